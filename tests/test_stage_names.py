@@ -95,6 +95,42 @@ def test_names_stand_beside_captions_find_their_class_and_are_exported_and_taken
     assert np.allclose(written.encode_text(words), asked[:-1].numpy(), atol=1e-3)
 
 
+def test_a_branch_that_captions_read_is_not_computed_once_more_for_names(
+    world: Path, runs: Path, classes: Path, tmp_path: Path
+) -> None:
+    pictures = "[{folder = 'shapes', split = 'train'}]"
+    spec = f"{{text = 'teacher', vision = '{world}/cnn', projection_dim = 16}}"
+    changes = section(
+        "known", kind="'finetune'", model=spec, train_text="'locked'", train_text_head="false",
+        image="{train = 'locked'}", pictures=pictures, steps=1, batch=8,
+    )  # fmt: skip
+    changes += section("whole", kind="'ensemble'", members="['teacher', 'known']", shared_blocks=2)
+    stage = {**NAMES_STAGE, "classes": f"'{classes}'", "vision": f"'{world}/cnn'", "shared_blocks": 2, "steps": 20}
+    changes += section("named", start="'whole'", **stage)
+    read = recipe(world, *changes)
+    for name in ("known", "whole", "named"):
+        run_stage(read, name, runs, Notes())
+    (before, _), (after, processor) = (load_model(runs / name / "model") for name in ("whole", "named"))
+    assert after.vision_model.config.branches == before.vision_model.config.branches == 2
+    shapes = read_pictures(world / "shapes", ("caption_en",), (), "train")
+    files = [p.path for p in shapes]
+    pixels = Pixels.of(processor).read(files)
+    with torch.inference_mode():
+        image = after.get_image_features(pixels).pooler_output
+        own = l2_normalize(before.get_image_features(pixels).pooler_output, dim=-1)
+        assert torch.allclose(image[:, :16], own * 0.5**0.5, atol=1e-5)
+        read_by_names = pooled_features(after, Pixels.of(processor), files)[:, -after.config.name_features :]
+        found = after.visual_projection.probabilities(read_by_names).argmax(dim=1)
+    order = [english for english, _ in NAMES]
+    assert np.mean([order[k] == p.english[0] for k, p in zip(found.tolist(), shapes, strict=True)]) > 0.9
+    plain, _ = load_without_query_bank(runs / "named" / "model")
+    assert plain.vision_model.config.branches == 2
+    with torch.inference_mode():
+        assert torch.allclose(l2_normalize(plain.get_image_features(pixels).pooler_output, dim=-1), own, atol=1e-5)
+    folder = export(runs / "named", tmp_path / "exported", dev=[], weights="float32").folder
+    assert np.allclose(AraCLIP(folder).encode_image(files), image.numpy(), atol=1e-3)
+
+
 def test_a_names_part_stands_beside_a_query_bank_and_reads_the_towers_own_features(
     world: Path, runs: Path, classes: Path
 ) -> None:

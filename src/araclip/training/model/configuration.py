@@ -67,7 +67,8 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
             query bank. `query_bank_sharpness` and `query_bank_weight`: see `heads.QueryBankImageHead`.
         names: width of the names part, see `name_heads`; 0 is none. `name_classes`, `name_exclusive`, `name_features`:
             its classifier's classes, those of one softmax, and the numbers of a picture that it reads, 0 being all;
-            `name_hidden` and `name_weight`: see `name_heads.NameTextHead`.
+            `name_features_shared`: the captions' head reads these, too; `name_hidden` and `name_weight`: see
+            `name_heads.NameTextHead`.
         max_tokens: length in tokens, special ones included, at which text is cut.
         normalizer: version of `araclip.text.normalization.normalize` that the model was trained with.
 
@@ -99,6 +100,7 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
         name_classes: int = 0,
         name_exclusive: int = 0,
         name_features: int = 0,
+        name_features_shared: bool = False,
         name_hidden: int = 256,
         name_weight: float = 1.0,
         max_tokens: int = MAX_TOKENS,
@@ -124,7 +126,8 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
         self.query_bank = query_bank
         self.query_bank_sharpness, self.query_bank_weight = query_bank_sharpness, query_bank_weight
         self.names, self.name_classes, self.name_exclusive = names, name_classes, name_exclusive
-        self.name_features, self.name_hidden, self.name_weight = name_features, name_hidden, name_weight
+        self.name_features, self.name_features_shared = name_features, bool(name_features_shared)
+        self.name_hidden, self.name_weight = name_hidden, name_weight
         self.max_tokens = max_tokens
         self.normalizer = normalizer
         self._check()

@@ -163,8 +163,10 @@ def visual_projection(config: AraCLIPConfig, width: int) -> nn.Module:
                 f"name_features={config.name_features}, but the image tower makes {width} numbers a picture, of which "
                 "captions need some. Correct config.json, or take the names part off."
             )
-        read = (width, config.name_features, config.name_classes, config.name_exclusive, config.names)
-        return NameImageHead(_own_projection(config, width - config.name_features), *read)
+        own = config.name_features and not config.name_features_shared
+        captions = _own_projection(config, width - config.name_features if own else width)
+        read = (config.name_features, config.name_features_shared, config.name_classes, config.name_exclusive)
+        return NameImageHead(captions, width, *read, config.names)
     return _own_projection(config, width)
 
 

@@ -169,7 +169,8 @@ class Names(StartingStage):
 
     kind: Literal["names"] = "names"
     classes: Folder = Path("names")  # .npz with the classifier, .json with the words; see `data.named_classes`
-    vision: str = ""  # the tower whose features the classifier reads, joined as one more branch; "": the start's own
+    # the tower whose features the classifier reads, joined as one more branch unless the start's last one is the same;
+    vision: str = ""  # "": all features of the start's own
     shared_blocks: OrNone = 0  # first blocks that the two towers share
     width: Width = 127  # of the names part
     hidden: Width = 256  # of the layer between the text tower and the names part

@@ -10,6 +10,7 @@ from araclip.training.model import towers
 from araclip.training.model.configuration import NAME_AXES
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.small_cnn.branches import BranchesModel, first_branches, joined
+from araclip.training.small_cnn.shared_weights import first_difference
 
 ALWAYS = 20.0  # a bias whose sigmoid is 1
 
@@ -35,11 +36,12 @@ def with_names(
     Args:
         names, hidden, weight: see `name_heads.NameTextHead`.
         tower: the image tower with the classifier's own branch as its last one; None: the classifier reads `before`'s.
-        features: numbers of that branch.
+        features: numbers of its last branch, if it reads that alone.
     """
     config = type(before.config).from_dict({
         **before.config.to_dict(), "projection_dim": before.config.projection_dim + names + NAME_AXES, "names": names,
         "name_classes": len(classifier.bias), "name_exclusive": classifier.exclusive, "name_features": features,
+        "name_features_shared": bool(features) and tower is None,
         "name_hidden": hidden, "name_weight": weight,
         "vision_config": (tower or before.vision_model).config.to_dict(),
     })  # fmt: skip
@@ -54,28 +56,35 @@ def with_names(
     return model
 
 
-def tower_with(model: AraCLIPModel, other: Any, shared_blocks: int) -> tuple[BranchesModel, int]:
+def tower_with(model: AraCLIPModel, other: Any, shared_blocks: int) -> tuple[BranchesModel | None, int]:
     """A model's image tower with another one as one more branch, and how many numbers that makes a picture.
+
+    None where the other one is the model's last branch already, which is not computed twice.
 
     Raises:
         RecipeError: the two cannot share blocks.
     """
     tower = joined([model.vision_model, other], shared_blocks)
-    return tower, tower.config.hidden_size - towers.image_width(model.vision_model)
+    features = tower.config.hidden_size - towers.image_width(model.vision_model)
+    (last, added), scales = tower.branches[-2:], tower.config.map_scales
+    one = features * tower.config.branches == tower.config.hidden_size  # branch is added, not several
+    there = one and scales[-2] == scales[-1] and not first_difference(last.state_dict(), added.state_dict())
+    return None if there else tower, features
 
 
 @torch.no_grad()
 def without_names(model: AraCLIPModel) -> AraCLIPModel:
-    """The model before its names part, without the branch that served it; one that has none is returned as it is."""
+    """The model before its names part, without the branch that served it alone; one that has none is returned as it is."""
     config = model.config
     if not config.names:
         return model
     tower = model.vision_model
-    if config.name_features:
+    if config.name_features and not config.name_features_shared:
         tower = first_branches(tower, config.name_features)
     width = config.projection_dim - config.names - NAME_AXES
-    changes = {"projection_dim": width, "names": 0, "name_classes": 0, "name_exclusive": 0, "name_features": 0}
-    plain_config = type(config).from_dict({**config.to_dict(), **changes, "vision_config": tower.config.to_dict()})
+    none = {name: 0 for name in ("names", "name_classes", "name_exclusive", "name_features", "name_features_shared")}
+    changes = {"projection_dim": width, **none, "vision_config": tower.config.to_dict()}
+    plain_config = type(config).from_dict({**config.to_dict(), **changes})
     plain = AraCLIPModel(plain_config, model.text_model, tower)
     plain.text_projection.load_state_dict(model.text_projection.captions.state_dict())
     plain.visual_projection.load_state_dict(model.visual_projection.captions.state_dict())
