@@ -34,17 +34,17 @@ AVERAGE = np.log(WEAK / (1 - WEAK))  # log-odds that an average picture has at m
 
 # (weight, least value, greatest value) of each feature; the score's own deviation, the first, is not bounded.
 FEATURES: dict[str, tuple[float, float, float]] = {
-    "deviation": (1.19, -np.inf, np.inf),
-    "best deviation": (-0.585, 2.2, 7.1),
-    "relative spread": (2.49, -0.435, 2.03),
-    "above everyday": (0.157, 1.05, 5.43),
-    "above best everyday": (-0.0517, -2.29, 2.33),
-    "everyday above": (-22.8, 0.0, 0.149),
-    "words": (-1.21, 0.0, 2.4),
-    "best": (0.507, -1.91, 2.2),
-    "top": (-1.17, -2.27, 1.48),
+    "deviation": (1.24, -np.inf, np.inf),
+    "best deviation": (-0.688, 2.23, 7.13),
+    "relative spread": (2.48, -0.429, 1.94),
+    "above everyday": (0.236, 1.05, 5.49),
+    "above best everyday": (-0.0997, -2.37, 2.31),
+    "everyday above": (-34.2, 0.0, 0.149),
+    "words": (-1.24, 0.0, 2.4),
+    "best": (0.564, -1.91, 2.34),
+    "top": (-1.38, -2.28, 1.5),
 }
-INTERCEPT = -5.23
+INTERCEPT = -5.1
 
 Vectors = NDArray[np.float32]
 Floats = NDArray[np.float64]
