@@ -52,7 +52,7 @@ CREDITS: tuple[str, ...] = (
 )
 
 # Ten of the 48 of benchmarks/demo_queries.py, chosen by what it prints: all are answered by a right picture first,
-# which holds for 25 of the 48. Those that a photograph answers come first.
+# which holds for 26 of the 48. Those that a photograph answers come first.
 QUERIES: tuple[str, ...] = (
     "وجه قطة",
     "فنجان قهوة",
