@@ -74,7 +74,7 @@ def tower_with(model: AraCLIPModel, other: Any, shared_blocks: int) -> tuple[Bra
 
 @torch.no_grad()
 def without_names(model: AraCLIPModel) -> AraCLIPModel:
-    """The model before its names part, without the branch that served it alone; one that has none is returned as it is."""
+    """The model before its names part, without a branch that served it alone; one without is returned as it is."""
     config = model.config
     if not config.names:
         return model
@@ -82,7 +82,7 @@ def without_names(model: AraCLIPModel) -> AraCLIPModel:
     if config.name_features and not config.name_features_shared:
         tower = first_branches(tower, config.name_features)
     width = config.projection_dim - config.names - NAME_AXES
-    none = {name: 0 for name in ("names", "name_classes", "name_exclusive", "name_features", "name_features_shared")}
+    none = dict.fromkeys(("names", "name_classes", "name_exclusive", "name_features", "name_features_shared"), 0)
     changes = {"projection_dim": width, **none, "vision_config": tower.config.to_dict()}
     plain_config = type(config).from_dict({**config.to_dict(), **changes})
     plain = AraCLIPModel(plain_config, model.text_model, tower)
