@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import normalize as l2_normalize
 
 from araclip import AraCLIP
-from araclip.errors import DataError, RecipeError
+from araclip.errors import DataError, ModelMismatch, RecipeError
 from araclip.evaluation.picture_sets.datasets import read_pictures
 from araclip.training.export.export import export
 from araclip.training.inputs.pixels import Pixels
@@ -106,12 +106,13 @@ def test_a_branch_that_captions_read_is_not_computed_once_more_for_names(
     )  # fmt: skip
     changes += section("whole", kind="'ensemble'", members="['teacher', 'known']", shared_blocks=2)
     stage = {**NAMES_STAGE, "classes": f"'{classes}'", "vision": f"'{world}/cnn'", "shared_blocks": 2, "steps": 20}
-    changes += section("named", start="'whole'", **stage)
+    changes += section("named", start="'whole'", **stage) + section("alone", start="'known'", **{**stage, "steps": 2})
     read = recipe(world, *changes)
-    for name in ("known", "whole", "named"):
+    for name in ("known", "whole", "named", "alone"):
         run_stage(read, name, runs, Notes())
     (before, _), (after, processor) = (load_model(runs / name / "model") for name in ("whole", "named"))
     assert after.vision_model.config.branches == before.vision_model.config.branches == 2
+    assert not hasattr(load_model(runs / "alone" / "model")[0].vision_model.config, "branches")
     shapes = read_pictures(world / "shapes", ("caption_en",), (), "train")
     files = [p.path for p in shapes]
     pixels = Pixels.of(processor).read(files)
@@ -129,6 +130,13 @@ def test_a_branch_that_captions_read_is_not_computed_once_more_for_names(
         assert torch.allclose(l2_normalize(plain.get_image_features(pixels).pooler_output, dim=-1), own, atol=1e-5)
     folder = export(runs / "named", tmp_path / "exported", dev=[], weights="float32").folder
     assert np.allclose(AraCLIP(folder).encode_image(files), image.numpy(), atol=1e-3)
+    config = runs / "named" / "model" / "config.json"
+    settings = json.loads(config.read_text(encoding="utf-8"))
+    for shared, features in ((True, 513), (False, 512)):  # of 512 numbers a picture
+        wrong = {**settings, "name_features": features, "name_features_shared": shared}
+        config.write_text(json.dumps(wrong), encoding="utf-8")
+        with pytest.raises(ModelMismatch, match=f"name_features={features}, but the image tower makes 512"):
+            load_model(runs / "named" / "model")
 
 
 def test_a_names_part_stands_beside_a_query_bank_and_reads_the_towers_own_features(

@@ -158,15 +158,14 @@ def visual_projection(config: AraCLIPConfig, width: int) -> nn.Module:
         ModelMismatch: the widths differ although the projection is the identity, or a names part reads too much.
     """
     if config.names:
-        if config.name_features >= width:
+        own = 0 if config.name_features_shared else config.name_features
+        if own == width or config.name_features > width:
             raise ModelMismatch(
                 f"name_features={config.name_features}, but the image tower makes {width} numbers a picture, of which "
                 "captions need some. Correct config.json, or take the names part off."
             )
-        own = config.name_features and not config.name_features_shared
-        captions = _own_projection(config, width - config.name_features if own else width)
         read = (config.name_features, config.name_features_shared, config.name_classes, config.name_exclusive)
-        return NameImageHead(captions, width, *read, config.names)
+        return NameImageHead(_own_projection(config, width - own), width, *read, config.names)
     return _own_projection(config, width)
 
 

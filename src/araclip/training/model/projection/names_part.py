@@ -67,9 +67,9 @@ def tower_with(model: AraCLIPModel, other: Any, shared_blocks: int) -> tuple[Bra
     tower = joined([model.vision_model, other], shared_blocks)
     features = tower.config.hidden_size - towers.image_width(model.vision_model)
     (last, added), scales = tower.branches[-2:], tower.config.map_scales
-    one = features * tower.config.branches == tower.config.hidden_size  # branch is added, not several
-    there = one and scales[-2] == scales[-1] and not first_difference(last.state_dict(), added.state_dict())
-    return None if there else tower, features
+    several = features * tower.config.branches > tower.config.hidden_size
+    differs = several or scales[-2] != scales[-1] or first_difference(last.state_dict(), added.state_dict())
+    return tower if differs else None, features
 
 
 @torch.no_grad()
