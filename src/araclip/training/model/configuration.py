@@ -144,6 +144,11 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
         """Width of the vectors without the names part."""
         return self.projection_dim - (self.names + NAME_AXES if self.names else 0)
 
+    @property
+    def names_alone(self) -> int:
+        """How many numbers of a picture the names part reads and captions do not: the last ones."""
+        return 0 if self.name_features_shared else self.name_features
+
     def to_diff_dict(self) -> dict[str, Any]:
         """What config.json holds: the settings that are not the default ones, and what is for others than araclip."""
         own: dict[str, Any] = super().to_diff_dict()

@@ -158,14 +158,14 @@ def visual_projection(config: AraCLIPConfig, width: int) -> nn.Module:
         ModelMismatch: the widths differ although the projection is the identity, or a names part reads too much.
     """
     if config.names:
-        own = 0 if config.name_features_shared else config.name_features
-        if own == width or config.name_features > width:
+        if config.names_alone == width or config.name_features > width:
             raise ModelMismatch(
                 f"name_features={config.name_features}, but the image tower makes {width} numbers a picture, of which "
                 "captions need some. Correct config.json, or take the names part off."
             )
-        read = (config.name_features, config.name_features_shared, config.name_classes, config.name_exclusive)
-        return NameImageHead(_own_projection(config, width - own), width, *read, config.names)
+        captions = _own_projection(config, width - config.names_alone)
+        read = (config.name_features, config.names_alone, config.name_classes, config.name_exclusive)
+        return NameImageHead(captions, width, *read, config.names)
     return _own_projection(config, width)
 
 

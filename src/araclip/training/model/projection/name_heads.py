@@ -55,22 +55,22 @@ class NameImageHead(nn.Module):
     """(M, W) pooled outputs → (M, D) of unit length.
 
     Args:
-        captions: the head of the captions' part; it reads the first W − features numbers, or all where they are shared.
-        features: how many numbers, the last ones, the classifier reads; 0: both read all.
-        shared: the captions' head reads these numbers, too.
+        captions: the head of the captions' part; it reads the first W − alone numbers.
+        features: how many numbers, the last ones, the classifier reads; 0: all.
+        alone: how many of these captions do not read: all or none.
         classes: of the classifier; the first `exclusive` of them exclude each other (softmax), the others do not.
     """
 
     directions: Tensor
 
     def __init__(
-        self, captions: nn.Module, width: int, features: int, shared: bool, classes: int, exclusive: int, names: int
+        self, captions: nn.Module, width: int, features: int, alone: int, classes: int, exclusive: int, names: int
     ) -> None:
         super().__init__()
         self.captions = captions
         self.classifier = nn.Linear(features or width, classes)
         self.familiar = nn.Linear(features or width, 1)
-        self.features, self.shared, self.exclusive = features, shared, exclusive
+        self.features, self.alone, self.exclusive = features, alone, exclusive
         self.register_buffer("directions", torch.zeros(classes, names))
 
     def probabilities(self, own: Tensor) -> Tensor:
@@ -84,7 +84,7 @@ class NameImageHead(nn.Module):
         return torch.cat(parts, dim=1)
 
     def forward(self, pooled: Tensor) -> Tensor:
-        rest = pooled[:, : -self.features] if self.features and not self.shared else pooled
+        rest = pooled[:, : -self.alone] if self.alone else pooled
         captions = l2_normalize(self.captions(rest).float(), dim=-1)
         own = pooled[:, -self.features :] if self.features else pooled
         names = torch.sigmoid(self.familiar(own).float()) * (self.probabilities(own) @ self.directions.float())

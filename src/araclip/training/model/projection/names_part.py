@@ -79,8 +79,8 @@ def without_names(model: AraCLIPModel) -> AraCLIPModel:
     if not config.names:
         return model
     tower = model.vision_model
-    if config.name_features and not config.name_features_shared:
-        tower = first_branches(tower, config.name_features)
+    if config.names_alone:
+        tower = first_branches(tower, config.names_alone)
     width = config.projection_dim - config.names - NAME_AXES
     none = dict.fromkeys(("names", "name_classes", "name_exclusive", "name_features", "name_features_shared"), 0)
     changes = {"projection_dim": width, **none, "vision_config": tower.config.to_dict()}
