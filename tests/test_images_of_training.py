@@ -26,11 +26,11 @@ from araclip.training.inputs.pictures import BranchImages, PixelImages, training
 from araclip.training.inputs.pixels import Pixels
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.recipe.image_side import ImageSide
-from araclip.training.small_cnn import batchnorm
+from araclip.training.small_cnn import batchnorm, convolutions
 from araclip.training.small_cnn.branch_layers import Branch, Branches, SharedBlocks, can_split
 from araclip.training.small_cnn.branches import joined, split, upper_modules
+from araclip.training.small_cnn.convolutions import narrow_pointwise, quicken_depthwise, restore_convolutions
 from araclip.training.small_cnn.frozen_features import FeatureMaps, FrozenFeatures, FrozenFeaturesGraph
-from araclip.training.small_cnn.pointwise import narrow_pointwise, widen_pointwise
 from araclip.training.stages.finetuning.losses import ForgettingLoss
 from tiny_hf import IMAGE_TOWERS, TEXT_TOWERS
 
@@ -224,8 +224,38 @@ def test_pointwise_convolutions_in_bfloat16_learn_nearly_what_they_would_in_floa
     assert near.dtype == near_slope.dtype == torch.float32
     assert torch.cosine_similarity(near, exact).min() > 0.999
     assert torch.cosine_similarity(near_slope, slope, dim=0) > 0.99
-    widen_pointwise(branch)
+    restore_convolutions(branch)
     assert torch.equal(learned()[0], exact)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "padding", "size"), [(5, 2, (11, 11)), (3, 1, (6, 9)), ((3, 5), (0, 1), (7, 8)), (1, 0, (4, 3))]
+)
+def test_a_depthwise_convolution_has_pytorchs_gradients(
+    kernel: int | tuple[int, int],
+    padding: int | tuple[int, int],
+    size: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(convolutions, "CACHED", 2 * 16 * size[0] * size[1])  # two rows a part, of five
+    layer = nn.Conv2d(16, 16, kernel, padding=padding, groups=16)
+    maps = torch.randn(5, 16, *size).to(memory_format=torch.channels_last).requires_grad_()
+
+    def gradients() -> list[torch.Tensor]:
+        found = layer(maps)
+        weights = torch.linspace(-1, 1, found.numel()).reshape(found.shape)
+        return [found, *torch.autograd.grad((weights * found).sum(), [maps, layer.weight, layer.bias])]
+
+    plain = gradients()
+    quicken_depthwise(layer)
+    ours = gradients()
+    assert "Depthwise" in type(layer(maps).grad_fn).__name__
+    for ours_, plain_ in zip(ours, plain, strict=True):
+        assert torch.allclose(ours_, plain_, rtol=1e-4, atol=1e-4 * plain_.abs().max().item())
+    layer.requires_grad_(False)
+    assert "Depthwise" not in type(layer(maps).grad_fn).__name__
+    restore_convolutions(layer)
+    assert torch.equal(layer(maps), plain[0])
 
 
 def grown(*seeds: int) -> list[TimmWrapperModel]:

@@ -37,8 +37,8 @@ from araclip.training.small_cnn.branches import (
     upper_modules,
     with_map_scale,
 )
+from araclip.training.small_cnn.convolutions import narrow_pointwise, quicken_depthwise, restore_convolutions
 from araclip.training.small_cnn.frozen_features import FeatureMaps, FrozenFeatures, FrozenFeaturesGraph
-from araclip.training.small_cnn.pointwise import narrow_pointwise, widen_pointwise
 from araclip.training.small_cnn.shared_weights import differing_weight
 
 LogLine = Callable[[str], None]
@@ -112,6 +112,7 @@ class BranchImages:
         self._initial_branch = copy.deepcopy(self._branch).requires_grad_(False).eval()
         if side.map_scale is not None:
             set_map_scale(self._initial_branch, scale_before)
+        quicken_depthwise(self._branch)
         if pointwise:
             narrow_pointwise(self._branch)
 
@@ -187,8 +188,8 @@ class BranchImages:
         return torch.cat([projected(self.model, found) for found in features])
 
     def close(self) -> None:
-        """Restore the tower's float32 convolutions and BatchNorms."""
-        widen_pointwise(self._branch)
+        """Restore the tower's convolutions and BatchNorms."""
+        restore_convolutions(self._branch)
         batchnorm.restore(self._fused)
         self._fused = []
 

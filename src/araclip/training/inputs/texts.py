@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.processing import AraCLIPProcessor
 
 EVAL_BATCH = 64  # texts that pass the tower at once without a graph
+SHORT = 128  # tokens; longer texts take too much memory without a fused attention
 Tokens = dict[str, Tensor]
 
 
@@ -45,6 +47,7 @@ def text_features(
 ) -> Tensor:
     """(n, H): the text tower's pooled output before the projection, without a graph; leaves the model in eval mode."""
     device = model.logit_scale.device
+    _attend_plainly(model, processor)
     chunks, inverse = tokenized(processor, texts, EVAL_BATCH)
     model.eval()
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
@@ -73,6 +76,7 @@ class LearningTexts:
                 if isinstance(module, nn.Dropout):  # attention reads its chance from one, too
                     module.p = dropout
         freeze(model.text_model, frozen_layers)
+        _attend_plainly(model, processor)
         self.modules: list[nn.Module] = [model.text_model]
 
     def inputs(self, texts: Sequence[str], chunk: int) -> tuple[list[Tokens], Tensor]:
@@ -92,6 +96,17 @@ class LearningTexts:
     def vectors(self, texts: Sequence[str]) -> Tensor:
         """(n, D) of any texts, with the current weights."""
         return _projected(self.model, text_features(self.model, self.processor, texts))
+
+
+def _attend_plainly(model: AraCLIPModel, processor: AraCLIPProcessor) -> None:
+    """Let short texts attend by plain matrix products on a CPU, where a fused attention makes a step a third slower.
+
+    A model's files do not keep this.
+    """
+    tower: Any = model.text_model
+    fused = getattr(tower.config, "_attn_implementation", None) == "sdpa"
+    if fused and processor.max_tokens <= SHORT and model.logit_scale.device.type == "cpu":
+        tower.set_attn_implementation("eager")
 
 
 def _projected(model: AraCLIPModel, features: Tensor) -> Tensor:
