@@ -8,6 +8,7 @@ import torch
 
 from araclip.errors import DataError, RecipeError
 from araclip.training.inputs.texts import LearningTexts
+from araclip.training.model.saved_models import load_model
 from araclip.training.stages import starting_model
 from araclip.training.stages.context import StageContext
 from araclip.training.stages.dispatch import run_stage
@@ -47,6 +48,25 @@ def test_a_stage_may_do_without_the_dropout_its_tower_was_made_with(world: Path,
         found.append(texts.features(chunks[0]))
     assert not torch.equal(found[0], found[1])
     assert torch.equal(found[2], found[3])
+
+
+@pytest.mark.parametrize(("max_tokens", "attention"), [(12, "eager"), (200, "sdpa")])
+def test_short_texts_attend_by_plain_products_which_the_saved_model_does_not_keep(
+    world: Path, runs: Path, max_tokens: int, attention: str
+) -> None:
+    spec = student(world, "still-bert", max_tokens=max_tokens)
+    read = recipe(world, f"distill.model={spec}", *section("distill", steps=1, sources='[{path = "pairs.tsv"}]'))
+    stage, context = read.stage("distill"), StageContext(read, "distill", runs)
+    model, processor = starting_model.start_of(stage, context)
+    chunk = processor(text=["دائرة حمراء", "مربع"], return_tensors="pt")
+    with torch.no_grad():
+        fused = model.get_text_features(**chunk).pooler_output
+        texts = LearningTexts(model, processor, stage.frozen_layers, stage.dropout)
+        assert torch.allclose(texts.features(chunk), fused, atol=1e-5)
+    assert model.text_model.config._attn_implementation == attention
+    run_stage(read, "distill", runs, Notes())
+    saved = load_model(runs / "distill" / "model")[0]
+    assert saved.text_model.config._attn_implementation == "sdpa"
 
 
 def test_layer_decay_moves_lower_layers_less_and_frozen_layers_not_at_all(world: Path, runs: Path) -> None:
