@@ -28,7 +28,7 @@ from araclip.training.model.model import AraCLIPModel
 from araclip.training.recipe.image_side import ImageSide
 from araclip.training.small_cnn import batchnorm, convolutions
 from araclip.training.small_cnn.branch_layers import Branch, Branches, SharedBlocks, can_split
-from araclip.training.small_cnn.branches import joined, split, upper_modules
+from araclip.training.small_cnn.branches import joined, same_first_blocks, split, upper_modules, with_map_scale
 from araclip.training.small_cnn.convolutions import narrow_pointwise, quicken_depthwise, restore_convolutions
 from araclip.training.small_cnn.frozen_features import FeatureMaps, FrozenFeatures, FrozenFeaturesGraph
 from araclip.training.stages.finetuning.losses import ForgettingLoss
@@ -284,6 +284,15 @@ def test_joined_towers_give_the_features_of_each_side_by_side() -> None:
     assert torch.equal(branches(shared(pixels)), whole(pixel_values=pixels).pooler_output)
 
 
+def test_towers_share_first_blocks_if_both_can_be_cut_there_and_are_the_same() -> None:
+    one, other, whole = grown(1)[0], grown(2)[0], joined(grown(1, 2), 2)
+    assert same_first_blocks(one, other, 2) and same_first_blocks(other, whole, 2)
+    assert not same_first_blocks(one, other, 0)
+    assert not same_first_blocks(one, whole, 1)  # which is cut after two
+    assert not same_first_blocks(one, other, 3)  # where they went their own ways
+    assert not same_first_blocks(one, model("vit").vision_model, 2)
+
+
 def test_each_branch_by_itself_gives_the_vectors_its_own_tower_would(pictures: list[Path], tmp_path: Path) -> None:
     whole = joined(grown(1, 2), 2)
     made = AraCLIPModel.from_towers(model().text_model, whole, 8).eval()
@@ -500,6 +509,27 @@ def test_many_pictures_pass_a_locked_tower_as_a_graph_and_have_the_same_vectors(
     graph = LockedImages(made, PIXELS, pictures, tmp_path / "graph", silent).features
     assert np.allclose(graph, plain, atol=2e-3 * np.abs(plain).max())
     assert len(np.unique(plain, axis=0)) == len(pictures)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_a_locked_tower_reads_the_maps_that_a_learning_one_has_cached(
+    pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mirror: bool
+) -> None:
+    monkeypatch.setattr("araclip.training.data.augmentation.recolour", lambda picture, _: picture)
+    whole = with_map_scale(joined(grown(1, 2), 2), 2, 0.8)
+    made = AraCLIPModel.from_towers(model().text_model, whole, 8, vision_mirror=mirror).eval()
+    from_pixels = LockedImages(made, PIXELS, pictures, tmp_path / "pixels", silent).features
+    learning, locked = (ImageSide(kind, frozen_blocks=2, views=3) for kind in ("partial", "locked"))
+    learner = AraCLIPModel.from_towers(model().text_model, grown(1)[0], 8)
+    training_images(learner, PIXELS, pictures, learning, 0, tmp_path / "cache", silent).close()
+    with monkeypatch.context() as unreadable:
+        unreadable.setattr("araclip.training.small_cnn.frozen_features.open_image", None)
+        images = training_images(made, PIXELS, pictures, locked, 0, tmp_path / "cache", silent)
+    assert isinstance(images, LockedImages)
+    assert np.allclose(images.features, from_pixels, atol=3e-3 * np.abs(from_pixels).max())
+    assert not np.array_equal(images.features, from_pixels)  # the maps are rounded to float16
+    in_steps = images.encode(images.inputs([0, 1, 2], 0)).vectors[:, 0]
+    assert torch.allclose(images.vectors(pictures[:3]), in_steps, atol=1e-2)
 
 
 def test_features_of_a_tower_of_another_size_or_start_are_refused(pictures: list[Path], tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The pictures of a stage whose image tower never learns."""
 
+import copy
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,19 +15,37 @@ from araclip.errors import DataError
 from araclip.training.foreign.failures import failures
 from araclip.training.inputs.encoded_images import EncodedImages, encoded, projected
 from araclip.training.inputs.pixels import Pixels
-from araclip.training.inputs.pooled_features import pooled_features
+from araclip.training.inputs.pooled_features import EVAL_BATCH, pooled_features
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.small_cnn.frozen_features import Log
+from araclip.training.recipe.image_side import ImageSide
+from araclip.training.small_cnn import batchnorm
+from araclip.training.small_cnn.branches import is_splittable, split, upper_modules
+from araclip.training.small_cnn.frozen_features import FeatureMaps, FrozenFeatures, FrozenFeaturesGraph, Log
+
+_FROM_PIXELS = ImageSide()
 
 
 class LockedImages:
-    """The tower never learns: its pooled outputs are computed once and stored on disk (LiT, Zhai et al. 2022)."""
+    """The tower never learns: its pooled outputs are computed once and stored on disk (LiT, Zhai et al. 2022).
 
-    def __init__(self, model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], cache: Path, log: Log) -> None:
+    Args:
+        side: with `frozen_blocks`, the outputs of a convolutional tower are computed from the cached feature maps of
+            these blocks, which stages whose upper blocks learn have left. For a model that averages over mirror images
+            the second map is read, too, whose picture is mirrored and recoloured.
+
+    Raises:
+        RecipeError: a convolutional tower cannot be cut after these blocks.
+    """
+
+    def __init__(
+        self, model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], cache: Path, log: Log,
+        side: ImageSide = _FROM_PIXELS,
+    ) -> None:  # fmt: skip
         self.model, self.pixels, self.cache, self.log = model, pixels, cache, log
+        self._blocks = side.frozen_blocks if is_splittable(model.vision_model) else 0
         model.vision_model.requires_grad_(False)
         self.modules: list[nn.Module] = []
-        self.features = self._features(pictures)  # (N, W) float16
+        self.features = self._features(pictures, side.views)  # (N, W) float16
         self._cached = {tuple(pictures): self.features}
 
     def inputs(self, rows: Sequence[int], step: int) -> Tensor:
@@ -47,10 +66,12 @@ class LockedImages:
     def close(self) -> None:
         """Nothing to restore."""
 
-    def _features(self, pictures: Sequence[Path]) -> NDArray[np.float16]:
+    def _features(self, pictures: Sequence[Path], views: int = 1) -> NDArray[np.float16]:
         digest = hashlib.sha256(repr((self.pixels.size, self.pixels.mean, self.pixels.std)).encode())
         if self.model.config.vision_mirror:
             digest.update(b"mirror")
+        if self._blocks:
+            digest.update(b"maps")
         for tensor in self.model.vision_model.state_dict().values():
             digest.update(tensor.cpu().contiguous().numpy().tobytes())
         for picture in pictures:
@@ -58,8 +79,27 @@ class LockedImages:
         path = self.cache / f"features-{digest.hexdigest()[:16]}.npy"
         if not path.exists():
             self.cache.mkdir(parents=True, exist_ok=True)
-            features = pooled_features(self.model, self.pixels, pictures, self.log)
+            if self._blocks:
+                features = self._from_maps(pictures, views)
+            else:
+                features = pooled_features(self.model, self.pixels, pictures, self.log)
             atomic.write_array(path, features.to(torch.float16).cpu().numpy())
         with failures(path, "delete it, and start the same command again", DataError, cannot="be read"):
             found: NDArray[np.float16] = np.load(path)
         return found
+
+    @torch.inference_mode()
+    def _from_maps(self, pictures: Sequence[Path], views: int) -> Tensor:
+        """(N, W): the tower's outputs for whole pictures, of which `views` maps are cached."""
+        tower, mirror = copy.deepcopy(self.model.vision_model).eval(), self.model.config.vision_mirror
+        batchnorm.fuse(upper_modules(tower, self._blocks))
+        shared, upper = split(tower, self._blocks)
+        frozen = FrozenFeaturesGraph(FrozenFeatures(shared, self.pixels.mean, self.pixels.std), self.pixels.size)
+        maps = FeatureMaps(frozen, pictures, max(views, 2) if mirror else views, self.cache, self.log)
+        device, rows = self.model.logit_scale.device, range(len(pictures))
+        parts = []
+        for start in range(0, len(rows), EVAL_BATCH):
+            batch = rows[start : start + EVAL_BATCH]
+            sides = [upper(maps.whole(batch, view).to(device)) for view in ((0, 1) if mirror else (0,))]
+            parts.append(torch.stack(sides).mean(dim=0))
+        return torch.cat(parts)

@@ -80,7 +80,7 @@ def training_images(
     """
     cache = side.cache or cache
     if side.train == "locked":
-        return LockedImages(model, pixels, pictures, cache, log)
+        return LockedImages(model, pixels, pictures, cache, log, side)
     if side.train == "partial" and (is_splittable(model.vision_model) or side.map_scale is not None):
         return BranchImages(model, pixels, pictures, side, seed, cache, log, pointwise=pointwise)
     return PixelImages(model, pixels, pictures, side, seed)

@@ -12,7 +12,8 @@ from araclip.training.recipe.values import CONFIG, Few, Folder, OrNone, Window
 class ImageSide:
     """What of the image tower learns.
 
-    `locked`: nothing, its vectors are computed once (LiT, Zhai et al. 2022). `partial`: all but the first
+    `locked`: nothing, its vectors are computed once (LiT, Zhai et al. 2022), with `frozen_blocks` from the maps that
+    stages with `partial` and the same `views` have cached. `partial`: all but the first
     `frozen_blocks`, whose output is computed once for `views` of each picture where the tower allows it. `full`:
     everything, on freshly augmented pictures.
     """

@@ -212,6 +212,14 @@ def split(tower: Any, blocks: int) -> tuple[SharedBlocks, nn.Module]:
     return tower.shared, tower.branches
 
 
+def same_first_blocks(tower: Any, other: Any, blocks: int) -> bool:
+    """Whether `split` can cut two towers after some blocks, which are the same."""
+    for one in (tower, other):
+        if not blocks or not is_splittable(one) or getattr(one.config, "shared_blocks", blocks) != blocks:
+            return False
+    return not differing_weight(split(tower, blocks)[0], split(other, blocks)[0])
+
+
 def upper_modules(tower: Any, blocks: int) -> Iterator[nn.Module]:
     """Every module of a tower that `split` would put into its branches, and the module that holds them."""
     if isinstance(tower, BranchesModel):

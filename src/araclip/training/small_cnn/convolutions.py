@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
+from torch.nn.grad import conv2d_input
 
 CACHED = 700_000  # numbers of a part whose gradient is taken at once: two such parts of float32 stay in the CPU's cache
 
@@ -78,9 +79,10 @@ class _Depthwise(torch.autograd.Function):
         (gradient,) = gradients
         maps, weight = ctx.saved_tensors
         needs_maps, needs_weight, needs_bias, _ = ctx.needs_input_grad
+        input_gradient: Any = conv2d_input  # which has no types
         of_maps = of_weight = None
         if needs_maps:
-            of_maps = torch.nn.grad.conv2d_input(maps.shape, weight, gradient, 1, ctx.padding, 1, len(weight))
+            of_maps = input_gradient(maps.shape, weight, gradient, 1, ctx.padding, 1, len(weight))
         if needs_weight:
             of_weight = _weight_gradient(maps, gradient, ctx.padding)
         return of_maps, of_weight, gradient.sum((0, 2, 3)) if needs_bias else None, None
@@ -93,7 +95,7 @@ def _weight_gradient(maps: Tensor, gradient: Tensor, padding: tuple[int, int]) -
     """
     rows = max(1, CACHED // max(1, maps[0].numel()))
     total: Any = 0
-    for some, theirs in zip(maps.split(rows), gradient.split(rows), strict=True):
+    for some, theirs in zip(torch.split(maps, rows), torch.split(gradient, rows), strict=True):
         channels = some.shape[0] * some.shape[1]
         kernels = theirs.reshape(channels, 1, *theirs.shape[2:])
         found = conv2d(some.reshape(1, channels, *some.shape[2:]), kernels, None, 1, padding, 1, channels)

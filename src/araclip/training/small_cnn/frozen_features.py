@@ -180,9 +180,9 @@ class FeatureMaps:
         found: NDArray[np.float16] = maps[position]
         return found
 
-    def whole(self, rows: Sequence[int]) -> Tensor:
-        """The first view of each row: (B, C, h, w) float32, in channels-last order."""
-        return _as_tensor([self[row][0] for row in rows])
+    def whole(self, rows: Sequence[int], view: int = 0) -> Tensor:
+        """A view of each row, the picture as it is or (1) recoloured and mirrored: (B, C, h, w), channels last."""
+        return _as_tensor([self[row][view] for row in rows])
 
     def windows(self, rows: Sequence[int], window: int, rng: Sequence[np.random.Generator]) -> Tensor:
         """One random view and window of each row: (B, C, window, window) float32, in channels-last order.

@@ -21,7 +21,9 @@ from araclip.training.losses.distillation import weighted_sum
 from araclip.training.model.fingerprint import fingerprint
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.saved_models import load_without_query_bank
+from araclip.training.recipe.image_side import ImageSide
 from araclip.training.recipe.stages import DistillImages
+from araclip.training.small_cnn.branches import same_first_blocks
 from araclip.training.stages import starting_model
 from araclip.training.stages.context import StageContext
 from araclip.training.stages.distillation.distill_features import distill_features
@@ -54,7 +56,7 @@ def distill_images(stage: DistillImages, context: StageContext) -> dict[str, flo
     model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)
     with accelerator.main_process_first():  # the others find on disk what it computes
-        targets, teacher = _targets(stage, context, mixture, model.config.projection_dim)
+        targets, teacher = _targets(stage, context, mixture, model)
         images = training_images(
             model, Pixels.of(processor), mixture.files, stage.image, stage.seed, context.cache, context.reporter.log,
             pointwise=stage.image_precision == "pointwise",
@@ -97,8 +99,11 @@ def _vectors(found: EncodedImages) -> Tensor:
     return found.vectors[:, 0]  # (B, D): one vector a picture
 
 
-def _targets(stage: DistillImages, context: StageContext, mixture: FileMixture, width: int) -> tuple[Tensor, str]:
+def _targets(
+    stage: DistillImages, context: StageContext, mixture: FileMixture, student: AraCLIPModel
+) -> tuple[Tensor, str]:
     """(N, D) unit: the teacher's vectors of all pictures, and its fingerprint."""
+    width = student.config.projection_dim
     if stage.image.each_branch:
         raise RecipeError("each_branch is for captions: a target is the vector of all branches. Leave it out.")
     teacher, processor = load_without_query_bank(starting_model.saved_model(context, stage.teacher, "the teacher is"))
@@ -108,8 +113,12 @@ def _targets(stage: DistillImages, context: StageContext, mixture: FileMixture, 
             f"has projection_dim {width}. Take a teacher of the same space."
         )
     files, pixels, log = mixture.files, Pixels.of(processor), context.reporter.log
+    shared = same_first_blocks(student.vision_model, teacher.vision_model, stage.image.frozen_blocks)
+    side = stage.image if shared else ImageSide()  # the student's cached maps are the teacher's, too
     with torch.inference_mode():
-        seen = LockedImages(_mirrored(teacher, stage.mirror), pixels, files, context.cache, log)
+        seen = LockedImages(
+            _mirrored(teacher, stage.mirror), pixels, files, stage.image.cache or context.cache, log, side
+        )
         return seen.vectors(files).cpu().clone(), fingerprint(teacher)
 
 
