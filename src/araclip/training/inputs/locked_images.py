@@ -102,4 +102,6 @@ class LockedImages:
             batch = rows[start : start + EVAL_BATCH]
             sides = [upper(maps.whole(batch, view).to(device)) for view in ((0, 1) if mirror else (0,))]
             parts.append(torch.stack(sides).mean(dim=0))
+            if start and start % 1000 == 0:
+                self.log(f"image vectors computed for {start:,} of {len(rows):,} pictures")
         return torch.cat(parts)
