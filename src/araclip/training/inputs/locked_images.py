@@ -15,7 +15,7 @@ from araclip.errors import DataError
 from araclip.training.foreign.failures import failures
 from araclip.training.inputs.encoded_images import EncodedImages, encoded, projected
 from araclip.training.inputs.pixels import Pixels
-from araclip.training.inputs.pooled_features import EVAL_BATCH, pooled_features
+from araclip.training.inputs.pooled_features import eval_batches, pooled_features
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.recipe.image_side import ImageSide
 from araclip.training.small_cnn import batchnorm
@@ -96,12 +96,8 @@ class LockedImages:
         shared, upper = split(tower, self._blocks)
         frozen = FrozenFeaturesGraph(FrozenFeatures(shared, self.pixels.mean, self.pixels.std), self.pixels.size)
         maps = FeatureMaps(frozen, pictures, max(views, 2) if mirror else views, self.cache, self.log)
-        device, rows = self.model.logit_scale.device, range(len(pictures))
-        parts = []
-        for start in range(0, len(rows), EVAL_BATCH):
-            batch = rows[start : start + EVAL_BATCH]
-            sides = [upper(maps.whole(batch, view).to(device)) for view in ((0, 1) if mirror else (0,))]
+        device, parts = self.model.logit_scale.device, []
+        for rows in eval_batches(len(pictures), self.log):
+            sides = [upper(maps.whole(rows, view).to(device)) for view in ((0, 1) if mirror else (0,))]
             parts.append(torch.stack(sides).mean(dim=0))
-            if start and start % 1000 == 0:
-                self.log(f"image vectors computed for {start:,} of {len(rows):,} pictures")
         return torch.cat(parts)

@@ -5,7 +5,7 @@ which GradCache calls twice. `vectors(pictures)`, for dev recall, leaves the mod
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,7 +22,7 @@ from araclip.training.data.augmentation import augment
 from araclip.training.inputs.encoded_images import EncodedImages, encoded, projected
 from araclip.training.inputs.locked_images import LockedImages
 from araclip.training.inputs.pixels import Pixels
-from araclip.training.inputs.pooled_features import EVAL_BATCH, pooled
+from araclip.training.inputs.pooled_features import eval_batches, pooled
 from araclip.training.model import towers
 from araclip.training.model.freezing import freeze
 from araclip.training.model.model import AraCLIPModel
@@ -172,7 +172,7 @@ class BranchImages:
         """The share of the variance of `initial_features` that `features` explain, over whole pictures."""
         maps, device = FeatureMaps(self._frozen, pictures, 1, self.cache, self.log), self.model.logit_scale.device
         self.model.eval()
-        batches = [maps.whole(rows).to(device) for rows in _eval_batches(len(pictures))]
+        batches = [maps.whole(rows).to(device) for rows in eval_batches(len(pictures))]
         before = torch.cat([self.initial_features(batch) for batch in batches])
         now = torch.cat([self.features(batch) for batch in batches])
         return 1 - ((now - before).square().sum() / (before - before.mean(dim=0)).square().sum()).item()
@@ -184,7 +184,7 @@ class BranchImages:
             self._cached[key] = FeatureMaps(self._frozen, pictures, 1, self.cache, self.log)
         maps, device = self._cached[key], self.model.logit_scale.device
         self.model.eval()
-        features = (self.features(maps.whole(rows).to(device)) for rows in _eval_batches(len(pictures)))
+        features = (self.features(maps.whole(rows).to(device)) for rows in eval_batches(len(pictures)))
         return torch.cat([projected(self.model, found) for found in features])
 
     def close(self) -> None:
@@ -233,7 +233,7 @@ class PixelImages:
     def vectors(self, pictures: Sequence[Path]) -> Tensor:
         """(N, D) of any pictures, without augmentation, with the current weights."""
         self.model.eval()
-        batches = (self.pixels.read([pictures[row] for row in rows]) for rows in _eval_batches(len(pictures)))
+        batches = (self.pixels.read([pictures[row] for row in rows]) for rows in eval_batches(len(pictures)))
         return torch.cat([projected(self.model, pooled(self.model, values)) for values in batches])
 
     def close(self) -> None:
@@ -243,7 +243,3 @@ class PixelImages:
 def _channels_last(module: Any) -> nn.Module:  # Any: not all releases of PyTorch declare `memory_format`
     moved: nn.Module = module.to(memory_format=torch.channels_last)
     return moved
-
-
-def _eval_batches(count: int) -> Iterator[range]:
-    return (range(start, min(start + EVAL_BATCH, count)) for start in range(0, count, EVAL_BATCH))

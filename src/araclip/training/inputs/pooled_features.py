@@ -1,6 +1,6 @@
 """The pooled features that an image tower has for pictures, before the projection."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,11 +34,17 @@ def pooled_features(model: AraCLIPModel, pixels: Pixels, files: Sequence[Path], 
     """
     tower, parts = _tower(model.eval(), pixels, len(files)), []
     with torch.inference_mode():
-        for start in range(0, len(files), EVAL_BATCH):
-            parts.append(tower(pixels.squares(files[start : start + EVAL_BATCH])))
-            if log and start and start % 1000 == 0:
-                log(f"image vectors computed for {start:,} of {len(files):,} pictures")
+        for rows in eval_batches(len(files), log):
+            parts.append(tower(pixels.squares(files[rows.start : rows.stop])))
         return torch.cat(parts).clone()
+
+
+def eval_batches(count: int, log: Log | None = None) -> Iterator[range]:
+    """Rows of pictures that pass a tower at once without a graph; says after each thousand how far it is."""
+    for start in range(0, count, EVAL_BATCH):
+        yield range(start, min(start + EVAL_BATCH, count))
+        if log and start and start % 1000 == 0:
+            log(f"image vectors computed for {start:,} of {count:,} pictures")
 
 
 def _tower(model: AraCLIPModel, pixels: Pixels, pictures: int) -> Callable[[NDArray[np.uint8]], Tensor]:

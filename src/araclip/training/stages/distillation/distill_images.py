@@ -113,8 +113,10 @@ def _targets(
             f"has projection_dim {width}. Take a teacher of the same space."
         )
     files, pixels, log = mixture.files, Pixels.of(processor), context.reporter.log
-    shared = same_first_blocks(student.vision_model, teacher.vision_model, stage.image.frozen_blocks)
-    side = stage.image if shared else ImageSide()  # the student's cached maps are the teacher's, too
+    cached = stage.image.train == "partial" and same_first_blocks(
+        student.vision_model, teacher.vision_model, stage.image.frozen_blocks
+    )
+    side = stage.image if cached else ImageSide()  # the student's cached maps are the teacher's, too
     with torch.inference_mode():
         seen = LockedImages(
             _mirrored(teacher, stage.mirror), pixels, files, stage.image.cache or context.cache, log, side
