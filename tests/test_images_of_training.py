@@ -1,6 +1,8 @@
 """The pictures of a training run: augmented, as cached feature maps, with fused BatchNorms, of a locked tower."""
 
 import os
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -252,6 +254,8 @@ def test_a_depthwise_convolution_has_pytorchs_gradients(
     assert "Depthwise" in type(layer(maps).grad_fn).__name__
     for ours_, plain_ in zip(ours, plain, strict=True):
         assert torch.allclose(ours_, plain_, rtol=1e-4, atol=1e-4 * plain_.abs().max().item())
+    (slope,) = torch.autograd.grad(layer(maps[:0]).sum(), [layer.weight])  # of a routed branch, none of whose kind came
+    assert torch.equal(slope, torch.zeros_like(layer.weight))
     layer.requires_grad_(False)
     assert "Depthwise" not in type(layer(maps).grad_fn).__name__
     restore_convolutions(layer)
@@ -367,12 +371,37 @@ def test_maps_are_computed_once_a_folder_and_again_where_something_changed(
     )  # one folder of the two, the mixture does not matter
     FeatureMaps(graph, pictures, 1, tmp_path / "cache", silent)
     assert files() == first
+    shutil.copytree(pictures[0].parent, tmp_path / "copy", copy_function=shutil.copyfile)  # with times of its own
+    FeatureMaps(graph, [tmp_path / "copy" / path.name for path in pictures[::2]], 1, tmp_path / "cache", silent)
+    assert files() == first
     about = pictures[0].stat()
-    os.utime(pictures[0], ns=(about.st_atime_ns, about.st_mtime_ns + 1))
+    gradient(50, 50).save(pictures[0])
+    os.utime(pictures[0], ns=(about.st_atime_ns, about.st_mtime_ns))
     FeatureMaps(graph, pictures, 1, tmp_path / "cache", silent)
     assert len(files()) == 3
     FeatureMaps(graph, pictures[:2], 2, tmp_path / "cache", silent)
     assert len(files()) == 5
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of a file")
+def test_a_full_disk_is_an_error_and_what_a_killed_run_left_is_removed(
+    graph: FrozenFeaturesGraph, pictures: list[Path], tmp_path: Path
+) -> None:
+    import resource
+
+    cache, left = tmp_path / "cache", tmp_path / "cache" / ".maps-1.npy.0123abcd.tmp"
+    cache.mkdir()
+    left.touch()
+    os.utime(left, (0, 0))
+    assert graph.session
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # a write beyond fails as it does on a full disk
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            FeatureMaps(graph, pictures, 40, cache, silent)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(cache.iterdir()) == []
 
 
 def test_every_unreadable_picture_is_named_and_nothing_is_left_behind(
@@ -557,3 +586,22 @@ def test_a_recipe_may_name_the_folder_of_what_is_computed(pictures: list[Path], 
     training_images(model("vit"), PIXELS, pictures, ImageSide(cache=tmp_path / "mine"), 0, tmp_path / "usual", silent)
     assert len(list((tmp_path / "mine").glob("features-*.npy"))) == 1
     assert not (tmp_path / "usual").exists()
+
+
+def test_features_of_a_locked_tower_are_computed_once_for_a_folder_and_its_copies(
+    pictures: list[Path], tmp_path: Path
+) -> None:
+    tower, cache = model("vit"), tmp_path / "cache"
+
+    def files(paths: list[Path]) -> int:
+        training_images(tower, PIXELS, paths, ImageSide(), 0, cache, silent)
+        return len(list(cache.iterdir()))
+
+    assert files(pictures) == 1
+    copies = [tmp_path / "copies" / path.name for path in pictures]
+    copies[0].parent.mkdir()
+    for path, copy in zip(pictures, copies, strict=True):
+        shutil.copyfile(path, copy)
+    assert files(copies) == 1
+    gradient(50, 50).save(copies[0])
+    assert files(copies) == 2

@@ -85,6 +85,16 @@ def test_stages_of_a_cnn_count_as_its_layers() -> None:
     assert lr["conv_head.weight"] == 1.0
 
 
+def test_layers_of_every_branch_count_from_its_own_last_one() -> None:
+    branches = nn.Sequential(*(timm.create_model("test_efficientnet", num_classes=0) for _ in range(2)))
+    lr = rates(parameter_groups([Part(branches, 1.0, layer_decay=0.5)], 0.1), branches)
+    last = max(int(name.split(".")[2]) for name in lr if name.startswith("0.blocks."))
+    for number in range(2):
+        first, end = (f"{number}.blocks.{block}." for block in (0, last))
+        assert {rate for name, rate in lr.items() if name.startswith(end)} == {1.0}
+        assert {rate for name, rate in lr.items() if name.startswith(first)} == {0.5**last}
+
+
 def test_only_matrices_and_filters_decay() -> None:
     tower = timm_vit()
     decay = rates(parameter_groups([Part(tower, 1.0)], 0.1), tower, "weight_decay")

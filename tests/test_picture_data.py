@@ -14,7 +14,7 @@ from araclip import AraCLIP
 from araclip.errors import DataError, RecipeError
 from araclip.evaluation.picture_sets.datasets import CaptionedPicture
 from araclip.training.data.hard_negatives import mined
-from araclip.training.data.picture_data import Batch, PictureMixture, PictureSource
+from araclip.training.data.picture_data import Batch, PictureMixture, PictureSource, draw_files
 from toy_training import write_lines
 
 Line = dict[str, Any]
@@ -203,6 +203,17 @@ def test_sets_of_a_group_fill_whole_batches_in_their_share_of_the_steps_and_each
     assert all(max(rows) < 6 for rows in batches if rows not in drawn_only)
     assert sorted(row for rows in batches[:2] for row in rows) == list(range(6))  # photographs lose no row to drawings
     assert {row for rows in drawn_only for row in rows} == {6, 7, 8, 9}
+
+
+def test_files_are_drawn_from_all_groups_by_the_shares_of_their_sets(folder: Path) -> None:
+    drawn = [
+        source(folder, "many", numbered(6), share=2),
+        source(folder, "few", [{"image": i, "caption_ar": [f"رسم {i}"]} for i in (6, 7, 8)], group="drawings"),
+    ]
+    files, _ = draw_files(drawn, 0, 9)
+    assert sorted(file.stem for file in files) == [str(number) for number in range(9)]
+    files, _ = draw_files(drawn, 0, 3)
+    assert sum(int(file.stem) >= 6 for file in files) == 1  # a third
 
 
 def test_a_batch_larger_than_the_smallest_group_is_refused(folder: Path) -> None:

@@ -6,9 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from araclip.errors import DataError
+from araclip.training.data.picture_data import PictureMixture, PictureSource
+from araclip.training.inputs.texts import LockedTexts
+from araclip.training.model.saved_models import load_model
 from araclip.training.stages.dispatch import run_stage
+from araclip.training.stages.finetuning.losses import AllCaptionsLoss
 from toy_stages import CHANCE, dev_recall, make_concepts, picture_set, refused, section, student
 from toy_training import Notes, losses, recipe, write_lines
 
@@ -50,11 +55,46 @@ def test_a_locked_text_tower_reads_each_text_once_and_for_all_starts(world: Path
     read = recipe(world, f"finetune.model={student(world)}", *changes)
     run_stage(read, "finetune", runs, Notes())
     first, kept = losses(runs, "finetune"), sorted((runs / "cache").glob("texts-*.npy"))
-    assert len(kept) == 2  # the captions, and those that dev recall asks
+    assert len(kept) == 1  # the captions, and those that dev recall asks
     written = [path.stat().st_mtime_ns for path in kept]
     run_stage(read, "finetune", runs, Notes(), fresh=True)
     assert losses(runs, "finetune") == first
     assert [path.stat().st_mtime_ns for path in sorted((runs / "cache").glob("texts-*.npy"))] == written
+
+
+def test_a_locked_text_tower_reads_what_is_new_and_no_more_for_the_next_stage(taught: Path, tmp_path: Path) -> None:
+    model, processor = load_model(taught / "teacher" / "model")
+    first = LockedTexts(model, processor, ["red circle", "blue square", "red circle"], tmp_path / "shared")
+    (kept,) = (tmp_path / "shared").iterdir()
+    next_ = LockedTexts(model, processor, ["a picture of a green triangle", "blue square"], tmp_path / "shared")
+    assert list((tmp_path / "shared").iterdir()) == [kept]
+    assert len(np.load(kept)) == 3
+    assert np.array_equal(next_.features[1], first.features[1])
+    alone = LockedTexts(model, processor, ["a picture of a green triangle"], tmp_path / "other")
+    assert np.allclose(next_.features[0], alone.features[0], atol=1e-2)
+    assert not np.allclose(next_.features[0], next_.features[1], atol=1e-2)
+
+    kept.write_bytes(kept.read_bytes()[:100])
+    with pytest.raises(DataError, match=r"texts-\w+\.npy cannot be read .*delete it"):
+        LockedTexts(model, processor, ["blue square"], tmp_path / "shared")
+
+
+def test_no_caption_of_a_file_is_a_negative_of_it_where_two_sets_list_it(
+    world: Path, taught: Path, tmp_path: Path
+) -> None:
+    model, processor = load_model(taught / "teacher" / "model")
+    listed = [
+        PictureSource(world / "shapes", split="train", english=(), arabic=("caption_ar",)),
+        PictureSource(world / "shapes", split="train", english=("caption_en",), arabic=()),
+    ]
+    mixture = PictureMixture(listed, 0, languages={"arabic": 1, "english": 1})
+    loss = AllCaptionsLoss(model, LockedTexts(model, processor, mixture.texts, tmp_path), mixture)
+    half = len(mixture.pictures) // 2
+    assert loss.captions_of[:half] == loss.captions_of[half:]
+    vectors = loss(range(half), torch.eye(16)[:1].expand(half, 16))
+    assert vectors.isfinite()
+    rows = [mixture.texts_of(0)[0], mixture.texts_of(half)[0]]  # in Arabic by one set, in English by the other
+    assert {*loss.captions_of[0]} >= {list(dict.fromkeys(mixture.texts)).index(text) for text in rows}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -13,6 +14,7 @@ from araclip.training.model.configuration import QUERY_BANK_AXES
 from araclip.training.model.projection.heads import IMAGE_SCALE, TEXT_SCALE
 from araclip.training.model.saved_models import load_model, load_without_query_bank
 from araclip.training.stages.dispatch import run_stage
+from araclip.training.teachers.teacher import load_teacher
 from toy_stages import dev_recall, section, student
 from toy_training import NAMES, TRAINING, Notes, recipe
 
@@ -62,6 +64,9 @@ def test_a_query_bank_is_measured_and_saved_and_left_out_where_training_goes_on(
         ]
     assert torch.allclose(found[0] @ found[1].T, scores[0], atol=0.05)
     assert without_query_bank.logit_scale == before.logit_scale
+    plain, banked = (load_teacher(f"araclip:{runs / name / 'model'}", "cpu") for name in ("teacher", "bank"))
+    assert np.allclose(banked.encode(["red circle"]) @ found[1].T.numpy(), scores[0][:1], atol=0.05)
+    assert plain.width == banked.width
     for name in ("more", "mapped", "both"):
         run_stage(read, name, runs, Notes())
         assert load_model(runs / name / "model")[0].config.query_bank == 0

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from araclip.errors import RunMismatch, TrainingError
-from araclip.training.stages.dispatch import run_stage
+from araclip.training.stages.dispatch import run_all, run_stage
 from toy_stages import dev_recall, section, student
 from toy_training import RECIPE, Notes, killed, recipe, rows, weights
 
@@ -119,6 +119,28 @@ def test_a_changed_recipe_or_start_is_refused_on_resume(world: Path, runs: Path)
     ):
         with pytest.raises(RunMismatch, match=said):
             run_stage(recipe(world, f"distill.model={spec}", *changes), "distill", runs, Notes())
+
+
+def test_a_run_that_needed_too_much_memory_goes_on_with_smaller_chunks(world: Path, runs: Path) -> None:
+    spec = f"distill.model={student(world)}"
+    killed(recipe(world, spec, *section("distill", steps=6, chunk=16)), "distill", runs, 4)
+    notes = Notes()
+    smaller = section("distill", steps=6, chunk=4, gradient_checkpointing=True, checkpoint_every=2, log_every=2)
+    run_stage(recipe(world, spec, *smaller), "distill", runs, notes)
+    assert any("recipe.chunk was 16, now 4" in line for line in notes.lines), notes.lines
+    assert [row["step"] for row in rows(runs, "distill") if "loss" in row] == [1, 2, 3, 4, 6]
+
+
+def test_another_model_or_start_than_a_run_began_with_is_refused(world: Path, runs: Path) -> None:
+    first = ["stages=['distill', 'finetune']", *section("distill", steps=6), *section("finetune", steps=2)]
+    killed(recipe(world, *first), "distill", runs, 4)
+    with pytest.raises(RunMismatch, match=r"data.begins with was .*max_tokens.*12.*, now .*11"):
+        run_stage(recipe(world, *first, "model.max_tokens=11"), "distill", runs, Notes())
+    run_all(recipe(world, *first), runs, Notes())
+    with pytest.raises(RunMismatch, match=r"distill is done, but by another recipe: begins with was .*12.*, now .*11"):
+        run_all(recipe(world, *first, "model.max_tokens=11"), runs, Notes())
+    with pytest.raises(RunMismatch, match=r"finetune is done, but by another recipe: begins with was distill, now "):
+        run_all(recipe(world, *first, "stages=['finetune']"), runs, Notes())
 
 
 SPOILING = {  # the learning rate rises until it spoils what was learned

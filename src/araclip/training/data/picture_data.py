@@ -3,7 +3,7 @@
 import hashlib
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
 
@@ -240,9 +240,14 @@ def listed_pictures(
     return found
 
 
+def ungrouped(sources: Sequence[PictureSource]) -> list[PictureSource]:
+    """The sources as one group, for a single batch that is to hold pictures of all of them."""
+    return [replace(source, group="") for source in sources]
+
+
 def draw_files(sources: Sequence[PictureSource], seed: int, count: int) -> tuple[list[Path], str]:
-    """A batch of `count` pictures by the sources' shares, and the fingerprint of the sets."""
-    mixture = PictureMixture(sources, seed, languages=dict.fromkeys(LANGUAGES, 1.0))
+    """A batch of `count` pictures by the sources' shares, of all groups, and the fingerprint of the sets."""
+    mixture = PictureMixture(ungrouped(sources), seed, languages=dict.fromkeys(LANGUAGES, 1.0))
     return [mixture.pictures[row].path for row in mixture.batch(0, count).rows], mixture.fingerprint
 
 

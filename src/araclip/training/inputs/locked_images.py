@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from araclip import atomic
 from araclip.errors import DataError
+from araclip.training.data.picture_contents import contents_hash
 from araclip.training.foreign.failures import failures
 from araclip.training.inputs.encoded_images import EncodedImages, encoded, projected
 from araclip.training.inputs.pixels import Pixels
@@ -67,15 +68,16 @@ class LockedImages:
         """Nothing to restore."""
 
     def _features(self, pictures: Sequence[Path], views: int = 1) -> NDArray[np.float16]:
-        digest = hashlib.sha256(repr((self.pixels.size, self.pixels.mean, self.pixels.std)).encode())
+        scales = getattr(self.model.vision_model.config, "map_scales", None)
+        pixels = (self.pixels.size, self.pixels.mean, self.pixels.std)
+        digest = hashlib.sha256(repr((pixels, self.model.config.vision_pooling, scales)).encode())
         if self.model.config.vision_mirror:
             digest.update(b"mirror")
         if self._blocks:
             digest.update(b"maps")
         for tensor in self.model.vision_model.state_dict().values():
             digest.update(tensor.cpu().contiguous().numpy().tobytes())
-        for picture in pictures:
-            digest.update(f"{picture} {picture.stat().st_mtime_ns}".encode())
+        digest.update(contents_hash(pictures).encode())
         path = self.cache / f"features-{digest.hexdigest()[:16]}.npy"
         if not path.exists():
             self.cache.mkdir(parents=True, exist_ok=True)

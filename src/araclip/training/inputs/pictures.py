@@ -95,7 +95,8 @@ class BranchImages:
     ) -> None:  # fmt: skip
         scale_before = map_scale_of(model.vision_model)
         if side.map_scale is not None:
-            model.vision_model = with_map_scale(model.vision_model, side.frozen_blocks, side.map_scale)
+            scaled = with_map_scale(model.vision_model, side.frozen_blocks, side.map_scale)  # a new tower, on the CPU
+            model.vision_model = scaled.to(model.logit_scale.device)
             model.config.vision_config = model.vision_model.config
         tower = model.vision_model.requires_grad_(False)
         self._fused = batchnorm.fuse(upper_modules(tower, side.frozen_blocks))
@@ -159,7 +160,7 @@ class BranchImages:
                 f"tower that learns them ({differing} differs). Name two that were trained from one start."
             )
         branch = copy.deepcopy(branch).requires_grad_(False).eval()
-        self._initial_branch = _channels_last(branch)
+        self._initial_branch = _channels_last(branch.to(self.model.logit_scale.device))
 
     def initial_features(self, inputs: Tensor) -> Tensor:
         """(B, W): `features` as before the stage, from maps of the size that they had then; or see `learn_from`."""

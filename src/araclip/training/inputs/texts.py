@@ -155,15 +155,33 @@ class LockedTexts:
         return self.encode(torch.from_numpy(self._others[key].astype(np.float32)))
 
     def _features(self, texts: Sequence[str]) -> NDArray[np.float16]:
+        """(n, H): the tower's outputs, computed for those texts alone that no stage with this tower has stored."""
+        path = self._path()
+        stored = _stored(path) if path.exists() else None
+        rows = {} if stored is None else {key: row for row, key in enumerate(stored["text"].tolist())}
+        keys = [int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") for text in texts]
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in rows}
+        if missing:
+            found = text_features(self.model, self.processor, list(missing.values()), bfloat16=self.bfloat16)
+            added = np.empty(len(missing), [("text", "<u8"), ("features", "<f2", found.shape[1:])])
+            added["text"], added["features"] = list(missing), found.half().numpy()
+            rows |= {key: len(rows) + row for row, key in enumerate(missing)}
+            stored = added if stored is None else np.concatenate([stored, added])
+            self.cache.mkdir(parents=True, exist_ok=True)
+            atomic.write_array(path, stored)
+        assert stored is not None  # every text is a row of it
+        features: NDArray[np.float16] = stored["features"][[rows[key] for key in keys]]
+        return features
+
+    def _path(self) -> Path:
+        """The file of this tower's outputs: all that they depend on, besides the text, is in its name."""
         digest = hashlib.sha256(fingerprint(self.model.text_model).encode())
         digest.update(repr((self.model.config.text_pooling, self.processor.max_tokens, self.bfloat16)).encode())
-        for text in texts:
-            digest.update(text.encode() + b"\n")
-        path = self.cache / f"texts-{digest.hexdigest()[:16]}.npy"
-        if not path.exists():
-            found = text_features(self.model, self.processor, texts, bfloat16=self.bfloat16).half().numpy()
-            self.cache.mkdir(parents=True, exist_ok=True)
-            atomic.write_array(path, found)
-        with failures(path, "delete it, and start the same command again", DataError, cannot="be read"):
-            cached: NDArray[np.float16] = np.load(path)
-        return cached
+        return self.cache / f"texts-{digest.hexdigest()[:16]}.npy"
+
+
+def _stored(path: Path) -> NDArray[np.void]:
+    """(N,) of `text`, the first eight bytes of a text's SHA-256, and `features` (H,)."""
+    with failures(path, "delete it, and start the same command again", DataError, cannot="be read"):
+        found: NDArray[np.void] = np.load(path)
+        return found

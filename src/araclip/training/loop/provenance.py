@@ -2,6 +2,7 @@
 
 import json
 import platform
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -16,6 +17,8 @@ from araclip.errors import RunMismatch
 from araclip.training.loop import checkpoint
 
 SHOWN = 8  # differing keys named in a message
+# Keys of a stage that decide how it computes and what it reports, not what it learns but for rounding.
+HOW = ("chunk", "gradient_checkpointing", "log_every", "checkpoint_every", "sinks")
 
 
 def begin(
@@ -24,7 +27,7 @@ def begin(
     """Write config.json, or compare with the one that is there.
 
     Args:
-        fresh: delete the checkpoints, metrics and config of the run that is there.
+        fresh: delete the checkpoints, metrics, model and config of the run that is there.
         log: called with a line where code, packages or threads differ from those that the run began with.
 
     Returns:
@@ -37,6 +40,7 @@ def begin(
     if fresh:  # checkpoints first: after a kill in between, the new recipe must not resume from them
         checkpoint.remove_all(folder)
         (folder / "metrics.jsonl").unlink(missing_ok=True)
+        shutil.rmtree(folder / "model", ignore_errors=True)  # or a later stage would start from the model of before
         path.unlink(missing_ok=True)
     config = _config(recipe, data)
     if not path.exists():
@@ -54,7 +58,13 @@ def begin(
         raise RunMismatch(
             f"{path} is damaged ({error}). Begin anew with --fresh, or train into another folder."
         ) from error
-    if differing := _differences(before, _flat(without_nulls({"recipe": config["recipe"], "data": config["data"]}))):
+    now = _flat(without_nulls({"recipe": config["recipe"], "data": config["data"]}))
+    for key in [key for key in now if key.startswith("data.") and key not in before]:
+        del now[key]  # an earlier release did not write it
+    differing = _differences(before, now)
+    if how := [line for line in differing if line.split(" ")[0].removeprefix("recipe.").split(".")[0] in HOW]:
+        log(f"{folder} was begun with other settings that change no more than rounding: {'; '.join(how)}.")
+    if differing := [line for line in differing if line not in how]:
         more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
         raise RunMismatch(
             f"{folder} was begun with another recipe or other data: {'; '.join(differing[:SHOWN])}{more}. Resume with "

@@ -159,9 +159,9 @@ class Run:
                 raise
             size = f"a batch of {batch}" + (f" in chunks of {chunk}" if chunk else "")
             smaller = (
-                f"Lower chunk below {chunk}, which changes no result"
+                f"Lower chunk below {chunk} and start the same command again, which resumes"
                 if chunk and chunk > 1
-                else f"Set chunk to {max(1, (batch + 1) // 2)} or less, or lower batch below {batch}"
+                else f"Set chunk to {max(1, (batch + 1) // 2)} or less, or lower batch below {batch} (with --fresh)"
             )
             raise OutOfMemory(
                 f"a step with {size} did not fit into memory ({first_line(error)}). "
@@ -177,8 +177,8 @@ class Run:
         if not math.isfinite(value := float(loss)):
             raise LossDiverged(
                 f"the loss became {value} in step {step}. Lower the learning rate, lengthen the warm-up, or set "
-                f"precision to float32; {self.folder / 'metrics.jsonl'} has the steps before. "
-                f"{self._last_checkpoint()}"
+                f"precision to float32, and begin anew with --fresh; {self.folder / 'metrics.jsonl'} has the steps "
+                f"before. {self._last_checkpoint()}"
             )
 
     def _last_checkpoint(self) -> str:

@@ -219,5 +219,5 @@ def _check_finite(gradient_norm: Tensor, step: int) -> None:
     if not math.isfinite(gradient_norm):  # possible with a finite loss, and it would make every weight NaN
         raise LossDiverged(
             f"the gradient's length became {gradient_norm:.3g} in step {step}. Lower the learning rate or set "
-            "precision to float32, then start the same command again: it resumes from the last checkpoint."
+            "precision to float32, and begin anew with --fresh."
         )

@@ -14,18 +14,22 @@ def parameters_by_layer(module: nn.Module | nn.Parameter) -> Iterator[tuple[str,
     if isinstance(module, nn.Parameter):
         yield "", module, 0
         return
-    prefix, count = _stack(module)
+    prefixes, count = _stacks(module)
     reached = False  # the list of layers; modules registered before it are its input
     for name, parameter in module.named_parameters():
-        if name.startswith(prefix):
+        if of := [prefix for prefix in prefixes if name.startswith(prefix)]:
             reached = True
-            yield name, parameter, count - 1 - int(name[len(prefix) :].split(".")[0])
+            yield name, parameter, count - 1 - int(name[len(of[0]) :].split(".")[0])
         else:
             yield name, parameter, 0 if reached else count
 
 
-def _stack(module: nn.Module) -> tuple[str, int]:
-    """Dotted prefix and length of the module's list of layers: the largest that is not inside another one."""
+def _stacks(module: nn.Module) -> tuple[tuple[str, ...], int]:
+    """Dotted prefixes and length of the module's lists of layers.
+
+    It is the largest that is not inside another one, and those of its name and length beside it: a tower of several
+    branches has one in each.
+    """
     found: list[tuple[int, str, int]] = []
     outer: tuple[str, ...] = ()
     for name, child in module.named_modules():
@@ -38,8 +42,11 @@ def _stack(module: nn.Module) -> tuple[str, int]:
             f"{type(module).__name__} has no list of layers by a name of {', '.join(sorted(STACKS))}, so its layers "
             "cannot be told apart. Set layer_decay to 1 and freeze no single layers of it."
         )
-    _, prefix, count = max(found, key=lambda row: row[0])
-    return prefix, count
+    _, largest, count = max(found, key=lambda row: row[0])
+    alike = [
+        prefix for _, prefix, length in found if length == count and prefix.split(".")[-2] == largest.split(".")[-2]
+    ]
+    return tuple(alike), count
 
 
 def freeze(module: nn.Module, first_layers: int, *, embeddings: bool = False) -> int:
@@ -59,13 +66,13 @@ def freeze(module: nn.Module, first_layers: int, *, embeddings: bool = False) ->
     """
     if first_layers == 0 and not embeddings:
         return 0
-    prefix, count = _stack(module)
+    prefixes, count = _stacks(module)
     if not 0 <= first_layers <= count:
         raise RecipeError(f"{first_layers} layers to freeze, but {type(module).__name__} has {count}. Freeze fewer.")
     frozen = 0
     for name, parameter, distance in parameters_by_layer(module):
-        is_before = not name.startswith(prefix) and distance == count
-        if is_before or (name.startswith(prefix) and count - 1 - distance < first_layers):
+        is_before = not name.startswith(prefixes) and distance == count
+        if is_before or (name.startswith(prefixes) and count - 1 - distance < first_layers):
             parameter.requires_grad_(False)
             frozen += parameter.numel()
     return frozen

@@ -1,8 +1,7 @@
 """The sections of a recipe as dataclasses: the model, the dev set, and one for each kind of stage.
 
 Stage                             seed, dev, sinks
-├── Ensemble                      joins models: nothing is trained
-├── Average                       the mean of models' weights: nothing is trained
+├── Ensemble, Average             joins models, or takes the mean of their weights: nothing is trained
 └── StartingStage                 + start, model
     ├── Linear                    in closed form
     ├── QueryBank                 nothing is trained
@@ -33,6 +32,7 @@ from araclip.training.recipe.values import (
     Few,
     Finite,
     Folder,
+    Length,
     Many,
     NotNegative,
     OrNone,
@@ -62,8 +62,7 @@ class ModelSpec:
     image_size: Pixels | None = None  # pixels a side of input pictures; None is the tower's own size
     logit_scale: Finite | None = None  # log of the first inverse temperature; None is CLIP's
     logit_bias: Finite | None = None  # a number makes room for the sigmoid loss, whose paper starts at −10
-    vocabulary: Annotated[tuple[Path, ...], AfterValidator(below_data)] = ()  # parallel files whose words a
-    # pruned vocabulary keeps; without any it is not pruned
+    vocabulary: Annotated[tuple[Path, ...], AfterValidator(below_data)] = ()  # whose words are kept; none: all
     text_identity: bool = False  # the text projection starts as the identity
 
 
@@ -169,8 +168,7 @@ class Names(StartingStage):
 
     kind: Literal["names"] = "names"
     classes: Folder = Path("names")  # .npz with the classifier, .json with the words; see `data.named_classes`
-    # the tower whose features the classifier reads, joined as one more branch unless the start's last one is the same;
-    vision: str = ""  # "": all features of the start's own
+    vision: str = ""  # whose features it reads, joined unless the start's last branch has them; "": all of the start's
     shared_blocks: OrNone = 0  # first blocks that the two towers share
     width: Width = 127  # of the names part
     hidden: Width = 256  # of the layer between the text tower and the names part
@@ -208,7 +206,7 @@ class LearningStage(StartingStage):
     layer_decay: Positive = 1.0  # factor from each layer's learning rate to that of the layer below
     weight_decay: NotNegative = 0.05
     warmup: Chance = 0.07  # part of the steps
-    clip: float = 1.0  # largest length of the gradient
+    clip: Length = 1.0  # largest length of the gradient; inf is none
     ema: Dropout = 0.0  # decay of the averaged weights that are evaluated and saved; 0 is none
     precision: Precision = "float32"
     log_every: Count = 10
@@ -291,6 +289,8 @@ class Finetune(LearningStage):
             raise ValueError("noise needs a text tower that learns: a locked one reads each caption once, as it is.")
         if self.all_captions and self.train_text != "locked":
             raise ValueError('all_captions needs train_text = "locked": a learning tower cannot embed them all.')
+        if bool(self.teacher) != bool(self.distillation) or bool(self.concept_batch) != bool(self.concept_weight):
+            raise ValueError("teacher goes with distillation, concept_batch with concept_weight. Give both or neither.")
         if self.anchor and (self.concepts is None or self.image.train != "partial"):
             raise ValueError('anchor needs `concepts` with a classifier and image = { train = "partial", … }.')
         return self

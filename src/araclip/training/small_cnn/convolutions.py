@@ -55,6 +55,7 @@ def _depthwise(layer: nn.Conv2d, maps: Tensor) -> Tensor:
     kind = maps.device.type
     if (
         kind != "cpu"
+        or not len(maps)  # a routed branch whose kind of picture is not among these
         or maps.dtype != torch.float32
         or not layer.weight.requires_grad
         or torch.is_autocast_enabled(kind)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -23,6 +22,7 @@ from araclip import atomic
 from araclip.errors import DataError, ImageError
 from araclip.pictures.images import map_ahead, open_image
 from araclip.training.data.augmentation import views
+from araclip.training.data.picture_contents import contents_hash
 from araclip.training.foreign.failures import failures
 from araclip.training.onnx_writer import write_graph
 
@@ -89,13 +89,14 @@ def cached_maps(
 ) -> NDArray[np.float16]:
     """(N, V, h, w, C) float16, memory-mapped from a file in `folder` that is computed once.
 
-    The file's name is the hash of the frozen weights and size, the pictures' names, sizes and times, and `views_each`:
+    The file's name is the hash of the frozen weights and size, the pictures' names and contents, and `views_each`:
     where any of these changes, it is computed anew.
 
     Raises:
         DataError: a picture cannot be read; all such are named.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    atomic.sweep(folder)  # what a killed run left is some gigabytes
     path = folder / f"maps-{_key(frozen, pictures, views_each)}.npy"
     if not path.exists():
         _check_readable(pictures, frozen.size)
@@ -111,18 +112,17 @@ def _compute(frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: 
 
     session = frozen.session  # before a thread decodes: PyTorch's exporter and `open_image` filter warnings
     decoded = map_ahead(decode, pictures, 1)
-    out: Any = None  # a memory map, once the size of a map is known
-    for start in range(0, len(pictures), BATCH):
-        pixels = [squares for _, squares in islice(decoded, BATCH)]  # of (V, S, S, 3)
-        maps = session.run(None, {"pixels": np.concatenate(pixels)})[0].transpose(0, 2, 3, 1)  # (B·V, h, w, C)
-        if out is None:
-            shape = (len(pictures), views_each, *maps.shape[1:])
-            out = np.lib.format.open_memmap(path, "w+", np.float16, shape)
-        out[start : start + len(pixels)] = maps.reshape(len(pixels), views_each, *maps.shape[1:])
-        if start and start % (100 * BATCH) == 0:
-            log(f"first blocks computed for {start:,} of {len(pictures):,} pictures")
-    if out is not None:
-        out.flush()
+    with path.open("wb") as file:  # written, not mapped: on a full disk a mapped file kills the process
+        for start in range(0, len(pictures), BATCH):
+            pixels = [squares for _, squares in islice(decoded, BATCH)]  # of (V, S, S, 3)
+            maps = session.run(None, {"pixels": np.concatenate(pixels)})[0].transpose(0, 2, 3, 1)  # (B·V, h, w, C)
+            if not start:
+                shape = (len(pictures), views_each, *maps.shape[1:])
+                about = {"descr": "<f2", "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(file, about)
+            file.write(maps.astype("<f2").tobytes())
+            if start and start % (100 * BATCH) == 0:
+                log(f"first blocks computed for {start:,} of {len(pictures):,} pictures")
 
 
 def _check_readable(pictures: Sequence[Path], size: int) -> None:
@@ -144,11 +144,9 @@ def _seed(picture: Path) -> int:
 
 
 def _key(frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int) -> str:
-    digest = hashlib.sha256(f"{frozen.fingerprint} {frozen.size} {views_each}".encode())
-    for picture in pictures:
-        about = picture.stat()
-        digest.update(f"{picture.parent.parent.name}/{picture.name} {about.st_size} {about.st_mtime_ns}".encode())
-    return digest.hexdigest()[:16]
+    names = [picture.name for picture in pictures]  # a name is the seed of its views
+    about = f"{frozen.fingerprint} {frozen.size} {views_each} {names} {contents_hash(pictures)}"
+    return hashlib.sha256(about.encode()).hexdigest()[:16]
 
 
 class FeatureMaps:

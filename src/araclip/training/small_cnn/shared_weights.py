@@ -20,12 +20,13 @@ def differing_weight(first: nn.Module, other: nn.Module) -> str | None:
     """The name of a tensor in which two towers' first blocks differ, if they do not compute the same.
 
     Equal weights are the rule. Where one was unpacked from an exported model, its weights are rounded: then the maps
-    of one noise picture are compared.
+    of one noise picture are compared. The towers may lie on different devices.
     """
-    differing = first_difference(first.state_dict(), other.state_dict())
+    mine, theirs = (copy.deepcopy(blocks).cpu().eval() for blocks in (first, other))
+    differing = first_difference(mine.state_dict(), theirs.state_dict())
     if differing is None:
         return None
     noise = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        one, two = (copy.deepcopy(blocks).eval()(noise) for blocks in (first, other))
+        one, two = mine(noise), theirs(noise)
     return differing if (one - two).norm() > ROUNDING * one.norm() else None

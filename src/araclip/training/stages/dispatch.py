@@ -9,7 +9,7 @@ from pydantic_core import to_jsonable_python
 
 from araclip import atomic, bounded_json
 from araclip.errors import RunMismatch
-from araclip.training.loop.provenance import without_nulls
+from araclip.training.loop.provenance import HOW, without_nulls
 from araclip.training.loop.reporter import Reporter
 from araclip.training.recipe.recipe import Recipe
 from araclip.training.recipe.stages import (
@@ -35,6 +35,7 @@ from araclip.training.stages.finetuning.finetune import finetune
 from araclip.training.stages.linear import linear
 from araclip.training.stages.names import names
 from araclip.training.stages.query_bank import query_bank
+from araclip.training.stages.starting_model import beginning
 
 RUN: Mapping[type[Stage], Callable[[Any, StageContext], dict[str, float]]] = {
     Captions: captions, Linear: linear, Distill: distill, Ensemble: ensemble, Finetune: finetune, QueryBank: query_bank,
@@ -91,10 +92,14 @@ def _done(recipe: Recipe, name: str, runs: Path) -> dict[str, float]:
         recall: dict[str, float] = bounded_json.read(result, kind=dict, error=RunMismatch)
         config = bounded_json.read(runs / name / "config.json", kind=dict, error=RunMismatch)
         before = dict(without_nulls(config["recipe"]))
+        began = dict(config["data"])
     except (RunMismatch, LookupError, TypeError, ValueError) as error:
         raise RunMismatch(f"{runs / name} has a result, but not what it was made with ({error}). {again}") from error
     now = without_nulls(to_jsonable_python(recipe.stage(name)))
-    if differing := [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]:
+    for key, value in beginning(recipe, name).items():
+        before[key], now[key] = began.get(key, value), value  # an earlier release did not write it
+    differing = [key for key in sorted({*before, *now} - {*HOW}) if before.get(key) != now.get(key)]
+    if differing:
         key = differing[0]
         raise RunMismatch(
             f"{name} is done, but by another recipe: {key} was {before.get(key)}, now {now.get(key)}, and "
@@ -115,12 +120,15 @@ def _made_of(recipe: Recipe, name: str) -> list[str]:
         named = [*stage.members, stage.expert]
     elif isinstance(stage, Average):
         named = [*stage.members]
-    elif isinstance(stage, StartingStage) and stage.model:
-        named = [stage.model.text, stage.model.vision]
+    elif isinstance(stage, StartingStage) and (stage.model or not recipe.start_of[name]):
+        towers = stage.model or recipe.model
+        named = [towers.text, towers.vision]
     else:
         named = [recipe.start_of[name]]
     if isinstance(stage, Linear | Distill | DistillImages | Finetune):
         named.append(stage.teacher)
     if isinstance(stage, DistillImages):
         named.append(stage.features_of)
+    if isinstance(stage, Names):
+        named.append(stage.vision)
     return [found for found in dict.fromkeys(named) if found and found in recipe.stages]

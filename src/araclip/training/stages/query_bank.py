@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize as l2_normalize
 
-from araclip.training.data.picture_data import PictureMixture
+from araclip.training.data.picture_data import PictureMixture, ungrouped
 from araclip.training.inputs.pixels import Pixels
 from araclip.training.inputs.texts import LearningTexts
 from araclip.training.loop.processes import accelerator_for
@@ -31,7 +31,7 @@ def query_bank(stage: QueryBank, context: StageContext) -> dict[str, float]:
         TrainingError: see its children.
     """
     accelerator = accelerator_for()
-    mixture = PictureMixture(stage.pictures, stage.seed, languages=stage.languages)
+    mixture = PictureMixture(ungrouped(stage.pictures), stage.seed, languages=stage.languages)
     batch = mixture.batch(0, stage.batch)
     texts = list(dict.fromkeys(batch.texts))
     before, processor = starting_model.start_of(stage, context)

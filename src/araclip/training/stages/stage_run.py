@@ -15,7 +15,7 @@ from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.saved_models import ModelAndProcessor, save_model
 from araclip.training.recipe.stages import Finetune, Stage
 from araclip.training.stages.context import StageContext
-from araclip.training.stages.starting_model import result_of
+from araclip.training.stages.starting_model import beginning, result_of
 
 
 def checkpoint_activations(model: AraCLIPModel) -> None:
@@ -47,7 +47,7 @@ def stage_run(
     with Run.open(
         context.folder,
         to_jsonable_python(stage),
-        data,
+        {**data, **beginning(context.recipe, context.name)},
         log=context.reporter.log,
         fresh=context.fresh,
         sinks=stage.sinks,

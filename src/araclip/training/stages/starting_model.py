@@ -1,19 +1,22 @@
 """The model a stage starts from: pretrained towers, an earlier stage's result, or a saved folder."""
 
 import functools
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic_core import to_jsonable_python
 from torch import nn
 
-from araclip import model_folder
+from araclip import atomic, model_folder
 from araclip.errors import RecipeError
 from araclip.training.data.pairs import read_pairs
 from araclip.training.foreign.failures import failures
 from araclip.training.foreign.loaders import image_processor_at
 from araclip.training.foreign.preprocessing import squashing_processor, timm_image_processor
+from araclip.training.loop.provenance import without_nulls
 from araclip.training.model import packaged_towers, towers
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.processing import AraCLIPProcessor
@@ -29,6 +32,8 @@ from araclip.training.model.saved_models import (
 from araclip.training.recipe.recipe import Recipe
 from araclip.training.recipe.stages import ModelSpec, StartingStage
 from araclip.training.stages.context import StageContext
+
+UNPACKING_S = 600.0  # as long as another process may take to unpack the same model
 
 
 def result_of(runs: Path, stage: str) -> Path:
@@ -81,8 +86,19 @@ def _unpacked(exported: str, cache: Path) -> Path:
     folder = cache / model_folder.read_config(model_folder.find(exported)).label
     if not (folder / "config.json").is_file():
         cache.mkdir(parents=True, exist_ok=True)
-        save_model(folder, *unpack(exported))
+        with atomic.single_writer(cache / f".{folder.name}.lock", patience=UNPACKING_S):
+            if not (folder / "config.json").is_file():  # another process may have made it meanwhile
+                save_model(folder, *unpack(exported))
     return folder
+
+
+def beginning(recipe: Recipe, name: str) -> dict[str, str]:
+    """What a stage begins with where its own section does not say it, for config.json: the stage before, or [model]."""
+    stage = recipe.stage(name)
+    if not isinstance(stage, StartingStage) or stage.model is not None:
+        return {}
+    towers = json.dumps(without_nulls(to_jsonable_python(recipe.model)), sort_keys=True, ensure_ascii=False)
+    return {"begins with": recipe.start_of[name] or towers}
 
 
 def start_of(stage: StartingStage, context: StageContext, *, as_it_is: bool = False) -> ModelAndProcessor:

@@ -179,15 +179,20 @@ def transformers_text(name: str, location: str) -> TextEncoder:
 def araclip_text(name: str, folder: Path) -> TextEncoder:
     """A folder that AraCLIPModel and AraCLIPProcessor were saved to; the processor normalises texts and cuts them.
 
+    A query bank and a names part are taken off, as they are from every model that is trained further.
+
     Raises:
         ModelNotFound: they cannot be loaded from there.
     """
     from araclip.training.model.model import AraCLIPModel
     from araclip.training.model.processing import AraCLIPProcessor
+    from araclip.training.model.projection.names_part import without_names
+    from araclip.training.model.projection.query_bank import without_query_bank
 
     with failures(name, "a folder that AraCLIPModel and AraCLIPProcessor were saved to is needed"):
         settings.check_folder(folder)
         model = AraCLIPModel.from_pretrained(folder, dtype=torch.float32)
+        model = without_query_bank(without_names(model))
         processor = AraCLIPProcessor.from_pretrained(folder)
 
     def tokens(texts: list[str]) -> Inputs:

@@ -53,9 +53,11 @@ def distill_features(stage: DistillImages, context: StageContext) -> dict[str, f
             pointwise=stage.image_precision == "pointwise",
         )  # fmt: skip
     assert isinstance(images, BranchImages)  # which map_scale asks for
-    if stage.features_of:
-        images.learn_from(starting_model.image_tower_of(stage.features_of, context))
     data = {"start": fingerprint(model), "pictures": mixture.fingerprint, "features": stage.features_of}
+    if stage.features_of:
+        learned = starting_model.image_tower_of(stage.features_of, context)
+        images.learn_from(learned)
+        data["tower of the features"] = fingerprint(learned)
     for side in (model.text_model, model.text_projection, model.visual_projection):
         side.requires_grad_(False)
     sample = list(range(0, len(mixture.files), max(len(mixture.files) // MEASURED, 1)))[:MEASURED]

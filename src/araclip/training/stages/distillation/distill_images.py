@@ -112,6 +112,7 @@ def _targets(
             f"teacher {stage.teacher} makes {teacher.config.projection_dim}-wide image vectors or none, the student "
             f"has projection_dim {width}. Take a teacher of the same space."
         )
+    teacher.to(student.logit_scale.device)
     files, pixels, log = mixture.files, Pixels.of(processor), context.reporter.log
     cached = stage.image.train == "partial" and same_first_blocks(
         student.vision_model, teacher.vision_model, stage.image.frozen_blocks

@@ -73,13 +73,13 @@ def finetune(stage: Finetune, context: StageContext) -> dict[str, float]:
         if stage.distillation:
             english, width = _english(mixture), model.config.projection_dim
             teacher = cached_teacher(stage, context, english, width, accelerator.device)
+        all_texts = [*mixture.texts, *(concepts.all_names if concepts else ())]
+        texts = (
+            LockedTexts(model, processor, all_texts, context.cache, bfloat16=stage.precision == "bfloat16")
+            if stage.train_text == "locked"
+            else LearningTexts(model, processor, stage.frozen_layers, stage.dropout)
+        )
     data["teacher"] = teacher.fingerprint if teacher else ""
-    all_texts = [*mixture.texts, *(concepts.all_names if concepts else ())]
-    texts = (
-        LockedTexts(model, processor, all_texts, context.cache, bfloat16=stage.precision == "bfloat16")
-        if stage.train_text == "locked"
-        else LearningTexts(model, processor, stage.frozen_layers, stage.dropout)
-    )
     if stage.gradient_checkpointing:
         checkpoint_activations(model)
     losses = FinetuneLosses(ContrastLoss(contrast))

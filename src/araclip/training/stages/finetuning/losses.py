@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -24,8 +25,10 @@ class AllCaptionsLoss:
     def __init__(self, model: AraCLIPModel, texts: LockedTexts, mixture: PictureMixture) -> None:
         self.model = model
         self.features = texts.all_features().to(model.logit_scale.device)  # (N, H)
-        rows = range(len(mixture.pictures))
-        self.captions_of = [[texts.rows[text] for text in mixture.texts_of(row)] for row in rows]
+        captions: dict[Path, list[int]] = {}  # of a file, which several sets may list
+        for row, file in enumerate(mixture.files):
+            captions.setdefault(file, []).extend(texts.rows[text] for text in mixture.texts_of(row))
+        self.captions_of = [captions[file] for file in mixture.files]
 
     def __call__(self, pictures: Sequence[int], image: Tensor) -> Tensor:
         """Vectors (I, D) of these rows of the mixture's pictures → scalar, see `all_captions_loss`."""
