@@ -1,16 +1,12 @@
 """Stages of a recipe, one or all of them in order; what is refused whatever the kind of stage."""
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 
 from araclip.errors import LossDiverged, RecipeError, RunMismatch
-from araclip.training.model.saved_models import load_model
-from araclip.training.stages.context import StageContext
 from araclip.training.stages.dispatch import run_all, run_stage
-from araclip.training.stages.starting_model import saved_model
 from toy_stages import CHANCE, dev_recall, refused, section, student
 from toy_training import Notes, recipe, rows
 
@@ -100,14 +96,3 @@ def test_a_loss_that_diverges_ends_the_run_and_no_spoilt_checkpoint_is_left(
         state = torch.load(path, weights_only=True)
         assert all(weight.isfinite().all() for weight in state["weights"])
     assert not (runs / stage / "model").exists()
-
-
-def test_an_exported_model_is_unpacked_once_by_stages_that_begin_together(
-    world: Path, runs: Path, tiny_model: Path
-) -> None:
-    context = StageContext(recipe(world), "finetune", runs)
-    with ThreadPoolExecutor(3) as pool:
-        found = list(pool.map(lambda _: saved_model(context, str(tiny_model), "it starts from"), range(3)))
-    assert len(set(found)) == 1
-    assert load_model(found[0])[0].config.projection_dim
-    assert [path.name for path in found[0].parent.glob("*") if not path.name.startswith(".")] == [found[0].name]

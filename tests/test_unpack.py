@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,9 @@ from araclip.training.foreign.preprocessing import square_processor
 from araclip.training.model import unpack as graphs
 from araclip.training.model.saved_models import load_model, save_model, unpack
 from araclip.training.small_cnn.branches import joined, route_last, with_gate
+from araclip.training.stages.context import StageContext
 from araclip.training.stages.dispatch import run_stage
+from araclip.training.stages.starting_model import saved_model
 from toy_training import Notes, make_world, recipe
 
 pytestmark = pytest.mark.usefixtures("traced_once")
@@ -253,6 +256,12 @@ def test_a_recipe_starts_from_an_exported_model_or_takes_its_towers(tmp_path: Pa
         "distill.steps=1",
     )  # fmt: skip
     exported = AraCLIP(tmp_path / "exported")
+    context = StageContext(read, "more", tmp_path / "more")
+    with ThreadPoolExecutor(3) as pool:  # as processes that begin together
+        unpacked = list(
+            pool.map(lambda _: saved_model(context, str(tmp_path / "exported"), "more starts from"), range(3))
+        )
+    assert len(set(unpacked)) == 1
     wanted = exported.encode_text(["red circle", "دائرة حمراء"])
     for stage in ("more", "own", "distill"):
         run_stage(read, stage, tmp_path / "more", Notes())
