@@ -31,7 +31,7 @@ from araclip.training.export import graph_sizes, tower_graphs
 from araclip.training.export.export import export
 from araclip.training.export.model_card import read_about
 from araclip.training.export.recall_check import DevPictures, check_recall
-from araclip.training.export.weights import stored_towers
+from araclip.training.export.weights import choice, stored_towers
 from araclip.training.export.weights.narrowing import narrow, packed, quantized
 from araclip.training.model.parity import probe_squares, probe_texts
 from araclip.training.onnx_weights import from_four_bits, wide_weights
@@ -457,6 +457,25 @@ def test_where_the_fastest_weights_cost_recall_the_next_ones_are_taken(
     assert any("The next way is tried." in line for line in lines)
 
 
+@pytest.mark.parametrize("pair", ["bert + vit", WITH_A_BANK])  # without and with convolutions
+def test_a_tower_whose_ways_are_spent_stays_in_float32_and_none_is_tried_twice(
+    traced: Callable[[str], Traced], pair: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph_sizes, "SECONDS", 0.0)
+    monkeypatch.setattr(choice, "_SECONDS", 0.0)
+    dev = picture_set(tmp_path / "dev", AraCLIP.load(traced(pair).folder))
+    refused: list[str] = []
+
+    def refuse(dev: DevPictures, full: float, stored: float, weights: str) -> None:
+        refused.append(weights)
+        raise ExportRejected(f"{weights} cost too much.")
+
+    monkeypatch.setattr(exporting, "check_recall", refuse)
+    with pytest.raises(ExportRejected, match=r"^int8 \+ float32 cost too much"):  # the text tower's one way does
+        export(traced(pair).saved, tmp_path / "model", weights="int8 + auto", dev=[DevSet(dev)])
+    assert len(set(refused)) == len(refused) > 1
+
+
 def test_half_a_point_may_be_lost_and_no_more() -> None:
     dev = DevPictures("a set", [], ("arabic",))
     check_recall(dev, 0.2500, 0.2450, "int8")
@@ -599,6 +618,20 @@ def test_pictures_that_a_folder_cannot_prepare_are_refused_before_anything_is_tr
     with pytest.raises(AraCLIPError, match=message):
         export(saved, tmp_path / "model")
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(("crops", "said"), [
+    (False, f"squashed to {tiny_hf.SIZE} × {tiny_hf.SIZE} |"), (True, "cut out of the middle |"),
+])  # fmt: skip
+def test_the_card_says_how_pictures_become_squares(bert: Traced, tmp_path: Path, crops: bool, said: str) -> None:
+    square, side = {"height": tiny_hf.SIZE, "width": tiny_hf.SIZE}, {"shortest_edge": tiny_hf.SIZE}
+    how = {"resample": 3, "image_mean": list(MEAN), "image_std": list(STD)}
+    cropped, squashed = CLIPImageProcessor(size=side, crop_size=square, **how), ViTImageProcessor(size=square, **how)
+    made = AraCLIPProcessor(cropped if crops else squashed, tiny_hf.tiny_tokenizer(), max_tokens=TOKENS)
+    saved = tiny_hf.saved(tmp_path / "saved", bert.model, made)
+    config = export(saved, tmp_path / "model", weights="float32").config
+    assert config.image.resize == ("shortest" if crops else "squash")
+    assert said in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
 
 
 # ------------------------------------------------------------------ the command

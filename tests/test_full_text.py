@@ -152,6 +152,23 @@ def test_a_part_of_a_word_or_half_of_the_words_is_no_strong_match(gallery: Galle
     assert 0.2 < told("فاتورة زرافة") < STRONG
 
 
+def test_of_an_endless_query_the_first_words_are_looked_for(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    for name in ("with_stem", "with_part"):
+        real = getattr(WordIndex, name)
+        monkeypatch.setattr(
+            WordIndex, name, lambda self, word, most, real=real: asked.append(word) or real(self, word, most)
+        )
+    letters = "بتثجحخدذرزسشصضطظعغفقكلمنهوي"
+    many = [a + b + c for a in letters[:8] for b in letters for c in letters][:3000]
+    assert found(gallery, " ".join(["فاتورة", *many]), 12, literal=True).keys() == {"فاتورة الكهرباء"}
+    assert len(asked) <= 2 * 64
+    asked.clear()
+    minus = "".join(f" - {' '.join(many[i : i + 200])}" for i in range(0, 2800, 200))
+    assert found(gallery, f"العقبة - 0412{minus}", literal=True).keys() == {"IMG_0413"}
+    assert len(asked) <= 2 * 64
+
+
 def test_words_follow_renaming_metadata_and_removal(gallery: Gallery, root: Path) -> None:
     (root / "فاتورة الكهرباء.png").rename(root / "إيصال الماء.png")
     gallery.update([root])

@@ -20,6 +20,7 @@ from araclip.errors import GalleryLocked, GalleryNotFound, InputError, WidthMism
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.ingest import intake
+from araclip.gallery.queries import text_matches
 from tiny import write_tiny_model
 
 qdrant_client = pytest.importorskip("qdrant_client")
@@ -389,3 +390,28 @@ def test_words_in_names_metadata_and_captions_are_found_and_shown(opening: Open,
     (root / "other 1.txt").unlink()
     gallery.update([root])
     assert not any(hit.matched for hit in gallery.search("برج", literal=True))
+
+
+def test_a_filter_finds_a_picture_by_its_words_however_many_others_have_them(
+    gallery: BaseGallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_matches, "MOST", 3)  # pictures that a text lifts, among 11 that have the word
+    monkeypatch.setattr(text_matches, "AT_ONCE", 4)
+    root = tmp_path / "صور"
+    for i in range(9):
+        pictures.solid(root / f"برج {i}.png", (20 + 20 * i, 0, 0))
+    for i in range(3):
+        pictures.solid(root / f"other {i}.png", (0, 50 + 50 * i, 0))
+    gallery.update([root])
+    for i in range(2):
+        pictures.solid(root / "new" / f"برج {i}.png", (0, 0, 90 + 50 * i))
+    gallery.update([root])
+
+    def matched(**filters: object) -> list[str]:
+        hits = gallery.search("برج", 20, where=Filters(**filters), literal=True)  # type: ignore[arg-type]
+        return sorted(Path(hit.path).parent.name for hit in hits if hit.matched)
+
+    assert matched(folder_name="new") == ["new", "new"]
+    assert matched() == ["صور"] * 3
+    gallery.hide([root / f"برج {i}.png" for i in range(9)])
+    assert matched() == ["new", "new"]

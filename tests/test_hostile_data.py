@@ -9,7 +9,9 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
+import numpy as np
 import pytest
 
 import pictures
@@ -18,6 +20,8 @@ from araclip.errors import AraCLIPError, DataError, InputError, RecipeError
 from araclip.evaluation.dataset_registry import load_dataset
 from araclip.evaluation.picture_sets.datasets import stated_dialects
 from araclip.training.data import pairs
+from araclip.training.data.concepts import read_concepts
+from araclip.training.data.named_classes import read_named_classes
 from araclip.training.data.picture_data import PictureMixture, PictureSource
 from araclip.training.recipe.recipe import read_recipe
 
@@ -295,3 +299,56 @@ def test_a_stage_or_recipe_that_would_write_elsewhere_is_refused(tmp_path: Path,
 def test_a_plain_name_in_any_language_is_a_stage(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text("['مرحلة أولى (1)']\nkind = 'distill'\n", "utf-8")
     assert list(read_recipe(tmp_path / "recipe.toml").stages) == ["مرحلة أولى (1)"]
+
+
+# ------------------------------------------------------------------ files of classes
+
+
+def of_concepts(folder: Path, **changes: Any) -> Callable[[], Any]:
+    """Two concepts, and what reads them."""
+    np.savez(folder / "c.npz", features=np.ones((2, 4)))
+    listing = {"names_en": [["cat"], ["dog"]], "names_ar": [["قطة"], ["كلب"]], **changes}
+    (folder / "c.json").write_text(json.dumps(listing), "utf-8")
+    return lambda: read_concepts(folder / "c", ("arabic",), 4)
+
+
+def of_named_classes(folder: Path, **changes: Any) -> Callable[[], Any]:
+    """Two named classes, and what reads them."""
+    np.savez_compressed(folder / "c.npz", weight=np.ones((2, 4)), bias=np.zeros(2))
+    listing = {"exclusive": 2, "words": [{"text": CAT, "classes": [0]}], "others": ["في بيت"], **changes}
+    (folder / "c.json").write_text(json.dumps(listing), "utf-8")
+    return lambda: read_named_classes(folder / "c")
+
+
+@pytest.mark.parametrize("write", [of_concepts, of_named_classes])
+def test_a_damaged_file_of_classes_is_refused_with_what_it_should_hold(
+    tmp_path: Path, write: Callable[..., Callable[[], Any]]
+) -> None:
+    read, causes = write(tmp_path), set()
+    assert read()
+    whole = (tmp_path / "c.npz").read_bytes()
+    for place in range(0, len(whole), 5):
+        (tmp_path / "c.npz").write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            read()
+        except DataError as error:  # anything else is a fault
+            causes.add(type(error.__cause__))
+    assert BadZipFile in causes
+    (tmp_path / "c.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"c: BadZipFile.*\.npz with"):
+        read()
+
+
+@pytest.mark.parametrize(
+    ("write", "changes"),
+    [
+        (of_concepts, {"names_ar": [CAT, "كلب"]}),
+        (of_concepts, {"names_en": "ab"}),
+        (of_named_classes, {"others": "في بيت"}),
+    ],
+)
+def test_a_text_where_a_file_of_classes_has_a_list_is_not_read_letter_by_letter(
+    tmp_path: Path, write: Callable[..., Callable[[], Any]], changes: dict[str, Any]
+) -> None:
+    with pytest.raises(DataError, match=r"is no list of texts.*\.npz with"):
+        write(tmp_path, **changes)()

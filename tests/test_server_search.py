@@ -201,3 +201,11 @@ def test_a_hit_is_explained_word_by_word(client: TestClient) -> None:
     problem(client.get(f"/images/{'0' * 32}/explain", params={"q": "أحمر"}), "no-picture")
     problem(client.get(f"/images/{hit['id']}/explain", params={"q": "- أحمر"}), "bad-query")
     problem(client.get(f"/images/{hit['id']}/explain", params={"q": "a" * 3000}), "bad-query")
+
+
+def test_a_date_that_no_picture_has_is_explained_as_the_word_that_is_searched(client: TestClient) -> None:
+    answer = client.get("/search", params={"q": "أحمر 1999", "k": 1}).json()
+    assert [each["applied"] for each in answer["interpretation"]["filters"]] == [False]
+    identity = answer["results"][0]["id"]
+    words = client.get(f"/images/{identity}/explain", params={"q": "أحمر 1999"}).json()["words"]
+    assert [each["word"] for each in words] == ["أحمر", "1999"]

@@ -95,6 +95,17 @@ def test_a_date_without_pictures_is_searched_as_words_and_said_so(gallery: Galle
     assert [(each.words, each.applied) for each in hits.interpretation.filters] == [("1999", False)]
 
 
+def test_an_explanation_reads_a_query_as_its_search_does(gallery: Gallery) -> None:
+    for query, applied in (("لون 1999", False), ("لون 2019", True)):
+        hits = gallery.search(query, text_weight=0)
+        found = gallery.explain(query, hits[0].path)
+        assert hits.interpretation is not None
+        assert [each.applied for each in found.interpretation.filters] == [applied]
+        assert found.interpretation.filters == hits.interpretation.filters
+        assert found.score == pytest.approx(hits[0].score, abs=1e-3)
+        assert [each.word for each in found.words] == (["لون"] if applied else ["لون", "1999"])
+
+
 def test_a_filter_of_the_caller_goes_before_the_words(gallery: Gallery) -> None:
     assert names(gallery.search("لون 2019", where=Filters(captured_from="2021"))) == ["blue"]
 

@@ -199,6 +199,12 @@ def test_weights_that_move_the_vectors_too_far_are_not_taken(feeds: list[Feed], 
     assert not (tmp_path / "y.onnx").exists()
 
 
+def test_where_no_other_way_is_left_float32_is_taken(graph: Path, feeds: list[Feed], tmp_path: Path) -> None:
+    choice = choose_weights(graph, tmp_path / "y.onnx", ("float32",), probes(feeds))
+    assert (choice.weights, choice.trials[0].cosine) == ("float32", pytest.approx(1, abs=1e-6))
+    np.testing.assert_allclose(vectors(tmp_path / "y.onnx", feeds), vectors(graph, feeds), atol=1e-6)
+
+
 def test_both_towers_of_a_folder_are_stored_in_the_fastest_way_that_keeps_their_vectors(
     tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -210,6 +216,14 @@ def test_both_towers_of_a_folder_are_stored_in_the_fastest_way_that_keeps_their_
     exact = AraCLIP.load(tiny_model).encode_text("قطة")
     assert (tmp_path / "image.onnx").is_file()
     assert exact.shape == (config.width,)
+
+
+def test_a_way_that_is_the_last_of_several_is_tried_as_they_are(tiny_model: Path, tmp_path: Path) -> None:
+    config, ways = model_folder.read_config(tiny_model), candidates("float16 + int8")
+    assert store_towers(tiny_model, tmp_path, config, ways) == ("float16 + int8", {})
+    name, measured = store_towers(tiny_model, tmp_path, config, ways, compared=["text"])
+    assert (name, measured.keys()) == ("float16 + int8", {"text"})
+    assert measured["text"]["tried"]["float16"]["cosine"] >= LEAST_COSINE
 
 
 def test_unknown_weights_are_refused() -> None:

@@ -20,13 +20,13 @@ from araclip.gallery.queries.explanation import Explanation, texts_of_shares, wo
 from araclip.gallery.queries.interpretation import FILTERS, DerivedFilter, InterpretedQuery, Part, interpret, literally
 from araclip.gallery.queries.query import Query, combine, parse
 from araclip.gallery.ranking import Page
-from araclip.gallery.reader import GalleryReader
+from araclip.gallery.reader import GalleryReader, Snapshot
 from araclip.gallery.results import TEXT_WEIGHT, Hit
 from araclip.gallery.understood import (
     Hits,
     Suggestions,
-    any_passes,
     has_relevance,
+    none_passes,
     search_understood,
     words_to_find,
 )
@@ -94,11 +94,7 @@ class SearchableGallery(ABC):
         if not isinstance(query, str | Query):
             return Hits(snapshot.search(self._picture_vector(query)[0], page, relevance=False))
         parsed = query if isinstance(query, Query) else parse(query, files=files)
-        read = literally(parsed) if literal else self._understood(parsed, ignore)
-        terms = self._vectors(read)
-        if read.has_filters and not any_passes(snapshot, terms[0], read.filtered(page.filters)):
-            read = self._understood(parsed, {*ignore, *FILTERS}, read.interpretation.filters)
-            terms = self._vectors(read)
+        read, terms = self._read(parsed, snapshot, page.filters, literal=literal, ignore=ignore)
         hits = search_understood(snapshot, read, terms, page, text_weight)
         return Hits(hits, self._suggestions.added(read, hits, self.interpreter, self._catalog))
 
@@ -119,8 +115,9 @@ class SearchableGallery(ABC):
             InputError: as of `search`. ImageError, OSError: the picture is not in the gallery and cannot be read.
         """
         parsed = query if isinstance(query, Query) else parse(query, files=files)
-        read = literally(parsed) if literal else self._understood(parsed, ())
-        terms, snapshot = read.own(self._vectors(read)), self._reader.latest()
+        snapshot = self._reader.latest()
+        read, vectors = self._read(parsed, snapshot, Filters(), literal=literal)
+        terms = read.own(vectors)
         path = stored(text_path(picture))
         content = self._catalog.content_of(path)
         if content is None:  # a file of another name, such as a relative path or a copy, may hold one of its pictures
@@ -154,6 +151,18 @@ class SearchableGallery(ABC):
     def interpreter(self, value: Interpreter) -> None:
         """Read queries with another one, such as `araclip.text.resources.interpreter("my-words.txt")`."""
         self._interpreter = value
+
+    def _read(
+        self, query: Query, snapshot: Snapshot, filters: Filters, *, literal: bool, ignore: Collection[Part] = ()
+    ) -> tuple[InterpretedQuery, NDArray[np.float32]]:
+        """The query as it is searched, and the vectors of its terms and kinds: a date or a folder that no picture
+        has, beside the caller's filters, is words."""
+        read = literally(query) if literal else self._understood(query, ignore)
+        terms = self._vectors(read)
+        if read.has_filters and none_passes(snapshot, read, terms, filters):
+            read = self._understood(query, {*ignore, *FILTERS}, read.interpretation.filters)
+            terms = self._vectors(read)
+        return read, terms
 
     def _understood(
         self, query: Query, ignore: Collection[Part], unapplied: Sequence[DerivedFilter] = ()

@@ -31,9 +31,9 @@ class Hits(list[Hit]):
         self.interpretation = interpretation
 
 
-def any_passes(snapshot: Snapshot, vector: NDArray[np.float32], filters: Filters) -> bool:
-    """Whether any picture passes filters."""
-    return bool(snapshot.search(vector, Page(1, 0, filters), relevance=False))
+def none_passes(snapshot: Snapshot, read: InterpretedQuery, terms: NDArray[np.float32], filters: Filters) -> bool:
+    """Whether no picture passes the filters of the query's words and the caller's, by the terms' vectors (n + m, D)."""
+    return not snapshot.search(terms[0], Page(1, 0, read.filtered(filters)), relevance=False)
 
 
 def understood_page(read: InterpretedQuery, terms: NDArray[np.float32], page: Page) -> Page:

@@ -45,6 +45,12 @@ class Search(ServerSearch):
         """Those that pass."""
         return self._query(vector, len(ids), filters, True, ids)
 
+    def passing(self, ids: Sequence[int], filters: Filters) -> list[int]:
+        """By their rows alone."""
+        condition, values = condition_of(filters)
+        sql = f"SELECT id FROM contents WHERE contents.id = ANY(?) AND {condition}"
+        return [content for (content,) in self._database.rows(sql, (list(ids), *values))]
+
     def newest(self, filters: Filters) -> Iterator[Scored]:
         """Fetched in growing batches."""
         condition, values = condition_of(filters)

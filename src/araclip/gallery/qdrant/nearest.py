@@ -46,6 +46,12 @@ class Search(ServerSearch):
         """Those that pass."""
         return _scored(self._query(vector, len(ids), filters, having(ids)))
 
+    def passing(self, ids: Sequence[int], filters: Filters) -> list[int]:
+        """By their payload alone."""
+        wanted = both(both(visible(self._generation), not_hidden_of(filters)), both(having(ids), condition_of(filters)))
+        points = self._connection.scroll(wanted, payload=["order"], page=len(ids))
+        return [int((point.payload or {})["order"]) for point in points]
+
     def vectors(self, rows: Sequence[Row], width: int) -> Vectors:
         """(n, D)."""
         ids = [row.point for row in rows]

@@ -6,8 +6,9 @@ the words found over the sum of all rarities: near 1 where every word is found a
 word that is only a part of a text's word counts half.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Protocol
 
 import numpy as np
@@ -31,6 +32,8 @@ FEW = 10  # pictures: where more have the whole word, parts of words are not loo
 COMMON = 0.1  # of the pictures, or MANY of them: a word of more tells nothing, and is left out
 MANY = 10_000
 MOST = 2_000  # pictures that a text can lift
+AT_ONCE = 10_000  # ids of which a server is asked, in one request, which pass the filters: some 100 kB
+MAX_WORDS = 64  # of a query that are looked for, with up to two questions to the index each; a model reads little more
 BEFORE, AFTER = 40, 80  # letters of a snippet around the first word found
 FIELDS = {"names": "name", "metadata": "metadata", "captions": "caption", "ocr": "ocr"}
 
@@ -59,14 +62,19 @@ class TextQuery:
 
     @classmethod
     def of(cls, wanted: Sequence[str], unwanted: Sequence[str], weight: float) -> "TextQuery | None":
-        """From texts of plus and minus terms; None if there is nothing to look for."""
+        """From texts of plus and minus terms; None if there is nothing to look for.
+
+        Of the different words of all plus terms the first MAX_WORDS count, and of the minus terms the first ones that
+        have no more together: of an endless query, the work is bounded.
+        """
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight <= MAX_TEXT_WEIGHT:
             raise InputError(
                 f"text_weight is {weight!r:.40}; it goes from 0 (pictures alone) to {MAX_TEXT_WEIGHT:.0f}, 1 is usual."
             )
-        found = tuple(asked_words(" ".join(wanted)))
+        found = tuple(asked_words(" ".join(wanted)))[:MAX_WORDS]
         minus = tuple(filter(None, (tuple(asked_words(text)) for text in unwanted)))
-        return cls(found, minus, float(weight)) if found and weight else None
+        short = sum(total <= MAX_WORDS for total in accumulate(map(len, minus)))  # whole terms: all words must be there
+        return cls(found, minus[:short], float(weight)) if found and weight else None
 
     @property
     def in_arabic(self) -> bool:
@@ -88,6 +96,22 @@ class TextMatches:
         rows = np.flatnonzero(keep)
         rows = np.sort(rows[np.lexsort((self.ids[rows], -self.strength[rows]))[:MOST]])
         return TextMatches(self.ids[rows], self.strength[rows], self.coverage[rows])
+
+    def among_passing(self, passing: Callable[[list[int]], Sequence[int]]) -> "TextMatches":
+        """As `among`, where a server knows which pictures pass its filters.
+
+        Args:
+            passing: those of some ids that pass; it is called with AT_ONCE of them, the strongest first, until MOST do.
+        """
+        if len(self.ids) <= MOST:
+            return self  # nothing to choose: whoever reads these pictures leaves out what does not pass
+        strongest = self.ids[np.lexsort((self.ids, -self.strength))]
+        allowed: list[int] = []
+        for start in range(0, len(strongest), AT_ONCE):
+            allowed += passing(strongest[start : start + AT_ONCE].tolist())
+            if len(allowed) >= MOST:
+                break
+        return self.among(np.array(allowed, np.int64))
 
     def relevance(self) -> Floats:
         """(n,) 0…1: how surely a picture is meant, judged by its texts alone."""

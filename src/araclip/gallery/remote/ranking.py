@@ -37,6 +37,10 @@ class ServerSearch(ABC):
         """Those of the pictures with these ids that pass, in any order."""
 
     @abstractmethod
+    def passing(self, ids: Sequence[int], filters: Filters) -> list[int]:
+        """Those of these ids whose pictures pass, in any order; a glob of a name lets every picture pass."""
+
+    @abstractmethod
     def vectors(self, rows: Sequence[Row], width: int) -> Vectors:
         """(n, D) vectors of pictures, in the order given; zeros for one that is gone."""
 
@@ -83,8 +87,9 @@ class ServerSearch(ABC):
         rows: dict[int, Row] = {}
         by_text, answered = list[Candidate](), False
         if hybrid:
-            matches = text_matches(self.words, hybrid.query, pictures).among(None)
+            matches = text_matches(self.words, hybrid.query, pictures)
             answered = bool(len(matches.ids))
+            matches = matches.among_passing(lambda ids: self.passing(ids, page.filters))
             found = self.scored(vector, matches.ids.tolist(), page.filters) if len(matches.ids) else []
             rows = {row.id: row for row, _ in found}
             by_text = lifted(list(rows), [score for _, score in found], best, relevance, hybrid, matches)

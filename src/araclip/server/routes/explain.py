@@ -6,13 +6,14 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
 from araclip.errors import InputError
+from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.queries.explanation import texts_of_shares, word_shares
-from araclip.gallery.queries.interpretation import Part, literally
+from araclip.gallery.queries.interpretation import Part
 from araclip.gallery.queries.query import parse
 from araclip.server.http.fair_queue import Requester
 from araclip.server.routes.clients import RequesterOf, while_connected
 from araclip.server.routes.dependencies import READ, GuardedRoute, ServiceOf, problems
-from araclip.server.routes.search import interpreted, stored_vector, term_vectors
+from araclip.server.routes.search import read_query, stored_vector
 from araclip.server.schemas import Identity
 from araclip.server.service import Service
 
@@ -55,10 +56,12 @@ async def _explained(
     query = parse(q)
     with service.searches.entered(requester):
         picture = await service.in_thread(lambda: stored_vector(service, identity))
-        read = literally(query) if literal else await interpreted(service, query, ignore)
-        texts = texts_of_shares(read)
+        requester.remaining = len(query.terms)
+        read, vectors = await read_query(
+            service, service.gallery.snapshot, query, Filters(), {}, requester, literal=literal, ignore=ignore
+        )
+        terms, texts = read.own(vectors), texts_of_shares(read)
         requester.remaining = len(texts)
-        terms = read.own(await term_vectors(service, read, {}, requester))
         vector_of = dict(zip(texts, await service.texts.rows(texts, requester), strict=True))
     shares = word_shares(read, terms, picture, vector_of)
     return Explanation(words=[WordShare(word=each.word, share=round(each.share, 4)) for each in shares])

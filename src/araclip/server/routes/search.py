@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from araclip.display import shown, shown_with_marks
 from araclip.errors import InputError
+from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
 from araclip.gallery.queries.interpretation import FILTERS, DerivedFilter, InterpretedQuery, Part, interpret, literally
 from araclip.gallery.queries.interpretation import Interpretation as Understood
@@ -23,7 +24,7 @@ from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import TEXT_WEIGHT, Hit
 from araclip.gallery.results import Match as MatchedText
-from araclip.gallery.understood import any_passes, records_understood
+from araclip.gallery.understood import none_passes, records_understood
 from araclip.server.http.fair_queue import Requester
 from araclip.server.http.problem_details import Problem
 from araclip.server.routes.clients import RequesterOf, while_connected
@@ -129,13 +130,9 @@ async def run_search(
     pictures = await _sent_vectors(service, query, sent, requester)  # before the gate, where others would wait for it
     with service.searches.entered(requester):
         snapshot = service.gallery.snapshot
-        read = literally(query) if body.literal else await interpreted(service, query, body.ignore)
-        terms = await term_vectors(service, read, pictures, requester)
-        if read.has_filters and not await service.in_thread(
-            lambda read=read, terms=terms: any_passes(snapshot, terms[0], read.filtered(filters))  # type: ignore[misc]
-        ):
-            read = await interpreted(service, query, {*body.ignore, *FILTERS}, read.interpretation.filters)
-            terms = await term_vectors(service, read, pictures, requester)
+        read, terms = await read_query(
+            service, snapshot, query, filters, pictures, requester, literal=body.literal, ignore=body.ignore
+        )
         results, more, understood = await service.in_thread(
             lambda: _results(service, snapshot, read, terms, page, body.text_weight)
         )
@@ -151,7 +148,28 @@ async def run_search(
     )
 
 
-async def interpreted(
+async def read_query(
+    service: Service,
+    snapshot: Snapshot,
+    query: ParsedQuery,
+    filters: Filters,
+    sent: Mapping[str, NDArray[np.float32]],
+    requester: Requester,
+    *,
+    literal: bool,
+    ignore: Collection[Part],
+) -> tuple[InterpretedQuery, NDArray[np.float32]]:
+    """The query as it is searched, and the vectors of its terms and kinds (n + m, D): a date or a folder that no
+    picture has, beside the caller's filters, is words."""
+    read = literally(query) if literal else await _interpreted(service, query, ignore)
+    terms = await _term_vectors(service, read, sent, requester)
+    if read.has_filters and await service.in_thread(lambda: none_passes(snapshot, read, terms, filters)):
+        words = await _interpreted(service, query, {*ignore, *FILTERS}, read.interpretation.filters)
+        return words, await _term_vectors(service, words, sent, requester)
+    return read, terms
+
+
+async def _interpreted(
     service: Service, query: ParsedQuery, ignore: Collection[Part], unapplied: Sequence[DerivedFilter] = ()
 ) -> InterpretedQuery:
     """The query as it is understood: a millisecond, the first time a tenth of a second for the tables of words."""
@@ -197,7 +215,7 @@ async def _sent_vectors(
     return rows
 
 
-async def term_vectors(
+async def _term_vectors(
     service: Service, read: InterpretedQuery, sent: Mapping[str, NDArray[np.float32]], requester: Requester
 ) -> NDArray[np.float32]:
     """The vectors of the query's terms and kinds, (n + m, D)."""

@@ -2,22 +2,13 @@
 
 import hashlib
 import random
-import struct
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile, ZipFile
 
 import numpy as np
-from numpy.typing import NDArray
 
-from araclip import bounded_json
 from araclip.errors import DataError
-from araclip.text.normalization import normalize
-
-MAX_ARRAY = 500_000_000  # bytes; 20,000 classes of 2,048 numbers have 164 MB
-
-Floats = NDArray[np.float32]
+from araclip.training.data.class_files import Floats, class_files, normalized_texts
 
 
 @dataclass(frozen=True)
@@ -67,23 +58,17 @@ def read_concepts(path: Path, languages: tuple[str, ...], width: int) -> Concept
         DataError: a file is missing or malformed, the two disagree, no class has a name in these languages, or the
             features are another tower's.
     """
-    try:
-        arrays = read_arrays(path.with_suffix(".npz"))
-        listing = bounded_json.read(path.with_suffix(".json"), kind=dict, error=DataError)
-        by_language = {"english": listing["names_en"], "arabic": listing["names_ar"]}
+    layout = "Concepts are a .npz with `features` (C, W) and a .json with C lists of names a language."
+    with class_files(path, layout) as (arrays, listing):
+        by_language = {
+            language: [normalized_texts(names) for names in listing[key]]
+            for language, key in (("english", "names_en"), ("arabic", "names_ar"))
+        }
         features = arrays["features"]
         names = [
-            tuple(normalize(text) for language in languages for text in by_language[language][c])
-            for c in range(len(features))
+            tuple(text for language in languages for text in by_language[language][c]) for c in range(len(features))
         ]
         differ = any(len(listed) != len(features) for listed in by_language.values())
-    except (
-        DataError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, NotImplementedError,
-        RuntimeError, struct.error, zlib.error, BadZipFile,
-    ) as error:  # fmt: skip
-        raise DataError(
-            f"{path}: {error!r:.200}. Concepts are a .npz with `features` (C, W) and a .json with C names."
-        ) from error
     if differ:
         raise DataError(f"{path}: {len(features)} rows of features, not as many classes. Make the two anew.")
     if features.shape[1:] != (width,):
@@ -101,18 +86,3 @@ def read_concepts(path: Path, languages: tuple[str, ...], width: int) -> Concept
         shapes = f"{classifier[0].shape} and {classifier[1].shape}"
         raise DataError(f"{path}: weight and bias have shapes {shapes}, expected (classes, {width}) and (classes,).")
     return Concepts(features[usable], [names[c] for c in usable], classifier)
-
-
-def read_arrays(path: Path) -> dict[str, Floats]:
-    """The arrays of a .npz, none of which may expand beyond MAX_ARRAY bytes.
-
-    Raises:
-        DataError: no such file, or a larger array. ValueError, BadZipFile …: it is damaged.
-    """
-    if not path.is_file():
-        raise DataError(f"{path} is no file")
-    with ZipFile(path) as packed:
-        if (largest := max((entry.file_size for entry in packed.infolist()), default=0)) > MAX_ARRAY:
-            raise DataError(f"{path}: an array of {largest:,} bytes, at most {MAX_ARRAY:,} are read")
-    with np.load(path, allow_pickle=False) as stored:
-        return {name: stored[name].astype(np.float32) for name in stored.files}

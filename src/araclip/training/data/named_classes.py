@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from araclip import bounded_json
 from araclip.errors import DataError
 from araclip.text.normalization import normalize
-from araclip.training.data.concepts import Floats, read_arrays
+from araclip.training.data.class_files import Floats, class_files, normalized_texts
 
 
 @dataclass(frozen=True)
@@ -47,20 +46,15 @@ def read_named_classes(path: Path) -> NamedClasses:
     Raises:
         DataError: a file is missing or malformed, or the two disagree.
     """
-    try:
-        arrays = read_arrays(path.with_suffix(".npz"))
-        listing = bounded_json.read(path.with_suffix(".json"), kind=dict, error=DataError)
+    layout = (
+        "Named classes are a .npz with `weight` (C, F) and `bias` (C,) and a .json with `exclusive`, `words` and "
+        "`others`. Make the two anew."
+    )
+    with class_files(path, layout) as (arrays, listing):
         weight, bias = arrays["weight"], arrays["bias"]
         words = dict(_word(entry, len(bias)) for entry in listing["words"] if not entry.get("held"))
-        others = tuple(normalize(text) for text in listing["others"])
+        others = tuple(normalized_texts(listing["others"]))
         exclusive = listing["exclusive"]
-    except DataError:
-        raise
-    except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"{path}: {error!r:.200}. Named classes are a .npz with `weight` (C, F) and `bias` (C,) and a .json with "
-            "`exclusive`, `words` and `others`. Make the two anew."
-        ) from error
     if weight.ndim != 2 or bias.shape != weight.shape[:1] or not isinstance(exclusive, int):
         raise DataError(f"{path}: weight {weight.shape} and bias {bias.shape} are no classifier. Make the two anew.")
     if not 0 <= exclusive <= len(bias) or not words or not all(map(_finite, (weight, bias))):

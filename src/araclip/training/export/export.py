@@ -31,7 +31,7 @@ from araclip.training.export.recall_check import DevPictures, check_recall
 from araclip.training.export.tower_graphs import write_image_graph, write_text_graph
 from araclip.training.export.weights.choice import TOWERS, Ways, candidates
 from araclip.training.export.weights.probe_inputs import check_pictures
-from araclip.training.export.weights.stored_towers import store_towers
+from araclip.training.export.weights.stored_towers import fitting, left_of, store_towers
 from araclip.training.foreign.preprocessing import Preprocessing
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.parity import check_parity, closeness, probes
@@ -263,17 +263,17 @@ def _stored(
     pictures: Sequence[Path], log: Log,
 ) -> tuple[AraCLIP, tuple[Recall, ...], dict[str, Any]]:  # fmt: skip
     """Store both graphs, and measure; where the fastest of several ways costs too much recall, without that one."""
+    full, ways = exact.folder, fitting(exact.folder, ways, pictures)
+    several = [tower for tower, names in ways.items() if len(names) > 1]
     while True:
-        taken, tried = store_towers(exact.folder, stored, exact.config, ways, pictures=pictures, log=log)
+        taken, tried = store_towers(full, stored, exact.config, ways, pictures=pictures, compared=several, log=log)
         small = _hashed_and_opened(stored, replace(draft, weights=taken))
         try:
             recalls, measured = _recalls(sets, exact, small, taken, log)
         except ExportRejected as error:
-            own = small.config.weights_of
-            left = {tower: tuple(n for n in names if n != own(tower)) or names for tower, names in ways.items()}
-            if left == ways:
+            before, ways = ways, left_of(ways, small.config)
+            if ways == before:
                 raise
-            ways = left
             log(f"{error} The next way is tried.")
             continue
         return small, recalls, measured | ({TRIED: tried} if tried else {})

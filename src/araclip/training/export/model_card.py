@@ -25,6 +25,10 @@ _STORED = {
     "int8-blocks": "int8 in blocks of 32, matrix products computed in int8",
     "int4-blocks": "4 bits in blocks of 32, matrix products computed in int8",
 }
+_SQUARES = {  # by `ImageConfig.resize`
+    "squash": "squashed to {side} × {side}",
+    "shortest": "scaled until the shorter side is {side}, and {side} × {side} cut out of the middle",
+}
 _WAYS = (("t2i", "text → picture", "n_queries"), ("i2t", "picture → text", "n_images"))
 
 
@@ -75,7 +79,7 @@ pooling) and {image.tower}, each with a projection into one {config.width}-wide 
 | size | {megabytes:.0f} MB, needs ONNX Runtime and no network |
 | weights | {stored} |
 | text | up to {text.max_tokens} tokens, {normaliser} |
-| pictures | squashed to {image.size} × {image.size} |
+| pictures | {_SQUARES[image.resize].format(side=image.size)} |
 | licence | {config.license} |
 
 ```python

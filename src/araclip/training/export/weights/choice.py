@@ -152,7 +152,8 @@ class _Bench:
     """Stores a graph in several ways and measures them."""
 
     def __init__(self, graph: Path, folder: Path, probes: Probes, threads: int | None) -> None:
-        self._graph, self._folder, self._probes, self._threads = folder / "float32.onnx", folder, probes, threads
+        self._folder, self._probes, self._threads = folder, probes, threads
+        self._graph = folder / "exact.onnx"  # float32.onnx is that of a trial
         write_graph(read_graph(graph), graph.parent, self._graph, outside=True)  # mapped, by all that measures
         self._exact: NDArray[np.float32] | None = None
         self._calibration = probes.feeds[:: max(1, len(probes.feeds) // _CALIBRATED_ON)]

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn.functional import linear
 from torch.nn.functional import normalize as l2_normalize
 
-from araclip.training.data.concepts import Concepts, Floats
+from araclip.training.data.class_files import Floats
+from araclip.training.data.concepts import Concepts
 from araclip.training.data.picture_data import Batch, PictureMixture
 from araclip.training.inputs.texts import LockedTexts
 from araclip.training.losses.concepts import concept_loss, forgetting_loss
