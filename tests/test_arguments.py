@@ -104,6 +104,7 @@ def test_a_filter_that_cannot_be_meant_is_refused_in_one_short_line(
 @pytest.mark.parametrize(
     "fields",
     [
+        {"folder_name": ("x", 5)},
         {"folder": 5}, {"folder": b"x"}, {"folder_name": 5}, {"min_size": "1"}, {"min_size": -1}, {"max_size": 1 << 63},
         {"max_size": 1.5}, {"formats": 5}, {"formats": (5,)}, {"orientation": []}, {"metadata": 5},
         {"metadata": {5: "x"}}, {"metadata": {"x": None}}, {"metadata": {"x": HALF}}, {"captured_from": 5},

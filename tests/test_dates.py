@@ -7,8 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.queries.interpretation import interpret
+from araclip.gallery.queries.query import parse
 from araclip.text.facets.dates import split_date
 from araclip.text.facets.folders import split_folder
+from araclip.text.resources import default_interpreter
 
 TODAY = date(2026, 11, 27)
 WORDS = [
@@ -17,6 +20,7 @@ WORDS = [
     "آب",
     "سنتين", "أسبوع", "٣", "years", "ago",
     "شهر", "عام", "عشرين",
+    "بين", "ويوليو", "حتى", "يوم", "5/2019", "السنوات", "الأربع", "الماضية", "IMG_2019", "نوفمبر", "لمارس",
     "ألفين", "وتسعتاشر", "واحد", "وفبراير", "إلى", "العيد", "الجمعة", "اللي فات", "رأس السنة", "م",
     "قبل", "بعد", "31", "فبراير", "9999", "هـ",
 ]  # fmt: skip
@@ -88,6 +92,41 @@ WORDS = [
         ("أول أمس", "", ("captured=2026-11-25..2026-11-25",)),
         ("أول امبارح", "", ("captured=2026-11-25..2026-11-25",)),
         ("البارح", "", ("captured=2026-11-26..2026-11-26",)),
+        ("في نيسان", "", ("month=4",)),
+        ("صور نيسان الماضي", "صور", ("captured=2026-04..2026-04",)),
+        ("نيسان 2020", "", ("captured=2020-04..2020-04",)),
+        ("الحفلة العام السابق", "الحفلة", ("captured=2025..2025",)),
+        ("البيت العام الماضي", "البيت", ("captured=2025..2025",)),
+        ("المدير العام 2019", "المدير العام", ("captured=2019..2019",)),
+        ("صور السنوات الأربع الماضية", "صور", ("captured=2022-11-27..2026-11-27",)),
+        ("الأيام التلات اللي فاتت", "", ("captured=2026-11-24..2026-11-27",)),
+        ("الأربع سنين اللي فاتت", "", ("captured=2022-11-27..2026-11-27",)),
+        ("البحر الأربع اللي فات", "البحر", ("captured=2026-11-25..2026-11-25",)),
+        ("من يناير 2019 إلى مارس 2020", "", ("captured=2019-01..2020-03",)),
+        ("البحر من يناير إلى مارس 2020", "البحر", ("captured=2020-01..2020-03",)),
+        ("من 1/5/2019 إلى 10/5/2019", "", ("captured=2019-05-01..2019-05-10",)),
+        ("من 5 إلى 10 مايو 2019", "", ("captured=2019-05-05..2019-05-10",)),
+        ("من 20 مايو إلى 3 يونيو 2019", "", ("captured=2019-05-20..2019-06-03",)),
+        ("بين مايو ويوليو 2019", "", ("captured=2019-05..2019-07",)),
+        ("بين مايو ويوليو", "", ("month=5,6,7",)),
+        ("between may and july 2019", "", ("captured=2019-05..2019-07",)),
+        ("cats from may 2019 to july 2020", "cats", ("captured=2019-05..2020-07",)),
+        ("من نوفمبر إلى فبراير 2020", "", ("captured=2019-11..2020-02",)),
+        ("من نوفمبر 2019 إلى فبراير", "", ("captured=2019-11..2020-02",)),
+        ("من شهر مايو لشهر يوليو 2019", "", ("captured=2019-05..2019-07",)),
+        ("من مارس لمايو 2019", "", ("captured=2019-03..2019-05",)),
+        ("من صيف 2018 إلى صيف 2020", "", ("captured=2018-06..2020-08",)),
+        ("من 2018 إلى مارس 2020", "", ("captured=2018..2020-03",)),
+        ("من رمضان 1444 إلى شوال 1444", "", ("captured=2023-03-23..2023-05-20",)),
+        ("مايو ويونيو ويوليو 2019", "", ("captured=2019..2019", "month=5,6,7")),
+        ("تموز وآب 2020", "", ("captured=2020..2020", "month=7,8")),
+        ("حتى 2015", "", ("captured=..2015",)),
+        ("قبل 2015", "", ("captured=..2014",)),
+        ("البيت قبل مايو 2019", "البيت", ("captured=..2019-04-30",)),
+        ("منذ مايو 2019", "", ("captured=2019-05..",)),
+        ("حتى 17/5/2019", "", ("captured=..2019-05-17",)),
+        ("الثلج 17/5/2019.", "الثلج", ("captured=2019-05-17..2019-05-17",)),
+        ("الثلج في2019", "الثلج", ("captured=2019..2019",)),
     ],
 )
 def test_dates_in_words_become_filters(text: str, left: str, filters: tuple[str, ...]) -> None:
@@ -124,6 +163,15 @@ def test_dates_in_words_become_filters(text: str, left: str, filters: tuple[str,
         "ثلاجة",
         "31/2/2019",
         "3:30",
+        "سيارة نيسان",
+        "نيسان باترول",
+        "المدير العام السابق",
+        "الأمين العام الحالي",
+        "الرحلات الأربع الماضية",
+        "IMG_2019",
+        "DSC_2015.jpg",
+        "2015.jpg",
+        "صورة IMG_2019-05-17.jpg",
     ],
 )
 def test_words_that_only_resemble_dates_are_left_alone(text: str) -> None:
@@ -155,9 +203,43 @@ FOLDERS = ("رحلة دهب", "Wedding 2019", "DCIM", "قطط", "IMG2020")
 )
 def test_folders_in_words_are_found(text: str, left: str, folder: str) -> None:
     found = split_folder(text, lambda explicit: FOLDERS)
-    assert (found.text, found.folder) == (left, folder)
+    assert (found.text, found.folders) == (left, (folder,))
+
+
+def test_folders_that_are_spelled_nearly_alike_are_all_meant() -> None:
+    found = split_folder("صور مجلد الإجازة", lambda explicit: ("الإجازة", "الاجازة", "Camera"))
+    assert (found.text, found.folders) == ("صور", ("الإجازة", "الاجازة"))
 
 
 @pytest.mark.parametrize("text", ["قطط", "قطط على طاولة", "dcim", "مجلد على مكتب", ""])
 def test_an_everyday_word_names_no_folder(text: str) -> None:
-    assert split_folder(text, lambda explicit: FOLDERS).folder is None
+    assert not split_folder(text, lambda explicit: FOLDERS).folders
+
+
+@pytest.mark.parametrize(
+    ("query", "shown", "excluded", "where"),
+    [
+        ("شاطئ في مجلد دهب 2019", "شاطئ", (), ("folder=دهب 2019",)),
+        ("صور مجلد Wedding 2019", "", (), ("folder=Wedding 2019",)),
+        ("cake wedding 2019", "cake", (), ("folder=Wedding 2019",)),
+        ("شاطئ في مجلد 2019", "شاطئ", (), ("folder=2019",)),
+        ("شاطئ في مجلد 2019 صيف 2018", "شاطئ", (), ("captured=2018..2018", "month=6,7,8", "folder=2019")),
+        ("شاطئ 2019", "شاطئ", (), ("captured=2019..2019",)),
+        ("صيف 2019", "", (), ("captured=2019..2019", "month=6,7,8")),
+        ("مجلد صيف 2019", "", (), ("folder=صيف 2019",)),
+        ("شاطئ بدون ناس في مجلد دهب 2019", "شاطئ", ("ناس",), ("folder=دهب 2019",)),
+        ("مجلد دهب 2019 بدون ناس", "", ("ناس",), ("folder=دهب 2019",)),
+        ("بدون ناس 2019", "", ("ناس",), ("captured=2019..2019",)),
+        ("2019 لا ناس", "", ("ناس",), ("captured=2019..2019",)),
+        ("صور بدون رحلة دهب", "صور", ("رحلة دهب",), ()),
+    ],
+)
+def test_a_folder_of_a_year_is_no_date_and_a_date_no_folder(
+    query: str, shown: str, excluded: tuple[str, ...], where: tuple[str, ...]
+) -> None:
+    names = ("دهب 2019", "Wedding 2019", "2019", "صيف 2019", "رحلة دهب")
+    found = interpret(parse(query), default_interpreter(), today=TODAY, folders=lambda explicit: names)
+    assert found.only_filters == (not shown)
+    assert found.query.terms[0].value == (shown or "صورة")
+    assert found.interpretation.excluded == excluded
+    assert tuple(text for each in found.interpretation.filters for text in each.where) == where

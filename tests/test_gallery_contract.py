@@ -202,6 +202,9 @@ FILTERS: list[tuple[dict[str, object], set[str]]] = [
     ({"metadata": {"tags": "بحر"}}, {"green.png"}),
     ({"metadata": {"ratio": "1.5", "raw": "true"}}, {"green.png"}),
     ({"metadata": {"album": "رح"}}, set()),
+    ({"folder_name": "رحلة 🏖️"}, {"copy.png", "بحر.webp"}),
+    ({"folder_name": ("رحلة 🏖️", "ties"), "formats": ("PNG", "WEBP")}, {"copy.png", "بحر.webp"}),
+    ({"folder_name": ("رحلة", "tie")}, set()),
 ]
 
 

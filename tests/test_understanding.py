@@ -206,6 +206,20 @@ def test_a_picture_of_something_is_that_thing(reader: Interpreter, typed: str, r
     assert likeliest(reader, typed) == read
 
 
+@pytest.mark.parametrize("text", ["كومة مال على الطاولة", "حقيبة مال مفتوحة", "أطفال حق الليلة"])
+def test_money_and_a_feast_are_no_dialects_of(reader: Interpreter, text: str) -> None:
+    assert likeliest(reader, text) == text
+
+
+def test_what_belongs_to_someone_in_a_dialect_is_read_without_its_of(reader: Interpreter) -> None:
+    assert likeliest(reader, "كتاب حق الولد") == likeliest(reader, "كتاب مال الولد") == "كتاب الولد"
+
+
+def test_a_face_asks_for_nothing(reader: Interpreter) -> None:
+    assert likeliest(reader, "وش بنت") == "وجه فتاة"
+    assert likeliest(reader, "وش صورة كلب") == "كلب"
+
+
 @pytest.mark.parametrize("name", ["بيروت", "سمير", "لندن", "الغردقة", "رانيا", "ولبنان"])
 def test_names_of_people_and_places_are_no_slips(reader: Interpreter, name: str) -> None:
     assert [reading.text for reading in reader.interpret(name).readings] == [name]
@@ -391,10 +405,27 @@ def test_scripts(text: str, script: str) -> None:
         ("بحر من غير ما يكون فيه ناس", "بحر", ("ناس",)),
         ("طعام ليس بيتزا", "طعام", ("بيتزا",)),
         ("سيارة مش بيضاء", "سيارة", ("بيضاء",)),
+        ("a dog, not a cat", "a dog", ("cat",)),
+        ("a dog, not a black cat on a sofa", "a dog, on a sofa", ("black cat",)),
+        ("كلب ليس أي قطة", "كلب", ("قطة",)),
+        ("طوموبيل ماشي حمرا", "طوموبيل", ("حمرا",)),
+        ("شاب مو كبير", "شاب", ("كبير",)),
+        ("شارع بدون سيارات واقفة", "شارع", ("سيارات واقفة",)),
+        ("شاطئ بدون ناس واقفين", "شاطئ", ("ناس واقفين",)),
+        ("لوحة بدون كتابة واضحة", "لوحة", ("كتابة واضحة",)),
+        ("حديقة بدون زهور وردية", "حديقة", ("زهور وردية",)),
+        ("مطبخ بلا الكراسي والطاولات", "مطبخ", ("الكراسي", "الطاولات")),
+        ("متحف بدون سيوف وأساور", "متحف", ("سيوف", "أساور")),
+        ("ساحة بدون سيارات ويستعرضون فيها", "ساحة ويستعرضون فيها", ("سيارات",)),
+        ("بيت بلا كلاب وقطط", "بيت", ("كلاب", "قطط")),
+        ("بحر بدون قوارب ويخوت", "بحر", ("قوارب", "يخوت")),
+        ("شارع بدون سيارات يابانية", "شارع", ("سيارات يابانية",)),
     ],
 )
-def test_exclusions_in_words_are_separated(text: str, shown: str, excluded: tuple[str, ...]) -> None:
-    found = split_exclusions(text)
+def test_exclusions_in_words_are_separated(
+    reader: Interpreter, text: str, shown: str, excluded: tuple[str, ...]
+) -> None:
+    found = split_exclusions(text, reader)
     assert (found.text, found.excluded) == (shown, excluded)
 
 
@@ -416,16 +447,31 @@ def test_exclusions_in_words_are_separated(text: str, shown: str, excluded: tupl
         "طفل مش بيضحك",
         "house no 5",
         "لا كلاب",
+        "رجل ماشي في الشارع",
+        "كلب ماشي على الرصيف",
+        "ولد ماشي مع كلب",
+        "ولد ماشي حافي",
+        "رجل ماشي لوحده",
+        "رجل ماشي بسرعة",
+        "cat not on the table",
+        "cats but not on the table",
+        "a photo of no one",
+        "dogs, not only cats",
+        "رجل مش على الدراجة",
+        "رجل مش بالبيت",
+        "صور مو صلاح",
+        "لوحة لا إله إلا الله",
+        "فيلم لا لا لاند",
     ],
 )
-def test_a_text_without_something_to_show_or_to_exclude_stays_whole(text: str) -> None:
-    found = split_exclusions(text)
+def test_a_text_without_something_to_show_or_to_exclude_stays_whole(reader: Interpreter, text: str) -> None:
+    found = split_exclusions(text, reader)
     assert (found.text, found.excluded) == (text, ())
 
 
 @given(TEXTS)
 def test_exclusions_never_leave_nothing(text: str) -> None:
-    found = split_exclusions(text)
+    found = split_exclusions(text, default_interpreter())
     assert found.text.strip() or found.text == text
     assert all(thing.strip() for thing in found.excluded)
 
@@ -438,6 +484,11 @@ def test_the_lexicon_has_six_hundred_words_in_five_dialects(reader: Interpreter)
     assert len({entry.english for entry in entries}) >= 600
     for dialect in DIALECTS:
         assert sum(any(label == dialect for label, _, _ in entry.forms) for entry in entries) >= 300
+
+
+@pytest.mark.parametrize("text", ["رجل ماشي في الشارع", "كلب ماشي على الرصيف"])
+def test_who_walks_is_not_denied(reader: Interpreter, text: str) -> None:
+    assert not any("ليس" in reading.text for reading in reader.interpret(text).readings)
 
 
 def test_a_users_word_comes_before_the_packages(tmp_path: Path) -> None:

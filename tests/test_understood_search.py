@@ -208,6 +208,39 @@ def test_an_unknown_word_near_one_of_the_gallerys_own_is_suggested(gallery: Gall
     assert found.suggestion is not None and "دهب" in found.suggestion
 
 
+@pytest.mark.parametrize(
+    ("query", "suggested"),
+    [
+        ("ظرافطة", "زرافة"),
+        ("ظرافطة بدون ناس 2019", "زرافة 2019 - ناس"),
+        ("ظرافطة في مجلد رحلة دهب - كلب", "زرافة في مجلد رحلة دهب - كلب"),
+        ('2:ظرافطة + picture:abc + "قطت"', '2:زرافة + picture:abc + "قطت"'),
+        ("picture:abc + ظرافطة صيف 2019", "picture:abc + زرافة صيف 2019"),
+        (r"ظرافطة \+ بيت", r"زرافة \+ بيت"),
+    ],
+)
+def test_a_suggestion_keeps_what_else_the_query_says(gallery: Gallery, query: str, suggested: str) -> None:
+    today, folders = date(2026, 11, 27), ("رحلة دهب",)
+    read = interpret(parse(query), gallery.interpreter, today=today, folders=lambda explicit: folders)
+    found = gallery._suggestions.added(read, [], gallery.interpreter, gallery._catalog)
+    assert found.suggestion == suggested
+    again = interpret(parse(suggested), gallery.interpreter, today=today, folders=lambda explicit: folders)
+    assert [each.where for each in again.interpretation.filters] == [each.where for each in read.interpretation.filters]
+
+
+def test_folders_whose_names_differ_by_a_letters_spelling_are_searched_together(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    for name in ("الإجازة", "الاجازة", "others"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        Image.new("RGB", (32, 32), (len(name) * 20, 90, 30 if name == "الإجازة" else 200)).save(
+            tmp_path / "pictures" / name / f"{name}.png"
+        )
+    with Gallery.open(tmp_path / "gallery", model=AraCLIP.load(tiny_model), create=True) as opened:
+        opened.update([tmp_path / "pictures"])
+        assert sorted(names(opened.search("صور مجلد الإجازة"))) == sorted(("الإجازة", "الاجازة"))
+
+
 @pytest.mark.parametrize("query", ["وريني صور العيال", "عايزة أشوف البسينات", "عيد الأضحى", "شوال 1444"])
 def test_what_is_understood_or_of_the_calendar_is_not_corrected(gallery: Gallery, query: str) -> None:
     read = interpret(parse(query), gallery.interpreter, today=date(2026, 11, 27))

@@ -1,6 +1,6 @@
 """Searching a snapshot for an interpreted query: the same for galleries in Python and for the server."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -111,18 +111,16 @@ class Suggestions:
         if found.literal or read.only_filters or (hits and not hits[0].weak):
             return found
         # What was read otherwise than typed is shown already, so the likeliest readings are corrected.
-        typed = [
-            readings[0].text
-            for term, readings in zip(read.query.terms, read.readings, strict=True)
+        typed = {
+            place: readings[0].text
+            for place, (term, readings) in enumerate(zip(read.query.terms, read.readings, strict=True))
             if readings and term.weight > 0 and not term.quoted
-        ]
-        if all(map(interpreter.knows_all, typed)):
+        }
+        if all(map(interpreter.knows_all, typed.values())):
             return found
         reader = self._of(interpreter, store)
-        corrected = [reader.suggestion(text) for text in typed]
-        if not any(corrected):
-            return found
-        return replace(found, suggestion=" + ".join(new or old for new, old in zip(corrected, typed, strict=True)))
+        corrected = {place: new for place, text in typed.items() if (new := reader.suggestion(text))}
+        return replace(found, suggestion=_with_words(read, typed | corrected)) if corrected else found
 
     def _of(self, interpreter: Interpreter, store: Store) -> Interpreter:
         """The interpreter with the gallery's own words; made again when either has changed."""
@@ -132,6 +130,15 @@ class Suggestions:
         if made is None or made[0] is not interpreter or made[1] != generation:
             made = self._reader = interpreter, generation, interpreter.extended(newest_texts(store))
         return made[2]
+
+
+def _with_words(read: InterpretedQuery, texts: Mapping[int, str]) -> str:
+    """The query with other texts for some of its terms, and with the words that became filters, as one types it."""
+    filters = [each.words for each in read.interpretation.filters if each.applied]
+    terms = [replace(term, value=texts.get(place, term.value)) for place, term in enumerate(read.query.terms)]
+    first = min(texts)
+    terms[first] = replace(terms[first], value=" ".join([terms[first].value, *filters]))
+    return str(Query(tuple(terms)))
 
 
 def _is_latin(text: str) -> bool:

@@ -14,14 +14,14 @@ from typing import Literal
 
 from araclip.text.folding import fold
 from araclip.text.lexicon import Lexicon
-from araclip.text.negation import NEGATIONS
+from araclip.text.negation import NEGATIONS, WALKING
 from araclip.text.normalization import normalize
 from araclip.text.readings.changes import LEAST_CONFIDENCE, Change
 from araclip.text.readings.dialects import Dialects, with_evidence
 from araclip.text.readings.latin import Latin
 from araclip.text.readings.spelling import Spelling
 from araclip.text.script import is_arabic, script_of, words
-from araclip.text.vocabulary import Vocabulary, split_proclitics
+from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
 
 Language = Literal["ar", "en", "arabizi", "mixed", "other"]
 
@@ -123,6 +123,24 @@ class Interpreter:
         known = not is_arabic(word) or self.vocabulary.knows(word) or self.lexicon.find(word)
         return bool(known) or self._is_standard(word)
 
+    def is_name(self, word: str) -> bool:
+        """Whether a word is the name of a person or a place."""
+        return fold(word) in self._names
+
+    def begins_with_and(self, word: str) -> bool:
+        """Whether the و that a word begins with is an "and", as in وقطط and unlike واقفة: the word without it is the
+        more frequent one. Of unknown words all but participles are taken so."""
+        rest, standard = word[1:], self.lexicon.standard
+        if not word.startswith("و") or len(rest) < MIN_STEM or fold(word) in standard or self.is_name(word):
+            return False
+        article = rest.startswith("ال") and not rest.startswith("الد")  # والد is a father
+        if article or rest[0] in "أإآ" or fold(rest) in standard:
+            return True
+        alone, whole = self.vocabulary.count(rest), self.vocabulary.count(word)
+        if alone or whole or self.lexicon.find(word):
+            return alone > whole
+        return self.vocabulary.knows(rest) or (len(rest) > MIN_STEM and not rest.startswith("ا"))
+
     # ------------------------------------------------------------------ words
 
     def _slots(self, typed: Sequence[str]) -> list[tuple[int, list[Change]]]:
@@ -158,8 +176,9 @@ class Interpreter:
         changes = self.dialects.phrase(typed, at) or self.dialects.word(typed, at)
         if not any(c.confidence >= LEAST_CONFIDENCE for c in changes) and (usual := self.spelling.usual(word)):
             changes = [usual, *changes]
-        if following and fold(word) in NEGATIONS:  # «مش كلب» is no Moroccan cat
-            changes = [change for change in changes if fold(change.target) in NEGATIONS]
+        if following and (folded := fold(word)) in NEGATIONS:  # «مش كلب» is no Moroccan cat
+            walks = folded == WALKING  # where it excludes something, it is not read here any more
+            changes = [change for change in changes if (fold(change.target) in NEGATIONS) is not walks]
         if not changes and len(word) > 1 and not self.vocabulary.knows(word) and not self._is_standard(word):
             changes = self.spelling.repaired(word)
             changes = [self._standard(change) for change in changes]

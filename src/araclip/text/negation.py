@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import Protocol
 
 from araclip.text.folding import fold
 from araclip.text.normalization import normalize
@@ -39,8 +40,15 @@ _BY_FIRST = {phrase[0]: tuple(each for each in _WITHOUT if each[0] == phrase[0])
 _AT_ALL = frozenset(map(fold, ("خالص", "أبدا", "نهائيا", "بالمرة", "بتاتا", "إطلاقا", "كليا")))  # say nothing more
 _BIDOUN = re.compile("b[aeiou]?d(?:o|u|ou|oo)n")  # بدون in Latin letters
 NEGATIONS = frozenset(map(fold, ("مش", "مو", "مب", "غير", "ليس", "ليست", "ماشي", "لا", "not", "no", "mish", "msh")))
+WALKING = fold("ماشي")  # "not" in Morocco, and walking in the east
+_MO = fold("مو")  # "not" in the Levant and the Gulf, and a given name: مو صلاح
+# What stands between a negation and its thing: "not a cat", «ليس أي كلب».
+_ARTICLES = frozenset(map(fold, ("a", "an", "the", "any", "أي")))
+_ONLY = frozenset(map(fold, ("only", "just", "فقط")))  # "not only cats" leaves no cat out
+_HOW_ONE_WALKS = frozenset(map(fold, ("حافي", "حفيان", "وحده", "وحيد", "وحيدا", "سوا", "كتير", "كثيرا", "سريعا")))
+_MANNER = re.compile("[بل]...")  # بسرعة, لوحده
 # Where an excluded thing ends: «بدون سيارات في الشارع» excludes cars, and is in the street.
-_ENDS = frozenset(
+ENDS = frozenset(
     map(
         fold,
         (
@@ -68,18 +76,41 @@ _WORN = frozenset(
 _PLACE = re.compile("(?:بال|فال).{3}")  # بالشارع, فالبحر: where it is
 _AND = frozenset(map(fold, ("و", "أو", "ولا", "and", "or", "nor", "w", "wala")))
 _WEARING = frozenset(map(fold, ("لابس", "لابسة", "لابسين", "مرتدي", "مرتدية", "wearing")))
-# Things and qualities that begin as verbs of the present tense do in Egypt and the Levant.
+# Things and qualities that begin as verbs of the present tense do, in Egypt and the Levant with ب before it.
 _THINGS = frozenset(
-    map(fold, ("بيضاء", "بيتزا", "بيوت", "بيانو", "بيجاما", "بيبسي", "بيكيني", "بيسبول", "بيرة", "بيئة"))
-)
+    map(
+        fold,
+        (
+            "بيضاء", "بيتزا", "بيوت", "بيانو", "بيجاما", "بيبسي", "بيكيني", "بيسبول", "بيرة", "بيئة", "يخوت", "ياسمين",
+            "يقطين", "يمامة", "يمام", "يرقات", "ياقوت", "يافطة", "يافطات", "يابانية", "يابانيين", "يمنية", "يونانية",
+            "يدوية", "يومية", "يسرى", "يمنى", "يهود",
+        ),
+    )
+)  # fmt: skip
 # What «لا» before it makes a sentence of, not a thing that is left out: لا تبتسم, لا ننام; and a number: house no 5.
 _NO_THING = re.compile(r"[تنا]...|\d")
 _NO = frozenset(map(fold, ("لا", "no")))
 _WHAT_IS_IN = tuple(fold("ما في").split())  # «ما في الصورة» asks what is in it, «ما في ناس» says who is not
 # «بلا» and «دون» are also within fixed phrases that exclude nothing visible.
 _FIXED = frozenset(
-    map(fold, ("بدون شك", "بلا شك", "بدون توقف", "من غير شك", "بلا توقف", "بدون عنوان", "without doubt"))
-)
+    map(
+        fold,
+        (
+            "بدون شك", "بلا شك", "بدون توقف", "من غير شك", "بلا توقف", "بدون عنوان", "لا إله", "without doubt",
+            "no one", "no longer",
+        ),
+    )
+)  # fmt: skip
+
+
+class KnownWords(Protocol):
+    """What has to be known of words to tell what a text excludes; an `Interpreter` knows it."""
+
+    def is_name(self, word: str) -> bool:
+        """Whether a word is the name of a person or a place."""
+
+    def begins_with_and(self, word: str) -> bool:
+        """Whether the و that a word begins with is an "and", as in وقطط and unlike واقفة."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +132,14 @@ def _without_at(folded: list[str], at: int) -> tuple[str, ...] | None:
     return (word,) if _BIDOUN.fullmatch(word) else None
 
 
-def split_exclusions(text: str) -> Split:
+def split_exclusions(text: str, known: KnownWords, *, beside: bool = False) -> Split:
     """Separate what a text shows from what it excludes; a text that only excludes stays whole.
 
     After a word such as «بدون» all is excluded up to the next one; «و» between two excluded things separates them.
-    «مش», «لا» and «غير» exclude the one word after them, where something stands before.
+    «مش», «لا» and «غير» exclude the one word after them, where something stands before, and "not a" a few words.
+
+    Args:
+        beside: something else is shown beside the text, such as a date, so that it may exclude only.
     """
     normal = normalize(text)
     found = list(words(normal))
@@ -114,42 +148,36 @@ def split_exclusions(text: str) -> Split:
     at, end = 0, 0
     while at < len(found):
         phrase = _without_at(folded, at)
-        adjective = phrase is None and at and folded[at] in NEGATIONS and _is_thing(folded, at)
-        if phrase is None and not adjective:
-            at += 1
-            continue
-        first = at + (len(phrase) if phrase else 1)
-        if phrase == _WHAT_IS_IN and first < len(found) and folded[first].startswith("ال"):
-            at += 1
-            continue
-        if first >= len(found) or " ".join(folded[at : first + 1]) in _FIXED:
+        thing = None if phrase or not (at or beside) else _thing_after(folded, at, known)
+        first = at + len(phrase) if phrase else thing[0] if thing else len(found)
+        if first >= len(found) or (phrase and _says_otherwise(phrase, folded[first])):
             at += 1
             continue
         if phrase and folded[first].removeprefix("ال") in _WORN:
             at = first + 1
             continue
-        last = first + 1 if adjective else _end_of_things(folded, first)
+        last = thing[1] if thing else _end_of_things(folded, first, known)
         kept.append(normal[end : found[at].start()])
         negations.append(normal[found[at].start() : found[first - 1].end()])
-        excluded += _things(normal, found[first:last])
+        excluded += _things(found[first:last], known)
         end = found[last - 1].end()
         at = last
     kept.append(normal[end:])
     left = " ".join(" ".join(kept).split())
     left = _trimmed(left)
-    if not excluded or not any(True for _ in words(left)):
+    if not excluded or not (beside or any(True for _ in words(left))):
         return Split(text, (), ())
     return Split(left, tuple(excluded), tuple(negations))
 
 
-def _end_of_things(folded: list[str], first: int) -> int:
+def _end_of_things(folded: list[str], first: int, known: KnownWords) -> int:
     """Where the excluded things that begin at a word end: at a preposition, a verb or a negation, or after a few
     words."""
     width = 0
     for at in range(first, len(folded)):
         word = folded[at]
-        joined = word[1:] if word.startswith("و") and len(word) > 4 else ""
-        ends = word in _ENDS or _PLACE.match(word) or _is_verb(word) or _is_verb(joined)
+        joined = known.begins_with_and(word)
+        ends = word in ENDS or _PLACE.match(word) or _is_verb(word) or _is_verb(word.removeprefix("و"))
         if at > first and (ends or _without_at(folded, at)):
             return at
         width = 0 if word in _AND else 1 if joined else width + 1
@@ -158,21 +186,45 @@ def _end_of_things(folded: list[str], first: int) -> int:
     return len(folded)
 
 
-def _is_thing(folded: list[str], at: int) -> bool:
-    """Whether what follows a negation at a place is a thing or a quality that can be left out, no verb."""
-    following = folded[at + 1] if at + 1 < len(folded) else ""
-    verb = _is_verb(following) or (following not in _THINGS and _is_verb(following.removeprefix("ب")))  # بيلعب
-    if not following or verb or following in _WEARING:
-        return False
-    return folded[at] not in _NO or not _NO_THING.match(following)
+def _says_otherwise(phrase: tuple[str, ...], following: str) -> bool:
+    """Whether a phrase excludes nothing together with the word after it: «بلا شك», «ما في الصورة», "but not on"."""
+    in_it = phrase == _WHAT_IS_IN and following.startswith("ال")
+    return in_it or following in ENDS or " ".join((*phrase, following)) in _FIXED
+
+
+def _thing_after(folded: list[str], at: int, known: KnownWords) -> tuple[int, int] | None:
+    """Where the thing or quality that a negation at a place leaves out begins and ends; None where none is there, or
+    what follows it is no thing: a verb, a preposition, a name."""
+    negation, first = folded[at], at + 1
+    if negation not in NEGATIONS:
+        return None
+    article = first < len(folded) and folded[first] in _ARTICLES
+    first += article
+    if first >= len(folded) or _begins_no_thing(folded[first]) or (at and folded[at - 1] in NEGATIONS):
+        return None
+    word = folded[first]
+    if (negation in _NO and _NO_THING.match(word)) or f"{negation} {word}" in _FIXED:
+        return None
+    if negation == WALKING and (word in _HOW_ONE_WALKS or (_MANNER.match(word) and word not in _THINGS)):
+        return None
+    if negation == _MO and known.is_name(word):
+        return None
+    return first, _end_of_things(folded, first, known) if article else first + 1
+
+
+def _begins_no_thing(word: str) -> bool:
+    """Whether a word after a negation says what one does, where or how: «مش لابس», «مش على», "not only"."""
+    verb = _is_verb(word) or (word not in _THINGS and _is_verb(word.removeprefix("ب")))  # بيلعب
+    other = word in ENDS or word in NEGATIONS or word in _WEARING or word in _ONLY
+    return verb or other or _PLACE.match(word) is not None
 
 
 def _is_verb(word: str) -> bool:
     """Whether a folded word looks like a verb of the present tense: few nouns begin with ي."""
-    return len(word) > 3 and word[0] == "ي"
+    return len(word) > 3 and word[0] == "ي" and word not in _THINGS
 
 
-def _things(text: str, matches: list) -> list[str]:  # type: ignore[type-arg]
+def _things(matches: list, known: KnownWords) -> list[str]:  # type: ignore[type-arg]
     """The excluded things: split at a lone و or "and", and at a و that begins a word after the first (كلاب وقطط)."""
     things: list[list[str]] = [[]]
     for match in matches:
@@ -181,7 +233,7 @@ def _things(text: str, matches: list) -> list[str]:  # type: ignore[type-arg]
             things.append([])
         elif things[-1] and fold(word) in _AT_ALL:
             continue
-        elif word.startswith("و") and len(word) > 4 and things[-1] and len(things[-1]) == 1:
+        elif len(things[-1]) == 1 and known.begins_with_and(word):
             things.append([word[1:]])
         else:
             things[-1].append(word)

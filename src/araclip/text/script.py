@@ -24,9 +24,10 @@ def script_of(text: str) -> Script:
     return "arabic" if arabic else "latin" if latin else "other"
 
 
-def words(text: str) -> Iterator[re.Match[str]]:
-    """The words of a normalised text, in order, as matches: `match.group()` is the word, `match.span()` its place."""
-    return _WORD.finditer(text)
+def words(text: str, start: int = 0, end: int | None = None) -> Iterator[re.Match[str]]:
+    """The words of a normalised text, or of a part of it, in order, as matches: `match.group()` is the word,
+    `match.span()` its place."""
+    return _WORD.finditer(text, start, len(text) if end is None else end)
 
 
 def is_arabic(word: str) -> bool:

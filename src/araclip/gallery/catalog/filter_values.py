@@ -1,11 +1,13 @@
 """Values of filters as people type them, checked. Pure."""
 
+import os
 import re
 from collections.abc import Iterable
 from decimal import Decimal
 
 from araclip.errors import InputError
 from araclip.gallery.catalog.photo.matching import is_glob, tokens
+from araclip.paths import text_path
 from araclip.picture_formats.kinds import FORMATS
 from araclip.text.normalization import normalize
 from araclip.video.formats import FORMATS as VIDEO_FORMATS
@@ -134,6 +136,25 @@ def check_text(name: str, value: object) -> None:
         value.encode()
     except UnicodeEncodeError:
         raise InputError(f"{name} is {value!r:.80}, with a byte or half of a character that is no text.") from None
+
+
+def check_paths(*paths: str | os.PathLike[str] | tuple[str, ...] | None) -> None:
+    """Raise InputError unless each is a path, several of them or None."""
+    for path in paths:
+        for each in path if isinstance(path, tuple) else (path,):
+            if each is not None:
+                text_path(each)
+
+
+def folder_names(wanted: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """The names of folders of a filter, which has one, several or none."""
+    return wanted if isinstance(wanted, tuple) else () if wanted is None else (wanted,)
+
+
+def below_any(wanted: str | tuple[str, ...], condition: str) -> tuple[str, tuple[bytes, ...]]:
+    """SQL and values: paths below any folder of a name, by the condition that a path has a part."""
+    parts = tuple(os.fsencode(f"{os.sep}{name}{os.sep}") for name in folder_names(wanted))
+    return " OR ".join([condition] * len(parts)) or "FALSE", parts
 
 
 def format_of(name: str) -> str:

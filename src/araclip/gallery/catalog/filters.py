@@ -13,7 +13,9 @@ from typing import Any
 from araclip.errors import InputError
 from araclip.gallery.catalog.filter_values import (
     LARGEST,
+    below_any,
     bytes_of,
+    check_paths,
     check_text,
     date_of,
     ends_of,
@@ -26,7 +28,7 @@ from araclip.gallery.catalog.filter_values import (
     words_wanted,
 )
 from araclip.gallery.catalog.photo.conditions import around, with_words
-from araclip.paths import text_path, user_path
+from araclip.paths import user_path
 from araclip.platforms.names import as_stored
 from araclip.text.normalization import normalize
 from araclip.video.formats import FORMATS as VIDEO_FORMATS
@@ -73,7 +75,7 @@ class Filters:
     """
 
     folder: str | os.PathLike[str] | None = None  # this folder and all below it
-    folder_name: str | None = None  # below any folder of this name; does not access the disk
+    folder_name: str | tuple[str, ...] | None = None  # below any folder of this name or these; not looked up on disk
     below: str | None = None  # this folder and all below it, by its exact path; does not access the disk
     captured_from: str | None = None
     captured_to: str | None = None
@@ -121,9 +123,7 @@ class Filters:
             raise InputError(f"min_size {self.min_size} is above max_size {self.max_size}: nothing can match.")
 
     def _check_types(self) -> None:
-        for name in ("folder", "folder_name", "below"):
-            if getattr(self, name) is not None:
-                text_path(getattr(self, name))
+        check_paths(self.folder, self.below, self.folder_name)
         if self.orientation is not None:
             check_text("orientation", self.orientation)
         if not (self.hidden is None or isinstance(self.hidden, bool)):
@@ -240,7 +240,7 @@ class Filters:
         if self.folder is not None:
             of_file.append(_below(self.folder))
         if self.folder_name is not None:
-            of_file.append(("instr(path, ?) > 0", (os.fsencode(f"{os.sep}{self.folder_name}{os.sep}"),)))
+            of_file.append(below_any(self.folder_name, "instr(path, ?) > 0"))
         if self.below is not None:
             of_file.append(_below_exactly(self.below))
         for name, column in (("captured", "taken"), ("added", "added")):

@@ -4,6 +4,7 @@ import math
 import os
 from typing import Any
 
+from araclip.gallery.catalog.filter_values import below_any
 from araclip.gallery.catalog.filters import ORIENTATIONS, Filters, roots_of
 from araclip.gallery.catalog.photo.matching import EARTH_M, is_glob, tokens
 from araclip.gallery.postgres.lookups import below
@@ -57,7 +58,7 @@ def condition_of(filters: Filters | None) -> Condition:
                 (" OR ".join(["path >= ? AND path < ?"] * len(ends)), tuple(end for two in ends for end in two))
             )
     if filters.folder_name is not None:
-        of_path.append(("position(?::bytea IN path) > 0", (os.fsencode(f"{os.sep}{filters.folder_name}{os.sep}"),)))
+        of_path.append(below_any(filters.folder_name, "position(?::bytea IN path) > 0"))
     for sign, size in ((">=", filters.min_size), ("<=", filters.max_size)):
         if size is not None:
             of_path.append((f"size {sign} ?", (size,)))

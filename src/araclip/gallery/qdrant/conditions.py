@@ -5,6 +5,7 @@ Conditions on a path (folder, size, metadata) must hold for one and the same pat
 
 from qdrant_client import models
 
+from araclip.gallery.catalog.filter_values import folder_names
 from araclip.gallery.catalog.filters import Filters, roots_of
 from araclip.gallery.catalog.photo.matching import is_glob, tokens
 from araclip.gallery.qdrant.payloads import STATE
@@ -114,7 +115,8 @@ def condition_of(filters: Filters) -> models.Filter | None:
     if filters.below is not None:
         of_path.append(equals("above", stored_path(filters.below)))
     if filters.folder_name is not None:
-        of_path.append(equals("names", stored_path(filters.folder_name)))
+        named = [stored_path(name) for name in folder_names(filters.folder_name)]
+        of_path.append(models.FieldCondition(key="names", match=models.MatchAny(any=named)))
     if filters.min_size is not None or filters.max_size is not None:
         of_path.append(between("size", filters.min_size, filters.max_size))
     of_path += [equals("marks", mark(key, str(value))) for key, value in filters.metadata.items()]

@@ -17,10 +17,10 @@ from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.queries.query import MAX_TERMS, Query, Term, excluding_terms, unit_sum
 from araclip.text.facets.date_filter import DateFilter
 from araclip.text.facets.dates import Dated, split_date
-from araclip.text.facets.folders import split_folder
+from araclip.text.facets.folders import Placed, split_folder
 from araclip.text.interpretation import MAX_READINGS, Interpreter, Reading
 from araclip.text.kinds import kinds_of
-from araclip.text.negation import split_exclusions
+from araclip.text.negation import Split, split_exclusions
 
 Part = Literal["words", "exclusions", "date", "folder"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -33,7 +33,8 @@ NEUTRAL = "صورة"  # what a query that is only a date is encoded as: nothing 
 
 @dataclass(frozen=True)
 class DerivedFilter:
-    """A filter that words of the query stand for. `where`: as `Filters.read` takes it, a folder by its name.
+    """A filter that words of the query stand for. `where`: as `Filters.read` takes it, folders by their names, of
+    which a picture needs one.
 
     `applied` is False where no picture of the gallery passes, and the words were searched as words.
     """
@@ -159,7 +160,7 @@ def interpret(
         if term.kind != "text" or term.weight < 0 or term.quoted:
             terms.append(term)
             continue
-        text, negated, derived = _taken_apart(term.value, today, folders, ignore, filters)
+        text, negated, derived = _taken_apart(term.value, interpreter, today, folders, ignore, filters)
         filters += derived
         excluded += [Term("text", thing, -1.0) for thing in negated]
         terms.append(replace(term, value=text))
@@ -183,35 +184,37 @@ def _check_parts(ignore: object) -> None:
 
 def _taken_apart(
     text: str,
+    interpreter: Interpreter,
     today: date,
     folders: Callable[[bool], Collection[str]],
     ignore: Collection[Part],
     before: list[DerivedFilter],
 ) -> tuple[str, tuple[str, ...], list[DerivedFilter]]:
     """A text without what it excludes, its date and its folder; the text is "" where nothing is left to show."""
-    dates = "date" not in ignore and not any(each.part == "date" for each in before)
-    dated, excluded = _date_and_exclusions(text, today if dates else None, negates="exclusions" not in ignore)
-    text, empty = dated.text, dated.only_date
-    derived = [] if dated.filter is None else [_of_date(dated.words, dated.filter)]
-    if "folder" not in ignore and not any(each.part == "folder" for each in before):
+    found = {each.part for each in before}
+    dates, named, negates = (part not in ignore and part not in found for part in ("date", "folder", "exclusions"))
+    placed = Placed(text)
+    if named:  # first: «مجلد دهب 2019» names no date
         placed = split_folder(text, folders)
-        if placed.folder is not None:
-            where = (f"folder={placed.folder}",)
-            derived.append(DerivedFilter("folder", placed.words, where, Filters(folder_name=placed.folder)))
-            text, empty = placed.text, placed.only_folder
-    return "" if empty else text, excluded, derived
+        when = dates and split_date(placed.words, today).only_date  # a folder «صيف 2019», and pictures of that summer
+        if when or (negates and _excludes(text, placed.words, interpreter)):
+            placed = Placed(text)
+    dated = split_date(placed.text, today) if dates else Dated(placed.text)  # «بدون كلاب صيف 2019» excludes no summer
+    beside = bool(placed.folders) or dated.filter is not None
+    parts = split_exclusions(dated.text, interpreter, beside=beside) if negates else Split(dated.text, (), ())
+    rest = parts.text
+    placed = split_folder(rest, folders) if named and not placed.folders else replace(placed, text=rest)
+    derived = [] if dated.filter is None else [_of_date(dated.words, dated.filter)]
+    if placed.folders:
+        where = tuple(f"folder={name}" for name in placed.folders)
+        derived.append(DerivedFilter("folder", placed.words, where, Filters(folder_name=placed.folders)))
+    empty = placed.only_folder or replace(dated, text=placed.text).only_date
+    return "" if empty else placed.text, parts.excluded, derived
 
 
-def _date_and_exclusions(text: str, today: date | None, *, negates: bool) -> tuple[Dated, tuple[str, ...]]:
-    """A text without its date and what it excludes, and that; `today` is None where dates are words."""
-    dated = split_date(text, today) if today else Dated(text)  # first: «بدون كلاب صيف 2019» excludes no summer
-    if not negates:
-        return dated, ()
-    parts = split_exclusions(dated.text)
-    if today and dated.filter and not parts.excluded:  # «2019 بدون كلاب» shows nothing without its date
-        parts = split_exclusions(text)
-        return split_date(parts.text, today), parts.excluded
-    return replace(dated, text=parts.text), parts.excluded
+def _excludes(text: str, words: str, interpreter: Interpreter) -> bool:
+    """Whether words are, or are within, a thing that the text excludes: «صور بدون رحلة دهب»."""
+    return bool(words) and any(words in thing for thing in split_exclusions(text, interpreter).excluded)
 
 
 def _of_date(words: str, found: DateFilter) -> DerivedFilter:

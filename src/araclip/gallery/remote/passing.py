@@ -3,6 +3,7 @@
 import os
 from pathlib import PurePath
 
+from araclip.gallery.catalog.filter_values import folder_names
 from araclip.gallery.catalog.filters import Filters, roots_of
 from araclip.gallery.catalog.photo.matching import distance, has_words, name_at, name_matches
 from araclip.gallery.ingest.update import below
@@ -49,7 +50,8 @@ def passes(filters: Filters, row: Row, entry: FileEntry) -> bool:
         return False
     if filters.below is not None and not below(entry.file.path, filters.below):
         return False
-    if filters.folder_name is not None and filters.folder_name not in PurePath(entry.file.path).parent.parts:
+    named = None if filters.folder_name is None else folder_names(filters.folder_name)
+    if named is not None and not set(named) & set(PurePath(entry.file.path).parent.parts):
         return False
     size = entry.file.size
     if size < (filters.min_size or 0) or (filters.max_size is not None and size > filters.max_size):

@@ -1,8 +1,12 @@
-"""Times counted back from today in a query's words: «قبل سنتين», «منذ ٣ أشهر», "two years ago". Pure."""
+"""Times counted back from today in a query's words: «قبل سنتين», «السنوات الأربع الماضية», "two years ago". Pure."""
 
+import calendar
 from collections.abc import Sequence
 from datetime import date, timedelta
 
+from araclip.text.facets.calendar_words import LAST
+from araclip.text.facets.date_filter import DateFilter, days
+from araclip.text.facets.years import Years
 from araclip.text.folding import fold
 
 MOST = 99  # of a unit
@@ -40,7 +44,7 @@ def read(folded: Sequence[str], at: int, today: date) -> Ago | None:
     if start >= len(folded):
         return None
     word, following = folded[start], folded[start + 1] if start + 1 < len(folded) else ""
-    number = int(word) if word.isascii() and word.isdigit() and len(word) < 3 else _NUMBERS.get(word, 0)
+    number = _number(word)
     unit = (_SEVERAL.get(following) or _ONE.get(following)) if 1 <= number <= MOST else None
     width = start - at + 2
     if unit and (lead or (len(folded) > start + 2 and folded[start + 2] == "ago")):
@@ -50,6 +54,28 @@ def read(folded: Sequence[str], at: int, today: date) -> Ago | None:
     if lead and folded[at] != _FROM and word in _ONE and following in _AFTER_ONE:
         return (width - 1, *_span(_ONE[word], 1, today))
     return None
+
+
+def last_several(words: Years, at: int) -> tuple[int, DateFilter] | None:
+    """(number of words, filter) of «السنوات الأربع الماضية», «التلات أيام اللي فاتت» at a place: up to today."""
+    pair = [words.word(place).removeprefix("ال") for place in (at, at + 1)]
+    width = words.qualifier(at + 2, LAST)
+    for number, unit in (pair, reversed(pair)):
+        if width and unit in _SEVERAL and 1 <= _number(number) <= MOST:
+            return 2 + width, days((_day_before(words.today, _SEVERAL[unit], _number(number)), words.today))
+    return None
+
+
+def _number(word: str) -> int:
+    return int(word) if word.isascii() and word.isdigit() and len(word) < 3 else _NUMBERS.get(word, 0)
+
+
+def _day_before(today: date, unit: str, back: int) -> date:
+    """The day that is so many years, months, weeks or days before another one."""
+    if unit in ("week", "day"):
+        return today - timedelta(days=back * (7 if unit == "week" else 1))
+    year, month = divmod(today.year * 12 + today.month - 1 - back * (12 if unit == "year" else 1), 12)
+    return date(year, month + 1, min(today.day, calendar.monthrange(year, month + 1)[1]))
 
 
 def _span(unit: str, back: int, today: date) -> tuple[str, str]:

@@ -48,20 +48,22 @@ GREGORIAN_FEASTS = {name: days for names, days in _GREGORIAN_FEASTS.items() for 
 EITHER_FEAST = frozenset(_folded("العيد|عيد"))  # «العيد اللي فات» is the later one of these two
 EITHER_OF = ((10, 1, 3), (12, 10, 13))
 # Also common words: only beside a year, or after "month".
-AMBIGUOUS = frozenset(
-    name for names in ("مارس|ماي|آب|أوت|جوان|march|may|jan|mar|sep|dec|صفر|محرم|رجب|fall",) for name in _folded(names)
-)
+AMBIGUOUS = frozenset(_folded("مارس|نيسان|ماي|آب|أوت|جوان|march|may|jan|mar|sep|dec|صفر|محرم|رجب|fall"))
 # «في مارس», "in may": after these words even one that is ambiguous elsewhere is a month.
 TOLD_BY_IN = frozenset(
     (preposition, name)
-    for preposition, names in ((fold("في"), "مارس|آب|أوت|جوان"), ("in", "may|sep|dec|jan"))
+    for preposition, names in ((fold("في"), "مارس|نيسان|آب|أوت|جوان"), ("in", "may|sep|dec|jan"))
     for name in _folded(names)
 )
-LAST = frozenset(
+# Of feminine words and of several: the days of the week but الجمعة are neither.
+LAST_FEMININE = frozenset(
     _folded(
-        "الماضي|الماضية|الفائت|الفائتة|السابق|السابقة|المنصرم|المنصرمة|last|اللي فات|اللي فاتت|اللي راح|اللي راحت|"
-        "اللي طاف|اللي طافت|اللي داز|اللي دازت|اللي فايت|اللي فايتة|اللي عدى|اللي عدت|اللي مضى|اللي مضت"
+        "الماضية|الفائتة|السابقة|المنصرمة|اللي فاتت|اللي راحت|اللي طافت|اللي دازت|اللي فايتة|اللي عدت|اللي مضت|"
+        "اللي فاتوا|اللي راحوا|اللي عدوا"
     )
+)
+LAST = LAST_FEMININE | frozenset(
+    _folded("الماضي|الفائت|السابق|المنصرم|last|اللي فات|اللي راح|اللي طاف|اللي داز|اللي فايت|اللي عدى|اللي مضى")
 )
 THIS = frozenset(_folded("هذا|هذه|الحالي|الحالية|ده|دي|هاد|هادا|هادي|هاذي|هذي|هاي|this"))
 THIS_YEAR = frozenset(_folded("السنادي|السنة دي|السنة هذي"))
@@ -69,7 +71,10 @@ THIS_YEAR = frozenset(_folded("السنادي|السنة دي|السنة هذي"
 # Friday and others on Sunday.
 WEEKDAYS = {name: (day, 1) for day, names in enumerate(_WEEKDAYS) for name in _folded(names)}
 WEEKDAYS |= dict.fromkeys(_folded(_WEEKEND), (6, 3))
+NUMBERS_TOO = frozenset(_folded("الأربع|التلات"))  # four and three: «السنوات الأربع الماضية»
 YEAR_WORDS = frozenset(_folded("سنة|السنة|عام|العام|year"))
+# What follows «العام» where that is "general", as in «المدير العام السابق».
+OF_AN_OFFICE = frozenset(_folded("السابق|الحالي|ده|دا|هذا|هاد|هادا"))
 MONTH_WORDS = frozenset(_folded("شهر|الشهر|month"))
 WEEK_WORDS = frozenset(_folded("أسبوع|الأسبوع|week"))
 GREGORIAN_MARKS = frozenset(_folded("م|ميلادي|ميلادية"))
@@ -80,9 +85,12 @@ _YESTERDAYS = {
     "أول أمس|أول امبارح|أول إمبارح|أول مبارح|أول البارحة|أول البارح|أمس الأول|قبل أمس|day before yesterday": 2,
 }
 YESTERDAYS = {name: back for names, back in _YESTERDAYS.items() for name in _folded(names)}
-BEFORE, AFTER = frozenset(_folded("قبل|before|حتى|until")), frozenset(_folded("بعد|منذ|من بعد|since|after"))
+BEFORE, AFTER = frozenset(_folded("قبل|before")), frozenset(_folded("بعد|منذ|من بعد|since|after"))
+UNTIL = frozenset(_folded("حتى|لغاية|لحد|until|till"))  # «حتى 2015» has the pictures of 2015, too
 AND = frozenset(_folded("و|and"))
-FROM, TO = frozenset(_folded("من|بين|from|between")), frozenset(_folded("إلى|الى|و|لـ|ل|حتى|to|and"))
+BETWEEN = frozenset(_folded("بين|between"))
+FROM, TO = BETWEEN | frozenset(_folded("من|from")), AND | UNTIL | frozenset(_folded("إلى|الى|لـ|ل|to"))
+OF_AN_END = frozenset(_folded("شهر|يوم"))  # what may stand before an end of a span: من شهر مايو إلى شهر يوليو
 # Absorbed where they stand before a date, and all that is left of a query that is only a date.
 LEADING = frozenset(_folded("في|من|خلال|عام|سنة|شهر|يوم|لعام|لسنة|بتاريخ|تاريخ|in|from|of|during|the|on|year|month"))
 PICTURE_WORDS = frozenset(

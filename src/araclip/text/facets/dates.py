@@ -8,19 +8,18 @@ import calendar
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 from araclip.text.facets import calendar_words as names
-from araclip.text.facets import relative, year_words
+from araclip.text.facets import relative, spans
 from araclip.text.facets.date_filter import DateFilter, days, one
-from araclip.text.facets.years import FIRST_YEAR, Years
+from araclip.text.facets.date_tokens import tokens
+from araclip.text.facets.months import Months
 from araclip.text.folding import fold
 from araclip.text.normalization import normalize
 from araclip.text.script import words
 
-_DAY = re.compile(
-    r"(?<![\d/.-])(?:(\d{4})[-/.](\d{1,2})(?:[-/.](\d{1,2}))?|(?:(\d{1,2})[-/.])?(\d{1,2})[-/.](\d{4}))(?![\d/.-])"
-)
+Rule = Callable[[int], tuple[int, DateFilter] | None]  # place → (width, filter)
 
 
 @dataclass(frozen=True)
@@ -42,83 +41,44 @@ class Dated:
 def split_date(text: str, today: date) -> Dated:
     """Separate the first date of a text from the rest."""
     normal = normalize(text)
-    if match := _DAY.search(normal):
-        found = _numeric(match, today)
-        if found is None:
-            return Dated(text)
-        first, last = match.span()
-    else:
-        matches = list(words(normal))
-        reading = _Reader([fold(match.group()) for match in matches], today)
-        place = reading.find()
-        if place is None:
-            return Dated(text)
-        at, width, found = place
-        first, last = matches[at].start(), matches[at + width - 1].end()
+    found = tokens(normal)
+    place = _Reader([token.folded for token in found], today).find()
+    if place is None:
+        return Dated(text)
+    at, width, named = place
+    first, last = found[at].start, found[at + width - 1].end
     before = list(words(normal[:first]))
     while before and (fold(before[-1].group()),) in names.LEADING:
         first = before.pop().start()
     left = " ".join((normal[:first] + " " + normal[last:]).split()).strip(" ،,.;؛")
-    return Dated(left, normal[first:last], found)
+    return Dated(left, normal[first:last], named)
 
 
-def _numeric(match: re.Match[str], today: date) -> DateFilter | None:
-    year, month, day, first, second, third = (int(group) if group else None for group in match.groups())
-    if year is None:
-        day, month, year = first, second, third
-    assert year is not None and month is not None
-    if not (FIRST_YEAR <= year <= today.year + 1 and 1 <= month <= 12):
-        return None
-    if day is None:
-        return one(f"{year}-{month:02}")
-    return one(f"{year}-{month:02}-{day:02}") if 1 <= day <= calendar.monthrange(year, month)[1] else None
-
-
-class _Reader(Years):
+class _Reader(Months):
     """Tries every rule at every word."""
 
     def find(self) -> tuple[int, int, DateFilter] | None:
         """(place, number of words, filter) of the first date."""
-        rules: tuple[Callable[[int], tuple[int, DateFilter] | None], ...] = (
-            self._between, self._feast, self._hijri_month, self._day_month, self._month, self._season,
-            self._relative, self._year,
-        )  # fmt: skip
+        rules: tuple[Rule, ...] = (self._limit, self._without_months, self.month, self._relative_or_year)
+        if any((word,) in names.TO for word in self.folded):
+            rules = (self._between, *rules)
         for at in range(len(self.folded)):
-            for rule in rules:
-                if (result := rule(at)) is not None:
-                    return at, *result
+            if result := _first(rules, at):
+                return at, *result
         return None
 
     # ------------------------------------------------------------------ rules: place → (width, filter)
-    def _relative(self, at: int) -> tuple[int, DateFilter] | None:
-        return relative.read(self, at)
-
     def _between(self, at: int) -> tuple[int, DateFilter] | None:
-        if lead := self.named(at, names.FROM):
-            first = self.gregorian(at + len(lead))
-            middle = first and self.named(at + len(lead) + first[0], names.TO)
-            if first and middle:
-                place = at + len(lead) + first[0] + len(middle)
-                if (last := self.gregorian(place)) and first[1] <= last[1]:
-                    return place + last[0] - at, DateFilter(str(first[1]), str(last[1]))
-            elif first and (second := self._joined_year(at + len(lead) + first[0])) and first[1] <= second:
-                return len(lead) + first[0] + 1, DateFilter(str(first[1]), str(second))
-        for known, early in ((names.BEFORE, True), (names.AFTER, False)):
-            if not (lead := self.named(at, known)):
-                continue
-            if year := self.gregorian(at + len(lead)):
-                limit = DateFilter(last=str(year[1] - 1)) if early else DateFilter(first=str(year[1]))
-                return len(lead) + year[0], limit
-            if (hijri := self.hijri_year(at + len(lead))) and hijri[1].first:
-                day_before = date.fromisoformat(hijri[1].first) - timedelta(days=1)
-                limit = DateFilter(last=day_before.isoformat()) if early else DateFilter(hijri[1].first)
-                return len(lead) + hijri[0], limit
-        return None
+        return spans.between(self, at, lambda end: self._without_months(end) or self._relative_or_year(end))
 
-    def _joined_year(self, at: int) -> int | None:
-        """The year of «و2020», which is one word."""
-        word = self.folded[at] if at < len(self.folded) else ""
-        return int(word[1:]) if re.fullmatch(r"و\d{4}", word) else None
+    def _limit(self, at: int) -> tuple[int, DateFilter] | None:
+        return spans.limit(self, at)
+
+    def _without_months(self, at: int) -> tuple[int, DateFilter] | None:
+        return _first((self.numeric, self._feast, self._hijri_month, self.day_month, self._season), at)
+
+    def _relative_or_year(self, at: int) -> tuple[int, DateFilter] | None:
+        return relative.read(self, at) or self._year(at)
 
     def _feast(self, at: int) -> tuple[int, DateFilter] | None:
         if name := self.named(at, names.FEASTS):
@@ -148,59 +108,6 @@ class _Reader(Years):
             found = self.hijri_span(at + 1 + len(name), names.HIJRI_MONTHS[name], day, day)
             return (1 + len(name) + found[0], found[1]) if found else None
         return self.hijri_year(at)
-
-    def _day_month(self, at: int) -> tuple[int, DateFilter] | None:
-        """«17 مايو 2019»."""
-        word = self.folded[at]
-        name = self.named(at + 1, names.MONTHS)
-        if name and re.fullmatch(r"\d{1,2}", word):
-            month = names.MONTHS[name]
-            year = self.gregorian(at + 1 + len(name))
-            if year and 1 <= int(word) <= calendar.monthrange(year[1], month)[1]:
-                return 1 + len(name) + year[0], one(f"{year[1]}-{month:02}-{int(word):02}")
-        return None
-
-    def _month(self, at: int) -> tuple[int, DateFilter] | None:
-        if (found := self._month_named(at)) is None:
-            return None
-        width, month, told = found
-        if several := self._months_after(at + width, month):
-            return width + several[0], several[1]
-        if year := self.gregorian(at + width):
-            return width + year[0], one(f"{year[1]}-{month:02}")
-        if qualified := self.qualifier(at + width, names.LAST):
-            ended = self.today.month > month
-            return width + qualified, one(f"{self.today.year - (0 if ended else 1)}-{month:02}")
-        return (width, DateFilter(months=(month,))) if told else None
-
-    def _month_named(self, at: int) -> tuple[int, int, bool] | None:
-        """(width, month, whether it needs no year) of «مايو», «شهر مايو», «شهر 5», «شهر خمسة»."""
-        if name := self.named(at, names.MONTHS):
-            before = self.folded[at - 1] if at else ""
-            told = (before,) in names.MONTH_WORDS or (before, name) in names.TOLD_BY_IN  # «في مارس» is no verb
-            return len(name), names.MONTHS[name], told or name not in names.AMBIGUOUS
-        word = self.folded[at + 1] if at + 1 < len(self.folded) else ""
-        if self.named(at, names.MONTH_WORDS):
-            number = (1, int(word)) if re.fullmatch(r"\d{1,2}", word) else year_words.number(self.folded, at + 1)
-            if number and 1 <= number[1] <= 12:
-                return 1 + number[0], number[1], word.isdigit() or number[1] > 2  # «شهر واحد» is how long
-        return None
-
-    def _months_after(self, at: int, first: int) -> tuple[int, DateFilter] | None:
-        """What follows a month where several are named: «يناير وفبراير 2019», «من يونيو إلى أغسطس»."""
-        word = self.folded[at] if at < len(self.folded) else ""
-        months: tuple[int, ...] = ()
-        if word.startswith("و") and (month := names.MONTHS.get((word[1:],))):
-            width, months = 1, (first, month)
-        elif (to := self.named(at, names.TO)) and (name := self.named(at + len(to), names.MONTHS)):
-            width, last = len(to) + len(name), names.MONTHS[name]
-            span = range(first, last + 1 if last >= first else last + 13)
-            months = (first, last) if (word,) in names.AND else tuple((month - 1) % 12 + 1 for month in span)
-        if not months:
-            return None
-        year = self.gregorian(at + width) or (0, None)
-        named = str(year[1]) if year[1] else None
-        return width + year[0], DateFilter(named, named, months)
 
     def _season(self, at: int) -> tuple[int, DateFilter] | None:
         here = self.this_one(at)  # هالصيف
@@ -253,6 +160,11 @@ class _Reader(Years):
         if last and last[1] > year[1]:
             return year[0] + last[0], DateFilter(str(year[1]), str(last[1]))
         return year[0], one(str(year[1]))
+
+
+def _first(rules: Sequence[Rule], at: int) -> tuple[int, DateFilter] | None:
+    """What the first rule reads that reads anything at a place."""
+    return next((found for rule in rules if (found := rule(at)) is not None), None)
 
 
 def _day_of(year: int, day: tuple[int, int, int]) -> date:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import lru_cache
 
 from araclip.text.facets.calendar_words import PICTURE_WORDS
 from araclip.text.folding import fold
@@ -17,16 +18,17 @@ MAX_WORDS = 6
 
 @dataclass(frozen=True)
 class Placed:
-    """A text without the folder it names; `folder` is the name as the gallery has it, None where none was found."""
+    """A text without the folder it names; `folders` are the names as the gallery has them, of which several may be
+    spelled nearly alike (الإجازة, الاجازة); empty where none was found."""
 
     text: str
     words: str = ""
-    folder: str | None = None
+    folders: tuple[str, ...] = ()
 
     @property
     def only_folder(self) -> bool:
         """Whether nothing is left that a picture could show."""
-        return self.folder is not None and all(
+        return bool(self.folders) and all(
             (fold(match.group()),) in PICTURE_WORDS for match in words(normalize(self.text))
         )
 
@@ -44,23 +46,25 @@ def split_folder(text: str, folders: Callable[[bool], Collection[str]]) -> Place
     explicit = [at for at, word in enumerate(folded) if word in _FOLDER]
     if not explicit and len(found) < MIN_WORDS and not any(letter.isdigit() for letter in normal):
         return Placed(text)
-    names = {_key(name): name for name in folders(bool(explicit)) if name.strip()}
-    names.pop("", None)
+    names: dict[str, list[str]] = {}
+    for name in folders(bool(explicit)):
+        if key := _key(name):
+            names.setdefault(key, []).append(name)
     if not names:
         return Placed(text)
     for at in range(len(found)):
         told = at > 0 and at - 1 in explicit
         for width in range(min(MAX_WORDS, len(found) - at), 0, -1):
             key = " ".join(folded[at : at + width])
-            name = names.get(key)
-            if name is None or not (told or _telling(key, width)):
+            same = names.get(key)
+            if same is None or not (told or _telling(key, width)):
                 continue
             first = at - 1 if told else at
             while first > 0 and folded[first - 1] in _LEADING:
                 first -= 1
             begin, end = found[first].start(), found[at + width - 1].end()
             left = " ".join((normal[:begin] + " " + normal[end:]).split()).strip(" ،,.;؛")
-            return Placed(left, normal[begin:end], name)
+            return Placed(left, normal[begin:end], tuple(same))
     return Placed(text)
 
 
@@ -70,5 +74,6 @@ def _telling(key: str, width: int) -> bool:
     )
 
 
+@lru_cache(maxsize=1 << 14)  # the same folders are compared with every query
 def _key(name: str) -> str:
     return " ".join(fold(match.group()) for match in words(normalize(name[:200])))

@@ -16,6 +16,8 @@ def read(words: Years, at: int) -> tuple[int, DateFilter] | None:
     folded, today = words.folded, words.today
     if found := ago.read(folded, at, today):
         return found[0], DateFilter(*found[1:])
+    if several := ago.last_several(words, at):
+        return several
     if weekday := last_weekday(words, at):
         return weekday
     if name := words.named(at, names.YESTERDAYS):
@@ -30,6 +32,8 @@ def read(words: Years, at: int) -> tuple[int, DateFilter] | None:
         if words.this_one(at) in known:
             return 1, span(today, 0)
         if name := words.named(at, known):
+            if words.is_general(at) and words.named(at + 1, names.OF_AN_OFFICE):
+                return None
             if width := words.qualifier(at + len(name), names.LAST):
                 return len(name) + width, span(today, 1)
             if width := words.qualifier(at + len(name), names.THIS):

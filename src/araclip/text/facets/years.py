@@ -8,8 +8,10 @@ from araclip.text.facets import calendar_words as names
 from araclip.text.facets import year_words
 from araclip.text.facets.date_filter import DateFilter, days
 from araclip.text.facets.hijri import HIJRI_YEARS, hijri_days
+from araclip.text.folding import fold
 
 FIRST_YEAR = 1840  # of photography
+GENERAL = fold("العام")  # or "the year"
 _YEAR = re.compile(r"\d{4}")
 
 
@@ -18,6 +20,10 @@ class Years:
 
     def __init__(self, folded: Sequence[str], today: date) -> None:
         self.folded, self.today = folded, today
+
+    def word(self, at: int) -> str:
+        """The folded word at a place; empty after the last one."""
+        return self.folded[at] if at < len(self.folded) else ""
 
     def named(self, at: int, known: Collection[tuple[str, ...]]) -> tuple[str, ...] | None:
         """The longest of several names that begins at a place; with or without the article."""
@@ -29,13 +35,18 @@ class Years:
 
     def this_one(self, at: int) -> tuple[str, ...] | None:
         """What «هالصيف», «هالسنة» at a place says of now, with its article: الصيف."""
-        word = self.folded[at] if at < len(self.folded) else ""
+        word = self.word(at)
         return (word.removeprefix("ه"),) if word.startswith("هال") else None
+
+    def is_general(self, at: int) -> bool:
+        """Whether «العام» at a place may be "general": a definite masculine word is before it, as in «المدير العام»."""
+        before = self.word(at - 1) if at else ""
+        return self.word(at) == GENERAL and before.startswith("ال") and not before.endswith("ه")
 
     def gregorian(self, at: int) -> tuple[int, int] | None:
         """(width, year) of «2019», «عام 2019», «٢٠١٩م», «سنة ألفين وعشرين» at a place."""
-        skipped = 1 if self.named(at, names.YEAR_WORDS) else 0
-        word = self.folded[at + skipped] if at + skipped < len(self.folded) else ""
+        skipped = 1 if self.named(at, names.YEAR_WORDS) and not self.is_general(at) else 0
+        word = self.word(at + skipped)
         found = (1, int(word)) if _YEAR.fullmatch(word) else year_words.year(self.folded, at + skipped, bool(skipped))
         if found and FIRST_YEAR <= found[1] <= self.today.year + 1:
             width = found[0] + skipped
@@ -45,7 +56,7 @@ class Years:
 
     def hijri(self, at: int) -> tuple[int, int] | None:
         """(width, year) of «1441», «1441 هـ» at a place."""
-        word = self.folded[at] if at < len(self.folded) else ""
+        word = self.word(at)
         if _YEAR.fullmatch(word) and int(word) in HIJRI_YEARS:
             return (2 if self.named(at + 1, names.HIJRI_MARKS) else 1), int(word)
         return None

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from araclip.text.folding import fold
 from araclip.text.lexicon import DIALECTS, Form, Lexicon
+from araclip.text.negation import ENDS
 from araclip.text.readings.changes import Change
 from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
 
@@ -43,16 +44,18 @@ _BEFORE_VERB = frozenset(
 _ASKING = frozenset(map(fold, (
     "عايز", "عايزة", "عاوز", "عاوزة", "بدي", "بدنا", "أبغى", "أبغا", "أريد", "نريد", "بغيت", "باغي", "باغية", "كنبغي",
     "أبحث", "دورلي", "هاتلي", "جيبلي", "وريني", "ورينا", "ورجيني", "فرجيني", "راويني", "أرني", "شوفلي", "وين", "فين",
-    "شو", "ايش", "إيش", "وش", "شنو", "اشنو", "أشوف", "نشوف", "طلعلي", "عطيني", "عطني", "أعطني", "أعطيني", "ابعتلي",
+    "شو", "ايش", "إيش", "شنو", "اشنو", "أشوف", "نشوف", "طلعلي", "عطيني", "عطني", "أعطني", "أعطيني", "ابعتلي",
     "وريلي", "فرجوني", "جبلي",
 )))  # fmt: skip
 _MAY_ASK = frozenset(map(fold, (
     "أبي", "أبا", "أرد", "حاب", "حابة", "محتاج", "دور", "دوري", "هات", "جيب", "ممكن", "عندك", "عندكم", "عندي", "اعرض",
+    "وش",
 )))  # fmt: skip
 _PICTURES = frozenset(map(fold, ("صورة", "صور", "الصور", "تصاور", "تصاوير", "لقطة", "لقطات")))
 _OF_PICTURES = fold("ية")  # صورة شخصية, رسمية
 _KINDS_OF_PICTURES = frozenset(map(fold, ("قديمة", "جميلة", "ملونة", "حلوة", "شاشة", "مع", "على", "في", "من")))
-_OF = frozenset(map(fold, ("بتاع", "بتاعة", "بتاعت", "بتوع", "تبع", "ديال", "متاع", "تاع", "مال", "حق")))
+_OF = frozenset(map(fold, ("بتاع", "بتاعة", "بتاعت", "بتوع", "تبع", "ديال", "متاع", "تاع")))
+_MAY_BE_OF = {fold("مال"): ("gf", "iq"), fold("حق"): ("gf",)}  # or money, and a right
 _ONE = fold("واحد")
 _PRESENT = re.compile("[يتن].{3}|ب[يتن].{2}")  # يلعب; عم بيلعب in Lebanon
 _AFTER_NOUN = frozenset(map(fold, ("ده", "دي", "دا", "دول")))
@@ -176,6 +179,10 @@ class Dialects:
             return Change(words[at], "", "dialect", RULE)
         if folded == _ONE and following.startswith("ال"):  # واحد الراجل is a man in Morocco
             return Change(words[at], "", "dialect", RULE, ("ma",))
+        if folded in _MAY_BE_OF and at and following and fold(following) not in ENDS:
+            possessed = following.startswith("ال") or fold(following) in self._names  # كتاب حق الولد
+            confidence = RULE if possessed else AMBIGUOUS
+            return Change(words[at], "", "dialect", confidence, _MAY_BE_OF[folded], ambiguous=True)
         if (folded in _OF and at and following) or (folded in _AFTER_NOUN and at):
             return Change(words[at], "", "dialect", RULE, ambiguous=self.vocabulary.count(words[at]) >= OFTEN)
         return None
