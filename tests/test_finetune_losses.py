@@ -1,6 +1,7 @@
 """The terms of a finetune step's loss, with vectors in and scalars out."""
 
 import math
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -43,7 +44,7 @@ def objective(text: Tensor, image: Tensor, **pairs: Any) -> Tensor:
 def all_captions() -> AllCaptionsLoss:
     """Pictures 0 and 1 with a caption each, e0 and e1."""
     texts = SimpleNamespace(all_features=lambda: torch.eye(2), rows={"text 0": 0, "text 1": 1})
-    mixture = SimpleNamespace(pictures=[0, 1], texts_of=lambda row: [f"text {row}"])
+    mixture = SimpleNamespace(files=[Path("0.png"), Path("1.png")], texts_of=lambda row: [f"text {row}"])
     return AllCaptionsLoss(model(), texts, mixture)  # type: ignore[arg-type]
 
 
