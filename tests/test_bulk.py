@@ -306,6 +306,41 @@ def test_a_store_that_fails_leaves_the_shard_undone_instead_of_calling_pictures_
     assert embed(bucket, tmp_path / "out", model=model).pictures == 9
 
 
+def test_a_picture_that_may_not_be_read_leaves_the_shard_undone(
+    folder: Path, tmp_path: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_source = shard_module.read_source
+
+    def denied(source: Any, *others: Any) -> Any:
+        if str(source.path).endswith("3.png"):
+            raise PermissionError(13, "Permission denied", source.path)
+        return read_source(source, *others)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shard_module, "read_source", denied)
+        with pytest.raises(ShardFailed, match=r"3\.png cannot be read \(Permission denied\).*rights"):
+            embed(folder, tmp_path / "out", model=model)
+    assert embed(folder, tmp_path / "out", model=model).pictures == 8
+
+
+def test_a_run_whose_output_lies_in_its_source_goes_on(folder: Path, model: AraCLIP) -> None:
+    out = folder / "shards"
+    embed(folder, out, model=model, shards=2)
+    next(out.glob("*-00001-of-*.parquet")).unlink()
+    report = embed(folder, out, model=model)
+    assert [each.skipped for each in report.shards] == [True, False]
+    assert report.pictures == 8
+    assert any("1 shards of `araclip embed`" in note for note in report.notes)
+
+
+def test_a_tar_behind_a_link_is_read_as_a_picture_is(folder: Path, tmp_path: Path, model: AraCLIP) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    tar_of(tmp_path / "elsewhere" / "t.tar", {"1.png": png((9, 99, 9), tmp_path)})
+    (folder / "link").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (tmp_path / "elsewhere" / "up").symlink_to(folder, target_is_directory=True)
+    assert embed(folder, tmp_path / "out", model=model).pictures == 9
+
+
 def test_a_list_names_pictures_tars_and_urls(folder: Path, tmp_path: Path, model: AraCLIP, bucket: str) -> None:
     listing = tmp_path / "list.txt"
     listing.write_text(f"pictures/0.png\n{folder}/1.png\n\n{bucket}/t.tar\n{bucket}/2.png\nmissing.png\n", "utf-8")

@@ -89,6 +89,15 @@ def test_a_copy_that_is_gone_from_the_disk_makes_no_duplicate_of_the_one_that_is
     assert named(gallery, "near") == [("near", {"0.png", "0 small.jpg", "0 half.webp"})]
 
 
+def test_links_to_a_file_are_no_duplicates_of_it(gallery: Gallery, folder: Path) -> None:
+    (folder / "2 link.png").symlink_to(folder / "2.png")
+    (folder / "3 hard.png").hardlink_to(folder / "3.png")
+    (folder / "sub" / "2 copy.png").write_bytes((folder / "2.png").read_bytes())
+    gallery.update([folder])
+    groups = {frozenset(names) for _, names in named(gallery, "exact")}
+    assert groups == {frozenset({"0.png", "نسخة.png"}), frozenset({"2.png", "2 copy.png"})}  # by the file's own name
+
+
 def test_an_unknown_kind_is_refused(gallery: Gallery) -> None:
     with pytest.raises(InputError, match=r"'blurred'.*exact, near, semantic"):
         gallery.duplicates(["near", "blurred"])

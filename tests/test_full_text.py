@@ -1,9 +1,11 @@
 """Words in and about pictures: names, metadata and captions are searched beside the vectors, and shown where found."""
 
+import errno
 import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import given
@@ -16,6 +18,7 @@ from araclip.errors import GalleryCorrupt, InputError
 from araclip.gallery.catalog.full_text.matching import WordIndex
 from araclip.gallery.catalog.integrity.salvage import salvage
 from araclip.gallery.catalog.schema import FILE_NAME
+from araclip.gallery.ingest import sidecars
 from araclip.gallery.queries.fusion import Candidate, doubted, order
 from araclip.gallery.queries.text_matches import TextQuery, text_matches
 from araclip.gallery.relevance import STRONG
@@ -226,6 +229,34 @@ def test_captions_in_and_beside_pictures_are_found_and_followed(gallery: Gallery
     assert not found(gallery, "الجسر")
     assert found(gallery, "قلعة")
     assert gallery.verify(contents=True) == []
+
+
+def test_a_caption_file_that_cannot_be_read_for_a_while_keeps_its_caption_and_is_read_later(
+    gallery: Gallery, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captioned(root)
+    gallery.update([root])
+    (root / "b.txt").write_text("جسر معلق", encoding="utf-8")
+
+    def failing(path: str) -> BinaryIO:
+        raise OSError(errno.EIO, "Input/output error", path)
+
+    with monkeypatch.context() as patched:  # as a network drive that is away for a moment
+        patched.setattr(sidecars, "open_file", failing)
+        assert gallery.update([root]).added == 0
+    assert found(gallery, "الساعة")
+    gallery.update([root])
+    assert found(gallery, "الجسر") == {"b": [("caption", "جسر")]}
+
+
+def test_a_caption_beside_a_file_as_cameras_name_them_is_followed_from_its_path_alone(
+    gallery: Gallery, root: Path
+) -> None:
+    pictures.solid(root / "IMG_1.PNG", pictures.GREEN)
+    gallery.update([root])
+    (root / "IMG_1.txt").write_text("برج الساعة", encoding="utf-8")
+    gallery.update_at([str(root / "IMG_1.txt")], [root])
+    assert found(gallery, "الساعة") == {"IMG_1": [("caption", "الساعة")]}
 
 
 def test_a_bad_caption_file_is_named_and_costs_nothing_but_the_caption(gallery: Gallery, root: Path) -> None:

@@ -134,6 +134,33 @@ def test_a_file_that_grows_while_it_is_read_is_read_again(
     assert "growing.png" in names(gallery)
 
 
+def test_a_picture_that_is_still_being_written_keeps_its_metadata_and_stays_hidden(
+    gallery: Gallery, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edited, whole = root / "a.png", pictures_bytes(701)
+    gallery.add([edited], metadata={"album": "رحلة"})
+    gallery.hide([edited])
+    edited.write_bytes(whole[:-40])
+    read_source = intake.read_source
+
+    def slow(source: intake.Source, known: set[bytes], transform: ImageTransform) -> intake.LoadedPicture:
+        try:
+            return read_source(source, known, transform)
+        finally:
+            edited.write_bytes(whole[:-20])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(intake, "read_source", slow)
+        report = gallery.update_at([str(edited)], [root])
+    assert (report.removed, len(report.skipped)) == (0, 1)
+    edited.write_bytes(whole)
+    gallery.update_at([str(edited)], [root])
+    assert gallery.metadata(edited) == {"album": "رحلة"}
+    assert gallery.hidden() == [str(edited)]
+    edited.write_bytes(whole[:-40])  # damaged for good
+    assert gallery.update([root]).removed == 1
+
+
 def test_a_file_that_is_replaced_while_it_is_read_ends_as_the_new_one(
     gallery: Gallery, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

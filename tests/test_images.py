@@ -111,6 +111,14 @@ def test_sixteen_bit_grey_is_scaled_and_not_clipped(tmp_path: Path, suffix: str)
     assert np.abs(ramp - np.linspace(0, 255, 64)).max() <= 1
 
 
+def test_sixteen_bit_grey_with_a_transparent_level_is_no_white_sheet(tmp_path: Path) -> None:
+    Image.open(pictures.sixteen_bit(tmp_path / "ramp.png")).save(tmp_path / "glass.png", transparency=0)
+    for size in (None, 4):
+        ramp = np.asarray(open_image(tmp_path / "glass.png", size))[0, :, 0].astype(int)
+        assert np.abs(ramp - np.linspace(ramp[0], ramp[-1], len(ramp))).max() <= 2
+        assert ramp[-1] - ramp[0] > 180
+
+
 def test_cmyk_keeps_its_colour(tmp_path: Path) -> None:
     assert close_to(open_image(pictures.cmyk(tmp_path / "print.jpg")).getpixel((9, 9)), pictures.RED)
     assert close_to(open_image(pictures.cmyk(tmp_path / "print.tiff")).getpixel((9, 9)), pictures.RED)

@@ -2,7 +2,9 @@
 
 # ruff: noqa: F811  (fixtures are imported, then named as arguments)
 
+import hashlib
 import json
+import os
 import re
 import shutil
 from collections import namedtuple
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from araclip import AraCLIP
+from araclip.errors import InputError
 from araclip.installed_models import pulled
 from araclip.model_library import disk_space, hub, pull, resumable
 from araclip.peers import model_registry, published_recall
@@ -82,6 +85,28 @@ def test_half_a_download_is_continued_by_the_next_run(
     assert second.code == 0, second.err
     assert online.ranges == [f"bytes={graph // 2}-"]
     assert "reds" in pulled()
+
+
+def test_a_file_that_another_process_downloads_is_left_to_it(
+    online: FakeHub, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resumable, "PIECE", 100)
+    online.add("someone/reds", finished)
+    content = (finished / "image.onnx").read_bytes()
+    url, blob = f"{os.environ['HF_ENDPOINT']}/someone/reds/resolve/main/image.onnx", tmp_path / "blobs" / "image"
+    about = (url, blob, len(content), hashlib.sha256(content).hexdigest())
+    refused = list[str]()
+
+    def meanwhile(*_: object) -> None:
+        if not refused:
+            with pytest.raises(InputError) as error:
+                resumable.fetch(*about, token=None)
+            refused.append(str(error.value))
+
+    resumable.fetch(*about, token=None, progress=meanwhile)
+    assert "is being downloaded already" in refused[0]
+    assert blob.read_bytes() == content
+    assert [each.name for each in blob.parent.iterdir()] == ["image"]
 
 
 @pytest.mark.parametrize(

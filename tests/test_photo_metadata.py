@@ -92,6 +92,15 @@ def test_the_camera_the_lens_and_the_place_of_a_photograph_are_read(tmp_path: Pa
         assert read_facts(tmp_path / f"a.{suffix}").photo == RIYADH, suffix
 
 
+@pytest.mark.parametrize("blank", ["0000:00:00 00:00:00", "    :  :     :  :  ", "not set"])
+def test_where_the_date_of_taking_is_blank_that_of_digitizing_counts(tmp_path: Path, blank: str) -> None:
+    block = exif()
+    taken = block.get_ifd(ExifTags.IFD.Exif)
+    taken[ExifTags.Base.DateTimeOriginal], taken[ExifTags.Base.DateTimeDigitized] = blank, "2019:02:03 04:05:06"
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.jpg", exif=block)
+    assert read_facts(tmp_path / "a.jpg").captured_at == "2019-02-03T04:05:06"
+
+
 @pytest.mark.parametrize(
     "values",
     [

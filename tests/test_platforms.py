@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 import araclip
-from araclip import atomic
+from araclip import AraCLIP, Gallery, atomic
 from araclip.errors import GalleryLocked
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.ingest.scan import Walk, checked_root
@@ -36,7 +36,7 @@ from araclip.platforms import (
     system,
 )
 from araclip.video.formats import can_read
-from pictures import solid
+from pictures import GREEN, RED, solid
 
 SOURCE = Path(araclip.__file__).parent
 ONLY_SOME_HAVE = {"fcntl", "msvcrt", "resource", "signal", "winreg", "pwd", "grp", "termios"}  # modules
@@ -225,6 +225,17 @@ def test_a_folder_has_one_path_however_its_name_is_typed(
     assert gallery_of(named) == gallery_of(tmp_path / stored)
     ends = Filters(folder=named).condition().file_values
     assert ends == Filters(folder=tmp_path / stored).condition().file_values
+
+
+def test_what_lies_below_a_folder_is_found_by_the_separator_of_the_system(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("trip\\1.png", "trip\\2.png", "trip 2.png", "trip0.png"):  # paths as Windows has them
+        solid(tmp_path / "p" / name, RED if "1" in name else GREEN)
+    with Gallery.open(tmp_path / "g", model=AraCLIP.load(tiny_model, threads=1), create=True) as gallery:
+        gallery.update([tmp_path / "p"])
+        monkeypatch.setattr(os, "sep", "\\")
+        assert gallery.remove([tmp_path / "p" / "trip"]) == 2
 
 
 def test_names_that_differ_only_so_are_two_where_the_disk_tells_them_apart(

@@ -84,6 +84,12 @@ def test_containers_and_codecs_give_the_same_scenes(tmp_path: Path, name: str, c
     assert (again.pixels == found.pixels).all() and again.phashes == found.phashes
 
 
+@pytest.mark.parametrize(("name", "codec"), [("a.mkv", "libx264"), ("b.webm", "libvpx")])
+def test_a_recording_that_does_not_say_its_length_has_all_its_scenes(tmp_path: Path, name: str, codec: str) -> None:
+    with video(tmp_path / name, codec=codec, options={"live": "1"}).open("rb") as file:  # as browsers record
+        assert decoder.find_scenes(file, name, ImageTransform(16)).times == (0.0, 2.0, 4.0)
+
+
 def test_no_more_scenes_than_asked_for_are_found(tmp_path: Path) -> None:
     with video(tmp_path / "a.mp4", [RED, BLUE] * 3, seconds=1).open("rb") as file:
         assert len(decoder.find_scenes(file, "a.mp4", ImageTransform(16), most=2).times) <= 2

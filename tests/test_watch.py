@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import pytest
 
@@ -25,14 +26,14 @@ PATIENCE = 60  # seconds: far more than it takes, on a machine that does much el
 class Watched:
     """A watch in a thread of its own, with the gallery that it fills."""
 
-    def __init__(self, place: Path, model: AraCLIP, folder: Path, full_walk_s: float = 600.0) -> None:
+    def __init__(self, place: Path, model: AraCLIP, *folders: Path, full_walk_s: float = 600.0) -> None:
         self.updates: list[Update] = []
         self.lines: list[str] = []
         self.stop = Event()
         self.gallery = Gallery.open(place, model=model, create=True)
         self.thread = Thread(
             target=watch,
-            args=(self.gallery, [folder]),
+            args=(self.gallery, folders),
             kwargs={
                 "updated": self.updates.append,
                 "skip": self.lines.append,
@@ -119,6 +120,47 @@ def test_changes_that_the_system_did_not_report_are_found_by_the_next_full_walk(
         watched.until(lambda: len(watched.updates) == 1)
         pictures.solid(folder / "b.png", pictures.BLUE)
         watched.until(lambda: len(watched.gallery) == 2)
+    finally:
+        watched.stop.set()
+        watched.thread.join(PATIENCE)
+        watched.gallery.close()
+
+
+def test_a_gallery_inside_the_folder_that_it_watches_does_not_wake_it(
+    tmp_path: Path, tiny_model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[set[str]] = []
+    update_at = Gallery.update_at
+
+    def noted(self: Gallery, paths: frozenset[str], folders: list[Path], **options: Any) -> Update:
+        told.append({Path(path).name for path in paths})
+        return update_at(self, paths, folders, **options)
+
+    monkeypatch.setattr(Gallery, "update_at", noted)
+    watched = Watched(folder / "g", AraCLIP.load(tiny_model, threads=1), folder)
+    try:
+        pictures.solid(folder / "b.png", pictures.BLUE)
+        watched.until(lambda: len(watched.gallery) == 2)
+        time.sleep(3)  # each update used to follow its own traces, within 1.2 s
+        assert {name for names in told for name in names} <= {"b.png"}
+        assert len(told) <= 2
+    finally:
+        watched.stop.set()
+        watched.thread.join(PATIENCE)
+        watched.gallery.close()
+
+
+def test_a_folder_that_is_away_does_not_keep_another_one_from_being_followed(
+    tmp_path: Path, tiny_model: Path, folder: Path
+) -> None:
+    drive = pictures.solid(tmp_path / "usb" / "u.png", pictures.GREEN).parent
+    watched = Watched(tmp_path / "g", AraCLIP.load(tiny_model, threads=1), folder, drive)
+    try:
+        watched.until(lambda: len(watched.updates) == 1)
+        drive.rename(tmp_path / "unplugged")
+        pictures.solid(folder / "b.png", pictures.BLUE)
+        watched.until(lambda: len(watched.gallery) == 3)
+        watched.until(lambda: any("reconnect the drive" in line for line in watched.lines))
     finally:
         watched.stop.set()
         watched.thread.join(PATIENCE)

@@ -20,16 +20,18 @@ def video(
     codec: str = "mpeg4",
     size: tuple[int, int] = (64, 48),
     noise: int = 0,
+    options: dict[str, str] | None = None,
     **about: str,
 ) -> Path:
     """A video of one colour after the other, of so many seconds each, with a key frame a second.
 
     Args:
         noise: the seed of a pattern in every scene: two videos of different seeds are different files.
+        options: of FFmpeg's writer of the container.
     """
     rate = 4
     grain = np.random.default_rng(noise).integers(-25, 26, (size[1] // 8, size[0] // 8, 1)).repeat(8, 0).repeat(8, 1)
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=options or {}) as container:
         container.metadata.update(about)
         stream = container.add_stream(codec, rate=rate)
         stream.width, stream.height = size

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from araclip.bulk import parquet_pictures
-from araclip.bulk.parts import PARQUET, PICTURE, TAR, Part, fingerprint_of
+from araclip.bulk.parts import PARQUET, PICTURE, SHARD_NAME, TAR, Part, fingerprint_of
 from araclip.bulk.places import filesystem_of, is_url, place_of, read_bytes, source_errors
 from araclip.errors import EmptyFolder, InputError, SourceError
 from araclip.gallery.ingest.scan import Walk
@@ -88,8 +88,14 @@ def _local(name: str, notes: list[str]) -> Iterator[Part]:
 
 
 def _archives(root: str) -> Iterator[tuple[str, int, str]]:
-    for folder, below, names in os.walk(root):
+    seen = set[tuple[int, int]]()
+    for folder, below, names in os.walk(root, followlinks=True):  # links are followed as to pictures, each folder once
+        here = os.stat(folder)  # noqa: PTH116  (names that are not UTF-8 stay text)
         below[:] = sorted(name for name in below if not name.startswith("."))
+        if (here.st_dev, here.st_ino) in seen:
+            below.clear()
+            continue
+        seen.add((here.st_dev, here.st_ino))
         for name in names:
             if not name.startswith(".") and name.lower().endswith((*TARS, ".parquet")):
                 path = os.path.join(folder, name)  # noqa: PTH118
@@ -138,11 +144,13 @@ def _listed(name: str, notes: list[str]) -> Iterator[Part]:
 
 def _of_files(files: Iterable[tuple[str, int, str]], notes: list[str], *, listed: bool = False) -> Iterator[Part]:
     """The parts that files are, by their suffixes; a listed one is a picture where its suffix says nothing."""
-    others = 0
+    others = shards = 0
     for place, size, version in files:
         lower = place.lower()
         if lower.endswith(TARS):
             yield Part(TAR, place, size, version)
+        elif SHARD_NAME.fullmatch(os.path.basename(place)):  # noqa: PTH119  (a run's output may lie in its source)
+            shards += 1
         elif lower.endswith(".parquet"):
             for group, (rows, bytes_, start) in enumerate(parquet_pictures.groups_of(place)):
                 yield Part(PARQUET, place, bytes_, version, group, rows, start)
@@ -150,5 +158,7 @@ def _of_files(files: Iterable[tuple[str, int, str]], notes: list[str], *, listed
             yield Part(PICTURE, place, size, version)
         else:
             others += 1
+    if shards:
+        notes.append(f"{shards:,} shards of `araclip embed` are left out. `araclip index --from` reads them.")
     if others:
         notes.append(f"{others:,} files that are no pictures, tars or parquet files are left out.")

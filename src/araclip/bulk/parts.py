@@ -2,11 +2,13 @@
 
 import hashlib
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 PICTURE, TAR, PARQUET = "picture", "tar", "parquet"
 PER_PICTURE = 50_000  # bytes that opening a picture is worth: decoding and encoding cost more than reading
+SHARD_NAME = re.compile(r"([0-9a-f]{12})-([0-9a-f]{4,64})-(\d{5})-of-(\d{5})\.parquet")  # of a shard's file
 SHARD_WEIGHT = 1_000_000_000  # of a shard where no number is asked for: about 7,000 pictures of 100 kB, minutes of work
 
 

@@ -5,13 +5,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from araclip.bulk.listing import BulkSource
-from araclip.bulk.parts import Part, default_shards, of_shard
+from araclip.bulk.parts import SHARD_NAME, Part, default_shards, of_shard
 from araclip.encoder_base import Encoder
 from araclip.errors import InputError, ShardMismatch
 from araclip.gallery.recorded_model import RecordedModel
 
 MAX_SHARDS = 99_999
-_NAME = re.compile(r"([0-9a-f]{12})-([0-9a-f]{4,64})-(\d{5})-of-(\d{5})\.parquet")
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def plan_of(source: BulkSource, model: Encoder, there: Iterable[str], where: str
         ShardMismatch: shards of another source, model or number lie there.
         InputError: too many shards.
     """
-    found = {(match[1], match[2], int(match[4])) for name in there if (match := _NAME.fullmatch(name))}
+    found = {(match[1], match[2], int(match[4])) for name in there if (match := SHARD_NAME.fullmatch(name))}
     mine = (source.fingerprint, model.fingerprint)
     for source_print, model_print, number in sorted(found):
         if model_print != mine[1]:

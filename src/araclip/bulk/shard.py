@@ -154,12 +154,12 @@ def _why(waiting: Waiting, error: OSError | ImageError) -> str:
     """Why a picture is left out.
 
     Raises:
-        SourceError: the disk fails; the picture may be sound.
+        SourceError: the disk fails, or it may not be read now; the picture may be sound.
     """
-    if isinstance(error, OSError) and not isinstance(error, FileNotFoundError | PermissionError):
+    if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
         raise SourceError(
-            f"{waiting.file.path} cannot be read ({error.strerror or error}). Check the disk, then run the same "
-            "command again: finished shards are kept."
+            f"{waiting.file.path} cannot be read ({error.strerror or error}). Check its rights and the disk, then run "
+            "the same command again: finished shards are kept."
         )
     return f"{error.strerror or error}" if isinstance(error, OSError) else str(error)
 

@@ -4,6 +4,7 @@ huggingface_hub begins a file again with every run, and weights are one file of 
 tells is therefore fetched here, continued with a range request, compared, and put where huggingface_hub looks for it.
 """
 
+import contextlib
 import hashlib
 import http.client
 import urllib.error
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from araclip import atomic
-from araclip.errors import ModelNotFound
+from araclip.errors import GalleryLocked, InputError, ModelNotFound
 
 LARGE = 10_000_000  # bytes; smaller files are begun again
 PIECE = 1 << 20
@@ -33,6 +34,7 @@ def fetch(
 
     Raises:
         BrokenOff: the network failed; the next call continues.
+        InputError: another process is downloading it.
         ModelNotFound: the server refuses the file, or it has another hash or size than the hub says.
         OSError: the disk is full or read-only.
     """
@@ -40,6 +42,18 @@ def fetch(
         return
     blob.parent.mkdir(parents=True, exist_ok=True)
     part = blob.with_name(f".{sha256}.part")
+    lock = part.with_suffix(".lock")
+    try:
+        with atomic.single_writer(lock):  # two processes that append to one file would spoil it
+            if not blob.exists():
+                _complete(url, blob, part, size, sha256, token, progress)
+    except GalleryLocked as error:
+        raise InputError(f"{url.rpartition('/')[2]} is being downloaded already: {error}") from None
+    with contextlib.suppress(OSError):  # whoever waits for it finds the file
+        lock.unlink()
+
+
+def _complete(url: str, blob: Path, part: Path, size: int, sha256: str, token: str | None, progress: Progress) -> None:
     done = part.stat().st_size if part.exists() else 0
     if done > size:  # of another file
         part.unlink()

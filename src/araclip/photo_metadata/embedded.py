@@ -43,7 +43,7 @@ def exif_metadata(main: Any, taken: Any, gps: Any) -> PhotoMetadata:
         degrees(_parts(gps.get(ExifTags.GPS.GPSLongitude)), gps.get(ExifTags.GPS.GPSLongitudeRef)),
     )
     return PhotoMetadata(
-        captured_at=exif_time(original or digitized),
+        captured_at=exif_time(original) or exif_time(digitized),  # the first may be blanks or zeros
         camera=camera_of(main.get(ExifTags.Base.Make), main.get(ExifTags.Base.Model)),
         lens=name_of(taken.get(ExifTags.Base.LensModel)),
         latitude=here[0] if here else None,

@@ -78,10 +78,10 @@ def _turned(image: Image.Image, turn: Image.Transpose) -> Image.Image:
 
 def _averageable(image: Image.Image) -> Image.Image:
     """In a mode whose values can be averaged: no palette, no bilevel, no packed 16 bits."""
+    if image.mode.startswith("I;16"):  # before its transparency: Pillow would clip 16 bits to 8, to a white picture
+        return image.convert("I")
     if image.mode in ("P", "PA") or "transparency" in image.info:
         return image.convert("RGBA")
-    if image.mode.startswith("I;16"):
-        return image.convert("I")
     return image.convert("L") if image.mode == "1" else image
 
 

@@ -7,8 +7,10 @@ jump to each: an hour takes as long as four minutes do.
 import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from fractions import Fraction
+from functools import cached_property
 from typing import IO, Any
 
 import av
@@ -26,6 +28,7 @@ MAX_PIXELS = 7680 * 4320  # 8K: a frame of more is refused
 MAX_STREAMS = 64
 GAP = 1.0  # seconds between two frames that are looked at, at least
 NEAR = 0.002  # seconds by which a time that was rounded may miss its frame
+MEASURE_S = 20.0  # of reading a video that does not say how long it is: gigabytes
 PACKETS = 2000  # read without finding a key frame; phones write one every second, films every ten
 BACK = (0.0, 2.0, 10.0, 60.0)  # seconds to jump before a time, where jumps of this container land behind it
 _APPLE = "com.apple.quicktime."
@@ -89,12 +92,22 @@ class Video:
         ratio = float(self._stream.sample_aspect_ratio or 1)
         return (max(1, round(frame.width * ratio)) if 0.1 < ratio < 10 else frame.width), frame.height
 
-    @property
+    @cached_property
     def seconds(self) -> float:
-        """Its length; 0 where the container does not say."""
+        """Its length; where the container does not say, the time of its last packet, or of as many as are soon read."""
         own, whole = self._stream.duration, self._container.duration
         length = float(own * self._base) if own else (whole or 0) / av.time_base
-        return max(0.0, length)
+        return length if length > 0 else self._last_time()
+
+    def _last_time(self) -> float:
+        """The time of the last packet; nothing is decoded. What browsers record says no length."""
+        last, until = 0.0, time.monotonic() + MEASURE_S
+        with suppress(av.FFmpegError):  # damaged from here on
+            for packet in self._container.demux(self._stream):
+                last = max(last, self._time(packet.pts)) if packet.pts is not None else last
+                if time.monotonic() > until:
+                    break
+        return last
 
     def frames(self, most: int, *, until: float = float("inf")) -> Iterator[tuple[float, VideoFrame]]:
         """Up to `most` key frames with their times, at regular distances of GAP and more.

@@ -98,9 +98,10 @@ class CatalogLookups:
     def files(self, at: str | None = None) -> dict[str, File]:
         """All files by path, or the one `at` a path, its scenes and those below it; a scene has a path of its own."""
         sql, raw = f"SELECT path, size, mtime_ns, {is_sound('files', 'crc')} FROM files", os.fsencode(at or "")
+        inside = raw.rstrip(os.sep.encode()) + os.sep.encode()
         rows = self.sound_rows(sql) if at is None else self.sound_rows(
             f"{sql} WHERE path = ? OR (path > ? AND path < ?) OR (path > ? AND path < ?)",
-            (raw, raw + b"/", raw + b"0", raw + MARK.encode(), raw + MARK.encode() + b":"),
+            (raw, inside, inside[:-1] + bytes([inside[-1] + 1]), raw + MARK.encode(), raw + MARK.encode() + b":"),
         )  # fmt: skip
         return {(path := os.fsdecode(raw)): File(path, size, mtime) for raw, size, mtime in rows}
 

@@ -41,9 +41,10 @@ def pictures_beside(path: str) -> Iterable[str]:
             bare = path[: -len(ending)]
             yield bare
             yield from (
-                bare + suffix
+                bare + cased
                 for suffix in sorted(SUFFIXES | VIDEO_SUFFIXES.keys())
                 if PurePath(bare).suffix.lower() != suffix
+                for cased in (suffix, suffix.upper())  # cameras write IMG_1.JPG
             )
             return
 
@@ -59,7 +60,8 @@ def synchronise(catalog: Store, found: Found, at: Collection[str], turn: Turn, s
         files = found.get(path, ())
         now = File(path, sum(file.size for file in files), max((file.mtime_ns for file in files), default=0))
         if files and known.get(path) != now:
-            changed.append((path, now, *_read(files, skip)))
+            if (read := _read(files, skip)) is not None:
+                changed.append((path, now, *read))
         elif not files and path in known:
             changed.append((path, now, None, NOTHING_KNOWN))
     for start in range(0, len(changed), COMMIT_EVERY):
@@ -69,9 +71,12 @@ def synchronise(catalog: Store, found: Found, at: Collection[str], turn: Turn, s
     return len(changed)
 
 
-def _read(files: Iterable[File], skip: Skip) -> tuple[str, PhotoMetadata]:
-    """The captions of side-cars as one, and what the XMP among them says about the photograph."""
-    captions, photo = [], NOTHING_KNOWN
+def _read(files: Iterable[File], skip: Skip) -> tuple[str, PhotoMetadata] | None:
+    """The captions of side-cars as one, and what the XMP among them says about the photograph.
+
+    None if one cannot be read now: what is stored stays, and the next update tries again.
+    """
+    captions, photo, whole = [], NOTHING_KNOWN, True
     for file in files:
         try:
             with open_file(file.path) as stream:
@@ -82,6 +87,7 @@ def _read(files: Iterable[File], skip: Skip) -> tuple[str, PhotoMetadata]:
                 else:
                     captions.append(sidecar_caption(stream.read(SIDECAR_BYTES + 1), file.path))
         except (OSError, AraCLIPError) as error:
+            whole = whole and not isinstance(error, OSError)
             what = "metadata" if file.path.lower().endswith(".xmp") else "caption"
             skip(f"{file.path}: no {what} was read ({getattr(error, 'strerror', None) or error})")
-    return joined(captions), photo
+    return (joined(captions), photo) if whole else None

@@ -16,7 +16,7 @@ from araclip.gallery.ingest.unread import may_come_back, unread_line
 from araclip.gallery.ingest.videos import VideoIntake, by_file, scene_paths, stored_of
 from araclip.gallery.results import Update
 from araclip.picture_formats.kinds import ALWAYS
-from araclip.platforms.names import lexists
+from araclip.platforms.names import as_stored, lexists, openable
 from araclip.video.formats import is_video
 from araclip.video.scene_paths import file_of
 
@@ -58,7 +58,7 @@ def update_at(
 ) -> Update | None:  # fmt: skip
     """Synchronise `catalog` with `paths` only; None if that takes a walk of all of `roots`."""
     walk, changed = Walk(), set(paths)
-    changed |= {each for path in changed for each in pictures_beside(path) if lexists(each)}
+    changed |= {str(as_stored(Path(each))) for path in changed for each in pictures_beside(path) if lexists(each)}
     found, stored = dict[str, File](), dict[str, File]()
     for path in sorted(changed):
         root = next((str(root) for root in roots if below(path, str(root))), None)
@@ -130,6 +130,8 @@ def _reconcile(
         path = changed[number].path
         if isinstance(error, FileNotFoundError):  # vanished since the walk
             gone.append(path)
+        elif isinstance(error, ImageError) and path in known and _is_written(changed[number]):
+            skipped(f"{error} It is still being written; what was indexed there is kept.")
         elif isinstance(error, ImageError):
             gone.append(path)
             skipped(str(error))
@@ -160,6 +162,14 @@ def _reconcile(
     synchronise(catalog, beside, at, turn, skip, few=few)
     _, report.pictures = catalog.counts()
     return report
+
+
+def _is_written(file: File) -> bool:
+    """Whether a file has changed since the walk: half of a picture is damaged, and the whole one is soon there."""
+    try:
+        return File.of(file.path, os.stat(openable(file.path))) != file  # noqa: PTH116  (names that are not UTF-8)
+    except OSError:
+        return False
 
 
 def below(path: str, folder: str) -> bool:

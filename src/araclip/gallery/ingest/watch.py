@@ -5,8 +5,11 @@ that another machine writes to), so everything is walked periodically, and after
 """
 
 import math
+import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -14,8 +17,9 @@ from threading import Event
 from typing import Protocol
 
 from araclip.errors import GalleryLocked, InputError
+from araclip.gallery.catalog.schema import is_gallery
 from araclip.gallery.ingest.scan import checked_root
-from araclip.gallery.ingest.update import Skip
+from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.gallery.results import Update
 
 QUIET_MS = 200  # an update begins after this time without a further change …
@@ -23,12 +27,17 @@ GATHER_MS = 1000  # … or after this one, so that copying a thousand files is n
 MAX_PATHS = 5_000  # changed paths at once: the system's queue (16,384 on Linux) may have been full
 FULL_WALK_S = 600  # between walks of everything
 WAKE_MS = 500  # interval of checking `stop`, and of retrying a postponed update
+# What a gallery writes into its own folder: each update would be followed by another one, for ever, where that folder
+# lies in a watched one.
+_OF_A_GALLERY = re.compile(r"(catalog|thumbnails)\..+|lock(\.queue)?|scan-.+\.faiss|background-.+\.f32")
 
 
 class Updatable(Protocol):
     """The interface of a gallery that `watch` needs."""
 
-    def update(self, folders: Iterable[str | PathLike[str]], *, skip: Skip) -> Update:
+    def update(
+        self, folders: Iterable[str | PathLike[str]], *, progress: FilesProgress | None = None, skip: Skip
+    ) -> Update:
         """Synchronise with folders."""
 
     def update_at(self, paths: Iterable[str], folders: Iterable[str | PathLike[str]], *, skip: Skip) -> Update:
@@ -62,7 +71,7 @@ def changes(roots: Sequence[Path], *, stop: Event | None = None, full_walk_s: fl
         *roots, watch_filter=None, debounce=GATHER_MS, step=QUIET_MS, rust_timeout=WAKE_MS, yield_on_timeout=True,
         stop_event=stop, raise_interrupt=True,
     ):  # fmt: skip
-        paths |= {path for _, path in changed}
+        paths |= {path for _, path in changed if _matters(Path(path), roots)}
         everything = time.monotonic() - walked > full_walk_s or len(paths) > MAX_PATHS
         if everything or paths:
             due = Due(None if everything else frozenset(paths))
@@ -70,6 +79,61 @@ def changes(roots: Sequence[Path], *, stop: Event | None = None, full_walk_s: fl
             if not due.postponed:
                 paths.clear()
                 walked = time.monotonic() if everything else walked
+
+
+def _matters(path: Path, roots: Iterable[Path]) -> bool:
+    """Whether a change at a path can be one of pictures: it is not hidden, and no file of a gallery."""
+    below = [path.relative_to(root).parts for root in roots if path.is_relative_to(root)]
+    if below and all(any(part.startswith(".") for part in parts) for parts in below):
+        return False
+    if not _OF_A_GALLERY.fullmatch(path.name):
+        return True
+    with suppress(OSError):  # a folder that may not be read
+        return not is_gallery(path.parent)
+    return True
+
+
+def update_as_far_as_possible(
+    gallery: Updatable,
+    paths: Collection[str] | None,
+    folders: Sequence[str | PathLike[str]],
+    *,
+    skip: Skip,
+    progress: FilesProgress | None = None,
+) -> Update:
+    """Update the gallery with `paths`, or with all of `folders` if they are None.
+
+    Where one of several folders is missing or empty (an unplugged drive), the others are updated, and `skip` is called
+    with a line about it.
+
+    Raises:
+        InputError: no folder can be used.
+    """
+    try:
+        if paths is not None:
+            return gallery.update_at(paths, folders, skip=skip)
+        return gallery.update(folders, progress=progress, skip=skip)
+    except InputError:
+        if len(folders) == 1:
+            raise
+    reports, faults = list[Update](), list[InputError]()
+    for folder in folders:
+        try:
+            reports.append(gallery.update([folder], progress=progress, skip=skip))
+        except InputError as error:
+            faults.append(error)
+    if not reports:
+        raise faults[0]
+    for fault in faults:
+        skip(str(fault))
+    return Update(
+        added=sum(each.added for each in reports),
+        unchanged=sum(each.unchanged for each in reports),
+        removed=sum(each.removed for each in reports),
+        skipped=[*(line for each in reports for line in each.skipped), *map(str, faults)],
+        pictures=reports[-1].pictures,
+        unread=dict(sum((Counter(each.unread) for each in reports), Counter[str]())),
+    )
 
 
 def watch(
@@ -83,8 +147,8 @@ def watch(
 ) -> None:
     """Update the gallery with `folders` now and after every change, until `stop` is set or Ctrl-C.
 
-    A folder that is suddenly empty (an unplugged drive) is reported through `skip`; while another process writes, the
-    update is retried.
+    A folder that is suddenly empty or missing (an unplugged drive) is reported through `skip`, and others are followed;
+    while another process writes, the update is retried.
 
     Args:
         updated: called with the first update, and with each later one that changed something.
@@ -98,10 +162,7 @@ def watch(
     roots, first = [checked_root(folder) for folder in folders], True
     for due in changes(roots, stop=stop, full_walk_s=full_walk_s):
         try:
-            if due.paths is None:
-                report = gallery.update(roots, skip=skip)
-            else:
-                report = gallery.update_at(due.paths, roots, skip=skip)
+            report = update_as_far_as_possible(gallery, due.paths, roots, skip=skip)
         except GalleryLocked:
             due.postponed = True
         except InputError as error:

@@ -21,6 +21,7 @@ from araclip.errors import InputError
 from araclip.gallery.index.exact import positions
 from araclip.gallery.near_hashes import Hashes, is_near, near_pairs
 from araclip.gallery.results import Group
+from araclip.platforms.names import openable
 from araclip.video.scene_paths import file_of, scene_of
 
 KINDS = ("exact", "near", "semantic")
@@ -111,6 +112,31 @@ def grouped(
         for rows in groups(len(ids), together):
             result.append(_group(kind, [files[int(ids[row])][0] for row in rows]))
     return result
+
+
+def apart(copies: Iterable[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+    """The files (path, bytes, pixels) of a picture that are on the disk, each once, whatever names it has.
+
+    A link takes no bytes, and who deletes the file for it loses the picture. Of several names the first that is no
+    symbolic link stays.
+    """
+    found: dict[object, tuple[str, int, int]] = {}
+    for copy in copies:
+        path = openable(file_of(copy[0]))
+        try:
+            about = os.stat(path)  # noqa: PTH116  (names that are not UTF-8 stay text)
+        except OSError:
+            if os.path.lexists(path):  # a link that leads nowhere now; a file that is gone is no copy of what is left
+                found[path] = copy
+            continue
+        file = (about.st_dev, about.st_ino) if about.st_ino else path  # some file systems have no numbers
+        if file not in found or (_is_link(found[file][0]) and not _is_link(copy[0])):
+            found[file] = copy
+    return list(found.values())
+
+
+def _is_link(path: str) -> bool:
+    return os.path.islink(openable(file_of(path)))  # noqa: PTH114  (as above)
 
 
 def _videos(scenes: Iterable[list[tuple[str, int, int]]]) -> list[list[tuple[str, int, int]]]:

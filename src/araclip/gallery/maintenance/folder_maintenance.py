@@ -13,15 +13,13 @@ from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.index import scan_index
 from araclip.gallery.ingest.update import FilesProgress
 from araclip.gallery.maintenance.backup import write_backup
-from araclip.gallery.maintenance.duplicates import grouped
+from araclip.gallery.maintenance.duplicates import apart, grouped
 from araclip.gallery.maintenance.export import exported_file, write_export
 from araclip.gallery.maintenance.integrity import bad_vectors, file_fault, stored_fault
 from araclip.gallery.reader import FolderReader
 from araclip.gallery.results import Fault, Group, Stats
 from araclip.paths import user_path
-from araclip.platforms.names import lexists
 from araclip.video import hashes
-from araclip.video.scene_paths import file_of
 
 _EXPORTED = (
     "format", "width", "height", "captured_at", "added", "camera", "lens", "latitude", "longitude", "place", "hidden",
@@ -59,7 +57,7 @@ class FolderMaintenance(BaseGallery):
         )
 
     def duplicates(self, kinds: Collection[str] = ("exact", "near")) -> list[Group]:
-        """Groups of duplicate files; files that are missing on the disk are left out."""
+        """Groups of duplicate files; files that are missing on the disk are left out, and further names of one file."""
         catalog = self._catalog
         rows = catalog.rows(
             "SELECT content, path, size, ifnull(width * height, 0) FROM files JOIN contents ON id = content "
@@ -68,10 +66,9 @@ class FolderMaintenance(BaseGallery):
         )
         files: dict[int, list[tuple[str, int, int]]] = {}  # by picture: path, bytes, pixels
         for content, path, size, pixels in rows:
-            if lexists(file_of(os.fsdecode(path))):  # or the only copy left would count as one
-                files.setdefault(content, []).append((os.fsdecode(path), size, pixels))
-
-        return grouped(files, catalog.phashes, catalog.vectors, kinds)
+            files.setdefault(content, []).append((os.fsdecode(path), size, pixels))
+        there = {content: found for content, copies in files.items() if (found := apart(copies))}
+        return grouped(there, catalog.phashes, catalog.vectors, kinds)
 
     def verify(self, *, contents: bool = False, progress: FilesProgress | None = None) -> list[Fault]:
         """Faults of the catalogue, the vectors, the index and the files."""

@@ -155,7 +155,7 @@ class PostgresLookups:
         sql, values = "SELECT path, size, mtime_ns FROM files", list[bytes]()
         if at is not None:
             sql += " WHERE path = ? OR path >= ? AND path < ? OR path >= ? AND path < ?"
-            values = [os.fsencode(at), *below(f"{at}/"), *below(f"{at}{MARK}")]
+            values = [os.fsencode(at), *below(f"{at}{os.sep}"), *below(f"{at}{MARK}")]
         found = self.database.rows(sql, values)
         return {(path := os.fsdecode(raw)): File(path, size, changed) for raw, size, changed in found}
 

@@ -1,6 +1,7 @@
 """Queries on a collection: pictures, paths and vectors of the generation that its state names."""
 
 import base64
+import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -162,7 +163,7 @@ class QdrantLookups:
         if mirror and at in mirror.by_path:  # a picture: nothing lies below it
             rows = [mirror.rows[mirror.by_path[at]]]
         files = {entry.file.path: entry.file for row in rows for entry in row.files}
-        inside = (f"{at}/", f"{at}{MARK}")
+        inside = (f"{at}{os.sep}", f"{at}{MARK}")
         return {path: file for path, file in files.items() if at is None or path == at or path.startswith(inside)}
 
     def _all_rows(self) -> Iterable[Row]:

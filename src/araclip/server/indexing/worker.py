@@ -23,6 +23,7 @@ from araclip.gallery.addresses import Address
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog import writer_lock
 from araclip.gallery.gallery import Gallery
+from araclip.gallery.ingest.watch import update_as_far_as_possible
 from araclip.gallery.locations import Location, location_of
 from araclip.gallery.open import encoder_of, open_gallery
 from araclip.gallery.recorded_model import create_catalog
@@ -75,10 +76,7 @@ def _update(place: Location, model: str, folders: list[str], paths: list[str] | 
 
     logging.getLogger("araclip").addHandler(_ToServer(logging.WARNING))
     with _opened(place, encoder) as gallery:
-        if paths is None:
-            update = gallery.update(folders, progress=progress, skip=skip)
-        else:
-            update = gallery.update_at(paths, folders, skip=skip)
+        update = update_as_far_as_possible(gallery, paths, folders, progress=progress, skip=skip)
         if ocr and isinstance(gallery, Gallery):
             gallery.ocr(progress=progress, skip=skip)
     return {**asdict(update), "skipped": len(update.skipped)}
