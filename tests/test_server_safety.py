@@ -88,7 +88,7 @@ def test_every_address_but_health_page_and_session_wants_a_token(closed_server: 
     for what in ("pictures", f"thumbnails/{NOWHERE}", f"images/{NOWHERE}"):  # the link is the token
         assert closed_server.get(f"/shared/made-up/{what}").status_code in (403, 404)
     for path in ("/healthz", "/readyz"):
-        assert closed_server.get(path).status_code == 200
+        assert closed_server.get(path).status_code == closed_server.head(path).status_code == 200
 
 
 def test_a_reader_reads_and_a_writer_does_both(closed_server: TestClient) -> None:
@@ -187,6 +187,8 @@ def test_tokens_come_from_the_environment_or_a_file_and_must_be_long(
         ({"watch": True}, "--index"),
         ({"token_read": READ, "uploads": True}, "ARACLIP_TOKEN_WRITE"),
         ({"token_read_file": Path("/nowhere/token")}, "cannot be read"),
+        ({"token_read": "كلمة-مرور-طويلة-بما-يكفي"}, r"outside ASCII.*openssl"),  # a browser cannot send it
+        ({"token_write": f"{WRITE} "}, "spaces"),
     ],
 )
 def test_invalid_settings_say_what_to_do(tmp_path: Path, given: dict[str, object], message: str) -> None:

@@ -209,3 +209,16 @@ def test_a_date_that_no_picture_has_is_explained_as_the_word_that_is_searched(cl
     identity = answer["results"][0]["id"]
     words = client.get(f"/images/{identity}/explain", params={"q": "أحمر 1999"}).json()["words"]
     assert [each["word"] for each in words] == ["أحمر", "1999"]
+
+
+@pytest.mark.parametrize("sign", ["\u2212", "\u2013", "\u200f-", " -"])
+def test_words_beside_a_picture_may_begin_with_any_sign(client: TestClient, sign: str) -> None:
+    like = [{"id": id_of(client, "أحمر 1.png")}]
+
+    def found(q: str) -> list[str]:
+        answer = client.post("/search", json={"q": q, "like": like, "k": 50})
+        assert answer.status_code == 200, answer.text
+        return [result["name"] for result in answer.json()["results"]]
+
+    assert found(f"{sign} أزرق") == found("- أزرق")
+    assert found("\u200f") == found("")  # nothing but a mark of direction

@@ -1,5 +1,9 @@
 """Videos over HTTP: results with a time, the video in ranges, stills as thumbnails, whole videos removed."""
 
+import asyncio
+import contextlib
+import io
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +12,7 @@ from starlette.testclient import TestClient
 
 pytest.importorskip("av")
 
+from araclip.server.originals import Original
 from serving import make_gallery, problem, serving, settings_for
 from videos import video
 
@@ -57,6 +62,30 @@ def test_the_original_of_a_scene_is_the_video_in_ranges_and_its_thumbnail_a_stil
     small = client.get(f"/thumbnails/{found['id']}")
     assert (small.status_code, small.headers["content-type"]) == (200, "image/webp")
     assert "media-src 'self'" in client.get("/").headers["content-security-policy"]
+
+
+def test_an_archive_counts_and_reads_a_video_once_and_never_in_the_event_loop(
+    client: TestClient, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"q": "لون", "k": 50, "where": ["kind=video", "scenes=all"]}
+    results = client.get("/search", params=asked).json()["results"]
+    scenes = [each["id"] for each in results if each["name"] == "رحلة.mp4"]
+    assert len(scenes) > 1
+    read, inside = Original.read, []
+
+    def watched(self: Original, start: int, length: int) -> bytes:
+        with contextlib.suppress(RuntimeError):
+            inside.append(asyncio.get_running_loop())
+        return read(self, start, length)
+
+    monkeypatch.setattr(Original, "read", watched)
+    prepared = client.post("/archives", json={"ids": scenes}).json()
+    whole = (clips / "رحلة.mp4").read_bytes()
+    assert prepared["bytes"] == len(whole)
+    answer = client.get(f"/{prepared['address']}")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as found:
+        assert [(name, found.read(name)) for name in found.namelist()] == [("رحلة.mp4", whole)]
+    assert inside == []
 
 
 def test_a_file_in_the_place_of_a_video_is_never_sent(client: TestClient, clips: Path) -> None:

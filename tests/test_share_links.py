@@ -141,6 +141,8 @@ def test_a_link_survives_a_restart_and_ends_with_its_time_or_a_changed_token(gal
 def test_what_a_link_may_show_is_bounded(client: TestClient) -> None:
     refused = (
         ({"q": "", "where": []}, "bad-query"),  # everything
+        ({"where": ["hidden=no"]}, "bad-query"),
+        ({"where": ["scenes=all"], "collapse": "near"}, "bad-query"),
         ({"where": ["hidden=yes"]}, "bad-query"),
         ({"where": ["hidden=any"]}, "bad-query"),
         ({"where": ["captured=1970"]}, "bad-query"),  # nothing

@@ -137,3 +137,18 @@ def test_a_flat_picture_is_near_to_none() -> None:
     assert table.near(2) == table.near(3) == []
     assert table.near(9) == [12]
     assert table.near(9, np.array([2, 9])) == []
+
+
+def test_nothing_of_hidden_pictures_is_suggested(
+    client: TestClient, suggested: Callable[..., list[tuple[str, str]]]
+) -> None:
+    assert ("قطار سريع", "word") in suggested("قطار سر")
+    assert ("running dogs", "file") in suggested("dog")
+    listed = client.get("/pictures", params={"k": 50}).json()["results"]
+    chosen = [each["id"] for each in listed if each["name"] in ("red.png", "running dogs.png")]
+    assert client.post("/hidden", json={"ids": chosen}).json() == {"changed": 2}
+    try:
+        assert ("قطار سريع", "word") not in suggested("قطار سر")
+        assert ("running dogs", "file") not in suggested("dog")
+    finally:
+        client.post("/hidden", json={"ids": chosen, "hidden": False})

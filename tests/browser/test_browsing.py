@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from doing import Visit, serving, shown, until
+from doing import Visit, patiently, serving, shown, until
 from fingers import Fingers
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 READ, WRITE = "read-" + "r" * 32, "write-" + "w" * 32
 
@@ -229,3 +229,64 @@ def test_no_link_is_offered_where_it_would_show_nothing(protected: str, visit: V
     page.locator(".notice .solid").click()  # the nearest pictures, all of them weak
     assert shown(page)
     expect(page.get_by_role("button", name="رابط للمشاركة")).to_be_hidden()
+
+
+def test_the_albums_of_the_last_click_are_shown_whatever_answer_comes_last(visit: Visit) -> None:
+    page = visit("?show=albums")
+    cards = page.locator("#albums .card")
+    expect(cards).to_have_count(2)
+    held: list[Route] = []
+    page.route("**/folders?*in=*", lambda route: held.append(route))  # noqa: PLW0108
+    name = cards.first.locator("b").inner_text()
+    cards.first.click()
+    patiently(page, lambda: len(held) == 1)
+    page.go_back()
+    cards.nth(1).click()
+    patiently(page, lambda: len(held) == 2)
+    held[1].continue_()
+    trail = page.locator("#albums .trail b")
+    expect(trail).not_to_have_text(name)
+    with page.expect_response("**/folders?*in=*") as late:
+        held[0].continue_()
+    late.value.finished()
+    page.wait_for_timeout(200)
+    expect(trail).to_have_count(1)
+    expect(trail).not_to_have_text(name)
+
+
+def test_back_to_the_pictures_by_month_is_where_they_were_left(visit: Visit) -> None:
+    page = visit(height=500)
+    until(page, "document.querySelectorAll('#timeline .tile').length > 9")
+    page.evaluate("scrollTo(0, 900)")
+    assert page.evaluate("scrollY") == 900
+    page.evaluate("document.querySelector('#views a:nth-child(2)').click()")
+    page.locator("#albums .card").first.click()
+    page.wait_for_selector("#albums .trail")
+    page.go_back()
+    page.go_back()
+    until(page, "Math.abs(scrollY - 900) < 5")
+
+
+def test_a_link_asks_once_for_its_next_pictures_however_fast_one_turns(protected: str, visit: Visit) -> None:
+    page = visit("?where=folder%3Dholiday", at=protected, expecting="401")
+    page.locator("#token input").fill(READ)
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="رابط للمشاركة").click()
+    page.get_by_role("button", name="إنشاء الرابط").click()
+    link = page.get_by_label("الرابط", exact=True).input_value()
+    asked: list[Route] = []
+    page.route("**/shared/*/pictures*", lambda route: asked.append(route))  # noqa: PLW0108
+    page.goto("about:blank")
+    page.goto(link)
+    patiently(page, lambda: len(asked) == 1)
+    whole = asked[0].fetch().json()
+    first = {**whole, "results": whole["results"][:20]}
+    asked[0].fulfill(json=first)
+    page.locator("#pictures .tile button").nth(12).click()
+    for _ in range(4):
+        page.keyboard.press("ArrowLeft")
+    patiently(page, lambda: len(asked) == 2)
+    asked[1].fulfill(json={**whole, "results": whole["results"][20:]})
+    expect(page.locator("#pictures .tile")).to_have_count(48)
+    page.wait_for_timeout(200)
+    assert [route.request.url.partition("offset=")[2] for route in asked] == ["0", "20"]

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from doing import FAILED, Visit, boxes, serving, shown, until
+from doing import FAILED, Visit, boxes, patiently, serving, shown, until
 from playwright.sync_api import Route, expect
 
 from araclip import AraCLIP, Gallery
@@ -160,6 +160,21 @@ def test_a_protected_gallery_asks_for_its_token_and_forgets_it(visit: Visit, gal
         expect(page.get_by_role("heading", name="المعرض محمي")).to_be_visible()
 
 
+def test_a_session_that_has_ended_is_begun_again_by_the_page(visit: Visit, gallery: Path, tiny_model: Path) -> None:
+    with serving(gallery, tiny_model, token_read=TOKEN, events_seconds=1) as address:
+        page = visit("?q=أحمر", at=address, expecting=FAILED)
+        page.get_by_label("رمز الدخول").fill(TOKEN)
+        page.keyboard.press("Enter")
+        until(page, "document.querySelector('.tile[data-loaded]')")
+        page.context.clear_cookies()  # as after twelve hours, or when the server was started again
+        page.reload()
+        until(page, "document.querySelector('.tile[data-loaded]')")
+        assert page.locator(".gone").count() == 0
+        page.context.clear_cookies()
+        patiently(page, lambda: bool(page.context.cookies()))  # the next stream of events is refused
+        page.close()
+
+
 def test_a_link_with_a_picture_of_another_device_says_so(visit: Visit) -> None:
     page = visit("?picture=abcdef")
     expect(page.get_by_role("alert")).to_contain_text("إفلاتها هنا من جديد")
@@ -192,6 +207,45 @@ def test_the_progress_of_indexing_is_shown(visit: Visit, news: dict[str, object]
     page.route("**/events", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
     page.reload()
     expect(page.locator("#progress p")).to_have_text(text)
+
+
+def test_a_failure_of_indexing_that_was_closed_stays_closed_until_there_is_other_news(visit: Visit) -> None:
+    page = visit("?q=أحمر", expecting=FAILED)
+    shown(page)
+    news = {"state": "failed", "done": 1, "found": 9, "cause": "full"}
+    asked = []
+
+    def answer(route: Route) -> None:  # again and again, as whenever a browser connects anew
+        asked.append(route)
+        body = f"retry: 50\nevent: indexing\ndata: {json.dumps(news)}\n\n"
+        route.fulfill(body=body, content_type="text/event-stream")
+
+    page.route("**/events", answer)
+    page.reload()
+    page.locator("#progress button").click()
+    had = len(asked)
+    patiently(page, lambda: len(asked) > had + 2)
+    expect(page.locator("#progress")).to_be_hidden()
+    news |= {"state": "running"}
+    expect(page.locator("#progress")).to_be_visible()
+
+
+def test_pictures_by_month_that_do_not_come_are_not_asked_for_without_end(visit: Visit) -> None:
+    page = visit(expecting=FAILED)
+    asked = []
+
+    def refuse(route: Route) -> None:
+        asked.append(route)
+        route.fulfill(**problem(503, "لا يعمل", "لاحقًا"))
+
+    page.route("**/pictures?offset=*", refuse)
+    page.reload()
+    expect(page.get_by_role("alert")).to_contain_text("لا يعمل")
+    page.wait_for_timeout(1000)
+    assert len(asked) < 6
+    page.unroute("**/pictures?offset=*")
+    page.get_by_role("button", name="إعادة المحاولة").click()
+    page.wait_for_selector("#timeline .tile")
 
 
 def test_pictures_that_are_gone_leave_the_results_when_asked_for(

@@ -123,6 +123,21 @@ def test_a_filter_by_hand_in_the_address_is_kept_beside_the_controls(visit: Visi
     expect(page.locator(".chip.filter")).to_have_count(2)
 
 
+def test_a_filter_that_no_control_can_show_stays_when_another_one_is_set(visit: Visit) -> None:
+    page = visit("?q=أحمر&where=captured%3D2021&where=size%3D1kB..&where=folder%3Dx")
+    shown(page)
+    opened(page)
+    page.get_by_role("radio", name="عمودية").check()
+    expect(page.locator(".chip.filter")).to_have_count(4)
+    page.get_by_role("radio", name="أفقية").check()
+    where = page.evaluate("new URLSearchParams(location.search).getAll('where')")
+    assert where == ["captured=2021", "folder=x", "orientation=landscape", "size=1kB.."]
+    page.locator("#filters [name=size][value='1MB..']").check()
+    page.locator("#filters [name=from]").fill("2021-03-04")
+    until(page, "location.search.includes('captured%3D2021-03-04..')")
+    assert "size%3D1MB.." in page.url
+
+
 def test_the_keyboard_stays_in_the_filters_when_they_are_reset(visit: Visit) -> None:
     page = visit("?q=أحمر&where=orientation%3Dportrait")
     shown(page)

@@ -157,6 +157,35 @@ def test_thumbnails_of_the_last_search_are_cancelled_by_the_next_one(visit: Visi
     patiently(page, lambda: held <= given_up)
 
 
+def test_a_search_that_is_left_before_its_answer_leaves_no_trace(visit: Visit) -> None:
+    page = visit("?where=folder%3Dholiday")
+    expect(page.locator("#count")).to_have_text("٤٨ صورة")
+    page.route("**/search?*", lambda route: None)
+    page.fill("#query", "أحمر")
+    page.press("#query", "Enter")
+    expect(page.locator("#count")).to_have_text("جارٍ البحث…")
+    page.go_back()
+    expect(page.locator("#count")).to_have_text("٤٨ صورة")
+    assert page.locator("main").get_attribute("aria-busy") == "false"
+    assert page.locator("main").get_attribute("data-late") is None
+
+
+def test_back_from_a_search_without_an_answer_brings_thumbnails_that_were_cancelled(visit: Visit) -> None:
+    page = visit()
+    held: list[Route] = []
+    page.route("**/thumbnails/*", lambda route: held.append(route))  # noqa: PLW0108
+    search(page, "أحمر")
+    patiently(page, lambda: bool(held))
+    page.route("**/search?*", lambda route: None)
+    page.fill("#query", "أزرق")
+    page.press("#query", "Enter")
+    until(page, "document.title.startsWith('أزرق')")
+    page.unroute("**/thumbnails/*")
+    page.go_back()
+    until(page, "document.querySelector('#results .tile[data-loaded]')")
+    assert page.locator("#results .tile img:not([src])").count() == 0
+
+
 def test_weaker_matches_stand_below_a_divider(visit: Visit) -> None:
     page = visit("?q=سيارة أحمر في الشارع")  # some of the first 40 are weak, some are not
     divider = page.get_by_role("heading", name="نتائج أضعف صلة")

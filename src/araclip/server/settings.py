@@ -198,6 +198,11 @@ def _token(scope: str, given: SecretStr | None, file: Path | None) -> str | None
             raise ValueError(f"the token file {file} cannot be read ({error.strerror})") from None
     else:
         return None
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise ValueError(
+            f"the {scope} token has spaces or characters outside ASCII, which an Authorization header cannot carry. "
+            "Make one: openssl rand -hex 32"
+        )
     if len(token) < MIN_TOKEN:
         raise ValueError(
             f"the {scope} token has {len(token)} characters, it needs {MIN_TOKEN} or more. Make one: "

@@ -101,6 +101,14 @@ def parse(text: str, *, files: bool = False) -> Query:
     return Query(terms)
 
 
+def with_terms(terms: str, text: str) -> str:
+    """The query of some signed terms and of a query that may be empty, or begin with a sign."""
+    first = next((letter for letter in text if not _is_space(letter)), None)
+    if first is None:
+        return terms
+    return f"{terms} {text}" if first in _SIGNS else f"{terms} + {text}"
+
+
 @dataclass(frozen=True)
 class _Character:
     letter: str

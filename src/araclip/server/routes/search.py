@@ -18,7 +18,7 @@ from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
 from araclip.gallery.queries.interpretation import FILTERS, DerivedFilter, InterpretedQuery, Part, interpret, literally
 from araclip.gallery.queries.interpretation import Interpretation as Understood
 from araclip.gallery.queries.query import Query as ParsedQuery
-from araclip.gallery.queries.query import parse
+from araclip.gallery.queries.query import parse, with_terms
 from araclip.gallery.queries.text_matches import MAX_TEXT_WEIGHT
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
@@ -189,13 +189,7 @@ def _parse_with_pictures(body: SearchRequest, weights: list[float]) -> ParsedQue
     others = [(picture.id, picture.weight) for picture in body.like]
     others += [(f"{SENT}{number}", weight) for number, weight in enumerate(weights)]
     terms = " ".join(f"{'-' if weight < 0 else '+'} {abs(weight):.4f}:{STORED_PREFIX}{name}" for name, weight in others)
-    text = body.q.strip()
-    if not terms:
-        return parse(text)
-    if not text:
-        return parse(terms)
-    signed = text[0] in "+-\u2212"
-    return parse(f"{terms} {'' if signed else '+ '}{text}")
+    return parse(with_terms(terms, body.q) if terms else body.q.strip())
 
 
 async def _sent_vectors(

@@ -1,5 +1,6 @@
 """Several pictures at once: as one archive, their paths, hidden or shown again."""
 
+import asyncio
 from typing import Annotated
 from urllib.parse import quote
 
@@ -61,7 +62,7 @@ async def archive(
     records = service.archives.pictures(key)
     stream = zipped(
         records, lambda record: open_original(service.gallery.store, record), service.in_thread,
-        service.in_thread, service.settings.max_archive,
+        asyncio.to_thread, service.settings.max_archive,
     )  # fmt: skip
     headers = {
         "Cache-Control": "no-store",

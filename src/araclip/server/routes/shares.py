@@ -5,6 +5,7 @@ the pictures that this search finds now. No token of a user is needed, and none 
 """
 
 import hashlib
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -160,5 +161,5 @@ async def _found(service: Service, search: SharedSearch, requester: Requester) -
 def _check_narrow(search: SharedSearch, filters: Filters) -> None:
     if getattr(filters, "hidden", False) is not False:
         raise InputError("hidden pictures cannot be shared. Leave out the filter 'hidden'.")
-    if not search.q.strip() and not search.where:
+    if not search.q.strip() and replace(filters, collapse=False, every_scene=False) == Filters():
         raise InputError("a link shows a search, not the whole gallery. Search for words, or set a filter, first.")

@@ -81,12 +81,14 @@ async def session(service: ServiceOf, request: Request, response: Response, body
     return Session(scopes=sorted(scopes), expires_in=keys.session_seconds)
 
 
+@router.head("/healthz", include_in_schema=False)  # what watches servers asks so, too
 @router.get("/healthz")
 async def health() -> Health:
     """Whether the server is alive."""
     return Health(status="ok")
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses=problems(503))
 async def readiness(service: ServiceOf) -> Health:
     """Whether the server accepts requests: False before it has started and while it shuts down."""

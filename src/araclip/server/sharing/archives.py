@@ -16,6 +16,7 @@ from zlib import crc32
 from araclip.display import shown
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.server.http.problem_details import Problem
+from araclip.server.http.request_body import Aborted
 from araclip.server.originals import Original
 from araclip.server.sharing.zip_format import Entry, Names, directory
 
@@ -47,7 +48,8 @@ class Archives:
         Raises:
             Problem: "large-archive".
         """
-        size = sum(record.copies[0].size for record in records)
+        sizes = {record.copies[0].file: record.copies[0].size for record in records}  # a video once, not for each scene
+        size = sum(sizes.values())
         if size > self._most_bytes:
             raise Problem("large-archive", size=_megabytes(size), limit=_megabytes(self._most_bytes))
         key = secrets.token_urlsafe(16)
@@ -87,6 +89,9 @@ async def zipped(
         with original:
             if original.time is not None and original.path in videos:  # another scene of the same video
                 continue
+            if await opening(lambda original=original: _summed(original)) is None:  # type: ignore[misc]
+                missing.append(record.copies[0].name)
+                continue
             videos.add(original.path)
             name = names.free(_name(record, original))
             entry = Entry(name, record.captured_at or record.added or "", original.crc, original.size, offset)
@@ -103,6 +108,17 @@ async def zipped(
         offset += len(entry.head()) + len(text)
         entries.append(entry)
     yield directory(entries, offset)
+
+
+def _summed(original: Original) -> Original | None:
+    """An original whose checksum is known, or None if its file is written meanwhile. For a thread: of a video, all
+    bytes are read for it.
+    """
+    try:
+        _ = original.crc
+    except (OSError, Aborted):
+        return None
+    return original
 
 
 def _name(record: PictureRecord, original: Original) -> str:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.full_text.documents import Document
 from araclip.gallery.catalog.full_text.indexing import AT_ONCE, documents_of
+from araclip.gallery.catalog.photo.tables import HIDDEN
 from araclip.text.description import describes
 
 Ids = NDArray[np.int64]
@@ -44,15 +45,12 @@ class WordIndex:
         return {content for content, texts in rows if texts and describes(texts, in_arabic=in_arabic)}
 
     def first_with_stem(self, stem: str, most: int) -> list[int]:
-        """Ids of some pictures with a word of this stem in any text."""
-        rows = self._catalog.rows("SELECT rowid FROM words WHERE words MATCH ? LIMIT ?", (_quoted(stem), most))
-        return [content for (content,) in rows]
+        """Ids of some pictures, none of them hidden, with a word of this stem in any text."""
+        return self._first(_quoted(stem), most)
 
     def first_with_name(self, beginning: str, most: int) -> list[int]:
-        """Ids of some pictures of which a stem in the name of the file or of a folder begins so."""
-        asked = f"names : {_quoted(beginning)} *"
-        rows = self._catalog.rows("SELECT rowid FROM words WHERE words MATCH ? LIMIT ?", (asked, most))
-        return [content for (content,) in rows]
+        """Ids of some pictures, none hidden, of which a stem in the name of the file or of a folder begins so."""
+        return self._first(f"names : {_quoted(beginning)} *", most)
 
     def documents(self, ids: Sequence[int]) -> dict[int, Document]:
         """The texts of pictures by field; of those without a path, none."""
@@ -61,6 +59,12 @@ class WordIndex:
             with self._catalog.own_errors():
                 found |= dict(documents_of(self._catalog.connection, list(ids[start : start + AT_ONCE])))
         return found
+
+    def _first(self, asked: str, most: int) -> list[int]:
+        rows = self._catalog.rows(
+            f"SELECT rowid FROM words WHERE words MATCH ? AND rowid NOT IN ({HIDDEN}) LIMIT ?", (asked, most)
+        )
+        return [content for (content,) in rows]
 
     def _ids(self, sql: str, values: tuple[str | int, ...]) -> Ids:
         ((text,),) = self._catalog.rows(f"SELECT group_concat(rowid) FROM ({sql})", values)  # quicker than rows

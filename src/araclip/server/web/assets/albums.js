@@ -8,6 +8,7 @@ import { t } from './i18n.js';
 import { named } from './album-names.js';
 
 let shown = '';
+let asked = 0; // how often
 
 /** Show the albums in the album that the state filters by, or at the top. */
 export async function show(root, state, go) {
@@ -15,16 +16,19 @@ export async function show(root, state, go) {
   const key = `${inside} ${document.documentElement.lang}`;
   if (shown === key) return;
   shown = key;
+  const now = asked += 1;
   let found;
   try {
     found = await api.folders(inside);
     const [only] = found.albums; // one folder that holds all others says nothing
     if (!inside && found.albums.length === 1 && only.albums) found = { ...await api.folders(only.key), trail: [] };
   } catch (problem) {
+    if (now !== asked) return;
     shown = '';
     root.replaceChildren(el('p.soft', { role: 'alert' }, problem.detail || problem.title));
     return;
   }
+  if (now !== asked) return; // another album has been asked for since
   for (const { key: each, name } of [...found.trail, ...found.albums]) named(each, name);
   const link = (tag, to, label, ...children) => el(tag, {
     href: write({ ...state, view: '', ...to }) || './', 'aria-label': label,

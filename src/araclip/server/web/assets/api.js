@@ -9,8 +9,10 @@ export const PAGE = 40; // pictures per request: two desktop screens, six phone 
 
 /** The access token, until the tab is closed. */
 let token = sessionStorage.getItem('araclip.token');
+const session = token && signIn(token).catch(() => {}); // its cookie may have ended
 
 export async function request(path, { body, signal, method, headers = {}, raw = false } = {}) {
+  if (path !== 'session') await session;
   const options = { signal, method, headers: { 'Accept-Language': language(), ...headers } };
   if (token) options.headers.Authorization = `Bearer ${token}`;
   if (body) {
@@ -78,3 +80,13 @@ export async function signIn(newToken) {
 
 /** Ask for a token until the server accepts it. */
 export const askForToken = async () => (await import('./token.js')).askForToken();
+
+/** Begin a session anew: its cookie ends after hours, and with the server. Throws a Problem where no answer comes. */
+export async function renewSession() {
+  try {
+    await (token ? signIn(token) : stats());
+  } catch (problem) {
+    if (problem.status !== 401) throw problem;
+    await askForToken();
+  }
+}

@@ -26,7 +26,7 @@ import { showTheme, startTheme } from './theme.js';
 import { toast } from './toast.js';
 import { Understood } from './understood.js';
 import { Viewing } from './viewing.js';
-import { waiting } from './waiting.js';
+import { waited, waiting } from './waiting.js';
 
 const AS_READ = { literal: false, ignore: [] }; // a new query is understood again
 let state = read(location.search);
@@ -110,6 +110,8 @@ async function arrive({ scroll } = {}) {
     showFrame();
     if (isSearch(state)) await run();
     else clearResults();
+    if (scroll && browse.showing) await browse.placed; // before, there is no place to scroll to
+    if (search !== shownSearch) return; // the page shows another state by now
     scrollTo(0, scroll ?? 0);
   } else if (results && write({ ...state, view: '' }) !== write({ ...before, view: '' })) {
     await results.unfold(state.open).catch((problem) => toast(problem.title));
@@ -151,6 +153,7 @@ function leaveFirstRun() {
 /** Clear the results. */
 function clearResults() {
   results = null;
+  waited();
   $('results').hidden = false;
   understood.show(state, null);
   grid.clear();
@@ -163,7 +166,7 @@ async function run() {
   const current = Results.of(state);
   results = null; // the grid still shows those of the last search
   grid.cancelLoading();
-  const ended = waiting();
+  waiting();
   const outdated = () => searchOf(state) !== searchOf(current.state); // another search has started
   try {
     if (!current.answered) await current.next();
@@ -180,7 +183,7 @@ async function run() {
     clearResults();
     failed(problem, again);
   } finally {
-    ended(!outdated());
+    if (!outdated()) waited();
   }
 }
 

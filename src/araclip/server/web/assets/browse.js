@@ -35,7 +35,8 @@ export class Browse {
     this.#part('albums', view === 'albums' || Boolean(album), state, stats);
     this.#part('map', view === 'map', state, stats);
     if (view) return this.timeline.hide();
-    return this.timeline.show(state, filterTexts(state));
+    this.placed = this.timeline.show(state, filterTexts(state)); // once it has its height
+    return this.placed;
   }
 
   /** Say how many pictures pass the filters. */

@@ -54,9 +54,9 @@ export class Filters {
       else if (name === 'strong' || name === 'collapse') control.checked = state[name];
       else if (type === 'radio') control.checked = value === (where[name] ?? '');
       else if (name === 'folder') control.value = where.folder ?? '';
-      else if (type === 'date') control.value = name === 'from' ? from : to;
+      else if (type === 'date') control.value = whole(name === 'from' ? from : to);
     }
-    this.where = where;
+    Object.assign(this, { where, read: this.#values() });
     this.form.querySelector('.reset').hidden = !filterCount(state);
   }
 
@@ -65,19 +65,28 @@ export class Filters {
     this.form.querySelector('input, select').focus(); // the button that had the focus is hidden now
   }
 
-  #changed() {
+  /** The filters as the controls have them. */
+  #values() {
     const form = new FormData(this.form);
     const [from, to] = [form.get('from') ?? '', form.get('to') ?? ''];
-    const values = {
+    return {
       folder: form.get('folder'),
       captured: from === to ? from : `${from}..${to}`,
       format: form.getAll('format').join(','),
       orientation: form.get('orientation'),
       size: form.get('size'),
     };
-    const { folder, captured, format, orientation, size, ...others } = this.where; // added, meta.…: they have no control
-    const set = Object.entries(values).filter(([, value]) => value);
-    this.change({ where: { ...others, ...Object.fromEntries(set) }, strong: form.has('strong'), collapse: form.has('collapse') });
+  }
+
+  #changed() {
+    const form = new FormData(this.form);
+    const where = { ...this.where };
+    for (const [key, value] of Object.entries(this.#values())) {
+      if (value === this.read[key]) continue; // what no control can show, as a year, stays
+      if (value) where[key] = value;
+      else delete where[key];
+    }
+    this.change({ where, strong: form.has('strong'), collapse: form.has('collapse') });
   }
 }
 
@@ -118,5 +127,7 @@ function sizeLabel(range) {
   return least ? t('over', { size: format(least) }) : isolated(range);
 }
 
+/** A date that a control can show: a whole one. */
+const whole = (date) => (/^\d{4}-\d\d-\d\d$/.test(date) ? date : '');
 const group = (label, ...controls) => el('fieldset', {}, el('legend', {}, t(label)), el('div', {}, controls));
 const pill = (type, name, value, label) => el('label.pill', {}, el('input', { type, name, value }), el('span', {}, label));

@@ -35,6 +35,10 @@ export class Grid {
       this.tiles.clear();
       this.current = null;
     }
+    for (const image of this.root.querySelectorAll('img[data-src]')) { // cancelled for a search that is not waited for
+      image.src = image.dataset.src;
+      delete image.dataset.src;
+    }
     this.results = results;
     const { items, strong, more } = results;
     const weaker = items.slice(strong);
@@ -55,7 +59,11 @@ export class Grid {
 
   /** Cancel loading thumbnails, to free connections and the server for the next search. */
   cancelLoading() {
-    for (const image of this.root.querySelectorAll('img')) if (!image.complete) image.removeAttribute('src');
+    for (const image of this.root.querySelectorAll('img[src]')) {
+      if (image.complete) continue;
+      image.dataset.src = image.getAttribute('src');
+      image.removeAttribute('src');
+    }
   }
 
   clear() {

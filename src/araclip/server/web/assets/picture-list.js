@@ -32,21 +32,26 @@ export class PictureList {
   need(first, last) {
     const wanted = new Set();
     for (let page = Math.floor(first / PAGE); page * PAGE < last; page += 1) wanted.add(page);
-    for (const [page, { abort }] of this.loading) if (!wanted.has(page)) abort.abort();
+    for (const [page, { abort, held }] of this.loading) if (!wanted.has(page) && !held) abort.abort();
     for (const page of wanted) if (!this.pages.has(page) && this.loading.size < AT_ONCE) this.#fetch(page);
   }
 
   /** The pictures `first` to `last`, fetched where they have not come. */
   async range(first, last) {
-    for (let page = Math.floor(first / PAGE); page * PAGE < last; page += 1) if (!this.pages.has(page)) await this.#fetch(page);
+    for (let page = Math.floor(first / PAGE); page * PAGE < last; page += 1) if (!this.pages.has(page)) await this.#fetch(page, true);
     return Array.from({ length: last - first }, (_, i) => this.item(first + i)).filter(Boolean);
   }
 
-  #fetch(page) {
-    if (this.loading.has(page)) return this.loading.get(page).done;
+  /** `held`: somebody waits for it, wherever the page is scrolled to meanwhile. */
+  #fetch(page, held = false) {
+    const loading = this.loading.get(page);
+    if (loading) {
+      loading.held ||= held;
+      return loading.done;
+    }
     const abort = new AbortController();
     const done = this.#get(page, abort);
-    this.loading.set(page, { abort, done });
+    this.loading.set(page, { abort, done, held });
     return done;
   }
 
@@ -56,8 +61,8 @@ export class PictureList {
       this.pages.set(page, results);
       results.forEach(({ id }, i) => this.places.set(id, page * PAGE + i));
     } catch (problem) {
-      if (problem.name === 'AbortError') return;
-      this.failed(problem);
+      if (problem.name !== 'AbortError') this.failed(problem);
+      return; // nothing has come: drawn anew, the page would be asked for again at once, and without end
     } finally {
       if (this.loading.get(page)?.abort === abort) this.loading.delete(page);
     }

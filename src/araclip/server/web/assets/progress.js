@@ -1,16 +1,18 @@
 /** Indexing progress and changes of the gallery, from server-sent events. */
 
+import { renewSession } from './api.js';
 import { $, setStyle } from './dom.js';
 import { t } from './i18n.js';
 import { causeOf, kindsOf } from './problems.js';
 
 const DONE_MS = 4000;
+const AGAIN_MS = 3000; // after an answer that was no stream
 
 export class Progress {
   /** `changed` is called with { generation, pictures } when the gallery has changed, `turned` when indexing begins or ends. */
   constructor(changed, turned) {
-    Object.assign(this, { changed, turned, state: '', box: $('progress'), source: null, started: false });
-    this.box.querySelector('button').addEventListener('click', () => { this.box.hidden = true; });
+    Object.assign(this, { changed, turned, state: '', box: $('progress'), source: null, started: false, closed: false });
+    this.box.querySelector('button').addEventListener('click', () => this.#close());
     // Disconnects hidden pages: browsers allow six connections to a server, for all tabs together.
     document.addEventListener('visibilitychange', () => (document.hidden ? this.stop() : this.started && this.start()));
   }
@@ -21,6 +23,24 @@ export class Progress {
     this.source = new EventSource('events');
     this.source.addEventListener('indexing', (event) => this.#show(JSON.parse(event.data)));
     this.source.addEventListener('generation', (event) => this.changed(JSON.parse(event.data)));
+    this.source.addEventListener('error', ({ target }) => { if (target.readyState === EventSource.CLOSED) this.#refused(target); });
+  }
+
+  /** Ask again where a browser does not: the session is over, or a proxy waits for its server. */
+  #refused(source) {
+    setTimeout(async () => {
+      if (source !== this.source) return;
+      await renewSession().catch(() => {}); // the next attempt tries again
+      if (source !== this.source) return;
+      this.stop();
+      this.start();
+    }, AGAIN_MS);
+  }
+
+  /** Close the box until there is other news than that. */
+  #close() {
+    this.closed = true;
+    this.box.hidden = true;
   }
 
   stop() {
@@ -33,13 +53,13 @@ export class Progress {
 
   #show({ state, done, found, cause, unread = {} }) {
     if (state !== this.state) {
-      this.state = state;
+      Object.assign(this, { state, closed: false });
       this.turned();
     }
     clearTimeout(this.timer);
     const [text] = this.box.children;
     const bar = this.box.querySelector('progress');
-    this.box.hidden = state === 'empty';
+    this.box.hidden = this.closed || state === 'empty';
     this.box.dataset.state = state;
     text.setAttribute('aria-live', state === 'running' ? 'off' : 'polite'); // announcing each count would drown other messages
     bar.setAttribute('aria-label', t('indexing'));
@@ -50,6 +70,6 @@ export class Progress {
     else if (state === 'done') text.textContent = [t('indexed'), Object.keys(unread).length && t('unread', { kinds: kindsOf(unread) })].filter(Boolean).join(' · ');
     else text.textContent = found ? `${t('indexing')} · ${t('indexingOf', { n: done, all: found })}` : t('indexing');
     setStyle(bar, { display: state === 'running' ? '' : 'none' });
-    if (state === 'done') this.timer = setTimeout(() => { this.box.hidden = true; }, Object.keys(unread).length ? 3 * DONE_MS : DONE_MS);
+    if (state === 'done') this.timer = setTimeout(() => this.#close(), Object.keys(unread).length ? 3 * DONE_MS : DONE_MS);
   }
 }

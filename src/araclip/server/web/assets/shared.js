@@ -11,9 +11,15 @@ const SWIPE = 50; // pixels: to the next picture, or down to close
 const token = location.hash.slice(1);
 const base = `shared/${encodeURIComponent(token)}`;
 const items = [];
-let [about, at] = [null, -1];
+let [about, at, coming] = [null, -1, null];
 
-async function fetchMore() {
+/** Fetch the next pictures; whoever asks while they come waits for the same ones. */
+function fetchMore() {
+  coming ??= fetchNext().finally(() => { coming = null; });
+  return coming;
+}
+
+async function fetchNext() {
   $('rest').disabled = true;
   try {
     about = await request(`${base}/pictures?k=${PAGE}&offset=${items.length}`);
