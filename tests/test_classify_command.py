@@ -122,6 +122,12 @@ def test_labels_are_read_between_commas_of_either_script_and_once(tmp_path: Path
     assert len(read_labels(",".join(f"كلمة {number}" for number in range(500)))) == 500  # longer than any file name
     with pytest.raises(InputError, match="names no labels"):
         read_labels(" ، ,")
+    for names in (["قِطّة", "كلب"], {"AR": [[5, 3], ["قطة", "كلب"]]}):  # as --dataset takes them
+        (tmp_path / "names.json").write_text(json.dumps(names, indent=1), "utf-8")
+        assert read_labels(str(tmp_path / "names.json")) == ("قطة", "كلب")
+    (tmp_path / "names.json").write_text("قطة", "utf-8")
+    with pytest.raises(InputError, match="cannot be read as JSON"):
+        read_labels(str(tmp_path / "names.json"))
     (tmp_path / "labels").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(InputError, match="cannot be read as UTF-8 text"):
         read_labels(str(tmp_path / "labels"))

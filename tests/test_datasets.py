@@ -161,6 +161,8 @@ def test_xtd_as_published_with_pictures_of_coco(tmp_path: Path) -> None:
     (xtd / "arabic.txt").write_text(f"{SEA}\n{DOG}\n", "utf-8")  # another translation
     found = load_dataset("xtd-ar", path=xtd / "arabic.txt", images=tmp_path / "coco")
     assert said(found) == {names[0]: (SEA,)}
+    (xtd / "test_1kcaptions_ar.txt").rename(xtd / "arb_Arab.txt")  # as XTD200 has it
+    assert said(load_dataset("xtd-ar", path=xtd, images=tmp_path / "coco")) == {names[0]: (CAT,)}
     (xtd / "test_1kcaptions_ar.txt").write_text(f"{CAT}\n", "utf-8")
     with pytest.raises(InputError, match=r"has 1 lines, test_image_names\.txt 2"):
         load_dataset("xtd-ar", path=xtd)

@@ -64,7 +64,8 @@ KNOWN: Mapping[str, Source] = {
         "XTD-Arabic",
         lambda files, split: layouts.xtd(files, "ar"),
         splits=("test",),
-        note="800 of its 1,000 pictures are of COCO train2014: check what a model was trained on.",
+        note="Translations by others: XTD has no Arabic. 800 of its 1,000 pictures are of COCO train2014: check what a "
+        "model was trained on.",
     ),
     "xm3600-ar": Source(
         "Crossmodal-3600, Arabic",

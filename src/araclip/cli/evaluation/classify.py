@@ -29,7 +29,8 @@ def classify(
         list[Path] | None, typer.Argument(help="Picture files to classify, or folders of them.")
     ] = None,
     labels: Annotated[
-        str | None, typer.Option("--labels", "-l", help="Labels to choose from: قطة,كلب,سيارة, or a file, one a line.")
+        str | None,
+        typer.Option("--labels", "-l", help="Labels to choose from: قطة,كلب,سيارة, or a file: one a line, or JSON."),
     ] = None,
     k: Annotated[int, typer.Option("-k", help="How many labels to print for each picture.")] = MOST,
     templates: Annotated[

@@ -112,13 +112,12 @@ def evaluate(
     if report is not None:
         check_ready(report)
     chosen = kinds_by_name(kinds or ()) if robustness or kinds or understood else ()
-    load = partial(load_dataset, caption_field=caption_field)
-    pictures = load(dataset, path=path, images=images, split=split)
+    pictures = load_dataset(dataset, path=path, images=images, split=split, caption_field=caption_field)
     pictures.queries(captions)  # refused now, not after minutes
-    training = [
-        load(name, split="train", **({"path": path, "images": images} if name == dataset else {}))
-        for name in train_data or ()
-    ]
+    training = []
+    for name in train_data or ():
+        place, files = (path, images) if name == dataset else (None, None)  # the same set lies at the same place
+        training.append(load_dataset(name, path=place, images=files, split="train", caption_field=caption_field))
     leaks = find_leaks(pictures, *pictures_and_captions(training)) if training else None
     dialects = stated_dialects(user_path(dataset), pictures.pictures, images)
     summaries = summarise(_measured(names := models or [DEFAULT_MODEL], pictures, captions, cache))

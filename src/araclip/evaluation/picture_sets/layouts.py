@@ -103,11 +103,14 @@ def flickr(files: SetFiles, split: str | None, patterns: tuple[str, ...]) -> Row
 def xtd(files: SetFiles, language: str) -> Rows:
     """XTD (Aggarwal and Kale 2020): line n of test_1kcaptions_<language>.txt describes line n of test_image_names.txt.
 
+    XTD has no Arabic of its own. What XTD200 (Visheratin 2023) translated with NLLB is called arb_Arab.txt.
+
     Raises:
         InputError: a file is missing, or they differ in length.
     """
     images = list(_lines(files.file("test_image_names.txt")))
-    path = files.captions(f"test_1kcaptions_{language}.txt")
+    translated = ("arb_Arab.txt",) if language == "ar" else ()
+    path = files.captions(f"test_1kcaptions_{language}.txt", *translated)
     captions = [line for _, line in _lines(path)]
     if len(images) != len(captions):
         raise InputError(f"{path} has {len(captions)} lines, test_image_names.txt {len(images)}. Fetch both again.")
