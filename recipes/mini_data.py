@@ -31,7 +31,7 @@ from mini_emoji import emoji_sets
 from mini_features import FeatureCache
 from mini_held import LABELLED, choice_split, held_fifth, keys_of, write_parallel
 from mini_names import write_names
-from mini_sets import Row, fingerprint, read_rows, write_set
+from mini_sets import Row, fingerprint, link, read_rows, write_set
 from mini_siblings import write_siblings
 
 from araclip import atomic, normalize
@@ -49,8 +49,7 @@ def prepare(data: Path, out: Path) -> None:
         print(f"{time.monotonic() - start:5.0f} s  {what}", flush=True)
 
     for name in PUBLISHED:  # one folder for the recipe to start from
-        if not (out / name).is_dir():
-            (out / name).symlink_to((data / name).resolve(), target_is_directory=True)
+        link(out / name, data / name)
     for name, made in emoji_sets(data, out.parent / "npm", out):
         log(f"{name}: {'made' if made else 'there already'}")
     learned, choice = choice_split(row for _, row in read_rows(data / "flickr8k"))

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from mini_sets import Row, fingerprint, read_table
+from mini_sets import Row, fingerprint, link, read_table
 
 from araclip import atomic, normalize
 
@@ -94,8 +94,8 @@ def write_parallel(data: Path, out: Path, held: Sequence[Row]) -> str:
         folder.unlink()
     folder.mkdir(exist_ok=True)
     for path in sorted(source.iterdir()):
-        if path.name not in {*CAPTIONED, *SENTENCES} and not (folder / path.name).exists():
-            (folder / path.name).symlink_to(path.resolve())
+        if path.name not in {*CAPTIONED, *SENTENCES}:
+            link(folder / path.name, path)
     keys = keys_of(held)
     by = sorted(keys)
     lost = []

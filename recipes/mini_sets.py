@@ -40,6 +40,15 @@ def write_set(folder: Path, origin: Mapping[str, Any], fill: Callable[[Path], It
     return True
 
 
+def link(place: Path, target: Path) -> None:
+    """Make `place` a symbolic link to `target`; one to elsewhere, of data that was moved, is replaced."""
+    target = target.resolve()
+    if place.is_symlink() and place.resolve() != target:
+        place.unlink()
+    if not place.exists():
+        place.symlink_to(target, target_is_directory=target.is_dir())
+
+
 def read_rows(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line number and fields of each line of `folder/captions.jsonl`.
 

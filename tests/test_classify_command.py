@@ -92,6 +92,12 @@ def test_a_folder_is_classified_as_csv_with_other_and_a_damaged_file_skipped(
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before  # nothing is moved
 
 
+def test_csv_names_files_as_they_are_called(run: Run, tmp_path: Path) -> None:
+    picture = pictures.solid(tmp_path / "لقطة شاشة \u200f٩.png")  # the mark that macOS puts into such names
+    _, out, _ = run(picture, "--labels", WORDS, "--csv")
+    assert list(csv.reader(out.splitlines()))[1][0] == str(picture)
+
+
 def test_other_is_likelier_the_nearer_everyday_words_are_and_the_more_labels_there_are() -> None:
     everyday = np.random.default_rng(0).normal(0, 0.1, (1, 100))
 
@@ -116,6 +122,12 @@ def test_labels_are_read_between_commas_of_either_script_and_once(tmp_path: Path
     assert len(read_labels(",".join(f"كلمة {number}" for number in range(500)))) == 500  # longer than any file name
     with pytest.raises(InputError, match="names no labels"):
         read_labels(" ، ,")
+    for names in (["قِطّة", "كلب"], {"AR": [[5, 3], ["قطة", "كلب"]]}):  # as --dataset takes them
+        (tmp_path / "names.json").write_text(json.dumps(names, indent=1), "utf-8")
+        assert read_labels(str(tmp_path / "names.json")) == ("قطة", "كلب")
+    (tmp_path / "names.json").write_text("قطة", "utf-8")
+    with pytest.raises(InputError, match="cannot be read as JSON"):
+        read_labels(str(tmp_path / "names.json"))
     (tmp_path / "labels").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(InputError, match="cannot be read as UTF-8 text"):
         read_labels(str(tmp_path / "labels"))
@@ -153,6 +165,8 @@ def test_accuracy_is_measured_on_a_folder_a_class(run: Run, tmp_path: Path) -> N
         (["gone.png", "--labels", WORDS], "gone.png: no such file"),
         (["empty", "--labels", WORDS], "empty holds no picture files"),
         (["red.png", "--labels", WORDS, "--json", "--csv"], "--json and --csv exclude each other"),
+        (["red.png", "--labels", WORDS, "--split", "dev"], "--split has no effect without --dataset"),
+        (["--dataset", "set", "--other", "--csv"], "--other and --csv have no effect with --dataset"),
         (["--dataset", "set", "--labels", WORDS], "names the classes itself"),
         (["--dataset", "."], "Name the classes of its folders"),
         (["--dataset", "set", "--label-field", "class"], "has a caption in 'class'"),

@@ -154,6 +154,8 @@ def test_index_reembed_gives_a_gallery_another_model(run: Run, indexed: Path, fo
     refused = run("search", "أحمر", "--model", other, model=False)
     assert refused.code == 2
     assert "--reembed" in refused.err
+    idle = run("index", str(folder), "--forget-missing")
+    assert (idle.code, "--forget-missing has no effect without --reembed" in idle.err) == (2, True)
     ran = run("index", str(folder), "--reembed", "--model", other, model=False)
     assert ran.code == 0, ran.err
     assert "15 pictures encoded again" in ran.out

@@ -158,6 +158,11 @@ def test_xtd_as_published_with_pictures_of_coco(tmp_path: Path) -> None:
     pictures.solid(tmp_path / "coco" / "train2014" / names[0])
     found = load_dataset("xtd-ar", path=xtd, images=tmp_path / "coco")
     assert (said(found), found.missing) == ({names[0]: (CAT,)}, 1)
+    (xtd / "arabic.txt").write_text(f"{SEA}\n{DOG}\n", "utf-8")  # another translation
+    found = load_dataset("xtd-ar", path=xtd / "arabic.txt", images=tmp_path / "coco")
+    assert said(found) == {names[0]: (SEA,)}
+    (xtd / "test_1kcaptions_ar.txt").rename(xtd / "arb_Arab.txt")  # as XTD200 has it
+    assert said(load_dataset("xtd-ar", path=xtd, images=tmp_path / "coco")) == {names[0]: (CAT,)}
     (xtd / "test_1kcaptions_ar.txt").write_text(f"{CAT}\n", "utf-8")
     with pytest.raises(InputError, match=r"has 1 lines, test_image_names\.txt 2"):
         load_dataset("xtd-ar", path=xtd)
@@ -190,6 +195,9 @@ def test_coco_in_its_own_form_and_in_karpathys(tmp_path: Path) -> None:
     for name in ("7.jpg", "8.jpg"):
         pictures.solid(tmp_path / "val2014" / name)
     assert said(load_dataset("coco-ar", path=tmp_path, split="val2014")) == {"7.jpg": (CAT, SEA), "8.jpg": ()}
+    assert said(load_dataset("coco-ar", path=own, images=tmp_path, split="val")) == {"7.jpg": (CAT, SEA), "8.jpg": ()}
+    with pytest.raises(InputError, match=r"captions_val2014\.json is not of split 'train'"):
+        load_dataset("coco-ar", path=own, split="train")
     karpathy = tmp_path / "dataset_coco.json"
     entries = [
         {"filename": f"{i}.jpg", "split": s, "sentences": [{"raw": DOG}]} for i, s in ((7, "test"), (8, "train"))
@@ -251,6 +259,10 @@ def test_a_folder_of_shards_has_the_splits_that_their_names_begin_with(tmp_path:
         for split in (None, "test")
     }
     assert texts == {None: (("test-0",), ("test-1",), ("train-0",)), "test": (("test-0",), ("test-1",))}
+    with pytest.raises(InputError, match=r"train-0\.tar is not of split 'test'"):
+        load_dataset(tmp_path / "shards" / "train-0.tar", split="test", unpack_to=tmp_path / "u")
+    with pytest.raises(InputError, match="has its pictures inside"):
+        load_dataset(tmp_path / "shards", images=tmp_path, unpack_to=tmp_path / "u")
     with pytest.raises(InputError, match="no picture set"):
         load_dataset(tmp_path / "shards", split="dev", unpack_to=tmp_path / "u")
 

@@ -174,6 +174,38 @@ def test_what_of_the_test_side_stands_in_training_data_is_counted(run: Run, tiny
     )
 
 
+def test_training_data_of_the_same_set_lies_where_the_set_does(run: Run, tiny_model: Path, tmp_path: Path) -> None:
+    texts, coco = tmp_path / "texts", tmp_path / "pictures"
+    texts.mkdir()
+    (texts / "Flickr8k.arabic.full.txt").write_text("red.png#0\tأحمر\nblue.png#0\tأزرق\n", "utf-8")
+    for split, name in (("test", "red"), ("train", "blue")):
+        (texts / f"Flickr_8k.{split}Images.txt").write_text(f"{name}.png\n", "utf-8")
+        pictures.solid(coco / f"{name}.png", COLOURS[name])
+    known = ["--dataset", "flickr8k-ar-eljundi", "--path", texts, "--images", coco, "--split", "test"]
+    ran = run("evaluate", "--model", tiny_model, *known, "--train-data", "flickr8k-ar-eljundi", "--json")
+    assert (ran.code, json.loads(ran.out)["leaks"]["training_pictures"]) == (0, 1)
+    rows = [{"image": f"{name}.png", "split": name, "caption_ar": ARABIC["red"]} for name in ("test", "train")]
+    write_rows(texts, *rows)
+    for name in ("test", "train"):
+        pictures.solid(coco / f"{name}.png")
+    ran = run("evaluate", "--model", tiny_model, "--dataset", texts, "--images", coco, "--train-data", texts, "--json")
+    assert json.loads(ran.out)["leaks"]["training_pictures"] == 1
+
+
+def test_a_tilde_is_the_home_folder_in_every_place(
+    run: Run, tiny_model: Path, colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "here").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "here")
+    places = ["--cache=~/results", "--report=~/report.html"]
+    assert run("evaluate", "--model", tiny_model, "--dataset", colours, *places).code == 0
+    assert {path.name for path in (tmp_path / "home").iterdir()} == {"results", "report.html"}
+    assert not list((tmp_path / "here").iterdir())
+
+
 def test_a_picture_that_is_not_there_is_counted_and_takes_no_part(run: Run, tiny_model: Path, colours: Path) -> None:
     (colours / "green.png").unlink()
     ran = run("evaluate", "--model", tiny_model, "--dataset", colours, "--split", "dev", "--json")
@@ -237,6 +269,8 @@ def test_ctrl_c_says_what_is_measured_and_how_to_go_on(
         (["--dataset", "SET", "--model", "MODEL", "--split", "test"], "no pictures.*split"),
         (["--dataset", "SET", "--model", "MODEL", "--caption-field", "caption_fr"], "caption in 'caption_fr'"),
         (["--dataset", "SET", "--model", "MODEL", "--captions", "some"], "'some', expected 'all' or 'first'"),
+        (["--dataset", "SET", "--model", "MODEL", "--path", "FILE"], r"says where it lies; a path \(--path\)"),
+        (["--suite", "paper", "--dataset", "SET", "--both"], "--dataset and --both have no effect with --suite"),
         (["--dataset", "GONE", "--model", "MODEL"], "none of its 1 pictures is there.*gone.png"),
         (["--dataset", "BROKEN", "--model", "MODEL"], r"captions.jsonl line 1: .*JSON"),
         (["--dataset", "DIALECT", "--model", "MODEL"], "line 1: 'dialect' is 7, expected a text"),

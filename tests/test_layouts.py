@@ -225,6 +225,11 @@ def test_the_command_writes_a_layout_of_a_model_and_of_a_trained_one(tmp_path: P
     done = CliRunner().invoke(app, ["export", str(tiny_model), str(tmp_path / "a"), "--layout", "immich"])
     assert done.exit_code == 0, done.output
     assert "takes the place of ViT-B-32__openai" in " ".join(done.output.split())
+    refused = CliRunner().invoke(
+        app, ["export", str(tiny_model), str(tmp_path / "c"), "--layout", "immich", "--weights", "float32"]
+    )
+    assert "--weights has no effect" in str(refused.exception)
+    assert not (tmp_path / "c").exists()
     trained = tiny_hf.saved(tmp_path / "trained", tiny_hf.model_of_distinct_weights(), tiny_hf.tiny_processor())
     done = CliRunner().invoke(
         app, ["export", str(trained), str(tmp_path / "b"), "--layout", "sentence-transformers", "--weights", "float32"]

@@ -252,7 +252,9 @@ def test_text_of_held_pictures_is_in_no_parallel_file_and_in_no_set_of_captions(
         assert mini_sets.read_table(out / "parallel" / name, 3) == [rows[1], rows[3]]
         assert len(mini_sets.read_table(data / "parallel" / name, 3)) == 4
     assert (out / "parallel" / "tatoeba.tsv.xz").is_symlink()
-    mini_held.write_parallel(data, out, [])
+    data.rename(tmp_path / "moved")
+    mini_held.write_parallel(tmp_path / "moved", out, [])
+    assert (out / "parallel" / "tatoeba.tsv.xz").resolve() == tmp_path / "moved" / "parallel" / "tatoeba.tsv.xz"
     assert len(mini_sets.read_table(out / "parallel" / "flickr8k_rev.tsv.xz", 3)) == 4
 
 

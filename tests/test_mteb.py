@@ -20,7 +20,7 @@ from tiny import ARABIC, COLOURS, VOCABULARY
 with warnings.catch_warnings(action="ignore"):  # of its own dependencies, while they are loaded
     mteb = pytest.importorskip("mteb")
     from datasets import Dataset
-    from mteb.abstasks import AbsTaskRetrieval
+    from mteb.abstasks import AbsTaskRetrieval, AbsTaskSTS
     from mteb.abstasks.retrieval_dataset_loaders import RetrievalSplitData
     from mteb.abstasks.task_metadata import TaskMetadata
     from mteb.models.models_protocols import EncoderProtocol
@@ -45,6 +45,7 @@ ABOUT: dict[str, Any] = {
     "sample_creation": "created",
     "bibtex_citation": "",
 }
+_ABOUT_STS = ABOUT | {"type": "STS", "modalities": ["text"], "main_score": "cosine_spearman", "task_subtypes": []}
 PICTURES = [Image.new("RGB", (20, 10), colour) for colour in COLOURS.values()]
 WORDS = [ARABIC[name] for name in COLOURS]
 
@@ -193,3 +194,29 @@ def test_the_command_prints_scores_or_json(
     assert "Colourst2iRetrieval" in printed[0]
     made = json.loads(printed[1])
     assert made["results"][0]["values"]["R@1"] == 1.0
+
+
+def test_a_task_that_is_no_retrieval_has_its_main_score(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Alike(AbsTaskSTS):
+        metadata = TaskMetadata(name="AlikeSTS", category="t2t", **_ABOUT_STS)
+
+        def load_data(self, num_proc: int | None = None, **_: Any) -> None:
+            pairs = {"sentence1": WORDS, "sentence2": [WORDS[0], WORDS[0], WORDS[0]], "score": [5, 0, 0]}
+            self.dataset = {"default": {"test": Dataset.from_dict(pairs)}}
+            self.data_loaded = True
+
+    monkeypatch.setattr(mteb, "get_tasks", lambda **_: [Alike(), task(texts, images, "t2i")])
+    arguments = ["araclip", "mteb", "Alike", "--model", str(tiny_model), "--out", str(tmp_path)]
+    printed = []
+    for options in ([], ["--json"]):
+        monkeypatch.setattr(sys, "argv", [*arguments, *options])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        assert stopped.value.code in (0, None)
+        printed.append(capsys.readouterr().out)
+    alike, colours = json.loads(printed[1])["results"]
+    assert 0 < alike["values"]["main score"] <= 1
+    assert colours["values"]["R@1"] == 1.0
+    assert "AlikeSTS" in printed[0]

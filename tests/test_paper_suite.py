@@ -101,6 +101,7 @@ def test_without_sets_or_models_nothing_is_measured_and_all_that_is_missing_is_s
     code, _, said = run()
     assert code != 0
     assert "xtd-ar: no path was given" in said
+    assert "data/xtd200/arb_Arab.txt" in said  # of XTD200: XTD has no Arabic
     assert "--set flickr8k-ar-eljundi=FOLDER[,PICTURES]" in said
     code, _, said = run(*places)
     assert code != 0

@@ -141,3 +141,12 @@ def test_the_command_prints_losses_as_table_json_and_report(run: Run, folder: Pa
     assert found[0]["losses"][1]["changed"] == 6  # احمر, ازرق, اخضر
     assert "<h2>Robustness</h2>" in page.read_text(encoding="utf-8")
     assert "no kind of robustness" in run(*asked[:-1], "spellling").err
+
+
+def test_a_report_is_written_where_no_text_changes(run: Run, folder: Path, tiny_model: Path) -> None:  # noqa: F811
+    page = folder.parent / "report.html"
+    asked = ("evaluate", "--dataset", folder, "--model", tiny_model, "--kind", "without tashkeel", "--report", page)
+    assert run(*asked).code == 0
+    written = page.read_text(encoding="utf-8")
+    assert "without tashkeel" in written
+    assert "Loss of R@10 by kind" not in written  # a chart without a row

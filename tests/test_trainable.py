@@ -342,6 +342,10 @@ def test_the_command_says_what_it_wrote_and_what_comes_next(
     old, again = capsys.readouterr().err.splitlines()
     assert old.startswith(f"`araclip convert` is now `araclip pull {source} --out {target} --trainable`; AraCLIP 0.3")
     assert again == line
+    assert run("pull", source, "--trainable", "--json", "--out", tmp_path / "other") == 0
+    assert json.loads(capsys.readouterr().out) == {"folder": str(tmp_path / "other"), "width": 64, "pictures": True}
+    assert run("pull", source, "--trainable", "--weights", "float32", "--out", tmp_path / "third") == 2
+    assert "--weights has no effect with --trainable" in capsys.readouterr().err
     assert run("pull", source, "--trainable") == 2
     assert "--trainable needs --out" in capsys.readouterr().err
 

@@ -7,7 +7,7 @@ import errno
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 from araclip.cli.device import add_device_option
 from araclip.cli.stopping import exit_code
 from araclip.display import json_shown, shown
+from araclip.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +34,7 @@ __all__ = [
     "out",
     "print_stopped",
     "progress",
+    "refuse_idle",
     "shown",
     "stoppable",
     "write_line",
@@ -180,6 +182,21 @@ def bars() -> "Iterator[Callable[[str, int, int], None]]":
     finally:
         if drawn.live.is_started:
             drawn.stop()
+
+
+def refuse_idle(options: Mapping[str, object], why: str) -> None:
+    """Refuse options that would be ignored: whoever gives one expects another result than there would be.
+
+    Args:
+        options: name → its value, or whether it was given. why: the end of the sentence “… has no effect”.
+
+    Raises:
+        InputError: one of them was given.
+    """
+    idle = [name for name, value in options.items() if value]
+    if idle:
+        has, them = ("has", "it") if len(idle) == 1 else ("have", "them")
+        raise InputError(f"{' and '.join(idle)} {has} no effect {why}. Leave {them} out.")
 
 
 def duration(seconds: float) -> str:

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from araclip.cli.completion import models_here, models_to_pull
-from araclip.cli.console import app, as_json_text, bars, duration, err, out, shown, stoppable, write_line
+from araclip.cli.console import app, as_json_text, bars, duration, err, out, refuse_idle, shown, stoppable, write_line
 from araclip.cli.train import quiet_libraries
 from araclip.errors import InputError
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from araclip.model_library.listing import ModelRow
     from araclip.model_library.pull import Pulled
 
+WEIGHTS, LANGUAGES = "auto", "ar,en"  # unless others are named
 NameOption = Annotated[str | None, typer.Option("--name", help="Name of the model here; by default its own.")]
 
 
@@ -56,10 +57,10 @@ def pull(
     ],
     weights: Annotated[
         str, typer.Option("--weights", help="auto (the fastest here that passes), int8, int4, float16 or float32.")
-    ] = "auto",
+    ] = WEIGHTS,
     languages: Annotated[
         str, typer.Option("--languages", help="Cut the vocabulary to these, such as ar,en; all keeps it whole.")
-    ] = "ar,en",
+    ] = LANGUAGES,
     target: Annotated[
         Path | None, typer.Option("--out", help="Folder for the model; by default one in your user data directory.")
     ] = None,
@@ -86,7 +87,9 @@ def pull(
     if trainable:
         if target is None:
             raise InputError("--trainable needs --out, the folder for the saved model.")
-        pull_trainable_and_say(source, target, head, image_tower)
+        idle = {"--weights": weights != WEIGHTS, "--languages": languages != LANGUAGES, "--name": name}
+        refuse_idle(idle, "with --trainable")
+        pull_trainable_and_say(source, target, head, image_tower, as_json)
         return
     if head or image_tower:
         raise InputError(
@@ -117,7 +120,9 @@ def pull_and_say(
         _print_pulled(done)
 
 
-def pull_trainable_and_say(source: str, target: Path, head: Path | None, image_tower: str | None) -> None:
+def pull_trainable_and_say(
+    source: str, target: Path, head: Path | None, image_tower: str | None, as_json: bool = False
+) -> None:
     """Pull AraCLIP as published as a saved AraCLIPModel, and say what it is and how to use it."""
     from araclip.model_library.trainable import pull_trainable
 
@@ -125,6 +130,9 @@ def pull_trainable_and_say(source: str, target: Path, head: Path | None, image_t
         done = pull_trainable(
             source, target, head=head, image=image_tower, log=_log, progress=progress, converting=quiet_libraries
         )
+    if as_json:
+        write_line(as_json_text({"folder": str(done.folder), "width": done.width, "pictures": done.has_images}))
+        return
     kinds = "texts and pictures" if done.has_images else "texts only, without an image tower"
     folder = escape(shown(str(done.folder)))
     out.print(f"[bold]{folder}[/] holds the model: {done.width}-wide vectors of {kinds}.", soft_wrap=True)

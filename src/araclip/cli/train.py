@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from araclip import model_folder
-from araclip.cli.console import app, err, out, shown, stoppable
+from araclip.cli.console import app, err, out, refuse_idle, shown, stoppable
 from araclip.errors import InputError
 from araclip.paths import user_path
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from araclip.training.export.export import Report
 
+VERSION, WEIGHTS = "1", "int8"  # of an export, unless others are named
 RUN_FILES = ("model", "metrics.jsonl", "plot.png")  # there is no plot of a stage that takes no steps
 
 
@@ -95,7 +96,7 @@ def export(
         str | None, typer.Option("--immich-name", help="The model of Immich's list whose place the folder takes.")
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="The model's name; by default the folder's.")] = None,
-    version: Annotated[str, typer.Option("--version", help="The model's version.")] = "1",
+    version: Annotated[str, typer.Option("--version", help="The model's version.")] = VERSION,
     dev: Annotated[
         list[Path] | None,
         typer.Option("--dev", help="Picture set to measure recall on (its dev split), instead of the recipe's."),
@@ -109,7 +110,7 @@ def export(
             "smooth-compact, static-int8, int8-blocks, int4-blocks, dynamic-int8. 'TEXT + IMAGE' stores each tower "
             "in a way of its own.",
         ),
-    ] = "int8",
+    ] = WEIGHTS,
     calibrate: Annotated[
         list[Path] | None,
         typer.Option("--calibrate", help="Pictures that auto and static-int8 measure on; by default the dev set's."),
@@ -125,6 +126,11 @@ def export(
     if immich_name is not None and layout is None:
         raise InputError("--immich-name is for --layout immich. Add that, or leave it out.")
     if layout is not None and model_folder.is_ours(run):
+        of_training = {
+            "--name": name, "--version": version != VERSION, "--dev": dev, "--weights": weights != WEIGHTS,
+            "--calibrate": calibrate, "--about": about,
+        }  # fmt: skip
+        refuse_idle(of_training, "on a model that is exported already")
         _write_layout(run, folder, layout, immich_name)
         return
     need_training_extra()

@@ -64,7 +64,8 @@ KNOWN: Mapping[str, Source] = {
         "XTD-Arabic",
         lambda files, split: layouts.xtd(files, "ar"),
         splits=("test",),
-        note="800 of its 1,000 pictures are of COCO train2014: check what a model was trained on.",
+        note="Translations by others: XTD has no Arabic. 800 of its 1,000 pictures are of COCO train2014: check what a "
+        "model was trained on.",
     ),
     "xm3600-ar": Source(
         "Crossmodal-3600, Arabic",
@@ -106,29 +107,39 @@ def load_dataset(
     Args:
         dataset: one of KNOWN; "hub:<id>" for any Hugging Face dataset; or a path: a folder with captions.jsonl, one
             saved by `datasets`, a WebDataset tar or a folder of tars (a split is then what their names begin with).
-        path: folder of a KNOWN set; without it the set comes from the hub, where it has one.
+        path: folder of a KNOWN set, or its caption file; without it the set comes from the hub, where it has one.
         images: the folder of the pictures, where they do not lie with the captions; of a KNOWN set, or of our form.
         split, caption_field: by default all pictures, and caption_ar ("txt" of tars).
         unpack_to: where sets from tars and the hub are unpacked, once; the user's data directory by default.
 
     Raises:
-        InputError: there is no such set, split or field, or a row is malformed (file and line are named).
+        InputError: there is no such set, split or field, a row is malformed (file and line are named), or `path` or
+            `images` would have no effect.
     """
     unpack_to = unpack_to or data_home() / "datasets"
     name = str(dataset)
+    path, images = (place and user_path(place) for place in (path, images))
     if name in KNOWN:
         return _known_set(name, path, images, split, caption_field, unpack_to)
+    if path is not None:
+        raise InputError(f"'{name}' says where it lies; a path (--path) is for {', '.join(KNOWN)}. Leave it out.")
     if name.startswith("hub:"):
+        _refuse(images, name)
         hub = Hub(name.removeprefix("hub:"), split or "test")
         return _from_hub(hub, hub.id, hub.split, caption_field or CAPTION_FIELD, unpack_to)
     location = user_path(dataset)
     if (location / LISTING).is_file():
         return read_set(location, caption_field or CAPTION_FIELD, split, images)
     if _is_saved_dataset(location):
+        _refuse(images, name)
         return _from_hub(Hub(str(location), split), location.name, split, caption_field or CAPTION_FIELD, unpack_to)
     if location.is_dir() and (tars := [path for path in sorted(location.iterdir()) if _is_shard(path, split)]):
+        _refuse(images, name)
         return _from_tars(location.name, tars, split, caption_field or "txt", unpack_to)
     if location.is_file() and is_tar(location):
+        _refuse(images, name)
+        if not location.name.startswith(split or ""):
+            raise InputError(f"{location} is not of split '{split}': its name would begin so. Leave the split out.")
         return _from_tars(location.name.partition(".")[0], [location], split, caption_field or "txt", unpack_to)
     raise InputError(
         f"no picture set '{dataset}': neither one of {', '.join(KNOWN)} nor a folder with {LISTING}, a saved dataset, "
@@ -146,13 +157,20 @@ def _known_set(
         raise InputError(f"{name} has no caption field '{field}', it has {', '.join(source.fields)}.")
     field = source.fields[0] if field is None else field
     if path is not None and source.read is not None and not _is_saved_dataset(path):
-        return gather(name, split, field, source.read(SetFiles(user_path(path), images), split))
+        return gather(name, split, field, source.read(SetFiles(path, images), split))
     if source.hub is None:
         raise InputError(f"we know of no hub that has {source.title} with its pictures. Pass the path where it lies.")
+    _refuse(images, name)
     hub = source.hub
     if path is not None:
-        hub = replace(hub, id=str(user_path(path)), split=hub.split if (path / "dataset_dict.json").is_file() else None)
+        hub = replace(hub, id=str(path), split=hub.split if (path / "dataset_dict.json").is_file() else None)
     return _from_hub(hub, name, split, field, unpack_to)
+
+
+def _refuse(images: Path | None, name: str) -> None:
+    """Refuse a folder of pictures for a set that has them inside."""
+    if images is not None:
+        raise InputError(f"'{name}' has its pictures inside. Leave out the folder of pictures (--images).")
 
 
 def _is_saved_dataset(folder: Path) -> bool:

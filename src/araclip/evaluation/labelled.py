@@ -80,7 +80,7 @@ def imagenet(folder: Path, names: Path | Sequence[str], *, language: str = "ar")
     classes = sorted(entry for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
     if not classes:
         raise InputError(f"{folder} has no folders of classes. Pass ImageNet's val, one folder a WordNet id.")
-    name_of = _read_names(names, language) if isinstance(names, Path) else list(names)
+    name_of = read_names(names, language) if isinstance(names, Path) else list(names)
     if isinstance(name_of, list):
         if len(name_of) != len(classes):
             raise InputError(f"{len(name_of)} names for {len(classes)} classes in {folder}. Pass one a class.")
@@ -138,8 +138,12 @@ def read_templates(path: Path, language: str = "ar") -> tuple[str, ...]:
     return tuple(text.replace("{c}", "{}") for text in templates)
 
 
-def _read_names(path: Path, language: str) -> list[str] | dict[int, str]:
-    """Names of all classes, or of some by their index."""
+def read_names(path: Path, language: str = "ar") -> list[str] | dict[int, str]:
+    """Names of all classes, or of some by their index, from a JSON file as of `imagenet`.
+
+    Raises:
+        InputError: it is of another form.
+    """
     content = _json(path)
     if isinstance(content, dict):
         content = _of_language(content, language, path)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mteb.models import ModelMeta
 
 SCORES = {"nDCG@10": "ndcg_at_10", "R@1": "hit_rate_at_1", "R@5": "hit_rate_at_5", "R@10": "hit_rate_at_10"}
+MAIN = "main score"
 
 
 class MTEBModel:
@@ -98,7 +99,10 @@ class MTEBModel:
 
 @dataclass(frozen=True)
 class TaskScores:
-    """Scores of one task, one split and one of its subsets (a language): nDCG@10, and R@1, R@5, R@10 by any hit."""
+    """Scores of one task, one split and one of its subsets (a language): nDCG@10, and R@1, R@5, R@10 by any hit.
+
+    Of a task that is no retrieval: `MAIN`, mteb's main score of it.
+    """
 
     task: str
     split: str
@@ -152,8 +156,13 @@ def run_tasks(model: ModelLike, tasks: "Sequence[AbsTask]", folder: Path) -> lis
             "on a folder of your own."
         ) from None
     return [
-        TaskScores(result.task_name, split, row["hf_subset"], {name: float(row[key]) for name, key in SCORES.items()})
+        TaskScores(result.task_name, split, row["hf_subset"], _values(row))
         for result in results.task_results
         for split, rows in result.scores.items()
         for row in rows
     ]
+
+
+def _values(row: Mapping[str, Any]) -> dict[str, float]:
+    found = {name: float(row[key]) for name, key in SCORES.items() if key in row}
+    return found if len(found) == len(SCORES) else {MAIN: float(row["main_score"])}

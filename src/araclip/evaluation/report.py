@@ -110,7 +110,7 @@ def render(
         group_tables=tables,
         cutoffs=CUTOFFS,
         robustness=list(zip([model.evaluated.name for model in models], robustness, strict=False)),
-        losses=_loss_chart(models, robustness) if robustness else None,
+        losses=_loss_chart(models, robustness) if any(map(_changes, robustness)) else None,
         leaks=leaks,
         examples=examples([model.evaluated for model in models]),
         **_costs(models),
@@ -232,6 +232,11 @@ def _group_notes(groups: Mapping[str, list[Group]], dialects: Sequence[str | Non
             "and dialect together."
         )
     return notes
+
+
+def _changes(result: Robustness) -> bool:
+    """Whether any kind changes any text: no text with tashkeel to leave out, and a chart would have no row."""
+    return any(loss.changed for loss in result.losses)
 
 
 def _loss_chart(models: Sequence[Summary], robustness: Sequence[Robustness]) -> dict[str, Any]:

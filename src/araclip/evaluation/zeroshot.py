@@ -10,7 +10,7 @@ import numpy as np
 
 from araclip.encoder_base import Vectors
 from araclip.errors import ImageError, InputError
-from araclip.evaluation.labelled import LabelledSet
+from araclip.evaluation.labelled import LabelledSet, read_names
 from araclip.evaluation.metrics import recall_at
 from araclip.evaluation.results import Floats, Ints, Protocol
 from araclip.evaluation.retrieval import MinimalEncoder, label_of, vectors_of
@@ -190,7 +190,8 @@ def none_of(labels: Vectors, everyday: Vectors) -> Vectors:
 
 
 def read_labels(text: str) -> tuple[str, ...]:
-    """Labels between commas (، too), or one a line of the file of this name; normalised, each once.
+    """Labels between commas (، too), or of the file of this name: one a line, or JSON as of `labelled.imagenet`;
+    normalised, each once.
 
     Raises:
         InputError: the file cannot be read, or there are none.
@@ -198,7 +199,11 @@ def read_labels(text: str) -> tuple[str, ...]:
     path = os.path.expanduser(text)  # noqa: PTH111 - pathlib raises where a long list of labels is no file name
     try:
         is_file = os.path.isfile(path)  # noqa: PTH113
-        named = Path(path).read_text(encoding="utf-8-sig").splitlines() if is_file else re.split("[,،]", text)
+        if is_file and path.endswith(".json"):
+            found = read_names(Path(path))
+            named = list(found.values()) if isinstance(found, dict) else found
+        else:
+            named = Path(path).read_text(encoding="utf-8-sig").splitlines() if is_file else re.split("[,،]", text)
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as UTF-8 text ({error}). Write one label a line.") from None
     labels = tuple(dict.fromkeys(label for label in map(normalize, named) if label))

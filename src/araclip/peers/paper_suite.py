@@ -44,8 +44,9 @@ ROWS = (
 )
 SETS = ("xtd-ar", "flickr8k-ar-eljundi")
 HOW_TO_GET = {
-    "xtd-ar": "captions: github.com/adobe-research/Cross-lingual-Test-Dataset-XTD10; pictures: COCO's train2014 and "
-    "val2014 (cocodataset.org)",
+    "xtd-ar": "names: XTD10/test_image_names.txt of github.com/adobe-research/Cross-lingual-Test-Dataset-XTD10, which "
+    "has no Arabic; captions, machine-translated: data/xtd200/arb_Arab.txt of github.com/visheratin/nllb-clip; "
+    "pictures: COCO's train2014 and val2014 (cocodataset.org)",
     "flickr8k-ar-eljundi": "captions: Flickr8k.arabic.full.txt of ElJundi et al. 2020 (github.com/ObeidaElJundi/"
     "Arabic-Image-Captioning); pictures: Flickr8k",
     "flickr8k-ar-rev": "captions: Flickr8k-Arabic-Rev; pictures: Flickr8k",

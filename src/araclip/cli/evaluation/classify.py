@@ -10,11 +10,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from araclip.cli.completion import models_here
-from araclip.cli.console import app, as_json_text, err, out, shown, write_line
+from araclip.cli.console import app, as_json_text, err, out, refuse_idle, shown, write_line
 from araclip.display import counted
 from araclip.errors import InputError
 from araclip.model_folder import DEFAULT_MODEL
 
+MOST = 3  # labels that are printed for a picture
+LABEL_FIELD = "label"
 OTHER_NAME = "أخرى"  # of “other”, in every form of output
 
 if TYPE_CHECKING:
@@ -27,9 +29,10 @@ def classify(
         list[Path] | None, typer.Argument(help="Picture files to classify, or folders of them.")
     ] = None,
     labels: Annotated[
-        str | None, typer.Option("--labels", "-l", help="Labels to choose from: قطة,كلب,سيارة, or a file, one a line.")
+        str | None,
+        typer.Option("--labels", "-l", help="Labels to choose from: قطة,كلب,سيارة, or a file: one a line, or JSON."),
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="How many labels to print for each picture.")] = 3,
+    k: Annotated[int, typer.Option("-k", help="How many labels to print for each picture.")] = MOST,
     templates: Annotated[
         list[str] | None,
         typer.Option("--template", help="Prompt with {} for the label: «صورة {}», or a JSON file of them. Repeatable."),
@@ -40,7 +43,7 @@ def classify(
     ] = None,
     label_field: Annotated[
         str, typer.Option("--label-field", help="Field of the set's captions.jsonl with the class.")
-    ] = "label",
+    ] = LABEL_FIELD,
     split: Annotated[str | None, typer.Option("--split", help="Part of the set, such as dev; by default all.")] = None,
     images: Annotated[
         Path | None, typer.Option("--images", help="Folder that holds the set's pictures, if not the set's own.")
@@ -69,12 +72,15 @@ def classify(
     template_sets = [read_templates(Path(text)) if text.endswith(".json") else (text,) for text in templates or ()]
     prompts = [prompt for prompts in template_sets for prompt in prompts] or list(TEMPLATES)
     if dataset is not None:
+        refuse_idle({"-k": k != MOST, "--other": other, "--csv": as_csv}, "with --dataset")
         from araclip.evaluation.labelled import labelled_set
 
         _measure(labelled_set(dataset, labels, label_field, split, images), split, prompts, model, as_json)
     elif labels is None:
         raise InputError("name the labels to choose from, such as --labels قطة,كلب,سيارة, or a file with one a line.")
     else:
+        of_sets = {"--split": split, "--images": images, "--label-field": label_field != LABEL_FIELD}
+        refuse_idle(of_sets, "without --dataset")
         if as_json and as_csv:
             raise InputError("--json and --csv exclude each other. Choose one.")
         form = "json" if as_json else "csv" if as_csv else "table"
@@ -100,15 +106,9 @@ def _classify(
         [(names[row], float(shares[row])) for row in (-shares).argsort(kind="stable")[:k]] for shares in probabilities
     ]
     if form == "csv":
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["path", "label", "probability", *names])
+        _write_row("path", "label", "probability", *names)
         for path, named, shares in zip(pictures, best, probabilities, strict=True):
-            writer.writerow(
-                [shown(str(path)), named[0][0], f"{named[0][1]:.4f}", *(f"{share:.4f}" for share in shares)]
-            )
-        for line in text.getvalue().splitlines():
-            write_line(line)
+            _write_row(str(path), named[0][0], f"{named[0][1]:.4f}", *(f"{share:.4f}" for share in shares))
         return
     if form == "json":
         results = [
@@ -125,6 +125,13 @@ def _classify(
         for rank, (name, share) in enumerate(named):
             table.add_row("" if rank else escape(shown(str(path))), escape(shown(name)), f"{share:.2f}")
     out.print(table)
+
+
+def _write_row(*cells: str) -> None:
+    """A row of CSV, which a program reads: names as they are."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(cells)
+    write_line(text.getvalue())
 
 
 def _files(pictures: list[Path]) -> list[Path]:

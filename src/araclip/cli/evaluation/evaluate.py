@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from araclip.cli.completion import models_here
-from araclip.cli.console import app, as_json_text, bars, err, out, shown, stoppable, write_line
+from araclip.cli.console import app, as_json_text, bars, err, out, refuse_idle, shown, stoppable, write_line
 from araclip.cli.evaluation.paper import run_paper_suite
 from araclip.cli.evaluation.robustness import robustness_of, robustness_table
 from araclip.display import counted
@@ -84,9 +84,17 @@ def evaluate(
 
     Recall@k, MRR and nDCG over every caption and every picture of a set, with 95 % intervals and p-values.
     """
+    path, images, cache, report = (place and user_path(place) for place in (path, images, cache, report))
     if suite is not None or sets:
         if suite != "paper":
             raise InputError(f"--suite is {suite!r}, there is one suite: paper. --set belongs to it.")
+        refuse_idle(
+            {
+                "--dataset": dataset, "--path": path, "--images": images, "--both": both, "--report": report,
+                "--train-data": train_data, "--robustness": robustness, "--understood": understood, "--kind": kinds,
+            },
+            "with --suite",
+        )  # fmt: skip
         run_paper_suite(
             sets or (), models or (), split=split, caption_field=caption_field, captions=captions, cache=cache,
             as_json=as_json,
@@ -105,7 +113,11 @@ def evaluate(
         check_ready(report)
     chosen = kinds_by_name(kinds or ()) if robustness or kinds or understood else ()
     pictures = load_dataset(dataset, path=path, images=images, split=split, caption_field=caption_field)
-    training = [load_dataset(name, split="train", caption_field=caption_field) for name in train_data or ()]
+    pictures.queries(captions)  # refused now, not after minutes
+    training = []
+    for name in train_data or ():
+        place, files = (path, images) if name == dataset else (None, None)  # the same set lies at the same place
+        training.append(load_dataset(name, path=place, images=files, split="train", caption_field=caption_field))
     leaks = find_leaks(pictures, *pictures_and_captions(training)) if training else None
     dialects = stated_dialects(user_path(dataset), pictures.pictures, images)
     summaries = summarise(_measured(names := models or [DEFAULT_MODEL], pictures, captions, cache))
@@ -146,7 +158,7 @@ def mteb(
     The data come from the Hugging Face hub; tasks with results in --out are not run again.
     """
     from araclip.encoder import AraCLIP
-    from araclip.evaluation.mteb_model import SCORES, run_tasks, tasks_by_name
+    from araclip.evaluation.mteb_model import run_tasks, tasks_by_name
 
     chosen = tasks_by_name(tasks, languages or [])
     scores = run_tasks(AraCLIP.load(model), chosen, folder)
@@ -156,11 +168,12 @@ def mteb(
     table = Table(title=escape(shown(f"{model} on mteb")), title_justify="left")
     for name in ("task", "split", "subset"):
         table.add_column(name)
-    for name in SCORES:
+    columns = dict.fromkeys(name for score in scores for name in score.values)  # others of tasks that are no retrieval
+    for name in columns:
         table.add_column(name, justify="right")
     for score in scores:
         names = (escape(shown(name)) for name in (score.task, score.split, score.subset))
-        table.add_row(*names, *(f"{score.values[name]:.3f}" for name in SCORES))
+        table.add_row(*names, *(f"{score.values[name]:.3f}" if name in score.values else "–" for name in columns))
     out.print(table)
     out.print(f"mteb's files are in [bold]{escape(shown(str(folder)))}[/]", soft_wrap=True)
 

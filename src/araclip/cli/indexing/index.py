@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from araclip.cli.console import app, as_json_text, duration, err, out, progress, shown, stoppable, write_line
+from araclip.cli.console import (
+    app,
+    as_json_text,
+    duration,
+    err,
+    out,
+    progress,
+    refuse_idle,
+    shown,
+    stoppable,
+    write_line,
+)
 from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, gallery_location, remember
 from araclip.cli.indexing.ocr import OcrOption, check_ocr, read_texts
 from araclip.display import counted
@@ -56,6 +67,7 @@ def index(
     """
     from araclip.gallery.ingest.scan import checked_root
 
+    refuse_idle({"--forget-missing": forget_missing and not reembed}, "without --reembed")
     if shards is not None:
         from araclip.cli.indexing.filling import fill_from
 

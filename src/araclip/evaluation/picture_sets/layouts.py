@@ -103,11 +103,14 @@ def flickr(files: SetFiles, split: str | None, patterns: tuple[str, ...]) -> Row
 def xtd(files: SetFiles, language: str) -> Rows:
     """XTD (Aggarwal and Kale 2020): line n of test_1kcaptions_<language>.txt describes line n of test_image_names.txt.
 
+    XTD has no Arabic of its own. What XTD200 (Visheratin 2023) translated with NLLB is called arb_Arab.txt.
+
     Raises:
         InputError: a file is missing, or they differ in length.
     """
     images = list(_lines(files.file("test_image_names.txt")))
-    path = files.file(f"test_1kcaptions_{language}.txt")
+    translated = ("arb_Arab.txt",) if language == "ar" else ()
+    path = files.captions(f"test_1kcaptions_{language}.txt", *translated)
     captions = [line for _, line in _lines(path)]
     if len(images) != len(captions):
         raise InputError(f"{path} has {len(captions)} lines, test_image_names.txt {len(images)}. Fetch both again.")
@@ -135,13 +138,15 @@ def coco(files: SetFiles, split: str | None) -> Rows:
     first form, and those of the entries (train, restval, val, test) in the second.
 
     Raises:
-        InputError: no such file, it is no JSON, or an entry lacks a field.
+        InputError: no such file, it is no JSON, an entry lacks a field, or a file of COCO's form is of another split.
     """
     path = files.captions(f"captions_{glob.escape(split or '')}*.json", "dataset*.json")
     try:
         content = bounded_json.read(path, max_bytes=MAX_FILE, max_nodes=MAX_NODES, kind=dict)
         pictures = content["images"]
         if "annotations" in content:
+            if split is not None and split not in path.name:
+                raise InputError(f"{path} is not of split '{split}', which its name would say. Leave the split out.")
             yield from _annotated(files, pictures, content["annotations"], str(path))
             return
         for entry in pictures:
