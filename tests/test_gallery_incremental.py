@@ -113,22 +113,27 @@ def test_a_loop_of_links_ends(gallery: Gallery, root: Path) -> None:
     assert (report.added, report.removed) == (0, 0)
 
 
-def test_a_file_that_grows_while_it_is_read_is_read_again(
-    gallery: Gallery, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole, grown = pictures_bytes(501), root / "growing.png"
-    grown.write_bytes(whole[:-40])
+def written_while_read(path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a file have other content by the time that it has been read."""
     read_source = intake.read_source
 
     def slow(source: intake.Source, known: set[bytes], transform: ImageTransform) -> intake.LoadedPicture:
         try:
             return read_source(source, known, transform)
         finally:
-            if getattr(source, "path", "") == str(grown):
-                grown.write_bytes(whole)
+            if getattr(source, "path", "") == str(path):
+                path.write_bytes(content)
 
+    monkeypatch.setattr(intake, "read_source", slow)
+
+
+def test_a_file_that_grows_while_it_is_read_is_read_again(
+    gallery: Gallery, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, grown = pictures_bytes(501), root / "growing.png"
+    grown.write_bytes(whole[:-40])
     with monkeypatch.context() as patched:
-        patched.setattr(intake, "read_source", slow)
+        written_while_read(grown, whole, patched)
         gallery.update([root])
     assert gallery.update([root]).skipped == []
     assert "growing.png" in names(gallery)
@@ -141,16 +146,8 @@ def test_a_picture_that_is_still_being_written_keeps_its_metadata_and_stays_hidd
     gallery.add([edited], metadata={"album": "رحلة"})
     gallery.hide([edited])
     edited.write_bytes(whole[:-40])
-    read_source = intake.read_source
-
-    def slow(source: intake.Source, known: set[bytes], transform: ImageTransform) -> intake.LoadedPicture:
-        try:
-            return read_source(source, known, transform)
-        finally:
-            edited.write_bytes(whole[:-20])
-
     with monkeypatch.context() as patched:
-        patched.setattr(intake, "read_source", slow)
+        written_while_read(edited, whole[:-20], patched)
         report = gallery.update_at([str(edited)], [root])
     assert (report.removed, len(report.skipped)) == (0, 1)
     edited.write_bytes(whole)

@@ -179,18 +179,21 @@ def test_without_the_hub_the_command_says_so_in_one_line(
     assert "go online" in line
 
 
+def printed_by(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a command that succeeds prints."""
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code in (0, None)
+    return capsys.readouterr().out
+
+
 def test_the_command_prints_scores_or_json(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(mteb, "get_tasks", lambda **_: [task(texts, images, "t2i")])  # the registry has no task of ours
     arguments = ["araclip", "mteb", "Colours", "--model", str(tiny_model), "--out", str(tmp_path)]
-    printed = []
-    for options in ([], ["--json"]):
-        monkeypatch.setattr(sys, "argv", [*arguments, *options])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        assert stopped.value.code in (0, None)
-        printed.append(capsys.readouterr().out)
+    printed = [printed_by([*arguments, *options], monkeypatch, capsys) for options in ([], ["--json"])]
     assert "Colourst2iRetrieval" in printed[0]
     made = json.loads(printed[1])
     assert made["results"][0]["values"]["R@1"] == 1.0
@@ -209,13 +212,7 @@ def test_a_task_that_is_no_retrieval_has_its_main_score(
 
     monkeypatch.setattr(mteb, "get_tasks", lambda **_: [Alike(), task(texts, images, "t2i")])
     arguments = ["araclip", "mteb", "Alike", "--model", str(tiny_model), "--out", str(tmp_path)]
-    printed = []
-    for options in ([], ["--json"]):
-        monkeypatch.setattr(sys, "argv", [*arguments, *options])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        assert stopped.value.code in (0, None)
-        printed.append(capsys.readouterr().out)
+    printed = [printed_by([*arguments, *options], monkeypatch, capsys) for options in ([], ["--json"])]
     alike, colours = json.loads(printed[1])["results"]
     assert 0 < alike["values"]["main score"] <= 1
     assert colours["values"]["R@1"] == 1.0

@@ -192,13 +192,19 @@ def protected(gallery: Path, tiny_model: Path) -> Iterator[str]:
         yield address
 
 
-def test_a_link_shows_one_search_to_somebody_without_a_token(protected: str, visit: Visit) -> None:
+def shared_link(protected: str, visit: Visit) -> tuple[Page, str]:
+    """The page on which a link to the pictures of a folder was made, and the link."""
     page = visit("?where=folder%3Dholiday", at=protected, expecting="401")
     page.locator("#token input").fill(READ)
     page.keyboard.press("Enter")
     page.get_by_role("button", name="رابط للمشاركة").click()
     page.get_by_role("button", name="إنشاء الرابط").click()
     link = page.get_by_label("الرابط", exact=True).input_value()
+    return page, link
+
+
+def test_a_link_shows_one_search_to_somebody_without_a_token(protected: str, visit: Visit) -> None:
+    _, link = shared_link(protected, visit)
     other = visit(link.removeprefix(protected), at=protected, expecting="401", ready="#pictures .tile")
     expect(other.locator("#until")).to_contain_text("٤٨ صورة")
     other.locator("#pictures .tile button").first.click()
@@ -268,12 +274,7 @@ def test_back_to_the_pictures_by_month_is_where_they_were_left(visit: Visit) -> 
 
 
 def test_a_link_asks_once_for_its_next_pictures_however_fast_one_turns(protected: str, visit: Visit) -> None:
-    page = visit("?where=folder%3Dholiday", at=protected, expecting="401")
-    page.locator("#token input").fill(READ)
-    page.keyboard.press("Enter")
-    page.get_by_role("button", name="رابط للمشاركة").click()
-    page.get_by_role("button", name="إنشاء الرابط").click()
-    link = page.get_by_label("الرابط", exact=True).input_value()
+    page, link = shared_link(protected, visit)
     asked: list[Route] = []
     page.route("**/shared/*/pictures*", lambda route: asked.append(route))  # noqa: PLW0108
     page.goto("about:blank")

@@ -80,11 +80,8 @@ def _day_before(today: date, unit: str, back: int) -> date:
 
 def _span(unit: str, back: int, today: date) -> tuple[str, str]:
     """First and last of the year, month or day that is so many back; of weeks the seven days around that day."""
-    if unit == "year":
-        return (str(today.year - back),) * 2
-    if unit == "month":
-        months = today.year * 12 + today.month - 1 - back
-        return (f"{months // 12}-{months % 12 + 1:02}",) * 2
-    day = today - timedelta(days=7 * back if unit == "week" else back)
+    day = _day_before(today, unit, back)
+    if unit in ("year", "month"):
+        return (day.isoformat()[: len("2019" if unit == "year" else "2019-05")],) * 2
     around = 3 if unit == "week" else 0
     return (day - timedelta(days=around)).isoformat(), (day + timedelta(days=around)).isoformat()

@@ -62,13 +62,13 @@ def begin(
     for key in [key for key in now if key.startswith("data.") and key not in before]:
         del now[key]  # an earlier release did not write it
     differing = _differences(before, now)
-    if how := [line for line in differing if line.split(" ")[0].removeprefix("recipe.").split(".")[0] in HOW]:
+    if how := [differing.pop(key) for key in [*differing] if key.removeprefix("recipe.") in HOW]:
         log(f"{folder} was begun with other settings that change no more than rounding: {'; '.join(how)}.")
-    if differing := [line for line in differing if line not in how]:
+    if differing:
         more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
         raise RunMismatch(
-            f"{folder} was begun with another recipe or other data: {'; '.join(differing[:SHOWN])}{more}. Resume with "
-            "what began it, forget it with --fresh, or train into another folder."
+            f"{folder} was begun with another recipe or other data: {'; '.join([*differing.values()][:SHOWN])}{more}. "
+            "Resume with what began it, forget it with --fresh, or train into another folder."
         )
     for name in ("git", "versions", "threads"):
         if begun.get(name) != config[name]:
@@ -115,13 +115,15 @@ def _flat(value: Any, key: str = "") -> dict[str, Any]:
     return {name: leaf for k, v in value.items() for name, leaf in _flat(v, f"{key}.{k}" if key else k).items()}
 
 
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
+    """Of each key that differs a line that says how."""
+
     def shown(values: Mapping[str, Any], key: str) -> str:
         return json.dumps(values[key], ensure_ascii=False) if key in values else "absent"
 
     keys = sorted(before.keys() | now.keys())
-    return [
-        f"{key} was {shown(before, key)}, now {shown(now, key)}"
+    return {
+        key: f"{key} was {shown(before, key)}, now {shown(now, key)}"
         for key in keys
         if shown(before, key) != shown(now, key)
-    ]
+    }
