@@ -132,6 +132,19 @@ def test_an_index_brought_up_to_date_answers_as_one_made_anew(
     catalog.close()
 
 
+@pytest.mark.parametrize("many", [28, 60], ids=["exact", "codes"])
+def test_a_sample_is_drawn_whatever_pattern_of_pictures_is_left(catalog: Catalog, many: int) -> None:
+    """As where every second file was an edited copy that was removed: relevance is computed from the sample."""
+    ids = put(catalog, range(many), units(0, many))
+    index = index_of(catalog)
+    drop(catalog, [name for name, content in enumerate(ids) if content % 2 == 0])
+    index = index_of(catalog, index)
+    assert (index.base is None) == (many == 28) and len(index) == many // 2
+    drawn = index.sample(many // 3)  # one in two
+    assert many // 5 <= len(drawn) <= many // 3
+    assert np.array_equal(drawn, index_of(catalog).sample(many // 3))
+
+
 @pytest.mark.parametrize("allowed", [None, "half"])
 def test_a_short_answer_begins_a_longer_one_whatever_the_depth(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch, allowed: str | None

@@ -32,6 +32,7 @@ from araclip.gallery.index.rabitq import EXACT_UP_TO, Coded
 REBUILD_AFTER = 32_768  # changes; scanned beside the base, they cost a query a few milliseconds
 REWRITE_PART = 50  # so that watching a folder does not rewrite all vectors for each new picture
 CACHED_FILTERS = 8  # filters whose ids are cached, for the next page of the same search
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio, whose multiples lie evenly (Knuth, 6.4)
 
 Floats = NDArray[np.float32]
 Texts = Callable[[], Floats]
@@ -193,10 +194,10 @@ class ScanIndex:
     def sample(self, most: int) -> Floats:
         """Vectors (n, D) of about `most` pictures at most, spread evenly over the ids."""
         step = len(self) // most + 1
-        vectors = self._rest.vectors[self._rest.ids % step == 0].astype(np.float32)
+        vectors = self._rest.vectors[_drawn(self._rest.ids, step)].astype(np.float32)
         if self.base:
             codes = self.base.codes
-            rows = np.flatnonzero((codes.ids % step == 0) & (True if self._shown is None else self._shown))
+            rows = np.flatnonzero(_drawn(codes.ids, step) & (True if self._shown is None else self._shown))
             vectors = np.concatenate([codes.vectors[rows].astype(np.float32), vectors])
         sound: Floats = vectors[np.isfinite(vectors).all(axis=1)]  # damaged vectors are reported by `verify`
         return sound
@@ -224,6 +225,12 @@ def damaged(catalog: Catalog) -> Iterator[Path]:
         file = index_file.read(path)
         if not (file and index_file.is_sound(file)):
             yield path
+
+
+def _drawn(ids: Ids, step: int) -> NDArray[np.bool_]:
+    """One in `step` of some ids, by a hash: the same ones when others come or go, whatever pattern is left of them."""
+    hashes: NDArray[np.uint64] = ids.astype(np.uint64) * _GOLDEN
+    return hashes <= np.uint64((2**64 - 1) // step)
 
 
 def _width(catalog: Catalog) -> int:
