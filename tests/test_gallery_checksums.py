@@ -6,14 +6,15 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import pictures
-from araclip import AraCLIP, Gallery
+from araclip import AraCLIP, Gallery, atomic
 from araclip.errors import GalleryCorrupt, GalleryError, InputError
 from araclip.gallery.catalog.integrity import checksums, seal
 from araclip.gallery.catalog.integrity.checksums import register
@@ -203,6 +204,30 @@ def test_threads_that_share_a_gallery_do_not_wait_for_each_other_for_ever(
         assert {str(read.result()) for read in reads} == {str({"album": "رحلة"})}
 
 
+def test_threads_that_share_a_gallery_see_commits_whole_and_wait_for_them(
+    place: Path, model: AraCLIP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them use one connection, on which the commit of one is open."""
+    asked: dict[str, Future[Any]] = {}
+    with Gallery.open(place, model=model) as gallery, ThreadPoolExecutor(5) as threads:
+        before, new = len(gallery), [pictures_bytes(number) for number in (77, 78)]
+
+        def step(name: str) -> None:
+            if name == "commit" and not asked:
+                asked["search"] = threads.submit(gallery.search, "صورة", 100, text_weight=0)
+                asked["verify"] = threads.submit(gallery.verify)
+                asked["backup"] = threads.submit(gallery.backup, tmp_path / "copy")
+                asked["add"] = threads.submit(gallery.add, new[1:])
+                wait(asked.values(), timeout=0.5)
+
+        monkeypatch.setattr(atomic, "step", step)
+        gallery.add(new[:1])
+        found = {name: each.result() for name, each in asked.items()}
+        assert found["verify"] == [] and found["backup"] > before
+        assert len(found["search"]) > before and found["add"].paths[0] is not None
+        assert len(gallery) == before + 2 and gallery.verify() == []
+
+
 @pytest.mark.parametrize("text", ["[" * 50_000 + "]" * 50_000, "{", "[1]", "5", '"x"', "null"], ids=range(6))
 def test_rows_of_a_stranger_whose_checksums_match_are_no_error_of_ours(
     text: str, place: Path, model: AraCLIP, root: Path
@@ -291,7 +316,7 @@ import sys
 opened = set()
 sys.addaudithook(lambda event, values: opened.add(str(values[0])) if event == "open" else None)
 from pathlib import Path
-from araclip import AraCLIP, Gallery
+from araclip import AraCLIP, Gallery, atomic
 from araclip.gallery.ingest.reembed import reembed
 place, root, models = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
 model, other = (AraCLIP.load(folder, threads=1) for folder in models)
@@ -328,7 +353,7 @@ def test_only_sqlite_opens_a_catalogue(tmp_path: Path, tiny_model: Path, root: P
 SERVER = """
 import sys
 from pathlib import Path
-from araclip import AraCLIP, Gallery
+from araclip import AraCLIP, Gallery, atomic
 model = AraCLIP.load(sys.argv[2], threads=1)
 with Gallery.open(sys.argv[1], model=model) as gallery:
     gallery.search("أحمر")
@@ -361,7 +386,7 @@ def test_what_a_process_has_acknowledged_is_kept_when_another_one_closes_the_gal
 
 FOLLOWS = """
 import mmap, os, sys  # mmap now: the libraries of another user may not be read later
-from araclip import AraCLIP, Gallery
+from araclip import AraCLIP, Gallery, atomic
 from araclip.errors import AraCLIPError
 model = AraCLIP.load(sys.argv[2], threads=1)
 model.encode_text("")  # opens the tower

@@ -11,7 +11,7 @@ import pytest
 
 import pictures
 from araclip import AraCLIP, Gallery
-from araclip.errors import GalleryCorrupt, GalleryLocked, GalleryNotFound, InputError
+from araclip.errors import GalleryCorrupt, GalleryError, GalleryLocked, GalleryNotFound, InputError
 from araclip.gallery.catalog import writer_lock
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.integrity.salvage import salvage
@@ -271,3 +271,32 @@ def test_a_missing_or_unreadable_catalogue_cannot_be_recovered(tmp_path: Path) -
     with pytest.raises(GalleryCorrupt, match="cannot be recovered"):
         salvage(tmp_path)
     assert (tmp_path / "catalog.sqlite").read_bytes() == b"junk" * 1000
+
+
+def test_a_gallery_opened_by_a_relative_path_is_the_same_one_after_a_change_of_the_working_directory(
+    model: AraCLIP, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Gallery.open("here", model=model, create=True) as gallery:
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir("elsewhere")
+        assert gallery.update([folder]).added == 4
+        assert len(gallery.search("صورة")) == 3 and gallery.verify() == []
+        gallery.compact()
+        assert Path(gallery.stats().folder) == gallery.folder == tmp_path / "here"
+    assert list(Path().iterdir()) == []
+
+
+def test_a_closed_gallery_says_that_it_is_closed(gallery: Gallery, folder: Path, tmp_path: Path) -> None:
+    gallery.close()
+    gallery.close()
+    for use in (
+        lambda: gallery.search("صورة"),
+        lambda: gallery.add([folder / "green.png"]),
+        lambda: gallery.update([folder]),
+        gallery.compact,
+        lambda: gallery.backup(tmp_path / "copy"),
+        lambda: gallery.export(tmp_path / "export"),
+    ):
+        with pytest.raises(GalleryError, match="is closed"):
+            use()

@@ -270,6 +270,8 @@ class Catalog(CatalogLookups):
         except GalleryCorrupt:
             raise
         except GalleryError as error:
+            if isinstance(error.__cause__, sqlite3.ProgrammingError):  # this catalogue is closed
+                raise
             raise OSError(
                 f"{path} cannot be written ({error.__cause__}). Free some disk space, then try again."
             ) from error

@@ -5,8 +5,10 @@ the log is empty it therefore opens the file as immutable, which ignores the log
 the owner writes. `FollowingConnection` notices that by the files' sizes and times, which a writer changes before and
 with each commit, and reads again.
 
-Threads may share a connection; each statement has it to itself until its rows are fetched. SQLite's own lock would not
-do: a thread that waits for it may hold the interpreter's lock, which the checksums' function in another thread needs.
+Threads may share a connection; each statement has it to itself until its rows are fetched, and each transaction until
+its end (`alone`): another thread would see what is not committed yet, or begin a transaction inside this one. SQLite's
+own lock would not do: a thread that waits for it may hold the interpreter's lock, which the checksums' function in
+another thread needs.
 """
 
 import os
@@ -15,7 +17,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -41,6 +43,9 @@ class Connection(Protocol):
 
     def backup(self, target: sqlite3.Connection, /) -> None:
         """Copy the last commit into another database."""
+
+    def alone(self) -> AbstractContextManager[object]:
+        """For a block whose statements belong together: those of other threads wait for its end."""
 
     def close(self) -> None:
         """Close the connection."""
@@ -106,7 +111,7 @@ class OwnerConnection:
     def __init__(self, path: Path) -> None:
         self._db = _opened(path.absolute().as_uri())
         self._close = _closing(self, self._db)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def execute(self, sql: str, values: Sequence[Any] = (), /) -> "_Fetched":
         """Run one statement and fetch its rows.
@@ -136,6 +141,10 @@ class OwnerConnection:
         with self._lock:
             self._db.deserialize(database, name=name)
 
+    def alone(self) -> AbstractContextManager[object]:
+        """As `Connection.alone`."""
+        return self._lock
+
     def close(self) -> None:
         """Close the connection."""
         with self._lock:
@@ -146,8 +155,9 @@ class FollowingConnection:
     """A connection of a reader who may not write, which follows what the owner commits."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._log = path, path.with_name(f"{path.name}-wal")
-        self._lock = threading.Lock()
+        self._path = path.absolute()
+        self._log = self._path.with_name(f"{path.name}-wal")
+        self._lock = threading.RLock()
         self._open()
 
     def execute(self, sql: str, values: Sequence[Any] = (), /) -> "_Fetched":
@@ -206,6 +216,10 @@ class FollowingConnection:
                 self._reopen()
         raise sqlite3.OperationalError(CHANGED)
 
+    def alone(self) -> AbstractContextManager[object]:
+        """As `Connection.alone`."""
+        return self._lock
+
     def close(self) -> None:
         """Close the connection."""
         with self._lock:
@@ -220,7 +234,7 @@ class FollowingConnection:
         self._immutable = not (self._log.exists() and self._log.stat().st_size)
         self._opened_at = self._state()
         mode = "immutable=1" if self._immutable else "mode=ro&readonly_shm=1"  # a new one would be this reader's
-        self._db: sqlite3.Connection = _opened(f"{self._path.absolute().as_uri()}?{mode}")
+        self._db: sqlite3.Connection = _opened(f"{self._path.as_uri()}?{mode}")
         self._close = _closing(self, self._db)
 
     def _is_current(self) -> bool:

@@ -39,7 +39,7 @@ class CatalogLookups:
     """The read-only part of `Catalog`."""
 
     def __init__(self, folder: Path, connection: Connection) -> None:
-        self.folder = folder
+        self.folder = folder.absolute()  # the same one after a change of the working directory
         self._db = connection
         self._file = seal.state_of(folder / FILE_NAME)[:2]
 
@@ -63,8 +63,8 @@ class CatalogLookups:
 
     def meta(self, key: str) -> str:
         """A value of the `meta` table; empty when absent."""
-        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return row[0] if row else ""
+        rows = self.rows("SELECT value FROM meta WHERE key = ?", (key,))
+        return rows[0][0] if rows else ""
 
     @property
     def generation(self) -> str:
@@ -76,8 +76,7 @@ class CatalogLookups:
             GalleryError: as for `check_current`.
         """
         self.check_current()
-        with self._own_errors():
-            return self.meta("generation")
+        return self.meta("generation")
 
     @property
     def is_current(self) -> bool:
@@ -168,10 +167,10 @@ class CatalogLookups:
         return np.frombuffer(raw, "<f2").astype(np.float32)
 
     def phash(self, content: int) -> int | None:
-        """The perceptual hash of one picture, 64 bits; None when an older release stored none."""
+        """The perceptual hash of one picture, 64 bits; None when an older release stored none, or it is gone."""
         sound = is_sound("contents", "facts_crc")
-        ((signed,),) = self.sound_rows(f"SELECT phash, {sound} FROM contents WHERE id = ?", (content,))
-        return None if signed is None else signed % (1 << 64)
+        rows = self.sound_rows(f"SELECT phash, {sound} FROM contents WHERE id = ?", (content,))
+        return None if not rows or rows[0][0] is None else rows[0][0] % (1 << 64)
 
     def phashes(self) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
         """Ids (n,) in ascending order and perceptual hashes (n,) of all pictures with a path; 0 where none is known."""

@@ -12,7 +12,7 @@ class CatalogPool:
 
     def __init__(self, folder: Path, model: Encoder) -> None:
         """For the gallery in a folder, made with a model."""
-        self._folder, self._model = folder, model
+        self._folder, self._model = folder.absolute(), model
         self._local = threading.local()
         self._opened: list[Catalog] = []
         self._lock = threading.Lock()

@@ -220,6 +220,8 @@ def damaged_definition(database: Connection) -> str | None:
 
 def own_error(path: Path, error: sqlite3.Error) -> GalleryError:
     """A SQLite error for the file at `path` as a GalleryError with a remedy."""
+    if isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
+        return GalleryError(f"the gallery {path.parent} is closed. Open it again, with Gallery.open or open_gallery.")
     if any(sign in str(error) for sign in _NOT_A_DATABASE):
         return GalleryCorrupt(
             f"{path} is damaged ({error}). Run `araclip repair`, which recovers readable rows, or delete the gallery "
@@ -232,7 +234,7 @@ def _number(database: Connection) -> int:
     return int(database.execute("PRAGMA user_version").fetchone()[0])
 
 
-def _apply(database: Connection, steps: tuple[str, ...]) -> None:
+def _apply(database: Connection | sqlite3.Connection, steps: tuple[str, ...]) -> None:
     for step in steps:
         for statement in _statements(step):
             database.execute(statement)

@@ -46,19 +46,20 @@ def transaction(database: Connection, path: Path, *, visible: bool) -> Iterator[
 @contextmanager
 def begun(database: Connection, kind: str) -> Iterator[None]:
     """A transaction, committed at the end of the block, rolled back if it raises."""
-    database.execute(f"BEGIN {kind}")
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(sqlite3.Error):  # a full disk has rolled it back already
-            database.execute("ROLLBACK")
-        raise
-    try:
-        database.execute("COMMIT")
-    except BaseException:
-        with contextlib.suppress(sqlite3.Error):
-            database.execute("ROLLBACK")
-        raise
+    with database.alone():
+        database.execute(f"BEGIN {kind}")
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):  # a full disk has rolled it back already
+                database.execute("ROLLBACK")
+            raise
+        try:
+            database.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                database.execute("ROLLBACK")
+            raise
 
 
 @contextmanager
@@ -68,7 +69,7 @@ def locked(database: Connection) -> Iterator[None]:
     Raises:
         sqlite3.OperationalError: another connection is writing, or this one may not.
     """
-    with _no_wait(database):
+    with database.alone(), _no_wait(database):
         database.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -89,11 +90,12 @@ def _no_wait(database: Connection) -> Iterator[None]:
 @contextmanager
 def snapshot(database: Connection) -> Iterator[None]:
     """A read transaction: all reads in the block see the same state."""
-    database.execute("BEGIN")
-    try:
-        yield
-    finally:
-        database.execute("ROLLBACK")
+    with database.alone():
+        database.execute("BEGIN")
+        try:
+            yield
+        finally:
+            database.execute("ROLLBACK")
 
 
 def generation_of(database: Connection) -> str:
@@ -108,7 +110,7 @@ def checkpoint(database: Connection, path: Path) -> None:
     if not (log.exists() and log.stat().st_size):
         return
     known = seal.is_known(path)
-    with _no_wait(database):
+    with database.alone(), _no_wait(database):
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     with contextlib.suppress(sqlite3.OperationalError), locked(database):
         seal.after_write(path, generation_of(database), known=known, durable=True)

@@ -100,7 +100,7 @@ class FolderMaintenance(BaseGallery):
     def export(self, folder: str | os.PathLike[str]) -> int:
         """Export the gallery for other programs."""
         catalog = self._catalog
-        with catalog.reading():
+        with catalog.own_errors(), catalog.reading():
             ids, vectors = catalog.vectors()
             rows = catalog.rows(
                 "SELECT files.content, path, metadata, size, hash, format, width, height, taken, added, camera, lens, "

@@ -17,9 +17,10 @@ from araclip.display import counted
 from araclip.encoder_base import Encoder
 from araclip.errors import GalleryCorrupt, GalleryNotFound
 from araclip.gallery.catalog import schema, transaction
+from araclip.gallery.catalog.connection import OwnerConnection
 from araclip.gallery.catalog.full_text import indexing
 from araclip.gallery.catalog.integrity import seal
-from araclip.gallery.catalog.integrity.checksums import CRC_COLUMNS, register, row_crc
+from araclip.gallery.catalog.integrity.checksums import CRC_COLUMNS, row_crc
 from araclip.gallery.catalog.schema import DAMAGED_NAME, FILE_NAME, is_gallery
 from araclip.gallery.catalog.writer_lock import writer_lock
 
@@ -136,8 +137,7 @@ def _readable(path: Path, table: str) -> list[dict[str, Any]]:
 
 
 def _write(path: Path, meta: dict[str, str], tables: dict[str, list[dict[str, Any]]]) -> None:
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
-        register(database)
+    with contextlib.closing(OwnerConnection(path)) as database:
         database.execute("PRAGMA synchronous = FULL")
         schema.create(database, meta)
         with transaction.begun(database, "IMMEDIATE"):
