@@ -185,6 +185,7 @@ def test_pages_fit_together_though_scores_tie(gallery: BaseGallery, folder: Path
     gallery.update([folder])
     whole = gallery.search("قطة", 1000)
     assert [hit for start in range(0, 22, k) for hit in gallery.search("قطة", k, offset=start)] == whole
+    assert gallery.search("قطة", 10**30) == whole and gallery.search("قطة", k, offset=2**63) == []
     ties = [Path(hit.path).name for hit in whole if "ties" in hit.path]
     assert [sorted(ties[i : i + 4]) for i in range(0, 16, 4)] == [ties[i : i + 4] for i in range(0, 16, 4)]
 
@@ -201,6 +202,9 @@ FILTERS: list[tuple[dict[str, object], set[str]]] = [
     ({"metadata": {"stars": "5"}}, {"green.png"}),
     ({"metadata": {"tags": "بحر"}}, {"green.png"}),
     ({"metadata": {"ratio": "1.5", "raw": "true"}}, {"green.png"}),
+    ({"metadata": {"ratio": 1.5, "raw": True, "far": 1e20, "stars": 5}}, {"green.png"}),
+    ({"metadata": {"flags": "true"}}, {"green.png"}),
+    ({"metadata": {"flags": False}}, set()),
     ({"metadata": {"album": "رح"}}, set()),
     ({"folder_name": "رحلة 🏖️"}, {"copy.png", "بحر.webp"}),
     ({"folder_name": ("رحلة 🏖️", "ties"), "formats": ("PNG", "WEBP")}, {"copy.png", "بحر.webp"}),
@@ -210,7 +214,8 @@ FILTERS: list[tuple[dict[str, object], set[str]]] = [
 
 def test_a_filter_lets_exactly_its_pictures_pass(gallery: BaseGallery, folder: Path) -> None:
     gallery.update([folder])
-    about = {"album": "رحلة", "stars": 5, "tags": ["شمس", "بحر"], "ratio": 1.5, "raw": True}
+    about: dict[str, object] = {"album": "رحلة", "stars": 5, "tags": ["شمس", "بحر"], "ratio": 1.5, "raw": True}
+    about |= {"flags": [7, True], "far": 1e20}
     gallery.add([folder / "green.png"], metadata=about)
     for filters, expected in FILTERS:
         assert set(names(gallery, **filters)) == expected, filters
@@ -224,6 +229,18 @@ def test_a_filter_lets_exactly_its_pictures_pass(gallery: BaseGallery, folder: P
     assert gallery.search("صورة", where=both) == []  # of two paths of one picture, neither passes both
     (hit,) = gallery.search("أخضر", 1, where=Filters(folder=folder / "رحلة 🏖️"))
     assert (Path(hit.path).name, [Path(path).name for path in hit.copies]) == ("copy.png", ["green.png"])
+
+
+def test_scans_with_the_date_of_their_taking_are_found_by_day_and_month(gallery: BaseGallery, tmp_path: Path) -> None:
+    for year in (1868, 1969, 1970, 2026):
+        exif = Image.Exif()
+        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = f"{year}:07:20 23:59:59"
+        Image.new("RGB", (30, 40), (year % 256, 90, 20)).save(tmp_path / f"{year}.jpg", exif=exif)
+    gallery.update([tmp_path])
+    every = ["1868.jpg", "1969.jpg", "1970.jpg", "2026.jpg"]
+    assert sorted(names(gallery, months=(7,))) == sorted(names(gallery, days=(20,))) == every
+    assert sorted(names(gallery, months=(7,), days=(20,), captured_to="1969")) == every[:2]
+    assert names(gallery, months=(6, 8)) == names(gallery, days=(19, 21)) == []
 
 
 def test_pictures_without_a_file_are_kept_found_and_given_back(gallery: BaseGallery, folder: Path) -> None:

@@ -13,12 +13,14 @@ import pictures
 from araclip import AraCLIP, Gallery
 from araclip.cli import app
 from araclip.errors import InputError
+from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.open import open_gallery
 from araclip.gallery.results import Hit
 
 pytest.importorskip("av")
 
 from araclip.video import decoder
+from postgres_server import needs_server
 from videos import BLUE, video
 
 
@@ -228,11 +230,17 @@ def test_a_video_is_committed_whole_or_not_at_all(
     assert len(gallery._catalog.files(str(clip))) == 2
 
 
+@pytest.mark.parametrize("address", ["qdrant", pytest.param("postgres", marks=needs_server)], indirect=True)
 def test_a_gallery_on_a_server_knows_scenes_too(address: str, folder: Path, model: AraCLIP) -> None:
     with open_gallery(address, model=model, create=True) as remote:
         remote.update([folder])
         assert moment(remote.search("أخضر", 1, where="kind=video")[0]) == ("رحلة.mp4", 2.0)
         assert remote.stats().files == 2 and len(remote) == 4
+        browsing = remote._reader.browsing  # what the page's home shows: a video once
+        assert len(browsing.timeline(Filters())) == len(list(browsing.files())) == 2
+        assert len(browsing.timeline(Filters(every_scene=True))) == 4
+        positions = browsing.positions()
+        assert positions is not None and len(positions[0]) == 1
         assert remote.update([folder]).unchanged == 2
         (folder / "رحلة.mp4").rename(folder / "trip.mp4")
         assert remote.update([folder]).removed == 1

@@ -26,6 +26,7 @@ from araclip.video.scene_paths import file_of
 
 WHOLE = (int, np.integer)
 REAL = (*WHOLE, float, np.floating)
+_EVERY = 1 << 60  # hits: no gallery has so many, and sums and multiples of it fit into the integers of servers
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Page:
             if isinstance(value, bool) or not isinstance(value, WHOLE if whole else REAL):
                 wanted = "a whole number" if whole else "a number"
                 raise InputError(f"{name} is {value!r}, a {type(value).__name__}; pass {wanted}.")
-            object.__setattr__(self, name, int(value) if whole else float(value))  # NumPy's numbers too
+            object.__setattr__(self, name, min(int(value), _EVERY) if whole else float(value))  # NumPy's numbers too
         if self.k < 1:
             raise InputError(f"k is {self.k}; it must be at least 1.")
         if self.offset < 0:

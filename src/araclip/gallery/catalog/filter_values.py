@@ -128,6 +128,16 @@ def bytes_of(text: str) -> int:
     return size
 
 
+def written(value: object) -> str:
+    """A value of metadata as a text to compare; numbers, true and false as SQLite writes them: 1.0, 1.0e+20, true."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, float):
+        return str(value)
+    mantissa, exponent, power = f"{value + 0.0:.15g}".partition("e")  # + 0.0 turns -0.0 into 0.0
+    return (mantissa if "." in mantissa else f"{mantissa}.0") + exponent + power
+
+
 def check_text(name: str, value: object) -> None:
     """Raise InputError unless the value is a text that UTF-8 can hold."""
     if not isinstance(value, str):

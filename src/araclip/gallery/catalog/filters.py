@@ -26,6 +26,7 @@ from araclip.gallery.catalog.filter_values import (
     numbers_of,
     scenes_of,
     words_wanted,
+    written,
 )
 from araclip.gallery.catalog.photo.conditions import around, with_words
 from araclip.paths import user_path
@@ -40,7 +41,8 @@ ORIENTATIONS = {"landscape": "width > height", "portrait": "width < height", "sq
 _METADATA = """files.metadata <> '{}' AND EXISTS (SELECT 1 FROM json_each(files.metadata) AS pair,
     json_each(CASE pair.type WHEN 'array' THEN pair.value ELSE '[' || json_quote(
         CASE pair.type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE pair.value END) || ']' END) AS member
-    WHERE pair.key = ? AND CAST(member.value AS TEXT) = ?)"""
+    WHERE pair.key = ? AND ? =
+        CASE member.type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE CAST(member.value AS TEXT) END)"""
 
 Values = tuple[str | int | float | bytes, ...]
 
@@ -93,7 +95,7 @@ class Filters:
     name: str | None = None  # of the file: all these words, or a glob such as IMG_20*
     near: tuple[float, float, float] | None = None  # latitude, longitude (degrees), metres around
     kind: str | None = None  # picture or video
-    metadata: Mapping[str, str] = field(default_factory=dict)  # every key must have its value
+    metadata: Mapping[str, Any] = field(default_factory=dict)  # every key must have its value: texts, numbers, booleans
     hidden: bool | None = False  # False: only pictures that are not hidden; True: only hidden ones; None: both
     every_scene: bool = False  # of a video that is found, instead of the best one
     collapse: bool = False  # of near-duplicates (phash), only the best is returned
@@ -112,6 +114,7 @@ class Filters:
                 object.__setattr__(self, name, words_wanted(name, getattr(self, name)))
         if self.near is not None:
             object.__setattr__(self, "near", near_of(self.near))
+        object.__setattr__(self, "metadata", {key: written(value) for key, value in self.metadata.items()})
         for name, choices in (("orientation", ORIENTATIONS), ("kind", KINDS)):
             if (chosen := getattr(self, name)) is not None and chosen not in choices:
                 raise InputError(f"no {name} '{chosen!s:.80}'. Choose one of {', '.join(choices)}.")
@@ -223,10 +226,8 @@ class Filters:
         values |= {name: getattr(self, name) for name in named if getattr(self, name) is not None}
         if self.near is not None:
             values["near"] = near_text(self.near)
-        if self.every_scene:
-            values["scenes"] = "all"
-        if self.hidden is not False:
-            values["hidden"] = "any" if self.hidden is None else "yes"
+        values |= {"scenes": "all"} if self.every_scene else {}
+        values |= {"hidden": "any" if self.hidden is None else "yes"} if self.hidden is not False else {}
         return [f"{key}={value}" for key, value in values.items()]
 
     def condition(self, *, hidden_exist: bool = True) -> Condition:
@@ -252,10 +253,9 @@ class Filters:
             if numbers:
                 marks = ", ".join("?" * len(numbers))
                 of_content.append((f"CAST(substr(taken, {start}, 2) AS INTEGER) IN ({marks})", numbers))
-        if self.min_size is not None:
-            of_file.append(("size >= ?", (self.min_size,)))
-        if self.max_size is not None:
-            of_file.append(("size <= ?", (self.max_size,)))
+        for sign, size in ((">=", self.min_size), ("<=", self.max_size)):
+            if size is not None:
+                of_file.append((f"size {sign} ?", (size,)))
         if self.formats:
             of_content.append((f"format IN ({', '.join('?' * len(self.formats))})", self.formats))
         if self.orientation:
@@ -270,7 +270,7 @@ class Filters:
         if self.kind:
             marks = ", ".join("?" * len(VIDEO_FORMATS))
             of_content.append((f"format {'IN' if self.kind == 'video' else 'NOT IN'} ({marks})", VIDEO_FORMATS))
-        of_file += [(_METADATA, (key, str(value))) for key, value in self.metadata.items()]
+        of_file += [(_METADATA, (key, value)) for key, value in self.metadata.items()]
         hidden = None if self.hidden is False and not hidden_exist else self.hidden
         return Condition(*_all(of_file), *_all(of_content), hidden)
 

@@ -63,7 +63,7 @@ def condition_of(filters: Filters | None) -> Condition:
         if size is not None:
             of_path.append((f"size {sign} ?", (size,)))
     if filters.metadata:
-        of_path.append(("marks @> ?", ([mark(key, str(value)) for key, value in filters.metadata.items()],)))
+        of_path.append(("marks @> ?", ([mark(key, value) for key, value in filters.metadata.items()],)))
     if of_path:
         sql, values = _all(of_path)
         of_picture.append((f"contents.id IN (SELECT content FROM files WHERE {sql})", values))

@@ -13,6 +13,7 @@ from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.qdrant.catalog import QdrantCatalog
 from araclip.gallery.qdrant.conditions import both, condition_of, not_hidden_of, visible
 from araclip.gallery.remote.rows import read_path, record_of
+from araclip.video.scene_paths import file_of
 
 PAGE = 5_000  # points of a request, of a few short fields each
 
@@ -29,8 +30,10 @@ class QdrantBrowsing(Browsing):
         return self._catalog.generation
 
     def timeline(self, filters: Filters) -> Timeline:
-        """The pictures that pass."""
-        rows = [(point["order"], point.get("taken") or "") for point in self._payloads(filters, "order", "taken")]
+        """The pictures that pass; of a video its first scene, unless every scene is asked for."""
+        left_out = set() if filters.every_scene else self._later_scenes()
+        points = self._payloads(filters, "order", "taken")
+        rows = [(point["order"], point.get("taken") or "") for point in points if point["order"] not in left_out]
         return Timeline(np.array([number for number, _ in rows], np.int64), [date for _, date in rows])
 
     def records(self, contents: Sequence[int]) -> dict[int, PictureRecord]:
@@ -42,17 +45,25 @@ class QdrantBrowsing(Browsing):
 
     def files(self) -> Iterable[tuple[str, int, str | None]]:
         """Every path."""
+        left_out = self._later_scenes()
         for point in self._payloads(Filters(), "order", "taken", "files"):
-            for entry in point["files"]:
+            for entry in point["files"] if point["order"] not in left_out else ():
                 yield read_path(entry["path"]), point["order"], point.get("taken")
 
     def positions(self) -> Positions | None:
         """Those of all photographs."""
-        rows = []
+        rows, left_out = [], self._later_scenes()
         for point in self._payloads(Filters(hidden=None), "order", "location"):
-            if place := point.get("location"):
+            if (place := point.get("location")) and point["order"] not in left_out:
                 rows.append((point["order"], place["lat"], place["lon"]))
         return positions_of(rows)
+
+    def _later_scenes(self) -> set[int]:
+        """Ids of the scenes that are not the first of their video."""
+        scenes = self._payloads(Filters(kind="video", hidden=None), "order", "files")
+        paths = sorted((read_path(entry["path"]), point["order"]) for point in scenes for entry in point["files"])
+        first: dict[str, int] = {}
+        return {content for path, content in paths if first.setdefault(file_of(path), content) != content}
 
     def _payloads(self, filters: Filters, *names: str) -> Iterator[dict[str, Any]]:
         passing = both(both(visible(self._catalog.state().number), not_hidden_of(filters)), condition_of(filters))

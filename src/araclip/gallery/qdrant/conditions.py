@@ -44,7 +44,7 @@ INDEXES = {
 }  # fields of conditions → type of their payload index
 
 
-PHOTOGRAPHY = range(1980, 2051)  # years whose months can be asked for; EXIF dates are those of digital cameras
+PHOTOGRAPHY = range(1826, 2101)  # years whose months can be asked for: since the first photograph; scans have its date
 
 
 def visible(generation: int) -> models.Filter:
@@ -119,7 +119,7 @@ def condition_of(filters: Filters) -> models.Filter | None:
         of_path.append(models.FieldCondition(key="names", match=models.MatchAny(any=named)))
     if filters.min_size is not None or filters.max_size is not None:
         of_path.append(between("size", filters.min_size, filters.max_size))
-    of_path += [equals("marks", mark(key, str(value))) for key, value in filters.metadata.items()]
+    of_path += [equals("marks", mark(key, value)) for key, value in filters.metadata.items()]
     if of_path:
         nested = models.Nested(key="files", filter=models.Filter(must=of_path))
         of_picture.append(models.NestedCondition(nested=nested))

@@ -15,6 +15,7 @@ from araclip.gallery.remote.ranking import Scored, ServerSearch, Vectors
 from araclip.gallery.remote.rows import Row
 
 RESCORED = models.QuantizationSearchParams(rescore=True, oversampling=3.0)  # where the collection has codes
+AT_FIRST = 10_000  # pictures asked for, whatever k is: a server may reserve room for all of them
 THROUGH_GRAPH = models.SearchParams(exact=False, hnsw_ef=512, quantization=RESCORED)
 
 
@@ -31,7 +32,7 @@ class Search(ServerSearch):
 
     def nearest(self, vector: Vectors, first: int, filters: Filters | None) -> Iterator[Scored]:
         """Fetched in growing batches as they are consumed."""
-        done, limit = 0, first + 1
+        done, limit = 0, min(first, AT_FIRST) + 1
         while True:
             points = self._query(vector, limit, filters)
             complete = len(points) < limit

@@ -57,7 +57,7 @@ def passes(filters: Filters, row: Row, entry: FileEntry) -> bool:
     if size < (filters.min_size or 0) or (filters.max_size is not None and size > filters.max_size):
         return False
     marks = set(marks_of(entry.metadata))
-    return all(mark(key, str(value)) in marks for key, value in filters.metadata.items())
+    return all(mark(key, value) in marks for key, value in filters.metadata.items())
 
 
 def _is_near(photo: PhotoMetadata, near: tuple[float, float, float]) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from araclip.gallery.catalog.filter_values import written
 from araclip.gallery.catalog.full_text.documents import Document, document
 from araclip.gallery.catalog.records import Copy, File, PictureRecord
 from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
@@ -102,17 +103,8 @@ def marks_of(metadata: Mapping[str, Any]) -> list[str]:
 
 
 def mark(key: str, value: object) -> str:
-    """A key and a value as one text; numbers and booleans are written as SQLite does."""
-    return json.dumps([key, _written(value)], ensure_ascii=False)
-
-
-def _written(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if not isinstance(value, float):
-        return str(value)
-    mantissa, exponent, power = f"{value + 0.0:.15g}".partition("e")  # + 0.0 turns -0.0 into 0.0
-    return (mantissa if "." in mantissa else f"{mantissa}.0") + exponent + power
+    """A key and a value as one text."""
+    return json.dumps([key, written(value)], ensure_ascii=False)
 
 
 def orientation(facts: Facts) -> str:
