@@ -232,6 +232,13 @@ def test_tars_give_their_pictures_with_captions_and_nothing_leaves_them(tmp_path
     assert sorted(path.name for path in home.iterdir()) == ["a.tar", "b.tar", "c.tar"]
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="this Python reads it")
+def test_a_tar_that_this_python_cannot_unpack_is_refused_before_the_work(tmp_path: Path, model: AraCLIP) -> None:
+    (tmp_path / "more.tar.zst").write_bytes(b"(\xb5/\xfd")
+    with pytest.raises(InputError, match=r"more\.tar\.zst: Python unpacks"):
+        embed(tmp_path, tmp_path / "out", model=model)
+
+
 def test_parquet_rows_are_read_by_row_group_from_structs_and_from_bytes(tmp_path: Path, model: AraCLIP) -> None:
     home = tmp_path / "parquet"
     home.mkdir()

@@ -1,5 +1,6 @@
 """A gallery in a real PostgreSQL server: what can go wrong, and what that server has and others have not."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -33,6 +34,9 @@ SECRET = "postgresql://me:p%40ss%2Fword@host:6000/db?schema=other&sslmode=requir
         ("postgresql://me:secret@host/db?sslmode=no", "sslmode is 'no'"),
         ("postgresql://me:secret@host/db?schema=a-b", "the schema 'a-b' has other characters"),
         ("postgresql://me:secret@host:port/db", "invalid port"),
+        ("postgresql://me:se/secret@host/db", "written %2F"),
+        ("postgresql://me:12/secret@host/db", "names no host or no database"),
+        ("postgresql://host/db?user=me&password=s@secret", r"unknown option 'user'.*\$PGPASSWORD"),
     ],
 )
 def test_the_password_of_an_address_is_never_shown(text: str, message: str) -> None:
@@ -44,6 +48,19 @@ def test_the_password_of_an_address_is_never_shown(text: str, message: str) -> N
     assert (address.password, address.port, address.schema, address.ssl) == ("p@ss/word", 6000, "other", "require")
     assert str(address) == "postgresql://me@host:6000/db?schema=other&sslmode=require"
     assert "p@ss" not in repr(address)
+
+
+def test_an_address_without_a_user_is_refused_where_the_system_has_no_name_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("PGUSER", "LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321, raising=False)  # as in a container
+    with pytest.raises(InputError, match="names no user"):
+        Address.read("postgresql://host/db")
+    monkeypatch.setenv("PGUSER", "me")
+    address = Address.read("postgresql://host/db")
+    assert isinstance(address, PostgresAddress) and address.user == "me"
 
 
 def test_a_server_that_does_not_answer_is_named_without_the_password(

@@ -1,6 +1,7 @@
 """Listing a source: a folder, a tar, a parquet file, a picture, a pattern with *, or a list of such; here or by URL."""
 
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -15,7 +16,8 @@ from araclip.paths import text_path
 from araclip.picture_formats.kinds import SUFFIXES
 from araclip.video.formats import is_video
 
-TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.zst")
+ZST = ".tar.zst"
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ZST)
 LISTS = (".txt", ".lst")
 MAX_LIST = 2_000_000_000  # bytes of a list: some ten million paths
 _VERSIONS = ("ETag", "etag", "blob_id", "md5Hash", "xet_hash")  # as s3fs, gcsfs and the Hugging Face hub call it
@@ -147,6 +149,10 @@ def _of_files(files: Iterable[tuple[str, int, str]], notes: list[str], *, listed
     others = shards = 0
     for place, size, version in files:
         lower = place.lower()
+        if lower.endswith(ZST) and sys.version_info < (3, 14):  # its shard would look finished
+            raise InputError(
+                f"{place}: Python unpacks {ZST} from 3.14 on. Pack it as .tar, or leave it out of the source."
+            )
         if lower.endswith(TARS):
             yield Part(TAR, place, size, version)
         elif SHARD_NAME.fullmatch(os.path.basename(place)):  # noqa: PTH119  (a run's output may lie in its source)

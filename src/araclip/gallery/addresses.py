@@ -18,6 +18,7 @@ _SCHEMES = {"qdrant": "http", "http": "http", "https": "https"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,40}")
 _SECRET = re.compile(r"//[^/]*@")
+_PASSWORD_OPTION = re.compile(r"(?<=password=)[^&]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Address:
             parts = urlsplit(text)
             host, port = parts.hostname or "", parts.port
         except ValueError:  # brackets around what is no IPv6 address, or a port that is no number
-            raise InputError(f"'{without_secret(text)}' has an invalid port or host. {EXAMPLE}") from None
+            signs = " In a password, / ? # are written %2F %3F %23." if text.startswith("postgres") else ""
+            raise InputError(f"'{without_secret(text)}' has an invalid port or host.{signs} {EXAMPLE}") from None
         if parts.scheme in ("postgresql", "postgres"):
             return _postgres(text, parts, host, port or POSTGRES_PORT)
         return _qdrant(text, parts, host, port or PORT)
@@ -102,8 +104,8 @@ class PostgresAddress(Address):
 
 
 def without_secret(text: str) -> str:
-    """An address as it was typed, without user and password."""
-    return _SECRET.sub("//", text)
+    """An address as it was typed, without user and password, also where they stand as they should not."""
+    return re.sub("//.*@", "//", _PASSWORD_OPTION.sub("…", text), flags=re.DOTALL)
 
 
 def _postgres(text: str, parts: SplitResult, host: str, port: int) -> PostgresAddress:
@@ -116,13 +118,15 @@ def _postgres(text: str, parts: SplitResult, host: str, port: int) -> PostgresAd
         raise InputError(f"'{shown}' names no host or no database. {example}")
     if options:
         raise InputError(
-            f"'{shown}' has an unknown option '{next(iter(options))}'; there are schema, sslmode and host."
+            f"'{shown}' has an unknown option '{next(iter(options))}'; there are schema, sslmode and host. {example}"
         )
     if ssl not in SSL_MODES:
         raise InputError(f"sslmode is '{ssl}'; choose one of {', '.join(SSL_MODES)}.")
     if not _SCHEMA_NAME.fullmatch(schema):
         raise InputError(f"the schema '{schema}' has other characters than lower-case letters, digits and _.")
-    user = unquote(parts.username or "") or os.environ.get("PGUSER") or getuser()
+    user = unquote(parts.username or "") or os.environ.get("PGUSER") or _own_name()
+    if not user:
+        raise InputError(f"'{shown}' names no user, and this process runs under a number without a name. {example}")
     password = unquote(parts.password) if parts.password else None
     named = f"{unquote(parts.username)}@" if parts.username else ""
     return PostgresAddress(
@@ -135,6 +139,14 @@ def _postgres(text: str, parts: SplitResult, host: str, port: int) -> PostgresAd
         schema,
         ssl,
     )
+
+
+def _own_name() -> str:
+    """The name of this process's user; empty where the system has none, as in a container with a number for a user."""
+    try:
+        return getuser()
+    except (KeyError, OSError, ImportError):  # of Python before 3.13; from then on; of Windows
+        return ""
 
 
 def _qdrant(text: str, parts: SplitResult, host: str, port: int) -> QdrantAddress:
