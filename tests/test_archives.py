@@ -9,15 +9,17 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from starlette.testclient import TestClient
 
 import pictures
 from araclip.server.sharing.zip_format import MAX_NAME, Entry, Names, directory
-from serving import READ, WRITE, bearer, make_gallery, problem, serving, settings_for
+from serving import READ, WRITE, bearer, encoded, make_gallery, problem, serving, settings_for
 
 NAMES = ("قطة على طاولة.png", "قطة على طاولة.png", "a:b?.png", "CON.png", "Ca.png", "ca.PNG")
 
@@ -69,6 +71,20 @@ def test_an_archive_holds_the_originals_under_names_that_every_system_can_write(
         assert not any(letter in name for name in names for letter in ':?*"<>|\\/')
         originals = {client.get(f"/images/{identity}").content for identity in chosen}
         assert {found.read(name) for name in names} == originals
+
+
+def test_an_uploaded_picture_is_saved_as_it_was_called_and_as_the_jpeg_that_it_is(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    place = make_gallery(tmp_path / "gallery", album(tmp_path / "album"), tiny_model)
+    sent = encoded(Image.new("RGB", (70, 50), (250, 200, 10)))
+    with serving(settings_for(place, tiny_model, uploads=True)) as client:
+        identity = client.post("/images", files={"file": ("ليمون أصفر.png", sent)}).json()["id"]
+        answer = client.get(f"/images/{identity}", params={"download": "1"})
+        assert answer.headers["content-type"] == "image/jpeg"
+        assert unquote(answer.headers["content-disposition"]) == "attachment; filename*=UTF-8''ليمون أصفر.jpg"
+        with archive(client, [identity]) as found:
+            assert found.namelist() == ["ليمون أصفر.jpg"]
 
 
 @pytest.mark.skipif(not shutil.which("unzip"), reason="needs unzip")

@@ -2,6 +2,7 @@
 
 # ruff: noqa: F811  (fixtures are imported, then named as arguments)
 
+import http.server
 import io
 import itertools
 import json
@@ -11,8 +12,10 @@ import shutil
 import signal
 import sys
 import tarfile
+import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +29,16 @@ from pyarrow import parquet
 
 import pictures
 from araclip import AraCLIP, atomic, open_gallery
-from araclip.bulk import fragment_processes, shard_groups
+from araclip.bulk import fragment_processes, places, shard_groups
+from araclip.bulk import pictures as bulk_pictures
 from araclip.bulk import shard as shard_module
 from araclip.bulk.embed import embed
 from araclip.bulk.filling import fill, shards_in
+from araclip.bulk.listing import list_source
 from araclip.bulk.output import ShardFolder
 from araclip.bulk.parts import Part, of_shard
-from araclip.bulk.plan import parse_shard
+from araclip.bulk.plan import parse_shard, plan_of, tasks_of
+from araclip.bulk.shard import embed_shard
 from araclip.bulk.shard_file import read_rows
 from araclip.errors import BulkError, InputError, ShardFailed, ShardMismatch, SourceError
 from araclip.gallery.catalog.catalog import Catalog
@@ -156,6 +162,27 @@ def test_a_killed_shard_leaves_no_file_and_is_done_again_whole(folder: Path, tmp
     assert len(rows(out)) == 8
 
 
+def test_a_run_that_takes_hours_is_not_taken_for_a_dead_one_by_those_that_begin_meanwhile(
+    tmp_path: Path, model: AraCLIP
+) -> None:
+    for number in range(40):  # three batches
+        pictures.solid(tmp_path / "pictures" / f"{number}.png", (6 * number, 9, 200))
+    out = ShardFolder(tmp_path / "out")
+    source = list_source(tmp_path / "pictures")
+    (task,) = tasks_of(plan_of(source, model, [], out.place, 1), source, [0])
+    out.make()
+
+    def progress(done: int) -> None:
+        if done > 16:
+            ShardFolder(tmp_path / "out").make()  # another run begins
+        (writing,) = (tmp_path / "out").glob(".*.tmp")
+        hours_ago = time.time() - 3 * atomic.LEFT_OVER_S
+        os.utime(writing, (hours_ago, hours_ago))
+
+    assert embed_shard(task, model, out, progress).pictures == 40
+    assert len(rows(tmp_path / "out")) == 40
+
+
 def test_processes_write_what_one_process_writes(folder: Path, tmp_path: Path, tiny_model: Path) -> None:
     embed(folder, tmp_path / "one", model=tiny_model, shards=4)
     report = embed(folder, tmp_path / "two", model=tiny_model, shards=4, jobs=2)
@@ -191,7 +218,18 @@ def test_a_share_that_is_none_is_refused(share: str) -> None:
         parse_shard(share)
 
 
-@pytest.mark.parametrize("source", ["ftp://host/x", "zip://a::https://b/c", "s3://key:secret@bucket/x", "nowhere"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "ftp://host/x",
+        "zip://a::https://b/c",
+        "s3://key:secret@bucket/x",
+        "s3://key:se/secret@bucket/x",
+        "nowhere",
+        "ftp://me:secret@host/x",
+        "zip://a::https://me:secret@host/c",
+    ],
+)
 def test_a_place_that_is_not_read_is_refused_with_what_to_do(tmp_path: Path, model: AraCLIP, source: str) -> None:
     with pytest.raises(InputError) as error:
         embed(source, tmp_path / "out", model=model)
@@ -258,6 +296,36 @@ def test_parquet_rows_are_read_by_row_group_from_structs_and_from_bytes(tmp_path
         embed(home, tmp_path / "other", model=model)
 
 
+def test_captions_of_a_sample_that_never_ends_are_not_gathered_for_ever(tmp_path: Path, model: AraCLIP) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for number in range(30):
+            data = png(COLOURS[4], tmp_path) if not number else f"caption {number}".encode()
+            info = tarfile.TarInfo("a.txt" if number else "a.png")
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    embed(tmp_path / "a.tar", tmp_path / "out", model=model)
+    (row,) = rows(tmp_path / "out")
+    assert row["caption"].splitlines() == [f"caption {number}" for number in range(1, 17)]
+
+
+def test_many_rows_of_a_small_parquet_file_that_name_the_same_bytes_take_the_memory_of_one(
+    tmp_path: Path, model: AraCLIP
+) -> None:
+    picture = png(COLOURS[4], tmp_path) + bytes(8_000_000)
+    several = pa.DictionaryArray.from_arrays(pa.array([0] * 16, pa.int32()), pa.array([picture], pa.binary()))
+    parquet.write_table(pa.table({"image": several}), tmp_path / "a.parquet", compression="zstd", store_schema=False)
+    del several
+    assert (tmp_path / "a.parquet").stat().st_size < 100_000
+    usual = pa.default_memory_pool()
+    counted = pa.proxy_memory_pool(usual)
+    pa.set_memory_pool(counted)
+    try:
+        assert embed(tmp_path / "a.parquet", tmp_path / "out", model=model).pictures == 16
+    finally:
+        pa.set_memory_pool(usual)
+    assert counted.max_memory() < 5 * len(picture)
+
+
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
@@ -311,6 +379,65 @@ def test_a_store_that_fails_leaves_the_shard_undone_instead_of_calling_pictures_
             embed(bucket, tmp_path / "out", model=model)
     assert not list((tmp_path / "out").glob("*.parquet"))
     assert embed(bucket, tmp_path / "out", model=model).pictures == 9
+
+
+def test_a_file_without_bytes_of_which_a_store_refuses_the_first_one_is_no_picture(
+    tmp_path: Path, model: AraCLIP, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    store, ranges = fsspec.filesystem("memory"), MemoryFileSystem.cat_file
+    store.pipe_file("/bucket/empty.png", b"")
+
+    def strict(self: Any, path: str, start: int | None = None, end: int | None = None) -> Any:
+        if self.size(path) == 0:
+            raise OSError(22, "The requested range is not satisfiable")  # as s3fs raises S3's 416
+        return ranges(self, path, start, end)
+
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", strict)
+    assert embed(bucket, tmp_path / "out", model=model).pictures == 9
+    assert any("empty.png" in each["path"] and "0 bytes" in each["reason"] for each in refused(tmp_path / "out"))
+
+
+@pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[int]]]:
+    """The address of a web server whose pictures never end, and the bytes that it has sent of each."""
+    pytest.importorskip("aiohttp")
+    monkeypatch.setitem(places.PROTOCOLS, "http", "https")
+    sent: list[int] = []
+
+    class Answers(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            sent.append(0)
+            with suppress(OSError):  # until the client has left
+                while sent[-1] < 200_000_000:
+                    self.wfile.write(b"186a0\r\n" + bytes(100_000) + b"\r\n")
+                    sent[-1] += 100_000
+                self.wfile.write(b"0\r\n\r\n")
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", sent
+        server.shutdown()
+
+
+def test_of_an_answer_that_never_ends_no_more_is_read_than_a_picture_may_have(
+    tmp_path: Path, model: AraCLIP, endless: tuple[str, list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, sent = endless
+    monkeypatch.setattr(bulk_pictures, "MAX_MEMBER", 1_000_000)
+    (tmp_path / "list.txt").write_text(f"{address}/a.png\n", "utf-8")
+    assert embed(tmp_path / "list.txt", tmp_path / "out", model=model).refused == 1
+    assert "the limit is 1 MB" in refused(tmp_path / "out")[0]["reason"]
+    assert len(sent) == 1
+    assert sent[0] < 50_000_000  # what both sides had on the way is lost
 
 
 def test_a_picture_that_may_not_be_read_leaves_the_shard_undone(
@@ -607,6 +734,7 @@ def test_shards_of_strangers_are_checked_before_they_reach_a_gallery(
         "format": (["EXE"] * 8, "formats or sizes"),
         "sha256": ([None] * 8, "column sha256 has gaps"),
         "caption": (no_text, "a text that cannot be read"),
+        "caption of 20 kB": (["x" * 20_000] * 8, "a text of 20,000 bytes in the column caption"),
     }
     with Gallery.open(tmp_path / "gallery", model=model, create=True) as gallery:
         for name, (values, reason) in faults.items():

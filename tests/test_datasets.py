@@ -273,6 +273,10 @@ def test_a_folder_of_shards_has_the_splits_that_their_names_begin_with(tmp_path:
         ({"a__json": b"{broken"}, r"x\.tar, a\.json: .*Expected JSON"),
         ({"a__json": b"[1]"}, r"x\.tar, a\.json: a list, expected an object"),
         ({"a__txt": b"\xff"}, r"x\.tar, a\.txt: .*Expected text in UTF-8"),
+        (
+            {"a__txt": b"x" * 3_000_000, "a__json": b'{"y": "' + b"x" * 3_000_000 + b'"}'},
+            r"x\.tar, a\.json: 6,000,009 bytes of text about one picture",
+        ),
     ],
 )
 def test_a_malformed_member_names_tar_and_member(tmp_path: Path, members: dict[str, bytes], message: str) -> None:

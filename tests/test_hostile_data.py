@@ -6,6 +6,7 @@ import json
 import lzma
 import os
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -218,6 +219,21 @@ def test_another_file_is_no_archive(tmp_path: Path, content: bytes) -> None:
     assert not bounded_tar.is_tar(path)
     with pytest.raises(InputError, match=r"no picture set '.*captions\.txt'"):
         load_dataset(path, unpack_to=tmp_path / "u")
+
+
+def test_an_archive_that_asks_for_gigabytes_to_be_unpacked_is_refused(tmp_path: Path) -> None:
+    content = member("a.txt", 3) + b"abc".ljust(512, b"\0") + bytes(1024)
+    packed = bytearray(lzma.compress(content, preset=9))
+    (tmp_path / "x.tar.xz").write_bytes(packed)
+    assert list(bounded_tar.members_of(tmp_path / "x.tar.xz")) == [("a.txt", b"abc")]
+    several = lzma.compress(content[:700]) + bytes(8) + lzma.compress(content[700:])  # as `cat` puts them together
+    (tmp_path / "y.tar.xz").write_bytes(several)
+    assert list(bounded_tar.members_of(tmp_path / "y.tar.xz")) == [("a.txt", b"abc")]
+    packed[16] = 40  # in the block's header: a window of 4 GB
+    packed[20:24] = zlib.crc32(packed[12:20]).to_bytes(4, "little")
+    (tmp_path / "x.tar.xz").write_bytes(packed)
+    with pytest.raises(InputError, match=r"x\.tar\.xz: unpacking it takes more than 100 MB of memory"):
+        list(bounded_tar.members_of(tmp_path / "x.tar.xz"))
 
 
 def test_an_archive_that_expands_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,9 @@
 
 # ruff: noqa: F811  (fixtures are imported, then named as arguments)
 
+import errno
 import hashlib
+import http.client
 import json
 import os
 import re
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from araclip import AraCLIP
+from araclip import AraCLIP, atomic
 from araclip.errors import InputError
 from araclip.installed_models import pulled
 from araclip.model_library import disk_space, hub, pull, resumable
@@ -87,14 +89,44 @@ def test_half_a_download_is_continued_by_the_next_run(
     assert "reds" in pulled()
 
 
+def graph_of(online: FakeHub, finished: Path, tmp_path: Path) -> tuple[str, Path, int, str]:
+    """A large file on the hub as `resumable.fetch` is told of it: address, place, bytes and hash."""
+    online.add("someone/reds", finished)
+    content = (finished / "image.onnx").read_bytes()
+    url = f"{os.environ['HF_ENDPOINT']}/someone/reds/resolve/main/image.onnx"
+    return url, tmp_path / "blobs" / "image", len(content), hashlib.sha256(content).hexdigest()
+
+
+def test_a_network_that_goes_away_is_said_and_is_no_fault_of_a_file(
+    online: FakeHub, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about = graph_of(online, finished, tmp_path)
+
+    def gone(*_: object) -> bytes:
+        raise OSError(errno.EHOSTUNREACH, "No route to host")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(http.client.HTTPResponse, "read", gone)
+        with pytest.raises(resumable.BrokenOff, match=r"No route to host after 0 of [\d,]+ bytes"):
+            resumable.fetch(*about, token=None)
+    resumable.fetch(*about, token=None)
+    assert about[1].read_bytes() == (finished / "image.onnx").read_bytes()
+
+
+def test_a_download_is_on_the_disk_before_it_has_its_name(
+    online: FakeHub, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about, steps = graph_of(online, finished, tmp_path), list[str]()
+    monkeypatch.setattr(atomic, "step", steps.append)
+    resumable.fetch(*about, token=None)
+    assert steps == ["fsync", "rename", "fsync folder"]
+
+
 def test_a_file_that_another_process_downloads_is_left_to_it(
     online: FakeHub, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resumable, "PIECE", 100)
-    online.add("someone/reds", finished)
-    content = (finished / "image.onnx").read_bytes()
-    url, blob = f"{os.environ['HF_ENDPOINT']}/someone/reds/resolve/main/image.onnx", tmp_path / "blobs" / "image"
-    about = (url, blob, len(content), hashlib.sha256(content).hexdigest())
+    about = graph_of(online, finished, tmp_path)
     refused = list[str]()
 
     def meanwhile(*_: object) -> None:
@@ -105,8 +137,8 @@ def test_a_file_that_another_process_downloads_is_left_to_it(
 
     resumable.fetch(*about, token=None, progress=meanwhile)
     assert "is being downloaded already" in refused[0]
-    assert blob.read_bytes() == content
-    assert [each.name for each in blob.parent.iterdir()] == ["image"]
+    assert about[1].read_bytes() == (finished / "image.onnx").read_bytes()
+    assert [each.name for each in about[1].parent.iterdir()] == ["image"]
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,11 @@ SECRET = "postgresql://me:p%40ss%2Fword@host:6000/db?schema=other&sslmode=requir
         ("postgresql://me:secret@host/db?sslmode=no", "sslmode is 'no'"),
         ("postgresql://me:secret@host/db?schema=a-b", "the schema 'a-b' has other characters"),
         ("postgresql://me:secret@host:port/db", "invalid port"),
-        ("postgresql://me:se/secret@host/db", "written %2F"),
-        ("postgresql://me:12/secret@host/db", "names no host or no database"),
+        ("postgresql://me:se/secret@host/db", "invalid port.*written %2F"),
+        ("postgresql://me:12/secret@host", "a password with signs"),
+        ("postgresql://me:12/secret@host/db", "a password with signs"),
+        ("postgresql://me:12#secret@host/db", "a password with signs"),
+        ("postgresql://me:12?secret@host/db", "names no host or no database"),
         ("postgresql://host/db?user=me&password=s@secret", r"unknown option 'user'.*\$PGPASSWORD"),
     ],
 )

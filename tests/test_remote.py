@@ -150,6 +150,8 @@ def test_an_answer_that_is_not_qdrants_is_reported(engine: Engine, address: str,
         ("ftp://host/c", "not the address of a gallery"),
         ("https://host/a%20b", "other characters"),
         ("qdrant://me:pass@host/c", "must not hold a password.*ARACLIP_QDRANT_API_KEY"),
+        ("postgresql+psycopg2://me:pass@host/c", "not the address of a gallery"),
+        ("FTP://me:pass@host/c", "not the address of a gallery"),
     ],
 )
 def test_an_invalid_address_is_refused_with_an_example(text: str, message: str, model: AraCLIP) -> None:

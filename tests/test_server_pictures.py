@@ -373,6 +373,28 @@ def test_an_uploaded_picture_is_found_shown_and_forgotten(tmp_path: Path, tiny_m
         assert client.get("/stats").json()["pictures"] == before["pictures"]
 
 
+def test_a_browser_keeps_the_preview_of_an_upload_only_until_its_file_is_indexed(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    gallery = make_gallery(tmp_path / "gallery", photo_album(tmp_path / "album"), tiny_model)
+    sent = encoded(Image.effect_noise((90, 60), 90).convert("RGB"))
+    with serving(settings_for(gallery, tiny_model, uploads=True)) as client:
+        address = f"/images/{client.post('/images', files={'file': ('a.png', sent)}).json()['id']}"
+        preview = client.get(address)
+        assert preview.content != sent
+        assert "no-cache" in preview.headers["cache-control"]
+        kept = {"If-None-Match": preview.headers["etag"]}
+        assert client.get(address, headers=kept).status_code == 304
+        assert client.get(address, headers={"Range": "bytes=5-9"}).content == preview.content[5:10]
+        (tmp_path / "album" / "a.png").write_bytes(sent)
+        with Gallery.open(gallery, model=AraCLIP(tiny_model, threads=1)) as opened_gallery:
+            opened_gallery.update([tmp_path / "album"])
+        assert client.get(address, headers=kept).content == sent
+        part = {"Range": "bytes=5-9", "If-Range": preview.headers["etag"]}  # a download of the preview does not go on
+        assert client.get(address, headers=part).content == sent
+        assert "immutable" in client.get(address).headers["cache-control"]
+
+
 def test_the_same_upload_twice_is_one_picture(client: TestClient) -> None:
     sent = encoded(Image.new("RGB", (50, 50), (1, 250, 250)))
     first, second = (client.post("/images", files={"file": ("a.png", sent)}).json() for _ in range(2))

@@ -63,6 +63,15 @@ def write(path: Path, fill: Callable[[Path], None], *, flush: bool = True) -> No
     _flush_folder(path.parent)
 
 
+def complete(part: Path, path: Path) -> None:
+    """Replace `path` by a file beside it that was written bit by bit, by several processes one after the other: fsync →
+    rename → fsync of the folder."""
+    _flush(part)
+    step("rename")
+    replace(part, path)
+    _flush_folder(path.parent)
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace `path` by `text` in UTF-8."""
 

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from araclip.errors import InputError, first_line
 
@@ -16,6 +16,9 @@ MAX_MEMBER = 200_000_000  # bytes; the largest photographs of cameras have half 
 MAX_HEADER = 1_000_000  # bytes of a name or of extended headers, which tarfile reads into memory
 MAX_MEMBERS = 10_000_000
 MAX_EXPANSION = 100  # pictures hardly shrink when compressed, captions tenfold
+MAX_WINDOW = 100_000_000  # bytes that unpacking xz remembers: 64 MB of `xz -9`; a file may ask for 4 GB
+_XZ = b"\xfd7zXZ\0"
+_PIECE = 1 << 16
 _HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE,
             tarfile.SOLARIS_XHDTYPE)  # fmt: skip
 _DAMAGED = (OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError, ValueError, OverflowError, RecursionError)
@@ -71,6 +74,53 @@ def members_of(path: Path) -> Iterator[tuple[str, bytes]]:
             yield member.name, member.read()
 
 
+class _Unpacked:
+    """A stream as it is, or unpacked where it is xz, whose memory tarfile does not bound."""
+
+    def __init__(self, stream: IO[bytes], where: str) -> None:
+        self._stream, self._where = stream, where
+        self._head = stream.read(len(_XZ))
+        self._xz = _unpacker() if self._head == _XZ else None
+        self._between = False
+
+    def read(self, size: int) -> bytes:
+        """At most so many bytes; fewer at the end only.
+
+        Raises:
+            InputError: unpacking takes too much memory.
+        """
+        if self._xz is None:
+            return self._raw(size)
+        found = b""
+        while len(found) < size:
+            if self._xz.eof:  # several may follow each other, with zeros between
+                self._head, self._xz, self._between = self._xz.unused_data, _unpacker(), True
+            packed = self._raw(_PIECE) if self._xz.needs_input else b""
+            if not packed and self._xz.needs_input:
+                break
+            if self._between and not (packed := packed.lstrip(b"\0")):
+                continue
+            self._between = False
+            try:
+                found += self._xz.decompress(packed, size - len(found))
+            except lzma.LZMAError as error:
+                if "limit" not in str(error):
+                    raise
+                raise InputError(
+                    f"{self._where}: unpacking it takes more than {MAX_WINDOW // 1_000_000} MB of memory. Compress it "
+                    "again with `xz -9` or gzip."
+                ) from None
+        return found
+
+    def _raw(self, size: int) -> bytes:
+        head, self._head = self._head[:size], self._head[size:]
+        return head + self._stream.read(size - len(head))
+
+
+def _unpacker() -> lzma.LZMADecompressor:
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, MAX_WINDOW)
+
+
 class Member:
     """A regular file in a tar that is read as a stream: it is read, or not, before the next one is asked for."""
 
@@ -95,7 +145,10 @@ def member_files(stream: IO[bytes], where: str, size: int) -> Iterator[Member]:
         InputError: as for `members_of`; `where` names the tar.
     """
     allowed = MAX_EXPANSION * size + MAX_MEMBER
-    with _damage(where), tarfile.open(fileobj=stream, mode="r|*", tarinfo=_Bounded) as tar:
+    with (
+        _damage(where),
+        tarfile.open(fileobj=cast(Any, _Unpacked(stream, where)), mode="r|*", tarinfo=_Bounded) as tar,
+    ):
         for number, member in enumerate(tar):
             tar.members = []  # type: ignore[attr-defined]  # tarfile remembers all, some kB each
             allowed -= member.size

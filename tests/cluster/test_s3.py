@@ -48,3 +48,14 @@ def test_a_bucket_is_embedded_into_a_bucket_once_and_a_changed_object_is_noticed
         embed(source, out, model=tiny_model)
     with pytest.raises(SourceError, match=r"s3://nowhere/x cannot be read"):
         embed("s3://nowhere/x", tmp_path / "out", model=tiny_model)
+
+
+@pytest.mark.filterwarnings("default")  # as above
+def test_an_object_without_bytes_is_no_picture_and_the_others_are_embedded(
+    store: "boto3.session.Session.client", tmp_path: Path, tiny_model: Path
+) -> None:
+    data = pictures.solid(tmp_path / "0.png", pictures.RED).read_bytes()
+    store.put_object(Bucket="photos", Key="0.png", Body=data)
+    store.put_object(Bucket="photos", Key="empty.png", Body=b"")
+    report = embed("s3://photos", tmp_path / "out", model=tiny_model)
+    assert (report.pictures, report.refused) == (1, 1)

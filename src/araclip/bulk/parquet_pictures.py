@@ -1,12 +1,12 @@
 """Pictures in the rows of parquet files, as data sets of the Hugging Face hub have them; sizes are checked first.
 
 A picture is a column of bytes, or of structs {bytes, path}. The footer is bounded before it is parsed, a row group by
-what it unpacks to before it is opened, and rows are read a few at a time.
+what it unpacks to before it is opened, and rows are read one by one.
 """
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Any
 
@@ -17,7 +17,7 @@ from araclip.pictures.captions import joined
 MAX_FOOTER = 64_000_000  # bytes; one of 10,000 row groups has about 20 MB
 MAX_GROUP = 4_000_000_000  # bytes that a row group unpacks to; data sets of pictures have some hundred MB
 MAX_PICTURE = 200_000_000  # bytes
-ROWS = 16  # read at once
+ROWS = 1  # read at once: in a dictionary, which unpacks once, many rows may name the same hundreds of megabytes
 PICTURES = ("image", "picture", "img", "photo", "jpg", "jpeg", "png", "webp", "bytes", "image_bytes", "content")
 CAPTIONS = ("caption", "text", "title", "description", "alt_text", "caption_ar", "txt")
 Row = tuple[str, bytes | None, str, str]  # name, bytes, caption, and why there are no bytes
@@ -105,11 +105,12 @@ def _captions(schema: Any) -> list[str]:
 
 
 @contextmanager
-def parquet_file(place: str, *, checksums: bool = False) -> Iterator[Any]:
+def parquet_file(place: str, *, checksums: bool = False, texts: Sequence[str] = ()) -> Iterator[Any]:
     """A parquet file, open, whose footer was bounded before it was parsed.
 
     Args:
         checksums: compare those of its pages, which not every writer writes rightly.
+        texts: columns to read as dictionaries, each text once, however many rows have it.
 
     Raises:
         InputError: pyarrow is missing, or it is no whole parquet file.
@@ -125,7 +126,7 @@ def parquet_file(place: str, *, checksums: bool = False) -> Iterator[Any]:
             source = pyarrow.PythonFile(stream, mode="r") if is_url(place) else pyarrow.OSFile(os.fsencode(place))
             file = pyarrow.parquet.ParquetFile(
                 source, buffer_size=1 << 20, pre_buffer=False,
-                page_checksum_verification=checksums,
+                page_checksum_verification=checksums, read_dictionary=list(texts),
                 thrift_string_size_limit=MAX_FOOTER, thrift_container_size_limit=1_000_000,
             )  # fmt: skip
         yield file

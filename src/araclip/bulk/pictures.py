@@ -21,6 +21,7 @@ from araclip.pictures.captions import SIDECAR_BYTES, joined, sidecar_caption
 
 AHEAD_BYTES = 150_000_000  # of members that are read and not decoded yet
 MAX_NAME = 1000  # characters of a member's name that are kept
+MAX_CAPTIONS = 16  # of a sample in a tar; a data set has one or two, and a name may come again and again
 
 Refused = Callable[[str, str], None]  # a path, and why it is left out
 
@@ -112,20 +113,20 @@ def _of_tar(part: Part, refused: Refused, budget: ByteBudget) -> Iterator[Waitin
                     data = member.read()
                     source = PictureBytes(File(path, len(data), 0), data)
                     sample.append(Waiting(source.file, source, held=held))
-                elif suffix.lower() in ("txt", "json", "caption"):
-                    captions += _caption(member.read(SIDECAR_BYTES + 1), path, refused)
+                elif suffix.lower() in ("txt", "json", "caption") and len(captions) < MAX_CAPTIONS:
+                    captions.append(_caption(member.read(SIDECAR_BYTES + 1), path, refused))
             yield from finished()
     except InputError as error:  # damaged: the rest of it is lost
         yield from finished()
         refused(part.place, str(error))
 
 
-def _caption(data: bytes, path: str, refused: Refused) -> list[str]:
+def _caption(data: bytes, path: str, refused: Refused) -> str:
     try:
-        return [sidecar_caption(data, path)]
+        return sidecar_caption(data, path)
     except AraCLIPError as error:
         refused(path, f"no caption was read ({error})")
-        return []
+        return ""
 
 
 def _of_group(part: Part, refused: Refused, budget: ByteBudget) -> Iterator[Waiting]:

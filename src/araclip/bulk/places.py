@@ -3,6 +3,7 @@
 Only the protocols of PROTOCOLS are opened, and no chained ones, so that a list of paths cannot name anything else.
 """
 
+import io
 import os
 import re
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from araclip.errors import AraCLIPError, InputError, SourceError, first_line
+from araclip.gallery.addresses import without_secret
 from araclip.paths import user_path
 from araclip.pictures.images import open_file
 
@@ -20,6 +22,7 @@ PROTOCOLS = {  # and the extra that reads them
 MISSING = "Bulk embedding needs the packages pyarrow and fsspec. Run: pip install 'araclip[bulk]'"
 BLOCK = 8_000_000  # bytes fetched at once where a file is read as a stream
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+_HOST = re.compile(r"arn:.*|(\[[^]]*\]|[^:]*)(:\d*)?")  # an access point of S3, or a host or bucket
 
 
 def is_url(text: str) -> bool:
@@ -36,15 +39,20 @@ def place_of(named: str | os.PathLike[str]) -> str:
     if not isinstance(named, str) or not (match := _URL.match(named)):
         return str(user_path(named, "source").absolute())
     protocol = match[1].lower()
+    if "::" not in named and _has_password(named[match.end() :].partition("/")[0]):
+        raise InputError(f"{protocol}://…: a URL must not hold a password. Give it as the library's documents say.")
     if protocol not in PROTOCOLS or "::" in named:
         raise InputError(
-            f"{named!r:.200}: pictures are read from folders and from {', '.join(f'{each}://' for each in PROTOCOLS)}. "
-            "Copy them there, or mount the place as a folder."
+            f"{without_secret(named)!r:.200}: pictures are read from folders and from "
+            f"{', '.join(f'{each}://' for each in PROTOCOLS)}. Copy them there, or mount the place as a folder."
         )
-    host = named[match.end() :].partition("/")[0]
-    if ":" in host.partition("@")[0] and "@" in host:
-        raise InputError(f"{protocol}://…: a URL must not hold a password. Give it as the library's documents say.")
     return str(Path(named[match.end() :]).absolute()) if protocol == "file" else named.rstrip("/")
+
+
+def _has_password(host: str) -> bool:
+    """Whether what stands before the first slash of a URL holds one: before an @, or cut by a slash of its own."""
+    user, at, _ = host.partition("@")
+    return ":" in user if at else not _HOST.fullmatch(host)
 
 
 def filesystem_of(place: str) -> tuple[Any, str]:
@@ -111,9 +119,31 @@ def read_bytes(place: str, most: int) -> bytes | None:
                 with open_file(place) as file:
                     return file.read(most)
             system, path = filesystem_of(place)
-            return bytes(system.cat_file(path, start=0, end=most))
+            if "https" in system.protocol:
+                return _beginning(system, path, most)
+            return _range(system, path, most)
         except FileNotFoundError:
             return None
+
+
+def _range(system: Any, path: str, most: int) -> bytes:
+    try:
+        return bytes(system.cat_file(path, start=0, end=most))
+    except FileNotFoundError:
+        raise
+    except Exception:  # a file without bytes has no first one: object stores refuse the range (416)
+        if system.size(path) == 0:
+            return b""
+        raise
+
+
+def _beginning(system: Any, path: str, most: int) -> bytes:
+    """Bytes as they arrive: a server may leave out how many there are, ignore a range, or never end."""
+    found = io.BytesIO()
+    with system.open(path, "rb", block_size=0, size=1) as stream:  # block_size 0: as a stream, of whatever size
+        while found.tell() < most and (piece := stream.read(most - found.tell())):
+            found.write(piece)
+    return found.getvalue()
 
 
 class _Watched:

@@ -39,6 +39,9 @@ KEY = b"araclip"
 ROW_GROUP = 16_384  # pictures
 MAX_HEADER = 100_000  # bytes of what a file says about itself
 FACTS = ("captured_at", "camera", "lens", "latitude", "longitude", "place")
+TEXTS = ("path", "format", "captured_at", "camera", "lens", "place", "caption")
+MAX_TEXT = 16_384  # bytes of one text: captions have 4,000 letters at most, paths 4,096
+MAX_TEXTS = 600_000_000  # bytes of a column of texts in a row group; 16,384 of the longest captions have 270 MB
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ class ShardWriter:
     def __init__(self, path: Path, plan: Plan, shard: int) -> None:
         from pyarrow import OSFile, parquet
 
-        self._schema = schema_of(plan.model.width)
+        self._path, self._schema = path, schema_of(plan.model.width)
         self._file = OSFile(os.fsencode(path), mode="w")  # a name that is not UTF-8 is no text for pyarrow
         self._writer = parquet.ParquetWriter(
             self._file, self._schema, write_page_checksum=True, store_schema=True,
@@ -113,6 +116,7 @@ class ShardWriter:
 
     def write(self, rows: Sequence[ShardRow]) -> None:
         """Add rows."""
+        os.utime(self._path)  # rows may wait for hours, and `atomic.sweep` of other runs looks at the time
         self._waiting += rows
         self.rows += len(rows)
         if len(self._waiting) >= ROW_GROUP:
@@ -177,17 +181,18 @@ def read_rows(place: str, start: int, rows: int, columns: Sequence[str]) -> tupl
     """
     import pyarrow as pa
 
-    with _parquet(place) as file:
+    with _parquet(place, TEXTS) as file:
         header = _header(file, place)
         wanted = schema_of(header.model.width)
-        if not file.schema_arrow.remove_metadata().equals(wanted):
+        if not file.schema_arrow.remove_metadata().equals(_with_dictionaries(wanted)):
             raise InputError(f"{place} has other columns than a shard of this release. Embed the source again.")
         touched, before = _touched(header.row_groups, start, rows)
+        _check_texts(file, touched, place)
         found, left = list[Any](), rows
         try:
             for batch in file.iter_batches(rows, row_groups=touched, columns=list(columns), use_threads=False):
                 skipped, before = min(before, len(batch)), max(0, before - len(batch))
-                found.append(batch.slice(skipped, left))
+                found.append(_unpacked(batch.slice(skipped, left), place))
                 left -= len(found[-1])
                 if not left:
                     break
@@ -207,10 +212,49 @@ def _touched(row_groups: Sequence[int], start: int, rows: int) -> tuple[list[int
     return list(range(first, last + 1)), start - (ends[first] - row_groups[first])
 
 
-def _parquet(place: str) -> Any:
+def _with_dictionaries(schema: Any) -> Any:
+    """The schema as it is read: each text once, and the rows that have it."""
+    import pyarrow as pa
+
+    each_once = pa.dictionary(pa.int32(), pa.string())
+    return pa.schema([field.with_type(each_once) if field.name in TEXTS else field for field in schema])
+
+
+def _check_texts(file: Any, row_groups: Sequence[int], place: str) -> None:
+    """Refuse columns of texts that unpack to more than those of a shard can, before they are read."""
+    for group in map(file.metadata.row_group, row_groups):
+        for column in map(group.column, range(group.num_columns)):
+            if column.path_in_schema in TEXTS and not 0 <= column.total_uncompressed_size <= MAX_TEXTS:
+                raise InputError(
+                    f"{place}: the column {column.path_in_schema} of a row group unpacks to "
+                    f"{column.total_uncompressed_size:,} bytes, at most {MAX_TEXTS:,} are read. Embed the source again."
+                )
+
+
+def _unpacked(batch: Any, place: str) -> Any:
+    """The batch with its texts in each row. A few bytes can stand for gigabytes here, so lengths are compared first."""
+    import pyarrow as pa
+    from pyarrow import compute
+
+    def unpacked(name: str, column: Any) -> Any:
+        if name not in TEXTS:
+            return column
+        longest = compute.max(compute.binary_length(column.dictionary)).as_py() or 0
+        if longest > MAX_TEXT:
+            raise InputError(
+                f"{place}: a text of {longest:,} bytes in the column {name}, at most {MAX_TEXT:,} are read. Embed the "
+                "source again."
+            )
+        return column.dictionary_decode()
+
+    names = batch.schema.names
+    return pa.RecordBatch.from_arrays([unpacked(*each) for each in zip(names, batch.columns, strict=True)], names)
+
+
+def _parquet(place: str, texts: Sequence[str] = ()) -> Any:
     from araclip.bulk.parquet_pictures import parquet_file
 
-    return parquet_file(place, checksums=True)
+    return parquet_file(place, checksums=True, texts=texts)
 
 
 def _header(file: Any, place: str) -> ShardHeader:

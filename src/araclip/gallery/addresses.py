@@ -17,7 +17,8 @@ EXAMPLE = f"Write postgresql://USER@HOST/DATABASE, qdrant://HOST:{PORT}/COLLECTI
 _SCHEMES = {"qdrant": "http", "http": "http", "https": "https"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,40}")
-_SECRET = re.compile(r"//[^/]*@")
+_USER = re.compile(r"//[^/?#]*@")
+_SECRET = re.compile(r"//.*@", re.DOTALL)  # of a password that is typed as it is, / or # and what follows too
 _PASSWORD_OPTION = re.compile(r"(?<=password=)[^&]+", re.IGNORECASE)
 
 
@@ -104,8 +105,8 @@ class PostgresAddress(Address):
 
 
 def without_secret(text: str) -> str:
-    """An address as it was typed, without user and password, also where they stand as they should not."""
-    return re.sub("//.*@", "//", _PASSWORD_OPTION.sub("…", text), flags=re.DOTALL)
+    """An address as it was typed, without user, password and options, which may be a password too."""
+    return _SECRET.sub("//", _PASSWORD_OPTION.sub("", text)).partition("?")[0]
 
 
 def _postgres(text: str, parts: SplitResult, host: str, port: int) -> PostgresAddress:
@@ -114,6 +115,8 @@ def _postgres(text: str, parts: SplitResult, host: str, port: int) -> PostgresAd
     database, schema = unquote(parts.path.strip("/")), options.pop("schema", SCHEMA)
     ssl, host = options.pop("sslmode", SSL_MODES[0]), options.pop("host", host)
     shown = without_secret(text)
+    if "@" in parts.path + parts.fragment:  # the end of a password, of which the beginning looked like a port
+        raise InputError(f"'{shown}' has a password with signs that an address cannot have. {example}")
     if not host or not database or "/" in database:
         raise InputError(f"'{shown}' names no host or no database. {example}")
     if options:
@@ -130,7 +133,7 @@ def _postgres(text: str, parts: SplitResult, host: str, port: int) -> PostgresAd
     password = unquote(parts.password) if parts.password else None
     named = f"{unquote(parts.username)}@" if parts.username else ""
     return PostgresAddress(
-        _SECRET.sub(lambda _: f"//{named}", text.rstrip("/"), count=1),
+        _USER.sub(lambda _: f"//{named}", text.rstrip("/"), count=1),
         user,
         password,
         host,
@@ -150,11 +153,11 @@ def _own_name() -> str:
 
 
 def _qdrant(text: str, parts: SplitResult, host: str, port: int) -> QdrantAddress:
+    if parts.scheme not in _SCHEMES or not host:
+        raise InputError(f"'{without_secret(text)}' is not the address of a gallery. {EXAMPLE}")
     if parts.username or parts.password or parts.query:
         raise InputError(f"an address must not hold a password. Put the API key into ${KEY}. {EXAMPLE}")
     *prefix, collection = parts.path.strip("/").split("/")
-    if parts.scheme not in _SCHEMES or not host:
-        raise InputError(f"'{without_secret(text)}' is not the address of a gallery. {EXAMPLE}")
     if not _NAME.fullmatch(collection):
         raise InputError(
             f"'{without_secret(text)}' names no collection, or one whose name has other characters than letters, "

@@ -27,7 +27,7 @@ def location_of(named: str | os.PathLike[str] | Address) -> Location:
     """
     if isinstance(named, Address):
         return named
-    if isinstance(named, str) and re.match(r"[a-z]+://", named):
+    if isinstance(named, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", named):
         return Address.read(named)
     if isinstance(named, str | os.PathLike):
         return user_path(named)

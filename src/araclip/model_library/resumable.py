@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from araclip import atomic
 from araclip.errors import GalleryLocked, InputError, ModelNotFound
@@ -65,8 +66,7 @@ def _complete(url: str, blob: Path, part: Path, size: int, sha256: str, token: s
     if actual != sha256:
         part.unlink()
         raise ModelNotFound(f"{url} has hash {actual[:12]}…, the hub says {sha256[:12]}…. Try again: it begins anew.")
-    atomic.step("rename")
-    part.replace(blob)
+    atomic.complete(part, blob)
 
 
 def _append(url: str, part: Path, done: int, size: int, token: str | None, progress: Progress) -> None:
@@ -80,7 +80,7 @@ def _append(url: str, part: Path, done: int, size: int, token: str | None, progr
             if done and answer.status != http.HTTPStatus.PARTIAL_CONTENT:  # it sends the whole file
                 file.truncate(0)
                 done = 0
-            while done < size and (piece := answer.read(min(PIECE, size - done))):
+            while done < size and (piece := _read(answer, min(PIECE, size - done))):
                 file.write(piece)
                 done += len(piece)
                 progress(url.rpartition("/")[2], done, size)
@@ -90,3 +90,11 @@ def _append(url: str, part: Path, done: int, size: int, token: str | None, progr
         raise BrokenOff(f"{error} after {done:,} of {size:,} bytes") from error
     if done < size:
         raise BrokenOff(f"the connection ended after {done:,} of {size:,} bytes")
+
+
+def _read(answer: IO[bytes], most: int) -> bytes:
+    """Some bytes of an answer; what the system says while they are read is of the network and not of a file."""
+    try:
+        return answer.read(most)
+    except OSError as error:  # no route, no network, TLS that was cut off
+        raise ConnectionError(str(error)) from error

@@ -11,6 +11,7 @@ import io
 import os
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from types import TracebackType
 from typing import IO, BinaryIO, Self, cast
 
@@ -48,13 +49,19 @@ Reading = Callable[[Callable[[], bytes]], Awaitable[bytes]]
 
 
 class Original:
-    """A picture's bytes in a file that is open, their number, media type and path; of a scene, `time` is in seconds."""
+    """A picture's bytes in a file that is open, their number, media type and path; of a scene, `time` is in seconds.
 
-    def __init__(self, stream: IO[bytes], size: int, media_type: str, path: str, time: float | None = None) -> None:
+    `name` is what it is saved as: that of its file, or the one that it was uploaded with; not made safe to display.
+    """
+
+    def __init__(
+        self, stream: IO[bytes], size: int, media_type: str, path: str, time: float | None = None, name: str = ""
+    ) -> None:
         self.size = size
         self.media_type = media_type
         self.path = path
         self.time = time
+        self.name = name or Path(path).name
         self._stream = stream
         self._state = _state(stream)
         self._crc: int | None = None
@@ -146,7 +153,9 @@ def _stored(store: Store, picture: PictureRecord) -> Original | None:
     pixels = store.stored_pixels(picture.content)
     if pixels is None:
         return None
-    return Original(io.BytesIO(pixels), len(pixels), "image/jpeg", f"{STORED_PREFIX}{picture.id}")
+    copy = next((copy for copy in picture.copies if copy.stored), picture.copies[0])
+    name = f"{Path(copy.name.removeprefix(STORED_PREFIX)).stem}.jpg"  # whatever format was uploaded
+    return Original(io.BytesIO(pixels), len(pixels), "image/jpeg", f"{STORED_PREFIX}{picture.id}", name=name)
 
 
 def _opened(path: str, media_type: str, time: float | None) -> Original:

@@ -91,6 +91,7 @@ def _samples_of_tars(tars: Sequence[Path]) -> Rows:
     for path in tars:
         key, picture, picture_name = "", None, ""
         fields: dict[str, Any] = {}
+        texts = 0  # bytes of those of the sample
         for member, content in members_of(path):
             sample, suffix = sample_of(member)
             if not sample:
@@ -98,18 +99,23 @@ def _samples_of_tars(tars: Sequence[Path]) -> Rows:
             if sample != key and key:
                 yield picture, picture_name, {"key": key, **fields}
             if sample != key:
-                key, picture, picture_name, fields = sample, None, "", {}
+                key, picture, picture_name, fields, texts = sample, None, "", {}, 0
             if f".{suffix.lower()}" in SUFFIXES:
                 picture, picture_name = content, member
             elif suffix.lower() in ("txt", "json"):
-                fields |= _fields(f"{path}, {member}", suffix.lower(), content)
+                texts += len(content)
+                fields |= _fields(f"{path}, {member}", suffix.lower(), content, texts)
         if key:
             yield picture, picture_name, {"key": key, **fields}
 
 
-def _fields(where: str, suffix: str, content: bytes) -> dict[str, Any]:
-    if len(content) > MAX_LINE:
-        raise InputError(f"{where}: {len(content):,} bytes, at most {MAX_LINE:,} are read. Take it out of the archive.")
+def _fields(where: str, suffix: str, content: bytes, texts: int) -> dict[str, Any]:
+    """The fields that a member gives to the line of its sample, whose texts have so many bytes with it."""
+    if texts > MAX_LINE:
+        raise InputError(
+            f"{where}: {texts:,} bytes of text about one picture, at most {MAX_LINE:,} are read. Take it out of the "
+            "archive."
+        )
     try:
         text = content.decode("utf-8-sig")
         if suffix == "txt":

@@ -63,8 +63,8 @@ KINDS = {
         404, "Not found", "There is nothing at this address.", "غير موجود", "لا شيء في هذا العنوان."
     ),
     "no-picture": Kind(
-        404, "No such picture", "The gallery has no picture {id}, or its file is gone or changed.",
-        "لا توجد هذه الصورة", "لا يحوي المعرض الصورة {id}، أو أن ملفها حُذف أو تغيّر.",
+        404, "No such picture", "The gallery has no picture {id}, or its file is gone, changed or larger than 300 MB.",
+        "لا توجد هذه الصورة", "لا يحوي المعرض الصورة {id}، أو أن ملفها حُذف أو تغيّر أو يزيد على 300 م.ب.",
     ),
     "no-model": Kind(
         404, "No such model", "This server has no model {id}. Its one model is {known}.",

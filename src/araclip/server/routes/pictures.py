@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from pathlib import Path, PureWindowsPath
+from pathlib import PureWindowsPath
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
@@ -11,7 +11,7 @@ from fastapi import APIRouter, File, Query, Request, Response, UploadFile
 
 from araclip.display import shown, shown_lines, undirected
 from araclip.errors import GalleryLocked
-from araclip.gallery.catalog.records import Copy, identity_of
+from araclip.gallery.catalog.records import STORED_PREFIX, Copy, identity_of
 from araclip.pictures.image_transform import transform_of
 from araclip.server.http.fair_queue import Requester
 from araclip.server.http.problem_details import Problem
@@ -28,6 +28,7 @@ from araclip.server.thumbnails import VERSION
 T = TypeVar("T")
 router = APIRouter(route_class=GuardedRoute, tags=["pictures"])
 IMMUTABLE = "private, max-age=31536000, immutable"  # an id is a hash of the content, which never changes
+UNTIL_INDEXED = "private, no-cache"
 ISOLATED = {"Content-Security-Policy": "default-src 'none'; sandbox"}  # a picture opened as a document runs no scripts
 SHOWN_SIDE = 4096  # pixels of a picture that is converted to be shown
 RETRY_SECONDS = "5"
@@ -106,6 +107,11 @@ async def image(
         return Response(status_code=304, headers=headers)
     with contextlib.ExitStack() as stack:
         original = stack.enter_context(await _original(service, identity))
+        if original.path.startswith(STORED_PREFIX):  # a preview, which gives way to the file when that is indexed
+            etag = f'"{identity}-stored"'
+            headers |= {"ETag": etag, "Cache-Control": UNTIL_INDEXED}
+            if request.headers.get("if-none-match") == etag:
+                return Response(status_code=304, headers=headers)
         if original.media_type in CONVERTED and not download:
             converted = await while_connected(request, _converted(service, requester, identity, original, SHOWN_SIDE))
             headers |= {"ETag": f'"{identity}-{SHOWN_SIDE}-{VERSION}"', "Content-Disposition": "inline"}
@@ -113,7 +119,7 @@ async def image(
         part = range_of(request, original.size, etag)
         stack.pop_all()  # closed by the response
     kind = "attachment" if download else "inline"
-    name = quote(shown(Path(original.path).name), safe="")  # RFC 8187; percent signs let no header be injected
+    name = quote(shown(original.name), safe="")  # RFC 8187; percent signs let no header be injected
     headers["Content-Disposition"] = f"{kind}; filename*=UTF-8''{name}"
     return OriginalResponse(service, requester, original, part, headers)
 

@@ -9,7 +9,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from pathlib import Path
 from typing import TypeVar
 from zlib import crc32
 
@@ -93,7 +92,7 @@ async def zipped(
                 missing.append(record.copies[0].name)
                 continue
             videos.add(original.path)
-            name = names.free(_name(record, original))
+            name = names.free(shown(original.name))
             entry = Entry(name, record.captured_at or record.added or "", original.crc, original.size, offset)
             head = entry.head()
             yield head
@@ -119,14 +118,6 @@ def _summed(original: Original) -> Original | None:
     except (OSError, Aborted):
         return None
     return original
-
-
-def _name(record: PictureRecord, original: Original) -> str:
-    """The name of the file it is read from, or that it was uploaded with; stored pictures are JPEG files."""
-    stored = next((copy for copy in record.copies if copy.stored and copy.path == original.path), None)
-    if stored is None:
-        return shown(Path(original.path).name)
-    return f"{Path(stored.name.removeprefix('picture:')).stem}.jpg"
 
 
 def _megabytes(size: int) -> str:
