@@ -18,7 +18,7 @@ from araclip import AraCLIP
 from araclip.evaluation.metrics import interval, ranks
 from araclip.training.inputs.pictures import training_images
 from araclip.training.inputs.pixels import Pixels
-from araclip.training.inputs.texts import LearningTexts
+from araclip.training.inputs.texts import LockedTexts
 from araclip.training.loop.dev_recall import Dev
 from araclip.training.model.saved_models import load_model
 from araclip.training.recipe.stages import DevSet, ImageSide
@@ -31,7 +31,7 @@ def of_stage(folder: Path, dev: Dev, cache: Path) -> tuple[Vectors, Vectors]:
     model, processor = load_model(folder / "model")
     images = training_images(model, Pixels.of(processor), dev.paths, ImageSide(), 0, cache, print)
     with torch.inference_mode():
-        texts = LearningTexts(model, processor, 0).vectors(dev.texts)
+        texts = LockedTexts(model, processor, dev.texts, cache).vectors(dev.texts)  # stages may share a text tower
         return texts.numpy(), images.vectors(dev.paths).numpy()
 
 
