@@ -39,6 +39,13 @@ def test_all_stages_run_in_order_each_from_the_one_before_and_do_not_run_again(w
         run_all(read, runs, again)
 
 
+@pytest.mark.parametrize("warmup", [0.9, 1])
+def test_a_warmup_of_nearly_all_of_a_few_steps_is_no_error(world: Path, runs: Path, warmup: float) -> None:
+    read = recipe(world, f"distill.model={student(world)}", *section("distill", steps=3, warmup=warmup))
+    run_stage(read, "distill", runs, Notes())
+    assert [row["step"] for row in rows(runs, "distill") if "loss" in row] == [1, 2, 3]
+
+
 def test_fresh_forgets_what_a_stage_left(world: Path, runs: Path) -> None:
     model = f"distill.model={student(world)}"
     run_stage(recipe(world, model, *section("distill", steps=4)), "distill", runs, Notes())
