@@ -538,6 +538,18 @@ def test_a_model_folder_is_replaced_whole(bert: Traced, tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
 
 
+def test_a_tokenizer_that_does_not_fit_on_the_disk_is_an_error_of_the_system(bert: Traced, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")  # of Unix
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # bytes a file
+    try:
+        with pytest.raises(OSError, match="File too large"):  # which the command line explains
+            export(bert.saved, tmp_path / "model", weights="float32")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not (tmp_path / "model").exists()
+
+
 def test_a_folder_with_other_files_is_never_replaced(bert: Traced, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "letters.txt").write_text("dear")

@@ -8,7 +8,7 @@ fields, each a text or a list of texts.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -159,12 +159,12 @@ def read_pictures(
         captions = (normalize(text) for field in fields for text in texts_of(row, where, field))
         return tuple(text for text in captions if text)
 
-    found: dict[Path, CaptionedPicture] = {}
+    found: dict[Path, tuple[list[str], list[str]]] = {}
     for where, row in _rows(folder, split):
-        before = found.get(file := path(where, row), CaptionedPicture(file, (), (), folder.name))
-        of_row = texts(where, row, english), texts(where, row, arabic)
-        found[file] = replace(before, english=before.english + of_row[0], arabic=before.arabic + of_row[1])
-    return list(found.values())
+        captions = found.setdefault(path(where, row), ([], []))
+        captions[0].extend(texts(where, row, english))
+        captions[1].extend(texts(where, row, arabic))
+    return [CaptionedPicture(file, tuple(en), tuple(ar), folder.name) for file, (en, ar) in found.items()]
 
 
 def files_of(folder: Path, images: Path | None) -> PictureFiles:

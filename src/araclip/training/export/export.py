@@ -106,7 +106,7 @@ def export(
         model, processor = held.pop()
         with atomic.scratch_folder(stored) as beside:
             full = Path(beside)
-            tokenizer.save(str(full / "tokenizer.json"), pretty=False)
+            (full / "tokenizer.json").write_text(tokenizer.to_str(), encoding="utf-8")
             write_text_graph(model, full / "text.onnx")
             log("text tower traced")
             write_image_graph(model, how.size, how.mean, how.std, full / "image.onnx")
