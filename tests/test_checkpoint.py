@@ -262,6 +262,19 @@ def test_a_disk_that_is_full_only_when_flushed_is_reported_alike(
     assert names(tmp_path) == ["step-000001.pt"]
 
 
+def test_a_limit_of_file_sizes_is_an_error_of_the_system_and_earlier_checkpoints_stay(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")  # of Unix
+    checkpoint.save(tmp_path, 1, state(1.0))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):  # which the command line explains; torch's own is none
+            checkpoint.save(tmp_path, 2, {"weights": torch.zeros(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000001.pt"]
+
+
 def test_another_error_of_the_disk_is_not_called_a_full_one(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path)
     with pytest.raises(FileNotFoundError):

@@ -174,6 +174,15 @@ def test_what_of_the_test_side_stands_in_training_data_is_counted(run: Run, tiny
     )
 
 
+def test_training_pictures_that_are_missing_are_said_not_to_be_compared(
+    run: Run, tiny_model: Path, colours: Path
+) -> None:
+    rows = [json.loads(line) for line in (colours / "captions.jsonl").read_text(encoding="utf-8").splitlines()]
+    write_rows(colours, *rows, {"image": "gone.png", "split": "train", "caption_ar": ARABIC["blue"]})
+    ran = run("evaluate", "--model", tiny_model, "--dataset", colours, "--split", "dev", "--train-data", colours)
+    assert "1 training picture is missing: neither they nor their captions are looked for" in ran.err
+
+
 def test_training_data_of_the_same_set_lies_where_the_set_does(run: Run, tiny_model: Path, tmp_path: Path) -> None:
     texts, coco = tmp_path / "texts", tmp_path / "pictures"
     texts.mkdir()

@@ -500,6 +500,31 @@ def test_a_run_is_measured_on_its_own_dev_set_with_every_caption(bert: Traced, t
     assert "| arabic, text → picture | 1.000 | 1.000 | 1.000 | 1.000 | 1 |" in card
 
 
+def test_a_dev_set_with_a_line_a_caption_is_measured_as_one_with_a_line_a_picture(bert: Traced, tmp_path: Path) -> None:
+    dev = picture_set(tmp_path / "dev", AraCLIP.load(bert.folder))
+    run = run_folder(tmp_path / "run", bert, dev)
+    whole = export(run, tmp_path / "whole", weights="float32").config.measured
+    rows = [json.loads(line) for line in (dev / "captions.jsonl").read_text(encoding="utf-8").splitlines()]
+    lines = [json.dumps({**row, "caption_ar": text}) + "\n" for row in rows for text in row["caption_ar"]]
+    (dev / "captions.jsonl").write_text("".join(lines), encoding="utf-8")
+    assert export(run, tmp_path / "lines", weights="float32").config.measured == whole
+
+
+def test_towers_are_called_by_their_hub_ids_or_folders_without_the_way_to_these(bert: Traced, tmp_path: Path) -> None:
+    saved = Path(shutil.copytree(bert.saved, tmp_path / "saved"))
+    config = json.loads((saved / "config.json").read_text(encoding="utf-8"))
+    config["text_config"]["_name_or_path"] = str(tmp_path / "my-bert")
+    config["vision_config"]["_name_or_path"] = "someone/their-vit"
+    (saved / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    folder = export(saved, tmp_path / "model", weights="float32").folder
+    found = model_folder.read_config(folder)
+    assert (found.text.tower, found.image.tower) == ("my-bert", "someone/their-vit")
+    assert not [file for file in folder.iterdir() if str(tmp_path).encode() in file.read_bytes()]
+    AraCLIPModel.from_pretrained(saved).save_pretrained(tmp_path / "again")
+    card = (tmp_path / "again" / "README.md").read_text(encoding="utf-8")
+    assert "`my-bert`" in card and str(tmp_path) not in card
+
+
 # ------------------------------------------------------------------ the place
 
 
@@ -511,6 +536,18 @@ def test_a_model_folder_is_replaced_whole(bert: Traced, tmp_path: Path) -> None:
     assert model.encode_text(["قطة"]).shape == (1, 8)
     assert sorted(contents(tmp_path / "model")) == sorted((*model_folder.PARTS, model_folder.IMAGE_PROCESSOR))
     assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_tokenizer_that_does_not_fit_on_the_disk_is_an_error_of_the_system(bert: Traced, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")  # of Unix
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # bytes a file
+    try:
+        with pytest.raises(OSError, match="File too large"):  # which the command line explains
+            export(bert.saved, tmp_path / "model", weights="float32")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not (tmp_path / "model").exists()
 
 
 def test_a_folder_with_other_files_is_never_replaced(bert: Traced, tmp_path: Path) -> None:

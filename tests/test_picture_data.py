@@ -112,6 +112,13 @@ def test_several_captions_of_a_picture_differ_as_far_as_it_has_them(folder: Path
         assert (len(texts), len(set(texts))) == (3, 2)
 
 
+def test_lines_of_one_picture_are_one_picture_with_the_captions_of_all(folder: Path) -> None:
+    lines = [{"image": i % 3, "caption_ar": f"نص {i}"} for i in range(6)]
+    mixed = mixture(folder, lines, captions=2, needs_files=False)  # as a `captions` stage reads it
+    assert [sorted(mixed.texts_of(row)) for row in range(3)] == [[f"نص {i}", f"نص {i + 3}"] for i in range(3)]
+    assert sorted(mixed.batch(0, 3).texts) == [f"نص {i}" for i in range(6)]
+
+
 def test_shares_of_sets_and_languages_are_kept(folder: Path) -> None:
     sources = [
         source(folder, name, numbered(10)[part], share=share)

@@ -6,16 +6,18 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from araclip.errors import RunMismatch, TrainingError
 from araclip.training.stages.dispatch import run_all, run_stage
 from toy_stages import dev_recall, section, student
-from toy_training import RECIPE, Notes, killed, recipe, rows, weights
+from toy_training import RECIPE, Notes, killed, losses, recipe, rows, weights
 
 pytestmark = pytest.mark.usefixtures("one_thread", "traced_once")
 
@@ -121,6 +123,16 @@ def test_a_changed_recipe_or_start_is_refused_on_resume(world: Path, runs: Path)
             run_stage(recipe(world, f"distill.model={spec}", *changes), "distill", runs, Notes())
 
 
+def test_templates_that_changed_in_between_are_refused_on_resume(world: Path, runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "templates.json").write_text('["a {}"]', encoding="utf-8")
+    sources = f"[{{path = 'pairs.tsv', templates = '{tmp_path}/templates.json'}}]"
+    read = recipe(world, f"distill.model={student(world)}", *section("distill", sources=sources, steps=6))
+    killed(read, "distill", runs, 4)
+    (tmp_path / "templates.json").write_text('["a {} on white"]', encoding="utf-8")
+    with pytest.raises(RunMismatch, match=r"other data: data\.templates was"):
+        run_stage(read, "distill", runs, Notes())
+
+
 def test_a_run_that_needed_too_much_memory_goes_on_with_smaller_chunks(world: Path, runs: Path) -> None:
     spec = f"distill.model={student(world)}"
     killed(recipe(world, spec, *section("distill", steps=6, chunk=16)), "distill", runs, 4)
@@ -129,6 +141,21 @@ def test_a_run_that_needed_too_much_memory_goes_on_with_smaller_chunks(world: Pa
     run_stage(recipe(world, spec, *smaller), "distill", runs, notes)
     assert any("recipe.chunk was 16, now 4" in line for line in notes.lines), notes.lines
     assert [row["step"] for row in rows(runs, "distill") if "loss" in row] == [1, 2, 3, 4, 6]
+
+
+@pytest.mark.parametrize(("first", "then", "logged"), [(4, 10, (4, 10, 12)), (10, 4, (8, 12))])
+def test_losses_of_a_run_that_goes_on_with_another_log_every_are_still_means(
+    world: Path, runs: Path, first: int, then: int, logged: tuple[int, ...]
+) -> None:
+    spec = f"distill.model={student(world)}"
+    run_stage(recipe(world, spec, *section("distill", steps=12)), "distill", runs, Notes())
+    each = losses(runs, "distill")
+    shutil.rmtree(runs / "distill")
+    every = section("distill", steps=12, log_every=first, checkpoint_every=6)
+    killed(recipe(world, spec, *every), "distill", runs, 7)
+    run_stage(recipe(world, spec, *every, f"distill.log_every={then}"), "distill", runs, Notes())
+    found = {row["step"]: row["loss"] for row in rows(runs, "distill") if "loss" in row}
+    assert found == {step: pytest.approx(np.mean(each[before:step])) for before, step in pairwise((0, *logged))}
 
 
 def test_another_model_or_start_than_a_run_began_with_is_refused(world: Path, runs: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from araclip.errors import LossDiverged, RecipeError, RunMismatch
+from araclip.errors import LossDiverged, RecipeError, RunMismatch, TrainingError
 from araclip.training.stages.dispatch import run_all, run_stage
 from toy_stages import CHANCE, dev_recall, refused, section, student
 from toy_training import Notes, recipe, rows
@@ -37,6 +37,30 @@ def test_all_stages_run_in_order_each_from_the_one_before_and_do_not_run_again(w
     (runs / "distill" / "result.json").touch()
     with pytest.raises(RunMismatch, match=r"finetune is done, but stage distill, from which it starts, was trained ag"):
         run_all(read, runs, again)
+
+
+@pytest.mark.parametrize("warmup", [0.9, 1])
+def test_a_warmup_of_nearly_all_of_a_few_steps_is_no_error(world: Path, runs: Path, warmup: float) -> None:
+    read = recipe(world, f"distill.model={student(world)}", *section("distill", steps=3, warmup=warmup))
+    run_stage(read, "distill", runs, Notes())
+    assert [row["step"] for row in rows(runs, "distill") if "loss" in row] == [1, 2, 3]
+
+
+def test_a_disk_that_is_full_when_the_model_is_saved_is_said_and_the_same_command_ends_the_stage(
+    world: Path, runs: Path
+) -> None:
+    resource = pytest.importorskip("resource")  # of Unix
+    read = recipe(world, f"distill.model={student(world)}", *section("distill", steps=2))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))  # bytes a file: the metrics fit, the weights do not
+    try:
+        with pytest.raises(TrainingError, match=r"distill/model cannot be written \(.*File too large.*make room"):
+            run_stage(read, "distill", runs, Notes())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list((runs / "distill").glob("*model*"))
+    run_stage(read, "distill", runs, Notes())
+    assert (runs / "distill" / "model" / "model.safetensors").is_file()
 
 
 def test_fresh_forgets_what_a_stage_left(world: Path, runs: Path) -> None:

@@ -133,8 +133,12 @@ def load_dataset(
     if _is_saved_dataset(location):
         _refuse(images, name)
         return _from_hub(Hub(str(location), split), location.name, split, caption_field or CAPTION_FIELD, unpack_to)
-    if location.is_dir() and (tars := [path for path in sorted(location.iterdir()) if _is_shard(path, split)]):
+    if location.is_dir() and (shards := [path for path in sorted(location.iterdir()) if _is_shard(path)]):
         _refuse(images, name)
+        if not (tars := [path for path in shards if path.name.startswith(split or "")]):
+            raise InputError(
+                f"{location} has no tar of split '{split}', whose name would begin so. The first is {shards[0].name}."
+            )
         return _from_tars(location.name, tars, split, caption_field or "txt", unpack_to)
     if location.is_file() and is_tar(location):
         _refuse(images, name)
@@ -178,13 +182,13 @@ def _is_saved_dataset(folder: Path) -> bool:
     return any((folder / mark).is_file() for mark in ("dataset_dict.json", "state.json"))
 
 
-def _is_shard(path: Path, split: str | None) -> bool:
-    return path.name.startswith(split or "") and path.name.endswith((".tar", ".tar.gz", ".tar.bz2", ".tar.xz"))
+def _is_shard(path: Path) -> bool:
+    return path.name.endswith((".tar", ".tar.gz", ".tar.bz2", ".tar.xz"))
 
 
 def _from_hub(hub: Hub, name: str, split: str | None, field: str, unpack_to: Path) -> PictureSet:
-    return replace(read_set(unpack_hub(hub, unpack_to), field), name=name, split=split)
+    return replace(read_set(unpack_hub(hub, unpack_to), field, name=name), split=split)
 
 
 def _from_tars(name: str, tars: list[Path], split: str | None, field: str, unpack_to: Path) -> PictureSet:
-    return replace(read_set(unpack_tars(tars, unpack_to), field), name=name, split=split)
+    return replace(read_set(unpack_tars(tars, unpack_to), field, name=name), split=split)

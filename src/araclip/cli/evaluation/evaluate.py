@@ -118,6 +118,9 @@ def evaluate(
     for name in train_data or ():
         place, files = (path, images) if name == dataset else (None, None)  # the same set lies at the same place
         training.append(load_dataset(name, path=place, images=files, split="train", caption_field=caption_field))
+    if missing := sum(one.missing for one in training):
+        lost = counted(missing, "training picture is", "training pictures are")
+        err.print(f"{lost} missing: neither they nor their captions are looked for.", style="yellow")
     leaks = find_leaks(pictures, *pictures_and_captions(training)) if training else None
     dialects = stated_dialects(user_path(dataset), pictures.pictures, images)
     summaries = summarise(_measured(names := models or [DEFAULT_MODEL], pictures, captions, cache))

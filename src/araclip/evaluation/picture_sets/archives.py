@@ -139,6 +139,8 @@ def _hub_rows(hub: Hub) -> Any:
             rows = _choose_split(hub, datasets.load_from_disk(hub.id))
         else:
             rows = datasets.load_dataset(hub.id, hub.config, split=hub.split, revision=hub.revision)
+    except InputError:
+        raise
     except Exception as error:  # a damaged set makes `datasets` and pyarrow raise nearly anything
         raise InputError(
             f"{hub.id} (split {hub.split}) cannot be loaded: {first_line(error):.200}. Check id, split and network, "
@@ -166,8 +168,10 @@ def _choose_split(hub: Hub, saved: Any) -> Any:
     splits = list(saved) if isinstance(saved, dict) else []
     if hub.split in splits or (hub.split is None and not splits):
         return saved[hub.split] if splits else saved
-    available = f"the splits {', '.join(splits)}" if splits else "no splits"
-    raise InputError(f"{hub.id} has {available}, not split {hub.split}. Name one that it has.")
+    if not splits:
+        raise InputError(f"{hub.id} has no splits, so none is '{hub.split}'. Leave the split out.")
+    asked = f", not '{hub.split}'" if hub.split else ""
+    raise InputError(f"{hub.id} has the splits {', '.join(splits)}{asked}. Name one of them.")
 
 
 def _samples_of_hub(rows: Any, hub: Hub) -> Rows:

@@ -83,11 +83,13 @@ class PictureSet:
         return [text for text, _ in queries], np.array([row for _, row in queries], np.int64)
 
 
-def read_set(folder: Path, caption_field: str, split: str | None = None, images: Path | None = None) -> PictureSet:
+def read_set(
+    folder: Path, caption_field: str, split: str | None = None, images: Path | None = None, *, name: str | None = None
+) -> PictureSet:
     """The pictures of `folder/captions.jsonl`, of one split if named, and their captions in one field.
 
     Args:
-        images: another folder in which its pictures may lie.
+        images: another folder in which its pictures may lie. name: of the set, by default the folder's.
 
     Raises:
         InputError: as of `read_pictures` and `gather`.
@@ -96,7 +98,7 @@ def read_set(folder: Path, caption_field: str, split: str | None = None, images:
     rows = (
         (files.path(row["image"], where), texts_of(row, where, caption_field)) for where, row in _rows(folder, split)
     )
-    return gather(folder.resolve().name, split, caption_field, rows)
+    return gather(name or folder.resolve().name, split, caption_field, rows)
 
 
 def gather(name: str, split: str | None, caption_field: str, rows: Iterable[tuple[Path, Sequence[str]]]) -> PictureSet:
@@ -137,7 +139,9 @@ def read_pictures(
     images: Path | None = None,
     needs_files: bool = True,
 ) -> list[CaptionedPicture]:
-    """Rows of `folder/captions.jsonl`, of one split if named, with these caption fields.
+    """The pictures of `folder/captions.jsonl`, of one split if named, with the captions in these fields.
+
+    Rows of the same file are one picture with the captions of all, as in `gather`.
 
     Args:
         images: another folder in which its pictures may lie.
@@ -155,10 +159,12 @@ def read_pictures(
         captions = (normalize(text) for field in fields for text in texts_of(row, where, field))
         return tuple(text for text in captions if text)
 
-    return [
-        CaptionedPicture(path(where, row), texts(where, row, english), texts(where, row, arabic), folder.name)
-        for where, row in _rows(folder, split)
-    ]
+    found: dict[Path, tuple[list[str], list[str]]] = {}
+    for where, row in _rows(folder, split):
+        captions = found.setdefault(path(where, row), ([], []))
+        captions[0].extend(texts(where, row, english))
+        captions[1].extend(texts(where, row, arabic))
+    return [CaptionedPicture(file, tuple(en), tuple(ar), folder.name) for file, (en, ar) in found.items()]
 
 
 def files_of(folder: Path, images: Path | None) -> PictureFiles:

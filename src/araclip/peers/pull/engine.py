@@ -117,7 +117,7 @@ def _write(
         before = _cut(parts.text, languages)
         after = parts.text.tokenizer.get_vocab_size()
         log(f"vocabulary cut from {before:,} to {after:,} pieces ({', '.join(languages)})")
-    parts.text.tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
+    (folder / "tokenizer.json").write_text(parts.text.tokenizer.to_str(), encoding="utf-8")
     config = _config(request, parts, name, expected.text_vectors.shape[1], languages)
     write_text_graph(parts.text, folder / "text.onnx")
     parts.image.graph.forget_texts()

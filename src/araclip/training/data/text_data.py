@@ -3,6 +3,7 @@
 The stream has no state. A batch is a function of seed, step and size, so a resumed run draws the same rows.
 """
 
+import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -107,6 +108,11 @@ class Mixture:
     def fingerprint(self) -> str:
         """Changes with any pair that can be drawn, not with weights, noise or templates."""
         return fingerprint(pair for pairs in self._pairs for pair in pairs)
+
+    @property
+    def templates_fingerprint(self) -> str:
+        """Changes with any template."""
+        return hashlib.sha256(repr(self._templates).encode()).hexdigest()[:12]
 
     def teacher_texts(self, rows: int | None = None) -> list[str]:
         """Every distinct text that a teacher has to encode: the rows' `english`, of the first `rows` or of all."""

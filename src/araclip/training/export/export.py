@@ -33,6 +33,7 @@ from araclip.training.export.weights.choice import TOWERS, Ways, candidates
 from araclip.training.export.weights.probe_inputs import check_pictures
 from araclip.training.export.weights.stored_towers import fitting, left_of, store_towers
 from araclip.training.foreign.preprocessing import Preprocessing
+from araclip.training.model.hub_files import kind_of, source_of
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.parity import check_parity, closeness, probes
 from araclip.training.model.processing import AraCLIPProcessor
@@ -105,7 +106,7 @@ def export(
         model, processor = held.pop()
         with atomic.scratch_folder(stored) as beside:
             full = Path(beside)
-            tokenizer.save(str(full / "tokenizer.json"), pretty=False)
+            (full / "tokenizer.json").write_text(tokenizer.to_str(), encoding="utf-8")
             write_text_graph(model, full / "text.onnx")
             log("text tower traced")
             write_image_graph(model, how.size, how.mean, how.std, full / "image.onnx")
@@ -237,8 +238,7 @@ def _config(
 
 
 def _tower_name(config: Any) -> str:
-    kind = getattr(config, "architecture", config.model_type)  # of timm's networks
-    return str(config.name_or_path or kind)
+    return source_of(config) or kind_of(config)
 
 
 def _hashed_and_opened(folder: Path, config: ModelConfig) -> AraCLIP:

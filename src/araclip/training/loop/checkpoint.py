@@ -44,7 +44,7 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
 
     Raises:
         TrainingError: the disk is full (bytes needed and free are named; earlier checkpoints stay), or the state holds
-            something that could not be read back.
+            something that could not be read back. OSError: it cannot be written for another reason.
     """
     for key, leaf in _leaves(state):
         if not isinstance(leaf, Tensor) and type(leaf) not in _PLAIN:
@@ -57,12 +57,15 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
         atomic.write(path, lambda temporary: _fill(temporary, state))
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
         needed, free = _size(state), shutil.disk_usage(folder).free
-        if getattr(error, "errno", None) in _FULL or free < needed:
+        system = error if isinstance(error, OSError) else error.__context__
+        if getattr(system, "errno", None) in _FULL or free < needed:
             raise TrainingError(
                 f"the disk of {folder} is full: the checkpoint of step {step} needs about {needed:,} bytes, "
                 f"{free:,} are free. Earlier checkpoints are whole. Make room, then start the same command again: it "
                 "resumes from the last one."
             ) from error
+        if isinstance(system, OSError) and system is not error:
+            raise system from error  # such as a limit of file sizes
         raise
     _tidy(folder, step)
     return path

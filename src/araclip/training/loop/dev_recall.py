@@ -1,7 +1,6 @@
 """Dev recall while training, of captions → pictures or captions → other captions of the same picture."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -31,7 +30,7 @@ class Dev:
     """
 
     def __init__(self, spec: DevSet) -> None:
-        found = _merged(listed_pictures(spec.folder, (), spec.captions, spec.split, images=spec.images))
+        found = listed_pictures(spec.folder, (), spec.captions, spec.split, images=spec.images)
         self.pictures: list[CaptionedPicture] = [picture for picture in found if picture.arabic]
         if not self.pictures:
             raise DataError(
@@ -61,7 +60,7 @@ class CaptionDev:
     """
 
     def __init__(self, spec: DevSet) -> None:
-        found = _merged(listed_pictures(spec.folder, ("caption_en",), spec.captions, spec.split, needs_files=False))
+        found = listed_pictures(spec.folder, ("caption_en",), spec.captions, spec.split, needs_files=False)
         pictures = [picture for picture in found if picture.english and picture.arabic]
         if not pictures:
             raise DataError(
@@ -78,16 +77,6 @@ class CaptionDev:
             rows = torch.tensor([row for _, row in self.gallery], device=captions.device)
             sums = captions.new_zeros(int(rows[-1]) + 1, captions.shape[1]).index_add(0, rows, captions)
             return _recall_of(queries, l2_normalize(sums, dim=-1), [row for _, row in self.queries])
-
-
-def _merged(listed: Sequence[CaptionedPicture]) -> list[CaptionedPicture]:
-    """Each file once with all of its captions: a list may have a line for each of them."""
-    found: dict[Path, CaptionedPicture] = {}
-    for picture in listed:
-        before = found.get(picture.path, replace(picture, english=(), arabic=()))
-        english, arabic = before.english + picture.english, before.arabic + picture.arabic
-        found[picture.path] = replace(before, english=english, arabic=arabic)
-    return list(found.values())
 
 
 def locked_recall(

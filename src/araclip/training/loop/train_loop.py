@@ -79,7 +79,7 @@ def train_loop(job: TrainingJob, run: Run, progress: StepProgress | None) -> dic
             progress.update(state.step, stage.steps, pace.rows_per_second, values)
         if _is_due(stage.log_every, state.step) or state.step == stage.steps:
             scale, rate = model.logit_scale.exp().item(), round(pace.rows_per_second, 2)
-            run.log(state.step, **state.pop_means(stage.log_every), scale=scale, rows_per_second=rate)
+            run.log(state.step, **state.pop_means(), scale=scale, rows_per_second=rate)
         if job.dev_recall and _is_due(stage.eval_every, state.step) and state.step < stage.steps:
             with state.ema.swapped() if state.ema else nullcontext():
                 state.best.update(_logged_recall(job, run, state.step))
@@ -105,7 +105,9 @@ class TrainingState:
         self.parameters: list[nn.Parameter] = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.ema = Ema(self.parameters, job.stage.ema) if job.stage.ema else None
         self.best = BestWeights(run, self.parameters, patience=job.stage.patience)
+        self._log_every = job.stage.log_every
         self._sums: dict[str, float] = {}  # of the steps' values since a row was logged
+        self._summed = 0  # of how many steps: a run may be resumed with another `log_every`
 
     def resume(self, run: Run) -> None:
         """Resume from the run's newest whole checkpoint, or begin at step 0."""
@@ -138,12 +140,12 @@ class TrainingState:
     def add(self, values: dict[str, float]) -> None:
         """Add a step's values to the next logged row."""
         self._sums = {name: self._sums.get(name, 0.0) + value for name, value in values.items()}
+        self._summed += 1
 
-    def pop_means(self, log_every: int) -> dict[str, float]:
+    def pop_means(self) -> dict[str, float]:
         """The values' means since the last logged row, which end with this step."""
-        steps = (self.step - 1) % log_every + 1
-        means = {name: total / steps for name, total in self._sums.items()}
-        self._sums = {}
+        means = {name: total / self._summed for name, total in self._sums.items()}
+        self._sums, self._summed = {}, 0
         return means
 
     def state_dict(self) -> dict[str, Any]:
@@ -154,6 +156,7 @@ class TrainingState:
             "ema": self.ema.state_dict() if self.ema else {},
             "best": self.best.state_dict(),
             "sums": self._sums,
+            "summed": self._summed,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -169,12 +172,15 @@ class TrainingState:
             self.ema.load_state_dict(state["ema"])
         self.best.load_state_dict(state["best"])
         self._sums = {str(name): float(value) for name, value in state["sums"].items()}
+        earlier = self.step % self._log_every  # what an earlier release, which did not write it, had summed
+        self._summed = max(0, int(state.get("summed", earlier)))
 
 
 def _optimize(job: TrainingJob, run: Run, state: TrainingState) -> dict[str, float]:
     """One step of the optimizer; the step's values."""
     stage, step = job.stage, state.step
-    set_lr(state.optimizer, cosine_schedule(step, stage.steps, round(stage.warmup * stage.steps)))
+    warmup = min(round(stage.warmup * stage.steps), stage.steps - 1)  # the last step is no longer a part of it
+    set_lr(state.optimizer, cosine_schedule(step, stage.steps, warmup))
     job.model.train()
     freeze_batchnorm(job.model)
     with run.guard(batch=stage.batch, chunk=stage.chunk if stage.grad_cache else None):

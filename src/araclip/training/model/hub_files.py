@@ -187,11 +187,20 @@ def save_and_upload(model: Any, repo_id: str, max_shard_size: int | str, **optio
         return upload(Path(folder), repo_id, **options)
 
 
+def source_of(config: Any) -> str:
+    """Where a tower came from: its hub id, or its folder's name without the folders of this machine around it."""
+    named = str(config.name_or_path or "")
+    return Path(named).name if Path(named).is_absolute() else named
+
+
+def kind_of(config: Any) -> str:
+    """What a tower is, such as bert, or the name of a timm network."""
+    return str(getattr(config, "architecture", config.model_type))
+
+
 def _tower_name(config: Any) -> str:
-    size = getattr(config, "hidden_size", None)
-    kind = getattr(config, "architecture", config.model_type)  # of timm's networks
-    source = f"`{config.name_or_path}`, " if config.name_or_path else ""
-    return f"{source}{kind}{f', {size} wide' if size else ''}"
+    size, source = getattr(config, "hidden_size", None), source_of(config)
+    return f"{f'`{source}`, ' if source else ''}{kind_of(config)}{f', {size} wide' if size else ''}"
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 
 from araclip import model_folder
-from araclip.errors import RecipeError
+from araclip.errors import RecipeError, TrainingError
 from araclip.training.foreign import settings
 from araclip.training.foreign.failures import failures
 from araclip.training.model.model import AraCLIPModel
@@ -56,11 +56,20 @@ def unpack(name_or_path: str | Path) -> ModelAndProcessor:
 
 
 def save_model(folder: Path, model: AraCLIPModel, processor: AraCLIPProcessor) -> None:
-    """A folder for transformers, sentence-transformers and `araclip export`; after a kill it is whole or missing."""
+    """A folder for transformers, sentence-transformers and `araclip export`; after a kill it is whole or missing.
+
+    Raises:
+        TrainingError: it cannot be written, as on a full disk; what was there before stays.
+    """
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    model.save_pretrained(part)
-    processor.save_pretrained(part)
+    try:  # safetensors and tokenizers have errors of their own for a full disk
+        with failures(folder, "make room, then start the same command again", TrainingError, cannot="be written"):
+            model.save_pretrained(part)
+            processor.save_pretrained(part)
+    except TrainingError:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
     if folder.exists():
         shutil.rmtree(folder)
     part.rename(folder)

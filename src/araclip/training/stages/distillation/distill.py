@@ -37,7 +37,7 @@ def distill(stage: Distill, context: StageContext) -> dict[str, float]:
     model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)
     mixture = Mixture(stage.sources, stage.seed)
-    data = {"start": fingerprint(model), "pairs": mixture.fingerprint}
+    data = {"start": fingerprint(model), "pairs": mixture.fingerprint, "templates": mixture.templates_fingerprint}
     distance = weighted_sum(stage.losses)
     if stage.matryoshka:
         distance = matryoshka(distance, matryoshka_widths(model))
