@@ -16,6 +16,7 @@ import pytest
 import pictures
 from araclip import AraCLIP, Gallery
 from araclip.errors import (
+    EmptyFolder,
     GalleryCorrupt,
     GalleryNotFound,
     InputError,
@@ -197,6 +198,23 @@ def test_a_folder_that_cannot_be_read_keeps_its_pictures_but_not_those_of_its_na
     report = gallery.update([folder])
     assert (report.removed, len(report.skipped)) == (1, 1)
     assert "a.png" in names(gallery, "صورة")
+
+
+def test_a_folder_that_may_not_be_read_at_all_is_not_called_empty(
+    gallery: Gallery, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scandir(path: str) -> object:  # root may read everything, so the refusal is made here
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(InputError, match=r"cannot be read \(Permission denied; give this user permission") as error:
+        gallery.update([folder])
+    assert not isinstance(error.value, EmptyFolder)
+    monkeypatch.undo()
+    gallery.update([folder])
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(InputError, match=r"3 were indexed.*Permission denied.*They stay indexed"):
+        gallery.update([folder])
 
 
 def test_an_unusual_file_is_one_line_and_the_run_continues(gallery: Gallery, folder: Path) -> None:

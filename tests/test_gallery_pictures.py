@@ -181,6 +181,49 @@ def test_a_relative_path_and_one_through_a_link_name_the_same_picture(
     assert gallery.remove([os.path.join("pictures", "a.png")]) == 1  # noqa: PTH118
 
 
+def test_a_filter_takes_true_false_and_numbers_as_the_metadata_has_them(gallery: Gallery, tmp_path: Path) -> None:
+    gallery.add([pictures.solid(tmp_path / "a.png")], metadata={"favourite": True, "stars": 5})
+    for metadata, found in (({"favourite": True}, 1), ({"favourite": False}, 0), ({"stars": 5}, 1)):
+        assert len(gallery.search("صورة", where=Filters(metadata=metadata))) == found  # type: ignore[arg-type]
+    assert len(gallery.search("صورة", where="meta.favourite=true")) == 1
+
+
+def test_pictures_below_a_linked_folder_are_hidden_and_removed_by_the_paths_of_their_hits(
+    gallery: Gallery, tmp_path: Path
+) -> None:
+    pictures.solid(tmp_path / "drive" / "a.png")
+    folder = tmp_path / "pictures"
+    pictures.solid(folder / "b.png", pictures.BLUE)
+    (folder / "usb").symlink_to(tmp_path / "drive", target_is_directory=True)
+    gallery.update([folder])
+    behind = str(folder / "usb" / "a.png")
+    assert {hit.path for hit in gallery.search("صورة")} == {behind, str(folder / "b.png")}
+    assert gallery.hide([behind]) == 1
+    assert gallery.hidden() == [behind]
+    assert gallery.remove([behind]) == 1
+
+
+def test_a_link_to_an_indexed_folder_and_a_way_back_to_it_name_its_pictures(gallery: Gallery, tmp_path: Path) -> None:
+    pictures.solid(tmp_path / "pictures" / "sub" / "a.png")
+    (tmp_path / "link").symlink_to(tmp_path / "pictures", target_is_directory=True)
+    gallery.update([tmp_path / "link"])
+    assert gallery.hide([tmp_path / "link"]) == 1
+    assert gallery.hide([tmp_path / "pictures" / "sub" / ".."], hidden=False) == 1
+    assert gallery.remove([tmp_path / "link"]) == 1
+
+
+def test_a_folder_and_a_link_to_it_that_comes_first_by_name_give_the_pictures_the_folder_s_path(
+    gallery: Gallery, tmp_path: Path
+) -> None:
+    folder = tmp_path / "pictures"
+    pictures.solid(folder / "zoo" / "a.png")
+    (folder / "best").symlink_to(folder / "zoo", target_is_directory=True)
+    gallery.update([folder])
+    hits = gallery.search("صورة", where=f"folder={folder / 'zoo'}")
+    assert [hit.path for hit in hits] == [str(folder / "zoo" / "a.png")]
+    assert len(gallery.search("صورة", where=f"folder={folder / 'best'}")) == 1
+
+
 def test_a_picture_of_any_kind_is_a_query(gallery: Gallery, tmp_path: Path) -> None:
     red, blue = pictures.solid(tmp_path / "red.png"), pictures.solid(tmp_path / "blue.png", pictures.BLUE)
     gallery.add([red, blue])

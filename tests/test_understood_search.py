@@ -252,5 +252,16 @@ def test_what_asks_for_pictures_is_not_looked_for_in_texts(gallery: Gallery) -> 
     assert text is not None and [word.folded for word in text.words] == ["دهب"]
 
 
+def test_a_latin_name_that_reads_as_arabizi_is_found_in_texts_as_it_was_typed(tmp_path: Path, tiny_model: Path) -> None:
+    for number, name in enumerate(("Salma", "سلم", "x")):
+        Image.new("RGB", (32, 32), (number * 90, 60, 30)).save(tmp_path / f"{name}.png")
+    with Gallery.open(tmp_path / "gallery", model=AraCLIP.load(tiny_model), create=True) as opened:
+        opened.update([tmp_path])
+        hits = opened.search("salma")
+        assert hits.interpretation is not None and "سلم" in hits.interpretation.also
+        assert {match.text for hit in hits for match in hit.matched} == {"Salma", "سلم"}
+        assert "x" not in names(hits[:2])
+
+
 def literally_unknown(gallery: Gallery, text: str) -> InterpretedQuery:
     return interpret(parse(text), gallery.interpreter, today=date(2026, 11, 27))

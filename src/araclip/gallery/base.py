@@ -13,7 +13,7 @@ from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.gallery.ingest.embedded import EmbeddedGroups, add_embedded
 from araclip.gallery.ingest.intake import Turn
 from araclip.gallery.ingest.scan import checked_root
-from araclip.gallery.ingest.sources import PictureSource, index_path, metadata_for_each, scene_jpeg, several, source_of
+from araclip.gallery.ingest.sources import PictureSource, index_paths, metadata_for_each, scene_jpeg, several, source_of
 from araclip.gallery.ingest.update import FilesProgress, Skip, unreadable, update, update_at
 from araclip.gallery.ingest.videos import ingest_both
 from araclip.gallery.results import Addition, Fault, Filled, Group, Stats, Update
@@ -209,13 +209,7 @@ class BaseGallery(SearchableGallery):
         with self._writing():
             gone: set[str] = set()
             for path in several(paths, "remove", "path"):
-                named = index_path(path)
-                found = self._catalog.files(named)
-                if not found:
-                    raise InputError(
-                        f"{named} is not in the gallery {self.folder}. Check the path; nothing is removed."
-                    )
-                gone.update(found)
+                gone.update(self._files_at(path, "nothing is removed"))
             with self._catalog.writing():
                 self._catalog.remove_files(sorted(gone))
             self._finish_writing()
@@ -237,15 +231,20 @@ class BaseGallery(SearchableGallery):
         with self._writing():
             contents = dict[int, None]()
             for path in several(paths, "hide", "path"):
-                named = index_path(path)
-                found = self._catalog.files(named)
-                if not found:
-                    raise InputError(f"{named} is not in the gallery {self.folder}. Check the path; nothing changes.")
+                found = self._files_at(path, "nothing changes")
                 contents |= dict.fromkeys(c for each in found if (c := self._catalog.content_of(each)) is not None)
             with self._catalog.writing():
                 changed = self._catalog.set_hidden(contents, hidden)
             self._finish_writing()
         return changed
+
+    def _files_at(self, path: StrPath, then: str) -> dict[str, File]:
+        """The file that a path names, or those of the folder; an InputError ends with what becomes of the others."""
+        paths = index_paths(path)
+        found = next(filter(None, map(self._catalog.files, paths)), None)
+        if found is None:
+            raise InputError(f"{paths[0]} is not in the gallery {self.folder}. Check the path; {then}.")
+        return found
 
     def hidden(self) -> list[str]:
         """The paths of all hidden pictures, sorted; of a video that has hidden scenes its file's, once."""

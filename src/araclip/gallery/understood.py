@@ -20,7 +20,9 @@ from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import Hit
 from araclip.text.interpretation import Interpreter, Reading
 from araclip.text.normalization import normalize
+from araclip.text.readings.changes import Change
 from araclip.text.script import is_arabic, words
+from araclip.text.words import Word, asked_words
 
 
 class Hits(list[Hit]):
@@ -78,15 +80,24 @@ def has_relevance(read: InterpretedQuery) -> bool:
 
 
 def words_to_find(read: InterpretedQuery, weight: float) -> TextQuery | None:
-    """What to look for in texts: the words as typed, without what only asks for pictures; of Arabizi, as most likely
-    meant."""
+    """What to look for in texts: the words as typed, without what only asks for pictures; Arabizi as most likely meant,
+    too."""
     if read.only_filters:
         return None
     terms = [
         replace(term, value=_to_find(term.value, readings[0])) if readings else term
         for term, readings in zip(read.query.terms, read.readings, strict=True)
     ]
-    return text_query(Query(tuple(terms)), weight)
+    found = text_query(Query(tuple(terms)), weight)
+    changes = [change for readings in read.readings for reading in readings[:1] for change in reading.changes]
+    return found and replace(found, typed=tuple(filter(None, map(_as_typed, changes))))
+
+
+def _as_typed(change: Change) -> tuple[str, Word] | None:
+    """The stem of a word that one Latin word was read as, and that word; None of other changes."""
+    typed, meant = asked_words(change.source), asked_words(change.target)
+    latin = change.kind == "arabizi" and len(typed) == len(meant) == 1
+    return (meant[0].stem, typed[0]) if latin else None
 
 
 def _to_find(typed: str, reading: Reading) -> str:

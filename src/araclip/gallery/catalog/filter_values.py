@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from araclip.errors import InputError
@@ -146,6 +146,21 @@ def check_text(name: str, value: object) -> None:
         value.encode()
     except UnicodeEncodeError:
         raise InputError(f"{name} is {value!r:.80}, with a byte or half of a character that is no text.") from None
+
+
+def metadata_wanted(given: object) -> dict[str, str]:
+    """Keys and values of metadata as texts, numbers, true and false as they are stored (`written`).
+
+    Raises:
+        InputError: no mapping, or with something that is no text, number, true or false.
+    """
+    if not isinstance(given, Mapping):
+        raise InputError(f'metadata is {given!r:.80}; pass a mapping such as {{"album": "رحلة"}}.')
+    for key, value in given.items():
+        check_text("a key of metadata", key)
+        if not isinstance(value, int | float):
+            check_text(f"metadata {key}", value)
+    return {key: written(value) for key, value in given.items()}
 
 
 def check_paths(*paths: str | os.PathLike[str] | tuple[str, ...] | None) -> None:

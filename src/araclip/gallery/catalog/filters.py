@@ -21,12 +21,12 @@ from araclip.gallery.catalog.filter_values import (
     ends_of,
     format_of,
     hidden_of,
+    metadata_wanted,
     near_of,
     near_text,
     numbers_of,
     scenes_of,
     words_wanted,
-    written,
 )
 from araclip.gallery.catalog.photo.conditions import around, with_words
 from araclip.paths import user_path
@@ -114,7 +114,7 @@ class Filters:
                 object.__setattr__(self, name, words_wanted(name, getattr(self, name)))
         if self.near is not None:
             object.__setattr__(self, "near", near_of(self.near))
-        object.__setattr__(self, "metadata", {key: written(value) for key, value in self.metadata.items()})
+        object.__setattr__(self, "metadata", metadata_wanted(self.metadata))
         for name, choices in (("orientation", ORIENTATIONS), ("kind", KINDS)):
             if (chosen := getattr(self, name)) is not None and chosen not in choices:
                 raise InputError(f"no {name} '{chosen!s:.80}'. Choose one of {', '.join(choices)}.")
@@ -137,12 +137,6 @@ class Filters:
                 raise InputError(f"{name} is {size!r:.80}; pass a whole number of bytes, at most {LARGEST}.")
         if not isinstance(self.formats, Iterable):
             raise InputError(f'formats is {self.formats!r:.80}; pass a tuple such as ("JPEG", "PNG").')
-        if not isinstance(self.metadata, Mapping):
-            raise InputError(f'metadata is {self.metadata!r:.80}; pass a mapping such as {{"album": "رحلة"}}.')
-        for key, value in self.metadata.items():
-            check_text("a key of metadata", key)
-            if not isinstance(value, int | float):
-                check_text(f"metadata {key}", value)
 
     @classmethod
     def of(cls, where: "Where", *, collapse: bool = False) -> "Filters":

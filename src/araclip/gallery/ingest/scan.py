@@ -40,12 +40,14 @@ class Walk:
     def pictures(self, root: Path | str) -> Iterator[File]:
         """Picture files below `root` by their suffix, in a stable order.
 
-        Hidden files and folders are skipped. Symbolic links are followed; a folder is entered only once.
+        Hidden files and folders are skipped. Symbolic links are followed; a folder is entered only once, by its own
+        path if that lies below `root`, and links last.
         """
         seen: set[tuple[int, int]] = set()
         waiting: list[tuple[str, int | None]] = [(str(root), None)]
-        while waiting:
-            folder, device = waiting.pop()
+        linked: list[tuple[str, int | None]] = []
+        while waiting or linked:
+            folder, device = waiting.pop() if waiting else linked.pop(0)
             try:
                 opened = openable(folder)
                 here = os.stat(opened)  # noqa: PTH116  (names that are not UTF-8 stay text)
@@ -67,7 +69,7 @@ class Walk:
                 path = entry.path if opened == folder else os.path.join(folder, entry.name)  # noqa: PTH118  (as above)
                 try:
                     if entry.is_dir():
-                        below.append((path, here.st_dev))
+                        (linked if entry.is_symlink() else below).append((path, here.st_dev))
                     elif entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110
                         self.unreadable[path] = "the link leads nowhere; is a drive unplugged?"
                     elif _has_picture_suffix(entry.name):

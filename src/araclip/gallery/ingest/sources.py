@@ -198,6 +198,16 @@ def index_path(path: str | os.PathLike[str]) -> str:
     return stored(str(named.parent.resolve() / named.name))
 
 
+def index_paths(path: str | os.PathLike[str]) -> list[str]:
+    """The paths that a gallery may have for a file or folder as it is named, the likeliest first: as it stands, which a
+    hit below a linked folder is indexed under; `index_path`; of a link to an indexed folder, where that folder is."""
+    if text_path(path).startswith(STORED_PREFIX):
+        return [text_path(path)]
+    named = user_path(path)
+    folder = [str(named.resolve())] if os.path.isdir(named) else []  # noqa: PTH112  (False where it may not be seen)
+    return list(dict.fromkeys([stored(str(named.absolute())), index_path(path), *folder]))
+
+
 def metadata_for_each(
     metadata: Mapping[str, Any] | Iterable[Mapping[str, Any]] | None, count: int
 ) -> list[Mapping[str, Any]] | None:

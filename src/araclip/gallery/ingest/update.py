@@ -183,11 +183,15 @@ def unreadable(path: str, error: OSError) -> str:
 
 
 def _nothing_in(root: Path, indexed: int, walk: Walk) -> InputError:
+    failed = (each for each in walk.unreadable.items() if each[0] == str(root) or below(each[0], str(root)))
+    refused = next((f" {path} cannot be read ({why})." for path, why in failed), "")
     if indexed:
         return InputError(
-            f"no pictures left in {root}, where {counted(indexed, 'was', 'were')} indexed. Is a drive unplugged? They "
-            "stay indexed, and are found again when they are back."
+            f"no pictures left in {root}, where {counted(indexed, 'was', 'were')} indexed."
+            f"{refused or ' Is a drive unplugged?'} They stay indexed, and are found again when they are back."
         )
+    if refused:
+        return InputError(f"no pictures that can be read in {root}.{refused}")
     others = f" {unread_line(walk.unread)}" if walk.unread else ""
     return EmptyFolder(
         f"no pictures in {root}.{others} AraCLIP reads {', '.join(ALWAYS)} files; hidden files and folders are left "

@@ -52,6 +52,9 @@ class TextIndex(Protocol):
 class TextQuery:
     """What to look for in texts beside the vector: words, words that must not be there, and how much texts count.
 
+    `typed`: stems of words that were read from Latin letters (سلم), each with the word as it was typed (salma), which
+    is a name where texts have it.
+
     Raises:
         InputError: the weight is out of range.
     """
@@ -59,6 +62,7 @@ class TextQuery:
     words: tuple[Word, ...]
     unwanted: tuple[tuple[Word, ...], ...] = ()  # of each minus term
     weight: float = 1.0
+    typed: tuple[tuple[str, Word], ...] = ()
 
     @classmethod
     def of(cls, wanted: Sequence[str], unwanted: Sequence[str], weight: float) -> "TextQuery | None":
@@ -133,6 +137,8 @@ def text_matches(index: TextIndex, query: TextQuery, pictures: int) -> TextMatch
     counted: list[tuple[float, Ids, Ids]] = []  # rarity of a word, pictures that have it, those that have it as a part
     for word in query.words:
         whole = index.with_stem(word.stem, most)
+        for typed in (typed for stem, typed in query.typed if stem == word.stem):
+            whole = np.union1d(whole, index.with_stem(typed.stem, most))
         part = index.with_part(word.folded, most) if len(whole) < FEW else whole[:0]
         part = np.setdiff1d(part, whole, assume_unique=True)
         if len(whole) <= most:
@@ -180,7 +186,7 @@ def where_found(document: Mapping[str, Sequence[str]], query: TextQuery) -> tupl
 
 
 def _marks(text: str, query: TextQuery, *, names: bool) -> tuple[tuple[int, int], ...]:
-    stems = {word.stem for word in query.words}
+    stems = {word.stem for word in (*query.words, *(typed for _, typed in query.typed))}
     parts = [word.folded for word in query.words if len(word.folded) > 2]
     marks: list[tuple[int, int]] = []
     for word in words(text, names=names):

@@ -69,10 +69,13 @@ class _Reader(Months):
 
     # ------------------------------------------------------------------ rules: place → (width, filter)
     def _between(self, at: int) -> tuple[int, DateFilter] | None:
-        return spans.between(self, at, lambda end: self._without_months(end) or self._relative_or_year(end))
+        return spans.between(self, at, self._whole_date)
 
     def _limit(self, at: int) -> tuple[int, DateFilter] | None:
-        return spans.limit(self, at)
+        return spans.limit(self, at, self._whole_date)
+
+    def _whole_date(self, at: int) -> tuple[int, DateFilter] | None:
+        return self._without_months(at) or self._relative_or_year(at)
 
     def _without_months(self, at: int) -> tuple[int, DateFilter] | None:
         return _first((self.numeric, self._feast, self._hijri_month, self.day_month, self._season), at)
@@ -159,6 +162,10 @@ class _Reader(Months):
         last = self.gregorian(at + year[0])  # 2018-2019
         if last and last[1] > year[1]:
             return year[0] + last[0], DateFilter(str(year[1]), str(last[1]))
+        joint = self.qualifier(at + year[0], names.AND)
+        following = self.gregorian(at + year[0] + joint) if joint else None
+        if following and following[1] == year[1] + 1:  # 2018 و2019
+            return year[0] + joint + following[0], DateFilter(str(year[1]), str(following[1]))
         return year[0], one(str(year[1]))
 
 

@@ -9,6 +9,8 @@ from araclip.text.facets.date_filter import DateFilter, one
 from araclip.text.facets.date_tokens import NUMERIC
 from araclip.text.facets.years import FIRST_YEAR, Years
 
+_DAY = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?")
+
 
 class Months(Years):
     """Reads days and months at any place of folded words."""
@@ -30,7 +32,7 @@ class Months(Years):
         return (1, one(f"{year}-{month:02}-{day:02}")) if known else None
 
     def day_month(self, at: int) -> tuple[int, DateFilter] | None:
-        """«17 مايو 2019»."""
+        """«17 مايو 2019», "june 17, 2019"."""
         if (found := self.day_named(at)) and (year := self.gregorian(at + found[0])):
             width, month, day = found
             if day <= calendar.monthrange(year[1], month)[1]:
@@ -38,9 +40,12 @@ class Months(Years):
         return None
 
     def day_named(self, at: int) -> tuple[int, int, int] | None:
-        """(width, month, day) of «17 مايو»."""
-        word, name = self.word(at), self.named(at + 1, names.MONTHS)
-        day = int(word) if name and re.fullmatch(r"\d{1,2}", word) else 0
+        """(width, month, day) of «17 مايو», "17th june", "june 17"."""
+        name = self.named(at, names.MONTHS)
+        place = at + len(name) if name else at
+        name = name or self.named(at + 1, names.MONTHS)
+        number = _DAY.fullmatch(self.word(place))
+        day = int(number[1]) if number else 0
         return (1 + len(name), names.MONTHS[name], day) if name and 1 <= day <= 31 else None
 
     def month(self, at: int) -> tuple[int, DateFilter] | None:

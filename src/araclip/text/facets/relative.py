@@ -8,7 +8,7 @@ from araclip.text.facets.date_filter import DateFilter, one
 from araclip.text.facets.weekdays import last_weekday
 from araclip.text.facets.years import Years
 
-TODAY_IN = 3  # words at most of a text in which "today" is a date
+TODAY_IN = 3  # words at most of a text in which "today" is a date; «اليوم الوطني» is a day of another kind
 
 
 def read(words: Years, at: int) -> tuple[int, DateFilter] | None:
@@ -22,7 +22,7 @@ def read(words: Years, at: int) -> tuple[int, DateFilter] | None:
         return weekday
     if name := words.named(at, names.YESTERDAYS):
         return len(name), one((today - timedelta(days=names.YESTERDAYS[name])).isoformat())
-    if (name := words.named(at, names.TODAY)) and len(folded) <= TODAY_IN:
+    if (name := words.named(at, names.TODAY)) and len(folded) <= TODAY_IN and not words.word(at + 1).startswith("ال"):
         return len(name), one(today.isoformat())
     if name := words.named(at, names.DECADES):
         return len(name), DateFilter(str(names.DECADES[name]), str(names.DECADES[name] + 9))

@@ -53,11 +53,14 @@ def between(words: Months, at: int, read: Read) -> tuple[int, DateFilter] | None
     return (place + last.width - at, found) if found else None
 
 
-def limit(words: Months, at: int) -> tuple[int, DateFilter] | None:
-    """(number of words, filter) of «قبل 2015», «حتى مايو 2019», «بعد 17/5/2019», «منذ سنة 1440» at a place."""
+def limit(words: Months, at: int, read: Read) -> tuple[int, DateFilter] | None:
+    """(number of words, filter) of «قبل 2015», «حتى مايو 2019», «بعد 17/5/2019», «قبل رمضان 1444», «منذ الصيف الماضي»
+    at a place."""
+    if words.named(at, names.YESTERDAYS):  # «قبل أمس» is a day
+        return None
     for known in (names.BEFORE, names.UNTIL, names.AFTER):
         lead = words.named(at, known)
-        found = _limiting(words, at + len(lead)) if lead else None
+        found = _limiting(words, at + len(lead), read) if lead else None
         if not (lead and found and found[1].first):
             continue
         first, last, width = found[1].first, found[1].last, len(lead) + found[0]
@@ -70,13 +73,16 @@ def limit(words: Months, at: int) -> tuple[int, DateFilter] | None:
     return None
 
 
-def _limiting(words: Months, at: int) -> tuple[int, DateFilter] | None:
+def _limiting(words: Months, at: int, read: Read) -> tuple[int, DateFilter] | None:
     if year := words.gregorian(at):
         return year[0], one(str(year[1]))
     month = words.month_named(at)
     if month and (year := words.gregorian(at + month[0])):
         return month[0] + year[0], one(f"{year[1]}-{month[1]:02}")
-    return words.hijri_year(at) or words.numeric(at) or words.day_month(at)
+    for skipped in dict.fromkeys((words.qualifier(at, names.OF_AN_END), 0)):
+        if words.word(at + skipped) and (found := read(at + skipped)):
+            return skipped + found[0], _whole(found[1])
+    return None
 
 
 def _end(words: Months, at: int, read: Read) -> _End | None:
