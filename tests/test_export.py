@@ -505,7 +505,7 @@ def test_a_dev_set_with_a_line_a_caption_is_measured_as_one_with_a_line_a_pictur
     run = run_folder(tmp_path / "run", bert, dev)
     whole = export(run, tmp_path / "whole", weights="float32").config.measured
     rows = [json.loads(line) for line in (dev / "captions.jsonl").read_text(encoding="utf-8").splitlines()]
-    lines = [json.dumps({**row, "caption_ar": text}) + "\n" for row in rows for text in row["caption_ar"]]
+    lines = [json.dumps({**row, "caption_ar": text}) + "\n" for row in rows for text in row["caption_ar"] or [[]]]
     (dev / "captions.jsonl").write_text("".join(lines), encoding="utf-8")
     assert export(run, tmp_path / "lines", weights="float32").config.measured == whole
 

@@ -75,7 +75,7 @@ def test_its_user_may_name_the_folder_that_holds_the_pictures(tmp_path: Path, se
     folder = a_set(tmp_path / "set", str(secret), "secret.png")
     found = load_dataset(folder, images=secret.parent)
     assert found.pictures == (folder / "own.png", secret)
-    assert len(PictureMixture([PictureSource(folder, images=secret.parent)], 0, languages={"arabic": 1.0}).files) == 3
+    assert len(PictureMixture([PictureSource(folder, images=secret.parent)], 0, languages={"arabic": 1.0}).files) == 2
     with pytest.raises(InputError, match=r"line 2: .* lies outside"):
         load_dataset(folder, images=tmp_path / "set" / "other")
 

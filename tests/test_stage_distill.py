@@ -110,7 +110,6 @@ def test_matryoshka_prefixes_are_trained_in_both_stages(world: Path, runs: Path)
         ({"start": "teacher", "teacher": "finetune"}, "the teacher is .*Run `araclip train finetune` first"),
         ({"start": "teacher", "sources": "[]"}, "the mixture has no source"),
         ({"start": "teacher", "losses": "{magic = 1}"}, "loss 'magic' is unknown"),
-        ({"start": "teacher", "warmup": 1.0}, "fewer steps of warm-up|warm-up"),
     ],
 )  # fmt: skip
 def test_an_impossible_recipe_is_refused_before_anything_is_trained(
