@@ -20,6 +20,7 @@ def results(page: Page) -> None:
     page.goto(page.url.split("?")[0] + "?q=أحمر")
     shown(page)
     page.click("#filter-switch")
+    page.wait_for_selector("#sheet[open]")
 
 
 def chips(page: Page) -> None:
@@ -154,10 +155,31 @@ def test_the_skip_link_is_the_first_stop_and_leads_to_the_results(visit: Visit) 
     expect(page.locator("#results")).to_be_focused()
 
 
+def test_on_the_first_page_the_skip_link_leads_to_its_pictures(visit: Visit) -> None:
+    page = visit()
+    page.wait_for_selector("#timeline .tile")
+    page.locator(".skip").press("Enter")
+    for _ in range(9):
+        page.keyboard.press("Tab")
+        if page.evaluate("Boolean(document.activeElement.closest('#timeline'))"):
+            break
+    else:
+        pytest.fail("the pictures are behind it")
+
+
+def test_the_keyboard_is_on_a_picture_once_none_is_chosen(visit: Visit) -> None:
+    page = visit()
+    page.locator("#timeline .open").first.press(" ")
+    page.get_by_role("button", name="إلغاء التحديد").press("Enter")
+    expect(page.locator("#chosen")).to_be_hidden()
+    expect(page.locator("#timeline .open").first).to_be_focused()
+
+
 def test_every_stop_of_the_keyboard_can_be_seen(visit: Visit) -> None:
     page = visit("?q=أحمر - أزرق")
     shown(page)
     page.click("#filter-switch")
+    page.wait_for_selector("#sheet[open]")
     for _ in range(40):
         page.keyboard.press("Tab")
         marked = page.evaluate(
@@ -172,6 +194,19 @@ def test_every_stop_of_the_keyboard_can_be_seen(visit: Visit) -> None:
             }"""
         )
         assert marked, page.evaluate("document.activeElement.outerHTML")
+
+
+@pytest.mark.parametrize(("key", "code"), [("a", "KeyQ"), ("ش", "KeyA")])
+def test_all_are_chosen_by_the_key_of_the_letter_wherever_a_layout_has_it(visit: Visit, key: str, code: str) -> None:
+    page = visit()
+    page.wait_for_selector("#timeline .tile")
+    page.click("#filter-switch")  # the panel is beside the pictures, not in front of them
+    page.wait_for_selector("#sheet[open]")
+    page.evaluate(
+        "init => document.body.dispatchEvent(new KeyboardEvent('keydown', init))",
+        {"key": key, "code": code, "ctrlKey": True, "bubbles": True, "cancelable": True},
+    )
+    expect(page.locator("#chosen p")).to_have_text("٩٦ صورة محددة")
 
 
 def test_results_say_their_name_and_relevance(visit: Visit) -> None:

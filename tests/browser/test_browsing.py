@@ -260,6 +260,24 @@ def test_the_albums_of_the_last_click_are_shown_whatever_answer_comes_last(visit
     expect(trail).not_to_have_text(name)
 
 
+def test_further_albums_come_when_asked_for(visit: Visit) -> None:
+    page = visit()
+    names = [f"{day:03}" for day in range(503)]
+
+    def answer(route: Route) -> None:
+        first = int(route.request.url.partition("offset=")[2])
+        albums = [{"key": each, "name": each, "pictures": 3, "albums": 0, "cover": None} for each in names]
+        route.fulfill(json={"trail": [], "albums": albums[first : first + 500], "more": first == 0})
+
+    page.route("**/folders?*", answer)
+    page.goto(page.url + "?show=albums")
+    more = page.locator("#albums").get_by_role("button", name="عرض المزيد")
+    more.click()
+    expect(page.locator("#albums .card")).to_have_count(503)
+    expect(more).to_be_hidden()
+    expect(page.locator("#albums .card").nth(500)).to_be_focused()
+
+
 def test_back_to_the_pictures_by_month_is_where_they_were_left(visit: Visit) -> None:
     page = visit(height=500)
     until(page, "document.querySelectorAll('#timeline .tile').length > 9")
@@ -271,6 +289,20 @@ def test_back_to_the_pictures_by_month_is_where_they_were_left(visit: Visit) -> 
     page.go_back()
     page.go_back()
     until(page, "Math.abs(scrollY - 900) < 5")
+
+
+def test_arrow_keys_go_on_turning_the_pictures_of_a_link(protected: str, visit: Visit) -> None:
+    page, link = shared_link(protected, visit)
+    page.goto("about:blank")
+    page.goto(link)
+    names = page.locator("#pictures .tile button").evaluate_all("all => all.map((each) => each.ariaLabel)")
+    page.locator("#pictures .tile button").first.click()
+    for name in names[1:4]:
+        page.keyboard.press("ArrowLeft")
+        expect(page.locator(".below bdi")).to_have_text(name)
+    following = page.get_by_role("button", name="التالية")
+    following.click()
+    expect(following).to_be_focused()
 
 
 def test_a_link_asks_once_for_its_next_pictures_however_fast_one_turns(protected: str, visit: Visit) -> None:

@@ -66,6 +66,57 @@ def test_a_server_that_does_not_answer_can_be_tried_again(visit: Visit) -> None:
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
+def test_half_of_an_answer_is_none(visit: Visit) -> None:
+    page = visit()
+    page.route("**/search?*", lambda route: route.fulfill(content_type="application/json", body='{"results": ['))
+    page.fill("#query", "أحمر")
+    page.press("#query", "Enter")
+    expect(page.get_by_role("alert")).to_contain_text("الخادم لا يجيب")
+
+
+def test_all_that_failed_at_the_start_comes_with_a_retry(visit: Visit) -> None:
+    page = visit(expecting=FAILED)
+    failing = ["search", "stats"]
+
+    def answer(route: Route) -> None:
+        name = route.request.url.split("?")[0].rpartition("/")[2]
+        if name not in failing:
+            return route.continue_()
+        failing.remove(name)
+        return route.abort()
+
+    page.route("**/search?*", answer)
+    page.route("**/stats", answer)
+    page.goto(page.url + "?q=أحمر")
+    page.get_by_role("button", name="إعادة المحاولة").click()
+    shown(page)
+    page.click("#filter-switch")
+    expect(page.locator("#filters legend").first).to_be_visible()
+    expect(page.locator("#count")).to_contain_text("٩٦")
+
+
+def test_an_error_is_said_anew_in_the_language_that_is_switched_to(visit: Visit) -> None:
+    page = visit(expecting=FAILED)
+    page.route("**/search?*", lambda route: route.abort())
+    page.fill("#query", "أحمر")
+    page.press("#query", "Enter")
+    expect(page.get_by_role("alert")).to_contain_text("الخادم لا يجيب")
+    page.click("#language")
+    expect(page.get_by_role("alert")).to_contain_text("The server does not answer")
+
+
+def test_where_the_browser_keeps_nothing_the_page_works(visit: Visit) -> None:
+    page = visit()
+    page.add_init_script(
+        """for (const name of ['localStorage', 'sessionStorage'])
+             Object.defineProperty(window, name, { get() { throw new DOMException('denied', 'SecurityError'); } })"""
+    )
+    page.goto(page.url + "?q=أحمر")
+    assert shown(page)
+    page.goto(page.url.split("?")[0] + "?show=albums")
+    page.wait_for_selector(".card")
+
+
 def test_without_a_network_it_retries_by_itself_once_there_is_one(visit: Visit) -> None:
     page = visit(expecting=FAILED)
     page.context.set_offline(True)
@@ -145,7 +196,8 @@ def test_a_protected_gallery_asks_for_its_token_and_forgets_it(visit: Visit, gal
         page.get_by_label("رمز الدخول").fill("a-wrong-token-is-refused")
         page.keyboard.press("Enter")
         expect(page.get_by_role("alert")).to_have_text("لم يُقبل هذا الرمز.")
-        page.keyboard.press("Escape")  # there is nothing behind the dialog
+        for _ in range(3):
+            page.keyboard.press("Escape")  # there is nothing behind the dialog
         page.get_by_label("رمز الدخول").fill(TOKEN)
         page.keyboard.press("Enter")
         assert shown(page)

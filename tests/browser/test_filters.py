@@ -77,6 +77,17 @@ def test_dates_are_asked_for_and_shown_as_people_write_them(visit: Visit) -> Non
     expect(page.locator("#viewer dl")).to_contain_text("٢٠٢١")
 
 
+def test_a_date_that_is_typed_is_asked_for_once(visit: Visit) -> None:
+    page = visit("?q=أخضر", language="en", locale="en-GB")
+    shown(page)
+    opened(page)
+    entries = page.evaluate("history.length")
+    page.locator("input[name=from]").focus()
+    page.keyboard.type("02032021")  # the year has a value with each of its digits
+    expect(page.locator(".chip.filter > span")).to_contain_text("2021")
+    assert page.evaluate("history.length") == entries + 1
+
+
 def test_back_takes_a_filter_away_and_the_controls_follow(visit: Visit) -> None:
     page = visit("?q=أحمر")
     shown(page)

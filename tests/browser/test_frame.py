@@ -20,6 +20,7 @@ def test_nothing_is_wider_than_the_window(visit: Visit, width: int, language: st
     assert no_wider_than_the_window(page)
     search(page, "red + a rather long description of the picture - blue")
     page.click("#filter-switch")
+    page.wait_for_selector("#sheet[open]")
     assert no_wider_than_the_window(page)
     page.keyboard.press("Escape")  # on a phone it is a sheet over the results
     page.locator(".tile a").first.click()
@@ -97,6 +98,14 @@ def test_the_bar_above_the_results_is_tidy_on_a_phone(visit: Visit, query: str, 
     assert play["x"] == pytest.approx(results["x"], abs=1)
 
 
+def test_a_long_name_without_spaces_leaves_its_button_inside_the_window(visit: Visit) -> None:
+    page = visit(f"?q=أحمر&where=name%3D{'x' * 200}", width=360)
+    shown(page)
+    (button,) = boxes(page, ".chip.filter button")
+    assert button["x"] >= 0
+    assert button["x"] + button["width"] <= 360
+
+
 def test_the_language_switch_turns_the_page_round_and_is_remembered(visit: Visit) -> None:
     page = visit("?q=أحمر")
     shown(page)
@@ -110,6 +119,24 @@ def test_the_language_switch_turns_the_page_round_and_is_remembered(visit: Visit
     page.reload()
     expect(page.get_by_role("button", name="العربية")).to_be_visible()
     expect(page.locator("html")).to_have_attribute("dir", "ltr")
+
+
+def test_what_stays_on_the_page_follows_the_language(visit: Visit) -> None:
+    page = visit("?show=map", expecting="Failed to load resource")
+    body = 'event: indexing\ndata: {"state": "failed", "done": 1, "found": 9, "cause": "full"}\n\n'
+    page.route("**/events", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
+    page.reload()
+    expect(page.locator("#progress p")).to_contain_text("القرص ممتلئ")
+    expect(page.locator("#map p").first).not_to_be_empty()
+    page.click("#language")
+    expect(page.locator("#progress p")).to_contain_text("The disk is full")
+    expect(page.get_by_role("button", name="Zoom in")).to_be_visible()
+    expect(page.locator("#map p").first).to_contain_text("No picture here")
+    page.goto(page.url.split("?")[0])
+    page.locator("#timeline .open").first.press(" ")
+    expect(page.locator("#chosen p")).to_have_text("1 selected")
+    page.click("#language")
+    expect(page.locator("#chosen p")).to_have_text("صورة محددة")
 
 
 def test_a_query_has_the_direction_of_its_own_letters(visit: Visit) -> None:

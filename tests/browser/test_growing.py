@@ -1,12 +1,13 @@
 """A gallery that grows while its pictures are looked at: what is looked at stays where it is."""
 
+import json
 from pathlib import Path
 
 import pytest
 from colours import write_pictures
-from doing import Visit, serving, until
+from doing import FAILED, Visit, serving, shown, until
 from PIL import Image
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from araclip import AraCLIP, Gallery
 
@@ -62,3 +63,39 @@ def test_a_picture_that_moves_within_its_month_keeps_the_focus(visit: Visit, tin
         page.keyboard.press("ArrowRight")  # to the one before it
         until(page, "(id) => document.activeElement.href && document.activeElement.href !== id", arg=focused)
         page.close()
+
+
+def test_a_term_that_is_typed_stays_while_the_gallery_changes(visit: Visit) -> None:
+    page = visit("?q=أحمر", expecting=FAILED)
+    shown(page)
+    until(page, "document.querySelector('#filters').children.length")
+    page.get_by_role("button", name="إضافة").click()
+    page.keyboard.type("أخ")
+    changed(page)
+    page.keyboard.type("ضر")
+    expect(page.locator(".chip input")).to_have_value("أخضر")
+
+
+def test_nothing_found_is_said_once_until_something_is(visit: Visit) -> None:
+    page = visit("?q=أحمر&where=captured%3D1999", expecting=FAILED)
+    reset = page.get_by_role("button", name="إزالة التصفية").last
+    reset.focus()
+    changed(page)
+    expect(reset).to_be_focused()
+    page.route("**/search?*", lambda route: route.continue_(url=route.request.url.replace("1999", "2021")))
+    changed(page)
+    page.wait_for_selector(".tile")
+    expect(page.locator(".notice")).to_have_count(0)
+
+
+def changed(page: Page) -> None:
+    """The server says that the gallery has changed, until the page has asked what it holds now."""
+    body = f"event: generation\ndata: {json.dumps({'generation': 'another', 'pictures': 96})}\n\n"
+    page.route("**/events", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
+    with page.expect_response("**/stats"):
+        for hidden in ("true", "false"):  # a page that is seen again connects anew
+            page.evaluate(
+                f"""Object.defineProperty(document, 'hidden', {{ value: {hidden}, configurable: true }});
+                    document.dispatchEvent(new Event('visibilitychange'))"""
+            )
+    page.wait_for_timeout(100)

@@ -159,3 +159,30 @@ def test_an_address_holds_the_whole_state(page: Page) -> None:
     )
     for state, found in zip(states, again, strict=True):
         assert found == state
+
+
+def test_a_picture_deep_in_a_long_list_is_found_by_its_month(page: Page) -> None:
+    asked = page.evaluate(
+        """import('./assets/picture-list.js').then(async ({ PictureList }) => {
+          const [asked, others] = [[], window.fetch];
+          window.fetch = async (path, options) => {
+            if (!String(path).includes('where=mine')) return others(path, options);
+            const from = Number(new URLSearchParams(path.split('?')[1]).get('offset'));
+            asked.push(from);
+            return Response.json({ results: Array.from({ length: 120 }, (_, i) => ({ id: `p${from + i}` })) });
+          };
+          const list = new PictureList(['mine'], { arrived() {}, failed() {} });
+          const months = [['2023-05', 300], ['2023-04', 400], [null, 9]];
+          list.months = months.map(([month, pictures]) => ({ month, pictures }));
+          await list.find('p650', '2023-04');
+          await list.find('p705', null);
+          return [asked, list.indexOf('p650'), list.indexOf('p705'), list.indexOf('p1')];
+        })"""
+    )
+    assert asked == [[240, 360, 480, 600], 650, 705, -1]
+
+
+def test_the_end_of_a_link_is_a_day_where_the_reader_is(visit: Visit) -> None:
+    page = visit(timezone_id="Asia/Riyadh")
+    said = page.evaluate("import('./assets/i18n.js').then(({ day }) => day(Date.UTC(2026, 11, 6, 22) / 1000))")
+    assert said == "٧ ديسمبر ٢٠٢٦"

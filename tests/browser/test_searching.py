@@ -214,6 +214,33 @@ def test_a_picture_dropped_or_pasted_finds_pictures_like_it(visit: Visit, event:
     assert set(colours(page)[:10]) == {2}
 
 
+def test_text_that_comes_with_a_picture_of_itself_is_pasted_as_text(visit: Visit) -> None:
+    page = visit()
+    page.focus("#query")
+    taken = page.evaluate(  # as cells of a table are copied
+        """() => {
+          const transfer = new DataTransfer();
+          transfer.items.add(new File(['x'], 'image.png', { type: 'image/png' }));
+          for (const kind of ['text/plain', 'text/html']) transfer.setData(kind, 'قطة');
+          const told = new ClipboardEvent('paste', { clipboardData: transfer, bubbles: true, cancelable: true });
+          return !document.activeElement.dispatchEvent(told);
+        }"""
+    )
+    assert not taken  # the browser puts the text into the field
+
+
+def test_a_picture_that_a_link_has_lost_is_there_again_once_it_is_dropped(visit: Visit) -> None:
+    page = visit()
+    hand_over(page, "drop", picture_bytes("#00f"))
+    shown(page)
+    page.evaluate("sessionStorage.clear()")  # as in another tab
+    page.reload()
+    expect(page.get_by_role("alert")).to_contain_text("إفلاتها هنا من جديد")
+    hand_over(page, "drop", picture_bytes("#00f"))
+    assert set(colours(page)[:10]) == {2}
+    expect(page.locator(".chip img")).to_be_visible()
+
+
 def test_a_picture_can_be_picked_and_joined_by_words(visit: Visit) -> None:
     page = visit()
     page.set_input_files("#file", {"name": "given.png", "mimeType": "image/png", "buffer": picture_bytes("#0f0")})
@@ -315,7 +342,7 @@ def test_something_is_excluded_by_a_chip_and_taken_back(visit: Visit) -> None:
     page.keyboard.type("أزرق")
     page.keyboard.press("Enter")
     expect(page.locator("#query")).to_have_value("أحمر - أزرق")
-    page.get_by_role("button", name=re.compile("تضمين.*أزرق.*بدل استبعاده")).click()
+    page.get_by_role("button", name=re.compile("تضمين.*أزرق.*بدل الاستبعاد")).click()
     expect(page.locator("#query")).to_have_value("أحمر + أزرق")
     page.get_by_role("button", name=re.compile("إزالة.*أحمر")).click()
     expect(page.locator("#query")).to_have_value("أزرق")

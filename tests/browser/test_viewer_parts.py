@@ -69,7 +69,10 @@ def test_details_tell_camera_place_captions_copies_and_an_isolated_path(visit: V
     expect(page.locator("#viewer h2")).to_have_text("small.png")
     page.go_back()
     expect(page.locator("#viewer h2")).to_have_text("copy.jpg")
-    page.keyboard.press("Escape")
+    page.go_forward()
+    expect(page.locator("#viewer h2")).to_have_text("small.png")
+    page.keyboard.press("Escape")  # closes the viewer, not this picture alone
+    expect(page.locator("#viewer")).to_be_hidden()
     opened(page, "red")
     code = page.locator("#viewer code")
     assert code.inner_text().endswith(f"/{FOLDER}/red.png")

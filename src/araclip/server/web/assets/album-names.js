@@ -1,13 +1,15 @@
 /** Names of albums by their keys, as far as this tab has seen them: an address holds the key alone. */
 
+import { ofTab } from './storage.js';
+
 const PLACE = 'araclip.albums';
-const names = JSON.parse(sessionStorage.getItem(PLACE) ?? '{}');
+const names = JSON.parse(ofTab.get(PLACE) ?? '{}');
 
 /** Remember a name. */
 export function named(key, name) {
   if (names[key] === name) return;
   names[key] = name;
-  sessionStorage.setItem(PLACE, JSON.stringify(names));
+  ofTab.set(PLACE, JSON.stringify(names));
 }
 
 /** The name of an album; empty where it is not known. */

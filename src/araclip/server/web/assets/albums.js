@@ -3,9 +3,10 @@
 import { thumbnail } from './api.js';
 import { write } from './address.js';
 import * as api from './browsing-api.js';
-import { el, icon, plainly } from './dom.js';
+import { button, el, icon, plainly } from './dom.js';
 import { t } from './i18n.js';
 import { named } from './album-names.js';
+import { fetched } from './toast.js';
 
 let shown = '';
 let asked = 0; // how often
@@ -17,11 +18,14 @@ export async function show(root, state, go) {
   if (shown === key) return;
   shown = key;
   const now = asked += 1;
-  let found;
+  let [found, parent] = [null, inside];
   try {
     found = await api.folders(inside);
     const [only] = found.albums; // one folder that holds all others says nothing
-    if (!inside && found.albums.length === 1 && only.albums) found = { ...await api.folders(only.key), trail: [] };
+    if (!inside && found.albums.length === 1 && only.albums) {
+      parent = only.key;
+      found = { ...await api.folders(parent), trail: [] };
+    }
   } catch (problem) {
     if (now !== asked) return;
     shown = '';
@@ -29,7 +33,7 @@ export async function show(root, state, go) {
     return;
   }
   if (now !== asked) return; // another album has been asked for since
-  for (const { key: each, name } of [...found.trail, ...found.albums]) named(each, name);
+  for (const { key: each, name } of found.trail) named(each, name);
   const link = (tag, to, label, ...children) => el(tag, {
     href: write({ ...state, view: '', ...to }) || './', 'aria-label': label,
     onclick: plainly(() => go(to)),
@@ -40,11 +44,24 @@ export async function show(root, state, go) {
     found.trail.flatMap(({ key: each, name }, i) => [icon('next'), i === found.trail.length - 1
       ? el('b', { 'aria-current': 'page' }, el('bdi', {}, name))
       : link('a', album(each), null, el('bdi', {}, name))]));
-  const cards = found.albums.map(({ key: each, name, pictures, cover }) => el('li', {},
-    link('a.card', album(each), `${name}${t('comma')}${t('pictures', { n: pictures })}`,
+  const card = ({ key: each, name, pictures, cover }) => {
+    named(each, name);
+    return el('li', {}, link('a.card', album(each), `${name}${t('comma')}${t('pictures', { n: pictures })}`,
       cover && el('img', { alt: '', src: thumbnail(cover, 512), decoding: 'async', loading: 'lazy' }),
-      el('span', {}, el('b', {}, el('bdi', {}, name)), el('small', {}, t('pictures', { n: pictures }))))));
-  root.replaceChildren(...[trail, cards.length && el('ul', { role: 'list' }, cards), !cards.length && !inside && el('p.soft', {}, t('noAlbums'))].filter(Boolean));
+      el('span', {}, el('b', {}, el('bdi', {}, name)), el('small', {}, t('pictures', { n: pictures })))));
+  };
+  const list = el('ul', { role: 'list' }, found.albums.map(card));
+  const more = found.more && button('quiet.more', 'more', null, async () => {
+    more.disabled = true;
+    const there = list.childElementCount;
+    const next = await fetched(api.folders(parent, there));
+    more.disabled = false;
+    if (!next) return;
+    list.append(...next.albums.map(card));
+    more.hidden = !next.more;
+    list.children[there]?.firstChild.focus();
+  }, t('more'));
+  root.replaceChildren(...[trail, found.albums.length && list, more, !found.albums.length && !inside && el('p.soft', {}, t('noAlbums'))].filter(Boolean));
 }
 
 /** Ask again when it is next shown. */

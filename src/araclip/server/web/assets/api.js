@@ -4,11 +4,12 @@ import { FAIR, language, t } from './i18n.js';
 import { filterTexts } from './address.js';
 import { dataOf } from './pictures.js';
 import { Problem, problemOf, unanswered } from './problems.js';
+import { ofTab } from './storage.js';
 
 export const PAGE = 40; // pictures per request: two desktop screens, six phone screens
 
 /** The access token, until the tab is closed. */
-let token = sessionStorage.getItem('araclip.token');
+let token = ofTab.get('araclip.token');
 const session = token && signIn(token).catch(() => {}); // its cookie may have ended
 
 export async function request(path, { body, signal, method, headers = {}, raw = false } = {}) {
@@ -20,16 +21,15 @@ export async function request(path, { body, signal, method, headers = {}, raw = 
     options.body = JSON.stringify(body);
     options.headers['Content-Type'] = 'application/json';
   }
-  let response;
   try {
-    response = await fetch(path, options);
+    const response = await fetch(path, options);
+    if (!response.ok) throw await problemOf(response);
+    if (raw) return new Uint8Array(await response.arrayBuffer());
+    return response.status === 204 ? null : await response.json();
   } catch (error) {
-    if (error.name === 'AbortError') throw error;
-    throw unanswered();
+    if (error.name === 'AbortError' || error instanceof Problem) throw error;
+    throw unanswered(); // nor is half of an answer one
   }
-  if (!response.ok) throw await problemOf(response);
-  if (raw) return new Uint8Array(await response.arrayBuffer());
-  return response.status === 204 ? null : response.json();
 }
 
 /** One page of a search: { results, more, … }. */
@@ -75,7 +75,7 @@ export const download = (id) => `images/${id}?download=1`;
 export async function signIn(newToken) {
   await request('session', { body: { token: newToken } });
   token = newToken;
-  sessionStorage.setItem('araclip.token', newToken);
+  ofTab.set('araclip.token', newToken);
 }
 
 /** Ask for a token until the server accepts it. */

@@ -7,7 +7,6 @@ import { Chips } from './chips.js';
 import { chosenPictures } from './chosen.js';
 import { $, loadIcons, plainly } from './dom.js';
 import { Filters, filterChips } from './filters.js';
-import { Freshness } from './freshness.js';
 import { Grid } from './grid.js';
 import { showHome } from './home.js';
 import { language, onLanguage, setLanguage, t, translate } from './i18n.js';
@@ -15,15 +14,15 @@ import { listenForPictures } from './intake.js';
 import { clearNotice, nothingNotice, problemNotice } from './notice.js';
 import { Paging } from './paging.js';
 import { storePicture } from './pictures.js';
+import { enter, goTo, leavePlace, leaveViewer } from './place.js';
 import { Progress } from './progress.js';
 import { remember } from './recent.js';
 import { Results } from './results.js';
 import { listenToSearchBox } from './search-box.js';
 import { Sequence } from './sequence.js';
-import { Sheet } from './sheet.js';
 import { Suggest } from './suggest.js';
 import { showTheme, startTheme } from './theme.js';
-import { toast } from './toast.js';
+import { fetched, toast } from './toast.js';
 import { Understood } from './understood.js';
 import { Viewing } from './viewing.js';
 import { waited, waiting } from './waiting.js';
@@ -39,28 +38,29 @@ const sequence = new Sequence({
   shown: () => grid.shown, more: () => Boolean(results?.more), fetchMore: (clicked) => paging.fetch(clicked), browsed: () => browse.showing && browse,
 });
 const viewer = new Viewing({
-  turn, close: closeViewer, hidden: () => sequence.choose(null), similar: (item) => moreLike(item), unlike: (item) => lessLike(item),
+  turn, close: () => closeViewer(), hidden: () => sequence.choose(null), similar: (item) => moreLike(item), unlike: (item) => lessLike(item),
   part: (canvas) => searchByPicture(canvas, AS_READ, ''), open: ({ id }) => go({ view: id }),
 });
 const chips = new Chips(go);
 const understood = new Understood(go);
 const filters = new Filters(go);
 const browse = new Browse({ go, failed: (problem) => { if (stats) failed(problem, again); } });
-const chosen = chosenPictures({ grid, browse, play, rights: () => stats?.can ?? [], state: () => state, changed: () => { browse.refresh(); if (results) again(); } });
+const chosen = chosenPictures({ grid, browse, play, rights: () => stats?.can ?? [], state: () => state, changed: () => { browse.refresh(); if (results) keepUp().then((each) => each.now()).catch(again); } });
 const suggest = new Suggest(({ text, kind }) => go(kind === 'folder' ? { ...AS_READ, q: '', where: { folder: text } } : { ...AS_READ, q: text }));
-const freshness = new Freshness({ results: () => results, grid, show, bar: $('bar') });
+let freshness = null; // once the gallery has changed
+const keepUp = async () => (freshness = (await import('./freshness.js')).freshnessOf({ results: () => results, grid, show, bar: $('bar') }));
 const progress = new Progress(galleryChanged, () => { if (stats && !isSearch(state)) showFirstRun(); });
 const paging = new Paging({ results: () => results, grid, show, isFree: () => !state.view });
 
 // ------------------------------------------------------------------ from actions to the URL
 
-/** Change a part of the state, and the URL with it. */
+/** Change a part of the state, and the URL with it; returns whether it has changed. */
 function go(change, { replace = false } = {}) {
   const next = { ...state, open: [], view: '', ...('view' in change ? { open: state.open } : {}), ...change };
-  if (write(next) === write(state)) return;
-  history.replaceState({ ...history.state, scroll: scrollY }, '');
-  history[replace ? 'replaceState' : 'pushState']({ inside: true }, '', write(next) || './');
+  if (write(next) === write(state)) return false;
+  enter(write(next) || './', { replace, viewing: state.view });
   arrive();
+  return true;
 }
 
 /** Show the near-duplicates of a picture beside it, or fold them again. */
@@ -71,9 +71,7 @@ function toggleCopies({ id }) {
 const moreLike = (item) => go({ ...AS_READ, q: '', pictures: [], like: [{ id: item.id, weight: 1 }] });
 const lessLike = (item) => go({ like: [...state.like.filter(({ id }) => id !== item.id), { id: item.id, weight: -1 }] });
 
-function closeViewer() {
-  return history.state?.inside ? history.back() : go({ view: '' }, { replace: true });
-}
+const closeViewer = () => leaveViewer() || go({ view: '' }, { replace: true });
 
 /** Show the picture so many steps from the current one. */
 async function turn(step) {
@@ -93,7 +91,7 @@ function play(items = null) {
 async function searchByPicture(file, change = {}, q = $('query').value.trim()) {
   const id = await storePicture(file).catch(() => null); // not a picture, or a format unknown to the browser
   if (!id) toast(`${t('badPicture')}. ${t('badPictureDetail')}`);
-  else go({ ...change, q, pictures: [{ id, weight: 1 }], like: [] });
+  else if (!go({ ...change, q, pictures: [{ id, weight: 1 }], like: [] })) again(); // it was lost, and is here again
 }
 
 // ------------------------------------------------------------------ from the URL to the page
@@ -105,19 +103,21 @@ async function arrive({ scroll } = {}) {
   const search = searchOf(state);
   if (search !== shownSearch) {
     shownSearch = search;
+    leavePlace();
     for (const each of [chosen, viewer]) each.hide();
+    suggest.close();
     $('query').value = state.q;
     showFrame();
     if (isSearch(state)) await run();
     else clearResults();
     if (scroll && browse.showing) await browse.placed; // before, there is no place to scroll to
     if (search !== shownSearch) return; // the page shows another state by now
-    scrollTo(0, scroll ?? 0);
+    goTo(scroll);
   } else if (results && write({ ...state, view: '' }) !== write({ ...before, view: '' })) {
     await results.unfold(state.open).catch((problem) => toast(problem.title));
     show();
   }
-  if (state.view) showPicture();
+  if (state.view) showPicture(state);
   else if (before.view) {
     viewer.hide();
     (browse.showing ? browse : grid).focus(before.view);
@@ -174,7 +174,7 @@ async function run() {
     await current.unfold(state.open);
     if (outdated()) return;
     results = current;
-    freshness.forget();
+    freshness?.forget();
     leaveFirstRun();
     if (state.q) remember(state.q);
     show();
@@ -187,8 +187,9 @@ async function run() {
   }
 }
 
-/** Repeat the current search. */
+/** Repeat the current search, and what was needed before it. */
 function again() {
+  if (!stats) begin();
   Results.forget();
   shownSearch = null;
   leaveFirstRun();
@@ -207,7 +208,8 @@ function show() {
   $('bar').dataset.weak = weak;
   if (weak || !shown.length) $('share').hidden = true; // a link shows what is not weak
   paging.show(!folded && results.more);
-  if (!shown.length) {
+  if (shown.length) leaveFirstRun();
+  else {
     $('count').textContent = '';
     if (stats?.pictures === 0) showFirstRun();
     else nothingNotice(filterCount(state) ? () => go(UNFILTERED) : null, folded ? reveal : null);
@@ -222,10 +224,11 @@ function reveal() {
   grid.focus(grid.shown[0].id);
 }
 
-/** Show a picture in the viewer. */
-function showPicture() {
-  const asked = state.like.length || state.pictures.length ? null : state;
-  viewer.show(sequence.item(state.view), sequence.position(state.view), asked);
+/** Show the picture of a state in the viewer. */
+async function showPicture({ view }) {
+  if (browse.showing && !browse.position(view)) await browse.locate(view);
+  if (view !== state.view) return;
+  viewer.show(sequence.item(view), sequence.position(view), state.like.length || state.pictures.length ? null : state);
 }
 
 /** Show a problem, or ask for a missing token and retry. */
@@ -240,8 +243,8 @@ function galleryChanged({ generation, pictures }) {
   Object.assign(stats, { generation, pictures });
   Results.forget();
   browse.refresh();
-  loadStats();
-  freshness.changed();
+  loadStats().catch(() => {}); // the next change tries again
+  keepUp().then((each) => each.changed()).catch(() => {});
 }
 
 // ------------------------------------------------------------------ start
@@ -271,7 +274,7 @@ function listen() {
     else go({ ...AS_READ, q });
   });
   $('play').addEventListener('click', () => play());
-  new Sheet($('sheet'), $('filter-switch'), $('sheet-done'));
+  $('filter-switch').addEventListener('click', () => fetched(import('./sheet.js').then(({ toggleSheet }) => toggleSheet())));
   $('language').addEventListener('click', () => setLanguage(language() === 'ar' ? 'en' : 'ar'));
   document.querySelector('.brand').addEventListener('click', plainly(() => go(read(''))));
   addEventListener('popstate', (event) => arrive({ scroll: event.state?.scroll }));
@@ -280,13 +283,12 @@ function listen() {
 
 onLanguage(() => {
   showTheme();
-  paging.translate();
+  for (const each of [paging, freshness]) each?.translate();
   if (stats) filters.build(stats, state);
   showFrame();
-  if (results) { grid.clear(); show(); }
+  if (results) { grid.clear(); show(); } else if ($('notice').firstChild) again();
 });
 
-history.scrollRestoration = 'manual';
 loadIcons();
 translate(document);
 startTheme();

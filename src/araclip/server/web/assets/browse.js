@@ -1,6 +1,7 @@
 /** The gallery without a query: its pictures by month, folders as albums, a map, and what was taken on this day. */
 
 import { filterCount, filterTexts, isSearch, UNFILTERED, write } from './address.js';
+import { details } from './api.js';
 import { $, el, plainly } from './dom.js';
 import { onLanguage, t } from './i18n.js';
 import { nothingNotice } from './notice.js';
@@ -26,6 +27,7 @@ export class Browse {
     $('share').hidden = !words || !stats?.can?.includes('share') || state.where.hidden !== undefined;
     this.showing = !isSearch(state) && stats?.pictures !== 0;
     $('browse').hidden = !this.showing;
+    document.querySelector('.skip').hash = this.showing ? 'browse' : 'results';
     if (!this.showing) return this.timeline.hide();
     const view = VIEWS.includes(state.show) ? state.show : '';
     this.#tabs(state, view, stats?.can?.includes('hide'));
@@ -90,6 +92,14 @@ export class Browse {
   /** A picture by its id, as far as it is known. */
   item(id) {
     return this.timeline.list?.item(this.timeline.list.indexOf(id)) ?? { id };
+  }
+
+  /** Fetch what stands around a picture of which the address tells no more than the id. */
+  async locate(id) {
+    await this.placed;
+    const { list } = this.timeline;
+    const day = list?.months && (await details(id).catch(() => ({}))).captured_at;
+    if (day !== undefined) await list.find(id, day?.slice(0, 7) ?? null).catch(() => {});
   }
 
   /** Where a picture is among the others; null if it is not known. */

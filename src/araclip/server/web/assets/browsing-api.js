@@ -14,8 +14,8 @@ export const timeline = (filters, signal) => asked('timeline', filters, {}, sign
 /** { results, pictures, … } from position `offset` on, newest first. */
 export const pictures = (filters, offset, k, signal) => asked('pictures', filters, { offset, k }, signal);
 
-/** { trail, albums, … }: the albums in an album, or those at the top. */
-export const folders = (inside) => asked('folders', [], { k: 500, ...(inside ? { in: inside } : {}) });
+/** { trail, albums, more, … }: 500 of the albums in an album, or of those at the top, from `offset` on. */
+export const folders = (inside, offset = 0) => asked('folders', [], { k: 500, offset, ...(inside ? { in: inside } : {}) });
 
 /** { known, places, … } in cells of so many degrees. */
 export const places = (filters, cell, signal) => asked('places', filters, { cell }, signal);

@@ -1,9 +1,9 @@
 /** Chips for the terms of the query and the filters: each can be removed, and a term can be toggled between + and -. */
 
-import { isSearch } from './address.js';
+import { isSearch, write } from './address.js';
 import { thumbnail } from './api.js';
 import { $, button, el, icon } from './dom.js';
-import { t } from './i18n.js';
+import { language, t } from './i18n.js';
 import { dataOf } from './pictures.js';
 import { join, split } from './query.js';
 
@@ -17,6 +17,9 @@ export class Chips {
 
   /** Show the chips of a state. `filters` are [{ label, rest }]; `rest` is the change that removes one. */
   show(state, filters) {
+    const shown = JSON.stringify([language(), write({ ...state, open: [], view: '' }), state.pictures.map(({ id }) => Boolean(dataOf(id))), filters.map(({ label }) => label)]);
+    if (shown === this.shown) return; // a term that is being added stays, while pictures are indexed
+    this.shown = shown;
     const focusedAt = this.root.contains(document.activeElement) ? [...this.root.querySelectorAll('button')].indexOf(document.activeElement) : -1;
     const terms = split(state.q);
     const several = terms.length + state.like.length + state.pictures.length > 1;

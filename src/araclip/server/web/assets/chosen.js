@@ -2,19 +2,21 @@
 
 import { askForToken } from './api.js';
 import * as api from './browsing-api.js';
-import { t } from './i18n.js';
-import { Selection, selectionBar } from './selection.js';
-import { toast } from './toast.js';
+import { onLanguage, t } from './i18n.js';
+import { Selection } from './selection.js';
+import { fetched, toast } from './toast.js';
 
 /**
  * Selection over results and timeline. `rights` gives what the server allows (["paths", "hide"]), `state` the page's state,
  * `changed` is called when pictures were hidden or shown again, `play` with pictures for a slideshow.
  */
 export function chosenPictures({ grid, browse, rights, state, changed, play }) {
-  const selection = new Selection((items, full) => {
+  const selection = new Selection(async (items, full) => {
+    const bar = await fetched(import('./selection-bar.js'));
+    if (!bar) return;
     const ids = items.map(({ id }) => id);
     const hidden = state().where.hidden === 'yes';
-    selectionBar(items, [
+    bar.selectionBar(items, [
       ['play', t('slideshow'), () => play(items)],
       ['download', t('downloadAll'), () => attempt(() => save(ids))],
       ...(rights().includes('paths') ? [['copy', t('copyPaths'), () => attempt(() => copy(ids))]] : []),
@@ -43,6 +45,7 @@ export function chosenPictures({ grid, browse, rights, state, changed, play }) {
     root: timeline.root, count: () => (browse.showing && timeline.list?.count) || 0, item: (i) => timeline.list.item(i),
     indexOf: (id) => timeline.list.indexOf(id), range: (first, last) => timeline.list.range(first, last), moved: () => timeline.moved,
   });
+  onLanguage(() => selection.translate());
   return selection;
 }
 

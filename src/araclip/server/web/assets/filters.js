@@ -13,7 +13,7 @@ export class Filters {
   constructor(change) {
     Object.assign(this, { form: $('filters'), change, stats: null });
     this.form.addEventListener('submit', (event) => event.preventDefault());
-    this.form.addEventListener('change', () => this.#changed());
+    this.form.addEventListener('change', ({ target }) => { if (!unfinished(target)) this.#changed(); });
   }
 
   /** Build the controls, at start and when the gallery or the language has changed. */
@@ -126,6 +126,9 @@ function sizeLabel(range) {
   if (most) return t('upTo', { size: format(most) });
   return least ? t('over', { size: format(least) }) : isolated(range);
 }
+
+/** Whether the year of a date is still being typed: 2021 is 0002 after its first digit. */
+const unfinished = ({ type, value }) => type === 'date' && value !== '' && value < '1000';
 
 /** A date that a control can show: a whole one. */
 const whole = (date) => (/^\d{4}-\d\d-\d\d$/.test(date) ? date : '');

@@ -2,10 +2,16 @@
 
 import { button } from './dom.js';
 import { t } from './i18n.js';
+import { Results } from './results.js';
 
 const PAUSE_MS = 3000; // between two looks while pictures are indexed
 
-export class Freshness {
+let shown = null;
+
+/** The one of this page. */
+export const freshnessOf = (parts) => (shown ??= new Freshness(parts));
+
+class Freshness {
   /** `results` gives what is shown, `grid` shows it; `show` is called when it has changed, `bar` gets the hint. */
   constructor({ results, grid, show, bar }) {
     Object.assign(this, { results, grid, show, bar, looking: false, again: false });
@@ -22,6 +28,22 @@ export class Freshness {
       await new Promise((done) => { setTimeout(done, PAUSE_MS); });
     }
     this.looking = false;
+  }
+
+  /** Show what the gallery holds now, in the place that is looked at. Throws a Problem. */
+  async now() {
+    Results.forget();
+    const before = this.results();
+    const fresh = await before.asked();
+    if (this.results() !== before) return;
+    before.take(fresh);
+    this.forget();
+    this.show();
+  }
+
+  /** Say the hint in the page's language. */
+  translate() {
+    if (this.hint) this.#offer(...this.offered);
   }
 
   /** Remove the hint. */
@@ -61,6 +83,7 @@ export class Freshness {
 
   #offer(added, apply) {
     this.forget();
+    this.offered = [added, apply];
     this.hint = button('quiet.changed', 'retry', null, apply, added ? t('newPictures', { n: added }) : t('refresh'));
     this.bar.append(this.hint);
   }

@@ -1,6 +1,7 @@
 /** The page's language: messages, and locale-aware numbers, dates and sizes. */
 
 import { messages } from './messages.js';
+import { ofDevice } from './storage.js';
 
 const root = document.documentElement;
 const listeners = [];
@@ -17,7 +18,7 @@ export const onLanguage = (listener) => listeners.push(listener);
 /** Switch the page to 'ar' or 'en' and remember it on this device. */
 export function setLanguage(chosen) {
   choose(chosen);
-  try { localStorage.setItem('araclip.language', chosen); } catch { /* storage is disabled: not remembered */ }
+  ofDevice.set('araclip.language', chosen);
   translate(document);
   listeners.forEach((listener) => listener());
 }
@@ -91,6 +92,9 @@ export function date(text) {
   return Number.isNaN(moment.getTime()) ? text : new Intl.DateTimeFormat(locale, options).format(moment);
 }
 
+/** The day of a moment, in seconds, where the reader is. */
+export const day = (seconds) => new Intl.DateTimeFormat(locale, { calendar: 'gregory', year: 'numeric', month: 'long', day: 'numeric' }).format(seconds * 1000);
+
 /** The months from `oldest` to `newest` (2023-05), in words. */
 export function months(oldest, newest) {
   if (oldest === newest) return date(newest);
@@ -101,6 +105,7 @@ export function months(oldest, newest) {
 /** The name of a month, 1 to 12. */
 export function monthName(month) {
   const moment = new Date(Date.UTC(2000, month - 1, 15));
+  if (Number.isNaN(moment.getTime())) return isolated(month); // an address may hold anything
   return new Intl.DateTimeFormat(locale, { calendar: 'gregory', timeZone: 'UTC', month: 'long' }).format(moment);
 }
 

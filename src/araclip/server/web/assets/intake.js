@@ -15,7 +15,7 @@ export function listenForPictures(take) {
   });
   addEventListener('paste', (event) => {
     const file = pictureIn(event.clipboardData);
-    if (!file) return; // text is pasted into the field
+    if (!file || isText(event)) return; // text is pasted into the field
     event.preventDefault();
     take(file);
   });
@@ -34,4 +34,6 @@ export function listenForPictures(take) {
   });
 }
 
+/** Whether text is pasted into a field that comes with a picture of itself, as cells and paragraphs of office programs do. */
+const isText = ({ target, clipboardData: { types } }) => target.matches?.('input') && ['text/plain', 'text/html'].every((type) => types.includes(type));
 const holdsFiles = ({ dataTransfer }) => [...dataTransfer.types].includes('Files');

@@ -4,7 +4,7 @@ import { thumbnail } from './api.js';
 import { filterTexts, write } from './address.js';
 import * as api from './browsing-api.js';
 import { button, el, plainly, setStyle, styled } from './dom.js';
-import { number, t } from './i18n.js';
+import { language, number, t } from './i18n.js';
 import { fetched } from './toast.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
@@ -34,8 +34,8 @@ class PlacesMap {
     coasts.setAttribute('aria-hidden', 'true');
     this.groups = el('ul', { role: 'list' });
     this.notice = el('p.soft', { role: 'status' });
-    this.frame = el('div.world', { dir: 'ltr' }, coasts, this.groups,
-      el('div.zoom', {}, button('bare', 'plus', t('zoomIn'), () => this.#zoom(2)), button('bare', 'minus', t('zoomOut'), () => this.#zoom(0.5))));
+    this.zoom = el('div.zoom');
+    this.frame = el('div.world', { dir: 'ltr' }, coasts, this.groups, this.zoom);
     Object.assign(this, { root, coasts, scale: 1, x: 1800, y: 800, key: null, fingers: new Map() });
     this.frame.addEventListener('wheel', (event) => { event.preventDefault(); this.#zoom(event.deltaY < 0 ? 1.5 : 1 / 1.5, event); }, { passive: false });
     this.frame.addEventListener('pointerdown', (event) => this.#touch(event));
@@ -45,8 +45,9 @@ class PlacesMap {
   async show(state, go) {
     Object.assign(this, { state, go });
     this.root.replaceChildren(this.frame, this.notice, el('p.soft', {}, t('mapSource')));
-    const key = filterTexts(state).join('\n');
+    const key = [language(), ...filterTexts(state)].join('\n');
     if (key === this.key) return;
+    this.zoom.replaceChildren(button('bare', 'plus', t('zoomIn'), () => this.#zoom(2)), button('bare', 'minus', t('zoomOut'), () => this.#zoom(0.5)));
     Object.assign(this, { key, cell: 0 });
     this.first = true;
     this.#draw();

@@ -1,7 +1,7 @@
 /** Messages instead of results: nothing found, an empty gallery, an error with a remedy. */
 
 import { $, button, el, icon } from './dom.js';
-import { t } from './i18n.js';
+import { language, t } from './i18n.js';
 
 let timer;
 
@@ -15,8 +15,11 @@ export function notice({ name, title, detail, action = null, alert = false }) {
 
 /** Nothing found; `reset` removes the filters and `reveal` shows the nearest pictures, each null where there are none. */
 export function nothingNotice(reset, reveal) {
+  const shown = [language(), Boolean(reset), Boolean(reveal)].join();
+  if ($('notice').firstChild?.dataset.shown === shown) return; // while pictures are indexed, it is not said again
   const first = reveal ? { label: t('reveal'), icon: 'more', run: reveal } : reset && { label: t('reset'), icon: 'close', run: reset };
   notice({ name: 'nothing', title: t('nothing'), detail: t(reset ? 'nothingFiltered' : 'nothingDetail'), action: first });
+  $('notice').firstChild.dataset.shown = shown;
   if (reveal && reset) $('notice').firstChild.append(button('quiet', 'close', null, reset, t('reset')));
 }
 

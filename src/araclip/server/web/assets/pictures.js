@@ -3,6 +3,8 @@
  * Redrawing removes the metadata, such as the location.
  */
 
+import { ofTab } from './storage.js';
+
 const LONGEST = 768; // pixels: more than any model's input (224 to 512), about 100 kB as JPEG
 const QUALITY = 0.9;
 const PREFIX = 'araclip.picture.';
@@ -32,19 +34,16 @@ export async function storePicture(file) {
 
 /** The data URL of a stored picture, or null if there is none with this key. */
 export function dataOf(key) {
-  return inMemory.get(key) ?? sessionStorage.getItem(PREFIX + key);
+  return inMemory.get(key) ?? ofTab.get(PREFIX + key);
 }
 
 /** The first picture of a DataTransfer, or null. */
 export const pictureIn = (transfer) => [...(transfer?.files ?? [])].find(({ type }) => type.startsWith('image/')) ?? null;
 
 function store(key, data) {
-  try {
-    sessionStorage.setItem(key, data);
-  } catch { // full: delete the others; if it still does not fit, it is kept in memory only
-    for (const old of Object.keys(sessionStorage)) if (old.startsWith(PREFIX)) sessionStorage.removeItem(old);
-    try { sessionStorage.setItem(key, data); } catch { /* in memory only */ }
-  }
+  if (ofTab.set(key, data)) return;
+  ofTab.drop(PREFIX); // full: without the others it may fit; else it is kept in memory only
+  ofTab.set(key, data);
 }
 
 /** 64 bits of FNV-1a in two halves: enough for the pictures of one tab (crypto.subtle needs https). */

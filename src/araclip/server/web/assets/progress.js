@@ -2,7 +2,7 @@
 
 import { renewSession } from './api.js';
 import { $, setStyle } from './dom.js';
-import { t } from './i18n.js';
+import { onLanguage, t } from './i18n.js';
 import { causeOf, kindsOf } from './problems.js';
 
 const DONE_MS = 4000;
@@ -13,6 +13,7 @@ export class Progress {
   constructor(changed, turned) {
     Object.assign(this, { changed, turned, state: '', box: $('progress'), source: null, started: false, closed: false });
     this.box.querySelector('button').addEventListener('click', () => this.#close());
+    onLanguage(() => { if (this.news) this.#show(this.news); });
     // Disconnects hidden pages: browsers allow six connections to a server, for all tabs together.
     document.addEventListener('visibilitychange', () => (document.hidden ? this.stop() : this.started && this.start()));
   }
@@ -51,7 +52,8 @@ export class Progress {
   /** Whether folders are being indexed. */
   get running() { return this.state === 'running'; }
 
-  #show({ state, done, found, cause, unread = {} }) {
+  #show(news) {
+    const { state, done, found, cause, unread = {} } = this.news = news;
     if (state !== this.state) {
       Object.assign(this, { state, closed: false });
       this.turned();

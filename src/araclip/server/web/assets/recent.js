@@ -1,12 +1,14 @@
 /** Recent searches, stored on this device only. */
 
+import { ofDevice } from './storage.js';
+
 const KEY = 'araclip.recent';
 const MOST = 8;
 
 /** Texts, the latest first. */
 export function recent() {
   try {
-    const stored = JSON.parse(localStorage.getItem(KEY) ?? '[]');
+    const stored = JSON.parse(ofDevice.get(KEY) ?? '[]');
     return Array.isArray(stored) ? stored.filter((text) => typeof text === 'string') : [];
   } catch {
     return [];
@@ -18,8 +20,6 @@ export const forget = (text) => write(recent().filter((other) => other !== text)
 export const forgetAll = () => write([]);
 
 function write(texts) {
-  try {
-    if (texts.length) localStorage.setItem(KEY, JSON.stringify(texts));
-    else localStorage.removeItem(KEY);
-  } catch { /* storage is disabled: nothing is remembered */ }
+  if (texts.length) ofDevice.set(KEY, JSON.stringify(texts));
+  else ofDevice.drop(KEY);
 }

@@ -1,6 +1,6 @@
 /** Choosing many pictures: with the mouse (a mark on each tile, Shift for a range), keyboard, or by holding a finger on one. */
 
-import { button, el } from './dom.js';
+import { button } from './dom.js';
 import { t } from './i18n.js';
 
 const MOST = 1000; // what an archive holds
@@ -40,9 +40,21 @@ export class Selection {
   }
 
   clear() {
+    const held = document.getElementById('chosen')?.contains(document.activeElement); // the bar goes away with it
     this.items.clear();
     this.anchor = -1;
     this.#redraw();
+    if (held) this.#seen?.root.querySelector('.open[tabindex="0"]')?.focus({ preventScroll: true });
+  }
+
+  /** The view that is seen. */
+  get #seen() {
+    return this.views.find(({ root, count }) => root.offsetParent && count() > 0);
+  }
+
+  /** Say in the page's language what is chosen. */
+  translate() {
+    if (this.items.size) this.#redraw();
   }
 
   #show(tile) {
@@ -118,10 +130,10 @@ export class Selection {
   }
 
   #everywhere(event) {
-    if (document.querySelector('dialog[open]') || event.target.closest('input, select, textarea')) return;
-    const view = this.views.find(({ root, count }) => root.offsetParent && count() > 0);
+    if (document.querySelector('dialog:modal') || event.target.closest('input, select, textarea')) return;
+    const view = this.#seen;
     if (event.key === 'Escape' && this.items.size) this.clear();
-    else if (view && (event.ctrlKey || event.metaKey) && event.code === 'KeyA') {
+    else if (view && (event.ctrlKey || event.metaKey) && isA(event)) {
       event.preventDefault();
       Object.assign(this, { anchor: 0, before: new Map() });
       this.#stretch(view, view.count() - 1);
@@ -151,14 +163,5 @@ export class Selection {
   }
 }
 
-/** The bar below the page with what can be done with the pictures that are chosen: [[icon, label, run], …]. */
-export function selectionBar(items, actions, clear) {
-  const bar = document.getElementById('chosen') ?? el('div', { id: 'chosen', role: 'region' });
-  bar.setAttribute('aria-label', t('chosen'));
-  bar.hidden = !items.length;
-  if (!bar.hidden) {
-    bar.replaceChildren(button('bare', 'close', t('chooseNone'), clear), el('p', { role: 'status' }, t('chosenCount', { n: items.length })),
-      ...actions.map(([name, label, run]) => button('quiet', name, null, run, label)));
-  }
-  if (!bar.parentNode) document.body.append(bar);
-}
+/** The key of the letter A, wherever the layout has it; on one without Latin letters, where it stands on most. */
+const isA = ({ key, code }) => (/^[a-z]$/i.test(key) ? key.toLowerCase() === 'a' : code === 'KeyA');

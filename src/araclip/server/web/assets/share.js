@@ -1,7 +1,7 @@
 /** A link to the current search, for people without a token. */
 
 import { filterTexts } from './address.js';
-import { FAIR, date, t } from './i18n.js';
+import { FAIR, day, t } from './i18n.js';
 import * as api from './browsing-api.js';
 import { button, el, styled } from './dom.js';
 import { toast } from './toast.js';
@@ -36,7 +36,7 @@ export async function askToShare(state) {
 
   function show(link, expires, pictures) {
     const field = el('input', { readonly: true, value: link, dir: 'ltr', 'aria-label': t('link') });
-    const until = t('sharedUntil', { date: date(new Date(expires * 1000).toISOString().slice(0, 10)) });
+    const until = t('sharedUntil', { date: day(expires) });
     form.querySelector('fieldset').replaceWith(field, el('p.soft', {}, `${t('pictures', { n: pictures })} · ${until}`));
     form.querySelector('.solid').replaceWith(button('solid', 'copy', null, async () => {
       field.select();

@@ -2,7 +2,7 @@
 
 import { request } from './api.js';
 import { $, button, el, icon, loadIcons, setStyle } from './dom.js';
-import { date, language, onLanguage, setLanguage, t, translate } from './i18n.js';
+import { day, language, onLanguage, setLanguage, t, translate } from './i18n.js';
 import { heightFor, justify, ratioOf } from './layout.js';
 
 const PAGE = 120;
@@ -39,7 +39,7 @@ function draw() {
   const title = about.query || t('sharedTitle');
   document.title = `${title} – AraCLIP`;
   $('title').replaceChildren(el('bdi', {}, title));
-  $('until').textContent = `${t('pictures', { n: about.pictures })} · ${t('sharedUntil', { date: date(new Date(about.expires * 1000).toISOString().slice(0, 10)) })}`;
+  $('until').textContent = `${t('pictures', { n: about.pictures })} · ${t('sharedUntil', { date: day(about.expires) })}`;
   $('rest').hidden = items.length >= about.pictures;
   const width = $('pictures').clientWidth;
   const { boxes, height } = justify(items.map(ratioOf), { width, target: heightFor(width), gap: GAP });
@@ -64,11 +64,13 @@ async function show(i) {
   const { id, name } = items[i];
   const image = el('img.large', { alt: name, src: `${base}/thumbnails/${id}?size=1600` });
   setStyle(image, { 'background-image': `url("${base}/thumbnails/${id}?size=512")` }); // is there while the large one comes
+  const focused = [...$('viewer').querySelectorAll('.below > *')].indexOf(document.activeElement);
   $('viewer').replaceChildren(image, el('div.below', {},
     button('bare', 'close', t('close'), () => $('viewer').close()), button('bare', 'previous', t('previous'), () => show(at - 1)),
     el('bdi', {}, name), button('bare', 'next', t('next'), () => show(at + 1)),
     el('a.quiet', { href: `${base}/images/${id}?download=1`, download: name }, icon('download'), el('span', {}, t('download')))));
   if (!$('viewer').open) $('viewer').showModal();
+  else $('viewer').querySelectorAll('.below > *')[Math.max(0, focused)].focus(); // the keys are heard in the dialog alone
   if (i > items.length - 10 && items.length < about.pictures) await fetchMore();
 }
 
@@ -87,7 +89,7 @@ $('viewer').addEventListener('touchend', ({ changedTouches: [to] }) => {
 $('viewer').addEventListener('close', () => $('pictures').children[at]?.firstChild.focus());
 $('rest').addEventListener('click', fetchMore);
 $('language').addEventListener('click', () => setLanguage(language() === 'ar' ? 'en' : 'ar'));
-onLanguage(draw);
+onLanguage(() => (about ? draw() : fetchMore()));
 addEventListener('resize', draw);
 addEventListener('hashchange', () => location.reload());
 translate(document);

@@ -1,13 +1,23 @@
 /** The filters: a panel above the results, or on a phone a sheet from below, which a swipe, Escape or a tap outside closes. */
 
+import { $ } from './dom.js';
+
 const PHONE = matchMedia('(max-width: 46rem)');
 const SWIPE = 80; // pixels downwards that close it
 
-export class Sheet {
+let sheet = null;
+
+/** Open it, or close it. */
+export function toggleSheet() {
+  sheet ??= new Sheet($('sheet'), $('filter-switch'), $('sheet-done'));
+  if (sheet.dialog.open) sheet.dialog.close();
+  else sheet.open();
+}
+
+class Sheet {
   /** `dialog` holds the panel, `opener` is its switch, `done` the button that closes the sheet. */
   constructor(dialog, opener, done) {
     Object.assign(this, { dialog, opener, from: null });
-    opener.addEventListener('click', () => (dialog.open ? dialog.close() : this.open()));
     done.addEventListener('click', () => dialog.close());
     dialog.addEventListener('close', () => {
       opener.setAttribute('aria-expanded', false);

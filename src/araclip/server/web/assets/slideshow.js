@@ -2,6 +2,7 @@
 
 import { button, el, icon } from './dom.js';
 import { t } from './i18n.js';
+import { ofDevice } from './storage.js';
 
 const SECONDS = [3, 5, 10, 30];
 const STORED = 'araclip.seconds';
@@ -10,7 +11,7 @@ export class Slideshow {
   /** Called: `onward` for the next picture; `ready` gives the promise of the one that is loading; `changed` on start and stop. */
   constructor({ onward, ready, changed }) {
     Object.assign(this, { onward, ready, changed, running: false, paused: false, turn: 0 });
-    this.seconds = SECONDS.find((each) => String(each) === stored()) ?? 5;
+    this.seconds = SECONDS.find((each) => String(each) === ofDevice.get(STORED)) ?? 5;
     document.addEventListener('visibilitychange', () => this.arm());
   }
 
@@ -57,7 +58,7 @@ export class Slideshow {
 
   #choose(seconds) {
     this.seconds = seconds;
-    try { localStorage.setItem(STORED, seconds); } catch { /* storage is disabled: not remembered */ }
+    ofDevice.set(STORED, seconds);
     this.arm();
   }
 
@@ -67,8 +68,4 @@ export class Slideshow {
     this.pause.setAttribute('aria-label', label);
     this.pause.title = label;
   }
-}
-
-function stored() {
-  try { return localStorage.getItem(STORED); } catch { return null; }
 }

@@ -2,6 +2,7 @@
 
 import { $, icon } from './dom.js';
 import { t } from './i18n.js';
+import { ofDevice } from './storage.js';
 
 const root = document.documentElement;
 const system = matchMedia('(prefers-color-scheme: dark)');
@@ -11,7 +12,7 @@ const isDark = () => (root.dataset.theme ? root.dataset.theme === 'dark' : syste
 export function startTheme() {
   $('theme').addEventListener('click', () => {
     root.dataset.theme = isDark() ? 'light' : 'dark';
-    try { localStorage.setItem('araclip.theme', root.dataset.theme); } catch { /* storage is disabled: not remembered */ }
+    ofDevice.set('araclip.theme', root.dataset.theme);
     showTheme();
   });
   system.addEventListener('change', showTheme);

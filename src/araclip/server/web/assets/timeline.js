@@ -36,10 +36,13 @@ export class Timeline {
     const key = filters.join('\n');
     this.state = state;
     this.root.hidden = false;
-    if ((this.list || this.coming) && this.key === key) return this.#draw();
-    this.key = key;
-    this.#drop();
-    return this.#open(filters);
+    if ((this.list || this.coming) && this.key === key) this.#draw();
+    else {
+      this.key = key;
+      this.#drop();
+      this.opened = this.#open(filters);
+    }
+    return this.opened;
   }
 
   /** Hide it; what it showed stays for the way back. */

@@ -9,7 +9,7 @@ const box = $('toast'); // kept: a dialog that is removed takes it along
 let timer;
 
 /** Put a node into what is in front: a modal dialog hides what is outside it, and so does what fills the screen. */
-export const toFront = (node) => (document.fullscreenElement ?? document.querySelector('dialog[open]') ?? document.body).append(node);
+export const toFront = (node) => (document.fullscreenElement ?? document.querySelector('dialog:modal') ?? document.body).append(node);
 
 /** Show a text, and a button { label, run } if there is one. */
 export function toast(text, action) {

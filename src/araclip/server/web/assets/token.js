@@ -23,6 +23,7 @@ function dialog() {
         refused.textContent = '';
         try {
           await signIn(field.value.trim());
+          box.onclose = null;
           box.close();
           accepted();
         } catch (problem) {
@@ -35,7 +36,11 @@ function dialog() {
     el('h2', { id: 'token-title' }, t('tokenTitle')), el('p', {}, t('tokenDetail')),
     el('label', { for: 'token-field' }, t('token')), field, refused, el('button.solid', { type: 'submit' }, t('enter')));
     box.setAttribute('aria-labelledby', 'token-title');
-    box.addEventListener('cancel', (event) => event.preventDefault());
+    box.oncancel = (event) => event.preventDefault();
+    box.onclose = () => { // Escape pressed twice may not be prevented, and there is nothing behind the dialog
+      box.showModal();
+      field.focus();
+    };
     box.replaceChildren(form);
     if (!box.open) box.showModal();
     field.focus();

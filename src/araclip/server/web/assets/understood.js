@@ -2,7 +2,7 @@
 
 import { $, button, el } from './dom.js';
 import { filterLabel } from './filters.js';
-import { listed, t } from './i18n.js';
+import { language, listed, t } from './i18n.js';
 
 export class Understood {
   /** `change` is called with a part of the state: { ignore }, { literal }, { q }. */
@@ -12,6 +12,9 @@ export class Understood {
 
   /** Show an interpretation of the server's, or nothing. */
   show(state, found) {
+    const shown = JSON.stringify([language(), state.literal, state.ignore, found]);
+    if (shown === this.shown) return; // what has the focus stays, while pictures are indexed
+    this.shown = shown;
     const parts = found ? [...this.#parts(state, found), this.#suggestion(found), this.#wayBack(state, found)].filter(Boolean) : [];
     this.root.hidden = !parts.length;
     this.root.replaceChildren(...parts);
