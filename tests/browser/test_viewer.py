@@ -121,13 +121,13 @@ def test_the_path_is_copied_with_a_message(visit: Visit) -> None:
     assert page.evaluate("navigator.clipboard.readText()").endswith(name)
 
 
-def test_a_link_to_a_picture_alone_shows_it(visit: Visit) -> None:
+def test_a_link_to_a_picture_shows_it_among_those_of_the_home(visit: Visit) -> None:
     page = visit("?q=أحمر")
     name = shown(page)[0]
     view = page.locator(".tile a").first.evaluate("a => new URL(a.href).searchParams.get('view')")
     page = visit(f"?view={view}")
     assert viewed(page) == name
-    expect(page.locator(".turn")).to_have_count(0)
+    expect(page.locator(".turn")).to_have_count(2)
     page.keyboard.press("Escape")
     expect(page.locator("#viewer")).to_be_hidden()
     expect(page.locator("h1")).to_be_visible()
