@@ -95,6 +95,9 @@ def test_one_picture_instead_of_several_is_refused(gallery: Gallery) -> None:
         ({"a": {"b": "c"}}, "'a' is"),
         ({1: "b"}, "1 is"),
         (["a", "b"], "metadata is a str"),
+        ({"a": float("nan")}, "metadata 'a' is nan; JSON has no such number"),
+        ({"a": ["b", "c\udc80"]}, "metadata 'a' is .*with half of a character"),
+        ({"\ud800": "b"}, "with half of a character"),
         ({"a": [["b"]]}, "'a' is"),
     ],
 )

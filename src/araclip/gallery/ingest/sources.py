@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import math
 import os
 import stat
 from collections.abc import Callable, Iterable, Mapping
@@ -23,6 +24,7 @@ from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import open_file, opened, square
 from araclip.pictures.picture_facts import Facts
 from araclip.platforms.names import openable
+from araclip.text.normalization import SURROGATES
 from araclip.video.decoder import pictures_at, still
 from araclip.video.hashes import file_hash
 from araclip.video.scene_paths import Scene, scene_digest, scene_of, stored
@@ -234,6 +236,11 @@ def _checked_metadata(metadata: object) -> Mapping[str, Any]:
                 f"metadata {key!r} is {value!r:.80}; a key is a text, a value a text, a number, true, false or a list "
                 "of these."
             )
+        for text in (key, *members):
+            if isinstance(text, float) and not math.isfinite(text):
+                raise InputError(f"metadata {key!r} is {value!r:.80}; JSON has no such number. Leave it out.")
+            if isinstance(text, str) and SURROGATES.search(text):
+                raise InputError(f"metadata {key!r} is {value!r:.80}, with half of a character. Leave it out.")
     return metadata
 
 
