@@ -22,7 +22,7 @@ from transformers import (
 
 import tiny_hf
 from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor
-from araclip.errors import AraCLIPError
+from araclip.errors import AraCLIPError, ModelMismatch
 from araclip.training.foreign import loaders
 from araclip.training.model import saved_models, towers
 from araclip.training.teachers.teacher import load_teacher
@@ -210,6 +210,26 @@ def test_special_tokens_name_no_file_elsewhere_as_the_vocabulary(tmp_path: Path,
     edit(folder / "special_tokens_map.json", lambda c: c.update(vocab_file=str(tmp_path / "secret.txt")))
     (refusal,) = tried(marker, lambda: AraCLIP.load(f"transformers:{folder}"))
     assert refusal and "special_tokens_map.json: vocab_file" in str(refusal)
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value", "message"),
+    [
+        ("ConvNextImageProcessor", "crop_pct", 1e-5, "expected at least 0.1"),  # pictures 100,000 times as large
+        ("CLIPImageProcessor", "pad_size", {"height": 16, "width": 10**9}, "expected at most 4096 pixels"),
+        ("Siglip2ImageProcessor", "max_num_patches", 10**9, "expected at most 4096 pixels"),
+        ("Siglip2ImageProcessor", "patch_size", 10**6, "expected at most 4096 pixels"),
+    ],
+)
+def test_an_image_processor_that_would_make_pictures_of_any_size_is_refused(
+    tmp_path: Path, kind: str, key: str, value: object, message: str
+) -> None:
+    folder = write_clip(tmp_path / "clip")
+    edit(
+        folder / "preprocessor_config.json", lambda content: content.update({"image_processor_type": kind, key: value})
+    )
+    with pytest.raises(ModelMismatch, match=rf"preprocessor_config\.json: {key}.* is .*{message}"):
+        AraCLIP.load(folder)
 
 
 def test_the_towers_of_a_recipe_run_no_code(tmp_path: Path, marker: Path) -> None:

@@ -1,5 +1,6 @@
 """Published models as encoders: their vectors are those of their own code, and hostile files are not executed."""
 
+import io
 import json
 import os
 import shutil
@@ -23,10 +24,14 @@ from transformers import (
     AutoImageProcessor,
     AutoTokenizer,
     BertConfig,
+    ChineseCLIPConfig,
+    ChineseCLIPImageProcessor,
+    ChineseCLIPModel,
     CLIPConfig,
     CLIPImageProcessor,
     CLIPModel,
     CLIPProcessor,
+    MPNetConfig,
     SiglipConfig,
     SiglipImageProcessor,
     SiglipModel,
@@ -36,6 +41,7 @@ from transformers import (
 )
 
 import tiny_hf
+import tiny_published
 from araclip import AraCLIP, Gallery, open_gallery
 from araclip.encoder import Encoder
 from araclip.errors import ImageError, InputError, ModelMismatch, ModelNotFound, UnreadableImage, WidthMismatch
@@ -218,6 +224,15 @@ def test_nllb_clip_gets_the_language_of_each_text(tmp_path: Path, pictures: list
 
 
 @torch.inference_mode()
+def test_coca_whose_towers_return_their_tokens_too(tmp_path: Path, pictures: list[Any]) -> None:
+    folder = tiny_published.write_coca_of_open_clip(tmp_path / "coca")
+    model, _, transform = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+    text = model.eval().encode_text(open_clip.get_tokenizer(f"local-dir:{folder}")(TEXTS))
+    image = model.encode_image(torch.stack([transform(picture) for picture in rgb(pictures)]))
+    same(AraCLIP.load(folder), text, image, pictures)
+
+
+@torch.inference_mode()
 def test_clip_of_transformers(tmp_path: Path, pictures: list[Any]) -> None:
     CLIPModel(CLIPConfig(text_config=TEXT, vision_config=VISION, projection_dim=8)).save_pretrained(tmp_path)
     CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}).save_pretrained(tmp_path)
@@ -259,6 +274,44 @@ def test_a_dual_encoder_of_vit_and_bert(tmp_path: Path, pictures: list[Any]) -> 
 
 
 @torch.inference_mode()
+def test_a_text_is_cut_at_the_positions_of_its_tower(tmp_path: Path) -> None:
+    towers = ViTConfig(**VISION), MPNetConfig(**{**TEXT, "pad_token_id": 1})
+    config = VisionTextDualEncoderConfig.from_vision_text_configs(*towers, projection_dim=8)
+    model = VisionTextDualEncoderModel(config).eval()
+    model.save_pretrained(tmp_path)
+    SiglipImageProcessor(size={"height": 16, "width": 16}).save_pretrained(tmp_path)
+    tiny_hf.tiny_tokenizer().save_pretrained(tmp_path)
+    words = ["a cat on a table " * 20]
+    inputs = tokens(tmp_path, words, truncation=True, max_length=38)  # of 40; it counts from 2
+    wanted = l2_normalize(pooled(model.get_text_features(inputs["input_ids"], inputs["attention_mask"])), dim=-1)
+    np.testing.assert_allclose(AraCLIP.load(tmp_path).encode_text(words), wanted.numpy(), **CLOSE)
+
+
+def test_a_chinese_clip_reads_as_many_tokens_as_it_has_positions(tmp_path: Path) -> None:
+    text = {**TEXT, "max_position_embeddings": 12}
+    config = ChineseCLIPConfig(text_config=text, vision_config=VISION, projection_dim=8)
+    ChineseCLIPModel(config).save_pretrained(tmp_path)
+    ChineseCLIPImageProcessor(size={"height": 16, "width": 16}, do_center_crop=False).save_pretrained(tmp_path)
+    tiny_hf.tiny_tokenizer().save_pretrained(tmp_path)
+    encoder = AraCLIP.load(tmp_path)
+    cat, dog = "a " * 9 + "cat", "a " * 9 + "dog"  # between the two special tokens
+    assert np.abs(encoder.encode_text(cat) - encoder.encode_text(dog)).max() > 1e-5
+
+
+@pytest.mark.parametrize("layout", ["clip", "m-clip"])
+def test_the_side_that_a_tokenizer_pads_on_changes_no_text_beside_a_longer_one(
+    layout: str, tmp_path: Path, clip_weights: str
+) -> None:
+    folder = tmp_path / layout
+    (tiny_published.write_clip if layout == "clip" else write_mclip)(folder)
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), "padding_side": "left"}), "utf-8")
+    encoder = AraCLIP.load(f"m-clip:{folder}+open_clip:{clip_weights}" if layout == "m-clip" else folder)
+    alone = np.stack([encoder.encode_text(text) for text in TEXTS])
+    np.testing.assert_allclose(encoder.encode_text(TEXTS), alone, **CLOSE)
+
+
+@torch.inference_mode()
 def test_a_multimodal_model_of_sentence_transformers(tmp_path: Path, pictures: list[Any]) -> None:
     from sentence_transformers import SentenceTransformer
 
@@ -269,6 +322,26 @@ def test_a_multimodal_model_of_sentence_transformers(tmp_path: Path, pictures: l
     same(AraCLIP.load(tmp_path / "st"), text, image, pictures)
     location = tmp_path / "st"
     same(AraCLIP.load(f"sentence-transformers:{location}+sentence-transformers:{location}"), text, image, pictures)
+
+
+@torch.inference_mode()
+def test_a_text_that_names_a_picture_stays_a_text(tmp_path: Path, pictures: list[Any]) -> None:
+    folder = write_clip_of_sentence_transformers(tmp_path)
+    encoder, model = AraCLIP.load(folder), CLIPModel.from_pretrained(tmp_path / "clip").eval()
+    texts = [str(pictures[0]), "https://localhost:9/cat.png", "data:image/png;base64,AAAA"]
+    inputs = tokens(tmp_path / "clip", texts)
+    wanted = pooled(model.get_text_features(inputs["input_ids"], inputs["attention_mask"]))
+    np.testing.assert_allclose(encoder.encode_text(texts), l2_normalize(wanted, dim=-1).numpy(), **CLOSE)
+
+
+def test_a_default_prompt_stands_before_every_text_and_changes_the_label(tmp_path: Path) -> None:
+    folder = write_clip_of_sentence_transformers(tmp_path)
+    plain, path = AraCLIP.load(folder), folder / "config_sentence_transformers.json"
+    asked = {"prompts": {"query": "a cat "}, "default_prompt_name": "query"}
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **asked}), "utf-8")
+    prompted = AraCLIP.load(folder)
+    np.testing.assert_allclose(prompted.encode_text("dog"), plain.encode_text("a cat dog"), **CLOSE)
+    assert prompted.label != plain.label
 
 
 def test_a_saved_araclip_model_needs_no_export_to_be_measured(tmp_path: Path, pictures: list[Any]) -> None:
@@ -334,6 +407,12 @@ def test_rows_are_unit_float32_and_depend_neither_on_the_batch_nor_on_the_order(
         assert encode([]).shape == encode(iter(())).shape == (0, encoder.width)
 
 
+def test_half_a_surrogate_pair_is_no_letter(tmp_path: Path) -> None:
+    write_araclip(tmp_path)
+    encoder = AraCLIP.load(tmp_path)
+    np.testing.assert_allclose(encoder.encode_text("cat \ud800"), encoder.encode_text("cat \ufffd"), **CLOSE)
+
+
 def test_an_iterator_is_read_as_it_is_needed_and_stops_at_a_picture_that_cannot_be_used(encoder: Encoder) -> None:
     items = iter([tiny_hf.picture(), "no such file.png", *[tiny_hf.picture()] * 98])
     with pytest.raises(UnreadableImage, match=r"no such file\.png"):
@@ -350,7 +429,7 @@ def test_what_is_neither_texts_nor_pictures_is_refused(encoder: Encoder, tmp_pat
         encoder.encode_text(None)  # type: ignore[call-overload]
     with pytest.raises(InputError, match="takes strings, got int: 3"):
         encoder.encode_text(["قطة", 3])  # type: ignore[list-item]
-    for picture in (b"bytes", 3, np.zeros((4, 4), np.uint8)):
+    for picture in (b"bytes", 3, io.StringIO("opened as text"), np.zeros((4, 4), np.uint8)):
         with pytest.raises(InputError, match=r"(takes pictures, got|\(4, 4\) and type uint8 is no picture)"):
             encoder.encode_image(picture)  # type: ignore[call-overload]
     (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a picture")
@@ -435,6 +514,17 @@ def test_a_copy_of_a_known_repository_knows_its_image_tower_by_its_folder(tmp_pa
     parsed = parse_request(str(folder))
     assert parsed is not None
     assert (parsed.kind, parsed.image) == ("m-clip", "ViT-L-14-quickgelu/openai")
+
+
+@pytest.mark.parametrize(
+    "spec", ["transformers:~/model", "m-clip:~/model+open_clip:ViT-B-32/x", "open_clip:local-dir:~/model"]
+)
+def test_a_tilde_behind_a_kind_is_the_home_folder(spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    parsed = parse_request(spec)  # shells leave it as it is there
+    assert parsed is not None
+    assert parsed.location.removeprefix("local-dir:") == str(tmp_path / "model")
 
 
 def test_a_hub_id_is_read_from_the_cache_of_the_hub(

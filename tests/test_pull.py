@@ -158,6 +158,7 @@ def test_what_is_no_published_model_is_refused(tmp_path: Path) -> None:
         ({"size": {"shortest_edge": 32}, "do_center_crop": False}, "pictures of many sizes"),
         ({"size": {"height": 32, "width": 16}, "do_center_crop": False}, "no squares of one size"),
         ({"do_resize": False}, "does not resize them"),
+        ({"rescale_factor": 0.0}, r"cannot prepare pictures \(ZeroDivisionError"),
     ],
 )
 def test_pictures_that_a_folder_cannot_prepare_are_refused_by_name(settings: dict[str, Any], message: str) -> None:

@@ -176,6 +176,16 @@ def write_xlmr_of_open_clip(folder: Path) -> Path:
     return _write_open_clip(folder, {**CLIP, "custom_text": True, "text_cfg": text}, {})
 
 
+def write_coca_of_open_clip(folder: Path) -> Path:
+    """CoCa: both towers return the vectors of their tokens as well; a decoder that is not used."""
+    folder.mkdir(parents=True)
+    vision = {**CLIP["vision_cfg"], "attentional_pool": True, "attn_pooler_heads": 2, "output_tokens": True}
+    text = {**CLIP["text_cfg"], "embed_cls": True, "output_tokens": True}
+    decoder = {**CLIP["text_cfg"], "attn_pooler_heads": 2}
+    config = {**CLIP, "vision_cfg": vision, "text_cfg": text, "multimodal_cfg": decoder, "custom_text": True}
+    return _write_open_clip(folder, config, {})
+
+
 # ------------------------------------------------------------------ transformers
 
 

@@ -33,10 +33,19 @@ def open_clip_pictures(model: Any, device: str) -> ImageTower:
 
     visual = model.visual
     transform = image_transform_v2(PreprocessCfg(**visual.preprocess_cfg), is_train=False)
+
+    def features(inputs: Inputs) -> Tensor:
+        return without_tokens(visual(inputs["image"]))
+
     return image_tower(
-        visual, lambda picture: {"image": transform(picture)[None]}, lambda inputs: visual(inputs["image"]), device,
-        visual.preprocess_cfg,
-    )  # fmt: skip
+        visual, lambda picture: {"image": transform(picture)[None]}, features, device, visual.preprocess_cfg
+    )
+
+
+def without_tokens(output: Any) -> Tensor:
+    """The pooled vectors of open_clip's image towers, (n, D); those of CoCa make the patches' besides."""
+    vectors: Tensor = output[0] if isinstance(output, tuple) else output
+    return vectors
 
 
 def load_altclip(request: Request) -> TorchEncoder:
@@ -92,13 +101,20 @@ def load_sentence_transformers(request: Request) -> TorchEncoder:
     text = _sentence_transformer(request.name, request.location, request.device)
     image = _sentence_transformer(request.name, request.image, request.device) if request.image else text
 
+    def named(texts: list[str]) -> list[dict[str, str]]:
+        # a bare text that is the path of a picture, or an address that ends like one, would be opened as a picture
+        return [{"text": entry} for entry in texts]
+
+    prompt = text.prompts.get(text.default_prompt_name) or None  # `encode` puts it before every text
+
     def tokens(texts: list[str]) -> Inputs:
-        return {name: value for name, value in text.preprocess(texts).items() if isinstance(value, Tensor)}
+        made = text.preprocess(named(texts), prompt=prompt)
+        return {name: value for name, value in made.items() if isinstance(value, Tensor)}
 
     return TorchEncoder(
         request,
         TextTower(
-            "sentence-transformers", text, lambda texts: _encoded(text, texts), tokens, text.tokenizer,
+            "sentence-transformers", text, lambda texts: _encoded(text, named(texts)), tokens, text.tokenizer,
             text.max_seq_length,
         ),
         ImageTower(

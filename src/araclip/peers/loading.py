@@ -122,12 +122,21 @@ def parse_request(text: str) -> Request | None:
     image = ""
     if kind in IMAGE_TOWERS:
         location, _, image = location.partition(f"+{IMAGE_TOWERS[kind]}:")
+    location, image = _at_home(location), _at_home(image)
     if not location:
         raise ModelNotFound(f"'{text}' has no location. Expected {KINDS[kind].way}.")
     of_kind = (peer for peer in model_registry.PEERS if peer.kind == kind)
     known = next((peer for peer in of_kind if location in (peer.location, peer.hub_id)), None)
     image = image or model_registry.image_of(kind, location)
     return Request(text, kind, location, image, known.license if known else None)
+
+
+def _at_home(location: str) -> str:
+    """A location with ~ replaced, which shells do at the beginning of a word alone."""
+    before = "local-dir:" if location.startswith("local-dir:") else ""
+    path = location.removeprefix(before)
+    folder = existing_folder(path) if path.startswith("~") else None
+    return location if folder is None else f"{before}{folder}"
 
 
 def nearest(text: str) -> list[str]:

@@ -18,6 +18,7 @@ from araclip.errors import InputError, ModelMismatch
 from araclip.peers.loading import Request, origin_of
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import open_image
+from araclip.text.normalization import without_surrogates
 from araclip.training.foreign import preprocessing
 from araclip.training.foreign.failures import failures
 from araclip.training.teachers.text_encoders import Inputs, TextEncoder, fingerprint
@@ -117,7 +118,7 @@ class TorchEncoder(EncoderBase):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Twelve hex digits that change whenever a vector could: over weights and token ids."""
+        """Twelve hex digits over weights, token ids and how pictures are cut; not over settings of layers."""
         parts = {"": self.text.model}
         if self.image.model not in list(self.text.model.modules()):
             parts["image "] = self.image.model
@@ -183,6 +184,7 @@ class TorchEncoder(EncoderBase):
             return self.image.prepare(picture)
 
     def _encode_texts(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
+        texts = tuple(map(without_surrogates, texts))
         out = np.empty((len(texts), self.width), np.float32)
         order = np.argsort([len(text) for text in texts], kind="stable")  # similar lengths together: less padding
         for rows in batches(order, batch_size):

@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from araclip.errors import ModelMismatch
+from araclip.peers.libraries import without_tokens
 from araclip.peers.loading import Request
 from araclip.peers.pull import tokens
 from araclip.peers.pull.graphs import ImageGraph, Language, TextGraph
@@ -227,7 +228,8 @@ def _open_clip_image(name: str, encoder: TorchEncoder) -> ImagePart:
     how = preprocessing.of_open_clip(name, encoder.image.settings)
     trunk: Any = getattr(visual, "trunk", None)  # a network of timm
     tower = str(trunk.default_cfg.get("architecture", "timm")) if trunk is not None else "open_clip ViT"
-    return ImagePart(ImageGraph(visual, visual, how.mean, how.std), tower, how)
+    graph = ImageGraph(visual, lambda pixels: without_tokens(visual(pixels)), how.mean, how.std)
+    return ImagePart(graph, tower, how)
 
 
 def _image(name: str, encoder: TorchEncoder) -> ImagePart:

@@ -10,6 +10,7 @@ from transformers.configuration_utils import PreTrainedConfig
 from araclip.errors import InputError, ModelMismatch
 from araclip.model_folder import ImageConfig
 from araclip.pictures.image_transform import FILTERS, ImageTransform
+from araclip.training.foreign.failures import failures
 
 _NAMES = {number: name for name, number in FILTERS.items()}
 Three = tuple[float, float, float]
@@ -58,8 +59,14 @@ def of_transformers(name: str, processor: Any) -> Preprocessing:
     """What an image processor of transformers does.
 
     Raises:
-        ModelMismatch: it makes something else than squares of one size, or does more to pictures.
+        ModelMismatch: it makes something else than squares of one size, does more to pictures, or scales them by what
+            is no number.
     """
+    with failures(name, "copy its preprocessor_config.json again", ModelMismatch, cannot="prepare pictures"):
+        return _of_processor(name, processor)
+
+
+def _of_processor(name: str, processor: Any) -> Preprocessing:
     size = dict(getattr(processor, "size", None) or {})
     crop = dict(getattr(processor, "crop_size", None) or {}) if getattr(processor, "do_center_crop", False) else {}
     if not getattr(processor, "do_resize", True) or getattr(processor, "do_pad", False):

@@ -25,7 +25,11 @@ _FILES = ("*config.json", "modules.json", "*/*config.json", *_TOKENS, *(f"*/{nam
 _ATTENTION = ("attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation")
 _PLAIN = re.compile(r"[\w.-]+")  # no colon and no slash: those name folders and repositories
 _COUNTS = re.compile(r"(layers|depths?|blocks|branches|crowns|groups|repeats)$")
-_SIDES = ("size", "image_size", "img_size", "shortest_edge", "longest_edge", "height", "crop_size")
+_SIDES = (
+    "size", "image_size", "img_size", "shortest_edge", "longest_edge", "height", "crop_size", "pad_size", "patch_size",
+    "max_num_patches",
+)  # fmt: skip
+_LEAST_SHARE = 0.1  # that is cut out of a picture's side: it is made so many times larger before
 _TIMM_ARGUMENTS = ("model_args", "backbone_kwargs")
 _OF_TIMM = re.compile(r"pretrained|checkpoint|cache|scriptable|exportable|no_jit|features_only")  # not the network's
 
@@ -125,6 +129,8 @@ def _fault(place: Place, key: str, value: Any) -> str | None:
         return f"expected at most {MAX_LAYERS}"
     if any(side in place for side in _SIDES) and number and abs(value) > MAX_SIDE:
         return f"expected at most {MAX_SIDE} pixels"
+    if key == "crop_pct" and number and value < _LEAST_SHARE:
+        return f"expected at least {_LEAST_SHARE}"
     return None
 
 

@@ -25,7 +25,10 @@ from araclip.training.model.towers import check_complete, check_shapes
 # A fingerprint covers a tokenizer by its ids for these: case, punctuation, digits, Arabic, emoji, too many tokens
 PROBES = ["a photo of a cat", "A Dog's 2 balls, RED & blue!", "قطة جالسة على طاولة", "أَكْلٌ ٣", "🐈", "long " * 100]
 # Text towers derived from RoBERTa, whose positions start after the padding id
-_OFFSET = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "altclip_text_model", "chinese_clip_text_model")
+_OFFSET = (
+    "roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "altclip_text_model", "mpnet", "xmod",
+    "roberta-prelayernorm", "data2vec-text", "longformer", "ibert",
+)  # fmt: skip
 
 _ARABIC_LETTER = re.compile("[\u0620-\u064a\u066e-\u06d3\u0750-\u077f\ufb50-\ufdff\ufe70-\ufefc]")
 
@@ -150,6 +153,7 @@ def transformers_text(name: str, location: str) -> TextEncoder:
         check_shapes(report["mismatched_keys"], name)
         tokenizer = tokenizer_at(location)
         longest = min(positions(config.get_text_config()), tokenizer.model_max_length)
+    tokenizer.padding_side = "right"  # on the left it would move the positions of a text beside a longer one
     check_complete(model, report["missing_keys"], name)
     if not alone and not hasattr(model, "get_text_features"):
         raise ModelMismatch(
@@ -160,7 +164,6 @@ def transformers_text(name: str, location: str) -> TextEncoder:
 
     def tokens(texts: list[str]) -> Inputs:
         if siglip:
-            tokenizer.padding_side = "right"
             texts = [text.lower() for text in texts]
         padding = "max_length" if siglip else True
         found = tokenizer(texts, padding=padding, truncation=True, max_length=longest, return_tensors="pt")
@@ -204,6 +207,7 @@ def araclip_text(name: str, folder: Path) -> TextEncoder:
 
 def token_inputs(tokenizer: Any, longest: int) -> Callable[[list[str]], Inputs]:
     """Texts → `input_ids` and `attention_mask` (n, T), padded to the longest of them, truncated to `longest` tokens."""
+    tokenizer.padding_side = "right"  # see `transformers_text`
 
     def tokens(texts: list[str]) -> Inputs:
         encoded = tokenizer(texts, padding=True, truncation=True, max_length=longest, return_tensors="pt")
