@@ -27,6 +27,12 @@ def gallery(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Itera
         yield opened
 
 
+@pytest.mark.parametrize("threads", [-1, 2.5, "2", 1_000_000])
+def test_a_number_of_threads_that_cannot_be_is_refused(threads: Any, tiny_model: Path) -> None:
+    with pytest.raises(InputError, match=rf"threads is '?{threads}'?, expected a whole number up to 1024"):
+        AraCLIP.load(tiny_model, threads=threads)
+
+
 WRONG: list[Any] = [5, None, 1.5, [], {}, ..., b"red.png", HALF, "a\0b", "~nouser/x"]
 METHODS: dict[str, Callable[[Gallery, Any], object]] = {
     "picture": lambda gallery, value: gallery.picture(value),

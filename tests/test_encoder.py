@@ -3,9 +3,11 @@
 import io
 import itertools
 import json
+import pickle
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -133,10 +135,18 @@ def test_what_is_neither_a_text_nor_several_is_refused(model: AraCLIP, texts: An
 
 @pytest.mark.parametrize("batch_size", [0, -1])
 def test_a_batch_size_that_no_batch_can_have_is_refused(model: AraCLIP, batch_size: int) -> None:
-    with pytest.raises(InputError, match="batch_size"):
+    with pytest.raises(InputError, match=f"batch_size is {batch_size},"):
         model.encode_text(["قطة"], batch_size=batch_size)
-    with pytest.raises(InputError, match="batch_size"):
+    with pytest.raises(InputError, match=f"batch_size is {batch_size},"):
         model.encode_image([Image.new("RGB", (4, 4))], batch_size=batch_size)
+
+
+def test_a_model_that_was_used_can_be_pickled_and_copied(model: AraCLIP) -> None:
+    picture = Image.new("RGB", (20, 30), "red")
+    text, image = model.encode_text("أحمر"), model.encode_image(picture)
+    for other in (pickle.loads(pickle.dumps(model)), deepcopy(model)):
+        assert np.array_equal(other.encode_text("أحمر"), text)
+        assert np.array_equal(other.encode_image(picture), image)
 
 
 def test_texts_are_normalized_before_they_are_read(model: AraCLIP) -> None:

@@ -3,6 +3,8 @@
 # ruff: noqa: F811  (fixtures are imported, then named as arguments)
 
 import json
+import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,7 +42,7 @@ def test_a_published_model_is_pulled_from_the_hub_indexed_and_named_where_it_is_
 ) -> None:
     online.add("someone/SigLIP2", published)
     online.licenses["someone/SigLIP2"] = "cc-by-nc-4.0"
-    ran = run("pull", "hf:someone/SigLIP2", "--weights", "float32", model=False)
+    ran = run("pull", "hf:someone/SigLIP2", "--weights", "float32 + int8", model=False)
     assert ran.code == 0, ran.err
     assert "siglip2 is ready" in ran.out
     assert "forbids commercial use: cc-by-nc-4.0" in ran.out
@@ -49,12 +51,14 @@ def test_a_published_model_is_pulled_from_the_hub_indexed_and_named_where_it_is_
     row = next(
         row for row in json.loads(run("models", "--json", model=False).out)["models"] if row["name"] == "siglip2"
     )
-    assert (row["state"], row["weights"], row["languages"]) == ("pulled", "float32", ["ar", "en"])
+    assert (row["state"], row["weights"], row["languages"]) == ("pulled", "float32 + int8", ["ar", "en"])
     assert run("index", str(folder), "--model", "siglip2", model=False).code == 0
     assert run("search", "أحمر", model=False).code == 0
     assert run("models", "--remove", "siglip2", "-y", model=False).code == 0
     lost = run("search", "أحمر", model=False)
-    assert "`araclip pull hf:someone/SigLIP2 --weights float32 --languages ar,en`" in lost.err
+    (again,) = re.findall(r"`araclip (pull hf:someone/SigLIP2 .*?)`", lost.err)
+    assert run(*shlex.split(again), model=False).code == 0
+    assert run("search", "أحمر", model=False).code == 0
 
 
 def test_unknown_languages_are_refused_before_anything_is_downloaded(run: Run, online: FakeHub) -> None:

@@ -20,7 +20,6 @@ from araclip.encoder_base import (
     checked_pixels,
     checked_texts,
     missing_members,
-    usable_cores,
 )
 from araclip.errors import InputError, ModelNotFound
 from araclip.inference import devices
@@ -54,8 +53,8 @@ def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | No
     Raises:
         ModelNotFound: no such name or folder, or a library cannot load it.
         ModelMismatch: the model's parts contradict each other (graphs and tokenizer are checked when first used).
-        InputError: it is neither a name, a path nor an encoder; a peer whose packages are not installed; or a device
-            that is not there (those that are, are listed), or gives other vectors than the CPU.
+        InputError: it is neither a name, a path nor an encoder; a peer whose packages are not installed; a device that
+            is not there (those that are, are listed), or gives other vectors than the CPU; or a wrong `threads`.
     """
     if not isinstance(model, str | PathLike):
         if absent := missing_members(model):
@@ -67,7 +66,7 @@ def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | No
     if model_folder.is_ours(model):
         return AraCLIP(model, threads=threads, device=device)
     wanted = devices.named_device(device)
-    peer: Encoder | None = import_module(PEERS).load_peer(model, threads or usable_cores(), wanted)
+    peer: Encoder | None = import_module(PEERS).load_peer(model, devices.named_threads(threads), wanted)
     try:
         return peer or AraCLIP(model, threads=threads, device=device)
     except ModelNotFound as error:
@@ -112,13 +111,17 @@ class AraCLIP(EncoderBase):
         self.folder = model_folder.find(name_or_path)
         self.config = model_folder.read_config(self.folder)
         self.name, self.license, self.image_size = self.config.name, self.config.license, self.config.image.size
-        self.threads = threads or usable_cores()
+        self.threads = devices.named_threads(threads)
         self._few_texts = False
         image, gap = self.config.image, 2.0 if self.config.reduction == "blocks" else None
         self.image_transform = ImageTransform(image.size, image.resize, image.interpolation, gap, image.crop_offset)
 
     def __repr__(self) -> str:
         return f"<AraCLIP {self.label}: {self.width}-wide vectors, {self.image_size} × {self.image_size} pixels>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process, or a copy, needs; it opens the graphs itself."""
+        return {name: value for name, value in vars(self).items() if name not in ("_text_tower", "_image")}
 
     @property
     def fingerprint(self) -> str:
@@ -161,8 +164,8 @@ class AraCLIP(EncoderBase):
         Raises:
             ModelNotFound: no such name or folder, or a library cannot load it.
             ModelMismatch: the model's parts contradict each other (graphs and tokenizer are checked when first used).
-            InputError: `model` is of another type; a peer whose packages are not installed; or a device that is not
-                there.
+            InputError: `model` is of another type; a peer whose packages are not installed; a device that is not there;
+                or a wrong `threads`.
         """
         return as_encoder(model, threads=threads, device=device)
 

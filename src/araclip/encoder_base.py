@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from io import TextIOBase
 from itertools import chain, islice
 from os import PathLike
 from typing import IO, Any, Protocol, TypeVar, overload
@@ -155,7 +156,8 @@ class EncoderBase(ABC):
             InputError: `texts` is, or holds, something that is not a string.
             InvalidVectors: the model makes something that is no vector of unit length for each text.
         """
-        groups = batches(checked_texts(texts), batch_size * 16)  # enough to batch texts of similar length
+        many = _checked_size(batch_size) * 16  # enough to batch texts of similar length
+        groups = batches(checked_texts(texts), many)
         vectors = self._stacked(
             checked_vectors(self._encode_texts(group, batch_size), len(group), self) for group in groups
         )
@@ -234,7 +236,8 @@ def picture_of(entry: object) -> Openable:
                 "uint8, RGB from 0 to 255. Convert it, or pass a PIL image."
             )
         return Image.fromarray(entry)
-    if isinstance(entry, str | PathLike | Image.Image) or hasattr(entry, "read"):
+    readable = hasattr(entry, "read") and not isinstance(entry, TextIOBase)
+    if readable or isinstance(entry, str | PathLike | Image.Image):
         return entry  # type: ignore[return-value]  # mypy cannot see what `read` returns
     raise _no_picture(entry)
 
@@ -261,11 +264,15 @@ def batches(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
         InputError: `size` is below 1.
     """
     # itertools.batched, which Python 3.11 does not have yet
-    if size < 1:
-        raise InputError(f"batch_size is {size}, expected a positive whole number.")
-    remaining = iter(items)
+    remaining, size = iter(items), _checked_size(size)
     while batch := tuple(islice(remaining, size)):
         yield batch
+
+
+def _checked_size(size: int) -> int:
+    if size < 1:
+        raise InputError(f"batch_size is {size}, expected a positive whole number.")
+    return size
 
 
 def _text(entry: object) -> str:
@@ -276,6 +283,8 @@ def _text(entry: object) -> str:
 
 def _no_picture(entry: object) -> InputError:
     remedy = "Wrap bytes in io.BytesIO" if isinstance(entry, bytes) else "Pass a path, a PIL image or an array"
+    if isinstance(entry, TextIOBase):
+        remedy = "Open the file with the mode 'rb'"
     return InputError(f"encode_image takes pictures, got {_described(entry)}. {remedy}.")
 
 

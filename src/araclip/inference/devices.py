@@ -13,9 +13,11 @@ from importlib.util import find_spec
 from araclip.display import shown
 from araclip.errors import InputError
 from araclip.platforms.libraries import gpus_of, nvidia_driver
+from araclip.platforms.processes import usable_cores
 
 CPU, CUDA, OPENVINO, AUTO = "cpu", "cuda", "openvino", "auto"
 VARIABLE = "ARACLIP_DEVICE"  # the device where a call names none
+MAX_THREADS = 1024  # ONNX Runtime makes queues for each, of a million several gigabytes
 
 
 def named_device(device: str | None) -> str:
@@ -27,6 +29,17 @@ def named_device(device: str | None) -> str:
     if device is not None and not isinstance(device, str):
         raise InputError(f"a device is a text, such as '{CPU}', got {type(device).__name__}.")
     return device or os.environ.get(VARIABLE) or CPU
+
+
+def named_threads(threads: int | None) -> int:
+    """How many threads a call means; None or 0: as many as the cores that this process may use.
+
+    Raises:
+        InputError: it is no whole number, below 0, or more than MAX_THREADS.
+    """
+    if threads is None or (isinstance(threads, int) and 0 <= threads <= MAX_THREADS):
+        return threads or usable_cores()
+    raise InputError(f"threads is {threads!r:.40}, expected a whole number up to {MAX_THREADS}, or None for all cores.")
 
 
 def graph_device(device: str | None = None) -> str:

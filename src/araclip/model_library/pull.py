@@ -62,7 +62,7 @@ def pull(
     Args:
         text: a name of the table, a hub id, hf:ORG/NAME, a kind and a location, or a folder.
         weights: how a published model's are stored: the fastest here that passes the checks ("auto"), or that of a
-            kind. A finished folder is taken as it is.
+            kind; "TEXT + IMAGE" for each tower. A finished folder is taken as it is.
         languages: the vocabulary of a published model is cut to these; None keeps all of it.
         out: folder for the model; by default `name` in the user's data directory.
         name: of the model; by default that of the table or repository.
@@ -76,8 +76,7 @@ def pull(
         ModelNotFound: no such model, no access, no network.
         ModelMismatch, InvalidVectors, ExportRejected: the model's parts are damaged, do not fit or are refused.
     """
-    if weights not in WEIGHTS and weights not in STORED:
-        raise InputError(f"weights '{weights}' are unknown. Choose one of {', '.join(WEIGHTS)}.")
+    _check_weights(weights)
     begin = time.perf_counter()
     source = pull_source(text)
     named = model_name(name or source.name)
@@ -109,7 +108,20 @@ def _again(source: PullSource, config: ModelConfig, text: str) -> str:
     if source.folder is not None:
         return f"{HUB}{source.repository}" + (f"@{source.revision}" if source.revision else "")
     languages = ",".join(config.languages) if config.languages else "all"
-    return f"{text} --weights {config.weights} --languages {languages}"
+    weights = config.weights or "float32"
+    if weights == "int8" or " " in weights:  # `int8` alone is a family, of which another machine may take another
+        weights = f'"{config.weights_of("text")} + {config.weights_of("image")}"'
+    return f"{text} --weights {weights} --languages {languages}"
+
+
+def _check_weights(weights: str) -> None:
+    """Refuse an unknown way before gigabytes are downloaded; the engine has the whole rule."""
+    parts = [part.strip() for part in weights.split("+")]
+    if len(parts) > 2 or not {*parts} <= {*WEIGHTS, *STORED}:
+        raise InputError(
+            f"weights '{weights}' are unknown. Choose one of {', '.join(WEIGHTS)}, or of {', '.join(STORED)}; or two "
+            "of them, 'TEXT + IMAGE'."
+        )
 
 
 def _check_target(target: Path, name: str, out: Path | None) -> None:
