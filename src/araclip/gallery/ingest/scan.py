@@ -61,7 +61,7 @@ class Walk:
                 continue
             if device not in (None, here.st_dev):
                 self.drives.add(folder)
-            below = []
+            below: list[tuple[str, int | None]] = []
             captions = {entry.name for entry in listing if entry.name.lower().endswith(ENDINGS)}
             for entry in listing:
                 if entry.name.startswith("."):
