@@ -206,6 +206,18 @@ def test_pictures_below_a_linked_folder_are_hidden_and_removed_by_the_paths_of_t
     assert gallery.remove([behind]) == 1
 
 
+def test_an_empty_path_is_not_the_working_folder(
+    gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures.solid(tmp_path / "pictures" / "a.png")
+    gallery.update([tmp_path / "pictures"])
+    monkeypatch.chdir(tmp_path / "pictures")
+    for change in (gallery.remove, gallery.hide):
+        with pytest.raises(InputError, match="path is empty"):
+            change([""])
+    assert gallery.remove(["."]) == 1
+
+
 def test_a_link_to_an_indexed_folder_and_a_way_back_to_it_name_its_pictures(gallery: Gallery, tmp_path: Path) -> None:
     pictures.solid(tmp_path / "pictures" / "sub" / "a.png")
     (tmp_path / "link").symlink_to(tmp_path / "pictures", target_is_directory=True)

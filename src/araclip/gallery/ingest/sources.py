@@ -202,9 +202,16 @@ def index_path(path: str | os.PathLike[str]) -> str:
 
 def index_paths(path: str | os.PathLike[str]) -> list[str]:
     """The paths that a gallery may have for a file or folder as it is named, the likeliest first: as it stands, which a
-    hit below a linked folder is indexed under; `index_path`; of a link to an indexed folder, where that folder is."""
-    if text_path(path).startswith(STORED_PREFIX):
-        return [text_path(path)]
+    hit below a linked folder is indexed under; `index_path`; of a link to an indexed folder, where that folder is.
+
+    Raises:
+        InputError: the path is empty, or as for `text_path`.
+    """
+    text = text_path(path)
+    if not text:  # of a variable that is not set; it would be the working folder, and all below it
+        raise InputError("a path is empty. Name a picture or a folder; the working folder is «.».")
+    if text.startswith(STORED_PREFIX):
+        return [text]
     named = user_path(path)
     folder = [str(named.resolve())] if os.path.isdir(named) else []  # noqa: PTH112  (False where it may not be seen)
     return list(dict.fromkeys([stored(str(named.absolute())), index_path(path), *folder]))
