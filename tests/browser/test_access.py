@@ -4,7 +4,7 @@ import json
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from doing import Visit, focused, shown
+from doing import Visit, boxes, focused, shown
 from playwright.sync_api import Page, expect
 
 SERIOUS = ("serious", "critical")
@@ -231,3 +231,8 @@ def test_large_text_keeps_the_page_whole(visit: Visit) -> None:
     page.evaluate("document.documentElement.style.setProperty('font-size', '200%')")
     shown(page)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    for path in ("", "?q=أحمر"):
+        page = visit(path, width=180)  # a phone at 200 %
+        for part in boxes(page, ".brand", "#query", "#pick", ".go", "#filter-switch", "#language", "#theme"):
+            assert part["x"] >= 0
+            assert part["x"] + part["width"] <= 180

@@ -50,7 +50,10 @@ def test_albums_lead_to_their_pictures_and_filters_work_without_words(visit: Vis
     page.go_back()
     expect(page.locator("#count")).to_have_text("٤٨ صورة")
     page.goto(page.url.split("?")[0] + "?where=captured%3D1999")
-    expect(page.locator(".notice.nothing")).to_be_visible()
+    expect(page.locator(".notice.nothing")).to_contain_text("لم نجد ما يطابق")
+    expect(page.locator(".notice.nothing")).not_to_contain_text("كلمات")  # there are none
+    page.goto(page.url.split("?")[0] + "?where=hidden%3Dyes")
+    expect(page.locator(".notice.nothing h2")).to_have_text("لا صور مخفية")
 
 
 def test_pictures_are_chosen_downloaded_hidden_and_brought_back(visit: Visit, tmp_path: Path) -> None:

@@ -106,6 +106,24 @@ def test_a_long_name_without_spaces_leaves_its_button_inside_the_window(visit: V
     assert button["x"] + button["width"] <= 360
 
 
+@pytest.mark.parametrize(("language", "text"), [("ar", "a query in Latin letters "), ("en", "بحث بحروف عربية ")])
+def test_what_does_not_fit_is_cut_at_its_own_end(visit: Visit, language: str, text: str) -> None:
+    page = visit(language=language)
+    page.evaluate("text => localStorage.setItem('araclip.recent', JSON.stringify([text]))", text * 9)
+    page.reload()
+    page.wait_for_selector(".earlier bdi")
+    first, whole = page.evaluate(
+        """() => {
+          const [range, box] = [document.createRange(), document.querySelector('.earlier .try')];
+          range.setStart(box.querySelector('bdi').firstChild, 0);
+          range.setEnd(box.querySelector('bdi').firstChild, 1);
+          return [range, box].map((each) => each.getBoundingClientRect().toJSON());
+        }"""
+    )
+    assert whole["left"] - 1 <= first["left"]
+    assert first["right"] <= whole["right"] + 1
+
+
 def test_the_language_switch_turns_the_page_round_and_is_remembered(visit: Visit) -> None:
     page = visit("?q=أحمر")
     shown(page)

@@ -163,7 +163,9 @@ def test_an_address_holds_the_whole_state(page: Page) -> None:
 
 def test_a_picture_deep_in_a_long_list_is_found_by_its_month(page: Page) -> None:
     asked = page.evaluate(
-        """import('./assets/picture-list.js').then(async ({ PictureList }) => {
+        """(async () => {
+          const { PictureList } = await import('./assets/picture-list.js');
+          const { find } = await import('./assets/locate.js');
           const [asked, others] = [[], window.fetch];
           window.fetch = async (path, options) => {
             if (!String(path).includes('where=mine')) return others(path, options);
@@ -174,10 +176,10 @@ def test_a_picture_deep_in_a_long_list_is_found_by_its_month(page: Page) -> None
           const list = new PictureList(['mine'], { arrived() {}, failed() {} });
           const months = [['2023-05', 300], ['2023-04', 400], [null, 9]];
           list.months = months.map(([month, pictures]) => ({ month, pictures }));
-          await list.find('p650', '2023-04');
-          await list.find('p705', null);
+          await find(list, 'p650', '2023-04');
+          await find(list, 'p705', null);
           return [asked, list.indexOf('p650'), list.indexOf('p705'), list.indexOf('p1')];
-        })"""
+        })()"""
     )
     assert asked == [[240, 360, 480, 600], 650, 705, -1]
 

@@ -1,7 +1,6 @@
 /** The gallery without a query: its pictures by month, folders as albums, a map, and what was taken on this day. */
 
 import { filterCount, filterTexts, isSearch, UNFILTERED, write } from './address.js';
-import { details } from './api.js';
 import { $, el, plainly } from './dom.js';
 import { onLanguage, t } from './i18n.js';
 import { nothingNotice } from './notice.js';
@@ -46,7 +45,8 @@ export class Browse {
     const n = this.timeline.list?.count;
     const counted = this.showing && filterCount(this.state) && n !== undefined;
     $('count').textContent = counted ? t('pictures', { n }) : '';
-    if (counted && !n) nothingNotice(() => this.go(UNFILTERED));
+    const said = this.state.where.hidden ? [t('noneHidden'), ''] : [t('nothing'), t('noneFiltered')];
+    if (counted && !n) nothingNotice(() => this.go(UNFILTERED), null, said);
   }
 
   /** Read the gallery again, after a change. */
@@ -98,8 +98,7 @@ export class Browse {
   async locate(id) {
     await this.placed;
     const { list } = this.timeline;
-    const day = list?.months && (await details(id).catch(() => ({}))).captured_at;
-    if (day !== undefined) await list.find(id, day?.slice(0, 7) ?? null).catch(() => {});
+    if (list?.months) await import('./locate.js').then(({ locate }) => locate(list, id)).catch(() => {}); // it is shown alone
   }
 
   /** Where a picture is among the others; null if it is not known. */

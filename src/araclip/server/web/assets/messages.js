@@ -256,6 +256,8 @@ const ar = {
   unfolded: 'مع الصور المتشابهة',
   reveal: 'عرض أقرب الصور',
   nothingFiltered: 'قد تفيد كلمات أعمّ، أو إزالة التصفية.',
+  noneFiltered: 'قد تفيد إزالة التصفية.',
+  noneHidden: 'لا صور مخفية',
   newPictures: {
     zero: 'لا صور جديدة',
     one: 'عرض صورة جديدة',
@@ -543,6 +545,8 @@ const en = {
   unfolded: 'With similar pictures',
   reveal: 'Show the nearest pictures',
   nothingFiltered: 'Try more general words, or remove a filter.',
+  noneFiltered: 'Try to remove a filter.',
+  noneHidden: 'No hidden pictures',
   newPictures: { one: 'Show one new picture', other: 'Show {n} new pictures' },
   done: 'Done',
   laterDetail: 'Trying again in a moment may help.',

@@ -13,12 +13,12 @@ export function notice({ name, title, detail, action = null, alert = false }) {
     icon(name), el('h2', {}, title), text, action && button('solid', action.icon ?? 'retry', null, action.run, action.label)));
 }
 
-/** Nothing found; `reset` removes the filters and `reveal` shows the nearest pictures, each null where there are none. */
-export function nothingNotice(reset, reveal) {
+/** Nothing found; `reset` removes the filters and `reveal` shows the nearest pictures, each null where there are none; `said`: title and detail. */
+export function nothingNotice(reset, reveal, said = [t('nothing'), t(reset ? 'nothingFiltered' : 'nothingDetail')]) {
   const shown = [language(), Boolean(reset), Boolean(reveal)].join();
   if ($('notice').firstChild?.dataset.shown === shown) return; // while pictures are indexed, it is not said again
   const first = reveal ? { label: t('reveal'), icon: 'more', run: reveal } : reset && { label: t('reset'), icon: 'close', run: reset };
-  notice({ name: 'nothing', title: t('nothing'), detail: t(reset ? 'nothingFiltered' : 'nothingDetail'), action: first });
+  notice({ name: 'nothing', title: said[0], detail: said[1], action: first });
   $('notice').firstChild.dataset.shown = shown;
   if (reveal && reset) $('notice').firstChild.append(button('quiet', 'close', null, reset, t('reset')));
 }

@@ -2,9 +2,8 @@
 
 import * as api from './browsing-api.js';
 
-const PAGE = 120;
+export const PAGE = 120;
 const AT_ONCE = 3; // requests
-const SOUGHT = 5; // pages of a month in which one picture is looked for
 
 export class PictureList {
   /** `filters` as for the server; `arrived` is called when a page has come, `failed` with a Problem. */
@@ -27,17 +26,6 @@ export class PictureList {
   /** The number of a picture, if its page has come; else -1. */
   indexOf(id) {
     return this.places.get(id) ?? -1;
-  }
-
-  /** Fetch the pages of a month, null for none, until a picture has come. */
-  async find(id, month) {
-    let first = 0;
-    for (const each of this.months) {
-      const last = first + each.pictures;
-      const sought = each.month === month ? Math.min(last, first + SOUGHT * PAGE) : first;
-      for (let at = first; at < sought && this.indexOf(id) < 0; at += PAGE) await this.range(at, Math.min(last, at + PAGE));
-      first = last;
-    }
   }
 
   /** Fetch the pages of pictures `first` to `last`, and drop requests for others. */
