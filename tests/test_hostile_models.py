@@ -232,6 +232,22 @@ def test_an_image_processor_that_would_make_pictures_of_any_size_is_refused(
         AraCLIP.load(folder)
 
 
+@pytest.mark.parametrize("place", ["/dev/zero", "../other/model.safetensors", 3])
+def test_an_index_of_weights_names_files_beside_it(place: object, tmp_path: Path) -> None:
+    folder = write_clip(tmp_path / "clip")
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"logit_scale": place}}), "utf-8")
+    with pytest.raises(ModelMismatch, match=r"weight_map\.logit_scale is .*expected the name of a file beside it"):
+        AraCLIP.load(folder)
+
+
+def test_architectures_of_another_type_are_no_traceback(tmp_path: Path) -> None:
+    folder = write_clip(tmp_path / "clip")
+    edit(folder / "config.json", lambda content: content.update(architectures=3))
+    with pytest.raises(AraCLIPError, match="cannot be loaded"):
+        AraCLIP.load(folder)
+
+
 def test_the_towers_of_a_recipe_run_no_code(tmp_path: Path, marker: Path) -> None:
     folder = poison(write_clip(tmp_path / "clip"), marker)
     for model_type in ("clip", "evil"):

@@ -16,12 +16,15 @@ from typer.testing import CliRunner
 import hostile_folders as hostile
 import tiny
 import tiny_hf
+import tiny_published
+import traced
 from araclip import AraCLIP
 from araclip.cli.commands import app
 from araclip.errors import ExportRejected, InputError
 from araclip.layouts.layout import LAYOUTS, write_layout
 from araclip.layouts.sentence_transformers_module import AraCLIPModule
 from araclip.model_folder import NO_NORMALIZER
+from araclip.peers.pull import make_model_folder
 
 pytestmark = pytest.mark.usefixtures("traced_once")
 
@@ -169,6 +172,20 @@ def test_sentence_transformers_encodes_texts_and_pictures_and_fastembed_finds_it
     np.testing.assert_allclose(found, model.encode_text(TEXTS), atol=1e-5)
     ids = AutoTokenizer.from_pretrained(folder)(TEXTS, truncation=True)["input_ids"]
     assert ids == [e.ids for e in model._text.tokenizer.encode(tuple(TEXTS))]
+
+
+def test_a_padding_that_is_an_ordinary_piece_is_cut_out_of_no_text(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    published = tiny_published.write_clip_of_open_clip(tmp_path / "published")  # it pads with "!"
+    with traced.quickly():
+        model = AraCLIP(make_model_folder(str(published), tmp_path / "model"))
+    texts = ["a black cat!", "12 DOGS!! on a table", "!", "قطة"]
+    for layout, graph in (("sentence-transformers", "model"), ("transformers.js", "text_model")):
+        folder, _ = write_layout(model.folder, tmp_path / layout, layout)
+        ids = AutoTokenizer.from_pretrained(folder)(texts, padding=True, truncation=True)["input_ids"]
+        (found,) = session(folder / "onnx" / f"{graph}.onnx").run(None, {"input_ids": np.array(ids)})
+        np.testing.assert_allclose(found, model.encode_text(texts), atol=1e-5)
 
 
 def test_a_graph_with_its_weights_in_a_file_beside_it_keeps_them_there(tmp_path: Path, tiny_model: Path) -> None:

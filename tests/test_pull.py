@@ -139,6 +139,21 @@ def test_a_pulled_folder_encodes_as_its_library_does_and_is_indexed_searched_and
     assert {hit["name"] for hit in hits} == {path.name for path in album}
 
 
+def test_a_text_tower_that_is_read_at_its_first_token_is_pulled(tmp_path: Path) -> None:
+    spec = tiny_published.write_multilingual_clip(tmp_path / "published", "cls_token")
+    library = AraCLIP.load(spec)
+    with traced.quickly():
+        pulled = AraCLIP.load(make_model_folder(spec, tmp_path / "pulled"))
+    np.testing.assert_allclose(pulled.encode_text(TEXTS), library.encode_text(TEXTS), **CLOSE)
+
+
+def test_pictures_that_pillow_resizes_are_compared_as_strictly_as_squares(tmp_path: Path) -> None:
+    request = parse_request(written("clip", tmp_path / "clip"))
+    assert request is not None
+    expected = checks.expected_of(source_of(load_request(request)))  # type: ignore[arg-type]
+    assert expected.least_resized == checks.LEAST_COSINE
+
+
 def test_what_is_no_published_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no published model"):
         make_model_folder("araclip-mini", tmp_path / "out")

@@ -128,7 +128,7 @@ def test_weights_in_several_files_with_an_index_are_read(tmp_path: Path, suffix:
         part = {name: tensor for name, tensor in state.items() if shard[name] == file}
         (save_file if suffix == ".safetensors" else torch.save)(part, tmp_path / "araclip" / file)
     index = tmp_path / "araclip" / f"{stem}{suffix}.index.json"
-    index.write_text(json.dumps({"weight_map": {name: f"../araclip/{file}" for name, file in shard.items()}}))
+    index.write_text(json.dumps({"weight_map": shard}))
     found = AraCLIP.load(tmp_path / "araclip").encode_text(WORDS)
     np.testing.assert_allclose(found, wanted_texts(published.text_model, tmp_path / "araclip"), **CLOSE)
 

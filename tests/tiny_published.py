@@ -287,7 +287,7 @@ def write_multimodal_clip(folder: Path) -> Path:
     return folder
 
 
-def write_multilingual_clip(folder: Path) -> str:
+def write_multilingual_clip(folder: Path, pooling: str = "mean_tokens") -> str:
     """clip-ViT-B-32-multilingual-v1: DistilBERT, averaged, a dense layer; beside it CLIP's image tower."""
     text = folder / "text"
     sizes = {"dim": 16, "hidden_dim": 24, "n_layers": 1, "n_heads": 2, "max_position_embeddings": 40}
@@ -299,8 +299,8 @@ def write_multilingual_clip(folder: Path) -> str:
     _json(text / "modules.json", [_module(i, path, kind) for i, (path, kind) in enumerate(kinds)])
     _json(text / "config_sentence_transformers.json", {"__version__": {"sentence_transformers": "2.0.0"}})
     _json(text / "sentence_bert_config.json", {"max_seq_length": 30, "do_lower_case": False})
-    means = {"cls_token": False, "mean_tokens": True, "max_tokens": False, "mean_sqrt_len_tokens": False}
-    how = {"word_embedding_dimension": 16, **{f"pooling_mode_{name}": value for name, value in means.items()}}
+    ways = ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens")
+    how = {"word_embedding_dimension": 16, **{f"pooling_mode_{name}": name == pooling for name in ways}}
     _json(text / "1_Pooling" / "config.json", how)
     dense = {"in_features": 16, "out_features": 8, "bias": False}
     _json(text / "2_Dense" / "config.json", {**dense, "activation_function": "torch.nn.modules.linear.Identity"})

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from araclip.encoder import AraCLIP
 from araclip.errors import ExportRejected
+from araclip.layouts.tokenizer_files import padding
 from araclip.vectors import Vectors
 
 TEXTS = ("قطة جالسة على طاولة", "قِطّةٌ ســوداء", "ﻻ شيء ٣", "a red car", "كلب\u200f في حديقة البيت، وأطفال يلعبون")
@@ -43,11 +44,11 @@ def _texts(model: AraCLIP, graph: Path, tokenizer_file: Path, length: int | None
     config = model.config.text
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
     tokenizer.enable_truncation(config.max_tokens)
-    tokenizer.enable_padding(length=length, pad_id=config.pad_id, pad_token=tokenizer.id_to_token(config.pad_id))
+    pad_id, pad_token = padding(model)
+    tokenizer.enable_padding(length=length, pad_id=pad_id, pad_token=pad_token)  # to the longest, if to no length
     session = _session(graph)
     rows = []
-    for text in TEXTS:
-        encoding = tokenizer.encode(text)
+    for encoding in tokenizer.encode_batch(TEXTS):
         fed: dict[str, NDArray[Any]] = {}
         for node in session.get_inputs():
             values = encoding.attention_mask if node.name == "attention_mask" else encoding.ids

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from araclip.encoder import AraCLIP
 from araclip.layouts.graphs import AdaptedGraph, copy_model_folder, link_or_copy, pad_ids
-from araclip.layouts.tokenizer_files import write_json, write_tokenizer
+from araclip.layouts.tokenizer_files import padding, write_json, write_tokenizer
 
 FOLDER = "0_AraCLIP"
 MODULE = "araclip.layouts.sentence_transformers_module.AraCLIPModule"
@@ -31,7 +31,7 @@ def write_sentence_transformers(model: AraCLIP, out: Path) -> None:
         },
     )
     text = model.config.text
-    config = {"hidden_size": model.width, "pad_token_id": text.pad_id,
+    config = {"hidden_size": model.width, "pad_token_id": padding(model)[0],
               "max_position_embeddings": text.max_tokens}  # fmt: skip
     write_json(out / "config.json", config)
     write_tokenizer(model, out)

@@ -24,7 +24,7 @@ def write_tokenizer(model: AraCLIP, out: Path) -> None:
     text = (model.folder / "tokenizer.json").read_text(encoding="utf-8")
     written = text if model.config.text.normalizer == NO_NORMALIZER else prepend_normalizer(text)
     (out / "tokenizer.json").write_text(_for_javascript(written), encoding="utf-8")
-    special = {"pad_token": pad_token(model)}
+    special = {"pad_token": padding(model)[1]}
     write_json(
         out / "tokenizer_config.json",
         {
@@ -38,20 +38,26 @@ def write_tokenizer(model: AraCLIP, out: Path) -> None:
     write_json(out / "special_tokens_map.json", special)
 
 
-def pad_token(model: AraCLIP) -> str:
-    """The token of the padding's id.
+def padding(model: AraCLIP) -> tuple[int, str]:
+    """The id and the token that other programs fill texts up with: the model's own.
+
+    transformers cuts a padding token out of texts, so that an ordinary piece ("!" of open_clip's CLIP) cannot be one;
+    where the tower reads nothing behind the end of a text, the token that ends it takes that place.
 
     Raises:
-        InputError: there is none.
+        InputError: the vocabulary has no token for the padding's id.
     """
-    pad_id = model.config.text.pad_id
-    token: str | None = _tokenizer(model).id_to_token(pad_id)
+    tokenizer, text = _tokenizer(model), model.config.text
+    id_ = text.pad_id
+    if id_ not in tokenizer.get_added_tokens_decoder() and not text.attention_mask and text.padding == "longest":
+        id_ = end if (end := end_of_texts(model)) is not None else id_
+    token: str | None = tokenizer.id_to_token(id_)
     if token is None:
         raise InputError(
-            f"{model.folder / 'tokenizer.json'} has no token with the id {pad_id}, which config.json pads with. Other "
+            f"{model.folder / 'tokenizer.json'} has no token with the id {id_}, which config.json pads with. Other "
             "programs name the padding by its token: export the model again."
         )
-    return token
+    return id_, token
 
 
 def end_of_texts(model: AraCLIP) -> int | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from araclip.encoder import AraCLIP
 from araclip.layouts.graphs import AdaptedGraph, end_texts, link_or_copy, pad_ids, take_floats
-from araclip.layouts.tokenizer_files import end_of_texts, write_json, write_tokenizer
+from araclip.layouts.tokenizer_files import end_of_texts, padding, write_json, write_tokenizer
 from araclip.pictures.image_transform import FILTERS
 
 SUFFIXES = {"float32": "", "float16": "_fp16", "int4": "_q4"}  # by the beginning of `weights`; others are 8 bits
@@ -63,8 +63,8 @@ def _config(model: AraCLIP, has_data: bool) -> dict[str, Any]:
         "architectures": ["CLIPModel"],
         "projection_dim": model.width,
         "text_config": {
-            "model_type": "clip_text_model", "max_position_embeddings": text.max_tokens, "pad_token_id": text.pad_id,
-            "projection_dim": model.width,
+            "model_type": "clip_text_model", "max_position_embeddings": text.max_tokens,
+            "pad_token_id": padding(model)[0], "projection_dim": model.width,
         },
         "vision_config": {
             "model_type": "clip_vision_model", "image_size": image.size, "projection_dim": model.width,

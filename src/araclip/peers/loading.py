@@ -191,7 +191,8 @@ def layout(folder: Path) -> str | None:
         return "araclip"
     if "modelBase" in config:
         return "m-clip"
-    if "MexmaSigLIP" in (config.get("architectures") or ()):
+    architectures = config.get("architectures")
+    if isinstance(architectures, list) and "MexmaSigLIP" in architectures:
         return "mexma"
     if model_type == "altclip":
         return "altclip"

@@ -159,8 +159,12 @@ def _sentence_transformers_text(encoder: TorchEncoder) -> TextPart:
 
     def encode(input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         features = {name: value for name, value in example.items() if not isinstance(value, Tensor)}
-        made = model({**features, "input_ids": input_ids, "attention_mask": attention_mask})
-        vectors: Tensor = made["sentence_embedding"]
+        features |= {"input_ids": input_ids, "attention_mask": attention_mask}
+        for module in model:
+            if "token_embeddings" in features:  # texts are padded on the right; looking for their first token is an If
+                features.setdefault("cls_token_embeddings", features["token_embeddings"][:, 0])
+            features = module(features)
+        vectors: Tensor = features["sentence_embedding"]
         return vectors
 
     made = tokens.of_transformers(encoder.name, tokenizer)

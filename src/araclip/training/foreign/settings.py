@@ -22,6 +22,7 @@ MAX_SIDE = 4096  # pixels a side of input pictures
 
 _TOKENS = ("special_tokens_map.json", "added_tokens.json")
 _FILES = ("*config.json", "modules.json", "*/*config.json", *_TOKENS, *(f"*/{name}" for name in _TOKENS))
+_INDEXES = ("*.index.json", "*/*.index.json")  # which file holds which weight
 _ATTENTION = ("attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation")
 _PLAIN = re.compile(r"[\w.-]+")  # no colon and no slash: those name folders and repositories
 _COUNTS = re.compile(r"(layers|depths?|blocks|branches|crowns|groups|repeats)$")
@@ -69,6 +70,8 @@ def check_folder(folder: Path) -> None:
             _check_modules(content, path)
         elif path.name.startswith("sentence_"):
             _check_arguments(content, path)
+    for path in sorted({path for pattern in _INDEXES for path in folder.glob(pattern)}):
+        _check_index(read(path), path)
     for pattern in ("tokenizer.json", "*/tokenizer.json"):
         for path in folder.glob(pattern):
             check_tokenizer(path)
@@ -155,6 +158,16 @@ def _check_no_files(content: Any, path: Path) -> None:
     for key, value in content.items() if isinstance(content, dict) else ():
         if key.endswith("_file"):
             raise refused(str(path), key, value, "no special token, but a file to read")
+
+
+def _check_index(content: Any, path: Path) -> None:
+    """Weights lie beside their index, whatever a library would make of other paths."""
+    table = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(table, dict):
+        raise ModelMismatch(f"{path}: weight_map is {table!r:.60}, expected an object. Copy the folder again.")
+    for weight, name in table.items():
+        if not isinstance(name, str) or Path(name).name != name:
+            raise refused(str(path), f"weight_map.{weight}", name, "expected the name of a file beside it")
 
 
 # ------------------------------------------------------------------ sentence-transformers
