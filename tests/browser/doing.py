@@ -56,10 +56,15 @@ def patiently(page: Page, holds: Callable[[], bool], what: str = "") -> None:
         page.wait_for_timeout(25)
 
 
-def search(page: Page, query: str) -> None:
-    """Type a query, press Enter, wait for its results."""
+def ask(page: Page, query: str) -> None:
+    """Type a query and press Enter, whatever comes of it."""
     page.fill("#query", query)
     page.press("#query", "Enter")
+
+
+def search(page: Page, query: str) -> None:
+    """Type a query, press Enter, wait for its results."""
+    ask(page, query)
     until(page, "text => document.title.startsWith(text)", arg=query)
     shown(page)
 

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from doing import FAILED, Visit, boxes, patiently, serving, shown, until
+from doing import FAILED, Visit, ask, boxes, patiently, serving, shown, until
 from playwright.sync_api import Route, expect
 
 from araclip import AraCLIP, Gallery
@@ -48,8 +48,7 @@ def test_no_english_of_a_server_or_proxy_stands_in_the_arabic_page(
 ) -> None:
     page = visit(expecting=FAILED)
     page.route("**/search?*", lambda route: route.fulfill(**answer))
-    page.fill("#query", "أحمر")
-    page.press("#query", "Enter")
+    ask(page, "أحمر")
     expect(page.get_by_role("alert")).to_contain_text(said)
     assert not any(letter in page.get_by_role("alert").inner_text() for letter in "abcdefghijklmnopqrstuvwxyz")
 
@@ -57,8 +56,7 @@ def test_no_english_of_a_server_or_proxy_stands_in_the_arabic_page(
 def test_a_server_that_does_not_answer_can_be_tried_again(visit: Visit) -> None:
     page = visit(expecting=FAILED)
     page.route("**/search?*", lambda route: route.abort())
-    page.fill("#query", "أحمر")
-    page.press("#query", "Enter")
+    ask(page, "أحمر")
     expect(page.get_by_role("alert")).to_contain_text("الخادم لا يجيب")
     page.unroute("**/search?*")
     page.get_by_role("button", name="إعادة المحاولة").click()
@@ -69,8 +67,7 @@ def test_a_server_that_does_not_answer_can_be_tried_again(visit: Visit) -> None:
 def test_half_of_an_answer_is_none(visit: Visit) -> None:
     page = visit()
     page.route("**/search?*", lambda route: route.fulfill(content_type="application/json", body='{"results": ['))
-    page.fill("#query", "أحمر")
-    page.press("#query", "Enter")
+    ask(page, "أحمر")
     expect(page.get_by_role("alert")).to_contain_text("الخادم لا يجيب")
 
 
@@ -98,8 +95,7 @@ def test_all_that_failed_at_the_start_comes_with_a_retry(visit: Visit) -> None:
 def test_an_error_is_said_anew_in_the_language_that_is_switched_to(visit: Visit) -> None:
     page = visit(expecting=FAILED)
     page.route("**/search?*", lambda route: route.abort())
-    page.fill("#query", "أحمر")
-    page.press("#query", "Enter")
+    ask(page, "أحمر")
     expect(page.get_by_role("alert")).to_contain_text("الخادم لا يجيب")
     page.click("#language")
     expect(page.get_by_role("alert")).to_contain_text("The server does not answer")
@@ -120,8 +116,7 @@ def test_where_the_browser_keeps_nothing_the_page_works(visit: Visit) -> None:
 def test_without_a_network_it_retries_by_itself_once_there_is_one(visit: Visit) -> None:
     page = visit(expecting=FAILED)
     page.context.set_offline(True)
-    page.fill("#query", "أحمر")
-    page.press("#query", "Enter")
+    ask(page, "أحمر")
     expect(page.get_by_role("alert")).to_contain_text("لا اتصال بالشبكة")
     page.context.set_offline(False)
     page.wait_for_selector(".tile")
@@ -155,8 +150,7 @@ def test_a_busy_server_is_asked_again_after_the_time_it_names(visit: Visit) -> N
             route.continue_()
 
     page.route("**/search?*", answer)
-    page.fill("#query", "أحمر")
-    page.press("#query", "Enter")
+    ask(page, "أحمر")
     expect(page.get_by_role("alert")).to_contain_text("بعد ثانيتين")
     page.wait_for_selector(".tile")
     assert len(asked) == 2
@@ -235,8 +229,7 @@ def test_a_link_with_a_picture_of_another_device_says_so(visit: Visit) -> None:
 def test_a_picture_that_cannot_be_shown_leaves_its_place(visit: Visit) -> None:
     page = visit(expecting=FAILED)
     page.route("**/thumbnails/*", lambda route: route.fulfill(status=404, body=""))
-    page.fill("#query", "أحمر")
-    page.press("#query", "Enter")
+    ask(page, "أحمر")
     page.wait_for_selector(".tile")
     expect(page.locator(".tile .gone").first).to_have_text("تعذّر عرض الصورة")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from araclip.errors import AraCLIPError, InputError, SourceError, first_line
-from araclip.gallery.addresses import without_secret
+from araclip.gallery.addresses import URL, without_secret
 from araclip.paths import user_path
 from araclip.pictures.images import open_file
 
@@ -21,13 +21,12 @@ PROTOCOLS = {  # and the extra that reads them
 }  # fmt: skip
 MISSING = "Bulk embedding needs the packages pyarrow and fsspec. Run: pip install 'araclip[bulk]'"
 BLOCK = 8_000_000  # bytes fetched at once where a file is read as a stream
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _HOST = re.compile(r"arn:.*|(\[[^]]*\]|[^:]*)(:\d*)?")  # an access point of S3, or a host or bucket
 
 
 def is_url(text: str) -> bool:
     """Whether a text names a place by protocol, in contrast to a path of this machine."""
-    return _URL.match(text) is not None
+    return URL.match(text) is not None
 
 
 def place_of(named: str | os.PathLike[str]) -> str:
@@ -36,7 +35,7 @@ def place_of(named: str | os.PathLike[str]) -> str:
     Raises:
         InputError: not a path, a protocol that is not read here, or a URL with a password or several protocols in it.
     """
-    if not isinstance(named, str) or not (match := _URL.match(named)):
+    if not isinstance(named, str) or not (match := URL.match(named)):
         return str(user_path(named, "source").absolute())
     protocol = match[1].lower()
     if "::" not in named and _has_password(named[match.end() :].partition("/")[0]):

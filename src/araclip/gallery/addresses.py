@@ -14,6 +14,7 @@ PORT, POSTGRES_PORT = 6333, 5432
 SCHEMA = "araclip"
 SSL_MODES = ("prefer", "disable", "require", "verify-full")  # libpq's words
 EXAMPLE = f"Write postgresql://USER@HOST/DATABASE, qdrant://HOST:{PORT}/COLLECTION or https://HOST:{PORT}/COLLECTION."
+URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")  # a protocol of two letters or more: C: is a drive
 _SCHEMES = {"qdrant": "http", "http": "http", "https": "https"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,40}")

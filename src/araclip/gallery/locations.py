@@ -7,7 +7,7 @@ from pathlib import Path
 
 from araclip import atomic
 from araclip.errors import GalleryNotFound, InputError
-from araclip.gallery.addresses import PORT, Address
+from araclip.gallery.addresses import PORT, URL, Address
 from araclip.gallery.catalog.schema import is_gallery
 from araclip.paths import user_path
 from araclip.platforms.names import as_stored
@@ -27,7 +27,7 @@ def location_of(named: str | os.PathLike[str] | Address) -> Location:
     """
     if isinstance(named, Address):
         return named
-    if isinstance(named, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", named):
+    if isinstance(named, str) and URL.match(named):
         return Address.read(named)
     if isinstance(named, str | os.PathLike):
         return user_path(named)
