@@ -141,13 +141,14 @@ def test_after_a_crash_of_the_server_searches_go_on_and_commits_are_there(galler
 
 @needs_server
 def test_a_statement_that_takes_too_long_is_not_begun_again(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = databases._socket
+    opened, made = databases._socket, []
     database = Database(PostgresAddress.read(address))
     database.rows("CREATE SEQUENCE begun")
     database.close()
-    monkeypatch.setattr(databases, "_socket", lambda place, timeout: opened(place, 0.5))
-    with pytest.raises(GalleryUnreachable, match="timed out"):
+    monkeypatch.setattr(databases, "_socket", lambda place, timeout: made.append(opened(place, 0.5)) or made[-1])
+    with pytest.raises(GalleryUnreachable, match="timed out") as held:
         database.rows("SELECT nextval('begun'), pg_sleep(2)")
+    assert held.value.__context__ and made[0].fileno() == -1  # closed, although the error's frames hold its stream
     assert database.rows("SELECT last_value FROM begun") == [[1]]
     database.close()
 

@@ -193,8 +193,12 @@ class Database:
             raise self._refusal(error) from None
         except (InterfaceError, OSError, struct.error) as error:
             raise Broken(_words(error)) from None
-        self._run(connection, "SELECT set_config('search_path', ?, false)", (f'"{self.schema}", public',))
-        self._run(connection, "SET jit = off")  # it takes longer than most of our statements
+        try:
+            self._run(connection, "SELECT set_config('search_path', ?, false)", (f'"{self.schema}", public',))
+            self._run(connection, "SET jit = off")  # it takes longer than most of our statements
+        except BaseException:
+            _close(connection)
+            raise
         return connection
 
     def _run(self, connection: CoreConnection, sql: str, values: Sequence[Any] = ()) -> list[list[Any]]:
@@ -270,8 +274,12 @@ def _socket(address: PostgresAddress, timeout: float | None) -> socket.socket:
 def _close(connection: CoreConnection | None) -> None:
     if connection is None:
         return
+    stream = connection._sock  # pg8000 leaves it open, and with it the socket, as long as a traceback holds it
     with suppress(InterfaceError, OSError, struct.error):
         connection.close()
+    if stream:
+        with suppress(OSError, ValueError):
+            stream.close()
 
 
 def _words(error: BaseException) -> str:
