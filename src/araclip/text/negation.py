@@ -1,11 +1,12 @@
 """What a query excludes in words: «ثلج بدون كلاب», «شاطئ من غير ناس», "street without cars". Pure."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from araclip.text.folding import fold
 from araclip.text.normalization import normalize
+from araclip.text.picture_words import shows_nothing
 from araclip.text.script import words
 
 # «ليس معه كلب», «ما بها ناس», «لا يوجد عليها أحد»: what is said not to be there, and where.
@@ -53,7 +54,7 @@ ENDS = frozenset(
         fold,
         (
             "في", "على", "من", "مع", "إلى", "عن", "تحت", "فوق", "أمام", "قدام", "خلف", "ورا", "بجانب", "جنب", "بين",
-            "حول", "عند",
+            "حول", "عند", "بينما", "أثناء",
             "داخل", "خارج", "عبر", "وهو", "وهي", "الذي", "اللي", "in", "on", "at", "with", "near", "under", "over",
             "by", "from",
             "is", "are", "who", "that", "while", "behind", "between", "through", "along",
@@ -75,6 +76,7 @@ _WORN = frozenset(
 )  # fmt: skip
 _PLACE = re.compile("(?:بال|فال).{3}")  # بالشارع, فالبحر: where it is
 _AND = frozenset(map(fold, ("و", "أو", "ولا", "and", "or", "nor", "w", "wala")))
+_NOR = frozenset(map(fold, ("أو", "ولا", "or", "nor", "wala")))  # after what a negation leaves out: «لا قطط ولا كلاب»
 _WEARING = frozenset(map(fold, ("لابس", "لابسة", "لابسين", "مرتدي", "مرتدية", "wearing")))
 # Things and qualities that begin as verbs of the present tense do, in Egypt and the Levant with ب before it.
 _THINGS = frozenset(
@@ -87,8 +89,9 @@ _THINGS = frozenset(
         ),
     )
 )  # fmt: skip
-# What «لا» before it makes a sentence of, not a thing that is left out: لا تبتسم, لا ننام; and a number: house no 5.
-_NO_THING = re.compile(r"[تنا]...|\d")
+# What «لا» before it makes a sentence of, not a thing that is left out: لا تبتسم, لا ننام, لا للحرب; and a number, of a
+# house.
+_NO_THING = re.compile(r"[تنا]...|لل..|\d")
 _NO = frozenset(map(fold, ("لا", "no")))
 _WHAT_IS_IN = tuple(fold("ما في").split())  # «ما في الصورة» asks what is in it, «ما في ناس» says who is not
 # «بلا» and «دون» are also within fixed phrases that exclude nothing visible.
@@ -96,8 +99,9 @@ _FIXED = frozenset(
     map(
         fold,
         (
-            "بدون شك", "بلا شك", "بدون توقف", "من غير شك", "بلا توقف", "بدون عنوان", "لا إله", "without doubt",
-            "no one", "no longer",
+            "بدون شك", "بلا شك", "بدون توقف", "من غير شك", "بلا توقف", "بدون عنوان", "بدون تعليق", "بلا حدود",
+            "لا إله", "لا شيء", "without doubt", "without borders", "no one", "no longer", "no comment",
+            "no smoking", "no parking", "no entry", "no swimming", "no fishing",
         ),
     )
 )  # fmt: skip
@@ -133,23 +137,35 @@ def _without_at(folded: list[str], at: int) -> tuple[str, ...] | None:
 
 
 def split_exclusions(text: str, known: KnownWords, *, beside: bool = False) -> Split:
-    """Separate what a text shows from what it excludes; a text that only excludes stays whole.
+    """Separate what a text shows from what it excludes; of a text that only excludes, «صور بدون كلاب», nothing is left.
 
     After a word such as «بدون» all is excluded up to the next one; «و» between two excluded things separates them.
-    «مش», «لا» and «غير» exclude the one word after them, where something stands before, and "not a" a few words.
+    «مش», «لا» and «غير» exclude the one word after them, where something stands before or nothing else is said, and
+    "not a" a few words.
 
     Args:
-        beside: something else is shown beside the text, such as a date, so that it may exclude only.
+        beside: something else is shown beside the text, such as a date, so that it may begin with «لا».
     """
+    found = _separated(text, known, beside)
+    if not (beside or (found.excluded and not shows_nothing(found.text))):
+        alone = _separated(text, known, True)
+        walks = alone.negations[:1] and fold(alone.negations[0]) == WALKING
+        whole = walks or not shows_nothing(alone.text)
+        found = Split(text, (), ()) if whole else replace(alone, text="")
+    return found if found.excluded else Split(text, (), ())
+
+
+def _separated(text: str, known: KnownWords, beside: bool) -> Split:
+    """A text apart from all that it excludes, whatever is left."""
     normal = normalize(text)
     found = list(words(normal))
     folded = [fold(match.group()) for match in found]
     kept, excluded, negations = [], [], []
-    at, end = 0, 0
+    at, end, left_out = 0, 0, -1  # where what a negation leaves out ends
     while at < len(found):
         phrase = _without_at(folded, at)
-        thing = None if phrase or not (at or beside) else _thing_after(folded, at, known)
-        first = at + len(phrase) if phrase else thing[0] if thing else len(found)
+        thing = None if phrase or not (at or beside) else _thing_after(folded, at, known, again=at == left_out)
+        first = _thing_of(folded, at + len(phrase)) if phrase else thing[0] if thing else len(found)
         if first >= len(found) or (phrase and _says_otherwise(phrase, folded[first])):
             at += 1
             continue
@@ -162,12 +178,15 @@ def split_exclusions(text: str, known: KnownWords, *, beside: bool = False) -> S
         excluded += _things(found[first:last], known)
         end = found[last - 1].end()
         at = last
+        left_out = last if thing else -1
     kept.append(normal[end:])
     left = " ".join(" ".join(kept).split())
-    left = _trimmed(left)
-    if not excluded or not (beside or any(True for _ in words(left))):
-        return Split(text, (), ())
-    return Split(left, tuple(excluded), tuple(negations))
+    return Split(_trimmed(left), tuple(excluded), tuple(negations))
+
+
+def _thing_of(folded: list[str], at: int) -> int:
+    """Where the thing after a word such as "without" begins: after its article, if it has one."""
+    return at + (at + 1 < len(folded) and folded[at] in _ARTICLES)
 
 
 def _end_of_things(folded: list[str], first: int, known: KnownWords) -> int:
@@ -192,11 +211,11 @@ def _says_otherwise(phrase: tuple[str, ...], following: str) -> bool:
     return in_it or following in ENDS or " ".join((*phrase, following)) in _FIXED
 
 
-def _thing_after(folded: list[str], at: int, known: KnownWords) -> tuple[int, int] | None:
+def _thing_after(folded: list[str], at: int, known: KnownWords, *, again: bool) -> tuple[int, int] | None:
     """Where the thing or quality that a negation at a place leaves out begins and ends; None where none is there, or
-    what follows it is no thing: a verb, a preposition, a name."""
+    what follows it is no thing: a verb, a preposition, a name. `again`: another such thing ends there."""
     negation, first = folded[at], at + 1
-    if negation not in NEGATIONS:
+    if negation not in NEGATIONS and not (again and negation in _NOR):
         return None
     article = first < len(folded) and folded[first] in _ARTICLES
     first += article
