@@ -17,6 +17,7 @@ from araclip.text.facets.date_tokens import tokens
 from araclip.text.facets.months import Months
 from araclip.text.folding import fold
 from araclip.text.normalization import normalize
+from araclip.text.picture_words import shows_nothing
 from araclip.text.script import words
 
 Rule = Callable[[int], tuple[int, DateFilter] | None]  # place → (width, filter)
@@ -33,9 +34,7 @@ class Dated:
     @property
     def only_date(self) -> bool:
         """Whether nothing is left that a picture could show."""
-        return self.filter is not None and all(
-            (fold(match.group()),) in names.PICTURE_WORDS for match in words(normalize(self.text))
-        )
+        return self.filter is not None and shows_nothing(self.text)
 
 
 def split_date(text: str, today: date) -> Dated:
@@ -48,7 +47,8 @@ def split_date(text: str, today: date) -> Dated:
     at, width, named = place
     first, last = found[at].start, found[at + width - 1].end
     before = list(words(normal[:first]))
-    while before and (fold(before[-1].group()),) in names.LEADING:
+    absorbed = names.LEADING | (names.WEEKDAYS.keys() if named.is_day else set())  # «يوم الجمعة 17 مايو 2019»
+    while before and (fold(before[-1].group()),) in absorbed:
         first = before.pop().start()
     left = " ".join((normal[:first] + " " + normal[last:]).split()).strip(" ،,.;؛")
     return Dated(left, normal[first:last], named)

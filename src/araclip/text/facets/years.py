@@ -54,6 +54,18 @@ class Years:
             return None if marked else (width + self.qualifier(at + width, names.GREGORIAN_MARKS), found[1])
         return None
 
+    def year_told(self, at: int) -> tuple[int, int] | None:
+        """(width, year) of a Gregorian year at a place, or of «السنة الماضية», «هالسنة», "last year"."""
+        if year := self.gregorian(at):
+            return year
+        if (width := self.qualifier(at, names.THIS_YEAR)) or (width := int(self.this_one(at) in names.YEAR_WORDS)):
+            return width, self.today.year
+        for known, back in ((names.LAST, 1), (names.THIS, 0)):
+            for first, then in ((names.YEAR_WORDS, known), (known, names.YEAR_WORDS)):
+                if (width := self.qualifier(at, first)) and (more := self.qualifier(at + width, then)):
+                    return width + more, self.today.year - back
+        return None
+
     def hijri(self, at: int) -> tuple[int, int] | None:
         """(width, year) of «1441», «1441 هـ» at a place."""
         word = self.word(at)
