@@ -24,8 +24,8 @@ _WITHOUT = tuple(
                 "مافيش", "ما فيش", "ما فيش فيه", "ما فيش فيها", "مافيهوش", "مافيهاش", "مافيهش", "ما فيهش",
                 "ماكو", "بدن", "ماكاينش", "ما كاينش", "ماكاين", "ما كاين", "مابيه", "مابيها", "وليس", "وليست", "ومش",
                 "ومو", "ليس هناك", "لا يوجد", "لا توجد",
-                "bala", "bila", "without", "except", "with no", "but no", "and no", "but not", "and not", "excluding",
-                "free of",
+                "bala", "bila", "without", "except", "except for", "with no", "but no", "and no", "but not", "and not",
+                "excluding", "free of",
                 *(f"{negation} {there}" for negation in _NOT_THERE for there in _THERE),
                 *(f"{without} {that}" for without in ("بدون", "من غير", "من دون", "بلا") for that in (
                     "ما فيه", "ما فيها", "ما يكون فيه", "ما يكون فيها", "ما يكون في", "ما تكون فيها")),
@@ -69,8 +69,9 @@ _WORN = frozenset(
         (
             "قميص", "قمصان", "ملابس", "هدوم", "ثياب", "حذاء", "أحذية", "جزمة", "خوذة", "خوذات", "قبعة", "شعر",
             "أكمام", "نظارات",
-            "نظارة", "بنطال", "جوارب", "لحية", "shirt", "shirts", "clothes", "shoes", "helmet", "helmets", "hat",
-            "sleeves", "hair",
+            "نظارة", "بنطال", "جوارب", "لحية", "معطف", "مأوى", "تعبير", "تعبيرات", "shirt", "shirts", "clothes",
+            "shoes", "helmet", "helmets", "hat", "sleeve", "sleeves", "hair", "coat", "jacket", "pants", "socks",
+            "glasses", "expression", "expressions",
         ),
     )
 )  # fmt: skip
@@ -93,6 +94,15 @@ _THINGS = frozenset(
 # house.
 _NO_THING = re.compile(r"[تنا]...|لل..|\d")
 _NO = frozenset(map(fold, ("لا", "no")))
+# What "not" before it leaves out no thing of: "not far behind", "not yet"; and before it, that it is a verb.
+_HOW_FAR = frozenset(map(fold, ("be", "yet", "far", "very", "so", "too", "even", "بعيد", "بعيدا")))
+_BEFORE_VERB = frozenset(("do", "does", "did", "can", "could", "will", "would", "should", "may", "must", "to"))
+_SIGNS = frozenset(("sign", "signs"))  # "a no skiing sign" shows one
+_THAT = frozenset(map(fold, ("أن", "ما")))  # «دون أن يبتسم», «من غير ما يضحك»: what one does not do
+# «شيء ما في فمه», «شخص ما في قارب»: some thing, some person; "nothing except paint" shows the paint.
+_SOME = frozenset(map(fold, ("شيء", "شيئا", "شخص", "شخصا", "حول")))
+_NOTHING = frozenset(map(fold, ("nothing", "شيء", "شيئا")))
+_EXCEPT = frozenset(tuple(fold(phrase).split()) for phrase in ("ما عدا", "ماعدا", "باستثناء", "except", "except for"))
 _WHAT_IS_IN = tuple(fold("ما في").split())  # «ما في الصورة» asks what is in it, «ما في ناس» says who is not
 # «بلا» and «دون» are also within fixed phrases that exclude nothing visible.
 _FIXED = frozenset(
@@ -129,10 +139,10 @@ class Split:
 def _without_at(folded: list[str], at: int) -> tuple[str, ...] | None:
     """The longest of _WITHOUT that begins at a place, perhaps with و before it («ومفيش ناس»); None where none does."""
     word = folded[at]
-    for first in (word, word.removeprefix("و")):
-        for phrase in _BY_FIRST.get(first, ()):
-            if tuple(folded[at + 1 : at + len(phrase)]) == phrase[1:]:
-                return (word, *phrase[1:])
+    beginning = (*_BY_FIRST.get(word, ()), *_BY_FIRST.get(word.removeprefix("و"), ()))
+    found = (phrase for phrase in beginning if tuple(folded[at + 1 : at + len(phrase)]) == phrase[1:])
+    if phrase := max(found, key=len, default=()):
+        return (word, *phrase[1:])
     return (word,) if _BIDOUN.fullmatch(word) else None
 
 
@@ -166,8 +176,8 @@ def _separated(text: str, known: KnownWords, beside: bool) -> Split:
         phrase = _without_at(folded, at)
         thing = None if phrase or not (at or beside) else _thing_after(folded, at, known, again=at == left_out)
         first = _thing_of(folded, at + len(phrase)) if phrase else thing[0] if thing else len(found)
-        if first >= len(found) or (phrase and _says_otherwise(phrase, folded[first])):
-            at += 1
+        if first >= len(found) or (phrase and _says_otherwise(folded, at, phrase, first)):
+            at += len(phrase) if phrase else 1
             continue
         if phrase and folded[first].removeprefix("ال") in _WORN:
             at = first + 1
@@ -205,10 +215,14 @@ def _end_of_things(folded: list[str], first: int, known: KnownWords) -> int:
     return len(folded)
 
 
-def _says_otherwise(phrase: tuple[str, ...], following: str) -> bool:
-    """Whether a phrase excludes nothing together with the word after it: «بلا شك», «ما في الصورة», "but not on"."""
-    in_it = phrase == _WHAT_IS_IN and following.startswith("ال")
-    return in_it or following in ENDS or " ".join((*phrase, following)) in _FIXED
+def _says_otherwise(folded: list[str], at: int, phrase: tuple[str, ...], first: int) -> bool:
+    """Whether a phrase at a place excludes nothing together with the words around it: «بلا شك», «ما في الصورة», «شيء
+    ما في فمه», "but not on", "nothing except"."""
+    following, before = folded[first], folded[at - 1] if at else ""
+    in_it = phrase == _WHAT_IS_IN and (following.startswith("ال") or before.removeprefix("و") in _SOME)
+    just_that = phrase in _EXCEPT and before in _NOTHING
+    fixed = following in ENDS or following in _THAT or " ".join((*phrase, following)) in _FIXED
+    return in_it or just_that or fixed
 
 
 def _thing_after(folded: list[str], at: int, known: KnownWords, *, again: bool) -> tuple[int, int] | None:
@@ -223,6 +237,10 @@ def _thing_after(folded: list[str], at: int, known: KnownWords, *, again: bool) 
         return None
     word = folded[first]
     if (negation in _NO and _NO_THING.match(word)) or f"{negation} {word}" in _FIXED:
+        return None
+    if word.removeprefix("ال") in _WORN or (first + 1 < len(folded) and folded[first + 1] in _SIGNS):
+        return None
+    if negation == "not" and (word in _HOW_FAR or word.endswith("ing") or (at and folded[at - 1] in _BEFORE_VERB)):
         return None
     if negation == WALKING and (word in _HOW_ONE_WALKS or (_MANNER.match(word) and word not in _THINGS)):
         return None
