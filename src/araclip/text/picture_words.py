@@ -11,9 +11,9 @@ PICTURE_WORDS = frozenset(
         fold,
         (
             "صور", "صورة", "الصور", "الصورة", "صوري", "صورنا", "كل", "جميع", "لقطات", "لقطة", "وريني", "أرني",
-            "ورجيني", "تصاوير", "في",
+            "ورجيني", "تصاوير", "صورا", "في", "اللي", "التي",
             "photo", "photos", "picture", "pictures", "images", "my", "all", "the", "of", "show", "me", "pics", "image",
-            "in", "everything",
+            "in", "everything", "every", "any", "some", "that", "which", "have", "them",
         ),
     )
 )  # fmt: skip
