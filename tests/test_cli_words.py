@@ -34,6 +34,8 @@ def searched(run: Run, folder: Path) -> Run:  # noqa: F811
         (("-أزرق", "+", "أحمر"), "-أزرق + أحمر"),
         (("أحمر + أخضر", "-أزرق"), "أحمر + أخضر -أزرق"),
         (("-k", "1", "--", "-blue", "+", "red"), "-blue + red"),
+        (("-أزرق",), "-أزرق"),
+        (("-", "blue"), "- blue"),
     ],
 )
 def test_a_query_needs_no_quotation_marks_and_its_minus_is_no_option(

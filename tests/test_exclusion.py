@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import pictures
+from araclip import AraCLIP, Gallery
 from araclip.gallery.queries.exclusion import Exclusion, excluded_terms, exclusion_of, kept
 from araclip.gallery.queries.fusion import Candidate
 from araclip.gallery.queries.interpretation import interpret
@@ -78,6 +80,38 @@ def test_a_query_of_a_folder_alone_leaves_out_what_it_excludes_too(gallery) -> N
     red = {hit.path for hit in gallery.search("أحمر", 40, text_weight=0) if hit.score >= limit}
     assert len(from_folder) == 40
     assert [hit.path for hit in without] == [hit.path for hit in from_folder if hit.path not in red]
+
+
+@pytest.mark.parametrize("query", ["بدون أحمر", "- أحمر", "صور - أحمر", "عايز صور بدون أحمر", "- أحمر - أخضر"])
+def test_a_query_that_only_excludes_shows_every_other_picture_in_the_order_of_capture(gallery, query: str) -> None:  # noqa: F811
+    scale, vectors = gallery._reader.latest().scale, gallery.model.encode_text(["أحمر", "أخضر"])
+    left_out: set[str] = set()
+    for name, vector in zip(("أحمر", "أخضر"), vectors, strict=True):
+        if name in query:
+            hits = gallery.search(name, 40, text_weight=0)
+            left_out |= {hit.path for hit in hits if hit.score >= scale.excluded_cosine(vector)}
+    every = [hit.path for hit in gallery.search("صور مجلد p", 40)]  # by date
+    expected = [path for path in every if path not in left_out]
+    assert 0 < len(expected) < 40
+    found = gallery.search(query, 40)
+    assert [hit.path for hit in found] == expected
+    assert {hit.relevance for hit in found} == {None}
+    assert [hit.path for hit in gallery.search(query, 5, offset=5)] == expected[5:10]
+    assert found.interpretation.suggestion is None
+    if query.startswith("-"):
+        assert [hit.path for hit in gallery.search(query, 40, literal=True)] == expected
+    else:
+        assert [hit.path for hit in gallery.search(query, 40, literal=True)] != expected
+
+
+def test_in_a_gallery_of_a_few_pictures_what_a_query_only_excludes_is_pushed_away(tmp_path, tiny_model) -> None:
+    for number in range(4):
+        pictures.solid(tmp_path / "p" / f"{number}.png", (250, 60 * number, 60 * number))
+    with Gallery.open(tmp_path / "g", model=AraCLIP.load(tiny_model, threads=1), create=True) as few:
+        few.update([tmp_path / "p"])
+        found, pushed = few.search("بدون أحمر"), few.search('"صورة" - أحمر', text_weight=0)
+    assert len(found) == 4
+    assert [(hit.path, hit.score) for hit in found] == [(hit.path, hit.score) for hit in pushed]
 
 
 @pytest.mark.parametrize("query", ["شاطئ - ناس", "شاطئ بدون الناس", "شاطئ من غير ناس", "beach without people"])

@@ -359,6 +359,26 @@ def test_relevance_and_threshold_come_from_the_same_scale(gallery: BaseGallery, 
     assert cut == [hit for hit in hits if hit.relevance is not None and hit.relevance >= 0.5]
 
 
+def test_a_day_in_words_is_that_day_of_every_year(gallery: BaseGallery, folder: Path) -> None:
+    gallery.update([folder])
+    for query in ("17 مايو", "صورة May 17", "17 و18 مايو"):
+        assert names(gallery, query) == ["may.jpg"]
+    hits = gallery.search("صورة 18 مايو", 100)
+    assert len(hits) == 22
+    assert [each.applied for each in hits.interpretation.filters] == [False]  # type: ignore[union-attr]
+
+
+def test_a_query_that_only_excludes_shows_every_other_picture(gallery: BaseGallery, folder: Path) -> None:
+    gallery.update([folder])
+    green = {hit.path for hit in gallery.search("صورة - أخضر", 100)} ^ {hit.path for hit in gallery.search("صورة", 100)}
+    assert 0 < len(green) < 22
+    for query in ("بدون أخضر", "- أخضر", "صور - أخضر"):
+        hits = gallery.search(query, 100)
+        assert len(hits) == 22 - len(green)
+        assert not green & {hit.path for hit in hits}
+        assert not isinstance(gallery, Gallery) or hits[0].path.endswith("may.jpg")  # the only one with a date
+
+
 QUERIES = ("أحمر", "قطة + أخضر - أزرق", "2:سيارة + 0.5:أحمر", "{picture} + أزرق", "{picture} - أحمر")
 
 

@@ -68,6 +68,15 @@ def test_signs_and_weights_of_the_query_language_count(client: TestClient) -> No
     assert not any(name.startswith("أحمر") for name in names(client, q="أخضر - أحمر"))
 
 
+def test_a_query_that_only_excludes_shows_every_other_picture(client: TestClient) -> None:
+    for query in ("بدون أحمر", "- أحمر"):
+        answer = client.get("/search", params={"q": query, "k": 50}).json()
+        shown = [result["name"] for result in answer["results"]]
+        assert 0 < len(shown) < 13
+        assert not any(name.startswith("أحمر") for name in shown)
+        assert not answer["nothing_found"]
+
+
 def test_a_picture_of_the_gallery_finds_what_looks_like_it(client: TestClient) -> None:
     green = id_of(client, "green0.png")
     answer = client.post("/search", json={"like": [{"id": green}], "k": 3}).json()
@@ -154,7 +163,7 @@ def test_a_filter_beyond_any_number_is_no_error_of_the_server(client: TestClient
     ("asked", "kind"),
     [
         ({"q": ""}, "bad-query"),
-        ({"q": "- كلب"}, "bad-query"),
+        ({"q": "- 0.5:كلب"}, "bad-query"),
         ({"q": "«قطة"}, "bad-query"),
         ({"q": "/etc/passwd"}, "bad-query"),  # a term never names a path
         ({"q": "./secret.jpg + قطة"}, "bad-query"),
@@ -199,7 +208,7 @@ def test_a_hit_is_explained_word_by_word(client: TestClient) -> None:
     assert [each["word"] for each in words] == ["شيء", "أحمر"]
     assert words[1]["share"] > words[0]["share"]
     problem(client.get(f"/images/{'0' * 32}/explain", params={"q": "أحمر"}), "no-picture")
-    problem(client.get(f"/images/{hit['id']}/explain", params={"q": "- أحمر"}), "bad-query")
+    problem(client.get(f"/images/{hit['id']}/explain", params={"q": "- 0.5:أحمر"}), "bad-query")
     problem(client.get(f"/images/{hit['id']}/explain", params={"q": "a" * 3000}), "bad-query")
 
 

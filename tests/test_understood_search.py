@@ -88,6 +88,16 @@ def test_a_query_that_is_only_a_date_comes_in_the_order_of_capture(gallery: Gall
     assert names(gallery.search("بعد 2018", 1, offset=1)) == ["green"]
 
 
+def test_a_day_without_a_year_is_that_day_of_every_year(gallery: Gallery) -> None:
+    hits = gallery.search("1 يوليو")
+    assert names(hits) == ["blue", "green"]
+    assert hits.interpretation is not None
+    assert [each.where for each in hits.interpretation.filters] == [("month=7", "day=1")]
+    assert names(gallery.search("لون january 10")) == ["red"]
+    assert names(gallery.search("1 يوليو", where="day=10")) == ["red"]  # the caller's filter goes before the words
+    assert len(gallery.search("لون 2 يوليو")) == 4  # no picture has it
+
+
 def test_a_date_without_pictures_is_searched_as_words_and_said_so(gallery: Gallery) -> None:
     hits = gallery.search("لون 1999")
     assert len(hits) == 4

@@ -38,15 +38,21 @@ def none_passes(snapshot: Snapshot, read: InterpretedQuery, terms: NDArray[np.fl
     return not snapshot.search(terms[0], Page(1, 0, read.filtered(filters)), relevance=False)
 
 
-def understood_page(read: InterpretedQuery, terms: NDArray[np.float32], page: Page) -> Page:
+def understood_page(snapshot: Snapshot, read: InterpretedQuery, terms: NDArray[np.float32], page: Page) -> Page:
     """The page with the filters of the query's words, their number, and what they exclude, by the terms'
-    vectors (n + m, D); a query that is only a date is ordered by it."""
+    vectors (n + m, D).
+
+    A query that is only a date or only excludes is ordered by date; in a gallery of too few pictures to say which are
+    left out, by how far they are from what it excludes.
+    """
+    excluded = excluded_terms(read.query, terms)
+    dated = read.has_filters if excluded is None else snapshot.scale is not None
     return replace(
         page,
         filters=read.filtered(page.filters),
-        by_date=read.only_filters and read.has_filters,
+        by_date=read.only_filters and dated,
         words=read.query.words,
-        excluded=excluded_terms(read.query, terms),
+        excluded=excluded,
     )
 
 
@@ -55,7 +61,8 @@ def search_understood(
 ) -> list[Hit]:
     """One page of hits for an interpreted query and the vectors of its terms and kinds (n + m, D)."""
     vector, words = combine(read.own(terms), read.query), words_to_find(read, text_weight)
-    return snapshot.search(vector, understood_page(read, terms, page), relevance=has_relevance(read), text=words)
+    asked = understood_page(snapshot, read, terms, page)
+    return snapshot.search(vector, asked, relevance=has_relevance(read), text=words)
 
 
 def records_understood(
@@ -69,9 +76,8 @@ def records_understood(
 ) -> list[tuple[PictureRecord, Hit]]:
     """As `search_understood`, each hit with its picture."""
     vector, words = combine(read.own(terms), read.query), words_to_find(read, text_weight)
-    return snapshot.search_records(
-        vector, understood_page(read, terms, page), relevance=has_relevance(read), exclude=exclude, text=words
-    )
+    asked = understood_page(snapshot, read, terms, page)
+    return snapshot.search_records(vector, asked, relevance=has_relevance(read), exclude=exclude, text=words)
 
 
 def has_relevance(read: InterpretedQuery) -> bool:

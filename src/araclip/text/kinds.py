@@ -13,7 +13,7 @@ _PEOPLE = (
 _NAMES_OF_PEOPLE = (
     "ناس", "أناس", "أشخاص", "شخص", "أي شخص", "أي أحد", "أي حد", "أي حدا", "حتى واحد", "بشر", "أحد", "حد", "حدا", "نفر",
     "أوادم", "بنادم", "بني آدم", "people",
-    "persons", "person", "humans", "anyone", "anybody", "nas",
+    "persons", "person", "humans", "anyone", "anybody", "one", "nas",
 )  # fmt: skip
 _KINDS = {fold(name): _PEOPLE for name in _NAMES_OF_PEOPLE}
 _ARTICLE = fold("ال")

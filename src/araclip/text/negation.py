@@ -1,11 +1,12 @@
 """What a query excludes in words: «ثلج بدون كلاب», «شاطئ من غير ناس», "street without cars". Pure."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from araclip.text.folding import fold
 from araclip.text.normalization import normalize
+from araclip.text.picture_words import shows_nothing
 from araclip.text.script import words
 
 # «ليس معه كلب», «ما بها ناس», «لا يوجد عليها أحد»: what is said not to be there, and where.
@@ -23,8 +24,8 @@ _WITHOUT = tuple(
                 "مافيش", "ما فيش", "ما فيش فيه", "ما فيش فيها", "مافيهوش", "مافيهاش", "مافيهش", "ما فيهش",
                 "ماكو", "بدن", "ماكاينش", "ما كاينش", "ماكاين", "ما كاين", "مابيه", "مابيها", "وليس", "وليست", "ومش",
                 "ومو", "ليس هناك", "لا يوجد", "لا توجد",
-                "bala", "bila", "without", "except", "with no", "but no", "and no", "but not", "and not", "excluding",
-                "free of",
+                "bala", "bila", "without", "except", "except for", "with no", "but no", "and no", "but not", "and not",
+                "excluding", "free of",
                 *(f"{negation} {there}" for negation in _NOT_THERE for there in _THERE),
                 *(f"{without} {that}" for without in ("بدون", "من غير", "من دون", "بلا") for that in (
                     "ما فيه", "ما فيها", "ما يكون فيه", "ما يكون فيها", "ما يكون في", "ما تكون فيها")),
@@ -53,7 +54,7 @@ ENDS = frozenset(
         fold,
         (
             "في", "على", "من", "مع", "إلى", "عن", "تحت", "فوق", "أمام", "قدام", "خلف", "ورا", "بجانب", "جنب", "بين",
-            "حول", "عند",
+            "حول", "عند", "بينما", "أثناء",
             "داخل", "خارج", "عبر", "وهو", "وهي", "الذي", "اللي", "in", "on", "at", "with", "near", "under", "over",
             "by", "from",
             "is", "are", "who", "that", "while", "behind", "between", "through", "along",
@@ -68,13 +69,15 @@ _WORN = frozenset(
         (
             "قميص", "قمصان", "ملابس", "هدوم", "ثياب", "حذاء", "أحذية", "جزمة", "خوذة", "خوذات", "قبعة", "شعر",
             "أكمام", "نظارات",
-            "نظارة", "بنطال", "جوارب", "لحية", "shirt", "shirts", "clothes", "shoes", "helmet", "helmets", "hat",
-            "sleeves", "hair",
+            "نظارة", "بنطال", "جوارب", "لحية", "معطف", "مأوى", "تعبير", "تعبيرات", "shirt", "shirts", "clothes",
+            "shoes", "helmet", "helmets", "hat", "sleeve", "sleeves", "hair", "coat", "jacket", "pants", "socks",
+            "glasses", "expression", "expressions",
         ),
     )
 )  # fmt: skip
 _PLACE = re.compile("(?:بال|فال).{3}")  # بالشارع, فالبحر: where it is
 _AND = frozenset(map(fold, ("و", "أو", "ولا", "and", "or", "nor", "w", "wala")))
+_NOR = frozenset(map(fold, ("أو", "ولا", "or", "nor", "wala")))  # after what a negation leaves out: «لا قطط ولا كلاب»
 _WEARING = frozenset(map(fold, ("لابس", "لابسة", "لابسين", "مرتدي", "مرتدية", "wearing")))
 # Things and qualities that begin as verbs of the present tense do, in Egypt and the Levant with ب before it.
 _THINGS = frozenset(
@@ -87,17 +90,28 @@ _THINGS = frozenset(
         ),
     )
 )  # fmt: skip
-# What «لا» before it makes a sentence of, not a thing that is left out: لا تبتسم, لا ننام; and a number: house no 5.
-_NO_THING = re.compile(r"[تنا]...|\d")
+# What «لا» before it makes a sentence of, not a thing that is left out: لا تبتسم, لا ننام, لا للحرب; and a number, of a
+# house.
+_NO_THING = re.compile(r"[تنا]...|لل..|\d")
 _NO = frozenset(map(fold, ("لا", "no")))
+# What "not" before it leaves out no thing of: "not far behind", "not yet"; and before it, that it is a verb.
+_HOW_FAR = frozenset(map(fold, ("be", "yet", "far", "very", "so", "too", "even", "بعيد", "بعيدا")))
+_BEFORE_VERB = frozenset(("do", "does", "did", "can", "could", "will", "would", "should", "may", "must", "to"))
+_SIGNS = frozenset(("sign", "signs"))  # "a no skiing sign" shows one
+_THAT = frozenset(map(fold, ("أن", "ما")))  # «دون أن يبتسم», «من غير ما يضحك»: what one does not do
+# «شيء ما في فمه», «شخص ما في قارب»: some thing, some person; "nothing except paint" shows the paint.
+_SOME = frozenset(map(fold, ("شيء", "شيئا", "شخص", "شخصا", "حول")))
+_NOTHING = frozenset(map(fold, ("nothing", "شيء", "شيئا")))
+_EXCEPT = frozenset(tuple(fold(phrase).split()) for phrase in ("ما عدا", "ماعدا", "باستثناء", "except", "except for"))
 _WHAT_IS_IN = tuple(fold("ما في").split())  # «ما في الصورة» asks what is in it, «ما في ناس» says who is not
 # «بلا» and «دون» are also within fixed phrases that exclude nothing visible.
 _FIXED = frozenset(
     map(
         fold,
         (
-            "بدون شك", "بلا شك", "بدون توقف", "من غير شك", "بلا توقف", "بدون عنوان", "لا إله", "without doubt",
-            "no one", "no longer",
+            "بدون شك", "بلا شك", "بدون توقف", "من غير شك", "بلا توقف", "بدون عنوان", "بدون تعليق", "بلا حدود",
+            "لا إله", "لا شيء", "without doubt", "without borders", "no one", "no longer", "no comment",
+            "no smoking", "no parking", "no entry", "no swimming", "no fishing",
         ),
     )
 )  # fmt: skip
@@ -125,33 +139,45 @@ class Split:
 def _without_at(folded: list[str], at: int) -> tuple[str, ...] | None:
     """The longest of _WITHOUT that begins at a place, perhaps with و before it («ومفيش ناس»); None where none does."""
     word = folded[at]
-    for first in (word, word.removeprefix("و")):
-        for phrase in _BY_FIRST.get(first, ()):
-            if tuple(folded[at + 1 : at + len(phrase)]) == phrase[1:]:
-                return (word, *phrase[1:])
+    beginning = (*_BY_FIRST.get(word, ()), *_BY_FIRST.get(word.removeprefix("و"), ()))
+    found = (phrase for phrase in beginning if tuple(folded[at + 1 : at + len(phrase)]) == phrase[1:])
+    if phrase := max(found, key=len, default=()):
+        return (word, *phrase[1:])
     return (word,) if _BIDOUN.fullmatch(word) else None
 
 
 def split_exclusions(text: str, known: KnownWords, *, beside: bool = False) -> Split:
-    """Separate what a text shows from what it excludes; a text that only excludes stays whole.
+    """Separate what a text shows from what it excludes; of a text that only excludes, «صور بدون كلاب», nothing is left.
 
     After a word such as «بدون» all is excluded up to the next one; «و» between two excluded things separates them.
-    «مش», «لا» and «غير» exclude the one word after them, where something stands before, and "not a" a few words.
+    «مش», «لا» and «غير» exclude the one word after them, where something stands before or nothing else is said, and
+    "not a" a few words.
 
     Args:
-        beside: something else is shown beside the text, such as a date, so that it may exclude only.
+        beside: something else is shown beside the text, such as a date, so that it may begin with «لا».
     """
+    found = _separated(text, known, beside)
+    if not (beside or (found.excluded and not shows_nothing(found.text))):
+        alone = _separated(text, known, True)
+        walks = alone.negations[:1] and fold(alone.negations[0]) == WALKING
+        whole = walks or not shows_nothing(alone.text)
+        found = Split(text, (), ()) if whole else replace(alone, text="")
+    return found if found.excluded else Split(text, (), ())
+
+
+def _separated(text: str, known: KnownWords, beside: bool) -> Split:
+    """A text apart from all that it excludes, whatever is left."""
     normal = normalize(text)
     found = list(words(normal))
     folded = [fold(match.group()) for match in found]
     kept, excluded, negations = [], [], []
-    at, end = 0, 0
+    at, end, left_out = 0, 0, -1  # where what a negation leaves out ends
     while at < len(found):
         phrase = _without_at(folded, at)
-        thing = None if phrase or not (at or beside) else _thing_after(folded, at, known)
-        first = at + len(phrase) if phrase else thing[0] if thing else len(found)
-        if first >= len(found) or (phrase and _says_otherwise(phrase, folded[first])):
-            at += 1
+        thing = None if phrase or not (at or beside) else _thing_after(folded, at, known, again=at == left_out)
+        first = _thing_of(folded, at + len(phrase)) if phrase else thing[0] if thing else len(found)
+        if first >= len(found) or (phrase and _says_otherwise(folded, at, phrase, first)):
+            at += len(phrase) if phrase else 1
             continue
         if phrase and folded[first].removeprefix("ال") in _WORN:
             at = first + 1
@@ -162,12 +188,15 @@ def split_exclusions(text: str, known: KnownWords, *, beside: bool = False) -> S
         excluded += _things(found[first:last], known)
         end = found[last - 1].end()
         at = last
+        left_out = last if thing else -1
     kept.append(normal[end:])
     left = " ".join(" ".join(kept).split())
-    left = _trimmed(left)
-    if not excluded or not (beside or any(True for _ in words(left))):
-        return Split(text, (), ())
-    return Split(left, tuple(excluded), tuple(negations))
+    return Split(_trimmed(left), tuple(excluded), tuple(negations))
+
+
+def _thing_of(folded: list[str], at: int) -> int:
+    """Where the thing after a word such as "without" begins: after its article, if it has one."""
+    return at + (at + 1 < len(folded) and folded[at] in _ARTICLES)
 
 
 def _end_of_things(folded: list[str], first: int, known: KnownWords) -> int:
@@ -186,17 +215,21 @@ def _end_of_things(folded: list[str], first: int, known: KnownWords) -> int:
     return len(folded)
 
 
-def _says_otherwise(phrase: tuple[str, ...], following: str) -> bool:
-    """Whether a phrase excludes nothing together with the word after it: «بلا شك», «ما في الصورة», "but not on"."""
-    in_it = phrase == _WHAT_IS_IN and following.startswith("ال")
-    return in_it or following in ENDS or " ".join((*phrase, following)) in _FIXED
+def _says_otherwise(folded: list[str], at: int, phrase: tuple[str, ...], first: int) -> bool:
+    """Whether a phrase at a place excludes nothing together with the words around it: «بلا شك», «ما في الصورة», «شيء
+    ما في فمه», "but not on", "nothing except"."""
+    following, before = folded[first], folded[at - 1] if at else ""
+    in_it = phrase == _WHAT_IS_IN and (following.startswith("ال") or before.removeprefix("و") in _SOME)
+    just_that = phrase in _EXCEPT and before in _NOTHING
+    fixed = following in ENDS or following in _THAT or " ".join((*phrase, following)) in _FIXED
+    return in_it or just_that or fixed
 
 
-def _thing_after(folded: list[str], at: int, known: KnownWords) -> tuple[int, int] | None:
+def _thing_after(folded: list[str], at: int, known: KnownWords, *, again: bool) -> tuple[int, int] | None:
     """Where the thing or quality that a negation at a place leaves out begins and ends; None where none is there, or
-    what follows it is no thing: a verb, a preposition, a name."""
+    what follows it is no thing: a verb, a preposition, a name. `again`: another such thing ends there."""
     negation, first = folded[at], at + 1
-    if negation not in NEGATIONS:
+    if negation not in NEGATIONS and not (again and negation in _NOR):
         return None
     article = first < len(folded) and folded[first] in _ARTICLES
     first += article
@@ -204,6 +237,10 @@ def _thing_after(folded: list[str], at: int, known: KnownWords) -> tuple[int, in
         return None
     word = folded[first]
     if (negation in _NO and _NO_THING.match(word)) or f"{negation} {word}" in _FIXED:
+        return None
+    if word.removeprefix("ال") in _WORN or (first + 1 < len(folded) and folded[first + 1] in _SIGNS):
+        return None
+    if negation == "not" and (word in _HOW_FAR or word.endswith("ing") or (at and folded[at - 1] in _BEFORE_VERB)):
         return None
     if negation == WALKING and (word in _HOW_ONE_WALKS or (_MANNER.match(word) and word not in _THINGS)):
         return None

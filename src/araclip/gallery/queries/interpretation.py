@@ -21,6 +21,7 @@ from araclip.text.facets.folders import Placed, split_folder
 from araclip.text.interpretation import MAX_READINGS, Interpreter, Reading
 from araclip.text.kinds import kinds_of
 from araclip.text.negation import Split, split_exclusions
+from araclip.text.picture_words import shows_nothing
 
 Part = Literal["words", "exclusions", "date", "folder"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -28,7 +29,8 @@ ALL: frozenset[Part] = frozenset(PARTS)
 FILTERS: frozenset[Part] = frozenset({"date", "folder"})  # parts that become filters
 MAX_TEXTS = 12  # readings of all terms together that are encoded
 SHOWN = 0.6  # of the likeliest reading's weight, from which on another one is mentioned
-NEUTRAL = "صورة"  # what a query that is only a date is encoded as: nothing that one picture shows more than another
+# What a query that is only a date or only excludes is encoded as: nothing that one picture shows more than another.
+NEUTRAL = "صورة"
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class InterpretedQuery:
     query: Query
     readings: tuple[tuple[Reading, ...], ...]
     interpretation: Interpretation
-    only_filters: bool = False  # a date or a folder, and nothing that a picture shows
+    only_filters: bool = False  # a date, a folder or what not to show, and nothing that a picture shows
     kinds: tuple[str, ...] = ()  # what general words among the excluded terms stand for: no picture may show it either
 
     @property
@@ -129,8 +131,16 @@ class InterpretedQuery:
 
 def literally(query: Query) -> InterpretedQuery:
     """The query as it was typed."""
+    query, only_filters = _showing_something(query)
     readings = tuple((Reading(term.value, 1.0),) if term.kind == "text" else () for term in query.terms)
-    return InterpretedQuery(query, readings, Interpretation(literal=True))
+    return InterpretedQuery(query, readings, Interpretation(literal=True), only_filters)
+
+
+def _showing_something(query: Query) -> tuple[Query, bool]:
+    """The query, with NEUTRAL where no term says what pictures show, and whether none does."""
+    if any(term.weight > 0 for term in query.terms):
+        return query, False
+    return Query((Term("text", NEUTRAL), *query.terms)), True
 
 
 def interpret(
@@ -156,20 +166,20 @@ def interpret(
     terms: list[Term] = []
     excluded: list[Term] = []
     filters: list[DerivedFilter] = []
+    excludes = bool(excluding_terms(query))
     for term in query.terms:
         if term.kind != "text" or term.weight < 0 or term.quoted:
             terms.append(term)
             continue
         text, negated, derived = _taken_apart(term.value, interpreter, today, folders, ignore, filters)
+        if (excludes or negated or derived) and _only_asks(text, interpreter, ignore):
+            text = ""
         filters += derived
         excluded += [Term("text", thing, -1.0) for thing in negated]
         terms.append(replace(term, value=text))
-    shown = [term for term in terms if term.kind != "text" or term.value]
-    only_filters = not any(term.weight > 0 for term in shown)
-    if only_filters:
-        shown = [Term("text", NEUTRAL), *shown]
-    room = MAX_TERMS - len(shown)
-    new = Query((*shown, *excluded[: max(room, 0)]))
+    shown, only_filters = _showing_something(Query(tuple(each for each in terms if each.kind != "text" or each.value)))
+    room = MAX_TERMS - len(shown.terms)
+    new = Query((*shown.terms, *excluded[: max(room, 0)]))
     return _read(new, interpreter, filters, unapplied, excluded, ignore, only_filters)
 
 
@@ -190,7 +200,7 @@ def _taken_apart(
     ignore: Collection[Part],
     before: list[DerivedFilter],
 ) -> tuple[str, tuple[str, ...], list[DerivedFilter]]:
-    """A text without what it excludes, its date and its folder; the text is "" where nothing is left to show."""
+    """A text without what it excludes, its date and its folder."""
     found = {each.part for each in before}
     dates, named, negates = (part not in ignore and part not in found for part in ("date", "folder", "exclusions"))
     placed = Placed(text)
@@ -208,8 +218,14 @@ def _taken_apart(
     if placed.folders:
         where = tuple(f"folder={name}" for name in placed.folders)
         derived.append(DerivedFilter("folder", placed.words, where, Filters(folder_name=placed.folders)))
-    empty = placed.only_folder or replace(dated, text=placed.text).only_date
-    return "" if empty else placed.text, parts.excluded, derived
+    return placed.text, parts.excluded, derived
+
+
+def _only_asks(text: str, interpreter: Interpreter, ignore: Collection[Part]) -> bool:
+    """Whether a text asks for pictures and does not say what they show: «صور», «عايز صور»."""
+    return shows_nothing(text) or (
+        "words" not in ignore and shows_nothing(interpreter.interpret(text).readings[0].text)
+    )
 
 
 def _excludes(text: str, words: str, interpreter: Interpreter) -> bool:
@@ -273,6 +289,8 @@ def _merged(filters: Filters, derived: Filters) -> Filters:
     if derived.folder_name is not None:
         taken = filters.folder is not None or filters.folder_name is not None
         return filters if taken else replace(filters, folder_name=derived.folder_name)
-    if filters.captured_from or filters.captured_to or filters.months:
+    if filters.captured_from or filters.captured_to or filters.months or filters.days:
         return filters
-    return replace(filters, captured_from=derived.captured_from, captured_to=derived.captured_to, months=derived.months)
+    return replace(
+        filters, **{name: getattr(derived, name) for name in ("captured_from", "captured_to", "months", "days")}
+    )

@@ -55,7 +55,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Query:
-    """Terms, of which one at least has a positive weight. `parse(str(query)) == query`."""
+    """Terms, of which one at least has a positive weight, or which all exclude. `parse(str(query)) == query`."""
 
     terms: tuple[Term, ...]
 
@@ -83,8 +83,9 @@ def parse(text: str, *, files: bool = False) -> Query:
             opens files that strangers name.
 
     Raises:
-        InputError: an empty query or term, an invalid weight, a quotation mark left open, only minus terms,
-            too many terms or letters, or a file where none is allowed; docs/queries.md lists the messages.
+        InputError: an empty query or term, an invalid weight, a quotation mark left open, only minus terms of which
+            one does not exclude, too many terms or letters, or a file where none is allowed; docs/queries.md lists the
+            messages.
     """
     if not isinstance(text, str):
         raise InputError(f"a query is a text, got {type(text).__name__}. Type what the picture shows: {EXAMPLE}")
@@ -94,11 +95,13 @@ def parse(text: str, *, files: bool = False) -> Query:
     terms = tuple(_term(characters, sign, text, files) for sign, characters in parts)
     if len(terms) > MAX_TERMS:
         raise InputError(f"the query has {len(terms)} terms, the most is {MAX_TERMS}. Leave some out.")
-    if all(term.weight < 0 for term in terms):
+    query = Query(terms)
+    if all(term.weight < 0 for term in terms) and len(excluding_terms(query)) < len(terms):
         raise InputError(
-            f"the query «{text.strip()}» only says what not to show. Add what the picture shows: {EXAMPLE} - كلب"
+            f"the query «{text.strip()}» only pushes pictures away, by a picture or a weight below 1. Add what the "
+            f"picture shows: {EXAMPLE} - 0.5:كلب"
         )
-    return Query(terms)
+    return query
 
 
 def with_terms(terms: str, text: str) -> str:

@@ -75,6 +75,9 @@ NUMBERS_TOO = frozenset(_folded("الأربع|التلات"))  # four and three:
 YEAR_WORDS = frozenset(_folded("سنة|السنة|عام|العام|year"))
 # What follows «العام» where that is "general", as in «المدير العام السابق».
 OF_AN_OFFICE = frozenset(_folded("السابق|الحالي|ده|دا|هذا|هاد|هادا"))
+# What is called after a day of the year or a month: «ميدان 25 يناير», «حرب أكتوبر»; "6th of October bridge".
+BEFORE_ITS_DAY = frozenset(_folded("مدينة|ميدان|ساحة|شارع|طريق|محور|كوبري|جسر|نفق|حي|جامعة|استاد|ثورة|انتفاضة|حرب"))
+AFTER_ITS_DAY = frozenset(_folded("city|bridge|square|street|university|revolution|war"))
 MONTH_WORDS = frozenset(_folded("شهر|الشهر|month"))
 WEEK_WORDS = frozenset(_folded("أسبوع|الأسبوع|week"))
 GREGORIAN_MARKS = frozenset(_folded("م|ميلادي|ميلادية"))
@@ -91,21 +94,15 @@ AND = frozenset(_folded("و|and"))
 BETWEEN = frozenset(_folded("بين|between"))
 FROM, TO = BETWEEN | frozenset(_folded("من|from")), AND | UNTIL | frozenset(_folded("إلى|الى|لـ|ل|to"))
 OF_AN_END = frozenset(_folded("شهر|يوم"))  # what may stand before an end of a span: من شهر مايو إلى شهر يوليو
-# Absorbed where they stand before a date, and all that is left of a query that is only a date.
+# Absorbed where they stand before a date.
 LEADING = frozenset(_folded("في|من|خلال|عام|سنة|شهر|يوم|لعام|لسنة|بتاريخ|تاريخ|in|from|of|during|the|on|year|month"))
-PICTURE_WORDS = frozenset(
-    _folded(
-        "صور|صورة|الصور|صوري|صورنا|كل|جميع|لقطات|لقطة|وريني|أرني|ورجيني|تصاوير|photo|photos|picture|pictures|images|my|all|the|of|show|me|pics"
-    )
-)
 DECADES = {
     name: start
     for names, start in (
-        ("التسعينات|التسعينيات|90s", 1990),
-        ("الثمانينات|الثمانينيات|80s", 1980),
-        # Fmt: skip
-        ("السبعينات|السبعينيات|70s", 1970),
-        ("الستينات|الستينيات|60s", 1960),
+        ("التسعينات|التسعينيات|تسعينات القرن الماضي|تسعينيات القرن الماضي|90s|1990s", 1990),
+        ("الثمانينات|الثمانينيات|ثمانينات القرن الماضي|ثمانينيات القرن الماضي|80s|1980s", 1980),
+        ("السبعينات|السبعينيات|سبعينات القرن الماضي|سبعينيات القرن الماضي|70s|1970s", 1970),
+        ("الستينات|الستينيات|ستينات القرن الماضي|ستينيات القرن الماضي|60s|1960s", 1960),
     )
     for name in _folded(names)
 }

@@ -13,6 +13,7 @@ NUMERIC = re.compile(
     r"(?![\d/-]|\.\w)"
 )
 _CHUNK = re.compile(r"\S+")
+_OF_IT = re.compile("['\u2019]s$")  # yesterday's photos
 _FILE_NAME = re.compile(r"_\d|\d_|\d\.[A-Za-z]")  # IMG_2019, 2015.jpg: what counts there is no year
 # «ويوليو», «لمارس» after another month or a number: where a span of dates goes on.
 _JOINED = re.compile("[ول](?=..)")
@@ -48,10 +49,12 @@ def _parts(normal: str) -> Iterator[Token]:
             yield Token(fold(chunk.group()), start, end)
             continue
         while date := NUMERIC.search(normal, start, end):
-            yield from (Token(fold(word.group()), *word.span()) for word in words(normal, start, date.start()))
+            yield from (
+                Token(_OF_IT.sub("", fold(word.group())), *word.span()) for word in words(normal, start, date.start())
+            )
             yield Token(date.group(), *date.span())
             start = date.end()
-        yield from (Token(fold(word.group()), *word.span()) for word in words(normal, start, end))
+        yield from (Token(_OF_IT.sub("", fold(word.group())), *word.span()) for word in words(normal, start, end))
 
 
 def _goes_on(before: str, name: str) -> bool:

@@ -17,6 +17,7 @@ from araclip.text.facets.date_tokens import tokens
 from araclip.text.facets.months import Months
 from araclip.text.folding import fold
 from araclip.text.normalization import normalize
+from araclip.text.picture_words import shows_nothing
 from araclip.text.script import words
 
 Rule = Callable[[int], tuple[int, DateFilter] | None]  # place → (width, filter)
@@ -33,9 +34,7 @@ class Dated:
     @property
     def only_date(self) -> bool:
         """Whether nothing is left that a picture could show."""
-        return self.filter is not None and all(
-            (fold(match.group()),) in names.PICTURE_WORDS for match in words(normalize(self.text))
-        )
+        return self.filter is not None and shows_nothing(self.text)
 
 
 def split_date(text: str, today: date) -> Dated:
@@ -48,7 +47,8 @@ def split_date(text: str, today: date) -> Dated:
     at, width, named = place
     first, last = found[at].start, found[at + width - 1].end
     before = list(words(normal[:first]))
-    while before and (fold(before[-1].group()),) in names.LEADING:
+    absorbed = names.LEADING | (names.WEEKDAYS.keys() if named.is_day else set())  # «يوم الجمعة 17 مايو 2019»
+    while before and (fold(before[-1].group()),) in absorbed:
         first = before.pop().start()
     left = " ".join((normal[:first] + " " + normal[last:]).split()).strip(" ،,.;؛")
     return Dated(left, normal[first:last], named)
@@ -94,7 +94,7 @@ class _Reader(Months):
             return (len(name) + width, later[1]) if later else None
         if name := self.named(at, names.GREGORIAN_FEASTS):
             begins, ends = names.GREGORIAN_FEASTS[name]
-            if year := self.gregorian(at + len(name)):
+            if year := self.year_told(at + len(name)):
                 return len(name) + year[0], days((_day_of(year[1], begins), _day_of(year[1], ends)))
             if width := self.qualifier(at + len(name), names.LAST):
                 year_of = self.today.year - (_day_of(self.today.year, ends) >= self.today)
@@ -127,7 +127,7 @@ class _Reader(Months):
                 return width, DateFilter(f"{year[1]}-12", f"{year[2]}-02")
             return width, DateFilter(str(year[1]), str(year[2]), months)
         last = self.qualifier(after, names.LAST)
-        of_now = self.this_one(after) in names.YEAR_WORDS  # صيف هالسنة
+        of_now = self.qualifier(after, names.THIS_YEAR) or int(self.this_one(after) in names.YEAR_WORDS)  # صيف هالسنة
         current = self.qualifier(after, names.THIS) or bool(lead and (self.folded[at],) in names.THIS)
         current = current or of_now or here == name
         if last or current or (lead and not current):
@@ -138,13 +138,14 @@ class _Reader(Months):
                 year_of -= 1
             first, end = _season_start(year_of, months), _season_end(year_of, months)
             width = lead + len(name) + max(last, self.qualifier(after, names.THIS))
-            width += self.qualifier(at + width, names.YEAR_WORDS) or of_now  # صيف هذا العام
+            width += of_now or self.qualifier(at + width, names.YEAR_WORDS)  # صيف هذا العام
             return width, DateFilter(f"{first:%Y-%m}", f"{end:%Y-%m}")
         return None
 
     def _season_year(self, at: int) -> tuple[int, int, int] | None:
         """(width, first and last year) of what follows a season: «2021», «21», «2018-2019», «السنة الماضية»."""
-        if year := self.gregorian(at):
+        year = self.year_told(at)
+        if year and (year[1] < self.today.year or self.gregorian(at)):  # «صيف هالسنة» is read as the season of now
             following = self.gregorian(at + year[0])
             joined = following if following and following[1] == year[1] + 1 else (0, year[1])
             return year[0] + joined[0], year[1], joined[1]
@@ -152,8 +153,6 @@ class _Reader(Months):
         if re.fullmatch(r"\d{2}", word) and int(word) <= self.today.year % 100:
             named = self.today.year - self.today.year % 100 + int(word)
             return 1, named, named
-        if (lead := self.named(at, names.YEAR_WORDS)) and (width := self.qualifier(at + len(lead), names.LAST)):
-            return len(lead) + width, self.today.year - 1, self.today.year - 1
         return None
 
     def _year(self, at: int) -> tuple[int, DateFilter] | None:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
-from araclip.text.facets.calendar_words import PICTURE_WORDS
 from araclip.text.folding import fold
 from araclip.text.normalization import normalize
+from araclip.text.picture_words import shows_nothing
 from araclip.text.script import words
 
 _FOLDER = frozenset(map(fold, ("مجلد", "المجلد", "فولدر", "ألبوم", "البوم", "الألبوم", "folder", "album", "directory")))
@@ -28,9 +28,7 @@ class Placed:
     @property
     def only_folder(self) -> bool:
         """Whether nothing is left that a picture could show."""
-        return bool(self.folders) and all(
-            (fold(match.group()),) in PICTURE_WORDS for match in words(normalize(self.text))
-        )
+        return bool(self.folders) and shows_nothing(self.text)
 
 
 def split_folder(text: str, folders: Callable[[bool], Collection[str]]) -> Placed:

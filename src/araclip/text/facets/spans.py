@@ -41,7 +41,8 @@ class _End:
 def between(words: Months, at: int, read: Read) -> tuple[int, DateFilter] | None:
     """(number of words, filter) of «من … إلى …», «بين … و…», «… إلى …» at a place."""
     lead = words.named(at, names.FROM) or ()
-    first = _end(words, at + len(lead), read) or _bare_day(words, at + len(lead))
+    bare = words.named(at + len(lead) + 1, names.TO) and _bare_day(words, at + len(lead))
+    first = bare or _end(words, at + len(lead), read)
     middle = first and words.named(at + len(lead) + first.width, names.TO)
     if not (first and middle):
         return None
@@ -79,10 +80,17 @@ def _limiting(words: Months, at: int, read: Read) -> tuple[int, DateFilter] | No
     month = words.month_named(at)
     if month and (year := words.gregorian(at + month[0])):
         return month[0] + year[0], one(f"{year[1]}-{month[1]:02}")
-    for skipped in dict.fromkeys((words.qualifier(at, names.OF_AN_END), 0)):
-        if words.word(at + skipped) and (found := read(at + skipped)):
-            return skipped + found[0], _whole(found[1])
-    return None
+    end = _end(words, at, read)
+    if end and end.filter:
+        return end.width, end.filter
+    last = end and next(
+        (day for back in (0, 1) if (day := end.of(words.today.year - back)) and _begun(day, words)), None
+    )
+    return (end.width, one(last)) if end and last else None
+
+
+def _begun(day: str, words: Months) -> bool:
+    return first_day(day) <= words.today
 
 
 def _end(words: Months, at: int, read: Read) -> _End | None:
@@ -117,7 +125,7 @@ def _bare_day(words: Months, at: int) -> _End | None:
 
 def _whole(found: DateFilter) -> DateFilter:
     """A season of a year as its first and last month."""
-    if not found.months:
+    if not (found.months and found.first):
         return found
     return DateFilter(f"{found.first}-{min(found.months):02}", f"{found.last}-{max(found.months):02}")
 
@@ -125,7 +133,9 @@ def _whole(found: DateFilter) -> DateFilter:
 def _joined(first: _End, last: _End) -> DateFilter | None:
     """The span from one end to another; None where they are none: an order or a day that does not exist."""
     if first.month is None and first.day is not None:  # the day alone: its month is the other one's
-        year_month, _, day = (last.filter.last or "" if last.filter else "").rpartition("-")
+        if not last.filter:
+            return _joined(replace(first, month=last.month), last) if last.month else None
+        year_month, _, day = (last.filter.last or "").rpartition("-")
         if len(year_month) < 7 or first.day > int(day):
             return None
         first = replace(first, filter=one(f"{year_month}-{first.day:02}"))
@@ -141,7 +151,11 @@ def _joined(first: _End, last: _End) -> DateFilter | None:
         ends = last.of(int(begins[:4]))
         if ends and first_day(begins) > last_day(ends):
             ends = last.of(int(begins[:4]) + 1)
-    elif first.month and last.month and not (first.day or last.day):
+    elif first.month and last.month:
+        if first.month == last.month and first.day and last.day:
+            days = tuple(range(first.day, last.day + 1))
+            return DateFilter(months=(last.month,), days=days) if days else None
+        # Days of two months are their whole months: no filter has a span of days of every year.
         months = range(first.month, last.month + (1 if last.month >= first.month else 13))
         return DateFilter(months=tuple((month - 1) % 12 + 1 for month in months))
     else:

@@ -54,6 +54,20 @@ class Years:
             return None if marked else (width + self.qualifier(at + width, names.GREGORIAN_MARKS), found[1])
         return None
 
+    def year_told(self, at: int) -> tuple[int, int] | None:
+        """(width, year) of a Gregorian year at a place, or of «السنة الماضية», «هالسنة», "last year", "of 2019"."""
+        if self.word(at) == "of" and (year := self.year_told(at + 1)):
+            return 1 + year[0], year[1]
+        if year := self.gregorian(at):
+            return year
+        if (width := self.qualifier(at, names.THIS_YEAR)) or (width := int(self.this_one(at) in names.YEAR_WORDS)):
+            return width, self.today.year
+        for known, back in ((names.LAST, 1), (names.THIS, 0)):
+            for first, then in ((names.YEAR_WORDS, known), (known, names.YEAR_WORDS)):
+                if (width := self.qualifier(at, first)) and (more := self.qualifier(at + width, then)):
+                    return width + more, self.today.year - back
+        return None
+
     def hijri(self, at: int) -> tuple[int, int] | None:
         """(width, year) of «1441», «1441 هـ» at a place."""
         word = self.word(at)
@@ -77,7 +91,7 @@ class Years:
         """What follows a Hijri month: a Hijri year, a Gregorian one, or "last"."""
         if year := self.hijri(at):
             return year[0], days(hijri_days(year[1], (month, first), (month, last)))
-        if gregorian := self.gregorian(at):
+        if gregorian := self.year_told(at):
             for hijri in range(gregorian[1] - 580, gregorian[1] - 576):
                 if hijri in HIJRI_YEARS:
                     span = days(hijri_days(hijri, (month, first), (month, last)))
