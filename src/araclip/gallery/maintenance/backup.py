@@ -40,7 +40,7 @@ def write_backup(catalog: Catalog, folder: Path) -> int:
 
 
 def _is_another(folder: Path, birth: str) -> bool:
-    """Whether a folder holds another gallery than the one of this birth; those of earlier releases do not say theirs."""
+    """Whether a folder holds another gallery than that of this birth; those of earlier releases do not say theirs."""
     with suppress(GalleryError, sqlite3.Error), closing(connect(folder / FILE_NAME)) as database:
         found = database.execute("SELECT value FROM meta WHERE key = 'birth'").fetchone()
         return found is not None and found[0] != birth
