@@ -299,7 +299,9 @@ def test_a_backup_is_refused_over_other_files_over_itself_and_of_a_damaged_galle
         assert len(copy) == PICTURES + 1
 
 
-def test_a_backup_never_replaces_another_gallery(place: Path, model: AraCLIP, root: Path, tmp_path: Path) -> None:
+def test_a_backup_never_replaces_another_gallery_or_other_files(
+    place: Path, model: AraCLIP, root: Path, tmp_path: Path
+) -> None:
     other = tmp_path / "other"
     with Gallery.open(other, model=model, create=True) as gallery:
         gallery.add([root / "صورة 1.png"])
@@ -308,7 +310,14 @@ def test_a_backup_never_replaces_another_gallery(place: Path, model: AraCLIP, ro
         with pytest.raises(InputError, match="another gallery"):
             gallery.backup(other)
         gallery.backup(tmp_path / "backup")
+        note = tmp_path / "backup" / "2026" / "note.txt"
+        pictures.written(note, b"of somebody")
+        with pytest.raises(InputError, match="other files"):
+            gallery.backup(tmp_path / "backup")
+        assert note.read_bytes() == b"of somebody"
+        shutil.rmtree(note.parent)
     with Gallery.open(tmp_path / "backup", model=model) as restored:
+        restored.search("أحمر")
         restored.remove([root])
         restored.backup(tmp_path / "again")
         restored.backup(place)

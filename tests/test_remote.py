@@ -76,6 +76,7 @@ def test_the_graph_s_batches_give_no_picture_twice(
 ) -> None:
     for i in range(24):  # a search for half of the names asks for several batches
         pictures.solid(tmp_path / "p" / f"{'no' if i % 2 else 'yes'} {i}.png", (250 - 10 * i, 10 * i, 40))
+    monkeypatch.setenv("ARACLIP_DATA", str(tmp_path / "data"))
     client = QdrantClient(":memory:")
     ask = client.query_points
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from araclip import atomic
 from araclip.errors import GalleryError, InputError
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.schema import FILE_NAME, connect, is_gallery
+from araclip.gallery.catalog.schema import FILE_NAME, OF_A_GALLERY, connect, is_gallery
 
 
 def write_backup(catalog: Catalog, folder: Path) -> int:
@@ -18,9 +18,8 @@ def write_backup(catalog: Catalog, folder: Path) -> int:
     """
     if os.path.realpath(folder) == os.path.realpath(catalog.folder):
         raise InputError(f"{folder} is the gallery itself. Choose another folder for its backup.")
-    if folder.exists() and not (folder.is_dir() and (is_gallery(folder) or not any(folder.iterdir()))):
+    if folder.exists() and not (folder.is_dir() and _has_only_a_gallery(folder)):
         raise InputError(f"{folder} holds other files. Choose a new folder, or that of an earlier backup.")
-
     if is_gallery(folder) and _is_another(folder, catalog.meta("birth")):
         raise InputError(
             f"{folder} is no earlier backup of {catalog.folder}, but another gallery, or one that was made anew since. "
@@ -37,6 +36,13 @@ def write_backup(catalog: Catalog, folder: Path) -> int:
     folder.parent.mkdir(parents=True, exist_ok=True)
     atomic.write_folder(folder, fill, flush=False)  # SQLite and the seal have flushed their files
     return pictures[0]
+
+
+def _has_only_a_gallery(folder: Path) -> bool:
+    """Whether a folder may be replaced: it is empty, or holds a gallery's own files alone."""
+    entries = list(folder.iterdir())
+    of_gallery = [each for each in entries if OF_A_GALLERY.fullmatch(each.name) or each.name.startswith(".")]
+    return not entries or (is_gallery(folder) and entries == of_gallery and not any(each.is_dir() for each in entries))
 
 
 def _is_another(folder: Path, birth: str) -> bool:
