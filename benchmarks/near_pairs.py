@@ -15,7 +15,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.gallery.maintenance.duplicates import semantic_pairs
+from araclip.gallery.maintenance.duplicates import scene_pairs
 from araclip.gallery.near_hashes import NEAR, PARTS, near_pairs
 
 Hashes = NDArray[np.uint64]
@@ -86,7 +86,7 @@ def main() -> None:
         vectors[-count // 50 :] = vectors[: count // 50] + rng.normal(0, 0.3, (count // 50, WIDTH))
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         begun = time.perf_counter()
-        pairs = list(semantic_pairs(vectors))
+        pairs = list(scene_pairs(vectors, random_hashes(count)))
         print(
             f"{count:,} vectors of width {WIDTH}: {time.perf_counter() - begun:.1f} s, {len(pairs):,} pairs", flush=True
         )

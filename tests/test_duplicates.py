@@ -14,7 +14,7 @@ from araclip import AraCLIP, Gallery
 from araclip.errors import InputError
 from araclip.gallery import near_hashes
 from araclip.gallery.catalog.filters import Filters
-from araclip.gallery.maintenance.duplicates import grouped, groups, semantic_pairs
+from araclip.gallery.maintenance.duplicates import grouped, groups, scene_pairs
 from araclip.gallery.near_hashes import NEAR, near_pairs
 
 
@@ -131,7 +131,6 @@ def test_pairs_are_those_of_a_plain_comparison(seed: int, count: int) -> None:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     cosines = vectors @ vectors.T
     above = [(a, b) for a in range(count) for b in range(a + 1, count) if cosines[a, b] >= 0.9]
-    assert sorted(semantic_pairs(vectors, 0.9)) == above
     masks = rng.integers(0, 1 << 63, 3, np.uint64)
     hashes = np.array(
         [rng.choice(masks) ^ np.uint64(rng.integers(0, 1 << 14)) for _ in range(count)] + [0, 0], np.uint64
@@ -142,6 +141,16 @@ def test_pairs_are_those_of_a_plain_comparison(seed: int, count: int) -> None:
     assert set(tied) <= set(close)
     assert len(tied) == len(set(tied))
     assert groups(len(hashes), tied) == groups(len(hashes), close)
+    scenes = list(scene_pairs(vectors, hashes[:count]))
+    apart = [pair for pair in above if pair not in close]
+    assert set(scenes) <= set(apart)
+    assert groups(count, scenes) == groups(count, apart)
+
+
+def test_a_thousand_pictures_of_one_scene_cost_a_thousand_pairs() -> None:
+    vectors = np.ones((1000, 1), np.float32)
+    hashes = np.random.default_rng(0).integers(1 << 32, 1 << 63, 1000, np.uint64)
+    assert len(list(scene_pairs(vectors, hashes))) < 2000
 
 
 def test_pictures_that_come_and_go_meanwhile_put_no_other_into_a_group() -> None:

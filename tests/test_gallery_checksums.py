@@ -18,6 +18,7 @@ from araclip import AraCLIP, Gallery, atomic
 from araclip.errors import GalleryCorrupt, GalleryError, InputError
 from araclip.gallery.catalog.integrity import checksums, seal
 from araclip.gallery.catalog.integrity.checksums import register
+from araclip.gallery.catalog.integrity.salvage import salvage
 from araclip.gallery.ingest.reembed import reembed
 from crash.story import picture_files, pictures_bytes
 from tiny import write_tiny_model
@@ -296,6 +297,32 @@ def test_a_backup_is_refused_over_other_files_over_itself_and_of_a_damaged_galle
             gallery.backup(tmp_path / "backup")
     with Gallery.open(tmp_path / "backup", model=model) as copy:
         assert len(copy) == PICTURES + 1
+
+
+def test_a_backup_never_replaces_another_gallery_or_other_files(
+    place: Path, model: AraCLIP, root: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    with Gallery.open(other, model=model, create=True) as gallery:
+        gallery.add([root / "صورة 1.png"])
+    salvage(other)  # it keeps what says which gallery it is
+    with Gallery.open(place, model=model) as gallery:
+        with pytest.raises(InputError, match="another gallery"):
+            gallery.backup(other)
+        gallery.backup(tmp_path / "backup")
+        note = tmp_path / "backup" / "2026" / "note.txt"
+        pictures.written(note, b"of somebody")
+        with pytest.raises(InputError, match="other files"):
+            gallery.backup(tmp_path / "backup")
+        assert note.read_bytes() == b"of somebody"
+        shutil.rmtree(note.parent)
+    with Gallery.open(tmp_path / "backup", model=model) as restored:
+        restored.search("أحمر")
+        restored.remove([root])
+        restored.backup(tmp_path / "again")
+        restored.backup(place)
+    with Gallery.open(other, model=model) as gallery, Gallery.open(place, model=model) as replaced:
+        assert (len(gallery), len(replaced)) == (1, 1)
 
 
 def test_what_is_written_to_a_catalogue_that_was_replaced_is_refused(place: Path, model: AraCLIP, root: Path) -> None:

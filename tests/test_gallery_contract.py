@@ -260,6 +260,25 @@ def test_pictures_without_a_file_are_kept_found_and_given_back(gallery: BaseGall
         gallery.picture(best.path)
 
 
+def test_a_few_pictures_are_added_without_reading_the_hashes_of_all(
+    gallery: BaseGallery, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery.update([folder])
+    before = len(gallery)
+
+    def unwanted() -> set[bytes]:
+        raise AssertionError("the hashes of all pictures were read")
+
+    monkeypatch.setattr(gallery._catalog, "digests", unwanted)
+    new = pictures.solid(tmp_path / "elsewhere" / "new.png", (7, 70, 200))
+    copy = Path(shutil.copy(folder / "أحمر.jpg", tmp_path / "elsewhere" / "copy.jpg"))
+    added = gallery.add([new, copy, *[Image.new("RGB", (8, 8), (n, 9, 99)) for n in range(20)], copy])
+    assert (added.skipped, len(gallery)) == ((), before + 21)
+    assert gallery.add([copy]).paths == (str(copy),)
+    (hit,) = gallery.search("أحمر", k=1)
+    assert {hit.path, *hit.copies} == {str(copy), str(folder / "أحمر.jpg")}
+
+
 def test_remove_forgets_paths_and_folders_or_nothing(gallery: BaseGallery, folder: Path) -> None:
     gallery.update([folder])
     gallery.add([folder / "green.png"], metadata={"album": "x"})

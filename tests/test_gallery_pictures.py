@@ -11,7 +11,7 @@ from PIL import Image
 
 import pictures
 from araclip import AraCLIP, Gallery
-from araclip.errors import InputError, UnreadableImage, UnsupportedFormat
+from araclip.errors import InputError, ModelNotFound, UnreadableImage, UnsupportedFormat
 from araclip.gallery.catalog.filters import Filters
 
 
@@ -215,6 +215,14 @@ def test_an_empty_path_is_not_the_working_folder(
     for change in (gallery.remove, gallery.hide):
         with pytest.raises(InputError, match="path is empty"):
             change([""])
+    for refused in (
+        lambda: gallery.update([""]), lambda: gallery.add([""]), lambda: gallery.similar(""), lambda: Gallery.open(""),
+        lambda: gallery.backup(""), lambda: gallery.export(""),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match="path is empty"):
+            refused()
+    with pytest.raises(ModelNotFound, match="no model ''"):
+        AraCLIP.load("")
     assert gallery.remove(["."]) == 1
 
 

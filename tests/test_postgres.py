@@ -15,7 +15,9 @@ import postgres_server
 from araclip import AraCLIP, open_gallery
 from araclip.errors import GalleryCorrupt, GalleryError, GalleryLocked, GalleryUnreachable, InputError, NewerGallery
 from araclip.gallery.addresses import Address, PostgresAddress
+from araclip.gallery.open import reembed_gallery
 from postgres_server import PASSWORD, needs_private, needs_server
+from tiny import write_tiny_model
 
 pytest.importorskip("pg8000")
 from araclip.gallery.postgres import database as databases
@@ -151,6 +153,34 @@ def test_a_statement_that_takes_too_long_is_not_begun_again(address: str, monkey
     assert held.value.__context__ and made[0].fileno() == -1  # closed, although the error's frames hold its stream
     assert database.rows("SELECT last_value FROM begun") == [[1]]
     database.close()
+
+
+@needs_server
+def test_vectors_of_a_re_embedding_that_was_given_up_are_dropped(
+    gallery: PostgresGallery, address: str, tmp_path: Path
+) -> None:
+    def stopped(model: AraCLIP) -> None:
+        def stop(done: int, total: int) -> None:
+            if done > 16:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            reembed_gallery(address, model, progress=stop)
+
+    def tables() -> int:
+        sql = "SELECT count(*) FROM pg_tables WHERE schemaname = ? AND tablename LIKE 'vectors%'"
+        return int(gallery._catalog.database.rows(sql, (gallery._catalog.database.schema,))[0][0])
+
+    given_up, other = (AraCLIP.load(write_tiny_model(tmp_path / name, seed=n)) for n, name in enumerate("ab", 3))
+    stopped(given_up)
+    assert tables() == 2
+    stopped(other)
+    assert tables() == 2
+    assert reembed_gallery(address, gallery.model) == 0  # the model is back
+    assert tables() == 1
+    stopped(given_up)
+    assert reembed_gallery(address, other) == 24
+    assert tables() == 1
 
 
 @needs_server

@@ -91,6 +91,26 @@ def test_vectors_of_another_models_stopped_run_are_not_used(
     assert reembed(place, new) == 9
 
 
+def test_a_run_that_was_given_up_leaves_nothing_once_the_old_model_is_asked_for(
+    place: Path, old: AraCLIP, new: AraCLIP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "COMMIT_EVERY", 2)
+
+    def stop(done: int, total: int) -> None:
+        if done == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        reembed(place, new, progress=stop)
+    with Gallery.open(place, model=old) as gallery:
+        assert gallery._catalog.rows("SELECT count(*) FROM next_vectors")[0][0]
+    assert reembed(place, old) == 0
+    with Gallery.open(place, model=old) as gallery:
+        assert gallery._catalog.rows("SELECT count(*) FROM next_vectors") == [(0,)]
+        assert gallery.verify() == []
+    assert reembed(place, new) == 9
+
+
 def test_a_missing_picture_keeps_the_old_model_until_it_is_back_or_forgotten(
     place: Path, old: AraCLIP, new: AraCLIP, tmp_path: Path
 ) -> None:

@@ -70,6 +70,29 @@ class Clock:
         return time.monotonic() + self.ahead
 
 
+@pytest.mark.filterwarnings("ignore:Payload indexes have no effect", "ignore:Local mode performs exact")
+def test_the_graph_s_batches_give_no_picture_twice(
+    model: AraCLIP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(24):  # a search for half of the names asks for several batches
+        pictures.solid(tmp_path / "p" / f"{'no' if i % 2 else 'yes'} {i}.png", (250 - 10 * i, 10 * i, 40))
+    monkeypatch.setenv("ARACLIP_DATA", str(tmp_path / "data"))
+    client = QdrantClient(":memory:")
+    ask = client.query_points
+
+    def through_a_graph(*args: Any, limit: int, **more: Any) -> Any:
+        answer = ask(*args, limit=limit + 2, **more)
+        if len(answer.points) == limit + 2:  # the nearest two are only found in the last batch
+            answer.points = answer.points[2:]
+        return answer
+
+    with QdrantGallery.open("qdrant://nowhere/memory", model=model, create=True, exact=False, client=client) as gallery:
+        gallery.update([tmp_path / "p"])
+        monkeypatch.setattr(client, "query_points", through_a_graph)
+        hits = [hit.path for hit in gallery.search("أحمر", 12, where="name=yes*")]
+        assert len(hits) == len(set(hits)) == 12
+
+
 # ------------------------------------------------------------------ the network
 
 

@@ -29,9 +29,12 @@ def user_path(named: str | os.PathLike[str], what: str = "path") -> Path:
     """A path with ~ and ~user replaced by the home folder.
 
     Raises:
-        InputError: as for `text_path`, or there is no such user.
+        InputError: as for `text_path`, the path is empty, or there is no such user.
     """
-    path = Path(text_path(named, what))
+    text = text_path(named, what)
+    if not text:  # of a variable that is not set; it would be the working folder, and all below it
+        raise InputError("a path is empty. Name a file or a folder; the working folder is «.».")
+    path = Path(text)
     try:
         return path.expanduser()
     except RuntimeError:

@@ -8,7 +8,6 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, Any, cast
 
 from araclip.errors import AraCLIPError, InputError, SourceError, first_line
@@ -45,7 +44,7 @@ def place_of(named: str | os.PathLike[str]) -> str:
             f"{without_secret(named)!r:.200}: pictures are read from folders and from "
             f"{', '.join(f'{each}://' for each in PROTOCOLS)}. Copy them there, or mount the place as a folder."
         )
-    return str(Path(named[match.end() :]).absolute()) if protocol == "file" else named.rstrip("/")
+    return str(user_path(named[match.end() :]).absolute()) if protocol == "file" else named.rstrip("/")
 
 
 def _has_password(host: str) -> bool:

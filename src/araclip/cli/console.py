@@ -17,6 +17,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from araclip.cli.device import add_device_option
+from araclip.cli.empty_paths import refuse_empty_paths
 from araclip.cli.stopping import exit_code
 from araclip.display import json_shown, shown
 from araclip.errors import InputError
@@ -48,6 +49,7 @@ class _Commands(TyperGroup):
         super().__init__(commands=commands, **options)
         for command in self.commands.values():
             add_device_option(command)
+            refuse_empty_paths(command)
 
     def make_context(self, *args: Any, **options: Any) -> Any:
         with _errors_shown():

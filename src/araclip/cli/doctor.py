@@ -17,7 +17,7 @@ def doctor(gallery: GalleryOption = None, as_json: JsonOption = False) -> None:
     from araclip.doctor import block, examine
     from araclip.gallery.locations import location_of
 
-    findings = examine(location_of(gallery) if gallery else None)
+    findings = examine(location_of(gallery) if gallery is not None else None)
     if as_json:
         write_line(as_json_text({"findings": [asdict(finding) for finding in findings]}))
     else:

@@ -41,7 +41,7 @@ def gallery_location(gallery: str | None, pictures: Path | None = None) -> "Loca
     """The location of the named gallery, or of a picture folder's, the working folder's, or the last indexed one."""
     from araclip.gallery import locations
 
-    if gallery:
+    if gallery is not None:
         return locations.location_of(gallery)
     return locations.gallery_of(pictures) if pictures else locations.gallery_here(Path.cwd())
 

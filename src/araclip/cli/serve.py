@@ -60,13 +60,15 @@ def serve(
     Tokens and limits come from the environment (ARACLIP_TOKEN_READ, …): docs/server.md.
     """
     one_blas_thread()
+    from araclip.gallery.locations import location_of
     from araclip.server.run import serve as run
     from araclip.server.settings import Settings
 
-    named = gallery or index or any(os.environ.get(f"ARACLIP_{name}") for name in ("GALLERY", "INDEX", "OFFER"))
+    location = None if gallery is None else location_of(gallery)
+    named = location or index or any(os.environ.get(f"ARACLIP_{name}") for name in ("GALLERY", "INDEX", "OFFER"))
     index, offer = (index, None) if named else _first_run(Path.cwd())
     settings = Settings.read(
-        gallery=gallery, host=host, port=port, index=index and tuple(index), offer=offer, watch=watch, ocr=ocr,
+        gallery=location, host=host, port=port, index=index and tuple(index), offer=offer, watch=watch, ocr=ocr,
         uploads=uploads, allowed_hosts=allow_host and tuple(allow_host), behind_proxy=behind_proxy,
         open_predict=open_predict, cache=cache, model=model, lexicon=lexicon,
     )  # fmt: skip

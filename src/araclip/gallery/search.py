@@ -30,7 +30,7 @@ from araclip.gallery.understood import (
     search_understood,
     words_to_find,
 )
-from araclip.paths import text_path
+from araclip.paths import text_path, user_path
 from araclip.pictures.image_transform import transform_of
 from araclip.text.interpretation import Interpreter
 from araclip.text.resources import interpreter
@@ -121,7 +121,7 @@ class SearchableGallery(ABC):
         path = stored(text_path(picture))
         content = self._catalog.content_of(path)
         if content is None:  # a file of another name, such as a relative path or a copy, may hold one of its pictures
-            vector, content = self._picture_vector(Path(path))
+            vector, content = self._picture_vector(user_path(path))
         else:
             vector = self._catalog.vector(content)
         query_vector = combine(terms, read.query)

@@ -44,9 +44,9 @@ def find(name_or_path: str | PathLike[str]) -> Path:
 
 
 def existing_folder(path: str | PathLike[str]) -> Path | None:
-    """The folder at a path; None where there is none, or where no path can be so (too long, a NUL, ~nobody)."""
+    """The folder at a path; None where there is none, or where no path can be so (empty, too long, a NUL, ~nobody)."""
     try:
         folder = Path(path).expanduser()
-        return folder if folder.is_dir() else None
+        return folder if os.fspath(path) and folder.is_dir() else None
     except (OSError, ValueError, RuntimeError):
         return None

@@ -51,9 +51,10 @@ class Catalog(CatalogLookups):
         """
         folder.mkdir(parents=True, exist_ok=True)
         catalog = cls(folder, schema.connect(folder / FILE_NAME, create=True))
-        identity = {"model": model, "fingerprint": fingerprint, "width": str(width), "generation": secrets.token_hex(8)}
+        birth, generation = secrets.token_hex(8), secrets.token_hex(8)  # the former stays, in copies too
+        identity = {"model": model, "fingerprint": fingerprint, "width": str(width), "generation": generation}
         with catalog._closed_on_error(), catalog._own_errors():
-            schema.create(catalog._db, {**(about or {}), **identity})
+            schema.create(catalog._db, {**(about or {}), **identity, "birth": birth})
         catalog._check(model, fingerprint, width)
         return catalog
 

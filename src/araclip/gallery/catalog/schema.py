@@ -7,6 +7,7 @@ Names of tables and columns are part of the file format and stay: `contents.take
 (the EXIF date), and the table `kept` holds the stored pixels of pictures without a file.
 """
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -21,6 +22,8 @@ from araclip.gallery.catalog.integrity import checksums, seal
 
 FILE_NAME = "catalog.sqlite"
 DAMAGED_NAME = f"{FILE_NAME}.damaged"  # where `salvage` moves a damaged file
+# What a gallery writes into its own folder.
+OF_A_GALLERY = re.compile(r"(catalog|thumbnails)\..+|lock(\.queue)?|scan-.+\.faiss|background-.+\.f32")
 _STORED_DEFINITIONS = "SELECT name, sql FROM sqlite_master WHERE type IN ('trigger', 'index') AND sql IS NOT NULL"
 _STORED_TABLES = (  # without those that each release of SQLite makes in its own words
     "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE TABLE ''%' "

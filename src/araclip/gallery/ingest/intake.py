@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from araclip.encoder_base import Encoder, pixel_vectors
 from araclip.errors import ImageError
+from araclip.gallery.catalog.records import File
 from araclip.gallery.catalog.store import Store
-from araclip.gallery.ingest.sources import LoadedPicture, Source, read_source
+from araclip.gallery.ingest.sources import LoadedPicture, PictureBytes, Source, read_source
 from araclip.pictures.image_transform import ImageTransform, transform_of
 from araclip.pictures.images import map_ahead, squares_ahead
 
@@ -47,7 +48,8 @@ def commit_every(size: int) -> int:
 class Intake:
     """The ingestion of one run. `committed` counts the sources whose pictures were committed.
 
-    With `few` pictures, their hashes are looked up one by one when they are committed, instead of all beforehand.
+    With `few` pictures, their hashes are looked up one by one when they are committed, instead of all beforehand: known
+    ones are decoded for nothing, which costs less than reading the hashes of a million pictures.
     """
 
     def __init__(self, catalog: Store, model: Encoder, turn: Turn, *, few: bool = False) -> None:
@@ -88,7 +90,7 @@ class Intake:
             refused(number, error)
 
         # Looked up in this thread: cached_property has no lock from Python 3.12 on, and threads would share a statement
-        known = set() if all(isinstance(source, LoadedPicture) for source in sources) else self._known
+        known = self._known if any(isinstance(source, File | PictureBytes) for source in sources) else set[bytes]()
         ahead = squares_ahead(self._transform.size)
         loading = map_ahead(lambda source: self._loaded(source, known), sources, self._model.threads, ahead)
         for number, (_, loaded) in enumerate(loading):

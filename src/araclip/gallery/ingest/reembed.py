@@ -55,6 +55,8 @@ def reembed(
     try:
         with writer_lock(folder):
             if catalog.meta("fingerprint") == model.fingerprint:
+                if catalog.meta("next_fingerprint"):
+                    _give_up(catalog)
                 return 0
             _begin(catalog, model)
             encoded, missing = _encode(
@@ -83,6 +85,14 @@ def _begin(catalog: Catalog, model: Encoder) -> None:
             catalog.put_meta("next_fingerprint", model.fingerprint)
     with catalog.writing(visible=False):
         catalog.change(f"DELETE FROM next_vectors WHERE NOT ({is_sound('next_vectors')})")
+
+
+def _give_up(catalog: Catalog) -> None:
+    """Delete what a run with another model has left: the gallery's own is wanted again."""
+    with catalog.writing(visible=False):
+        catalog.change("DELETE FROM next_vectors")
+        catalog.change("DELETE FROM meta WHERE key = 'next_fingerprint'")
+    catalog.checkpoint()
 
 
 def _encode(catalog: Catalog, model: Encoder, progress: FilesProgress, skip: Skip) -> tuple[int, int]:

@@ -205,11 +205,9 @@ def index_paths(path: str | os.PathLike[str]) -> list[str]:
     hit below a linked folder is indexed under; `index_path`; of a link to an indexed folder, where that folder is.
 
     Raises:
-        InputError: the path is empty, or as for `text_path`.
+        InputError: as for `user_path`.
     """
     text = text_path(path)
-    if not text:  # of a variable that is not set; it would be the working folder, and all below it
-        raise InputError("a path is empty. Name a picture or a folder; the working folder is «.».")
     if text.startswith(STORED_PREFIX):
         return [text]
     named = user_path(path)

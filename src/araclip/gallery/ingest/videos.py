@@ -31,6 +31,7 @@ from araclip.video.hashes import file_hash
 from araclip.video.scene_paths import Scene, file_of, scene_digest, scene_of, scene_path
 
 MAX_BYTES = 50_000_000_000  # of a video
+FEW = 16  # files of pictures that are added at once, whose hashes are looked up one by one
 AHEAD = 2  # videos decoded at a time: their scenes wait in memory, 9 MB a video with 60 of 224 pixels
 
 Times = tuple[float, ...]
@@ -213,12 +214,14 @@ def ingest_both(
     videos = {n: each for n, each in enumerate(sources) if isinstance(each, File) and is_video(each.path)}
     others = [number for number in range(len(sources)) if number not in videos]
     refuse, about = of(others)
-    found = Intake(catalog, model, turn).ingest([sources[number] for number in others], refuse, metadata=about)
+    few = sum(isinstance(sources[number], File) for number in others) <= FEW
+    intake = Intake(catalog, model, turn, few=few)
+    found = intake.ingest([sources[number] for number in others], refuse, metadata=about)
     paths = dict(zip(others, found, strict=True))
     if videos:
         refuse, about = of(list(videos))
-        intake = VideoIntake(catalog, model, turn, catalog.files(), scenes)
-        taken = intake.ingest(list(videos.values()), refuse, metadata=about)
+        of_videos = VideoIntake(catalog, model, turn, catalog.files(), scenes)
+        taken = of_videos.ingest(list(videos.values()), refuse, metadata=about)
         paths |= {n: file.path if good else None for (n, file), good in zip(videos.items(), taken, strict=True)}
     return [paths[number] for number in range(len(sources))]
 

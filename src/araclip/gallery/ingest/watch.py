@@ -5,7 +5,6 @@ that another machine writes to), so everything is walked periodically, and after
 """
 
 import math
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -17,7 +16,7 @@ from threading import Event
 from typing import Protocol
 
 from araclip.errors import GalleryLocked, InputError
-from araclip.gallery.catalog.schema import is_gallery
+from araclip.gallery.catalog.schema import OF_A_GALLERY, is_gallery
 from araclip.gallery.ingest.scan import checked_root
 from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.gallery.results import Update
@@ -27,9 +26,6 @@ GATHER_MS = 1000  # … or after this one, so that copying a thousand files is n
 MAX_PATHS = 5_000  # changed paths at once: the system's queue (16,384 on Linux) may have been full
 FULL_WALK_S = 600  # between walks of everything
 WAKE_MS = 500  # interval of checking `stop`, and of retrying a postponed update
-# What a gallery writes into its own folder: each update would be followed by another one, for ever, where that folder
-# lies in a watched one.
-_OF_A_GALLERY = re.compile(r"(catalog|thumbnails)\..+|lock(\.queue)?|scan-.+\.faiss|background-.+\.f32")
 
 
 class Updatable(Protocol):
@@ -82,11 +78,14 @@ def changes(roots: Sequence[Path], *, stop: Event | None = None, full_walk_s: fl
 
 
 def _matters(path: Path, roots: Iterable[Path]) -> bool:
-    """Whether a change at a path can be one of pictures: it is not hidden, and no file of a gallery."""
+    """Whether a change at a path can be one of pictures: it is not hidden, and no file of a gallery.
+
+    Where a gallery lies in a watched folder, each update would be followed by another one, for ever.
+    """
     below = [path.relative_to(root).parts for root in roots if path.is_relative_to(root)]
     if below and all(any(part.startswith(".") for part in parts) for parts in below):
         return False
-    if not _OF_A_GALLERY.fullmatch(path.name):
+    if not OF_A_GALLERY.fullmatch(path.name):
         return True
     with suppress(OSError):  # a folder that may not be read
         return not is_gallery(path.parent)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from araclip.errors import InputError
 from araclip.gallery.index.exact import positions
-from araclip.gallery.near_hashes import Hashes, is_near, near_pairs
+from araclip.gallery.near_hashes import NEAR, Hashes, near_pairs
 from araclip.gallery.results import Group
 from araclip.platforms.names import openable
 from araclip.video.scene_paths import file_of, scene_of
@@ -31,13 +31,24 @@ COMPARED = 1 << 23  # cosines at once: 32 MB
 Ids = NDArray[np.int64]
 
 
-def semantic_pairs(vectors: NDArray[np.float32], least: float = ALIKE) -> Iterator[tuple[int, int]]:
-    """Pairs of rows, first below second, of (n, D) unit vectors whose cosine is at least `least`."""
+def scene_pairs(vectors: NDArray[np.float32], hashes: Hashes) -> Iterator[tuple[int, int]]:
+    """Pairs of rows, first below second, whose connected components are those of all alike by their (n, D) vectors and
+    not near by their (n,) hashes.
+
+    Of a thousand pictures of one scene each is paired with the first, not with each other.
+    """
+    labels = np.arange(len(vectors))  # equal ones are of rows that the pairs so far connect
     for start, end in _blocks(len(vectors)):
         cosines = vectors[start:end] @ vectors.T  # (B, n)
-        for row, other in zip(*np.nonzero(cosines >= least), strict=True):
-            if start + row < other:
-                yield start + int(row), int(other)
+        for row in range(start, min(end, len(vectors))):
+            others = np.flatnonzero(cosines[row - start, row + 1 :] >= ALIKE) + row + 1
+            if not len(others):
+                continue
+            near = (np.bitwise_count(hashes[others] ^ hashes[row]) <= NEAR) & (hashes[others] != 0)
+            others = others[~near] if hashes[row] else others
+            for other in others[labels[others] != labels[row]].tolist():
+                yield row, other
+            labels[others] = labels[row]
 
 
 def _blocks(rows: int) -> Iterator[tuple[int, int]]:
@@ -102,12 +113,10 @@ def grouped(
         pairs["near"] = near_pairs(phashes)
     if "semantic" in kinds:
         vector_ids, stored = vectors()
-        rows_of = positions(ids, vector_ids).tolist()
+        rows_of = positions(ids, vector_ids)
         compared = stored[positions(vector_ids, ids)].astype(np.float32)
-        alike = ((rows_of[a], rows_of[b]) for a, b in semantic_pairs(compared))
-        pairs["semantic"] = (
-            (one, other) for one, other in alike if not is_near(int(phashes[one]), int(phashes[other]))
-        )
+        alike = scene_pairs(compared, phashes[rows_of])
+        pairs["semantic"] = ((int(rows_of[one]), int(rows_of[other])) for one, other in alike)
     for kind, together in pairs.items():
         for rows in groups(len(ids), together):
             result.append(_group(kind, [files[int(ids[row])][0] for row in rows]))

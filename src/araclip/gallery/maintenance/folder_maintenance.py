@@ -91,7 +91,7 @@ class FolderMaintenance(BaseGallery):
         The copy is that of the last commit and is checked whole. It replaces an earlier backup there, in one step.
 
         Raises:
-            InputError: the folder holds other files.
+            InputError: the folder holds other files, or another gallery.
             GalleryCorrupt: the gallery is damaged; an earlier backup stays.
             OSError: the disk is full or read-only; an earlier backup stays.
         """

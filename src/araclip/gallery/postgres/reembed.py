@@ -1,6 +1,7 @@
 """Re-embedding a gallery in PostgreSQL: a second table of vectors is filled, then it takes the place of the first.
 
-Until then searches with the old model continue; a run that was stopped or killed resumes.
+Until then searches with the old model continue; a run that was stopped or killed resumes, unless one with another model
+comes before.
 """
 
 from contextlib import closing
@@ -14,7 +15,7 @@ from araclip.gallery.ingest.reembed import Reencoder
 from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.gallery.postgres.catalog import PostgresCatalog
 from araclip.gallery.postgres.database import Database
-from araclip.gallery.postgres.schema import NEXT_GENERATION, create_vectors
+from araclip.gallery.postgres.schema import NEXT_GENERATION, create_vectors, drop_vectors_but, vectors_of
 from araclip.gallery.postgres.search import build_graph
 from araclip.gallery.recorded_model import RecordedModel
 from araclip.gallery.remote.maintenance import decode_row, missing_error
@@ -36,6 +37,7 @@ def reembed(
     with closing(Database(address)) as database, database.locked():
         catalog = PostgresCatalog(database, None)
         before, old = catalog.recorded, catalog.vectors
+        drop_vectors_but(database, old, vectors_of(model.fingerprint))
         if before.fingerprint == model.fingerprint:
             return 0
         new = create_vectors(database, model)

@@ -126,6 +126,14 @@ def create_vectors(database: Database, model: Encoder) -> str:
     return name
 
 
+def drop_vectors_but(database: Database, *kept: str) -> None:
+    """Drop the tables of vectors that a re-embedding has left which was given up; the lock is held."""
+    tables = database.rows("SELECT tablename FROM pg_tables WHERE schemaname = ?", (database.schema,))
+    for (name,) in tables:
+        if name.startswith("vectors_") and name not in kept:
+            database.rows(f"DROP TABLE {name}")
+
+
 def _add_extension(database: Database, name: str) -> None:
     try:
         database.rows(f"CREATE EXTENSION {name} SCHEMA public")

@@ -31,17 +31,19 @@ class Search(ServerSearch):
         self.words = WordIndex(connection, generation)
 
     def nearest(self, vector: Vectors, first: int, filters: Filters | None) -> Iterator[Scored]:
-        """Fetched in growing batches as they are consumed."""
-        done, limit = 0, min(first, AT_FIRST) + 1
+        """Fetched in growing batches as they are consumed, each picture once, whatever the graph gives in a batch."""
+        seen, limit = set[int](), min(first, AT_FIRST) + 1
         while True:
             points = self._query(vector, limit, filters)
             complete = len(points) < limit
             # The server orders ties arbitrarily: those with the last score are left for the next, larger batch.
             sure = _scored([point for point in points if complete or point.score > points[-1].score])
-            yield from sorted(sure, key=lambda pair: (-pair[1], pair[0].id))[done:]
+            new = [pair for pair in sure if pair[0].id not in seen]
+            yield from sorted(new, key=lambda pair: (-pair[1], pair[0].id))
             if complete:
                 return
-            done, limit = len(sure), 2 * limit
+            seen.update(row.id for row, _ in new)
+            limit *= 2
 
     def scored(self, vector: Vectors, ids: Sequence[int], filters: Filters) -> list[Scored]:
         """Those that pass."""
