@@ -5,10 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
+from araclip.cli.completion import models_here
 from araclip.cli.console import app, as_json_text, err, progress, shown, stoppable, write_line
 from araclip.cli.console import out as screen
-from araclip.cli.galleries import JsonOption, ModelOption
+from araclip.cli.galleries import JsonOption
 from araclip.display import counted
+from araclip.model_folder import DEFAULT_MODEL
 
 
 @app.command()
@@ -21,7 +23,12 @@ def embed(
     ] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes, or most Ray workers.")] = None,
     engine: Annotated[str, typer.Option("--engine", help="processes or ray (extra `ray`).")] = "processes",
-    model: ModelOption = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model", help="Bundled or pulled model, model folder or peer (docs/peers.md).", autocompletion=models_here
+        ),
+    ] = DEFAULT_MODEL,
     as_json: JsonOption = False,
 ) -> None:
     """Embed pictures into parquet shards, each written exactly once.

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from araclip.gallery.base import BaseGallery
     from araclip.gallery.locations import Location
 
+_GALLERY = "A folder, postgresql://USER@HOST/DATABASE or qdrant://HOST:6333/COLLECTION; by default"
+NewGalleryOption = Annotated[  # of commands that make a gallery where there is none
+    str | None, typer.Option("--gallery", "-g", help=f"{_GALLERY} a folder in your user data directory.")
+]
 GalleryOption = Annotated[
     str | None,
     typer.Option(
-        "--gallery",
-        "-g",
-        help="A folder, postgresql://USER@HOST/DATABASE or qdrant://HOST:6333/COLLECTION; by default a folder in your "
-        "user data directory.",
+        "--gallery", "-g", help=f"{_GALLERY} that of this folder or its nearest ancestor, else the one indexed last."
     ),
 ]
 ModelOption = Annotated[

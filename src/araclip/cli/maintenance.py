@@ -121,7 +121,7 @@ def remove(
     if as_json:
         write_line(as_json_text({"forgotten": count}))
         return
-    out.print(f"{count:,} paths removed. `araclip index` on their folder indexes them again.")
+    out.print(f"{counted(count, 'path')} removed. `araclip index` on their folder indexes them again.")
 
 
 @app.command()
