@@ -1,4 +1,4 @@
-"""Options shared by the commands on galleries, and opening the gallery that they name."""
+"""Options shared by commands, and opening the gallery that they name."""
 
 import os
 import re
@@ -33,6 +33,12 @@ ModelOption = Annotated[
         "--model",
         help="Bundled or pulled model, model folder or peer (docs/peers.md); by default the gallery's own.",
         autocompletion=models_here,
+    ),
+]
+AnyModelOption = Annotated[  # of commands without a gallery
+    str,
+    typer.Option(
+        "--model", help="Bundled or pulled model, model folder or peer (docs/peers.md).", autocompletion=models_here
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

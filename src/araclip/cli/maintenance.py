@@ -141,7 +141,7 @@ def hide(
     They stay indexed: --undo shows them again, and `araclip search --where hidden=yes` searches them.
     """
     if bool(paths) == listed or (listed and undo):
-        raise InputError("Name pictures or folders to hide, with --undo to show again, or --list alone.")
+        raise InputError("name pictures or folders to hide, with --undo to show again, or --list alone.")
     with opened(gallery, model, encodes=False) as found:
         if listed:
             hidden = found.hidden()
