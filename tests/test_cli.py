@@ -220,6 +220,11 @@ def test_a_folder_named_like_the_bundled_model_does_not_stand_in_its_way(
 def test_version_and_help(run: Run) -> None:
     assert run("--version", model=False).out.startswith("araclip 0.")
     assert "search" in run("--help", model=False).out
+    embed = run("embed", "--help", model=False).out
+    assert "`araclip index --from OUT` then fills a gallery." in embed  # broken by the terminal, not by the docstring
+    assert "[default: araclip-mini]" in embed
+    assert "by default a folder in your user data directory" in run("index", "--help", model=False).out
+    assert "else the one indexed last" in run("verify", "--help", model=False).out
 
 
 def test_the_demo_gives_a_sample_gallery_of_an_earlier_model_the_vectors_of_this_one(
@@ -245,13 +250,38 @@ def test_the_demo_gives_a_sample_gallery_of_an_earlier_model_the_vectors_of_this
     assert "encoded again" not in again and "more follow" not in again
 
 
+def test_the_demo_is_complete_though_two_flags_are_drawn_alike(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = demo.available
+    flags = ("1F1EB-1F1F7.png", "1F1F2-1F1EB.png")  # France, and Saint Martin
+    monkeypatch.setattr(demo, "available", lambda home: [one for one in everything(home) if one.path.name in flags])
+    monkeypatch.setattr(demo, "FIRST", len(flags))
+    ran = run("demo", model=False)
+    assert ran.code == 0, ran.err
+    assert "The best of 1 picture\n" in re.sub(r" +\n", "\n", ran.out)
+    assert "more follow" not in ran.out
+
+
 def commands() -> dict[str, Any]:
     return typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
 
 
+def test_every_option_model_completes_the_models_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARACLIP_DATA", str(tmp_path))
+    found = {
+        name: [item.value for item in parameter.shell_complete(command.context_class(command), "araclip-")]
+        for name, command in commands().items()
+        for parameter in command.params
+        if "--model" in parameter.opts
+    }
+    assert len(found) > 15
+    assert {name for name, models in found.items() if models != ["araclip-mini"]} == set()
+
+
 def test_every_command_and_option_has_help_and_stands_in_the_docs() -> None:
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
-    assert set(commands()) >= {"index", "search", "demo"}
+    assert list(commands()) == re.findall(r"^## araclip (\S+)$", page, re.MULTILINE)
     for name, command in commands().items():
         assert command.help, f"araclip {name} has no help"
         assert f"## araclip {name}\n" in page, f"araclip {name} is missing in docs/commands.md"

@@ -37,7 +37,7 @@ def test_every_command_takes_an_address_for_a_gallery(run: Run, folder: Path, ad
     assert "1 group, " in run("duplicates", "--kind", "exact", *there).out
     assert run("repair", *there).code == run("compact", *there).code == 0
     assert run("export-gallery", str(tmp_path / "out"), *there).code == 0
-    assert "1 paths removed" in run("remove", str(folder / "copy.png"), *there).out
+    assert "1 path removed" in run("remove", str(folder / "copy.png"), *there).out
     (folder / "green.png").unlink()
     assert run("verify", *there).code == 1
 

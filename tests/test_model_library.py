@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from araclip import AraCLIP, atomic
 from araclip.errors import InputError
@@ -299,6 +300,17 @@ def test_models_lists_bundled_pulled_and_published_ones(run: Run, finished: Path
     assert (rows["siglip2-b16-256"]["state"], rows["siglip2-b16-256"]["speed"]["cores"] > 0) == ("pulled", True)
     assert rows["siglip2-so400m-384"]["recall"][0]["mean"] == 69.31
     assert rows["m-clip-l14"]["recall"] == []
+
+
+def test_in_a_narrow_terminal_models_are_listed_without_cutting_their_licences(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("araclip.cli.models.out", Console(width=80))
+    ran = run("models", model=False)
+    assert ran.code == 0, ran.err
+    lines = {line.split()[0]: line for line in ran.out.splitlines() if len(line.split()) > 3}
+    assert "CC-BY-NC-4.0" in lines["nllb-siglip-mrl-large"]
+    assert "Apache-2.0" in lines["siglip2-so400m-384"]
 
 
 def test_published_figures_belong_to_rows_of_the_registry_and_name_protocol_and_source() -> None:

@@ -17,7 +17,8 @@ from tokenizers import Tokenizer, models
 from transformers import AutoTokenizer, BertModel, BertTokenizer, CLIPModel, CLIPProcessor, CLIPVisionModel, pipeline
 
 import araclip
-from araclip import AraCLIPModel, AraCLIPProcessor, AraCLIPTokenizer
+from araclip import AraCLIPConfig, AraCLIPModel, AraCLIPProcessor, AraCLIPTokenizer
+from araclip.training.small_cnn.branches_configuration import BranchesConfig
 from tiny_hf import SIZE, SPECIAL, WORDS, picture, saved, tiny_model, tiny_processor
 
 PLAIN, ADORNED = "قطة جالسة على طاولة", "قِطّـــة   جالسة على\u200f طاولة"
@@ -157,6 +158,15 @@ def test_classes_of_transformers_refuse_a_saved_folder_with_the_names_of_the_rig
 ) -> None:
     with pytest.raises(ValueError, match=r"Load it with AraCLIPModel\.from_pretrained and AraCLIPProcessor\.from_pret"):
         kind.from_pretrained(folder)
+
+
+def test_they_refuse_a_tower_of_branches_so_whose_width_is_no_multiple_of_clips_heads(tmp_path: Path) -> None:
+    vision = BranchesConfig("test_efficientnet", 2, 1, hidden_size=512)
+    text = tiny_model().config.text_config
+    AraCLIPModel(AraCLIPConfig(text, vision, projection_dim=8)).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"Load it with AraCLIPModel\.from_pretrained"):
+        CLIPModel.from_pretrained(tmp_path)
+    AraCLIPModel.from_pretrained(tmp_path)
 
 
 def test_clips_processor_makes_the_tokens_of_ours_once_araclip_is_imported(folder: Path) -> None:

@@ -371,28 +371,26 @@ def test_a_loss_that_is_no_number_ends_the_run_and_names_step_checkpoint_and_rem
 
 @given(st.integers(1, 40), st.integers(1, 500), st.floats(0.01, 60.0), st.integers(1, 20))
 def test_an_even_pace_is_measured_exactly(steps: int, rows: int, seconds: float, window: int) -> None:
-    pace = Pace(total=50, window=window)
+    pace = Pace(window=window)
     pace.tick(10, 0, now=1000.0)
-    assert (pace.rows_per_second, pace.seconds_left) == (0.0, None)
+    assert pace.rows_per_second == 0.0
     for i in range(1, steps + 1):
         pace.tick(10 + i, rows, now=1000.0 + i * seconds)
     assert pace.rows_per_second == pytest.approx(rows / seconds)
-    assert pace.seconds_left == pytest.approx((40 - steps) * seconds, abs=1e-6)
 
 
 def test_the_pace_follows_the_last_steps() -> None:
-    pace, now = Pace(total=100, window=5), 0.0
+    pace, now = Pace(window=5), 0.0
     pace.tick(0, 0, now)
     for step in range(1, 41):
         now += 10.0 if step <= 20 else 1.0
         pace.tick(step, 8, now)
     assert pace.rows_per_second == 8.0
-    assert pace.seconds_left == 60.0
 
 
 def test_before_the_first_step_and_on_a_standing_clock_there_is_no_pace() -> None:
-    pace = Pace(total=3)
-    assert (pace.rows_per_second, pace.seconds_left) == (0.0, None)
+    pace = Pace()
+    assert pace.rows_per_second == 0.0
     pace.tick(0, 0, 5.0)
     pace.tick(1, 8, 5.0)
     assert pace.rows_per_second == 0.0

@@ -196,6 +196,14 @@ def test_invalid_settings_say_what_to_do(tmp_path: Path, given: dict[str, object
         Settings.read(gallery=tmp_path, **given)
 
 
+def test_every_setting_stands_in_the_docs_and_limits_with_their_defaults() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "server.md").read_text(encoding="utf-8")
+    words = " ".join(page.split("## Settings\n", 1)[1].split("\n## ", 1)[0].split())
+    for name, field in Settings.model_fields.items():
+        limit = isinstance(field.default, int | float) and not isinstance(field.default, bool) and name != "port"
+        assert f"`{name.upper()}`" + (f" ({field.default:,})" if limit else "") in words, name
+
+
 # ------------------------------------------------------------------ where a request comes from
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from araclip.bulk import parquet_pictures
 from araclip.bulk.parts import PARQUET, PICTURE, SHARD_NAME, TAR, Part, fingerprint_of
 from araclip.bulk.places import filesystem_of, is_url, place_of, read_bytes, source_errors
+from araclip.display import counted
 from araclip.errors import EmptyFolder, InputError, SourceError
 from araclip.gallery.ingest.scan import Walk
 from araclip.paths import text_path
@@ -165,6 +166,6 @@ def _of_files(files: Iterable[tuple[str, int, str]], notes: list[str], *, listed
         else:
             others += 1
     if shards:
-        notes.append(f"{shards:,} shards of `araclip embed` are left out. `araclip index --from` reads them.")
+        notes.append(f"left out: {counted(shards, 'shard')} of `araclip embed`. `araclip index --from` reads them.")
     if others:
-        notes.append(f"{others:,} files that are no pictures, tars or parquet files are left out.")
+        notes.append(f"left out: {counted(others, 'file')} of other kinds than pictures, tars and parquet files.")

@@ -13,16 +13,15 @@ from araclip.cli.stopping import exit_code
 from araclip.errors import AraCLIPError
 
 # isort: off
-# Importing these adds their commands to the app, in the order in which --help lists them.
-from araclip.cli.evaluation import classify  # noqa: F401
-from araclip.cli import convert, doctor, embed  # noqa: F401
-from araclip.cli.evaluation import evaluate  # noqa: F401
-from araclip.cli.searching import explain  # noqa: F401
+# Importing these adds their commands to the app, in the order in which --help and docs/commands.md list them.
 from araclip.cli.indexing import index  # noqa: F401
-from araclip.cli import maintenance, models  # noqa: F401
-from araclip.cli.searching import search  # noqa: F401
-from araclip.cli import serve, train  # noqa: F401
+from araclip.cli import embed  # noqa: F401
+from araclip.cli.searching import search, explain  # noqa: F401
+from araclip.cli import maintenance, doctor, serve  # noqa: F401
 from araclip.cli.demo import command as demo  # noqa: F401
+from araclip.cli import train  # noqa: F401
+from araclip.cli.evaluation import classify, evaluate  # noqa: F401
+from araclip.cli import models, convert  # noqa: F401
 # isort: on
 
 __all__ = ["app", "run"]

@@ -6,10 +6,12 @@ What strangers have named (files, models, captions, keys of a recipe) is printed
 import errno
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from inspect import cleandoc
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -50,6 +52,8 @@ class _Commands(TyperGroup):
         for command in self.commands.values():
             add_device_option(command)
             refuse_empty_paths(command)
+            if command.help:  # typer would break its lines where the docstring does
+                command.help = re.sub(r"(?<!\n)\n(?!\n)", " ", cleandoc(command.help))
 
     def make_context(self, *args: Any, **options: Any) -> Any:
         with _errors_shown():

@@ -7,8 +7,9 @@ import typer
 
 from araclip.cli.console import app, as_json_text, err, progress, shown, stoppable, write_line
 from araclip.cli.console import out as screen
-from araclip.cli.galleries import JsonOption, ModelOption
+from araclip.cli.galleries import AnyModelOption, JsonOption
 from araclip.display import counted
+from araclip.model_folder import DEFAULT_MODEL
 
 
 @app.command()
@@ -21,7 +22,7 @@ def embed(
     ] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes, or most Ray workers.")] = None,
     engine: Annotated[str, typer.Option("--engine", help="processes or ray (extra `ray`).")] = "processes",
-    model: ModelOption = None,
+    model: AnyModelOption = DEFAULT_MODEL,
     as_json: JsonOption = False,
 ) -> None:
     """Embed pictures into parquet shards, each written exactly once.

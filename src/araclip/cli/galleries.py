@@ -1,4 +1,4 @@
-"""Options shared by the commands on galleries, and opening the gallery that they name."""
+"""Options shared by commands, and opening the gallery that they name."""
 
 import os
 import re
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from araclip.gallery.base import BaseGallery
     from araclip.gallery.locations import Location
 
+_GALLERY = "A folder, postgresql://USER@HOST/DATABASE or qdrant://HOST:6333/COLLECTION; by default"
+NewGalleryOption = Annotated[  # of commands that make a gallery where there is none
+    str | None, typer.Option("--gallery", "-g", help=f"{_GALLERY} a folder in your user data directory.")
+]
 GalleryOption = Annotated[
     str | None,
     typer.Option(
-        "--gallery",
-        "-g",
-        help="A folder, postgresql://USER@HOST/DATABASE or qdrant://HOST:6333/COLLECTION; by default a folder in your "
-        "user data directory.",
+        "--gallery", "-g", help=f"{_GALLERY} that of this folder or its nearest ancestor, else the one indexed last."
     ),
 ]
 ModelOption = Annotated[
@@ -32,6 +33,12 @@ ModelOption = Annotated[
         "--model",
         help="Bundled or pulled model, model folder or peer (docs/peers.md); by default the gallery's own.",
         autocompletion=models_here,
+    ),
+]
+AnyModelOption = Annotated[  # of commands without a gallery
+    str,
+    typer.Option(
+        "--model", help="Bundled or pulled model, model folder or peer (docs/peers.md).", autocompletion=models_here
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

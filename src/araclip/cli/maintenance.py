@@ -121,7 +121,7 @@ def remove(
     if as_json:
         write_line(as_json_text({"forgotten": count}))
         return
-    out.print(f"{count:,} paths removed. `araclip index` on their folder indexes them again.")
+    out.print(f"{counted(count, 'path')} removed. `araclip index` on their folder indexes them again.")
 
 
 @app.command()
@@ -141,7 +141,7 @@ def hide(
     They stay indexed: --undo shows them again, and `araclip search --where hidden=yes` searches them.
     """
     if bool(paths) == listed or (listed and undo):
-        raise InputError("Name pictures or folders to hide, with --undo to show again, or --list alone.")
+        raise InputError("name pictures or folders to hide, with --undo to show again, or --list alone.")
     with opened(gallery, model, encodes=False) as found:
         if listed:
             hidden = found.hidden()

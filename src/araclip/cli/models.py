@@ -13,6 +13,7 @@ from rich.table import Table
 
 from araclip.cli.completion import models_here, models_to_pull
 from araclip.cli.console import app, as_json_text, bars, duration, err, out, refuse_idle, shown, stoppable, write_line
+from araclip.cli.galleries import JsonOption
 from araclip.cli.train import quiet_libraries
 from araclip.errors import InputError
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from araclip.model_library.pull import Pulled
 
 WEIGHTS, LANGUAGES = "auto", "ar,en"  # unless others are named
+WIDE = 100  # columns of a terminal that has room for all of `araclip models`; below, licences would be cut in pieces
 NameOption = Annotated[str | None, typer.Option("--name", help="Name of the model here; by default its own.")]
 
 
@@ -31,7 +33,7 @@ def models(
         typer.Option("--remove", help="Delete a pulled model from this machine.", autocompletion=models_here),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="With --remove: do not ask.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List models: Arabic recall as published, size, licence, speed here, which one to take for what."""
     if remove is not None:
@@ -77,7 +79,7 @@ def pull(
         str | None,
         typer.Option("--image-tower", help="With --trainable: image tower of an older text encoder, of open_clip."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Make a published model ready to search with: download, convert, check, measure; once.
 
@@ -154,7 +156,7 @@ def push(
     ],
     repository: Annotated[str, typer.Argument(help="Where to upload it: hf:ORG/NAME.")],
     private: Annotated[bool, typer.Option("--private", help="Make a new repository a private one.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Upload a model folder to the Hugging Face hub, for others to pull without PyTorch. It is checked whole first."""
     from araclip.model_library.push import push as pushing
@@ -218,18 +220,19 @@ def _print_models(rows: "list[ModelRow]") -> None:
 
     marks = {protocol: chr(ord("a") + i) for i, protocol in enumerate(PROTOCOLS)}
     table = Table(title="Models", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name, whole in {
-        "model": True, "Arabic recall, %": True, "MB": True, "width": True, "licence": False, "here": False,
-    }.items():  # fmt: skip
+    columns = {"model": True, "Arabic recall, %": True, "MB": True, "width": True, "licence": False, "here": False}
+    if out.width < WIDE:
+        del columns["width"]
+    for name, whole in columns.items():
         number = name in ("MB", "width")
         table.add_column(name, justify="right" if number else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         size = row.megabytes if row.megabytes is not None else row.published_megabytes
-        cells = (
-            row.name, _recall(row, marks), "?" if size is None else f"{size:,.0f}",
-            "?" if row.width is None else str(row.width), _licence(row), _here(row),
-        )  # fmt: skip
-        lines = ["\n".join(map(shown, cell.split("\n"))) for cell in cells]
+        cells = {
+            "model": row.name, "Arabic recall, %": _recall(row, marks), "MB": "?" if size is None else f"{size:,.0f}",
+            "width": "?" if row.width is None else str(row.width), "licence": _licence(row), "here": _here(row),
+        }  # fmt: skip
+        lines = ["\n".join(map(shown, cells[name].split("\n"))) for name in columns]
         table.add_row(*map(escape, lines), style=None if _is_here(row) else "dim")
     out.print(table)
     out.print("Recall at 1, 5 and 10, text to picture, or the mean of the three.")

@@ -9,9 +9,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from araclip.cli.completion import models_here
 from araclip.cli.console import ShownFormatter, app, err, out, shown
-from araclip.cli.galleries import GalleryOption
+from araclip.cli.galleries import GalleryOption, ModelOption
 from araclip.platforms.processes import one_blas_thread
 
 
@@ -46,14 +45,7 @@ def serve(
     lexicon: Annotated[
         Path | None, typer.Option("--lexicon", help="Words of your own for queries, one a line (docs/queries.md).")
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            help="Bundled or pulled model, model folder or peer (docs/peers.md); by default the gallery's own.",
-            autocompletion=models_here,
-        ),
-    ] = None,
+    model: ModelOption = None,
 ) -> None:
     """Serve the page and the HTTP API of a gallery, on this machine only unless there are tokens.
 

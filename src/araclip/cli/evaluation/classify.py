@@ -9,8 +9,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from araclip.cli.completion import models_here
 from araclip.cli.console import app, as_json_text, err, out, refuse_idle, shown, write_line
+from araclip.cli.galleries import AnyModelOption, JsonOption
 from araclip.display import counted
 from araclip.errors import InputError
 from araclip.model_folder import DEFAULT_MODEL
@@ -48,16 +48,11 @@ def classify(
     images: Annotated[
         Path | None, typer.Option("--images", help="Folder that holds the set's pictures, if not the set's own.")
     ] = None,
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model", help="Bundled or pulled model, model folder or peer (docs/peers.md).", autocompletion=models_here
-        ),
-    ] = DEFAULT_MODEL,
+    model: AnyModelOption = DEFAULT_MODEL,
     other: Annotated[
         bool, typer.Option("--other", help="Add “other”: the probability that none of the labels is right.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV: a line a picture, a column a label.")] = False,
 ) -> None:
     """Classify pictures by the names of labels alone, without training (zero-shot classification).

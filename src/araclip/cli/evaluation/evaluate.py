@@ -14,6 +14,7 @@ from araclip.cli.completion import models_here
 from araclip.cli.console import app, as_json_text, bars, err, out, refuse_idle, shown, stoppable, write_line
 from araclip.cli.evaluation.paper import run_paper_suite
 from araclip.cli.evaluation.robustness import robustness_of, robustness_table
+from araclip.cli.galleries import AnyModelOption, JsonOption
 from araclip.display import counted
 from araclip.errors import InputError
 from araclip.model_folder import DEFAULT_MODEL
@@ -27,9 +28,12 @@ if TYPE_CHECKING:
 COLUMNS = ("R@1", "R@5", "R@10", "MRR")
 ModelsOption = Annotated[
     list[str] | None,
-    typer.Option("--model", help="Bundled or pulled model, model folder or peer (docs/peers.md), once for each."),
+    typer.Option(
+        "--model",
+        help="Bundled or pulled model, model folder or peer (docs/peers.md), once for each.",
+        autocompletion=models_here,
+    ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @app.command()
@@ -147,9 +151,7 @@ def evaluate(
 @app.command()
 def mteb(
     tasks: Annotated[list[str], typer.Argument(help="Tasks of mteb, such as XM3600T2IRetrieval WITT2IRetrieval.")],
-    model: Annotated[
-        str, typer.Option("--model", help="Bundled or pulled model, model folder or peer.", autocompletion=models_here)
-    ] = DEFAULT_MODEL,
+    model: AnyModelOption = DEFAULT_MODEL,
     languages: Annotated[
         list[str] | None, typer.Option("--language", help="Languages to run, such as ara; by default all of a task.")
     ] = None,

@@ -24,7 +24,7 @@ from araclip.cli.console import (
     stoppable,
     write_line,
 )
-from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, gallery_location, remember
+from araclip.cli.galleries import JsonOption, ModelOption, NewGalleryOption, gallery_location, remember
 from araclip.cli.indexing.ocr import OcrOption, check_ocr, read_texts
 from araclip.display import counted
 
@@ -46,7 +46,7 @@ ScenesOption = Annotated[
 @app.command()
 def index(
     folder: Annotated[Path | None, typer.Argument(help="Folder with pictures; subfolders too.")] = None,
-    gallery: GalleryOption = None,
+    gallery: NewGalleryOption = None,
     model: ModelOption = None,
     shards: Annotated[
         str | None, typer.Option("--from", metavar="OUT", help="Fill the gallery from shards of `araclip embed`.")
@@ -119,7 +119,7 @@ def _opened_for_indexing(location: "Location", model: str | None) -> "BaseGaller
 @app.command()
 def watch(
     folder: Annotated[Path, typer.Argument(help="Folder with pictures; subfolders too.")],
-    gallery: GalleryOption = None,
+    gallery: NewGalleryOption = None,
     ocr: OcrOption = False,
     scenes: ScenesOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for each update.")] = False,

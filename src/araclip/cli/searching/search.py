@@ -82,10 +82,7 @@ def search(
     thumbnails: ThumbnailsOption = False,
     model: ModelOption = None,
 ) -> None:
-    """Find the pictures that match a query, by what they show and by words in their texts.
-
-    Without --gallery: the gallery of this folder or its nearest ancestor, else the one indexed last.
-    """
+    """Find the pictures that match a query, by what they show and by words in their texts."""
     _check_form(as_json, paths, thumbnails)
     text = query_of(query)
     with opened(gallery, model) as found:

@@ -60,7 +60,7 @@ def changes(roots: Sequence[Path], *, stop: Event | None = None, full_walk_s: fl
     try:
         import watchfiles
     except ImportError as error:
-        raise InputError("Watching needs the package watchfiles. Run: pip install 'araclip[watch]'") from error
+        raise InputError("watching needs the package watchfiles. Run: pip install 'araclip[watch]'") from error
     walked = -math.inf  # time of the last full walk
     paths: set[str] = set()  # changed since they were scanned
     for changed in watchfiles.watch(  # yields at once on the first timeout, with the watch already active

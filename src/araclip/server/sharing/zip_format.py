@@ -11,7 +11,6 @@ import unicodedata
 from dataclasses import dataclass
 
 MAX_BYTES = 4_000_000_000
-MAX_FILES = 65_000
 MAX_NAME = 180  # bytes of UTF-8, with its suffix; file systems take 255, and unpackers add a folder
 UTF8 = 0x800
 VERSION = 20

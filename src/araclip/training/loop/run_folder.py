@@ -192,10 +192,9 @@ class Run:
 
 
 class Pace:
-    """Throughput and time left, from the last steps; the clock is the caller's."""
+    """Throughput, from the last steps; the clock is the caller's."""
 
-    def __init__(self, total: int, window: int = 50) -> None:
-        self.total = total
+    def __init__(self, window: int = 50) -> None:
         self._ticks: deque[tuple[int, int, float]] = deque(maxlen=window + 1)  # steps done, rows done, seconds
 
     def tick(self, step: int, rows: int, now: float) -> None:
@@ -208,14 +207,6 @@ class Pace:
         """Over the window; 0 until two ticks have come."""
         (_, first, began), (_, last, now) = (self._ticks[0], self._ticks[-1]) if self._ticks else [(0, 0, 0.0)] * 2
         return (last - first) / (now - began) if now > began else 0.0
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Until `total` steps are done at the window's pace; None until it is known."""
-        if not self._ticks or self._ticks[-1][0] == self._ticks[0][0]:
-            return None
-        (first, _, began), (last, _, now) = self._ticks[0], self._ticks[-1]
-        return max(0, self.total - last) * (now - began) / (last - first)
 
 
 def _row(line: bytes, where: str) -> dict[str, Any]:

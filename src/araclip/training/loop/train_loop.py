@@ -64,7 +64,7 @@ def train_loop(job: TrainingJob, run: Run, progress: StepProgress | None) -> dic
     max_log_scale = max(MAX_LOG_SCALE, model.logit_scale.item())  # SigLIP starts above CLIP's bound
     state = TrainingState(job, run)
     state.resume(run)
-    pace = Pace(stage.steps)
+    pace = Pace()
     pace.tick(state.step, 0, time.monotonic())
     while state.step < stage.steps and not state.best.should_stop:
         values = _optimize(job, run, state)

@@ -60,7 +60,8 @@ class TomlFile:
         try:
             text, self.table = bounded_toml.read(path)
         except (OSError, ValueError, RecursionError) as error:
-            raise RecipeError(f"{path}: {first_line(error)}. {expected}") from error
+            why = getattr(error, "strerror", None) or first_line(error)
+            raise RecipeError(f"{path}: {why}. {expected}") from error
         self.origin: dict[Key, str] = {key: f"line {line}" for key, line in key_lines(text).items()}
 
     def read(self, cls: type[Built], table: Mapping[str, Any], key: Key = (), data: Path | None = None) -> Built | None:

@@ -48,3 +48,4 @@ class BranchesConfig(PreTrainedConfig):  # type: ignore[misc]
         self.shared_blocks = earlier.get("shared_blocks", shared_blocks)
         self.hidden_size, self.gated, self.routed = hidden_size, sorted(gated), sorted(routed)
         self.map_scales = list(map_scales) or [1.0] * self.branches
+        self.num_attention_heads = 1  # none; CLIPModel, which is to refuse a saved folder, first divides by its own 12

@@ -110,7 +110,7 @@ def teacher_vectors(
     warn = log or logging.getLogger(__name__).warning
     if _read(cache, warn).missing.any():
         with atomic.single_writer(folder / ".lock"):
-            _fill(cache, teacher, about, shard, batch, progress, warn)
+            _fill(cache, teacher, about, shard, batch, progress)
     return cache
 
 
@@ -148,7 +148,6 @@ def _fill(
     shard: int,
     batch: int,
     progress: TeacherProgress | None,
-    warn: Log,
 ) -> None:
     for left in cache.folder.glob(".*.tmp"):  # of a killed run; we hold the lock
         left.unlink()
