@@ -588,6 +588,22 @@ def test_a_recipe_may_name_the_folder_of_what_is_computed(pictures: list[Path], 
     assert not (tmp_path / "usual").exists()
 
 
+def test_what_is_computed_of_a_picture_that_two_sets_have_is_computed_once(
+    graph: FrozenFeaturesGraph, pictures: list[Path], tmp_path: Path
+) -> None:
+    cache, twice = tmp_path / "cache", [*pictures, pictures[1], pictures[0]]
+    maps = FeatureMaps(graph, pictures, 1, cache, silent)
+    tower = model("vit")
+    locked = LockedImages(tower, PIXELS, pictures, cache, silent).features
+    files = set(cache.iterdir())
+    again = FeatureMaps(graph, twice, 1, cache, silent)
+    for row, picture in enumerate(twice):
+        assert np.array_equal(again[row], maps[pictures.index(picture)])
+    features = LockedImages(tower, PIXELS, twice, cache, silent).features
+    assert np.array_equal(features, np.concatenate([locked, locked[[1, 0]]]))
+    assert set(cache.iterdir()) == files
+
+
 def test_features_of_a_locked_tower_are_computed_once_for_a_folder_and_its_copies(
     pictures: list[Path], tmp_path: Path
 ) -> None:

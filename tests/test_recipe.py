@@ -123,6 +123,13 @@ def test_every_recipe_of_ours_can_be_read(path: Path) -> None:
         ("distill.sources=pairs.tsv", r"\[distill\] sources: 'pairs.tsv' is no list. Write \['pairs.tsv'\]"),
         ("distill.sources=[1]", r"\[distill\] sources\[0\]: 1 is no table"),
         ("distill.sources=[{weight = 1}]", r"\[distill\] sources\[0\]: 'path' is missing"),
+        ("distill.losses.mse=-1", r"\[distill\] losses: mse is -1, expected 0 or a positive number"),
+        ("distill.sources={a = -1}", r"\[distill\] sources\[0\]: weight is -1, expected a positive number"),
+        ("more.pictures={a = 1, b = inf}", r"\[more\] pictures\[1\]: share is inf, expected a positive number"),
+        ("sources.a={rows = 0}", r"\[sources\] a: rows is 0, expected 1 or more"),
+        ("sources.a={mixed = 2}", r"\[sources\] a: mixed is 2, expected a chance from 0 to 1"),
+        ("sources.a={direction = 'ar-en'}", r"\[sources\] a.direction: 'ar-en' is not one of en-ar, en-en, ar-ar"),
+        ("sources.a={teacher_template = 'x'}", r"\[sources\] a: teacher_template is x, expected a text with one slot"),
         ("more.dev={split = 'dev'}", r"\[more\] dev: 'folder' is missing"),
         ("more.image.train=half", r"\[more\] image.train: 'half' is not one of locked, partial, full"),
         ("more.image.window=1.5", r"\[more\] image: window is 1.5"),
@@ -164,6 +171,22 @@ def test_what_cannot_be_is_refused_with_the_key_and_both_sides(tmp_path: Path, c
     start = WHOLE.replace('start = "linear"', "steps = 3")
     with pytest.raises(RecipeError, match=said):
         read_recipe(written(tmp_path, start), [change])
+
+
+def test_values_of_sets_that_are_out_of_range_are_named_by_their_lines(tmp_path: Path) -> None:
+    sets = """
+[distill]
+sources = [
+  { path = "a.tsv", weight = 2 },
+  { path = "b.tsv", noise = 1.5 },
+]
+[finetune]
+pictures = { photos = 1, drawings = -0.5 }"""
+    said = r"line 5: \[distill\] sources\[1\]: noise is 1.5, .* line 8: \[finetune\] pictures\[1\]: share is -0.5, "
+    with pytest.raises(RecipeError, match=said):
+        read_recipe(written(tmp_path, sets))
+    with pytest.raises(RecipeError, match=r"mine.toml, line 2: \[pictures\] photos: share is -1, expected a positive"):
+        read_recipe(written(tmp_path, '[pictures]\nphotos = { folder = "x", share = -1 }\n[finetune]\n'))
 
 
 def test_noise_needs_a_text_tower_that_learns(tmp_path: Path) -> None:

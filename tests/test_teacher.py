@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch.nn.functional import normalize as l2_normalize
 from transformers import (
+    CONFIG_MAPPING,
     AutoTokenizer,
     BertConfig,
     BertModel,
@@ -29,12 +30,16 @@ from transformers import (
     PreTrainedTokenizerFast,
     Siglip2Config,
     Siglip2Model,
-    Siglip2Tokenizer,
     SiglipConfig,
     SiglipModel,
     SiglipTextConfig,
     SiglipTextModel,
 )
+
+try:
+    from transformers import Siglip2Tokenizer
+except ImportError:  # transformers 5.0, which takes Gemma's
+    from transformers import GemmaTokenizer as Siglip2Tokenizer
 
 from araclip import AraCLIP
 from araclip.errors import DataError, GalleryLocked, ModelMismatch, ModelNotFound, RecipeError, TeacherMismatch
@@ -178,6 +183,8 @@ def test_siglip_sees_lower_case_padded_to_the_full_length_without_mask(
     kind: Callable[[Path], Any], ids: list[list[int]], tmp_path: Path
 ) -> None:
     model = kind(tmp_path)
+    if model.config.model_type not in CONFIG_MAPPING:
+        pytest.skip("transformers 5.0 loads no text tower of SigLIP by itself")
     with torch.inference_mode():
         tower = getattr(model, "text_model", model)
         wanted = l2_normalize(tower(input_ids=torch.tensor(ids)).pooler_output, dim=-1).numpy()
@@ -289,10 +296,11 @@ def test_a_teacher_that_is_not_there_says_so(spec: str) -> None:
         load_teacher(spec)
 
 
-def test_an_empty_folder_is_no_teacher(tmp_path: Path) -> None:
+def test_an_empty_folder_is_no_teacher_whatever_its_name(tmp_path: Path) -> None:
+    (tmp_path / "bert").mkdir()
     for kind in ("transformers", "araclip", "open_clip:local-dir"):
         with pytest.raises(ModelNotFound, match=r"cannot be loaded .*Remedy"):
-            load_teacher(f"{kind}:{tmp_path}")
+            load_teacher(f"{kind}:{tmp_path / 'bert'}")
 
 
 # ------------------------------------------------------------------ the cache

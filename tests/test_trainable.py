@@ -200,6 +200,10 @@ def test_other_systems_are_not_converted(tmp_path: Path) -> None:
     write_mclip(tmp_path / "mclip")
     with pytest.raises(InputError, match=r"no AraCLIP as published \(m-clip\)"):
         make_trainable(str(tmp_path / "mclip"), tmp_path / "ours")
+    write_araclip(tmp_path / "published")
+    make_trainable(str(tmp_path / "published"), tmp_path / "first")
+    with pytest.raises(InputError, match="first is a saved AraCLIPModel already, which trains"):
+        make_trainable(str(tmp_path / "first"), tmp_path / "ours")
     with pytest.raises(ModelNotFound, match="nobody/nothing cannot be loaded"):
         make_trainable("nobody/nothing", tmp_path / "ours")
 

@@ -89,7 +89,7 @@ def with_branches(text: str) -> AraCLIPModel:
     tower = TimmWrapperModel(TimmWrapperConfig(architecture="test_efficientnet", num_labels=0, do_pooling=True)).eval()
     gated = with_gate(tower, 2, 0.1 * torch.randn(tower.timm_model.head_hidden_size), torch.zeros(()))
     both = joined([tower, gated], 2)
-    route_last(both, torch.randn(tower.timm_model.head_hidden_size), torch.zeros(()))
+    route_last(both, torch.randn(tower.timm_model.head_hidden_size), torch.ones(()))  # for all pictures
     return AraCLIPModel.from_towers(tiny_hf.tiny_model(text, None).text_model, both, 8)
 
 

@@ -155,6 +155,22 @@ def write_clip_of_open_clip(folder: Path) -> Path:
     return _write_open_clip(folder, CLIP, {"interpolation": "bicubic", "resize_mode": "shortest"})
 
 
+def write_resnet_of_open_clip(folder: Path) -> Path:
+    """RN50 and its like: convolutions pooled by attention; safetensors."""
+    folder.mkdir(parents=True)
+    vision = {"image_size": 64, "layers": [1, 2, 1, 1], "width": 16, "head_width": 128, "patch_size": None}
+    config = {**CLIP, "vision_cfg": vision, "quick_gelu": True}
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+    for part in model.visual.modules():  # as if trained: every block does something, colours differ
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight)
+        if isinstance(part, nn.BatchNorm2d):
+            nn.init.ones_(part.weight)
+    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
+    return folder
+
+
 def write_worldwide_of_open_clip(folder: Path) -> Path:
     """MetaCLIP 2: XLM-V's tokenizer, causal, read at the tokenizer's end token."""
     xlmr_tokenizer().save_pretrained(folder)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from open_clip.modified_resnet import AttentionPool2d
 from torch import Tensor, nn
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 
@@ -101,8 +102,9 @@ def quickly() -> Iterator[None]:
     the same. For tests of what is done with a graph, many times over."""
 
     def write(module: nn.Module, inputs: Any, path: Path, axes: Any, output: str, *, outside: bool = False) -> None:
-        attends = any(isinstance(layer, nn.MultiheadAttention) for layer in module.modules())
-        if attends and any(len(free) > 1 for free in axes.values()):  # it would fix the number of tokens
+        layers = {type(layer) for layer in module.modules()}
+        fixes_tokens = nn.MultiheadAttention in layers and any(len(free) > 1 for free in axes.values())
+        if fixes_tokens or AttentionPool2d in layers:  # of which it would not know the width
             write_graph(module, inputs, path, axes, output, outside=outside)
             return
         with quiet():

@@ -17,7 +17,7 @@ SECTIONS = {  # file → its dataclasses that a recipe writes; None: all
     "data/picture_data.py": {"PictureSource"},
     "data/text_data.py": {"Source"},
 }
-KINDS = "recipe/values.py"
+KINDS = ("data/limits.py", "recipe/values.py")
 
 
 def comments(text: str) -> dict[int, str]:
@@ -71,12 +71,12 @@ def section(node: ast.ClassDef, text: str, said: dict[int, str], fields: dict[st
 def kinds() -> str:
     """The named kinds of values with their limits, as a Markdown table."""
     rows = []
-    for node in ast.parse((SOURCE / KINDS).read_text(encoding="utf-8")).body:
+    for node in [node for name in KINDS for node in ast.parse((SOURCE / name).read_text(encoding="utf-8")).body]:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id[0] != "_":
             limits = [call for call in ast.walk(node.value) if isinstance(call, ast.Call) and len(call.args) == 2]
             for call in limits:
                 base = ast.unparse(node.value.slice.elts[0])  # type: ignore[attr-defined]
-                said = ast.unparse(call.args[1]).strip("f'\"")
+                said = ast.unparse(call.args[1]).removeprefix("f").strip("'\"")
                 said = re.sub(r"\{(\w+):,\}", lambda name: f"`{name[1]}`", said)
                 rows.append(f"| `{node.targets[0].id}` | `{base}` | {cell(said)} |")
     return "\n".join(["## Kinds of values", "", "| name | type | allowed |", "|---|---|---|", *rows, ""])
@@ -99,7 +99,7 @@ def put(app: Sphinx, page: str, source: list[str]) -> None:
     """Put the keys where a page asks for them."""
     if PLACE in source[0]:
         source[0] = source[0].replace(PLACE, keys())
-        for name in (*SECTIONS, KINDS):
+        for name in (*SECTIONS, *KINDS):
             app.env.note_dependency(str(SOURCE / name))
 
 

@@ -62,6 +62,12 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def is_saved(folder: Path) -> bool:
+    """Whether a folder is a saved AraCLIPModel, by its config.json."""
+    config = folder / "config.json"
+    return config.is_file() and read_json(config).get("model_type") == "araclip"
+
+
 def read_state(folder: Path) -> dict[str, Tensor]:
     """All tensors of a folder's weights, in one file or in several with an index.
 

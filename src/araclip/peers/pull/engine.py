@@ -23,7 +23,7 @@ from araclip.peers.pull.sources import ImagePart, Source, TextPart, source_of
 from araclip.peers.pull.tokens import padded
 from araclip.peers.pull.vocabulary import cut_vocabulary
 from araclip.peers.torch_encoder import TorchEncoder
-from araclip.peers.weight_files import read_json
+from araclip.peers.weight_files import is_saved
 from araclip.training.export.export import check_target, export
 from araclip.training.export.model_card import About, model_card
 from araclip.training.export.weights.choice import candidates
@@ -92,9 +92,7 @@ def _no_model(source: object) -> InputError:
 def _saved_model(request: Request) -> Path | None:
     """The folder of a saved AraCLIPModel, which `araclip export` writes too; its vocabulary stays whole."""
     folder = existing_folder(request.location) if request.kind == "araclip" else None
-    if folder is None or not (folder / "config.json").is_file():
-        return None
-    return folder if read_json(folder / "config.json").get("model_type") == "araclip" else None
+    return folder if folder is not None and is_saved(folder) else None
 
 
 def _load(request: Request, threads: int) -> Source:

@@ -231,7 +231,8 @@ def _open_clip_image(name: str, encoder: TorchEncoder) -> ImagePart:
     visual = encoder.image.model
     how = preprocessing.of_open_clip(name, encoder.image.settings)
     trunk: Any = getattr(visual, "trunk", None)  # a network of timm
-    tower = str(trunk.default_cfg.get("architecture", "timm")) if trunk is not None else "open_clip ViT"
+    own = "ResNet" if hasattr(visual, "attnpool") else "ViT"  # with attention pooling, as RN50
+    tower = str(trunk.default_cfg.get("architecture", "timm")) if trunk is not None else f"open_clip {own}"
     graph = ImageGraph(visual, lambda pixels: without_tokens(visual(pixels)), how.mean, how.std)
     return ImagePart(graph, tower, how)
 

@@ -11,7 +11,7 @@ from araclip.paths import user_path
 from araclip.peers import model_registry
 from araclip.peers.loading import Request, layout
 from araclip.peers.published_araclip import IMAGE_MODEL, PublishedAraCLIP, read_published
-from araclip.peers.weight_files import folder_of
+from araclip.peers.weight_files import folder_of, is_saved
 from araclip.training.export.model_card import About
 from araclip.training.model.hub_files import CARD, model_card
 
@@ -58,6 +58,8 @@ def make_trainable(
         name, location = source, peer.location if peer else source.removeprefix("araclip:")
     folder = folder_of(name, location)
     kind = layout(folder)
+    if kind == "araclip" and head is None and is_saved(folder):
+        raise InputError(f"{name} is a saved AraCLIPModel already, which trains and can be exported as it is.")
     if kind != "araclip" and head is None:
         raise InputError(
             f"{name} is no AraCLIP as published ({kind or 'no known layout'}). A text encoder needs its pickled head "

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from araclip.errors import DataError, InputError, RecipeError
 from araclip.evaluation.picture_sets.datasets import CaptionedPicture, read_pictures
+from araclip.training.data.limits import Positive
 from araclip.training.data.noise import noisy
 from araclip.training.data.sampling import InterleavedSampler
 
@@ -28,7 +29,7 @@ class PictureSource:
     """
 
     folder: Path
-    share: float = 1.0
+    share: Positive = 1.0
     split: str | None = None
     english: tuple[str, ...] = ("caption_en",)
     arabic: tuple[str, ...] = ("caption_ar",)

@@ -8,10 +8,12 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from araclip import bounded_json
 from araclip.errors import DataError, RecipeError
 from araclip.text.normalization import normalize
+from araclip.training.data.limits import SLOTS, Chance, Positive, Rows, Template, has_slot
 from araclip.training.data.noise import noisy
 from araclip.training.data.pairs import Pair, fingerprint, read_pairs
 from araclip.training.data.sampling import InterleavedSampler
@@ -20,7 +22,6 @@ from araclip.training.data.word_forms import in_dialect, with_english
 __all__ = ["DIRECTIONS", "Mixture", "Pair", "Row", "Source", "fingerprint", "noisy", "read_pairs", "read_templates"]
 
 DIRECTIONS = ("en-ar", "en-en", "ar-ar")  # the language of the teacher's text, then of the student's
-SLOTS = ("{}", "{c}")
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,14 @@ class Source:
     """
 
     path: Path
-    weight: float = 1.0
-    rows: int | None = None
-    direction: str = "en-ar"
-    noise: float = 0.0
-    dialects: float = 0.0
-    mixed: float = 0.0
+    weight: Positive = 1.0
+    rows: Rows | None = None
+    direction: Literal["en-ar", "en-en", "ar-ar"] = "en-ar"
+    noise: Chance = 0.0
+    dialects: Chance = 0.0
+    mixed: Chance = 0.0
     templates: Path | None = None
-    teacher_template: str = "a photo of a {}."
+    teacher_template: Template = "a photo of a {}."
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def read_templates(path: Path) -> tuple[str, ...]:
     if not isinstance(templates, list) or not templates:
         raise DataError(f"{path} holds no list of templates. Expected a list such as {['صورة {}']}.")
     for number, template in enumerate(templates, 1):
-        if not isinstance(template, str) or sum(template.count(slot) for slot in SLOTS) != 1:
+        if not isinstance(template, str) or not has_slot(template):
             raise DataError(f"{path}, template {number}: {template!r:.60}, expected a text with one {{}} or {{c}}.")
     return tuple(templates)
 
@@ -181,7 +182,7 @@ def _check(source: Source) -> None:
             raise RecipeError(f"source {source.path}: {name} is {chance}, expected a chance from 0 to 1.")
     if source.rows is not None and source.rows < 1:
         raise RecipeError(f"source {source.path}: rows is {source.rows}, expected 1 or more, or none for all.")
-    if sum(source.teacher_template.count(slot) for slot in SLOTS) != 1:
+    if not has_slot(source.teacher_template):
         raise RecipeError(f"source {source.path}: teacher_template {source.teacher_template!r} needs one slot {{}}.")
 
 

@@ -21,6 +21,8 @@ def config_at(location: str | Path) -> Any:
     from transformers import AutoConfig
 
     if (folder := existing_folder(location)) is not None:
+        if not (folder / "config.json").is_file():  # transformers 5.0 guesses the model by the folder's name
+            raise FileNotFoundError(f"{folder} has no config.json")
         settings.check_folder(folder)
     config = AutoConfig.from_pretrained(location, trust_remote_code=False)
     settings.check(config.to_dict(), f"{location}: config.json")

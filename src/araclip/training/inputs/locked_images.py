@@ -68,6 +68,12 @@ class LockedImages:
         """Nothing to restore."""
 
     def _features(self, pictures: Sequence[Path], views: int = 1) -> NDArray[np.float16]:
+        """(N, W); a picture that two sets have passes the tower once."""
+        once = {picture: row for row, picture in enumerate(dict.fromkeys(pictures))}
+        features = self._stored(list(once), views)
+        return features if len(once) == len(pictures) else features[[once[picture] for picture in pictures]]
+
+    def _stored(self, pictures: Sequence[Path], views: int) -> NDArray[np.float16]:
         scales = getattr(self.model.vision_model.config, "map_scales", None)
         pixels = (self.pixels.size, self.pixels.mean, self.pixels.std)
         digest = hashlib.sha256(repr((pixels, self.model.config.vision_pooling, scales)).encode())

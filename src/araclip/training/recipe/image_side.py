@@ -5,7 +5,8 @@ from typing import Literal, Self
 from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
-from araclip.training.recipe.values import CONFIG, Few, Folder, OrNone, Window
+from araclip.training.data.limits import Few, OrNone, Window
+from araclip.training.recipe.values import CONFIG, Folder
 
 
 @dataclass(frozen=True, config=CONFIG)

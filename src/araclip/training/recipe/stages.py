@@ -21,30 +21,23 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, model_validator
 from pydantic.dataclasses import dataclass
 
-from araclip.training.recipe.image_side import ImageSide
-from araclip.training.recipe.toml_file import below_data
-from araclip.training.recipe.values import (
-    CONFIG,
+from araclip.training.data.limits import (
     AtLeastOne,
     Chance,
     Count,
     Dropout,
     Few,
     Finite,
-    Folder,
     Length,
     Many,
     NotNegative,
     OrNone,
-    Pictures,
-    Pixels,
     Positive,
-    Precision,
     Rows,
-    Shares,
-    Sources,
-    Width,
 )
+from araclip.training.recipe.image_side import ImageSide
+from araclip.training.recipe.toml_file import below_data
+from araclip.training.recipe.values import CONFIG, Folder, Pictures, Pixels, Precision, Shares, Sources, Width
 
 
 @dataclass(frozen=True, config=CONFIG)

@@ -158,14 +158,12 @@ class FeatureMaps:
     def __init__(
         self, frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int, folder: Path, log: Log
     ) -> None:
-        groups: dict[Path, list[Path]] = {}
-        positions = []
+        groups: dict[Path, dict[Path, int]] = {}  # of each folder its pictures, once also where two sets have them
         for picture in pictures:
-            group = groups.setdefault(picture.parent, [])
-            positions.append((picture.parent, len(group)))
-            group.append(picture)
-        maps = {parent: cached_maps(frozen, group, views_each, folder, log) for parent, group in groups.items()}
-        self._rows = [(maps[parent], position) for parent, position in positions]
+            group = groups.setdefault(picture.parent, {})
+            group.setdefault(picture, len(group))
+        maps = {parent: cached_maps(frozen, list(group), views_each, folder, log) for parent, group in groups.items()}
+        self._rows = [(maps[picture.parent], groups[picture.parent][picture]) for picture in pictures]
 
     @property
     def side(self) -> int:
