@@ -15,7 +15,6 @@ from torch.nn.functional import normalize as l2_normalize
 
 from araclip.encoder_base import IMAGE_BATCH, EncoderBase, Openable, Vectors, batches, checked_pixels
 from araclip.errors import InputError, ModelMismatch
-from araclip.peers.layer_settings import unusual_settings
 from araclip.peers.loading import Request, origin_of
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import open_image
@@ -119,14 +118,13 @@ class TorchEncoder(EncoderBase):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Twelve hex digits over weights, unusual settings of layers, token ids and how pictures are cut."""
+        """Twelve hex digits over weights, token ids and how pictures are cut; not over settings of layers."""
         parts = {"": self.text.model}
         if self.image.model not in list(self.text.model.modules()):
             parts["image "] = self.image.model
         state = {start + name: value for start, part in parts.items() for name, value in part.state_dict().items()}
         with failures(self.name, _ENCODE, ModelMismatch, cannot="encode"):
-            unusual = [f"{start}{line}" for start, part in parts.items() for line in unusual_settings(part)]
-            digest = fingerprint(" ".join([self.text.kind, *unusual]), state, self.text.tokens)[:12]
+            digest = fingerprint(self.text.kind, state, self.text.tokens)[:12]
         ours = self.image.transform is not None and self.image.transform.reducing_gap is None
         if self.image_transform.distorts and not ours:  # earlier releases squashed every picture of a gallery
             return digest
