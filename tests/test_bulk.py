@@ -464,7 +464,7 @@ def test_a_run_whose_output_lies_in_its_source_goes_on(folder: Path, model: AraC
     report = embed(folder, out, model=model)
     assert [each.skipped for each in report.shards] == [True, False]
     assert report.pictures == 8
-    assert any("1 shards of `araclip embed`" in note for note in report.notes)
+    assert any("1 shard of `araclip embed`" in note for note in report.notes)
 
 
 def test_a_tar_behind_a_link_is_read_as_a_picture_is(folder: Path, tmp_path: Path, model: AraCLIP) -> None:

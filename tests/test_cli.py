@@ -281,7 +281,7 @@ def test_every_option_model_completes_the_models_of_this_machine(
 
 def test_every_command_and_option_has_help_and_stands_in_the_docs() -> None:
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
-    assert list(commands()) == re.findall(r"^## araclip (\S+)$", page, re.MULTILINE)
+    assert sorted(commands()) == sorted(re.findall(r"^## araclip (\S+)$", page, re.MULTILINE))
     for name, command in commands().items():
         assert command.help, f"araclip {name} has no help"
         assert f"## araclip {name}\n" in page, f"araclip {name} is missing in docs/commands.md"
@@ -291,3 +291,13 @@ def test_every_command_and_option_has_help_and_stands_in_the_docs() -> None:
             assert getattr(parameter, "help", None), f"araclip {name} {spelled[0]} has no help"
             missing = [spelling for spelling in spelled if f"`{spelling}" not in section]
             assert not missing, f"araclip {name}: {missing} not in docs/commands.md"
+
+
+def test_help_lists_commands_in_the_order_of_the_docs() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    listing = (
+        "from araclip.cli.commands import app; print(*(each.callback.__name__ for each in app.registered_commands))"
+    )
+    names = subprocess.run([sys.executable, "-c", listing], capture_output=True, text=True, check=True).stdout.split()
+    # A process of its own: here other tests may have imported a command first.
+    assert [name.replace("_", "-") for name in names] == re.findall(r"^## araclip (\S+)$", page, re.MULTILINE)
