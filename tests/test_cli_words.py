@@ -36,6 +36,7 @@ def searched(run: Run, folder: Path) -> Run:  # noqa: F811
         (("-k", "1", "--", "-blue", "+", "red"), "-blue + red"),
         (("-أزرق",), "-أزرق"),
         (("-", "blue"), "- blue"),
+        (("- blue",), "- blue"),
     ],
 )
 def test_a_query_needs_no_quotation_marks_and_its_minus_is_no_option(

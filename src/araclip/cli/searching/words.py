@@ -9,7 +9,7 @@ _MARK = "\u2060"  # invisible; before a word that begins with a minus, so that i
 
 
 class WordsCommand(TyperCommand):
-    """A command whose arguments may begin with a minus before a letter that no option has: -كلب.
+    """A command whose arguments may begin with a minus before what no option has: -كلب, '- cat'.
 
     What begins with a minus and a Latin letter stays an option, so that a misspelt one is refused. After `--` all are
     arguments, as ever.
@@ -37,7 +37,8 @@ def query_of(words: list[str]) -> str:
 
 
 def _is_excluded_word(argument: str) -> bool:
-    return len(argument) > 1 and argument[0] in "-\u2212\u2013" and not argument[1].isascii()
+    sign, letter = argument[:1], argument[1:2]
+    return sign in ("-", "\u2212", "\u2013") and bool(letter) and (letter.isspace() or not letter.isascii())
 
 
 def _unmarked(value: Any) -> Any:
