@@ -55,19 +55,20 @@ def test_after_the_switch_scores_are_the_new_model_s_and_the_old_one_is_refused(
     assert reembed(place, new) == 0  # nothing to do
 
 
+def stopped(done: int, total: int) -> None:
+    """The progress of a run that is stopped after six pictures."""
+    if done == 6:
+        raise KeyboardInterrupt
+
+
 def test_a_stopped_run_leaves_the_old_vectors_in_use_and_resumes(
     place: Path, old: AraCLIP, new: AraCLIP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "COMMIT_EVERY", 2)
-
-    def stop(done: int, total: int) -> None:
-        if done == 6:
-            raise KeyboardInterrupt
-
     with Gallery.open(place, model=old) as reader:
         wanted = reader.search("أحمر")
         with pytest.raises(KeyboardInterrupt):
-            reembed(place, new, progress=stop)
+            reembed(place, new, progress=stopped)
         assert reader.search("أحمر") == wanted
     with Gallery.open(place, model=old) as gallery:
         assert gallery.search("أحمر") == wanted
@@ -82,12 +83,8 @@ def test_vectors_of_another_models_stopped_run_are_not_used(
     monkeypatch.setattr(module, "COMMIT_EVERY", 2)
     third = AraCLIP.load(write_tiny_model(tmp_path / "third", width=12, seed=2, name="third"), threads=1)
 
-    def stop(done: int, total: int) -> None:
-        if done == 6:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        reembed(place, third, progress=stop)
+        reembed(place, third, progress=stopped)
     assert reembed(place, new) == 9
 
 
@@ -95,13 +92,8 @@ def test_a_run_that_was_given_up_leaves_nothing_once_the_old_model_is_asked_for(
     place: Path, old: AraCLIP, new: AraCLIP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "COMMIT_EVERY", 2)
-
-    def stop(done: int, total: int) -> None:
-        if done == 6:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        reembed(place, new, progress=stop)
+        reembed(place, new, progress=stopped)
     with Gallery.open(place, model=old) as gallery:
         assert gallery._catalog.rows("SELECT count(*) FROM next_vectors")[0][0]
     assert reembed(place, old) == 0
