@@ -127,23 +127,42 @@ def test_remove_compact_and_export(run: Run, indexed: Path, folder: Path, tmp_pa
     assert run("export-gallery", str(folder)).code == 2
 
 
+def refuse_empty(run: Run, *commands: str) -> None:
+    for command in commands:
+        ran = run(*(word.replace("EMPTY", "") for word in command.split()), model=False)
+        assert (ran.code, ran.out) == (2, ""), command
+        assert "path is empty" in ran.err or "no model ''" in ran.err, (command, ran.err)
+
+
 def test_an_empty_path_of_a_variable_that_is_not_set_is_refused(
     run: Run, indexed: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
     before = sorted(indexed.parent.rglob("*")), sorted(folder.rglob("*"))
-    for command in (
+    refuse_empty(
+        run,
         "index EMPTY", "index --from EMPTY", "index . --gallery EMPTY", "watch EMPTY", "stats --gallery EMPTY",
         "doctor --gallery EMPTY", "serve --gallery EMPTY", "serve --index EMPTY", "serve --cache=EMPTY",
         "similar EMPTY", "explain أحمر EMPTY", "search أحمر --lexicon EMPTY", "backup EMPTY",
         "export-gallery EMPTY", "classify EMPTY", "evaluate --dataset EMPTY", "evaluate --dataset . --images EMPTY",
-        "embed EMPTY out", "embed . EMPTY", "embed file://EMPTY out", "train distill EMPTY", "export EMPTY out",
-        "export . EMPTY", "unpack x EMPTY", "pull x --out EMPTY", "push EMPTY me/x", "index . --model EMPTY",
-    ):  # fmt: skip
-        ran = run(*(word.replace("EMPTY", "") for word in command.split()), model=False)
-        assert (ran.code, ran.out) == (2, ""), command
-        assert "path is empty" in ran.err or "no model ''" in ran.err, (command, ran.err)
+        "index . --model EMPTY",
+    )  # fmt: skip
     assert (sorted(indexed.parent.rglob("*")), sorted(folder.rglob("*"))) == before
+
+
+def test_an_empty_path_is_refused_by_commands_of_the_extras(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in ("torch", "pyarrow", "fsspec"):
+        pytest.importorskip(package)
+    monkeypatch.chdir(folder)
+    before = sorted(folder.rglob("*"))
+    refuse_empty(
+        run,
+        "embed EMPTY out", "embed . EMPTY", "embed file://EMPTY out", "train distill EMPTY", "export EMPTY out",
+        "export . EMPTY", "unpack x EMPTY", "pull x --out EMPTY", "push EMPTY me/x",
+    )  # fmt: skip
+    assert sorted(folder.rglob("*")) == before
 
 
 def test_hidden_pictures_are_listed_completed_and_shown_again(
