@@ -66,6 +66,14 @@ def test_what_was_understood_is_shown_with_a_way_back(visit: Visit) -> None:
     expect(understood).to_be_hidden()
 
 
+def test_a_query_that_only_excludes_lists_the_others_and_calls_none_the_nearest(visit: Visit) -> None:
+    page = visit("?q=بدون كلاب")
+    assert len(shown(page)) > 10
+    expect(page.locator("#count")).to_have_text(re.compile(r"^[٠-٩]+ صورة من [٠-٩]+$"))
+    search(page, "أحمر بدون كلاب")
+    expect(page.locator("#count")).to_contain_text("أقرب")
+
+
 def test_a_date_that_was_understood_is_named_alone(visit: Visit) -> None:
     page = visit("?q=أحمر 2023")
     expect(page.locator("#understood .chip")).to_have_text("تاريخ الالتقاط: ٢٠٢٣")

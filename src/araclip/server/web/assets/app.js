@@ -204,7 +204,7 @@ function show() {
   understood.show(state, results.interpretation);
   const weak = shown.length > 0 && shown[0].weak;
   const all = Math.max(stats?.pictures ?? 0, shown.length);
-  $('count').textContent = weak ? t('allWeak') : t('shown', { n: shown.length, all });
+  $('count').textContent = weak ? t('allWeak') : t(results.dated ? 'listed' : 'shown', { n: shown.length, all });
   $('bar').dataset.weak = weak;
   if (weak || !shown.length) $('share').hidden = true; // a link shows what is not weak
   paging.show(!folded && results.more);

@@ -47,6 +47,11 @@ export class Results {
     return !this.revealed && !excludes && this.items.length > 0 && this.items.every(({ weak, relevance }) => weak && relevance < FAR);
   }
 
+  /** Whether they are by date: the query says nothing that a picture shows. */
+  get dated() {
+    return this.items.length > 0 && this.items.every(({ score }) => score === 0);
+  }
+
   /** Show the near-duplicates of these pictures beside them, and those of no others. Throws a Problem. */
   async unfold(ids) {
     this.items = this.items.filter(({ of }) => !of || ids.includes(of));
