@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from doing import FAILED, Visit, ask, boxes, patiently, serving, shown, until
-from playwright.sync_api import Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from araclip import AraCLIP, Gallery
 
@@ -20,6 +20,15 @@ def problem(status: int, title: str, detail: str, **headers: str) -> dict[str, o
         "body": json.dumps(body),
         "headers": {"Content-Type": "application/problem+json"} | {k.replace("_", "-"): v for k, v in headers.items()},
     }
+
+
+def unanswered(visit: Visit) -> Page:
+    """The page after a search that the server does not answer."""
+    page = visit(expecting=FAILED)
+    page.route("**/search?*", lambda route: route.abort())
+    ask(page, "أحمر")
+    expect(page.get_by_role("alert")).to_contain_text("الخادم لا يجيب")
+    return page
 
 
 @pytest.mark.parametrize(("language", "letters"), [("ar", "ا"), ("en", "e")])
@@ -54,10 +63,7 @@ def test_no_english_of_a_server_or_proxy_stands_in_the_arabic_page(
 
 
 def test_a_server_that_does_not_answer_can_be_tried_again(visit: Visit) -> None:
-    page = visit(expecting=FAILED)
-    page.route("**/search?*", lambda route: route.abort())
-    ask(page, "أحمر")
-    expect(page.get_by_role("alert")).to_contain_text("الخادم لا يجيب")
+    page = unanswered(visit)
     page.unroute("**/search?*")
     page.get_by_role("button", name="إعادة المحاولة").click()
     assert shown(page)
@@ -93,10 +99,7 @@ def test_all_that_failed_at_the_start_comes_with_a_retry(visit: Visit) -> None:
 
 
 def test_an_error_is_said_anew_in_the_language_that_is_switched_to(visit: Visit) -> None:
-    page = visit(expecting=FAILED)
-    page.route("**/search?*", lambda route: route.abort())
-    ask(page, "أحمر")
-    expect(page.get_by_role("alert")).to_contain_text("الخادم لا يجيب")
+    page = unanswered(visit)
     page.click("#language")
     expect(page.get_by_role("alert")).to_contain_text("The server does not answer")
 

@@ -6,7 +6,6 @@ from functools import lru_cache
 
 from araclip.text.folding import fold
 from araclip.text.normalization import normalize
-from araclip.text.picture_words import shows_nothing
 from araclip.text.script import words
 
 _FOLDER = frozenset(map(fold, ("مجلد", "المجلد", "فولدر", "ألبوم", "البوم", "الألبوم", "folder", "album", "directory")))
@@ -24,11 +23,6 @@ class Placed:
     text: str
     words: str = ""
     folders: tuple[str, ...] = ()
-
-    @property
-    def only_folder(self) -> bool:
-        """Whether nothing is left that a picture could show."""
-        return bool(self.folders) and shows_nothing(self.text)
 
 
 def split_folder(text: str, folders: Callable[[bool], Collection[str]]) -> Placed:

@@ -8,7 +8,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from araclip import bounded_json
 from araclip.errors import DataError, RecipeError
@@ -21,7 +21,8 @@ from araclip.training.data.word_forms import in_dialect, with_english
 
 __all__ = ["DIRECTIONS", "Mixture", "Pair", "Row", "Source", "fingerprint", "noisy", "read_pairs", "read_templates"]
 
-DIRECTIONS = ("en-ar", "en-en", "ar-ar")  # the language of the teacher's text, then of the student's
+Direction = Literal["en-ar", "en-en", "ar-ar"]  # the language of the teacher's text, then of the student's
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Source:
     path: Path
     weight: Positive = 1.0
     rows: Rows | None = None
-    direction: Literal["en-ar", "en-en", "ar-ar"] = "en-ar"
+    direction: Direction = "en-ar"
     noise: Chance = 0.0
     dialects: Chance = 0.0
     mixed: Chance = 0.0

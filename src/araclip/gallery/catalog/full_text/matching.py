@@ -25,10 +25,6 @@ class WordIndex:
         """Ids of pictures with a word of this stem in any text, ascending; `most` of them plus one where more."""
         return self._ids("SELECT rowid FROM words WHERE words MATCH ? LIMIT ?", (_quoted(stem), most + 1))
 
-    def with_phrase(self, stems: Sequence[str], most: int) -> Ids:
-        """Ids of pictures in which these stems stand one after the other, as `with_stem`."""
-        return self._ids("SELECT rowid FROM words WHERE words MATCH ? LIMIT ?", (_quoted(" ".join(stems)), most + 1))
-
     def with_part(self, folded: str, most: int) -> Ids:
         """Ids of pictures with a word that contains these folded letters, as `with_stem`; none below PART letters."""
         if len(folded) < PART or " " in folded:
