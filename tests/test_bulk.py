@@ -29,8 +29,8 @@ from pyarrow import parquet
 
 import pictures
 from araclip import AraCLIP, atomic, open_gallery
-from araclip.bulk import fragment_processes, places, shard_groups
 from araclip.bulk import pictures as bulk_pictures
+from araclip.bulk import places, shard_groups
 from araclip.bulk import shard as shard_module
 from araclip.bulk.embed import embed
 from araclip.bulk.filling import fill, shards_in
@@ -42,9 +42,9 @@ from araclip.bulk.shard import embed_shard
 from araclip.bulk.shard_file import read_rows
 from araclip.errors import BulkError, InputError, ShardFailed, ShardMismatch, SourceError
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.embedded import fragment
 from araclip.gallery.gallery import Gallery
 from postgres_server import needs_server
+from serving import place_of
 from test_cli import Run, run  # noqa: F401  (a fixture: pytest hands it in by name)
 from tiny import write_tiny_model
 
@@ -529,10 +529,9 @@ def test_a_gallery_filled_from_shards_holds_the_rows_that_indexing_gives(
         assert list(filled.verify()) == []
         assert filled.update([folder]).unchanged == 10
         assert [hit.path for hit in filled.search("أحمر", 3)] == [hit.path for hit in indexed.search("أحمر", 3)]
-        totals = "SELECT name, rows, sum FROM totals WHERE name IN ('contents', 'files', 'texts', 'photos', 'words')"
-        before = filled._catalog.rows(totals)
+        before = filled._catalog.rows(everything)
         assert fill(filled, shards_in(tmp_path / "out")).added == 0
-        assert filled._catalog.rows(totals) == before
+        assert filled._catalog.rows(everything) == before
 
 
 def test_pictures_whose_files_are_elsewhere_are_found_and_named_and_cannot_be_shown(
@@ -578,40 +577,54 @@ def test_a_gallery_on_a_server_is_filled_with_the_same_pictures(
             assert (one.files, one.formats, one.pictures) == (other.files, other.formats, other.pictures)
 
 
-def filled(folder: Path, out: Path, model: AraCLIP) -> list[tuple[Any, ...]]:
-    """What is in a gallery that is filled from shards, without the ids; it is sound."""
-    with Gallery.open(folder, model=model, create=True) as gallery:
-        fill(gallery, shards_in(out))
-        assert list(gallery.verify()) == []
-        return gallery._catalog.rows(
-            "SELECT path, hash, vector, phash, caption, names, folded FROM files JOIN contents ON id = files.content "
-            "JOIN texts ON texts.content = id JOIN words ON words.rowid = id JOIN parts ON parts.rowid = id "
-            "ORDER BY path"
-        )
+@pytest.fixture(params=["folder", pytest.param("postgres", marks=needs_server)])
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path | str]:
+    """Where a gallery is filled: a folder, or an address on a server."""
+    with place_of(request.param, tmp_path) as place:
+        yield place
 
 
-def test_processes_fill_a_gallery_as_one_does_and_one_that_dies_is_done_without(
-    folder: Path, tmp_path: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
+def test_filling_changes_nothing_that_a_gallery_holds(
+    folder: Path, tmp_path: Path, model: AraCLIP, target: Path | str
 ) -> None:
-    shutil.copy(folder / "1.png", folder / "twin.png")
-    embed(folder, tmp_path / "out", model=model, shards=4)
-    found = []
-    for name, cores, python in (("one", 1, sys.executable), ("two", 2, sys.executable), ("dead", 2, "false")):
-        with monkeypatch.context() as patched:
-            patched.setattr(fragment_processes, "usable_cores", lambda cores=cores: cores)
-            patched.setattr(fragment_processes.sys, "executable", python)
-            found.append(filled(tmp_path / name, tmp_path / "out", model))
-    monkeypatch.setattr(fragment, "AVAILABLE", False)  # of a SQLite that cannot attach one
-    found.append(filled(tmp_path / "plain", tmp_path / "out", model))
-    assert len(found[0]) == 9
-    assert found[0] == found[1] == found[2] == found[3]
+    embed(folder, tmp_path / "out", model=model)
+    pictures.solid(folder / "0.png", (9, 9, 250))  # newer than the shards
+    newer = (folder / "0.png").read_bytes()
+    with open_gallery(target, model=model, create=True) as gallery:
+        gallery.add([folder / "1.png"], metadata={"album": "رحلة", "name": "مهم"})
+        gallery.update([folder])
+        gallery.hide([folder / "2.png"])
+        (stored,) = gallery.add([(folder / "3.png").read_bytes()], metadata={"name": "رفعت.png"}).paths
+        assert stored is not None
+        before = {path: gallery.search(Path(path), 1)[0].path for path in map(str, sorted(folder.glob("*.png")))}
+        report = fill(gallery, shards_in(tmp_path / "out"))
+        assert report.added == 0  # the picture of older bytes has no path of its own
+        assert gallery.metadata(folder / "1.png") == {"album": "رحلة", "name": "مهم"}
+        assert gallery.metadata(stored) == {"name": "رفعت.png"}
+        assert gallery.hidden() == [str(folder / "2.png")]
+        assert gallery.picture(folder / "0.png") == newer
+        assert {path: gallery.search(Path(path), 1)[0].path for path in before} == before
+        assert gallery.update([folder]).added == 0
+        assert [fault for fault in gallery.verify(contents=True) if fault.repairable] == []
 
 
-@pytest.mark.parametrize("cores", [1, 2])
+def test_an_upload_that_shards_hold_too_keeps_its_own_name(
+    folder: Path, tmp_path: Path, model: AraCLIP, target: Path | str
+) -> None:
+    (tmp_path / "tars").mkdir()
+    tar_of(tmp_path / "tars" / "a.tar", {"red.png": (folder / "4.png").read_bytes()})
+    embed(tmp_path / "tars", tmp_path / "out", model=model)
+    with open_gallery(target, model=model, create=True) as gallery:
+        (stored,) = gallery.add([(folder / "4.png").read_bytes()], metadata={"name": "وردة.png", "owner": "هند"}).paths
+        assert stored is not None
+        assert fill(gallery, shards_in(tmp_path / "out")).added == 0
+        assert gallery.metadata(stored) == {"name": "وردة.png", "owner": "هند"}
+        assert len(gallery.picture(stored)) > 0
+
+
 def test_a_damaged_shard_is_named_and_what_was_read_before_it_stays(
-    folder: Path, tmp_path: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch, cores: int
+    folder: Path, tmp_path: Path, model: AraCLIP
 ) -> None:
-    monkeypatch.setattr(fragment_processes, "usable_cores", lambda: cores)
     out = tmp_path / "out"
     embed(folder, out, model=model, shards=3)
     last = sorted(out.glob("*.parquet"))[-1]
@@ -641,9 +654,8 @@ def _filled_until(point: int, place: str, out: str, model: str) -> None:
 
 
 def test_a_gallery_whose_filling_is_killed_anywhere_is_sound_and_is_filled_by_the_next_run(
-    folder: Path, tmp_path: Path, tiny_model: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
+    folder: Path, tmp_path: Path, tiny_model: Path, model: AraCLIP
 ) -> None:
-    monkeypatch.setattr(fragment_processes, "usable_cores", lambda: 1)
     embed(folder, tmp_path / "out", model=model, shards=3)
     place, killed, point = tmp_path / "gallery", 0, 0
     while True:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from araclip import __version__
 from araclip.doctor import Finding, accelerators
 from araclip.gallery import locations
+from catalog_file import damage
 from test_cli import Run, folder, run  # noqa: F401  (fixtures)
 
 
@@ -64,10 +64,9 @@ def test_a_pulled_model_with_a_flipped_bit_is_a_fault_and_the_bundled_one_is_who
 def test_a_damaged_gallery_is_a_fault_with_a_remedy(run: Run, folder: Path) -> None:  # noqa: F811
     run("index", str(folder))
     catalog = locations.gallery_of(folder) / "catalog.sqlite"
-    with sqlite3.connect(catalog) as database:
-        database.execute("DROP TRIGGER IF EXISTS files_crc_updated")
-        database.execute("UPDATE files SET crc = crc + 1")
-    database.close()
+    damage(catalog.parent, "UPDATE files SET size = size + 1")
+    shutil.copyfile(catalog, catalog.with_name("copy"))
+    catalog.with_name("copy").replace(catalog)  # another file is checked whole when it is opened
     said = run("doctor", "--json", model=False)
     faults = [finding for finding in json.loads(said.out)["findings"] if finding["mark"] == "fault"]
     assert said.code == 1

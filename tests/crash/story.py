@@ -10,7 +10,6 @@ import io
 import os
 import random
 import re
-import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -21,10 +20,11 @@ from PIL import Image
 
 import pictures
 from araclip import AraCLIP, Gallery
-from araclip.gallery.catalog.integrity.salvage import salvage
+from araclip.gallery.catalog.salvage import salvage
 from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.ingest import intake, reembed
 from araclip.model_folder import read_config
+from catalog_file import edited
 
 COMMIT_EVERY = 4  # pictures: so that a story has many commits, and a kill many points between them
 QUERIES = ("أحمر", "blue", "صورة", "green - أزرق", "رحلة", "renamed copy")  # words of names and metadata, too
@@ -212,8 +212,8 @@ class Workspace:
         """Rows read directly from the catalogue; none while there is no catalogue."""
         if not (self.gallery_path / FILE_NAME).is_file():
             return []
-        with contextlib.closing(sqlite3.connect(self.gallery_path / FILE_NAME)) as database:
-            made = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+        with contextlib.closing(edited(self.gallery_path)) as database:
+            made = database.execute("SELECT count(*) FROM sqlite_schema").fetchall()[0][0]
             return database.execute(sql).fetchall() if made else []
 
 

@@ -21,7 +21,6 @@ import random
 import select
 import shutil
 import signal
-import sqlite3
 import sys
 import tempfile
 import time
@@ -29,7 +28,6 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -44,6 +42,7 @@ from PIL import Image
 
 from araclip import atomic
 from araclip.gallery.catalog import schema
+from araclip.gallery.catalog.connection import Connection
 from araclip.gallery.catalog.schema import FILE_NAME
 from crash.story import Action, Workspace, pictures_bytes, story
 from tiny import write_tiny_model
@@ -86,20 +85,19 @@ def run(
             if count == kill_at:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        class Watched(sqlite3.Connection):
-            def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        def watched(method: Callable[..., Any]) -> Callable[..., Any]:
+            def run(self: Connection, sql: str, *values: Any) -> Any:
                 if (word := sql.split(maxsplit=1)[0] if sql.strip() else "") in WRITES:
                     point(word)
-                return super().execute(sql, *values)
+                found = method(self, sql, *values)
+                if word == "COMMIT":
+                    point("transaction ended")
+                return found
 
-            def __exit__(self, *error: Any) -> Any:
-                point("end of transaction")
-                ended = super().__exit__(*error)
-                point("transaction ended")
-                return ended
+            return run
 
-        # Not a trace callback: it would wait for the GIL inside SQLite's mutex, and deadlock with other threads.
-        sqlite3.connect = partial(sqlite3.connect, factory=Watched)
+        for name in ("execute", "change", "change_each"):
+            setattr(Connection, name, watched(getattr(Connection, name)))
         atomic.step = point
         for number in range(first, len(actions)):
             send(f"action {number}")

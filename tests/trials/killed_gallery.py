@@ -9,7 +9,6 @@ import json
 import os
 import random
 import shutil
-import sqlite3
 import sys
 from collections.abc import Callable
 from contextlib import closing
@@ -33,6 +32,7 @@ from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.ingest import intake, watch
 from araclip.server.settings import Settings
+from catalog_file import edited
 from crash.story import QUERIES as ALL_QUERIES
 from crash.story import pictures_bytes
 from trials.forked import Forked, Send
@@ -55,7 +55,7 @@ NUMBERS = {hash_of(number): number for number in (*FILES, *UPLOADS)}
 
 def rows_of(gallery: Path) -> dict[str, str]:
     """Path → hash of each row of a catalogue."""
-    with closing(sqlite3.connect(gallery / FILE_NAME, timeout=60)) as database:
+    with closing(edited(gallery)) as database:
         rows = database.execute("SELECT path, hash FROM files JOIN contents ON id = content").fetchall()
     return {os.fsdecode(path): digest.hex() for path, digest in rows}
 

@@ -6,19 +6,16 @@ found like any other, under its name, and cannot be shown until its file is inde
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.bulk.fragment_processes import Task, ahead
 from araclip.bulk.shard_file import FACTS, ROW_GROUP, ShardHeader, read_rows
 from araclip.errors import InputError, first_line
-from araclip.gallery.catalog.embedded.fragment import fragment_of
-from araclip.gallery.catalog.embedded.pictures import EMPTY, EmbeddedPictures
+from araclip.gallery.catalog.embedded_pictures import EMPTY, EmbeddedPictures
 from araclip.gallery.catalog.records import STORED_PREFIX, identity_of
 from araclip.gallery.remote.rows import read_path
 from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata, coordinates, iso_time, name_of
@@ -70,27 +67,6 @@ class ShardGroups:
     def read(self, number: int) -> EmbeddedPictures:
         """The pictures of a group; see `ShardGroup.read`."""
         return self._groups[number].read()
-
-    def fragments(self, start: int, first: int) -> AbstractContextManager[Iterator[bytes]]:
-        """The fragments of the groups from `start` on, whose ids begin with `first`, made ahead by other processes.
-
-        Raises:
-            InputError, SourceError: as for `read`.
-        """
-        tasks, ids = [], first
-        for group in self._groups[start:]:
-            tasks.append({**asdict(group), "first": ids})
-            ids += group.rows
-        return ahead(tasks, fragment)
-
-
-def fragment(task: Task) -> bytes:
-    """The fragment of a group: `place`, `start` and `rows` of a ShardGroup, and `first`, the id of its first picture.
-
-    Raises:
-        InputError, SourceError: as for `ShardGroup.read`.
-    """
-    return fragment_of(ShardGroup(task["place"], task["start"], task["rows"]).read(), task["first"])
 
 
 def parts(row_groups: Sequence[int], most: int) -> Iterator[tuple[int, int]]:

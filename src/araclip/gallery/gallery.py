@@ -1,29 +1,46 @@
 """A gallery in a folder: its catalogue, index and lock."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from araclip import atomic
 from araclip.encoder import Encoder, ModelLike, as_encoder
 from araclip.errors import GalleryCorrupt, InputError, ModelNotFound
+from araclip.gallery.base import BaseGallery
+from araclip.gallery.catalog import counting
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.integrity.salvage import salvage
-from araclip.gallery.catalog.writer_lock import writer_lock
+from araclip.gallery.catalog.records import STORED_PREFIX, read_metadata
+from araclip.gallery.catalog.salvage import salvage
+from araclip.gallery.index import scan_index
 from araclip.gallery.ingest.intake import Turn
 from araclip.gallery.ingest.reading import SECONDS, Reading, read_pictures
 from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.gallery.locations import location_of
-from araclip.gallery.maintenance.folder_maintenance import FolderMaintenance
+from araclip.gallery.maintenance.backup import write_backup
+from araclip.gallery.maintenance.duplicates import apart, grouped
+from araclip.gallery.maintenance.export import exported_file, write_export
 from araclip.gallery.maintenance.repair import repair
+from araclip.gallery.maintenance.verify import catalogue_faults, file_faults
 from araclip.gallery.reader import FolderReader
 from araclip.gallery.recorded_model import create_catalog, encoder_for, record_whereabouts, recorded_in
+from araclip.gallery.results import Fault, Group, Stats
 from araclip.ocr.engines import Engine, opened
+from araclip.paths import user_path
+
+_EXPORTED = (
+    "format", "width", "height", "captured_at", "added", "camera", "lens", "latitude", "longitude", "place", "hidden",
+)  # fmt: skip
 
 
-class Gallery(FolderMaintenance):
+class Gallery(BaseGallery):
     """Pictures indexed with one model. Any number of processes search, and write in turns (`catalog.writer_lock`)."""
+
+    folder: Path
+    _catalog: Catalog
+    _reader: FolderReader
 
     def __init__(self, catalog: Catalog, model: Encoder) -> None:
         """A gallery over an open catalogue."""
@@ -92,6 +109,94 @@ class Gallery(FolderMaintenance):
         with gallery:
             return actions + gallery.repair(progress=progress)
 
+    def stats(self) -> Stats:
+        """The gallery in numbers."""
+        catalog = self._catalog
+        files, pictures = catalog.counts()
+        stored, first, last = catalog.rows("SELECT (SELECT count(*) FROM kept), min(added), max(added) FROM contents")[
+            0
+        ]
+        return Stats(
+            folder=str(catalog.folder),
+            model=f"{catalog.meta('model')}@{catalog.meta('fingerprint')}",
+            width=int(catalog.meta("width")),
+            generation=catalog.generation,
+            files=files,
+            pictures=pictures,
+            stored=stored,
+            file_bytes=counting.file_bytes(catalog),
+            catalogue_bytes=catalog.path.stat().st_size,
+            formats=catalog.formats(),
+            captured_at=catalog.captured_at(),
+            added=(first, last) if first else None,
+            recall=scan_index.recall(catalog),
+        )
+
+    def duplicates(self, kinds: Collection[str] = ("exact", "near")) -> list[Group]:
+        """Groups of duplicate files; files that are missing on the disk are left out, and further names of one file."""
+        catalog = self._catalog
+        rows = catalog.rows(
+            "SELECT content, path, size, ifnull(width * height, 0) FROM files JOIN contents ON id = content "
+            "WHERE substr(path, 1, ?) <> ? ORDER BY content, path",
+            (len(STORED_PREFIX), STORED_PREFIX.encode()),
+        )
+        files: dict[int, list[tuple[str, int, int]]] = {}  # by picture: path, bytes, pixels
+        for content, path, size, pixels in rows:
+            files.setdefault(content, []).append((os.fsdecode(path), size, pixels))
+        there = {content: found for content, copies in files.items() if (found := apart(copies))}
+        return grouped(there, catalog.phashes, catalog.vectors, kinds)
+
+    def verify(self, *, contents: bool = False, progress: FilesProgress | None = None) -> list[Fault]:
+        """Faults of the catalogue, the vectors, the index and the files."""
+        faults = list(catalogue_faults(self._catalog))
+        with suppress(GalleryCorrupt):  # which is among the faults already
+            faults += file_faults(self._catalog, contents, progress or (lambda done, total: None))
+        return faults
+
+    def compact(self) -> int:
+        """Free the space of removed pictures."""
+        with self._writing():
+            self._reader.drop()
+            before = _size(self.folder)
+            scan_index.drop_derived(self.folder)
+            self._catalog.rows("VACUUM")
+            self._catalog.checkpoint()
+            return before - _size(self.folder)
+
+    def backup(self, folder: str | os.PathLike[str]) -> int:
+        """Copy the gallery into `folder`, also while programs write it; returns the number of pictures.
+
+        The copy is that of the last commit and is checked whole. It replaces an earlier backup there, in one step.
+
+        Raises:
+            InputError: the folder holds other files, another gallery, or a copy of this one with changes that this one
+                lacks.
+            GalleryCorrupt: the gallery is damaged; an earlier backup stays.
+            OSError: the disk is full or read-only; an earlier backup stays.
+        """
+        return write_backup(self._catalog, user_path(folder))
+
+    def export(self, folder: str | os.PathLike[str]) -> int:
+        """Export the gallery for other programs."""
+        catalog = self._catalog
+        with catalog.own_errors(), catalog.reading():
+            ids, vectors = catalog.vectors()
+            rows = catalog.rows(
+                "SELECT files.content, path, metadata, size, hash, format, width, height, taken, added, camera, lens, "
+                "latitude, longitude, place, ifnull(hidden, 0) FROM files JOIN contents ON id = files.content "
+                "LEFT JOIN photos ON photos.content = id ORDER BY files.content, path"
+            )
+        pictures: dict[int, dict[str, Any]] = {}
+        for content, path, metadata, size, digest, *facts in rows:
+            about = dict(zip(_EXPORTED, facts, strict=True))
+            about["hidden"] = bool(about["hidden"])
+            picture = pictures.setdefault(content, {"sha256": digest.hex(), **about, "files": []})
+            picture["files"].append(exported_file(os.fsdecode(path), size, read_metadata(metadata)))
+        if lost := [content for content in ids.tolist() if content not in pictures]:
+            raise catalog.damaged(f"the rows of picture {lost[0]} cannot be found")
+        about = {key: catalog.meta(key) for key in ("model", "fingerprint", "generation")}
+        return write_export(user_path(folder), about, [pictures[content] for content in ids.tolist()], vectors)
+
     def repair(self, *, progress: FilesProgress | None = None) -> list[str]:
         """Fix every fault that `verify` calls repairable.
 
@@ -102,7 +207,7 @@ class Gallery(FolderMaintenance):
             GalleryCorrupt: nothing can be recovered; the message says how to start over.
         """
         actions = list[str]()
-        if not self._catalog.has_sound_structure():
+        if self._catalog.damages():
             self.close()
             model = self.model
             actions = salvage(self.folder, model)
@@ -142,7 +247,6 @@ class Gallery(FolderMaintenance):
             return read_pictures(self._catalog, reader, self.model.threads, turn, show, log, seconds)
 
     def __len__(self) -> int:
-        """Number of different pictures."""
         return self._catalog.counts()[1]
 
     def close(self) -> None:
@@ -156,12 +260,9 @@ class Gallery(FolderMaintenance):
             yield
             self._catalog.checkpoint()
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
+    def _turn(self) -> AbstractContextManager[None]:
         """Hold the lock for one commit."""
-        with writer_lock(self.folder):
-            self._catalog.check_model(self.model.name, self.model.fingerprint)
-            yield
+        return self._catalog.turn(self.model)
 
     @contextmanager
     def _ingesting(self) -> Iterator[Turn]:
@@ -190,3 +291,7 @@ def _folder(path: str | os.PathLike[str]) -> Path:
             f"{location} is the address of a gallery on a server. Open it with araclip.open_gallery({str(location)!r})."
         )
     return location
+
+
+def _size(folder: Path) -> int:
+    return sum(entry.stat().st_size for entry in folder.iterdir() if entry.is_file())

@@ -3,6 +3,7 @@
 import os
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 
 from araclip.encoder import Encoder, ModelLike
 from araclip.errors import InputError, ModelNotFound
@@ -15,7 +16,7 @@ from araclip.gallery.ingest.estimate import seconds_to_encode, seconds_to_encode
 from araclip.gallery.ingest.reembed import reembed
 from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.gallery.locations import location_of
-from araclip.gallery.maintenance.backup import write_backup
+from araclip.gallery.maintenance.backup import restore_backup, write_backup
 from araclip.gallery.reader import FolderReader, GalleryReader
 from araclip.gallery.recorded_model import create_catalog, encoder_for, recorded_in
 from araclip.gallery.remote.engine import Engine
@@ -141,6 +142,22 @@ def backup_gallery(location: LocationLike, folder: str | os.PathLike[str]) -> in
         raise InputError(f"{target} is on a {target.engine} server. Use {how} to back it up (docs/remote.md).")
     with closing(Catalog.open(target, None)) as catalog:
         return write_backup(catalog, user_path(folder))
+
+
+def restore_gallery(backup: str | os.PathLike[str], location: LocationLike) -> Path | None:
+    """Put a backup at the place of a gallery in a folder; that one is kept beside it. See `restore_backup`.
+
+    Returns:
+        Where the gallery is now that was there before; None if there was none.
+
+    Raises:
+        InputError: the location is on a server, or holds files that are not a gallery's.
+        GalleryError, OSError: as for `restore_backup`.
+    """
+    target = location_of(location)
+    if isinstance(target, Address):
+        raise InputError(f"{target} is on a {target.engine} server. Restore it with that server's tools.")
+    return restore_backup(user_path(backup), target)
 
 
 def reembedding_time(location: LocationLike, model: ModelLike | None) -> tuple[int, float]:

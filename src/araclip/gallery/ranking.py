@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from araclip.errors import InputError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import EVERYTHING, Filters
-from araclip.gallery.catalog.full_text.matching import WordIndex
+from araclip.gallery.catalog.full_text import WordIndex
 from araclip.gallery.catalog.records import STORED_PREFIX
-from araclip.gallery.catalog.selection import check_loose, newest_first, paths_of, select
 from araclip.gallery.index.scan_index import ScanIndex
 from araclip.gallery.near_hashes import HashTable, is_near
 from araclip.gallery.queries.exclusion import Cosines, Exclusion, kept
@@ -113,11 +112,11 @@ def ranked(
 def dated(catalog: Catalog, page: Page, exclusion: Exclusion | None, cosines: Cosines) -> list[Hit]:
     """The hits of one page in the order of capture, the newest first, without score or relevance."""
     condition = page.filters.condition(hidden_exist=catalog.has_hidden())
-    newest = (Candidate(content, 0.0, None, 0.0) for content in newest_first(catalog, condition))
+    newest = (Candidate(content, 0.0, None, 0.0) for content in catalog.newest_first(condition))
     candidates = (
         (each, existing)
         for each in kept(newest, exclusion, cosines)
-        if (existing := [path for path in paths_of(catalog, each.content, condition) if exists(path)])
+        if (existing := [path for path in catalog.paths_of(each.content, condition) if exists(path)])
     )
     return [hit for _, hit in hits_of(candidates, lambda content: catalog.phash(content) or 0, page, None)]
 
@@ -181,9 +180,7 @@ class _FilteredSearch:
     def __init__(self, catalog: Catalog, index: ScanIndex, vector: NDArray[np.float32], page: Page) -> None:
         self._catalog, self._index, self._vector = catalog, index, vector
         self._condition = condition = page.filters.condition(hidden_exist=catalog.has_hidden())
-        self.allowed = (
-            None if condition == EVERYTHING else index.selected(condition, lambda: select(catalog, condition))
-        )
+        self.allowed = None if condition == EVERYTHING else index.selected(condition, lambda: catalog.select(condition))
         self._first = index.search(vector, page.offset + page.k, self.allowed)
 
     def best_score(self) -> float:
@@ -215,9 +212,9 @@ class _FilteredSearch:
     def existing(self, candidates: Iterable[Candidate]) -> Iterator[tuple[Candidate, list[str]]]:
         """The candidates that have an existing path, with these."""
         for each in candidates:
-            paths = paths_of(self._catalog, each.content, self._condition)
+            paths = self._catalog.paths_of(each.content, self._condition)
             if not paths and self._index.generation == self._catalog.generation:
-                check_loose(self._catalog, each.content)
+                self._catalog.check_loose(each.content)
             if existing := [path for path in paths if exists(path)]:
                 yield each, existing
 

@@ -14,12 +14,9 @@ from numpy.typing import NDArray
 
 from araclip.encoder import Encoder
 from araclip.gallery.browsing.browsing import Browsing, FolderBrowsing
-from araclip.gallery.catalog import history
-from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.catalog.catalog import Catalog, CatalogPool
 from araclip.gallery.catalog.filters import Filters
-from araclip.gallery.catalog.full_text.documents import Document
-from araclip.gallery.catalog.full_text.matching import WordIndex
-from araclip.gallery.catalog.pool import CatalogPool
+from araclip.gallery.catalog.full_text import Document, WordIndex
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.index.rabitq import EXACT_UP_TO
@@ -282,7 +279,7 @@ class FolderReader(GalleryReader):
         if not isinstance(snapshot, FolderSnapshot) or snapshot.generation != catalog.generation:
             self._snapshot = snapshot = self._new_snapshot(snapshot, REBUILD_AFTER)
         snapshot.index.save(catalog)
-        history.forget_before(catalog, snapshot.index.file_generation)
+        catalog.forget_changes_before(snapshot.index.file_generation)
         snapshot.prepare()
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
-from araclip.gallery.catalog.full_text.newest import newest_texts
+from araclip.gallery.catalog.full_text import WordIndex
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.queries.exclusion import excluded_terms
@@ -145,7 +145,7 @@ class Suggestions:
             return interpreter
         made, generation = self._reader, store.generation
         if made is None or made[0] is not interpreter or made[1] != generation:
-            made = self._reader = interpreter, generation, interpreter.extended(newest_texts(store))
+            made = self._reader = interpreter, generation, interpreter.extended(WordIndex(store).newest_texts())
         return made[2]
 
 

@@ -11,9 +11,8 @@ from araclip.gallery.browsing.timeline import Timeline
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.counting import LATER_SCENES
 from araclip.gallery.catalog.filters import Filters
-from araclip.gallery.catalog.photo.tables import HIDDEN
+from araclip.gallery.catalog.photos import HIDDEN
 from araclip.gallery.catalog.records import PictureRecord
-from araclip.gallery.catalog.selection import later_scenes, select
 
 Positions = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]
 
@@ -65,9 +64,9 @@ class FolderBrowsing(Browsing):
     def timeline(self, filters: Filters) -> Timeline:
         """The pictures that pass; 100,000 take about a tenth of a second."""
         catalog = self._catalog()
-        passed = select(catalog, filters.condition(hidden_exist=catalog.has_hidden()))
+        passed = catalog.select(filters.condition(hidden_exist=catalog.has_hidden()))
         if not filters.every_scene:
-            passed = np.setdiff1d(passed, later_scenes(catalog), assume_unique=True)
+            passed = np.setdiff1d(passed, catalog.later_scenes(), assume_unique=True)
         # Two texts are three times as fast to fetch as rows; the index of the dates has both columns.
         ((numbers, dates),) = catalog.rows(
             "SELECT group_concat(id), group_concat(ifnull(replace(taken, ',', ''), '')) FROM contents"

@@ -1,158 +1,156 @@
-"""Connections to a catalogue file, for its owner and for readers who may not write it or its folder.
+"""Connections to a catalogue file through apsw, whose SQLite checks every page that it reads, and transactions on them.
 
-Reading beside SQLite's write-ahead log needs a shared memory file, which such a reader can use but not create. While
-the log is empty it therefore opens the file as immutable, which ignores the log and would mix pages of two moments once
-the owner writes. `FollowingConnection` notices that by the files' sizes and times, which a writer changes before and
-with each commit, and reads again.
+The checksum of a page stands in its last 8 bytes. SQLite's own `cksumvfs` writes it with the page and compares it at
+each read: damage is an error of that read (https://www.sqlite.org/cksumvfs.html), never a wrong answer. apsw carries
+one recent SQLite with full-text search to every platform. No other SQLite of this process opens the file: closing any
+descriptor of it would drop the locks of all connections (https://www.sqlite.org/howtocorrupt.html).
 
-Threads may share a connection; each statement has it to itself until its rows are fetched, and each transaction until
-its end (`alone`): another thread would see what is not committed yet, or begin a transaction inside this one. SQLite's
-own lock would not do: a thread that waits for it may hold the interpreter's lock, which the checksums' function in
-another thread needs.
+Reading beside SQLite's write-ahead log needs a shared memory file, which a reader who may not write the folder can use
+but not create. While the log is empty such a reader therefore opens the file as immutable, which ignores the log and
+would mix pages of two moments once the owner writes. `FollowingConnection` notices a write by the files' sizes and
+times, which a writer changes before and with each commit, and reads again.
+
+Threads may share a connection: each statement has it to itself until its rows are fetched, and each transaction until
+its end (`alone`). Otherwise another thread would see what is not committed yet, or begin a transaction inside this one.
 """
 
+import contextlib
 import os
-import sqlite3
 import threading
 import time
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from araclip.gallery.catalog.integrity import checksums
-from araclip.gallery.catalog.photo import matching
+import apsw
+import apsw.sqlite_extra
 
-CHANGED = "its owner is writing it"  # the error of a read transaction that cannot continue
+from araclip.errors import GalleryCorrupt, GalleryError
+from araclip.gallery.catalog import matching
+
+CHECKED_VFS = "cksmvfs"  # SQLite's name of its checksum layer
+CHECKSUM_BYTES = 8  # at the end of each page
+BUSY_MS = 10_000  # that a statement waits for another connection's commit
+DAMAGED_PAGE = 8202  # SQLITE_IOERR_DATA: the checksum of a page does not match
+_CHANGED = "its owner is writing it"
 _TRIES = 20
 _PAUSE_S = 0.02
+_DAMAGE = (  # what SQLite says of damage with the code of any other error
+    "malformed", "disk image", "no such table", "no such column", "vtable constructor failed", "fts5",
+)  # fmt: skip
+_CANNOT_WRITE = (
+    apsw.BusyError, apsw.LockedError, apsw.ReadOnlyError, apsw.IOError, apsw.FullError, apsw.CantOpenError,
+    apsw.PermissionsError,
+)  # fmt: skip
 
 Row = tuple[Any, ...]
-State = tuple[int, ...]
 
 
-class Connection(Protocol):
-    """What the catalogue uses of `sqlite3.Connection`."""
+class OwnerBusy(Exception):
+    """The owner of a catalogue keeps writing it while a reader who may not write reads."""
 
-    def execute(self, sql: str, values: Sequence[Any] = (), /) -> Any:
-        """Run one statement; returns a cursor over its rows."""
 
-    def executemany(self, sql: str, values: Iterable[Any], /) -> Any:
-        """Run one statement, which returns no rows, for each of several values."""
+@cache
+def _load_checksums() -> None:
+    """Load SQLite's checksum layer, once for this process."""
+    with closing(apsw.Connection(":memory:")) as database:
+        apsw.sqlite_extra.load(database, "cksumvfs")
 
-    def backup(self, target: sqlite3.Connection, /) -> None:
-        """Copy the last commit into another database."""
+
+def opened(path: Path, flags: int, parameters: str = "", *, checksums: bool = True) -> apsw.Connection:
+    """A bare connection of apsw to a catalogue file, with the functions of filters.
+
+    Args:
+        flags: SQLITE_OPEN_….
+        parameters: those of SQLite's URI.
+        checksums: False to write pages as they are given, with the checksums that they had.
+
+    Raises:
+        apsw.Error: the file cannot be opened.
+    """
+    _load_checksums()
+    uri = path.absolute().as_uri() + (f"?{parameters}" if parameters else "")
+    vfs = CHECKED_VFS if checksums else next(name for name in apsw.vfs_names() if name != CHECKED_VFS)
+    database = apsw.Connection(uri, flags=flags | apsw.SQLITE_OPEN_URI, vfs=vfs)
+    database.set_busy_timeout(BUSY_MS)
+    for name, function, count in matching.SQL_FUNCTIONS:
+        database.create_scalar_function(name, function, count, deterministic=True)
+    return database
+
+
+class Connection:
+    """A connection to a catalogue that this process may write."""
+
+    may_write = True
+
+    def __init__(self, path: Path, *, create: bool = False) -> None:
+        """Open an existing file, or with `create` also a new one.
+
+        Raises:
+            apsw.Error: it cannot be opened.
+        """
+        self._lock = threading.RLock()
+        flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
+        self._db = opened(path, flags)
+        try:
+            self._db.reserve_bytes("main", CHECKSUM_BYTES)  # of a new file; an existing one stays as it is
+            self.execute("PRAGMA foreign_keys = ON")
+            self.execute("PRAGMA journal_mode = WAL")
+            self.execute("PRAGMA synchronous = FULL")  # a committed picture survives a power cut
+        except apsw.Error:
+            self._db.close()
+            raise
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        """Run one statement; returns its rows.
+
+        Raises:
+            apsw.Error: an error of SQLite.
+            UnicodeDecodeError: a text is damaged.
+        """
+        with self._lock:
+            return self._db.execute(sql, values).fetchall()
+
+    def change(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Run one statement; returns how many rows it has changed. Raises as `execute`."""
+        with self._lock:
+            self._db.execute(sql, values)
+            return self._db.changes()
+
+    def change_each(self, sql: str, values: Iterable[Sequence[Any]]) -> None:
+        """Run one statement, which returns no rows, for each of several values. Raises as `execute`."""
+        with self._lock:
+            self._db.executemany(sql, values)
+
+    def copy_to(self, path: Path) -> None:
+        """Copy the last commit into a new file, flushed to the disk. Raises as `execute`."""
+        with self._lock, closing(opened(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)) as target:
+            target.execute("PRAGMA synchronous = FULL")
+            self._copy_into(target)
+
+    def _copy_into(self, target: apsw.Connection) -> None:
+        with target.backup("main", self._db, "main") as copying:
+            copying.step()
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._db.in_transaction
 
     def alone(self) -> AbstractContextManager[object]:
         """For a block whose statements belong together: those of other threads wait for its end."""
-
-    def close(self) -> None:
-        """Close the connection."""
-
-
-def connect(path: Path) -> Connection:
-    """A connection to an existing or new file.
-
-    Raises:
-        sqlite3.Error: it cannot be opened.
-    """
-    if not may_write(path):
-        return FollowingConnection(path)
-    connection = OwnerConnection(path)
-    try:
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")  # a committed picture survives a power cut
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection
-
-
-def may_write(path: Path) -> bool:
-    """Whether this user may write the catalogue: its folder, and the file if there is one.
-
-    Who may write the folder alone must not open it as an owner does: the log and the shared memory file would be this
-    user's, and the owner could no longer write.
-    """
-    return os.access(path.parent, os.W_OK | os.X_OK) and (os.access(path, os.W_OK) or not path.exists())
-
-
-def copy(database: Connection, path: Path) -> None:
-    """Copy the last commit into a new file, with its folder's other files left alone; flushed to the disk.
-
-    Raises:
-        sqlite3.Error: it cannot be read, or the disk is full.
-    """
-    with closing(sqlite3.connect(path)) as target:
-        target.execute("PRAGMA synchronous = FULL")
-        database.backup(target)
-
-
-def _opened(uri: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None, check_same_thread=False)
-    checksums.register(connection)
-    matching.register(connection)
-    connection.execute("PRAGMA cell_size_check = ON")  # a damaged page is an error when it is read
-    return connection
-
-
-def _closing(holder: object, connection: sqlite3.Connection) -> Callable[[], object]:
-    """What closes a connection, also when its holder is gone: Python 3.13 warns of one that nobody closed."""
-    finalizer = weakref.finalize(holder, connection.close)
-    finalizer.atexit = False
-    return finalizer
-
-
-class OwnerConnection:
-    """A connection that may write."""
-
-    def __init__(self, path: Path) -> None:
-        self._db = _opened(path.absolute().as_uri())
-        self._close = _closing(self, self._db)
-        self._lock = threading.RLock()
-
-    def execute(self, sql: str, values: Sequence[Any] = (), /) -> "_Fetched":
-        """Run one statement and fetch its rows.
-
-        Raises:
-            sqlite3.Error: an error of SQLite.
-        """
-        with self._lock:
-            return _fetched(self._db, sql, values)
-
-    def executemany(self, sql: str, values: Iterable[Any], /) -> None:
-        """Run one statement, which returns no rows, for each of several values.
-
-        Raises:
-            sqlite3.Error: an error of SQLite.
-        """
-        with self._lock, closing(self._db.executemany(sql, values)):
-            pass
-
-    def backup(self, target: sqlite3.Connection, /) -> None:
-        """As `sqlite3.Connection.backup`."""
-        with self._lock:
-            self._db.backup(target)
-
-    def deserialize(self, database: bytes, name: str, /) -> None:
-        """As `sqlite3.Connection.deserialize`."""
-        with self._lock:
-            self._db.deserialize(database, name=name)
-
-    def alone(self) -> AbstractContextManager[object]:
-        """As `Connection.alone`."""
         return self._lock
 
     def close(self) -> None:
-        """Close the connection."""
         with self._lock:
-            self._close()
+            self._db.close()
 
 
-class FollowingConnection:
+class FollowingConnection(Connection):
     """A connection of a reader who may not write, which follows what the owner commits."""
+
+    may_write = False
 
     def __init__(self, path: Path) -> None:
         self._path = path.absolute()
@@ -160,73 +158,47 @@ class FollowingConnection:
         self._lock = threading.RLock()
         self._open()
 
-    def execute(self, sql: str, values: Sequence[Any] = (), /) -> "_Fetched":
-        """Run one statement and fetch its rows.
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        """Run one statement; returns its rows.
 
         Raises:
-            sqlite3.OperationalError: inside a read transaction, that it was disturbed (CHANGED); or an error of SQLite.
+            OwnerBusy: inside a read transaction, that it was disturbed.
+            apsw.Error, UnicodeDecodeError: as of `Connection`.
         """
         with self._lock:
-            return self._execute(sql, values)
-
-    def _execute(self, sql: str, values: Sequence[Any]) -> "_Fetched":
-        if sql.startswith("BEGIN") and not self._is_current():
-            self._reopen()
-        for _ in range(_TRIES):
-            try:
-                if self._is_current():
-                    fetched = _fetched(self._db, sql, values)
-                    if self._is_current():
-                        self._reading = self._db.in_transaction
-                        return fetched
-            except sqlite3.OperationalError:
-                if self._is_current() or sql.startswith("ROLLBACK"):
-                    raise
-            if self._reading:
-                if sql.startswith("ROLLBACK"):
-                    self._reopen()
-                    return _Fetched([], -1)
-                raise sqlite3.OperationalError(CHANGED)
-            time.sleep(_PAUSE_S)
-            self._reopen()
-        raise sqlite3.OperationalError(CHANGED)
-
-    def executemany(self, sql: str, values: Iterable[Any], /) -> None:
-        """As `OwnerConnection.executemany`; a reader has nothing to write.
-
-        Raises:
-            sqlite3.OperationalError: always, as SQLite says it.
-        """
-        with self._lock:
-            self._db.executemany(sql, values)
-
-    def backup(self, target: sqlite3.Connection, /) -> None:
-        """As `sqlite3.Connection.backup`.
-
-        Raises:
-            sqlite3.OperationalError: the owner kept writing (CHANGED), or an error of SQLite.
-        """
-        with self._lock:
+            if sql.startswith("BEGIN") and not self._is_current():
+                self._reopen()
             for _ in range(_TRIES):
-                if self._is_current():
-                    self._db.backup(target)
+                try:
                     if self._is_current():
-                        return
+                        rows = self._db.execute(sql, values).fetchall()
+                        if self._is_current():
+                            self._reading = self._db.in_transaction
+                            return rows
+                except apsw.Error:
+                    if self._is_current() or sql.startswith("ROLLBACK"):
+                        raise
+                if self._reading:
+                    if not sql.startswith("ROLLBACK"):
+                        raise OwnerBusy(_CHANGED)
+                    self._reopen()
+                    return []
                 time.sleep(_PAUSE_S)
                 self._reopen()
-        raise sqlite3.OperationalError(CHANGED)
+            raise OwnerBusy(_CHANGED)
 
-    def alone(self) -> AbstractContextManager[object]:
-        """As `Connection.alone`."""
-        return self._lock
-
-    def close(self) -> None:
-        """Close the connection."""
-        with self._lock:
-            self._close()
+    def _copy_into(self, target: apsw.Connection) -> None:
+        for _ in range(_TRIES):
+            if self._is_current():
+                super()._copy_into(target)
+                if self._is_current():
+                    return
+            time.sleep(_PAUSE_S)
+            self._reopen()
+        raise OwnerBusy(_CHANGED)
 
     def _reopen(self) -> None:
-        self._close()
+        self._db.close()
         self._open()
 
     def _open(self) -> None:
@@ -234,13 +206,12 @@ class FollowingConnection:
         self._immutable = not (self._log.exists() and self._log.stat().st_size)
         self._opened_at = self._state()
         mode = "immutable=1" if self._immutable else "mode=ro&readonly_shm=1"  # a new one would be this reader's
-        self._db: sqlite3.Connection = _opened(f"{self._path.as_uri()}?{mode}")
-        self._close = _closing(self, self._db)
+        self._db = opened(self._path, apsw.SQLITE_OPEN_READONLY, mode)
 
     def _is_current(self) -> bool:
         return self._state() == self._opened_at
 
-    def _state(self) -> State:
+    def _state(self) -> tuple[int, ...]:
         """Which file it is; without a log to follow, also its size and time of change, and whether a log came."""
         file = self._path.stat()
         if not self._immutable:
@@ -249,25 +220,118 @@ class FollowingConnection:
         return file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, log
 
 
-class _Fetched:
-    """Rows that were fetched with their statement."""
+def connect(path: Path, *, create: bool = False) -> Connection:
+    """A connection to the catalogue at `path`: its owner's, or a reader's who may not write it.
 
-    def __init__(self, rows: list[Row], rowcount: int) -> None:
-        self._rows, self.rowcount = rows, rowcount
-
-    def fetchone(self) -> Row | None:
-        return self._rows[0] if self._rows else None
-
-    def fetchall(self) -> list[Row]:
-        return self._rows
-
-    def __iter__(self) -> Iterator[Row]:
-        return iter(self._rows)
+    Raises:
+        apsw.Error: it cannot be opened.
+    """
+    return Connection(path, create=create) if may_write(path) else FollowingConnection(path)
 
 
-def _fetched(database: sqlite3.Connection, sql: str, values: Sequence[Any]) -> _Fetched:
+def may_write(path: Path) -> bool:
+    """Whether this user may write the catalogue: its folder, and the file if there is one.
+
+    Who may write the folder alone must not open the file as its owner does: the log and the shared memory file would be
+    this user's, and the owner could no longer write.
+    """
+    return os.access(path.parent, os.W_OK | os.X_OK) and (os.access(path, os.W_OK) or not path.exists())
+
+
+# ------------------------------------------------------------------ transactions
+
+
+@contextmanager
+def transaction(database: Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
+    """A transaction: committed at the end of the block, rolled back if the block raises."""
+    with database.alone():
+        database.execute(f"BEGIN {kind}")
+        try:
+            yield
+            database.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(apsw.Error):  # a full disk has rolled it back already
+                database.execute("ROLLBACK")
+            raise
+
+
+@contextmanager
+def snapshot(database: Connection) -> Iterator[None]:
+    """A read transaction: all reads in the block see the same state."""
+    with database.alone():
+        database.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if database.in_transaction:  # a damaged page has ended it already
+                database.execute("ROLLBACK")
+
+
+def checkpoint(database: Connection) -> None:
+    """Copy the write-ahead log into the catalogue and empty it, unless a reader is active now."""
+    with database.alone():
+        database.execute("PRAGMA busy_timeout = 0")
+        try:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            database.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+
+
+# ------------------------------------------------------------------ errors
+
+
+@contextmanager
+def own_errors(path: Path, *, writing: bool = False) -> Iterator[None]:
+    """SQLite's errors in a block as errors with a remedy, for the catalogue at `path`.
+
+    Args:
+        writing: an error is of the disk or of permissions unless it is damage.
+
+    Raises:
+        GalleryCorrupt: the catalogue is damaged.
+        OSError: when `writing`, the disk is full or read-only, or others write for too long.
+        GalleryError: it cannot be used now.
+    """
     try:
-        with closing(database.execute(sql, values)) as cursor:  # closed before another thread's statement begins
-            return _Fetched(cursor.fetchall(), cursor.rowcount)
-    except UnicodeDecodeError as error:  # SQLite's message quotes damaged text, which Python cannot decode
-        raise sqlite3.DatabaseError(f"malformed: {error.reason} in a text or a name") from error
+        yield
+    except (apsw.Error, UnicodeDecodeError, OwnerBusy) as error:
+        if isinstance(error, apsw.ConnectionClosedError):
+            raise GalleryError(
+                f"the gallery {path.parent} is closed. Open it again, with Gallery.open or open_gallery."
+            ) from error
+        if is_damage(error):
+            raise damaged(path, reason_of(error)) from error
+        if writing and isinstance(error, _CANNOT_WRITE):
+            raise OSError(
+                f"{path} cannot be written ({error}). Free some disk space or check its permissions, then run the "
+                "command again: it resumes where it stopped."
+            ) from error
+        raise GalleryError(
+            f"{path} cannot be used now ({error}). Check the disk and its permissions, then try again."
+        ) from error
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error of a read or a write says that the file is damaged."""
+    if isinstance(error, apsw.CorruptError | apsw.NotADBError | UnicodeDecodeError):
+        return True
+    if isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) == DAMAGED_PAGE:
+        return True
+    return isinstance(error, apsw.Error) and any(sign in str(error) for sign in _DAMAGE)
+
+
+def reason_of(error: Exception) -> str:
+    """What is damaged, in words."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"{error.reason} in a text or a name"
+    if isinstance(error, apsw.IOError):
+        return "a page does not match its checksum"
+    return str(error)
+
+
+def damaged(path: Path, reason: str) -> GalleryCorrupt:
+    """The error of a damaged catalogue."""
+    return GalleryCorrupt(
+        f"{path} is damaged: {reason}. Run `araclip repair`, which recovers what can be read and keeps the damaged "
+        "file; your pictures are not touched."
+    )

@@ -53,8 +53,10 @@ def with_their_videos(catalog: Rows, contents: Iterable[int]) -> list[int]:
         for (raw,) in catalog.rows("SELECT path FROM files WHERE content = ?", (content,)):
             if scene := scene_of(os.fsdecode(raw)):
                 start = os.fsencode(scene.video + MARK)
-                rows = catalog.rows("SELECT content FROM files WHERE path > ? AND path < ?", (start, start + b":"))
-                found |= dict.fromkeys(each for (each,) in rows)
+                rows = catalog.rows(
+                    "SELECT content, path FROM files WHERE path > ? AND path < ?", (start, start + b":")
+                )
+                found |= {each: None for each, path in rows if file_of(os.fsdecode(path)) == scene.video}
     return list(found)
 
 

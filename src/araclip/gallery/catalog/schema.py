@@ -1,73 +1,85 @@
-"""The catalogue's schema: creating its tables, and migrating older files.
+"""The catalogue's tables: their creation, and the migration of galleries of the schema before.
 
-A new schema is one more entry of STEPS. A new file is created by all of them and an older one migrated by those it
-lacks, so the two cannot differ. `PRAGMA user_version` holds the schema's number.
-
-Names of tables and columns are part of the file format and stay: `contents.taken` is what the code calls `captured_at`
-(the EXIF date), and the table `kept` holds the stored pixels of pictures without a file.
+`PRAGMA user_version` holds the number of the schema. Names of tables and columns are part of the file format:
+`contents.taken` is what the code calls `captured_at` (the EXIF date), and the table `kept` holds the stored pixels of
+pictures without a file.
 """
 
 import re
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
 
-from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerGallery
-from araclip.gallery.catalog import connection, transaction
-from araclip.gallery.catalog.connection import Connection
-from araclip.gallery.catalog.full_text import indexing
-from araclip.gallery.catalog.integrity import checksums, seal
+import apsw
 
+from araclip import atomic
+from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerGallery
+from araclip.gallery.catalog import seal
+from araclip.gallery.catalog.connection import Connection, connect, damaged, own_errors, transaction
+from araclip.gallery.catalog.writer_lock import writer_lock
+
+SCHEMA = 7
+MIGRATED = 6  # the schema before, whose rows had checksums of their own
 FILE_NAME = "catalog.sqlite"
 DAMAGED_NAME = f"{FILE_NAME}.damaged"  # where `salvage` moves a damaged file
-# What a gallery writes into its own folder.
-OF_A_GALLERY = re.compile(r"(catalog|thumbnails)\..+|lock(\.queue)?|scan-.+\.faiss|background-.+\.f32")
-_STORED_DEFINITIONS = "SELECT name, sql FROM sqlite_master WHERE type IN ('trigger', 'index') AND sql IS NOT NULL"
-_STORED_TABLES = (  # without those that each release of SQLite makes in its own words
-    "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE TABLE ''%' "
-    "AND name NOT LIKE 'sqlite_%'"
+# What a gallery writes into its own folder; `atomic.write` adds a hidden temporary file.
+OF_A_GALLERY = re.compile(
+    r"catalog\.sqlite(-wal|-shm)?|catalog\.seal|catalog\.sqlite\.damaged(-\d+)?(-wal)?|thumbnails\.sqlite(-wal|-shm)?"
+    r"|lock(\.queue)?|scan-[0-9a-f]{16}\.faiss|background-[\w.-]+\.f32"
+    r"|\.(catalog\.sqlite|scan-[0-9a-f]{16}\.faiss|background-[\w.-]+\.f32)\.[0-9a-f]{8}\.tmp(-journal|-wal|-shm)?"
 )
-_NOT_A_DATABASE = (  # SQLite's words for damage; those of the last lines have the code of any other error
-    "file is not a database", "malformed", "disk image", "Could not decode", "no such table", "no such column",
-    "vtable constructor failed", "fts5",
-)  # fmt: skip
 
-STEPS = (
-    # 1: one picture by the hash of its bytes, with its vector, is a row of contents; a path that holds it, one of files
-    """
+# Tables of rows. A row of `contents` is one picture by the hash of its bytes, with its vector; a row of `files` is a
+# path that holds it. NULL in a column that filters ask for: not known yet, the next update reads it. An id is never
+# used again: a slow step that was begun for a removed picture must not write onto another one.
+_ROWS = """
     CREATE TABLE meta     (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-    CREATE TABLE contents (id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, vector BLOB NOT NULL) STRICT;
+    CREATE TABLE contents (id INTEGER PRIMARY KEY AUTOINCREMENT, hash BLOB NOT NULL UNIQUE, vector BLOB NOT NULL,
+                           format TEXT, width INTEGER, height INTEGER, taken TEXT, added TEXT, phash INTEGER) STRICT;
     CREATE TABLE files    (path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-                           content INTEGER NOT NULL REFERENCES contents (id)) STRICT, WITHOUT ROWID;
-    CREATE INDEX files_content ON files (content);
-    """,
-    # 2: what filters ask for (NULL: not known yet, the next update reads it), pictures without a file, the vectors of
-    # the next model
-    """
-    ALTER TABLE contents ADD COLUMN format TEXT;
-    ALTER TABLE contents ADD COLUMN width INTEGER;
-    ALTER TABLE contents ADD COLUMN height INTEGER;
-    ALTER TABLE contents ADD COLUMN taken TEXT;
-    ALTER TABLE contents ADD COLUMN added TEXT;
-    ALTER TABLE contents ADD COLUMN phash INTEGER;
-    ALTER TABLE files    ADD COLUMN metadata TEXT NOT NULL DEFAULT '{}';
-    CREATE TABLE kept (content INTEGER PRIMARY KEY REFERENCES contents (id) ON DELETE CASCADE,
-                       picture BLOB NOT NULL) STRICT;
+                           content INTEGER NOT NULL REFERENCES contents (id),
+                           metadata TEXT NOT NULL DEFAULT '{}') STRICT, WITHOUT ROWID;
+    CREATE TABLE kept     (content INTEGER PRIMARY KEY REFERENCES contents (id) ON DELETE CASCADE,
+                           picture BLOB NOT NULL) STRICT;
     CREATE TABLE next_vectors (content INTEGER PRIMARY KEY REFERENCES contents (id) ON DELETE CASCADE,
                                vector BLOB NOT NULL) STRICT;
-    """,
-    # 3: what a gallery of a million asks for. `changes` is the log of vectors that came, changed or went, `commits`
-    # says up to where it ran at each generation: an index of an earlier one is brought up to date by what changed.
-    # `loose` are pictures that may have lost their last path; its triggers ask first, for the upsert that fires them
-    # would overrule an OR IGNORE of theirs. The indexes answer filters without reading any vector.
-    """
-    CREATE TABLE changes (number INTEGER PRIMARY KEY AUTOINCREMENT, content INTEGER NOT NULL) STRICT;
-    CREATE TABLE commits (generation TEXT PRIMARY KEY, number INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-    CREATE TABLE loose   (content INTEGER PRIMARY KEY) STRICT;
-    INSERT INTO commits SELECT value, 0 FROM meta WHERE key = 'generation';
-    INSERT INTO loose SELECT id FROM contents WHERE id NOT IN (SELECT content FROM files);
+    CREATE TABLE texts    (content INTEGER PRIMARY KEY REFERENCES contents (id) ON DELETE CASCADE,
+                           caption TEXT NOT NULL DEFAULT '', ocr TEXT, ocr_by TEXT) STRICT;
+    CREATE TABLE sidecars (path BLOB PRIMARY KEY REFERENCES files (path) ON DELETE CASCADE,
+                           size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, text TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE photos   (content INTEGER PRIMARY KEY REFERENCES contents (id) ON DELETE CASCADE,
+                           embedded TEXT, camera TEXT, lens TEXT, latitude REAL, longitude REAL, place TEXT,
+                           hidden INTEGER NOT NULL DEFAULT 0) STRICT;
+    CREATE TABLE sidecar_photos (path BLOB PRIMARY KEY REFERENCES sidecars (path) ON DELETE CASCADE,
+                                 about TEXT NOT NULL) STRICT, WITHOUT ROWID;
+"""
+# What is derived from the rows in the same transaction. `changes` is the log of vectors that came, changed or went;
+# `commits` says up to where it ran at each generation (-1: the log no longer reaches back so far), and is never
+# shortened, for `seal` and backups ask whether a generation belongs to this history. `loose` are pictures that may have
+# lost their last path, `unworded` those whose texts have changed since `words` (stems) and `parts` (trigrams) were made
+# of them. Triggers ask first, for the upsert that fires them would overrule an OR IGNORE of theirs. `doubtful` are
+# pictures that a repair has read from damaged pages, to be encoded again.
+_DERIVED = """
+    CREATE TABLE changes  (number INTEGER PRIMARY KEY AUTOINCREMENT, content INTEGER NOT NULL) STRICT;
+    CREATE TABLE commits  (generation TEXT PRIMARY KEY, number INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE loose    (content INTEGER PRIMARY KEY) STRICT;
+    CREATE TABLE unworded (content INTEGER PRIMARY KEY) STRICT;
+    CREATE TABLE doubtful (content INTEGER PRIMARY KEY REFERENCES contents (id) ON DELETE CASCADE) STRICT;
+    CREATE VIRTUAL TABLE words USING fts5(names, metadata, captions, ocr, tokenize = "unicode61 remove_diacritics 0");
+    CREATE VIRTUAL TABLE parts USING fts5(folded, tokenize = 'trigram', detail = none);
+    CREATE INDEX files_content   ON files (content);
+    CREATE INDEX files_size      ON files (size, content);
+    CREATE INDEX contents_taken  ON contents (taken);
+    CREATE INDEX contents_added  ON contents (added);
+    CREATE INDEX contents_facts  ON contents (format, width, height);
+    CREATE INDEX contents_unread ON contents (id) WHERE format IS NULL OR phash IS NULL;
+    CREATE INDEX photos_camera   ON photos (camera) WHERE camera IS NOT NULL;
+    CREATE INDEX photos_lens     ON photos (lens) WHERE lens IS NOT NULL;
+    CREATE INDEX photos_place    ON photos (place) WHERE place IS NOT NULL;
+    CREATE INDEX photos_where    ON photos (latitude, longitude) WHERE latitude IS NOT NULL;
+    CREATE INDEX photos_hidden   ON photos (content) WHERE hidden <> 0;
+    CREATE INDEX photos_unread   ON photos (content) WHERE embedded IS NULL;
     CREATE TRIGGER vector_came AFTER INSERT ON contents
         BEGIN INSERT INTO changes (content) VALUES (new.id); END;
     CREATE TRIGGER vector_changed AFTER UPDATE OF vector ON contents
@@ -83,20 +95,41 @@ STEPS = (
     CREATE TRIGGER path_changed AFTER UPDATE OF content ON files
         WHEN new.content <> old.content AND NOT EXISTS (SELECT 1 FROM loose WHERE content = old.content)
         BEGIN INSERT INTO loose VALUES (old.content); END;
-    CREATE INDEX contents_taken  ON contents (taken);
-    CREATE INDEX contents_added  ON contents (added);
-    CREATE INDEX contents_facts  ON contents (format, width, height);
-    CREATE INDEX contents_unread ON contents (id) WHERE format IS NULL OR phash IS NULL;
-    CREATE INDEX files_size      ON files (size, content);
-    """,
-    # 4: a checksum of each row, and the totals of each table
-    checksums.schema_step(),
-    # 5: texts found in and beside pictures, and the words of all texts
-    checksums.text_step(),
-    # 6: camera, lens and place of photographs, in their files and beside them, and which pictures are hidden
-    checksums.photo_step(),
-)
-SCHEMA = len(STEPS)
+"""
+_BESIDE = "(SELECT content FROM files WHERE path = {}.path)"
+_UNWORDED_BY = {  # event of a row → the picture whose texts change by it
+    "INSERT ON files": "new.content",
+    "DELETE ON files": "old.content",
+    "UPDATE OF path, content, metadata ON files": "new.content",
+    "UPDATE OF content ON files": "old.content",
+    "DELETE ON contents": "old.id",
+    "INSERT ON texts": "new.content",
+    "UPDATE OF caption, ocr ON texts": "new.content",
+    "INSERT ON sidecars": _BESIDE.format("new"),
+    "UPDATE OF text ON sidecars": _BESIDE.format("new"),
+    "DELETE ON sidecars": _BESIDE.format("old"),
+}
+
+# The tables of rows in the order of their references, with their keys.
+KEYS = {
+    "meta": "key", "contents": "id", "files": "path", "kept": "content", "next_vectors": "content", "texts": "content",
+    "sidecars": "path", "photos": "content", "sidecar_photos": "path",
+}  # fmt: skip
+# Columns that the schema before had at the end of its rows, before or after those of today.
+_CHECKSUMS_BEFORE = {
+    "meta": ("crc",), "contents": ("vector_crc", "facts_crc"), "files": ("crc", "metadata_crc"), "kept": ("crc",),
+    "next_vectors": ("crc",), "texts": ("caption_crc", "ocr_crc"), "sidecars": ("crc",),
+    "photos": ("photo_crc", "hidden_crc"), "sidecar_photos": ("crc",),
+}  # fmt: skip
+
+
+def _unworded_triggers() -> Iterator[str]:
+    for number, (event, content) in enumerate(_UNWORDED_BY.items()):
+        yield (
+            f"CREATE TRIGGER words_{number} AFTER {event} WHEN {content} IS NOT NULL "
+            f"AND NOT EXISTS (SELECT 1 FROM unworded WHERE content = {content}) "
+            f"BEGIN INSERT INTO unworded VALUES ({content}); END"
+        )
 
 
 def is_gallery(folder: Path) -> bool:
@@ -106,14 +139,13 @@ def is_gallery(folder: Path) -> bool:
 
 def is_begun(folder: Path) -> bool:
     """Whether a gallery was only begun: the disk was full or the process killed while its file was created."""
-    path = folder / FILE_NAME
-    with suppress(GalleryError, sqlite3.Error), closing(connect(path)) as database:
-        return _is_begun(database, path)
+    with suppress(GalleryError, OSError), closing(connected(folder / FILE_NAME)) as database:
+        return _is_begun(database, folder)
     return False
 
 
-def connect(path: Path, *, create: bool = False) -> Connection:
-    """Open the file, read-only if its folder cannot be written.
+def connected(path: Path, *, create: bool = False) -> Connection:
+    """A connection to the catalogue at `path`, read-only if its folder cannot be written.
 
     Raises:
         GalleryNotFound: there is none, and `create` is False.
@@ -124,131 +156,143 @@ def connect(path: Path, *, create: bool = False) -> Connection:
             raise GalleryCorrupt(f"{path} is missing: a repair was stopped half way. Run `araclip repair` again.")
         if not create:
             raise GalleryNotFound(f"no gallery at {path.parent}. Make one with `araclip index FOLDER`.")
-        seal.remove(path.parent)  # left by a deleted catalogue
-    try:
-        return connection.connect(path)
-    except sqlite3.Error as error:
-        raise own_error(path, error) from error
+        atomic.unlink(path.parent / seal.FILE_NAME)  # left by a deleted catalogue
+    with own_errors(path):
+        return connect(path, create=create)
 
 
 def create(database: Connection, meta: dict[str, str]) -> None:
     """Create the tables in an empty file, in one transaction; does nothing if there are tables."""
-    with transaction.begun(database, "IMMEDIATE"):  # of two processes at once, the second finds the tables
-        if _number(database) == 0 and not _has_tables(database):
-            _apply(database, STEPS)
+    with transaction(database):  # of two processes at once, the second finds the tables
+        if not _has_tables(database):
+            _create_rows(database)
+            _create_derived(database)
             for key, value in meta.items():
                 database.execute("INSERT INTO meta (key, value) VALUES (?, ?)", (key, value))
+            database.execute("INSERT INTO commits VALUES (?, 0)", (meta["generation"],))
 
 
-def migrate(database: Connection, path: Path) -> None:
-    """Migrate an older file to the current schema, in one transaction.
+def _create_rows(database: Connection) -> None:
+    database.execute(_ROWS)
+    database.execute(f"PRAGMA user_version = {SCHEMA}")
+
+
+def _create_derived(database: Connection) -> None:
+    database.execute(_DERIVED)
+    for trigger in _unworded_triggers():
+        database.execute(trigger)
+
+
+def check_number(database: Connection, path: Path) -> bool:
+    """Whether a file must be migrated before it is used.
 
     Raises:
         NewerGallery: a later release made it.
         GalleryCorrupt: it has no tables, or is damaged.
-        GalleryError: it is older, and its folder is read-only.
+        GalleryError: it is older, and its folder is read-only, or it is from before the first release.
     """
-    number = _number(database)
+    number = number_of(database)
     if number > SCHEMA:
         raise NewerGallery(
             f"{path} has schema {number}, this release knows up to {SCHEMA}. Upgrade araclip to use this gallery."
         )
-    if number == 0 and _is_begun(database, path):
+    if number == 0 and _is_begun(database, path.parent):
         raise GalleryCorrupt(f"{path} is empty or unfinished (schema {number}). Run `araclip index` again.")
     if number == 0:
-        raise own_error(path, sqlite3.DatabaseError("malformed: it has no schema any more"))
-    if number == SCHEMA:
-        return
-    try:
-        with transaction.begun(database, "IMMEDIATE"):
-            for (line,) in database.execute("PRAGMA integrity_check(1)").fetchall():
-                if line != "ok":  # its rows would get checksums as if they were sound
-                    raise own_error(path, sqlite3.DatabaseError(f"malformed: {line}"))
-            generation = transaction.generation_of(database)
-            seal.before_commit(path, generation, generation)
-            _apply(database, STEPS[_number(database) :])  # read again: another process may have migrated it
-            indexing.index_changed(database)
-    except sqlite3.OperationalError as error:
+        raise damaged(path, "malformed: it has no schema any more")
+    if number < MIGRATED:
         raise GalleryError(
-            f"{path} has schema {number} and must become {SCHEMA}, but cannot be written ({error}). Open it once, for "
-            "example with `araclip stats`, from an account that may write there, or copy the gallery folder."
-        ) from error
+            f"{path} has schema {number}, of a time before the first release. Index its folder into a new gallery, or "
+            "open it once with a release that reads it."
+        )
+    if number == MIGRATED and not database.may_write:
+        raise GalleryError(
+            f"{path} has schema {number} and must become {SCHEMA}, but cannot be written. Open it once, for example "
+            "with `araclip stats`, from an account that may write there, or copy the gallery folder."
+        )
+    return number == MIGRATED
 
 
-def _is_begun(database: Connection, path: Path) -> bool:
-    return not _has_tables(database) and seal.read(path.parent) is None
+def migrate(path: Path) -> None:
+    """Replace a catalogue of the schema before by one of today's schema with the same rows, in one step.
+
+    Raises:
+        GalleryCorrupt: it is damaged; nothing changes.
+        GalleryError: another program has it open. GalleryLocked: another process writes it.
+        OSError: the disk is full; nothing changes.
+    """
+    with writer_lock(path.parent), own_errors(path, writing=True):
+        with closing(Connection(path)) as old:
+            if number_of(old) != MIGRATED:  # another process has migrated it meanwhile
+                return
+            if (lines := old.execute("PRAGMA integrity_check(1)")) != [("ok",)]:
+                raise damaged(path, lines[0][0])
+            try:
+                old.execute("PRAGMA journal_mode = DELETE")  # takes the log into the file; alone at the file
+            except apsw.BusyError as error:
+                raise GalleryError(
+                    f"{path} is of an earlier version and is open in another program. Close that program, then try "
+                    "again."
+                ) from error
+        atomic.write(path, lambda temporary: _write_migrated(temporary, path), flush=False)  # SQLite has flushed it
+        atomic.unlink(path.parent / seal.FILE_NAME)
+
+
+def _write_migrated(path: Path, before: Path) -> None:
+    with closing(Connection(path, create=True)) as database:
+        database.execute("PRAGMA journal_mode = MEMORY")  # a kill leaves a temporary file, which nobody opens
+        database.execute("ATTACH ? AS before", (before.absolute().as_uri(),))
+        with transaction(database):
+            _create_rows(database)
+            for table, names in columns().items():
+                listed = ", ".join(names)
+                database.execute(f"INSERT INTO main.{table} ({listed}) SELECT {listed} FROM before.{table}")
+            _create_derived(database)
+            database.execute("INSERT INTO changes SELECT number, content FROM before.changes ORDER BY number")
+            database.execute("INSERT INTO commits SELECT generation, number FROM before.commits")
+            database.execute(  # no gallery so young that nothing was committed is left out of its own history
+                "INSERT OR IGNORE INTO commits SELECT value, (SELECT ifnull(max(number), 0) FROM changes) FROM meta "
+                "WHERE key = 'generation'"
+            )
+            database.execute("INSERT INTO loose SELECT content FROM before.loose")
+            database.execute("INSERT INTO unworded SELECT content FROM before.unworded")
+            for table, listed in (("words", "rowid, names, metadata, captions, ocr"), ("parts", "rowid, folded")):
+                database.execute(f"INSERT INTO main.{table} ({listed}) SELECT {listed} FROM before.{table}")
+            database.execute(  # no id of a picture that was removed is used again
+                "UPDATE sqlite_sequence SET seq = max(seq, (SELECT ifnull(max(content), 0) FROM changes)) "
+                "WHERE name = 'contents'"
+            )
+            database.execute(
+                "UPDATE sqlite_sequence SET seq = "
+                "max(seq, ifnull((SELECT seq FROM before.sqlite_sequence WHERE name = 'changes'), 0)) "
+                "WHERE name = 'changes'"
+            )
+        database.execute("DETACH before")
+
+
+def number_of(database: Connection) -> int:
+    """The number of the schema that a file says it has."""
+    return int(database.execute("PRAGMA user_version")[0][0])
+
+
+def _is_begun(database: Connection, folder: Path) -> bool:
+    return not _has_tables(database) and seal.read(folder) is None
 
 
 def _has_tables(database: Connection) -> bool:
-    return database.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
+    return bool(database.execute("SELECT 1 FROM sqlite_master LIMIT 1"))
 
 
 @cache
-def columns() -> dict[str, list[str]]:
-    """The columns of each table of the current schema, in their order; those of older ones are the first of them."""
-    with closing(sqlite3.connect(":memory:")) as database:
-        checksums.register(database)
-        _apply(database, STEPS)
-        tables = [name for (name,) in database.execute(_STORED_TABLES).fetchall()]
-        return {table: _column_names(database, table) for table in tables}
+def columns() -> dict[str, tuple[str, ...]]:
+    """The columns of each table of rows, in their order."""
+    with closing(apsw.Connection(":memory:")) as database:
+        database.execute(_ROWS)
+        return {table: tuple(row[1] for row in database.execute(f"PRAGMA table_info({table})")) for table in KEYS}
 
 
-def _column_names(database: Connection | sqlite3.Connection, table: str) -> list[str]:
-    return [row[1] for row in database.execute(f"PRAGMA table_info({table})").fetchall()]
-
-
-@cache
-def _definitions() -> frozenset[tuple[str, str]]:
-    """Names and texts of the triggers and indexes of the current schema."""
-    with closing(sqlite3.connect(":memory:")) as database:
-        checksums.register(database)
-        _apply(database, STEPS)
-        return frozenset(database.execute(_STORED_DEFINITIONS).fetchall())
-
-
-def damaged_definition(database: Connection) -> str | None:
-    """The name of a table, trigger or index of the current schema that is missing, or has another text, in a file.
-
-    SQLite reads these texts at every opening and has no checksum of them; one that changed still opens.
-    """
-    if _number(database) != SCHEMA:  # an older file that its reader may not migrate
-        return None
-    changed = {name for name, _ in _definitions() - {*database.execute(_STORED_DEFINITIONS).fetchall()}}
-    for table, names in columns().items():  # by their columns: earlier releases wrote them in other words
-        refers_to = {row[2] for row in database.execute(f"PRAGMA foreign_key_list({table})").fetchall()}
-        if _column_names(database, table) != names or not refers_to <= columns().keys():
-            changed.add(table)
-    return min(changed, default=None)
-
-
-def own_error(path: Path, error: sqlite3.Error) -> GalleryError:
-    """A SQLite error for the file at `path` as a GalleryError with a remedy."""
-    if isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
-        return GalleryError(f"the gallery {path.parent} is closed. Open it again, with Gallery.open or open_gallery.")
-    if any(sign in str(error) for sign in _NOT_A_DATABASE):
-        return GalleryCorrupt(
-            f"{path} is damaged ({error}). Run `araclip repair`, which recovers readable rows, or delete the gallery "
-            "folder and run `araclip index` again; your pictures are not touched."
-        )
-    return GalleryError(f"{path} cannot be used now ({error}). Check the disk and its permissions, then try again.")
-
-
-def _number(database: Connection) -> int:
-    return int(database.execute("PRAGMA user_version").fetchone()[0])
-
-
-def _apply(database: Connection | sqlite3.Connection, steps: tuple[str, ...]) -> None:
-    for step in steps:
-        for statement in _statements(step):
-            database.execute(statement)
-    database.execute(f"PRAGMA user_version = {SCHEMA}")
-
-
-def _statements(step: str) -> Iterator[str]:
-    """The statements of a step; triggers contain semicolons, so they cannot simply be split."""
-    statement = ""
-    for part in step.split(";"):
-        statement += part + ";"
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
+def stored_columns(number: int) -> dict[str, tuple[str, ...]]:
+    """The columns of each table as rows of a schema store them, in their order on the disk."""
+    if number != MIGRATED:
+        return columns()
+    return {table: names + _CHECKSUMS_BEFORE[table] for table, names in columns().items()}

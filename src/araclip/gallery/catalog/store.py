@@ -8,13 +8,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.gallery.catalog.embedded_pictures import EmbeddedPictures
 from araclip.gallery.catalog.records import File, Overview, PictureRecord
 from araclip.photo_metadata.record import PhotoMetadata
 from araclip.pictures.picture_facts import Facts
 
 
 class Store(Protocol):
-    """`Catalog`, `QdrantCatalog` and `PostgresCatalog`; documented in the former."""
+    """`Catalog` and `PostgresCatalog`; documented in the former."""
 
     @property
     def folder(self) -> Path | str:
@@ -71,6 +72,9 @@ class Store(Protocol):
 
     def put_facts(self, content: int, facts: Facts, phash: int) -> None:
         """Store the facts and the perceptual hash of a picture."""
+
+    def put_embedded(self, group: EmbeddedPictures) -> int:
+        """Store pictures that were embedded elsewhere; what the store holds stays. Returns how many were new."""
 
     def put_file(self, file: File, content: int, metadata: Mapping[str, Any] | None = None) -> None:
         """Record that a path holds a picture."""

@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip import atomic
-from araclip.gallery.catalog import history
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Condition
 from araclip.gallery.index import index_file, rabitq
@@ -79,10 +78,10 @@ class ScanIndex:
             before: the index of an earlier generation.
             rebuild_after: changes from which on a new base is worth the wait.
         """
-        with history.snapshot(catalog) as frozen:
+        with catalog.frozen() as frozen:
             if before and (updated := before._updated_to(frozen, rebuild_after)):
                 return updated
-            if not history.more_than(frozen, EXACT_UP_TO):
+            if not frozen.has_more_than(EXACT_UP_TO):
                 return cls._exact(frozen, rebuild_after)
             for path in _files(frozen):
                 if (file := index_file.read(path)) and "depth" in file.about:
@@ -100,7 +99,7 @@ class ScanIndex:
                     frozen, rebuild_after
                 ):
                     return updated
-        ids, vectors = _together(history.blocks(frozen), _width(frozen))
+        ids, vectors = _together(frozen.vector_blocks(), _width(frozen))
         index = cls(frozen.generation, Exact(ids, vectors))
         index.save(frozen)
         return index
@@ -109,25 +108,25 @@ class ScanIndex:
     def _build(cls, frozen: Catalog, texts: Texts) -> "ScanIndex":
         path = _path(frozen)
         with contextlib.suppress(OSError):  # read-only or full: scan exactly, below
-            rabitq.write(path, _width(frozen), history.blocks(frozen), texts())
+            rabitq.write(path, _width(frozen), frozen.vector_blocks(), texts())
             _remove_older(frozen, path)
             if file := index_file.read(path):
                 return cls(frozen.generation, _nothing(frozen), Base(frozen.generation, path, Coded(file)))
-        return cls(frozen.generation, Exact(*_together(history.blocks(frozen), _width(frozen))))  # slow, but correct
+        return cls(frozen.generation, Exact(*_together(frozen.vector_blocks(), _width(frozen))))  # slow, but correct
 
     def _updated_to(self, frozen: Catalog, rebuild_after: int) -> "ScanIndex | None":
         """This index at the generation of `frozen`; None if it has another history, or too much has changed."""
         if frozen.generation == self.generation:
             return self
-        new = history.changed_since(frozen, self.generation)
+        new = frozen.changed_since(self.generation)
         if new is None or _width(frozen) != self._rest.width or (self.base and not self.base.path.is_file()):
             return None
-        changed = history.changed_since(frozen, self.base.generation) if self.base else None
+        changed = frozen.changed_since(self.base.generation) if self.base else None
         if len(new if changed is None else changed) > (rebuild_after if self.base else len(self._rest) // 4):
             return None
         same = np.ones(len(self._rest), bool)
         same[positions(self._rest.ids, new)] = False
-        added, vectors = history.vectors_of(frozen, new)
+        added, vectors = frozen.vectors_of(new)
         ids = np.concatenate([self._rest.ids[same], added])
         order = np.argsort(ids)
         if not self.base and len(ids) > EXACT_UP_TO:
@@ -139,7 +138,7 @@ class ScanIndex:
         """Write the file of vectors if the existing one is too old; an index with a base has its file already."""
         if self.base:
             return
-        changed = history.changed_since(catalog, self._written) if self._written else None
+        changed = catalog.changed_since(self._written) if self._written else None
         if changed is not None and len(changed) <= len(self._rest) // REWRITE_PART:
             return
         with contextlib.suppress(OSError):  # read-only or full: the next process reads the catalogue, half a second
@@ -205,7 +204,7 @@ class ScanIndex:
 
 def recall(catalog: Catalog) -> float | None:
     """Recall@10 of the index as measured on texts: 1 for an exact scan, None if there is no index yet."""
-    if not history.more_than(catalog, EXACT_UP_TO):
+    if not catalog.has_more_than(EXACT_UP_TO):
         return 1.0
     for path in _files(catalog):
         if (about := index_file.header_of(path)) and "recall" in about:
@@ -251,7 +250,7 @@ def _generation(path: Path) -> str:
 
 def _files(catalog: Catalog) -> list[Path]:
     """Index files of this catalogue's history, the latest first."""
-    numbers = {path: history.number_of(catalog, _generation(path)) for path in catalog.folder.glob("scan-*.faiss")}
+    numbers = {path: catalog.change_number(_generation(path)) for path in catalog.folder.glob("scan-*.faiss")}
     known = {path: number for path, number in numbers.items() if number is not None}
     return sorted(known, key=lambda path: -known[path])
 

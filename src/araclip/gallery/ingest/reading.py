@@ -15,7 +15,6 @@ from PIL import Image
 
 from araclip.errors import ImageError, OcrFailed
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.full_text import texts
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.ingest.intake import Turn
 from araclip.gallery.ingest.sources import scene_jpeg
@@ -55,7 +54,7 @@ def read_pictures(
     seconds: float = SECONDS,
 ) -> Reading:  # fmt: skip
     """Read every picture that OCR has not seen yet; see `Gallery.ocr`."""
-    waiting = texts.unread(catalog)
+    waiting = catalog.without_ocr()
     report, done, group, since = Reading(), 0, list[tuple[int, _Seen]](), time.monotonic()
 
     def look(item: tuple[int, list[str]]) -> _Seen:
@@ -65,7 +64,7 @@ def read_pictures(
         if group:
             with turn(), catalog.writing():
                 for content, seen in group:
-                    texts.put_ocr(catalog.connection, content, seen.text, seen.by or "")
+                    catalog.put_ocr(content, seen.text, seen.by or "")
         group.clear()
 
     progress(0, len(waiting))

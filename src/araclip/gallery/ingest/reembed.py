@@ -17,7 +17,6 @@ from araclip.display import counted
 from araclip.encoder_base import Encoder, pixel_vectors
 from araclip.errors import GalleryError
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.integrity.checksums import is_sound
 from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.gallery.index.scan_index import drop_derived
 from araclip.gallery.ingest.intake import COMMIT_EVERY, ENCODE_BATCH
@@ -78,13 +77,11 @@ def reembed(
 
 
 def _begin(catalog: Catalog, model: Encoder) -> None:
-    """Keep sound vectors of an interrupted run with this model; delete those of a run with another."""
+    """Keep the vectors of an interrupted run with this model; delete those of a run with another."""
     if catalog.meta("next_fingerprint") != model.fingerprint:
         with catalog.writing(visible=False):
             catalog.change("DELETE FROM next_vectors")
             catalog.put_meta("next_fingerprint", model.fingerprint)
-    with catalog.writing(visible=False):
-        catalog.change(f"DELETE FROM next_vectors WHERE NOT ({is_sound('next_vectors')})")
 
 
 def _give_up(catalog: Catalog) -> None:

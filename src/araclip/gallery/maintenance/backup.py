@@ -1,53 +1,168 @@
-"""A backup of a gallery: a copy of its catalogue, from which all else is derived."""
+"""Backups of a gallery in a folder: a copy of its catalogue, from which all else is derived, and its way back.
 
-import os
-import sqlite3
-from contextlib import closing, suppress
+A backup replaces an earlier backup only where nothing is lost by that: the folder holds a gallery's own files alone,
+and its last commit belongs to the history of the gallery that is copied. A restored gallery is never deleted: the one
+at its place is moved aside.
+"""
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from araclip import atomic
-from araclip.errors import GalleryError, InputError
+from araclip.display import counted
+from araclip.errors import AraCLIPError, GalleryError, GalleryNotFound, InputError
+from araclip.gallery.catalog import schema
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.schema import FILE_NAME, OF_A_GALLERY, connect, is_gallery
+from araclip.gallery.catalog.connection import own_errors
+from araclip.gallery.catalog.schema import FILE_NAME, OF_A_GALLERY, is_gallery
+from araclip.gallery.catalog.writer_lock import writer_lock
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """What a restored backup takes the place of.
+
+    `pictures`: how many it has; None where it cannot be read. `missing`: how many of its paths the backup lacks.
+    `last`: when a picture was last added, in UTC.
+    """
+
+    pictures: int | None = None
+    missing: int = 0
+    last: str = ""
+
+    def __str__(self) -> str:
+        if self.pictures is None:
+            return "a gallery that cannot be read"
+        lacks = f", {self.missing:,} of its paths not in the backup" if self.missing else ""
+        return f"a gallery of {counted(self.pictures, 'picture')}{lacks}, the last added {self.last or 'never'}"
 
 
 def write_backup(catalog: Catalog, folder: Path) -> int:
-    """Copy the last commit of a catalogue into a new gallery folder; returns its number of pictures.
-
-    See `Gallery.backup`.
-    """
-    if os.path.realpath(folder) == os.path.realpath(catalog.folder):
+    """Copy the last commit of a catalogue into a gallery folder; see `Gallery.backup`. Returns its pictures."""
+    if folder.resolve() == catalog.folder.resolve():
         raise InputError(f"{folder} is the gallery itself. Choose another folder for its backup.")
-    if folder.exists() and not (folder.is_dir() and _has_only_a_gallery(folder)):
-        raise InputError(f"{folder} holds other files. Choose a new folder, or that of an earlier backup.")
-    if is_gallery(folder) and _is_another(folder, catalog.meta("birth")):
-        raise InputError(
-            f"{folder} is no earlier backup of {catalog.folder}, but another gallery, or one that was made anew since. "
-            "Choose a new folder, or delete that one if nothing in it matters."
-        )
+    if folder.exists():
+        _check_own_files(folder)
+        _check_earlier(folder, catalog)
 
+    return _replace(folder, catalog, lambda: _check_earlier(folder, catalog))
+
+
+def restore_backup(backup: Path, folder: Path) -> Path | None:
+    """Put a backup at the place of a gallery, or where none is.
+
+    Returns:
+        Where the gallery is now that was there before; None if there was none.
+
+    Raises:
+        GalleryNotFound, GalleryCorrupt, NewerGallery: the backup cannot be used.
+        InputError: the two are one folder, or the place holds files that are not a gallery's.
+        GalleryLocked: a process is writing the gallery there.
+        OSError: the disk is full or read-only; both stay as they are.
+    """
+    if folder.resolve() == backup.resolve():
+        raise InputError(f"{folder} is the backup itself. Name the gallery to restore with --gallery.")
+    if not is_gallery(backup):
+        raise GalleryNotFound(f"no backup at {backup}. Name the folder that `araclip backup` has written.")
+    aside: Path | None = None
+    if folder.exists():
+        _check_own_files(folder)
+        if is_gallery(folder):
+            with writer_lock(folder, patience=0.0):
+                aside = _free_name(folder)
+    with closing(Catalog.open(backup, None)) as catalog:
+        _replace(folder, catalog, lambda: folder.rename(aside) if aside else None)
+    return aside
+
+
+def replaced_by(backup: Path, folder: Path) -> Replaced | None:
+    """What restoring a backup at `folder` would take the place of; None where no gallery is.
+
+    Raises:
+        GalleryNotFound, GalleryCorrupt, NewerGallery: the backup cannot be used.
+    """
+    if not is_gallery(folder):
+        return None
+    with closing(Catalog.open(backup, None)) as catalog:
+        known = set(catalog.files())
+    try:
+        with closing(Catalog.open(folder, None)) as now:
+            ((last,),) = now.rows("SELECT ifnull(max(added), '') FROM contents")
+            return Replaced(now.counts()[1], sum(path not in known for path in now.files()), last)
+    except (AraCLIPError, OSError):
+        return Replaced()
+
+
+def _replace(folder: Path, catalog: Catalog, before: Callable[[], object]) -> int:
+    """Replace a folder by a copy of a catalogue; `before` is called when the copy is complete. Returns its pictures."""
     pictures: list[int] = []
 
     def fill(temporary: Path) -> None:
         catalog.copy_to(temporary / FILE_NAME)
-        with closing(Catalog.open(temporary, None)) as copy:  # checks all rows, since it has no seal, and seals it
+        with closing(
+            Catalog.open(temporary, None)
+        ) as copy:  # checks the whole file, since it has no seal, and seals it
             pictures.append(copy.counts()[1])
+        before()
 
     folder.parent.mkdir(parents=True, exist_ok=True)
-    atomic.write_folder(folder, fill, flush=False)  # SQLite and the seal have flushed their files
+    atomic.write_folder(folder, fill, flush=False)  # SQLite has flushed its file
     return pictures[0]
 
 
-def _has_only_a_gallery(folder: Path) -> bool:
-    """Whether a folder may be replaced: it is empty, or holds a gallery's own files alone."""
-    entries = list(folder.iterdir())
-    of_gallery = [each for each in entries if OF_A_GALLERY.fullmatch(each.name) or each.name.startswith(".")]
-    return not entries or (is_gallery(folder) and entries == of_gallery and not any(each.is_dir() for each in entries))
+def _check_own_files(folder: Path) -> None:
+    """Refuse to replace a folder with anything in it but a gallery's own files.
+
+    Raises:
+        InputError: it holds others.
+    """
+    entries = list(folder.iterdir()) if folder.is_dir() else []
+    others = [each for each in entries if not OF_A_GALLERY.fullmatch(each.name) or each.is_dir()]
+    if others or not folder.is_dir() or (entries and not is_gallery(folder)):
+        named = f" ({others[0].name})" if others else ""
+        raise InputError(f"{folder} holds other files{named}. Choose a new folder, or that of an earlier backup.")
 
 
-def _is_another(folder: Path, birth: str) -> bool:
-    """Whether a folder holds another gallery than that of this birth; those of earlier releases do not say theirs."""
-    with suppress(GalleryError, sqlite3.Error), closing(connect(folder / FILE_NAME)) as database:
-        found = database.execute("SELECT value FROM meta WHERE key = 'birth'").fetchone()
-        return found is not None and found[0] != birth
-    return False
+def _check_earlier(folder: Path, catalog: Catalog) -> None:
+    """Refuse to replace what is no earlier state of a catalogue.
+
+    Raises:
+        InputError: it is another gallery, has commits that the catalogue lacks, or cannot be read.
+        GalleryLocked: a process is writing it.
+    """
+    if not is_gallery(folder):
+        return
+    try:
+        with (
+            writer_lock(folder, patience=0.0),
+            closing(schema.connected(folder / FILE_NAME)) as database,
+            own_errors(folder / FILE_NAME),
+        ):
+            about: dict[str, str] = dict(
+                database.execute("SELECT key, value FROM meta WHERE key IN ('birth', 'generation')")
+            )
+    except (GalleryError, OSError) as error:
+        raise InputError(
+            f"{folder} holds a gallery that cannot be read ({error}), so it cannot be told to be an earlier backup of "
+            f"{catalog.folder}. Choose a new folder."
+        ) from error
+    if about.get("birth", "") not in ("", catalog.meta("birth")):
+        raise InputError(
+            f"{folder} is no earlier backup of {catalog.folder}, but another gallery, or one that was made anew since. "
+            "Choose a new folder."
+        )
+    if not catalog.knows(about.get("generation", "")):
+        raise InputError(
+            f"{folder} has changes that {catalog.folder} lacks: it was written since it was copied, or "
+            f"{catalog.folder} is the older copy. Choose a new folder; `araclip restore` puts a backup at the place of "
+            "a gallery."
+        )
+
+
+def _free_name(folder: Path) -> Path:
+    number = 1
+    while (aside := folder.with_name(f"{folder.name}.replaced-{number}")).exists():
+        number += 1
+    return aside

@@ -2,11 +2,10 @@
 
 import json
 import os
-from dataclasses import dataclass
 from typing import Any
 
-from araclip.gallery.catalog.embedded.pictures import EmbeddedPictures
-from araclip.gallery.catalog.photo.matching import name_at, name_tokens
+from araclip.gallery.catalog.embedded_pictures import EmbeddedPictures
+from araclip.gallery.catalog.matching import name_at, name_tokens
 from araclip.gallery.postgres.database import Database
 from araclip.gallery.postgres.values import now, sent, signed, storable
 from araclip.gallery.remote.rows import marks_of
@@ -22,30 +21,26 @@ _FILES = """INSERT INTO files (path, content, size, mtime_ns, metadata, marks, n
     SELECT decode(path, 'hex'), id, size, mtime_ns, metadata, marks, name_words FROM json_to_recordset(?)
     AS new (path text, hash text, size bigint, mtime_ns bigint, metadata text, marks text[], name_words text[])
     JOIN contents ON contents.hash = decode(new.hash, 'hex') RETURNING content"""
-_KNOWN = """SELECT (value->>2)::int, contents.id FROM json_array_elements(?) AS value
-    JOIN files ON path = decode(value->>0, 'hex') JOIN contents ON contents.hash = decode(value->>1, 'hex')"""
+_TAKEN = (
+    """SELECT (value->>1)::int FROM json_array_elements(?) AS value JOIN files ON path = decode(value->>0, 'hex')"""
+)
 
 
-@dataclass(frozen=True)
-class Put:
-    """What `put` did: pictures that were new, those with a new path, and rows whose path holds a picture already, with
-    the picture that it is to hold."""
+def put(database: Database, vectors: str, group: EmbeddedPictures, rows: range) -> tuple[int, list[int]]:
+    """Store some rows of a group inside a transaction, and their vectors in a table; a known path stays as it is.
 
-    added: int
-    contents: list[int]
-    known: list[tuple[int, int]]
-
-
-def put(database: Database, vectors: str, group: EmbeddedPictures, rows: range) -> Put:
-    """Store some rows of a group inside a transaction, and their vectors in a table."""
-    paths = {group.paths[row]: row for row in rows}
-    pictures = json.dumps(list({group.digests[row]: _picture(group, row) for row in rows}.values()))
+    Returns:
+        How many pictures were new, and the pictures that have a new path.
+    """
+    paths = {group.paths[row]: row for row in reversed(rows)}  # of a path that comes twice, the first row
+    asked = json.dumps([[os.fsencode(path).hex(), row] for path, row in paths.items()])
+    taken = {int(row) for (row,) in database.rows(_TAKEN, (asked,))}
+    new = [row for row in sorted(paths.values()) if row not in taken]
+    pictures = json.dumps(list({group.digests[row]: _picture(group, row) for row in reversed(new)}.values()))
     added = database.rows(_CONTENTS, (now(), pictures))
     database.rows(_VECTORS.format(table=vectors), (pictures,))
-    asked = json.dumps([[os.fsencode(path).hex(), group.digests[row].hex(), row] for path, row in paths.items()])
-    known = {int(row): int(content) for row, content in database.rows(_KNOWN, (asked,))}
-    new = json.dumps([_file(group, row) for row in paths.values() if row not in known])
-    return Put(len(added), [content for (content,) in database.rows(_FILES, (new,))], list(known.items()))
+    files = database.rows(_FILES, (json.dumps([_file(group, row) for row in new]),))
+    return len(added), [content for (content,) in files]
 
 
 def _picture(group: EmbeddedPictures, row: int) -> dict[str, Any]:

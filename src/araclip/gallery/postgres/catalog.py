@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from araclip.encoder import Encoder
 from araclip.gallery.catalog import counting
-from araclip.gallery.catalog.embedded.pictures import EmbeddedPictures
-from araclip.gallery.catalog.photo.matching import name_at, name_tokens, tokens
+from araclip.gallery.catalog.embedded_pictures import EmbeddedPictures
+from araclip.gallery.catalog.matching import name_at, name_tokens, tokens
 from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.gallery.postgres import bulk
 from araclip.gallery.postgres.database import PATIENCE, Database
@@ -78,15 +78,13 @@ class PostgresCatalog(PostgresLookups):
         )
 
     def put_embedded(self, group: EmbeddedPictures) -> int:
-        """Store pictures that were embedded elsewhere; a known one gets a further path. Returns how many were new."""
+        """Store pictures that were embedded elsewhere; what is known stays. Returns how many were new."""
         added = 0
         for start in range(0, len(group), bulk.AT_ONCE):
             rows = range(start, min(start + bulk.AT_ONCE, len(group)))
-            put = bulk.put(self.database, self.vectors, group, rows)
-            added += put.added
-            self._changed |= dict.fromkeys(put.contents)
-            for row, content in put.known:
-                self.put_file(group.file(row), content, group.metadata[row] or None)
+            new, contents = bulk.put(self.database, self.vectors, group, rows)
+            added += new
+            self._changed |= dict.fromkeys(contents)
         return added
 
     def put_facts(self, content: int, facts: Facts, phash: int) -> None:

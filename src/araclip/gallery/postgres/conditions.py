@@ -4,9 +4,8 @@ import math
 import os
 from typing import Any
 
-from araclip.gallery.catalog.filter_values import below_any
-from araclip.gallery.catalog.filters import ORIENTATIONS, Filters, roots_of
-from araclip.gallery.catalog.photo.matching import EARTH_M, is_glob, tokens
+from araclip.gallery.catalog.filters import ORIENTATIONS, Filters, below_any, roots_of
+from araclip.gallery.catalog.matching import EARTH_M, is_glob, tokens
 from araclip.gallery.postgres.lookups import below
 from araclip.gallery.remote.rows import mark
 from araclip.video.formats import FORMATS as VIDEO_FORMATS

@@ -5,9 +5,8 @@ Conditions on a path (folder, size, metadata) must hold for one and the same pat
 
 from qdrant_client import models
 
-from araclip.gallery.catalog.filter_values import folder_names
-from araclip.gallery.catalog.filters import Filters, roots_of
-from araclip.gallery.catalog.photo.matching import is_glob, tokens
+from araclip.gallery.catalog.filters import Filters, folder_names, roots_of
+from araclip.gallery.catalog.matching import is_glob, tokens
 from araclip.gallery.qdrant.payloads import STATE
 from araclip.gallery.remote.rows import instant, mark, stored_path
 from araclip.video.formats import FORMATS as VIDEO_FORMATS

@@ -15,7 +15,7 @@ from dataclasses import asdict, replace
 from pathlib import PurePath
 from typing import Any
 
-from araclip.gallery.catalog.photo.matching import name_at, name_tokens, tokens
+from araclip.gallery.catalog.matching import name_at, name_tokens, tokens
 from araclip.gallery.catalog.records import STORED_PREFIX, File, identity_of
 from araclip.gallery.remote.rows import FileEntry, Row, instant, marks_of, orientation, read_path, stored_path, words_of
 from araclip.photo_metadata.record import PhotoMetadata

@@ -17,7 +17,7 @@ from araclip.gallery.ingest.sources import DecodedPicture, decode_again
 from araclip.gallery.ingest.update import FilesProgress
 from araclip.gallery.maintenance.duplicates import Ids, grouped
 from araclip.gallery.maintenance.export import exported_file, write_export
-from araclip.gallery.maintenance.integrity import file_fault, is_unit, stored_fault
+from araclip.gallery.maintenance.verify import file_fault, is_unit, stored_fault
 from araclip.gallery.recorded_model import RecordedModel
 from araclip.gallery.remote.rows import Row
 from araclip.gallery.remote.store import RemoteStore

@@ -3,9 +3,8 @@
 import os
 from pathlib import PurePath
 
-from araclip.gallery.catalog.filter_values import folder_names
-from araclip.gallery.catalog.filters import Filters, roots_of
-from araclip.gallery.catalog.photo.matching import distance, has_words, name_at, name_matches
+from araclip.gallery.catalog.filters import Filters, folder_names, roots_of
+from araclip.gallery.catalog.matching import distance, has_words, name_at, name_matches
 from araclip.gallery.ingest.update import below
 from araclip.gallery.remote.rows import FileEntry, Row, instant, mark, marks_of, orientation
 from araclip.photo_metadata.record import PhotoMetadata

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.gallery.catalog.filters import Filters
-from araclip.gallery.catalog.photo.matching import is_glob
+from araclip.gallery.catalog.matching import is_glob
 from araclip.gallery.queries.exclusion import Exclusion, kept
 from araclip.gallery.queries.fusion import Candidate, Hybrid, doubted, lifted, merged, rated
 from araclip.gallery.queries.text_matches import TextIndex, text_matches, where_found

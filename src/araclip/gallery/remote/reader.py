@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 
 from araclip.encoder import Encoder
 from araclip.gallery.catalog.filters import Filters
-from araclip.gallery.catalog.full_text.documents import Document
+from araclip.gallery.catalog.full_text import Document
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.locations import reference_home
 from araclip.gallery.queries.exclusion import exclusion_of

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from araclip.gallery.catalog.filter_values import written
-from araclip.gallery.catalog.full_text.documents import Document, document
+from araclip.gallery.catalog.filters import written
+from araclip.gallery.catalog.full_text import Document, document
 from araclip.gallery.catalog.records import Copy, File, PictureRecord
 from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
 from araclip.pictures.picture_facts import Facts

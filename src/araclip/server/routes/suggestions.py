@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from araclip.display import shown
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.full_text.vocabulary import Vocabulary
+from araclip.gallery.catalog.full_text import WordIndex
 from araclip.gallery.queries.completion import completions, matching
 from araclip.gallery.queries.reference_queries import EVERYDAY
 from araclip.server.gallery.example_queries import ENGLISH
@@ -70,6 +70,6 @@ def _completed(
         if ARABIC_OF.get(text, text) in examples or gallery.finds(text, encoded[text] if row is None else vectors[row])
     ]  # fmt: skip
     store = gallery.store
-    source = Vocabulary(store) if isinstance(store, Catalog) else None
+    source = WordIndex(store) if isinstance(store, Catalog) else None
     found = completions(typed, source, gallery.overview().folders, finding, most)
     return SuggestionsAnswer(suggestions=[Suggestion(text=shown(each.text), kind=each.kind) for each in found])

@@ -1,12 +1,23 @@
-"""What is known about the taking of photographs, as stored: in their files, beside them, and which are hidden."""
+"""What is known about the taking of photographs, as stored: in their files, beside them, and which are hidden.
+
+`photos` has a row for each picture whose file was read for it. `embedded` is what the file itself says, as JSON;
+camera, lens, place and coordinates are what counts, completed by what is known beside the file; `hidden` is the user's
+mark.
+`sidecar_photos` holds what the XMP file beside a path says, as JSON.
+"""
 
 import os
 from collections.abc import Iterable
 
 from araclip.gallery.catalog.connection import Connection
-from araclip.gallery.catalog.photo.tables import HIDDEN
 from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
-from araclip.video.scene_paths import MARK, scene_of
+from araclip.video.scene_paths import MARK, file_of, scene_of
+
+HIDDEN = "SELECT content FROM photos WHERE hidden <> 0"  # ids
+UNREAD = (  # a condition on a row of `contents`
+    "(contents.id NOT IN (SELECT content FROM photos) OR "
+    "contents.id IN (SELECT content FROM photos WHERE embedded IS NULL))"
+)
 
 
 def put_embedded(database: Connection, content: int, photo: PhotoMetadata) -> None:
@@ -16,7 +27,7 @@ def put_embedded(database: Connection, content: int, photo: PhotoMetadata) -> No
         "ON CONFLICT (content) DO UPDATE SET embedded = excluded.embedded",
         (content, photo.to_json()),
     )
-    _complete(database, content)
+    complete(database, content)
 
 
 def put_beside(database: Connection, path: str, photo: PhotoMetadata | None) -> None:
@@ -30,32 +41,27 @@ def put_beside(database: Connection, path: str, photo: PhotoMetadata | None) -> 
             "ON CONFLICT (path) DO UPDATE SET about = excluded.about",
             (raw, photo.to_json(), raw),
         )
-    for (content,) in database.execute("SELECT content FROM files WHERE path = ?", (raw,)).fetchall():
-        _complete(database, content)
+    for (content,) in database.execute("SELECT content FROM files WHERE path = ?", (raw,)):
+        complete(database, content)
 
 
 def has_beside(database: Connection, raw: bytes) -> bool:
     """Whether the side-car of a path says something."""
-    return database.execute("SELECT 1 FROM sidecar_photos WHERE path = ?", (raw,)).fetchone() is not None
+    return bool(database.execute("SELECT 1 FROM sidecar_photos WHERE path = ?", (raw,)))
 
 
-def path_changed(database: Connection, content: int) -> None:
-    """Bring a picture up to date after it came under a path with a side-car, or lost one."""
-    _complete(database, content)
-
-
-def _complete(database: Connection, content: int) -> None:
+def complete(database: Connection, content: int) -> None:
     """Derive what counts from the picture's file and the side-cars of its paths, in order of the paths."""
-    row = database.execute("SELECT embedded FROM photos WHERE content = ?", (content,)).fetchone()
-    if row is None or row[0] is None:
+    rows = database.execute("SELECT embedded FROM photos WHERE content = ?", (content,))
+    if not rows or rows[0][0] is None:
         return  # its file is read at the next update
-    photo = PhotoMetadata.from_json(row[0])
+    photo = PhotoMetadata.from_json(rows[0][0])
     beside = database.execute(
         "SELECT about FROM sidecar_photos JOIN files ON files.path = sidecar_photos.path WHERE files.content = ? "
         "ORDER BY files.path",
         (content,),
     )
-    for (about,) in beside.fetchall():
+    for (about,) in beside:
         photo = photo.completed(PhotoMetadata.from_json(about))
     values = (photo.camera, photo.lens, photo.latitude, photo.longitude, photo.place)
     database.execute(
@@ -73,9 +79,9 @@ def set_hidden(database: Connection, contents: Iterable[int], hidden: bool) -> i
     """Hide pictures from results, or show them again; returns how many have changed."""
     changed = 0
     for content in contents:
-        known = database.execute("SELECT 1 FROM contents WHERE id = ?", (content,)).fetchone()
-        now = database.execute("SELECT hidden <> 0 FROM photos WHERE content = ?", (content,)).fetchone()
-        if known and bool(now and now[0]) != hidden:
+        known = database.execute("SELECT 1 FROM contents WHERE id = ?", (content,))
+        now = database.execute("SELECT hidden <> 0 FROM photos WHERE content = ?", (content,))
+        if known and bool(now and now[0][0]) != hidden:
             database.execute(
                 "INSERT INTO photos (content, hidden) VALUES (?, ?) "
                 "ON CONFLICT (content) DO UPDATE SET hidden = excluded.hidden",
@@ -93,13 +99,8 @@ def hide_successor(database: Connection, raw: bytes, content: int) -> None:
     scene = scene_of(os.fsdecode(raw))
     first, last = (raw, raw) if scene is None else (os.fsencode(scene.video + end) for end in (MARK, f"{MARK}:"))
     before = database.execute(
-        f"SELECT 1 FROM files WHERE path BETWEEN ? AND ? AND content <> ? AND content IN ({HIDDEN})",
+        f"SELECT path FROM files WHERE path BETWEEN ? AND ? AND content <> ? AND content IN ({HIDDEN})",
         (first, last, content),
-    ).fetchone()
-    if before:
+    )
+    if any(path == raw or (scene and file_of(os.fsdecode(path)) == scene.video) for (path,) in before):
         set_hidden(database, [content], True)
-
-
-def has_hidden(database: Connection) -> bool:
-    """Whether any picture is hidden."""
-    return database.execute(f"{HIDDEN} LIMIT 1").fetchone() is not None

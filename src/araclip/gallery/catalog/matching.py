@@ -4,6 +4,7 @@ import fnmatch
 import math
 import os
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
@@ -66,14 +67,15 @@ def distance(latitude: float, longitude: float, to_latitude: float, to_longitude
     return 2 * EARTH_M * math.asin(min(1.0, math.sqrt(half)))
 
 
-def register(connection: Any) -> None:
-    """Give a connection of SQLite the functions of conditions: has_words, name_matches, metres_between."""
-    connection.create_function("has_words", 2, has_words, deterministic=True)
-    connection.create_function("name_matches", 3, _name_matches, deterministic=True)
-    connection.create_function("metres_between", 4, distance, deterministic=True)
-
-
 def _name_matches(raw: bytes, metadata: str, pattern: str) -> bool:
     path = os.fsdecode(raw)
     about = read_metadata(metadata) if path.startswith(STORED_PREFIX) else {}
     return name_matches(name_at(path, about), pattern)
+
+
+# Functions of SQL that conditions call: name, function, number of arguments.
+SQL_FUNCTIONS: tuple[tuple[str, Callable[..., Any], int], ...] = (
+    ("has_words", has_words, 2),
+    ("name_matches", _name_matches, 3),
+    ("metres_between", distance, 4),
+)

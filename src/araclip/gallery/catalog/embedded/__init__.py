@@ -1,1 +1,0 @@
-"""Pictures that were embedded elsewhere, by the thousand: rows for the catalogue without decoding anything."""

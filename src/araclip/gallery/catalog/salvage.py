@@ -1,0 +1,338 @@
+"""Damage in a catalogue: which rows it has hit, and their recovery into a new catalogue.
+
+SQLite refuses a page that does not match its checksum, although most of the page's rows are as they were. Recovery
+therefore reads a copy of the file without comparing checksums, and then asks, row by row, which ones stand on damaged
+pages. Those are doubtful: a picture among them is encoded again by `repair`, a path or a text is read again by the next
+update. What the schema's own text says does not matter: the layout of the tables is known, and is written into the copy
+before it is read.
+
+The damaged file stays beside the new one as `catalog.sqlite.damaged`. Nothing is replaced before the new catalogue is
+complete: a killed run leaves the damaged one, and at the worst moment none, after which opening asks for a repair.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from araclip import atomic
+from araclip.display import counted
+from araclip.encoder_base import Encoder
+from araclip.errors import GalleryCorrupt, GalleryNotFound
+from araclip.gallery.catalog import full_text, schema, seal
+from araclip.gallery.catalog.connection import Connection, is_damage, opened, own_errors, transaction
+from araclip.gallery.catalog.records import STORED_PREFIX
+from araclip.gallery.catalog.schema import DAMAGED_NAME, FILE_NAME, KEYS, is_gallery
+from araclip.gallery.catalog.writer_lock import writer_lock
+
+Key = int | bytes | str
+Rows = dict[Key, dict[str, Any]]  # the rows of a table by their keys
+
+_NEEDED = ("model", "fingerprint", "width")  # values of `meta` without which nothing can be opened
+_AT_ONCE = 256  # rows whose pages are checked together
+_KEY_TYPES: dict[str, type] = {"key": str, "id": int, "content": int, "path": bytes}
+_READ_AGAIN = ("texts", "sidecars", "sidecar_photos", "next_vectors")  # what can be made again, and is when doubtful
+
+
+def salvage(folder: Path, model: Encoder | None = None) -> list[str]:
+    """Replace the catalogue in `folder` by one with every row that can be read; returns one line for each table.
+
+    Args:
+        model: the gallery's, where its user has named it. A catalogue that no longer says which model it is of becomes
+            one of this model, and `repair` encodes its pictures again.
+
+    Raises:
+        GalleryNotFound: there is no catalogue at all.
+        GalleryCorrupt: no row can be read, or not what model it is of; the file stays as it is.
+        GalleryLocked: another process is writing this gallery.
+        OSError: the disk is full; the file stays as it is. A copy and the new catalogue need room beside it.
+    """
+    path = folder / FILE_NAME
+    if not is_gallery(folder):
+        raise GalleryNotFound(f"no gallery at {folder}. Make one with `araclip index FOLDER`.")
+    with writer_lock(folder):
+        source = path if path.is_file() else path.with_name(DAMAGED_NAME)  # a killed run has moved it already
+        tables, doubtful = _read(source)
+        meta = _meta(source, tables, doubtful, model)
+        lines = _sound(tables, doubtful)
+
+        def fill(temporary: Path) -> None:
+            _write(temporary, meta, tables, doubtful["contents"])
+            if source == path:
+                _set_aside(path)
+
+        atomic.write(path, fill, flush=False)  # SQLite has flushed it
+        atomic.unlink(folder / seal.FILE_NAME)
+    return lines
+
+
+def damaged_keys(path: Path) -> Iterator[tuple[str, Key]]:
+    """Table and key of each row of a catalogue that stands on a damaged page, as far as tables can be listed."""
+    for table, key in KEYS.items():
+        with contextlib.suppress(apsw.Error, UnicodeDecodeError), closing(_unchecked(path)) as database:
+            keys: list[Any] = [row[0] for row in database.execute(f"SELECT {key} FROM {table} ORDER BY 1").fetchall()]
+            for each in _doubtful(path, table, key, keys):
+                yield table, each
+
+
+# ------------------------------------------------------------------ reading
+
+
+def _unchecked(path: Path) -> apsw.Connection:
+    database = opened(path, apsw.SQLITE_OPEN_READONLY)
+    database.execute("PRAGMA checksum_verification = OFF")
+    return database
+
+
+def _read(source: Path) -> tuple[dict[str, Rows], dict[str, set[Key]]]:
+    """The rows of each table, and the keys of those on damaged pages."""
+    with _unreadable(source), own_errors(source, writing=True):
+        copy = source.with_name(f".{source.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            with closing(_unchecked(source)) as database:
+                number = int(next(database.execute("PRAGMA user_version"))[0])
+                with (
+                    closing(
+                        opened(copy, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, checksums=False)
+                    ) as target,
+                    target.backup("main", database, "main") as copying,
+                ):
+                    copying.step()
+            layout = schema.stored_columns(number)
+            _write_schema(copy, layout)
+            tables = {table: _rows(copy, table, names) for table, names in layout.items()}
+            return tables, {
+                table: set(_doubtful(copy, table, KEYS[table], list(rows))) for table, rows in tables.items()
+            }
+        finally:
+            for suffix in ("", "-journal", "-wal", "-shm"):
+                copy.with_name(copy.name + suffix).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _unreadable(source: Path) -> Iterator[None]:
+    try:
+        yield
+    except GalleryCorrupt as error:
+        raise _lost(source) from error
+
+
+def _lost(source: Path) -> GalleryCorrupt:
+    return GalleryCorrupt(
+        f"{source}: not one picture can be read in it. The file stays as it is, and may be the only copy of what was "
+        "added without a file. To begin anew, index into another gallery with --gallery."
+    )
+
+
+def _write_schema(copy: Path, layout: Mapping[str, Sequence[str]]) -> None:
+    """Write the tables' definitions anew into the schema of a copy, and take everything else out of it.
+
+    A damaged bit hits either a table's name or the text that defines it, so one of the two still tells which it is.
+    """
+    with closing(opened(copy, apsw.SQLITE_OPEN_READWRITE)) as database:
+        database.execute("PRAGMA checksum_verification = OFF; PRAGMA journal_mode = DELETE")
+        database.execute("PRAGMA writable_schema = ON")
+        found: list[tuple[Any, ...]] = database.execute(
+            "SELECT rowid, CAST(name AS BLOB), CAST(sql AS BLOB), rootpage FROM sqlite_master"
+        ).fetchall()
+        known: dict[str, tuple[int, int]] = {}  # by table: row of the schema and root page
+        for row, raw, sql, page in found:
+            table = _table_of(raw or b"", sql or b"", layout)
+            if table and table not in known and isinstance(page, int):
+                known[table] = row, page
+        database.execute(
+            f"DELETE FROM sqlite_master WHERE rowid NOT IN ({_marks(known)})", [at for at, _ in known.values()]
+        )
+        for table, (row, page) in known.items():
+            key, *others = layout[table]
+            keyed = f"{key} INTEGER PRIMARY KEY" if _KEY_TYPES[key] is int else f"{key} PRIMARY KEY"
+            without_rowid = "" if _KEY_TYPES[key] is int else " WITHOUT ROWID"
+            sql = f"CREATE TABLE {table}({', '.join([keyed, *others])}){without_rowid}"
+            database.execute(
+                "UPDATE sqlite_master SET type = 'table', name = ?, tbl_name = ?, sql = ?, rootpage = ? "
+                "WHERE rowid = ?",
+                (table, table, sql, page, row),
+            )
+
+
+def _table_of(name: bytes, sql: bytes, layout: Mapping[str, Sequence[str]]) -> str | None:
+    """The table that a row of the schema defines, by its name or by the beginning of its text."""
+    for table in layout:
+        if name == table.encode() or sql.replace(b'"', b" ").split(b"(")[0].split() == [
+            b"CREATE",
+            b"TABLE",
+            table.encode(),
+        ]:
+            return table
+    return None
+
+
+def _rows(path: Path, table: str, names: Sequence[str]) -> Rows:
+    """The readable rows of a table by their keys: up to the damage from its beginning, then from its end."""
+    key, wanted, rows = KEYS[table], schema.columns()[table], Rows()
+    listed = ", ".join(  # damaged text need not be UTF-8
+        f"CASE typeof({name}) WHEN 'text' THEN CAST({name} AS BLOB) ELSE {name} END, typeof({name})" for name in wanted
+    )
+    for order in ("ASC", "DESC"):
+        with contextlib.suppress(apsw.Error), closing(_unchecked(path)) as database:
+            for values in database.execute(f"SELECT {listed} FROM {table} ORDER BY {key} {order}"):
+                row = {
+                    name: raw.decode("utf-8", "replace") if kind == "text" else raw
+                    for name, raw, kind in zip(wanted, values[::2], values[1::2], strict=True)
+                }
+                if isinstance(row[key], _KEY_TYPES[key]):  # no page of another table's rows
+                    rows[row[key]] = row
+            break  # all rows are readable
+    return rows
+
+
+def _doubtful(path: Path, table: str, key: str, keys: Sequence[Key]) -> Iterator[Key]:
+    """Those of some keys whose rows cannot be read while checksums are compared."""
+    ordered: list[Any] = sorted(keys)  # type: ignore[type-var,unused-ignore]  # all of one type
+    with closing(opened(path, apsw.SQLITE_OPEN_READONLY)) as database:
+
+        def hit(some: Sequence[Key]) -> Iterator[Key]:
+            try:
+                for _ in database.execute(f"SELECT * FROM {table} WHERE {key} BETWEEN ? AND ?", (some[0], some[-1])):
+                    pass
+                return
+            except UnicodeDecodeError:
+                pass
+            except apsw.Error as error:
+                if not is_damage(error):
+                    raise
+            if len(some) == 1:
+                yield some[0]
+            else:
+                yield from hit(some[: len(some) // 2])
+                yield from hit(some[len(some) // 2 :])
+
+        for start in range(0, len(ordered), _AT_ONCE):
+            yield from hit(ordered[start : start + _AT_ONCE])
+
+
+# ------------------------------------------------------------------ the new catalogue
+
+
+def _meta(
+    source: Path, tables: dict[str, Rows], doubtful: dict[str, set[Key]], model: Encoder | None
+) -> dict[str, str]:
+    """The values of `meta`: those that are sure and those that are needed, with a new generation.
+
+    Where the model is no longer said and the caller names it, all pictures become doubtful.
+
+    Raises:
+        GalleryCorrupt: the catalogue does not say its model, and the caller neither.
+    """
+    found = {
+        str(key): row["value"]
+        for key, row in tables["meta"].items()
+        if isinstance(row["value"], str) and (key in _NEEDED or key not in doubtful["meta"])
+    }
+    if not all(found.get(name) for name in _NEEDED) or not found["width"].isdecimal():
+        if not tables["contents"]:
+            raise _lost(source)
+        if model is None:
+            raise GalleryCorrupt(
+                f"{source} does not say any more what model it is of. Name the model: `araclip repair --model NAME` "
+                "saves what else can be read. The file stays as it is."
+            )
+        found |= {"model": model.name, "fingerprint": model.fingerprint, "width": str(model.width)}
+        doubtful["contents"] |= tables["contents"].keys()
+    return {"birth": secrets.token_hex(8)} | found | {"generation": secrets.token_hex(8)}
+
+
+def _sound(tables: dict[str, Rows], doubtful: dict[str, set[Key]]) -> list[str]:
+    """Take out what refers to rows that are lost and what can be read again; returns a line for each table."""
+    contents, files = tables["contents"], tables["files"]
+    by_id = {row["hash"][:16].hex(): key for key, row in contents.items() if isinstance(row["hash"], bytes)}
+    identities = {content: identity for identity, content in by_id.items()}
+    for path, row in list(files.items()):
+        text = os.fsdecode(path)  # type: ignore[arg-type]
+        if text.startswith(STORED_PREFIX):  # the path says which picture it is, and the picture what its path is
+            row["content"] = by_id.get(text.removeprefix(STORED_PREFIX), row["content"])
+            if row["content"] in identities:
+                row["path"] = os.fsencode(STORED_PREFIX + identities[row["content"]])
+                files[row["path"]] = files.pop(path)
+        elif path in doubtful["files"]:
+            row["mtime_ns"] = -1  # the next update reads its file again
+        if row["content"] not in contents or not isinstance(row["size"], int) or not isinstance(row["mtime_ns"], int):
+            del files[row["path"]]
+        elif not _is_json(row["metadata"]):
+            row["metadata"] = "{}"
+    with_path = {row["content"] for row in files.values()}
+    for identity, content in by_id.items():  # a stored picture whose path is lost
+        if content in tables["kept"] and content not in with_path:
+            path, size = os.fsencode(STORED_PREFIX + identity), len(tables["kept"][content]["picture"] or b"")
+            files[path] = {"path": path, "size": size, "mtime_ns": 0, "content": content, "metadata": "{}"}
+    for table in _READ_AGAIN:
+        for key in doubtful[table]:
+            tables[table].pop(key, None)
+    for key in doubtful["photos"] & tables["photos"].keys():  # a picture that was hidden stays so
+        hidden = tables["photos"][key]["hidden"]
+        tables["photos"][key] = {"content": key, "hidden": int(hidden not in (0, None))}
+    for table in ("kept", "texts", "photos", "next_vectors"):
+        tables[table] = {key: row for key, row in tables[table].items() if key in contents}
+    tables["sidecars"] = {key: row for key, row in tables["sidecars"].items() if key in files}
+    tables["sidecar_photos"] = {key: row for key, row in tables["sidecar_photos"].items() if key in tables["sidecars"]}
+    lines = [
+        f"{table}: {counted(len(rows), 'row')} saved."
+        for table, rows in tables.items()
+        if table not in ("meta", "next_vectors")
+    ]
+    if altered := len(doubtful["files"] & files.keys()):
+        lines.append(f"{counted(altered, 'path')} stood on damaged pages; `araclip index` reads their files again.")
+    return lines
+
+
+def _is_json(text: Any) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (TypeError, ValueError, RecursionError):
+        return False
+
+
+def _write(path: Path, meta: dict[str, str], tables: dict[str, Rows], doubtful: set[Key]) -> None:
+    with closing(Connection(path, create=True)) as database:
+        database.execute("PRAGMA journal_mode = MEMORY")  # a kill leaves a temporary file, which nobody opens
+        schema.create(database, meta)
+        refused = set[Key]()
+        with transaction(database):
+            for table, rows in tables.items():
+                for row in rows.values() if table != "meta" else ():
+                    try:
+                        database.execute(
+                            f"INSERT INTO {table} ({', '.join(row)}) VALUES ({_marks(row)})", [*row.values()]
+                        )
+                    except (apsw.ConstraintError, apsw.MismatchError):  # a damaged row: of no type, or a key twice
+                        refused.add(row[KEYS[table]])
+            for content in doubtful & tables["contents"].keys() - refused:
+                database.execute("INSERT INTO doubtful VALUES (?)", (content,))
+            database.execute("DELETE FROM files WHERE content NOT IN (SELECT id FROM contents)")
+            database.execute("INSERT OR IGNORE INTO unworded SELECT DISTINCT content FROM files")
+            full_text.index_changed(database)
+            database.execute("UPDATE commits SET number = (SELECT ifnull(max(number), 0) FROM changes)")
+
+
+def _marks(values: Any) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _set_aside(path: Path) -> None:
+    """Move the damaged file and its log to names that are free, which an earlier damaged file may have."""
+    number = 1
+    while (aside := path.with_name(DAMAGED_NAME + (f"-{number}" if number > 1 else ""))).exists():
+        number += 1
+    log = path.with_name(f"{path.name}-wal")  # one that stayed would be taken for that of the new file
+    if log.is_file():
+        atomic.step("set the log aside")
+        log.replace(aside.with_name(f"{aside.name}-wal"))
+    atomic.unlink(path.with_name(f"{path.name}-shm"))
+    atomic.step("set aside")
+    path.replace(aside)

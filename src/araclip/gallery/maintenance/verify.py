@@ -1,0 +1,135 @@
+"""What `verify` checks: the catalogue, its vectors and index, stored pixels, and the files on the disk."""
+
+import hashlib
+import io
+import os
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip.errors import GalleryCorrupt, ImageError
+from araclip.gallery.catalog.catalog import PARTS, Catalog
+from araclip.gallery.catalog.records import STORED_PREFIX, File
+from araclip.gallery.index import scan_index
+from araclip.gallery.ingest.update import FilesProgress
+from araclip.gallery.results import Fault
+from araclip.pictures.images import open_file, open_image
+from araclip.platforms.names import openable
+from araclip.video import hashes
+from araclip.video.hashes import file_hash
+from araclip.video.scene_paths import Scene, file_of, scene_digest, scene_of
+
+_OUT_OF_LENGTH = 0.02  # float16 rounding moves the length of a unit vector by less than 0.002
+
+
+def is_unit(vector: NDArray[np.float32]) -> bool:
+    """Whether a stored vector has length 1, up to rounding; False for NaN."""
+    return bool(abs(float(np.linalg.norm(vector)) - 1) <= _OUT_OF_LENGTH)
+
+
+def bad_vectors(catalog: Catalog) -> list[int]:
+    """Ids of the pictures whose vector has the wrong width or length."""
+    width, bad = int(catalog.meta("width")), []
+    for content, raw in catalog.rows("SELECT id, vector FROM contents ORDER BY id"):
+        if raw is None or len(raw) != 2 * width or not is_unit(np.frombuffer(raw, "<f2").astype(np.float32)):
+            bad.append(content)
+    return bad
+
+
+def stored_fault(path: str, pixels: bytes | None) -> Iterator[Fault]:
+    """The fault of the stored pixels of a picture without a file, if there is one.
+
+    That there are none is no fault: the file of a picture from shards of `araclip embed` may be elsewhere.
+    """
+    try:
+        if pixels is not None:
+            open_image(io.BytesIO(pixels), 16, name=path)
+    except ImageError:
+        yield Fault(path, "its pixels are damaged", "It is still found; add the picture again to see it.")
+
+
+def file_fault(stored: File, digest: bytes | None) -> Iterator[Fault]:
+    """The fault of a file on the disk, if there is one; its content is compared too if `digest` is given.
+
+    Of a scene, the file is its video.
+    """
+    scene = scene_of(stored.path)
+    file = File(file_of(stored.path), stored.size, stored.mtime_ns)
+    try:
+        now = File.of(file.path, os.stat(openable(file.path)))  # noqa: PTH116  (names that are not UTF-8 stay text)
+        if now != file:
+            yield Fault(file.path, "changed since it was indexed", "Run `araclip index` on its folder.")
+        elif digest is not None and _digest(file.path, scene) != digest:
+            yield Fault(
+                file.path, "its content changed while size and time did not", "Restore it from a copy if it is damaged."
+            )
+    except FileNotFoundError:
+        yield Fault(file.path, "is gone", "Run `araclip index` on its folder, or reconnect the drive.")
+    except ImageError as error:
+        yield Fault(file.path, "is no file any more", str(error))
+    except OSError as error:
+        yield Fault(file.path, f"cannot be read ({error.strerror or error})", "Check its permissions.")
+
+
+def _digest(path: str, scene: Scene | None) -> bytes:
+    with open_file(path) as stream:
+        if scene:
+            return scene_digest(file_hash(stream, path), scene.time)
+        return hashlib.file_digest(stream, "sha256").digest()
+
+
+def catalogue_faults(catalog: Catalog) -> Iterator[Fault]:
+    """Faults of a catalogue in a folder and of its index. Reads the whole file, with its checksums."""
+    remedy = "Run `araclip repair`, which recovers what can be read."
+    damaged = set[int | bytes]()
+    found = catalog.damages()
+    if found:  # which rows they have hit is asked only then
+        for table, key in catalog.damaged_rows():
+            if isinstance(key, int | bytes):
+                damaged.add(key)
+            yield Fault(_name_of(catalog, key), f"its {PARTS[table]} is damaged", remedy, True)
+        yield from (Fault(str(catalog.path), line, remedy, True) for line in found)
+        return  # the rest would read the damaged pages
+    for content in sorted({*bad_vectors(catalog), *doubtful(catalog)}):
+        yield Fault(_name_of(catalog, content), "its vector is damaged", remedy, True)
+    for index in scan_index.damaged(catalog):
+        yield Fault(str(index), "the index is damaged", "Run `araclip repair`, which rebuilds it.", True)
+    for (raw,) in catalog.rows("SELECT path FROM files WHERE NOT json_valid(metadata)"):
+        yield Fault(os.fsdecode(raw), "its metadata is damaged", "Run `araclip repair`, which clears it.", True)
+
+
+def doubtful(catalog: Catalog) -> list[int]:
+    """Ids of the pictures that a repair has read from damaged pages and not encoded again yet."""
+    return [content for (content,) in catalog.rows("SELECT content FROM doubtful ORDER BY content")]
+
+
+def _name_of(catalog: Catalog, key: object) -> str:
+    """A path of the picture or the file that a row is of; the catalogue's own where the row names none."""
+    if isinstance(key, bytes):
+        return os.fsdecode(key)
+    try:
+        paths = catalog.paths_of(key) if isinstance(key, int) else []
+    except GalleryCorrupt:
+        paths = []
+    return paths[0] if paths else f"{catalog.path}, {f'picture {key}' if isinstance(key, int) else key}"
+
+
+def file_faults(catalog: Catalog, contents: bool, progress: FilesProgress) -> Iterator[Fault]:
+    """Faults of the files on the disk and of stored pixels; of contents too, if these are compared."""
+    rows = catalog.rows(
+        "SELECT path, size, mtime_ns, hash, content FROM files JOIN contents ON id = content ORDER BY path"
+    )
+    if contents:
+        hashes.forget()
+    told: set[str] = set()
+    for done, (raw, size, mtime, digest, content) in enumerate(rows, 1):
+        path = os.fsdecode(raw)
+        if path.startswith(STORED_PREFIX):
+            yield from stored_fault(path, catalog.stored_pixels(content))
+        else:
+            for fault in file_fault(File(path, size, mtime), digest if contents else None):
+                if str(fault) not in told:  # once for all scenes of a video
+                    told.add(str(fault))
+                    yield fault
+        progress(done, len(rows))
