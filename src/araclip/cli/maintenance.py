@@ -176,7 +176,7 @@ def backup(
 ) -> None:
     """Copy a gallery, also while programs write it. The copy is checked whole.
 
-    To restore it, pass it as --gallery, or copy its folder back while no program uses the gallery.
+    A folder is written over only if it holds an earlier backup of this gallery. `araclip restore` brings a backup back.
     """
     from araclip.gallery.open import backup_gallery
 
@@ -186,6 +186,37 @@ def backup(
         write_line(as_json_text({"folder": str(folder), "pictures": count}))
         return
     err.print(f"{counted(count, 'picture')} copied to {shown(str(folder))}", soft_wrap=True, markup=False)
+
+
+@app.command()
+def restore(
+    backup: Annotated[Path, typer.Argument(help="The folder that `araclip backup` has written.")],
+    gallery: GalleryOption = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a gallery is replaced.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Put a backup at the place of a gallery, and say what it replaces. The gallery there is kept beside it.
+
+    The backup itself stays as it is.
+    """
+    from araclip.gallery.locations import location_of
+    from araclip.gallery.maintenance.backup import replaced_by
+    from araclip.gallery.open import restore_gallery
+
+    target = location_of(gallery_location(gallery))
+    replaced = replaced_by(backup, target) if isinstance(target, Path) else None
+    if replaced is not None:
+        err.print(f"{shown(str(target))} holds {replaced}.", soft_wrap=True, markup=False)
+        if not yes and not typer.confirm("Replace it with the backup? It is kept beside it.", err=True):
+            raise typer.Exit(1)
+    with stoppable("Nothing is replaced yet; run the same command again."):
+        aside = restore_gallery(backup, target)
+    if as_json:
+        write_line(as_json_text({"gallery": str(target), "kept": None if aside is None else str(aside)}))
+        return
+    err.print(f"{shown(str(target))} is as it was when it was backed up.", soft_wrap=True, markup=False)
+    if aside is not None:
+        err.print(f"The gallery that was there is kept at {shown(str(aside))}", soft_wrap=True, markup=False)
 
 
 @app.command()
