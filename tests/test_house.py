@@ -60,8 +60,6 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "gallery.base",
     "gallery.maintenance",
     "gallery.gallery",
-    "gallery.remote",
-    "gallery.qdrant",
     "gallery.postgres",
     "gallery.absent_model",
     "gallery.open",

@@ -1,4 +1,4 @@
-"""The interface of a gallery's store: a catalogue in a folder, or a collection on a server."""
+"""The interface of a gallery's store: a catalogue in a folder, or a schema on a server."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -14,7 +14,7 @@ from araclip.pictures.picture_facts import Facts
 
 
 class Store(Protocol):
-    """`Catalog`, `QdrantCatalog` and `PostgresCatalog`; documented in the former."""
+    """`Catalog` and `PostgresCatalog`; documented in the former."""
 
     @property
     def folder(self) -> Path | str:

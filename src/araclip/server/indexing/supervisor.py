@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from araclip.display import shown
 from araclip.gallery import locations
-from araclip.gallery.addresses import PASSWORD, PostgresAddress
+from araclip.gallery.addresses import PASSWORD, Address
 from araclip.gallery.catalog import writer_lock
 from araclip.gallery.ingest.scan import checked_root
 from araclip.gallery.ingest.unread import unread_line
@@ -46,7 +46,7 @@ class Indexing:
         self.cause: Cause | None = None  # of "failed"
         self.unread: dict[str, int] = {}  # files in formats that are not read, of the last update that ended
         self._environment = {VARIABLE: device} if device else {}
-        if isinstance(gallery.location, PostgresAddress) and gallery.location.password:
+        if isinstance(gallery.location, Address) and gallery.location.password:
             self._environment[PASSWORD] = gallery.location.password  # others can read arguments
         self._command = [
             sys.executable, "-P", "-m", "araclip.server.indexing.worker",
