@@ -14,6 +14,7 @@ from araclip.gallery.catalog import counting
 from araclip.gallery.catalog.embedded.pictures import EmbeddedPictures
 from araclip.gallery.catalog.photo.matching import name_at, name_tokens, tokens
 from araclip.gallery.catalog.records import STORED_PREFIX, File, Overview, PictureRecord
+from araclip.gallery.catalog.store import Store
 from araclip.gallery.postgres.database import PATIENCE, Database
 from araclip.gallery.postgres.schema import (
     NEXT_GENERATION,
@@ -57,7 +58,7 @@ _DERIVED = "taken text, latitude float8, longitude float8, camera_words text[], 
 _DERIVED += "words text[], letters text, shown boolean"  # columns of `contents`, from the texts and photographs' facts
 
 
-class PostgresCatalog:
+class PostgresCatalog(Store):
     """One gallery. All changes are made inside `writing()`, and that inside `turn()`."""
 
     def __init__(self, database: Database, model: Encoder | None) -> None:
