@@ -95,7 +95,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "server.indexing",
     "server.thumbnails",
     "server.originals",
-    "server.sharing",
+    "server.archives",
     "server.page",
     "server.service",
     "server.routes",

@@ -6,11 +6,11 @@
 ...         print(hit.name, hit.relevance)
 """
 
-from araclip.client.answers import Added, Album, Listed, Month, Place, Result, Results, Share, Suggestion, WordShare
+from araclip.client.answers import Added, Album, Listed, Month, Place, Result, Results, Suggestion, WordShare
 from araclip.client.client import Client
 from araclip.client.where import FiltersLike, Where
 
 __all__ = [
-    "Added", "Album", "Client", "FiltersLike", "Listed", "Month", "Place", "Result", "Results", "Share", "Suggestion",
+    "Added", "Album", "Client", "FiltersLike", "Listed", "Month", "Place", "Result", "Results", "Suggestion",
     "Where", "WordShare",
 ]  # fmt: skip

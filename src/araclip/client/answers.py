@@ -126,15 +126,6 @@ class Place:
     box: Sequence[float]
 
 
-@dataclass(frozen=True)
-class Share:
-    """A link to a search: its whole address, and the second (Unix time) in which it ends."""
-
-    address: str
-    expires: int
-    pictures: int
-
-
 def read(kind: type[Answer], values: object) -> Answer:
     """A dataclass from a response; unknown fields, of a later server, are ignored.
 

@@ -1,13 +1,13 @@
 """What a client asks without a query: lists of pictures, and what is done with several of them."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from shutil import copyfileobj
 from urllib.parse import urlencode
 
 from araclip import atomic
-from araclip.client.answers import Album, Listed, Month, Place, Share, read
+from araclip.client.answers import Album, Listed, Month, Place, read
 from araclip.client.connection import Connection
 from araclip.client.where import Where, where_texts
 
@@ -68,14 +68,3 @@ class Browsing(Connection):
         """Hide pictures from searches and lists, or show them again; returns how many changed."""
         changed: int = self.json("POST", "/hidden", {"ids": list(ids), "hidden": hidden})["changed"]
         return changed
-
-    def share(
-        self, query: str = "", *, where: Where = None, days: int = 7, threshold: float = 0.0, literal: bool = False,
-        ignore: Sequence[str] = (),
-    ) -> Share:  # fmt: skip
-        """A link to a search, which shows its pictures to whoever has it, for so many days."""
-        search = {
-            "q": query, "where": where_texts(where), "threshold": threshold, "literal": literal, "ignore": list(ignore),
-        }  # fmt: skip
-        answer = self.json("POST", "/shares", {"search": search, "days": days})
-        return read(Share, {**answer, "address": f"{self.address}/{answer['address']}"})

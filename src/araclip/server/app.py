@@ -31,7 +31,6 @@ from araclip.server.routes import (
     pictures,
     search,
     selection,
-    shares,
     status,
     suggestions,
 )
@@ -74,7 +73,6 @@ def create_app(settings: Settings) -> FastAPI:
         search,
         browsing,
         selection,
-        shares,
         suggestions,
         explain,
         near,

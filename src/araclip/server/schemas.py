@@ -202,7 +202,7 @@ class Stats(BaseModel):
     generation: str
     uploads: bool
     writable: bool
-    can: list[str] = Field(description="hide, paths, share: what else this caller may do with pictures.")
+    can: list[str] = Field(description="hide, paths: what else this caller may do with pictures.")
     examples: list[str] = Field(description="Arabic queries that suit the gallery's pictures.")
     examples_en: list[str] = Field(default_factory=list, description="The same in English.")
 

@@ -24,6 +24,7 @@ from araclip.gallery.reader import Snapshot
 from araclip.gallery.understood import Suggestions
 from araclip.pictures.image_transform import transform_of
 from araclip.pictures.picture_facts import Facts
+from araclip.server.archives import Archives
 from araclip.server.batching import Batcher, TextVectorCache
 from araclip.server.decoding.sandbox import Sandbox
 from araclip.server.events import Events
@@ -32,12 +33,10 @@ from araclip.server.gallery.served_gallery import ServedGallery, check_writable
 from araclip.server.http.auth import Keys
 from araclip.server.http.fair_queue import FairGate, Requester
 from araclip.server.http.problem_details import Problem
-from araclip.server.http.share_links import ShareLinks
 from araclip.server.indexing.supervisor import Indexing
 from araclip.server.metrics import Metrics
 from araclip.server.originals import MAX_SENT
 from araclip.server.settings import Settings
-from araclip.server.sharing.archives import Archives
 from araclip.server.thumbnails import Thumbnails
 from araclip.text.resources import interpreter
 from araclip.user_data import data_home
@@ -60,8 +59,6 @@ class Service:
         self.interpreter = interpreter(settings.lexicon, data_home())
         self.suggestions = Suggestions()
         self.gallery = ServedGallery(settings.gallery, self.model, create=bool(settings.folders))
-        self.links = ShareLinks(settings.tokens)
-        self.shared: dict[tuple[bytes, str], dict[str, None]] = {}  # pictures of links
         self.archives = Archives(most_bytes=settings.max_archive)
         self.keys = Keys(settings.tokens, session_seconds=settings.session_seconds)
         self.metrics = Metrics()

@@ -113,15 +113,6 @@ KINDS = {
         "This server does not tell where files lie. Start it with --show-paths to change that.",
         "لا تُعرض المسارات", "لا يذكر هذا الخادم أماكن الملفات. يغيّر ذلك تشغيله بالخيار --show-paths.",
     ),
-    "no-tokens": Kind(
-        409, "Links need a token", "Without a token everybody who reaches this server sees everything already. Set "
-        "ARACLIP_TOKEN_READ to share one search.",
-        "تحتاج الروابط إلى رمز دخول", "بلا رمز دخول يرى كل من يصل إلى هذا الخادم كل شيء. يلزم ضبط ARACLIP_TOKEN_READ.",
-    ),
-    "no-share": Kind(
-        404, "The link is not valid", "It has expired, or its owner has changed the token. Ask for a new one.",
-        "الرابط غير صالح", "انتهت مدته، أو غيّر صاحبه رمز الدخول. يمكن طلب رابط جديد منه.",
-    ),
     "media-type": Kind(
         415, "The body is in a form that is not taken", "Send the body with {expected}.",
         "شكل المحتوى غير مقبول", "يُقبل المحتوى هكذا: {expected}.",

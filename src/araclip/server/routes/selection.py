@@ -6,10 +6,12 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
 
 from araclip.display import shown
 from araclip.errors import GalleryLocked
 from araclip.gallery.catalog.records import PictureRecord
+from araclip.server.archives import MAX_PICTURES, zipped
 from araclip.server.http.limits import GatedStream
 from araclip.server.http.problem_details import Problem
 from araclip.server.indexing.uploads import hide
@@ -17,12 +19,44 @@ from araclip.server.originals import open_original
 from araclip.server.routes.clients import RequesterOf
 from araclip.server.routes.dependencies import READ, WRITE, GuardedRoute, ServiceOf, problems
 from araclip.server.routes.pictures import RETRY_SECONDS
+from araclip.server.schemas import Identity
 from araclip.server.service import Service
-from araclip.server.sharing.archives import zipped
-from araclip.server.sharing.schemas import HiddenAnswer, HiddenRequest, Paths, Prepared, Selection
 
 router = APIRouter(route_class=GuardedRoute, tags=["selection"])
 ARCHIVE_NAME = "AraCLIP.zip"
+
+
+class Selection(BaseModel):
+    """Pictures of the gallery, by their ids."""
+
+    model_config = ConfigDict(extra="forbid")
+    ids: Annotated[list[Identity], Field(min_length=1, max_length=MAX_PICTURES)]
+
+
+class Prepared(BaseModel):
+    """An archive that can be downloaded for ten minutes."""
+
+    address: str = Field(description="Relative to the server's own.")
+    pictures: int
+    bytes: int
+
+
+class Paths(BaseModel):
+    """Where pictures lie, in the order asked for; ids without a file are left out."""
+
+    paths: list[str]
+
+
+class HiddenRequest(Selection):
+    """Pictures to hide, or to show again."""
+
+    hidden: bool = True
+
+
+class HiddenAnswer(BaseModel):
+    """How many pictures are hidden now that were not, or the reverse."""
+
+    changed: int
 
 
 def _records(service: Service, ids: list[str]) -> list[PictureRecord]:
