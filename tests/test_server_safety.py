@@ -11,7 +11,6 @@ from starlette.testclient import TestClient
 
 from araclip.errors import InputError
 from araclip.server.http.auth import Keys
-from araclip.server.http.fair_queue import Requester
 from araclip.server.http.limits import HEADERS
 from araclip.server.http.problem_details import language_of
 from araclip.server.settings import Settings
@@ -341,7 +340,7 @@ def test_more_searches_than_allowed_are_turned_away_with_a_time_to_come_back(
 
 def test_too_many_pictures_at_once_are_turned_away(gallery: Path, tiny_model: Path) -> None:
     with serving(settings_for(gallery, tiny_model, max_pictures=1)) as client:
-        slots, other = client.app.state.service.sandbox._slots, Requester("another client")
+        slots, other = client.app.state.service.sandbox._slots, "another client"
         sent = {"file": ("a.png", encoded(Image.new("RGB", (9, 9))))}
         client.portal.call(slots.acquire, other)
         problem(client.post("/search/image", files=sent), "busy")

@@ -31,7 +31,7 @@ from araclip.server.events import Events
 from araclip.server.gallery.refreshing import Refresher
 from araclip.server.gallery.served_gallery import ServedGallery, check_writable
 from araclip.server.http.auth import Keys
-from araclip.server.http.fair_queue import FairGate, Requester
+from araclip.server.http.gates import Gate
 from araclip.server.http.problem_details import Problem
 from araclip.server.indexing.supervisor import Indexing
 from araclip.server.metrics import Metrics
@@ -64,10 +64,10 @@ class Service:
         self.metrics = Metrics()
         self.events = Events()
         self.thumbnails = Thumbnails(_cache_folder(settings), most_bytes=settings.thumbnails_bytes)
-        self.searches = FairGate(settings.max_searches)
-        self.embeddings = FairGate(settings.max_searches)
+        self.searches = Gate(settings.max_searches)
+        self.embeddings = Gate(settings.max_searches)
         self.started = int(time.time())
-        self.sending = FairGate(MAX_SENT)
+        self.sending = Gate(MAX_SENT)
         self.ready = False
         self.indexing: Indexing | None = None
         self._threads = ThreadPoolExecutor(settings.search_threads, "search")
@@ -142,24 +142,24 @@ class Service:
         """Run blocking work in the thread pool."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    async def picture_row(self, data: bytes, requester: Requester) -> NDArray[np.float32]:
+    async def picture_row(self, data: bytes, client: str) -> NDArray[np.float32]:
         """The vector (D,) of an untrusted picture.
 
         Raises:
             ImageError, Problem: as for `Sandbox.read`.
         """
-        row, _ = await self.picture(data, requester)
+        row, _ = await self.picture(data, client)
         return row
 
-    async def picture(self, data: bytes, requester: Requester) -> tuple[NDArray[np.float32], Facts]:
+    async def picture(self, data: bytes, client: str) -> tuple[NDArray[np.float32], Facts]:
         """The vector (D,) of an untrusted picture, and what its header says.
 
         Raises:
             ImageError, Problem: as for `Sandbox.read`.
         """
-        loaded = await self.sandbox.read(data, transform_of(self.model), self.settings.max_pixels, requester)
+        loaded = await self.sandbox.read(data, transform_of(self.model), self.settings.max_pixels, client)
         assert loaded.decoded is not None
-        return await self.pixels.row(loaded.decoded.pixels, requester), loaded.decoded.facts
+        return await self.pixels.row(loaded.decoded.pixels, client), loaded.decoded.facts
 
     async def in_writer(self, work: Callable[[], T]) -> T:
         """Run a change of the gallery, one at a time, and to its end even if the client disconnects."""

@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 from starlette.responses import StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from araclip.server.http.fair_queue import FairGate, Requester
+from araclip.server.http.gates import Gate
 from araclip.server.http.problem_details import Problem, answer
 
 HEADERS = {
@@ -38,10 +38,10 @@ log = logging.getLogger("araclip.server")
 class GatedStream(StreamingResponse):
     """A streamed response that enters a gate before it starts, and leaves it however it ends."""
 
-    def __init__(self, content: AsyncIterator[bytes], gate: FairGate, requester: Requester, **options: Any) -> None:
+    def __init__(self, content: AsyncIterator[bytes], gate: Gate, client: str, **options: Any) -> None:
         super().__init__(content, **options)
         self._gate = gate
-        self._requester = requester
+        self._client = client
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it.
@@ -49,7 +49,7 @@ class GatedStream(StreamingResponse):
         Raises:
             Problem: "busy", before anything is sent.
         """
-        with self._gate.entered(self._requester):
+        with self._gate.entered(self._client):
             await super().__call__(scope, receive, send)
 
 

@@ -7,17 +7,15 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Request
 from starlette.requests import ClientDisconnect
 
-from araclip.server.http.fair_queue import Requester
-
 T = TypeVar("T")
 CLIENT_CLOSED = 499  # nginx's status for a client that closed the connection
 
 
-def _requester(request: Request) -> Requester:
-    return Requester(request.client.host if request.client else "")
+def _client(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
-RequesterOf = Annotated[Requester, Depends(_requester)]
+ClientOf = Annotated[str, Depends(_client)]
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:

@@ -21,7 +21,7 @@ from araclip.errors import InputError, WidthMismatch
 from araclip.layouts.immich_names import IMMICH_WIDTHS, fitted, immich_name, stand_ins
 from araclip.server.http.problem_details import Problem
 from araclip.server.http.request_body import BeforeBody
-from araclip.server.routes.clients import RequesterOf, while_connected
+from araclip.server.routes.clients import ClientOf, while_connected
 from araclip.server.routes.dependencies import ONE_PICTURE, GuardedRoute, ServiceOf, problems, service_of
 from araclip.server.routes.foreign_schemas import Prediction
 
@@ -67,7 +67,7 @@ async def ping() -> PlainTextResponse:
 async def predict(
     service: ServiceOf,
     request: Request,
-    requester: RequesterOf,
+    client: ClientOf,
     entries: Annotated[str, Form(description='{"clip": {"textual" or "visual": {"modelName": …}}}')],
     text: Annotated[str | None, Form()] = None,
     image: Annotated[UploadFile | None, File()] = None,
@@ -75,20 +75,20 @@ async def predict(
     """The vector of a text or a picture, for Immich and OpenCloud."""
     asked = _asked(entries)
     width = _width(service.model, asked.model)
-    with service.embeddings.entered(requester):
+    with service.embeddings.entered(client):
         if asked.kind == TEXTUAL:
             if text is None:
                 raise _invalid("text", "a textual entry needs the field text")
             if len(text) > (most := service.settings.max_text):
                 raise InputError(f"a text has {len(text)} characters, the most is {most}. Send its beginning.")
-            (row,) = await while_connected(request, service.texts.rows([text], requester))
+            (row,) = await while_connected(request, service.texts.rows([text], client))
             return Prediction(clip=_written(service.model, row, width))
         if image is None:
             raise _invalid("image", "a visual entry needs the file image")
         data = await image.read()
         if len(data) > (limit := service.settings.max_upload):
             raise Problem("too-large", limit=limit)
-        row, facts = await while_connected(request, service.picture(data, requester))
+        row, facts = await while_connected(request, service.picture(data, client))
         return Prediction(clip=_written(service.model, row, width), imageHeight=facts.height, imageWidth=facts.width)
 
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 
 from araclip.display import shown
 from araclip.server.http.problem_details import Problem
-from araclip.server.routes.clients import RequesterOf
+from araclip.server.routes.clients import ClientOf
 from araclip.server.routes.dependencies import READ, GuardedRoute, ServiceOf, problems
 from araclip.server.routes.search import results_of
 from araclip.server.schemas import MAX_WHERE, Identity, NearAnswer, Result, Where
@@ -19,12 +19,12 @@ MOST = 200  # near-duplicates of one picture
 @router.get("/images/{identity}/near", responses=problems(400, 401, 403, 404, 422, 429))
 async def near(
     service: ServiceOf,
-    requester: RequesterOf,
+    client: ClientOf,
     identity: Identity,
     where: Annotated[list[Where], Query(max_length=MAX_WHERE, description="KEY=VALUE, as for /search.")] = [],  # noqa: B006
 ) -> NearAnswer:
     """The near-duplicates of a picture (scaled, recompressed, cropped a little), itself left out; at most 200."""
-    with service.searches.entered(requester):
+    with service.searches.entered(client):
         return NearAnswer(results=await service.in_thread(lambda: _near(service, identity, where)))
 
 

@@ -13,12 +13,11 @@ from araclip.display import shown, shown_lines, undirected
 from araclip.errors import GalleryLocked
 from araclip.gallery.catalog.records import STORED_PREFIX, Copy, identity_of
 from araclip.pictures.image_transform import transform_of
-from araclip.server.http.fair_queue import Requester
 from araclip.server.http.problem_details import Problem
 from araclip.server.http.request_body import Aborted
 from araclip.server.indexing.uploads import add, forget
 from araclip.server.originals import CONVERTED, Original, open_original
-from araclip.server.routes.clients import RequesterOf, while_connected
+from araclip.server.routes.clients import ClientOf, while_connected
 from araclip.server.routes.dependencies import ONE_PICTURE, READ, WRITE, GuardedRoute, ServiceOf, problems
 from araclip.server.routes.sending import OriginalResponse, range_of
 from araclip.server.schemas import Added, Details, Identity, PictureText, SameFile
@@ -43,7 +42,7 @@ RETRY_SECONDS = "5"
 async def thumbnail(
     service: ServiceOf,
     request: Request,
-    requester: RequesterOf,
+    client: ClientOf,
     identity: Identity,
     size: Annotated[Literal["256", "512", "1600"], Query()] = "256",
 ) -> Response:
@@ -55,24 +54,24 @@ async def thumbnail(
     side = int(size)
     small = await service.in_thread(lambda: service.thumbnails.get(identity, side))
     if small is None:  # a client that has scrolled on has cancelled its requests
-        small = await while_connected(request, _create_thumbnail(service, requester, identity, side))
+        small = await while_connected(request, _create_thumbnail(service, client, identity, side))
     return Response(small, headers=headers, media_type="image/webp")
 
 
-async def _create_thumbnail(service: Service, requester: Requester, identity: str, side: int) -> bytes:
+async def _create_thumbnail(service: Service, client: str, identity: str, side: int) -> bytes:
     with await _original(service, identity) as original:
-        small, placeholder = await _converted(service, requester, identity, original, side)
+        small, placeholder = await _converted(service, client, identity, original, side)
     await service.in_thread(lambda: service.thumbnails.put(identity, side, small, placeholder))
     return small
 
 
 async def _converted(
-    service: Service, requester: Requester, identity: str, original: Original, side: int
+    service: Service, client: str, identity: str, original: Original, side: int
 ) -> tuple[bytes, bytes]:
     """A WebP of at most `side` pixels a side, and its placeholder."""
     try:
         small, placeholder, *_ = await service.sandbox.thumbnail(
-            lambda: _thread_for(service, original.time)(original.picture), side, requester
+            lambda: _thread_for(service, original.time)(original.picture), side, client
         )
     except Aborted:  # the file has changed
         raise Problem("no-picture", id=identity) from None
@@ -92,7 +91,7 @@ async def _converted(
 async def image(
     service: ServiceOf,
     request: Request,
-    requester: RequesterOf,
+    client: ClientOf,
     identity: Identity,
     download: Annotated[bool, Query()] = False,
 ) -> Response:
@@ -113,7 +112,7 @@ async def image(
             if request.headers.get("if-none-match") == etag:
                 return Response(status_code=304, headers=headers)
         if original.media_type in CONVERTED and not download:
-            converted = await while_connected(request, _converted(service, requester, identity, original, SHOWN_SIDE))
+            converted = await while_connected(request, _converted(service, client, identity, original, SHOWN_SIDE))
             headers |= {"ETag": f'"{identity}-{SHOWN_SIDE}-{VERSION}"', "Content-Disposition": "inline"}
             return Response(converted[0], headers=headers, media_type="image/webp")
         part = range_of(request, original.size, etag)
@@ -121,7 +120,7 @@ async def image(
     kind = "attachment" if download else "inline"
     name = quote(shown(original.name), safe="")  # RFC 8187; percent signs let no header be injected
     headers["Content-Disposition"] = f"{kind}; filename*=UTF-8''{name}"
-    return OriginalResponse(service, requester, original, part, headers)
+    return OriginalResponse(service, client, original, part, headers)
 
 
 async def _original(service: Service, identity: str) -> Original:
@@ -218,7 +217,7 @@ def _all_shown(value: Any) -> Any:
 async def upload(
     service: ServiceOf,
     request: Request,
-    requester: RequesterOf,
+    client: ClientOf,
     response: Response,
     file: Annotated[UploadFile, File(description="The picture.")],
 ) -> Added:
@@ -231,7 +230,7 @@ async def upload(
     data = await file.read()
     if len(data) > service.settings.max_upload:
         raise Problem("too-large", limit=service.settings.max_upload)
-    decoding = service.sandbox.read(data, transform_of(service.model), service.settings.max_pixels, requester)
+    decoding = service.sandbox.read(data, transform_of(service.model), service.settings.max_pixels, client)
     loaded = await while_connected(request, decoding)
     assert loaded.decoded is not None
     name = shown(_base_name(file.filename or ""))[:200]

@@ -25,9 +25,8 @@ from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import TEXT_WEIGHT, Hit
 from araclip.gallery.results import Match as MatchedText
 from araclip.gallery.understood import none_passes, records_understood
-from araclip.server.http.fair_queue import Requester
 from araclip.server.http.problem_details import Problem
-from araclip.server.routes.clients import RequesterOf, while_connected
+from araclip.server.routes.clients import ClientOf, while_connected
 from araclip.server.routes.dependencies import ONE_PICTURE, READ, GuardedRoute, ServiceOf, problems
 from araclip.server.schemas import (
     MAX_OFFSET,
@@ -50,7 +49,7 @@ SENT = "sent-"  # picture:sent-0 in the query is the first uploaded picture of t
 async def search(
     service: ServiceOf,
     request: Request,
-    requester: RequesterOf,
+    client: ClientOf,
     q: Annotated[str, Query(description="The query; docs/queries.md is its grammar.")],
     k: Annotated[int, Query(ge=1)] = 24,
     offset: Annotated[int, Query(ge=0, le=MAX_OFFSET)] = 0,
@@ -70,24 +69,24 @@ async def search(
         q=q, k=k, offset=offset, where=where, threshold=threshold, collapse=collapse, text_weight=text_weight,
         literal=literal, ignore=ignore,
     )  # fmt: skip
-    return await while_connected(request, run_search(service, body, [], requester))
+    return await while_connected(request, run_search(service, body, [], client))
 
 
 @router.post("/search", responses=ANSWERS)
 async def search_with_pictures(
-    service: ServiceOf, request: Request, requester: RequesterOf, body: SearchRequest
+    service: ServiceOf, request: Request, client: ClientOf, body: SearchRequest
 ) -> SearchAnswer:
     """Search by a weighted combination of texts, pictures of the gallery and uploaded pictures."""
     most = service.settings.max_upload
     sent = [await service.in_thread(partial(decode_data_uri, picture.data, most)) for picture in body.pictures]
-    return await while_connected(request, run_search(service, body, sent, requester))
+    return await while_connected(request, run_search(service, body, sent, client))
 
 
 @router.post("/search/image", dependencies=ONE_PICTURE, responses=ANSWERS)
 async def search_by_image(
     service: ServiceOf,
     request: Request,
-    requester: RequesterOf,
+    client: ClientOf,
     file: Annotated[UploadFile, File(description="The picture to look for.")],
     q: Annotated[str, Form()] = "",
     k: Annotated[int, Form(ge=1)] = 24,
@@ -107,11 +106,11 @@ async def search_by_image(
         q=q, k=k, offset=offset, where=where, threshold=threshold, collapse=collapse, text_weight=text_weight,
         literal=literal, ignore=ignore,
     )  # fmt: skip
-    return await while_connected(request, run_search(service, body, [data], requester, sent_weight=1.0))
+    return await while_connected(request, run_search(service, body, [data], client, sent_weight=1.0))
 
 
 async def run_search(
-    service: Service, body: SearchRequest, sent: list[bytes], requester: Requester, *, sent_weight: float | None = None
+    service: Service, body: SearchRequest, sent: list[bytes], client: str, *, sent_weight: float | None = None
 ) -> SearchAnswer:
     """One page of results."""
     began = time.perf_counter()
@@ -127,11 +126,11 @@ async def run_search(
     page = Page(
         body.k + 1, body.offset, filters, body.threshold
     )  # one more hit than k tells whether there is a next page
-    pictures = await _sent_vectors(service, query, sent, requester)  # before the gate, where others would wait for it
-    with service.searches.entered(requester):
+    pictures = await _sent_vectors(service, query, sent, client)  # before the gate, where others would wait for it
+    with service.searches.entered(client):
         snapshot = service.gallery.snapshot
         read, terms = await read_query(
-            service, snapshot, query, filters, pictures, requester, literal=body.literal, ignore=body.ignore
+            service, snapshot, query, filters, pictures, client, literal=body.literal, ignore=body.ignore
         )
         results, more, understood = await service.in_thread(
             lambda: _results(service, snapshot, read, terms, page, body.text_weight)
@@ -154,7 +153,7 @@ async def read_query(
     query: ParsedQuery,
     filters: Filters,
     sent: Mapping[str, NDArray[np.float32]],
-    requester: Requester,
+    client: str,
     *,
     literal: bool,
     ignore: Collection[Part],
@@ -162,10 +161,10 @@ async def read_query(
     """The query as it is searched, and the vectors of its terms and kinds (n + m, D): a date or a folder that no
     picture has, beside the caller's filters, is words."""
     read = literally(query) if literal else await _interpreted(service, query, ignore)
-    terms = await _term_vectors(service, read, sent, requester)
+    terms = await _term_vectors(service, read, sent, client)
     if read.has_filters and await service.in_thread(lambda: none_passes(snapshot, read, terms, filters)):
         words = await _interpreted(service, query, {*ignore, *FILTERS}, read.interpretation.filters)
-        return words, await _term_vectors(service, words, sent, requester)
+        return words, await _term_vectors(service, words, sent, client)
     return read, terms
 
 
@@ -193,27 +192,25 @@ def _parse_with_pictures(body: SearchRequest, weights: list[float]) -> ParsedQue
 
 
 async def _sent_vectors(
-    service: Service, query: ParsedQuery, sent: list[bytes], requester: Requester
+    service: Service, query: ParsedQuery, sent: list[bytes], client: str
 ) -> dict[str, NDArray[np.float32]]:
     """The vectors of the uploaded pictures that the query names, by their names."""
     names = [term.value.removeprefix(STORED_PREFIX) for term in query.terms if term.kind != "text"]
     rows: dict[str, NDArray[np.float32]] = {}
-    requester.remaining = len(query.terms)
     for name in names:
         if name.startswith(SENT) and name not in rows:
             number = name.removeprefix(SENT)
             if not (number.isascii() and number.isdigit() and int(number) < len(sent)):
                 raise Problem("no-picture", id=shown(name[:40]))
-            rows[name] = await service.picture_row(sent[int(number)], requester)
-            requester.remaining -= 1
+            rows[name] = await service.picture_row(sent[int(number)], client)
     return rows
 
 
 async def _term_vectors(
-    service: Service, read: InterpretedQuery, sent: Mapping[str, NDArray[np.float32]], requester: Requester
+    service: Service, read: InterpretedQuery, sent: Mapping[str, NDArray[np.float32]], client: str
 ) -> NDArray[np.float32]:
     """The vectors of the query's terms and kinds, (n + m, D)."""
-    texts = iter(await service.texts.rows(read.texts, requester))
+    texts = iter(await service.texts.rows(read.texts, client))
     rows = []
     for number, term in enumerate(read.query.terms):
         if term.kind == "text":

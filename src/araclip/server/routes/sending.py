@@ -5,7 +5,6 @@ import re
 from fastapi import Request
 from starlette.types import Receive, Scope, Send
 
-from araclip.server.http.fair_queue import Requester
 from araclip.server.http.limits import GatedStream
 from araclip.server.http.problem_details import Problem
 from araclip.server.originals import Original
@@ -20,7 +19,7 @@ class OriginalResponse(GatedStream):
     def __init__(
         self,
         service: Service,
-        requester: Requester,
+        client: str,
         original: Original,
         part: tuple[int, int] | None,
         headers: dict[str, str],
@@ -31,7 +30,7 @@ class OriginalResponse(GatedStream):
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{original.size}"
         self._original = original
         super().__init__(
-            original.pieces(start, stop, service.in_thread), service.sending, requester,
+            original.pieces(start, stop, service.in_thread), service.sending, client,
             status_code=206 if part else 200, headers=headers, media_type=original.media_type,
         )  # fmt: skip
 

@@ -9,7 +9,7 @@ from araclip.server.gallery.served_gallery import busiest
 from araclip.server.http.auth import COOKIE
 from araclip.server.http.limits import GatedStream
 from araclip.server.http.problem_details import Problem
-from araclip.server.routes.clients import RequesterOf
+from araclip.server.routes.clients import ClientOf
 from araclip.server.routes.dependencies import READ, TOKEN_ONLY, GuardedRoute, ServiceOf, problems
 from araclip.server.schemas import Health, Session, SessionRequest, Stats
 from araclip.server.service import Service
@@ -58,11 +58,11 @@ def _stats(service: Service, writable: bool, can: list[str]) -> Stats:
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {}}}, **problems(401, 403, 429)},
 )
-async def events(service: ServiceOf, requester: RequesterOf) -> StreamingResponse:
+async def events(service: ServiceOf, client: ClientOf) -> StreamingResponse:
     """Server-sent events: `indexing` (state, done, found, message) and `generation` (generation, pictures)."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     stream = service.events.stream(service.settings.events_seconds)
-    return GatedStream(stream, service.events.gate, requester, headers=headers, media_type="text/event-stream")
+    return GatedStream(stream, service.events.gate, client, headers=headers, media_type="text/event-stream")
 
 
 @router.post("/session", dependencies=TOKEN_ONLY, responses=problems(401, 422))

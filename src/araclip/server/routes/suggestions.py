@@ -12,8 +12,7 @@ from araclip.gallery.catalog.full_text.vocabulary import Vocabulary
 from araclip.gallery.queries.completion import completions, matching
 from araclip.gallery.queries.reference_queries import EVERYDAY
 from araclip.server.gallery.example_queries import ENGLISH
-from araclip.server.http.fair_queue import Requester
-from araclip.server.routes.clients import RequesterOf, while_connected
+from araclip.server.routes.clients import ClientOf, while_connected
 from araclip.server.routes.dependencies import READ, GuardedRoute, ServiceOf, problems
 from araclip.server.schemas import Suggestion, SuggestionsAnswer
 from araclip.server.service import Service
@@ -29,19 +28,19 @@ ARABIC_OF = {english: arabic for arabic, english in ENGLISH.items()}
 async def suggestions(
     service: ServiceOf,
     request: Request,
-    requester: RequesterOf,
+    client: ClientOf,
     q: Annotated[str, Query(max_length=MAX_TYPED, description="What is typed so far.")],
     k: Annotated[int, Query(ge=1, le=MOST)] = 8,
 ) -> SuggestionsAnswer:
     """Queries that begin with what is typed; nothing is asked of another host, and nothing typed is stored."""
-    with service.searches.entered(requester):
-        return await while_connected(request, _suggested(service, requester, q, k))
+    with service.searches.entered(client):
+        return await while_connected(request, _suggested(service, client, q, k))
 
 
-async def _suggested(service: Service, requester: Requester, typed: str, most: int) -> SuggestionsAnswer:
+async def _suggested(service: Service, client: str, typed: str, most: int) -> SuggestionsAnswer:
     known = await service.in_thread(lambda: _candidates(service, typed))
     words = [text for text, row in known if row is None]
-    encoded = dict(zip(words, await service.texts.rows(words, requester), strict=True)) if words else {}
+    encoded = dict(zip(words, await service.texts.rows(words, client), strict=True)) if words else {}
     return await service.in_thread(lambda: _completed(service, typed, most, known, encoded))
 
 
