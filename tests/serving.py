@@ -19,7 +19,7 @@ from araclip.client import Client
 from araclip.encoder import AraCLIP
 from araclip.gallery.open import open_gallery
 from araclip.server.app import create_app
-from araclip.server.http.openai_errors import CODES
+from araclip.server.http.errors import CODES
 from araclip.server.run import Serving
 from araclip.server.settings import Settings
 

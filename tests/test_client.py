@@ -203,7 +203,7 @@ def test_filters_are_given_as_for_a_gallery(client: Client, monkeypatch: pytest.
     assert client.search("أزرق", k=20, where="format=JPEG").results != wanted
     asked: list[dict[str, Any]] = []
     answer = {"query": "", "results": [], "offset": 0, "more": False, "nothing_found": True, "took_ms": 0.0}
-    monkeypatch.setattr(Client, "json", lambda *given: asked.append(given[3]) or {**answer, "generation": ""})
+    monkeypatch.setattr(Client, "_json", lambda *given: asked.append(given[3]) or {**answer, "generation": ""})
     client.search("أزرق", where=Filters(formats=("PNG",), orientation="portrait", collapse=True))
     client.search("أزرق", where=texts, collapse=True)
     assert asked[0] == asked[1]

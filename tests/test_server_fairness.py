@@ -24,8 +24,8 @@ from araclip.client import Client
 from araclip.errors import ServerError
 from araclip.server.batching import Batcher
 from araclip.server.decoding.sandbox import Data, Sandbox
+from araclip.server.http.errors import Problem
 from araclip.server.http.gates import Gate, Slots
-from araclip.server.http.problem_details import Problem
 from serving import data_uri, encoded, make_gallery, photo_album, running, settings_for
 
 SLOW = encoded(Image.new("RGB", (4_000, 4_000)), compress_level=1)  # about 0.2 s to decode

@@ -10,9 +10,9 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from araclip.errors import InputError
-from araclip.server.http.auth import Keys
+from araclip.server.http.errors import language_of
 from araclip.server.http.limits import HEADERS
-from araclip.server.http.problem_details import language_of
+from araclip.server.http.tokens import Keys
 from araclip.server.settings import Settings
 from serving import READ, WRITE, bearer, encoded, make_gallery, photo_album, problem, serving, settings_for
 
@@ -103,7 +103,7 @@ def test_a_wrong_token_is_no_token(closed_server: TestClient, header: str) -> No
 
 
 def test_tokens_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    from araclip.server.http import auth
+    from araclip.server.http import tokens as auth
 
     compared: list[tuple[int, int]] = []
     real = auth.hmac.compare_digest

@@ -18,8 +18,8 @@ from zlib import crc32
 
 from araclip.display import shown
 from araclip.gallery.catalog.records import PictureRecord
-from araclip.server.http.problem_details import Problem
-from araclip.server.http.request_body import Aborted
+from araclip.server.http.errors import Problem
+from araclip.server.http.limits import Aborted
 from araclip.server.originals import Original
 
 MAX_PICTURES = 1_000

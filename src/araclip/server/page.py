@@ -16,7 +16,7 @@ from importlib.resources.abc import Traversable
 
 from fastapi import APIRouter, Request, Response
 
-from araclip.server.http.problem_details import Problem
+from araclip.server.http.errors import Problem
 
 _ASSETS, _VERSION = "assets/", re.compile("^[0-9a-f]{12}/")
 _KEPT = "max-age=31536000,immutable"  # a year

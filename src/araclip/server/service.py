@@ -28,14 +28,13 @@ from araclip.server.archives import Archives
 from araclip.server.batching import Batcher, TextVectorCache
 from araclip.server.decoding.sandbox import Sandbox
 from araclip.server.events import Events
-from araclip.server.gallery.refreshing import Refresher
-from araclip.server.gallery.served_gallery import ServedGallery, check_writable
-from araclip.server.http.auth import Keys
+from araclip.server.http.errors import Problem
 from araclip.server.http.gates import Gate
-from araclip.server.http.problem_details import Problem
+from araclip.server.http.tokens import Keys
 from araclip.server.indexing.supervisor import Indexing
 from araclip.server.metrics import Metrics
 from araclip.server.originals import MAX_SENT
+from araclip.server.served_gallery import Refresher, ServedGallery, check_writable
 from araclip.server.settings import Settings
 from araclip.server.thumbnails import Thumbnails
 from araclip.text.resources import interpreter

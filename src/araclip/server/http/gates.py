@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 
-from araclip.server.http.problem_details import Problem
+from araclip.server.http.errors import Problem
 
 CLIENTS_SHARE = 3 / 4  # of a gate's places: the others are left for other clients
 

@@ -23,8 +23,8 @@ from araclip.gallery.ingest.unread import unread_line
 from araclip.gallery.ingest.watch import Due, changes
 from araclip.inference.devices import VARIABLE
 from araclip.server.events import Events
-from araclip.server.gallery.served_gallery import ServedGallery
-from araclip.server.indexing.causes import Cause
+from araclip.server.indexing.worker import Cause
+from araclip.server.served_gallery import ServedGallery
 
 log = logging.getLogger("araclip.server")
 State = Literal["offered", "running", "done", "empty", "failed"]

@@ -10,7 +10,9 @@ from araclip.display import shown
 from araclip.errors import InputError
 from araclip.gallery.browsing.albums import Album
 from araclip.gallery.catalog.records import PictureRecord
-from araclip.server.browsing_schemas import (
+from araclip.server.routes.dependencies import READ, ClientOf, GuardedRoute, ServiceOf, problems, while_connected
+from araclip.server.schemas import (
+    MAX_WHERE,
     AlbumAnswer,
     AlbumName,
     FoldersAnswer,
@@ -20,10 +22,8 @@ from araclip.server.browsing_schemas import (
     Place,
     PlacesAnswer,
     TimelineAnswer,
+    Where,
 )
-from araclip.server.routes.clients import ClientOf, while_connected
-from araclip.server.routes.dependencies import READ, GuardedRoute, ServiceOf, problems
-from araclip.server.schemas import MAX_WHERE, Where
 from araclip.server.service import Service
 
 router = APIRouter(route_class=GuardedRoute, tags=["browsing"], dependencies=READ)

@@ -12,10 +12,9 @@ from araclip.display import shown
 from araclip.encoder import Encoder
 from araclip.encoder_base import batches
 from araclip.errors import ImageError, InputError
-from araclip.server.http.problem_details import Problem
-from araclip.server.routes.clients import ClientOf, while_connected
-from araclip.server.routes.dependencies import READ, GuardedRoute, ServiceOf, openai_errors
-from araclip.server.routes.foreign_schemas import Embedding, EmbeddingsAnswer, EmbeddingsRequest, Model, Models, Usage
+from araclip.server.http.errors import Problem
+from araclip.server.routes.dependencies import READ, ClientOf, GuardedRoute, ServiceOf, openai_errors, while_connected
+from araclip.server.schemas import Embedding, EmbeddingsAnswer, EmbeddingsRequest, Model, Models, Usage
 from araclip.server.service import Service, decode_data_uri
 
 router = APIRouter(route_class=GuardedRoute, tags=["embeddings"], dependencies=READ)

@@ -24,11 +24,18 @@ from araclip import bounded_json
 from araclip.display import shown
 from araclip.encoder import Encoder
 from araclip.errors import InputError, WidthMismatch
-from araclip.server.http.problem_details import Problem
-from araclip.server.http.request_body import BeforeBody
-from araclip.server.routes.clients import ClientOf, while_connected
-from araclip.server.routes.dependencies import ONE_PICTURE, GuardedRoute, ServiceOf, problems, service_of
-from araclip.server.routes.foreign_schemas import Prediction
+from araclip.server.http.errors import Problem
+from araclip.server.http.limits import BeforeBody
+from araclip.server.routes.dependencies import (
+    ONE_PICTURE,
+    ClientOf,
+    GuardedRoute,
+    ServiceOf,
+    problems,
+    service_of,
+    while_connected,
+)
+from araclip.server.schemas import Prediction
 
 SEARCH, TEXTUAL, VISUAL = "clip", "textual", "visual"  # a task, and its two types, as Immich names them
 MAX_ENTRIES = 16_384  # bytes

@@ -2,24 +2,32 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import PureWindowsPath
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
 from fastapi import APIRouter, File, Query, Request, Response, UploadFile
+from starlette.types import Receive, Scope, Send
 
 from araclip.display import shown, shown_lines, undirected
 from araclip.errors import GalleryLocked
 from araclip.gallery.catalog.records import STORED_PREFIX, Copy, identity_of
 from araclip.pictures.image_transform import transform_of
-from araclip.server.http.problem_details import Problem
-from araclip.server.http.request_body import Aborted
-from araclip.server.indexing.uploads import add, forget
+from araclip.server.http.errors import Problem
+from araclip.server.http.limits import Aborted, GatedStream
 from araclip.server.originals import CONVERTED, Original, open_original
-from araclip.server.routes.clients import ClientOf, while_connected
-from araclip.server.routes.dependencies import ONE_PICTURE, READ, WRITE, GuardedRoute, ServiceOf, problems
-from araclip.server.routes.sending import OriginalResponse, range_of
+from araclip.server.routes.dependencies import (
+    ONE_PICTURE,
+    READ,
+    WRITE,
+    ClientOf,
+    GuardedRoute,
+    ServiceOf,
+    problems,
+    while_connected,
+)
 from araclip.server.schemas import Added, Details, Identity, PictureText, SameFile
 from araclip.server.service import Service
 from araclip.server.thumbnails import VERSION
@@ -31,6 +39,7 @@ UNTIL_INDEXED = "private, no-cache"
 ISOLATED = {"Content-Security-Policy": "default-src 'none'; sandbox"}  # a picture opened as a document runs no scripts
 SHOWN_SIDE = 4096  # pixels of a picture that is converted to be shown
 RETRY_SECONDS = "5"
+RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
 @router.get(
@@ -235,7 +244,7 @@ async def upload(
     assert loaded.decoded is not None
     name = shown(_base_name(file.filename or ""))[:200]
     try:
-        await service.in_writer(lambda: add(service.gallery, loaded, {"name": name} if name else {}))
+        await service.in_writer(lambda: service.gallery.add(loaded, {"name": name} if name else {}))
     except GalleryLocked:
         raise Problem("busy-writing", headers={"Retry-After": RETRY_SECONDS}) from None
     service.refresher.wake()
@@ -262,7 +271,7 @@ async def delete(service: ServiceOf, identity: Identity) -> None:
         record = service.gallery.store.record(identity)
         if record is None:
             return False
-        forget(service.gallery, record)
+        service.gallery.forget(record)
         service.thumbnails.forget(identity)
         return True
 
@@ -273,3 +282,53 @@ async def delete(service: ServiceOf, identity: Identity) -> None:
     if not done:
         raise Problem("no-picture", id=identity)
     service.refresher.wake()
+
+
+# ------------------------------------------------------------------ sending
+
+
+class OriginalResponse(GatedStream):
+    """An original, or a range of it, read from its file while it is sent; the file is closed however that ends."""
+
+    def __init__(
+        self,
+        service: Service,
+        client: str,
+        original: Original,
+        part: tuple[int, int] | None,
+        headers: dict[str, str],
+    ) -> None:
+        start, stop = part or (0, original.size)
+        headers |= {"Accept-Ranges": "bytes", "Content-Length": str(stop - start)}
+        if part:
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{original.size}"
+        self._original = original
+        super().__init__(
+            original.pieces(start, stop, service.in_thread), service.sending, client,
+            status_code=206 if part else 200, headers=headers, media_type=original.media_type,
+        )  # fmt: skip
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        with self._original:
+            await super().__call__(scope, receive, send)
+
+
+def range_of(request: Request, size: int, etag: str) -> tuple[int, int] | None:
+    """The start and stop of a Range header with one range; None for the whole, as for headers of any other form.
+
+    Raises:
+        Problem: "range", the picture has no such bytes.
+    """
+    found = RANGE.fullmatch(request.headers.get("range", ""))
+    if found is None or request.headers.get("if-range", etag) != etag or found[1] == found[2] == "":
+        return None
+    if found[1]:
+        start, stop = int(found[1]), min(int(found[2] or size - 1) + 1, size)
+        if found[2] and int(found[2]) < start:
+            return None
+    else:
+        start, stop = max(0, size - int(found[2])), size
+    if start >= stop:
+        raise Problem("range", size=size, headers={"Content-Range": f"bytes */{size}"})
+    return start, stop

@@ -1,4 +1,5 @@
-"""Search by text, by pictures of the gallery, by uploaded pictures, and by any combination."""
+"""Search by text, by pictures of the gallery, by uploaded pictures, and by any combination; why a picture was found,
+what is like it, and what may complete a query."""
 
 import base64
 import time
@@ -10,32 +11,50 @@ from typing import Annotated, Literal
 import numpy as np
 from fastapi import APIRouter, File, Form, Query, Request, UploadFile
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field
 
 from araclip.display import shown, shown_with_marks
 from araclip.errors import InputError
+from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.catalog.full_text.vocabulary import Vocabulary
 from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
+from araclip.gallery.queries.completion import completions, matching
+from araclip.gallery.queries.explanation import texts_of_shares, word_shares
 from araclip.gallery.queries.interpretation import FILTERS, DerivedFilter, InterpretedQuery, Part, interpret, literally
 from araclip.gallery.queries.interpretation import Interpretation as Understood
 from araclip.gallery.queries.query import Query as ParsedQuery
 from araclip.gallery.queries.query import parse, with_terms
+from araclip.gallery.queries.reference_queries import EVERYDAY
 from araclip.gallery.queries.text_matches import MAX_TEXT_WEIGHT
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import TEXT_WEIGHT, Hit
 from araclip.gallery.results import Match as MatchedText
 from araclip.gallery.understood import none_passes, records_understood
-from araclip.server.http.problem_details import Problem
-from araclip.server.routes.clients import ClientOf, while_connected
-from araclip.server.routes.dependencies import ONE_PICTURE, READ, GuardedRoute, ServiceOf, problems
+from araclip.server.example_queries import ENGLISH
+from araclip.server.http.errors import Problem
+from araclip.server.routes.dependencies import (
+    ONE_PICTURE,
+    READ,
+    ClientOf,
+    GuardedRoute,
+    ServiceOf,
+    problems,
+    while_connected,
+)
 from araclip.server.schemas import (
     MAX_OFFSET,
     MAX_WHERE,
+    Identity,
     Interpretation,
     Match,
+    NearAnswer,
     Result,
     SearchAnswer,
     SearchRequest,
+    Suggestion,
+    SuggestionsAnswer,
     Where,
 )  # fmt: skip
 from araclip.server.service import Service, decode_data_uri
@@ -43,6 +62,11 @@ from araclip.server.service import Service, decode_data_uri
 router = APIRouter(route_class=GuardedRoute, tags=["search"], dependencies=READ)
 ANSWERS = problems(400, 401, 403, 404, 422, 429, 503)
 SENT = "sent-"  # picture:sent-0 in the query is the first uploaded picture of the request
+MOST_NEAR = 200  # near-duplicates of one picture
+MAX_TYPED = 200  # characters; longer queries are no beginnings
+MOST_SUGGESTED = 20
+WORDS = 3  # of the lexicon that are encoded for one answer, to see whether they find something
+ARABIC_OF = {english: arabic for arabic, english in ENGLISH.items()}
 
 
 @router.get("/search", responses=ANSWERS)
@@ -282,3 +306,129 @@ def _result(picture: PictureRecord, hit: Hit, placeholder: bytes | None) -> Resu
         time=hit.time,
         matched=[_matched(each) for each in hit.matched],
     )
+
+
+# ------------------------------------------------------------------ why a picture was found
+
+
+class WordShare(BaseModel):
+    """A word of the query as it was read."""
+
+    word: str
+    share: float = Field(description="The cosine that the picture loses without it; below 0: it would gain.")
+
+
+class Explanation(BaseModel):
+    """Why a query finds a picture."""
+
+    words: list[WordShare]
+
+
+@router.get("/images/{identity}/explain", responses=problems(400, 401, 403, 404, 422, 429, 503))
+async def explain(
+    service: ServiceOf,
+    request: Request,
+    client: ClientOf,
+    identity: Identity,
+    q: Annotated[str, Query(description="The query, as for /search.")],
+    literal: Annotated[bool, Query(description="Take the words as they are typed.")] = False,
+    ignore: Annotated[list[Part], Query(max_length=4, description="Parts taken as they are typed.")] = [],  # noqa: B006
+) -> Explanation:
+    """What the score of a picture loses when the query is asked without each of its words."""
+    return await while_connected(request, _explained(service, client, identity, q, literal, ignore))
+
+
+async def _explained(
+    service: Service, client: str, identity: str, q: str, literal: bool, ignore: list[Part]
+) -> Explanation:
+    most = service.settings.max_text
+    if len(q) > most:
+        raise InputError(f"the query has {len(q)} characters, the most is {most}. Leave some out.")
+    query = parse(q)
+    with service.searches.entered(client):
+        picture = await service.in_thread(lambda: stored_vector(service, identity))
+        read, vectors = await read_query(
+            service, service.gallery.snapshot, query, Filters(), {}, client, literal=literal, ignore=ignore
+        )
+        terms, texts = read.own(vectors), texts_of_shares(read)
+        vector_of = dict(zip(texts, await service.texts.rows(texts, client), strict=True))
+    shares = word_shares(read, terms, picture, vector_of)
+    return Explanation(words=[WordShare(word=each.word, share=round(each.share, 4)) for each in shares])
+
+
+# ------------------------------------------------------------------ near-duplicates
+
+
+@router.get("/images/{identity}/near", responses=problems(400, 401, 403, 404, 422, 429))
+async def near(
+    service: ServiceOf,
+    client: ClientOf,
+    identity: Identity,
+    where: Annotated[list[Where], Query(max_length=MAX_WHERE, description="KEY=VALUE, as for /search.")] = [],  # noqa: B006
+) -> NearAnswer:
+    """The near-duplicates of a picture (scaled, recompressed, cropped a little), itself left out; at most 200."""
+    with service.searches.entered(client):
+        return NearAnswer(results=await service.in_thread(lambda: _near(service, identity, where)))
+
+
+def _near(service: Service, identity: str, where: list[str]) -> list[Result]:
+    record = service.gallery.store.record(identity)
+    if record is None:
+        raise Problem("no-picture", id=shown(identity))
+    filters = service.gallery.browsing.filters(where)
+    return results_of(service, service.gallery.snapshot.near(record.content, filters, MOST_NEAR))
+
+
+# ------------------------------------------------------------------ suggestions
+
+
+@router.get("/suggestions", responses=problems(401, 403, 422, 429))
+async def suggestions(
+    service: ServiceOf,
+    request: Request,
+    client: ClientOf,
+    q: Annotated[str, Query(max_length=MAX_TYPED, description="What is typed so far.")],
+    k: Annotated[int, Query(ge=1, le=MOST_SUGGESTED)] = 8,
+) -> SuggestionsAnswer:
+    """Queries that begin with what is typed; nothing is asked of another host, and nothing typed is stored."""
+    with service.searches.entered(client):
+        return await while_connected(request, _suggested(service, client, q, k))
+
+
+async def _suggested(service: Service, client: str, typed: str, most: int) -> SuggestionsAnswer:
+    known = await service.in_thread(lambda: _candidates(service, typed))
+    words = [text for text, row in known if row is None]
+    encoded = dict(zip(words, await service.texts.rows(words, client), strict=True)) if words else {}
+    return await service.in_thread(lambda: _completed(service, typed, most, known, encoded))
+
+
+def _candidates(service: Service, typed: str) -> list[tuple[str, int | None]]:
+    """Queries that may complete what is typed, with the row of EVERYDAY that has their vector, or None."""
+    rows = {text: row for row, text in enumerate(EVERYDAY)}
+    everyday = matching(typed, [*EVERYDAY, *ARABIC_OF], MOST_SUGGESTED)
+    entries = service.interpreter.lexicon.entries
+    lexicon = matching(
+        typed, [*(each.standard for each in entries), *(each.english for each in entries)], MOST_SUGGESTED
+    )
+    others = [text for text in dict.fromkeys(lexicon) if text not in everyday][:WORDS]
+    return [(text, rows[ARABIC_OF.get(text, text)]) for text in everyday] + [(text, None) for text in others]
+
+
+def _completed(
+    service: Service,
+    typed: str,
+    most: int,
+    known: list[tuple[str, int | None]],
+    encoded: dict[str, NDArray[np.float32]],
+) -> SuggestionsAnswer:
+    gallery = service.gallery
+    vectors = gallery.snapshot.reference.everyday
+    examples = gallery.examples() if gallery.snapshot.scale else ()  # those that the page shows
+    finding = [
+        text for text, row in known
+        if ARABIC_OF.get(text, text) in examples or gallery.finds(text, encoded[text] if row is None else vectors[row])
+    ]  # fmt: skip
+    store = gallery.store
+    source = Vocabulary(store) if isinstance(store, Catalog) else None
+    found = completions(typed, source, gallery.overview().folders, finding, most)
+    return SuggestionsAnswer(suggestions=[Suggestion(text=shown(each.text), kind=each.kind) for each in found])

@@ -12,12 +12,10 @@ from araclip.display import shown
 from araclip.errors import GalleryLocked
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.server.archives import MAX_PICTURES, zipped
+from araclip.server.http.errors import Problem
 from araclip.server.http.limits import GatedStream
-from araclip.server.http.problem_details import Problem
-from araclip.server.indexing.uploads import hide
 from araclip.server.originals import open_original
-from araclip.server.routes.clients import ClientOf
-from araclip.server.routes.dependencies import READ, WRITE, GuardedRoute, ServiceOf, problems
+from araclip.server.routes.dependencies import READ, WRITE, ClientOf, GuardedRoute, ServiceOf, problems
 from araclip.server.routes.pictures import RETRY_SECONDS
 from araclip.server.schemas import Identity
 from araclip.server.service import Service
@@ -124,7 +122,7 @@ async def set_hidden(service: ServiceOf, body: HiddenRequest) -> HiddenAnswer:
 
     def work() -> int:
         contents = [record.content for record in _records(service, body.ids)]
-        return hide(service.gallery, contents, body.hidden)
+        return service.gallery.hide(contents, body.hidden)
 
     try:
         changed = await service.in_writer(work)

@@ -1,20 +1,24 @@
-"""Status: statistics, events, health, metrics; and a browser's session."""
+"""Status: statistics, events, health, metrics, a browser's session; the folders that a server indexes, or offers to."""
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field
 
 from araclip.display import shown
-from araclip.server.gallery.example_queries import ENGLISH
-from araclip.server.gallery.served_gallery import busiest
-from araclip.server.http.auth import COOKIE
+from araclip.gallery.catalog.catalog import Catalog
+from araclip.server.example_queries import ENGLISH
+from araclip.server.http.errors import Problem
 from araclip.server.http.limits import GatedStream
-from araclip.server.http.problem_details import Problem
-from araclip.server.routes.clients import ClientOf
-from araclip.server.routes.dependencies import READ, TOKEN_ONLY, GuardedRoute, ServiceOf, problems
+from araclip.server.http.tokens import COOKIE
+from araclip.server.indexing.supervisor import State
+from araclip.server.indexing.worker import Cause
+from araclip.server.routes.dependencies import READ, TOKEN_ONLY, WRITE, ClientOf, GuardedRoute, ServiceOf, problems
 from araclip.server.schemas import Health, Session, SessionRequest, Stats
+from araclip.server.served_gallery import busiest
 from araclip.server.service import Service
 
 router = APIRouter(route_class=GuardedRoute, tags=["status"])
+NEWEST = 24  # pictures
 
 
 @router.get("/stats", dependencies=READ, responses=problems(401, 403))
@@ -106,3 +110,44 @@ async def readiness(service: ServiceOf) -> Health:
 async def metrics(service: ServiceOf) -> Response:
     """Prometheus metrics."""
     return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+# ------------------------------------------------------------------ indexing
+
+
+class Indexed(BaseModel):
+    """The folders that the server indexes."""
+
+    state: State | None = Field(description="null: this server indexes no folder. offered: none of it yet.")
+    cause: Cause | None = Field(default=None, description="Of failed: why; the server's log has the message.")
+    unread: dict[str, int] = Field(default={}, description="Files in formats that are not read, by kind.")
+    folders: list[str] = Field(description="Their names, without paths.")
+    allowed: bool = Field(description="Whether the caller may ask for it.")
+    newest: list[str] = Field(description="Ids of the pictures that came last, while folders are indexed.")
+
+
+@router.get("/index", dependencies=READ, responses=problems(401, 403))
+async def index_state(service: ServiceOf, request: Request) -> Indexed:
+    """The folders that the server indexes or offers to, how far that is, and the pictures that came last."""
+    allowed = "write" in service.keys.scopes_of(request)
+    return await service.in_thread(lambda: _indexed(service, allowed))
+
+
+@router.post("/index", status_code=202, dependencies=WRITE, responses=problems(401, 403, 409))
+async def index_now(service: ServiceOf) -> Indexed:
+    """Index the folders that the server was started for, now; where that has begun, it goes on."""
+    if service.indexing is None:
+        raise Problem("nothing-to-index")
+    await service.in_thread(service.indexing.start)
+    return await service.in_thread(lambda: _indexed(service, True))
+
+
+def _indexed(service: Service, allowed: bool) -> Indexed:
+    indexing, store = service.indexing, service.gallery.store
+    if indexing is None:
+        return Indexed(state=None, folders=[], allowed=False, newest=[])
+    newest = store.newest(NEWEST) if indexing.running and isinstance(store, Catalog) else []
+    return Indexed(
+        state=indexing.state, cause=indexing.cause, unread=indexing.unread, allowed=allowed, newest=newest,
+        folders=[shown(folder.resolve().name) for folder in indexing.folders],
+    )  # fmt: skip

@@ -10,13 +10,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
-from araclip.server.http.openai_errors import PREFIX, error_object
 from araclip.server.translations import in_arabic
 
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:araclip:problem:"
 ARABIC = re.compile("[\u0621-\u064a]")
 UNTRANSLATED = "تفاصيل السبب في الصفحة الإنجليزية وحدها."
+PREFIX = "/v1/"
+CODES = {"unauthorized": "invalid_api_key", "no-model": "model_not_found", "busy": "rate_limit_exceeded"}
+SERVER_ERROR, TOO_MANY = 500, 429
 
 
 class Kind(NamedTuple):
@@ -209,3 +211,21 @@ def answer(problem: Problem, scope: Scope) -> Response:
 def answered(request: Request, problem: Problem) -> Response:
     """The response for a problem of a request."""
     return answer(problem, request.scope)
+
+
+# ------------------------------------------------------------------ OpenAI's shape
+
+
+def error_object(kind: str, status: int, message: str, param: str | None) -> dict[str, Any]:
+    """{"error": {"message", "type", "param", "code"}}; `type` follows the status, `code` is a fixed word.
+
+    Args:
+        kind: a kind of problem, see `problem_details.KINDS`.
+        param: the field of the request that is at fault, if it is one.
+    """
+    if status >= SERVER_ERROR:
+        group = "server_error"
+    else:
+        group = "rate_limit_error" if status == TOO_MANY else "invalid_request_error"
+    code = CODES.get(kind, kind.replace("-", "_"))
+    return {"error": {"message": message, "type": group, "param": param, "code": code}}
