@@ -4,7 +4,6 @@ what is like it, and what may complete a query."""
 import base64
 import time
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date
 from functools import partial
 from typing import Annotated, Literal
 
@@ -21,8 +20,8 @@ from araclip.gallery.catalog.full_text.vocabulary import Vocabulary
 from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
 from araclip.gallery.queries.completion import completions, matching
 from araclip.gallery.queries.explanation import texts_of_shares, word_shares
-from araclip.gallery.queries.interpretation import FILTERS, DerivedFilter, InterpretedQuery, Part, interpret, literally
 from araclip.gallery.queries.interpretation import Interpretation as Understood
+from araclip.gallery.queries.interpretation import InterpretedQuery, Part
 from araclip.gallery.queries.query import Query as ParsedQuery
 from araclip.gallery.queries.query import parse, with_terms
 from araclip.gallery.queries.reference_queries import EVERYDAY
@@ -31,7 +30,7 @@ from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import TEXT_WEIGHT, Hit
 from araclip.gallery.results import Match as MatchedText
-from araclip.gallery.understood import none_passes, records_understood
+from araclip.gallery.understood import Asked, records_understood, term_vectors
 from araclip.server.example_queries import ENGLISH
 from araclip.server.http.errors import Problem
 from araclip.server.routes.dependencies import (
@@ -182,29 +181,15 @@ async def read_query(
     literal: bool,
     ignore: Collection[Part],
 ) -> tuple[InterpretedQuery, NDArray[np.float32]]:
-    """The query as it is searched, and the vectors of its terms and kinds (n + m, D): a date or a folder that no
-    picture has, beside the caller's filters, is words."""
-    read = literally(query) if literal else await _interpreted(service, query, ignore)
+    """The query as it is searched, and the vectors of its terms and kinds (n + m, D)."""
+    asked = Asked(query, service.interpreter, lambda explicit: service.gallery.overview().folders, literal, ignore)
+    read = await service.in_thread(asked.read)
     terms = await _term_vectors(service, read, sent, client)
-    if read.has_filters and await service.in_thread(lambda: none_passes(snapshot, read, terms, filters)):
-        words = await _interpreted(service, query, {*ignore, *FILTERS}, read.interpretation.filters)
-        return words, await _term_vectors(service, words, sent, client)
+    if read.has_filters:
+        again = await service.in_thread(lambda: asked.read_again(snapshot, read, terms, filters))
+        if again is not None:
+            return again, await _term_vectors(service, again, sent, client)
     return read, terms
-
-
-async def _interpreted(
-    service: Service, query: ParsedQuery, ignore: Collection[Part], unapplied: Sequence[DerivedFilter] = ()
-) -> InterpretedQuery:
-    """The query as it is understood: a millisecond, the first time a tenth of a second for the tables of words."""
-
-    def folders(explicit: bool) -> Collection[str]:
-        return service.gallery.overview().folders
-
-    return await service.in_thread(
-        lambda: interpret(
-            query, service.interpreter, today=date.today(), folders=folders, ignore=ignore, unapplied=unapplied
-        )
-    )
 
 
 def _parse_with_pictures(body: SearchRequest, weights: list[float]) -> ParsedQuery:
@@ -234,16 +219,15 @@ async def _term_vectors(
     service: Service, read: InterpretedQuery, sent: Mapping[str, NDArray[np.float32]], client: str
 ) -> NDArray[np.float32]:
     """The vectors of the query's terms and kinds, (n + m, D)."""
-    texts = iter(await service.texts.rows(read.texts, client))
-    rows = []
-    for number, term in enumerate(read.query.terms):
-        if term.kind == "text":
-            rows.append(read.term_vector(number, texts))
-        elif (name := term.value.removeprefix(STORED_PREFIX)) in sent:
-            rows.append(sent[name])
-        else:
-            rows.append(await service.in_thread(lambda name=name: stored_vector(service, name)))  # type: ignore[misc]
-    return np.stack([*rows, *texts])
+    texts = await service.texts.rows(read.texts, client)
+
+    def picture(term: str) -> NDArray[np.float32]:
+        name = term.removeprefix(STORED_PREFIX)
+        return sent[name] if name in sent else stored_vector(service, name)
+
+    if read.query.of_texts:  # nothing is looked up
+        return term_vectors(read, texts, picture)
+    return await service.in_thread(lambda: term_vectors(read, texts, picture))
 
 
 def stored_vector(service: Service, identity: str) -> NDArray[np.float32]:
