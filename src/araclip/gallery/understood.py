@@ -82,7 +82,7 @@ class Asked:
 def term_vectors(
     read: InterpretedQuery, texts: Iterable[NDArray[np.float32]], picture: Callable[[str], NDArray[np.float32]]
 ) -> NDArray[np.float32]:
-    """The vectors of the query's terms and kinds, (n + m, D), of those of its texts; `picture` gives one by its name."""
+    """The vectors of the query's terms and kinds, (n + m, D), from those of its texts; `picture` finds one by name."""
     rest = iter(texts)
     rows = [
         read.term_vector(number, rest) if term.kind == "text" else picture(term.value)

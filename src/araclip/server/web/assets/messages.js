@@ -341,13 +341,6 @@ const ar = {
   noPlaces: 'لا صور هنا يُعرف مكان التقاطها.',
   placesUnknown: 'لا يحفظ هذا المعرض أماكن الصور.',
   mapSource: 'السواحل: Natural Earth',
-    zero: 'اليوم',
-    one: 'يوم واحد',
-    two: 'يومان',
-    few: '{n} أيام',
-    many: '{n} يومًا',
-    other: '{n} يوم',
-  },
 };
 
 const en = {
