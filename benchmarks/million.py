@@ -1,7 +1,7 @@
 """A million pictures: the gallery's scan index against other ways to search vectors, in one run.
 
     python benchmarks/million.py --data FOLDER --work FOLDER [--pictures 1000000] [--peers 100000] [--real 7000]
-                                 [--systems araclip,numpy,faiss-flat,faiss-hnsw,usearch,lancedb,qdrant-edge]
+                                 [--systems araclip,numpy,faiss-flat,faiss-hnsw,usearch,lancedb]
 
 Needs the extra `benchmark`. The vectors are made from real pictures' (made_vectors.py); how they compare with the
 real ones is printed first. Queries are Arabic captions of the dev split; search-time parameters are tuned on captions
@@ -11,8 +11,6 @@ scores of the float16 vectors.
 Each system builds in one process and is opened in another, where memory is measured: `own` is anonymous memory beyond
 that of the process before opening, `mapped` pages of files, which the system may reclaim. One query at a time. araclip,
 numpy and faiss-flat hold --pictures vectors; those that build graphs or clusters --peers, as the table says.
-qdrant-edge is Qdrant's own engine in-process: its server was available in no Python, npm or Debian package, and the
-local mode of qdrant-client is a NumPy scan, which is measured already.
 """
 
 import argparse
@@ -40,7 +38,7 @@ Search = Callable[[np.ndarray], Any]
 EFFORTS = (16, 32, 64, 128, 256, 512, 1024)
 GOAL = 0.99
 QUERIES, TUNING, WANTED = 500, 100, 10
-ALL = ("araclip", "numpy", "faiss-flat", "faiss-hnsw", "usearch", "lancedb", "qdrant-edge")
+ALL = ("araclip", "numpy", "faiss-flat", "faiss-hnsw", "usearch", "lancedb")
 SCANS = ("araclip", "numpy", "faiss-flat")
 
 
@@ -75,20 +73,6 @@ def build(system: str, vectors: np.ndarray, folder: Path) -> None:
         }
         table = lancedb.connect(folder).create_table("pictures", pa.table(columns))
         table.create_index("vector", config=lancedb.index.IvfPq(distance_type="dot"))
-    elif system == "qdrant-edge":
-        import qdrant_edge as qdrant
-
-        config = qdrant.EdgeConfig(qdrant.EdgeVectorParams(vectors.shape[1], qdrant.Distance.Dot))
-        shard = qdrant.EdgeShard.create(str(folder), config)
-        for start in range(0, len(vectors), 1000):
-            points = [
-                qdrant.Point(start + i, vector.astype(np.float32).tolist(), {})
-                for i, vector in enumerate(vectors[start : start + 1000])
-            ]
-            shard.update(qdrant.UpdateOperation.upsert_points(points))
-        shard.optimize()
-        shard.flush()
-        shard.close()
 
 
 def opened(system: str, folder: Path) -> Callable[[int], Search]:
@@ -119,33 +103,18 @@ def opened(system: str, folder: Path) -> Callable[[int], Search]:
             return lambda query: graph.search(query.astype(np.float16), WANTED).keys
 
         return expanded
-    if system == "lancedb":
-        import lancedb
+    import lancedb
 
-        table = lancedb.connect(folder).open_table("pictures")
+    table = lancedb.connect(folder).open_table("pictures")
 
-        def probed(effort: int) -> Search:
-            def search(query: np.ndarray) -> Any:
-                asked = table.search(query).distance_type("dot").nprobes(effort).refine_factor(20)
-                return asked.select(["id"]).limit(WANTED).to_arrow()["id"].to_numpy()
-
-            return search
-
-        return probed
-    import qdrant_edge as qdrant
-
-    shard = qdrant.EdgeShard.load(str(folder))
-
-    def beam(effort: int) -> Search:
-        how = qdrant.SearchParams(hnsw_ef=effort)
-
+    def probed(effort: int) -> Search:
         def search(query: np.ndarray) -> Any:
-            asked = qdrant.SearchRequest(query=qdrant.Query.Nearest(query.tolist()), limit=WANTED, params=how)
-            return [point.id for point in shard.search(asked)]
+            asked = table.search(query).distance_type("dot").nprobes(effort).refine_factor(20)
+            return asked.select(["id"]).limit(WANTED).to_arrow()["id"].to_numpy()
 
         return search
 
-    return beam
+    return probed
 
 
 def build_catalogue(vectors: np.ndarray, texts: np.ndarray, folder: Path) -> tuple[float, float]:

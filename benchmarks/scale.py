@@ -8,8 +8,7 @@ ones, made_vectors.py), fills a gallery from them as `araclip index --from` does
 500 Arabic captions of the dev split by `search(…, literal=True, text_weight=0)`, so that recall@10 is the index's own:
 against exact scores of the float16 vectors. Results are added to benchmarks/scale.jsonl, one line a size and engine, a
 later one in place of an earlier one; --again asks a folder's gallery that is there and fills none. Engines: `folder`;
-`postgres`, a private server on this machine (tests/postgres_server.py) with 1 GB of shared buffers; `qdrant`, Qdrant's
-own engine in-process (qdrant-edge-py: float16, graph, 8-bit codes in memory, best three times ten scored again).
+`postgres`, a private server on this machine (tests/postgres_server.py) with 1 GB of shared buffers.
 
 Processor time is what filling and building cost all processes, in core-seconds, so other work on the machine hardly
 changes it; p50 and p99 are by the clock and want a quiet machine. `law` fits the lines and prints tables
@@ -40,7 +39,7 @@ from araclip.gallery.recorded_model import RecordedModel
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 RESULTS = Path(__file__).with_name("scale.jsonl")
 QUERIES, WANTED = 500, 10
-ENGINES = ("folder", "postgres", "qdrant")
+ENGINES = ("folder", "postgres")
 
 
 def prepared(work: Path, real: np.ndarray, texts: np.ndarray, pictures: int, model: AraCLIP) -> Path:
@@ -169,42 +168,6 @@ def server_s(server: int) -> float:
     return total / os.sysconf("SC_CLK_TCK")
 
 
-def in_qdrant(shards: Path, work: Path) -> dict[str, float]:
-    """Qdrant's engine alone, without a gallery's facts and paths."""
-    command = [sys.executable, *sys.argv[:1], "ask", "--engine", "qdrant", "--shards", str(shards), "--work", str(work)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def qdrant_asked(shards: Path, work: Path) -> dict[str, float]:
-    """Build a shard of Qdrant's engine in this process, and ask it."""
-    import quantization
-
-    place = work / "qdrant"
-    subprocess.run(["rm", "-rf", str(place)], check=True)
-    place.mkdir(parents=True)
-    with np.load(work / "asked.npz") as saved:
-        texts, real = saved["texts"], saved["real"]
-    pictures = int(shards.name.split("-")[1])
-    vectors = np.concatenate(list(made_vectors(real, pictures)))
-    clock, used, own = time.perf_counter(), time.process_time(), memory()
-    shard = quantization.in_qdrant(vectors, "int8", place)
-    row = {"fill_s": time.perf_counter() - clock, "fill_core_s": time.process_time() - used}
-    search = quantization.asked(shard, 512, True, 3.0)
-    truth = np.load(shards / "truth.npy")
-    times, shares = [], []
-    for text, right in zip(texts, truth, strict=True):
-        begun = time.perf_counter()
-        found = search(text)
-        times.append(time.perf_counter() - begun)
-        shares.append(len(set(found) & set(right.tolist())) / WANTED)
-    now = memory()
-    shard.close()
-    size = bytes_of(place) / 1e6
-    return row | timed(times) | {
-        "recall": float(np.mean(shares)), "own_mb": now[0] - own[0], "mapped_mb": now[1] - own[1], "disk_mb": size,
-    }  # fmt: skip
-
-
 def in_new_process(location: str, shards: Path, work: Path) -> dict[str, float]:
     """What `asked` measures, in a process that has opened nothing."""
     command = [
@@ -251,7 +214,7 @@ def measure(options: argparse.Namespace) -> None:
         if options.engine == "folder":
             row |= in_folder(shards, work, model, options.again)
         else:
-            row |= in_postgres(shards, work, model) if options.engine == "postgres" else in_qdrant(shards, work)
+            row |= in_postgres(shards, work, model)
         keep(row)
         print(json.dumps(row), flush=True)
 
@@ -287,8 +250,6 @@ def main() -> None:
         print_law([json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()])
     elif options.task == "measure":
         measure(options)
-    elif options.engine == "qdrant":
-        print(json.dumps(qdrant_asked(options.shards, options.work)))
     else:
         captions = json.loads((options.work / "captions.json").read_text(encoding="utf-8"))
         print(json.dumps(asked(options.location, options.shards, captions)))

@@ -16,7 +16,6 @@ Line = dict[str, Any]
 SIZES = (10**6, 10**7, 10**8, 10**9)
 WANTED_MS = 300.0  # the median search that a scan gets cores for
 LEAST, FEWEST = 10_000, 3  # pictures of a size that counts, and how many sizes make a law
-SHARD = 50_000_000  # pictures on a node of Qdrant
 GRAPH_FROM = 100_000  # pictures above which PostgreSQL answers from its graph
 
 # On-demand list prices of AWS, Linux, us-east-1, in USD an hour, as collected by SkyPilot
@@ -93,7 +92,7 @@ def smallest(cores: float, memory: float, disk: float) -> Machine | None:
 def print_law(lines: list[Line]) -> None:
     """Print what was measured, its laws, and the table of machines; the widest vectors of each engine count."""
     kept = {}
-    for engine in ("folder", "postgres", "qdrant"):
+    for engine in ("folder", "postgres"):
         mine = [line for line in lines if line["engine"] == engine]
         width = max((line["width"] for line in mine), default=0)
         kept[engine] = [line for line in mine if line["width"] == width]
@@ -132,9 +131,6 @@ def _laws(engine: str, lines: list[Line]) -> dict[str, Law]:
         found["search beyond encoding, core-ms"] = law(
             lambda line: (line["p50_ms"] - line["encode_ms"]) * line["cores"]
         )
-    elif engine == "qdrant":
-        found["memory, MB"] = law(lambda line: line["own_mb"] + line["mapped_mb"])
-        found["search, ms"] = law(lambda line: line["p50_ms"], logarithmic=True)
     elif sum(line["pictures"] > GRAPH_FROM for line in lines) > 1:
         found["graph, MB"] = law(lambda line: line["graph_mb"], GRAPH_FROM)
         found["search beyond encoding, ms"] = law(lambda line: line["p50_ms"] - line["encode_ms"], GRAPH_FROM, True)
@@ -143,15 +139,11 @@ def _laws(engine: str, lines: list[Line]) -> dict[str, Law]:
 
 def _print_sizing(laws: dict[str, dict[str, Law]], folder: list[Line]) -> None:
     embed = float(np.median([line["embed_core_s"] for line in folder]))
-    print(
-        "\n| pictures | embedding, once | a folder, one machine | PostgreSQL, one machine | Qdrant |\n"
-        "|---|---|---|---|---|"
-    )
+    print("\n| pictures | embedding, once | a folder, one machine | PostgreSQL, one machine |\n|---|---|---|---|")
     for n in SIZES:
         hours = embed * n / 3600
         cells = [f"{hours:,.0f} core-hours, ${hours * CORE_HOUR:,.0f}", _folder_cell(laws["folder"], n)]
         cells.append(_postgres_cell(laws["postgres"], n) if "graph, MB" in laws.get("postgres", {}) else "–")
-        cells.append(_qdrant_cell(laws["qdrant"], n) if "qdrant" in laws else "–")
         print(f"| {n:,} | {' | '.join(cells)} |")
 
 
@@ -168,15 +160,6 @@ def _postgres_cell(laws: dict[str, Law], n: int) -> str:
     machine = smallest(2, memory, disk * 1.5)  # room for the log and for building the graph again
     what = f"graph {memory:,.0f} GB, {disk:,.3g} TB"
     return f"{what}: {_let(machine)}, {laws['search beyond encoding, ms'](n):,.0f} ms"
-
-
-def _qdrant_cell(laws: dict[str, Law], n: int) -> str:
-    nodes = math.ceil(n / SHARD)
-    memory, disk = laws["memory, MB"](n / nodes) / 1e3 + 2, laws["disk, MB"](n / nodes) / 1e6
-    machine = smallest(2, memory, disk * 1.5)
-    return (
-        f"{nodes} × {memory:,.0f} GB, {disk:,.3g} TB: {_let(machine, nodes)}, {laws['search, ms'](n / nodes):,.1f} ms"
-    )
 
 
 def _let(machine: Machine | None, count: int = 1) -> str:

@@ -4,15 +4,11 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from tiny import write_tiny_model
-
-if TYPE_CHECKING:
-    from qdrant_engine import Engine
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and a console that finds it when made never asks again
@@ -101,29 +97,12 @@ def seeded() -> None:
 
 
 @pytest.fixture
-def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Engine":
-    """Qdrant's engine, not yet on the network; whoever asks it in vain tries again at once."""
-    from araclip.gallery.qdrant import connection
-    from qdrant_engine import Engine
+def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where in PostgreSQL no gallery is yet; for tests that `needs_server` marks."""
+    import postgres_server
 
     monkeypatch.setenv("ARACLIP_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(connection, "PAUSE", 0.001)
-    return Engine(tmp_path / "engine")
-
-
-@pytest.fixture
-def address(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Where a gallery can be on that engine, behind a real socket; or, of the parameter "postgres", in PostgreSQL."""
-    if getattr(request, "param", "qdrant") == "postgres":
-        import postgres_server
-
-        request.getfixturevalue("monkeypatch").setenv("ARACLIP_DATA", str(request.getfixturevalue("tmp_path") / "data"))
-        yield postgres_server.new_address()
-        return
-    from qdrant_engine import serving
-
-    with serving(request.getfixturevalue("engine")) as port:
-        yield f"qdrant://127.0.0.1:{port}/pictures"
+    return postgres_server.new_address()
 
 
 # ------------------------------------------------------------------ stages of a recipe, see toy_training and toy_stages

@@ -27,7 +27,6 @@ REASONS = {
     "network",
     "needs a bucket",
     "needs a server",
-    "needs a Qdrant server",
     "needs a PostgreSQL server",
     "needs Tesseract",
     "needs an NVIDIA GPU",
@@ -132,7 +131,7 @@ class Blocks:
             assert parsed_only, f"nothing here runs {program}: mark the block."
 
 
-VARIABLES = {"ARACLIP_TOKEN_READ", "ARACLIP_TOKEN_WRITE", "ARACLIP_QDRANT_API_KEY", "PGPASSWORD"}
+VARIABLES = {"ARACLIP_TOKEN_READ", "ARACLIP_TOKEN_WRITE", "PGPASSWORD"}
 
 
 def commands(line: str) -> list[list[str]]:

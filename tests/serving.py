@@ -19,7 +19,7 @@ from araclip.client import Client
 from araclip.encoder import AraCLIP
 from araclip.gallery.open import open_gallery
 from araclip.server.app import create_app
-from araclip.server.http.openai_errors import CODES
+from araclip.server.http.errors import CODES
 from araclip.server.run import Serving
 from araclip.server.settings import Settings
 
@@ -41,27 +41,19 @@ def photo_album(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def place_of(kind: str, folder: Path) -> Iterator[Path | str]:
-    """Where a gallery can be: "folder", or an address: "qdrant", on Qdrant's engine, or "postgres"."""
+    """Where a gallery can be: "folder", or an address: "postgres"."""
     if kind == "folder":
         yield folder / "gallery"
         return
-    if kind == "postgres":
-        import postgres_server
+    import postgres_server
 
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("ARACLIP_DATA", str(folder / "data"))
-            yield postgres_server.new_address()
-        return
-    pytest.importorskip("qdrant_client")
-    import qdrant_engine
-
-    with pytest.MonkeyPatch.context() as patch, qdrant_engine.serving(qdrant_engine.Engine(folder / "engine")) as port:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ARACLIP_DATA", str(folder / "data"))
-        yield f"qdrant://127.0.0.1:{port}/pictures"
+        yield postgres_server.new_address()
 
 
 def make_gallery(place: Path | str, album: Path, model: Path) -> Path | str:
-    """A gallery of an album, in a folder or on a Qdrant server."""
+    """A gallery of an album, in a folder or on a server."""
     with open_gallery(place, model=AraCLIP(model, threads=1), create=True) as gallery:
         gallery.update([album])
     return place

@@ -18,7 +18,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 import pictures
-from araclip.server.sharing.zip_format import MAX_NAME, Entry, Names, directory
+from araclip.server.archives import MAX_NAME, Known, Names, Sent
 from serving import READ, WRITE, bearer, encoded, make_gallery, problem, serving, settings_for
 
 NAMES = ("قطة على طاولة.png", "قطة على طاولة.png", "a:b?.png", "CON.png", "Ca.png", "ca.PNG")
@@ -171,11 +171,12 @@ def test_names_are_different_everywhere_and_writable(given_names: list[str]) -> 
 
 @given(st.lists(st.binary(max_size=50), max_size=6), st.sampled_from(["", "2023-05-17T18:30:44", "1975-01-01", "x"]))
 def test_python_reads_what_is_written(files: list[bytes], date: str) -> None:
-    entries, out = [], b""
-    for number, data in enumerate(files):
-        entries.append(Entry(f"صورة {number}.jpg", date, zlib.crc32(data), len(data), len(out)))
-        out += entries[-1].head() + data
-    with zipfile.ZipFile(io.BytesIO(out + directory(entries, len(out)))) as found:
+    out = Sent()
+    with zipfile.ZipFile(out, "w") as made:
+        for number, data in enumerate(files):
+            with made.open(Known(f"صورة {number}.jpg", date, zlib.crc32(data), len(data)), "w") as file:
+                file.write(data)
+    with zipfile.ZipFile(io.BytesIO(out.taken())) as found:
         assert found.testzip() is None
         assert [found.read(info) for info in found.infolist()] == files
         if date.startswith("2023"):

@@ -39,7 +39,7 @@ from araclip.bulk.output import ShardFolder
 from araclip.bulk.parts import Part, of_shard
 from araclip.bulk.plan import parse_shard, plan_of, tasks_of
 from araclip.bulk.shard import embed_shard
-from araclip.bulk.shard_file import read_rows
+from araclip.bulk.shard_file import read_path, read_rows, stored_path
 from araclip.errors import BulkError, InputError, ShardFailed, ShardMismatch, SourceError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.gallery import Gallery
@@ -562,7 +562,14 @@ def test_the_model_of_the_shards_need_not_be_here_to_fill_a_gallery(folder: Path
         assert catalog.counts() == (8, 8)
 
 
-@pytest.mark.parametrize("address", ["qdrant", pytest.param("postgres", marks=needs_server)], indirect=True)
+@given(st.binary(min_size=1).filter(lambda raw: b"\0" not in raw))
+def test_any_path_survives_json(raw: bytes) -> None:
+    path = os.fsdecode(b"/" + raw)
+    stored = json.loads(json.dumps(stored_path(path)).encode())
+    assert os.fsencode(read_path(stored)) == b"/" + raw
+
+
+@needs_server
 def test_a_gallery_on_a_server_is_filled_with_the_same_pictures(
     folder: Path, tmp_path: Path, model: AraCLIP, address: str
 ) -> None:

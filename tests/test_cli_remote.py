@@ -12,10 +12,10 @@ import pictures
 from postgres_server import needs_server
 from test_cli import Run, folder, run  # noqa: F401  (fixtures: pytest hands them in by name)
 
-pytest.importorskip("qdrant_client")
+pytest.importorskip("pg8000")
 
 
-@pytest.mark.parametrize("address", ["qdrant", pytest.param("postgres", marks=needs_server)], indirect=True)
+@needs_server
 def test_every_command_takes_an_address_for_a_gallery(run: Run, folder: Path, address: str, tmp_path: Path) -> None:
     there = ("--gallery", address)
     (folder / "copy.png").write_bytes((folder / "green.png").read_bytes())
@@ -42,15 +42,16 @@ def test_every_command_takes_an_address_for_a_gallery(run: Run, folder: Path, ad
     assert run("verify", *there).code == 1
 
 
+@needs_server
 def test_an_address_without_a_gallery_or_a_server_is_one_line_and_exit_2(
     run: Run, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran = run("search", "أحمر", "--gallery", address)
     assert (ran.code, ran.out) == (2, "")
     assert f"araclip index FOLDER --gallery {address}" in " ".join(ran.err.split())
-    from araclip.gallery.qdrant import connection
+    from araclip.gallery.postgres import database
 
-    monkeypatch.setattr(connection, "PAUSE", 0.001)
-    ran = run("stats", "--gallery", "qdrant://127.0.0.1:9/pictures")
+    monkeypatch.setattr(database, "PAUSE", 0.001)
+    ran = run("stats", "--gallery", "postgresql://me@127.0.0.1:9/pictures")
     assert (ran.code, ran.out) == (2, "")
     assert "does not answer" in ran.err

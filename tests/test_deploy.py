@@ -23,9 +23,7 @@ def test_every_variable_that_is_set_is_one_the_server_knows(path: Path) -> None:
     assert named - {"pictures"} <= set(Settings.model_fields)  # compose's own, for the folder
 
 
-@pytest.mark.parametrize(
-    ("file", "page"), [("compose.yaml", "araclip"), ("compose.qdrant.yaml", "page"), ("compose.postgres.yaml", "page")]
-)
+@pytest.mark.parametrize(("file", "page"), [("compose.yaml", "araclip"), ("compose.postgres.yaml", "page")])
 def test_compose_runs_the_server_without_rights_and_on_this_machine_only(file: str, page: str) -> None:
     compose = yaml.safe_load((DEPLOY / file).read_text(encoding="utf-8"))
     services = compose["services"]
@@ -41,11 +39,8 @@ def test_compose_runs_the_server_without_rights_and_on_this_machine_only(file: s
     assert set(compose["volumes"]) <= named
 
 
-@pytest.mark.parametrize("engine", ["qdrant", "postgres"])
-def test_the_page_over_a_server_reads_what_the_watching_service_writes(
-    engine: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    services = yaml.safe_load((DEPLOY / f"compose.{engine}.yaml").read_text(encoding="utf-8"))["services"]
+def test_the_page_over_a_server_reads_what_the_watching_service_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    services = yaml.safe_load((DEPLOY / "compose.postgres.yaml").read_text(encoding="utf-8"))["services"]
     command, *arguments = services["watch"]["entrypoint"]
     place = services["page"]["environment"]["ARACLIP_GALLERY"]
     assert (command, arguments) == ("araclip", ["watch", "/pictures", "--gallery", place])

@@ -518,8 +518,8 @@ def test_a_full_disk_is_our_own_error_and_what_was_committed_is_kept(
 
 def test_an_address_and_a_wrong_type_are_refused_with_the_right_call(tmp_path: Path, tiny_model: Path) -> None:
     for open_ in (Gallery.open, Gallery.rescue):
-        with pytest.raises(InputError, match=r"on a server.*araclip\.open_gallery\('qdrant://host:6333/pictures'\)"):
-            open_("qdrant://host:6333/pictures", model=tiny_model)
+        with pytest.raises(InputError, match=r"on a server.*araclip\.open_gallery\('postgresql://me@host/pictures'\)"):
+            open_("postgresql://me@host/pictures", model=tiny_model)
         with pytest.raises(InputError, match=r"a folder or an address, got int"):
             open_(5, model=tiny_model)  # type: ignore[arg-type]
     with Gallery.open(tmp_path / "g", model=tiny_model, create=True) as gallery:

@@ -1,5 +1,4 @@
-"""The interface of every kind of gallery: in a folder, on Qdrant's engine over HTTP, in the client's local mode, and in
-a real PostgreSQL server (`make test-postgres`)."""
+"""The interface of every kind of gallery: in a folder, and in a real PostgreSQL server (`make test-postgres`)."""
 
 import io
 import json
@@ -7,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from itertools import count, pairwise
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,23 +15,17 @@ from PIL import ExifTags, Image
 
 import pictures
 from araclip import AraCLIP, Gallery, open_gallery
-from araclip.errors import GalleryLocked, GalleryNotFound, InputError, WidthMismatch
+from araclip.errors import GalleryNotFound, InputError, WidthMismatch
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.ingest import intake
 from araclip.gallery.queries import text_matches
+from postgres_server import needs_server, new_address
 from tiny import write_tiny_model
-
-qdrant_client = pytest.importorskip("qdrant_client")
-import postgres_server  # noqa: E402
-from araclip.gallery.qdrant.gallery import QdrantGallery  # noqa: E402
-from postgres_server import needs_server  # noqa: E402
-from qdrant_engine import Engine, serving  # noqa: E402
 
 Open = Callable[..., BaseGallery]
 POSTGRES = pytest.param("postgres", marks=needs_server)
-KINDS = ("folder", "http", "memory", POSTGRES)
-pytestmark = pytest.mark.filterwarnings("ignore:Local mode performs exact", "ignore:Payload indexes have no effect")
+KINDS = ("folder", POSTGRES)
 
 
 @pytest.fixture(scope="module")
@@ -40,41 +33,15 @@ def model(tiny_model: Path) -> AraCLIP:
     return AraCLIP.load(tiny_model, threads=2)
 
 
-@pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with serving(Engine(tmp_path_factory.mktemp("engine"))) as number:
-        yield number
-
-
-def new_address(kind: str, request: pytest.FixtureRequest) -> str:
-    """Where on a server no gallery is yet."""
-    if kind == "postgres":
-        return postgres_server.new_address()
-    return f"qdrant://127.0.0.1:{request.getfixturevalue('port')}/g{next(_numbers)}"
-
-
-_numbers = count()
-
-
 @pytest.fixture
-def opening(
-    kind: str, tmp_path: Path, model: AraCLIP, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Open]:
+def opening(kind: str, tmp_path: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
     """Opens one and the same new gallery, as often as it is called."""
     monkeypatch.setenv("ARACLIP_DATA", str(tmp_path / "data"))
     opened: list[BaseGallery] = []
-    if kind == "folder":
-        place = str(tmp_path / "gallery")
-    elif kind != "memory":
-        place = new_address(kind, request)
-    else:
-        client = qdrant_client.QdrantClient(":memory:")
+    place = str(tmp_path / "gallery") if kind == "folder" else new_address()
 
     def open_(create: bool = True, model: AraCLIP = model) -> BaseGallery:
-        if kind == "memory":
-            opened.append(QdrantGallery.open("qdrant://nowhere/memory", model=model, create=create, client=client))
-        else:
-            opened.append(open_gallery(place, model=model, create=create))
+        opened.append(open_gallery(place, model=model, create=create))
         return opened[-1]
 
     yield open_
@@ -330,17 +297,13 @@ def test_stats_verify_and_export_tell_the_same(gallery: BaseGallery, folder: Pat
     assert gallery.compact() >= 0
 
 
-def test_a_writer_is_alone_or_takes_turns_and_a_reader_sees_what_was_committed(
+def test_writers_take_turns_and_a_reader_sees_what_was_committed(
     opening: Open, gallery: BaseGallery, folder: Path
 ) -> None:
     reader = opening(create=False)
 
     def second(done: int, found: int) -> None:
-        if not isinstance(reader, QdrantGallery):
-            assert reader.update([folder]).pictures == 22
-            return
-        with pytest.raises(GalleryLocked, match="process"):
-            reader.update([folder])
+        assert reader.update([folder]).pictures == 22
 
     gallery.update([folder], progress=second)
     assert len(reader.search("صورة", 100)) == 22
@@ -401,15 +364,14 @@ def test_a_query_that_only_excludes_shows_every_other_picture(gallery: BaseGalle
 QUERIES = ("أحمر", "قطة + أخضر - أزرق", "2:سيارة + 0.5:أحمر", "{picture} + أزرق", "{picture} - أحمر")
 
 
-@pytest.mark.parametrize("server", ["http", POSTGRES])
-def test_a_folder_and_a_server_answer_alike(
-    tmp_path: Path, model: AraCLIP, server: str, folder: Path, monkeypatch: pytest.MonkeyPatch,
-    request: pytest.FixtureRequest,
-) -> None:  # fmt: skip
+@needs_server
+def test_a_folder_and_a_server_in_postgres_answer_alike(
+    tmp_path: Path, model: AraCLIP, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ARACLIP_DATA", str(tmp_path / "data"))
     with (
         Gallery.open(tmp_path / "gallery", model=model, create=True) as local,
-        open_gallery(new_address(server, request), model=model, create=True) as remote,
+        open_gallery(new_address(), model=model, create=True) as remote,
     ):
         for gallery in (local, remote):
             gallery.update([folder])

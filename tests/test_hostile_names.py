@@ -207,7 +207,7 @@ def test_errors_that_quote_a_hostile_name_are_one_line_without_control_character
         ("search", HOSTILE, *options),
         ("search", "قطة", *options, "--where", HOSTILE),
         ("search", "قطة", *options, "--where", f"size={HOSTILE}"),
-        ("search", "قطة", "-g", f"qdrant://{HOSTILE}/x"),
+        ("search", "قطة", "-g", f"postgresql://{HOSTILE}/x"),
         ("search", "قطة", *options, "-k", HOSTILE),
         ("similar", HOSTILE, *options),
         ("remove", HOSTILE, *options),

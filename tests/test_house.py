@@ -1,4 +1,4 @@
-"""The house rules that a machine can check: layers, start-up time, docstrings, no print, short files."""
+"""The house rules that a machine can check: layers, start-up time, docstrings, no print."""
 
 import ast
 import os
@@ -60,8 +60,6 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "gallery.base",
     "gallery.maintenance",
     "gallery.gallery",
-    "gallery.remote",
-    "gallery.qdrant",
     "gallery.postgres",
     "gallery.absent_model",
     "gallery.open",
@@ -89,26 +87,23 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "server.http",
     "server.metrics",
     "server.schemas",
-    "server.browsing_schemas",
     "server.events",
     "server.batching",
     "server.decoding",
-    "server.gallery",
+    "server.example_queries",
+    "server.served_gallery",
     "server.indexing",
     "server.thumbnails",
     "server.originals",
-    "server.sharing",
+    "server.archives",
     "server.page",
     "server.service",
     "server.routes",
-    "server.openapi",
     "server.app",
     "server.run",
     "cli",
     "__main__",
 )
-INHERITED = {"forward", "train"}  # of torch.nn.Module: its documentation holds for the methods that override them
-MAX_LINES = 300
 MAX_IMPORT_MS = 100
 
 
@@ -196,7 +191,7 @@ def circle(source: Path) -> list[str]:
 
 
 def public_without_docstring(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Line and name of public functions and classes, and of public methods of public classes."""
+    """Line and name of public functions and classes, and of public methods of classes that inherit from none."""
     waiting: list[tuple[str, ast.AST]] = [("", tree)]
     while waiting:
         owner, node = waiting.pop()
@@ -204,7 +199,7 @@ def public_without_docstring(tree: ast.Module) -> Iterator[tuple[int, str]]:
             if isinstance(child, ast.If | ast.Try):
                 waiting.append((owner, child))
             elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and child.name[0] != "_":
-                inherited = child.name in INHERITED and isinstance(node, ast.ClassDef) and node.bases
+                inherited = isinstance(node, ast.ClassDef) and node.bases and not isinstance(child, ast.ClassDef)
                 signature = any(isinstance(mark, ast.Name) and mark.id == "overload" for mark in child.decorator_list)
                 if not ast.get_docstring(child) and not inherited and not signature:
                     yield child.lineno, owner + child.name
@@ -378,14 +373,12 @@ def test_every_public_name_of_the_package_can_be_had() -> None:
 # ------------------------------------------------------------------ the text of the source
 
 
-def test_every_file_documents_its_public_names_does_not_print_and_is_short() -> None:
+def test_every_file_documents_its_public_names_and_does_not_print() -> None:
     faults = []
     for _, path in modules(SOURCE):
         place = str(path.relative_to(SOURCE))
         faults += [f"{place}:{line} {name} has no docstring" for line, name in public_without_docstring(parsed(path))]
         faults += [f"{place}:{line} prints" for line in prints(parsed(path)) if path.name != "console.py"]
-        if (lines := path.read_text(encoding="utf-8").count("\n")) > MAX_LINES:
-            faults.append(f"{place} has {lines} lines, of at most {MAX_LINES}")
     assert faults == []
 
 

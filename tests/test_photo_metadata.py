@@ -361,12 +361,10 @@ def test_riyadh_and_doha_are_about_490_kilometres_apart() -> None:
     assert distance(24.7136, 46.6753, 25.2854, 51.5310) == pytest.approx(492_500, rel=0.01)
 
 
-@pytest.mark.parametrize("kind", ["qdrant", pytest.param("postgres", marks=needs_server)])
-def test_a_gallery_on_a_server_knows_and_filters_the_same(
-    tmp_path: Path, model: AraCLIP, root: Path, kind: str
-) -> None:
+@needs_server
+def test_a_gallery_on_a_server_knows_and_filters_the_same(tmp_path: Path, model: AraCLIP, root: Path) -> None:
     (root / "green.xmp").write_text(PACKET, encoding="utf-8")
-    with place_of(kind, tmp_path) as place, open_gallery(place, model=model, create=True) as gallery:
+    with place_of("postgres", tmp_path) as place, open_gallery(place, model=model, create=True) as gallery:
         gallery.update([root])
 
         def found(where: str | None) -> list[str]:

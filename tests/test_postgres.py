@@ -1,20 +1,35 @@
 """A gallery in a real PostgreSQL server: what can go wrong, and what that server has and others have not."""
 
 import os
+import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 import pictures
 import postgres_server
 from araclip import AraCLIP, open_gallery
-from araclip.errors import GalleryCorrupt, GalleryError, GalleryLocked, GalleryUnreachable, InputError, NewerGallery
-from araclip.gallery.addresses import Address, PostgresAddress
+from araclip.errors import (
+    GalleryCorrupt,
+    GalleryError,
+    GalleryLocked,
+    GalleryUnreachable,
+    InputError,
+    NewerGallery,
+    WidthMismatch,
+)
+from araclip.gallery.addresses import Address
+from araclip.gallery.base import BaseGallery
 from araclip.gallery.open import reembed_gallery
 from postgres_server import PASSWORD, needs_private, needs_server
 from tiny import write_tiny_model
@@ -24,6 +39,7 @@ from araclip.gallery.postgres import database as databases
 from araclip.gallery.postgres import search
 from araclip.gallery.postgres.database import Database
 from araclip.gallery.postgres.gallery import PostgresGallery
+from araclip.gallery.postgres.schema import mark, sent
 
 SECRET = "postgresql://me:p%40ss%2Fword@host:6000/db?schema=other&sslmode=require"
 
@@ -49,10 +65,38 @@ def test_the_password_of_an_address_is_never_shown(text: str, message: str) -> N
         Address.read(text)
     assert "secret" not in str(caught.value)
     address = Address.read(SECRET)
-    assert isinstance(address, PostgresAddress)
     assert (address.password, address.port, address.schema, address.ssl) == ("p@ss/word", 6000, "other", "require")
     assert str(address) == "postgresql://me@host:6000/db?schema=other&sslmode=require"
     assert "p@ss" not in repr(address)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "qdrant://me:pass@host:6333/pictures", "qdrant+https://host/pictures", "https://host:6333/pictures", "ftp://host/c",
+        "postgresql+psycopg2://me:pass@host/c", "FTP://me:pass@host/c",
+    ],
+)  # fmt: skip
+def test_an_address_of_another_kind_of_server_is_refused_with_the_one_that_is_taken(text: str) -> None:
+    with pytest.raises(InputError, match=r"not the address of a gallery.*PostgreSQL with pgvector") as caught:
+        open_gallery(text)
+    assert "postgresql://USER@HOST/DATABASE" in str(caught.value) and "pass" not in str(caught.value).split(".")[0]
+
+
+def test_without_the_extra_the_package_is_named(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "araclip.gallery.postgres.gallery")
+    monkeypatch.setitem(sys.modules, "pg8000", None)
+    for name in [name for name in sys.modules if name.startswith(("pg8000.", "araclip.gallery.postgres."))]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(InputError, match=r"pg8000.*pip install 'araclip\[postgres\]'"):
+        open_gallery("postgresql://me@host/c", model=str(tiny_model))
+
+
+@given(st.floats(-1e9, 1e9).map(lambda number: round(number, 5)) | st.integers(-(2**63), 2**63 - 1))
+def test_numbers_are_written_as_the_local_catalogue_compares_them(number: float) -> None:
+    with closing(sqlite3.connect(":memory:")) as database:
+        (text,) = database.execute("SELECT CAST(? AS TEXT)", (number,)).fetchone()
+    assert mark("k", number) == mark("k", text)
 
 
 def test_an_address_without_a_user_is_refused_where_the_system_has_no_name_for_it(
@@ -65,7 +109,7 @@ def test_an_address_without_a_user_is_refused_where_the_system_has_no_name_for_i
         Address.read("postgresql://host/db")
     monkeypatch.setenv("PGUSER", "me")
     address = Address.read("postgresql://host/db")
-    assert isinstance(address, PostgresAddress) and address.user == "me"
+    assert address.user == "me"
 
 
 def test_a_server_that_does_not_answer_is_named_without_the_password(
@@ -120,7 +164,7 @@ def test_a_commit_that_is_cut_off_leaves_nothing_and_frees_the_lock(
             other.rows("SELECT pg_terminate_backend(?)", (process,))
             gallery._catalog.remove_files([str(root / "even" / "2.png")])
 
-    other = Database(Address.read(address))  # type: ignore[arg-type]
+    other = Database(Address.read(address))
     with pytest.raises(GalleryUnreachable):
         killed()
     other.close()
@@ -144,7 +188,7 @@ def test_after_a_crash_of_the_server_searches_go_on_and_commits_are_there(galler
 @needs_server
 def test_a_statement_that_takes_too_long_is_not_begun_again(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     opened, made = databases._socket, []
-    database = Database(PostgresAddress.read(address))
+    database = Database(Address.read(address))
     database.rows("CREATE SEQUENCE begun")
     database.close()
     monkeypatch.setattr(databases, "_socket", lambda place, timeout: made.append(opened(place, 0.5)) or made[-1])
@@ -317,3 +361,88 @@ def test_a_query_that_is_only_a_date_is_answered_newest_first_as_in_a_folder(
             [(Path(hit.path).name, hit.score) for hit in each.search("صور 2021")] for each in (gallery, folder)
         )
     assert one == other == [("2021-11.jpg", 0.0), ("2021-7.jpg", 0.0), ("2021-3.jpg", 0.0)]
+
+
+# ------------------------------------------------------------------ another model, damage
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> AraCLIP:
+    return AraCLIP.load(write_tiny_model(tmp_path_factory.mktemp("other") / "m", width=12, seed=1, name="other"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "صور"
+    for i, colour in enumerate((pictures.RED, pictures.GREEN, pictures.BLUE)):
+        pictures.solid(root / f"{i}.png", colour)
+    return root
+
+
+def found(gallery: BaseGallery) -> list[str]:
+    return sorted(Path(hit.path).name for hit in gallery.search("صورة", 100))
+
+
+@needs_server
+def test_reembed_switches_all_vectors_at_once_and_keeps_everything_else(
+    address: str, model: AraCLIP, other: AraCLIP, folder: Path
+) -> None:
+    with open_gallery(address, model=model, create=True) as old:
+        old.update([folder])
+        old.add([folder / "0.png"], metadata={"album": "رحلة"})
+        (kept,) = old.add([(folder / "2.png").read_bytes()]).paths
+        during: list[int] = []
+        made = reembed_gallery(address, other, progress=lambda done, total: during.append(len(old.search("أحمر", 9))))
+        assert (made, set(during)) == (3, {3})
+        with pytest.raises(WidthMismatch, match="12-wide vectors of other"):
+            old.search("أحمر")
+    with open_gallery(address, model=other) as new:
+        assert Path(new.search("أحمر", 1)[0].path).name == "0.png"
+        assert new.metadata(str(folder / "0.png")) == {"album": "رحلة"}
+        assert kept is not None
+        assert new.picture(kept)[:2] == b"\xff\xd8"
+        assert new.verify(contents=True) == []
+        assert new.update([folder]).added == 0
+    assert reembed_gallery(address, other) == 0
+
+
+@needs_server
+def test_reembed_goes_on_where_it_was_and_switches_nothing_while_a_picture_cannot_be_read(
+    address: str, model: AraCLIP, other: AraCLIP, folder: Path
+) -> None:
+    with open_gallery(address, model=model, create=True) as old:
+        old.update([folder])
+        hidden = (folder / "1.png").rename(folder.parent / "1.png")
+        lines: list[str] = []
+        with pytest.raises(GalleryError, match=r"1 picture of postgresql://.*--forget-missing"):
+            reembed_gallery(address, other, skip=lines.append)
+        assert [Path(line.split(": cannot")[0]).name for line in lines] == ["1.png"]
+        assert found(old) == ["0.png", "1.png", "2.png"]
+        hidden.rename(folder / "1.png")
+        assert reembed_gallery(address, other) == 1
+    with open_gallery(address, model=other) as new:
+        assert found(new) == ["0.png", "1.png", "2.png"]
+        (folder / "1.png").unlink()
+    assert reembed_gallery(address, model, forget_missing=True) == 2
+    with open_gallery(address, model=model) as again:
+        assert found(again) == ["0.png", "2.png"]
+
+
+@needs_server
+def test_a_damaged_vector_is_found_and_encoded_again(address: str, model: AraCLIP, folder: Path) -> None:
+    with open_gallery(address, model=model, create=True) as gallery:
+        assert isinstance(gallery, PostgresGallery)
+        gallery.update([folder])
+        own = gallery._catalog
+        content = own.content_of(str(folder / "0.png"))
+        own.database.rows(
+            f"UPDATE {own.vectors} SET vector = ? WHERE content = ?", (sent(np.array([0.5] + [0] * 7)), content)
+        )
+        (fault,) = gallery.verify()
+        assert (Path(fault.where).name, fault.repairable) == ("0.png", True)
+        assert gallery.repair() == [f"{folder / '0.png'}: encoded again."]
+        assert gallery.verify() == []
+        score = gallery.search("أحمر", 1)[0].score
+        assert score == pytest.approx(
+            float(np.dot(*model.encode_image([folder / "0.png"]), model.encode_text(["أحمر"])[0])), abs=2e-3
+        )

@@ -13,6 +13,7 @@ from araclip.errors import ModelNotFound, WidthMismatch
 from araclip.gallery.open import encoder_of, open_gallery, reembed_gallery
 from araclip.gallery.recorded_model import RecordedModel, recorded_encoder
 from araclip.server.settings import Settings
+from postgres_server import needs_server
 from serving import place_of, serving
 from test_cli import Run, folder, run  # noqa: F401  (fixtures: pytest hands them in by name)
 from tiny import write_tiny_model
@@ -152,11 +153,11 @@ def test_a_model_that_moved_is_recorded_anew_when_the_gallery_is_written(
     assert best(run) == "أحمر.jpg"
 
 
+@needs_server
 def test_a_gallery_on_a_server_knows_its_model_too(tmp_path: Path) -> None:
-    pytest.importorskip("qdrant_client")
     own = write_tiny_model(tmp_path / "own", name="own")
     other = write_tiny_model(tmp_path / "other", width=12, seed=1, name="other")
-    with place_of("qdrant", tmp_path) as place:
+    with place_of("postgres", tmp_path) as place:
         open_gallery(place, model=own, create=True).close()
         with open_gallery(place) as gallery:
             assert gallery.model.name == "own"

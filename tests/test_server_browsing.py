@@ -1,4 +1,4 @@
-"""Browsing over HTTP: the timeline, pictures by date, folders as albums, over galleries in folders and on Qdrant."""
+"""Browsing over HTTP: the timeline, pictures by date, folders as albums; galleries in folders and in PostgreSQL."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +34,7 @@ def album(folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=["folder", "qdrant", pytest.param("postgres", marks=needs_server)])
+@pytest.fixture(scope="module", params=["folder", pytest.param("postgres", marks=needs_server)])
 def client(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_model: Path
 ) -> Iterator[TestClient]:

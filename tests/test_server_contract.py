@@ -16,13 +16,14 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from postgres_server import needs_server
 from serving import listening, make_gallery, photo_album, place_of, settings_for
 
 EXAMPLES = 6  # of good and as many of bad requests for each address
 CHECKS = [not_a_server_error, content_type_conformance, response_schema_conformance, status_code_conformance]
 
 
-@pytest.fixture(scope="module", params=["folder", "qdrant"])
+@pytest.fixture(scope="module", params=["folder", pytest.param("postgres", marks=needs_server)])
 def address(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_model: Path
 ) -> Iterator[str]:

@@ -14,7 +14,7 @@ import httpx2
 import pytest
 from PIL import Image
 
-from araclip.server.http.fair_queue import FairGate
+from araclip.server.http.gates import Gate
 from araclip.server.http.limits import HEADERS
 from araclip.server.originals import Original
 from hostile_requests import SMUGGLING
@@ -254,7 +254,7 @@ def test_between_requests_a_connection_may_be_idle_for_longer_than_headers_may_t
 
 def test_event_streams_over_their_limit_are_refused_before_they_begin(gallery: Path, tiny_model: Path) -> None:
     with running(settings_for(gallery, tiny_model)) as (server, address), contextlib.ExitStack() as stack:
-        server.app.state.service.events.gate = FairGate(2)
+        server.app.state.service.events.gate = Gate(2)
         lines = [stack.enter_context(connected(address)) for _ in range(5)]
         for line in lines:
             line.sendall(b"GET /events HTTP/1.1\r\n" + HOST + b"\r\n")

@@ -16,7 +16,6 @@ import tiny
 from araclip.client import Client
 from araclip.encoder import AraCLIP
 from araclip.errors import ServerError
-from araclip.server.http.fair_queue import Requester
 from serving import (
     READ,
     bearer,
@@ -141,7 +140,7 @@ def test_every_error_below_v1_has_openais_shape_and_others_are_problem_details(
         problem(client.get("/v1/models", headers={**known, "Host": "evil.example"}), "wrong-host")
         problem(client.post(ADDRESS, json={"input": "x" * 3000}, headers=known), "too-large")
         problem(client.post(ADDRESS, content=b"{", headers={**known, "Content-Type": "application/json"}), "invalid")
-        with service.embeddings.entered(Requester()):
+        with service.embeddings.entered(""):
             refused = client.post(ADDRESS, json={"input": "x"}, headers=known)
             assert problem(refused, "busy")["type"] == "rate_limit_error"
             assert refused.headers["retry-after"] == "1"

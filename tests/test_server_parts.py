@@ -46,16 +46,15 @@ from araclip.gallery.relevance import RelevanceScale
 from araclip.picture_formats import plugins
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import open_image
+from araclip.server import served_gallery as refreshing
 from araclip.server.batching import Batcher, TextVectorCache
 from araclip.server.decoding.sandbox import Sandbox
 from araclip.server.events import BEHIND, Events
-from araclip.server.gallery import refreshing
-from araclip.server.gallery.refreshing import Refresher
-from araclip.server.gallery.served_gallery import ServedGallery, suggestions
-from araclip.server.http.problem_details import KINDS, Problem
+from araclip.server.http.errors import KINDS, Problem
 from araclip.server.indexing import supervisor
-from araclip.server.indexing.causes import cause_of
 from araclip.server.indexing.supervisor import Indexing
+from araclip.server.indexing.worker import cause_of
+from araclip.server.served_gallery import Refresher, ServedGallery, suggestions
 from araclip.server.translations import in_arabic, validation_in_arabic
 from serving import encoded, make_gallery, photo_album
 from tiny import write_tiny_model

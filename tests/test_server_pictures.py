@@ -22,8 +22,8 @@ from araclip.encoder import AraCLIP
 from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.gallery.gallery import Gallery
 from araclip.server import originals, thumbnails
-from araclip.server.http.request_body import Aborted
-from araclip.server.indexing import uploads
+from araclip.server import served_gallery as uploads
+from araclip.server.http.limits import Aborted
 from araclip.server.routes import pictures as routes
 from araclip.server.thumbnails import Thumbnails
 from serving import encoded, make_gallery, photo_album, problem, serving, settings_for

@@ -23,7 +23,6 @@ from araclip import AraCLIP, Gallery
 from araclip.client import Client
 from araclip.errors import GalleryNotFound, InputError, ServerError
 from araclip.ocr import tesseract
-from araclip.server.http.fair_queue import Requester
 from araclip.server.run import check, serve
 from crash.uploads import SOURCE, Acknowledged, process, sound, trial
 from crash.uploads import check as check_uploads
@@ -139,7 +138,7 @@ def test_thumbnails_of_cancelled_requests_are_not_made(gallery: Path, tiny_model
         service = server.app.state.service
         found = httpx2.get(f"{address}/search", params={"q": "أحمر", "k": "12"}).json()["results"]
         first, *others = [result["id"] for result in found]
-        loop, slots, other = service.events._loop, service.sandbox._slots, Requester("another client")
+        loop, slots, other = service.events._loop, service.sandbox._slots, "another client"
         asyncio.run_coroutine_threadsafe(slots.acquire(other), loop).result(60)
         lines = [connected(address) for _ in others]
         for line, identity in zip(lines, others, strict=True):

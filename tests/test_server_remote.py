@@ -1,4 +1,4 @@
-"""A page over a gallery on a Qdrant server: what differs from one in a folder. Searches: test_server_search.py."""
+"""A page over a gallery in PostgreSQL: what differs from one in a folder. Searches: test_server_search.py."""
 
 import re
 import subprocess
@@ -11,14 +11,17 @@ from PIL import ExifTags, Image
 from starlette.testclient import TestClient
 
 import pictures
+import postgres_server
 from araclip import AraCLIP
 from araclip.client import Client
 from araclip.errors import GalleryNotFound, GalleryUnreachable, InputError
 from araclip.gallery.open import open_gallery
+from postgres_server import needs_private, needs_server
 from serving import encoded, make_gallery, photo_album, problem, serving, settings_for
 
-pytest.importorskip("qdrant_client")
-from qdrant_engine import Engine
+pytest.importorskip("pg8000")
+from araclip.gallery.postgres import database as databases
+from araclip.gallery.postgres.catalog import PostgresCatalog
 
 
 @pytest.fixture
@@ -31,6 +34,7 @@ def ids(client: TestClient) -> dict[str, str]:
     return {result["name"]: result["id"] for result in found}
 
 
+@needs_server
 def test_pictures_come_from_their_files_and_else_from_what_the_gallery_keeps(
     address: str, album: Path, tiny_model: Path
 ) -> None:
@@ -53,17 +57,20 @@ def test_pictures_come_from_their_files_and_else_from_what_the_gallery_keeps(
         problem(client.get(f"/images/{'0' * 32}/details"), "no-picture")
 
 
+@needs_server
 def test_stats_are_counted_by_the_server_and_follow_the_generation(
-    address: str, engine: Engine, album: Path, tiny_model: Path
+    address: str, album: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_gallery(address, album, tiny_model)
+    count, counted = PostgresCatalog.overview, list[str]()
+    monkeypatch.setattr(PostgresCatalog, "overview", lambda self: (counted.append(self.generation), count(self))[1])
     with serving(settings_for(address, tiny_model)) as client:
         first = client.get("/stats").json()
         assert (first["pictures"], first["files"], first["captured_at"]) == (13, 14, None)
         assert first["folders"] == ["رحلة", "بيت", "album"]
-        engine.requests.clear()
+        counted.clear()
         assert client.get("/stats").json() == first
-        assert not [asked for asked in engine.requests if "facet" in asked]
+        assert not counted
         for year in ("2019", "2023"):
             exif = Image.Exif()
             exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = f"{year}:05:17 10:30:00"
@@ -80,30 +87,32 @@ def test_stats_are_counted_by_the_server_and_follow_the_generation(
         assert "2023.jpg" in ids(client)
 
 
-def test_while_the_qdrant_server_is_unavailable_requests_get_503(
-    address: str, engine: Engine, album: Path, tiny_model: Path
+@needs_private
+def test_while_the_postgres_server_is_unavailable_requests_get_503(
+    address: str, album: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(databases, "PAUSE", 0.02)
     make_gallery(address, album, tiny_model)
+    server = postgres_server.private()
     with serving(settings_for(address, tiny_model)) as client:
-        engine.faults = [503] * 1000
+        server.stop(at_once=True)
         answer = client.get("/search", params={"q": "أحمر"}, headers={"Accept-Language": "ar"})
         assert problem(answer, "gallery")["status"] == 503
-        assert "127.0.0.1" not in answer.text
+        assert str(server.folder) not in answer.text
         assert client.get("/healthz").status_code == 200
-        engine.faults = []
+        server.start()
         assert client.get("/search", params={"q": "أحمر", "k": 1}).json()["results"]
 
 
+@needs_server
 def test_what_a_page_cannot_do_there_is_refused_with_what_to_do(
     address: str, album: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match="keeps no text"):
         settings_for(address, tiny_model, index=(album,), ocr=True)
-    with pytest.raises(InputError, match="must not hold a password"):
-        settings_for("qdrant://user:secret@host/pictures", tiny_model)
     with pytest.raises(GalleryNotFound, match="araclip index"), serving(settings_for(address, tiny_model)):
         pass
-    with pytest.raises(GalleryUnreachable), serving(settings_for("qdrant://127.0.0.1:9/pictures", tiny_model)):
+    with pytest.raises(GalleryUnreachable), serving(settings_for("postgresql://me@127.0.0.1:9/pictures", tiny_model)):
         pass
     make_gallery(address, album, tiny_model)
     settings = settings_for(address, tiny_model)
@@ -113,6 +122,7 @@ def test_what_a_page_cannot_do_there_is_refused_with_what_to_do(
     assert (settings.own_folder / "thumbnails.sqlite").exists()
 
 
+@needs_server
 def test_the_command_serves_an_address_and_logs_no_request(
     address: str, album: Path, tiny_model: Path, tmp_path: Path
 ) -> None:

@@ -10,10 +10,9 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from araclip.errors import InputError
-from araclip.server.http.auth import Keys
-from araclip.server.http.fair_queue import Requester
+from araclip.server.http.errors import language_of
 from araclip.server.http.limits import HEADERS
-from araclip.server.http.problem_details import language_of
+from araclip.server.http.tokens import Keys
 from araclip.server.settings import Settings
 from serving import READ, WRITE, bearer, encoded, make_gallery, photo_album, problem, serving, settings_for
 
@@ -38,7 +37,6 @@ PROTECTED = (
     ("GET", "/archives/x"),
     ("POST", "/paths"),
     ("POST", "/hidden"),
-    ("POST", "/shares"),
     ("GET", "/stats"),
     ("GET", "/index"),
     ("POST", "/index"),
@@ -77,16 +75,11 @@ def test_every_address_but_health_page_and_session_wants_a_token(closed_server: 
     paths = closed_server.get("/openapi.json").json()["paths"]
     known = {(method.upper(), path) for path, methods in paths.items() for method in methods}
     free = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/ping"), ("POST", "/session")}
-    free |= {
-        ("GET", f"/shared/{{token}}/{what}") for what in ("pictures", "thumbnails/{identity}", "images/{identity}")
-    }
     assert len(known - free) == len(PROTECTED)  # whoever adds an address decides
     for method, address in PROTECTED:
         answer = closed_server.request(method, address)
         problem(answer, "unauthorized")
         assert answer.headers["www-authenticate"].startswith("Bearer")
-    for what in ("pictures", f"thumbnails/{NOWHERE}", f"images/{NOWHERE}"):  # the link is the token
-        assert closed_server.get(f"/shared/made-up/{what}").status_code in (403, 404)
     for path in ("/healthz", "/readyz"):
         assert closed_server.get(path).status_code == closed_server.head(path).status_code == 200
 
@@ -110,7 +103,7 @@ def test_a_wrong_token_is_no_token(closed_server: TestClient, header: str) -> No
 
 
 def test_tokens_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    from araclip.server.http import auth
+    from araclip.server.http import tokens as auth
 
     compared: list[tuple[int, int]] = []
     real = auth.hmac.compare_digest
@@ -263,11 +256,8 @@ def test_scripts_and_styles_carry_what_is_not_for_pages_alone(open_server: TestC
     assert "content-security-policy" not in headers  # half of what some of these files would take
 
 
-@pytest.mark.parametrize("page", ["/", "/shared"])
-def test_browsers_keep_what_a_page_names_and_ask_for_it_again_when_it_changes(
-    open_server: TestClient, page: str
-) -> None:
-    named = re.findall(r'="(assets/[^"#]+)"', open_server.get(page).text)
+def test_browsers_keep_what_a_page_names_and_ask_for_it_again_when_it_changes(open_server: TestClient) -> None:
+    named = re.findall(r'="(assets/[^"#]+)"', open_server.get("/").text)
     (version,) = {address.split("/")[1] for address in named}
     assert len(named) > 3
     for address in named:
@@ -279,7 +269,7 @@ def test_browsers_keep_what_a_page_names_and_ask_for_it_again_when_it_changes(
             assert asked.headers["cache-control"] == "no-cache"
             again = open_server.get(f"/{other}", headers={"If-None-Match": asked.headers["etag"]})
             assert again.status_code == 304
-    assert open_server.get(page).headers["cache-control"] == "no-cache"
+    assert open_server.get("/").headers["cache-control"] == "no-cache"
 
 
 def test_the_page_about_the_api_loads_nothing_from_elsewhere(open_server: TestClient) -> None:
@@ -350,7 +340,7 @@ def test_more_searches_than_allowed_are_turned_away_with_a_time_to_come_back(
 
 def test_too_many_pictures_at_once_are_turned_away(gallery: Path, tiny_model: Path) -> None:
     with serving(settings_for(gallery, tiny_model, max_pictures=1)) as client:
-        slots, other = client.app.state.service.sandbox._slots, Requester("another client")
+        slots, other = client.app.state.service.sandbox._slots, "another client"
         sent = {"file": ("a.png", encoded(Image.new("RGB", (9, 9))))}
         client.portal.call(slots.acquire, other)
         problem(client.post("/search/image", files=sent), "busy")

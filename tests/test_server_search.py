@@ -8,14 +8,15 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 import pictures
+from postgres_server import needs_server
 from serving import data_uri, encoded, make_gallery, photo_album, place_of, problem, serving, settings_for
 
 
-@pytest.fixture(scope="module", params=["folder", "qdrant"])
+@pytest.fixture(scope="module", params=["folder", pytest.param("postgres", marks=needs_server)])
 def client(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_model: Path
 ) -> Iterator[TestClient]:
-    """One gallery in a folder, one on Qdrant's engine: whoever asks the server cannot tell which."""
+    """One gallery in a folder, one in PostgreSQL: whoever asks the server cannot tell which."""
     folder = tmp_path_factory.mktemp("search")
     with place_of(request.param, folder) as place:
         make_gallery(place, photo_album(folder / "album"), tiny_model)

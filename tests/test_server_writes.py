@@ -30,7 +30,7 @@ def names(client: TestClient, query: str = "صورة", **more: str) -> dict[str,
     return {result["name"]: result["id"] for result in found}
 
 
-@pytest.mark.parametrize("place", ["qdrant", POSTGRES], indirect=True)
+@pytest.mark.parametrize("place", [POSTGRES], indirect=True)
 def test_uploads_hiding_and_forgetting_reach_a_gallery_on_a_server(place: str, tiny_model: Path) -> None:
     sent = encoded(Image.new("RGB", (70, 50), (250, 200, 10)))
     with serving(settings_for(place, tiny_model, uploads=True)) as client:
@@ -53,12 +53,10 @@ def test_uploads_hiding_and_forgetting_reach_a_gallery_on_a_server(place: str, t
         assert (len(gallery), gallery.verify(), gallery.compact()) == (12, [], 0)
 
 
-@pytest.mark.parametrize("kind", ["qdrant", POSTGRES])
-def test_a_page_makes_a_gallery_on_a_server_and_indexes_folders_into_it(
-    kind: str, tiny_model: Path, tmp_path: Path
-) -> None:
+@needs_server
+def test_a_page_makes_a_gallery_on_a_server_and_indexes_folders_into_it(tiny_model: Path, tmp_path: Path) -> None:
     album = photo_album(tmp_path / "album")
-    with place_of(kind, tmp_path) as place, serving(settings_for(place, tiny_model, index=(album,))) as client:
+    with place_of("postgres", tmp_path) as place, serving(settings_for(place, tiny_model, index=(album,))) as client:
         ends = time.monotonic() + 60
         while (state := client.get("/index").json())["state"] != "done" or len(names(client)) < 13:
             assert state["state"] in ("running", "done"), state
@@ -89,7 +87,7 @@ def test_near_duplicates_of_a_picture_are_found(place: Path | str, tiny_model: P
         assert near("turned.jpg") == near("blue1.png") == near("whole.jpg", where="format=GIF") == []
 
 
-@pytest.mark.parametrize("place", ["folder", "qdrant", POSTGRES], indirect=True)
+@pytest.mark.parametrize("place", ["folder", POSTGRES], indirect=True)
 def test_a_page_goes_on_with_the_model_that_the_gallery_was_encoded_with_again(
     place: Path | str, tiny_model: Path, tmp_path: Path
 ) -> None:

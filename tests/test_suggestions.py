@@ -13,7 +13,7 @@ from araclip.gallery.gallery import Gallery
 from araclip.gallery.near_hashes import HashTable
 from araclip.gallery.queries.completion import Completion, completions, matching
 from araclip.gallery.queries.reference_queries import EVERYDAY
-from araclip.server.gallery.example_queries import ENGLISH, SHORT
+from araclip.server.example_queries import ENGLISH, SHORT
 from serving import problem, serving, settings_for
 
 CAPTIONS = {

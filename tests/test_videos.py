@@ -230,7 +230,7 @@ def test_a_video_is_committed_whole_or_not_at_all(
     assert len(gallery._catalog.files(str(clip))) == 2
 
 
-@pytest.mark.parametrize("address", ["qdrant", pytest.param("postgres", marks=needs_server)], indirect=True)
+@needs_server
 def test_a_gallery_on_a_server_knows_scenes_too(address: str, folder: Path, model: AraCLIP) -> None:
     with open_gallery(address, model=model, create=True) as remote:
         remote.update([folder])

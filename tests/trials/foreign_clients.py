@@ -26,10 +26,8 @@ from tokenizers import Tokenizer
 
 from araclip import AraCLIP, open_gallery
 from araclip.encoder_base import Vectors
-from araclip.layouts.immich import write_immich
 from araclip.layouts.layout import write_layout
 from araclip.layouts.sentence_transformers_module import AraCLIPModule
-from araclip.pictures.images import open_image
 from araclip.server.run import Serving
 from araclip.server.settings import Settings
 from araclip.text.normalization import normalize
@@ -56,8 +54,7 @@ class Trial:
 
     def layout(self, name: str) -> Path:
         """The model in a layout."""
-        folder, _ = write_layout(self.model.folder, self.work / name.replace(".", "-"), name)
-        return folder
+        return write_layout(self.model.folder, self.work / name.replace(".", "-"), name)
 
     def line(self, client: str, texts: Any, images: Any = None, ids: Any = None) -> None:
         """Print how far a client's vectors are from the model's."""
@@ -114,41 +111,6 @@ def fastembed(trial: Trial) -> None:
     )  # fmt: skip
     client = TextEmbedding("araclip", specific_model_path=str(trial.work / "sentence-transformers"))
     trial.line(f"fastembed {version('fastembed')}", list(client.embed(TEXTS)))
-
-
-def immich_folder(trial: Trial) -> None:
-    """The steps of Immich's OpenClipTextualEncoder and OpenClipVisualEncoder, without its package, which has no release
-    outside of its container."""
-    import onnxruntime
-
-    folder = trial.work / "immich"
-    write_immich(trial.model, folder, IMMICH)
-    length = json.loads((folder / "config.json").read_text())["text_cfg"]["context_length"]
-    pad = json.loads((folder / "textual" / "tokenizer_config.json").read_text())["pad_token"]
-    how = json.loads((folder / "visual" / "preprocess_cfg.json").read_text())
-    tokenizer = Tokenizer.from_file(str(folder / "textual" / "tokenizer.json"))
-    tokenizer.enable_padding(length=length, pad_token=pad, pad_id=tokenizer.token_to_id(pad))
-    tokenizer.enable_truncation(max_length=length)
-    textual = onnxruntime.InferenceSession(folder / "textual" / "model.onnx")
-    visual = onnxruntime.InferenceSession(folder / "visual" / "model.onnx")
-    resampling = Image.Resampling[how["interpolation"].upper()]
-    texts, pictures = [], []
-    for text in TEXTS:
-        ids = tokenizer.encode(" ".join(text.split())).ids
-        texts.append(textual.run(None, {"text": np.array([ids], np.int32)})[0][0])
-    for path in trial.pictures:
-        side, picture = how["size"][0], open_image(path)
-        if how["resize_mode"] == "squash":
-            picture = picture.resize((side, side), resample=resampling)
-        else:
-            scale = side / min(picture.size)
-            picture = picture.resize([max(side, int(n * scale)) for n in picture.size], resample=resampling)
-            left, top = (int(n / 2 - side / 2) for n in picture.size)
-            picture = picture.crop((left, top, left + side, top + side))
-        floats = np.asarray(picture, np.float32) / 255.0
-        floats = floats / np.float32(how["std"]) - np.float32(how["mean"]) / np.float32(how["std"])
-        pictures.append(visual.run(None, {"image": floats.astype(np.float32).transpose(2, 0, 1)[None]})[0][0])
-    trial.line(f"Immich's steps, as {IMMICH}", texts, pictures)
 
 
 def immich_server(trial: Trial) -> None:
@@ -213,7 +175,7 @@ def main() -> None:
     given = options.parse_args()
     found = (path for path in sorted(given.pictures.rglob("*")) if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
     pictures = list(islice(found, 12))
-    clients: list[Callable[[Trial], None]] = [sentence_transformers, transformers, fastembed, immich_folder]
+    clients: list[Callable[[Trial], None]] = [sentence_transformers, transformers, fastembed]
     with tempfile.TemporaryDirectory() as work:
         trial = Trial(AraCLIP(given.model), pictures, Path(work))
         for client in [*clients, immich_server]:

@@ -12,6 +12,7 @@
 | caption | string | in the picture and beside it |
 """
 
+import base64
 import bisect
 import itertools
 import json
@@ -30,10 +31,10 @@ from araclip.bulk.plan import Plan
 from araclip.errors import AraCLIPError, InputError, first_line
 from araclip.gallery.catalog.records import File, identity_of
 from araclip.gallery.recorded_model import RecordedModel
-from araclip.gallery.remote.rows import stored_path
 from araclip.pictures.picture_facts import Facts
 from araclip.text.normalization import SURROGATES
 
+_RAW = "bytes:"
 FORMAT = 1  # of the files; raise it when columns change their meaning
 KEY = b"araclip"
 ROW_GROUP = 16_384  # pictures
@@ -289,3 +290,17 @@ def _field(about: dict[str, Any], name: str, kind: type) -> Any:
     if type(value) is not kind or (name != "source" and SURROGATES.search(str(value))):  # True is no number
         raise _NoShard(f"its {name} is {value!r:.40}")
     return value
+
+
+def stored_path(path: str) -> str:
+    """A path as valid Unicode: what is not UTF-8 is `bytes:` and base64; other paths are absolute or `picture:…`."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return _RAW + base64.b64encode(os.fsencode(path)).decode()
+    return path
+
+
+def read_path(text: str) -> str:
+    """The path that `stored_path` wrote."""
+    return os.fsdecode(base64.b64decode(text[len(_RAW) :])) if text.startswith(_RAW) else text

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.bulk.shard_file import FACTS, ROW_GROUP, ShardHeader, read_rows
+from araclip.bulk.shard_file import FACTS, ROW_GROUP, ShardHeader, read_path, read_rows
 from araclip.errors import InputError, first_line
 from araclip.gallery.catalog.embedded_pictures import EMPTY, EmbeddedPictures
 from araclip.gallery.catalog.records import STORED_PREFIX, identity_of
-from araclip.gallery.remote.rows import read_path
 from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata, coordinates, iso_time, name_of
 from araclip.picture_formats.kinds import FORMATS
 from araclip.pictures.captions import MAX_LETTERS
@@ -100,7 +99,7 @@ def _pictures(batch: Any, width: int, place: str) -> EmbeddedPictures:
     paths, metadata = [], []
     is_here = cache(_is_here)
     for raw, own, digest in zip(rows["path"], rows["has_file"], rows["sha256"], strict=True):
-        path = read_path(raw) if raw.startswith("bytes:") else raw
+        path = read_path(raw)
         if "\0" in path or not path or len(path) > MAX_PATH or file_of(path) != path or path.startswith(STORED_PREFIX):
             raise _damaged(place, f"the path {path[:80]!r}")
         if own and is_here(os.path.dirname(path)):  # noqa: PTH120

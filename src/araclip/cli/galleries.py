@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from araclip.gallery.base import BaseGallery
     from araclip.gallery.locations import Location
 
-_GALLERY = "A folder, postgresql://USER@HOST/DATABASE or qdrant://HOST:6333/COLLECTION; by default"
+_GALLERY = "A folder, or postgresql://USER@HOST/DATABASE; by default"
 NewGalleryOption = Annotated[  # of commands that make a gallery where there is none
     str | None, typer.Option("--gallery", "-g", help=f"{_GALLERY} a folder in your user data directory.")
 ]

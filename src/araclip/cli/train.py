@@ -90,10 +90,7 @@ def export(
     folder: Annotated[Path, typer.Argument(help="The model folder to write; an existing model folder is replaced.")],
     layout: Annotated[
         str | None,
-        typer.Option("--layout", help="For another program: immich, transformers.js or sentence-transformers."),
-    ] = None,
-    immich_name: Annotated[
-        str | None, typer.Option("--immich-name", help="The model of Immich's list whose place the folder takes.")
+        typer.Option("--layout", help="For another program: transformers.js or sentence-transformers."),
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="The model's name; by default the folder's.")] = None,
     version: Annotated[str, typer.Option("--version", help="The model's version.")] = VERSION,
@@ -123,15 +120,13 @@ def export(
 
     Nothing is written unless the graphs reproduce the model's vectors, and quantized weights keep its dev recall.
     """
-    if immich_name is not None and layout is None:
-        raise InputError("--immich-name is for --layout immich. Add that, or leave it out.")
     if layout is not None and model_folder.is_ours(run):
         of_training = {
             "--name": name, "--version": version != VERSION, "--dev": dev, "--weights": weights != WEIGHTS,
             "--calibrate": calibrate, "--about": about,
         }  # fmt: skip
         refuse_idle(of_training, "on a model that is exported already")
-        _write_layout(run, folder, layout, immich_name)
+        _write_layout(run, folder, layout)
         return
     need_training_extra()
     from araclip.training.export import export as exporting
@@ -147,7 +142,7 @@ def export(
         )  # fmt: skip
         _print_export(report)
         if layout is not None:
-            _write_layout(target, folder, layout, immich_name)
+            _write_layout(target, folder, layout)
 
 
 @app.command()
@@ -174,14 +169,13 @@ def _dimly(line: str) -> None:
     err.print(shown(line), markup=False, soft_wrap=True, style="dim")
 
 
-def _write_layout(source: Path, folder: Path, layout: str, immich_name: str | None) -> None:
+def _write_layout(source: Path, folder: Path, layout: str) -> None:
     if find_spec("onnx") is None:
         raise InputError("--layout needs the package onnx. Run: pip install onnx")
     from araclip.layouts.layout import write_layout
 
-    written, name = write_layout(source, folder, layout, immich_name=immich_name, log=_dimly)
-    as_name = f", which takes the place of {name}" if name else ""
-    out.print(f"{layout} reads the model in [bold]{escape(shown(str(written)))}[/]{as_name}", soft_wrap=True)
+    written = write_layout(source, folder, layout, log=_dimly)
+    out.print(f"{layout} reads the model in [bold]{escape(shown(str(written)))}[/]", soft_wrap=True)
 
 
 def _print_export(report: "Report") -> None:

@@ -138,7 +138,7 @@ def _guarded_model(about: str, folder: Path, state: str) -> list[Finding]:
 def _gallery(named: locations.Location | None) -> Iterator[Finding]:
     location = named or locations.gallery_here(Path.cwd())
     if isinstance(location, Address):
-        yield Finding("gallery", f"on a {location.engine} server; araclip stats --gallery ADDRESS asks it", "note")
+        yield Finding("gallery", "on a PostgreSQL server; araclip stats --gallery ADDRESS asks it", "note")
         return
     with closing(Catalog.open(location, None)) as catalog:
         files, pictures = catalog.counts()

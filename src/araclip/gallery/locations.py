@@ -7,7 +7,7 @@ from pathlib import Path
 
 from araclip import atomic
 from araclip.errors import GalleryNotFound, InputError
-from araclip.gallery.addresses import PORT, URL, Address
+from araclip.gallery.addresses import URL, Address
 from araclip.gallery.catalog.schema import is_gallery
 from araclip.paths import user_path
 from araclip.platforms.names import as_stored
@@ -33,7 +33,7 @@ def location_of(named: str | os.PathLike[str] | Address) -> Location:
         return user_path(named)
     raise InputError(
         f"a gallery is named by a folder or an address, got {type(named).__name__}. Pass a path, or a text such as "
-        f"qdrant://HOST:{PORT}/COLLECTION or postgresql://USER@HOST/DATABASE."
+        "postgresql://USER@HOST/DATABASE."
     )
 
 

@@ -1,14 +1,15 @@
-"""Opening a gallery by its location: a folder, or an address on a server (extras `postgres`, `qdrant`)."""
+"""Opening a gallery by its location: a folder, or an address on a server (extra `postgres`)."""
 
 import os
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from araclip.encoder import Encoder, ModelLike
 from araclip.errors import InputError, ModelNotFound
 from araclip.gallery.absent_model import AbsentModel
-from araclip.gallery.addresses import Address, PostgresAddress, QdrantAddress
+from araclip.gallery.addresses import Address
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.gallery import Gallery
@@ -19,51 +20,45 @@ from araclip.gallery.locations import location_of
 from araclip.gallery.maintenance.backup import restore_backup, write_backup
 from araclip.gallery.reader import FolderReader, GalleryReader
 from araclip.gallery.recorded_model import create_catalog, encoder_for, recorded_in
-from araclip.gallery.remote.engine import Engine
 from araclip.paths import user_path
 
-MISSING = "A gallery on a {engine} server needs the package {package}. Run: pip install 'araclip[{extra}]'"
+if TYPE_CHECKING:
+    from araclip.gallery.postgres.gallery import PostgresGallery
+
+MISSING = "A gallery on a PostgreSQL server needs the package pg8000. Run: pip install 'araclip[postgres]'"
 
 LocationLike = str | os.PathLike[str] | Address
 
 
-def _engine(address: Address) -> Engine:
-    """The gallery at an address, through its server's client.
+def _on_server() -> "type[PostgresGallery]":
+    """The class of galleries at an address.
 
     Raises:
-        InputError: the extra with the client is missing.
+        InputError: the extra `postgres` is missing.
     """
-    is_postgres = isinstance(address, PostgresAddress)
     try:
-        if isinstance(address, PostgresAddress):
-            from araclip.gallery.postgres.engine import PostgresEngine
-
-            return PostgresEngine(address)
-        assert isinstance(address, QdrantAddress)
-        from araclip.gallery.qdrant.engine import QdrantEngine
-
-        return QdrantEngine(address)
+        from araclip.gallery.postgres.gallery import PostgresGallery
     except ImportError as error:
-        package, extra = ("pg8000", "postgres") if is_postgres else ("qdrant-client", "qdrant")
-        raise InputError(MISSING.format(engine=address.engine, package=package, extra=extra)) from error
+        raise InputError(MISSING) from error
+    return PostgresGallery
 
 
 def open_gallery(
     location: LocationLike, *, model: ModelLike | None = None, create: bool = False, checked: bool = True
 ) -> BaseGallery:
-    """The gallery in a folder, or at an address: postgresql://USER@HOST/DATABASE or qdrant://HOST:6333/COLLECTION.
+    """The gallery in a folder, or at an address: postgresql://USER@HOST/DATABASE.
 
     Args:
         model, checked: as for `Gallery.open`.
 
     Raises:
         InputError: an invalid location, or an address while its extra is missing.
-        GalleryError: as for `Gallery.open`, `PostgresGallery.open` and `QdrantGallery.open`.
+        GalleryError: as for `Gallery.open` and `PostgresGallery.open`.
     """
     target = location_of(location)
     if not isinstance(target, Address):
         return Gallery.open(target, model=model, create=create, checked=checked)
-    return _engine(target).open(model, create)
+    return _on_server().open(target, model=model, create=create)
 
 
 def encoder_of(
@@ -85,7 +80,7 @@ def encoder_of(
         InputError, ModelError, GalleryError: as for `open_gallery`.
     """
     target = location_of(location)
-    record = _engine(target).recorded if isinstance(target, Address) else partial(recorded_in, target)
+    record = partial(_on_server().recorded, target) if isinstance(target, Address) else partial(recorded_in, target)
     try:
         return encoder_for(model, record, target, threads=threads, device=device)
     except ModelNotFound as why:
@@ -111,7 +106,7 @@ def open_reader(location: LocationLike, model: Encoder, *, create: bool = False)
         return FolderReader.open(target, model)
     if create:
         open_gallery(target, model=model, create=True).close()
-    return _engine(target).reader(model)
+    return _on_server().reader(target, model)
 
 
 def repair_gallery(
@@ -138,8 +133,7 @@ def backup_gallery(location: LocationLike, folder: str | os.PathLike[str]) -> in
     """
     target = location_of(location)
     if isinstance(target, Address):
-        how = "pg_dump" if isinstance(target, PostgresAddress) else "Qdrant's snapshots"
-        raise InputError(f"{target} is on a {target.engine} server. Use {how} to back it up (docs/remote.md).")
+        raise InputError(f"{target} is on a PostgreSQL server. Use pg_dump to back it up (docs/remote.md).")
     with closing(Catalog.open(target, None)) as catalog:
         return write_backup(catalog, user_path(folder))
 
@@ -156,7 +150,7 @@ def restore_gallery(backup: str | os.PathLike[str], location: LocationLike) -> P
     """
     target = location_of(location)
     if isinstance(target, Address):
-        raise InputError(f"{target} is on a {target.engine} server. Restore it with that server's tools.")
+        raise InputError(f"{target} is on a PostgreSQL server. Restore it with pg_restore (docs/remote.md).")
     return restore_backup(user_path(backup), target)
 
 
@@ -171,7 +165,7 @@ def reembedding_time(location: LocationLike, model: ModelLike | None) -> tuple[i
     target, encoder = location_of(location), encoder_of(location, model)
     if not isinstance(target, Address):
         return seconds_to_encode(target, encoder)
-    pictures = _engine(target).pictures()
+    pictures = _on_server().pictures(target)
     return pictures, pictures * seconds_to_encode_noise(encoder)
 
 
@@ -192,4 +186,4 @@ def reembed_gallery(
     target, encoder = location_of(location), encoder_of(location, model)
     if not isinstance(target, Address):
         return reembed(target, encoder, forget_missing=forget_missing, progress=progress, skip=skip)
-    return _engine(target).reembed(encoder, forget_missing, progress, skip)
+    return _on_server().reembed(target, encoder, forget_missing=forget_missing, progress=progress, skip=skip)

@@ -2,8 +2,7 @@
 
 import os
 from abc import ABC
-from collections.abc import Collection, Sequence
-from datetime import date
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 
@@ -17,17 +16,18 @@ from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.sources import PictureSource, read_source, source_of
 from araclip.gallery.queries.explanation import Explanation, texts_of_shares, word_shares
-from araclip.gallery.queries.interpretation import FILTERS, DerivedFilter, InterpretedQuery, Part, interpret, literally
+from araclip.gallery.queries.interpretation import InterpretedQuery, Part
 from araclip.gallery.queries.query import Query, combine, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import GalleryReader, Snapshot
 from araclip.gallery.results import TEXT_WEIGHT, Hit
 from araclip.gallery.understood import (
+    Asked,
     Hits,
     Suggestions,
     has_relevance,
-    none_passes,
     search_understood,
+    term_vectors,
     words_to_find,
 )
 from araclip.paths import text_path, user_path
@@ -157,19 +157,12 @@ class SearchableGallery(ABC):
     ) -> tuple[InterpretedQuery, NDArray[np.float32]]:
         """The query as it is searched, and the vectors of its terms and kinds: a date or a folder that no picture
         has, beside the caller's filters, is words."""
-        read = literally(query) if literal else self._understood(query, ignore)
+        asked = Asked(query, self.interpreter, self._folder_names, literal, ignore)
+        read = asked.read()
         terms = self._vectors(read)
-        if read.has_filters and none_passes(snapshot, read, terms, filters):
-            read = self._understood(query, {*ignore, *FILTERS}, read.interpretation.filters)
-            terms = self._vectors(read)
+        if again := asked.read_again(snapshot, read, terms, filters):
+            return again, self._vectors(again)
         return read, terms
-
-    def _understood(
-        self, query: Query, ignore: Collection[Part], unapplied: Sequence[DerivedFilter] = ()
-    ) -> InterpretedQuery:
-        return interpret(
-            query, self.interpreter, today=date.today(), folders=self._folder_names, ignore=ignore, unapplied=unapplied
-        )
 
     def _folder_names(self, explicit: bool) -> Collection[str]:
         """Names of the gallery's folders; of a large gallery only where the query says "folder"."""
@@ -198,12 +191,7 @@ class SearchableGallery(ABC):
 
     def _vectors(self, read: InterpretedQuery) -> NDArray[np.float32]:
         """The vectors of the query's terms and kinds, (n + m, D); all texts are encoded at once."""
-        texts = iter(text_vectors(self.model, read.texts))
-        rows = [
-            read.term_vector(number, texts) if term.kind == "text" else self._picture_vector(term.value)[0]
-            for number, term in enumerate(read.query.terms)
-        ]
-        return np.stack([*rows, *texts])
+        return term_vectors(read, text_vectors(self.model, read.texts), lambda name: self._picture_vector(name)[0])
 
     def _picture_vector(self, picture: PictureSource) -> tuple[NDArray[np.float32], int | None]:
         """The vector of a picture (D,), and its number if the gallery has it."""

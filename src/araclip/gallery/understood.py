@@ -1,7 +1,8 @@
 """Searching a snapshot for an interpreted query: the same for galleries in Python and for the server."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,15 @@ from araclip.gallery.catalog.full_text import WordIndex
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.queries.exclusion import excluded_terms
-from araclip.gallery.queries.interpretation import Interpretation, InterpretedQuery
+from araclip.gallery.queries.interpretation import (
+    FILTERS,
+    DerivedFilter,
+    Interpretation,
+    InterpretedQuery,
+    Part,
+    interpret,
+    literally,
+)  # fmt: skip
 from araclip.gallery.queries.query import Query, combine, text_query
 from araclip.gallery.queries.text_matches import TextQuery
 from araclip.gallery.ranking import Page
@@ -33,9 +42,53 @@ class Hits(list[Hit]):
         self.interpretation = interpretation
 
 
-def none_passes(snapshot: Snapshot, read: InterpretedQuery, terms: NDArray[np.float32], filters: Filters) -> bool:
-    """Whether no picture passes the filters of the query's words and the caller's, by the terms' vectors (n + m, D)."""
-    return not snapshot.search(terms[0], Page(1, 0, read.filtered(filters)), relevance=False)
+@dataclass(frozen=True)
+class Asked:
+    """A query that is to be read, the same in Python and over HTTP. Whoever asks encodes what is read: at once, or in
+    batches with the texts of others.
+
+    `folders` gives the names of the gallery's folders, with True where the query says "folder". `literal`: all words
+    are taken as they are typed; `ignore`: some parts of them.
+    """
+
+    query: Query
+    interpreter: Interpreter
+    folders: Callable[[bool], Collection[str]]
+    literal: bool
+    ignore: Collection[Part] = ()
+
+    def read(self) -> InterpretedQuery:
+        """How the query is understood: a millisecond, the first time a tenth of a second for the tables of words."""
+        return literally(self.query) if self.literal else self._interpreted(self.ignore)
+
+    def read_again(
+        self, snapshot: Snapshot, read: InterpretedQuery, terms: NDArray[np.float32], filters: Filters
+    ) -> InterpretedQuery | None:
+        """The query with its dates and folders as words, where no picture passes these beside the caller's filters;
+        else None. `terms`: the vectors of what was read first (n + m, D).
+        """
+        if not read.has_filters:
+            return None
+        if snapshot.search(terms[0], Page(1, 0, read.filtered(filters)), relevance=False):
+            return None
+        return self._interpreted({*self.ignore, *FILTERS}, read.interpretation.filters)
+
+    def _interpreted(self, ignore: Collection[Part], unapplied: Sequence[DerivedFilter] = ()) -> InterpretedQuery:
+        return interpret(
+            self.query, self.interpreter, today=date.today(), folders=self.folders, ignore=ignore, unapplied=unapplied
+        )
+
+
+def term_vectors(
+    read: InterpretedQuery, texts: Iterable[NDArray[np.float32]], picture: Callable[[str], NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """The vectors of the query's terms and kinds, (n + m, D), from those of its texts; `picture` finds one by name."""
+    rest = iter(texts)
+    rows = [
+        read.term_vector(number, rest) if term.kind == "text" else picture(term.value)
+        for number, term in enumerate(read.query.terms)
+    ]
+    return np.stack([*rows, *rest])
 
 
 def understood_page(snapshot: Snapshot, read: InterpretedQuery, terms: NDArray[np.float32], page: Page) -> Page:

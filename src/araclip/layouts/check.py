@@ -16,18 +16,17 @@ PICTURES = 2
 SAME = 0.999  # cosine; only graphs that quantise while they run depend on the length of the padding
 
 
-def check_layout(model: AraCLIP, text: Path, tokenizer: Path, image: Path | None, *, length: int | None) -> None:
+def check_layout(model: AraCLIP, text: Path, tokenizer: Path, image: Path | None) -> None:
     """Compare the vectors of a layout's graphs with the model's.
 
     Args:
         text, image: graphs. tokenizer: tokenizer.json.
-        length: of the texts, where the reader pads them to one.
 
     Raises:
         ExportRejected: a vector differs.
     """
     expected = model.encode_text(TEXTS)
-    _compare("text", expected, _texts(model, text, tokenizer, length))
+    _compare("text", expected, _texts(model, text, tokenizer))
     if image is not None:
         side = model.image_size
         pixels = np.random.default_rng(0).integers(0, 256, (PICTURES, side, side, 3), np.uint8)
@@ -38,14 +37,14 @@ def check_layout(model: AraCLIP, text: Path, tokenizer: Path, image: Path | None
         _compare("picture", model.encode_pixels(pixels), np.stack(rows))
 
 
-def _texts(model: AraCLIP, graph: Path, tokenizer_file: Path, length: int | None) -> Vectors:
+def _texts(model: AraCLIP, graph: Path, tokenizer_file: Path) -> Vectors:
     from tokenizers import Tokenizer
 
     config = model.config.text
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
     tokenizer.enable_truncation(config.max_tokens)
     pad_id, pad_token = padding(model)
-    tokenizer.enable_padding(length=length, pad_id=pad_id, pad_token=pad_token)  # to the longest, if to no length
+    tokenizer.enable_padding(pad_id=pad_id, pad_token=pad_token)  # to the longest
     session = _session(graph)
     rows = []
     for encoding in tokenizer.encode_batch(TEXTS):

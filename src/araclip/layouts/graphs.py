@@ -49,24 +49,14 @@ class AdaptedGraph:
         Returns:
             The names of the new input and of that value.
         """
-        inside = self.take_input(replaced)
-        return self.add_input(name, kind, axes), inside
-
-    def take_input(self, name: str) -> str:
-        """Make an input a value that `compute` has to make, and return its name inside."""
         self._made += 1
-        inside = f"{OWN}inside_{name}_{self._made}"
-        self._rename(name, inside)
+        inside = f"{OWN}inside_{replaced}_{self._made}"
+        self._rename(replaced, inside)
         kept = [value for value in self._graph.input if value.name != inside]
         del self._graph.input[:]
-        self._graph.input.extend(kept)
-        return inside
-
-    def add_input(self, name: str, kind: int, axes: Axes) -> str:
-        """A further input, which may stay unused; a value that has its name already gets another one."""
-        self._rename(name, f"{OWN}other_{name}")
-        self._graph.input.append(helper.make_tensor_value_info(name, kind, axes))
-        return name
+        self._rename(name, f"{OWN}other_{name}")  # of a value that has the new input's name already
+        self._graph.input.extend([*kept, helper.make_tensor_value_info(name, kind, axes)])
+        return name, inside
 
     def compute(self, operator: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
         """Put an operator after those that were put there since `begin`, all of them before the rest of the graph.
@@ -86,20 +76,14 @@ class AdaptedGraph:
         self._graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
         return name
 
-    def name_output(self, name: str, width: int | None = None) -> None:
-        """Give the one output a name, and fill its vectors up with zeros to `width` numbers."""
+    def name_output(self, name: str) -> None:
+        """Give the one output a name."""
         (output,) = self._graph.output
-        axis = output.type.tensor_type.shape.dim[-1]
         inside = f"{OWN}output"
         self._rename(output.name, inside)
         self._rename(name, f"{OWN}other_{name}")
-        missing = 0 if width is None else width - axis.dim_value
-        if missing:
-            pads = self.constant(np.array([0, 0, 0, missing], np.int64))
-            self._graph.node.append(helper.make_node("Pad", [inside, pads], [name]))
-        else:
-            self._graph.node.append(helper.make_node("Identity", [inside], [name]))
-        output.name, axis.dim_value = name, axis.dim_value + missing
+        self._graph.node.append(helper.make_node("Identity", [inside], [name]))
+        output.name = name
 
     def save(self, path: Path, data: str | None = None) -> Path:
         """Write the graph, and beside it the weights that lay beside it, in a file named `data`."""
@@ -193,43 +177,10 @@ def end_texts(graph: AdaptedGraph, text: TextConfig, end_id: int) -> None:
     graph.compute("Where", [graph.compute("And", [is_token, here]), end, cut[IDS]], ids_inside)
 
 
-def take_int32(graph: AdaptedGraph, length: int) -> None:
-    """`input_ids` and `attention_mask` as int32 (1, length) in the place of int64."""
+def take_floats(graph: AdaptedGraph, name: str, size: int) -> None:
+    """An input of floats from 0 to 1, (B, 3, size, size), in the place of `pixels`: bytes divided by 255."""
     graph.begin()
-    for name in (IDS, MASK):
-        if name in graph.inputs:
-            given, inside = graph.put_before(name, name, TensorProto.INT32, [1, length])
-            graph.compute("Cast", [given], inside, to=TensorProto.INT64)
-        else:  # it is fed all the same
-            graph.add_input(name, TensorProto.INT32, [1, length])
-
-
-def take_text(graph: AdaptedGraph, length: int, pad_id: int, *, pad_ends_text: bool) -> None:
-    """One input `text`, int32 (1, length), padded; the mask, where the graph takes one, is made of it.
-
-    Args:
-        pad_ends_text: the padding's id ends each text, too; the first of them is no padding.
-    """
-    graph.begin()
-    given, inside = graph.put_before(IDS, "text", TensorProto.INT32, [1, length])
-    ids = graph.compute("Cast", [given], inside, to=TensorProto.INT64)
-    if MASK not in graph.inputs:
-        return
-    mask = graph.take_input(MASK)
-    is_pad = graph.compute("Equal", [ids, graph.constant(np.array(pad_id, np.int64))])
-    if pad_ends_text:  # a padding is what has another one before it
-        axis, none = graph.constant(np.array(1, np.int64)), graph.constant(np.array(0, np.int64))
-        pads = graph.compute("Cast", [is_pad], to=TensorProto.INT64)
-        is_token = graph.compute("Equal", [graph.compute("CumSum", [pads, axis], exclusive=1), none])
-    else:
-        is_token = graph.compute("Not", [is_pad])
-    graph.compute("Cast", [is_token], mask, to=TensorProto.INT64)
-
-
-def take_floats(graph: AdaptedGraph, name: str, size: int, batch: str | int = BATCH) -> None:
-    """An input of floats from 0 to 1, (batch, 3, size, size), in the place of `pixels`: bytes divided by 255."""
-    graph.begin()
-    given, inside = graph.put_before(PIXELS, name, TensorProto.FLOAT, [batch, 3, size, size])
+    given, inside = graph.put_before(PIXELS, name, TensorProto.FLOAT, [BATCH, 3, size, size])
     scaled = graph.compute("Mul", [given, graph.constant(np.array(255, np.float32))])
     whole = graph.compute("Cast", [graph.compute("Round", [scaled])], to=TensorProto.UINT8)
     graph.compute("Transpose", [whole], inside, perm=[0, 2, 3, 1])

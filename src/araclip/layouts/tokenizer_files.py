@@ -67,11 +67,6 @@ def end_of_texts(model: AraCLIP) -> int | None:
     return last.pop() if len(last) == 1 else None
 
 
-def pad_ends_text(model: AraCLIP) -> bool:
-    """Whether the padding's id is a token of every text as well, as in CLIP, where it ends the text."""
-    return model.config.text.pad_id in _tokenizer(model).encode("a").ids
-
-
 def _for_javascript(tokenizer: str) -> str:
     r"""Patterns that begin with \A or end with \z, which JavaScript does not know, with ^ and $: where such a step
     follows one that makes white space single spaces, there is one line and they mean the same."""

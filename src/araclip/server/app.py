@@ -1,8 +1,9 @@
-"""The application: settings in, an ASGI app out."""
+"""The application: settings in, an ASGI app out; its OpenAPI description has the limits of these settings."""
 
 import contextlib
 import logging
 from collections.abc import AsyncIterator
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -16,31 +17,22 @@ from araclip import __version__
 from araclip.display import shown
 from araclip.errors import AraCLIPError, ImageError, InputError
 from araclip.server import page
-from araclip.server.http.limits import CheckedHead, SafeHeaders
-from araclip.server.http.problem_details import Problem, answered
-from araclip.server.http.request_body import Bounded
+from araclip.server.http.errors import PREFIX, Problem, answered
+from araclip.server.http.limits import Bounded, CheckedHead, SafeHeaders
 from araclip.server.metrics import Measured
-from araclip.server.openapi import describe
-from araclip.server.routes import (
-    browsing,
-    embeddings,
-    explain,
-    immich,
-    indexing,
-    near,
-    pictures,
-    search,
-    selection,
-    shares,
-    status,
-    suggestions,
-)
-from araclip.server.routes.clients import CLIENT_CLOSED
+from araclip.server.routes import browsing, embeddings, immich, pictures, search, selection, status
+from araclip.server.routes.dependencies import CLIENT_CLOSED, problems
 from araclip.server.service import Service
 from araclip.server.settings import Settings
 from araclip.server.translations import validation_in_arabic
 
 log = logging.getLogger("araclip.server")
+ANY_ROUTE = (421, 429, 431, 500)
+WITH_BODY = (400, 408, 413, 415)
+OPENAI_ERROR = {
+    "description": "Error",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/OpenAIErrors"}}},
+}
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -70,20 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.service = service
     app.state.keys = service.keys
-    rooms = (
-        search,
-        browsing,
-        selection,
-        shares,
-        suggestions,
-        explain,
-        near,
-        pictures,
-        embeddings,
-        immich,
-        indexing,
-        status,
-    )
+    rooms = (search, browsing, selection, pictures, embeddings, immich, status)
     routers = [*(room.router for room in rooms), page.router()]
     for router in routers:
         app.include_router(router)
@@ -145,3 +124,46 @@ async def _own_error(request: Request, error: Exception) -> Response:
 
 async def _client_left(request: Request, error: Exception) -> Response:
     return Response(status_code=CLIENT_CLOSED)  # for the metrics
+
+
+# ------------------------------------------------------------------ OpenAPI
+
+
+def describe(app: FastAPI, service: Service) -> None:
+    """Have `app.openapi()` describe what is enforced: `k`, the query's length, dimensions, every status."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _completed(generate(), service)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _completed(schema: dict[str, Any], service: Service) -> dict[str, Any]:
+    for path, methods in schema["paths"].items():
+        for operation in methods.values():
+            for parameter in operation.get("parameters", ()):
+                _bound(parameter["name"], parameter["schema"], service)
+                if parameter["name"] == "q":
+                    parameter["schema"]["minLength"] = 1  # in a body it may be empty, beside pictures
+            statuses = ANY_ROUTE + (WITH_BODY if "requestBody" in operation else ())
+            errors = dict.fromkeys(statuses, OPENAI_ERROR) if path.startswith(PREFIX) else problems(*statuses)
+            for code, response in errors.items():
+                operation["responses"].setdefault(str(code), response)
+    for name, model in schema["components"]["schemas"].items():
+        if name in ("SearchRequest", "EmbeddingsRequest") or name.startswith("Body_"):
+            for field, about in model["properties"].items():
+                _bound(field, about, service)
+    return schema
+
+
+def _bound(name: str, field: dict[str, Any], service: Service) -> None:
+    if name == "k":
+        field["maximum"] = service.settings.max_k
+    elif name == "q":
+        field["maxLength"] = service.settings.max_text
+    elif name == "dimensions":
+        widths = sorted({*getattr(service.model, "matryoshka", ()), service.model.width})
+        field["anyOf"] = [{"type": "integer", "enum": widths}, {"type": "null"}]

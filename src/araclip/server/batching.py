@@ -1,11 +1,11 @@
 """Micro-batching: items that arrive while the encoder is busy form the next batch.
 
 No item waits for a batch to fill: an idle encoder encodes an item at once. Under load batches grow, and with them the
-throughput. Who waits for the next batch gets a place in it in fair order, see `fair_queue`.
+throughput. Clients take turns at the places of the next batch.
 """
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,8 +14,6 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.server.http.fair_queue import FairQueue, Requester
-
 Vector = NDArray[np.float32]
 Item = TypeVar("Item")
 
@@ -23,7 +21,6 @@ Item = TypeVar("Item")
 @dataclass(eq=False)
 class _Asked(Generic[Item]):
     item: Item
-    requester: Requester
     vector: "asyncio.Future[Vector]"
 
 
@@ -35,27 +32,36 @@ class Batcher(Generic[Item]):
         self.items = 0
         self._encode = encode
         self._most = most
-        self._waiting: FairQueue[_Asked[Item]] = FairQueue()
+        self._waiting: dict[str, deque[_Asked[Item]]] = {}  # by client, in the order of their turns
         self._running: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
 
-    async def row(self, item: Item, requester: Requester | None = None) -> Vector:
+    async def row(self, item: Item, client: str = "") -> Vector:
         """The vector (D,) of one item."""
-        asked = _Asked(item, requester or Requester(), asyncio.get_running_loop().create_future())
-        self._waiting.add(asked, asked.requester)
+        asked = _Asked(item, asyncio.get_running_loop().create_future())
+        self._waiting.setdefault(client, deque()).append(asked)
         if self._running is None:
             self._running = asyncio.create_task(self._run())
         return await asked.vector
 
     async def _run(self) -> None:
         try:
-            while taken := self._waiting.take(self._most):
+            while taken := self._next():
                 if batch := [asked for asked in taken if not asked.vector.done()]:  # a client may have left
                     await self._encode_batch(batch)
-                for asked in taken:
-                    self._waiting.done(asked.requester)
         finally:
             self._running = None
+
+    def _next(self) -> list[_Asked[Item]]:
+        """The next batch: an item of each client, then a second one of each, until it is full."""
+        batch: list[_Asked[Item]] = []
+        while self._waiting and len(batch) < self._most:
+            client = next(iter(self._waiting))
+            own = self._waiting.pop(client)
+            batch.append(own.popleft())
+            if own:
+                self._waiting[client] = own  # behind the others
+        return batch
 
     async def _encode_batch(self, batch: Sequence[_Asked[Item]]) -> None:
         self.batches += 1
@@ -86,17 +92,17 @@ class TextVectorCache:
         self._most = most
         self._cache: OrderedDict[Hashable, Vector] = OrderedDict()
 
-    async def rows(self, texts: Sequence[str], requester: Requester | None = None) -> list[Vector]:
+    async def rows(self, texts: Sequence[str], client: str = "") -> list[Vector]:
         """The vectors of texts."""
-        return list(await asyncio.gather(*(self._row(text, requester) for text in texts)))
+        return list(await asyncio.gather(*(self._row(text, client) for text in texts)))
 
-    async def _row(self, text: str, requester: Requester | None) -> Vector:
+    async def _row(self, text: str, client: str) -> Vector:
         cache = self._cache
         if (cached := cache.get(text)) is not None:
             self.hits += 1
             cache.move_to_end(text)
             return cached
-        vector = await self._batcher.row(text, requester)
+        vector = await self._batcher.row(text, client)
         cache[text] = vector
         if len(cache) > self._most:
             cache.popitem(last=False)

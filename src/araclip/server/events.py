@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from araclip.server.http.fair_queue import FairGate
+from araclip.server.http.gates import Gate
 
 HEARTBEAT_SECONDS = 15  # below the minute after which proxies close idle connections
 BEHIND = 32  # queued events of a slow client; then the oldest are dropped, since only the latest state counts
@@ -15,7 +15,7 @@ class Events:
     """Sends each event to all listeners; a new listener gets the latest event of each kind first."""
 
     def __init__(self, *, most_listeners: int = 128) -> None:
-        self.gate = FairGate(most_listeners)
+        self.gate = Gate(most_listeners)
         self._latest: dict[str, bytes] = {}
         self._queues: set[asyncio.Queue[bytes | None]] = set()
         self._closed = False

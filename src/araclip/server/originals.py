@@ -20,7 +20,7 @@ from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
 from araclip.gallery.catalog.store import Store
 from araclip.picture_formats.kinds import SHOWN_BY_BROWSERS
 from araclip.pictures.images import open_file
-from araclip.server.http.request_body import Aborted
+from araclip.server.http.limits import Aborted
 from araclip.video.decoder import still
 from araclip.video.formats import MEDIA_TYPES
 from araclip.video.hashes import file_hash

@@ -16,7 +16,7 @@ from importlib.resources.abc import Traversable
 
 from fastapi import APIRouter, Request, Response
 
-from araclip.server.http.problem_details import Problem
+from araclip.server.http.errors import Problem
 
 _ASSETS, _VERSION = "assets/", re.compile("^[0-9a-f]{12}/")
 _KEPT = "max-age=31536000,immutable"  # a year
@@ -60,7 +60,7 @@ def _page() -> tuple[dict[str, _File], str]:
 
 
 def router() -> APIRouter:
-    """`/`, `/shared` (the page of a link to a search) and `/assets/…`."""
+    """`/` and `/assets/…`."""
     page_files, version = _page()
     routes = APIRouter(include_in_schema=False)
 
@@ -79,10 +79,6 @@ def router() -> APIRouter:
     @routes.api_route("/", methods=["GET", "HEAD"])
     async def index(request: Request) -> Response:
         return answer(request, "index.html")
-
-    @routes.api_route("/shared", methods=["GET", "HEAD"])
-    async def shared(request: Request) -> Response:
-        return answer(request, "shared.html")
 
     @routes.api_route("/favicon.ico", methods=["GET", "HEAD"])
     async def icon(request: Request) -> Response:

@@ -22,8 +22,8 @@ from araclip.platforms.libraries import use_one_malloc_arena
 from araclip.platforms.signals import HANGUP
 from araclip.platforms.sockets import drop_silent
 from araclip.server.app import create_app
+from araclip.server.http.errors import Problem, answer
 from araclip.server.http.limits import CROWDED, MAX_HEADERS, RAW_HEADERS
-from araclip.server.http.problem_details import Problem, answer
 from araclip.server.settings import Settings
 
 LINGER_SECONDS, LINGER_BYTES = 2, 1_000_000  # read and dropped after what is no HTTP

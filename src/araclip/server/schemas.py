@@ -2,7 +2,8 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic_core import PydanticCustomError
 
 from araclip.gallery.queries.interpretation import Part
 from araclip.gallery.queries.query import MAX_TERMS, MAX_WEIGHT
@@ -15,6 +16,8 @@ TextWeight = Annotated[float, Field(ge=0, le=MAX_TEXT_WEIGHT, allow_inf_nan=Fals
 Where = Annotated[str, StringConstraints(max_length=300)]
 MAX_OFFSET = 10_000
 MAX_WHERE = 20
+MAX_INPUTS = 2048  # as OpenAI's
+NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 
 
 class _Request(BaseModel):
@@ -202,7 +205,7 @@ class Stats(BaseModel):
     generation: str
     uploads: bool
     writable: bool
-    can: list[str] = Field(description="hide, paths, share: what else this caller may do with pictures.")
+    can: list[str] = Field(description="hide, paths: what else this caller may do with pictures.")
     examples: list[str] = Field(description="Arabic queries that suit the gallery's pictures.")
     examples_en: list[str] = Field(default_factory=list, description="The same in English.")
 
@@ -233,3 +236,197 @@ class ProblemDetails(BaseModel):
     title: str
     status: int
     detail: str
+
+
+# ------------------------------------------------------------------ browsing
+
+
+class MonthCount(BaseModel):
+    """A month, and how many pictures were taken in it."""
+
+    month: str | None = Field(description="YYYY-MM; null for pictures without a date.")
+    pictures: int
+
+
+class TimelineAnswer(BaseModel):
+    """The months that have pictures, the newest first, pictures without a date last."""
+
+    pictures: int
+    months: list[MonthCount]
+    generation: str
+
+
+class Listed(BaseModel):
+    """A picture of a list."""
+
+    id: str
+    name: str
+    folder: str
+    width: int | None
+    height: int | None
+    captured_at: str | None
+    placeholder: str | None
+    copies: int = Field(description="Number of further files with the same bytes.")
+    time: float | None = Field(default=None, description="Of a scene in a video, seconds from its start; else null.")
+
+
+class PicturesAnswer(BaseModel):
+    """A part of the pictures that pass, the newest first."""
+
+    results: list[Listed]
+    offset: int
+    pictures: int = Field(description="How many pass.")
+    next: str | None = Field(description="The cursor of the next page; null at the end.")
+    generation: str
+
+
+class AlbumAnswer(BaseModel):
+    """A folder that holds pictures, or folders with pictures."""
+
+    key: str = Field(description="For `where=album=KEY`, and for `in` of this route.")
+    name: str
+    pictures: int = Field(description="In it and below it.")
+    albums: int = Field(description="Albums directly in it.")
+    cover: str | None = Field(description="The id of its newest picture.")
+
+
+class AlbumName(BaseModel):
+    """An album above others."""
+
+    key: str
+    name: str
+
+
+class FoldersAnswer(BaseModel):
+    """The albums in an album, or at the top, by name."""
+
+    trail: list[AlbumName] = Field(description="The album asked for, after those above it; empty at the top.")
+    pictures: int = Field(description="Directly in the album asked for.")
+    albums: list[AlbumAnswer]
+    more: bool
+    generation: str
+
+
+class Place(BaseModel):
+    """Pictures that were taken near each other."""
+
+    latitude: float = Field(description="Their mean.")
+    longitude: float
+    pictures: int
+    cover: str | None = Field(description="The id of the newest.")
+    box: tuple[float, float, float, float] = Field(description="South, west, north, east; for `where=box=…`.")
+
+
+class PlacesAnswer(BaseModel):
+    """Pictures with a place, gathered in the cells of a grid, the fullest first."""
+
+    known: bool = Field(description="False where the gallery does not store places.")
+    pictures: int = Field(description="How many have a place.")
+    places: list[Place]
+    generation: str
+
+
+# ------------------------------------------------------------------ what OpenAI's and Immich's clients speak
+
+
+class EmbeddingsRequest(BaseModel):
+    """Texts, and pictures as data URIs, in the form of OpenAI's embeddings API; fields that are unknown are ignored.
+
+    `model` may name any model: the server has one, and the answer names it.
+    """
+
+    input: NonEmpty | Annotated[list[NonEmpty], Field(min_length=1, max_length=MAX_INPUTS)]
+    model: str | None = None
+    encoding_format: Literal["float", "base64"] | None = "float"
+    dimensions: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="The model's width, or a shorter prefix that it was trained for (Matryoshka)."
+    )
+    user: str | None = None
+
+    @field_validator("input", mode="before")
+    @classmethod
+    def _texts(cls, value: Any) -> Any:
+        """Refuses with one clear reason, where a union of types would give one for each of them."""
+        if isinstance(value, list) and not value:
+            raise PydanticCustomError("empty_input", "the list is empty. Send at least one text")
+        entries = value if isinstance(value, list) else [value]
+        if len(entries) > MAX_INPUTS:
+            raise PydanticCustomError(
+                "too_many_inputs", "the list has {count} entries, the most is {most}. Send several requests",
+                {"count": len(entries), "most": MAX_INPUTS},
+            )  # fmt: skip
+        for number, entry in enumerate(entries):
+            if isinstance(entry, int | list) and not isinstance(entry, bool):
+                raise PydanticCustomError(
+                    "token_ids",
+                    "token ids are not taken, since every model has its own. Send the texts themselves (in LangChain: "
+                    "OpenAIEmbeddings(check_embedding_ctx_length=False))",
+                )
+            if not isinstance(entry, str):
+                raise PydanticCustomError("no_text", "entry {number} is no text", {"number": number})
+            if not entry:
+                raise PydanticCustomError("empty_text", "entry {number} is an empty text", {"number": number})
+        return value
+
+
+class Embedding(BaseModel):
+    """One vector: numbers, or base64 of little-endian float32."""
+
+    object: Literal["embedding"] = "embedding"
+    index: int
+    embedding: list[float] | str
+
+
+class Usage(BaseModel):
+    """Number of tokens encoded."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingsAnswer(BaseModel):
+    """The vectors, in the order of the inputs."""
+
+    object: Literal["list"] = "list"
+    data: list[Embedding]
+    model: str
+    usage: Usage
+
+
+class Model(BaseModel):
+    """The model of this server."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int = Field(description="When the server was started, in seconds since 1970.")
+    owned_by: str = "araclip"
+
+
+class Models(BaseModel):
+    """All models of this server: one."""
+
+    object: Literal["list"] = "list"
+    data: list[Model]
+
+
+class Prediction(BaseModel):
+    """The answer to Immich's `POST /predict`."""
+
+    clip: str = Field(description="The vector, a JSON array as a string.")
+    imageHeight: int | None = None  # noqa: N815  (Immich's names)
+    imageWidth: int | None = None  # noqa: N815
+
+
+class OpenAIError(BaseModel):
+    """An error as OpenAI's clients read it."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class OpenAIErrors(BaseModel):
+    """The body of an answer below /v1/ that is an error."""
+
+    error: OpenAIError

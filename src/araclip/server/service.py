@@ -24,20 +24,18 @@ from araclip.gallery.reader import Snapshot
 from araclip.gallery.understood import Suggestions
 from araclip.pictures.image_transform import transform_of
 from araclip.pictures.picture_facts import Facts
+from araclip.server.archives import Archives
 from araclip.server.batching import Batcher, TextVectorCache
 from araclip.server.decoding.sandbox import Sandbox
 from araclip.server.events import Events
-from araclip.server.gallery.refreshing import Refresher
-from araclip.server.gallery.served_gallery import ServedGallery, check_writable
-from araclip.server.http.auth import Keys
-from araclip.server.http.fair_queue import FairGate, Requester
-from araclip.server.http.problem_details import Problem
-from araclip.server.http.share_links import ShareLinks
+from araclip.server.http.errors import Problem
+from araclip.server.http.gates import Gate
+from araclip.server.http.tokens import Keys
 from araclip.server.indexing.supervisor import Indexing
 from araclip.server.metrics import Metrics
 from araclip.server.originals import MAX_SENT
+from araclip.server.served_gallery import Refresher, ServedGallery, check_writable
 from araclip.server.settings import Settings
-from araclip.server.sharing.archives import Archives
 from araclip.server.thumbnails import Thumbnails
 from araclip.text.resources import interpreter
 from araclip.user_data import data_home
@@ -60,17 +58,15 @@ class Service:
         self.interpreter = interpreter(settings.lexicon, data_home())
         self.suggestions = Suggestions()
         self.gallery = ServedGallery(settings.gallery, self.model, create=bool(settings.folders))
-        self.links = ShareLinks(settings.tokens)
-        self.shared: dict[tuple[bytes, str], dict[str, None]] = {}  # pictures of links
         self.archives = Archives(most_bytes=settings.max_archive)
         self.keys = Keys(settings.tokens, session_seconds=settings.session_seconds)
         self.metrics = Metrics()
         self.events = Events()
         self.thumbnails = Thumbnails(_cache_folder(settings), most_bytes=settings.thumbnails_bytes)
-        self.searches = FairGate(settings.max_searches)
-        self.embeddings = FairGate(settings.max_searches)
+        self.searches = Gate(settings.max_searches)
+        self.embeddings = Gate(settings.max_searches)
         self.started = int(time.time())
-        self.sending = FairGate(MAX_SENT)
+        self.sending = Gate(MAX_SENT)
         self.ready = False
         self.indexing: Indexing | None = None
         self._threads = ThreadPoolExecutor(settings.search_threads, "search")
@@ -145,24 +141,24 @@ class Service:
         """Run blocking work in the thread pool."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    async def picture_row(self, data: bytes, requester: Requester) -> NDArray[np.float32]:
+    async def picture_row(self, data: bytes, client: str) -> NDArray[np.float32]:
         """The vector (D,) of an untrusted picture.
 
         Raises:
             ImageError, Problem: as for `Sandbox.read`.
         """
-        row, _ = await self.picture(data, requester)
+        row, _ = await self.picture(data, client)
         return row
 
-    async def picture(self, data: bytes, requester: Requester) -> tuple[NDArray[np.float32], Facts]:
+    async def picture(self, data: bytes, client: str) -> tuple[NDArray[np.float32], Facts]:
         """The vector (D,) of an untrusted picture, and what its header says.
 
         Raises:
             ImageError, Problem: as for `Sandbox.read`.
         """
-        loaded = await self.sandbox.read(data, transform_of(self.model), self.settings.max_pixels, requester)
+        loaded = await self.sandbox.read(data, transform_of(self.model), self.settings.max_pixels, client)
         assert loaded.decoded is not None
-        return await self.pixels.row(loaded.decoded.pixels, requester), loaded.decoded.facts
+        return await self.pixels.row(loaded.decoded.pixels, client), loaded.decoded.facts
 
     async def in_writer(self, work: Callable[[], T]) -> T:
         """Run a change of the gallery, one at a time, and to its end even if the client disconnects."""

@@ -1,4 +1,4 @@
-"""The interface of a gallery's store: a catalogue in a folder, or a collection on a server."""
+"""The interface of a gallery's store: a catalogue in a folder, or a schema on a server."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager

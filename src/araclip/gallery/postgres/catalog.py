@@ -2,38 +2,189 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from araclip.encoder import Encoder
 from araclip.gallery.catalog import counting
 from araclip.gallery.catalog.embedded_pictures import EmbeddedPictures
 from araclip.gallery.catalog.matching import name_at, name_tokens, tokens
-from araclip.gallery.catalog.records import STORED_PREFIX, File
-from araclip.gallery.postgres import bulk
+from araclip.gallery.catalog.records import STORED_PREFIX, File, Overview, PictureRecord
+from araclip.gallery.catalog.store import Store
 from araclip.gallery.postgres.database import PATIENCE, Database
-from araclip.gallery.postgres.lookups import PostgresLookups, below
-from araclip.gallery.postgres.schema import NEXT_GENERATION
-from araclip.gallery.postgres.values import now, sent, signed, storable
-from araclip.gallery.remote.rows import Row, marks_of, words_of
+from araclip.gallery.postgres.schema import (
+    NEXT_GENERATION,
+    PICTURE,
+    Row,
+    State,
+    Vectors,
+    below,
+    marks_of,
+    now,
+    read_state,
+    record_of,
+    row_of,
+    sent,
+    signed,
+    storable,
+    vector_of,
+    vectors_of,
+    words_of,
+)
+from araclip.gallery.recorded_model import RecordedModel
 from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
 from araclip.pictures.picture_facts import Facts
 from araclip.video.scene_paths import MARK, scene_of
 
+PAGE = 1000  # pictures a statement reads
+PUT_AT_ONCE = 1000  # pictures; a statement of about 4 MB at 384 numbers each
+_CONTENTS = """INSERT INTO contents (hash, added, format, width, height, phash, caption, photo)
+    SELECT decode(hash, 'hex'), ?, format, width, height, phash, caption, photo FROM json_to_recordset(?)
+    AS new (hash text, format text, width int, height int, phash bigint, caption text, photo text)
+    ON CONFLICT (hash) DO NOTHING RETURNING id"""
+_VECTORS = """INSERT INTO {table} SELECT id, vector::halfvec FROM json_to_recordset(?) AS new (hash text, vector text)
+    JOIN contents ON contents.hash = decode(new.hash, 'hex') ON CONFLICT (content) DO NOTHING"""
+_FILES = """INSERT INTO files (path, content, size, mtime_ns, metadata, marks, name_words)
+    SELECT decode(path, 'hex'), id, size, mtime_ns, metadata, marks, name_words FROM json_to_recordset(?)
+    AS new (path text, hash text, size bigint, mtime_ns bigint, metadata text, marks text[], name_words text[])
+    JOIN contents ON contents.hash = decode(new.hash, 'hex') RETURNING content"""
+_TAKEN = """SELECT (value->>1)::int FROM json_array_elements(?) AS value
+    JOIN files ON path = decode(value->>0, 'hex')"""
 _DERIVED = "taken text, latitude float8, longitude float8, camera_words text[], lens_words text[], place_words text[], "
 _DERIVED += "words text[], letters text, shown boolean"  # columns of `contents`, from the texts and photographs' facts
 
 
-class PostgresCatalog(PostgresLookups):
+class PostgresCatalog(Store):
     """One gallery. All changes are made inside `writing()`, and that inside `turn()`."""
 
     def __init__(self, database: Database, model: Encoder | None) -> None:
-        super().__init__(database, model)
+        self.database = database
+        self._model = model
         self._changed: dict[int, None] = {}  # pictures whose derived columns the open transaction brings up to date
+
+    @property
+    def folder(self) -> str:
+        return self.database.name
+
+    def state(self) -> State:
+        """The current state.
+
+        Raises:
+            WidthMismatch: the vectors are not of our model.
+        """
+        state = read_state(self.database)
+        if self._model:
+            state.check(self._model, self.folder)
+        return state
+
+    @property
+    def generation(self) -> str:
+        return self.state().generation
+
+    @property
+    def recorded(self) -> RecordedModel:
+        return self.state().model
+
+    @property
+    def vectors(self) -> str:
+        return vectors_of(self.recorded.fingerprint)
+
+    @property
+    def stored_bytes(self) -> int:
+        """What the schema takes, with its indexes."""
+        sql = "SELECT sum(pg_total_relation_size(format('%I.%I', schemaname, tablename)::regclass)) FROM pg_tables "
+        return int(self.database.rows(f"{sql} WHERE schemaname = ?", (self.database.schema,))[0][0] or 0)
+
+    def rows(self, condition: str = "shown", values: Sequence[Any] = ()) -> Iterator[Row]:
+        sql = f"SELECT {PICTURE} FROM contents WHERE id > ? AND ({condition}) ORDER BY id LIMIT {PAGE}"
+        last = 0
+        while found := self.database.rows(sql, (last, *values)):
+            yield from map(row_of, found)
+            last = found[-1][0]
+
+    def rows_with_vectors(self) -> tuple[list[Row], Vectors]:
+        """Pictures in the order of indexing, and their vectors (n, D)."""
+        with self.database.reading():
+            vectors = self.vectors_where("shown ORDER BY content")
+            return list(self.rows()), vectors
+
+    def vectors_where(self, condition: str, values: Sequence[Any] = ()) -> Vectors:
+        """(n, D) vectors of pictures that pass a condition, which may order them."""
+        join = f"{self.vectors} JOIN contents ON id = content"
+        found = self.database.rows(f"SELECT halfvec_send(vector) FROM {join} WHERE {condition}", values)
+        return np.stack([vector_of(sent) for (sent,) in found]) if found else np.zeros((0, self.recorded.width), "f4")
+
+    def by_id(self, content: int) -> Row:
+        """A picture by its id in this gallery."""
+        (row,) = self.rows("id = ?", (content,))
+        return row
+
+    def content(self, digest: bytes) -> int | None:
+        found: int | None = self._first("SELECT id FROM contents WHERE hash = ?", digest)
+        return found
+
+    def content_of(self, path: str) -> int | None:
+        found: int | None = self._first("SELECT content FROM files WHERE path = ?", os.fsencode(path))
+        return found
+
+    def record(self, identity: str) -> PictureRecord | None:
+        first = bytes.fromhex(identity)
+        rows = self.rows("shown AND hash BETWEEN ? AND ?", (first, first + b"\xff" * 16))
+        return next(map(record_of, list(rows)), None)
+
+    def metadata_of(self, path: str) -> dict[str, Any]:
+        found = self._first("SELECT metadata FROM files WHERE path = ?", os.fsencode(path))
+        return dict(json.loads(found or "{}"))
+
+    def vector(self, content: int) -> Vectors:
+        (found,) = self.vectors_where("id = ?", (content,))
+        vector: Vectors = found
+        return vector
+
+    def stored_pixels(self, content: int) -> bytes | None:
+        found: bytes | None = self._first("SELECT pixels FROM contents WHERE id = ?", content)
+        return found
+
+    def files(self, at: str | None = None) -> dict[str, File]:
+        sql, values = "SELECT path, size, mtime_ns FROM files", list[bytes]()
+        if at is not None:
+            sql += " WHERE path = ? OR path >= ? AND path < ? OR path >= ? AND path < ?"
+            values = [os.fsencode(at), *below(f"{at}{os.sep}"), *below(f"{at}{MARK}")]
+        found = self.database.rows(sql, values)
+        return {(path := os.fsdecode(raw)): File(path, size, changed) for raw, size, changed in found}
+
+    def sidecars(self, at: str | None = None) -> dict[str, File]:
+        sql = "SELECT path, beside_size, beside_mtime_ns FROM files WHERE beside_size IS NOT NULL"
+        found = self.database.rows(*((sql,) if at is None else (f"{sql} AND path = ?", (os.fsencode(at),))))
+        return {(path := os.fsdecode(raw)): File(path, size, changed) for raw, size, changed in found}
+
+    def drives(self) -> set[str]:
+        return set(json.loads(self._first("SELECT drives FROM gallery") or "[]"))
+
+    def counts(self) -> tuple[int, int]:
+        return counting.counts(self.database)
+
+    def digests(self) -> set[bytes]:
+        return {digest for (digest,) in self.database.rows("SELECT hash FROM contents WHERE format IS NOT NULL")}
+
+    def incomplete(self) -> set[str]:
+        sql = "SELECT path FROM files JOIN contents ON id = content WHERE format IS NULL"
+        return {os.fsdecode(raw) for (raw,) in self.database.rows(sql)}
+
+    def overview(self) -> Overview:
+        with self.database.reading():
+            formats = self.database.rows(
+                "SELECT coalesce(format, 'not known') AS kind, count(*) AS n FROM contents WHERE shown GROUP BY 1 "
+                "ORDER BY n DESC, kind"
+            )
+            ((first, last),) = self.database.rows("SELECT min(taken), max(taken) FROM contents WHERE shown")
+            ends = (first, last) if first else None
+            return Overview(self.counts()[0], dict(formats), counting.folders(self.database), ends)
+
+    # ------------------------------------------------------------------ changes
 
     @contextmanager
     def turn(self, patience: float = PATIENCE) -> Iterator[None]:
@@ -57,11 +208,9 @@ class PostgresCatalog(PostgresLookups):
             self.database.rows(f"UPDATE gallery SET {NEXT_GENERATION}")
 
     def remember_drives(self, drives: set[str]) -> None:
-        """Store mount points."""
         self.database.rows("UPDATE gallery SET drives = ?", (json.dumps(sorted(drives)),))
 
-    def add_content(self, digest: bytes, vector: NDArray[np.float32]) -> int:
-        """Store a picture's vector, or replace it if the hash is known; returns the picture's id."""
+    def add_content(self, digest: bytes, vector: Vectors) -> int:
         content: int = self._first(
             "INSERT INTO contents (hash, added) VALUES (?, ?) ON CONFLICT (hash) DO UPDATE SET hash = excluded.hash "
             "RETURNING id",
@@ -70,7 +219,7 @@ class PostgresCatalog(PostgresLookups):
         self.put_vector(self.vectors, content, vector)
         return content
 
-    def put_vector(self, table: str, content: int, vector: NDArray[np.float32]) -> None:
+    def put_vector(self, table: str, content: int, vector: Vectors) -> None:
         """Store a vector of a picture in the table of a model."""
         self.database.rows(
             f"INSERT INTO {table} VALUES (?, ?) ON CONFLICT (content) DO UPDATE SET vector = excluded.vector",
@@ -80,15 +229,14 @@ class PostgresCatalog(PostgresLookups):
     def put_embedded(self, group: EmbeddedPictures) -> int:
         """Store pictures that were embedded elsewhere; what is known stays. Returns how many were new."""
         added = 0
-        for start in range(0, len(group), bulk.AT_ONCE):
-            rows = range(start, min(start + bulk.AT_ONCE, len(group)))
-            new, contents = bulk.put(self.database, self.vectors, group, rows)
+        for start in range(0, len(group), PUT_AT_ONCE):
+            rows = range(start, min(start + PUT_AT_ONCE, len(group)))
+            new, contents = _put(self.database, self.vectors, group, rows)
             added += new
             self._changed |= dict.fromkeys(contents)
         return added
 
     def put_facts(self, content: int, facts: Facts, phash: int) -> None:
-        """Store the facts and the perceptual hash of a picture."""
         self._changed[content] = None
         about = (facts.format, facts.width, facts.height, signed(phash), storable(facts.caption), facts.photo.to_json())
         self.database.rows(
@@ -122,7 +270,6 @@ class PostgresCatalog(PostgresLookups):
         return bool(self.database.rows(sql, (content, *ends)))
 
     def put_sidecar(self, path: str, file: File, caption: str | None, photo: PhotoMetadata | None = None) -> None:
-        """Store the side-car caption of an indexed path and what else it says, or that there is no side-car."""
         beside = (None, None) if caption is None else (file.size, file.mtime_ns)
         found = self.database.rows(
             "UPDATE files SET caption = ?, beside_size = ?, beside_mtime_ns = ?, photo = ? WHERE path = ? "
@@ -132,13 +279,11 @@ class PostgresCatalog(PostgresLookups):
         self._changed |= {content: None for (content,) in found}
 
     def set_hidden(self, contents: Iterable[int], hidden: bool) -> int:
-        """Hide pictures from results, or show them again, videos whole; returns how many have changed."""
         ids = counting.with_their_videos(self.database, contents)
         sql = "UPDATE contents SET hidden = ? WHERE id = ANY(?) AND hidden <> ? RETURNING id"
         return len(self.database.rows(sql, (hidden, ids, hidden)))
 
     def store_pixels(self, content: int, picture: bytes) -> None:
-        """Store the JPEG of a picture without a file."""
         self.database.rows("UPDATE contents SET pixels = ? WHERE id = ?", (picture, content))
 
     def remove_files(self, paths: Iterable[str]) -> None:
@@ -175,6 +320,10 @@ class PostgresCatalog(PostgresLookups):
             (json.dumps(changed),),
         )
 
+    def _first(self, sql: str, *values: Any) -> Any:
+        found = self.database.rows(sql, values)
+        return found[0][0] if found else None
+
 
 def _derived(row: Row) -> dict[str, Any]:
     photo, words = row.photo, words_of(row)
@@ -188,4 +337,51 @@ def _derived(row: Row) -> dict[str, Any]:
         "words": sorted({storable(word.stem) for word in words}),
         "letters": " ".join(sorted({storable(word.folded) for word in words})),
         "shown": bool(row.files),
+    }
+
+
+# ------------------------------------------------------------------ pictures that were embedded elsewhere
+
+
+def _put(database: Database, vectors: str, group: EmbeddedPictures, rows: range) -> tuple[int, list[int]]:
+    """Store some rows of a group inside a transaction, and their vectors in a table; a known path stays as it is.
+
+    Returns:
+        How many pictures were new, and the pictures that have a new path.
+    """
+    paths = {group.paths[row]: row for row in reversed(rows)}  # of a path that comes twice, the first row
+    asked = json.dumps([[os.fsencode(path).hex(), row] for path, row in paths.items()])
+    taken = {int(row) for (row,) in database.rows(_TAKEN, (asked,))}
+    new = [row for row in sorted(paths.values()) if row not in taken]
+    pictures = json.dumps(list({group.digests[row]: _picture(group, row) for row in reversed(new)}.values()))
+    added = database.rows(_CONTENTS, (now(), pictures))
+    database.rows(_VECTORS.format(table=vectors), (pictures,))
+    files = database.rows(_FILES, (json.dumps([_file(group, row) for row in new]),))
+    return len(added), [content for (content,) in files]
+
+
+def _picture(group: EmbeddedPictures, row: int) -> dict[str, Any]:
+    facts = group.facts(row)
+    return {
+        "hash": group.digests[row].hex(),
+        "format": facts.format,
+        "width": facts.width,
+        "height": facts.height,
+        "phash": signed(group.phashes[row]),
+        "caption": storable(facts.caption),
+        "photo": facts.photo.to_json(),
+        "vector": sent(group.vectors[row]),
+    }
+
+
+def _file(group: EmbeddedPictures, row: int) -> dict[str, Any]:
+    file, about = group.file(row), dict(group.metadata[row])
+    return {
+        "path": os.fsencode(file.path).hex(),
+        "hash": group.digests[row].hex(),
+        "size": file.size,
+        "mtime_ns": file.mtime_ns,
+        "metadata": json.dumps(about),
+        "marks": [storable(mark) for mark in marks_of(about)],
+        "name_words": [storable(word) for word in name_tokens(name_at(file.path, about))],
     }

@@ -16,7 +16,7 @@ from pg8000.dbapi import convert_paramstyle
 from pg8000.exceptions import DatabaseError, InterfaceError
 
 from araclip.errors import GalleryError, GalleryLocked, GalleryUnreachable
-from araclip.gallery.addresses import PASSWORD, PostgresAddress
+from araclip.gallery.addresses import PASSWORD, Address
 from araclip.platforms.sockets import notice_end
 
 CONNECT_SECONDS = 10.0
@@ -43,7 +43,7 @@ class Database:
     Inside `reading`, `locked` and `transaction` a thread keeps its connection, and nothing is tried again.
     """
 
-    def __init__(self, address: PostgresAddress) -> None:
+    def __init__(self, address: Address) -> None:
         self.name = str(address)
         self.schema = address.schema
         self._address = address
@@ -246,7 +246,7 @@ class Database:
         )
 
 
-def _encryption(address: PostgresAddress) -> Any:
+def _encryption(address: Address) -> Any:
     """What pg8000 takes for it; the system's certificates are read only where they are compared."""
     if address.host.startswith("/") or address.ssl == "disable":
         return False
@@ -255,7 +255,7 @@ def _encryption(address: PostgresAddress) -> Any:
     return True if address.ssl == "require" else None
 
 
-def _socket(address: PostgresAddress, timeout: float | None) -> socket.socket:
+def _socket(address: Address, timeout: float | None) -> socket.socket:
     """A connected socket, which notices within a minute that the other machine is gone."""
     if address.host.startswith("/"):
         made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -1,22 +1,42 @@
 """A gallery in a PostgreSQL database: the interface of `Gallery`, shared by any number of machines."""
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+import os
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import asdict
+from typing import Any
 
+import numpy as np
+
+from araclip.display import counted
 from araclip.encoder import Encoder, ModelLike
-from araclip.gallery.addresses import Address, PostgresAddress
-from araclip.gallery.ingest.intake import Turn
+from araclip.encoder_base import pixel_vectors
+from araclip.errors import GalleryError
+from araclip.gallery.addresses import Address
+from araclip.gallery.base import BaseGallery
+from araclip.gallery.catalog.records import STORED_PREFIX
+from araclip.gallery.ingest.intake import ENCODE_BATCH, Turn
+from araclip.gallery.ingest.reembed import Reencoder
+from araclip.gallery.ingest.sources import DecodedPicture, decode_again
+from araclip.gallery.ingest.update import FilesProgress, Skip
+from araclip.gallery.maintenance.duplicates import Ids, grouped
+from araclip.gallery.maintenance.export import exported_file, write_export
+from araclip.gallery.maintenance.verify import file_fault, is_unit, stored_fault
+from araclip.gallery.postgres import schema
 from araclip.gallery.postgres.catalog import PostgresCatalog
 from araclip.gallery.postgres.database import Database
 from araclip.gallery.postgres.reader import PostgresReader
-from araclip.gallery.postgres.schema import create as create_gallery
-from araclip.gallery.postgres.schema import exists, read_state
+from araclip.gallery.postgres.schema import Row, Vectors
 from araclip.gallery.postgres.search import build_graph
 from araclip.gallery.recorded_model import RecordedModel, encoder_for
-from araclip.gallery.remote.maintenance import RemoteMaintenance
+from araclip.gallery.results import Fault, Group, Stats
+from araclip.paths import user_path
+from araclip.pictures.image_transform import ImageTransform, transform_of
+from araclip.video import hashes
+from araclip.video.scene_paths import file_of
 
 
-class PostgresGallery(RemoteMaintenance):
+class PostgresGallery(BaseGallery):
     """Pictures indexed with one model in a schema of a PostgreSQL database. Writers take turns, as in a folder.
 
     Errors of every method: GalleryUnreachable when the server does not answer, GalleryError when it refuses,
@@ -35,7 +55,7 @@ class PostgresGallery(RemoteMaintenance):
     @classmethod
     def open(
         cls,
-        address: str | PostgresAddress,
+        address: str | Address,
         *,
         model: ModelLike | None = None,
         create: bool = False,
@@ -54,24 +74,96 @@ class PostgresGallery(RemoteMaintenance):
             GalleryUnreachable: the server does not answer.
             InputError: an invalid address.
         """
-        target = Address.read(address) if isinstance(address, str) else address
-        assert isinstance(target, PostgresAddress)
-        database = Database(target)
+        database = Database(Address.read(address) if isinstance(address, str) else address)
         with database.closed_on_error():
-            encoder = encoder_for(model, lambda: recorded_at(database), database.name)
-            if create and not exists(database):
-                create_gallery(database, encoder)
+            encoder = encoder_for(model, lambda: cls._recorded_in(database), database.name)
+            if create and not schema.exists(database):
+                schema.create(database, encoder)
             opened = cls(database, encoder, exact=exact)
             opened._catalog.state()
         return opened
 
+    @staticmethod
+    def recorded(address: Address) -> RecordedModel | None:
+        """What the gallery at an address records of its model; None where there is none."""
+        with closing(Database(address)) as database:
+            return PostgresGallery._recorded_in(database)
+
+    @staticmethod
+    def _recorded_in(database: Database) -> RecordedModel | None:
+        return schema.read_state(database).model if schema.exists(database) else None
+
+    @staticmethod
+    def pictures(address: Address) -> int:
+        """The number of pictures at an address, of whatever model."""
+        with closing(Database(address)) as database:
+            catalog = PostgresCatalog(database, None)
+            catalog.state()
+            return catalog.counts()[1]
+
+    @staticmethod
+    def reader(address: Address, model: Encoder) -> PostgresReader:
+        """Read the gallery at an address, from any thread."""
+        return PostgresReader.open(address, model)
+
+    @staticmethod
+    def reembed(
+        address: Address,
+        model: Encoder,
+        *,
+        forget_missing: bool = False,
+        progress: FilesProgress | None = None,
+        skip: Skip | None = None,
+    ) -> int:
+        """Re-embed the gallery at `address` with `model`; returns the number of pictures encoded in this run.
+
+        A second table of vectors is filled, then it takes the place of the first. Until then searches with the old
+        model continue; a run that was stopped or killed resumes, unless one with another model comes before.
+
+        Args, errors: as for `gallery.ingest.reembed.reembed`, and GalleryUnreachable.
+        """
+        with closing(Database(address)) as database, database.locked():
+            catalog = PostgresCatalog(database, None)
+            before, old = catalog.recorded, catalog.vectors
+            schema.drop_vectors_but(database, old, schema.vectors_of(model.fingerprint))
+            if before.fingerprint == model.fingerprint:
+                return 0
+            new = schema.create_vectors(database, model)
+            done = {content for (content,) in database.rows(f"SELECT content FROM {new}")}
+            rows = list(catalog.rows())
+            waiting = [row for row in rows if row.id not in done]
+            reencoder = Reencoder(model, len(rows), progress or (lambda *_: None), skip or (lambda _: None))
+            transform = transform_of(model)
+            with closing(
+                reencoder.groups(waiting, lambda row: _decode_row(catalog, row, transform), ENCODE_BATCH)
+            ) as groups:
+                for group in groups:
+                    with database.transaction():
+                        for row, vector in group:
+                            catalog.put_vector(new, row.id, vector.astype(np.float32))
+            if reencoder.missing and not forget_missing:
+                raise GalleryError(
+                    f"{counted(reencoder.missing, 'picture')} of {database.name} cannot be encoded now, so it keeps "
+                    f"the vectors of {before.label}. Make their files reachable or run `araclip index` with that model "
+                    "first, then try again (the new vectors are kept), or forget them with --forget-missing."
+                )
+            build_graph(database, new)
+            record = RecordedModel.of(model)
+            with database.transaction():
+                database.rows(f"DELETE FROM contents WHERE id NOT IN (SELECT content FROM {new})")
+                database.rows(
+                    "UPDATE gallery SET model = ?, fingerprint = ?, width = ?, model_origin = ?, model_source = ?, "
+                    + schema.NEXT_GENERATION,
+                    (record.name, record.fingerprint, record.width, record.origin, record.source),
+                )
+                database.rows(f"DROP TABLE {old}")
+        return reencoder.encoded
+
     def __len__(self) -> int:
-        """Number of different pictures."""
         self._catalog.state()
         return self._catalog.counts()[1]
 
     def close(self) -> None:
-        """Close the connections."""
         self._reader.close()
 
     def _writing(self) -> AbstractContextManager[None]:
@@ -88,7 +180,134 @@ class PostgresGallery(RemoteMaintenance):
     def _finish_writing(self) -> None:
         build_graph(self._catalog.database, self._catalog.vectors)
 
+    # ------------------------------------------------------------------ maintenance
 
-def recorded_at(database: Database) -> RecordedModel | None:
-    """What a gallery records of its model; None where there is none."""
-    return read_state(database).model if exists(database) else None
+    def stats(self) -> Stats:
+        """The gallery in numbers; `catalogue_bytes` is 0 where the server does not report it."""
+        catalog = self._catalog
+        model, generation = catalog.recorded, catalog.generation
+        formats: dict[str, int] = {}
+        pictures = stored = 0
+        captured: list[str] = []
+        added: list[str] = []
+        sizes: dict[str, int] = {}
+        for row in catalog.rows():
+            pictures += 1
+            sizes |= {file_of(entry.file.path): entry.file.size for entry in row.files}
+            stored += any(entry.file.path.startswith(STORED_PREFIX) for entry in row.files)
+            name = row.facts.format if row.facts else "not known"
+            formats[name] = formats.get(name, 0) + 1
+            captured += [row.photo.captured_at] if row.photo.captured_at else []
+            added.append(row.added)
+        return Stats(
+            folder=str(catalog.folder),
+            model=model.label,
+            width=model.width,
+            generation=generation,
+            files=len(sizes),
+            pictures=pictures,
+            stored=stored,
+            file_bytes=sum(sizes.values()),
+            catalogue_bytes=catalog.stored_bytes,
+            formats=dict(sorted(formats.items(), key=lambda pair: (-pair[1], pair[0]))),
+            captured_at=(min(captured), max(captured)) if captured else None,
+            added=(min(added), max(added)) if added else None,
+            recall=1.0 if self._exact else None,
+        )
+
+    def duplicates(self, kinds: Collection[str] = ("exact", "near")) -> list[Group]:
+        """Groups of duplicate files, whether they exist on this machine or not; semantic ones fetch every vector."""
+        catalog = self._catalog
+        rows = sorted(catalog.rows(), key=lambda row: row.id)
+        files: dict[int, list[tuple[str, int, int]]] = {}
+        for row in rows:
+            pixels = row.facts.width * row.facts.height if row.facts else 0
+            named = sorted(row.files, key=lambda entry: os.fsencode(entry.file.path))
+            several = [(h.file.path, h.file.size, pixels) for h in named if not h.file.path.startswith(STORED_PREFIX)]
+            if several:
+                files[row.id] = several
+
+        def vectors() -> tuple[Ids, Vectors]:
+            known, stored = catalog.rows_with_vectors()
+            return np.array([row.id for row in known], np.int64), stored
+
+        ids = np.array([row.id for row in rows], np.int64)
+        hashes = np.array([row.phash for row in rows], np.uint64)
+        return grouped(files, lambda: (ids, hashes), vectors, kinds)
+
+    def verify(self, *, contents: bool = False, progress: FilesProgress | None = None) -> list[Fault]:
+        """Faults of vectors and files, as seen from this machine."""
+        catalog = self._catalog
+        faults: list[Fault] = []
+        if contents:
+            hashes.forget()
+        rows, vectors = catalog.rows_with_vectors()
+        total, done = sum(len(row.files) for row in rows), 0
+        for row, vector in zip(rows, vectors, strict=True):
+            if not is_unit(vector):
+                remedy = "Run `araclip repair`, which encodes it again."
+                faults.append(Fault(row.files[0].file.path, "its vector is damaged", remedy, True))
+            for entry in row.files:
+                path = entry.file.path
+                if path.startswith(STORED_PREFIX):
+                    faults += stored_fault(path, catalog.stored_pixels(row.id))
+                else:
+                    faults += file_fault(entry.file, row.digest if contents else None)  # the same of every scene
+                done += 1
+                if progress:
+                    progress(done, total)
+        return list(dict.fromkeys(faults))
+
+    def repair(self) -> list[str]:
+        """Encode pictures with damaged vectors again or remove them; what a dead writer left is removed as well."""
+        with self._writing():
+            return _repair(self._catalog, self.model)
+
+    def compact(self) -> int:
+        """Free the space of what is gone; returns 0 where the server frees it later."""
+        with self._writing():
+            return self._catalog.compact()
+
+    def export(self, folder: str | os.PathLike[str]) -> int:
+        catalog = self._catalog
+        model, generation = catalog.recorded, catalog.generation
+        rows, vectors = catalog.rows_with_vectors()
+        about = {"model": model.name, "fingerprint": model.fingerprint, "generation": generation}
+        return write_export(user_path(folder), about, map(_line, rows), vectors.astype("<f2"))
+
+
+def _repair(catalog: PostgresCatalog, model: Encoder) -> list[str]:
+    """Encode pictures with damaged vectors again, or remove them; returns one line for each action."""
+    actions = []
+    rows, vectors = catalog.rows_with_vectors()
+    for row, vector in zip(rows, vectors, strict=True):
+        if is_unit(vector):
+            continue
+        decoded = _decode_row(catalog, row, transform_of(model))
+        names = ", ".join(entry.file.path for entry in row.files)
+        with catalog.writing():
+            if isinstance(decoded, str):
+                catalog.remove_files([entry.file.path for entry in row.files])
+                actions.append(f"{names}: forgotten, since it cannot be encoded again now.")
+            else:
+                catalog.add_content(row.digest, pixel_vectors(model, decoded.pixels[None])[0])
+                actions.append(f"{names}: encoded again.")
+    return actions
+
+
+def _decode_row(catalog: PostgresCatalog, row: Row, transform: ImageTransform) -> DecodedPicture | str:
+    """A picture decoded again, from a file that still holds it or from its stored pixels; or the reason why not."""
+    paths = [entry.file.path for entry in row.files]
+    decoded = decode_again(paths, row.digest, lambda: catalog.stored_pixels(row.id), transform)
+    return f"{paths[0]}: cannot be encoded again ({decoded})." if isinstance(decoded, str) else decoded
+
+
+def _line(row: Row) -> dict[str, Any]:
+    facts = row.facts
+    described: dict[str, Any] = {name: getattr(facts, name, None) for name in ("format", "width", "height")}
+    described |= asdict(row.photo) | {"hidden": row.hidden}
+    files = [
+        exported_file(entry.file.path, entry.file.size, entry.metadata)
+        for entry in sorted(row.files, key=lambda entry: os.fsencode(entry.file.path))
+    ]
+    return {"sha256": row.digest.hex(), **described, "added": row.added, "files": files}

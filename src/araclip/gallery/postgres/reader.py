@@ -1,38 +1,85 @@
-"""Reading a gallery in PostgreSQL: each search is one read transaction."""
+"""Reading a gallery in PostgreSQL, which holds index and catalogue: each search is one read transaction.
 
-from collections.abc import Iterator
+A search reads the current generation. The snapshot holds what is derived from one generation (scale, count), which may
+be slightly older. After the gallery is re-embedded with another model, searches are refused: the old vectors may be
+deleted.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
+
 from araclip.encoder import Encoder
-from araclip.gallery.addresses import PostgresAddress
-from araclip.gallery.browsing.browsing import Browsing
+from araclip.gallery.addresses import Address
+from araclip.gallery.browsing.browsing import Browsing, Positions, positions_of
+from araclip.gallery.browsing.timeline import Timeline
+from araclip.gallery.catalog.counting import LATER_SCENES
+from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.catalog.full_text import Document
+from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import Turn
-from araclip.gallery.postgres.browsing import PostgresBrowsing
+from araclip.gallery.locations import reference_home
 from araclip.gallery.postgres.catalog import PostgresCatalog
 from araclip.gallery.postgres.database import Database
-from araclip.gallery.postgres.search import Search
+from araclip.gallery.postgres.schema import Row, record_of, texts_of
+from araclip.gallery.postgres.search import Search, condition_of
+from araclip.gallery.queries.exclusion import exclusion_of
+from araclip.gallery.queries.reference_queries import reference_vectors
+from araclip.gallery.queries.text_matches import TextQuery, text_matches, where_found
+from araclip.gallery.ranking import Page
 from araclip.gallery.reader import SAMPLE, GalleryReader, Snapshot, Vectors
-from araclip.gallery.remote.reader import RemoteSnapshot
-from araclip.gallery.remote.rows import Row
+from araclip.gallery.results import Hit, Match
 
 
-class PostgresSnapshot(RemoteSnapshot):
-    """A generation of a gallery."""
+class PostgresSnapshot(Snapshot):
+    """A generation of a gallery on a server."""
 
     def __init__(self, catalog: PostgresCatalog, model: Encoder, exact: bool) -> None:
-        super().__init__(catalog.generation, model)
-        self._catalog, self._exact = catalog, exact
+        super().__init__(catalog.generation, lambda: reference_vectors(reference_home(), model))
+        self._catalog, self._exact, self._width = catalog, exact, model.width
+
+    def search(
+        self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None, text: TextQuery | None = None
+    ) -> list[Hit]:
+        return [hit for _, hit in self._ranked(vector, page, relevance, exclude, text)]
+
+    def search_records(
+        self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None, text: TextQuery | None = None
+    ) -> list[tuple[PictureRecord, Hit]]:
+        return [(record_of(row), hit) for row, hit in self._ranked(vector, page, relevance, exclude, text)]
+
+    def near(self, content: int, filters: Filters, most: int) -> list[tuple[PictureRecord, Hit]]:
+        row = self._catalog.by_id(content)
+        with self._searching() as search:
+            return [(record_of(each), hit) for each, hit in search.near(row, self._width, filters, most)]
+
+    def _ranked(
+        self, vector: Vectors, page: Page, relevance: bool, exclude: int | None, text: TextQuery | None
+    ) -> list[tuple[Row, Hit]]:
+        exclusion = exclusion_of(page.excluded, self.scale) if page.excluded is not None else None
+        scale, hybrid = self.scale if relevance else None, self.hybrid(vector, text)
+        pictures = self.pictures if hybrid else 0
+        with self._searching() as search:
+            return search.ranked(vector, page, scale, exclude, exclusion, hybrid, pictures)
+
+    def by_texts(self, content: int, text: TextQuery) -> tuple[tuple[Match, ...], float]:
+        """The texts of a picture that match, and the relevance that they give it."""
+        with self._searching() as search:
+            matches = text_matches(search, text, self.pictures)
+        return where_found(self.document(content), text), matches.relevance_of(content)
+
+    def document(self, content: int) -> Document:
+        """The texts of a picture by field; a gallery on a server has none from OCR."""
+        return texts_of(self._catalog.by_id(content))
 
     @contextmanager
-    def searching(self) -> Iterator[Search]:
-        """In a read transaction."""
+    def _searching(self) -> Iterator[Search]:
+        """Searches in the current generation, in one read transaction."""
         with self._catalog.database.reading():
             yield Search(self._catalog, self._exact)
-
-    def by_id(self, content: int) -> Row:
-        """A picture by its number."""
-        return self._catalog.by_id(content)
 
     def _count_pictures(self) -> int:
         return self._catalog.counts()[1]
@@ -40,6 +87,43 @@ class PostgresSnapshot(RemoteSnapshot):
     def _draw_sample(self) -> Vectors:
         with self._catalog.database.reading():  # hashes are random
             return self._catalog.vectors_where("shown ORDER BY hash LIMIT ?", (SAMPLE,))
+
+
+class PostgresBrowsing(Browsing):
+    """Reads a gallery."""
+
+    def __init__(self, catalog: PostgresCatalog) -> None:
+        self._catalog = catalog
+
+    @property
+    def generation(self) -> str:
+        return self._catalog.generation
+
+    def timeline(self, filters: Filters) -> Timeline:
+        """The pictures that pass; of a video its first scene, unless every scene is asked for."""
+        condition, values = condition_of(filters)
+        if not filters.every_scene:
+            condition += f" AND id NOT IN ({LATER_SCENES})"
+        rows = self._catalog.database.rows(f"SELECT id, coalesce(taken, '') FROM contents WHERE {condition}", values)
+        return Timeline(np.array([number for number, _ in rows], np.int64), [date for _, date in rows])
+
+    def records(self, contents: Sequence[int]) -> dict[int, PictureRecord]:
+        wanted = [int(each) for each in contents]
+        return {row.id: record_of(row) for row in self._catalog.rows("shown AND id = ANY(?)", (wanted,))}
+
+    def files(self) -> Iterable[tuple[str, int, str | None]]:
+        rows = self._catalog.database.rows(
+            "SELECT path, content, taken FROM files JOIN contents ON contents.id = files.content "
+            f"WHERE NOT hidden AND content NOT IN ({LATER_SCENES}) ORDER BY path"
+        )
+        return ((os.fsdecode(raw), content, date) for raw, content, date in rows)
+
+    def positions(self) -> Positions | None:
+        rows = self._catalog.database.rows(
+            "SELECT id, latitude, longitude FROM contents WHERE shown AND latitude IS NOT NULL "
+            f"AND id NOT IN ({LATER_SCENES}) ORDER BY id"
+        )
+        return positions_of([(content, latitude, longitude) for content, latitude, longitude in rows])
 
 
 class PostgresReader(GalleryReader):
@@ -50,7 +134,7 @@ class PostgresReader(GalleryReader):
         self._catalog, self._exact = catalog, exact
 
     @classmethod
-    def open(cls, address: PostgresAddress, model: Encoder) -> "PostgresReader":
+    def open(cls, address: Address, model: Encoder) -> "PostgresReader":
         """Read the gallery at an address.
 
         Raises:
@@ -64,21 +148,17 @@ class PostgresReader(GalleryReader):
 
     @property
     def store(self) -> PostgresCatalog:
-        """The gallery's catalogue."""
         return self._catalog
 
     def writer(self, patience: float) -> tuple[Store, Turn]:
-        """The gallery's catalogue, and its lock."""
         catalog = PostgresCatalog(self._catalog.database, self.model)
         return catalog, lambda: catalog.turn(patience)
 
     @property
     def browsing(self) -> Browsing:
-        """Reads the gallery."""
         return PostgresBrowsing(self._catalog)
 
     def close(self) -> None:
-        """Close the connections."""
         self._catalog.database.close()
 
     def _new_snapshot(self, before: Snapshot | None) -> PostgresSnapshot:

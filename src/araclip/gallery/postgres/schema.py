@@ -1,13 +1,28 @@
-"""The tables of a gallery in PostgreSQL, and its state. Names that shared SQL uses are a folder's."""
+"""The tables of a gallery in PostgreSQL, its state, and a picture as rows of them. Names that shared SQL uses are a
+folder's."""
 
 import hashlib
+import json
+import os
 import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from araclip.encoder import Encoder
-from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerGallery
+from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerGallery, WidthMismatch
+from araclip.gallery.catalog.filters import written
+from araclip.gallery.catalog.full_text import Document, document
+from araclip.gallery.catalog.records import Copy, File, PictureRecord
 from araclip.gallery.postgres.database import LOCK, Database
 from araclip.gallery.recorded_model import RecordedModel
-from araclip.gallery.remote.state import State
+from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
+from araclip.pictures.picture_facts import Facts
+from araclip.text.words import Word, words
 
 LAYOUT = 1  # version of the tables; raise it when they change
 # A replica that becomes the primary, or a restored backup, may lack the last commits. The next one must not get the
@@ -39,6 +54,38 @@ TABLES = (
     "CREATE INDEX ON contents USING gin (words)",
     "CREATE INDEX ON contents USING gin (letters gin_trgm_ops)",
 )
+PICTURE = """contents.id, hash, added, format, width, height, contents.caption, contents.photo, phash, hidden,
+    (SELECT json_agg(json_build_array(encode(path, 'hex'), size, mtime_ns, metadata, caption, beside_size,
+     beside_mtime_ns, photo)) FROM files WHERE content = contents.id)"""  # the columns of `row_of`
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class State:
+    """A gallery's model and current generation. `birth` is a random token of its creation."""
+
+    model: RecordedModel
+    birth: str
+    number: int
+
+    @property
+    def generation(self) -> str:
+        """A token: equal tokens, equal content."""
+        return f"{self.birth}-{self.number}"
+
+    def check(self, model: Encoder, name: str) -> None:
+        """Refuse another model.
+
+        Raises:
+            WidthMismatch: the vectors are another model's.
+        """
+        if (self.model.fingerprint, self.model.width) != (model.fingerprint, model.width):
+            raise WidthMismatch(
+                f"gallery {name} holds {self.model.width}-wide vectors of {self.model.label}, but "
+                f"{model.name}@{model.fingerprint} makes {model.width}-wide ones. Use that model (without --model "
+                "it is found by itself), index into another gallery, or run `araclip index --reembed` to encode "
+                "this one again."
+            )
 
 
 def vectors_of(fingerprint: str) -> str:
@@ -143,3 +190,126 @@ def _add_extension(database: Database, name: str) -> None:
             f"{database.name} needs the extension {name}. Install {package} on the server, and as its superuser run "
             f"CREATE EXTENSION {name} SCHEMA public in this database. The server said: {error}"
         ) from None
+
+
+# ------------------------------------------------------------------ a picture
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One file of a picture, with the metadata given to `add`, and its side-car: caption, size and time, and what else
+    it says."""
+
+    file: File
+    metadata: Mapping[str, Any]
+    caption: str = ""
+    beside: tuple[int, int] | None = None
+    photo: PhotoMetadata = NOTHING_KNOWN
+
+
+@dataclass(frozen=True)
+class Row:
+    """One picture. `id` counts in the order of indexing."""
+
+    id: int
+    digest: bytes
+    added: str
+    facts: Facts | None = None
+    phash: int = 0
+    files: tuple[FileEntry, ...] = ()
+    hidden: bool = False
+
+    @property
+    def photo(self) -> PhotoMetadata:
+        """Date, camera, lens and place: of the picture's file, completed by the side-cars of its paths."""
+        found = self.facts.photo if self.facts else NOTHING_KNOWN
+        for each in sorted(self.files, key=lambda each: os.fsencode(each.file.path)):
+            found = found.completed(each.photo)
+        return found
+
+
+def record_of(row: Row) -> PictureRecord:
+    """A picture as the record that all stores return."""
+    facts, photo = row.facts, row.photo
+    kind, width, height = (facts.format, facts.width, facts.height) if facts else (None,) * 3
+    entry = sorted(row.files, key=lambda each: os.fsencode(each.file.path))
+    copies = tuple(Copy(each.file.path, each.file.size, each.metadata) for each in entry)
+    return PictureRecord(
+        row.id, row.digest, kind, width, height, photo.captured_at, row.added, copies, photo.camera, photo.lens,
+        photo.latitude, photo.longitude, photo.place, row.hidden,
+    )  # fmt: skip
+
+
+def texts_of(row: Row) -> Document:
+    """The texts of a picture by field."""
+    embedded = row.facts.caption if row.facts else ""
+    return document([(each.file.path, each.metadata, each.caption, embedded, "") for each in row.files])
+
+
+def words_of(row: Row) -> list[Word]:
+    """All words of a picture's texts."""
+    about = texts_of(row)
+    return [word for field, texts in about.items() for text in texts for word in words(text, names=field == "names")]
+
+
+def marks_of(metadata: Mapping[str, Any]) -> list[str]:
+    """Metadata as texts to match: each key with its value, or with each member of its list."""
+    return [
+        mark(key, member)
+        for key, value in metadata.items()
+        for member in (value if isinstance(value, list | tuple) else [value])
+    ]
+
+
+def mark(key: str, value: object) -> str:
+    """A key and a value as one text."""
+    return json.dumps([key, written(value)], ensure_ascii=False)
+
+
+def row_of(values: Sequence[Any]) -> Row:
+    """The picture of the columns PICTURE."""
+    content, digest, added, kind, width, height, caption, photo, phash, hidden, files = values
+    about = asdict(PhotoMetadata.from_json(photo))
+    facts = Facts(kind, width, height, caption=caption, **about) if kind else None
+    return Row(content, digest, added, facts, phash % 2**64, tuple(map(_entry, files or ())), hidden)
+
+
+def _entry(values: Sequence[Any]) -> FileEntry:
+    path, size, mtime_ns, metadata, caption, beside_size, beside_mtime_ns, photo = values
+    file = File(os.fsdecode(bytes.fromhex(path)), size, mtime_ns)
+    beside = None if beside_size is None else (beside_size, beside_mtime_ns)
+    return FileEntry(file, json.loads(metadata), caption, beside, PhotoMetadata.from_json(photo))
+
+
+def vector_of(sent: bytes) -> Vectors:
+    """(D,) from what `halfvec_send` gives: two numbers of 16 bits, then the vector's."""
+    return np.frombuffer(sent, ">f2", offset=4).astype(np.float32)
+
+
+# ------------------------------------------------------------------ values as PostgreSQL takes them
+
+
+def now() -> str:
+    """The time as `contents.added` has it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def signed(phash: int) -> int:
+    """64 bits as PostgreSQL's integers have them."""
+    return phash - (1 << 64) if phash >> 63 else phash
+
+
+def sent(vector: NDArray[np.floating[Any]]) -> str:
+    """A vector (D,) as pgvector reads it, of float16 numbers."""
+    return str(vector.astype(np.float16).astype(np.float32).tolist())
+
+
+def storable(text: str) -> str:
+    """A text that PostgreSQL can hold: without NUL, and without bytes of names that are no text."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def below(prefix: str) -> tuple[bytes, bytes]:
+    """The first path that begins so, and the first after all of them."""
+    raw = os.fsencode(prefix)
+    return raw, raw[:-1] + bytes([raw[-1] + 1])

@@ -1,37 +1,69 @@
-"""Nearest pictures in PostgreSQL: an exact scan of those that pass the filters, or pgvector's graph (HNSW) where they
-are many."""
+"""Searches of a gallery in PostgreSQL: filters as SQL, the nearest pictures by an exact scan of those that pass or by
+pgvector's graph (HNSW) where they are many, and from a query to a page of hits (`gallery.ranking` for a folder)."""
 
+import math
+import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.catalog.filters import ORIENTATIONS, Filters, below_any, folder_names, roots_of
+from araclip.gallery.catalog.matching import EARTH_M, is_glob, name_at, name_matches, tokens
+from araclip.gallery.ingest.update import below as is_below
 from araclip.gallery.near_hashes import NEAR
 from araclip.gallery.postgres.catalog import PostgresCatalog
-from araclip.gallery.postgres.conditions import condition_of
 from araclip.gallery.postgres.database import Database
-from araclip.gallery.postgres.lookups import PICTURE, row_of, vector_of
-from araclip.gallery.postgres.values import sent, signed
-from araclip.gallery.remote.ranking import Scored, ServerSearch, Vectors
-from araclip.gallery.remote.rows import Row
+from araclip.gallery.postgres.schema import (
+    PICTURE,
+    FileEntry,
+    Row,
+    Vectors,
+    below,
+    mark,
+    marks_of,
+    row_of,
+    sent,
+    signed,
+    texts_of,
+    vector_of,
+)
+from araclip.gallery.queries.exclusion import Exclusion, kept
+from araclip.gallery.queries.fusion import Candidate, Hybrid, doubted, lifted, merged, rated
+from araclip.gallery.queries.text_matches import text_matches, where_found
+from araclip.gallery.ranking import Page, above, hits_of, reaches
+from araclip.gallery.relevance import RelevanceScale
+from araclip.gallery.results import Hit
+from araclip.text.description import describes
+from araclip.video.formats import FORMATS as VIDEO_FORMATS
 
 EXACT_UP_TO = 100_000  # pictures that pass are all compared, as in a folder
 EF_SEARCH = 400  # candidates of the graph
 EF_CONSTRUCTION = 200  # while it is built: twice the time of pgvector's 64, and recall .99 instead of .965
 PART = 3  # letters of a part of a word, at least
 Ids = NDArray[np.int64]
+Scored = tuple[Row, float]  # a picture and its cosine
+Condition = tuple[str, tuple[Any, ...]]
+_METRES = f"""2 * {EARTH_M} * asin(least(1, sqrt(sin(radians(latitude - ?) / 2) ^ 2
+    + cos(radians(latitude)) * cos(radians(?)) * sin(radians(longitude - ?) / 2) ^ 2)))"""  # haversine
 
 
-class Search(ServerSearch):
-    """Searches in one read transaction. With `exact` False, the graph answers where more than EXACT_UP_TO pass."""
+class Search:
+    """Searches in one read transaction; filters that are None let every picture pass.
+
+    With `exact` False, the graph answers where more than EXACT_UP_TO pass.
+    """
 
     def __init__(self, catalog: PostgresCatalog, exact: bool) -> None:
-        self._database, self._vectors, self.words = catalog.database, catalog.vectors, self
+        self._database, self._vectors = catalog.database, catalog.vectors
         self._exact = exact or not has_graph(catalog.database, self._vectors)
 
     def nearest(self, vector: Vectors, first: int, filters: Filters | None) -> Iterator[Scored]:
-        """Fetched in growing batches as they are consumed."""
+        """Every picture that passes, best first, ties in the order of indexing, fetched in growing batches; at least
+        `first` will be taken."""
         done, limit = 0, first + 1
         exact = self._exact or self._few(filters)
         while True:
@@ -42,17 +74,17 @@ class Search(ServerSearch):
             done, limit = limit, 3 * limit
 
     def scored(self, vector: Vectors, ids: Sequence[int], filters: Filters) -> list[Scored]:
-        """Those that pass."""
+        """Those of the pictures with these ids that pass, in any order."""
         return self._query(vector, len(ids), filters, True, ids)
 
     def passing(self, ids: Sequence[int], filters: Filters) -> list[int]:
-        """By their rows alone."""
+        """Those of these ids whose pictures pass, in any order; a glob of a name lets every picture pass."""
         condition, values = condition_of(filters)
         sql = f"SELECT id FROM contents WHERE contents.id = ANY(?) AND {condition}"
         return [content for (content,) in self._database.rows(sql, (list(ids), *values))]
 
     def newest(self, filters: Filters) -> Iterator[Scored]:
-        """Fetched in growing batches."""
+        """The pictures that pass, newest first, those without a date last, fetched in growing batches."""
         condition, values = condition_of(filters)
         done, limit = 0, 64
         while True:
@@ -66,14 +98,15 @@ class Search(ServerSearch):
             done, limit = limit, 3 * limit
 
     def near_ids(self, row: Row) -> list[int]:
-        """By a scan of all hashes; flat pictures (hash 0) are near to none."""
+        """Ids of the pictures whose perceptual hash is near a picture's, itself left out, by a scan of all hashes; flat
+        pictures (hash 0) are near to none."""
         if not row.phash:
             return []
         sql = "SELECT id FROM contents WHERE shown AND id <> ? AND phash <> 0 AND bit_count((phash # ?)::bit(64)) <= ?"
         return [content for (content,) in self._database.rows(sql, (row.id, signed(row.phash), NEAR))]
 
     def vectors(self, rows: Sequence[Row], width: int) -> Vectors:
-        """(n, D)."""
+        """(n, D) vectors of pictures, in the order given; zeros for one that is gone."""
         sql = f"SELECT content, halfvec_send(vector) FROM {self._vectors} WHERE content = ANY(?)"
         found = {content: vector_of(raw) for content, raw in self._database.rows(sql, ([row.id for row in rows],))}
         return np.stack([found.get(row.id, np.zeros(width, np.float32)) for row in rows])
@@ -115,6 +148,173 @@ class Search(ServerSearch):
             (sent(vector), *values, limit),
         )
         return [(row_of(each[:-1]), float(each[-1])) for each in found]
+
+    def near(self, row: Row, width: int, filters: Filters, most: int) -> list[tuple[Row, Hit]]:
+        """The near-duplicates of a picture that pass the filters, those most like it first; at most so many.
+
+        Args:
+            width: of the gallery's vectors.
+        """
+        if not (ids := self.near_ids(row)):
+            return []
+        (vector,) = self.vectors([row], width)
+        found = sorted(self.scored(vector, ids, filters), key=lambda each: (-each[1], each[0].id))
+        rows = {each.id: each for each, _ in found}
+        candidates = ((Candidate(each.id, score, None, 0.0), paths_of(each, filters)) for each, score in found)
+        page = Page(most, 0, replace(filters, collapse=False))
+        return [(rows[content], hit) for content, hit in hits_of(candidates, lambda _: 0, page, None)]
+
+    def ranked(
+        self,
+        vector: Vectors,
+        page: Page,
+        scale: RelevanceScale | None,
+        exclude: int | None = None,
+        exclusion: Exclusion | None = None,
+        hybrid: Hybrid | None = None,
+        pictures: int = 0,
+    ) -> list[tuple[Row, Hit]]:
+        """One page of hits with their pictures; see `gallery.ranking.ranked`."""
+        dated = page.by_date
+        hybrid = None if dated else hybrid
+        nearest = self.newest(page.filters) if dated else self.nearest(vector, page.offset + page.k, page.filters)
+        relevance = scale.relevance(vector, page.words) if scale and not dated else None
+        best = next((score for _, score in self.nearest(vector, 1, None)), 0.0) if hybrid else 0.0
+        rows: dict[int, Row] = {}
+        by_text, answered = list[Candidate](), False
+        if hybrid:
+            matches = text_matches(self, hybrid.query, pictures)
+            answered = bool(len(matches.ids))
+            matches = matches.among_passing(lambda ids: self.passing(ids, page.filters))
+            found = self.scored(vector, matches.ids.tolist(), page.filters) if len(matches.ids) else []
+            rows = {row.id: row for row, _ in found}
+            by_text = lifted(list(rows), [score for _, score in found], best, relevance, hybrid, matches)
+        known = {each.content for each in by_text}
+
+        def by_vector() -> Iterator[Candidate]:
+            for row, score in nearest:
+                if row.id not in known:
+                    rows[row.id] = row
+                    yield rated(score, best, relevance, hybrid, row.id)
+
+        def cosines(ids: Sequence[int], terms: Vectors) -> Vectors:
+            return self.vectors([rows[content] for content in ids], terms.shape[1]) @ terms.T
+
+        def described(ids: Sequence[int]) -> set[int]:
+            in_arabic = bool(hybrid and hybrid.query.in_arabic)
+            return {content for content in ids if describes(_description(rows[content]), in_arabic=in_arabic)}
+
+        streams = (above(by_vector(), page.threshold), [each for each in by_text if reaches(each, page.threshold)])
+        ordered = by_vector() if dated else merged(*streams)
+        if hybrid and answered:
+            ordered = doubted(ordered, described, hybrid.doubt)
+        shown = kept(ordered, exclusion, cosines)
+        if page.filters.name is not None and is_glob(page.filters.name):  # which the server is not asked for
+            shown = (
+                each for each in shown if any(path_passes(page.filters, entry) for entry in rows[each.content].files)
+            )
+        candidates = ((each, paths_of(rows[each.content], page.filters)) for each in shown)
+        hits = hits_of(candidates, lambda content: rows[content].phash, page, exclude)
+        return [
+            (rows[content], replace(hit, matched=where_found(texts_of(rows[content]), hybrid.query)))
+            if hybrid and content in known else (rows[content], hit)
+            for content, hit in hits
+        ]  # fmt: skip
+
+
+def _description(row: Row) -> str:
+    about = texts_of(row)
+    return " ".join(text for field in ("metadata", "captions") for text in about.get(field, ()))
+
+
+# ------------------------------------------------------------------ filters
+
+
+def condition_of(filters: Filters | None) -> Condition:
+    """Pictures that have a path and pass all filters that are set; None: every picture that has a path."""
+    if filters is None:
+        return "shown", ()
+    of_picture: list[Condition] = [("shown", ())]
+    of_path: list[Condition] = []
+    if filters.hidden is not None:
+        of_picture.append(("hidden" if filters.hidden else "NOT hidden", ()))
+    for name, column in (("captured", "taken"), ("added", "added")):
+        if first := getattr(filters, f"{name}_from"):
+            of_picture.append((f"{column} >= ?", (first,)))
+        if last := getattr(filters, f"{name}_to"):  # "\x7f" sorts after every character of a longer date
+            of_picture.append((f"{column} < ?", (last + "\x7f",)))
+    for start, numbers in ((6, filters.months), (9, filters.days)):
+        if numbers:
+            of_picture.append((f"substr(taken, {start}, 2) = ANY(?)", ([f"{number:02}" for number in numbers],)))
+    if filters.formats:
+        of_picture.append(("format = ANY(?)", (list(filters.formats),)))
+    if filters.orientation:
+        of_picture.append((ORIENTATIONS[filters.orientation], ()))
+    for name in ("camera", "lens", "place"):
+        if (wanted := getattr(filters, name)) is not None:
+            of_picture.append((f"{name}_words @> ?", (sorted(tokens(wanted)),)))
+    if filters.near is not None:
+        latitude, longitude, metres = filters.near
+        degrees = math.degrees(metres / EARTH_M) * 1.000001 + 1e-9  # a little more than needed
+        box = (latitude - degrees, latitude + degrees)
+        of_picture.append(
+            (f"latitude BETWEEN ? AND ? AND {_METRES} <= ?", (*box, latitude, latitude, longitude, metres))
+        )
+    if filters.kind:
+        video = "format = ANY(?)" if filters.kind == "video" else "format <> ALL(?)"
+        of_picture.append((video, (list(VIDEO_FORMATS),)))
+    if filters.name is not None and not is_glob(filters.name):  # a glob is compared with what is found
+        of_path.append(("name_words @> ?", (sorted(tokens(filters.name)),)))
+    for roots in (filters.folder and roots_of(filters.folder), filters.below and [filters.below]):
+        if roots:
+            ends = [below(root.rstrip(os.sep) + os.sep) for root in roots]
+            of_path.append(
+                (" OR ".join(["path >= ? AND path < ?"] * len(ends)), tuple(end for two in ends for end in two))
+            )
+    if filters.folder_name is not None:
+        of_path.append(below_any(filters.folder_name, "position(?::bytea IN path) > 0"))
+    for sign, size in ((">=", filters.min_size), ("<=", filters.max_size)):
+        if size is not None:
+            of_path.append((f"size {sign} ?", (size,)))
+    if filters.metadata:
+        of_path.append(("marks @> ?", ([mark(key, value) for key, value in filters.metadata.items()],)))
+    if of_path:
+        sql, values = _all(of_path)
+        of_picture.append((f"contents.id IN (SELECT content FROM files WHERE {sql})", values))
+    return _all(of_picture)
+
+
+def _all(parts: list[Condition]) -> Condition:
+    return " AND ".join(f"({sql})" for sql, _ in parts), tuple(value for _, values in parts for value in values)
+
+
+def paths_of(row: Row, filters: Filters) -> list[str]:
+    """Paths of a picture that passes: those that pass the filters too, then the others, each sorted by bytes.
+
+    Whether the files exist is not checked: they may be on another machine.
+    """
+    entries = sorted(row.files, key=lambda entry: (not path_passes(filters, entry), os.fsencode(entry.file.path)))
+    return [each.file.path for each in entries]
+
+
+def path_passes(filters: Filters, entry: FileEntry) -> bool:
+    """Whether a path of a picture that passes does so itself: what `condition_of` asks of `files`, and a glob."""
+    path, size = entry.file.path, entry.file.size
+    if filters.name is not None and not name_matches(name_at(path, dict(entry.metadata)), filters.name):
+        return False
+    if filters.folder is not None and not any(is_below(path, root) for root in roots_of(filters.folder)):
+        return False
+    if filters.below is not None and not is_below(path, filters.below):
+        return False
+    if filters.folder_name is not None and not {*folder_names(filters.folder_name)} & {*PurePath(path).parent.parts}:
+        return False
+    if size < (filters.min_size or 0) or (filters.max_size is not None and size > filters.max_size):
+        return False
+    marks = set(marks_of(entry.metadata))
+    return all(mark(key, value) in marks for key, value in filters.metadata.items())
+
+
+# ------------------------------------------------------------------ the graph
 
 
 def has_graph(database: Database, vectors: str) -> bool:

@@ -1,7 +1,7 @@
 """Decoding untrusted pictures in separate processes with limits, so that they cannot harm the server.
 
-Requests get the processes in fair order, see `fair_queue`. When a request is cancelled, what it has in the queue is not
-decoded, and what is being decoded is given up after a short while.
+A client has a few of the processes at a time, see `http.gates`. When a request is cancelled, what it has in the queue
+is not decoded, and what is being decoded is given up after a short while.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from araclip.gallery.ingest.sources import DecodedPicture, LoadedPicture
 from araclip.picture_limits.decode_limits import MAX_PIXELS
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.picture_facts import Facts
-from araclip.server.http.fair_queue import FairSlots, Requester
+from araclip.server.http.gates import Slots
 
 START_SECONDS = 30
 ABANDONED_SECONDS = 1  # for a picture nobody wants any more; a process that is killed costs as much to replace
@@ -43,7 +43,7 @@ class Sandbox:
         self.restarts = 0
         self._memory = memory
         self._seconds = seconds
-        self._slots = FairSlots(processes, most=max_waiting, seconds=wait_seconds)
+        self._slots = Slots(processes, most=max_waiting, seconds=wait_seconds)
         self._idle: list[_Decoder] = []
         self._all: set[_Decoder] = set()
         self._jobs: set[asyncio.Task[Reply]] = set()
@@ -53,9 +53,7 @@ class Sandbox:
         """Pictures that are decoded or wait."""
         return self._slots.inside
 
-    async def thumbnail(
-        self, data: Data, side: int, requester: Requester | None = None
-    ) -> tuple[bytes, bytes, int, int]:
+    async def thumbnail(self, data: Data, side: int, client: str = "") -> tuple[bytes, bytes, int, int]:
         """An upright WebP of at most `side` pixels a side, its placeholder (may be empty), width and height.
 
         Args:
@@ -65,18 +63,16 @@ class Sandbox:
             ImageError: the picture cannot be used.
             Problem: too many pictures are waiting, or it has waited too long.
         """
-        about, (small, placeholder) = await self._job("thumbnail", data, side, MAX_PIXELS, requester)
+        about, (small, placeholder) = await self._job("thumbnail", data, side, MAX_PIXELS, client)
         return small, placeholder, int(about["width"]), int(about["height"])
 
-    async def read(
-        self, data: bytes, transform: ImageTransform, max_pixels: int, requester: Requester | None = None
-    ) -> LoadedPicture:
+    async def read(self, data: bytes, transform: ImageTransform, max_pixels: int, client: str = "") -> LoadedPicture:
         """An uploaded picture read for the catalogue: hash, model input, facts, and the JPEG to store.
 
         Raises:
             ImageError, Problem: as for `thumbnail`.
         """
-        about, (pixels, stored) = await self._job("read", data, asdict(transform), max_pixels, requester)
+        about, (pixels, stored) = await self._job("read", data, asdict(transform), max_pixels, client)
         square = np.frombuffer(pixels, np.uint8).reshape(transform.size, transform.size, 3)
         file = File(str(about["path"]), int(about["bytes"]), 0)
         return LoadedPicture(
@@ -86,12 +82,11 @@ class Sandbox:
             stored,
         )
 
-    async def _job(self, job: str, data: Data, target: Any, max_pixels: int, requester: Requester | None) -> Reply:
+    async def _job(self, job: str, data: Data, target: Any, max_pixels: int, client: str) -> Reply:
         about = {"job": job, "target": target, "max_pixels": max_pixels, "seconds": self._seconds}
-        requester = requester or Requester()
-        await self._slots.acquire(requester)
+        await self._slots.acquire(client)
         task = asyncio.create_task(self._decode(about, data))
-        task.add_done_callback(lambda _: self._slots.release(requester))
+        task.add_done_callback(lambda _: self._slots.release(client))
         self._jobs.add(task)
         task.add_done_callback(self._ended)
         try:

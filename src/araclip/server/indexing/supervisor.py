@@ -16,15 +16,15 @@ from typing import Any, Literal
 
 from araclip.display import shown
 from araclip.gallery import locations
-from araclip.gallery.addresses import PASSWORD, PostgresAddress
+from araclip.gallery.addresses import PASSWORD, Address
 from araclip.gallery.catalog import writer_lock
 from araclip.gallery.ingest.scan import checked_root
 from araclip.gallery.ingest.unread import unread_line
 from araclip.gallery.ingest.watch import Due, changes
 from araclip.inference.devices import VARIABLE
 from araclip.server.events import Events
-from araclip.server.gallery.served_gallery import ServedGallery
-from araclip.server.indexing.causes import Cause
+from araclip.server.indexing.worker import Cause
+from araclip.server.served_gallery import ServedGallery
 
 log = logging.getLogger("araclip.server")
 State = Literal["offered", "running", "done", "empty", "failed"]
@@ -46,7 +46,7 @@ class Indexing:
         self.cause: Cause | None = None  # of "failed"
         self.unread: dict[str, int] = {}  # files in formats that are not read, of the last update that ended
         self._environment = {VARIABLE: device} if device else {}
-        if isinstance(gallery.location, PostgresAddress) and gallery.location.password:
+        if isinstance(gallery.location, Address) and gallery.location.password:
             self._environment[PASSWORD] = gallery.location.password  # others can read arguments
         self._command = [
             sys.executable, "-P", "-m", "araclip.server.indexing.worker",

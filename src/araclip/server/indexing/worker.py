@@ -8,17 +8,20 @@ index` does.
 """
 
 import argparse
+import errno
 import json
 import logging
 import os
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from araclip.encoder_base import Encoder, usable_cores
-from araclip.errors import AraCLIPError, EmptyFolder, GalleryLocked
+from araclip.errors import AraCLIPError, EmptyFolder, GalleryCorrupt, GalleryLocked, ModelError, WidthMismatch
 from araclip.gallery.addresses import Address
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog import writer_lock
@@ -28,8 +31,12 @@ from araclip.gallery.locations import Location, location_of
 from araclip.gallery.open import encoder_of, open_gallery
 from araclip.gallery.recorded_model import create_catalog
 from araclip.platforms.processes import step_back
-from araclip.server.indexing.causes import cause_of
 
+# Why indexing has stopped, as a word that a client puts into its reader's language. The message itself names paths and
+# stays in the server's log: whoever may only read pictures need not know them.
+Cause = Literal["full", "denied", "missing", "damaged", "model", "killed", "other"]
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 PROGRESS_SECONDS = 0.5  # between lines of progress
 # The server and other programs come first. The lowest priority (19, or SCHED_IDLE) gets nothing at all on a machine
 # that is busy for hours, and everybody waits for a process that is stopped while it holds a lock.
@@ -105,6 +112,23 @@ def _end_with_server() -> None:
     while os.read(0, 4096):
         pass
     os._exit(0)  # what is committed is kept; the rest is repeated
+
+
+def cause_of(error: Exception, folders: Sequence[str]) -> Cause:
+    """The cause of an error of the process that indexes these folders.
+
+    "full": the disk; "denied": no permission; "missing": a folder is gone; "damaged": the gallery's file; "model": it
+    cannot be opened, or is not the gallery's.
+    """
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return "full"
+    if isinstance(error, OSError) and error.errno in _DENIED:
+        return "denied"
+    if isinstance(error, GalleryCorrupt):
+        return "damaged"
+    if isinstance(error, ModelError | WidthMismatch):
+        return "model"
+    return "other" if all(Path(folder).is_dir() for folder in folders) else "missing"
 
 
 if __name__ == "__main__":

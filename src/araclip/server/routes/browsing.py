@@ -10,7 +10,9 @@ from araclip.display import shown
 from araclip.errors import InputError
 from araclip.gallery.browsing.albums import Album
 from araclip.gallery.catalog.records import PictureRecord
-from araclip.server.browsing_schemas import (
+from araclip.server.routes.dependencies import READ, ClientOf, GuardedRoute, ServiceOf, problems, while_connected
+from araclip.server.schemas import (
+    MAX_WHERE,
     AlbumAnswer,
     AlbumName,
     FoldersAnswer,
@@ -20,11 +22,8 @@ from araclip.server.browsing_schemas import (
     Place,
     PlacesAnswer,
     TimelineAnswer,
+    Where,
 )
-from araclip.server.http.fair_queue import Requester
-from araclip.server.routes.clients import RequesterOf, while_connected
-from araclip.server.routes.dependencies import READ, GuardedRoute, ServiceOf, problems
-from araclip.server.schemas import MAX_WHERE, Where
 from araclip.server.service import Service
 
 router = APIRouter(route_class=GuardedRoute, tags=["browsing"], dependencies=READ)
@@ -37,15 +36,15 @@ Filter = Annotated[
 T = TypeVar("T")
 
 
-async def _worked(service: Service, request: Request, requester: Requester, work: Callable[[], T]) -> T:
+async def _worked(service: Service, request: Request, client: str, work: Callable[[], T]) -> T:
     """The result of work in a thread, within the limits of searches."""
-    with service.searches.entered(requester):
+    with service.searches.entered(client):
         return await while_connected(request, service.in_thread(work))
 
 
 @router.get("/timeline", responses=ANSWERS)
 async def timeline(
-    service: ServiceOf, request: Request, requester: RequesterOf, where: Filter = []  # noqa: B006
+    service: ServiceOf, request: Request, client: ClientOf, where: Filter = []  # noqa: B006
 ) -> TimelineAnswer:  # fmt: skip
     """How many pictures were taken in each month."""
 
@@ -55,14 +54,14 @@ async def timeline(
         months = [MonthCount(month=each.month or None, pictures=each.pictures) for each in found.months]
         return TimelineAnswer(pictures=len(found), months=months, generation=generation)
 
-    return await _worked(service, request, requester, answer)
+    return await _worked(service, request, client, answer)
 
 
 @router.get("/pictures", responses=ANSWERS)
 async def pictures(
     service: ServiceOf,
     request: Request,
-    requester: RequesterOf,
+    client: ClientOf,
     where: Filter = [],  # noqa: B006
     k: Annotated[int, Query(ge=1, le=MOST)] = 100,
     offset: Annotated[int, Query(ge=0, le=LAST, description="Begin after so many pictures.")] = 0,
@@ -84,7 +83,7 @@ async def pictures(
             generation=generation,
         )  # fmt: skip
 
-    return await _worked(service, request, requester, answer)
+    return await _worked(service, request, client, answer)
 
 
 def listed(service: Service, records: list[PictureRecord]) -> list[Listed]:
@@ -112,7 +111,7 @@ def _listed(record: PictureRecord, placeholder: bytes | None) -> Listed:
 async def folders(
     service: ServiceOf,
     request: Request,
-    requester: RequesterOf,
+    client: ClientOf,
     inside: Annotated[str | None, Query(alias="in", max_length=40, description="The key of an album.")] = None,
     k: Annotated[int, Query(ge=1, le=MOST)] = 200,
     offset: Annotated[int, Query(ge=0, le=LAST)] = 0,
@@ -136,7 +135,7 @@ async def folders(
             generation=generation,
         )
 
-    return await _worked(service, request, requester, answer)
+    return await _worked(service, request, client, answer)
 
 
 def _album(album: Album, covers: dict[int, str]) -> AlbumAnswer:
@@ -150,7 +149,7 @@ def _album(album: Album, covers: dict[int, str]) -> AlbumAnswer:
 async def places(
     service: ServiceOf,
     request: Request,
-    requester: RequesterOf,
+    client: ClientOf,
     cell: Annotated[float, Query(gt=0, le=90, allow_inf_nan=False, description="Degrees of a cell of the grid.")] = 4,
     where: Filter = [],  # noqa: B006
 ) -> PlacesAnswer:
@@ -170,4 +169,4 @@ async def places(
         total = sum(each.pictures for each in found or ())
         return PlacesAnswer(known=found is not None, pictures=total, places=shown_places, generation=generation)
 
-    return await _worked(service, request, requester, answer)
+    return await _worked(service, request, client, answer)

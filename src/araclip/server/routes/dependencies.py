@@ -3,21 +3,21 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request, Response
 from fastapi.routing import APIRoute
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData
+from starlette.requests import ClientDisconnect
 
 from araclip import bounded_json
 from araclip.display import shown
 from araclip.errors import InputError
-from araclip.server.http.auth import Requires
-from araclip.server.http.problem_details import MEDIA_TYPE, Problem
-from araclip.server.http.request_body import BeforeBody, limit_body
-from araclip.server.routes.foreign_schemas import OpenAIErrors
-from araclip.server.schemas import ProblemDetails
+from araclip.server.http.errors import MEDIA_TYPE, Problem
+from araclip.server.http.limits import BeforeBody, limit_body
+from araclip.server.http.tokens import Requires
+from araclip.server.schemas import OpenAIErrors, ProblemDetails
 from araclip.server.service import Service
 from araclip.server.settings import Settings
 
@@ -28,6 +28,8 @@ JSON_DEPTH = 8
 JSON_NODES = 100_000
 NO_JSON = "المحتوى ليس JSON صحيحًا، أو فيه من القيم والمستويات أكثر مما يُقبل"
 SMALL_JSON = 16_384  # bytes; longer bodies are parsed in a thread
+T = TypeVar("T")
+CLIENT_CLOSED = 499  # nginx's status for a client that closed the connection
 
 
 def service_of(request: Request) -> Service:
@@ -119,3 +121,33 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def openai_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI responses for errors of a route below /v1/."""
     return {status: {"description": "Error", "model": OpenAIErrors} for status in statuses}
+
+
+def _client(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+ClientOf = Annotated[str, Depends(_client)]
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which is cancelled when the client leaves. The request's body must have been read.
+
+    Raises:
+        ClientDisconnect: the client has left.
+    """
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

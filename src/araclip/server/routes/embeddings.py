@@ -12,11 +12,9 @@ from araclip.display import shown
 from araclip.encoder import Encoder
 from araclip.encoder_base import batches
 from araclip.errors import ImageError, InputError
-from araclip.server.http.fair_queue import Requester
-from araclip.server.http.problem_details import Problem
-from araclip.server.routes.clients import RequesterOf, while_connected
-from araclip.server.routes.dependencies import READ, GuardedRoute, ServiceOf, openai_errors
-from araclip.server.routes.foreign_schemas import Embedding, EmbeddingsAnswer, EmbeddingsRequest, Model, Models, Usage
+from araclip.server.http.errors import Problem
+from araclip.server.routes.dependencies import READ, ClientOf, GuardedRoute, ServiceOf, openai_errors, while_connected
+from araclip.server.schemas import Embedding, EmbeddingsAnswer, EmbeddingsRequest, Model, Models, Usage
 from araclip.server.service import Service, decode_data_uri
 
 router = APIRouter(route_class=GuardedRoute, tags=["embeddings"], dependencies=READ)
@@ -48,7 +46,7 @@ def _model(service: Service) -> Model:
     response_model=EmbeddingsAnswer,
     responses=openai_errors(400, 401, 403, 408, 413, 415, 422, 429),
 )
-async def embeddings(service: ServiceOf, request: Request, requester: RequesterOf, body: EmbeddingsRequest) -> Response:
+async def embeddings(service: ServiceOf, request: Request, client: ClientOf, body: EmbeddingsRequest) -> Response:
     """The unit vectors of texts, and of pictures given as data URIs, in one space."""
     inputs = [body.input] if isinstance(body.input, str) else body.input
     width = _width(service.model, body.dimensions)
@@ -64,33 +62,30 @@ async def embeddings(service: ServiceOf, request: Request, requester: RequesterO
         raise _refused("input", f"the request has {pictures} pictures, the most is {most}. Send several requests.")
 
     async def answer() -> bytes:
-        rows = await _rows(service, inputs, requester)
+        rows = await _rows(service, inputs, client)
         return await service.in_thread(lambda: _written(service.model, texts, rows, width, body.encoding_format))
 
-    with service.embeddings.entered(requester):
+    with service.embeddings.entered(client):
         return Response(await while_connected(request, answer()), media_type="application/json")
 
 
-async def _rows(service: Service, inputs: Sequence[str], requester: Requester) -> Rows:
+async def _rows(service: Service, inputs: Sequence[str], client: str) -> Rows:
     """The vectors of texts and pictures, in their order."""
-    requester.remaining = len(inputs)
     rows: dict[int, NDArray[np.float32]] = {}
     texts = [(index, entry) for index, entry in enumerate(inputs) if not _is_picture(entry)]
     for chunk in batches(texts, CHUNK):
-        vectors = await service.texts.rows([text for _, text in chunk], requester)
+        vectors = await service.texts.rows([text for _, text in chunk], client)
         rows.update(zip((index for index, _ in chunk), vectors, strict=True))
-        requester.remaining = len(inputs) - len(rows)
     for index, entry in enumerate(inputs):
         if _is_picture(entry):
-            rows[index] = await _picture(service, index, entry, requester)
-            requester.remaining = len(inputs) - len(rows)
+            rows[index] = await _picture(service, index, entry, client)
     return [rows[index] for index in range(len(inputs))]
 
 
-async def _picture(service: Service, index: int, data_uri: str, requester: Requester) -> NDArray[np.float32]:
+async def _picture(service: Service, index: int, data_uri: str, client: str) -> NDArray[np.float32]:
     try:
         data = await service.in_thread(lambda: decode_data_uri(data_uri, service.settings.max_upload))
-        return await service.picture_row(data, requester)
+        return await service.picture_row(data, client)
     except ImageError as error:
         raise Problem("bad-picture", where=f"input.{index}", reason=shown(str(error))) from None
     except InputError as error:

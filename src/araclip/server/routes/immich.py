@@ -2,11 +2,17 @@
 
 Immich and OpenCloud send `POST /predict`, a form with `entries` (which task, which model) and `text` or `image`, and
 take the vector as a JSON array in a string. Only the task "clip" has a model here, which takes the place of one that
-Immich knows, see `immich_names`.
+Immich knows: Immich compares the name of the model in its settings with a list of its own, and creates its table of
+vectors in the width that the list says. Vectors that are narrower than the name asks for are filled up with zeros,
+which changes no cosine and no distance.
+
+The names are from server/src/constants.ts and machine-learning/immich_ml/models/constants.py of
+github.com/immich-app/immich, release 2; OpenCloud asks for one of them too.
 """
 
 import base64
 import binascii
+from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -18,15 +24,53 @@ from araclip import bounded_json
 from araclip.display import shown
 from araclip.encoder import Encoder
 from araclip.errors import InputError, WidthMismatch
-from araclip.layouts.immich_names import IMMICH_WIDTHS, fitted, immich_name, stand_ins
-from araclip.server.http.problem_details import Problem
-from araclip.server.http.request_body import BeforeBody
-from araclip.server.routes.clients import RequesterOf, while_connected
-from araclip.server.routes.dependencies import ONE_PICTURE, GuardedRoute, ServiceOf, problems, service_of
-from araclip.server.routes.foreign_schemas import Prediction
+from araclip.server.http.errors import Problem
+from araclip.server.http.limits import BeforeBody
+from araclip.server.routes.dependencies import (
+    ONE_PICTURE,
+    ClientOf,
+    GuardedRoute,
+    ServiceOf,
+    problems,
+    service_of,
+    while_connected,
+)
+from araclip.server.schemas import Prediction
 
 SEARCH, TEXTUAL, VISUAL = "clip", "textual", "visual"  # a task, and its two types, as Immich names them
 MAX_ENTRIES = 16_384  # bytes
+_BY_WIDTH = {
+    512: (
+        "ViT-B-32__openai", "ViT-B-32__laion2b-s34b-b79k", "ViT-B-32__laion2b_e16", "ViT-B-32__laion400m_e31",
+        "ViT-B-32__laion400m_e32", "ViT-B-16__openai", "ViT-B-16__laion400m_e31", "ViT-B-16__laion400m_e32",
+        "RN101__openai", "RN101__yfcc15m", "XLM-Roberta-Base-ViT-B-32__laion5b_s13b_b90k",
+        "XLM-Roberta-Large-Vit-B-32",
+    ),
+    640: (
+        "ViT-B-16-plus-240__laion400m_e31", "ViT-B-16-plus-240__laion400m_e32", "RN50x4__openai",
+        "XLM-Roberta-Large-Vit-B-16Plus",
+    ),
+    768: (
+        "ViT-B-16-SigLIP2__webli", "ViT-B-32-SigLIP2-256__webli", "ViT-B-16-SigLIP__webli",
+        "ViT-B-16-SigLIP-256__webli", "ViT-B-16-SigLIP-384__webli", "ViT-B-16-SigLIP-512__webli",
+        "ViT-B-16-SigLIP-i18n-256__webli", "ViT-L-14__openai", "ViT-L-14-336__openai", "ViT-L-14__laion400m_e31",
+        "ViT-L-14__laion400m_e32", "ViT-L-14__laion2b-s32b-b82k", "ViT-L-14-quickgelu__dfn2b", "RN50x16__openai",
+        "nllb-clip-base-siglip__v1", "nllb-clip-base-siglip__mrl", "LABSE-Vit-L-14", "XLM-Roberta-Large-Vit-L-14",
+    ),
+    1024: (
+        "ViT-L-16-SigLIP2-256__webli", "ViT-L-16-SigLIP2-384__webli", "ViT-L-16-SigLIP2-512__webli",
+        "ViT-L-16-SigLIP-256__webli", "ViT-L-16-SigLIP-384__webli", "ViT-H-14__laion2b-s32b-b79k",
+        "ViT-H-14-quickgelu__dfn5b", "ViT-H-14-378-quickgelu__dfn5b", "ViT-g-14__laion2b-s12b-b42k", "RN50__openai",
+        "RN50__yfcc15m", "RN50__cc12m", "RN50x64__openai", "XLM-Roberta-Large-ViT-H-14__frozen_laion5b_s13b_b90k",
+    ),
+    1152: (
+        "ViT-SO400M-16-SigLIP2-256__webli", "ViT-SO400M-16-SigLIP2-384__webli", "ViT-SO400M-16-SigLIP2-512__webli",
+        "ViT-SO400M-14-SigLIP2__webli", "ViT-SO400M-14-SigLIP2-378__webli", "ViT-SO400M-14-SigLIP-384__webli",
+        "nllb-clip-large-siglip__v1", "nllb-clip-large-siglip__mrl",
+    ),
+    1536: ("ViT-gopt-16-SigLIP2-256__webli", "ViT-gopt-16-SigLIP2-384__webli"),
+}  # fmt: skip
+IMMICH_WIDTHS = {name: width for width, names in _BY_WIDTH.items() for name in names}
 
 
 class MayPredict(BeforeBody):
@@ -67,7 +111,7 @@ async def ping() -> PlainTextResponse:
 async def predict(
     service: ServiceOf,
     request: Request,
-    requester: RequesterOf,
+    client: ClientOf,
     entries: Annotated[str, Form(description='{"clip": {"textual" or "visual": {"modelName": …}}}')],
     text: Annotated[str | None, Form()] = None,
     image: Annotated[UploadFile | None, File()] = None,
@@ -75,20 +119,20 @@ async def predict(
     """The vector of a text or a picture, for Immich and OpenCloud."""
     asked = _asked(entries)
     width = _width(service.model, asked.model)
-    with service.embeddings.entered(requester):
+    with service.embeddings.entered(client):
         if asked.kind == TEXTUAL:
             if text is None:
                 raise _invalid("text", "a textual entry needs the field text")
             if len(text) > (most := service.settings.max_text):
                 raise InputError(f"a text has {len(text)} characters, the most is {most}. Send its beginning.")
-            (row,) = await while_connected(request, service.texts.rows([text], requester))
+            (row,) = await while_connected(request, service.texts.rows([text], client))
             return Prediction(clip=_written(service.model, row, width))
         if image is None:
             raise _invalid("image", "a visual entry needs the file image")
         data = await image.read()
         if len(data) > (limit := service.settings.max_upload):
             raise Problem("too-large", limit=limit)
-        row, facts = await while_connected(request, service.picture(data, requester))
+        row, facts = await while_connected(request, service.picture(data, client))
         return Prediction(clip=_written(service.model, row, width), imageHeight=facts.height, imageWidth=facts.width)
 
 
@@ -158,3 +202,36 @@ def _password(request: Request) -> str:
 
 def _invalid(where: str, reason: str) -> Problem:
     return Problem("invalid", where=where, reason=shown(reason)[:300])
+
+
+# ------------------------------------------------------------------ names and widths
+
+
+def immich_name(name: str) -> str:
+    """The name as Immich's list has it: without an owner, and with "__" for "::"."""
+    return name.rpartition("/")[2].replace("::", "__")
+
+
+def stand_ins(widths: Sequence[int]) -> list[str]:
+    """The names whose vectors can be made of vectors of these widths: as wide or wider; the narrowest first."""
+    return [name for name, width in IMMICH_WIDTHS.items() if width in widths or width >= max(widths)]
+
+
+def fitted(vector: NDArray[np.float32], width: int, prefixes: Sequence[int] = ()) -> NDArray[np.float32]:
+    """A unit vector (D,) as one of `width` numbers: filled up with zeros, or one of its good prefixes.
+
+    Args:
+        prefixes: Matryoshka widths of the model.
+
+    Raises:
+        WidthMismatch: it is wider, and `width` is none of the prefixes.
+    """
+    if width >= len(vector):
+        return np.pad(vector, (0, width - len(vector)))
+    if width not in prefixes:
+        raise WidthMismatch(
+            f"the model makes {len(vector)}-wide vectors, {width}-wide ones are asked for, and its vectors cannot be "
+            f"cut to that. Choose one of these names: {', '.join(stand_ins([*prefixes, len(vector)])[:5])}."
+        )
+    prefix = vector[:width]
+    return prefix / np.linalg.norm(prefix)

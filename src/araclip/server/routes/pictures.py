@@ -2,25 +2,32 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import PureWindowsPath
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
 from fastapi import APIRouter, File, Query, Request, Response, UploadFile
+from starlette.types import Receive, Scope, Send
 
 from araclip.display import shown, shown_lines, undirected
 from araclip.errors import GalleryLocked
 from araclip.gallery.catalog.records import STORED_PREFIX, Copy, identity_of
 from araclip.pictures.image_transform import transform_of
-from araclip.server.http.fair_queue import Requester
-from araclip.server.http.problem_details import Problem
-from araclip.server.http.request_body import Aborted
-from araclip.server.indexing.uploads import add, forget
+from araclip.server.http.errors import Problem
+from araclip.server.http.limits import Aborted, GatedStream
 from araclip.server.originals import CONVERTED, Original, open_original
-from araclip.server.routes.clients import RequesterOf, while_connected
-from araclip.server.routes.dependencies import ONE_PICTURE, READ, WRITE, GuardedRoute, ServiceOf, problems
-from araclip.server.routes.sending import OriginalResponse, range_of
+from araclip.server.routes.dependencies import (
+    ONE_PICTURE,
+    READ,
+    WRITE,
+    ClientOf,
+    GuardedRoute,
+    ServiceOf,
+    problems,
+    while_connected,
+)
 from araclip.server.schemas import Added, Details, Identity, PictureText, SameFile
 from araclip.server.service import Service
 from araclip.server.thumbnails import VERSION
@@ -32,6 +39,7 @@ UNTIL_INDEXED = "private, no-cache"
 ISOLATED = {"Content-Security-Policy": "default-src 'none'; sandbox"}  # a picture opened as a document runs no scripts
 SHOWN_SIDE = 4096  # pixels of a picture that is converted to be shown
 RETRY_SECONDS = "5"
+RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
 @router.get(
@@ -43,7 +51,7 @@ RETRY_SECONDS = "5"
 async def thumbnail(
     service: ServiceOf,
     request: Request,
-    requester: RequesterOf,
+    client: ClientOf,
     identity: Identity,
     size: Annotated[Literal["256", "512", "1600"], Query()] = "256",
 ) -> Response:
@@ -55,24 +63,24 @@ async def thumbnail(
     side = int(size)
     small = await service.in_thread(lambda: service.thumbnails.get(identity, side))
     if small is None:  # a client that has scrolled on has cancelled its requests
-        small = await while_connected(request, _create_thumbnail(service, requester, identity, side))
+        small = await while_connected(request, _create_thumbnail(service, client, identity, side))
     return Response(small, headers=headers, media_type="image/webp")
 
 
-async def _create_thumbnail(service: Service, requester: Requester, identity: str, side: int) -> bytes:
+async def _create_thumbnail(service: Service, client: str, identity: str, side: int) -> bytes:
     with await _original(service, identity) as original:
-        small, placeholder = await _converted(service, requester, identity, original, side)
+        small, placeholder = await _converted(service, client, identity, original, side)
     await service.in_thread(lambda: service.thumbnails.put(identity, side, small, placeholder))
     return small
 
 
 async def _converted(
-    service: Service, requester: Requester, identity: str, original: Original, side: int
+    service: Service, client: str, identity: str, original: Original, side: int
 ) -> tuple[bytes, bytes]:
     """A WebP of at most `side` pixels a side, and its placeholder."""
     try:
         small, placeholder, *_ = await service.sandbox.thumbnail(
-            lambda: _thread_for(service, original.time)(original.picture), side, requester
+            lambda: _thread_for(service, original.time)(original.picture), side, client
         )
     except Aborted:  # the file has changed
         raise Problem("no-picture", id=identity) from None
@@ -92,7 +100,7 @@ async def _converted(
 async def image(
     service: ServiceOf,
     request: Request,
-    requester: RequesterOf,
+    client: ClientOf,
     identity: Identity,
     download: Annotated[bool, Query()] = False,
 ) -> Response:
@@ -113,7 +121,7 @@ async def image(
             if request.headers.get("if-none-match") == etag:
                 return Response(status_code=304, headers=headers)
         if original.media_type in CONVERTED and not download:
-            converted = await while_connected(request, _converted(service, requester, identity, original, SHOWN_SIDE))
+            converted = await while_connected(request, _converted(service, client, identity, original, SHOWN_SIDE))
             headers |= {"ETag": f'"{identity}-{SHOWN_SIDE}-{VERSION}"', "Content-Disposition": "inline"}
             return Response(converted[0], headers=headers, media_type="image/webp")
         part = range_of(request, original.size, etag)
@@ -121,7 +129,7 @@ async def image(
     kind = "attachment" if download else "inline"
     name = quote(shown(original.name), safe="")  # RFC 8187; percent signs let no header be injected
     headers["Content-Disposition"] = f"{kind}; filename*=UTF-8''{name}"
-    return OriginalResponse(service, requester, original, part, headers)
+    return OriginalResponse(service, client, original, part, headers)
 
 
 async def _original(service: Service, identity: str) -> Original:
@@ -218,7 +226,7 @@ def _all_shown(value: Any) -> Any:
 async def upload(
     service: ServiceOf,
     request: Request,
-    requester: RequesterOf,
+    client: ClientOf,
     response: Response,
     file: Annotated[UploadFile, File(description="The picture.")],
 ) -> Added:
@@ -231,12 +239,12 @@ async def upload(
     data = await file.read()
     if len(data) > service.settings.max_upload:
         raise Problem("too-large", limit=service.settings.max_upload)
-    decoding = service.sandbox.read(data, transform_of(service.model), service.settings.max_pixels, requester)
+    decoding = service.sandbox.read(data, transform_of(service.model), service.settings.max_pixels, client)
     loaded = await while_connected(request, decoding)
     assert loaded.decoded is not None
     name = shown(_base_name(file.filename or ""))[:200]
     try:
-        await service.in_writer(lambda: add(service.gallery, loaded, {"name": name} if name else {}))
+        await service.in_writer(lambda: service.gallery.add(loaded, {"name": name} if name else {}))
     except GalleryLocked:
         raise Problem("busy-writing", headers={"Retry-After": RETRY_SECONDS}) from None
     service.refresher.wake()
@@ -263,7 +271,7 @@ async def delete(service: ServiceOf, identity: Identity) -> None:
         record = service.gallery.store.record(identity)
         if record is None:
             return False
-        forget(service.gallery, record)
+        service.gallery.forget(record)
         service.thumbnails.forget(identity)
         return True
 
@@ -274,3 +282,53 @@ async def delete(service: ServiceOf, identity: Identity) -> None:
     if not done:
         raise Problem("no-picture", id=identity)
     service.refresher.wake()
+
+
+# ------------------------------------------------------------------ sending
+
+
+class OriginalResponse(GatedStream):
+    """An original, or a range of it, read from its file while it is sent; the file is closed however that ends."""
+
+    def __init__(
+        self,
+        service: Service,
+        client: str,
+        original: Original,
+        part: tuple[int, int] | None,
+        headers: dict[str, str],
+    ) -> None:
+        start, stop = part or (0, original.size)
+        headers |= {"Accept-Ranges": "bytes", "Content-Length": str(stop - start)}
+        if part:
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{original.size}"
+        self._original = original
+        super().__init__(
+            original.pieces(start, stop, service.in_thread), service.sending, client,
+            status_code=206 if part else 200, headers=headers, media_type=original.media_type,
+        )  # fmt: skip
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        with self._original:
+            await super().__call__(scope, receive, send)
+
+
+def range_of(request: Request, size: int, etag: str) -> tuple[int, int] | None:
+    """The start and stop of a Range header with one range; None for the whole, as for headers of any other form.
+
+    Raises:
+        Problem: "range", the picture has no such bytes.
+    """
+    found = RANGE.fullmatch(request.headers.get("range", ""))
+    if found is None or request.headers.get("if-range", etag) != etag or found[1] == found[2] == "":
+        return None
+    if found[1]:
+        start, stop = int(found[1]), min(int(found[2] or size - 1) + 1, size)
+        if found[2] and int(found[2]) < start:
+            return None
+    else:
+        start, stop = max(0, size - int(found[2])), size
+    if start >= stop:
+        raise Problem("range", size=size, headers={"Content-Range": f"bytes */{size}"})
+    return start, stop

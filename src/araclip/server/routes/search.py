@@ -1,42 +1,59 @@
-"""Search by text, by pictures of the gallery, by uploaded pictures, and by any combination."""
+"""Search by text, by pictures of the gallery, by uploaded pictures, and by any combination; why a picture was found,
+what is like it, and what may complete a query."""
 
 import base64
 import time
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date
 from functools import partial
 from typing import Annotated, Literal
 
 import numpy as np
 from fastapi import APIRouter, File, Form, Query, Request, UploadFile
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field
 
 from araclip.display import shown, shown_with_marks
 from araclip.errors import InputError
+from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.catalog.full_text import WordIndex
 from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
-from araclip.gallery.queries.interpretation import FILTERS, DerivedFilter, InterpretedQuery, Part, interpret, literally
+from araclip.gallery.queries.completion import completions, matching
+from araclip.gallery.queries.explanation import texts_of_shares, word_shares
 from araclip.gallery.queries.interpretation import Interpretation as Understood
+from araclip.gallery.queries.interpretation import InterpretedQuery, Part
 from araclip.gallery.queries.query import Query as ParsedQuery
 from araclip.gallery.queries.query import parse, with_terms
+from araclip.gallery.queries.reference_queries import EVERYDAY
 from araclip.gallery.queries.text_matches import MAX_TEXT_WEIGHT
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import TEXT_WEIGHT, Hit
 from araclip.gallery.results import Match as MatchedText
-from araclip.gallery.understood import none_passes, records_understood
-from araclip.server.http.fair_queue import Requester
-from araclip.server.http.problem_details import Problem
-from araclip.server.routes.clients import RequesterOf, while_connected
-from araclip.server.routes.dependencies import ONE_PICTURE, READ, GuardedRoute, ServiceOf, problems
+from araclip.gallery.understood import Asked, records_understood, term_vectors
+from araclip.server.example_queries import ENGLISH
+from araclip.server.http.errors import Problem
+from araclip.server.routes.dependencies import (
+    ONE_PICTURE,
+    READ,
+    ClientOf,
+    GuardedRoute,
+    ServiceOf,
+    problems,
+    while_connected,
+)
 from araclip.server.schemas import (
     MAX_OFFSET,
     MAX_WHERE,
+    Identity,
     Interpretation,
     Match,
+    NearAnswer,
     Result,
     SearchAnswer,
     SearchRequest,
+    Suggestion,
+    SuggestionsAnswer,
     Where,
 )  # fmt: skip
 from araclip.server.service import Service, decode_data_uri
@@ -44,13 +61,18 @@ from araclip.server.service import Service, decode_data_uri
 router = APIRouter(route_class=GuardedRoute, tags=["search"], dependencies=READ)
 ANSWERS = problems(400, 401, 403, 404, 422, 429, 503)
 SENT = "sent-"  # picture:sent-0 in the query is the first uploaded picture of the request
+MOST_NEAR = 200  # near-duplicates of one picture
+MAX_TYPED = 200  # characters; longer queries are no beginnings
+MOST_SUGGESTED = 20
+WORDS = 3  # of the lexicon that are encoded for one answer, to see whether they find something
+ARABIC_OF = {english: arabic for arabic, english in ENGLISH.items()}
 
 
 @router.get("/search", responses=ANSWERS)
 async def search(
     service: ServiceOf,
     request: Request,
-    requester: RequesterOf,
+    client: ClientOf,
     q: Annotated[str, Query(description="The query; docs/queries.md is its grammar.")],
     k: Annotated[int, Query(ge=1)] = 24,
     offset: Annotated[int, Query(ge=0, le=MAX_OFFSET)] = 0,
@@ -70,24 +92,24 @@ async def search(
         q=q, k=k, offset=offset, where=where, threshold=threshold, collapse=collapse, text_weight=text_weight,
         literal=literal, ignore=ignore,
     )  # fmt: skip
-    return await while_connected(request, run_search(service, body, [], requester))
+    return await while_connected(request, run_search(service, body, [], client))
 
 
 @router.post("/search", responses=ANSWERS)
 async def search_with_pictures(
-    service: ServiceOf, request: Request, requester: RequesterOf, body: SearchRequest
+    service: ServiceOf, request: Request, client: ClientOf, body: SearchRequest
 ) -> SearchAnswer:
     """Search by a weighted combination of texts, pictures of the gallery and uploaded pictures."""
     most = service.settings.max_upload
     sent = [await service.in_thread(partial(decode_data_uri, picture.data, most)) for picture in body.pictures]
-    return await while_connected(request, run_search(service, body, sent, requester))
+    return await while_connected(request, run_search(service, body, sent, client))
 
 
 @router.post("/search/image", dependencies=ONE_PICTURE, responses=ANSWERS)
 async def search_by_image(
     service: ServiceOf,
     request: Request,
-    requester: RequesterOf,
+    client: ClientOf,
     file: Annotated[UploadFile, File(description="The picture to look for.")],
     q: Annotated[str, Form()] = "",
     k: Annotated[int, Form(ge=1)] = 24,
@@ -107,11 +129,11 @@ async def search_by_image(
         q=q, k=k, offset=offset, where=where, threshold=threshold, collapse=collapse, text_weight=text_weight,
         literal=literal, ignore=ignore,
     )  # fmt: skip
-    return await while_connected(request, run_search(service, body, [data], requester, sent_weight=1.0))
+    return await while_connected(request, run_search(service, body, [data], client, sent_weight=1.0))
 
 
 async def run_search(
-    service: Service, body: SearchRequest, sent: list[bytes], requester: Requester, *, sent_weight: float | None = None
+    service: Service, body: SearchRequest, sent: list[bytes], client: str, *, sent_weight: float | None = None
 ) -> SearchAnswer:
     """One page of results."""
     began = time.perf_counter()
@@ -127,11 +149,11 @@ async def run_search(
     page = Page(
         body.k + 1, body.offset, filters, body.threshold
     )  # one more hit than k tells whether there is a next page
-    pictures = await _sent_vectors(service, query, sent, requester)  # before the gate, where others would wait for it
-    with service.searches.entered(requester):
+    pictures = await _sent_vectors(service, query, sent, client)  # before the gate, where others would wait for it
+    with service.searches.entered(client):
         snapshot = service.gallery.snapshot
         read, terms = await read_query(
-            service, snapshot, query, filters, pictures, requester, literal=body.literal, ignore=body.ignore
+            service, snapshot, query, filters, pictures, client, literal=body.literal, ignore=body.ignore
         )
         results, more, understood = await service.in_thread(
             lambda: _results(service, snapshot, read, terms, page, body.text_weight)
@@ -154,34 +176,20 @@ async def read_query(
     query: ParsedQuery,
     filters: Filters,
     sent: Mapping[str, NDArray[np.float32]],
-    requester: Requester,
+    client: str,
     *,
     literal: bool,
     ignore: Collection[Part],
 ) -> tuple[InterpretedQuery, NDArray[np.float32]]:
-    """The query as it is searched, and the vectors of its terms and kinds (n + m, D): a date or a folder that no
-    picture has, beside the caller's filters, is words."""
-    read = literally(query) if literal else await _interpreted(service, query, ignore)
-    terms = await _term_vectors(service, read, sent, requester)
-    if read.has_filters and await service.in_thread(lambda: none_passes(snapshot, read, terms, filters)):
-        words = await _interpreted(service, query, {*ignore, *FILTERS}, read.interpretation.filters)
-        return words, await _term_vectors(service, words, sent, requester)
+    """The query as it is searched, and the vectors of its terms and kinds (n + m, D)."""
+    asked = Asked(query, service.interpreter, lambda explicit: service.gallery.overview().folders, literal, ignore)
+    read = await service.in_thread(asked.read)
+    terms = await _term_vectors(service, read, sent, client)
+    if read.has_filters:
+        again = await service.in_thread(lambda: asked.read_again(snapshot, read, terms, filters))
+        if again is not None:
+            return again, await _term_vectors(service, again, sent, client)
     return read, terms
-
-
-async def _interpreted(
-    service: Service, query: ParsedQuery, ignore: Collection[Part], unapplied: Sequence[DerivedFilter] = ()
-) -> InterpretedQuery:
-    """The query as it is understood: a millisecond, the first time a tenth of a second for the tables of words."""
-
-    def folders(explicit: bool) -> Collection[str]:
-        return service.gallery.overview().folders
-
-    return await service.in_thread(
-        lambda: interpret(
-            query, service.interpreter, today=date.today(), folders=folders, ignore=ignore, unapplied=unapplied
-        )
-    )
 
 
 def _parse_with_pictures(body: SearchRequest, weights: list[float]) -> ParsedQuery:
@@ -193,36 +201,33 @@ def _parse_with_pictures(body: SearchRequest, weights: list[float]) -> ParsedQue
 
 
 async def _sent_vectors(
-    service: Service, query: ParsedQuery, sent: list[bytes], requester: Requester
+    service: Service, query: ParsedQuery, sent: list[bytes], client: str
 ) -> dict[str, NDArray[np.float32]]:
     """The vectors of the uploaded pictures that the query names, by their names."""
     names = [term.value.removeprefix(STORED_PREFIX) for term in query.terms if term.kind != "text"]
     rows: dict[str, NDArray[np.float32]] = {}
-    requester.remaining = len(query.terms)
     for name in names:
         if name.startswith(SENT) and name not in rows:
             number = name.removeprefix(SENT)
             if not (number.isascii() and number.isdigit() and int(number) < len(sent)):
                 raise Problem("no-picture", id=shown(name[:40]))
-            rows[name] = await service.picture_row(sent[int(number)], requester)
-            requester.remaining -= 1
+            rows[name] = await service.picture_row(sent[int(number)], client)
     return rows
 
 
 async def _term_vectors(
-    service: Service, read: InterpretedQuery, sent: Mapping[str, NDArray[np.float32]], requester: Requester
+    service: Service, read: InterpretedQuery, sent: Mapping[str, NDArray[np.float32]], client: str
 ) -> NDArray[np.float32]:
     """The vectors of the query's terms and kinds, (n + m, D)."""
-    texts = iter(await service.texts.rows(read.texts, requester))
-    rows = []
-    for number, term in enumerate(read.query.terms):
-        if term.kind == "text":
-            rows.append(read.term_vector(number, texts))
-        elif (name := term.value.removeprefix(STORED_PREFIX)) in sent:
-            rows.append(sent[name])
-        else:
-            rows.append(await service.in_thread(lambda name=name: stored_vector(service, name)))  # type: ignore[misc]
-    return np.stack([*rows, *texts])
+    texts = await service.texts.rows(read.texts, client)
+
+    def picture(term: str) -> NDArray[np.float32]:
+        name = term.removeprefix(STORED_PREFIX)
+        return sent[name] if name in sent else stored_vector(service, name)
+
+    if read.query.of_texts:  # nothing is looked up
+        return term_vectors(read, texts, picture)
+    return await service.in_thread(lambda: term_vectors(read, texts, picture))
 
 
 def stored_vector(service: Service, identity: str) -> NDArray[np.float32]:
@@ -285,3 +290,129 @@ def _result(picture: PictureRecord, hit: Hit, placeholder: bytes | None) -> Resu
         time=hit.time,
         matched=[_matched(each) for each in hit.matched],
     )
+
+
+# ------------------------------------------------------------------ why a picture was found
+
+
+class WordShare(BaseModel):
+    """A word of the query as it was read."""
+
+    word: str
+    share: float = Field(description="The cosine that the picture loses without it; below 0: it would gain.")
+
+
+class Explanation(BaseModel):
+    """Why a query finds a picture."""
+
+    words: list[WordShare]
+
+
+@router.get("/images/{identity}/explain", responses=problems(400, 401, 403, 404, 422, 429, 503))
+async def explain(
+    service: ServiceOf,
+    request: Request,
+    client: ClientOf,
+    identity: Identity,
+    q: Annotated[str, Query(description="The query, as for /search.")],
+    literal: Annotated[bool, Query(description="Take the words as they are typed.")] = False,
+    ignore: Annotated[list[Part], Query(max_length=4, description="Parts taken as they are typed.")] = [],  # noqa: B006
+) -> Explanation:
+    """What the score of a picture loses when the query is asked without each of its words."""
+    return await while_connected(request, _explained(service, client, identity, q, literal, ignore))
+
+
+async def _explained(
+    service: Service, client: str, identity: str, q: str, literal: bool, ignore: list[Part]
+) -> Explanation:
+    most = service.settings.max_text
+    if len(q) > most:
+        raise InputError(f"the query has {len(q)} characters, the most is {most}. Leave some out.")
+    query = parse(q)
+    with service.searches.entered(client):
+        picture = await service.in_thread(lambda: stored_vector(service, identity))
+        read, vectors = await read_query(
+            service, service.gallery.snapshot, query, Filters(), {}, client, literal=literal, ignore=ignore
+        )
+        terms, texts = read.own(vectors), texts_of_shares(read)
+        vector_of = dict(zip(texts, await service.texts.rows(texts, client), strict=True))
+    shares = word_shares(read, terms, picture, vector_of)
+    return Explanation(words=[WordShare(word=each.word, share=round(each.share, 4)) for each in shares])
+
+
+# ------------------------------------------------------------------ near-duplicates
+
+
+@router.get("/images/{identity}/near", responses=problems(400, 401, 403, 404, 422, 429))
+async def near(
+    service: ServiceOf,
+    client: ClientOf,
+    identity: Identity,
+    where: Annotated[list[Where], Query(max_length=MAX_WHERE, description="KEY=VALUE, as for /search.")] = [],  # noqa: B006
+) -> NearAnswer:
+    """The near-duplicates of a picture (scaled, recompressed, cropped a little), itself left out; at most 200."""
+    with service.searches.entered(client):
+        return NearAnswer(results=await service.in_thread(lambda: _near(service, identity, where)))
+
+
+def _near(service: Service, identity: str, where: list[str]) -> list[Result]:
+    record = service.gallery.store.record(identity)
+    if record is None:
+        raise Problem("no-picture", id=shown(identity))
+    filters = service.gallery.browsing.filters(where)
+    return results_of(service, service.gallery.snapshot.near(record.content, filters, MOST_NEAR))
+
+
+# ------------------------------------------------------------------ suggestions
+
+
+@router.get("/suggestions", responses=problems(401, 403, 422, 429))
+async def suggestions(
+    service: ServiceOf,
+    request: Request,
+    client: ClientOf,
+    q: Annotated[str, Query(max_length=MAX_TYPED, description="What is typed so far.")],
+    k: Annotated[int, Query(ge=1, le=MOST_SUGGESTED)] = 8,
+) -> SuggestionsAnswer:
+    """Queries that begin with what is typed; nothing is asked of another host, and nothing typed is stored."""
+    with service.searches.entered(client):
+        return await while_connected(request, _suggested(service, client, q, k))
+
+
+async def _suggested(service: Service, client: str, typed: str, most: int) -> SuggestionsAnswer:
+    known = await service.in_thread(lambda: _candidates(service, typed))
+    words = [text for text, row in known if row is None]
+    encoded = dict(zip(words, await service.texts.rows(words, client), strict=True)) if words else {}
+    return await service.in_thread(lambda: _completed(service, typed, most, known, encoded))
+
+
+def _candidates(service: Service, typed: str) -> list[tuple[str, int | None]]:
+    """Queries that may complete what is typed, with the row of EVERYDAY that has their vector, or None."""
+    rows = {text: row for row, text in enumerate(EVERYDAY)}
+    everyday = matching(typed, [*EVERYDAY, *ARABIC_OF], MOST_SUGGESTED)
+    entries = service.interpreter.lexicon.entries
+    lexicon = matching(
+        typed, [*(each.standard for each in entries), *(each.english for each in entries)], MOST_SUGGESTED
+    )
+    others = [text for text in dict.fromkeys(lexicon) if text not in everyday][:WORDS]
+    return [(text, rows[ARABIC_OF.get(text, text)]) for text in everyday] + [(text, None) for text in others]
+
+
+def _completed(
+    service: Service,
+    typed: str,
+    most: int,
+    known: list[tuple[str, int | None]],
+    encoded: dict[str, NDArray[np.float32]],
+) -> SuggestionsAnswer:
+    gallery = service.gallery
+    vectors = gallery.snapshot.reference.everyday
+    examples = gallery.examples() if gallery.snapshot.scale else ()  # those that the page shows
+    finding = [
+        text for text, row in known
+        if ARABIC_OF.get(text, text) in examples or gallery.finds(text, encoded[text] if row is None else vectors[row])
+    ]  # fmt: skip
+    store = gallery.store
+    source = WordIndex(store) if isinstance(store, Catalog) else None
+    found = completions(typed, source, gallery.overview().folders, finding, most)
+    return SuggestionsAnswer(suggestions=[Suggestion(text=shown(each.text), kind=each.kind) for each in found])

@@ -6,23 +6,55 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
 
 from araclip.display import shown
 from araclip.errors import GalleryLocked
 from araclip.gallery.catalog.records import PictureRecord
+from araclip.server.archives import MAX_PICTURES, zipped
+from araclip.server.http.errors import Problem
 from araclip.server.http.limits import GatedStream
-from araclip.server.http.problem_details import Problem
-from araclip.server.indexing.uploads import hide
 from araclip.server.originals import open_original
-from araclip.server.routes.clients import RequesterOf
-from araclip.server.routes.dependencies import READ, WRITE, GuardedRoute, ServiceOf, problems
+from araclip.server.routes.dependencies import READ, WRITE, ClientOf, GuardedRoute, ServiceOf, problems
 from araclip.server.routes.pictures import RETRY_SECONDS
+from araclip.server.schemas import Identity
 from araclip.server.service import Service
-from araclip.server.sharing.archives import zipped
-from araclip.server.sharing.schemas import HiddenAnswer, HiddenRequest, Paths, Prepared, Selection
 
 router = APIRouter(route_class=GuardedRoute, tags=["selection"])
 ARCHIVE_NAME = "AraCLIP.zip"
+
+
+class Selection(BaseModel):
+    """Pictures of the gallery, by their ids."""
+
+    model_config = ConfigDict(extra="forbid")
+    ids: Annotated[list[Identity], Field(min_length=1, max_length=MAX_PICTURES)]
+
+
+class Prepared(BaseModel):
+    """An archive that can be downloaded for ten minutes."""
+
+    address: str = Field(description="Relative to the server's own.")
+    pictures: int
+    bytes: int
+
+
+class Paths(BaseModel):
+    """Where pictures lie, in the order asked for; ids without a file are left out."""
+
+    paths: list[str]
+
+
+class HiddenRequest(Selection):
+    """Pictures to hide, or to show again."""
+
+    hidden: bool = True
+
+
+class HiddenAnswer(BaseModel):
+    """How many pictures are hidden now that were not, or the reverse."""
+
+    changed: int
 
 
 def _records(service: Service, ids: list[str]) -> list[PictureRecord]:
@@ -41,9 +73,9 @@ def _records(service: Service, ids: list[str]) -> list[PictureRecord]:
 
 
 @router.post("/archives", status_code=201, dependencies=READ, responses=problems(401, 403, 404, 413, 422, 429, 503))
-async def prepare_archive(service: ServiceOf, requester: RequesterOf, body: Selection) -> Prepared:
+async def prepare_archive(service: ServiceOf, client: ClientOf, body: Selection) -> Prepared:
     """Prepare a ZIP archive of originals, to be downloaded from its address within ten minutes."""
-    with service.searches.entered(requester):
+    with service.searches.entered(client):
         records = await service.in_thread(lambda: _records(service, body.ids))
     key, size = service.archives.prepare(records)
     return Prepared(address=f"archives/{key}", pictures=len(records), bytes=size)
@@ -56,7 +88,7 @@ async def prepare_archive(service: ServiceOf, requester: RequesterOf, body: Sele
     responses={200: {"content": {"application/zip": {}}}, **problems(401, 403, 404, 422, 429)},
 )
 async def archive(
-    service: ServiceOf, request: Request, requester: RequesterOf, key: Annotated[str, Path(max_length=64)]
+    service: ServiceOf, request: Request, client: ClientOf, key: Annotated[str, Path(max_length=64)]
 ) -> GatedStream:
     """The archive: each file as it is, without compression, read while it is sent."""
     records = service.archives.pictures(key)
@@ -68,15 +100,15 @@ async def archive(
         "Cache-Control": "no-store",
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(ARCHIVE_NAME, safe='')}",
     }
-    return GatedStream(stream, service.sending, requester, headers=headers, media_type="application/zip")
+    return GatedStream(stream, service.sending, client, headers=headers, media_type="application/zip")
 
 
 @router.post("/paths", dependencies=READ, responses=problems(401, 403, 404, 422, 429, 503))
-async def paths(service: ServiceOf, requester: RequesterOf, body: Selection) -> Paths:
+async def paths(service: ServiceOf, client: ClientOf, body: Selection) -> Paths:
     """Where pictures lie; only where the server shows paths."""
     if not service.settings.paths_shown:
         raise Problem("no-paths")
-    with service.searches.entered(requester):
+    with service.searches.entered(client):
         records = await service.in_thread(lambda: _records(service, body.ids))
     first = (next((copy.file for copy in record.copies if not copy.stored), None) for record in records)
     return Paths(paths=[shown(path) for path in first if path])
@@ -90,7 +122,7 @@ async def set_hidden(service: ServiceOf, body: HiddenRequest) -> HiddenAnswer:
 
     def work() -> int:
         contents = [record.content for record in _records(service, body.ids)]
-        return hide(service.gallery, contents, body.hidden)
+        return service.gallery.hide(contents, body.hidden)
 
     try:
         changed = await service.in_writer(work)

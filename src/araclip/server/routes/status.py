@@ -1,20 +1,24 @@
-"""Status: statistics, events, health, metrics; and a browser's session."""
+"""Status: statistics, events, health, metrics, a browser's session; the folders that a server indexes, or offers to."""
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field
 
 from araclip.display import shown
-from araclip.server.gallery.example_queries import ENGLISH
-from araclip.server.gallery.served_gallery import busiest
-from araclip.server.http.auth import COOKIE
+from araclip.gallery.catalog.catalog import Catalog
+from araclip.server.example_queries import ENGLISH
+from araclip.server.http.errors import Problem
 from araclip.server.http.limits import GatedStream
-from araclip.server.http.problem_details import Problem
-from araclip.server.routes.clients import RequesterOf
-from araclip.server.routes.dependencies import READ, TOKEN_ONLY, GuardedRoute, ServiceOf, problems
+from araclip.server.http.tokens import COOKIE
+from araclip.server.indexing.supervisor import State
+from araclip.server.indexing.worker import Cause
+from araclip.server.routes.dependencies import READ, TOKEN_ONLY, WRITE, ClientOf, GuardedRoute, ServiceOf, problems
 from araclip.server.schemas import Health, Session, SessionRequest, Stats
+from araclip.server.served_gallery import busiest
 from araclip.server.service import Service
 
 router = APIRouter(route_class=GuardedRoute, tags=["status"])
+NEWEST = 24  # pictures
 
 
 @router.get("/stats", dependencies=READ, responses=problems(401, 403))
@@ -25,9 +29,9 @@ async def stats(service: ServiceOf, request: Request) -> Stats:
 
 
 def _allowed(service: Service, request: Request) -> list[str]:
-    """What the caller may do with pictures beside looking at them: "hide", "paths", "share"."""
+    """What the caller may do with pictures beside looking at them: "hide", "paths"."""
     may_hide = "write" in service.keys.scopes_of(request) and service.why_not_hide is None
-    allowed = {"hide": may_hide, "paths": service.settings.paths_shown, "share": service.links.on}
+    allowed = {"hide": may_hide, "paths": service.settings.paths_shown}
     return [name for name, holds in allowed.items() if holds]
 
 
@@ -58,11 +62,11 @@ def _stats(service: Service, writable: bool, can: list[str]) -> Stats:
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {}}}, **problems(401, 403, 429)},
 )
-async def events(service: ServiceOf, requester: RequesterOf) -> StreamingResponse:
+async def events(service: ServiceOf, client: ClientOf) -> StreamingResponse:
     """Server-sent events: `indexing` (state, done, found, message) and `generation` (generation, pictures)."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     stream = service.events.stream(service.settings.events_seconds)
-    return GatedStream(stream, service.events.gate, requester, headers=headers, media_type="text/event-stream")
+    return GatedStream(stream, service.events.gate, client, headers=headers, media_type="text/event-stream")
 
 
 @router.post("/session", dependencies=TOKEN_ONLY, responses=problems(401, 422))
@@ -106,3 +110,44 @@ async def readiness(service: ServiceOf) -> Health:
 async def metrics(service: ServiceOf) -> Response:
     """Prometheus metrics."""
     return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+# ------------------------------------------------------------------ indexing
+
+
+class Indexed(BaseModel):
+    """The folders that the server indexes."""
+
+    state: State | None = Field(description="null: this server indexes no folder. offered: none of it yet.")
+    cause: Cause | None = Field(default=None, description="Of failed: why; the server's log has the message.")
+    unread: dict[str, int] = Field(default={}, description="Files in formats that are not read, by kind.")
+    folders: list[str] = Field(description="Their names, without paths.")
+    allowed: bool = Field(description="Whether the caller may ask for it.")
+    newest: list[str] = Field(description="Ids of the pictures that came last, while folders are indexed.")
+
+
+@router.get("/index", dependencies=READ, responses=problems(401, 403))
+async def index_state(service: ServiceOf, request: Request) -> Indexed:
+    """The folders that the server indexes or offers to, how far that is, and the pictures that came last."""
+    allowed = "write" in service.keys.scopes_of(request)
+    return await service.in_thread(lambda: _indexed(service, allowed))
+
+
+@router.post("/index", status_code=202, dependencies=WRITE, responses=problems(401, 403, 409))
+async def index_now(service: ServiceOf) -> Indexed:
+    """Index the folders that the server was started for, now; where that has begun, it goes on."""
+    if service.indexing is None:
+        raise Problem("nothing-to-index")
+    await service.in_thread(service.indexing.start)
+    return await service.in_thread(lambda: _indexed(service, True))
+
+
+def _indexed(service: Service, allowed: bool) -> Indexed:
+    indexing, store = service.indexing, service.gallery.store
+    if indexing is None:
+        return Indexed(state=None, folders=[], allowed=False, newest=[])
+    newest = store.newest(NEWEST) if indexing.running and isinstance(store, Catalog) else []
+    return Indexed(
+        state=indexing.state, cause=indexing.cause, unread=indexing.unread, allowed=allowed, newest=newest,
+        folders=[shown(folder.resolve().name) for folder in indexing.folders],
+    )  # fmt: skip

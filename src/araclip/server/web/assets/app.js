@@ -206,7 +206,6 @@ function show() {
   const all = Math.max(stats?.pictures ?? 0, shown.length);
   $('count').textContent = weak ? t('allWeak') : t(results.dated ? 'listed' : 'shown', { n: shown.length, all });
   $('bar').dataset.weak = weak;
-  if (weak || !shown.length) $('share').hidden = true; // a link shows what is not weak
   paging.show(!folded && results.more);
   if (shown.length) leaveFirstRun();
   else {

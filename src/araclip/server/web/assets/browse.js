@@ -16,14 +16,12 @@ export class Browse {
     Object.assign(this, { go, failed, parts: {}, showing: false });
     this.timeline = new Timeline($('timeline'), { open: ({ id }) => go({ view: id }), failed, counted: () => this.count() });
     onLanguage(() => { this.timeline.key = null; }); // the page shows its state again
-    $('share').addEventListener('click', () => fetched(import('./share.js').then(({ askToShare }) => askToShare(this.state))));
   }
 
   /** Show what a state without a query asks for. */
   show(state, stats) {
     this.state = state;
     const words = !state.like.length && !state.pictures.length && (state.q || filterCount(state));
-    $('share').hidden = !words || !stats?.can?.includes('share') || state.where.hidden !== undefined;
     this.showing = !isSearch(state) && stats?.pictures !== 0;
     $('browse').hidden = !this.showing;
     document.querySelector('.skip').hash = this.showing ? 'browse' : 'results';

@@ -29,5 +29,3 @@ export const paths = (ids) => request('paths', { body: { ids } });
 /** Hide pictures or show them again: { changed }. */
 export const hide = (ids, hidden) => request('hidden', { body: { ids, hidden } });
 
-/** A link to a search: { token, address, expires, pictures }. */
-export const share = (search, days) => request('shares', { body: { search, days } });

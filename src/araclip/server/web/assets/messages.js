@@ -341,23 +341,6 @@ const ar = {
   noPlaces: 'لا صور هنا يُعرف مكان التقاطها.',
   placesUnknown: 'لا يحفظ هذا المعرض أماكن الصور.',
   mapSource: 'السواحل: Natural Earth',
-  shareLink: 'رابط للمشاركة',
-  shareDetail: 'يُظهر الرابط صور هذا البحث وحدها لكل من يصل إليه، بلا رمز دخول. ينتهي بعد مدته، أو إذا تغيّر رمز الدخول.',
-  shareDays: 'مدة الرابط',
-  days: {
-    zero: 'اليوم',
-    one: 'يوم واحد',
-    two: 'يومان',
-    few: '{n} أيام',
-    many: '{n} يومًا',
-    other: '{n} يوم',
-  },
-  makeLink: 'إنشاء الرابط',
-  link: 'الرابط',
-  copyLink: 'نسخ الرابط',
-  copiedLink: 'نُسخ الرابط',
-  sharedUntil: 'متاحة حتى {date}',
-  sharedTitle: 'صور مشتركة',
 };
 
 const en = {
@@ -589,16 +572,6 @@ const en = {
   noPlaces: 'No picture here says where it was taken.',
   placesUnknown: 'This gallery does not store where pictures were taken.',
   mapSource: 'Coasts: Natural Earth',
-  shareLink: 'Share link',
-  shareDetail: 'Whoever has the link sees the pictures of this search and nothing else, without a token. It ends after its time, or when the token is changed.',
-  shareDays: 'Good for',
-  days: { one: '{n} day', other: '{n} days' },
-  makeLink: 'Make link',
-  link: 'Link',
-  copyLink: 'Copy link',
-  copiedLink: 'Link copied',
-  sharedUntil: 'Available until {date}',
-  sharedTitle: 'Shared pictures',
 };
 
 export const messages = { ar, en };

@@ -12,9 +12,8 @@ from typing import Literal
 
 from starlette.requests import Request
 
-from araclip.server.http.limits import SAFE_METHODS
-from araclip.server.http.problem_details import Problem
-from araclip.server.http.request_body import BeforeBody
+from araclip.server.http.errors import Problem
+from araclip.server.http.limits import SAFE_METHODS, BeforeBody
 
 Scope = Literal["read", "write"]
 ALLOWS: dict[str, frozenset[str]] = {"read": frozenset({"read"}), "write": frozenset({"read", "write"})}

@@ -1,0 +1,500 @@
+"""A client for `araclip serve`: typed, thread-safe, needs the standard library only.
+
+>>> from araclip.client import Client
+>>> with Client("http://127.0.0.1:8000") as client:
+...     for hit in client.search("قطة على طاولة", k=5).results:
+...         print(hit.name, hit.relevance)
+"""
+
+import base64
+import http.client
+import json
+import os
+import secrets
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from shutil import copyfileobj
+from typing import Any, Protocol, Self, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
+
+from araclip import atomic, bounded_json
+from araclip.errors import InputError, ServerError
+
+PAGE = 200  # entries asked for at once
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One picture found; see docs/server.md for each field."""
+
+    id: str
+    score: float
+    relevance: float | None
+    weak: bool
+    name: str
+    folder: str
+    width: int | None
+    height: int | None
+    placeholder: str | None
+    copies: int
+    time: float | None = None
+    matched: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True)
+class Results:
+    """A page of results, best first; `nothing_found`: no result, or only weak ones."""
+
+    query: str
+    results: tuple[Result, ...]
+    offset: int
+    more: bool
+    nothing_found: bool
+    took_ms: float
+    generation: str
+    interpretation: Mapping[str, Any] | None = None  # how the words were understood; docs/server.md
+
+
+@dataclass(frozen=True)
+class Added:
+    """A picture that was added."""
+
+    id: str
+    name: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A query that begins with what was typed, of kind folder, word, query or file."""
+
+    text: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class WordShare:
+    """A word of a query, and the cosine that a picture's score loses without it."""
+
+    word: str
+    share: float
+
+
+@dataclass(frozen=True)
+class Month:
+    """A month, YYYY-MM, or None for pictures without a date; how many pictures were taken in it."""
+
+    month: str | None
+    pictures: int
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A picture of a list."""
+
+    id: str
+    name: str
+    folder: str
+    width: int | None
+    height: int | None
+    captured_at: str | None
+    placeholder: str | None
+    copies: int
+    time: float | None = None
+
+
+@dataclass(frozen=True)
+class Album:
+    """A folder: `key` for `folders(inside=key)` and `where="album=KEY"`; pictures in it and below it."""
+
+    key: str
+    name: str
+    pictures: int
+    albums: int
+    cover: str | None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Pictures taken near each other: their mean place, the newest one's id, and south, west, north, east."""
+
+    latitude: float
+    longitude: float
+    pictures: int
+    cover: str | None
+    box: Sequence[float]
+
+
+class FiltersLike(Protocol):
+    """The interface of `araclip.Filters`, not imported here since it needs further packages."""
+
+    @property
+    def collapse(self) -> bool:
+        """Whether of near-duplicates only the best is returned."""
+
+    def texts(self) -> list[str]:
+        """The filters as texts KEY=VALUE."""
+
+
+Where = FiltersLike | str | Sequence[str] | None
+
+
+def where_texts(where: Where) -> list[str]:
+    """The texts KEY=VALUE.
+
+    Raises:
+        InputError: it is of another type.
+    """
+    if where is None or isinstance(where, str):
+        return [where] if where else []
+    if not isinstance(where, Sequence) and not hasattr(where, "texts"):
+        raise InputError(f"where takes Filters, a text or a list of texts, got {type(where).__name__}.")
+    return list(where) if isinstance(where, Sequence) else where.texts()
+
+
+class Client:
+    """Talks to one server over connections that stay open. Threads may share it.
+
+    Args:
+        address: such as "http://127.0.0.1:8000", or an https address behind a proxy.
+        token: access token, if the server requires one; `$ARACLIP_TOKEN` by default.
+        timeout: seconds for one response.
+    """
+
+    def __init__(
+        self, address: str = "http://127.0.0.1:8000", *, token: str | None = None, timeout: float = 30
+    ) -> None:
+        parts = urlsplit(address)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InputError(f"{address} is not the address of a server. Pass one such as http://127.0.0.1:8000.")
+        self.address = address.rstrip("/")
+        self._parts, self._timeout = parts, timeout
+        token = token if token is not None else os.environ.get("ARACLIP_TOKEN")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._idle: list[http.client.HTTPConnection] = []
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:  # without the token, nor a password in the address
+        port = f":{self._parts.port}" if self._parts.port else ""
+        return f"{type(self).__name__}('{self._parts.scheme}://{self._parts.hostname}{port}')"
+
+    def close(self) -> None:
+        """Close all idle connections."""
+        with self._lock:
+            while self._idle:
+                self._idle.pop().close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ------------------------------------------------------------------ search and pictures
+
+    def search(
+        self,
+        query: str = "",
+        k: int = 24,
+        *,
+        offset: int = 0,
+        where: Where = None,
+        threshold: float = 0.0,
+        collapse: bool = False,
+        like: Mapping[str, float] | Sequence[str] = (),
+        pictures: Sequence[bytes | str | os.PathLike[str]] = (),
+        text_weight: float = 1.0,
+        literal: bool = False,
+        ignore: Sequence[str] = (),
+    ) -> Results:
+        """The k pictures nearest to a query of text, pictures of the gallery (`like`: ids, or ids with weights), and
+        pictures that are uploaded with the query (`pictures`: paths or bytes).
+
+        Args:
+            where: Filters, or texts as `araclip search --where` takes them ("format=JPEG"); folders match by name.
+            text_weight: how much words in names, metadata, captions and OCR text count, 0 (not at all) to 10.
+            literal, ignore: take the words as typed, all or some parts: words, exclusions, date, folder.
+
+        Raises: InputError for a wrong `where`, ServerError where the server refuses or cannot be reached.
+        """
+        weights = like if isinstance(like, Mapping) else dict.fromkeys(like, 1.0)
+        request = {
+            **{"q": query, "k": k, "offset": offset},
+            "where": where_texts(where),
+            "threshold": threshold,
+            "collapse": "near" if collapse or getattr(where, "collapse", False) else None,
+            "like": [{"id": identity, "weight": weight} for identity, weight in weights.items()],
+            "pictures": [{"data": _data_uri(picture)} for picture in pictures],
+            **{"text_weight": text_weight, "literal": literal, "ignore": list(ignore)},
+        }
+        answer = self._json("POST", "/search", request)
+        return _read(Results, {**answer, "results": tuple(_read(Result, result) for result in answer["results"])})
+
+    def suggestions(self, typed: str, k: int = 8) -> list[Suggestion]:
+        """Queries that begin with what is typed."""
+        answer = self._json("GET", f"/suggestions?{urlencode({'q': typed, 'k': k})}")
+        return [_read(Suggestion, each) for each in answer["suggestions"]]
+
+    def explain(
+        self, identity: str, query: str, *, literal: bool = False, ignore: Sequence[str] = ()
+    ) -> list[WordShare]:
+        """What the score of a picture loses when the query is asked without each of its words."""
+        asked = urlencode({"q": query, "literal": literal, "ignore": list(ignore)}, doseq=True)
+        answer = self._json("GET", f"{_image(identity)}/explain?{asked}")
+        return [_read(WordShare, each) for each in answer["words"]]
+
+    def near(self, identity: str, *, where: Where = None) -> list[Result]:
+        """The near-duplicates of a picture, most like it first."""
+        asked = urlencode({"where": where_texts(where)}, doseq=True)
+        answer = self._json("GET", f"{_image(identity)}/near?{asked}")
+        return [_read(Result, each) for each in answer["results"]]
+
+    def picture(self, identity: str) -> bytes:
+        """The original bytes of a picture."""
+        return self._request("GET", _image(identity))
+
+    def thumbnail(self, identity: str, size: int = 256) -> bytes:
+        """An upright WebP thumbnail of a picture."""
+        return self._request("GET", f"/thumbnails/{quote(identity, safe='')}?{urlencode({'size': size})}")
+
+    def details(self, identity: str) -> dict[str, Any]:
+        """The details of a picture."""
+        return self._json("GET", f"{_image(identity)}/details")
+
+    def add(self, picture: bytes | str | os.PathLike[str], *, name: str | None = None) -> Added:
+        """Add a picture: a path, or bytes. When this returns it is stored on the server's disk."""
+        data, path = (picture, None) if isinstance(picture, bytes) else (Path(picture).read_bytes(), Path(picture))
+        shown = name or (path.name if path else "picture")
+        boundary = secrets.token_hex(16)
+        head = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{_quoted(shown)}"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n"
+        )
+        body = head.encode() + data + f"\r\n--{boundary}--\r\n".encode()
+        kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+        return _read(Added, self._answer(self._request("POST", "/images", body, kind)))
+
+    def forget(self, identity: str) -> None:
+        """Remove a picture from the gallery; its file stays."""
+        self._request("DELETE", _image(identity))
+
+    def stats(self) -> dict[str, Any]:
+        """The gallery in numbers."""
+        return self._json("GET", "/stats")
+
+    def index(self) -> dict[str, Any]:
+        """Have the server index its folders now; the answer is that of `index_state`."""
+        return self._json("POST", "/index")
+
+    def index_state(self) -> dict[str, Any]:
+        """The folders that the server indexes or offers to, and how far that is."""
+        return self._json("GET", "/index")
+
+    def events(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Server-sent events, ("indexing" or "generation", data), until the server ends the stream."""
+        with self._streamed("/events") as response:
+            kind = ""
+            for line in response:
+                name, _, value = line.decode("utf-8").rstrip("\n").partition(": ")
+                if name == "event":
+                    kind = value
+                elif name == "data":
+                    yield kind, self._answer(value.encode())
+
+    # ------------------------------------------------------------------ many pictures
+
+    def timeline(self, *, where: Where = None) -> list[Month]:
+        """The months that have pictures, the newest first; pictures without a date come last."""
+        answer = self._json("GET", f"/timeline?{urlencode({'where': where_texts(where)}, doseq=True)}")
+        return [_read(Month, each) for each in answer["months"]]
+
+    def browse(self, *, where: Where = None) -> Iterator[Listed]:
+        """All pictures that pass, by the date they were taken, the newest first; fetched page by page."""
+        asked: dict[str, object] = {"where": where_texts(where), "k": PAGE}
+        while True:
+            answer = self._json("GET", f"/pictures?{urlencode(asked, doseq=True)}")
+            for each in answer["results"]:
+                yield _read(Listed, each)
+            if answer["next"] is None:
+                return
+            asked["cursor"] = answer["next"]
+
+    def folders(self, inside: str | None = None) -> list[Album]:
+        """The albums at the top, or those in the album of a key, by name."""
+        found: list[Album] = []
+        while True:
+            asked = {"k": PAGE, "offset": len(found)} | ({"in": inside} if inside else {})
+            answer = self._json("GET", f"/folders?{urlencode(asked)}")
+            found += [_read(Album, each) for each in answer["albums"]]
+            if not answer["more"]:
+                return found
+
+    def places(self, *, cell: float = 4, where: Where = None) -> list[Place]:
+        """Where pictures were taken, gathered in cells of so many degrees, the fullest first."""
+        asked = urlencode({"cell": cell, "where": where_texts(where)}, doseq=True)
+        return [_read(Place, each) for each in self._json("GET", f"/places?{asked}")["places"]]
+
+    def download(self, ids: Iterable[str], path: str | os.PathLike[str]) -> Path:
+        """Write the originals of up to 1,000 pictures into a ZIP file, whole or not at all; returns its path."""
+        prepared = self._json("POST", "/archives", {"ids": list(ids)})
+
+        def fill(temporary: Path) -> None:
+            with self._streamed(f"/{prepared['address']}") as response, temporary.open("wb") as file:
+                copyfileobj(response, file)
+
+        atomic.write(Path(path), fill)
+        return Path(path)
+
+    def paths(self, ids: Iterable[str]) -> list[str]:
+        """Where pictures lie on the server, if it shows paths."""
+        found: list[str] = self._json("POST", "/paths", {"ids": list(ids)})["paths"]
+        return found
+
+    def hide(self, ids: Iterable[str], hidden: bool = True) -> int:
+        """Hide pictures from searches and lists, or show them again; returns how many changed."""
+        changed: int = self._json("POST", "/hidden", {"ids": list(ids), "hidden": hidden})["changed"]
+        return changed
+
+    # ------------------------------------------------------------------ vectors
+
+    def encode_text(self, texts: Iterable[str]) -> list[list[float]]:
+        """Unit vectors of texts, in the order given."""
+        return self._vectors(list(texts))
+
+    def encode_image(self, pictures: Iterable[bytes | str | os.PathLike[str]]) -> list[list[float]]:
+        """Unit vectors of pictures (paths or bytes), in the order given."""
+        return self._vectors([_data_uri(picture) for picture in pictures], at_once=8)
+
+    def _vectors(self, inputs: list[str], *, at_once: int = 128) -> list[list[float]]:
+        vectors: list[list[float]] = []
+        for start in range(0, len(inputs), at_once):
+            answer = self._json("POST", "/v1/embeddings", {"input": inputs[start : start + at_once]})
+            vectors += [entry["embedding"] for entry in answer["data"]]
+        return vectors
+
+    # ------------------------------------------------------------------ requests
+
+    @contextmanager
+    def _streamed(self, path: str) -> Iterator[http.client.HTTPResponse]:
+        """A response to GET that is read bit by bit, over a connection of its own."""
+        connection = self._connect()
+        try:
+            connection.request("GET", self._parts.path.rstrip("/") + path, headers=self._headers)
+            response = connection.getresponse()
+            if response.status != 200:
+                raise _error(response.status, response.read(), response.headers.get("Retry-After"))
+            yield response
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from error
+        finally:
+            connection.close()
+
+    def _json(self, method: str, path: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The JSON object of a response to a request that has one, or nothing."""
+        body = None if request is None else json.dumps(request).encode()
+        return self._answer(self._request(method, path, body, {"Content-Type": "application/json"}))
+
+    def _answer(self, data: bytes) -> dict[str, Any]:
+        """The JSON object in a response's body, which another program may have sent.
+
+        Raises:
+            ServerError: it is none, or nested without end; a field that is asked for and not there raises it too.
+        """
+        what = f"{self.address}: its answer"
+        return Answered(
+            bounded_json.parse(data, what, max_bytes=len(data), kind=dict, lone_surrogates=True, error=NotOurs)
+        )
+
+    def _request(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> bytes:
+        """The body of a response.
+
+        Raises:
+            ServerError: the server refuses, or cannot be reached.
+        """
+        url = self._parts.path.rstrip("/") + path
+        while True:
+            with self._lock:
+                reused = self._idle.pop() if self._idle else None
+            connection = reused or self._connect()
+            try:
+                connection.request(method, url, body, {**self._headers, **(headers or {})})
+                response = connection.getresponse()
+                data: bytes = response.read()
+            except BaseException as error:
+                connection.close()
+                if reused and isinstance(error, ConnectionError):  # the server closed it while it was idle
+                    continue
+                if isinstance(error, OSError | http.client.HTTPException):
+                    raise self._unreachable(error) from error
+                raise
+            with self._lock:
+                self._idle.append(connection)
+            if response.status >= 400:
+                raise _error(response.status, data, response.headers.get("Retry-After"))
+            return data
+
+    def _unreachable(self, error: Exception) -> ServerError:
+        return ServerError(f"{self.address}: cannot be reached ({error}). Is `araclip serve` running?")
+
+    def _connect(self) -> http.client.HTTPConnection:
+        kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
+        assert self._parts.hostname is not None
+        return kind(self._parts.hostname, self._parts.port, timeout=self._timeout)
+
+
+class NotOurs(ServerError):
+    """What answers is no `araclip serve`."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"{message.rstrip('.')}. Is that the address of an `araclip serve`?")
+
+
+class Answered(dict[str, Any]):
+    """The object that a server answered."""
+
+    def __missing__(self, name: str) -> Any:
+        raise NotOurs(f"the server's answer has no field '{name}'")
+
+
+def _read(kind: type[Answer], values: object) -> Answer:
+    """A dataclass from a response; unknown fields, of a later server, are ignored.
+
+    Raises:
+        ServerError: there is no such object, or it lacks a field.
+    """
+    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    try:
+        return kind(**{name: value for name, value in dict(values).items() if name in names})  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        raise NotOurs(f"the server's answer holds no {kind.__name__}") from None
+
+
+def _image(identity: str) -> str:
+    return f"/images/{quote(identity, safe='')}"
+
+
+def _data_uri(picture: bytes | str | os.PathLike[str]) -> str:
+    data = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
+    return f"data:image/any;base64,{base64.b64encode(data).decode()}"
+
+
+def _quoted(name: str) -> str:  # as browsers escape a file's name (WHATWG, multipart/form-data)
+    return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _error(status: int, body: bytes, retry_after: str | None) -> ServerError:
+    try:
+        problem = json.loads(body)
+        error = problem.get("error")  # OpenAI's shape, below /v1/
+        message = str(error["message"]) if error else f"{problem['title']}: {problem['detail']}"
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # an error page of a proxy
+        message = body[:200].decode("utf-8", "replace")
+    seconds = float(retry_after) if retry_after and retry_after.isdigit() else None
+    return ServerError(message, status=status, retry_after=seconds)

@@ -1,1 +1,0 @@
-"""A gallery in a collection of a Qdrant server (extra `qdrant`)."""

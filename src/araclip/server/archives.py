@@ -1,0 +1,217 @@
+"""Several originals as one ZIP archive, read from their files while it is sent.
+
+Each original is opened and checked as for `GET /images/{id}`, so that an archive holds only bytes that were indexed.
+Nothing is kept in memory or on the disk. Archives have no compression.
+"""
+
+import re
+import secrets
+import threading
+import time
+import unicodedata
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import TypeVar
+from zipfile import ZipFile, ZipInfo
+from zlib import crc32
+
+from araclip.display import shown
+from araclip.gallery.catalog.records import PictureRecord
+from araclip.server.http.errors import Problem
+from araclip.server.http.limits import Aborted
+from araclip.server.originals import Original
+
+MAX_PICTURES = 1_000
+KEPT = 200  # prepared archives, each a list of ids
+SECONDS = 600  # from preparing to the start of the download
+MISSING = "not-included.txt"
+MAX_NAME = 180  # bytes of UTF-8, with its suffix; file systems take 255, and unpackers add a folder
+_UTF8 = 0x800
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069]')
+_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+
+T = TypeVar("T")
+InThread = Callable[[Callable[[], T]], Awaitable[T]]
+Opener = Callable[[PictureRecord], Original | None]
+
+
+class Archives:
+    """Archives that were prepared and may be downloaded for a while; thread-safe.
+
+    Two steps, since a browser saves what a link gives while it arrives, and a link has no room for a thousand ids.
+    """
+
+    def __init__(self, *, most_bytes: int, now: Callable[[], float] = time.monotonic) -> None:
+        self._most_bytes = most_bytes
+        self._now = now
+        self._prepared: OrderedDict[str, tuple[float, tuple[PictureRecord, ...]]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def prepare(self, records: Sequence[PictureRecord]) -> tuple[str, int]:
+        """Its key and the bytes of its pictures.
+
+        Raises:
+            Problem: "large-archive".
+        """
+        sizes = {record.copies[0].file: record.copies[0].size for record in records}  # a video once, not for each scene
+        size = sum(sizes.values())
+        if size > self._most_bytes:
+            raise Problem("large-archive", size=_megabytes(size), limit=_megabytes(self._most_bytes))
+        key = secrets.token_urlsafe(16)
+        with self._lock:
+            self._prepared[key] = self._now() + SECONDS, tuple(records)
+            while len(self._prepared) > KEPT:
+                self._prepared.popitem(last=False)
+        return key, size
+
+    def pictures(self, key: str) -> tuple[PictureRecord, ...]:
+        """The pictures of an archive.
+
+        Raises:
+            Problem: "no-archive", there is none, or it was prepared too long ago.
+        """
+        with self._lock:
+            until, records = self._prepared.get(key, (0.0, ()))
+        if self._now() > until:
+            raise Problem("no-archive")
+        return records
+
+
+async def zipped(
+    records: Sequence[PictureRecord], opened: Opener, in_thread: InThread[bytes], opening: InThread[Original | None],
+    most_bytes: int,
+) -> AsyncIterator[bytes]:  # fmt: skip
+    """The bytes of an archive; what is gone or changed since is left out, and named in a text file inside."""
+    names, missing, videos, sent = Names(), list[str](), set[str](), Sent()
+    archive = ZipFile(sent, "w")  # type: ignore[call-overload]
+    for record in records:
+        original = await opening(lambda record=record: opened(record))  # type: ignore[misc]
+        if original is None or sent.tell() + original.size > most_bytes:
+            if original:
+                original.close()
+            missing.append(record.copies[0].name)
+            continue
+        with original:
+            if original.time is not None and original.path in videos:  # another scene of the same video
+                continue
+            if await opening(lambda original=original: _summed(original)) is None:  # type: ignore[misc]
+                missing.append(record.copies[0].name)
+                continue
+            videos.add(original.path)
+            name, date = names.free(shown(original.name)), record.captured_at or record.added or ""
+            with archive.open(Known(name, date, original.crc, original.size), "w") as file:
+                async for piece in original.pieces(0, original.size, in_thread):
+                    file.write(piece)
+                    yield sent.taken()
+    if missing:
+        text = "".join(f"{name}\r\n" for name in missing).encode("utf-8-sig")  # Windows' editor wants the mark
+        with archive.open(Known(names.free(MISSING), "", crc32(text), len(text)), "w") as file:
+            file.write(text)
+    archive.close()
+    yield sent.taken()
+
+
+class Known(ZipInfo):
+    """A file of an archive whose CRC-32 and size are known before its bytes are written.
+
+    They stand in front of the bytes, and names are UTF-8 with their flag set: so Windows Explorer, macOS, unzip and
+    readers that stream all take it. Archives stay below 4 GB, and need no ZIP64.
+    """
+
+    def __init__(self, name: str, date: str, crc: int, size: int) -> None:
+        try:
+            at = datetime.fromisoformat(date)
+        except ValueError:
+            at = datetime.min
+        super().__init__(name, at.timetuple()[:6] if 1980 <= at.year <= 2107 else (1980, 1, 1, 0, 0, 0))
+        self.create_system, self.external_attr = 3, 0o100644 << 16  # Unix: its file mode counts
+        self._known = crc, size
+
+    def FileHeader(self, zip64: bool | None = None) -> bytes:  # noqa: N802  (zipfile's name)
+        """What stands before the bytes."""
+        self.CRC, self.file_size = self._known
+        self.compress_size, self.flag_bits = self.file_size, _UTF8
+        return super().FileHeader(zip64)
+
+
+class Sent:
+    """A file that `ZipFile` writes front to back, whose bytes are taken away as they come.
+
+    `ZipFile` goes back to write a file's head once more when its sum is known: of `Known` files the head is the same.
+    """
+
+    def __init__(self) -> None:
+        self._at = self._end = 0
+        self._new = bytearray()
+
+    def tell(self) -> int:
+        """Where the next byte goes."""
+        return self._at
+
+    def seek(self, at: int) -> int:
+        """Go there."""
+        self._at = at
+        return at
+
+    def write(self, data: bytes) -> int:
+        """Keep what was not written yet, until it is taken."""
+        if self._at == self._end:
+            self._new += data
+            self._end += len(data)
+        self._at += len(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def taken(self) -> bytes:
+        """What was written since the last call."""
+        data, self._new = bytes(self._new), bytearray()
+        return data
+
+
+class Names:
+    """Names of the files of one archive: such that every system can write them, and no two are the same."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def free(self, name: str) -> str:
+        """A name like `name`, with a number where it is taken: Windows and macOS do not tell A from a."""
+        stem, dot, suffix = _writable(name).rpartition(".")
+        if not dot or len(suffix) > 10 or not stem:
+            stem, dot, suffix = f"{stem}{dot}{suffix}", "", ""
+        number, found = 1, _cut(stem, dot + suffix)
+        while found.casefold() in self._taken:
+            number += 1
+            found = _cut(stem, f" ({number}){dot}{suffix}")
+        self._taken.add(found.casefold())
+        return found
+
+
+def _writable(name: str) -> str:
+    """A name without what Windows refuses, in composed form (NFC), as Linux and Windows store names."""
+    text = unicodedata.normalize("NFC", name.encode("utf-8", "replace").decode())
+    text = _FORBIDDEN.sub("_", text).strip().rstrip(". ") or "picture"
+    return f"_{text}" if _DEVICES.fullmatch(text) else text
+
+
+def _cut(stem: str, ending: str) -> str:
+    room = MAX_NAME - len(ending.encode())
+    return stem.encode()[:room].decode("utf-8", "ignore").rstrip() + ending
+
+
+def _summed(original: Original) -> Original | None:
+    """An original whose checksum is known, or None if its file is written meanwhile. For a thread: of a video, all
+    bytes are read for it.
+    """
+    try:
+        _ = original.crc
+    except (OSError, Aborted):
+        return None
+    return original
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.0f}"

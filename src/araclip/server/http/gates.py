@@ -1,0 +1,113 @@
+"""Limits on what is processed at a time, with a cap for each client, so that none can starve the others.
+
+A client is an address; without further knowledge many requests from one address are one client.
+"""
+
+import asyncio
+import contextlib
+import math
+from collections import Counter
+from collections.abc import Iterator
+
+from araclip.server.http.errors import Problem
+
+CLIENTS_SHARE = 3 / 4  # of a gate's places: the others are left for other clients
+
+
+class Gate:
+    """Admits at most so many jobs at a time, and of one client at most three quarters of them."""
+
+    def __init__(self, most: int) -> None:
+        self.inside = 0
+        self._most = most
+        self._of_client = math.ceil(most * CLIENTS_SHARE)
+        self._of: Counter[str] = Counter()
+
+    def enter(self, client: str) -> None:
+        """Take a place, which must be left.
+
+        Raises:
+            Problem: "busy", status 429 with Retry-After.
+        """
+        if self.inside >= self._most or self._of[client] >= self._of_client:
+            raise _busy()
+        self.inside += 1
+        self._of[client] += 1
+
+    def leave(self, client: str) -> int:
+        """Give a place back; returns how many the client still has."""
+        self.inside -= 1
+        self._of[client] -= 1
+        return self._of[client] or self._of.pop(client)
+
+    @contextlib.contextmanager
+    def entered(self, client: str) -> Iterator[None]:
+        """Enter for the length of a `with` block.
+
+        Raises:
+            Problem: "busy".
+        """
+        self.enter(client)
+        try:
+            yield
+        finally:
+            self.leave(client)
+
+
+class Slots:
+    """So many jobs at a time. Others wait, those that came first go first; of one client no more wait in line than
+    there are slots, so that whoever comes next waits for a few jobs of each other client, however many these have.
+
+    Args:
+        slots: jobs at a time.
+        most: jobs that run or wait.
+        seconds: the longest wait.
+    """
+
+    def __init__(self, slots: int, *, most: int, seconds: float) -> None:
+        self._gate = Gate(most)
+        self._slots = slots
+        self._seconds = seconds
+        self._free = asyncio.Semaphore(slots)
+        self._own: dict[str, asyncio.Semaphore] = {}
+
+    @property
+    def inside(self) -> int:
+        """Jobs that run or wait."""
+        return self._gate.inside
+
+    async def acquire(self, client: str) -> None:
+        """Wait for a slot, which must be released.
+
+        Raises:
+            Problem: "busy", since too many wait, or since it would take too long.
+        """
+        self._gate.enter(client)
+        own = self._own.setdefault(client, asyncio.Semaphore(self._slots))
+        try:
+            async with asyncio.timeout(self._seconds):
+                await own.acquire()
+                try:
+                    await self._free.acquire()
+                except BaseException:
+                    own.release()
+                    raise
+        except BaseException as error:
+            self._leave(client)
+            if isinstance(error, TimeoutError):
+                raise _busy() from None
+            raise
+
+    def release(self, client: str) -> None:
+        """Give a slot back, for the next one that waits."""
+        self._free.release()
+        self._own[client].release()
+        self._leave(client)
+
+    def _leave(self, client: str) -> None:
+        if not self._gate.leave(client):
+            del self._own[client]
+
+
+def _busy() -> Problem:
+    return Problem("busy", headers={"Retry-After": "1"}, seconds=1)

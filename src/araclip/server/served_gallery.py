@@ -1,0 +1,327 @@
+"""The gallery of a server: its reader, and what the page shows of it."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip.encoder import Encoder
+from araclip.errors import ImageError, InputError
+from araclip.gallery.browsing.albums import Albums
+from araclip.gallery.browsing.browsing import Browsing
+from araclip.gallery.browsing.places import Cluster, clusters
+from araclip.gallery.browsing.timeline import Timeline
+from araclip.gallery.catalog.connection import may_write
+from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.catalog.records import Overview, PictureRecord
+from araclip.gallery.catalog.schema import FILE_NAME
+from araclip.gallery.catalog.store import Store
+from araclip.gallery.ingest.intake import Intake
+from araclip.gallery.ingest.scan import checked_root
+from araclip.gallery.ingest.sources import LoadedPicture
+from araclip.gallery.ingest.videos import stored_of
+from araclip.gallery.locations import Location
+from araclip.gallery.open import open_reader
+from araclip.gallery.queries.reference_queries import EVERYDAY
+from araclip.gallery.reader import GalleryReader, Snapshot
+from araclip.gallery.relevance import STRONG
+from araclip.server.example_queries import SHORT
+
+SUGGESTED = 8  # queries
+FOLDERS = 50  # entries of a menu
+KEPT = 12  # timelines, 27 bytes a picture each
+ALBUM = "album="
+T = TypeVar("T")
+CHECK_SECONDS = 1.0  # between checks for another process's commits; one small query
+MAX_PAUSE_SECONDS = 30.0
+PATIENCE_S = 5.0  # for other writers, whose commits take less than a second; the client waits too
+
+
+class ServedGallery:
+    """The gallery of a server; thread-safe."""
+
+    def __init__(self, location: Location, model: Encoder, *, create: bool = False) -> None:
+        """Open the gallery at a location.
+
+        Args:
+            create: create it if it does not exist.
+
+        Raises:
+            InputError, GalleryError: it cannot be opened.
+        """
+        self.location = location
+        self._left: list[GalleryReader] = []  # of models before; requests may still read through them
+        self._read(open_reader(location, model, create=create))
+        self._overview: tuple[str, Overview] | None = None  # with its generation
+        self._examples: tuple[str, tuple[str, ...]] | None = None
+        self._finding: tuple[str, dict[str, bool]] = "", {}
+        self.refresh()
+
+    def _read(self, reader: GalleryReader) -> None:
+        self._reader, self.model, self.browsing = reader, reader.model, ServedBrowsing(reader.browsing)
+
+    def adopt(self, model: Encoder) -> None:
+        """Go on with the model that the gallery was re-embedded with.
+
+        Raises:
+            InputError, GalleryError: it cannot be opened.
+        """
+        reader = open_reader(self.location, model)
+        reader.refresh(prepared=True)
+        self._left.append(self._reader)
+        self._read(reader)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The snapshot that searches use."""
+        return self._reader.snapshot
+
+    @property
+    def store(self) -> Store:
+        """The gallery's store, for use in this thread."""
+        return self._reader.store
+
+    def refresh(self) -> bool:
+        """Switch to a new snapshot, if the gallery has changed; returns whether it did.
+
+        Raises:
+            WidthMismatch: the gallery was re-embedded with another model; the old snapshot stays.
+        """
+        return self._reader.refresh(prepared=True)
+
+    def overview(self) -> Overview:
+        """Counts of the current generation, cached."""
+        store, cached = self.store, self._overview
+        generation = store.generation
+        if cached is None or cached[0] != generation:
+            cached = self._overview = generation, store.overview()
+        return cached[1]
+
+    def examples(self) -> tuple[str, ...]:
+        """Queries that find something in the snapshot, cached by generation."""
+        snapshot, cached = self.snapshot, self._examples
+        if cached is None or cached[0] != snapshot.generation:
+            queries = suggestions(snapshot.reference.everyday, snapshot.sample)
+            cached = self._examples = snapshot.generation, queries
+        return cached[1]
+
+    def finds(self, query: str, vector: NDArray[np.float32]) -> bool:
+        """Whether a query with this vector (D,) has a strong hit in a sample of the snapshot, cached by generation;
+        False in a gallery of a few pictures, whose scores say nothing.
+        """
+        snapshot, (generation, known) = self.snapshot, self._finding
+        if generation != snapshot.generation:
+            known = {}
+            self._finding = snapshot.generation, known
+        if query not in known:
+            scale = snapshot.scale
+            best = float((snapshot.sample @ vector).max()) if scale else 0.0
+            known[query] = scale is not None and scale.relevance(vector, len(query.split()))(best) >= STRONG
+        return known[query]
+
+    def add(self, loaded: LoadedPicture, metadata: Mapping[str, str]) -> None:
+        """Add an uploaded picture. When this returns, it is stored on the disk, or by the server of the gallery.
+
+        Raises:
+            GalleryLocked: another process is writing, and not in turns.
+            WidthMismatch: the gallery was re-embedded with another model.
+            OSError: the disk is full or read-only.
+        """
+
+        def refused(_: int, error: OSError | ImageError) -> None:
+            raise error
+
+        store, turn = self._reader.writer(PATIENCE_S)
+        Intake(store, self.model, turn).ingest([loaded], refused, metadata=[metadata])
+
+    def forget(self, picture: PictureRecord) -> None:
+        """Remove a picture by all of its paths; of a scene, the whole video. Files on the disk stay.
+
+        Raises:
+            GalleryLocked, WidthMismatch, OSError: as for `add`.
+        """
+        store, turn = self._reader.writer(PATIENCE_S)
+        with turn(), store.writing():
+            store.remove_files([path for copy in picture.copies for path in stored_of(store, copy.file)])
+
+    def hide(self, contents: list[int], hidden: bool) -> int:
+        """Hide pictures, or show them again; returns how many have changed.
+
+        Raises:
+            GalleryLocked, WidthMismatch, OSError: as for `add`.
+        """
+        store, turn = self._reader.writer(PATIENCE_S)
+        with turn(), store.writing():
+            return store.set_hidden(contents, hidden)
+
+    def close(self) -> None:
+        """Close every connection."""
+        for reader in (*self._left, self._reader):
+            reader.close()
+
+
+def check_writable(gallery: Location, folders: Iterable[Path]) -> None:
+    """Refuse to index folders, or to take uploads, where that could only fail.
+
+    Raises:
+        InputError: a folder does not exist, or the gallery is read-only.
+    """
+    for folder in folders:
+        checked_root(folder)
+    if isinstance(gallery, Path) and gallery.exists() and not may_write(gallery / FILE_NAME):
+        raise InputError(
+            f"{gallery} cannot be written, so nothing can be added to it. Leave --index and --uploads off, or check "
+            "its permissions."
+        )
+
+
+def suggestions(everyday: NDArray[np.float32], pictures: NDArray[np.float32]) -> tuple[str, ...]:
+    """Everyday queries, short enough for a button, that suit some picture better than other queries do.
+
+    Args:
+        everyday: vectors of EVERYDAY, (E, D).
+        pictures: vectors of (a sample of) the gallery, (n, D).
+    """
+    if not len(pictures):
+        return ()
+    scores = everyday @ pictures.T  # (E, n)
+    best = (scores - scores.mean(axis=0)).max(axis=1)  # (E,); centred, since some pictures are near to every query
+    short = [int(row) for row in np.argsort(-best) if len(EVERYDAY[row]) <= SHORT]
+    return tuple(EVERYDAY[row] for row in short[:SUGGESTED])
+
+
+def busiest(folders: Mapping[str, int]) -> list[str]:
+    """Names of folders for a menu, those with the most pictures first."""
+    return sorted(folders, key=lambda name: (-folders[name], name))[:FOLDERS]
+
+
+# ------------------------------------------------------------------ browsing
+
+
+class ServedBrowsing:
+    """What browsing shows; thread-safe. Values of one generation are made once, by the first request for them."""
+
+    def __init__(self, gallery: Browsing) -> None:
+        self._gallery = gallery
+        self._kept: OrderedDict[tuple[str, str], object] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def generation(self) -> str:
+        """A token of the last commit."""
+        return self._gallery.generation
+
+    def filters(self, texts: Iterable[str], *, collapse: bool = False) -> Filters:
+        """Filters of a client, KEY=VALUE each; folders match by name, at any depth, or as `album=KEY`, never by path.
+
+        A path would be resolved on the disk, and so reveal where links lead.
+
+        Raises:
+            InputError: as for `Filters.read`, or an unknown album.
+        """
+        given = list(texts)
+        keys = [text.removeprefix(ALBUM).strip() for text in given if text.startswith(ALBUM)]
+        read = Filters.read([text for text in given if not text.startswith(ALBUM)], collapse=collapse)
+        if read.folder is not None:
+            read = replace(read, folder=None, folder_name=Path(read.folder).name)
+        if len(keys) > 1:
+            raise InputError("'album' is given twice. Name one album.")
+        if keys:
+            album = self.albums().by_key.get(keys[0])
+            if album is None:
+                raise InputError(f"no album '{keys[0]:.40}'. Ask GET /folders for the albums there are.")
+            read = replace(read, below=album.path)
+        return read
+
+    def timeline(self, filters: Filters) -> Timeline:
+        """The pictures that pass, the newest first."""
+        return self._made(f"timeline {replace(filters, collapse=False)!r}", lambda: self._gallery.timeline(filters))
+
+    def albums(self) -> Albums:
+        """All albums."""
+        return self._made("albums", lambda: Albums(self._gallery.files()))
+
+    def places(self, filters: Filters, cell: float) -> list[Cluster] | None:
+        """The pictures that pass and have a place, in a grid; None where places are not known."""
+        found = self._made("positions", self._gallery.positions)
+        if found is None:
+            return None
+        timeline = self.timeline(filters)
+        ids, latitudes, longitudes = found
+        if not len(ids):
+            return []
+        order = np.argsort(ids)
+        at = order[np.clip(np.searchsorted(ids, timeline.ids, sorter=order), 0, len(ids) - 1)]
+        known = ids[at] == timeline.ids
+        return clusters(timeline.ids[known], latitudes[at[known]], longitudes[at[known]], cell)
+
+    def records(self, contents: Sequence[int]) -> list[PictureRecord]:
+        """Pictures in the order given; those that are gone are left out."""
+        found = self._gallery.records([int(content) for content in contents])
+        return [found[int(content)] for content in contents if int(content) in found]
+
+    def _made(self, name: str, make: Callable[[], T]) -> T:
+        key = self.generation, name
+        with self._lock:  # the second of two requests at once waits for the first one's result
+            if key not in self._kept:
+                self._kept = OrderedDict((old, value) for old, value in self._kept.items() if old[0] == key[0])
+                self._kept[key] = make()
+                while len(self._kept) > KEPT:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(key)
+            value: T = self._kept[key]  # type: ignore[assignment]
+        return value
+
+
+# ------------------------------------------------------------------ refreshing
+
+
+class Refresher:
+    """Refreshes a served gallery's snapshot in a background thread.
+
+    After a refresh it pauses nine times as long as the refresh took, so that refreshing takes at most a tenth of a core
+    while an indexing run commits every few seconds.
+    """
+
+    def __init__(
+        self, gallery: ServedGallery, *, changed: Callable[[Snapshot], None], failed: Callable[[Exception], None]
+    ) -> None:
+        self._gallery = gallery
+        self._changed = changed
+        self._failed = failed
+        self._failure = ""  # the last one; it may last for hours, and is said once
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="refresh", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Check for a new generation now."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Stop the thread, and wait for it."""
+        self._stop.set()
+        self._wake.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._wake.wait(CHECK_SECONDS)
+            self._wake.clear()
+            began = time.monotonic()
+            try:
+                if self._gallery.refresh():
+                    self._changed(self._gallery.snapshot)
+                self._failure = ""
+            except Exception as error:  # may be transient; the old snapshot stays in use
+                if self._failure != str(error):
+                    self._failed(error)
+                self._failure = str(error)
+            self._stop.wait(min(9 * (time.monotonic() - began), MAX_PAUSE_SECONDS))
