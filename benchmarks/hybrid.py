@@ -23,7 +23,7 @@ import numpy as np
 from screenshots import screenshots, sentences, share_read
 
 from araclip import Gallery
-from araclip.gallery.catalog.full_text import WordIndex
+from araclip.gallery.catalog.word_index import WordIndex
 from araclip.gallery.ingest.reading import _grey
 from araclip.gallery.queries import fusion
 from araclip.gallery.queries.text_matches import TextQuery, text_matches

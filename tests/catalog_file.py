@@ -1,6 +1,7 @@
 """The catalogue file of a gallery as tests edit it: soundly, as AraCLIP writes it, or as damage does."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +36,13 @@ def value(place: Path, sql: str) -> object:
 
 
 def damage(place: Path, sql: str, *values: object) -> None:
-    """Change rows as damage does: by a SQLite that leaves the pages' old checksums, in a process of its own."""
+    """Change rows as damage does: the pages' old checksums stay, and so does the file's time.
+
+    A SQLite that knows of no checksums changes them, in a process of its own.
+    """
+    path = place / "catalog.sqlite"
+    about = path.stat()
     sent = [{"hex": each.hex()} if isinstance(each, bytes) else each for each in values]
-    command = [sys.executable, "-c", _DAMAGE, str(place / "catalog.sqlite")]
+    command = [sys.executable, "-c", _DAMAGE, str(path)]
     subprocess.run(command, input=json.dumps([(sql, sent)]), text=True, check=True)
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))

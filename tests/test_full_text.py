@@ -15,9 +15,9 @@ from PIL import Image, PngImagePlugin
 import pictures
 from araclip import AraCLIP, Filters, Gallery
 from araclip.errors import GalleryCorrupt, InputError
-from araclip.gallery.catalog.full_text import WordIndex
 from araclip.gallery.catalog.salvage import salvage
 from araclip.gallery.catalog.schema import FILE_NAME
+from araclip.gallery.catalog.word_index import WordIndex
 from araclip.gallery.ingest import sidecars
 from araclip.gallery.queries.fusion import Candidate, doubted, order
 from araclip.gallery.queries.text_matches import TextQuery, text_matches

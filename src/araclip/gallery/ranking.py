@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from araclip.errors import InputError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import EVERYTHING, Filters
-from araclip.gallery.catalog.full_text import WordIndex
 from araclip.gallery.catalog.records import STORED_PREFIX
+from araclip.gallery.catalog.word_index import WordIndex
 from araclip.gallery.index.scan_index import ScanIndex
 from araclip.gallery.near_hashes import HashTable, is_near
 from araclip.gallery.queries.exclusion import Cosines, Exclusion, kept

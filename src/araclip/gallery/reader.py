@@ -16,9 +16,10 @@ from araclip.encoder import Encoder
 from araclip.gallery.browsing.browsing import Browsing, FolderBrowsing
 from araclip.gallery.catalog.catalog import Catalog, CatalogPool
 from araclip.gallery.catalog.filters import Filters
-from araclip.gallery.catalog.full_text import Document, WordIndex
+from araclip.gallery.catalog.full_text import Document
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.catalog.store import Store
+from araclip.gallery.catalog.word_index import WordIndex
 from araclip.gallery.index.rabitq import EXACT_UP_TO
 from araclip.gallery.index.scan_index import REBUILD_AFTER, ScanIndex
 from araclip.gallery.ingest.intake import Turn

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
-from araclip.gallery.catalog.full_text import WordIndex
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.catalog.store import Store
+from araclip.gallery.catalog.word_index import WordIndex
 from araclip.gallery.queries.exclusion import excluded_terms
 from araclip.gallery.queries.interpretation import (
     FILTERS,

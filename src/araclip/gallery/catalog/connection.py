@@ -136,6 +136,7 @@ class Connection:
 
     @property
     def in_transaction(self) -> bool:
+        """Whether a transaction is open on this connection."""
         return self._db.in_transaction
 
     def alone(self) -> AbstractContextManager[object]:
@@ -143,6 +144,7 @@ class Connection:
         return self._lock
 
     def close(self) -> None:
+        """Close the connection; the last one at the file takes the log into it."""
         with self._lock:
             self._db.close()
 

@@ -1,4 +1,4 @@
-"""Full-text search: the texts of pictures, and two FTS5 tables of their words.
+"""The texts of pictures, and two FTS5 tables of their words; `word_index` searches these.
 
 Texts are the names of a picture's files and folders, its metadata, the captions in and beside its file, and the letters
 that OCR has read. `words` has their stems, `parts` their folded words by trigrams. Both are derived: triggers note in
@@ -6,41 +6,22 @@ that OCR has read. `words` has their stems, `parts` their folded words by trigra
 """
 
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import chain
 from pathlib import PurePath
-from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
 
 from araclip.display import shown
 from araclip.gallery.catalog.connection import Connection
-from araclip.gallery.catalog.photos import HIDDEN
 from araclip.gallery.catalog.records import STORED_PREFIX, read_metadata
-from araclip.text.description import describes
-from araclip.text.normalization import normalize
-from araclip.text.words import WORDS_VERSION, Forms, Word, forms, has_humps, words
+from araclip.text.words import WORDS_VERSION, Forms, forms, has_humps
 from araclip.video.scene_paths import file_of
-
-if TYPE_CHECKING:
-    from araclip.gallery.catalog.catalog import Catalog
 
 FIELDS = ("names", "metadata", "captions", "ocr")
 FOLDERS = 3  # the nearest above a file: those above hold everything, and tell nothing
 BACKLOG = 4096  # pictures that a commit indexes beyond its own: those of a gallery that was migrated or salvaged
-PART = 3  # letters of a trigram: shorter parts of words are not looked for
-SCANNED = 20_000  # stems of one beginning; a gallery of 100,000 captioned pictures has fewer in all
-EXAMPLES = 6  # pictures in which a word's spelling is looked up
-LETTERS = 2_000  # of each text that is read for that
-MAX_NEWEST = 5_000  # pictures whose texts a gallery's own words come from
 _AT_ONCE = 500  # pictures in a statement
 _VERSION = "words_version"  # in `meta`
-_LAST = "\U0010ffff"
 
-Ids = NDArray[np.int64]
 Document = dict[str, list[str]]  # texts by field, each once
 
 
@@ -81,8 +62,13 @@ def metadata_texts(about: Mapping[str, object]) -> list[str]:
     return found
 
 
+def documents_of(database: Connection, ids: Sequence[int]) -> Iterator[tuple[int, Document]]:
+    """The texts of pictures by field, of those that have a path."""
+    for start in range(0, len(ids), _AT_ONCE):
+        yield from _documents(database, ids[start : start + _AT_ONCE])
+
+
 def _documents(database: Connection, ids: Sequence[int]) -> Iterator[tuple[int, Document]]:
-    """The texts of at most _AT_ONCE pictures, of those that have a path."""
     rows = database.execute(
         "SELECT files.content, files.path, metadata, ifnull(sidecars.text, ''), ifnull(caption, ''), ifnull(ocr, '') "
         "FROM files LEFT JOIN sidecars ON sidecars.path = files.path LEFT JOIN texts ON texts.content = files.content "
@@ -173,107 +159,6 @@ def _name_forms(name: str) -> tuple[str, dict[str, None]]:
 
 def _joined(stems: Forms, folded: Forms) -> tuple[str, dict[str, None]]:
     return " ".join([stem for _, stem in stems]), dict.fromkeys([word for word, _ in folded])
-
-
-# ------------------------------------------------------------------ searching
-
-
-class WordIndex:
-    """The words of a gallery's texts, through one connection."""
-
-    def __init__(self, catalog: "Catalog") -> None:
-        self._catalog = catalog
-
-    def with_stem(self, stem: str, most: int) -> Ids:
-        """Ids of pictures with a word of this stem in any text, ascending; `most` of them plus one where more."""
-        return self._ids("SELECT rowid FROM words WHERE words MATCH ? LIMIT ?", (_quoted(stem), most + 1))
-
-    def with_part(self, folded: str, most: int) -> Ids:
-        """Ids of pictures with a word that contains these folded letters, as `with_stem`; none below PART letters."""
-        if len(folded) < PART or " " in folded:
-            return np.empty(0, np.int64)
-        trigrams = " ".join(dict.fromkeys(_quoted(folded[i : i + PART]) for i in range(len(folded) - PART + 1)))
-        return self._ids(
-            "SELECT rowid FROM parts WHERE parts MATCH ? AND instr(folded, ?) > 0 LIMIT ?", (trigrams, folded, most + 1)
-        )
-
-    def described(self, ids: Sequence[int], *, in_arabic: bool) -> set[int]:
-        """Those of some pictures whose captions and metadata describe them in that script."""
-        sql = f"SELECT rowid, metadata || ' ' || captions FROM words WHERE rowid IN ({_marks(ids)})"
-        rows = self._catalog.rows(sql, ids)
-        return {content for content, texts in rows if texts and describes(texts, in_arabic=in_arabic)}
-
-    def documents(self, ids: Sequence[int]) -> dict[int, Document]:
-        """The texts of pictures by field; of those without a path, none."""
-        found: dict[int, Document] = {}
-        for start in range(0, len(ids), _AT_ONCE):
-            with self._catalog.own_errors():
-                found |= dict(_documents(self._catalog.connection, ids[start : start + _AT_ONCE]))
-        return found
-
-    def newest_texts(self) -> list[str]:
-        """Names, metadata, captions and OCR texts of the MAX_NEWEST pictures that were added last."""
-        rows = self._catalog.rows("SELECT id FROM contents ORDER BY id DESC LIMIT ?", (MAX_NEWEST,))
-        documents = self.documents([content for (content,) in rows])
-        return [text for document in documents.values() for texts in document.values() for text in texts]
-
-    # The words that stand in a gallery's texts by their beginning: what a person who types may mean. FTS5's own table
-    # of terms is read, so nothing is stored beside the index. It holds stems; how a word is written is looked up in the
-    # texts of a few pictures that have it.
-
-    def stems(self, beginnings: Iterable[str], most: int) -> list[tuple[str, int]]:
-        """Stems that begin with one of these letters, and in how many pictures each stands: the most frequent."""
-        self._catalog.rows("CREATE VIRTUAL TABLE IF NOT EXISTS temp.vocabulary USING fts5vocab(main, words, row)")
-        found: dict[str, int] = {}
-        for beginning in dict.fromkeys(beginnings):
-            rows = self._catalog.rows(
-                "SELECT term, doc FROM temp.vocabulary WHERE term >= ? AND term < ? LIMIT ?",
-                (beginning, beginning + _LAST, SCANNED),
-            )
-            found.update(rows)
-        return sorted(found.items(), key=lambda each: (-each[1], each[0]))[:most]
-
-    def spellings(self, stems: Sequence[str], before: Callable[[Word], int | None]) -> dict[str, str]:
-        """How the words of these stems are most often written, in a few of the pictures that have them.
-
-        Args:
-            before: how many of a word's letters to leave out at its beginning; None: this word does not count.
-        """
-        examples = {stem: self._first(_quoted(stem), EXAMPLES) for stem in stems}
-        documents = self.documents(sorted(set(chain(*examples.values()))))
-        written: dict[str, Counter[str]] = {stem: Counter() for stem in stems}
-        for document in documents.values():
-            for field, texts in document.items():
-                for text in (text[:LETTERS] for text in texts):
-                    for word in words(text, names=field == "names"):
-                        if word.stem in written and (left_out := before(word)) is not None:
-                            written[word.stem][normalize(text[word.start : word.end])[left_out:]] += 1
-        return {stem: _best(spelled) for stem, spelled in written.items() if spelled}
-
-    def names(self, beginning: str, most: int) -> list[str]:
-        """Names of files, without their suffix, in which or in whose folders a word's stem begins so."""
-        ids = self._first(f"names : {_quoted(beginning)} *", most)
-        return [names[0] for each in self.documents(ids).values() if (names := each.get("names"))]
-
-    def _first(self, asked: str, most: int) -> list[int]:
-        """Ids of some pictures, none of them hidden, whose words match."""
-        rows = self._catalog.rows(
-            f"SELECT rowid FROM words WHERE words MATCH ? AND rowid NOT IN ({HIDDEN}) LIMIT ?", (asked, most)
-        )
-        return [content for (content,) in rows]
-
-    def _ids(self, sql: str, values: tuple[str | int, ...]) -> Ids:
-        ((text,),) = self._catalog.rows(f"SELECT group_concat(rowid) FROM ({sql})", values)  # quicker than rows
-        return np.sort(np.fromstring(text or "", np.int64, sep=","))
-
-
-def _best(spelled: Counter[str]) -> str:
-    """The most frequent spelling; of equals the one with more hamzas and dots, which are left out more than added."""
-    return max(spelled, key=lambda form: (spelled[form], sum(letter in "أإآؤئةى" for letter in form)))
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"'
 
 
 def _marks(values: Sequence[object]) -> str:

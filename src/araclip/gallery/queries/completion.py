@@ -21,7 +21,7 @@ LEFT = {"و": 4}  # letters that stay after it, for it is rarely the conjunction
 
 
 class WordSource(Protocol):
-    """The words of a gallery's texts; documented in `gallery.catalog.full_text.WordIndex`."""
+    """The words of a gallery's texts; documented in `gallery.catalog.word_index.WordIndex`."""
 
     def stems(self, beginnings: Iterable[str], most: int) -> list[tuple[str, int]]:
         """Stems that begin so, with their number of pictures."""

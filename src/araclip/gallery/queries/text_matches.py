@@ -39,7 +39,7 @@ FIELDS = {"names": "name", "metadata": "metadata", "captions": "caption", "ocr":
 
 
 class TextIndex(Protocol):
-    """An index of the words of texts; documented in `gallery.catalog.full_text.WordIndex`."""
+    """An index of the words of texts; documented in `gallery.catalog.word_index.WordIndex`."""
 
     def with_stem(self, stem: str, most: int) -> Ids:
         """Ids of pictures with a word of this stem."""

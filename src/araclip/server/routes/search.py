@@ -16,8 +16,8 @@ from araclip.display import shown, shown_with_marks
 from araclip.errors import InputError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
-from araclip.gallery.catalog.full_text import WordIndex
 from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
+from araclip.gallery.catalog.word_index import WordIndex
 from araclip.gallery.queries.completion import completions, matching
 from araclip.gallery.queries.explanation import texts_of_shares, word_shares
 from araclip.gallery.queries.interpretation import Interpretation as Understood
