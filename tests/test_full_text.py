@@ -159,10 +159,10 @@ def test_a_part_of_a_word_or_half_of_the_words_is_no_strong_match(gallery: Galle
 
 def test_of_an_endless_query_the_first_words_are_looked_for(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    for name in ("with_stem", "with_part"):
+    for name in ("with_stems", "with_parts"):
         real = getattr(WordIndex, name)
         monkeypatch.setattr(
-            WordIndex, name, lambda self, word, most, real=real: asked.append(word) or real(self, word, most)
+            WordIndex, name, lambda self, words, most, real=real: asked.extend(words) or real(self, words, most)
         )
     letters = "بتثجحخدذرزسشصضطظعغفقكلمنهوي"
     many = [a + b + c for a in letters[:8] for b in letters for c in letters][:3000]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from araclip.errors import InputError
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.filters import EVERYTHING, Filters
+from araclip.gallery.catalog.filters import EVERYTHING, Condition, Filters
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.catalog.word_index import WordIndex
 from araclip.gallery.index.scan_index import ScanIndex
@@ -25,6 +25,7 @@ from araclip.video.scene_paths import file_of
 
 WHOLE = (int, np.integer)
 REAL = (*WHOLE, float, np.floating)
+AT_ONCE = 200  # candidates whose paths one statement looks up
 _EVERY = 1 << 60  # hits: no gallery has so many, and sums and multiples of it fit into the integers of servers
 
 
@@ -66,22 +67,22 @@ def ranked(
     scale: RelevanceScale | None,
     vector: NDArray[np.float32],
     page: Page,
+    hashes: Callable[[], HashTable],
     exclude: int | None = None,
     hybrid: Hybrid | None = None,
     exclusion: Exclusion | None = None,
-    hashes: Callable[[], HashTable] | None = None,
 ) -> list[Hit]:
     """The hits of one page for a unit vector (D,), best first, ties in the order of indexing.
 
     Args:
+        hashes: the perceptual hashes of all pictures, which collapsing near-duplicates asks for.
         exclude: the id of a picture to leave out.
         hybrid: what to look for in texts beside the vector.
         exclusion: what no hit may show.
-        hashes: the perceptual hashes of all pictures, for the number of near-duplicates of each hit.
     """
     search = _FilteredSearch(catalog, index, vector, page)
     if page.by_date:
-        return dated(catalog, page, exclusion, search.cosines)
+        return dated(catalog, page, exclusion, search.cosines, hashes)
     words = WordIndex(catalog)
     matches = text_matches(words, hybrid.query, len(index)) if hybrid else NO_MATCHES
     best = search.best_score() if hybrid else 0.0
@@ -99,8 +100,8 @@ def ranked(
         in_arabic = hybrid.query.in_arabic
         candidates = doubted(candidates, lambda ids: words.described(ids, in_arabic=in_arabic), hybrid.doubt)
     candidates = kept(candidates, exclusion, search.cosines)
-    hits = hits_of(search.existing(candidates), lambda content: catalog.phash(content) or 0, page, exclude)
-    if hashes and page.filters.collapse:
+    hits = hits_of(search.existing(candidates), lambda content: hashes().of(content), page, exclude)
+    if page.filters.collapse:
         table = hashes()
         hits = [(id_, replace(hit, near=len(table.near(id_, search.allowed)))) for id_, hit in hits]
     if not hybrid:
@@ -109,16 +110,14 @@ def ranked(
     return [replace(hit, matched=where_found(documents.get(content, {}), hybrid.query)) for content, hit in hits]
 
 
-def dated(catalog: Catalog, page: Page, exclusion: Exclusion | None, cosines: Cosines) -> list[Hit]:
+def dated(
+    catalog: Catalog, page: Page, exclusion: Exclusion | None, cosines: Cosines, hashes: Callable[[], HashTable]
+) -> list[Hit]:
     """The hits of one page in the order of capture, the newest first, without score or relevance."""
     condition = page.filters.condition(hidden_exist=catalog.has_hidden())
     newest = (Candidate(content, 0.0, None, 0.0) for content in catalog.newest_first(condition))
-    candidates = (
-        (each, existing)
-        for each in kept(newest, exclusion, cosines)
-        if (existing := [path for path in catalog.paths_of(each.content, condition) if exists(path)])
-    )
-    return [hit for _, hit in hits_of(candidates, lambda content: catalog.phash(content) or 0, page, None)]
+    candidates = _existing(catalog, kept(newest, exclusion, cosines), condition, page.offset + page.k)
+    return [hit for _, hit in hits_of(candidates, lambda content: hashes().of(content), page, None)]
 
 
 def near_hits(
@@ -130,7 +129,8 @@ def near_hits(
     ids, scores = search.scores(np.array(hashes.near(content, search.allowed), np.int64))
     candidates = (Candidate(each, score, None, 0.0) for each, score in zip(ids, scores, strict=True))
     found = search.existing(sorted(candidates, key=lambda each: (-each.score, each.content)))
-    return [hit for _, hit in hits_of(found, lambda _: 0, Page(most, 0, replace(filters, collapse=False)), None)]
+    page = Page(most, 0, replace(filters, collapse=False))
+    return [hit for _, hit in hits_of(found, hashes.of, page, None)]
 
 
 def reaches(candidate: Candidate, threshold: float) -> bool:
@@ -178,7 +178,7 @@ class _FilteredSearch:
     """A search among the pictures that pass a page's filters."""
 
     def __init__(self, catalog: Catalog, index: ScanIndex, vector: NDArray[np.float32], page: Page) -> None:
-        self._catalog, self._index, self._vector = catalog, index, vector
+        self._catalog, self._index, self._vector, self._wanted = catalog, index, vector, page.offset + page.k
         self._condition = condition = page.filters.condition(hidden_exist=catalog.has_hidden())
         self.allowed = None if condition == EVERYTHING else index.selected(condition, lambda: catalog.select(condition))
         self._first = index.search(vector, page.offset + page.k, self.allowed)
@@ -211,14 +211,27 @@ class _FilteredSearch:
 
     def existing(self, candidates: Iterable[Candidate]) -> Iterator[tuple[Candidate, list[str]]]:
         """The candidates that have an existing path, with these."""
-        for each in candidates:
-            paths = self._catalog.paths_of(each.content, self._condition)
-            if not paths and self._index.generation == self._catalog.generation:
-                self._catalog.check_loose(each.content)
-            if existing := [path for path in paths if exists(path)]:
-                yield each, existing
+        return _existing(self._catalog, candidates, self._condition, self._wanted, self._index.generation)
 
 
 def exists(path: str) -> bool:
     """Whether a path is an existing file, or stored pixels."""
     return path.startswith(STORED_PREFIX) or lexists(file_of(path))
+
+
+def _existing(
+    catalog: Catalog, candidates: Iterable[Candidate], condition: Condition, wanted: int, generation: str = ""
+) -> Iterator[tuple[Candidate, list[str]]]:
+    """The candidates that have an existing path, with these; as many are looked up at once as are wanted.
+
+    Args:
+        generation: that of the index which has found them; "" where the catalogue itself has.
+    """
+    waiting = iter(candidates)
+    while group := list(islice(waiting, min(wanted, AT_ONCE))):
+        paths = catalog.paths_of([each.content for each in group], condition)
+        for each in group:
+            if not paths[each.content] and generation == catalog.generation:
+                catalog.check_loose(each.content)
+            if existing := [path for path in paths[each.content] if exists(path)]:
+                yield each, existing

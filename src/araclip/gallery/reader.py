@@ -198,7 +198,7 @@ class FolderSnapshot(Snapshot):
         scale = self.scale if relevance else None
         exclusion = exclusion_of(page.excluded, self.scale) if page.excluded is not None else None
         hybrid = self.hybrid(vector, text)
-        return ranked(self._catalog(), self.index, scale, vector, page, exclude, hybrid, exclusion, lambda: self.hashes)
+        return ranked(self._catalog(), self.index, scale, vector, page, lambda: self.hashes, exclude, hybrid, exclusion)
 
     def search_records(
         self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None, text: TextQuery | None = None

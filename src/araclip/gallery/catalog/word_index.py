@@ -30,18 +30,18 @@ class WordIndex:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
 
-    def with_stem(self, stem: str, most: int) -> Ids:
-        """Ids of pictures with a word of this stem in any text, ascending; `most` of them plus one where more."""
-        return self._ids("SELECT rowid FROM words WHERE words MATCH ? LIMIT ?", (_quoted(stem), most + 1))
+    def with_stems(self, stems: Sequence[str], most: int) -> list[Ids]:
+        """For each stem, the ids of pictures with a word of it in any text, ascending; `most` plus one where more."""
+        sql = "SELECT rowid FROM words WHERE words MATCH ? LIMIT ?"
+        return self._ids(sql, [(_quoted(stem), most + 1) for stem in stems])
 
-    def with_part(self, folded: str, most: int) -> Ids:
-        """Ids of pictures with a word that contains these folded letters, as `with_stem`; none below PART letters."""
-        if len(folded) < PART or " " in folded:
-            return np.empty(0, np.int64)
-        trigrams = " ".join(dict.fromkeys(_quoted(folded[i : i + PART]) for i in range(len(folded) - PART + 1)))
-        return self._ids(
-            "SELECT rowid FROM parts WHERE parts MATCH ? AND instr(folded, ?) > 0 LIMIT ?", (trigrams, folded, most + 1)
-        )
+    def with_parts(self, folded: Sequence[str], most: int) -> list[Ids]:
+        """For each folded text, the ids of pictures with a word that contains it, as `with_stems`; none below PART
+        letters."""
+        long = [text for text in folded if len(text) >= PART and " " not in text]
+        sql = "SELECT rowid FROM parts WHERE parts MATCH ? AND instr(folded, ?) > 0 LIMIT ?"
+        found = dict(zip(long, self._ids(sql, [(_trigrams(text), text, most + 1) for text in long]), strict=True))
+        return [found.get(text, np.empty(0, np.int64)) for text in folded]
 
     def described(self, ids: Sequence[int], *, in_arabic: bool) -> set[int]:
         """Those of some pictures whose captions and metadata describe them in that script."""
@@ -105,14 +105,22 @@ class WordIndex:
         )
         return [content for (content,) in rows]
 
-    def _ids(self, sql: str, values: tuple[str | int, ...]) -> Ids:
-        ((text,),) = self._catalog.rows(f"SELECT group_concat(rowid) FROM ({sql})", values)  # quicker than rows
-        return np.sort(np.fromstring(text or "", np.int64, sep=","))
+    def _ids(self, sql: str, values: Sequence[tuple[str | int, ...]]) -> list[Ids]:
+        """What a query of ids finds for each of some values, in one statement; texts are quicker than rows."""
+        if not values:
+            return []
+        each = " UNION ALL ".join([f"SELECT group_concat(rowid) FROM ({sql})"] * len(values))
+        rows = self._catalog.rows(each, [value for some in values for value in some])
+        return [np.sort(np.fromstring(text or "", np.int64, sep=",")) for (text,) in rows]
 
 
 def _best(spelled: Counter[str]) -> str:
     """The most frequent spelling; of equals the one with more hamzas and dots, which are left out more than added."""
     return max(spelled, key=lambda form: (spelled[form], sum(letter in "أإآؤئةى" for letter in form)))
+
+
+def _trigrams(text: str) -> str:
+    return " ".join(dict.fromkeys(_quoted(text[i : i + PART]) for i in range(len(text) - PART + 1)))
 
 
 def _quoted(text: str) -> str:

@@ -45,7 +45,7 @@ def repair(catalog: Catalog, model: Encoder, progress: FilesProgress) -> list[st
 
 def _encode_again(catalog: Catalog, model: Encoder, content: int, bad: bool) -> list[str]:
     """Encode a picture again that is damaged (`bad`) or may be; returns a line about it, unless it was sound."""
-    paths = catalog.paths_of(content)
+    paths = catalog.paths_of([content])[content]
     with catalog.writing():
         if not bad:
             _mend_hash(catalog, content)

@@ -111,15 +111,18 @@ class Search:
         found = {content: vector_of(raw) for content, raw in self._database.rows(sql, ([row.id for row in rows],))}
         return np.stack([found.get(row.id, np.zeros(width, np.float32)) for row in rows])
 
-    def with_stem(self, stem: str, most: int) -> Ids:
-        """Ids of pictures with a word of this stem in any text, ascending; at most one more than `most`."""
-        return self._ids("words @> ?", [stem], most)
+    def with_stems(self, stems: Sequence[str], most: int) -> list[Ids]:
+        """For each stem, ids of pictures with a word of it in any text, ascending; at most one more than `most`."""
+        return [self._ids("words @> ?", [stem], most) for stem in stems]
 
-    def with_part(self, folded: str, most: int) -> Ids:
-        """Ids of pictures with a word that contains these folded letters; none below PART letters."""
-        if len(folded) < PART or not folded.isalnum():
-            return np.empty(0, np.int64)
-        return self._ids("letters LIKE ?", f"%{folded}%", most)
+    def with_parts(self, folded: Sequence[str], most: int) -> list[Ids]:
+        """For each folded text, ids of pictures with a word that contains it; none below PART letters."""
+        return [
+            self._ids("letters LIKE ?", f"%{text}%", most)
+            if len(text) >= PART and text.isalnum()
+            else np.empty(0, np.int64)
+            for text in folded
+        ]
 
     def _ids(self, condition: str, value: object, most: int) -> Ids:
         sql = f"SELECT id FROM contents WHERE shown AND {condition} ORDER BY id LIMIT ?"

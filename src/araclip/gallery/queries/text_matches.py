@@ -41,11 +41,11 @@ FIELDS = {"names": "name", "metadata": "metadata", "captions": "caption", "ocr":
 class TextIndex(Protocol):
     """An index of the words of texts; documented in `gallery.catalog.word_index.WordIndex`."""
 
-    def with_stem(self, stem: str, most: int) -> Ids:
-        """Ids of pictures with a word of this stem."""
+    def with_stems(self, stems: Sequence[str], most: int) -> list[Ids]:
+        """For each stem, the ids of pictures with a word of it."""
 
-    def with_part(self, folded: str, most: int) -> Ids:
-        """Ids of pictures with a word that contains these letters; none where the store cannot look for them."""
+    def with_parts(self, folded: Sequence[str], most: int) -> list[Ids]:
+        """For each text, the ids of pictures with a word that contains it; none where the store cannot look for it."""
 
 
 @dataclass(frozen=True)
@@ -134,13 +134,19 @@ NO_MATCHES = TextMatches(np.empty(0, np.int64), np.empty(0), np.empty(0))
 def text_matches(index: TextIndex, query: TextQuery, pictures: int) -> TextMatches:
     """The pictures with a word of the query, in a gallery of so many pictures."""
     most = max(MANY, int(COMMON * pictures))
-    counted: list[tuple[float, Ids, Ids]] = []  # rarity of a word, pictures that have it, those that have it as a part
+    stems = [*(word.stem for word in query.words), *(typed.stem for _, typed in query.typed)]
+    with_stem = dict(zip(stems, index.with_stems(stems, most), strict=True))
+    wholes = []
     for word in query.words:
-        whole = index.with_stem(word.stem, most)
+        whole = with_stem[word.stem]
         for typed in (typed for stem, typed in query.typed if stem == word.stem):
-            whole = np.union1d(whole, index.with_stem(typed.stem, most))
-        part = index.with_part(word.folded, most) if len(whole) < FEW else whole[:0]
-        part = np.setdiff1d(part, whole, assume_unique=True)
+            whole = np.union1d(whole, with_stem[typed.stem])
+        wholes.append(whole)
+    rare = [word.folded for word, whole in zip(query.words, wholes, strict=True) if len(whole) < FEW]
+    with_part = dict(zip(rare, index.with_parts(rare, most), strict=True))
+    counted: list[tuple[float, Ids, Ids]] = []  # rarity of a word, pictures that have it, those that have it as a part
+    for word, whole in zip(query.words, wholes, strict=True):
+        part = np.setdiff1d(with_part.get(word.folded, whole[:0]), whole, assume_unique=True)
         if len(whole) <= most:
             counted.append((rarity(len(whole) or len(part), pictures), whole, part if len(part) <= most else part[:0]))
     total = sum(weight for weight, *_ in counted)
@@ -168,8 +174,8 @@ def rarity(pictures_with: int, pictures: int) -> float:
 def _with_all(index: TextIndex, asked: Sequence[Word], ids: Ids, most: int) -> NDArray[np.bool_]:
     """Which of the pictures have all these words in their texts."""
     there = np.ones(len(ids), bool)
-    for word in asked:
-        there &= np.isin(ids, index.with_stem(word.stem, most), assume_unique=True)
+    for found in index.with_stems([word.stem for word in asked], most):
+        there &= np.isin(ids, found, assume_unique=True)
     return there
 
 
