@@ -36,7 +36,7 @@ def recall(found: Callable[[np.ndarray], list[int]], texts: np.ndarray, truth: n
 def in_postgres(pictures: np.ndarray) -> Iterator[tuple[str, Callable[[np.ndarray], list[int]]]]:
     """Searches through pgvector's graph, by their effort."""
     import postgres_server
-    from araclip.gallery.addresses import Address
+    from araclip.gallery.locations import Address
     from araclip.gallery.postgres.database import Database
     from araclip.gallery.postgres.schema import sent
 

@@ -24,7 +24,7 @@ from screenshots import screenshots, sentences, share_read
 
 from araclip import Gallery
 from araclip.gallery.catalog.word_index import WordIndex
-from araclip.gallery.ingest.reading import _grey
+from araclip.gallery.ingest.ocr import _grey
 from araclip.gallery.queries import fusion
 from araclip.gallery.queries.text_matches import TextQuery, text_matches
 from araclip.ocr.detector import CELLS, text_cells

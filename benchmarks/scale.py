@@ -128,7 +128,7 @@ def in_folder(shards: Path, work: Path, model: AraCLIP, again: bool) -> dict[str
 def in_postgres(shards: Path, work: Path, model: AraCLIP) -> dict[str, float]:
     """A gallery in a private PostgreSQL server, whose processor time is counted too."""
     import postgres_server
-    from araclip.gallery.addresses import Address
+    from araclip.gallery.locations import Address
     from araclip.gallery.postgres.database import Database
 
     postgres_server.SETTINGS.update(shared_buffers="1GB", maintenance_work_mem="2GB", max_wal_size="8GB")

@@ -14,7 +14,7 @@ from araclip.cli import serve as command
 from araclip.client import Client
 from araclip.errors import EmptyFolder
 from araclip.gallery import locations
-from araclip.gallery.unindexed import is_unindexed, may_have_pictures
+from araclip.gallery.locations import is_unindexed, may_have_pictures
 from araclip.server import run as running
 from araclip.server.settings import Settings
 from serving import READ, WRITE, bearer, end_of_indexing, listening, photo_album, problem, serving, settings_for

@@ -22,8 +22,8 @@ import pictures
 from araclip import AraCLIP, Gallery
 from araclip.errors import ImageTooLarge, UnreadableImage, UnsupportedFormat
 from araclip.gallery.catalog.records import File
-from araclip.gallery.ingest import sources
-from araclip.gallery.ingest.sources import read_source
+from araclip.gallery.ingest import intake
+from araclip.gallery.ingest.intake import read_source
 from araclip.gallery.ingest.update import unreadable
 from araclip.picture_limits import decode_budget, upright
 from araclip.picture_limits.decode_budget import DECODING, PARSING, READING
@@ -123,7 +123,7 @@ def test_a_missing_permission_comes_with_a_remedy() -> None:
 
 def test_the_budgets_add_up_to_less_than_the_declared_peak() -> None:
     assert READING.total + PARSING.total + DECODING.total < decode_budget.PEAK
-    assert READING.total >= sources.WHOLE
+    assert READING.total >= intake.WHOLE
 
 
 def test_pictures_that_do_not_fit_the_budget_are_refused_in_megapixels(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_a_large_file_is_decoded_from_the_disk_unless_somebody_writes_to_it(
     path = pictures.photograph(tmp_path / "large.png", (300, 200))
     file = File.of(str(path), path.stat())
     small = read_source(file, set(), ImageTransform(32))
-    monkeypatch.setattr(sources, "WHOLE", 1000)
+    monkeypatch.setattr(intake, "WHOLE", 1000)
     large = read_source(file, set(), ImageTransform(32))
     assert (large.digest, large.file) == (small.digest, small.file)
     assert small.decoded and large.decoded
@@ -205,8 +205,8 @@ def test_a_large_file_is_decoded_from_the_disk_unless_somebody_writes_to_it(
             stream.write(b"more")
         return opened(*arguments, **options)  # type: ignore[arg-type]
 
-    opened = sources.opened
-    monkeypatch.setattr(sources, "opened", written_to)
+    opened = intake.opened
+    monkeypatch.setattr(intake, "opened", written_to)
     with pytest.raises(UnreadableImage, match=r"large\.png: it changed while it was read"):
         read_source(file, set(), ImageTransform(32))
 

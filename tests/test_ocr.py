@@ -104,7 +104,7 @@ def test_a_run_that_is_stopped_goes_on_where_it_was(
 ) -> None:
     program = Program(tmp_path / "bin")
     on_path(monkeypatch, program.path.parent)
-    monkeypatch.setattr("araclip.gallery.ingest.reading.COMMIT_EVERY", 1)
+    monkeypatch.setattr("araclip.gallery.ingest.ocr.COMMIT_EVERY", 1)
     for number in range(4):
         page(*LINES, f"Page {number}").save(root / f"{number}.png")
 

@@ -14,7 +14,7 @@ from PIL import ExifTags, Image
 import pictures
 from araclip import AraCLIP, Gallery
 from araclip.errors import EmptyFolder, ImageError, ImageTooLarge, UnsupportedFormat
-from araclip.gallery.ingest.unread import unread_kind, unread_line
+from araclip.gallery.ingest.scan import unread_kind, unread_line
 from araclip.picture_formats import kinds, plugins
 from araclip.picture_limits import decode_limits
 from araclip.pictures.images import open_image, opened

@@ -28,8 +28,8 @@ from araclip.errors import (
     NewerGallery,
     WidthMismatch,
 )
-from araclip.gallery.addresses import Address
 from araclip.gallery.base import BaseGallery
+from araclip.gallery.locations import Address
 from araclip.gallery.open import reembed_gallery
 from postgres_server import PASSWORD, needs_private, needs_server
 from tiny import write_tiny_model

@@ -241,7 +241,7 @@ def test_a_decoding_process_sees_no_token_and_can_write_no_file(
 
 
 def test_what_a_decoding_process_reads_is_what_the_gallery_would_have_read(tmp_path: Path, tiny_model: Path) -> None:
-    from araclip.gallery.ingest.sources import read_source
+    from araclip.gallery.ingest.intake import read_source
 
     data = pictures.photograph(tmp_path / "p.jpg", (300, 200)).read_bytes()
 

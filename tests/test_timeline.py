@@ -8,9 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from araclip.errors import InputError
-from araclip.gallery.browsing.albums import MAX_DEPTH, Albums
-from araclip.gallery.browsing.places import clusters
-from araclip.gallery.browsing.timeline import Timeline
+from araclip.gallery.browsing import MAX_DEPTH, Albums, Timeline, clusters
 
 DATES = st.sampled_from(["", "2023-05-17T18:30:00", "2023-05-01T00:00:00", "2021-12-31T23:59:59", "1999-01"])
 

@@ -9,9 +9,8 @@ from araclip.bulk.shard_file import ShardHeader, read_header
 from araclip.bulk.shard_groups import ShardGroups
 from araclip.encoder import Encoder, as_encoder
 from araclip.errors import InputError, ModelNotFound, ShardMismatch
-from araclip.gallery.absent_model import AbsentModel
 from araclip.gallery.base import BaseGallery
-from araclip.gallery.recorded_model import recorded_encoder
+from araclip.gallery.recorded_model import AbsentModel, recorded_encoder
 from araclip.gallery.results import Filled
 
 

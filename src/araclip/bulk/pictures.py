@@ -14,7 +14,7 @@ from araclip.bulk.parts import PARQUET, TAR, Part
 from araclip.bulk.places import is_url, opened, read_bytes
 from araclip.errors import AraCLIPError, ImageTooLarge, InputError, UnreadableImage
 from araclip.gallery.catalog.records import File
-from araclip.gallery.ingest.sources import PictureBytes, Source
+from araclip.gallery.ingest.intake import PictureBytes, Source
 from araclip.picture_formats.kinds import SUFFIXES
 from araclip.picture_limits.decode_budget import ByteBudget
 from araclip.pictures.captions import SIDECAR_BYTES, joined, sidecar_caption

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import IO, Any, cast
 
 from araclip.errors import AraCLIPError, InputError, SourceError, first_line
-from araclip.gallery.addresses import URL, without_secret
+from araclip.gallery.locations import URL, without_secret
 from araclip.paths import user_path
 from araclip.pictures.images import open_file
 

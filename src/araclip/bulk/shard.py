@@ -19,8 +19,7 @@ from araclip.bulk.plan import ShardTask
 from araclip.bulk.shard_file import ShardRow, ShardWriter, read_header
 from araclip.encoder_base import Encoder, pixel_vectors
 from araclip.errors import AraCLIPError, ImageError, InputError, ShardMismatch, SourceError
-from araclip.gallery.ingest.intake import ENCODE_BATCH
-from araclip.gallery.ingest.sources import LoadedPicture, read_source
+from araclip.gallery.ingest.intake import ENCODE_BATCH, LoadedPicture, read_source
 from araclip.pictures.captions import joined
 from araclip.pictures.image_transform import ImageTransform, transform_of
 from araclip.pictures.images import map_ahead, squares_ahead

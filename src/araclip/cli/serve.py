@@ -84,8 +84,7 @@ def _first_run(folder: Path) -> tuple[list[Path] | None, Path | None]:
     Without one, the gallery indexed last is served where there is one, as services expect.
     """
     from araclip.errors import GalleryNotFound
-    from araclip.gallery.locations import latest_gallery
-    from araclip.gallery.unindexed import is_unindexed, may_have_pictures
+    from araclip.gallery.locations import is_unindexed, latest_gallery, may_have_pictures
 
     if not is_unindexed(folder):
         return None, None

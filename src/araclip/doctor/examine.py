@@ -24,8 +24,8 @@ from araclip.doctor.installed_packages import version
 from araclip.encoder_base import usable_cores
 from araclip.errors import AraCLIPError, GalleryNotFound, InputError
 from araclip.gallery import locations
-from araclip.gallery.addresses import Address
 from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.locations import Address
 from araclip.installed_models import bundled, installed
 from araclip.model_folder import check_hash, read_config
 from araclip.ocr.engines import find as find_ocr

@@ -10,10 +10,18 @@ from typing import Any, Self
 from araclip.errors import ImageError, InputError
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.records import STORED_PREFIX, File
-from araclip.gallery.ingest.embedded import EmbeddedGroups, add_embedded
-from araclip.gallery.ingest.intake import Turn
+from araclip.gallery.ingest.intake import (
+    EmbeddedGroups,
+    PictureSource,
+    Turn,
+    add_embedded,
+    index_paths,
+    metadata_for_each,
+    scene_jpeg,
+    several,
+    source_of,
+)
 from araclip.gallery.ingest.scan import checked_root
-from araclip.gallery.ingest.sources import PictureSource, index_paths, metadata_for_each, scene_jpeg, several, source_of
 from araclip.gallery.ingest.update import FilesProgress, Skip, unreadable, update, update_at
 from araclip.gallery.ingest.videos import ingest_both
 from araclip.gallery.results import Addition, Fault, Filled, Group, Stats, Update

@@ -16,7 +16,7 @@ from araclip.gallery.catalog.records import STORED_PREFIX, read_metadata
 from araclip.gallery.catalog.salvage import salvage
 from araclip.gallery.index import scan_index
 from araclip.gallery.ingest.intake import Turn
-from araclip.gallery.ingest.reading import SECONDS, Reading, read_pictures
+from araclip.gallery.ingest.ocr import SECONDS, Reading, read_pictures
 from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.gallery.locations import location_of
 from araclip.gallery.maintenance.backup import write_backup

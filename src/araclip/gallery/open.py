@@ -8,18 +8,15 @@ from typing import TYPE_CHECKING
 
 from araclip.encoder import Encoder, ModelLike
 from araclip.errors import InputError, ModelNotFound
-from araclip.gallery.absent_model import AbsentModel
-from araclip.gallery.addresses import Address
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.gallery import Gallery
-from araclip.gallery.ingest.estimate import seconds_to_encode, seconds_to_encode_noise
-from araclip.gallery.ingest.reembed import reembed
+from araclip.gallery.ingest.reembed import reembed, seconds_to_encode, seconds_to_encode_noise
 from araclip.gallery.ingest.update import FilesProgress, Skip
-from araclip.gallery.locations import location_of
+from araclip.gallery.locations import Address, location_of
 from araclip.gallery.maintenance.backup import restore_backup, write_backup
 from araclip.gallery.reader import FolderReader, GalleryReader
-from araclip.gallery.recorded_model import create_catalog, encoder_for, recorded_in
+from araclip.gallery.recorded_model import AbsentModel, create_catalog, encoder_for, recorded_in
 from araclip.paths import user_path
 
 if TYPE_CHECKING:

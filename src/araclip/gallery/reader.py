@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.encoder import Encoder
-from araclip.gallery.browsing.browsing import Browsing, FolderBrowsing
+from araclip.gallery.browsing import Browsing, FolderBrowsing
 from araclip.gallery.catalog.catalog import Catalog, CatalogPool
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.full_text import Document

@@ -1,13 +1,15 @@
-"""The model that a gallery was made with, as the gallery records it, and that model on this machine."""
+"""The model that a gallery records: found on this machine, or what stands for a model that is not here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NoReturn
 
 from araclip import model_folder
 from araclip.display import shown
 from araclip.encoder import AraCLIP, Encoder, ModelLike, as_encoder, is_known_peer
+from araclip.encoder_base import usable_cores
 from araclip.errors import AraCLIPError, GalleryCorrupt, ModelNotFound
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.schema import is_begun, is_gallery
@@ -174,3 +176,35 @@ def _storable(value: object) -> str:
     """A text that can be stored; a path that is not Unicode cannot, and is not recorded."""
     text = value if isinstance(value, str) else ""
     return text if text.isprintable() and text.encode("utf-8", "ignore").decode() == text else ""
+
+
+class AbsentModel:
+    """An `Encoder` with the name and width that a gallery records; whatever would need the model says why it cannot be.
+
+    Statistics, checks, duplicates, removal and export need no model.
+    """
+
+    license: str | None = None
+    image_size = 1
+
+    def __init__(self, record: RecordedModel, why: ModelNotFound) -> None:
+        self.name, self.fingerprint, self.width = record.name, record.fingerprint, record.width
+        self.origin, self.source, self.label = record.origin, record.source, record.label
+        self.threads = usable_cores()
+        self._why = why
+
+    def encode_text(self, texts: str | Iterable[str], *, batch_size: int = 0) -> NoReturn:
+        """Say that the model is not here.
+
+        Raises:
+            ModelNotFound: always.
+        """
+        raise self._why
+
+    def encode_image(self, pictures: Any, *, batch_size: int = 0) -> NoReturn:
+        """As `encode_text`."""
+        raise self._why
+
+    def encode_pixels(self, pixels: Any) -> NoReturn:
+        """As `encode_text`."""
+        raise self._why

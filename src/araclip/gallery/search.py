@@ -14,7 +14,7 @@ from araclip.errors import InputError
 from araclip.gallery.catalog.filters import Filters, Where
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.catalog.store import Store
-from araclip.gallery.ingest.sources import PictureSource, read_source, source_of
+from araclip.gallery.ingest.intake import PictureSource, read_source, source_of
 from araclip.gallery.queries.explanation import Explanation, texts_of_shares, word_shares
 from araclip.gallery.queries.interpretation import InterpretedQuery, Part
 from araclip.gallery.queries.query import Query, combine, parse

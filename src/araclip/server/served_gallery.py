@@ -13,18 +13,14 @@ from numpy.typing import NDArray
 
 from araclip.encoder import Encoder
 from araclip.errors import ImageError, InputError
-from araclip.gallery.browsing.albums import Albums
-from araclip.gallery.browsing.browsing import Browsing
-from araclip.gallery.browsing.places import Cluster, clusters
-from araclip.gallery.browsing.timeline import Timeline
+from araclip.gallery.browsing import Albums, Browsing, Cluster, Timeline, clusters
 from araclip.gallery.catalog.connection import may_write
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.records import Overview, PictureRecord
 from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.catalog.store import Store
-from araclip.gallery.ingest.intake import Intake
+from araclip.gallery.ingest.intake import Intake, LoadedPicture
 from araclip.gallery.ingest.scan import checked_root
-from araclip.gallery.ingest.sources import LoadedPicture
 from araclip.gallery.ingest.videos import stored_of
 from araclip.gallery.locations import Location
 from araclip.gallery.open import open_reader

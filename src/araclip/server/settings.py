@@ -12,8 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from araclip.errors import InputError
 from araclip.gallery import locations
-from araclip.gallery.addresses import Address
-from araclip.gallery.locations import location_of
+from araclip.gallery.locations import Address, location_of
 from araclip.ocr.engines import find as find_ocr
 from araclip.user_data import data_home
 

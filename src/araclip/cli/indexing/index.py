@@ -206,7 +206,7 @@ def index_folder(gallery: "BaseGallery", root: Path, as_json: bool = False) -> N
 
 
 def _print_unread(report: "Update") -> None:
-    from araclip.gallery.ingest.unread import unread_line
+    from araclip.gallery.ingest.scan import unread_line
 
     if report.unread:
         out.print(unread_line(report.unread), soft_wrap=True, markup=False, style="yellow")

@@ -24,7 +24,7 @@ def check_ocr(location: "Location") -> None:
     Raises:
         InputError: nothing that reads is installed, or the gallery is on a server.
     """
-    from araclip.gallery.addresses import Address
+    from araclip.gallery.locations import Address
     from araclip.ocr.engines import find
 
     if isinstance(location, Address):

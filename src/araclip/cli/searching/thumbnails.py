@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from araclip.errors import InputError, UnreadableImage
-from araclip.gallery.ingest.sources import scene_jpeg
+from araclip.gallery.ingest.intake import scene_jpeg
 from araclip.pictures.images import open_image
 from araclip.video.scene_paths import scene_of
 

@@ -10,9 +10,8 @@ from araclip.errors import EmptyFolder, ImageError, InputError
 from araclip.gallery.catalog.records import File
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import Intake, Turn
-from araclip.gallery.ingest.scan import Walk, why_unreadable
+from araclip.gallery.ingest.scan import Walk, may_come_back, unread_line, why_unreadable
 from araclip.gallery.ingest.sidecars import pictures_beside, synchronise
-from araclip.gallery.ingest.unread import may_come_back, unread_line
 from araclip.gallery.ingest.videos import VideoIntake, by_file, scene_paths, stored_of
 from araclip.gallery.results import Update
 from araclip.picture_formats.kinds import ALWAYS

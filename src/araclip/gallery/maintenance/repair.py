@@ -11,7 +11,7 @@ from araclip.encoder_base import Encoder, pixel_vectors
 from araclip.errors import ImageError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.index import scan_index
-from araclip.gallery.ingest.sources import DecodedPicture, decode_again
+from araclip.gallery.ingest.intake import DecodedPicture, decode_again
 from araclip.gallery.ingest.update import FilesProgress
 from araclip.gallery.maintenance.verify import bad_vectors, doubtful
 from araclip.pictures.image_transform import transform_of

@@ -16,7 +16,7 @@ from pg8000.dbapi import convert_paramstyle
 from pg8000.exceptions import DatabaseError, InterfaceError
 
 from araclip.errors import GalleryError, GalleryLocked, GalleryUnreachable
-from araclip.gallery.addresses import PASSWORD, Address
+from araclip.gallery.locations import PASSWORD, Address
 from araclip.platforms.sockets import notice_end
 
 CONNECT_SECONDS = 10.0

@@ -12,13 +12,12 @@ from araclip.display import counted
 from araclip.encoder import Encoder, ModelLike
 from araclip.encoder_base import pixel_vectors
 from araclip.errors import GalleryError
-from araclip.gallery.addresses import Address
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.records import STORED_PREFIX
-from araclip.gallery.ingest.intake import ENCODE_BATCH, Turn
+from araclip.gallery.ingest.intake import ENCODE_BATCH, DecodedPicture, Turn, decode_again
 from araclip.gallery.ingest.reembed import Reencoder
-from araclip.gallery.ingest.sources import DecodedPicture, decode_again
 from araclip.gallery.ingest.update import FilesProgress, Skip
+from araclip.gallery.locations import Address
 from araclip.gallery.maintenance.duplicates import Ids, grouped
 from araclip.gallery.maintenance.export import exported_file, write_export
 from araclip.gallery.maintenance.verify import file_fault, is_unit, stored_fault

@@ -12,16 +12,14 @@ from contextlib import contextmanager
 import numpy as np
 
 from araclip.encoder import Encoder
-from araclip.gallery.addresses import Address
-from araclip.gallery.browsing.browsing import Browsing, Positions, positions_of
-from araclip.gallery.browsing.timeline import Timeline
+from araclip.gallery.browsing import Browsing, Positions, Timeline, positions_of
 from araclip.gallery.catalog.counting import LATER_SCENES
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.full_text import Document
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import Turn
-from araclip.gallery.locations import reference_home
+from araclip.gallery.locations import Address, reference_home
 from araclip.gallery.postgres.catalog import PostgresCatalog
 from araclip.gallery.postgres.database import Database
 from araclip.gallery.postgres.schema import Row, record_of, texts_of

@@ -20,7 +20,7 @@ from araclip import errors
 from araclip.decoding_process import MAX_HEAD, Reply, environment
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage
 from araclip.gallery.catalog.records import File
-from araclip.gallery.ingest.sources import DecodedPicture, LoadedPicture
+from araclip.gallery.ingest.intake import DecodedPicture, LoadedPicture
 from araclip.picture_limits.decode_limits import MAX_PIXELS
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.picture_facts import Facts

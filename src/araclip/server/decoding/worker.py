@@ -14,7 +14,7 @@ from PIL import Image
 
 from araclip.decoding_process import Reply, receive, send
 from araclip.errors import ImageError, ImageTooLarge
-from araclip.gallery.ingest.sources import read_source
+from araclip.gallery.ingest.intake import read_source
 from araclip.picture_formats import plugins
 from araclip.picture_limits import decode_limits
 from araclip.pictures.image_transform import ImageTransform
@@ -34,7 +34,7 @@ def thumbnail(data: bytes, side: int) -> Reply:
 
 
 def read(data: bytes, transform: dict[str, Any]) -> Reply:
-    """An uploaded picture read for the catalogue: see `gallery.ingest.sources.LoadedPicture`."""
+    """An uploaded picture read for the catalogue: see `gallery.ingest.intake.LoadedPicture`."""
     loaded = read_source(data, set(), ImageTransform(**transform))
     assert loaded.decoded is not None  # no hash is known here
     assert loaded.stored_pixels is not None  # always of bytes

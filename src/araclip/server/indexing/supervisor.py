@@ -16,11 +16,10 @@ from typing import Any, Literal
 
 from araclip.display import shown
 from araclip.gallery import locations
-from araclip.gallery.addresses import PASSWORD, Address
 from araclip.gallery.catalog import writer_lock
-from araclip.gallery.ingest.scan import checked_root
-from araclip.gallery.ingest.unread import unread_line
+from araclip.gallery.ingest.scan import checked_root, unread_line
 from araclip.gallery.ingest.watch import Due, changes
+from araclip.gallery.locations import PASSWORD, Address
 from araclip.inference.devices import VARIABLE
 from araclip.server.events import Events
 from araclip.server.indexing.worker import Cause

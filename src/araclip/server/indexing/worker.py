@@ -22,12 +22,11 @@ from typing import Any, Literal
 
 from araclip.encoder_base import Encoder, usable_cores
 from araclip.errors import AraCLIPError, EmptyFolder, GalleryCorrupt, GalleryLocked, ModelError, WidthMismatch
-from araclip.gallery.addresses import Address
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog import writer_lock
 from araclip.gallery.gallery import Gallery
 from araclip.gallery.ingest.watch import update_as_far_as_possible
-from araclip.gallery.locations import Location, location_of
+from araclip.gallery.locations import Address, Location, location_of
 from araclip.gallery.open import encoder_of, open_gallery
 from araclip.gallery.recorded_model import create_catalog
 from araclip.platforms.processes import step_back

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 
 from araclip.display import shown
 from araclip.errors import InputError
-from araclip.gallery.browsing.albums import Album
+from araclip.gallery.browsing import Album
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.server.routes.dependencies import READ, ClientOf, GuardedRoute, ServiceOf, problems, while_connected
 from araclip.server.schemas import (

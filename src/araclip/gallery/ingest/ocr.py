@@ -16,8 +16,7 @@ from PIL import Image
 from araclip.errors import ImageError, OcrFailed
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import STORED_PREFIX
-from araclip.gallery.ingest.intake import Turn
-from araclip.gallery.ingest.sources import scene_jpeg
+from araclip.gallery.ingest.intake import Turn, scene_jpeg
 from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.ocr.detector import SIDE, looks_like_text
 from araclip.ocr.engines import Engine

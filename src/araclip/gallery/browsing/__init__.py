@@ -1,1 +1,0 @@
-"""Browsing a gallery without a query: by date, by folder, by place."""
