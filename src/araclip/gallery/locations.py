@@ -11,7 +11,6 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from araclip import atomic
 from araclip.errors import GalleryError, GalleryNotFound, InputError
-from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.schema import is_gallery
 from araclip.paths import user_path
 from araclip.picture_formats.kinds import SUFFIXES
@@ -192,6 +191,8 @@ def is_unindexed(folder: Path) -> bool:
 
     A gallery that cannot be opened is one: whoever opens it says what is wrong with it.
     """
+    from araclip.gallery.catalog.catalog import Catalog  # imports numpy; a server prepares the environment first
+
     gallery = gallery_above(folder)
     if gallery is None:
         return True
