@@ -23,7 +23,7 @@ from araclip import AraCLIP
 from araclip.evaluation.picture_sets.datasets import read_pictures
 from araclip.gallery.queries.query import MINUS, unit_sum
 from araclip.gallery.relevance import EXCLUDED, EXCLUDED_DEVIATION, RelevanceScale
-from araclip.text.kinds import kinds_of
+from araclip.text.picture_words import kinds_of
 
 PEOPLE = (
     "people|person|man|men|woman|women|boy|boys|girl|girls|child|children|kid|kids|lady|guy|guys|player|players|someone|"

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.queries.interpretation import interpret
 from araclip.gallery.queries.query import parse
-from araclip.text.facets.dates import split_date
-from araclip.text.facets.folders import split_folder
+from araclip.text.dates import split_date
+from araclip.text.folders import split_folder
 from araclip.text.resources import default_interpreter
 
 TODAY = date(2026, 11, 27)

@@ -13,7 +13,7 @@ from araclip.gallery.queries.fusion import Candidate
 from araclip.gallery.queries.interpretation import interpret
 from araclip.gallery.queries.query import parse
 from araclip.gallery.relevance import EXCLUDED, EXCLUDED_DEVIATION
-from araclip.text.kinds import kinds_of
+from araclip.text.picture_words import kinds_of
 from araclip.text.resources import default_interpreter
 from test_relevance import D, gallery, made_up, unit  # noqa: F401 - gallery is a fixture
 

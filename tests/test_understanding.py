@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from araclip.errors import InputError
+from araclip.text.arabizi import has_digits
 from araclip.text.interpretation import MAX_READINGS, Interpreter
 from araclip.text.lexicon import DIALECTS, parse_lexicon
 from araclip.text.negation import split_exclusions
-from araclip.text.readings.arabizi import has_digits
 from araclip.text.resources import default_interpreter, interpreter, read_lexicon
 from araclip.text.script import script_of
 

@@ -28,8 +28,8 @@ from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import Hit
 from araclip.text.interpretation import Interpreter, Reading
+from araclip.text.latin import Change
 from araclip.text.normalization import normalize
-from araclip.text.readings.changes import Change
 from araclip.text.script import is_arabic, words
 from araclip.text.words import Word, asked_words
 

@@ -2,7 +2,7 @@
 
 Three levels of Arabic normalisation exist. `normalize` (level 1) is what models read; it never folds letters. `fold`
 (level 2) is what words are compared by: full text, lexicon, file names. It loses information (فأر and فار become one),
-so nothing folded is ever shown or encoded. Skeletons (`araclip.text.readings.arabizi`, level 3) keep the consonants
+so nothing folded is ever shown or encoded. Skeletons (`araclip.text.arabizi`, level 3) keep the consonants
 only.
 """
 

@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from itertools import islice, takewhile
 from typing import Literal
 
+from araclip.text.dialects import Dialects, with_evidence
 from araclip.text.folding import fold
+from araclip.text.latin import LEAST_CONFIDENCE, Change, Latin
 from araclip.text.lexicon import Lexicon
 from araclip.text.negation import NEGATIONS, WALKING
 from araclip.text.normalization import normalize
-from araclip.text.readings.changes import LEAST_CONFIDENCE, Change
-from araclip.text.readings.dialects import Dialects, with_evidence
-from araclip.text.readings.latin import Latin
-from araclip.text.readings.spelling import Spelling
 from araclip.text.script import is_arabic, script_of, words
+from araclip.text.spelling import Spelling
 from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
 
 Language = Literal["ar", "en", "arabizi", "mixed", "other"]

@@ -8,24 +8,17 @@ from araclip.text.folding import fold
 from araclip.text.normalization import normalize
 from araclip.text.picture_words import shows_nothing
 from araclip.text.script import words
+from araclip.text.word_lists import folded, listed, phrases
 
 # «ليس معه كلب», «ما بها ناس», «لا يوجد عليها أحد»: what is said not to be there, and where.
-_NOT_THERE = ("ليس", "ليست", "ليس هناك", "ما", "مش", "مو", "لا يوجد", "لا توجد", "مفيش", "مافيش", "ماكو", "ماكاينش")
-_THERE = ("في", "فيه", "فيها", "فيهم", "فيو", "فيا", "به", "بها", "بيه", "بيها", "معه", "معها", "معهم", "معاه", "معاها",
-          "عليه", "عليها", "لديه", "لديها", "عنده", "عندها")  # fmt: skip
+_NOT_THERE = listed("negation: not there")
+_THERE = listed("negation: there")
 _WITHOUT = tuple(
     sorted(
         {
             tuple(fold(phrase).split())
             for phrase in (
-                "بدون", "من دون", "دون", "بلا", "من غير", "بغير", "ما عدا", "ماعدا", "باستثناء", "بلاش",
-                "خالي من", "خالية من", "خال من", "فاضي من", "فاضية من",
-                "مفيهاش", "مفيهوش", "ما فيهاش", "ما فيهوش", "مافيه", "مافيها", "مافيو", "مافي", "مفيش",
-                "مافيش", "ما فيش", "ما فيش فيه", "ما فيش فيها", "مافيهوش", "مافيهاش", "مافيهش", "ما فيهش",
-                "ماكو", "بدن", "ماكاينش", "ما كاينش", "ماكاين", "ما كاين", "مابيه", "مابيها", "وليس", "وليست", "ومش",
-                "ومو", "ليس هناك", "لا يوجد", "لا توجد",
-                "bala", "bila", "without", "except", "except for", "with no", "but no", "and no", "but not", "and not",
-                "excluding", "free of",
+                *listed("negation: without"),
                 *(f"{negation} {there}" for negation in _NOT_THERE for there in _THERE),
                 *(f"{without} {that}" for without in ("بدون", "من غير", "من دون", "بلا") for that in (
                     "ما فيه", "ما فيها", "ما يكون فيه", "ما يكون فيها", "ما يكون في", "ما تكون فيها")),
@@ -38,83 +31,43 @@ _WITHOUT = tuple(
     )
 )  # fmt: skip
 _BY_FIRST = {phrase[0]: tuple(each for each in _WITHOUT if each[0] == phrase[0]) for phrase in _WITHOUT}
-_AT_ALL = frozenset(map(fold, ("خالص", "أبدا", "نهائيا", "بالمرة", "بتاتا", "إطلاقا", "كليا")))  # say nothing more
+_AT_ALL = folded("negation: at all")  # say nothing more
 _BIDOUN = re.compile("b[aeiou]?d(?:o|u|ou|oo)n")  # بدون in Latin letters
-NEGATIONS = frozenset(map(fold, ("مش", "مو", "مب", "غير", "ليس", "ليست", "ماشي", "لا", "not", "no", "mish", "msh")))
+NEGATIONS = folded("negation: not")
 WALKING = fold("ماشي")  # "not" in Morocco, and walking in the east
 _MO = fold("مو")  # "not" in the Levant and the Gulf, and a given name: مو صلاح
 # What stands between a negation and its thing: "not a cat", «ليس أي كلب».
-_ARTICLES = frozenset(map(fold, ("a", "an", "the", "any", "أي")))
-_ONLY = frozenset(map(fold, ("only", "just", "فقط")))  # "not only cats" leaves no cat out
-_HOW_ONE_WALKS = frozenset(map(fold, ("حافي", "حفيان", "وحده", "وحيد", "وحيدا", "سوا", "كتير", "كثيرا", "سريعا")))
+_ARTICLES = folded("negation: articles")
+_ONLY = folded("negation: only")  # "not only cats" leaves no cat out
+_HOW_ONE_WALKS = folded("negation: walking")
 _MANNER = re.compile("[بل]...")  # بسرعة, لوحده
 # Where an excluded thing ends: «بدون سيارات في الشارع» excludes cars, and is in the street.
-ENDS = frozenset(
-    map(
-        fold,
-        (
-            "في", "على", "من", "مع", "إلى", "عن", "تحت", "فوق", "أمام", "قدام", "خلف", "ورا", "بجانب", "جنب", "بين",
-            "حول", "عند", "بينما", "أثناء",
-            "داخل", "خارج", "عبر", "وهو", "وهي", "الذي", "اللي", "in", "on", "at", "with", "near", "under", "over",
-            "by", "from",
-            "is", "are", "who", "that", "while", "behind", "between", "through", "along",
-        ),
-    )
-)  # fmt: skip
+ENDS = folded("negation: ends")
 MAX_THING = 3  # words of an excluded thing
 # «رجل بلا قميص» is how a man looks; what he lacks is no thing beside him.
-_WORN = frozenset(
-    map(
-        fold,
-        (
-            "قميص", "قمصان", "ملابس", "هدوم", "ثياب", "حذاء", "أحذية", "جزمة", "خوذة", "خوذات", "قبعة", "شعر",
-            "أكمام", "نظارات",
-            "نظارة", "بنطال", "جوارب", "لحية", "معطف", "مأوى", "تعبير", "تعبيرات", "shirt", "shirts", "clothes",
-            "shoes", "helmet", "helmets", "hat", "sleeve", "sleeves", "hair", "coat", "jacket", "pants", "socks",
-            "glasses", "expression", "expressions",
-        ),
-    )
-)  # fmt: skip
+_WORN = folded("negation: worn")
 _PLACE = re.compile("(?:بال|فال).{3}")  # بالشارع, فالبحر: where it is
-_AND = frozenset(map(fold, ("و", "أو", "ولا", "and", "or", "nor", "w", "wala")))
-_NOR = frozenset(map(fold, ("أو", "ولا", "or", "nor", "wala")))  # after what a negation leaves out: «لا قطط ولا كلاب»
-_WEARING = frozenset(map(fold, ("لابس", "لابسة", "لابسين", "مرتدي", "مرتدية", "wearing")))
+_AND = folded("negation: and")
+_NOR = folded("negation: nor")  # after what a negation leaves out: «لا قطط ولا كلاب»
+_WEARING = folded("negation: wearing")
 # Things and qualities that begin as verbs of the present tense do, in Egypt and the Levant with ب before it.
-_THINGS = frozenset(
-    map(
-        fold,
-        (
-            "بيضاء", "بيتزا", "بيوت", "بيانو", "بيجاما", "بيبسي", "بيكيني", "بيسبول", "بيرة", "بيئة", "يخوت", "ياسمين",
-            "يقطين", "يمامة", "يمام", "يرقات", "ياقوت", "يافطة", "يافطات", "يابانية", "يابانيين", "يمنية", "يونانية",
-            "يدوية", "يومية", "يسرى", "يمنى", "يهود",
-        ),
-    )
-)  # fmt: skip
+_THINGS = folded("negation: things")
 # What «لا» before it makes a sentence of, not a thing that is left out: لا تبتسم, لا ننام, لا للحرب; and a number, of a
 # house.
 _NO_THING = re.compile(r"[تنا]...|لل..|\d")
-_NO = frozenset(map(fold, ("لا", "no")))
+_NO = folded("negation: no")
 # What "not" before it leaves out no thing of: "not far behind", "not yet"; and before it, that it is a verb.
-_HOW_FAR = frozenset(map(fold, ("be", "yet", "far", "very", "so", "too", "even", "بعيد", "بعيدا")))
-_BEFORE_VERB = frozenset(("do", "does", "did", "can", "could", "will", "would", "should", "may", "must", "to"))
-_SIGNS = frozenset(("sign", "signs"))  # "a no skiing sign" shows one
-_THAT = frozenset(map(fold, ("أن", "ما")))  # «دون أن يبتسم», «من غير ما يضحك»: what one does not do
+_HOW_FAR = folded("negation: not far")
+_BEFORE_VERB = frozenset(listed("negation: before a verb"))
+_SIGNS = frozenset(listed("negation: signs"))  # "a no skiing sign" shows one
+_THAT = folded("negation: that")  # «دون أن يبتسم», «من غير ما يضحك»: what one does not do
 # «شيء ما في فمه», «شخص ما في قارب»: some thing, some person; "nothing except paint" shows the paint.
-_SOME = frozenset(map(fold, ("شيء", "شيئا", "شخص", "شخصا", "حول")))
-_NOTHING = frozenset(map(fold, ("nothing", "شيء", "شيئا")))
-_EXCEPT = frozenset(tuple(fold(phrase).split()) for phrase in ("ما عدا", "ماعدا", "باستثناء", "except", "except for"))
+_SOME = folded("negation: some")
+_NOTHING = folded("negation: nothing")
+_EXCEPT = phrases("negation: except")
 _WHAT_IS_IN = tuple(fold("ما في").split())  # «ما في الصورة» asks what is in it, «ما في ناس» says who is not
 # «بلا» and «دون» are also within fixed phrases that exclude nothing visible.
-_FIXED = frozenset(
-    map(
-        fold,
-        (
-            "بدون شك", "بلا شك", "بدون توقف", "من غير شك", "بلا توقف", "بدون عنوان", "بدون تعليق", "بلا حدود",
-            "لا إله", "لا شيء", "without doubt", "without borders", "no one", "no longer", "no comment",
-            "no smoking", "no parking", "no entry", "no swimming", "no fishing",
-        ),
-    )
-)  # fmt: skip
+_FIXED = folded("negation: fixed phrases")
 
 
 class KnownWords(Protocol):

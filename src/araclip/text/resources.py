@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from araclip.errors import InputError
-from araclip.text.facets.calendar_words import FEASTS, GREGORIAN_FEASTS, HIJRI_MONTHS, MONTHS
+from araclip.text.calendar_words import FEASTS, GREGORIAN_FEASTS, HIJRI_MONTHS, MONTHS
 from araclip.text.folding import fold
 from araclip.text.interpretation import Interpreter
 from araclip.text.lexicon import Lexicon, parse_lexicon

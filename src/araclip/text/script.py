@@ -38,3 +38,11 @@ def is_arabic(word: str) -> bool:
 def is_latin(word: str) -> bool:
     """Whether a word has a Latin letter."""
     return bool(_LATIN.search(word))
+
+
+DESCRIPTION = 3  # words of one script make a description
+
+
+def describes(texts: str, *, in_arabic: bool) -> bool:
+    """Whether captions and metadata of a picture describe it, in Arabic letters or in others."""
+    return sum(is_arabic(word) == in_arabic and word[0].isalpha() for word in texts.split()) >= DESCRIPTION

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.full_text import Document, documents_of
 from araclip.gallery.catalog.photos import HIDDEN
-from araclip.text.description import describes
 from araclip.text.normalization import normalize
+from araclip.text.script import describes
 from araclip.text.words import Word, words
 
 PART = 3  # letters of a trigram: shorter parts of words are not looked for

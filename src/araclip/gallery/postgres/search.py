@@ -37,7 +37,7 @@ from araclip.gallery.queries.text_matches import text_matches, where_found
 from araclip.gallery.ranking import Page, above, hits_of, reaches
 from araclip.gallery.relevance import RelevanceScale
 from araclip.gallery.results import Hit
-from araclip.text.description import describes
+from araclip.text.script import describes
 from araclip.video.formats import FORMATS as VIDEO_FORMATS
 
 EXACT_UP_TO = 100_000  # pictures that pass are all compared, as in a folder

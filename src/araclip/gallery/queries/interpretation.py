@@ -15,13 +15,11 @@ from numpy.typing import NDArray
 from araclip.errors import InputError
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.queries.query import MAX_TERMS, Query, Term, excluding_terms, unit_sum
-from araclip.text.facets.date_filter import DateFilter
-from araclip.text.facets.dates import Dated, split_date
-from araclip.text.facets.folders import Placed, split_folder
+from araclip.text.dates import Dated, DateFilter, split_date
+from araclip.text.folders import Placed, split_folder
 from araclip.text.interpretation import MAX_READINGS, Interpreter, Reading
-from araclip.text.kinds import kinds_of
 from araclip.text.negation import Split, split_exclusions
-from araclip.text.picture_words import shows_nothing
+from araclip.text.picture_words import kinds_of, shows_nothing
 
 Part = Literal["words", "exclusions", "date", "folder"]
 PARTS: tuple[Part, ...] = get_args(Part)

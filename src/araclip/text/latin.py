@@ -1,17 +1,48 @@
-"""Latin words of a query that may be Arabic ones: by their sounds, what stands beside them, what is English. Pure."""
+"""A change of one or several words of a query, with its confidence: what the parts of this room hand to each other."""
 
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
+from araclip.text.arabizi import (
+    ARTICLES,
+    MOST,
+    PREFIXES,
+    SITTING,
+    USUAL,
+    VERB_PREFIXES,
+    WORDS,
+    Arabizi,
+    has_digits,
+)
 from araclip.text.folding import fold
 from araclip.text.lexicon import Lexicon
-from araclip.text.readings.arabizi import MOST, Arabizi, has_digits
-from araclip.text.readings.arabizi_words import ARTICLES, PREFIXES, SITTING, USUAL, VERB_PREFIXES, WORDS
-from araclip.text.readings.changes import LEAST_CONFIDENCE, Change
 from araclip.text.script import is_latin
 from araclip.text.vocabulary import Vocabulary
+
+LEAST_CONFIDENCE = 0.2  # of a choice
+
+Kind = Literal["spelling", "dialect", "arabizi", "typo"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """Words as typed → words as the model knows them. `target` may be empty: a word that has no counterpart.
+
+    `dialects` are the lexicon's labels of the form that was typed; `width` is how many words it spans.
+    """
+
+    source: str
+    target: str
+    kind: Kind
+    confidence: float  # 0…1: how likely the target is what was meant
+    dialects: tuple[str, ...] = ()
+    width: int = 1
+    ambiguous: bool = False
+
 
 LATIN = 0.75  # of a Latin word that is no English, and may be a name
 IN_CONTEXT = 0.93  # of one that has a digit for a letter, or stands beside such words

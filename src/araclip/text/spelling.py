@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from araclip.text.folding import fold
-from araclip.text.readings.changes import Change
+from araclip.text.latin import Change
 from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
 
 USUAL, USUAL_PART, REPEATED, RUN_TOGETHER = 0.97, 0.9, 0.92, 0.85  # confidences, of everyday mistakes

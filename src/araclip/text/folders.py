@@ -7,9 +7,10 @@ from functools import lru_cache
 from araclip.text.folding import fold
 from araclip.text.normalization import normalize
 from araclip.text.script import words
+from araclip.text.word_lists import folded
 
-_FOLDER = frozenset(map(fold, ("مجلد", "المجلد", "فولدر", "ألبوم", "البوم", "الألبوم", "folder", "album", "directory")))
-_LEADING = frozenset(map(fold, ("في", "من", "داخل", "in", "from", "the", "of", "بمجلد", "فى")))
+_FOLDER = folded("folders: words")
+_LEADING = folded("folders: before")
 MIN_NAME = 4  # letters of a name that is found without a word for "folder" before it
 MIN_WORDS = 2  # or words, so that «قطط» is a cat even where a folder has this name
 MAX_WORDS = 6

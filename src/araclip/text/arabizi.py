@@ -1,8 +1,4 @@
-"""Arabizi: Arabic typed in Latin letters and digits (2otta, 7elwa, sayara, klb) → words of the vocabulary. Pure.
-
-A word is looked up by its skeleton, the consonants without what Arabizi confuses or leaves out, and then compared
-letter by letter: each pair of a sound and a letter has a cost, and vowels may be missing on either side.
-"""
+"""Arabizi: Arabic in Latin letters and digits (7abibi), read as the Arabic words that it may stand for."""
 
 import math
 import re
@@ -10,15 +6,80 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property, lru_cache
 from itertools import product
 
-from araclip.text.readings.sounds import (
-    COSTS,
-    LETTER_CLASSES,
-    LETTER_SKIPS,
-    OTHER_SKIP,
-    SOUND_CLASSES,
-    SOUND_SKIPS,
-    SOUNDS,
-)
+from araclip.text.word_lists import listed, mapped
+
+COSTS: dict[str, dict[str, float]] = {
+    "a": {"ا": 0.03, "أ": 0.0, "آ": 0.1, "ى": 0.15, "ة": 0.0, "ع": 0.45, "ه": 0.2, "إ": 0.3, "ء": 0.3},
+    "aa": {"ا": 0.0, "آ": 0.0, "ى": 0.1, "أ": 0.1, "ع": 0.4},
+    "e": {"ي": 0.25, "إ": 0.1, "ة": 0.05, "ه": 0.2, "ا": 0.25, "أ": 0.2, "ى": 0.25, "ئ": 0.3, "ع": 0.5},
+    "ee": {"ي": 0.0, "ئ": 0.3}, "ei": {"ي": 0.0}, "ai": {"ي": 0.05}, "ay": {"ي": 0.0}, "ey": {"ي": 0.0},
+    "i": {"ي": 0.05, "إ": 0.1, "ى": 0.15, "ئ": 0.2, "ا": 0.4, "ع": 0.5, "ة": 0.3},
+    "o": {"و": 0.05, "أ": 0.25, "ؤ": 0.2, "ع": 0.5, "ا": 0.4, "ه": 0.35},
+    "oo": {"و": 0.0}, "ou": {"و": 0.0, "أ": 0.2}, "ow": {"و": 0.0},
+    "u": {"و": 0.05, "أ": 0.25, "ؤ": 0.2, "ا": 0.4},
+    "y": {"ي": 0.0, "ى": 0.1, "ئ": 0.25}, "w": {"و": 0.0, "ؤ": 0.2},
+    "b": {"ب": 0.0}, "p": {"ب": 0.1}, "t": {"ت": 0.0, "ط": 0.06, "ة": 0.25, "ث": 0.3}, "6": {"ط": 0.0},
+    "6'": {"ظ": 0.0},
+    "th": {"ث": 0.0, "ذ": 0.2, "ظ": 0.3}, "s": {"س": 0.0, "ص": 0.06, "ث": 0.25}, "9": {"ص": 0.0, "ق": 0.1},
+    "9'": {"ض": 0.0},
+    "j": {"ج": 0.0}, "g": {"ج": 0.1, "ق": 0.2, "غ": 0.25, "ك": 0.5}, "dj": {"ج": 0.0},
+    "7": {"ح": 0.0}, "h": {"ه": 0.0, "ح": 0.06, "ة": 0.1, "خ": 0.8}, "kh": {"خ": 0.0}, "5": {"خ": 0.0},
+    "7'": {"خ": 0.0},
+    "x": {"خ": 0.1, "ش": 0.4}, "d": {"د": 0.0, "ض": 0.06, "ذ": 0.2, "ظ": 0.35}, "dh": {"ذ": 0.0, "ض": 0.05, "ظ": 0.05},
+    "z": {"ز": 0.0, "ظ": 0.15, "ذ": 0.15, "ض": 0.4}, "r": {"ر": 0.0}, "sh": {"ش": 0.0}, "ch": {"ش": 0.05, "ك": 0.4},
+    "$": {"ش": 0.0}, "3": {"ع": 0.0}, "3'": {"غ": 0.0}, "gh": {"غ": 0.0}, "8": {"غ": 0.05, "ق": 0.05, "ه": 0.4},
+    "f": {"ف": 0.0}, "v": {"ف": 0.1}, "q": {"ق": 0.0, "ك": 0.5}, "k": {"ك": 0.0, "ق": 0.25}, "c": {"ك": 0.2, "س": 0.3},
+    "2": {"ء": 0.0, "أ": 0.0, "إ": 0.0, "ؤ": 0.0, "ئ": 0.0, "آ": 0.0, "ق": 0.05, "ا": 0.15},
+    "l": {"ل": 0.0}, "m": {"م": 0.0}, "n": {"ن": 0.0}, "'": {},
+}  # fmt: skip
+SOUNDS = tuple(COSTS)
+
+OTHER_SKIP = 1.4  # a consonant that the other side lacks
+SOUND_SKIPS = {
+    "a": 0.08, "e": 0.1, "i": 0.12, "o": 0.12, "u": 0.12, "aa": 0.5, "ee": 0.5, "oo": 0.5, "ou": 0.3, "ei": 0.3,
+    "ai": 0.3,
+    "ay": 0.4, "ey": 0.4, "ow": 0.5, "y": 0.7, "w": 0.7, "2": 0.5, "3": 0.9, "'": 0.0,
+}  # fmt: skip  # short vowels are not written in Arabic
+LETTER_SKIPS = {
+    "ا": 0.22, "أ": 0.22, "إ": 0.22, "آ": 0.3, "ى": 0.22, "و": 0.28, "ي": 0.28, "ة": 0.2, "ء": 0.15, "ئ": 0.28,
+    "ؤ": 0.28,
+    "ع": 0.6, "ه": 0.9, "ق": 0.6,
+}  # fmt: skip  # long vowels are often left out
+
+# Classes of a skeleton: what may be confused is one class, what may be missing is none ("" among the choices).
+_ALWAYS = {
+    "ب": "b", "ت": "t", "ط": "t", "ح": "h", "خ": "x", "د": "d", "ض": "d", "ر": "r", "ز": "z", "س": "s", "ص": "s",
+    "ش": "S",
+    "ف": "f", "ل": "l", "م": "m", "ن": "n", "ج": "g", "غ": "g",
+}  # fmt: skip
+LETTER_CLASSES: dict[str, tuple[str, ...]] = {
+    **{letter: (name,) for letter, name in _ALWAYS.items()},
+    "ث": ("t", "s"), "ذ": ("d", "z"), "ظ": ("d", "z"), "ق": ("k", "", "g"), "ك": ("k", "g"), "ه": ("h", ""),
+}  # fmt: skip
+SOUND_CLASSES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("a", "aa", "e", "ee", "ei", "ai", "ay", "ey", "i", "o", "oo", "ou", "ow", "u", "y", "w", "2",
+    "3", "'"), ("",)),
+    "b": ("b",), "p": ("b",), "t": ("t",), "6": ("t",), "6'": ("z", "d"), "th": ("t", "d", "z"), "s": ("s",),
+    "9": ("s", "k"),
+    "9'": ("d",), "j": ("g",), "dj": ("g",), "g": ("g",), "7": ("h",), "h": ("h", ""), "kh": ("x",), "5": ("x",),
+    "7'": ("x",), "x": ("x", "S"), "d": ("d",), "dh": ("d", "z"), "z": ("z",), "r": ("r",), "sh": ("S",), "ch": ("S",
+    "k"), "$": ("S",),
+    "3'": ("g",), "gh": ("g",), "8": ("g", "k", "h"), "f": ("f",), "v": ("f",), "q": ("k",), "k": ("k",),
+    "c": ("k", "s"),
+    "l": ("l",), "m": ("m",), "n": ("n",),
+}  # fmt: skip
+
+
+# Written apart before a noun or a verb, in Arabizi: what they are in front of the Arabic word.
+PREFIXES = mapped("arabizi: prefixes")
+ARTICLES = frozenset(typed for typed, prefix in PREFIXES.items() if prefix.endswith(("ال", "لل")) and len(typed) > 1)
+VERB_PREFIXES = ("b", "bi", "k", "ka")
+WORDS = mapped("arabizi: function words")
+# "Sitting", and before a verb a particle that says it goes on: walad ga3ed yel3ab.
+SITTING = frozenset(listed("arabizi: sitting"))
+# Everyday words whose letters are nearer to another word: otta is not أتى, 7elwa not حلوى.
+USUAL = mapped("arabizi: usual")
+
 
 MAX_COST = 1.3  # of a word that is still taken for the one that was typed
 STEEPNESS = 6.0  # of the fall of confidence with the cost

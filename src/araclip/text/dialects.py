@@ -5,10 +5,11 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from araclip.text.folding import fold
+from araclip.text.latin import Change
 from araclip.text.lexicon import DIALECTS, Form, Lexicon
 from araclip.text.negation import ENDS
-from araclip.text.readings.changes import Change
 from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
+from araclip.text.word_lists import folded
 
 SURE, ALSO_KNOWN, AMBIGUOUS, UNLIKELY = 0.92, 0.7, 0.5, 0.12  # confidence of a form, by what else it may be
 ARTICLE_SURE = 0.7  # of an unknown word after عال (عالكورنيش), of LEAST_STEM letters
@@ -36,25 +37,15 @@ _LETTERS = (str.maketrans("گچپڤ", "قكبف"), str.maketrans("گچپڤ", "ك
 _FOREIGN = frozenset("گچپڤ")
 _PLURALS = ("وا", "و")
 # Particles before a verb, and "of" between two nouns: the standard sentence goes without them.
-_BEFORE_VERB = frozenset(
-    map(fold, ("عم", "قاعد", "قاعدة", "قاعدين", "جالس", "دا", "گاعد", "كاعد", "راح", "رح", "غادي"))
-)
+_BEFORE_VERB = folded("dialects: before a verb")
 # What asks for pictures before it says what they show: «عايز صورة كلب», «بدي صور البحر», «وريني القطط»; some only
 # before a word for a picture: «أبي صور البحر» wants them in the Gulf, «أبي وأمي» are one's parents.
-_ASKING = frozenset(map(fold, (
-    "عايز", "عايزة", "عاوز", "عاوزة", "بدي", "بدنا", "أبغى", "أبغا", "أريد", "نريد", "بغيت", "باغي", "باغية", "كنبغي",
-    "أبحث", "دورلي", "هاتلي", "جيبلي", "وريني", "ورينا", "ورجيني", "فرجيني", "راويني", "أرني", "شوفلي", "وين", "فين",
-    "شو", "ايش", "إيش", "شنو", "اشنو", "أشوف", "نشوف", "طلعلي", "عطيني", "عطني", "أعطني", "أعطيني", "ابعتلي",
-    "وريلي", "فرجوني", "جبلي",
-)))  # fmt: skip
-_MAY_ASK = frozenset(map(fold, (
-    "أبي", "أبا", "أرد", "حاب", "حابة", "محتاج", "دور", "دوري", "هات", "جيب", "ممكن", "عندك", "عندكم", "عندي", "اعرض",
-    "وش",
-)))  # fmt: skip
-_PICTURES = frozenset(map(fold, ("صورة", "صور", "الصور", "تصاور", "تصاوير", "لقطة", "لقطات")))
+_ASKING = folded("dialects: asking")
+_MAY_ASK = folded("dialects: may ask")
+_PICTURES = folded("dialects: pictures")
 _OF_PICTURES = fold("ية")  # صورة شخصية, رسمية
-_KINDS_OF_PICTURES = frozenset(map(fold, ("قديمة", "جميلة", "ملونة", "حلوة", "شاشة", "مع", "على", "في", "من")))
-_OF = frozenset(map(fold, ("بتاع", "بتاعة", "بتاعت", "بتوع", "تبع", "ديال", "متاع", "تاع")))
+_KINDS_OF_PICTURES = folded("dialects: after pictures")
+_OF = folded("dialects: of")
 _MAY_BE_OF = {fold("مال"): ("gf", "iq"), fold("حق"): ("gf",)}  # or money, and a right
 _ONE = fold("واحد")
 _PRESENT = re.compile("[يتن].{3}|ب[يتن].{2}")  # يلعب; عم بيلعب in Lebanon

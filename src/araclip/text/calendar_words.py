@@ -1,0 +1,86 @@
+"""Names of months, seasons, feasts and times in Arabic (all its regions) and English, folded. Data."""
+
+from araclip.text.folding import fold
+from araclip.text.word_lists import forms, listed, phrases
+
+_MONTHS = listed("dates: months")
+_HIJRI = listed("dates: Hijri months")
+_SEASONS = {"شتاء|الشتاء|شتا|winter": (12, 1, 2), "ربيع|الربيع|spring": (3, 4, 5), "صيف|الصيف|summer": (6, 7, 8),
+            "خريف|الخريف|autumn|fall": (9, 10, 11)}  # fmt: skip
+_FEASTS = {
+    "رأس السنة الهجرية": (1, 1, 1),
+    "عيد الفطر|العيد الصغير|eid al fitr": (10, 1, 3),
+    "عيد الأضحى|العيد الكبير|عيد الاضحي|eid al adha": (12, 10, 13),
+}
+
+
+_GREGORIAN_FEASTS = {  # first and last day: years before the one that is named, month, day
+    "رأس السنة|ليلة رأس السنة|رأس السنة الميلادية|new year|new years": ((1, 12, 31), (0, 1, 1)),
+    "الكريسماس|كريسماس|عيد الميلاد المجيد|christmas": ((0, 12, 24), (0, 12, 25)),
+    "عيد الحب|الفالنتاين|valentines|valentine": ((0, 2, 14), (0, 2, 14)),
+    "عيد الأم": ((0, 3, 21), (0, 3, 21)),
+}
+_WEEKDAYS = listed("dates: weekdays")
+_WEEKEND = "نهاية الأسبوع|عطلة نهاية الأسبوع|آخر الأسبوع|الويكند|ويكند|الويك اند|weekend"
+
+MONTHS = {name: number for number, names in enumerate(_MONTHS, 1) for name in forms(names)}
+HIJRI_MONTHS = {name: number for number, names in enumerate(_HIJRI, 1) for name in forms(names)}
+SEASONS = {name: months for names, months in _SEASONS.items() for name in forms(names)}
+FEASTS = {name: days for names, days in _FEASTS.items() for name in forms(names)}
+GREGORIAN_FEASTS = {name: days for names, days in _GREGORIAN_FEASTS.items() for name in forms(names)}
+EITHER_FEAST = phrases("dates: either feast")  # «العيد اللي فات» is the later one of these two
+EITHER_OF = ((10, 1, 3), (12, 10, 13))
+# Also common words: only beside a year, or after "month".
+AMBIGUOUS = phrases("dates: ambiguous")
+# «في مارس», "in may": after these words even one that is ambiguous elsewhere is a month.
+TOLD_BY_IN = frozenset(
+    (preposition, name)
+    for preposition, names in ((fold("في"), "مارس|نيسان|آب|أوت|جوان"), ("in", "may|sep|dec|jan"))
+    for name in forms(names)
+)
+# Of feminine words and of several: the days of the week but الجمعة are neither.
+LAST_FEMININE = phrases("dates: last, feminine")
+LAST = LAST_FEMININE | frozenset(
+    forms("الماضي|الفائت|السابق|المنصرم|last|اللي فات|اللي راح|اللي طاف|اللي داز|اللي فايت|اللي عدى|اللي مضى")
+)
+THIS = phrases("dates: this")
+THIS_YEAR = phrases("dates: this year")
+# The weekday that it ends with, and how many days it has. A weekend is Friday to Sunday, as some countries rest on
+# Friday and others on Sunday.
+WEEKDAYS = {name: (day, 1) for day, names in enumerate(_WEEKDAYS) for name in forms(names)}
+WEEKDAYS |= dict.fromkeys(forms(_WEEKEND), (6, 3))
+NUMBERS_TOO = phrases("dates: numbers too")  # four and three: «السنوات الأربع الماضية»
+YEAR_WORDS = phrases("dates: year")
+# What follows «العام» where that is "general", as in «المدير العام السابق».
+OF_AN_OFFICE = phrases("dates: of an office")
+# What is called after a day of the year or a month: «ميدان 25 يناير», «حرب أكتوبر»; "6th of October bridge".
+BEFORE_ITS_DAY = phrases("dates: called after a day")
+AFTER_ITS_DAY = phrases("dates: called after a day, English")
+MONTH_WORDS = phrases("dates: month")
+WEEK_WORDS = phrases("dates: week")
+GREGORIAN_MARKS = phrases("dates: Gregorian")
+HIJRI_MARKS = phrases("dates: Hijri")
+TODAY = phrases("dates: today")
+_YESTERDAYS = {
+    "أمس|امبارح|إمبارح|مبارح|البارحة|البارح|أمبارح|الليلة الماضية|ليلة أمس|ليلة البارحة|yesterday|last night": 1,
+    "أول أمس|أول امبارح|أول إمبارح|أول مبارح|أول البارحة|أول البارح|أمس الأول|قبل أمس|day before yesterday": 2,
+}
+YESTERDAYS = {name: back for names, back in _YESTERDAYS.items() for name in forms(names)}
+BEFORE, AFTER = frozenset(forms("قبل|before")), frozenset(forms("بعد|منذ|من بعد|since|after"))
+UNTIL = phrases("dates: until")  # «حتى 2015» has the pictures of 2015, too
+AND = phrases("dates: and")
+BETWEEN = phrases("dates: between")
+FROM, TO = BETWEEN | frozenset(forms("من|from")), AND | UNTIL | frozenset(forms("إلى|الى|لـ|ل|to"))
+OF_AN_END = phrases("dates: before an end")  # what may stand before an end of a span: من شهر مايو إلى شهر يوليو
+# Absorbed where they stand before a date.
+LEADING = phrases("dates: leading")
+DECADES = {
+    name: start
+    for names, start in (
+        ("التسعينات|التسعينيات|تسعينات القرن الماضي|تسعينيات القرن الماضي|90s|1990s", 1990),
+        ("الثمانينات|الثمانينيات|ثمانينات القرن الماضي|ثمانينيات القرن الماضي|80s|1980s", 1980),
+        ("السبعينات|السبعينيات|سبعينات القرن الماضي|سبعينيات القرن الماضي|70s|1970s", 1970),
+        ("الستينات|الستينيات|ستينات القرن الماضي|ستينيات القرن الماضي|60s|1960s", 1960),
+    )
+    for name in forms(names)
+}

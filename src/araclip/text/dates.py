@@ -1,0 +1,863 @@
+"""Dates in words: a day, a month, a season, a feast, a span of years, in Arabic and English, as a filter. Pure."""
+
+import calendar
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+
+from araclip.text import calendar_words as names
+from araclip.text.calendar_words import LAST, LAST_FEMININE, MONTH_WORDS, MONTHS, NUMBERS_TOO, SEASONS, WEEKDAYS
+from araclip.text.folding import fold
+from araclip.text.normalization import normalize
+from araclip.text.picture_words import shows_nothing
+from araclip.text.script import words
+from araclip.text.word_lists import numbered
+
+HIJRI_YEARS = range(1343, 1501)  # those that Umm al-Qura's tables cover
+
+
+def hijri_days(year: int, first: tuple[int, int], last: tuple[int, int]) -> tuple[date, date]:
+    """The Gregorian days of a Hijri year from one (month, day) to another; a day after a month's end is its last."""
+    from hijridate import Hijri
+
+    def gregorian(month: int, day: int) -> date:
+        length = Hijri(year, month, 1).month_length()
+        return date(*Hijri(year, month, min(day, length)).to_gregorian().datetuple())
+
+    return gregorian(*first), gregorian(*last)
+
+
+@dataclass(frozen=True)
+class DateFilter:
+    """A span of days, both ends included, as `Filters` takes them; or months of any year, or of the span's years; or
+    days of these months."""
+
+    first: str | None = None
+    last: str | None = None
+    months: tuple[int, ...] = ()
+    days: tuple[int, ...] = ()
+
+    @property
+    def is_day(self) -> bool:
+        """Whether it is one day, or one of every year."""
+        return len(self.days) == 1 or (self.first == self.last and len(self.first or "") == len("2019-05-17"))
+
+    def texts(self) -> tuple[str, ...]:
+        """The filter as KEY=VALUE texts: captured=2019..2019, month=12,1,2, day=17."""
+        out = []
+        if self.first or self.last:
+            out.append(f"captured={self.first or ''}..{self.last or ''}")
+        if self.months:
+            out.append(f"month={','.join(map(str, self.months))}")
+        if self.days:
+            out.append(f"day={','.join(map(str, self.days))}")
+        return tuple(out)
+
+
+def one(day: str) -> DateFilter:
+    """The filter of a day, month or year."""
+    return DateFilter(day, day)
+
+
+def days(ends: tuple[date, date]) -> DateFilter:
+    """The filter of the days from one to another."""
+    return DateFilter(ends[0].isoformat(), ends[1].isoformat())
+
+
+NUMERIC = re.compile(
+    r"(?<![\d/.-])(?:(\d{4})[-/.](\d{1,2})(?:[-/.](\d{1,2}))?|(?:(\d{1,2})[-/.])?(\d{1,2})[-/.](\d{4}))"
+    r"(?![\d/-]|\.\w)"
+)
+_CHUNK = re.compile(r"\S+")
+_OF_IT = re.compile("['\u2019]s$")  # yesterday's photos
+_FILE_NAME = re.compile(r"_\d|\d_|\d\.[A-Za-z]")  # IMG_2019, 2015.jpg: what counts there is no year
+# «ويوليو», «لمارس» after another month or a number: where a span of dates goes on.
+_JOINED = re.compile("[ول](?=..)")
+_FIRST_WORDS = frozenset(name[0] for name in (*MONTHS, *MONTH_WORDS, *SEASONS))
+_LAST_WORDS = frozenset(name[-1] for name in MONTHS)
+
+
+@dataclass(frozen=True)
+class Token:
+    """A folded word and its place in the text."""
+
+    folded: str
+    start: int
+    end: int
+
+
+def tokens(normal: str) -> list[Token]:
+    """The words of a normalised text."""
+    found: list[Token] = []
+    for token in _parts(normal):
+        if (joined := _JOINED.match(token.folded)) and found and _goes_on(found[-1].folded, token.folded[1:]):
+            middle = token.start + joined.end()
+            found += [Token(joined.group(), token.start, middle), Token(token.folded[1:], middle, token.end)]
+        else:
+            found.append(token)
+    return found
+
+
+def _parts(normal: str) -> Iterator[Token]:
+    for chunk in _CHUNK.finditer(normal):
+        start, end = chunk.span()
+        if _FILE_NAME.search(chunk.group()):
+            yield Token(fold(chunk.group()), start, end)
+            continue
+        while date := NUMERIC.search(normal, start, end):
+            yield from (
+                Token(_OF_IT.sub("", fold(word.group())), *word.span()) for word in words(normal, start, date.start())
+            )
+            yield Token(date.group(), *date.span())
+            start = date.end()
+        yield from (Token(_OF_IT.sub("", fold(word.group())), *word.span()) for word in words(normal, start, end))
+
+
+def _goes_on(before: str, name: str) -> bool:
+    return name in _FIRST_WORDS and (before[-1:].isdigit() or before in _LAST_WORDS)
+
+
+Found = tuple[int, int]  # number of words, number
+
+
+UNITS = {" ".join(form): 1 + place for place, form in numbered("numbers: 1 to 10")}
+_TEENS = {" ".join(form): 11 + place for place, form in numbered("numbers: 11 to 19")}
+_TENS = {" ".join(form): 20 + 10 * place for place, form in numbered("numbers: tens")}
+_TWO_THOUSAND, _TWENTY = fold("ألفين"), fold("عشرين")
+_THOUSAND, _NINE_HUNDRED = fold("ألف"), frozenset(map(fold, ("تسعمائة", "تسعمئة", "تسعمية", "تسعميه")))
+
+
+def number_in_words(folded: Sequence[str], at: int) -> Found | None:
+    """The number from 1 to 99 that folded words name at a place; None where they name none."""
+    if at >= len(folded):
+        return None
+    word, following = folded[at], folded[at + 1] if at + 1 < len(folded) else ""
+    if (pair := f"{word} {following}") in _TEENS:
+        return 2, _TEENS[pair]
+    tens = _TENS.get(_after_and(following) or "", 0)
+    if word in UNITS and UNITS[word] < 10 and tens:  # خمسة وعشرين
+        return 2, UNITS[word] + tens
+    value = _TEENS.get(word) or _TENS.get(word) or UNITS.get(word)
+    return (1, value) if value else None
+
+
+def year_in_words(folded: Sequence[str], at: int, told: bool) -> Found | None:
+    """The year that folded words name at a place, 1900 to 2099; None where they name none.
+
+    Args:
+        told: a word for "year" stands before it, so that «ألفين» alone is one.
+    """
+    word = folded[at] if at < len(folded) else ""
+    if word == _TWO_THOUSAND:
+        if rest := _and_number(folded, at + 1):
+            return 1 + rest[0], 2000 + rest[1]
+        return (1, 2000) if told else None
+    if word == _TWENTY and (rest := number_in_words(folded, at + 1)) and rest[1] > 9:  # twenty twenty
+        return 1 + rest[0], 2000 + rest[1]
+    if word == _THOUSAND and at + 1 < len(folded) and _after_and(folded[at + 1]) in _NINE_HUNDRED:
+        rest = _and_number(folded, at + 2) or (0, 0)
+        return 2 + rest[0], 1900 + rest[1]
+    return None
+
+
+def _and_number(folded: Sequence[str], at: int) -> Found | None:
+    """The number after an "and" that is written together with it (وعشرين) or apart."""
+    if at < len(folded) and folded[at] == "و":
+        found = number_in_words(folded, at + 1)
+        return (found[0] + 1, found[1]) if found else None
+    bare = _after_and(folded[at]) if at < len(folded) else None
+    return number_in_words([*folded[:at], bare, *folded[at + 1 :]], at) if bare else None
+
+
+def _after_and(word: str) -> str | None:
+    return word[1:] if word.startswith("و") and len(word) > 2 else None
+
+
+FIRST_YEAR = 1840  # of photography
+GENERAL = fold("العام")  # or "the year"
+_YEAR = re.compile(r"\d{4}")
+
+
+class Years:
+    """Reads years and names of several words at any place of folded words."""
+
+    def __init__(self, folded: Sequence[str], today: date) -> None:
+        self.folded, self.today = folded, today
+
+    def word(self, at: int) -> str:
+        """The folded word at a place; empty after the last one."""
+        return self.folded[at] if at < len(self.folded) else ""
+
+    def named(self, at: int, known: Collection[tuple[str, ...]]) -> tuple[str, ...] | None:
+        """The longest of several names that begins at a place; with or without the article."""
+        for width in (3, 2, 1):
+            name = tuple(self.folded[at : at + width])
+            if len(name) == width and name in known:
+                return name
+        return None
+
+    def this_one(self, at: int) -> tuple[str, ...] | None:
+        """What «هالصيف», «هالسنة» at a place says of now, with its article: الصيف."""
+        word = self.word(at)
+        return (word.removeprefix("ه"),) if word.startswith("هال") else None
+
+    def is_general(self, at: int) -> bool:
+        """Whether «العام» at a place may be "general": a definite masculine word is before it, as in «المدير العام»."""
+        before = self.word(at - 1) if at else ""
+        return self.word(at) == GENERAL and before.startswith("ال") and not before.endswith("ه")
+
+    def gregorian(self, at: int) -> tuple[int, int] | None:
+        """(width, year) of «2019», «عام 2019», «٢٠١٩م», «سنة ألفين وعشرين» at a place."""
+        skipped = 1 if self.named(at, names.YEAR_WORDS) and not self.is_general(at) else 0
+        word = self.word(at + skipped)
+        found = (1, int(word)) if _YEAR.fullmatch(word) else year_in_words(self.folded, at + skipped, bool(skipped))
+        if found and FIRST_YEAR <= found[1] <= self.today.year + 1:
+            width = found[0] + skipped
+            marked = self.named(at + width, names.HIJRI_MARKS)
+            return None if marked else (width + self.qualifier(at + width, names.GREGORIAN_MARKS), found[1])
+        return None
+
+    def year_told(self, at: int) -> tuple[int, int] | None:
+        """(width, year) of a Gregorian year at a place, or of «السنة الماضية», «هالسنة», "last year", "of 2019"."""
+        if self.word(at) == "of" and (year := self.year_told(at + 1)):
+            return 1 + year[0], year[1]
+        if year := self.gregorian(at):
+            return year
+        if (width := self.qualifier(at, names.THIS_YEAR)) or (width := int(self.this_one(at) in names.YEAR_WORDS)):
+            return width, self.today.year
+        for known, back in ((names.LAST, 1), (names.THIS, 0)):
+            for first, then in ((names.YEAR_WORDS, known), (known, names.YEAR_WORDS)):
+                if (width := self.qualifier(at, first)) and (more := self.qualifier(at + width, then)):
+                    return width + more, self.today.year - back
+        return None
+
+    def hijri(self, at: int) -> tuple[int, int] | None:
+        """(width, year) of «1441», «1441 هـ» at a place."""
+        word = self.word(at)
+        if _YEAR.fullmatch(word) and int(word) in HIJRI_YEARS:
+            return (2 if self.named(at + 1, names.HIJRI_MARKS) else 1), int(word)
+        return None
+
+    def qualifier(self, at: int, known: Collection[tuple[str, ...]]) -> int:
+        """The width of the longest of several names at a place; 0 where there is none."""
+        name = self.named(at, known)
+        return len(name) if name else 0
+
+    def hijri_year(self, at: int) -> tuple[int, DateFilter] | None:
+        """«1441 هـ», «سنة 1441»."""
+        skipped = 1 if self.named(at, names.YEAR_WORDS) else 0
+        if (year := self.hijri(at + skipped)) and skipped + year[0] > 1:
+            return skipped + year[0], days(hijri_days(year[1], (1, 1), (12, 30)))
+        return None
+
+    def hijri_span(self, at: int, month: int, first: int = 1, last: int = 30) -> tuple[int, DateFilter] | None:
+        """What follows a Hijri month: a Hijri year, a Gregorian one, or "last"."""
+        if year := self.hijri(at):
+            return year[0], days(hijri_days(year[1], (month, first), (month, last)))
+        if gregorian := self.year_told(at):
+            for hijri in range(gregorian[1] - 580, gregorian[1] - 576):
+                if hijri in HIJRI_YEARS:
+                    span = days(hijri_days(hijri, (month, first), (month, last)))
+                    if span.first and span.first.startswith(str(gregorian[1])):
+                        return gregorian[0], span
+        if width := self.qualifier(at, names.LAST):
+            for hijri in range(self.today.year - 577, self.today.year - 581, -1):
+                if hijri in HIJRI_YEARS:
+                    span = days(hijri_days(hijri, (month, first), (month, last)))
+                    if span.last and span.last < self.today.isoformat():
+                        return width, span
+        return None
+
+
+_DAY = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?")
+_OF = frozenset((fold("من"), "of"))  # 17 من مايو, 17th of May
+_LEAP_YEAR = 2000
+
+
+class Months(Years):
+    """Reads days and months at any place of folded words."""
+
+    def numeric(self, at: int) -> tuple[int, DateFilter] | None:
+        """«17/5/2019», «2019-05»."""
+        match = NUMERIC.fullmatch(self.word(at))
+        if not match:
+            return None
+        year, month, day, first, second, third = (int(group) if group else None for group in match.groups())
+        if year is None:
+            day, month, year = first, second, third
+        assert year is not None and month is not None
+        if not (FIRST_YEAR <= year <= self.today.year + 1 and 1 <= month <= 12):
+            return None
+        if day is None:
+            return 1, one(f"{year}-{month:02}")
+        known = 1 <= day <= calendar.monthrange(year, month)[1]
+        return (1, one(f"{year}-{month:02}-{day:02}")) if known else None
+
+    def day_month(self, at: int) -> tuple[int, DateFilter] | None:
+        """«17 مايو 2019», "june 17, 2019", «5-10 مايو», «17 و18 مايو»."""
+        if (found := self._days_named(at)) is None:
+            return None
+        width, month, days, span = found
+        year = self.year_told(at + width)
+        if not year and (last := self.qualifier(at + width, names.LAST)):
+            year = last, self.today.year - ((month, days[-1]) >= (self.today.month, self.today.day))
+        if days[-1] > calendar.monthrange(year[1] if year else _LEAP_YEAR, month)[1]:
+            return None
+        if year:
+            in_year = f"{year[1]}-{month:02}"
+            ends = DateFilter(f"{in_year}-{days[0]:02}", f"{in_year}-{days[-1]:02}")
+            return width + year[0], ends if span else DateFilter(in_year, in_year, days=days)
+        return None if self._is_name(at, at + width) else (width, DateFilter(months=(month,), days=days))
+
+    def _days_named(self, at: int) -> tuple[int, int, tuple[int, ...], bool] | None:
+        """(width, month, days, whether they are a span) of one or several days of a month."""
+        if one_day := self.day_named(at):
+            return *one_day[:2], one_day[2:], True
+        joint = self.qualifier(at + 1, names.AND)
+        first, last = self._day(at), self.day_named(at + 1 + joint)
+        if not first or last is None or first >= last[2] or not self._day(at + 1 + joint):
+            return None
+        days = (first, last[2]) if joint else tuple(range(first, last[2] + 1))
+        return 1 + joint + last[0], last[1], days, not joint
+
+    def day_named(self, at: int) -> tuple[int, int, int] | None:
+        """(width, month, day) of «17 مايو», «17 من مايو», "17th of june", "june 17", «سبعتاشر مايو»."""
+        if name := self.named(at, names.MONTHS):
+            width, day = 1, self._day(at + len(name))
+        else:
+            in_words = number_in_words(self.folded, at) or (0, 0)
+            width, day = (1, self._day(at)) if self._day(at) else in_words
+            width += self.word(at + width) in _OF
+            name = self.named(at + width, names.MONTHS)
+            if day == in_words[1] and (day < 3 or name in names.AMBIGUOUS):  # «كلب واحد مايو 2019»
+                return None
+        return (width + len(name), names.MONTHS[name], day) if name and 1 <= day <= 31 else None
+
+    def _day(self, at: int) -> int:
+        number = _DAY.fullmatch(self.word(at))
+        return int(number[1]) if number else 0
+
+    def _is_name(self, first: int, end: int) -> bool:
+        """Whether the day or month without a year from one place to another is within a name: «ميدان 25 يناير»."""
+        before = self.word(first - 1).removeprefix("ال") if first else ""
+        return (before,) in names.BEFORE_ITS_DAY or (end > first + 1 and (self.word(end),) in names.AFTER_ITS_DAY)
+
+    def month(self, at: int) -> tuple[int, DateFilter] | None:
+        """«مايو 2019», «مايو الماضي», "last may", «في مايو», «مارس وأبريل 2020»."""
+        if (lead := self.qualifier(at, names.LAST)) and (name := self.named(at + lead, names.MONTHS)):
+            return lead + len(name), self._last(names.MONTHS[name])
+        if (found := self.month_named(at)) is None:
+            return None
+        width, month, told = found
+        if several := self._months_after(at + width, month):
+            return width + several[0], several[1]
+        if year := self.year_told(at + width):
+            return width + year[0], one(f"{year[1]}-{month:02}")
+        if qualified := self.qualifier(at + width, names.LAST):
+            return width + qualified, self._last(month)
+        first = at - 1 if at and self.word(at - 1) in _OF else at
+        first = first - 1 if first and self._day(first - 1) else at  # a day that `day_month` took for part of a name
+        return (width, DateFilter(months=(month,))) if told and not self._is_name(first, at + width) else None
+
+    def month_named(self, at: int) -> tuple[int, int, bool] | None:
+        """(width, month, whether it needs no year) of «مايو», «شهر مايو», «شهر 5», «شهر خمسة»."""
+        if name := self.named(at, names.MONTHS):
+            before = self.word(at - 1) if at else ""
+            told = (before,) in names.MONTH_WORDS or (before, name) in names.TOLD_BY_IN  # «في مارس» is no verb
+            return len(name), names.MONTHS[name], told or name not in names.AMBIGUOUS
+        if self.named(at, names.MONTH_WORDS):
+            word = self.word(at + 1)
+            number = (1, int(word)) if re.fullmatch(r"\d{1,2}", word) else number_in_words(self.folded, at + 1)
+            if number and 1 <= number[1] <= 12:
+                return 1 + number[0], number[1], word.isdigit() or number[1] > 2  # «شهر واحد» is how long
+        return None
+
+    def _last(self, month: int) -> DateFilter:
+        """The last month of this name that is over."""
+        return one(f"{self.today.year - (self.today.month <= month)}-{month:02}")
+
+    def _months_after(self, at: int, first: int) -> tuple[int, DateFilter] | None:
+        """What follows a month where several are named one by one: «يناير وفبراير ومارس 2019»."""
+        months, width = [first], 0
+        while self.named(at + width, names.AND) and (name := self.named(at + width + 1, names.MONTHS)):
+            months.append(names.MONTHS[name])
+            width += 1 + len(name)
+        if not width:
+            return None
+        year = self.year_told(at + width) or (0, None)
+        named = str(year[1]) if year[1] else None
+        return width + year[0], DateFilter(named, named, tuple(dict.fromkeys(months)))
+
+
+MOST = 99  # of a unit
+Ago = tuple[int, str, str]  # number of words, first and last day, month or year
+
+
+def _folded(words: str) -> frozenset[str]:
+    return frozenset(map(fold, words.split("|")))
+
+
+_UNITS = {  # one, two, several
+    "year": ("سنة|عام|year", "سنتين|عامين", "سنوات|سنين|أعوام|years"),
+    "month": ("شهر|month", "شهرين", "أشهر|شهور|اشهر|months"),
+    "week": ("أسبوع|اسبوع|week", "أسبوعين|اسبوعين", "أسابيع|اسابيع|weeks"),
+    "day": ("يوم|day", "يومين", "أيام|ايام|days"),
+}
+_ONE, _TWO, _SEVERAL = ({word: unit for unit, forms in _UNITS.items() for word in _folded(forms[i])} for i in range(3))
+_NUMBERS = {
+    word: number
+    for number, words in enumerate(
+        ("ثلاث|ثلاثة|تلات|تلاتة|three", "أربع|أربعة|اربع|اربعة|four", "خمس|خمسة|five", "ست|ستة|six", "سبع|سبعة|seven",
+         "ثماني|ثمانية|تمن|تمانية|eight", "تسع|تسعة|nine", "عشر|عشرة|ten"), 3,
+    )
+    for word in _folded(words)
+} | {"two": 2, "one": 1, "a": 1, "an": 1}  # fmt: skip
+_BEFORE, _SINCE, _FROM = fold("قبل"), fold("منذ"), fold("من")  # «من سنتين» in Egypt; «من سنة» may begin a span of years
+# What may follow «قبل سنة»; before anything else it names that: «قبل يوم العيد», «قبل شهر رمضان», «منذ سنة ١٤٤٠».
+_AFTER_ONE = _folded("|في|على|من|مع|عند|بين|فوق|تحت|أمام|بجانب")
+
+
+def long_ago(folded: Sequence[str], at: int, today: date) -> Ago | None:
+    """The time that folded words name at a place; None where they name none."""
+    lead = folded[at] in (_BEFORE, _SINCE, _FROM)
+    start = at + lead
+    if start >= len(folded):
+        return None
+    word, following = folded[start], folded[start + 1] if start + 1 < len(folded) else ""
+    number = _number(word)
+    unit = (_SEVERAL.get(following) or _ONE.get(following)) if 1 <= number <= MOST else None
+    width = start - at + 2
+    if unit and (lead or (len(folded) > start + 2 and folded[start + 2] == "ago")):
+        return (width + (not lead), *_span(unit, number, today))
+    if lead and word in _TWO:
+        return (width - 1, *_span(_TWO[word], 2, today))
+    if lead and folded[at] != _FROM and word in _ONE and following in _AFTER_ONE:
+        return (width - 1, *_span(_ONE[word], 1, today))
+    return None
+
+
+def last_several(words: Years, at: int) -> tuple[int, DateFilter] | None:
+    """(number of words, filter) of «السنوات الأربع الماضية», «التلات أيام اللي فاتت» at a place: up to today."""
+    pair = [words.word(place).removeprefix("ال") for place in (at, at + 1)]
+    width = words.qualifier(at + 2, LAST)
+    for number, unit in (pair, reversed(pair)):
+        if width and unit in _SEVERAL and 1 <= _number(number) <= MOST:
+            return 2 + width, days((_day_before(words.today, _SEVERAL[unit], _number(number)), words.today))
+    return None
+
+
+def _number(word: str) -> int:
+    return int(word) if word.isascii() and word.isdigit() and len(word) < 3 else _NUMBERS.get(word, 0)
+
+
+def _day_before(today: date, unit: str, back: int) -> date:
+    """The day that is so many years, months, weeks or days before another one."""
+    if unit in ("week", "day"):
+        return today - timedelta(days=back * (7 if unit == "week" else 1))
+    year, month = divmod(today.year * 12 + today.month - 1 - back * (12 if unit == "year" else 1), 12)
+    return date(year, month + 1, min(today.day, calendar.monthrange(year, month + 1)[1]))
+
+
+def _span(unit: str, back: int, today: date) -> tuple[str, str]:
+    """First and last of the year, month or day that is so many back; of weeks the seven days around that day."""
+    day = _day_before(today, unit, back)
+    if unit in ("year", "month"):
+        return (day.isoformat()[: len("2019" if unit == "year" else "2019-05")],) * 2
+    around = 3 if unit == "week" else 0
+    return (day - timedelta(days=around)).isoformat(), (day + timedelta(days=around)).isoformat()
+
+
+TODAY_IN = 3  # words at most of a text in which "today" is a date; «اليوم الوطني» is a day of another kind
+
+
+def relative_time(words: Years, at: int) -> tuple[int, DateFilter] | None:
+    """(number of words, filter) of the time that words name at a place; None where they name none."""
+    folded, today = words.folded, words.today
+    if found := long_ago(folded, at, today):
+        return found[0], DateFilter(*found[1:])
+    if several := last_several(words, at):
+        return several
+    if weekday := last_weekday(words, at):
+        return weekday
+    if name := words.named(at, names.YESTERDAYS):
+        return len(name), one((today - timedelta(days=names.YESTERDAYS[name])).isoformat())
+    if (name := words.named(at, names.TODAY)) and len(folded) <= TODAY_IN and not words.word(at + 1).startswith("ال"):
+        return len(name), one(today.isoformat())
+    if name := words.named(at, names.DECADES):
+        return len(name), DateFilter(str(names.DECADES[name]), str(names.DECADES[name] + 9))
+    if name := words.named(at, names.THIS_YEAR):
+        return len(name), _year(today, 0)
+    for known, span in ((names.YEAR_WORDS, _year), (names.MONTH_WORDS, _month), (names.WEEK_WORDS, _week)):
+        if words.this_one(at) in known:
+            return 1, span(today, 0)
+        if name := words.named(at, known):
+            if words.is_general(at) and words.named(at + 1, names.OF_AN_OFFICE):
+                return None
+            if width := words.qualifier(at + len(name), names.LAST):
+                return len(name) + width, span(today, 1)
+            if width := words.qualifier(at + len(name), names.THIS):
+                return len(name) + width, span(today, 0)
+        lead = words.qualifier(at, names.LAST | names.THIS)
+        if lead and (name := words.named(at + lead, known)):
+            return lead + len(name), span(today, 0 if tuple(folded[at : at + lead]) in names.THIS else 1)
+    return None
+
+
+def _year(today: date, back: int) -> DateFilter:
+    return one(str(today.year - back))
+
+
+def _month(today: date, back: int) -> DateFilter:
+    day = today.replace(day=1) - timedelta(days=1) if back else today
+    return one(f"{day:%Y-%m}")
+
+
+def _week(today: date, back: int) -> DateFilter:
+    first = today - timedelta(days=(today.weekday() + 2) % 7 + 7 * back)  # weeks begin on Saturday
+    return DateFilter(first.isoformat(), (first + timedelta(days=6)).isoformat())
+
+
+def last_weekday(words: Years, at: int) -> tuple[int, DateFilter] | None:
+    """(number of words, filter) of the last such day or weekend, where words name one at a place."""
+    if (name := words.named(at, WEEKDAYS)) and (last := words.named(at + len(name), LAST)):
+        several = name in NUMBERS_TOO and last in LAST_FEMININE
+        return None if several else (len(name) + len(last), _last(name, words.today))
+    if (width := words.qualifier(at, LAST)) and (name := words.named(at + width, WEEKDAYS)):
+        return width + len(name), _last(name, words.today)
+    return None
+
+
+def _last(name: tuple[str, ...], today: date) -> DateFilter:
+    day, length = WEEKDAYS[name]
+    last = today - timedelta(days=(today.weekday() - day - 1) % 7 + 1)
+    return days((last - timedelta(days=length - 1), last))
+
+
+Read = Callable[[int], tuple[int, DateFilter] | None]  # the other dates that may be an end: a place → (width, filter)
+
+
+@dataclass(frozen=True)
+class _End:
+    """An end of a span: a whole date, or only a month, a day of a month or a day."""
+
+    width: int
+    filter: DateFilter | None = None
+    month: int | None = None
+    day: int | None = None
+
+    @property
+    def is_year(self) -> bool:
+        """Whether it is a year as a whole."""
+        return self.filter is not None and len(self.filter.first or "") == 4
+
+    def of(self, year: int) -> str | None:
+        """The end in a year; None where the month has no such day."""
+        if self.month is None or (self.day or 1) > calendar.monthrange(year, self.month)[1]:
+            return None
+        return f"{year}-{self.month:02}" + (f"-{self.day:02}" if self.day else "")
+
+
+def between(words: Months, at: int, read: Read) -> tuple[int, DateFilter] | None:
+    """(number of words, filter) of «من … إلى …», «بين … و…», «… إلى …» at a place."""
+    lead = words.named(at, names.FROM) or ()
+    bare = words.named(at + len(lead) + 1, names.TO) and _bare_day(words, at + len(lead))
+    first = bare or _end(words, at + len(lead), read)
+    middle = first and words.named(at + len(lead) + first.width, names.TO)
+    if not (first and middle):
+        return None
+    place = at + len(lead) + first.width + len(middle)
+    last = _end(words, place, read)
+    if not last or (middle in names.AND and lead not in names.BETWEEN and not (lead and first.is_year)):
+        return None  # «مايو ويوليو» are two months
+    found = _joined(first, last)
+    return (place + last.width - at, found) if found else None
+
+
+def limit(words: Months, at: int, read: Read) -> tuple[int, DateFilter] | None:
+    """(number of words, filter) of «قبل 2015», «حتى مايو 2019», «بعد 17/5/2019», «قبل رمضان 1444», «منذ الصيف الماضي»
+    at a place."""
+    if words.named(at, names.YESTERDAYS):  # «قبل أمس» is a day
+        return None
+    for known in (names.BEFORE, names.UNTIL, names.AFTER):
+        lead = words.named(at, known)
+        found = _limiting(words, at + len(lead), read) if lead else None
+        if not (lead and found and found[1].first):
+            continue
+        first, last, width = found[1].first, found[1].last, len(lead) + found[0]
+        if known is names.AFTER:
+            return width, DateFilter(first)
+        if known is names.UNTIL:
+            return width, DateFilter(last=last)
+        day_before = first_day(first) - timedelta(days=1)
+        return width, DateFilter(last=str(day_before.year) if len(first) == 4 else day_before.isoformat())
+    return None
+
+
+def _limiting(words: Months, at: int, read: Read) -> tuple[int, DateFilter] | None:
+    if year := words.gregorian(at):
+        return year[0], one(str(year[1]))
+    month = words.month_named(at)
+    if month and (year := words.gregorian(at + month[0])):
+        return month[0] + year[0], one(f"{year[1]}-{month[1]:02}")
+    end = _end(words, at, read)
+    if end and end.filter:
+        return end.width, end.filter
+    last = end and next(
+        (day for back in (0, 1) if (day := end.of(words.today.year - back)) and _begun(day, words)), None
+    )
+    return (end.width, one(last)) if end and last else None
+
+
+def _begun(day: str, words: Months) -> bool:
+    return first_day(day) <= words.today
+
+
+def _end(words: Months, at: int, read: Read) -> _End | None:
+    """The date that words name at a place, as an end of a span."""
+    for skipped in dict.fromkeys((words.qualifier(at, names.OF_AN_END), 0)):
+        if end := _named_end(words, at + skipped, read):
+            return replace(end, width=end.width + skipped)
+    return None
+
+
+def _named_end(words: Months, at: int, read: Read) -> _End | None:
+    if name := words.named(at, names.TODAY):
+        return _End(len(name), one(words.today.isoformat()))
+    if day := words.day_named(at):
+        end = _End(day[0], month=day[1], day=day[2])
+    elif month := words.month_named(at):
+        end = _End(month[0], month=month[1])
+    else:
+        found = read(at) if words.word(at) else None
+        return _End(found[0], _whole(found[1])) if found else None
+    if not (year := words.gregorian(at + end.width)):
+        return end
+    whole = end.of(year[1])
+    return _End(end.width + year[0], one(whole)) if whole else None
+
+
+def _bare_day(words: Months, at: int) -> _End | None:
+    """«5» of «من 5 إلى 10 مايو 2019»."""
+    word = words.word(at)
+    return _End(1, day=int(word)) if re.fullmatch(r"\d{1,2}", word) and 1 <= int(word) <= 31 else None
+
+
+def _whole(found: DateFilter) -> DateFilter:
+    """A season of a year as its first and last month."""
+    if not (found.months and found.first):
+        return found
+    return DateFilter(f"{found.first}-{min(found.months):02}", f"{found.last}-{max(found.months):02}")
+
+
+def _joined(first: _End, last: _End) -> DateFilter | None:
+    """The span from one end to another; None where they are none: an order or a day that does not exist."""
+    if first.month is None and first.day is not None:  # the day alone: its month is the other one's
+        if not last.filter:
+            return _joined(replace(first, month=last.month), last) if last.month else None
+        year_month, _, day = (last.filter.last or "").rpartition("-")
+        if len(year_month) < 7 or first.day > int(day):
+            return None
+        first = replace(first, filter=one(f"{year_month}-{first.day:02}"))
+    if first.filter and last.filter:
+        begins, ends = first.filter.first, last.filter.last
+    elif last.filter and last.filter.last and not last.is_year:
+        ends = last.filter.last
+        begins = first.of(int(ends[:4]))
+        if begins and first_day(begins) > last_day(ends):
+            begins = first.of(int(ends[:4]) - 1)
+    elif first.filter and first.filter.first and not first.is_year:
+        begins = first.filter.first
+        ends = last.of(int(begins[:4]))
+        if ends and first_day(begins) > last_day(ends):
+            ends = last.of(int(begins[:4]) + 1)
+    elif first.month and last.month:
+        if first.month == last.month and first.day and last.day:
+            days = tuple(range(first.day, last.day + 1))
+            return DateFilter(months=(last.month,), days=days) if days else None
+        # Days of two months are their whole months: no filter has a span of days of every year.
+        months = range(first.month, last.month + (1 if last.month >= first.month else 13))
+        return DateFilter(months=tuple((month - 1) % 12 + 1 for month in months))
+    else:
+        return None
+    ordered = begins and ends and first_day(begins) <= last_day(ends)
+    return DateFilter(begins, ends) if ordered else None
+
+
+def first_day(text: str) -> date:
+    """The first day of a year, a month or a day."""
+    return date.fromisoformat(f"{text}-01-01"[:10])
+
+
+def last_day(text: str) -> date:
+    """The last day of a year, a month or a day."""
+    year, month, day = (*map(int, text.split("-")), *(0, 0)[: 2 - text.count("-")])
+    month = month or 12
+    return date(year, month, day or calendar.monthrange(year, month)[1])
+
+
+Rule = Callable[[int], tuple[int, DateFilter] | None]  # place → (width, filter)
+
+
+@dataclass(frozen=True)
+class Dated:
+    """A text without its date: `words` are those that named it; `filter` is None where none was found."""
+
+    text: str
+    words: str = ""
+    filter: DateFilter | None = None
+
+    @property
+    def only_date(self) -> bool:
+        """Whether nothing is left that a picture could show."""
+        return self.filter is not None and shows_nothing(self.text)
+
+
+def split_date(text: str, today: date) -> Dated:
+    """Separate the first date of a text from the rest."""
+    normal = normalize(text)
+    found = tokens(normal)
+    place = _Reader([token.folded for token in found], today).find()
+    if place is None:
+        return Dated(text)
+    at, width, named = place
+    first, last = found[at].start, found[at + width - 1].end
+    before = list(words(normal[:first]))
+    absorbed = names.LEADING | (names.WEEKDAYS.keys() if named.is_day else set())  # «يوم الجمعة 17 مايو 2019»
+    while before and (fold(before[-1].group()),) in absorbed:
+        first = before.pop().start()
+    left = " ".join((normal[:first] + " " + normal[last:]).split()).strip(" ،,.;؛")
+    return Dated(left, normal[first:last], named)
+
+
+class _Reader(Months):
+    """Tries every rule at every word."""
+
+    def find(self) -> tuple[int, int, DateFilter] | None:
+        """(place, number of words, filter) of the first date."""
+        rules: tuple[Rule, ...] = (self._limit, self._without_months, self.month, self._relative_or_year)
+        if any((word,) in names.TO for word in self.folded):
+            rules = (self._between, *rules)
+        for at in range(len(self.folded)):
+            if result := _first(rules, at):
+                return at, *result
+        return None
+
+    # ------------------------------------------------------------------ rules: place → (width, filter)
+    def _between(self, at: int) -> tuple[int, DateFilter] | None:
+        return between(self, at, self._whole_date)
+
+    def _limit(self, at: int) -> tuple[int, DateFilter] | None:
+        return limit(self, at, self._whole_date)
+
+    def _whole_date(self, at: int) -> tuple[int, DateFilter] | None:
+        return self._without_months(at) or self._relative_or_year(at)
+
+    def _without_months(self, at: int) -> tuple[int, DateFilter] | None:
+        return _first((self.numeric, self._feast, self._hijri_month, self.day_month, self._season), at)
+
+    def _relative_or_year(self, at: int) -> tuple[int, DateFilter] | None:
+        return relative_time(self, at) or self._year(at)
+
+    def _feast(self, at: int) -> tuple[int, DateFilter] | None:
+        if name := self.named(at, names.FEASTS):
+            month, first, last = names.FEASTS[name]
+            if found := self.hijri_span(at + len(name), month, first, last):
+                return len(name) + found[0], found[1]
+        if (name := self.named(at, names.EITHER_FEAST)) and (width := self.qualifier(at + len(name), names.LAST)):
+            spans = [span for feast in names.EITHER_OF if (span := self.hijri_span(at + len(name), *feast))]
+            later = max(spans, key=lambda span: span[1].last or "", default=None)
+            return (len(name) + width, later[1]) if later else None
+        if name := self.named(at, names.GREGORIAN_FEASTS):
+            begins, ends = names.GREGORIAN_FEASTS[name]
+            if year := self.year_told(at + len(name)):
+                return len(name) + year[0], days((_day_of(year[1], begins), _day_of(year[1], ends)))
+            if width := self.qualifier(at + len(name), names.LAST):
+                year_of = self.today.year - (_day_of(self.today.year, ends) >= self.today)
+                return len(name) + width, days((_day_of(year_of, begins), _day_of(year_of, ends)))
+        return None
+
+    def _hijri_month(self, at: int) -> tuple[int, DateFilter] | None:
+        name = self.named(at, names.HIJRI_MONTHS)
+        if name and (found := self.hijri_span(at + len(name), names.HIJRI_MONTHS[name])):
+            return len(name) + found[0], found[1]
+        word, name = self.folded[at], self.named(at + 1, names.HIJRI_MONTHS)
+        day = int(word) if name and re.fullmatch(r"\d{1,2}", word) else 0  # 15 رمضان 1444
+        if name and 1 <= day <= 30:
+            found = self.hijri_span(at + 1 + len(name), names.HIJRI_MONTHS[name], day, day)
+            return (1 + len(name) + found[0], found[1]) if found else None
+        return self.hijri_year(at)
+
+    def _season(self, at: int) -> tuple[int, DateFilter] | None:
+        here = self.this_one(at)  # هالصيف
+        name = here if here in names.SEASONS else self.named(at, names.SEASONS)
+        lead = 0
+        if not name and (lead := self.qualifier(at, names.LAST | names.THIS)):
+            name = self.named(at + lead, names.SEASONS)
+        if not name:
+            return None
+        months, after = names.SEASONS[name], at + lead + len(name)
+        if year := self._season_year(after):
+            width = lead + len(name) + year[0]
+            if months[0] == 12 and year[1] < year[2]:  # شتاء 2018-2019
+                return width, DateFilter(f"{year[1]}-12", f"{year[2]}-02")
+            return width, DateFilter(str(year[1]), str(year[2]), months)
+        last = self.qualifier(after, names.LAST)
+        of_now = self.qualifier(after, names.THIS_YEAR) or int(self.this_one(after) in names.YEAR_WORDS)  # صيف هالسنة
+        current = self.qualifier(after, names.THIS) or bool(lead and (self.folded[at],) in names.THIS)
+        current = current or of_now or here == name
+        if last or current or (lead and not current):
+            year_of = self.today.year + 1
+            while _season_end(year_of, months) >= self.today and not (
+                current and _season_start(year_of, months) <= self.today
+            ):
+                year_of -= 1
+            first, end = _season_start(year_of, months), _season_end(year_of, months)
+            width = lead + len(name) + max(last, self.qualifier(after, names.THIS))
+            width += of_now or self.qualifier(at + width, names.YEAR_WORDS)  # صيف هذا العام
+            return width, DateFilter(f"{first:%Y-%m}", f"{end:%Y-%m}")
+        return None
+
+    def _season_year(self, at: int) -> tuple[int, int, int] | None:
+        """(width, first and last year) of what follows a season: «2021», «21», «2018-2019», «السنة الماضية»."""
+        year = self.year_told(at)
+        if year and (year[1] < self.today.year or self.gregorian(at)):  # «صيف هالسنة» is read as the season of now
+            following = self.gregorian(at + year[0])
+            joined = following if following and following[1] == year[1] + 1 else (0, year[1])
+            return year[0] + joined[0], year[1], joined[1]
+        word = self.folded[at] if at < len(self.folded) else ""
+        if re.fullmatch(r"\d{2}", word) and int(word) <= self.today.year % 100:
+            named = self.today.year - self.today.year % 100 + int(word)
+            return 1, named, named
+        return None
+
+    def _year(self, at: int) -> tuple[int, DateFilter] | None:
+        if not (year := self.gregorian(at)):
+            return None
+        last = self.gregorian(at + year[0])  # 2018-2019
+        if last and last[1] > year[1]:
+            return year[0] + last[0], DateFilter(str(year[1]), str(last[1]))
+        joint = self.qualifier(at + year[0], names.AND)
+        following = self.gregorian(at + year[0] + joint) if joint else None
+        if following and following[1] == year[1] + 1:  # 2018 و2019
+            return year[0] + joint + following[0], DateFilter(str(year[1]), str(following[1]))
+        return year[0], one(str(year[1]))
+
+
+def _first(rules: Sequence[Rule], at: int) -> tuple[int, DateFilter] | None:
+    """What the first rule reads that reads anything at a place."""
+    return next((found for rule in rules if (found := rule(at)) is not None), None)
+
+
+def _day_of(year: int, day: tuple[int, int, int]) -> date:
+    """A feast's day (years before, month, day) in a year."""
+    return date(year - day[0], *day[1:])
+
+
+def _season_start(year: int, months: Sequence[int]) -> date:
+    """The first day of a season; a winter has the year of its January."""
+    return date(year - 1 if months[0] == 12 else year, months[0], 1)
+
+
+def _season_end(year: int, months: Sequence[int]) -> date:
+    return date(year, months[-1], calendar.monthrange(year, months[-1])[1])

@@ -1,0 +1,56 @@
+"""The words by which queries are understood, as lists in text/data/grammar.txt: negations, months, numbers.
+
+A section begins with its name in brackets; its entries stand between commas, in an order that may count. Forms of one
+entry stand between bars (يناير|كانون الثاني|january); an entry of a mapping is KEY=VALUE. docs/queries.md describes
+the format for contributors.
+"""
+
+import re
+from functools import cache
+from importlib.resources import files
+
+from araclip.text.folding import fold
+
+Phrase = tuple[str, ...]  # folded words
+
+
+@cache
+def _sections() -> dict[str, tuple[str, ...]]:
+    text = files("araclip.text").joinpath("data", "grammar.txt").read_text(encoding="utf-8")
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        if named := re.fullmatch(r"\[(.+)\]", line.strip()):
+            entries = found.setdefault(named[1], [])
+        elif line.strip() and not line.startswith("#"):
+            entries += [entry.strip() for entry in re.split("[,،]", line) if entry.strip()]
+    return {name: tuple(entries) for name, entries in found.items()}
+
+
+def listed(name: str) -> tuple[str, ...]:
+    """The entries of a section as they are written, in their order."""
+    return _sections()[name]
+
+
+def folded(name: str) -> frozenset[str]:
+    """The entries of a section, folded."""
+    return frozenset(map(fold, listed(name)))
+
+
+def mapped(name: str) -> dict[str, str]:
+    """The entries KEY=VALUE of a section."""
+    return {key: value for key, _, value in (entry.partition("=") for entry in listed(name))}
+
+
+def forms(entry: str) -> tuple[Phrase, ...]:
+    """The forms of an entry, each as its folded words."""
+    return tuple(tuple(fold(form).split()) for form in entry.split("|"))
+
+
+def phrases(name: str) -> frozenset[Phrase]:
+    """All forms of all entries of a section, each as its folded words."""
+    return frozenset(form for entry in listed(name) for form in forms(entry))
+
+
+def numbered(name: str) -> list[tuple[int, Phrase]]:
+    """All forms of all entries of a section with the place of their entry, from 0."""
+    return [(place, form) for place, entry in enumerate(listed(name)) for form in forms(entry)]

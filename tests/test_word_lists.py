@@ -1,0 +1,33 @@
+"""The word lists that queries are understood by: each section is read somewhere, and no entry stands in it twice."""
+
+import re
+from pathlib import Path
+
+import araclip
+from araclip.text import word_lists
+from araclip.text.folding import fold
+
+SOURCE = Path(araclip.__file__).parent
+GRAMMAR = (SOURCE / "text" / "data" / "grammar.txt").read_text(encoding="utf-8")
+SECTIONS = re.findall(r"^\[(.+)\]$", GRAMMAR, re.MULTILINE)
+
+
+def test_each_section_stands_once_and_is_read_by_its_name() -> None:
+    assert len(SECTIONS) == len(set(SECTIONS)) > 50
+    code = "".join(path.read_text(encoding="utf-8") for path in (SOURCE / "text").glob("*.py"))
+    assert [name for name in SECTIONS if f'"{name}"' not in code] == []
+
+
+def test_no_entry_of_a_section_is_empty_or_stands_there_twice() -> None:
+    for name in SECTIONS:
+        entries = word_lists.listed(name)
+        assert entries and all(entries), name
+        assert len({entry.partition("=")[0] for entry in entries}) == len(entries), name
+
+
+def test_forms_keep_the_place_of_their_entry_and_are_folded() -> None:
+    months = word_lists.numbered("dates: months")
+    assert {place for place, _ in months} == set(range(12))
+    assert (3, (fold("أبريل"),)) in months and (0, ("كانون", fold("الثاني"))) in months
+    assert word_lists.mapped("arabizi: usual")["2otta"] == "قطة"
+    assert fold("أبداً") in word_lists.folded("negation: at all")
