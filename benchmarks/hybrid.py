@@ -23,10 +23,10 @@ import numpy as np
 from screenshots import screenshots, sentences, share_read
 
 from araclip import Gallery
+from araclip.gallery import ranking as fusion
 from araclip.gallery.catalog.word_index import WordIndex
 from araclip.gallery.ingest.ocr import _grey
-from araclip.gallery.queries import fusion
-from araclip.gallery.queries.text_matches import TextQuery, text_matches
+from araclip.gallery.text_matches import TextQuery, text_matches
 from araclip.ocr.detector import CELLS, text_cells
 
 WEIGHTS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.5)

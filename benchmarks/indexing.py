@@ -33,7 +33,7 @@ from PIL import Image
 from araclip import AraCLIP, Gallery
 from araclip.encoder_base import usable_cores
 from araclip.gallery.ingest.intake import ENCODE_BATCH
-from araclip.gallery.queries.reference_queries import reference_vectors
+from araclip.gallery.reference_queries import reference_vectors
 from araclip.pictures.image_transform import transform_of
 from araclip.pictures.images import opened
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from araclip import AraCLIP
 from araclip.evaluation.zeroshot import SCALE, class_vectors, none_of
-from araclip.gallery.queries.reference_queries import EVERYDAY
+from araclip.gallery.reference_queries import EVERYDAY
 
 SCALES = (10.0, 20.0, SCALE, 50.0, 100.0)
 DRAWS = 20

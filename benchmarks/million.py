@@ -32,7 +32,7 @@ from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.index.rabitq import best_rows
 from araclip.gallery.index.scan_index import ScanIndex
-from araclip.gallery.queries.reference_queries import EVERYDAY
+from araclip.gallery.reference_queries import EVERYDAY
 
 Search = Callable[[np.ndarray], Any]
 EFFORTS = (16, 32, 64, 128, 256, 512, 1024)

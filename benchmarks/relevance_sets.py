@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from araclip import AraCLIP
 from araclip.evaluation.picture_sets.datasets import LISTING, read_pictures
-from araclip.gallery.queries.reference_queries import EVERYDAY, nonsense_queries
+from araclip.gallery.reference_queries import EVERYDAY, nonsense_queries
 from araclip.gallery.relevance import ReferenceVectors, RelevanceScale, relevance_scale
 
 SHOWN = 10  # hits of a first page

@@ -34,7 +34,7 @@ from araclip import AraCLIP
 from araclip.encoder_base import usable_cores
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import File
-from araclip.gallery.queries.reference_queries import EVERYDAY
+from araclip.gallery.reference_queries import EVERYDAY
 from araclip.pictures.images import Facts
 
 SAMPLES = 20  # of the memory, during the load

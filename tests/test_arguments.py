@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import pictures
 from araclip import AraCLIP, Filters, Gallery, cli
 from araclip.errors import AraCLIPError, ImageError, InputError
-from araclip.gallery.queries.query import parse
+from araclip.gallery.query import parse
 
 HALF = "\ud800"  # half of a character, as broken JSON has it
 DIGITS = "9" * 400

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from araclip.gallery.catalog.filters import Filters
-from araclip.gallery.queries.interpretation import interpret
-from araclip.gallery.queries.query import parse
+from araclip.gallery.plan import plan
+from araclip.gallery.query import parse
 from araclip.text.dates import split_date
 from araclip.text.folders import split_folder
 from araclip.text.resources import default_interpreter
@@ -306,7 +306,7 @@ def test_a_folder_of_a_year_is_no_date_and_a_date_no_folder(
     query: str, shown: str, excluded: tuple[str, ...], where: tuple[str, ...]
 ) -> None:
     names = ("دهب 2019", "Wedding 2019", "2019", "صيف 2019", "رحلة دهب")
-    found = interpret(parse(query), default_interpreter(), today=TODAY, folders=lambda explicit: names)
+    found = plan(parse(query), default_interpreter(), today=TODAY, folders=lambda explicit: names)
     assert found.only_filters == (not shown)
     assert found.query.terms[0].value == (shown or "صورة")
     assert found.interpretation.excluded == excluded

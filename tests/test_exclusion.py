@@ -8,10 +8,9 @@ from PIL import Image
 
 import pictures
 from araclip import AraCLIP, Gallery
-from araclip.gallery.queries.exclusion import Exclusion, excluded_terms, exclusion_of, kept
-from araclip.gallery.queries.fusion import Candidate
-from araclip.gallery.queries.interpretation import interpret
-from araclip.gallery.queries.query import parse
+from araclip.gallery.plan import plan
+from araclip.gallery.query import excluded_vectors, parse
+from araclip.gallery.ranking import Candidate, Exclusion, exclusion_of, kept
 from araclip.gallery.relevance import EXCLUDED, EXCLUDED_DEVIATION
 from araclip.text.picture_words import kinds_of
 from araclip.text.resources import default_interpreter
@@ -25,10 +24,10 @@ def candidates(count: int) -> list[Candidate]:
 def test_texts_after_a_whole_minus_exclude_and_lighter_ones_only_push_away() -> None:
     query = parse("شاطئ - ناس - 0.5:كلب + رمل - 2:سيارة")
     vectors = np.eye(5, dtype=np.float32)
-    found = excluded_terms(query, vectors)
+    found = excluded_vectors(query, vectors)
     assert found is not None
     assert found.tolist() == vectors[[1, 4]].tolist()
-    assert excluded_terms(parse("شاطئ"), vectors[:1]) is None
+    assert excluded_vectors(parse("شاطئ"), vectors[:1]) is None
 
 
 def test_a_picture_is_left_out_where_the_term_is_not_weak_or_far_above_its_average() -> None:
@@ -116,10 +115,10 @@ def test_in_a_gallery_of_a_few_pictures_what_a_query_only_excludes_is_pushed_awa
 
 @pytest.mark.parametrize("query", ["شاطئ - ناس", "شاطئ بدون الناس", "شاطئ من غير ناس", "beach without people"])
 def test_who_excludes_people_excludes_men_women_and_children(query: str) -> None:
-    read = interpret(parse(query), default_interpreter(), today=date(2026, 1, 1))
+    read = plan(parse(query), default_interpreter(), today=date(2026, 1, 1))
     assert {"رجل", "امرأة", "طفل"} <= set(read.kinds)
     vectors = np.eye(len(read.query.terms) + len(read.kinds), dtype=np.float32)
-    excluded = excluded_terms(read.query, vectors)
+    excluded = excluded_vectors(read.query, vectors)
     assert excluded is not None
     assert excluded.tolist() == vectors[1:].tolist()  # all but the beach
     assert read.own(vectors).tolist() == vectors[:2].tolist()
@@ -127,7 +126,7 @@ def test_who_excludes_people_excludes_men_women_and_children(query: str) -> None
 
 @pytest.mark.parametrize("query", ["ناس على الشاطئ", "شاطئ - كلب", "شاطئ - 0.5:ناس", 'شاطئ - "ناس"'])
 def test_words_that_exclude_nothing_or_are_no_general_words_stand_for_themselves(query: str) -> None:
-    assert interpret(parse(query), default_interpreter(), today=date(2026, 1, 1)).kinds == ()
+    assert plan(parse(query), default_interpreter(), today=date(2026, 1, 1)).kinds == ()
 
 
 def test_a_search_without_people_goes_through_every_door(gallery) -> None:  # noqa: F811

@@ -19,9 +19,9 @@ from araclip.gallery.catalog.salvage import salvage
 from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.catalog.word_index import WordIndex
 from araclip.gallery.ingest import sidecars
-from araclip.gallery.queries.fusion import Candidate, doubted, order
-from araclip.gallery.queries.text_matches import TextQuery, text_matches
+from araclip.gallery.ranking import Candidate, doubted, order
 from araclip.gallery.relevance import STRONG
+from araclip.gallery.text_matches import TextQuery, text_matches
 from catalog_file import damage
 
 SIZE = (16, 12)

@@ -16,10 +16,10 @@ from PIL import ExifTags, Image
 import pictures
 from araclip import AraCLIP, Gallery, open_gallery
 from araclip.errors import GalleryNotFound, InputError, WidthMismatch
+from araclip.gallery import text_matches
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.ingest import intake
-from araclip.gallery.queries import text_matches
 from postgres_server import needs_server, new_address
 from tiny import write_tiny_model
 

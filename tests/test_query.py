@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import pictures
 from araclip import AraCLIP, Gallery
 from araclip.errors import AraCLIPError, InputError
-from araclip.gallery.queries.query import Query, Term, combine, parse, unit_sum
+from araclip.gallery.query import Query, Term, combine, parse, unit_sum
 from araclip.text.normalization import normalize
 
 ROOT = Path(__file__).parents[1]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import pictures
 from araclip import AraCLIP, Gallery, demo
 from araclip.errors import InputError
-from araclip.gallery.queries.reference_queries import EVERYDAY, nonsense_queries
+from araclip.gallery.reference_queries import EVERYDAY, nonsense_queries
 from araclip.gallery.relevance import (
     MIN_PICTURES,
     STRONG,

@@ -39,9 +39,9 @@ from araclip.gallery.catalog import writer_lock
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.gallery import Gallery
 from araclip.gallery.ingest.watch import Due
-from araclip.gallery.queries.query import combine, parse
-from araclip.gallery.queries.reference_queries import EVERYDAY
+from araclip.gallery.query import combine, parse
 from araclip.gallery.ranking import Page
+from araclip.gallery.reference_queries import EVERYDAY
 from araclip.gallery.relevance import RelevanceScale
 from araclip.picture_formats import plugins
 from araclip.pictures.image_transform import ImageTransform

@@ -11,8 +11,8 @@ from starlette.testclient import TestClient
 from araclip.encoder import AraCLIP
 from araclip.gallery.gallery import Gallery
 from araclip.gallery.near_hashes import HashTable
-from araclip.gallery.queries.completion import Completion, completions, matching
-from araclip.gallery.queries.reference_queries import EVERYDAY
+from araclip.gallery.reference_queries import EVERYDAY
+from araclip.gallery.suggestions import Completion, completions, matching
 from araclip.server.example_queries import ENGLISH, SHORT
 from serving import problem, serving, settings_for
 

@@ -14,9 +14,8 @@ from araclip import AraCLIP, Filters, Gallery
 from araclip.cli import app
 from araclip.errors import InputError
 from araclip.evaluation.robustness.understood import UnderstoodEncoder
-from araclip.gallery.queries.interpretation import InterpretedQuery, interpret
-from araclip.gallery.queries.query import parse
-from araclip.gallery.understood import words_to_find
+from araclip.gallery.plan import QueryPlan, plan
+from araclip.gallery.query import parse
 from araclip.text.resources import interpreter
 
 DATES = {"red": "2019:01:10 10:00:00", "green": "2019:07:01 10:00:00", "blue": "2021:07:01 10:00:00", "grey": None}
@@ -231,10 +230,10 @@ def test_an_unknown_word_near_one_of_the_gallerys_own_is_suggested(gallery: Gall
 )
 def test_a_suggestion_keeps_what_else_the_query_says(gallery: Gallery, query: str, suggested: str) -> None:
     today, folders = date(2026, 11, 27), ("رحلة دهب",)
-    read = interpret(parse(query), gallery.interpreter, today=today, folders=lambda explicit: folders)
+    read = plan(parse(query), gallery.interpreter, today=today, folders=lambda explicit: folders)
     found = gallery._suggestions.added(read, [], gallery.interpreter, gallery._catalog)
     assert found.suggestion == suggested
-    again = interpret(parse(suggested), gallery.interpreter, today=today, folders=lambda explicit: folders)
+    again = plan(parse(suggested), gallery.interpreter, today=today, folders=lambda explicit: folders)
     assert [each.where for each in again.interpretation.filters] == [each.where for each in read.interpretation.filters]
 
 
@@ -253,12 +252,12 @@ def test_folders_whose_names_differ_by_a_letters_spelling_are_searched_together(
 
 @pytest.mark.parametrize("query", ["وريني صور العيال", "عايزة أشوف البسينات", "عيد الأضحى", "شوال 1444"])
 def test_what_is_understood_or_of_the_calendar_is_not_corrected(gallery: Gallery, query: str) -> None:
-    read = interpret(parse(query), gallery.interpreter, today=date(2026, 11, 27))
+    read = plan(parse(query), gallery.interpreter, today=date(2026, 11, 27))
     assert gallery._suggestions.added(read, [], gallery.interpreter, gallery._catalog).suggestion is None
 
 
 def test_what_asks_for_pictures_is_not_looked_for_in_texts(gallery: Gallery) -> None:
-    text = words_to_find(interpret(parse("عايز صور دهب"), gallery.interpreter, today=date(2026, 11, 27)), 1.0)
+    text = plan(parse("عايز صور دهب"), gallery.interpreter, today=date(2026, 11, 27)).words_to_find(1.0)
     assert text is not None and [word.folded for word in text.words] == ["دهب"]
 
 
@@ -273,5 +272,5 @@ def test_a_latin_name_that_reads_as_arabizi_is_found_in_texts_as_it_was_typed(tm
         assert "x" not in names(hits[:2])
 
 
-def literally_unknown(gallery: Gallery, text: str) -> InterpretedQuery:
-    return interpret(parse(text), gallery.interpreter, today=date(2026, 11, 27))
+def literally_unknown(gallery: Gallery, text: str) -> QueryPlan:
+    return plan(parse(text), gallery.interpreter, today=date(2026, 11, 27))

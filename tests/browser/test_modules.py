@@ -7,7 +7,7 @@ from doing import Visit
 from playwright.sync_api import Page
 
 from araclip.errors import InputError
-from araclip.gallery.queries.query import parse
+from araclip.gallery.query import parse
 
 CATEGORIES = {"ar": {"zero", "one", "two", "few", "many", "other"}, "en": {"one", "other"}}
 

@@ -15,7 +15,7 @@ from araclip.evaluation.metrics import recall_at
 from araclip.evaluation.results import Floats, Ints, Protocol
 from araclip.evaluation.retrieval import MinimalEncoder, label_of, vectors_of
 from araclip.evaluation.scoring import score
-from araclip.gallery.queries.reference_queries import EVERYDAY
+from araclip.gallery.reference_queries import EVERYDAY
 from araclip.text.normalization import NORMALIZER_VERSION, normalize
 
 SCALE = 30.0  # of cosines before the softmax; measured on araclip-mini, see benchmarks/label_probabilities.py

@@ -1,5 +1,15 @@
-"""From a query to a page of hits: the best pictures that pass the filters and exist, in a stable order."""
+"""From a plan's vector to a page of hits: the best pictures that pass the filters and exist, in a stable order.
 
+A hit's value is its cosine on the scale of the gallery, raised where the words of the query stand in its texts, and
+lowered where a description says nothing of them. A picture that shows an excluded thing is left out: subtracting the
+term's vector moves such pictures down, but the first page still shows some. A picture is therefore dropped where the
+term alone has a relevance that is not weak (`gallery.relevance`), or where it stands far above the gallery's average
+for the term: a thing that fills the gallery, such as people, has no outstanding hits. Measured by
+benchmarks/exclusion.py.
+"""
+
+import heapq
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice, takewhile
@@ -15,17 +25,145 @@ from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.catalog.word_index import WordIndex
 from araclip.gallery.index.scan_index import ScanIndex
 from araclip.gallery.near_hashes import HashTable, is_near
-from araclip.gallery.queries.exclusion import Cosines, Exclusion, kept
-from araclip.gallery.queries.fusion import Candidate, Hybrid, doubted, lifted, merged, rated
-from araclip.gallery.queries.text_matches import NO_MATCHES, text_matches, where_found
 from araclip.gallery.relevance import RelevanceScale
 from araclip.gallery.results import Hit
+from araclip.gallery.text_matches import NO_MATCHES, TextMatches, TextQuery, text_matches, where_found
 from araclip.platforms.names import lexists
 from araclip.video.scene_paths import file_of
 
+LIFT = 2.5  # what a perfect text match of weight 1 adds, where the vector alone gives 0 to 1
+DOUBT = 0.2  # what a description takes away, whatever it says
+DOUBTED = 512  # pictures of a query whose texts are looked at for that; further ones count as described
+AT_ONCE = 64  # of them
+
+Relevance = Callable[[float], float] | None  # of a cosine; None where it is unknown
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A picture that may become a hit: id, cosine, relevance (None: unknown), and the value that orders it."""
+
+    content: int
+    score: float
+    relevance: float | None
+    value: float
+
+
+@dataclass(frozen=True)
+class Hybrid:
+    """A search in texts beside the vector's: what to look for, how likely the vector means something in this gallery
+    (0…1), and the average picture's cosine to it."""
+
+    query: TextQuery
+    meaning: float
+    average: float
+
+    @property
+    def doubt(self) -> float:
+        """What a description takes away from a picture's value, as much as the query means something."""
+        return DOUBT * self.meaning * min(self.query.weight, 1.0)
+
+    def value(self, score: float, best: float) -> float:
+        """Cosine → value: 0 for the average picture, 1 for the best of a meaningful query."""
+        return self.meaning * min(max((score - self.average) / max(best - self.average, 1e-6), 0.0), 1.0)
+
+
+def rated(score: float, best: float, relevance: Relevance, hybrid: Hybrid | None, content: int) -> Candidate:
+    """A picture without a text match."""
+    value = hybrid.value(score, best) if hybrid else score
+    return Candidate(content, score, relevance(score) if relevance else None, value)
+
+
+def lifted(
+    ids: list[int], scores: list[float], best: float, relevance: Relevance, hybrid: Hybrid, matches: TextMatches
+) -> list[Candidate]:
+    """Pictures with a text match, in order: their match adds to the value, and may say more than the vector about the
+    relevance."""
+    by_id = dict(zip(matches.ids.tolist(), zip(matches.strength, matches.relevance(), strict=True), strict=True))
+    found = []
+    for content, score in zip(ids, scores, strict=True):
+        strength, surely = (float(each) for each in by_id[content])
+        value = hybrid.value(score, best) + LIFT * hybrid.query.weight * strength
+        found.append(Candidate(content, score, max(relevance(score), surely) if relevance else None, value))
+    return sorted(found, key=order)
+
+
+def order(candidate: Candidate) -> tuple[float, float, int]:
+    """The key of the one order: value, cosine, then the order of indexing."""
+    return -candidate.value, -candidate.score, candidate.content
+
+
+def merged(by_vector: Iterator[Candidate], by_text: list[Candidate]) -> Iterator[Candidate]:
+    """Two streams, each in that order and without the other's pictures, as one."""
+    return heapq.merge(by_vector, by_text, key=order)
+
+
+def doubted(
+    candidates: Iterator[Candidate], described: Callable[[Sequence[int]], set[int]], doubt: float
+) -> Iterator[Candidate]:
+    """Candidates in that order, with the value of those that have a description lowered, in that order again.
+
+    Args:
+        described: tells which of some pictures have one.
+    """
+    held: deque[Candidate] = deque()  # described ones, until nobody after them can be before them
+    looked = 0
+    while group := list(islice(candidates, AT_ONCE)):
+        ids = [each.content for each in group]
+        known = described(ids) if looked < DOUBTED else set(ids)
+        looked += len(group)
+        for each in group:
+            while held and order(held[0]) <= order(each):
+                yield held.popleft()
+            if each.content in known:
+                held.append(replace(each, value=each.value - doubt))
+            else:
+                yield each
+    yield from held
+
+
+FIRST_CHUNK, LARGEST_CHUNK = 32, 4096  # candidates looked at together; grows, for galleries full of the excluded thing
+
+Vectors = NDArray[np.float32]
+Cosines = Callable[[Sequence[int], Vectors], Vectors]
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """Excluded terms: their unit vectors (m, D), and the cosines (m,) from which a picture is taken to show the
+    thing."""
+
+    vectors: Vectors
+    limits: NDArray[np.float64]
+
+    def drops(self, cosines: Vectors) -> NDArray[np.bool_]:
+        """(n, m) cosines of pictures with the terms → (n,) whether each is left out."""
+        dropped: NDArray[np.bool_] = np.any(cosines >= self.limits, axis=1)
+        return dropped
+
+
+def exclusion_of(terms: Vectors, scale: RelevanceScale | None) -> Exclusion | None:
+    """The exclusion of terms (m, D); None in a gallery of too few pictures for a scale."""
+    if scale is None:
+        return None
+    return Exclusion(terms, np.array([scale.excluded_cosine(term) for term in terms]))
+
+
+def kept(candidates: Iterator[Candidate], exclusion: Exclusion | None, cosines: Cosines) -> Iterator[Candidate]:
+    """The candidates that are not left out, in the order given; `cosines` gives (n, m) for n ids and (m, D)."""
+    if exclusion is None:
+        yield from candidates
+        return
+    size = FIRST_CHUNK
+    while chunk := list(islice(candidates, size)):
+        dropped = exclusion.drops(cosines([each.content for each in chunk], exclusion.vectors))
+        yield from (each for each, drop in zip(chunk, dropped.tolist(), strict=True) if not drop)
+        size = min(2 * size, LARGEST_CHUNK)
+
+
 WHOLE = (int, np.integer)
 REAL = (*WHOLE, float, np.floating)
-AT_ONCE = 200  # candidates whose paths one statement looks up
+PATHS_AT_ONCE = 200  # candidates whose paths one statement looks up
 _EVERY = 1 << 60  # hits: no gallery has so many, and sums and multiples of it fit into the integers of servers
 
 
@@ -228,7 +366,7 @@ def _existing(
         generation: that of the index which has found them; "" where the catalogue itself has.
     """
     waiting = iter(candidates)
-    while group := list(islice(waiting, min(wanted, AT_ONCE))):
+    while group := list(islice(waiting, min(wanted, PATHS_AT_ONCE))):
         paths = catalog.paths_of([each.content for each in group], condition)
         for each in group:
             if not paths[each.content] and generation == catalog.generation:

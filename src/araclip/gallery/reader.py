@@ -24,13 +24,11 @@ from araclip.gallery.index.rabitq import EXACT_UP_TO
 from araclip.gallery.index.scan_index import REBUILD_AFTER, ScanIndex
 from araclip.gallery.ingest.intake import Turn
 from araclip.gallery.near_hashes import HashTable
-from araclip.gallery.queries.exclusion import exclusion_of
-from araclip.gallery.queries.fusion import Hybrid
-from araclip.gallery.queries.reference_queries import reference_vectors
-from araclip.gallery.queries.text_matches import TextQuery, text_matches, where_found
-from araclip.gallery.ranking import Page, near_hits, ranked
+from araclip.gallery.ranking import Hybrid, Page, exclusion_of, near_hits, ranked
+from araclip.gallery.reference_queries import reference_vectors
 from araclip.gallery.relevance import ReferenceVectors, RelevanceScale, relevance_scale
 from araclip.gallery.results import Hit, Match
+from araclip.gallery.text_matches import TextQuery, text_matches, where_found
 
 SAMPLE = 4096  # pictures: enough for their covariance, which then takes milliseconds
 

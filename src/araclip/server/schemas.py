@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 from pydantic_core import PydanticCustomError
 
-from araclip.gallery.queries.interpretation import Part
-from araclip.gallery.queries.query import MAX_TERMS, MAX_WEIGHT
-from araclip.gallery.queries.text_matches import MAX_TEXT_WEIGHT
+from araclip.gallery.plan import Part
+from araclip.gallery.query import MAX_TERMS, MAX_WEIGHT
 from araclip.gallery.results import TEXT_WEIGHT
+from araclip.gallery.text_matches import MAX_TEXT_WEIGHT
 
 Identity = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Weight = Annotated[float, Field(ge=-MAX_WEIGHT, le=MAX_WEIGHT, allow_inf_nan=False)]

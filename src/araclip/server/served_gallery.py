@@ -24,8 +24,8 @@ from araclip.gallery.ingest.scan import checked_root
 from araclip.gallery.ingest.videos import stored_of
 from araclip.gallery.locations import Location
 from araclip.gallery.open import open_reader
-from araclip.gallery.queries.reference_queries import EVERYDAY
 from araclip.gallery.reader import GalleryReader, Snapshot
+from araclip.gallery.reference_queries import EVERYDAY
 from araclip.gallery.relevance import STRONG
 from araclip.server.example_queries import SHORT
 

@@ -21,7 +21,7 @@ from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.open import encoder_of
 from araclip.gallery.reader import Snapshot
-from araclip.gallery.understood import Suggestions
+from araclip.gallery.suggestions import Suggestions
 from araclip.pictures.image_transform import transform_of
 from araclip.pictures.picture_facts import Facts
 from araclip.server.archives import Archives

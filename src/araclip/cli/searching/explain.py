@@ -14,7 +14,7 @@ from araclip.cli.searching.understanding import understood_lines
 from araclip.cli.searching.words import WordsCommand
 
 if TYPE_CHECKING:
-    from araclip.gallery.queries.explanation import Explanation
+    from araclip.gallery.explanation import Explanation
 
 
 @app.command(cls=WordsCommand)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from araclip.gallery.queries.interpretation import Interpretation
+    from araclip.gallery.plan import Interpretation
 
 NAMES = {"date": "التاريخ", "folder": "المجلد"}
 

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from datetime import date
 
 import numpy as np
+from numpy.typing import NDArray
 
 from araclip.encoder_base import Vectors
 from araclip.evaluation.retrieval import MinimalEncoder
-from araclip.gallery.queries.interpretation import FILTERS, InterpretedQuery, interpret
-from araclip.gallery.queries.query import Query, Term, combine
+from araclip.gallery.plan import FILTERS, QueryPlan, plan
+from araclip.gallery.query import Query, Term, combine
 from araclip.text.interpretation import Interpreter
 
 BLOCK = 512  # texts that are encoded together
@@ -36,11 +37,14 @@ class UnderstoodEncoder:
         vectors = dict(zip(different, self._model.encode_text(different), strict=True))
         rows = []
         for each in read:
-            encoded = iter([vectors[text] for text in each.texts])
-            terms = [each.term_vector(number, encoded) for number in range(len(each.query.terms))]
-            rows.append(combine(np.stack(terms), each.query))
+            terms = each.term_vectors([vectors[text] for text in each.texts], _no_picture)
+            rows.append(combine(each.own(terms), each.query))
         return np.stack(rows)
 
-    def _understood(self, text: str) -> InterpretedQuery:
+    def _understood(self, text: str) -> QueryPlan:
         query = Query((Term("text", text),))
-        return interpret(query, self._interpreter, today=date.today(), ignore=FILTERS)
+        return plan(query, self._interpreter, today=date.today(), ignore=FILTERS)
+
+
+def _no_picture(name: str) -> NDArray[np.float32]:
+    raise AssertionError(f"a text of a set names no picture, and {name} was asked for")

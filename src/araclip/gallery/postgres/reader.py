@@ -24,12 +24,11 @@ from araclip.gallery.postgres.catalog import PostgresCatalog
 from araclip.gallery.postgres.database import Database
 from araclip.gallery.postgres.schema import Row, record_of, texts_of
 from araclip.gallery.postgres.search import Search, condition_of
-from araclip.gallery.queries.exclusion import exclusion_of
-from araclip.gallery.queries.reference_queries import reference_vectors
-from araclip.gallery.queries.text_matches import TextQuery, text_matches, where_found
-from araclip.gallery.ranking import Page
+from araclip.gallery.ranking import Page, exclusion_of
 from araclip.gallery.reader import SAMPLE, GalleryReader, Snapshot, Vectors
+from araclip.gallery.reference_queries import reference_vectors
 from araclip.gallery.results import Hit, Match
+from araclip.gallery.text_matches import TextQuery, text_matches, where_found
 
 
 class PostgresSnapshot(Snapshot):

@@ -31,12 +31,23 @@ from araclip.gallery.postgres.schema import (
     texts_of,
     vector_of,
 )
-from araclip.gallery.queries.exclusion import Exclusion, kept
-from araclip.gallery.queries.fusion import Candidate, Hybrid, doubted, lifted, merged, rated
-from araclip.gallery.queries.text_matches import text_matches, where_found
-from araclip.gallery.ranking import Page, above, hits_of, reaches
+from araclip.gallery.ranking import (
+    Candidate,
+    Exclusion,
+    Hybrid,
+    Page,
+    above,
+    doubted,
+    hits_of,
+    kept,
+    lifted,
+    merged,
+    rated,
+    reaches,
+)
 from araclip.gallery.relevance import RelevanceScale
 from araclip.gallery.results import Hit
+from araclip.gallery.text_matches import text_matches, where_found
 from araclip.text.script import describes
 from araclip.video.formats import FORMATS as VIDEO_FORMATS
 

@@ -18,19 +18,19 @@ from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
 from araclip.gallery.catalog.word_index import WordIndex
-from araclip.gallery.queries.completion import completions, matching
-from araclip.gallery.queries.explanation import texts_of_shares, word_shares
-from araclip.gallery.queries.interpretation import Interpretation as Understood
-from araclip.gallery.queries.interpretation import InterpretedQuery, Part
-from araclip.gallery.queries.query import Query as ParsedQuery
-from araclip.gallery.queries.query import parse, with_terms
-from araclip.gallery.queries.reference_queries import EVERYDAY
-from araclip.gallery.queries.text_matches import MAX_TEXT_WEIGHT
+from araclip.gallery.explanation import texts_of_shares, word_shares
+from araclip.gallery.plan import Interpretation as Understood
+from araclip.gallery.plan import Part, Planner, QueryPlan
+from araclip.gallery.query import Query as ParsedQuery
+from araclip.gallery.query import parse, with_terms
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
+from araclip.gallery.reference_queries import EVERYDAY
 from araclip.gallery.results import TEXT_WEIGHT, Hit
 from araclip.gallery.results import Match as MatchedText
-from araclip.gallery.understood import Asked, records_understood, term_vectors
+from araclip.gallery.search import replanned, search_records
+from araclip.gallery.suggestions import completions, matching
+from araclip.gallery.text_matches import MAX_TEXT_WEIGHT
 from araclip.server.example_queries import ENGLISH
 from araclip.server.http.errors import Problem
 from araclip.server.routes.dependencies import (
@@ -152,7 +152,7 @@ async def run_search(
     pictures = await _sent_vectors(service, query, sent, client)  # before the gate, where others would wait for it
     with service.searches.entered(client):
         snapshot = service.gallery.snapshot
-        read, terms = await read_query(
+        read, terms = await planned(
             service, snapshot, query, filters, pictures, client, literal=body.literal, ignore=body.ignore
         )
         results, more, understood = await service.in_thread(
@@ -170,7 +170,7 @@ async def run_search(
     )
 
 
-async def read_query(
+async def planned(
     service: Service,
     snapshot: Snapshot,
     query: ParsedQuery,
@@ -180,16 +180,16 @@ async def read_query(
     *,
     literal: bool,
     ignore: Collection[Part],
-) -> tuple[InterpretedQuery, NDArray[np.float32]]:
-    """The query as it is searched, and the vectors of its terms and kinds (n + m, D)."""
-    asked = Asked(query, service.interpreter, lambda explicit: service.gallery.overview().folders, literal, ignore)
-    read = await service.in_thread(asked.read)
-    terms = await _term_vectors(service, read, sent, client)
-    if read.has_filters:
-        again = await service.in_thread(lambda: asked.read_again(snapshot, read, terms, filters))
+) -> tuple[QueryPlan, NDArray[np.float32]]:
+    """The plan of a query, and the vectors of its terms and kinds (n + m, D)."""
+    planner = Planner(query, service.interpreter, lambda explicit: service.gallery.overview().folders, literal, ignore)
+    plan = await service.in_thread(planner.plan)
+    terms = await _term_vectors(service, plan, sent, client)
+    if plan.has_filters:
+        again = await service.in_thread(lambda: replanned(planner, plan, terms, snapshot, filters))
         if again is not None:
             return again, await _term_vectors(service, again, sent, client)
-    return read, terms
+    return plan, terms
 
 
 def _parse_with_pictures(body: SearchRequest, weights: list[float]) -> ParsedQuery:
@@ -216,18 +216,18 @@ async def _sent_vectors(
 
 
 async def _term_vectors(
-    service: Service, read: InterpretedQuery, sent: Mapping[str, NDArray[np.float32]], client: str
+    service: Service, plan: QueryPlan, sent: Mapping[str, NDArray[np.float32]], client: str
 ) -> NDArray[np.float32]:
     """The vectors of the query's terms and kinds, (n + m, D)."""
-    texts = await service.texts.rows(read.texts, client)
+    texts = await service.texts.rows(plan.texts, client)
 
     def picture(term: str) -> NDArray[np.float32]:
         name = term.removeprefix(STORED_PREFIX)
         return sent[name] if name in sent else stored_vector(service, name)
 
-    if read.query.of_texts:  # nothing is looked up
-        return term_vectors(read, texts, picture)
-    return await service.in_thread(lambda: term_vectors(read, texts, picture))
+    if plan.query.of_texts:  # nothing is looked up
+        return plan.term_vectors(texts, picture)
+    return await service.in_thread(lambda: plan.term_vectors(texts, picture))
 
 
 def stored_vector(service: Service, identity: str) -> NDArray[np.float32]:
@@ -242,7 +242,7 @@ def stored_vector(service: Service, identity: str) -> NDArray[np.float32]:
 def _results(
     service: Service,
     snapshot: Snapshot,
-    read: InterpretedQuery,
+    read: QueryPlan,
     terms: NDArray[np.float32],
     page: Page,
     text_weight: float,
@@ -254,7 +254,7 @@ def _results(
     query = read.query
     only_picture = "" if query.of_texts or len(query.terms) > 1 else query.terms[0].value.removeprefix(STORED_PREFIX)
     record = service.gallery.store.record(only_picture) if only_picture and not only_picture.startswith(SENT) else None
-    pairs = records_understood(snapshot, read, terms, page, text_weight, exclude=record.content if record else None)
+    pairs = search_records(read, terms, snapshot, page, text_weight, exclude=record.content if record else None)
     more = len(pairs) == page.k
     pairs = pairs[: page.k - 1]
     results = results_of(service, pairs)
@@ -331,7 +331,7 @@ async def _explained(
     query = parse(q)
     with service.searches.entered(client):
         picture = await service.in_thread(lambda: stored_vector(service, identity))
-        read, vectors = await read_query(
+        read, vectors = await planned(
             service, service.gallery.snapshot, query, Filters(), {}, client, literal=literal, ignore=ignore
         )
         terms, texts = read.own(vectors), texts_of_shares(read)

@@ -1,5 +1,5 @@
 /**
- * Splits a query such as «قطة + سجادة حمراء - كلب» into signed terms, by the rules of araclip.gallery.queries.query; a test
+ * Splits a query such as «قطة + سجادة حمراء - كلب» into signed terms, by the rules of araclip.gallery.query; a test
  * compares the two. Pure.
  */
 

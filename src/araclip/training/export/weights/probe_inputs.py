@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from araclip.demo import PHOTOGRAPHS
 from araclip.encoder import AraCLIP
 from araclip.errors import InputError
-from araclip.gallery.queries.reference_queries import EVERYDAY
+from araclip.gallery.reference_queries import EVERYDAY
 from araclip.inference.towers import Tokens, padded
 from araclip.model_folder import ModelConfig
 from araclip.picture_formats.kinds import SUFFIXES

@@ -1,13 +1,19 @@
-"""Completions of a query while it is typed, from what the gallery itself holds: albums, words, queries, names. Pure.
+"""Suggestions while a query is typed, from what the gallery holds; and corrected queries where little is found.
 
-Letters are compared folded: a hamza, a final ة and the article may be there or not, on either side.
-"""
+Letters are compared folded: a hamza, a final ة and the article may be there or not, on either side."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, Protocol
 
+from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.catalog.store import Store
+from araclip.gallery.catalog.word_index import WordIndex
+from araclip.gallery.plan import Interpretation, QueryPlan
+from araclip.gallery.query import Query
+from araclip.gallery.results import Hit
+from araclip.text.interpretation import Interpreter
 from araclip.text.words import FUNCTION_WORDS, Word, words
 
 FOLDERS, WORDS, QUERIES, FILES = 2, 4, 3, 3  # at most of each kind, so that none fills the list
@@ -141,3 +147,45 @@ def _is_telling(name: str) -> bool:
         word.folded[0].isalpha() and (len(word.folded) > 2 or not word.folded.isascii()) and word.folded not in CAMERAS
         for word in words(name)
     )
+
+
+class Suggestions:
+    """«هل تقصد»: corrected queries, from the words of captions and those of one gallery's texts."""
+
+    def __init__(self) -> None:
+        self._reader: tuple[Interpreter, str, Interpreter] | None = None  # of an interpreter and a generation
+
+    def added(self, read: QueryPlan, hits: Sequence[Hit], interpreter: Interpreter, store: Store) -> Interpretation:
+        """The interpretation, with a corrected query where little was found and a word is unknown."""
+        found = read.interpretation
+        if found.literal or read.only_filters or (hits and not hits[0].weak):
+            return found
+        # What was read otherwise than typed is shown already, so the likeliest readings are corrected.
+        typed = {
+            place: readings[0].text
+            for place, (term, readings) in enumerate(zip(read.query.terms, read.readings, strict=True))
+            if readings and term.weight > 0 and not term.quoted
+        }
+        if all(map(interpreter.knows_all, typed.values())):
+            return found
+        reader = self._of(interpreter, store)
+        corrected = {place: new for place, text in typed.items() if (new := reader.suggestion(text))}
+        return replace(found, suggestion=_with_words(read, typed | corrected)) if corrected else found
+
+    def _of(self, interpreter: Interpreter, store: Store) -> Interpreter:
+        """The interpreter with the gallery's own words; made again when either has changed."""
+        if not isinstance(store, Catalog):
+            return interpreter
+        made, generation = self._reader, store.generation
+        if made is None or made[0] is not interpreter or made[1] != generation:
+            made = self._reader = interpreter, generation, interpreter.extended(WordIndex(store).newest_texts())
+        return made[2]
+
+
+def _with_words(read: QueryPlan, texts: Mapping[int, str]) -> str:
+    """The query with other texts for some of its terms, and with the words that became filters, as one types it."""
+    filters = [each.words for each in read.interpretation.filters if each.applied]
+    terms = [replace(term, value=texts.get(place, term.value)) for place, term in enumerate(read.query.terms)]
+    first = min(texts)
+    terms[first] = replace(terms[first], value=" ".join([terms[first].value, *filters]))
+    return str(Query(tuple(terms)))

@@ -11,8 +11,8 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.gallery.queries.interpretation import Interpretation, InterpretedQuery
-from araclip.gallery.queries.query import combine
+from araclip.gallery.plan import Interpretation, QueryPlan
+from araclip.gallery.query import combine
 from araclip.gallery.relevance import strength
 from araclip.gallery.results import Match
 
@@ -46,14 +46,14 @@ class Explanation:
         return strength(self.relevance)
 
 
-def texts_of_shares(read: InterpretedQuery) -> list[str]:
+def texts_of_shares(read: QueryPlan) -> list[str]:
     """The texts whose vectors `word_shares` needs: those of the query, and each without each of its words."""
     whole = (" ".join(words) for _, words in _spoken(read))
     return list(dict.fromkeys(text for text in (*whole, *(shorter for *_, shorter in _left_out(read))) if text))
 
 
 def word_shares(
-    read: InterpretedQuery, terms: Vectors, picture: Vectors, vector_of: Mapping[str, Vectors]
+    read: QueryPlan, terms: Vectors, picture: Vectors, vector_of: Mapping[str, Vectors]
 ) -> tuple[WordShare, ...]:
     """The share of each word, in order.
 
@@ -76,21 +76,21 @@ def word_shares(
     return tuple(shares)
 
 
-def _spoken(read: InterpretedQuery) -> list[tuple[int, list[str]]]:
+def _spoken(read: QueryPlan) -> list[tuple[int, list[str]]]:
     """The rows of the terms that are texts, and their words."""
     if read.only_filters:
         return []
     return [(row, readings[0].text.split()) for row, readings in enumerate(read.readings) if readings]
 
 
-def _left_out(read: InterpretedQuery) -> Iterator[tuple[int, str, str]]:
+def _left_out(read: QueryPlan) -> Iterator[tuple[int, str, str]]:
     """The row of a term, one of its words, and its text without that word; at most MAX_WORDS of them."""
     every = ((row, words, at) for row, words in _spoken(read) for at in range(len(words)))
     for row, words, at in islice(every, MAX_WORDS):
         yield row, words[at], " ".join(words[:at] + words[at + 1 :])
 
 
-def _cosine(terms: Vectors, read: InterpretedQuery, picture: Vectors) -> float:
+def _cosine(terms: Vectors, read: QueryPlan, picture: Vectors) -> float:
     """The query's cosine with a picture; 0 where no term with a plus is left."""
     left = [row for row in range(len(terms)) if terms[row].any()]
     if not any(read.query.terms[row].weight > 0 for row in left):

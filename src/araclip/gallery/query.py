@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from araclip.encoder_base import MAX_LETTERS
 from araclip.errors import InputError
-from araclip.gallery.queries.text_matches import TextQuery
+from araclip.gallery.text_matches import TextQuery
 from araclip.text.normalization import normalize
 
 MAX_TERMS = 16
@@ -290,3 +290,9 @@ def unit_sum(vectors: NDArray[np.float32], weights: Sequence[float]) -> NDArray[
         raise InputError("the terms of the query cancel each other out. Leave one out, or give them weights.")
     unit: NDArray[np.float32] = (total / length).astype(np.float32)
     return unit
+
+
+def excluded_vectors(query: Query, vectors: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """The vectors of the terms that exclude, of the terms' and, after them, what these stand for (n + m, D)."""
+    rows = [*excluding_terms(query), *range(len(query.terms), len(vectors))]
+    return vectors[rows] if rows else None
