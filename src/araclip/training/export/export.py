@@ -11,27 +11,24 @@ from tokenizers import Tokenizer
 
 from araclip import atomic, bounded_json, model_folder
 from araclip.encoder import AraCLIP
-from araclip.errors import ExportRejected, InputError
+from araclip.errors import InputError
 from araclip.model_checks import model_check
 from araclip.model_folder import (
     DATA_FILES,
     IMAGE_PROCESSOR,
     NO_NORMALIZER,
     PARTS,
-    WEIGHTS,
     ImageConfig,
     ModelConfig,
     TextConfig,
 )
-from araclip.model_folder.config import TRIED
 from araclip.text.tokenizer_normalizer import prepend_normalizer
 from araclip.training.export.graph_sizes import GraphSize, graph_sizes
 from araclip.training.export.model_card import About, model_card
 from araclip.training.export.recall_check import DevPictures, check_recall
 from araclip.training.export.tower_graphs import write_image_graph, write_text_graph
-from araclip.training.export.weights.choice import TOWERS, Ways, candidates
 from araclip.training.export.weights.probe_inputs import check_pictures
-from araclip.training.export.weights.stored_towers import fitting, left_of, store_towers
+from araclip.training.export.weights.stored_towers import store_towers, ways_of
 from araclip.training.foreign.preprocessing import Preprocessing
 from araclip.training.model.hub_files import kind_of, source_of
 from araclip.training.model.model import AraCLIPModel
@@ -75,9 +72,8 @@ def export(
         folder: the model folder to write; an earlier one is replaced.
         name, version: of the model; by default the folder's name, and 1.
         dev: picture sets to measure on, every caption a query; None takes the run's own.
-        weights: how they are stored, see `quantize`, or "TEXT + IMAGE" for each tower; "auto" and "int4" try several
-            ways and take the fastest that keeps the vectors, see `weights.choice`.
-        calibrate: folders of pictures to try and to calibrate with; by default that of the first dev set.
+        weights: how they are stored, see `quantize`, or "TEXT + IMAGE" for each tower.
+        calibrate: folders of pictures to calibrate with; by default that of the first dev set.
         about: licence, training data and notes for the card.
         log: called with a line as each step is done.
 
@@ -88,7 +84,7 @@ def export(
         ModelMismatch: pictures are made ready in a way that a model folder cannot say.
         DataError: a dev set has no captions.
     """
-    ways = dict.fromkeys(TOWERS, (weights,)) if weights in WEIGHTS else candidates(weights)
+    ways = ways_of(weights)
     source, folder, about = model_of(run), folder.resolve(), about or About()
     check_target(folder)
     check_pictures(calibrate)
@@ -121,7 +117,9 @@ def export(
             log("the float32 graphs give the vectors of the trained model")
             shutil.copyfile(full / "tokenizer.json", stored / "tokenizer.json")
             pictures = calibrate or [dev.pictures[0].path.parent for dev in sets[:1]]
-            small, recalls, measured = _stored(exact, stored, draft, ways, sets, pictures, log)
+            taken = store_towers(full, stored, exact.config, ways, pictures=pictures)
+            small = _hashed_and_opened(stored, replace(draft, weights=taken))
+            recalls, measured = _recalls(sets, exact, small, taken, log)
             sizes = graph_sizes(full, small, expected, before)
             config = _write_card(stored, small.config, measured, about)
         unmeasured = _unmeasured(sets, config.weights or "")
@@ -256,27 +254,6 @@ def _write_card(folder: Path, config: ModelConfig, measured: dict[str, Any], abo
     megabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
     (folder / "README.md").write_text(model_card(config, about, megabytes), encoding="utf-8")
     return config
-
-
-def _stored(
-    exact: AraCLIP, stored: Path, draft: ModelConfig, ways: Ways, sets: Sequence[DevPictures],
-    pictures: Sequence[Path], log: Log,
-) -> tuple[AraCLIP, tuple[Recall, ...], dict[str, Any]]:  # fmt: skip
-    """Store both graphs, and measure; where the fastest of several ways costs too much recall, without that one."""
-    full, ways = exact.folder, fitting(exact.folder, ways, pictures)
-    several = [tower for tower, names in ways.items() if len(names) > 1]
-    while True:
-        taken, tried = store_towers(full, stored, exact.config, ways, pictures=pictures, compared=several, log=log)
-        small = _hashed_and_opened(stored, replace(draft, weights=taken))
-        try:
-            recalls, measured = _recalls(sets, exact, small, taken, log)
-        except ExportRejected as error:
-            before, ways = ways, left_of(ways, small.config)
-            if ways == before:
-                raise
-            log(f"{error} The next way is tried.")
-            continue
-        return small, recalls, measured | ({TRIED: tried} if tried else {})
 
 
 def _recalls(

@@ -20,25 +20,24 @@ from araclip.inference.towers import Tokens, padded
 from araclip.model_folder import ModelConfig
 from araclip.picture_formats.kinds import SUFFIXES
 from araclip.pictures.images import open_image
-from araclip.training.export.weights.choice import Probes
+from araclip.training.export.weights.sessions import Feed
 from araclip.training.model.parity import probe_squares
 
 CAPTIONS = 48
 PICTURES = 8  # a vision transformer at 512 pixels takes seconds for each
 CALIBRATION = 128  # pictures of each folder that static-int8 measures its ranges on
-_BATCH = 8  # texts
-_LARGE = 384  # pixels a side, from which on a picture alone is as fast as several at once
+
+Probes = Sequence[Feed]  # one item each
 
 
 def text_probes(folder: Path, config: ModelConfig) -> Probes:
-    """Captions as the text graph of a model folder takes them: each alone, and some in a batch."""
+    """Captions as the text graph of a model folder takes them, each alone."""
     captions = (*EVERYDAY[:CAPTIONS], *(what for what, _ in PHOTOGRAPHS.values()))
-    encodings = Tokens(folder, config).encode(captions)
-    return Probes([padded([one], config.text) for one in encodings], padded(encodings[-_BATCH:], config.text), _BATCH)
+    return [padded([one], config.text) for one in Tokens(folder, config).encode(captions)]
 
 
 def image_probes(model: AraCLIP, pictures: Sequence[Path] = (), count: int = PICTURES) -> Probes:
-    """Pictures as the image graph of a model takes them.
+    """Pictures as the image graph of a model takes them, each alone.
 
     Args:
         pictures: folders, of each of which `count` pictures are taken, evenly; without any, photographs of the demo
@@ -47,9 +46,7 @@ def image_probes(model: AraCLIP, pictures: Sequence[Path] = (), count: int = PIC
     Raises:
         InputError: a folder is missing, or holds no picture.
     """
-    squares = _squares(model, pictures, count)
-    together = 1 if model.image_size >= _LARGE else min(4, len(squares))
-    return Probes([{"pixels": square[None]} for square in squares], {"pixels": squares[:together]}, together)
+    return [{"pixels": square[None]} for square in _squares(model, pictures, count)]
 
 
 def _squares(model: AraCLIP, folders: Sequence[Path], count: int) -> NDArray[np.uint8]:
