@@ -27,7 +27,7 @@ from araclip.training.inputs.locked_images import LockedImages
 from araclip.training.inputs.pictures import BranchImages, PixelImages, training_images
 from araclip.training.inputs.pixels import Pixels
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.recipe.image_side import ImageSide
+from araclip.training.recipe.stages import ImageSide
 from araclip.training.small_cnn import batchnorm, convolutions
 from araclip.training.small_cnn.branch_layers import Branch, Branches, SharedBlocks, can_split
 from araclip.training.small_cnn.branches import joined, same_first_blocks, split, upper_modules, with_map_scale

@@ -15,9 +15,8 @@ from araclip.training.inputs.pixels import Pixels
 from araclip.training.inputs.texts import LearningTexts
 from araclip.training.loop.dev_recall import Dev
 from araclip.training.model.saved_models import load_model
-from araclip.training.recipe.image_side import ImageSide
 from araclip.training.recipe.recipe import Recipe
-from araclip.training.recipe.stages import DevSet
+from araclip.training.recipe.stages import DevSet, ImageSide
 from araclip.training.stages.dispatch import run_stage
 from toy_training import NAMES, Notes, write_lines
 

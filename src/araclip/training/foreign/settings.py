@@ -25,7 +25,7 @@ _FILES = ("*config.json", "modules.json", "*/*config.json", *_TOKENS, *(f"*/{nam
 _INDEXES = ("*.index.json", "*/*.index.json")  # which file holds which weight
 _ATTENTION = ("attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation")
 _PLAIN = re.compile(r"[\w.-]+")  # no colon and no slash: those name folders and repositories
-_COUNTS = re.compile(r"(layers|depths?|blocks|branches|crowns|groups|repeats)$")
+_COUNTS = re.compile(r"(layers|depths?|blocks|branches|groups|repeats)$")
 _SIDES = (
     "size", "image_size", "img_size", "shortest_edge", "longest_edge", "height", "crop_size", "pad_size", "patch_size",
     "max_num_patches",

@@ -18,7 +18,7 @@ from araclip.training.inputs.encoded_images import EncodedImages, encoded, proje
 from araclip.training.inputs.pixels import Pixels
 from araclip.training.inputs.pooled_features import eval_batches, pooled_features
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.recipe.image_side import ImageSide
+from araclip.training.recipe.stages import ImageSide
 from araclip.training.small_cnn import batchnorm
 from araclip.training.small_cnn.branches import is_splittable, split, upper_modules
 from araclip.training.small_cnn.frozen_features import FeatureMaps, FrozenFeatures, FrozenFeaturesGraph, Log

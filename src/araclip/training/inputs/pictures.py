@@ -26,7 +26,7 @@ from araclip.training.inputs.pooled_features import eval_batches, pooled
 from araclip.training.model import towers
 from araclip.training.model.freezing import freeze
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.recipe.image_side import ImageSide
+from araclip.training.recipe.stages import ImageSide
 from araclip.training.small_cnn import batchnorm
 from araclip.training.small_cnn.branches import (
     branches_of,

@@ -14,8 +14,7 @@ from araclip.training.data.picture_data import listed_pictures
 from araclip.training.inputs.pictures import LogLine, training_images
 from araclip.training.inputs.pixels import Pixels
 from araclip.training.model.saved_models import ModelAndProcessor
-from araclip.training.recipe.image_side import ImageSide
-from araclip.training.recipe.stages import DevSet
+from araclip.training.recipe.stages import DevSet, ImageSide
 
 Recall = Callable[[], dict[str, float]]
 TextVectors = Callable[[Sequence[str]], Tensor]

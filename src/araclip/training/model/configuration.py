@@ -10,7 +10,7 @@ from transformers.configuration_utils import PreTrainedConfig
 from araclip.errors import ModelMismatch, RecipeError
 from araclip.text.normalization import NORMALIZER_VERSION
 from araclip.training.foreign import settings
-from araclip.training.small_cnn.branches_configuration import EARLIER_TYPE, BranchesConfig
+from araclip.training.small_cnn.branches_configuration import BranchesConfig
 
 MAX_TOKENS = 32  # 99.9 % of the captions have fewer; longer text is cut
 TEMPERATURE = 2.6592  # ln(1 / 0.07), where CLIP's training starts
@@ -223,8 +223,7 @@ def _tower(config: Tower) -> PreTrainedConfig:
         )
     settings.check(config, "a tower's configuration")
     rest = {key: value for key, value in config.items() if key not in ("model_type", _NO_WEIGHTS)}
-    kind = BranchesConfig.model_type if config["model_type"] == EARLIER_TYPE else config["model_type"]
-    return AutoConfig.for_model(kind, **rest)
+    return AutoConfig.for_model(config["model_type"], **rest)
 
 
 def _one_of(known: tuple[str, ...], name: str, value: str) -> str:

@@ -17,7 +17,6 @@ from araclip.training.model import hub_files, towers, unpack
 from araclip.training.model.configuration import AraCLIPConfig
 from araclip.training.model.contrastive_objective import objective
 from araclip.training.model.outputs import AraCLIPOutput, first_rows, one_towers_states, with_features
-from araclip.training.small_cnn.branches_configuration import EARLIER_WEIGHTS
 
 
 class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
@@ -107,7 +106,6 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
         """
         source: Any = pretrained_model_name_or_path
         found = None
-        kwargs.setdefault("key_mapping", EARLIER_WEIGHTS)
         if source is not None and model_folder.is_ours(source):
             found = unpack.model_of_graphs(cls, model_folder.find(source))
             source, args = None, ()
@@ -115,7 +113,6 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
         model, report = super().from_pretrained(source, *args, output_loading_info=True, **kwargs)
         if found is not None:
             model.config.name_or_path = found.config.name_or_path
-        towers.forget_renaming(model, EARLIER_WEIGHTS)
         if output_loading_info:
             return model, report
         towers.check_complete(model, report["missing_keys"], source, spare=("logit_bias",))  # new to the sigmoid loss

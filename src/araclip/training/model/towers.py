@@ -1,7 +1,7 @@
 """The towers: any text or vision encoder that transformers or, through it, timm knows; built, loaded and pooled."""
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -113,15 +113,6 @@ def check_shapes(misshapen: Iterable[tuple[str, Iterable[int], Iterable[int]]], 
             f"{source}: the weight {name} is {given}, config.json asks for {expected}{more}. The two belong to "
             "different models: copy the whole folder again."
         )
-
-
-def forget_renaming(model: Any, key_mapping: Mapping[str, str]) -> None:
-    """Let `save_pretrained` write weights under their current names.
-
-    transformers reverses the `key_mapping` that a model was loaded with when it is saved.
-    """
-    used = model._weight_conversions
-    model._weight_conversions = [one for one in used if not {*one.target_patterns} & {*key_mapping.values()}]
 
 
 def check_complete(model: nn.Module, missing: Iterable[str], source: Any, spare: Iterable[str] = ()) -> None:

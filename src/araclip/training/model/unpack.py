@@ -30,7 +30,6 @@ from araclip.training.model.processing import AraCLIPProcessor
 from araclip.training.onnx_weights import wide_weights
 from araclip.training.onnx_writer import ORIGIN_KEY
 from araclip.training.small_cnn import batchnorm
-from araclip.training.small_cnn.branches_configuration import current_weight_name
 
 CHECKS = 1  # raise it when unpacking changes: what was compared before is compared again
 EVERY = 4  # probes of a rebuilt model: every fourth of those that an export, which checks the tracing too, compares
@@ -61,7 +60,7 @@ def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
     size = exported.config.image.size
     merged = _norms_after_convolutions(model, size)
     for part, graph in graphs.items():
-        weights |= _weights_of_graph(model, _stored_weights(graph), origins[part]["moved"], merged)
+        weights |= _weights_of_graph(model, wide_weights(graph), origins[part]["moved"], merged)
     model.load_state_dict(weights, strict=False)
     known = _content(exported)
     if is_remembered(known):  # these files gave this model before, with these libraries
@@ -113,10 +112,6 @@ def _origin(exported: AraCLIP, part: str, graph: Any) -> dict[str, Any]:
             "AraCLIPModel."
         )
     origin: dict[str, Any] = json.loads(found)
-    origin["moved"] = {
-        current_weight_name(name): (current_weight_name(source), turned)
-        for name, (source, turned) in origin["moved"].items()
-    }
     return origin
 
 
@@ -144,10 +139,6 @@ def _weights_of_graph(
             batchnorm.only_add(own, torch.tensor(bias))
             weights |= {f"{norm}.{name}": tensor for name, tensor in own.state_dict().items()}
     return weights
-
-
-def _stored_weights(graph: Any) -> dict[str, NDArray[Any]]:
-    return {current_weight_name(name): values for name, values in wide_weights(graph).items()}
 
 
 def _missing_weights(model: Any, found: Collection[str], size: int) -> list[str]:

@@ -18,7 +18,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, ConfigDict, model_validator
 from pydantic.dataclasses import dataclass
 
 from araclip.training.data.limits import (
@@ -34,10 +34,22 @@ from araclip.training.data.limits import (
     OrNone,
     Positive,
     Rows,
+    Window,
+    limited,
 )
-from araclip.training.recipe.image_side import ImageSide
+from araclip.training.data.picture_data import PictureSource
+from araclip.training.data.text_data import Source
+from araclip.training.foreign.settings import MAX_SIDE, MAX_WIDTH
 from araclip.training.recipe.toml_file import below_data
-from araclip.training.recipe.values import CONFIG, Folder, Pictures, Pixels, Precision, Shares, Sources, Width
+
+CONFIG = ConfigDict(extra="forbid")
+Width = Annotated[int, limited(lambda value: 1 <= value <= MAX_WIDTH, f"1 to {MAX_WIDTH:,}")]
+Pixels = Annotated[int, limited(lambda value: 1 <= value <= MAX_SIDE, f"1 to {MAX_SIDE:,} pixels")]
+Folder = Annotated[Path, AfterValidator(below_data)]
+Precision = Literal["float32", "bfloat16"]
+Pictures = Annotated[tuple[PictureSource, ...], AfterValidator(below_data)]
+Sources = Annotated[tuple[Source, ...], AfterValidator(below_data)]
+Shares = Mapping[str, NotNegative]
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -68,6 +80,33 @@ class DevSet:
     captions: tuple[str, ...] = ("caption_ar",)
     per_picture: Count | None = 1  # captions a picture that are queries; None is all
     images: Folder | None = None  # another folder in which its pictures may lie
+
+
+@dataclass(frozen=True, config=CONFIG)
+class ImageSide:
+    """What of the image tower learns.
+
+    `locked`: nothing, its vectors are computed once (LiT, Zhai et al. 2022), with `frozen_blocks` from the maps that
+    stages with `partial` and the same `views` have cached. `partial`: all but the first
+    `frozen_blocks`, whose output is computed once for `views` of each picture where the tower allows it. `full`:
+    everything, on freshly augmented pictures.
+    """
+
+    train: Literal["locked", "partial", "full"] = "locked"
+    frozen_blocks: OrNone = 0
+    views: Few = 2
+    window: Window = 0.86  # side of a training crop, as a part of the picture's
+    map_scale: Window | None = None  # side of the maps that the learning blocks see, as a part of the frozen ones'
+    each_branch: bool = False  # of a tower of several branches, each has a loss of its own; else their sum has one
+    cache: Folder | None = None  # folder of computed feature maps; None is one beside the stages, for all of them
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.each_branch and self.train != "partial":
+            raise ValueError('each_branch needs train = "partial".')
+        if self.map_scale is not None and self.train != "partial":
+            raise ValueError('map_scale needs train = "partial".')
+        return self
 
 
 @dataclass(frozen=True, config=CONFIG)

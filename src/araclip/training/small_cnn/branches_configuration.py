@@ -5,21 +5,6 @@ from typing import Any
 
 from transformers.configuration_utils import PreTrainedConfig
 
-# Models that were saved before the first release call the same tower and its weights by these names.
-EARLIER_TYPE = "araclip_crowns"
-_EARLIER_KEYS = {"crowns": "branches", "trunk_blocks": "shared_blocks"}
-EARLIER_WEIGHTS = {
-    "vision_model.crowns.": "vision_model.branches.",
-    "vision_model.trunk.": "vision_model.shared.",
-}
-
-
-def current_weight_name(name: str) -> str:
-    """The name that a weight has in this release, by its name in a checkpoint or graph of any release."""
-    for earlier, now in EARLIER_WEIGHTS.items():
-        name = name.replace(earlier, now)
-    return name
-
 
 class BranchesConfig(PreTrainedConfig):  # type: ignore[misc]
     """An image tower of several branches over shared first blocks, see `branches`.
@@ -41,11 +26,9 @@ class BranchesConfig(PreTrainedConfig):  # type: ignore[misc]
         hidden_size: int = 2560, gated: Iterable[int] = (), routed: Iterable[int] = (),
         map_scales: Iterable[float] = (), **kwargs: Any,
     ) -> None:  # fmt: skip
-        earlier = {now: kwargs.pop(key) for key, now in _EARLIER_KEYS.items() if key in kwargs}
         super().__init__(**kwargs)
         self.architecture = architecture
-        self.branches = earlier.get("branches", branches)
-        self.shared_blocks = earlier.get("shared_blocks", shared_blocks)
+        self.branches, self.shared_blocks = branches, shared_blocks
         self.hidden_size, self.gated, self.routed = hidden_size, sorted(gated), sorted(routed)
         self.map_scales = list(map_scales) or [1.0] * self.branches
         self.num_attention_heads = 1  # none; CLIPModel, which is to refuse a saved folder, first divides by its own 12

@@ -21,8 +21,7 @@ from araclip.training.losses.distillation import weighted_sum
 from araclip.training.model.fingerprint import fingerprint
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.saved_models import load_without_query_bank
-from araclip.training.recipe.image_side import ImageSide
-from araclip.training.recipe.stages import DistillImages
+from araclip.training.recipe.stages import DistillImages, ImageSide
 from araclip.training.small_cnn.branches import same_first_blocks
 from araclip.training.stages import starting_model
 from araclip.training.stages.context import StageContext
