@@ -27,15 +27,13 @@ import tiny_hf
 from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, atomic, cli, model_folder
 from araclip.errors import AraCLIPError, DataError, ExportRejected, InputError, RecipeError
 from araclip.training.export import export as exporting
-from araclip.training.export import graph_sizes, tower_graphs
-from araclip.training.export.export import export
+from araclip.training.export import tower_graphs
+from araclip.training.export import weights as storing
+from araclip.training.export.export import DevPictures, check_recall, export
+from araclip.training.export.graphs import trace_graph
 from araclip.training.export.model_card import read_about
-from araclip.training.export.recall_check import DevPictures, check_recall
-from araclip.training.export.weights import stored_towers
-from araclip.training.export.weights.narrowing import narrow, packed, quantized
-from araclip.training.model.parity import probe_squares, probe_texts
-from araclip.training.onnx_weights import from_four_bits, wide_weights
-from araclip.training.onnx_writer import write_graph
+from araclip.training.export.narrowing import narrow, packed, quantized
+from araclip.training.model.unpack import from_four_bits, probe_squares, probe_texts, wide_weights
 from araclip.training.recipe.stages import DevSet
 
 pytestmark = pytest.mark.usefixtures("traced_once")
@@ -93,7 +91,7 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Traced]:
 def bert(traced: Callable[[str], Traced], monkeypatch: pytest.MonkeyPatch) -> Traced:
     """BERT and ViT, whose tracing is replaced by a copy of the graphs traced before."""
     found = traced("bert + vit")
-    monkeypatch.setattr(graph_sizes, "SECONDS", 0.0)
+    monkeypatch.setattr(exporting, "SECONDS", 0.0)
     monkeypatch.setattr(
         exporting, "write_text_graph", lambda model, path: shutil.copyfile(found.folder / "text.onnx", path)
     )
@@ -402,7 +400,7 @@ def test_a_tower_that_cannot_be_traced_is_named(
         raise RuntimeError("no such operator\nand a page of advice")
 
     monkeypatch.setattr(torch.onnx, "export", refuse)
-    monkeypatch.setattr(tower_graphs, "write_graph", write_graph)  # not what this run has traced before
+    monkeypatch.setattr(tower_graphs, "trace_graph", trace_graph)  # not what this run has traced before
     with pytest.raises(ExportRejected, match=r"text\.onnx.*'bert'.*\(no such operator\)"):
         export(traced("bert + vit").saved, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
@@ -418,7 +416,7 @@ def test_small_weights_that_cost_recall_are_refused_with_both_numbers(
         if target.name == "text.onnx":
             change_weight(target, lambda w: -w)
 
-    monkeypatch.setattr(stored_towers, "store", backwards)
+    monkeypatch.setattr(storing, "store", backwards)
     with pytest.raises(ExportRejected, match=r"1\.0000 in float32 and 0\.\d{4} stored.*--weights float32"):
         export(bert.saved, tmp_path / "model", dev=[DevSet(dev)])
     assert not (tmp_path / "model").exists()

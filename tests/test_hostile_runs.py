@@ -13,8 +13,8 @@ from torch import nn
 
 from araclip.errors import AraCLIPError, RecipeError, RunMismatch
 from araclip.training.loop import checkpoint
-from araclip.training.loop.best_weights import BestWeights
 from araclip.training.loop.run_folder import Run
+from araclip.training.loop.train_loop import BestWeights
 from araclip.training.recipe.recipe import read_recipe
 from araclip.training.stages.dispatch import run_stage
 from hostile_inputs import KINDS, write_run

@@ -27,8 +27,8 @@ from transformers import (
 
 from araclip import AraCLIPConfig, AraCLIPModel, AraCLIPProcessor
 from araclip.errors import DataError, InputError, ModelMismatch, RecipeError
-from araclip.training.losses.contrastive import contrastive_loss, matryoshka, sigmoid_loss
-from araclip.training.model.contrastive_objective import objective
+from araclip.training.losses import contrastive_loss, matryoshka, sigmoid_loss
+from araclip.training.model.model import objective
 from araclip.training.model.towers import pooled_text
 from tiny_hf import (
     IMAGE_TOWERS,

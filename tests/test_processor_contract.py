@@ -18,7 +18,7 @@ from transformers import AutoTokenizer, BertModel, BertTokenizer, CLIPModel, CLI
 
 import araclip
 from araclip import AraCLIPConfig, AraCLIPModel, AraCLIPProcessor, AraCLIPTokenizer
-from araclip.training.small_cnn.branches_configuration import BranchesConfig
+from araclip.training.mini.configuration import BranchesConfig
 from tiny_hf import SIZE, SPECIAL, WORDS, picture, saved, tiny_model, tiny_processor
 
 PLAIN, ADORNED = "قطة جالسة على طاولة", "قِطّـــة   جالسة على\u200f طاولة"

@@ -151,7 +151,7 @@ def test_every_recipe_of_ours_can_be_read(path: Path) -> None:
         ("also={kind = 'captions', train_text = 'locked'}", r"\[also\]: unknown key 'train_text'"),
         (
             "distill.kind=magic",
-            r"\[distill\] has kind 'magic'. Known are captions, linear, distill, ensemble, finetune, query_bank",
+            r"\[distill\] has kind 'magic'. Known are captions, linear, distill, finetune, ensemble, query_bank",
         ),
         ("distill.kind=[1]", r"\[distill\] has kind '\[1\]'"),
         ("distill.start=distill", r"\[distill\] starts from itself"),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from araclip.errors import DataError, RecipeError
-from araclip.training.stages.ridge import BLOCK, Moments, fit_linear_map
+from araclip.training.stages.linear import BLOCK, Moments, fit_linear_map
 
 Matrix = NDArray[np.float64]
 

@@ -12,10 +12,9 @@ from araclip import AraCLIP
 from araclip.errors import DataError, ModelMismatch, RecipeError
 from araclip.evaluation.picture_sets.datasets import read_pictures
 from araclip.training.export.export import export
-from araclip.training.inputs.pixels import Pixels
-from araclip.training.inputs.pooled_features import pooled_features
 from araclip.training.model.saved_models import load_model, load_without_query_bank
 from araclip.training.stages.dispatch import run_stage
+from araclip.training.stages.pictures import Pixels, pooled_features
 from toy_stages import refused, section
 from toy_training import NAMES, Notes, recipe, write_negatives
 

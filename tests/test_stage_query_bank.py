@@ -10,8 +10,8 @@ from torch.nn.functional import normalize as l2_normalize
 
 from araclip.errors import RecipeError
 from araclip.evaluation.picture_sets.datasets import read_pictures
+from araclip.training.mini.heads import IMAGE_SCALE, TEXT_SCALE
 from araclip.training.model.configuration import QUERY_BANK_AXES
-from araclip.training.model.projection.heads import IMAGE_SCALE, TEXT_SCALE
 from araclip.training.model.saved_models import load_model, load_without_query_bank
 from araclip.training.stages.dispatch import run_stage
 from araclip.training.teachers.teacher import load_teacher

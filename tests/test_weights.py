@@ -18,14 +18,11 @@ from PIL import Image
 from araclip import AraCLIP, model_folder
 from araclip.errors import InputError, ModelMismatch
 from araclip.model_checks.onnx_file import check_graph
-from araclip.training.export.int8.calibration import errors_of_products, largest_by_channel
-from araclip.training.export.int8.steps import convolution_scales, int8_steps
-from araclip.training.export.quantize import store
-from araclip.training.export.weights import stored_towers
-from araclip.training.export.weights.activations import order_gelu
-from araclip.training.export.weights.graph_files import megabytes, numbers, read_graph, write_graph
-from araclip.training.export.weights.stored_towers import LEAST_COSINE, store_towers, ways_of
-from araclip.training.onnx_weights import wide_weights
+from araclip.training.export import weights as storing
+from araclip.training.export.graphs import megabytes, numbers, order_gelu, read_graph, write_graph
+from araclip.training.export.smooth import convolution_scales, errors_of_products, int8_steps, largest_by_channel
+from araclip.training.export.weights import LEAST_COSINE, store, store_towers, ways_of
+from araclip.training.model.unpack import wide_weights
 
 WIDTH, HIDDEN, SIDE = 64, 160, 12
 Feed = dict[str, np.ndarray]
@@ -166,9 +163,9 @@ def test_weights_in_another_file_are_the_same_and_are_stored_small_from_there(
 def test_a_tower_that_int8_moves_too_far_has_products_in_float32_and_at_last_float16(
     graph: Path, feeds: list[Feed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, least: float, taken: str
 ) -> None:
-    monkeypatch.setattr(stored_towers, "LEAST_COSINE", least)
+    monkeypatch.setattr(storing, "LEAST_COSINE", least)
     lines: list[str] = []
-    assert stored_towers.store_near(graph, tmp_path / "y.onnx", "smooth-int8", feeds, log=lines.append) == taken
+    assert storing.store_near(graph, tmp_path / "y.onnx", "smooth-int8", feeds, log=lines.append) == taken
     assert sorted(path.name for path in tmp_path.iterdir()) == ["y.onnx"]
     assert any("1 products in float32" in line for line in lines) == (taken == "float16")
     assert cosines(tmp_path / "y.onnx", graph, feeds).min() > (0.99999 if taken == "float16" else 0.99)

@@ -24,10 +24,9 @@ from araclip.peers.pull.vocabulary import cut_vocabulary
 from araclip.peers.torch_encoder import TorchEncoder
 from araclip.peers.weight_files import is_saved
 from araclip.training.export.export import check_target, export
+from araclip.training.export.graphs import trace_graph
 from araclip.training.export.model_card import About, model_card
-from araclip.training.export.weights.probe_inputs import check_pictures
-from araclip.training.export.weights.stored_towers import store_towers, ways_of
-from araclip.training.onnx_writer import write_graph
+from araclip.training.export.weights import check_pictures, store_towers, ways_of
 
 Log = Callable[[str], None]
 LANGUAGES = ("ar", "en")  # that the vocabulary is cut to where nothing else is said
@@ -180,7 +179,7 @@ def write_image_graph(image: ImagePart, path: Path) -> None:
 
 def _written(graph: torch.nn.Module, inputs: tuple[Any, ...], path: Path, axes: dict[str, Any], tower: str) -> None:
     try:
-        write_graph(graph.requires_grad_(False), inputs, path, axes, _OUTPUT, outside=True)
+        trace_graph(graph.requires_grad_(False), inputs, path, axes, _OUTPUT, outside=True)
     except Exception as error:  # errors of the exporter's stages and of the tower have no common root
         raise ExportRejected(
             f"{path.name}: PyTorch {torch.__version__} cannot write the tower '{tower}' as ONNX ({first_line(error)}). "

@@ -27,10 +27,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from araclip.errors import RecipeError
-from araclip.training.data.picture_data import PictureSource
-from araclip.training.data.text_data import Source
+from araclip.training import extensions
+from araclip.training.data.pictures import PictureSource
+from araclip.training.data.text import Source
 from araclip.training.recipe.stages import KINDS, ModelSpec, Stage, StartingStage
 from araclip.training.recipe.toml_file import TomlFile
+
+extensions.load(extensions.RECIPE)
 
 Table = dict[str, Any]
 
