@@ -35,6 +35,7 @@ from araclip.training.mini.branches import (
     with_map_scale,
 )
 from araclip.training.mini.frozen_features import (
+    BranchImages,
     FeatureMaps,
     FrozenFeatures,
     FrozenFeaturesGraph,
@@ -48,7 +49,7 @@ from araclip.training.model.model import AraCLIPModel
 from araclip.training.recipe.stages import ImageSide
 from araclip.training.stages import pictures as stage_pictures
 from araclip.training.stages.finetune_step import ForgettingLoss
-from araclip.training.stages.pictures import BranchImages, LockedImages, PixelImages, Pixels, training_images
+from araclip.training.stages.pictures import LockedImages, PixelImages, Pixels, training_images
 from tiny_hf import IMAGE_TOWERS, TEXT_TOWERS
 
 pytestmark = pytest.mark.usefixtures("seeded", "traced_once")

@@ -29,7 +29,6 @@ from araclip.encoder_base import usable_cores
 OPSET = 18
 MAX_BYTES = 2_000_000_000  # one ONNX file is one protobuf message, which ends at 2 GiB
 DATA = ".data"  # behind the name of a graph: the file of its weights
-ORIGIN_KEY = "araclip"  # of the metadata that say what model a graph was made of, see `tower_graphs.write_origin`
 
 
 def trace_graph(

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize as l2_normalize
 
 from araclip.errors import ExportRejected, first_line
-from araclip.training.export.graphs import ORIGIN_KEY, numbers, read_graph, take_in, trace_graph
+from araclip.training.export.graphs import numbers, read_graph, take_in, trace_graph
 from araclip.training.model.model import AraCLIPModel
+from araclip.training.model.unpack import ORIGIN_KEY
 
 OUTPUT = "embedding"
 BATCH, TOKENS = "batch", "tokens"  # names of the axes whose length is free

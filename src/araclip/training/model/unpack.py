@@ -30,12 +30,12 @@ from araclip.errors import AraCLIPError, ExportRejected, InputError, ModelMismat
 from araclip.model_checks import model_check
 from araclip.model_checks.checked_models import is_remembered, remember
 from araclip.model_folder import ModelConfig
-from araclip.training.export.graphs import ORIGIN_KEY
 from araclip.training.model.configuration import AraCLIPConfig
 from araclip.training.model.processing import AraCLIPProcessor
 
 BLOCK = 32  # numbers of a table's row that share a scale where it is stored in four bits
 PRODUCTS_KEY = "araclip.int8_products"  # of a graph's metadata: matrices by the products that are computed in int8
+ORIGIN_KEY = "araclip"  # of the metadata that say what model a graph was made of, see `tower_graphs.write_origin`
 SHIFT_KEY = "araclip.first_shift"  # the first convolution's weight and bias, and what its input was shifted by
 
 Arrays = dict[str, NDArray[Any]]
