@@ -110,8 +110,9 @@ class PictureMixture:
             InterleavedSampler([sizes[which] for which in members], of_group, seed)
             for members, of_group in zip(self._members, shares, strict=True)
         ]
-        self._first_row = _same_file(self.pictures)
-        of_sources = [self._first_row[first : first + size] for first, size in zip(self._offsets, sizes, strict=True)]
+        first: dict[Path, int] = {}  # row of each file: two sets may list one with different captions
+        self._first_row = [first.setdefault(picture.path, row) for row, picture in enumerate(self.pictures)]
+        of_sources = [self._first_row[start : start + size] for start, size in zip(self._offsets, sizes, strict=True)]
         self._distinct = min(len({row for which in members for row in of_sources[which]}) for members in self._members)
         texts: dict[int, set[str]] = {}
         for row, picture in zip(self._first_row, self.pictures, strict=True):
@@ -261,21 +262,12 @@ def _usable(source: PictureSource, languages: tuple[str, ...], texts: int, needs
     )
     usable = [p for p in found if sum(len(set(getattr(p, language))) for language in languages) >= texts]
     if not usable:
+        counted = "a text" if texts == 1 else f"{texts} texts"
         raise DataError(
-            f"{source.folder}: none of {len(found)} pictures (split {source.split}) has {_counted(texts)} in "
+            f"{source.folder}: none of {len(found)} pictures (split {source.split}) has {counted} in "
             f"{' or '.join(languages)}. Its caption fields are taken to be {fields}; correct them or leave the set out."
         )
     return usable
-
-
-def _same_file(pictures: Sequence[CaptionedPicture]) -> list[int]:
-    """For each picture the first row with the same file: two sets may list one with different captions."""
-    first: dict[Path, int] = {}
-    return [first.setdefault(picture.path, row) for row, picture in enumerate(pictures)]
-
-
-def _counted(texts: int) -> str:
-    return "a text" if texts == 1 else f"{texts} texts"
 
 
 class FileMixture:

@@ -220,7 +220,12 @@ def export(
     check_pictures(calibrate)
     sets = [DevPictures.read(spec) for spec in (dev_of(run) if dev is None else dev)]
     model, processor = load_model(source)
-    how = _preprocessing(model, processor)
+    if model.vision_model is None or processor.image_processor is None:
+        raise InputError(
+            "the model has no image tower or its processor takes no pictures; a model folder holds both towers. Train "
+            "it beside the image tower whose vectors it learned."
+        )
+    how = processor.preprocessing
     draft = _config(model, processor, how, about, name or folder.name, version)
     tokenizer = tokenizer_of(processor)
     reports: list[Report] = []
@@ -252,7 +257,11 @@ def export(
             recalls, measured = _recalls(sets, exact, small, taken, log)
             sizes = graph_sizes(full, small, expected, before)
             config = _write_card(stored, small.config, measured, about)
-        unmeasured = _unmeasured(sets, config.weights or "")
+        unmeasured: tuple[str, ...] = ()
+        if not sets and config.weights != "float32":
+            unmeasured = (
+                "No dev set is known: what small weights cost in recall was not measured. Name one with --dev.",
+            )
         reports.append(Report(folder, config, sizes, recalls, unmeasured))
 
     atomic.write_folder(folder, fill)
@@ -337,15 +346,6 @@ def tokenizer_of(processor: AraCLIPProcessor) -> Tokenizer:
     return tokenizer
 
 
-def _preprocessing(model: AraCLIPModel, processor: AraCLIPProcessor) -> Preprocessing:
-    if model.vision_model is None or processor.image_processor is None:
-        raise InputError(
-            "the model has no image tower or its processor takes no pictures; a model folder holds both towers. Train "
-            "it beside the image tower whose vectors it learned."
-        )
-    return processor.preprocessing
-
-
 def _config(
     model: AraCLIPModel, processor: AraCLIPProcessor, how: Preprocessing, about: About, name: str, version: str
 ) -> ModelConfig:
@@ -399,9 +399,3 @@ def _recalls(
         recalls.append(Recall(dev.name, full, stored))
         log(f"measured on {dev.name}")
     return tuple(recalls), measured
-
-
-def _unmeasured(sets: Sequence[DevPictures], weights: str) -> tuple[str, ...]:
-    if sets or weights == "float32":
-        return ()
-    return ("No dev set is known: what small weights cost in recall was not measured. Name one with --dev.",)

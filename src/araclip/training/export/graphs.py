@@ -312,11 +312,9 @@ def _reads_erf_of(made: dict[str, Any], name: str, x: str) -> bool:
     """Whether `name` is something added to erf(x / something)."""
     add = made.get(name)
     erf = next((made[i] for i in (add.input if add else ()) if i in made and made[i].op_type == "Erf"), None)
-    return add is not None and add.op_type == "Add" and erf is not None and x in _inputs(made.get(erf.input[0]))
-
-
-def _inputs(node: Any) -> list[str]:
-    return [] if node is None else list(node.input)
+    if add is None or add.op_type != "Add" or erf is None:
+        return False
+    return erf.input[0] in made and x in made[erf.input[0]].input
 
 
 def _number(constants: dict[str, Any], name: str) -> float | None:

@@ -168,7 +168,8 @@ def take_bytes(model: Any) -> bool:
     if not steps or first is None or first.bias is None or not 0 <= zero <= 255:
         return False
     shift = np.float32(offset + factor * zero)
-    _shift(first, shift)
+    bias = numpy_helper.to_array(first.bias) + shift * first.numbers().sum(axis=(1, 2, 3))
+    first.bias.CopyFrom(numpy_helper.from_array(bias.astype(np.float32), first.bias.name))
     graph.initializer.extend(
         [
             numpy_helper.from_array(np.asarray(np.float32(factor)), _SCALE),
@@ -182,11 +183,6 @@ def take_bytes(model: Any) -> bool:
     entry = model.metadata_props.add()
     entry.key, entry.value = SHIFT_KEY, json.dumps([first.weight.name, first.bias.name, float(shift)])
     return True
-
-
-def _shift(first: Convolution, shift: np.float32) -> None:
-    bias = numpy_helper.to_array(first.bias) + shift * first.numbers().sum(axis=(1, 2, 3))
-    first.bias.CopyFrom(numpy_helper.from_array(bias.astype(np.float32), first.bias.name))
 
 
 def _number(values: NDArray[Any] | None) -> float | None:

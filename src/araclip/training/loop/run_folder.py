@@ -179,8 +179,6 @@ def begin(
             f"{path} is damaged ({error}). Begin anew with --fresh, or train into another folder."
         ) from error
     now = _flat(without_nulls({"recipe": config["recipe"], "data": config["data"]}))
-    for key in [key for key in now if key.startswith("data.") and key not in before]:
-        del now[key]  # an earlier release did not write it
     differing = _differences(before, now)
     if how := [differing.pop(key) for key in [*differing] if key.removeprefix("recipe.") in HOW]:
         log(f"{folder} was begun with other settings that change no more than rounding: {'; '.join(how)}.")
@@ -383,7 +381,8 @@ class Run:
         try:
             yield
         except (RuntimeError, MemoryError, OSError) as error:
-            if not _is_memory(error):
+            ours = isinstance(error, MemoryError | torch.OutOfMemoryError)
+            if not ours and not any(words in str(error) for words in _MEMORY):
                 raise
             size = f"a batch of {batch}" + (f" in chunks of {chunk}" if chunk else "")
             smaller = (
@@ -455,7 +454,3 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "item"):  # scalars of torch and NumPy
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _is_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in str(error) for words in _MEMORY)

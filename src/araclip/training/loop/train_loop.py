@@ -66,7 +66,8 @@ def parameter_groups(parts: Sequence[Part], weight_decay: float) -> list[dict[st
                 raise RecipeError(f"the parameter {name} belongs to two parts. Take it out of one of them.")
             seen.add(id(parameter))
             lr = part.lr * part.layer_decay**distance
-            decay = weight_decay if _is_matrix(name, parameter) else 0.0
+            is_matrix = sum(size > 1 for size in parameter.shape) >= 2 and not name.endswith("bias")
+            decay = weight_decay if is_matrix else 0.0
             group = {"params": [], "lr": lr, "peak_lr": lr, "weight_decay": decay}
             by_rate.setdefault((lr, decay), group)["params"].append(parameter)
         groups += by_rate.values()
@@ -80,10 +81,6 @@ def _distances(part: Part) -> Iterator[tuple[str, nn.Parameter, int]]:
     if part.layer_decay == 1.0 and isinstance(part.module, nn.Module):
         return ((name, parameter, 0) for name, parameter in part.module.named_parameters())
     return parameters_by_layer(part.module)
-
-
-def _is_matrix(name: str, parameter: Tensor) -> bool:
-    return sum(size > 1 for size in parameter.shape) >= 2 and not name.endswith("bias")
 
 
 def cosine_schedule(step: int, total: int, warmup: int, floor: float = 0.02) -> float:
@@ -343,7 +340,6 @@ class TrainingState:
         self.parameters: list[nn.Parameter] = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.ema = Ema(self.parameters, job.stage.ema) if job.stage.ema else None
         self.best = BestWeights(run, self.parameters, patience=job.stage.patience)
-        self._log_every = job.stage.log_every
         self._sums: dict[str, float] = {}  # of the steps' values since a row was logged
         self._summed = 0  # of how many steps: a run may be resumed with another `log_every`
 
@@ -410,8 +406,7 @@ class TrainingState:
             self.ema.load_state_dict(state["ema"])
         self.best.load_state_dict(state["best"])
         self._sums = {str(name): float(value) for name, value in state["sums"].items()}
-        earlier = self.step % self._log_every  # what an earlier release, which did not write it, had summed
-        self._summed = max(0, int(state.get("summed", earlier)))
+        self._summed = int(state["summed"])
 
 
 def _optimize(job: TrainingJob, run: Run, state: TrainingState) -> dict[str, float]:

@@ -188,7 +188,7 @@ class BranchesModel(PreTrainedModel):  # type: ignore[misc]
 
     def __init__(self, config: BranchesConfig) -> None:
         super().__init__(config)
-        networks = [_network(config.architecture) for _ in range(config.branches)]
+        networks = [timm.create_model(config.architecture, num_classes=0) for _ in range(config.branches)]
         self.shared = SharedBlocks(networks[0], config.shared_blocks)
         self.branches = Branches(
             [
@@ -396,10 +396,6 @@ def upper_modules(tower: Any, blocks: int) -> Iterator[nn.Module]:
 
 def _map_scales(tower: Any) -> list[float]:
     return list(tower.config.map_scales) if isinstance(tower, BranchesModel) else [1.0]
-
-
-def _network(architecture: str) -> Any:
-    return timm.create_model(architecture, num_classes=0)
 
 
 def _width(tower: Any) -> int:

@@ -26,7 +26,7 @@ from araclip.training.model.towers import fingerprint
 from araclip.training.recipe.stages import ImageSide
 from araclip.training.stages import starting_model
 from araclip.training.stages.dev_recall import Dev
-from araclip.training.stages.pictures import EncodedImages, LockedImages, Pixels, training_images
+from araclip.training.stages.pictures import LockedImages, Pixels, training_images
 from araclip.training.stages.stage_run import stage_run
 from araclip.training.stages.starting_model import StageContext
 from araclip.training.stages.texts import LearningTexts
@@ -138,7 +138,7 @@ def distill_images(stage: DistillImages, context: StageContext) -> dict[str, flo
 
         def encode(chunks: list[Tensor]) -> Tensor:
             with autocast(stage.image_precision or stage.precision, accelerator):
-                return torch.cat([_vectors(images.encode(chunk)) for chunk in chunks])
+                return torch.cat([images.encode(chunk).vectors[:, 0] for chunk in chunks])  # (B, D)
 
         value = cached_backward(
             [grouped(torch.split(pixels, stage.chunk), stage.grad_cache)], [encode],
@@ -160,10 +160,6 @@ def distill_images(stage: DistillImages, context: StageContext) -> dict[str, flo
     return recall_at_end
 
 
-def _vectors(found: EncodedImages) -> Tensor:
-    return found.vectors[:, 0]  # (B, D): one vector a picture
-
-
 def _targets(
     stage: DistillImages, context: StageContext, mixture: FileMixture, student: AraCLIPModel
 ) -> tuple[Tensor, str]:
@@ -178,19 +174,13 @@ def _targets(
             f"has projection_dim {width}. Take a teacher of the same space."
         )
     teacher.to(student.logit_scale.device)
+    teacher.config = copy.copy(teacher.config)
+    teacher.config.vision_mirror = stage.mirror
     files, pixels, log = mixture.files, Pixels.of(processor), context.reporter.log
     cached = stage.image.train == "partial" and same_first_blocks(
         student.vision_model, teacher.vision_model, stage.image.frozen_blocks
     )
     side = stage.image if cached else ImageSide()  # the student's cached maps are the teacher's, too
     with torch.inference_mode():
-        seen = LockedImages(
-            _mirrored(teacher, stage.mirror), pixels, files, stage.image.cache or context.cache, log, side
-        )
+        seen = LockedImages(teacher, pixels, files, stage.image.cache or context.cache, log, side)
         return seen.vectors(files).cpu().clone(), fingerprint(teacher)
-
-
-def _mirrored(teacher: AraCLIPModel, mirror: bool) -> AraCLIPModel:
-    teacher.config = copy.copy(teacher.config)
-    teacher.config.vision_mirror = mirror
-    return teacher

@@ -138,7 +138,8 @@ def cached_maps(
 
 def _compute(frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int, path: Path, log: Log) -> None:
     def decode(picture: Path) -> NDArray[np.uint8]:
-        return views(open_image(picture, frozen.size), frozen.size, views_each, _seed(picture))
+        seed = int.from_bytes(hashlib.sha256(picture.name.encode()).digest()[:4])
+        return views(open_image(picture, frozen.size), frozen.size, views_each, seed)
 
     session = frozen.session  # before a thread decodes: PyTorch's exporter and `open_image` filter warnings
     decoded = map_ahead(decode, pictures, 1)
@@ -167,10 +168,6 @@ def _check_readable(pictures: Sequence[Path], size: int) -> None:
     if faults:
         shown = "\n".join(faults[:20])
         raise DataError(f"{len(faults)} pictures cannot be read. Remove them from their captions.jsonl:\n{shown}")
-
-
-def _seed(picture: Path) -> int:
-    return int.from_bytes(hashlib.sha256(picture.name.encode()).digest()[:4])
 
 
 def _key(frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int) -> str:

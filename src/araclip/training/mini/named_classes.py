@@ -57,16 +57,12 @@ def read_named_classes(path: Path) -> NamedClasses:
         exclusive = listing["exclusive"]
     if weight.ndim != 2 or bias.shape != weight.shape[:1] or not isinstance(exclusive, int):
         raise DataError(f"{path}: weight {weight.shape} and bias {bias.shape} are no classifier. Make the two anew.")
-    if not 0 <= exclusive <= len(bias) or not words or not all(map(_finite, (weight, bias))):
+    if not 0 <= exclusive <= len(bias) or not words or not all(np.isfinite(part).all() for part in (weight, bias)):
         raise DataError(
             f"{path}: {exclusive} exclusive of {len(bias)} classes, {len(words)} words, or a number that is not "
             "finite. Make the two anew."
         )
     return NamedClasses(weight, bias, exclusive, words, others)
-
-
-def _finite(array: Floats) -> bool:
-    return bool(np.isfinite(array).all())
 
 
 def _word(entry: Any, classes: int) -> tuple[str, tuple[int, ...]]:

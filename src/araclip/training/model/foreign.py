@@ -134,8 +134,9 @@ def _fault(place: Place, key: str, value: Any) -> str | None:
         return "which reads a file of another kind"
     if key == "use_kernels" and value:
         return "which would fetch and run code of a hub"
-    if key in ("architecture", "timm_model_name") and value is not None and not _is_plain(value):
-        return "no name of a network of timm"
+    if key in ("architecture", "timm_model_name") and value is not None:
+        plain = isinstance(value, str) and _PLAIN.fullmatch(value)
+        return None if plain else "no name of a network of timm"
     if any(name in place for name in _TIMM_ARGUMENTS) and any(map(_OF_TIMM.match, place)):
         return "which is no setting of a network, but loads files"
     if _COUNTS.search(key) and number and abs(value) > MAX_LAYERS:
@@ -145,10 +146,6 @@ def _fault(place: Place, key: str, value: Any) -> str | None:
     if key == "crop_pct" and number and value < _LEAST_SHARE:
         return f"expected at least {_LEAST_SHARE}"
     return None
-
-
-def _is_plain(value: Any) -> bool:
-    return isinstance(value, str) and _PLAIN.fullmatch(value) is not None
 
 
 def _leaves(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize as l2_normalize
-from torch.utils._pytree import tree_map_only
 from transformers import AutoModel, AutoModelForZeroShotImageClassification, PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
@@ -48,36 +47,10 @@ class AraCLIPOutput(ModelOutput):  # type: ignore[misc]
         return tuple(part.to_tuple() if isinstance(part, ModelOutput) else part for part in self.values())
 
 
-@dataclass
-class TowerOutput(BaseModelOutputWithPooling):  # type: ignore[misc]
-    """What `get_text_features` and `get_image_features` return; functions of torch read it as its `pooler_output`.
-
-    The latter is for folders that earlier releases saved for sentence-transformers: their configuration expects the
-    features themselves, as these releases returned them.
-    """
-
-    @property
-    def ndim(self) -> int:
-        """Dimensions of the features: 2."""
-        return int(self.pooler_output.ndim)
-
-    @classmethod
-    def __torch_function__(
-        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Called by a function of torch that one of these is passed to."""
-        args, kwargs = tree_map_only(cls, lambda output: output.pooler_output, (args, kwargs or {}), is_leaf=_is_output)
-        return func(*args, **kwargs)
-
-
-def _is_output(value: Any) -> bool:
-    return isinstance(value, TowerOutput)
-
-
-def with_features(output: Any, features: Tensor) -> TowerOutput:
+def with_features(output: Any, features: Tensor) -> BaseModelOutputWithPooling:
     """A tower's output with the projected features (B, D) in the place of what the tower pooled, as CLIPModel does."""
     states = getattr(output, "hidden_states", None)
-    return TowerOutput(
+    return BaseModelOutputWithPooling(
         last_hidden_state=output.last_hidden_state,
         pooler_output=features,
         hidden_states=None if states is None else tuple(states),
@@ -85,9 +58,9 @@ def with_features(output: Any, features: Tensor) -> TowerOutput:
     )
 
 
-def first_rows(output: TowerOutput, rows: int) -> TowerOutput:
+def first_rows(output: BaseModelOutputWithPooling, rows: int) -> BaseModelOutputWithPooling:
     """The output for the first `rows` pictures of a batch."""
-    return TowerOutput(**{
+    return BaseModelOutputWithPooling(**{
         name: part[:rows] if isinstance(part, Tensor) else tuple(layer[:rows] for layer in part)
         for name, part in output.items()
     })  # fmt: skip

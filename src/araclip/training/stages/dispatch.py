@@ -79,7 +79,7 @@ def _done(recipe: Recipe, name: str, runs: Path) -> dict[str, float]:
         raise RunMismatch(f"{runs / name} has a result, but not what it was made with ({error}). {again}") from error
     now = without_nulls(to_jsonable_python(recipe.stage(name)))
     for key, value in beginning(recipe, name).items():
-        before[key], now[key] = began.get(key, value), value  # an earlier release did not write it
+        before[key], now[key] = began.get(key), value
     differing = [key for key in sorted({*before, *now} - {*HOW}) if before.get(key) != now.get(key)]
     if differing:
         key = differing[0]

@@ -64,7 +64,9 @@ def finetune(stage: Finetune, context: StageContext) -> dict[str, float]:
             pointwise=stage.image_precision == "pointwise",
         )  # fmt: skip
         if stage.hard_negatives:
-            _use_hard_negatives(stage, mixture, images)
+            with torch.inference_mode():  # mined from the vectors of the starting model
+                vectors = images.vectors(mixture.files).float().cpu().numpy()
+            mixture.use_hard_negatives(mined(vectors, mixture.pictures, NEIGHBOURS), stage.hard_negatives)
         if stage.distillation:
             english, width = _english(mixture), model.config.projection_dim
             teacher = cached_teacher(stage, context, english, width, accelerator.device)
@@ -105,13 +107,6 @@ def _concepts(stage: Finetune, model: AraCLIPModel, accelerator: Accelerator) ->
     concepts = read_concepts(stage.concepts, tuple(stage.languages), towers.image_width(model.vision_model))
     check_even(min(stage.concept_batch, len(concepts.names)), "class names", accelerator)
     return concepts
-
-
-def _use_hard_negatives(stage: Finetune, mixture: PictureMixture, images: TrainingImages) -> None:
-    """Mine them from the vectors of the starting model."""
-    with torch.inference_mode():
-        vectors = images.vectors(mixture.files).float().cpu().numpy()
-    mixture.use_hard_negatives(mined(vectors, mixture.pictures, NEIGHBOURS), stage.hard_negatives)
 
 
 def _english(mixture: PictureMixture) -> list[str]:

@@ -137,7 +137,8 @@ def fit_linear_map(
         RecipeError: no candidate, a penalty that is negative or no number, or a part outside 0…1.
     """
     train, held = _split(_check_rows(features, targets), held_out, seed)
-    moments = _moments(features, targets, train, block)
+    moments = Moments()
+    _add(moments, features, targets, train, block)
     penalty, cosine = _best_penalty(moments, features, targets, held, penalties, intercept, block)
     _add(moments, features, targets, held, block)
     weight, bias = moments.solver(intercept).solve(penalty)
@@ -159,7 +160,8 @@ def _best_penalty(
     if not candidates:
         raise RecipeError("no penalty to choose from. Give at least one, or none at all for the usual eight.")
     for penalty in candidates:
-        _check_penalty(penalty)
+        if not 0 <= penalty < np.inf:
+            raise RecipeError(f"penalty is {penalty}, expected a number from 0 up.")
     maps = [solver.solve(penalty) for penalty in candidates]
     sums = np.zeros(len(candidates))
     for rows in _blocks(held, block):
@@ -186,12 +188,6 @@ def _split(rows: int, held_out: float, seed: int) -> tuple[NDArray[np.intp], NDA
     return np.sort(shuffled[count:]), np.sort(shuffled[:count])  # rising, for memory-mapped files
 
 
-def _moments(features: Array, targets: Array, rows: NDArray[np.intp], block: int) -> Moments:
-    moments = Moments()
-    _add(moments, features, targets, rows, block)
-    return moments
-
-
 def _add(moments: Moments, features: Array, targets: Array, rows: NDArray[np.intp], block: int) -> None:
     for part in _blocks(rows, block):
         moments.add(_finite("features", features, part), _finite("targets", targets, part))
@@ -216,11 +212,6 @@ def _check_rows(features: Array, targets: Array) -> int:
             "N, none of them 0. Make both from the same texts."
         )
     return len(features)
-
-
-def _check_penalty(penalty: float) -> None:
-    if not 0 <= penalty < np.inf:
-        raise RecipeError(f"penalty is {penalty}, expected a number from 0 up.")
 
 
 def linear(stage: Linear, context: StageContext) -> dict[str, float]:

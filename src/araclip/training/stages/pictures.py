@@ -138,7 +138,11 @@ def eval_batches(count: int, log: Log | None = None) -> Iterator[range]:
 def _tower(model: AraCLIPModel, pixels: Pixels, pictures: int) -> Callable[[NDArray[np.uint8]], Tensor]:
     """(B, S, S, 3) → (B, W): the tower, as a graph where that is quicker and one can be written."""
     maps = extensions.load(extensions.CACHED_MAPS)
-    if pictures < MANY or not maps.is_splittable(model.vision_model) or model.logit_scale.device.type != "cpu":
+    if (
+        pictures < MANY
+        or not extensions.load(extensions.TOWERS).is_splittable(model.vision_model)
+        or model.logit_scale.device.type != "cpu"
+    ):
         return lambda squares: pooled(model, pixels(squares))
     graph = maps.FrozenFeaturesGraph(maps.FrozenFeatures(_Pooled(model), pixels.mean, pixels.std), pixels.size)
 
@@ -182,7 +186,7 @@ class LockedImages:
     ) -> None:  # fmt: skip
         self.model, self.pixels, self.cache, self.log = model, pixels, cache, log
         self._maps = extensions.load(extensions.CACHED_MAPS)
-        self._blocks = side.frozen_blocks if self._maps.is_splittable(model.vision_model) else 0
+        self._blocks = side.frozen_blocks if extensions.load(extensions.TOWERS).is_splittable(model.vision_model) else 0
         model.vision_model.requires_grad_(False)
         self.modules: list[nn.Module] = []
         self.features = self._features(pictures, side.views)  # (N, W) float16
@@ -284,7 +288,9 @@ def training_images(
     cache = side.cache or cache
     if side.train == "locked":
         return LockedImages(model, pixels, pictures, cache, log, side)
-    if side.train == "partial" and (maps.is_splittable(model.vision_model) or side.map_scale is not None):
+    if side.train == "partial" and (
+        extensions.load(extensions.TOWERS).is_splittable(model.vision_model) or side.map_scale is not None
+    ):
         own: TrainingImages = maps.BranchImages(model, pixels, pictures, side, seed, cache, log, pointwise=pointwise)
         return own
     return PixelImages(model, pixels, pictures, side, seed)

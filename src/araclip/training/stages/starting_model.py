@@ -196,7 +196,9 @@ def from_spec(spec: ModelSpec, context: StageContext) -> ModelAndProcessor:
     if text_from:
         _keep_projection(model, text_from[0], spec)
     elif spec.text_identity:
-        _identity(model.text_projection)
+        with torch.no_grad():
+            nn.init.eye_(model.text_projection.weight)
+            model.text_projection.bias.zero_()
     return model, AraCLIPProcessor(image_processor, tokenizer, max_tokens=model.config.max_tokens)
 
 
@@ -260,12 +262,6 @@ def _vision(spec: ModelSpec) -> tuple[Any, Any]:
 
     known = ", ".join(_packaged().IMAGE_TOWERS)
     return loaded(read, f"[model] vision = {source}", f"give a folder, a hub id, or one of {known}")
-
-
-def _identity(projection: nn.Linear) -> None:
-    with torch.no_grad():
-        nn.init.eye_(projection.weight)
-        projection.bias.zero_()
 
 
 def _vocabulary_texts(patterns: Sequence[Path]) -> list[str]:
