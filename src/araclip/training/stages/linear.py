@@ -3,14 +3,14 @@
 It is the baseline of every distillation, and can be its start.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from araclip.errors import DataError, RecipeError
+from araclip.errors import DataError
 from araclip.training.data.text import Mixture
 from araclip.training.loop.processes import accelerator_for
 from araclip.training.model.towers import fingerprint
@@ -36,7 +36,7 @@ class LinearMap:
 
     Attributes:
         weight: (D, H).
-        bias: (D,), zeros without intercept.
+        bias: (D,).
         penalty: the ridge penalty it was solved with.
         held_out_cosine: mean cosine to the teacher on the held-out rows, of the map of this penalty without them.
     """
@@ -58,7 +58,7 @@ class Moments:
 
     def add(self, features: Array, targets: Array) -> None:
         """Add a block of (n, H) features and (n, D) targets."""
-        x, y = features.astype(np.float64), targets.astype(np.float64)
+        x, y = features.astype(np.float64), targets.astype(np.float64)  # copies, which are changed
         if not self.rows:
             self._x0, self._y0 = x.mean(axis=0), y.mean(axis=0)
             self._x, self._y = np.zeros_like(self._x0), np.zeros_like(self._y0)
@@ -71,16 +71,12 @@ class Moments:
         self._xy += x.T @ y  # (H, D)
         self.rows += len(x)
 
-    def solver(self, intercept: bool) -> "Solver":
+    def solver(self) -> "Solver":
         """The system with its eigenvalues, solvable for any penalty."""
         x, y = self._x / self.rows, self._y / self.rows  # means about the first block's
         mean_x, mean_y = x + self._x0, y + self._y0
         xx = self._xx - self.rows * np.outer(x, x)
         xy = self._xy - self.rows * np.outer(x, y)
-        if not intercept:
-            xx += self.rows * np.outer(mean_x, mean_x)
-            xy += self.rows * np.outer(mean_x, mean_y)
-            mean_x, mean_y = np.zeros_like(mean_x), np.zeros_like(mean_y)
         values, vectors = np.linalg.eigh(xx)
         return Solver(values, vectors, vectors.T @ xy, mean_x, mean_y)
 
@@ -111,107 +107,57 @@ class Solver:
 
 
 def fit_linear_map(
-    features: Array,
-    targets: Array,
-    penalties: Sequence[float] | None = None,
-    *,
-    held_out: float = 0.1,
-    seed: int = 0,
-    intercept: bool = True,
-    block: int = BLOCK,
+    features: Array, targets: Array, penalties: Sequence[float] | None = None, *, seed: int = 0, block: int = BLOCK
 ) -> LinearMap:
     """Minimise Σ‖y − Wx − b‖² + penalty · ‖W‖² (Hoerl and Kennard 1970); the bias is not penalised.
 
-    The penalty is the candidate whose map has the highest mean cosine to the targets on held-out rows; the map is then
-    solved with all rows. Rows are read `block` at a time, so memory-mapped float16 matrices of any length do.
+    The penalty is the candidate whose map has the highest mean cosine to the targets on a tenth of the rows, which
+    `seed` draws; the map is then solved with all rows. Rows are read `block` at a time, so memory-mapped float16
+    matrices of any length do.
 
     Args:
         features, targets: (N, H) and (N, D), N ≥ 2. Equal texts on both sides of the split favour small penalties: pass
             distinct ones.
         penalties: candidates; by default eight, from 1e-8 to 1 of the mean of X'X's diagonal.
-        held_out: part of the rows that is held out, drawn by `seed`; at most 20,000 rows.
-        intercept: whether there is a bias.
 
     Raises:
-        DataError: fewer than 2 rows, not as many features as targets, or a row that is not finite; its number is named.
-        RecipeError: no candidate, a penalty that is negative or no number, or a part outside 0…1.
+        DataError: fewer than 2 rows, or a row that is not finite; its number is named.
     """
-    train, held = _split(_check_rows(features, targets), held_out, seed)
+    if len(features) < 2:
+        raise DataError(f"{len(features)} row cannot be split in two. Give at least 2 texts, better 10 a feature.")
+    count = min(max(1, round(0.1 * len(features))), MAX_HELD_OUT)
+    shuffled = np.random.default_rng(seed).permutation(len(features))
+    train, held = np.sort(shuffled[count:]), np.sort(shuffled[:count])  # rising, for memory-mapped files
     moments = Moments()
-    _add(moments, features, targets, train, block)
-    penalty, cosine = _best_penalty(moments, features, targets, held, penalties, intercept, block)
-    _add(moments, features, targets, held, block)
-    weight, bias = moments.solver(intercept).solve(penalty)
-    return LinearMap(weight.astype(np.float32), bias.astype(np.float32), penalty, cosine)
-
-
-def _best_penalty(
-    moments: Moments,
-    features: Array,
-    targets: Array,
-    held: NDArray[np.intp],
-    penalties: Sequence[float] | None,
-    intercept: bool,
-    block: int,
-) -> tuple[float, float]:
-    """The candidate with the highest mean cosine on the held-out rows, and that cosine."""
-    solver = moments.solver(intercept)
+    for x, y in _blocks(features, targets, train, block):
+        moments.add(x, y)
+    solver = moments.solver()
     candidates = [part * solver.scale for part in STRENGTHS] if penalties is None else list(penalties)
-    if not candidates:
-        raise RecipeError("no penalty to choose from. Give at least one, or none at all for the usual eight.")
-    for penalty in candidates:
-        if not 0 <= penalty < np.inf:
-            raise RecipeError(f"penalty is {penalty}, expected a number from 0 up.")
     maps = [solver.solve(penalty) for penalty in candidates]
     sums = np.zeros(len(candidates))
-    for rows in _blocks(held, block):
-        x, y = _finite("features", features, rows), _finite("targets", targets, rows)
+    for x, y in _blocks(features, targets, held, block):
         for i, (weight, bias) in enumerate(maps):
-            sums[i] += _cosines(x @ weight.T + bias, y).sum()
+            found = x @ weight.T + bias  # (n, D)
+            lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(y, axis=1)
+            sums[i] += ((found * y).sum(axis=1) / np.maximum(lengths, 1e-12)).sum()
+        moments.add(x, y)
     best = int(sums.argmax())
-    return candidates[best], float(sums[best] / len(held))
+    weight, bias = moments.solver().solve(candidates[best])
+    cosine = float(sums[best] / len(held))
+    return LinearMap(weight.astype(np.float32), bias.astype(np.float32), candidates[best], cosine)
 
 
-def _cosines(left: Doubles, right: Doubles) -> Doubles:
-    lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
-    cosines: Doubles = (left * right).sum(axis=1) / np.maximum(lengths, 1e-12)
-    return cosines
-
-
-def _split(rows: int, held_out: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    if rows < 2:
-        raise DataError(f"{rows} row cannot be split in two. Give at least 2 texts, better 10 a feature.")
-    if not 0 < held_out < 1:
-        raise RecipeError(f"held_out is {held_out}, expected a part of the rows, such as 0.1.")
-    count = min(max(1, round(held_out * rows)), rows - 1, MAX_HELD_OUT)
-    shuffled = np.random.default_rng(seed).permutation(rows)
-    return np.sort(shuffled[count:]), np.sort(shuffled[:count])  # rising, for memory-mapped files
-
-
-def _add(moments: Moments, features: Array, targets: Array, rows: NDArray[np.intp], block: int) -> None:
-    for part in _blocks(rows, block):
-        moments.add(_finite("features", features, part), _finite("targets", targets, part))
-
-
-def _blocks(rows: NDArray[np.intp], block: int) -> list[NDArray[np.intp]]:
-    return [rows[start : start + block] for start in range(0, len(rows), block)]
-
-
-def _finite(what: str, matrix: Array, rows: NDArray[np.intp]) -> Doubles:
-    values = np.asarray(matrix[rows], np.float64)
-    finite = np.isfinite(values).all(axis=1)
-    if not finite.all():
-        raise DataError(f"{what}, row {rows[int(finite.argmin())]}: not all numbers are finite. Leave the text out.")
-    return values
-
-
-def _check_rows(features: Array, targets: Array) -> int:
-    if features.ndim != 2 or targets.ndim != 2 or len(features) != len(targets) or 0 in features.shape + targets.shape:
-        raise DataError(
-            f"features have shape {features.shape}, targets {targets.shape}; expected (N, H) and (N, D) with the same "
-            "N, none of them 0. Make both from the same texts."
-        )
-    return len(features)
+def _blocks(features: Array, targets: Array, rows: NDArray[np.intp], block: int) -> Iterator[tuple[Doubles, Doubles]]:
+    """Some rows of both matrices in float64, `block` at a time."""
+    for start in range(0, len(rows), block):
+        part = rows[start : start + block]
+        both = [np.asarray(matrix[part], np.float64) for matrix in (features, targets)]
+        for what, values in zip(("features", "targets"), both, strict=True):
+            finite = np.isfinite(values).all(axis=1)
+            if not finite.all():
+                row = part[int(finite.argmin())]
+                raise DataError(f"{what}, row {row}: not all numbers are finite. Leave the text out.")
+        yield both[0], both[1]
 
 
 def linear(stage: Linear, context: StageContext) -> dict[str, float]:
