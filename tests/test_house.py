@@ -105,7 +105,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "cli",
     "__main__",
 )
-INHERITED = {"forward", "train"}  # of torch.nn.Module: its documentation holds for the methods that override them
+INHERITED = {"forward", "train", "models"}  # what torch.nn.Module and Stage say of them holds for what overrides them
 MAX_IMPORT_MS = 100
 
 

@@ -26,8 +26,14 @@ def load_plain(folder: Path) -> ModelAndProcessor:
         RecipeError: as for `load_model`.
     """
     model, processor = load_model(folder)
+    return plain(model), processor
+
+
+def plain(model: AraCLIPModel) -> AraCLIPModel:
+    """The model under plain projections, with the same towers."""
     heads = extensions.heads_of(model.config)
-    return heads.plain(model) if heads else model, processor
+    found: AraCLIPModel = heads.plain(model) if heads else model
+    return found
 
 
 def load_model(folder: Path) -> ModelAndProcessor:

@@ -18,6 +18,7 @@ from torch import Tensor
 from araclip.errors import ModelMismatch, ModelNotFound
 from araclip.training.failures import failures
 from araclip.training.model.foreign import (
+    check_folder,
     check_size,
     check_tokens,
     config_at,
@@ -192,10 +193,14 @@ def araclip_text(name: str, folder: Path) -> TextEncoder:
     Raises:
         ModelNotFound: they cannot be loaded from there.
     """
-    from araclip.training.model.saved_models import load_plain
+    from araclip.training.model.model import AraCLIPModel
+    from araclip.training.model.processing import AraCLIPProcessor
+    from araclip.training.model.saved_models import plain
 
     with failures(name, "a folder that AraCLIPModel and AraCLIPProcessor were saved to is needed"):
-        model, processor = load_plain(folder)
+        check_folder(folder)
+        model = plain(AraCLIPModel.from_pretrained(folder, dtype=torch.float32))
+        processor = AraCLIPProcessor.from_pretrained(folder)
 
     def tokens(texts: list[str]) -> Inputs:
         found = processor(text=texts, return_tensors="pt")
