@@ -23,7 +23,7 @@ from araclip.evaluation.picture_sets.datasets import stated_dialects
 from araclip.training.data import text as parallel
 from araclip.training.data.concepts import read_concepts
 from araclip.training.data.pictures import PictureMixture, PictureSource
-from araclip.training.mini.named_classes import read_named_classes
+from araclip.training.mini.naming import read_named_classes
 from araclip.training.recipe.recipe import read_recipe
 
 CAT = "قطة"

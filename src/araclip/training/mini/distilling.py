@@ -45,7 +45,6 @@ def distill_features(stage: DistillImages, context: StageContext) -> dict[str, f
 
     Raises:
         RecipeError: no `image.map_scale`, or a tower that it does not fit.
-        TrainingError: see its children; whatever the cause, the same command resumes from the last checkpoint.
     """
     if stage.image.map_scale is None:
         raise RecipeError(
@@ -101,12 +100,8 @@ def distill_images(stage: DistillImages, context: StageContext) -> dict[str, flo
     The teacher sees each picture whole, once; the student sees it augmented anew in every step and learns the same
     vector. The text tower stays as it is, so it has to be the teacher's for dev recall to mean anything.
 
-    Returns:
-        Dev recall at the end. The model lies in `runs/<name>/model`.
-
     Raises:
         RecipeError: no teacher, one that is still to be trained, or one of another width.
-        TrainingError: see its children; whatever the cause, the same command resumes from the last checkpoint.
     """
     if not stage.teacher:
         return distill_features(stage, context)

@@ -25,13 +25,9 @@ def ensemble(stage: Ensemble, context: StageContext) -> dict[str, float]:
     that each branch has the same weight whatever its training: a member that is an ensemble itself has the weight of
     all its branches. An expert contributes only for pictures like its own, by a gate; see `with_gate_for`.
 
-    Returns:
-        Dev recall. The model lies in `runs/<name>/model`.
-
     Raises:
         RecipeError: a member has not been run, or members differ in their text tower or in what their image towers
             should share.
-        TrainingError: see its children.
     """
     accelerator = accelerator_for()
     names = [*stage.members, *([stage.expert] if stage.expert else [])]
@@ -141,12 +137,8 @@ def average(stage: Average, context: StageContext) -> dict[str, float]:
     Of a model and what it became by training on other data the mean keeps most of what either knows (WiSE-FT,
     Wortsman et al. 2022), at the cost of one. Models that were trained apart have no useful mean.
 
-    Returns:
-        Dev recall. The model lies in `runs/<name>/model`.
-
     Raises:
         RecipeError: a member has not been run, or members differ in shape.
-        TrainingError: see its children.
     """
     accelerator = accelerator_for()
     members, processor = starting_model.members_of(stage.members, context, "averages")

@@ -1,20 +1,24 @@
 """The stage of the names part: a finished model gets, beside its vectors, those of a classifier's named classes."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 from torch.nn.functional import normalize as l2_normalize
 
 from araclip.errors import DataError
+from araclip.text.normalization import normalize
+from araclip.training.data.concepts import Floats, class_files, normalized_texts
 from araclip.training.data.pictures import PictureMixture, draw_files
 from araclip.training.loop.processes import accelerator_for
 from araclip.training.mini.branches import logistic
 from araclip.training.mini.heads import Classifier, NameTextHead, tower_with, with_names, without_names
-from araclip.training.mini.named_classes import NamedClasses, read_named_classes
 from araclip.training.mini.recipe import Names
 from araclip.training.model import towers
 from araclip.training.model.model import AraCLIPModel
@@ -25,6 +29,67 @@ from araclip.training.stages.pictures import Pixels, pooled_features
 from araclip.training.stages.stage_run import save_untrained
 from araclip.training.stages.starting_model import StageContext
 from araclip.training.stages.texts import text_features
+
+
+@dataclass(frozen=True)
+class NamedClasses:
+    """What `recipes/mini_names.py` makes.
+
+    Attributes:
+        weight, bias: of the classifier, (C, F) and (C,).
+        exclusive: the first so many classes share a softmax; each of the others has a probability of its own.
+        words: text → the classes that it names, one or more.
+        others: texts that name no class: for them the names part shall count nothing.
+    """
+
+    weight: Floats
+    bias: Floats
+    exclusive: int
+    words: dict[str, tuple[int, ...]]
+    others: tuple[str, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hex digits that change with any number or text."""
+        digest = hashlib.sha256(repr((self.exclusive, self.words, self.others)).encode())
+        for array in (self.weight, self.bias):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:12]
+
+
+def read_named_classes(path: Path) -> NamedClasses:
+    """`<path>.npz` with `weight` and `bias`, and `<path>.json` with `exclusive`, `words` and `others`.
+
+    Texts are normalised. A word marked `held` is left out: it is there to measure with.
+
+    Raises:
+        DataError: a file is missing or malformed, or the two disagree.
+    """
+    layout = (
+        "Named classes are a .npz with `weight` (C, F) and `bias` (C,) and a .json with `exclusive`, `words` and "
+        "`others`. Make the two anew."
+    )
+    with class_files(path, layout) as (arrays, listing):
+        weight, bias = arrays["weight"], arrays["bias"]
+        words = dict(_word(entry, len(bias)) for entry in listing["words"] if not entry.get("held"))
+        others = tuple(normalized_texts(listing["others"]))
+        exclusive = listing["exclusive"]
+    if weight.ndim != 2 or bias.shape != weight.shape[:1] or not isinstance(exclusive, int):
+        raise DataError(f"{path}: weight {weight.shape} and bias {bias.shape} are no classifier. Make the two anew.")
+    if not 0 <= exclusive <= len(bias) or not words or not all(np.isfinite(part).all() for part in (weight, bias)):
+        raise DataError(
+            f"{path}: {exclusive} exclusive of {len(bias)} classes, {len(words)} words, or a number that is not "
+            "finite. Make the two anew."
+        )
+    return NamedClasses(weight, bias, exclusive, words, others)
+
+
+def _word(entry: Any, classes: int) -> tuple[str, tuple[int, ...]]:
+    text, numbers = normalize(entry["text"]), tuple(entry["classes"])
+    if not text or not numbers or not all(isinstance(n, int) and 0 <= n < classes for n in numbers):
+        raise ValueError(f"word {entry!r:.80} names no class below {classes}")
+    return text, numbers
+
 
 SHARPNESS = 16.0  # inverse temperature of the cosines between words and directions
 GATE = 1.0  # weight of the gate's loss
@@ -98,9 +163,6 @@ def _targets(classes: Sequence[tuple[int, ...]], count: int) -> Tensor:
 
 def names(stage: Names, context: StageContext) -> dict[str, float]:
     """Give a model a names part, see `name_heads`; its towers stay as they are, and so does a query bank.
-
-    Returns:
-        Dev recall. The model lies in `runs/<name>/model`.
 
     Raises:
         RecipeError: the model it starts from has not been made, or has no image tower that can take one more branch.

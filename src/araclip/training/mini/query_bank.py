@@ -22,12 +22,8 @@ SAMPLE = 256  # pictures whose mean popularity is subtracted, so that the correc
 def query_bank(stage: QueryBank, context: StageContext) -> dict[str, float]:
     """Give a model a query bank of the captions and names of pictures; nothing is trained. See `with_query_bank`.
 
-    Returns:
-        Dev recall. The model lies in `runs/<name>/model`.
-
     Raises:
         RecipeError: the model it starts from has not been made, has no image tower, or no linear projection.
-        TrainingError: see its children.
     """
     accelerator = accelerator_for()
     mixture = PictureMixture(ungrouped(stage.pictures), stage.seed, languages=stage.languages)

@@ -90,7 +90,7 @@ class Names(StartingStage):
     """The last stage: beside the vectors of captions stands a part of class names; see `heads`."""
 
     kind: Literal["names"] = "names"
-    classes: Folder = Path("names")  # .npz with the classifier, .json with the words; see `named_classes`
+    classes: Folder = Path("names")  # .npz with the classifier, .json with the words; see `naming.NamedClasses`
     vision: str = ""  # whose features it reads, joined unless the start's last branch has them; "": all of the start's
     shared_blocks: OrNone = 0  # first blocks that the two towers share
     width: Width = 127  # of the names part

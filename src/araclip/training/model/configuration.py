@@ -44,7 +44,15 @@ VISION_PROJECTIONS = ("linear", "identity")
 _CLS_TOWERS = ("vit", "deit", "ijepa", "yolos", "vivit")
 
 
-class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
+class Named:
+    """What is saved with the names of its classes, so that no source code is copied into its folder."""
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class: Any = None) -> None:
+        """Does nothing; transformers' own would have the class's file copied."""
+
+
+class AraCLIPConfig(Named, PreTrainedConfig):  # type: ignore[misc]
     """Two towers and the space they share.
 
     Args:
@@ -126,10 +134,6 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
         own: dict[str, Any] = super().to_diff_dict()
         towers = {name: own[name] | {_NO_WEIGHTS: SENTENCE} for name in self.sub_configs if own.get(name)}
         return {**own, **towers, **FOR_OTHERS}
-
-    @classmethod
-    def register_for_auto_class(cls, auto_class: Any = "AutoConfig") -> None:
-        """Does nothing: every saved folder names its classes already, and no source code is copied into it."""
 
     def _check(self) -> None:
         if not all(map(foreign.is_size, (self.projection_dim, self.max_tokens, *self.matryoshka_dims))):

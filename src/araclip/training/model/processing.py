@@ -21,14 +21,14 @@ from araclip.model_folder.config import REDUCTIONS
 from araclip.pictures.images import open_image
 from araclip.text.normalization import NORMALIZER_VERSION, normalize
 from araclip.training.model import foreign, hub_files, preprocessing
-from araclip.training.model.configuration import MAX_TOKENS, MODULE, AraCLIPConfig
+from araclip.training.model.configuration import MAX_TOKENS, MODULE, AraCLIPConfig, Named
 from araclip.training.model.foreign import config_at, image_processor_at, tokenizer_at
 from araclip.training.model.preprocessing import Preprocessing
 
 _CONFIG = "tokenizer_config.json"
 
 
-class AraCLIPTokenizer(PreTrainedTokenizerFast):  # type: ignore[misc]
+class AraCLIPTokenizer(Named, PreTrainedTokenizerFast):  # type: ignore[misc]
     """The tokenizer of tokenizer.json, of normalised text; text that is too long for the model is cut by default."""
 
     model_input_names = ("input_ids", "attention_mask")
@@ -40,10 +40,6 @@ class AraCLIPTokenizer(PreTrainedTokenizerFast):  # type: ignore[misc]
     def _encode_plus(self, text: Any, text_pair: Any = None, **how: Any) -> Any:
         """What `__call__`, `encode` and `tokenize` of transformers 5 call, for one text and for many."""
         return super()._encode_plus(_normalized(text), text_pair=_normalized(text_pair), **how)
-
-    @classmethod
-    def register_for_auto_class(cls, auto_class: Any = "AutoTokenizer") -> None:
-        """Does nothing: every saved folder names its classes already, and no source code is copied into it."""
 
 
 def name_the_tokenizer(folder: Path) -> None:
@@ -71,7 +67,7 @@ _TEXT_KWARGS = {"padding": True, "truncation": True, "return_token_type_ids": Fa
 _RESIZING = ("do_resize", "size", "resample", "do_center_crop", "crop_size", "do_pad", "input_data_format")
 
 
-class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
+class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
     """Normalises and tokenises text, resizes and scales pictures; the same in training and in use.
 
     Args:
@@ -293,10 +289,6 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
     def to_dict(self) -> dict[str, Any]:
         """What processor_config.json holds."""
         return {**super().to_dict(), "auto_map": {"AutoProcessor": f"{MODULE}.AraCLIPProcessor"}}
-
-    @classmethod
-    def register_for_auto_class(cls, auto_class: Any = "AutoProcessor") -> None:
-        """Does nothing: every saved folder names its classes already, and no source code is copied into it."""
 
     @classmethod
     def _get_arguments_from_pretrained(

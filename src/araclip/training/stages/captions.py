@@ -25,12 +25,6 @@ def captions(stage: Captions, context: StageContext) -> dict[str, float]:
     """Run one stage of the text tower alone: InfoNCE between two captions of each picture of a batch.
 
     Supervised SimCSE (Gao et al. 2021), with another caption of the picture in the place of an entailed sentence.
-
-    Returns:
-        Dev recall at the end, see `CaptionDev`. The model lies in `runs/<name>/model`.
-
-    Raises:
-        TrainingError: see its children; whatever the cause, the same command resumes from the last checkpoint.
     """
     accelerator = accelerator_for(stage.batch)
     dev = CaptionDev(stage.dev) if stage.dev else None

@@ -23,12 +23,6 @@ def distill(stage: Distill, context: StageContext) -> dict[str, float]:
 
     The targets of Arabic texts are the teacher's vectors of their English originals (Multilingual-CLIP, Carlsson et al.
     2022; AraCLIP, 2024); the loss is the recipe's weighted sum.
-
-    Returns:
-        Dev recall at the end. The model lies in `runs/<name>/model`.
-
-    Raises:
-        TrainingError: see its children; whatever the cause, the same command resumes from the last checkpoint.
     """
     accelerator = accelerator_for(stage.batch)
     model, processor = starting_model.start_of(stage, context)

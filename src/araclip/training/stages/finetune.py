@@ -36,12 +36,6 @@ def finetune(stage: Finetune, context: StageContext) -> dict[str, float]:
 
     InfoNCE (CLIP, Radford et al. 2021) or the sigmoid loss (SigLIP, Zhai et al. 2023) between texts and pictures, with
     the further terms to which the recipe gives weight, see `finetuning.losses`. One step is a `FinetuneStep`.
-
-    Returns:
-        Dev recall at the end. The model lies in `runs/<name>/model`.
-
-    Raises:
-        TrainingError: see its children; whatever the cause, the same command resumes from the last checkpoint.
     """
     accelerator = accelerator_for(stage.batch)
     dev = Dev(stage.dev) if stage.dev else None

@@ -161,14 +161,7 @@ def _blocks(features: Array, targets: Array, rows: NDArray[np.intp], block: int)
 
 
 def linear(stage: Linear, context: StageContext) -> dict[str, float]:
-    """Fit the text projection to the teacher's vectors by ridge regression, over the first `rows` of the mixture.
-
-    Returns:
-        Dev recall. The model lies in `runs/<name>/model`.
-
-    Raises:
-        TrainingError: see its children.
-    """
+    """Fit the text projection to the teacher's vectors by ridge regression, over the first `rows` of the mixture."""
     accelerator = accelerator_for()
     model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)

@@ -61,11 +61,7 @@ def stage_run(
 def save_untrained(
     stage: Stage, context: StageContext, data: Mapping[str, str], student: ModelAndProcessor, accelerator: Accelerator
 ) -> dict[str, float]:
-    """Measure and save the model of a stage without steps; the arguments are those of `stage_run`.
-
-    Returns:
-        Dev recall, empty without a dev set.
-    """
+    """Measure and save the model of a stage without steps; the arguments are those of `stage_run`."""
     model, processor = student
     model.to(accelerator.device).eval()
     recall: dict[str, float] = {}

@@ -22,14 +22,7 @@ from araclip.training.model.foreign import image_processor_at
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.preprocessing import squashing_processor, timm_image_processor
 from araclip.training.model.processing import AraCLIPProcessor
-from araclip.training.model.saved_models import (
-    ModelAndProcessor,
-    load_model,
-    load_plain,
-    loaded,
-    save_model,
-    unpack,
-)
+from araclip.training.model.saved_models import ModelAndProcessor, load_model, load_plain, loaded, save_model, unpack
 from araclip.training.recipe.recipe import CACHE, Recipe
 from araclip.training.recipe.stages import Distill, Finetune, Linear, ModelSpec, StartingStage
 from araclip.training.teachers.teacher import TeacherCache, load_teacher, teacher_vectors
