@@ -19,8 +19,8 @@ from araclip.training.stages.finetune import finetune
 from araclip.training.stages.linear import linear
 from araclip.training.stages.starting_model import StageContext, beginning
 
-# Each runs one stage, saves its model in `runs/<name>/model` and gives its dev recall. Whatever stops one, the same command
-# resumes from the last checkpoint.
+# Each runs one stage, saves its model in `runs/<name>/model` and gives its dev recall. Whatever stops one, the
+# same command resumes from the last checkpoint.
 RUN: Mapping[str, Callable[[Any, StageContext], dict[str, float]]] = {
     "captions": captions, "linear": linear, "distill": distill, "finetune": finetune,
 }  # fmt: skip

@@ -1,7 +1,7 @@
 """A teacher's vectors on disk: every distinct text is encoded once, also across killed runs.
 
     cache.json             format, teacher, its fingerprint, width, number and hash of the texts
-    shard-00000.parquet    vector (fixed-size list of D float16), text, source, license; whole or not there
+    shard-00000.parquet    vector (fixed-size list of D float16), text; whole or not there
     shard-00001.parquet    …
 
 The shards alone decide: each carries the teacher's fingerprint and a hash of its rows, and vectors are looked up by
@@ -186,8 +186,6 @@ def teacher_vectors(
     texts: Sequence[str],
     folder: Path,
     *,
-    source: str | Sequence[str] | None = None,
-    license: str | Sequence[str] | None = None,
     shard: int = 8192,
     batch: int = 256,
     progress: TeacherProgress | None = None,
@@ -197,7 +195,6 @@ def teacher_vectors(
 
     Args:
         texts: may repeat; each distinct one is encoded once.
-        source, license: stored beside the texts: one for all, or one for each of `texts`.
         shard: texts a file; a killed run loses at most one such file.
         batch: texts a call of the teacher, similar lengths together.
         progress: called after each batch with texts done, texts in all, texts a second and seconds left.
@@ -205,16 +202,13 @@ def teacher_vectors(
 
     Raises:
         TeacherMismatch: the folder holds another teacher's vectors; nothing in it is touched.
-        DataError: an empty text, labels that do not match the texts, or vectors that are not finite or not of unit
-            length.
+        DataError: an empty text, or vectors that are not finite or not of unit length.
         GalleryLocked: another process is filling the folder.
     """
-    labels = list(zip(_spread("source", source, texts), _spread("license", license, texts), strict=True))
-    about = dict(zip(reversed(texts), reversed(labels), strict=True))  # the first label of a text wins
-    for text in about:
+    distinct = list(dict.fromkeys(texts))
+    for text in distinct:
         if not isinstance(text, str) or not text:
             raise DataError(f"a text to encode is {text!r}, expected one that is not empty. Leave such rows out.")
-    distinct = list(dict.fromkeys(texts))
     cache = TeacherCache(
         folder=folder,
         teacher=teacher.name,
@@ -227,7 +221,7 @@ def teacher_vectors(
     warn = log or logging.getLogger(__name__).warning
     if _read(cache, warn).missing.any():
         with atomic.single_writer(folder / ".lock"):
-            _fill(cache, teacher, about, shard, batch, progress)
+            _fill(cache, teacher, shard, batch, progress)
     return cache
 
 
@@ -261,7 +255,6 @@ def _read(cache: TeacherCache, warn: Log) -> _State:
 def _fill(
     cache: TeacherCache,
     teacher: Teacher,
-    about: dict[str, tuple[str | None, str | None]],
     shard: int,
     batch: int,
     progress: TeacherProgress | None,
@@ -286,7 +279,7 @@ def _fill(
                 progress(done + computed, len(texts), speed, (len(todo) - computed) / speed)
         chunk = [texts[row] for row in rows]
         name = next(names)
-        _write_shard(cache, cache.folder / name, cache.vectors[rows], chunk, [about[text] for text in chunk])
+        _write_shard(cache, cache.folder / name, cache.vectors[rows], chunk)
         state.hashes[name] = (len(chunk), _hash_texts(chunk))
     _write_json(cache, state)
 
@@ -313,14 +306,11 @@ def _write_shard(
     path: Path,
     vectors: NDArray[np.float16],
     texts: list[str],
-    labels: list[tuple[str | None, str | None]],
 ) -> None:
     flat = pyarrow.array(np.ascontiguousarray(vectors).reshape(-1), pyarrow.float16())
     columns = {
         "vector": pyarrow.FixedSizeListArray.from_arrays(flat, cache.width),
         "text": pyarrow.array(texts, pyarrow.string()),
-        "source": pyarrow.array([source for source, _ in labels], pyarrow.string()),
-        "license": pyarrow.array([license for _, license in labels], pyarrow.string()),
     }
     table = pyarrow.table(columns)
     about = {**_owner(cache), "rows": _hash_rows(vectors, table)}
@@ -386,7 +376,7 @@ def _hash_texts(texts: Sequence[str]) -> str:
 
 def _hash_rows(vectors: NDArray[np.float16], table: Any) -> str:
     digest = hashlib.sha256(np.ascontiguousarray(vectors).data)
-    for column in ("text", "source", "license"):
+    for column in [name for name in table.column_names if name != "vector"]:  # earlier shards have more than texts
         digest.update(json.dumps(table.column(column).to_pylist()).encode())
     return digest.hexdigest()
 
@@ -398,14 +388,6 @@ def _free_names(state: _State) -> Iterator[str]:
         if name not in state.hashes:
             yield name
         number += 1
-
-
-def _spread(what: str, label: str | Sequence[str] | None, texts: Sequence[str]) -> Sequence[str | None]:
-    if label is None or isinstance(label, str):
-        return [label] * len(texts)
-    if len(label) != len(texts):
-        raise DataError(f"{len(label)} {what} labels for {len(texts)} texts. Give one for all, or one for each.")
-    return label
 
 
 TEACHERS: Mapping[str, tuple[str, Callable[[str, str, str, bool], Teacher]]] = {
