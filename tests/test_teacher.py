@@ -509,19 +509,15 @@ def test_a_killed_run_goes_on_with_the_missing_shards_and_ends_with_the_same_fil
 
 
 @pytest.mark.parametrize(
-    ("texts", "labels", "message"),
+    ("texts", "message"),
     [
-        (["a", ""], {}, "a text to encode is ''"),
-        (["a", None], {}, "a text to encode is None"),
-        (["a"], {"source": ["x", "y"]}, "2 source labels for 1 texts"),
-        (["a"], {"license": []}, "0 license labels for 1 texts"),
+        (["a", ""], "a text to encode is ''"),
+        (["a", None], "a text to encode is None"),
     ],
 )
-def test_texts_and_labels_that_do_not_fit_are_refused(
-    tmp_path: Path, texts: list[str], labels: dict[str, Any], message: str
-) -> None:
+def test_texts_that_cannot_be_encoded_are_refused(tmp_path: Path, texts: list[str], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        teacher_vectors(Counting(), texts, tmp_path, **labels)
+        teacher_vectors(Counting(), texts, tmp_path)
 
 
 @pytest.mark.parametrize(
