@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from araclip import atomic, model_folder
+from araclip.display import Log
 from araclip.encoder import AraCLIP
 from araclip.encoder_base import usable_cores
 from araclip.errors import InputError, ModelNotFound
@@ -25,7 +26,6 @@ from araclip.peers import model_registry
 from araclip.peers.loading import Request, parse_request
 from araclip.user_data import models_home
 
-Log = Callable[[str], None]
 LANGUAGES = ("ar", "en")
 WEIGHTS = "smooth-int8"  # unless another way to store them is named
 ENGINE = "araclip.peers.pull.engine"  # imported by name when needed: it needs PyTorch, a finished folder does not

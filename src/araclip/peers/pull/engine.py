@@ -2,7 +2,7 @@
 
 import gc
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from araclip import atomic, model_folder
+from araclip.display import Log
 from araclip.encoder import AraCLIP
 from araclip.errors import ExportRejected, InputError, first_line
 from araclip.model_checks import model_check
@@ -28,7 +29,6 @@ from araclip.training.export.graphs import trace_graph
 from araclip.training.export.model_card import About, model_card
 from araclip.training.export.weights import check_pictures, store_towers, ways_of
 
-Log = Callable[[str], None]
 LANGUAGES = ("ar", "en")  # that the vocabulary is cut to where nothing else is said
 _OUTPUT, _BATCH, _TOKENS = "embedding", "batch", "tokens"
 

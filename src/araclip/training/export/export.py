@@ -13,6 +13,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from araclip import atomic, bounded_json, model_folder
+from araclip.display import Log
 from araclip.encoder import AraCLIP
 from araclip.encoder_base import IMAGE_BATCH, TEXT_BATCH
 from araclip.errors import DataError, ExportRejected, InputError
@@ -165,9 +166,6 @@ def check_recall(dev: DevPictures, full: float, stored: float, weights: str) -> 
             f"({(full - stored) * 100:.2f} points lost, {MAX_LOSS * 100} is the most) on {dev.name}. "
             "Export with --weights float32."
         )
-
-
-Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)

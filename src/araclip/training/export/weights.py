@@ -12,7 +12,7 @@ What is not a product with a matrix is stored as in int8.
 """
 
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.demo import PHOTOGRAPHS
+from araclip.display import Log
 from araclip.encoder import AraCLIP
 from araclip.errors import InputError
 from araclip.gallery.queries.reference_queries import EVERYDAY
@@ -141,7 +142,6 @@ def _photographs() -> list[Path]:
 
 
 TOWERS = ("text", "image")
-Log = Callable[[str], None]
 LEAST_COSINE = 0.995  # of each probe, to float32
 KEPT = (0.0, 0.15, 0.3)  # shares of the products that smooth-int8 leaves in float32, tried one after the other
 _CALIBRATED_ON = 24  # probes of smooth-int8's, whose ranges are those of the weights' inputs alone

@@ -18,7 +18,7 @@ the weights' gradient as for the forward pass, which another convolution gives a
 import copy
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import islice
@@ -36,6 +36,7 @@ from torch.nn.grad import conv2d_input
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from araclip import atomic
+from araclip.display import Log
 from araclip.errors import DataError, ImageError, RecipeError
 from araclip.pictures.images import map_ahead, open_image
 from araclip.training.data.pictures import contents_hash, views
@@ -57,7 +58,6 @@ from araclip.training.recipe.stages import ImageSide
 from araclip.training.stages.pictures import EncodedImages, Pixels, encoded, eval_batches, projected
 
 BATCH = 16  # pictures a call of the graph
-Log = Callable[[str], None]
 
 
 class FrozenFeatures(nn.Module):

@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize as l2_normalize
 
+from araclip.display import Log
 from araclip.errors import DataError
 from araclip.evaluation.metrics import ranks, summary
 from araclip.evaluation.picture_sets.datasets import CaptionedPicture
 from araclip.training.data.pictures import listed_pictures
 from araclip.training.model.saved_models import ModelAndProcessor
 from araclip.training.recipe.stages import DevSet, ImageSide
-from araclip.training.stages.pictures import Log, Pixels, training_images
+from araclip.training.stages.pictures import Pixels, training_images
 
 Recall = Callable[[], dict[str, float]]
 TextVectors = Callable[[Sequence[str]], Tensor]

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize as l2_normalize
 
 from araclip import atomic
+from araclip.display import Log
 from araclip.errors import DataError, ImageError, RecipeError
 from araclip.pictures.images import decode_ahead, map_ahead, open_image
 from araclip.training import extensions
@@ -26,8 +27,6 @@ from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.processing import AraCLIPProcessor
 from araclip.training.model.towers import freeze
 from araclip.training.recipe.stages import ImageSide
-
-Log = Callable[[str], None]
 
 
 class EncodedImages(NamedTuple):

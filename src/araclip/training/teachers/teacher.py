@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import normalize as l2_normalize
 
 from araclip import atomic, bounded_json
+from araclip.display import Log
 from araclip.encoder import AraCLIP
 from araclip.errors import DataError, ModelMismatch, RecipeError, TeacherMismatch, first_line
 from araclip.model_folder import existing_folder, find
@@ -147,7 +148,6 @@ FORMAT = 1
 UNIT_TOLERANCE = 1e-2  # teachers compute in half precision, too
 
 TeacherProgress = Callable[[int, int, float, float], None]
-Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
