@@ -186,10 +186,8 @@ def visual_projection(config: Any, width: int) -> nn.Module:
             "captions need some. Correct config.json, or take the names part off."
         )
     alone, own = names_alone(config) if config.names else 0, own_width(config)
-    head: nn.Module = nn.Linear(width - alone, own)
-    if config.query_bank:
-        bank = (config.query_bank, config.query_bank_sharpness, config.query_bank_weight)
-        head = QueryBankImageHead(width - alone, own, *bank)
+    bank = (config.query_bank, config.query_bank_sharpness, config.query_bank_weight)
+    head = QueryBankImageHead(width - alone, own, *bank) if config.query_bank else nn.Linear(width - alone, own)
     if not config.names:
         return head
     read = (config.name_features, alone, config.name_classes, config.name_exclusive)
