@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 
 from araclip import AraCLIP
 from araclip.evaluation.metrics import interval, ranks
-from araclip.training.inputs.pictures import training_images
-from araclip.training.inputs.pixels import Pixels
-from araclip.training.inputs.texts import LockedTexts
-from araclip.training.loop.dev_recall import Dev
 from araclip.training.model.saved_models import load_model
 from araclip.training.recipe.stages import DevSet, ImageSide
+from araclip.training.stages.dev_recall import Dev
+from araclip.training.stages.pictures import Pixels, training_images
+from araclip.training.stages.texts import LockedTexts
 
 Vectors = NDArray[np.float32]
 

@@ -23,8 +23,8 @@ from torch.nn.functional import normalize as l2_normalize
 from transformers import BertConfig, BertModel
 
 from araclip.training.loop.gradcache import cached_backward, seeded
-from araclip.training.loop.optimization import Part, parameter_groups
-from araclip.training.losses.contrastive import contrastive_loss
+from araclip.training.loop.train_loop import Part, parameter_groups
+from araclip.training.losses import contrastive_loss
 
 VOCABULARY, WIDTH, SEED = 64_000, 512, 0
 

@@ -175,7 +175,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--models", nargs="+", choices=NAMES, default=NAMES)
-    parser.add_argument("--weights", default="auto")
+    parser.add_argument("--weights", default="smooth-int8")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--tiny", action="store_true", help="checkpoints of one layer: whether every step works")

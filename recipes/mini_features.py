@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from araclip import atomic
 from araclip.errors import ImageError, InputError
 from araclip.pictures.images import decode_ahead
-from araclip.training.model.packaged_towers import load_efficientnet_lite2
-from araclip.training.onnx_writer import write_graph
+from araclip.training.export.graphs import trace_graph
+from araclip.training.mini.packaged_towers import load_efficientnet_lite2
 
 SIZE = 224  # pixels a side, squashed, as in training
 WIDTH = 1280
@@ -87,7 +87,7 @@ class FeatureCache:
         batch: dict[str, Any] = {"pixels": {0: torch.export.Dim("batch", min=1, max=4096)}}
         if not path.exists():
             example = torch.zeros((2, SIZE, SIZE, 3), dtype=torch.uint8)
-            atomic.write(path, lambda part: write_graph(Pooled(), (example,), part, batch, "features"))
+            atomic.write(path, lambda part: trace_graph(Pooled(), (example,), part, batch, "features"))
         options = onnxruntime.SessionOptions()
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a training run may share the cores
         return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])

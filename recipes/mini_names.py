@@ -19,7 +19,7 @@ from mini_words import Thing, Word, imagenet_things, label_things, lexicon_words
 
 from araclip import atomic, normalize
 from araclip.text.folding import fold
-from araclip.training.data.word_forms import is_held
+from araclip.training.data.noise import is_held
 
 LABELLED = ("scenes", "scenes15", "clothing", "flowers", "grocery", "caltech101", "sports100")
 OTHER_THINGS = (

@@ -18,7 +18,7 @@ from timm.data import ImageNetInfo
 from araclip import normalize
 from araclip.text.folding import fold
 from araclip.text.resources import default_interpreter
-from araclip.training.data.word_forms import is_held
+from araclip.training.data.noise import is_held
 
 ANIMALS = 398  # the first classes of ImageNet
 MOST_THINGS = 150  # a word of more says little: artifact, matter

@@ -28,15 +28,15 @@ import tiny_hf
 from araclip import AraCLIP
 from araclip.evaluation.dataset_registry import load_dataset
 from araclip.evaluation.labelled import imagenet, read_templates
-from araclip.training.data import text_data
+from araclip.training.data import text
 from araclip.training.data.concepts import read_concepts
-from araclip.training.data.pairs import read_pairs
-from araclip.training.data.picture_data import PictureMixture, PictureSource
-from araclip.training.loop.reporter import SilentReporter
+from araclip.training.data.pictures import PictureMixture, PictureSource
+from araclip.training.data.text import read_pairs
+from araclip.training.loop.run_folder import SilentReporter
 from araclip.training.recipe.recipe import read_recipe
 from araclip.training.stages import starting_model
-from araclip.training.stages.context import StageContext
 from araclip.training.stages.dispatch import run_stage
+from araclip.training.stages.starting_model import StageContext
 from araclip.training.teachers.teacher import load_teacher
 from tiny_peers import CLIP, write_araclip, write_mclip, write_nllb_clip, write_older_araclip
 
@@ -248,7 +248,7 @@ def read_text(folder: Path) -> None:
     for path in sorted(folder.iterdir()):
         if path.name != "templates.json":
             list(read_pairs(path))
-    text_data.read_templates(folder / "templates.json")
+    text.read_templates(folder / "templates.json")
 
 
 def write_concepts(folder: Path) -> None:

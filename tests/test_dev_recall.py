@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from araclip.training.loop.dev_recall import CaptionDev, Dev
 from araclip.training.recipe.stages import DevSet
+from araclip.training.stages.dev_recall import CaptionDev, Dev
 from toy_training import write_lines
 
 PICTURES = 4

@@ -21,8 +21,8 @@ from araclip.inference import devices
 from araclip.inference.sessions import OpenVinoSession, open_session
 from araclip.model_checks import device_check
 from araclip.server.settings import Settings
-from araclip.training.export.weights.narrowing import narrow
-from araclip.training.model.parity import probe_squares
+from araclip.training.export.narrowing import narrow
+from araclip.training.model.unpack import probe_squares
 
 TEXTS = ["قطة على طاولة", "a dog", "", "سيارة حمراء أمام بيت " * 9]
 

@@ -27,15 +27,13 @@ import tiny_hf
 from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, atomic, cli, model_folder
 from araclip.errors import AraCLIPError, DataError, ExportRejected, InputError, RecipeError
 from araclip.training.export import export as exporting
-from araclip.training.export import graph_sizes, tower_graphs
-from araclip.training.export.export import export
+from araclip.training.export import tower_graphs
+from araclip.training.export import weights as storing
+from araclip.training.export.export import DevPictures, check_recall, export
+from araclip.training.export.graphs import trace_graph
 from araclip.training.export.model_card import read_about
-from araclip.training.export.recall_check import DevPictures, check_recall
-from araclip.training.export.weights import choice, stored_towers
-from araclip.training.export.weights.narrowing import narrow, packed, quantized
-from araclip.training.model.parity import probe_squares, probe_texts
-from araclip.training.onnx_weights import from_four_bits, wide_weights
-from araclip.training.onnx_writer import write_graph
+from araclip.training.export.narrowing import narrow, packed, quantized
+from araclip.training.model.unpack import from_four_bits, probe_squares, probe_texts, wide_weights
 from araclip.training.recipe.stages import DevSet
 
 pytestmark = pytest.mark.usefixtures("traced_once")
@@ -93,7 +91,7 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Traced]:
 def bert(traced: Callable[[str], Traced], monkeypatch: pytest.MonkeyPatch) -> Traced:
     """BERT and ViT, whose tracing is replaced by a copy of the graphs traced before."""
     found = traced("bert + vit")
-    monkeypatch.setattr(graph_sizes, "SECONDS", 0.0)
+    monkeypatch.setattr(exporting, "SECONDS", 0.0)
     monkeypatch.setattr(
         exporting, "write_text_graph", lambda model, path: shutil.copyfile(found.folder / "text.onnx", path)
     )
@@ -208,7 +206,7 @@ def test_probes_go_from_one_word_past_the_longest_text_in_three_scripts() -> Non
 # ------------------------------------------------------------------ weights
 
 
-@pytest.mark.parametrize(("weights", "least"), [("int8", 0.999), ("compact", 0.999), ("dynamic-int8", 0.98)])
+@pytest.mark.parametrize(("weights", "least"), [("int8", 0.999), ("compact", 0.999), ("smooth-int8", 0.98)])
 def test_small_weights_make_smaller_graphs_with_nearly_the_same_vectors(
     bert: Traced, tmp_path: Path, weights: str, least: float
 ) -> None:
@@ -225,20 +223,6 @@ def test_small_weights_make_smaller_graphs_with_nearly_the_same_vectors(
         assert least < part.cosine <= part.cosine_mean < 1.00001
         assert min(part.milliseconds, part.milliseconds_batched) > 0
     assert any("--dev" in note for note in report.warnings)
-
-
-def test_auto_takes_what_is_fast_and_close_for_each_tower_and_says_what_it_tried(bert: Traced, tmp_path: Path) -> None:
-    (tmp_path / "photos").mkdir()
-    for i, square in enumerate(squares()):
-        Image.fromarray(square).save(tmp_path / "photos" / f"{i}.png")
-    report = export(bert.saved, tmp_path / "small", weights="auto", calibrate=[tmp_path / "photos"])
-    config = AraCLIP.load(tmp_path / "small").config
-    tried = config.measured["weights"]
-    assert config.weights == report.config.weights
-    for tower, taken in zip(("text", "image"), (config.weights or "").split(" + ") * 2, strict=False):
-        assert tried[tower]["taken"] == taken
-        assert tried[tower]["tried"][taken]["cosine"] >= 0.995
-    assert "computed in" in (tmp_path / "small" / "README.md").read_text() or config.weights == "float32"
 
 
 def test_pictures_that_are_not_there_are_said_before_anything_is_traced(bert: Traced, tmp_path: Path) -> None:
@@ -416,7 +400,7 @@ def test_a_tower_that_cannot_be_traced_is_named(
         raise RuntimeError("no such operator\nand a page of advice")
 
     monkeypatch.setattr(torch.onnx, "export", refuse)
-    monkeypatch.setattr(tower_graphs, "write_graph", write_graph)  # not what this run has traced before
+    monkeypatch.setattr(tower_graphs, "trace_graph", trace_graph)  # not what this run has traced before
     with pytest.raises(ExportRejected, match=r"text\.onnx.*'bert'.*\(no such operator\)"):
         export(traced("bert + vit").saved, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
@@ -432,48 +416,10 @@ def test_small_weights_that_cost_recall_are_refused_with_both_numbers(
         if target.name == "text.onnx":
             change_weight(target, lambda w: -w)
 
-    monkeypatch.setattr(stored_towers, "store", backwards)
+    monkeypatch.setattr(storing, "store", backwards)
     with pytest.raises(ExportRejected, match=r"1\.0000 in float32 and 0\.\d{4} stored.*--weights float32"):
         export(bert.saved, tmp_path / "model", dev=[DevSet(dev)])
     assert not (tmp_path / "model").exists()
-
-
-def test_where_the_fastest_weights_cost_recall_the_next_ones_are_taken(
-    bert: Traced, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dev = picture_set(tmp_path / "dev", AraCLIP.load(bert.folder))
-    refused: list[str] = []
-
-    def refuse_the_first(dev: DevPictures, full: float, stored: float, weights: str) -> None:
-        if not refused:
-            refused.extend(weights.split(" + "))
-            raise ExportRejected(f"{weights} cost too much.")
-
-    monkeypatch.setattr(exporting, "check_recall", refuse_the_first)
-    lines: list[str] = []
-    report = export(bert.saved, tmp_path / "model", weights="auto", dev=[DevSet(dev)], log=lines.append)
-    taken = (report.config.weights or "").split(" + ")
-    assert all(before != now for before, now in zip(refused * 2, taken * 2, strict=False))  # of each tower
-    assert any("The next way is tried." in line for line in lines)
-
-
-@pytest.mark.parametrize("pair", ["bert + vit", WITH_A_BANK])  # without and with convolutions
-def test_a_tower_whose_ways_are_spent_stays_in_float32_and_none_is_tried_twice(
-    traced: Callable[[str], Traced], pair: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(graph_sizes, "SECONDS", 0.0)
-    monkeypatch.setattr(choice, "_SECONDS", 0.0)
-    dev = picture_set(tmp_path / "dev", AraCLIP.load(traced(pair).folder))
-    refused: list[str] = []
-
-    def refuse(dev: DevPictures, full: float, stored: float, weights: str) -> None:
-        refused.append(weights)
-        raise ExportRejected(f"{weights} cost too much.")
-
-    monkeypatch.setattr(exporting, "check_recall", refuse)
-    with pytest.raises(ExportRejected, match=r"^int8 \+ float32 cost too much"):  # the text tower's one way does
-        export(traced(pair).saved, tmp_path / "model", weights="int8 + auto", dev=[DevSet(dev)])
-    assert len(set(refused)) == len(refused) > 1
 
 
 def test_half_a_point_may_be_lost_and_no_more() -> None:
@@ -586,7 +532,7 @@ def test_what_holds_no_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_kind_of_weights_is_refused(bert: Traced, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"auto, int8, int4, .*int4-blocks, float16, .*not as 'int3'"):
+    with pytest.raises(InputError, match=r"int8, compact, .*float16, .*not as 'int3'"):
         export(bert.saved, tmp_path / "model", weights="int3")
 
 

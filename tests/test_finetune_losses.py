@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from araclip.training.data.concepts import Concepts
-from araclip.training.data.picture_data import Batch
-from araclip.training.losses.contrastive import contrastive_loss
-from araclip.training.stages.finetuning.losses import (
+from araclip.training.data.pictures import Batch
+from araclip.training.losses import contrastive_loss
+from araclip.training.stages.finetune_step import (
     AllCaptionsLoss,
     ConceptLoss,
     ContrastLoss,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize as l2_normalize
 
 from araclip.training.loop.gradcache import average_gradients, cached_backward, gather, seeded
-from araclip.training.losses.contrastive import contrastive_loss
+from araclip.training.losses import contrastive_loss
 from warm import Warm, warm
 
 WIDTH, SEED = 6, 17
@@ -289,7 +289,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from araclip.training.loop.gradcache import average_gradients, cached_backward, gather
-from araclip.training.losses.contrastive import contrastive_loss
+from araclip.training.losses import contrastive_loss
 from test_gradcache import Pair, rows
 
 rank, chunk, wrapped, out = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "wrapped", sys.argv[4]

@@ -20,10 +20,10 @@ from araclip import bounded_tar
 from araclip.errors import AraCLIPError, DataError, InputError, RecipeError
 from araclip.evaluation.dataset_registry import load_dataset
 from araclip.evaluation.picture_sets.datasets import stated_dialects
-from araclip.training.data import pairs
+from araclip.training.data import text as parallel
 from araclip.training.data.concepts import read_concepts
-from araclip.training.data.named_classes import read_named_classes
-from araclip.training.data.picture_data import PictureMixture, PictureSource
+from araclip.training.data.pictures import PictureMixture, PictureSource
+from araclip.training.mini.naming import read_named_classes
 from araclip.training.recipe.recipe import read_recipe
 
 CAT = "قطة"
@@ -131,7 +131,7 @@ def test_parallel_text_that_expands_without_end_is_refused_before_it_is_unpacked
     import pyarrow
     import pyarrow.parquet
 
-    monkeypatch.setattr(pairs, "MAX_LINE", 10_000)
+    monkeypatch.setattr(parallel, "MAX_LINE", 10_000)
     long = pyarrow.array(["x" * 10_000]).take(pyarrow.array([0] * 1000))
     pyarrow.parquet.write_table(
         pyarrow.table({"en": long, "ar": long}), tmp_path / "a.parquet", compression="zstd", use_dictionary=False
@@ -140,7 +140,7 @@ def test_parallel_text_that_expands_without_end_is_refused_before_it_is_unpacked
     (tmp_path / "c.jsonl").write_bytes(b'{"en": "' + b"x" * 20_000 + b'", "ar": "y"}')
     for path in sorted(tmp_path.iterdir()):
         with pytest.raises(DataError, match=rf"{path.name}.* more than 10,000 bytes of text in a row"):
-            list(pairs.read_pairs(path))
+            list(parallel.read_pairs(path))
 
 
 # ------------------------------------------------------------------ archives

@@ -23,8 +23,7 @@ from transformers import (
 import tiny_hf
 from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor
 from araclip.errors import AraCLIPError, ModelMismatch
-from araclip.training.foreign import loaders
-from araclip.training.model import saved_models, towers
+from araclip.training.model import foreign, saved_models, towers
 from araclip.training.teachers.teacher import load_teacher
 from hostile_inputs import write_sentence_transformers
 from tiny_peers import write_araclip, write_mclip, write_nllb_clip, write_older_araclip
@@ -196,10 +195,10 @@ def test_a_tokenizer_that_makes_texts_endless_is_refused_in_every_layout(
 def test_a_tokenizer_of_the_hub_is_checked_once_it_is_loaded(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
     tiny_hf.tiny_tokenizer().backend_tokenizer.save(str(path))
-    loaders.check_tokens(PreTrainedTokenizerFast(tokenizer_file=str(path)), "org/name")
+    foreign.check_tokens(PreTrainedTokenizerFast(tokenizer_file=str(path)), "org/name")
     edit(path, lambda content: content.update(pre_tokenizer=EXPLOSIVE))
     with pytest.raises(AraCLIPError, match=r"org/name: the regular expression .* repeats a repetition"):
-        loaders.check_tokens(PreTrainedTokenizerFast(tokenizer_file=str(path)), "org/name")
+        foreign.check_tokens(PreTrainedTokenizerFast(tokenizer_file=str(path)), "org/name")
 
 
 def test_special_tokens_name_no_file_elsewhere_as_the_vocabulary(tmp_path: Path, marker: Path) -> None:

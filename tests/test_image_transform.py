@@ -17,7 +17,7 @@ from araclip.encoder_base import EncoderBase
 from araclip.model_folder import INTERPOLATIONS
 from araclip.pictures.image_transform import ImageTransform, transform_of
 from araclip.server.decoding import worker
-from araclip.training.foreign.loaders import on_pillow
+from araclip.training.model.foreign import on_pillow
 
 SIZES = [(1, 500), (500, 1), (37, 501), (501, 37), (225, 224), (1001, 333), (640, 481), (3000, 2000), (1, 1)]
 PIL_NUMBERS = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3}

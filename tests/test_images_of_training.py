@@ -21,19 +21,35 @@ from transformers import TimmWrapperConfig, TimmWrapperModel
 from araclip import AraCLIPConfig
 from araclip.errors import DataError, RecipeError
 from araclip.pictures.images import open_image, square
-from araclip.training.data.augmentation import JITTER, augment, recolour, views
-from araclip.training.inputs import pooled_features
-from araclip.training.inputs.locked_images import LockedImages
-from araclip.training.inputs.pictures import BranchImages, PixelImages, training_images
-from araclip.training.inputs.pixels import Pixels
+from araclip.training.data.pictures import JITTER, augment, recolour, views
+from araclip.training.mini import frozen_features
+from araclip.training.mini.branches import (
+    Branch,
+    Branches,
+    SharedBlocks,
+    can_split,
+    joined,
+    same_first_blocks,
+    split,
+    upper_modules,
+    with_map_scale,
+)
+from araclip.training.mini.frozen_features import (
+    BranchImages,
+    FeatureMaps,
+    FrozenFeatures,
+    FrozenFeaturesGraph,
+    fuse_batchnorm,
+    narrow_pointwise,
+    quicken_depthwise,
+    restore_batchnorm,
+    restore_convolutions,
+)
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.recipe.image_side import ImageSide
-from araclip.training.small_cnn import batchnorm, convolutions
-from araclip.training.small_cnn.branch_layers import Branch, Branches, SharedBlocks, can_split
-from araclip.training.small_cnn.branches import joined, same_first_blocks, split, upper_modules, with_map_scale
-from araclip.training.small_cnn.convolutions import narrow_pointwise, quicken_depthwise, restore_convolutions
-from araclip.training.small_cnn.frozen_features import FeatureMaps, FrozenFeatures, FrozenFeaturesGraph
-from araclip.training.stages.finetuning.losses import ForgettingLoss
+from araclip.training.recipe.stages import ImageSide
+from araclip.training.stages import pictures as stage_pictures
+from araclip.training.stages.finetune_step import ForgettingLoss
+from araclip.training.stages.pictures import LockedImages, PixelImages, Pixels, training_images
 from tiny_hf import IMAGE_TOWERS, TEXT_TOWERS
 
 pytestmark = pytest.mark.usefixtures("seeded", "traced_once")
@@ -150,10 +166,10 @@ def test_a_fused_network_computes_what_it_did_and_is_restored_with_its_own_names
     network, fresh = cnn(name), timm.create_model(name, num_classes=0)
     pixels = torch.randn(2, 3, SIZE, SIZE)
     before, names = network(pixels), list(network.state_dict())
-    fused = batchnorm.fuse(above(network, first))
+    fused = fuse_batchnorm(above(network, first))
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in Branch(network, first).modules())
     assert torch.allclose(network(pixels), before, atol=1e-5 * before.abs().max().item())
-    batchnorm.restore(fused)
+    restore_batchnorm(fused)
     assert torch.allclose(network(pixels), before, atol=1e-5 * before.abs().max().item())
     assert list(network.state_dict()) == names
     fresh.load_state_dict(network.state_dict())
@@ -162,12 +178,12 @@ def test_a_fused_network_computes_what_it_did_and_is_restored_with_its_own_names
 
 def test_what_a_fused_network_learns_is_there_when_it_is_restored() -> None:
     network, pixels = cnn(), torch.randn(2, 3, SIZE, SIZE)
-    fused = batchnorm.fuse(above(network, 2))
+    fused = fuse_batchnorm(above(network, 2))
     with torch.no_grad():
         for parameter in Branch(network, 2).parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
     learned = network(pixels)
-    batchnorm.restore(fused)
+    restore_batchnorm(fused)
     assert torch.allclose(network(pixels), learned, atol=1e-5 * learned.abs().max().item())
 
 
@@ -175,14 +191,14 @@ def test_a_convolution_with_a_bias_is_restored_too() -> None:
     network, pixels = cnn(), torch.randn(2, 3, SIZE, SIZE)
     network.conv_head.bias = nn.Parameter(torch.randn(network.conv_head.out_channels))
     before = network(pixels)
-    batchnorm.restore(batchnorm.fuse(above(network, 5)))
+    restore_batchnorm(fuse_batchnorm(above(network, 5)))
     assert torch.allclose(network(pixels), before, atol=1e-5 * before.abs().max().item())
 
 
 def test_frozen_convolutions_stay_frozen_when_fused() -> None:
     network = cnn()
     network.blocks[2].requires_grad_(False)
-    batchnorm.fuse(above(network, 2))
+    fuse_batchnorm(above(network, 2))
     assert not any(parameter.requires_grad for parameter in network.blocks[2].parameters())
     assert all(parameter.requires_grad for parameter in network.blocks[3].parameters())
 
@@ -239,7 +255,7 @@ def test_a_depthwise_convolution_has_pytorchs_gradients(
     size: tuple[int, int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(convolutions, "CACHED", 2 * 16 * size[0] * size[1])  # two rows a part, of five
+    monkeypatch.setattr(frozen_features, "CACHED", 2 * 16 * size[0] * size[1])  # two rows a part, of five
     layer = nn.Conv2d(16, 16, kernel, padding=padding, groups=16)
     maps = torch.randn(5, 16, *size).to(memory_format=torch.channels_last).requires_grad_()
 
@@ -522,7 +538,7 @@ def test_locked_vectors_follow_a_changed_picture_and_are_read_from_disk_otherwis
     changed = side().features
     assert not np.array_equal(changed[0], first[0])
     assert np.array_equal(changed[1:], first[1:])
-    monkeypatch.setattr("araclip.training.inputs.pixels.decode_ahead", None)  # nothing is opened again
+    monkeypatch.setattr("araclip.training.stages.pictures.decode_ahead", None)  # nothing is opened again
     assert np.array_equal(side().features, changed)
 
 
@@ -533,8 +549,8 @@ def test_many_pictures_pass_a_locked_tower_as_a_graph_and_have_the_same_vectors(
     made = model("timm efficientnet")
     made.config.vision_mirror = mirror
     plain = LockedImages(made, PIXELS, pictures, tmp_path / "plain", silent).features
-    monkeypatch.setattr(pooled_features, "MANY", 1)
-    monkeypatch.setattr(pooled_features, "pooled", None)
+    monkeypatch.setattr(stage_pictures, "MANY", 1)
+    monkeypatch.setattr(stage_pictures, "pooled", None)
     graph = LockedImages(made, PIXELS, pictures, tmp_path / "graph", silent).features
     assert np.allclose(graph, plain, atol=2e-3 * np.abs(plain).max())
     assert len(np.unique(plain, axis=0)) == len(pictures)
@@ -544,7 +560,7 @@ def test_many_pictures_pass_a_locked_tower_as_a_graph_and_have_the_same_vectors(
 def test_a_locked_tower_reads_the_maps_that_a_learning_one_has_cached(
     pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mirror: bool
 ) -> None:
-    monkeypatch.setattr("araclip.training.data.augmentation.recolour", lambda picture, _: picture)
+    monkeypatch.setattr("araclip.training.data.pictures.recolour", lambda picture, _: picture)
     whole = with_map_scale(joined(grown(1, 2), 2), 2, 0.8)
     made = AraCLIPModel.from_towers(model().text_model, whole, 8, vision_mirror=mirror).eval()
     from_pixels = LockedImages(made, PIXELS, pictures, tmp_path / "pixels", silent).features
@@ -552,7 +568,7 @@ def test_a_locked_tower_reads_the_maps_that_a_learning_one_has_cached(
     learner = AraCLIPModel.from_towers(model().text_model, grown(1)[0], 8)
     training_images(learner, PIXELS, pictures, learning, 0, tmp_path / "cache", silent).close()
     with monkeypatch.context() as unreadable:
-        unreadable.setattr("araclip.training.small_cnn.frozen_features.open_image", None)
+        unreadable.setattr("araclip.training.mini.frozen_features.open_image", None)
         images = training_images(made, PIXELS, pictures, locked, 0, tmp_path / "cache", silent)
     assert isinstance(images, LockedImages)
     assert np.allclose(images.features, from_pixels, atol=3e-3 * np.abs(from_pixels).max())

@@ -11,20 +11,19 @@ from torch import Tensor
 from torch.nn.functional import normalize as l2_normalize
 
 from araclip.errors import DataError, RecipeError
-from araclip.training.losses.concepts import concept_loss, forgetting_loss
-from araclip.training.losses.contrastive import (
-    all_captions_loss,
-    contrastive_loss,
-    matryoshka,
-    same_pairs,
-    sigmoid_loss,
-)
-from araclip.training.losses.distillation import (
+from araclip.training.losses import (
     DISTILLATION_LOSSES,
     affinity_loss,
+    all_captions_loss,
+    concept_loss,
+    contrastive_loss,
     cosine_loss,
     distillation_contrastive_loss,
+    forgetting_loss,
+    matryoshka,
     mse_loss,
+    same_pairs,
+    sigmoid_loss,
     unit_mse_loss,
     weighted_sum,
 )

@@ -1,7 +1,6 @@
 """AraCLIPConfig, AraCLIPModel and AraCLIPProcessor, through the calls that transformers' users know."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +27,9 @@ from transformers import (
 
 from araclip import AraCLIPConfig, AraCLIPModel, AraCLIPProcessor
 from araclip.errors import DataError, InputError, ModelMismatch, RecipeError
-from araclip.training.losses.contrastive import contrastive_loss, matryoshka, sigmoid_loss
-from araclip.training.model.contrastive_objective import objective
+from araclip.training.losses import contrastive_loss, matryoshka, sigmoid_loss
+from araclip.training.model.model import objective
 from araclip.training.model.towers import pooled_text
-from araclip.training.small_cnn.branches import joined, with_gate
 from tiny_hf import (
     IMAGE_TOWERS,
     SIZE,
@@ -422,41 +420,6 @@ def test_a_checkpoint_with_a_hole_is_refused_and_names_it(tmp_path: Path) -> Non
         saved(tmp_path / "whole", tiny_model(), tiny_processor()), output_loading_info=True
     )
     assert not report["missing_keys"]
-
-
-def test_a_folder_saved_under_the_earlier_names_of_branches_loads_and_is_saved_under_todays(tmp_path: Path) -> None:
-    cnn = TimmWrapperModel(TimmWrapperConfig(architecture="test_efficientnet", num_labels=0, do_pooling=True)).eval()
-    gated = with_gate(cnn, 2, 0.1 * torch.randn(cnn.timm_model.head_hidden_size), torch.zeros(()))
-    model = AraCLIPModel.from_towers(_bert(), joined([cnn, gated], 2), projection_dim=8).eval()
-    with torch.no_grad():
-        for weight in model.parameters():  # an untrained network of this kind makes vectors of length 0
-            weight.add_(0.05 * torch.randn_like(weight))
-    model.save_pretrained(tmp_path / "today")
-    weights = load_file(tmp_path / "today" / "model.safetensors")
-    seen = pixels()
-
-    model.save_pretrained(tmp_path / "earlier")
-    old = {re.sub(r"^vision_model\.branches", "vision_model.crowns", name): tensor for name, tensor in weights.items()}
-    old = {re.sub(r"^vision_model\.shared", "vision_model.trunk", name): tensor for name, tensor in old.items()}
-    assert len(set(old) - set(weights)) == sum(name.startswith("vision_model.") for name in weights) > 0
-    save_file(old, tmp_path / "earlier" / "model.safetensors", {"format": "pt"})
-    config = json.loads((tmp_path / "earlier" / "config.json").read_text(encoding="utf-8"))
-    vision = config["vision_config"]
-    vision |= {"crowns": vision.pop("branches"), "trunk_blocks": vision.pop("shared_blocks")}
-    vision["model_type"] = "araclip_crowns"
-    (tmp_path / "earlier" / "config.json").write_text(json.dumps(config), encoding="utf-8")
-
-    for number, load in enumerate((AraCLIPModel.from_pretrained, AutoModel.from_pretrained)):
-        for place in ("today", "earlier"):
-            again = load(tmp_path / place)
-            assert same_weights(again, model)
-            torch.testing.assert_close(again.get_image_features(seen), model.get_image_features(seen))
-            again.save_pretrained(tmp_path / f"{place} {number}")
-            names = load_file(tmp_path / f"{place} {number}" / "model.safetensors").keys()
-            assert {n for n in names if "vision" in n} == {n for n in weights if "vision" in n}  # 5.0 renames BERT's
-            rewritten = json.loads((tmp_path / f"{place} {number}" / "config.json").read_text(encoding="utf-8"))
-            assert rewritten["vision_config"]["model_type"] == "araclip_branches"
-            assert {"crowns", "trunk_blocks"}.isdisjoint(rewritten["vision_config"])
 
 
 def test_a_tower_from_a_checkpoint_of_another_kind_is_refused(tmp_path: Path) -> None:

@@ -20,9 +20,8 @@ from transformers import (
 )
 
 from araclip.errors import RecipeError, RunMismatch
-from araclip.training.loop.ema import Ema
-from araclip.training.loop.optimization import Part, cosine_schedule, parameter_groups, set_lr
-from araclip.training.model.freezing import freeze
+from araclip.training.loop.train_loop import Ema, Part, cosine_schedule, parameter_groups, set_lr
+from araclip.training.model.towers import freeze
 
 WARMUP_OF = st.integers(2, 2000).flatmap(lambda total: st.tuples(st.just(total), st.integers(0, total - 1)))
 

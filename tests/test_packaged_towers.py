@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize as l2_normalize
 from transformers import BertConfig, BertModel
 
-from araclip.training.model.packaged_towers import dequantize_q4, load_e5, prune_vocabulary
+from araclip.training.mini.packaged_towers import dequantize_q4, load_e5, prune_vocabulary
 from araclip.training.model.towers import pooled_text
 
 

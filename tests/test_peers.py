@@ -50,7 +50,7 @@ from araclip.peers.loading import parse_request
 from araclip.peers.translation import Translated
 from araclip.pictures.image_transform import ImageTransform, transform_of
 from araclip.pictures.images import open_image
-from araclip.training.foreign.loaders import on_pillow
+from araclip.training.model.foreign import on_pillow
 from serving import photo_album, serving, settings_for
 from tiny_peers import (
     BERT,

@@ -13,8 +13,7 @@ import pictures as drawn
 from araclip import AraCLIP
 from araclip.errors import DataError, RecipeError
 from araclip.evaluation.picture_sets.datasets import CaptionedPicture
-from araclip.training.data.hard_negatives import mined
-from araclip.training.data.picture_data import Batch, PictureMixture, PictureSource, draw_files
+from araclip.training.data.pictures import Batch, PictureMixture, PictureSource, draw_files, mined
 from toy_training import write_lines
 
 Line = dict[str, Any]

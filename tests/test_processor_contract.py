@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer, models
 from transformers import AutoTokenizer, BertModel, BertTokenizer, CLIPModel, CLIPProcessor, CLIPVisionModel, pipeline
 
 import araclip
 from araclip import AraCLIPConfig, AraCLIPModel, AraCLIPProcessor, AraCLIPTokenizer
-from araclip.training.small_cnn.branches_configuration import BranchesConfig
+from araclip.training.mini.configuration import BranchesConfig
 from tiny_hf import SIZE, SPECIAL, WORDS, picture, saved, tiny_model, tiny_processor
 
 PLAIN, ADORNED = "قطة جالسة على طاولة", "قِطّـــة   جالسة على\u200f طاولة"
@@ -219,32 +218,3 @@ def test_without_araclip_a_folder_asks_for_trust_and_then_brings_its_classes(fol
     again = {path.name for path in (tmp_path / "again").glob("*.py")}
     assert again == {"modeling_araclip.py"}  # an import, and no source code of araclip
     assert len((tmp_path / "again" / "modeling_araclip.py").read_text(encoding="utf-8").splitlines()) == 1
-
-
-def test_a_folder_that_an_earlier_release_saved_for_sentence_transformers_gives_its_vectors(tmp_path: Path) -> None:
-    model, processor = tiny_model(), tiny_processor()
-    saved(tmp_path, model, processor)
-    (tmp_path / "modeling_araclip.py").unlink()
-    for name, keys in {
-        "config.json": ("auto_map", "transformers_weights"),
-        "processor_config.json": ("auto_map",),
-    }.items():
-        content = json.loads((tmp_path / name).read_text(encoding="utf-8"))
-        kept = {key: value for key, value in content.items() if key not in keys}
-        (tmp_path / name).write_text(json.dumps(kept), encoding="utf-8")
-    tokenizer = json.loads((tmp_path / "tokenizer_config.json").read_text(encoding="utf-8"))
-    del tokenizer["auto_map"]
-    tokenizer["tokenizer_class"] = "PreTrainedTokenizerFast"
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps(tokenizer), encoding="utf-8")
-    path = tmp_path / "sentence_bert_config.json"
-    content = json.loads(path.read_text(encoding="utf-8"))
-    for modality in content["modality_config"].values():
-        assert modality["method_output_name"] == "pooler_output"
-        modality["method_output_name"] = None  # the methods returned the features themselves
-    path.write_text(json.dumps(content), encoding="utf-8")
-
-    theirs = SentenceTransformer(str(tmp_path), device="cpu")
-    ours = model(**processor(text=[PLAIN], images=picture(), return_tensors="pt"))
-    torch.testing.assert_close(theirs.encode([ADORNED], convert_to_tensor=True), ours.text_embeds)
-    torch.testing.assert_close(theirs.encode([picture()], convert_to_tensor=True), ours.image_embeds)
-    assert not isinstance(AraCLIPProcessor.from_pretrained(tmp_path).tokenizer, AraCLIPTokenizer)

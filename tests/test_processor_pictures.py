@@ -16,7 +16,7 @@ from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, model_folder
 from araclip.errors import ModelMismatch
 from araclip.model_folder import ImageConfig
 from araclip.pictures.image_transform import transform_of
-from araclip.training.export import graph_sizes
+from araclip.training.export import export as exporting
 from araclip.training.export.export import export
 from tiny_hf import SIZE
 
@@ -60,7 +60,7 @@ def through_the_processor(folder: Path, images: Any) -> np.ndarray[Any, Any]:
 def test_a_saved_model_and_its_export_see_the_pixels_of_araclip_load(
     saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(graph_sizes, "SECONDS", 0.0)  # no need to measure speed
+    monkeypatch.setattr(exporting, "SECONDS", 0.0)  # no need to measure speed
     export(saved, tmp_path / "exported", weights="float32")
     exported, library = AraCLIP.load(tmp_path / "exported"), AraCLIP.load(saved)
     wanted = exported.encode_image(pictures())

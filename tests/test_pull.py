@@ -25,8 +25,8 @@ from araclip.peers.pull.sources import Source, source_of
 from araclip.peers.pull.tokens import padded
 from araclip.peers.pull.vocabulary import cut_vocabulary
 from araclip.server.settings import Settings
-from araclip.training.export import graph_sizes
-from araclip.training.foreign import preprocessing
+from araclip.training.export import export as exporting
+from araclip.training.model import preprocessing
 from serving import serving
 from tiny_peers import write_araclip, write_mclip, write_nllb_clip, write_older_araclip
 
@@ -112,7 +112,7 @@ def album(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def test_a_pulled_folder_encodes_as_its_library_does_and_is_indexed_searched_and_served(
     layout: str, tmp_path: Path, album: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(graph_sizes, "SECONDS", 0.0)  # no need to measure speed
+    monkeypatch.setattr(exporting, "SECONDS", 0.0)  # no need to measure speed
     spec = written(layout, tmp_path / layout)
     library = AraCLIP.load(spec)
     with traced.quickly():

@@ -94,7 +94,7 @@ def test_a_model_that_is_gone_is_named_with_its_place_and_its_source(run: Run, i
     assert ran.code == 2
     for part in (label, "not on this machine", str(tmp_path / "own"), "--model FOLDER", "--reembed"):
         assert part in ran.err
-    gone = RecordedModel("nowhere", "f" * 12, 768, "nowhere", "nowhere --weights int4")
+    gone = RecordedModel("nowhere", "f" * 12, 768, "nowhere", "nowhere --weights int8")
     with pytest.raises(ModelNotFound, match=r"nowhere@f+, and that model is not on .*`araclip pull nowhere --weights"):
         recorded_encoder(gone, "g")
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from araclip.errors import DataError, RecipeError
-from araclip.training.inputs.texts import LearningTexts
 from araclip.training.model.saved_models import load_model
 from araclip.training.stages import starting_model
-from araclip.training.stages.context import StageContext
 from araclip.training.stages.dispatch import run_stage
+from araclip.training.stages.starting_model import StageContext
+from araclip.training.stages.texts import LearningTexts
 from toy_stages import picture_set, refused, section, student
 from toy_training import Notes, recipe, weights
 

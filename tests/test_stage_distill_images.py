@@ -11,10 +11,10 @@ from araclip import AraCLIP
 from araclip.errors import RecipeError
 from araclip.evaluation.picture_sets.datasets import read_pictures
 from araclip.training.export.export import export
-from araclip.training.inputs.pixels import Pixels
+from araclip.training.mini.branches import with_map_scale
 from araclip.training.model.saved_models import load_model
-from araclip.training.small_cnn.branches import with_map_scale
 from araclip.training.stages.dispatch import run_stage
+from araclip.training.stages.pictures import Pixels
 from toy_stages import refused, section, student
 from toy_training import TRAINING, Notes, losses, recipe, write_lines
 

@@ -13,8 +13,8 @@ from transformers import TimmWrapperModel
 
 from araclip.errors import RecipeError, RunMismatch
 from araclip.evaluation.picture_sets.datasets import read_pictures
+from araclip.training.mini.branches import first_branches, joined, route_last, with_gate, with_map_scale
 from araclip.training.model.saved_models import load_model
-from araclip.training.small_cnn.branches import first_branches, joined, route_last, with_gate, with_map_scale
 from araclip.training.stages.dispatch import run_all, run_stage
 from toy_stages import dev_recall, section, student
 from toy_training import NAMES, SIZE, TRAINING, Notes, recipe, write_negatives

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from araclip.errors import DataError
-from araclip.training.data.picture_data import PictureMixture, PictureSource
-from araclip.training.inputs.texts import LockedTexts
+from araclip.training.data.pictures import PictureMixture, PictureSource
 from araclip.training.model.saved_models import load_model
 from araclip.training.stages.dispatch import run_stage
-from araclip.training.stages.finetuning.losses import AllCaptionsLoss
+from araclip.training.stages.finetune_step import AllCaptionsLoss
+from araclip.training.stages.texts import LockedTexts
 from toy_stages import CHANCE, dev_recall, make_concepts, picture_set, refused, section, student
 from toy_training import Notes, losses, recipe, write_lines
 

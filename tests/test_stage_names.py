@@ -12,10 +12,9 @@ from araclip import AraCLIP
 from araclip.errors import DataError, ModelMismatch, RecipeError
 from araclip.evaluation.picture_sets.datasets import read_pictures
 from araclip.training.export.export import export
-from araclip.training.inputs.pixels import Pixels
-from araclip.training.inputs.pooled_features import pooled_features
-from araclip.training.model.saved_models import load_model, load_without_query_bank
+from araclip.training.model.saved_models import load_model, load_plain
 from araclip.training.stages.dispatch import run_stage
+from araclip.training.stages.pictures import Pixels, pooled_features
 from toy_stages import refused, section
 from toy_training import NAMES, Notes, recipe, write_negatives
 
@@ -84,7 +83,7 @@ def test_names_stand_beside_captions_find_their_class_and_are_exported_and_taken
         }
     assert gates["words"][:-1].mean() > 0.6
     assert gates["captions"].mean() < 0.4
-    plain, _ = load_without_query_bank(runs / "named" / "model")
+    plain, _ = load_plain(runs / "named" / "model")
     assert plain.config.names == 0 and plain.config.projection_dim == 16
     with torch.inference_mode():
         assert torch.allclose(l2_normalize(plain.get_image_features(pixels).pooler_output, dim=-1), own, atol=1e-5)
@@ -124,7 +123,7 @@ def test_a_branch_that_captions_read_is_not_computed_once_more_for_names(
         found = after.visual_projection.probabilities(read_by_names).argmax(dim=1)
     order = [english for english, _ in NAMES]
     assert np.mean([order[k] == p.english[0] for k, p in zip(found.tolist(), shapes, strict=True)]) > 0.9
-    plain, _ = load_without_query_bank(runs / "named" / "model")
+    plain, _ = load_plain(runs / "named" / "model")
     assert plain.vision_model.config.branches == 2
     with torch.inference_mode():
         assert torch.allclose(l2_normalize(plain.get_image_features(pixels).pooler_output, dim=-1), own, atol=1e-5)

@@ -10,9 +10,9 @@ from torch.nn.functional import normalize as l2_normalize
 
 from araclip.errors import RecipeError
 from araclip.evaluation.picture_sets.datasets import read_pictures
-from araclip.training.model.configuration import QUERY_BANK_AXES
-from araclip.training.model.projection.heads import IMAGE_SCALE, TEXT_SCALE
-from araclip.training.model.saved_models import load_model, load_without_query_bank
+from araclip.training.mini.configuration import QUERY_BANK_AXES
+from araclip.training.mini.heads import IMAGE_SCALE, TEXT_SCALE
+from araclip.training.model.saved_models import load_model, load_plain
 from araclip.training.stages.dispatch import run_stage
 from araclip.training.teachers.teacher import load_teacher
 from toy_stages import dev_recall, section, student
@@ -56,7 +56,7 @@ def test_a_query_bank_is_measured_and_saved_and_left_out_where_training_goes_on(
     assert len(after.visual_projection.bank) == len(NAMES)  # each name once
     wanted = TEXT_SCALE * IMAGE_SCALE * (scores[0] - after.config.query_bank_weight * popularity)
     assert torch.allclose(scores[1], wanted, atol=0.05)  # but for the two axes that were given up
-    without_query_bank, _ = load_without_query_bank(runs / "bank" / "model")  # what stages go on from
+    without_query_bank, _ = load_plain(runs / "bank" / "model")  # what stages go on from
     with torch.inference_mode():
         found = [
             l2_normalize(without_query_bank.get_text_features(**texts).pooler_output),

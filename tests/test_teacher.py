@@ -342,15 +342,12 @@ def test_each_distinct_text_is_encoded_once_and_found_again(tmp_path: Path) -> N
     assert again.encoded == []
 
 
-def test_shards_are_parquet_with_vector_text_source_and_license(tmp_path: Path) -> None:
-    sources = ["a" if i % 2 else "b" for i in range(25)]
-    teacher_vectors(Counting(), MANY, tmp_path, source=sources, license="CC0", shard=10)
+def test_shards_are_parquet_with_vector_and_text(tmp_path: Path) -> None:
+    teacher_vectors(Counting(), MANY, tmp_path, shard=10)
     assert shards(tmp_path) == ["shard-00000.parquet", "shard-00001.parquet", "shard-00002.parquet"]
     table = pyarrow.parquet.read_table(tmp_path / "shard-00002.parquet")
     assert str(table.schema.field("vector").type) == "fixed_size_list<element: halffloat>[6]"
     assert table.column("text").to_pylist() == MANY[20:]
-    assert table.column("source").to_pylist() == sources[20:]
-    assert set(table.column("license").to_pylist()) == {"CC0"}
     about = json.loads((tmp_path / "cache.json").read_text())
     assert (about["teacher"], about["fingerprint"], about["width"], about["texts"]) == (
         "counting", "counting-print", 6, 25,
@@ -512,19 +509,15 @@ def test_a_killed_run_goes_on_with_the_missing_shards_and_ends_with_the_same_fil
 
 
 @pytest.mark.parametrize(
-    ("texts", "labels", "message"),
+    ("texts", "message"),
     [
-        (["a", ""], {}, "a text to encode is ''"),
-        (["a", None], {}, "a text to encode is None"),
-        (["a"], {"source": ["x", "y"]}, "2 source labels for 1 texts"),
-        (["a"], {"license": []}, "0 license labels for 1 texts"),
+        (["a", ""], "a text to encode is ''"),
+        (["a", None], "a text to encode is None"),
     ],
 )
-def test_texts_and_labels_that_do_not_fit_are_refused(
-    tmp_path: Path, texts: list[str], labels: dict[str, Any], message: str
-) -> None:
+def test_texts_that_cannot_be_encoded_are_refused(tmp_path: Path, texts: list[str], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        teacher_vectors(Counting(), texts, tmp_path, **labels)
+        teacher_vectors(Counting(), texts, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from araclip.errors import DataError, RecipeError
 from araclip.text.normalization import normalize
 from araclip.training.data.noise import NOISES, noisy
-from araclip.training.data.pairs import Pair, fingerprint, read_pairs
-from araclip.training.data.text_data import Mixture, Source, read_templates
+from araclip.training.data.text import Mixture, Pair, Source, fingerprint, read_pairs, read_templates
 
 TEXTS = st.text(st.sampled_from("اأإآءبةهىيؤئلقطكچگڤ abc19.,!🐈\u0651"), max_size=40).map(normalize)
 NOT_ARABIC = re.compile("[^\u0621-\u0652\u0671-\u06d3 ]")

@@ -13,7 +13,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from araclip import AraCLIPConfig, AraCLIPModel
 from araclip.errors import InputError
-from araclip.training.small_cnn.branches import BranchesConfig
+from araclip.training.mini.branches import BranchesConfig
 from tiny_hf import IMAGE_TOWERS, SIZE, TEXT_TOWERS, tiny_config, tiny_model, tiny_processor
 
 # transformers 5.0 compiles a piece of ModernBERT when imported, and the compiler uses what torch deprecates

@@ -20,17 +20,15 @@ from transformers import AutoModel, TimmWrapperConfig, TimmWrapperModel
 import tiny_hf
 from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, cli, model_folder
 from araclip.errors import ModelMismatch, ModelNotFound
-from araclip.training import onnx_writer
-from araclip.training.export import graph_sizes
+from araclip.training.export import export as exporting
+from araclip.training.export import graphs
 from araclip.training.export.export import export
-from araclip.training.export.weights import graph_files
-from araclip.training.foreign.preprocessing import square_processor
-from araclip.training.model import unpack as graphs
+from araclip.training.mini.branches import joined, route_last, with_gate
+from araclip.training.model import unpack as unpacking
+from araclip.training.model.preprocessing import square_processor
 from araclip.training.model.saved_models import load_model, save_model, unpack
-from araclip.training.small_cnn.branches import joined, route_last, with_gate
-from araclip.training.stages.context import StageContext
 from araclip.training.stages.dispatch import run_stage
-from araclip.training.stages.starting_model import saved_model
+from araclip.training.stages.starting_model import StageContext, saved_model
 from toy_training import Notes, make_world, recipe
 
 pytestmark = pytest.mark.usefixtures("traced_once")
@@ -47,7 +45,7 @@ TOWERS: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graph_sizes, "SECONDS", 0.0)
+    monkeypatch.setattr(exporting, "SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -161,8 +159,7 @@ def test_weights_that_are_more_than_a_file_holds_lie_beside_their_graph_and_come
 ) -> None:
     place, large = saved("bert + siglip"), tmp_path / "large"
     before, processor = load_model(place / "model")
-    for room in (onnx_writer, graph_files):
-        monkeypatch.setattr(room, "MAX_BYTES", 10_000)  # of many times as much
+    monkeypatch.setattr(graphs, "MAX_BYTES", 10_000)  # of many times as much
     export(place / "model", large, weights="float32")
     assert model_folder.read_config(large).data_files == model_folder.DATA_FILES
     texts, images = vectors(before, processor)
@@ -208,9 +205,9 @@ def test_a_folder_that_gave_back_its_model_is_not_compared_again_with_the_same_l
     def compared(*given: Any, **options: Any) -> None:
         raise ModelMismatch("compared")
 
-    monkeypatch.setattr(graphs, "probes", compared)
+    monkeypatch.setattr(unpacking, "probes", compared)
     AraCLIPModel.from_pretrained(folder)
-    monkeypatch.setattr(graphs.transformers, "__version__", "0.0")
+    monkeypatch.setattr(unpacking.transformers, "__version__", "0.0")
     with pytest.raises(ModelMismatch, match="compared"):
         AraCLIPModel.from_pretrained(folder)
 
@@ -221,9 +218,6 @@ def test_what_was_folded_away_or_never_recorded_is_named_and_refused(
     with pytest.raises(ModelMismatch, match=r"relative_position_bias_table was folded away .* saved AraCLIPModel"):
         unpack(saved("bert + swin") / "exported")
     place = saved("bert + siglip")
-    export(place / "model", tmp_path / "dynamic", weights="dynamic-int8")
-    with pytest.raises(ModelMismatch, match=r"was folded away when the graphs were written"):
-        unpack(tmp_path / "dynamic")
     old = shutil.copytree(place / "exported", tmp_path / "old")
     graph = onnx.load(str(old / "text.onnx"))
     del graph.metadata_props[:]

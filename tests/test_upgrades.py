@@ -68,10 +68,10 @@ def test_the_notes_on_upgrades_have_every_format_that_the_code_has() -> None:
 def test_the_notes_on_upgrades_have_the_formats_of_training() -> None:
     pytest.importorskip("torch")
     from araclip.training.loop import checkpoint
-    from araclip.training.teachers import cache
+    from araclip.training.teachers import teacher
 
     assert formats("Checkpoints") == list(range(1, checkpoint.FORMAT + 1))
-    assert formats("Teacher caches") == list(range(1, cache.FORMAT + 1))
+    assert formats("Teacher caches") == list(range(1, teacher.FORMAT + 1))
 
 
 def test_the_changelog_keeps_its_form() -> None:

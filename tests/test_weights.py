@@ -1,4 +1,4 @@
-"""How weights are stored: every way keeps the vectors of a float32 graph, and the fastest that does is taken."""
+"""How weights are stored: every way keeps the vectors of a float32 graph."""
 
 import shutil
 from dataclasses import replace
@@ -16,16 +16,13 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from araclip import AraCLIP, model_folder
-from araclip.errors import ExportRejected, InputError, ModelMismatch
+from araclip.errors import InputError, ModelMismatch
 from araclip.model_checks.onnx_file import check_graph
-from araclip.training.export.int8.calibration import errors_of_products, largest_by_channel
-from araclip.training.export.int8.steps import convolution_scales, int8_steps
-from araclip.training.export.quantize import store
-from araclip.training.export.weights.activations import order_gelu
-from araclip.training.export.weights.choice import LEAST_COSINE, Probes, candidates, choose_weights
-from araclip.training.export.weights.graph_files import megabytes, numbers, read_graph, write_graph
-from araclip.training.export.weights.stored_towers import store_towers
-from araclip.training.onnx_weights import wide_weights
+from araclip.training.export import weights as storing
+from araclip.training.export.graphs import megabytes, numbers, order_gelu, read_graph, write_graph
+from araclip.training.export.smooth import convolution_scales, errors_of_products, int8_steps, largest_by_channel
+from araclip.training.export.weights import LEAST_COSINE, store, store_towers, ways_of
+from araclip.training.model.unpack import wide_weights
 
 WIDTH, HIDDEN, SIDE = 64, 160, 12
 Feed = dict[str, np.ndarray]
@@ -86,7 +83,6 @@ def cosines(path: Path, other: Path, feeds: list[Feed]) -> np.ndarray:
 @pytest.mark.parametrize(("weights", "least", "size"), [
     ("float32", 1 - 1e-6, 1.05), ("float16", 0.99999, 0.6), ("int8", 0.999, 0.45), ("smooth-int8", 0.99, 0.5),
     ("smooth-compact", 0.99, 0.5),
-    ("int8-blocks", 0.997, 0.45), ("int4-blocks", 0.9, 0.3),
 ])  # fmt: skip
 def test_each_way_to_store_weights_keeps_the_vectors_and_passes_the_checks_of_a_folder(
     graph: Path, feeds: list[Feed], tmp_path: Path, weights: str, least: float, size: float
@@ -160,93 +156,51 @@ def test_weights_in_another_file_are_the_same_and_are_stored_small_from_there(
     assert not (tmp_path / "small.onnx.data").exists()
 
 
-# ------------------------------------------------------------------ the choice
+# ------------------------------------------------------------------ both towers of a folder
 
 
-def probes(feeds: list[Feed]) -> Probes:
-    return Probes(feeds, {"x": np.concatenate([feed["x"] for feed in feeds[:8]])}, 8)
-
-
-def test_what_is_taken_keeps_the_vectors_and_is_reported_with_what_was_tried(
-    graph: Path, feeds: list[Feed], tmp_path: Path
+@pytest.mark.parametrize(("least", "taken"), [(0.0, "smooth-int8"), (1.1, "float16")])
+def test_a_tower_that_int8_moves_too_far_has_products_in_float32_and_at_last_float16(
+    graph: Path, feeds: list[Feed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, least: float, taken: str
 ) -> None:
+    monkeypatch.setattr(storing, "LEAST_COSINE", least)
     lines: list[str] = []
-    names = ("smooth-int8", "int8-blocks", "int8", "float32")
-    choice = choose_weights(graph, tmp_path / "y.onnx", names, probes(feeds), log=lines.append)
-    assert cosines(tmp_path / "y.onnx", graph, feeds).min() >= LEAST_COSINE
+    assert storing.store_near(graph, tmp_path / "y.onnx", "smooth-int8", feeds, log=lines.append) == taken
     assert sorted(path.name for path in tmp_path.iterdir()) == ["y.onnx"]
-    report = choice.report()
-    assert report["taken"] == choice.weights in report["tried"]
-    taken = report["tried"][choice.weights]
-    assert taken["cosine"] >= LEAST_COSINE
-    assert taken["megabytes"] == pytest.approx(megabytes(tmp_path / "y.onnx"), rel=0.01)
-    assert min(taken["milliseconds"], taken["milliseconds_batched"]) > 0
-    assert len(lines) == len(choice.trials)
-    assert "float32" not in report["tried"]  # int8 passes
+    assert any("1 products in float32" in line for line in lines) == (taken == "float16")
+    assert cosines(tmp_path / "y.onnx", graph, feeds).min() > (0.99999 if taken == "float16" else 0.99)
 
 
-def test_weights_that_move_the_vectors_too_far_are_not_taken(feeds: list[Feed], tmp_path: Path) -> None:
-    node, head = helper.make_node, random(WIDTH, 32)
-    head[:, 0] = 1  # all vectors point one way, but for a difference of what 4 bits cannot hold
-    nodes = [node("MatMul", ["x", "w"], ["m"]), node("Sub", ["m", "mean"], ["y"])]
-    constant = {"x": np.ones((1, WIDTH), np.float32)}
-    exact = constant["x"] @ head
-    unit = np.zeros((1, 32), np.float32)
-    unit[0, 0] = 0.01
-    onnx.save(graph_of(nodes, {"w": head, "mean": exact - unit}, ["b", WIDTH]), str(tmp_path / "g.onnx"))
-    with pytest.raises(ExportRejected, match=r"int4-blocks, has cosine .* 0.95 is the least"):
-        choose_weights(tmp_path / "g.onnx", tmp_path / "y.onnx", candidates("int4")["text"], probes([constant] * 8))
-    assert not (tmp_path / "y.onnx").exists()
-
-
-def test_where_no_other_way_is_left_float32_is_taken(graph: Path, feeds: list[Feed], tmp_path: Path) -> None:
-    choice = choose_weights(graph, tmp_path / "y.onnx", ("float32",), probes(feeds))
-    assert (choice.weights, choice.trials[0].cosine) == ("float32", pytest.approx(1, abs=1e-6))
-    np.testing.assert_allclose(vectors(tmp_path / "y.onnx", feeds), vectors(graph, feeds), atol=1e-6)
-
-
-def test_both_towers_of_a_folder_are_stored_in_the_fastest_way_that_keeps_their_vectors(
-    tiny_model: Path, tmp_path: Path
-) -> None:
+def test_a_pulled_tower_keeps_its_vectors(tiny_model: Path, tmp_path: Path) -> None:
     config = model_folder.read_config(tiny_model)
-    name, measured = store_towers(tiny_model, tmp_path, config, candidates("auto"))
-    assert set(name.split(" + ")) <= set(model_folder.WEIGHTS)
-    assert measured.keys() == {"text", "image"}
-    assert {measured["text"]["taken"], measured["image"]["taken"]} == set(name.split(" + "))
-    exact = AraCLIP.load(tiny_model).encode_text("قطة")
-    assert (tmp_path / "image.onnx").is_file()
-    assert exact.shape == (config.width,)
-
-
-def test_a_way_that_is_the_last_of_several_is_tried_as_they_are(tiny_model: Path, tmp_path: Path) -> None:
-    config, ways = model_folder.read_config(tiny_model), candidates("float16 + int8")
-    assert store_towers(tiny_model, tmp_path, config, ways) == ("float16 + int8", {})
-    name, measured = store_towers(tiny_model, tmp_path, config, ways, compared=["text"])
-    assert (name, measured.keys()) == ("float16 + int8", {"text"})
-    assert measured["text"]["tried"]["float16"]["cosine"] >= LEAST_COSINE
+    name = store_towers(tiny_model, tmp_path, config, ways_of("smooth-int8"), kept=True)
+    shutil.copyfile(tiny_model / "tokenizer.json", tmp_path / "tokenizer.json")
+    model_folder.write_config(tmp_path, replace(config, weights=name, files=model_folder.hashes(tmp_path)))
+    (tmp_path / "README.md").touch()
+    exact, small = (AraCLIP.load(folder).encode_text("قطة") for folder in (tiny_model, tmp_path))
+    assert (exact * small).sum() >= LEAST_COSINE
 
 
 def test_unknown_weights_are_refused() -> None:
-    with pytest.raises(InputError, match=r"auto, int8, int4, .* not as 'int2'"):
-        candidates("int2")
-    with pytest.raises(InputError, match="not as 'int2'"):
-        candidates("compact + int2")
+    for named in ("int2", "compact + int2", "int4-blocks", "auto"):
+        with pytest.raises(InputError, match=f"int8, compact, .* not as '{named.removeprefix('compact + ')}'"):
+            ways_of(named)
     for nothing in ("", "compact + ", "+"):
         with pytest.raises(InputError, match="not as ''"):
-            candidates(nothing)
+            ways_of(nothing)
     with pytest.raises(InputError, match="names 3 ways"):
-        candidates("compact + int8 + float32")
+        ways_of("compact + int8 + float32")
 
 
-def test_each_tower_may_be_stored_in_a_way_of_its_own(tiny_model: Path) -> None:
-    assert candidates("smooth-compact + static-int8") == {"text": ("smooth-compact",), "image": ("static-int8",)}
-    assert candidates("smooth-compact+static-int8") == candidates("smooth-compact + static-int8")
-    assert candidates(" auto ") == candidates("auto")
-    assert candidates("int8 + auto")["text"] == ("int8",)
-    assert candidates("int8 + auto")["image"] == candidates("auto")["image"]
-    stored = replace(model_folder.read_config(tiny_model), weights="compact + static-int8")
+def test_each_tower_may_be_stored_in_a_way_of_its_own(tiny_model: Path, tmp_path: Path) -> None:
+    assert ways_of("smooth-compact + static-int8") == {"text": "smooth-compact", "image": "static-int8"}
+    assert ways_of("smooth-compact+static-int8") == ways_of("smooth-compact + static-int8")
+    assert ways_of(" int8 ") == {"text": "int8", "image": "int8"}
+    config = model_folder.read_config(tiny_model)
+    assert store_towers(tiny_model, tmp_path, config, ways_of("float16 + int8")) == "float16 + int8"
+    stored = replace(config, weights="compact + static-int8")
     assert [stored.in_int8(tower) for tower in ("text", "image")] == [False, True]
-    assert replace(stored, weights="int8-blocks").in_int8("text")
+    assert replace(stored, weights="int8-blocks").in_int8("text")  # of a folder that an earlier release made
     assert not replace(stored, weights=None).in_int8("image")
 
 
@@ -432,28 +386,6 @@ def test_a_branch_that_no_calibration_picture_reaches_is_named_and_one_that_some
     assert (np.abs(vectors(small, pictures)).sum(axis=1) == 0).all()
 
 
-def test_a_way_that_cannot_be_tried_with_these_pictures_is_passed_over_among_several(tmp_path: Path) -> None:
-    model, graph = of_pixels(routed=True), tmp_path / "g.onnx"
-    for tensor in model.graph.initializer:
-        if tensor.name == "zeros":  # pictures that are not routed keep their maps
-            tensor.CopyFrom(numpy_helper.from_array(np.ones(1, np.float32), "zeros"))
-    model.graph.node.extend(
-        [
-            helper.make_node("ReduceL2", ["embedding", "columns"], ["n"]),
-            helper.make_node("Div", ["embedding", "n"], ["unit"]),
-        ]
-    )
-    model.graph.initializer.append(numpy_helper.from_array(np.array([1]), "columns"))
-    model.graph.output[0].name = "unit"
-    onnx.save(model, str(graph))
-    probed, lines = Probes(photos(6), photos(6)[0], 1), []
-    choice = choose_weights(graph, tmp_path / "y.onnx", ("static-int8", "int8"), probed, log=lines.append)
-    assert choice.weights == "int8"
-    assert lines[0].startswith("static-int8: no picture that ranges were measured on")
-    with pytest.raises(InputError, match="no picture that ranges were measured on"):  # no other way is left
-        choose_weights(graph, tmp_path / "y.onnx", ("static-int8",), probed)
-
-
 def test_static_int8_is_for_convolutional_towers_and_takes_its_ranges_from_a_folder(
     tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -480,13 +412,13 @@ def test_static_int8_is_for_convolutional_towers_and_takes_its_ranges_from_a_fol
     opsets = [helper.make_opsetid("", 18)]
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), str(full / "image.onnx"))
     with pytest.raises(InputError, match=r"none were named.*--calibrate"):
-        store_towers(full, stored, config, candidates("static-int8"))
-    name, measured = store_towers(full, stored, config, candidates("static-int8"), pictures=[photos])
-    assert (name, measured) == ("smooth-int8 + static-int8", {})
+        store_towers(full, stored, config, ways_of("static-int8"))
+    name = store_towers(full, stored, config, ways_of("static-int8"), pictures=[photos])
+    assert name == "smooth-int8 + static-int8"
     kinds = {t.data_type for t in read_graph(stored / "image.onnx").graph.initializer if len(t.dims) == 4}
     assert kinds == {TensorProto.INT8}
-    ways = candidates("compact + static-int8")
-    assert store_towers(full, stored, config, ways, pictures=[photos, photos])[0] == "compact + static-int8"
+    ways = ways_of("compact + static-int8")
+    assert store_towers(full, stored, config, ways, pictures=[photos, photos]) == "compact + static-int8"
     with pytest.raises(InputError, match="holds no picture"):
         store_towers(full, stored, config, ways, pictures=[photos, stored])
 

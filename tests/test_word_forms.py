@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from araclip.text.folding import fold
 from araclip.text.resources import default_interpreter
-from araclip.training.data.word_forms import HELD_EVERY, in_dialect, is_held, with_english
+from araclip.training.data.noise import HELD_EVERY, in_dialect, is_held, with_english
 
 LEXICON = default_interpreter().lexicon
 WORDS = [*(entry.standard for entry in LEXICON.entries), "،", "كتبوا", "red", "3"]

@@ -10,15 +10,13 @@ import pytest
 import torch
 
 from araclip.errors import RecipeError
-from araclip.training.inputs.pictures import PixelImages
-from araclip.training.inputs.pixels import Pixels
-from araclip.training.inputs.texts import LearningTexts
-from araclip.training.loop.dev_recall import Dev
 from araclip.training.model.saved_models import load_model
-from araclip.training.recipe.image_side import ImageSide
 from araclip.training.recipe.recipe import Recipe
-from araclip.training.recipe.stages import DevSet
+from araclip.training.recipe.stages import DevSet, ImageSide
+from araclip.training.stages.dev_recall import Dev
 from araclip.training.stages.dispatch import run_stage
+from araclip.training.stages.pictures import PixelImages, Pixels
+from araclip.training.stages.texts import LearningTexts
 from toy_training import NAMES, Notes, write_lines
 
 CHANCE = 1 / len(NAMES)

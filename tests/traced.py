@@ -18,8 +18,8 @@ from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from araclip.peers.pull import engine
 from araclip.training.export import tower_graphs
-from araclip.training.onnx_writer import OPSET, quiet, write_graph
-from araclip.training.small_cnn import frozen_features
+from araclip.training.export.graphs import OPSET, quiet, trace_graph
+from araclip.training.mini import frozen_features
 
 # What ONNX has for each operator of torch. The exporter reads the source of 2,500 functions for each graph, a fifth
 # of the time of a small one. Nothing changes it afterwards, as no operators of our own are given.
@@ -83,7 +83,7 @@ def remembered_in(folder: Path) -> Iterator[None]:
         if not kept.is_file():
             folder.mkdir(parents=True, exist_ok=True)
             part = Path(tempfile.mkdtemp(dir=folder))
-            write_graph(module, inputs, part / path.name, axes, output, outside=outside)
+            trace_graph(module, inputs, part / path.name, axes, output, outside=outside)
             with suppress(OSError):  # another process was faster
                 part.rename(kept.parent)
         for file in kept.parent.iterdir():
@@ -91,7 +91,7 @@ def remembered_in(folder: Path) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         for room in (engine, frozen_features, tower_graphs):
-            patch.setattr(room, "write_graph", write)
+            patch.setattr(room, "trace_graph", write)
         patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(operators))
         yield
 
@@ -105,7 +105,7 @@ def quickly() -> Iterator[None]:
         layers = {type(layer) for layer in module.modules()}
         fixes_tokens = nn.MultiheadAttention in layers and any(len(free) > 1 for free in axes.values())
         if fixes_tokens or AttentionPool2d in layers:  # of which it would not know the width
-            write_graph(module, inputs, path, axes, output, outside=outside)
+            trace_graph(module, inputs, path, axes, output, outside=outside)
             return
         with quiet():
             torch.onnx.export(
@@ -118,7 +118,7 @@ def quickly() -> Iterator[None]:
     try:
         with pytest.MonkeyPatch.context() as patch:
             for room in (engine, tower_graphs):
-                patch.setattr(room, "write_graph", write)
+                patch.setattr(room, "trace_graph", write)
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)

@@ -13,11 +13,11 @@ PLACE = "<!-- the keys -->"  # where a page has them
 SOURCE = Path(__file__).parents[2] / "src" / "araclip" / "training"
 SECTIONS = {  # file → its dataclasses that a recipe writes; None: all
     "recipe/stages.py": None,
-    "recipe/image_side.py": None,
-    "data/picture_data.py": {"PictureSource"},
-    "data/text_data.py": {"Source"},
+    "mini/recipe.py": None,
+    "data/pictures.py": {"PictureSource"},
+    "data/text.py": {"Source"},
 }
-KINDS = ("data/limits.py", "recipe/values.py")
+KINDS = ("data/limits.py", "recipe/stages.py")
 
 
 def comments(text: str) -> dict[int, str]:

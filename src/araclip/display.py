@@ -1,7 +1,9 @@
 """Untrusted text made safe to display: file names, model names, captions."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import accumulate
+
+Log = Callable[[str], None]  # is told each step of something that takes long, in one line
 
 _HARMLESS = dict.fromkeys(map(ord, "\u061c\u200e\u200f"))  # direction marks that turn no other letter
 JOINERS = "\u200c\u200d"  # needed by Persian and emoji; other invisible marks are escaped

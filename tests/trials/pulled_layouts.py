@@ -26,7 +26,7 @@ from araclip import AraCLIP
 from araclip.errors import AraCLIPError
 from araclip.peers.pull import make_model_folder
 from araclip.pictures.image_transform import ImageTransform
-from araclip.training.foreign.loaders import on_pillow
+from araclip.training.model.foreign import on_pillow
 from test_pull import BOTH, LAYOUTS, TEXTS, written
 from tiny_peers import small_open_clip
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from araclip.model_library.listing import ModelRow
     from araclip.model_library.pull import Pulled
 
-WEIGHTS, LANGUAGES = "auto", "ar,en"  # unless others are named
+WEIGHTS, LANGUAGES = "smooth-int8", "ar,en"  # unless others are named
 WIDE = 100  # columns of a terminal that has room for all of `araclip models`; below, licences would be cut in pieces
 NameOption = Annotated[str | None, typer.Option("--name", help="Name of the model here; by default its own.")]
 
@@ -58,7 +58,7 @@ def pull(
         ),
     ],
     weights: Annotated[
-        str, typer.Option("--weights", help="auto (the fastest here that passes), int8, int4, float16 or float32.")
+        str, typer.Option("--weights", help="smooth-int8 (computed in int8), int8, float16 or float32.")
     ] = WEIGHTS,
     languages: Annotated[
         str, typer.Option("--languages", help="Cut the vocabulary to these, such as ar,en; all keeps it whole.")

@@ -102,15 +102,14 @@ def export(
         str,
         typer.Option(
             "--weights",
-            help="How weights are stored: auto (the fastest here that keeps the vectors), int8, compact (word "
-            "embeddings in 4 bits), float16 or float32, computed in float32; or computed in int8: smooth-int8, "
-            "smooth-compact, static-int8, int8-blocks, int4-blocks, dynamic-int8. 'TEXT + IMAGE' stores each tower "
+            help="How weights are stored: int8, compact (word embeddings in 4 bits), float16 or float32, computed in "
+            "float32; or computed in int8: smooth-int8, smooth-compact, static-int8. 'TEXT + IMAGE' stores each tower "
             "in a way of its own.",
         ),
     ] = WEIGHTS,
     calibrate: Annotated[
         list[Path] | None,
-        typer.Option("--calibrate", help="Pictures that auto and static-int8 measure on; by default the dev set's."),
+        typer.Option("--calibrate", help="Pictures that static-int8 measures on; by default the dev set's."),
     ] = None,
     about: Annotated[
         Path | None, typer.Option("--about", help="TOML file with license, training_data and notes for the card.")

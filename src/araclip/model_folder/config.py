@@ -24,14 +24,11 @@ FORMATS = (1, 2)  # that this release reads
 NO_NORMALIZER = 0  # text reaches the tokenizer as it was typed
 HASHED = ("tokenizer.json", "text.onnx", "image.onnx")
 DATA_FILES = ("text.onnx.data", "image.onnx.data")  # weights of graphs that are larger than an ONNX file can be
-WEIGHTS = (  # how graphs store theirs, see `training.export.quantize`
-    "int8", "compact", "float32", "dynamic-int8", "smooth-int8", "smooth-compact", "static-int8", "int8-blocks",
-    "int4-blocks", "float16",
-)  # fmt: skip
-COMPUTED_IN_INT8 = frozenset(
-    {"dynamic-int8", "smooth-int8", "smooth-compact", "static-int8", "int8-blocks", "int4-blocks"}
-)
-TRIED = "weights"  # in `ModelConfig.measured`: the ways to store weights that were tried, by tower
+# How graphs store theirs, see `training.export.quantize`
+WEIGHTS = ("int8", "compact", "float32", "smooth-int8", "smooth-compact", "static-int8", "float16")
+EARLIER_WEIGHTS = ("dynamic-int8", "int8-blocks", "int4-blocks")  # which folders may have, and none is given any more
+COMPUTED_IN_INT8 = frozenset({"smooth-int8", "smooth-compact", "static-int8", *EARLIER_WEIGHTS})
+TRIED = "weights"  # in `ModelConfig.measured` of earlier folders: the ways to store weights that were tried, by tower
 PADDINGS = ("longest", "max_length")
 RESIZES = ("squash", "shortest")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
@@ -189,7 +186,7 @@ def _is_weights(value: object) -> bool:
     if value is None:
         return True
     names = value.split(" + ") if isinstance(value, str) else []
-    return 1 <= len(names) <= 2 and all(name in WEIGHTS for name in names)
+    return 1 <= len(names) <= 2 and all(name in (*WEIGHTS, *EARLIER_WEIGHTS) for name in names)
 
 
 Field = tuple[Callable[[object], bool], str]  # what a field may be, and how a message says it

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from araclip import model_folder
-from araclip.display import shown
+from araclip.display import Log, shown
 from araclip.errors import ModelNotFound, first_line
 from araclip.model_library import resumable
 from araclip.model_library.disk_space import check_space
@@ -21,7 +21,6 @@ _SMALL = (".json", ".txt", ".model", ".jinja", ".spm")
 _SKIPPED = {"onnx", "openvino", "flax", "tf", "coreml", "gguf", "runs", ".cache"}  # folders of other forms
 TIMEOUT = 30  # seconds for the hub's answer about a repository
 Files = Mapping[str, int]  # bytes of each file of a repository
-Log = Callable[[str], None]
 
 
 def is_model_folder(files: Files | set[str]) -> bool:

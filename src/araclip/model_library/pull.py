@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from araclip import atomic, model_folder
+from araclip.display import Log
 from araclip.encoder import AraCLIP
 from araclip.encoder_base import usable_cores
 from araclip.errors import InputError, ModelNotFound
@@ -25,9 +26,8 @@ from araclip.peers import model_registry
 from araclip.peers.loading import Request, parse_request
 from araclip.user_data import models_home
 
-Log = Callable[[str], None]
 LANGUAGES = ("ar", "en")
-WEIGHTS = ("auto", "int8", "int4", "float16", "float32")
+WEIGHTS = "smooth-int8"  # unless another way to store them is named
 ENGINE = "araclip.peers.pull.engine"  # imported by name when needed: it needs PyTorch, a finished folder does not
 CHARACTERS = "araclip.peers.pull.characters"
 ROOM = 2.2  # times the float32 weights: the exact graphs beside the small ones, while they are compared
@@ -49,7 +49,7 @@ class Pulled:
 def pull(
     text: str,
     *,
-    weights: str = "auto",
+    weights: str = WEIGHTS,
     languages: tuple[str, ...] | None = LANGUAGES,
     out: Path | None = None,
     name: str | None = None,
@@ -61,8 +61,8 @@ def pull(
 
     Args:
         text: a name of the table, a hub id, hf:ORG/NAME, a kind and a location, or a folder.
-        weights: how a published model's are stored: the fastest here that passes the checks ("auto"), or that of a
-            kind; "TEXT + IMAGE" for each tower. A finished folder is taken as it is.
+        weights: how a published model's are stored, one of `model_folder.WEIGHTS`, or "TEXT + IMAGE"; a tower whose
+            vectors that would move too far gets float16. A finished folder is taken as it is.
         languages: the vocabulary of a published model is cut to these; None keeps all of it.
         out: folder for the model; by default `name` in the user's data directory.
         name: of the model; by default that of the table or repository.
@@ -109,18 +109,16 @@ def _again(source: PullSource, config: ModelConfig, text: str) -> str:
         return f"{HUB}{source.repository}" + (f"@{source.revision}" if source.revision else "")
     languages = ",".join(config.languages) if config.languages else "all"
     weights = config.weights or "float32"
-    if weights == "int8" or " " in weights:  # `int8` alone is a family, of which another machine may take another
-        weights = f'"{config.weights_of("text")} + {config.weights_of("image")}"'
-    return f"{text} --weights {weights} --languages {languages}"
+    quoted = f'"{weights}"' if " " in weights else weights
+    return f"{text} --weights {quoted} --languages {languages}"
 
 
 def _check_weights(weights: str) -> None:
     """Refuse an unknown way before gigabytes are downloaded; the engine has the whole rule."""
     parts = [part.strip() for part in weights.split("+")]
-    if len(parts) > 2 or not {*parts} <= {*WEIGHTS, *STORED}:
+    if len(parts) > 2 or not {*parts} <= {*STORED}:
         raise InputError(
-            f"weights '{weights}' are unknown. Choose one of {', '.join(WEIGHTS)}, or of {', '.join(STORED)}; or two "
-            "of them, 'TEXT + IMAGE'."
+            f"weights '{weights}' are unknown. Choose one of {', '.join(STORED)}; or two of them, 'TEXT + IMAGE'."
         )
 
 

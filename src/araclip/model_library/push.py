@@ -1,19 +1,16 @@
 """`araclip push`: a model folder becomes a repository of the hub, for others to pull without PyTorch."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from araclip import model_folder
-from araclip.display import counted
+from araclip.display import Log, counted
 from araclip.errors import InputError
 from araclip.model_checks.model_check import check_model_folder
 from araclip.model_library.finished import parts_of
 from araclip.model_library.hub import hub_errors
 from araclip.model_library.sources import repository_of
-
-Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from araclip.display import Log
 from araclip.errors import InputError
 from araclip.model_library.disk_space import check_space
 from araclip.model_library.pull import bytes_of, downloaded, need_pytorch
@@ -14,7 +15,6 @@ from araclip.model_library.sources import pull_source
 if TYPE_CHECKING:
     from araclip.peers.pull.trainable import Trainable
 
-Log = Callable[[str], None]
 ENGINE = "araclip.peers.pull.trainable"  # imported by name when needed: it needs PyTorch
 
 

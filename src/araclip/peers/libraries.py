@@ -11,9 +11,9 @@ from araclip.errors import ModelMismatch
 from araclip.model_folder import existing_folder
 from araclip.peers.loading import Request
 from araclip.peers.torch_encoder import ImageTower, TextTower, TorchEncoder, image_tower, text_tower
-from araclip.training.foreign import settings
-from araclip.training.foreign.failures import failures
-from araclip.training.foreign.loaders import check_tokens, image_processor_at, on_pillow
+from araclip.training.failures import failures
+from araclip.training.model import foreign
+from araclip.training.model.foreign import check_tokens, image_processor_at, on_pillow
 from araclip.training.teachers.text_encoders import Inputs, open_clip_text, pooled, transformers_text
 
 
@@ -137,7 +137,7 @@ def _sentence_transformer(name: str, location: str, device: str) -> Any:
 
     with failures(name, "check the path or hub id"):
         folder, revision = _settings_of(location)
-        settings.check_folder(folder)
+        foreign.check_folder(folder)
         model: Any = SentenceTransformer(
             location, device=device, revision=revision, trust_remote_code=False, model_kwargs={"dtype": torch.float32}
         )

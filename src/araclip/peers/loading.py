@@ -18,7 +18,7 @@ from araclip.errors import InputError, ModelMismatch, ModelNotFound
 from araclip.installed_models import installed
 from araclip.model_folder import existing_folder
 from araclip.peers import model_registry
-from araclip.training.foreign.failures import failures
+from araclip.training.failures import failures
 
 MAX_SETTINGS = 8_000_000  # bytes of a config.json
 HEADS = ("*.pickle", "*.pkl")  # how the head of an older text encoder is stored

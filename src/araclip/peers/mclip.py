@@ -13,16 +13,10 @@ from araclip.peers.libraries import open_clip_pictures
 from araclip.peers.loading import KINDS, Request
 from araclip.peers.torch_encoder import TorchEncoder, text_tower
 from araclip.peers.weight_files import check_fit, folder_of, read_json, read_state
-from araclip.training.foreign import settings
-from araclip.training.foreign.failures import failures
-from araclip.training.foreign.loaders import config_at, tokenizer_at
-from araclip.training.model import towers
-from araclip.training.teachers.text_encoders import (
-    TextEncoder,
-    open_clip_model,
-    positions,
-    token_inputs,
-)
+from araclip.training.failures import failures
+from araclip.training.model import foreign, towers
+from araclip.training.model.foreign import config_at, tokenizer_at
+from araclip.training.teachers.text_encoders import TextEncoder, open_clip_model, positions, token_inputs
 
 FIELDS = ("modelBase", "transformerDimensions", "numDims")
 
@@ -65,7 +59,7 @@ def text_encoder(name: str, location: str) -> TextEncoder:
         ModelNotFound, ModelMismatch: as for `load_mclip`.
     """
     folder = folder_of(name, location)
-    settings.check_folder(folder)
+    foreign.check_folder(folder)
     config = read_json(folder / "config.json")
     if absent := [field for field in FIELDS if field not in config]:
         raise ModelMismatch(f"{folder / 'config.json'} has no {', '.join(absent)}, which M-CLIP's has.")

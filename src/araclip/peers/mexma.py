@@ -20,9 +20,9 @@ from araclip.errors import ModelMismatch
 from araclip.peers.loading import Request
 from araclip.peers.torch_encoder import TorchEncoder, image_tower, text_tower
 from araclip.peers.weight_files import check_fit, folder_of, read_state
-from araclip.training.foreign import settings
-from araclip.training.foreign.failures import failures
-from araclip.training.foreign.loaders import image_processor_at, tokenizer_at
+from araclip.training.failures import failures
+from araclip.training.model import foreign
+from araclip.training.model.foreign import image_processor_at, tokenizer_at
 from araclip.training.teachers.text_encoders import Inputs, TextEncoder, positions, token_inputs
 
 HEADS = 16  # of both published towers
@@ -66,7 +66,7 @@ def load_mexma(request: Request) -> TorchEncoder:
         ModelMismatch: the weights are not those of such a model; a tensor is named.
     """
     folder = folder_of(request.name, request.location)
-    settings.check_folder(folder)
+    foreign.check_folder(folder)
     model = read_model(folder)
     with failures(request.name, "its tokenizer and preprocessor_config.json must lie beside it"):
         tokenizer = tokenizer_at(folder, model.text_model.config)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from araclip import model_folder
+from araclip.display import Log
 from araclip.encoder import AraCLIP, Encoder
 from araclip.errors import AraCLIPError, InputError
 from araclip.evaluation.dataset_registry import KNOWN, load_dataset
@@ -17,7 +18,6 @@ from araclip.evaluation.results import Evaluated
 from araclip.evaluation.retrieval import evaluate
 from araclip.peers.model_registry import BY_NAME
 
-Log = Callable[[str], None]
 Progress = Callable[[str, str, int, int], None]
 CLAIM = "as claimed by AraCLIP's description, which names no picture set; not reproduced by anybody, and not ours"
 

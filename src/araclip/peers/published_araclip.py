@@ -26,12 +26,12 @@ from araclip.peers.loading import HEADS, KINDS, Request, heads
 from araclip.peers.pickled_head import read_head
 from araclip.peers.torch_encoder import ImageTower, TorchEncoder, image_tower, text_tower
 from araclip.peers.weight_files import check_fit, folder_of, read_json, read_state
-from araclip.training.foreign import settings
-from araclip.training.foreign.failures import failures
-from araclip.training.foreign.loaders import on_pillow, tokenizer_at
-from araclip.training.foreign.preprocessing import square_processor
+from araclip.training.failures import failures
+from araclip.training.model import foreign
 from araclip.training.model.configuration import AraCLIPConfig
+from araclip.training.model.foreign import on_pillow, tokenizer_at
 from araclip.training.model.model import AraCLIPModel
+from araclip.training.model.preprocessing import square_processor
 from araclip.training.model.processing import AraCLIPProcessor
 from araclip.training.teachers.text_encoders import (
     Inputs,
@@ -81,7 +81,7 @@ def read_published(name: str, folder: Path, head: Path | None = None, image: str
         ModelNotFound: a part is not there.
         ModelMismatch: a part is damaged or refused, or a tensor is missing, unknown or of another shape; it is named.
     """
-    settings.check_folder(folder)
+    foreign.check_folder(folder)
     raw = read_json(folder / "config.json")
     state = read_state(folder)
     if "transformer_cfg" in raw:

@@ -19,8 +19,8 @@ from araclip.peers.loading import Request, origin_of
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import open_image
 from araclip.text.normalization import without_surrogates
-from araclip.training.foreign import preprocessing
-from araclip.training.foreign.failures import failures
+from araclip.training.failures import failures
+from araclip.training.model import preprocessing
 from araclip.training.teachers.text_encoders import Inputs, TextEncoder, fingerprint
 
 _PREPARE = "its preprocessing settings must be those of its image tower: copy the folder again"

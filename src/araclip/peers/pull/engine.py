@@ -2,7 +2,7 @@
 
 import gc
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from araclip import atomic, model_folder
+from araclip.display import Log
 from araclip.encoder import AraCLIP
 from araclip.errors import ExportRejected, InputError, first_line
 from araclip.model_checks import model_check
 from araclip.model_folder import ImageConfig, ModelConfig, TextConfig, existing_folder
-from araclip.model_folder.config import TRIED
 from araclip.peers.loading import Request, load_request, parse_request
 from araclip.peers.pull import checks
 from araclip.peers.pull.characters import check_languages
@@ -25,13 +25,10 @@ from araclip.peers.pull.vocabulary import cut_vocabulary
 from araclip.peers.torch_encoder import TorchEncoder
 from araclip.peers.weight_files import is_saved
 from araclip.training.export.export import check_target, export
+from araclip.training.export.graphs import trace_graph
 from araclip.training.export.model_card import About, model_card
-from araclip.training.export.weights.choice import candidates
-from araclip.training.export.weights.probe_inputs import check_pictures
-from araclip.training.export.weights.stored_towers import store_towers
-from araclip.training.onnx_writer import write_graph
+from araclip.training.export.weights import check_pictures, store_towers, ways_of
 
-Log = Callable[[str], None]
 LANGUAGES = ("ar", "en")  # that the vocabulary is cut to where nothing else is said
 _OUTPUT, _BATCH, _TOKENS = "embedding", "batch", "tokens"
 
@@ -45,8 +42,8 @@ def make_model_folder(
     Args:
         source: what `AraCLIP.load` takes: a peer's name, a hub id, a kind and location, or a folder.
         out: the model folder to write; an earlier one is replaced.
-        weights: how they are stored, "auto" the fastest here that keeps the vectors, see `weights.choice`.
-        pictures: a folder of pictures that this is tried on; by default photographs of the demo extra.
+        weights: how they are stored, see `store_towers`, which keeps the vectors.
+        pictures: a folder of pictures to measure on; by default photographs of the demo extra.
         languages: the vocabulary is cut to their scripts, see `vocabulary`; None keeps all of it, as is always done
             with a saved AraCLIPModel.
         name: of the model; by default the source's.
@@ -61,7 +58,7 @@ def make_model_folder(
             unknown, no picture is in `pictures`, or other files are in `out`.
     """
     folders = (pictures,) if pictures else ()
-    candidates(weights)  # what is unknown or missing is refused before anything is loaded
+    ways_of(weights)  # what is unknown or missing is refused before anything is loaded
     check_pictures(folders)
     languages = check_languages(languages) if languages is not None else None
     request = source if isinstance(source, Request) else parse_request(source)
@@ -182,7 +179,7 @@ def write_image_graph(image: ImagePart, path: Path) -> None:
 
 def _written(graph: torch.nn.Module, inputs: tuple[Any, ...], path: Path, axes: dict[str, Any], tower: str) -> None:
     try:
-        write_graph(graph.requires_grad_(False), inputs, path, axes, _OUTPUT, outside=True)
+        trace_graph(graph.requires_grad_(False), inputs, path, axes, _OUTPUT, outside=True)
     except Exception as error:  # errors of the exporter's stages and of the tower have no common root
         raise ExportRejected(
             f"{path.name}: PyTorch {torch.__version__} cannot write the tower '{tower}' as ONNX ({first_line(error)}). "
@@ -233,8 +230,7 @@ def _store(
 ) -> None:
     """The folder as it is shipped: graphs with `weights`, tokenizer, card."""
     shutil.copyfile(full / "tokenizer.json", stored / "tokenizer.json")
-    ways = candidates(weights)
-    taken, tried = store_towers(full, stored, config, ways, pictures=pictures, threads=threads, log=log)
-    config = _hashed(stored, replace(config, weights=taken, measured={TRIED: tried} if tried else {}))
+    taken = store_towers(full, stored, config, ways_of(weights), pictures=pictures, kept=True, threads=threads, log=log)
+    config = _hashed(stored, replace(config, weights=taken))
     megabytes = sum(file.stat().st_size for file in stored.iterdir()) / 1e6
     (stored / "README.md").write_text(model_card(config, About(license=config.license), megabytes), encoding="utf-8")

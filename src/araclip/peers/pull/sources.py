@@ -15,8 +15,8 @@ from araclip.peers.pull import tokens
 from araclip.peers.pull.graphs import ImageGraph, Language, TextGraph
 from araclip.peers.pull.vocabulary import pieces_by_id
 from araclip.peers.torch_encoder import TorchEncoder
-from araclip.training.foreign import preprocessing
-from araclip.training.foreign.preprocessing import Preprocessing
+from araclip.training.model import preprocessing
+from araclip.training.model.preprocessing import Preprocessing
 from araclip.training.teachers.text_encoders import has_arabic_letters, pooled, positions
 
 

@@ -1,10 +1,10 @@
 """AraCLIP as published → a saved AraCLIPModel, which trains and can be exported."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from araclip import atomic
+from araclip.display import Log
 from araclip.errors import InputError
 from araclip.model_folder import existing_folder
 from araclip.paths import user_path
@@ -15,7 +15,6 @@ from araclip.peers.weight_files import folder_of, is_saved
 from araclip.training.export.model_card import About
 from araclip.training.model.hub_files import CARD, model_card
 
-Log = Callable[[str], None]
 _CARD_END = "## Trained on, measured, limits, licence"
 
 

@@ -2,45 +2,170 @@
 
 import gc
 import shutil
-from collections.abc import Callable, Sequence
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tokenizers import Tokenizer
 
 from araclip import atomic, bounded_json, model_folder
+from araclip.display import Log
 from araclip.encoder import AraCLIP
-from araclip.errors import ExportRejected, InputError
+from araclip.encoder_base import IMAGE_BATCH, TEXT_BATCH
+from araclip.errors import DataError, ExportRejected, InputError
+from araclip.evaluation.metrics import summary
+from araclip.evaluation.picture_sets.datasets import CaptionedPicture, PictureSet, read_pictures
+from araclip.evaluation.retrieval import evaluate
 from araclip.model_checks import model_check
-from araclip.model_folder import (
-    DATA_FILES,
-    IMAGE_PROCESSOR,
-    NO_NORMALIZER,
-    PARTS,
-    WEIGHTS,
-    ImageConfig,
-    ModelConfig,
-    TextConfig,
-)
-from araclip.model_folder.config import TRIED
+from araclip.model_folder import DATA_FILES, IMAGE_PROCESSOR, NO_NORMALIZER, PARTS, ImageConfig, ModelConfig, TextConfig
 from araclip.text.tokenizer_normalizer import prepend_normalizer
-from araclip.training.export.graph_sizes import GraphSize, graph_sizes
 from araclip.training.export.model_card import About, model_card
-from araclip.training.export.recall_check import DevPictures, check_recall
 from araclip.training.export.tower_graphs import write_image_graph, write_text_graph
-from araclip.training.export.weights.choice import TOWERS, Ways, candidates
-from araclip.training.export.weights.probe_inputs import check_pictures
-from araclip.training.export.weights.stored_towers import fitting, left_of, store_towers
-from araclip.training.foreign.preprocessing import Preprocessing
+from araclip.training.export.weights import check_pictures, store_towers, ways_of
 from araclip.training.model.hub_files import kind_of, source_of
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.model.parity import check_parity, closeness, probes
+from araclip.training.model.preprocessing import Preprocessing
 from araclip.training.model.processing import AraCLIPProcessor
 from araclip.training.model.saved_models import load_model
+from araclip.training.model.unpack import Closeness, Probes, check_parity, closeness, pictures_at_once, probes
 from araclip.training.recipe.stages import DevSet
 
-Log = Callable[[str], None]
+SECONDS = 0.5  # a speed is measured for this long, and for three runs at least
+TEXT = "قطة سوداء تنام على طاولة قرب النافذة"  # of usual length, for speeds
+
+
+@dataclass(frozen=True)
+class GraphSize:
+    """One graph of an exported folder, in numbers.
+
+    Megabytes (10⁶ bytes) in float32 and as stored; milliseconds an item alone and in a batch of `batch`; cosines to the
+    PyTorch model of the float32 graph (the least) and of the stored one (the least and the mean).
+    """
+
+    name: str
+    megabytes_float32: float
+    megabytes: float
+    milliseconds: float
+    milliseconds_batched: float
+    batch: int
+    cosine_float32: float
+    cosine: float
+    cosine_mean: float
+
+
+def graph_sizes(full: Path, small: AraCLIP, probes: Probes, before: Sequence[Closeness]) -> tuple[GraphSize, ...]:
+    """How large the two graphs are, how fast, and how close to PyTorch.
+
+    Args:
+        full: folder of the float32 graphs. before: their closeness. small: the model as stored.
+    """
+    pictures = min(IMAGE_BATCH, pictures_at_once(probes.squares.shape[1]))
+    squares = np.resize(probes.squares, (pictures, *probes.squares.shape[1:]))
+    encode: Mapping[str, tuple[Callable[[int], Any], int]] = {
+        "text.onnx": (lambda n: small.encode_text([TEXT] * n), TEXT_BATCH),
+        "image.onnx": (lambda n: small.encode_pixels(squares[:n]), pictures),
+    }
+    sizes = []
+    for exact, stored in zip(before, closeness(small, probes), strict=True):
+        run, batch = encode[exact.graph]
+        sizes.append(
+            GraphSize(
+                exact.graph, _megabytes(full / exact.graph), _megabytes(small.folder / exact.graph),
+                _milliseconds(run, 1), _milliseconds(run, batch) / batch, batch,
+                exact.least, stored.least, stored.mean,
+            )
+        )  # fmt: skip
+    return tuple(sizes)
+
+
+def _milliseconds(run: Callable[[int], Any], count: int) -> float:
+    run(count)  # warm
+    times: list[float] = []
+    while len(times) < 3 or sum(times) < SECONDS:
+        start = time.perf_counter()
+        run(count)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times) * 1e3
+
+
+def _megabytes(path: Path) -> float:
+    return path.stat().st_size / 1e6
+
+
+MAX_LOSS = 0.005  # of R@1, by storing weights small
+
+
+@dataclass(frozen=True)
+class DevPictures:
+    """A dev set as an export measures it: every caption a query, in each language that has some."""
+
+    name: str
+    pictures: list[CaptionedPicture]
+    languages: tuple[str, ...]  # `check_recall` compares recall in the first
+
+    @classmethod
+    def read(cls, spec: DevSet) -> "DevPictures":
+        """The set's pictures; a caption field whose name contains `_en` is English, any other Arabic.
+
+        Raises:
+            InputError: the folder has no captions.jsonl.
+            DataError: no picture of the split has a caption.
+        """
+        english = tuple(field for field in spec.captions if "_en" in field) or ("caption_en",)
+        arabic = tuple(field for field in spec.captions if "_en" not in field)
+        try:
+            pictures = read_pictures(spec.folder, english, arabic, spec.split, images=spec.images)
+        except InputError as error:
+            raise InputError(f"the dev set cannot be read: {error} Name another with --dev.") from error
+        fields = {"arabic": arabic, "english": english}
+        languages = tuple(name for name in fields if any(getattr(picture, name) for picture in pictures))
+        if not languages:
+            raise DataError(
+                f"{spec.folder} (split {spec.split}) has no caption in {', '.join(arabic + english)}: nothing to "
+                "measure. Name another dev set with --dev."
+            )
+        fields_used = " / ".join(field for name in languages for field in fields[name])
+        split = f" {spec.split}" if spec.split else ""
+        name = f"{spec.folder.name}{split}, {len(pictures):,} pictures, every {fields_used} a query, any-hit"
+        return cls(name, pictures, languages)
+
+    def measure(self, model: AraCLIP, *, all_languages: bool) -> dict[str, Any]:
+        """`summary` of both directions, `n_queries` and `n_images`, in the first language or in all, by language."""
+        paths = tuple(picture.path for picture in self.pictures)
+        vectors = model.encode_image(paths)  # (N, D)
+        measured = {}
+        for language in self.languages if all_languages else self.languages[:1]:
+            captions = tuple(getattr(picture, language) for picture in self.pictures)
+            found = evaluate(model, PictureSet(self.name, None, language, paths, captions), image_vectors=vectors)
+            measured[language] = {
+                "t2i": summary(found.t2i.ranks),
+                "i2t": summary(found.i2t.ranks),
+                "n_queries": len(found.queries),
+                "n_images": len(paths),
+            }
+        return measured
+
+    def r1(self, measured: dict[str, Any]) -> float:
+        """R@1, text → picture, in the language that `check_recall` compares."""
+        return float(measured[self.languages[0]]["t2i"]["R@1"])
+
+
+def check_recall(dev: DevPictures, full: float, stored: float, weights: str) -> None:
+    """Refuse small weights that lose more than MAX_LOSS of dev R@1.
+
+    Raises:
+        ExportRejected: they do; both numbers are named.
+    """
+    if not full - stored <= MAX_LOSS + 1e-9:
+        raise ExportRejected(
+            f"weights stored as {weights} cost too much: R@1 is {full:.4f} in float32 and {stored:.4f} stored "
+            f"({(full - stored) * 100:.2f} points lost, {MAX_LOSS * 100} is the most) on {dev.name}. "
+            "Export with --weights float32."
+        )
 
 
 @dataclass(frozen=True)
@@ -75,9 +200,8 @@ def export(
         folder: the model folder to write; an earlier one is replaced.
         name, version: of the model; by default the folder's name, and 1.
         dev: picture sets to measure on, every caption a query; None takes the run's own.
-        weights: how they are stored, see `quantize`, or "TEXT + IMAGE" for each tower; "auto" and "int4" try several
-            ways and take the fastest that keeps the vectors, see `weights.choice`.
-        calibrate: folders of pictures to try and to calibrate with; by default that of the first dev set.
+        weights: how they are stored, see `quantize`, or "TEXT + IMAGE" for each tower.
+        calibrate: folders of pictures to calibrate with; by default that of the first dev set.
         about: licence, training data and notes for the card.
         log: called with a line as each step is done.
 
@@ -88,13 +212,18 @@ def export(
         ModelMismatch: pictures are made ready in a way that a model folder cannot say.
         DataError: a dev set has no captions.
     """
-    ways = dict.fromkeys(TOWERS, (weights,)) if weights in WEIGHTS else candidates(weights)
+    ways = ways_of(weights)
     source, folder, about = model_of(run), folder.resolve(), about or About()
     check_target(folder)
     check_pictures(calibrate)
     sets = [DevPictures.read(spec) for spec in (dev_of(run) if dev is None else dev)]
     model, processor = load_model(source)
-    how = _preprocessing(model, processor)
+    if model.vision_model is None or processor.image_processor is None:
+        raise InputError(
+            "the model has no image tower or its processor takes no pictures; a model folder holds both towers. Train "
+            "it beside the image tower whose vectors it learned."
+        )
+    how = processor.preprocessing
     draft = _config(model, processor, how, about, name or folder.name, version)
     tokenizer = tokenizer_of(processor)
     reports: list[Report] = []
@@ -121,10 +250,16 @@ def export(
             log("the float32 graphs give the vectors of the trained model")
             shutil.copyfile(full / "tokenizer.json", stored / "tokenizer.json")
             pictures = calibrate or [dev.pictures[0].path.parent for dev in sets[:1]]
-            small, recalls, measured = _stored(exact, stored, draft, ways, sets, pictures, log)
+            taken = store_towers(full, stored, exact.config, ways, pictures=pictures)
+            small = _hashed_and_opened(stored, replace(draft, weights=taken))
+            recalls, measured = _recalls(sets, exact, small, taken, log)
             sizes = graph_sizes(full, small, expected, before)
             config = _write_card(stored, small.config, measured, about)
-        unmeasured = _unmeasured(sets, config.weights or "")
+        unmeasured: tuple[str, ...] = ()
+        if not sets and config.weights != "float32":
+            unmeasured = (
+                "No dev set is known: what small weights cost in recall was not measured. Name one with --dev.",
+            )
         reports.append(Report(folder, config, sizes, recalls, unmeasured))
 
     atomic.write_folder(folder, fill)
@@ -209,15 +344,6 @@ def tokenizer_of(processor: AraCLIPProcessor) -> Tokenizer:
     return tokenizer
 
 
-def _preprocessing(model: AraCLIPModel, processor: AraCLIPProcessor) -> Preprocessing:
-    if model.vision_model is None or processor.image_processor is None:
-        raise InputError(
-            "the model has no image tower or its processor takes no pictures; a model folder holds both towers. Train "
-            "it beside the image tower whose vectors it learned."
-        )
-    return processor.preprocessing
-
-
 def _config(
     model: AraCLIPModel, processor: AraCLIPProcessor, how: Preprocessing, about: About, name: str, version: str
 ) -> ModelConfig:
@@ -258,27 +384,6 @@ def _write_card(folder: Path, config: ModelConfig, measured: dict[str, Any], abo
     return config
 
 
-def _stored(
-    exact: AraCLIP, stored: Path, draft: ModelConfig, ways: Ways, sets: Sequence[DevPictures],
-    pictures: Sequence[Path], log: Log,
-) -> tuple[AraCLIP, tuple[Recall, ...], dict[str, Any]]:  # fmt: skip
-    """Store both graphs, and measure; where the fastest of several ways costs too much recall, without that one."""
-    full, ways = exact.folder, fitting(exact.folder, ways, pictures)
-    several = [tower for tower, names in ways.items() if len(names) > 1]
-    while True:
-        taken, tried = store_towers(full, stored, exact.config, ways, pictures=pictures, compared=several, log=log)
-        small = _hashed_and_opened(stored, replace(draft, weights=taken))
-        try:
-            recalls, measured = _recalls(sets, exact, small, taken, log)
-        except ExportRejected as error:
-            before, ways = ways, left_of(ways, small.config)
-            if ways == before:
-                raise
-            log(f"{error} The next way is tried.")
-            continue
-        return small, recalls, measured | ({TRIED: tried} if tried else {})
-
-
 def _recalls(
     sets: Sequence[DevPictures], exact: AraCLIP, small: AraCLIP, weights: str, log: Log
 ) -> tuple[tuple[Recall, ...], dict[str, Any]]:
@@ -292,9 +397,3 @@ def _recalls(
         recalls.append(Recall(dev.name, full, stored))
         log(f"measured on {dev.name}")
     return tuple(recalls), measured
-
-
-def _unmeasured(sets: Sequence[DevPictures], weights: str) -> tuple[str, ...]:
-    if sets or weights == "float32":
-        return ()
-    return ("No dev set is known: what small weights cost in recall was not measured. Name one with --dev.",)

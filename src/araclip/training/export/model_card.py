@@ -9,7 +9,6 @@ from pydantic.dataclasses import dataclass
 
 from araclip import __version__
 from araclip.model_folder import ModelConfig
-from araclip.model_folder.config import TRIED
 from araclip.training.recipe.toml_file import TomlFile
 
 _STORED = {
@@ -17,13 +16,10 @@ _STORED = {
     "compact": "int8 (vocabulary in four bits, small and depthwise convolutions float16), computed in float32",
     "float32": "float32",
     "float16": "float16, computed in float32",
-    "dynamic-int8": "int8 (small and depthwise convolutions float16), matrix products computed in int8",
     "smooth-int8": "int8, matrix products computed in int8 with a scale for each row (SmoothQuant)",
     "smooth-compact": "int8 (vocabulary in four bits), matrix products computed in int8 with a scale for each row "
     "(SmoothQuant)",
     "static-int8": "int8, convolutions computed in int8 with measured ranges",
-    "int8-blocks": "int8 in blocks of 32, matrix products computed in int8",
-    "int4-blocks": "4 bits in blocks of 32, matrix products computed in int8",
 }
 _SQUARES = {  # by `ImageConfig.resize`
     "squash": "squashed to {side} × {side}",
@@ -62,9 +58,7 @@ def model_card(config: ModelConfig, about: About, megabytes: float) -> str:
     """
     text, image = config.text, config.image
     data = "\n".join(f"- {line}" for line in config.training_data) or "Not stated."
-    measured = "\n\n".join(
-        f"{name}:\n\n{results_table(result)}" for name, result in config.measured.items() if name != TRIED
-    )
+    measured = "\n\n".join(f"{name}:\n\n{results_table(result)}" for name, result in config.measured.items())
     of_text, of_pictures = (_STORED[config.weights_of(tower)] for tower in ("text", "image"))
     stored = of_text if of_text == of_pictures else f"text: {of_text}; pictures: {of_pictures}"
     notes = f"{about.notes.strip()}\n\n" if about.notes.strip() else ""

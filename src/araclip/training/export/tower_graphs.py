@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize as l2_normalize
 
 from araclip.errors import ExportRejected, first_line
-from araclip.training.export.weights.graph_files import numbers, read_graph
+from araclip.training.export.graphs import numbers, read_graph, take_in, trace_graph
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.onnx_writer import ORIGIN_KEY, take_in, write_graph
+from araclip.training.model.unpack import ORIGIN_KEY
 
 OUTPUT = "embedding"
 BATCH, TOKENS = "batch", "tokens"  # names of the axes whose length is free
@@ -87,7 +87,7 @@ def _write_tower(graph: nn.Module, tower: Any, inputs: tuple[Tensor, ...], path:
     if kind not in ("timm_wrapper", "araclip_branches"):
         tower.set_attn_implementation("eager")  # plain MatMul and Softmax, which ONNX Runtime optimises best
     try:
-        write_graph(graph, inputs, path, axes, OUTPUT, outside=True)  # `write_origin` takes them in where they fit
+        trace_graph(graph, inputs, path, axes, OUTPUT, outside=True)  # `write_origin` takes them in where they fit
     except Exception as error:  # errors of the exporter's stages and of the tower have no common root
         raise ExportRejected(
             f"{path.name}: PyTorch {torch.__version__} cannot write the tower '{kind}' as ONNX ({first_line(error)}). "

@@ -56,7 +56,11 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
     try:
         atomic.write(path, lambda temporary: _fill(temporary, state))
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-        needed, free = _size(state), shutil.disk_usage(folder).free
+        tensors = [leaf for _, leaf in _leaves(state) if isinstance(leaf, Tensor)]
+        needed = sum(
+            tensor.nbytes + 512 for tensor in tensors
+        )  # the archive adds some 300 bytes to each, and aligns it
+        free = shutil.disk_usage(folder).free
         system = error if isinstance(error, OSError) else error.__context__
         if getattr(system, "errno", None) in _FULL or free < needed:
             raise TrainingError(
@@ -150,11 +154,6 @@ def _leaves(value: Any, name: str = "state") -> Iterator[tuple[str, Any]]:
             yield from _leaves(item, f"{name}[{i}]")
     else:
         yield name, value
-
-
-def _size(state: dict[str, Any]) -> int:
-    tensors = [leaf for _, leaf in _leaves(state) if isinstance(leaf, Tensor)]
-    return sum(tensor.nbytes + 512 for tensor in tensors)  # the archive adds some 300 bytes to each, and aligns it
 
 
 def _fill(temporary: Path, state: dict[str, Any]) -> None:

@@ -4,22 +4,248 @@ import contextlib
 import json
 import math
 import os
+import platform
+import shutil
+import subprocess
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from araclip import atomic, bounded_json
-from araclip.errors import GalleryLocked, LossDiverged, OutOfMemory, RunMismatch, TrainingError, first_line
+from araclip import __version__, atomic, bounded_json
+from araclip.errors import GalleryLocked, LossDiverged, OutOfMemory, RecipeError, RunMismatch, TrainingError, first_line
 from araclip.training.loop import checkpoint
 from araclip.training.loop.gradcache import is_distributed
-from araclip.training.loop.metric_sinks import Sink, open_sink
-from araclip.training.loop.provenance import begin
+
+
+class StepProgress(Protocol):
+    """Displays the steps of one stage."""
+
+    def update(self, step: int, total: int, rows_per_second: float, values: dict[str, float]) -> None:
+        """Called after each step: `step` of `total` are done; `values` of the step, "loss" among them."""
+
+
+class Reporter(Protocol):
+    """Receives the progress of a stage; the command line displays it."""
+
+    def log(self, line: str) -> None:
+        """One line of text."""
+
+    def step_progress(self, stage: str) -> StepProgress | None:
+        """The display of a beginning stage's steps; None for no display."""
+
+    def teacher_progress(self, done: int, total: int, per_second: float, seconds_left: float) -> None:
+        """`done` of `total` texts have a teacher vector."""
+
+
+class SilentReporter:
+    """Shows nothing."""
+
+    def log(self, line: str) -> None:
+        """Drop the line."""
+
+    def step_progress(self, stage: str) -> StepProgress | None:
+        """No progress is shown."""
+        return None
+
+    def teacher_progress(self, done: int, total: int, per_second: float, seconds_left: float) -> None:
+        """No progress is shown."""
+
+
+TRACKIO = "--no-deps trackio gradio-client orjson brotli websockets"  # it asks for Pillow < 13 and runs with 13
+
+
+class Sink(Protocol):
+    """Takes the rows that `Run.log` writes."""
+
+    def log(self, step: int, values: Mapping[str, Any]) -> None:
+        """One row; values that are no numbers may be dropped."""
+
+    def close(self) -> None:
+        """Flush what is still buffered."""
+
+
+class TensorBoard:
+    """Event files in RUN/tensorboard, for `tensorboard --logdir RUN`."""
+
+    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+        module = _needed("torch.utils.tensorboard", "tensorboard")
+        self._open: Callable[..., Any] = module.SummaryWriter
+        self._folder = folder / "tensorboard"
+        self._writer: Any = None
+
+    def log(self, step: int, values: Mapping[str, Any]) -> None:
+        """Numbers become scalars; rows that a killed run wrote from this step on are hidden."""
+        if self._writer is None:
+            self._writer = self._open(log_dir=str(self._folder), purge_step=step)
+        for name, value in values.items():
+            if isinstance(value, int | float):
+                self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Flush and close the event file."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+class Trackio:
+    """A run named like its folder, in the project named like the folder above, for `trackio show`."""
+
+    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+        self._trackio = _needed("trackio", TRACKIO)
+        folder = folder.resolve()
+        self._trackio.init(project=folder.parent.name, name=folder.name, config=dict(config), resume="allow")
+
+    def log(self, step: int, values: Mapping[str, Any]) -> None:
+        """All values of the row."""
+        self._trackio.log(dict(values), step=step)
+
+    def close(self) -> None:
+        """Wait until everything is stored."""
+        self._trackio.finish()
+
+
+SINKS: dict[str, Callable[[Path, Mapping[str, Any]], Sink]] = {"tensorboard": TensorBoard, "trackio": Trackio}
+
+
+def open_sink(name: str, folder: Path, config: Mapping[str, Any]) -> Sink:
+    """The sink of that name for a run folder; `config` is what the run was started with.
+
+    Raises:
+        RecipeError: no such sink, or its package is not installed.
+    """
+    if name not in SINKS:
+        raise RecipeError(f"there is no sink {name!r} for metrics. Choose from {', '.join(sorted(SINKS))}, or none.")
+    return SINKS[name](folder, config)
+
+
+def _needed(module: str, packages: str) -> Any:
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise RecipeError(
+            f"the recipe sends its metrics to {module.rpartition('.')[2]}, which is not installed. "
+            f"Run `pip install {packages}`, or take it out of the recipe's sinks."
+        ) from error
+
+
+SHOWN = 8  # differing keys named in a message
+# Keys of a stage that decide how it computes and what it reports, not what it learns but for rounding.
+HOW = ("chunk", "gradient_checkpointing", "log_every", "checkpoint_every", "sinks")
+
+
+def begin(
+    folder: Path, recipe: Mapping[str, Any], data: Mapping[str, str], *, fresh: bool, log: Callable[[str], None]
+) -> dict[str, Any]:
+    """Write config.json, or compare with the one that is there.
+
+    Args:
+        fresh: delete the checkpoints, metrics, model and config of the run that is there.
+        log: called with a line where code, packages or threads differ from those that the run began with.
+
+    Returns:
+        What config.json holds.
+
+    Raises:
+        RunMismatch: the run that is there had another recipe or other data, or its config.json is damaged or gone.
+    """
+    path = folder / "config.json"
+    if fresh:  # checkpoints first: after a kill in between, the new recipe must not resume from them
+        checkpoint.remove_all(folder)
+        (folder / "metrics.jsonl").unlink(missing_ok=True)
+        shutil.rmtree(folder / "model", ignore_errors=True)  # or a later stage would start from the model of before
+        path.unlink(missing_ok=True)
+    config = _config(recipe, data)
+    if not path.exists():
+        if left := checkpoint.latest(folder):
+            raise RunMismatch(
+                f"{left} is a checkpoint without a config.json that says what made it. "
+                "Begin anew with --fresh, or train into another folder."
+            )
+        atomic.write_text(path, json.dumps(config, ensure_ascii=False, indent=2) + "\n")
+        return config
+    try:
+        begun: dict[str, Any] = bounded_json.read(path, kind=dict, error=RunMismatch)
+        before = _flat(without_nulls({"recipe": begun["recipe"], "data": begun["data"]}))
+    except (RunMismatch, LookupError, TypeError) as error:
+        raise RunMismatch(
+            f"{path} is damaged ({error}). Begin anew with --fresh, or train into another folder."
+        ) from error
+    now = _flat(without_nulls({"recipe": config["recipe"], "data": config["data"]}))
+    differing = _differences(before, now)
+    if how := [differing.pop(key) for key in [*differing] if key.removeprefix("recipe.") in HOW]:
+        log(f"{folder} was begun with other settings that change no more than rounding: {'; '.join(how)}.")
+    if differing:
+        more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
+        raise RunMismatch(
+            f"{folder} was begun with another recipe or other data: {'; '.join([*differing.values()][:SHOWN])}{more}. "
+            "Resume with what began it, forget it with --fresh, or train into another folder."
+        )
+    for name in ("git", "versions", "threads"):
+        if begun.get(name) != config[name]:
+            log(f"{folder} was begun with {name} {begun.get(name)}, now {config[name]}: results may differ.")
+    return begun
+
+
+def without_nulls(value: Any) -> Any:
+    """A recipe as JSON without the keys that are null: a release knows keys that an earlier one did not write."""
+    if isinstance(value, dict):
+        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [without_nulls(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _config(recipe: Mapping[str, Any], data: Mapping[str, str]) -> dict[str, Any]:
+    # Through JSON and back, so that tuples and paths compare equal to what config.json holds.
+    inputs = json.loads(json.dumps({"recipe": recipe, "data": data}, ensure_ascii=False, default=str))
+    packages = {name: version(name) for name in ("torch", "transformers")}
+    return {
+        **inputs,
+        "git": _git(),
+        "versions": {"araclip": __version__, "python": platform.python_version(), **packages},
+        "threads": torch.get_num_threads(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _git() -> dict[str, Any] | None:
+    """Commit, and whether tracked files differ from it, of the working directory's repository; None outside of one."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, timeout=10)
+        return done.stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "-uno"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _flat(value: Any, key: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict) or not value:
+        return {key: value}
+    return {name: leaf for k, v in value.items() for name, leaf in _flat(v, f"{key}.{k}" if key else k).items()}
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
+    """Of each key that differs a line that says how."""
+
+    def shown(values: Mapping[str, Any], key: str) -> str:
+        return json.dumps(values[key], ensure_ascii=False) if key in values else "absent"
+
+    keys = sorted(before.keys() | now.keys())
+    return {
+        key: f"{key} was {shown(before, key)}, now {shown(now, key)}"
+        for key in keys
+        if shown(before, key) != shown(now, key)
+    }
+
 
 TIME_FIELDS = frozenset({"time", "rows_per_second"})  # fields that differ between two runs of one recipe
 _MEMORY = ("not enough memory", "DefaultCPUAllocator", "out of memory", "Cannot allocate memory")
@@ -155,7 +381,8 @@ class Run:
         try:
             yield
         except (RuntimeError, MemoryError, OSError) as error:
-            if not _is_memory(error):
+            ours = isinstance(error, MemoryError | torch.OutOfMemoryError)
+            if not ours and not any(words in str(error) for words in _MEMORY):
                 raise
             size = f"a batch of {batch}" + (f" in chunks of {chunk}" if chunk else "")
             smaller = (
@@ -227,7 +454,3 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "item"):  # scalars of torch and NumPy
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _is_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in str(error) for words in _MEMORY)

@@ -4,28 +4,263 @@ A step's batch, augmentation and dropout are functions of (seed, step), and so i
 `TrainingState`, which is all the rest. So a resumed run gives the same weights, bit for bit.
 """
 
+import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from araclip.errors import LossDiverged, RunMismatch
-from araclip.training.foreign.failures import failures
-from araclip.training.loop.best_weights import BestWeights
-from araclip.training.loop.ema import Ema
+from araclip import atomic
+from araclip.errors import LossDiverged, RecipeError, RunMismatch, TrainingError
+from araclip.training.failures import failures
 from araclip.training.loop.gradcache import average_gradients
-from araclip.training.loop.optimization import Part, cosine_schedule, parameter_groups, set_lr
 from araclip.training.loop.plot import training_plot
-from araclip.training.loop.reporter import StepProgress
-from araclip.training.loop.run_folder import Pace, Run
-from araclip.training.model.freezing import freeze_batchnorm
+from araclip.training.loop.run_folder import Pace, Run, StepProgress
 from araclip.training.model.model import AraCLIPModel
+from araclip.training.model.towers import freeze_batchnorm, parameters_by_layer
 from araclip.training.recipe.stages import LearningStage
+
+
+@dataclass(frozen=True)
+class Part:
+    """A tower, a head or a single parameter that learns at a rate of its own.
+
+    Attributes:
+        lr: peak learning rate of the last layer.
+        layer_decay: factor from each layer's rate to that of the layer before it; 1 is one rate for all.
+    """
+
+    module: nn.Module | nn.Parameter
+    lr: float
+    layer_decay: float = 1.0
+
+
+def parameter_groups(parts: Sequence[Part], weight_decay: float) -> list[dict[str, Any]]:
+    """Groups for a torch optimizer, in a fixed order; parameters that need no gradient are left out.
+
+    Layer-wise decay (ULMFiT, Howard and Ruder 2018; BEiT, Bao et al. 2021): of L layers, layer i from 0 learns at
+    lr × layer_decay^(L − 1 − i), what comes before them (embeddings, patches) at lr × layer_decay^L, and what comes
+    after (final norm, pooler, projection) at lr. Weight decay applies to matrices and filters only: biases, norms,
+    class tokens, scales and whatever else is one row long have none.
+
+    Returns:
+        Groups with `params`, `lr`, `weight_decay`, and `peak_lr`, which `set_lr` multiplies.
+
+    Raises:
+        RecipeError: nothing to train, a parameter in two parts, or layer decay for a module without a list of layers.
+    """
+    groups: list[dict[str, Any]] = []
+    seen: set[int] = set()
+    for part in parts:
+        by_rate: dict[tuple[float, float], dict[str, Any]] = {}  # by learning rate and weight decay
+        for name, parameter, distance in _distances(part):
+            if not parameter.requires_grad:
+                continue
+            if id(parameter) in seen:
+                raise RecipeError(f"the parameter {name} belongs to two parts. Take it out of one of them.")
+            seen.add(id(parameter))
+            lr = part.lr * part.layer_decay**distance
+            is_matrix = sum(size > 1 for size in parameter.shape) >= 2 and not name.endswith("bias")
+            decay = weight_decay if is_matrix else 0.0
+            group = {"params": [], "lr": lr, "peak_lr": lr, "weight_decay": decay}
+            by_rate.setdefault((lr, decay), group)["params"].append(parameter)
+        groups += by_rate.values()
+    if not groups:
+        raise RecipeError("every parameter is frozen, there is nothing to train. Unfreeze a tower or a projection.")
+    return groups
+
+
+def _distances(part: Part) -> Iterator[tuple[str, nn.Parameter, int]]:
+    """Name, parameter and distance from the last layer, which counts only where rates differ by layer."""
+    if part.layer_decay == 1.0 and isinstance(part.module, nn.Module):
+        return ((name, parameter, 0) for name, parameter in part.module.named_parameters())
+    return parameters_by_layer(part.module)
+
+
+def cosine_schedule(step: int, total: int, warmup: int, floor: float = 0.02) -> float:
+    """Factor of the peak learning rate in a step: linear warm-up, then half a cosine down to `floor`.
+
+    SGDR, Loshchilov and Hutter 2017, without restarts; after the last step it stays at `floor`. These are the numbers
+    of transformers' `get_cosine_with_min_lr_schedule_with_warmup` one step ahead: there the first step's rate is 0, and
+    the cosine rises again after the last one. A pure function needs no state in checkpoints.
+
+    Args:
+        step: from 0 to total − 1.
+        warmup: steps before the peak, which is at step `warmup`; fewer than `total`.
+
+    Raises:
+        RecipeError: no steps, a negative step, a warm-up that outlasts the run, or a floor outside of [0, 1].
+    """
+    if not (0 <= warmup < total and step >= 0 and 0.0 <= floor <= 1.0):
+        raise RecipeError(
+            f"step {step} of {total} with {warmup} steps of warm-up and floor {floor} is no schedule. "
+            "Ask for 0 ≤ warm-up < total steps and a floor between 0 and 1."
+        )
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    progress = min(1.0, (step - warmup) / max(1, total - 1 - warmup))
+    return floor + (1.0 - floor) * (1.0 + math.cos(math.pi * progress)) / 2.0
+
+
+def set_lr(optimizer: Optimizer, factor: float) -> None:
+    """Give every group its peak learning rate times `factor`."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak_lr"] * factor
+
+
+class Ema:
+    """The moving average often retrieves better than the last weights do (Polyak and Juditsky 1992).
+
+    The decay warms up as min(decay, (1 + n) / (10 + n)) after n updates, so that the random start is soon forgotten.
+    Means are float32 whatever the weights are: in bfloat16 small steps would be rounded away. torch's `AveragedModel`
+    does neither, and copies the parameters that do not learn, too.
+
+    Args:
+        parameters: those that need no gradient are left out.
+        decay: from 0 to below 1.
+
+    Raises:
+        RecipeError: another decay.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], decay: float) -> None:
+        if not 0.0 <= decay < 1.0:
+            raise RecipeError(f"a decay of {decay} for averaged weights. Take one in [0, 1), such as 0.999.")
+        self.decay = decay
+        self.updates = 0
+        self._parameters = [parameter for parameter in parameters if parameter.requires_grad]
+        self._means = [p.detach().to(torch.float32, copy=True) for p in self._parameters]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Average the current weights in; call it once after every optimizer step."""
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        self.updates += 1
+        for mean, parameter in zip(self._means, self._parameters, strict=True):
+            mean.lerp_(parameter.to(torch.float32), 1.0 - decay)
+
+    def apply(self) -> None:
+        """Load the averaged weights into the model, at the end of a run."""
+        _copy(self._means, self._parameters)
+
+    @contextlib.contextmanager
+    def swapped(self) -> Iterator[None]:
+        """The model holds the averaged weights inside of the `with` block, and its own, bit for bit, after it."""
+        with torch.no_grad():
+            own = [parameter.clone() for parameter in self._parameters]
+            _copy(self._means, self._parameters)
+        try:
+            yield
+        finally:
+            _copy(own, self._parameters)
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint; the tensors are the live ones."""
+        return {"updates": self.updates, "means": list(self._means)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore from a checkpoint.
+
+        Raises:
+            RunMismatch: it holds the means of other parameters.
+        """
+        theirs, ours = [tuple(m.shape) for m in state["means"]], [tuple(m.shape) for m in self._means]
+        if theirs != ours:
+            raise RunMismatch(
+                f"the checkpoint averages {len(theirs)} parameters, the model learns {len(ours)} "
+                f"(first difference: {_first_difference(theirs, ours)}). Resume with the recipe that began the run."
+            )
+        self.updates = state["updates"]
+        _copy(state["means"], self._means)
+
+
+@torch.no_grad()
+def _copy(sources: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
+    for source, target in zip(sources, targets, strict=True):
+        target.copy_(source)
+
+
+def _first_difference(theirs: Sequence[tuple[int, ...]], ours: Sequence[tuple[int, ...]]) -> str:
+    differing = ((a, b) for a, b in zip(theirs, ours, strict=False) if a != b)
+    return next((f"shape {a} against {b}" for a, b in differing), "their number")
+
+
+class BestWeights:
+    """The weights with the best dev R@1 so far, on disk, and how many recalls ago that was.
+
+    Args:
+        parameters: those that learn.
+        patience: recalls without a better one after which training stops; with 0 no weights are stored.
+    """
+
+    def __init__(self, run: Run, parameters: list[nn.Parameter], patience: int) -> None:
+        self.path, self.is_main = run.folder / "best.pt", run.is_main
+        self.parameters, self.patience = parameters, patience
+        self.recall: dict[str, float] = {}
+        self.waited = 0
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether there were as many recalls without a better one as `patience` allows."""
+        return bool(self.patience) and self.waited >= self.patience
+
+    def update(self, recall: dict[str, float]) -> None:
+        """Compare the recall of the current weights with the best, and write the weights to disk where it is higher.
+
+        Raises:
+            TrainingError: the disk is full.
+        """
+        if not self.patience:
+            return
+        if self.recall and recall["R@1"] <= self.recall["R@1"]:
+            self.waited += 1
+            return
+        self.recall, self.waited = recall, 0
+        if self.is_main:
+            weights = [p.detach() for p in self.parameters]
+            try:
+                atomic.write(self.path, lambda part: torch.save(weights, part))
+            except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+                raise TrainingError(
+                    f"{self.path} cannot be written: {error}. Make room, then start the same command again."
+                ) from error
+
+    def is_better_than(self, recall: Mapping[str, float]) -> bool:
+        """Whether the stored weights had a higher R@1."""
+        return bool(self.recall) and self.recall["R@1"] > recall.get("R@1", -1.0)
+
+    @torch.no_grad()
+    def restore(self) -> dict[str, float]:
+        """Load the best weights into the model; returns their recall."""
+        if self.is_main:  # the only process whose weights are used from here on
+            with failures(self.path, "begin the stage anew with --fresh", RunMismatch, cannot="be used"):
+                stored = torch.load(self.path, map_location="cpu", weights_only=True)
+                if [weight.shape for weight in stored] != [parameter.shape for parameter in self.parameters]:
+                    raise ValueError("its weights have other shapes than the model's")
+                for parameter, weight in zip(self.parameters, stored, strict=True):
+                    parameter.copy_(weight)
+        return self.recall
+
+    def remove(self) -> None:
+        """Delete what an earlier run left on disk."""
+        if self.is_main:
+            self.path.unlink(missing_ok=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint; the weights stay in their own file."""
+        return {"recall": self.recall, "waited": self.waited}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore from a checkpoint."""
+        self.recall = {str(name): float(value) for name, value in state["recall"].items()}
+        self.waited = int(state["waited"])
+
 
 _OTHER_RUN = "delete it to resume from the one before, or begin anew with --fresh"
 MAX_LOG_SCALE = 4.6052  # ln 100, CLIP's bound on the inverse temperature
@@ -105,7 +340,6 @@ class TrainingState:
         self.parameters: list[nn.Parameter] = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.ema = Ema(self.parameters, job.stage.ema) if job.stage.ema else None
         self.best = BestWeights(run, self.parameters, patience=job.stage.patience)
-        self._log_every = job.stage.log_every
         self._sums: dict[str, float] = {}  # of the steps' values since a row was logged
         self._summed = 0  # of how many steps: a run may be resumed with another `log_every`
 
@@ -172,8 +406,7 @@ class TrainingState:
             self.ema.load_state_dict(state["ema"])
         self.best.load_state_dict(state["best"])
         self._sums = {str(name): float(value) for name, value in state["sums"].items()}
-        earlier = self.step % self._log_every  # what an earlier release, which did not write it, had summed
-        self._summed = max(0, int(state.get("summed", earlier)))
+        self._summed = int(state["summed"])
 
 
 def _optimize(job: TrainingJob, run: Run, state: TrainingState) -> dict[str, float]:

@@ -6,7 +6,6 @@ pipelines, and sentence-transformers through them, load saved folders. Each clas
 """
 
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.model.processing import AraCLIPProcessor
-from araclip.training.model.tokenizer import AraCLIPTokenizer
+from araclip.training.model.processing import AraCLIPProcessor, AraCLIPTokenizer
 
 __all__ = ["AraCLIPModel", "AraCLIPProcessor", "AraCLIPTokenizer"]

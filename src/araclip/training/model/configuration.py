@@ -9,13 +9,11 @@ from transformers.configuration_utils import PreTrainedConfig
 
 from araclip.errors import ModelMismatch, RecipeError
 from araclip.text.normalization import NORMALIZER_VERSION
-from araclip.training.foreign import settings
-from araclip.training.small_cnn.branches_configuration import EARLIER_TYPE, BranchesConfig
+from araclip.training import extensions
+from araclip.training.model import foreign
 
 MAX_TOKENS = 32  # 99.9 % of the captions have fewer; longer text is cut
 TEMPERATURE = 2.6592  # ln(1 / 0.07), where CLIP's training starts
-QUERY_BANK_AXES = 2  # numbers of a vector that carry the query bank's correction
-NAME_AXES = 1  # beside a names part: fills a picture's vector up to unit length
 ARABERT = {"model_type": "bert", "vocab_size": 64_000}  # aubmindlab/bert-base-arabertv02; the rest is BERT's default
 VIT = {"model_type": "vit"}
 
@@ -46,7 +44,15 @@ VISION_PROJECTIONS = ("linear", "identity")
 _CLS_TOWERS = ("vit", "deit", "ijepa", "yolos", "vivit")
 
 
-class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
+class Named:
+    """What is saved with the names of its classes, so that no source code is copied into its folder."""
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class: Any = None) -> None:
+        """Does nothing; transformers' own would have the class's file copied."""
+
+
+class AraCLIPConfig(Named, PreTrainedConfig):  # type: ignore[misc]
     """Two towers and the space they share.
 
     Args:
@@ -63,14 +69,9 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
         matryoshka_dims: prefixes of the vectors that are good vectors as well (Kusupati et al. 2022).
         logit_scale_init_value: log of the inverse temperature before training.
         logit_bias_init: bias of the sigmoid loss (SigLIP starts at -10) before training; None trains with InfoNCE.
-        query_bank: number of texts in the query bank that corrects scores for hubness (QB-Norm), see `heads`; 0 is no
-            query bank. `query_bank_sharpness` and `query_bank_weight`: see `heads.QueryBankImageHead`.
-        names: width of the names part, see `name_heads`; 0 is none. `name_classes`, `name_exclusive`, `name_features`:
-            its classifier's classes, those of one softmax, and the numbers of a picture that it reads, 0 being all;
-            `name_features_shared`: the captions' head reads these, too; `name_hidden` and `name_weight`: see
-            `name_heads.NameTextHead`.
         max_tokens: length in tokens, special ones included, at which text is cut.
         normalizer: version of `araclip.text.normalization.normalize` that the model was trained with.
+        kwargs: settings of heads that a family of models adds, see `extensions`, and of every configuration.
 
     Raises:
         RecipeError: an unknown pooling or projection, a prefix wider than the vectors, a size that is not positive, a
@@ -93,21 +94,14 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
         matryoshka_dims: Iterable[int] = (),
         logit_scale_init_value: float = TEMPERATURE,
         logit_bias_init: float | None = None,
-        query_bank: int = 0,
-        query_bank_sharpness: float = 20.0,
-        query_bank_weight: float = 0.6,
-        names: int = 0,
-        name_classes: int = 0,
-        name_exclusive: int = 0,
-        name_features: int = 0,
-        name_features_shared: bool = False,
-        name_hidden: int = 256,
-        name_weight: float = 1.0,
         max_tokens: int = MAX_TOKENS,
         normalizer: int = NORMALIZER_VERSION,
         **kwargs: Any,
     ) -> None:
         attention = kwargs.pop("attn_implementation", None)
+        of_heads = extensions.load(extensions.CONFIGURATION)
+        for name, default in of_heads.SETTINGS.items():
+            setattr(self, name, kwargs.pop(name, default))
         super().__init__(**{key: value for key, value in kwargs.items() if key not in FOR_OTHERS})
         self.text_config = _tower(ARABERT if text_config is None else text_config)
         self.vision_config: Any = None if vision_config is None else _tower(vision_config)
@@ -123,14 +117,10 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
         self.matryoshka_dims = sorted(set(matryoshka_dims))
         self.logit_scale_init_value = logit_scale_init_value
         self.logit_bias_init = logit_bias_init
-        self.query_bank = query_bank
-        self.query_bank_sharpness, self.query_bank_weight = query_bank_sharpness, query_bank_weight
-        self.names, self.name_classes, self.name_exclusive = names, name_classes, name_exclusive
-        self.name_features, self.name_features_shared = name_features, bool(name_features_shared)
-        self.name_hidden, self.name_weight = name_hidden, name_weight
         self.max_tokens = max_tokens
         self.normalizer = normalizer
         self._check()
+        of_heads.check(self)
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
@@ -139,42 +129,24 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
             kwargs.setdefault("attn_implementation", asked)
         return super().from_dict(config_dict, **kwargs)
 
-    @property
-    def own_width(self) -> int:
-        """Width of the vectors without the names part."""
-        return self.projection_dim - (self.names + NAME_AXES if self.names else 0)
-
-    @property
-    def names_alone(self) -> int:
-        """How many numbers of a picture the names part reads and captions do not: the last ones."""
-        return 0 if self.name_features_shared else self.name_features
-
     def to_diff_dict(self) -> dict[str, Any]:
         """What config.json holds: the settings that are not the default ones, and what is for others than araclip."""
         own: dict[str, Any] = super().to_diff_dict()
         towers = {name: own[name] | {_NO_WEIGHTS: SENTENCE} for name in self.sub_configs if own.get(name)}
         return {**own, **towers, **FOR_OTHERS}
 
-    @classmethod
-    def register_for_auto_class(cls, auto_class: Any = "AutoConfig") -> None:
-        """Does nothing: every saved folder names its classes already, and no source code is copied into it."""
-
     def _check(self) -> None:
-        named = (self.names, self.name_classes, self.name_exclusive, self.name_features, self.name_hidden)
-        sizes = (self.projection_dim, self.max_tokens, *self.matryoshka_dims, self.query_bank, *named)
-        if not all(
-            isinstance(size, int) and not isinstance(size, bool) and size <= settings.MAX_WIDTH for size in sizes
-        ):
+        if not all(map(foreign.is_size, (self.projection_dim, self.max_tokens, *self.matryoshka_dims))):
             raise RecipeError(
-                f"projection_dim={self.projection_dim!r:.40}, max_tokens={self.max_tokens!r:.40}, "
-                f"matryoshka_dims={self.matryoshka_dims!r:.80}, query_bank={self.query_bank!r:.40} and the sizes "
-                f"of a names part, {named!r:.120}, must be whole numbers of at most {settings.MAX_WIDTH:,}."
+                f"projection_dim={self.projection_dim!r:.40}, max_tokens={self.max_tokens!r:.40} and "
+                f"matryoshka_dims={self.matryoshka_dims!r:.80} must be whole numbers of at most {foreign.MAX_WIDTH:,}."
             )
-        scalars = (self.logit_scale_init_value, self.logit_bias_init or 0, self.query_bank_sharpness,
-                   self.query_bank_weight, self.name_weight)  # fmt: skip
+        scalars = (self.logit_scale_init_value, self.logit_bias_init or 0)
         if not all(isinstance(value, int | float) and math.isfinite(value) for value in scalars):
-            raise RecipeError(f"logit_scale_init_value, logit_bias_init or a query bank's number in {scalars!r:.100} "
-                              "is no finite number. Correct config.json.")  # fmt: skip
+            raise RecipeError(
+                f"logit_scale_init_value or logit_bias_init in {scalars!r:.90} is no finite number. "
+                "Correct config.json."
+            )
         if min(self.projection_dim, self.max_tokens, *self.matryoshka_dims, 1) < 1:
             raise RecipeError(
                 f"projection_dim={self.projection_dim}, max_tokens={self.max_tokens} and "
@@ -184,20 +156,6 @@ class AraCLIPConfig(PreTrainedConfig):  # type: ignore[misc]
             raise RecipeError(
                 f"matryoshka_dims has {self.matryoshka_dims[-1]}, but the vectors are {self.projection_dim} wide. "
                 "Leave that prefix out, or raise projection_dim."
-            )
-        if self.query_bank and (self.vision_projection != "linear" or self.own_width <= QUERY_BANK_AXES):
-            raise RecipeError(
-                f"query_bank={self.query_bank} needs linear projections, more than {QUERY_BANK_AXES} numbers wide; "
-                f"these are {self.vision_projection}, projection_dim={self.projection_dim}. Leave the query bank out."
-            )
-        if self.names and not (
-            self.vision_projection == "linear" and self.own_width > 0 and 0 <= self.name_exclusive <= self.name_classes
-            and min(self.names, self.name_classes, self.name_hidden) > 0 <= self.name_features
-        ):  # fmt: skip
-            raise RecipeError(
-                f"names={self.names} needs linear projections and room in projection_dim={self.projection_dim}, and "
-                f"name_classes={self.name_classes}, of which name_exclusive={self.name_exclusive} share a softmax. "
-                "Leave the names part out."
             )
         if self.normalizer != NORMALIZER_VERSION:
             raise ModelMismatch(
@@ -221,10 +179,9 @@ def _tower(config: Tower) -> PreTrainedConfig:
             f"a tower's configuration says no model_type, only {', '.join(config) or 'nothing'}. "
             'Add it, for instance "bert", "siglip_vision_model" or "timm_wrapper".'
         )
-    settings.check(config, "a tower's configuration")
+    foreign.check_settings(config, "a tower's configuration")
     rest = {key: value for key, value in config.items() if key not in ("model_type", _NO_WEIGHTS)}
-    kind = BranchesConfig.model_type if config["model_type"] == EARLIER_TYPE else config["model_type"]
-    return AutoConfig.for_model(kind, **rest)
+    return AutoConfig.for_model(config["model_type"], **rest)
 
 
 def _one_of(known: tuple[str, ...], name: str, value: str) -> str:
@@ -233,5 +190,5 @@ def _one_of(known: tuple[str, ...], name: str, value: str) -> str:
     return value
 
 
-AutoConfig.register("araclip_branches", BranchesConfig, exist_ok=True)
 AutoConfig.register("araclip", AraCLIPConfig, exist_ok=True)
+extensions.load(extensions.CONFIGURATION)

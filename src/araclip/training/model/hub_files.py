@@ -8,7 +8,7 @@ from typing import Any
 from huggingface_hub import HfApi
 
 from araclip import __version__, atomic
-from araclip.training.model.configuration import MODULE, AraCLIPConfig
+from araclip.training.model.configuration import MODULE, AraCLIPConfig, Named
 
 CARD = "README.md"
 UPLOAD = ("private", "token", "commit_message", "commit_description", "revision", "create_pr")
@@ -21,7 +21,7 @@ _SENTENCE_TRANSFORMERS = [
 ]
 
 
-class Published:
+class Published(Named):
     """How a model is saved and uploaded: with its card and the files by which other libraries find its classes."""
 
     config: Any
@@ -42,21 +42,19 @@ class Published:
         if push_to_hub:
             upload(Path(save_directory), repository, **options)
 
-    def push_to_hub(self, repo_id: str, *, max_shard_size: int | str = "50GB", **upload: Any) -> Any:
+    def push_to_hub(self, repo_id: str, *, max_shard_size: int | str = "50GB", **options: Any) -> Any:
         """Upload what `save_pretrained` writes; a model card that the repository already has stays.
 
         Args:
             repo_id: "owner/name"; the repository is made if it is not there.
-            upload: `private`, `token`, `commit_message`, `commit_description`, `revision`, `create_pr`.
+            options: `private`, `token`, `commit_message`, `commit_description`, `revision`, `create_pr`.
 
         Returns:
             huggingface_hub's CommitInfo.
         """
-        return save_and_upload(self, repo_id, max_shard_size, **upload)
-
-    @classmethod
-    def register_for_auto_class(cls, auto_class: Any = "AutoModel") -> None:
-        """Does nothing: every saved folder names its classes already, and no source code is copied into it."""
+        with TemporaryDirectory() as folder:
+            self.save_pretrained(folder, max_shard_size=max_shard_size)
+            return upload(Path(folder), repo_id, **options)
 
 
 def write_extras(folder: Path, config: AraCLIPConfig) -> None:
@@ -178,13 +176,6 @@ def upload(folder: Path, repo_id: str, private: bool | None = None, token: Any =
     commit.setdefault("commit_message", "Upload model")
     left_out = [CARD] if has_card else None
     return hub.upload_folder(repo_id=repository, folder_path=folder, ignore_patterns=left_out, **commit)
-
-
-def save_and_upload(model: Any, repo_id: str, max_shard_size: int | str, **options: Any) -> Any:
-    """`model.save_pretrained` into a temporary folder, then `upload` of that folder."""
-    with TemporaryDirectory() as folder:
-        model.save_pretrained(folder, max_shard_size=max_shard_size)
-        return upload(Path(folder), repo_id, **options)
 
 
 def source_of(config: Any) -> str:

@@ -1,5 +1,7 @@
 """AraCLIPModel: a text tower and an image tower with projections into one space, called like a CLIPModel."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +11,105 @@ from torch.nn.functional import normalize as l2_normalize
 from transformers import AutoModel, AutoModelForZeroShotImageClassification, PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
-from transformers.utils import can_return_tuple
+from transformers.utils import ModelOutput, can_return_tuple
 
 from araclip import model_folder
-from araclip.errors import InputError
+from araclip.errors import InputError, RecipeError
+from araclip.training.losses import contrastive_loss, matryoshka, sigmoid_loss
 from araclip.training.model import hub_files, towers, unpack
 from araclip.training.model.configuration import AraCLIPConfig
-from araclip.training.model.contrastive_objective import objective
-from araclip.training.model.outputs import AraCLIPOutput, first_rows, one_towers_states, with_features
-from araclip.training.small_cnn.branches_configuration import EARLIER_WEIGHTS
+
+
+@dataclass
+class AraCLIPOutput(ModelOutput):  # type: ignore[misc]
+    """What `AraCLIPModel` returns; N texts and M pictures; parts that were not computed are None.
+
+    loss: scalar, where `return_loss`.
+    logits_per_image, logits_per_text: (M, N) and (N, M), scaled cosine similarities, plus the bias where there is one.
+    text_embeds, image_embeds: (N, D) and (M, D), rows of unit length.
+    text_model_output, vision_model_output: what `get_text_features` and `get_image_features` returned.
+    hidden_states, attentions: the tower's, of texts alone or pictures alone, where they were asked for; of both, they
+        are in the two outputs above.
+    """
+
+    loss: Tensor | None = None
+    logits_per_image: Tensor | None = None
+    logits_per_text: Tensor | None = None
+    text_embeds: Tensor | None = None
+    image_embeds: Tensor | None = None
+    text_model_output: BaseModelOutputWithPooling | None = None
+    vision_model_output: BaseModelOutputWithPooling | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """The parts that were computed, the towers' outputs as tuples as well."""
+        return tuple(part.to_tuple() if isinstance(part, ModelOutput) else part for part in self.values())
+
+
+def with_features(output: Any, features: Tensor) -> BaseModelOutputWithPooling:
+    """A tower's output with the projected features (B, D) in the place of what the tower pooled, as CLIPModel does."""
+    states = getattr(output, "hidden_states", None)
+    return BaseModelOutputWithPooling(
+        last_hidden_state=output.last_hidden_state,
+        pooler_output=features,
+        hidden_states=None if states is None else tuple(states),
+        attentions=getattr(output, "attentions", None),
+    )
+
+
+def first_rows(output: BaseModelOutputWithPooling, rows: int) -> BaseModelOutputWithPooling:
+    """The output for the first `rows` pictures of a batch."""
+    return BaseModelOutputWithPooling(**{
+        name: part[:rows] if isinstance(part, Tensor) else tuple(layer[:rows] for layer in part)
+        for name, part in output.items()
+    })  # fmt: skip
+
+
+def one_towers_states(text: Any, image: Any) -> dict[str, Any]:
+    """`hidden_states` and `attentions` of the one tower's output that there is; nothing where there are two."""
+    alone = text if image is None else image if text is None else None
+    return {} if alone is None else {"hidden_states": alone.hidden_states, "attentions": alone.attentions}
+
+
+def objective(model: Any, loss: str | None = None, prefixes: bool | None = None) -> Callable[..., Tensor]:
+    """A model's contrastive loss, for `AraCLIPModel` and for the stages that train one.
+
+    Args:
+        model: an AraCLIPModel.
+        loss: "infonce" (CLIP, Radford et al. 2021) or "sigmoid" (SigLIP, Zhai et al. 2023); None is the model's own:
+            the sigmoid loss where it has a bias.
+        prefixes: whether the loss is the mean over the Matryoshka prefixes and the full width; None is the model's own:
+            yes where it names prefixes.
+
+    Returns:
+        A function of (text, image, same=None, owner=None), unit rows (T, D) and (I, D) → scalar; `same` and `owner` are
+        those of `losses.contrastive_loss`.
+
+    Raises:
+        RecipeError: the sigmoid loss of a model without bias, or prefixes of a model that names none.
+    """
+    has_bias = model.config.logit_bias_init is not None
+    kind: Callable[..., Tensor] = contrastive_loss
+    learned = [model.logit_scale]
+    if loss == "sigmoid" or (loss is None and has_bias):
+        if not has_bias:
+            raise RecipeError("the sigmoid loss needs a bias, and the model has none. Set [model] logit_bias = -10.0.")
+        kind, learned = sigmoid_loss, [model.logit_scale, model.logit_bias]
+    if prefixes or (prefixes is None and model.config.matryoshka_dims):
+        kind = matryoshka(kind, matryoshka_widths(model))
+    return lambda text, image, **pairs: kind(text, image, *learned, **pairs)
+
+
+def matryoshka_widths(model: Any) -> list[int]:
+    """The Matryoshka prefixes and the full width, rising.
+
+    Raises:
+        RecipeError: the model names none.
+    """
+    if not model.config.matryoshka_dims:
+        raise RecipeError("matryoshka = true, but the model has no widths for it. Set [model] matryoshka_dims.")
+    return sorted({*model.config.matryoshka_dims, model.config.projection_dim})
 
 
 class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
@@ -107,7 +199,6 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
         """
         source: Any = pretrained_model_name_or_path
         found = None
-        kwargs.setdefault("key_mapping", EARLIER_WEIGHTS)
         if source is not None and model_folder.is_ours(source):
             found = unpack.model_of_graphs(cls, model_folder.find(source))
             source, args = None, ()
@@ -115,7 +206,6 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
         model, report = super().from_pretrained(source, *args, output_loading_info=True, **kwargs)
         if found is not None:
             model.config.name_or_path = found.config.name_or_path
-        towers.forget_renaming(model, EARLIER_WEIGHTS)
         if output_loading_info:
             return model, report
         towers.check_complete(model, report["missing_keys"], source, spare=("logit_bias",))  # new to the sigmoid loss

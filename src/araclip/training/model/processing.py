@@ -1,5 +1,6 @@
 """AraCLIPProcessor: texts and pictures → the tensors that AraCLIPModel takes."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,25 +13,61 @@ from transformers.configuration_utils import PreTrainedConfig
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessingKwargs, ProcessorMixin
 
-from araclip import model_folder
+from araclip import atomic, model_folder
 from araclip.encoder_base import BATCH_DIMENSIONS, checked_pictures
 from araclip.errors import ArgumentError, InputError, ModelMismatch
 from araclip.model_checks import model_check
 from araclip.model_folder.config import REDUCTIONS
 from araclip.pictures.images import open_image
 from araclip.text.normalization import NORMALIZER_VERSION, normalize
-from araclip.training.foreign import preprocessing, settings
-from araclip.training.foreign.loaders import config_at, image_processor_at, tokenizer_at
-from araclip.training.foreign.preprocessing import Preprocessing
-from araclip.training.model import hub_files
-from araclip.training.model.configuration import MAX_TOKENS, MODULE, AraCLIPConfig
-from araclip.training.model.tokenizer import AraCLIPTokenizer, name_the_tokenizer
+from araclip.training.model import foreign, hub_files, preprocessing
+from araclip.training.model.configuration import MAX_TOKENS, MODULE, AraCLIPConfig, Named
+from araclip.training.model.foreign import config_at, image_processor_at, tokenizer_at
+from araclip.training.model.preprocessing import Preprocessing
+
+_CONFIG = "tokenizer_config.json"
+
+
+class AraCLIPTokenizer(Named, PreTrainedTokenizerFast):  # type: ignore[misc]
+    """The tokenizer of tokenizer.json, of normalised text; text that is too long for the model is cut by default."""
+
+    model_input_names = ("input_ids", "attention_mask")
+
+    def __call__(self, *args: Any, truncation: Any = None, **how: Any) -> Any:
+        """As every tokenizer of transformers, but cut to `model_max_length` where nothing is said of truncation."""
+        return super().__call__(*args, truncation=True if truncation is None else truncation, **how)
+
+    def _encode_plus(self, text: Any, text_pair: Any = None, **how: Any) -> Any:
+        """What `__call__`, `encode` and `tokenize` of transformers 5 call, for one text and for many."""
+        return super()._encode_plus(_normalized(text), text_pair=_normalized(text_pair), **how)
+
+
+def name_the_tokenizer(folder: Path) -> None:
+    """Let the Auto classes load a saved tokenizer as an AraCLIPTokenizer; one without tokenizer.json stays as it is."""
+    if not (folder / "tokenizer.json").is_file():
+        return
+    config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+    config |= {
+        "tokenizer_class": AraCLIPTokenizer.__name__,
+        "auto_map": {"AutoTokenizer": [None, f"{MODULE}.{AraCLIPTokenizer.__name__}"]},
+    }
+    atomic.write_text(folder / _CONFIG, json.dumps(config, ensure_ascii=False, indent=2) + "\n")
+
+
+def _normalized(text: Any) -> Any:
+    if isinstance(text, str):
+        return normalize(text)
+    return [_normalized(part) for part in text] if isinstance(text, list | tuple) else text
+
+
+AutoTokenizer.register(AraCLIPConfig, fast_tokenizer_class=AraCLIPTokenizer, exist_ok=True)
+
 
 _TEXT_KWARGS = {"padding": True, "truncation": True, "return_token_type_ids": False}  # types tell pairs' texts apart
 _RESIZING = ("do_resize", "size", "resample", "do_center_crop", "crop_size", "do_pad", "input_data_format")
 
 
-class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
+class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
     """Normalises and tokenises text, resizes and scales pictures; the same in training and in use.
 
     Args:
@@ -106,7 +143,7 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
         if model_folder.is_ours(pretrained_model_name_or_path):
             return _of_model_folder(cls, model_folder.find(pretrained_model_name_or_path))
         if Path(pretrained_model_name_or_path).is_dir():
-            settings.check_folder(Path(pretrained_model_name_or_path))
+            foreign.check_folder(Path(pretrained_model_name_or_path))
         kwargs["trust_remote_code"] = False  # the code is this one, whatever a folder brings
         return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
@@ -252,10 +289,6 @@ class AraCLIPProcessor(ProcessorMixin):  # type: ignore[misc]
     def to_dict(self) -> dict[str, Any]:
         """What processor_config.json holds."""
         return {**super().to_dict(), "auto_map": {"AutoProcessor": f"{MODULE}.AraCLIPProcessor"}}
-
-    @classmethod
-    def register_for_auto_class(cls, auto_class: Any = "AutoProcessor") -> None:
-        """Does nothing: every saved folder names its classes already, and no source code is copied into it."""
 
     @classmethod
     def _get_arguments_from_pretrained(

@@ -1,4 +1,4 @@
-"""A model and its processor on disk: save, load (with or without its query bank), unpack from a model folder."""
+"""A model and its processor on disk: save, load (as it is or with plain projections), unpack from a model folder."""
 
 import shutil
 from collections.abc import Callable
@@ -9,25 +9,31 @@ import torch
 
 from araclip import model_folder
 from araclip.errors import RecipeError, TrainingError
-from araclip.training.foreign import settings
-from araclip.training.foreign.failures import failures
+from araclip.training import extensions
+from araclip.training.failures import failures
+from araclip.training.model import foreign
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.processing import AraCLIPProcessor
-from araclip.training.model.projection.names_part import without_names
-from araclip.training.model.projection.query_bank import without_query_bank
 
 ModelAndProcessor = tuple[AraCLIPModel, AraCLIPProcessor]
 Loaded = TypeVar("Loaded")
 
 
-def load_without_query_bank(folder: Path) -> ModelAndProcessor:
-    """The model of `load_model` without its names part and its query bank, to be trained further.
+def load_plain(folder: Path) -> ModelAndProcessor:
+    """The model of `load_model` under plain projections, without what a family adds to them, to be trained further.
 
     Raises:
         RecipeError: as for `load_model`.
     """
     model, processor = load_model(folder)
-    return without_query_bank(without_names(model)), processor
+    return plain(model), processor
+
+
+def plain(model: AraCLIPModel) -> AraCLIPModel:
+    """The model under plain projections, with the same towers."""
+    heads = extensions.heads_of(model.config)
+    found: AraCLIPModel = heads.plain(model) if heads else model
+    return found
 
 
 def load_model(folder: Path) -> ModelAndProcessor:
@@ -38,7 +44,7 @@ def load_model(folder: Path) -> ModelAndProcessor:
     """
 
     def read() -> ModelAndProcessor:
-        settings.check_folder(folder)
+        foreign.check_folder(folder)
         return AraCLIPModel.from_pretrained(folder, dtype=torch.float32), AraCLIPProcessor.from_pretrained(folder)
 
     return loaded(read, f"the model in {folder}", "run the stage that made it again, or name another folder")

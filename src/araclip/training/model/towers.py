@@ -1,7 +1,8 @@
-"""The towers: any text or vision encoder that transformers or, through it, timm knows; built, loaded and pooled."""
+"""The towers: any text or vision encoder that transformers or, through it, timm knows: built, loaded, pooled."""
 
+import hashlib
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,10 @@ from torch import Tensor, nn
 from transformers import MODEL_MAPPING, AutoModel, PreTrainedModel
 from transformers.configuration_utils import PreTrainedConfig
 
-from araclip.errors import InputError, ModelMismatch
-from araclip.training.foreign.loaders import config_at
+from araclip.errors import InputError, ModelMismatch, RecipeError
+from araclip.training import extensions
 from araclip.training.model.configuration import AraCLIPConfig, usual_vision_pooling
-from araclip.training.model.projection.heads import QueryBankImageHead, QueryBankTextHead
-from araclip.training.model.projection.name_heads import NameImageHead, NameTextHead
-from araclip.training.small_cnn import branches  # noqa: F401  (registers its tower with AutoModel)
+from araclip.training.model.foreign import config_at
 
 # Vision towers whose own projection leads into the space of their text tower.
 _PROJECTED = {
@@ -115,15 +114,6 @@ def check_shapes(misshapen: Iterable[tuple[str, Iterable[int], Iterable[int]]], 
         )
 
 
-def forget_renaming(model: Any, key_mapping: Mapping[str, str]) -> None:
-    """Let `save_pretrained` write weights under their current names.
-
-    transformers reverses the `key_mapping` that a model was loaded with when it is saved.
-    """
-    used = model._weight_conversions
-    model._weight_conversions = [one for one in used if not {*one.target_patterns} & {*key_mapping.values()}]
-
-
 def check_complete(model: nn.Module, missing: Iterable[str], source: Any, spare: Iterable[str] = ()) -> None:
     """Refuse a model whose weights are partly random: transformers only logs it.
 
@@ -146,35 +136,23 @@ def check_complete(model: nn.Module, missing: Iterable[str], source: Any, spare:
 
 def text_projection(config: AraCLIPConfig) -> nn.Module:
     """From the text tower's width to the shared space."""
-    width = config.text_config.hidden_size
-    head = (QueryBankTextHead if config.query_bank else nn.Linear)(width, config.own_width)
-    return NameTextHead(head, width, config.name_hidden, config.names, config.name_weight) if config.names else head
+    if heads := extensions.heads_of(config):
+        own: nn.Module = heads.text_projection(config)
+        return own
+    return nn.Linear(config.text_config.hidden_size, config.projection_dim)
 
 
 def visual_projection(config: AraCLIPConfig, width: int) -> nn.Module:
     """From the image tower's width to the shared space.
 
     Raises:
-        ModelMismatch: the widths differ although the projection is the identity, or a names part reads too much.
+        ModelMismatch: the widths differ although the projection is the identity.
     """
-    if config.names:
-        if config.names_alone == width or config.name_features > width:
-            raise ModelMismatch(
-                f"name_features={config.name_features}, but the image tower makes {width} numbers a picture, of which "
-                "captions need some. Correct config.json, or take the names part off."
-            )
-        captions = _own_projection(config, width - config.names_alone)
-        read = (config.name_features, config.names_alone, config.name_classes, config.name_exclusive)
-        return NameImageHead(captions, width, *read, config.names)
-    return _own_projection(config, width)
-
-
-def _own_projection(config: AraCLIPConfig, width: int) -> nn.Module:
-    if config.query_bank:
-        bank = (config.query_bank, config.query_bank_sharpness, config.query_bank_weight)
-        return QueryBankImageHead(width, config.own_width, *bank)
+    if heads := extensions.heads_of(config):
+        own: nn.Module = heads.visual_projection(config, width)
+        return own
     if config.vision_projection == "linear":
-        return nn.Linear(width, config.own_width)
+        return nn.Linear(width, config.projection_dim)
     if width != config.projection_dim:
         raise ModelMismatch(
             f'vision_projection="identity", but the image tower "{config.vision_config.model_type}" makes {width}-wide '
@@ -273,3 +251,94 @@ def _without_pooler(config: PreTrainedConfig, drop_pooler: bool) -> dict[str, An
         return {}
     model = MODEL_MAPPING[type(config)]
     return {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(model.__init__).parameters else {}
+
+
+STACKS = {"layer", "layers", "block", "blocks", "resblocks", "stages", "h"}  # names of the list of layers in encoders
+
+
+def parameters_by_layer(module: nn.Module | nn.Parameter) -> Iterator[tuple[str, nn.Parameter, int]]:
+    """Name, parameter and distance from the last layer, in the module's own order."""
+    if isinstance(module, nn.Parameter):
+        yield "", module, 0
+        return
+    prefixes, count = _stacks(module)
+    reached = False  # the list of layers; modules registered before it are its input
+    for name, parameter in module.named_parameters():
+        if of := [prefix for prefix in prefixes if name.startswith(prefix)]:
+            reached = True
+            yield name, parameter, count - 1 - int(name[len(of[0]) :].split(".")[0])
+        else:
+            yield name, parameter, 0 if reached else count
+
+
+def _stacks(module: nn.Module) -> tuple[tuple[str, ...], int]:
+    """Dotted prefixes and length of the module's lists of layers.
+
+    It is the largest that is not inside another one, and those of its name and length beside it: a tower of several
+    branches has one in each.
+    """
+    found: list[tuple[int, str, int]] = []
+    outer: tuple[str, ...] = ()
+    for name, child in module.named_modules():
+        is_list = isinstance(child, nn.ModuleList | nn.Sequential) and name.split(".")[-1] in STACKS
+        if is_list and not name.startswith(outer):
+            outer = (*outer, f"{name}.")
+            found.append((sum(p.numel() for p in child.parameters()), f"{name}.", len(child)))
+    if not found:
+        raise RecipeError(
+            f"{type(module).__name__} has no list of layers by a name of {', '.join(sorted(STACKS))}, so its layers "
+            "cannot be told apart. Set layer_decay to 1 and freeze no single layers of it."
+        )
+    _, largest, count = max(found, key=lambda row: row[0])
+    alike = [
+        prefix for _, prefix, length in found if length == count and prefix.split(".")[-2] == largest.split(".")[-2]
+    ]
+    return tuple(alike), count
+
+
+def freeze(module: nn.Module, first_layers: int, *, embeddings: bool = False) -> int:
+    """Freeze the first layers, and with them the modules before the layers.
+
+    Only gradients stop: a BatchNorm in a frozen layer still gathers statistics unless it is in eval mode.
+
+    Args:
+        first_layers: how many; 0 freezes no layer.
+        embeddings: freeze the modules before the layers even when no layer is frozen.
+
+    Returns:
+        How many numbers stopped learning.
+
+    Raises:
+        RecipeError: the module has fewer layers, or none that can be told apart.
+    """
+    if first_layers == 0 and not embeddings:
+        return 0
+    prefixes, count = _stacks(module)
+    if not 0 <= first_layers <= count:
+        raise RecipeError(f"{first_layers} layers to freeze, but {type(module).__name__} has {count}. Freeze fewer.")
+    frozen = 0
+    for name, parameter, distance in parameters_by_layer(module):
+        is_before = not name.startswith(prefixes) and distance == count
+        if is_before or (name.startswith(prefixes) and count - 1 - distance < first_layers):
+            parameter.requires_grad_(False)
+            frozen += parameter.numel()
+    return frozen
+
+
+def freeze_batchnorm(model: nn.Module) -> None:
+    """BatchNorm keeps its pre-trained statistics: batches here are small, and a chunk must not see its neighbours."""
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            layer.eval()
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Twelve hex digits that change with any weight."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:12]
+
+
+extensions.load(extensions.TOWERS)

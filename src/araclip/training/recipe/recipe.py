@@ -20,17 +20,32 @@ before it in `stages`, or from what `start` names. Paths are below `data`.
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from araclip.errors import RecipeError
-from araclip.training.recipe.extends import NAMED, expand_shares, extend_file, extend_sections, read_named
-from araclip.training.recipe.overrides import set_value
+from araclip.training import extensions
+from araclip.training.data.pictures import PictureSource
+from araclip.training.data.text import Source
 from araclip.training.recipe.stages import KINDS, ModelSpec, Stage, StartingStage
 from araclip.training.recipe.toml_file import TomlFile
 
+extensions.load(extensions.RECIPE)
+
+Table = dict[str, Any]
+
+NAMED: Mapping[str, tuple[type, str, str]] = {  # the tables of named sets: what a set is, its path, its share
+    "pictures": (PictureSource, "folder", "share"),
+    "sources": (Source, "path", "weight"),
+}
+_SHARES = {  # key of a stage → table
+    **dict.fromkeys(("pictures", "expert_pictures", "familiar_pictures", "unfamiliar_pictures"), "pictures"),
+    "sources": "sources",
+}
+_MERGED = ("dev", "image", "model", *_SHARES)  # tables that are merged key by key; all else is replaced
 CACHE = "cache"  # folder below --runs of vectors that are computed once, for all stages
 MAX_NAME = 200  # bytes; file systems take 255, and temporary folders append to a name
 _FOLDER_NAME = re.compile(r"[^/\\:\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]*")
@@ -72,13 +87,11 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
 
     Raises:
         RecipeError: no such file, no TOML, an unknown key, or a value of the wrong kind; up to ten mistakes are named,
-            each with its line, key and what is allowed.
+            each with its key and what is allowed.
     """
     file = _open(path, ())
     for change in changes:
-        key = set_value(file.table, change)
-        file.origin = {known: line for known, line in file.origin.items() if known[: len(key)] != key}
-        file.origin[key] = f"--set {change}"
+        set_value(file.table, change)
     file.table.setdefault("name", path.stem)
     return _recipe(file)
 
@@ -91,8 +104,9 @@ def _open(path: Path, before: tuple[Path, ...]) -> TomlFile:
         if base.resolve() in before:
             file.refuse(("extends",), f"extends '{named}', which extends this file. Take one of them out.")
         whole = _open(base, (*before, path.resolve()))
+        theirs = {key: whole.files.get(key, base) for key in whole.table}
+        file.files = {key: there for key, there in theirs.items() if key not in file.table}
         file.table = extend_file(file.table, whole.table)
-        file.origin = {**{key: f"{base.name}, {line}" for key, line in whole.origin.items()}, **file.origin}
     return file
 
 
@@ -120,7 +134,7 @@ def _recipe(file: TomlFile) -> Recipe:
         if not isinstance(kind := section["kind"], str) or kind not in KINDS:
             file.mistake((name, "kind"), f"[{name}] has kind '{kind}'. Known are {', '.join(KINDS)}.")
             continue
-        expand_shares(file, name, section, named)
+        expand_shares(section, named)
         stages[name] = file.read(KINDS[kind], section, (name,), data)
     file.check()
     order = tuple(raw) if top.stages is None else top.stages
@@ -153,3 +167,114 @@ def _starts(stages: Mapping[str, Any], order: Sequence[str]) -> dict[str, str | 
         name: stage.start or before.get(name) if isinstance(stage, StartingStage) else None
         for name, stage in stages.items()
     }
+
+
+# ------------------------------------------------------------------ changes, and what is inherited
+
+
+def set_value(table: dict[str, Any], change: str) -> None:
+    """Apply one `key=value` to nested tables: `distill.steps=200`; a value that is no TOML is a text.
+
+    Raises:
+        RecipeError: no `=`, or a key that leads through something that is no table.
+    """
+    key, equals, text = change.partition("=")
+    if not equals or not key:
+        raise RecipeError(f"--set {change}: expected key=value, such as distill.steps=200.")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, KeyError, RecursionError):
+        value = text  # a bare word
+    *way, last = key.split(".")
+    for part in way:
+        inner = table.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise RecipeError(f"--set {change}: '{part}' is no section of the recipe.")
+        table = inner
+    table[last] = value
+
+
+def extend_sections(file: TomlFile, sections: Mapping[str, Table]) -> dict[str, Table]:
+    """Every section with the keys of the one it extends added to its own; `kind` is filled in.
+
+    A table of `_MERGED` is merged key by key, any other value of the section's own replaces that of the one it
+    extends. A `model` replaces a `start`, and the other way round: both say what a stage begins with.
+
+    Raises:
+        RecipeError: a section extends one that does not exist, or, perhaps through others, itself.
+    """
+    done = {}
+    for name in sections:
+        chain = _chain(file, sections, name)
+        merged: Table = {"kind": chain[-1]}
+        for section in reversed(chain):
+            own = {key: value for key, value in sections[section].items() if key != "extends"}
+            for one, other in (("model", "start"), ("start", "model")):
+                if one in own and other not in own:
+                    merged.pop(other, None)
+            merged |= {key: _merged(merged.get(key), value) if key in _MERGED else value for key, value in own.items()}
+        done[name] = merged
+    return done
+
+
+def extend_file(table: Table, base: Table) -> Table:
+    """A recipe and the one it extends: a section replaces its namesake, but [model] and named sets are merged."""
+    return {**base, **{k: _merged(base.get(k), v) if k == "model" or k in NAMED else v for k, v in table.items()}}
+
+
+def read_named(file: TomlFile, table: Table) -> dict[str, Table]:
+    """The tables of named sets, taken out of a recipe's `table`.
+
+    Raises:
+        RecipeError: a set has a key that is unknown or a value of the wrong kind.
+    """
+    tables = {}
+    for kind, (cls, path, _) in NAMED.items():
+        tables[kind] = table.pop(kind, {})
+        if not isinstance(tables[kind], dict):
+            file.refuse((kind,), f"{kind}: {tables[kind]!r} is no table. Write {{NAME = {{{path} = …}}}}.")
+        for name, keys in tables[kind].items():
+            if not isinstance(keys, dict):
+                file.refuse((kind, name), f"[{kind}] {name}: {keys!r} is no table. Write {{{path} = {keys!r}}}.")
+            file.read(cls, {path: name, **keys}, (kind, name))
+    file.check()
+    return tables
+
+
+def expand_shares(section: Table, named: Mapping[str, Table]) -> None:
+    """Turn `pictures = {NAME = share}` into the list of sets that it stands for, also `sources = {NAME = weight}`.
+
+    A name without a table is a path below `data`. Share 0 leaves a set out. {emoji = {NAME = share}} is a group of
+    picture sets.
+    """
+    for key, kind in _SHARES.items():
+        if isinstance(shares := section.get(key), dict):
+            section[key] = list(_sets(shares, named[kind], kind))
+
+
+def _chain(file: TomlFile, sections: Mapping[str, Table], name: str) -> list[str]:
+    """A section, the one it extends, the one that extends, and so on."""
+    chain = [name]
+    while (base := sections[chain[-1]].get("extends")) is not None:
+        at = (chain[-1], "extends")
+        if not isinstance(base, str) or base not in sections:
+            file.refuse(at, f"[{chain[-1]}] extends '{base}', which is no section. Known are {', '.join(sections)}.")
+        if base in chain:
+            file.refuse(at, f"[{base}] extends itself: {' → '.join([*chain, base])}. Take one `extends` out.")
+        chain.append(base)
+    return chain
+
+
+def _merged(base: Any, own: Any) -> Any:
+    if not isinstance(base, dict) or not isinstance(own, dict):
+        return own
+    return {**base, **{key: _merged(base.get(key), value) for key, value in own.items()}}
+
+
+def _sets(shares: Table, named: Table, kind: str, group: str = "") -> Iterator[Table]:
+    _, path, share = NAMED[kind]
+    for name, value in shares.items():
+        if kind == "pictures" and isinstance(value, dict) and not group:
+            yield from _sets(value, named, kind, name)
+        elif value != 0 or isinstance(value, bool):
+            yield {path: name, **named.get(name, {}), share: value, **({"group": group} if group else {})}

@@ -1,16 +1,14 @@
 """The sections of a recipe as dataclasses: the model, the dev set, and one for each kind of stage.
 
 Stage                             seed, dev, sinks
-├── Ensemble, Average             joins models, or takes the mean of their weights: nothing is trained
 └── StartingStage                 + start, model
     ├── Linear                    in closed form
-    ├── QueryBank                 nothing is trained
-    ├── Names                     the text side of class names, over locked towers
     └── LearningStage             + steps, learning rates, precision, checkpoints …
         ├── Captions
         ├── Distill
-        ├── DistillImages
         └── Finetune
+
+Families of models add kinds of their own, see `extensions`.
 """
 
 from collections.abc import Mapping
@@ -18,11 +16,10 @@ from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, ConfigDict, model_validator
 from pydantic.dataclasses import dataclass
 
 from araclip.training.data.limits import (
-    AtLeastOne,
     Chance,
     Count,
     Dropout,
@@ -34,10 +31,22 @@ from araclip.training.data.limits import (
     OrNone,
     Positive,
     Rows,
+    Window,
+    limited,
 )
-from araclip.training.recipe.image_side import ImageSide
+from araclip.training.data.pictures import PictureSource
+from araclip.training.data.text import Source
+from araclip.training.model.foreign import MAX_SIDE, MAX_WIDTH
 from araclip.training.recipe.toml_file import below_data
-from araclip.training.recipe.values import CONFIG, Folder, Pictures, Pixels, Precision, Shares, Sources, Width
+
+CONFIG = ConfigDict(extra="forbid")
+Width = Annotated[int, limited(lambda value: 1 <= value <= MAX_WIDTH, f"1 to {MAX_WIDTH:,}")]
+Pixels = Annotated[int, limited(lambda value: 1 <= value <= MAX_SIDE, f"1 to {MAX_SIDE:,} pixels")]
+Folder = Annotated[Path, AfterValidator(below_data)]
+Precision = Literal["float32", "bfloat16"]
+Pictures = Annotated[tuple[PictureSource, ...], AfterValidator(below_data)]
+Sources = Annotated[tuple[Source, ...], AfterValidator(below_data)]
+Shares = Mapping[str, NotNegative]
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -71,6 +80,33 @@ class DevSet:
 
 
 @dataclass(frozen=True, config=CONFIG)
+class ImageSide:
+    """What of the image tower learns.
+
+    `locked`: nothing, its vectors are computed once (LiT, Zhai et al. 2022), with `frozen_blocks` from the maps that
+    stages with `partial` and the same `views` have cached. `partial`: all but the first
+    `frozen_blocks`, whose output is computed once for `views` of each picture where the tower allows it. `full`:
+    everything, on freshly augmented pictures.
+    """
+
+    train: Literal["locked", "partial", "full"] = "locked"
+    frozen_blocks: OrNone = 0
+    views: Few = 2
+    window: Window = 0.86  # side of a training crop, as a part of the picture's
+    map_scale: Window | None = None  # side of the maps that the learning blocks see, as a part of the frozen ones'
+    each_branch: bool = False  # of a tower of several branches, each has a loss of its own; else their sum has one
+    cache: Folder | None = None  # folder of computed feature maps; None is one beside the stages, for all of them
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.each_branch and self.train != "partial":
+            raise ValueError('each_branch needs train = "partial".')
+        if self.map_scale is not None and self.train != "partial":
+            raise ValueError('map_scale needs train = "partial".')
+        return self
+
+
+@dataclass(frozen=True, config=CONFIG)
 class Stage:
     """What every stage has."""
 
@@ -79,6 +115,11 @@ class Stage:
     dev: DevSet | None = None
     sinks: tuple[str, ...] = ()  # targets of metrics besides metrics.jsonl: tensorboard, trackio
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The stages or models that it uses besides the one it starts from; "" is none."""
+        return ()
+
 
 @dataclass(frozen=True, config=CONFIG)
 class StartingStage(Stage):
@@ -86,49 +127,6 @@ class StartingStage(Stage):
 
     start: str | None = None  # a stage, folder or bundled model; None is the stage before, or [model]
     model: ModelSpec | None = None  # towers put together for this stage, instead of a start
-
-
-@dataclass(frozen=True, config=CONFIG)
-class Ensemble(Stage):
-    """Nothing is trained: image towers that learned the space of one locked text tower become one tower."""
-
-    kind: Literal["ensemble"] = "ensemble"
-    members: tuple[str, ...] = ()  # stages, or folders of models
-    shared_blocks: OrNone = 0  # the first blocks of their image towers, which none of them changed
-    batch: Many = 128  # pictures of either kind over which lengths and the gate are computed
-    pictures: Pictures = ()  # over a batch of these, members' vectors get one mean length
-    expert: str = ""  # one more member, which contributes only for pictures like its own: a gated branch
-    expert_pictures: Pictures = ()  # its own pictures; the gate is fitted to a batch of them against one of `pictures`
-    expert_weight: AtLeastOne = 2.0  # mean length of its vectors for its own pictures, the members' for theirs being 1
-    expert_routed: bool = False  # the expert computes only for pictures that the members' features tell to be its own
-
-    @model_validator(mode="after")
-    def _check_members(self) -> Self:
-        if len(self.members) + bool(self.expert) < 2:
-            raise ValueError("an ensemble has two members or more. Name their stages in `members`.")
-        if len({*self.members, self.expert}) <= len(self.members):
-            raise ValueError("the ensemble names a member twice. Each counts once.")
-        asked = self.expert or self.expert_pictures or self.expert_routed
-        if asked and not (self.expert and self.expert_pictures and self.pictures):
-            raise ValueError("an expert needs `expert_pictures`, its own, and `pictures` of others. Give both.")
-        return self
-
-
-@dataclass(frozen=True, config=CONFIG)
-class Average(Stage):
-    """Nothing is trained: the mean of the weights of models that were trained on from one (model soups)."""
-
-    kind: Literal["average"] = "average"
-    members: tuple[str, ...] = ()  # stages, or folders of models; their layers have one shape
-    shares: tuple[Positive, ...] = ()  # of each member in the mean; without any all count alike
-
-    @model_validator(mode="after")
-    def _check_members(self) -> Self:
-        if len(set(self.members)) < max(2, len(self.members)):
-            raise ValueError("an average has two members or more, each once. Name their stages in `members`.")
-        if self.shares and len(self.shares) != len(self.members):
-            raise ValueError("`shares` needs a number for each of `members`. Give as many, or leave it out.")
-        return self
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -142,45 +140,9 @@ class Linear(StartingStage):
     penalty: NotNegative | None = None  # None: chosen on held-out rows
     precision: Precision = "float32"  # of the teacher
 
-
-@dataclass(frozen=True, config=CONFIG)
-class QueryBank(StartingStage):
-    """Nothing is trained, and the last stage: scores become hubness-corrected (QB-Norm); see `projection.heads`."""
-
-    kind: Literal["query_bank"] = "query_bank"
-    batch: Many = 2048  # texts in the query bank, at most: some are the same
-    pictures: Pictures = ()  # whose captions and names the texts are
-    languages: Shares = field(default_factory=lambda: {"arabic": 0.5, "english": 0.5})
-    sharpness: AtLeastOne = 20.0  # inverse temperature at which a picture's scores for the texts are averaged
-    weight: Positive = 0.6  # of that average, which is subtracted; to subtract nothing leave the stage out
-
-
-@dataclass(frozen=True, config=CONFIG)
-class Names(StartingStage):
-    """The last stage: beside the vectors of captions stands a part of class names; see `projection.name_heads`."""
-
-    kind: Literal["names"] = "names"
-    classes: Folder = Path("names")  # .npz with the classifier, .json with the words; see `data.named_classes`
-    vision: str = ""  # whose features it reads, joined unless the start's last branch has them; "": all of the start's
-    shared_blocks: OrNone = 0  # first blocks that the two towers share
-    width: Width = 127  # of the names part
-    hidden: Width = 256  # of the layer between the text tower and the names part
-    weight: Positive = 1.0  # of the names part in the score where the gate is open
-    pictures: Pictures = ()  # whose captions shut the gate,
-    captions: Many = 4096  # at most so many, evenly spread
-    familiar_pictures: Pictures = ()  # of the kind that the classifier knows, such as photographs, and
-    unfamiliar_pictures: Pictures = ()  # of others, such as drawings, for which the names part counts nothing
-    familiar_batch: Many = 1024  # pictures of either kind that this is learned from
-    languages: Shares = field(default_factory=lambda: {"arabic": 0.7, "english": 0.3})
-    steps: Count = 1500
-    batch: Many = 256
-    lr: Positive = 2e-3
-
-    @model_validator(mode="after")
-    def _check_kinds(self) -> Self:
-        if bool(self.familiar_pictures) != bool(self.unfamiliar_pictures):
-            raise ValueError("`familiar_pictures` are told from `unfamiliar_pictures`. Give both, or neither.")
-        return self
+    @property
+    def models(self) -> tuple[str, ...]:
+        return (self.teacher,)
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -234,20 +196,9 @@ class Distill(LearningStage):
     losses: Shares = field(default_factory=lambda: {"cosine": 1.0, "affinity": 0.5})
     matryoshka: bool = False
 
-
-@dataclass(frozen=True, config=CONFIG)
-class DistillImages(LearningStage):
-    """An image tower learns a teacher's image vectors, or from smaller maps its own features or another tower's."""
-
-    kind: Literal["distill_images"] = "distill_images"
-    teacher: str = ""  # a stage or model with the student's text tower; without one, image.map_scale is needed
-    features_of: str = ""  # without a teacher: the tower, stage or model whose features are learned; "": the start
-    mirror: bool = True  # targets are the mean of a picture's vector and its mirror image's
-    lr_image: NotNegative = 3e-4
-    image_precision: Literal["float32", "bfloat16", "pointwise"] | None = None
-    pictures: Pictures = ()
-    image: ImageSide = ImageSide(train="full")
-    losses: Shares = field(default_factory=lambda: {"cosine": 1.0, "affinity": 0.5})
+    @property
+    def models(self) -> tuple[str, ...]:
+        return (self.teacher,)
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -276,6 +227,10 @@ class Finetune(LearningStage):
     anchor: NotNegative = 0.0  # weight of staying near the class probabilities of the starting tower; needs `concepts`
     anchor_pictures: Count = 64  # of each batch
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        return (self.teacher,)
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.train_text == "locked" and self.noise:
@@ -289,5 +244,4 @@ class Finetune(LearningStage):
         return self
 
 
-_STAGES = (Captions, Linear, Distill, Ensemble, Finetune, QueryBank, Names, DistillImages, Average)
-KINDS: Mapping[str, type[Stage]] = {stage.kind: stage for stage in _STAGES}
+KINDS: dict[str, type[Stage]] = {stage.kind: stage for stage in (Captions, Linear, Distill, Finetune)}

@@ -1,6 +1,7 @@
-"""TOML files → frozen dataclasses by pydantic, with every mistake named by file, line and key."""
+"""TOML files → frozen dataclasses by pydantic, with every mistake named by file and key."""
 
 import json
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from difflib import get_close_matches
@@ -10,11 +11,10 @@ from typing import Any, NoReturn, TypeVar, get_args, get_type_hints
 from pydantic import ConfigDict, TypeAdapter, ValidationError, ValidationInfo
 
 from araclip.errors import RecipeError, first_line
-from araclip.training.recipe import bounded_toml
-from araclip.training.recipe.toml_lines import Key, key_lines
 
 MAX_MISTAKES = 10  # that one message names
 
+Key = tuple[str | int, ...]  # ("distill", "sources", 0, "path"): names of tables and keys, indexes in arrays
 Built = TypeVar("Built")
 
 
@@ -38,11 +38,11 @@ def _joined(value: Any, data: Path) -> Any:
 
 
 class TomlFile:
-    """A TOML file's table, where its keys come from, and the mistakes that were found in it.
+    """A TOML file's table, and the mistakes that were found in it.
 
     Attributes:
         table: as `tomllib` reads it; it may be changed.
-        origin: of a key, such as "line 12", where it is known.
+        files: of a key above all others, the file that it stands in where that is another one.
     """
 
     def __init__(self, path: Path, expected: str) -> None:
@@ -55,14 +55,13 @@ class TomlFile:
             RecipeError: no such file, or no TOML.
         """
         self.path = path
-        self._mistakes: list[str] = []
-        self._reported: set[tuple[str, str]] = set()
+        self.files: dict[str | int, Path] = {}
+        self._mistakes: dict[str, str] = {}  # what is wrong, without the section → the whole message
         try:
-            text, self.table = bounded_toml.read(path)
+            self.table = tomllib.loads(path.read_text("utf-8-sig"))
         except (OSError, ValueError, RecursionError) as error:
             why = getattr(error, "strerror", None) or first_line(error)
             raise RecipeError(f"{path}: {why}. {expected}") from error
-        self.origin: dict[Key, str] = {key: f"line {line}" for key, line in key_lines(text).items()}
 
     def read(self, cls: type[Built], table: Mapping[str, Any], key: Key = (), data: Path | None = None) -> Built | None:
         """A dataclass from the table at `key`, or None and a mistake for each wrong value.
@@ -95,15 +94,8 @@ class TomlFile:
 
     def mistake(self, key: Key, message: str) -> None:
         """Record a mistake for `check` to raise; one that other sections inherit is recorded once."""
-        known = self.origin_of(key)
-        _, bracket, what = message.partition("]")
-        if not (known and bracket) or (known, what) not in self._reported:
-            self._mistakes.append(f"{known}: {message}" if known else message)
-        self._reported.add((known, what))
-
-    def origin_of(self, key: Key) -> str:
-        """The line of a key, or of the innermost table around it; empty where neither is known."""
-        return next((self.origin[key[:n]] for n in range(len(key), 0, -1) if key[:n] in self.origin), "")
+        section, bracket, what = message.partition("]")
+        self._mistakes.setdefault(what if bracket else section, f"{self.files.get(key[0], self.path)}: {message}")
 
     def refuse(self, key: Key, message: str) -> NoReturn:
         """Raise now, with all mistakes that were found before.
@@ -121,16 +113,13 @@ class TomlFile:
         Raises:
             RecipeError: names the first ten.
         """
-        if not self._mistakes:
-            return
-        first, *others = self._mistakes
-        if not others:
-            raise RecipeError(f"{self.path}, {first}" if first.startswith("line ") else f"{self.path}: {first}")
-        more = len(self._mistakes) - MAX_MISTAKES
-        raise RecipeError(
-            f"{self.path} has {len(self._mistakes)} mistakes. " + " · ".join(self._mistakes[:MAX_MISTAKES])
-            + (f" · And {more} more." if more > 0 else "")
-        )  # fmt: skip
+        found = [message.removeprefix(f"{self.path}: ") for message in self._mistakes.values()]
+        if len(found) == 1:
+            raise RecipeError(next(iter(self._mistakes.values())))
+        if found:
+            more = f" · And {len(found) - MAX_MISTAKES} more." if len(found) > MAX_MISTAKES else ""
+            shown = " · ".join(found[:MAX_MISTAKES])
+            raise RecipeError(f"{self.path} has {len(found)} mistakes. {shown}{more}")
 
 
 _EXPECTED = {"int_type": "int", "float_type": "float", "string_type": "str", "bool_type": "bool", "path_type": "str"}

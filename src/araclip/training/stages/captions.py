@@ -7,31 +7,24 @@ with themselves, so this stage needs no picture files.
 import torch
 from torch import Tensor
 
-from araclip.training.data.picture_data import PictureMixture
-from araclip.training.inputs.texts import LearningTexts
-from araclip.training.loop.dev_recall import CaptionDev
+from araclip.training.data.pictures import PictureMixture
 from araclip.training.loop.gradcache import cached_backward, gather, grouped
-from araclip.training.loop.optimization import Part
 from araclip.training.loop.processes import accelerator_for, autocast, share, step_seed
-from araclip.training.loop.train_loop import TrainingJob, train_loop
-from araclip.training.losses.contrastive import contrastive_loss
-from araclip.training.model.fingerprint import fingerprint
+from araclip.training.loop.train_loop import Part, TrainingJob, train_loop
+from araclip.training.losses import contrastive_loss
+from araclip.training.model.towers import fingerprint
 from araclip.training.recipe.stages import Captions
 from araclip.training.stages import starting_model
-from araclip.training.stages.context import StageContext
+from araclip.training.stages.dev_recall import CaptionDev
 from araclip.training.stages.stage_run import checkpoint_activations, stage_run
+from araclip.training.stages.starting_model import StageContext
+from araclip.training.stages.texts import LearningTexts
 
 
 def captions(stage: Captions, context: StageContext) -> dict[str, float]:
     """Run one stage of the text tower alone: InfoNCE between two captions of each picture of a batch.
 
     Supervised SimCSE (Gao et al. 2021), with another caption of the picture in the place of an entailed sentence.
-
-    Returns:
-        Dev recall at the end, see `CaptionDev`. The model lies in `runs/<name>/model`.
-
-    Raises:
-        TrainingError: see its children; whatever the cause, the same command resumes from the last checkpoint.
     """
     accelerator = accelerator_for(stage.batch)
     dev = CaptionDev(stage.dev) if stage.dev else None

@@ -9,37 +9,20 @@ from pydantic_core import to_jsonable_python
 
 from araclip import atomic, bounded_json
 from araclip.errors import RunMismatch
-from araclip.training.loop.provenance import HOW, without_nulls
-from araclip.training.loop.reporter import Reporter
+from araclip.training import extensions
+from araclip.training.loop.run_folder import HOW, Reporter, without_nulls
 from araclip.training.recipe.recipe import Recipe
-from araclip.training.recipe.stages import (
-    Average,
-    Captions,
-    Distill,
-    DistillImages,
-    Ensemble,
-    Finetune,
-    Linear,
-    Names,
-    QueryBank,
-    Stage,
-    StartingStage,
-)
-from araclip.training.stages.average import average
+from araclip.training.recipe.stages import StartingStage
 from araclip.training.stages.captions import captions
-from araclip.training.stages.context import StageContext
-from araclip.training.stages.distillation.distill import distill
-from araclip.training.stages.distillation.distill_images import distill_images
-from araclip.training.stages.ensemble import ensemble
-from araclip.training.stages.finetuning.finetune import finetune
+from araclip.training.stages.distill import distill
+from araclip.training.stages.finetune import finetune
 from araclip.training.stages.linear import linear
-from araclip.training.stages.names import names
-from araclip.training.stages.query_bank import query_bank
-from araclip.training.stages.starting_model import beginning
+from araclip.training.stages.starting_model import StageContext, beginning
 
-RUN: Mapping[type[Stage], Callable[[Any, StageContext], dict[str, float]]] = {
-    Captions: captions, Linear: linear, Distill: distill, Ensemble: ensemble, Finetune: finetune, QueryBank: query_bank,
-    Names: names, DistillImages: distill_images, Average: average,
+# Each runs one stage, saves its model in `runs/<name>/model` and gives its dev recall. Whatever stops one, the
+# same command resumes from the last checkpoint.
+RUN: Mapping[str, Callable[[Any, StageContext], dict[str, float]]] = {
+    "captions": captions, "linear": linear, "distill": distill, "finetune": finetune,
 }  # fmt: skip
 
 
@@ -58,7 +41,8 @@ def run_stage(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fres
     stage = recipe.stage(name)
     if fresh:
         _result(runs, name).unlink(missing_ok=True)
-    recall = RUN[type(stage)](stage, StageContext(recipe, name, runs, reporter, fresh))
+    run = RUN.get(stage.kind) or extensions.stage(stage.kind)
+    recall: dict[str, float] = run(stage, StageContext(recipe, name, runs, reporter, fresh))
     atomic.write_text(_result(runs, name), json.dumps(recall, indent=2) + "\n")
     return recall
 
@@ -97,7 +81,7 @@ def _done(recipe: Recipe, name: str, runs: Path) -> dict[str, float]:
         raise RunMismatch(f"{runs / name} has a result, but not what it was made with ({error}). {again}") from error
     now = without_nulls(to_jsonable_python(recipe.stage(name)))
     for key, value in beginning(recipe, name).items():
-        before[key], now[key] = began.get(key, value), value  # an earlier release did not write it
+        before[key], now[key] = began.get(key), value
     differing = [key for key in sorted({*before, *now} - {*HOW}) if before.get(key) != now.get(key)]
     if differing:
         key = differing[0]
@@ -113,22 +97,10 @@ def _done(recipe: Recipe, name: str, runs: Path) -> dict[str, float]:
 
 
 def _made_of(recipe: Recipe, name: str) -> list[str]:
-    """The stages whose models a stage uses: members, the towers of its `model` or its start; and its teachers."""
+    """The stages whose models a stage uses: its start, or the towers of its `model`; and what it names besides."""
     stage = recipe.stage(name)
-    named: list[str | None] = []
-    if isinstance(stage, Ensemble):
-        named = [*stage.members, stage.expert]
-    elif isinstance(stage, Average):
-        named = [*stage.members]
-    elif isinstance(stage, StartingStage) and (stage.model or not recipe.start_of[name]):
+    named: list[str | None] = [recipe.start_of[name], *stage.models]
+    if isinstance(stage, StartingStage) and (stage.model or not recipe.start_of[name]):
         towers = stage.model or recipe.model
-        named = [towers.text, towers.vision]
-    else:
-        named = [recipe.start_of[name]]
-    if isinstance(stage, Linear | Distill | DistillImages | Finetune):
-        named.append(stage.teacher)
-    if isinstance(stage, DistillImages):
-        named.append(stage.features_of)
-    if isinstance(stage, Names):
-        named.append(stage.vision)
+        named = [towers.text, towers.vision, *stage.models]
     return [found for found in dict.fromkeys(named) if found and found in recipe.stages]

@@ -3,30 +3,165 @@
 It is the baseline of every distillation, and can be its start.
 """
 
-import torch
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
-from araclip.training.data.text_data import Mixture
-from araclip.training.inputs.texts import LearningTexts, text_features
-from araclip.training.loop.dev_recall import locked_recall
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from araclip.errors import DataError
+from araclip.training.data.text import Mixture
 from araclip.training.loop.processes import accelerator_for
-from araclip.training.model.fingerprint import fingerprint
+from araclip.training.model.towers import fingerprint
 from araclip.training.recipe.stages import Linear
 from araclip.training.stages import starting_model
-from araclip.training.stages.cached_teacher import cached_teacher
-from araclip.training.stages.context import StageContext
-from araclip.training.stages.ridge import fit_linear_map
+from araclip.training.stages.dev_recall import locked_recall
 from araclip.training.stages.stage_run import stage_run
+from araclip.training.stages.starting_model import StageContext, cached_teacher
+from araclip.training.stages.texts import LearningTexts, text_features
+
+Array = NDArray[np.floating]
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+BLOCK = 16_384  # rows taken to float64 at a time: 100 MB at 768 wide
+STRENGTHS = (1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # candidates, as parts of the mean of X'X's diagonal
+MAX_HELD_OUT = 20_000  # a mean cosine over more rows moves in its fourth digit only
+
+
+@dataclass(frozen=True)
+class LinearMap:
+    """`features @ weight.T + bias`: what a `nn.Linear(H, D)` is initialised with.
+
+    Attributes:
+        weight: (D, H).
+        bias: (D,).
+        penalty: the ridge penalty it was solved with.
+        held_out_cosine: mean cosine to the teacher on the held-out rows, of the map of this penalty without them.
+    """
+
+    weight: Floats = field(repr=False)
+    bias: Floats = field(repr=False)
+    penalty: float
+    held_out_cosine: float
+
+
+class Moments:
+    """Sums over rows of features (N, H) and targets (N, D) that ridge regression needs, in float64.
+
+    They are taken about the first block's mean, so that features far from zero lose no digits.
+    """
+
+    def __init__(self) -> None:
+        self.rows = 0
+
+    def add(self, features: Array, targets: Array) -> None:
+        """Add a block of (n, H) features and (n, D) targets."""
+        x, y = features.astype(np.float64), targets.astype(np.float64)  # copies, which are changed
+        if not self.rows:
+            self._x0, self._y0 = x.mean(axis=0), y.mean(axis=0)
+            self._x, self._y = np.zeros_like(self._x0), np.zeros_like(self._y0)
+            self._xx, self._xy = np.zeros((len(self._x), len(self._x))), np.zeros((len(self._x), len(self._y)))
+        x -= self._x0
+        y -= self._y0
+        self._x += x.sum(axis=0)
+        self._y += y.sum(axis=0)
+        self._xx += x.T @ x  # (H, H)
+        self._xy += x.T @ y  # (H, D)
+        self.rows += len(x)
+
+    def solver(self) -> "Solver":
+        """The system with its eigenvalues, solvable for any penalty."""
+        x, y = self._x / self.rows, self._y / self.rows  # means about the first block's
+        mean_x, mean_y = x + self._x0, y + self._y0
+        xx = self._xx - self.rows * np.outer(x, x)
+        xy = self._xy - self.rows * np.outer(x, y)
+        values, vectors = np.linalg.eigh(xx)
+        return Solver(values, vectors, vectors.T @ xy, mean_x, mean_y)
+
+
+@dataclass(frozen=True)
+class Solver:
+    """X'X = V diag(λ) V', so that each penalty costs one product."""
+
+    values: Doubles  # (H,)
+    vectors: Doubles  # (H, H)
+    rotated: Doubles  # (H, D), V'X'Y
+    mean_x: Doubles  # (H,)
+    mean_y: Doubles  # (D,)
+
+    @property
+    def scale(self) -> float:
+        """Mean of X'X's diagonal; 1 where all rows are alike."""
+        return float(self.values.mean()) or 1.0
+
+    def solve(self, penalty: float) -> tuple[Doubles, Doubles]:
+        """Weight (D, H) and bias (D,). Directions without spread get no weight: penalty 0 is the shortest map."""
+        floor = len(self.values) * np.finfo(np.float64).eps * max(self.values.max(), 0.0)
+        spread = self.values > floor
+        inverse = np.zeros_like(self.values)
+        inverse[spread] = 1.0 / (self.values[spread] + penalty)
+        weight = (self.vectors * inverse @ self.rotated).T  # (D, H)
+        return weight, self.mean_y - weight @ self.mean_x
+
+
+def fit_linear_map(
+    features: Array, targets: Array, penalties: Sequence[float] | None = None, *, seed: int = 0, block: int = BLOCK
+) -> LinearMap:
+    """Minimise Σ‖y − Wx − b‖² + penalty · ‖W‖² (Hoerl and Kennard 1970); the bias is not penalised.
+
+    The penalty is the candidate whose map has the highest mean cosine to the targets on a tenth of the rows, which
+    `seed` draws; the map is then solved with all rows. Rows are read `block` at a time, so memory-mapped float16
+    matrices of any length do.
+
+    Args:
+        features, targets: (N, H) and (N, D), N ≥ 2. Equal texts on both sides of the split favour small penalties: pass
+            distinct ones.
+        penalties: candidates; by default eight, from 1e-8 to 1 of the mean of X'X's diagonal.
+
+    Raises:
+        DataError: fewer than 2 rows, or a row that is not finite; its number is named.
+    """
+    if len(features) < 2:
+        raise DataError(f"{len(features)} row cannot be split in two. Give at least 2 texts, better 10 a feature.")
+    count = min(max(1, round(0.1 * len(features))), MAX_HELD_OUT)
+    shuffled = np.random.default_rng(seed).permutation(len(features))
+    train, held = np.sort(shuffled[count:]), np.sort(shuffled[:count])  # rising, for memory-mapped files
+    moments = Moments()
+    for x, y in _blocks(features, targets, train, block):
+        moments.add(x, y)
+    solver = moments.solver()
+    candidates = [part * solver.scale for part in STRENGTHS] if penalties is None else list(penalties)
+    maps = [solver.solve(penalty) for penalty in candidates]
+    sums = np.zeros(len(candidates))
+    for x, y in _blocks(features, targets, held, block):
+        for i, (weight, bias) in enumerate(maps):
+            found = x @ weight.T + bias  # (n, D)
+            lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(y, axis=1)
+            sums[i] += ((found * y).sum(axis=1) / np.maximum(lengths, 1e-12)).sum()
+        moments.add(x, y)
+    best = int(sums.argmax())
+    weight, bias = moments.solver().solve(candidates[best])
+    cosine = float(sums[best] / len(held))
+    return LinearMap(weight.astype(np.float32), bias.astype(np.float32), candidates[best], cosine)
+
+
+def _blocks(features: Array, targets: Array, rows: NDArray[np.intp], block: int) -> Iterator[tuple[Doubles, Doubles]]:
+    """Some rows of both matrices in float64, `block` at a time."""
+    for start in range(0, len(rows), block):
+        part = rows[start : start + block]
+        both = [np.asarray(matrix[part], np.float64) for matrix in (features, targets)]
+        for what, values in zip(("features", "targets"), both, strict=True):
+            finite = np.isfinite(values).all(axis=1)
+            if not finite.all():
+                row = part[int(finite.argmin())]
+                raise DataError(f"{what}, row {row}: not all numbers are finite. Leave the text out.")
+        yield both[0], both[1]
 
 
 def linear(stage: Linear, context: StageContext) -> dict[str, float]:
-    """Fit the text projection to the teacher's vectors by ridge regression, over the first `rows` of the mixture.
-
-    Returns:
-        Dev recall. The model lies in `runs/<name>/model`.
-
-    Raises:
-        TrainingError: see its children.
-    """
+    """Fit the text projection to the teacher's vectors by ridge regression, over the first `rows` of the mixture."""
     accelerator = accelerator_for()
     model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)

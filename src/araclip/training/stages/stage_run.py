@@ -7,15 +7,14 @@ from accelerate import Accelerator
 from pydantic_core import to_jsonable_python
 from torch import nn
 
-from araclip.training.inputs.texts import LearningTexts
-from araclip.training.loop.dev_recall import locked_recall
-from araclip.training.loop.optimization import Part
 from araclip.training.loop.run_folder import Run
+from araclip.training.loop.train_loop import Part
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.saved_models import ModelAndProcessor, save_model
 from araclip.training.recipe.stages import Finetune, Stage
-from araclip.training.stages.context import StageContext
-from araclip.training.stages.starting_model import beginning, result_of
+from araclip.training.stages.dev_recall import locked_recall
+from araclip.training.stages.starting_model import StageContext, beginning, result_of
+from araclip.training.stages.texts import LearningTexts
 
 
 def checkpoint_activations(model: AraCLIPModel) -> None:
@@ -62,11 +61,7 @@ def stage_run(
 def save_untrained(
     stage: Stage, context: StageContext, data: Mapping[str, str], student: ModelAndProcessor, accelerator: Accelerator
 ) -> dict[str, float]:
-    """Measure and save the model of a stage without steps; the arguments are those of `stage_run`.
-
-    Returns:
-        Dev recall, empty without a dev set.
-    """
+    """Measure and save the model of a stage without steps; the arguments are those of `stage_run`."""
     model, processor = student
     model.to(accelerator.device).eval()
     recall: dict[str, float] = {}

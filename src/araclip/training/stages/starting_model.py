@@ -3,6 +3,7 @@
 import functools
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +13,52 @@ from torch import nn
 
 from araclip import atomic, model_folder
 from araclip.errors import RecipeError
-from araclip.training.data.pairs import read_pairs
-from araclip.training.foreign.failures import failures
-from araclip.training.foreign.loaders import image_processor_at
-from araclip.training.foreign.preprocessing import squashing_processor, timm_image_processor
-from araclip.training.loop.provenance import without_nulls
-from araclip.training.model import packaged_towers, towers
+from araclip.training import extensions
+from araclip.training.data.text import read_pairs
+from araclip.training.failures import failures
+from araclip.training.loop.run_folder import Reporter, SilentReporter, StepProgress, without_nulls
+from araclip.training.model import towers
+from araclip.training.model.foreign import image_processor_at
 from araclip.training.model.model import AraCLIPModel
+from araclip.training.model.preprocessing import squashing_processor, timm_image_processor
 from araclip.training.model.processing import AraCLIPProcessor
-from araclip.training.model.projection.names_part import without_names
-from araclip.training.model.saved_models import (
-    ModelAndProcessor,
-    load_model,
-    load_without_query_bank,
-    loaded,
-    save_model,
-    unpack,
-)
-from araclip.training.recipe.recipe import Recipe
-from araclip.training.recipe.stages import ModelSpec, StartingStage
-from araclip.training.stages.context import StageContext
+from araclip.training.model.saved_models import ModelAndProcessor, load_model, load_plain, loaded, save_model, unpack
+from araclip.training.recipe.recipe import CACHE, Recipe
+from araclip.training.recipe.stages import Distill, Finetune, Linear, ModelSpec, StartingStage
+from araclip.training.teachers.teacher import TeacherCache, load_teacher, teacher_vectors
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """One stage of a recipe, about to be run.
+
+    Attributes:
+        recipe: the whole recipe, in which other stages are looked up.
+        name: of the stage, its section in the recipe.
+        runs: folder of all stages' folders.
+        fresh: delete what an earlier run of this stage left.
+    """
+
+    recipe: Recipe
+    name: str
+    runs: Path
+    reporter: Reporter = field(default_factory=SilentReporter)
+    fresh: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Where the stage leaves its model, its metrics and its checkpoints."""
+        return self.runs / self.name
+
+    @property
+    def cache(self) -> Path:
+        """Folder of vectors that are computed once, for all stages."""
+        return self.runs / CACHE
+
+    def step_progress(self) -> StepProgress | None:
+        """The display of the stage's steps, or None."""
+        return self.reporter.step_progress(self.name)
+
 
 UNPACKING_S = 600.0  # as long as another process may take to unpack the same model
 
@@ -73,7 +100,7 @@ def members_of(
     Raises:
         RecipeError, ModelMismatch: as for `saved_model`.
     """
-    found = [load_without_query_bank(saved_model(context, name, f"stage '{context.name}' {why}")) for name in names]
+    found = [load_plain(saved_model(context, name, f"stage '{context.name}' {why}")) for name in names]
     return dict(zip(names, (model for model, _ in found), strict=True)), found[0][1].squashing()
 
 
@@ -105,29 +132,21 @@ def start_of(stage: StartingStage, context: StageContext, *, as_it_is: bool = Fa
     """The model and processor that a stage starts from.
 
     Args:
-        as_it_is: keep its query bank; a names part is taken off in any case.
+        as_it_is: with what a family adds to projections, such as a query bank.
 
     Raises:
         RecipeError: the earlier stage has not been run, there is no such folder, or a tower cannot be loaded.
         ModelMismatch: an exported model cannot be unpacked.
     """
-    remedy = "name another, or run the stage that made it again"
-    with failures(f"the model that [{context.name}] starts from", remedy, RecipeError):
-        return _start_of(stage, context, as_it_is)
-
-
-def _start_of(stage: StartingStage, context: StageContext, as_it_is: bool) -> ModelAndProcessor:
-    before = context.recipe.start_of[context.name]
-    if stage.model is not None:
-        return from_spec(stage.model, context)
-    if before is None:
-        return from_spec(context.recipe.model, context)
-    folder = saved_model(context, before, f"stage '{context.name}' starts from")
-    if as_it_is:
-        model, processor = load_model(folder)
-        return without_names(model), processor.squashing()
-    model, processor = load_without_query_bank(folder)
-    return model, processor.squashing()
+    with failures(
+        f"the model that [{context.name}] starts from", "name another, or run the stage that made it again", RecipeError
+    ):
+        before = context.recipe.start_of[context.name]
+        if stage.model is not None or before is None:
+            return from_spec(stage.model or context.recipe.model, context)
+        folder = saved_model(context, before, f"stage '{context.name}' starts from")
+        model, processor = (load_model if as_it_is else load_plain)(folder)
+        return model, processor.squashing()
 
 
 def image_tower_of(named: str, context: StageContext) -> Any:
@@ -137,7 +156,7 @@ def image_tower_of(named: str, context: StageContext) -> Any:
         RecipeError: it cannot be loaded.
     """
     if is_model(context.recipe, named):
-        return load_without_query_bank(saved_model(context, named, "`vision` names"))[0].vision_model
+        return load_plain(saved_model(context, named, "`vision` names"))[0].vision_model
     return _vision(ModelSpec(vision=named))[0]
 
 
@@ -150,9 +169,7 @@ def from_spec(spec: ModelSpec, context: StageContext) -> ModelAndProcessor:
     """
     torch.manual_seed(0)  # for the random projections
     recipe = context.recipe
-    text_from = (
-        load_without_query_bank(saved_model(context, spec.text, _TEXT_FROM)) if is_model(recipe, spec.text) else None
-    )
+    text_from = load_plain(saved_model(context, spec.text, _TEXT_FROM)) if is_model(recipe, spec.text) else None
     text, tokenizer = (text_from[0].text_model, text_from[1].tokenizer) if text_from else _text(spec)
     options: dict[str, Any] = {
         "text_pooling": spec.text_pooling, "vision_projection": spec.vision_projection,
@@ -164,7 +181,7 @@ def from_spec(spec: ModelSpec, context: StageContext) -> ModelAndProcessor:
     if spec.logit_scale is not None:
         options["logit_scale_init_value"] = spec.logit_scale
     if spec.vision and (is_model(recipe, spec.vision) or (Path(spec.vision) / "modules.json").is_file()):
-        whole = load_without_query_bank(saved_model(context, spec.vision, "[model] takes its image tower from"))
+        whole = load_plain(saved_model(context, spec.vision, "[model] takes its image tower from"))
         model, image_processor = _beside(whole, text, spec, options)
     else:
         vision, image_processor = _vision(spec)
@@ -172,7 +189,9 @@ def from_spec(spec: ModelSpec, context: StageContext) -> ModelAndProcessor:
     if text_from:
         _keep_projection(model, text_from[0], spec)
     elif spec.text_identity:
-        _identity(model.text_projection)
+        with torch.no_grad():
+            nn.init.eye_(model.text_projection.weight)
+            model.text_projection.bias.zero_()
     return model, AraCLIPProcessor(image_processor, tokenizer, max_tokens=model.config.max_tokens)
 
 
@@ -203,22 +222,28 @@ def _beside(whole: ModelAndProcessor, text: Any, spec: ModelSpec, options: dict[
     return model, squashing_processor(processor.image_processor, spec.image_size)
 
 
+def _packaged() -> Any:
+    """Towers from packages of the Python index, by name."""
+    return extensions.load(extensions.PACKAGED_TOWERS)
+
+
 def _text(spec: ModelSpec) -> tuple[Any, Any]:
-    if spec.text not in packaged_towers.TEXT_TOWERS:
+    if spec.text not in _packaged().TEXT_TOWERS:
         return loaded(
             lambda: (towers.load_text_tower(spec.text), AraCLIPProcessor.from_towers(spec.text).tokenizer),
             f"[model] text = {spec.text}",
-            f"give a folder, a hub id, or one of {', '.join(packaged_towers.TEXT_TOWERS)}",
+            f"give a folder, a hub id, or one of {', '.join(_packaged().TEXT_TOWERS)}",
         )
     texts = functools.partial(_vocabulary_texts, spec.vocabulary) if spec.vocabulary else None
-    return packaged_towers.TEXT_TOWERS[spec.text](texts)
+    found: tuple[Any, Any] = _packaged().TEXT_TOWERS[spec.text](texts)
+    return found
 
 
 def _vision(spec: ModelSpec) -> tuple[Any, Any]:
     if spec.vision is None:
         return None, None
-    if spec.vision in packaged_towers.IMAGE_TOWERS:
-        tower = packaged_towers.IMAGE_TOWERS[spec.vision]()
+    if spec.vision in _packaged().IMAGE_TOWERS:
+        tower = _packaged().IMAGE_TOWERS[spec.vision]()
         return tower, squashing_processor(timm_image_processor(tower.config), spec.image_size)
     source = spec.vision
 
@@ -228,14 +253,8 @@ def _vision(spec: ModelSpec) -> tuple[Any, Any]:
         published = timm_image_processor(tower.config) if timm else image_processor_at(source)
         return tower, squashing_processor(published, spec.image_size)
 
-    known = ", ".join(packaged_towers.IMAGE_TOWERS)
+    known = ", ".join(_packaged().IMAGE_TOWERS)
     return loaded(read, f"[model] vision = {source}", f"give a folder, a hub id, or one of {known}")
-
-
-def _identity(projection: nn.Linear) -> None:
-    with torch.no_grad():
-        nn.init.eye_(projection.weight)
-        projection.bias.zero_()
 
 
 def _vocabulary_texts(patterns: Sequence[Path]) -> list[str]:
@@ -248,3 +267,30 @@ def _vocabulary_texts(patterns: Sequence[Path]) -> list[str]:
         for file in files:
             texts.update(text for pair in read_pairs(file) for text in (pair.english, pair.arabic))
     return sorted(texts)
+
+
+def cached_teacher(
+    stage: Linear | Distill | Finetune, context: StageContext, texts: list[str], width: int, device: torch.device
+) -> TeacherCache:
+    """The vectors of a stage's teacher, which may be an earlier stage or an exported model, for all of its texts.
+
+    Args:
+        width: D of the student.
+
+    Raises:
+        RecipeError: the stage names no teacher, an unknown one, one that is still to be trained, or of another width.
+        ModelNotFound: the teacher cannot be loaded.
+    """
+    spec = stage.teacher
+    if not spec:
+        raise RecipeError(f"a stage of kind {stage.kind} needs `teacher`, such as open_clip:ViT-B-16-SigLIP-512/webli.")
+    if is_model(context.recipe, spec):
+        spec = f"araclip:{saved_model(context, spec, 'the teacher is')}"
+    teacher = load_teacher(spec, str(device), bfloat16=stage.precision == "bfloat16")
+    if teacher.width != width:
+        raise RecipeError(
+            f"teacher {stage.teacher} makes {teacher.width}-wide vectors, the student has projection_dim {width}. "
+            f"Set [model] projection_dim = {teacher.width}."
+        )
+    folder = context.cache / f"teacher-{teacher.fingerprint[:12]}"
+    return teacher_vectors(teacher, texts, folder, progress=context.reporter.teacher_progress)

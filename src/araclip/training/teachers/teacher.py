@@ -1,12 +1,394 @@
-"""The teacher of stage 1 by its name, and its vectors for a list of texts, computed once."""
+"""A teacher's vectors on disk: every distinct text is encoded once, also across killed runs.
 
-from collections.abc import Callable, Mapping
+    cache.json             format, teacher, its fingerprint, width, number and hash of the texts
+    shard-00000.parquet    vector (fixed-size list of D float16), text; whole or not there
+    shard-00001.parquet    …
 
-from araclip.errors import RecipeError
-from araclip.training.teachers.cache import TeacherCache, teacher_vectors
-from araclip.training.teachers.text_towers import Teacher, araclip_teacher, open_clip_teacher, transformers_teacher
+The shards alone decide: each carries the teacher's fingerprint and a hash of its rows, and vectors are looked up by
+text. So a killed run goes on with the texts that no whole shard has, and a changed text is a new one.
+"""
 
-__all__ = ["TEACHERS", "Teacher", "TeacherCache", "load_teacher", "teacher_vectors"]
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import torch
+from numpy.typing import NDArray
+from torch.nn.functional import normalize as l2_normalize
+
+from araclip import atomic, bounded_json
+from araclip.display import Log
+from araclip.encoder import AraCLIP
+from araclip.errors import DataError, ModelMismatch, RecipeError, TeacherMismatch, first_line
+from araclip.model_folder import existing_folder, find
+from araclip.text.normalization import NORMALIZER_VERSION
+from araclip.training.failures import failures
+from araclip.training.teachers.text_encoders import (
+    TextEncoder,
+    araclip_text,
+    fingerprint,
+    open_clip_text,
+    transformers_text,
+)
+
+_ENCODE = "tokenizer, settings and weights must belong together: copy the folder again"
+NOT_TEXT = ("visual.", "vision_model.", "visual_projection.", "logit_")  # weights that no text vector depends on
+
+
+class Teacher(Protocol):
+    """A frozen text encoder, whose vectors are the targets of a student."""
+
+    @property
+    def name(self) -> str:
+        """The spec that it was loaded by, for messages."""
+
+    @property
+    def width(self) -> int:
+        """D, the length of its vectors."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hex digits that change whenever a vector could: weights, tokens and kind."""
+
+    def encode(self, texts: list[str]) -> NDArray[np.float32]:
+        """Texts → (n, D) float32, rows of unit length, in the order given."""
+
+
+class TorchTeacher:
+    """A PyTorch text tower."""
+
+    def __init__(self, name: str, text: TextEncoder, device: str, bfloat16: bool = False) -> None:
+        self.name, self.device, self.bfloat16, self._text = name, device, bfloat16, text
+        text.model.eval().requires_grad_(False).to(device)
+
+    @cached_property
+    def width(self) -> int:
+        """D, the length of its vectors."""
+        return int(self.encode(["a photo of a cat"]).shape[1])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of kind, text weights and the token ids of a few texts that show how text is prepared."""
+        state = self._text.model.state_dict()
+        text = {name: tensor for name, tensor in state.items() if not name.startswith(NOT_TEXT)}
+        kind = f"{self._text.kind} bfloat16" if self.bfloat16 else self._text.kind
+        with failures(f"teacher {self.name}", _ENCODE, ModelMismatch, cannot="encode"):
+            return fingerprint(kind, text, self._text.tokens)[:16]
+
+    @torch.inference_mode()
+    def encode(self, texts: list[str]) -> NDArray[np.float32]:
+        """Texts → (n, D) float32, rows of unit length, in the order given."""
+        if not texts:
+            return np.empty((0, self.width), np.float32)
+        with failures(f"teacher {self.name}", _ENCODE, ModelMismatch, cannot="encode"):
+            inputs = {name: tensor.to(self.device) for name, tensor in self._text.tokens(texts).items()}  # (n, T) each
+            with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.bfloat16):
+                features = self._text.features(inputs)
+        vectors: NDArray[np.float32] = l2_normalize(features.float(), dim=-1).cpu().numpy()  # (n, D)
+        return vectors
+
+
+class FolderTeacher:
+    """A model folder of AraCLIP on ONNX Runtime."""
+
+    def __init__(self, name: str, model: AraCLIP) -> None:
+        self.name, self._model = name, model
+
+    @property
+    def width(self) -> int:
+        """D, the length of its vectors."""
+        return self._model.width
+
+    @property
+    def fingerprint(self) -> str:
+        """The folder's own, which covers graphs and tokenizer, with the text normaliser's version."""
+        kind = f"onnx {self._model.config.fingerprint} normalizer {NORMALIZER_VERSION}"
+        return hashlib.sha256(kind.encode()).hexdigest()[:16]
+
+    def encode(self, texts: list[str]) -> NDArray[np.float32]:
+        """Texts → (n, D) float32, rows of unit length, in the order given."""
+        return self._model.encode_text(texts)
+
+
+def open_clip_teacher(name: str, location: str, device: str, bfloat16: bool) -> Teacher:
+    """`MODEL/PRETRAINED`, `local-dir:` or `hf-hub:` PLACE, see `text_encoders.open_clip_text`."""
+    text = open_clip_text(f"teacher {name}", location)
+    text.model.visual = None  # half of the memory, and unused for texts
+    return TorchTeacher(name, text, device, bfloat16)
+
+
+def transformers_teacher(name: str, location: str, device: str, bfloat16: bool) -> Teacher:
+    """A folder or hub id of a CLIP-like model or of its text tower alone, see `text_encoders.transformers_text`."""
+    text = transformers_text(f"teacher {name}", location)
+    if hasattr(text.model, "vision_model"):
+        text.model.vision_model = None
+    return TorchTeacher(name, text, device, bfloat16)
+
+
+def araclip_teacher(name: str, location: str, device: str, bfloat16: bool) -> Teacher:
+    """A saved AraCLIPModel with its processor, or a model folder (or bundled model) with ONNX graphs."""
+    folder = existing_folder(location)
+    if folder is None or (folder / "text.onnx").is_file():
+        return FolderTeacher(name, AraCLIP(find(location)))
+    text = araclip_text(f"teacher {name}", folder)
+    text.model.vision_model = text.model.visual_projection = None
+    return TorchTeacher(name, text, device, bfloat16)
+
+
+FORMAT = 1
+UNIT_TOLERANCE = 1e-2  # teachers compute in half precision, too
+
+TeacherProgress = Callable[[int, int, float, float], None]
+
+
+@dataclass(frozen=True)
+class TeacherCache:
+    """The vectors of some texts, in memory at two bytes a number; `folder` may hold those of more texts."""
+
+    folder: Path
+    teacher: str
+    fingerprint: str
+    width: int
+    rows: dict[str, int] = field(repr=False)
+    vectors: NDArray[np.float16] = field(repr=False)  # (N, D)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def lookup(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(n, D) float32, rows of unit length, in the order of `texts`.
+
+        Raises:
+            DataError: a text has no vector here; it is named.
+        """
+        unknown = [text for text in texts if text not in self.rows]
+        if unknown:
+            raise DataError(
+                f"{self.folder}: {len(unknown)} of {len(texts)} texts have no teacher vector here, such as "
+                f"{unknown[0]!r:.80}. Pass all texts to teacher_vectors; it computes only the new ones."
+            )
+        found = self.vectors[[self.rows[text] for text in texts]].astype(np.float32)  # (n, D)
+        found /= np.linalg.norm(found, axis=1, keepdims=True)  # float16 changes lengths by 0.1 %
+        return found
+
+
+def teacher_vectors(
+    teacher: Teacher,
+    texts: Sequence[str],
+    folder: Path,
+    *,
+    shard: int = 8192,
+    batch: int = 256,
+    progress: TeacherProgress | None = None,
+    log: Log | None = None,
+) -> TeacherCache:
+    """The teacher's vectors for `texts`, read from `folder` where it has them, else computed and stored there.
+
+    Args:
+        texts: may repeat; each distinct one is encoded once.
+        shard: texts a file; a killed run loses at most one such file.
+        batch: texts a call of the teacher, similar lengths together.
+        progress: called after each batch with texts done, texts in all, texts a second and seconds left.
+        log: called with one line for each damaged file that is made anew; by default a warning of `logging`.
+
+    Raises:
+        TeacherMismatch: the folder holds another teacher's vectors; nothing in it is touched.
+        DataError: an empty text, or vectors that are not finite or not of unit length.
+        GalleryLocked: another process is filling the folder.
+    """
+    distinct = list(dict.fromkeys(texts))
+    for text in distinct:
+        if not isinstance(text, str) or not text:
+            raise DataError(f"a text to encode is {text!r}, expected one that is not empty. Leave such rows out.")
+    cache = TeacherCache(
+        folder=folder,
+        teacher=teacher.name,
+        fingerprint=teacher.fingerprint,
+        width=teacher.width,
+        rows={text: row for row, text in enumerate(distinct)},
+        vectors=np.zeros((len(distinct), teacher.width), np.float16),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    warn = log or logging.getLogger(__name__).warning
+    if _read(cache, warn).missing.any():
+        with atomic.single_writer(folder / ".lock"):
+            _fill(cache, teacher, shard, batch, progress)
+    return cache
+
+
+@dataclass
+class _State:
+    missing: NDArray[np.bool_]  # (N,) texts that no whole shard has
+    hashes: dict[str, tuple[int, str]]  # whole shards: number and hash of their texts
+
+
+def _read(cache: TeacherCache, warn: Log) -> _State:
+    """Copy what the folder has into `cache.vectors`."""
+    _check_owner(cache, cache.folder / "cache.json", _read_json(cache.folder / "cache.json", warn))
+    state = _State(np.ones(len(cache), bool), {})
+    for path in sorted(cache.folder.glob("shard-*.parquet")):
+        try:
+            vectors, texts = _read_shard(cache, path)
+        except TeacherMismatch:
+            raise
+        except Exception as error:  # a damaged file makes pyarrow raise nearly anything
+            warn(f"{path} is damaged ({first_line(error):.120}); its texts are computed again.")
+            continue
+        pairs = [(position, cache.rows[text]) for position, text in enumerate(texts) if text in cache.rows]
+        if pairs:
+            positions, rows = (list(column) for column in zip(*pairs, strict=True))
+            cache.vectors[rows] = vectors[positions]
+            state.missing[rows] = False
+        state.hashes[path.name] = (len(texts), _hash_texts(texts))
+    return state
+
+
+def _fill(
+    cache: TeacherCache,
+    teacher: Teacher,
+    shard: int,
+    batch: int,
+    progress: TeacherProgress | None,
+) -> None:
+    for left in cache.folder.glob(".*.tmp"):  # of a killed run; we hold the lock
+        left.unlink()
+    state = _read(cache, lambda line: None)  # again: another process may have filled it meanwhile
+    _write_json(cache, state)
+    texts = list(cache.rows)
+    todo = np.flatnonzero(state.missing)
+    done, started = len(texts) - len(todo), time.perf_counter()
+    names = _free_names(state)
+    for first in range(0, len(todo), shard):
+        rows = todo[first : first + shard]
+        by_length = sorted(rows, key=lambda row: len(texts[row]))  # less padding
+        for start in range(0, len(rows), batch):
+            part = by_length[start : start + batch]
+            cache.vectors[part] = _encoded(teacher, [texts[row] for row in part])
+            computed = first + start + len(part)
+            speed = computed / max(time.perf_counter() - started, 1e-9)
+            if progress is not None:
+                progress(done + computed, len(texts), speed, (len(todo) - computed) / speed)
+        chunk = [texts[row] for row in rows]
+        name = next(names)
+        _write_shard(cache, cache.folder / name, cache.vectors[rows], chunk)
+        state.hashes[name] = (len(chunk), _hash_texts(chunk))
+    _write_json(cache, state)
+
+
+def _encoded(teacher: Teacher, texts: list[str]) -> NDArray[np.float32]:
+    vectors = teacher.encode(texts)
+    if vectors.shape != (len(texts), teacher.width):
+        raise DataError(
+            f"teacher {teacher.name} made vectors of shape {vectors.shape} for {len(texts)} texts, expected "
+            f"{(len(texts), teacher.width)}. Correct the teacher."
+        )
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    wrong = np.flatnonzero(~(np.abs(lengths - 1) < UNIT_TOLERANCE))  # NaN is wrong, too
+    if len(wrong):
+        raise DataError(
+            f"teacher {teacher.name} made a vector of length {lengths[wrong[0]]:.3g} for {texts[wrong[0]]!r:.80}, "
+            "expected 1. Compute in float32, or leave the text out."
+        )
+    return vectors
+
+
+def _write_shard(
+    cache: TeacherCache,
+    path: Path,
+    vectors: NDArray[np.float16],
+    texts: list[str],
+) -> None:
+    flat = pyarrow.array(np.ascontiguousarray(vectors).reshape(-1), pyarrow.float16())
+    columns = {
+        "vector": pyarrow.FixedSizeListArray.from_arrays(flat, cache.width),
+        "text": pyarrow.array(texts, pyarrow.string()),
+    }
+    table = pyarrow.table(columns)
+    about = {**_owner(cache), "rows": _hash_rows(vectors, table)}
+    table = table.replace_schema_metadata({"araclip": json.dumps(about)})
+    atomic.write(path, lambda temporary: pyarrow.parquet.write_table(table, temporary, compression="zstd"))
+
+
+def _read_shard(cache: TeacherCache, path: Path) -> tuple[NDArray[np.float16], list[str]]:
+    """(n, D) vectors and n texts of a whole shard of this teacher."""
+    with pyarrow.parquet.ParquetFile(path) as file:
+        table = file.read()
+    about = bounded_json.parse((table.schema.metadata or {})[b"araclip"], str(path), kind=dict, error=DataError)
+    _check_owner(cache, path, about)
+    flat = table.column("vector").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    vectors: NDArray[np.float16] = flat.astype(np.float16, copy=False).reshape(len(table), cache.width)
+    if _hash_rows(vectors, table) != about["rows"]:
+        raise ValueError("its rows do not have the hash they were written with")
+    return vectors, table.column("text").to_pylist()
+
+
+def _owner(cache: TeacherCache) -> dict[str, Any]:
+    return {"format": FORMAT, "teacher": cache.teacher, "fingerprint": cache.fingerprint, "width": cache.width}
+
+
+def _check_owner(cache: TeacherCache, path: Path, about: dict[str, Any]) -> None:
+    if about and about.get("format") != FORMAT:
+        raise TeacherMismatch(
+            f"{path} has format {about.get('format')!r}, this release reads format {FORMAT}. "
+            "Name another cache folder, or delete this one to compute it anew."
+        )
+    if about and about.get("fingerprint") != cache.fingerprint:
+        raise TeacherMismatch(
+            f"{path} holds {about.get('width')}-wide vectors of {about.get('teacher')}@{about.get('fingerprint')}, "
+            f"the teacher now is {cache.teacher}@{cache.fingerprint} with {cache.width}-wide ones. "
+            "Name another cache folder, or delete this one to compute it anew."
+        )
+
+
+def _read_json(path: Path, warn: Log) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        found: dict[str, Any] = bounded_json.read(path, kind=dict, error=DataError)
+    except DataError as error:
+        warn(f"{path} is damaged ({error}); it is written again from the shards.")
+        return {}
+    return found
+
+
+def _write_json(cache: TeacherCache, state: _State) -> None:
+    shards = sorted(state.hashes.items())
+    about = {
+        **_owner(cache),
+        "texts": sum(number for _, (number, _) in shards),
+        "texts_sha256": hashlib.sha256("".join(digest for _, (_, digest) in shards).encode()).hexdigest(),
+    }
+    atomic.write_text(cache.folder / "cache.json", json.dumps(about, ensure_ascii=False, indent=2) + "\n")
+
+
+def _hash_texts(texts: Sequence[str]) -> str:
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
+
+
+def _hash_rows(vectors: NDArray[np.float16], table: Any) -> str:
+    digest = hashlib.sha256(np.ascontiguousarray(vectors).data)
+    for column in [name for name in table.column_names if name != "vector"]:  # earlier shards have more than texts
+        digest.update(json.dumps(table.column(column).to_pylist()).encode())
+    return digest.hexdigest()
+
+
+def _free_names(state: _State) -> Iterator[str]:
+    number = 0
+    while True:
+        name = f"shard-{number:05d}.parquet"
+        if name not in state.hashes:
+            yield name
+        number += 1
+
 
 TEACHERS: Mapping[str, tuple[str, Callable[[str, str, str, bool], Teacher]]] = {
     "open_clip": ("open_clip:MODEL/TAG_OR_FILE, open_clip:local-dir:FOLDER", open_clip_teacher),

@@ -16,10 +16,16 @@ import torch
 from torch import Tensor
 
 from araclip.errors import ModelMismatch, ModelNotFound
-from araclip.training.foreign import settings
-from araclip.training.foreign.failures import failures
-from araclip.training.foreign.loaders import check_size, check_tokens, config_at, tokenizer_at
-from araclip.training.foreign.open_clip_settings import model_settings, tokenizer_arguments
+from araclip.training.failures import failures
+from araclip.training.model.foreign import (
+    check_folder,
+    check_size,
+    check_tokens,
+    config_at,
+    model_settings,
+    tokenizer_arguments,
+    tokenizer_at,
+)
 from araclip.training.model.towers import check_complete, check_shapes
 
 # A fingerprint covers a tokenizer by its ids for these: case, punctuation, digits, Arabic, emoji, too many tokens
@@ -189,13 +195,11 @@ def araclip_text(name: str, folder: Path) -> TextEncoder:
     """
     from araclip.training.model.model import AraCLIPModel
     from araclip.training.model.processing import AraCLIPProcessor
-    from araclip.training.model.projection.names_part import without_names
-    from araclip.training.model.projection.query_bank import without_query_bank
+    from araclip.training.model.saved_models import plain
 
     with failures(name, "a folder that AraCLIPModel and AraCLIPProcessor were saved to is needed"):
-        settings.check_folder(folder)
-        model = AraCLIPModel.from_pretrained(folder, dtype=torch.float32)
-        model = without_query_bank(without_names(model))
+        check_folder(folder)
+        model = plain(AraCLIPModel.from_pretrained(folder, dtype=torch.float32))
         processor = AraCLIPProcessor.from_pretrained(folder)
 
     def tokens(texts: list[str]) -> Inputs:

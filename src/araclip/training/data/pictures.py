@@ -1,0 +1,385 @@
+"""Pictures and their texts for training: sets in fixed shares in batches without duplicates, and augmented views."""
+
+import hashlib
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, count
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageEnhance, ImageOps
+
+from araclip.errors import DataError, InputError, RecipeError
+from araclip.evaluation.picture_sets.datasets import CaptionedPicture, read_pictures
+from araclip.pictures.images import square
+from araclip.training.data.limits import Positive
+from araclip.training.data.noise import noisy
+from araclip.training.data.sampling import InterleavedSampler
+
+LANGUAGES = ("arabic", "english")
+SPARE = 10**9  # slots from here on replace pictures that a batch drew twice
+
+
+@dataclass(frozen=True)
+class PictureSource:
+    """A picture set; `share` is its part of each batch, relative to the other sets.
+
+    Attributes:
+        images: another folder in which its pictures may lie; without it all lie below `folder`.
+    """
+
+    folder: Path
+    share: Positive = 1.0
+    split: str | None = None
+    english: tuple[str, ...] = ("caption_en",)
+    arabic: tuple[str, ...] = ("caption_ar",)
+    images: Path | None = None
+    group: str = ""  # a batch holds sets of one group only, so that its negatives are pictures of one kind
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's pictures and texts.
+
+    Attributes:
+        rows: (I,) rows of `PictureMixture.pictures`, no picture twice.
+        texts: (T,) input of the student.
+        english: (T,) an English caption of the same picture, or None where it has none.
+        owner: (T,) position in `rows` of each text's picture.
+        same: (T, I) bool, true where a picture has the text among its own, so that the two are no negatives.
+    """
+
+    rows: list[int]
+    texts: list[str]
+    english: list[str | None]
+    owner: list[int]
+    same: NDArray[np.bool_]
+
+
+class PictureMixture:
+    """An endless stream of batches that is a function of seed, step and size.
+
+    Args:
+        sources: picture sets with their shares.
+        languages: share of texts a language, {"arabic": 0.8, "english": 0.2}. A picture that has only one of them
+            gives that one; a picture with no text in any of them is left out.
+        captions: texts a picture in a batch.
+        noise: chance that an Arabic text passes `noisy`.
+        needs_files: the pictures are read later, so their files have to exist. Without, only texts are used, and a
+            picture with fewer than `captions` of them is left out.
+
+    Raises:
+        RecipeError: no source, an unknown language, a share that is not positive.
+        DataError: a set's list is missing or malformed (the line is named), it has no picture with a text in those
+            languages, or a picture's file is missing.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[PictureSource],
+        seed: int,
+        *,
+        languages: Mapping[str, float],
+        captions: int = 1,
+        noise: float = 0.0,
+        needs_files: bool = True,
+    ) -> None:
+        unknown = [name for name in languages if name not in LANGUAGES]
+        if unknown or not languages:
+            raise RecipeError(f"languages are {dict(languages)}, known are {', '.join(LANGUAGES)}. Name at least one.")
+        if wrong := [name for name, share in languages.items() if not 0 < share < float("inf")]:
+            raise RecipeError(
+                f"{wrong[0]} has share {languages[wrong[0]]}, expected a positive number. Or leave it out."
+            )
+        self.seed, self.languages, self.captions, self.noise = seed, dict(languages), captions, noise
+        self.pictures: list[CaptionedPicture] = []
+        self._offsets: list[int] = []
+        for source in sources:
+            self._offsets.append(len(self.pictures))
+            self.pictures += _usable(source, tuple(languages), 1 if needs_files else captions, needs_files)
+        sizes = np.diff([*self._offsets, len(self.pictures)]).tolist()
+        groups: dict[str, list[int]] = {}
+        for which, source in enumerate(sources):
+            groups.setdefault(source.group, []).append(which)
+        self._members = list(groups.values())  # of each group, its sources
+        shares = [[sources[which].share for which in members] for members in self._members]
+        self._groups = InterleavedSampler([1] * len(groups), [sum(of_group) for of_group in shares], seed)
+        self._sources = [
+            InterleavedSampler([sizes[which] for which in members], of_group, seed)
+            for members, of_group in zip(self._members, shares, strict=True)
+        ]
+        first: dict[Path, int] = {}  # row of each file: two sets may list one with different captions
+        self._first_row = [first.setdefault(picture.path, row) for row, picture in enumerate(self.pictures)]
+        of_sources = [self._first_row[start : start + size] for start, size in zip(self._offsets, sizes, strict=True)]
+        self._distinct = min(len({row for which in members for row in of_sources[which]}) for members in self._members)
+        texts: dict[int, set[str]] = {}
+        for row, picture in zip(self._first_row, self.pictures, strict=True):
+            texts.setdefault(row, set()).update(picture.english + picture.arabic)
+        self._texts = [texts[row] for row in self._first_row]
+        self._neighbours: NDArray[np.int64] | None = None
+        self._hard = 0
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with any picture's name or text, or their order."""
+        digest = hashlib.sha256()
+        for picture in self.pictures:
+            digest.update(repr((picture.source, picture.path.name, picture.english, picture.arabic)).encode())
+        return digest.hexdigest()[:12]
+
+    @property
+    def files(self) -> list[Path]:
+        """The pictures' files, in the order of `pictures`."""
+        return [picture.path for picture in self.pictures]
+
+    def texts_of(self, row: int) -> list[str]:
+        """The captions of one picture in the languages asked for."""
+        return [text for language in self.languages for text in getattr(self.pictures[row], language)]
+
+    @property
+    def texts(self) -> list[str]:
+        """The captions of all pictures, one picture after the other."""
+        return [text for row in range(len(self.pictures)) for text in self.texts_of(row)]
+
+    def use_hard_negatives(self, neighbours: NDArray[np.int64], hard: int) -> None:
+        """From now on a batch holds, with each drawn picture, `hard` of its (N, K) `neighbours`; see `mined`."""
+        self._neighbours, self._hard = neighbours, min(hard, neighbours.shape[1])
+
+    def batch(self, step: int, size: int) -> Batch:
+        """The batch of one step; the same for the same seed, sources, step and size.
+
+        Raises:
+            DataError: there are fewer pictures than `size`.
+        """
+        if size > self._distinct:
+            raise DataError(
+                f"a batch of {size} pictures, but there are only {self._distinct} (in the smallest group, if there are "
+                "groups). Ask for fewer, or add some."
+            )
+        rows = self._rows(step, size)
+        texts, english, owner = [], [], []
+        for position, row in enumerate(rows):
+            rng = random.Random(f"{self.seed} {step} {position}")
+            for text in self._draw_captions(self.pictures[row], rng):
+                texts.append(text)
+                owner.append(position)
+                captions = self.pictures[row].english
+                english.append(rng.choice(captions) if captions else None)
+        same = self._same(texts, rows)
+        return Batch(rows, [self._with_noise(t, step, i) for i, t in enumerate(texts)], english, owner, same)
+
+    def _rows(self, step: int, size: int) -> list[int]:
+        seeds = -(-size // (1 + self._hard))
+        group, _, earlier = self._groups.draw(step)  # the group whose batch this is, and how many it had before
+        own = range(earlier * seeds, (earlier + 1) * seeds)
+        rows: dict[int, int] = {}  # first row of a picture's file → the row that was drawn
+        for slot in chain(own, count(SPARE + earlier * size)):
+            source_index, row, _ = self._sources[group].draw(slot)
+            row += self._offsets[self._members[group][source_index]]
+            rows.setdefault(self._first_row[row], row)
+            if self._neighbours is not None:
+                rng = np.random.default_rng([self.seed, step, row])
+                for near in rng.permutation(self._neighbours[row])[: self._hard].tolist():
+                    rows.setdefault(self._first_row[near], near)
+            if len(rows) >= size:
+                break
+        return list(rows.values())[:size]
+
+    def _draw_captions(self, picture: CaptionedPicture, rng: random.Random) -> list[str]:
+        by_language = {name: getattr(picture, name) for name in self.languages if getattr(picture, name)}
+        names = list(by_language)
+        chosen: list[str] = []
+        for _ in range(self.captions):
+            name = rng.choices(names, [self.languages[n] for n in names])[0]
+            left = [text for text in by_language[name] if text not in chosen] or list(by_language[name])
+            chosen.append(rng.choice(left))
+        return chosen
+
+    def _same(self, texts: list[str], rows: list[int]) -> NDArray[np.bool_]:
+        positions: dict[str, list[int]] = {}
+        for position, row in enumerate(rows):
+            for text in self._texts[row]:
+                positions.setdefault(text, []).append(position)
+        same = np.zeros((len(texts), len(rows)), np.bool_)
+        for i, text in enumerate(texts):
+            same[i, positions[text]] = True
+        return same
+
+    def _with_noise(self, text: str, step: int, position: int) -> str:
+        rng = random.Random(f"noise {self.seed} {step} {position}")
+        return noisy(text, rng) if rng.random() < self.noise else text
+
+
+def listed_pictures(
+    folder: Path,
+    english: tuple[str, ...],
+    arabic: tuple[str, ...],
+    split: str | None,
+    *,
+    images: Path | None = None,
+    needs_files: bool = True,
+) -> list[CaptionedPicture]:
+    """`read_pictures` for training, where a picture's file has to be there before the long part starts.
+
+    Args:
+        images: another folder in which its pictures may lie.
+        needs_files: whether the pictures' files have to exist.
+
+    Raises:
+        DataError: the list is missing or malformed (the line is named), or it names a file that is not there or that
+            lies elsewhere.
+    """
+    try:
+        found = read_pictures(folder, english, arabic, split, images=images, needs_files=needs_files)
+    except InputError as error:
+        raise DataError(str(error)) from error
+    missing = [picture.path for picture in found if needs_files and not picture.path.is_file()]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(found)} pictures that {folder / 'captions.jsonl'} names are missing, {missing[0]} "
+            "for one. Fetch them, or remove their lines."
+        )
+    return found
+
+
+def ungrouped(sources: Sequence[PictureSource]) -> list[PictureSource]:
+    """The sources as one group, for a single batch that is to hold pictures of all of them."""
+    return [replace(source, group="") for source in sources]
+
+
+def draw_files(sources: Sequence[PictureSource], seed: int, count: int) -> tuple[list[Path], str]:
+    """A batch of `count` pictures by the sources' shares, of all groups, and the fingerprint of the sets."""
+    mixture = PictureMixture(ungrouped(sources), seed, languages=dict.fromkeys(LANGUAGES, 1.0))
+    return [mixture.pictures[row].path for row in mixture.batch(0, count).rows], mixture.fingerprint
+
+
+def _usable(source: PictureSource, languages: tuple[str, ...], texts: int, needs_files: bool) -> list[CaptionedPicture]:
+    fields = {name: getattr(source, name) for name in LANGUAGES}
+    found = listed_pictures(
+        source.folder, fields["english"], fields["arabic"], source.split, images=source.images, needs_files=needs_files
+    )
+    usable = [p for p in found if sum(len(set(getattr(p, language))) for language in languages) >= texts]
+    if not usable:
+        counted = "a text" if texts == 1 else f"{texts} texts"
+        raise DataError(
+            f"{source.folder}: none of {len(found)} pictures (split {source.split}) has {counted} in "
+            f"{' or '.join(languages)}. Its caption fields are taken to be {fields}; correct them or leave the set out."
+        )
+    return usable
+
+
+class FileMixture:
+    """An endless stream of batches of picture files that is a function of seed, step and size.
+
+    Args:
+        sources: picture sets with their shares; captions are not looked at, and groups make no difference.
+
+    Attributes:
+        files: of all sets, each once.
+
+    Raises:
+        RecipeError: no source.
+        DataError: a set's list is missing or malformed, or empty, or a picture's file is missing.
+    """
+
+    def __init__(self, sources: Sequence[PictureSource], seed: int) -> None:
+        if not sources:
+            raise RecipeError("there is no picture set. Name one in `pictures`.")
+        rows: dict[Path, int] = {}
+        self._rows: list[list[int]] = []
+        for source in sources:
+            found = listed_pictures(source.folder, (), (), source.split, images=source.images)
+            if not found:
+                raise DataError(f"{source.folder} has no picture (split {source.split}). Correct it or leave it out.")
+            self._rows.append([rows.setdefault(picture.path, len(rows)) for picture in found])
+        self.files = list(rows)
+        self._sampler = InterleavedSampler(list(map(len, self._rows)), [source.share for source in sources], seed)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with any picture's name, or their order."""
+        return hashlib.sha256(repr([path.name for path in self.files]).encode()).hexdigest()[:12]
+
+    def batch(self, step: int, size: int) -> list[int]:
+        """Rows of `files` for one step, none twice.
+
+        Raises:
+            DataError: there are fewer pictures than `size`.
+        """
+        if size > len(self.files):
+            raise DataError(f"a batch of {size} pictures, but there are only {len(self.files)}. Ask for fewer.")
+        rows: dict[int, None] = {}
+        for slot in count(step * size):
+            which, row, _ = self._sampler.draw(slot)
+            rows[self._rows[which][row]] = None
+            if len(rows) == size:
+                return list(rows)
+        raise AssertionError
+
+
+BLOCK = 1024  # pictures compared with all others at once
+
+
+def mined(vectors: NDArray[np.float32], pictures: Sequence[CaptionedPicture], count: int) -> NDArray[np.int64]:
+    """(N, K): for each picture the rows of the K = min(count, N − 1) nearest others by inner product.
+
+    Pictures that share a text or the file with it are no negatives: among the 2·K nearest they come last.
+
+    Args:
+        vectors: (N, D) of `pictures`, rows of unit length.
+    """
+    texts = [{picture.path, *picture.english, *picture.arabic} for picture in pictures]
+    count = min(count, len(vectors) - 1)
+    out = np.empty((len(vectors), count), np.int64)
+    for start in range(0, len(vectors), BLOCK):
+        scores = vectors[start : start + BLOCK] @ vectors.T  # (B, N)
+        scores[np.arange(len(scores)), np.arange(start, start + len(scores))] = -np.inf
+        best = np.argsort(-scores, axis=1, kind="stable")[:, : min(2 * count, len(vectors) - 1)]
+        for i, row in enumerate(best.tolist(), start):
+            out[i] = sorted(row, key=lambda other: not texts[i].isdisjoint(texts[other]))[:count]
+    return out
+
+
+def contents_hash(pictures: Iterable[Path]) -> str:
+    """SHA-256 of the bytes of these files in their order, as hex digits; a copy of them has the same.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    digest = hashlib.sha256()
+    for picture in pictures:
+        with picture.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+SMALLEST = 0.6  # side of a crop, as a part of the picture's: smaller ones lose what captions mention
+JITTER = 0.3  # brightness, contrast and colour change by at most this part
+
+
+def augment(image: Image.Image, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """(size, size, 3): a random crop, mirrored half of the time, its brightness, contrast and colour shifted."""
+    width, height = (rng.uniform(SMALLEST, 1.0) * side for side in image.size)
+    left, top = rng.uniform(0, image.width - width), rng.uniform(0, image.height - height)
+    box = (left, top, left + width, top + height)
+    cropped = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
+    return np.asarray(recolour(ImageOps.mirror(cropped) if rng.random() < 0.5 else cropped, rng), dtype=np.uint8)
+
+
+def recolour(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """The picture with brightness, contrast and colour shifted by up to `JITTER`."""
+    for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+        image = enhance(image).enhance(float(rng.uniform(1 - JITTER, 1 + JITTER)))
+    return image
+
+
+def views(image: Image.Image, size: int, count: int, seed: int) -> NDArray[np.uint8]:
+    """(count, size, size, 3): the picture as it is, its recoloured mirror image, then random crops."""
+    rng = np.random.default_rng(seed)
+    out = [square(image, size)]
+    if count > 1:
+        out.append(np.asarray(recolour(Image.fromarray(out[0][:, ::-1]), rng), dtype=np.uint8))
+    out += [augment(image, size, rng) for _ in range(count - 2)]
+    return np.stack(out[:count])

@@ -1,0 +1,409 @@
+"""Parallel text: rows of English and Arabic in files, and files mixed in fixed shares into batches.
+
+A row that cannot be read stops the run and is named by file and line: a skipped row would be a silent loss, and a row
+of another split a silent leak.
+"""
+
+import hashlib
+import json
+import lzma
+import random
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any, Literal, NoReturn, get_args
+
+from araclip import bounded_json
+from araclip.errors import DataError, RecipeError, first_line
+from araclip.text.normalization import normalize
+from araclip.training.data.limits import SLOTS, Chance, Positive, Rows, Template, has_slot
+from araclip.training.data.noise import in_dialect, noisy, with_english
+from araclip.training.data.sampling import InterleavedSampler
+
+SUFFIXES = (".tsv", ".tsv.xz", ".jsonl", ".parquet")
+MAX_LINE = 1_000_000  # bytes of a row: captions have some hundreds, whole articles some ten thousand
+MAX_EXPANSION = 200  # xz shrinks parallel text fivefold
+PARQUET_ROWS = 1024  # at a time
+_ENGLISH = ("english", "en", "eng", "caption_en")
+_ARABIC = ("arabic", "ar", "ara", "caption_ar")
+_ARABIC_LETTER = re.compile("[\u0621-\u064a]")
+
+Cells = Mapping[str, Any]  # by our names of the columns: english, arabic, source, license, split
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One row of parallel text, normalised; `source` is the file's name unless the row names its own."""
+
+    english: str
+    arabic: str
+    source: str
+    license: str = ""
+
+
+def read_pairs(path: Path, split: str = "train", *, arabic_only: bool = False) -> Iterator[Pair]:
+    """The rows of one split of one file, in the file's order.
+
+    Columns: English and Arabic by name (`en`, `english`, `ar`, `arabic` …), in a .tsv without such names the first and
+    the second; `source`, `license` and one whose name ends in `split` are optional. A file or a .jsonl row without
+    split is "train". In a .tsv, cells after the last needed one may be missing, others may not. Both texts pass
+    `araclip.normalize`; a row with an empty one is skipped.
+
+    Args:
+        split: rows of any other split are left out.
+        arabic_only: no English is needed; pairs have an empty one where there is none.
+
+    Raises:
+        DataError: no such file or kind of file, no such columns, a malformed row (file, line and what was expected
+            are named), or no row of this split. Raised while iterating.
+    """
+    kind = _suffix(path)
+    name = path.name.removesuffix(kind)
+    try:
+        rows = {".tsv": _tsv, ".tsv.xz": _tsv, ".jsonl": _jsonl, ".parquet": _parquet}[kind](path, arabic_only)
+        has_rows = False
+        for where, row in rows:
+            belongs = row.get("split", "train")
+            if isinstance(belongs, str) and belongs != split:  # one that is no text is reported below
+                continue
+            pair = _pair(where, row, name, arabic_only)
+            if pair.arabic and (pair.english or arabic_only):
+                has_rows = True
+                yield pair
+    except (OSError, lzma.LZMAError, EOFError) as error:
+        raise DataError(
+            f"{path} cannot be read ({first_line(error):.200}). Check the path, or fetch the file again."
+        ) from error
+    if not has_rows:
+        raise DataError(f"{path}: empty split, no row with text is '{split}'. Check the file and the split's name.")
+
+
+def fingerprint(data: Iterable[Pair | Path]) -> str:
+    """Sixteen hex digits that change with any pair, with any byte of a file, and with their order."""
+    digest = hashlib.sha256()
+    for item in data:
+        if isinstance(item, Path):
+            with item.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        else:
+            digest.update(hashlib.sha256(json.dumps(astuple(item)).encode()).digest())
+    return digest.hexdigest()[:16]
+
+
+def _suffix(path: Path) -> str:
+    for suffix in SUFFIXES:
+        if path.name.endswith(suffix):
+            return suffix
+    raise DataError(f"{path}: unknown kind of file, known are {', '.join(SUFFIXES)}. Convert it to one of them.")
+
+
+def _pair(where: str, row: Cells, name: str, arabic_only: bool) -> Pair:
+    texts = {column: row.get(column) for column in ("english", "arabic")}
+    if arabic_only and texts["english"] is None:
+        texts["english"] = ""
+    for column, text in texts.items():
+        if not isinstance(text, str):
+            _malformed(where, f"{column} is {_shown(text)}, expected text")
+    for column in ("source", "license", "split"):
+        if not isinstance(row.get(column, ""), str):
+            _malformed(where, f"{column} is {_shown(row[column])}, expected text")
+    return Pair(
+        english=normalize(texts["english"] or ""),
+        arabic=normalize(texts["arabic"] or ""),
+        source=row.get("source") or name,
+        license=row.get("license") or "",
+    )
+
+
+def _shown(value: Any) -> str:
+    return "missing or null" if value is None else f"{value!r:.60}"
+
+
+def _malformed(where: str, what: str) -> NoReturn:
+    raise DataError(f"{where}: {what}. Correct it, or take it out.")
+
+
+def _find_columns(names: Sequence[str]) -> dict[str, str]:
+    """Our name → the file's name of each column; of several English or Arabic ones, the first in the lists above."""
+    known = {"english": _ENGLISH, "arabic": _ARABIC, "source": ("source",), "license": ("license", "licence")}
+    theirs = {name.strip().lower(): name for name in names}
+    found = {
+        ours: next((theirs[alias] for alias in aliases if alias in theirs), None) for ours, aliases in known.items()
+    }
+    found["split"] = next((name for name in names if name.strip().lower().endswith("split")), None)
+    return {ours: name for ours, name in found.items() if name is not None}
+
+
+def _columns(path: Path, names: Sequence[str], arabic_only: bool) -> dict[str, str]:
+    found = _find_columns(names)
+    missing = {"english", "arabic"} - {"english" if arabic_only else ""} - set(found)
+    if missing:
+        raise DataError(
+            f"{path} has the columns {', '.join(names)}, and none for {' and '.join(sorted(missing))}. "
+            f"Name them {_ENGLISH[0]} (or {_ENGLISH[1]}) and {_ARABIC[0]} (or {_ARABIC[1]})."
+        )
+    return found
+
+
+def _lines(path: Path) -> Iterator[tuple[str, str]]:
+    # Bytes are cut at line feeds only, so that the number is the one an editor shows and a wrong byte has a line.
+    left = _budget(path)
+    with lzma.open(path) if path.name.endswith(".xz") else path.open("rb") as lines:
+        for number in count(1):
+            where = f"{path}, line {number}"
+            if not (raw := lines.readline(MAX_LINE + 1)):
+                return
+            left -= len(raw)
+            if len(raw) > MAX_LINE or left < 0:
+                _too_large(where)
+            try:
+                line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                _malformed(where, f"byte {error.start + 1} is no UTF-8, expected text in UTF-8")
+            yield where, line.rstrip("\r\n")
+
+
+def _budget(path: Path) -> int:
+    """Bytes of text that a file may hold when unpacked."""
+    if not path.is_file():
+        raise DataError(f"{path} cannot be read (no such file). Check the path, or fetch the file again.")
+    return MAX_EXPANSION * path.stat().st_size + 100 * MAX_LINE
+
+
+def _too_large(where: str) -> NoReturn:
+    raise DataError(
+        f"{where}: more than {MAX_LINE:,} bytes of text in a row, or more than {MAX_EXPANSION} times the file's size "
+        "in all. It is no file of pairs of texts; nothing of it is used."
+    )
+
+
+def _tsv(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
+    lines = _lines(path)
+    where, first = next(lines, (f"{path}, line 1", ""))
+    if not first or _ARABIC_LETTER.search(first):
+        _malformed(where, f"{first!r:.60} is no header, expected column names such as 'en' and 'ar'")
+    header = first.split("\t")
+    if len(header) > 1 and not {"english", "arabic"} & set(_find_columns(header)):
+        header[:2] = ["english", "arabic"]
+    columns = _columns(path, header, arabic_only)
+    positions = {ours: header.index(theirs) for ours, theirs in columns.items()}
+    needed = 1 + max(positions[ours] for ours in ("english", "arabic", "split") if ours in positions)
+    for where, line in lines:
+        cells = line.split("\t") if len(header) > 1 else [line]  # a single column has no cells to tell apart
+        if not needed <= len(cells) <= len(header):
+            expected = f"{needed} to {len(header)}" if needed < len(header) else str(needed)
+            _malformed(where, f"{len(cells)} cells, expected {expected} ({', '.join(header)})")
+        yield where, {ours: cells[position] for ours, position in positions.items() if position < len(cells)}
+
+
+def _jsonl(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
+    for where, line in _lines(path):
+        if not line.strip():
+            continue
+        try:
+            row = bounded_json.parse(line.encode(), where, error=DataError, lone_surrogates=True)
+        except DataError as error:
+            _malformed(where, f"no JSON ({str(error).removeprefix(f'{where}: ').rstrip('.')}), expected one object")
+        if not isinstance(row, dict):
+            _malformed(where, f"a {type(row).__name__}, expected an object")
+        yield where, {ours: row[theirs] for ours, theirs in _find_columns(list(row)).items()}
+
+
+def _parquet(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    left, number = _budget(path), 0
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            columns = _columns(path, file.schema_arrow.names, arabic_only)
+            groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
+            if any(group.total_byte_size > left for group in groups):  # unpacked; read before anything is
+                _too_large(f"{path}, row 1")
+            for batch in file.iter_batches(PARQUET_ROWS, columns=list(columns.values())):
+                if batch.nbytes > PARQUET_ROWS * MAX_LINE or (left := left - batch.nbytes) < 0:
+                    _too_large(f"{path}, row {number + 1}")
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"{path}, row {number}", {ours: row[theirs] for ours, theirs in columns.items()}
+    except (pyarrow.ArrowException, MemoryError, OverflowError) as error:
+        raise DataError(f"{path} is no sound parquet file ({first_line(error):.200}). Fetch it again.") from error
+
+
+Direction = Literal["en-ar", "en-en", "ar-ar"]  # the language of the teacher's text, then of the student's
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file of pairs and how it enters the mixture.
+
+    Attributes:
+        path: a file that `read_pairs` reads; its "train" rows are used.
+        weight: its part of each batch, relative to the other sources' weights.
+        rows: use only so many pairs, evenly spread over the file; None for all.
+        direction: "en-ar": the teacher reads English, the student Arabic. "en-en": both English. "ar-ar": both Arabic,
+            for a teacher that knows it; the file needs no English column.
+        noise: the chance that an Arabic student text passes `noisy`.
+        dialects: the chance that an Arabic student text is put into a dialect's words, see `word_forms`.
+        mixed: the chance that one word of an Arabic student text is English.
+        templates: a JSON list of texts with a slot, {} or {c}, for files of short labels: half of the rows put
+            the label into one of them, half have the bare label, as queries do. They are in the student's language.
+        teacher_template: put around the English label when `templates` is set, as English CLIPs expect labels; one
+            for all, so that each label costs one teacher vector. "{}" is the bare label.
+    """
+
+    path: Path
+    weight: Positive = 1.0
+    rows: Rows | None = None
+    direction: Direction = "en-ar"
+    noise: Chance = 0.0
+    dialects: Chance = 0.0
+    mixed: Chance = 0.0
+    templates: Path | None = None
+    teacher_template: Template = "a photo of a {}."
+
+
+@dataclass(frozen=True)
+class Row:
+    """One text of a batch: `text` goes to the student, `english` to the teacher (Arabic in direction "ar-ar")."""
+
+    text: str
+    english: str
+    source: str
+
+
+class Mixture:
+    """An endless stream of batches from several sources.
+
+    Shares are exact, see `InterleavedSampler`. Within one epoch of a source, each of its distinct pairs comes once, in
+    an order of that epoch; noise and templates are drawn anew each time.
+
+    >>> mixture = Mixture([Source(Path("captions.tsv.xz"), weight=3, noise=0.3), Source(Path("names.tsv.xz"))], seed=1)
+    >>> rows = mixture.batch(step=0, size=128)   # 96 captions, 32 names
+
+    Args:
+        sources: at least one.
+        seed: of orders, noise and templates.
+
+    Raises:
+        RecipeError: no source, a weight that is not positive or too small for one row in 10,000, an unknown direction,
+            a chance outside 0…1.
+        DataError: a file cannot be used, or has fewer pairs than `rows` asks for.
+    """
+
+    def __init__(self, sources: Sequence[Source], seed: int) -> None:
+        self.sources = tuple(sources)
+        self.seed = seed
+        for source in self.sources:
+            _check(source)
+        self._pairs = [_distinct_pairs(source) for source in self.sources]
+        self._sampler = InterleavedSampler(self.sizes, [source.weight for source in self.sources], seed)
+        self._templates = [read_templates(s.templates) if s.templates else () for s in self.sources]
+
+    def batch(self, step: int, size: int) -> list[Row]:
+        """Rows of slots step · size to (step + 1) · size; the same for the same seed, sources, step and size."""
+        return [self._row(slot) for slot in range(step * size, (step + 1) * size)]
+
+    @property
+    def sizes(self) -> list[int]:
+        """Distinct pairs of each source: the rows of one of its epochs."""
+        return [len(pairs) for pairs in self._pairs]
+
+    @property
+    def shares(self) -> list[float]:
+        """Part of each source in the stream, 0…1, in sum 1."""
+        return self._sampler.shares
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with any pair that can be drawn, not with weights, noise or templates."""
+        return fingerprint(pair for pairs in self._pairs for pair in pairs)
+
+    @property
+    def templates_fingerprint(self) -> str:
+        """Changes with any template."""
+        return hashlib.sha256(repr(self._templates).encode()).hexdigest()[:12]
+
+    def teacher_texts(self, rows: int | None = None) -> list[str]:
+        """Every distinct text that a teacher has to encode: the rows' `english`, of the first `rows` or of all."""
+        if rows is not None and rows < sum(self.sizes):
+            return list(dict.fromkeys(self._row(slot).english for slot in range(rows)))
+        return list(
+            dict.fromkeys(
+                self._teacher_text(source, pair)
+                for source, pairs in zip(self.sources, self._pairs, strict=True)
+                for pair in pairs
+            )
+        )
+
+    def _row(self, slot: int) -> Row:
+        which, index, earlier = self._sampler.draw(slot)
+        source, pair = self.sources[which], self._pairs[which][index]
+        rng = random.Random(f"{self.seed} {which} {earlier}")
+        text = pair.english if source.direction == "en-en" else pair.arabic
+        if self._templates[which] and rng.random() < 0.5:
+            text = _fill(rng.choice(self._templates[which]), text)
+        if source.direction != "en-en":
+            for chance, change in ((source.dialects, in_dialect), (source.mixed, with_english), (source.noise, noisy)):
+                if chance and rng.random() < chance:
+                    text = change(text, rng)
+        return Row(text, self._teacher_text(source, pair), pair.source)
+
+    def _teacher_text(self, source: Source, pair: Pair) -> str:
+        if source.direction == "ar-ar":
+            return pair.arabic
+        return _fill(source.teacher_template, pair.english) if source.templates else pair.english
+
+
+def read_templates(path: Path) -> tuple[str, ...]:
+    """The templates of a JSON list, each with one slot, {} or {c}.
+
+    Raises:
+        DataError: no such file, no list of texts, or a text without exactly one slot; its number is named.
+    """
+    try:
+        templates = bounded_json.read(path, error=DataError)
+    except DataError as error:
+        fault = str(error).removeprefix(f"{path}: ").rstrip(".")
+        raise DataError(f"{path} cannot be read as JSON ({fault}). Expected a list of texts with a slot.") from None
+    if not isinstance(templates, list) or not templates:
+        raise DataError(f"{path} holds no list of templates. Expected a list such as {['صورة {}']}.")
+    for number, template in enumerate(templates, 1):
+        if not isinstance(template, str) or not has_slot(template):
+            raise DataError(f"{path}, template {number}: {template!r:.60}, expected a text with one {{}} or {{c}}.")
+    return tuple(templates)
+
+
+def _fill(template: str, label: str) -> str:
+    for slot in SLOTS:
+        template = template.replace(slot, label)
+    return normalize(template)
+
+
+def _check(source: Source) -> None:
+    if source.direction not in DIRECTIONS:
+        raise RecipeError(
+            f"source {source.path}: direction is '{source.direction}', known are {', '.join(DIRECTIONS)}. "
+            "The first half is what the teacher reads, the second what the student reads."
+        )
+    for name in ("noise", "dialects", "mixed"):
+        if not 0 <= (chance := getattr(source, name)) <= 1:
+            raise RecipeError(f"source {source.path}: {name} is {chance}, expected a chance from 0 to 1.")
+    if source.rows is not None and source.rows < 1:
+        raise RecipeError(f"source {source.path}: rows is {source.rows}, expected 1 or more, or none for all.")
+    if not has_slot(source.teacher_template):
+        raise RecipeError(f"source {source.path}: teacher_template {source.teacher_template!r} needs one slot {{}}.")
+
+
+def _distinct_pairs(source: Source) -> list[Pair]:
+    # A pair that a file holds twice, with another source or license, comes once an epoch.
+    read = read_pairs(source.path, arabic_only=source.direction == "ar-ar")
+    pairs = list({(pair.english, pair.arabic): pair for pair in read}.values())
+    if source.rows is None:
+        return pairs
+    if source.rows > len(pairs):
+        raise DataError(f"{source.path} has {len(pairs)} distinct pairs, rows asks for {source.rows}. Ask for fewer.")
+    return [pairs[i * len(pairs) // source.rows] for i in range(source.rows)]

@@ -1,0 +1,321 @@
+"""ONNX graphs on disk: traced from PyTorch, read and written tensor by tensor, and what their nodes compute.
+
+GELU as ONNX Runtime knows it.
+
+PyTorch's exporter writes x · (0.5 · (1 + erf(x / √2))); ONNX Runtime makes one operator, with the bias before it, of
+(x · (1 + erf(x / √2))) · 0.5 only. Both are the same to the last bit, since a half only changes the exponent.
+"""
+
+import logging
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, external_data_helper, helper, numpy_helper
+from onnx.external_data_helper import ExternalDataInfo
+from torch import Tensor, nn
+
+from araclip.encoder_base import usable_cores
+
+OPSET = 18
+MAX_BYTES = 2_000_000_000  # one ONNX file is one protobuf message, which ends at 2 GiB
+DATA = ".data"  # behind the name of a graph: the file of its weights
+
+
+def trace_graph(
+    module: nn.Module, inputs: tuple[Tensor, ...], path: Path, axes: dict[str, Any], output: str, *,
+    outside: bool = False,
+) -> None:  # fmt: skip
+    """Trace `module` and write one .onnx file; weights are written one by one, none is held twice in memory.
+
+    Args:
+        inputs: example tensors; every dynamic axis must be longer than 1 in them.
+        axes: for each input, in the order of `forward`, its dynamic axes as names, or as `torch.export.Dim`.
+        output: the name of the one output.
+        outside: leave the weights in a file beside, `path` with .data behind its name; so it is done anyway where they
+            are more than a file can hold.
+    """
+    with quiet():
+        program: Any = torch.onnx.export(
+            module.eval(), inputs, input_names=list(axes), output_names=[output], dynamic_shapes=axes,
+            opset_version=OPSET, dynamo=True, verbose=False,
+        )  # fmt: skip
+        graph = program.model.graph
+        (last,) = graph.outputs
+        made = [value for node in graph for value in node.outputs]
+        for value in [*made, *graph.initializers.values()]:
+            if value is not last and value.name == output:  # torch calls every table look-up "embedding"
+                value.name = f"{output}_inside"
+        for noted in (graph, *graph, *made):  # stack traces, with the paths of this machine
+            noted.metadata_props.clear()
+        program.save(str(path), external_data=True)
+    if not outside:
+        take_in(path)
+
+
+def take_in(path: Path) -> None:
+    """Move the weights of the file beside a graph into its own, where they fit; the file beside is then gone."""
+    model = onnx.load(str(path), load_external_data=False)
+    data = path.with_name(f"{path.name}{DATA}")
+    moved = [tensor for tensor in model.graph.initializer if tensor.data_location == TensorProto.EXTERNAL]
+    if data.exists() and data.stat().st_size + path.stat().st_size > MAX_BYTES:
+        return
+    kept = [tensor for tensor in model.graph.initializer if tensor.data_location != TensorProto.EXTERNAL]
+    graph = onnx.GraphProto()
+    graph.CopyFrom(model.graph)
+    model.ClearField("graph")
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    inside = graph.SerializeToString()
+    heads = [(tensor, *_head(tensor)) for tensor in moved]
+    fields = [_field(5, len(head) + size) for _, head, size in heads]  # GraphProto.initializer
+    length = len(inside) + sum(
+        len(field) + len(head) + size for field, (_, head, size) in zip(fields, heads, strict=True)
+    )
+    temporary = path.with_name(f"{path.name}.tmp")
+    with temporary.open("wb") as file:
+        file.write(model.SerializeToString() + _field(7, length) + inside)  # ModelProto.graph
+        for field, (tensor, head, size) in zip(fields, heads, strict=True):
+            file.write(field + head)
+            where = ExternalDataInfo(tensor)
+            if size:
+                with data.open("rb") as weights:
+                    weights.seek(where.offset or 0)
+                    _copy(weights, file, size)
+    temporary.replace(path)
+    data.unlink(missing_ok=True)
+
+
+def _head(tensor: Any) -> tuple[bytes, int]:
+    """A tensor's message up to its numbers, and the length of those in bytes."""
+    size = int(ExternalDataInfo(tensor).length or 0)
+    bare = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+    return bare.SerializeToString() + _field(9, size), size  # TensorProto.raw_data
+
+
+def _field(number: int, length: int) -> bytes:
+    """The start of a field of a protocol buffer that has so many bytes."""
+    out, value = bytearray([number << 3 | 2]), length
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def _copy(source: BinaryIO, target: BinaryIO, count: int) -> None:
+    while count:
+        block = source.read(min(count, 1 << 24))
+        if not block:
+            raise EOFError(f"{source.name} is too short")
+        target.write(block)
+        count -= len(block)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """A `with` block without the warnings of torch's exporter about torch itself and the advice of ONNX tools."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+_ALIGNED = 4096  # bytes: ONNX Runtime maps weights that begin at a page
+_WORTH_MOVING = 1024  # bytes; smaller weights stay in the graph, where shapes are read from
+
+
+def read_graph(path: Path) -> Any:
+    """The graph as an `onnx.ModelProto`; weights in another file stay there, see `numbers`."""
+    return onnx.load(str(path), load_external_data=False)
+
+
+def numbers(tensor: Any, folder: Path | None = None) -> NDArray[Any]:
+    """A weight's numbers; those in another file are mapped, not read.
+
+    Args:
+        folder: of the graph.
+    """
+    if not is_outside(tensor):
+        values: NDArray[Any] = numpy_helper.to_array(tensor)
+        return values
+    where = external_data_helper.ExternalDataInfo(tensor)
+    kind = helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    shape = tuple(tensor.dims)
+    if not int(np.prod(shape)):
+        return np.zeros(shape, kind)
+    return np.memmap((folder or Path()) / where.location, kind, "r", where.offset or 0, shape)
+
+
+def is_outside(tensor: Any) -> bool:
+    """Whether a weight lies in another file than its graph."""
+    return bool(tensor.data_location == TensorProto.EXTERNAL)
+
+
+def write_graph(model: Any, folder: Path, target: Path, *, outside: bool | None = None) -> None:
+    """Write a graph; weights of more than 2 GB in all go into a file beside it, `target` with .data behind its name.
+
+    Args:
+        folder: where weights of `model` that lie in another file are.
+        outside: True moves weights into that file whatever they take.
+    """
+    tensors = model.graph.initializer
+    if outside is None:
+        outside = sum(numbers(tensor, folder).nbytes for tensor in tensors) > MAX_BYTES
+    _move_outside(tensors, folder, target.with_name(target.name + DATA))
+    onnx.save(model, str(target))
+    if not outside:
+        take_in(target)  # block by block: a large model is in memory once
+
+
+def _move_outside(tensors: Any, folder: Path, data: Path) -> None:
+    with data.open("wb") as file:
+        for tensor in tensors:
+            array = numbers(tensor, folder)
+            if array.nbytes < _WORTH_MOVING:
+                if is_outside(tensor):
+                    tensor.CopyFrom(numpy_helper.from_array(np.asarray(array), tensor.name))
+                continue
+            file.write(b"\0" * (-file.tell() % _ALIGNED))
+            start = file.tell()
+            array.tofile(file)
+            moved = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+            moved.data_location = TensorProto.EXTERNAL
+            for key, value in (("location", data.name), ("offset", start), ("length", array.nbytes)):
+                moved.external_data.add(key=key, value=str(value))
+            tensor.CopyFrom(moved)
+
+
+def add_domain(model: Any, domain: str = "com.microsoft") -> None:
+    """Declare that a graph uses ONNX Runtime's own operators."""
+    if not any(known.domain == domain for known in model.opset_import):
+        model.opset_import.append(helper.make_opsetid(domain, 1))
+
+
+def megabytes(path: Path) -> float:
+    """10⁶ bytes of a graph on disk, its weights included."""
+    beside = path.with_name(path.name + DATA)
+    return (path.stat().st_size + (beside.stat().st_size if beside.is_file() else 0)) / 1e6
+
+
+Uses = list[tuple[Any, int]]  # the nodes that read a weight, and as which of their inputs
+MIN_ELEMENTS = 1024  # smaller matrices stay as they are
+
+
+@dataclass(frozen=True)
+class Product:
+    """One node MatMul or Gemm whose second input is a weight. `transposed`: the weight is (outputs, inputs)."""
+
+    node: Any
+    weight: Any  # TensorProto
+    transposed: bool
+
+    @property
+    def name(self) -> str:
+        """Of its output, which is its own."""
+        return str(self.node.output[0])
+
+    @property
+    def bias(self) -> str:
+        """The name of what a Gemm adds; "" where it adds nothing."""
+        return str(self.node.input[2]) if len(self.node.input) > 2 else ""
+
+    def matrix(self, folder: Path | None) -> NDArray[np.float32]:
+        """(inputs, outputs) float32."""
+        values = numbers(self.weight, folder)
+        return values.T if self.transposed else values
+
+
+def uses_of(graph: Any) -> dict[str, Uses]:
+    """By weight or value: who reads it."""
+    uses: dict[str, Uses] = defaultdict(list)
+    for node in graph.node:
+        for position, name in enumerate(node.input):
+            uses[name].append((node, position))
+    return uses
+
+
+def products(graph: Any) -> Iterator[Product]:
+    """The products with float32 matrices, in the order of the graph."""
+    weights = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == 1 and len(tensor.dims) == 2}
+    for node in graph.node:
+        if node.domain in ("", "ai.onnx") and node.op_type in ("MatMul", "Gemm") and node.input[1] in weights:
+            weight = weights[node.input[1]]
+            options = {a.name: a.f if a.name in ("alpha", "beta") else a.i for a in node.attribute}
+            plain = options.get("alpha", 1) == 1 and options.get("beta", 1) == 1 and not options.get("transA", 0)
+            if plain and np.prod(weight.dims) >= MIN_ELEMENTS and min(weight.dims) > 1:
+                yield Product(node, weight, bool(options.get("transB", 0)))
+
+
+def replace_nodes(graph: Any, instead: dict[str, list[Any]]) -> None:
+    """Replace nodes, named by their first output, each by the nodes that make the same output."""
+    nodes = [new for node in graph.node for new in instead.get(node.output[0] if node.output else "", [node])]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def drop_unused_weights(graph: Any) -> None:
+    """Remove weights that no node reads any longer."""
+    read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+    kept = [tensor for tensor in graph.initializer if tensor.name in read]
+    if len(kept) < len(graph.initializer):
+        del graph.initializer[:]
+        graph.initializer.extend(kept)
+
+
+Feed = Mapping[str, NDArray[Any]]  # inputs by name
+_ERROR = 3  # ONNX Runtime's severity; warnings speak of optimisations
+
+
+def opened(path: Path, threads: int | None = None) -> Any:
+    """An ONNX Runtime session of a graph on the CPU; None takes every usable core."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or usable_cores()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERROR
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def order_gelu(graph: Any) -> int:
+    """Let the half come last in every GELU of a graph, in place; returns how many there were."""
+    constants = {t.name: t for t in graph.initializer if len(t.dims) == 0 and not t.external_data}
+    made = {name: node for node in graph.node for name in node.output}
+    uses = uses_of(graph)
+    found = 0
+    for last in graph.node:
+        for x, scaled in (tuple(last.input), tuple(last.input)[::-1]) if last.op_type == "Mul" else ():
+            inner = made.get(scaled)
+            if inner is None or inner.op_type != "Mul" or len(uses[scaled]) != 1:
+                continue
+            half, one_and_erf = tuple(inner.input) if inner.input[0] in constants else tuple(inner.input)[::-1]
+            if _number(constants, half) == 0.5 and _reads_erf_of(made, one_and_erf, x):
+                inner.input[:] = [x, one_and_erf]
+                last.input[:] = [scaled, half]
+                found += 1
+                break
+    return found
+
+
+def _reads_erf_of(made: dict[str, Any], name: str, x: str) -> bool:
+    """Whether `name` is something added to erf(x / something)."""
+    add = made.get(name)
+    erf = next((made[i] for i in (add.input if add else ()) if i in made and made[i].op_type == "Erf"), None)
+    if add is None or add.op_type != "Add" or erf is None:
+        return False
+    return erf.input[0] in made and x in made[erf.input[0]].input
+
+
+def _number(constants: dict[str, Any], name: str) -> float | None:
+    return float(numpy_helper.to_array(constants[name])) if name in constants else None

@@ -1,0 +1,193 @@
+"""Weights stored small and computed in float32; `onnx_weights.wide_weights` reads them back.
+
+Matrices as int8 with one scale a column, convolutions over all channels as int8 with one scale an output channel,
+embedding tables as int8 with one scale a row, other large weights (small and depthwise convolutions, position maps) as
+float16. ONNX Runtime widens them once, when it opens the graph; the rows of a table are widened when they are looked
+up. Tables of many rows, those of a vocabulary, can have four bits with a scale for every 32 numbers of a row: half the
+size (docs/log/2026-11.md).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from araclip.training.export.graphs import Uses, numbers, replace_nodes, uses_of
+from araclip.training.model.unpack import BLOCK
+
+Axes = int | tuple[int, ...]
+
+_WORTH_NARROWING = 1024  # elements; smaller tensors stay float32
+_SMALL_CONVOLUTION = 32_768  # elements; smaller ones are the first layers, whose error propagates through all others
+_MANY_ROWS = 4096  # of a table in four bits: that of a vocabulary, not of positions
+_SHRINKS = (1.0, 0.9, 0.875, 0.8, 0.7, 0.6)  # of a block's range, tried for the least error: clipping outliers can
+# lower it, and 7/8 gives a block back that was stored so before and has a number of eight steps
+_AT_ONCE = 8192  # rows of a table, so that its float32 numbers are not in memory several times
+_HALF_MAX = 65504.0
+_TINY = 1e-12  # scale of a column of zeros
+
+
+def narrow(graph: Any, *, compact: bool = False, half: bool = False, folder: Path | None = None) -> None:
+    """Replace a graph's large float32 weights by narrow ones and the nodes that widen them, in place.
+
+    Args:
+        compact: tables of many rows in four bits.
+        half: everything as float16.
+        folder: of the graph, where weights in another file are.
+    """
+    uses = uses_of(graph)
+    weights: list[Any] = []
+    widening: list[Any] = []
+    lookups: dict[str, list[Any]] = {}  # by output: the nodes that replace a look-up
+    for tensor in graph.initializer:
+        values, readers = numbers(tensor, folder), uses[tensor.name]
+        if values.dtype != np.float32 or values.size < _WORTH_NARROWING or values.ndim < 2:
+            weights.append(tensor)
+            continue
+        if _is_table(values, readers):
+            four = compact and _fits_four_bits(values)
+            build = _half_table if half and _fits_half(values) else _four_bit_table if four else _table
+            arrays, replaced = build(tensor.name, values, readers)
+            weights += arrays
+            lookups |= replaced
+        else:
+            arrays, nodes = _matrix(tensor, values, None if half else _summed_axes(values, readers))
+            weights += arrays
+            widening += nodes
+        if not any(array is tensor for array in arrays):
+            tensor.ClearField("raw_data")  # memory: one float32 weight after the other becomes a small one
+    replace_nodes(graph, lookups)
+    nodes = [*graph.node]
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend(weights)
+    graph.node.extend(widening + nodes)
+
+
+def quantized(values: NDArray[np.float32], axis: Axes) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Weights as int8 with one scale for all that lies along `axis`: values ≈ int8 · scale, ± half a scale.
+
+    Returns:
+        int8 of the shape of `values`; scales of that shape with 1 in place of `axis`.
+    """
+    scale = np.maximum(np.abs(values).max(axis=axis, keepdims=True), _TINY) / np.float32(127)
+    return np.round(values / scale).astype(np.int8), scale.astype(np.float32)
+
+
+def _fits_four_bits(values: NDArray[np.float32]) -> bool:
+    in_blocks = values.shape[1] % (2 * BLOCK) == 0
+    return len(values) >= _MANY_ROWS and in_blocks and bool(np.abs(values).max() < _HALF_MAX)
+
+
+def _fits_half(values: NDArray[np.float32]) -> bool:
+    return bool(np.abs(values).max() <= _HALF_MAX)
+
+
+def packed(values: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
+    """(V, H) in four bits: (V, H / 2), a byte's low half of the first half of the row, its high half of the second; and
+    (V, H / 32) scales. values ≈ (four bits − 8) · scale of their 32."""
+    blocks = values.reshape(len(values), -1, BLOCK)  # (V, H / 32, 32)
+    most = np.abs(blocks).max(axis=2, keepdims=True)
+    best, least = np.zeros_like(blocks), np.full_like(most, np.inf)
+    scales = np.zeros(most.shape, np.float16)
+    for shrink in _SHRINKS:
+        scale = np.maximum(most * np.float32(shrink / 7), np.finfo(np.float16).tiny).astype(np.float16)
+        steps = np.clip(np.round(blocks / scale.astype(np.float32)), -8, 7)
+        error = np.square(steps * scale - blocks).sum(axis=2, keepdims=True)
+        better = error < least
+        best, scales, least = np.where(better, steps, best), np.where(better, scale, scales), np.minimum(error, least)
+    low, high = np.split((best + 8).astype(np.uint8).reshape(values.shape), 2, axis=1)
+    return np.bitwise_or(low, high << 4).astype(np.uint8), scales[:, :, 0].astype(np.float16)
+
+
+def _is_table(values: NDArray[np.float32], uses: Uses) -> bool:
+    def looks_up(node: Any, position: int) -> bool:
+        axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
+        return node.op_type == "Gather" and position == 0 and axis == 0
+
+    return values.ndim == 2 and bool(uses) and all(looks_up(*use) for use in uses)
+
+
+def _table(name: str, values: NDArray[np.float32], uses: Uses) -> tuple[list[Any], dict[str, list[Any]]]:
+    parts = [quantized(values[start : start + _AT_ONCE], axis=1) for start in range(0, len(values), _AT_ONCE)]
+    rows, scale = (np.concatenate(part) for part in zip(*parts, strict=True))  # (V, H), (V, 1)
+    arrays = [numpy_helper.from_array(rows, f"{name}_int8"), numpy_helper.from_array(scale, f"{name}_scale")]
+    lookups = {}
+    for node, _ in uses:
+        ids, out = node.input[1], node.output[0]
+        lookups[out] = [
+            helper.make_node("Gather", [f"{name}_int8", ids], [f"{out}_int8"], axis=0),
+            helper.make_node("Gather", [f"{name}_scale", ids], [f"{out}_scale"], axis=0),
+            helper.make_node("Cast", [f"{out}_int8"], [f"{out}_wide"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", [f"{out}_wide", f"{out}_scale"], [out]),
+        ]
+    return arrays, lookups
+
+
+def _half_table(name: str, values: NDArray[np.float32], uses: Uses) -> tuple[list[Any], dict[str, list[Any]]]:
+    lookups = {}
+    for node, _ in uses:
+        ids, out = node.input[1], node.output[0]
+        lookups[out] = [
+            helper.make_node("Gather", [f"{name}_half", ids], [f"{out}_half"], axis=0),
+            helper.make_node("Cast", [f"{out}_half"], [out], to=TensorProto.FLOAT),
+        ]
+    return [numpy_helper.from_array(values.astype(np.float16), f"{name}_half")], lookups
+
+
+def _four_bit_table(name: str, values: NDArray[np.float32], uses: Uses) -> tuple[list[Any], dict[str, list[Any]]]:
+    parts = [packed(values[start : start + _AT_ONCE]) for start in range(0, len(values), _AT_ONCE)]
+    rows, scale = (np.concatenate(part) for part in zip(*parts, strict=True))
+    constants = {
+        f"{name}_int4": rows, f"{name}_scale": scale, f"{name}_low": np.uint8(15), f"{name}_shift": np.uint8(4),
+        f"{name}_zero": np.float32(8), f"{name}_block": np.arange(values.shape[1], dtype=np.int64) // BLOCK,
+    }  # fmt: skip
+    arrays = [numpy_helper.from_array(np.asarray(array), array_name) for array_name, array in constants.items()]
+    lookups = {}
+    for node, _ in uses:
+        ids, out = node.input[1], node.output[0]
+        steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
+            ("Gather", [f"{name}_int4", ids], f"{out}_int4", {"axis": 0}),  # (…, H / 2)
+            ("BitwiseAnd", [f"{out}_int4", f"{name}_low"], f"{out}_first", {}),
+            ("BitShift", [f"{out}_int4", f"{name}_shift"], f"{out}_second", {"direction": "RIGHT"}),
+            ("Concat", [f"{out}_first", f"{out}_second"], f"{out}_steps", {"axis": -1}),  # (…, H)
+            ("Cast", [f"{out}_steps"], f"{out}_wide", {"to": TensorProto.FLOAT}),
+            ("Sub", [f"{out}_wide", f"{name}_zero"], f"{out}_signed", {}),
+            ("Gather", [f"{name}_scale", ids], f"{out}_half", {"axis": 0}),  # (…, H / 32)
+            ("Cast", [f"{out}_half"], f"{out}_scales", {"to": TensorProto.FLOAT}),
+            ("Gather", [f"{out}_scales", f"{name}_block"], f"{out}_scale", {"axis": -1}),  # (…, H)
+            ("Mul", [f"{out}_signed", f"{out}_scale"], out, {}),
+        ]
+        lookups[out] = [helper.make_node(kind, inputs, [made], **how) for kind, inputs, made, how in steps]
+    return arrays, lookups
+
+
+def _summed_axes(values: NDArray[np.float32], uses: Uses) -> Axes | None:
+    """The axes a product or convolution sums over, so that each output has a scale of its own; None for other uses.
+
+    A depthwise convolution sums over too few values to be worth a scale, a small one gains too little.
+    """
+    large = values.shape[1] > 1 and values.size >= _SMALL_CONVOLUTION
+    if values.ndim > 2 and large and uses and all(n.op_type == "Conv" and position == 1 for n, position in uses):
+        return tuple(range(1, values.ndim))
+    if values.ndim != 2 or min(values.shape) < 2 or not uses:
+        return None
+    axes: set[int | None] = set()
+    for node, position in uses:
+        transposed = node.op_type == "Gemm" and any(a.name == "transB" and a.i for a in node.attribute)
+        axes.add((1 if transposed else 0) if node.op_type in ("MatMul", "Gemm") and position == 1 else None)
+    return axes.pop() if len(axes) == 1 else None
+
+
+def _matrix(tensor: Any, values: NDArray[np.float32], axis: Axes | None) -> tuple[list[Any], list[Any]]:
+    name = tensor.name
+    if axis is not None:
+        rows, scale = quantized(values, axis)
+        arrays = [numpy_helper.from_array(rows, f"{name}_int8"), numpy_helper.from_array(scale, f"{name}_scale")]
+        cast = helper.make_node("Cast", [f"{name}_int8"], [f"{name}_wide"], to=TensorProto.FLOAT)
+        return arrays, [cast, helper.make_node("Mul", [f"{name}_wide", f"{name}_scale"], [name])]
+    if not _fits_half(values):
+        return [tensor], []
+    half = numpy_helper.from_array(values.astype(np.float16), f"{name}_half")
+    return [half], [helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT)]

@@ -1,0 +1,257 @@
+"""Products computed in int8, each row of the input (a token, a patch) with a scale of its own.
+
+Two things make it fit for transformers, where few channels and few tokens are a hundred times larger than the rest:
+each channel of the input is divided by a number of its own, which the matrix is multiplied with instead (SmoothQuant,
+Xiao et al. 2023, https://arxiv.org/abs/2211.10438), and each row by its largest number. So a vector does not depend on
+what else is in its batch, as it does with ONNX Runtime's dynamic quantisation, which has one scale for all rows.
+
+Weights are rounded so that no processor overflows (`steps`): vectors are the same on every one.
+
+Weights as int8 whose products with uint8 cannot overflow on any processor.
+
+Processors without VNNI multiply two neighbours of a sum at once (`vpmaddubsw`) and add them in 16 bits: 255 · a + 255 ·
+b must stay within them, and what is beyond is cut off without a word. Weights of seven bits always do, but lose a bit
+of each. It is enough that no two neighbours have more than 128 together, which leaves most weights nearly eight bits:
+the largest two of a sum are seldom neighbours. So int8 graphs give the same vectors on every processor.
+"""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from araclip.training.export.graphs import (
+    Feed,
+    Product,
+    add_domain,
+    drop_unused_weights,
+    opened,
+    products,
+    read_graph,
+    replace_nodes,
+)
+from araclip.training.export.narrowing import quantized
+from araclip.training.model.unpack import PRODUCTS_KEY
+
+LARGEST_PAIR = 127  # of two neighbours before they are rounded, which adds a half to each; 255 · 128 fits 16 bits
+_TINY = 1e-12  # scale of a column of zeros
+
+
+def int8_steps(matrix: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """(K, N), whose products are summed along K → int8 (K, N) and a scale an output (N,): matrix ≈ int8 · scale."""
+    scale = safe_scales(matrix)
+    return np.ascontiguousarray(np.round(matrix / scale).astype(np.int8)), scale
+
+
+def safe_scales(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(K, N) → (N,), the least scales with which no two neighbours along K overflow.
+
+    Rows 0 and 1 are neighbours, 2 and 3, and so on.
+    """
+    size = np.abs(matrix)
+    if len(size) % 2:
+        size = np.concatenate([size, np.zeros_like(size[:1])])
+    pairs = size[0::2] + size[1::2]
+    scales: NDArray[np.float32] = (np.maximum(pairs.max(axis=0), _TINY) / np.float32(LARGEST_PAIR)).astype(np.float32)
+    return scales
+
+
+def convolution_scales(weight: NDArray[np.float32], groups: int) -> NDArray[np.float32]:
+    """(O, I / groups, h, w) → (O,). Sums of a convolution run over its places, and at each of them over its inputs.
+
+    A depthwise convolution, of one output for each input, is computed in 32 bits from the start, so its weights have
+    eight bits.
+    """
+    if weight.shape[1] == 1 and groups == len(weight) > 1:
+        return quantized(weight, (1, 2, 3))[1].ravel()
+    at_places = weight.transpose(2, 3, 1, 0)  # (h, w, I, O)
+    odd = [(0, 0), (0, 0), (0, at_places.shape[2] % 2), (0, 0)]  # kernels pad each place's inputs by themselves
+    scales = [
+        safe_scales(at_places.reshape(-1, len(weight))),
+        safe_scales(np.pad(at_places, odd).reshape(-1, len(weight))),
+    ]
+    return np.maximum(*scales)
+
+
+SMOOTHING = (
+    0.65  # of the difference between channels moves to the matrix; 0.5 and 0.8 were further off (docs/log/2026-11.md)
+)
+_LEAST = 1e-5  # a channel that is always zero
+_CONSTANTS = {
+    "int8_last_axis": np.array([-1]), "int8_least": np.float32(1e-9), "int8_step": np.float32(1 / 127),
+    "int8_zero": np.uint8(128),
+}  # fmt: skip
+
+Array = NDArray[np.float32]
+Largest = Mapping[str, Array]  # by input of a product: the largest share of each channel (K,) in a row's largest number
+
+
+def compute_in_int8(model: Any, folder: Path | None, largest: Largest, keep: Collection[str] = ()) -> None:
+    """Replace the products of a float32 graph by int8 ones, in place.
+
+    Args:
+        folder: of the graph, where weights in another file are.
+        largest: see `calibration.largest_by_channel`; the channels of an input that is not there are not smoothed.
+        keep: products that stay as they are, by the name of their output.
+    """
+    graph = model.graph
+    order = {product.name: i for i, product in enumerate(products(graph))}
+    found = sorted((p for p in products(graph) if p.name not in keep), key=lambda p: (_source(p), order[p.name]))
+    instead: dict[str, list[Any]] = {}
+    weights = [numpy_helper.from_array(np.asarray(value), name) for name, value in _CONSTANTS.items()]
+    for source, group in groupby(found, key=_source):
+        siblings = list(group)  # such as queries, keys and values, which read the same input
+        smooth = None
+        if source in largest:
+            smooth = smoothing(largest[source], [product.matrix(folder) for product in siblings])
+            weights.append(numpy_helper.from_array((1 / smooth).astype(np.float32), f"{source}_smoothing"))
+        for product in siblings:
+            nodes, arrays = _integer_product(product, folder, smooth)
+            weights += arrays
+            instead[product.name] = nodes
+        instead[siblings[0].name] = _quantised_rows(source, smooth is not None) + instead[siblings[0].name]
+    if instead:
+        noted = {p.name: [_source(p), p.weight.name, p.transposed] for p in found}
+        model.metadata_props.add(key=PRODUCTS_KEY, value=json.dumps(noted))
+        replace_nodes(graph, instead)
+        drop_unused_weights(graph)
+        graph.initializer.extend(weights)
+        add_domain(model)
+
+
+def smoothing(largest: Array, matrices: list[Array]) -> Array:
+    """(K,) the numbers that channels of an input are divided by, and rows of its matrices multiplied with."""
+    rows = np.max([np.abs(matrix).max(axis=1) for matrix in matrices], axis=0)  # (K,)
+    wanted = np.maximum(largest, _LEAST) ** SMOOTHING / np.maximum(rows, _LEAST) ** (1 - SMOOTHING)
+    centred: Array = np.maximum(wanted / np.sqrt(wanted.min() * wanted.max()), _LEAST).astype(np.float32)
+    return centred
+
+
+def _source(product: Product) -> str:
+    return str(product.node.input[0])
+
+
+def _quantised_rows(source: str, smoothed: bool) -> list[Any]:
+    """source (…, K) → its rows divided by their largest number (…, 1), as uint8."""
+    nodes = [helper.make_node("Mul", [source, f"{source}_smoothing"], [f"{source}_smoothed"])] if smoothed else []
+    rows = f"{source}_smoothed" if smoothed else source
+    return [
+        *nodes,
+        helper.make_node("Abs", [rows], [f"{source}_absolute"]),
+        helper.make_node("ReduceMax", [f"{source}_absolute", "int8_last_axis"], [f"{source}_most"], keepdims=1),
+        helper.make_node("Max", [f"{source}_most", "int8_least"], [f"{source}_range"]),
+        helper.make_node("Div", [rows, f"{source}_range"], [f"{source}_unit"]),
+        helper.make_node("QuantizeLinear", [f"{source}_unit", "int8_step", "int8_zero"], [f"{source}_uint8"]),
+    ]
+
+
+def _integer_product(product: Product, folder: Path | None, smooth: Array | None) -> tuple[list[Any], list[Any]]:
+    matrix = product.matrix(folder)
+    steps, scale = int8_steps(matrix if smooth is None else matrix * smooth[:, None])
+    y, source = product.name, _source(product)
+    arrays = [numpy_helper.from_array(steps, f"{y}_steps"), numpy_helper.from_array(scale, f"{y}_scale")]
+    inputs = [f"{source}_uint8", f"{y}_steps", "int8_step", f"{y}_scale", "int8_zero"]
+    unscaled = f"{y}_product" if product.bias else y
+    nodes = [
+        helper.make_node("MatMulIntegerToFloat", inputs, [f"{y}_unscaled"], domain="com.microsoft"),
+        helper.make_node("Mul", [f"{y}_unscaled", f"{source}_range"], [unscaled]),
+    ]
+    if product.bias:
+        nodes.append(helper.make_node("Add", [unscaled, product.bias], [y]))
+    return nodes, arrays
+
+
+MEASURING = "measuring.onnx"  # written beside the graph, whose weights it reads
+
+
+def largest_by_channel(graph: Path, feeds: Sequence[Feed]) -> Largest:
+    """For each input of a product with a matrix, the largest share that each of its channels (K,) has in
+    the largest number of a row, from 0 to 1.
+
+    Args:
+        graph: in float32, its weights in a file beside it (`graph_files.write_graph`).
+    """
+    model = read_graph(graph)
+    channels = {str(p.node.input[0]): p.weight.dims[1 if p.transposed else 0] for p in products(model.graph)}
+    made = {}
+    for source, count in channels.items():
+        made[f"{source}_largest"] = source
+        model.graph.initializer.append(numpy_helper.from_array(np.array([-1, count]), f"{source}_by_row"))
+        model.graph.node.extend(
+            [
+                helper.make_node("Reshape", [source, f"{source}_by_row"], [f"{source}_rows"]),
+                helper.make_node("Abs", [f"{source}_rows"], [f"{source}_abs"]),
+                helper.make_node("ReduceMax", [f"{source}_abs", "last_axis"], [f"{source}_range"], keepdims=1),
+                helper.make_node("Max", [f"{source}_range", "least_range"], [f"{source}_divisor"]),
+                helper.make_node("Div", [f"{source}_abs", f"{source}_divisor"], [f"{source}_shares"]),
+                helper.make_node("ReduceMax", [f"{source}_shares", "first_axis"], [f"{source}_largest"], keepdims=0),
+            ]
+        )
+    constants = {"first_axis": np.array([0]), "last_axis": np.array([1]), "least_range": np.float32(1e-9)}
+    model.graph.initializer.extend(numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items())
+    largest: dict[str, NDArray[np.float32]] = {}
+    for found in outputs_of(model, graph, list(made), feeds):
+        for name, values in found.items():
+            source = made[name]
+            largest[source] = np.maximum(largest.get(source, np.float32(0)), values)
+    return largest
+
+
+def errors_of_products(graph: Path, feeds: Sequence[Feed], largest: Largest) -> dict[str, float]:
+    """By product: the mean squared error of its int8 form on its float32 inputs, relative to its own mean square.
+
+    Args:
+        graph: in float32, its weights in a file beside it.
+        largest: see `compute_in_int8`.
+    """
+    exact, small = read_graph(graph), read_graph(graph)
+    names = [product.name for product in products(exact.graph)]
+    compute_in_int8(small, graph.parent, largest)
+    add_domain(exact)
+    known = {out for node in exact.graph.node for out in node.output}
+    known |= {tensor.name for tensor in exact.graph.initializer}
+    mine = {name: f"{name}_int8" for name in names}
+    for node in small.graph.node:
+        outputs = [mine.get(name, name) for name in node.output]
+        if not known.issuperset(outputs):  # the nodes that `compute_in_int8` made; all read float32 inputs
+            node.output[:] = outputs
+            exact.graph.node.append(node)
+    exact.graph.initializer.extend(t for t in small.graph.initializer if t.name not in known)
+    for name in names:
+        exact.graph.node.extend(
+            [
+                helper.make_node("Sub", [name, mine[name]], [f"{name}_off"]),
+                helper.make_node("ReduceSumSquare", [f"{name}_off"], [f"{name}_noise"], keepdims=0),
+                helper.make_node("ReduceSumSquare", [name], [f"{name}_signal"], keepdims=0),
+                helper.make_node("Div", [f"{name}_noise", f"{name}_signal"], [f"{name}_error"]),
+            ]
+        )
+    found = list(outputs_of(exact, graph, [f"{name}_error" for name in names], feeds))
+    return {name: float(np.mean([each[f"{name}_error"] for each in found])) for name in names}
+
+
+def outputs_of(model: Any, graph: Path, names: list[str], feeds: Sequence[Feed]) -> list[dict[str, NDArray[Any]]]:
+    """What a graph with more nodes makes of each feed, by name.
+
+    Args:
+        model: the graph with the nodes that measure, whose weights are those of `graph`.
+        names: of their outputs.
+    """
+    if not names:
+        return [{} for _ in feeds]
+    del model.graph.output[:]
+    model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
+    del model.graph.value_info[:]
+    path = graph.with_name(MEASURING)
+    try:
+        onnx.save(model, str(path))  # weights of the graph stay where they are
+        session = opened(path)
+        return [dict(zip(names, session.run(names, feed), strict=True)) for feed in feeds]
+    finally:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,274 @@
+"""Convolutions computed in int8, the ranges of all maps measured beforehand on calibration pictures.
+
+Three things make it as good as float32: weights keep nearly eight bits (`steps`), the bytes of a picture are the
+first input as they are (`pixel_input`), and what rounding a weight adds to its output on average is taken off the bias
+(bias correction, Nagel et al. 2019, https://arxiv.org/abs/1906.04721). Heads stay in float32: they take no time.
+
+A picture's bytes as the first convolution's input: scaling them costs an int8 graph a seventh of its time otherwise.
+
+The scaling of an image graph, (pixel / 255 − mean) / std, is an affine function of a byte, and so is the meaning of an
+int8 number: scale · (byte − zero). What is left, less than one level of a pixel, goes into the first bias.
+"""
+
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from araclip.errors import InputError
+from araclip.training.export.graphs import (
+    Feed,
+    drop_unused_weights,
+    quiet,
+    read_graph,
+    replace_nodes,
+    uses_of,
+    write_graph,
+)
+from araclip.training.export.smooth import convolution_scales, outputs_of
+from araclip.training.model.unpack import SHIFT_KEY
+
+BETWEEN = frozenset({"Add", "AveragePool", "Clip", "Concat", "GlobalAveragePool", "MaxPool", "Relu", "Resize"})
+_ACTIVATIONS = frozenset({"Clip", "Relu"})
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """One node Conv whose weight, and bias if there is one, are constant."""
+
+    node: Any
+    weight: Any  # TensorProto, (O, I / groups, h, w)
+    bias: Any  # TensorProto, (O,); None where there is none, or it is computed
+
+    @property
+    def groups(self) -> int:
+        """1 but for depthwise and grouped ones."""
+        return next((int(a.i) for a in self.node.attribute if a.name == "group"), 1)
+
+    @property
+    def source(self) -> str:
+        """The name of its input."""
+        return str(self.node.input[0])
+
+    def numbers(self) -> NDArray[np.float32]:
+        """(O, I / groups, h, w)"""
+        values: NDArray[np.float32] = numpy_helper.to_array(self.weight)
+        return values
+
+
+def convolutions(graph: Any) -> Iterator[Convolution]:
+    """The two-dimensional convolutions, in the order of the graph."""
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Conv" and (weight := weights.get(node.input[1])) is not None and len(weight.dims) == 4:
+            yield Convolution(node, weight, weights.get(node.input[2]) if len(node.input) > 2 else None)
+
+
+def separate_biases(graph: Any) -> None:
+    """Give each convolution a bias that it alone reads, of zeros where it has none.
+
+    PyTorch's exporter leaves out biases of zeros, and lets equal ones be one weight.
+    """
+    uses = uses_of(graph)
+    for each in convolutions(graph):
+        inputs = each.node.input
+        old = inputs[2] if len(inputs) > 2 else ""
+        if old and (each.bias is None or len(uses[old]) == 1):
+            continue
+        values = numpy_helper.to_array(each.bias) if old else np.zeros(each.weight.dims[0], np.float32)
+        own = numpy_helper.from_array(values, f"{each.node.output[0]}_own_bias")
+        graph.initializer.append(own)
+        del inputs[2:]
+        inputs.append(own.name)
+
+
+def between_convolutions(graph: Any) -> list[str]:
+    """The names of the convolutions and of the nodes between them, which make maps of maps; not of a head's."""
+    makers = {output: node for node in graph.node for output in node.output}
+    found = {each.node.name: each.node for each in convolutions(graph)}
+    made = {output for node in found.values() for output in node.output}
+    found |= {n.name: n for n in graph.node if n.op_type in _ACTIVATIONS and n.input[0] in made}
+    left = [*found.values()]
+    while left:
+        for name in left.pop().input:
+            node = makers.get(name)
+            if node is not None and node.op_type in BETWEEN and node.name not in found:
+                found[node.name] = node
+                left.append(node)
+    return list(found)
+
+
+def input_means(graph: Path, feeds: Sequence[Feed]) -> dict[str, NDArray[np.float32]]:
+    """For each input of a convolution, the mean of each channel (I,) over pictures and places.
+
+    Args:
+        graph: in float32, its weights in a file beside it (`graph_files.write_graph`).
+
+    Raises:
+        InputError: none of the pictures reaches a convolution, as of a routed branch.
+    """
+    model = read_graph(graph)
+    sources = sorted({each.source for each in convolutions(model.graph)})
+    model.graph.initializer.append(numpy_helper.from_array(np.array([0, 2, 3]), "all_but_channels"))
+    for source in sources:
+        mean = helper.make_node("ReduceMean", [source, "all_but_channels"], [f"{source}_mean"], keepdims=0)
+        model.graph.node.extend([mean, helper.make_node("ReduceMin", [source], [f"{source}_least"], keepdims=0)])
+    found: dict[str, list[NDArray[np.float32]]] = {source: [] for source in sources}
+    asked = [f"{source}_{what}" for source in sources for what in ("mean", "least")]
+    for made in outputs_of(model, graph, asked, feeds):
+        for source in sources:
+            if np.isfinite(made[f"{source}_least"]):  # of no picture it is not, and the mean is 0
+                found[source].append(made[f"{source}_mean"])
+    if missed := next((source for source, means in found.items() if not means), None):
+        raise InputError(
+            f"no picture that ranges were measured on reaches {missed}, in a branch that computes for some kinds of "
+            "pictures alone, such as drawings. Name a folder of such pictures, too (--calibrate may be repeated)."
+        )
+    return {source: np.mean(means, axis=0).astype(np.float32) for source, means in found.items()}
+
+
+_SCALE, _ZERO, _WIDE = "pixels_scale", "pixels_zero", "pixels_wide"
+_AFFINE = ("Mul", "Div", "Add", "Sub")
+
+
+def take_bytes(model: Any) -> bool:
+    """Let the first convolution read bytes, in place; False where something else than one scaling stands before it."""
+    graph = model.graph
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    uses = uses_of(graph)
+    steps: list[Any] = []
+    value = turned = "pixels"
+    factor, offset = 1.0, 0.0
+    while True:
+        readers = [node for node, _ in uses[value] if steps or node.op_type != "Shape"]  # of bytes it is the same
+        if len(readers) != 1:
+            return False
+        (node,) = readers
+        if node.op_type == "Conv":
+            break
+        if node.op_type == "Transpose" and not steps:
+            turned = node.output[0]
+        elif node.op_type == "Cast":
+            steps.append(node)
+        elif node.op_type in _AFFINE and (by := _number(constants.get(node.input[1]))) and node.input[0] == value:
+            steps.append(node)
+            factor, offset = _composed(node.op_type, by, factor, offset)
+        else:
+            return False
+        value = node.output[0]
+    first = next((each for each in convolutions(graph) if each.source == value), None)
+    zero = int(np.floor(-offset / factor)) if factor > 0 else -1
+    if not steps or first is None or first.bias is None or not 0 <= zero <= 255:
+        return False
+    shift = np.float32(offset + factor * zero)
+    bias = numpy_helper.to_array(first.bias) + shift * first.numbers().sum(axis=(1, 2, 3))
+    first.bias.CopyFrom(numpy_helper.from_array(bias.astype(np.float32), first.bias.name))
+    graph.initializer.extend(
+        [
+            numpy_helper.from_array(np.asarray(np.float32(factor)), _SCALE),
+            numpy_helper.from_array(np.asarray(np.uint8(zero)), _ZERO),
+        ]
+    )
+    widening = helper.make_node("DequantizeLinear", [turned, _SCALE, _ZERO], [_WIDE])
+    first.node.input[0] = _WIDE
+    replace_nodes(graph, {steps[0].output[0]: [widening]} | {step.output[0]: [] for step in steps[1:]})
+    drop_unused_weights(graph)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = SHIFT_KEY, json.dumps([first.weight.name, first.bias.name, float(shift)])
+    return True
+
+
+def _number(values: NDArray[Any] | None) -> float | None:
+    """The one number of a constant, whatever its shape; None where it has several."""
+    if values is None or not values.size or not (values == values.flat[0]).all():
+        return None
+    return float(values.flat[0])
+
+
+def _composed(kind: str, by: float, factor: float, offset: float) -> tuple[float, float]:
+    if kind in ("Mul", "Div"):
+        by = by if kind == "Mul" else 1 / by
+        return factor * by, offset * by
+    return factor, offset + (by if kind == "Add" else -by)
+
+
+def quantise_static(graph: Path, target: Path, feeds: Sequence[Feed]) -> None:
+    """Write `target` from a float32 graph: QuantizeLinear and DequantizeLinear around each operator (QDQ).
+
+    Args:
+        feeds: calibration inputs; 128 photographs are enough.
+
+    Raises:
+        InputError: there are none, or none that reaches some convolution.
+    """
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+    if not feeds:
+        raise InputError("static-int8 measures ranges on calibration inputs, and there are none.")
+    with tempfile.TemporaryDirectory(prefix=".static.", dir=target.parent) as folder, quiet():
+        outside, whole = Path(folder) / "outside.onnx", Path(folder) / "float32.onnx"
+        write_graph(read_graph(graph), graph.parent, outside, outside=True)
+        means = input_means(outside, feeds)
+        write_graph(read_graph(graph), graph.parent, whole)
+        model = onnx.load(str(whole))
+        for number, node in enumerate(model.graph.node):
+            node.name = node.name or f"node_{number}"
+        separate_biases(model.graph)
+        overrides = {}
+        for each in convolutions(model.graph):
+            scales = convolution_scales(each.numbers(), each.groups)
+            _correct_bias(each, scales, means[each.source])
+            overrides[each.weight.name] = [{"rmin": -largest, "rmax": largest} for largest in 127 * scales]
+        take_bytes(model)
+        metadata = [(entry.key, entry.value) for entry in model.metadata_props]
+        names = between_convolutions(model.graph)
+        onnx.save(model, str(whole))
+        quantize_static(
+            str(whole), str(target), _Reader(feeds), quant_format=QuantFormat.QDQ, per_channel=True,
+            op_types_to_quantize=["Conv", *BETWEEN], nodes_to_quantize=names,
+            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+            extra_options={"TensorQuantOverrides": {
+                name: [{"quant_type": QuantType.QInt8, "axis": 0, "symmetric": True, **ranges[0]}, *ranges[1:]]
+                for name, ranges in overrides.items()
+            }},
+        )  # fmt: skip
+    model = onnx.load(str(target))
+    for noted in (model.graph, *model.graph.node):
+        del noted.metadata_props[:]
+    del model.metadata_props[:]
+    for key, value in metadata:
+        model.metadata_props.add(key=key, value=value)
+    onnx.save(model, str(target))
+
+
+def _correct_bias(convolution: Convolution, scales: NDArray[np.float32], means: NDArray[np.float32]) -> None:
+    """Take off a constant bias what rounding the weights to multiples of `scales` (O,) adds on average.
+
+    Args:
+        means: of its input's channels (I,).
+    """
+    if convolution.bias is None:
+        return
+    weight, wide = convolution.numbers(), scales[:, None, None, None]
+    missing = (weight - np.round(weight / wide) * wide).sum(axis=(2, 3))  # (O, I / groups)
+    by_group = means.reshape(convolution.groups, -1).repeat(len(weight) // convolution.groups, axis=0)
+    bias = numpy_helper.to_array(convolution.bias) + (missing * by_group).sum(axis=1)
+    convolution.bias.CopyFrom(numpy_helper.from_array(bias.astype(np.float32), convolution.bias.name))
+
+
+class _Reader:
+    """The calibration inputs as ONNX Runtime asks for them."""
+
+    def __init__(self, feeds: Sequence[Feed]) -> None:
+        self._left: Iterator[Feed] = iter(feeds)
+
+    def get_next(self) -> Any:
+        """The next inputs by name; None at the end."""
+        return next(self._left, None)

@@ -1,0 +1,240 @@
+"""ONNX graphs in float32 → graphs with small weights.
+
+- int8, compact, float16: stored small, computed in float32 (`weights.narrowing`). compact is int8 with a vocabulary in
+  four bits.
+- smooth-int8: products computed in int8, rows and channels scaled (`int8.smooth`). smooth-compact: and a vocabulary in
+  four bits.
+- static-int8: convolutions computed in int8, with ranges measured on calibration inputs (`int8.static`). For
+  convolutional networks.
+- float32: as they are.
+
+What is not a product with a matrix is stored as in int8.
+"""
+
+import tempfile
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip.demo import PHOTOGRAPHS
+from araclip.display import Log
+from araclip.encoder import AraCLIP
+from araclip.errors import InputError
+from araclip.gallery.reference_queries import EVERYDAY
+from araclip.inference.towers import Tokens, padded
+from araclip.model_folder import WEIGHTS, ModelConfig
+from araclip.picture_formats.kinds import SUFFIXES
+from araclip.pictures.images import open_image
+from araclip.training.export.graphs import Feed, opened, order_gelu, read_graph, write_graph
+from araclip.training.export.narrowing import narrow
+from araclip.training.export.smooth import Largest, compute_in_int8, errors_of_products, largest_by_channel
+from araclip.training.export.static import convolutions
+from araclip.training.model.unpack import probe_squares
+
+SMOOTH = ("smooth-int8", "smooth-compact")
+CALIBRATED = (*SMOOTH, "static-int8")  # better, or possible at all, with calibration inputs
+
+
+def store(
+    graph: Path, target: Path, weights: str, *, feeds: Sequence[Feed] = (), largest: Largest | None = None,
+    keep: Collection[str] = (),
+) -> None:  # fmt: skip
+    """Write `target` from a float32 graph, its weights stored as `weights` says.
+
+    Weights of more than 2 GB go into a file beside each graph, see `graph_files`.
+
+    Args:
+        feeds: calibration inputs, each by name as the graph takes them; smooth-int8 does without, static-int8 not.
+        largest: what `largest_by_channel` found for these, if it is known already.
+        keep: products of smooth-int8 that stay in float32, by the name of their output.
+
+    Raises:
+        InputError: static-int8 has no calibration inputs.
+    """
+    if weights == "static-int8":
+        from araclip.training.export.static import quantise_static
+
+        quantise_static(graph, target, feeds)
+        graph = target
+    model = read_graph(graph)
+    order_gelu(model.graph)
+    if weights in SMOOTH:
+        if largest is None:
+            largest = largest_by_channel(graph, feeds) if feeds else {}
+        compute_in_int8(model, graph.parent, largest, keep)
+    if weights != "float32":
+        four = weights in ("compact", "smooth-compact")
+        narrow(model.graph, compact=four, half=weights == "float16", folder=graph.parent)
+    write_graph(model, graph.parent, target)
+
+
+CAPTIONS = 48
+PICTURES = 8  # a vision transformer at 512 pixels takes seconds for each
+CALIBRATION = 128  # pictures of each folder that static-int8 measures its ranges on
+
+Probes = Sequence[Feed]  # one item each
+
+
+def text_probes(folder: Path, config: ModelConfig) -> Probes:
+    """Captions as the text graph of a model folder takes them, each alone."""
+    captions = (*EVERYDAY[:CAPTIONS], *(what for what, _ in PHOTOGRAPHS.values()))
+    return [padded([one], config.text) for one in Tokens(folder, config).encode(captions)]
+
+
+def image_probes(model: AraCLIP, pictures: Sequence[Path] = (), count: int = PICTURES) -> Probes:
+    """Pictures as the image graph of a model takes them, each alone.
+
+    Args:
+        pictures: folders, of each of which `count` pictures are taken, evenly; without any, photographs of the demo
+            extra are.
+
+    Raises:
+        InputError: a folder is missing, or holds no picture.
+    """
+    return [{"pixels": square[None]} for square in _squares(model, pictures, count)]
+
+
+def _squares(model: AraCLIP, folders: Sequence[Path], count: int) -> NDArray[np.uint8]:
+    """(n, S, S, 3) uint8"""
+    if folders:
+        chosen = [path for folder in folders for path in _evenly(_pictures_in(folder), count)]
+    elif found := _photographs():
+        chosen = found[:count]
+    else:
+        return probe_squares(model.image_size)[-count:]
+    return np.stack([model.image_transform.pixels(open_image(path, model.image_size)) for path in chosen])
+
+
+def check_pictures(folders: Iterable[Path]) -> None:
+    """Refuse what `image_probes` would, before the long work that comes first.
+
+    Raises:
+        InputError: a folder is missing, or holds no picture.
+    """
+    for folder in folders:
+        _pictures_in(folder)
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder. Name a folder of pictures.")
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not found:
+        raise InputError(f"{folder} holds no picture ({', '.join(sorted(SUFFIXES))}). Name another folder.")
+    return found
+
+
+def _evenly(paths: Sequence[Path], count: int) -> list[Path]:
+    """`count` of them, at equal distances; all where there are fewer."""
+    return [paths[round(place)] for place in np.linspace(0, len(paths) - 1, min(count, len(paths)))]
+
+
+def _photographs() -> list[Path]:
+    """Those of the scikit-image wheel that the sample gallery shows, where it is installed."""
+    if find_spec("skimage") is None:
+        return []
+    wheel = Path(str(files("skimage"))) / "data"
+    return [path for name in PHOTOGRAPHS if (path := wheel / name).is_file()]
+
+
+TOWERS = ("text", "image")
+LEAST_COSINE = 0.995  # of each probe, to float32
+KEPT = (0.0, 0.15, 0.3)  # shares of the products that smooth-int8 leaves in float32, tried one after the other
+_CALIBRATED_ON = 24  # probes of smooth-int8's, whose ranges are those of the weights' inputs alone
+_CONVOLUTIONAL = 8  # convolutions; a vision transformer has one, which makes patches
+
+
+def ways_of(weights: str) -> dict[str, str]:
+    """By tower, how its weights are to be stored: one of `model_folder.WEIGHTS` for both, or "TEXT + IMAGE".
+
+    Raises:
+        InputError: something else.
+    """
+    parts = [part.strip() for part in weights.split("+")]
+    if unknown := [part for part in parts if part not in WEIGHTS]:
+        raise InputError(
+            f"weights are stored as {', '.join(WEIGHTS)}, or as two of them, 'TEXT + IMAGE', not as '{unknown[0]}'."
+        )
+    if len(parts) > len(TOWERS):
+        raise InputError(f"weights are those of two towers, 'TEXT + IMAGE', but '{weights}' names {len(parts)} ways.")
+    return dict(zip(TOWERS, parts * 2, strict=False))
+
+
+def store_towers(
+    full: Path, stored: Path, config: ModelConfig, ways: Mapping[str, str], *, pictures: Sequence[Path] = (),
+    kept: bool = False, threads: int | None = None, log: Log = lambda line: None,
+) -> str:  # fmt: skip
+    """Write text.onnx and image.onnx into `stored` from the float32 ones of the model folder `full`.
+
+    static-int8 is for convolutional networks; another tower is stored as smooth-int8 in its place.
+
+    Args:
+        ways: as `ways_of` gives them.
+        pictures: folders to calibrate with, see `probe_inputs.image_probes`.
+        kept: compare the vectors of each tower that is computed in int8 with those in float32. One that smooth-int8
+            moves too far has more and more products in float32, and at last float16 weights.
+
+    Returns:
+        What config.json says under `weights`: a name, or "NAME + NAME" of text and image.
+
+    Raises:
+        InputError: no picture in a folder, or static-int8 was asked for without one.
+    """
+    taken = []
+    for tower in TOWERS:
+        graph, target, way = full / f"{tower}.onnx", stored / f"{tower}.onnx", ways[tower]
+        if way == "static-int8" and len([*convolutions(read_graph(graph).graph)]) < _CONVOLUTIONAL:
+            way = "smooth-int8"
+        if way == "static-int8" and not pictures:
+            raise InputError(
+                "static-int8 measures ranges on pictures, and none were named. Name a folder of some (--calibrate of "
+                "`araclip export`), or take another way to store weights."
+            )
+        if way not in CALIBRATED:
+            store(graph, target, way)
+        else:
+            if tower == "text":
+                probes = text_probes(full, config)
+            else:
+                count = CALIBRATION if way == "static-int8" else PICTURES
+                probes = image_probes(AraCLIP(full, threads=threads), pictures, count)
+            if kept:
+                way = store_near(graph, target, way, probes, threads, lambda line: log(f"{tower}, {line}"))  # noqa: B023
+            else:
+                store(graph, target, way, feeds=probes)
+        taken.append(way)
+    return taken[0] if taken[0] == taken[1] else " + ".join(taken)
+
+
+def store_near(
+    graph: Path, target: Path, way: str, feeds: Probes, threads: int | None = None, log: Log = lambda line: None
+) -> str:
+    """Store a tower so that every vector of the probes stays near; how it was stored in the end."""
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as beside:
+        exact = Path(beside) / "float32.onnx"
+        write_graph(read_graph(graph), graph.parent, exact, outside=True)  # mapped, by all that measures
+        before = _vectors(exact, feeds, threads)
+        calibration = feeds[:: max(1, len(feeds) // _CALIBRATED_ON)]
+        largest = largest_by_channel(exact, calibration) if way in SMOOTH else {}
+        errors: dict[str, float] = {}
+        for share in KEPT if way in SMOOTH else KEPT[:1]:
+            if share and not errors:
+                errors = errors_of_products(exact, calibration[:4], largest)
+            worst = sorted(errors, key=lambda product: -errors[product])[: round(share * len(errors))]
+            store(exact, target, way, feeds=feeds, largest=largest, keep=worst)
+            cosine = float((before * _vectors(target, feeds, threads)).sum(axis=1).min())
+            log(f"{way}: cosine {cosine:.4f} at least{f', {len(worst)} products in float32' if worst else ''}")
+            if cosine >= LEAST_COSINE:
+                return way
+        log(f"{way} moves its vectors too far, {LEAST_COSINE} is the least; it is stored as float16")
+        store(exact, target, "float16")
+    return "float16"
+
+
+def _vectors(graph: Path, feeds: Probes, threads: int | None) -> NDArray[np.float32]:
+    session = opened(graph, threads)
+    return np.concatenate([session.run(None, feed)[0] for feed in feeds])

@@ -1,0 +1,261 @@
+"""Losses: contrastive ones, those of a student with a teacher's vectors, and those of concepts."""
+
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, log_softmax, logsigmoid, softmax
+from torch.nn.functional import normalize as l2_normalize
+
+from araclip.errors import DataError, RecipeError
+
+Loss = Callable[..., Tensor]
+
+
+def contrastive_loss(
+    text: Tensor, image: Tensor, log_scale: Tensor, same: Tensor | None = None, owner: Tensor | None = None
+) -> Tensor:
+    """Symmetric InfoNCE over a batch (CLIP, Radford et al. 2021), with any number of captions a picture.
+
+    Each caption makes one term in either direction: its picture is classified among all pictures, and it is classified
+    among all captions. The picture's other captions are masked in the latter softmax, so they are neither negatives
+    nor counted twice. The mean is over captions; a picture without caption is a negative only.
+
+    Args:
+        text: (T, D) unit.
+        image: (I, D) unit.
+        log_scale: log of the inverse temperature, a scalar.
+        same: (T, I) bool, true where text and picture are no negatives of each other: the same picture twice, or
+            the same text. A text's own picture is never masked.
+        owner: (T,) int, the row in `image` of each text's picture; by default row i of both belong together.
+
+    Raises:
+        DataError: no `owner`, and not as many texts as pictures.
+    """
+    owner = _owner(text, image, owner)
+    logits = mask_pairs(log_scale.exp() * text @ image.T, same, owner)  # (T, I)
+    from_picture = logits.T[owner]  # (T, T): row t has the logits of text t's picture with each text
+    siblings = owner[:, None] == owner[None, :]
+    own = torch.arange(len(text), device=text.device)
+    return (cross_entropy(logits, owner) + cross_entropy(mask_pairs(from_picture, siblings, own), own)) / 2
+
+
+def all_captions_loss(image: Tensor, captions: Tensor, log_scale: Tensor, belongs: Tensor) -> Tensor:
+    """InfoNCE from pictures to every caption of the data, for a text tower that is locked (LiT with the sides swapped).
+
+    Each of a picture's captions is a positive, and the softmax runs over the captions of all pictures, those of the
+    batch and others. log(N / I) is subtracted: chance is log I, as in `contrastive_loss`, however many captions
+    there are.
+
+    Args:
+        image: (I, D) unit.
+        captions: (N, D) unit.
+        log_scale: log of the inverse temperature, a scalar.
+        belongs: (I, N) bool, true for the captions of a picture; at least one a row.
+    """
+    logits = log_scale.exp() * image @ captions.T  # (I, N)
+    positive = (logits * belongs).sum(dim=1) / belongs.sum(dim=1)
+    return (torch.logsumexp(logits, dim=1) - positive).mean() - math.log(len(captions) / len(image))
+
+
+def sigmoid_loss(
+    text: Tensor,
+    image: Tensor,
+    log_scale: Tensor,
+    bias: Tensor,
+    same: Tensor | None = None,
+    owner: Tensor | None = None,
+) -> Tensor:
+    """Binary cross-entropy of every pair (SigLIP, Zhai et al. 2023), summed over pictures, mean over texts.
+
+    Args:
+        text, image, log_scale, same, owner: as for `contrastive_loss`; pairs of `same` are left out of the sum.
+        bias: added to every scaled cosine; SigLIP starts it at −10 with log_scale at log 10.
+
+    Raises:
+        DataError: no `owner`, and not as many texts as pictures.
+    """
+    owner = _owner(text, image, owner)
+    logits = log_scale.exp() * text @ image.T + bias  # (T, I)
+    belongs = owner[:, None] == torch.arange(len(image), device=image.device)  # (T, I)
+    terms = -logsigmoid(torch.where(belongs, logits, -logits))
+    if same is not None:
+        terms = terms.masked_fill(same & ~belongs, 0.0)
+    return terms.sum() / len(text)
+
+
+def same_pairs(rows: Sequence[Hashable], columns: Sequence[Hashable] | None = None) -> Tensor:
+    """(R, C) bool: where a row's key equals a column's; `columns` defaults to `rows`. Makes the `same` of a loss."""
+    numbers: dict[Hashable, int] = {}
+    left, right = (
+        torch.tensor([numbers.setdefault(key, len(numbers)) for key in keys], dtype=torch.long)
+        for keys in (rows, rows if columns is None else columns)
+    )
+    return left[:, None] == right[None, :]
+
+
+def matryoshka(loss: Loss, dims: Sequence[int]) -> Loss:
+    """The mean of `loss` over prefixes of both vectors, each cut to d numbers and brought back to unit length.
+
+    Matryoshka representation learning, Kusupati et al. 2022, with equal weights. The full width counts only if it
+    stands in `dims`. With a teacher it needs one whose prefixes are vectors too: trained the same way, or rotated to
+    its principal components. Otherwise use it for the contrastive losses only.
+
+    Args:
+        loss: takes two (·, D) matrices first; further arguments are passed on.
+        dims: widths, rising.
+
+    Raises:
+        RecipeError: no width, one below 1, not rising; when called, one wider than the vectors.
+    """
+    widths = tuple(dims)
+    if not widths or widths[0] < 1 or any(low >= high for low, high in pairwise(widths)):
+        raise RecipeError(f"Matryoshka widths are {list(widths)}, expected rising positive numbers, such as [64, 384].")
+
+    def nested(left: Tensor, right: Tensor, *rest: Any, **options: Any) -> Tensor:
+        width = min(left.shape[-1], right.shape[-1])
+        if widths[-1] > width:
+            raise RecipeError(f"Matryoshka width {widths[-1]} exceeds the vectors' {width}. Leave it out.")
+        parts = [
+            loss(l2_normalize(left[:, :d], dim=-1), l2_normalize(right[:, :d], dim=-1), *rest, **options)
+            for d in widths
+        ]
+        return torch.stack(parts).mean()
+
+    return nested
+
+
+def _owner(text: Tensor, image: Tensor, owner: Tensor | None) -> Tensor:
+    if owner is not None:
+        return owner
+    if len(text) != len(image):
+        raise DataError(f"{len(text)} texts and {len(image)} pictures, and no owner. Say which picture each text has.")
+    return torch.arange(len(text), device=text.device)
+
+
+def mask_pairs(logits: Tensor, same: Tensor | None, own: Tensor) -> Tensor:
+    """(R, C) logits, −∞ at the pairs of `same`; row r keeps column own[r]."""
+    if same is None:
+        return logits
+    keep = own[:, None] == torch.arange(logits.shape[1], device=logits.device)
+    return logits.masked_fill(same & ~keep, float("-inf"))
+
+
+def cosine_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean cosine distance between rows of unit length, (B, D) twice → scalar.
+
+    CLIP-KD, Yang et al. 2024, eq. 5.
+    """
+    return (1.0 - (student * teacher).sum(dim=-1)).mean()
+
+
+def mse_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean squared difference of all numbers, (B, D) twice → scalar; rows are not normalised, so lengths count.
+
+    Multilingual-CLIP, Carlsson et al. 2022, and AraCLIP as released.
+    """
+    return (student - teacher).square().mean()
+
+
+def unit_mse_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean squared distance between rows, each brought to unit length here, (B, D) twice → scalar.
+
+    CLIP-KD's feature distillation, Yang et al. 2024; equals twice the cosine loss, in value and in gradient.
+    """
+    return (l2_normalize(student, dim=-1) - l2_normalize(teacher, dim=-1)).square().sum(dim=-1).mean()
+
+
+def affinity_loss(student: Tensor, teacher: Tensor, temperature: float = 0.05) -> Tensor:
+    """KL divergence between the rows of in-batch similarities, teacher to student; (B, D) unit twice → scalar.
+
+    The student's queries should rank the teacher's vectors as the teacher's own do: softmax of `student @ teacher.T`
+    is compared with that of `teacher @ teacher.T`.
+    """
+    target = softmax(teacher @ teacher.T / temperature, dim=-1)
+    log_probabilities = log_softmax(student @ teacher.T / temperature, dim=-1)
+    return (target * (target.clamp_min(1e-12).log() - log_probabilities)).sum(dim=-1).mean()
+
+
+def distillation_contrastive_loss(
+    student: Tensor, teacher: Tensor, temperature: float = 0.05, same: Tensor | None = None
+) -> Tensor:
+    """InfoNCE from student to teacher: row i of the student is classified as row i among the batch's teacher vectors.
+
+    Contrastive representation distillation, Tian et al. 2020, with the batch as the negatives (CLIP-KD's interactive
+    contrastive learning, Yang et al. 2024).
+
+    Args:
+        student, teacher: (B, D) unit.
+        same: (B, B) bool, true where the teacher saw the same text; see `same_pairs`. The diagonal is ignored.
+    """
+    own = torch.arange(len(student), device=student.device)
+    logits = student @ teacher.T / temperature  # (B, B)
+    return cross_entropy(mask_pairs(logits, same, own), own)
+
+
+def _of_units(loss: Loss) -> Loss:
+    return lambda student, teacher, same: loss(l2_normalize(student, dim=-1), l2_normalize(teacher, dim=-1))
+
+
+DISTILLATION_LOSSES: Mapping[str, Loss] = {
+    "cosine": _of_units(cosine_loss),
+    "mse": lambda student, teacher, same: mse_loss(student, teacher),
+    "unit_mse": _of_units(unit_mse_loss),
+    "affinity": _of_units(affinity_loss),
+    "contrastive": lambda student, teacher, same: distillation_contrastive_loss(
+        l2_normalize(student, dim=-1), l2_normalize(teacher, dim=-1), same=same
+    ),
+}
+
+
+def weighted_sum(weights: Mapping[str, float]) -> Loss:
+    """`{"cosine": 1.0, "affinity": 0.5}` → a function of (student, teacher, same=None), the weighted sum of its losses.
+
+    `student` and `teacher` are (B, D), not normalised: "mse" compares them as they are, all others normalise the rows.
+    `same` is used by "contrastive".
+
+    Raises:
+        RecipeError: no loss, an unknown name, or a weight that is not a positive number.
+    """
+    known = ", ".join(DISTILLATION_LOSSES)
+    if not weights:
+        raise RecipeError(f"no loss is named. Give at least one of {known} a weight.")
+    for name, weight in weights.items():
+        if name not in DISTILLATION_LOSSES:
+            raise RecipeError(f"loss '{name}' is unknown, known are {known}. Correct the name.")
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
+            raise RecipeError(f"loss '{name}' has weight {weight!r}, expected a positive number. Or leave it out.")
+    chosen = tuple((DISTILLATION_LOSSES[name], float(weight)) for name, weight in weights.items())
+
+    def total(student: Tensor, teacher: Tensor, same: Tensor | None = None) -> Tensor:
+        return torch.stack([weight * loss(student, teacher, same) for loss, weight in chosen]).sum()
+
+    return total
+
+
+def concept_loss(names: Tensor, prototypes: Tensor, classes: Tensor, log_scale: Tensor) -> Tensor:
+    """Symmetric InfoNCE between class names and the prototypes of classes, such as the weights of a classifier.
+
+    A name is classified among all C classes; each class of the batch is classified among the batch's names.
+
+    Args:
+        names: (K, D) unit.
+        prototypes: (C, D) unit.
+        classes: (K,) int, the class of each name, none of them twice.
+        log_scale: log of the inverse temperature, a scalar.
+    """
+    logits = log_scale.exp() * names @ prototypes.T  # (K, C)
+    back = logits[:, classes].T  # (K, K)
+    return (cross_entropy(logits, classes) + cross_entropy(back, torch.arange(len(names), device=names.device))) / 2
+
+
+def forgetting_loss(logits: Tensor, before: Tensor) -> Tensor:
+    """KL divergence from the class probabilities before training to those of now, logits (B, C) twice → scalar.
+
+    Learning without forgetting, Li and Hoiem 2016, at temperature 1. `before` needs no gradient.
+    """
+    known = log_softmax(before, dim=-1)
+    return (known.exp() * (known - log_softmax(logits, dim=-1))).sum(dim=-1).mean()

@@ -1,0 +1,405 @@
+"""An image tower of several branches over shared frozen blocks, as a model of transformers; how towers become one.
+
+Layers of an image tower of several branches over shared frozen blocks: an ensemble of small networks at little more
+than the cost of one.
+
+The members were fine-tuned separately from one pretrained network whose first blocks were frozen, so they share
+these, and a picture passes them once. Errors of separately trained members differ, and the sum of their vectors ranks
+better than any one of them (deep ensembles, Lakshminarayanan et al. 2017); a linear projection of all branches'
+features, concatenated, is that sum.
+
+A gated branch contributes only on pictures like those it was trained on: its features are multiplied by a number
+between 0 and 1 that is computed from them, one gate of a mixture of experts (Jacobs et al. 1991).
+
+A branch may see the shared blocks' maps made smaller: its time falls with their area, as on a smaller picture.
+
+A gated branch may be routed, too: it computes only for pictures that the features of the branches before it tell to be
+of its kind, and is 0 for all others (conditional computation, Shazeer et al. 2017), so that they do not pay for it.
+
+The gate of a branch that contributes only on pictures of its own kind: a logistic regression on its features.
+
+Written here because the extra `train` does not install scikit-learn, whose LogisticRegression gives nearly the same
+numbers for the same sample weights and penalty.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
+from torch.nn.functional import interpolate
+from transformers import AutoModel, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from araclip.errors import InputError, RecipeError
+from araclip.training.mini.configuration import BranchesConfig
+
+ROUNDING = 0.005  # relative distance of maps; int8 weights of an exported model make .0011 in EfficientNet-Lite2
+
+
+def first_difference(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> str | None:
+    """The name of the first tensor in which two state dictionaries differ, "their layers" if they have others."""
+    if one.keys() != other.keys():
+        return "their layers"
+    return next((name for name, tensor in one.items() if not torch.equal(tensor, other[name])), None)
+
+
+def differing_weight(first: nn.Module, other: nn.Module) -> str | None:
+    """The name of a tensor in which two towers' first blocks differ, if they do not compute the same.
+
+    Equal weights are the rule. Where one was unpacked from an exported model, its weights are rounded: then the maps
+    of one noise picture are compared. The towers may lie on different devices.
+    """
+    mine, theirs = (copy.deepcopy(blocks).cpu().eval() for blocks in (first, other))
+    differing = first_difference(mine.state_dict(), theirs.state_dict())
+    if differing is None:
+        return None
+    noise = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        one, two = mine(noise), theirs(noise)
+    return differing if (one - two).norm() > ROUNDING * one.norm() else None
+
+
+class SharedBlocks(nn.Module):
+    """The first `blocks` blocks of a timm EfficientNet or MobileNet: normalised pixels → (B, C, h, w).
+
+    Its layers are those of the network, not copies.
+
+    Args:
+        cnn: has conv_stem, bn1 and blocks, as timm's EfficientNet and MobileNet families do.
+        blocks: how many stages of `cnn.blocks` belong to it.
+
+    Raises:
+        RecipeError: the network is of another kind, or has no more than `blocks` of them.
+    """
+
+    def __init__(self, cnn: Any, blocks: int) -> None:
+        super().__init__()
+        if not can_split(cnn) or not 0 <= blocks < len(cnn.blocks):
+            raise RecipeError(
+                f"{type(cnn).__name__} cannot be cut after block {blocks}. Caching "
+                "frozen features works for timm's EfficientNet family; freeze fewer, train the whole tower, or lock it."
+            )
+        self.first, self.norm, self.blocks = cnn.conv_stem, cnn.bn1, cnn.blocks[:blocks]
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        x: Tensor = self.norm(self.first(pixels))
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class Branch(nn.Module):
+    """The blocks after the shared ones, and the pooling: (B, C, h, w) → (B, W); layers of the network, not copies."""
+
+    def __init__(
+        self, cnn: Any, blocks: int, *, gated: bool = False, routed_by: int = 0, map_scale: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.map_scale = map_scale
+        self.blocks, self.conv_head, self.bn2 = cnn.blocks[blocks:], cnn.conv_head, cnn.bn2
+        self.gate = nn.Linear(cnn.conv_head.out_channels, 1) if gated else None
+        self.router = nn.Linear(routed_by * cnn.conv_head.out_channels, 1) if routed_by else None
+
+    def forward(self, maps: Tensor) -> Tensor:
+        x = maps
+        if self.map_scale != 1.0:
+            h, w = (max(1, round(self.map_scale * side)) for side in maps.shape[2:])
+            x = interpolate(maps, (h, w), mode="bilinear")
+        for block in self.blocks:
+            x = block(x)
+        pooled: Tensor = self.bn2(self.conv_head(x)).mean(dim=(2, 3))
+        return pooled if self.gate is None else pooled * torch.sigmoid(self.gate(pooled))
+
+
+class Branches(nn.ModuleList):
+    """Several branches over the same shared blocks: (B, C, h, w) → (B, K · W), their features concatenated."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        found: list[Tensor] = []
+        branch: Any
+        for branch in self:
+            if branch.router is None:
+                found.append(branch(maps))
+            else:
+                own = torch.nonzero(branch.router(torch.cat(found, dim=1))[:, 0] > 0)[:, 0]  # rows
+                if torch.compiler.is_exporting():  # batch_norm asks while it is traced; the graph takes no rows, too
+                    check: Any = torch._check  # which has types in some releases of PyTorch alone
+                    check(own.shape[0] > 0)
+                found.append(torch.zeros_like(found[0]).index_put((own,), branch(maps[own])))
+        return torch.cat(found, dim=1)
+
+
+def can_split(cnn: Any) -> bool:
+    """Whether a network is laid out as `SharedBlocks` and `Branch` need it."""
+    return all(hasattr(cnn, part) for part in ("conv_stem", "bn1", "blocks", "conv_head", "bn2"))
+
+
+OTHERS = 8.0  # weight of other pictures: an open gate costs more there than a closed one does on the expert's own
+PENALTY = 1e-3  # of the squared weights, for features of unit spread
+STEPS = 100  # of L-BFGS, at most
+MISSED = 1e-3  # share of the expert's own pictures that its router may take for others
+PASSED = 1e-2  # share of others that may pass it, where it tells the two kinds apart
+LOGIT_ROUNDING = 1e-3  # of a logit, in a graph or in another batch
+
+
+@torch.enable_grad()
+def logistic(own: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight (W,) and bias () of the logistic regression of (N, W) against (M, W), which count `OTHERS` times."""
+    rows = torch.cat([own, others]).double()
+    targets = torch.cat([torch.ones(len(own)), torch.zeros(len(others))]).double()
+    sample_weights = torch.where(targets > 0, 1 / len(own), OTHERS / len(others)) * len(rows) / (1 + OTHERS)
+    centre, spread = rows.mean(dim=0), rows.std(dim=0) + 1e-3
+    scaled = (rows - centre) / spread
+    weight = torch.zeros(rows.shape[1], dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=STEPS, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        value = cross_entropy(scaled @ weight + bias, targets, weight=sample_weights) + PENALTY * weight.square().sum()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    unscaled = (weight / spread).detach()
+    return unscaled.float(), (bias.detach() - unscaled @ centre).float()
+
+
+def router(own: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight (W,) and bias () of a logit that is above 0 for all but `MISSED` of (N, W), and for few of (M, W).
+
+    Where the two kinds are apart, 0 lies midway between them, for the sake of pictures of either kind not seen here.
+    """
+    weight, bias = logistic(own, others)
+    lowest = torch.quantile(own @ weight + bias, MISSED, interpolation="lower")
+    highest = torch.quantile(others @ weight + bias, 1 - PASSED)
+    return weight, bias - torch.minimum(lowest - LOGIT_ROUNDING, (lowest + highest) / 2)
+
+
+class BranchesModel(PreTrainedModel):  # type: ignore[misc]
+    """A timm EfficientNet or MobileNet with several branches, with random weights."""
+
+    config_class = BranchesConfig
+    main_input_name = "pixel_values"
+
+    def __init__(self, config: BranchesConfig) -> None:
+        super().__init__(config)
+        networks = [timm.create_model(config.architecture, num_classes=0) for _ in range(config.branches)]
+        self.shared = SharedBlocks(networks[0], config.shared_blocks)
+        self.branches = Branches(
+            [
+                Branch(
+                    network,
+                    config.shared_blocks,
+                    gated=number in config.gated,
+                    routed_by=number if number in config.routed else 0,
+                    map_scale=scale,
+                )
+                for number, (network, scale) in enumerate(zip(networks, config.map_scales, strict=True))
+            ]
+        )
+        self.post_init()
+
+    def forward(
+        self, pixel_values: Tensor, output_hidden_states: bool | None = None, output_attentions: bool | None = None,
+        **_: Any,
+    ) -> BaseModelOutputWithPooling:  # fmt: skip
+        """(B, 3, S, S) normalised pixels → `pooler_output` (B, K · W), the branches' features concatenated.
+
+        Raises:
+            InputError: attentions are asked for, and convolutions have none.
+        """
+        if output_attentions or self.config.output_attentions:
+            raise InputError(
+                "output_attentions=True, but this image tower is made of convolutions and has no attention. Leave it "
+                "out, or ask get_text_features for it."
+            )
+        maps = self.shared(pixel_values)  # (B, C, h, w)
+        wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        states = (maps,) if wanted else None  # the one state that is not a single branch's
+        return BaseModelOutputWithPooling(
+            last_hidden_state=maps, pooler_output=self.branches(maps), hidden_states=states
+        )
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """timm initialises its layers itself."""
+
+
+def joined(towers: Sequence[Any], shared_blocks: int) -> BranchesModel:
+    """One tower of all towers' branches.
+
+    Args:
+        towers: transformers' wrappers of one timm architecture, without classifier, or towers that this function made.
+        shared_blocks: the first blocks, the same but for the rounding of an exported model; the first's are kept.
+
+    Raises:
+        RecipeError: they are not of one such architecture, or their first blocks differ.
+    """
+    kinds = [getattr(tower.config, "architecture", tower.config.model_type) for tower in towers]
+    if len(set(kinds)) > 1 or not all(map(is_splittable, towers)):
+        raise RecipeError(
+            f"image towers of the kinds {', '.join(kinds)} cannot share blocks: that takes networks of one "
+            "architecture of timm's EfficientNet or MobileNet family."
+        )
+    (shared, *others), uppers = zip(*(split(tower, shared_blocks) for tower in towers), strict=True)
+    for number, other in enumerate(others, 2):
+        if differing := differing_weight(shared, other):
+            raise RecipeError(
+                f"the first {shared_blocks} blocks of image tower {number} are not those of the first one "
+                f"({differing} differs). Train them with frozen_blocks of {shared_blocks} or more, from one start."
+            )
+    branches = [branch for upper in uppers for branch in (upper if isinstance(upper, Branches) else [upper])]
+    gated = [number for number, branch in enumerate(branches) if branch.gate is not None]
+    routed = [number for number, branch in enumerate(branches) if branch.router is not None]
+    if any(getattr(tower.config, "routed", ()) for tower in towers[1:]):
+        raise RecipeError(
+            "a tower with a routed branch can only come first: its router reads the branches before. Name it first."
+        )
+    config = BranchesConfig(
+        kinds[0], len(branches), shared_blocks, hidden_size=sum(map(_width, towers)), gated=gated, routed=routed,
+        map_scales=[scale for tower in towers for scale in _map_scales(tower)],
+    )  # fmt: skip
+    model = BranchesModel(config)
+    model.shared.load_state_dict(shared.state_dict())
+    for ours, theirs in zip(model.branches, branches, strict=True):
+        ours.load_state_dict(theirs.state_dict())
+    model.eval()
+    return model
+
+
+def with_gate(tower: Any, shared_blocks: int, weight: Tensor, bias: Tensor) -> BranchesModel:
+    """A tower of one branch → the same with a gate, sigmoid(weight · features + bias), weight (W,).
+
+    Raises:
+        RecipeError: it has more branches than one, a gate already, or cannot be split.
+    """
+    if not _is_single(tower):
+        raise RecipeError("an expert is an image tower of timm's EfficientNet or MobileNet family by itself.")
+    model = joined([tower], shared_blocks)
+    gate = nn.Linear(len(weight), 1)
+    gate.load_state_dict({"weight": weight[None], "bias": bias.view(1)})
+    model.branches[0].gate, model.config.gated = gate, [0]
+    return model
+
+
+def route_last(tower: BranchesModel, weight: Tensor, bias: Tensor) -> None:
+    """Let the last branch compute only where weight · (features of all branches before it) + bias is above 0."""
+    router = nn.Linear(len(weight), 1)
+    router.load_state_dict({"weight": weight[None], "bias": bias.view(1)})
+    tower.branches[-1].router, tower.config.routed = router, [len(tower.branches) - 1]
+
+
+def with_map_scale(tower: Any, shared_blocks: int, scale: float) -> BranchesModel:
+    """A tower → the same, whose branches see the shared blocks' maps at `scale` of their side.
+
+    Raises:
+        RecipeError: it cannot be split, or has a gate.
+    """
+    if not is_splittable(tower) or (isinstance(tower, BranchesModel) and tower.config.gated):
+        raise RecipeError(
+            "map_scale is for image towers of timm's EfficientNet or MobileNet family without a gate. Leave it out."
+        )
+    model = joined([tower], shared_blocks)
+    set_map_scale(model.branches, scale)
+    model.config.map_scales = [scale] * len(model.branches)
+    return model
+
+
+@torch.no_grad()
+def first_branches(tower: BranchesModel, dropped: int) -> BranchesModel:
+    """A tower without its last branches, which make the last `dropped` numbers of a picture."""
+    each = tower.config.hidden_size // tower.config.branches
+    kept = tower.config.branches - dropped // each
+    gated, routed = ([n for n in numbers if n < kept] for numbers in (tower.config.gated, tower.config.routed))
+    config = BranchesConfig(
+        tower.config.architecture, kept, tower.config.shared_blocks, hidden_size=kept * each, gated=gated,
+        routed=routed, map_scales=tower.config.map_scales[:kept],
+    )  # fmt: skip
+    model = BranchesModel(config)
+    model.shared.load_state_dict(tower.shared.state_dict())
+    for ours, theirs in zip(model.branches, tower.branches, strict=False):
+        ours.load_state_dict(theirs.state_dict())
+    model.eval()
+    return model
+
+
+def branches_of(tower: Any) -> int:
+    """How many branches a tower has, each of which makes vectors of its own.
+
+    Raises:
+        RecipeError: it is a single network, or one of its branches is gated.
+    """
+    if not isinstance(tower, BranchesModel) or tower.config.gated:
+        raise RecipeError("each_branch is for an image tower that an ensemble without expert made. Leave it out.")
+    return len(tower.branches)
+
+
+def map_scale_of(tower: Any) -> float:
+    """The map scale of a tower's first branch; 1 for a plain network."""
+    return _map_scales(tower)[0]
+
+
+def set_map_scale(branches: nn.Module, scale: float) -> None:
+    """Let a branch, or all of several, see maps of another size from now on."""
+    for branch in branches.modules():
+        if isinstance(branch, Branch):
+            branch.map_scale = scale
+
+
+def is_splittable(tower: Any) -> bool:
+    """Whether `split` can cut a tower."""
+    return isinstance(tower, BranchesModel) or can_split(getattr(tower, "timm_model", None))
+
+
+def _is_single(tower: Any) -> bool:
+    several = isinstance(tower, BranchesModel) and (len(tower.branches) > 1 or bool(tower.config.gated))
+    return is_splittable(tower) and not several
+
+
+def split(tower: Any, blocks: int) -> tuple[SharedBlocks, nn.Module]:
+    """A tower's first blocks and the rest of it, which share their layers with the tower.
+
+    Raises:
+        RecipeError: it cannot be cut there.
+    """
+    if not isinstance(tower, BranchesModel):
+        return SharedBlocks(tower.timm_model, blocks), Branch(tower.timm_model, blocks)
+    if blocks != tower.config.shared_blocks:
+        raise RecipeError(
+            f"this image tower has {len(tower.branches)} branches over {tower.config.shared_blocks} blocks and cannot "
+            f"be cut after block {blocks}. Set frozen_blocks (of an ensemble, shared_blocks) = "
+            f"{tower.config.shared_blocks}."
+        )
+    return tower.shared, tower.branches
+
+
+def same_first_blocks(tower: Any, other: Any, blocks: int) -> bool:
+    """Whether `split` can cut two towers after some blocks, which are the same."""
+    for one in (tower, other):
+        if not blocks or not is_splittable(one) or getattr(one.config, "shared_blocks", blocks) != blocks:
+            return False
+    return not differing_weight(split(tower, blocks)[0], split(other, blocks)[0])
+
+
+def upper_modules(tower: Any, blocks: int) -> Iterator[nn.Module]:
+    """Every module of a tower that `split` would put into its branches, and the module that holds them."""
+    if isinstance(tower, BranchesModel):
+        yield from tower.branches.modules()
+    else:
+        yield tower.timm_model
+        yield from tower.timm_model.blocks[blocks:].modules()
+
+
+def _map_scales(tower: Any) -> list[float]:
+    return list(tower.config.map_scales) if isinstance(tower, BranchesModel) else [1.0]
+
+
+def _width(tower: Any) -> int:
+    return int(tower.config.hidden_size if isinstance(tower, BranchesModel) else tower.timm_model.head_hidden_size)
+
+
+AutoModel.register(BranchesConfig, BranchesModel, exist_ok=True)

@@ -1,0 +1,100 @@
+"""The configuration of an image tower of several branches, and settings of heads; importing it imports no torch."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from transformers import AutoConfig
+from transformers.configuration_utils import PreTrainedConfig
+
+from araclip.errors import RecipeError
+from araclip.training.model.foreign import MAX_WIDTH, is_size
+
+QUERY_BANK_AXES = 2  # numbers of a vector that carry the query bank's correction
+NAME_AXES = 1  # beside a names part: fills a picture's vector up to unit length
+SETTINGS: dict[str, Any] = {  # of an AraCLIPConfig
+    "query_bank": 0,  # texts in the query bank that corrects scores for hubness (QB-Norm), see `heads`; 0 is none
+    "query_bank_sharpness": 20.0,  # see `heads.QueryBankImageHead`
+    "query_bank_weight": 0.6,
+    "names": 0,  # width of the names part, see `heads`; 0 is none
+    "name_classes": 0,  # of its classifier,
+    "name_exclusive": 0,  # and those of one softmax
+    "name_features": 0,  # the numbers of a picture that it reads, the last ones; 0 is all
+    "name_features_shared": False,  # the captions' head reads these, too
+    "name_hidden": 256,  # see `heads.NameTextHead`
+    "name_weight": 1.0,
+}
+
+
+def own_width(config: Any) -> int:
+    """Width of the vectors without the names part."""
+    return int(config.projection_dim - (config.names + NAME_AXES if config.names else 0))
+
+
+def names_alone(config: Any) -> int:
+    """How many numbers of a picture the names part reads and captions do not: the last ones."""
+    return 0 if config.name_features_shared else int(config.name_features)
+
+
+def check(config: Any) -> None:
+    """Refuse settings of heads that contradict each other or the rest of an AraCLIPConfig.
+
+    Raises:
+        RecipeError: what is wrong is named.
+    """
+    named = (config.names, config.name_classes, config.name_exclusive, config.name_features, config.name_hidden)
+    if not all(map(is_size, (config.query_bank, *named))):
+        raise RecipeError(
+            f"query_bank={config.query_bank!r:.40} and the sizes of a names part, {named!r:.120}, must be whole "
+            f"numbers of at most {MAX_WIDTH:,}."
+        )
+    scalars = (config.query_bank_sharpness, config.query_bank_weight, config.name_weight)
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in scalars):
+        raise RecipeError(f"a number of a query bank or names part in {scalars!r:.100} is no finite number. "
+                          "Correct config.json.")  # fmt: skip
+    if config.query_bank and (config.vision_projection != "linear" or own_width(config) <= QUERY_BANK_AXES):
+        raise RecipeError(
+            f"query_bank={config.query_bank} needs linear projections, more than {QUERY_BANK_AXES} numbers wide; these "
+            f"are {config.vision_projection}, projection_dim={config.projection_dim}. Leave the query bank out."
+        )
+    if config.names and not (
+        config.vision_projection == "linear" and own_width(config) > 0
+        and 0 <= config.name_exclusive <= config.name_classes
+        and min(config.names, config.name_classes, config.name_hidden) > 0 <= config.name_features
+    ):  # fmt: skip
+        raise RecipeError(
+            f"names={config.names} needs linear projections and room in projection_dim={config.projection_dim}, and "
+            f"name_classes={config.name_classes}, of which name_exclusive={config.name_exclusive} share a softmax. "
+            "Leave the names part out."
+        )
+
+
+class BranchesConfig(PreTrainedConfig):  # type: ignore[misc]
+    """An image tower of several branches over shared first blocks, see `branches`.
+
+    Args:
+        architecture: timm's name of the network.
+        branches: how many there are.
+        shared_blocks: the network's first blocks, which they share.
+        hidden_size: numbers a picture, of all branches together.
+        gated: the branches, by their number from 0, that have a gate.
+        routed: those of them that compute only for pictures of their kind, as the branches before them tell.
+        map_scales: for each branch, the side of the maps it sees as a part of the shared blocks' own; () is 1 for all.
+    """
+
+    model_type = "araclip_branches"
+
+    def __init__(
+        self, architecture: str = "tf_efficientnet_lite2", branches: int = 2, shared_blocks: int = 3,
+        hidden_size: int = 2560, gated: Iterable[int] = (), routed: Iterable[int] = (),
+        map_scales: Iterable[float] = (), **kwargs: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(**kwargs)
+        self.architecture = architecture
+        self.branches, self.shared_blocks = branches, shared_blocks
+        self.hidden_size, self.gated, self.routed = hidden_size, sorted(gated), sorted(routed)
+        self.map_scales = list(map_scales) or [1.0] * self.branches
+        self.num_attention_heads = 1  # none; CLIPModel, which is to refuse a saved folder, first divides by its own 12
+
+
+AutoConfig.register("araclip_branches", BranchesConfig, exist_ok=True)

@@ -1,0 +1,181 @@
+"""Distillation of image towers: the vectors of another tower, or the features that a tower had before.
+
+Distillation of features: an image tower learns, from smaller maps of its first blocks, the features it had before,
+or those of another tower over the same first blocks.
+
+So a classifier, or whatever else reads its pooled features, reads those of the smaller and faster tower, too.
+"""
+
+import copy
+
+import torch
+from torch import Tensor
+
+from araclip.errors import RecipeError
+from araclip.training.data.pictures import FileMixture
+from araclip.training.loop.gradcache import cached_backward, gather, grouped
+from araclip.training.loop.processes import accelerator_for, autocast, share, step_seed
+from araclip.training.loop.train_loop import Part, TrainingJob, train_loop
+from araclip.training.losses import weighted_sum
+from araclip.training.mini.branches import same_first_blocks
+from araclip.training.mini.frozen_features import BranchImages
+from araclip.training.mini.recipe import DistillImages
+from araclip.training.model.model import AraCLIPModel
+from araclip.training.model.saved_models import load_plain
+from araclip.training.model.towers import fingerprint
+from araclip.training.recipe.stages import ImageSide
+from araclip.training.stages import starting_model
+from araclip.training.stages.dev_recall import Dev
+from araclip.training.stages.pictures import LockedImages, Pixels, training_images
+from araclip.training.stages.stage_run import stage_run
+from araclip.training.stages.starting_model import StageContext
+from araclip.training.stages.texts import LearningTexts
+
+MEASURED = 256  # pictures over which the features' spread is measured, and how much of it is explained
+
+
+def distill_features(stage: DistillImages, context: StageContext) -> dict[str, float]:
+    """Run one stage: FitNets' regression of features (Romero et al. 2015), each divided by its spread.
+
+    Student and teacher see the same window of a picture, the teacher at its own size.
+
+    Returns:
+        {}: the text side has no part in it. What share of the features' variance the new ones explain is logged; with
+        a dev set, over its pictures.
+
+    Raises:
+        RecipeError: no `image.map_scale`, or a tower that it does not fit.
+    """
+    if stage.image.map_scale is None:
+        raise RecipeError(
+            f"[{context.name}] needs `teacher`: an earlier stage, or the folder or name of a model. Without one, a "
+            "tower of timm's EfficientNet or MobileNet family learns its own features from smaller maps: "
+            'image.map_scale, train = "partial".'
+        )
+    accelerator = accelerator_for(stage.batch)
+    mixture = FileMixture(stage.pictures, stage.seed)
+    mixture.batch(0, stage.batch)  # refuses too few pictures before the long computations
+    model, processor = starting_model.start_of(stage, context)
+    model.to(accelerator.device)
+    with accelerator.main_process_first():  # the others find on disk what it computes
+        images = training_images(
+            model, Pixels.of(processor), mixture.files, stage.image, stage.seed, context.cache, context.reporter.log,
+            pointwise=stage.image_precision == "pointwise",
+        )  # fmt: skip
+    assert isinstance(images, BranchImages)  # which map_scale asks for
+    data = {"start": fingerprint(model), "pictures": mixture.fingerprint, "features": stage.features_of}
+    if stage.features_of:
+        learned = starting_model.image_tower_of(stage.features_of, context)
+        images.learn_from(learned)
+        data["tower of the features"] = fingerprint(learned)
+    for side in (model.text_model, model.text_projection, model.visual_projection):
+        side.requires_grad_(False)
+    sample = list(range(0, len(mixture.files), max(len(mixture.files) // MEASURED, 1)))[:MEASURED]
+    spread = images.initial_features(images.maps.whole(sample).to(accelerator.device)).std(dim=0) + 1e-3  # (W,)
+
+    def backward(step: int) -> dict[str, float]:
+        rows = mixture.batch(step, stage.batch)[share(accelerator, stage.batch)]  # of this process
+        pixels, loss = images.inputs(rows, step).to(accelerator.device), 0.0
+        for chunk in torch.split(pixels, stage.chunk):
+            with autocast(stage.image_precision or stage.precision, accelerator):
+                found = images.features(chunk)
+            apart = (found.float() - images.initial_features(chunk).float()) / spread
+            part = apart.square().mean() * (len(chunk) / len(pixels))
+            accelerator.backward(part)
+            loss += part.item()
+        return {"loss": loss}
+
+    parts = [Part(module, stage.lr_image, stage.layer_decay) for module in images.modules]
+    pictures = Dev(stage.dev).paths[:MEASURED] if stage.dev else [mixture.files[row] for row in sample]
+    with stage_run(stage, context, data, (model, processor), accelerator) as run:
+        train_loop(TrainingJob(model, stage, parts, backward), run, context.step_progress())
+        context.reporter.log(f"{images.explained(pictures):.3f} of the features' variance is explained")
+        images.close()
+    return {}
+
+
+def distill_images(stage: DistillImages, context: StageContext) -> dict[str, float]:
+    """Run one stage of feature distillation (CLIP-KD, Yang et al. 2024) between image towers.
+
+    The teacher sees each picture whole, once; the student sees it augmented anew in every step and learns the same
+    vector. The text tower stays as it is, so it has to be the teacher's for dev recall to mean anything.
+
+    Raises:
+        RecipeError: no teacher, one that is still to be trained, or one of another width.
+    """
+    if not stage.teacher:
+        return distill_features(stage, context)
+    if stage.features_of:
+        raise RecipeError(
+            f"[{context.name}] has a `teacher`, whose vectors it learns, and `features_of`, for features. Give one."
+        )
+    accelerator = accelerator_for(stage.batch)
+    dev = Dev(stage.dev) if stage.dev else None
+    mixture = FileMixture(stage.pictures, stage.seed)
+    mixture.batch(0, stage.batch)  # refuses too few pictures before the long computations
+    model, processor = starting_model.start_of(stage, context)
+    model.to(accelerator.device)
+    with accelerator.main_process_first():  # the others find on disk what it computes
+        targets, teacher = _targets(stage, context, mixture, model)
+        images = training_images(
+            model, Pixels.of(processor), mixture.files, stage.image, stage.seed, context.cache, context.reporter.log,
+            pointwise=stage.image_precision == "pointwise",
+        )  # fmt: skip
+    data = {"start": fingerprint(model), "pictures": mixture.fingerprint, "teacher": teacher}
+    distance = weighted_sum(stage.losses)
+    model.text_model.requires_grad_(False)
+    model.text_projection.requires_grad_(False)
+
+    def backward(step: int) -> dict[str, float]:
+        rows = mixture.batch(step, stage.batch)  # of all processes
+        pixels = images.inputs(rows[share(accelerator, stage.batch)], step).to(accelerator.device)
+        wanted = targets[rows].to(accelerator.device)  # (B, D)
+
+        def encode(chunks: list[Tensor]) -> Tensor:
+            with autocast(stage.image_precision or stage.precision, accelerator):
+                return torch.cat([images.encode(chunk).vectors[:, 0] for chunk in chunks])  # (B, D)
+
+        value = cached_backward(
+            [grouped(torch.split(pixels, stage.chunk), stage.grad_cache)], [encode],
+            lambda vectors: distance(gather(vectors), wanted, same=None),
+            backward=accelerator.backward, seed=step_seed(stage.seed, accelerator, step),
+        )  # fmt: skip
+        return {"loss": value}
+
+    texts = LearningTexts(model, processor, 0)
+    model.text_model.requires_grad_(False)
+    recall = (lambda: dev.recall(texts.vectors, images.vectors)) if dev else None
+    parts = [
+        *(Part(module, stage.lr_image, stage.layer_decay) for module in images.modules),
+        Part(model.visual_projection, stage.lr_head),
+    ]
+    with stage_run(stage, context, data, (model, processor), accelerator) as run:
+        recall_at_end = train_loop(TrainingJob(model, stage, parts, backward, recall), run, context.step_progress())
+        images.close()
+    return recall_at_end
+
+
+def _targets(
+    stage: DistillImages, context: StageContext, mixture: FileMixture, student: AraCLIPModel
+) -> tuple[Tensor, str]:
+    """(N, D) unit: the teacher's vectors of all pictures, and its fingerprint."""
+    width = student.config.projection_dim
+    if stage.image.each_branch:
+        raise RecipeError("each_branch is for captions: a target is the vector of all branches. Leave it out.")
+    teacher, processor = load_plain(starting_model.saved_model(context, stage.teacher, "the teacher is"))
+    if teacher.config.projection_dim != width or teacher.vision_model is None:
+        raise RecipeError(
+            f"teacher {stage.teacher} makes {teacher.config.projection_dim}-wide image vectors or none, the student "
+            f"has projection_dim {width}. Take a teacher of the same space."
+        )
+    teacher.to(student.logit_scale.device)
+    teacher.config = copy.copy(teacher.config)
+    teacher.config.vision_mirror = stage.mirror
+    files, pixels, log = mixture.files, Pixels.of(processor), context.reporter.log
+    cached = stage.image.train == "partial" and same_first_blocks(
+        student.vision_model, teacher.vision_model, stage.image.frozen_blocks
+    )
+    side = stage.image if cached else ImageSide()  # the student's cached maps are the teacher's, too
+    with torch.inference_mode():
+        seen = LockedImages(teacher, pixels, files, stage.image.cache or context.cache, log, side)
+        return seen.vectors(files).cpu().clone(), fingerprint(teacher)

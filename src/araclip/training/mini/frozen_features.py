@@ -1,0 +1,519 @@
+"""The frozen first blocks of a convolutional tower, computed once for every picture and stored on disk.
+
+Their output for a view of a picture is a feature map; a training step crops a window out of it instead of cropping the
+picture. So the early blocks, which see most of the pixels and take most of the time, never run again.
+
+Frozen BatchNorm fused into the convolution before it, for training at four fifths of the time, and back again.
+
+A BatchNorm with fixed statistics is an affine map a channel, so it is a part of the convolution before it (Markuš 2018,
+"Fusing batch normalization and convolution in runtime"; PyTorch's `fuse_conv_bn_eval`).
+
+How the convolutions of a small network compute while they learn on a CPU; the weights stay as they are.
+
+1 × 1 convolutions are such a network's matrix products, which processors with AVX-512 bfloat16 or AMX do at twice the
+speed in bfloat16. Its depthwise convolutions are slower in it; of these PyTorch takes five to twenty times as long for
+the weights' gradient as for the forward pass, which another convolution gives as well (docs/log/2026-11.md).
+"""
+
+import copy
+import hashlib
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, linear
+from torch.nn.functional import normalize as l2_normalize
+from torch.nn.grad import conv2d_input
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from araclip import atomic
+from araclip.display import Log
+from araclip.errors import DataError, ImageError, RecipeError
+from araclip.pictures.images import map_ahead, open_image
+from araclip.training.data.pictures import contents_hash, views
+from araclip.training.export.graphs import trace_graph
+from araclip.training.failures import failures
+from araclip.training.mini.branches import (
+    branches_of,
+    differing_weight,
+    map_scale_of,
+    set_map_scale,
+    split,
+    upper_modules,
+    with_map_scale,
+)
+from araclip.training.model import towers
+from araclip.training.model.model import AraCLIPModel
+from araclip.training.model.unpack import only_add
+from araclip.training.recipe.stages import ImageSide
+from araclip.training.stages.pictures import EncodedImages, Pixels, encoded, eval_batches, projected
+
+BATCH = 16  # pictures a call of the graph
+
+
+class FrozenFeatures(nn.Module):
+    """uint8 pixels (B, S, S, 3) → normalised → the output of the shared blocks, or of a whole tower.
+
+    Args:
+        shared: takes normalised (B, 3, S, S).
+        mean, std: what the tower was trained with, for values from 0 to 1.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, shared: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.shared = shared
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        maps: Tensor = self.shared((pixels.permute(0, 3, 1, 2).to(torch.float32) / 255.0 - self.mean) / self.std)
+        return maps
+
+
+class FrozenFeaturesGraph:
+    """Frozen blocks on ONNX Runtime, a sixth of PyTorch's time on processors without AVX-512; built when needed.
+
+    Args:
+        size: S, pixels a side of the pictures.
+    """
+
+    def __init__(self, frozen: FrozenFeatures, size: int) -> None:
+        self.size = size
+        self._frozen = copy.deepcopy(frozen).cpu().eval()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes with any weight."""
+        digest = hashlib.sha256()
+        for name, tensor in self._frozen.state_dict().items():
+            digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    @cached_property
+    def session(self) -> onnxruntime.InferenceSession:
+        """pixels (B, S, S, 3) uint8 → maps (B, C, h, w) float32."""
+        pixels = torch.zeros((2, self.size, self.size, 3), dtype=torch.uint8)
+        batch = {"pixels": {0: torch.export.Dim("batch", min=1, max=4096)}}
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "frozen.onnx"
+            trace_graph(self._frozen, (pixels,), path, batch, "maps")
+            return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+
+
+def cached_maps(
+    frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int, folder: Path, log: Log
+) -> NDArray[np.float16]:
+    """(N, V, h, w, C) float16, memory-mapped from a file in `folder` that is computed once.
+
+    The file's name is the hash of the frozen weights and size, the pictures' names and contents, and `views_each`:
+    where any of these changes, it is computed anew.
+
+    Raises:
+        DataError: a picture cannot be read; all such are named.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic.sweep(folder)  # what a killed run left is some gigabytes
+    path = folder / f"maps-{_key(frozen, pictures, views_each)}.npy"
+    if not path.exists():
+        _check_readable(pictures, frozen.size)
+        atomic.write(path, lambda part: _compute(frozen, pictures, views_each, part, log))
+    with failures(path, "delete it, and start the same command again", DataError, cannot="be read"):
+        cached: NDArray[np.float16] = np.load(path, mmap_mode="r")
+    return cached
+
+
+def _compute(frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int, path: Path, log: Log) -> None:
+    def decode(picture: Path) -> NDArray[np.uint8]:
+        seed = int.from_bytes(hashlib.sha256(picture.name.encode()).digest()[:4])
+        return views(open_image(picture, frozen.size), frozen.size, views_each, seed)
+
+    session = frozen.session  # before a thread decodes: PyTorch's exporter and `open_image` filter warnings
+    decoded = map_ahead(decode, pictures, 1)
+    with path.open("wb") as file:  # written, not mapped: on a full disk a mapped file kills the process
+        for start in range(0, len(pictures), BATCH):
+            pixels = [squares for _, squares in islice(decoded, BATCH)]  # of (V, S, S, 3)
+            maps = session.run(None, {"pixels": np.concatenate(pixels)})[0].transpose(0, 2, 3, 1)  # (B·V, h, w, C)
+            if not start:
+                shape = (len(pictures), views_each, *maps.shape[1:])
+                about = {"descr": "<f2", "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(file, about)
+            file.write(maps.astype("<f2").tobytes())
+            if start and start % (100 * BATCH) == 0:
+                log(f"first blocks computed for {start:,} of {len(pictures):,} pictures")
+
+
+def _check_readable(pictures: Sequence[Path], size: int) -> None:
+    def fault(path: Path) -> str | None:
+        try:
+            open_image(path, size)
+        except ImageError as error:
+            return str(error)
+        return None
+
+    faults = [found for _, found in map_ahead(fault, pictures, torch.get_num_threads()) if found]
+    if faults:
+        shown = "\n".join(faults[:20])
+        raise DataError(f"{len(faults)} pictures cannot be read. Remove them from their captions.jsonl:\n{shown}")
+
+
+def _key(frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int) -> str:
+    names = [picture.name for picture in pictures]  # a name is the seed of its views
+    about = f"{frozen.fingerprint} {frozen.size} {views_each} {names} {contents_hash(pictures)}"
+    return hashlib.sha256(about.encode()).hexdigest()[:16]
+
+
+class FeatureMaps:
+    """Cached maps of many pictures, one file a picture folder, so that any mixture of folders can use it.
+
+    Args, Raises: as for `cached_maps`.
+    """
+
+    def __init__(
+        self, frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int, folder: Path, log: Log
+    ) -> None:
+        groups: dict[Path, dict[Path, int]] = {}  # of each folder its pictures, once also where two sets have them
+        for picture in pictures:
+            group = groups.setdefault(picture.parent, {})
+            group.setdefault(picture, len(group))
+        maps = {parent: cached_maps(frozen, list(group), views_each, folder, log) for parent, group in groups.items()}
+        self._rows = [(maps[picture.parent], groups[picture.parent][picture]) for picture in pictures]
+
+    @property
+    def side(self) -> int:
+        """h and w of a map."""
+        return int(self._rows[0][0].shape[2])
+
+    def __getitem__(self, row: int) -> NDArray[np.float16]:
+        """(V, h, w, C): the views of one picture."""
+        maps, position = self._rows[row]
+        found: NDArray[np.float16] = maps[position]
+        return found
+
+    def whole(self, rows: Sequence[int], view: int = 0) -> Tensor:
+        """A view of each row, the picture as it is or (1) recoloured and mirrored: (B, C, h, w), channels last."""
+        return _as_tensor([self[row][view] for row in rows])
+
+    def windows(self, rows: Sequence[int], window: int, rng: Sequence[np.random.Generator]) -> Tensor:
+        """One random view and window of each row: (B, C, window, window) float32, in channels-last order.
+
+        Args:
+            window: at most `side`.
+            rng: one for each row.
+        """
+        slack = self.side - window + 1
+        crops = []
+        for row, generator in zip(rows, rng, strict=True):
+            maps = self[row]
+            view, top, left = generator.integers([len(maps), slack, slack])
+            crops.append(maps[view, top : top + window, left : left + window])
+        return _as_tensor(crops)
+
+
+def _as_tensor(maps: list[NDArray[np.float16]]) -> Tensor:
+    return torch.from_numpy(np.stack(maps).astype(np.float32)).permute(0, 3, 1, 2)
+
+
+# timm's names within a block of the EfficientNet and MobileNet families, and at the end of a network or branch
+_PAIRS = {
+    "DepthwiseSeparableConv": (("conv_dw", "bn1"), ("conv_pw", "bn2")),
+    "InvertedResidual": (("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3")),
+    "EdgeResidual": (("conv_exp", "bn1"), ("conv_pwl", "bn2")),
+    "ConvBnAct": (("conv", "bn1"),),
+}
+_HEAD = ("conv_head", "bn2")
+
+
+@dataclass
+class Fused:
+    """One convolution into which its BatchNorm was fused, and the two layers as they were."""
+
+    parent: nn.Module
+    convolution: str
+    norm: str
+    plain: nn.Conv2d  # as it was, its weight now that of the fused one
+    batch_norm: Any  # nn.BatchNorm2d, or timm's with an activation behind it
+
+
+def fuse_batchnorm(modules: Iterable[nn.Module]) -> list[Fused]:
+    """Fuse the BatchNorms of a timm EfficientNet or MobileNet into the convolutions before them.
+
+    The network computes what it did in eval mode. Pass the result to `restore_batchnorm` before saving.
+
+    Args:
+        modules: those whose own layers are fused, such as `branches.upper_modules` gives.
+    """
+    replaced = []
+    for parent, convolution, norm in list(_pairs(modules)):
+        plain, batch_norm = getattr(parent, convolution), getattr(parent, norm)
+        trainable = plain.weight.requires_grad
+        fused = fuse_conv_bn_eval(plain.eval(), batch_norm.eval())
+        fused.requires_grad_(trainable)
+        setattr(parent, convolution, fused)
+        setattr(parent, norm, batch_norm.act if hasattr(batch_norm, "act") else nn.Identity())
+        replaced.append(Fused(parent, convolution, norm, plain, batch_norm))
+    return replaced
+
+
+@torch.no_grad()
+def restore_batchnorm(fused: list[Fused]) -> None:
+    """Put BatchNorm back: the same function in the layers and tensor names that timm and transformers expect.
+
+    The convolution keeps the fused weight; the BatchNorm scales by one and only adds the bias.
+    """
+    for layer in fused:
+        convolution, norm = getattr(layer.parent, layer.convolution), layer.batch_norm
+        layer.plain.weight.copy_(convolution.weight)
+        if layer.plain.bias is not None:  # part of the fused bias, which goes to the BatchNorm
+            layer.plain.bias.zero_()
+        only_add(norm, convolution.bias)
+        setattr(layer.parent, layer.convolution, layer.plain)
+        setattr(layer.parent, layer.norm, norm)
+
+
+def _pairs(modules: Iterable[nn.Module]) -> Iterator[tuple[nn.Module, str, str]]:
+    for parent in modules:
+        heads = (_HEAD,) if hasattr(parent, _HEAD[0]) else ()
+        for convolution, norm in _PAIRS.get(type(parent).__name__, heads):  # some have no head, or other norms
+            plain, batch_norm = getattr(parent, convolution), getattr(parent, norm)
+            if isinstance(plain, nn.Conv2d) and isinstance(batch_norm, nn.BatchNorm2d):
+                yield parent, convolution, norm
+
+
+CACHED = 700_000  # numbers of a part whose gradient is taken at once: two such parts of float32 stay in the CPU's cache
+
+
+def narrow_pointwise(module: nn.Module) -> None:
+    """Let the 1 × 1 convolutions of a module compute in bfloat16, on weights that stay in float32; in place."""
+    for layer in _convolutions(module):
+        if layer.kernel_size == (1, 1) and layer.groups == 1:
+            layer.forward = partial(_in_bfloat16, layer)  # type: ignore[method-assign]
+
+
+def quicken_depthwise(module: nn.Module) -> None:
+    """Let the depthwise convolutions of a module take the weights' gradient from a convolution; in place.
+
+    The gradient is the same but for rounding. It is for float32 on a CPU, without strides and dilation; others stay.
+    """
+    for layer in _convolutions(module):
+        depthwise = layer.groups == layer.in_channels == layer.out_channels > 1
+        plain = type(layer) is nn.Conv2d and layer.padding_mode == "zeros" and isinstance(layer.padding, tuple)
+        if depthwise and plain and layer.stride == layer.dilation == (1, 1):  # timm's own pad in their `forward`
+            layer.forward = partial(_depthwise, layer)  # type: ignore[method-assign]
+
+
+def restore_convolutions(module: nn.Module) -> None:
+    """Undo `narrow_pointwise` and `quicken_depthwise`."""
+    for layer in _convolutions(module):
+        vars(layer).pop("forward", None)
+
+
+def _convolutions(module: nn.Module) -> list[nn.Conv2d]:
+    return [layer for layer in module.modules() if isinstance(layer, nn.Conv2d)]
+
+
+def _in_bfloat16(layer: nn.Conv2d, maps: Tensor) -> Tensor:
+    bias = None if layer.bias is None else layer.bias.to(torch.bfloat16)
+    weight = layer.weight.to(torch.bfloat16)
+    return conv2d(maps.to(torch.bfloat16), weight, bias, layer.stride, layer.padding).to(maps.dtype)
+
+
+def _depthwise(layer: nn.Conv2d, maps: Tensor) -> Tensor:
+    kind = maps.device.type
+    if (
+        kind != "cpu"
+        or not len(maps)  # a routed branch whose kind of picture is not among these
+        or maps.dtype != torch.float32
+        or not layer.weight.requires_grad
+        or torch.is_autocast_enabled(kind)
+    ):
+        return nn.Conv2d.forward(layer, maps)
+    function: Any = _Depthwise  # whose `apply` has types in some releases of PyTorch alone
+    found: Tensor = function.apply(maps, layer.weight, layer.bias, layer.padding)
+    return found
+
+
+class _Depthwise(torch.autograd.Function):
+    """(B, C, h, w), (C, 1, k, l) → (B, C, h', w')."""
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
+        ctx.save_for_backward(maps, weight)
+        ctx.padding = padding
+        return conv2d(maps, weight, bias, 1, padding, 1, len(weight))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,) = gradients
+        maps, weight = ctx.saved_tensors
+        needs_maps, needs_weight, needs_bias, _ = ctx.needs_input_grad
+        input_gradient: Any = conv2d_input  # which has no types
+        of_maps = of_weight = None
+        if needs_maps:
+            of_maps = input_gradient(maps.shape, weight, gradient, 1, ctx.padding, 1, len(weight))
+        if needs_weight:
+            of_weight = _weight_gradient(maps, gradient, ctx.padding)
+        return of_maps, of_weight, gradient.sum((0, 2, 3)) if needs_bias else None, None
+
+
+def _weight_gradient(maps: Tensor, gradient: Tensor, padding: tuple[int, int]) -> Tensor:
+    """(B, C, h, w), (B, C, h', w') → (C, 1, k, l): each channel's maps, convolved with its gradient, summed over rows.
+
+    All channels of some rows are the channels of one picture, whose convolution has kernels as large as the gradient.
+    """
+    rows = max(1, CACHED // max(1, maps[0].numel()))
+    total: Any = 0
+    for some, theirs in zip(torch.split(maps, rows), torch.split(gradient, rows), strict=True):
+        channels = some.shape[0] * some.shape[1]
+        kernels = theirs.reshape(channels, 1, *theirs.shape[2:])
+        found = conv2d(some.reshape(1, channels, *some.shape[2:]), kernels, None, 1, padding, 1, channels)
+        total = total + found.view(*some.shape[:2], *found.shape[2:]).sum(dim=0)
+    whole: Tensor = total
+    return whole[:, None]
+
+
+# ------------------------------------------------------------------ a step's pictures
+
+
+class BranchImages:
+    """The upper blocks of a convolutional tower learn, on windows of the frozen blocks' cached feature maps."""
+
+    def __init__(
+        self, model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], side: ImageSide, seed: int, cache: Path,
+        log: Log, *, pointwise: bool = False,
+    ) -> None:  # fmt: skip
+        scale_before = map_scale_of(model.vision_model)
+        if side.map_scale is not None:
+            scaled = with_map_scale(model.vision_model, side.frozen_blocks, side.map_scale)  # a new tower, on the CPU
+            model.vision_model = scaled.to(model.logit_scale.device)
+            model.config.vision_config = model.vision_model.config
+        tower = model.vision_model.requires_grad_(False)
+        self._fused = fuse_batchnorm(upper_modules(tower, side.frozen_blocks))
+        shared, branch = split(tower, side.frozen_blocks)
+        self._shared, self._frozen_blocks = shared, side.frozen_blocks
+        self.model, self.seed, self.log, self.cache = model, seed, log, cache
+        self._frozen = FrozenFeaturesGraph(FrozenFeatures(shared, pixels.mean, pixels.std), pixels.size)
+        self.maps = FeatureMaps(self._frozen, pictures, side.views, self.cache, log)
+        self._cached = {tuple(pictures): self.maps}  # their first view is the picture as it is
+        self.window = max(1, round(side.window * self.maps.side))
+        self._branch = _channels_last(branch).requires_grad_(True)
+        self.modules: list[nn.Module] = [self._branch]
+        self._branches = branches_of(tower) if side.each_branch else 1
+        self._initial_branch = copy.deepcopy(self._branch).requires_grad_(False).eval()
+        if side.map_scale is not None:
+            set_map_scale(self._initial_branch, scale_before)
+        quicken_depthwise(self._branch)
+        if pointwise:
+            narrow_pointwise(self._branch)
+
+    def inputs(self, rows: Sequence[int], step: int) -> Tensor:
+        """(B, C, w, w): windows of the frozen blocks' feature maps."""
+        rng = [np.random.default_rng([self.seed, step, row]) for row in rows]
+        return self.maps.windows(rows, self.window, rng)
+
+    def encode(self, inputs: Tensor) -> EncodedImages:
+        """One vector a picture, or where each branch has its own loss, one a picture and branch.
+
+        The projection is linear: with K times its weights a branch's features give a vector whose mean over the
+        branches is that of all features together.
+        """
+        features = self.features(inputs).float()
+        if self._branches == 1:
+            return encoded(self.model, features)
+        head: nn.Linear = self.model.visual_projection
+        parts = zip(features.chunk(self._branches, dim=1), head.weight.chunk(self._branches, dim=1), strict=True)
+        vectors = [linear(part, self._branches * weight, head.bias).float() for part, weight in parts]  # K of (B, D)
+        return EncodedImages(torch.stack([l2_normalize(found, dim=-1) for found in vectors], dim=1), features)
+
+    def features(self, inputs: Tensor) -> Tensor:
+        """(B, W): the branches' outputs before the projection."""
+        features: Tensor = self._branch(inputs.contiguous(memory_format=torch.channels_last))
+        return features
+
+    def learn_from(self, tower: Any) -> None:
+        """Let `initial_features` be those of another tower over the same first blocks.
+
+        Raises:
+            RecipeError: its first blocks or the number of its features differ, or it cannot be split.
+        """
+        shared, branch = split(tower, self._frozen_blocks)
+        theirs, ours = towers.image_width(tower), towers.image_width(self.model.vision_model)
+        if theirs != ours:
+            raise RecipeError(
+                f"the tower whose features are learned makes {theirs} numbers, the one that learns them {ours}. Name "
+                "towers of one size."
+            )
+        if differing := differing_weight(self._shared, shared):
+            raise RecipeError(
+                f"the first {self._frozen_blocks} blocks of the tower whose features are learned are not those of the "
+                f"tower that learns them ({differing} differs). Name two that were trained from one start."
+            )
+        branch = copy.deepcopy(branch).requires_grad_(False).eval()
+        self._initial_branch = _channels_last(branch.to(self.model.logit_scale.device))
+
+    def initial_features(self, inputs: Tensor) -> Tensor:
+        """(B, W): `features` as before the stage, from maps of the size that they had then; or see `learn_from`."""
+        with torch.no_grad():
+            features: Tensor = self._initial_branch(inputs.contiguous(memory_format=torch.channels_last))
+        return features
+
+    @torch.inference_mode()
+    def explained(self, pictures: Sequence[Path]) -> float:
+        """The share of the variance of `initial_features` that `features` explain, over whole pictures."""
+        maps, device = FeatureMaps(self._frozen, pictures, 1, self.cache, self.log), self.model.logit_scale.device
+        self.model.eval()
+        batches = [maps.whole(rows).to(device) for rows in eval_batches(len(pictures))]
+        before = torch.cat([self.initial_features(batch) for batch in batches])
+        now = torch.cat([self.features(batch) for batch in batches])
+        return 1 - ((now - before).square().sum() / (before - before.mean(dim=0)).square().sum()).item()
+
+    def vectors(self, pictures: Sequence[Path]) -> Tensor:
+        """(N, D) of any pictures, from whole feature maps, with the current weights."""
+        key = tuple(pictures)
+        if key not in self._cached:
+            self._cached[key] = FeatureMaps(self._frozen, pictures, 1, self.cache, self.log)
+        maps, device = self._cached[key], self.model.logit_scale.device
+        self.model.eval()
+        features = (self.features(maps.whole(rows).to(device)) for rows in eval_batches(len(pictures)))
+        return torch.cat([projected(self.model, found) for found in features])
+
+    def close(self) -> None:
+        """Restore the tower's convolutions and BatchNorms."""
+        restore_convolutions(self._branch)
+        restore_batchnorm(self._fused)
+        self._fused = []
+
+
+@torch.inference_mode()
+def whole_features(
+    model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], blocks: int, views: int, cache: Path, log: Log
+) -> Tensor:
+    """(N, W): the tower's outputs for whole pictures, of which `views` maps are cached."""
+    tower, mirror = copy.deepcopy(model.vision_model).eval(), model.config.vision_mirror
+    fuse_batchnorm(upper_modules(tower, blocks))
+    shared, upper = split(tower, blocks)
+    frozen = FrozenFeaturesGraph(FrozenFeatures(shared, pixels.mean, pixels.std), pixels.size)
+    maps = FeatureMaps(frozen, pictures, max(views, 2) if mirror else views, cache, log)
+    device, parts = model.logit_scale.device, []
+    for rows in eval_batches(len(pictures), log):
+        sides = [upper(maps.whole(rows, view).to(device)) for view in ((0, 1) if mirror else (0,))]
+        parts.append(torch.stack(sides).mean(dim=0))
+    return torch.cat(parts)
+
+
+def _channels_last(module: Any) -> nn.Module:  # Any: not all releases of PyTorch declare `memory_format`
+    moved: nn.Module = module.to(memory_format=torch.channels_last)
+    return moved

@@ -1,0 +1,168 @@
+"""The stages that make one model of several: an ensemble of image towers, or the mean of all weights."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from araclip.errors import RecipeError
+from araclip.training.data.pictures import draw_files
+from araclip.training.loop.processes import accelerator_for
+from araclip.training.mini.branches import first_difference, joined, logistic, route_last, router, with_gate
+from araclip.training.mini.recipe import Average, Ensemble
+from araclip.training.model.model import AraCLIPModel
+from araclip.training.model.towers import fingerprint
+from araclip.training.stages import starting_model
+from araclip.training.stages.pictures import Pixels, pooled_features
+from araclip.training.stages.stage_run import save_untrained
+from araclip.training.stages.starting_model import StageContext
+
+
+def ensemble(stage: Ensemble, context: StageContext) -> dict[str, float]:
+    """Join the image towers of several stages above the text tower that all of them were trained with.
+
+    Where the stage names pictures, each member's image vectors are first scaled to one mean length, that of all, so
+    that each branch has the same weight whatever its training: a member that is an ensemble itself has the weight of
+    all its branches. An expert contributes only for pictures like its own, by a gate; see `with_gate_for`.
+
+    Raises:
+        RecipeError: a member has not been run, or members differ in their text tower or in what their image towers
+            should share.
+    """
+    accelerator = accelerator_for()
+    names = [*stage.members, *([stage.expert] if stage.expert else [])]
+    named, processor = starting_model.members_of(names, context, "joins")
+    _check(named)
+    data = {f"member {member}": fingerprint(model) for member, model in named.items()}
+    models = [*named.values()]
+    pixels = Pixels.of(processor)
+    branches = [float(getattr(model.vision_model.config, "branches", 1)) for model in models]
+    lengths = [1.0] * len(models)
+    members = slice(len(stage.members))
+    if stage.pictures:
+        files, data["pictures"] = draw_files(stage.pictures, stage.seed, stage.batch)
+        seen = [pooled_features(model, pixels, files) for model in models[members]]
+        lengths[members] = [_mean_length(model, found) for model, found in zip(models[members], seen, strict=True)]
+    mean_length = sum(lengths[members]) / len(stage.members)  # the head's weights keep their size, and so its lr fits
+    total = sum(branches[members])
+    scales = [count / total * mean_length / length for count, length in zip(branches, lengths, strict=True)]
+    if stage.expert:
+        own, data["expert pictures"] = draw_files(stage.expert_pictures, stage.seed, stage.batch)
+        features = pooled_features(models[-1], pixels, own)
+        scales[-1] = stage.expert_weight * mean_length / _mean_length(models[-1], features)
+        others = pooled_features(models[-1], pixels, files)
+        if stage.expert_routed:
+            own_seen = [pooled_features(model, pixels, own) for model in models[members]]
+            route = router(torch.cat(own_seen, dim=1), torch.cat(seen, dim=1))
+        models[-1] = with_gate_for(models[-1], stage.shared_blocks, features, others)
+    model = _joined(models, stage.shared_blocks, scales)
+    if stage.expert_routed:
+        route_last(model.vision_model, *route)
+        model.config.vision_config = model.vision_model.config
+    return save_untrained(stage, context, data, (model, processor), accelerator)
+
+
+def _mean_length(model: AraCLIPModel, features: Tensor) -> float:
+    """Mean length of the image vectors of (N, W) features."""
+    with torch.inference_mode():
+        return model.visual_projection(features).norm(dim=-1).mean().item()  # type: ignore[no-any-return]
+
+
+def _check(members: dict[str, AraCLIPModel]) -> None:
+    (first_name, first), *others = members.items()
+    for name, other in others:
+        if differing := first_difference(_text_side(first), _text_side(other)):
+            raise RecipeError(
+                f"the text towers of '{first_name}' and '{name}' differ in {differing}. Train both with "
+                'train_text = "locked" from one start.'
+            )
+    if not all(isinstance(model.visual_projection, nn.Linear) for model in members.values()):
+        raise RecipeError("only towers under linear projections have a sum. Leave vision_projection at linear.")
+
+
+def _joined(members: Sequence[AraCLIPModel], shared_blocks: int, scales: Sequence[float]) -> AraCLIPModel:
+    first = members[0]
+    projections = [model.visual_projection for model in members]
+    tower = joined([model.vision_model for model in members], shared_blocks)
+    options = {key: value for key, value in first.config.to_dict().items() if key in _COPIED_OPTIONS}
+    model = AraCLIPModel.from_towers(first.text_model, tower, **options)
+    with torch.no_grad():
+        model.text_projection.load_state_dict(first.text_projection.state_dict())
+        weights, biases = zip(
+            *((p.weight * s, p.bias * s) for p, s in zip(projections, scales, strict=True)), strict=True
+        )
+        model.visual_projection.weight.copy_(torch.cat(weights, dim=1))
+        model.visual_projection.bias.copy_(torch.stack(biases).sum(dim=0))
+        for learned in ("logit_scale", "logit_bias"):  # the bias is there with the sigmoid loss alone
+            if hasattr(model, learned):
+                found = [getattr(member, learned) for member in members if hasattr(member, learned)]
+                getattr(model, learned).copy_(torch.stack(found).mean())
+    return model
+
+
+_COPIED_OPTIONS = (
+    "projection_dim", "text_pooling", "vision_pooling", "vision_projection", "vision_mirror", "matryoshka_dims",
+    "logit_scale_init_value", "logit_bias_init", "max_tokens",
+)  # fmt: skip
+
+
+def _text_side(model: AraCLIPModel) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in model.state_dict().items() if name.startswith("text_")}
+
+
+def with_gate_for(model: AraCLIPModel, shared_blocks: int, own: Tensor, others: Tensor) -> AraCLIPModel:
+    """The model with a gate on its image tower: near 1 for pictures like `own`, near 0 for those like `others`.
+
+    Args:
+        own, others: (N, W) and (M, W), `pooled_features` of such pictures.
+
+    Returns:
+        A model whose image projection has bias 0: the gate does not multiply a bias.
+
+    Raises:
+        RecipeError: the image tower can have no gate.
+    """
+    tower = with_gate(model.vision_model, shared_blocks, *logistic(own, others))
+    config = type(model.config).from_dict({**model.config.to_dict(), "vision_config": tower.config.to_dict()})
+    gated = AraCLIPModel(config, model.text_model, tower)
+    for part in ("text_projection", "visual_projection"):
+        getattr(gated, part).load_state_dict(getattr(model, part).state_dict())
+    gated.visual_projection.bias.data.zero_()
+    return gated
+
+
+def average(stage: Average, context: StageContext) -> dict[str, float]:
+    """Average the weights of models of one shape that were trained on from one model.
+
+    Of a model and what it became by training on other data the mean keeps most of what either knows (WiSE-FT,
+    Wortsman et al. 2022), at the cost of one. Models that were trained apart have no useful mean.
+
+    Raises:
+        RecipeError: a member has not been run, or members differ in shape.
+    """
+    accelerator = accelerator_for()
+    members, processor = starting_model.members_of(stage.members, context, "averages")
+    shares = stage.shares or (1.0,) * len(members)
+    data = {f"member {name}": fingerprint(member) for name, member in members.items()}
+    model = members[stage.members[0]]
+    model.load_state_dict(_mean(members, [share / sum(shares) for share in shares]))
+    return save_untrained(stage, context, data, (model, processor), accelerator)
+
+
+def _mean(members: dict[str, AraCLIPModel], shares: list[float]) -> dict[str, Tensor]:
+    """The weighted mean of each tensor; whole numbers are the first member's."""
+    (first_name, first), *others = ((name, model.state_dict()) for name, model in members.items())
+    for name, other in others:
+        shapes = [{key: tensor.shape for key, tensor in found.items()} for found in (first, other)]
+        if differing := [key for key in {**shapes[0], **shapes[1]} if shapes[0].get(key) != shapes[1].get(key)]:
+            raise RecipeError(
+                f"'{first_name}' and '{name}' differ in {differing[0]}, so that their weights have no mean. Name "
+                "stages that start from one model and change no layers."
+            )
+    every = [first, *(other for _, other in others)]
+    return {
+        key: torch.stack([share * found[key] for share, found in zip(shares, every, strict=True)]).sum(dim=0)
+        if tensor.is_floating_point()
+        else tensor
+        for key, tensor in first.items()
+    }

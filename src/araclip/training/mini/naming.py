@@ -1,0 +1,217 @@
+"""The stage of the names part: a finished model gets, beside its vectors, those of a classifier's named classes."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
+from torch.nn.functional import normalize as l2_normalize
+
+from araclip.errors import DataError
+from araclip.text.normalization import normalize
+from araclip.training.data.concepts import Floats, class_files, normalized_texts
+from araclip.training.data.pictures import PictureMixture, draw_files
+from araclip.training.loop.processes import accelerator_for
+from araclip.training.mini.branches import logistic
+from araclip.training.mini.heads import Classifier, NameTextHead, tower_with, with_names, without_names
+from araclip.training.mini.recipe import Names
+from araclip.training.model import towers
+from araclip.training.model.model import AraCLIPModel
+from araclip.training.model.processing import AraCLIPProcessor
+from araclip.training.model.towers import fingerprint
+from araclip.training.stages import starting_model
+from araclip.training.stages.pictures import Pixels, pooled_features
+from araclip.training.stages.stage_run import save_untrained
+from araclip.training.stages.starting_model import StageContext
+from araclip.training.stages.texts import text_features
+
+
+@dataclass(frozen=True)
+class NamedClasses:
+    """What `recipes/mini_names.py` makes.
+
+    Attributes:
+        weight, bias: of the classifier, (C, F) and (C,).
+        exclusive: the first so many classes share a softmax; each of the others has a probability of its own.
+        words: text → the classes that it names, one or more.
+        others: texts that name no class: for them the names part shall count nothing.
+    """
+
+    weight: Floats
+    bias: Floats
+    exclusive: int
+    words: dict[str, tuple[int, ...]]
+    others: tuple[str, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hex digits that change with any number or text."""
+        digest = hashlib.sha256(repr((self.exclusive, self.words, self.others)).encode())
+        for array in (self.weight, self.bias):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:12]
+
+
+def read_named_classes(path: Path) -> NamedClasses:
+    """`<path>.npz` with `weight` and `bias`, and `<path>.json` with `exclusive`, `words` and `others`.
+
+    Texts are normalised. A word marked `held` is left out: it is there to measure with.
+
+    Raises:
+        DataError: a file is missing or malformed, or the two disagree.
+    """
+    layout = (
+        "Named classes are a .npz with `weight` (C, F) and `bias` (C,) and a .json with `exclusive`, `words` and "
+        "`others`. Make the two anew."
+    )
+    with class_files(path, layout) as (arrays, listing):
+        weight, bias = arrays["weight"], arrays["bias"]
+        words = dict(_word(entry, len(bias)) for entry in listing["words"] if not entry.get("held"))
+        others = tuple(normalized_texts(listing["others"]))
+        exclusive = listing["exclusive"]
+    if weight.ndim != 2 or bias.shape != weight.shape[:1] or not isinstance(exclusive, int):
+        raise DataError(f"{path}: weight {weight.shape} and bias {bias.shape} are no classifier. Make the two anew.")
+    if not 0 <= exclusive <= len(bias) or not words or not all(np.isfinite(part).all() for part in (weight, bias)):
+        raise DataError(
+            f"{path}: {exclusive} exclusive of {len(bias)} classes, {len(words)} words, or a number that is not "
+            "finite. Make the two anew."
+        )
+    return NamedClasses(weight, bias, exclusive, words, others)
+
+
+def _word(entry: Any, classes: int) -> tuple[str, tuple[int, ...]]:
+    text, numbers = normalize(entry["text"]), tuple(entry["classes"])
+    if not text or not numbers or not all(isinstance(n, int) and 0 <= n < classes for n in numbers):
+        raise ValueError(f"word {entry!r:.80} names no class below {classes}")
+    return text, numbers
+
+
+SHARPNESS = 16.0  # inverse temperature of the cosines between words and directions
+GATE = 1.0  # weight of the gate's loss
+INPUT_NOISE = 0.3  # of the tower's outputs, in standard deviations: there are as many words as weights in a layer
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is learned: (N, H) outputs of words with the classes that each names, and (M, H) of texts that name none."""
+
+    words: Tensor
+    classes: Sequence[tuple[int, ...]]
+    others: Tensor
+
+
+@torch.enable_grad()
+def fit_names(
+    head: NameTextHead, directions: Tensor, lesson: Lesson, steps: int, batch: int, lr: float, seed: int
+) -> float:  # fmt: skip
+    """Teach the head and (C, names) directions, in place: words point to the directions of their classes.
+
+    Directions are learned with the words, so that classes of one kind («كلب») come to share a part of theirs.
+
+    Returns:
+        The loss of the last tenth of the steps.
+    """
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for module in (head.hidden, head.names, head.gate):
+            module.weight.normal_(std=module.in_features**-0.5, generator=random)
+            module.bias.zero_()
+        directions.normal_(generator=random)
+    everything = torch.cat([lesson.words, lesson.others])
+    spread = everything.std(dim=0)
+    learned = torch.nn.Parameter(l2_normalize(directions, dim=-1))
+    parts = [p for module in (head.hidden, head.names, head.gate) for p in module.parameters()]
+    groups: list[dict[str, Any]] = [{"params": parts}, {"params": [learned], "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    targets = _targets(lesson.classes, len(directions))
+    last: list[float] = []
+    for step in range(steps):
+        rows = torch.randint(len(lesson.words), (batch,), generator=random)
+        shut = torch.randint(len(lesson.others), (batch,), generator=random)
+        taken = torch.cat([lesson.words[rows], lesson.others[shut]])
+        taken = taken + INPUT_NOISE * spread * torch.randn(taken.shape, generator=random)
+        named, gate = head.named(taken)
+        scores = SHARPNESS * named[:batch] @ l2_normalize(learned, dim=-1).T  # (B, C)
+        target = targets[rows]
+        wrong = -(target * scores.log_softmax(dim=1)).sum(dim=1).mean()
+        is_word = (torch.arange(len(taken)) < batch).float()
+        loss = wrong + GATE * cross_entropy(gate.squeeze(1), is_word)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+        if step >= steps - max(1, steps // 10):
+            last.append(loss.item())
+    with torch.no_grad():
+        directions.copy_(l2_normalize(learned, dim=-1))
+    return sum(last) / len(last)
+
+
+def _targets(classes: Sequence[tuple[int, ...]], count: int) -> Tensor:
+    """(N, C): each word's probability is spread evenly over its classes."""
+    targets = torch.zeros(len(classes), count)
+    for row, numbers in enumerate(classes):
+        targets[row, list(numbers)] = 1 / len(numbers)
+    return targets
+
+
+def names(stage: Names, context: StageContext) -> dict[str, float]:
+    """Give a model a names part, see `name_heads`; its towers stay as they are, and so does a query bank.
+
+    Raises:
+        RecipeError: the model it starts from has not been made, or has no image tower that can take one more branch.
+        DataError: the named classes are malformed, or were made for another tower.
+    """
+    accelerator = accelerator_for()
+    classes = read_named_classes(stage.classes)
+    mixture = PictureMixture(stage.pictures, stage.seed, languages=stage.languages)
+    distinct = list(dict.fromkeys(mixture.texts))
+    captions = distinct[:: -(-len(distinct) // stage.captions)]  # evenly spread
+    before, processor = starting_model.start_of(stage, context, as_it_is=True)
+    before = without_names(before)
+    tower, features = None, 0
+    if stage.vision:
+        tower, features = tower_with(before, starting_model.image_tower_of(stage.vision, context), stage.shared_blocks)
+    width = features or towers.image_width(before.vision_model)
+    if classes.weight.shape[1] != width:
+        raise DataError(
+            f"{stage.classes}: a classifier of {classes.weight.shape[1]} numbers, the image tower makes {width}. Make "
+            "the named classes with this tower, or name theirs in `vision`."
+        )
+    torch.manual_seed(stage.seed)
+    classifier = Classifier(torch.from_numpy(classes.weight), torch.from_numpy(classes.bias), classes.exclusive)
+    model = with_names(before, classifier, stage.width, stage.hidden, stage.weight, tower, features)
+    data = {"start": fingerprint(before), "pictures": mixture.fingerprint, "classes": classes.fingerprint}
+    if stage.unfamiliar_pictures:
+        data["kinds of pictures"] = _learn_familiar(model, processor, stage)
+    loss = fit_names(
+        model.text_projection, model.visual_projection.directions, _lesson(model, processor, classes, captions),
+        stage.steps, stage.batch, stage.lr, stage.seed,
+    )  # fmt: skip
+    context.reporter.log(f"{len(classes.words):,} words of {len(classes.bias):,} classes; loss {loss:.3f}")
+    return save_untrained(stage, context, data, (model, processor), accelerator)
+
+
+def _learn_familiar(model: AraCLIPModel, processor: AraCLIPProcessor, stage: Names) -> str:
+    """Lets the names part count only for pictures of a kind that the classifier knows; the sets' fingerprint."""
+    pixels, read = Pixels.of(processor), model.config.name_features  # 0: the classifier reads all, and so does [-0:]
+    both = (stage.familiar_pictures, stage.unfamiliar_pictures)
+    kinds = [draw_files(sources, stage.seed, stage.familiar_batch) for sources in both]
+    weight, bias = logistic(*(pooled_features(model, pixels, files)[:, -read:] for files, _ in kinds))
+    with torch.no_grad():
+        model.visual_projection.familiar.weight.copy_(weight[None])
+        model.visual_projection.familiar.bias.copy_(bias[None])
+    return " ".join(found for _, found in kinds)
+
+
+def _lesson(model: AraCLIPModel, processor: AraCLIPProcessor, classes: NamedClasses, captions: list[str]) -> Lesson:
+    words = [*classes.words]
+    others = [text for text in (*classes.others, *captions) if text not in classes.words]
+    found = text_features(model, processor, [*words, *others]).clone()  # (N + M, H)
+    return Lesson(found[: len(words)], [*classes.words.values()], found[len(words) :])

@@ -1,0 +1,49 @@
+"""The stage of hubness-corrected scores: a finished model gets a query bank (QB-Norm) in its image head."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize as l2_normalize
+
+from araclip.training.data.pictures import PictureMixture, ungrouped
+from araclip.training.loop.processes import accelerator_for
+from araclip.training.mini.heads import QueryBankImageHead, with_query_bank
+from araclip.training.mini.recipe import QueryBank
+from araclip.training.model.model import AraCLIPModel
+from araclip.training.model.towers import fingerprint
+from araclip.training.stages import starting_model
+from araclip.training.stages.pictures import Pixels
+from araclip.training.stages.stage_run import save_untrained
+from araclip.training.stages.starting_model import StageContext
+from araclip.training.stages.texts import LearningTexts
+
+SAMPLE = 256  # pictures whose mean popularity is subtracted, so that the correction is 0 on average
+
+
+def query_bank(stage: QueryBank, context: StageContext) -> dict[str, float]:
+    """Give a model a query bank of the captions and names of pictures; nothing is trained. See `with_query_bank`.
+
+    Raises:
+        RecipeError: the model it starts from has not been made, has no image tower, or no linear projection.
+    """
+    accelerator = accelerator_for()
+    mixture = PictureMixture(ungrouped(stage.pictures), stage.seed, languages=stage.languages)
+    batch = mixture.batch(0, stage.batch)
+    texts = list(dict.fromkeys(batch.texts))
+    before, processor = starting_model.start_of(stage, context)
+    pixels = Pixels.of(processor)
+    files = [mixture.pictures[row].path for row in batch.rows[:SAMPLE]]
+    with torch.no_grad():
+        model = with_query_bank(
+            before, LearningTexts(before, processor, 0).vectors(texts), stage.sharpness, stage.weight
+        )
+    with torch.inference_mode():
+        model.visual_projection.centre.copy_(_mean_popularity(model.eval(), pixels.read(files)))
+    data = {"start": fingerprint(before), "pictures": mixture.fingerprint}
+    return save_untrained(stage, context, data, (model, processor), accelerator)
+
+
+def _mean_popularity(model: AraCLIPModel, pixels: Tensor) -> Tensor:
+    head: QueryBankImageHead = model.visual_projection
+    axes = head.bank.shape[1]
+    vectors = torch.cat([model.get_image_features(part).pooler_output[:, :axes] for part in torch.split(pixels, 32)])
+    return head.popularity(l2_normalize(vectors, dim=-1)).mean()

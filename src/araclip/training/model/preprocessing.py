@@ -1,0 +1,161 @@
+"""How a library prepares pictures ↔ the fields of a model folder; what these cannot say is refused by name."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import CLIPImageProcessor, ViTImageProcessor
+from transformers.configuration_utils import PreTrainedConfig
+
+from araclip.errors import InputError, ModelMismatch
+from araclip.model_folder import ImageConfig
+from araclip.pictures.image_transform import FILTERS, ImageTransform
+from araclip.training.failures import failures
+
+_NAMES = {number: name for name, number in FILTERS.items()}
+Three = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """The side of the input, how a picture becomes that square, and mean and deviation for values from 0 to 1.
+
+    crop_offset: of `ImageTransform`. reduction: "blocks" or "exact", of `model_folder.ImageConfig`.
+    """
+
+    size: int
+    resize: str
+    interpolation: str
+    mean: Three
+    std: Three
+    crop_offset: str = "half-even"
+    reduction: str = "exact"
+
+    @property
+    def transform(self) -> ImageTransform:
+        """How a picture becomes the square."""
+        gap = 2.0 if self.reduction == "blocks" else None
+        return ImageTransform(self.size, self.resize, self.interpolation, gap, self.crop_offset)
+
+
+def of_open_clip(name: str, config: Mapping[str, Any]) -> Preprocessing:
+    """What an open_clip model is evaluated with.
+
+    Raises:
+        ModelMismatch: it pads pictures, or they are no squares.
+    """
+    size, mode, interpolation = config["size"], config["resize_mode"], config["interpolation"]
+    sides = tuple(size) if isinstance(size, Sequence) else (size, size)
+    if len(set(sides)) != 1:
+        raise _not_expressed(name, f"pictures of {sides} pixels, which are no squares")
+    if mode not in ("squash", "shortest"):
+        raise _not_expressed(name, f"resize_mode '{mode:.40}', which fills pictures up")
+    if interpolation not in ("bicubic", "bilinear"):
+        interpolation = "bicubic"  # as open_clip does it for "random" and unknown ones
+    return Preprocessing(int(sides[0]), mode, interpolation, _three(config["mean"]), _three(config["std"]))
+
+
+def of_transformers(name: str, processor: Any) -> Preprocessing:
+    """What an image processor of transformers does.
+
+    Raises:
+        ModelMismatch: it makes something else than squares of one size, does more to pictures, or scales them by what
+            is no number.
+    """
+    with failures(name, "copy its preprocessor_config.json again", ModelMismatch, cannot="prepare pictures"):
+        return _of_processor(name, processor)
+
+
+def _of_processor(name: str, processor: Any) -> Preprocessing:
+    size = dict(getattr(processor, "size", None) or {})
+    crop = dict(getattr(processor, "crop_size", None) or {}) if getattr(processor, "do_center_crop", False) else {}
+    if not getattr(processor, "do_resize", True) or getattr(processor, "do_pad", False):
+        raise _not_expressed(name, f"a {type(processor).__name__} that fills pictures up or does not resize them")
+    if "shortest_edge" in size:
+        side, resize = int(size["shortest_edge"]), "shortest"
+        if not crop or "longest_edge" in size:
+            raise _not_expressed(name, f"pictures of many sizes ({size})")
+        if set(crop.values()) != {side}:
+            raise _not_expressed(name, f"a crop of {crop} from a shortest side of {side}")
+    elif "height" in size and size["height"] == size.get("width"):
+        side, resize = int(size["height"]), "squash"
+        if crop and set(crop.values()) != {side}:
+            raise _not_expressed(name, f"a crop of {crop} from squares of {side}")
+    else:
+        raise _not_expressed(name, f"pictures of {size or 'many sizes'}, which are no squares of one size")
+    resample = getattr(processor, "resample", None)
+    if resample not in _NAMES:
+        raise _not_expressed(name, f"the resampling filter {resample}")
+    per_value = 255.0 * (processor.rescale_factor if getattr(processor, "do_rescale", True) else 1.0)
+    scaled = getattr(processor, "do_normalize", True)
+    mean = [value / per_value for value in (processor.image_mean if scaled else [0.0] * 3)]
+    std = [value / per_value for value in (processor.image_std if scaled else [1.0] * 3)]
+    offset = "floor" if resize == "shortest" else "half-even"  # nothing is cut off a squashed picture
+    return Preprocessing(side, resize, _NAMES[resample], _three(mean), _three(std), offset)
+
+
+def timm_image_processor(config: PreTrainedConfig) -> ViTImageProcessor:
+    """A plain image processor with the size, mean and standard deviation that a timm model was trained with.
+
+    Pictures are squashed to the square, not cropped, so that things at their edges can be found.
+    """
+    import timm
+
+    trained = getattr(config, "pretrained_cfg", None) or {}
+    if not trained:
+        trained = timm.get_pretrained_cfg(config.architecture, allow_unregistered=True)
+        trained = trained.to_dict() if trained else {}
+    data = timm.data.resolve_data_config({**(config.model_args or {})}, pretrained_cfg=trained)
+    _, height, width = data["input_size"]
+    return square_processor(height, width, data["mean"], data["std"])
+
+
+def square_processor(height: int, width: int, mean: Sequence[float], std: Sequence[float]) -> ViTImageProcessor:
+    """An image processor that squashes pictures to one size, bicubically, as those of every stage do."""
+    size = {"height": height, "width": width}
+    return ViTImageProcessor(size=size, resample=FILTERS["bicubic"], **_scaling(mean, std))
+
+
+def squashing_processor(published: Any, size: int | None) -> ViTImageProcessor:
+    """An image processor with the mean and deviation of a published one that squashes pictures to its square.
+
+    Training, the exported graph and transformers then all see the same pixels, and nothing is cropped away.
+    """
+    own = published.size
+    side = size or own.get("height") or own.get("shortest_edge")
+    return square_processor(side, side, published.image_mean, published.image_std)
+
+
+def image_processor_of(image: ImageConfig) -> ViTImageProcessor | CLIPImageProcessor:
+    """The image processor that does what a model folder asks for."""
+    square, how = {"height": image.size, "width": image.size}, _scaling(image.mean, image.std)
+    how["resample"] = FILTERS[image.interpolation]
+    if image.resize == "squash":
+        return ViTImageProcessor(size=square, **how)
+    return CLIPImageProcessor(size={"shortest_edge": image.size}, crop_size=square, **how)
+
+
+def _scaling(mean: Sequence[float], std: Sequence[float]) -> dict[str, Any]:
+    return {"image_mean": list(mean), "image_std": list(std), "do_convert_rgb": True}
+
+
+def _three(values: Any) -> Three:
+    """Red, green, blue.
+
+    Raises:
+        InputError: there are not three.
+    """
+    try:
+        red, green, blue = values
+        return float(red), float(green), float(blue)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{values!r:.60} are no three numbers, for red, green and blue. Copy the folder again."
+        ) from error
+
+
+def _not_expressed(name: str, what: str) -> ModelMismatch:
+    return ModelMismatch(
+        f"{name} is fed with {what}; a model folder has squares, squashed or cut from the middle. "
+        "AraCLIP.load takes the model as it is, with PyTorch."
+    )

@@ -1,0 +1,95 @@
+"""Dev recall while training, of captions → pictures or captions → other captions of the same picture."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize as l2_normalize
+
+from araclip.display import Log
+from araclip.errors import DataError
+from araclip.evaluation.metrics import ranks, summary
+from araclip.evaluation.picture_sets.datasets import CaptionedPicture
+from araclip.training.data.pictures import listed_pictures
+from araclip.training.model.saved_models import ModelAndProcessor
+from araclip.training.recipe.stages import DevSet, ImageSide
+from araclip.training.stages.pictures import Pixels, training_images
+
+Recall = Callable[[], dict[str, float]]
+TextVectors = Callable[[Sequence[str]], Tensor]
+
+
+class Dev:
+    """A dev set: captions are queries, and relevant is the picture that each describes.
+
+    Raises:
+        DataError: the set's list is missing or malformed, it has no caption in the fields asked for, or one of its
+            pictures is missing.
+    """
+
+    def __init__(self, spec: DevSet) -> None:
+        found = listed_pictures(spec.folder, (), spec.captions, spec.split, images=spec.images)
+        self.pictures: list[CaptionedPicture] = [picture for picture in found if picture.arabic]
+        if not self.pictures:
+            raise DataError(
+                f"{spec.folder} (split {spec.split}) has no caption in {', '.join(spec.captions)}: nothing to measure. "
+                "Correct `dev` in the recipe."
+            )
+        queries = [(text, row) for row, p in enumerate(self.pictures) for text in p.arabic[: spec.per_picture]]
+        self.texts = [text for text, _ in queries]
+        self.owner = [row for _, row in queries]
+
+    @property
+    def paths(self) -> list[Path]:
+        """The pictures' files, in the order in which `recall` encodes them."""
+        return [picture.path for picture in self.pictures]
+
+    def recall(self, text_vectors: TextVectors, image_vectors: Callable[[Sequence[Path]], Tensor]) -> dict[str, float]:
+        """R@1, R@5, R@10 and MRR, text → picture, of two encoders on this set."""
+        with torch.inference_mode():
+            return _recall_of(text_vectors(self.texts), image_vectors(self.paths), self.owner)
+
+
+class CaptionDev:
+    """A dev set without pictures: a picture's vector is the mean of its English captions', other captions are queries.
+
+    Raises:
+        DataError: the set's list is missing or malformed, or no picture has captions on both sides.
+    """
+
+    def __init__(self, spec: DevSet) -> None:
+        found = listed_pictures(spec.folder, ("caption_en",), spec.captions, spec.split, needs_files=False)
+        pictures = [picture for picture in found if picture.english and picture.arabic]
+        if not pictures:
+            raise DataError(
+                f"{spec.folder} (split {spec.split}) has no picture with caption_en and {', '.join(spec.captions)}: "
+                "nothing to measure. Correct `dev` in the recipe."
+            )
+        self.queries = [(text, row) for row, p in enumerate(pictures) for text in p.arabic[: spec.per_picture]]
+        self.gallery = [(text, row) for row, p in enumerate(pictures) for text in p.english]
+
+    def recall(self, text_vectors: TextVectors) -> dict[str, float]:
+        """R@1, R@5, R@10 and MRR, caption → mean vector of its picture's English captions."""
+        with torch.inference_mode():
+            queries, captions = (text_vectors([text for text, _ in side]) for side in (self.queries, self.gallery))
+            rows = torch.tensor([row for _, row in self.gallery], device=captions.device)
+            sums = captions.new_zeros(int(rows[-1]) + 1, captions.shape[1]).index_add(0, rows, captions)
+            return _recall_of(queries, l2_normalize(sums, dim=-1), [row for _, row in self.queries])
+
+
+def locked_recall(spec: DevSet, student: ModelAndProcessor, text_vectors: TextVectors, cache: Path, log: Log) -> Recall:
+    """Dev recall for a stage whose image tower does not learn: the dev pictures pass it once, before training.
+
+    Raises:
+        RecipeError: the model has no image tower. DataError: see `Dev`, or a picture cannot be read.
+    """
+    model, processor = student
+    dev = Dev(spec)
+    images = training_images(model, Pixels.of(processor), dev.paths, ImageSide(), 0, cache, log)
+    return lambda: dev.recall(text_vectors, images.vectors)
+
+
+def _recall_of(queries: Tensor, gallery: Tensor, owner: Sequence[int]) -> dict[str, float]:
+    found = summary(ranks(queries.float().cpu().numpy(), gallery.float().cpu().numpy(), [[row] for row in owner]))
+    return {name: value for name, value in found.items() if name != "median rank"}

@@ -1,0 +1,71 @@
+"""Stage 1: the Arabic text tower learns the space of an English CLIP from parallel text, without pictures."""
+
+import torch
+from torch import Tensor
+
+from araclip.training.data.text import Mixture
+from araclip.training.loop.gradcache import cached_backward, gather, grouped
+from araclip.training.loop.processes import accelerator_for, autocast, share, step_seed
+from araclip.training.loop.train_loop import Part, TrainingJob, train_loop
+from araclip.training.losses import matryoshka, same_pairs, weighted_sum
+from araclip.training.model.model import matryoshka_widths
+from araclip.training.model.towers import fingerprint
+from araclip.training.recipe.stages import Distill
+from araclip.training.stages import starting_model
+from araclip.training.stages.dev_recall import locked_recall
+from araclip.training.stages.stage_run import checkpoint_activations, stage_run
+from araclip.training.stages.starting_model import StageContext, cached_teacher
+from araclip.training.stages.texts import LearningTexts, Tokens
+
+
+def distill(stage: Distill, context: StageContext) -> dict[str, float]:
+    """Run one distillation stage of a recipe.
+
+    The targets of Arabic texts are the teacher's vectors of their English originals (Multilingual-CLIP, Carlsson et al.
+    2022; AraCLIP, 2024); the loss is the recipe's weighted sum.
+    """
+    accelerator = accelerator_for(stage.batch)
+    model, processor = starting_model.start_of(stage, context)
+    model.to(accelerator.device)
+    mixture = Mixture(stage.sources, stage.seed)
+    data = {"start": fingerprint(model), "pairs": mixture.fingerprint, "templates": mixture.templates_fingerprint}
+    distance = weighted_sum(stage.losses)
+    if stage.matryoshka:
+        distance = matryoshka(distance, matryoshka_widths(model))
+    texts = LearningTexts(model, processor, stage.frozen_layers, stage.dropout)
+    with accelerator.main_process_first():  # the others find on disk what it computes
+        english = mixture.teacher_texts(stage.steps * stage.batch)
+        teacher = cached_teacher(stage, context, english, model.config.projection_dim, accelerator.device)
+        recall = None
+        if stage.dev:
+            recall = locked_recall(stage.dev, (model, processor), texts.vectors, context.cache, context.reporter.log)
+    if stage.gradient_checkpointing:
+        checkpoint_activations(model)
+
+    def backward(step: int) -> dict[str, float]:
+        rows = mixture.batch(step, stage.batch)  # of all processes
+        own = rows[share(accelerator, stage.batch)]
+        tokens, inverse = texts.inputs([row.text for row in own], stage.chunk)
+        targets = torch.from_numpy(teacher.lookup([row.english for row in rows])).to(accelerator.device)  # (B, D)
+        same = same_pairs([row.english for row in rows]).to(accelerator.device)
+
+        def encode(chunks: list[Tokens]) -> Tensor:
+            with autocast(stage.precision, accelerator):
+                return torch.cat([texts.features(chunk) for chunk in chunks]).float()
+
+        def loss(vectors: Tensor) -> Tensor:
+            return distance(gather(vectors[inverse]), targets, same=same)  # (B, D) each
+
+        value = cached_backward(
+            [grouped(tokens, stage.grad_cache)], [encode], loss,
+            backward=accelerator.backward, seed=step_seed(stage.seed, accelerator, step),
+        )  # fmt: skip
+        return {"loss": value}
+
+    parts = [
+        *(Part(module, stage.lr_text, stage.layer_decay) for module in texts.modules),
+        Part(model.text_projection, stage.lr_head),
+    ]
+    data["teacher"] = teacher.fingerprint
+    with stage_run(stage, context, data, (model, processor), accelerator) as run:
+        return train_loop(TrainingJob(model, stage, parts, backward, recall), run, context.step_progress())

@@ -1,0 +1,119 @@
+"""Stage 2: contrastive learning of texts with pictures; with English captions it trains a teacher."""
+
+import torch
+from accelerate import Accelerator
+
+from araclip.errors import DataError, RecipeError
+from araclip.training.data.concepts import Concepts, read_concepts
+from araclip.training.data.pictures import PictureMixture, mined
+from araclip.training.loop.processes import accelerator_for, check_even
+from araclip.training.loop.train_loop import Part, TrainingJob, train_loop
+from araclip.training.model import towers
+from araclip.training.model.model import AraCLIPModel, objective
+from araclip.training.model.towers import fingerprint
+from araclip.training.recipe.stages import Finetune
+from araclip.training.stages import starting_model
+from araclip.training.stages.dev_recall import Dev
+from araclip.training.stages.finetune_step import (
+    AllCaptionsLoss,
+    ConceptLoss,
+    ContrastLoss,
+    FinetuneLosses,
+    FinetuneStep,
+    ForgettingLoss,
+    TeacherLoss,
+)
+from araclip.training.stages.pictures import Pixels, RememberingImages, TrainingImages, training_images
+from araclip.training.stages.stage_run import checkpoint_activations, projection_parts, stage_run
+from araclip.training.stages.starting_model import StageContext, cached_teacher
+from araclip.training.stages.texts import LearningTexts, LockedTexts
+
+NEIGHBOURS = 20  # most similar pictures that a picture's hard negatives are drawn from
+
+
+def finetune(stage: Finetune, context: StageContext) -> dict[str, float]:
+    """Run one contrastive stage of a recipe.
+
+    InfoNCE (CLIP, Radford et al. 2021) or the sigmoid loss (SigLIP, Zhai et al. 2023) between texts and pictures, with
+    the further terms to which the recipe gives weight, see `finetuning.losses`. One step is a `FinetuneStep`.
+    """
+    accelerator = accelerator_for(stage.batch)
+    dev = Dev(stage.dev) if stage.dev else None
+    mixture = PictureMixture(
+        stage.pictures, stage.seed, languages=stage.languages, captions=stage.captions, noise=stage.noise
+    )
+    mixture.batch(0, stage.batch)  # refuses too few pictures before the long computations
+    model, processor = starting_model.start_of(stage, context)
+    model.to(accelerator.device)
+    contrast = objective(model, stage.loss, stage.matryoshka)
+    concepts = _concepts(stage, model, accelerator)
+    data = {
+        "start": fingerprint(model), "pictures": mixture.fingerprint,
+        "concepts": concepts.fingerprint if concepts else "",
+    }  # fmt: skip
+    teacher = None
+    with accelerator.main_process_first():  # the others find on disk what it computes
+        images = training_images(
+            model, Pixels.of(processor), mixture.files, stage.image, stage.seed, context.cache, context.reporter.log,
+            pointwise=stage.image_precision == "pointwise",
+        )  # fmt: skip
+        if stage.hard_negatives:
+            with torch.inference_mode():  # mined from the vectors of the starting model
+                vectors = images.vectors(mixture.files).float().cpu().numpy()
+            mixture.use_hard_negatives(mined(vectors, mixture.pictures, NEIGHBOURS), stage.hard_negatives)
+        if stage.distillation:
+            english, width = _english(mixture), model.config.projection_dim
+            teacher = cached_teacher(stage, context, english, width, accelerator.device)
+        all_texts = [*mixture.texts, *(concepts.all_names if concepts else ())]
+        texts = (
+            LockedTexts(model, processor, all_texts, context.cache, bfloat16=stage.precision == "bfloat16")
+            if stage.train_text == "locked"
+            else LearningTexts(model, processor, stage.frozen_layers, stage.dropout)
+        )
+    data["teacher"] = teacher.fingerprint if teacher else ""
+    if stage.gradient_checkpointing:
+        checkpoint_activations(model)
+    losses = FinetuneLosses(ContrastLoss(contrast))
+    if stage.all_captions and isinstance(texts, LockedTexts):
+        losses.contrast.all_captions = AllCaptionsLoss(model, texts, mixture)
+    if teacher:
+        losses.teacher = TeacherLoss(teacher)
+    if concepts and stage.concept_batch:
+        losses.concepts = ConceptLoss(model, concepts)
+    if stage.anchor:
+        losses.forgetting = _forgetting(concepts, images, accelerator.device)
+    step = FinetuneStep(stage, accelerator, mixture, concepts, texts, images, losses)
+    recall = (lambda: dev.recall(texts.vectors, images.vectors)) if dev else None
+    parts = [
+        *(Part(module, stage.lr_text, stage.layer_decay) for module in texts.modules),
+        *(Part(module, stage.lr_image, stage.layer_decay) for module in images.modules),
+        *projection_parts(model, stage),
+    ]
+    with stage_run(stage, context, data, (model, processor), accelerator) as run:
+        recall_at_end = train_loop(TrainingJob(model, stage, parts, step, recall), run, context.step_progress())
+        images.close()
+    return recall_at_end
+
+
+def _concepts(stage: Finetune, model: AraCLIPModel, accelerator: Accelerator) -> Concepts | None:
+    if not stage.concepts:
+        return None
+    concepts = read_concepts(stage.concepts, tuple(stage.languages), towers.image_width(model.vision_model))
+    check_even(min(stage.concept_batch, len(concepts.names)), "class names", accelerator)
+    return concepts
+
+
+def _english(mixture: PictureMixture) -> list[str]:
+    english = list(dict.fromkeys(text for picture in mixture.pictures for text in picture.english))
+    if not english:
+        raise DataError("distillation needs English captions, and no picture has one. Set distillation to 0.")
+    return english
+
+
+def _forgetting(concepts: Concepts | None, images: TrainingImages, device: torch.device) -> ForgettingLoss:
+    if concepts is None or concepts.classifier is None or not isinstance(images, RememberingImages):
+        raise RecipeError(
+            "anchor needs concepts with a classifier, and an image tower whose first blocks can be cached. "
+            "Leave it out, or give both."
+        )
+    return ForgettingLoss(concepts.classifier, device)

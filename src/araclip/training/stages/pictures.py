@@ -1,0 +1,341 @@
+"""The image vectors of a step: from a locked tower's cache, from cached feature maps, or from pixels.
+
+Each kind has `inputs(rows, step)`, a function of seed, step and row that runs without a graph, and `encode(inputs)`,
+which GradCache calls twice. `vectors(pictures)`, for dev recall, leaves the model in eval mode.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import normalize as l2_normalize
+
+from araclip import atomic
+from araclip.display import Log
+from araclip.errors import DataError, ImageError, RecipeError
+from araclip.pictures.images import decode_ahead, map_ahead, open_image
+from araclip.training import extensions
+from araclip.training.data.pictures import augment, contents_hash
+from araclip.training.failures import failures
+from araclip.training.model import towers
+from araclip.training.model.model import AraCLIPModel
+from araclip.training.model.processing import AraCLIPProcessor
+from araclip.training.model.towers import freeze
+from araclip.training.recipe.stages import ImageSide
+
+
+class EncodedImages(NamedTuple):
+    """Output of an image tower and its projection for B pictures.
+
+    Attributes:
+        vectors: (B, K, D) float32, each of unit length. K is 1, or the number of branches where each has its own loss.
+        features: (B, W) float32, the tower's output before the projection.
+    """
+
+    vectors: Tensor
+    features: Tensor
+
+
+def projected(model: AraCLIPModel, features: Tensor) -> Tensor:
+    """(B, W) pooled outputs → (B, D), rows of unit length in float32, under autocast too."""
+    vectors: Tensor = model.visual_projection(features.to(model.logit_scale.device))
+    return l2_normalize(vectors.float(), dim=-1)
+
+
+def encoded(model: AraCLIPModel, features: Tensor) -> EncodedImages:
+    """(B, W) pooled outputs and one vector of each."""
+    features = features.float()
+    return EncodedImages(projected(model, features).unsqueeze(1), features)
+
+
+class Pixels:
+    """Pictures → (B, 3, S, S) float32, normalised: squashed to the square, see `AraCLIPProcessor.squashing`.
+
+    Args:
+        size: S.
+        mean, std: of each channel, for values from 0 to 1.
+    """
+
+    def __init__(self, size: int, mean: list[float], std: list[float]) -> None:
+        self.size, self.mean, self.std = size, mean, std
+
+    @classmethod
+    def of(cls, processor: AraCLIPProcessor) -> "Pixels":
+        """Of the size and scaling of a model's processor.
+
+        Raises:
+            RecipeError: the model has no image tower.
+            ModelMismatch: its processor makes no squares.
+        """
+        if processor.image_processor is None:
+            raise RecipeError(
+                "this model has no image tower, and the stage or its dev set needs one. Name [model] vision."
+            )
+        how = processor.preprocessing
+        return cls(how.size, list(how.mean), list(how.std))
+
+    def __call__(self, squares: NDArray[np.uint8]) -> Tensor:
+        values = torch.from_numpy(squares).permute(0, 3, 1, 2).to(torch.float32) / 255.0
+        return (values - torch.tensor(self.mean).view(1, 3, 1, 1)) / torch.tensor(self.std).view(1, 3, 1, 1)
+
+    def read(self, files: Sequence[Path]) -> Tensor:
+        """Pictures as they are, without augmentation, as `squares`."""
+        return self(self.squares(files))
+
+    def squares(self, files: Sequence[Path]) -> NDArray[np.uint8]:
+        """(B, S, S, 3): pictures as they are.
+
+        Raises:
+            DataError: one cannot be read.
+        """
+        squares = []
+        for _, square in decode_ahead(files, self.size, torch.get_num_threads()):
+            if isinstance(square, ImageError):
+                raise DataError(f"{square} Remove it from its captions.jsonl.")
+            squares.append(square)
+        return np.stack(squares)
+
+
+EVAL_BATCH = 50  # pictures that pass a tower at once without a graph
+MANY = 1000  # pictures; writing a graph takes as long as PyTorch takes for some hundreds
+
+
+def pooled(model: AraCLIPModel, pixel_values: Tensor) -> Tensor:
+    """The tower's output before the projection: (B, 3, S, S) → (B, W).
+
+    In training mode mirror images come from augmentation only, also where the model averages over them.
+    """
+    pixels, mirror = pixel_values.to(model.logit_scale.device), model.config.vision_mirror and not model.training
+    return towers.image_features(model.vision_model, pixels, model.config, mirror)[1]
+
+
+def pooled_features(model: AraCLIPModel, pixels: Pixels, files: Sequence[Path], log: Log | None = None) -> Tensor:
+    """(N, W): the tower's outputs for pictures as they are, without a graph; leaves the model in eval mode.
+
+    Many pictures pass a convolutional tower on ONNX Runtime, several times as fast.
+    """
+    tower, parts = _tower(model.eval(), pixels, len(files)), []
+    with torch.inference_mode():
+        for rows in eval_batches(len(files), log):
+            parts.append(tower(pixels.squares(files[rows.start : rows.stop])))
+        return torch.cat(parts).clone()
+
+
+def eval_batches(count: int, log: Log | None = None) -> Iterator[range]:
+    """Rows of pictures that pass a tower at once without a graph; says after each thousand how far it is."""
+    for start in range(0, count, EVAL_BATCH):
+        yield range(start, min(start + EVAL_BATCH, count))
+        if log and start and start % 1000 == 0:
+            log(f"image vectors computed for {start:,} of {count:,} pictures")
+
+
+def _tower(model: AraCLIPModel, pixels: Pixels, pictures: int) -> Callable[[NDArray[np.uint8]], Tensor]:
+    """(B, S, S, 3) → (B, W): the tower, as a graph where that is quicker and one can be written."""
+    maps = extensions.load(extensions.CACHED_MAPS)
+    if (
+        pictures < MANY
+        or not extensions.load(extensions.TOWERS).is_splittable(model.vision_model)
+        or model.logit_scale.device.type != "cpu"
+    ):
+        return lambda squares: pooled(model, pixels(squares))
+    graph = maps.FrozenFeaturesGraph(maps.FrozenFeatures(_Pooled(model), pixels.mean, pixels.std), pixels.size)
+
+    def run(squares: NDArray[np.uint8]) -> Tensor:
+        sides = [squares, squares[:, :, ::-1]] if model.config.vision_mirror else [squares]
+        found = [graph.session.run(None, {"pixels": np.ascontiguousarray(side)})[0] for side in sides]
+        return torch.from_numpy(np.mean(found, axis=0))
+
+    return run
+
+
+class _Pooled(nn.Module):
+    """(B, 3, S, S) normalised → (B, W): a tower and its pooling, without a mirror image."""
+
+    def __init__(self, model: AraCLIPModel) -> None:
+        super().__init__()
+        self.tower, self._config = model.vision_model, model.config
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return towers.image_features(self.tower, pixels, self._config, mirror=False)[1]
+
+
+_FROM_PIXELS = ImageSide()
+
+
+class LockedImages:
+    """The tower never learns: its pooled outputs are computed once and stored on disk (LiT, Zhai et al. 2022).
+
+    Args:
+        side: with `frozen_blocks`, the outputs of a convolutional tower are computed from the cached feature maps of
+            these blocks, which stages whose upper blocks learn have left. For a model that averages over mirror images
+            the second map is read, too, whose picture is mirrored and recoloured.
+
+    Raises:
+        RecipeError: a convolutional tower cannot be cut after these blocks.
+    """
+
+    def __init__(
+        self, model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], cache: Path, log: Log,
+        side: ImageSide = _FROM_PIXELS,
+    ) -> None:  # fmt: skip
+        self.model, self.pixels, self.cache, self.log = model, pixels, cache, log
+        self._maps = extensions.load(extensions.CACHED_MAPS)
+        self._blocks = side.frozen_blocks if extensions.load(extensions.TOWERS).is_splittable(model.vision_model) else 0
+        model.vision_model.requires_grad_(False)
+        self.modules: list[nn.Module] = []
+        self.features = self._features(pictures, side.views)  # (N, W) float16
+        self._cached = {tuple(pictures): self.features}
+
+    def inputs(self, rows: Sequence[int], step: int) -> Tensor:
+        """(B, W), the tower's pooled outputs."""
+        return torch.from_numpy(self.features[list(rows)].astype(np.float32))
+
+    def encode(self, inputs: Tensor) -> EncodedImages:
+        """One vector a picture; only the projection computes."""
+        return encoded(self.model, inputs)
+
+    def vectors(self, pictures: Sequence[Path]) -> Tensor:
+        """(N, D) of any pictures; they pass the tower at the first call only."""
+        key = tuple(pictures)
+        if key not in self._cached:
+            self._cached[key] = self._features(pictures)
+        return projected(self.model, torch.from_numpy(self._cached[key].astype(np.float32)))
+
+    def close(self) -> None:
+        """Nothing to restore."""
+
+    def _features(self, pictures: Sequence[Path], views: int = 1) -> NDArray[np.float16]:
+        """(N, W); a picture that two sets have passes the tower once."""
+        once = {picture: row for row, picture in enumerate(dict.fromkeys(pictures))}
+        features = self._stored(list(once), views)
+        return features if len(once) == len(pictures) else features[[once[picture] for picture in pictures]]
+
+    def _stored(self, pictures: Sequence[Path], views: int) -> NDArray[np.float16]:
+        scales = getattr(self.model.vision_model.config, "map_scales", None)
+        pixels = (self.pixels.size, self.pixels.mean, self.pixels.std)
+        digest = hashlib.sha256(repr((pixels, self.model.config.vision_pooling, scales)).encode())
+        if self.model.config.vision_mirror:
+            digest.update(b"mirror")
+        if self._blocks:
+            digest.update(b"maps")
+        for tensor in self.model.vision_model.state_dict().values():
+            digest.update(tensor.cpu().contiguous().numpy().tobytes())
+        digest.update(contents_hash(pictures).encode())
+        path = self.cache / f"features-{digest.hexdigest()[:16]}.npy"
+        if not path.exists():
+            self.cache.mkdir(parents=True, exist_ok=True)
+            if self._blocks:
+                features = self._maps.whole_features(
+                    self.model, self.pixels, pictures, self._blocks, views, self.cache, self.log
+                )
+            else:
+                features = pooled_features(self.model, self.pixels, pictures, self.log)
+            atomic.write_array(path, features.to(torch.float16).cpu().numpy())
+        with failures(path, "delete it, and start the same command again", DataError, cannot="be read"):
+            found: NDArray[np.float16] = np.load(path)
+        return found
+
+
+class TrainingImages(Protocol):
+    """The pictures of a stage, as its steps encode them."""
+
+    modules: list[nn.Module]  # the parts of the image tower that learn
+
+    def inputs(self, rows: Sequence[int], step: int) -> Tensor:
+        """Input of `encode` for these training pictures in this step, a row a picture."""
+
+    def encode(self, inputs: Tensor) -> EncodedImages:
+        """Vectors of a step's pictures, with a graph where the tower or its projection learns."""
+
+    def vectors(self, pictures: Sequence[Path]) -> Tensor:
+        """(N, D) of any pictures, without augmentation, with the current weights."""
+
+    def close(self) -> None:
+        """Restore the tower's modules and precision from before training."""
+
+
+@runtime_checkable
+class RememberingImages(Protocol):
+    """Training images that also give what the tower made of them before the stage."""
+
+    def initial_features(self, inputs: Tensor) -> Tensor:
+        """(B, W): the tower's outputs before the stage, for inputs of `TrainingImages.encode`."""
+
+
+def training_images(
+    model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], side: ImageSide, seed: int, cache: Path,
+    log: Log, *, pointwise: bool = False,
+) -> TrainingImages:  # fmt: skip
+    """The kind of training images that a recipe asks for.
+
+    Args:
+        model: with an image tower.
+        pictures: the training pictures; `inputs` gets rows of this list.
+        cache: folder of what is computed once, unless `side` names its own.
+        pointwise: branches on cached maps learn with bfloat16 pointwise convolutions; elsewhere it changes nothing.
+
+    Raises:
+        RecipeError: the tower has fewer blocks than are to be frozen.
+        DataError: a picture cannot be read; where they are read in every step, the step raises it.
+    """
+    maps = extensions.load(extensions.CACHED_MAPS)
+    cache = side.cache or cache
+    if side.train == "locked":
+        return LockedImages(model, pixels, pictures, cache, log, side)
+    if side.train == "partial" and (
+        extensions.load(extensions.TOWERS).is_splittable(model.vision_model) or side.map_scale is not None
+    ):
+        own: TrainingImages = maps.BranchImages(model, pixels, pictures, side, seed, cache, log, pointwise=pointwise)
+        return own
+    return PixelImages(model, pixels, pictures, side, seed)
+
+
+class PixelImages:
+    """The tower, or all of it above its first blocks, learns on pictures that are augmented anew in every step."""
+
+    def __init__(
+        self, model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], side: ImageSide, seed: int
+    ) -> None:
+        self.model, self.pixels, self.pictures, self.seed = model, pixels, list(pictures), seed
+        tower: nn.Module = model.vision_model
+        if side.train == "partial":
+            freeze(tower, side.frozen_blocks, embeddings=True)
+        self.modules = [tower]
+
+    def inputs(self, rows: Sequence[int], step: int) -> Tensor:
+        """(B, 3, S, S): pictures augmented for this step.
+
+        Raises:
+            DataError: one cannot be read.
+        """
+        size = self.pixels.size
+
+        def read(row: int) -> NDArray[np.uint8]:
+            try:
+                picture = open_image(self.pictures[row], size)
+            except ImageError as error:
+                raise DataError(
+                    f"{error} Restore the file and start the same command again, or remove its line from "
+                    "captions.jsonl and begin the stage anew with --fresh."
+                ) from error
+            return augment(picture, size, np.random.default_rng([self.seed, step, row]))
+
+        return self.pixels(np.stack([square for _, square in map_ahead(read, rows, torch.get_num_threads())]))
+
+    def encode(self, inputs: Tensor) -> EncodedImages:
+        """One vector a picture."""
+        return encoded(self.model, pooled(self.model, inputs))
+
+    def vectors(self, pictures: Sequence[Path]) -> Tensor:
+        """(N, D) of any pictures, without augmentation, with the current weights."""
+        self.model.eval()
+        batches = (self.pixels.read([pictures[row] for row in rows]) for rows in eval_batches(len(pictures)))
+        return torch.cat([projected(self.model, pooled(self.model, values)) for values in batches])
+
+    def close(self) -> None:
+        """Nothing to restore."""

@@ -1,0 +1,186 @@
+"""The text vectors of a step: from a tower that learns, or from a locked one whose outputs are cached."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import normalize as l2_normalize
+
+from araclip import atomic
+from araclip.errors import DataError
+from araclip.training.failures import failures
+from araclip.training.model import towers
+from araclip.training.model.model import AraCLIPModel
+from araclip.training.model.processing import AraCLIPProcessor
+from araclip.training.model.towers import fingerprint, freeze
+
+EVAL_BATCH = 64  # texts that pass the tower at once without a graph
+SHORT = 128  # tokens; longer texts take too much memory without a fused attention
+Tokens = dict[str, Tensor]
+
+
+def tokenized(processor: AraCLIPProcessor, texts: Sequence[str], chunk: int) -> tuple[list[Tokens], Tensor]:
+    """Texts in chunks of similar length, for less padding, and the inverse order.
+
+    Returns:
+        Chunks of `input_ids` and `attention_mask` (b, T), and the inverse order (n,): with the vectors of all chunks
+        one after the other, `vectors[inverse]` is in the order of `texts`.
+    """
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    chunks = []
+    for start in range(0, len(order), chunk):
+        tokens = processor(text=[texts[i] for i in order[start : start + chunk]], return_tensors="pt")
+        chunks.append({name: tokens[name] for name in ("input_ids", "attention_mask")})
+    inverse = torch.empty(len(order), dtype=torch.long)
+    inverse[torch.tensor(order)] = torch.arange(len(order))
+    return chunks, inverse
+
+
+def text_features(
+    model: AraCLIPModel, processor: AraCLIPProcessor, texts: Sequence[str], *, bfloat16: bool = False
+) -> Tensor:
+    """(n, H): the text tower's pooled output before the projection, without a graph; leaves the model in eval mode."""
+    device = model.logit_scale.device
+    _attend_plainly(model, processor)
+    chunks, inverse = tokenized(processor, texts, EVAL_BATCH)
+    model.eval()
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+        parts = []
+        for chunk in chunks:
+            moved = {name: tensor.to(device) for name, tensor in chunk.items()}
+            tokens = model.text_model(**moved).last_hidden_state  # (b, T, H)
+            parts.append(towers.pooled_text(tokens, moved["attention_mask"], model.config.text_pooling).cpu())
+        return torch.cat(parts)[inverse]
+
+
+class LearningTexts:
+    """A text tower that learns, except its lowest layers and embeddings where the recipe freezes them.
+
+    Args:
+        frozen_layers: how many of its lowest layers do not learn; the embeddings go with them.
+        dropout: chance that replaces the tower's own; None keeps it.
+    """
+
+    def __init__(
+        self, model: AraCLIPModel, processor: AraCLIPProcessor, frozen_layers: int, dropout: float | None = None
+    ) -> None:
+        self.model, self.processor = model, processor
+        if dropout is not None:
+            for module in model.text_model.modules():
+                if isinstance(module, nn.Dropout):  # attention reads its chance from one, too
+                    module.p = dropout
+        freeze(model.text_model, frozen_layers)
+        _attend_plainly(model, processor)
+        self.modules: list[nn.Module] = [model.text_model]
+
+    def inputs(self, texts: Sequence[str], chunk: int) -> tuple[list[Tokens], Tensor]:
+        """Chunks of tokens and the inverse order of their concatenation; see `tokenized`."""
+        return tokenized(self.processor, texts, chunk)
+
+    def features(self, tokens: Tokens) -> Tensor:
+        """(b, D), as the projection gives them, not of unit length."""
+        device = self.model.logit_scale.device
+        found: Tensor = self.model.get_text_features(**{n: t.to(device) for n, t in tokens.items()}).pooler_output
+        return found
+
+    def encode(self, tokens: Tokens) -> Tensor:
+        """(b, D), rows of unit length in float32, under autocast too."""
+        return l2_normalize(self.features(tokens).float(), dim=-1)
+
+    def vectors(self, texts: Sequence[str]) -> Tensor:
+        """(n, D) of any texts, with the current weights."""
+        return _projected(self.model, text_features(self.model, self.processor, texts))
+
+
+def _attend_plainly(model: AraCLIPModel, processor: AraCLIPProcessor) -> None:
+    """Let short texts attend by plain matrix products on a CPU, where a fused attention makes a step a third slower.
+
+    A model's files do not keep this.
+    """
+    tower: Any = model.text_model
+    fused = getattr(tower.config, "_attn_implementation", None) == "sdpa"
+    if fused and processor.max_tokens <= SHORT and model.logit_scale.device.type == "cpu":
+        tower.set_attn_implementation("eager")
+
+
+def _projected(model: AraCLIPModel, features: Tensor) -> Tensor:
+    vectors: Tensor = model.text_projection(features.to(model.logit_scale.device))
+    return l2_normalize(vectors.float(), dim=-1)
+
+
+class LockedTexts:
+    """A text tower that never learns under a projection that does: each text passes the tower once.
+
+    Args:
+        texts: all that a batch may draw.
+        cache: folder in which the tower's outputs are stored, for this run and later ones.
+        bfloat16: the precision of that one pass.
+    """
+
+    def __init__(
+        self, model: AraCLIPModel, processor: AraCLIPProcessor, texts: Sequence[str], cache: Path,
+        *, bfloat16: bool = False,
+    ) -> None:  # fmt: skip
+        self.model, self.processor, self.cache, self.bfloat16 = model, processor, cache, bfloat16
+        model.text_model.requires_grad_(False)
+        self.modules: list[nn.Module] = []
+        self.rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+        self.features = self._features(list(self.rows))  # (N, H)
+        self._others: dict[tuple[str, ...], NDArray[np.float16]] = {}
+
+    def inputs(self, texts: Sequence[str], chunk: int) -> tuple[list[Tensor], Tensor]:
+        """(n, H) as one chunk, since the tower has nothing to compute, and its order, which is that of `texts`."""
+        found = self.features[[self.rows[text] for text in texts]].astype(np.float32)
+        return [torch.from_numpy(found)], torch.arange(len(texts))
+
+    def encode(self, features: Tensor) -> Tensor:
+        """(n, H) → (n, D), rows of unit length in float32, under autocast too."""
+        return _projected(self.model, features)
+
+    def all_features(self) -> Tensor:
+        """(N, H): the tower's outputs for all texts, in the order of `rows`."""
+        return torch.from_numpy(self.features.astype(np.float32))
+
+    def vectors(self, texts: Sequence[str]) -> Tensor:
+        """(n, D) of any texts; they pass the tower at the first call only."""
+        key = tuple(texts)
+        if key not in self._others:
+            self._others[key] = self._features(texts)
+        return self.encode(torch.from_numpy(self._others[key].astype(np.float32)))
+
+    def _features(self, texts: Sequence[str]) -> NDArray[np.float16]:
+        """(n, H): the tower's outputs, computed for those texts alone that no stage with this tower has stored."""
+        path = self._path()
+        stored = _stored(path) if path.exists() else None
+        rows = {} if stored is None else {key: row for row, key in enumerate(stored["text"].tolist())}
+        keys = [int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") for text in texts]
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in rows}
+        if missing:
+            found = text_features(self.model, self.processor, list(missing.values()), bfloat16=self.bfloat16)
+            added = np.empty(len(missing), [("text", "<u8"), ("features", "<f2", found.shape[1:])])
+            added["text"], added["features"] = list(missing), found.half().numpy()
+            rows |= {key: len(rows) + row for row, key in enumerate(missing)}
+            stored = added if stored is None else np.concatenate([stored, added])
+            self.cache.mkdir(parents=True, exist_ok=True)
+            atomic.write_array(path, stored)
+        assert stored is not None  # every text is a row of it
+        features: NDArray[np.float16] = stored["features"][[rows[key] for key in keys]]
+        return features
+
+    def _path(self) -> Path:
+        """The file of this tower's outputs: all that they depend on, besides the text, is in its name."""
+        digest = hashlib.sha256(fingerprint(self.model.text_model).encode())
+        digest.update(repr((self.model.config.text_pooling, self.processor.max_tokens, self.bfloat16)).encode())
+        return self.cache / f"texts-{digest.hexdigest()[:16]}.npy"
+
+
+def _stored(path: Path) -> NDArray[np.void]:
+    """(N,) of `text`, the first eight bytes of a text's SHA-256, and `features` (H,)."""
+    with failures(path, "delete it, and start the same command again", DataError, cannot="be read"):
+        found: NDArray[np.void] = np.load(path)
+        return found
