@@ -21,7 +21,7 @@ from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.ingest import sidecars
 from araclip.gallery.queries.fusion import Candidate, doubted, order
 from araclip.gallery.queries.text_matches import TextQuery, text_matches
-from araclip.gallery.relevance import STRONG
+from araclip.gallery.results import STRONG
 
 SIZE = (16, 12)
 
