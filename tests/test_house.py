@@ -55,6 +55,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "gallery.ingest",
     "gallery.locations",
     "gallery.ranking",
+    "gallery.folder_search",
     "gallery.browsing",
     "gallery.reader",
     "gallery.search",
