@@ -24,6 +24,7 @@ from araclip import bounded_json
 from araclip.display import shown
 from araclip.encoder import Encoder
 from araclip.errors import InputError, WidthMismatch
+from araclip.messages import message
 from araclip.server.http.errors import Problem
 from araclip.server.http.limits import BeforeBody
 from araclip.server.routes.dependencies import (
@@ -124,7 +125,7 @@ async def predict(
             if text is None:
                 raise _invalid("text", "a textual entry needs the field text")
             if len(text) > (most := service.settings.max_text):
-                raise InputError(f"a text has {len(text)} characters, the most is {most}. Send its beginning.")
+                raise InputError(message("text letters", letters=len(text), most=most))
             (row,) = await while_connected(request, service.texts.rows([text], client))
             return Prediction(clip=_written(service.model, row, width))
         if image is None:
