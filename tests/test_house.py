@@ -23,7 +23,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "user_data",
     "installed_models",
     "atomic",
-    "decoding_process",
+    "core",
     "text",
     "client",
     "adapters",

@@ -206,9 +206,9 @@ def test_a_decoding_process_that_is_killed_while_idle_is_replaced() -> None:
     async def story(box: Sandbox) -> None:
         small = encoded(Image.new("RGB", (9, 9)))
         await box.thumbnail(small, 64)
-        (decoder,) = box._all
+        (decoder,) = box._children.idle
         decoder._process.kill()
-        await decoder._process.wait()
+        decoder._process.wait()
         assert (await box.thumbnail(small, 64))[2:] == (9, 9)
 
     in_sandbox(story)
@@ -221,7 +221,7 @@ def test_a_decoding_process_sees_no_token_and_can_write_no_file(
 
     async def story(box: Sandbox) -> tuple[bytes, str]:
         await box.thumbnail(encoded(Image.new("RGB", (9, 9))), 64)
-        (decoder,) = box._all
+        (decoder,) = box._children.idle
         about = Path(f"/proc/{decoder._process.pid}")
         return (about / "environ").read_bytes(), (about / "limits").read_text()
 

@@ -23,7 +23,7 @@ from videos import BLUE, video
 @pytest.fixture(scope="module", autouse=True)
 def processes() -> Iterator[None]:
     yield
-    decoder.close()
+    decoder.CHILDREN.close()
 
 
 @settings(max_examples=40)

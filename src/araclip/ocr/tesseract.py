@@ -1,12 +1,12 @@
 """Letters in pictures, read by Tesseract: a program of its own for each picture, with limits of time and memory."""
 
 import contextlib
-import os
 import shutil
 import subprocess
 from dataclasses import dataclass
 from functools import cache
 
+from araclip.core.child_process import safe_environment
 from araclip.display import undirected
 from araclip.errors import InputError, OcrFailed
 from araclip.platforms.limits import with_memory
@@ -41,7 +41,7 @@ class Tesseract:
         """
         command = [self.program, "stdin", "stdout", "-l", "+".join(self.languages), "--psm", "3", "tsv"]
         command = with_memory(command, MEMORY_KB)
-        environment = os.environ | {"OMP_THREAD_LIMIT": "1"}  # pictures are read side by side
+        environment = safe_environment() | {"OMP_THREAD_LIMIT": "1"}  # pictures are read side by side
         try:
             done = subprocess.run(
                 command, input=picture, capture_output=True, timeout=seconds, check=False, env=environment

@@ -1,18 +1,16 @@
 """The process that reads text in pictures with RapidOCR: one at a time, with limits that its parent has set.
 
-Messages are those of `araclip.decoding_process`: after {"ready": true} or {"error"}, a PNG as a blob is answered with
+Messages are those of `araclip.core.child_process`: after {"ready": true} or {"error"}, a PNG as a blob is answered with
 {"text"} or {"error"}. It ends with its input. Nothing is fetched: all models are files.
 """
 
 import argparse
-import os
-import sys
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from araclip.decoding_process import receive, send
+from araclip.core.child_process import Parent
 from araclip.ocr.lines import Box, page, reading_order
 
 DETECTOR = "PP-OCRv6_det_small.onnx"  # of RapidOCR's wheel, for any script
@@ -25,20 +23,19 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("model", type=Path)
     model = parser.parse_args().model
-    output = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print is no answer
+    parent = Parent()
     try:
         read = reader(model)
     except Exception as error:  # of a model file that is anything: said in one line
-        send(output, {"error": f"{type(error).__name__}: {error}"[:300]})
+        parent.tell({"error": f"{type(error).__name__}: {error}"[:300]})
         return
-    send(output, {"ready": True})
-    while (asked := receive(sys.stdin.buffer)) is not None:
+    parent.tell({"ready": True})
+    while (asked := parent.question()) is not None:
         try:
             answer = {"text": read(asked[1][0])}
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"[:300]}
-        send(output, answer)
+        parent.tell(answer)
 
 
 def reader(model: Path) -> Callable[[bytes], str]:

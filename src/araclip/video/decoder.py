@@ -3,27 +3,19 @@
 A process gets the open file, never a path. It is ended when it answers late, or with anything but what it should.
 """
 
-import atexit
-import socket
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import PurePath
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from araclip import errors
-from araclip.decoding_process import Reply, environment, receive, send
+from araclip.core.child_process import Child, ChildEnded, Pool, Reply
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.picture_facts import Facts
-from araclip.platforms.processes import in_forked_children
 from araclip.video.formats import REMEDY, SCENES, SUFFIXES, can_read, suffix_of
 
 SECONDS = 90.0  # of looking for scenes in one video: a longer one has scenes up to there
@@ -31,9 +23,13 @@ LATE_SECONDS = 60.0  # beyond that, after which the process is ended
 STILL_SECONDS = 20.0
 MEMORY = 2_000_000_000  # bytes of address space: eight frames of 8K with 10 bits, and the libraries
 MOST_JOBS = 100  # of a process, which is then replaced
-MOST_BYTES = 500_000_000  # of an answer
 PROCESSES = 2  # that are kept for the next video
 
+CHILDREN = Pool(
+    lambda: Child("araclip.video.worker", str(MEMORY), seconds=LATE_SECONDS, takes_files=True),
+    keep=PROCESSES, most_jobs=MOST_JOBS,
+)  # fmt: skip
+stop_all = CHILDREN.stop  # what is being decoded, in whatever thread; it fails there
 Progress = Callable[[float], None]  # called with the share of a video that is done
 
 
@@ -103,12 +99,17 @@ def _ask(
     if not can_read():
         raise UnreadableImage(f"{name}: a video, which needs PyAV. Run: {REMEDY}")
     about = {"job": job, "target": target, "seconds": seconds}
-    with _process() as process:
+
+    def tell(said: dict[str, Any]) -> None:
+        if progress:
+            progress(float(said["done"]))
+
+    with CHILDREN.child() as child:
         try:
-            answer, blobs = process.ask(file, about, seconds, progress or (lambda share: None))
+            answer, blobs = child.ask(about, seconds=seconds, file=file, progress=tell)
         except TimeoutError:
             raise UnreadableImage(f"{name}: it took more than {seconds:.0f} s to decode. Convert it to MP4.") from None
-        except (OSError, EOFError, ValueError):
+        except ChildEnded:
             raise ImageTooLarge(
                 f"{name}: it could not be decoded within the memory and time it may take. Convert it to MP4."
             ) from None
@@ -116,111 +117,3 @@ def _ask(
         kind = getattr(errors, str(answer["error"]), UnreadableImage)
         raise (kind if issubclass(kind, ImageError) else UnreadableImage)(f"{name}: {answer['message']}")
     return answer, blobs
-
-
-class _Process:
-    """One process of `araclip.video.worker`."""
-
-    def __init__(self) -> None:
-        self.jobs = 0
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "araclip.video.worker", str(MEMORY)],  # -P: nothing of the working folder
-                stdin=theirs.fileno(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(),
-            )  # fmt: skip
-        self._socket = ours
-        self._stream = cast(BinaryIO, ours.makefile("rwb"))
-        self._read_until(time.monotonic() + LATE_SECONDS)
-
-    def ask(self, file: IO[bytes], about: dict[str, Any], seconds: float, progress: Progress) -> Reply:
-        """Send a job with its file, and wait for the answer.
-
-        Raises:
-            TimeoutError, OSError, EOFError, ValueError: it is late, or the process has ended, or answers nonsense.
-        """
-        self.jobs += 1
-        file.seek(0)
-        socket.send_fds(self._socket, [b"v"], [file.fileno()])
-        send(self._stream, about)
-        until = time.monotonic() + seconds
-        while "done" in (reply := self._read_until(until))[0]:
-            progress(float(reply[0]["done"]))
-        return reply
-
-    def _read_until(self, moment: float) -> Reply:
-        left = moment - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self._socket.settimeout(left)
-        reply = receive(self._stream, MOST_BYTES)
-        if reply is None:
-            raise EOFError
-        return reply
-
-    @property
-    def alive(self) -> bool:
-        return self._process.poll() is None and self.jobs < MOST_JOBS
-
-    def stop(self) -> None:
-        """Stop it at once; it holds nothing that would be lost."""
-        self._process.kill()
-
-    def end(self) -> None:
-        """Stop it, and free what it took here."""
-        self.stop()
-        with suppress(OSError, ValueError):
-            self._stream.close()
-        self._socket.close()
-        self._process.wait()
-
-
-_idle: list[_Process] = []
-_active: set[_Process] = set()
-_lock = threading.Lock()
-
-
-@contextmanager
-def _process() -> Any:
-    with _lock:
-        found = _idle.pop() if _idle else None
-    if found is not None and not found.alive:
-        found.end()
-        found = None
-    process = found or _Process()
-    with _lock:
-        _active.add(process)
-    try:
-        yield process
-    except BaseException:  # its stream may be out of step
-        with _lock:
-            _active.discard(process)
-        process.end()
-        raise
-    with _lock:
-        _active.discard(process)
-        keep = process.alive and len(_idle) < PROCESSES
-        if keep:
-            _idle.append(process)
-    if not keep:
-        process.end()
-
-
-def stop_all() -> None:
-    """Stop what is being decoded, in whatever thread; it fails there."""
-    with _lock:
-        for process in _active:
-            process.stop()
-
-
-def close() -> None:
-    """End the processes that wait for a video."""
-    with _lock:
-        waiting, _idle[:] = list(_idle), []
-    for process in waiting:
-        process.end()
-
-
-atexit.register(close)
-in_forked_children(_idle.clear)  # they are the parent's
-in_forked_children(_active.clear)

@@ -1,25 +1,24 @@
 """The process that decodes videos: with little memory, no network, and no file but the one it is handed.
 
-It is handed the open file on its socket, one job at a time, and answers in the messages of `decoding_process`. As many
-files may be open as it needs for that, so that nothing in a video can make FFmpeg open another.
+It is handed the open file on its socket, one job at a time (`core.child_process`). As many files may be open as it
+needs for that, so that nothing in a video can make FFmpeg open another.
 """
 
 import importlib
 import io
 import os
 import pkgutil
-import socket
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
 from PIL import Image
 
-from araclip.decoding_process import Reply, receive, send
+from araclip.core.child_process import Parent, Reply
 from araclip.errors import ImageError, ImageTooLarge
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import square
@@ -83,20 +82,15 @@ JOBS: dict[str, Callable[[Video, dict[str, Any], Tell], Reply]] = {
 
 def main() -> None:
     """Process jobs until the socket is closed."""
-    own = socket.socket(fileno=0)  # its standard input
-    stream = cast(BinaryIO, own.makefile("rwb"))
+    parent = Parent(takes_files=True)
     _load_all()
     av.logging.set_level(av.logging.PANIC)
     lowest = os.dup(0)  # a descriptor that is free: the file's, and none above it
     os.close(lowest)
     restrict(int(sys.argv[1]), files=lowest + 1)
-    send(stream, {"ready": True})
-    while True:
-        _, handed, *_ = socket.recv_fds(own, 1, 1)
-        if not handed or (message := receive(stream)) is None:
-            return
-        with open(handed[0], "rb", buffering=0) as file:  # noqa: PTH123  (a descriptor)
-            send(stream, *_answer(file, message[0], lambda share: send(stream, {"done": share})))
+    parent.tell({"ready": True})
+    for about, file in parent.questions_with_files():
+        parent.tell(*_answer(file, about, lambda share: parent.tell({"done": share})))
 
 
 def _load_all() -> None:
@@ -111,7 +105,7 @@ def _load_all() -> None:
     picture.save(io.BytesIO(), "JPEG")
 
 
-def _answer(file: BinaryIO | io.FileIO, about: dict[str, Any], tell: Tell) -> Reply:
+def _answer(file: BinaryIO, about: dict[str, Any], tell: Tell) -> Reply:
     allow_processor(about["seconds"])
     try:
         return JOBS[about["job"]](Video(file), about["target"], _seldom(tell))

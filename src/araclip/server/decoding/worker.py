@@ -1,7 +1,7 @@
 """The process that decodes untrusted pictures for the server, with little memory and no tokens or open files.
 
 It reads jobs from its standard input and answers on its standard output, to `sandbox`, in the messages of
-`decoding_process`.
+`core.child_process`.
 """
 
 import io
@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from araclip.decoding_process import Reply, receive, send
+from araclip.core.child_process import Parent, Reply
 from araclip.errors import ImageError, ImageTooLarge
 from araclip.gallery.ingest.intake import read_source
 from araclip.picture_formats import plugins
@@ -69,13 +69,13 @@ JOBS: dict[str, Callable[[bytes, Any], Reply]] = {"thumbnail": thumbnail, "read"
 
 def main() -> None:
     """Process jobs until the server closes the pipe."""
-    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    parent = Parent()
     Image.init()  # loads all plugins while files may still be opened
     plugins.load()
     restrict(int(sys.argv[1]), threads=plugins.threads())
-    send(sink, {"ready": True}, [])
-    while (message := receive(source)) is not None:
-        about, (data,) = message
+    parent.tell({"ready": True})
+    while (asked := parent.question()) is not None:
+        about, (data,) = asked
         decode_limits.MAX_PIXELS = about["max_pixels"]  # the limit of this job, in this process
         allow_processor(about["seconds"])
         try:
@@ -84,7 +84,7 @@ def main() -> None:
             answer, blobs = {"error": type(error).__name__, "message": str(error)}, []
         except MemoryError:
             answer, blobs = {"error": ImageTooLarge.__name__, "message": "not enough memory to decode it."}, []
-        send(sink, answer, blobs)
+        parent.tell(answer, blobs)
 
 
 if __name__ == "__main__":
