@@ -17,7 +17,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, Self, cast
 from weakref import WeakSet
 
 from araclip.platforms.limits import with_memory
@@ -34,13 +34,19 @@ TOKENS = "ARACLIP_TOKEN"  # how the names of variables begin that no child is gi
 # A thread's arena counts as memory.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
+MORE = "more"  # the key of a message that is no answer yet
+
 Reply = tuple[dict[str, Any], list[bytes]]
 
 
 class ChildEnded(OSError):
-    """A child has ended, or has answered with anything but a message; or could not be started, where it has an errno."""
+    """A child has ended, or has answered with anything but a message; with an errno, it could not be started.
 
-    how: str = ""  # it ended: a signal's name, such as SIGXCPU (too much time), or its exit code
+    Attributes:
+        how: it has ended: a signal's name, such as SIGXCPU (too much time), or its exit code.
+    """
+
+    how = ""
 
 
 def safe_environment() -> dict[str, str]:
@@ -49,8 +55,9 @@ def safe_environment() -> dict[str, str]:
 
 
 def own_environment() -> dict[str, str]:
-    """The environment of a process that works with the user's own settings: all of it but the server's tokens."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(TOKENS)}
+    """The environment of a process with the user's own settings and packages: all but the server's tokens."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(TOKENS)}
+    return kept | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 def send(stream: BinaryIO, about: Mapping[str, Any], blobs: Sequence[bytes] = ()) -> None:
@@ -122,11 +129,14 @@ class Child:
         # -P: no module of the working folder comes first
         command = [sys.executable or "python", "-P", "-m", module, *arguments]
         given = safe_environment() if environment is None else environment
-        self._socket, theirs = socket.socketpair() if takes_files else (None, None)
+        theirs: socket.socket | None = None
+        self._socket: socket.socket | None = None
+        if takes_files:
+            self._socket, theirs = socket.socketpair()
         try:
             self._process = subprocess.Popen(
                 with_memory(command, memory_kb) if memory_kb else command,
-                stdin=theirs if theirs is not None else subprocess.PIPE,
+                stdin=theirs.fileno() if theirs is not None else subprocess.PIPE,
                 stdout=subprocess.DEVNULL if theirs is not None else subprocess.PIPE,
                 stderr=stderr, env=given,
             )  # fmt: skip
@@ -162,7 +172,7 @@ class Child:
         Args:
             seconds: the longest wait; None for as long as it takes.
             file: an open file that the child gets from its beginning.
-            progress: is told each message with "done", which comes before the answer.
+            progress: is told what the child tells before its answer.
 
         Raises:
             TimeoutError: it is late.
@@ -175,7 +185,7 @@ class Child:
                 file.seek(0)
                 socket.send_fds(self._socket, [b"f"], [file.fileno()])
             send(self._to, about, blobs)
-            while "done" in (reply := self._received())[0]:
+            while MORE in (reply := self._received())[0]:
                 progress(reply[0])
             return reply
 
@@ -201,9 +211,7 @@ class Child:
             self.kill()
             if self._late:
                 raise TimeoutError(f"no answer in {seconds:.0f} s") from None
-            ended = ChildEnded(
-                f"a process has ended, or its answer is none ({error!r:.200}): {self._process.args!r:.200}"
-            )
+            ended = ChildEnded(f"{self._process.args!r:.300} has ended, or its answer is none ({error!r:.200})")
             ended.how = status_name(self._process.wait())
             raise ended from error
         except BaseException:
@@ -216,6 +224,12 @@ class Child:
     def _end_late(self) -> None:
         self._late = True
         self.kill()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
 
     def kill(self) -> None:
         """Stop it at once, from whatever thread; who waits for its answer gets ChildEnded."""
@@ -307,7 +321,12 @@ def _close_all() -> None:
         pool.close()
 
 
-in_forked_children(lambda: [pool._forget() for pool in list(_pools)])
+def _forget_all() -> None:
+    for pool in list(_pools):
+        pool._forget()
+
+
+in_forked_children(_forget_all)
 
 
 # ------------------------------------------------------------------ the child's side
@@ -324,9 +343,13 @@ class Parent:
             self._from, self._to = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
             os.dup2(2, 1)  # what libraries print is no answer
 
-    def tell(self, about: Mapping[str, Any], blobs: Sequence[bytes] = ()) -> None:
-        """Say that this process is ready, how far it is, or its answer."""
+    def answer(self, about: Mapping[str, Any], blobs: Sequence[bytes] = ()) -> None:
+        """Answer the question, or say at the beginning that this process is ready."""
         send(self._to, about, blobs)
+
+    def tell(self, about: Mapping[str, Any]) -> None:
+        """Say how far the answer is, or what its asker should know already."""
+        send(self._to, {**about, MORE: True})
 
     def question(self) -> Reply | None:
         """The next question; None when there will be none."""

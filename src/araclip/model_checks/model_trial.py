@@ -6,7 +6,6 @@ library that aborts. The process has a bounded memory and a bounded time of the 
 
 import os
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -47,13 +46,11 @@ def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
     memory = memory_of_trial(size, free)
     environment = safe_environment() | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}  # as here
     question = {"folder": str(folder), "tower": tower, "memory": memory, "seconds": seconds}
-    with TemporaryFile() as said, ExitStack() as ended:
+    module = "araclip.model_checks.model_trial"
+    with TemporaryFile() as said:
         try:
-            child = Child(
-                "araclip.model_checks.model_trial", seconds=WAIT * SECONDS, environment=environment, stderr=said
-            )
-            ended.callback(child.end)
-            answer, _ = child.ask(question, seconds=seconds * WAIT)
+            with Child(module, seconds=seconds * WAIT, environment=environment, stderr=said) as child:
+                answer, _ = child.ask(question, seconds=seconds * WAIT)
         except TimeoutError:
             raise _refused(folder, tower, f"took more than {seconds * WAIT} s") from None
         except ChildEnded as error:
@@ -93,7 +90,7 @@ def _refused(
 def main() -> None:
     """The trial of the one question: its folder and tower, bytes of memory and seconds of the CPU."""
     parent = Parent()
-    parent.tell({"ready": True})
+    parent.answer({"ready": True})
     if not (asked := parent.question()):
         return
     about, answer = asked[0], dict[str, Any]()
@@ -105,7 +102,7 @@ def main() -> None:
         answer = {"error": type(error).__name__, "message": str(error)}
     except MemoryError:
         answer = {"error": "MemoryError"}
-    parent.tell(answer)
+    parent.answer(answer)
     os._exit(0)  # nothing is left to be done, and a damaged library may not come to its end
 
 

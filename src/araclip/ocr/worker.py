@@ -27,15 +27,15 @@ def main() -> None:
     try:
         read = reader(model)
     except Exception as error:  # of a model file that is anything: said in one line
-        parent.tell({"error": f"{type(error).__name__}: {error}"[:300]})
+        parent.answer({"error": f"{type(error).__name__}: {error}"[:300]})
         return
-    parent.tell({"ready": True})
+    parent.answer({"ready": True})
     while (asked := parent.question()) is not None:
         try:
             answer = {"text": read(asked[1][0])}
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"[:300]}
-        parent.tell(answer)
+        parent.answer(answer)
 
 
 def reader(model: Path) -> Callable[[bytes], str]:

@@ -88,9 +88,9 @@ def main() -> None:
     lowest = os.dup(0)  # a descriptor that is free: the file's, and none above it
     os.close(lowest)
     restrict(int(sys.argv[1]), files=lowest + 1)
-    parent.tell({"ready": True})
+    parent.answer({"ready": True})
     for about, file in parent.questions_with_files():
-        parent.tell(*_answer(file, about, lambda share: parent.tell({"done": share})))
+        parent.answer(*_answer(file, about, lambda share: parent.tell({"done": share})))
 
 
 def _load_all() -> None:

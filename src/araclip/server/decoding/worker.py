@@ -73,7 +73,7 @@ def main() -> None:
     Image.init()  # loads all plugins while files may still be opened
     plugins.load()
     restrict(int(sys.argv[1]), threads=plugins.threads())
-    parent.tell({"ready": True})
+    parent.answer({"ready": True})
     while (asked := parent.question()) is not None:
         about, (data,) = asked
         decode_limits.MAX_PIXELS = about["max_pixels"]  # the limit of this job, in this process
@@ -84,7 +84,7 @@ def main() -> None:
             answer, blobs = {"error": type(error).__name__, "message": str(error)}, []
         except MemoryError:
             answer, blobs = {"error": ImageTooLarge.__name__, "message": "not enough memory to decode it."}, []
-        parent.tell(answer, blobs)
+        parent.answer(answer, blobs)
 
 
 if __name__ == "__main__":
