@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from relevance_sets import Bench, Cases, arguments
 
 from araclip import AraCLIP
-from araclip.gallery.relevance import STRONG, WEAK
+from araclip.gallery.results import STRONG, WEAK
 
 BINS = 10
 

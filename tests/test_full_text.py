@@ -20,7 +20,7 @@ from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.catalog.word_index import WordIndex
 from araclip.gallery.ingest import sidecars
 from araclip.gallery.ranking import Candidate, doubted, order
-from araclip.gallery.relevance import STRONG
+from araclip.gallery.results import STRONG
 from araclip.gallery.text_matches import TextQuery, text_matches
 from catalog_file import damage
 

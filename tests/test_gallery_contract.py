@@ -15,11 +15,12 @@ from PIL import ExifTags, Image
 
 import pictures
 from araclip import AraCLIP, Gallery, open_gallery
-from araclip.errors import GalleryNotFound, InputError, WidthMismatch
+from araclip.errors import GalleryError, GalleryNotFound, InputError, WidthMismatch
 from araclip.gallery import text_matches
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.ingest import intake
+from araclip.gallery.open import open_reader
 from postgres_server import needs_server, new_address
 from tiny import write_tiny_model
 
@@ -436,3 +437,65 @@ def test_a_filter_finds_a_picture_by_its_words_however_many_others_have_them(
     assert matched() == ["صور"] * 3
     gallery.hide([root / f"برج {i}.png" for i in range(9)])
     assert matched() == ["new", "new"]
+
+
+# ------------------------------------------------------------------ names and numbers that could be taken for others
+
+
+@pytest.mark.parametrize(
+    "name", ["clip.mp4#t=1 copy.jpg", "clip.mp4#t=.jpg", "clip.mp4#t=00001.000.png", "clip.mp4#t=9/a.png"]
+)
+def test_a_picture_named_like_a_scene_is_not_removed_or_hidden_with_the_file_whose_name_it_begins_with(
+    name: str, gallery: BaseGallery, tmp_path: Path
+) -> None:
+    root = tmp_path / "صور"
+    other, like = pictures.solid(root / "clip.mp4.jpg", pictures.RED), pictures.solid(root / name, pictures.BLUE)
+    (root / "clip.mp4").write_bytes(other.read_bytes())  # no video, and no picture by its name
+    first = pictures.solid(root / "green.png", pictures.GREEN)
+    gallery.add([other, like, first])
+    with pytest.raises(InputError, match="not in the gallery"):
+        gallery.remove([root / "clip.mp4"])
+    with pytest.raises(InputError, match="not in the gallery"):
+        gallery.hide([root / "clip.mp4"])
+    assert gallery.hidden() == [] and len(gallery) == 3
+
+
+def test_a_number_of_a_removed_picture_is_never_used_again(gallery: BaseGallery, folder: Path) -> None:
+    gallery.update([folder])
+    used = {gallery._catalog.content_of(path) for path in gallery._catalog.files()}
+    gallery.remove([folder])
+    gallery.update([folder])
+    again = {gallery._catalog.content_of(path) for path in gallery._catalog.files()}
+    assert None not in used and not used & again
+
+
+def test_what_ocr_reads_for_a_picture_that_was_removed_meanwhile_lands_on_no_other(
+    tmp_path: Path, model: AraCLIP, folder: Path
+) -> None:
+    with Gallery.open(tmp_path / "g", model=model, create=True) as gallery:
+        gallery.update([folder])
+        ((content, (path, *_)), *_) = gallery._catalog.without_ocr()[-1:]
+        gallery.remove([path])
+        new = pictures.solid(folder / "new.png", (7, 7, 7))
+        gallery.add([new])
+        with gallery._catalog.writing():
+            gallery._catalog.put_ocr(content, "فاتورة", "tesseract")
+        assert gallery.search("فاتورة", where="name=new*")[0].matched == ()
+        assert gallery.verify() == []
+
+
+def test_a_reader_answers_again_when_the_folder_of_a_gallery_was_away_and_is_back(
+    tmp_path: Path, model: AraCLIP, folder: Path
+) -> None:
+    with Gallery.open(tmp_path / "g", model=model, create=True) as gallery:
+        gallery.update([folder])
+    reader = open_reader(tmp_path / "g", model)
+    before = reader.latest().pictures
+    assert before > 0
+    (tmp_path / "g").rename(tmp_path / "away")
+    for _ in range(3):
+        with pytest.raises(GalleryError):
+            reader.latest()
+    (tmp_path / "away").rename(tmp_path / "g")
+    assert reader.latest().pictures == before
+    reader.close()

@@ -8,11 +8,12 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
@@ -29,8 +30,12 @@ from araclip.errors import (
     WidthMismatch,
 )
 from araclip.gallery.base import BaseGallery
+from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.catalog.records import File
 from araclip.gallery.locations import Address
 from araclip.gallery.open import reembed_gallery
+from araclip.picture_formats.kinds import FORMATS
+from araclip.pictures.picture_facts import Facts
 from postgres_server import PASSWORD, needs_private, needs_server
 from tiny import write_tiny_model
 
@@ -39,7 +44,7 @@ from araclip.gallery.postgres import database as databases
 from araclip.gallery.postgres import search
 from araclip.gallery.postgres.database import Database
 from araclip.gallery.postgres.gallery import PostgresGallery
-from araclip.gallery.postgres.schema import mark, sent
+from araclip.gallery.postgres.schema import FileEntry, Row, mark, sent
 
 SECRET = "postgresql://me:p%40ss%2Fword@host:6000/db?schema=other&sslmode=require"
 
@@ -446,3 +451,109 @@ def test_a_damaged_vector_is_found_and_encoded_again(address: str, model: AraCLI
         assert score == pytest.approx(
             float(np.dot(*model.encode_image([folder / "0.png"]), model.encode_text(["أحمر"])[0])), abs=2e-3
         )
+
+
+# ------------------------------------------------------------------ filters, over all inputs
+
+
+FOLDERS = ("/a", "/a/b", "/a/b2", "/ب", "/")
+dates = st.datetimes(min_value=datetime(1000, 1, 1)).map(lambda d: d.isoformat()[:19])
+near_dates = st.sampled_from(
+    ["2022-12-31T23:59:59", "2023-01-01T00:00:00", "2023-05-17T18:30:00", "2024-02-29T12:00:00"]
+)
+values = st.one_of(
+    st.sampled_from(["x", "true", "5", "1.5", ""]), st.booleans(), st.integers(-9, 9), st.sampled_from([1.5, 5.0])
+)
+metadata = st.dictionaries(
+    st.sampled_from(["k", "a.b", "files[]", "ن"]), values | st.lists(values, max_size=2), max_size=2
+)
+held = st.builds(
+    lambda folder, name, size, about: FileEntry(File(f"{folder.rstrip('/')}/{name}.png", size, 7), about),
+    st.sampled_from(FOLDERS), st.sampled_from("xyz"), st.integers(0, 4), metadata,
+)  # fmt: skip
+facts = st.builds(Facts, st.sampled_from(FORMATS), st.integers(1, 3), st.integers(1, 3), st.none() | near_dates)
+rows = st.builds(
+    lambda id_, added, facts, phash, files: Row(id_, id_.to_bytes(32, "big"), added, facts, phash, tuple(
+        replace(each, file=replace(each.file, path=f"{each.file.path[:-4]}{id_}.png")) for each in files
+    )),
+    st.integers(1, 1 << 40), near_dates, facts, st.integers(0, 2**64 - 1),
+    st.lists(held, min_size=1, max_size=3, unique_by=lambda each: each.file.path),
+)  # fmt: skip
+ends = st.none() | st.sampled_from(["2022", "2023", "2023-01", "2023-05-17", "2023-05-17T18:30", "2024-02-29T12:00:00"])
+
+
+@st.composite
+def any_filters(draw: st.DrawFn) -> Filters:
+    fields = {name: draw(ends) for name in ("captured_from", "captured_to", "added_from", "added_to")}
+    try:
+        return Filters(
+            folder=draw(st.none() | st.sampled_from(FOLDERS)),
+            min_size=draw(st.none() | st.integers(0, 4)),
+            max_size=draw(st.none() | st.integers(0, 4)),
+            formats=tuple(draw(st.sets(st.sampled_from(FORMATS), max_size=2))),
+            orientation=draw(st.none() | st.sampled_from(["landscape", "portrait", "square"])),
+            metadata=draw(
+                st.dictionaries(
+                    st.sampled_from(["k", "a.b", "ن"]), st.sampled_from(["x", "true", "5", "1.5", "5.0"]), max_size=1
+                )
+            ),
+            **fields,
+        )
+    except InputError:  # ends that have changed places
+        return Filters()
+
+
+def instant(date: str, missing: str = "0") -> int:
+    """A date or a prefix of one as a number of 14 digits; `missing` pads the rest."""
+    return int("".join(letter for letter in date if letter.isdigit()).ljust(14, missing))
+
+
+def within(date: str | None, first: str | None, last: str | None) -> bool:
+    if date is None:
+        return first is None and last is None
+    return (first is None or instant(date) >= instant(first)) and (last is None or instant(date) <= instant(last, "9"))
+
+
+def shape(facts: Facts) -> str:
+    return "square" if facts.width == facts.height else "landscape" if facts.width > facts.height else "portrait"
+
+
+def picture_passes(filters: Filters, row: Row) -> bool:
+    assert row.facts
+    return (
+        within(row.photo.captured_at, filters.captured_from, filters.captured_to)
+        and within(row.added, filters.added_from, filters.added_to)
+        and (not filters.formats or row.facts.format in filters.formats)
+        and (not filters.orientation or shape(row.facts) == filters.orientation)
+    )
+
+
+@needs_server
+@given(
+    st.lists(rows, min_size=5, max_size=30, unique_by=lambda row: row.id),
+    st.lists(any_filters(), min_size=10, max_size=40),
+)
+@settings(max_examples=6)
+def test_the_server_lets_pass_what_the_filters_say(tiny_model: Path, made: list[Row], asked: list[Filters]) -> None:
+    model = AraCLIP.load(tiny_model, threads=1)
+    with open_gallery(postgres_server.new_address(), model=model, create=True) as gallery:
+        assert isinstance(gallery, PostgresGallery)
+        catalog, vector = gallery._catalog, np.eye(1, model.width, dtype=np.float32)[0]
+        with catalog.turn(), catalog.writing():
+            for row in made:
+                content = catalog.add_content(row.digest, vector)
+                assert row.facts
+                catalog.put_facts(content, row.facts, row.phash)
+                for entry in row.files:
+                    catalog.put_file(entry.file, content, entry.metadata)
+                catalog.database.rows("UPDATE contents SET added = ? WHERE id = ?", (row.added, content))
+        by_id = {catalog.content(row.digest): row for row in made}
+        asking = search.Search(catalog, exact=True)
+        for filters in asked:
+            passing = asking.passing(list(by_id), filters)
+            wanted = {
+                content
+                for content, row in by_id.items()
+                if picture_passes(filters, row) and any(search.path_passes(filters, each) for each in row.files)
+            }
+            assert set(passing) == wanted, filters

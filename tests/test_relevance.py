@@ -12,15 +12,8 @@ import pictures
 from araclip import AraCLIP, Gallery, demo
 from araclip.errors import InputError
 from araclip.gallery.reference_queries import EVERYDAY, nonsense_queries
-from araclip.gallery.relevance import (
-    MIN_PICTURES,
-    STRONG,
-    WEAK,
-    ReferenceVectors,
-    RelevanceScale,
-    relevance_scale,
-    strength,
-)
+from araclip.gallery.relevance import MIN_PICTURES, ReferenceVectors, RelevanceScale, relevance_scale
+from araclip.gallery.results import STRONG, WEAK, strength
 
 D = 8
 

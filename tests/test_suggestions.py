@@ -12,7 +12,8 @@ from araclip.encoder import AraCLIP
 from araclip.gallery.gallery import Gallery
 from araclip.gallery.near_hashes import HashTable
 from araclip.gallery.reference_queries import EVERYDAY
-from araclip.gallery.suggestions import Completion, completions, matching
+from araclip.gallery.results import Suggestion
+from araclip.gallery.suggestions import completions, matching
 from araclip.server.example_queries import ENGLISH, SHORT
 from serving import problem, serving, settings_for
 
@@ -98,7 +99,7 @@ def test_what_is_typed_is_bounded(client: TestClient) -> None:
 
 def test_queries_that_find_something_are_suggested_by_any_word_of_theirs() -> None:
     found = completions("شاط", None, {"شاطئ": 3}, ["عائلة على الشاطئ", "قطة"], 8)
-    assert found == [Completion("شاطئ", "folder"), Completion("عائلة على الشاطئ", "query")]
+    assert found == [Suggestion("شاطئ", "folder"), Suggestion("عائلة على الشاطئ", "query")]
     assert matching("عائلة شا", ["عائلة على الشاطئ", "عائلة"], 5) == ["عائلة على الشاطئ"]
 
 

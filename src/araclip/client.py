@@ -14,7 +14,7 @@ import secrets
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from shutil import copyfileobj
 from typing import Any, Protocol, Self, TypeVar
@@ -22,27 +22,10 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from araclip import atomic, bounded_json
 from araclip.errors import InputError, ServerError
+from araclip.gallery.results import Added, Album, Listed, Match, Month, Place, Result, Suggestion, WordShare
 
 PAGE = 200  # entries asked for at once
 Answer = TypeVar("Answer")
-
-
-@dataclass(frozen=True)
-class Result:
-    """One picture found; see docs/server.md for each field."""
-
-    id: str
-    score: float
-    relevance: float | None
-    weak: bool
-    name: str
-    folder: str
-    width: int | None
-    height: int | None
-    placeholder: str | None
-    copies: int
-    time: float | None = None
-    matched: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -57,77 +40,6 @@ class Results:
     took_ms: float
     generation: str
     interpretation: Mapping[str, Any] | None = None  # how the words were understood; docs/server.md
-
-
-@dataclass(frozen=True)
-class Added:
-    """A picture that was added."""
-
-    id: str
-    name: str
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
-class Suggestion:
-    """A query that begins with what was typed, of kind folder, word, query or file."""
-
-    text: str
-    kind: str
-
-
-@dataclass(frozen=True)
-class WordShare:
-    """A word of a query, and the cosine that a picture's score loses without it."""
-
-    word: str
-    share: float
-
-
-@dataclass(frozen=True)
-class Month:
-    """A month, YYYY-MM, or None for pictures without a date; how many pictures were taken in it."""
-
-    month: str | None
-    pictures: int
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A picture of a list."""
-
-    id: str
-    name: str
-    folder: str
-    width: int | None
-    height: int | None
-    captured_at: str | None
-    placeholder: str | None
-    copies: int
-    time: float | None = None
-
-
-@dataclass(frozen=True)
-class Album:
-    """A folder: `key` for `folders(inside=key)` and `where="album=KEY"`; pictures in it and below it."""
-
-    key: str
-    name: str
-    pictures: int
-    albums: int
-    cover: str | None
-
-
-@dataclass(frozen=True)
-class Place:
-    """Pictures taken near each other: their mean place, the newest one's id, and south, west, north, east."""
-
-    latitude: float
-    longitude: float
-    pictures: int
-    cover: str | None
-    box: Sequence[float]
 
 
 class FiltersLike(Protocol):
@@ -233,7 +145,7 @@ class Client:
             **{"text_weight": text_weight, "literal": literal, "ignore": list(ignore)},
         }
         answer = self._json("POST", "/search", request)
-        return _read(Results, {**answer, "results": tuple(_read(Result, result) for result in answer["results"])})
+        return _read(Results, {**answer, "results": tuple(map(_result, answer["results"]))})
 
     def suggestions(self, typed: str, k: int = 8) -> list[Suggestion]:
         """Queries that begin with what is typed."""
@@ -252,7 +164,7 @@ class Client:
         """The near-duplicates of a picture, most like it first."""
         asked = urlencode({"where": where_texts(where)}, doseq=True)
         answer = self._json("GET", f"{_image(identity)}/near?{asked}")
-        return [_read(Result, each) for each in answer["results"]]
+        return [_result(each) for each in answer["results"]]
 
     def picture(self, identity: str) -> bytes:
         """The original bytes of a picture."""
@@ -474,6 +386,17 @@ def _read(kind: type[Answer], values: object) -> Answer:
         return kind(**{name: value for name, value in dict(values).items() if name in names})  # type: ignore[call-overload]
     except (TypeError, ValueError):
         raise NotOurs(f"the server's answer holds no {kind.__name__}") from None
+
+
+def _result(values: object) -> Result:
+    found = _read(Result, values)
+    try:
+        matched = tuple(_read(Match, each) for each in found.matched)
+        return replace(
+            found, matched=tuple(replace(each, marks=tuple((a, b) for a, b in each.marks)) for each in matched)
+        )
+    except (TypeError, ValueError):
+        raise NotOurs("the server's answer holds no Result") from None
 
 
 def _image(identity: str) -> str:

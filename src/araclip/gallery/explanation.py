@@ -13,20 +13,11 @@ from numpy.typing import NDArray
 
 from araclip.gallery.plan import Interpretation, QueryPlan
 from araclip.gallery.query import combine
-from araclip.gallery.relevance import strength
-from araclip.gallery.results import Match
+from araclip.gallery.results import Match, WordShare, strength
 
 MAX_WORDS = 32  # of a query that are left out in turn; a model reads little more
 
 Vectors = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class WordShare:
-    """A word of the query as it was read, and the cosine that the picture loses without it; below 0: it would gain."""
-
-    word: str
-    share: float
 
 
 @dataclass(frozen=True)

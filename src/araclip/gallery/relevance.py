@@ -22,8 +22,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.gallery.results import WEAK
+
 MIN_PICTURES = 10  # below that the scores say nothing
-STRONG, WEAK = 0.5, 0.2  # from STRONG on a hit is strong: more likely right than not; below WEAK it is weak
 EXCLUDED = 0.2  # a picture at which an excluded term has this relevance is left out,
 EXCLUDED_DEVIATION = 1.0  # and so is one so many standard deviations above the term's average: what fills a gallery
 MIDPOINT = 0.3  # relative spread at which a query is as likely meaningful as nonsense
@@ -164,13 +165,6 @@ class RelevanceScale:
 def _crossing(relevance: float, intercept: float, slope: float) -> float:
     """The cosine at which a line of log-odds reaches a relevance."""
     return float((np.log(relevance / (1 - relevance)) - intercept) / slope)
-
-
-def strength(relevance: float | None) -> str | None:
-    """ "strong", "fair" or "weak"; None where relevance is unknown."""
-    if relevance is None:
-        return None
-    return "strong" if relevance >= STRONG else "fair" if relevance >= WEAK else "weak"
 
 
 def relevance_scale(sample: Vectors, reference: ReferenceVectors) -> RelevanceScale | None:

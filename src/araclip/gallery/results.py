@@ -1,11 +1,22 @@
-"""Results of a gallery's methods: hits, and reports of what was done or found."""
+"""Results of a gallery's methods: hits, and reports of what was done or found; and hits and lists as a server tells
+them, which `araclip.client` reads back. Needs the standard library only.
+"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
-from araclip.gallery.relevance import WEAK, strength
 from araclip.video.scene_paths import AtPath
 
+STRONG, WEAK = 0.5, 0.2  # from STRONG on a hit is strong: more likely right than not; below WEAK it is weak
 TEXT_WEIGHT = 1.0  # of words found in a picture's texts, beside the picture itself; see docs/log/2026-11.md
+
+
+def strength(relevance: float | None) -> str | None:
+    """ "strong", "fair" or "weak"; None where relevance is unknown."""
+    if relevance is None:
+        return None
+    return "strong" if relevance >= STRONG else "fair" if relevance >= WEAK else "weak"
 
 
 @dataclass(frozen=True)
@@ -134,3 +145,104 @@ class Group:
     kind: str
     paths: tuple[str, ...]
     spare_bytes: int
+
+
+# ------------------------------------------------------------------ over HTTP, where nobody learns a path
+
+
+def _said(description: str) -> dict[str, str]:
+    """Of a field, for the server's OpenAPI document."""
+    return {"description": description}
+
+
+_TIME = _said("Of a scene in a video, seconds from its start; else null.")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One picture found."""
+
+    id: str
+    score: float = field(metadata=_said("Cosine of query and picture, -1 to 1."))
+    relevance: float | None = field(metadata=_said("0 to 1; null where it is unknown."))
+    weak: bool
+    name: str
+    folder: str
+    width: int | None
+    height: int | None
+    placeholder: str | None
+    copies: int = field(metadata=_said("Number of further files with the same bytes."))
+    near: int = field(default=0, metadata=_said("With collapse=near: how many near-duplicates it stands for."))
+    time: float | None = field(default=None, metadata=_TIME)
+    matched: Sequence[Match] = field(default=(), metadata=_said("Where words of the query stand in its texts."))
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A picture of a list."""
+
+    id: str
+    name: str
+    folder: str
+    width: int | None
+    height: int | None
+    captured_at: str | None
+    placeholder: str | None
+    copies: int = field(metadata=_said("Number of further files with the same bytes."))
+    time: float | None = field(default=None, metadata=_TIME)
+
+
+@dataclass(frozen=True)
+class Added:
+    """A picture that was added."""
+
+    id: str
+    name: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class WordShare:
+    """A word of the query as it was read."""
+
+    word: str
+    share: float = field(metadata=_said("The cosine that the picture loses without it; below 0: it would gain."))
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A query that may be meant; from names and texts of the gallery, so a stranger's: escape it for display."""
+
+    text: str
+    kind: Literal["folder", "word", "query", "file"]
+
+
+@dataclass(frozen=True)
+class Month:
+    """A month, and how many pictures were taken in it."""
+
+    month: str | None = field(metadata=_said("YYYY-MM; null for pictures without a date."))
+    pictures: int
+
+
+@dataclass(frozen=True)
+class Album:
+    """A folder that holds pictures, or folders with pictures."""
+
+    key: str = field(metadata=_said("For `where=album=KEY`, and for `in` of this route."))
+    name: str
+    pictures: int = field(metadata=_said("In it and below it."))
+    albums: int = field(metadata=_said("Albums directly in it."))
+    cover: str | None = field(metadata=_said("The id of its newest picture."))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Pictures that were taken near each other."""
+
+    latitude: float = field(metadata=_said("Their mean."))
+    longitude: float
+    pictures: int
+    cover: str | None = field(metadata=_said("The id of the newest."))
+    box: tuple[float, float, float, float] = field(metadata=_said("South, west, north, east; for `where=box=…`."))

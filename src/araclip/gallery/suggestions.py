@@ -5,14 +5,14 @@ Letters are compared folded: a hamza, a final ة and the article may be there or
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal, Protocol
+from typing import Protocol
 
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.catalog.word_index import WordIndex
 from araclip.gallery.plan import Interpretation, QueryPlan
 from araclip.gallery.query import Query
-from araclip.gallery.results import Hit
+from araclip.gallery.results import Hit, Suggestion
 from araclip.text.interpretation import Interpreter
 from araclip.text.words import FUNCTION_WORDS, Word, words
 
@@ -37,14 +37,6 @@ class WordSource(Protocol):
 
     def names(self, beginning: str, most: int) -> list[str]:
         """Names of files."""
-
-
-@dataclass(frozen=True)
-class Completion:
-    """What may be meant: the whole query, and where it is from: "folder", "word", "query" or "file"."""
-
-    text: str
-    kind: Literal["folder", "word", "query", "file"]
 
 
 @dataclass(frozen=True)
@@ -99,7 +91,7 @@ def _split(phrase: str) -> tuple[Word, ...]:
 
 def completions(
     typed: str, source: WordSource | None, folders: Mapping[str, int], queries: Iterable[str], most: int
-) -> list[Completion]:
+) -> list[Suggestion]:
     """The best completions of what is typed, at most `most`; none where it ends in a sign or a space.
 
     Args:
@@ -110,13 +102,13 @@ def completions(
     asked = list(words(typed))
     if not asked or asked[-1].end != len(typed):
         return []
-    found = [Completion(name, "folder") for name in matching(typed, _busiest(folders), FOLDERS)]
+    found = [Suggestion(name, "folder") for name in matching(typed, _busiest(folders), FOLDERS)]
     if source:
-        found += [Completion(text, "word") for text in _words(typed, asked, source)]
-    found += [Completion(text, "query") for text in matching(typed, queries, QUERIES)]
+        found += [Suggestion(text, "word") for text in _words(typed, asked, source)]
+    found += [Suggestion(text, "query") for text in matching(typed, queries, QUERIES)]
     if source and len(asked[-1].folded) >= LEAST:
         names = dict.fromkeys(source.names(_bare(asked[-1].folded), 8 * FILES))
-        found += [Completion(name, "file") for name in matching(typed, filter(_is_telling, names), FILES)]
+        found += [Suggestion(name, "file") for name in matching(typed, filter(_is_telling, names), FILES)]
     once = {
         each.text: each for each in reversed(found) if each.text.casefold() != typed.casefold()
     }  # of a text the first kind

@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from araclip.gallery.plan import Part
 from araclip.gallery.query import MAX_TERMS, MAX_WEIGHT
-from araclip.gallery.results import TEXT_WEIGHT
+from araclip.gallery.results import TEXT_WEIGHT, Album, Listed, Month, Place, Result, Suggestion
 from araclip.gallery.text_matches import MAX_TEXT_WEIGHT
 
 Identity = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
@@ -82,32 +82,6 @@ class SearchRequest(_Request):
     pictures: list[SentPicture] = Field(default_factory=list, max_length=4)
 
 
-class Match(BaseModel):
-    """A text of a picture in which words of the query stand; it is a stranger's, escape it for display."""
-
-    field: str = Field(description="name, metadata, caption or ocr.")
-    text: str
-    marks: list[tuple[int, int]] = Field(description="Start and end of each word found, in characters of `text`.")
-
-
-class Result(BaseModel):
-    """One picture found."""
-
-    id: str
-    score: float = Field(description="Cosine of query and picture, -1 to 1.")
-    relevance: float | None = Field(description="0 to 1; null where it is unknown.")
-    weak: bool
-    name: str
-    folder: str
-    width: int | None
-    height: int | None
-    placeholder: str | None
-    copies: int = Field(description="Number of further files with the same bytes.")
-    near: int = Field(default=0, description="With collapse=near: how many near-duplicates it stands for.")
-    time: float | None = Field(default=None, description="Of a scene in a video, seconds from its start; else null.")
-    matched: list[Match] = Field(default_factory=list, description="Where words of the query stand in its texts.")
-
-
 class SearchAnswer(BaseModel):
     """A page of results, best first."""
 
@@ -142,13 +116,6 @@ class NearAnswer(BaseModel):
     results: list[Result]
 
 
-class Suggestion(BaseModel):
-    """A query that may be meant; from names and texts of the gallery, so a stranger's: escape it for display."""
-
-    text: str
-    kind: Literal["folder", "word", "query", "file"]
-
-
 class SuggestionsAnswer(BaseModel):
     """Queries that begin with what was typed."""
 
@@ -181,15 +148,6 @@ class Details(BaseModel):
         default_factory=list, description="Further files with the same bytes: `copies`, told where."
     )
     texts: list[PictureText] = Field(default_factory=list, description="Its captions, and the letters seen in it.")
-
-
-class Added(BaseModel):
-    """A picture that was added."""
-
-    id: str
-    name: str
-    width: int
-    height: int
 
 
 class Stats(BaseModel):
@@ -241,33 +199,12 @@ class ProblemDetails(BaseModel):
 # ------------------------------------------------------------------ browsing
 
 
-class MonthCount(BaseModel):
-    """A month, and how many pictures were taken in it."""
-
-    month: str | None = Field(description="YYYY-MM; null for pictures without a date.")
-    pictures: int
-
-
 class TimelineAnswer(BaseModel):
     """The months that have pictures, the newest first, pictures without a date last."""
 
     pictures: int
-    months: list[MonthCount]
+    months: list[Month]
     generation: str
-
-
-class Listed(BaseModel):
-    """A picture of a list."""
-
-    id: str
-    name: str
-    folder: str
-    width: int | None
-    height: int | None
-    captured_at: str | None
-    placeholder: str | None
-    copies: int = Field(description="Number of further files with the same bytes.")
-    time: float | None = Field(default=None, description="Of a scene in a video, seconds from its start; else null.")
 
 
 class PicturesAnswer(BaseModel):
@@ -278,16 +215,6 @@ class PicturesAnswer(BaseModel):
     pictures: int = Field(description="How many pass.")
     next: str | None = Field(description="The cursor of the next page; null at the end.")
     generation: str
-
-
-class AlbumAnswer(BaseModel):
-    """A folder that holds pictures, or folders with pictures."""
-
-    key: str = Field(description="For `where=album=KEY`, and for `in` of this route.")
-    name: str
-    pictures: int = Field(description="In it and below it.")
-    albums: int = Field(description="Albums directly in it.")
-    cover: str | None = Field(description="The id of its newest picture.")
 
 
 class AlbumName(BaseModel):
@@ -302,19 +229,9 @@ class FoldersAnswer(BaseModel):
 
     trail: list[AlbumName] = Field(description="The album asked for, after those above it; empty at the top.")
     pictures: int = Field(description="Directly in the album asked for.")
-    albums: list[AlbumAnswer]
+    albums: list[Album]
     more: bool
     generation: str
-
-
-class Place(BaseModel):
-    """Pictures that were taken near each other."""
-
-    latitude: float = Field(description="Their mean.")
-    longitude: float
-    pictures: int
-    cover: str | None = Field(description="The id of the newest.")
-    box: tuple[float, float, float, float] = Field(description="South, west, north, east; for `where=box=…`.")
 
 
 class PlacesAnswer(BaseModel):

@@ -26,7 +26,7 @@ from araclip.gallery.locations import Location
 from araclip.gallery.open import open_reader
 from araclip.gallery.reader import GalleryReader, Snapshot
 from araclip.gallery.reference_queries import EVERYDAY
-from araclip.gallery.relevance import STRONG
+from araclip.gallery.results import STRONG
 from araclip.server.example_queries import SHORT
 
 SUGGESTED = 8  # queries

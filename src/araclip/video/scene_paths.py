@@ -43,6 +43,12 @@ def file_of(path: str) -> str:
     return scene.video if scene else path
 
 
+def belongs(path: str, at: str) -> bool:
+    """Whether a path that begins as the file `at` is that file, lies below it, or is a scene of it. A picture's own
+    name may begin so too: `clip.mp4#t=1 copy.jpg`."""
+    return not path.startswith(at + MARK) or file_of(path) == at
+
+
 class AtPath:
     """What is at a path: a picture, or a scene of a video."""
 

@@ -40,7 +40,7 @@ from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
 from araclip.pictures.picture_facts import Facts
-from araclip.video.scene_paths import MARK, file_of
+from araclip.video.scene_paths import MARK, belongs
 
 Ids = NDArray[np.int64]
 Vectors = NDArray[np.float16]
@@ -546,8 +546,7 @@ class Catalog:
         files = {(path := os.fsdecode(raw)): File(path, size, changed) for raw, size, changed in rows}
         if at is None:
             return files
-        begin = f"{at}{MARK}"  # a picture's own name may begin so, too
-        return {path: file for path, file in files.items() if not path.startswith(begin) or file_of(path) == at}
+        return {path: file for path, file in files.items() if belongs(path, at)}
 
     def content_of(self, path: str) -> int | None:
         """The id of the picture at a path, if the path is indexed."""

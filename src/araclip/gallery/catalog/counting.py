@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.video.formats import FORMATS
-from araclip.video.scene_paths import MARK, SUFFIX_BYTES, file_of, scene_of
+from araclip.video.scene_paths import MARK, SUFFIX_BYTES, belongs, file_of, scene_of
 
 _SCENES = f"FROM files JOIN contents ON id = content WHERE format IN ({', '.join(map(repr, FORMATS))})"
 _VIDEO = f"substr(path, 1, length(path) - {SUFFIX_BYTES})"
@@ -56,7 +56,7 @@ def with_their_videos(catalog: Rows, contents: Iterable[int]) -> list[int]:
                 rows = catalog.rows(
                     "SELECT content, path FROM files WHERE path > ? AND path < ?", (start, start + b":")
                 )
-                found |= {each: None for each, path in rows if file_of(os.fsdecode(path)) == scene.video}
+                found |= {each: None for each, path in rows if belongs(os.fsdecode(path), scene.video)}
     return list(found)
 
 

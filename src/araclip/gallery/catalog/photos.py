@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from araclip.gallery.catalog.connection import Connection
 from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
-from araclip.video.scene_paths import MARK, file_of, scene_of
+from araclip.video.scene_paths import MARK, belongs, scene_of
 
 HIDDEN = "SELECT content FROM photos WHERE hidden <> 0"  # ids
 UNREAD = (  # a condition on a row of `contents`
@@ -102,5 +102,5 @@ def hide_successor(database: Connection, raw: bytes, content: int) -> None:
         f"SELECT path FROM files WHERE path BETWEEN ? AND ? AND content <> ? AND content IN ({HIDDEN})",
         (first, last, content),
     )
-    if any(path == raw or (scene and file_of(os.fsdecode(path)) == scene.video) for (path,) in before):
+    if any(scene is None or belongs(os.fsdecode(path), scene.video) for (path,) in before):
         set_hidden(database, [content], True)

@@ -37,7 +37,7 @@ from araclip.gallery.postgres.schema import (
 from araclip.gallery.recorded_model import RecordedModel
 from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
 from araclip.pictures.picture_facts import Facts
-from araclip.video.scene_paths import MARK, scene_of
+from araclip.video.scene_paths import MARK, belongs, scene_of
 
 PAGE = 1000  # pictures a statement reads
 PUT_AT_ONCE = 1000  # pictures; a statement of about 4 MB at 384 numbers each
@@ -154,7 +154,8 @@ class PostgresCatalog(Store):
             sql += " WHERE path = ? OR path >= ? AND path < ? OR path >= ? AND path < ?"
             values = [os.fsencode(at), *below(f"{at}{os.sep}"), *below(f"{at}{MARK}")]
         found = self.database.rows(sql, values)
-        return {(path := os.fsdecode(raw)): File(path, size, changed) for raw, size, changed in found}
+        files = {(path := os.fsdecode(raw)): File(path, size, changed) for raw, size, changed in found}
+        return files if at is None else {path: file for path, file in files.items() if belongs(path, at)}
 
     def sidecars(self, at: str | None = None) -> dict[str, File]:
         sql = "SELECT path, beside_size, beside_mtime_ns FROM files WHERE beside_size IS NOT NULL"
@@ -266,8 +267,9 @@ class PostgresCatalog(Store):
         """Whether the path holds another picture that is hidden, or its video has a hidden scene."""
         scene, raw = scene_of(path), os.fsencode(path)
         ends = below(f"{scene.video}{MARK}") if scene else (raw, raw + b"\0")
-        sql = "SELECT 1 FROM files JOIN contents ON id = content WHERE hidden AND id <> ? AND path >= ? AND path < ?"
-        return bool(self.database.rows(sql, (content, *ends)))
+        sql = "SELECT path FROM files JOIN contents ON id = content WHERE hidden AND id <> ? AND path >= ? AND path < ?"
+        found = (os.fsdecode(each) for (each,) in self.database.rows(sql, (content, *ends)))
+        return any(scene is None or belongs(each, scene.video) for each in found)
 
     def put_sidecar(self, path: str, file: File, caption: str | None, photo: PhotoMetadata | None = None) -> None:
         beside = (None, None) if caption is None else (file.size, file.mtime_ns)

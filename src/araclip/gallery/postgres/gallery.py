@@ -13,6 +13,7 @@ from araclip.encoder import Encoder, ModelLike
 from araclip.encoder_base import pixel_vectors
 from araclip.errors import GalleryError
 from araclip.gallery.base import BaseGallery
+from araclip.gallery.catalog import counting
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.ingest.intake import ENCODE_BATCH, DecodedPicture, Turn, decode_again
 from araclip.gallery.ingest.reembed import Reencoder
@@ -32,7 +33,6 @@ from araclip.gallery.results import Fault, Group, Stats
 from araclip.paths import user_path
 from araclip.pictures.image_transform import ImageTransform, transform_of
 from araclip.video import hashes
-from araclip.video.scene_paths import file_of
 
 
 class PostgresGallery(BaseGallery):
@@ -182,37 +182,29 @@ class PostgresGallery(BaseGallery):
     # ------------------------------------------------------------------ maintenance
 
     def stats(self) -> Stats:
-        """The gallery in numbers; `catalogue_bytes` is 0 where the server does not report it."""
-        catalog = self._catalog
-        model, generation = catalog.recorded, catalog.generation
-        formats: dict[str, int] = {}
-        pictures = stored = 0
-        captured: list[str] = []
-        added: list[str] = []
-        sizes: dict[str, int] = {}
-        for row in catalog.rows():
-            pictures += 1
-            sizes |= {file_of(entry.file.path): entry.file.size for entry in row.files}
-            stored += any(entry.file.path.startswith(STORED_PREFIX) for entry in row.files)
-            name = row.facts.format if row.facts else "not known"
-            formats[name] = formats.get(name, 0) + 1
-            captured += [row.photo.captured_at] if row.photo.captured_at else []
-            added.append(row.added)
-        return Stats(
-            folder=str(catalog.folder),
-            model=model.label,
-            width=model.width,
-            generation=generation,
-            files=len(sizes),
-            pictures=pictures,
-            stored=stored,
-            file_bytes=sum(sizes.values()),
-            catalogue_bytes=catalog.stored_bytes,
-            formats=dict(sorted(formats.items(), key=lambda pair: (-pair[1], pair[0]))),
-            captured_at=(min(captured), max(captured)) if captured else None,
-            added=(min(added), max(added)) if added else None,
-            recall=1.0 if self._exact else None,
-        )
+        catalog, database = self._catalog, self._catalog.database
+        with database.reading():
+            model, overview = catalog.recorded, catalog.overview()
+            ((stored, first, last),) = database.rows(
+                f"SELECT (SELECT count(DISTINCT content) FROM files WHERE substr(path, 1, {len(STORED_PREFIX)}) = ?), "
+                "min(added), max(added) FROM contents WHERE shown",
+                (STORED_PREFIX.encode(),),
+            )
+            return Stats(
+                folder=catalog.folder,
+                model=model.label,
+                width=model.width,
+                generation=catalog.generation,
+                files=overview.files,
+                pictures=catalog.counts()[1],
+                stored=stored,
+                file_bytes=counting.file_bytes(database),
+                catalogue_bytes=catalog.stored_bytes,
+                formats=overview.formats,
+                captured_at=overview.captured_at,
+                added=(first, last) if first else None,
+                recall=1.0 if self._exact else None,
+            )
 
     def duplicates(self, kinds: Collection[str] = ("exact", "near")) -> list[Group]:
         """Groups of duplicate files, whether they exist on this machine or not; semantic ones fetch every vector."""

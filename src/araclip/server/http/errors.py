@@ -220,7 +220,7 @@ def error_object(kind: str, status: int, message: str, param: str | None) -> dic
     """{"error": {"message", "type", "param", "code"}}; `type` follows the status, `code` is a fixed word.
 
     Args:
-        kind: a kind of problem, see `problem_details.KINDS`.
+        kind: a kind of problem, see `KINDS`.
         param: the field of the request that is at fault, if it is one.
     """
     if status >= SERVER_ERROR:

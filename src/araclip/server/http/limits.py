@@ -71,7 +71,6 @@ class SafeHeaders:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -114,7 +113,6 @@ class CheckedHead:
         self._addresses = addresses
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
         if scope["type"] == "http" and (problem := self._fault(scope)):
             await answer(problem, scope)(scope, receive, send)
         else:
@@ -192,7 +190,6 @@ class Bounded:
         self._held = _Held(BODIES_AT_ONCE * max_body, int(SMALL * max_body))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

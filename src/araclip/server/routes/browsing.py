@@ -8,18 +8,15 @@ from fastapi import APIRouter, Query, Request
 
 from araclip.display import shown
 from araclip.errors import InputError
-from araclip.gallery.browsing import Album
+from araclip.gallery.browsing import Album as Folder
 from araclip.gallery.catalog.records import PictureRecord
+from araclip.gallery.results import Album, Listed, Month, Place
 from araclip.server.routes.dependencies import READ, ClientOf, GuardedRoute, ServiceOf, problems, while_connected
 from araclip.server.schemas import (
     MAX_WHERE,
-    AlbumAnswer,
     AlbumName,
     FoldersAnswer,
-    Listed,
-    MonthCount,
     PicturesAnswer,
-    Place,
     PlacesAnswer,
     TimelineAnswer,
     Where,
@@ -51,7 +48,7 @@ async def timeline(
     def answer() -> TimelineAnswer:
         browsing = service.gallery.browsing
         generation, found = browsing.generation, browsing.timeline(browsing.filters(where))
-        months = [MonthCount(month=each.month or None, pictures=each.pictures) for each in found.months]
+        months = [Month(month=each.month or None, pictures=each.pictures) for each in found.months]
         return TimelineAnswer(pictures=len(found), months=months, generation=generation)
 
     return await _worked(service, request, client, answer)
@@ -138,8 +135,8 @@ async def folders(
     return await _worked(service, request, client, answer)
 
 
-def _album(album: Album, covers: dict[int, str]) -> AlbumAnswer:
-    return AlbumAnswer(
+def _album(album: Folder, covers: dict[int, str]) -> Album:
+    return Album(
         key=album.key, name=album.name, pictures=album.pictures, albums=len(album.albums),
         cover=covers.get(album.cover),
     )  # fmt: skip

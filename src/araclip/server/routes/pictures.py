@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from araclip.display import shown, shown_lines, undirected
 from araclip.errors import GalleryLocked
 from araclip.gallery.catalog.records import STORED_PREFIX, Copy, identity_of
+from araclip.gallery.results import Added
 from araclip.pictures.image_transform import transform_of
 from araclip.server.http.errors import Problem
 from araclip.server.http.limits import Aborted, GatedStream
@@ -28,7 +29,7 @@ from araclip.server.routes.dependencies import (
     problems,
     while_connected,
 )
-from araclip.server.schemas import Added, Details, Identity, PictureText, SameFile
+from araclip.server.schemas import Details, Identity, PictureText, SameFile
 from araclip.server.service import Service
 from araclip.server.thumbnails import VERSION
 

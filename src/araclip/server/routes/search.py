@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import numpy as np
 from fastapi import APIRouter, File, Form, Query, Request, UploadFile
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from araclip.display import shown, shown_with_marks
 from araclip.errors import InputError
@@ -26,8 +26,7 @@ from araclip.gallery.query import parse, with_terms
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.reference_queries import EVERYDAY
-from araclip.gallery.results import TEXT_WEIGHT, Hit
-from araclip.gallery.results import Match as MatchedText
+from araclip.gallery.results import TEXT_WEIGHT, Hit, Match, Result, Suggestion, WordShare
 from araclip.gallery.search import replanned, search_records
 from araclip.gallery.suggestions import completions, matching
 from araclip.gallery.text_matches import MAX_TEXT_WEIGHT
@@ -47,12 +46,9 @@ from araclip.server.schemas import (
     MAX_WHERE,
     Identity,
     Interpretation,
-    Match,
     NearAnswer,
-    Result,
     SearchAnswer,
     SearchRequest,
-    Suggestion,
     SuggestionsAnswer,
     Where,
 )  # fmt: skip
@@ -268,9 +264,9 @@ def results_of(service: Service, pairs: Sequence[tuple[PictureRecord, Hit]]) -> 
     return [_result(picture, hit, placeholders.get(picture.id)) for picture, hit in pairs]
 
 
-def _matched(found: MatchedText) -> Match:
+def _matched(found: Match) -> Match:
     text, marks = shown_with_marks(found.text, found.marks)
-    return Match(field=found.field, text=text, marks=marks)
+    return Match(found.field, text, tuple(marks))
 
 
 def _result(picture: PictureRecord, hit: Hit, placeholder: bytes | None) -> Result:
@@ -293,13 +289,6 @@ def _result(picture: PictureRecord, hit: Hit, placeholder: bytes | None) -> Resu
 
 
 # ------------------------------------------------------------------ why a picture was found
-
-
-class WordShare(BaseModel):
-    """A word of the query as it was read."""
-
-    word: str
-    share: float = Field(description="The cosine that the picture loses without it; below 0: it would gain.")
 
 
 class Explanation(BaseModel):

@@ -92,9 +92,6 @@ export function date(text) {
   return Number.isNaN(moment.getTime()) ? text : new Intl.DateTimeFormat(locale, options).format(moment);
 }
 
-/** The day of a moment, in seconds, where the reader is. */
-export const day = (seconds) => new Intl.DateTimeFormat(locale, { calendar: 'gregory', year: 'numeric', month: 'long', day: 'numeric' }).format(seconds * 1000);
-
 /** The months from `oldest` to `newest` (2023-05), in words. */
 export function months(oldest, newest) {
   if (oldest === newest) return date(newest);
