@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import pictures
-from araclip import atomic
+from araclip.core import atomic
 from araclip.core.child_process import receive, send
 from araclip.encoder import AraCLIP
 from araclip.errors import (

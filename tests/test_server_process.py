@@ -187,7 +187,7 @@ def test_sigkill_during_uploads_loses_nothing_that_was_acknowledged(tmp_path: Pa
 
 HEAPS = """
 import ctypes, sys, threading
-from araclip.platforms.libraries import use_one_malloc_arena
+from araclip.core.libraries import use_one_malloc_arena
 
 if sys.argv[1] == "one":
     use_one_malloc_arena()

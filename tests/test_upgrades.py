@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 import araclip
-from araclip import deprecation, errors
+from araclip import errors
 from araclip.cli import convert
+from araclip.core import deprecation
+from araclip.core.installed_models import bundled
 from araclip.errors import AraCLIPError
 from araclip.gallery.catalog.schema import MIGRATED, SCHEMA
-from araclip.installed_models import bundled
 from araclip.model_folder.config import FORMAT as MODEL_FORMAT
 from araclip.model_folder.config import FORMATS as MODEL_FORMATS
 from release.licences import fits, strange

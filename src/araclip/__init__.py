@@ -71,7 +71,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _RENAMED:
-        from araclip.deprecation import Renamed, warn_of
+        from araclip.core.deprecation import Renamed, warn_of
 
         found = Renamed(*_RENAMED[name])
         warn_of(f"araclip.{name}", found)

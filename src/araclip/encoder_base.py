@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from araclip.core.processes import usable_cores
 from araclip.errors import InputError
 from araclip.pictures.images import map_ahead
-from araclip.platforms.processes import usable_cores
 from araclip.vectors import Vector, Vectors, checked_vectors
 
 __all__ = [

@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from araclip.bounded_tar import MAX_MEMBER, member_files, sample_of
 from araclip.bulk import parquet_pictures
 from araclip.bulk.parts import PARQUET, TAR, Part
 from araclip.bulk.places import is_url, opened, read_bytes
+from araclip.core.bounded_tar import MAX_MEMBER, member_files, sample_of
 from araclip.errors import AraCLIPError, ImageTooLarge, InputError, UnreadableImage
 from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest.intake import PictureBytes, Source

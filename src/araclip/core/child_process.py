@@ -20,8 +20,8 @@ from contextlib import contextmanager, suppress
 from typing import IO, Any, BinaryIO, Self, cast
 from weakref import WeakSet
 
-from araclip.platforms.limits import with_memory
-from araclip.platforms.processes import in_forked_children, status_name
+from araclip.core.limits import with_memory
+from araclip.core.processes import in_forked_children, status_name
 
 MAX_HEAD = 100_000  # bytes of the JSON object
 MOST_BYTES = 500_000_000  # of all blobs of an answer
@@ -116,7 +116,7 @@ class Child:
         Args:
             seconds: the longest wait.
             memory_kb: of address space, set before it begins; a child may restrict itself further once it has loaded.
-            takes_files: questions may hand over an open file (`platforms.sockets.hands_over_files`).
+            takes_files: questions may hand over an open file (`core.system.hands_over_files`).
             environment: what it is given in place of `safe_environment()`.
             stderr: where it writes errors: nowhere, a file, or with None where this process does.
 

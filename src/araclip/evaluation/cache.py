@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from araclip import atomic
+from araclip.core import atomic
 from araclip.errors import first_line
 from araclip.evaluation.results import Cost, Direction, Protocol
 

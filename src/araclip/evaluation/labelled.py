@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from araclip import bounded_json
+from araclip.core import bounded_json
 from araclip.errors import InputError
 from araclip.evaluation.picture_sets.datasets import LISTING, read_set
 from araclip.evaluation.results import Ints

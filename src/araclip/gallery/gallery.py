@@ -6,7 +6,8 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from araclip import atomic
+from araclip.core import atomic
+from araclip.core.paths import user_path
 from araclip.encoder import Encoder, ModelLike, as_encoder
 from araclip.errors import GalleryCorrupt, InputError, ModelNotFound
 from araclip.gallery.base import BaseGallery
@@ -28,7 +29,6 @@ from araclip.gallery.reader import FolderReader
 from araclip.gallery.recorded_model import create_catalog, encoder_for, record_whereabouts, recorded_in
 from araclip.gallery.results import Fault, Group, Stats
 from araclip.ocr.engines import Engine, opened
-from araclip.paths import user_path
 
 _EXPORTED = (
     "format", "width", "height", "captured_at", "added", "camera", "lens", "latitude", "longitude", "place", "hidden",

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.core.files import lexists
 from araclip.errors import InputError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import EVERYTHING, Condition, Filters
@@ -28,7 +29,6 @@ from araclip.gallery.near_hashes import HashTable, is_near
 from araclip.gallery.relevance import RelevanceScale
 from araclip.gallery.results import Hit
 from araclip.gallery.text_matches import NO_MATCHES, TextMatches, TextQuery, text_matches, where_found
-from araclip.platforms.names import lexists
 from araclip.video.scene_paths import file_of
 
 LIFT = 2.5  # what a perfect text match of weight 1 adds, where the vector alone gives 0 to 1

@@ -4,13 +4,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from araclip import atomic, model_folder
+from araclip import model_folder
+from araclip.core import atomic
+from araclip.core.paths import user_path
 from araclip.encoder import AraCLIP
 from araclip.errors import InputError
 from araclip.layouts.check import check_layout
 from araclip.layouts.sentence_transformers import write_sentence_transformers
 from araclip.layouts.transformers_js import write_transformers_js
-from araclip.paths import user_path
 
 LAYOUTS = ("transformers.js", "sentence-transformers")
 

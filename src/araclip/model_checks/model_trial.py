@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from araclip.core.child_process import Child, ChildEnded, Parent, safe_environment
-from araclip.display import shortened, shown
+from araclip.core.display import shortened, shown
+from araclip.core.limits import limit
+from araclip.core.system import free_memory
 from araclip.encoder_base import MAX_LETTERS
 from araclip.errors import AraCLIPError, InvalidVectors, ModelMismatch
 from araclip.inference.towers import ImageTower, TextTower
 from araclip.model_checks.tokenizer_file import check_tokenizer
 from araclip.model_folder import ModelConfig, read_config
-from araclip.platforms.limits import limit
-from araclip.platforms.memory import free_memory
 
 # Of 4-bit weights eightfold memory is used once they are float32, and graphs are optimised on a copy.
 MEMORY, MEMORY_PER_BYTE = 500_000_000, 20  # bytes; of araclip-mini the trial of a tower takes 370 MB

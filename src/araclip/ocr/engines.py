@@ -6,10 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from araclip.core.paths import data_home, is_there, user_path
 from araclip.ocr import tesseract
 from araclip.ocr.rapidocr import RapidOcr
-from araclip.paths import user_path
-from araclip.user_data import data_home, is_there
 
 VARIABLE = "ARACLIP_OCR_MODEL"
 MODEL = "ocr.onnx"  # in the data folder, where the variable names none

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 
 from araclip.core.child_process import safe_environment
-from araclip.display import undirected
+from araclip.core.display import undirected
+from araclip.core.limits import with_memory
 from araclip.errors import InputError, OcrFailed
-from araclip.platforms.limits import with_memory
 
 LANGUAGES = ("ara", "eng")
 SURE = 40.0  # percent: words of a lower confidence are noise, above all in photographs

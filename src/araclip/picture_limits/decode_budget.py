@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
+from araclip.core.libraries import trim_heap
 from araclip.errors import ImageTooLarge
-from araclip.platforms.libraries import trim_heap
 
 PEAK = 1_500_000_000  # bytes above the model's that reading pictures takes at most; measured by tests/trials
 PARSE_SECONDS = 3.0  # of processor time, for a header: ordinary ones take milliseconds

@@ -7,8 +7,8 @@ from typing import IO, Any
 
 from PIL import ExifTags, Image
 
+from araclip.core.system import free_memory
 from araclip.errors import ImageTooLarge
-from araclip.platforms.memory import free_memory
 
 MAX_PIXELS = 150_000_000  # the largest consumer cameras (100–150 MP) still fit
 MAX_OF_FORMAT = {  # the decoders of these take more memory or time for a pixel than others

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import ExifTags, Image, ImageFile, IptcImagePlugin
 
-from araclip import bounded_json
+from araclip.core import bounded_json
 
 MAX_LETTERS = 4_000  # of all captions of a picture; 99 % of captions have fewer than 500
 SIDECAR_BYTES = 64_000

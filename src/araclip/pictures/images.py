@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from araclip.core.files import open_to_read
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat
 from araclip.picture_formats import kinds, plugins
 from araclip.picture_limits.decode_budget import DECODE_SECONDS, DECODING, PARSING, TimedStream, return_freed_memory
@@ -37,7 +38,6 @@ from araclip.picture_limits.picture_structure import unpacked_bytes
 from araclip.picture_limits.pillow_messages import PILLOW_MESSAGES, silence_libtiff
 from araclip.picture_limits.upright import factors_for, upright_rgb
 from araclip.pictures.picture_facts import Facts, facts_of
-from araclip.platforms.files import open_to_read
 
 READ = tuple(kinds.ALWAYS)  # formats that need no extra
 LATE_FACTS = ("PNG", "JXL")  # their EXIF may follow their pixels

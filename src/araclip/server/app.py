@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from araclip import __version__
-from araclip.display import shown
+from araclip.core.display import shown
 from araclip.errors import AraCLIPError, ImageError, InputError
 from araclip.server import page
 from araclip.server.http.errors import PREFIX, Problem, answered

@@ -14,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.core.paths import data_home
 from araclip.encoder_base import Encoder, pixel_vectors, text_vectors, usable_cores
 from araclip.errors import AraCLIPError, InputError, WidthMismatch
 from araclip.gallery.catalog.connection import may_write
@@ -38,7 +39,6 @@ from araclip.server.served_gallery import Refresher, ServedGallery, check_writab
 from araclip.server.settings import Settings
 from araclip.server.thumbnails import Thumbnails
 from araclip.text.resources import interpreter
-from araclip.user_data import data_home
 
 log = logging.getLogger("araclip.server")
 T = TypeVar("T")

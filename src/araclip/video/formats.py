@@ -8,8 +8,8 @@ import importlib.util
 import os
 from functools import cache
 
+from araclip.core.system import hands_over_files
 from araclip.errors import InputError
-from araclip.platforms.sockets import hands_over_files
 
 SUFFIXES = {  # → the name of the format, as filters and the API spell it
     ".mp4": "MP4", ".m4v": "MP4", ".mov": "MOV", ".qt": "MOV", ".3gp": "3GP", ".3g2": "3GP", ".mkv": "MKV",

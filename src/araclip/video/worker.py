@@ -19,12 +19,12 @@ import numpy as np
 from PIL import Image
 
 from araclip.core.child_process import Parent, Reply
+from araclip.core.limits import allow_processor, restrict
 from araclip.errors import ImageError, ImageTooLarge
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import square
 from araclip.pictures.phash import SIZE, phash
 from araclip.pictures.picture_facts import Facts
-from araclip.platforms.limits import allow_processor, restrict
 from araclip.video import choice
 from araclip.video.frames import Video
 from araclip.video.scene_paths import LATEST

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from araclip.cli.console import err, out, progress, shown
-from araclip.display import counted
+from araclip.core.display import counted
 from araclip.errors import InputError
 
 if TYPE_CHECKING:

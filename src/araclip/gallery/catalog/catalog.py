@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip import atomic
+from araclip.core import atomic
 from araclip.encoder_base import Encoder
 from araclip.errors import GalleryCorrupt, GalleryError, WidthMismatch
 from araclip.gallery.catalog import connection, counting, full_text, photos, schema, seal

@@ -13,11 +13,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from araclip.core.files import as_stored
+from araclip.core.paths import text_path, user_path
 from araclip.errors import InputError
 from araclip.gallery.catalog.matching import EARTH_M, is_glob, tokens
-from araclip.paths import text_path, user_path
 from araclip.picture_formats.kinds import FORMATS
-from araclip.platforms.names import as_stored
 from araclip.text.normalization import normalize
 from araclip.video.formats import FORMATS as VIDEO_FORMATS
 

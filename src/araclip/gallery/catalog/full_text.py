@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import PurePath
 
-from araclip.display import shown
+from araclip.core.display import shown
 from araclip.gallery.catalog.connection import Connection
 from araclip.gallery.catalog.records import STORED_PREFIX, read_metadata
 from araclip.text.words import WORDS_VERSION, Forms, forms, has_humps

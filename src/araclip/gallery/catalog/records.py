@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from araclip.display import shown
+from araclip.core.display import shown
 from araclip.video.scene_paths import AtPath
 
 STORED_PREFIX = "picture:"  # of the path of a picture without a file; a file's path is absolute

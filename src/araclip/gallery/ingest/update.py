@@ -4,7 +4,8 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from araclip.display import counted
+from araclip.core.display import counted
+from araclip.core.files import as_stored, lexists, openable
 from araclip.encoder import Encoder
 from araclip.errors import EmptyFolder, ImageError, InputError
 from araclip.gallery.catalog.records import File
@@ -15,7 +16,6 @@ from araclip.gallery.ingest.sidecars import pictures_beside, synchronise
 from araclip.gallery.ingest.videos import VideoIntake, by_file, scene_paths, stored_of
 from araclip.gallery.results import Update
 from araclip.picture_formats.kinds import ALWAYS
-from araclip.platforms.names import as_stored, lexists, openable
 from araclip.video.formats import is_video
 from araclip.video.scene_paths import file_of
 

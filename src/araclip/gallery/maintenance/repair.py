@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from araclip.display import counted
+from araclip.core.display import counted
 from araclip.encoder_base import Encoder, pixel_vectors
 from araclip.errors import ImageError
 from araclip.gallery.catalog.catalog import Catalog

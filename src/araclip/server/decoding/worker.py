@@ -13,13 +13,13 @@ from typing import Any
 from PIL import Image
 
 from araclip.core.child_process import Parent, Reply
+from araclip.core.limits import allow_processor, restrict
 from araclip.errors import ImageError, ImageTooLarge
 from araclip.gallery.ingest.intake import read_source
 from araclip.picture_formats import plugins
 from araclip.picture_limits import decode_limits
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import open_image
-from araclip.platforms.limits import allow_processor, restrict
 
 PLACEHOLDER_SIDE = 8  # pixels; shown blurred until the thumbnail has loaded
 PLACEHOLDER_BYTES = 130  # as a data URI, less than 200

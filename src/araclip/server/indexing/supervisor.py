@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from araclip.core.child_process import Child, ChildEnded, own_environment
-from araclip.display import shown
+from araclip.core.display import shown
 from araclip.gallery import locations
 from araclip.gallery.catalog import writer_lock
 from araclip.gallery.ingest.scan import checked_root, unread_line

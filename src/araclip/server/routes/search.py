@@ -12,7 +12,7 @@ from fastapi import APIRouter, File, Form, Query, Request, UploadFile
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from araclip.display import shown, shown_with_marks
+from araclip.core.display import shown, shown_with_marks
 from araclip.errors import InputError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.core.display import Log
 from araclip.demo import PHOTOGRAPHS
-from araclip.display import Log
 from araclip.encoder import AraCLIP
 from araclip.errors import InputError
 from araclip.gallery.reference_queries import EVERYDAY

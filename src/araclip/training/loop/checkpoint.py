@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from araclip import atomic
+from araclip.core import atomic
 from araclip.errors import RunMismatch, TrainingError, first_line
 
 FORMAT = 1  # raise it when older releases cannot resume from a checkpoint, and say in docs/upgrading.md what to do

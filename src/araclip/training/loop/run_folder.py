@@ -19,7 +19,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from araclip import __version__, atomic, bounded_json
+from araclip import __version__
+from araclip.core import atomic, bounded_json
 from araclip.errors import GalleryLocked, LossDiverged, OutOfMemory, RecipeError, RunMismatch, TrainingError, first_line
 from araclip.training.loop import checkpoint
 from araclip.training.loop.gradcache import is_distributed

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, cast
 
-from araclip.platforms import system
+from araclip.core import system
 
 # glibc's mallopt parameters, <malloc.h>
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8

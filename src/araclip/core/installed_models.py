@@ -3,7 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 
-from araclip.user_data import is_there, models_home
+from araclip.core.paths import is_there, models_home
 
 NOTE, MAX_NOTE = ".pulled-from", 1000  # beside the files of the model; no part of it
 

@@ -12,8 +12,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from araclip.core.files import open_to_read
 from araclip.errors import AraCLIPError, InputError, first_line
-from araclip.platforms.files import open_to_read
 
 MAX_BYTES = 64_000_000  # a tokenizer.json of 250,000 entries (multilingual E5) has 17 MB
 MAX_DEPTH = 64  # configurations have less than 10

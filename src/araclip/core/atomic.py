@@ -22,9 +22,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from araclip.core.files import flush_content, flush_folder, open_regular, replace, try_lock, unlock
 from araclip.errors import GalleryLocked
-from araclip.platforms.files import flush_content, flush_folder, open_regular, replace
-from araclip.platforms.locks import try_lock, unlock
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,7 +1,9 @@
-"""Paths as people type them, checked before anything is opened."""
+"""Paths as people type them, checked before anything is opened; and where AraCLIP keeps its data on this machine."""
 
 import os
 from pathlib import Path
+
+import platformdirs
 
 from araclip.errors import InputError
 
@@ -41,3 +43,23 @@ def user_path(named: str | os.PathLike[str], what: str = "path") -> Path:
         raise InputError(
             f"{path}: there is no such user here. Check the name, or write ./{path} for a folder of that name."
         ) from None
+
+
+def data_home() -> Path:
+    """The folder for all of AraCLIP's data: $ARACLIP_DATA, or the platform's user data directory."""
+    named = os.environ.get("ARACLIP_DATA")
+    return user_path(named).absolute() if named else platformdirs.user_data_path("araclip")
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file of that name can be seen: not where its folder belongs to another user and is closed to this one,
+    where `Path.is_file` raises (Python 3.11 to 3.13)."""
+    try:
+        return path.is_file()
+    except PermissionError:
+        return False
+
+
+def models_home() -> Path:
+    """The folder of the models that `araclip pull` made, one folder each."""
+    return data_home() / "models"

@@ -1,4 +1,7 @@
-"""Processes: how many cores they may use, how they step back for others, what a fork leaves them."""
+"""Processes: how many cores they may use, how they step back, what a fork leaves them, which signals stop them.
+
+Imports nothing that takes time: commands install their signals first.
+"""
 
 import os
 import signal
@@ -44,3 +47,12 @@ def status_name(code: int) -> str:
     with suppress(ValueError):
         return signal.Signals(-code).name
     return str(code)
+
+
+HANGUP = getattr(signal, "SIGHUP", None)  # a terminal that is closed; Windows has none
+BREAK = getattr(signal, "SIGBREAK", None)  # Ctrl-Break, and a console that is closed; Windows only
+
+
+def stopping() -> tuple[signal.Signals, ...]:
+    """The signals of this system that end a command in an orderly way: Ctrl-C, and requests of other programs."""
+    return tuple(each for each in (signal.SIGINT, signal.SIGTERM, HANGUP, BREAK) if each is not None)
