@@ -23,7 +23,7 @@ from araclip.errors import GalleryLocked
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.ingest.scan import Walk, checked_root
 from araclip.gallery.locations import gallery_of
-from araclip.video.formats import can_read
+from araclip.pictures.video.formats import can_read
 from pictures import GREEN, RED, solid
 
 SOURCE = Path(araclip.__file__).parent

@@ -44,7 +44,7 @@ from araclip.gallery.query import combine, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.reference_queries import EVERYDAY
 from araclip.gallery.relevance import RelevanceScale
-from araclip.picture_formats import plugins
+from araclip.pictures import plugins
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import open_image
 from araclip.server import served_gallery as refreshing

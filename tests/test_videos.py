@@ -19,7 +19,7 @@ from araclip.gallery.results import Hit
 
 pytest.importorskip("av")
 
-from araclip.video import decoder
+from araclip.pictures.video import decoder
 from postgres_server import needs_server
 from videos import BLUE, video
 

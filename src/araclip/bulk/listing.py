@@ -14,8 +14,8 @@ from araclip.core.display import counted
 from araclip.core.paths import text_path
 from araclip.errors import EmptyFolder, InputError, SourceError
 from araclip.gallery.ingest.scan import Walk
-from araclip.picture_formats.kinds import SUFFIXES
-from araclip.video.formats import is_video
+from araclip.pictures.formats import SUFFIXES
+from araclip.pictures.video.formats import is_video
 
 ZST = ".tar.zst"
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ZST)

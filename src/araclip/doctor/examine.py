@@ -29,7 +29,7 @@ from araclip.gallery import locations
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.locations import Address
 from araclip.model_folder import check_hash, read_config
-from araclip.ocr.engines import find as find_ocr
+from araclip.pictures.ocr.engines import find as find_ocr
 
 LITTLE_SPACE = 1_000_000_000  # bytes; a gallery of 100,000 pictures takes about a tenth
 LITTLE_MEMORY = 1_000_000_000

@@ -43,9 +43,9 @@ from araclip.gallery.search import Hits, replanned, search
 from araclip.gallery.suggestions import Suggestions
 from araclip.pictures.image_transform import transform_of
 from araclip.pictures.images import read_file
+from araclip.pictures.video.scenes import scene_of, stored
 from araclip.text.interpretation import Interpreter
 from araclip.text.resources import interpreter
-from araclip.video.scene_paths import scene_of, stored
 
 FEW_FILES = 100_000  # of which the folders are listed at once
 StrPath = str | os.PathLike[str]

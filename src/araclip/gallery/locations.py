@@ -14,7 +14,7 @@ from araclip.core.files import as_stored
 from araclip.core.paths import data_home, is_there, user_path
 from araclip.errors import GalleryError, GalleryNotFound, InputError
 from araclip.gallery.catalog.schema import is_gallery
-from araclip.picture_formats.kinds import SUFFIXES
+from araclip.pictures.formats import SUFFIXES
 
 PASSWORD = "PGPASSWORD"  # libpq's own; not an argument: other users of the machine can read arguments
 PORT = 5432

@@ -23,23 +23,27 @@ from PIL import Image, UnidentifiedImageError
 
 from araclip.core.files import open_to_read
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat
-from araclip.picture_formats import kinds, plugins
-from araclip.picture_limits.decode_budget import DECODE_SECONDS, DECODING, PARSING, TimedStream, return_freed_memory
-from araclip.picture_limits.decode_limits import (
+from araclip.pictures import formats, plugins
+from araclip.pictures.facts import Facts, facts_of
+from araclip.pictures.limits import (
+    DECODE_SECONDS,
+    DECODING,
     FULL_BYTES,
     JPEGS,
     MAX_PIXELS,
+    PARSING,
+    TimedStream,
     bytes_to_decode,
     check_budget,
     check_free_memory,
     check_header,
+    return_freed_memory,
+    unpacked_bytes,
 )
-from araclip.picture_limits.picture_structure import unpacked_bytes
-from araclip.picture_limits.pillow_messages import PILLOW_MESSAGES, silence_libtiff
-from araclip.picture_limits.upright import factors_for, upright_rgb
-from araclip.pictures.picture_facts import Facts, facts_of
+from araclip.pictures.pillow_messages import PILLOW_MESSAGES, silence_libtiff
+from araclip.pictures.upright import factors_for, upright_rgb
 
-READ = tuple(kinds.ALWAYS)  # formats that need no extra
+READ = tuple(formats.ALWAYS)  # formats that need no extra
 LATE_FACTS = ("PNG", "JXL")  # their EXIF may follow their pixels
 AHEAD = 32  # decoded inputs that wait for the encoder: 5 MB at 224 pixels
 
@@ -130,10 +134,10 @@ def _decoded(
 
 def _identified(stream: IO[bytes], name: str) -> Image.Image:
     try:
-        return Image.open(stream, formats=plugins.formats())
+        return Image.open(stream, formats=plugins.readable_formats())
     except UnidentifiedImageError:
         stream.seek(0)
-        extra = kinds.kind_of(stream.read(16), name)
+        extra = formats.kind_of(stream.read(16), name)
         if extra and not extra.installed:
             raise UnsupportedFormat(f"{name}: {extra.shown} is read by another package. {extra.remedy}") from None
         raise

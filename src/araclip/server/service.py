@@ -23,8 +23,8 @@ from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.open import encoder_of
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.suggestions import Suggestions
+from araclip.pictures.facts import Facts
 from araclip.pictures.image_transform import transform_of
-from araclip.pictures.picture_facts import Facts
 from araclip.server.archives import Archives
 from araclip.server.batching import Batcher, TextVectorCache
 from araclip.server.decoding.sandbox import Sandbox

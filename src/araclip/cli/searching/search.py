@@ -17,7 +17,7 @@ from araclip.cli.searching.understanding import understood_lines
 from araclip.cli.searching.words import WordsCommand, query_of
 from araclip.core.display import counted, shortened
 from araclip.errors import GalleryNotFound, ImageError, InputError
-from araclip.video.scene_paths import clock, file_of
+from araclip.pictures.video.scenes import clock, file_of
 
 if TYPE_CHECKING:
     from araclip.gallery.base import BaseGallery

@@ -13,12 +13,12 @@ from araclip.errors import AraCLIPError
 from araclip.gallery.catalog.records import File
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import Turn
-from araclip.photo_metadata import xmp
-from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
-from araclip.picture_formats.kinds import SUFFIXES
+from araclip.pictures import metadata
 from araclip.pictures.captions import SIDECAR_BYTES, joined, sidecar_caption
+from araclip.pictures.formats import SUFFIXES
 from araclip.pictures.images import open_file
-from araclip.video.formats import SUFFIXES as VIDEO_SUFFIXES
+from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
+from araclip.pictures.video.formats import SUFFIXES as VIDEO_SUFFIXES
 
 # after a picture's whole name, or in place of its suffix
 ENDINGS = (".txt", ".json", ".supplemental-metadata.json", ".xmp")
@@ -81,9 +81,9 @@ def _read(files: Iterable[File], skip: Skip) -> tuple[str, PhotoMetadata] | None
         try:
             with open_file(file.path) as stream:
                 if file.path.lower().endswith(".xmp"):
-                    found = xmp.properties(stream.read(xmp.MAX_BYTES + 1), file.path)
-                    captions.append(joined(xmp.captions(found)))
-                    photo = photo.completed(xmp.photo_metadata(found))
+                    found = metadata.xmp_properties(stream.read(metadata.MAX_XMP_BYTES + 1), file.path)
+                    captions.append(joined(metadata.xmp_captions(found)))
+                    photo = photo.completed(metadata.xmp_metadata(found))
                 else:
                     captions.append(sidecar_caption(stream.read(SIDECAR_BYTES + 1), file.path))
         except (OSError, AraCLIPError) as error:

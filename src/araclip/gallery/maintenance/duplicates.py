@@ -22,7 +22,7 @@ from araclip.errors import InputError
 from araclip.gallery.index.exact import positions
 from araclip.gallery.near_hashes import NEAR, Hashes, near_pairs
 from araclip.gallery.results import Group
-from araclip.video.scene_paths import file_of, scene_of
+from araclip.pictures.video.scenes import file_of, scene_of
 
 KINDS = ("exact", "near", "semantic")
 ALIKE = 0.9

@@ -18,9 +18,9 @@ from araclip.core.child_process import Child, ChildEnded, Pool, Reply
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage
 from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest.intake import DecodedPicture, LoadedPicture
-from araclip.picture_limits.decode_limits import MAX_PIXELS
+from araclip.pictures.facts import Facts
 from araclip.pictures.image_transform import ImageTransform
-from araclip.pictures.picture_facts import Facts
+from araclip.pictures.limits import MAX_PIXELS
 from araclip.server.http.gates import Slots
 
 START_SECONDS = 30

@@ -16,8 +16,7 @@ from araclip.core.child_process import Parent, Reply
 from araclip.core.limits import allow_processor, restrict
 from araclip.errors import ImageError, ImageTooLarge
 from araclip.gallery.ingest.intake import read_source
-from araclip.picture_formats import plugins
-from araclip.picture_limits import decode_limits
+from araclip.pictures import limits, plugins
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import open_image
 
@@ -76,7 +75,7 @@ def main() -> None:
     parent.answer({"ready": True})
     while (asked := parent.question()) is not None:
         about, (data,) = asked
-        decode_limits.MAX_PIXELS = about["max_pixels"]  # the limit of this job, in this process
+        limits.MAX_PIXELS = about["max_pixels"]  # the limit of this job, in this process
         allow_processor(about["seconds"])
         try:
             answer, blobs = JOBS[about["job"]](data, about["target"])

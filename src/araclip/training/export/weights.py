@@ -27,7 +27,7 @@ from araclip.errors import InputError
 from araclip.gallery.reference_queries import EVERYDAY
 from araclip.inference.towers import Tokens, padded
 from araclip.model_folder import WEIGHTS, ModelConfig
-from araclip.picture_formats.kinds import SUFFIXES
+from araclip.pictures.formats import SUFFIXES
 from araclip.pictures.images import open_image
 from araclip.training.export.graphs import Feed, opened, order_gelu, read_graph, write_graph
 from araclip.training.export.narrowing import narrow

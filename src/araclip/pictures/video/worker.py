@@ -2,6 +2,9 @@
 
 It is handed the open file on its socket, one job at a time (`core.child_process`). As many files may be open as it
 needs for that, so that nothing in a video can make FFmpeg open another.
+
+A key frame begins a scene when it differs enough from the last one chosen. Frames that show nothing (black, white, a
+fade) are left out while there are others. Where too many differ, the difference asked for is raised until they fit.
 """
 
 import importlib
@@ -10,24 +13,62 @@ import os
 import pkgutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, BinaryIO
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from araclip.core.child_process import Parent, Reply
 from araclip.core.limits import allow_processor, restrict
 from araclip.errors import ImageError, ImageTooLarge
+from araclip.pictures.facts import Facts
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import square
 from araclip.pictures.phash import SIZE, phash
-from araclip.pictures.picture_facts import Facts
-from araclip.video import choice
-from araclip.video.frames import Video
-from araclip.video.scene_paths import LATEST
+from araclip.pictures.video.frames import Video
+from araclip.pictures.video.scenes import LATEST
+
+SIDE = 32  # pixels of the scaled-down frames that are compared
+DIFFERENT = 24.0  # grey levels of 255, mean over pixels and colours; see docs/log/2026-11.md
+PLAIN = 6.0  # standard deviation of the pixels of a frame that shows nothing, in grey levels
+
+Small = NDArray[np.uint8]  # (SIDE, SIDE, 3)
+
+
+def difference(one: Small, other: Small) -> float:
+    """The mean difference of two scaled-down frames, 0 to 255."""
+    return float(np.abs(one.astype(np.int16) - other.astype(np.int16)).mean())
+
+
+def is_plain(frame: Small) -> bool:
+    """Whether a frame shows one colour only."""
+    return float(frame.reshape(-1, 3).std(axis=0).max()) < PLAIN
+
+
+def chosen(frames: Sequence[Small], most: int) -> list[int]:
+    """The indexes of the frames that begin a scene, at most `most`, in order; at least one if there are any."""
+    worth = [number for number, frame in enumerate(frames) if not is_plain(frame)] or list(range(len(frames)))
+    low = high = DIFFERENT
+    if len(_different(frames, worth, low)) > most:
+        high = 256.0  # more than any difference: one frame is left
+        while high - low > 0.5:  # towards the least difference that leaves no more than `most`
+            middle = (low + high) / 2
+            low, high = (middle, high) if len(_different(frames, worth, middle)) > most else (low, middle)
+    return _different(frames, worth, high)
+
+
+def _different(frames: Sequence[Small], among: Sequence[int], least: float) -> list[int]:
+    """Those of the frames that differ at least so much from the one picked before them."""
+    picked: list[int] = []
+    for number in among:
+        if not picked or difference(frames[number], frames[picked[-1]]) >= least:
+            picked.append(number)
+    return picked
+
 
 LOOKED_AT = 4  # key frames, for each scene there may be
 STILL_QUALITY = 85
@@ -39,16 +80,14 @@ def scenes(video: Video, target: dict[str, Any], tell: Tell) -> Reply:
     """The scenes of a video: their times, and of each what `pictures` returns."""
     until = time.monotonic() + float(target["seconds"])
     most = int(target["most"])
-    times, small = list[float](), list[choice.Small]()
+    times, small = list[float](), list[Small]()
     for at, frame in video.frames(LOOKED_AT * most, until=until):
         if at >= LATEST:
             break
         times.append(at)
-        small.append(
-            np.asarray(video.upright(frame, SIZE * 4).resize((choice.SIDE, choice.SIDE), Image.Resampling.BOX))
-        )
+        small.append(np.asarray(video.upright(frame, SIZE * 4).resize((SIDE, SIDE), Image.Resampling.BOX)))
         tell(0.8 * at / (video.seconds or at or 1))
-    return pictures(video, {**target, "times": [times[number] for number in choice.chosen(small, most)]}, tell)
+    return pictures(video, {**target, "times": [times[number] for number in chosen(small, most)]}, tell)
 
 
 def pictures(video: Video, target: dict[str, Any], tell: Tell) -> Reply:

@@ -1,20 +1,66 @@
-"""Date, camera, lens and place from the blocks of an opened picture: EXIF first, then XMP, then IPTC."""
+"""Facts from a picture's header: what filters ask for and what is shown beside it.
 
+Date, camera, lens and place come from EXIF first, then XMP, then IPTC.
+"""
+
+from dataclasses import dataclass
 from typing import Any
 
 from PIL import ExifTags, Image, ImageFile, IptcImagePlugin
 
-from araclip.photo_metadata import xmp
-from araclip.photo_metadata.record import (
+from araclip.pictures.captions import embedded_caption
+from araclip.pictures.metadata import (
     NOTHING_KNOWN,
     PhotoMetadata,
     camera_of,
     coordinates,
     degrees,
+    embedded_properties,
     exif_time,
     name_of,
     place_of,
+    xmp_metadata,
 )
+from araclip.pictures.upright import ROTATED
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A format, one of `pictures.formats.FORMATS`; width and height in pixels of the upright picture; date,
+    camera, lens and place as in `PhotoMetadata`; embedded titles, descriptions and keywords.
+    """
+
+    format: str
+    width: int
+    height: int
+    captured_at: str | None
+    caption: str = ""
+    camera: str | None = None
+    lens: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    place: str | None = None
+
+    @property
+    def photo(self) -> PhotoMetadata:
+        """Date, camera, lens and place."""
+        return PhotoMetadata(self.captured_at, self.camera, self.lens, self.latitude, self.longitude, self.place)
+
+
+def facts_of(image: Image.Image, size: tuple[int, int]) -> Facts:
+    """The facts of an opened picture whose header claims this width and height; damaged blocks are ignored."""
+    width, height = image.info.get("full_size", size)
+    try:
+        if image.getexif().get(ExifTags.Base.Orientation, 1) in ROTATED:
+            width, height = height, width
+    except Exception:  # Pillow raises anything on a damaged block, which is ignored
+        pass
+    kind, photo = image.format or "PNG", embedded_metadata(image)
+    return Facts(
+        "JPEG" if kind == "MPO" else kind, width, height, photo.captured_at, embedded_caption(image),
+        photo.camera, photo.lens, photo.latitude, photo.longitude, photo.place,
+    )  # fmt: skip
+
 
 _PLACE = ((2, 92), (2, 90), (2, 95), (2, 101))  # of IPTC: sublocation, city, state, country
 
@@ -64,7 +110,7 @@ def _parts(value: object) -> tuple[object, ...]:
 
 def _xmp(image: Image.Image) -> PhotoMetadata:
     raw = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
-    return xmp.photo_metadata(xmp.embedded_properties(raw)) if isinstance(raw, bytes | str) and raw else NOTHING_KNOWN
+    return xmp_metadata(embedded_properties(raw)) if isinstance(raw, bytes | str) and raw else NOTHING_KNOWN
 
 
 def _iptc(image: Image.Image) -> PhotoMetadata:

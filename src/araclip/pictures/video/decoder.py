@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from araclip import errors
 from araclip.core.child_process import Child, ChildEnded, Pool, Reply
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage
+from araclip.pictures.facts import Facts
 from araclip.pictures.image_transform import ImageTransform
-from araclip.pictures.picture_facts import Facts
-from araclip.video.formats import REMEDY, SCENES, SUFFIXES, can_read, suffix_of
+from araclip.pictures.video.formats import REMEDY, SCENES, SUFFIXES, can_read, suffix_of
 
 SECONDS = 90.0  # of looking for scenes in one video: a longer one has scenes up to there
 LATE_SECONDS = 60.0  # beyond that, after which the process is ended
@@ -26,7 +26,7 @@ MOST_JOBS = 100  # of a process, which is then replaced
 PROCESSES = 2  # that are kept for the next video
 
 CHILDREN = Pool(
-    lambda: Child("araclip.video.worker", str(MEMORY), seconds=LATE_SECONDS, takes_files=True),
+    lambda: Child("araclip.pictures.video.worker", str(MEMORY), seconds=LATE_SECONDS, takes_files=True),
     keep=PROCESSES, most_jobs=MOST_JOBS,
 )  # fmt: skip
 stop_all = CHILDREN.stop  # what is being decoded, in whatever thread; it fails there

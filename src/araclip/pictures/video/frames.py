@@ -20,9 +20,9 @@ from av.video.reformatter import Interpolation
 from PIL import Image
 
 from araclip.errors import ImageTooLarge, UnreadableImage
-from araclip.photo_metadata.record import PhotoMetadata, camera_of, coordinates
 from araclip.pictures.captions import joined
-from araclip.video.formats import CODECS, DEMUXERS
+from araclip.pictures.metadata import PhotoMetadata, camera_of, coordinates
+from araclip.pictures.video.formats import CODECS, DEMUXERS
 
 MAX_PIXELS = 7680 * 4320  # 8K: a frame of more is refused
 MAX_STREAMS = 64
