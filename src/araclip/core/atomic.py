@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from araclip.core.display import Log
 from araclip.core.files import flush_content, flush_folder, open_regular, replace, try_lock, unlock
 from araclip.errors import GalleryLocked
 
@@ -210,9 +211,7 @@ def _flush_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def single_writer(
-    lock: Path, *, patience: float = 0.0, waiting: Callable[[str], None] = lambda line: None
-) -> Iterator[None]:
+def single_writer(lock: Path, *, patience: float = 0.0, waiting: Log = lambda line: None) -> Iterator[None]:
     """Hold an exclusive lock for the length of a `with` block.
 
     The operating system releases the lock when its owner dies, so a killed run never blocks the next one; the process
@@ -244,7 +243,7 @@ def single_writer(
             unlock(file)
 
 
-def _wait_in_queue(lock: Path, file: IO[bytes], patience: float, waiting: Callable[[str], None]) -> None:
+def _wait_in_queue(lock: Path, file: IO[bytes], patience: float, waiting: Log) -> None:
     ends, notice, pause = time.monotonic() + patience, time.monotonic() + NOTICE_S, 0.005
     with _opened_lock(lock.with_name(f"{lock.name}.queue")) as queue:
         first = False

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from itertools import accumulate
 
 Log = Callable[[str], None]  # is told each step of something that takes long, in one line
+Progress = Callable[[float], None]  # is told which share of something is done, 0 to 1
 
 _HARMLESS = dict.fromkeys(map(ord, "\u061c\u200e\u200f"))  # direction marks that turn no other letter
 JOINERS = "\u200c\u200d"  # needed by Persian and emoji; other invisible marks are escaped

@@ -1,7 +1,8 @@
 """Captions of strangers: titles, descriptions and keywords embedded in a picture (EXIF, IPTC, XMP, PNG), or in a file
-beside it (.txt, .json). All of it is bounded.
+beside it (.txt, .json). Bounded, and searched by plain text: no XML is parsed, nothing is run.
 """
 
+import html
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -9,13 +10,15 @@ from typing import Any
 from PIL import ExifTags, Image, ImageFile, IptcImagePlugin
 
 from araclip.core import bounded_json
-from araclip.pictures.metadata import embedded_properties, xmp_captions
 
 MAX_LETTERS = 4_000  # of all captions of a picture; 99 % of captions have fewer than 500
 SIDECAR_BYTES = 64_000
+_XMP_BYTES = 200_000
 _IPTC = ((2, 5), (2, 105), (2, 120), (2, 25))  # object name, headline, caption, keywords
 _XP = ("XPTitle", "XPSubject", "XPComment", "XPKeywords")  # Windows Explorer's, UTF-16
 _CHUNKS = ("Title", "Description", "Caption", "Comment", "Keywords", "Subject")  # of PNG, in any case
+_XMP = ("dc:title", "dc:description", "dc:subject", "Iptc4xmpCore:AltTextAccessibility")
+_ITEM = re.compile(r"<rdf:li[^>]{0,200}>([^<]{1,4000})</rdf:li>")
 _KEYS = frozenset({
     "title", "headline", "description", "caption", "captions", "alt", "alt_text", "text", "keywords", "tags", "labels",
     "people", "name",
@@ -67,8 +70,15 @@ def _iptc(image: Image.Image) -> Iterator[str]:
             yield _decoded(bytes(each))
 
 
-def _xmp(image: Image.Image) -> list[str]:
-    return xmp_captions(embedded_properties(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""))
+def _xmp(image: Image.Image) -> Iterator[str]:
+    raw = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
+    text = raw[:_XMP_BYTES] if isinstance(raw, str) else bytes(raw[:_XMP_BYTES]).decode("utf-8", "replace")
+    for name in _XMP:
+        start = text.find(f"<{name}")
+        end = text.find(f"</{name}>", start)
+        if 0 <= start < end:
+            inside = text[start : min(end, start + 20_000)]
+            yield from (html.unescape(item) for item in _ITEM.findall(inside)[:200])
 
 
 def _png(image: Image.Image) -> Iterator[str]:

@@ -3,7 +3,7 @@
 A process gets the open file, never a path. It is ended when it answers late, or with anything but what it should.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import PurePath
 from typing import IO, Any
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from araclip import errors
 from araclip.core.child_process import Child, ChildEnded, Pool, Reply
+from araclip.core.display import Progress
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage
 from araclip.pictures.facts import Facts
 from araclip.pictures.image_transform import ImageTransform
@@ -30,7 +31,6 @@ CHILDREN = Pool(
     keep=PROCESSES, most_jobs=MOST_JOBS,
 )  # fmt: skip
 stop_all = CHILDREN.stop  # what is being decoded, in whatever thread; it fails there
-Progress = Callable[[float], None]  # called with the share of a video that is done
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from araclip.core.child_process import Parent, Reply
+from araclip.core.display import Progress
 from araclip.core.limits import allow_processor, restrict
 from araclip.errors import ImageError, ImageTooLarge
 from araclip.pictures.facts import Facts
@@ -73,10 +74,8 @@ def _different(frames: Sequence[Small], among: Sequence[int], least: float) -> l
 LOOKED_AT = 4  # key frames, for each scene there may be
 STILL_QUALITY = 85
 
-Tell = Callable[[float], None]  # how much of a job is done, 0 to 1
 
-
-def scenes(video: Video, target: dict[str, Any], tell: Tell) -> Reply:
+def scenes(video: Video, target: dict[str, Any], tell: Progress) -> Reply:
     """The scenes of a video: their times, and of each what `pictures` returns."""
     until = time.monotonic() + float(target["seconds"])
     most = int(target["most"])
@@ -90,7 +89,7 @@ def scenes(video: Video, target: dict[str, Any], tell: Tell) -> Reply:
     return pictures(video, {**target, "times": [times[number] for number in chosen(small, most)]}, tell)
 
 
-def pictures(video: Video, target: dict[str, Any], tell: Tell) -> Reply:
+def pictures(video: Video, target: dict[str, Any], tell: Progress) -> Reply:
     """Of the scenes at some times: the model's squares, perceptual hashes, and the facts of the video."""
     transform, times = ImageTransform(**target["transform"]), target["times"]
     width, height = video.size()
@@ -107,14 +106,14 @@ def pictures(video: Video, target: dict[str, Any], tell: Tell) -> Reply:
     return {"times": kept, "phashes": [f"{each:016x}" for each in hashes], "facts": asdict(facts)}, squares
 
 
-def still(video: Video, target: dict[str, Any], tell: Tell) -> Reply:
+def still(video: Video, target: dict[str, Any], tell: Progress) -> Reply:
     """The scene at a time as JPEG."""
     written = io.BytesIO()
     video.upright(video.at(float(target["time"])), int(target["side"])).save(written, "JPEG", quality=STILL_QUALITY)
     return {}, [written.getvalue()]
 
 
-JOBS: dict[str, Callable[[Video, dict[str, Any], Tell], Reply]] = {
+JOBS: dict[str, Callable[[Video, dict[str, Any], Progress], Reply]] = {
     "scenes": scenes, "pictures": pictures, "still": still,
 }  # fmt: skip
 
@@ -144,7 +143,7 @@ def _load_all() -> None:
     picture.save(io.BytesIO(), "JPEG")
 
 
-def _answer(file: BinaryIO, about: dict[str, Any], tell: Tell) -> Reply:
+def _answer(file: BinaryIO, about: dict[str, Any], tell: Progress) -> Reply:
     allow_processor(about["seconds"])
     try:
         return JOBS[about["job"]](Video(file), about["target"], _seldom(tell))
@@ -157,7 +156,7 @@ def _answer(file: BinaryIO, about: dict[str, Any], tell: Tell) -> Reply:
         return {"error": "UnreadableImage", "message": f"damaged ({reason}). Restore it from a copy, or remove it."}, []
 
 
-def _seldom(tell: Tell) -> Tell:
+def _seldom(tell: Progress) -> Progress:
     """Not more often than twice a second."""
     told = time.monotonic()
 
