@@ -352,11 +352,9 @@ def test_a_process_steps_back_and_counts_its_cores_where_calls_for_it_are_missin
     asked: list[object] = []
     monkeypatch.delattr(os, "nice", raising=False)
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    monkeypatch.delattr(os, "register_at_fork", raising=False)
     monkeypatch.setattr(psutil, "BELOW_NORMAL_PRIORITY_CLASS", 16384, raising=False)
     monkeypatch.setattr(psutil.Process, "nice", lambda self, value=None: asked.append(value))
     processes.step_back(10)
-    processes.in_forked_children(dict.clear)
     assert asked == [16384]
     assert processes.usable_cores() == os.cpu_count()
 

@@ -6,7 +6,6 @@ A child says first that it is ready (or what it lacks); then it answers one ques
 input, that is with its parent.
 """
 
-import atexit
 import json
 import math
 import os
@@ -15,13 +14,14 @@ import struct
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO, Any, BinaryIO, Self, cast
-from weakref import WeakSet
+from weakref import finalize
 
 from araclip.core.limits import with_memory
-from araclip.core.processes import in_forked_children, status_name
+from araclip.core.processes import status_name
 
 MAX_HEAD = 100_000  # bytes of the JSON object
 MOST_BYTES = 500_000_000  # of all blobs of an answer
@@ -40,7 +40,7 @@ Reply = tuple[dict[str, Any], list[bytes]]
 
 
 class ChildEnded(OSError):
-    """A child has ended, or has answered with anything but a message; with an errno, it could not be started.
+    """A child has ended, or has answered with anything but a message.
 
     Attributes:
         how: it has ended: a signal's name, such as SIGXCPU (too much time), or its exit code.
@@ -114,42 +114,30 @@ class Child:
         """Start it, and wait until it is ready.
 
         Args:
-            seconds: the longest wait.
+            seconds: the longest wait; None for as long as it takes.
             memory_kb: of address space, set before it begins; a child may restrict itself further once it has loaded.
             takes_files: questions may hand over an open file (`core.system.hands_over_files`).
             environment: what it is given in place of `safe_environment()`.
             stderr: where it writes errors: nowhere, a file, or with None where this process does.
 
         Raises:
-            TimeoutError: it is late.
-            ChildEnded: it cannot be started, or ends.
+            OSError: it cannot be started; TimeoutError: it is late; ChildEnded: it ends.
         """
-        self.jobs = 0
-        self._killed = self._late = False
-        # -P: no module of the working folder comes first
-        command = [sys.executable or "python", "-P", "-m", module, *arguments]
-        given = safe_environment() if environment is None else environment
-        theirs: socket.socket | None = None
+        command = [sys.executable or "python", "-P", "-m", module, *arguments]  # -P: nothing of the working folder
+        command = with_memory(command, memory_kb) if memory_kb else command
+        env = safe_environment() if environment is None else environment
+        self.jobs, self._owner, self._killed, self._late = 0, os.getpid(), False, False
         self._socket: socket.socket | None = None
         if takes_files:
             self._socket, theirs = socket.socketpair()
-        try:
-            self._process = subprocess.Popen(
-                with_memory(command, memory_kb) if memory_kb else command,
-                stdin=theirs.fileno() if theirs is not None else subprocess.PIPE,
-                stdout=subprocess.DEVNULL if theirs is not None else subprocess.PIPE,
-                stderr=stderr, env=given,
-            )  # fmt: skip
-        except OSError as error:
-            if self._socket is not None:
-                self._socket.close()
-            raise ChildEnded(error.errno, f"{module} could not be started ({error.strerror})") from None
-        finally:
-            if theirs is not None:
-                theirs.close()
-        if self._socket is not None:
+            with theirs:
+                self._process = subprocess.Popen(
+                    command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, stderr=stderr, env=env
+                )
             self._to = self._from = cast(BinaryIO, self._socket.makefile("rwb"))
         else:
+            pipe = subprocess.PIPE
+            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=stderr, env=env)
             self._to, self._from = cast(BinaryIO, self._process.stdin), cast(BinaryIO, self._process.stdout)
         try:
             with self._until(seconds):
@@ -160,8 +148,8 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        """Whether it can be asked: of a forked process, children are its parent's."""
-        return not self._killed and self._process.poll() is None
+        """Whether it can be asked; a forked process cannot ask its parent's children."""
+        return not self._killed and self._owner == os.getpid() and self._process.poll() is None
 
     def ask(
         self, about: Mapping[str, Any], blobs: Sequence[bytes] = (), *, seconds: float | None = None,
@@ -180,61 +168,60 @@ class Child:
         """
         self.jobs += 1
         with self._until(seconds):
-            if file is not None:
-                assert self._socket is not None
-                file.seek(0)
-                socket.send_fds(self._socket, [b"f"], [file.fileno()])
-            send(self._to, about, blobs)
+            try:
+                if file is not None:
+                    file.seek(0)
+                    socket.send_fds(cast(socket.socket, self._socket), [b"f"], [file.fileno()])
+                send(self._to, about, blobs)
+            except OSError as error:
+                raise self._ended(error) from None
             while MORE in (reply := self._received())[0]:
                 progress(reply[0])
             return reply
 
     def _received(self) -> Reply:
-        reply = receive(self._from, MOST_BYTES)
+        try:
+            reply = receive(self._from, MOST_BYTES)
+        except (OSError, ValueError) as error:
+            raise self._ended(error) from None
         if reply is None:
-            raise EOFError
+            raise self._ended(EOFError())
         return reply
+
+    def _ended(self, error: Exception) -> Exception:
+        if self._late:
+            return TimeoutError("no answer in time")
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(END_SECONDS)
+        self.kill()
+        ended = ChildEnded(f"{self._process.args!r:.300} has ended, or its answer is none ({error!r:.200})")
+        ended.how = status_name(self._process.wait())
+        return ended
 
     @contextmanager
     def _until(self, seconds: float | None) -> Iterator[None]:
-        """Kill the child after so long, which ends the wait for it; and after whatever else went wrong."""
-        late = threading.Timer(seconds, self._end_late) if seconds is not None else None
-        if late is not None:
-            late.daemon = True
-            late.start()
+        """Kill the child after so long, which ends the wait for it; and after whatever goes wrong."""
+        timer = threading.Timer(seconds or 0, self._end_late)
+        timer.daemon = True
+        if seconds is not None:
+            timer.start()
         try:
             yield
-        except (OSError, EOFError, ValueError) as error:
-            if not self._late:
-                with suppress(subprocess.TimeoutExpired):
-                    self._process.wait(END_SECONDS)
-            self.kill()
-            if self._late:
-                raise TimeoutError(f"no answer in {seconds:.0f} s") from None
-            ended = ChildEnded(f"{self._process.args!r:.300} has ended, or its answer is none ({error!r:.200})")
-            ended.how = status_name(self._process.wait())
-            raise ended from error
         except BaseException:
             self.kill()
             raise
         finally:
-            if late is not None:
-                late.cancel()
+            timer.cancel()
 
     def _end_late(self) -> None:
         self._late = True
         self.kill()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.end()
-
     def kill(self) -> None:
         """Stop it at once, from whatever thread; who waits for its answer gets ChildEnded."""
         self._killed = True
-        self._process.kill()
+        if self._owner == os.getpid():
+            self._process.kill()
 
     def end(self) -> None:
         """Stop it, and free what it took here."""
@@ -244,11 +231,20 @@ class Child:
                 stream.close()
         if self._socket is not None:
             self._socket.close()
-        self._process.wait()
+        if self._owner == os.getpid():
+            self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
 
 
 class Pool:
-    """Children of one kind that are kept for the next question; for all threads.
+    """Children of one kind that are kept for the next question, and end with this process; for all threads.
+
+    It has no lock, which a thread could hold while another one forks: single steps of sets and queues are whole.
 
     Args:
         start: makes a child.
@@ -258,75 +254,49 @@ class Pool:
 
     def __init__(self, start: Callable[[], Child], *, keep: int, most_jobs: float = math.inf) -> None:
         self.replaced = 0  # children that died of a question, or had answered enough
-        self._start, self._keep, self._most_jobs = start, keep, most_jobs
-        self._forget()
-        _pools.add(self)
-
-    def _forget(self) -> None:
-        """Begin anew in a forked process: the children are the parent's, and a thread may have held the lock."""
-        self._lock = threading.Lock()
-        self.idle: list[Child] = []
+        self.idle: deque[Child] = deque()
         self._active: set[Child] = set()
+        self._start, self._keep, self._most_jobs = start, keep, most_jobs
+        finalize(self, _end_all, self.idle, self._active)
 
     @contextmanager
     def child(self) -> Iterator[Child]:
         """A child to ask: one that waits, or a new one."""
         child = self._idle_child() or self._start()
-        with self._lock:
-            self._active.add(child)
+        self._active.add(child)
         try:
             yield child
         finally:
-            with self._lock:
-                self._active.discard(child)
-                fit = child.alive and child.jobs < self._most_jobs
-                self.replaced += not fit
-                keep = fit and len(self.idle) < self._keep
-                if keep:
-                    self.idle.append(child)
-            if not keep:
+            self._active.discard(child)
+            fit = child.alive and child.jobs < self._most_jobs
+            self.replaced += not fit
+            if fit and len(self.idle) < self._keep:
+                self.idle.append(child)
+            else:
                 child.end()
 
     def _idle_child(self) -> Child | None:
-        while True:
-            with self._lock:
-                if not self.idle:
-                    return None
-                child = self.idle.pop()
-            if child.alive:
-                return child
-            child.end()  # it died while idle
+        with suppress(IndexError):
+            while not (child := self.idle.pop()).alive:
+                child.end()  # it died while idle
+            return child
+        return None
 
     def stop(self) -> None:
         """Stop what is being done, in whatever thread; it fails there."""
-        with self._lock:
-            for child in self._active:
-                child.kill()
+        for child in list(self._active):
+            child.kill()
 
     def close(self) -> None:
         """End all children; the pool can be used again."""
-        self.stop()
-        with self._lock:
-            waiting, self.idle[:] = list(self.idle), []
-        for child in waiting:
-            child.end()
+        _end_all(self.idle, self._active)
 
 
-_pools: WeakSet[Pool] = WeakSet()
-
-
-@atexit.register
-def _close_all() -> None:
-    for pool in list(_pools):
-        pool.close()
-
-
-def _forget_all() -> None:
-    for pool in list(_pools):
-        pool._forget()
-
-
-in_forked_children(_forget_all)
+def _end_all(idle: deque[Child], active: set[Child]) -> None:
+    for child in list(active):
+        child.kill()
+    while idle:
+        idle.pop().end()
 
 
 # ------------------------------------------------------------------ the child's side

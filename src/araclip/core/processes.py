@@ -1,11 +1,10 @@
-"""Processes: how many cores they may use, how they step back, what a fork leaves them, which signals stop them.
+"""Processes: how many cores they may use, how they step back, how they ended, which signals stop them.
 
 Imports nothing that takes time: commands install their signals first.
 """
 
 import os
 import signal
-from collections.abc import Callable
 from contextlib import suppress
 
 
@@ -34,12 +33,6 @@ def step_back(niceness: int) -> None:
 
         with suppress(psutil.Error, OSError):
             psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)  # type: ignore[attr-defined,unused-ignore]
-
-
-def in_forked_children(clear: Callable[[], object]) -> None:
-    """Call a function in every child that is forked later; Windows forks none."""
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=clear)
 
 
 def status_name(code: int) -> str:

@@ -54,13 +54,13 @@ def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
         except TimeoutError:
             raise _refused(folder, tower, f"took more than {seconds * WAIT} s") from None
         except ChildEnded as error:
-            if error.errno:
-                raise _refused(folder, tower, f"could not start ({error.strerror})") from None
             said.seek(-min(300, said.seek(0, os.SEEK_END)), os.SEEK_END)
             last = next(iter(said.read().decode(errors="replace").strip().splitlines()[-1:]), "")
             how = f"ended with {error.how}" + (f" ({shown(last)})" if last else "")
             may = f"{how}; it may take {memory / 1e6:.0f} MB and {seconds} s of the CPU"
             raise _refused(folder, tower, may, *_short_of(memory, size, free)) from None
+        except OSError as error:
+            raise _refused(folder, tower, f"could not start ({error.strerror})") from None
     if answer.get("error") == "MemoryError":
         raise _refused(folder, tower, f"needs more than {memory / 1e6:.0f} MB", *_short_of(memory, size, free))
     if answer.get("error"):

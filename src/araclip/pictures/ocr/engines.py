@@ -181,7 +181,7 @@ class RapidOcr:
 
     def _started(self) -> Child:
         reason = "its process ended or did not answer"
-        with suppress(TimeoutError, ChildEnded):
+        with suppress(OSError):
             child = Child(
                 "araclip.pictures.ocr.worker", str(self.model.absolute()), seconds=START_SECONDS, memory_kb=RAPIDOCR_KB
             )
