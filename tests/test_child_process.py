@@ -28,7 +28,8 @@ def answer(about, blobs):
     if about["job"] == "nonsense":
         os.write(1 if "files" in sys.argv else parent._to.fileno(), b"\\xff" * 9)
         os._exit(0)
-    return {"pid": os.getpid(), "tokens": [name for name in os.environ if name.startswith("ARACLIP_TOKEN")]}, blobs[::-1]
+    tokens = [name for name in os.environ if name.startswith("ARACLIP_TOKEN")]
+    return {"pid": os.getpid(), "tokens": tokens}, blobs[::-1]
 if "files" in sys.argv:
     for about, file in parent.questions_with_files():
         parent.answer({"read": file.read().decode()})

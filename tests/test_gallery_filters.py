@@ -19,7 +19,7 @@ from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.records import File
 from araclip.pictures.facts import Facts
-from araclip.pictures.images import read_facts
+from pictures import read_facts
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,9 @@ from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.matching import distance, name_matches
 from araclip.pictures import metadata
-from araclip.pictures.images import read_facts
 from araclip.pictures.metadata import PhotoMetadata, camera_of, coordinates, degrees, iso_time, name_of
 from catalog_file import damage
+from pictures import read_facts
 from postgres_server import needs_server
 from serving import place_of
 

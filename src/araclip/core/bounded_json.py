@@ -5,14 +5,12 @@ thousand brackets end in RecursionError. The text is therefore measured first, i
 """
 
 import json
-import os
 import re
-import stat
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from araclip.core.files import open_to_read
+from araclip.core.files import open_regular
 from araclip.errors import AraCLIPError, InputError, first_line
 
 MAX_BYTES = 64_000_000  # a tokenizer.json of 250,000 entries (multilingual E5) has 17 MB
@@ -83,9 +81,7 @@ def read(
         `error`: as in `parse`, or the file cannot be read, or is a pipe or a device.
     """
     try:
-        with open(open_to_read(path), "rb") as stream:  # noqa: PTH123  (closes what was opened)
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                raise error(f"{path}: not a regular file.")
+        with open_regular(path) as stream:
             data = stream.read(max_bytes + 1)
     except OSError as fault:
         raise error(f"{path}: cannot be read ({fault.strerror}).") from None

@@ -75,6 +75,9 @@ def kind_of(head: bytes, name: str) -> Extra | None:
     by_suffix = next((extra for extra in EXTRAS.values() if suffix in extra.suffixes), None)
     if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis"):
         return EXTRAS["HEIF"]
-    if head[:2] == b"\xff\x0a" or head[4:12] == b"JXL \x0d\x0a\x87\x0a":
-        return EXTRAS["JXL"]
-    return by_suffix
+    return EXTRAS["JXL"] if is_jxl(head) else by_suffix
+
+
+def is_jxl(head: bytes) -> bool:
+    """Whether a file is a JPEG XL by its first bytes."""
+    return head[:2] == b"\xff\x0a" or head[:12] == b"\0\0\0\x0cJXL \x0d\x0a\x87\x0a"

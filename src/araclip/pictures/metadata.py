@@ -140,7 +140,7 @@ _PREFIXES = {
     "http://ns.adobe.com/xap/1.0/": "xmp",
     "http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/": "Iptc4xmpCore",
 }
-_CAPTIONS = ("dc:title", "dc:description", "dc:subject", "Iptc4xmpCore:AltTextAccessibility")
+CAPTIONS = ("dc:title", "dc:description", "dc:subject", "Iptc4xmpCore:AltTextAccessibility")
 _DEGREES = re.compile(r"(\d{1,3}(?:\.\d{1,20})?)(?:,(\d{1,2}(?:\.\d{1,20})?))?(?:,(\d{1,2}(?:\.\d{1,20})?))?([NSEW])")
 
 Properties = Mapping[str, list[str]]  # values by name, such as dc:title
@@ -200,7 +200,7 @@ def xmp_metadata(found: Properties) -> PhotoMetadata:
 
 def xmp_captions(found: Properties) -> list[str]:
     """Titles, descriptions and keywords."""
-    return [value for name in _CAPTIONS for value in found.get(name, ())]
+    return [value for name in CAPTIONS for value in found.get(name, ())]
 
 
 def _degrees(text: str | None) -> float | None:

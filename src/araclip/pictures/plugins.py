@@ -39,7 +39,7 @@ def readable_formats() -> tuple[str, ...]:
         pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
         found.append("HEIF")
     if formats.EXTRAS["JXL"].installed:
-        Image.register_open("JXL", JxlImageFile, _is_jxl)
+        Image.register_open("JXL", JxlImageFile, formats.is_jxl)
         found.append("JXL")
     return (*found, *formats.ALWAYS)
 
@@ -55,10 +55,6 @@ def load() -> None:
     for extra in formats.EXTRAS.values():
         if extra.installed:
             import_module(extra.module)
-
-
-def _is_jxl(prefix: bytes) -> bool:
-    return prefix[:2] == b"\xff\x0a" or prefix[:12] == b"\0\0\0\x0cJXL \x0d\x0a\x87\x0a"
 
 
 class JxlImageFile(ImageFile.ImageFile):
