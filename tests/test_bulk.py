@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 import pictures
-from araclip import AraCLIP, atomic, open_gallery
+from araclip import AraCLIP, open_gallery
 from araclip.bulk import pictures as bulk_pictures
 from araclip.bulk import places, shard_groups
 from araclip.bulk import shard as shard_module
@@ -40,6 +40,7 @@ from araclip.bulk.parts import Part, of_shard
 from araclip.bulk.plan import parse_shard, plan_of, tasks_of
 from araclip.bulk.shard import embed_shard
 from araclip.bulk.shard_file import read_path, read_rows, stored_path
+from araclip.core import atomic
 from araclip.errors import BulkError, InputError, ShardFailed, ShardMismatch, SourceError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.gallery import Gallery

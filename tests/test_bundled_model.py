@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from araclip import AraCLIP, model_folder
+from araclip.core.installed_models import bundled
 from araclip.evaluation.metrics import measures
 from araclip.evaluation.picture_sets.datasets import read_set
 from araclip.evaluation.retrieval import evaluate
-from araclip.installed_models import bundled
 from golden.drawings import recall_on_drawings
 
 ROOT = Path(__file__).parents[1]

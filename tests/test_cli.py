@@ -15,7 +15,8 @@ import pytest
 import typer
 
 import pictures
-from araclip import AraCLIP, Gallery, atomic, cli, demo
+from araclip import AraCLIP, Gallery, cli, demo
+from araclip.core import atomic
 from araclip.gallery.catalog import writer_lock
 from tiny import write_tiny_model
 

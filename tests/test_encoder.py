@@ -21,11 +21,11 @@ from PIL import Image
 import pictures
 import tiny
 from araclip import Gallery, model_folder
+from araclip.core.installed_models import installed
 from araclip.encoder import AraCLIP
 from araclip.encoder_base import IMAGE_BATCH, TEXT_BATCH
 from araclip.errors import ImageError, InputError, ModelMismatch, ModelNotFound, UnsupportedFormat
 from araclip.inference import sessions, towers
-from araclip.installed_models import installed
 from araclip.pictures.images import AHEAD
 
 MIXED = ["قطة", "", "سيارة على طاولة في بيت كبير جدا", "red", "قطة وكلب", "house " * 40, "unknown-word", "👩‍🚀"]

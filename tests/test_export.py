@@ -24,7 +24,8 @@ from torch.nn.functional import normalize as l2_normalize
 from transformers import CLIPImageProcessor, ViTImageProcessor
 
 import tiny_hf
-from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, atomic, cli, model_folder
+from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, cli, model_folder
+from araclip.core import atomic
 from araclip.errors import AraCLIPError, DataError, ExportRejected, InputError, RecipeError
 from araclip.training.export import export as exporting
 from araclip.training.export import tower_graphs

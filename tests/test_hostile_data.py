@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import pictures
-from araclip import bounded_tar
+from araclip.core import bounded_tar
 from araclip.errors import AraCLIPError, DataError, InputError, RecipeError
 from araclip.evaluation.dataset_registry import load_dataset
 from araclip.evaluation.picture_sets.datasets import stated_dialects

@@ -34,8 +34,8 @@ from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.records import File
 from araclip.gallery.locations import Address
 from araclip.gallery.open import reembed_gallery
-from araclip.picture_formats.kinds import FORMATS
-from araclip.pictures.picture_facts import Facts
+from araclip.pictures.facts import Facts
+from araclip.pictures.formats import FORMATS
 from postgres_server import PASSWORD, needs_private, needs_server
 from tiny import write_tiny_model
 

@@ -19,7 +19,8 @@ from torch.nn.functional import normalize as l2_normalize
 from transformers import AutoTokenizer, CLIPModel
 
 import tiny_hf
-from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, atomic, cli
+from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, cli
+from araclip.core import atomic
 from araclip.errors import InputError, ModelMismatch, ModelNotFound
 from araclip.peers.pickled_head import read_head
 from araclip.peers.pull import Trainable, make_trainable

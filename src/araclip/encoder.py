@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip import model_folder
+from araclip.core.installed_models import installed, pulled_from
 from araclip.encoder_base import (
     Encoder,
     EncoderBase,
@@ -24,7 +25,6 @@ from araclip.encoder_base import (
 from araclip.errors import InputError, ModelNotFound
 from araclip.inference import devices
 from araclip.inference.towers import ImageTower, TextTower
-from araclip.installed_models import installed, pulled_from
 from araclip.model_checks import model_check
 from araclip.model_checks.device_check import check_device
 from araclip.pictures.image_transform import ImageTransform

@@ -10,12 +10,12 @@ from typing import Any
 from araclip.bulk import parquet_pictures
 from araclip.bulk.parts import PARQUET, PICTURE, SHARD_NAME, TAR, Part, fingerprint_of
 from araclip.bulk.places import filesystem_of, is_url, place_of, read_bytes, source_errors
-from araclip.display import counted
+from araclip.core.display import counted
+from araclip.core.paths import text_path
 from araclip.errors import EmptyFolder, InputError, SourceError
 from araclip.gallery.ingest.scan import Walk
-from araclip.paths import text_path
-from araclip.picture_formats.kinds import SUFFIXES
-from araclip.video.formats import is_video
+from araclip.pictures.formats import SUFFIXES
+from araclip.pictures.video.formats import is_video
 
 ZST = ".tar.zst"
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ZST)

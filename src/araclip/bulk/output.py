@@ -5,8 +5,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from araclip import atomic
 from araclip.bulk.places import filesystem_of, is_url, place_of, source_errors
+from araclip.core import atomic
 from araclip.errors import InputError
 
 

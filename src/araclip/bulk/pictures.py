@@ -8,16 +8,16 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from araclip.bounded_tar import MAX_MEMBER, member_files, sample_of
 from araclip.bulk import parquet_pictures
 from araclip.bulk.parts import PARQUET, TAR, Part
 from araclip.bulk.places import is_url, opened, read_bytes
+from araclip.core.bounded_tar import MAX_MEMBER, member_files, sample_of
 from araclip.errors import AraCLIPError, ImageTooLarge, InputError, UnreadableImage
 from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest.intake import PictureBytes, Source
-from araclip.picture_formats.kinds import SUFFIXES
-from araclip.picture_limits.decode_budget import ByteBudget
 from araclip.pictures.captions import SIDECAR_BYTES, joined, sidecar_caption
+from araclip.pictures.formats import SUFFIXES
+from araclip.pictures.limits import ByteBudget
 
 AHEAD_BYTES = 150_000_000  # of members that are read and not decoded yet
 MAX_NAME = 1000  # characters of a member's name that are kept

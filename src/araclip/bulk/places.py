@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any, cast
 
+from araclip.core.paths import user_path
 from araclip.errors import AraCLIPError, InputError, SourceError, first_line
 from araclip.gallery.locations import URL, without_secret
-from araclip.paths import user_path
 from araclip.pictures.images import open_file
 
 PROTOCOLS = {  # and the extra that reads them

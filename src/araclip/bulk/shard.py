@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from araclip import atomic
 from araclip.bulk.output import ShardFolder
 from araclip.bulk.pictures import Waiting, pictures_of
 from araclip.bulk.plan import ShardTask
 from araclip.bulk.shard_file import ShardRow, ShardWriter, read_header
+from araclip.core import atomic
 from araclip.encoder_base import Encoder, pixel_vectors
 from araclip.errors import AraCLIPError, ImageError, InputError, ShardMismatch, SourceError
 from araclip.gallery.ingest.intake import ENCODE_BATCH, LoadedPicture, read_source

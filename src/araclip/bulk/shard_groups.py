@@ -17,11 +17,11 @@ from araclip.bulk.shard_file import FACTS, ROW_GROUP, ShardHeader, read_path, re
 from araclip.errors import InputError, first_line
 from araclip.gallery.catalog.embedded_pictures import EMPTY, EmbeddedPictures
 from araclip.gallery.catalog.records import STORED_PREFIX, identity_of
-from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata, coordinates, iso_time, name_of
-from araclip.picture_formats.kinds import FORMATS
 from araclip.pictures.captions import MAX_LETTERS
+from araclip.pictures.formats import FORMATS
+from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata, coordinates, iso_time, name_of
+from araclip.pictures.video.scenes import file_of
 from araclip.vectors import UNIT_TOLERANCE
-from araclip.video.scene_paths import file_of
 
 GROUP = ROW_GROUP  # pictures in a commit: half a second of work, 16 MB at 512 numbers each
 MAX_BYTES = 64_000_000  # of the vectors in a commit

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from araclip.installed_models import installed
+from araclip.core.installed_models import installed
 
 FILTERS = {
     "folder=": "this folder and all below it",

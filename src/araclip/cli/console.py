@@ -21,7 +21,7 @@ from typer.core import TyperGroup
 from araclip.cli.device import add_device_option
 from araclip.cli.empty_paths import refuse_empty_paths
 from araclip.cli.stopping import exit_code
-from araclip.display import json_shown, shown
+from araclip.core.display import json_shown, shown
 from araclip.errors import InputError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import typer
 
 from araclip.cli.completion import models_here
 from araclip.cli.console import err, explained
-from araclip.display import shown
+from araclip.core.display import shown
 
 if TYPE_CHECKING:
     from araclip.gallery.base import BaseGallery

@@ -11,7 +11,7 @@ from rich.table import Table
 from araclip.cli.completion import KINDS, completer
 from araclip.cli.console import app, as_json_text, err, out, progress, shown, stoppable, write_line
 from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, gallery_location, hidden_pictures, opened
-from araclip.display import counted
+from araclip.core.display import counted
 from araclip.errors import InputError
 
 

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from araclip.cli.console import ShownFormatter, app, err, out, shown
 from araclip.cli.galleries import GalleryOption, ModelOption
-from araclip.platforms.processes import one_blas_thread
+from araclip.core.processes import one_blas_thread
 
 
 @app.command()

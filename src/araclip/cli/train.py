@@ -15,8 +15,8 @@ from rich.table import Table
 
 from araclip import model_folder
 from araclip.cli.console import app, err, out, refuse_idle, shown, stoppable
+from araclip.core.paths import user_path
 from araclip.errors import InputError
-from araclip.paths import user_path
 
 _NEEDED = ("torch", "transformers", "timm", "accelerate", "pyarrow", "onnx", "onnxscript")
 

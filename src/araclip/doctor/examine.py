@@ -17,7 +17,9 @@ from pathlib import Path
 import psutil
 
 from araclip import __version__
-from araclip.display import counted, shown
+from araclip.core.display import counted, shown
+from araclip.core.installed_models import bundled, installed
+from araclip.core.paths import data_home
 from araclip.doctor.accelerators import accelerators
 from araclip.doctor.finding import Finding
 from araclip.doctor.installed_packages import version
@@ -26,10 +28,8 @@ from araclip.errors import AraCLIPError, GalleryNotFound, InputError
 from araclip.gallery import locations
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.locations import Address
-from araclip.installed_models import bundled, installed
 from araclip.model_folder import check_hash, read_config
-from araclip.ocr.engines import find as find_ocr
-from araclip.user_data import data_home
+from araclip.pictures.ocr.engines import find as find_ocr
 
 LITTLE_SPACE = 1_000_000_000  # bytes; a gallery of 100,000 pictures takes about a tenth
 LITTLE_MEMORY = 1_000_000_000

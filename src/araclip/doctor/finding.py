@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from araclip.display import shown
+from araclip.core.display import shown
 
 Mark = Literal["ok", "note", "fault"]
 

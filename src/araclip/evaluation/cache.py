@@ -3,14 +3,14 @@
 import json
 import zipfile
 import zlib
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from araclip import atomic
+from araclip.core import atomic
+from araclip.core.display import Log
 from araclip.errors import first_line
 from araclip.evaluation.results import Cost, Direction, Protocol
 
@@ -26,7 +26,7 @@ class Measured:
     cost: Cost
 
 
-def read(folder: Path, protocol: Protocol, log: Callable[[str], None]) -> Measured | None:
+def read(folder: Path, protocol: Protocol, log: Log) -> Measured | None:
     """The results stored for this protocol, or None; a damaged file is logged and not used."""
     path = folder / f"{protocol.id}.npz"
     if not path.is_file():

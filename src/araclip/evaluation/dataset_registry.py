@@ -4,14 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from araclip.bounded_tar import is_tar
+from araclip.core.bounded_tar import is_tar
+from araclip.core.paths import data_home, user_path
 from araclip.errors import InputError
 from araclip.evaluation.picture_sets import layouts
 from araclip.evaluation.picture_sets.archives import Hub, unpack_hub, unpack_tars
 from araclip.evaluation.picture_sets.datasets import LISTING, PictureSet, gather, read_set
 from araclip.evaluation.picture_sets.layouts import Rows, SetFiles
-from araclip.paths import user_path
-from araclip.user_data import data_home
 
 CAPTION_FIELD = "caption_ar"  # the caption field of our folders, unless another is named
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from araclip import bounded_json
+from araclip.core import bounded_json
 from araclip.errors import InputError
 from araclip.evaluation.picture_sets.datasets import LISTING, read_set
 from araclip.evaluation.results import Ints
-from araclip.picture_formats.kinds import SUFFIXES
+from araclip.pictures.formats import SUFFIXES
 from araclip.text.normalization import normalize
 
 

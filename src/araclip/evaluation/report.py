@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from araclip import __version__, atomic
-from araclip.display import counted, shown
+from araclip import __version__
+from araclip.core import atomic
+from araclip.core.display import counted, shown
 from araclip.errors import InputError
 from araclip.evaluation.figures import breakdown
 from araclip.evaluation.figures.breakdown import Group, GroupRecall

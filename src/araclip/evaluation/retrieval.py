@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from araclip.core.display import Log
 from araclip.encoder import AraCLIP
 from araclip.encoder_base import Vectors
 from araclip.errors import InputError, ModelMismatch
@@ -50,7 +51,7 @@ def evaluate(
     megabytes: float | None = None,
     image_vectors: Vectors | None = None,
     cache: Path | None = None,
-    log: Callable[[str], None] | None = None,
+    log: Log | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Evaluated:
     """Every caption a query over all pictures, and every picture with captions a query over them.

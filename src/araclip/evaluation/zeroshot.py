@@ -2,12 +2,13 @@
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from araclip.core.display import Log
 from araclip.encoder_base import Vectors
 from araclip.errors import ImageError, InputError
 from araclip.evaluation.labelled import LabelledSet, read_names
@@ -153,9 +154,7 @@ def label_probabilities(
     return with_other
 
 
-def readable_vectors(
-    model: MinimalEncoder, pictures: Sequence[Path], skip: Callable[[str], None]
-) -> tuple[list[Path], Vectors]:
+def readable_vectors(model: MinimalEncoder, pictures: Sequence[Path], skip: Log) -> tuple[list[Path], Vectors]:
     """Those of the pictures that can be read, and their vectors (n, D); `skip` is called with a line for each other."""
     kept: list[Path] = []
     vectors = [np.empty((0, model.width), np.float32)]

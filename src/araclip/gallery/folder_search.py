@@ -6,6 +6,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.core.files import lexists
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import EVERYTHING
 from araclip.gallery.catalog.full_text import Document
@@ -16,8 +17,7 @@ from araclip.gallery.near_hashes import HashTable
 from araclip.gallery.ranking import Candidate, Page, StoreSearch
 from araclip.gallery.results import Hit
 from araclip.gallery.text_matches import TextMatches, TextQuery, text_matches
-from araclip.platforms.names import lexists
-from araclip.video.scene_paths import file_of
+from araclip.pictures.video.scenes import file_of
 
 PATHS_AT_ONCE = 200  # candidates whose paths one statement looks up
 

@@ -27,7 +27,7 @@ from araclip.gallery.near_hashes import is_near
 from araclip.gallery.relevance import RelevanceScale
 from araclip.gallery.results import Hit
 from araclip.gallery.text_matches import NO_MATCHES, TextMatches, TextQuery, where_found
-from araclip.video.scene_paths import file_of
+from araclip.pictures.video.scenes import file_of
 
 LIFT = 2.5  # what a perfect text match of weight 1 adds, where the vector alone gives 0 to 1
 DOUBT = 0.2  # what a description takes away, whatever it says

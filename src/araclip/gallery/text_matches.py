@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.display import undirected
+from araclip.core.display import undirected
 from araclip.errors import InputError
 from araclip.gallery.results import Match
 from araclip.text.script import is_arabic

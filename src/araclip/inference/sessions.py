@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from araclip.inference import devices
 from araclip.inference.devices import CPU, CUDA, OPENVINO
-from araclip.picture_limits.decode_budget import return_freed_memory
+from araclip.pictures.limits import return_freed_memory
 
 SILENT = 4  # ONNX Runtime's severity "fatal": it would print what its exceptions say as well
 

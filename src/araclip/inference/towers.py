@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.display import shortened, shown
+from araclip.core.display import shortened, shown
 from araclip.encoder_base import batches
 from araclip.errors import AraCLIPError, ModelMismatch, first_line
 from araclip.inference.devices import CPU, CUDA, OPENVINO

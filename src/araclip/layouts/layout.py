@@ -1,21 +1,22 @@
 """A model folder → the folder that transformers.js or sentence-transformers reads."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
-from araclip import atomic, model_folder
+from araclip import model_folder
+from araclip.core import atomic
+from araclip.core.display import Log
+from araclip.core.paths import user_path
 from araclip.encoder import AraCLIP
 from araclip.errors import InputError
 from araclip.layouts.check import check_layout
 from araclip.layouts.sentence_transformers import write_sentence_transformers
 from araclip.layouts.transformers_js import write_transformers_js
-from araclip.paths import user_path
 
 LAYOUTS = ("transformers.js", "sentence-transformers")
 
 
-def write_layout(source: str | Path, out: Path, layout: str, *, log: Callable[[str], None] = lambda line: None) -> Path:
+def write_layout(source: str | Path, out: Path, layout: str, *, log: Log = lambda line: None) -> Path:
     """Write a model folder in another layout; it appears whole, once its graphs gave the model's own vectors;
     returns its path.
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from araclip import atomic
+from araclip.core import atomic
 
 
 def is_remembered(content: Sequence[object]) -> bool:

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from araclip import model_folder
-from araclip.installed_models import bundled
+from araclip.core.installed_models import bundled
 from araclip.model_checks.checked_models import is_remembered, remember
 from araclip.model_checks.model_trial import try_tower
 from araclip.model_checks.onnx_file import check_graph

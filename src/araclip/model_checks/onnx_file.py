@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from math import prod
 from pathlib import Path
 
-from araclip.display import shown
+from araclip.core.display import shown
 from araclip.errors import ModelMismatch
 from araclip.model_checks.quantized_operators import DOMAIN, QuantizedNode, fault_of
 

@@ -4,9 +4,9 @@ import os
 from os import PathLike
 from pathlib import Path
 
-from araclip.display import shown
+from araclip.core.display import shown
+from araclip.core.installed_models import installed
 from araclip.errors import InputError, ModelNotFound
-from araclip.installed_models import installed
 
 DEFAULT_MODEL = "araclip-mini"
 

@@ -6,8 +6,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from araclip import bounded_json
-from araclip.display import shortened, shown
+from araclip.core import bounded_json
+from araclip.core.display import shortened, shown
 from araclip.errors import InputError, ModelMismatch
 from araclip.model_folder.config import (
     DATA_FILES,

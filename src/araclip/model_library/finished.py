@@ -3,7 +3,8 @@
 import shutil
 from pathlib import Path
 
-from araclip import atomic, model_folder
+from araclip import model_folder
+from araclip.core import atomic
 from araclip.model_checks.model_check import check_model_folder
 from araclip.model_folder import PARTS, ModelConfig
 from araclip.model_library.disk_space import check_space

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from araclip import model_folder
-from araclip.display import Log, shown
+from araclip.core.display import Log, shown
 from araclip.errors import ModelNotFound, first_line
 from araclip.model_library import resumable
 from araclip.model_library.disk_space import check_space

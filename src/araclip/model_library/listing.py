@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from araclip import model_folder
+from araclip.core.installed_models import bundled, pulled
 from araclip.errors import AraCLIPError
-from araclip.installed_models import bundled, pulled
 from araclip.model_folder import ModelConfig
 from araclip.model_folder.config import TRIED
 from araclip.model_library.speed import Speed, remembered

@@ -7,12 +7,14 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from araclip import atomic, model_folder
-from araclip.display import Log
+from araclip import model_folder
+from araclip.core import atomic
+from araclip.core.display import Log
+from araclip.core.installed_models import NOTE
+from araclip.core.paths import models_home
 from araclip.encoder import AraCLIP
 from araclip.encoder_base import usable_cores
 from araclip.errors import InputError, ModelNotFound
-from araclip.installed_models import NOTE
 from araclip.model_folder import WEIGHTS as STORED
 from araclip.model_folder import ModelConfig
 from araclip.model_library import speed as speeds
@@ -24,7 +26,6 @@ from araclip.model_library.sources import HUB, PullSource, model_name, pull_sour
 from araclip.model_library.speed import Speed
 from araclip.peers import model_registry
 from araclip.peers.loading import Request, parse_request
-from araclip.user_data import models_home
 
 LANGUAGES = ("ar", "en")
 WEIGHTS = "smooth-int8"  # unless another way to store them is named

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from araclip import model_folder
-from araclip.display import Log, counted
+from araclip.core.display import Log, counted
 from araclip.errors import InputError
 from araclip.model_checks.model_check import check_model_folder
 from araclip.model_library.finished import parts_of

@@ -4,12 +4,13 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from araclip import atomic, model_folder
+from araclip import model_folder
+from araclip.core import atomic
+from araclip.core.installed_models import bundled, installed, pulled
+from araclip.core.paths import data_home
 from araclip.errors import AraCLIPError, InputError, ModelNotFound
 from araclip.gallery.recorded_model import recorded_in
-from araclip.installed_models import bundled, installed, pulled
 from araclip.model_library.sources import unknown
-from araclip.user_data import data_home
 
 
 def galleries_of(name: str) -> list[Path]:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from araclip import atomic
+from araclip.core import atomic
 from araclip.errors import GalleryLocked, InputError, ModelNotFound
 
 LARGE = 10_000_000  # bytes; smaller files are begun again

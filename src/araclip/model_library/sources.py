@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from araclip import model_folder
-from araclip.display import shown
+from araclip.core.display import shown
+from araclip.core.installed_models import bundled
 from araclip.errors import InputError, ModelNotFound
-from araclip.installed_models import bundled
 from araclip.peers import model_registry
 from araclip.peers.loading import KINDS, Request, nearest, parse_request
 

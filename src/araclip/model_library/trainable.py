@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from araclip.display import Log
+from araclip.core.display import Log
 from araclip.errors import InputError
 from araclip.model_library.disk_space import check_space
 from araclip.model_library.pull import bytes_of, downloaded, need_pytorch

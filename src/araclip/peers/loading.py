@@ -12,10 +12,10 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
-from araclip import bounded_json
+from araclip.core import bounded_json
+from araclip.core.installed_models import installed
 from araclip.encoder import Encoder
 from araclip.errors import InputError, ModelMismatch, ModelNotFound
-from araclip.installed_models import installed
 from araclip.model_folder import existing_folder
 from araclip.peers import model_registry
 from araclip.training.failures import failures

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from araclip import model_folder
-from araclip.display import Log
+from araclip.core.display import Log
 from araclip.encoder import AraCLIP, Encoder
 from araclip.errors import AraCLIPError, InputError
 from araclip.evaluation.dataset_registry import KNOWN, load_dataset

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from araclip import bounded_json
+from araclip.core import bounded_json
 from araclip.errors import ModelMismatch, ModelNotFound, first_line
 from araclip.model_folder import existing_folder
 from araclip.training.failures import not_loaded, reason

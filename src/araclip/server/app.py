@@ -14,9 +14,9 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from araclip import __version__
-from araclip.display import shown
+from araclip.core.display import shown
+from araclip.core.messages import message_of
 from araclip.errors import AraCLIPError, ImageError, InputError
-from araclip.messages import message_of
 from araclip.server import page
 from araclip.server.http.errors import PREFIX, Problem, answered
 from araclip.server.http.limits import Bounded, CheckedHead, SafeHeaders

@@ -11,9 +11,9 @@ from rich.table import Table
 
 from araclip.cli.console import app, err, out, progress, shown, stoppable
 from araclip.cli.indexing.index import how_to_resume, index_folder, reembed_folder
-from araclip.display import counted
+from araclip.core.display import counted
+from araclip.core.processes import one_blas_thread
 from araclip.model_folder import DEFAULT_MODEL
-from araclip.platforms.processes import one_blas_thread
 
 if TYPE_CHECKING:
     from araclip.demo import Sample
@@ -32,7 +32,7 @@ def demo() -> None:
     """
     one_blas_thread()
     from araclip import demo as sample
-    from araclip.user_data import data_home
+    from araclip.core.paths import data_home
 
     pictures, gallery = data_home() / "demo" / "pictures", data_home() / "demo" / "gallery"
     samples = sample.available(pictures)

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from araclip.cli.console import app, as_json_text, err, out, refuse_idle, shown, write_line
 from araclip.cli.galleries import AnyModelOption, JsonOption
-from araclip.display import counted
+from araclip.core.display import counted
 from araclip.errors import InputError
 from araclip.model_folder import DEFAULT_MODEL
 

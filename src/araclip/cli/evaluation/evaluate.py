@@ -15,10 +15,10 @@ from araclip.cli.console import app, as_json_text, bars, err, out, refuse_idle, 
 from araclip.cli.evaluation.paper import run_paper_suite
 from araclip.cli.evaluation.robustness import robustness_of, robustness_table
 from araclip.cli.galleries import AnyModelOption, JsonOption
-from araclip.display import counted
+from araclip.core.display import counted
+from araclip.core.paths import user_path
 from araclip.errors import InputError
 from araclip.model_folder import DEFAULT_MODEL
-from araclip.paths import user_path
 
 if TYPE_CHECKING:
     from araclip.evaluation.picture_sets.datasets import PictureSet

@@ -9,9 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from araclip.cli.console import as_json_text, bars, err, out, shown, stoppable, write_line
-from araclip.display import counted
+from araclip.core.display import counted
+from araclip.core.paths import user_path
 from araclip.errors import InputError
-from araclip.paths import user_path
 
 if TYPE_CHECKING:
     from araclip.evaluation.picture_sets.datasets import PictureSet

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from araclip.cli.console import bars, shown, stoppable
-from araclip.display import counted
+from araclip.core.display import counted
 
 if TYPE_CHECKING:
     from araclip.evaluation.picture_sets.datasets import PictureSet
@@ -61,9 +61,9 @@ def robustness_of(
 def _way(model: "MinimalEncoder", understood: bool) -> dict[str, Any]:
     if not understood:
         return {}
+    from araclip.core.paths import data_home
     from araclip.evaluation.robustness.understood import UnderstoodEncoder
     from araclip.text.resources import interpreter
-    from araclip.user_data import data_home
 
     return {"encode": UnderstoodEncoder(model, interpreter(home=data_home())), "way": "understood"}
 

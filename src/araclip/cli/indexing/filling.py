@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from araclip.cli.console import as_json_text, err, out, progress, shown, stoppable, write_line
 from araclip.cli.galleries import gallery_location, remember
-from araclip.display import counted
+from araclip.core.display import counted
 from araclip.errors import InputError
 
 

@@ -26,7 +26,7 @@ from araclip.cli.console import (
 )
 from araclip.cli.galleries import JsonOption, ModelOption, NewGalleryOption, gallery_location, remember
 from araclip.cli.indexing.ocr import OcrOption, check_ocr, read_texts
-from araclip.display import counted
+from araclip.core.display import counted
 
 if TYPE_CHECKING:
     from araclip.gallery.base import BaseGallery

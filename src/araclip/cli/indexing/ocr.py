@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from araclip.cli.console import err, out, progress, shown
-from araclip.display import counted
+from araclip.core.display import counted
 from araclip.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def check_ocr(location: "Location") -> None:
         InputError: nothing that reads is installed, or the gallery is on a server.
     """
     from araclip.gallery.locations import Address
-    from araclip.ocr.engines import find
+    from araclip.pictures.ocr.engines import find
 
     if isinstance(location, Address):
         raise InputError(IN_A_FOLDER)

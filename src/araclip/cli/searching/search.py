@@ -15,9 +15,9 @@ from araclip.cli.console import app, as_json_text, err, out, shown, write_line
 from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, opened
 from araclip.cli.searching.understanding import understood_lines
 from araclip.cli.searching.words import WordsCommand, query_of
-from araclip.display import counted, shortened
+from araclip.core.display import counted, shortened
 from araclip.errors import GalleryNotFound, ImageError, InputError
-from araclip.video.scene_paths import clock, file_of
+from araclip.pictures.video.scenes import clock, file_of
 
 if TYPE_CHECKING:
     from araclip.gallery.base import BaseGallery

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from araclip import bounded_json
+from araclip.core import bounded_json
 from araclip.errors import InputError
 from araclip.evaluation.picture_sets.picture_files import PictureFiles
 from araclip.evaluation.results import Ints

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from araclip import bounded_json
+from araclip.core import bounded_json
 from araclip.errors import InputError
 from araclip.evaluation.picture_sets.datasets import bounded_lines, json_lines, texts_of
 from araclip.evaluation.picture_sets.picture_files import PictureFiles

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from araclip import atomic
+from araclip.core import atomic
 from araclip.encoder_base import Vectors
 from araclip.evaluation.picture_sets.datasets import PictureSet
 from araclip.evaluation.retrieval import MinimalEncoder, vectors_of

@@ -13,14 +13,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from araclip.core.files import as_stored
+from araclip.core.messages import message
+from araclip.core.paths import text_path, user_path
 from araclip.errors import InputError
 from araclip.gallery.catalog.matching import EARTH_M, is_glob, tokens
-from araclip.messages import message
-from araclip.paths import text_path, user_path
-from araclip.picture_formats.kinds import FORMATS
-from araclip.platforms.names import as_stored
+from araclip.pictures.formats import FORMATS
+from araclip.pictures.video.formats import FORMATS as VIDEO_FORMATS
 from araclip.text.normalization import normalize
-from araclip.video.formats import FORMATS as VIDEO_FORMATS
 
 WORDS = ("camera", "lens", "place", "name")  # filters that look for words
 KINDS = ("picture", "video")
@@ -88,7 +88,7 @@ class Filters:
     added_to: str | None = None
     min_size: int | None = None  # bytes of the file
     max_size: int | None = None
-    formats: tuple[str, ...] = ()  # of picture_formats.kinds.FORMATS, in any case; jpg, tif, heic, jp2 too
+    formats: tuple[str, ...] = ()  # of pictures.formats.FORMATS, in any case; jpg, tif, heic, jp2 too
     orientation: str | None = None  # landscape, portrait or square, as the picture is seen
     camera: str | None = None  # all these words are in the camera's name; case and order make no difference
     lens: str | None = None  # as for the camera
@@ -476,7 +476,7 @@ def below_any(wanted: str | tuple[str, ...], condition: str) -> tuple[str, tuple
 
 
 def format_of(name: str) -> str:
-    """A format by its name in `picture_formats.kinds.FORMATS`; raises InputError for an unknown one."""
+    """A format by its name in `pictures.formats.FORMATS`; raises InputError for an unknown one."""
     if not isinstance(name, str):
         raise InputError(f"a format is a text such as JPEG, got {name!r:.80}.")
     known = _FORMAT_ALIASES.get(name.upper(), name.upper())

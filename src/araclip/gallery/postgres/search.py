@@ -36,8 +36,8 @@ from araclip.gallery.postgres.schema import (
 from araclip.gallery.ranking import Candidate, Page, StoreSearch
 from araclip.gallery.results import Hit
 from araclip.gallery.text_matches import TextMatches, TextQuery, text_matches
+from araclip.pictures.video.formats import FORMATS as VIDEO_FORMATS
 from araclip.text.script import describes
-from araclip.video.formats import FORMATS as VIDEO_FORMATS
 
 EXACT_UP_TO = 100_000  # pictures that pass are all compared, as in a folder
 EF_SEARCH = 400  # candidates of the graph

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from araclip import atomic, model_folder
-from araclip.display import Log
+from araclip import model_folder
+from araclip.core import atomic
+from araclip.core.display import Log
 from araclip.encoder import AraCLIP
 from araclip.errors import ExportRejected, InputError, first_line
 from araclip.model_checks import model_check

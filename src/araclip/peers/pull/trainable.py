@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from araclip import atomic
-from araclip.display import Log
+from araclip.core import atomic
+from araclip.core.display import Log
+from araclip.core.paths import user_path
 from araclip.errors import InputError
 from araclip.model_folder import existing_folder
-from araclip.paths import user_path
 from araclip.peers import model_registry
 from araclip.peers.loading import Request, layout
 from araclip.peers.published_araclip import IMAGE_MODEL, PublishedAraCLIP, read_published

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
-from araclip.display import shown
-from araclip.messages import in_arabic
+from araclip.core.display import shown
+from araclip.core.messages import in_arabic
 
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:araclip:problem:"

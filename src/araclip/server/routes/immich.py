@@ -20,11 +20,11 @@ from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from fastapi.responses import PlainTextResponse
 from numpy.typing import NDArray
 
-from araclip import bounded_json
-from araclip.display import shown
+from araclip.core import bounded_json
+from araclip.core.display import shown
+from araclip.core.messages import message
 from araclip.encoder import Encoder
 from araclip.errors import InputError, WidthMismatch
-from araclip.messages import message
 from araclip.server.http.errors import Problem
 from araclip.server.http.limits import BeforeBody
 from araclip.server.routes.dependencies import (

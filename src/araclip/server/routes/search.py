@@ -12,7 +12,8 @@ from fastapi import APIRouter, File, Form, Query, Request, UploadFile
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from araclip.display import shown, shown_with_marks
+from araclip.core.display import shown, shown_with_marks
+from araclip.core.messages import message
 from araclip.errors import InputError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
@@ -30,7 +31,6 @@ from araclip.gallery.results import TEXT_WEIGHT, Hit, Match, Result, Suggestion,
 from araclip.gallery.search import replanned, search_records
 from araclip.gallery.suggestions import completions, matching
 from araclip.gallery.text_matches import MAX_TEXT_WEIGHT
-from araclip.messages import message
 from araclip.server.example_queries import ENGLISH
 from araclip.server.http.errors import Problem
 from araclip.server.routes.dependencies import (

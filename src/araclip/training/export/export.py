@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from araclip import atomic, bounded_json, model_folder
-from araclip.display import Log
+from araclip import model_folder
+from araclip.core import atomic, bounded_json
+from araclip.core.display import Log
 from araclip.encoder import AraCLIP
 from araclip.encoder_base import IMAGE_BATCH, TEXT_BATCH
 from araclip.errors import DataError, ExportRejected, InputError

@@ -13,7 +13,8 @@ from transformers.configuration_utils import PreTrainedConfig
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessingKwargs, ProcessorMixin
 
-from araclip import atomic, model_folder
+from araclip import model_folder
+from araclip.core import atomic
 from araclip.encoder_base import BATCH_DIMENSIONS, checked_pictures
 from araclip.errors import ArgumentError, InputError, ModelMismatch
 from araclip.model_checks import model_check

@@ -23,7 +23,7 @@ from torch.nn.functional import normalize as l2_normalize
 
 from araclip import __version__ as araclip_version
 from araclip import model_folder
-from araclip.display import shown
+from araclip.core.display import shown
 from araclip.encoder import AraCLIP
 from araclip.encoder_base import Vectors
 from araclip.errors import AraCLIPError, ExportRejected, InputError, ModelMismatch, first_line

@@ -11,7 +11,8 @@ import torch
 from pydantic_core import to_jsonable_python
 from torch import nn
 
-from araclip import atomic, model_folder
+from araclip import model_folder
+from araclip.core import atomic
 from araclip.errors import RecipeError
 from araclip.training import extensions
 from araclip.training.data.text import read_pairs
