@@ -347,7 +347,7 @@ def test_the_commands_are_listed_without_numpy_and_a_word_is_stemmed_without_oth
 
 def test_what_searches_is_imported_without_faiss_and_what_only_indexing_needs() -> None:
     assert printed_by(
-        "import sys, araclip.gallery.open, araclip.encoder, araclip.cli.searching.search; "
+        "import sys, araclip.gallery.open, araclip.encoder, araclip.cli.searching; "
         "print({'faiss', 'onnxruntime', 'tokenizers', 'rich.progress'} & set(sys.modules))"
     ) == ["set()"]
 

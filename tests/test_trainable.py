@@ -342,10 +342,6 @@ def test_the_command_says_what_it_wrote_and_what_comes_next(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("araclip: ")
     assert "is there already" in line
-    assert run("convert", source, target) == 2  # the earlier name
-    old, again = capsys.readouterr().err.splitlines()
-    assert old.startswith(f"`araclip convert` is now `araclip pull {source} --out {target} --trainable`; AraCLIP 0.3")
-    assert again == line
     assert run("pull", source, "--trainable", "--json", "--out", tmp_path / "other") == 0
     assert json.loads(capsys.readouterr().out) == {"folder": str(tmp_path / "other"), "width": 64, "pictures": True}
     assert run("pull", source, "--trainable", "--weights", "float32", "--out", tmp_path / "third") == 2

@@ -14,14 +14,7 @@ from araclip.errors import AraCLIPError
 
 # isort: off
 # Importing these adds their commands to the app, in the order in which --help and docs/commands.md list them.
-from araclip.cli.indexing import index  # noqa: F401
-from araclip.cli import embed  # noqa: F401
-from araclip.cli.searching import search, explain  # noqa: F401
-from araclip.cli import maintenance, doctor, serve  # noqa: F401
-from araclip.cli.demo import command as demo  # noqa: F401
-from araclip.cli import train  # noqa: F401
-from araclip.cli.evaluation import classify, evaluate  # noqa: F401
-from araclip.cli import models, convert  # noqa: F401
+from araclip.cli import indexing, embed, searching, maintenance, serve, demo, train, evaluating, models  # noqa: F401
 # isort: on
 
 __all__ = ["app", "run"]

@@ -1,31 +1,33 @@
-"""The typer app of all commands, their consoles, output for programs, and progress bars.
+"""The typer app of all commands: what each has in common, consoles, output for programs, and progress bars.
 
 What strangers have named (files, models, captions, keys of a recipe) is printed through `shown`, in errors too.
 """
 
 import errno
+import inspect
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from inspect import cleandoc
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from araclip.cli.device import add_device_option
-from araclip.cli.empty_paths import refuse_empty_paths
 from araclip.cli.stopping import exit_code
 from araclip.display import json_shown, shown
 from araclip.errors import InputError
+from araclip.inference.devices import VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
 
 __all__ = [
     "app",
@@ -222,3 +224,62 @@ def write_line(line: str) -> None:
     text = shown(line) if sys.stdout.isatty() else line
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape") + b"\n")
+
+
+def add_device_option(command: Any) -> None:
+    """Give a command the option, if it takes a model."""
+    names = {name for parameter in command.params for name in parameter.opts}
+    if "--model" in names and "--device" not in names:
+        command.params.append(_device_option())
+
+
+def _use(context: typer.Context, device: str | None) -> None:
+    """Make it the device of this command, and of the processes that it starts."""
+    if not device:
+        return
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = device
+    context.call_on_close(lambda: os.environ.pop(VARIABLE) if before is None else os.environ.update({VARIABLE: before}))
+
+
+def _device_option() -> Any:
+    app = typer.Typer(add_completion=False)
+
+    @app.command()
+    def any_command(
+        device: Annotated[
+            str | None,
+            typer.Option(
+                "--device",
+                metavar="NAME",
+                expose_value=False,
+                callback=_use,
+                help=f"Where the model runs: cpu, cuda, openvino or auto; by default ${VARIABLE}, or the CPU.",
+            ),
+        ] = None,
+    ) -> None:
+        pass
+
+    return next(parameter for parameter in typer.main.get_command(app).params if "--device" in parameter.opts)
+
+
+def refuse_empty_paths(command: Any) -> None:
+    """Refuse an empty text in the place of a path, which `Path` would take for the working folder."""
+    annotated = inspect.signature(command.callback).parameters
+    for parameter in command.params:
+        if parameter.name in annotated and "pathlib.Path" in str(annotated[parameter.name].annotation):
+            _refuse_empty(parameter)
+
+
+def _refuse_empty(parameter: Any) -> None:
+    consume = parameter.consume_value
+
+    def checked(ctx: Any, given: Any) -> Any:
+        value, source = consume(ctx, given)
+        if "" in (value if isinstance(value, list | tuple) else [value]):
+            raise typer.BadParameter(
+                "the path is empty. Name a file or a folder; the working folder is «.».", ctx=ctx, param=parameter
+            )
+        return value, source
+
+    parameter.consume_value = checked

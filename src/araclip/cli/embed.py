@@ -7,7 +7,7 @@ import typer
 
 from araclip.cli.console import app, as_json_text, err, progress, shown, stoppable, write_line
 from araclip.cli.console import out as screen
-from araclip.cli.galleries import AnyModelOption, JsonOption
+from araclip.cli.options import AnyModelOption, JsonOption
 from araclip.display import counted
 from araclip.model_folder import DEFAULT_MODEL
 

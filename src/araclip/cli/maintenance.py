@@ -1,4 +1,4 @@
-"""The commands that maintain a gallery: stats, verify, duplicates, remove, hide, compact, repair, backup, export."""
+"""The commands that maintain a gallery, from stats to export, and doctor, which examines an installation."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -8,9 +8,17 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from araclip.cli.completion import KINDS, completer
 from araclip.cli.console import app, as_json_text, err, out, progress, shown, stoppable, write_line
-from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, gallery_location, hidden_pictures, opened
+from araclip.cli.options import (
+    KINDS,
+    GalleryOption,
+    JsonOption,
+    ModelOption,
+    completer,
+    gallery_location,
+    hidden_pictures,
+    opened,
+)
 from araclip.display import counted
 from araclip.errors import InputError
 
@@ -236,3 +244,23 @@ def export_gallery(
         write_line(as_json_text({"folder": str(folder), "pictures": count}))
         return
     err.print(f"{counted(count, 'picture')} written to {shown(str(folder))}", soft_wrap=True, markup=False)
+
+
+@app.command()
+def doctor(gallery: GalleryOption = None, as_json: JsonOption = False) -> None:
+    """Print what a report of a fault needs: versions, devices, extras, models, the gallery's health, free space.
+
+    No path, no query and no name of a picture is in it. Exit code 1 if something is broken.
+    """
+    from araclip.doctor import block, examine
+    from araclip.gallery.locations import location_of
+
+    findings = examine(location_of(gallery) if gallery is not None else None)
+    if as_json:
+        write_line(as_json_text({"findings": [asdict(finding) for finding in findings]}))
+    else:
+        for line in block(findings).splitlines():
+            write_line(line)
+    if any(finding.mark == "fault" for finding in findings):
+        err.print("Lines with ! are broken; what to do stands behind the arrow.")
+        raise typer.Exit(1)

@@ -11,9 +11,8 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from araclip.cli.completion import models_here, models_to_pull
 from araclip.cli.console import app, as_json_text, bars, duration, err, out, refuse_idle, shown, stoppable, write_line
-from araclip.cli.galleries import JsonOption
+from araclip.cli.options import JsonOption, models_here, models_to_pull
 from araclip.cli.train import quiet_libraries
 from araclip.errors import InputError
 
@@ -91,7 +90,7 @@ def pull(
             raise InputError("--trainable needs --out, the folder for the saved model.")
         idle = {"--weights": weights != WEIGHTS, "--languages": languages != LANGUAGES, "--name": name}
         refuse_idle(idle, "with --trainable")
-        pull_trainable_and_say(source, target, head, image_tower, as_json)
+        _pull_trainable(source, target, head, image_tower, as_json)
         return
     if head or image_tower:
         raise InputError(
@@ -101,19 +100,11 @@ def pull(
     wanted = None if languages == "all" else tuple(code.strip() for code in languages.split(",") if code.strip())
     if wanted == ():
         raise InputError("--languages is empty. Name codes, such as ar,en, or all.")
-    pull_and_say(source, weights=weights, languages=wanted, target=target, name=name, as_json=as_json)
-
-
-def pull_and_say(
-    source: str, *, weights: str, languages: tuple[str, ...] | None, target: Path | None, name: str | None,
-    as_json: bool = False,
-) -> None:  # fmt: skip
-    """Pull a model to search with, and say what it is and how to use it."""
     from araclip.model_library.pull import pull as pulling
 
     with _downloading() as progress:
         done = pulling(
-            source, weights=weights, languages=languages, out=target, name=name, log=_log, progress=progress,
+            source, weights=weights, languages=wanted, out=target, name=name, log=_log, progress=progress,
             converting=quiet_libraries,
         )  # fmt: skip
     if as_json:
@@ -122,10 +113,7 @@ def pull_and_say(
         _print_pulled(done)
 
 
-def pull_trainable_and_say(
-    source: str, target: Path, head: Path | None, image_tower: str | None, as_json: bool = False
-) -> None:
-    """Pull AraCLIP as published as a saved AraCLIPModel, and say what it is and how to use it."""
+def _pull_trainable(source: str, target: Path, head: Path | None, image_tower: str | None, as_json: bool) -> None:
     from araclip.model_library.trainable import pull_trainable
 
     with _downloading() as progress:

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from araclip.cli.console import ShownFormatter, app, err, out, shown
-from araclip.cli.galleries import GalleryOption, ModelOption
+from araclip.cli.options import GalleryOption, ModelOption
 from araclip.platforms.processes import one_blas_thread
 
 

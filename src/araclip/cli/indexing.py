@@ -1,4 +1,4 @@
-"""The commands that fill a gallery: index, watch."""
+"""The commands that fill a gallery: index, watch; with the options --from, shards of `araclip embed`, and --ocr."""
 
 import shlex
 import sys
@@ -24,9 +24,9 @@ from araclip.cli.console import (
     stoppable,
     write_line,
 )
-from araclip.cli.galleries import JsonOption, ModelOption, NewGalleryOption, gallery_location, remember
-from araclip.cli.indexing.ocr import OcrOption, check_ocr, read_texts
+from araclip.cli.options import JsonOption, ModelOption, NewGalleryOption, gallery_location, remember
 from araclip.display import counted
+from araclip.errors import InputError
 
 if TYPE_CHECKING:
     from araclip.gallery.base import BaseGallery
@@ -34,10 +34,14 @@ if TYPE_CHECKING:
     from araclip.gallery.results import Update
 
 
+IN_A_FOLDER = "--ocr works for galleries in folders; this one is on a server. Leave it off."
 _TO_PULL = (
     "This model runs on PyTorch, which every search of the gallery then needs. `araclip pull` makes a faster folder of "
     "it that needs none; a gallery that was made before has to be encoded again."
 )
+OcrOption = Annotated[
+    bool, typer.Option("--ocr", help="Then read the text in pictures that look like text (RapidOCR or Tesseract).")
+]
 ScenesOption = Annotated[
     int | None, typer.Option("--scenes", min=1, max=500, help="Scenes of a video at most; else $ARACLIP_SCENES, or 60.")
 ]
@@ -69,8 +73,6 @@ def index(
 
     refuse_idle({"--forget-missing": forget_missing and not reembed}, "without --reembed")
     if shards is not None:
-        from araclip.cli.indexing.filling import fill_from
-
         fill_from(shards, folder, gallery, model, others=reembed or ocr or scenes is not None, as_json=as_json)
         return
     if folder is None:
@@ -210,3 +212,78 @@ def _print_unread(report: "Update") -> None:
 
     if report.unread:
         out.print(unread_line(report.unread), soft_wrap=True, markup=False, style="yellow")
+
+
+def fill_from(
+    shards: str, folder: Path | None, gallery: str | None, model: str | None, *, others: bool, as_json: bool
+) -> None:
+    """Fill the gallery that the options name, and say what was read.
+
+    Raises:
+        InputError: options that contradict `--from`.
+    """
+    from araclip.bulk.filling import encoder_of_shards, fill, shards_in
+    from araclip.gallery.open import open_gallery
+
+    if folder is not None or others:
+        raise InputError(
+            "--from fills a gallery from shards alone; FOLDER, --reembed, --ocr and --scenes read files. Run `araclip "
+            "index` on the folder afterwards, with the same --gallery."
+        )
+    found = shards_in(shards)
+    if gallery is None and not found.folder.is_local:
+        raise InputError(f"name the gallery that is to be filled from {found.folder.place}: --gallery FOLDER.")
+    location = gallery_location(gallery, Path(found.folder.place))
+    encoder = encoder_of_shards(found, model)
+    with (
+        stoppable("What was committed is indexed; run the same command again to resume."),
+        open_gallery(location, model=encoder, create=True) as opened,
+    ):
+        with progress("Pictures") as show:
+            report = fill(opened, found, progress=lambda done: show(done, found.pictures))
+        pictures = len(opened)
+    remember(location)
+    if as_json:
+        about = {"gallery": str(location), "model": encoder.label, "pictures": pictures, "missing": found.missing}
+        write_line(as_json_text(about | asdict(report)))
+        return
+    if found.missing:
+        left = counted(found.missing, "shard is", "shards are")
+        err.print(f"{left} not finished: run `araclip embed` again, then this.", style="yellow")
+    seconds = report.row_seconds + report.word_seconds
+    rate = report.read / seconds if seconds else 0
+    out.print(
+        f"{counted(report.read, 'picture')} read, {report.added:,} of them new, {rate:,.0f} a second; index in "
+        f"{report.index_seconds:.1f} s. The gallery holds {pictures:,}."
+    )
+    command = shlex.join(["araclip", "search", *(("--gallery", gallery) if gallery else ()), "قطة على طاولة"])
+    out.print(f"Search it: [bold]{escape(shown(command))}[/]", soft_wrap=True)  # to be copied
+
+
+def check_ocr(location: "Location") -> None:
+    """Refuse --ocr before any work where it could only fail.
+
+    Raises:
+        InputError: nothing that reads is installed, or the gallery is on a server.
+    """
+    from araclip.gallery.locations import Address
+    from araclip.ocr.engines import find
+
+    if isinstance(location, Address):
+        raise InputError(IN_A_FOLDER)
+    find()
+
+
+def read_texts(gallery: "BaseGallery", *, quiet: bool) -> None:
+    """Read what OCR has not seen yet, and say how much there was."""
+    from araclip.gallery.gallery import Gallery
+
+    if not isinstance(gallery, Gallery):
+        raise InputError(IN_A_FOLDER)
+    with progress("Reading text") as show:
+        report = gallery.ocr(progress=show, skip=lambda line: err.print(shown(line), soft_wrap=True, markup=False))
+    if not quiet:
+        out.print(
+            f"Text was read in {counted(report.read, 'picture')}; {report.without:,} without text, "
+            f"{len(report.skipped):,} skipped"
+        )

@@ -1,4 +1,4 @@
-"""The commands that find pictures: search, similar."""
+"""The commands that ask a gallery: search, similar, explain."""
 
 from dataclasses import asdict
 from pathlib import Path, PurePath
@@ -9,19 +9,20 @@ from rich.markup import escape
 from rich.style import Style
 from rich.table import Table
 from rich.text import Text
+from typer.core import TyperCommand
 
-from araclip.cli.completion import FILTERS, completer
 from araclip.cli.console import app, as_json_text, err, out, shown, write_line
-from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, opened
-from araclip.cli.searching.understanding import understood_lines
-from araclip.cli.searching.words import WordsCommand, query_of
+from araclip.cli.options import FILTERS, GalleryOption, JsonOption, ModelOption, completer, opened
 from araclip.display import counted, shortened
 from araclip.errors import GalleryNotFound, ImageError, InputError
 from araclip.video.scene_paths import clock, file_of
 
 if TYPE_CHECKING:
     from araclip.gallery.base import BaseGallery
+    from araclip.gallery.explanation import Explanation
+    from araclip.gallery.plan import Interpretation
     from araclip.gallery.results import Hit, Match
+
 
 MAX_TITLE = 200  # letters of a query above its results: two or three lines
 
@@ -60,6 +61,44 @@ ThumbnailsOption = Annotated[
 PathsOption = Annotated[bool, typer.Option("--paths", help="Print paths only, one a line, best first.")]
 
 
+_MARK = "\u2060"  # invisible; before a word that begins with a minus, so that it is read as no option
+
+
+class WordsCommand(TyperCommand):
+    """A command whose arguments may begin with a minus before what no option has: -كلب, '- cat'.
+
+    What begins with a minus and a Latin letter stays an option, so that a misspelt one is refused. After `--` all are
+    arguments, as ever.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        marked = [_MARK + each if _is_excluded_word(each) else each for each in args[:end]]
+        try:
+            left = super().parse_args(ctx, [*marked, *args[end:]])
+        except Exception as error:
+            unknown = getattr(error, "option_name", "--")  # of click's NoSuchOption
+            word = next((each[1:] for each in args if each.startswith(unknown) and not each.startswith("--")), "")
+            if word:
+                error.message += f". To leave out what shows “{word}”, write: - {word}"  # type: ignore[attr-defined]
+            raise
+        ctx.params = {name: _unmarked(value) for name, value in ctx.params.items()}
+        return left
+
+
+def _is_excluded_word(argument: str) -> bool:
+    sign, letter = argument[:1], argument[1:2]
+    return sign in ("-", "\u2212", "\u2013") and bool(letter) and (letter.isspace() or not letter.isascii())
+
+
+def _unmarked(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.removeprefix(_MARK)
+    if isinstance(value, Path):
+        return Path(str(value).removeprefix(_MARK))
+    return type(value)(map(_unmarked, value)) if isinstance(value, list | tuple) else value
+
+
 @app.command(cls=WordsCommand)
 def search(
     query: Annotated[
@@ -84,7 +123,7 @@ def search(
 ) -> None:
     """Find the pictures that match a query, by what they show and by words in their texts."""
     _check_form(as_json, paths, thumbnails)
-    text = query_of(query)
+    text = " ".join(query)
     with opened(gallery, model) as found:
         from araclip.encoder import AraCLIP
 
@@ -190,7 +229,7 @@ def _print_hits(query: str, hits: "list[Hit]", caption: str) -> None:
 
 def _print_pictures(query: str, hits: "list[Hit]", caption: str) -> None:
     """Each hit as a picture with a line below it; a file that cannot be opened as the line alone."""
-    from araclip.cli.searching import thumbnails
+    from araclip.cli import thumbnails
 
     out.print(f"«{asked(query)}»", markup=False, soft_wrap=True)
     for hit in hits:
@@ -223,3 +262,75 @@ def marked(match: "Match") -> str:
         pieces += [escape(shown(match.text[done:start])), f"[bold]{escape(shown(match.text[start:end]))}[/]"]
         done = end
     return "".join([*pieces, escape(shown(match.text[done:]))])
+
+
+@app.command(cls=WordsCommand)
+def explain(
+    query: Annotated[str, typer.Argument(help="A query, as for `araclip search`.")],
+    picture: Annotated[str, typer.Argument(help="A picture of the gallery, picture:… of a hit, or any picture file.")],
+    gallery: GalleryOption = None,
+    literal: LiteralOption = False,
+    as_json: JsonOption = False,
+    model: ModelOption = None,
+) -> None:
+    """Say why a query finds a picture: each word's share, texts that match, and how the query was read.
+
+    A word's share is the cosine that the picture loses when the query is asked without it.
+    """
+    with opened(gallery, model) as found:
+        explanation = found.explain(query, picture, literal=literal, files=True)
+    if as_json:
+        write_line(as_json_text(_explanation_object(query, explanation)))
+    else:
+        _print_explanation(query, explanation)
+
+
+def _explanation_object(query: str, found: "Explanation") -> dict[str, Any]:
+    return {
+        "query": query,
+        "path": found.path,
+        "score": round(found.score, 4),
+        "relevance": None if found.relevance is None else round(found.relevance, 4),
+        "words": [{"word": each.word, "share": round(each.share, 4)} for each in found.words],
+        "matched": [asdict(match) for match in found.matched],
+        "interpretation": found.interpretation.json(),
+    }
+
+
+def _print_explanation(query: str, found: "Explanation") -> None:
+    relevance = "unknown" if found.relevance is None else f"{found.strength} ({found.relevance:.2f})"
+    out.print(f"«{asked(query)}» · {shown(found.path)}", markup=False, soft_wrap=True)
+    table = Table()
+    table.add_column("word")
+    table.add_column("share", justify="right")
+    for each in found.words:
+        table.add_row(escape(shown(each.word)), f"{each.share:+.3f}", style="dim" if each.share <= 0 else None)
+    out.print(table)  # narrow, so what is said of it stands around it
+    what = f"score {found.score:.3f}, relevance {relevance}; share: what the score loses without the word"
+    out.print(what, markup=False, style="dim")
+    for line in understood_lines(found.interpretation):
+        out.print(escape(shown(line)))
+    for match in found.matched:
+        out.print(marked(match))
+
+
+NAMES = {"date": "التاريخ", "folder": "المجلد"}
+
+
+def understood_lines(found: "Interpretation") -> list[str]:
+    """One line for each thing that was understood otherwise than typed, the last one saying how to prevent it."""
+    lines = []
+    if found.also:
+        lines.append(f"بحثنا أيضًا عن: {'، '.join(found.also)}")
+    if found.excluded:
+        lines.append(f"استبعدنا: {'، '.join(found.excluded)}")
+    for each in found.filters:
+        if each.applied:
+            lines.append(f"{NAMES[each.part]} «{each.words}»: {' '.join(each.where)}")
+        else:
+            lines.append(f"{NAMES[each.part]} «{each.words}»: لا صور، فبحثنا عن الكلمات")
+    if lines:
+        lines[-1] += "  (--literal يبحث عن الكلمات كما كُتبت)"
+    if found.suggestion:
+        lines.append(f"هل تقصد: {found.suggestion}")
+    return lines

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from araclip.cli.console import app, err, out, progress, shown, stoppable
-from araclip.cli.indexing.index import how_to_resume, index_folder, reembed_folder
+from araclip.cli.indexing import how_to_resume, index_folder, reembed_folder
 from araclip.display import counted
 from araclip.model_folder import DEFAULT_MODEL
 from araclip.platforms.processes import one_blas_thread
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from araclip.demo import Sample
     from araclip.gallery.gallery import Gallery
     from araclip.gallery.results import Hit
+
 
 DRAWN = 64  # samples at a time: Ctrl-C waits for no more
 
