@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from araclip import AraCLIP, model_folder
-from araclip.evaluation.metrics import measures
-from araclip.evaluation.picture_sets.datasets import read_set
 from araclip.evaluation.retrieval import evaluate
+from araclip.evaluation.scores import measures
+from araclip.evaluation.sets import read_set
 from araclip.installed_models import bundled
 from golden.drawings import recall_on_drawings
 

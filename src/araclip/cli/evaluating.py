@@ -20,13 +20,13 @@ from araclip.model_folder import DEFAULT_MODEL
 from araclip.paths import user_path
 
 if TYPE_CHECKING:
-    from araclip.evaluation.labelled import LabelledSet
-    from araclip.evaluation.picture_sets.datasets import PictureSet
-    from araclip.evaluation.results import Evaluated
-    from araclip.evaluation.retrieval import MinimalEncoder
-    from araclip.evaluation.robustness.kinds import Kind
-    from araclip.evaluation.robustness.measure import Loss, Robustness
-    from araclip.evaluation.summary import Scores, Summary
+    from araclip.encoder_base import Encoder
+    from araclip.evaluation.rewriting import Kind
+    from araclip.evaluation.robustness import Loss, Robustness
+    from araclip.evaluation.scores import Evaluated
+    from araclip.evaluation.sets import PictureSet
+    from araclip.evaluation.significance import Scores, Summary
+    from araclip.evaluation.zeroshot import LabelledSet
     from araclip.peers.paper_suite import PaperTable
 
 
@@ -71,8 +71,7 @@ def classify(
 
     Each label is put into Arabic prompts; the probabilities of the given labels sum to 1. No file is moved or changed.
     """
-    from araclip.evaluation.labelled import read_templates
-    from araclip.evaluation.zeroshot import TEMPLATES
+    from araclip.evaluation.zeroshot import TEMPLATES, read_templates
 
     if (dataset is None) == (not pictures):
         raise InputError("name pictures to classify, or --dataset with a labelled set; one of the two.")
@@ -80,7 +79,7 @@ def classify(
     prompts = [prompt for prompts in template_sets for prompt in prompts] or list(TEMPLATES)
     if dataset is not None:
         refuse_idle({"-k": k != MOST, "--other": other, "--csv": as_csv}, "with --dataset")
-        from araclip.evaluation.labelled import labelled_set
+        from araclip.evaluation.zeroshot import labelled_set
 
         _measure(labelled_set(dataset, labels, label_field, split, images), split, prompts, model, as_json)
     elif labels is None:
@@ -259,12 +258,12 @@ def evaluate(
         return
     if dataset is None:
         raise InputError("there is nothing to measure on. Name a picture set with --dataset.")
-    from araclip.evaluation.dataset_registry import load_dataset
     from araclip.evaluation.leaks import find_leaks, pictures_and_captions
-    from araclip.evaluation.picture_sets.datasets import stated_dialects
+    from araclip.evaluation.published_sets import load_dataset
     from araclip.evaluation.report import check_ready, write_report
-    from araclip.evaluation.robustness.kinds import kinds_by_name
-    from araclip.evaluation.summary import json_of, summarise
+    from araclip.evaluation.rewriting import kinds_by_name
+    from araclip.evaluation.sets import stated_dialects
+    from araclip.evaluation.significance import json_of, summarise
 
     if report is not None:
         check_ready(report)
@@ -397,7 +396,7 @@ def _table(title: str, summaries: "Sequence[Summary]", scores: "Sequence[Scores]
 
 
 def _cell(scores: "Scores", name: str) -> str:
-    from araclip.evaluation.summary import p_text
+    from araclip.evaluation.significance import p_text
 
     ends = "–".join(f"{end:.3f}".removeprefix("0") for end in scores.ci95[name])  # leaves room for names in 80 columns
     p = f"\n[dim]{p_text(scores.p[name])}[/]" if name in scores.p else ""
@@ -456,7 +455,7 @@ def _place(value: str) -> tuple[Path, Path | None]:
 
 
 def _printed(table: "PaperTable", pictures: "PictureSet") -> Table:
-    from araclip.evaluation.summary import summarise
+    from araclip.evaluation.significance import summarise
     from araclip.peers.paper_suite import CLAIM, ROWS
 
     first = next(one for one in table.measured if one.evaluated.protocol.dataset == pictures.name)
@@ -484,7 +483,7 @@ def _printed(table: "PaperTable", pictures: "PictureSet") -> Table:
 def _json(table: "PaperTable") -> dict[str, Any]:
     from dataclasses import asdict
 
-    from araclip.evaluation.summary import json_of, summarise
+    from araclip.evaluation.significance import json_of, summarise
     from araclip.peers.paper_suite import CLAIM, ROWS
 
     results = []
@@ -514,7 +513,7 @@ def robustness_of(
         literal.
     """
     from araclip.encoder import AraCLIP
-    from araclip.evaluation.robustness.measure import measure
+    from araclip.evaluation.robustness import measure
 
     done: list[Robustness] = []
     if not kinds:
@@ -538,10 +537,10 @@ def robustness_of(
     return done
 
 
-def _way(model: "MinimalEncoder", understood: bool) -> dict[str, Any]:
+def _way(model: "Encoder", understood: bool) -> dict[str, Any]:
     if not understood:
         return {}
-    from araclip.evaluation.robustness.understood import UnderstoodEncoder
+    from araclip.evaluation.robustness import UnderstoodEncoder
     from araclip.text.resources import interpreter
     from araclip.user_data import data_home
 

@@ -17,9 +17,9 @@ from araclip.display import Log
 from araclip.encoder import AraCLIP
 from araclip.encoder_base import IMAGE_BATCH, TEXT_BATCH
 from araclip.errors import DataError, ExportRejected, InputError
-from araclip.evaluation.metrics import summary
-from araclip.evaluation.picture_sets.datasets import CaptionedPicture, PictureSet, read_pictures
 from araclip.evaluation.retrieval import evaluate
+from araclip.evaluation.scores import summary
+from araclip.evaluation.sets import CaptionedPicture, PictureSet, read_pictures
 from araclip.model_checks import model_check
 from araclip.model_folder import DATA_FILES, IMAGE_PROCESSOR, NO_NORMALIZER, PARTS, ImageConfig, ModelConfig, TextConfig
 from araclip.text.tokenizer_normalizer import prepend_normalizer

@@ -10,8 +10,7 @@ from typing import Any
 from araclip import atomic, bounded_json
 from araclip.bounded_tar import MAX_MEMBER, members_of, sample_of
 from araclip.errors import InputError, first_line
-from araclip.evaluation.picture_sets.datasets import LISTING, MAX_LINE
-from araclip.evaluation.picture_sets.picture_files import PictureFiles
+from araclip.evaluation.sets import LISTING, MAX_LINE, PictureFiles
 from araclip.picture_formats.kinds import SUFFIXES
 
 NO_DATASETS = "The package 'datasets' is not installed. Run pip install 'araclip[hub]'."

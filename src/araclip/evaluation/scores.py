@@ -1,16 +1,119 @@
-"""Every query against every candidate: exact float32 scores, computed in blocks.
+"""Exact scores of every query against every candidate, metrics of their ranks, and what an evaluation results in."""
 
-Memory does not grow with queries × candidates: each block of scores is evaluated, then overwritten by the next.
-"""
-
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.evaluation.results import Direction, Floats, Ints
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """All that a number depends on; two numbers may stand in one table only if all but the model agree.
+
+    Attributes:
+        dataset: its folder's or hub name. fingerprint: twelve hex digits of its pictures' names and sizes
+            and of its captions.
+        split: or None for all pictures.
+        caption_field: field of captions.jsonl that the queries come from.
+        captions: whether "all" of a picture's captions are queries, or the "first".
+        n_queries, n_images: pool sizes.
+        normalizer: version of `araclip.normalize` (`NORMALIZER_VERSION` of `text.normalization`).
+        model: label and fingerprint of the encoder, such as "araclip-mini@3f2a".
+    """
+
+    dataset: str
+    fingerprint: str
+    split: str | None
+    caption_field: str
+    captions: str
+    n_queries: int
+    n_images: int
+    normalizer: int
+    model: str
+
+    @property
+    def id(self) -> str:
+        """Twelve hex digits that change with any of the above."""
+        text = json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
+        return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Direction:
+    """One direction, text→image or image→text; Q queries over N candidates, any relevant one counts.
+
+    Attributes:
+        ranks: (Q,) from 1, expected rank under a random order of ties.
+        level: (Q,) how many irrelevant candidates score exactly as the best relevant one does.
+        ndcg10: (Q,) nDCG@10 with binary relevance, ties averaged.
+        clusters: (Q,) the picture each query belongs to, for intervals by picture.
+        found: (Q, K) the K best candidates, best first, ties by position.
+        scores: (Q, K) float32, their cosines.
+        relevant_score: (Q,) float32, cosine of the best relevant candidate.
+        margin: (Q,) float32, `relevant_score` less the best irrelevant cosine.
+    """
+
+    ranks: Floats
+    level: Ints
+    ndcg10: Floats
+    clusters: Ints
+    found: Ints
+    scores: NDArray[np.float32]
+    relevant_score: NDArray[np.float32]
+    margin: NDArray[np.float32]
+
+    def __repr__(self) -> str:
+        return f"<Direction: {len(self.ranks):,} queries, R@1 {(self.ranks <= 1).mean():.3f}>"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a model costs on the machine of the run; None where it was not measured.
+
+    Attributes:
+        megabytes: of its files. width: of a vector. text_ms, image_ms: a text and a picture, in batches.
+    """
+
+    megabytes: float | None
+    width: int
+    text_ms: float | None
+    image_ms: float | None
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One model on one picture set.
+
+    Attributes:
+        name: in tables. license: of the weights, where known.
+        queries: (Q,) the texts, in the order of `t2i.ranks`. owner: (Q,) the row in `pictures` that each describes.
+        pictures: (N,) files, in the order of `i2t`'s clusters where every picture has a caption.
+        missing: pictures of the list whose file was not there, left out of the pools.
+    """
+
+    name: str
+    license: str | None
+    protocol: Protocol
+    t2i: Direction
+    i2t: Direction
+    queries: Sequence[str]
+    owner: Ints
+    pictures: Sequence[Path]
+    missing: int
+    cost: Cost
+
+    def __repr__(self) -> str:
+        return f"<Evaluated {self.protocol.model} on {self.protocol.dataset}: text to image {self.t2i}>"
+
 
 DEPTH = 10  # of nDCG@10 and MRR@10
 BLOCK = 48 << 20  # bytes of scores multiplied at once: enough rows for the matrix product to be worth its packing
@@ -190,3 +293,122 @@ def _ndcg(values: Matrix, rows: Ints, counts: Ints, top: Matrix, last: Matrix, t
     gain = (_GAIN[np.minimum(above + level, DEPTH)] - _GAIN[above]) / level
     ndcg: Floats = np.bincount(rows, gain, minlength=len(counts)) / _GAIN[np.minimum(counts, DEPTH)]
     return ndcg
+
+
+METRICS = ("R@1", "R@5", "R@10", "MRR", "MRR@10", "nDCG@10")
+CELLS = 1 << 22  # resamples × clusters drawn at once: 32 MB
+
+
+def ranks(
+    queries: NDArray[np.float32], gallery: NDArray[np.float32], relevant: Sequence[Sequence[int]]
+) -> NDArray[np.float64]:
+    """Rank, from 1, of the best relevant item for each query; ties at their expected rank. See `scoring.score`.
+
+    Args:
+        queries: (Q, D). gallery: (N, D). Scores are inner products.
+        relevant: for each query, the rows of `gallery` that answer it; finding any of them counts.
+
+    Raises:
+        ValueError: a query has no relevant item, the sizes disagree, or a vector is not finite.
+    """
+    return score(queries, gallery, relevant).ranks
+
+
+def recall_at(ranks: Floats, k: int) -> float:
+    """Share of queries whose best relevant item has rank k or better."""
+    return float((ranks <= k).mean())
+
+
+def mrr(ranks: Floats, k: float = np.inf) -> float:
+    """Mean reciprocal rank of the best relevant item; beyond rank k it counts 0."""
+    return float(_reciprocal(ranks, k).mean())
+
+
+def summary(ranks: Floats) -> dict[str, float]:
+    """R@1, R@5, R@10, MRR and the median rank."""
+    recalls = {f"R@{k}": recall_at(ranks, k) for k in (1, 5, 10)}
+    return recalls | {"MRR": mrr(ranks), "median rank": float(np.median(ranks))}
+
+
+def per_query(direction: Direction, metric: str) -> Floats:
+    """(Q,) the values whose mean is the metric: for R@k 1 or 0, for MRR the reciprocal rank, for nDCG@10 nDCG@10.
+
+    Raises:
+        ValueError: it is none of METRICS.
+    """
+    if metric == "nDCG@10":
+        return direction.ndcg10
+    if metric in ("MRR", "MRR@10"):
+        return _reciprocal(direction.ranks, DEPTH if metric == "MRR@10" else np.inf)
+    if metric in METRICS:
+        return (direction.ranks <= int(metric.removeprefix("R@"))).astype(np.float64)
+    raise ValueError(f"no metric '{metric}', known are {', '.join(METRICS)}.")
+
+
+def measures(direction: Direction) -> dict[str, float]:
+    """All of METRICS, the median rank, and `ties`: how many queries have an irrelevant candidate that scores exactly as
+    the best relevant one does. If they are many, the encoder gives different inputs the same vector."""
+    means = {metric: float(per_query(direction, metric).mean()) for metric in METRICS}
+    return means | {"median rank": float(np.median(direction.ranks)), "ties": float((direction.level > 0).sum())}
+
+
+def interval(
+    values: Floats, clusters: Sequence[int] | Ints, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """Bootstrap interval of a mean over queries, resampled by cluster (Efron and Tibshirani 1993, percentile method).
+
+    The captions of one picture are not independent, so pictures are drawn with replacement, not captions.
+
+    Args:
+        values: (Q,) what is averaged: reciprocal ranks, or 1 for a rank up to k and 0 for others.
+        clusters: (Q,) the picture of each query.
+
+    Raises:
+        ValueError: no values, or not as many clusters.
+    """
+    means = resampled_means(np.asarray(values)[:, None], clusters, resamples, seed)
+    low, high = np.quantile(means[:, 0], [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def intervals(
+    direction: Direction, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> dict[str, tuple[float, float]]:
+    """`interval` of each of METRICS, all from the same draws, by picture."""
+    values = np.stack([per_query(direction, metric) for metric in METRICS], axis=1)  # (Q, M)
+    means = resampled_means(values, direction.clusters, resamples, seed)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return {metric: (float(low[i]), float(high[i])) for i, metric in enumerate(METRICS)}
+
+
+def resampled_means(values: Floats, clusters: Sequence[int] | Ints, resamples: int, seed: int) -> Floats:
+    """(R, M) means of (Q, M) values over R draws, with replacement, of as many clusters as there are.
+
+    Raises:
+        ValueError: no values, or not as many clusters.
+    """
+    sums, counts = cluster_sums(values, clusters)
+    rng = np.random.default_rng(seed)
+    means = []
+    for start in range(0, resamples, step := max(1, CELLS // len(counts))):
+        size = min(step, resamples - start)
+        drawn = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=size).astype(float)  # (r, C)
+        means.append((drawn @ sums) / (drawn @ counts)[:, None])
+    return np.concatenate(means)
+
+
+def cluster_sums(values: Floats, clusters: Sequence[int] | Ints) -> tuple[Floats, Ints]:
+    """(C, M) sums of (Q, M) values and (C,) numbers of queries, by cluster.
+
+    Raises:
+        ValueError: no values, or not as many clusters.
+    """
+    if not len(values) or len(values) != len(clusters):
+        raise ValueError(f"{len(values)} values but {len(clusters)} clusters. Pass one cluster a value, at least one.")
+    _, row = np.unique(np.asarray(clusters), return_inverse=True)
+    sums: Floats = np.stack([np.bincount(row, column) for column in values.T], axis=1)
+    return sums, np.bincount(row).astype(np.int64)
+
+
+def _reciprocal(ranks: Floats, k: float) -> Floats:
+    return np.where(ranks <= k, 1.0 / ranks, 0.0)

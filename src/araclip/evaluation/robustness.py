@@ -1,21 +1,26 @@
 """What each kind of rewriting costs: the loss of recall, with intervals, of any model on any picture set."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from araclip.encoder_base import Vectors
+from araclip import atomic
+from araclip.encoder_base import Encoder, Vectors
 from araclip.errors import InputError
-from araclip.evaluation.metrics import resampled_means
-from araclip.evaluation.picture_sets.datasets import PictureSet
-from araclip.evaluation.results import Floats, Ints
-from araclip.evaluation.retrieval import MinimalEncoder, label_of, vectors_of
-from araclip.evaluation.robustness.kinds import KINDS, Kind
-from araclip.evaluation.robustness.picture_vectors import picture_vectors
-from araclip.evaluation.scoring import score
+from araclip.evaluation.retrieval import label_of, vectors_of
+from araclip.evaluation.rewriting import KINDS, Kind
+from araclip.evaluation.scores import Floats, Ints, resampled_means, score
+from araclip.evaluation.sets import PictureSet
+from araclip.gallery.plan import FILTERS, QueryPlan, plan
+from araclip.gallery.query import Query, Term, combine
+from araclip.text.interpretation import Interpreter
 
 CUTOFFS = (1, 10)
 RESAMPLES = 2000  # of the bootstrap, as `metrics.interval` has them
@@ -64,7 +69,7 @@ class Robustness:
 
 
 def measure(
-    model: MinimalEncoder,
+    model: Encoder,
     dataset: PictureSet,
     *,
     captions: str = "all",
@@ -163,3 +168,77 @@ def _loss(kind: str, group: str, clean: Floats, ranks: Floats, changed: np.ndarr
         loss_changed=named(lost[rows].mean(axis=0) if len(rows) else np.zeros(len(names))),
         interval_changed=ends(lost[rows], owner[rows]) if len(rows) else dict.fromkeys(names, (0.0, 0.0)),
     )
+
+
+def picture_vectors(
+    model: Encoder,
+    dataset: PictureSet,
+    label: str,
+    cache: Path | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Vectors:
+    """(N, D) of `dataset.pictures`, from `cache/<id>.pictures`, or encoded and stored there.
+
+    Args:
+        label: of the model, name and fingerprint, on which the stored file depends.
+
+    Raises:
+        ModelMismatch, ImageError: as of `retrieval.evaluate`.
+    """
+    shape = (len(dataset.pictures), model.width)
+    named = f"{label}\n{dataset.fingerprint}\n{shape}"
+    path = cache / f"{hashlib.sha256(named.encode()).hexdigest()[:12]}.pictures" if cache else None
+    stored = atomic.read_checked(path) if path else None
+    if stored is not None and len(stored) == 4 * shape[0] * shape[1]:
+        return np.frombuffer(stored, "<f4").reshape(shape)
+
+    def counted() -> Iterator[Path]:
+        for read, picture in enumerate(dataset.pictures, 1):
+            yield picture
+            if progress:
+                progress("pictures", read, len(dataset.pictures))
+
+    vectors = vectors_of("picture", lambda _: model.encode_image(counted()), dataset.pictures, model.width)
+    if path is not None:
+        with contextlib.suppress(OSError):  # full or read-only: encoded again the next time
+            path.parent.mkdir(parents=True, exist_ok=True)
+            atomic.write_checked(path, vectors.astype("<f4").tobytes())
+    return vectors
+
+
+BLOCK = 512  # texts that are encoded together
+
+
+class UnderstoodEncoder:
+    """Encodes texts with a model and an interpreter. Dates and folders are words here: a set of captions has neither.
+
+    Signs in a text are ordinary characters. `readings` and `texts` count what was encoded so far.
+    """
+
+    def __init__(self, model: Encoder, interpreter: Interpreter) -> None:
+        self._model, self._interpreter = model, interpreter
+        self.texts = self.readings = 0
+
+    def __call__(self, texts: Sequence[str]) -> Vectors:
+        """Texts → (n, D) unit vectors."""
+        parts = [self._block(texts[start : start + BLOCK]) for start in range(0, len(texts), BLOCK)]
+        return np.concatenate(parts)
+
+    def _block(self, texts: Sequence[str]) -> Vectors:
+        read = [self._understood(text) for text in texts]
+        different = list(dict.fromkeys(reading for each in read for reading in each.texts))
+        self.texts, self.readings = self.texts + len(texts), self.readings + len(different)
+        vectors = dict(zip(different, self._model.encode_text(different), strict=True))
+        rows = []
+        for each in read:
+            terms = each.term_vectors([vectors[text] for text in each.texts], _no_picture)
+            rows.append(combine(each.own(terms), each.query))
+        return np.stack(rows)
+
+    def _understood(self, text: str) -> QueryPlan:
+        query = Query((Term("text", text),))
+        return plan(query, self._interpreter, today=date.today(), ignore=FILTERS)
+
+
+def _no_picture(name: str) -> NDArray[np.float32]:
+    raise AssertionError(f"a text of a set names no picture, and {name} was asked for")

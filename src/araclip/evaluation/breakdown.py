@@ -11,8 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.evaluation.metrics import resampled_means
-from araclip.evaluation.results import Direction, Floats, Ints
+from araclip.evaluation.scores import Direction, Floats, Ints, resampled_means
 from araclip.text.normalization import normalize
 
 RESAMPLES = 2000  # of the bootstrap, as `metrics.interval` has them

@@ -18,8 +18,8 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 from numpy.typing import NDArray
 
 from araclip.display import shortened, shown
-from araclip.evaluation.figures.breakdown import GroupRecall, recall_curve
-from araclip.evaluation.results import Direction
+from araclip.evaluation.breakdown import GroupRecall, recall_curve
+from araclip.evaluation.scores import Direction
 
 WIDTH = 4.4  # inches: 317 points, so that 8-point text stays readable on a page 400 pixels wide
 LONGEST_NAME = 34
