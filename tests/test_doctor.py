@@ -141,7 +141,7 @@ def test_two_builds_of_onnx_runtime_are_a_fault(monkeypatch: pytest.MonkeyPatch)
 def test_a_gpu_without_cuda_s_libraries_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("they may be here")
-    monkeypatch.setattr("araclip.inference.devices.available", lambda: ["cpu", "cuda"])
+    monkeypatch.setattr("araclip.models.devices.available", lambda: ["cpu", "cuda"])
     trial = found()["trial on cuda"]
     assert trial.mark == "fault"
     assert "cannot load CUDA's libraries" in trial.fact

@@ -24,8 +24,9 @@ from torch.nn.functional import normalize as l2_normalize
 from transformers import CLIPImageProcessor, ViTImageProcessor
 
 import tiny_hf
-from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, atomic, cli, model_folder
+from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, atomic, cli
 from araclip.errors import AraCLIPError, DataError, ExportRejected, InputError, RecipeError
+from araclip.models import folder as model_folder
 from araclip.training.export import export as exporting
 from araclip.training.export import tower_graphs
 from araclip.training.export import weights as storing

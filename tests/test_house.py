@@ -33,12 +33,16 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "pictures",
     "video",
     "ocr",
-    "model_folder",
-    "vectors",
-    "encoder_base",
-    "inference",
+    "models.folder",
+    "models.vectors",
+    "models.encoder_base",
+    "models.devices",
+    "models.inference",
+    "models.graph_file",
+    "models.tokenizer_file",
     "model_checks",
-    "encoder",
+    "models.checks",
+    "models.encoder",
     "layouts",
     "gallery.catalog",
     "gallery.index",
@@ -79,7 +83,10 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "training.stages",
     "training.mini",
     "peers",
-    "model_library",
+    "models.speed",
+    "models.downloads",
+    "models.pull",
+    "models.library",
     "doctor",
     "server.settings",
     "server.translations",
@@ -234,8 +241,8 @@ def test_a_module_imports_only_from_the_rooms_above_it() -> None:
         ("errors", "from araclip.atomic import write", "errors:1 imports atomic, a room below."),
         ("errors", "from araclip import atomic", "errors:1 imports atomic, a room below."),
         ("errors", "import araclip.cli as door", "errors:1 imports cli, a room below."),
-        ("display", "from araclip import AraCLIP", "display:1 imports encoder, a room below."),
-        ("display", "from . import encoder", "display:1 imports encoder, a room below."),
+        ("display", "from araclip import AraCLIP", "display:1 imports models.encoder, a room below."),
+        ("display", "from .models import encoder", "display:1 imports models.encoder, a room below."),
         ("gallery__ranking", "from ..cli import app", "gallery.ranking:1 imports cli, a room below."),
         (
             "gallery__ranking",
@@ -253,7 +260,7 @@ def test_a_module_imports_only_from_the_rooms_above_it() -> None:
     ],
 )
 def test_an_import_from_below_is_found(tmp_path: Path, module: str, statement: str, fault: str) -> None:
-    rooms = {"errors": "", "atomic": "", "display": "", "encoder": "", "gallery__gallery": "", "cli": ""}
+    rooms = {"errors": "", "atomic": "", "display": "", "models__encoder": "", "gallery__gallery": "", "cli": ""}
     assert broken_layers(made_up(tmp_path, **{**rooms, module: statement})) == [fault]
 
 
@@ -347,7 +354,7 @@ def test_the_commands_are_listed_without_numpy_and_a_word_is_stemmed_without_oth
 
 def test_what_searches_is_imported_without_faiss_and_what_only_indexing_needs() -> None:
     assert printed_by(
-        "import sys, araclip.gallery.open, araclip.encoder, araclip.cli.searching; "
+        "import sys, araclip.gallery.open, araclip.models.encoder, araclip.cli.searching; "
         "print({'faiss', 'onnxruntime', 'tokenizers', 'rich.progress'} & set(sys.modules))"
     ) == ["set()"]
 

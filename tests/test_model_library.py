@@ -19,7 +19,7 @@ from rich.console import Console
 from araclip import AraCLIP, atomic
 from araclip.errors import InputError
 from araclip.installed_models import pulled
-from araclip.model_library import disk_space, hub, pull, resumable
+from araclip.models import downloads, pull
 from araclip.peers import model_registry, published_recall
 from araclip.peers.model_registry import forbids_commerce
 from fake_hub import TOKEN, FakeHub, serving
@@ -68,14 +68,14 @@ def test_a_finished_folder_is_pulled_from_the_hub_without_pytorch(
     assert ran.code == 0, ran.err
     assert json.loads(ran.out)["name"] == "reds"
     assert json.loads(ran.out)["model"] == AraCLIP(finished).label
-    assert online.sent == sum((finished / part).stat().st_size for part in hub.OURS if (finished / part).exists())
+    assert online.sent == sum((finished / part).stat().st_size for part in downloads.OURS if (finished / part).exists())
     assert AraCLIP.load("reds").encode_text("red").shape == (8,)
 
 
 def test_half_a_download_is_continued_by_the_next_run(
     run: Run, online: FakeHub, finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resumable, "LARGE", 100)
+    monkeypatch.setattr(downloads, "LARGE", 100)
     graph = (finished / "image.onnx").stat().st_size
     online.add("someone/reds", finished)
     online.cut = {"image.onnx": graph // 2}
@@ -91,7 +91,7 @@ def test_half_a_download_is_continued_by_the_next_run(
 
 
 def graph_of(online: FakeHub, finished: Path, tmp_path: Path) -> tuple[str, Path, int, str]:
-    """A large file on the hub as `resumable.fetch` is told of it: address, place, bytes and hash."""
+    """A large file on the hub as `downloads.fetch` is told of it: address, place, bytes and hash."""
     online.add("someone/reds", finished)
     content = (finished / "image.onnx").read_bytes()
     url = f"{os.environ['HF_ENDPOINT']}/someone/reds/resolve/main/image.onnx"
@@ -108,9 +108,9 @@ def test_a_network_that_goes_away_is_said_and_is_no_fault_of_a_file(
 
     with monkeypatch.context() as patched:
         patched.setattr(http.client.HTTPResponse, "read", gone)
-        with pytest.raises(resumable.BrokenOff, match=r"No route to host after 0 of [\d,]+ bytes"):
-            resumable.fetch(*about, token=None)
-    resumable.fetch(*about, token=None)
+        with pytest.raises(downloads.BrokenOff, match=r"No route to host after 0 of [\d,]+ bytes"):
+            downloads.fetch(*about, token=None)
+    downloads.fetch(*about, token=None)
     assert about[1].read_bytes() == (finished / "image.onnx").read_bytes()
 
 
@@ -119,24 +119,24 @@ def test_a_download_is_on_the_disk_before_it_has_its_name(
 ) -> None:
     about, steps = graph_of(online, finished, tmp_path), list[str]()
     monkeypatch.setattr(atomic, "step", steps.append)
-    resumable.fetch(*about, token=None)
+    downloads.fetch(*about, token=None)
     assert steps == ["fsync", "rename", "fsync folder"]
 
 
 def test_a_file_that_another_process_downloads_is_left_to_it(
     online: FakeHub, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resumable, "PIECE", 100)
+    monkeypatch.setattr(downloads, "PIECE", 100)
     about = graph_of(online, finished, tmp_path)
     refused = list[str]()
 
     def meanwhile(*_: object) -> None:
         if not refused:
             with pytest.raises(InputError) as error:
-                resumable.fetch(*about, token=None)
+                downloads.fetch(*about, token=None)
             refused.append(str(error.value))
 
-    resumable.fetch(*about, token=None, progress=meanwhile)
+    downloads.fetch(*about, token=None, progress=meanwhile)
     assert "is being downloaded already" in refused[0]
     assert about[1].read_bytes() == (finished / "image.onnx").read_bytes()
     assert [each.name for each in about[1].parent.iterdir()] == ["image"]
@@ -237,7 +237,7 @@ def test_a_full_disk_is_found_before_anything_is_downloaded(
 ) -> None:
     online.add("someone/reds", finished)
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda place: usage(10**9, 10**9, 1000))
+    monkeypatch.setattr(downloads.shutil, "disk_usage", lambda place: usage(10**9, 10**9, 1000))
     for source, doing in (("hf:someone/reds", "downloading"), (str(finished), "copying")):
         ran = run("pull", source, model=False)
         assert ran.code == 2
@@ -275,11 +275,11 @@ def test_of_a_repository_one_form_of_the_weights_is_downloaded() -> None:
         ["config.json", "README.md", "model.safetensors", "pytorch_model.bin", "tf_model.h5", "flax_model.msgpack",
          "tokenizer.json", "onnx/model.onnx", "onnx/config.json", "2_Dense/config.json", "2_Dense/pytorch_model.bin"], 1
     )  # fmt: skip
-    assert sorted(hub.wanted(files)) == [
+    assert sorted(downloads.wanted(files)) == [
         "2_Dense/config.json", "2_Dense/pytorch_model.bin", "config.json", "model.safetensors", "tokenizer.json",
     ]  # fmt: skip
     both = dict.fromkeys(["open_clip_config.json", "open_clip_model.safetensors", "model.safetensors"], 1)
-    assert sorted(hub.wanted(both)) == ["open_clip_config.json", "open_clip_model.safetensors"]
+    assert sorted(downloads.wanted(both)) == ["open_clip_config.json", "open_clip_model.safetensors"]
 
 
 # ------------------------------------------------------------------ models

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 import pictures
-from araclip.encoder import AraCLIP
-from araclip.encoder_base import Vectors
 from araclip.errors import InputError
 from araclip.evaluation import rewriting
 from araclip.evaluation.rewriting import DIALECTS, KINDS, held_out, kinds_by_name, lexicon, read_lexicon
 from araclip.evaluation.robustness import CLEAN, measure
 from araclip.evaluation.sets import read_set
+from araclip.models.encoder import AraCLIP
+from araclip.models.encoder_base import Vectors
 from test_evaluate_command import Run, run  # noqa: F401 - a fixture
 from tiny import ARABIC, COLOURS
 

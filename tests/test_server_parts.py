@@ -24,7 +24,6 @@ from PIL import Image
 
 import pictures
 from araclip import atomic
-from araclip.encoder import AraCLIP
 from araclip.errors import (
     AraCLIPError,
     GalleryCorrupt,
@@ -43,6 +42,7 @@ from araclip.gallery.query import combine, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.reference_queries import EVERYDAY
 from araclip.gallery.relevance import RelevanceScale
+from araclip.models.encoder import AraCLIP
 from araclip.picture_formats import plugins
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import open_image

@@ -12,8 +12,8 @@ from araclip import deprecation, errors
 from araclip.errors import AraCLIPError
 from araclip.gallery.catalog.schema import MIGRATED, SCHEMA
 from araclip.installed_models import bundled
-from araclip.model_folder.config import FORMAT as MODEL_FORMAT
-from araclip.model_folder.config import FORMATS as MODEL_FORMATS
+from araclip.models.folder import FORMAT as MODEL_FORMAT
+from araclip.models.folder import FORMATS as MODEL_FORMATS
 from release.licences import fits, strange
 
 GENERAL = {

@@ -9,9 +9,9 @@ from araclip.bulk.output import ShardFolder
 from araclip.bulk.plan import MAX_SHARDS, Plan, ShardTask, parse_shard, plan_of, tasks_of
 from araclip.bulk.shard import Outcome, ShardReport, finished, outcome_of
 from araclip.bulk.shard_file import schema_of
-from araclip.encoder import Encoder, ModelLike, as_encoder
 from araclip.errors import InputError, ShardFailed
-from araclip.model_folder import DEFAULT_MODEL
+from araclip.models.encoder import Encoder, ModelLike, as_encoder
+from araclip.models.folder import DEFAULT_MODEL
 
 ENGINES = ("processes", "ray")
 Told = Callable[[ShardReport, int], None]

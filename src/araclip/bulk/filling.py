@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from araclip.bulk.output import ShardFolder
 from araclip.bulk.shard_file import ShardHeader, read_header
 from araclip.bulk.shard_groups import ShardGroups
-from araclip.encoder import Encoder, as_encoder
 from araclip.errors import InputError, ModelNotFound, ShardMismatch
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.recorded_model import AbsentModel, recorded_encoder
 from araclip.gallery.results import Filled
+from araclip.models.encoder import Encoder, as_encoder
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from araclip.bulk.shard_file import FACTS, ROW_GROUP, ShardHeader, read_path, re
 from araclip.errors import InputError, first_line
 from araclip.gallery.catalog.embedded_pictures import EMPTY, EmbeddedPictures
 from araclip.gallery.catalog.records import STORED_PREFIX, identity_of
+from araclip.models.vectors import UNIT_TOLERANCE
 from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata, coordinates, iso_time, name_of
 from araclip.picture_formats.kinds import FORMATS
 from araclip.pictures.captions import MAX_LETTERS
-from araclip.vectors import UNIT_TOLERANCE
 from araclip.video.scene_paths import file_of
 
 GROUP = ROW_GROUP  # pictures in a commit: half a second of work, 16 MB at 512 numbers each

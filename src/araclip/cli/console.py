@@ -23,7 +23,7 @@ from typer.core import TyperGroup
 from araclip.cli.stopping import exit_code
 from araclip.display import json_shown, shown
 from araclip.errors import InputError
-from araclip.inference.devices import VARIABLE
+from araclip.models.devices import VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

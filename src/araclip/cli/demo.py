@@ -12,7 +12,7 @@ from rich.table import Table
 from araclip.cli.console import app, err, out, progress, shown, stoppable
 from araclip.cli.indexing import how_to_resume, index_folder, reembed_folder
 from araclip.display import counted
-from araclip.model_folder import DEFAULT_MODEL
+from araclip.models.folder import DEFAULT_MODEL
 from araclip.platforms.processes import one_blas_thread
 
 if TYPE_CHECKING:

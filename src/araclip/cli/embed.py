@@ -9,7 +9,7 @@ from araclip.cli.console import app, as_json_text, err, progress, shown, stoppab
 from araclip.cli.console import out as screen
 from araclip.cli.options import AnyModelOption, JsonOption
 from araclip.display import counted
-from araclip.model_folder import DEFAULT_MODEL
+from araclip.models.folder import DEFAULT_MODEL
 
 
 @app.command()

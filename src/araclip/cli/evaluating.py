@@ -16,17 +16,17 @@ from araclip.cli.console import app, as_json_text, bars, err, out, refuse_idle, 
 from araclip.cli.options import AnyModelOption, JsonOption, models_here
 from araclip.display import counted
 from araclip.errors import InputError
-from araclip.model_folder import DEFAULT_MODEL
+from araclip.models.folder import DEFAULT_MODEL
 from araclip.paths import user_path
 
 if TYPE_CHECKING:
-    from araclip.encoder_base import Encoder
     from araclip.evaluation.rewriting import Kind
     from araclip.evaluation.robustness import Loss, Robustness
     from araclip.evaluation.scores import Evaluated
     from araclip.evaluation.sets import PictureSet
     from araclip.evaluation.significance import Scores, Summary
     from araclip.evaluation.zeroshot import LabelledSet
+    from araclip.models.encoder_base import Encoder
     from araclip.peers.paper_suite import PaperTable
 
 
@@ -96,8 +96,8 @@ def classify(
 def _classify(
     pictures: list[Path], labels: str, templates: list[str], k: int, model: str, other: bool, form: str
 ) -> None:
-    from araclip.encoder import as_encoder
     from araclip.evaluation.zeroshot import label_probabilities, read_labels, readable_vectors
+    from araclip.models.encoder import as_encoder
 
     if k < 1:
         raise InputError(f"k is {k}, expected a positive whole number.")
@@ -158,8 +158,8 @@ def _skipped(line: str) -> None:
 
 
 def _measure(labelled: "LabelledSet", split: str | None, templates: list[str], model: str, as_json: bool) -> None:
-    from araclip.encoder import as_encoder
     from araclip.evaluation import zeroshot
+    from araclip.models.encoder import as_encoder
 
     result = zeroshot.classify(as_encoder(model), labelled, templates)
     protocol = result.protocol
@@ -314,8 +314,8 @@ def mteb(
 
     The data come from the Hugging Face hub; tasks with results in --out are not run again.
     """
-    from araclip.encoder import AraCLIP
     from araclip.evaluation.mteb_model import run_tasks, tasks_by_name
+    from araclip.models.encoder import AraCLIP
 
     chosen = tasks_by_name(tasks, languages or [])
     scores = run_tasks(AraCLIP.load(model), chosen, folder)
@@ -336,9 +336,9 @@ def mteb(
 
 
 def _measured(models: Sequence[str], pictures: "PictureSet", captions: str, cache: Path | None) -> "list[Evaluated]":
-    from araclip import model_folder
-    from araclip.encoder import AraCLIP
     from araclip.evaluation.retrieval import evaluate
+    from araclip.models import folder as model_folder
+    from araclip.models.encoder import AraCLIP
     from araclip.peers import loading
 
     if cache is not None:
@@ -512,8 +512,8 @@ def robustness_of(
         understood: read the texts as a search does; the losses are still those against the captions as written,
         literal.
     """
-    from araclip.encoder import AraCLIP
     from araclip.evaluation.robustness import measure
+    from araclip.models.encoder import AraCLIP
 
     done: list[Robustness] = []
     if not kinds:

@@ -17,8 +17,8 @@ from araclip.cli.train import quiet_libraries
 from araclip.errors import InputError
 
 if TYPE_CHECKING:
-    from araclip.model_library.listing import ModelRow
-    from araclip.model_library.pull import Pulled
+    from araclip.models.library import ModelRow
+    from araclip.models.pull import Pulled
 
 WEIGHTS, LANGUAGES = "smooth-int8", "ar,en"  # unless others are named
 WIDE = 100  # columns of a terminal that has room for all of `araclip models`; below, licences would be cut in pieces
@@ -38,7 +38,7 @@ def models(
     if remove is not None:
         _remove(remove, yes, as_json)
         return
-    from araclip.model_library.listing import model_rows
+    from araclip.models.library import model_rows
 
     rows = model_rows()
     if as_json:
@@ -100,7 +100,7 @@ def pull(
     wanted = None if languages == "all" else tuple(code.strip() for code in languages.split(",") if code.strip())
     if wanted == ():
         raise InputError("--languages is empty. Name codes, such as ar,en, or all.")
-    from araclip.model_library.pull import pull as pulling
+    from araclip.models.pull import pull as pulling
 
     with _downloading() as progress:
         done = pulling(
@@ -114,7 +114,7 @@ def pull(
 
 
 def _pull_trainable(source: str, target: Path, head: Path | None, image_tower: str | None, as_json: bool) -> None:
-    from araclip.model_library.trainable import pull_trainable
+    from araclip.models.pull import pull_trainable
 
     with _downloading() as progress:
         done = pull_trainable(
@@ -147,7 +147,7 @@ def push(
     as_json: JsonOption = False,
 ) -> None:
     """Upload a model folder to the Hugging Face hub, for others to pull without PyTorch. It is checked whole first."""
-    from araclip.model_library.push import push as pushing
+    from araclip.models.library import push as pushing
 
     with stoppable("Nothing is public before the last file has arrived; run the same command again."):
         done = pushing(folder, repository, private=private, log=_log)
@@ -159,8 +159,8 @@ def push(
 
 
 def _remove(name: str, yes: bool, as_json: bool) -> None:
-    from araclip.model_library.removal import galleries_of
-    from araclip.model_library.removal import remove as removing
+    from araclip.models.library import galleries_of
+    from araclip.models.library import remove as removing
 
     users = galleries_of(name)
     for gallery in users:

@@ -125,7 +125,7 @@ def search(
     _check_form(as_json, paths, thumbnails)
     text = " ".join(query)
     with opened(gallery, model) as found:
-        from araclip.encoder import AraCLIP
+        from araclip.models.encoder import AraCLIP
 
         if isinstance(found.model, AraCLIP):
             found.model.open_text_tower()  # a quarter of the whole time, while the query is read

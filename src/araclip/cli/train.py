@@ -13,9 +13,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from araclip import model_folder
 from araclip.cli.console import app, err, out, refuse_idle, shown, stoppable
 from araclip.errors import InputError
+from araclip.models import folder as model_folder
 from araclip.paths import user_path
 
 _NEEDED = ("torch", "transformers", "timm", "accelerate", "pyarrow", "onnx", "onnxscript")

@@ -16,11 +16,11 @@ import numpy as np
 from araclip.display import shown
 from araclip.doctor.finding import Finding
 from araclip.doctor.installed_packages import version
-from araclip.encoder import AraCLIP
 from araclip.errors import AraCLIPError, InputError
-from araclip.inference import devices
 from araclip.installed_models import bundled
-from araclip.model_folder import read_config
+from araclip.models import devices
+from araclip.models.encoder import AraCLIP
+from araclip.models.folder import read_config
 from araclip.platforms.libraries import gpus_of, nvidia_driver
 
 BUILDS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")

@@ -21,13 +21,13 @@ from araclip.display import counted, shown
 from araclip.doctor.accelerators import accelerators
 from araclip.doctor.finding import Finding
 from araclip.doctor.installed_packages import version
-from araclip.encoder_base import usable_cores
 from araclip.errors import AraCLIPError, GalleryNotFound, InputError
 from araclip.gallery import locations
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.locations import Address
 from araclip.installed_models import bundled, installed
-from araclip.model_folder import check_hash, read_config
+from araclip.models.encoder_base import usable_cores
+from araclip.models.folder import check_hash, read_config
 from araclip.ocr.engines import find as find_ocr
 from araclip.user_data import data_home
 

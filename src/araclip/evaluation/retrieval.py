@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from araclip import atomic
-from araclip.encoder import AraCLIP
-from araclip.encoder_base import Encoder, Vectors
 from araclip.errors import InputError, ModelMismatch, first_line
 from araclip.evaluation.scores import Cost, Direction, Evaluated, Ints, Protocol, score
 from araclip.evaluation.sets import PictureSet
+from araclip.models.encoder import AraCLIP
+from araclip.models.encoder_base import Encoder, Vectors
 from araclip.text.normalization import NORMALIZER_VERSION
 
 Item = TypeVar("Item")

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip import atomic
-from araclip.encoder_base import Encoder, Vectors
 from araclip.errors import InputError
 from araclip.evaluation.retrieval import label_of, vectors_of
 from araclip.evaluation.rewriting import KINDS, Kind
@@ -20,6 +19,7 @@ from araclip.evaluation.scores import Floats, Ints, resampled_means, score
 from araclip.evaluation.sets import PictureSet
 from araclip.gallery.plan import FILTERS, QueryPlan, plan
 from araclip.gallery.query import Query, Term, combine
+from araclip.models.encoder_base import Encoder, Vectors
 from araclip.text.interpretation import Interpreter
 
 CUTOFFS = (1, 10)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from araclip import atomic
-from araclip.encoder import Encoder, ModelLike, as_encoder
 from araclip.errors import GalleryCorrupt, InputError, ModelNotFound
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog import counting
@@ -27,6 +26,7 @@ from araclip.gallery.maintenance.verify import catalogue_faults, file_faults
 from araclip.gallery.reader import FolderReader
 from araclip.gallery.recorded_model import create_catalog, encoder_for, record_whereabouts, recorded_in
 from araclip.gallery.results import Fault, Group, Stats
+from araclip.models.encoder import Encoder, ModelLike, as_encoder
 from araclip.ocr.engines import Engine, opened
 from araclip.paths import user_path
 

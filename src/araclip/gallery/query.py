@@ -14,9 +14,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.encoder_base import MAX_LETTERS
 from araclip.errors import InputError
 from araclip.gallery.text_matches import TextQuery
+from araclip.models.encoder_base import MAX_LETTERS
 from araclip.text.normalization import normalize
 
 MAX_TERMS = 16

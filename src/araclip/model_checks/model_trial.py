@@ -16,11 +16,11 @@ import numpy as np
 
 from araclip import bounded_json
 from araclip.display import shortened, shown
-from araclip.encoder_base import MAX_LETTERS
 from araclip.errors import AraCLIPError, InputError, InvalidVectors, ModelMismatch
-from araclip.inference.towers import ImageTower, TextTower
-from araclip.model_checks.tokenizer_file import check_tokenizer
-from araclip.model_folder import ModelConfig, read_config
+from araclip.models.encoder_base import MAX_LETTERS
+from araclip.models.folder import ModelConfig, read_config
+from araclip.models.inference import ImageTower, TextTower
+from araclip.models.tokenizer_file import check_tokenizer
 from araclip.platforms.limits import limit
 from araclip.platforms.memory import free_memory
 from araclip.platforms.processes import status_name

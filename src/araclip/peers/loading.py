@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from araclip import bounded_json
-from araclip.encoder import Encoder
 from araclip.errors import InputError, ModelMismatch, ModelNotFound
 from araclip.installed_models import installed
-from araclip.model_folder import existing_folder
+from araclip.models.encoder import Encoder
+from araclip.models.folder import existing_folder
 from araclip.peers import model_registry
 from araclip.training.failures import failures
 

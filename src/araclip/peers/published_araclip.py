@@ -18,9 +18,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from araclip import model_folder
-from araclip.encoder import AraCLIP, Encoder
 from araclip.errors import ModelMismatch, ModelNotFound
+from araclip.models import folder as model_folder
+from araclip.models.encoder import AraCLIP, Encoder
 from araclip.peers.libraries import open_clip_pictures
 from araclip.peers.loading import HEADS, KINDS, Request, heads
 from araclip.peers.pickled_head import read_head

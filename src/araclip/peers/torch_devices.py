@@ -2,7 +2,7 @@
 
 import torch
 
-from araclip.inference.devices import AUTO, CPU, CUDA, OPENVINO, missing
+from araclip.models.devices import AUTO, CPU, CUDA, OPENVINO, missing
 
 MPS = "mps"
 

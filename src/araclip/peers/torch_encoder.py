@@ -1,4 +1,4 @@
-"""A published dual encoder on PyTorch as an `araclip.encoder.Encoder`."""
+"""A published dual encoder on PyTorch as an `araclip.models.encoder.Encoder`."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize as l2_normalize
 
-from araclip.encoder_base import IMAGE_BATCH, EncoderBase, Openable, Vectors, batches, checked_pixels
 from araclip.errors import InputError, ModelMismatch
+from araclip.models.encoder_base import IMAGE_BATCH, EncoderBase, Openable, Vectors, batches, checked_pixels
 from araclip.peers.loading import Request, origin_of
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import open_image

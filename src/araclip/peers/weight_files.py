@@ -12,7 +12,7 @@ from torch import Tensor
 
 from araclip import bounded_json
 from araclip.errors import ModelMismatch, ModelNotFound, first_line
-from araclip.model_folder import existing_folder
+from araclip.models.folder import existing_folder
 from araclip.training.failures import not_loaded, reason
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")

@@ -14,7 +14,6 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.encoder_base import Encoder, pixel_vectors, text_vectors, usable_cores
 from araclip.errors import AraCLIPError, InputError, WidthMismatch
 from araclip.gallery.catalog.connection import may_write
 from araclip.gallery.catalog.filters import Filters
@@ -22,6 +21,7 @@ from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.open import encoder_of
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.suggestions import Suggestions
+from araclip.models.encoder_base import Encoder, pixel_vectors, text_vectors, usable_cores
 from araclip.pictures.image_transform import transform_of
 from araclip.pictures.picture_facts import Facts
 from araclip.server.archives import Archives

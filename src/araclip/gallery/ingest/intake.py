@@ -23,13 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from araclip.encoder_base import Encoder, picture_of, pixel_vectors
 from araclip.errors import ImageError, ImageTooLarge, InputError, UnreadableImage
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.embedded_pictures import EmbeddedPictures
 from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.results import Filled
+from araclip.models.encoder_base import Encoder, picture_of, pixel_vectors
 from araclip.paths import text_path, user_path
 from araclip.picture_limits.decode_budget import READING
 from araclip.pictures import phash

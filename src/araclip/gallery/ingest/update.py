@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from araclip.display import counted
-from araclip.encoder import Encoder
 from araclip.errors import EmptyFolder, ImageError, InputError
 from araclip.gallery.catalog.records import File
 from araclip.gallery.catalog.store import Store
@@ -14,6 +13,7 @@ from araclip.gallery.ingest.scan import Walk, may_come_back, unread_line, why_un
 from araclip.gallery.ingest.sidecars import pictures_beside, synchronise
 from araclip.gallery.ingest.videos import VideoIntake, by_file, scene_paths, stored_of
 from araclip.gallery.results import Update
+from araclip.models.encoder import Encoder
 from araclip.picture_formats.kinds import ALWAYS
 from araclip.platforms.names import as_stored, lexists, openable
 from araclip.video.formats import is_video

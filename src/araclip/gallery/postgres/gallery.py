@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 
 from araclip.display import counted
-from araclip.encoder import Encoder, ModelLike
-from araclip.encoder_base import pixel_vectors
 from araclip.errors import GalleryError
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog import counting
@@ -30,6 +28,8 @@ from araclip.gallery.postgres.schema import Row, Vectors
 from araclip.gallery.postgres.search import build_graph
 from araclip.gallery.recorded_model import RecordedModel, encoder_for
 from araclip.gallery.results import Fault, Group, Stats
+from araclip.models.encoder import Encoder, ModelLike
+from araclip.models.encoder_base import pixel_vectors
 from araclip.paths import user_path
 from araclip.pictures.image_transform import ImageTransform, transform_of
 from araclip.video import hashes

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 from tokenizers import Tokenizer
 
-from araclip.encoder_base import Vectors
 from araclip.errors import ExportRejected, ModelMismatch
+from araclip.models.encoder_base import Vectors
 from araclip.peers.pull.sources import Source
 from araclip.peers.pull.tokens import padded
 

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from araclip import atomic, model_folder
+from araclip import atomic
 from araclip.display import Log
-from araclip.encoder import AraCLIP
 from araclip.errors import ExportRejected, InputError, first_line
-from araclip.model_checks import model_check
-from araclip.model_folder import ImageConfig, ModelConfig, TextConfig, existing_folder
+from araclip.models import folder as model_folder
+from araclip.models.checks import check_written
+from araclip.models.encoder import AraCLIP
+from araclip.models.folder import ImageConfig, ModelConfig, TextConfig, existing_folder
 from araclip.peers.loading import Request, load_request, parse_request
 from araclip.peers.pull import checks
 from araclip.peers.pull.characters import check_languages
@@ -206,7 +207,7 @@ def _hashed(folder: Path, config: ModelConfig) -> ModelConfig:
     """Hash the files, write config.json, and check the folder as its users' machines will."""
     config = replace(config, files=model_folder.hashes(folder))
     model_folder.write_config(folder, config)
-    model_check.check_written(folder, config)
+    check_written(folder, config)
     (folder / "README.md").touch()
     return config
 

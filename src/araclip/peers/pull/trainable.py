@@ -6,7 +6,7 @@ from pathlib import Path
 from araclip import atomic
 from araclip.display import Log
 from araclip.errors import InputError
-from araclip.model_folder import existing_folder
+from araclip.models.folder import existing_folder
 from araclip.paths import user_path
 from araclip.peers import model_registry
 from araclip.peers.loading import Request, layout

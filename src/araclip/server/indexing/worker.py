@@ -20,7 +20,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from araclip.encoder_base import Encoder, usable_cores
 from araclip.errors import AraCLIPError, EmptyFolder, GalleryCorrupt, GalleryLocked, ModelError, WidthMismatch
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog import writer_lock
@@ -29,6 +28,7 @@ from araclip.gallery.ingest.watch import update_as_far_as_possible
 from araclip.gallery.locations import Address, Location, location_of
 from araclip.gallery.open import encoder_of, open_gallery
 from araclip.gallery.recorded_model import create_catalog
+from araclip.models.encoder_base import Encoder, usable_cores
 from araclip.platforms.processes import step_back
 
 # Why indexing has stopped, as a word that a client puts into its reader's language. The message itself names paths and

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from araclip import bounded_json
 from araclip.display import shown
-from araclip.encoder import Encoder
 from araclip.errors import InputError, WidthMismatch
+from araclip.models.encoder import Encoder
 from araclip.server.http.errors import Problem
 from araclip.server.http.limits import BeforeBody
 from araclip.server.routes.dependencies import (

@@ -11,8 +11,9 @@ import torch
 from pydantic_core import to_jsonable_python
 from torch import nn
 
-from araclip import atomic, model_folder
+from araclip import atomic
 from araclip.errors import RecipeError
+from araclip.models import folder as model_folder
 from araclip.training import extensions
 from araclip.training.data.text import read_pairs
 from araclip.training.failures import failures

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from araclip.errors import InputError
+from araclip.models.vectors import Vector, Vectors, checked_vectors
 from araclip.pictures.images import map_ahead
 from araclip.platforms.processes import usable_cores
-from araclip.vectors import Vector, Vectors, checked_vectors
 
 __all__ = [
     "IMAGE_BATCH", "MAX_LETTERS", "TEXT_BATCH", "Encoder", "EncoderBase", "Openable", "Picture", "Vector", "Vectors",

@@ -11,8 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip import model_folder
-from araclip.encoder_base import (
+from araclip.errors import InputError, ModelNotFound
+from araclip.installed_models import installed, pulled_from
+from araclip.models import checks, devices
+from araclip.models import folder as model_folder
+from araclip.models.checks import check_device
+from araclip.models.encoder_base import (
     Encoder,
     EncoderBase,
     Openable,
@@ -21,12 +25,7 @@ from araclip.encoder_base import (
     checked_texts,
     missing_members,
 )
-from araclip.errors import InputError, ModelNotFound
-from araclip.inference import devices
-from araclip.inference.towers import ImageTower, TextTower
-from araclip.installed_models import installed, pulled_from
-from araclip.model_checks import model_check
-from araclip.model_checks.device_check import check_device
+from araclip.models.inference import ImageTower, TextTower
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import open_image
 
@@ -47,7 +46,7 @@ def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | No
             "transformers:google/siglip-base-patch16-256-multilingual"; or a folder in a published layout, see
             docs/peers.md (extra `peers`); or any object with the members of `Encoder`.
         threads: of ONNX Runtime, and for decoding pictures; by default the cores this process may use.
-        device: "cpu", "cuda", "openvino" or "auto", see `araclip.inference.devices`; for peers PyTorch's, such
+        device: "cpu", "cuda", "openvino" or "auto", see `araclip.models.devices`; for peers PyTorch's, such
             as "mps"; by default $ARACLIP_DEVICE or the CPU. An encoder stays where it is.
 
     Raises:
@@ -59,8 +58,9 @@ def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | No
     if not isinstance(model, str | PathLike):
         if absent := missing_members(model):
             raise InputError(
-                f"a {type(model).__name__} is no model; it lacks {', '.join(absent)} of `araclip.encoder.Encoder`. "
-                "Pass a name, such as 'araclip-mini', the path of a model folder, or an encoder."
+                f"a {type(model).__name__} is no model; it lacks {', '.join(absent)} of "
+                "`araclip.models.encoder.Encoder`. Pass a name, such as 'araclip-mini', the path of a model folder, or "
+                "an encoder."
             )
         return model
     if model_folder.is_ours(model):
@@ -88,13 +88,13 @@ class AraCLIP(EncoderBase):
     >>> scores = model.encode_image(["cat.jpg", "dog.jpg"]) @ model.encode_text("قطة")   # (2,) cosines
 
     Graphs are opened when first needed, so a text query never loads the image tower. A folder whose content is new to
-    this user is checked and tried in a process with limits first (`araclip.model_checks.model_check`). Each text passes
+    this user is checked and tried in a process with limits first (`araclip.models.checks`). Each text passes
     `araclip.normalize`; tokens past `config.text.max_tokens` are cut. Instances may be shared between threads.
 
     Args:
         name_or_path: a bundled model's name or a model folder; `AraCLIP.load` takes models of others too.
         threads: of ONNX Runtime, and for decoding pictures; by default the cores this process may use.
-        device: one of `araclip.inference.devices`; by default $ARACLIP_DEVICE or the CPU.
+        device: one of `araclip.models.devices`; by default $ARACLIP_DEVICE or the CPU.
 
     Raises:
         ModelNotFound, ModelMismatch, InputError: as for `load`.
@@ -158,7 +158,7 @@ class AraCLIP(EncoderBase):
         Args:
             model: a name, a path, or an encoder, which is returned as it is.
             threads: of ONNX Runtime, and for decoding pictures; by default the cores this process may use.
-            device: "cpu", "cuda", "openvino" or "auto", see `araclip.inference.devices`; for peers PyTorch's, such
+            device: "cpu", "cuda", "openvino" or "auto", see `araclip.models.devices`; for peers PyTorch's, such
             as "mps"; by default $ARACLIP_DEVICE or the CPU. An encoder stays where it is.
 
         Raises:
@@ -208,14 +208,14 @@ class AraCLIP(EncoderBase):
 
     @cached_property
     def _text_tower(self) -> TextTower:
-        model_check.check_tower(self.folder, self.config, "text")
+        checks.check_tower(self.folder, self.config, "text")
         tower = TextTower(self.folder, self.config, self.threads, self.device, widen=not self._few_texts)
         check_device(self.folder, self.config, tower, self.device, self.threads)
         return tower
 
     @cached_property
     def _image(self) -> ImageTower:
-        model_check.check_tower(self.folder, self.config, "image")
+        checks.check_tower(self.folder, self.config, "image")
         tower = ImageTower(self.folder, self.config, self.threads, self.device)
         check_device(self.folder, self.config, tower, self.device, self.threads)
         return tower
