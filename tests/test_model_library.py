@@ -20,7 +20,7 @@ from araclip import AraCLIP, atomic
 from araclip.errors import InputError
 from araclip.installed_models import pulled
 from araclip.models import downloads, pull
-from araclip.peers import model_registry, published_recall
+from araclip.peers import model_registry
 from araclip.peers.model_registry import forbids_commerce
 from fake_hub import TOKEN, FakeHub, serving
 from test_cli import Run, folder, run  # noqa: F401  (fixtures: pytest hands them in by name)
@@ -314,11 +314,11 @@ def test_in_a_narrow_terminal_models_are_listed_without_cutting_their_licences(
 
 
 def test_published_figures_belong_to_rows_of_the_registry_and_name_protocol_and_source() -> None:
-    for table in (published_recall._FIRST, published_recall._ALL):
+    for table in (model_registry._FIRST, model_registry._ALL):
         assert set(table) <= set(model_registry.BY_NAME)
     for peer in model_registry.PEERS:
         for one in peer.recall:
-            assert one.protocol in published_recall.PROTOCOLS
+            assert one.protocol in model_registry.PROTOCOLS
             assert one.source
             assert one.at is None or abs(sum(one.at) / 3 - one.mean) < 0.06
 

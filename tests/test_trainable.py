@@ -21,8 +21,8 @@ from transformers import AutoTokenizer, CLIPModel
 import tiny_hf
 from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, atomic, cli
 from araclip.errors import InputError, ModelMismatch, ModelNotFound
-from araclip.peers.pickled_head import read_head
-from araclip.peers.pull import Trainable, make_trainable
+from araclip.peers.published_araclip import Trainable, make_trainable
+from araclip.peers.weight_files import read_head
 from araclip.pictures.images import square
 from tiny_peers import SIDE, TEXTS, WIDTH, write_araclip, write_mclip, write_older_araclip
 

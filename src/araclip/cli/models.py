@@ -204,7 +204,7 @@ def _print_pulled(done: "Pulled") -> None:
 
 
 def _print_models(rows: "list[ModelRow]") -> None:
-    from araclip.peers.published_recall import PROTOCOLS
+    from araclip.peers.model_registry import PROTOCOLS
 
     marks = {protocol: chr(ord("a") + i) for i, protocol in enumerate(PROTOCOLS)}
     table = Table(title="Models", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))

@@ -18,8 +18,7 @@ from araclip.models.downloads import hub_errors
 from araclip.models.folder import TRIED, ModelConfig
 from araclip.models.pull import parts_of, repository_of, unknown
 from araclip.models.speed import Speed, remembered
-from araclip.peers.model_registry import BY_NAME, PEERS, Peer, forbids_commerce
-from araclip.peers.published_recall import FIRST_CAPTION, PublishedRecall
+from araclip.peers.model_registry import BY_NAME, FIRST_CAPTION, PEERS, Peer, PublishedRecall, forbids_commerce
 from araclip.user_data import data_home
 
 TAKE = {  # by the published figures, size and licence; docs/peers.md says why

@@ -31,7 +31,7 @@ from araclip.peers.loading import KINDS, Request, nearest, parse_request
 from araclip.user_data import models_home
 
 if TYPE_CHECKING:
-    from araclip.peers.pull.trainable import Trainable
+    from araclip.peers.published_araclip import Trainable
 
 
 HUB = "hf:"
@@ -190,8 +190,8 @@ def copy_finished(folder: Path, target: Path) -> ModelConfig:
 
 LANGUAGES = ("ar", "en")
 WEIGHTS = "smooth-int8"  # unless another way to store them is named
-ENGINE = "araclip.peers.pull.engine"  # imported by name when needed: it needs PyTorch, a finished folder does not
-CHARACTERS = "araclip.peers.pull.characters"
+ENGINE = "araclip.peers.pull"  # imported by name when needed: it needs PyTorch, a finished folder does not
+CHARACTERS = "araclip.peers.vocabulary"
 ROOM = 2.2  # times the float32 weights: the exact graphs beside the small ones, while they are compared
 NEEDED = ("torch", "transformers", "onnx")
 
@@ -362,7 +362,7 @@ def need_pytorch(given: str) -> None:
         )
 
 
-TRAINABLE_ENGINE = "araclip.peers.pull.trainable"  # imported by name when needed: it needs PyTorch
+TRAINABLE_ENGINE = "araclip.peers.published_araclip"  # imported by name when needed: it needs PyTorch
 
 
 def pull_trainable(

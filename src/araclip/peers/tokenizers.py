@@ -1,17 +1,116 @@
-"""The tokenizer of a published model as a tokenizer of Hugging Face's library, all that happens to texts inside."""
+"""The tokenizer of a published model as a tokenizer of Hugging Face's library, all that happens to texts inside.
+
+open_clip has CLIP's byte-pair tokenizer in Python only. Its cleaning begins with ftfy and HTML entities. Of those, what
+changes text that people write stands here: straight quotes, ligatures, canonical composition, control characters, the
+usual entities. The repair of text that was decoded in a wrong encoding, the widths of East Asian forms and rare
+entities do not: they cannot be written so.
+"""
 
 import json
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
-from tokenizers.models import Unigram
+from tokenizers.models import BPE, Unigram
 
 from araclip.errors import ModelMismatch
-from araclip.peers.pull.byte_pairs import clip_tokenizer
-from araclip.peers.pull.cleaning import cleaned, lowered, siglip_cleaned
+
+_SPACES = "\\t\\n\\x0b\\x0c\\r\\x1c-\\x20\\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000"
+_CONTROLS = "\\x00-\\x08\\x0b\\x0e-\\x1f\\x7f\\u206a-\\u206f\\ufeff\\ufff9-\\ufffc"  # as ftfy removes them
+_PUNCTUATION = re.escape("!\"#$%&'()*+,-./:;<=>?@[\\]^`{|}~")  # Python's string.punctuation without the underscore
+_QUOTES = {**dict.fromkeys("\u02bc\u2018\u2019\u201a\u201b", "'"), **dict.fromkeys("\u201c\u201d\u201e\u201f", '"')}
+_LIGATURES = {"ﬁ": "fi", "ﬂ": "fl"}  # each may double a text, and `models.tokenizer_file` bounds that
+_ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'", "&apos;": "'", "&nbsp;": " ", "&amp;": "&"}
+
+Step = normalizers.Normalizer
+
+
+def cleaned(tokenizer: Tokenizer, clean: str) -> Tokenizer:
+    """The tokenizer behind one of open_clip's cleaning functions: whitespace, lower or canonicalize; in place.
+
+    Raises:
+        ModelMismatch: another name.
+    """
+    steps = {
+        "whitespace": [*_basic(), *_single_spaces()],
+        "lower": [*_basic(), *_single_spaces(), normalizers.Lowercase()],
+        "canonicalize": [*_basic(), *_without_punctuation(), normalizers.Lowercase(), *_single_spaces()],
+    }
+    if clean not in steps:
+        raise ModelMismatch(f"the cleaning function '{clean:.40}' of the tokenizer is not one of {', '.join(steps)}.")
+    return put_before(tokenizer, steps[clean])
+
+
+def siglip_cleaned(tokenizer: Tokenizer) -> Tokenizer:
+    """The tokenizer behind what transformers' SiglipTokenizer does: lower case, no ASCII punctuation, single spaces."""
+    bare = normalizers.Replace(Regex(f"[_{_PUNCTUATION}]"), "")
+    return put_before(tokenizer, [normalizers.Lowercase(), bare, *_single_spaces()])
+
+
+def lowered(tokenizer: Tokenizer) -> Tokenizer:
+    """The tokenizer behind lower-casing."""
+    return put_before(tokenizer, [normalizers.Lowercase()])
+
+
+def put_before(tokenizer: Tokenizer, steps: Sequence[Step]) -> Tokenizer:
+    """The tokenizer with `steps` before its own normaliser; in place."""
+    own = [tokenizer.normalizer] if tokenizer.normalizer is not None else []
+    tokenizer.normalizer = normalizers.Sequence([*steps, *own])
+    return tokenizer
+
+
+def _basic() -> list[Step]:
+    characters = [normalizers.Replace(char, letters) for char, letters in (_LIGATURES | _QUOTES).items()]
+    entities = [normalizers.Replace(entity, char) for entity, char in _ENTITIES.items()]
+    return [*characters, normalizers.Replace(Regex(f"[{_CONTROLS}]"), ""), normalizers.NFC(), *entities]
+
+
+def _without_punctuation() -> list[Step]:
+    return [normalizers.Replace("_", " "), normalizers.Replace(Regex(f"[{_PUNCTUATION}]"), "")]
+
+
+def _single_spaces() -> list[Step]:
+    return [
+        normalizers.Replace(Regex(f"[{_SPACES}]+"), " "),
+        normalizers.Replace(Regex("\\A | \\z"), ""),
+    ]
+
 
 _CLEANING = {"_clean_lower": "lower", "_clean_whitespace": "whitespace", "_clean_canonicalize": "canonicalize"}
+_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+
+
+def clip_tokenizer(simple: Any) -> Tokenizer:
+    """The ids of open_clip's SimpleTokenizer, without its padding and truncation.
+
+    Raises:
+        ModelMismatch: it draws tokens by a reduction mask, or cleans text in a way that is not known.
+    """
+    if simple.reduction_fn is not None:
+        raise ModelMismatch(
+            "the tokenizer drops tokens at random (reduction_mask), which tokenizer.json cannot express. "
+            "Take the key out of the model's tokenizer_kwargs."
+        )
+    first, last = (simple.decoder[id_] for id_ in (simple.sot_token_id, simple.eot_token_id))
+    merges = [pair for pair, _ in sorted(simple.bpe_ranks.items(), key=lambda entry: entry[1]) if len(pair) == 2]
+    tokenizer = Tokenizer(
+        BPE(dict(simple.encoder), merges, unk_token=last, continuing_subword_prefix="", end_of_word_suffix="</w>")
+    )
+    words = pre_tokenizers.Split(Regex(_WORDS), behavior="removed", invert=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{first} $A {last}",
+        special_tokens=[(first, simple.sot_token_id), (last, simple.eot_token_id)],
+    )
+    special = [simple.decoder[id_] for id_ in simple.all_special_ids]
+    tokenizer.add_special_tokens([AddedToken(token, normalized=True, special=True) for token in special])
+    name = getattr(simple.clean_fn, "__name__", "")
+    return cleaned(tokenizer, _CLEANING.get(name, name))
 
 
 def of_open_clip(name: str, tokenizer: Any) -> Tokenizer:

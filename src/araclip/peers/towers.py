@@ -1,23 +1,175 @@
-"""A published model, loaded by its own library, as the parts that a model folder is made of."""
+"""A published model, loaded by its own library, as the parts of a model folder: towers for ONNX, tokenizer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor, nn
+from torch.nn.functional import normalize as l2_normalize
 
 from araclip.errors import ModelMismatch
 from araclip.peers.libraries import without_tokens
 from araclip.peers.loading import Request
-from araclip.peers.pull import tokens
-from araclip.peers.pull.graphs import ImageGraph, Language, TextGraph
-from araclip.peers.pull.vocabulary import pieces_by_id
+from araclip.peers.tokenizers import of_open_clip, of_transformers
 from araclip.peers.torch_encoder import TorchEncoder
+from araclip.peers.vocabulary import pieces_by_id
 from araclip.training.model import preprocessing
 from araclip.training.model.preprocessing import Preprocessing
 from araclip.training.teachers.text_encoders import has_arabic_letters, pooled, positions
+
+
+class TextGraph(nn.Module):
+    """(B, T) ids, and the mask where the tower takes one → (B, D) of unit length.
+
+    Args:
+        model: holds the tower's weights. encode: ids (and mask) → (B, D), of the model.
+        language: the first token of a text, where it hangs on the text's script.
+    """
+
+    rows: Tensor | None
+
+    def __init__(self, model: nn.Module, encode: Callable[..., Tensor], language: "Language | None" = None) -> None:
+        super().__init__()
+        self.model, self.encode, self.language = model, encode, language
+        self.register_buffer("rows", None)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        ids = input_ids if self.rows is None else self.rows[input_ids]  # (B, T), as the published model numbers them
+        if self.language is not None:
+            ids = self.language(ids)
+        inputs = (ids,) if attention_mask is None else (ids, attention_mask)
+        return l2_normalize(self.encode(*inputs).to(torch.float32), dim=-1)
+
+    def cut(self, rows: NDArray[np.int64], ids: Tensor) -> None:
+        """Keep these rows of the table of tokens only; ids are those of the cut tokenizer from now on.
+
+        Args:
+            rows: (n,) the old id of each new one. ids: (1, T) old ids of a text, to find the table by.
+
+        Raises:
+            ModelMismatch: the tower has no such table, or a smaller one.
+        """
+        parent, name, table = self._table(ids)
+        if int(rows.max()) >= table.num_embeddings:
+            raise ModelMismatch(
+                f"the tokenizer has an id {rows.max()}, but the table of tokens {table.num_embeddings} rows. "
+                "Tokenizer and weights belong to different models: copy the model's folder again."
+            )
+        setattr(parent, name, CutTable(table, torch.from_numpy(rows)))
+        self.rows = torch.from_numpy(rows)
+
+    def _table(self, ids: Tensor) -> tuple[nn.Module, str, nn.Embedding]:
+        """The embedding that is given the ids themselves, with the module that holds it."""
+        given: list[nn.Module] = []
+        found = [module for module in self.model.modules() if isinstance(module, nn.Embedding)]
+
+        def note(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+            if inputs and isinstance(inputs[0], Tensor) and inputs[0].shape == ids.shape and inputs[0].equal(ids):
+                given.append(module)
+
+        hooks = [module.register_forward_pre_hook(note) for module in found]
+        try:
+            with torch.inference_mode():
+                self.encode(*(ids, torch.ones_like(ids))[: 1 + self.takes_mask])
+        finally:
+            for hook in hooks:
+                hook.remove()
+        tables = list(dict.fromkeys(given))
+        if len(tables) != 1:
+            raise ModelMismatch(f"the text tower has {len(tables)} tables of tokens, expected one. Keep all languages.")
+        (table,) = tables
+        for parent in self.model.modules():
+            for name, child in parent.named_children():
+                if child is table:
+                    return parent, name, table  # type: ignore[return-value]
+        raise AssertionError("a table without a parent")
+
+    takes_mask: bool = False
+
+
+class CutTable(nn.Module):
+    """A table of tokens of which some rows are left; takes the old ids.
+
+    Args:
+        rows: (n,) the old id of each row that stays. `table` keeps only those.
+    """
+
+    positions: Tensor
+
+    def __init__(self, table: nn.Embedding, rows: Tensor) -> None:
+        super().__init__()
+        positions = torch.zeros(table.num_embeddings, dtype=torch.int32)
+        positions[rows] = torch.arange(len(rows), dtype=torch.int32)
+        self.register_buffer("positions", positions)
+        table.weight = nn.Parameter(table.weight.detach()[rows], requires_grad=False)
+        table.num_embeddings, table.padding_idx = len(rows), None
+        self.table = table
+
+    def forward(self, ids: Tensor) -> Tensor:
+        found: Tensor = self.table(self.positions[ids])
+        return found
+
+    @property
+    def weight(self) -> Tensor:
+        """Of the rows that are left."""
+        return self.table.weight
+
+
+class Language(nn.Module):
+    """The first token of a text by its script: `arabic` where one of its tokens has Arabic letters, `other` elsewhere.
+
+    The tokenizer writes `arabic` before every text. NLLB's encoder is read at this token.
+
+    Args:
+        pieces: (V,) bool, the ids of pieces with Arabic letters.
+    """
+
+    pieces: Tensor
+
+    def __init__(self, pieces: NDArray[np.bool_], arabic: int, other: int) -> None:
+        super().__init__()
+        self.register_buffer("pieces", torch.from_numpy(pieces))
+        self.arabic, self.other = arabic, other
+
+    def forward(self, ids: Tensor) -> Tensor:
+        found = self.pieces[ids[:, 1:]].to(torch.int32).amax(dim=1, keepdim=True)  # (B, 1), 1 where a text is Arabic
+        first = torch.where(found > 0, self.arabic, self.other).to(ids.dtype)
+        return torch.cat([first, ids[:, 1:]], dim=1)
+
+
+class ImageGraph(nn.Module):
+    """uint8 (B, S, S, 3) → (B, D) of unit length: scaling, then the image tower.
+
+    Args:
+        model: holds the tower's weights. encode: scaled pixels (B, 3, S, S) → (B, D), of the model.
+        mean, std: for each channel, of values from 0 to 1.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, model: nn.Module, encode: Callable[[Tensor], Tensor], mean: Sequence[float], std: Sequence[float]
+    ) -> None:
+        super().__init__()
+        self.model, self.encode = model, encode
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        x = (pixels.permute(0, 3, 1, 2).to(torch.float32) / 255.0 - self.mean) / self.std  # (B, 3, S, S)
+        return l2_normalize(self.encode(x).to(torch.float32), dim=-1)
+
+    def forget_texts(self) -> None:
+        """Let go of the text tower of a model that holds both; its text graph is written."""
+        for module in [*self.modules()]:
+            for name in ("text_model", "text_projection"):
+                if name in module._modules:
+                    module._modules[name] = nn.Identity()
 
 
 @dataclass
@@ -76,7 +228,7 @@ def source_of(encoder: TorchEncoder) -> Source:
 
 def _open_clip_text(encoder: TorchEncoder) -> TextPart:
     model, tokenizer, name = encoder.text.model, encoder.text.tokenizer, encoder.name
-    made = tokens.of_open_clip(name, tokenizer)
+    made = of_open_clip(name, tokenizer)
     own = getattr(model, "text", model)
     if hasattr(own, "pooler"):  # a text tower of transformers: what is no padding is attended to
         pooling, pad_id, fixed = (
@@ -133,7 +285,7 @@ def _language(made: Tokenizer, inner: Any) -> Language:
 def _transformers_text(encoder: TorchEncoder) -> TextPart:
     model, tokenizer = encoder.text.model, encoder.text.tokenizer
     siglip = model.config.model_type.startswith("siglip")
-    made = tokens.of_transformers(encoder.name, tokenizer, lower=siglip)
+    made = of_transformers(encoder.name, tokenizer, lower=siglip)
     _plain_attention(model)
 
     def encode(*inputs: Tensor) -> Tensor:
@@ -167,7 +319,7 @@ def _sentence_transformers_text(encoder: TorchEncoder) -> TextPart:
         vectors: Tensor = features["sentence_embedding"]
         return vectors
 
-    made = tokens.of_transformers(encoder.name, tokenizer)
+    made = of_transformers(encoder.name, tokenizer)
     config = model[0].auto_model.config.get_text_config()
     longest = _longest(encoder, positions(config))
     pad_id = tokenizer.pad_token_id or 0
@@ -177,7 +329,7 @@ def _sentence_transformers_text(encoder: TorchEncoder) -> TextPart:
 def _mclip_text(encoder: TorchEncoder) -> TextPart:
     model, tokenizer = encoder.text.model, encoder.text.tokenizer
     _plain_attention(model.transformer)
-    made = tokens.of_transformers(encoder.name, tokenizer)
+    made = of_transformers(encoder.name, tokenizer)
     tower = str(model.transformer.config.model_type)
     return TextPart(TextGraph(model, model), made, tower, "mean", _longest(encoder), tokenizer.pad_token_id or 0)
 
@@ -190,7 +342,7 @@ def _araclip_text(encoder: TorchEncoder) -> TextPart:
         vectors: Tensor = model.get_text_features(input_ids, attention_mask).pooler_output
         return vectors
 
-    made = tokens.of_transformers(encoder.name, tokenizer)
+    made = of_transformers(encoder.name, tokenizer)
     return TextPart(
         TextGraph(model, encode), made, "AraBERT v2 base, fine-tuned", model.config.text_pooling, _longest(encoder),
         tokenizer.pad_token_id or 0,
@@ -200,7 +352,7 @@ def _araclip_text(encoder: TorchEncoder) -> TextPart:
 def _mexma_text(encoder: TorchEncoder) -> TextPart:
     model, tokenizer = encoder.text.model, encoder.text.tokenizer
     _plain_attention(model)
-    made = tokens.of_transformers(encoder.name, tokenizer)
+    made = of_transformers(encoder.name, tokenizer)
     graph = TextGraph(model, model.get_text_features)
     return TextPart(graph, made, "MEXMA (XLM-RoBERTa)", "cls", _longest(encoder), tokenizer.pad_token_id or 0)
 
