@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
-from araclip.bulk.output import ShardFolder
+from araclip.bulk.places import ShardFolder
 from araclip.bulk.plan import ShardTask
 from araclip.bulk.shard import Outcome, ShardReport, outcome_of
 from araclip.errors import AraCLIPError, InputError

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, cast
 
-from araclip.bulk.output import ShardFolder
+from araclip.bulk.places import ShardFolder
 from araclip.bulk.plan import ShardTask
 from araclip.bulk.shard import Outcome, outcome_of
 from araclip.errors import AraCLIPError
