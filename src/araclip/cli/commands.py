@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from araclip import __version__
-from araclip.cli.console import app, err, explained, log_to, out, print_stopped, shown
+from araclip.cli.console import (
+    app,
+    err,
+    explained,
+    log_to,
+    out,
+    print_stopped,
+    say,
+)
 from araclip.cli.stopping import exit_code
 from araclip.errors import AraCLIPError
 
@@ -54,5 +62,5 @@ def run() -> None:
         raise SystemExit(exit_code()) from None
     except (AraCLIPError, OSError) as error:
         line = explained(error) if isinstance(error, OSError) else str(error)
-        err.print(f"araclip: {shown(line)}", soft_wrap=True, markup=False, style="red")
+        say(f"araclip: {line}", "red")
         raise SystemExit(2) from None

@@ -29,23 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-__all__ = [
-    "app",
-    "as_json_text",
-    "bars",
-    "duration",
-    "err",
-    "log_to",
-    "out",
-    "print_stopped",
-    "progress",
-    "refuse_idle",
-    "shown",
-    "stoppable",
-    "write_line",
-]
-
-
 class _Commands(TyperGroup):
     """Typer's group, whose errors are safe to print, and which says that it was stopped."""
 
@@ -103,7 +86,7 @@ def stoppable(how_to_resume: "str | Callable[[], str]") -> "Iterator[None]":
 
 def print_stopped(how_to_resume: str) -> None:
     """Print the line of a command that was stopped."""
-    err.print(f"Stopped. {shown(how_to_resume)}".rstrip(), soft_wrap=True, markup=False)
+    say(f"Stopped. {how_to_resume}".rstrip())
 
 
 @contextmanager
@@ -217,6 +200,21 @@ def duration(seconds: float) -> str:
 def as_json_text(value: object) -> str:
     """One line of JSON. Letters stay; control characters, direction marks and bytes that are not UTF-8 are escaped."""
     return json_shown(json.dumps(value, ensure_ascii=False))
+
+
+def print_json(value: object) -> None:
+    """Write a value to stdout as one line of JSON."""
+    write_line(as_json_text(value))
+
+
+def say(line: str, style: str | None = None) -> None:
+    """Print one line to stderr, for people, without control characters; a terminal wraps it."""
+    err.print(shown(line), soft_wrap=True, markup=False, style=style)
+
+
+def dimly(line: str) -> None:
+    """Print a step of something long to stderr."""
+    say(line, "dim")
 
 
 def write_line(line: str) -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from araclip.cli.console import app, err, out, progress, shown, stoppable
+from araclip.cli.console import app, out, progress, say, stoppable
 from araclip.cli.indexing import how_to_resume, index_folder, reembed_folder
-from araclip.display import counted
+from araclip.display import counted, shown
 from araclip.models.folder import DEFAULT_MODEL
 from araclip.platforms.processes import one_blas_thread
 
@@ -127,7 +127,7 @@ def _complete_demo(missing: "list[Sample]", address: str, stopped: Event) -> Non
                 client.index()
     except AraCLIPError as error:
         if not stopped.is_set():
-            err.print(shown(str(error)), soft_wrap=True, markup=False)
+            say(str(error))
 
 
 def _described(hit: "Hit", samples: "dict[str, Sample]") -> str:

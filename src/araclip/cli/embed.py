@@ -5,7 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-from araclip.cli.console import app, as_json_text, err, progress, shown, stoppable, write_line
+from araclip.cli.console import (
+    app,
+    err,
+    print_json,
+    progress,
+    say,
+    stoppable,
+)
 from araclip.cli.console import out as screen
 from araclip.cli.options import AnyModelOption, JsonOption
 from araclip.display import counted
@@ -54,10 +61,10 @@ def embed(
         about: dict[str, Any] = {"out": out, "fingerprint": report.plan.fingerprint, "model": report.plan.model.label}
         about |= {"shards": report.plan.shards, "pictures": report.pictures, "refused": report.refused}
         about |= {"done": [asdict(each) for each in report.shards], "notes": list(report.notes)}
-        write_line(as_json_text(about))
+        print_json(about)
         return
     for note in report.notes:
-        err.print(shown(note), soft_wrap=True, markup=False, style="yellow")
+        say(note, "yellow")
     finished = sum(each.skipped for each in report.shards)
     screen.print(
         f"{counted(report.pictures, 'picture')} in {counted(len(report.shards), 'shard')} of {report.plan.shards:,} "

@@ -12,9 +12,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from araclip.cli.console import app, as_json_text, bars, err, out, refuse_idle, shown, stoppable, write_line
+from araclip.cli.console import app, bars, err, out, print_json, refuse_idle, say, stoppable, write_line
 from araclip.cli.options import AnyModelOption, JsonOption, models_here
-from araclip.display import counted
+from araclip.display import counted, shown
 from araclip.errors import InputError
 from araclip.models.folder import DEFAULT_MODEL
 from araclip.paths import user_path
@@ -121,7 +121,7 @@ def _classify(
             {"path": str(path), "labels": [{"label": name, "probability": round(share, 4)} for name, share in named]}
             for path, named in zip(pictures, best, strict=True)
         ]
-        write_line(as_json_text({"model": model, "labels": list(names), "results": results}))
+        print_json({"model": model, "labels": list(names), "results": results})
         return
     table = Table()
     table.add_column("picture", overflow="fold")
@@ -154,7 +154,7 @@ def _files(pictures: list[Path]) -> list[Path]:
 
 
 def _skipped(line: str) -> None:
-    err.print(f"skipped: {shown(line)}", soft_wrap=True, markup=False, style="yellow")
+    say(f"skipped: {line}", "yellow")
 
 
 def _measure(labelled: "LabelledSet", split: str | None, templates: list[str], model: str, as_json: bool) -> None:
@@ -167,7 +167,7 @@ def _measure(labelled: "LabelledSet", split: str | None, templates: list[str], m
     if as_json:
         about = {"dataset": protocol.dataset, "split": split, "protocol": protocol.id}
         counts = {"pictures": protocol.n_images, "classes": protocol.n_queries, "missing": result.missing}
-        write_line(as_json_text({"model": protocol.model, **about, **counts, **shares}))
+        print_json({"model": protocol.model, **about, **counts, **shares})
         return
     missing = f", {result.missing:,} missing" if result.missing else ""
     pools = f"{counted(protocol.n_images, 'picture')} of {counted(protocol.n_queries, 'class', 'classes')}"
@@ -287,7 +287,7 @@ def evaluate(
     if as_json:
         more: dict[str, Any] = {"leaks": leaks.counts()} if leaks else {}
         more |= {"robustness": [result.json() for result in losses]} if losses else {}
-        write_line(as_json_text({**json_of(summaries), **more}))
+        print_json({**json_of(summaries), **more})
     else:
         out.print(_table("Text → picture", summaries, [summary.t2i for summary in summaries]))
         if both:
@@ -320,7 +320,7 @@ def mteb(
     chosen = tasks_by_name(tasks, languages or [])
     scores = run_tasks(AraCLIP.load(model), chosen, folder)
     if as_json:
-        write_line(as_json_text({"model": model, "results": [asdict(score) for score in scores]}))
+        print_json({"model": model, "results": [asdict(score) for score in scores]})
         return
     table = Table(title=escape(shown(f"{model} on mteb")), title_justify="left")
     for name in ("task", "split", "subset"):
@@ -351,9 +351,6 @@ def _measured(models: Sequence[str], pictures: "PictureSet", captions: str, cach
         err.print(f"{lost} missing and left out.", style="yellow")
     done: list[Evaluated] = []
 
-    def log(line: str) -> None:
-        err.print(shown(line), soft_wrap=True, markup=False)
-
     def how_to_resume() -> str:
         hint = "; the same command resumes there" if cache else "; with --cache they would be kept" if done else ""
         return f"{len(done)} of {counted(len(models), 'model is', 'models are')} measured{hint}."
@@ -364,7 +361,7 @@ def _measured(models: Sequence[str], pictures: "PictureSet", captions: str, cach
                 on_progress = partial(_of_model, show, name)
                 done.append(
                     evaluate(
-                        AraCLIP.load(name), pictures, captions=captions, cache=cache, log=log, progress=on_progress
+                        AraCLIP.load(name), pictures, captions=captions, cache=cache, log=say, progress=on_progress
                     )
                 )
     return done
@@ -428,10 +425,10 @@ def run_paper_suite(
     with stoppable(f"Stopped{hint}."), bars() as show:
         table = paper_table(
             places, chosen, split=split, caption_field=caption_field, captions=captions, cache=cache,
-            log=lambda line: err.print(shown(line), soft_wrap=True, markup=False), progress=partial(_of_model, show),
+            log=say, progress=partial(_of_model, show),
         )  # fmt: skip
     if as_json:
-        write_line(as_json_text(_json(table)))
+        print_json(_json(table))
         return
     for pictures in table.sets:
         out.print(_printed(table, pictures))

@@ -12,20 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from araclip.cli.console import (
-    app,
-    as_json_text,
-    duration,
-    err,
-    out,
-    progress,
-    refuse_idle,
-    shown,
-    stoppable,
-    write_line,
-)
+from araclip.cli.console import app, duration, err, out, print_json, progress, refuse_idle, say, stoppable
 from araclip.cli.options import JsonOption, ModelOption, NewGalleryOption, gallery_location, remember
-from araclip.display import counted
+from araclip.display import counted, shown
 from araclip.errors import InputError
 
 if TYPE_CHECKING:
@@ -139,15 +128,22 @@ def watch(
     with stoppable(partial(how_to_resume, location)), open_gallery(location, model=model, create=True) as opened:
         remember(location)
         opened.scenes = scenes
-        err.print(f"Watching {shown(str(root))}. Stop with Ctrl-C.", soft_wrap=True, markup=False)
-        log = _log_update_as_json if as_json else _log_update
+        say(f"Watching {root}. Stop with Ctrl-C.")
 
         def updated(report: "Update") -> None:
-            log(report)
+            if as_json:
+                print_json(asdict(report))
+                sys.stdout.flush()
+            else:
+                out.print(
+                    f"{counted(report.pictures, 'picture')} indexed: {report.added:,} new or changed, "
+                    f"{report.removed:,} gone"
+                )
+                _print_unread(report)
             if ocr:
                 read_texts(opened, quiet=True)
 
-        follow(opened, [root], updated=updated, skip=_log)
+        follow(opened, [root], updated=updated, skip=say)
 
 
 def how_to_resume(location: "Location") -> str:
@@ -166,39 +162,24 @@ def how_to_resume(location: "Location") -> str:
         return "Nothing is indexed yet; run the same command again."
 
 
-def _log_update(report: "Update") -> None:
-    indexed = counted(report.pictures, "picture")
-    out.print(f"{indexed} indexed: {report.added:,} new or changed, {report.removed:,} gone")
-    _print_unread(report)
-
-
-def _log_update_as_json(report: "Update") -> None:
-    write_line(as_json_text(asdict(report)))
-    sys.stdout.flush()
-
-
 def reembed_folder(location: "Location", model: str | None, forget_missing: bool, *, quiet: bool) -> None:
     """Encode a gallery again with a model, with a progress bar."""
     from araclip.gallery.open import reembed_gallery
 
     with progress("Encoding again") as show:
-        count = reembed_gallery(location, model, forget_missing=forget_missing, progress=show, skip=_log)
+        count = reembed_gallery(location, model, forget_missing=forget_missing, progress=show, skip=say)
     if not quiet:
         out.print(f"{counted(count, 'picture')} encoded again")
-
-
-def _log(line: str) -> None:
-    err.print(shown(line), soft_wrap=True, markup=False)
 
 
 def index_folder(gallery: "BaseGallery", root: Path, as_json: bool = False) -> None:
     """Update a gallery with a folder, with a progress bar, and print the report."""
     start = time.perf_counter()
     with progress("Indexing") as show:
-        report = gallery.update([root], progress=show, skip=_log)
+        report = gallery.update([root], progress=show, skip=say)
     seconds = time.perf_counter() - start
     if as_json:
-        write_line(as_json_text({"gallery": str(gallery.folder), **asdict(report), "seconds": round(seconds, 3)}))
+        print_json({"gallery": str(gallery.folder), **asdict(report), "seconds": round(seconds, 3)})
         return
     out.print(
         f"{counted(report.pictures, 'picture')} indexed: {report.added:,} new or changed, "
@@ -245,7 +226,7 @@ def fill_from(
     remember(location)
     if as_json:
         about = {"gallery": str(location), "model": encoder.label, "pictures": pictures, "missing": found.missing}
-        write_line(as_json_text(about | asdict(report)))
+        print_json(about | asdict(report))
         return
     if found.missing:
         left = counted(found.missing, "shard is", "shards are")
@@ -281,7 +262,7 @@ def read_texts(gallery: "BaseGallery", *, quiet: bool) -> None:
     if not isinstance(gallery, Gallery):
         raise InputError(IN_A_FOLDER)
     with progress("Reading text") as show:
-        report = gallery.ocr(progress=show, skip=lambda line: err.print(shown(line), soft_wrap=True, markup=False))
+        report = gallery.ocr(progress=show, skip=say)
     if not quiet:
         out.print(
             f"Text was read in {counted(report.read, 'picture')}; {report.without:,} without text, "

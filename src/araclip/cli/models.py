@@ -11,9 +11,10 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from araclip.cli.console import app, as_json_text, bars, duration, err, out, refuse_idle, shown, stoppable, write_line
+from araclip.cli.console import app, bars, dimly, duration, err, out, print_json, refuse_idle, stoppable
 from araclip.cli.options import JsonOption, models_here, models_to_pull
 from araclip.cli.train import quiet_libraries
+from araclip.display import shown
 from araclip.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def models(
 
     rows = model_rows()
     if as_json:
-        write_line(as_json_text({"models": [asdict(row) for row in rows]}))
+        print_json({"models": [asdict(row) for row in rows]})
     else:
         _print_models(rows)
 
@@ -104,11 +105,11 @@ def pull(
 
     with _downloading() as progress:
         done = pulling(
-            source, weights=weights, languages=wanted, out=target, name=name, log=_log, progress=progress,
+            source, weights=weights, languages=wanted, out=target, name=name, log=dimly, progress=progress,
             converting=quiet_libraries,
         )  # fmt: skip
     if as_json:
-        write_line(as_json_text(_as_object(done)))
+        print_json(_as_object(done))
     else:
         _print_pulled(done)
 
@@ -118,10 +119,10 @@ def _pull_trainable(source: str, target: Path, head: Path | None, image_tower: s
 
     with _downloading() as progress:
         done = pull_trainable(
-            source, target, head=head, image=image_tower, log=_log, progress=progress, converting=quiet_libraries
+            source, target, head=head, image=image_tower, log=dimly, progress=progress, converting=quiet_libraries
         )
     if as_json:
-        write_line(as_json_text({"folder": str(done.folder), "width": done.width, "pictures": done.has_images}))
+        print_json({"folder": str(done.folder), "width": done.width, "pictures": done.has_images})
         return
     kinds = "texts and pictures" if done.has_images else "texts only, without an image tower"
     folder = escape(shown(str(done.folder)))
@@ -150,9 +151,9 @@ def push(
     from araclip.models.library import push as pushing
 
     with stoppable("Nothing is public before the last file has arrived; run the same command again."):
-        done = pushing(folder, repository, private=private, log=_log)
+        done = pushing(folder, repository, private=private, log=dimly)
     if as_json:
-        write_line(as_json_text(asdict(done)))
+        print_json(asdict(done))
         return
     out.print(f"{done.megabytes:,.0f} MB uploaded: {escape(shown(done.url))}", soft_wrap=True)
     out.print(f"Anybody can use it now: [bold]araclip pull hf:{escape(done.repository)}[/]", soft_wrap=True)
@@ -169,7 +170,7 @@ def _remove(name: str, yes: bool, as_json: bool) -> None:
         raise typer.Exit(1)
     size = removing(name)
     if as_json:
-        write_line(as_json_text({"removed": name, "bytes": size, "galleries": [str(gallery) for gallery in users]}))
+        print_json({"removed": name, "bytes": size, "galleries": [str(gallery) for gallery in users]})
     else:
         out.print(f"{shown(name)} removed, {size / 1e6:,.0f} MB freed. `araclip pull` gets it again.")
 
@@ -275,7 +276,3 @@ def _here(row: "ModelRow") -> str:
         f", {row.speed.pictures_per_second:,.1f} pictures/s, {row.speed.text_ms:,.0f} ms a text" if row.speed else ""
     )
     return f"{row.state}{speed}"
-
-
-def _log(line: str) -> None:
-    err.print(shown(line), markup=False, soft_wrap=True, style="dim")

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from araclip.cli.console import err, explained
-from araclip.display import shown
+from araclip.cli.console import (
+    explained,
+    say,
+)
 from araclip.installed_models import installed
 
 if TYPE_CHECKING:
@@ -110,7 +112,7 @@ def remember(location: "Location") -> None:
     except OSError as error:
         why = f"{explained(error)} Until then name it: --gallery {location}"
         line = f"What was committed is indexed, but the gallery could not be made the default one. {why}"
-        err.print(shown(line), soft_wrap=True, markup=False)
+        say(line)
 
 
 @contextmanager

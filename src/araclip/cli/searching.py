@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperCommand
 
-from araclip.cli.console import app, as_json_text, err, out, shown, write_line
+from araclip.cli.console import app, err, out, print_json, say, write_line
 from araclip.cli.options import FILTERS, GalleryOption, JsonOption, ModelOption, completer, opened
-from araclip.display import counted, shortened
+from araclip.display import counted, shortened, shown
 from araclip.errors import GalleryNotFound, ImageError, InputError
 from araclip.video.scene_paths import clock, file_of
 
@@ -180,7 +180,7 @@ def _show(query: str, hits: "list[Hit]", gallery: "BaseGallery", as_json: bool, 
     if as_json:
         understood = getattr(hits, "interpretation", None)
         more = {"interpretation": understood.json()} if understood else {}
-        write_line(as_json_text({"query": query, **more, "results": [_as_object(hit) for hit in hits]}))
+        print_json({"query": query, **more, "results": [_as_object(hit) for hit in hits]})
         return
     if paths:
         for hit in hits:
@@ -236,7 +236,7 @@ def _print_pictures(query: str, hits: "list[Hit]", caption: str) -> None:
         try:
             thumbnails.show(out, hit.path)
         except ImageError as error:
-            err.print(shown(str(error)), soft_wrap=True, markup=False)
+            say(str(error))
         line = Text.assemble((f"{hit.rank}  {hit.score:.3f}  {hit.strength or '–'}  ", "dim"), _picture(hit), "\n")
         out.print(line, soft_wrap=True)
     out.print(caption, markup=False, style="dim")
@@ -280,7 +280,7 @@ def explain(
     with opened(gallery, model) as found:
         explanation = found.explain(query, picture, literal=literal, files=True)
     if as_json:
-        write_line(as_json_text(_explanation_object(query, explanation)))
+        print_json(_explanation_object(query, explanation))
     else:
         _print_explanation(query, explanation)
 

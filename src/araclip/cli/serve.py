@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from araclip.cli.console import ShownFormatter, app, err, out, shown
+from araclip.cli.console import ShownFormatter, app, err, out, say
 from araclip.cli.options import GalleryOption, ModelOption
+from araclip.display import shown
 from araclip.platforms.processes import one_blas_thread
 
 
@@ -92,7 +93,7 @@ def _first_run(folder: Path) -> tuple[list[Path] | None, Path | None]:
     if not (sys.stdin.isatty() and err.is_terminal):
         return None, None if latest else folder
     if may_have_pictures(folder):
-        err.print(f"The pictures in {shown(str(folder))} were never indexed.", soft_wrap=True, markup=False)
+        say(f"The pictures in {folder} were never indexed.")
         if typer.confirm("Index them now? The page shows them as they come.", default=True, err=True):
             return [folder], None
     elif not latest:

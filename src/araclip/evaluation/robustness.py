@@ -25,6 +25,7 @@ from araclip.text.interpretation import Interpreter
 CUTOFFS = (1, 10)
 RESAMPLES = 2000  # of the bootstrap, as `metrics.interval` has them
 CLEAN = "as written"
+BLOCK = 512  # texts that are encoded together, after which progress is told
 
 TextEncoder = Callable[[Sequence[str]], Vectors]
 
@@ -134,10 +135,10 @@ class _Finder:
     def _counted(self, name: str) -> TextEncoder:
         def encode(texts: Sequence[str]) -> Vectors:
             parts = []
-            for start in range(0, len(texts), step := 512):  # so that progress can be told
-                parts.append(self._encode(texts[start : start + step]))
+            for start in range(0, len(texts), BLOCK):
+                parts.append(self._encode(texts[start : start + BLOCK]))
                 if self._progress:
-                    self._progress(name, min(start + step, len(texts)), len(texts))
+                    self._progress(name, min(start + BLOCK, len(texts)), len(texts))
             return np.concatenate(parts)
 
         return encode
@@ -206,9 +207,6 @@ def picture_vectors(
     return vectors
 
 
-BLOCK = 512  # texts that are encoded together
-
-
 class UnderstoodEncoder:
     """Encodes texts with a model and an interpreter. Dates and folders are words here: a set of captions has neither.
 
@@ -221,10 +219,6 @@ class UnderstoodEncoder:
 
     def __call__(self, texts: Sequence[str]) -> Vectors:
         """Texts → (n, D) unit vectors."""
-        parts = [self._block(texts[start : start + BLOCK]) for start in range(0, len(texts), BLOCK)]
-        return np.concatenate(parts)
-
-    def _block(self, texts: Sequence[str]) -> Vectors:
         read = [self._understood(text) for text in texts]
         different = list(dict.fromkeys(reading for each in read for reading in each.texts))
         self.texts, self.readings = self.texts + len(texts), self.readings + len(different)
