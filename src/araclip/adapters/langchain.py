@@ -28,11 +28,9 @@ class AraCLIPEmbeddings(Embeddings):  # type: ignore[misc,unused-ignore]
         self.encoder, self.interpreter = encoder, interpreter
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """One vector a text."""
         return _lists(self.encoder.encode_text(texts))
 
     def embed_query(self, text: str) -> list[float]:
-        """The vector of a query."""
         return query_vector(self.embed_documents, text, self.interpreter)
 
     def embed_images(self, pictures: Sequence[Any]) -> list[list[float]]:

@@ -10,12 +10,11 @@ import typer
 from araclip import __version__
 from araclip.cli.console import (
     app,
-    err,
     explained,
-    log_to,
     out,
     print_stopped,
     say,
+    warnings_said,
 )
 from araclip.cli.stopping import exit_code
 from araclip.errors import AraCLIPError
@@ -50,7 +49,7 @@ def run() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
-            with log_to(err):
+            with warnings_said():
                 app()
         finally:
             sys.stdout.flush()  # now, since errors at interpreter exit cannot be caught

@@ -90,10 +90,9 @@ def print_stopped(how_to_resume: str) -> None:
 
 
 @contextmanager
-def log_to(console: Console) -> Iterator[None]:
+def warnings_said() -> Iterator[None]:
     """Print warnings of the package for the length of a `with` block, one line each."""
     handler = _Handler(logging.WARNING)
-    handler.console = console
     log = logging.getLogger("araclip")
     log.addHandler(handler)
     try:
@@ -103,18 +102,14 @@ def log_to(console: Console) -> Iterator[None]:
 
 
 class _Handler(logging.Handler):
-    console: Console
-
     def emit(self, record: logging.LogRecord) -> None:
-        """Print one line."""
-        self.console.print(shown(record.getMessage()), soft_wrap=True, markup=False, style="yellow")
+        say(record.getMessage(), "yellow")
 
 
 class ShownFormatter(logging.Formatter):
     """A log line without control characters; the lines of a traceback stay lines."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as text."""
         return "\n".join(map(shown, super().format(record).split("\n")))
 
 

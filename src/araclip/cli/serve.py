@@ -67,7 +67,7 @@ def serve(
     )  # fmt: skip
     handler = logging.StreamHandler()
     handler.setFormatter(ShownFormatter("%(levelname)s %(name)s: %(message)s"))
-    logging.getLogger("araclip").handlers.clear()  # of `console.log_to`: a server has one log
+    logging.getLogger("araclip").handlers.clear()  # of `console.warnings_said`: a server has one log
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("araclip").setLevel(logging.INFO)  # other libraries log every request
 

@@ -11,7 +11,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.evaluation.scores import Direction, Floats, Ints, resampled_means
+from araclip.evaluation.scores import Direction, resampled_means
+from araclip.models.vectors import Floats, Ints
 from araclip.text.normalization import normalize
 
 RESAMPLES = 2000  # of the bootstrap, as `metrics.interval` has them

@@ -14,10 +14,11 @@ import numpy as np
 
 from araclip import atomic
 from araclip.errors import InputError, ModelMismatch, first_line
-from araclip.evaluation.scores import Cost, Direction, Evaluated, Ints, Protocol, score
+from araclip.evaluation.scores import Cost, Direction, Evaluated, Protocol, score
 from araclip.evaluation.sets import PictureSet
 from araclip.models.encoder import AraCLIP
 from araclip.models.encoder_base import Encoder, Vectors
+from araclip.models.vectors import Ints
 from araclip.text.normalization import NORMALIZER_VERSION
 
 Item = TypeVar("Item")

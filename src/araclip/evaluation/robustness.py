@@ -15,11 +15,12 @@ from araclip import atomic
 from araclip.errors import InputError
 from araclip.evaluation.retrieval import label_of, vectors_of
 from araclip.evaluation.rewriting import KINDS, Kind
-from araclip.evaluation.scores import Floats, Ints, resampled_means, score
+from araclip.evaluation.scores import resampled_means, score
 from araclip.evaluation.sets import PictureSet
 from araclip.gallery.plan import FILTERS, QueryPlan, plan
 from araclip.gallery.query import Query, Term, combine
 from araclip.models.encoder_base import Encoder, Vectors
+from araclip.models.vectors import Floats, Ints
 from araclip.text.interpretation import Interpreter
 
 CUTOFFS = (1, 10)

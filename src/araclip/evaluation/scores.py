@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from araclip.models.vectors import Floats, Ints, Vectors
 
 
 @dataclass(frozen=True)
@@ -123,12 +122,10 @@ _GAIN = np.concatenate(
     [[0.0], np.cumsum(1 / np.log2(np.arange(2, DEPTH + 2)))]
 )  # DCG of n relevant candidates at ranks 1…n
 
-Matrix = NDArray[np.float32]
-
 
 def score(
-    queries: Matrix,
-    gallery: Matrix,
+    queries: Vectors,
+    gallery: Vectors,
     relevant: Sequence[Sequence[int]],
     *,
     clusters: Sequence[int] | Ints | None = None,
@@ -167,7 +164,7 @@ def score(
     return Direction(ranks, level, ndcg, groups, found, best, relevant_score, margin)
 
 
-def _check(queries: Matrix, gallery: Matrix, relevant: Sequence[Sequence[int]]) -> None:
+def _check(queries: Vectors, gallery: Vectors, relevant: Sequence[Sequence[int]]) -> None:
     if len(relevant) != len(queries):
         raise ValueError(f"{len(queries)} queries but {len(relevant)} lists of relevant items. Pass one list a query.")
     if not len(queries) or not len(gallery):
@@ -197,7 +194,7 @@ def _pairs(relevant: Sequence[Sequence[int]], candidates: int) -> tuple[Ints, In
     return rows, columns, np.bincount(rows)
 
 
-def _blocks(queries: Matrix, gallery: Matrix) -> Iterator[tuple[int, Matrix, NDArray[np.bool_]]]:
+def _blocks(queries: Vectors, gallery: Vectors) -> Iterator[tuple[int, Vectors, NDArray[np.bool_]]]:
     """Each SLICE of the score matrix: first row, (b, N) scores, (b, N) room for a mask; the next overwrites both."""
     distinct, inverse = _distinct(gallery)
     width = len(gallery)
@@ -214,7 +211,7 @@ def _blocks(queries: Matrix, gallery: Matrix) -> Iterator[tuple[int, Matrix, NDA
             yield first + at, scores, mask[: len(scores)]
 
 
-def _distinct(gallery: Matrix) -> tuple[Matrix, Ints]:
+def _distinct(gallery: Vectors) -> tuple[Vectors, Ints]:
     """The different rows of the gallery, and (N,) which of them each row is.
 
     A matrix product may sum its columns in different orders, so that equal vectors come out a rounding apart and no
@@ -230,7 +227,7 @@ def _distinct(gallery: Matrix) -> tuple[Matrix, Ints]:
 
 
 def _evaluated(
-    scores: Matrix, mask: NDArray[np.bool_], own: tuple[Ints, Ints], counts: Ints, keep: int
+    scores: Vectors, mask: NDArray[np.bool_], own: tuple[Ints, Ints], counts: Ints, keep: int
 ) -> tuple[NDArray[np.generic], ...]:
     """Ranks, level, nDCG@10, found, their scores, relevant score and margin of (b, N) scores, which are left unchanged.
 
@@ -257,7 +254,7 @@ def _count(mask: NDArray[np.bool_]) -> Ints:
     return counts
 
 
-def _top(scores: Matrix, mask: NDArray[np.bool_], keep: int) -> tuple[Ints, Matrix, Matrix, Ints]:
+def _top(scores: Vectors, mask: NDArray[np.bool_], keep: int) -> tuple[Ints, Vectors, Vectors, Ints]:
     """The best of each row, and the score at rank DEPTH.
 
     Returns:
@@ -283,7 +280,7 @@ def _top(scores: Matrix, mask: NDArray[np.bool_], keep: int) -> tuple[Ints, Matr
     return found, top, last, tied.astype(np.int64)
 
 
-def _ndcg(values: Matrix, rows: Ints, counts: Ints, top: Matrix, last: Matrix, tied: Ints) -> Floats:
+def _ndcg(values: Vectors, rows: Ints, counts: Ints, top: Vectors, last: Vectors, tied: Ints) -> Floats:
     """(b,) nDCG@10: a relevant candidate gains the mean discount of the ranks that its tie covers."""
     near = values >= last[rows]  # nothing beyond rank 10 has a gain
     values, rows = values[near], rows[near]

@@ -18,7 +18,7 @@ import numpy as np
 
 from araclip import bounded_json
 from araclip.errors import InputError
-from araclip.evaluation.scores import Ints
+from araclip.models.vectors import Ints
 from araclip.text.normalization import normalize
 
 MAX_NAME = 4096  # bytes of a path, as the system allows

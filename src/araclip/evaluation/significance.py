@@ -15,14 +15,13 @@ from araclip.evaluation.scores import (
     METRICS,
     Direction,
     Evaluated,
-    Floats,
-    Ints,
     cluster_sums,
     intervals,
     measures,
     per_query,
     resampled_means,
 )
+from araclip.models.vectors import Floats, Ints
 
 
 @dataclass(frozen=True)

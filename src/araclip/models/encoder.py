@@ -125,12 +125,10 @@ class AraCLIP(EncoderBase):
 
     @property
     def fingerprint(self) -> str:
-        """Twelve hex digits that change whenever a vector could."""
         return self.config.fingerprint
 
     @property
     def width(self) -> int:
-        """D, the length of a vector."""
         return self.config.width
 
     @property

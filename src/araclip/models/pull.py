@@ -34,6 +34,13 @@ if TYPE_CHECKING:
     from araclip.peers.published_araclip import Trainable
 
 
+LANGUAGES = ("ar", "en")
+WEIGHTS = "smooth-int8"  # unless another way to store them is named
+ENGINE = "araclip.peers.pull"  # imported by name when needed: it needs PyTorch, a finished folder does not
+TRAINABLE_ENGINE = "araclip.peers.published_araclip"  # by name as well
+CHARACTERS = "araclip.peers.vocabulary"
+ROOM = 2.2  # times the float32 weights: the exact graphs beside the small ones, while they are compared
+NEEDED = ("torch", "transformers", "onnx")
 HUB = "hf:"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
@@ -186,14 +193,6 @@ def copy_finished(folder: Path, target: Path) -> ModelConfig:
 
     atomic.write_folder(target, fill)
     return config
-
-
-LANGUAGES = ("ar", "en")
-WEIGHTS = "smooth-int8"  # unless another way to store them is named
-ENGINE = "araclip.peers.pull"  # imported by name when needed: it needs PyTorch, a finished folder does not
-CHARACTERS = "araclip.peers.vocabulary"
-ROOM = 2.2  # times the float32 weights: the exact graphs beside the small ones, while they are compared
-NEEDED = ("torch", "transformers", "onnx")
 
 
 @dataclass(frozen=True)
@@ -360,9 +359,6 @@ def need_pytorch(given: str) -> None:
             f"making a model folder of {given} needs PyTorch ({', '.join(absent)} missing here). Run: pip install "
             "'araclip[peers]'. Or make it on another machine and pull the finished folder, which needs none."
         )
-
-
-TRAINABLE_ENGINE = "araclip.peers.published_araclip"  # imported by name when needed: it needs PyTorch
 
 
 def pull_trainable(

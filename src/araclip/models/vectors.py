@@ -9,6 +9,8 @@ from araclip.errors import InvalidVectors
 
 Vector = np.ndarray[tuple[int], np.dtype[np.float32]]  # (D,)
 Vectors = NDArray[np.float32]  # (n, D)
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 UNIT_TOLERANCE = 0.01  # of a vector's length; a model that computes in bfloat16 is off by .004
 

@@ -135,7 +135,6 @@ class TorchEncoder(EncoderBase):
 
     @cached_property
     def width(self) -> int:
-        """D, the length of a vector."""
         return int(self._vectors(self.text.encode, ["a photo of a cat"]).shape[1])
 
     @cached_property

@@ -155,10 +155,8 @@ def check_fit(
 MAX_BYTES = 256_000_000  # a hundred times the published one
 FLOATS = ("f2", "f4", "f8")
 
-Floats = NDArray[np.float32]
 
-
-def read_head(path: Path) -> tuple[Floats, Floats]:
+def read_head(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Weight (out, in) and bias (out,) as a torch Linear has them.
 
     Raises:
@@ -241,7 +239,7 @@ class _Reader(pickle.Unpickler):
         raise ModelMismatch(f"the pickle points to something outside of it ({pid!r:.80}).")
 
 
-def _floats(entry: object) -> Floats:
+def _floats(entry: object) -> NDArray[np.float32]:
     if not isinstance(entry, _Array) or not isinstance(entry.dtype, _DType):
         raise ModelMismatch(f"the pickle holds a {type(entry).__name__}, a head has NumPy arrays only.")
     shape, code, raw = tuple(entry.shape), entry.dtype.code, entry.raw
