@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+from araclip.pictures.facts import Facts
 
 from araclip.bulk.filling import fill, shards_in
 from araclip.bulk.plan import Plan
@@ -28,7 +29,6 @@ from araclip.gallery.catalog.records import File
 from araclip.gallery.gallery import Gallery
 from araclip.gallery.recorded_model import RecordedModel
 from araclip.models.encoder import as_encoder
-from araclip.pictures.picture_facts import Facts
 
 A_SHARD = 49_152  # three commits
 

@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from araclip.pictures.facts import Facts
 from indexing import Job, seconds_of, ways
 from photographs import LARGE, SMALL, write_photographs
 from PIL import Image
@@ -34,7 +35,6 @@ from araclip.gallery.catalog.records import File
 from araclip.gallery.reference_queries import EVERYDAY
 from araclip.models.encoder_base import usable_cores
 from araclip.pictures.phash import nearest
-from araclip.pictures.picture_facts import Facts
 from araclip.text.normalization import normalize
 
 RECORD = Path(__file__).with_suffix(".json")

@@ -23,12 +23,13 @@ import fsspec
 import numpy as np
 import pyarrow as pa
 import pytest
+from araclip.core import atomic
 from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
 import pictures
-from araclip import AraCLIP, atomic, open_gallery
+from araclip import AraCLIP
 from araclip.bulk import filling, places, sources
 from araclip.bulk import shard as shard_module
 from araclip.bulk.embed import embed
@@ -41,6 +42,7 @@ from araclip.bulk.sources import Part, list_source, of_shard
 from araclip.errors import BulkError, InputError, ShardFailed, ShardMismatch, SourceError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.gallery import Gallery
+from araclip.gallery.open import open_gallery
 from postgres_server import needs_server
 from serving import place_of
 from test_cli import Run, run  # noqa: F401  (a fixture: pytest hands it in by name)

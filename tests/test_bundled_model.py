@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from araclip.core.installed_models import bundled
 
 from araclip import AraCLIP
 from araclip.evaluation.retrieval import evaluate
 from araclip.evaluation.scores import measures
 from araclip.evaluation.sets import read_set
-from araclip.installed_models import bundled
 from araclip.models import folder as model_folder
 from golden.drawings import recall_on_drawings
 

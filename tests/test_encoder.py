@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from araclip.core.installed_models import installed
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -22,7 +23,6 @@ import pictures
 import tiny
 from araclip import Gallery
 from araclip.errors import ImageError, InputError, ModelMismatch, ModelNotFound, UnsupportedFormat
-from araclip.installed_models import installed
 from araclip.models import folder as model_folder
 from araclip.models import inference
 from araclip.models.encoder import AraCLIP

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from araclip.core.installed_models import installed, pulled
 
 from araclip import AraCLIP, Gallery
-from araclip.installed_models import installed, pulled
 from araclip.models.folder import DEFAULT_MODEL
 
 

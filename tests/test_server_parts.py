@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from araclip.core import atomic
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 import pictures
-from araclip import atomic
 from araclip.errors import (
     AraCLIPError,
     GalleryCorrupt,

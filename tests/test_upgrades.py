@@ -6,12 +6,12 @@ import warnings
 from pathlib import Path
 
 import pytest
+from araclip.core.installed_models import bundled
 
 import araclip
 from araclip import deprecation, errors
 from araclip.errors import AraCLIPError
 from araclip.gallery.catalog.schema import MIGRATED, SCHEMA
-from araclip.installed_models import bundled
 from araclip.models.folder import FORMAT as MODEL_FORMAT
 from araclip.models.folder import FORMATS as MODEL_FORMATS
 from release.licences import fits, strange

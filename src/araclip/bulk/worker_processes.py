@@ -8,9 +8,9 @@ from typing import Any, cast
 from araclip.bulk.places import ShardFolder
 from araclip.bulk.plan import ShardTask
 from araclip.bulk.shard import Outcome, outcome_of
+from araclip.core.processes import status_name, usable_cores
 from araclip.errors import AraCLIPError
 from araclip.models.encoder import as_encoder
-from araclip.platforms.processes import status_name, usable_cores
 
 STOP_SECONDS = 10.0  # that a process gets to end before it is killed
 

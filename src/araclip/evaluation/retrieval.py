@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from araclip import atomic
+from araclip.core import atomic
 from araclip.errors import InputError, ModelMismatch, first_line
 from araclip.evaluation.scores import Cost, Direction, Evaluated, Protocol, score
 from araclip.evaluation.sets import PictureSet

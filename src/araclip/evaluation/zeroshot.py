@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from araclip import bounded_json
+from araclip.core import bounded_json
 from araclip.errors import ImageError, InputError
 from araclip.evaluation.retrieval import label_of, vectors_of
 from araclip.evaluation.scores import Protocol, recall_at, score
@@ -19,7 +19,7 @@ from araclip.evaluation.sets import LISTING, read_set
 from araclip.gallery.reference_queries import EVERYDAY
 from araclip.models.encoder_base import Encoder, Vectors
 from araclip.models.vectors import Floats, Ints
-from araclip.picture_formats.kinds import SUFFIXES
+from araclip.pictures.formats import SUFFIXES
 from araclip.text.normalization import NORMALIZER_VERSION, normalize
 
 

@@ -6,7 +6,8 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from araclip import atomic
+from araclip.core import atomic
+from araclip.core.paths import user_path
 from araclip.errors import GalleryCorrupt, InputError, ModelNotFound
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog import counting
@@ -27,8 +28,7 @@ from araclip.gallery.reader import FolderReader
 from araclip.gallery.recorded_model import create_catalog, encoder_for, record_whereabouts, recorded_in
 from araclip.gallery.results import Fault, Group, Stats
 from araclip.models.encoder import Encoder, ModelLike, as_encoder
-from araclip.ocr.engines import Engine, opened
-from araclip.paths import user_path
+from araclip.pictures.ocr.engines import Engine, opened
 
 _EXPORTED = (
     "format", "width", "height", "captured_at", "added", "camera", "lens", "latitude", "longitude", "place", "hidden",

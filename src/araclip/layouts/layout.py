@@ -31,13 +31,13 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer
 
-from araclip import atomic
+from araclip.core import atomic
+from araclip.core.paths import user_path
 from araclip.errors import ExportRejected, InputError
 from araclip.models import folder as model_folder
 from araclip.models.encoder import AraCLIP
 from araclip.models.folder import NO_NORMALIZER, PARTS, TextConfig
 from araclip.models.vectors import Vectors
-from araclip.paths import user_path
 from araclip.pictures.image_transform import FILTERS
 from araclip.text.tokenizer_normalizer import prepend_normalizer
 

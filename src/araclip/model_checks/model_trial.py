@@ -14,16 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from araclip import bounded_json
-from araclip.display import shortened, shown
+from araclip.core import bounded_json
+from araclip.core.display import shortened, shown
+from araclip.core.limits import limit
+from araclip.core.processes import status_name
+from araclip.core.system import free_memory
 from araclip.errors import AraCLIPError, InputError, InvalidVectors, ModelMismatch
 from araclip.models.encoder_base import MAX_LETTERS
 from araclip.models.folder import ModelConfig, read_config
 from araclip.models.inference import ImageTower, TextTower
 from araclip.models.tokenizer_file import check_tokenizer
-from araclip.platforms.limits import limit
-from araclip.platforms.memory import free_memory
-from araclip.platforms.processes import status_name
 
 PASSED_ENVIRONMENT = ("PATH", "PYTHONHOME", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH", "TMPDIR")
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from araclip.core.processes import usable_cores
 from araclip.errors import InputError
 from araclip.models.vectors import Vector, Vectors, checked_vectors
 from araclip.pictures.images import map_ahead
-from araclip.platforms.processes import usable_cores
 
 __all__ = [
     "IMAGE_BATCH", "MAX_LETTERS", "TEXT_BATCH", "Encoder", "EncoderBase", "Openable", "Picture", "Vector", "Vectors",

@@ -14,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.core.paths import data_home
 from araclip.errors import AraCLIPError, InputError, WidthMismatch
 from araclip.gallery.catalog.connection import may_write
 from araclip.gallery.catalog.filters import Filters
@@ -22,8 +23,8 @@ from araclip.gallery.open import encoder_of
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.suggestions import Suggestions
 from araclip.models.encoder_base import Encoder, pixel_vectors, text_vectors, usable_cores
+from araclip.pictures.facts import Facts
 from araclip.pictures.image_transform import transform_of
-from araclip.pictures.picture_facts import Facts
 from araclip.server.archives import Archives
 from araclip.server.batching import Batcher, TextVectorCache
 from araclip.server.decoding.sandbox import Sandbox
@@ -38,7 +39,6 @@ from araclip.server.served_gallery import Refresher, ServedGallery, check_writab
 from araclip.server.settings import Settings
 from araclip.server.thumbnails import Thumbnails
 from araclip.text.resources import interpreter
-from araclip.user_data import data_home
 
 log = logging.getLogger("araclip.server")
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from araclip.display import shown
+from araclip.core.display import shown
 from araclip.gallery import locations
 from araclip.gallery.catalog import writer_lock
 from araclip.gallery.ingest.scan import checked_root, unread_line

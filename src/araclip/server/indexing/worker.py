@@ -20,6 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+from araclip.core.processes import step_back
 from araclip.errors import AraCLIPError, EmptyFolder, GalleryCorrupt, GalleryLocked, ModelError, WidthMismatch
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog import writer_lock
@@ -29,7 +30,6 @@ from araclip.gallery.locations import Address, Location, location_of
 from araclip.gallery.open import encoder_of, open_gallery
 from araclip.gallery.recorded_model import create_catalog
 from araclip.models.encoder_base import Encoder, usable_cores
-from araclip.platforms.processes import step_back
 
 # Why indexing has stopped, as a word that a client puts into its reader's language. The message itself names paths and
 # stays in the server's log: whoever may only read pictures need not know them.

@@ -8,7 +8,7 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 from numpy.typing import NDArray
 
-from araclip.display import shown
+from araclip.core.display import shown
 from araclip.errors import ImageError, InputError
 from araclip.models.encoder import Encoder
 from araclip.models.encoder_base import batches

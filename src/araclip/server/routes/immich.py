@@ -20,8 +20,8 @@ from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from fastapi.responses import PlainTextResponse
 from numpy.typing import NDArray
 
-from araclip import bounded_json
-from araclip.display import shown
+from araclip.core import bounded_json
+from araclip.core.display import shown
 from araclip.errors import InputError, WidthMismatch
 from araclip.models.encoder import Encoder
 from araclip.server.http.errors import Problem
