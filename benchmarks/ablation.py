@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from araclip import AraCLIP
-from araclip.evaluation.metrics import interval, ranks
+from araclip.evaluation.scores import interval, ranks
 from araclip.training.model.saved_models import load_model
 from araclip.training.recipe.stages import DevSet, ImageSide
 from araclip.training.stages.dev_recall import Dev

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from araclip import AraCLIP, normalize
-from araclip.evaluation.metrics import ranks, summary
+from araclip.evaluation.scores import ranks, summary
 
 COLUMNS = ("R@1", "R@5", "R@10", "MRR")
 

@@ -17,7 +17,7 @@ import numpy as np
 from depicted import COMMON, depicted
 
 from araclip import AraCLIP
-from araclip.evaluation.picture_sets.datasets import read_pictures
+from araclip.evaluation.sets import read_pictures
 
 CONCEPTS = {**COMMON, "أحمر": "red", "قفز": "jump|jumps|jumping|leaps|air"}
 MIN_PICTURES = 15

@@ -1,4 +1,4 @@
-"""Accuracy of the marker words of `evaluation.figures.breakdown` on sentences of known dialect.
+"""Accuracy of the marker words of `evaluation.breakdown` on sentences of known dialect.
 
     python benchmarks/dialects.py FILE [FILE …]
 
@@ -11,7 +11,7 @@ import lzma
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from araclip.evaluation.figures.breakdown import MARKERS, NO_MARKER, dialect_of
+from araclip.evaluation.breakdown import MARKERS, NO_MARKER, dialect_of
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("files", type=Path, nargs="+", metavar="FILE")

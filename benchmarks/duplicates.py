@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-from araclip.evaluation.picture_sets.datasets import read_pictures
+from araclip.evaluation.sets import read_pictures
 from araclip.gallery.near_hashes import NEAR, near_pairs
 from araclip.pictures import phash
 from araclip.pictures.images import open_image, square

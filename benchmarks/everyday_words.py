@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip import AraCLIP, normalize
-from araclip.evaluation.metrics import interval
+from araclip.evaluation.scores import interval
 
 SETS = ("scenes", "scenes15", "clothing", "flowers", "grocery")
 FIRST = 10

@@ -20,7 +20,7 @@ from depicted import depicted
 from relevance_sets import SHOWN, WORDS, Bench
 
 from araclip import AraCLIP
-from araclip.evaluation.picture_sets.datasets import read_pictures
+from araclip.evaluation.sets import read_pictures
 from araclip.gallery.query import MINUS, unit_sum
 from araclip.gallery.relevance import EXCLUDED, EXCLUDED_DEVIATION, RelevanceScale
 from araclip.text.picture_words import kinds_of

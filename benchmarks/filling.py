@@ -24,10 +24,10 @@ import numpy as np
 from araclip.bulk.filling import fill, shards_in
 from araclip.bulk.plan import Plan
 from araclip.bulk.shard_file import ROW_GROUP, ShardRow, ShardWriter
-from araclip.encoder import as_encoder
 from araclip.gallery.catalog.records import File
 from araclip.gallery.gallery import Gallery
 from araclip.gallery.recorded_model import RecordedModel
+from araclip.models.encoder import as_encoder
 from araclip.pictures.facts import Facts
 
 A_SHARD = 49_152  # three commits

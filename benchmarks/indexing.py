@@ -31,9 +31,9 @@ from photographs import LARGE, SMALL, write_photographs
 from PIL import Image
 
 from araclip import AraCLIP, Gallery
-from araclip.encoder_base import usable_cores
 from araclip.gallery.ingest.intake import ENCODE_BATCH
 from araclip.gallery.reference_queries import reference_vectors
+from araclip.models.encoder_base import usable_cores
 from araclip.pictures.image_transform import transform_of
 from araclip.pictures.images import opened
 

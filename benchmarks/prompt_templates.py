@@ -16,9 +16,8 @@ import numpy as np
 from relevance_sets import DRAWINGS, LABELLED, Bench
 
 from araclip import AraCLIP
-from araclip.evaluation.labelled import read_templates
-from araclip.evaluation.picture_sets.datasets import LISTING
-from araclip.evaluation.zeroshot import TEMPLATES, class_vectors
+from araclip.evaluation.sets import LISTING
+from araclip.evaluation.zeroshot import TEMPLATES, class_vectors, read_templates
 
 SET = "nips17-held"
 CHOICES = {"the bare name": ("{}",), "this package's": TEMPLATES, "bare and «صورة {}»": TEMPLATES[:2]}

@@ -28,11 +28,11 @@ from photographs import LARGE, SMALL, write_photographs
 from PIL import Image
 
 from araclip import AraCLIP, Gallery
-from araclip.encoder_base import usable_cores
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.records import File
 from araclip.gallery.reference_queries import EVERYDAY
+from araclip.models.encoder_base import usable_cores
 from araclip.pictures.facts import Facts
 from araclip.pictures.phash import nearest
 from araclip.text.normalization import normalize

@@ -21,7 +21,7 @@ from judged_captions import right_pictures
 from numpy.typing import NDArray
 
 from araclip import AraCLIP
-from araclip.evaluation.picture_sets.datasets import LISTING, read_pictures
+from araclip.evaluation.sets import LISTING, read_pictures
 from araclip.gallery.reference_queries import EVERYDAY, nonsense_queries
 from araclip.gallery.relevance import ReferenceVectors, RelevanceScale, relevance_scale
 

@@ -11,9 +11,9 @@ import json
 from pathlib import Path
 
 from araclip import AraCLIP
-from araclip.evaluation.metrics import measures
-from araclip.evaluation.picture_sets.datasets import read_set
 from araclip.evaluation.retrieval import evaluate
+from araclip.evaluation.scores import measures
+from araclip.evaluation.sets import read_set
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--data", type=Path, required=True)

@@ -35,8 +35,7 @@ def vectors(queries: int, pictures: int, width: int) -> tuple[Vectors, Vectors, 
 
 def ours(queries: Vectors, gallery: Vectors, owner: NDArray[np.int64]) -> dict[str, float]:
     """With this package."""
-    from araclip.evaluation.metrics import measures
-    from araclip.evaluation.scoring import score
+    from araclip.evaluation.scores import measures, score
 
     found = score(queries, gallery, owner[:, None].tolist())
     return measures(found) | {"margin": float(found.margin.mean())}

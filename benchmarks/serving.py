@@ -31,10 +31,10 @@ import numpy as np
 from PIL import Image
 
 from araclip import AraCLIP
-from araclip.encoder_base import usable_cores
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import File
 from araclip.gallery.reference_queries import EVERYDAY
+from araclip.models.encoder_base import usable_cores
 from araclip.pictures.images import Facts
 
 SAMPLES = 20  # of the memory, during the load

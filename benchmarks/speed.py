@@ -20,8 +20,8 @@ import numpy as np
 from indexing import small_and_large
 
 from araclip import AraCLIP, Gallery
-from araclip.encoder_base import usable_cores
 from araclip.gallery.catalog.records import File
+from araclip.models.encoder_base import usable_cores
 
 QUERIES = ("قطة على طاولة", "رجل يركب دراجة في الشارع", "أطفال يلعبون كرة القدم على العشب", "غروب الشمس فوق البحر")
 

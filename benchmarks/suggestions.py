@@ -22,9 +22,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from araclip import AraCLIP, Gallery
-from araclip.encoder_base import usable_cores
 from araclip.gallery.catalog.records import File
-from araclip.model_folder import DEFAULT_MODEL
+from araclip.models.encoder_base import usable_cores
+from araclip.models.folder import DEFAULT_MODEL
 from araclip.pictures.images import Facts
 from araclip.text.resources import interpreter
 from serving import serving, settings_for

@@ -28,9 +28,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "browser"))
 from doing import CHROMIUM, FLAGS, serving
 
 from araclip import AraCLIP, Gallery
-from araclip.encoder_base import usable_cores
 from araclip.gallery.catalog.records import File
-from araclip.model_folder import DEFAULT_MODEL
+from araclip.models.encoder_base import usable_cores
+from araclip.models.folder import DEFAULT_MODEL
 from araclip.pictures.images import Facts
 
 LARGEST_STEP = 20_000  # pictures of a commit

@@ -21,10 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip import AraCLIP
-from araclip.evaluation.dataset_registry import load_dataset
-from araclip.evaluation.robustness.kinds import KINDS, kinds_by_name
-from araclip.evaluation.robustness.picture_vectors import picture_vectors
-from araclip.evaluation.robustness.understood import UnderstoodEncoder
+from araclip.evaluation.published_sets import load_dataset
+from araclip.evaluation.rewriting import KINDS, kinds_by_name
+from araclip.evaluation.robustness import UnderstoodEncoder, picture_vectors
 from araclip.text.resources import default_interpreter
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

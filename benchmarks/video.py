@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from araclip import AraCLIP
-from araclip.encoder_base import pixel_vectors
+from araclip.models.encoder_base import pixel_vectors
 from araclip.pictures.formats import SUFFIXES
 from araclip.pictures.image_transform import transform_of
 from araclip.pictures.video import decoder

@@ -26,8 +26,8 @@ from transformers import (
 import pictures
 import tiny_hf
 from araclip import AraCLIP
-from araclip.evaluation.dataset_registry import load_dataset
-from araclip.evaluation.labelled import imagenet, read_templates
+from araclip.evaluation.published_sets import load_dataset
+from araclip.evaluation.zeroshot import imagenet, read_templates
 from araclip.training.data import text
 from araclip.training.data.concepts import read_concepts
 from araclip.training.data.pictures import PictureMixture, PictureSource

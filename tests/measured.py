@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from araclip.evaluation.results import Cost, Direction, Evaluated, Protocol
+from araclip.evaluation.scores import Cost, Direction, Evaluated, Protocol
 
 WORDS = ["قطة", "جالسة", "على", "طاولة", "خشبية", "في", "بيت", "كبير", "قديم", "جدا"]
 

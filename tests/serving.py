@@ -16,8 +16,8 @@ from starlette.testclient import TestClient
 
 import pictures
 from araclip.client import Client
-from araclip.encoder import AraCLIP
 from araclip.gallery.open import open_gallery
+from araclip.models.encoder import AraCLIP
 from araclip.server.app import create_app
 from araclip.server.http.errors import CODES
 from araclip.server.run import Serving

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import pictures
-from araclip.encoder import AraCLIP
+from araclip.models.encoder import AraCLIP
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # of theirs
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from araclip.evaluation.figures.breakdown import (
+from araclip.evaluation.breakdown import (
     LATIN,
     MARKERS,
     NO_MARKER,

@@ -28,22 +28,21 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 import pictures
-from araclip import AraCLIP, open_gallery
-from araclip.bulk import pictures as bulk_pictures
-from araclip.bulk import places, shard_groups
+from araclip import AraCLIP
+from araclip.bulk import filling, places, sources
 from araclip.bulk import shard as shard_module
 from araclip.bulk.embed import embed
 from araclip.bulk.filling import fill, shards_in
-from araclip.bulk.listing import list_source
-from araclip.bulk.output import ShardFolder
-from araclip.bulk.parts import Part, of_shard
+from araclip.bulk.places import ShardFolder
 from araclip.bulk.plan import parse_shard, plan_of, tasks_of
 from araclip.bulk.shard import embed_shard
 from araclip.bulk.shard_file import read_path, read_rows, stored_path
+from araclip.bulk.sources import Part, list_source, of_shard
 from araclip.core import atomic
 from araclip.errors import BulkError, InputError, ShardFailed, ShardMismatch, SourceError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.gallery import Gallery
+from araclip.gallery.open import open_gallery
 from postgres_server import needs_server
 from serving import place_of
 from test_cli import Run, run  # noqa: F401  (a fixture: pytest hands it in by name)
@@ -433,7 +432,7 @@ def test_of_an_answer_that_never_ends_no_more_is_read_than_a_picture_may_have(
     tmp_path: Path, model: AraCLIP, endless: tuple[str, list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address, sent = endless
-    monkeypatch.setattr(bulk_pictures, "MAX_MEMBER", 1_000_000)
+    monkeypatch.setattr(sources, "MAX_MEMBER", 1_000_000)
     (tmp_path / "list.txt").write_text(f"{address}/a.png\n", "utf-8")
     assert embed(tmp_path / "list.txt", tmp_path / "out", model=model).refused == 1
     assert "the limit is 1 MB" in refused(tmp_path / "out")[0]["reason"]
@@ -712,7 +711,7 @@ def test_pictures_that_others_add_meanwhile_take_no_ids_from_those_of_shards(
 
 @given(st.lists(st.integers(1, 60_000), max_size=30), st.integers(1, 20_000))
 def test_groups_hold_each_row_once_and_stay_small(row_groups: list[int], most: int) -> None:
-    parts = list(itertools.islice(shard_groups.parts(row_groups, most), 100))
+    parts = list(itertools.islice(filling.parts(row_groups, most), 100))
     starts = [0, *itertools.accumulate(rows for _, rows in parts)]
     assert [start for start, _ in parts] == starts[:-1]
     assert len(parts) == 100 or starts[-1] == sum(row_groups)

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from araclip import AraCLIP, model_folder
+from araclip import AraCLIP
 from araclip.core.installed_models import bundled
-from araclip.evaluation.metrics import measures
-from araclip.evaluation.picture_sets.datasets import read_set
 from araclip.evaluation.retrieval import evaluate
+from araclip.evaluation.scores import measures
+from araclip.evaluation.sets import read_set
+from araclip.models import folder as model_folder
 from golden.drawings import recall_on_drawings
 
 ROOT = Path(__file__).parents[1]

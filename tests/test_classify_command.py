@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,10 @@ import numpy as np
 import pytest
 
 import pictures
-from araclip import AraCLIP, cli
+from araclip import AraCLIP
 from araclip.errors import InputError
 from araclip.evaluation.zeroshot import SCALE, label_probabilities, none_of, read_labels
+from command_line import caller
 from tiny import ARABIC, COLOURS
 
 Run = Callable[..., tuple[int, str, str]]
@@ -22,19 +22,13 @@ WORDS = ",".join(ARABIC[name] for name in COLOURS)
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tiny_model: Path) -> Run:
-    monkeypatch.setenv("COLUMNS", "200")
+    call = caller(monkeypatch, capsys, "classify")
 
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["araclip", "classify", *map(str, arguments), "--model", str(tiny_model)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else 1
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
+    def parts(*arguments: object) -> tuple[int, str, str]:
+        ran = call(*arguments, "--model", tiny_model)
+        return ran.code, ran.out, ran.err
 
-    return call
+    return parts
 
 
 @pytest.fixture

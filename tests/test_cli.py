@@ -6,8 +6,6 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,41 +13,26 @@ import pytest
 import typer
 
 import pictures
-from araclip import AraCLIP, Gallery, cli, demo
+from araclip import AraCLIP, cli, demo
 from araclip.core import atomic
 from araclip.gallery.catalog import writer_lock
+from araclip.gallery.gallery import Gallery
+from command_line import Ran, Run, caller
 from tiny import write_tiny_model
 
 ROOT = Path(__file__).parents[1]
-
-
-@dataclass
-class Ran:
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Ran]
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tiny_model: Path) -> Run:
     """Call `araclip` with the tiny model, a data directory of its own, and a wide terminal."""
     monkeypatch.setenv("ARACLIP_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("COLUMNS", "400")
+    call = caller(monkeypatch, capsys, columns=400)
 
-    def call(*arguments: str, model: bool = True) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["araclip", *arguments, *(["--model", str(tiny_model)] if model else [])])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else 1
-        captured = capsys.readouterr()
-        return Ran(code, captured.out, captured.err)
+    def with_model(*arguments: str, model: bool = True) -> Ran:
+        return call(*arguments, *(["--model", str(tiny_model)] if model else []))
 
-    return call
+    return with_model
 
 
 @pytest.fixture

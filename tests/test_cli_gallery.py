@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import pictures
-from araclip.cli.galleries import hidden_pictures
+from araclip.cli.options import hidden_pictures
 from test_cli import Run, folder, run  # noqa: F401  (fixtures: pytest hands them in by name)
 from tiny import write_tiny_model
 

@@ -28,8 +28,8 @@ SLOW = f"""
 {HEEDS}
 import sys, time
 from araclip import cli
-from araclip.encoder import AraCLIP
-from araclip.gallery.ingest import intake, reembed; from araclip.gallery.gallery import Gallery
+from araclip.models.encoder import AraCLIP
+from araclip.gallery.ingest import intake
 intake.COMMIT_EVERY = reembed.COMMIT_EVERY = 4
 encode = AraCLIP.encode_pixels
 def slow(self, pixels, **options):
@@ -166,7 +166,7 @@ BLOCKED = f"""
 {HEEDS}
 import sys
 from araclip import cli
-from araclip.encoder import AraCLIP
+from araclip.models.encoder import AraCLIP
 from araclip.gallery.ingest import intake
 intake.COMMIT_EVERY = 4
 encode = AraCLIP.encode_pixels

@@ -11,8 +11,8 @@ from PIL import Image
 from rich.console import Console
 
 import pictures
-from araclip.cli.searching import search as command
-from araclip.cli.searching import thumbnails
+from araclip.cli import searching as command
+from araclip.cli import thumbnails
 from araclip.core.display import counted
 from araclip.errors import InputError, UnsupportedFormat
 from araclip.pictures.images import open_image

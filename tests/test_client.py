@@ -15,9 +15,9 @@ from PIL import Image
 
 import pictures
 from araclip.client import Client
-from araclip.encoder import AraCLIP
 from araclip.errors import InputError, ServerError
 from araclip.gallery.catalog.filters import Filters
+from araclip.models.encoder import AraCLIP
 from serving import READ, WRITE, encoded, listening, make_gallery, photo_album, settings_for
 
 

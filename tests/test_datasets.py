@@ -10,8 +10,8 @@ import pytest
 
 import pictures
 from araclip.errors import InputError
-from araclip.evaluation.dataset_registry import KNOWN, load_dataset
-from araclip.evaluation.picture_sets.datasets import PictureSet, read_pictures, read_set
+from araclip.evaluation.published_sets import KNOWN, load_dataset
+from araclip.evaluation.sets import PictureSet, read_pictures, read_set
 
 CAT, DOG, SEA = "قطة على طاولة", "كلب في حديقة", "غروب فوق البحر"
 

@@ -17,9 +17,8 @@ from typer.testing import CliRunner
 import hostile_folders as hostile
 from araclip import AraCLIP, Gallery, cli
 from araclip.errors import InputError
-from araclip.inference import devices
-from araclip.inference.sessions import OpenVinoSession, open_session
-from araclip.model_checks import device_check
+from araclip.models import checks, devices
+from araclip.models.inference import OpenVinoSession, open_session
 from araclip.server.settings import Settings
 from araclip.training.export.narrowing import narrow
 from araclip.training.model.unpack import probe_squares
@@ -108,7 +107,7 @@ def test_the_bundled_model_runs_on_openvino_which_rounds_some_numbers_to_the_oth
         (here.encode_text(TEXTS), there.encode_text(TEXTS)),
         (here.encode_pixels(squares), there.encode_pixels(squares)),
     ):
-        assert (one * other).sum(axis=1).min() > device_check.LEAST_IN_INT8
+        assert (one * other).sum(axis=1).min() > checks.LEAST_IN_INT8
 
 
 def test_a_device_with_other_vectors_is_refused_and_a_good_one_compared_once(
@@ -125,7 +124,7 @@ def test_a_device_with_other_vectors_is_refused_and_a_good_one_compared_once(
         AraCLIP(tiny_model, device="openvino").encode_text("قطة")
     wrong[0] = False
     AraCLIP(tiny_model, device="openvino").encode_text("قطة")
-    monkeypatch.setattr(device_check, "_probed", lambda *given: 1 / 0)
+    monkeypatch.setattr(checks, "_probed", lambda *given: 1 / 0)
     AraCLIP(tiny_model, device="openvino").encode_text("قطة")
 
 

@@ -17,8 +17,8 @@ import pytest
 
 import pictures
 from araclip.gallery.locations import gallery_of
-from araclip.inference import towers
-from araclip.model_folder import DEFAULT_MODEL
+from araclip.models import inference
+from araclip.models.folder import DEFAULT_MODEL
 from araclip.server.settings import Settings
 from documented import ROOT, Blocks, not_run, ran
 from serving import listening
@@ -39,7 +39,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("HOME", str(home))
         patch.setenv("USERPROFILE", str(home))
         patch.setenv("ARACLIP_DATA", str(home / "data"))
-        patch.setattr(towers, "open_session", functools.cache(towers.open_session))
+        patch.setattr(inference, "open_session", functools.cache(inference.open_session))
         for name in ("cat.jpg", "2023/beach.jpg", "صور رحلة/sea.png"):
             pictures.photograph(home / "Pictures" / name, (96, 64))
         ran(["index", str(home / "Pictures")])

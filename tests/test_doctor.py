@@ -8,8 +8,8 @@ from typing import Any
 import onnxruntime
 import pytest
 
-from araclip import __version__
-from araclip.doctor import Finding, accelerators
+from araclip import __version__, doctor
+from araclip.doctor import Finding
 from araclip.gallery import locations
 from catalog_file import damage
 from test_cli import Run, folder, run  # noqa: F401  (fixtures)
@@ -108,17 +108,17 @@ class TwoGpus:
 
 @pytest.fixture
 def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accelerators, "nvidia_driver", TwoGpus)
+    monkeypatch.setattr(doctor, "nvidia_driver", TwoGpus)
 
 
 def found() -> dict[str, Finding]:
-    return {each.about: each for each in accelerators.accelerators()}
+    return {each.about: each for each in doctor.accelerators()}
 
 
 @pytest.mark.usefixtures("gpus")
 def test_gpus_are_named_and_idle_ones_have_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accelerators, "version", {"onnxruntime": "1.30.0", "torch": "2.9.0"}.get)
-    monkeypatch.setattr(accelerators, "_torch", lambda: ("2.9.0+cpu", None))
+    monkeypatch.setattr(doctor, "version", {"onnxruntime": "1.30.0", "torch": "2.9.0"}.get)
+    monkeypatch.setattr(doctor, "_torch", lambda: ("2.9.0+cpu", None))
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
     said = found()
     assert said["gpu"].fact == (
@@ -131,7 +131,7 @@ def test_gpus_are_named_and_idle_ones_have_a_remedy(monkeypatch: pytest.MonkeyPa
 
 
 def test_two_builds_of_onnx_runtime_are_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accelerators, "version", {"onnxruntime": "1.30.0", "onnxruntime-gpu": "1.30.0"}.get)
+    monkeypatch.setattr(doctor, "version", {"onnxruntime": "1.30.0", "onnxruntime-gpu": "1.30.0"}.get)
     builds = found()["onnxruntime builds"]
     assert builds.mark == "fault"
     assert builds.remedy.startswith("They overwrite each other's files: pip uninstall onnxruntime onnxruntime-gpu")
@@ -141,7 +141,7 @@ def test_two_builds_of_onnx_runtime_are_a_fault(monkeypatch: pytest.MonkeyPatch)
 def test_a_gpu_without_cuda_s_libraries_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("they may be here")
-    monkeypatch.setattr("araclip.inference.devices.available", lambda: ["cpu", "cuda"])
+    monkeypatch.setattr("araclip.models.devices.available", lambda: ["cpu", "cuda"])
     trial = found()["trial on cuda"]
     assert trial.mark == "fault"
     assert "cannot load CUDA's libraries" in trial.fact
@@ -160,4 +160,4 @@ def test_pytorch_s_build_is_read_and_not_imported(
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch" / "version.py").write_text(f"__version__ = '2.9.0+here'\n{text}")
     monkeypatch.setattr("sys.path", [str(tmp_path)])
-    assert accelerators._torch() == ("2.9.0+here", built)
+    assert doctor._torch() == ("2.9.0+here", built)

@@ -20,12 +20,13 @@ from PIL import Image
 
 import pictures
 import tiny
-from araclip import Gallery, model_folder
+from araclip import Gallery
 from araclip.core.installed_models import installed
-from araclip.encoder import AraCLIP
-from araclip.encoder_base import IMAGE_BATCH, TEXT_BATCH
 from araclip.errors import ImageError, InputError, ModelMismatch, ModelNotFound, UnsupportedFormat
-from araclip.inference import sessions, towers
+from araclip.models import folder as model_folder
+from araclip.models import inference
+from araclip.models.encoder import AraCLIP
+from araclip.models.encoder_base import IMAGE_BATCH, TEXT_BATCH
 from araclip.pictures.images import AHEAD
 
 MIXED = ["قطة", "", "سيارة على طاولة في بيت كبير جدا", "red", "قطة وكلب", "house " * 40, "unknown-word", "👩‍🚀"]
@@ -87,15 +88,15 @@ def test_large_graphs_read_few_texts_at_once_and_give_the_same_vectors(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usual = AraCLIP(tiny_model, threads=1).encode_text(MIXED * 3)
-    monkeypatch.setattr(towers, "SMALL_GRAPH", 0)
-    monkeypatch.setattr(towers, "LARGE_TEXTS", 5)
-    runs, run = list[int](), sessions.OnnxRuntimeSession.run
+    monkeypatch.setattr(inference, "SMALL_GRAPH", 0)
+    monkeypatch.setattr(inference, "LARGE_TEXTS", 5)
+    runs, run = list[int](), inference.OnnxRuntimeSession.run
 
-    def counted(session: sessions.OnnxRuntimeSession, inputs: Any) -> Any:
+    def counted(session: inference.OnnxRuntimeSession, inputs: Any) -> Any:
         runs.append(len(inputs["input_ids"]))
         return run(session, inputs)
 
-    monkeypatch.setattr(sessions.OnnxRuntimeSession, "run", counted)
+    monkeypatch.setattr(inference.OnnxRuntimeSession, "run", counted)
     assert np.allclose(AraCLIP(tiny_model, threads=1).encode_text(MIXED * 3), usual, atol=1e-6)
     assert runs == [5, 5, 5, 5, 4]
 

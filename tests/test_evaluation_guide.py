@@ -8,7 +8,7 @@ import pytest
 
 import pictures
 from araclip import AraCLIP
-from araclip.evaluation.dataset_registry import KNOWN
+from araclip.evaluation.published_sets import KNOWN
 
 GUIDE = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text(encoding="utf-8")
 COLOURS = {"أحمر": (255, 0, 0), "أخضر": (0, 255, 0), "أزرق": (0, 0, 255)}

@@ -3,8 +3,7 @@
 import json
 import re
 import shutil
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,9 +23,10 @@ from torch.nn.functional import normalize as l2_normalize
 from transformers import CLIPImageProcessor, ViTImageProcessor
 
 import tiny_hf
-from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, cli, model_folder
+from araclip import AraCLIP
 from araclip.core import atomic
 from araclip.errors import AraCLIPError, DataError, ExportRejected, InputError, RecipeError
+from araclip.models import folder as model_folder
 from araclip.training.export import export as exporting
 from araclip.training.export import tower_graphs
 from araclip.training.export import weights as storing
@@ -34,8 +34,11 @@ from araclip.training.export.export import DevPictures, check_recall, export
 from araclip.training.export.graphs import trace_graph
 from araclip.training.export.model_card import read_about
 from araclip.training.export.narrowing import narrow, packed, quantized
+from araclip.training.model.model import AraCLIPModel
+from araclip.training.model.processing import AraCLIPProcessor
 from araclip.training.model.unpack import from_four_bits, probe_squares, probe_texts, wide_weights
 from araclip.training.recipe.stages import DevSet
+from command_line import Run, caller
 
 pytestmark = pytest.mark.usefixtures("traced_once")
 
@@ -622,24 +625,12 @@ def test_the_card_says_how_pictures_become_squares(bert: Traced, tmp_path: Path,
 
 
 @pytest.fixture
-def araclip(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Any]]:
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*arguments: object) -> Any:
-        monkeypatch.setattr(sys, "argv", ["araclip", *map(str, arguments)])
-        code: Any = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code
-        captured = capsys.readouterr()
-        return SimpleNamespace(code=code, out=captured.out, err=captured.err)
-
-    yield call
+def araclip(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    return caller(monkeypatch, capsys)
 
 
 def test_the_command_prints_sizes_speeds_cosines_and_recall_and_fills_the_card(
-    bert: Traced, tmp_path: Path, araclip: Callable[..., Any]
+    bert: Traced, tmp_path: Path, araclip: Run
 ) -> None:
     dev = picture_set(tmp_path / "dev", AraCLIP.load(bert.folder))
     about = tmp_path / "about.toml"
@@ -668,7 +659,7 @@ def test_the_command_prints_sizes_speeds_cosines_and_recall_and_fills_the_card(
     assert model.config.training_data == ("six pictures",)
 
 
-def test_the_command_refuses_in_one_line(bert: Traced, tmp_path: Path, araclip: Callable[..., Any]) -> None:
+def test_the_command_refuses_in_one_line(bert: Traced, tmp_path: Path, araclip: Run) -> None:
     ran = araclip("export", tmp_path, tmp_path / "model")
     assert (ran.code, ran.out, len(ran.err.splitlines())) == (2, "", 1)
     assert "no trained model" in ran.err

@@ -18,8 +18,8 @@ import pytest
 import pictures
 from araclip.core import bounded_tar
 from araclip.errors import AraCLIPError, DataError, InputError, RecipeError
-from araclip.evaluation.dataset_registry import load_dataset
-from araclip.evaluation.picture_sets.datasets import stated_dialects
+from araclip.evaluation.published_sets import load_dataset
+from araclip.evaluation.sets import stated_dialects
 from araclip.training.data import text as parallel
 from araclip.training.data.concepts import read_concepts
 from araclip.training.data.pictures import PictureMixture, PictureSource

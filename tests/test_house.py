@@ -19,12 +19,16 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "text",
     "adapters",
     "pictures",
-    "model_folder",
-    "vectors",
-    "encoder_base",
-    "inference",
+    "models.folder",
+    "models.vectors",
+    "models.encoder_base",
+    "models.devices",
+    "models.inference",
+    "models.graph_file",
+    "models.tokenizer_file",
     "model_checks",
-    "encoder",
+    "models.checks",
+    "models.encoder",
     "layouts",
     "gallery.catalog",
     "gallery.index",
@@ -66,7 +70,10 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "training.stages",
     "training.mini",
     "peers",
-    "model_library",
+    "models.speed",
+    "models.downloads",
+    "models.pull",
+    "models.library",
     "doctor",
     "server.settings",
     "server.translations",
@@ -221,8 +228,8 @@ def test_a_module_imports_only_from_the_rooms_above_it() -> None:
         ("errors", "from araclip.core.atomic import write", "errors:1 imports core.atomic, a room below."),
         ("errors", "from araclip.core import atomic", "errors:1 imports core.atomic, a room below."),
         ("errors", "import araclip.cli as door", "errors:1 imports cli, a room below."),
-        ("core__display", "from araclip import AraCLIP", "core.display:1 imports encoder, a room below."),
-        ("core__display", "from .. import encoder", "core.display:1 imports encoder, a room below."),
+        ("core__display", "from araclip import AraCLIP", "core.display:1 imports models.encoder, a room below."),
+        ("core__display", "from ..models import encoder", "core.display:1 imports models.encoder, a room below."),
         ("gallery__ranking", "from ..cli import app", "gallery.ranking:1 imports cli, a room below."),
         (
             "gallery__ranking",
@@ -240,7 +247,8 @@ def test_a_module_imports_only_from_the_rooms_above_it() -> None:
     ],
 )
 def test_an_import_from_below_is_found(tmp_path: Path, module: str, statement: str, fault: str) -> None:
-    rooms = {"errors": "", "core__atomic": "", "core__display": "", "encoder": "", "gallery__gallery": "", "cli": ""}
+    names = ("errors", "core__atomic", "core__display", "models__encoder", "gallery__gallery", "cli")
+    rooms = dict.fromkeys(names, "")
     assert broken_layers(made_up(tmp_path, **{**rooms, module: statement})) == [fault]
 
 
@@ -334,7 +342,7 @@ def test_the_commands_are_listed_without_numpy_and_a_word_is_stemmed_without_oth
 
 def test_what_searches_is_imported_without_faiss_and_what_only_indexing_needs() -> None:
     assert printed_by(
-        "import sys, araclip.gallery.open, araclip.encoder, araclip.cli.searching.search; "
+        "import sys, araclip.gallery.open, araclip.models.encoder, araclip.cli.searching; "
         "print({'faiss', 'onnxruntime', 'tokenizers', 'rich.progress'} & set(sys.modules))"
     ) == ["set()"]
 

@@ -13,8 +13,8 @@ from transformers import CLIPImageProcessor, SiglipImageProcessor
 import hostile_folders as hostile
 import tiny
 from araclip import AraCLIP, Gallery
-from araclip.encoder_base import EncoderBase
-from araclip.model_folder import INTERPOLATIONS
+from araclip.models.encoder_base import EncoderBase
+from araclip.models.folder import INTERPOLATIONS
 from araclip.pictures.image_transform import ImageTransform, transform_of
 from araclip.server.decoding import worker
 from araclip.training.model.foreign import on_pillow

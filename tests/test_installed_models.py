@@ -8,7 +8,7 @@ import pytest
 
 from araclip import AraCLIP, Gallery
 from araclip.core.installed_models import installed, pulled
-from araclip.model_folder import DEFAULT_MODEL
+from araclip.models.folder import DEFAULT_MODEL
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from araclip.cli.commands import app
 from araclip.errors import ExportRejected, InputError
 from araclip.layouts.layout import LAYOUTS, write_layout
 from araclip.layouts.sentence_transformers_module import AraCLIPModule
-from araclip.model_folder import NO_NORMALIZER
+from araclip.models.folder import NO_NORMALIZER
 from araclip.peers.pull import make_model_folder
 
 pytestmark = pytest.mark.usefixtures("traced_once")

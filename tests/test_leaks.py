@@ -10,7 +10,7 @@ from PIL import Image
 
 import pictures
 from araclip.evaluation.leaks import NEAR, find_leaks
-from araclip.evaluation.picture_sets.datasets import PictureSet
+from araclip.evaluation.sets import PictureSet
 from araclip.pictures.phash import SIZE, hashes, nearest, phash
 
 

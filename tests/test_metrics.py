@@ -9,10 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from araclip.evaluation import scoring
-from araclip.evaluation.metrics import METRICS, interval, intervals, measures, mrr, per_query, ranks, recall_at, summary
-from araclip.evaluation.results import Direction
-from araclip.evaluation.scoring import score
+from araclip.evaluation import scores
+from araclip.evaluation.scores import (
+    METRICS,
+    Direction,
+    interval,
+    intervals,
+    measures,
+    mrr,
+    per_query,
+    ranks,
+    recall_at,
+    score,
+    summary,
+)
 
 Floats = NDArray[np.float32]
 
@@ -128,8 +138,8 @@ def test_nothing_depends_on_the_order_of_the_gallery(seed: int, queries: int, ca
 def test_nothing_depends_on_the_size_of_blocks(seed: int, block: int, part: int) -> None:
     case = levels(seed, 30, 25)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scoring, "BLOCK", block)
-        patch.setattr(scoring, "SLICE", part)
+        patch.setattr(scores, "BLOCK", block)
+        patch.setattr(scores, "SLICE", part)
         in_pieces = score(*case)
     at_once = score(*case)
     for name, array in vars(at_once).items():
@@ -268,7 +278,7 @@ def test_intervals_of_all_metrics_are_those_of_each_and_the_same_again() -> None
 def test_many_resamples_are_drawn_in_parts_and_come_out_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(2).random(50)
     at_once = interval(values, range(50))
-    monkeypatch.setattr("araclip.evaluation.metrics.CELLS", 333)
+    monkeypatch.setattr("araclip.evaluation.scores.CELLS", 333)
     assert interval(values, range(50)) == at_once
 
 

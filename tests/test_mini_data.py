@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from araclip.errors import InputError
-from araclip.evaluation.picture_sets.datasets import read_pictures
+from araclip.evaluation.sets import read_pictures
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 

@@ -19,12 +19,14 @@ import araclip
 import hostile_folders as hostile
 import pictures
 import tiny
-from araclip import AraCLIP, Gallery, model_folder
-from araclip.encoder_base import MAX_LETTERS
+from araclip import AraCLIP, Gallery
 from araclip.errors import AraCLIPError, InputError, InvalidVectors, ModelError, ModelMismatch, ModelNotFound
-from araclip.model_checks import model_check, model_trial
-from araclip.model_checks.model_check import check_model_folder
-from araclip.model_checks.tokenizer_file import _explosive
+from araclip.model_checks import model_trial
+from araclip.models import checks
+from araclip.models import folder as model_folder
+from araclip.models.checks import check_model_folder
+from araclip.models.encoder_base import MAX_LETTERS
+from araclip.models.tokenizer_file import _explosive
 from strange_values import strange_values
 
 Change = Callable[[Path], None]
@@ -46,7 +48,7 @@ def trials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         tried.append(tower)
         model_trial.try_tower(folder, config, tower)
 
-    monkeypatch.setattr(model_check, "try_tower", counted)
+    monkeypatch.setattr(checks, "try_tower", counted)
     return tried
 
 
@@ -62,7 +64,7 @@ def never(*arguments: object) -> None:
 def test_what_could_do_harm_is_refused_before_a_library_opens_it(
     copy: Path, change: Change, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model_check, "try_tower", never)
+    monkeypatch.setattr(checks, "try_tower", never)
     change(copy)
     with pytest.raises(ModelMismatch, match=says) as caught:
         check_model_folder(copy)

@@ -12,9 +12,10 @@ from transformers import AutoModel, AutoTokenizer, BertModel, CLIPModel, CLIPPro
 
 import tiny
 import tiny_hf
-from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, model_folder
+from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor
 from araclip.errors import ModelMismatch
-from araclip.model_folder import read_config, write_config
+from araclip.models import folder as model_folder
+from araclip.models.folder import read_config, write_config
 from araclip.training.export.export import export
 
 pytestmark = pytest.mark.usefixtures("traced_once")

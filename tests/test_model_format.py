@@ -15,11 +15,12 @@ from PIL import Image
 
 import hostile_folders as hostile
 import tiny
-from araclip import AraCLIP, model_folder
+from araclip import AraCLIP
 from araclip.errors import ModelMismatch
 from araclip.gallery.ingest.intake import commit_every
-from araclip.inference import towers
-from araclip.model_checks.model_check import check_model_folder
+from araclip.models import folder as model_folder
+from araclip.models import inference
+from araclip.models.checks import check_model_folder
 from araclip.pictures.images import squares_ahead
 
 PAD = 3
@@ -171,12 +172,12 @@ def test_a_graph_with_weights_in_blocks_is_used(copy: Path) -> None:
 def test_large_pictures_and_large_graphs_are_run_a_few_at_a_time_with_the_same_vectors(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert towers.rows_of_a_run(224, 30_000_000) == 16
-    assert [towers.rows_of_a_run(size, 370_000_000) for size in (224, 256, 384, 512)] == [4, 3, 1, 1]
+    assert inference.rows_of_a_run(224, 30_000_000) == 16
+    assert [inference.rows_of_a_run(size, 370_000_000) for size in (224, 256, 384, 512)] == [4, 3, 1, 1]
     assert (squares_ahead(224), squares_ahead(512)) == (32, 6)
     assert (commit_every(224), commit_every(512)) == (128, 24)
     pixels = np.random.default_rng(0).integers(0, 256, (7, 16, 16, 3), dtype=np.uint8)
     together = AraCLIP(copy, threads=1).encode_pixels(pixels)
-    monkeypatch.setattr(towers, "SMALL_ROWS", 3)
+    monkeypatch.setattr(inference, "SMALL_ROWS", 3)
     assert np.allclose(AraCLIP(copy, threads=1).encode_pixels(pixels), together, atol=1e-6)
     assert AraCLIP(copy, threads=1).encode_pixels(pixels[:0]).shape == (0, 8)

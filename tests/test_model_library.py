@@ -20,8 +20,8 @@ from araclip import AraCLIP
 from araclip.core import atomic
 from araclip.core.installed_models import pulled
 from araclip.errors import InputError
-from araclip.model_library import disk_space, hub, pull, resumable
-from araclip.peers import model_registry, published_recall
+from araclip.models import downloads, pull
+from araclip.peers import model_registry
 from araclip.peers.model_registry import forbids_commerce
 from fake_hub import TOKEN, FakeHub, serving
 from test_cli import Run, folder, run  # noqa: F401  (fixtures: pytest hands them in by name)
@@ -69,14 +69,14 @@ def test_a_finished_folder_is_pulled_from_the_hub_without_pytorch(
     assert ran.code == 0, ran.err
     assert json.loads(ran.out)["name"] == "reds"
     assert json.loads(ran.out)["model"] == AraCLIP(finished).label
-    assert online.sent == sum((finished / part).stat().st_size for part in hub.OURS if (finished / part).exists())
+    assert online.sent == sum((finished / part).stat().st_size for part in downloads.OURS if (finished / part).exists())
     assert AraCLIP.load("reds").encode_text("red").shape == (8,)
 
 
 def test_half_a_download_is_continued_by_the_next_run(
     run: Run, online: FakeHub, finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resumable, "LARGE", 100)
+    monkeypatch.setattr(downloads, "LARGE", 100)
     graph = (finished / "image.onnx").stat().st_size
     online.add("someone/reds", finished)
     online.cut = {"image.onnx": graph // 2}
@@ -92,7 +92,7 @@ def test_half_a_download_is_continued_by_the_next_run(
 
 
 def graph_of(online: FakeHub, finished: Path, tmp_path: Path) -> tuple[str, Path, int, str]:
-    """A large file on the hub as `resumable.fetch` is told of it: address, place, bytes and hash."""
+    """A large file on the hub as `downloads.fetch` is told of it: address, place, bytes and hash."""
     online.add("someone/reds", finished)
     content = (finished / "image.onnx").read_bytes()
     url = f"{os.environ['HF_ENDPOINT']}/someone/reds/resolve/main/image.onnx"
@@ -109,9 +109,9 @@ def test_a_network_that_goes_away_is_said_and_is_no_fault_of_a_file(
 
     with monkeypatch.context() as patched:
         patched.setattr(http.client.HTTPResponse, "read", gone)
-        with pytest.raises(resumable.BrokenOff, match=r"No route to host after 0 of [\d,]+ bytes"):
-            resumable.fetch(*about, token=None)
-    resumable.fetch(*about, token=None)
+        with pytest.raises(downloads.BrokenOff, match=r"No route to host after 0 of [\d,]+ bytes"):
+            downloads.fetch(*about, token=None)
+    downloads.fetch(*about, token=None)
     assert about[1].read_bytes() == (finished / "image.onnx").read_bytes()
 
 
@@ -120,24 +120,24 @@ def test_a_download_is_on_the_disk_before_it_has_its_name(
 ) -> None:
     about, steps = graph_of(online, finished, tmp_path), list[str]()
     monkeypatch.setattr(atomic, "step", steps.append)
-    resumable.fetch(*about, token=None)
+    downloads.fetch(*about, token=None)
     assert steps == ["fsync", "rename", "fsync folder"]
 
 
 def test_a_file_that_another_process_downloads_is_left_to_it(
     online: FakeHub, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resumable, "PIECE", 100)
+    monkeypatch.setattr(downloads, "PIECE", 100)
     about = graph_of(online, finished, tmp_path)
     refused = list[str]()
 
     def meanwhile(*_: object) -> None:
         if not refused:
             with pytest.raises(InputError) as error:
-                resumable.fetch(*about, token=None)
+                downloads.fetch(*about, token=None)
             refused.append(str(error.value))
 
-    resumable.fetch(*about, token=None, progress=meanwhile)
+    downloads.fetch(*about, token=None, progress=meanwhile)
     assert "is being downloaded already" in refused[0]
     assert about[1].read_bytes() == (finished / "image.onnx").read_bytes()
     assert [each.name for each in about[1].parent.iterdir()] == ["image"]
@@ -238,7 +238,7 @@ def test_a_full_disk_is_found_before_anything_is_downloaded(
 ) -> None:
     online.add("someone/reds", finished)
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda place: usage(10**9, 10**9, 1000))
+    monkeypatch.setattr(downloads.shutil, "disk_usage", lambda place: usage(10**9, 10**9, 1000))
     for source, doing in (("hf:someone/reds", "downloading"), (str(finished), "copying")):
         ran = run("pull", source, model=False)
         assert ran.code == 2
@@ -276,11 +276,11 @@ def test_of_a_repository_one_form_of_the_weights_is_downloaded() -> None:
         ["config.json", "README.md", "model.safetensors", "pytorch_model.bin", "tf_model.h5", "flax_model.msgpack",
          "tokenizer.json", "onnx/model.onnx", "onnx/config.json", "2_Dense/config.json", "2_Dense/pytorch_model.bin"], 1
     )  # fmt: skip
-    assert sorted(hub.wanted(files)) == [
+    assert sorted(downloads.wanted(files)) == [
         "2_Dense/config.json", "2_Dense/pytorch_model.bin", "config.json", "model.safetensors", "tokenizer.json",
     ]  # fmt: skip
     both = dict.fromkeys(["open_clip_config.json", "open_clip_model.safetensors", "model.safetensors"], 1)
-    assert sorted(hub.wanted(both)) == ["open_clip_config.json", "open_clip_model.safetensors"]
+    assert sorted(downloads.wanted(both)) == ["open_clip_config.json", "open_clip_model.safetensors"]
 
 
 # ------------------------------------------------------------------ models
@@ -315,11 +315,11 @@ def test_in_a_narrow_terminal_models_are_listed_without_cutting_their_licences(
 
 
 def test_published_figures_belong_to_rows_of_the_registry_and_name_protocol_and_source() -> None:
-    for table in (published_recall._FIRST, published_recall._ALL):
+    for table in (model_registry._FIRST, model_registry._ALL):
         assert set(table) <= set(model_registry.BY_NAME)
     for peer in model_registry.PEERS:
         for one in peer.recall:
-            assert one.protocol in published_recall.PROTOCOLS
+            assert one.protocol in model_registry.PROTOCOLS
             assert one.source
             assert one.at is None or abs(sum(one.at) / 3 - one.mean) < 0.06
 

@@ -13,8 +13,7 @@ from PIL import Image
 
 from araclip import AraCLIP, cli
 from araclip.errors import InputError
-from araclip.evaluation.metrics import measures
-from araclip.evaluation.scoring import score
+from araclip.evaluation.scores import measures, score
 from tiny import ARABIC, COLOURS, VOCABULARY
 
 with warnings.catch_warnings(action="ignore"):  # of its own dependencies, while they are loaded

@@ -43,8 +43,8 @@ from transformers import (
 import tiny_hf
 import tiny_published
 from araclip import AraCLIP, Gallery, open_gallery
-from araclip.encoder import Encoder
 from araclip.errors import ImageError, InputError, ModelMismatch, ModelNotFound, UnreadableImage, WidthMismatch
+from araclip.models.encoder import Encoder
 from araclip.peers import loading, model_registry
 from araclip.peers.loading import parse_request
 from araclip.peers.translation import Translated

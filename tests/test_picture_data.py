@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import pictures as drawn
 from araclip import AraCLIP
 from araclip.errors import DataError, RecipeError
-from araclip.evaluation.picture_sets.datasets import CaptionedPicture
+from araclip.evaluation.sets import CaptionedPicture
 from araclip.training.data.pictures import Batch, PictureMixture, PictureSource, draw_files, mined
 from toy_training import write_lines
 

@@ -12,9 +12,10 @@ from torch.nn.functional import normalize as l2_normalize
 from transformers import CLIPImageProcessor, ViTImageProcessor
 
 import tiny_hf
-from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, model_folder
+from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor
 from araclip.errors import ModelMismatch
-from araclip.model_folder import ImageConfig
+from araclip.models import folder as model_folder
+from araclip.models.folder import ImageConfig
 from araclip.pictures.image_transform import transform_of
 from araclip.training.export import export as exporting
 from araclip.training.export.export import export

@@ -18,12 +18,12 @@ import tiny_published
 import traced
 from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, open_gallery
 from araclip.errors import InputError, ModelMismatch
+from araclip.peers import pull, tokenizers
 from araclip.peers.loading import load_request, parse_request
-from araclip.peers.pull import checks, cleaning, make_model_folder, tokens
-from araclip.peers.pull.characters import characters_of
-from araclip.peers.pull.sources import Source, source_of
-from araclip.peers.pull.tokens import padded
-from araclip.peers.pull.vocabulary import cut_vocabulary
+from araclip.peers.pull import make_model_folder
+from araclip.peers.tokenizers import padded
+from araclip.peers.towers import Source, source_of
+from araclip.peers.vocabulary import characters_of, cut_vocabulary
 from araclip.server.settings import Settings
 from araclip.training.export import export as exporting
 from araclip.training.model import preprocessing
@@ -87,7 +87,7 @@ def test_every_layout_keeps_the_ids_and_vectors_of_its_library_whole_and_cut(lay
     request = parse_request(written(layout, tmp_path / layout))
     assert request is not None
     source = source_of(load_request(request))  # type: ignore[arg-type]
-    checks.check_ids(source)
+    pull.check_ids(source)
     wanted = np.stack([source.reference.encode_text(text) for text in TEXTS])
     np.testing.assert_allclose(vectors(source, TEXTS), wanted, **CLOSE)
     text = source.text
@@ -150,8 +150,8 @@ def test_a_text_tower_that_is_read_at_its_first_token_is_pulled(tmp_path: Path) 
 def test_pictures_that_pillow_resizes_are_compared_as_strictly_as_squares(tmp_path: Path) -> None:
     request = parse_request(written("clip", tmp_path / "clip"))
     assert request is not None
-    expected = checks.expected_of(source_of(load_request(request)))  # type: ignore[arg-type]
-    assert expected.least_resized == checks.LEAST_COSINE
+    expected = pull.expected_of(source_of(load_request(request)))  # type: ignore[arg-type]
+    assert expected.least_resized == pull.LEAST_COSINE
 
 
 def test_what_is_no_published_model_is_refused(tmp_path: Path) -> None:
@@ -188,14 +188,14 @@ def test_pictures_that_a_folder_cannot_prepare_are_refused_by_name(settings: dic
 
 def test_an_unknown_tokenizer_is_refused_by_name() -> None:
     with pytest.raises(ModelMismatch, match="the model: object has no fast tokenizer behind it"):
-        tokens.of_transformers("the model", object())
+        tokenizers.of_transformers("the model", object())
     with pytest.raises(ModelMismatch, match=r"drops tokens at random \(reduction_mask\)"):
-        tokens.of_open_clip("the model", SimpleTokenizer(reduction_mask="random"))
+        tokenizers.of_open_clip("the model", SimpleTokenizer(reduction_mask="random"))
 
 
 @pytest.mark.parametrize("clean", ["lower", "whitespace", "canonicalize"])
 def test_open_clips_cleaning_is_written_as_normalisers(clean: str) -> None:
-    own = cleaning.cleaned(Tokenizer(models.BPE()), clean).normalizer
+    own = tokenizers.cleaned(Tokenizer(models.BPE()), clean).normalizer
     ugly = (
         "", "  ", "قِطَّةٌ  كتـــاب", "a\tb\nc\u00a0d\x1ce\u2003f", "“it’s” ﬁne_x", "&lt;b&gt; &amp; y",
         "e\u0301 🐈\u200d⬛", "\u200fنعم\u200e؟ ٣!",

@@ -17,10 +17,10 @@ from PIL import ExifTags, Image
 import pictures
 from araclip.errors import InputError
 from araclip.evaluation import report
-from araclip.evaluation.figures import examples as single
+from araclip.evaluation import report as single
 from araclip.evaluation.leaks import Copy, Leaks
-from araclip.evaluation.results import Cost
-from araclip.evaluation.summary import json_of, shared_protocol, summarise
+from araclip.evaluation.scores import Cost
+from araclip.evaluation.significance import json_of, shared_protocol, summarise
 from measured import evaluated
 
 BAD = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u202egnp.\u2066{{ 7*7 }}"

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 import pictures
 from araclip import AraCLIP
 from araclip.errors import InputError, ModelMismatch, UnsupportedFormat
-from araclip.evaluation.metrics import measures
-from araclip.evaluation.picture_sets.datasets import PictureSet
-from araclip.evaluation.results import Evaluated
 from araclip.evaluation.retrieval import evaluate
+from araclip.evaluation.scores import Evaluated, measures
+from araclip.evaluation.sets import PictureSet
 
 COLOURS = {"أحمر": (255, 0, 0), "أخضر": (0, 255, 0), "أزرق": (0, 0, 255)}
 Floats = NDArray[np.float32]

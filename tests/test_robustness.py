@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 
 import pictures
-from araclip.encoder import AraCLIP
-from araclip.encoder_base import Vectors
 from araclip.errors import InputError
-from araclip.evaluation.picture_sets.datasets import read_set
-from araclip.evaluation.robustness import rewriting, spelling
-from araclip.evaluation.robustness.kinds import KINDS, kinds_by_name
-from araclip.evaluation.robustness.lexicon import DIALECTS, held_out, lexicon, read_lexicon
-from araclip.evaluation.robustness.measure import CLEAN, measure
+from araclip.evaluation import rewriting
+from araclip.evaluation.rewriting import DIALECTS, KINDS, held_out, kinds_by_name, lexicon, read_lexicon
+from araclip.evaluation.robustness import CLEAN, measure
+from araclip.evaluation.sets import read_set
+from araclip.models.encoder import AraCLIP
+from araclip.models.encoder_base import Vectors
 from test_evaluate_command import Run, run  # noqa: F401 - a fixture
 from tiny import ARABIC, COLOURS
 
@@ -64,14 +63,14 @@ def test_a_kind_rewrites_a_caption_alike_every_time_and_leaves_none_empty(kind) 
 
 
 def test_spelling_changes_what_its_name_says() -> None:
-    assert spelling.without_hamza("أحمر على شاطئ ومؤذن، سماء") == "احمر على شاطي وموذن، سما"
-    assert spelling.ha_for_ta_marbuta("قطة كبيرة") == "قطه كبيره"
-    assert spelling.alef_maqsura_for_ya("صبي يجري بيت") == "صبى يجرى بيت"
-    assert spelling.without_tashkeel(spelling.with_tashkeel(CAPTION, DRAW)) == CAPTION
-    assert spelling.joined_words("قطة نائمة", DRAW) == "قطةنائمة"
-    assert spelling.split_word(CAPTION, DRAW).replace(" ", "") == CAPTION.replace(" ", "")
-    assert len(spelling.repeated_letter(CAPTION, DRAW)) > len(CAPTION)
-    assert abs(len(spelling.typo(CAPTION, DRAW)) - len(CAPTION)) <= 1
+    assert rewriting.without_hamza("أحمر على شاطئ ومؤذن، سماء") == "احمر على شاطي وموذن، سما"
+    assert rewriting.ha_for_ta_marbuta("قطة كبيرة") == "قطه كبيره"
+    assert rewriting.alef_maqsura_for_ya("صبي يجري بيت") == "صبى يجرى بيت"
+    assert rewriting.without_tashkeel(rewriting.with_tashkeel(CAPTION, DRAW)) == CAPTION
+    assert rewriting.joined_words("قطة نائمة", DRAW) == "قطةنائمة"
+    assert rewriting.split_word(CAPTION, DRAW).replace(" ", "") == CAPTION.replace(" ", "")
+    assert len(rewriting.repeated_letter(CAPTION, DRAW)) > len(CAPTION)
+    assert abs(len(rewriting.typo(CAPTION, DRAW)) - len(CAPTION)) <= 1
 
 
 def test_a_dialect_takes_its_own_words_with_articles_prefixes_and_inflections() -> None:

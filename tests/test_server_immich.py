@@ -13,8 +13,8 @@ from starlette.testclient import TestClient
 
 import pictures
 import tiny
-from araclip.encoder import AraCLIP
 from araclip.errors import WidthMismatch
+from araclip.models.encoder import AraCLIP
 from araclip.server.routes.immich import IMMICH_WIDTHS, fitted, stand_ins
 from serving import READ, bearer, encoded, make_gallery, photo_album, problem, serving, settings_for
 

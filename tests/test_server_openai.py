@@ -14,8 +14,8 @@ from starlette.testclient import TestClient
 import pictures
 import tiny
 from araclip.client import Client
-from araclip.encoder import AraCLIP
 from araclip.errors import ServerError
+from araclip.models.encoder import AraCLIP
 from serving import (
     READ,
     bearer,

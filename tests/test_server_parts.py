@@ -25,7 +25,6 @@ from PIL import Image
 import pictures
 from araclip.core import atomic
 from araclip.core.child_process import receive, send
-from araclip.encoder import AraCLIP
 from araclip.errors import (
     AraCLIPError,
     GalleryCorrupt,
@@ -44,7 +43,8 @@ from araclip.gallery.query import combine, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.reference_queries import EVERYDAY
 from araclip.gallery.relevance import RelevanceScale
-from araclip.pictures import plugins
+from araclip.models.encoder import AraCLIP
+from araclip.picture_formats import plugins
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import open_image
 from araclip.server import served_gallery as refreshing

@@ -18,9 +18,9 @@ from starlette.testclient import TestClient
 
 import pictures
 from araclip.core.display import shown
-from araclip.encoder import AraCLIP
 from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.gallery.gallery import Gallery
+from araclip.models.encoder import AraCLIP
 from araclip.server import originals, thumbnails
 from araclip.server import served_gallery as uploads
 from araclip.server.http.limits import Aborted

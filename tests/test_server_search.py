@@ -193,8 +193,8 @@ def test_what_cannot_be_searched_is_a_problem_in_two_languages(
 
 
 def test_an_empty_gallery_is_served_too(tmp_path: Path, tiny_model: Path) -> None:
-    from araclip.encoder import AraCLIP
     from araclip.gallery.gallery import Gallery
+    from araclip.models.encoder import AraCLIP
 
     Gallery.open(tmp_path / "g", model=AraCLIP(tiny_model), create=True).close()
     with serving(settings_for(tmp_path / "g", tiny_model)) as client:

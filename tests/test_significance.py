@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from araclip.evaluation.scoring import score
+from araclip.evaluation.scores import score
 from araclip.evaluation.significance import compare, paired_bootstrap, paired_permutation
 
 

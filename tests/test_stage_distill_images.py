@@ -9,7 +9,7 @@ from transformers import TimmWrapperModel
 
 from araclip import AraCLIP
 from araclip.errors import RecipeError
-from araclip.evaluation.picture_sets.datasets import read_pictures
+from araclip.evaluation.sets import read_pictures
 from araclip.training.export.export import export
 from araclip.training.mini.branches import with_map_scale
 from araclip.training.model.saved_models import load_model

@@ -12,7 +12,7 @@ from torch.nn.functional import normalize as l2_normalize
 from transformers import TimmWrapperModel
 
 from araclip.errors import RecipeError, RunMismatch
-from araclip.evaluation.picture_sets.datasets import read_pictures
+from araclip.evaluation.sets import read_pictures
 from araclip.training.mini.branches import first_branches, joined, route_last, with_gate, with_map_scale
 from araclip.training.model.saved_models import load_model
 from araclip.training.stages.dispatch import run_all, run_stage

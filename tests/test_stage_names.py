@@ -10,7 +10,7 @@ from torch.nn.functional import normalize as l2_normalize
 
 from araclip import AraCLIP
 from araclip.errors import DataError, ModelMismatch, RecipeError
-from araclip.evaluation.picture_sets.datasets import read_pictures
+from araclip.evaluation.sets import read_pictures
 from araclip.training.export.export import export
 from araclip.training.model.saved_models import load_model, load_plain
 from araclip.training.stages.dispatch import run_stage

@@ -9,7 +9,7 @@ from PIL import Image
 from torch.nn.functional import normalize as l2_normalize
 
 from araclip.errors import RecipeError
-from araclip.evaluation.picture_sets.datasets import read_pictures
+from araclip.evaluation.sets import read_pictures
 from araclip.training.mini.configuration import QUERY_BANK_AXES
 from araclip.training.mini.heads import IMAGE_SCALE, TEXT_SCALE
 from araclip.training.model.saved_models import load_model, load_plain

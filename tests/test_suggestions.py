@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from araclip.encoder import AraCLIP
 from araclip.gallery.gallery import Gallery
 from araclip.gallery.near_hashes import HashTable
 from araclip.gallery.reference_queries import EVERYDAY
 from araclip.gallery.results import Suggestion
 from araclip.gallery.suggestions import completions, matching
+from araclip.models.encoder import AraCLIP
 from araclip.server.example_queries import ENGLISH, SHORT
 from serving import problem, serving, settings_for
 

@@ -12,7 +12,7 @@ from tokenizers import Regex, Tokenizer, models, normalizers
 
 from araclip.core.installed_models import bundled
 from araclip.errors import ModelMismatch
-from araclip.model_checks.tokenizer_file import check_tokenizer
+from araclip.models.tokenizer_file import check_tokenizer
 from araclip.text.normalization import MAX_MARKS, normalize, without_surrogates
 from araclip.text.tokenizer_normalizer import prepend_normalizer
 from test_normalization import anything, stacked, troublesome

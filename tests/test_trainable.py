@@ -19,12 +19,15 @@ from torch.nn.functional import normalize as l2_normalize
 from transformers import AutoTokenizer, CLIPModel
 
 import tiny_hf
-from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, cli
+from araclip import AraCLIP
 from araclip.core import atomic
 from araclip.errors import InputError, ModelMismatch, ModelNotFound
-from araclip.peers.pickled_head import read_head
-from araclip.peers.pull import Trainable, make_trainable
+from araclip.peers.published_araclip import Trainable, make_trainable
+from araclip.peers.weight_files import read_head
 from araclip.pictures.images import square
+from araclip.training.model.model import AraCLIPModel
+from araclip.training.model.processing import AraCLIPProcessor
+from command_line import caller
 from tiny_peers import SIDE, TEXTS, WIDTH, write_araclip, write_mclip, write_older_araclip
 
 pytestmark = pytest.mark.usefixtures("small_models", "seeded")
@@ -323,36 +326,28 @@ def test_the_command_says_what_it_wrote_and_what_comes_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_araclip(tmp_path / "araclip")
-    monkeypatch.setenv("COLUMNS", "400")
-
-    def run(*arguments: object) -> int:
-        monkeypatch.setattr("sys.argv", ["araclip", *map(str, arguments)])
-        try:
-            cli.main()
-        except SystemExit as stop:
-            return int(stop.code or 0)
-        return 0
-
+    run = caller(monkeypatch, capsys, columns=400)
     source, target = tmp_path / "araclip", tmp_path / "نموذج [1]"
-    assert run("pull", source, "--trainable", "--out", target) == 0
-    out = capsys.readouterr().out
+    ran = run("pull", source, "--trainable", "--out", target)
+    assert ran.code == 0
+    out = ran.out
     assert re.search(r"نموذج \[1\] holds the model: 64-wide vectors of texts and pictures", out)
     assert "araclip export" in out
     assert json.loads((target / "config.json").read_text())["model_type"] == "araclip"
-    assert run("pull", source, "--trainable", "--out", target) == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    ran = run("pull", source, "--trainable", "--out", target)
+    assert ran.code == 2
+    (line,) = ran.err.splitlines()
     assert line.startswith("araclip: ")
     assert "is there already" in line
-    assert run("convert", source, target) == 2  # the earlier name
-    old, again = capsys.readouterr().err.splitlines()
-    assert old.startswith(f"`araclip convert` is now `araclip pull {source} --out {target} --trainable`; AraCLIP 0.3")
-    assert again == line
-    assert run("pull", source, "--trainable", "--json", "--out", tmp_path / "other") == 0
-    assert json.loads(capsys.readouterr().out) == {"folder": str(tmp_path / "other"), "width": 64, "pictures": True}
-    assert run("pull", source, "--trainable", "--weights", "float32", "--out", tmp_path / "third") == 2
-    assert "--weights has no effect with --trainable" in capsys.readouterr().err
-    assert run("pull", source, "--trainable") == 2
-    assert "--trainable needs --out" in capsys.readouterr().err
+    ran = run("pull", source, "--trainable", "--json", "--out", tmp_path / "other")
+    assert ran.code == 0
+    assert json.loads(ran.out) == {"folder": str(tmp_path / "other"), "width": 64, "pictures": True}
+    ran = run("pull", source, "--trainable", "--weights", "float32", "--out", tmp_path / "third")
+    assert ran.code == 2
+    assert "--weights has no effect with --trainable" in ran.err
+    ran = run("pull", source, "--trainable")
+    assert ran.code == 2
+    assert "--trainable needs --out" in ran.err
 
 
 def test_conversion_replaces_folders_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from araclip import AraCLIP, Filters, Gallery
 from araclip.cli import app
 from araclip.errors import InputError
-from araclip.evaluation.robustness.understood import UnderstoodEncoder
+from araclip.evaluation.robustness import UnderstoodEncoder
 from araclip.gallery.plan import QueryPlan, plan
 from araclip.gallery.query import parse
 from araclip.text.resources import interpreter

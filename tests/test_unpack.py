@@ -18,8 +18,9 @@ from torch.nn.functional import normalize as l2_normalize
 from transformers import AutoModel, TimmWrapperConfig, TimmWrapperModel
 
 import tiny_hf
-from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, cli, model_folder
+from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, cli
 from araclip.errors import ModelMismatch, ModelNotFound
+from araclip.models import folder as model_folder
 from araclip.training.export import export as exporting
 from araclip.training.export import graphs
 from araclip.training.export.export import export

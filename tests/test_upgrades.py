@@ -9,12 +9,11 @@ import pytest
 
 import araclip
 from araclip import errors
-from araclip.cli import convert
 from araclip.core.installed_models import bundled
 from araclip.errors import AraCLIPError
 from araclip.gallery.catalog.schema import MIGRATED, SCHEMA
-from araclip.model_folder.config import FORMAT as MODEL_FORMAT
-from araclip.model_folder.config import FORMATS as MODEL_FORMATS
+from araclip.models.folder import FORMAT as MODEL_FORMAT
+from araclip.models.folder import FORMATS as MODEL_FORMATS
 from release.licences import fits, strange
 
 GENERAL = {
@@ -130,7 +129,6 @@ def test_no_old_name_outlives_the_release_that_drops_it() -> None:
     now = tuple(map(int, araclip.__version__.split(".")[:2]))
     for old, (_, until) in araclip._RENAMED.items():
         assert now < tuple(map(int, until.split("."))), f"{old} was to go with {until}"
-    assert now < tuple(map(int, convert.UNTIL.split("."))), "the command convert was to go"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert araclip.AraCLIPError is AraCLIPError

@@ -15,9 +15,10 @@ from hypothesis.extra.numpy import arrays
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from araclip import AraCLIP, model_folder
+from araclip import AraCLIP
 from araclip.errors import InputError, ModelMismatch
-from araclip.model_checks.onnx_file import check_graph
+from araclip.models import folder as model_folder
+from araclip.models.graph_file import check_graph
 from araclip.training.export import weights as storing
 from araclip.training.export.graphs import megabytes, numbers, order_gelu, read_graph, write_graph
 from araclip.training.export.smooth import convolution_scales, errors_of_products, int8_steps, largest_by_channel

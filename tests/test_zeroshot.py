@@ -9,8 +9,16 @@ import pytest
 import pictures
 from araclip import AraCLIP
 from araclip.errors import InputError
-from araclip.evaluation.labelled import LabelledSet, from_folder, imagenet, read_templates
-from araclip.evaluation.zeroshot import TEMPLATES, Classified, class_vectors, classify
+from araclip.evaluation.zeroshot import (
+    TEMPLATES,
+    Classified,
+    LabelledSet,
+    class_vectors,
+    classify,
+    from_folder,
+    imagenet,
+    read_templates,
+)
 
 COLOURS = {"أحمر": (255, 0, 0), "أخضر": (0, 255, 0), "أزرق": (0, 0, 255)}
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from araclip.model_folder import HASHED, hashes, sha256
+from araclip.models.folder import HASHED, hashes, sha256
 from araclip.text.normalization import NORMALIZER_VERSION
 
 SIZE = 16  # pixels of the square

@@ -28,7 +28,7 @@ from transformers import (
 )
 
 from araclip.cli import app
-from araclip.evaluation.picture_sets.datasets import read_pictures
+from araclip.evaluation.sets import read_pictures
 from araclip.training.loop.run_folder import TIME_FIELDS, SilentReporter
 from araclip.training.recipe.recipe import Recipe, read_recipe
 from araclip.training.stages.dispatch import run_stage

@@ -16,7 +16,7 @@ from open_clip.modified_resnet import AttentionPool2d
 from torch import Tensor, nn
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 
-from araclip.peers.pull import engine
+from araclip.peers import pull
 from araclip.training.export import tower_graphs
 from araclip.training.export.graphs import OPSET, quiet, trace_graph
 from araclip.training.mini import frozen_features
@@ -90,7 +90,7 @@ def remembered_in(folder: Path) -> Iterator[None]:
             shutil.copyfile(file, path.with_name(file.name))
 
     with pytest.MonkeyPatch.context() as patch:
-        for room in (engine, frozen_features, tower_graphs):
+        for room in (pull, frozen_features, tower_graphs):
             patch.setattr(room, "trace_graph", write)
         patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(operators))
         yield
@@ -117,7 +117,7 @@ def quickly() -> Iterator[None]:
     torch.backends.mha.set_fastpath_enabled(False)  # an operator that ONNX does not have
     try:
         with pytest.MonkeyPatch.context() as patch:
-            for room in (engine, tower_graphs):
+            for room in (pull, tower_graphs):
                 patch.setattr(room, "trace_graph", write)
             yield
     finally:

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def imported(code: str) -> set[str]:
-    """Names such as araclip.evaluation.metrics.measures that code imports."""
+    """Names such as araclip.evaluation.scores.measures that code imports."""
     return {
         f"{node.module}.{alias.name}"
         for node in ast.walk(ast.parse(code))

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from araclip import AraCLIP
 from araclip.demo import sample_pictures
-from araclip.evaluation.dataset_registry import load_dataset
-from araclip.evaluation.metrics import intervals, measures
+from araclip.evaluation.published_sets import load_dataset
 from araclip.evaluation.retrieval import evaluate
+from araclip.evaluation.scores import intervals, measures
 from araclip.evaluation.significance import compare
 
 # %% [markdown]

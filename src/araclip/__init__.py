@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from araclip.client import Client
-    from araclip.encoder import AraCLIP
     from araclip.errors import AraCLIPError
     from araclip.gallery.catalog.filters import Filters
     from araclip.gallery.gallery import Gallery
     from araclip.gallery.open import open_gallery
     from araclip.gallery.results import Hit
+    from araclip.models.encoder import AraCLIP
     from araclip.text.normalization import normalize
     from araclip.training.model.auto_classes import AraCLIPModel, AraCLIPProcessor, AraCLIPTokenizer
     from araclip.training.model.configuration import AraCLIPConfig
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "AraCLIP": "araclip.encoder",
+    "AraCLIP": "araclip.models.encoder",
     "AraCLIPConfig": "araclip.training.model.configuration",
     "AraCLIPModel": "araclip.training.model.auto_classes",
     "AraCLIPProcessor": "araclip.training.model.auto_classes",

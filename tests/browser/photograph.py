@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from araclip import Gallery
 from araclip.demo import sample_pictures
-from araclip.model_folder import DEFAULT_MODEL
+from araclip.models.folder import DEFAULT_MODEL
 
 LOOKS = [("ar", "light"), ("en", "dark"), ("ar", "dark"), ("en", "light")]
 

@@ -17,7 +17,7 @@ from doing import CHROMIUM, FLAGS, serving
 from photograph import LOOKS, Camera, look
 from playwright.sync_api import Page, sync_playwright
 
-from araclip.model_folder import DEFAULT_MODEL
+from araclip.models.folder import DEFAULT_MODEL
 
 
 def _shown(page: Page) -> None:

@@ -7,7 +7,7 @@ from doing import Visit, boxes, shown, until
 from playwright.sync_api import Browser, Page, expect
 
 from araclip.evaluation import report
-from araclip.evaluation.summary import summarise
+from araclip.evaluation.significance import summarise
 from measured import evaluated
 from pictures import solid
 

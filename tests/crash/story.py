@@ -23,7 +23,7 @@ from araclip import AraCLIP, Gallery
 from araclip.gallery.catalog.salvage import salvage
 from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.ingest import intake, reembed
-from araclip.model_folder import read_config
+from araclip.models.folder import read_config
 from catalog_file import edited
 
 COMMIT_EVERY = 4  # pictures: so that a story has many commits, and a kill many points between them

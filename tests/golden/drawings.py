@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from araclip import demo, normalize
-from araclip.encoder import Encoder
-from araclip.evaluation.metrics import ranks, summary
+from araclip.evaluation.scores import ranks, summary
+from araclip.models.encoder import Encoder
 
 EVERY = 16  # of 1,914: 120 drawings, two seconds on two cores
 

@@ -88,7 +88,7 @@ def built_twice(out: Path, place: Path) -> dict[str, Path]:
     must(not tag.startswith("v") or tag == f"v{version}", f"the tag is {tag}, the version {version}")
     sizes = ", ".join(f"{path.name} {path.stat().st_size / 1e6:.1f} MB" for path in built.values())
     with zipfile.ZipFile(built["whl"]) as wheel:
-        weights = sum(each.compress_size for each in wheel.infolist() if "/models/" in each.filename)
+        weights = sum(each.compress_size for each in wheel.infolist() if "/models/araclip-mini/" in each.filename)
     code = built["whl"].stat().st_size - weights
     print(f"built twice, equal: {sizes}; of the wheel {weights / 1e6:.1f} MB are weights, {code / 1e6:.1f} MB the rest")
     return built

@@ -25,9 +25,9 @@ from PIL import Image
 from tokenizers import Tokenizer
 
 from araclip import AraCLIP, open_gallery
-from araclip.encoder_base import Vectors
 from araclip.layouts.layout import write_layout
 from araclip.layouts.sentence_transformers_module import AraCLIPModule
+from araclip.models.encoder_base import Vectors
 from araclip.server.run import Serving
 from araclip.server.settings import Settings
 from araclip.text.normalization import normalize

@@ -7,7 +7,7 @@
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from langchain_core.embeddings import Embeddings
 
@@ -15,33 +15,22 @@ from araclip.adapters.readings import query_vector
 from araclip.text.interpretation import Interpreter
 
 
-class Encodes(Protocol):
-    """An encoder or a server's client: rows of numbers for texts and pictures."""
-
-    def encode_text(self, texts: Iterable[str]) -> Iterable[Iterable[float]]:
-        """(n, D), one row a text."""
-
-    def encode_image(self, pictures: Iterable[Any]) -> Iterable[Iterable[float]]:
-        """(n, D), one row a picture."""
-
-
 class AraCLIPEmbeddings(Embeddings):  # type: ignore[misc,unused-ignore]
     """Texts and pictures as vectors of unit length in one space.
 
     Args:
+        encoder: an `araclip.models.encoder_base.Encoder`, or a server's client.
         interpreter: reads the words of queries first, spelling, dialects and Arabizi, such as
             `araclip.text.resources.interpreter()` (docs/queries.md). Documents are taken as they are.
     """
 
-    def __init__(self, encoder: Encodes, interpreter: Interpreter | None = None) -> None:
+    def __init__(self, encoder: Any, interpreter: Interpreter | None = None) -> None:
         self.encoder, self.interpreter = encoder, interpreter
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """One vector a text."""
         return _lists(self.encoder.encode_text(texts))
 
     def embed_query(self, text: str) -> list[float]:
-        """The vector of a query."""
         return query_vector(self.embed_documents, text, self.interpreter)
 
     def embed_images(self, pictures: Sequence[Any]) -> list[list[float]]:

@@ -4,14 +4,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from araclip.bulk.listing import list_source
-from araclip.bulk.output import ShardFolder
+from araclip.bulk.places import ShardFolder
 from araclip.bulk.plan import MAX_SHARDS, Plan, ShardTask, parse_shard, plan_of, tasks_of
 from araclip.bulk.shard import Outcome, ShardReport, finished, outcome_of
 from araclip.bulk.shard_file import schema_of
-from araclip.encoder import Encoder, ModelLike, as_encoder
+from araclip.bulk.sources import list_source
 from araclip.errors import InputError, ShardFailed
-from araclip.model_folder import DEFAULT_MODEL
+from araclip.models.encoder import Encoder, ModelLike, as_encoder
+from araclip.models.folder import DEFAULT_MODEL
 
 ENGINES = ("processes", "ray")
 Told = Callable[[ShardReport, int], None]
@@ -53,7 +53,7 @@ def embed(
     A finished shard is skipped, one that was killed is done again. What cannot be used is listed beside its shard.
 
     Args:
-        source: as for `bulk.listing.list_source`.
+        source: as for `bulk.sources.list_source`.
         out: a folder or a URL; created if it does not exist.
         model: as for `AraCLIP.load`; araclip-mini by default.
         shard: "i/n": only this one of n, for an array of jobs that have a source and a folder in common.

@@ -1,17 +1,168 @@
-"""Filling a gallery from shards: their rows, checked, become rows of its store; nothing is decoded or encoded."""
+"""Filling a gallery from shards: their rows, checked, become rows of its store; nothing is decoded or encoded.
+
+A picture whose file is not on this machine (a store's, a tar's, another machine's) is stored without a file: it is
+found like any other, under its name, and cannot be shown until its file is indexed here.
+"""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any
 
-from araclip.bulk.output import ShardFolder
-from araclip.bulk.shard_file import ShardHeader, read_header
-from araclip.bulk.shard_groups import ShardGroups
-from araclip.encoder import Encoder, as_encoder
-from araclip.errors import InputError, ModelNotFound, ShardMismatch
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip.bulk.places import ShardFolder
+from araclip.bulk.shard_file import FACTS, ROW_GROUP, ShardHeader, read_header, read_path, read_rows
+from araclip.errors import InputError, ModelNotFound, ShardMismatch, first_line
 from araclip.gallery.base import BaseGallery
+from araclip.gallery.catalog.embedded_pictures import EMPTY, EmbeddedPictures
+from araclip.gallery.catalog.records import STORED_PREFIX, identity_of
 from araclip.gallery.recorded_model import AbsentModel, recorded_encoder
 from araclip.gallery.results import Filled
+from araclip.models.encoder import Encoder, as_encoder
+from araclip.models.vectors import UNIT_TOLERANCE
+from araclip.pictures.captions import MAX_LETTERS
+from araclip.pictures.formats import FORMATS
+from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata, coordinates, iso_time, name_of
+from araclip.pictures.video.scenes import file_of
+
+GROUP = ROW_GROUP  # pictures in a commit: half a second of work, 16 MB at 512 numbers each
+MAX_BYTES = 64_000_000  # of the vectors in a commit
+BLOCK = 512  # vectors whose lengths are computed at once: they stay in the processor's cache
+MAX_PATH = 4096  # bytes
+REQUIRED = ("path", "vector", "sha256", "phash", "size", "mtime_ns", "has_file", "format", "width", "height", "caption")
+
+
+@dataclass(frozen=True)
+class ShardGroup:
+    """Some rows of a shard."""
+
+    place: str
+    start: int
+    rows: int
+
+    def read(self) -> EmbeddedPictures:
+        """Its pictures.
+
+        Raises:
+            InputError: the shard is damaged, or its rows cannot be what `embed` wrote.
+            SourceError: it cannot be read now.
+        """
+        header, batch = read_rows(self.place, self.start, self.rows, (*REQUIRED, *FACTS))
+        try:
+            return _pictures(batch, header.model.width, self.place)
+        except ValueError as error:  # of a text that is no UTF-8, a path that is no base64
+            raise _damaged(self.place, f"a text that cannot be read ({first_line(error):.80})") from None
+
+
+class ShardGroups:
+    """All rows of some shards in groups of about GROUP, which follow the row groups of the files."""
+
+    def __init__(self, places: Sequence[str], headers: Sequence[ShardHeader]) -> None:
+        self._groups = [
+            ShardGroup(place, start, rows)
+            for place, header in zip(places, headers, strict=True)
+            for start, rows in parts(header.row_groups, max(1, min(GROUP, MAX_BYTES // (2 * header.model.width))))
+        ]
+        self.sizes = [group.rows for group in self._groups]
+
+    def read(self, number: int) -> EmbeddedPictures:
+        """The pictures of a group; see `ShardGroup.read`."""
+        return self._groups[number].read()
+
+
+def parts(row_groups: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
+    """First row and number of rows of each group: small row groups together, those of more than twice `most` apart."""
+    start, waiting = 0, 0
+    for rows in row_groups:
+        if waiting and waiting + rows > most:
+            yield start, waiting
+            start, waiting = start + waiting, 0
+        waiting += rows
+        while waiting > 2 * most:
+            yield start, most
+            start, waiting = start + most, waiting - most
+    if waiting:
+        yield start, waiting
+
+
+def _pictures(batch: Any, width: int, place: str) -> EmbeddedPictures:
+    """The rows of a batch, checked: a shard may come from a stranger.
+
+    Raises:
+        InputError: they cannot be what `embed` wrote.
+    """
+    for name in REQUIRED:
+        if batch.column(name).null_count:
+            raise _damaged(place, f"column {name} has gaps")
+    rows = {name: batch.column(name).to_pylist() for name in REQUIRED if name != "vector"}
+    vectors = _vectors(batch.column("vector"), width, place)
+    if not set(rows["format"]) <= {*FORMATS} or min(rows["width"] + rows["height"], default=1) < 1:
+        raise _damaged(place, "formats or sizes that no picture has")
+    paths, metadata = [], []
+    is_here = cache(_is_here)
+    for raw, own, digest in zip(rows["path"], rows["has_file"], rows["sha256"], strict=True):
+        path = read_path(raw)
+        if "\0" in path or not path or len(path) > MAX_PATH or file_of(path) != path or path.startswith(STORED_PREFIX):
+            raise _damaged(place, f"the path {path[:80]!r}")
+        if own and is_here(os.path.dirname(path)):  # noqa: PTH120
+            paths.append(path)
+            metadata.append(EMPTY)
+        else:
+            paths.append(STORED_PREFIX + identity_of(digest))
+            metadata.append({"name": raw.rpartition("/")[2] or raw, "source": raw})
+    return EmbeddedPictures(
+        paths=paths, sizes=rows["size"], mtimes_ns=rows["mtime_ns"], digests=rows["sha256"], vectors=vectors,
+        phashes=rows["phash"], formats=rows["format"], widths=rows["width"], heights=rows["height"],
+        captions=[caption[:MAX_LETTERS] for caption in rows["caption"]], photos=_photos(batch), metadata=metadata,
+    )  # fmt: skip
+
+
+def _is_here(folder: str) -> bool:
+    """Whether a folder is on this machine."""
+    return os.path.isabs(folder) and os.path.isdir(folder)  # noqa: PTH112, PTH117
+
+
+def _vectors(column: Any, width: int, place: str) -> NDArray[np.float16]:
+    flat = column.flatten()  # its memory as it is: `to_numpy` imports pandas where that is installed, a second
+    vectors = np.frombuffer(flat.buffers()[1], "<f2", len(flat), 2 * flat.offset).reshape(-1, width)  # (n, D)
+    for start in range(0, len(vectors), BLOCK):
+        block = vectors[start : start + BLOCK].astype(np.float32)
+        lengths = np.sqrt(np.einsum("ij,ij->i", block, block))
+        if not bool((np.abs(lengths - 1) <= 2 * UNIT_TOLERANCE).all()):  # NaN neither
+            raise _damaged(place, "vectors that are not of unit length")
+    return vectors
+
+
+def _photos(batch: Any) -> list[PhotoMetadata]:
+    columns = [batch.column(name) for name in FACTS]
+    if all(column.null_count == len(column) for column in columns):
+        return [NOTHING_KNOWN] * batch.num_rows
+    return [_photo(*row) for row in zip(*(column.to_pylist() for column in columns), strict=True)]
+
+
+def _photo(*known: Any) -> PhotoMetadata:
+    if not any(each is not None for each in known):
+        return NOTHING_KNOWN
+    captured_at, camera, lens, latitude, longitude, place = known
+    latitude, longitude = coordinates(latitude, longitude) or (None, None)
+    return PhotoMetadata(
+        captured_at and iso_time(captured_at), _name(camera), _name(lens), latitude, longitude, _name(place)
+    )
+
+
+@lru_cache(maxsize=4096)
+def _name(text: str | None) -> str | None:
+    """A camera's, a lens's or a place's name, checked; the same ones return again and again."""
+    return name_of(text)
+
+
+def _damaged(place: str, what: str) -> InputError:
+    return InputError(
+        f"{place} holds {what}: it is damaged, or not written by `araclip embed`. Embed its source again."
+    )
 
 
 @dataclass(frozen=True)

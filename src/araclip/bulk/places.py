@@ -1,4 +1,4 @@
-"""Files on this machine and in object stores, named by a path or a URL, through fsspec.
+"""Files on this machine and in object stores, named by a path or a URL, through fsspec; and the folder of the shards.
 
 Only the protocols of PROTOCOLS are opened, and no chained ones, so that a list of paths cannot name anything else.
 """
@@ -6,10 +6,13 @@ Only the protocols of PROTOCOLS are opened, and no chained ones, so that a list 
 import io
 import os
 import re
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any, cast
 
+from araclip.core import atomic
 from araclip.core.paths import user_path
 from araclip.errors import AraCLIPError, InputError, SourceError, first_line
 from araclip.gallery.locations import URL, without_secret
@@ -176,3 +179,66 @@ class _Watched:
 
     def flush(self) -> None:
         """Nothing is written."""
+
+
+class ShardFolder:
+    """A folder by path or URL."""
+
+    def __init__(self, named: str | os.PathLike[str]) -> None:
+        self.place = place_of(named)
+        if "*" in self.place:
+            raise InputError(f"{self.place}: shards are written to one folder. Name it without *.")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on a disk."""
+        return not is_url(self.place)
+
+    def path_of(self, name: str) -> str:
+        """The place of a file in it."""
+        return f"{self.place}/{name}"
+
+    def make(self) -> None:
+        """Create it, and remove what killed runs have left."""
+        if self.is_local:
+            folder = Path(self.place)
+            folder.mkdir(parents=True, exist_ok=True)
+            atomic.sweep(folder)
+
+    def names(self) -> list[str]:
+        """The names of its files, sorted; none where it does not exist."""
+        if self.is_local:
+            folder = Path(self.place)
+            return sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
+        system, path = filesystem_of(self.place)
+        with source_errors(self.place):
+            system.invalidate_cache()
+            if not system.exists(path):
+                return []
+            return sorted(str(each).rpartition("/")[2] for each in system.ls(path, detail=False))
+
+    def write(self, name: str, fill: Callable[[Path], None]) -> None:
+        """Write a file whole: `fill(temporary_path)`, flushed and renamed; or, into an object store, sent in one piece.
+
+        Raises:
+            OSError, SourceError: it cannot be written.
+        """
+        if self.is_local:
+            atomic.write(Path(self.place) / name, fill)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            temporary = Path(folder) / name
+            fill(temporary)
+            system, path = filesystem_of(self.path_of(name))
+            with source_errors(self.path_of(name)):
+                system.put_file(str(temporary), path)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        if self.is_local:
+            atomic.unlink(Path(self.place) / name)
+            return
+        system, path = filesystem_of(self.path_of(name))
+        with source_errors(self.path_of(name)):
+            if system.exists(path):
+                system.rm_file(path)

@@ -4,11 +4,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from araclip.bulk.listing import BulkSource
-from araclip.bulk.parts import SHARD_NAME, Part, default_shards, of_shard
-from araclip.encoder_base import Encoder
+from araclip.bulk.sources import SHARD_NAME, BulkSource, Part, default_shards, of_shard
 from araclip.errors import InputError, ShardMismatch
 from araclip.gallery.recorded_model import RecordedModel
+from araclip.models.encoder_base import Encoder
 
 MAX_SHARDS = 99_999
 

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
-from araclip.bulk.output import ShardFolder
+from araclip.bulk.places import ShardFolder
 from araclip.bulk.plan import ShardTask
 from araclip.bulk.shard import Outcome, ShardReport, outcome_of
-from araclip.encoder import Encoder, as_encoder
 from araclip.errors import AraCLIPError, InputError
+from araclip.models.encoder import Encoder, as_encoder
 
 MISSING = "The engine 'ray' needs Ray Data. Run: pip install 'araclip[ray]'"
 COLUMNS = ("shard", "pictures", "refused", "seconds", "skipped", "why")

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from araclip.bulk.output import ShardFolder
-from araclip.bulk.pictures import Waiting, pictures_of
+from araclip.bulk.places import ShardFolder
 from araclip.bulk.plan import ShardTask
 from araclip.bulk.shard_file import ShardRow, ShardWriter, read_header
+from araclip.bulk.sources import Waiting, pictures_of
 from araclip.core import atomic
-from araclip.encoder_base import Encoder, pixel_vectors
 from araclip.errors import AraCLIPError, ImageError, InputError, ShardMismatch, SourceError
 from araclip.gallery.ingest.intake import ENCODE_BATCH, LoadedPicture, read_source
+from araclip.models.encoder_base import Encoder, pixel_vectors
 from araclip.pictures.captions import joined
 from araclip.pictures.image_transform import ImageTransform, transform_of
 from araclip.pictures.images import map_ahead, squares_ahead

@@ -253,7 +253,7 @@ def _unpacked(batch: Any, place: str) -> Any:
 
 
 def _parquet(place: str, texts: Sequence[str] = ()) -> Any:
-    from araclip.bulk.parquet_pictures import parquet_file
+    from araclip.bulk.sources import parquet_file
 
     return parquet_file(place, checksums=True, texts=texts)
 

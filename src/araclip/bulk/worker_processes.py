@@ -13,13 +13,13 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
-from araclip.bulk.output import ShardFolder
+from araclip.bulk.places import ShardFolder
 from araclip.bulk.plan import ShardTask
 from araclip.bulk.shard import Outcome, ShardReport, outcome_of
 from araclip.core.child_process import Child, ChildEnded, Parent, Pool, own_environment
 from araclip.core.processes import usable_cores
-from araclip.encoder import as_encoder
 from araclip.errors import AraCLIPError
+from araclip.models.encoder import as_encoder
 
 
 def run_processes(tasks: Sequence[ShardTask], model: str, device: str | None, out: str, jobs: int) -> Iterator[Outcome]:

@@ -8,20 +8,20 @@ from typing import Annotated
 import typer
 
 from araclip import __version__
-from araclip.cli.console import app, err, explained, log_to, out, print_stopped, shown
+from araclip.cli.console import (
+    app,
+    explained,
+    out,
+    print_stopped,
+    say,
+    warnings_said,
+)
 from araclip.cli.stopping import exit_code
 from araclip.errors import AraCLIPError
 
 # isort: off
 # Importing these adds their commands to the app, in the order in which --help and docs/commands.md list them.
-from araclip.cli.indexing import index  # noqa: F401
-from araclip.cli import embed  # noqa: F401
-from araclip.cli.searching import search, explain  # noqa: F401
-from araclip.cli import maintenance, doctor, serve  # noqa: F401
-from araclip.cli.demo import command as demo  # noqa: F401
-from araclip.cli import train  # noqa: F401
-from araclip.cli.evaluation import classify, evaluate  # noqa: F401
-from araclip.cli import models, convert  # noqa: F401
+from araclip.cli import indexing, embed, searching, maintenance, serve, demo, train, evaluating, models  # noqa: F401
 # isort: on
 
 __all__ = ["app", "run"]
@@ -49,7 +49,7 @@ def run() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
-            with log_to(err):
+            with warnings_said():
                 app()
         finally:
             sys.stdout.flush()  # now, since errors at interpreter exit cannot be caught
@@ -61,5 +61,5 @@ def run() -> None:
         raise SystemExit(exit_code()) from None
     except (AraCLIPError, OSError) as error:
         line = explained(error) if isinstance(error, OSError) else str(error)
-        err.print(f"araclip: {shown(line)}", soft_wrap=True, markup=False, style="red")
+        say(f"araclip: {line}", "red")
         raise SystemExit(2) from None

@@ -1,47 +1,32 @@
-"""The typer app of all commands, their consoles, output for programs, and progress bars.
+"""The typer app of all commands: what each has in common, consoles, output for programs, and progress bars.
 
 What strangers have named (files, models, captions, keys of a recipe) is printed through `shown`, in errors too.
 """
 
 import errno
+import inspect
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from inspect import cleandoc
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from araclip.cli.device import add_device_option
-from araclip.cli.empty_paths import refuse_empty_paths
 from araclip.cli.stopping import exit_code
 from araclip.core.display import json_shown, shown
 from araclip.errors import InputError
+from araclip.models.devices import VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-__all__ = [
-    "app",
-    "as_json_text",
-    "bars",
-    "duration",
-    "err",
-    "log_to",
-    "out",
-    "print_stopped",
-    "progress",
-    "refuse_idle",
-    "shown",
-    "stoppable",
-    "write_line",
-]
 
 
 class _Commands(TyperGroup):
@@ -101,14 +86,13 @@ def stoppable(how_to_resume: "str | Callable[[], str]") -> "Iterator[None]":
 
 def print_stopped(how_to_resume: str) -> None:
     """Print the line of a command that was stopped."""
-    err.print(f"Stopped. {shown(how_to_resume)}".rstrip(), soft_wrap=True, markup=False)
+    say(f"Stopped. {how_to_resume}".rstrip())
 
 
 @contextmanager
-def log_to(console: Console) -> Iterator[None]:
+def warnings_said() -> Iterator[None]:
     """Print warnings of the package for the length of a `with` block, one line each."""
     handler = _Handler(logging.WARNING)
-    handler.console = console
     log = logging.getLogger("araclip")
     log.addHandler(handler)
     try:
@@ -118,18 +102,14 @@ def log_to(console: Console) -> Iterator[None]:
 
 
 class _Handler(logging.Handler):
-    console: Console
-
     def emit(self, record: logging.LogRecord) -> None:
-        """Print one line."""
-        self.console.print(shown(record.getMessage()), soft_wrap=True, markup=False, style="yellow")
+        say(record.getMessage(), "yellow")
 
 
 class ShownFormatter(logging.Formatter):
     """A log line without control characters; the lines of a traceback stay lines."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as text."""
         return "\n".join(map(shown, super().format(record).split("\n")))
 
 
@@ -217,8 +197,82 @@ def as_json_text(value: object) -> str:
     return json_shown(json.dumps(value, ensure_ascii=False))
 
 
+def print_json(value: object) -> None:
+    """Write a value to stdout as one line of JSON."""
+    write_line(as_json_text(value))
+
+
+def say(line: str, style: str | None = None) -> None:
+    """Print one line to stderr, for people, without control characters; a terminal wraps it."""
+    err.print(shown(line), soft_wrap=True, markup=False, style=style)
+
+
+def dimly(line: str) -> None:
+    """Print a step of something long to stderr."""
+    say(line, "dim")
+
+
 def write_line(line: str) -> None:
     """Write a line to stdout: for programs its exact bytes, on a terminal without control characters."""
     text = shown(line) if sys.stdout.isatty() else line
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape") + b"\n")
+
+
+def add_device_option(command: Any) -> None:
+    """Give a command the option, if it takes a model."""
+    names = {name for parameter in command.params for name in parameter.opts}
+    if "--model" in names and "--device" not in names:
+        command.params.append(_device_option())
+
+
+def _use(context: typer.Context, device: str | None) -> None:
+    """Make it the device of this command, and of the processes that it starts."""
+    if not device:
+        return
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = device
+    context.call_on_close(lambda: os.environ.pop(VARIABLE) if before is None else os.environ.update({VARIABLE: before}))
+
+
+def _device_option() -> Any:
+    app = typer.Typer(add_completion=False)
+
+    @app.command()
+    def any_command(
+        device: Annotated[
+            str | None,
+            typer.Option(
+                "--device",
+                metavar="NAME",
+                expose_value=False,
+                callback=_use,
+                help=f"Where the model runs: cpu, cuda, openvino or auto; by default ${VARIABLE}, or the CPU.",
+            ),
+        ] = None,
+    ) -> None:
+        pass
+
+    return next(parameter for parameter in typer.main.get_command(app).params if "--device" in parameter.opts)
+
+
+def refuse_empty_paths(command: Any) -> None:
+    """Refuse an empty text in the place of a path, which `Path` would take for the working folder."""
+    annotated = inspect.signature(command.callback).parameters
+    for parameter in command.params:
+        if parameter.name in annotated and "pathlib.Path" in str(annotated[parameter.name].annotation):
+            _refuse_empty(parameter)
+
+
+def _refuse_empty(parameter: Any) -> None:
+    consume = parameter.consume_value
+
+    def checked(ctx: Any, given: Any) -> Any:
+        value, source = consume(ctx, given)
+        if "" in (value if isinstance(value, list | tuple) else [value]):
+            raise typer.BadParameter(
+                "the path is empty. Name a file or a folder; the working folder is «.».", ctx=ctx, param=parameter
+            )
+        return value, source
+
+    parameter.consume_value = checked

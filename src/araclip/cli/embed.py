@@ -5,11 +5,18 @@ from typing import Annotated, Any
 
 import typer
 
-from araclip.cli.console import app, as_json_text, err, progress, shown, stoppable, write_line
+from araclip.cli.console import (
+    app,
+    err,
+    print_json,
+    progress,
+    say,
+    stoppable,
+)
 from araclip.cli.console import out as screen
-from araclip.cli.galleries import AnyModelOption, JsonOption
+from araclip.cli.options import AnyModelOption, JsonOption
 from araclip.core.display import counted
-from araclip.model_folder import DEFAULT_MODEL
+from araclip.models.folder import DEFAULT_MODEL
 
 
 @app.command()
@@ -54,10 +61,10 @@ def embed(
         about: dict[str, Any] = {"out": out, "fingerprint": report.plan.fingerprint, "model": report.plan.model.label}
         about |= {"shards": report.plan.shards, "pictures": report.pictures, "refused": report.refused}
         about |= {"done": [asdict(each) for each in report.shards], "notes": list(report.notes)}
-        write_line(as_json_text(about))
+        print_json(about)
         return
     for note in report.notes:
-        err.print(shown(note), soft_wrap=True, markup=False, style="yellow")
+        say(note, "yellow")
     finished = sum(each.skipped for each in report.shards)
     screen.print(
         f"{counted(report.pictures, 'picture')} in {counted(len(report.shards), 'shard')} of {report.plan.shards:,} "

@@ -1,4 +1,4 @@
-"""The commands that maintain a gallery: stats, verify, duplicates, remove, hide, compact, repair, backup, export."""
+"""The commands that maintain a gallery, from stats to export, and doctor, which examines an installation."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -8,10 +8,18 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from araclip.cli.completion import KINDS, completer
-from araclip.cli.console import app, as_json_text, err, out, progress, shown, stoppable, write_line
-from araclip.cli.galleries import GalleryOption, JsonOption, ModelOption, gallery_location, hidden_pictures, opened
-from araclip.core.display import counted
+from araclip.cli.console import app, err, out, print_json, progress, say, stoppable, write_line
+from araclip.cli.options import (
+    KINDS,
+    GalleryOption,
+    JsonOption,
+    ModelOption,
+    completer,
+    gallery_location,
+    hidden_pictures,
+    opened,
+)
+from araclip.core.display import counted, shown
 from araclip.errors import InputError
 
 
@@ -21,7 +29,7 @@ def stats(gallery: GalleryOption = None, as_json: JsonOption = False, model: Mod
     with opened(gallery, model, encodes=False) as found:
         numbers = found.stats()
     if as_json:
-        write_line(as_json_text(asdict(numbers)))
+        print_json(asdict(numbers))
         return
     table = Table(show_header=False, title=escape(shown(numbers.folder)), title_justify="left")
     rows = {
@@ -49,7 +57,7 @@ def verify(
     with opened(gallery, model, checked=False, encodes=False) as found, progress("Verifying") as show:
         faults, total = found.verify(contents=contents, progress=show), len(found)
     if as_json:
-        write_line(as_json_text({"pictures": total, "faults": [asdict(fault) for fault in faults]}))
+        print_json({"pictures": total, "faults": [asdict(fault) for fault in faults]})
     else:
         for fault in faults:
             out.print(shown(str(fault)), soft_wrap=True, markup=False)
@@ -67,7 +75,7 @@ def repair(gallery: GalleryOption = None, as_json: JsonOption = False, model: Mo
     with stoppable("Run `araclip repair` again to resume."), progress("Encoding again") as show:
         actions = repair_gallery(location, model=model, progress=show)
     if as_json:
-        write_line(as_json_text({"actions": actions}))
+        print_json({"actions": actions})
         return
     for action in actions:
         out.print(shown(action), soft_wrap=True, markup=False)
@@ -95,7 +103,7 @@ def duplicates(
     with opened(gallery, model, encodes=False) as found:
         groups = found.duplicates(kinds or ("exact", "near"))
     if as_json:
-        write_line(as_json_text({"groups": [asdict(group) for group in groups]}))
+        print_json({"groups": [asdict(group) for group in groups]})
         return
     for group in groups:
         out.print(f"{group.kind}, {counted(group.spare_bytes, 'byte')} could be freed", style="bold")
@@ -119,7 +127,7 @@ def remove(
     ):
         count = found.remove(paths)
     if as_json:
-        write_line(as_json_text({"forgotten": count}))
+        print_json({"forgotten": count})
         return
     out.print(f"{counted(count, 'path')} removed. `araclip index` on their folder indexes them again.")
 
@@ -148,7 +156,7 @@ def hide(
         else:
             changed = found.hide(paths or (), hidden=not undo)
     if as_json:
-        write_line(as_json_text({"hidden": hidden} if listed else {"changed": changed}))
+        print_json({"hidden": hidden} if listed else {"changed": changed})
     elif listed:
         for path in hidden:
             write_line(path)
@@ -163,7 +171,7 @@ def compact(gallery: GalleryOption = None, as_json: JsonOption = False, model: M
     with stoppable("Nothing is lost; run the same command again."), opened(gallery, model, encodes=False) as found:
         saved = found.compact()
     if as_json:
-        write_line(as_json_text({"bytes": max(saved, 0)}))
+        print_json({"bytes": max(saved, 0)})
         return
     out.print(f"{max(saved, 0):,} bytes freed")
 
@@ -183,9 +191,9 @@ def backup(
     with stoppable("An earlier backup is unchanged; run the same command again."):
         count = backup_gallery(gallery_location(gallery), folder)
     if as_json:
-        write_line(as_json_text({"folder": str(folder), "pictures": count}))
+        print_json({"folder": str(folder), "pictures": count})
         return
-    err.print(f"{counted(count, 'picture')} copied to {shown(str(folder))}", soft_wrap=True, markup=False)
+    say(f"{counted(count, 'picture')} copied to {folder}")
 
 
 @app.command()
@@ -206,17 +214,17 @@ def restore(
     target = location_of(gallery_location(gallery))
     replaced = replaced_by(backup, target) if isinstance(target, Path) else None
     if replaced is not None:
-        err.print(f"{shown(str(target))} holds {replaced}.", soft_wrap=True, markup=False)
+        say(f"{target} holds {replaced}.")
         if not yes and not typer.confirm("Replace it with the backup? It is kept beside it.", err=True):
             raise typer.Exit(1)
     with stoppable("Nothing is replaced yet; run the same command again."):
         aside = restore_gallery(backup, target)
     if as_json:
-        write_line(as_json_text({"gallery": str(target), "kept": None if aside is None else str(aside)}))
+        print_json({"gallery": str(target), "kept": None if aside is None else str(aside)})
         return
-    err.print(f"{shown(str(target))} is as it was when it was backed up.", soft_wrap=True, markup=False)
+    say(f"{target} is as it was when it was backed up.")
     if aside is not None:
-        err.print(f"The gallery that was there is kept at {shown(str(aside))}", soft_wrap=True, markup=False)
+        say(f"The gallery that was there is kept at {aside}")
 
 
 @app.command()
@@ -233,6 +241,26 @@ def export_gallery(
     ):
         count = found.export(folder)
     if as_json:
-        write_line(as_json_text({"folder": str(folder), "pictures": count}))
+        print_json({"folder": str(folder), "pictures": count})
         return
-    err.print(f"{counted(count, 'picture')} written to {shown(str(folder))}", soft_wrap=True, markup=False)
+    say(f"{counted(count, 'picture')} written to {folder}")
+
+
+@app.command()
+def doctor(gallery: GalleryOption = None, as_json: JsonOption = False) -> None:
+    """Print what a report of a fault needs: versions, devices, extras, models, the gallery's health, free space.
+
+    No path, no query and no name of a picture is in it. Exit code 1 if something is broken.
+    """
+    from araclip.doctor import block, examine
+    from araclip.gallery.locations import location_of
+
+    findings = examine(location_of(gallery) if gallery is not None else None)
+    if as_json:
+        print_json({"findings": [asdict(finding) for finding in findings]})
+    else:
+        for line in block(findings).splitlines():
+            write_line(line)
+    if any(finding.mark == "fault" for finding in findings):
+        err.print("Lines with ! are broken; what to do stands behind the arrow.")
+        raise typer.Exit(1)

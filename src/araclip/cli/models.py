@@ -11,15 +11,15 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from araclip.cli.completion import models_here, models_to_pull
-from araclip.cli.console import app, as_json_text, bars, duration, err, out, refuse_idle, shown, stoppable, write_line
-from araclip.cli.galleries import JsonOption
+from araclip.cli.console import app, bars, dimly, duration, err, out, print_json, refuse_idle, stoppable
+from araclip.cli.options import JsonOption, models_here, models_to_pull
 from araclip.cli.train import quiet_libraries
+from araclip.core.display import shown
 from araclip.errors import InputError
 
 if TYPE_CHECKING:
-    from araclip.model_library.listing import ModelRow
-    from araclip.model_library.pull import Pulled
+    from araclip.models.library import ModelRow
+    from araclip.models.pull import Pulled
 
 WEIGHTS, LANGUAGES = "smooth-int8", "ar,en"  # unless others are named
 WIDE = 100  # columns of a terminal that has room for all of `araclip models`; below, licences would be cut in pieces
@@ -39,11 +39,11 @@ def models(
     if remove is not None:
         _remove(remove, yes, as_json)
         return
-    from araclip.model_library.listing import model_rows
+    from araclip.models.library import model_rows
 
     rows = model_rows()
     if as_json:
-        write_line(as_json_text({"models": [asdict(row) for row in rows]}))
+        print_json({"models": [asdict(row) for row in rows]})
     else:
         _print_models(rows)
 
@@ -91,7 +91,7 @@ def pull(
             raise InputError("--trainable needs --out, the folder for the saved model.")
         idle = {"--weights": weights != WEIGHTS, "--languages": languages != LANGUAGES, "--name": name}
         refuse_idle(idle, "with --trainable")
-        pull_trainable_and_say(source, target, head, image_tower, as_json)
+        _pull_trainable(source, target, head, image_tower, as_json)
         return
     if head or image_tower:
         raise InputError(
@@ -101,39 +101,28 @@ def pull(
     wanted = None if languages == "all" else tuple(code.strip() for code in languages.split(",") if code.strip())
     if wanted == ():
         raise InputError("--languages is empty. Name codes, such as ar,en, or all.")
-    pull_and_say(source, weights=weights, languages=wanted, target=target, name=name, as_json=as_json)
-
-
-def pull_and_say(
-    source: str, *, weights: str, languages: tuple[str, ...] | None, target: Path | None, name: str | None,
-    as_json: bool = False,
-) -> None:  # fmt: skip
-    """Pull a model to search with, and say what it is and how to use it."""
-    from araclip.model_library.pull import pull as pulling
+    from araclip.models.pull import pull as pulling
 
     with _downloading() as progress:
         done = pulling(
-            source, weights=weights, languages=languages, out=target, name=name, log=_log, progress=progress,
+            source, weights=weights, languages=wanted, out=target, name=name, log=dimly, progress=progress,
             converting=quiet_libraries,
         )  # fmt: skip
     if as_json:
-        write_line(as_json_text(_as_object(done)))
+        print_json(_as_object(done))
     else:
         _print_pulled(done)
 
 
-def pull_trainable_and_say(
-    source: str, target: Path, head: Path | None, image_tower: str | None, as_json: bool = False
-) -> None:
-    """Pull AraCLIP as published as a saved AraCLIPModel, and say what it is and how to use it."""
-    from araclip.model_library.trainable import pull_trainable
+def _pull_trainable(source: str, target: Path, head: Path | None, image_tower: str | None, as_json: bool) -> None:
+    from araclip.models.pull import pull_trainable
 
     with _downloading() as progress:
         done = pull_trainable(
-            source, target, head=head, image=image_tower, log=_log, progress=progress, converting=quiet_libraries
+            source, target, head=head, image=image_tower, log=dimly, progress=progress, converting=quiet_libraries
         )
     if as_json:
-        write_line(as_json_text({"folder": str(done.folder), "width": done.width, "pictures": done.has_images}))
+        print_json({"folder": str(done.folder), "width": done.width, "pictures": done.has_images})
         return
     kinds = "texts and pictures" if done.has_images else "texts only, without an image tower"
     folder = escape(shown(str(done.folder)))
@@ -159,20 +148,20 @@ def push(
     as_json: JsonOption = False,
 ) -> None:
     """Upload a model folder to the Hugging Face hub, for others to pull without PyTorch. It is checked whole first."""
-    from araclip.model_library.push import push as pushing
+    from araclip.models.library import push as pushing
 
     with stoppable("Nothing is public before the last file has arrived; run the same command again."):
-        done = pushing(folder, repository, private=private, log=_log)
+        done = pushing(folder, repository, private=private, log=dimly)
     if as_json:
-        write_line(as_json_text(asdict(done)))
+        print_json(asdict(done))
         return
     out.print(f"{done.megabytes:,.0f} MB uploaded: {escape(shown(done.url))}", soft_wrap=True)
     out.print(f"Anybody can use it now: [bold]araclip pull hf:{escape(done.repository)}[/]", soft_wrap=True)
 
 
 def _remove(name: str, yes: bool, as_json: bool) -> None:
-    from araclip.model_library.removal import galleries_of
-    from araclip.model_library.removal import remove as removing
+    from araclip.models.library import galleries_of
+    from araclip.models.library import remove as removing
 
     users = galleries_of(name)
     for gallery in users:
@@ -181,7 +170,7 @@ def _remove(name: str, yes: bool, as_json: bool) -> None:
         raise typer.Exit(1)
     size = removing(name)
     if as_json:
-        write_line(as_json_text({"removed": name, "bytes": size, "galleries": [str(gallery) for gallery in users]}))
+        print_json({"removed": name, "bytes": size, "galleries": [str(gallery) for gallery in users]})
     else:
         out.print(f"{shown(name)} removed, {size / 1e6:,.0f} MB freed. `araclip pull` gets it again.")
 
@@ -216,7 +205,7 @@ def _print_pulled(done: "Pulled") -> None:
 
 
 def _print_models(rows: "list[ModelRow]") -> None:
-    from araclip.peers.published_recall import PROTOCOLS
+    from araclip.peers.model_registry import PROTOCOLS
 
     marks = {protocol: chr(ord("a") + i) for i, protocol in enumerate(PROTOCOLS)}
     table = Table(title="Models", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -287,7 +276,3 @@ def _here(row: "ModelRow") -> str:
         f", {row.speed.pictures_per_second:,.1f} pictures/s, {row.speed.text_ms:,.0f} ms a text" if row.speed else ""
     )
     return f"{row.state}{speed}"
-
-
-def _log(line: str) -> None:
-    err.print(shown(line), markup=False, soft_wrap=True, style="dim")

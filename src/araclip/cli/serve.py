@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from araclip.cli.console import ShownFormatter, app, err, out, shown
-from araclip.cli.galleries import GalleryOption, ModelOption
+from araclip.cli.console import ShownFormatter, app, err, out, say
+from araclip.cli.options import GalleryOption, ModelOption
+from araclip.core.display import shown
 from araclip.core.processes import one_blas_thread
 
 
@@ -66,7 +67,7 @@ def serve(
     )  # fmt: skip
     handler = logging.StreamHandler()
     handler.setFormatter(ShownFormatter("%(levelname)s %(name)s: %(message)s"))
-    logging.getLogger("araclip").handlers.clear()  # of `console.log_to`: a server has one log
+    logging.getLogger("araclip").handlers.clear()  # of `console.warnings_said`: a server has one log
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("araclip").setLevel(logging.INFO)  # other libraries log every request
 
@@ -92,7 +93,7 @@ def _first_run(folder: Path) -> tuple[list[Path] | None, Path | None]:
     if not (sys.stdin.isatty() and err.is_terminal):
         return None, None if latest else folder
     if may_have_pictures(folder):
-        err.print(f"The pictures in {shown(str(folder))} were never indexed.", soft_wrap=True, markup=False)
+        say(f"The pictures in {folder} were never indexed.")
         if typer.confirm("Index them now? The page shows them as they come.", default=True, err=True):
             return [folder], None
     elif not latest:

@@ -13,10 +13,11 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from araclip import model_folder
-from araclip.cli.console import app, err, out, refuse_idle, shown, stoppable
+from araclip.cli.console import app, dimly, err, out, refuse_idle, stoppable
+from araclip.core.display import shown
 from araclip.core.paths import user_path
 from araclip.errors import InputError
+from araclip.models import folder as model_folder
 
 _NEEDED = ("torch", "transformers", "timm", "accelerate", "pyarrow", "onnx", "onnxscript")
 
@@ -137,7 +138,7 @@ def export(
         target = folder if beside is None else Path(beside) / user_path(folder).name
         report = exporting.export(
             run, target, name=name, version=version, dev=[DevSet(path, per_picture=None) for path in dev or ()] or None,
-            weights=weights, calibrate=calibrate or (), about=read_about(about) if about else None, log=_dimly,
+            weights=weights, calibrate=calibrate or (), about=read_about(about) if about else None, log=dimly,
         )  # fmt: skip
         _print_export(report)
         if layout is not None:
@@ -164,16 +165,12 @@ def unpack(
     out.print(f"The model is in [bold]{escape(shown(str(folder)))}[/]", soft_wrap=True)
 
 
-def _dimly(line: str) -> None:
-    err.print(shown(line), markup=False, soft_wrap=True, style="dim")
-
-
 def _write_layout(source: Path, folder: Path, layout: str) -> None:
     if find_spec("onnx") is None:
         raise InputError("--layout needs the package onnx. Run: pip install onnx")
     from araclip.layouts.layout import write_layout
 
-    written = write_layout(source, folder, layout, log=_dimly)
+    written = write_layout(source, folder, layout, log=dimly)
     out.print(f"{layout} reads the model in [bold]{escape(shown(str(written)))}[/]", soft_wrap=True)
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from araclip.core.display import counted
-from araclip.encoder_base import usable_cores
 from araclip.errors import ImageError
-from araclip.evaluation.picture_sets.datasets import PictureSet
+from araclip.evaluation.sets import PictureSet
+from araclip.models.encoder_base import usable_cores
 from araclip.pictures.phash import Hashes, hashes, nearest
 from araclip.text.normalization import normalize
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from araclip.encoder import Encoder, ModelLike, as_encoder
-from araclip.encoder_base import Vectors
 from araclip.errors import InputError
 from araclip.evaluation.retrieval import label_of
+from araclip.models.encoder import Encoder, ModelLike, as_encoder
+from araclip.models.encoder_base import Vectors
 
 if TYPE_CHECKING:
     from mteb.abstasks import AbsTask

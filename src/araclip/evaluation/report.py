@@ -4,27 +4,112 @@ Captions, names of models and of files come from outside: each is made visible (
 template engine, and the page's own policy forbids scripts and anything loaded from elsewhere.
 """
 
+import base64
+import io
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from araclip import __version__
 from araclip.core import atomic
 from araclip.core.display import counted, shown
-from araclip.errors import InputError
-from araclip.evaluation.figures import breakdown
-from araclip.evaluation.figures.breakdown import Group, GroupRecall
-from araclip.evaluation.figures.examples import examples
+from araclip.errors import ImageError, InputError
+from araclip.evaluation import breakdown
+from araclip.evaluation.breakdown import Group, GroupRecall, best, worst
 from araclip.evaluation.leaks import Leaks
-from araclip.evaluation.robustness.measure import Robustness
-from araclip.evaluation.summary import Summary, p_text, shared_protocol
+from araclip.evaluation.robustness import Robustness
+from araclip.evaluation.scores import Evaluated
+from araclip.evaluation.significance import Summary, p_text, shared_protocol
+from araclip.pictures.images import open_image
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+
+CASES = 24  # queries in one report, of all models together: 24 × (1 + 4) pictures of 7 kB are 0.8 MB
+OTHERS = 4  # other pictures, shown beside the right one
+SIDE = 192  # pixels of a thumbnail's longer side: sharp at 96 on a screen of double density
+QUALITY = 70
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """One picture of an example: a data URI (None where the file cannot be opened), its file name, rank and cosine."""
+
+    uri: str | None
+    name: str
+    rank: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Example:
+    """A query, the picture it was written for, and the best of the others."""
+
+    query: str
+    right: Thumbnail
+    others: tuple[Thumbnail, ...]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """One model's worst and best queries."""
+
+    name: str
+    worst: tuple[Example, ...]
+    best: tuple[Example, ...]
+
+
+def examples(models: Sequence[Evaluated]) -> list[Examples]:
+    """The worst and the best queries of text→image, two to one, of as many models as CASES have room for."""
+    reported = models[: CASES // 2]
+    share = CASES // len(reported)
+    strong = max(1, share // 3)
+    return [
+        Examples(
+            model.name,
+            tuple(_example(model, row) for row in worst(model.t2i, share - strong)),
+            tuple(_example(model, row) for row in best(model.t2i, strong)),
+        )
+        for model in reported
+    ]
+
+
+def _example(model: Evaluated, row: int) -> Example:
+    direction, own = model.t2i, int(model.owner[row])
+
+    def thumb(picture: int, rank: float, score: float) -> Thumbnail:
+        path = model.pictures[picture]
+        return Thumbnail(thumbnail(path), path.name, rank, score)
+
+    ranked = zip(direction.found[row].tolist(), direction.scores[row].tolist(), strict=True)
+    others = [(picture, rank, score) for rank, (picture, score) in enumerate(ranked, 1) if picture != own]
+    return Example(
+        model.queries[row],
+        thumb(own, float(direction.ranks[row]), float(direction.relevant_score[row])),
+        tuple(thumb(*other) for other in others[:OTHERS]),
+    )
+
+
+def thumbnail(path: Path) -> str | None:
+    """A small JPEG as a data URI that carries pixels and no metadata; None if the file cannot be opened."""
+    try:
+        opened = open_image(path, SIDE)
+    except ImageError:
+        return None
+    opened.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC)
+    bare = Image.new("RGB", opened.size)  # Pillow would carry EXIF, comments and colour profiles over
+    bare.paste(opened)
+    written = io.BytesIO()
+    bare.save(written, "JPEG", quality=QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(written.getvalue()).decode("ascii")
+
 
 NEEDED = ("matplotlib", "jinja2")
 SHAPES_ARABIC = (3, 11)  # of matplotlib: from here on it joins and orders Arabic letters
@@ -162,7 +247,7 @@ def _chart(svg: str, label: str) -> dict[str, Any]:
 
 
 def _curves(models: Sequence[Summary], protocol: Mapping[str, Any]) -> list[dict[str, Any]]:
-    from araclip.evaluation.figures import charts
+    from araclip.evaluation import charts
 
     t2i = [(model.evaluated.name, model.evaluated.t2i) for model in models]
     i2t = [(model.evaluated.name, model.evaluated.i2t) for model in models]
@@ -176,7 +261,7 @@ def _curves(models: Sequence[Summary], protocol: Mapping[str, Any]) -> list[dict
 
 
 def _score_charts(models: Sequence[Summary]) -> list[dict[str, Any]]:
-    from araclip.evaluation.figures import charts
+    from araclip.evaluation import charts
 
     out = []
     for i, model in enumerate(models):
@@ -212,7 +297,7 @@ def _group_tables(models: Sequence[Summary], groups: Mapping[str, list[Group]]) 
 
 
 def _group_charts(tables: GroupTables) -> list[dict[str, Any]]:
-    from araclip.evaluation.figures import charts
+    from araclip.evaluation import charts
 
     out = []
     for title, rows_of in tables.items():
@@ -241,7 +326,7 @@ def _changes(result: Robustness) -> bool:
 
 
 def _loss_chart(models: Sequence[Summary], robustness: Sequence[Robustness]) -> dict[str, Any]:
-    from araclip.evaluation.figures import charts
+    from araclip.evaluation import charts
 
     named = {
         model.evaluated.name: [
@@ -259,7 +344,7 @@ def _loss_chart(models: Sequence[Summary], robustness: Sequence[Robustness]) -> 
 
 
 def _costs(models: Sequence[Summary]) -> dict[str, Any]:
-    from araclip.evaluation.figures import charts
+    from araclip.evaluation import charts
 
     recall = [float(np.mean([model.t2i.values[f"R@{k}"] for k in CUTOFFS])) for model in models]
     known: dict[int, tuple[float, float]] = {}  # model → MB, ms

@@ -1,48 +1,42 @@
 """Text→image and image→text retrieval over one picture set, by any encoder."""
 
+import json
 import logging
 import time
-import typing
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
+from araclip.core import atomic
 from araclip.core.display import Log
-from araclip.encoder import AraCLIP
-from araclip.encoder_base import Vectors
-from araclip.errors import InputError, ModelMismatch
-from araclip.evaluation import cache as results_cache
-from araclip.evaluation.cache import Measured
-from araclip.evaluation.picture_sets.datasets import PictureSet
-from araclip.evaluation.results import Cost, Direction, Evaluated, Ints, Protocol
-from araclip.evaluation.scoring import score
+from araclip.errors import InputError, ModelMismatch, first_line
+from araclip.evaluation.scores import Cost, Direction, Evaluated, Protocol, score
+from araclip.evaluation.sets import PictureSet
+from araclip.models.encoder import AraCLIP
+from araclip.models.encoder_base import Encoder, Vectors
+from araclip.models.vectors import Ints
 from araclip.text.normalization import NORMALIZER_VERSION
 
 Item = TypeVar("Item")
 UNIT_TOLERANCE = 1e-2  # of a vector's length: half precision changes it by about 0.001
 
 
-class MinimalEncoder(typing.Protocol):
-    """The least that an evaluation needs of a model; any `araclip.encoder.Encoder` has it."""
+@dataclass(frozen=True)
+class Measured:
+    """The part of an `Evaluated` that costs time."""
 
-    @property
-    def width(self) -> int:
-        """D, the length of a vector."""
-        ...
-
-    def encode_text(self, texts: Iterable[str], /) -> Vectors:
-        """Texts → (n, D) float32 of unit length, in the order given."""
-        ...
-
-    def encode_image(self, pictures: Iterable[Path], /) -> Vectors:
-        """Files → (n, D) float32 of unit length, in the order given."""
-        ...
+    t2i: Direction
+    i2t: Direction
+    cost: Cost
 
 
 def evaluate(
-    model: MinimalEncoder,
+    model: Encoder,
     dataset: PictureSet,
     *,
     captions: str = "all",
@@ -56,6 +50,7 @@ def evaluate(
 ) -> Evaluated:
     """Every caption a query over all pictures, and every picture with captions a query over them.
 
+    Of the model its `width`, `encode_text` and `encode_image` are used, and its label and licence where it has them.
     Relevant are the picture that a caption describes and, the other way, any caption of the picture.
 
     Args:
@@ -90,11 +85,11 @@ def evaluate(
         normalizer=NORMALIZER_VERSION,
         model=label,
     )
-    measured = results_cache.read(cache, protocol, log or logging.getLogger(__name__).warning) if cache else None
+    measured = read_cached(cache, protocol, log or logging.getLogger(__name__).warning) if cache else None
     if measured is None:
         measured = _measure(model, dataset, queries, owner, image_vectors, megabytes, progress)
         if cache:
-            results_cache.write(cache, protocol, measured)
+            write_cached(cache, protocol, measured)
     return Evaluated(
         name=label.partition("@")[0],
         license=license,
@@ -120,7 +115,7 @@ def score_both_directions(text_vectors: Vectors, image_vectors: Vectors, owner: 
 
 
 def _measure(
-    model: MinimalEncoder,
+    model: Encoder,
     dataset: PictureSet,
     queries: Sequence[str],
     owner: Ints,
@@ -151,7 +146,7 @@ def _measure(
     return Measured(*directions, Cost(megabytes, model.width, text_ms, image_ms))
 
 
-def label_of(model: MinimalEncoder, label: str | None) -> str:
+def label_of(model: Encoder, label: str | None) -> str:
     """The label that was given, or the model's own.
 
     Raises:
@@ -182,3 +177,48 @@ def vectors_of(kind: str, encode: Callable[[Sequence[Item]], Vectors], items: Se
             f"the model's vector of {kind} {row} has length {lengths[row]:.3g}, expected 1. Check its encoder."
         )
     return vectors
+
+
+_STORED = {"found": np.uint32, "level": np.uint32, "clusters": np.uint32}  # half the bytes of what they are in memory
+
+
+def read_cached(folder: Path, protocol: Protocol, log: Callable[[str], None]) -> Measured | None:
+    """The results stored for this protocol, or None; a damaged file is logged and not used."""
+    path = folder / f"{protocol.id}.npz"
+    if not path.is_file():
+        return None
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            about = json.loads(str(stored["about"]))
+            if about["protocol"] != asdict(protocol):
+                raise ValueError(f"it holds protocol {about['protocol']}")
+            return Measured(_direction(stored, "t2i"), _direction(stored, "i2t"), Cost(**about["cost"]))
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, MemoryError,
+            zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
+        log(f"{path} is damaged ({first_line(error):.120}); its results are computed again.")
+        return None
+
+
+def write_cached(folder: Path, protocol: Protocol, measured: Measured) -> None:
+    """Store the results of this protocol without times, which hold for one run on one machine."""
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays: dict[str, Any] = {
+        f"{way}.{name}": array.astype(_STORED.get(name, array.dtype))
+        for way in ("t2i", "i2t")
+        for name, array in vars(getattr(measured, way)).items()
+    }
+    cost = replace(measured.cost, text_ms=None, image_ms=None)
+    arrays["about"] = np.array(json.dumps({"protocol": asdict(protocol), "cost": asdict(cost)}))
+
+    def fill(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+
+    atomic.write(folder / f"{protocol.id}.npz", fill)
+
+
+def _direction(stored: Any, way: str) -> Direction:
+    arrays = {field.name: stored[f"{way}.{field.name}"] for field in fields(Direction)}
+    if len({len(array) for array in arrays.values()}) != 1:
+        raise ValueError(f"{way} has parts of different lengths")
+    return Direction(**{n: a.astype(np.int64) if n in _STORED else a for n, a in arrays.items()})

@@ -1,23 +1,184 @@
-"""Zero-shot classification: the class whose prompts are nearest to the picture."""
+"""Zero-shot classification: labelled sets, prompts, probabilities and accuracies."""
 
+import hashlib
+import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from araclip.core import bounded_json
 from araclip.core.display import Log
-from araclip.encoder_base import Vectors
 from araclip.errors import ImageError, InputError
-from araclip.evaluation.labelled import LabelledSet, read_names
-from araclip.evaluation.metrics import recall_at
-from araclip.evaluation.results import Floats, Ints, Protocol
-from araclip.evaluation.retrieval import MinimalEncoder, label_of, vectors_of
-from araclip.evaluation.scoring import score
+from araclip.evaluation.retrieval import label_of, vectors_of
+from araclip.evaluation.scores import Protocol, recall_at, score
+from araclip.evaluation.sets import LISTING, read_set
 from araclip.gallery.reference_queries import EVERYDAY
+from araclip.models.encoder_base import Encoder, Vectors
+from araclip.models.vectors import Floats, Ints
+from araclip.pictures.formats import SUFFIXES
 from araclip.text.normalization import NORMALIZER_VERSION, normalize
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """Pictures of known classes, and the classes' names.
+
+    Attributes:
+        name, split: as of a PictureSet. names: (C,) normalised. pictures: (N,) files that are there.
+        labels: (N,) the class of each. missing: pictures of the list whose file is not there.
+    """
+
+    name: str
+    split: str | None
+    names: tuple[str, ...]
+    pictures: tuple[Path, ...]
+    labels: Ints
+    missing: int = 0
+
+    def __repr__(self) -> str:
+        of = f", split {self.split}" if self.split else ""
+        return f"<LabelledSet {self.name}{of}: {len(self.pictures):,} pictures of {len(self.names):,} classes>"
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hex digits that change with any class name, and with any picture's name or class."""
+        rows = [[path.name, label] for path, label in zip(self.pictures, self.labels.tolist(), strict=True)]
+        return hashlib.sha256(json.dumps([self.names, rows]).encode()).hexdigest()[:12]
+
+
+def from_folder(folder: Path, field: str, split: str | None = None, images: Path | None = None) -> LabelledSet:
+    """A folder with captions.jsonl one of whose fields is the picture's class, such as `label` or `class_ar`.
+
+    Args:
+        images: another folder in which its pictures may lie.
+
+    Raises:
+        InputError: as of `datasets.read_set`; or a picture has several classes.
+    """
+    pictures = read_set(folder, field, split, images)
+    classed = [(path, texts) for path, texts in zip(pictures.pictures, pictures.captions, strict=True) if texts]
+    for path, texts in classed:
+        if len(set(texts)) > 1:
+            raise InputError(f"{folder / LISTING}: {path} has several classes in '{field}': {', '.join(texts)}.")
+    names = sorted({texts[0] for _, texts in classed})
+    class_of = {name: row for row, name in enumerate(names)}
+    labels = np.array([class_of[texts[0]] for _, texts in classed], np.int64)
+    return LabelledSet(pictures.name, split, tuple(names), tuple(path for path, _ in classed), labels, pictures.missing)
+
+
+def imagenet(folder: Path, names: Path | Sequence[str], *, language: str = "ar") -> LabelledSet:
+    """A split of ImageNet as torchvision unpacks it: a folder a class, named by its WordNet id, pictures inside.
+
+    Args:
+        folder: `val` or `train`.
+        names: the classes' Arabic names in the order of their ids, or a JSON file of them: a list for all classes, or
+            Babel-ImageNet's object, language → [indexes, names], which names some of them (Geigle et al. 2024); the
+            pictures of the others are left out.
+
+    Raises:
+        InputError: names and folders do not agree in number, the file is of another form, or there are no pictures.
+    """
+    classes = sorted(entry for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
+    if not classes:
+        raise InputError(f"{folder} has no folders of classes. Pass ImageNet's val, one folder a WordNet id.")
+    name_of = read_names(names, language) if isinstance(names, Path) else list(names)
+    if isinstance(name_of, list):
+        if len(name_of) != len(classes):
+            raise InputError(f"{len(name_of)} names for {len(classes)} classes in {folder}. Pass one a class.")
+        name_of = dict(enumerate(name_of))
+    if any(not 0 <= index < len(classes) for index in name_of):
+        raise InputError(f"a name for class {max(name_of)}, but {folder} has {len(classes)}. Is it all of ImageNet?")
+    listed = [
+        (path, label)
+        for label, index in enumerate(name_of)
+        for path in sorted(classes[index].iterdir())
+        if path.suffix.lower() in SUFFIXES
+    ]
+    if not listed:
+        raise InputError(f"{folder} has no pictures in its {len(classes)} folders. Unpack ImageNet there.")
+    return LabelledSet(
+        name="imagenet" if len(name_of) == len(classes) else "babel-imagenet",
+        split=folder.name,
+        names=tuple(map(normalize, name_of.values())),
+        pictures=tuple(path for path, _ in listed),
+        labels=np.array([label for _, label in listed], np.int64),
+    )
+
+
+def labelled_set(
+    folder: Path, labels: str | None, field: str, split: str | None = None, images: Path | None = None
+) -> LabelledSet:
+    """The labelled set in a folder with `captions.jsonl`, or with a folder a class.
+
+    Args:
+        labels: names of the classes of folders: between commas in the order of the folders, or a JSON file as of
+            `imagenet`. field: where a line of `captions.jsonl` names the class. images: see `from_folder`.
+
+    Raises:
+        InputError: as of `from_folder` and `imagenet`; or labels are missing, or given where the list has them.
+    """
+    if (folder / LISTING).is_file():
+        if labels is not None:
+            raise InputError(f"{folder / LISTING} names the classes itself. Leave the labels out.")
+        return from_folder(folder, field, split, images)
+    if labels is None:
+        raise InputError(f"{folder} has no {LISTING}. Name the classes of its folders: a JSON file, or texts in order.")
+    return imagenet(folder, Path(labels) if labels.endswith(".json") else re.split(" *[,،] *", labels.strip()))
+
+
+def read_templates(path: Path, language: str = "ar") -> tuple[str, ...]:
+    """Prompt templates of a JSON file, with {} or {c} for the name: a list, or language → list as Babel-ImageNet has.
+
+    Raises:
+        InputError: it is of another form.
+    """
+    content = _json(path)
+    templates = _of_language(content, language, path) if isinstance(content, dict) else content
+    if not isinstance(templates, list) or not all(isinstance(text, str) for text in templates):
+        raise InputError(f"{path}: expected a list of texts with {{}} in them, or one a language.")
+    return tuple(text.replace("{c}", "{}") for text in templates)
+
+
+def read_names(path: Path, language: str = "ar") -> list[str] | dict[int, str]:
+    """Names of all classes, or of some by their index, from a JSON file as of `imagenet`.
+
+    Raises:
+        InputError: it is of another form.
+    """
+    content = _json(path)
+    if isinstance(content, dict):
+        content = _of_language(content, language, path)
+        if isinstance(content, list) and len(content) == 2 and all(isinstance(part, list) for part in content):
+            indexes, names = content
+            if len(indexes) == len(names) and _all_are(indexes, int) and _all_are(names, str):
+                return dict(zip(indexes, names, strict=True))
+    elif isinstance(content, list) and _all_are(content, str):
+        return content
+    raise InputError(f"{path}: expected a list of names, or language → [indexes, names] as Babel-ImageNet has it.")
+
+
+def _all_are(items: Iterable[Any], kind: type) -> bool:
+    return all(isinstance(item, kind) for item in items)
+
+
+def _of_language(content: dict[str, Any], language: str, path: Path) -> Any:
+    if language.upper() not in content:
+        raise InputError(f"{path} has no '{language.upper()}', it has {', '.join(sorted(content)[:10])} …")
+    return content[language.upper()]
+
+
+def _json(path: Path) -> Any:
+    try:
+        return bounded_json.read(path)
+    except InputError as error:
+        fault = str(error).removeprefix(f"{path}: ").rstrip(".")
+        raise InputError(f"{path} cannot be read as JSON ({fault}). Check the path.") from None
+
 
 SCALE = 30.0  # of cosines before the softmax; measured on araclip-mini, see benchmarks/label_probabilities.py
 CHUNK = 64  # pictures encoded together while some may be unreadable
@@ -61,7 +222,7 @@ class Classified:
 
 
 def classify(
-    model: MinimalEncoder,
+    model: Encoder,
     dataset: LabelledSet,
     templates: Sequence[str] = TEMPLATES,
     *,
@@ -100,7 +261,7 @@ def classify(
     return Classified(protocol, scored.ranks, dataset.labels, dataset.missing)
 
 
-def class_vectors(model: MinimalEncoder, names: Sequence[str], templates: Sequence[str] = TEMPLATES) -> Vectors:
+def class_vectors(model: Encoder, names: Sequence[str], templates: Sequence[str] = TEMPLATES) -> Vectors:
     """(C, D) of unit length: the mean over templates of the prompts' unit vectors (Radford et al. 2021, section 3.1.4).
 
     Raises:
@@ -116,7 +277,7 @@ def class_vectors(model: MinimalEncoder, names: Sequence[str], templates: Sequen
 
 
 def label_probabilities(
-    model: MinimalEncoder,
+    model: Encoder,
     pictures: Sequence[Path],
     labels: Sequence[str],
     templates: Sequence[str] = TEMPLATES,
@@ -154,7 +315,7 @@ def label_probabilities(
     return with_other
 
 
-def readable_vectors(model: MinimalEncoder, pictures: Sequence[Path], skip: Log) -> tuple[list[Path], Vectors]:
+def readable_vectors(model: Encoder, pictures: Sequence[Path], skip: Log) -> tuple[list[Path], Vectors]:
     """Those of the pictures that can be read, and their vectors (n, D); `skip` is called with a line for each other."""
     kept: list[Path] = []
     vectors = [np.empty((0, model.width), np.float32)]

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.core.paths import data_home, text_path, user_path
-from araclip.encoder_base import Encoder, pixel_vectors, text_vectors
 from araclip.errors import ImageError, InputError
 from araclip.gallery.catalog.filters import Filters, Where
 from araclip.gallery.catalog.records import STORED_PREFIX, File
@@ -41,6 +40,7 @@ from araclip.gallery.reader import GalleryReader, Snapshot
 from araclip.gallery.results import TEXT_WEIGHT, Addition, Fault, Filled, Group, Hit, Stats, Update
 from araclip.gallery.search import Hits, replanned, search
 from araclip.gallery.suggestions import Suggestions
+from araclip.models.encoder_base import Encoder, pixel_vectors, text_vectors
 from araclip.pictures.image_transform import transform_of
 from araclip.pictures.images import read_file
 from araclip.pictures.video.scenes import scene_of, stored

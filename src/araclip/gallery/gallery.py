@@ -8,7 +8,6 @@ from typing import Any
 
 from araclip.core import atomic
 from araclip.core.paths import user_path
-from araclip.encoder import Encoder, ModelLike, as_encoder
 from araclip.errors import GalleryCorrupt, InputError, ModelNotFound
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog import counting
@@ -28,6 +27,7 @@ from araclip.gallery.maintenance.verify import catalogue_faults, file_faults
 from araclip.gallery.reader import FolderReader
 from araclip.gallery.recorded_model import create_catalog, encoder_for, record_whereabouts, recorded_in
 from araclip.gallery.results import Fault, Group, Stats
+from araclip.models.encoder import Encoder, ModelLike, as_encoder
 from araclip.pictures.ocr.engines import Engine, opened
 
 _EXPORTED = (

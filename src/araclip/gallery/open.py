@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from araclip.core.paths import user_path
-from araclip.encoder import Encoder, ModelLike
 from araclip.errors import InputError, ModelNotFound
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.catalog import Catalog
@@ -18,6 +17,7 @@ from araclip.gallery.locations import Address, location_of
 from araclip.gallery.maintenance.backup import restore_backup, write_backup
 from araclip.gallery.reader import FolderReader, GalleryReader
 from araclip.gallery.recorded_model import AbsentModel, create_catalog, encoder_for, recorded_in
+from araclip.models.encoder import Encoder, ModelLike
 
 if TYPE_CHECKING:
     from araclip.gallery.postgres.gallery import PostgresGallery

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.core.messages import message
-from araclip.encoder_base import MAX_LETTERS
 from araclip.errors import InputError
 from araclip.gallery.text_matches import TextQuery
+from araclip.models.encoder_base import MAX_LETTERS
 from araclip.text.normalization import normalize
 
 MAX_TERMS = 16

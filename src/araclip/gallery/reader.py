@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.encoder import Encoder
 from araclip.gallery.browsing import Browsing, FolderBrowsing
 from araclip.gallery.catalog.catalog import Catalog, CatalogPool
 from araclip.gallery.catalog.filters import Filters
@@ -31,6 +30,7 @@ from araclip.gallery.reference_queries import reference_vectors
 from araclip.gallery.relevance import ReferenceVectors, RelevanceScale, relevance_scale
 from araclip.gallery.results import Hit, Match
 from araclip.gallery.text_matches import TextQuery, text_matches, where_found
+from araclip.models.encoder import Encoder
 
 SAMPLE = 4096  # pictures: enough for their covariance, which then takes milliseconds
 

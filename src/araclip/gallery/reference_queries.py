@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from araclip.core import atomic
-from araclip.encoder_base import Encoder, text_vectors
 from araclip.gallery.relevance import ReferenceVectors
+from araclip.models.encoder_base import Encoder, text_vectors
 
 VERSION = 1  # raise it when either list changes
 NONSENSE = 64  # nonsense queries

@@ -1,17 +1,459 @@
-"""A model folder → the folder that transformers.js or sentence-transformers reads."""
+"""A model folder → the folder that transformers.js or sentence-transformers reads.
 
+A graph gets the inputs and outputs that the other program expects: a few operators are put before and after, and it
+still computes what it computed; its weights stay as they are. The tokenizer normalises text itself, and names its
+padding. What was written is tried as its readers use it: texts and pictures must get the model's own vectors.
+
+transformers.js: CLIPTextModelWithProjection and CLIPVisionModelWithProjection of the folder, AutoTokenizer,
+AutoProcessor. A graph's file is named by how its weights are stored; it stands under the plain name too, which Node
+loads by default.
+
+sentence-transformers: the whole model folder as one module of texts and pictures; its text graph for others.
+
+    modules.json            the module `sentence_transformers_module.AraCLIPModule`; sentence-transformers asks for
+                            trust_remote_code=True before it imports a class that is not its own, here araclip's
+    0_AraCLIP/              the model folder
+    onnx/model.onnx         input_ids, attention_mask → embedding: fastembed and ONNX Runtime
+    tokenizer.json, …       AutoTokenizer; config.json: what fastembed reads
+"""
+
+import json
+import os
+import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from araclip import model_folder
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from tokenizers import Tokenizer
+
 from araclip.core import atomic
 from araclip.core.display import Log
 from araclip.core.paths import user_path
-from araclip.encoder import AraCLIP
-from araclip.errors import InputError
-from araclip.layouts.check import check_layout
-from araclip.layouts.sentence_transformers import write_sentence_transformers
-from araclip.layouts.transformers_js import write_transformers_js
+from araclip.errors import ExportRejected, InputError
+from araclip.models import folder as model_folder
+from araclip.models.encoder import AraCLIP
+from araclip.models.folder import NO_NORMALIZER, PARTS, TextConfig
+from araclip.models.vectors import Vectors
+from araclip.pictures.image_transform import FILTERS
+from araclip.text.tokenizer_normalizer import prepend_normalizer
+
+OWN = "layout_"  # begins the names of what is added
+IDS, MASK, PIXELS = "input_ids", "attention_mask", "pixels"
+BATCH, TOKENS = "batch", "tokens"  # axes whose length is free
+Axes = list[str | int]
+
+
+class AdaptedGraph:
+    """One graph of a model folder, which the functions below change; `save` writes it."""
+
+    def __init__(self, source: Path) -> None:
+        self._source = source
+        self._model: Any = onnx.load(str(source), load_external_data=False)
+        del self._model.metadata_props[:]  # what the graph was made of, for training; larger than some graphs
+        self._graph = self._model.graph
+        self._place = self._made = 0
+
+    def begin(self) -> None:
+        """What `compute` adds from here on goes before all that is there."""
+        self._place = 0
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the graph's inputs."""
+        return [value.name for value in self._graph.input]
+
+    def put_before(self, replaced: str, name: str, kind: int, axes: Axes) -> tuple[str, str]:
+        """A new input in the place of an old one, which becomes a value that `compute` has to make.
+
+        Returns:
+            The names of the new input and of that value.
+        """
+        self._made += 1
+        inside = f"{OWN}inside_{replaced}_{self._made}"
+        self._rename(replaced, inside)
+        kept = [value for value in self._graph.input if value.name != inside]
+        del self._graph.input[:]
+        self._rename(name, f"{OWN}other_{name}")  # of a value that has the new input's name already
+        self._graph.input.extend([*kept, helper.make_tensor_value_info(name, kind, axes)])
+        return name, inside
+
+    def compute(self, operator: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
+        """Put an operator after those that were put there since `begin`, all of them before the rest of the graph.
+
+        Returns:
+            The name of what it makes.
+        """
+        self._made += 1
+        output = output or f"{OWN}value_{self._made}"
+        self._graph.node.insert(self._place, helper.make_node(operator, inputs, [output], **attributes))
+        self._place += 1
+        return output
+
+    def constant(self, values: NDArray[Any]) -> str:
+        """The name of a new constant."""
+        name = f"{OWN}constant_{len(self._graph.initializer)}"
+        self._graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        return name
+
+    def name_output(self, name: str) -> None:
+        """Give the one output a name."""
+        (output,) = self._graph.output
+        inside = f"{OWN}output"
+        self._rename(output.name, inside)
+        self._rename(name, f"{OWN}other_{name}")
+        self._graph.node.append(helper.make_node("Identity", [inside], [name]))
+        output.name = name
+
+    def save(self, path: Path, data: str | None = None) -> Path:
+        """Write the graph, and beside it the weights that lay beside it, in a file named `data`."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data = data or f"{path.name}.data"
+        beside = self._source.with_name(f"{self._source.name}.data")
+        if beside.exists():
+            for tensor in self._graph.initializer:
+                for entry in tensor.external_data:
+                    if entry.key == "location":
+                        entry.value = data
+            shutil.copyfile(beside, path.with_name(data))
+        path.write_bytes(self._model.SerializeToString(deterministic=True))
+        return path
+
+    def _rename(self, old: str, new: str) -> None:
+        for graph in _with_branches(self._graph):
+            for node in graph.node:
+                for names in (node.input, node.output):
+                    names[:] = [new if name == old else name for name in names]
+            for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+                if value.name == old:
+                    value.name = new
+
+
+def _with_branches(graph: Any) -> Iterator[Any]:
+    """A graph and those inside its operators, such as the branches of an If."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inside in (attribute.g, *attribute.graphs):
+                if inside.node:
+                    yield from _with_branches(inside)
+
+
+def copy_model_folder(model: AraCLIP, target: Path) -> None:
+    """Copy the files of a model folder."""
+    target.mkdir(parents=True, exist_ok=True)
+    for part in (*PARTS, *model.config.data_files):
+        shutil.copyfile(model.folder / part, target / part)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """A file of the written folder under a second name: a hard link where the file system can, a copy elsewhere."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+# ------------------------------------------------------------------ what goes before a graph
+
+
+def pad_ids(graph: AdaptedGraph, text: TextConfig) -> None:
+    """Where a model reads texts of one length only, have the graph itself fill shorter ones up to it.
+
+    A client that pads to the longest text of a batch, as most do, then gets the right vectors.
+    """
+    if text.padding != "max_length":
+        return
+    graph.begin()
+    length, before = (graph.constant(np.array(values, np.int64)) for values in ([text.max_tokens], [0, 0, 0]))
+    for name, filling in ((IDS, text.pad_id), (MASK, 0)):
+        if name in graph.inputs:
+            given, inside = graph.put_before(name, name, TensorProto.INT64, [BATCH, TOKENS])
+            missing = graph.compute("Sub", [length, graph.compute("Shape", [given], start=1, end=2)])
+            pads = graph.compute("Concat", [before, missing], axis=0)
+            graph.compute("Pad", [given, pads, graph.constant(np.array(filling, np.int64))], inside)
+
+
+def end_texts(graph: AdaptedGraph, text: TextConfig, end_id: int) -> None:
+    """Cut what follows `max_tokens` tokens, and have a text of that many end as the tokenizer ends texts.
+
+    transformers.js cuts off the end token with what is too long, and models that are read there would be lost.
+    """
+    graph.begin()
+    starts, ends, axes = (graph.constant(np.array([value], np.int64)) for value in (0, text.max_tokens, 1))
+    cut = {}
+    for name in (IDS, MASK):
+        if name in graph.inputs:
+            given, inside = graph.put_before(name, name, TensorProto.INT64, [BATCH, TOKENS])
+            cut[name] = graph.compute("Slice", [given, starts, ends, axes], inside if name == MASK else "")
+            if name == IDS:
+                ids_inside = inside
+    pad, end = (graph.constant(np.array(value, np.int64)) for value in (text.pad_id, end_id))
+    is_last = graph.constant(np.arange(text.max_tokens) == text.max_tokens - 1)  # (max_tokens,)
+    length = graph.compute("Shape", [cut[IDS]], start=1, end=2)
+    here = graph.compute("Slice", [is_last, starts, length])  # (T,)
+    is_token = graph.compute("Not", [graph.compute("Equal", [cut[IDS], pad])])  # (B, T)
+    graph.compute("Where", [graph.compute("And", [is_token, here]), end, cut[IDS]], ids_inside)
+
+
+def take_floats(graph: AdaptedGraph, name: str, size: int) -> None:
+    """An input of floats from 0 to 1, (B, 3, size, size), in the place of `pixels`: bytes divided by 255."""
+    graph.begin()
+    given, inside = graph.put_before(PIXELS, name, TensorProto.FLOAT, [BATCH, 3, size, size])
+    scaled = graph.compute("Mul", [given, graph.constant(np.array(255, np.float32))])
+    whole = graph.compute("Cast", [graph.compute("Round", [scaled])], to=TensorProto.UINT8)
+    graph.compute("Transpose", [whole], inside, perm=[0, 2, 3, 1])
+
+
+def write_tokenizer(model: AraCLIP, out: Path) -> None:
+    """Write tokenizer.json, tokenizer_config.json and special_tokens_map.json, from which AutoTokenizer and others read
+    text as the model does.
+
+    Raises:
+        InputError: the vocabulary has no token for the padding's id.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    text = (model.folder / "tokenizer.json").read_text(encoding="utf-8")
+    written = text if model.config.text.normalizer == NO_NORMALIZER else prepend_normalizer(text)
+    (out / "tokenizer.json").write_text(_for_javascript(written), encoding="utf-8")
+    special = {"pad_token": padding(model)[1]}
+    write_json(
+        out / "tokenizer_config.json",
+        {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": model.config.text.max_tokens,
+            "padding_side": "right",
+            "clean_up_tokenization_spaces": False,
+            **special,
+        },
+    )
+    write_json(out / "special_tokens_map.json", special)
+
+
+def padding(model: AraCLIP) -> tuple[int, str]:
+    """The id and the token that other programs fill texts up with: the model's own.
+
+    transformers cuts a padding token out of texts, so that an ordinary piece ("!" of open_clip's CLIP) cannot be one;
+    where the tower reads nothing behind the end of a text, the token that ends it takes that place.
+
+    Raises:
+        InputError: the vocabulary has no token for the padding's id.
+    """
+    tokenizer, text = _tokenizer(model), model.config.text
+    id_ = text.pad_id
+    if id_ not in tokenizer.get_added_tokens_decoder() and not text.attention_mask and text.padding == "longest":
+        id_ = end if (end := end_of_texts(model)) is not None else id_
+    token: str | None = tokenizer.id_to_token(id_)
+    if token is None:
+        raise InputError(
+            f"{model.folder / 'tokenizer.json'} has no token with the id {id_}, which config.json pads with. Other "
+            "programs name the padding by its token: export the model again."
+        )
+    return id_, token
+
+
+def end_of_texts(model: AraCLIP) -> int | None:
+    """The id that the tokenizer puts at the end of every text; None where it puts none."""
+    ids = [_tokenizer(model).encode(text).ids for text in ("", "a", "قطة")]
+    last = {found[-1] if found else None for found in ids}
+    return last.pop() if len(last) == 1 else None
+
+
+def _for_javascript(tokenizer: str) -> str:
+    r"""Patterns that begin with \A or end with \z, which JavaScript does not know, with ^ and $: where such a step
+    follows one that makes white space single spaces, there is one line and they mean the same."""
+    found = json.loads(tokenizer)
+    waiting = [found.get("normalizer"), found.get("pre_tokenizer")]
+    changed = False
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if isinstance(pattern := value.get("Regex"), str) and re.search(r"\\[Az]", pattern):
+                value["Regex"] = pattern.replace("\\A", "^").replace("\\z", "$")
+                changed = True
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return json.dumps(found, ensure_ascii=False) if changed else tokenizer
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write indented JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def _tokenizer(model: AraCLIP) -> Any:
+    return Tokenizer.from_file(str(model.folder / "tokenizer.json"))
+
+
+TEXTS = ("قطة جالسة على طاولة", "قِطّةٌ ســوداء", "ﻻ شيء ٣", "a red car", "كلب\u200f في حديقة البيت، وأطفال يلعبون")
+PICTURES = 2
+SAME = 0.999  # cosine; only graphs that quantise while they run depend on the length of the padding
+
+
+def check_layout(model: AraCLIP, text: Path, tokenizer: Path, image: Path | None) -> None:
+    """Compare the vectors of a layout's graphs with the model's.
+
+    Args:
+        text, image: graphs. tokenizer: tokenizer.json.
+
+    Raises:
+        ExportRejected: a vector differs.
+    """
+    expected = model.encode_text(TEXTS)
+    _compare("text", expected, _texts(model, text, tokenizer))
+    if image is not None:
+        side = model.image_size
+        pixels = np.random.default_rng(0).integers(0, 256, (PICTURES, side, side, 3), np.uint8)
+        session = _session(image)
+        (name,) = (node.name for node in session.get_inputs())
+        floats = pixels.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)  # (n, 3, S, S)
+        rows = [session.run(None, {name: floats[[row]]})[0][0] for row in range(PICTURES)]
+        _compare("picture", model.encode_pixels(pixels), np.stack(rows))
+
+
+def _texts(model: AraCLIP, graph: Path, tokenizer_file: Path) -> Vectors:
+    from tokenizers import Tokenizer
+
+    config = model.config.text
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    tokenizer.enable_truncation(config.max_tokens)
+    pad_id, pad_token = padding(model)
+    tokenizer.enable_padding(pad_id=pad_id, pad_token=pad_token)  # to the longest
+    session = _session(graph)
+    rows = []
+    for encoding in tokenizer.encode_batch(TEXTS):
+        fed: dict[str, NDArray[Any]] = {}
+        for node in session.get_inputs():
+            values = encoding.attention_mask if node.name == "attention_mask" else encoding.ids
+            fed[node.name] = np.array([values], np.int32 if "int32" in node.type else np.int64)
+        rows.append(session.run(None, fed)[0][0])
+    return np.stack(rows)
+
+
+def _session(path: Path) -> Any:
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+
+def _compare(kind: str, expected: Vectors, found: Vectors) -> None:
+    same = (expected * found[:, : expected.shape[1]]).sum(axis=1)  # what follows is zero
+    lengths = np.linalg.norm(found, axis=1)
+    if same.min() < SAME or np.abs(lengths - 1).max() > 1e-3:
+        raise ExportRejected(
+            f"the written graph gives another {kind} vector than the model (cosine {same.min():.4f}, at least {SAME} "
+            "is needed): this model cannot be written in that layout."
+        )
+
+
+FOLDER = "0_AraCLIP"
+MODULE = "araclip.layouts.sentence_transformers_module.AraCLIPModule"
+
+
+def write_sentence_transformers(model: AraCLIP, out: Path) -> None:
+    """Write the layout."""
+    copy_model_folder(model, out / FOLDER)
+    write_json(out / "modules.json", [{"idx": 0, "name": "0", "path": FOLDER, "type": MODULE}])
+    write_json(
+        out / "config_sentence_transformers.json",
+        {
+            "model_type": "SentenceTransformer",
+            "prompts": {},
+            "default_prompt_name": None,
+            "similarity_fn_name": "cosine",
+        },
+    )
+    text = model.config.text
+    config = {"hidden_size": model.width, "pad_token_id": padding(model)[0],
+              "max_position_embeddings": text.max_tokens}  # fmt: skip
+    write_json(out / "config.json", config)
+    write_tokenizer(model, out)
+    if text.padding == "longest" and not model.config.data_files:
+        link_or_copy(out / FOLDER / "text.onnx", out / "onnx" / "model.onnx")
+        return
+    graph = AdaptedGraph(model.folder / "text.onnx")
+    pad_ids(graph, text)
+    graph.save(out / "onnx" / "model.onnx")
+
+
+SUFFIXES = {"float32": "", "float16": "_fp16", "int4": "_q4"}  # by the beginning of `weights`; others are 8 bits
+QUANTIZED = "_quantized"
+
+
+def write_transformers_js(model: AraCLIP, out: Path) -> None:
+    """Write the layout."""
+    write_json(out / "config.json", _config(model, _has_data(model)))
+    write_json(out / "preprocessor_config.json", image_processor(model))
+    write_tokenizer(model, out)
+    suffix = _suffix(model.config.weights)
+    text = AdaptedGraph(model.folder / "text.onnx")
+    if (end := end_of_texts(model)) is not None:
+        end_texts(text, model.config.text, end)
+    pad_ids(text, model.config.text)
+    text.name_output("text_embeds")
+    image = AdaptedGraph(model.folder / "image.onnx")
+    take_floats(image, "pixel_values", model.image_size)
+    image.name_output("image_embeds")
+    for graph, name in ((text, "text_model"), (image, "vision_model")):
+        plain = graph.save(out / "onnx" / f"{name}.onnx", f"{name}.onnx_data")
+        if suffix and not _has_data(model):  # a graph names the file of its weights, so it has one name only
+            link_or_copy(plain, plain.with_name(f"{name}{suffix}.onnx"))
+
+
+def image_processor(model: AraCLIP) -> dict[str, Any]:
+    """preprocessor_config.json: bytes divided by 255, not scaled further, since the graph does that."""
+    image, side = model.config.image, model.image_size
+    squash = image.resize == "squash"
+    return {
+        "image_processor_type": "CLIPImageProcessor",
+        "do_resize": True,
+        "size": {"height": side, "width": side} if squash else {"shortest_edge": side},
+        "resample": int(FILTERS[image.interpolation]),
+        "do_center_crop": not squash,
+        "crop_size": {"height": side, "width": side},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": False,
+        "image_mean": [0.0] * 3,
+        "image_std": [1.0] * 3,
+        "do_convert_rgb": True,
+    }
+
+
+def _config(model: AraCLIP, has_data: bool) -> dict[str, Any]:
+    text, image = model.config.text, model.config.image
+    config: dict[str, Any] = {
+        "model_type": "clip",
+        "architectures": ["CLIPModel"],
+        "projection_dim": model.width,
+        "text_config": {
+            "model_type": "clip_text_model", "max_position_embeddings": text.max_tokens,
+            "pad_token_id": padding(model)[0], "projection_dim": model.width,
+        },
+        "vision_config": {
+            "model_type": "clip_vision_model", "image_size": image.size, "projection_dim": model.width,
+        },
+    }  # fmt: skip
+    if has_data:
+        config["transformers.js_config"] = {"use_external_data_format": True}
+    return config
+
+
+def _has_data(model: AraCLIP) -> bool:
+    return bool(model.config.data_files)
+
+
+def _suffix(weights: str | None) -> str:
+    kind = next((kind for kind in SUFFIXES if (weights or "").startswith(kind)), None)
+    return QUANTIZED if kind is None else SUFFIXES[kind]
+
 
 LAYOUTS = ("transformers.js", "sentence-transformers")
 

@@ -18,10 +18,10 @@ from PIL import Image
 from sentence_transformers.base.modality import infer_modality
 from sentence_transformers.base.modules.input_module import InputModule
 
-from araclip import model_folder
-from araclip.encoder import AraCLIP, ModelLike, as_encoder
 from araclip.errors import InputError
-from araclip.layouts.graphs import copy_model_folder
+from araclip.layouts.layout import copy_model_folder
+from araclip.models import folder as model_folder
+from araclip.models.encoder import AraCLIP, ModelLike, as_encoder
 
 TEXTS, PICTURES = "texts", "pictures"
 

@@ -16,11 +16,11 @@ from araclip.core.child_process import Child, ChildEnded, Parent, safe_environme
 from araclip.core.display import shortened, shown
 from araclip.core.limits import limit
 from araclip.core.system import free_memory
-from araclip.encoder_base import MAX_LETTERS
 from araclip.errors import AraCLIPError, InvalidVectors, ModelMismatch
-from araclip.inference.towers import ImageTower, TextTower
-from araclip.model_checks.tokenizer_file import check_tokenizer
-from araclip.model_folder import ModelConfig, read_config
+from araclip.models.encoder_base import MAX_LETTERS
+from araclip.models.folder import ModelConfig, read_config
+from araclip.models.inference import ImageTower, TextTower
+from araclip.models.tokenizer_file import check_tokenizer
 
 # Of 4-bit weights eightfold memory is used once they are float32, and graphs are optimised on a copy.
 MEMORY, MEMORY_PER_BYTE = 500_000_000, 20  # bytes; of araclip-mini the trial of a tower takes 370 MB

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from araclip.errors import ModelMismatch
-from araclip.model_folder import existing_folder
+from araclip.models.folder import existing_folder
 from araclip.peers.loading import Request
 from araclip.peers.torch_encoder import ImageTower, TextTower, TorchEncoder, image_tower, text_tower
 from araclip.training.failures import failures

@@ -14,9 +14,9 @@ from typing import Any
 
 from araclip.core import bounded_json
 from araclip.core.installed_models import installed
-from araclip.encoder import Encoder
 from araclip.errors import InputError, ModelMismatch, ModelNotFound
-from araclip.model_folder import existing_folder
+from araclip.models.encoder import Encoder
+from araclip.models.folder import existing_folder
 from araclip.peers import model_registry
 from araclip.training.failures import failures
 
@@ -93,7 +93,7 @@ def load_request(request: Request, threads: int = 1, device: str = "cpu") -> Enc
             f"{request.name} needs {names}. Install the extra: pip install 'araclip[peers]'. Made ready once "
             "(`araclip pull`), here or on another machine whose folder is pulled here, it needs none of them."
         )
-    device = import_module("araclip.peers.torch_devices").torch_device(device)
+    device = import_module("araclip.peers.torch_encoder").torch_device(device)
     module, _, function = kind.loader.rpartition(".")
     load: Callable[[Request], Encoder] = getattr(import_module(module), function)
     with failures(request.name, "copy the model's folder again, or name another"):

@@ -53,7 +53,6 @@ class MexmaSigLIP(nn.Module):
         return pooled
 
     def set_attn_implementation(self, name: str) -> None:
-        """Of both towers."""
         self.text_model.set_attn_implementation(name)
         self.vision_model.set_attn_implementation(name)
 

@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from araclip import model_folder
 from araclip.core.display import Log
-from araclip.encoder import AraCLIP, Encoder
 from araclip.errors import AraCLIPError, InputError
-from araclip.evaluation.dataset_registry import KNOWN, load_dataset
-from araclip.evaluation.picture_sets.datasets import PictureSet
-from araclip.evaluation.results import Evaluated
+from araclip.evaluation.published_sets import KNOWN, load_dataset
 from araclip.evaluation.retrieval import evaluate
+from araclip.evaluation.scores import Evaluated
+from araclip.evaluation.sets import PictureSet
+from araclip.models import folder as model_folder
+from araclip.models.encoder import AraCLIP, Encoder
 from araclip.peers.model_registry import BY_NAME
 
 Progress = Callable[[str, str, int, int], None]

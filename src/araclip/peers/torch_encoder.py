@@ -1,4 +1,4 @@
-"""A published dual encoder on PyTorch as an `araclip.encoder.Encoder`."""
+"""A published dual encoder on PyTorch as an Encoder, and the devices that PyTorch has on this machine."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -13,8 +13,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize as l2_normalize
 
-from araclip.encoder_base import IMAGE_BATCH, EncoderBase, Openable, Vectors, batches, checked_pixels
 from araclip.errors import InputError, ModelMismatch
+from araclip.models.devices import AUTO, CPU, CUDA, OPENVINO, missing
+from araclip.models.encoder_base import IMAGE_BATCH, EncoderBase, Openable, Vectors, batches, checked_pixels
 from araclip.peers.loading import Request, origin_of
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import open_image
@@ -22,6 +23,27 @@ from araclip.text.normalization import without_surrogates
 from araclip.training.failures import failures
 from araclip.training.model import preprocessing
 from araclip.training.teachers.text_encoders import Inputs, TextEncoder, fingerprint
+
+MPS = "mps"
+
+
+def torch_device(named: str) -> str:
+    """A device of PyTorch's, such as "cuda:1"; "auto" is the first GPU, else the CPU.
+
+    Raises:
+        InputError: it is not there; those that are, are listed.
+    """
+    gpus = [CUDA, *(f"{CUDA}:{number}" for number in range(torch.cuda.device_count()))]
+    here = [CPU, *(gpus if torch.cuda.is_available() else ()), *([MPS] if torch.backends.mps.is_available() else ())]
+    if named == AUTO:
+        return here[1] if len(here) > 1 else CPU
+    if named not in here:
+        remedy = f"Name one of these, or '{AUTO}'."
+        if named.startswith(OPENVINO):
+            remedy = "This model runs on PyTorch. Make a model folder of it first: `araclip pull`."
+        raise missing(named, here, remedy)
+    return named
+
 
 _PREPARE = "its preprocessing settings must be those of its image tower: copy the folder again"
 _ENCODE = "tokenizer, settings and weights must belong together: copy the folder again"
@@ -113,7 +135,6 @@ class TorchEncoder(EncoderBase):
 
     @cached_property
     def width(self) -> int:
-        """D, the length of a vector."""
         return int(self._vectors(self.text.encode, ["a photo of a cat"]).shape[1])
 
     @cached_property

@@ -7,9 +7,9 @@ from importlib import import_module
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.encoder import AraCLIP, Encoder
-from araclip.encoder_base import IMAGE_BATCH, TEXT_BATCH, Picture, Vectors, checked_texts
 from araclip.errors import InputError
+from araclip.models.encoder import AraCLIP, Encoder
+from araclip.models.encoder_base import IMAGE_BATCH, TEXT_BATCH, Picture, Vectors, checked_texts
 from araclip.peers.loading import KINDS, Request
 from araclip.pictures.image_transform import ImageTransform, transform_of
 

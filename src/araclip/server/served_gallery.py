@@ -11,7 +11,6 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.encoder import Encoder
 from araclip.errors import ImageError, InputError
 from araclip.gallery.browsing import Albums, Browsing, Cluster, Timeline, clusters
 from araclip.gallery.catalog.connection import may_write
@@ -27,6 +26,7 @@ from araclip.gallery.open import open_reader
 from araclip.gallery.reader import GalleryReader, Snapshot
 from araclip.gallery.reference_queries import EVERYDAY
 from araclip.gallery.results import STRONG
+from araclip.models.encoder import Encoder
 from araclip.server.example_queries import SHORT
 
 SUGGESTED = 8  # queries

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from araclip.core.messages import message
 from araclip.core.paths import data_home
-from araclip.encoder_base import Encoder, pixel_vectors, text_vectors, usable_cores
 from araclip.errors import AraCLIPError, InputError, WidthMismatch
 from araclip.gallery.catalog.connection import may_write
 from araclip.gallery.catalog.filters import Filters
@@ -24,6 +23,7 @@ from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.open import encoder_of
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.suggestions import Suggestions
+from araclip.models.encoder_base import Encoder, pixel_vectors, text_vectors, usable_cores
 from araclip.pictures.facts import Facts
 from araclip.pictures.image_transform import transform_of
 from araclip.server.archives import Archives

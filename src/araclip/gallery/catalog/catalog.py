@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.core import atomic
-from araclip.encoder_base import Encoder
 from araclip.errors import GalleryCorrupt, GalleryError, WidthMismatch
 from araclip.gallery.catalog import connection, counting, full_text, photos, schema, seal
 from araclip.gallery.catalog.connection import Connection
@@ -38,6 +37,7 @@ from araclip.gallery.catalog.records import (
 from araclip.gallery.catalog.salvage import damaged_keys
 from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.catalog.writer_lock import writer_lock
+from araclip.models.encoder_base import Encoder
 from araclip.pictures.facts import Facts
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
 from araclip.pictures.video.scenes import MARK, belongs

@@ -23,13 +23,13 @@ import apsw
 
 from araclip.core import atomic
 from araclip.core.display import counted
-from araclip.encoder_base import Encoder
 from araclip.errors import GalleryCorrupt, GalleryNotFound
 from araclip.gallery.catalog import full_text, schema, seal
 from araclip.gallery.catalog.connection import Connection, is_damage, opened, own_errors, transaction
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.catalog.schema import DAMAGED_NAME, FILE_NAME, KEYS, is_gallery
 from araclip.gallery.catalog.writer_lock import writer_lock
+from araclip.models.encoder_base import Encoder
 
 Key = int | bytes | str
 Rows = dict[Key, dict[str, Any]]  # the rows of a table by their keys

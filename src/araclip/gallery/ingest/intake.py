@@ -25,13 +25,13 @@ from PIL import Image
 
 from araclip.core.files import openable
 from araclip.core.paths import text_path, user_path
-from araclip.encoder_base import Encoder, picture_of, pixel_vectors
 from araclip.errors import ImageError, ImageTooLarge, InputError, UnreadableImage
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.embedded_pictures import EmbeddedPictures
 from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.results import Filled
+from araclip.models.encoder_base import Encoder, picture_of, pixel_vectors
 from araclip.pictures import phash
 from araclip.pictures.facts import Facts
 from araclip.pictures.image_transform import ImageTransform, transform_of

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.core.display import counted
-from araclip.encoder_base import Encoder, pixel_vectors
 from araclip.errors import GalleryError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.writer_lock import writer_lock
@@ -23,6 +22,7 @@ from araclip.gallery.index.scan_index import drop_derived
 from araclip.gallery.ingest.intake import COMMIT_EVERY, ENCODE_BATCH, DecodedPicture, decode_again
 from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.gallery.recorded_model import RecordedModel
+from araclip.models.encoder_base import Encoder, pixel_vectors
 from araclip.pictures.image_transform import transform_of
 from araclip.pictures.images import map_ahead
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from araclip.core.display import counted
 from araclip.core.files import as_stored, lexists, openable
-from araclip.encoder import Encoder
 from araclip.errors import EmptyFolder, ImageError, InputError
 from araclip.gallery.catalog.records import File
 from araclip.gallery.catalog.store import Store
@@ -15,6 +14,7 @@ from araclip.gallery.ingest.scan import Walk, may_come_back, unread_line, why_un
 from araclip.gallery.ingest.sidecars import pictures_beside, synchronise
 from araclip.gallery.ingest.videos import VideoIntake, by_file, scene_paths, stored_of
 from araclip.gallery.results import Update
+from araclip.models.encoder import Encoder
 from araclip.pictures.formats import ALWAYS
 from araclip.pictures.video.formats import is_video
 from araclip.pictures.video.scenes import file_of

@@ -17,11 +17,11 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.encoder_base import Encoder, pixel_vectors
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage
 from araclip.gallery.catalog.records import File
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import ENCODE_BATCH, Intake, Refused, Source, Turn
+from araclip.models.encoder_base import Encoder, pixel_vectors
 from araclip.pictures.image_transform import ImageTransform, transform_of
 from araclip.pictures.images import open_file
 from araclip.pictures.video.decoder import DecodedScenes, find_scenes, stop_all

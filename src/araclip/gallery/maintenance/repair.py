@@ -7,13 +7,13 @@ from functools import partial
 import numpy as np
 
 from araclip.core.display import counted
-from araclip.encoder_base import Encoder, pixel_vectors
 from araclip.errors import ImageError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.index import scan_index
 from araclip.gallery.ingest.intake import DecodedPicture, decode_again
 from araclip.gallery.ingest.update import FilesProgress
 from araclip.gallery.maintenance.verify import bad_vectors, doubtful
+from araclip.models.encoder_base import Encoder, pixel_vectors
 from araclip.pictures.image_transform import transform_of
 from araclip.pictures.images import open_file
 from araclip.pictures.video.scenes import file_hash, file_of, scene_digest, scene_of

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from araclip.encoder import Encoder
 from araclip.gallery.catalog import counting
 from araclip.gallery.catalog.embedded_pictures import EmbeddedPictures
 from araclip.gallery.catalog.matching import name_at, name_tokens, tokens
@@ -35,6 +34,7 @@ from araclip.gallery.postgres.schema import (
     words_of,
 )
 from araclip.gallery.recorded_model import RecordedModel
+from araclip.models.encoder import Encoder
 from araclip.pictures.facts import Facts
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
 from araclip.pictures.video.scenes import MARK, belongs, scene_of

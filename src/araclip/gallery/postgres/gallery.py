@@ -10,8 +10,6 @@ import numpy as np
 
 from araclip.core.display import counted
 from araclip.core.paths import user_path
-from araclip.encoder import Encoder, ModelLike
-from araclip.encoder_base import pixel_vectors
 from araclip.errors import GalleryError
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog import counting
@@ -31,6 +29,8 @@ from araclip.gallery.postgres.schema import Row, Vectors
 from araclip.gallery.postgres.search import build_graph
 from araclip.gallery.recorded_model import RecordedModel, encoder_for
 from araclip.gallery.results import Fault, Group, Stats
+from araclip.models.encoder import Encoder, ModelLike
+from araclip.models.encoder_base import pixel_vectors
 from araclip.pictures.image_transform import ImageTransform, transform_of
 from araclip.pictures.video import scenes
 

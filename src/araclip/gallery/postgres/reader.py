@@ -11,7 +11,6 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from araclip.encoder import Encoder
 from araclip.gallery.browsing import Browsing, Positions, Timeline, positions_of
 from araclip.gallery.catalog.counting import LATER_SCENES
 from araclip.gallery.catalog.filters import Filters
@@ -29,6 +28,7 @@ from araclip.gallery.reader import SAMPLE, GalleryReader, Snapshot, Vectors
 from araclip.gallery.reference_queries import reference_vectors
 from araclip.gallery.results import Match
 from araclip.gallery.text_matches import TextQuery, where_found
+from araclip.models.encoder import Encoder
 
 
 class PostgresSnapshot(Snapshot):

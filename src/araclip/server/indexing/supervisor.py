@@ -16,7 +16,7 @@ from araclip.gallery.catalog import writer_lock
 from araclip.gallery.ingest.scan import checked_root, unread_line
 from araclip.gallery.ingest.watch import Due, changes
 from araclip.gallery.locations import PASSWORD, Address
-from araclip.inference.devices import VARIABLE
+from araclip.models.devices import VARIABLE
 from araclip.server.events import Events
 from araclip.server.indexing.worker import Cause
 from araclip.server.served_gallery import ServedGallery

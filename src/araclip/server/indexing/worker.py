@@ -18,7 +18,6 @@ from typing import Any, Literal
 
 from araclip.core.child_process import Parent
 from araclip.core.processes import step_back
-from araclip.encoder_base import Encoder, usable_cores
 from araclip.errors import AraCLIPError, EmptyFolder, GalleryCorrupt, GalleryLocked, ModelError, WidthMismatch
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog import writer_lock
@@ -27,6 +26,7 @@ from araclip.gallery.ingest.watch import update_as_far_as_possible
 from araclip.gallery.locations import Address, Location, location_of
 from araclip.gallery.open import encoder_of, open_gallery
 from araclip.gallery.recorded_model import create_catalog
+from araclip.models.encoder_base import Encoder, usable_cores
 
 # Why indexing has stopped, as a word that a client puts into its reader's language. The message itself names paths and
 # stays in the server's log: whoever may only read pictures need not know them.

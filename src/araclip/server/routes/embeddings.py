@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from araclip.core.display import shown
 from araclip.core.messages import message, message_of
-from araclip.encoder import Encoder
-from araclip.encoder_base import batches
 from araclip.errors import ImageError, InputError
+from araclip.models.encoder import Encoder
+from araclip.models.encoder_base import batches
 from araclip.server.http.errors import Problem
 from araclip.server.routes.dependencies import READ, ClientOf, GuardedRoute, ServiceOf, openai_errors, while_connected
 from araclip.server.schemas import Embedding, EmbeddingsAnswer, EmbeddingsRequest, Model, Models, Usage

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from araclip.core import bounded_json
 from araclip.core.display import shown
 from araclip.core.messages import message
-from araclip.encoder import Encoder
 from araclip.errors import InputError, WidthMismatch
+from araclip.models.encoder import Encoder
 from araclip.server.http.errors import Problem
 from araclip.server.http.limits import BeforeBody
 from araclip.server.routes.dependencies import (

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageOps
 
 from araclip.errors import DataError, InputError, RecipeError
-from araclip.evaluation.picture_sets.datasets import CaptionedPicture, read_pictures
+from araclip.evaluation.sets import CaptionedPicture, read_pictures
 from araclip.pictures.images import square
 from araclip.training.data.limits import Positive
 from araclip.training.data.noise import noisy

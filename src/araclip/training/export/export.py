@@ -12,17 +12,25 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from araclip import model_folder
 from araclip.core import atomic, bounded_json
 from araclip.core.display import Log
-from araclip.encoder import AraCLIP
-from araclip.encoder_base import IMAGE_BATCH, TEXT_BATCH
 from araclip.errors import DataError, ExportRejected, InputError
-from araclip.evaluation.metrics import summary
-from araclip.evaluation.picture_sets.datasets import CaptionedPicture, PictureSet, read_pictures
 from araclip.evaluation.retrieval import evaluate
-from araclip.model_checks import model_check
-from araclip.model_folder import DATA_FILES, IMAGE_PROCESSOR, NO_NORMALIZER, PARTS, ImageConfig, ModelConfig, TextConfig
+from araclip.evaluation.scores import summary
+from araclip.evaluation.sets import CaptionedPicture, PictureSet, read_pictures
+from araclip.models import checks
+from araclip.models import folder as model_folder
+from araclip.models.encoder import AraCLIP
+from araclip.models.encoder_base import IMAGE_BATCH, TEXT_BATCH
+from araclip.models.folder import (
+    DATA_FILES,
+    IMAGE_PROCESSOR,
+    NO_NORMALIZER,
+    PARTS,
+    ImageConfig,
+    ModelConfig,
+    TextConfig,
+)
 from araclip.text.tokenizer_normalizer import prepend_normalizer
 from araclip.training.export.model_card import About, model_card
 from araclip.training.export.tower_graphs import write_image_graph, write_text_graph
@@ -372,7 +380,7 @@ def _hashed_and_opened(folder: Path, config: ModelConfig) -> AraCLIP:
     """Hash the files, write config.json and a first card, and open the folder as its users will."""
     config = replace(config, files=model_folder.hashes(folder))
     model_folder.write_config(folder, config)
-    model_check.check_written(folder, config)
+    checks.check_written(folder, config)
     (folder / "README.md").touch()
     return AraCLIP(folder)
 

@@ -24,7 +24,7 @@ from onnx import TensorProto, external_data_helper, helper, numpy_helper
 from onnx.external_data_helper import ExternalDataInfo
 from torch import Tensor, nn
 
-from araclip.encoder_base import usable_cores
+from araclip.models.encoder_base import usable_cores
 
 OPSET = 18
 MAX_BYTES = 2_000_000_000  # one ONNX file is one protobuf message, which ends at 2 GiB

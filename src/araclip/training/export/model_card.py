@@ -8,7 +8,7 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from araclip import __version__
-from araclip.model_folder import ModelConfig
+from araclip.models.folder import ModelConfig
 from araclip.training.recipe.toml_file import TomlFile
 
 _STORED = {

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 
 from araclip.core.display import Log
 from araclip.demo import PHOTOGRAPHS
-from araclip.encoder import AraCLIP
 from araclip.errors import InputError
 from araclip.gallery.reference_queries import EVERYDAY
-from araclip.inference.towers import Tokens, padded
-from araclip.model_folder import WEIGHTS, ModelConfig
+from araclip.models.encoder import AraCLIP
+from araclip.models.folder import WEIGHTS, ModelConfig
+from araclip.models.inference import Tokens, padded
 from araclip.pictures.formats import SUFFIXES
 from araclip.pictures.images import open_image
 from araclip.training.export.graphs import Feed, opened, order_gelu, read_graph, write_graph

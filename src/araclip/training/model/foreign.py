@@ -16,8 +16,8 @@ from typing import Any
 from araclip.core import bounded_json
 from araclip.core.paths import user_path
 from araclip.errors import ModelMismatch, ModelNotFound
-from araclip.model_checks.tokenizer_file import check_rules, check_tokenizer
-from araclip.model_folder import existing_folder
+from araclip.models.folder import existing_folder
+from araclip.models.tokenizer_file import check_rules, check_tokenizer
 
 MAX_BYTES = 8_000_000  # of one file of settings; a tokenizer_config.json of 10,000 added tokens has 2 MB
 MAX_DEPTH = 32
@@ -291,7 +291,7 @@ def check_tokens(tokenizer: Any, location: str | Path) -> None:
     """Refuse a loaded tokenizer that could make texts endless or take for ever; wherever it came from, hub or folder.
 
     Raises:
-        ModelMismatch: see `model_checks.tokenizer_file`.
+        ModelMismatch: see `models.tokenizer_file`.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)  # none of a tokenizer written in Python
     if backend is not None:

@@ -13,8 +13,8 @@ from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils import ModelOutput, can_return_tuple
 
-from araclip import model_folder
 from araclip.errors import InputError, RecipeError
+from araclip.models import folder as model_folder
 from araclip.training.losses import contrastive_loss, matryoshka, sigmoid_loss
 from araclip.training.model import hub_files, towers, unpack
 from araclip.training.model.configuration import AraCLIPConfig

@@ -8,7 +8,7 @@ from transformers import CLIPImageProcessor, ViTImageProcessor
 from transformers.configuration_utils import PreTrainedConfig
 
 from araclip.errors import InputError, ModelMismatch
-from araclip.model_folder import ImageConfig
+from araclip.models.folder import ImageConfig
 from araclip.pictures.image_transform import FILTERS, ImageTransform
 from araclip.training.failures import failures
 

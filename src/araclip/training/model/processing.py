@@ -13,12 +13,12 @@ from transformers.configuration_utils import PreTrainedConfig
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessingKwargs, ProcessorMixin
 
-from araclip import model_folder
 from araclip.core import atomic
-from araclip.encoder_base import BATCH_DIMENSIONS, checked_pictures
 from araclip.errors import ArgumentError, InputError, ModelMismatch
-from araclip.model_checks import model_check
-from araclip.model_folder.config import REDUCTIONS
+from araclip.models import checks
+from araclip.models import folder as model_folder
+from araclip.models.encoder_base import BATCH_DIMENSIONS, checked_pictures
+from araclip.models.folder import REDUCTIONS
 from araclip.pictures.images import open_image
 from araclip.text.normalization import NORMALIZER_VERSION, normalize
 from araclip.training.model import foreign, hub_files, preprocessing
@@ -312,7 +312,7 @@ def _of_model_folder(kind: type[AraCLIPProcessor], folder: Path) -> AraCLIPProce
             f"{folder} holds another kind of model than an AraCLIPModel, so it has no AraCLIPProcessor. Use it with "
             "AraCLIP.load, which prepares texts and pictures itself."
         )
-    model_check.check_tower(folder, config, "text")
+    checks.check_tower(folder, config, "text")
     model_folder.check_hash(folder, config, "tokenizer.json")
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
     tokenizer.pad_token = tokenizer.convert_ids_to_tokens(config.text.pad_id)

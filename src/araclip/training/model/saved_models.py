@@ -7,8 +7,8 @@ from typing import TypeVar
 
 import torch
 
-from araclip import model_folder
 from araclip.errors import RecipeError, TrainingError
+from araclip.models import folder as model_folder
 from araclip.training import extensions
 from araclip.training.failures import failures
 from araclip.training.model import foreign

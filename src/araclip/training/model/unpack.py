@@ -22,14 +22,14 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize as l2_normalize
 
 from araclip import __version__ as araclip_version
-from araclip import model_folder
 from araclip.core.display import shown
-from araclip.encoder import AraCLIP
-from araclip.encoder_base import Vectors
 from araclip.errors import AraCLIPError, ExportRejected, InputError, ModelMismatch, first_line
-from araclip.model_checks import model_check
-from araclip.model_checks.checked_models import is_remembered, remember
-from araclip.model_folder import ModelConfig
+from araclip.models import checks
+from araclip.models import folder as model_folder
+from araclip.models.checks import is_remembered, remember
+from araclip.models.encoder import AraCLIP
+from araclip.models.encoder_base import Vectors
+from araclip.models.folder import ModelConfig
 from araclip.training.model.configuration import AraCLIPConfig
 from araclip.training.model.processing import AraCLIPProcessor
 
@@ -308,7 +308,7 @@ def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
     check_trained_here(exported.config, exported.folder)
     for part in exported.config.files:
         model_folder.check_hash(exported.folder, exported.config, part)
-    model_check.check_model_folder(exported.folder)
+    checks.check_model_folder(exported.folder)
     graphs = {part: onnx.load(str(exported.folder / part)) for part in ("text.onnx", "image.onnx")}
     origins = {part: _origin(exported, part, graph) for part, graph in graphs.items()}
     model = build(AraCLIPConfig.from_dict(origins["text.onnx"]["config"])).eval()

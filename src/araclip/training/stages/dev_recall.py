@@ -9,8 +9,8 @@ from torch.nn.functional import normalize as l2_normalize
 
 from araclip.core.display import Log
 from araclip.errors import DataError
-from araclip.evaluation.metrics import ranks, summary
-from araclip.evaluation.picture_sets.datasets import CaptionedPicture
+from araclip.evaluation.scores import ranks, summary
+from araclip.evaluation.sets import CaptionedPicture
 from araclip.training.data.pictures import listed_pictures
 from araclip.training.model.saved_models import ModelAndProcessor
 from araclip.training.recipe.stages import DevSet, ImageSide

@@ -11,9 +11,9 @@ import torch
 from pydantic_core import to_jsonable_python
 from torch import nn
 
-from araclip import model_folder
 from araclip.core import atomic
 from araclip.errors import RecipeError
+from araclip.models import folder as model_folder
 from araclip.training import extensions
 from araclip.training.data.text import read_pairs
 from araclip.training.failures import failures

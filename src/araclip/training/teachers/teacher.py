@@ -27,9 +27,9 @@ from torch.nn.functional import normalize as l2_normalize
 
 from araclip.core import atomic, bounded_json
 from araclip.core.display import Log
-from araclip.encoder import AraCLIP
 from araclip.errors import DataError, ModelMismatch, RecipeError, TeacherMismatch, first_line
-from araclip.model_folder import existing_folder, find
+from araclip.models.encoder import AraCLIP
+from araclip.models.folder import existing_folder, find
 from araclip.text.normalization import NORMALIZER_VERSION
 from araclip.training.failures import failures
 from araclip.training.teachers.text_encoders import (

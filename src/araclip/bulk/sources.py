@@ -1,0 +1,534 @@
+"""A source: what it consists of, in a fixed order, cut into shards; how it is listed; and its pictures, one by one.
+
+A source is a folder, a tar, a parquet file, a picture, a pattern with *, or a list of such; here or by URL. A picture
+inside a file of many has the path of that file, a slash, and its name there; nothing is extracted to a disk.
+
+Parquet files have pictures in their rows, as data sets of the Hugging Face hub do: in a column of bytes, or of structs
+{bytes, path}. The footer is bounded before it is parsed, a row group by what it unpacks to before it is opened, and
+rows are read one by one.
+"""
+
+import hashlib
+import math
+import os
+import re
+import struct
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import IO, Any
+
+from araclip.bulk.places import MISSING, filesystem_of, is_url, opened, place_of, read_bytes, source_errors
+from araclip.core.bounded_tar import MAX_MEMBER, member_files, sample_of
+from araclip.core.display import counted
+from araclip.core.paths import text_path
+from araclip.errors import (
+    AraCLIPError,
+    EmptyFolder,
+    ImageTooLarge,
+    InputError,
+    SourceError,
+    UnreadableImage,
+    first_line,
+)
+from araclip.gallery.catalog.records import File
+from araclip.gallery.ingest.intake import PictureBytes, Source
+from araclip.gallery.ingest.scan import Walk
+from araclip.pictures.captions import SIDECAR_BYTES, joined, sidecar_caption
+from araclip.pictures.formats import SUFFIXES
+from araclip.pictures.limits import ByteBudget
+from araclip.pictures.video.formats import is_video
+
+PICTURE, TAR, PARQUET = "picture", "tar", "parquet"
+PER_PICTURE = 50_000  # bytes that opening a picture is worth: decoding and encoding cost more than reading
+SHARD_NAME = re.compile(r"([0-9a-f]{12})-([0-9a-f]{4,64})-(\d{5})-of-(\d{5})\.parquet")  # of a shard's file
+SHARD_WEIGHT = 1_000_000_000  # of a shard where no number is asked for: about 7,000 pictures of 100 kB, minutes of work
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a source that one shard reads whole.
+
+    Attributes:
+        kind: PICTURE, TAR or PARQUET. place: path or URL of its file. size: bytes; 0 where it is not known.
+        version: what an object store says of the content (ETag, hash); empty on a disk.
+        group: of a parquet file, the number of the row group. rows: how many rows it has. start: rows before it.
+        mtime_ns: of a picture on this machine.
+    """
+
+    kind: str
+    place: str
+    size: int
+    version: str = ""
+    group: int = 0
+    rows: int = 0
+    start: int = 0
+    mtime_ns: int = 0
+
+    @property
+    def weight(self) -> int:
+        """About the work that it makes, in bytes."""
+        return self.size + PER_PICTURE * max(1, self.rows)
+
+
+def fingerprint_of(parts: Sequence[Part], root: str) -> str:
+    """Twelve hex digits that change with the names below `root`, the sizes and the versions of what a source holds."""
+    digest = hashlib.sha256(b"araclip source 1\n")
+    for part in parts:
+        name = part.place.removeprefix(root)
+        line = (part.kind, name, str(part.size), part.version, str(part.group), str(part.rows))
+        digest.update("\0".join(line).encode("utf-8", "surrogateescape") + b"\n")
+    return digest.hexdigest()[:12]
+
+
+def default_shards(parts: Sequence[Part]) -> int:
+    """How many shards a source is cut into; it depends on nothing but the source."""
+    wanted = math.ceil(sum(part.weight for part in parts) / SHARD_WEIGHT)
+    return max(1, min(wanted, len(parts)))
+
+
+def of_shard(parts: Sequence[Part], shard: int, shards: int) -> list[Part]:
+    """The parts of one shard of `shards`: neighbours, about the same weight in each; each part is in exactly one."""
+    total, before, chosen = sum(part.weight for part in parts), 0, []
+    for part in parts:
+        middle = 2 * before + part.weight  # twice the middle: whole numbers, the same on every machine
+        if min(shards - 1, middle * shards // (2 * total)) == shard:
+            chosen.append(part)
+        before += part.weight
+    return chosen
+
+
+MAX_FOOTER = 64_000_000  # bytes; one of 10,000 row groups has about 20 MB
+MAX_GROUP = 4_000_000_000  # bytes that a row group unpacks to; data sets of pictures have some hundred MB
+MAX_PICTURE = 200_000_000  # bytes
+ROWS = 1  # read at once: in a dictionary, which unpacks once, many rows may name the same hundreds of megabytes
+PICTURES = ("image", "picture", "img", "photo", "jpg", "jpeg", "png", "webp", "bytes", "image_bytes", "content")
+CAPTIONS = ("caption", "text", "title", "description", "alt_text", "caption_ar", "txt")
+Row = tuple[str, bytes | None, str, str]  # name, bytes, caption, and why there are no bytes
+
+
+def groups_of(place: str) -> list[tuple[int, int, int]]:
+    """Rows, bytes and first row of each row group of a file.
+
+    Raises:
+        InputError: it is no parquet file with a column of pictures.
+        SourceError: it cannot be read now.
+    """
+    with parquet_file(place) as file:
+        picture_column(file.schema_arrow, place)
+        groups, start = [], 0
+        for number in range(file.num_row_groups):
+            about = file.metadata.row_group(number)
+            groups.append((about.num_rows, about.total_byte_size, start))
+            start += about.num_rows
+        return groups
+
+
+def rows_of(place: str, group: int) -> Iterator[Row]:
+    """The rows of one row group.
+
+    Raises:
+        InputError: it is damaged, or unpacks to more than MAX_GROUP.
+        SourceError: it cannot be read now.
+    """
+    with parquet_file(place) as file:
+        size = file.metadata.row_group(group).total_byte_size
+        if not 0 <= size <= MAX_GROUP:
+            raise InputError(
+                f"{place}: row group {group} unpacks to {size:,} bytes, at most {MAX_GROUP:,} are read. Write it with "
+                "smaller row groups."
+            )
+        column, captions = picture_column(file.schema_arrow, place), _captions(file.schema_arrow)
+        with _damage(place):
+            for batch in file.iter_batches(ROWS, row_groups=[group], columns=[column, *captions], use_threads=False):
+                for row in batch.to_pylist():
+                    yield _row(row, column, captions)
+
+
+def _row(row: dict[str, Any], column: str, captions: list[str]) -> Row:
+    cell = row[column]
+    about: dict[str, Any] = cell if isinstance(cell, dict) else {"bytes": cell}
+    found, name = about.get("bytes"), str(about.get("path") or "")
+    data: bytes | None = found if isinstance(found, bytes) and found else None
+    caption = joined(str(row[each]) for each in captions if row[each])
+    if data is None:
+        return name, None, caption, "the row has no bytes of a picture"
+    if len(data) > MAX_PICTURE:
+        return name, None, caption, f"{len(data):,} bytes, the limit is {MAX_PICTURE:,}"
+    return name, data, caption, ""
+
+
+def picture_column(schema: Any, place: str) -> str:
+    """The name of the column with pictures.
+
+    Raises:
+        InputError: there is none, or it cannot be told which of several.
+    """
+    import pyarrow
+
+    def is_bytes(kind: Any) -> bool:
+        if pyarrow.types.is_struct(kind):
+            return any(each.name == "bytes" and is_bytes(each.type) for each in kind)
+        return bool(pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind))
+
+    found = [each.name for each in schema if is_bytes(each.type)]
+    named = [name for name in PICTURES if name in found]
+    if not named and len(found) != 1:
+        which = f"the columns of bytes {', '.join(found)}" if found else "no column of bytes"
+        raise InputError(
+            f"{place} has {which}; expected one of pictures, such as `image`. Rename it, or write the file with that "
+            "column alone."
+        )
+    return (named or found)[0]
+
+
+def _captions(schema: Any) -> list[str]:
+    import pyarrow
+
+    return [each.name for each in schema if each.name.lower() in CAPTIONS and pyarrow.types.is_string(each.type)]
+
+
+@contextmanager
+def parquet_file(place: str, *, checksums: bool = False, texts: Sequence[str] = ()) -> Iterator[Any]:
+    """A parquet file, open, whose footer was bounded before it was parsed.
+
+    Args:
+        checksums: compare those of its pages, which not every writer writes rightly.
+        texts: columns to read as dictionaries, each text once, however many rows have it.
+
+    Raises:
+        InputError: pyarrow is missing, or it is no whole parquet file.
+        SourceError: it cannot be read now.
+    """
+    try:
+        import pyarrow.parquet
+    except ImportError:
+        raise InputError(MISSING) from None
+    with opened(place) as stream:
+        _check_footer(stream, place)
+        with _damage(place):
+            source = pyarrow.PythonFile(stream, mode="r") if is_url(place) else pyarrow.OSFile(os.fsencode(place))
+            file = pyarrow.parquet.ParquetFile(
+                source, buffer_size=1 << 20, pre_buffer=False,
+                page_checksum_verification=checksums, read_dictionary=list(texts),
+                thrift_string_size_limit=MAX_FOOTER, thrift_container_size_limit=1_000_000,
+            )  # fmt: skip
+        yield file
+
+
+def _check_footer(stream: IO[bytes], place: str) -> None:
+    size = stream.seek(0, 2)
+    stream.seek(max(0, size - 8))
+    tail = stream.read(8)
+    stream.seek(0)
+    if len(tail) < 8 or tail[4:] != b"PAR1":
+        raise InputError(f"{place} is no whole parquet file. Fetch it again.")
+    (footer,) = struct.unpack("<I", tail[:4])
+    if footer > min(MAX_FOOTER, size):
+        raise InputError(f"{place}: a footer of {footer:,} bytes, at most {MAX_FOOTER:,} are read. Fetch it again.")
+
+
+@contextmanager
+def _damage(place: str) -> Iterator[None]:
+    try:
+        yield
+    except (AraCLIPError, GeneratorExit):
+        raise
+    except Exception as error:  # a damaged file makes pyarrow raise nearly anything
+        if isinstance(error.__context__, SourceError):
+            raise error.__context__ from None
+        raise InputError(f"{place} cannot be read ({first_line(error):.200}). Fetch it again.") from None
+
+
+AHEAD_BYTES = 150_000_000  # of members that are read and not decoded yet
+MAX_NAME = 1000  # characters of a member's name that are kept
+MAX_CAPTIONS = 16  # of a sample in a tar; a data set has one or two, and a name may come again and again
+
+Refused = Callable[[str, str], None]  # a path, and why it is left out
+
+
+@dataclass
+class Waiting:
+    """A picture to decode: what `read_source` takes, or a file elsewhere; a caption beside it; and its share of memory.
+
+    Attributes:
+        has_file: whether `file.path` is a file of its own that a gallery on the same machine can open.
+    """
+
+    file: File
+    source: Source | None  # None: a file elsewhere
+    caption: str = ""
+    has_file: bool = False
+    held: AbstractContextManager[object] | None = None
+
+    def fetched(self) -> Source:
+        """The source, read from elsewhere if need be.
+
+        Raises:
+            SourceError: it cannot be read now. UnreadableImage: it is gone. ImageTooLarge: it is too large.
+        """
+        if self.source is not None:
+            return self.source
+        data = read_bytes(self.file.path, MAX_MEMBER + 1)
+        if data is None:
+            raise UnreadableImage(f"{self.file.path}: no such file. It may have been moved; check the path.")
+        if len(data) > MAX_MEMBER:
+            limit = f"the limit is {MAX_MEMBER / 1e6:.0f} MB"
+            raise ImageTooLarge(f"{self.file.path}: more than that; {limit}. Save a smaller copy.")
+        return PictureBytes(File(self.file.path, len(data), 0), data)
+
+    def release(self) -> None:
+        """Give back the share of memory, and forget the bytes."""
+        self.source = None
+        if self.held is not None:
+            self.held.__exit__(None, None, None)
+            self.held = None
+
+
+def pictures_of(parts: Sequence[Part], refused: Refused) -> Iterator[Waiting]:
+    """The pictures of some parts, in order; what is damaged is told by `refused` and left out.
+
+    Raises:
+        SourceError: a file cannot be read now, so that nothing can be said about what is in it.
+    """
+    budget = ByteBudget(AHEAD_BYTES)
+    for part in parts:
+        if part.kind == TAR:
+            yield from _of_tar(part, refused, budget)
+        elif part.kind == PARQUET:
+            yield from _of_group(part, refused, budget)
+        elif is_url(part.place):
+            yield Waiting(File(part.place, part.size, 0), None)
+        else:
+            file = File(part.place, part.size, part.mtime_ns)
+            yield Waiting(file, file, has_file=True)
+
+
+def _of_tar(part: Part, refused: Refused, budget: ByteBudget) -> Iterator[Waiting]:
+    """The pictures of a tar; texts whose name differs in the suffix alone are captions (WebDataset's samples)."""
+    sample: list[Waiting] = []
+    captions: list[str] = []
+    key = ""
+
+    def finished() -> Iterator[Waiting]:
+        for each in sample:
+            each.caption = joined(captions)
+            yield each
+        sample.clear()
+        captions.clear()
+
+    try:
+        with opened(part.place) as stream:
+            for member in member_files(stream, part.place, part.size or 1 << 62):
+                name = member.name
+                mine, suffix = sample_of(name)
+                if not mine:
+                    continue
+                if mine != key:
+                    yield from finished()
+                    key = mine
+                path = inside(part.place, name)
+                if f".{suffix.lower().rpartition('.')[2]}" in SUFFIXES:
+                    yield from finished()  # no second one waits: the first holds memory that this one may need
+                    held = _held(budget, member.size)
+                    data = member.read()
+                    source = PictureBytes(File(path, len(data), 0), data)
+                    sample.append(Waiting(source.file, source, held=held))
+                elif suffix.lower() in ("txt", "json", "caption") and len(captions) < MAX_CAPTIONS:
+                    captions.append(_caption(member.read(SIDECAR_BYTES + 1), path, refused))
+            yield from finished()
+    except InputError as error:  # damaged: the rest of it is lost
+        yield from finished()
+        refused(part.place, str(error))
+
+
+def _caption(data: bytes, path: str, refused: Refused) -> str:
+    try:
+        return sidecar_caption(data, path)
+    except AraCLIPError as error:
+        refused(path, f"no caption was read ({error})")
+        return ""
+
+
+def _of_group(part: Part, refused: Refused, budget: ByteBudget) -> Iterator[Waiting]:
+    try:
+        for number, row in enumerate(rows_of(part.place, part.group), part.start):
+            name, data, caption, why = row
+            suffix = PurePosixPath(name).name
+            path = inside(part.place, f"{number:08}{'-' if suffix else ''}{suffix}")
+            if data is None or not data:
+                refused(path, why)
+                continue
+            held = _held(budget, len(data))
+            source = PictureBytes(File(path, len(data), 0), data)
+            yield Waiting(source.file, source, caption, held=held)
+    except InputError as error:
+        refused(part.place, str(error))
+
+
+def _held(budget: ByteBudget, size: int) -> AbstractContextManager[object]:
+    stack = ExitStack()
+    stack.enter_context(budget.hold(size))
+    return stack
+
+
+def inside(place: str, name: str) -> str:
+    """The path of what a file of many holds under a name, which cannot lead out of that file."""
+    safe = [piece for piece in name.replace("\0", "").replace("\\", "/").split("/") if piece not in ("", ".", "..")]
+    return f"{place}/{'/'.join(safe)[:MAX_NAME] or 'unnamed'}"
+
+
+ZST = ".tar.zst"
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ZST)
+LISTS = (".txt", ".lst")
+MAX_LIST = 2_000_000_000  # bytes of a list: some ten million paths
+_VERSIONS = ("ETag", "etag", "blob_id", "md5Hash", "xet_hash")  # as s3fs, gcsfs and the Hugging Face hub call it
+
+
+@dataclass(frozen=True)
+class BulkSource:
+    """A source as listed: its name, its parts in order, a fingerprint of them, and notes about what is left out."""
+
+    name: str
+    parts: tuple[Part, ...]
+    fingerprint: str
+    notes: tuple[str, ...] = ()
+
+
+def list_source(source: str | os.PathLike[str]) -> BulkSource:
+    """List a source, without reading any picture.
+
+    Args:
+        source: a folder (pictures, tars and parquet files, those of its subfolders too; hidden ones are left out), one
+            such file, a pattern with `*`, or a list: a .txt file with a path or URL on each line, relative to the list.
+
+    Raises:
+        InputError: there is no such place, or nothing in it that is read; a parquet file without pictures.
+        SourceError: it cannot be read now.
+    """
+    name = place_of(text_path(source, "source"))
+    notes: list[str] = []
+    if name.lower().endswith(LISTS):
+        parts, root = list(_listed(name, notes)), ""
+    elif is_url(name):
+        parts, root = sorted(_remote(name, notes), key=_order), name.partition("*")[0]
+    else:
+        parts, root = sorted(_local(name, notes), key=_order), name
+    if not parts:
+        raise EmptyFolder(
+            f"{name} holds no picture, no tar and no parquet file. Name the folder that does, one such file, or a .txt "
+            "list of them."
+        )
+    return BulkSource(name, tuple(parts), fingerprint_of(parts, root), tuple(notes))
+
+
+def _order(part: Part) -> tuple[bytes, int]:
+    return os.fsencode(part.place), part.group
+
+
+def _local(name: str, notes: list[str]) -> Iterator[Part]:
+    if "*" in name and not os.path.lexists(name):
+        system, pattern = filesystem_of(name)
+        with source_errors(name):
+            yield from _of_files(((str(path), about["size"], "") for path, about in _found(system, pattern)), notes)
+        return
+    if not os.path.exists(name):  # noqa: PTH110  (names that are not UTF-8 stay text)
+        raise InputError(f"{name}: no such file or folder. Check the path.")
+    if not os.path.isdir(name):  # noqa: PTH112
+        yield from _of_files([(name, os.stat(name).st_size, "")], notes)  # noqa: PTH116
+        return
+    walk = Walk()
+    for file in walk.pictures(name):
+        if is_video(file.path):
+            notes.append(f"{file.path}: a video, not read in bulk. `araclip index` reads it.")
+        else:
+            yield Part(PICTURE, file.path, file.size, mtime_ns=file.mtime_ns)
+    if walk.unreadable:  # a shard without these would look finished
+        path, why = next(iter(walk.unreadable.items()))
+        raise SourceError(f"{path} cannot be read ({why}). Make it readable, or leave it out of the source.")
+    notes += walk.special.values()
+    notes += [f"{count:,} {kind} files are not read." for kind, count in walk.unread.items()]
+    yield from _of_files(_archives(name), notes)
+
+
+def _archives(root: str) -> Iterator[tuple[str, int, str]]:
+    seen = set[tuple[int, int]]()
+    for folder, below, names in os.walk(root, followlinks=True):  # links are followed as to pictures, each folder once
+        here = os.stat(folder)  # noqa: PTH116  (names that are not UTF-8 stay text)
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        if (here.st_dev, here.st_ino) in seen:
+            below.clear()
+            continue
+        seen.add((here.st_dev, here.st_ino))
+        for name in names:
+            if not name.startswith(".") and name.lower().endswith((*TARS, ".parquet")):
+                path = os.path.join(folder, name)  # noqa: PTH118
+                yield path, os.stat(path).st_size, ""  # noqa: PTH116
+
+
+def _remote(name: str, notes: list[str]) -> list[Part]:
+    system, path = filesystem_of(name)
+    with source_errors(name):
+        found = [
+            (system.unstrip_protocol(each), int(about.get("size") or 0), _version(about))
+            for each, about in _found(system, path)
+            if not any(part.startswith(".") for part in PurePosixPath(each.removeprefix(path)).parts)
+        ]
+    return list(_of_files(found, notes))
+
+
+def _found(system: Any, path: str) -> list[tuple[str, dict[str, Any]]]:
+    """Files with what the store says of each: those that match a pattern, those below a folder, or the one file."""
+    found = system.glob(path, detail=True) if "*" in path else system.find(path, detail=True)
+    return [(each, about) for each, about in found.items() if about.get("type", "file") == "file"]
+
+
+def _version(about: dict[str, Any]) -> str:
+    return str(next((about[key] for key in _VERSIONS if about.get(key)), "")).strip('"')
+
+
+def _listed(name: str, notes: list[str]) -> Iterator[Part]:
+    data = read_bytes(name, MAX_LIST + 1)
+    if data is None:
+        raise InputError(f"{name}: no such list. Check the path.")
+    if len(data) > MAX_LIST:
+        raise InputError(f"{name}: a list of more than {MAX_LIST / 1e9:.0f} GB. Cut it, and embed each part by itself.")
+    here = name.rpartition("/")[0] if is_url(name) else os.path.dirname(name)  # noqa: PTH120
+    files = []
+    for number, line in enumerate(os.fsdecode(data.removeprefix(b"\xef\xbb\xbf")).splitlines(), 1):
+        if not (text := line.strip()):
+            continue
+        relative = not is_url(text) and not os.path.isabs(text)  # noqa: PTH117
+        try:
+            files.append((place_of(f"{here}/{text}" if relative else text), 0, ""))
+        except InputError as error:
+            raise InputError(f"{name}, line {number}: {error}") from None
+    yield from _of_files(files, notes, listed=True)
+
+
+def _of_files(files: Iterable[tuple[str, int, str]], notes: list[str], *, listed: bool = False) -> Iterator[Part]:
+    """The parts that files are, by their suffixes; a listed one is a picture where its suffix says nothing."""
+    others = shards = 0
+    for place, size, version in files:
+        lower = place.lower()
+        if lower.endswith(ZST) and sys.version_info < (3, 14):  # its shard would look finished
+            raise InputError(
+                f"{place}: Python unpacks {ZST} from 3.14 on. Pack it as .tar, or leave it out of the source."
+            )
+        if lower.endswith(TARS):
+            yield Part(TAR, place, size, version)
+        elif SHARD_NAME.fullmatch(os.path.basename(place)):  # noqa: PTH119  (a run's output may lie in its source)
+            shards += 1
+        elif lower.endswith(".parquet"):
+            for group, (rows, bytes_, start) in enumerate(groups_of(place)):
+                yield Part(PARQUET, place, bytes_, version, group, rows, start)
+        elif PurePosixPath(lower).suffix in SUFFIXES or (listed and not is_video(place)):
+            yield Part(PICTURE, place, size, version)
+        else:
+            others += 1
+    if shards:
+        notes.append(f"left out: {counted(shards, 'shard')} of `araclip embed`. `araclip index --from` reads them.")
+    if others:
+        notes.append(f"left out: {counted(others, 'file')} of other kinds than pictures, tars and parquet files.")

@@ -1,1 +1,0 @@
-"""The sample gallery on the command line."""

@@ -1,0 +1,577 @@
+"""The commands that measure models: classify, evaluate (with --suite and --robustness), mteb."""
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from araclip.cli.console import app, bars, err, out, print_json, refuse_idle, say, stoppable, write_line
+from araclip.cli.options import AnyModelOption, JsonOption, models_here
+from araclip.core.display import counted, shown
+from araclip.core.paths import user_path
+from araclip.errors import InputError
+from araclip.models.folder import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from araclip.evaluation.rewriting import Kind
+    from araclip.evaluation.robustness import Loss, Robustness
+    from araclip.evaluation.scores import Evaluated
+    from araclip.evaluation.sets import PictureSet
+    from araclip.evaluation.significance import Scores, Summary
+    from araclip.evaluation.zeroshot import LabelledSet
+    from araclip.models.encoder_base import Encoder
+    from araclip.peers.paper_suite import PaperTable
+
+
+MOST = 3  # labels that are printed for a picture
+LABEL_FIELD = "label"
+OTHER_NAME = "أخرى"  # of “other”, in every form of output
+
+
+@app.command()
+def classify(
+    pictures: Annotated[
+        list[Path] | None, typer.Argument(help="Picture files to classify, or folders of them.")
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option("--labels", "-l", help="Labels to choose from: قطة,كلب,سيارة, or a file: one a line, or JSON."),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", help="How many labels to print for each picture.")] = MOST,
+    templates: Annotated[
+        list[str] | None,
+        typer.Option("--template", help="Prompt with {} for the label: «صورة {}», or a JSON file of them. Repeatable."),
+    ] = None,
+    dataset: Annotated[
+        Path | None,
+        typer.Option("--dataset", help="Measure accuracy on a labelled set instead of classifying pictures."),
+    ] = None,
+    label_field: Annotated[
+        str, typer.Option("--label-field", help="Field of the set's captions.jsonl with the class.")
+    ] = LABEL_FIELD,
+    split: Annotated[str | None, typer.Option("--split", help="Part of the set, such as dev; by default all.")] = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", help="Folder that holds the set's pictures, if not the set's own.")
+    ] = None,
+    model: AnyModelOption = DEFAULT_MODEL,
+    other: Annotated[
+        bool, typer.Option("--other", help="Add “other”: the probability that none of the labels is right.")
+    ] = False,
+    as_json: JsonOption = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV: a line a picture, a column a label.")] = False,
+) -> None:
+    """Classify pictures by the names of labels alone, without training (zero-shot classification).
+
+    Each label is put into Arabic prompts; the probabilities of the given labels sum to 1. No file is moved or changed.
+    """
+    from araclip.evaluation.zeroshot import TEMPLATES, read_templates
+
+    if (dataset is None) == (not pictures):
+        raise InputError("name pictures to classify, or --dataset with a labelled set; one of the two.")
+    template_sets = [read_templates(Path(text)) if text.endswith(".json") else (text,) for text in templates or ()]
+    prompts = [prompt for prompts in template_sets for prompt in prompts] or list(TEMPLATES)
+    if dataset is not None:
+        refuse_idle({"-k": k != MOST, "--other": other, "--csv": as_csv}, "with --dataset")
+        from araclip.evaluation.zeroshot import labelled_set
+
+        _measure(labelled_set(dataset, labels, label_field, split, images), split, prompts, model, as_json)
+    elif labels is None:
+        raise InputError("name the labels to choose from, such as --labels قطة,كلب,سيارة, or a file with one a line.")
+    else:
+        of_sets = {"--split": split, "--images": images, "--label-field": label_field != LABEL_FIELD}
+        refuse_idle(of_sets, "without --dataset")
+        if as_json and as_csv:
+            raise InputError("--json and --csv exclude each other. Choose one.")
+        form = "json" if as_json else "csv" if as_csv else "table"
+        _classify(pictures or [], labels, prompts, k, model, other, form)
+
+
+def _classify(
+    pictures: list[Path], labels: str, templates: list[str], k: int, model: str, other: bool, form: str
+) -> None:
+    from araclip.evaluation.zeroshot import label_probabilities, read_labels, readable_vectors
+    from araclip.models.encoder import as_encoder
+
+    if k < 1:
+        raise InputError(f"k is {k}, expected a positive whole number.")
+    names, encoder, vectors = read_labels(labels), as_encoder(model), None
+    if len(names) > 1 and any(path.is_dir() for path in pictures):  # of a folder, files that are damaged are skipped
+        pictures, vectors = readable_vectors(encoder, _files(pictures), _skipped)
+        if not pictures:
+            raise InputError("none of the pictures can be read. Check the folder.")
+    probabilities = label_probabilities(encoder, pictures, names, templates, other=other, image_vectors=vectors)
+    names = (*names, OTHER_NAME) if other else names
+    best = [
+        [(names[row], float(shares[row])) for row in (-shares).argsort(kind="stable")[:k]] for shares in probabilities
+    ]
+    if form == "csv":
+        _write_row("path", "label", "probability", *names)
+        for path, named, shares in zip(pictures, best, probabilities, strict=True):
+            _write_row(str(path), named[0][0], f"{named[0][1]:.4f}", *(f"{share:.4f}" for share in shares))
+        return
+    if form == "json":
+        results = [
+            {"path": str(path), "labels": [{"label": name, "probability": round(share, 4)} for name, share in named]}
+            for path, named in zip(pictures, best, strict=True)
+        ]
+        print_json({"model": model, "labels": list(names), "results": results})
+        return
+    table = Table()
+    table.add_column("picture", overflow="fold")
+    table.add_column("label")
+    table.add_column("probability", justify="right")
+    for path, named in zip(pictures, best, strict=True):
+        for rank, (name, share) in enumerate(named):
+            table.add_row("" if rank else escape(shown(str(path))), escape(shown(name)), f"{share:.2f}")
+    out.print(table)
+
+
+def _write_row(*cells: str) -> None:
+    """A row of CSV, which a program reads: names as they are."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(cells)
+    write_line(text.getvalue())
+
+
+def _files(pictures: list[Path]) -> list[Path]:
+    """The pictures, folders replaced by the picture files below them."""
+    from araclip.gallery.ingest.scan import Walk
+
+    files: list[Path] = []
+    for path in pictures:
+        below = [Path(file.path) for file in Walk().pictures(path)] if path.is_dir() else [path]
+        if not below:
+            raise InputError(f"{path} holds no picture files. Name a folder with pictures.")
+        files += below
+    return files
+
+
+def _skipped(line: str) -> None:
+    say(f"skipped: {line}", "yellow")
+
+
+def _measure(labelled: "LabelledSet", split: str | None, templates: list[str], model: str, as_json: bool) -> None:
+    from araclip.evaluation import zeroshot
+    from araclip.models.encoder import as_encoder
+
+    result = zeroshot.classify(as_encoder(model), labelled, templates)
+    protocol = result.protocol
+    shares = {"top1": result.top1, "top5": result.top5, "mean_per_class": result.mean_per_class}
+    if as_json:
+        about = {"dataset": protocol.dataset, "split": split, "protocol": protocol.id}
+        counts = {"pictures": protocol.n_images, "classes": protocol.n_queries, "missing": result.missing}
+        print_json({"model": protocol.model, **about, **counts, **shares})
+        return
+    missing = f", {result.missing:,} missing" if result.missing else ""
+    pools = f"{counted(protocol.n_images, 'picture')} of {counted(protocol.n_queries, 'class', 'classes')}"
+    out.print(escape(shown(f"{protocol.dataset}: {pools}{missing}")))
+    out.print(
+        f"top 1 {result.top1:.3f}, top 5 {result.top5:.3f}, mean over classes of top 1 {result.mean_per_class:.3f}"
+    )
+
+
+COLUMNS = ("R@1", "R@5", "R@10", "MRR")
+ModelsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        help="Bundled or pulled model, model folder or peer (docs/peers.md), once for each.",
+        autocompletion=models_here,
+    ),
+]
+
+
+@app.command()
+def evaluate(
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", help="A folder with captions.jsonl, or the name of a published set.")
+    ] = None,
+    models: ModelsOption = None,
+    split: Annotated[str | None, typer.Option("--split", help="Part of the set, such as dev; by default all.")] = None,
+    caption_field: Annotated[
+        str | None, typer.Option("--caption-field", help="Field of the queries; caption_ar in our folders.")
+    ] = None,
+    captions: Annotated[
+        str, typer.Option("--captions", help="Which captions of a picture are queries: all, or the first.")
+    ] = "all",
+    both: Annotated[bool, typer.Option("--both", help="Print picture → text too.")] = False,
+    as_json: JsonOption = False,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Write an HTML report to this file (extra `report`).")
+    ] = None,
+    cache: Annotated[Path | None, typer.Option("--cache", help="Folder to cache results in.")] = None,
+    path: Annotated[
+        Path | None, typer.Option("--path", help="Path of a published set, if --dataset names one.")
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", help="Folder that holds the set's pictures, if not the captions' own.")
+    ] = None,
+    train_data: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--train-data", help="A training set of a model: count the test pictures and captions in it (leaks)."
+        ),
+    ] = None,
+    suite: Annotated[
+        str | None, typer.Option("--suite", help="paper: the rows of AraCLIP's description, beside what it claims.")
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="With --suite: NAME=FOLDER or NAME=FOLDER,PICTURES; --model is ROW=MODEL then."),
+    ] = None,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="Measure what misspelling, dialects and Arabizi cost, kind by kind.")
+    ] = False,
+    understood: Annotated[
+        bool, typer.Option("--understood", help="With --robustness, read the texts as a search does.")
+    ] = False,
+    kinds: Annotated[
+        list[str] | None, typer.Option("--kind", help="With --robustness, only this kind or group. Repeatable.")
+    ] = None,
+) -> None:
+    """Measure how well models find pictures by text, and text by pictures; compare them with the first.
+
+    Recall@k, MRR and nDCG over every caption and every picture of a set, with 95 % intervals and p-values.
+    """
+    path, images, cache, report = (place and user_path(place) for place in (path, images, cache, report))
+    if suite is not None or sets:
+        if suite != "paper":
+            raise InputError(f"--suite is {suite!r}, there is one suite: paper. --set belongs to it.")
+        refuse_idle(
+            {
+                "--dataset": dataset, "--path": path, "--images": images, "--both": both, "--report": report,
+                "--train-data": train_data, "--robustness": robustness, "--understood": understood, "--kind": kinds,
+            },
+            "with --suite",
+        )  # fmt: skip
+        run_paper_suite(
+            sets or (), models or (), split=split, caption_field=caption_field, captions=captions, cache=cache,
+            as_json=as_json,
+        )  # fmt: skip
+        return
+    if dataset is None:
+        raise InputError("there is nothing to measure on. Name a picture set with --dataset.")
+    from araclip.evaluation.leaks import find_leaks, pictures_and_captions
+    from araclip.evaluation.published_sets import load_dataset
+    from araclip.evaluation.report import check_ready, write_report
+    from araclip.evaluation.rewriting import kinds_by_name
+    from araclip.evaluation.sets import stated_dialects
+    from araclip.evaluation.significance import json_of, summarise
+
+    if report is not None:
+        check_ready(report)
+    chosen = kinds_by_name(kinds or ()) if robustness or kinds or understood else ()
+    pictures = load_dataset(dataset, path=path, images=images, split=split, caption_field=caption_field)
+    pictures.queries(captions)  # refused now, not after minutes
+    training = []
+    for name in train_data or ():
+        place, files = (path, images) if name == dataset else (None, None)  # the same set lies at the same place
+        training.append(load_dataset(name, path=place, images=files, split="train", caption_field=caption_field))
+    if missing := sum(one.missing for one in training):
+        lost = counted(missing, "training picture is", "training pictures are")
+        err.print(f"{lost} missing: neither they nor their captions are looked for.", style="yellow")
+    leaks = find_leaks(pictures, *pictures_and_captions(training)) if training else None
+    dialects = stated_dialects(user_path(dataset), pictures.pictures, images)
+    summaries = summarise(_measured(names := models or [DEFAULT_MODEL], pictures, captions, cache))
+    losses = robustness_of(names, pictures, [summary.evaluated for summary in summaries], chosen, cache, understood)
+    if report is not None:
+        owner = summaries[0].evaluated.owner.tolist()
+        write_report(report, summaries, [dialects[row] for row in owner] if dialects else None, losses, leaks)
+    if as_json:
+        more: dict[str, Any] = {"leaks": leaks.counts()} if leaks else {}
+        more |= {"robustness": [result.json() for result in losses]} if losses else {}
+        print_json({**json_of(summaries), **more})
+    else:
+        out.print(_table("Text → picture", summaries, [summary.t2i for summary in summaries]))
+        if both:
+            out.print(_table("Picture → text", summaries, [summary.i2t for summary in summaries]))
+        for result in losses:
+            out.print(robustness_table(result))
+        for line in leaks.lines() if leaks else ():
+            out.print(shown(line), soft_wrap=True, markup=False)
+    if report is not None:
+        err.print(f"The report is in [bold]{escape(shown(str(report)))}[/]", soft_wrap=True)
+
+
+@app.command()
+def mteb(
+    tasks: Annotated[list[str], typer.Argument(help="Tasks of mteb, such as XM3600T2IRetrieval WITT2IRetrieval.")],
+    model: AnyModelOption = DEFAULT_MODEL,
+    languages: Annotated[
+        list[str] | None, typer.Option("--language", help="Languages to run, such as ara; by default all of a task.")
+    ] = None,
+    folder: Annotated[Path, typer.Option("--out", help="Folder of mteb's own result files.")] = Path("mteb-results"),
+    as_json: JsonOption = False,
+) -> None:
+    """Run tasks of the Massive Text Embedding Benchmark, as its leaderboard does (extra `mteb`).
+
+    The data come from the Hugging Face hub; tasks with results in --out are not run again.
+    """
+    from araclip.evaluation.mteb_model import run_tasks, tasks_by_name
+    from araclip.models.encoder import AraCLIP
+
+    chosen = tasks_by_name(tasks, languages or [])
+    scores = run_tasks(AraCLIP.load(model), chosen, folder)
+    if as_json:
+        print_json({"model": model, "results": [asdict(score) for score in scores]})
+        return
+    table = Table(title=escape(shown(f"{model} on mteb")), title_justify="left")
+    for name in ("task", "split", "subset"):
+        table.add_column(name)
+    columns = dict.fromkeys(name for score in scores for name in score.values)  # others of tasks that are no retrieval
+    for name in columns:
+        table.add_column(name, justify="right")
+    for score in scores:
+        names = (escape(shown(name)) for name in (score.task, score.split, score.subset))
+        table.add_row(*names, *(f"{score.values[name]:.3f}" if name in score.values else "–" for name in columns))
+    out.print(table)
+    out.print(f"mteb's files are in [bold]{escape(shown(str(folder)))}[/]", soft_wrap=True)
+
+
+def _measured(models: Sequence[str], pictures: "PictureSet", captions: str, cache: Path | None) -> "list[Evaluated]":
+    from araclip.evaluation.retrieval import evaluate
+    from araclip.models import folder as model_folder
+    from araclip.models.encoder import AraCLIP
+    from araclip.peers import loading
+
+    if cache is not None:
+        cache.mkdir(parents=True, exist_ok=True)
+    for name in models:  # fail on a misspelt name before the first model is measured
+        if model_folder.is_ours(name) or loading.parse_request(name) is None:
+            AraCLIP.load(name)
+    if pictures.missing:
+        lost = counted(pictures.missing, "picture of the list is", "pictures of the list are")
+        err.print(f"{lost} missing and left out.", style="yellow")
+    done: list[Evaluated] = []
+
+    def how_to_resume() -> str:
+        hint = "; the same command resumes there" if cache else "; with --cache they would be kept" if done else ""
+        return f"{len(done)} of {counted(len(models), 'model is', 'models are')} measured{hint}."
+
+    with stoppable(how_to_resume):
+        for name in models:
+            with bars() as show:
+                on_progress = partial(_of_model, show, name)
+                done.append(
+                    evaluate(
+                        AraCLIP.load(name), pictures, captions=captions, cache=cache, log=say, progress=on_progress
+                    )
+                )
+    return done
+
+
+def _of_model(show: "Callable[[str, int, int], None]", model: str, what: str, done: int, total: int) -> None:
+    show(f"{model}: {what}", done, total)
+
+
+def _table(title: str, summaries: "Sequence[Summary]", scores: "Sequence[Scores]") -> Table:
+    """Each number with its interval and, from the second model on, its p-value."""
+    protocol = summaries[0].evaluated.protocol
+    of = f"{protocol.dataset}, {protocol.split}" if protocol.split else protocol.dataset
+    pools = f"{counted(protocol.n_queries, 'text')} ({protocol.caption_field}, {protocol.captions})"
+    test = "; p: paired permutation test against the first model" if len(summaries) > 1 else ""
+    table = Table(
+        title=escape(shown(f"{title} · {of} · {pools}, {counted(protocol.n_images, 'picture')}")),
+        title_justify="left",
+        caption=f"95 % intervals by picture{test}",
+        caption_justify="left",
+    )
+    table.add_column("model", overflow="fold")
+    for name in (*COLUMNS, "median\nrank"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for summary, score in zip(summaries, scores, strict=True):
+        numbers = [_cell(score, name) for name in COLUMNS]
+        table.add_row(escape(shown(summary.evaluated.name)), *numbers, f"{score.values['median rank']:g}")
+    return table
+
+
+def _cell(scores: "Scores", name: str) -> str:
+    from araclip.evaluation.significance import p_text
+
+    ends = "–".join(f"{end:.3f}".removeprefix("0") for end in scores.ci95[name])  # leaves room for names in 80 columns
+    p = f"\n[dim]{p_text(scores.p[name])}[/]" if name in scores.p else ""
+    return f"{scores.values[name]:.3f}\n[dim]{ends}[/]{p}"
+
+
+CLAIMED = ("R@1", "R@5", "MRR")  # of the claim
+
+
+def run_paper_suite(
+    sets: Sequence[str], models: Sequence[str], *, split: str | None, caption_field: str | None, captions: str,
+    cache: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Measure and print the table.
+
+    Args:
+        sets: NAME=FOLDER or NAME=FOLDER,PICTURES. models: ROW=MODEL.
+
+    Raises:
+        InputError: an option is not written so, or nothing can be measured.
+    """
+    from araclip.peers.paper_suite import paper_table
+
+    places = {name: _place(value) for name, value in _pairs(sets, "--set", "xtd-ar=FOLDER")}
+    chosen = dict(_pairs(models, "--model", "AraCLIP=MODEL"))
+    if cache is not None:
+        cache.mkdir(parents=True, exist_ok=True)
+    hint = "; with --cache what is measured would be kept" if cache is None else "; the same command resumes there"
+    with stoppable(f"Stopped{hint}."), bars() as show:
+        table = paper_table(
+            places, chosen, split=split, caption_field=caption_field, captions=captions, cache=cache,
+            log=say, progress=partial(_of_model, show),
+        )  # fmt: skip
+    if as_json:
+        print_json(_json(table))
+        return
+    for pictures in table.sets:
+        out.print(_printed(table, pictures))
+    for one in table.missing:
+        out.print(shown(f"Missing: {one.what}: {one.why}"), soft_wrap=True, markup=False)
+
+
+def _pairs(values: Sequence[str], option: str, example: str) -> list[tuple[str, str]]:
+    pairs = []
+    for value in values:
+        name, equals, rest = value.partition("=")
+        if not (name and equals and rest):
+            raise InputError(f"{option} {value!r} is not written NAME=VALUE, such as {example}.")
+        pairs.append((name, rest))
+    return pairs
+
+
+def _place(value: str) -> tuple[Path, Path | None]:
+    folder, comma, images = value.partition(",")
+    return user_path(Path(folder)), user_path(Path(images)) if comma and images else None
+
+
+def _printed(table: "PaperTable", pictures: "PictureSet") -> Table:
+    from araclip.evaluation.significance import summarise
+    from araclip.peers.paper_suite import CLAIM, ROWS
+
+    first = next(one for one in table.measured if one.evaluated.protocol.dataset == pictures.name)
+    protocol = first.evaluated.protocol
+    asked = f"{counted(protocol.n_queries, 'text')} ({protocol.caption_field}, {protocol.captions})"
+    printed = Table(
+        title=escape(shown(f"Text → picture · {pictures.name} · {asked}, {counted(protocol.n_images, 'picture')}")),
+        title_justify="left", caption=f"measured: here, 95 % intervals by picture. claimed: {CLAIM}.",
+        caption_justify="left",
+    )  # fmt: skip
+    printed.add_column("")
+    printed.add_column("model", overflow="fold")
+    for name in CLAIMED:
+        printed.add_column(f"{name}\nmeasured", justify="right", no_wrap=True)
+    printed.add_column("claimed\nR@1/R@5/MRR", justify="right", no_wrap=True)
+    for row in ROWS:
+        one = table.of(pictures, row)
+        numbers = [_cell(summarise([one.evaluated])[0].t2i, name) for name in CLAIMED] if one else ["–"] * len(CLAIMED)
+        model = f"{escape(shown(one.model))}\n[dim]{one.loaded}[/]" if one else "–"
+        claimed = "/".join(f"{value:.3f}".removeprefix("0") for value in row.claimed)
+        printed.add_row(row.name, model, *numbers, f"[dim]{claimed}[/]")
+    return printed
+
+
+def _json(table: "PaperTable") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from araclip.evaluation.significance import json_of, summarise
+    from araclip.peers.paper_suite import CLAIM, ROWS
+
+    results = []
+    for one in table.measured:
+        (model,) = json_of(summarise([one.evaluated]))["models"]
+        results.append(
+            {"row": one.row.name, "set": one.evaluated.protocol.dataset, "loaded": one.loaded, **model,
+             "protocol": asdict(one.evaluated.protocol)}
+        )  # fmt: skip
+    claimed = {row.name: dict(zip(CLAIMED, row.claimed, strict=True)) for row in ROWS}
+    missing = [{"what": one.what, "why": one.why} for one in table.missing]
+    return {"suite": "paper", "claimed": {"what": CLAIM, "rows": claimed}, "results": results, "missing": missing}
+
+
+def robustness_of(
+    models: Sequence[str],
+    pictures: "PictureSet",
+    evaluated: "Sequence[Evaluated]",
+    kinds: "Sequence[Kind]",
+    cache: Path | None,
+    understood: bool = False,
+) -> "list[Robustness]":
+    """Each model's losses by `kinds`, none where there is no kind; `evaluated` are the same models' results.
+
+    Args:
+        understood: read the texts as a search does; the losses are still those against the captions as written,
+        literal.
+    """
+    from araclip.evaluation.robustness import measure
+    from araclip.models.encoder import AraCLIP
+
+    done: list[Robustness] = []
+    if not kinds:
+        return done
+    with stoppable(lambda: f"The robustness of {len(done)} of {counted(len(models), 'model')} is measured."):
+        for name, clean in zip(models, evaluated, strict=True):
+            with bars() as show:
+                model = AraCLIP.load(name)
+                done.append(
+                    measure(
+                        model,
+                        pictures,
+                        captions=clean.protocol.captions,
+                        kinds=kinds,
+                        clean_ranks=clean.t2i.ranks,
+                        cache=cache,
+                        **_way(model, understood),
+                        progress=partial(_of_model, show, name),
+                    )
+                )
+    return done
+
+
+def _way(model: "Encoder", understood: bool) -> dict[str, Any]:
+    if not understood:
+        return {}
+    from araclip.core.paths import data_home
+    from araclip.evaluation.robustness import UnderstoodEncoder
+    from araclip.text.resources import interpreter
+
+    return {"encode": UnderstoodEncoder(model, interpreter(home=data_home())), "way": "understood"}
+
+
+def robustness_table(result: "Robustness") -> Table:
+    """One row a kind: how many texts it changes, R@10, and what it loses of R@10 and R@1, in points."""
+    clean = result.losses[0]
+    texts = counted(clean.queries, "text")
+    table = Table(
+        title=escape(shown(f"Robustness · {result.model} · {result.dataset} · {texts}, {result.way}")),
+        title_justify="left",
+        caption="loss in points (hundredths) over all texts, with its 95 % interval by picture; "
+        "last: among the changed ones",
+        caption_justify="left",
+    )
+    table.add_column("kind", overflow="fold")
+    for name in ("changed", "R@10", "loss of\nR@10", "loss of\nR@1", "R@10,\nchanged"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for loss in result.losses:
+        table.add_row(escape(shown(loss.kind)), f"{loss.changed:,}", f"{loss.recall['R@10']:.3f}", *_lost(loss))
+    return table
+
+
+def _lost(loss: "Loss") -> tuple[str, str, str]:
+    if not loss.changed:
+        return "", "", ""
+
+    def cell(points: float, ends: tuple[float, float]) -> str:
+        return f"{100 * points:.1f}\n[dim]{100 * ends[0]:.1f} to {100 * ends[1]:.1f}[/]"
+
+    return (
+        cell(loss.loss["R@10"], loss.interval["R@10"]),
+        cell(loss.loss["R@1"], loss.interval["R@1"]),
+        cell(loss.loss_changed["R@10"], loss.interval_changed["R@10"]),
+    )

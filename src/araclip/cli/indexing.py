@@ -1,0 +1,270 @@
+"""The commands that fill a gallery: index, watch; with the options --from, shards of `araclip embed`, and --ocr."""
+
+import shlex
+import sys
+import time
+from contextlib import closing
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from araclip.cli.console import app, duration, err, out, print_json, progress, refuse_idle, say, stoppable
+from araclip.cli.options import JsonOption, ModelOption, NewGalleryOption, gallery_location, remember
+from araclip.core.display import counted, shown
+from araclip.errors import InputError
+
+if TYPE_CHECKING:
+    from araclip.gallery.base import BaseGallery
+    from araclip.gallery.locations import Location
+    from araclip.gallery.results import Update
+
+
+IN_A_FOLDER = "--ocr works for galleries in folders; this one is on a server. Leave it off."
+_TO_PULL = (
+    "This model runs on PyTorch, which every search of the gallery then needs. `araclip pull` makes a faster folder of "
+    "it that needs none; a gallery that was made before has to be encoded again."
+)
+OcrOption = Annotated[
+    bool, typer.Option("--ocr", help="Then read the text in pictures that look like text (RapidOCR or Tesseract).")
+]
+ScenesOption = Annotated[
+    int | None, typer.Option("--scenes", min=1, max=500, help="Scenes of a video at most; else $ARACLIP_SCENES, or 60.")
+]
+
+
+@app.command()
+def index(
+    folder: Annotated[Path | None, typer.Argument(help="Folder with pictures; subfolders too.")] = None,
+    gallery: NewGalleryOption = None,
+    model: ModelOption = None,
+    shards: Annotated[
+        str | None, typer.Option("--from", metavar="OUT", help="Fill the gallery from shards of `araclip embed`.")
+    ] = None,
+    reembed: Annotated[
+        bool, typer.Option("--reembed", help="Re-embed a gallery of another model with this one, then update it.")
+    ] = False,
+    forget_missing: Annotated[
+        bool, typer.Option("--forget-missing", help="With --reembed: remove pictures that cannot be read now.")
+    ] = False,
+    ocr: OcrOption = False,
+    scenes: ScenesOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Index the pictures of a folder, or bring its index up to date.
+
+    Only new and changed files are read. It may be stopped at any time; the next run resumes.
+    """
+    from araclip.gallery.ingest.scan import checked_root
+
+    refuse_idle({"--forget-missing": forget_missing and not reembed}, "without --reembed")
+    if shards is not None:
+        fill_from(shards, folder, gallery, model, others=reembed or ocr or scenes is not None, as_json=as_json)
+        return
+    if folder is None:
+        raise typer.BadParameter("name the folder with pictures, or --from OUT.", param_hint="FOLDER")
+    root = checked_root(folder)
+    location = gallery_location(gallery, root)
+    if ocr:
+        check_ocr(location)
+    with stoppable(partial(how_to_resume, location)):
+        if reembed:
+            reembed_folder(location, model, forget_missing, quiet=as_json)
+        with _opened_for_indexing(location, model) as opened:
+            opened.scenes = scenes
+            if hasattr(opened.model, "request"):  # of `araclip.peers`: another model than the folder made of it
+                err.print(_TO_PULL, soft_wrap=True)
+            index_folder(opened, root, as_json)
+            if ocr:
+                read_texts(opened, quiet=as_json)
+    remember(location)
+    if as_json:
+        return
+    command = shlex.join(["araclip", "search", *(("--gallery", gallery) if gallery else ()), "قطة على طاولة"])
+    out.print(f"Search it: [bold]{escape(shown(command))}[/]", soft_wrap=True)  # to be copied
+
+
+def _opened_for_indexing(location: "Location", model: str | None) -> "BaseGallery":
+    """The gallery; where it is another model's, the error says how long encoding it again takes here."""
+    from araclip.errors import AraCLIPError, WidthMismatch
+    from araclip.gallery.open import open_gallery, reembedding_time
+
+    try:
+        return open_gallery(location, model=model, create=True)
+    except WidthMismatch as error:
+        try:
+            pictures, seconds = reembedding_time(location, model)
+        except (AraCLIPError, OSError):  # the first error is the one that counts
+            raise error from None
+        rate = f"{pictures / seconds:,.1f} pictures a second, measured now" if pictures else "it holds no picture"
+        raise WidthMismatch(
+            f"{error} Its {counted(pictures, 'picture takes', 'pictures take')} about {duration(seconds)} here with "
+            f"--reembed ({rate}); until "
+            "they are all encoded, searches use the old vectors."
+        ) from None
+
+
+@app.command()
+def watch(
+    folder: Annotated[Path, typer.Argument(help="Folder with pictures; subfolders too.")],
+    gallery: NewGalleryOption = None,
+    ocr: OcrOption = False,
+    scenes: ScenesOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for each update.")] = False,
+    model: ModelOption = None,
+) -> None:
+    """Index a folder and update the index after every change, until Ctrl-C."""
+    from araclip.gallery.ingest.scan import checked_root
+    from araclip.gallery.ingest.watch import watch as follow
+    from araclip.gallery.open import open_gallery
+
+    root = checked_root(folder)
+    location = gallery_location(gallery, root)
+    if ocr:
+        check_ocr(location)
+    with stoppable(partial(how_to_resume, location)), open_gallery(location, model=model, create=True) as opened:
+        remember(location)
+        opened.scenes = scenes
+        say(f"Watching {root}. Stop with Ctrl-C.")
+
+        def updated(report: "Update") -> None:
+            if as_json:
+                print_json(asdict(report))
+                sys.stdout.flush()
+            else:
+                out.print(
+                    f"{counted(report.pictures, 'picture')} indexed: {report.added:,} new or changed, "
+                    f"{report.removed:,} gone"
+                )
+                _print_unread(report)
+            if ocr:
+                read_texts(opened, quiet=True)
+
+        follow(opened, [root], updated=updated, skip=say)
+
+
+def how_to_resume(location: "Location") -> str:
+    """The line printed when a command that fills the gallery is stopped."""
+    if not isinstance(location, Path):  # on a server: do not wait for a count
+        return "What was committed is indexed; run the same command again to resume."
+    from araclip.errors import AraCLIPError
+    from araclip.gallery.catalog.catalog import Catalog
+
+    try:
+        with closing(Catalog.open(location, None)) as catalog:
+            remember(location)
+            indexed = counted(catalog.counts()[1], "picture is", "pictures are")
+            return f"{indexed} indexed; run the same command again to resume."
+    except AraCLIPError:  # stopped before the gallery was created
+        return "Nothing is indexed yet; run the same command again."
+
+
+def reembed_folder(location: "Location", model: str | None, forget_missing: bool, *, quiet: bool) -> None:
+    """Encode a gallery again with a model, with a progress bar."""
+    from araclip.gallery.open import reembed_gallery
+
+    with progress("Encoding again") as show:
+        count = reembed_gallery(location, model, forget_missing=forget_missing, progress=show, skip=say)
+    if not quiet:
+        out.print(f"{counted(count, 'picture')} encoded again")
+
+
+def index_folder(gallery: "BaseGallery", root: Path, as_json: bool = False) -> None:
+    """Update a gallery with a folder, with a progress bar, and print the report."""
+    start = time.perf_counter()
+    with progress("Indexing") as show:
+        report = gallery.update([root], progress=show, skip=say)
+    seconds = time.perf_counter() - start
+    if as_json:
+        print_json({"gallery": str(gallery.folder), **asdict(report), "seconds": round(seconds, 3)})
+        return
+    out.print(
+        f"{counted(report.pictures, 'picture')} indexed: {report.added:,} new or changed, "
+        f"{report.unchanged:,} unchanged, {report.removed:,} gone, {len(report.skipped):,} skipped, in {seconds:.1f} s"
+    )
+    _print_unread(report)
+
+
+def _print_unread(report: "Update") -> None:
+    from araclip.gallery.ingest.scan import unread_line
+
+    if report.unread:
+        out.print(unread_line(report.unread), soft_wrap=True, markup=False, style="yellow")
+
+
+def fill_from(
+    shards: str, folder: Path | None, gallery: str | None, model: str | None, *, others: bool, as_json: bool
+) -> None:
+    """Fill the gallery that the options name, and say what was read.
+
+    Raises:
+        InputError: options that contradict `--from`.
+    """
+    from araclip.bulk.filling import encoder_of_shards, fill, shards_in
+    from araclip.gallery.open import open_gallery
+
+    if folder is not None or others:
+        raise InputError(
+            "--from fills a gallery from shards alone; FOLDER, --reembed, --ocr and --scenes read files. Run `araclip "
+            "index` on the folder afterwards, with the same --gallery."
+        )
+    found = shards_in(shards)
+    if gallery is None and not found.folder.is_local:
+        raise InputError(f"name the gallery that is to be filled from {found.folder.place}: --gallery FOLDER.")
+    location = gallery_location(gallery, Path(found.folder.place))
+    encoder = encoder_of_shards(found, model)
+    with (
+        stoppable("What was committed is indexed; run the same command again to resume."),
+        open_gallery(location, model=encoder, create=True) as opened,
+    ):
+        with progress("Pictures") as show:
+            report = fill(opened, found, progress=lambda done: show(done, found.pictures))
+        pictures = len(opened)
+    remember(location)
+    if as_json:
+        about = {"gallery": str(location), "model": encoder.label, "pictures": pictures, "missing": found.missing}
+        print_json(about | asdict(report))
+        return
+    if found.missing:
+        left = counted(found.missing, "shard is", "shards are")
+        err.print(f"{left} not finished: run `araclip embed` again, then this.", style="yellow")
+    seconds = report.row_seconds + report.word_seconds
+    rate = report.read / seconds if seconds else 0
+    out.print(
+        f"{counted(report.read, 'picture')} read, {report.added:,} of them new, {rate:,.0f} a second; index in "
+        f"{report.index_seconds:.1f} s. The gallery holds {pictures:,}."
+    )
+    command = shlex.join(["araclip", "search", *(("--gallery", gallery) if gallery else ()), "قطة على طاولة"])
+    out.print(f"Search it: [bold]{escape(shown(command))}[/]", soft_wrap=True)  # to be copied
+
+
+def check_ocr(location: "Location") -> None:
+    """Refuse --ocr before any work where it could only fail.
+
+    Raises:
+        InputError: nothing that reads is installed, or the gallery is on a server.
+    """
+    from araclip.gallery.locations import Address
+    from araclip.pictures.ocr.engines import find
+
+    if isinstance(location, Address):
+        raise InputError(IN_A_FOLDER)
+    find()
+
+
+def read_texts(gallery: "BaseGallery", *, quiet: bool) -> None:
+    """Read what OCR has not seen yet, and say how much there was."""
+    from araclip.gallery.gallery import Gallery
+
+    if not isinstance(gallery, Gallery):
+        raise InputError(IN_A_FOLDER)
+    with progress("Reading text") as show:
+        report = gallery.ocr(progress=show, skip=say)
+    if not quiet:
+        out.print(
+            f"Text was read in {counted(report.read, 'picture')}; {report.without:,} without text, "
+            f"{len(report.skipped):,} skipped"
+        )

@@ -1,0 +1,149 @@
+"""Options shared by commands, their completion, and opening the gallery that they name."""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from araclip.cli.console import (
+    explained,
+    say,
+)
+from araclip.core.installed_models import installed
+
+if TYPE_CHECKING:
+    from araclip.gallery.base import BaseGallery
+    from araclip.gallery.locations import Location
+
+
+FILTERS = {
+    "folder=": "this folder and all below it",
+    "captured=": "2023, 2023-05..2023-07, 2023..",
+    "added=": "when it was indexed, like captured",
+    "size=": "100kB..2MB",
+    "format=": "JPEG,PNG",
+    "orientation=": "landscape, portrait or square",
+    "month=": "months of any year: 6,7",
+    "day=": "days of any month: 17",
+    "camera=": "words of its name",
+    "lens=": "words of its name",
+    "place=": "words of its name",
+    "near=": "24.7,46.7,10km",
+    "name=": "words of the file's name, or *.jpg",
+    "hidden=yes": "hidden pictures",
+    "kind=": "picture or video",
+    "scenes=all": "every scene of a video",
+    "meta.": "KEY=VALUE",
+}
+KINDS = {
+    "exact": "the same bytes",
+    "near": "scaled, recompressed, another format",
+    "semantic": "another picture of the same scene",
+}
+
+
+def completer(words: dict[str, str]) -> Callable[[str], Iterable[tuple[str, str]]]:
+    """A completion function for `words`, a mapping from word to explanation."""
+
+    def complete(incomplete: str) -> Iterable[tuple[str, str]]:
+        return [(word, about) for word, about in words.items() if word.startswith(incomplete)]
+
+    return complete
+
+
+def models_to_pull(incomplete: str) -> Iterable[str]:
+    """Names of the published models in the registry; the shell itself completes the paths of folders."""
+    from araclip.peers.model_registry import BY_NAME
+
+    return sorted(name for name in BY_NAME if name.startswith(incomplete))
+
+
+def models_here(incomplete: str) -> Iterable[str]:
+    """Names of the bundled and pulled models; the shell itself completes the paths of others."""
+    return sorted(name for name in installed() if name.startswith(incomplete))
+
+
+_GALLERY = "A folder, or postgresql://USER@HOST/DATABASE; by default"
+NewGalleryOption = Annotated[  # of commands that make a gallery where there is none
+    str | None, typer.Option("--gallery", "-g", help=f"{_GALLERY} a folder in your user data directory.")
+]
+GalleryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--gallery", "-g", help=f"{_GALLERY} that of this folder or its nearest ancestor, else the one indexed last."
+    ),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="Bundled or pulled model, model folder or peer (docs/peers.md); by default the gallery's own.",
+        autocompletion=models_here,
+    ),
+]
+AnyModelOption = Annotated[  # of commands without a gallery
+    str,
+    typer.Option(
+        "--model", help="Bundled or pulled model, model folder or peer (docs/peers.md).", autocompletion=models_here
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def gallery_location(gallery: str | None, pictures: Path | None = None) -> "Location":
+    """The location of the named gallery, or of a picture folder's, the working folder's, or the last indexed one."""
+    from araclip.gallery import locations
+
+    if gallery is not None:
+        return locations.location_of(gallery)
+    return locations.gallery_of(pictures) if pictures else locations.gallery_here(Path.cwd())
+
+
+def remember(location: "Location") -> None:
+    """Make the gallery the one that is searched by default; it is complete without that."""
+    from araclip.gallery import locations
+
+    try:
+        locations.remember(location)
+    except OSError as error:
+        why = f"{explained(error)} Until then name it: --gallery {location}"
+        line = f"What was committed is indexed, but the gallery could not be made the default one. {why}"
+        say(line)
+
+
+@contextmanager
+def opened(
+    gallery: str | None, model: str | None, *, checked: bool = True, encodes: bool = True
+) -> "Iterator[BaseGallery]":
+    """The gallery of a command, open; `checked` as for `Gallery.open`, `encodes` as for `gallery.open.encoder_of`."""
+    from araclip.gallery.open import encoder_of, open_gallery
+
+    location = gallery_location(gallery)
+    encoder = encoder_of(location, model, encodes=encodes)
+    with open_gallery(location, model=encoder, checked=checked) as opened_gallery:
+        yield opened_gallery
+
+
+def hidden_pictures(ctx: typer.Context, incomplete: str) -> list[str]:
+    """After --undo, paths of hidden pictures, relative if so begun; else none, and the shell completes files."""
+    from araclip.errors import AraCLIPError
+
+    if not ctx.params.get("undo"):
+        return []
+    try:
+        with opened(ctx.params.get("gallery"), None, encodes=False) as gallery:
+            hidden = gallery.hidden()
+    except (AraCLIPError, OSError):  # there is nothing to complete, and nowhere to say why
+        return []
+    below = f"{Path.cwd()}{os.sep}"
+    named = hidden if Path(incomplete).is_absolute() else [path.removeprefix(below) for path in hidden]
+    return [_typed(path) for path in named if path.startswith(incomplete)]
+
+
+def _typed(path: str) -> str:
+    """A path as it is typed: bash inserts it as it is, other shells escape it themselves."""
+    return re.sub(r"([^\w@%+=:,./~-])", r"\\\1", path) if "bash" in os.environ.get("_ARACLIP_COMPLETE", "") else path

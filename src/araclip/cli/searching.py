@@ -1,0 +1,336 @@
+"""The commands that ask a gallery: search, similar, explain."""
+
+from dataclasses import asdict
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+from typer.core import TyperCommand
+
+from araclip.cli.console import app, err, out, print_json, say, write_line
+from araclip.cli.options import FILTERS, GalleryOption, JsonOption, ModelOption, completer, opened
+from araclip.core.display import counted, shortened, shown
+from araclip.errors import GalleryNotFound, ImageError, InputError
+from araclip.pictures.video.scenes import clock, file_of
+
+if TYPE_CHECKING:
+    from araclip.gallery.base import BaseGallery
+    from araclip.gallery.explanation import Explanation
+    from araclip.gallery.plan import Interpretation
+    from araclip.gallery.results import Hit, Match
+
+
+MAX_TITLE = 200  # letters of a query above its results: two or three lines
+
+CountOption = Annotated[int, typer.Option("-k", help="How many pictures to find.")]
+WhereOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        "-w",
+        help="Only pictures with KEY=VALUE: folder, captured, format, camera, near, name, … Repeatable.",
+        autocompletion=completer(FILTERS),
+    ),
+]
+ThresholdOption = Annotated[
+    float,
+    typer.Option(
+        "--threshold", "-t", help="Least relevance of a hit, 0 to 1; 0.2 leaves out weak hits, 0.5 fair ones too."
+    ),
+]
+OffsetOption = Annotated[int, typer.Option("--offset", help="Skip so many of the best hits, for the next page.")]
+CollapseOption = Annotated[bool, typer.Option("--collapse", help="Show only the best of near-duplicates.")]
+TextWeightOption = Annotated[
+    float,
+    typer.Option("--text-weight", help="How much words in names, metadata, captions and OCR count, 0 (not) to 10."),
+]
+LiteralOption = Annotated[
+    bool, typer.Option("--literal", help="Take the words as typed: no spelling, dialects, Arabizi, dates or “without”.")
+]
+LexiconOption = Annotated[
+    Path | None,
+    typer.Option("--lexicon", help="Your own words, one a line (docs/queries.md); else $ARACLIP_LEXICON."),
+]
+ThumbnailsOption = Annotated[
+    bool, typer.Option("--thumbnails", help="Show the pictures in the terminal (kitty, iTerm2, sixel, else blocks).")
+]
+PathsOption = Annotated[bool, typer.Option("--paths", help="Print paths only, one a line, best first.")]
+
+
+_MARK = "\u2060"  # invisible; before a word that begins with a minus, so that it is read as no option
+
+
+class WordsCommand(TyperCommand):
+    """A command whose arguments may begin with a minus before what no option has: -كلب, '- cat'.
+
+    What begins with a minus and a Latin letter stays an option, so that a misspelt one is refused. After `--` all are
+    arguments, as ever.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        marked = [_MARK + each if _is_excluded_word(each) else each for each in args[:end]]
+        try:
+            left = super().parse_args(ctx, [*marked, *args[end:]])
+        except Exception as error:
+            unknown = getattr(error, "option_name", "--")  # of click's NoSuchOption
+            word = next((each[1:] for each in args if each.startswith(unknown) and not each.startswith("--")), "")
+            if word:
+                error.message += f". To leave out what shows “{word}”, write: - {word}"  # type: ignore[attr-defined]
+            raise
+        ctx.params = {name: _unmarked(value) for name, value in ctx.params.items()}
+        return left
+
+
+def _is_excluded_word(argument: str) -> bool:
+    sign, letter = argument[:1], argument[1:2]
+    return sign in ("-", "\u2212", "\u2013") and bool(letter) and (letter.isspace() or not letter.isascii())
+
+
+def _unmarked(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.removeprefix(_MARK)
+    if isinstance(value, Path):
+        return Path(str(value).removeprefix(_MARK))
+    return type(value)(map(_unmarked, value)) if isinstance(value, list | tuple) else value
+
+
+@app.command(cls=WordsCommand)
+def search(
+    query: Annotated[
+        list[str],
+        typer.Argument(
+            help="What the picture shows, in words, quoted or not: قطة + سجادة حمراء - كلب, or ./sofa.jpg + أزرق."
+        ),
+    ],
+    gallery: GalleryOption = None,
+    k: CountOption = 10,
+    where: WhereOption = None,
+    threshold: ThresholdOption = 0.0,
+    offset: OffsetOption = 0,
+    collapse: CollapseOption = False,
+    text_weight: TextWeightOption = 1.0,
+    literal: LiteralOption = False,
+    lexicon: LexiconOption = None,
+    as_json: JsonOption = False,
+    paths: PathsOption = False,
+    thumbnails: ThumbnailsOption = False,
+    model: ModelOption = None,
+) -> None:
+    """Find the pictures that match a query, by what they show and by words in their texts."""
+    _check_form(as_json, paths, thumbnails)
+    text = " ".join(query)
+    with opened(gallery, model) as found:
+        from araclip.models.encoder import AraCLIP
+
+        if isinstance(found.model, AraCLIP):
+            found.model.open_text_tower()  # a quarter of the whole time, while the query is read
+        if lexicon:
+            from araclip.text.resources import interpreter
+
+            found.interpreter = interpreter(lexicon)
+        hits = found.search(
+            text, k, where=where, threshold=threshold, offset=offset, collapse=collapse, files=True,
+            text_weight=text_weight, literal=literal,
+        )  # fmt: skip
+        _show(text, hits, found, as_json, paths, thumbnails)
+
+
+@app.command()
+def similar(
+    picture: Annotated[str, typer.Argument(help="A picture file, or picture:… of a hit.")],
+    gallery: GalleryOption = None,
+    k: CountOption = 10,
+    where: WhereOption = None,
+    offset: OffsetOption = 0,
+    collapse: CollapseOption = False,
+    as_json: JsonOption = False,
+    paths: PathsOption = False,
+    thumbnails: ThumbnailsOption = False,
+    model: ModelOption = None,
+) -> None:
+    """Find the pictures most similar to a picture. The picture itself is left out."""
+    _check_form(as_json, paths, thumbnails)
+    with opened(gallery, model) as found:
+        hits = found.similar(picture, k, where=where, offset=offset, collapse=collapse)
+        _show(picture, hits, found, as_json, paths, thumbnails)
+
+
+def asked(query: str) -> str:
+    """A query as the title of its results, of a thousand words both ends."""
+    return shown(shortened(query, MAX_TITLE))
+
+
+def _check_form(as_json: bool, paths: bool, thumbnails: bool) -> None:
+    chosen = [name for name, on in (("--json", as_json), ("--paths", paths), ("--thumbnails", thumbnails)) if on]
+    if len(chosen) > 1:
+        raise InputError(f"{' and '.join(chosen)} exclude each other. Choose one.")
+
+
+def _show(query: str, hits: "list[Hit]", gallery: "BaseGallery", as_json: bool, paths: bool, thumbnails: bool) -> None:
+    total = len(gallery)
+    if not total:
+        raise GalleryNotFound(
+            f"the gallery {gallery.folder} holds no pictures yet. Fill it with `araclip index FOLDER`."
+        )
+    if as_json:
+        understood = getattr(hits, "interpretation", None)
+        more = {"interpretation": understood.json()} if understood else {}
+        print_json({"query": query, **more, "results": [_as_object(hit) for hit in hits]})
+        return
+    if paths:
+        for hit in hits:
+            write_line(hit.file)
+        return
+    if interpretation := getattr(hits, "interpretation", None):
+        for line in understood_lines(interpretation):
+            err.print(f"[dim]{escape(shown(line))}[/dim]")
+    if not hits:
+        err.print("Nothing found. Try fewer filters, a lower --threshold or a smaller --offset.")
+    else:
+        print_hits = _print_pictures if thumbnails else _print_hits
+        print_hits(query, hits, f"{len(hits)} of {counted(total, 'picture')} · {shown(str(gallery.folder))}")
+        if hits[0].weak:
+            err.print("Nothing here fits well; these are the nearest. With --threshold 0.2 they would be left out.")
+
+
+def _as_object(hit: "Hit") -> dict[str, Any]:
+    relevance = None if hit.relevance is None else round(hit.relevance, 4)
+    return {
+        "path": hit.file,
+        **({} if hit.time is None else {"time": hit.time}),
+        "score": round(hit.score, 4),
+        "rank": hit.rank,
+        "copies": [file_of(path) for path in hit.copies],
+        "relevance": relevance,
+        "weak": hit.weak,
+        "matched": [asdict(match) for match in hit.matched],
+    }
+
+
+def _print_hits(query: str, hits: "list[Hit]", caption: str) -> None:
+    table = Table(
+        title=escape(f"«{asked(query)}»"), title_justify="left", caption=escape(caption), caption_justify="left"
+    )
+    table.add_column("", justify="right", style="dim")
+    table.add_column("score", justify="right")
+    table.add_column("relevance")
+    table.add_column("picture", overflow="fold")
+    for hit in hits:
+        table.add_row(
+            str(hit.rank), f"{hit.score:.3f}", hit.strength or "–", _picture(hit), style="dim" if hit.weak else None
+        )
+    out.print(table)
+
+
+def _print_pictures(query: str, hits: "list[Hit]", caption: str) -> None:
+    """Each hit as a picture with a line below it; a file that cannot be opened as the line alone."""
+    from araclip.cli import thumbnails
+
+    out.print(f"«{asked(query)}»", markup=False, soft_wrap=True)
+    for hit in hits:
+        try:
+            thumbnails.show(out, hit.path)
+        except ImageError as error:
+            say(str(error))
+        line = Text.assemble((f"{hit.rank}  {hit.score:.3f}  {hit.strength or '–'}  ", "dim"), _picture(hit), "\n")
+        out.print(line, soft_wrap=True)
+    out.print(caption, markup=False, style="dim")
+
+
+def _picture(hit: "Hit") -> Text:
+    """Its path (on a terminal a link), the time of a scene, how many copies it has, and the texts that matched."""
+    link = PurePath(hit.file).as_uri() if PurePath(hit.file).is_absolute() else None
+    text = Text(shown(hit.file), Style(link=link) if link and out.is_terminal else "")
+    if hit.time is not None:
+        text.append(f"  {clock(hit.time)}", Style())
+    if hit.copies:
+        text.append(f"  (+{len(hit.copies)} identical)", Style())
+    for match in hit.matched:
+        text.append("\n").append_text(Text.from_markup(marked(match)))
+    return text
+
+
+def marked(match: "Match") -> str:
+    """A text with its words in bold, as markup."""
+    pieces, done = [f"[dim]{match.field}:[/] "], 0
+    for start, end in match.marks:
+        pieces += [escape(shown(match.text[done:start])), f"[bold]{escape(shown(match.text[start:end]))}[/]"]
+        done = end
+    return "".join([*pieces, escape(shown(match.text[done:]))])
+
+
+@app.command(cls=WordsCommand)
+def explain(
+    query: Annotated[str, typer.Argument(help="A query, as for `araclip search`.")],
+    picture: Annotated[str, typer.Argument(help="A picture of the gallery, picture:… of a hit, or any picture file.")],
+    gallery: GalleryOption = None,
+    literal: LiteralOption = False,
+    as_json: JsonOption = False,
+    model: ModelOption = None,
+) -> None:
+    """Say why a query finds a picture: each word's share, texts that match, and how the query was read.
+
+    A word's share is the cosine that the picture loses when the query is asked without it.
+    """
+    with opened(gallery, model) as found:
+        explanation = found.explain(query, picture, literal=literal, files=True)
+    if as_json:
+        print_json(_explanation_object(query, explanation))
+    else:
+        _print_explanation(query, explanation)
+
+
+def _explanation_object(query: str, found: "Explanation") -> dict[str, Any]:
+    return {
+        "query": query,
+        "path": found.path,
+        "score": round(found.score, 4),
+        "relevance": None if found.relevance is None else round(found.relevance, 4),
+        "words": [{"word": each.word, "share": round(each.share, 4)} for each in found.words],
+        "matched": [asdict(match) for match in found.matched],
+        "interpretation": found.interpretation.json(),
+    }
+
+
+def _print_explanation(query: str, found: "Explanation") -> None:
+    relevance = "unknown" if found.relevance is None else f"{found.strength} ({found.relevance:.2f})"
+    out.print(f"«{asked(query)}» · {shown(found.path)}", markup=False, soft_wrap=True)
+    table = Table()
+    table.add_column("word")
+    table.add_column("share", justify="right")
+    for each in found.words:
+        table.add_row(escape(shown(each.word)), f"{each.share:+.3f}", style="dim" if each.share <= 0 else None)
+    out.print(table)  # narrow, so what is said of it stands around it
+    what = f"score {found.score:.3f}, relevance {relevance}; share: what the score loses without the word"
+    out.print(what, markup=False, style="dim")
+    for line in understood_lines(found.interpretation):
+        out.print(escape(shown(line)))
+    for match in found.matched:
+        out.print(marked(match))
+
+
+NAMES = {"date": "التاريخ", "folder": "المجلد"}
+
+
+def understood_lines(found: "Interpretation") -> list[str]:
+    """One line for each thing that was understood otherwise than typed, the last one saying how to prevent it."""
+    lines = []
+    if found.also:
+        lines.append(f"بحثنا أيضًا عن: {'، '.join(found.also)}")
+    if found.excluded:
+        lines.append(f"استبعدنا: {'، '.join(found.excluded)}")
+    for each in found.filters:
+        if each.applied:
+            lines.append(f"{NAMES[each.part]} «{each.words}»: {' '.join(each.where)}")
+        else:
+            lines.append(f"{NAMES[each.part]} «{each.words}»: لا صور، فبحثنا عن الكلمات")
+    if lines:
+        lines[-1] += "  (--literal يبحث عن الكلمات كما كُتبت)"
+    if found.suggestion:
+        lines.append(f"هل تقصد: {found.suggestion}")
+    return lines

@@ -1,0 +1,219 @@
+"""Picture sets inside archives, WebDataset tars and Hugging Face datasets, unpacked once into a folder of our form."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from araclip.core import atomic, bounded_json
+from araclip.core.bounded_tar import MAX_MEMBER, members_of, sample_of
+from araclip.errors import InputError, first_line
+from araclip.evaluation.sets import LISTING, MAX_LINE, PictureFiles
+from araclip.pictures.formats import SUFFIXES
+
+NO_DATASETS = "The package 'datasets' is not installed. Run pip install 'araclip[hub]'."
+Rows = Iterable[tuple[bytes | None, str, Mapping[str, Any]]]  # picture, its name, the fields of its line
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A Hugging Face dataset: its id on the hub, or the folder of one saved by `save_to_disk`.
+
+    Attributes:
+        split: which of its splits. image: its picture column. config, revision: where it has several.
+    """
+
+    id: str
+    split: str | None
+    image: str = "image"
+    config: str | None = None
+    revision: str | None = None
+
+
+def unpack_tars(tars: Sequence[Path], folder: Path) -> Path:
+    """WebDataset shards → `folder/<fingerprint>` with captions.jsonl and images/, unless it is there already.
+
+    Members whose names agree up to the first dot are a sample: a picture (.jpg, .png, …), .txt (the field "txt") and
+    .json (an object whose fields become those of the line). A sample without picture is listed and counts as missing.
+
+    Raises:
+        InputError: a tar is missing or damaged, or a .json or .txt member cannot be read; it is named.
+    """
+    try:
+        identity = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in tars]
+    except OSError as error:
+        raise InputError(f"{error.filename} cannot be read ({error.strerror}). Check the path.") from None
+    return _unpacked(folder, json.dumps(identity), lambda: _samples_of_tars(tars))
+
+
+def unpack_hub(hub: Hub, folder: Path) -> Path:
+    """A Hugging Face dataset → `folder/<fingerprint>` with captions.jsonl and images/, unless it is there already.
+
+    Text columns become fields of the lines. Pictures are copied as they are stored, not encoded again.
+
+    Raises:
+        InputError: `datasets` is not installed, the hub cannot be reached, or there is no such set, split or column.
+    """
+    rows = _hub_rows(hub)
+    if hub.image not in rows.column_names:
+        raise InputError(
+            f"{hub.id} has the columns {', '.join(rows.column_names)}, and no '{hub.image}'. Name its picture column."
+        )
+    return _unpacked(
+        folder, f"{hub.id} {hub.split} {hub.image} {rows._fingerprint}", lambda: _samples_of_hub(rows, hub)
+    )
+
+
+def _unpacked(folder: Path, identity: str, rows: Callable[[], Rows]) -> Path:
+    target = folder / hashlib.sha256(identity.encode()).hexdigest()[:12]
+    if (target / LISTING).is_file():
+        return target
+
+    def fill(part: Path) -> None:
+        (part / "images").mkdir()
+        with (part / LISTING).open("w", encoding="utf-8", errors="replace") as listing:  # lone surrogates
+            for number, (picture, name, fields) in enumerate(rows()):
+                suffix = PurePosixPath(name).suffix.lower()
+                image = f"images/{number:08}{suffix if suffix in SUFFIXES else ''}"  # never the archive's own path
+                if picture is not None:
+                    (part / image).write_bytes(picture)
+                listing.write(json.dumps({**fields, "image": image}, ensure_ascii=False) + "\n")
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    atomic.write_folder(target, fill)
+    return target
+
+
+def _samples_of_tars(tars: Sequence[Path]) -> Rows:
+    for path in tars:
+        key, picture, picture_name = "", None, ""
+        fields: dict[str, Any] = {}
+        texts = 0  # bytes of those of the sample
+        for member, content in members_of(path):
+            sample, suffix = sample_of(member)
+            if not sample:
+                continue
+            if sample != key and key:
+                yield picture, picture_name, {"key": key, **fields}
+            if sample != key:
+                key, picture, picture_name, fields, texts = sample, None, "", {}, 0
+            if f".{suffix.lower()}" in SUFFIXES:
+                picture, picture_name = content, member
+            elif suffix.lower() in ("txt", "json"):
+                texts += len(content)
+                fields |= _fields(f"{path}, {member}", suffix.lower(), content, texts)
+        if key:
+            yield picture, picture_name, {"key": key, **fields}
+
+
+def _fields(where: str, suffix: str, content: bytes, texts: int) -> dict[str, Any]:
+    """The fields that a member gives to the line of its sample, whose texts have so many bytes with it."""
+    if texts > MAX_LINE:
+        raise InputError(
+            f"{where}: {texts:,} bytes of text about one picture, at most {MAX_LINE:,} are read. Take it out of the "
+            "archive."
+        )
+    try:
+        text = content.decode("utf-8-sig")
+        if suffix == "txt":
+            return {"txt": text}
+        row = bounded_json.parse(content, where, max_bytes=MAX_LINE, lone_surrogates=True)
+    except (ValueError, InputError) as error:
+        fault = str(error).removeprefix(f"{where}: ").rstrip(".")
+        raise InputError(f"{where}: {fault}. Expected {'JSON' if suffix == 'json' else 'text'} in UTF-8.") from None
+    if not isinstance(row, dict):
+        raise InputError(f"{where}: a {type(row).__name__}, expected an object.")
+    return row
+
+
+def _hub_rows(hub: Hub) -> Any:
+    try:
+        import datasets
+    except ImportError:
+        raise InputError(NO_DATASETS) from None
+    try:
+        if Path(hub.id).is_dir():
+            rows = _choose_split(hub, datasets.load_from_disk(hub.id))
+        else:
+            rows = datasets.load_dataset(hub.id, hub.config, split=hub.split, revision=hub.revision)
+    except InputError:
+        raise
+    except Exception as error:  # a damaged set makes `datasets` and pyarrow raise nearly anything
+        raise InputError(
+            f"{hub.id} (split {hub.split}) cannot be loaded: {first_line(error):.200}. Check id, split and network, "
+            "or fetch it elsewhere and pass its path."
+        ) from None
+    if isinstance(rows.features.get(hub.image), datasets.Image):
+        rows = rows.cast_column(hub.image, datasets.Image(decode=False))  # the bytes as they are
+    return rows
+
+
+def _text_columns(rows: Any) -> list[str]:
+    """Columns of texts or lists of texts. Others are not read: reading one may decode a file or fetch an address."""
+    import datasets
+
+    def is_text(feature: Any) -> bool:
+        if isinstance(feature, datasets.Value):
+            return str(feature.dtype) in ("string", "large_string", "null")
+        inner = feature[0] if isinstance(feature, list) and len(feature) == 1 else getattr(feature, "feature", None)
+        return isinstance(inner, datasets.Value) and is_text(inner)
+
+    return [name for name, feature in rows.features.items() if is_text(feature)]
+
+
+def _choose_split(hub: Hub, saved: Any) -> Any:
+    splits = list(saved) if isinstance(saved, dict) else []
+    if hub.split in splits or (hub.split is None and not splits):
+        return saved[hub.split] if splits else saved
+    if not splits:
+        raise InputError(f"{hub.id} has no splits, so none is '{hub.split}'. Leave the split out.")
+    asked = f", not '{hub.split}'" if hub.split else ""
+    raise InputError(f"{hub.id} has the splits {', '.join(splits)}{asked}. Name one of them.")
+
+
+def _samples_of_hub(rows: Any, hub: Hub) -> Rows:
+    texts = [name for name in _text_columns(rows) if name != hub.image]
+    files = _files_of(hub)
+    for number, row in enumerate(_whole(rows.with_format(None).select_columns([*texts, hub.image]), hub), 1):
+        fields = {column: row[column] for column in texts if _is_text(row[column])}
+        yield *_picture(row[hub.image], files, f"{hub.id} row {number}"), fields
+
+
+def _whole(rows: Any, hub: Hub) -> Iterator[dict[str, Any]]:
+    """The rows, as long as `datasets` can read them."""
+    try:
+        yield from rows
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file makes pyarrow raise nearly anything
+        raise InputError(f"{hub.id} cannot be read ({first_line(error):.200}). Fetch it again.") from None
+
+
+def _files_of(hub: Hub) -> PictureFiles:
+    """Where the pictures of a set that are named by path lie: in its folder, or where `datasets` unpacked it."""
+    import datasets
+    from huggingface_hub import constants
+
+    remedy = "Save the set with its pictures inside, as `datasets` does by default."
+    if Path(hub.id).is_dir():
+        return PictureFiles(Path(hub.id), remedy=remedy)
+    return PictureFiles(Path(datasets.config.HF_DATASETS_CACHE), Path(constants.HF_HUB_CACHE), remedy=remedy)
+
+
+def _picture(value: Any, files: PictureFiles, where: str) -> tuple[bytes | None, str]:
+    """Content and name of a picture column's cell: {"bytes", "path"}, a path, or nothing."""
+    cell = {"path": value} if isinstance(value, str) else value or {}
+    content, name = (cell.get("bytes"), cell.get("path") or "") if isinstance(cell, dict) else (value, "")
+    if not isinstance(content, bytes | None) or not isinstance(name, str):
+        raise InputError(f"{where}: its picture is a {type(value).__name__}, expected bytes or a path.")
+    if content is None and name and (path := files.path(name, where)).is_file():
+        if path.stat().st_size > MAX_MEMBER:
+            raise InputError(f"{where}: {path} has {path.stat().st_size:,} bytes, at most {MAX_MEMBER:,} are read.")
+        content = path.read_bytes()
+    return content, name
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(item, str) for item in value))

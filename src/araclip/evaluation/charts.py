@@ -1,0 +1,226 @@
+"""The report's charts as SVG, whose colours are those of the page around them, light or dark.
+
+Text is drawn as outlines, so that Arabic looks the same wherever the page is opened; matplotlib (from 3.11) shapes and
+orders it from the raw string.
+"""
+
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, PercentFormatter
+from numpy.typing import NDArray
+
+from araclip.core.display import shortened, shown
+from araclip.evaluation.breakdown import GroupRecall, recall_curve
+from araclip.evaluation.scores import Direction
+
+WIDTH = 4.4  # inches: 317 points, so that 8-point text stays readable on a page 400 pixels wide
+LONGEST_NAME = 34
+INK, FAINT = "#101010", "#8c8c8c"
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b28600", "#1f9fd5")  # close to Okabe and Ito's (2008)
+_OF_PAGE = {  # colours of the drawing → what the page's style sheet says
+    INK: "var(--ink)",
+    FAINT: "var(--faint)",
+    **{colour: f"var(--series-{i})" for i, colour in enumerate(SERIES, 1)},
+}
+MARKERS = ("o", "s", "^", "D", "v", "P")
+LINES = ("-", "--", "-.", ":")
+_STYLE = {
+    "font.size": 8.0,
+    "axes.titlesize": 9.0,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": FAINT,
+    "grid.alpha": 0.25,
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    "text.parse_math": False,  # a model may be called "$x$"
+    "xtick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.color": FAINT,
+    "ytick.labelcolor": INK,
+    "legend.frameon": False,
+    "svg.fonttype": "path",
+}
+
+Named = Sequence[tuple[str, Direction]]  # name in the legend, results
+Row = tuple[str, int, float, tuple[float, float]]  # name of a group, queries in it, share, its interval
+
+
+def recall_curves(named: Named, n: int, title: str, candidates: str) -> str:
+    """Recall@k over k, from 1 to all `n` candidates (called "pictures" or "texts"), one line a model."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for i, (_, direction) in enumerate(named):
+            k, recall = recall_curve(direction.ranks, n)
+            axes.plot(k, recall, LINES[i // len(SERIES) % len(LINES)], color=_colour(i), linewidth=1.8)
+        if n > 1:
+            axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda k, _: f"{k:,.0f}"))
+        axes.xaxis.set_minor_formatter(FuncFormatter(lambda k, _: ""))
+        axes.set_xlabel(f"k, number of {candidates}")
+        axes.set_ylim(0.0, 1.02)
+        axes.set_ylabel("recall@k")
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.set_title(title, loc="left")
+        _legend(figure, axes.get_lines(), [_short(name) for name, _ in named])
+
+    return _svg(draw, WIDTH, 2.8 + _legend_height(len(named)), f"recall {title}")
+
+
+def score_distribution(name: str, right: NDArray[np.floating], wrong: NDArray[np.floating], index: int) -> str:
+    """Histograms of the right picture's cosine, (Q,), and of the best wrong one's, (Q,) or fewer, over queries."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        both = np.concatenate([right, wrong])
+        edges = np.linspace(both.min(), max(both.max(), both.min() + 1e-3), 41).tolist()
+        axes.hist(wrong, edges, color=FAINT, alpha=0.45, label="best wrong picture")
+        axes.hist(right, edges, histtype="step", color=_colour(index), linewidth=1.8, label="right picture")
+        axes.set_xlabel("cosine of query and picture")
+        axes.set_ylabel("queries")
+        axes.set_title(_short(name), loc="left")
+        axes.legend(loc="upper left")
+        axes.set_ylim(top=axes.get_ylim()[1] * 1.25)  # room for the legend
+
+    return _svg(draw, WIDTH, 2.6, f"scores {index}")
+
+
+def group_recall(groups: Mapping[str, Sequence[GroupRecall]], title: str) -> str:
+    """Recall of each group with its interval, one row a group, one mark a model."""
+    rows = {
+        name: [(g.group, g.queries, g.recall, (g.low, g.high)) for g in recalls] for name, recalls in groups.items()
+    }
+    return _intervals(rows, title)
+
+
+def losses(kinds: Mapping[str, Sequence[Row]], title: str) -> str:
+    """Loss of recall by each kind of rewriting with its interval, one row a kind, one mark a model."""
+    return _intervals(kinds, title)
+
+
+def _intervals(rows_of: Mapping[str, Sequence[Row]], title: str) -> str:
+    """Name, queries, share and interval: one row a name, one mark a model; from 0, or from the least below it."""
+    first = next(iter(rows_of.values()))
+    names = [f"{_short(name)}\n{queries:,} quer{'y' if queries == 1 else 'ies'}" for name, queries, _, _ in first]
+    ends = [end for rows in rows_of.values() for _, _, _, interval in rows for end in interval]
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        rows = np.arange(len(names), dtype=np.float64)
+        spread = 0.5 / len(rows_of)
+        marks: list[Artist] = []
+        for i, shares in enumerate(rows_of.values()):
+            at = rows + (i - (len(rows_of) - 1) / 2) * spread
+            middle = np.array([share for _, _, share, _ in shares])
+            reach = np.array([[share - low, high - share] for _, _, share, (low, high) in shares]).T.clip(0)
+            mark = MARKERS[(i + i // len(SERIES)) % len(MARKERS)]  # where colours repeat, marks differ
+            drawn = axes.errorbar(
+                middle, at, xerr=reach, fmt=mark, color=_colour(i), markersize=4.5, linewidth=1.4, clip_on=False
+            )  # whole dots at 100 %, too
+            marks.append(drawn.lines[0])
+        axes.set_yticks(rows, names)
+        axes.set_ylim(len(names) - 0.4, -0.6)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlim(min(0.0, min(ends) * 1.08), min(1.0, max(ends) * 1.08 + 0.02))
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.set_title(title, loc="left")
+        _legend(figure, marks, [_short(name) for name in rows_of])
+
+    height = 0.7 + len(names) * (0.34 + 0.1 * len(rows_of)) + _legend_height(len(rows_of))
+    return _svg(draw, WIDTH, height, f"groups {title}")
+
+
+@dataclass(frozen=True)
+class CostPoint:
+    """A model in the plot of costs: its number in the report, MB of its files, ms of a text and a picture, recall."""
+
+    name: str
+    index: int
+    megabytes: float
+    ms: float
+    recall: float
+    optimal: bool
+
+
+def pareto_plot(models: Sequence[CostPoint]) -> str:
+    """Time against recall, memory as area; hollow: not Pareto-optimal."""
+    ms, recall = np.array([model.ms for model in models]), np.array([model.recall for model in models])
+    largest = max(model.megabytes for model in models)
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        marks: list[Artist] = []
+        for model in models:
+            colour = _colour(model.index)
+            face = colour if model.optimal else "none"
+            area = 30 + 270 * model.megabytes / largest
+            axes.scatter(model.ms, model.recall, area, facecolor=face, edgecolor=colour, linewidth=1.6, alpha=0.85)
+            marks.append(Line2D([], [], marker="o", linestyle="", color=colour, markerfacecolor=face, markersize=6))
+        axes.set_xscale("log")
+        axes.set_xlim(ms.min() / 2.2, ms.max() * 2.2)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda t, _: f"{t:g}"))
+        axes.xaxis.set_minor_formatter(FuncFormatter(lambda t, _: f"{t:g}" if f"{t:.0e}"[0] in "25" else ""))  # 20, 50
+        axes.set_xlabel("ms, one text and one picture")
+        room = max(0.05, np.ptp(recall) * 0.35)
+        axes.set_ylim(max(0.0, recall.min() - room), min(1.0, recall.max() + room))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.set_ylabel("mean of R@1, R@5, R@10")
+        axes.set_title("Memory × time × recall", loc="left")
+        # The size comes first: a line that begins with an Arabic name runs right to left, which reverses "47 MB".
+        _legend(figure, marks, [f"{model.megabytes:,.0f} MB · {_short(model.name)}" for model in models])
+
+    return _svg(draw, WIDTH, 2.8 + _legend_height(len(models)), "pareto")
+
+
+def _short(name: str) -> str:
+    return shortened(shown(name), LONGEST_NAME)
+
+
+def _colour(i: int) -> str:
+    return SERIES[i % len(SERIES)]
+
+
+def _legend(figure: Figure, marks: Sequence[Artist], names: Sequence[str]) -> None:
+    if len(names) == 1:
+        return
+    legend = figure.legend(marks, [str(i) for i in range(len(names))], loc="outside lower left", labelspacing=0.35)
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set_text(name)  # not as a label: matplotlib drops labels that begin with "_"
+
+
+def _legend_height(names: int) -> float:
+    return 0.16 * names + 0.1 if names > 1 else 0.0
+
+
+def _svg(draw: Callable[[Figure], None], width: float, height: float, salt: str) -> str:
+    """The drawing as an `<svg>` element for an HTML page: no fixed size, ids of its own, colours of the page."""
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": salt}):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        figure.patch.set_visible(False)
+        draw(figure)
+        for axes in figure.axes:
+            axes.patch.set_visible(False)
+        written = io.StringIO()
+        figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    text = written.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r' (?:width|height)="[\d.]+pt"', "", text, count=2)
+    mark = re.sub(r"\W+", "-", salt)
+    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{mark}-", text)  # several drawings share a page
+    for colour, variable in _OF_PAGE.items():
+        text = text.replace(colour, variable)
+    return text

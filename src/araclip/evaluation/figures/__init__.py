@@ -1,1 +1,0 @@
-"""Figures of a report: recall by group of queries, the best and the worst queries, charts."""

@@ -1,1 +1,0 @@
-"""Picture sets of an evaluation: folders of ours, published caption files, archives; where their pictures lie."""

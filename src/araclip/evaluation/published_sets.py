@@ -1,0 +1,369 @@
+"""The picture sets that an evaluation can name: what each is, where it comes from, and the forms in which they lie."""
+
+import glob
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from araclip.core import bounded_json
+from araclip.core.bounded_tar import is_tar
+from araclip.core.paths import data_home, user_path
+from araclip.errors import InputError
+from araclip.evaluation.archives import Hub, unpack_hub, unpack_tars
+from araclip.evaluation.sets import (
+    LISTING,
+    PictureFiles,
+    PictureSet,
+    bounded_lines,
+    gather,
+    json_lines,
+    read_set,
+    texts_of,
+)
+
+MAX_FILE, MAX_NODES = 500_000_000, 40_000_000  # of a whole list; Karpathy's of COCO has 144 MB and 16 million nodes
+FOLDERS = ("images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr30k-images", "train2014", "val2014", "")
+
+
+@dataclass(frozen=True)
+class SetFiles:
+    """Where the files of a set lie.
+
+    Attributes:
+        folder: with the caption files, directly or one folder below; or the caption file itself.
+        images: the folder of the pictures, where it is another one.
+    """
+
+    folder: Path
+    images: Path | None = None
+
+    def picture(self, name: str, where: str) -> Path:
+        """The picture's file, in the first folder that has it.
+
+        Args:
+            where: the name stands, for messages.
+
+        Raises:
+            InputError: it lies outside of the set's folders.
+        """
+        return self._files.path(name, where)
+
+    @cached_property
+    def _files(self) -> PictureFiles:
+        roots = tuple(root for root in (self.images, self._root) if root is not None)
+        return PictureFiles(*(root / part for root in roots for part in FOLDERS), roots=roots)
+
+    def captions(self, *patterns: str) -> Path:
+        """The caption file: `folder` where that is a file, else `file(*patterns)`."""
+        return self.folder if self.folder.is_file() else self.file(*patterns)
+
+    def file(self, *patterns: str) -> Path:
+        """The file that matches the first of the patterns that any does.
+
+        Raises:
+            InputError: none does, or several do.
+        """
+        for pattern in patterns:
+            matches = sorted(self._root.glob(pattern)) or sorted(self._root.glob(f"*/{pattern}"))
+            if len(matches) > 1:
+                names = ", ".join(path.name for path in matches)
+                raise InputError(f"{self._root} has {names}. Name a split, or pass the path of one file.")
+            if matches:
+                return matches[0]
+        raise InputError(f"{self._root} has no {' or '.join(patterns)}. Unpack the set there, or pass the file's path.")
+
+    @property
+    def _root(self) -> Path:
+        return self.folder.parent if self.folder.is_file() else self.folder
+
+
+Rows = Iterator[tuple[Path, Sequence[str]]]
+
+
+def flickr(files: SetFiles, split: str | None, patterns: tuple[str, ...]) -> Rows:
+    """Lines of `name.jpg#0<tab>caption`; a split's names, one a line, in Flickr_8k.<split>Images.txt or <split>.txt.
+
+    Args:
+        patterns: names the caption file may have.
+
+    Raises:
+        InputError: a file is missing, or a line has no tab.
+    """
+    of_split = None
+    if split is not None:
+        names = _lines(files.file(f"Flickr_8k.{glob.escape(split)}Images.txt", f"{glob.escape(split)}.txt"))
+        of_split = {Path(name).stem for _, name in names}  # Flickr30k's lists have no suffix
+    file_of: dict[str, Path] = {}
+    for where, line in _lines(files.captions(*patterns)):
+        name, tab, caption = line.partition("\t")
+        if not tab:
+            raise InputError(f"{where}: no tab in {line!r:.60}. Each line is name.jpg#0, a tab, and the caption.")
+        name = name.partition("#")[0]
+        if of_split is None or Path(name).stem in of_split:
+            if name not in file_of:
+                file_of[name] = files.picture(name, where)  # once a picture, not once a caption
+            yield file_of[name], [caption]
+
+
+def xtd(files: SetFiles, language: str) -> Rows:
+    """XTD (Aggarwal and Kale 2020): line n of test_1kcaptions_<language>.txt describes line n of test_image_names.txt.
+
+    XTD has no Arabic of its own. What XTD200 (Visheratin 2023) translated with NLLB is called arb_Arab.txt.
+
+    Raises:
+        InputError: a file is missing, or they differ in length.
+    """
+    images = list(_lines(files.file("test_image_names.txt")))
+    translated = ("arb_Arab.txt",) if language == "ar" else ()
+    path = files.captions(f"test_1kcaptions_{language}.txt", *translated)
+    captions = [line for _, line in _lines(path)]
+    if len(images) != len(captions):
+        raise InputError(f"{path} has {len(captions)} lines, test_image_names.txt {len(images)}. Fetch both again.")
+    for (where, name), caption in zip(images, captions, strict=True):
+        yield files.picture(name, where), [caption]
+
+
+def crossmodal(files: SetFiles, language: str) -> Rows:
+    """Crossmodal-3600 (Thapliyal et al. 2022): lines with image/key and, by language, caption; pictures are <key>.jpg.
+
+    Raises:
+        InputError: the file is missing, or a line has no key or language.
+    """
+    for where, row in json_lines(files.captions("captions.jsonl")):
+        key, texts = row.get("image/key"), row.get(language)
+        if not isinstance(key, str) or not isinstance(texts, dict):
+            raise InputError(f"{where}: no 'image/key' with texts in '{language}'. Is it Crossmodal-3600's file?")
+        yield files.picture(f"{key}.jpg", where), texts_of(texts, where, "caption")
+
+
+def coco(files: SetFiles, split: str | None) -> Rows:
+    """COCO's own form, captions_<split>.json ("images", "annotations"), or Karpathy's dataset_*.json ("sentences").
+
+    Translations keep the form and replace the texts. Splits are those of the file names (train2014, val2014) in the
+    first form, and those of the entries (train, restval, val, test) in the second.
+
+    Raises:
+        InputError: no such file, it is no JSON, an entry lacks a field, or a file of COCO's form is of another split.
+    """
+    path = files.captions(f"captions_{glob.escape(split or '')}*.json", "dataset*.json")
+    try:
+        content = bounded_json.read(path, max_bytes=MAX_FILE, max_nodes=MAX_NODES, kind=dict)
+        pictures = content["images"]
+        if "annotations" in content:
+            if split is not None and split not in path.name:
+                raise InputError(f"{path} is not of split '{split}', which its name would say. Leave the split out.")
+            yield from _annotated(files, pictures, content["annotations"], str(path))
+            return
+        for entry in pictures:
+            if split is None or entry["split"] == split:
+                said = {"raw": [sentence["raw"] for sentence in entry["sentences"]]}
+                yield files.picture(entry["filename"], str(path)), texts_of(said, str(path), "raw")
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: {error!r}. Expected COCO's captions_*.json or Karpathy's dataset_*.json.") from None
+
+
+def _annotated(files: SetFiles, pictures: list[Any], annotations: list[Any], where: str) -> Rows:
+    captions: dict[Any, list[str]] = {entry["id"]: [] for entry in pictures}
+    for annotation in annotations:
+        captions[annotation["image_id"]].append(annotation["caption"])
+    for entry in pictures:
+        texts = texts_of({"caption": captions[entry["id"]]}, where, "caption")
+        yield files.picture(entry["file_name"], where), texts
+
+
+def _lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Location (file and line) and text of each line that is not blank.
+
+    Raises:
+        InputError: it cannot be read, or a line is no UTF-8.
+    """
+    for where, raw in bounded_lines(path):
+        try:
+            line = raw.decode("utf-8-sig").strip("\r\n ")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{where}: byte {error.start + 1} is no UTF-8. Convert the file.") from None
+        if line:
+            yield where, line
+
+
+CAPTION_FIELD = "caption_ar"  # the caption field of our folders, unless another is named
+
+
+@dataclass(frozen=True)
+class Source:
+    """A published picture set with Arabic captions.
+
+    Attributes:
+        title: its name in print. read: files and split → rows; None where only the copy on the hub can be read.
+        fields: caption fields it has, the first by default. splits: its splits, or None where the files decide.
+        hub: the Hugging Face dataset with its pictures, where one is known; its caption column is the first field.
+        license: of its captions, where we know it. note: what a reader of its numbers should know.
+    """
+
+    title: str
+    read: Callable[[SetFiles, str | None], Rows] | None
+    fields: tuple[str, ...] = (CAPTION_FIELD,)
+    splits: tuple[str, ...] | None = None
+    hub: Hub | None = None
+    license: str | None = None
+    note: str = ""
+
+
+def _flickr(*patterns: str) -> Callable[[SetFiles, str | None], Rows]:
+    return lambda files, split: flickr(files, split, patterns)
+
+
+KNOWN: Mapping[str, Source] = {
+    "flickr8k-ar-eljundi": Source(
+        "Flickr8k-Arabic (ElJundi et al. 2020)",
+        _flickr("Flickr8k.arabic.full.txt"),
+        splits=("train", "dev", "test"),
+        note="Three captions a picture, machine-translated, then edited by people.",
+    ),
+    "flickr8k-ar-rev": Source(
+        "Flickr8k-Arabic-Rev",
+        _flickr("*[Rr]ev*.txt"),
+        splits=("train", "dev", "test"),
+        license="CC0",
+        note="Captions written or rewritten by people; some are generic and fit several pictures.",
+    ),
+    "flickr30k-ar": Source(
+        "Flickr30k-Arabic",
+        _flickr("*[Aa]rabic*"),
+        splits=("train", "val", "test"),
+        note="Machine translations of Flickr30k's captions.",
+    ),
+    "xtd-ar": Source(
+        "XTD-Arabic",
+        lambda files, split: xtd(files, "ar"),
+        splits=("test",),
+        note="Translations by others: XTD has no Arabic. 800 of its 1,000 pictures are of COCO train2014: check what a "
+        "model was trained on.",
+    ),
+    "xm3600-ar": Source(
+        "Crossmodal-3600, Arabic",
+        lambda files, split: crossmodal(files, "ar"),
+        fields=("captions",),
+        splits=("test",),
+        hub=Hub("mteb/xm3600", "ar"),
+        license="CC BY 4.0",
+        note="3,600 pictures, 7,367 captions; published numbers differ in whether they ask all captions or the first.",
+    ),
+    "coco-ar": Source(
+        "MS-COCO-Arabic",
+        coco,
+        note="Machine translations of COCO's captions, in COCO's or Karpathy's form.",
+    ),
+    "wit-ar": Source(
+        "WIT, Arabic (IGLUE's test side)",
+        None,
+        fields=("captions",),
+        splits=("test",),
+        hub=Hub("mteb/wit", "ar"),
+        license="CC BY-SA 4.0",
+        note="Captions of pictures in Wikipedia: many speak of what a picture means rather than of what it shows.",
+    ),
+}
+
+
+def load_dataset(
+    dataset: str | Path,
+    *,
+    path: Path | None = None,
+    images: Path | None = None,
+    split: str | None = None,
+    caption_field: str | None = None,
+    unpack_to: Path | None = None,
+) -> PictureSet:
+    """A picture set by name or path.
+
+    Args:
+        dataset: one of KNOWN; "hub:<id>" for any Hugging Face dataset; or a path: a folder with captions.jsonl, one
+            saved by `datasets`, a WebDataset tar or a folder of tars (a split is then what their names begin with).
+        path: folder of a KNOWN set, or its caption file; without it the set comes from the hub, where it has one.
+        images: the folder of the pictures, where they do not lie with the captions; of a KNOWN set, or of our form.
+        split, caption_field: by default all pictures, and caption_ar ("txt" of tars).
+        unpack_to: where sets from tars and the hub are unpacked, once; the user's data directory by default.
+
+    Raises:
+        InputError: there is no such set, split or field, a row is malformed (file and line are named), or `path` or
+            `images` would have no effect.
+    """
+    unpack_to = unpack_to or data_home() / "datasets"
+    name = str(dataset)
+    path, images = (place and user_path(place) for place in (path, images))
+    if name in KNOWN:
+        return _known_set(name, path, images, split, caption_field, unpack_to)
+    if path is not None:
+        raise InputError(f"'{name}' says where it lies; a path (--path) is for {', '.join(KNOWN)}. Leave it out.")
+    if name.startswith("hub:"):
+        _refuse(images, name)
+        hub = Hub(name.removeprefix("hub:"), split or "test")
+        return _from_hub(hub, hub.id, hub.split, caption_field or CAPTION_FIELD, unpack_to)
+    location = user_path(dataset)
+    if (location / LISTING).is_file():
+        return read_set(location, caption_field or CAPTION_FIELD, split, images)
+    if _is_saved_dataset(location):
+        _refuse(images, name)
+        return _from_hub(Hub(str(location), split), location.name, split, caption_field or CAPTION_FIELD, unpack_to)
+    if location.is_dir() and (shards := [path for path in sorted(location.iterdir()) if _is_shard(path)]):
+        _refuse(images, name)
+        if not (tars := [path for path in shards if path.name.startswith(split or "")]):
+            raise InputError(
+                f"{location} has no tar of split '{split}', whose name would begin so. The first is {shards[0].name}."
+            )
+        return _from_tars(location.name, tars, split, caption_field or "txt", unpack_to)
+    if location.is_file() and is_tar(location):
+        _refuse(images, name)
+        if not location.name.startswith(split or ""):
+            raise InputError(f"{location} is not of split '{split}': its name would begin so. Leave the split out.")
+        return _from_tars(location.name.partition(".")[0], [location], split, caption_field or "txt", unpack_to)
+    raise InputError(
+        f"no picture set '{dataset}': neither one of {', '.join(KNOWN)} nor a folder with {LISTING}, a saved dataset, "
+        "a tar or a folder of tars. Check the spelling, or write 'hub:<id>' for a Hugging Face dataset."
+    )
+
+
+def _known_set(
+    name: str, path: Path | None, images: Path | None, split: str | None, field: str | None, unpack_to: Path
+) -> PictureSet:
+    source = KNOWN[name]
+    if source.splits is not None and split is not None and split not in source.splits:
+        raise InputError(f"{name} has no split '{split}', it has {', '.join(source.splits)}.")
+    if field is not None and field not in source.fields:
+        raise InputError(f"{name} has no caption field '{field}', it has {', '.join(source.fields)}.")
+    field = source.fields[0] if field is None else field
+    if path is not None and source.read is not None and not _is_saved_dataset(path):
+        return gather(name, split, field, source.read(SetFiles(path, images), split))
+    if source.hub is None:
+        raise InputError(f"we know of no hub that has {source.title} with its pictures. Pass the path where it lies.")
+    _refuse(images, name)
+    hub = source.hub
+    if path is not None:
+        hub = replace(hub, id=str(path), split=hub.split if (path / "dataset_dict.json").is_file() else None)
+    return _from_hub(hub, name, split, field, unpack_to)
+
+
+def _refuse(images: Path | None, name: str) -> None:
+    """Refuse a folder of pictures for a set that has them inside."""
+    if images is not None:
+        raise InputError(f"'{name}' has its pictures inside. Leave out the folder of pictures (--images).")
+
+
+def _is_saved_dataset(folder: Path) -> bool:
+    """Whether `datasets` has saved a set there."""
+    return any((folder / mark).is_file() for mark in ("dataset_dict.json", "state.json"))
+
+
+def _is_shard(path: Path) -> bool:
+    return path.name.endswith((".tar", ".tar.gz", ".tar.bz2", ".tar.xz"))
+
+
+def _from_hub(hub: Hub, name: str, split: str | None, field: str, unpack_to: Path) -> PictureSet:
+    return replace(read_set(unpack_hub(hub, unpack_to), field, name=name), split=split)
+
+
+def _from_tars(name: str, tars: list[Path], split: str | None, field: str, unpack_to: Path) -> PictureSet:
+    return replace(read_set(unpack_tars(tars, unpack_to), field, name=name), split=split)

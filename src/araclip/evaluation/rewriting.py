@@ -1,0 +1,391 @@
+"""Captions rewritten as people type them: misspelt, in a dialect, in Latin letters (Arabizi). Pure; seeded.
+
+The words of dialects and Latin letters are the evaluation's own: `lexicon.tsv` is read by nothing that understands
+queries and by nothing that trains, so that neither marks its own homework. A third of the words is held out: numbers
+on them are reported alone, and whoever tunes a query side or a text tower leaves them alone (`held_out`).
+A text that a kind cannot change comes back as it is.
+"""
+
+import hashlib
+import random
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from araclip.errors import InputError
+from araclip.text.normalization import normalize
+
+DIALECTS = ("Egyptian", "Levantine", "Gulf", "Iraqi", "Moroccan")
+ARABIZI = "arabizi"
+COLUMNS = ("kind", "standard", ARABIZI, *DIALECTS)
+UNCHANGED = "-"
+ONE_IN = 3  # one family of words in three
+
+# Words of one letter, and the article, that are written together with the next word; no prefix first.
+PREFIXES = ("", "و", "ف", "ب", "ل", "ك", "ال", "وال", "بال", "فال", "كال", "لل", "ولل", "وب", "ول")
+_PRESENT = {  # what a dialect puts before a verb in the present, for "he" and "they", and for "she"
+    "Egyptian": ("ب", "بت"),
+    "Levantine": ("عم ", "عم ت"),
+    "Gulf": ("قاعد ", "قاعدة ت"),
+    "Iraqi": ("د", "دت"),
+    "Moroccan": ("ك", "كت"),
+}
+_WEAK = re.compile("[اأإآىيوةءئؤ]")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One form of a word of the standard language: what it is in each dialect that differs, and in Latin letters."""
+
+    forms: Mapping[str, str]
+    held_out: bool
+
+
+def held_out(word: str) -> bool:
+    """Whether a word (without article and prefixes) is of the third that is reported alone.
+
+    Forms of a root go together as far as their first three consonants tell, so that طفل and أطفال are not parted.
+    """
+    family = _WEAK.sub("", word.split(maxsplit=1)[0])[:3]
+    return hashlib.sha256(family.encode()).digest()[0] % ONE_IN == 0
+
+
+@cache
+def lexicon() -> dict[str, Entry]:
+    """Standard form → entry, of every word and of every inflection of a verb. The evaluation's own file."""
+    return read_lexicon(Path(__file__).with_name("lexicon.tsv"))
+
+
+def read_lexicon(path: Path) -> dict[str, Entry]:
+    """Read a table as `lexicon.tsv` is one.
+
+    Raises:
+        InputError: a line has another number of columns, or an unknown kind; the line is named.
+    """
+    entries: dict[str, Entry] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if line.startswith("#") or not line.strip() or line.split("\t") == list(COLUMNS):
+            continue
+        cells = line.split("\t")
+        if len(cells) != len(COLUMNS) or cells[0] not in _INFLECTED:
+            raise InputError(
+                f"{path} line {number}: {len(cells)} columns of kind '{cells[0]}', expected {len(COLUMNS)} of kind "
+                f"{', '.join(_INFLECTED)}. Columns, between tabs: {', '.join(COLUMNS)}."
+            )
+        standard, words = cells[1], dict(zip(COLUMNS[2:], cells[2:], strict=True))
+        for form, written in _INFLECTED[cells[0]](standard, words).items():
+            entries.setdefault(form, Entry(written, held_out(standard)))
+    return entries
+
+
+def _word(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    return {standard: {name: word for name, word in words.items() if word != UNCHANGED}}
+
+
+def _verb(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """A present with its dialect's prefix: بيلعب, عم يلعب, قاعد يلعب, ديلعب, كيلعب."""
+    forms: dict[str, dict[str, str]] = {form: _latin(words[ARABIZI], form, standard) for form in _present(standard)}
+    for dialect in DIALECTS:
+        he, *rest = words[dialect].split(" ")
+        they, she = _PRESENT[dialect]
+        after = "".join(f" {word}" for word in rest)
+        plural = he.removesuffix("ى").removesuffix("ي").removesuffix("ا") + "وا"
+        for form, written in forms.items():
+            verb = they + plural if _is_plural(form, standard) else they + he if form.startswith("ي") else she + he[1:]
+            written[dialect] = verb + after
+    return forms
+
+
+def _participle(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """A verb that the dialects say as an active participle: لابس, لابسة, لابسين."""
+    forms: dict[str, dict[str, str]] = {form: _latin(words[ARABIZI], form, standard) for form in _present(standard)}
+    for dialect in DIALECTS:
+        for form, written in forms.items():
+            ending = "ين" if _is_plural(form, standard) else "" if form.startswith("ي") else "ة"
+            written[dialect] = words[dialect] + ending
+    return forms
+
+
+_INFLECTED = {"n": _word, "v": _verb, "p": _participle}
+
+
+def _present(standard: str) -> list[str]:
+    """يلعب → تلعب, يلعبون, يلعبان, تلعبان, يلعبن, تلعبن; يرتدي → يرتدون, يرتديان …"""
+    he, she = standard, f"ت{standard[1:]}"
+    short = standard[1:].removesuffix("ي").removesuffix("ى")
+    dual = standard[1:].removesuffix("ى") + ("يان" if standard.endswith("ى") else "ان")
+    return [he, she, f"ي{short}ون", f"ت{short}ون", f"ي{dual}", f"ت{dual}", f"ي{standard[1:]}ن", f"ت{standard[1:]}ن"]
+
+
+def _is_plural(form: str, standard: str) -> bool:
+    return len(form) > len(standard)
+
+
+def _latin(he: str, form: str, standard: str) -> dict[str, str]:
+    """yel3ab → tel3ab, yel3abo."""
+    if he == UNCHANGED:
+        return {}
+    verb = he if form.startswith("ي") else f"t{he[1:]}"
+    return {ARABIZI: verb.rstrip("i") + "o" if _is_plural(form, standard) else verb}
+
+
+_ARABIC_WORD = re.compile("[\u0621-\u063a\u0641-\u064a\u0671-\u06d3]+")
+_ARTICLE = {"ال": "el ", "وال": "w el ", "بال": "bel ", "فال": "fel ", "كال": "kal ", "لل": "lel ", "ولل": "w lel "}
+_JOINED = {"": "", "و": "w ", "ف": "f", "ب": "b", "ل": "l", "ك": "k", "وب": "w b", "ول": "w l", **_ARTICLE}
+
+# Two habits of writing Arabic in Latin letters, of Egypt and of the Levant and the Gulf; one a caption.
+_SHARED = {
+    **dict.fromkeys("اأآ", "a"), "إ": "e", "ى": "a", "ة": "a", "ء": "2", "ؤ": "2", "ئ": "2", "ب": "b", "ت": "t",
+    "ج": "g", "ح": "7", "خ": "kh", "د": "d", "ذ": "z", "ر": "r", "ز": "z", "س": "s", "ش": "sh", "ص": "s", "ض": "d",
+    "ط": "t", "ظ": "z", "ع": "3", "غ": "gh", "ف": "f", "ق": "2", "ك": "k", "ل": "l", "م": "m", "ن": "n", "ه": "h",
+    "ث": "s", "پ": "p", "چ": "ch", "ڤ": "v", "گ": "g",
+}  # fmt: skip
+_HABITS = (
+    _SHARED,
+    {**_SHARED, "ج": "j", "خ": "5", "ق": "q", "ث": "th", "ذ": "th", "ص": "9", "ط": "6", "غ": "3'"},
+)
+_RESPELT = (("kh", "5"), ("gh", "3'"), ("g", "j"))  # what the second habit changes in the lexicon's spellings
+
+
+def in_dialect(text: str, dialect: str, *, only_held_out: bool = False) -> str:
+    """`text` with every word that the lexicon has in `dialect` replaced; the same object of words that it has not.
+
+    Args:
+        dialect: one of `lexicon.DIALECTS`.
+        only_held_out: replace only words of the held-out third.
+    """
+
+    def replaced(prefix: str, entry: Entry | None, stem: str) -> str:
+        word = entry.forms.get(dialect) if entry and (entry.held_out or not only_held_out) else None
+        return prefix + (stem if word is None else word)
+
+    return _rewritten(text, replaced)
+
+
+def in_latin_letters(text: str, draw: random.Random, *, only_held_out: bool = False) -> str:
+    """`text` in Arabizi: words of the lexicon as people write them, others letter by letter with guessed vowels."""
+    habit = draw.randrange(len(_HABITS))
+
+    def replaced(prefix: str, entry: Entry | None, stem: str) -> str:
+        if only_held_out and not (entry.held_out if entry else held_out(stem)):
+            return prefix + stem
+        known = entry.forms.get(ARABIZI) if entry else None
+        if known is None:
+            known = _letter_by_letter(stem, habit, draw)
+        elif habit:
+            for usual, other in _RESPELT:
+                known = known.replace(usual, other)
+        return _JOINED[prefix] + known
+
+    return _rewritten(text, replaced)
+
+
+def _rewritten(text: str, replaced: Callable[[str, Entry | None, str], str]) -> str:
+    """`text` with each word, or two that the lexicon has together, replaced: prefix, entry (or None) and stem."""
+    out, at = [], 0
+    words = list(_ARABIC_WORD.finditer(text))
+    i = 0
+    while i < len(words):
+        first = words[i]
+        if first.start() < at:  # the second of two
+            i += 1
+            continue
+        out.append(text[at : first.start()])
+        pair = None
+        if i + 1 < len(words) and text[first.end() : words[i + 1].start()] == " ":
+            pair = _split(text[first.start() : words[i + 1].end()])
+        prefix, entry, stem = pair or _split(first.group()) or _bare(first.group())
+        out.append(replaced(prefix, entry, stem))
+        at = words[i + 1].end() if pair else first.end()
+        i += 1
+    return "".join(out) + text[at:]
+
+
+def _split(word: str) -> tuple[str, Entry, str] | None:
+    """Prefix, entry and stem of a word, or of two, that the lexicon has."""
+    words = lexicon()
+    for prefix in PREFIXES:
+        stem = word[len(prefix) :]
+        for known in (stem, stem.removesuffix("ا")):  # قميصا, in the accusative
+            if word.startswith(prefix) and (entry := words.get(known)):
+                return prefix, entry, stem
+    return None
+
+
+def _bare(word: str) -> tuple[str, None, str]:
+    """An unknown word, parted from an article: at least three letters stay."""
+    prefix = next((p for p in _ARTICLE if word.startswith(p) and len(word) >= len(p) + 3), "")
+    return prefix, None, word[len(prefix) :]
+
+
+def _letter_by_letter(word: str, habit: int, draw: random.Random) -> str:
+    """Consonants by the habit's letters, long vowels as written, a guessed short vowel where two consonants meet."""
+    out, after_consonant = "", False
+    for i, letter in enumerate(word):
+        if letter in "وي" and i and (after_consonant or i + 1 == len(word)):  # a long vowel
+            out += draw.choice(("o", "oo", "ou") if letter == "و" else ("i", "ee"))
+            after_consonant = False
+            continue
+        latin = {"و": "w", "ي": "y"}.get(letter) or _HABITS[habit].get(letter, letter)
+        is_vowel = latin in ("a", "e")
+        if after_consonant and not is_vowel and not (i + 1 == len(word) and i > 1 and draw.random() < 0.3):
+            out += draw.choice("aaei")
+        out += latin
+        after_consonant = not is_vowel
+    return out
+
+
+_LETTER = "\u0621-\u063a\u0641-\u064a\u0671-\u06d3a-zA-Z"
+_WORD = re.compile(f"[{_LETTER}]+")
+_ARABIC = re.compile("[\u0621-\u063a\u0641-\u064a]")
+_SEATS = str.maketrans("أإآؤئ", "اااوي")
+_PERSIAN = str.maketrans("كيى", "کیی")
+_VOWELS = "\u064e\u064f\u0650\u0652"  # fatha, damma, kasra, sukun
+_ROWS = ("ضصثقفغعهخحجد", "شسيبلاتنمكط", "ئءؤرىةوزظ", "qwertyuiop", "asdfghjkl", "zxcvbnm")  # of the keyboard
+_BESIDE = {letter: row[max(i - 1, 0) : i] + row[i + 1 : i + 2] for row in _ROWS for i, letter in enumerate(row)}
+
+
+def without_hamza(text: str) -> str:
+    """احمر for أحمر, شاطي for شاطئ, سما for سماء."""
+    return re.sub(f"(?<=[{_LETTER}])ء(?![{_LETTER}])", "", text.translate(_SEATS))
+
+
+def ha_for_ta_marbuta(text: str) -> str:
+    """قطه for قطة."""
+    return text.replace("ة", "ه")
+
+
+def alef_maqsura_for_ya(text: str) -> str:
+    """صبى for صبي, at the end of a word, as in Egyptian print."""
+    return re.sub(f"ي(?![{_LETTER}])", "ى", text)
+
+
+def persian_letters(text: str) -> str:
+    """ک and ی, which look like ك and ي: of a Persian or Urdu keyboard."""
+    return text.translate(_PERSIAN)
+
+
+def without_tashkeel(text: str) -> str:
+    """Marks of vocalisation left out, and tatweel; captions of this package's sets have none."""
+    return normalize(text)
+
+
+def with_tashkeel(text: str, draw: random.Random) -> str:
+    """A mark after most letters. The marks are random: what is tested is that a reader looks past them."""
+    return _ARABIC.sub(lambda letter: letter.group() + (draw.choice(_VOWELS) if draw.random() < 0.7 else ""), text)
+
+
+def joined_words(text: str, draw: random.Random) -> str:
+    """Two words without the space between them."""
+    spaces = [at for at, letter in enumerate(text) if letter == " "]
+    if not spaces:
+        return text
+    at = draw.choice(spaces)
+    return text[:at] + text[at + 1 :]
+
+
+def split_word(text: str, draw: random.Random) -> str:
+    """A space inside a word of four letters or more."""
+    word = _drawn(text, 4, draw)
+    if word is None:
+        return text
+    at = word.start() + draw.randrange(2, len(word.group()) - 1)
+    return f"{text[:at]} {text[at:]}"
+
+
+def repeated_letter(text: str, draw: random.Random) -> str:
+    """A letter inside or at the end of a word two to four times: جمييل, كللللب."""
+    word = _drawn(text, 3, draw)
+    if word is None:
+        return text
+    at = word.start() + draw.randrange(1, len(word.group()))
+    return text[:at] + text[at] * draw.randrange(1, 4) + text[at:]
+
+
+def typo(text: str, draw: random.Random) -> str:
+    """One letter of a word of three or more left out, doubled by a neighbouring key, replaced by one, or swapped."""
+    word = _drawn(text, 3, draw)
+    if word is None:
+        return text
+    while True:
+        at = word.start() + draw.randrange(len(word.group()))
+        letter = text[at]
+        beside = _BESIDE.get(letter.lower(), "") or letter
+        change = draw.choice(("left out", "added", "replaced", "swapped"))
+        if change == "left out":
+            mistyped = text[:at] + text[at + 1 :]
+        elif change == "added":
+            mistyped = text[: at + 1] + draw.choice(beside) + text[at + 1 :]
+        elif change == "replaced":
+            mistyped = text[:at] + draw.choice(beside) + text[at + 1 :]
+        else:
+            at = min(at, word.end() - 2)
+            mistyped = text[:at] + text[at + 1] + text[at] + text[at + 2 :]
+        if mistyped != text:
+            return mistyped
+
+
+def _drawn(text: str, letters: int, draw: random.Random) -> re.Match[str] | None:
+    """One of the words of so many letters or more."""
+    words = [word for word in _WORD.finditer(text) if len(word.group()) >= letters]
+    return draw.choice(words) if words else None
+
+
+SPELLING, DIALECT, LATIN = "spelling", "dialect", "Latin letters"
+HELD_OUT = "held-out words"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A way to rewrite a caption; `rewrite` takes the text and a generator that depends on the text, kind and seed."""
+
+    name: str
+    group: str
+    rewrite: Callable[[str, random.Random], str]
+
+    def __call__(self, text: str, seed: int = 0) -> str:
+        """The text rewritten: the same for the same text and seed, on every machine."""
+        drawn = hashlib.sha256(f"{seed}\t{self.name}\t{text}".encode(errors="surrogatepass")).digest()
+        return self.rewrite(text, random.Random(int.from_bytes(drawn[:8])))
+
+
+def _dialect(name: str, only_held_out: bool) -> Kind:
+    label = f"{name}, {HELD_OUT}" if only_held_out else name
+    return Kind(label, DIALECT, lambda text, _: in_dialect(text, name, only_held_out=only_held_out))
+
+
+KINDS = (
+    Kind("without hamza", SPELLING, lambda text, _: without_hamza(text)),
+    Kind("ه for ة", SPELLING, lambda text, _: ha_for_ta_marbuta(text)),
+    Kind("ى for ي", SPELLING, lambda text, _: alef_maqsura_for_ya(text)),
+    Kind("joined words", SPELLING, joined_words),
+    Kind("split word", SPELLING, split_word),
+    Kind("repeated letter", SPELLING, repeated_letter),
+    Kind("one typo", SPELLING, typo),
+    Kind("without tashkeel", SPELLING, lambda text, _: without_tashkeel(text)),
+    Kind("with tashkeel", SPELLING, with_tashkeel),
+    Kind("Persian letters", SPELLING, lambda text, _: persian_letters(text)),
+    *(_dialect(name, False) for name in DIALECTS),
+    *(_dialect(name, True) for name in DIALECTS),
+    Kind("Arabizi", LATIN, in_latin_letters),
+    Kind(
+        f"Arabizi, {HELD_OUT}",
+        LATIN,
+        lambda text, draw: in_latin_letters(text, draw, only_held_out=True),
+    ),
+)
+
+
+def kinds_by_name(names: Sequence[str]) -> tuple[Kind, ...]:
+    """The kinds of these names or groups; all if none is named.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    known = {kind.name for kind in KINDS} | {kind.group for kind in KINDS}
+    for name in names:
+        if name not in known:
+            raise InputError(f"no kind of robustness is called '{name}'. Known are {', '.join(sorted(known))}.")
+    return tuple(kind for kind in KINDS if not names or kind.name in names or kind.group in names)

@@ -1,0 +1,411 @@
+"""Exact scores of every query against every candidate, metrics of their ranks, and what an evaluation results in."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip.models.vectors import Floats, Ints, Vectors
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """All that a number depends on; two numbers may stand in one table only if all but the model agree.
+
+    Attributes:
+        dataset: its folder's or hub name. fingerprint: twelve hex digits of its pictures' names and sizes
+            and of its captions.
+        split: or None for all pictures.
+        caption_field: field of captions.jsonl that the queries come from.
+        captions: whether "all" of a picture's captions are queries, or the "first".
+        n_queries, n_images: pool sizes.
+        normalizer: version of `araclip.normalize` (`NORMALIZER_VERSION` of `text.normalization`).
+        model: label and fingerprint of the encoder, such as "araclip-mini@3f2a".
+    """
+
+    dataset: str
+    fingerprint: str
+    split: str | None
+    caption_field: str
+    captions: str
+    n_queries: int
+    n_images: int
+    normalizer: int
+    model: str
+
+    @property
+    def id(self) -> str:
+        """Twelve hex digits that change with any of the above."""
+        text = json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
+        return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Direction:
+    """One direction, text→image or image→text; Q queries over N candidates, any relevant one counts.
+
+    Attributes:
+        ranks: (Q,) from 1, expected rank under a random order of ties.
+        level: (Q,) how many irrelevant candidates score exactly as the best relevant one does.
+        ndcg10: (Q,) nDCG@10 with binary relevance, ties averaged.
+        clusters: (Q,) the picture each query belongs to, for intervals by picture.
+        found: (Q, K) the K best candidates, best first, ties by position.
+        scores: (Q, K) float32, their cosines.
+        relevant_score: (Q,) float32, cosine of the best relevant candidate.
+        margin: (Q,) float32, `relevant_score` less the best irrelevant cosine.
+    """
+
+    ranks: Floats
+    level: Ints
+    ndcg10: Floats
+    clusters: Ints
+    found: Ints
+    scores: NDArray[np.float32]
+    relevant_score: NDArray[np.float32]
+    margin: NDArray[np.float32]
+
+    def __repr__(self) -> str:
+        return f"<Direction: {len(self.ranks):,} queries, R@1 {(self.ranks <= 1).mean():.3f}>"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a model costs on the machine of the run; None where it was not measured.
+
+    Attributes:
+        megabytes: of its files. width: of a vector. text_ms, image_ms: a text and a picture, in batches.
+    """
+
+    megabytes: float | None
+    width: int
+    text_ms: float | None
+    image_ms: float | None
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One model on one picture set.
+
+    Attributes:
+        name: in tables. license: of the weights, where known.
+        queries: (Q,) the texts, in the order of `t2i.ranks`. owner: (Q,) the row in `pictures` that each describes.
+        pictures: (N,) files, in the order of `i2t`'s clusters where every picture has a caption.
+        missing: pictures of the list whose file was not there, left out of the pools.
+    """
+
+    name: str
+    license: str | None
+    protocol: Protocol
+    t2i: Direction
+    i2t: Direction
+    queries: Sequence[str]
+    owner: Ints
+    pictures: Sequence[Path]
+    missing: int
+    cost: Cost
+
+    def __repr__(self) -> str:
+        return f"<Evaluated {self.protocol.model} on {self.protocol.dataset}: text to image {self.t2i}>"
+
+
+DEPTH = 10  # of nDCG@10 and MRR@10
+BLOCK = 48 << 20  # bytes of scores multiplied at once: enough rows for the matrix product to be worth its packing
+SLICE = 4 << 20  # bytes of scores ranked at once: they are read six times and should stay in the processor's cache
+
+_GAIN = np.concatenate(
+    [[0.0], np.cumsum(1 / np.log2(np.arange(2, DEPTH + 2)))]
+)  # DCG of n relevant candidates at ranks 1…n
+
+
+def score(
+    queries: Vectors,
+    gallery: Vectors,
+    relevant: Sequence[Sequence[int]],
+    *,
+    clusters: Sequence[int] | Ints | None = None,
+    keep: int = DEPTH,
+) -> Direction:
+    """Rank the gallery for each query and measure the ranking; finding any relevant candidate counts.
+
+    Candidates with exactly the same score are in no order: ranks are expected ranks under a random one, nDCG is its
+    expectation (McSherry and Najork 2008). An encoder that maps everything to one point scores like chance, not
+    perfectly.
+
+    Args:
+        queries: (Q, D). gallery: (N, D). Scores are inner products in float32.
+        relevant: for each query, the rows of `gallery` that answer it.
+        clusters: (Q,) the picture of each query; each its own by default.
+        keep: how many of the best candidates to keep, K = min(keep, N).
+
+    Raises:
+        ValueError: a query has no relevant candidate or one that is no row of the gallery, the sizes disagree, or a
+            vector is not finite (no score is greater than NaN, so it would rank first).
+    """
+    queries, gallery = np.asarray(queries, np.float32), np.asarray(gallery, np.float32)
+    _check(queries, gallery, relevant)
+    rows, columns, counts = _pairs(relevant, len(gallery))
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    parts: list[tuple[NDArray[np.generic], ...]] = []
+    for first, scores, mask in _blocks(queries, gallery):
+        last = first + len(scores)
+        pairs = slice(starts[first], starts[last])
+        own = (rows[pairs] - first, columns[pairs])
+        parts.append(_evaluated(scores, mask, own, counts[first:last], keep))
+    ranks, level, ndcg, found, best, relevant_score, margin = (np.concatenate(p) for p in zip(*parts, strict=True))
+    groups = np.arange(len(queries)) if clusters is None else np.asarray(clusters, np.int64)
+    if len(groups) != len(queries):
+        raise ValueError(f"{len(queries)} queries but {len(groups)} clusters. Pass one cluster a query.")
+    return Direction(ranks, level, ndcg, groups, found, best, relevant_score, margin)
+
+
+def _check(queries: Vectors, gallery: Vectors, relevant: Sequence[Sequence[int]]) -> None:
+    if len(relevant) != len(queries):
+        raise ValueError(f"{len(queries)} queries but {len(relevant)} lists of relevant items. Pass one list a query.")
+    if not len(queries) or not len(gallery):
+        raise ValueError(f"{len(queries)} queries and {len(gallery)} candidates. There is nothing to rank.")
+    if queries.shape[1] != gallery.shape[1]:
+        raise ValueError(f"queries are {queries.shape[1]} wide, candidates {gallery.shape[1]}. Use one model for both.")
+    for name, vectors in (("query", queries), ("candidate", gallery)):
+        if not np.isfinite(vectors.sum(axis=1)).all():
+            row = int(np.argmin(np.isfinite(vectors).all(axis=1)))
+            raise ValueError(f"the vector of {name} {row} is not finite. The encoder is broken; nothing was measured.")
+
+
+def _pairs(relevant: Sequence[Sequence[int]], candidates: int) -> tuple[Ints, Ints, Ints]:
+    """(F,) query and candidate of every relevant pair, each once and in order, and (Q,) how many a query has."""
+    lengths = np.fromiter(map(len, relevant), np.int64, len(relevant))
+    if not lengths.all():
+        query = int(np.argmin(lengths))
+        raise ValueError(f"query {query} has no relevant item. Leave it out of the evaluation.")
+    rows = np.repeat(np.arange(len(relevant)), lengths)
+    columns = np.fromiter(chain.from_iterable(relevant), np.int64, int(lengths.sum()))
+    if (wrong := (columns < 0) | (columns >= candidates)).any():
+        pair = int(np.argmax(wrong))
+        raise ValueError(
+            f"query {rows[pair]} has relevant item {columns[pair]}, but the gallery has rows 0 to {candidates - 1}."
+        )
+    rows, columns = np.divmod(np.unique(rows * candidates + columns), candidates)
+    return rows, columns, np.bincount(rows)
+
+
+def _blocks(queries: Vectors, gallery: Vectors) -> Iterator[tuple[int, Vectors, NDArray[np.bool_]]]:
+    """Each SLICE of the score matrix: first row, (b, N) scores, (b, N) room for a mask; the next overwrites both."""
+    distinct, inverse = _distinct(gallery)
+    width = len(gallery)
+    at_once, step = (max(1, size // (4 * width)) for size in (BLOCK, SLICE))
+    work = np.empty((min(at_once, len(queries)), len(distinct)), np.float32)
+    spread, mask = np.empty((step, width), np.float32), np.empty((step, width), np.bool_)
+    for first in range(0, len(queries), at_once):
+        block = queries[first : first + at_once]
+        product = np.matmul(block, distinct.T, out=work[: len(block)])  # (B, N')
+        for at in range(0, len(block), step):
+            scores = product[at : at + step]
+            if len(distinct) < width:
+                scores = np.take(scores, inverse, axis=1, out=spread[: len(scores)])
+            yield first + at, scores, mask[: len(scores)]
+
+
+def _distinct(gallery: Vectors) -> tuple[Vectors, Ints]:
+    """The different rows of the gallery, and (N,) which of them each row is.
+
+    A matrix product may sum its columns in different orders, so that equal vectors come out a rounding apart and no
+    longer tie; therefore each is multiplied once.
+    """
+    row_of: dict[bytes, int] = {}
+    inverse = np.empty(len(gallery), np.int64)
+    for row, vector in enumerate(np.ascontiguousarray(gallery)):
+        inverse[row] = row_of.setdefault(blake2b(vector, digest_size=16).digest(), len(row_of))
+    if len(row_of) == len(gallery):
+        return gallery, inverse
+    return gallery[np.unique(inverse, return_index=True)[1]], inverse
+
+
+def _evaluated(
+    scores: Vectors, mask: NDArray[np.bool_], own: tuple[Ints, Ints], counts: Ints, keep: int
+) -> tuple[NDArray[np.generic], ...]:
+    """Ranks, level, nDCG@10, found, their scores, relevant score and margin of (b, N) scores, which are left unchanged.
+
+    own: (f,) rows and columns of the relevant candidates, by row. counts: (b,) how many a row has.
+    """
+    rows, starts = own[0], np.cumsum(counts) - counts
+    values = scores[own]  # (f,)
+    best = np.maximum.reduceat(values, starts)  # (b,)
+    scores[own] = -np.inf
+    above = _count(np.greater(scores, best[:, None], out=mask))
+    level = _count(np.equal(scores, best[:, None], out=mask))
+    margin = best - scores.max(axis=1)  # infinite where every candidate is relevant
+    scores[own] = values
+    level_too = np.add.reduceat((values == best[rows]).astype(np.int64), starts)  # relevant ones, at least one
+    ranks = 1 + above + level / (1 + level_too)  # the first of level_too among level + level_too in random order
+    found, top, last, tied = _top(scores, mask, max(keep, DEPTH))
+    ndcg = _ndcg(values, rows, counts, top, last, tied)
+    return ranks, level, ndcg, found[:, :keep], top[:, :keep], best, margin
+
+
+def _count(mask: NDArray[np.bool_]) -> Ints:
+    # Summing bytes is five times as fast as NumPy's sum of booleans along an axis.
+    counts: Ints = np.add.reduce(mask.view(np.uint8), axis=1, dtype=np.uint32).astype(np.int64)
+    return counts
+
+
+def _top(scores: Vectors, mask: NDArray[np.bool_], keep: int) -> tuple[Ints, Vectors, Vectors, Ints]:
+    """The best of each row, and the score at rank DEPTH.
+
+    Returns:
+        (b, K) columns, best first, ties by position; (b, K) their scores; (b,) the score at rank DEPTH, or the last
+        where there are fewer; (b,) how many candidates of the whole row have it.
+    """
+    width = scores.shape[1]
+    keep = min(keep, width)
+    least = np.partition(scores, width - keep, axis=1)[:, width - keep]  # (b,)
+    flat = np.flatnonzero(np.greater_equal(scores, least[:, None], out=mask))  # by row, then by column
+    rows, columns = np.divmod(flat, width)
+    values = scores.reshape(-1)[flat]
+    at_end = values == least[rows]
+    tie_number = np.cumsum(at_end)
+    first = np.searchsorted(rows, np.arange(len(scores)))
+    tie_number -= (tie_number[first] - at_end[first])[rows]  # 1, 2, … among those of the row that tie for the last rank
+    needed = np.flatnonzero(~at_end | (tie_number <= keep))  # further ties cannot be needed, and there may be thousands
+    order = needed[np.lexsort((columns[needed], -values[needed], rows[needed]))]
+    positions = np.searchsorted(rows[order], np.arange(len(scores)))[:, None] + np.arange(keep)
+    found, top = columns[order][positions], values[order][positions]
+    last = top[:, min(DEPTH, width) - 1]
+    tied = np.bincount(rows, values == last[rows], minlength=len(scores))
+    return found, top, last, tied.astype(np.int64)
+
+
+def _ndcg(values: Vectors, rows: Ints, counts: Ints, top: Vectors, last: Vectors, tied: Ints) -> Floats:
+    """(b,) nDCG@10: a relevant candidate gains the mean discount of the ranks that its tie covers."""
+    near = values >= last[rows]  # nothing beyond rank 10 has a gain
+    values, rows = values[near], rows[near]
+    ten = top[rows, :DEPTH]  # (f, 10)
+    above = (ten > values[:, None]).sum(axis=1)
+    level = np.where(values == last[rows], tied[rows], (ten == values[:, None]).sum(axis=1))
+    gain = (_GAIN[np.minimum(above + level, DEPTH)] - _GAIN[above]) / level
+    ndcg: Floats = np.bincount(rows, gain, minlength=len(counts)) / _GAIN[np.minimum(counts, DEPTH)]
+    return ndcg
+
+
+METRICS = ("R@1", "R@5", "R@10", "MRR", "MRR@10", "nDCG@10")
+CELLS = 1 << 22  # resamples × clusters drawn at once: 32 MB
+
+
+def ranks(
+    queries: NDArray[np.float32], gallery: NDArray[np.float32], relevant: Sequence[Sequence[int]]
+) -> NDArray[np.float64]:
+    """Rank, from 1, of the best relevant item for each query; ties at their expected rank. See `scoring.score`.
+
+    Args:
+        queries: (Q, D). gallery: (N, D). Scores are inner products.
+        relevant: for each query, the rows of `gallery` that answer it; finding any of them counts.
+
+    Raises:
+        ValueError: a query has no relevant item, the sizes disagree, or a vector is not finite.
+    """
+    return score(queries, gallery, relevant).ranks
+
+
+def recall_at(ranks: Floats, k: int) -> float:
+    """Share of queries whose best relevant item has rank k or better."""
+    return float((ranks <= k).mean())
+
+
+def mrr(ranks: Floats, k: float = np.inf) -> float:
+    """Mean reciprocal rank of the best relevant item; beyond rank k it counts 0."""
+    return float(_reciprocal(ranks, k).mean())
+
+
+def summary(ranks: Floats) -> dict[str, float]:
+    """R@1, R@5, R@10, MRR and the median rank."""
+    recalls = {f"R@{k}": recall_at(ranks, k) for k in (1, 5, 10)}
+    return recalls | {"MRR": mrr(ranks), "median rank": float(np.median(ranks))}
+
+
+def per_query(direction: Direction, metric: str) -> Floats:
+    """(Q,) the values whose mean is the metric: for R@k 1 or 0, for MRR the reciprocal rank, for nDCG@10 nDCG@10.
+
+    Raises:
+        ValueError: it is none of METRICS.
+    """
+    if metric == "nDCG@10":
+        return direction.ndcg10
+    if metric in ("MRR", "MRR@10"):
+        return _reciprocal(direction.ranks, DEPTH if metric == "MRR@10" else np.inf)
+    if metric in METRICS:
+        return (direction.ranks <= int(metric.removeprefix("R@"))).astype(np.float64)
+    raise ValueError(f"no metric '{metric}', known are {', '.join(METRICS)}.")
+
+
+def measures(direction: Direction) -> dict[str, float]:
+    """All of METRICS, the median rank, and `ties`: how many queries have an irrelevant candidate that scores exactly as
+    the best relevant one does. If they are many, the encoder gives different inputs the same vector."""
+    means = {metric: float(per_query(direction, metric).mean()) for metric in METRICS}
+    return means | {"median rank": float(np.median(direction.ranks)), "ties": float((direction.level > 0).sum())}
+
+
+def interval(
+    values: Floats, clusters: Sequence[int] | Ints, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """Bootstrap interval of a mean over queries, resampled by cluster (Efron and Tibshirani 1993, percentile method).
+
+    The captions of one picture are not independent, so pictures are drawn with replacement, not captions.
+
+    Args:
+        values: (Q,) what is averaged: reciprocal ranks, or 1 for a rank up to k and 0 for others.
+        clusters: (Q,) the picture of each query.
+
+    Raises:
+        ValueError: no values, or not as many clusters.
+    """
+    means = resampled_means(np.asarray(values)[:, None], clusters, resamples, seed)
+    low, high = np.quantile(means[:, 0], [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def intervals(
+    direction: Direction, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> dict[str, tuple[float, float]]:
+    """`interval` of each of METRICS, all from the same draws, by picture."""
+    values = np.stack([per_query(direction, metric) for metric in METRICS], axis=1)  # (Q, M)
+    means = resampled_means(values, direction.clusters, resamples, seed)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return {metric: (float(low[i]), float(high[i])) for i, metric in enumerate(METRICS)}
+
+
+def resampled_means(values: Floats, clusters: Sequence[int] | Ints, resamples: int, seed: int) -> Floats:
+    """(R, M) means of (Q, M) values over R draws, with replacement, of as many clusters as there are.
+
+    Raises:
+        ValueError: no values, or not as many clusters.
+    """
+    sums, counts = cluster_sums(values, clusters)
+    rng = np.random.default_rng(seed)
+    means = []
+    for start in range(0, resamples, step := max(1, CELLS // len(counts))):
+        size = min(step, resamples - start)
+        drawn = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=size).astype(float)  # (r, C)
+        means.append((drawn @ sums) / (drawn @ counts)[:, None])
+    return np.concatenate(means)
+
+
+def cluster_sums(values: Floats, clusters: Sequence[int] | Ints) -> tuple[Floats, Ints]:
+    """(C, M) sums of (Q, M) values and (C,) numbers of queries, by cluster.
+
+    Raises:
+        ValueError: no values, or not as many clusters.
+    """
+    if not len(values) or len(values) != len(clusters):
+        raise ValueError(f"{len(values)} values but {len(clusters)} clusters. Pass one cluster a value, at least one.")
+    _, row = np.unique(np.asarray(clusters), return_inverse=True)
+    sums: Floats = np.stack([np.bincount(row, column) for column in values.T], axis=1)
+    return sums, np.bincount(row).astype(np.int64)
+
+
+def _reciprocal(ranks: Floats, k: float) -> Floats:
+    return np.where(ranks <= k, 1.0 / ranks, 0.0)

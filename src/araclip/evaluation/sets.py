@@ -1,0 +1,308 @@
+"""Picture sets: a folder with `captions.jsonl` (one object a line) and the pictures it names.
+
+Fields of a line: `image` (path below the folder, see `PictureFiles`), optional `split` and `dialect`, and caption
+fields, each a text or a list of texts.
+`published_sets` and `archives` read other published forms.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from araclip.core import bounded_json
+from araclip.errors import InputError
+from araclip.models.vectors import Ints
+from araclip.text.normalization import normalize
+
+MAX_NAME = 4096  # bytes of a path, as the system allows
+
+
+class PictureFiles:
+    """Resolves the names in a set's list.
+
+    Args:
+        folders: in which a name is looked up, in this order; a name that is nowhere is in the first.
+        roots: below which a picture must lie, by default the folders. Symbolic links count as what they lead to.
+        remedy: ends the message about a picture that lies elsewhere.
+    """
+
+    def __init__(self, *folders: Path, roots: tuple[Path, ...] = (), remedy: str = "") -> None:
+        self.folders = folders
+        self.roots = [os.path.realpath(root) for root in roots or folders]
+        self.remedy = remedy or "Move it there, or name the folder that holds it (--images, in a recipe `images`)."
+        self._real: dict[str, str] = {}  # of parents, which many pictures share
+
+    def path(self, name: str, where: str) -> Path:
+        """The file of a picture's name; it need not exist.
+
+        Args:
+            where: file and line of the name, for messages.
+
+        Raises:
+            InputError: the name is no file's, or leads out of the set.
+        """
+        if "\0" in name or not _is_encodable(name):
+            raise InputError(f"{where}: {name!r:.80} cannot be a file's name. Correct it.")
+        candidates = [folder / name for folder in self.folders]
+        found = next((path for path in candidates if path.is_file()), candidates[0])
+        if not self._is_inside(found):
+            raise InputError(f"{where}: the picture {name!r:.200} lies outside of {self.roots[0]}. {self.remedy}")
+        return found
+
+    def _is_inside(self, path: Path) -> bool:
+        parent = str(path.parent)
+        if parent not in self._real:
+            self._real[parent] = os.path.realpath(parent)
+        real = os.path.join(self._real[parent], path.name)  # noqa: PTH118  (of the real parent; normalised below)
+        if path.name == ".." or path.is_symlink():
+            real = os.path.realpath(path)
+        return any(real == root or real.startswith(root.rstrip(os.sep) + os.sep) for root in self.roots)
+
+
+def _is_encodable(name: str) -> bool:
+    try:
+        encoded = os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+    return len(encoded) <= MAX_NAME and all(len(part) <= 255 for part in encoded.split(b"/"))
+
+
+LISTING = "captions.jsonl"
+MAX_LINE = 4_000_000  # bytes: a picture's captions in all languages have some thousands
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class CaptionedPicture:
+    """One picture and its captions in both languages."""
+
+    path: Path
+    english: tuple[str, ...]
+    arabic: tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """Pictures of one split with the captions of one field: what an evaluation searches, and its queries.
+
+    Attributes:
+        name: of its folder or of the registry. split: or None for all pictures. caption_field: field of the captions.
+        pictures: (N,) files that are there, each once.
+        captions: (N,) their texts, normalised; some may have none.
+        missing: pictures of the list whose file is not there.
+    """
+
+    name: str
+    split: str | None
+    caption_field: str
+    pictures: tuple[Path, ...]
+    captions: tuple[tuple[str, ...], ...]
+    missing: int = 0
+
+    def __repr__(self) -> str:
+        of, captions = f", split {self.split}" if self.split else "", sum(map(len, self.captions))
+        return (
+            f"<PictureSet {self.name}{of}: {len(self.pictures):,} pictures, {captions:,} captions in "
+            f"'{self.caption_field}', {self.missing:,} pictures missing>"
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hex digits that change with any picture's name or size, any caption, and their order."""
+        digest = hashlib.sha256()
+        for path, texts in zip(self.pictures, self.captions, strict=True):
+            size = path.stat().st_size if path.is_file() else None
+            digest.update(json.dumps([path.name, size, texts]).encode())
+        return digest.hexdigest()[:12]
+
+    def queries(self, captions: str = "all") -> tuple[list[str], Ints]:
+        """(Q,) captions, "all" of a picture's or its "first", and (Q,) the row of the picture that each describes.
+
+        Raises:
+            InputError: `captions` is neither.
+        """
+        if captions not in ("all", "first"):
+            raise InputError(f"captions is '{captions}', expected 'all' or 'first'.")
+        limit = 1 if captions == "first" else None
+        queries = [(text, row) for row, texts in enumerate(self.captions) for text in texts[:limit]]
+        return [text for text, _ in queries], np.array([row for _, row in queries], np.int64)
+
+
+def read_set(
+    folder: Path, caption_field: str, split: str | None = None, images: Path | None = None, *, name: str | None = None
+) -> PictureSet:
+    """The pictures of `folder/captions.jsonl`, of one split if named, and their captions in one field.
+
+    Args:
+        images: another folder in which its pictures may lie. name: of the set, by default the folder's.
+
+    Raises:
+        InputError: as of `read_pictures` and `gather`.
+    """
+    files = files_of(folder, images)
+    rows = (
+        (files.path(row["image"], where), texts_of(row, where, caption_field)) for where, row in _rows(folder, split)
+    )
+    return gather(name or folder.resolve().name, split, caption_field, rows)
+
+
+def gather(name: str, split: str | None, caption_field: str, rows: Iterable[tuple[Path, Sequence[str]]]) -> PictureSet:
+    """A PictureSet of (file, captions) rows.
+
+    Captions are normalised, empty ones left out. Rows of the same file are one picture with the captions of all: listed
+    twice, it would be a wrong answer to its own captions. Files that are not there are counted and left out.
+
+    Raises:
+        InputError: no row, no file is there, or no picture has a caption.
+    """
+    captions: dict[Path, list[str]] = {}
+    for path, texts in rows:
+        captions.setdefault(path, []).extend(text for text in map(normalize, texts) if text)
+    of_split = f"{name} (split {split})" if split else name
+    if not captions:
+        raise InputError(f"{of_split} has no pictures. Check the split's name.")
+    present = [path for path in captions if path.is_file()]
+    if not present:
+        raise InputError(
+            f"{of_split}: none of its {len(captions)} pictures is there, such as {next(iter(captions))}. "
+            "Fetch them, or correct the path."
+        )
+    if not any(captions[path] for path in present):
+        raise InputError(
+            f"{of_split}: none of {len(present)} pictures has a caption in '{caption_field}'. Check the caption field."
+        )
+    present_captions = tuple(tuple(captions[path]) for path in present)
+    return PictureSet(name, split, caption_field, tuple(present), present_captions, len(captions) - len(present))
+
+
+def read_pictures(
+    folder: Path,
+    english: tuple[str, ...],
+    arabic: tuple[str, ...],
+    split: str | None = None,
+    *,
+    images: Path | None = None,
+    needs_files: bool = True,
+) -> list[CaptionedPicture]:
+    """The pictures of `folder/captions.jsonl`, of one split if named, with the captions in these fields.
+
+    Rows of the same file are one picture with the captions of all, as in `gather`.
+
+    Args:
+        images: another folder in which its pictures may lie.
+        needs_files: the pictures are to be read; otherwise `image` may be any name.
+
+    Raises:
+        InputError: the list is missing, a line of it is malformed (the line is named), or a picture lies elsewhere.
+    """
+    files = files_of(folder, images)
+
+    def path(where: str, row: Row) -> Path:
+        return files.path(row["image"], where) if needs_files else folder / row["image"]
+
+    def texts(where: str, row: Row, fields: tuple[str, ...]) -> tuple[str, ...]:
+        captions = (normalize(text) for field in fields for text in texts_of(row, where, field))
+        return tuple(text for text in captions if text)
+
+    found: dict[Path, tuple[list[str], list[str]]] = {}
+    for where, row in _rows(folder, split):
+        captions = found.setdefault(path(where, row), ([], []))
+        captions[0].extend(texts(where, row, english))
+        captions[1].extend(texts(where, row, arabic))
+    return [CaptionedPicture(file, tuple(en), tuple(ar), folder.name) for file, (en, ar) in found.items()]
+
+
+def files_of(folder: Path, images: Path | None) -> PictureFiles:
+    """How names in a folder's captions.jsonl become files: below it, or below `images`, if that is given."""
+    return PictureFiles(folder) if images is None else PictureFiles(folder, images)
+
+
+def stated_dialects(folder: Path, pictures: Sequence[Path], images: Path | None = None) -> list[str | None] | None:
+    """(N,) the `dialect` that a folder's list states for each picture's captions; None where it never states one.
+
+    Where rows of one picture disagree, its dialect is None.
+
+    Raises:
+        InputError: a dialect is no text; the line is named.
+    """
+    if not (folder / LISTING).is_file():
+        return None
+    files, stated = files_of(folder, images), dict[Path, set[str]]()
+    for where, row in _rows(folder, None):
+        stated.setdefault(files.path(row["image"], where), set()).update(texts_of(row, where, "dialect"))
+    dialects = [stated.get(path, set()) for path in pictures]
+    return [next(iter(names)) if len(names) == 1 else None for names in dialects] if any(dialects) else None
+
+
+def texts_of(row: Row, where: str, field: str) -> tuple[str, ...]:
+    """The texts of one field of a row: one, several or none.
+
+    Raises:
+        InputError: it holds something else; `where` is named.
+    """
+    value = row.get(field)
+    texts = () if value is None else (value,) if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        raise InputError(f"{where}: '{field}' is {value!r:.60}, expected a text or a list of texts. Correct it.")
+    return tuple(texts)
+
+
+def json_lines(path: Path) -> Iterator[tuple[str, Row]]:
+    """Location (file and line) and object of each line of a .jsonl file that is not blank.
+
+    Raises:
+        InputError: the file is missing, or a line is no object in UTF-8; it is named.
+    """
+    for where, line in bounded_lines(path):
+        if not line.strip():
+            continue
+        try:
+            row = bounded_json.parse(line, where, max_bytes=MAX_LINE, lone_surrogates=True)
+        except InputError as error:
+            fault = str(error).removeprefix(f"{where}: ").rstrip(".")
+            raise InputError(f"{where}: no JSON in UTF-8 ({fault}). Each line is one object.") from None
+        if not isinstance(row, dict):
+            raise InputError(f"{where}: a {type(row).__name__}. Each line is one object.")
+        yield where, row
+
+
+def bounded_lines(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Location (file and line) and bytes of each line.
+
+    Raises:
+        InputError: the file cannot be read or is no regular file, or a line has more than MAX_LINE bytes.
+    """
+    try:
+        if not path.is_file():  # a pipe would block for ever
+            raise InputError(f"{path} is no file. Check the path.")
+        lines = path.open("rb")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}). Check the path.") from None
+    with lines:
+        for number in count(1):
+            where = f"{path} line {number}"
+            line = lines.readline(MAX_LINE + 1)
+            if len(line) > MAX_LINE:
+                raise InputError(f"{where} has more than {MAX_LINE:,} bytes. Is it a file of one object a line?")
+            if not line:
+                return
+            yield where, line
+
+
+def _rows(folder: Path, split: str | None) -> Iterator[tuple[str, Row]]:
+    listing = folder / LISTING
+    if not listing.is_file():
+        raise InputError(f"{listing} is missing. A picture set is a folder with captions.jsonl beside its images.")
+    for where, row in json_lines(listing):
+        if not isinstance(row.get("image"), str) or not row["image"]:
+            raise InputError(f"{where}: 'image' is {row.get('image')!r:.60}. Each line is an object with an 'image'.")
+        if split is None or row.get("split", "train") == split:
+            yield where, row

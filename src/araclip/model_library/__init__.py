@@ -1,1 +1,0 @@
-"""The models of a user: listed, pulled, measured, removed, pushed."""

@@ -1,0 +1,163 @@
+"""Whether a model folder may be opened, and a device be used for it; what passed is remembered by its content.
+
+Each check stops one attack of a stranger's folder. `folder.read_config`: files that are links, endless or enormous, and
+fields out of their range. `check_hash`: a file exchanged after the model was judged. `check_graph`: operators that
+loop, call code or read other files, and sizes that nothing in the file backs. `check_tokenizer`: rules that take for
+ever on some texts, which no trial with examples shows. `try_tower`: what costs memory or time only once it runs.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from araclip.core import atomic
+from araclip.core.installed_models import bundled
+from araclip.errors import InputError
+from araclip.model_checks.model_trial import LETTERS, SHORT, try_tower
+from araclip.models import folder as model_folder
+from araclip.models.devices import CPU, OPENVINO
+from araclip.models.folder import ModelConfig, check_hash
+from araclip.models.graph_file import check_graph
+from araclip.models.inference import ImageTower, TextTower
+from araclip.models.tokenizer_file import check_tokenizer
+from araclip.models.vectors import Vectors
+
+
+def is_remembered(content: Sequence[object]) -> bool:
+    """Whether a check of this content was passed; `content` is all that its outcome depends on, as JSON has it."""
+    try:
+        return _marker(content).is_file()
+    except OSError:  # another user's cache
+        return False
+
+
+def remember(content: Sequence[object], label: str) -> None:
+    """Remember that a check was passed; `label` is for people who look into the folder."""
+    marker = _marker(content)
+    with suppress(OSError):  # read-only or full: it is checked again next time
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write_text(marker, label)
+
+
+def checked_models() -> Path:
+    """The folder that remembers what was checked: $ARACLIP_CHECKED_MODELS, or one in the user's cache directory."""
+    named = os.environ.get("ARACLIP_CHECKED_MODELS")
+    if named:
+        return Path(named).expanduser().absolute()
+    import platformdirs  # here, since a bundled model needs none
+
+    return platformdirs.user_cache_path("araclip") / "checked-models"
+
+
+def _marker(content: Sequence[object]) -> Path:
+    return checked_models() / hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+LEAST_COSINE = 0.999  # to the vector of ONNX Runtime on the CPU; rounding alone stays above .9999
+LEAST_IN_INT8 = 0.98  # the same; OpenVINO's of araclip-mini are .997 and .999 on average, .991 at least
+
+
+def check_device(folder: Path, config: ModelConfig, tower: TextTower | ImageTower, device: str, threads: int) -> None:
+    """Compare the vectors of an open tower with the CPU's.
+
+    Raises:
+        InputError: they differ; the device and the least cosine are named.
+    """
+    kind = "text" if isinstance(tower, TextTower) else "image"
+    library = "openvino" if device.startswith(OPENVINO) else "onnxruntime"
+    needed = LEAST_IN_INT8 if config.in_int8(kind) else LEAST_COSINE
+    content = ["device", kind, device, library, _version(library), config.fingerprint, needed]
+    if device == CPU or is_remembered(content):
+        return
+    reference = type(tower)(folder, config, threads)
+    least = float((_probed(tower, config) * _probed(reference, config)).sum(axis=1).min())
+    if not least >= needed:  # NaN is refused too
+        raise InputError(
+            f"{config.label} gives other vectors on the device '{device}' than on the CPU: the {kind} tower's least "
+            f"cosine is {least:.4f}, {needed} is needed. Use the CPU, or export the model with other weights."
+        )
+    remember(content, config.label)
+
+
+def _probed(tower: TextTower | ImageTower, config: ModelConfig) -> Vectors:
+    if isinstance(tower, TextTower):
+        return tower.encode((*SHORT, *(letter * 40 for letter in LETTERS)), batch_size=4)
+    side, rng = config.image.size, np.random.default_rng(0)
+    noise = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
+    ramp = np.broadcast_to(np.linspace(0, 255, side, dtype=np.uint8)[:, None, None], (side, side, 3))
+    return tower.encode(np.stack([noise, ramp, noise // 4]))
+
+
+def _version(library: str) -> str:
+    for name in (library, f"{library}-gpu", f"{library}-openvino"):
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return "unknown"
+
+
+CHECKS = 2  # raise it when the checks change: what passed the old ones is checked again
+TOWERS = ("text", "image")
+
+
+def check_model_folder(path: str | os.PathLike[str]) -> ModelConfig:
+    """Check a whole model folder, as it came from somebody else; returns its configuration.
+
+    Runs no code of the folder in this process. Takes about a second the first time, and none when the same files were
+    checked before by this user.
+
+    Raises:
+        ModelNotFound: no such folder.
+        ModelMismatch: a file is missing, damaged, too large, a link to another place or not the one that config.json
+            has the hash of; a field, an operator or a tokenizer's rule is not allowed; the trial needed too much
+            memory or time.
+        InvalidVectors: the model's vectors are not finite or not of unit length.
+        InputError: `path` is no path.
+    """
+    folder = model_folder.find(path)
+    config = model_folder.read_config(folder)
+    for tower in TOWERS:
+        check_tower(folder, config, tower)
+    return config
+
+
+def check_tower(folder: Path, config: ModelConfig, tower: str) -> None:
+    """Check what one tower, "text" or "image", reads; the errors are those of `check_model_folder`."""
+    if folder in bundled().values() or is_remembered(_content(config, tower)):
+        return
+    for part in config.parts_of(tower):
+        check_hash(folder, config, part)
+    check_graph(folder / f"{tower}.onnx", _data_of(folder, config, tower))
+    try_tower(folder, config, tower)
+    remember(_content(config, tower), config.label)
+
+
+def check_written(folder: Path, config: ModelConfig) -> None:
+    """Check a folder that this process has written and uses at once: as the others, without hashes and without a trial.
+
+    Raises:
+        ModelMismatch: it would be refused where it is read.
+    """
+    check_tokenizer(folder / "tokenizer.json")
+    for tower in TOWERS:
+        check_graph(folder / f"{tower}.onnx", _data_of(folder, config, tower))
+        remember(_content(config, tower), config.label)
+
+
+def _data_of(folder: Path, config: ModelConfig, tower: str) -> Path | None:
+    name = f"{tower}.onnx.data"
+    return folder / name if name in config.files else None
+
+
+def _content(config: ModelConfig, tower: str) -> list[object]:
+    """All that opening and running a tower depends on."""
+    files, text = [config.files[part] for part in config.parts_of(tower)], config.text
+    prepared = [text.max_tokens, text.pad_id, text.padding, text.attention_mask, text.normalizer, config.image.size]
+    return [CHECKS, tower, files, config.width, prepared]

@@ -1,0 +1,323 @@
+"""Downloads from the Hugging Face hub: which files of a repository, whether the disk has room, resumed, errors as ours.
+
+huggingface_hub begins a file again with every run, and weights are one file of gigabytes. A file whose SHA-256 the hub
+tells is therefore fetched here into its own cache, continued with a range request, compared, and put where
+huggingface_hub looks for it.
+"""
+
+import contextlib
+import glob
+import hashlib
+import http.client
+import os
+import shutil
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from araclip.core import atomic
+from araclip.core.display import Log, shown
+from araclip.errors import GalleryLocked, InputError, ModelNotFound, first_line
+from araclip.models import folder as model_folder
+
+SPARE = 200_000_000  # bytes that stay free, so that other programs go on
+
+
+def check_space(place: Path, needed: int, what: str) -> None:
+    """Refuse what the disk at a place, which need not exist yet, has no room for.
+
+    Raises:
+        InputError: fewer than `needed` bytes are free there; both numbers are named.
+    """
+    there = place.absolute()
+    while not there.exists():
+        there = there.parent
+    free = shutil.disk_usage(there).free
+    if needed and free < needed + SPARE:
+        raise InputError(
+            f"{what} takes {needed / 1e6:,.0f} MB at {place}, where {free / 1e6:,.0f} MB are free. Free some space, or "
+            "choose another disk (--out, $ARACLIP_DATA; for downloads $HF_HOME)."
+        )
+
+
+LARGE = 10_000_000  # bytes; smaller files are begun again
+PIECE = 1 << 20
+TIMEOUT = 60  # seconds without a byte
+Progress = Callable[[str, int, int], None]  # file, bytes done, bytes in all
+
+
+class BrokenOff(ConnectionError):
+    """The connection ended before the file was complete; what has arrived is kept."""
+
+
+def fetch(
+    url: str, blob: Path, size: int, sha256: str, *, token: str | None, progress: Progress = lambda *told: None
+) -> None:
+    """Download a file to `blob`, which appears complete and compared with its hash, or not at all.
+
+    What arrives lies in a hidden file beside it, and is continued by the next call.
+
+    Raises:
+        BrokenOff: the network failed; the next call continues.
+        InputError: another process is downloading it.
+        ModelNotFound: the server refuses the file, or it has another hash or size than the hub says.
+        OSError: the disk is full or read-only.
+    """
+    if blob.exists():
+        return
+    blob.parent.mkdir(parents=True, exist_ok=True)
+    part = blob.with_name(f".{sha256}.part")
+    lock = part.with_suffix(".lock")
+    try:
+        with atomic.single_writer(lock):  # two processes that append to one file would spoil it
+            if not blob.exists():
+                _complete(url, blob, part, size, sha256, token, progress)
+    except GalleryLocked as error:
+        raise InputError(f"{url.rpartition('/')[2]} is being downloaded already: {error}") from None
+    with contextlib.suppress(OSError):  # whoever waits for it finds the file
+        lock.unlink()
+
+
+def _complete(url: str, blob: Path, part: Path, size: int, sha256: str, token: str | None, progress: Progress) -> None:
+    done = part.stat().st_size if part.exists() else 0
+    if done > size:  # of another file
+        part.unlink()
+        done = 0
+    if done < size:
+        _append(url, part, done, size, token, progress)
+    with part.open("rb") as file:
+        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    if actual != sha256:
+        part.unlink()
+        raise ModelNotFound(f"{url} has hash {actual[:12]}…, the hub says {sha256[:12]}…. Try again: it begins anew.")
+    atomic.complete(part, blob)
+
+
+def _append(url: str, part: Path, done: int, size: int, token: str | None, progress: Progress) -> None:
+    request = urllib.request.Request(url, headers={"User-Agent": "araclip", "Accept-Encoding": "identity"})
+    if done:
+        request.add_header("Range", f"bytes={done}-")
+    if token:  # not for the server of the files, to which the hub redirects
+        request.add_unredirected_header("Authorization", f"Bearer {token}")
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer, part.open("ab") as file:
+            if done and answer.status != http.HTTPStatus.PARTIAL_CONTENT:  # it sends the whole file
+                file.truncate(0)
+                done = 0
+            while done < size and (piece := _read(answer, min(PIECE, size - done))):
+                file.write(piece)
+                done += len(piece)
+                progress(url.rpartition("/")[2], done, size)
+    except urllib.error.HTTPError as error:
+        raise ModelNotFound(f"{url}: the hub answers {error.code} {error.reason}. Try again later.") from error
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+        raise BrokenOff(f"{error} after {done:,} of {size:,} bytes") from error
+    if done < size:
+        raise BrokenOff(f"the connection ended after {done:,} of {size:,} bytes")
+
+
+def _read(answer: IO[bytes], most: int) -> bytes:
+    """Some bytes of an answer; what the system says while they are read is of the network and not of a file."""
+    try:
+        return answer.read(most)
+    except OSError as error:  # no route, no network, TLS that was cut off
+        raise ConnectionError(str(error)) from error
+
+
+OURS = (*model_folder.PARTS, *model_folder.DATA_FILES)
+_SMALL = (".json", ".txt", ".model", ".jinja", ".spm")
+_SKIPPED = {"onnx", "openvino", "flax", "tf", "coreml", "gguf", "runs", ".cache"}  # folders of other forms
+HUB_TIMEOUT = 30  # seconds for the hub's answer about a repository
+Files = Mapping[str, int]  # bytes of each file of a repository
+
+
+def is_model_folder(files: Files | set[str]) -> bool:
+    """Whether the files of a repository are those of a finished model folder of ours, whole or not."""
+    return "config.json" in files and ("text.onnx" in files or "image.onnx" in files)
+
+
+def wanted(files: Files) -> list[str]:
+    """The files that a model is made of: settings, tokenizer and one form of its weights, safetensors if there are any.
+
+    Of a finished model folder its own parts. Weights in other forms (ONNX, TensorFlow, Flax) are left out.
+    """
+    if is_model_folder(files):
+        return [name for name in OURS if name in files]
+    chosen = [name for name in files if name.endswith(_SMALL) and not _SKIPPED & set(PurePosixPath(name).parts)]
+    for place in sorted({str(PurePosixPath(name).parent) for name in files}):
+        if not _SKIPPED & set(PurePosixPath(place).parts):
+            chosen += _weights([name for name in files if str(PurePosixPath(name).parent) == place])
+    return chosen
+
+
+def _weights(names: list[str]) -> list[str]:
+    tensors = [name for name in names if name.endswith(".safetensors")]
+    pickles = [name for name in names if name.endswith((".bin", ".pt")) and "training_args" not in name]
+    heads = [name for name in names if name.endswith((".pickle", ".pkl"))]  # of older text encoders; never executed
+    for found in (tensors, pickles):
+        own = [name for name in found if PurePosixPath(name).name.startswith("open_clip")]
+        if own or found:
+            return (own or found) + heads
+    return heads
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A repository's files on this machine, and the licence that its page names."""
+
+    folder: Path
+    license: str | None = None
+
+
+def download(
+    repository: str, revision: str | None, *, look: Callable[[Files], None] = lambda files: None,
+    log: Log = lambda line: None, progress: Progress = lambda *told: None,
+) -> Snapshot:  # fmt: skip
+    """The files of a repository that a model is made of, downloaded as far as they are not here.
+
+    What an interrupted download has brought is used by the next. Without a network, what is here is taken.
+
+    Args:
+        look: called with all files of the repository before anything is downloaded; it may refuse them.
+        progress: called with file, bytes done and bytes in all, for large files.
+
+    Raises:
+        ModelNotFound: no such repository or revision, a gated one without access, or no network and not all of it here.
+        InputError: the disk has too little space.
+    """
+    from huggingface_hub import HfApi, constants, snapshot_download, try_to_load_from_cache
+
+    with hub_errors(repository):
+        try:
+            found = HfApi(endpoint=_endpoint()).model_info(
+                repository, revision=revision, files_metadata=True, timeout=HUB_TIMEOUT
+            )
+        except Exception as error:
+            if not _is_unreachable(error):
+                raise
+            return Snapshot(_cached(repository, revision, error, log))
+        files = {entry.rfilename: int(entry.size or 0) for entry in found.siblings or []}
+        look(files)
+        names = wanted(files)
+        if not names:
+            raise ModelNotFound(f"the repository {repository} holds no weights of a form that is read here.")
+        here = (try_to_load_from_cache(repository, name, revision=found.sha) for name in names)
+        missing = sum(files[name] for name, place in zip(names, here, strict=True) if not isinstance(place, str))
+        check_space(Path(constants.HF_HUB_CACHE), missing, f"downloading {repository}")
+        if missing:
+            log(f"{repository}: {missing / 1e6:,.0f} MB to download")
+        for entry in found.siblings or []:
+            if entry.rfilename in names and entry.lfs and int(entry.size or 0) >= LARGE:
+                _fetch(repository, str(found.sha), entry, progress)
+        with _bars():
+            patterns = [glob.escape(name) for name in names]
+            folder = snapshot_download(repository, revision=revision, endpoint=_endpoint(), allow_patterns=patterns)
+        card = found.card_data
+        return Snapshot(Path(folder), str(card.license) if card and card.license else None)
+
+
+def _fetch(repository: str, commit: str, entry: Any, progress: Progress) -> None:
+    from huggingface_hub import constants, get_token, hf_hub_url
+    from huggingface_hub.file_download import repo_folder_name
+
+    url = hf_hub_url(repository, entry.rfilename, revision=commit, endpoint=_endpoint())
+    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type="model")
+    blob = folder / "blobs" / entry.lfs.sha256
+    fetch(url, blob, int(entry.size), entry.lfs.sha256, token=get_token(), progress=progress)
+
+
+def _cached(repository: str, revision: str | None, why: Exception, log: Log) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(repository, revision=revision, local_files_only=True))
+    except (OSError, ValueError) as error:
+        raise ModelNotFound(
+            f"the hub cannot be reached ({_reason(why)}), and {repository} is not in the local cache. Connect to the "
+            f"network, or name a folder that holds the model."
+        ) from error
+    log(f"the hub cannot be reached; {repository} is taken from the local cache")
+    return folder
+
+
+@contextmanager
+def hub_errors(repository: str, *, doing: str = "the download of") -> Iterator[None]:
+    """Errors of huggingface_hub inside the block as ours."""
+    from huggingface_hub import errors
+
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        raise ModelNotFound(
+            f"the repository {repository} is gated: its owners ask you to accept their terms. Open "
+            f"{_page(repository)}, accept them, then log in (`hf auth login`, or a token in $HF_TOKEN) and try again."
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise ModelNotFound(
+            f"there is no repository {repository} on the hub, or it is private. Check the spelling; for a private one, "
+            "log in (`hf auth login`, or a token in $HF_TOKEN)."
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise ModelNotFound(f"the repository {repository} has no such revision. Leave @REVISION out.") from error
+    except errors.HfHubHTTPError as error:
+        refused = getattr(error.response, "status_code", None) in (401, 403)
+        remedy = "Check the rights of the token ($HF_TOKEN, `hf auth login`)" if refused else "Try again later"
+        raise ModelNotFound(f"the hub refused {doing} {repository} ({_reason(error)}). {remedy}.") from error
+    except Exception as error:
+        if _is_unreachable(error):
+            raise ModelNotFound(
+                f"{doing} {repository} broke off ({_reason(error)}). What has arrived is kept: run the same "
+                "command again to continue."
+            ) from error
+        raise
+
+
+def _is_unreachable(error: BaseException) -> bool:
+    """Whether it is the network that failed, or is not to be used; huggingface_hub's client has changed over time."""
+    from huggingface_hub import errors
+
+    names = {kind.__name__ for one in _chain(error) for kind in type(one).__mro__}
+    offline = isinstance(error, errors.OfflineModeIsEnabled | errors.LocalEntryNotFoundError)
+    return offline or bool(names & {"TransportError", "ConnectionError", "Timeout", "TimeoutException"})
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _reason(error: BaseException) -> str:
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return "HF_HUB_OFFLINE is set"
+    return shown(first_line(error))[:200].rstrip(".")
+
+
+def _page(repository: str) -> str:
+    return f"{_endpoint() or 'https://huggingface.co'}/{repository}"
+
+
+def _endpoint() -> str | None:
+    return os.environ.get("HF_ENDPOINT") or None
+
+
+@contextmanager
+def _bars() -> Iterator[None]:
+    """huggingface_hub's progress bars on a terminal only."""
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    before = are_progress_bars_disabled()
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        if not before:
+            enable_progress_bars()

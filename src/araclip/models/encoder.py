@@ -1,0 +1,219 @@
+"""Models by name, path or object; AraCLIP on ONNX Runtime: texts and pictures in, unit vectors out. No torch."""
+
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import cached_property
+from importlib import import_module
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip.core.installed_models import installed, pulled_from
+from araclip.errors import InputError, ModelNotFound
+from araclip.models import checks, devices
+from araclip.models import folder as model_folder
+from araclip.models.checks import check_device
+from araclip.models.encoder_base import (
+    Encoder,
+    EncoderBase,
+    Openable,
+    Vectors,
+    checked_pixels,
+    checked_texts,
+    missing_members,
+)
+from araclip.models.inference import ImageTower, TextTower
+from araclip.pictures.image_transform import ImageTransform
+from araclip.pictures.images import open_image
+
+__all__ = ["AraCLIP", "Encoder", "ModelLike", "as_encoder", "is_known_peer"]
+
+ModelLike = str | PathLike[str] | Encoder  # a name, a path, or the model itself
+
+_opening = threading.Lock()  # of all models: an encoder that holds one could not be pickled
+PEERS = "araclip.peers.loading"  # imported by name when needed: peers build on training, which builds on this module
+
+
+def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | None = None) -> Encoder:
+    """The encoder of a name or path; an encoder as it is. What every `model=` of this package goes through.
+
+    Args:
+        model: a bundled model's name or a model folder, and nothing is downloaded; or a peer's name, such as
+            "m-clip-b16plus"; a kind and a location, such as "open_clip:ViT-B-32/laion2b_s34b_b79k" or
+            "transformers:google/siglip-base-patch16-256-multilingual"; or a folder in a published layout, see
+            docs/peers.md (extra `peers`); or any object with the members of `Encoder`.
+        threads: of ONNX Runtime, and for decoding pictures; by default the cores this process may use.
+        device: "cpu", "cuda", "openvino" or "auto", see `araclip.models.devices`; for peers PyTorch's, such
+            as "mps"; by default $ARACLIP_DEVICE or the CPU. An encoder stays where it is.
+
+    Raises:
+        ModelNotFound: no such name or folder, or a library cannot load it.
+        ModelMismatch: the model's parts contradict each other (graphs and tokenizer are checked when first used).
+        InputError: it is neither a name, a path nor an encoder; a peer whose packages are not installed; a device that
+            is not there (those that are, are listed), or gives other vectors than the CPU; or a wrong `threads`.
+    """
+    if not isinstance(model, str | PathLike):
+        if absent := missing_members(model):
+            raise InputError(
+                f"a {type(model).__name__} is no model; it lacks {', '.join(absent)} of "
+                "`araclip.models.encoder.Encoder`. Pass a name, such as 'araclip-mini', the path of a model folder, or "
+                "an encoder."
+            )
+        return model
+    if model_folder.is_ours(model):
+        return AraCLIP(model, threads=threads, device=device)
+    wanted = devices.named_device(device)
+    peer: Encoder | None = import_module(PEERS).load_peer(model, devices.named_threads(threads), wanted)
+    try:
+        return peer or AraCLIP(model, threads=threads, device=device)
+    except ModelNotFound as error:
+        near = import_module(PEERS).nearest(str(model))
+        raise ModelNotFound(f"{error} Did you mean {' or '.join(near)}?" if near else str(error)) from None
+
+
+def is_known_peer(text: str) -> bool:
+    """Whether a text that a file holds, and no person has typed, may be given to `as_encoder`: a published model that
+    this release knows, or one in a folder of this machine. Its code is never run, its weights may be downloaded."""
+    known: bool = import_module(PEERS).is_known(text)
+    return known
+
+
+class AraCLIP(EncoderBase):
+    """A dual encoder: Arabic or English text, and pictures, in one space.
+
+    >>> model = AraCLIP.load()
+    >>> scores = model.encode_image(["cat.jpg", "dog.jpg"]) @ model.encode_text("قطة")   # (2,) cosines
+
+    Graphs are opened when first needed, so a text query never loads the image tower. A folder whose content is new to
+    this user is checked and tried in a process with limits first (`araclip.models.checks`). Each text passes
+    `araclip.normalize`; tokens past `config.text.max_tokens` are cut. Instances may be shared between threads.
+
+    Args:
+        name_or_path: a bundled model's name or a model folder; `AraCLIP.load` takes models of others too.
+        threads: of ONNX Runtime, and for decoding pictures; by default the cores this process may use.
+        device: one of `araclip.models.devices`; by default $ARACLIP_DEVICE or the CPU.
+
+    Raises:
+        ModelNotFound, ModelMismatch, InputError: as for `load`.
+    """
+
+    def __init__(
+        self,
+        name_or_path: str | PathLike[str] = model_folder.DEFAULT_MODEL,
+        *,
+        threads: int | None = None,
+        device: str | None = None,
+    ) -> None:
+        self.device = devices.graph_device(device)
+        self.folder = model_folder.find(name_or_path)
+        self.config = model_folder.read_config(self.folder)
+        self.name, self.license, self.image_size = self.config.name, self.config.license, self.config.image.size
+        self.threads = devices.named_threads(threads)
+        self._few_texts = False
+        image, gap = self.config.image, 2.0 if self.config.reduction == "blocks" else None
+        self.image_transform = ImageTransform(image.size, image.resize, image.interpolation, gap, image.crop_offset)
+
+    def __repr__(self) -> str:
+        return f"<AraCLIP {self.label}: {self.width}-wide vectors, {self.image_size} × {self.image_size} pixels>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process, or a copy, needs; it opens the graphs itself."""
+        return {name: value for name, value in vars(self).items() if name not in ("_text_tower", "_image")}
+
+    @property
+    def fingerprint(self) -> str:
+        return self.config.fingerprint
+
+    @property
+    def width(self) -> int:
+        return self.config.width
+
+    @property
+    def origin(self) -> str:
+        """What `load` takes to get this model again on this machine: its name, or the absolute path of its folder."""
+        folder = self.folder.absolute()
+        return next((name for name, one in installed().items() if one == folder), str(folder))
+
+    @property
+    def matryoshka(self) -> tuple[int, ...]:
+        """Widths, smaller than D, at which a vector's first numbers, normalised again, are a good vector as well."""
+        return self.config.matryoshka
+
+    @property
+    def source(self) -> str:
+        """What `araclip pull` takes to make this model again elsewhere; empty where it was not pulled."""
+        return pulled_from(self.folder.absolute())
+
+    @staticmethod
+    def load(
+        model: ModelLike = model_folder.DEFAULT_MODEL, *, threads: int | None = None, device: str | None = None
+    ) -> Encoder:
+        """A model of ours, or any that docs/peers.md lists (extra `peers`), ready to encode; see `as_encoder`.
+
+        Args:
+            model: a name, a path, or an encoder, which is returned as it is.
+            threads: of ONNX Runtime, and for decoding pictures; by default the cores this process may use.
+            device: "cpu", "cuda", "openvino" or "auto", see `araclip.models.devices`; for peers PyTorch's, such
+            as "mps"; by default $ARACLIP_DEVICE or the CPU. An encoder stays where it is.
+
+        Raises:
+            ModelNotFound: no such name or folder, or a library cannot load it.
+            ModelMismatch: the model's parts contradict each other (graphs and tokenizer are checked when first used).
+            InputError: `model` is of another type; a peer whose packages are not installed; a device that is not there;
+                or a wrong `threads`.
+        """
+        return as_encoder(model, threads=threads, device=device)
+
+    def encode_pixels(self, pixels: NDArray[np.uint8]) -> Vectors:
+        """(n, S, S, 3) uint8 RGB pixels, S = `image_size` → (n, D) float32 of unit length.
+
+        Raises:
+            InputError: they have another shape or type.
+        """
+        return self._image.encode(checked_pixels(pixels, self.image_size))
+
+    def count_tokens(self, texts: Iterable[str]) -> list[int]:
+        """How many tokens of each text the model reads, special tokens counted."""
+        return [len(e.ids) for e in self._text.tokenizer.encode(tuple(checked_texts(texts)))]
+
+    def _encode_texts(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
+        return self._text.encode(texts, batch_size)
+
+    def _prepared(self, picture: Openable) -> NDArray[np.uint8]:
+        return self.image_transform.pixels(open_image(picture, self.image_size))  # (S, S, 3)
+
+    def _encode_prepared(self, pictures: tuple[Any, ...]) -> Vectors:
+        return self.encode_pixels(np.stack(pictures))
+
+    def open_text_tower(self) -> None:
+        """Begin to open the text tower in a thread, while something else is done, for a process that encodes few texts
+        and ends; `encode_text` waits for it, and raises what goes wrong here."""
+        self._few_texts = True
+
+        def opened() -> None:
+            with suppress(Exception):
+                _ = self._text
+
+        threading.Thread(target=opened, name="open-text-tower").start()
+
+    @property
+    def _text(self) -> TextTower:
+        with _opening:  # since Python 3.12 a cached property may be computed twice
+            return self._text_tower
+
+    @cached_property
+    def _text_tower(self) -> TextTower:
+        checks.check_tower(self.folder, self.config, "text")
+        tower = TextTower(self.folder, self.config, self.threads, self.device, widen=not self._few_texts)
+        check_device(self.folder, self.config, tower, self.device, self.threads)
+        return tower
+
+    @cached_property
+    def _image(self) -> ImageTower:
+        checks.check_tower(self.folder, self.config, "image")
+        tower = ImageTower(self.folder, self.config, self.threads, self.device)
+        check_device(self.folder, self.config, tower, self.device, self.threads)
+        return tower

@@ -1,0 +1,291 @@
+"""The contract of encoders, and what all of ours share: one or several inputs, checked, read and encoded in batches."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from io import TextIOBase
+from itertools import chain, islice
+from os import PathLike
+from typing import Any, Protocol, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from araclip.core.processes import usable_cores
+from araclip.errors import InputError
+from araclip.models.vectors import Vector, Vectors, checked_vectors
+from araclip.pictures.images import Openable, map_ahead
+
+__all__ = [
+    "IMAGE_BATCH", "MAX_LETTERS", "TEXT_BATCH", "Encoder", "EncoderBase", "Openable", "Picture", "Vector", "Vectors",
+    "batches", "checked_pictures", "checked_pixels", "checked_texts", "is_one_picture", "missing_members", "picture_of",
+    "pixel_vectors", "text_vectors", "usable_cores",
+]  # fmt: skip
+
+T = TypeVar("T")
+Picture = Openable | NDArray[np.uint8]  # an array is (H, W, 3) RGB
+
+TEXT_BATCH = 32  # larger batches gain nothing on a CPU and pad short texts to long ones
+IMAGE_BATCH = 16
+BATCH_DIMENSIONS = 4  # (n, H, W, 3)
+MAX_LETTERS = 16_384  # of a text; what follows is not read. 32 for each token of the longest context in docs/peers.md
+
+
+class Encoder(Protocol):
+    """Encodes texts and pictures, also for galleries: `AraCLIP`, the published models in `araclip.peers`, or a class
+    of your own with these members."""
+
+    @property
+    def name(self) -> str:
+        """Of the model, such as araclip-mini."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digits that change whenever a vector could; a gallery accepts no vectors of another fingerprint."""
+
+    @property
+    def label(self) -> str:
+        """Name and fingerprint, as messages and results show it: araclip-mini@3f2a91bc04de."""
+
+    @property
+    def license(self) -> str | None:
+        """Of the weights; None where it is not known."""
+
+    @property
+    def width(self) -> int:
+        """D, the length of a vector."""
+
+    @property
+    def image_size(self) -> int:
+        """S, the side in pixels of the squares that `encode_pixels` takes."""
+
+    @property
+    def threads(self) -> int:
+        """How many threads decode pictures."""
+
+    @overload
+    def encode_text(self, texts: str, *, batch_size: int = TEXT_BATCH) -> Vector: ...
+    @overload
+    def encode_text(self, texts: Iterable[str], *, batch_size: int = TEXT_BATCH) -> Vectors: ...
+    def encode_text(self, texts: str | Iterable[str], *, batch_size: int = TEXT_BATCH) -> Vectors:
+        """A text → (D,) float32 of unit length; several → (n, D), in the order given."""
+
+    @overload
+    def encode_image(self, pictures: Picture, *, batch_size: int = IMAGE_BATCH) -> Vector: ...
+    @overload
+    def encode_image(self, pictures: Iterable[Picture], *, batch_size: int = IMAGE_BATCH) -> Vectors: ...
+    def encode_image(self, pictures: Picture | Iterable[Picture], *, batch_size: int = IMAGE_BATCH) -> Vectors:
+        """A picture → (D,) float32 of unit length; several → (n, D), in the order given."""
+
+    def encode_pixels(self, pixels: NDArray[np.uint8]) -> Vectors:
+        """(n, S, S, 3) uint8 RGB, squares as `image_transform.transform_of` makes them → (n, D) of unit length."""
+
+
+def text_vectors(model: Encoder, texts: Sequence[str]) -> Vectors:
+    """n texts → (n, D), checked: how a gallery asks any encoder.
+
+    Raises:
+        InvalidVectors: as for `checked_vectors`.
+    """
+    return checked_vectors(model.encode_text(texts), len(texts), model)
+
+
+def pixel_vectors(model: Encoder, pixels: NDArray[np.uint8]) -> Vectors:
+    """(n, S, S, 3) uint8 pixels → (n, D), checked: how a gallery asks any encoder.
+
+    Raises:
+        InvalidVectors: as for `checked_vectors`.
+    """
+    return checked_vectors(model.encode_pixels(pixels), len(pixels), model)
+
+
+def missing_members(model: object) -> list[str]:
+    """Names of the members of `Encoder` that an object lacks; none of them is evaluated, since that may be costly."""
+    present = {*dir(type(model)), *getattr(model, "__dict__", {})}
+    return sorted(name for name in vars(Encoder) if not name.startswith("_") and name not in present)
+
+
+class EncoderBase(ABC):
+    """Reads inputs lazily and encodes them in batches; a subclass encodes one batch.
+
+    A subclass adds the members of `Encoder` that are missing here. Instances may be shared between threads.
+    """
+
+    name: str
+    threads: int
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Twelve hex digits that change whenever a vector could."""
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """D, the length of a vector."""
+
+    @property
+    def label(self) -> str:
+        """Name and fingerprint, as messages and results show them: araclip-mini@3f2a91bc04de."""
+        return f"{self.name}@{self.fingerprint}"
+
+    @abstractmethod
+    def _encode_texts(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
+        """Texts → (n, D), at most `batch_size` of them at once."""
+
+    @abstractmethod
+    def _prepared(self, picture: Openable) -> Any:
+        """One picture as input of the image tower; called in one of several threads."""
+
+    @abstractmethod
+    def _encode_prepared(self, pictures: tuple[Any, ...]) -> Vectors:
+        """A batch of results of `_prepared` → (n, D)."""
+
+    @overload
+    def encode_text(self, texts: str, *, batch_size: int = TEXT_BATCH) -> Vector: ...
+    @overload
+    def encode_text(self, texts: Iterable[str], *, batch_size: int = TEXT_BATCH) -> Vectors: ...
+    def encode_text(self, texts: str | Iterable[str], *, batch_size: int = TEXT_BATCH) -> Vectors:
+        """A text → (D,) float32 of unit length; several → (n, D), in the order given.
+
+        Texts past the model's token limit, or MAX_LETTERS characters, are cut. An iterator is read as it is needed,
+        never as a whole.
+
+        Raises:
+            InputError: `texts` is, or holds, something that is not a string.
+            InvalidVectors: the model makes something that is no vector of unit length for each text.
+        """
+        many = _checked_size(batch_size) * 16  # enough to batch texts of similar length
+        groups = batches(checked_texts(texts), many)
+        vectors = self._stacked(
+            checked_vectors(self._encode_texts(group, batch_size), len(group), self) for group in groups
+        )
+        return vectors[0] if isinstance(texts, str) else vectors
+
+    @overload
+    def encode_image(self, pictures: Picture, *, batch_size: int = IMAGE_BATCH) -> Vector: ...
+    @overload
+    def encode_image(self, pictures: Iterable[Picture], *, batch_size: int = IMAGE_BATCH) -> Vectors: ...
+    def encode_image(self, pictures: Picture | Iterable[Picture], *, batch_size: int = IMAGE_BATCH) -> Vectors:
+        """A picture → (D,) float32 of unit length; several → (n, D), in the order given.
+
+        A picture is a path, a PIL image, a binary file object or an array (H, W, 3) of uint8, RGB; an array
+        (n, H, W, 3) holds n pictures. Files are decoded by threads a few batches ahead of the network; an iterator is
+        read as it is needed.
+
+        Raises:
+            InputError: something is no picture, or an array has another shape or type.
+            ImageError: a picture cannot be used; the message names it.
+            ModelMismatch: a peer's two towers make vectors of different widths.
+            InvalidVectors: as for `encode_text`.
+        """
+        decoded = (prepared for _, prepared in map_ahead(self._prepared, checked_pictures(pictures), self.threads))
+        vectors = self._stacked(
+            checked_vectors(self._encode_prepared(group), len(group), self) for group in batches(decoded, batch_size)
+        )
+        return vectors[0] if is_one_picture(pictures) else vectors
+
+    def _stacked(self, parts: Iterator[Vectors]) -> Vectors:
+        return np.concatenate(list(chain([np.empty((0, self.width), np.float32)], parts)))
+
+
+def checked_texts(texts: str | Iterable[str]) -> Iterator[str]:
+    """The texts one by one, of each at most MAX_LETTERS characters; a single string is one text.
+
+    Raises:
+        InputError: it is neither, or, once it is reached, something in it is not a string.
+    """
+    if isinstance(texts, str):
+        return iter((_text(texts),))
+    if isinstance(texts, bytes) or not isinstance(texts, Iterable):
+        raise InputError(f"encode_text takes a string or several, got {_described(texts)}.")
+    return (_text(entry) for entry in texts)
+
+
+def is_one_picture(pictures: object) -> bool:
+    """Whether this is one picture (or a wrong attempt at one) rather than several."""
+    if isinstance(pictures, np.ndarray):
+        return pictures.ndim != BATCH_DIMENSIONS and pictures.dtype.kind not in "UO"  # several paths in an array
+    return isinstance(pictures, str | PathLike | Image.Image) or hasattr(pictures, "read")
+
+
+def checked_pictures(pictures: Picture | Iterable[Picture]) -> Iterator[Openable]:
+    """The pictures one by one, arrays as PIL images; a single picture is one.
+
+    Raises:
+        InputError: it is neither, or, once it is reached, something in it is no picture.
+    """
+    if is_one_picture(pictures):
+        return iter((picture_of(pictures),))
+    if isinstance(pictures, bytes) or not isinstance(pictures, Iterable):
+        raise _no_picture(pictures)
+    return (picture_of(entry) for entry in pictures)
+
+
+def picture_of(entry: object) -> Openable:
+    """One picture as `images.open_image` takes it: an array becomes a PIL image, the others stay.
+
+    Raises:
+        InputError: it is no picture, or an array that is not (H, W, 3) of uint8.
+    """
+    if isinstance(entry, np.ndarray):
+        if entry.dtype != np.uint8 or entry.ndim != 3 or entry.shape[2] != 3 or 0 in entry.shape:
+            raise InputError(
+                f"an array of shape {entry.shape} and type {entry.dtype} is no picture; expected (height, width, 3) of "
+                "uint8, RGB from 0 to 255. Convert it, or pass a PIL image."
+            )
+        return Image.fromarray(entry)
+    readable = hasattr(entry, "read") and not isinstance(entry, TextIOBase)
+    if readable or isinstance(entry, str | PathLike | Image.Image):
+        return entry  # type: ignore[return-value]  # mypy cannot see what `read` returns
+    raise _no_picture(entry)
+
+
+def checked_pixels(pixels: object, size: int) -> NDArray[np.uint8]:
+    """(n, S, S, 3) uint8 pixels as they are.
+
+    Raises:
+        InputError: they are something else.
+    """
+    if isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.shape[1:] == (size, size, 3):
+        return pixels
+    given = f"{pixels.shape} of {pixels.dtype}" if isinstance(pixels, np.ndarray) else _described(pixels)
+    raise InputError(
+        f"encode_pixels takes an array (n, {size}, {size}, 3) of uint8, got {given}. "
+        "Pictures of any size go to encode_image."
+    )
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
+    """Tuples of `size` items, the last one perhaps of fewer; what comes later is not read yet.
+
+    Raises:
+        InputError: `size` is below 1.
+    """
+    # itertools.batched, which Python 3.11 does not have yet
+    remaining, size = iter(items), _checked_size(size)
+    while batch := tuple(islice(remaining, size)):
+        yield batch
+
+
+def _checked_size(size: int) -> int:
+    if size < 1:
+        raise InputError(f"batch_size is {size}, expected a positive whole number.")
+    return size
+
+
+def _text(entry: object) -> str:
+    if not isinstance(entry, str):
+        raise InputError(f"encode_text takes strings, got {_described(entry)}.")
+    return entry[:MAX_LETTERS]
+
+
+def _no_picture(entry: object) -> InputError:
+    remedy = "Wrap bytes in io.BytesIO" if isinstance(entry, bytes) else "Pass a path, a PIL image or an array"
+    if isinstance(entry, TextIOBase):
+        remedy = "Open the file with the mode 'rb'"
+    return InputError(f"encode_image takes pictures, got {_described(entry)}. {remedy}.")
+
+
+def _described(entry: object) -> str:
+    return f"{type(entry).__name__}: {entry!r:.80}"

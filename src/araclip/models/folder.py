@@ -1,0 +1,547 @@
+"""The model folder: its files, the fields of config.json, and the checks that they belong together.
+
+    config.json      the fields of ModelConfig
+    tokenizer.json   Hugging Face tokenizers
+    text.onnx        input_ids and, where config.json declares it, attention_mask: (B, T) int64 → embedding (B, D)
+    image.onnx       pixels (B, S, S, 3) uint8 RGB → embedding (B, D) float32, unit length
+    text.onnx.data, image.onnx.data     weights of graphs above 2 GB, where there are any
+    README.md        the model card
+
+Pooling, projection, pixel scaling and L2 normalisation are inside the graphs, so no caller can get them wrong.
+"""
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
+from math import isfinite
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from araclip.core import bounded_json
+from araclip.core.display import shortened, shown
+from araclip.core.installed_models import installed
+from araclip.errors import InputError, ModelMismatch, ModelNotFound
+from araclip.text.normalization import NORMALIZER_VERSION
+
+DEFAULT_MODEL = "araclip-mini"
+
+
+def is_ours(name_or_path: str | PathLike[str]) -> bool:
+    """Whether it is a bundled or pulled model's name, or a folder with a graph of ours, whole or damaged."""
+    if str(name_or_path) in installed():
+        return True
+    folder = existing_folder(name_or_path)
+    return folder is not None and any(os.path.lexists(folder / part) for part in ("text.onnx", "image.onnx"))
+
+
+def find(name_or_path: str | PathLike[str]) -> Path:
+    """The folder of a model's name (a bundled one first, then one that was pulled), or of a path.
+
+    Raises:
+        ModelNotFound: it is neither.
+        InputError: it is no text and no path.
+    """
+    if not isinstance(name_or_path, str | PathLike):
+        raise InputError(
+            f"a {type(name_or_path).__name__} names no model. Pass a name, such as '{DEFAULT_MODEL}', or the path of a "
+            "model folder."
+        )
+    known = installed()
+    if str(name_or_path) in known:  # first, so that a folder of that name in the working directory changes nothing
+        return known[str(name_or_path)]
+    if (path := existing_folder(name_or_path)) is not None:
+        return path
+    raise ModelNotFound(
+        f"no model '{shown(str(name_or_path))}': neither a folder nor one of the models on this machine "
+        f"({', '.join(known) or 'none'}). Check the spelling, pass the path of a model folder, or get one: `araclip "
+        "models` lists the models of others, `araclip pull NAME` makes one ready (docs/peers.md)."
+    )
+
+
+def existing_folder(path: str | PathLike[str]) -> Path | None:
+    """The folder at a path; None where there is none, or where no path can be so (empty, too long, a NUL, ~nobody)."""
+    try:
+        folder = Path(path).expanduser()
+        return folder if os.fspath(path) and folder.is_dir() else None
+    except (OSError, ValueError, RuntimeError):
+        return None
+
+
+Check = Callable[[object], bool]
+
+
+def is_text(value: object) -> bool:
+    """Whether it is a text."""
+    return isinstance(value, str)
+
+
+def is_texts(value: object) -> bool:
+    """Whether it is a sequence of texts."""
+    return isinstance(value, tuple) and all(map(is_text, value))
+
+
+def is_bool(value: object) -> bool:
+    """Whether it is true or false."""
+    return isinstance(value, bool)
+
+
+def is_printable(longest: int) -> Check:
+    """A text of 1 to `longest` characters that a terminal can show, and that stays on one line."""
+    return lambda value: isinstance(value, str) and 0 < len(value) <= longest and value.isprintable()
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9 and isfinite(value)
+
+
+def is_rgb(value: object) -> bool:
+    """Whether it is one number for each colour channel."""
+    return isinstance(value, tuple) and len(value) == 3 and all(map(is_number, value))
+
+
+def whole_number(least: int, most: int) -> Check:
+    """A whole number of that range."""
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def one_of(*known: str | None) -> Check:
+    """One of these texts."""
+    return lambda value: isinstance(value, str | None) and value in known
+
+
+def are_prefixes(found: object, width: int) -> bool:
+    """Whether these are different numbers from 1 to `width`, rising."""
+    if not isinstance(found, tuple) or not all(type(number) is int for number in found):
+        return False
+    return list(found) == sorted(set(found)) and (not found or 1 <= found[0] <= found[-1] <= width)
+
+
+def is_short_texts(most: int, longest: int) -> Check:
+    """Nothing, or an object of at most `most` texts, names and values printable and of at most `longest` characters."""
+    fits = is_printable(longest)
+    return lambda value: (
+        value is None
+        or (
+            isinstance(value, dict)
+            and len(value) <= most
+            and all(fits(text) for pair in value.items() for text in pair)
+        )
+    )
+
+
+def is_languages(most: int) -> Check:
+    """Nothing, or 1 to `most` codes of languages."""
+    fits = is_printable(20)
+    return lambda value: (
+        value is None or (isinstance(value, tuple) and 0 < len(value) <= most and all(fits(code) for code in value))
+    )
+
+
+FORMAT = 2
+FORMATS = (1, 2)  # that this release reads
+NO_NORMALIZER = 0  # text reaches the tokenizer as it was typed
+HASHED = ("tokenizer.json", "text.onnx", "image.onnx")
+DATA_FILES = ("text.onnx.data", "image.onnx.data")  # weights of graphs that are larger than an ONNX file can be
+# How graphs store theirs, see `training.export.quantize`
+WEIGHTS = ("int8", "compact", "float32", "smooth-int8", "smooth-compact", "static-int8", "float16")
+EARLIER_WEIGHTS = ("dynamic-int8", "int8-blocks", "int4-blocks")  # which folders may have, and none is given any more
+COMPUTED_IN_INT8 = frozenset({"smooth-int8", "smooth-compact", "static-int8", *EARLIER_WEIGHTS})
+TRIED = "weights"  # in `ModelConfig.measured` of earlier folders: the ways to store weights that were tried, by tower
+PADDINGS = ("longest", "max_length")
+RESIZES = ("squash", "shortest")
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
+REDUCTIONS = ("blocks", "exact")
+CROP_OFFSETS = ("half-even", "floor")
+
+# Keys that this package does not read. transformers takes the one for a kind of model and the other for a file of
+# weights, so that AutoModel, CLIPModel and every class of its own refuse a model folder with this sentence.
+SENTENCE = (
+    "this is an AraCLIP model folder. Load it with AraCLIP.load of the package araclip, or, if it was trained there, "
+    "with AraCLIPModel.from_pretrained and AraCLIPProcessor.from_pretrained"
+)
+FOR_OTHERS = {"model_type": SENTENCE, "transformers_weights": SENTENCE}
+
+MAX_NAME = 200  # characters
+MAX_WIDTH = 1 << 16  # the widest published dual encoders have 1,024 to 4,096
+MAX_TOKENS = 1 << 16  # most have 32 to 512
+MAX_SIDE = 1024  # pixels; the largest published towers take 512
+MAX_FACTS = 20  # entries of `source`
+MAX_FACT = 1000  # characters of one
+MAX_LANGUAGES = 500
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """How text becomes token ids.
+
+    Attributes:
+        max_tokens: what follows is cut; special tokens count.
+        normalizer: version of `araclip.normalize` that texts pass first; 0: none, all that happens to a text stands in
+            tokenizer.json.
+        padding: texts of a batch are filled up with `pad_id` to the "longest" of them, or always to "max_length", which
+            is `max_tokens`.
+        attention_mask: whether the graph takes one, 1 for a token and 0 for padding, beside `input_ids`.
+    """
+
+    tower: str
+    pooling: str
+    max_tokens: int
+    normalizer: int
+    pad_id: int
+    padding: str = "longest"
+    attention_mask: bool = True
+
+
+@dataclass(frozen=True)
+class ImageConfig:
+    """How a picture becomes pixels; mean and std are for information, since image.onnx scales by them itself.
+
+    Attributes:
+        size: S, the side of the square that the graph takes.
+        resize: "squash": width and height become S; "shortest": the shorter side does, and the middle is cut out.
+        interpolation: one of INTERPOLATIONS, each as Pillow computes it, averaging where it makes smaller.
+        reduction: "blocks": pixels of large pictures are averaged in blocks first, as our own models are trained
+            (Pillow's reducing_gap of 2); "exact": they are not, as in the libraries of published models. None, in
+            folders of earlier releases: see `ModelConfig.reduction`.
+        crop_offset: where the middle begins if an odd number of pixels is cut off: "half-even", as torchvision and
+            open_clip round it, or "floor", as transformers does.
+    """
+
+    tower: str
+    size: int
+    resize: str
+    interpolation: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    reduction: str | None = None
+    crop_offset: str = "half-even"
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """config.json of a model folder.
+
+    Attributes:
+        files: SHA-256 of each file but config.json and README.md.
+        weights: one of WEIGHTS, or two of them, as "NAME + NAME", of text and image; None in folders that do not say.
+        matryoshka: prefixes of the vectors that are good vectors as well (Kusupati et al. 2022).
+        source: what the folder was made of, such as {"id": "google/siglip2-base-patch16-256", "revision": "…"}.
+        languages: those whose words its vocabulary was cut to; None where it was not cut.
+    """
+
+    name: str
+    version: str
+    width: int
+    text: TextConfig
+    image: ImageConfig
+    files: dict[str, str]
+    license: str
+    training_data: tuple[str, ...]
+    measured: dict[str, Any] = field(default_factory=dict)
+    weights: str | None = None
+    format: int = FORMAT
+    matryoshka: tuple[int, ...] = ()
+    source: dict[str, str] | None = None
+    languages: tuple[str, ...] | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hex digits that change whenever a vector could: a hash over the hashes of graphs and tokenizer, and
+        over how texts and pictures are prepared, where that is not as format 1 has it."""
+        hashes = "".join(self.files[name] for name in (*HASHED, *self.data_files))
+        if (prepared := preparation(self)) != ["longest", True, NORMALIZER_VERSION, "squash", "bicubic"]:
+            hashes += json.dumps([*prepared, self.text.max_tokens, self.text.pad_id])
+        return hashlib.sha256(hashes.encode()).hexdigest()[:12]
+
+    def weights_of(self, tower: str) -> str:
+        """How the weights of "text" or "image" are stored, of WEIGHTS: its part of `weights`, or all of it."""
+        ways = (self.weights or "float32").split(" + ")
+        return ways[0] if tower == "text" else ways[-1]
+
+    def in_int8(self, tower: str) -> bool:
+        """Whether products of "text" or "image" are computed in int8: another library rounds some numbers otherwise."""
+        return self.weights_of(tower) in COMPUTED_IN_INT8
+
+    @property
+    def reduction(self) -> str:
+        """`image.reduction`; of folders of earlier releases, which do not say, "exact" where they were pulled."""
+        return self.image.reduction or ("blocks" if self.source is None else "exact")
+
+    @property
+    def label(self) -> str:
+        """Name and fingerprint, as messages show it: araclip-mini@3f2a91bc04de."""
+        return f"{self.name}@{self.fingerprint}"
+
+    @property
+    def data_files(self) -> tuple[str, ...]:
+        """The weight files that its graphs have, of DATA_FILES."""
+        return tuple(name for name in DATA_FILES if name in self.files)
+
+    def parts_of(self, tower: str) -> tuple[str, ...]:
+        """The hashed files that one tower, "text" or "image", reads."""
+        own = ("tokenizer.json",) if tower == "text" else ()
+        return (*own, *(name for name in (f"{tower}.onnx", f"{tower}.onnx.data") if name in self.files))
+
+
+def preparation(config: ModelConfig) -> list[object]:
+    """What happens to texts and pictures before the graphs, as far as format 1 knew one way only."""
+    text, image = config.text, config.image
+    stated = [] if image.reduction in (None, "blocks") else [image.reduction]
+    stated += [] if image.crop_offset == "half-even" else [image.crop_offset]
+    return [text.padding, text.attention_mask, text.normalizer, image.resize, image.interpolation, *stated]
+
+
+def _is_hashes(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and not value.keys() - {*HASHED, *DATA_FILES}  # a name with a path in it would be such a key
+        and all(isinstance(digest, str) and len(digest) == 64 for digest in value.values())
+    )
+
+
+def _is_weights(value: object) -> bool:
+    """One name for both graphs, or two of text and image; None in folders that do not say."""
+    if value is None:
+        return True
+    names = value.split(" + ") if isinstance(value, str) else []
+    return 1 <= len(names) <= 2 and all(name in (*WEIGHTS, *EARLIER_WEIGHTS) for name in names)
+
+
+Field = tuple[Callable[[object], bool], str]  # what a field may be, and how a message says it
+FIELDS: dict[str, Field] = {
+    "name": (is_printable(MAX_NAME), f"a text of 1 to {MAX_NAME} printable characters"),
+    "version": (is_text, "a text"),
+    "width": (whole_number(1, MAX_WIDTH), f"a positive whole number, at most {MAX_WIDTH}"),
+    "files": (_is_hashes, f"an object of file names ({', '.join((*HASHED, *DATA_FILES))}) and their SHA-256 hashes"),
+    "license": (is_text, "a text"),
+    "training_data": (is_texts, "a list of texts"),
+    "measured": (lambda value: isinstance(value, dict), "an object"),
+    "weights": (_is_weights, f"one of {', '.join(WEIGHTS)}, or two of them, of text + image"),
+    "source": (is_short_texts(MAX_FACTS, MAX_FACT), f"an object of at most {MAX_FACTS} printable texts"),
+    "languages": (is_languages(MAX_LANGUAGES), "a list of language codes, such as ar"),
+    "text.tower": (is_text, "a text"),
+    "text.pooling": (is_text, "a text"),
+    "text.max_tokens": (whole_number(1, MAX_TOKENS), f"a positive whole number, at most {MAX_TOKENS}"),
+    "text.normalizer": (whole_number(0, 1 << 31), "a whole number"),
+    "text.pad_id": (whole_number(0, (1 << 31) - 1), "a token id"),
+    "text.padding": (one_of(*PADDINGS), f"one of {', '.join(PADDINGS)}"),
+    "text.attention_mask": (is_bool, "true or false"),
+    "image.tower": (is_text, "a text"),
+    "image.size": (whole_number(1, MAX_SIDE), f"a positive whole number, at most {MAX_SIDE}"),
+    "image.resize": (one_of(*RESIZES), f"one of {', '.join(RESIZES)}"),
+    "image.interpolation": (one_of(*INTERPOLATIONS), f"one of {', '.join(INTERPOLATIONS)}"),
+    "image.reduction": (one_of(*REDUCTIONS, None), f"one of {', '.join(REDUCTIONS)}"),
+    "image.crop_offset": (one_of(*CROP_OFFSETS), f"one of {', '.join(CROP_OFFSETS)}"),
+    "image.mean": (is_rgb, "three numbers"),
+    "image.std": (is_rgb, "three numbers"),
+}
+IN_FORMAT_1: dict[str, Field] = {  # where format 1 knew less
+    "files": (lambda value: _is_hashes(value) and not set(DATA_FILES) & set(value),  # type: ignore[call-overload]
+              f"an object of file names ({', '.join(HASHED)}) and their SHA-256 hashes"),
+    "weights": (one_of("int8", "compact", "float32", "dynamic-int8", None), "int8, compact, float32 or dynamic-int8"),
+    "source": (lambda value: value is None, "nothing: format 1 has no such field"),
+    "languages": (lambda value: value is None, "nothing: format 1 has no such field"),
+    "text.padding": (one_of("longest"), "'longest', the only way of format 1"),
+    "text.attention_mask": (lambda value: value is True, "true, the only way of format 1"),
+    "image.resize": (one_of("squash"), "'squash', the only way of format 1"),
+    "image.interpolation": (one_of("bicubic"), "'bicubic', the only way of format 1"),
+    "image.reduction": (one_of("blocks", None), "'blocks', the only way of format 1"),
+    "image.crop_offset": (one_of("half-even"), "'half-even', the only way of format 1"),
+}  # fmt: skip
+
+
+def value_of(config: ModelConfig, name: str) -> object:
+    """The value of a key of FIELDS."""
+    section, _, last = name.rpartition(".")
+    return getattr(getattr(config, section) if section else config, last)
+
+
+PARTS = ("config.json", *HASHED, "README.md")  # of every folder; graphs may have DATA_FILES besides
+
+MAX_CONFIG = 1_000_000  # bytes; araclip-mini's has 3,400
+MAX_PART = (1 << 31) - 1  # bytes, of a graph or tokenizer: an ONNX file cannot have more
+_HASHED_AT_ONCE = 1 << 24  # bytes
+MAX_DATA = 1 << 35  # bytes, of a graph's weight file: 8 billion weights in float32
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """Read and check config.json, and that every part of the folder is there. No other file is read.
+
+    Raises:
+        ModelMismatch: a part is missing, too large, or a link to another place; the JSON is damaged; a field is
+            missing, unknown or has a value it cannot have; or the folder was made for another format or text
+            normaliser than this release has.
+    """
+    _check_parts(folder, PARTS, MAX_PART)
+    path = folder / "config.json"
+    try:
+        raw = bounded_json.read(path, max_bytes=MAX_CONFIG)
+    except InputError as error:
+        reason = str(error).removeprefix(f"{path}: ").rstrip(".")
+        raise ModelMismatch(f"{path} is not valid JSON: {reason}. Copy the model folder again.") from None
+    if not isinstance(raw, dict):
+        raise ModelMismatch(f"{path} holds a {type(raw).__name__}, expected an object. Copy the model folder again.")
+    if raw.get("format") not in FORMATS or isinstance(raw["format"], bool):
+        raise ModelMismatch(
+            f"{path} has format {_value(raw.get('format'))}, this release reads formats 1 to {FORMAT}. "
+            "Install the araclip release the model was made for, or a newer one."
+        )
+    config = _build(path, raw)
+    known = (NORMALIZER_VERSION,) if config.format == 1 else (NO_NORMALIZER, NORMALIZER_VERSION)
+    if config.text.normalizer not in known:
+        raise ModelMismatch(
+            f"{path}: trained with text normaliser {config.text.normalizer}, this release has {NORMALIZER_VERSION}. "
+            "Install the araclip release the model was made for, or export the model again."
+        )
+    _check_parts(folder, config.data_files, MAX_DATA)
+    for part in DATA_FILES:
+        if part not in config.files and (folder / part).exists():
+            raise ModelMismatch(f"{folder / part} has no hash in config.json. Export the model again.")
+    return config
+
+
+def _check_parts(folder: Path, parts: tuple[str, ...], most: int) -> None:
+    """Every part is a regular file of at most so many bytes that lies in the folder."""
+    missing = []
+    allowed = _own_folders(folder)
+    for part in parts:
+        path = folder / part
+        try:
+            found = path.stat()
+            elsewhere = path.is_symlink() and path.resolve().parent not in allowed
+        except FileNotFoundError:
+            missing.append(part)
+            continue
+        except (OSError, RuntimeError) as error:  # a link that leads to itself, or a folder that may not be read
+            raise ModelMismatch(f"{path} cannot be read ({error}). Copy the folder again.") from None
+        if elsewhere:
+            raise ModelMismatch(
+                f"{path} is a link to {shown(str(path.resolve()))}, outside of the folder. If you trust the model, put "
+                "the file itself there."
+            )
+        if not stat.S_ISREG(found.st_mode):
+            raise ModelMismatch(f"{path} is no regular file. Copy the folder again.")
+        if found.st_size > most:
+            raise ModelMismatch(f"{path} has {found.st_size} bytes, the most is {most}. Export the model again.")
+    if missing:
+        raise ModelMismatch(
+            f"{folder}: {', '.join(missing)} missing; a model folder holds {', '.join(PARTS)}. Copy the folder again."
+        )
+
+
+def _own_folders(folder: Path) -> tuple[Path, ...]:
+    """Where a part may lie: in the folder; in a Hugging Face cache also where snapshots/REVISION links to, blobs."""
+    own = folder.resolve()
+    return (own, own.parent.parent / "blobs") if own.parent.name == "snapshots" else (own,)
+
+
+def _build(path: Path, raw: dict[str, Any]) -> ModelConfig:
+    try:
+        text = _strict(TextConfig, raw.get("text"))
+        image = _strict(ImageConfig, raw.get("image"))
+        own = {name: value for name, value in raw.items() if name not in FOR_OTHERS}
+        config: ModelConfig = _strict(ModelConfig, {**own, "text": text, "image": image})
+    except TypeError as error:
+        raise ModelMismatch(f"{path}: {error}. Compare it with the config.json of a bundled model.") from None
+    for name, (is_right, expected) in (FIELDS | (IN_FORMAT_1 if config.format == 1 else {})).items():
+        if not is_right(value := value_of(config, name)):
+            raise ModelMismatch(f"{path}: {name} is {_value(value)}, expected {expected}. Export the model again.")
+    if not are_prefixes(config.matryoshka, config.width):
+        raise ModelMismatch(
+            f"{path}: matryoshka is {_value(config.matryoshka)}, expected numbers from 1 to {config.width}, rising."
+        )
+    if unhashed := sorted(set(HASHED) - set(config.files)):
+        raise ModelMismatch(f"{path}: 'files' has no hash of {', '.join(unhashed)}. Export the model again.")
+    return config
+
+
+def _strict(kind: type[Any], raw: Any) -> Any:
+    if not isinstance(raw, dict):
+        raise TypeError(f"no object with the fields of {kind.__name__}, found {_value(raw)}")
+    known = {f.name for f in fields(kind)}
+    if unknown := sorted(set(raw) - known):
+        raise TypeError(f"unknown field {shown(shortened(', '.join(unknown), MAX_NAME))} in {kind.__name__}")
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
+
+
+def _value(value: object) -> str:
+    """A value of the JSON in a message: on one line, and not all of it."""
+    return shown(f"{value!r:.80}")
+
+
+def sha256(path: Path) -> str:
+    """The hash of a file's bytes, as hex digits.
+
+    In few large blocks: after each, a thread waits up to 5 ms for a busy one to give Python's lock back.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(_HASHED_AT_ONCE):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def check_hash(folder: Path, config: ModelConfig, part: str) -> None:
+    """Compare one file with the hash in config.json.
+
+    Raises:
+        ModelMismatch: they differ, and both are named; or the file cannot be read.
+    """
+    try:
+        actual = sha256(folder / part)
+    except OSError as error:
+        raise ModelMismatch(f"{folder / part} cannot be read ({error.strerror}). Copy the folder again.") from None
+    if actual != config.files[part]:
+        raise ModelMismatch(
+            f"{folder / part} has hash {actual[:12]}…, config.json says {shown(config.files[part][:12])}…. "
+            "The file is damaged or belongs to another model: copy the folder again."
+        )
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file of a folder that config.json has the hash of; the field `files`."""
+    return {name: sha256(folder / name) for name in (*HASHED, *DATA_FILES) if (folder / name).exists()}
+
+
+def write_config(folder: Path, config: ModelConfig) -> None:
+    """Write config.json, whatever `config.format` says in the lowest format that has all it needs."""
+    fields = asdict(config)
+    old = config.text.normalizer != NO_NORMALIZER
+    old &= all(is_right(value_of(config, name)) for name, (is_right, _) in IN_FORMAT_1.items())
+    fields = {"format": 1 if old else FORMAT, **{name: value for name, value in fields.items() if name != "format"}}
+    for name in ("source", "languages", "matryoshka"):
+        if not fields[name]:
+            del fields[name]
+    if old:  # earlier releases refuse a field they do not know
+        for section, later in _OF_FORMAT_2.items():
+            fields[section] = {name: value for name, value in fields[section].items() if name not in later}
+    else:
+        if config.image.reduction is None:
+            del fields["image"]["reduction"]
+        fields |= FOR_OTHERS
+        write_image_processor(folder, config.image)
+    (folder / "config.json").write_text(json.dumps(fields, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def write_image_processor(folder: Path, image: ImageConfig) -> None:
+    """Write preprocessor_config.json, for CLIPProcessor and AutoProcessor of transformers; not read here."""
+    from araclip.pictures.image_transform import FILTERS  # with numpy, a tenth of a second for each other command
+
+    squash = image.resize == "squash"
+    square = {"height": image.size, "width": image.size}
+    settings = {
+        "image_processor_type": "CLIPImageProcessor", "do_resize": True,
+        "size": square if squash else {"shortest_edge": image.size}, "resample": int(FILTERS[image.interpolation]),
+        "do_center_crop": not squash, "crop_size": square, "do_rescale": True, "rescale_factor": 1 / 255,
+        "do_normalize": True, "image_mean": image.mean, "image_std": image.std, "do_convert_rgb": True,
+    }  # fmt: skip
+    (folder / IMAGE_PROCESSOR).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+IMAGE_PROCESSOR = "preprocessor_config.json"
+_OF_FORMAT_2 = {"text": ("padding", "attention_mask"), "image": ("reduction", "crop_offset")}

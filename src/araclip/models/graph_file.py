@@ -1,0 +1,345 @@
+"""An ONNX graph judged by its bytes, before a library opens it: what it runs, how large it is, what it refers to.
+
+Reads the wire format of protocol buffers (https://protobuf.dev/programming-guides/encoding) from a memory map. Weights
+are never copied, only measured. The field numbers are those of onnx.proto.
+"""
+
+import mmap
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+from araclip.core.display import shown
+from araclip.errors import ModelMismatch
+
+MAX_BYTES = (1 << 31) - 1  # of a protocol buffer; larger graphs keep their weights in other files
+MAX_NODES = 20_000  # araclip-mini's graphs have 628 and 862; a ViT-H written operator by operator has 4,000
+MAX_FIELDS = 500_000  # of the whole file; araclip-mini's larger graph has 18,000
+MAX_RANK = 32
+DATA_KEYS = ("location", "offset", "length")  # of weights in another file
+MAX_DIGITS = 20
+MAX_TEXT = 4000  # bytes of a name; PyTorch writes a path through the modules
+
+# The standard operators that dense networks are made of. Left out: control flow (Loop, Scan, If, SequenceMap), which
+# makes time a matter of the graph's numbers; sequences, optionals and texts; random numbers; and what no tower needs.
+_OPERATORS = """
+Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh Attention AveragePool BatchNormalization BitShift
+BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Cast CastLike Ceil Celu Clip Compress Concat Constant ConstantOfShape Conv
+ConvInteger ConvTranspose Cos Cosh CumSum DepthToSpace DequantizeLinear Div Dropout DynamicQuantizeLinear Einsum Elu
+Equal Erf Exp Expand EyeLike Flatten Floor GRU Gather GatherElements GatherND Gelu Gemm GlobalAveragePool GlobalLpPool
+GlobalMaxPool Greater GreaterOrEqual GridSample GroupNormalization HardSigmoid HardSwish Hardmax Identity
+InstanceNormalization IsInf IsNaN LRN LSTM LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax
+LpNormalization LpPool MatMul MatMulInteger Max MaxPool Mean MeanVarianceNormalization Min Mish Mod Mul Neg NonZero
+Not OneHot Or PRelu Pad Pow QLinearConv QLinearMatMul QuantizeLinear RMSNormalization RNN Range Reciprocal ReduceL1
+ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape
+Resize ReverseSequence RotaryEmbedding Round ScatterElements ScatterND Selu Shape Shrink Sigmoid Sign Sin Sinh Size
+Slice Softmax Softplus Softsign SpaceToDepth Split Sqrt Squeeze Sub Sum Swish Tan Tanh ThresholdedRelu Tile TopK
+Transpose Trilu Unsqueeze Upsample Where Xor
+"""
+OPERATORS = frozenset(_OPERATORS.split())
+STANDARD_DOMAINS = ("", "ai.onnx")
+
+_VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5  # wire types; groups (3 and 4) are not in use
+_TENSOR_DATA = (4, 5, 7, 9, 10, 11)  # float_data, int32_data, int64_data, raw_data, double_data, uint64_data
+_STRING = 8  # a data type
+_EXTERNAL = 1  # a data location
+_ELEMENTS_PER_BYTE = 4  # 2-bit integers are the smallest
+
+Value = memoryview | int  # bytes, or a number
+
+
+class _Fault(Exception):
+    """What is wrong with the file."""
+
+
+def check_graph(path: Path, data: Path | None = None) -> None:
+    """Check that a graph has operators that are allowed, and all its weights in this file or in `data`, beside it.
+
+    Takes time and memory that do not depend on what the graph does; at most a few seconds for a hostile file.
+
+    Raises:
+        ModelMismatch: it cannot be opened or is no ONNX graph; it has too many nodes, an operator that is neither in
+            `OPERATORS` nor in `quantized_operators`, functions or subgraphs, weights in other files or past the end of
+            `data`, or weights larger than the bytes that are stored.
+    """
+    try:
+        size = path.stat().st_size
+        if not 0 < size <= MAX_BYTES:
+            raise _Fault("the file is empty" if not size else f"{size} bytes are more than a graph can have")
+        with path.open("rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # closed with its last view
+        _Graph(data.name if data else None, data.stat().st_size if data else 0).check_model(memoryview(mapped))
+    except OSError as error:
+        raise ModelMismatch(f"{path} cannot be opened ({error.strerror}). Copy the folder again.") from None
+    except _Fault as fault:
+        raise ModelMismatch(f"{path} cannot be opened: {fault}. Export the model again.") from None
+
+
+class _Graph:
+    """Counts nodes and fields of one file, and the bytes that its weights have in the data file."""
+
+    def __init__(self, data_name: str | None, data_bytes: int) -> None:
+        self._data_name, self._data_bytes = data_name, data_bytes
+        self._fields_left = MAX_FIELDS
+        self._nodes = self._data_used = 0
+        self._elements: dict[str, int] = {}  # of each weight
+        self._quantized: list[QuantizedNode] = []
+
+    def check_model(self, data: memoryview) -> None:
+        graphs = 0
+        for number, value in self._fields(data):
+            if number == 7:
+                graphs += 1
+                self._check_graph(_bytes(value))
+            elif number in (20, 25):
+                raise _Fault("it has functions of its own or training information")
+        if graphs != 1:  # a parser would merge several
+            raise _Fault(f"it is no ONNX graph ({graphs} graphs in the file, expected one)")
+        if not self._nodes:
+            raise _Fault("it is no ONNX graph (no nodes)")
+        for node in self._quantized:
+            if fault := fault_of(node, self._elements):
+                raise _Fault(fault)
+
+    def _check_graph(self, data: memoryview) -> None:
+        for number, value in self._fields(data):
+            if number == 1:
+                self._check_node(_bytes(value))
+            elif number == 5:
+                self._check_tensor(_bytes(value), beside=True)
+            elif number == 15:
+                raise _Fault("it has sparse weights, which this release does not read")
+
+    def _check_node(self, data: memoryview) -> None:
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            raise _Fault(f"it has more than {MAX_NODES:,} nodes")
+        operator = domain = ""
+        inputs: list[str] = []
+        attributes: list[memoryview] = []
+        for number, value in self._fields(data):
+            if number == 1:
+                inputs.append(_text(value))
+            elif number == 4:
+                operator = _text(value)
+            elif number == 7:
+                domain = _text(value)
+            elif number == 5:
+                attributes.append(_bytes(value))
+        if domain not in (DOMAIN, *STANDARD_DOMAINS):
+            raise _Fault(f"it uses operators of the domain {shown(domain[:60])}, which are not standard")
+        if domain != DOMAIN and operator not in OPERATORS:
+            operator = shown(operator[:60])
+            raise _Fault(f"it uses the operator {operator}, which is not among the standard ones without control flow")
+        values = dict(map(self._check_attribute, attributes))
+        if domain == DOMAIN:
+            self._quantized.append(QuantizedNode(shown(operator[:60]), inputs, values))
+
+    def _check_attribute(self, data: memoryview) -> tuple[str, int | None]:
+        """Its name, and its value where that is a whole number."""
+        name, whole, others = "", None, False
+        for number, value in self._fields(data):
+            if number == 1:
+                name = shown(_text(value)[:60])
+            elif number == 3 and isinstance(value, int):
+                whole = _signed(value)
+            others |= number in (2, 4, 5, 7, 8, 9, 10, 14, 15)
+            if number in (5, 10):
+                self._check_tensor(_bytes(value))
+            elif number in (6, 11):
+                raise _Fault("a node of it has a graph inside")
+            elif number in (22, 23):
+                raise _Fault("it has sparse weights, which this release does not read")
+        return name, None if others else whole
+
+    def _check_tensor(self, data: memoryview, *, beside: bool = False) -> None:
+        """Its size; `beside`: it may be stored in the data file."""
+        shape: list[int] = []
+        stored, external, name = 0, False, ""
+        place: dict[str, str] = {}
+        seen: set[int] = set()
+        for number, value in self._fields(data):
+            if number in (2, 8, 9, 14) and number in seen:  # a parser takes the last one
+                raise _Fault("weights of it have two types, names or contents")
+            seen.add(number)
+            if number == 1:
+                shape.extend(_packed(value))
+            elif number == 2 and value == _STRING:
+                raise _Fault("it has texts among its weights")
+            elif number == 8:
+                name = _text(value)
+            elif number == 13:
+                place |= self._entry(_bytes(value))
+            elif number == 14:
+                external |= value == _EXTERNAL
+            elif number in _TENSOR_DATA:
+                stored += len(value) if isinstance(value, memoryview) else 1
+            if len(shape) > MAX_RANK:
+                raise _Fault(f"weights of it have more than {MAX_RANK} dimensions")
+        if place or external:
+            if not (beside and place and external) or seen & set(_TENSOR_DATA):
+                raise _Fault("its weights are in other files; a model folder keeps them in the graph")
+            stored = self._stored_beside(place)
+        elements = prod(shape)
+        self._elements[name] = elements if name not in self._elements else -1  # of two weights with one name
+        if min(shape, default=0) < 0 or elements > stored * _ELEMENTS_PER_BYTE:
+            raise _Fault(f"weights of it are said to have the shape {shape}, but {stored} bytes are stored")
+
+    def _entry(self, data: memoryview) -> dict[str, str]:
+        entry = {number: _text(value) for number, value in self._fields(data)}
+        return {entry.get(1, ""): entry.get(2, "")}
+
+    def _stored_beside(self, place: dict[str, str]) -> int:
+        """How many bytes of the data file a weight has."""
+        location = shown(place.get("location", "")[:100])
+        if self._data_name is None or place.get("location") != self._data_name:
+            beside = f"in {self._data_name}, beside it" if self._data_name else "in the graph"
+            raise _Fault(f"its weights are in other files ({location}); this folder keeps them {beside}")
+        start, length = (_whole(place.get(key, "0")) for key in ("offset", "length"))
+        self._data_used += length
+        if place.keys() - set(DATA_KEYS) or max(start + length, self._data_used) > self._data_bytes:
+            raise _Fault(f"its weights are said to reach past the {self._data_bytes} bytes of {location}")
+        return length
+
+    def _fields(self, data: memoryview) -> Iterator[tuple[int, Value]]:
+        """Number and value of each field of a message."""
+        at, end = 0, len(data)
+        while at < end:
+            self._fields_left -= 1
+            if self._fields_left < 0:
+                raise _Fault(f"it has more than {MAX_FIELDS:,} entries")
+            tag, at = _varint(data, at)
+            number, wire_type = tag >> 3, tag & 7
+            value: Value
+            if wire_type == _VARINT:
+                value, at = _varint(data, at)
+            elif wire_type == _BYTES:
+                length, at = _varint(data, at)
+                value, at = data[at : at + length], at + length
+            elif wire_type in (_FOUR_BYTES, _EIGHT_BYTES):
+                value, at = 0, at + (4 if wire_type == _FOUR_BYTES else 8)
+            else:
+                raise _Fault(f"it is no ONNX graph (wire type {wire_type})")
+            if at > end or not number:
+                raise _Fault("it is no ONNX graph, or cut short")
+            yield number, value
+
+
+def _varint(data: memoryview, at: int) -> tuple[int, int]:
+    """The number at `at`, and where the next field begins."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if at >= len(data):
+            raise _Fault("it is no ONNX graph, or cut short")
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise _Fault("it is no ONNX graph (a number of more than 10 bytes)")
+
+
+def _packed(value: Value) -> Iterator[int]:
+    """Signed numbers, packed or alone; no more than MAX_RANK + 1."""
+    if isinstance(value, int):
+        yield _signed(value)
+        return
+    at = 0
+    for _ in range(MAX_RANK + 1):
+        if at >= len(value):
+            return
+        number, at = _varint(value, at)
+        yield _signed(number)
+
+
+def _signed(number: int) -> int:
+    return number - (1 << 64) if number >= 1 << 63 else number
+
+
+def _bytes(value: Value) -> memoryview:
+    if isinstance(value, int):
+        raise _Fault("it is no ONNX graph (a number in place of a message)")
+    return value
+
+
+def _text(value: Value) -> str:
+    if len(text := _bytes(value)) > MAX_TEXT:
+        raise _Fault(f"a name in it has {len(text)} bytes")
+    return bytes(text).decode(errors="surrogateescape")  # different bytes stay different names
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS):
+        raise _Fault("the place of its weights is no number")
+    return int(text)
+
+
+DOMAIN = "com.microsoft"
+BLOCKS = (16, 32, 64, 128, 256)  # weights that share a scale
+MAX_SIDE = 1 << 20  # of a matrix; vocabularies have 256,000 rows
+
+_SIDE = range(1, MAX_SIDE + 1)
+ATTRIBUTES: dict[str, dict[str, Collection[int]]] = {  # operator → its attributes, all whole numbers, and their values
+    "MatMulNBits": {"K": _SIDE, "N": _SIDE, "bits": (4, 8), "block_size": BLOCKS, "accuracy_level": range(5)},
+    "GatherBlockQuantized": {
+        "bits": (4, 8), "block_size": BLOCKS, "gather_axis": range(-2, 2), "quantize_axis": range(-2, 2),
+    },
+    "MatMulIntegerToFloat": {},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class QuantizedNode:
+    """A node of DOMAIN as it stands in the file; "" is an input that is left out."""
+
+    operator: str
+    inputs: Sequence[str]
+    attributes: Mapping[str, int | None]  # None: of another kind than a whole number
+
+
+def fault_of(node: QuantizedNode, elements: Mapping[str, int]) -> str | None:
+    """What is wrong with a node; None where nothing is.
+
+    Args:
+        elements: of each of the graph's weights, by name.
+    """
+    allowed = ATTRIBUTES.get(node.operator)
+    if allowed is None:
+        return f"it uses the operator {DOMAIN}.{node.operator}; of that domain, {' and '.join(ATTRIBUTES)} are allowed"
+    for name, value in node.attributes.items():
+        if name not in allowed or value is None or value not in allowed[name]:
+            return f"the operator {node.operator} has {name} {value}, which is not allowed"
+    if node.operator == "MatMulIntegerToFloat":
+        return _integer_fault(node, elements)
+    return _matrix_fault(node, elements) if node.operator == "MatMulNBits" else None
+
+
+def _integer_fault(node: QuantizedNode, elements: Mapping[str, int]) -> str | None:
+    """Whether a MatMulIntegerToFloat has a stored matrix, a scale a column, and one scale and zero of its input."""
+    _, *named = (*node.inputs, *[""] * 7)[:7]
+    matrix, step, scale, zero, matrix_zero, bias = (elements.get(name, 0) if name else None for name in named)
+    if not matrix or not scale or scale < 1 or matrix < 1 or matrix % scale:
+        return f"the operator {node.operator} has {matrix or 'no'} stored numbers and {scale or 'no'} scales for them"
+    if step != 1 or zero != 1 or matrix_zero is not None or bias is not None:
+        return f"the operator {node.operator} has other inputs than a matrix, its scales and one scale and zero"
+    return None
+
+
+def _matrix_fault(node: QuantizedNode, elements: Mapping[str, int]) -> str | None:
+    """Whether the weights of a MatMulNBits are as many as it says: N rows of K numbers in blocks, a scale for each."""
+    k, n, block = (node.attributes.get(name) or 0 for name in ("K", "N", "block_size"))
+    bits = node.attributes.get("bits") or 4
+    if not (k and n and block):
+        return "the operator MatMulNBits does not say the size of its weights"
+    blocks = -(-k // block)
+    zero_points = {n * (-(-blocks * bits // 8)), n * blocks}  # packed, or of the scales' type
+    expected = {1: {n * blocks * block * bits // 8}, 2: {n * blocks}, 3: zero_points, 4: set(), 5: {n}}
+    for number, counts in expected.items():
+        name = node.inputs[number] if number < len(node.inputs) else ""
+        if (name or number in (1, 2)) and elements.get(name) not in counts:
+            return (
+                f"the operator MatMulNBits has {elements.get(name, 'no')} stored numbers as input {number}, for {n} "
+                f"rows of {k} in blocks of {block} there are {' or '.join(map(str, sorted(counts))) or 'none'}"
+            )
+    return None

@@ -1,0 +1,334 @@
+"""A model folder's two towers and its tokenizer on ONNX Runtime or OpenVINO; no torch. Library errors become ours.
+
+Opens what it is told to: `araclip.models.checks` judges the folder before.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip.core.display import shortened, shown
+from araclip.errors import AraCLIPError, ModelMismatch, first_line
+from araclip.models import devices
+from araclip.models.devices import CPU, CUDA, OPENVINO
+from araclip.models.encoder_base import batches
+from araclip.models.folder import ModelConfig, TextConfig, check_hash
+from araclip.models.vectors import Vectors, checked_vectors
+from araclip.pictures.limits import return_freed_memory
+from araclip.text.normalization import normalize, without_surrogates
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
+
+
+SILENT = 4  # ONNX Runtime's severity "fatal": it would print what its exceptions say as well
+
+Inputs = Mapping[str, NDArray[np.generic]]
+
+
+def open_session(
+    path: Path, device: str, threads: int, *, arena: bool = True, widen: bool = True, spin: bool = True
+) -> "OnnxRuntimeSession | OpenVinoSession":
+    """Open a graph on a device of `devices.graph_device`, with so many threads on the CPU.
+
+    Args:
+        arena: keep the memory of a run for the next one, on ONNX Runtime: a few percent faster for small pictures.
+        widen: widen small weights once, on ONNX Runtime; False leaves it to each run, which then takes twice as long,
+            and opens the graph in a third of the time, for a process that encodes one text or two.
+        spin: threads that wait for the next operator keep their core busy, on ONNX Runtime: one item alone is done a
+            third sooner, but what else the process has to do meanwhile, such as decoding pictures, waits.
+
+    Raises:
+        InputError: ONNX Runtime cannot use the GPU after all.
+    """
+    kind, _, which = device.partition(":")
+    if kind == OPENVINO:
+        return OpenVinoSession(path, which or "CPU", threads)
+    session = OnnxRuntimeSession(path, device, threads, arena, widen, spin)
+    return_freed_memory(path.stat().st_size)  # of the file as it was read: half of what is in use after opening it
+    return session
+
+
+class OnnxRuntimeSession:
+    """A graph on ONNX Runtime, which may be run by several threads at once.
+
+    Attributes:
+        inputs: each input's shape; an axis of any length is no number. width: of the output's last axis.
+    """
+
+    def __init__(self, path: Path, device: str, threads: int, arena: bool, widen: bool, spin: bool) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = SILENT
+        options.enable_cpu_mem_arena = arena
+        options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
+        kind, _, which = device.partition(":")
+        providers: list[Any] = ["CPUExecutionProvider"]
+        if kind == CUDA:
+            providers.insert(0, ("CUDAExecutionProvider", {"device_id": int(which or 0)}))
+        known = onnxruntime.get_available_providers()  # it goes on with a warning, or without a word, on the CPU
+        if kind != CUDA or "CUDAExecutionProvider" in known:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=providers, disabled_optimizers=None if widen else ["ConstantFolding"]
+            )
+            known = self._session.get_providers()
+        if kind == CUDA and "CUDAExecutionProvider" not in known:
+            raise devices.missing(device, [CPU], "ONNX Runtime cannot load CUDA's libraries: install CUDA and cuDNN.")
+        self.inputs = {node.name: node.shape for node in self._session.get_inputs()}
+        shape = self._session.get_outputs()[0].shape
+        self.width = shape[-1] if shape else 0
+
+    def run(self, inputs: Inputs) -> Any:
+        """The first output."""
+        return self._session.run(None, inputs)[0]
+
+
+class OpenVinoSession:
+    """A graph on OpenVINO, computed in float32 on the CPU; otherwise as `OnnxRuntimeSession`."""
+
+    def __init__(self, path: Path, which: str, threads: int) -> None:
+        import openvino
+
+        model = openvino.Core().read_model(str(path))
+        floor_shifts(model)
+        settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "EXECUTION_MODE_HINT": "ACCURACY"}
+        if which == "CPU":
+            settings |= {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+        self._compiled = openvino.Core().compile_model(model, which, settings)
+        self._free: deque[Any] = deque()  # requests that no thread uses now
+        self.inputs = {port.any_name: _shape(port) for port in self._compiled.inputs}
+        shape = _shape(self._compiled.outputs[0])
+        self.width = shape[-1] if shape else 0
+
+    def run(self, inputs: Inputs) -> Any:
+        """The first output."""
+        try:
+            request = self._free.pop()
+        except IndexError:
+            request = self._compiled.create_infer_request()
+        try:
+            return np.array(request.infer(dict(inputs))[0])  # its memory is the request's
+        finally:
+            self._free.append(request)
+
+
+def _shape(port: Any) -> list[Any]:
+    return [axis.get_length() if axis.is_static else str(axis) for axis in port.partial_shape]
+
+
+def floor_shifts(model: Any) -> None:
+    """Make OpenVINO's shifts to the right exact: it reads them as division of bytes and rounds up, so that four-bit
+    weights came out one too large (cosine .994). Bits that are shifted out are cleared first."""
+    from openvino import Type, opset13
+
+    for divide in model.get_ops():
+        if divide.get_type_name() != "Divide" or divide.get_output_element_type(0) not in (Type.u8, Type.u16, Type.u32):
+            continue
+        by = _constant(divide.input_value(1).get_node())
+        if by is not None and by.size == 1 and (value := int(by.flat[0])) > 0 and value & (value - 1) == 0:
+            kind = divide.get_output_element_type(0)
+            kept = np.array(~(value - 1) & ((1 << kind.size * 8) - 1), kind.to_dtype())
+            cleared = opset13.bitwise_and(divide.input_value(0), opset13.constant(kept))
+            divide.input(0).replace_source_output(cleared.output(0))
+
+
+def _constant(node: Any) -> NDArray[Any] | None:
+    """The value of a node whose inputs are all constant."""
+    if node.get_type_name() == "Constant":
+        return np.asarray(node.data)
+    values: Sequence[NDArray[Any] | None] = [_constant(port.get_node()) for port in node.input_values()]
+    if not values or any(value is None for value in values):
+        return None
+    if node.get_type_name() == "Power":
+        return np.asarray(np.power(*map(np.asarray, values)))
+    return np.asarray(values[0]) if node.get_type_name() in ("Convert", "Broadcast") else None
+
+
+MAX_REASON = 300  # characters of a library's message
+SMALL_GRAPH = 64_000_000  # bytes
+SMALL_SIDE = 224  # pixels
+SMALL_ROWS, LARGE_ROWS = 16, 4  # squares of SMALL_SIDE that pass a graph at once
+LARGE_TEXTS = 8  # texts that pass a large graph at once: of 32, products leave the processor's cache
+
+
+class TextTower:
+    """Tokenizer and text graph; `widen` is that of `open_session`.
+
+    Raises:
+        ModelMismatch: a file is damaged, or contradicts config.json.
+    """
+
+    def __init__(
+        self, folder: Path, config: ModelConfig, threads: int, device: str = CPU, *, widen: bool = True
+    ) -> None:
+        self._folder, self._config = folder, config
+        names = ("input_ids", "attention_mask") if config.text.attention_mask else ("input_ids",)
+        inputs: dict[str, list[int] | None] = dict.fromkeys(names)
+        large = _stored(folder, config, "text") > SMALL_GRAPH and not device.startswith(CUDA)
+        self._most = LARGE_TEXTS if large else None
+        with ThreadPoolExecutor(1, "open-graph") as beside:  # a tenth of a second of the first search
+            graph = beside.submit(_Graph, folder, config, "text", inputs, threads, device, widen=widen)
+            self.tokenizer = Tokens(folder, config)
+            self._graph = graph.result()
+
+    def encode(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
+        """n texts → (n, D) float32 of unit length, at most `batch_size` of them at once."""
+        encodings = self.tokenizer.encode(texts)
+        lengths = np.array([len(e.ids) for e in encodings])
+        out = np.empty((len(texts), self._config.width), np.float32)
+        most = min(batch_size, self._most or batch_size)
+        for rows in batches(np.argsort(lengths, kind="stable"), most):  # like lengths together: less padding
+            out[list(rows)] = self._graph.run(padded([encodings[row] for row in rows], self._config.text), len(rows))
+        return out
+
+
+def padded(encodings: "list[Encoding]", text: TextConfig) -> dict[str, NDArray[np.int64]]:
+    """The text graph's inputs, (B, T): T is the longest text's, or `max_tokens` always."""
+    longest = max(len(e.ids) for e in encodings) if text.padding == "longest" else text.max_tokens
+    ids = np.full((len(encodings), longest), text.pad_id, np.int64)
+    mask = np.zeros((len(encodings), longest), np.int64)
+    for i, encoding in enumerate(encodings):
+        ids[i, : len(encoding.ids)] = encoding.ids
+        mask[i, : len(encoding.ids)] = 1
+    return {"input_ids": ids, "attention_mask": mask} if text.attention_mask else {"input_ids": ids}
+
+
+class ImageTower:
+    """The image graph.
+
+    Raises:
+        ModelMismatch: the file is damaged, or contradicts config.json.
+    """
+
+    def __init__(self, folder: Path, config: ModelConfig, threads: int, device: str = CPU) -> None:
+        size = config.image.size
+        stored = _stored(folder, config, "image")
+        self._rows = SMALL_ROWS if device.startswith(CUDA) else rows_of_a_run(size, stored)
+        arena = self._rows == SMALL_ROWS
+        pixels = {"pixels": [size, size, 3]}
+        self._graph = _Graph(folder, config, "image", pixels, threads, device, arena=arena, spin=False)
+
+    def encode(self, pixels: NDArray[np.uint8]) -> Vectors:
+        """(n, S, S, 3) uint8 RGB → (n, D) float32 of unit length."""
+        if len(pixels) <= self._rows:
+            return self._graph.run({"pixels": pixels}, len(pixels))
+        starts = range(0, len(pixels), self._rows)
+        return np.concatenate([self.encode(pixels[start : start + self._rows]) for start in starts])
+
+
+def _stored(folder: Path, config: ModelConfig, tower: str) -> int:
+    """Bytes of a tower's files."""
+    return sum((folder / part).stat().st_size for part in config.parts_of(tower))
+
+
+def rows_of_a_run(size: int, stored: int) -> int:
+    """How many squares of this side pass an image graph of so many bytes at once.
+
+    A large network is no faster with more of them, and each takes memory: see benchmarks/indexing_memory.py.
+    """
+    rows = SMALL_ROWS if stored <= SMALL_GRAPH and size <= SMALL_SIDE else LARGE_ROWS
+    return max(1, rows * SMALL_SIDE**2 // max(size, SMALL_SIDE) ** 2)
+
+
+class Tokens:
+    """The tokenizer; cuts at `config.text.max_tokens`."""
+
+    def __init__(self, folder: Path, config: ModelConfig) -> None:
+        from tokenizers import Tokenizer
+
+        check_hash(folder, config, "tokenizer.json")
+        self._path, self._most = folder / "tokenizer.json", config.text.max_tokens
+        self._normalizer = config.text.normalizer
+        with _reported(self._path, "read by tokenizers"):
+            self._tokenizer = Tokenizer.from_file(str(self._path))
+            self._tokenizer.enable_truncation(self._most)
+            self._tokenizer.no_padding()
+
+    def encode(self, texts: tuple[str, ...]) -> "list[Encoding]":
+        """Normalised and cut into tokens."""
+        prepare = normalize if self._normalizer else without_surrogates
+        prepared = [prepare(text) for text in texts]
+        with _reported(self._path, "used by tokenizers"):
+            encodings: list[Encoding] = self._tokenizer.encode_batch(prepared)
+        if encodings and (most := max(len(encoding.ids) for encoding in encodings)) > self._most:
+            raise ModelMismatch(
+                f"{self._path} makes {most} tokens of a text that is cut at {self._most}. Export the model again."
+            )
+        return encodings
+
+
+class _Graph:
+    """One ONNX graph: named inputs → (n, D) float32."""
+
+    def __init__(
+        self,
+        folder: Path,
+        config: ModelConfig,
+        tower: str,
+        inputs: Mapping[str, list[int] | None],
+        threads: int,
+        device: str,
+        arena: bool = True,
+        widen: bool = True,
+        spin: bool = True,
+    ) -> None:
+        for part in config.parts_of(tower):
+            if part != "tokenizer.json":
+                check_hash(folder, config, part)
+        self.label, self.width = config.label, config.width
+        self._path, self._device = folder / f"{tower}.onnx", device
+        with _reported(self._path, f"opened by {_library(device)}"):
+            self._session = open_session(self._path, device, threads, arena=arena, widen=widen, spin=spin)
+        self._check(inputs)
+
+    def _check(self, inputs: Mapping[str, list[int] | None]) -> None:
+        shapes = self._session.inputs
+        if undeclared := sorted(shapes.keys() - inputs.keys()):
+            raise ModelMismatch(
+                f"{self._path} takes {shown(', '.join(undeclared)[:MAX_REASON])}, which config.json does not declare "
+                f"beside {', '.join(inputs)}. Export the model again."
+            )
+        for name, tail in inputs.items():
+            if name not in shapes or (tail is not None and shapes[name][1:] != tail):
+                raise ModelMismatch(
+                    f"{self._path} has inputs {shown(f'{shapes}')[:MAX_REASON]}, config.json asks for '{name}' of "
+                    f"(batch, {tail or 'tokens'}). Export the model again."
+                )
+        if self._session.width != self.width:
+            raise ModelMismatch(
+                f"{self._path} makes {self._session.width}-wide vectors, config.json says {self.width}. "
+                "The two come from different models: copy the folder again."
+            )
+
+    def run(self, inputs: Mapping[str, NDArray[np.generic]], rows: int) -> Vectors:
+        with _reported(self._path, f"run by {_library(self._device)}"):
+            vectors = self._session.run(inputs)
+        return checked_vectors(vectors, rows, self)
+
+
+def _library(device: str) -> str:
+    return "OpenVINO" if device.startswith(OPENVINO) else "ONNX Runtime"
+
+
+@contextmanager
+def _reported(path: Path, how: str) -> Iterator[None]:
+    """Make an exception of a library one of ours. tokenizers raises a bare Exception, or a PanicException of Rust,
+    which is a BaseException; the exceptions of ONNX Runtime have no common root."""
+    try:
+        yield
+    except AraCLIPError:
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise  # Ctrl-C
+        reason = shown(shortened(first_line(error), MAX_REASON))
+        raise ModelMismatch(f"{path} cannot be {how} ({reason}). Export the model again.") from error

@@ -1,0 +1,218 @@
+"""The models of a user: the table of `araclip models`, what to take for what, removal, and pushing one to the hub."""
+
+import os
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from araclip.core import atomic
+from araclip.core.display import Log, counted
+from araclip.core.installed_models import bundled, installed, pulled
+from araclip.core.paths import data_home
+from araclip.errors import AraCLIPError, InputError, ModelNotFound
+from araclip.gallery.recorded_model import recorded_in
+from araclip.models import folder as model_folder
+from araclip.models.checks import check_model_folder
+from araclip.models.downloads import hub_errors
+from araclip.models.folder import TRIED, ModelConfig
+from araclip.models.pull import parts_of, repository_of, unknown
+from araclip.models.speed import Speed, remembered
+from araclip.peers.model_registry import BY_NAME, FIRST_CAPTION, PEERS, Peer, PublishedRecall, forbids_commerce
+
+TAKE = {  # by the published figures, size and licence; docs/peers.md says why
+    "araclip-mini": "no network, an old or small machine; non-commercial",
+    "siglip-i18n-b16-256": "a CPU, any use",
+    "siglip2-b32-256": "a CPU, any use, as fast as possible",
+    "siglip2-so400m-384": "best Arabic for any use; a GPU or patience",
+    "nllb-siglip-mrl-base": "best Arabic on a CPU; non-commercial",
+    "nllb-siglip-mrl-large": "best Arabic; non-commercial; a GPU or patience",
+    "araclip-published": "comparing with the paper",
+}
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """One model. state: bundled, pulled, or available (to `araclip pull`). Sizes in megabytes; None: not known.
+
+    recall: as published. measured: by this project, as its config.json says it. published_megabytes: of the weights in
+    float32. megabytes: of its folder here. weights, languages: of its folder here.
+    """
+
+    name: str
+    state: str
+    width: int | None
+    resolution: int | None
+    license: str | None
+    forbids_commerce: bool
+    published_megabytes: int | None = None
+    megabytes: float | None = None
+    recall: tuple[PublishedRecall, ...] = ()
+    measured: dict[str, Any] | None = None
+    speed: Speed | None = None
+    take_for: str | None = None
+    hub_id: str | None = None
+    kind: str | None = None
+    weights: str | None = None
+    languages: tuple[str, ...] | None = None
+    fingerprint: str | None = None
+    folder: str | None = None
+    fault: str | None = None
+
+
+def model_rows() -> list[ModelRow]:
+    """Bundled and pulled models, then those of the registry: recommended ones first, then by published recall."""
+    here = [
+        _row_here(name, folder, state)
+        for state, models in (("bundled", bundled()), ("pulled", pulled()))
+        for name, folder in models.items()
+    ]
+    known = {row.name for row in here}
+    others = [_available(peer) for peer in PEERS if peer.name not in known]
+    return here + sorted(others, key=lambda row: (row.take_for is None, -_mean(row)))
+
+
+def _mean(row: ModelRow) -> float:
+    """For the order alone: by the protocol that most models have a figure for."""
+    return max((one.mean for one in row.recall if one.protocol == FIRST_CAPTION), default=0.0)
+
+
+def _available(peer: Peer) -> ModelRow:
+    return ModelRow(
+        peer.name, "available", peer.width, peer.resolution, peer.license, forbids_commerce(peer.license),
+        published_megabytes=peer.megabytes, recall=peer.recall, take_for=TAKE.get(peer.name), hub_id=peer.hub_id,
+        kind=peer.kind,
+    )  # fmt: skip
+
+
+def _row_here(name: str, folder: Path, state: str) -> ModelRow:
+    try:
+        config = model_folder.read_config(folder)
+    except AraCLIPError as error:
+        return ModelRow(name, state, None, None, None, False, folder=str(folder), fault=str(error))
+    peer = _peer_of(name, config)
+    return ModelRow(
+        name, state, config.width, config.image.size, config.license, forbids_commerce(config.license),
+        published_megabytes=peer.megabytes if peer else None, megabytes=_megabytes(folder),
+        recall=peer.recall if peer else (), measured={k: v for k, v in config.measured.items() if k != TRIED} or None,
+        speed=remembered(config.fingerprint), take_for=TAKE.get(peer.name if peer else name),
+        hub_id=peer.hub_id if peer else None, kind=peer.kind if peer else None, weights=config.weights,
+        languages=config.languages, fingerprint=config.fingerprint, folder=str(folder),
+    )  # fmt: skip
+
+
+def _peer_of(name: str, config: ModelConfig) -> Peer | None:
+    """The row of the registry that a folder was made of: by its source, or by its name."""
+    source = (config.source or {}).get("id", "")
+    return BY_NAME.get(source) or next((peer for peer in PEERS if peer.hub_id == source), None) or BY_NAME.get(name)
+
+
+def _megabytes(folder: Path) -> float:
+    return sum(file.stat().st_size for file in folder.iterdir() if file.is_file()) / 1e6
+
+
+def galleries_of(name: str) -> list[Path]:
+    """The galleries in the user's data directory that were made with a pulled model of which there is no other copy.
+    Galleries elsewhere are not known here.
+
+    Raises:
+        InputError, ModelNotFound: as for `remove`.
+    """
+    fingerprint = _fingerprint(_pulled(name))  # "" of a damaged one: it is found by its name
+    if fingerprint and fingerprint in [_fingerprint(folder) for other, folder in installed().items() if other != name]:
+        return []
+    found = []
+    home = data_home() / "galleries"
+    for gallery in sorted(home.iterdir()) if home.is_dir() else ():
+        with suppress(AraCLIPError, OSError):
+            record = recorded_in(gallery) if gallery.is_dir() else None
+            if record and (record.fingerprint == fingerprint or (not fingerprint and record.name == name)):
+                found.append(gallery)
+    return found
+
+
+def remove(name: str) -> int:
+    """Delete a pulled model; returns the bytes that are free now. Galleries made with it stay, and need it again.
+
+    Raises:
+        InputError: it is a bundled model.
+        ModelNotFound: no pulled model has that name.
+        OSError: it cannot be deleted.
+    """
+    folder = _pulled(name)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    aside = folder.with_name(f".{name}.removed")  # a name that no model has, so that no half of one is found
+    shutil.rmtree(aside, ignore_errors=True)
+    atomic.step("set aside")
+    folder.rename(aside)
+    shutil.rmtree(aside)
+    return size
+
+
+def _fingerprint(folder: Path) -> str:
+    try:
+        return model_folder.read_config(folder).fingerprint
+    except AraCLIPError:
+        return ""
+
+
+def _pulled(name: str) -> Path:
+    if name in bundled():
+        raise InputError(f"{name} ships with this package and cannot be removed alone.")
+    here = pulled()
+    if name not in here:
+        if not here:
+            raise ModelNotFound("no model was pulled yet, so there is none to remove.")
+        raise ModelNotFound(f"{unknown(name)} Pulled models: {', '.join(here)}.")
+    return here[name]
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """Where a model was uploaded: its repository, page and commit."""
+
+    repository: str
+    url: str
+    commit: str
+    megabytes: float
+
+
+def push(
+    named: str, repository: str, *, private: bool = False, message: str | None = None, log: Log = lambda line: None
+) -> Pushed:
+    """Upload a model folder, whole and checked, to hf:ORG/NAME; the repository is made if it does not exist.
+
+    Only the files that belong to a model folder are uploaded. The token is huggingface_hub's ($HF_TOKEN, or that of
+    `hf auth login`).
+
+    Raises:
+        ModelNotFound, ModelMismatch, InvalidVectors: the folder is not there, or somebody who pulls it would refuse it.
+        InputError: no repository's name, or no token.
+        ModelNotFound: the hub refuses it, or cannot be reached.
+    """
+    address, revision = repository_of(repository)
+    if revision:
+        raise InputError(f"a model is pushed to the main branch. Leave @{revision} out.")
+    folder = model_folder.find(named)
+    config = model_folder.read_config(folder)
+    for part in config.files:  # compared although the folder may have been checked before: this copy goes to others
+        model_folder.check_hash(folder, config, part)
+    check_model_folder(folder)
+    parts = parts_of(config)
+    size = sum((folder / part).stat().st_size for part in parts) / 1e6
+    log(f"{config.label} checked: {counted(len(parts), 'file')}, {size:,.0f} MB")
+    from huggingface_hub import HfApi, get_token
+
+    if not (token := get_token()):
+        raise InputError(
+            "pushing needs a token of the hub with write access. Run `hf auth login`, or put one into $HF_TOKEN."
+        )
+    api = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None, token=token)
+    with hub_errors(address, doing="the upload to"):
+        api.create_repo(address, private=private, exist_ok=True)
+        done = api.upload_folder(
+            repo_id=address, folder_path=Path(folder), allow_patterns=list(parts),
+            commit_message=message or f"{config.name} {config.fingerprint}, made with araclip",
+        )  # fmt: skip
+    return Pushed(address, str(getattr(done, "repo_url", "") or f"{api.endpoint}/{address}"), str(done.oid), size)

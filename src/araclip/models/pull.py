@@ -1,0 +1,399 @@
+"""`araclip pull`: a model of the table, a repository of the hub or a folder becomes one of this user's.
+
+A finished model folder of somebody else's, or of another machine, needs no PyTorch; a published model does.
+"""
+
+import re
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from araclip.core import atomic
+from araclip.core.display import Log, shown
+from araclip.core.installed_models import NOTE, bundled
+from araclip.core.paths import models_home
+from araclip.errors import InputError, ModelNotFound
+from araclip.models import folder as model_folder
+from araclip.models import speed as speeds
+from araclip.models.checks import check_model_folder
+from araclip.models.downloads import Files, Progress, check_space, download, is_model_folder
+from araclip.models.encoder import AraCLIP
+from araclip.models.encoder_base import usable_cores
+from araclip.models.folder import PARTS, ModelConfig
+from araclip.models.folder import WEIGHTS as STORED
+from araclip.models.speed import Speed
+from araclip.peers import model_registry
+from araclip.peers.loading import KINDS, Request, nearest, parse_request
+
+if TYPE_CHECKING:
+    from araclip.peers.published_araclip import Trainable
+
+
+LANGUAGES = ("ar", "en")
+WEIGHTS = "smooth-int8"  # unless another way to store them is named
+ENGINE = "araclip.peers.pull"  # imported by name when needed: it needs PyTorch, a finished folder does not
+TRAINABLE_ENGINE = "araclip.peers.published_araclip"  # by name as well
+CHARACTERS = "araclip.peers.vocabulary"
+ROOM = 2.2  # times the float32 weights: the exact graphs beside the small ones, while they are compared
+NEEDED = ("torch", "transformers", "onnx")
+HUB = "hf:"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+_REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+
+
+@dataclass(frozen=True)
+class PullSource:
+    """What is pulled.
+
+    given: as it was typed. name: of the model folder, unless another is wanted. folder: a finished model folder on
+    this machine. repository, revision: of the hub, to be downloaded first. request: a published model that has to be
+    converted; None where only the files of `repository` tell.
+    """
+
+    given: str
+    name: str
+    folder: Path | None = None
+    repository: str | None = None
+    revision: str | None = None
+    request: Request | None = None
+
+
+def pull_source(text: str) -> PullSource:
+    """The source that a text names: a name or hub id of the table, hf:ORG/NAME[@REVISION], ORG/NAME, KIND:LOCATION, or
+    a folder.
+
+    Raises:
+        InputError: a bundled model, or a malformed address.
+        ModelNotFound: nothing of that name; the nearest names are given.
+    """
+    if text in bundled():
+        raise InputError(f"{text} ships with this package: use it as it is, `--model {text}`.")
+    if text in model_registry.BY_NAME:
+        return _of_request(text, parse_request(text))
+    if text.startswith(HUB):
+        return _of_repository(text, text.removeprefix(HUB))
+    if text.partition(":")[0] in KINDS:
+        return _of_request(text, parse_request(text))
+    if (folder := model_folder.existing_folder(text)) is not None:
+        return _of_folder(text, folder)
+    if (request := parse_request(text)) is not None:  # the hub id of a row of the table
+        return _of_request(text, request)
+    if _REPOSITORY.fullmatch(text.partition("@")[0]):
+        return _of_repository(text, text)
+    raise unknown(text)
+
+
+def repository_of(text: str) -> tuple[str, str | None]:
+    """Repository and revision of ORG/NAME[@REVISION], with or without hf: before it.
+
+    Raises:
+        InputError: it is none.
+    """
+    repository, _, revision = text.removeprefix(HUB).partition("@")
+    if not _REPOSITORY.fullmatch(repository):
+        raise InputError(f"'{shown(text)}' names no repository. Write hf:ORG/NAME, or hf:ORG/NAME@REVISION.")
+    return repository, revision or None
+
+
+def unknown(text: str) -> ModelNotFound:
+    """The error for a name that nothing has, with the names that are nearest to it."""
+    near = nearest(text)
+    meant = f" Did you mean {' or '.join(near)}?" if near else ""
+    return ModelNotFound(
+        f"no model '{shown(text)}': neither a name that `araclip models` lists, nor a folder, nor a repository "
+        f"(hf:ORG/NAME).{meant}"
+    )
+
+
+def model_name(name: str) -> str:
+    """A name that a folder can have.
+
+    Raises:
+        InputError: it has other characters than letters, digits, dots, _ and -, or it is a bundled model's.
+    """
+    if not NAME.fullmatch(name):
+        raise InputError(
+            f"'{shown(name)}' cannot be a model's name: up to 96 letters, digits, dots, _ and -, the first a letter or "
+            "digit. Pass another with --name."
+        )
+    if name in bundled():
+        raise InputError(f"{name} is the name of a bundled model. Pass another with --name.")
+    return name
+
+
+def _of_request(text: str, request: Request | None) -> PullSource:
+    assert request is not None
+    if peer := model_registry.BY_NAME.get(request.name):
+        return PullSource(text, peer.name, repository=peer.hub_id, request=request)
+    name = _plain(request.location)
+    if model_folder.existing_folder(request.location.removeprefix("local-dir:")):
+        request = replace(request, name=name)  # no paths of this machine in the folder
+    return PullSource(text, name, request=request)
+
+
+def _of_repository(text: str, address: str) -> PullSource:
+    repository, revision = repository_of(address)
+    return PullSource(text, _plain(repository.partition("/")[2]), repository=repository, revision=revision)
+
+
+def _of_folder(text: str, folder: Path) -> PullSource:
+    source = PullSource(text, _plain(folder.resolve().name))
+    if model_folder.is_ours(folder):
+        return replace(source, folder=folder)
+    request = parse_request(text)
+    if request is None:
+        raise ModelNotFound(
+            f"{shown(text)} holds no model that is known here: neither a model folder nor a published layout. "
+            "docs/peers.md lists the layouts; a kind before the folder (open_clip:…) tells more than its files do."
+        )
+    return replace(source, request=replace(request, name=source.name))  # no paths of this machine in the folder
+
+
+def _plain(text: str) -> str:
+    """A name made of the last part of a location."""
+    last = text.rstrip("/").rpartition("/")[2]
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", last).strip("-._")[:96].lower()
+    return name or "model"
+
+
+def parts_of(config: ModelConfig) -> tuple[str, ...]:
+    """The files that belong to a model folder; others beside them are left behind."""
+    return (*PARTS, *config.data_files)
+
+
+def copy_finished(folder: Path, target: Path) -> ModelConfig:
+    """Copy a model folder to `target`, which appears whole and checked or not at all.
+
+    Every file is compared with its hash, graphs and tokenizer are judged and tried as those of a stranger
+    (`araclip.models.checks`); an earlier folder at `target` is replaced.
+
+    Raises:
+        ModelMismatch, InvalidVectors: a file is missing, damaged or refused.
+        InputError: the disk has too little space.
+        OSError: the disk is full or read-only.
+    """
+    config = model_folder.read_config(folder)
+    parts = parts_of(config)
+    check_space(target.parent, sum((folder / part).stat().st_size for part in parts), f"copying {config.name}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+
+    def fill(temporary: Path) -> None:
+        for part in parts:
+            shutil.copyfile(folder / part, temporary / part)
+        if config.format > 1:
+            model_folder.write_image_processor(temporary, config.image)
+        for part in config.files:
+            model_folder.check_hash(temporary, config, part)
+        check_model_folder(temporary)
+
+    atomic.write_folder(target, fill)
+    return config
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """A model that was made ready. named: what --model takes. seconds: all of it, the download too."""
+
+    folder: Path
+    named: str
+    config: ModelConfig
+    megabytes: float
+    speed: Speed
+    seconds: float
+
+
+def pull(
+    text: str,
+    *,
+    weights: str = WEIGHTS,
+    languages: tuple[str, ...] | None = LANGUAGES,
+    out: Path | None = None,
+    name: str | None = None,
+    log: Log = lambda line: None,
+    progress: Progress = lambda *told: None,
+    converting: Callable[[], None] = lambda: None,
+) -> Pulled:
+    """Download, convert, check and measure a model, and put its folder where it is found by name.
+
+    Args:
+        text: a name of the table, a hub id, hf:ORG/NAME, a kind and a location, or a folder.
+        weights: how a published model's are stored, one of `model_folder.WEIGHTS`, or "TEXT + IMAGE"; a tower whose
+            vectors that would move too far gets float16. A finished folder is taken as it is.
+        languages: the vocabulary of a published model is cut to these; None keeps all of it.
+        out: folder for the model; by default `name` in the user's data directory.
+        name: of the model; by default that of the table or repository.
+        log: called with a line for each step.
+        progress: called with file, bytes done and bytes in all while large files are downloaded.
+        converting: called before a published model is loaded by its library; not for a finished folder.
+
+    Raises:
+        InputError: something of that name is here already, PyTorch is needed and missing, too little disk space, or
+            an argument is invalid.
+        ModelNotFound: no such model, no access, no network.
+        ModelMismatch, InvalidVectors, ExportRejected: the model's parts are damaged, do not fit or are refused.
+    """
+    _check_weights(weights)
+    begin = time.perf_counter()
+    source = pull_source(text)
+    named = model_name(name or source.name)
+    target = out.expanduser().absolute() if out else models_home() / named
+    _check_target(target, named, out)
+    if source.request is not None:
+        need_pytorch(source.given)
+        if languages is not None:  # before gigabytes are downloaded
+            import_module(CHARACTERS).check_languages(languages)
+    source = downloaded(source, log, progress)
+    if source.folder is not None:
+        config = copy_finished(source.folder, target)
+        log("hashes compared, graphs and tokenizer checked and tried")
+    else:
+        converting()
+        config = _converted(source, target, weights, languages, named, log)
+    if again := _again(source, config, text):
+        atomic.write_text(target / NOTE, again)
+    speed = speeds.measure(AraCLIP(target))
+    speeds.remember(config.fingerprint, speed)
+    size = sum(file.stat().st_size for file in target.iterdir()) / 1e6
+    return Pulled(target, str(target) if out else named, config, size, speed, time.perf_counter() - begin)
+
+
+def _again(source: PullSource, config: ModelConfig, text: str) -> str:
+    """The arguments that make this model again on another machine; empty for a folder of this one."""
+    if source.repository is None and (source.request is None or model_folder.existing_folder(text)):
+        return ""
+    if source.folder is not None:
+        return f"{HUB}{source.repository}" + (f"@{source.revision}" if source.revision else "")
+    languages = ",".join(config.languages) if config.languages else "all"
+    weights = config.weights or "float32"
+    quoted = f'"{weights}"' if " " in weights else weights
+    return f"{text} --weights {quoted} --languages {languages}"
+
+
+def _check_weights(weights: str) -> None:
+    """Refuse an unknown way before gigabytes are downloaded; the engine has the whole rule."""
+    parts = [part.strip() for part in weights.split("+")]
+    if len(parts) > 2 or not {*parts} <= {*STORED}:
+        raise InputError(
+            f"weights '{weights}' are unknown. Choose one of {', '.join(STORED)}; or two of them, 'TEXT + IMAGE'."
+        )
+
+
+def _check_target(target: Path, name: str, out: Path | None) -> None:
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    if out is not None:
+        raise InputError(f"{target} is there already. Name another folder with --out, or move it away.")
+    raise InputError(
+        f"a model {name} is here already. Use it (--model {name}), remove it first (`araclip models --remove {name}`), "
+        "or pull under another --name."
+    )
+
+
+def downloaded(source: PullSource, log: Log, progress: Progress) -> PullSource:
+    """The source with its files on this machine; a repository tells only now whether it is a finished folder."""
+    if source.repository is None:
+        return source
+
+    def look(files: Files) -> None:
+        if not is_model_folder(files):
+            need_pytorch(source.given)
+
+    snapshot = download(source.repository, source.revision, look=look, log=log, progress=progress)
+    folder = snapshot.folder
+    if model_folder.is_ours(folder):
+        return replace(source, folder=folder, request=None)
+    if source.request is not None:
+        return source
+    request = parse_request(str(folder))
+    if request is None:
+        raise ModelNotFound(
+            f"the repository {source.repository} holds no model that is known here: neither a model folder nor a "
+            "published layout. docs/peers.md lists the layouts."
+        )
+    return replace(source, request=replace(request, name=source.repository, license=snapshot.license))
+
+
+def _converted(
+    source: PullSource, target: Path, weights: str, languages: tuple[str, ...] | None, name: str, log: Log
+) -> ModelConfig:
+    need_pytorch(source.given)
+    assert source.request is not None
+    check_space(target.parent, int(ROOM * bytes_of(source.request)), f"converting {source.request.name}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    import_module(ENGINE).make_model_folder(
+        source.request,
+        target,
+        weights=weights,
+        languages=languages,
+        name=name,
+        threads=usable_cores(),
+        log=log,
+    )
+    return model_folder.read_config(target)
+
+
+def bytes_of(request: Request) -> int:
+    """Of a model's weights in float32, as far as they are known before they are read."""
+    peer = model_registry.BY_NAME.get(request.name)
+    if peer is not None and peer.megabytes is not None:
+        return peer.megabytes * 1_000_000
+    folder = model_folder.existing_folder(request.location.removeprefix("local-dir:"))
+    files = folder.rglob("*") if folder else ()
+    return sum(file.stat().st_size for file in files if file.suffix in (".safetensors", ".bin", ".pt"))
+
+
+def need_pytorch(given: str) -> None:
+    """Refuse what PyTorch is needed for, where it is not installed.
+
+    Raises:
+        InputError: a package is missing; the extra is named.
+    """
+    absent = [name for name in NEEDED if find_spec(name) is None]
+    if absent:
+        raise InputError(
+            f"making a model folder of {given} needs PyTorch ({', '.join(absent)} missing here). Run: pip install "
+            "'araclip[peers]'. Or make it on another machine and pull the finished folder, which needs none."
+        )
+
+
+def pull_trainable(
+    text: str,
+    out: Path,
+    *,
+    head: Path | None = None,
+    image: str | None = None,
+    log: Log = lambda line: None,
+    progress: Progress = lambda *told: None,
+    converting: Callable[[], None] = lambda: None,
+) -> "Trainable":
+    """Download AraCLIP as published, in either layout, and save it as an AraCLIPModel in `out`.
+
+    Args:
+        text, log, progress, converting: as of `pull.pull`.
+        out: absent or empty.
+        head, image: of an older text encoder, see `make_trainable`.
+
+    Raises:
+        InputError: it is another model, something is in `out`, PyTorch is missing, or too little disk space.
+        ModelNotFound, ModelMismatch: a part is missing, damaged or refused.
+    """
+    source = pull_source(text)
+    if source.folder is None:
+        need_pytorch(source.given)
+        source = downloaded(source, log, progress)
+    if source.folder is not None or source.request is None:
+        raise InputError(
+            f"{text} is a finished model folder, to search with. `AraCLIPModel.from_pretrained` takes what was trained "
+            "with this package as it is; of a published model name the original."
+        )
+    check_space(out.expanduser().absolute().parent, bytes_of(source.request), f"converting {source.name}")
+    converting()
+    done: Trainable = import_module(TRAINABLE_ENGINE).make_trainable(
+        source.request, out, head=head, image=image, log=log
+    )
+    return done

@@ -1,0 +1,62 @@
+"""How fast a model is on this machine, measured once and remembered."""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from araclip.core import atomic, bounded_json
+from araclip.core.paths import data_home
+from araclip.errors import InputError
+from araclip.models.encoder_base import Encoder, usable_cores
+
+TEXTS = ("قطة على طاولة", "سيارة حمراء أمام بيت قديم", "two children play in the snow", "غروب الشمس على البحر")
+SECONDS = 4.0  # for pictures and for texts each
+MOST = 32
+
+
+@dataclass(frozen=True)
+class Speed:
+    """pictures_per_second: in batches, decoding apart. text_ms: of one text a call, as a query is. cores: used."""
+
+    pictures_per_second: float
+    text_ms: float
+    cores: int
+
+
+def measure(model: Encoder) -> Speed:
+    """Encode noise pictures in batches of four, and short texts one by one, for some seconds each."""
+    size = model.image_size
+    noise = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), dtype=np.uint8)
+    model.encode_pixels(noise[:1])  # opens the graphs
+    model.encode_text(TEXTS[0])
+    begin, pictures = time.perf_counter(), 0
+    while pictures < MOST and (not pictures or time.perf_counter() - begin < SECONDS):
+        model.encode_pixels(noise)
+        pictures += len(noise)
+    rate = pictures / (time.perf_counter() - begin)
+    took: list[float] = []
+    begin = time.perf_counter()
+    while len(took) < MOST and (not took or time.perf_counter() - begin < SECONDS):
+        start = time.perf_counter()
+        model.encode_text(TEXTS[len(took) % len(TEXTS)])
+        took.append((time.perf_counter() - start) * 1e3)
+    return Speed(round(rate, 2), round(float(np.median(took)), 2), usable_cores())
+
+
+def remember(fingerprint: str, speed: Speed) -> None:
+    """Store what was measured of a model here."""
+    path = data_home() / "speeds" / f"{fingerprint}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic.write_text(path, json.dumps(asdict(speed)))
+
+
+def remembered(fingerprint: str) -> Speed | None:
+    """What was measured of a model here; None where nothing was."""
+    path = data_home() / "speeds" / f"{fingerprint}.json"
+    try:
+        found = bounded_json.read(path, max_bytes=10_000, kind=dict)
+        return Speed(float(found["pictures_per_second"]), float(found["text_ms"]), int(found["cores"]))
+    except (InputError, OSError, KeyError, TypeError, ValueError):
+        return None

@@ -1,0 +1,52 @@
+"""Vectors as encoders make them, and the check that they can be compared."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip.errors import InvalidVectors
+
+Vector = np.ndarray[tuple[int], np.dtype[np.float32]]  # (D,)
+Vectors = NDArray[np.float32]  # (n, D)
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+UNIT_TOLERANCE = 0.01  # of a vector's length; a model that computes in bfloat16 is off by .004
+
+
+class Labelled(Protocol):
+    """What a message about vectors needs to know."""
+
+    @property
+    def label(self) -> str:
+        """Name and fingerprint."""
+
+    @property
+    def width(self) -> int:
+        """D, the length of a vector."""
+
+
+def checked_vectors(vectors: object, rows: int, model: Labelled) -> Vectors:
+    """(rows, D) vectors of a model as float32; what is compared or stored passes here, whatever encoder made it.
+
+    Raises:
+        InvalidVectors: another shape or type, a number that is not finite, or a length that is not 1.
+    """
+    if not isinstance(vectors, np.ndarray) or vectors.dtype.kind != "f" or vectors.shape != (rows, model.width):
+        made = f"{vectors.shape} of {vectors.dtype}" if isinstance(vectors, np.ndarray) else type(vectors).__name__
+        raise InvalidVectors(
+            f"{model.label} makes {made}, where ({rows}, {model.width}) of float32 are expected, one row for each text "
+            "or picture. Nothing of it was used. Export the model again, or mend the encoder."
+        )
+    checked: Vectors = vectors.astype(np.float32, copy=False)
+    lengths = np.sqrt(np.einsum("ij,ij->i", checked, checked))
+    right = np.abs(lengths - 1) <= UNIT_TOLERANCE  # not so for NaN
+    if not right.all():
+        first = float(lengths[~right][0])
+        wrong = f"have the length {first:.3g} in place of 1" if np.isfinite(first) else "are not finite"
+        raise InvalidVectors(
+            f"{model.label} makes vectors that cannot be compared: {int((~right).sum())} of {rows} {wrong}. Nothing of "
+            "it was used. Its weights are damaged, or it does not scale its vectors: copy or export the model again."
+        )
+    return checked

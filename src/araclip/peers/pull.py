@@ -1,0 +1,347 @@
+"""Any published dual encoder → an ordinary model folder, which needs PyTorch to be made and none to be used.
+
+Tokenizer and graphs are compared with the model's own library: ids, and vectors one by one.
+"""
+
+import gc
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from tokenizers import Tokenizer
+
+from araclip.core import atomic
+from araclip.core.display import Log
+from araclip.errors import ExportRejected, InputError, ModelMismatch, first_line
+from araclip.models import folder as model_folder
+from araclip.models.checks import check_written
+from araclip.models.encoder import AraCLIP
+from araclip.models.encoder_base import Vectors
+from araclip.models.folder import ImageConfig, ModelConfig, TextConfig, existing_folder
+from araclip.peers.loading import Request, load_request, parse_request
+from araclip.peers.tokenizers import padded
+from araclip.peers.torch_encoder import TorchEncoder
+from araclip.peers.towers import ImagePart, Source, TextPart, source_of
+from araclip.peers.vocabulary import check_languages, cut_vocabulary
+from araclip.peers.weight_files import is_saved
+from araclip.training.export.export import check_target, export
+from araclip.training.export.graphs import trace_graph
+from araclip.training.export.model_card import About, model_card
+from araclip.training.export.weights import check_pictures, store_towers, ways_of
+
+LEAST_COSINE = 0.9999  # of a float32 graph to PyTorch; rounding alone stays above .999999
+LEAST_RESIZED = 0.999  # of pictures that are resized, where the library has no form that does so with Pillow
+TEXTS = (
+    "قطة جالسة على طاولة", "قِطَّةٌ سوداءُ تنامُ قُربَ النّافذةِ", "كتـــاب", "٣ كلاب و 2 قطط، في بيت؟", "a cat",
+    "A Dog's 2 balls, RED & blue!", "قطة black على table 🐈", "🐈‍⬛ 👨‍👩‍👧 ❤️", "ﻻ إله ڤيديو چاي پيتزا",
+    "…—«نعم»؛ “yes”", "café naïve", "  two  spaces\tand\na line ", "", "كلب " * 1000, "word " * 1000,
+)  # fmt: skip
+GRAPH_TEXTS = TEXTS[:9]  # those whose vectors are compared, and one that is cut
+_SHAPES = ((1.5, 0.95), (0.6, 1.37), (2.9, 2.1))  # width and height of pictures, in sides of the input
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Probes and their vectors by the model's own library; `least_resized`: cosine of pictures that it resizes."""
+
+    texts: tuple[str, ...]
+    pictures: tuple[Image.Image, ...]
+    text_vectors: Vectors
+    image_vectors: Vectors
+    least_resized: float
+
+
+def expected_of(source: Source) -> Expected:
+    """The library's vectors of some texts and pictures, each alone."""
+    texts, pictures = (*GRAPH_TEXTS, TEXTS[-1]), _pictures(source.image.preprocessing.size)
+    encoder = source.reference
+    resizes = encoder.image.settings  # open_clip's table: it resizes with Pillow
+    on_pillow = isinstance(resizes, dict) or type(resizes).__name__.endswith("Pil")
+    return Expected(
+        texts, pictures,
+        np.stack([encoder.encode_text(text) for text in texts]),
+        np.stack([encoder.encode_image(picture) for picture in pictures]),
+        LEAST_COSINE if on_pillow else LEAST_RESIZED,
+    )  # fmt: skip
+
+
+def check_ids(source: Source) -> None:
+    """Refuse a tokenizer.json whose ids differ from those of the model's own tokenizer.
+
+    Raises:
+        ModelMismatch: the text is named, and both.
+    """
+    text = source.text
+    for probe in TEXTS:
+        inputs = source.reference.text.tokens([probe])
+        theirs = next(inputs[key] for key in ("input_ids", "text") if key in inputs).numpy()[0][: text.max_tokens]
+        ours = padded(text.tokenizer, probe, text.max_tokens, text.pad_id)[0][: len(theirs)]
+        if text.graph.language is not None:  # the graph puts the language there
+            ours, theirs = ours[1:], theirs[1:]
+        if len(ours) != len(theirs) or (ours != theirs).any():
+            raise ModelMismatch(
+                f"{source.request.name}: its tokenizer gives '{probe:.40}' the ids {_ids(theirs)}, tokenizer.json "
+                f"{_ids(ours)}. It does something that is not known here; AraCLIP.load takes the model as it is, with "
+                "PyTorch."
+            )
+
+
+def check_cut(whole: Tokenizer, cut: Tokenizer, rows: Sequence[int] | Any, probes: Sequence[str]) -> None:
+    """Refuse a cut vocabulary that cuts a text in its languages otherwise.
+
+    Raises:
+        ModelMismatch: the text is named.
+    """
+    for probe in probes:
+        before, after = whole.encode(probe).ids, [int(rows[id_]) for id_ in cut.encode(probe).ids]
+        if before != after:
+            raise ModelMismatch(
+                f"the cut vocabulary takes '{probe:.40}' apart otherwise than the whole one: {after[:8]} and not "
+                f"{before[:8]}. Keep all languages."
+            )
+
+
+def check_vectors(
+    found: Vectors, expected: Vectors, probes: Sequence[object], graph: str, least: float = LEAST_COSINE
+) -> float:
+    """The least cosine of a graph's vectors to the library's.
+
+    Raises:
+        ExportRejected: it is below `least`, or no number.
+    """
+    cosines = (found * expected).sum(axis=1)
+    worst = int(np.argmin(cosines))  # NumPy's argmin puts NaN first
+    if not cosines[worst] >= least:
+        raise ExportRejected(
+            f"{graph} is not the published model: on {probes[worst]!r:.60} its vector has cosine {cosines[worst]:.5f} "
+            f"to the library's, {least} is the least. Another torch or transformers release may help; report it."
+        )
+    return float(cosines[worst])
+
+
+def _pictures(side: int) -> tuple[Image.Image, ...]:
+    """A square of the model's side, and pictures of odd sizes: smooth colours with some noise."""
+    rng = np.random.default_rng(0)
+    made = []
+    for width, height in ((side, side), *((int(side * w) + 1, int(side * h)) for w, h in _SHAPES)):
+        coarse = Image.fromarray(rng.integers(0, 256, (5, 7, 3), dtype=np.uint8))
+        smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), np.int16)
+        noise = rng.integers(-20, 20, smooth.shape, dtype=np.int16)
+        made.append(Image.fromarray(np.clip(smooth + noise, 0, 255).astype(np.uint8)))
+    return tuple(made)
+
+
+def _ids(ids: Any) -> str:
+    return f"{[int(id_) for id_ in ids[:8]]}{' …' if len(ids) > 8 else ''} ({len(ids)})"
+
+
+LANGUAGES = ("ar", "en")  # that the vocabulary is cut to where nothing else is said
+_OUTPUT, _BATCH, _TOKENS = "embedding", "batch", "tokens"
+
+
+def make_model_folder(
+    source: str | Request, out: Path, *, weights: str = "float32", languages: tuple[str, ...] | None = LANGUAGES,
+    name: str | None = None, pictures: Path | None = None, threads: int = 1, log: Log = lambda line: None,
+) -> Path:  # fmt: skip
+    """Load a published model with its own library and write it as a model folder, whole once all checks have passed.
+
+    Args:
+        source: what `AraCLIP.load` takes: a peer's name, a hub id, a kind and location, or a folder.
+        out: the model folder to write; an earlier one is replaced.
+        weights: how they are stored, see `store_towers`, which keeps the vectors.
+        pictures: a folder of pictures to measure on; by default photographs of the demo extra.
+        languages: the vocabulary is cut to their scripts, see `vocabulary`; None keeps all of it, as is always done
+            with a saved AraCLIPModel.
+        name: of the model; by default the source's.
+        threads: of PyTorch while it is loaded and checked.
+        log: called with a line as each step is done.
+
+    Raises:
+        ModelNotFound: there is no such model, or a part of it is missing.
+        ModelMismatch: its parts contradict each other, ask for code of their own, or cannot be expressed.
+        ExportRejected: a tower cannot be written as ONNX, or its graph gives other vectors.
+        InputError: a package is missing, the source is a model folder already, a language or a way to store weights is
+            unknown, no picture is in `pictures`, or other files are in `out`.
+    """
+    folders = (pictures,) if pictures else ()
+    ways_of(weights)  # what is unknown or missing is refused before anything is loaded
+    check_pictures(folders)
+    languages = check_languages(languages) if languages is not None else None
+    request = source if isinstance(source, Request) else parse_request(source)
+    if request is None:
+        raise _no_model(source)
+    wanted, out = request, out.resolve()
+    if (saved := _saved_model(request)) is not None:
+        return export(saved, out, name=name, weights=weights, calibrate=folders, dev=(), log=log).folder
+    check_target(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+
+    def fill(stored: Path) -> None:
+        with atomic.scratch_folder(stored) as beside:
+            config = _write(wanted, Path(beside), languages, name or out.name, threads, log)
+            _store(Path(beside), stored, config, weights, folders, threads, log)
+
+    atomic.write_folder(out, fill)
+    return out
+
+
+def _no_model(source: object) -> InputError:
+    return InputError(
+        f"{source} is no published model that a folder can be made of. docs/peers.md lists the kinds; a model folder "
+        "is used as it is."
+    )
+
+
+def _saved_model(request: Request) -> Path | None:
+    """The folder of a saved AraCLIPModel, which `araclip export` writes too; its vocabulary stays whole."""
+    folder = existing_folder(request.location) if request.kind == "araclip" else None
+    return folder if folder is not None and is_saved(folder) else None
+
+
+def _load(request: Request, threads: int) -> Source:
+    encoder = load_request(request, threads)
+    if not isinstance(encoder, TorchEncoder):
+        raise _no_model(request.name)
+    return source_of(encoder)
+
+
+def _write(
+    request: Request, folder: Path, languages: tuple[str, ...] | None, name: str, threads: int, log: Log
+) -> ModelConfig:
+    """The float32 graphs and the tokenizer of a model, checked. One tower after the other is written and let go."""
+    parts = _load(request, threads)
+    log(f"{request.name} loaded")
+    check_ids(parts)
+    expected = expected_of(parts)
+    del parts.reference
+    if languages is not None:
+        before = _cut(parts.text, languages)
+        after = parts.text.tokenizer.get_vocab_size()
+        log(f"vocabulary cut from {before:,} to {after:,} pieces ({', '.join(languages)})")
+    (folder / "tokenizer.json").write_text(parts.text.tokenizer.to_str(), encoding="utf-8")
+    config = _config(request, parts, name, expected.text_vectors.shape[1], languages)
+    write_text_graph(parts.text, folder / "text.onnx")
+    parts.image.graph.forget_texts()
+    _let_go(parts.text.graph, parts.image.graph)
+    del parts.text
+    log("text tower written")
+    write_image_graph(parts.image, folder / "image.onnx")
+    _let_go(parts.image.graph)
+    del parts
+    log("image tower written")
+    config = _hashed(folder, config)
+    _check(folder, expected)
+    log("the graphs give the vectors of the published model")
+    return config
+
+
+def _let_go(graph: torch.nn.Module, others: torch.nn.Module | None = None) -> None:
+    """Free a graph's weights, but for those of another graph: PyTorch's exporter holds on to what it has written."""
+    kept = {id(tensor) for tensor in (*others.parameters(), *others.buffers())} if others is not None else set()
+    for tensor in [*graph.parameters(), *graph.buffers()]:
+        if id(tensor) not in kept:
+            tensor.data = torch.empty(0, dtype=tensor.dtype)
+    gc.collect()
+
+
+def _cut(text: TextPart, languages: tuple[str, ...]) -> int:
+    found = cut_vocabulary(text.tokenizer, languages)
+    own = [probe for probe in TEXTS if {"ar", "en"} <= set(languages)]
+    check_cut(text.tokenizer, found.tokenizer, found.rows, own)
+    before = text.tokenizer.get_vocab_size()
+    probe = torch.from_numpy(padded(text.tokenizer, "a 1", text.max_tokens, text.pad_id if text.fixed else None))
+    text.graph.cut(found.rows, probe)
+    text.tokenizer = found.tokenizer
+    if text.pad_id in found.rows:
+        text.pad_id = int(found.rows.searchsorted(text.pad_id))
+    return before
+
+
+def write_text_graph(text: TextPart, path: Path) -> None:
+    """Write text.onnx in float32: `input_ids` (and `attention_mask`) (B, T) int64 → `embedding` (B, D).
+
+    Raises:
+        ExportRejected: PyTorch cannot express the tower in ONNX.
+    """
+    length = text.max_tokens if text.fixed else min(7, max(2, text.max_tokens))
+    probe = padded(text.tokenizer, "a b c d e f g h", length, text.pad_id)
+    ids = torch.from_numpy(probe).repeat(3, 1)  # an axis of length 1 would be taken for a constant
+    axes: dict[int, Any] = {0: _BATCH} if text.fixed else {0: _BATCH, 1: _TOKENS}
+    names = ("input_ids", "attention_mask")[: 1 + text.mask]
+    inputs = (ids, torch.ones_like(ids))[: 1 + text.mask]
+    _written(text.graph, inputs, path, dict.fromkeys(names, axes), text.tower)
+
+
+def write_image_graph(image: ImagePart, path: Path) -> None:
+    """Write image.onnx in float32: `pixels` (B, S, S, 3) uint8 → `embedding` (B, D).
+
+    Raises:
+        ExportRejected: PyTorch cannot express the tower in ONNX.
+    """
+    side = image.preprocessing.size
+    pixels = torch.zeros((2, side, side, 3), dtype=torch.uint8)
+    _written(image.graph, (pixels,), path, {"pixels": {0: _BATCH}}, image.tower)
+
+
+def _written(graph: torch.nn.Module, inputs: tuple[Any, ...], path: Path, axes: dict[str, Any], tower: str) -> None:
+    try:
+        trace_graph(graph.requires_grad_(False), inputs, path, axes, _OUTPUT, outside=True)
+    except Exception as error:  # errors of the exporter's stages and of the tower have no common root
+        raise ExportRejected(
+            f"{path.name}: PyTorch {torch.__version__} cannot write the tower '{tower}' as ONNX ({first_line(error)}). "
+            "A newer torch or transformers may; AraCLIP.load takes the model as it is, with PyTorch."
+        ) from error
+
+
+def _config(request: Request, parts: Source, name: str, width: int, languages: tuple[str, ...] | None) -> ModelConfig:
+    text, image = parts.text, parts.image
+    return ModelConfig(
+        name=name, version="1", width=width, files={}, license=request.license or "not stated by its registry entry",
+        training_data=(), weights="float32",
+        text=TextConfig(
+            tower=text.tower, pooling=text.pooling, max_tokens=text.max_tokens,
+            normalizer=model_folder.NO_NORMALIZER, pad_id=text.pad_id,
+            padding="max_length" if text.fixed else "longest", attention_mask=text.mask,
+        ),
+        image=ImageConfig(tower=image.tower, **asdict(image.preprocessing)),
+        source={"id": request.name, "kind": request.kind}, languages=languages,
+    )  # fmt: skip
+
+
+def _hashed(folder: Path, config: ModelConfig) -> ModelConfig:
+    """Hash the files, write config.json, and check the folder as its users' machines will."""
+    config = replace(config, files=model_folder.hashes(folder))
+    model_folder.write_config(folder, config)
+    check_written(folder, config)
+    (folder / "README.md").touch()
+    return config
+
+
+def _check(folder: Path, expected: Expected) -> None:
+    """Compare the graphs' vectors with the library's, item by item; one graph is open at a time."""
+    encode_text = AraCLIP(folder).encode_text
+    found = np.stack([encode_text(text) for text in expected.texts])
+    del encode_text
+    check_vectors(found, expected.text_vectors, expected.texts, "text.onnx")
+    encode_image = AraCLIP(folder).encode_image
+    found = np.stack([encode_image(picture) for picture in expected.pictures])
+    names = [f"a picture of {picture.width} × {picture.height}" for picture in expected.pictures]
+    wanted = expected.image_vectors
+    check_vectors(found[:1], wanted[:1], names, "image.onnx")  # a square, which nothing resizes
+    check_vectors(found[1:], wanted[1:], names[1:], "image.onnx", expected.least_resized)
+
+
+def _store(
+    full: Path, stored: Path, config: ModelConfig, weights: str, pictures: Sequence[Path], threads: int, log: Log
+) -> None:
+    """The folder as it is shipped: graphs with `weights`, tokenizer, card."""
+    shutil.copyfile(full / "tokenizer.json", stored / "tokenizer.json")
+    taken = store_towers(full, stored, config, ways_of(weights), pictures=pictures, kept=True, threads=threads, log=log)
+    config = _hashed(stored, replace(config, weights=taken))
+    megabytes = sum(file.stat().st_size for file in stored.iterdir()) / 1e6
+    (stored / "README.md").write_text(model_card(config, About(license=config.license), megabytes), encoding="utf-8")

@@ -1,0 +1,212 @@
+"""The tokenizer of a published model as a tokenizer of Hugging Face's library, all that happens to texts inside.
+
+open_clip has CLIP's byte-pair tokenizer in Python only. Its cleaning begins with ftfy and HTML entities. Of those, what
+changes text that people write stands here: straight quotes, ligatures, canonical composition, control characters, the
+usual entities. The repair of text that was decoded in a wrong encoding, the widths of East Asian forms and rare
+entities do not: they cannot be written so.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
+from tokenizers.models import BPE, Unigram
+
+from araclip.errors import ModelMismatch
+
+_SPACES = "\\t\\n\\x0b\\x0c\\r\\x1c-\\x20\\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000"
+_CONTROLS = "\\x00-\\x08\\x0b\\x0e-\\x1f\\x7f\\u206a-\\u206f\\ufeff\\ufff9-\\ufffc"  # as ftfy removes them
+_PUNCTUATION = re.escape("!\"#$%&'()*+,-./:;<=>?@[\\]^`{|}~")  # Python's string.punctuation without the underscore
+_QUOTES = {**dict.fromkeys("\u02bc\u2018\u2019\u201a\u201b", "'"), **dict.fromkeys("\u201c\u201d\u201e\u201f", '"')}
+_LIGATURES = {"ﬁ": "fi", "ﬂ": "fl"}  # each may double a text, and `models.tokenizer_file` bounds that
+_ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'", "&apos;": "'", "&nbsp;": " ", "&amp;": "&"}
+
+Step = normalizers.Normalizer
+
+
+def cleaned(tokenizer: Tokenizer, clean: str) -> Tokenizer:
+    """The tokenizer behind one of open_clip's cleaning functions: whitespace, lower or canonicalize; in place.
+
+    Raises:
+        ModelMismatch: another name.
+    """
+    steps = {
+        "whitespace": [*_basic(), *_single_spaces()],
+        "lower": [*_basic(), *_single_spaces(), normalizers.Lowercase()],
+        "canonicalize": [*_basic(), *_without_punctuation(), normalizers.Lowercase(), *_single_spaces()],
+    }
+    if clean not in steps:
+        raise ModelMismatch(f"the cleaning function '{clean:.40}' of the tokenizer is not one of {', '.join(steps)}.")
+    return put_before(tokenizer, steps[clean])
+
+
+def siglip_cleaned(tokenizer: Tokenizer) -> Tokenizer:
+    """The tokenizer behind what transformers' SiglipTokenizer does: lower case, no ASCII punctuation, single spaces."""
+    bare = normalizers.Replace(Regex(f"[_{_PUNCTUATION}]"), "")
+    return put_before(tokenizer, [normalizers.Lowercase(), bare, *_single_spaces()])
+
+
+def lowered(tokenizer: Tokenizer) -> Tokenizer:
+    """The tokenizer behind lower-casing."""
+    return put_before(tokenizer, [normalizers.Lowercase()])
+
+
+def put_before(tokenizer: Tokenizer, steps: Sequence[Step]) -> Tokenizer:
+    """The tokenizer with `steps` before its own normaliser; in place."""
+    own = [tokenizer.normalizer] if tokenizer.normalizer is not None else []
+    tokenizer.normalizer = normalizers.Sequence([*steps, *own])
+    return tokenizer
+
+
+def _basic() -> list[Step]:
+    characters = [normalizers.Replace(char, letters) for char, letters in (_LIGATURES | _QUOTES).items()]
+    entities = [normalizers.Replace(entity, char) for entity, char in _ENTITIES.items()]
+    return [*characters, normalizers.Replace(Regex(f"[{_CONTROLS}]"), ""), normalizers.NFC(), *entities]
+
+
+def _without_punctuation() -> list[Step]:
+    return [normalizers.Replace("_", " "), normalizers.Replace(Regex(f"[{_PUNCTUATION}]"), "")]
+
+
+def _single_spaces() -> list[Step]:
+    return [
+        normalizers.Replace(Regex(f"[{_SPACES}]+"), " "),
+        normalizers.Replace(Regex("\\A | \\z"), ""),
+    ]
+
+
+_CLEANING = {"_clean_lower": "lower", "_clean_whitespace": "whitespace", "_clean_canonicalize": "canonicalize"}
+_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+
+
+def clip_tokenizer(simple: Any) -> Tokenizer:
+    """The ids of open_clip's SimpleTokenizer, without its padding and truncation.
+
+    Raises:
+        ModelMismatch: it draws tokens by a reduction mask, or cleans text in a way that is not known.
+    """
+    if simple.reduction_fn is not None:
+        raise ModelMismatch(
+            "the tokenizer drops tokens at random (reduction_mask), which tokenizer.json cannot express. "
+            "Take the key out of the model's tokenizer_kwargs."
+        )
+    first, last = (simple.decoder[id_] for id_ in (simple.sot_token_id, simple.eot_token_id))
+    merges = [pair for pair, _ in sorted(simple.bpe_ranks.items(), key=lambda entry: entry[1]) if len(pair) == 2]
+    tokenizer = Tokenizer(
+        BPE(dict(simple.encoder), merges, unk_token=last, continuing_subword_prefix="", end_of_word_suffix="</w>")
+    )
+    words = pre_tokenizers.Split(Regex(_WORDS), behavior="removed", invert=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{first} $A {last}",
+        special_tokens=[(first, simple.sot_token_id), (last, simple.eot_token_id)],
+    )
+    special = [simple.decoder[id_] for id_ in simple.all_special_ids]
+    tokenizer.add_special_tokens([AddedToken(token, normalized=True, special=True) for token in special])
+    name = getattr(simple.clean_fn, "__name__", "")
+    return cleaned(tokenizer, _CLEANING.get(name, name))
+
+
+def of_open_clip(name: str, tokenizer: Any) -> Tokenizer:
+    """open_clip's own byte-pair tokenizer, or its wrapper around one of transformers with its cleaning.
+
+    Raises:
+        ModelMismatch: it does something that tokenizer.json cannot express.
+    """
+    if hasattr(tokenizer, "bpe_ranks"):
+        return clip_tokenizer(tokenizer)
+    if getattr(tokenizer, "tokenizer_mode", ""):
+        raise ModelMismatch(
+            f"{name}: its tokenizer's mode '{tokenizer.tokenizer_mode}' puts a token behind the padding, which a model "
+            "folder cannot express. AraCLIP.load takes the model as it is, with PyTorch."
+        )
+    if hasattr(tokenizer.tokenizer, "src_lang"):
+        tokenizer.tokenizer.src_lang = "arb_Arab"  # `graphs.Language` puts English before other texts
+    made = of_transformers(name, tokenizer.tokenizer)
+    if tokenizer.strip_sep_token:
+        made = _without(made, tokenizer.tokenizer.sep_token_id)
+    function = tokenizer.clean_fn.__name__
+    return cleaned(made, _CLEANING.get(function, function))
+
+
+def of_transformers(name: str, tokenizer: Any, *, lower: bool = False) -> Tokenizer:
+    """A copy of the fast tokenizer behind one of transformers, without padding and truncation.
+
+    Args:
+        lower: texts are put into lower case before.
+
+    Raises:
+        ModelMismatch: there is none behind it, and it is not known how to write one.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if isinstance(backend, Tokenizer):
+        made = Tokenizer.from_str(backend.to_str())
+        made.no_padding()
+        made.no_truncation()
+        return lowered(made) if lower else made
+    if type(tokenizer).__name__ == "SiglipTokenizer":
+        return siglip_cleaned(_sentence_pieces(name, tokenizer))
+    raise ModelMismatch(
+        f"{name}: {type(tokenizer).__name__} has no fast tokenizer behind it, which a model folder needs. Put a "
+        "tokenizer.json beside its files (transformers.convert_slow_tokenizer makes one)."
+    )
+
+
+def _sentence_pieces(name: str, tokenizer: Any) -> Tokenizer:
+    """The Unigram model of a SentencePiece file, with the end token behind."""
+    from sentencepiece import sentencepiece_model_pb2 as messages
+
+    parsed: Any = messages  # its classes are made when it is imported
+    proto = parsed.ModelProto.FromString(tokenizer.sp_model.serialized_model_proto())
+    if proto.trainer_spec.model_type != 1:
+        raise ModelMismatch(f"{name}: its SentencePiece model is no Unigram model. Put a tokenizer.json beside it.")
+    made = Tokenizer(
+        Unigram(
+            [(piece.piece, piece.score) for piece in proto.pieces], unk_id=proto.trainer_spec.unk_id,
+            byte_fallback=proto.trainer_spec.byte_fallback,
+        )
+    )  # fmt: skip
+    steps: list[Any] = []
+    if proto.normalizer_spec.precompiled_charsmap:
+        steps.append(normalizers.Precompiled(proto.normalizer_spec.precompiled_charsmap))
+    made.normalizer = normalizers.Sequence([*steps, normalizers.Replace(Regex(" {2,}"), " ")])
+    made.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always", split=False)
+    made.decoder = decoders.Metaspace(replacement="▁", prepend_scheme="always", split=False)
+    end, id_ = tokenizer.eos_token, tokenizer.eos_token_id
+    made.post_processor = processors.TemplateProcessing(single=f"$A {end}", special_tokens=[(end, id_)])
+    special = dict.fromkeys((tokenizer.eos_token, tokenizer.unk_token, tokenizer.pad_token))
+    made.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in special])
+    return made
+
+
+def _without(tokenizer: Tokenizer, id_: int) -> Tokenizer:
+    """The post-processor writes 0 where it wrote this id, as open_clip's `strip_sep_token` does."""
+    content = json.loads(tokenizer.to_str())
+
+    def replace(part: Any) -> None:
+        for token in (part.get("special_tokens") or {}).values():
+            token["ids"] = [0 if found == id_ else found for found in token["ids"]]
+        for key in ("sep", "cls"):
+            if isinstance(part.get(key), list) and part[key][1] == id_:
+                part[key][1] = 0
+        for inner in part.get("processors") or ():
+            replace(inner)
+
+    if content.get("post_processor"):
+        replace(content["post_processor"])
+    return Tokenizer.from_str(json.dumps(content, ensure_ascii=False))
+
+
+def padded(tokenizer: Tokenizer, text: str, longest: int, pad_id: int | None) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """(1, T) ids of a text, cut at `longest` tokens and, where `pad_id` is given, filled up to them."""
+    tokenizer.enable_truncation(longest)
+    ids = tokenizer.encode(text).ids
+    tokenizer.no_truncation()
+    fill = [] if pad_id is None else [pad_id] * (longest - len(ids))
+    return np.array([[*ids, *fill]], np.int64)

@@ -1,0 +1,424 @@
+"""A published model, loaded by its own library, as the parts of a model folder: towers for ONNX, tokenizer."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from torch.nn.functional import normalize as l2_normalize
+
+from araclip.errors import ModelMismatch
+from araclip.peers.libraries import without_tokens
+from araclip.peers.loading import Request
+from araclip.peers.tokenizers import of_open_clip, of_transformers
+from araclip.peers.torch_encoder import TorchEncoder
+from araclip.peers.vocabulary import pieces_by_id
+from araclip.training.model import preprocessing
+from araclip.training.model.preprocessing import Preprocessing
+from araclip.training.teachers.text_encoders import has_arabic_letters, pooled, positions
+
+
+class TextGraph(nn.Module):
+    """(B, T) ids, and the mask where the tower takes one → (B, D) of unit length.
+
+    Args:
+        model: holds the tower's weights. encode: ids (and mask) → (B, D), of the model.
+        language: the first token of a text, where it hangs on the text's script.
+    """
+
+    rows: Tensor | None
+
+    def __init__(self, model: nn.Module, encode: Callable[..., Tensor], language: "Language | None" = None) -> None:
+        super().__init__()
+        self.model, self.encode, self.language = model, encode, language
+        self.register_buffer("rows", None)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        ids = input_ids if self.rows is None else self.rows[input_ids]  # (B, T), as the published model numbers them
+        if self.language is not None:
+            ids = self.language(ids)
+        inputs = (ids,) if attention_mask is None else (ids, attention_mask)
+        return l2_normalize(self.encode(*inputs).to(torch.float32), dim=-1)
+
+    def cut(self, rows: NDArray[np.int64], ids: Tensor) -> None:
+        """Keep these rows of the table of tokens only; ids are those of the cut tokenizer from now on.
+
+        Args:
+            rows: (n,) the old id of each new one. ids: (1, T) old ids of a text, to find the table by.
+
+        Raises:
+            ModelMismatch: the tower has no such table, or a smaller one.
+        """
+        parent, name, table = self._table(ids)
+        if int(rows.max()) >= table.num_embeddings:
+            raise ModelMismatch(
+                f"the tokenizer has an id {rows.max()}, but the table of tokens {table.num_embeddings} rows. "
+                "Tokenizer and weights belong to different models: copy the model's folder again."
+            )
+        setattr(parent, name, CutTable(table, torch.from_numpy(rows)))
+        self.rows = torch.from_numpy(rows)
+
+    def _table(self, ids: Tensor) -> tuple[nn.Module, str, nn.Embedding]:
+        """The embedding that is given the ids themselves, with the module that holds it."""
+        given: list[nn.Module] = []
+        found = [module for module in self.model.modules() if isinstance(module, nn.Embedding)]
+
+        def note(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+            if inputs and isinstance(inputs[0], Tensor) and inputs[0].shape == ids.shape and inputs[0].equal(ids):
+                given.append(module)
+
+        hooks = [module.register_forward_pre_hook(note) for module in found]
+        try:
+            with torch.inference_mode():
+                self.encode(*(ids, torch.ones_like(ids))[: 1 + self.takes_mask])
+        finally:
+            for hook in hooks:
+                hook.remove()
+        tables = list(dict.fromkeys(given))
+        if len(tables) != 1:
+            raise ModelMismatch(f"the text tower has {len(tables)} tables of tokens, expected one. Keep all languages.")
+        (table,) = tables
+        for parent in self.model.modules():
+            for name, child in parent.named_children():
+                if child is table:
+                    return parent, name, table  # type: ignore[return-value]
+        raise AssertionError("a table without a parent")
+
+    takes_mask: bool = False
+
+
+class CutTable(nn.Module):
+    """A table of tokens of which some rows are left; takes the old ids.
+
+    Args:
+        rows: (n,) the old id of each row that stays. `table` keeps only those.
+    """
+
+    positions: Tensor
+
+    def __init__(self, table: nn.Embedding, rows: Tensor) -> None:
+        super().__init__()
+        positions = torch.zeros(table.num_embeddings, dtype=torch.int32)
+        positions[rows] = torch.arange(len(rows), dtype=torch.int32)
+        self.register_buffer("positions", positions)
+        table.weight = nn.Parameter(table.weight.detach()[rows], requires_grad=False)
+        table.num_embeddings, table.padding_idx = len(rows), None
+        self.table = table
+
+    def forward(self, ids: Tensor) -> Tensor:
+        found: Tensor = self.table(self.positions[ids])
+        return found
+
+    @property
+    def weight(self) -> Tensor:
+        """Of the rows that are left."""
+        return self.table.weight
+
+
+class Language(nn.Module):
+    """The first token of a text by its script: `arabic` where one of its tokens has Arabic letters, `other` elsewhere.
+
+    The tokenizer writes `arabic` before every text. NLLB's encoder is read at this token.
+
+    Args:
+        pieces: (V,) bool, the ids of pieces with Arabic letters.
+    """
+
+    pieces: Tensor
+
+    def __init__(self, pieces: NDArray[np.bool_], arabic: int, other: int) -> None:
+        super().__init__()
+        self.register_buffer("pieces", torch.from_numpy(pieces))
+        self.arabic, self.other = arabic, other
+
+    def forward(self, ids: Tensor) -> Tensor:
+        found = self.pieces[ids[:, 1:]].to(torch.int32).amax(dim=1, keepdim=True)  # (B, 1), 1 where a text is Arabic
+        first = torch.where(found > 0, self.arabic, self.other).to(ids.dtype)
+        return torch.cat([first, ids[:, 1:]], dim=1)
+
+
+class ImageGraph(nn.Module):
+    """uint8 (B, S, S, 3) → (B, D) of unit length: scaling, then the image tower.
+
+    Args:
+        model: holds the tower's weights. encode: scaled pixels (B, 3, S, S) → (B, D), of the model.
+        mean, std: for each channel, of values from 0 to 1.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, model: nn.Module, encode: Callable[[Tensor], Tensor], mean: Sequence[float], std: Sequence[float]
+    ) -> None:
+        super().__init__()
+        self.model, self.encode = model, encode
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        x = (pixels.permute(0, 3, 1, 2).to(torch.float32) / 255.0 - self.mean) / self.std  # (B, 3, S, S)
+        return l2_normalize(self.encode(x).to(torch.float32), dim=-1)
+
+    def forget_texts(self) -> None:
+        """Let go of the text tower of a model that holds both; its text graph is written."""
+        for module in [*self.modules()]:
+            for name in ("text_model", "text_projection"):
+                if name in module._modules:
+                    module._modules[name] = nn.Identity()
+
+
+@dataclass
+class TextPart:
+    """The text tower: its graph's module, its tokenizer, and how ids are made ready.
+
+    fixed: texts are filled up to `max_tokens` tokens, since the tower attends to the padding as well.
+    mask: the graph takes an attention mask.
+    """
+
+    graph: TextGraph
+    tokenizer: Tokenizer
+    tower: str
+    pooling: str
+    max_tokens: int
+    pad_id: int
+    fixed: bool = False
+    mask: bool = True
+
+
+@dataclass
+class ImagePart:
+    """The image tower: its graph's module, and how a picture becomes its input."""
+
+    graph: ImageGraph
+    tower: str
+    preprocessing: Preprocessing
+
+
+@dataclass
+class Source:
+    """Both towers, and the library's own encoder, against which their graphs are checked."""
+
+    request: Request
+    text: TextPart
+    image: ImagePart
+    reference: TorchEncoder
+    notes: tuple[str, ...] = field(default=())
+
+
+def source_of(encoder: TorchEncoder) -> Source:
+    """The parts of a published model.
+
+    Raises:
+        ModelMismatch: its tokenizer or its preprocessing of pictures cannot be expressed in a model folder.
+    """
+    request, name = encoder.request, encoder.name
+    text = _TEXT[request.kind](encoder)
+    text.graph.takes_mask = text.mask
+    image = _open_clip_image(name, encoder) if isinstance(encoder.image.settings, dict) else _image(name, encoder)
+    return Source(request, text, image, encoder)
+
+
+# ------------------------------------------------------------------ texts
+
+
+def _open_clip_text(encoder: TorchEncoder) -> TextPart:
+    model, tokenizer, name = encoder.text.model, encoder.text.tokenizer, encoder.name
+    made = of_open_clip(name, tokenizer)
+    own = getattr(model, "text", model)
+    if hasattr(own, "pooler"):  # a text tower of transformers: what is no padding is attended to
+        pooling, pad_id, fixed = (
+            type(own.pooler).__name__.lower().removesuffix("pooler"),
+            own.config.pad_token_id,
+            False,
+        )
+        tower = str(own.config.name_or_path or own.config.model_type)
+    else:
+        pooling = getattr(own, "pool_type", None) or own.text_pool_type
+        extra = getattr(own, "cls_emb", None) is not None or getattr(own, "use_pad_mask", False)
+        # nothing before the end token sees what is behind it
+        fixed = own.attn_mask is None or extra or pooling not in ("argmax", "eos")
+        pad_id = getattr(getattr(tokenizer, "tokenizer", None), "pad_token_id", 0) or 0
+        tower = "open_clip text transformer"
+    encode: Callable[..., Tensor] = model.encode_text
+    if own is model and not fixed:
+        encode = _ShortTexts(model)
+    inner = getattr(tokenizer, "tokenizer", None)
+    language = _language(made, inner) if hasattr(inner, "src_lang") else None
+    longest = int(tokenizer.context_length)
+    return TextPart(TextGraph(model, encode, language), made, tower, pooling, longest, pad_id, fixed, mask=False)
+
+
+class _ShortTexts:
+    """`encode_text` of open_clip's CLIP for texts that are not filled up to its whole length."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def __call__(self, ids: Tensor) -> Tensor:
+        from open_clip.transformer import text_global_pool
+
+        model, length = self.model, ids.shape[1]
+        x = model.token_embedding(ids) + model.positional_embedding[:length]  # (B, T, W)
+        x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
+        vectors: Tensor = text_global_pool(x, ids, model.text_pool_type, eos_token_id=model.text_eos_id)
+        if model.text_projection is None:
+            return vectors
+        linear = isinstance(model.text_projection, nn.Linear)
+        projected: Tensor = model.text_projection(vectors) if linear else vectors @ model.text_projection
+        return projected
+
+
+def _language(made: Tokenizer, inner: Any) -> Language:
+    pieces = pieces_by_id(made)
+    arabic = np.zeros(max(pieces) + 1, np.bool_)
+    for id_, piece in pieces.items():
+        arabic[id_] = has_arabic_letters(piece)
+    ids = [inner.convert_tokens_to_ids(code) for code in ("arb_Arab", "eng_Latn")]
+    return Language(arabic, *ids)
+
+
+def _transformers_text(encoder: TorchEncoder) -> TextPart:
+    model, tokenizer = encoder.text.model, encoder.text.tokenizer
+    siglip = model.config.model_type.startswith("siglip")
+    made = of_transformers(encoder.name, tokenizer, lower=siglip)
+    _plain_attention(model)
+
+    def encode(*inputs: Tensor) -> Tensor:
+        return pooled(model.get_text_features(**dict(zip(("input_ids", "attention_mask"), inputs, strict=False))))
+
+    tower = str(getattr(model.config.get_text_config(), "model_type", model.config.model_type))
+    pooling = "last" if siglip else "published"
+    return TextPart(
+        TextGraph(model, encode), made, tower, pooling, _longest(encoder), tokenizer.pad_token_id or 0, fixed=siglip,
+        mask=not siglip,
+    )  # fmt: skip
+
+
+def _sentence_transformers_text(encoder: TorchEncoder) -> TextPart:
+    model, tokenizer = encoder.text.model, encoder.text.tokenizer
+    if model.default_prompt_name:
+        raise ModelMismatch(
+            f"{encoder.name} puts the prompt '{model.default_prompt_name}' before every text, which is not expressed. "
+            "Take default_prompt_name out of config_sentence_transformers.json."
+        )
+    example = model.preprocess(["a"])
+    _plain_attention(model[0].auto_model)
+
+    def encode(input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        features = {name: value for name, value in example.items() if not isinstance(value, Tensor)}
+        features |= {"input_ids": input_ids, "attention_mask": attention_mask}
+        for module in model:
+            if "token_embeddings" in features:  # texts are padded on the right; looking for their first token is an If
+                features.setdefault("cls_token_embeddings", features["token_embeddings"][:, 0])
+            features = module(features)
+        vectors: Tensor = features["sentence_embedding"]
+        return vectors
+
+    made = of_transformers(encoder.name, tokenizer)
+    config = model[0].auto_model.config.get_text_config()
+    longest = _longest(encoder, positions(config))
+    pad_id = tokenizer.pad_token_id or 0
+    return TextPart(TextGraph(model, encode), made, str(config.model_type), "published", longest, pad_id)
+
+
+def _mclip_text(encoder: TorchEncoder) -> TextPart:
+    model, tokenizer = encoder.text.model, encoder.text.tokenizer
+    _plain_attention(model.transformer)
+    made = of_transformers(encoder.name, tokenizer)
+    tower = str(model.transformer.config.model_type)
+    return TextPart(TextGraph(model, model), made, tower, "mean", _longest(encoder), tokenizer.pad_token_id or 0)
+
+
+def _araclip_text(encoder: TorchEncoder) -> TextPart:
+    model, tokenizer = encoder.text.model, encoder.text.tokenizer
+    _plain_attention(model.text_model)
+
+    def encode(input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        vectors: Tensor = model.get_text_features(input_ids, attention_mask).pooler_output
+        return vectors
+
+    made = of_transformers(encoder.name, tokenizer)
+    return TextPart(
+        TextGraph(model, encode), made, "AraBERT v2 base, fine-tuned", model.config.text_pooling, _longest(encoder),
+        tokenizer.pad_token_id or 0,
+    )  # fmt: skip
+
+
+def _mexma_text(encoder: TorchEncoder) -> TextPart:
+    model, tokenizer = encoder.text.model, encoder.text.tokenizer
+    _plain_attention(model)
+    made = of_transformers(encoder.name, tokenizer)
+    graph = TextGraph(model, model.get_text_features)
+    return TextPart(graph, made, "MEXMA (XLM-RoBERTa)", "cls", _longest(encoder), tokenizer.pad_token_id or 0)
+
+
+_TEXT: dict[str, Callable[[TorchEncoder], TextPart]] = {
+    "open_clip": _open_clip_text,
+    "transformers": _transformers_text,
+    "altclip": _transformers_text,
+    "sentence-transformers": _sentence_transformers_text,
+    "m-clip": _mclip_text,
+    "mexma": _mexma_text,
+    "araclip": _araclip_text,
+}
+
+
+def _longest(encoder: TorchEncoder, most: int | None = None) -> int:
+    """How many tokens the library leaves of a text; at most as many as the tower has positions."""
+    longest = int(encoder.text.longest or 0) or most
+    if longest is None:
+        raise ModelMismatch(f"{encoder.name} does not say how many tokens a text may have. Copy its folder again.")
+    return longest if most is None else min(longest, most)
+
+
+# ------------------------------------------------------------------ pictures
+
+
+def _open_clip_image(name: str, encoder: TorchEncoder) -> ImagePart:
+    visual = encoder.image.model
+    how = preprocessing.of_open_clip(name, encoder.image.settings)
+    trunk: Any = getattr(visual, "trunk", None)  # a network of timm
+    own = "ResNet" if hasattr(visual, "attnpool") else "ViT"  # with attention pooling, as RN50
+    tower = str(trunk.default_cfg.get("architecture", "timm")) if trunk is not None else f"open_clip {own}"
+    graph = ImageGraph(visual, lambda pixels: without_tokens(visual(pixels)), how.mean, how.std)
+    return ImagePart(graph, tower, how)
+
+
+def _image(name: str, encoder: TorchEncoder) -> ImagePart:
+    model = encoder.image.model
+    how = preprocessing.of_transformers(name, encoder.image.settings)
+    if encoder.request.kind == "sentence-transformers":
+        example = model.preprocess([_blank(how.size)])
+        _plain_attention(model[0].auto_model)
+
+        def encode(pixels: Tensor) -> Tensor:
+            features = {key: value for key, value in example.items() if not isinstance(value, Tensor)}
+            vectors: Tensor = model({**features, "pixel_values": pixels})["sentence_embedding"]
+            return vectors
+
+        return ImagePart(ImageGraph(model, encode, how.mean, how.std), model[0].auto_model.config.model_type, how)
+
+    _plain_attention(model)
+    config = getattr(model.config, "vision_config", model.config)
+    tower = str(getattr(config, "architecture", config.model_type))
+    return ImagePart(
+        ImageGraph(model, lambda pixels: pooled(model.get_image_features(pixel_values=pixels)), how.mean, how.std),
+        tower, how,
+    )  # fmt: skip
+
+
+def _blank(side: int) -> Any:
+    from PIL import Image
+
+    return Image.new("RGB", (side, side))
+
+
+def _plain_attention(model: Any) -> None:
+    """MatMul and Softmax, which ONNX Runtime optimises best, in place of PyTorch's fused attention."""
+    if hasattr(model, "set_attn_implementation"):
+        model.set_attn_implementation("eager")

@@ -1,0 +1,295 @@
+"""A tokenizer cut to the pieces that text in some languages uses, its ids renumbered; text in them is cut as before.
+
+A piece stays if all of its characters can stand in such a text once the tokenizer's normaliser has seen it: so a
+lower-casing tokenizer loses its capitals too. Every piece that such a text could be cut into at any step is made of
+the same characters, so nothing that competes for it is lost: the best path of a Unigram model, the merges of a
+byte-pair model (with both parts of each, since they are parts of the same text) and the longest matches of WordPiece
+are those of the whole vocabulary. Special tokens, single bytes and the unknown token always stay, so text in other
+languages falls into bytes, or becomes unknown.
+
+Which characters text in a language is made of is decided by script, not by a corpus: all digits, punctuation, symbols,
+emoji, spaces and invisible marks of every script stay; of letters and their marks those of the languages' scripts.
+English has the ASCII and Latin-1 letters (café, naïve).
+"""
+
+import json
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from tokenizers.pre_tokenizers import ByteLevel
+
+from araclip.errors import InputError, ModelMismatch
+
+Ranges = tuple[tuple[int, int], ...]
+
+_COMMON: Ranges = (  # letters and marks that belong to no script
+    (0x02B0, 0x036F), (0x1AB0, 0x1AFF), (0x1DC0, 0x1DFF), (0x200B, 0x200F), (0x20D0, 0x20FF), (0x2100, 0x214F),
+    (0xFE00, 0xFE0F), (0xFE20, 0xFE2F), (0xE0100, 0xE01EF),
+)  # fmt: skip
+_MATHEMATICAL: Ranges = ((0x1D400, 0x1D7FF),)  # 𝓗𝓮𝓵𝓵𝓸
+_EMOJI: Ranges = ((0x1F000, 0x1FAFF),)  # newer ones are unknown to an older Python's tables
+_SCRIPTS: dict[str, Ranges] = {
+    "Arabic": (
+        (0x0600, 0x06FF), (0x0750, 0x077F), (0x0870, 0x08FF), (0xFB50, 0xFDFF), (0xFE70, 0xFEFC), (0x1EE00, 0x1EEFF),
+    ),
+    "basic Latin": ((0x41, 0x5A), (0x61, 0x7A), (0xAA, 0xAA), (0xBA, 0xBA), (0xC0, 0xFF), (0xFB00, 0xFB06),
+                    (0xFF21, 0xFF3A), (0xFF41, 0xFF5A), *_MATHEMATICAL),
+    "Latin": ((0x41, 0x5A), (0x61, 0x7A), (0xAA, 0xAA), (0xBA, 0xBA), (0xC0, 0x24F), (0x1E00, 0x1EFF),
+              (0x2C60, 0x2C7F), (0xA720, 0xA7FF), (0xFB00, 0xFB06), (0xFF21, 0xFF3A), (0xFF41, 0xFF5A), *_MATHEMATICAL),
+    "Cyrillic": ((0x400, 0x52F), (0x1C80, 0x1C8F), (0x2DE0, 0x2DFF), (0xA640, 0xA69F)),
+    "Greek": ((0x370, 0x3FF), (0x1F00, 0x1FFF)),
+    "Hebrew": ((0x590, 0x5FF), (0xFB1D, 0xFB4F)),
+    "Syriac": ((0x700, 0x74F), (0x860, 0x86F)),
+    "Devanagari": ((0x900, 0x97F), (0xA8E0, 0xA8FF)),
+    "Bengali": ((0x980, 0x9FF),),
+    "Gurmukhi": ((0xA00, 0xA7F),),
+    "Tamil": ((0xB80, 0xBFF),),
+    "Telugu": ((0xC00, 0xC7F),),
+    "Malayalam": ((0xD00, 0xD7F),),
+    "Thai": ((0xE00, 0xE7F),),
+    "Georgian": ((0x10A0, 0x10FF), (0x1C90, 0x1CBF)),
+    "Armenian": ((0x530, 0x58F), (0xFB13, 0xFB17)),
+    "Ethiopic": ((0x1200, 0x139F), (0x2D80, 0x2DDF)),
+    "Tifinagh": ((0x2D30, 0x2D7F),),
+    "Hangul": ((0x1100, 0x11FF), (0x3130, 0x318F), (0xAC00, 0xD7FF), (0xA960, 0xA97F), (0xFFA0, 0xFFDC)),
+    "kana": ((0x3005, 0x3007), (0x3031, 0x3035), (0x3040, 0x30FF), (0x31F0, 0x31FF), (0xFF66, 0xFF9F)),
+    "Han": ((0x3005, 0x3007), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x323AF)),
+}  # fmt: skip
+LANGUAGES: dict[str, tuple[str, ...]] = {  # code → scripts
+    "en": ("basic Latin",),
+    **dict.fromkeys(("ar", "arz", "ary", "fa", "ur", "ps", "ckb", "ug", "sd", "pa-arab"), ("Arabic",)),
+    **dict.fromkeys(
+        ("fr", "de", "es", "it", "pt", "nl", "sv", "da", "nb", "fi", "is", "pl", "cs", "sk", "hu", "ro", "hr", "sl",
+         "et", "lv", "lt", "tr", "az", "ku", "id", "ms", "vi", "sw", "so", "ha", "mt", "ca", "eu", "sq", "tl"),
+        ("Latin",),
+    ),
+    **dict.fromkeys(("ru", "uk", "bg", "sr", "mk", "kk", "ky", "tg"), ("Cyrillic",)),
+    "el": ("Greek",), "he": ("Hebrew",), "syr": ("Syriac",), "hi": ("Devanagari",), "ne": ("Devanagari",),
+    "mr": ("Devanagari",), "bn": ("Bengali",), "pa": ("Gurmukhi",), "ta": ("Tamil",), "te": ("Telugu",),
+    "ml": ("Malayalam",), "th": ("Thai",), "ka": ("Georgian",), "hy": ("Armenian",), "am": ("Ethiopic",),
+    "zgh": ("Tifinagh",), "ko": ("Hangul",), "ja": ("kana", "Han"), "zh": ("Han",),
+}  # fmt: skip
+_LAST = 0x323B0  # letters end before; behind are marks without glyphs (E0100) and private use
+
+
+def check_languages(languages: Iterable[str]) -> tuple[str, ...]:
+    """The codes as a tuple, each once.
+
+    Raises:
+        InputError: none is given, or one is not known.
+    """
+    codes = tuple(dict.fromkeys(languages))
+    if unknown := [code for code in codes if code not in LANGUAGES]:
+        raise InputError(
+            f"the languages to keep hold {unknown[0]!r:.40}, known are {', '.join(sorted(LANGUAGES))}. "
+            "Name some of them, or keep all."
+        )
+    if not codes:
+        raise InputError("no language to keep is named. Name some, such as ar,en, or keep all.")
+    return codes
+
+
+@cache
+def characters_of(languages: tuple[str, ...]) -> frozenset[str]:
+    """Every character that a text in these languages may hold."""
+    ranges = [*_COMMON, *(found for code in languages for script in LANGUAGES[code] for found in _SCRIPTS[script])]
+    own = {chr(point) for first, last in ranges for point in range(first, last + 1)}
+    emoji = {chr(point) for first, last in _EMOJI for point in range(first, last + 1)}
+    return frozenset(own | emoji | {char for char in map(chr, range(_LAST)) if _is_neutral(char, own)})
+
+
+def _is_neutral(char: str, own: set[str]) -> bool:
+    """Neither letter nor mark, nor composed of letters of another script, as ㈱ is."""
+    if not _is_bare(char):
+        return False
+    return all(_is_bare(part) or part in own for part in unicodedata.normalize("NFKC", char))
+
+
+def _is_bare(char: str) -> bool:
+    category = unicodedata.category(char)
+    return category[0] in "NPSZ" or category in ("Cc", "Cf")
+
+
+SPACE = "▁"  # how SentencePiece writes a space
+_MODELS = ("BPE", "Unigram", "WordPiece", "WordLevel")
+
+
+@dataclass(frozen=True)
+class CutVocabulary:
+    """A tokenizer with fewer pieces; `rows` (n,) int64, rising: the old id of each new one."""
+
+    tokenizer: Tokenizer
+    rows: NDArray[np.int64]
+
+
+def cut_vocabulary(tokenizer: Tokenizer, languages: tuple[str, ...]) -> CutVocabulary:
+    """Keep the pieces of these languages, see above.
+
+    Raises:
+        ModelMismatch: the tokenizer's model is of a kind that is not known here.
+    """
+    content = json.loads(tokenizer.to_str())
+    model = content["model"]
+    if model.get("type") not in _MODELS:
+        raise ModelMismatch(
+            f"the vocabulary of a tokenizer of the kind {model.get('type')!r:.40} cannot be cut, only of "
+            f"{', '.join(_MODELS)}. Keep all languages."
+        )
+    keeps = _rule(tokenizer, content, characters_of(languages))
+    always = {added["id"] for added in content["added_tokens"]} | _template_ids(content.get("post_processor"))
+    pieces = _pieces(model)
+    always |= {id_ for id_ in (model.get("unk_id"), pieces.get(model.get("unk_token"))) if id_ is not None}
+    if model["type"] == "Unigram" and model["vocab"]:
+        scores = [score for _, score in model["vocab"]]
+        always.add(int(np.argmin(scores)))  # the price of an unknown character hangs on the lowest score
+    kept = sorted(always | {id_ for piece, id_ in pieces.items() if keeps(piece)})
+    new = {old: position for position, old in enumerate(kept)}
+    _renumber(content, new)
+    return CutVocabulary(Tokenizer.from_str(json.dumps(content, ensure_ascii=False)), np.array(kept, np.int64))
+
+
+def pieces_by_id(tokenizer: Tokenizer) -> dict[int, str]:
+    """Every piece, as the text that it stands for where that can be said, by its id."""
+    content = json.loads(tokenizer.to_str())
+    read = _text_of_bytes if _is_byte_level(content) else str
+    return {id_: read(piece) for piece, id_ in tokenizer.get_vocab(with_added_tokens=True).items()}
+
+
+def _pieces(model: Mapping[str, Any]) -> dict[str, int]:
+    vocabulary = model["vocab"]
+    if isinstance(vocabulary, dict):
+        return vocabulary
+    return {piece: position for position, (piece, _) in enumerate(vocabulary)}
+
+
+# ------------------------------------------------------------------ which pieces stay
+
+
+def _rule(tokenizer: Tokenizer, content: Mapping[str, Any], characters: Iterable[str]) -> Callable[[str], bool]:
+    own = _after_normaliser(tokenizer, characters)
+    model = content["model"]
+    affixes = [model.get(name) or "" for name in ("continuing_subword_prefix", "end_of_word_suffix")]
+    if _is_byte_level(content):
+        return partial(_is_made_of_bytes, affixes[1], *_encodings(own))
+    own |= {SPACE, " "}
+
+    def keeps(piece: str) -> bool:
+        if piece.startswith("<0x") and piece.endswith(">"):  # a byte
+            return True
+        prefix, suffix = affixes
+        bare = piece.removeprefix(prefix) if prefix else piece
+        return own.issuperset(bare.removesuffix(suffix) if suffix else bare)
+
+    return keeps
+
+
+def _after_normaliser(tokenizer: Tokenizer, characters: Iterable[str]) -> set[str]:
+    """What the normaliser makes of each character between two letters, and of the letters themselves."""
+    normalizer = tokenizer.normalizer
+    if normalizer is None:
+        return set(characters)
+    return {found for char in characters for found in normalizer.normalize_str(f"a{char}a")}
+
+
+def _is_byte_level(content: Mapping[str, Any]) -> bool:
+    def holds(part: Any) -> bool:
+        if not isinstance(part, dict):
+            return False
+        return part.get("type") == "ByteLevel" or any(
+            holds(inner) for key in ("pretokenizers", "normalizers") for inner in part.get(key) or ()
+        )
+
+    return holds(content.get("pre_tokenizer")) or holds(content.get("normalizer"))
+
+
+def _bytes_by_character() -> dict[str, int]:
+    """The alphabet in which byte-level tokenizers write bytes (GPT-2's)."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    assert len(ByteLevel.alphabet()) == 256
+    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
+
+
+_BYTES = _bytes_by_character()
+
+
+def _text_of_bytes(piece: str) -> str:
+    return bytes(_BYTES[char] for char in piece if char in _BYTES).decode("utf-8", "replace")
+
+
+def _encodings(characters: Iterable[str]) -> tuple[set[bytes], set[bytes], set[bytes]]:
+    """Of the characters' bytes in UTF-8: the whole ones, and their beginnings and ends."""
+    whole = {char.encode("utf-8", "surrogatepass") for char in characters}
+    starts = {code[:length] for code in whole for length in range(1, len(code))}
+    ends = {code[-length:] for code in whole for length in range(1, len(code))}
+    return whole, starts, ends
+
+
+def _is_made_of_bytes(suffix: str, whole: set[bytes], starts: set[bytes], ends: set[bytes], piece: str) -> bool:
+    """Whether a piece's bytes can stand in a text of the characters: the end of one, whole ones, the start of one."""
+    bare = piece.removesuffix(suffix) if suffix else piece
+    if len(bare) == 1 or any(char not in _BYTES for char in bare):
+        return len(bare) == 1
+    code = bytes(_BYTES[char] for char in bare)
+    first = next((i for i, byte in enumerate(code) if byte & 0xC0 != 0x80), len(code))  # before: an end
+    if first == len(code):
+        return any(code in char for char in whole)
+    if first and code[:first] not in ends:
+        return False
+    while first < len(code):
+        length = next((n for n in range(1, 5) if code[first : first + n] in whole), 0)
+        if not length:
+            return code[first:] in starts
+        first += length
+    return True
+
+
+# ------------------------------------------------------------------ new ids
+
+
+def _template_ids(processor: Any) -> set[int]:
+    """The ids that a post-processor adds."""
+    if not isinstance(processor, dict):
+        return set()
+    found = {int(id_) for token in (processor.get("special_tokens") or {}).values() for id_ in token["ids"]}
+    found |= {int(processor[name][1]) for name in ("sep", "cls") if isinstance(processor.get(name), list)}
+    return found.union(*(_template_ids(inner) for inner in processor.get("processors") or ()))
+
+
+def _renumber(content: dict[str, Any], new: Mapping[int, int]) -> None:
+    model = content["model"]
+    if isinstance(model["vocab"], dict):
+        model["vocab"] = {piece: new[id_] for piece, id_ in model["vocab"].items() if id_ in new}
+    else:
+        model["vocab"] = [entry for position, entry in enumerate(model["vocab"]) if position in new]
+    if model.get("unk_id") is not None:
+        model["unk_id"] = new[model["unk_id"]]
+    if "merges" in model:
+        model["merges"] = [merge for merge in model["merges"] if _has_parts(merge, model)]
+    content["added_tokens"] = [{**added, "id": new[added["id"]]} for added in content["added_tokens"]]
+    _renumber_template(content.get("post_processor"), new)
+    content["padding"] = content["truncation"] = None
+
+
+def _has_parts(merge: Any, model: Mapping[str, Any]) -> bool:
+    left, right = merge.split(" ") if isinstance(merge, str) else merge
+    vocabulary, prefix = model["vocab"], model.get("continuing_subword_prefix") or ""
+    return left in vocabulary and right in vocabulary and left + right.removeprefix(prefix) in vocabulary
+
+
+def _renumber_template(processor: Any, new: Mapping[int, int]) -> None:
+    if not isinstance(processor, dict):
+        return
+    for token in (processor.get("special_tokens") or {}).values():
+        token["ids"] = [new[id_] for id_ in token["ids"]]
+    for name in ("sep", "cls"):
+        if isinstance(processor.get(name), list):
+            processor[name] = [processor[name][0], new[processor[name][1]]]
+    for inner in processor.get("processors") or ():
+        _renumber_template(inner, new)
