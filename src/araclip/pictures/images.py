@@ -25,6 +25,7 @@ from araclip.core.files import open_to_read
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat
 from araclip.pictures import formats, plugins
 from araclip.pictures.facts import Facts, facts_of
+from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.limits import (
     DECODE_SECONDS,
     DECODING,
@@ -220,8 +221,7 @@ def square(image: Image.Image, size: int) -> NDArray[np.uint8]:
 
     The published AraCLIP does the same; on captions that mention the edges it beats a centre crop.
     """
-    resized = image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=2.0)
-    return np.asarray(resized, dtype=np.uint8)
+    return ImageTransform(size).pixels(image)
 
 
 def squares_ahead(size: int) -> int:

@@ -23,6 +23,7 @@ from araclip.server.served_gallery import ServedGallery
 
 log = logging.getLogger("araclip.server")
 State = Literal["offered", "running", "done", "empty", "failed"]
+START_SECONDS = 120.0  # libraries, on a busy machine
 RETRY_SECONDS = 5.0  # after another process has written for longer than the worker waits for its turn
 
 
@@ -150,7 +151,7 @@ class Indexing:
         try:
             with Child(
                 "araclip.server.indexing.worker", *self._arguments,
-                seconds=None, environment=self._environment, stderr=None,
+                seconds=START_SECONDS, environment=self._environment, stderr=None,
             ) as self._worker:  # fmt: skip
                 if self._stop.is_set():  # `close` may have been called before the process started
                     return {}
