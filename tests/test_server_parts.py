@@ -25,6 +25,8 @@ from PIL import Image
 import pictures
 from araclip.core import atomic
 from araclip.core.child_process import receive, send
+from araclip.core.messages import ARABIC as IN_ARABIC
+from araclip.core.messages import ENGLISH, in_arabic, message, message_of, received, sent
 from araclip.errors import (
     AraCLIPError,
     GalleryCorrupt,
@@ -44,7 +46,7 @@ from araclip.gallery.ranking import Page
 from araclip.gallery.reference_queries import EVERYDAY
 from araclip.gallery.relevance import RelevanceScale
 from araclip.models.encoder import AraCLIP
-from araclip.picture_formats import plugins
+from araclip.pictures import plugins
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import open_image
 from araclip.server import served_gallery as refreshing
@@ -56,7 +58,7 @@ from araclip.server.indexing import supervisor
 from araclip.server.indexing.supervisor import Indexing
 from araclip.server.indexing.worker import cause_of
 from araclip.server.served_gallery import Refresher, ServedGallery, suggestions
-from araclip.server.translations import in_arabic, validation_in_arabic
+from araclip.server.translations import validation_in_arabic
 from serving import encoded, make_gallery, photo_album
 from tiny import write_tiny_model
 
@@ -416,11 +418,11 @@ def messages(tmp_path: Path, tiny_model: Path) -> list[str]:
         with pytest.raises(AraCLIPError) as caught:
             query = parse(text)
             combine(np.stack([model.encode_text([term.value])[0] for term in query.terms]), query)
-        said.append(str(caught.value))
+        said.append(message_of(caught.value))
     for wishes in FILTERS:
         with pytest.raises(AraCLIPError) as caught:
             Filters.read(wishes).condition()
-        said.append(str(caught.value))
+        said.append(message_of(caught.value))
     for path in (
         pictures.bomb(tmp_path / "a.png"),
         pictures.bomb(tmp_path / "b.png", (14_000, 14_000)),
@@ -431,14 +433,14 @@ def messages(tmp_path: Path, tiny_model: Path) -> list[str]:
     ):
         with path.open("rb") as stream, pytest.raises(AraCLIPError) as caught:
             open_image(stream, 32)
-        said.append(str(caught.value))
+        said.append(message_of(caught.value))
     return said
 
 
 def test_every_message_to_a_client_has_an_arabic_translation(tmp_path: Path, tiny_model: Path) -> None:
-    for message in messages(tmp_path, tiny_model):
-        arabic = in_arabic(message)
-        assert arabic != message, message
+    for text in messages(tmp_path, tiny_model):
+        arabic = in_arabic(text)
+        assert arabic != text, text
         assert ARABIC.search(arabic)
         assert "مرشح" not in arabic  # the page says تصفية
         assert "{" not in arabic
@@ -446,8 +448,32 @@ def test_every_message_to_a_client_has_an_arabic_translation(tmp_path: Path, tin
 
 @given(st.text())
 def test_quoted_text_of_the_client_is_unchanged_in_a_translation(words: str) -> None:
-    assert f"«{words}»" in in_arabic(f"the query «{words}» has an empty part: a sign.")
-    assert in_arabic(f"unheard of: {words}") == f"unheard of: {words}"
+    assert f"«{words}»" in in_arabic(message("query part", query=words))
+    assert in_arabic(words) == words
+
+
+def test_both_languages_have_the_same_messages_and_the_arabic_ones_no_field_more() -> None:
+    assert list(ENGLISH) == list(IN_ARABIC)
+    for key, arabic in IN_ARABIC.items():
+        assert {*re.findall(r"{(\w+)", arabic)} <= {*re.findall(r"{(\w+)", ENGLISH[key])}, key
+        assert ARABIC.search(arabic), key
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"message": "plain"},
+        {"message": "plain", "key": "no such message", "fields": {}},
+        {"message": "plain", "key": "picture pixels", "fields": {"name": "a"}},
+        {"message": "plain", "key": "picture seconds", "fields": {"name": "a", "seconds": "many"}},
+        {"message": "plain", "key": [], "fields": {}},
+        {"message": "plain", "key": "picture empty", "fields": "none"},
+    ],
+)
+def test_what_a_process_says_is_a_message_only_if_it_is_one(about: dict[str, Any]) -> None:
+    assert in_arabic(received(about)) == "plain"
+    error = ImageTooLarge(message("picture seconds", name="صورة.png", seconds=30.0))
+    assert ARABIC.search(in_arabic(received(json.loads(json.dumps(sent(error))))))
 
 
 def test_a_value_that_is_not_valid_is_explained_in_arabic() -> None:

@@ -4,6 +4,9 @@ same keys. Pure.
 An error carries the English text, which keeps its key and its fields; `in_arabic` says the same in Arabic.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from araclip.errors import AraCLIPError
 
 ENGLISH = {
@@ -43,6 +46,28 @@ ENGLISH = {
     "size most": "'{given:.80}' is more than any file can have; the most is {most} bytes.",
     "choice": "no {name} '{given:.80}'. Choose one of {known}.",
     "format": "no picture format '{given:.80}'. Choose among {known}.",
+    # pictures
+    "picture package": "{name}: {format} is read by another package. {remedy}",
+    "picture format": "{name}: not a {known} picture{reason}. Convert it to JPEG or PNG, or remove it.",
+    "picture pixels": "{name}: {width} × {height} is {megapixels:.0f} megapixels, the limit is {most:.0f}. Save a "
+    "smaller copy and index that.",
+    "picture pixels of": "{name}: {width} × {height} is {megapixels:.0f} megapixels, the limit of {format} is "
+    "{most:.0f}. Save a smaller copy and index that.",
+    "picture bomb": "{name}: {megapixels} megapixels, the limit is {most:.0f}. Save a smaller copy and index that.",
+    "picture passes": "{name}: {megapixels:.0f} megapixels in {passes:,} passes, the limit is {most:,} passes. Save it "
+    "again and index that.",
+    "picture bytes": "{name}: {size} takes {gigabytes:.1f} GB to decode, the limit is {most:.2f} GB. Save a smaller or "
+    "plainer copy and index that.",
+    "picture memory": "{name}: {size} takes {gigabytes:.1f} GB to decode, and of {free:.1f} GB of free memory "
+    "{share:.0%} may be used. Close other programs, or save a smaller copy and index that.",
+    "picture no memory": "{name}: not enough memory to decode it. Save a smaller copy.",
+    "picture seconds": "{name}: takes more than {seconds:.0f} s of processor time to read. Save a smaller or plainer "
+    "copy.",
+    "picture empty": "{name}: the picture is empty ({width} × {height}).",
+    "picture structure": "{name}: damaged ({reason}). Restore it from a copy, or remove it.",
+    "picture damaged": "{name}: damaged or cut short ({reason}). Restore it from a copy, or remove it.",
+    "decoding seconds": "the picture took more than {seconds:.0f} s to decode. Save a smaller or plainer copy.",
+    "decoding ended": "the picture could not be decoded within the memory and time it may take. Save a smaller copy.",
     # requests
     "data URI": "a picture is given as data:image/…;base64,…; nothing is fetched from URLs.",
     "base64": "the picture's data URI is not valid base64.",
@@ -84,6 +109,25 @@ ARABIC = {
     "size most": "'{given:.80}' أكبر من أي ملف؛ والحد {most} بايت.",
     "choice": "لا توجد القيمة '{given:.80}' في {name}. الممكن: {known}.",
     "format": "لا توجد صيغة صور '{given:.80}'. الممكن: {known}.",
+    # pictures
+    "picture package": "صيغة {format} تحتاج حزمة إضافية: {remedy}",
+    "picture format": "ليست صورة من الصيغ: {known}. قد ينفع تحويلها إلى JPEG أو PNG.",
+    "picture pixels": "أبعاد الصورة {width} × {height}، أي {megapixels:.0f} ميغابكسل، والحد {most:.0f}. قد تنفع نسخة "
+    "أصغر.",
+    "picture pixels of": "أبعاد الصورة {width} × {height}، أي {megapixels:.0f} ميغابكسل، والحد لصيغة {format} هو "
+    "{most:.0f}. قد تنفع نسخة أصغر.",
+    "picture bomb": "الصورة كبيرة جدًا؛ الحد {most:.0f} ميغابكسل. قد تنفع نسخة أصغر.",
+    "picture passes": "في الصورة {megapixels:.0f} ميغابكسل تُفك على {passes:,} مرورًا، والحد {most:,}. قد ينفع حفظها من "
+    "جديد.",
+    "picture bytes": "يحتاج فك الصورة إلى {gigabytes:.1f} غيغابايت، والحد {most:.2f}. قد تنفع نسخة أصغر.",
+    "picture memory": "فك الصورة يحتاج {gigabytes:.1f} غيغابايت، ولا يتسع لها ما بقي.",
+    "picture no memory": "لا تكفي الذاكرة لفك الصورة. قد تنفع نسخة أصغر.",
+    "picture seconds": "استغرقت قراءة الصورة أكثر من {seconds:.0f} ث. قد تنفع نسخة أصغر أو أبسط.",
+    "picture empty": "الصورة فارغة.",
+    "picture structure": "الصورة تالفة.",
+    "picture damaged": "الصورة تالفة أو ناقصة.",
+    "decoding seconds": "استغرق فك الصورة أكثر من {seconds:.0f} ث. قد تنفع نسخة أصغر أو أبسط.",
+    "decoding ended": "لم يمكن فك الصورة بما يُسمح لها من ذاكرة ووقت. قد تنفع نسخة أصغر.",
     # requests
     "data URI": "تُعطى الصورة بالشكل data:image/…;base64,…؛ ولا يُجلب شيء من العناوين.",
     "base64": "ترميز base64 للصورة غير صحيح.",
@@ -111,6 +155,20 @@ def message_of(error: AraCLIPError) -> str:
     """The text of an error, which is a Message where it was raised with one."""
     (said,) = error.args[:1] or ("",)
     return said if isinstance(said, Message) else str(error)
+
+
+def sent(error: AraCLIPError) -> dict[str, object]:
+    """An error's message as JSON for another process; `received` reads it."""
+    said = message_of(error)
+    return {"message": said} | ({"key": said.key, "fields": said.fields} if isinstance(said, Message) else {})
+
+
+def received(about: Mapping[str, Any]) -> str:
+    """The message that a process has sent, which may send anything: one that is not of ENGLISH stays a plain text."""
+    try:
+        return message(about["key"], **about["fields"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return str(about.get("message"))
 
 
 def in_arabic(text: object) -> str:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from araclip.core.files import open_to_read
+from araclip.core.messages import message
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat
 from araclip.pictures import formats, plugins
 from araclip.pictures.facts import Facts, facts_of
@@ -126,7 +127,9 @@ def _identified(stream: IO[bytes], name: str) -> Image.Image:
         stream.seek(0)
         extra = formats.kind_of(stream.read(16), name)
         if extra and not extra.installed:
-            raise UnsupportedFormat(f"{name}: {extra.shown} is read by another package. {extra.remedy}") from None
+            raise UnsupportedFormat(
+                message("picture package", name=name, format=extra.shown, remedy=extra.remedy)
+            ) from None
         raise
 
 
@@ -138,8 +141,7 @@ def _our_errors(name: str) -> Iterator[None]:
         except UnidentifiedImageError:
             reason = f" ({'; '.join(said)})" if said else ""
             raise UnsupportedFormat(
-                f"{name}: not a {', '.join(READ[:-1])} or {READ[-1]} picture{reason}. "
-                "Convert it to JPEG or PNG, or remove it."
+                message("picture format", name=name, known=f"{', '.join(READ[:-1])} or {READ[-1]}", reason=reason)
             ) from None
         except FileNotFoundError:
             raise UnreadableImage(f"{name}: no such file. It may have been moved; check the path.") from None
@@ -149,17 +151,15 @@ def _our_errors(name: str) -> Iterator[None]:
             raise
         except Image.DecompressionBombError as error:  # Pillow's own limit, checked while it opens
             claimed = re.search(r"\((\d+) pixels\)", str(error))
-            size = f"{int(claimed[1]) / 1e6:.0f} megapixels" if claimed else "too many megapixels"
-            raise ImageTooLarge(
-                f"{name}: {size}, the limit is {MAX_PIXELS / 1e6:.0f}. Save a smaller copy and index that."
-            ) from None
+            size = f"{int(claimed[1]) / 1e6:.0f}" if claimed else "too many"
+            raise ImageTooLarge(message("picture bomb", name=name, megapixels=size, most=MAX_PIXELS / 1e6)) from None
         except MemoryError:
-            raise ImageTooLarge(f"{name}: not enough memory to decode it. Save a smaller copy.") from None
+            raise ImageTooLarge(message("picture no memory", name=name)) from None
         except Exception as error:  # Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error, …
             reason = "; ".join(" ".join(text.split())[:200] for text in (str(error) or type(error).__name__, *said))
-            raise UnreadableImage(
-                f"{name}: damaged or cut short ({reason}). Restore it from a copy, or remove it."
-            ) from error.with_traceback(None)  # its frames hold pixels
+            raise UnreadableImage(message("picture damaged", name=name, reason=reason)) from error.with_traceback(
+                None
+            )  # its frames hold pixels
 
 
 def open_file(path: str | PathLike[str]) -> BufferedReader:

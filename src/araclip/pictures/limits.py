@@ -24,6 +24,7 @@ from typing import IO, Any
 from PIL import ExifTags, Image
 
 from araclip.core.libraries import trim_heap
+from araclip.core.messages import message
 from araclip.core.system import free_memory
 from araclip.errors import ImageTooLarge, UnreadableImage
 
@@ -68,8 +69,15 @@ def check_header(image: Image.Image, name: str) -> int:
     most = min(MAX_PIXELS, MAX_OF_FORMAT.get(kind, MAX_PIXELS))
     if stored > most:
         raise ImageTooLarge(
-            f"{name}: {image.width} × {image.height} is {stored / 1e6:.0f} megapixels, the limit "
-            f"{f'of {kind} ' if most < MAX_PIXELS else ''}is {most / 1e6:.0f}. Save a smaller copy and index that."
+            message(
+                "picture pixels of" if most < MAX_PIXELS else "picture pixels",
+                name=name,
+                format=kind,
+                width=image.width,
+                height=image.height,
+                megapixels=stored / 1e6,
+                most=most / 1e6,
+            )
         )
     stream = getattr(image, "fp", None)
     if stream is None:
@@ -80,8 +88,7 @@ def check_header(image: Image.Image, name: str) -> int:
     passes = count(stream, b"\xff\xda")
     if passes * pixels > MAX_SCANNED:
         raise ImageTooLarge(
-            f"{name}: {pixels / 1e6:.0f} megapixels in {passes:,} passes, the limit is {MAX_SCANNED // pixels:,} "
-            "passes. Save it again and index that."
+            message("picture passes", name=name, megapixels=pixels / 1e6, passes=passes, most=MAX_SCANNED // pixels)
         )
     return stored * COEFFICIENTS if passes > 1 and image.format in JPEGS else needed
 
@@ -110,8 +117,7 @@ def check_budget(image: Image.Image, needed: int, most: int, name: str) -> None:
     """
     if needed > most:
         raise ImageTooLarge(
-            f"{name}: {_size(image)} takes {needed / 1e9:.1f} GB to decode, the limit is {most / 1e9:.2f} GB. "
-            "Save a smaller or plainer copy and index that."
+            message("picture bytes", name=name, size=_size(image), gigabytes=needed / 1e9, most=most / 1e9)
         )
 
 
@@ -123,8 +129,9 @@ def check_free_memory(image: Image.Image, needed: int, name: str) -> None:
     """
     if needed > LARGE and needed > (free := free_memory()) * USABLE:
         raise ImageTooLarge(
-            f"{name}: {_size(image)} takes {needed / 1e9:.1f} GB to decode, and of {free / 1e9:.1f} GB of free memory "
-            f"{USABLE:.0%} may be used. Close other programs, or save a smaller copy and index that."
+            message(
+                "picture memory", name=name, size=_size(image), gigabytes=needed / 1e9, free=free / 1e9, share=USABLE
+            )
         )
 
 
@@ -257,10 +264,7 @@ class TimedStream:
             ImageTooLarge: the time is over.
         """
         if time.thread_time() > self._end:
-            raise ImageTooLarge(
-                f"{self._name}: takes more than {self._seconds:.0f} s of processor time to read. "
-                "Save a smaller or plainer copy."
-            )
+            raise ImageTooLarge(message("picture seconds", name=self._name, seconds=self._seconds))
         return self._stream.read(size)
 
 
@@ -392,4 +396,4 @@ def _number(content: bytes, order: str) -> int:
 
 
 def _refused(name: str, reason: str) -> UnreadableImage:
-    return UnreadableImage(f"{name}: damaged ({reason}). Restore it from a copy, or remove it.")
+    return UnreadableImage(message("picture structure", name=name, reason=reason))

@@ -13,6 +13,7 @@ from io import BytesIO
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, features
 
+from araclip.core.messages import message
 from araclip.errors import UnreadableImage
 
 ELONGATED = 16_000_000  # pixels after reduction: a picture with more is a hundred times as long as wide
@@ -51,7 +52,7 @@ def upright_rgb(image: Image.Image, factors: Factors, name: str) -> Image.Image:
         UnreadableImage: it is empty.
     """
     if min(image.size) < 1:
-        raise UnreadableImage(f"{name}: the picture is empty ({image.width} × {image.height}).")
+        raise UnreadableImage(message("picture empty", name=name, width=image.width, height=image.height))
     image.load()  # not inside a try: after a failed load(), Pillow's second one succeeds silently
     turn, sixteen_bit, profile = _turn_of(image), image.mode.startswith("I;16"), image.info.get("icc_profile")
     image = _averageable(image) if factors == (1, 1) else _reduced(image, factors)

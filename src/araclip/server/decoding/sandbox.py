@@ -15,6 +15,7 @@ import numpy as np
 
 from araclip import errors
 from araclip.core.child_process import Child, ChildEnded, Pool, Reply
+from araclip.core.messages import message, received
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage
 from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest.intake import DecodedPicture, LoadedPicture
@@ -99,7 +100,7 @@ class Sandbox:
             raise
         if "error" in answer:
             kind = getattr(errors, str(answer["error"]), UnreadableImage)
-            raise (kind if issubclass(kind, ImageError) else UnreadableImage)(str(answer["message"]))
+            raise (kind if issubclass(kind, ImageError) else UnreadableImage)(received(answer))
         return answer, blobs
 
     def _ended(self, task: "asyncio.Task[Reply]") -> None:
@@ -122,13 +123,9 @@ class Sandbox:
         try:
             return await asyncio.shield(answer)
         except TimeoutError:
-            raise UnreadableImage(
-                f"the picture took more than {about['seconds']:.0f} s to decode. Save a smaller or plainer copy."
-            ) from None
+            raise UnreadableImage(message("decoding seconds", seconds=about["seconds"])) from None
         except ChildEnded:
-            raise ImageTooLarge(
-                "the picture could not be decoded within the memory and time it may take. Save a smaller copy."
-            ) from None
+            raise ImageTooLarge(message("decoding ended")) from None
         except asyncio.CancelledError:
             given_up.set()
             for child in asked:

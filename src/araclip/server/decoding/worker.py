@@ -14,6 +14,7 @@ from PIL import Image
 
 from araclip.core.child_process import Parent, Reply
 from araclip.core.limits import allow_processor, restrict
+from araclip.core.messages import message, sent
 from araclip.errors import ImageError, ImageTooLarge
 from araclip.gallery.ingest.intake import read_source
 from araclip.pictures import limits, plugins
@@ -80,9 +81,10 @@ def main() -> None:
         try:
             answer, blobs = JOBS[about["job"]](data, about["target"])
         except ImageError as error:
-            answer, blobs = {"error": type(error).__name__, "message": str(error)}, []
+            answer, blobs = {"error": type(error).__name__, **sent(error)}, []
         except MemoryError:
-            answer, blobs = {"error": ImageTooLarge.__name__, "message": "not enough memory to decode it."}, []
+            too_large = ImageTooLarge(message("picture no memory", name="upload"))
+            answer, blobs = {"error": ImageTooLarge.__name__, **sent(too_large)}, []
         parent.answer(answer, blobs)
 
 
