@@ -14,8 +14,8 @@ import emoji
 from by_name import table
 
 from araclip import AraCLIP
+from araclip.core.paths import data_home
 from araclip.demo import sample_pictures
-from araclip.user_data import data_home
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--model", default="araclip-mini")

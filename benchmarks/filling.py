@@ -28,7 +28,7 @@ from araclip.gallery.catalog.records import File
 from araclip.gallery.gallery import Gallery
 from araclip.gallery.recorded_model import RecordedModel
 from araclip.models.encoder import as_encoder
-from araclip.pictures.picture_facts import Facts
+from araclip.pictures.facts import Facts
 
 A_SHARD = 49_152  # three commits
 

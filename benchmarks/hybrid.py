@@ -27,7 +27,7 @@ from araclip.gallery import ranking as fusion
 from araclip.gallery.catalog.word_index import WordIndex
 from araclip.gallery.ingest.ocr import _grey
 from araclip.gallery.text_matches import TextQuery, text_matches
-from araclip.ocr.detector import CELLS, text_cells
+from araclip.pictures.ocr.detector import CELLS, text_cells
 
 WEIGHTS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.5)
 RRF_K = 60  # Cormack, Clarke and Buettcher 2009

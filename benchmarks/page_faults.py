@@ -1,4 +1,4 @@
-"""Effect of `keep_freed_memory` (`araclip.platforms.libraries`): time and page faults of a training step.
+"""Effect of `keep_freed_memory` (`araclip.core.libraries`): time and page faults of a training step.
 
     python benchmarks/page_faults.py [--steps 5] [--rounds 3]
 
@@ -26,7 +26,7 @@ def measure(way: str, steps: int) -> dict[str, float]:
     from transformers import BertConfig, BertModel
 
     if way == "kept":
-        from araclip.platforms.libraries import keep_freed_memory
+        from araclip.core.libraries import keep_freed_memory
 
         assert keep_freed_memory(), "this C library has no mallopt"
     torch.set_num_threads(2)

@@ -33,8 +33,8 @@ from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.records import File
 from araclip.gallery.reference_queries import EVERYDAY
 from araclip.models.encoder_base import usable_cores
+from araclip.pictures.facts import Facts
 from araclip.pictures.phash import nearest
-from araclip.pictures.picture_facts import Facts
 from araclip.text.normalization import normalize
 
 RECORD = Path(__file__).with_suffix(".json")

@@ -21,10 +21,10 @@ from PIL import Image
 
 from araclip import AraCLIP
 from araclip.models.encoder_base import pixel_vectors
-from araclip.picture_formats.kinds import SUFFIXES
+from araclip.pictures.formats import SUFFIXES
 from araclip.pictures.image_transform import transform_of
-from araclip.video import decoder
-from araclip.video.hashes import file_hash
+from araclip.pictures.video import decoder
+from araclip.pictures.video.scenes import file_hash
 
 RATE = 30
 SIZE = (1920, 1080)

@@ -18,7 +18,8 @@ from mini_sets import Row, fingerprint, read_rows, read_table
 from numpy.typing import NDArray
 from timm.data import ImageNetInfo
 
-from araclip import atomic, normalize
+from araclip import normalize
+from araclip.core import atomic
 from araclip.errors import InputError
 
 CLASSES = 1000

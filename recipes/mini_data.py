@@ -34,7 +34,8 @@ from mini_names import write_names
 from mini_sets import Row, fingerprint, link, read_rows, write_set
 from mini_siblings import write_siblings
 
-from araclip import atomic, normalize
+from araclip import normalize
+from araclip.core import atomic
 from araclip.errors import AraCLIPError
 
 HELD_EVERY = 4

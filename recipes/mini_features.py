@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from araclip import atomic
+from araclip.core import atomic
 from araclip.errors import ImageError, InputError
 from araclip.pictures.images import decode_ahead
 from araclip.training.export.graphs import trace_graph

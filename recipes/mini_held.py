@@ -13,7 +13,8 @@ from pathlib import Path
 
 from mini_sets import Row, fingerprint, link, read_table
 
-from araclip import atomic, normalize
+from araclip import normalize
+from araclip.core import atomic
 
 CHOICE_EVERY, CHOICE = 10, 600  # pictures of Flickr8k's train split, by file name
 HELD_EVERY = 5

@@ -17,7 +17,8 @@ from mini_sets import Row, fingerprint, read_rows, read_table
 from mini_wordnet import nouns
 from mini_words import Thing, Word, imagenet_things, label_things, lexicon_words, words_of
 
-from araclip import atomic, normalize
+from araclip import normalize
+from araclip.core import atomic
 from araclip.text.folding import fold
 from araclip.training.data.noise import is_held
 

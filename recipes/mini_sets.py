@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from araclip import atomic
+from araclip.core import atomic
 from araclip.errors import InputError
 
 Row = Mapping[str, Any]

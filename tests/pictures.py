@@ -3,9 +3,13 @@
 import struct
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image
+
+from araclip.pictures.facts import Facts
+from araclip.pictures.images import opened
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 SUFFIX_OF = {
@@ -154,3 +158,9 @@ def _saved(picture: Image.Image, path: Path, **options: object) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.save(path, **options)
     return path
+
+
+def read_facts(source: Path | BinaryIO) -> Facts:
+    """What the header of a picture tells."""
+    with opened(source, 1) as (_, facts):
+        return facts

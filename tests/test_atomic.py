@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from araclip import atomic
+from araclip.core import atomic
 from araclip.errors import GalleryLocked
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from araclip import atomic
+from araclip.core import atomic
 with atomic.single_writer(Path(sys.argv[1])):
     print("ready", flush=True)
     sys.stdin.read()
@@ -24,7 +24,7 @@ with atomic.single_writer(Path(sys.argv[1])):
 HALF_WRITTEN = """
 import sys
 from pathlib import Path
-from araclip import atomic
+from araclip.core import atomic
 
 def fill(temporary):
     temporary.write_bytes(b"half of the new")
@@ -135,7 +135,7 @@ def test_a_process_killed_while_filling_leaves_the_old_file(tmp_path: Path) -> N
 FOLDER_KILLED = """
 import os, sys
 from pathlib import Path
-from araclip import atomic
+from araclip.core import atomic
 
 def step(name):
     if name == sys.argv[2]:
@@ -205,7 +205,7 @@ def test_the_lock_of_a_killed_owner_is_free_again(tmp_path: Path) -> None:
 HOG = """
 import sys, time
 from pathlib import Path
-from araclip import atomic
+from araclip.core import atomic
 rounds = 0
 while True:
     with atomic.single_writer(Path(sys.argv[1]), patience=60):

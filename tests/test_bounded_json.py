@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from araclip import bounded_json
+from araclip.core import bounded_json
 from araclip.errors import DataError, InputError
 
 VALUES = st.recursive(

@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 import pictures
-from araclip import AraCLIP, atomic, open_gallery
+from araclip import AraCLIP
 from araclip.bulk import filling, places, sources
 from araclip.bulk import shard as shard_module
 from araclip.bulk.embed import embed
@@ -38,9 +38,11 @@ from araclip.bulk.plan import parse_shard, plan_of, tasks_of
 from araclip.bulk.shard import embed_shard
 from araclip.bulk.shard_file import read_path, read_rows, stored_path
 from araclip.bulk.sources import Part, list_source, of_shard
+from araclip.core import atomic
 from araclip.errors import BulkError, InputError, ShardFailed, ShardMismatch, SourceError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.gallery import Gallery
+from araclip.gallery.open import open_gallery
 from postgres_server import needs_server
 from serving import place_of
 from test_cli import Run, run  # noqa: F401  (a fixture: pytest hands it in by name)

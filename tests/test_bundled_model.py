@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from araclip import AraCLIP
+from araclip.core.installed_models import bundled
 from araclip.evaluation.retrieval import evaluate
 from araclip.evaluation.scores import measures
 from araclip.evaluation.sets import read_set
-from araclip.installed_models import bundled
 from araclip.models import folder as model_folder
 from golden.drawings import recall_on_drawings
 

@@ -13,8 +13,10 @@ import pytest
 import typer
 
 import pictures
-from araclip import AraCLIP, Gallery, atomic, cli, demo
+from araclip import AraCLIP, cli, demo
+from araclip.core import atomic
 from araclip.gallery.catalog import writer_lock
+from araclip.gallery.gallery import Gallery
 from command_line import Ran, Run, caller
 from tiny import write_tiny_model
 

@@ -29,7 +29,7 @@ SLOW = f"""
 import sys, time
 from araclip import cli
 from araclip.models.encoder import AraCLIP
-from araclip.gallery.ingest import intake, reembed; from araclip.gallery.gallery import Gallery
+from araclip.gallery.ingest import intake
 intake.COMMIT_EVERY = reembed.COMMIT_EVERY = 4
 encode = AraCLIP.encode_pixels
 def slow(self, pixels, **options):

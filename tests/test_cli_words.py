@@ -13,7 +13,7 @@ from rich.console import Console
 import pictures
 from araclip.cli import searching as command
 from araclip.cli import thumbnails
-from araclip.display import counted
+from araclip.core.display import counted
 from araclip.errors import InputError, UnsupportedFormat
 from araclip.pictures.images import open_image
 from test_cli import Run, folder, run  # noqa: F401  (fixtures)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from araclip.picture_limits.colour_profile import MAX_PROFILE
 from araclip.pictures.images import open_image
+from araclip.pictures.upright import MAX_PROFILE
 
 # Red, green and blue as XYZ under D50. Display P3: Apple's profile; Adobe RGB (1998): its specification, 4.3.5.3.
 DISPLAY_P3 = ((0.51512, 0.2412, -0.00105), (0.29198, 0.69225, 0.04189), (0.1571, 0.06657, 0.78407))

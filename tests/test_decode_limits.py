@@ -13,10 +13,9 @@ from PIL import Image
 
 import pictures
 from araclip.errors import ImageTooLarge, UnreadableImage
-from araclip.picture_limits import decode_limits
-from araclip.picture_limits.decode_budget import ByteBudget
-from araclip.pictures import images
+from araclip.pictures import images, limits
 from araclip.pictures.images import open_image, square
+from araclip.pictures.limits import ByteBudget
 
 
 def jpeg(size: tuple[int, int], passes: int = 0, exif_blocks: int = 0) -> bytes:
@@ -68,7 +67,7 @@ def test_a_picture_that_needs_more_memory_than_is_free_is_refused_with_both_numb
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = pictures.solid(tmp_path / "large.png", size=(6000, 5000))
-    monkeypatch.setattr(decode_limits, "free_memory", lambda: 500_000_000)
+    monkeypatch.setattr(limits, "free_memory", lambda: 500_000_000)
     match = r"6000 × 5000 \(30 megapixels\) takes 0\.5 GB to decode, and of 0\.5 GB of free memory 50%"
     with pytest.raises(ImageTooLarge, match=match):
         open_image(path)
@@ -78,7 +77,7 @@ def test_a_picture_that_needs_more_memory_than_is_free_is_refused_with_both_numb
 
 
 def test_a_jpeg_decoded_at_a_fraction_needs_only_that_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode_limits, "free_memory", lambda: 0)
+    monkeypatch.setattr(limits, "free_memory", lambda: 0)
     path = pictures.solid(tmp_path / "large.jpg", size=(8000, 6000))
     assert open_image(path, 224).size == (1000, 750)
     with pytest.raises(ImageTooLarge, match=r"0\.0 GB of free memory"):

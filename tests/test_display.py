@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from araclip.display import json_shown, shortened, shown
+from araclip.core.display import json_shown, shortened, shown
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # lone surrogates too
 

@@ -15,7 +15,7 @@ PAGE = """# Page
 [a link](nowhere.md), [an anchor](#not-here), [a file](../nothing.txt)
 
 ```python
-from araclip.atomic import step
+from araclip.core.atomic import step
 ```
 """
 
@@ -44,5 +44,5 @@ def test_broken_links_missing_anchors_and_undocumented_names_end_the_build(tmp_p
     assert built.returncode != 0
     for fault in ("'nowhere.md'", "'not-here'", "'../nothing.txt'"):
         assert any(fault in line and "not found" in line for line in built.stderr.splitlines()), fault
-    assert "the public name araclip.atomic.step is not in the Python reference" in built.stderr
+    assert "the public name araclip.core.atomic.step is not in the Python reference" in built.stderr
     assert "the public name araclip.Gallery is not in the Python reference" in built.stderr

@@ -21,8 +21,8 @@ from PIL import Image
 import pictures
 import tiny
 from araclip import Gallery
+from araclip.core.installed_models import installed
 from araclip.errors import ImageError, InputError, ModelMismatch, ModelNotFound, UnsupportedFormat
-from araclip.installed_models import installed
 from araclip.models import folder as model_folder
 from araclip.models import inference
 from araclip.models.encoder import AraCLIP

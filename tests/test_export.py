@@ -23,7 +23,8 @@ from torch.nn.functional import normalize as l2_normalize
 from transformers import CLIPImageProcessor, ViTImageProcessor
 
 import tiny_hf
-from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, atomic
+from araclip import AraCLIP
+from araclip.core import atomic
 from araclip.errors import AraCLIPError, DataError, ExportRejected, InputError, RecipeError
 from araclip.models import folder as model_folder
 from araclip.training.export import export as exporting
@@ -33,6 +34,8 @@ from araclip.training.export.export import DevPictures, check_recall, export
 from araclip.training.export.graphs import trace_graph
 from araclip.training.export.model_card import read_about
 from araclip.training.export.narrowing import narrow, packed, quantized
+from araclip.training.model.model import AraCLIPModel
+from araclip.training.model.processing import AraCLIPProcessor
 from araclip.training.model.unpack import from_four_bits, probe_squares, probe_texts, wide_weights
 from araclip.training.recipe.stages import DevSet
 from command_line import Run, caller

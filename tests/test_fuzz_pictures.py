@@ -9,14 +9,14 @@ sys.path.insert(0, str(Path(__file__).parent / "fuzz"))
 from picture_damage import DAMAGES, FORMATS, damaged
 from pictures_fuzz import run
 
-from araclip.picture_formats import kinds
-from araclip.picture_limits.decode_budget import PEAK
+from araclip.pictures import formats
+from araclip.pictures.limits import PEAK
 
 FILES = 60
 
 
 def test_the_corpus_covers_every_allowed_format_and_comes_out_the_same_each_time() -> None:
-    assert set(FORMATS) == set(kinds.FORMATS)
+    assert set(FORMATS) == set(formats.FORMATS)
     assert len({what for what, _ in DAMAGES}) == 9
     for kind in FORMATS:
         assert [damaged(kind, number) for number in range(20)] == [damaged(kind, number) for number in range(20)]

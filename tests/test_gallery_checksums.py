@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 import pictures
-from araclip import AraCLIP, Gallery, atomic
+from araclip import AraCLIP, Gallery
+from araclip.core import atomic
 from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, InputError
 from araclip.gallery.catalog import seal
 from araclip.gallery.catalog.salvage import salvage
@@ -312,7 +313,8 @@ import sys
 opened = set()
 sys.addaudithook(lambda event, values: opened.add(str(values[0])) if event == "open" else None)
 from pathlib import Path
-from araclip import AraCLIP, Gallery, atomic
+from araclip import AraCLIP, Gallery
+from araclip.core import atomic
 from araclip.gallery.ingest.reembed import reembed
 place, root, models = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
 model, other = (AraCLIP.load(folder, threads=1) for folder in models)
@@ -349,7 +351,8 @@ def test_only_sqlite_opens_a_catalogue(tmp_path: Path, tiny_model: Path, root: P
 SERVER = """
 import sys
 from pathlib import Path
-from araclip import AraCLIP, Gallery, atomic
+from araclip import AraCLIP, Gallery
+from araclip.core import atomic
 model = AraCLIP.load(sys.argv[2], threads=1)
 with Gallery.open(sys.argv[1], model=model) as gallery:
     gallery.search("أحمر")
@@ -382,7 +385,8 @@ def test_what_a_process_has_acknowledged_is_kept_when_another_one_closes_the_gal
 
 FOLLOWS = """
 import mmap, os, sys  # mmap now: the libraries of another user may not be read later
-from araclip import AraCLIP, Gallery, atomic
+from araclip import AraCLIP, Gallery
+from araclip.core import atomic
 from araclip.errors import AraCLIPError
 model = AraCLIP.load(sys.argv[2], threads=1)
 model.encode_text("")  # opens the tower

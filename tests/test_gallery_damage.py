@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import pictures
-from araclip import AraCLIP, Gallery, atomic
+from araclip import AraCLIP, Gallery
+from araclip.core import atomic
 from araclip.errors import AraCLIPError, GalleryCorrupt, GalleryLocked
 from araclip.gallery.catalog import writer_lock
 from araclip.gallery.catalog.catalog import Catalog
@@ -261,7 +262,7 @@ def test_a_gallery_that_may_only_be_read_is_searched_and_refuses_to_be_written(
 HOLD = """
 import sys
 from pathlib import Path
-from araclip import atomic
+from araclip.core import atomic
 with atomic.single_writer(Path(sys.argv[1]) / "lock"):
     print("ready", flush=True)
     sys.stdin.read()

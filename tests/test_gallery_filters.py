@@ -18,8 +18,8 @@ from araclip.errors import InputError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.records import File
-from araclip.pictures.images import read_facts
-from araclip.pictures.picture_facts import Facts
+from araclip.pictures.facts import Facts
+from pictures import read_facts
 
 
 @pytest.fixture(scope="module")

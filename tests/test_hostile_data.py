@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import pictures
-from araclip import bounded_tar
+from araclip.core import bounded_tar
 from araclip.errors import AraCLIPError, DataError, InputError, RecipeError
 from araclip.evaluation.published_sets import load_dataset
 from araclip.evaluation.sets import stated_dialects

@@ -16,7 +16,7 @@ from PIL import Image
 
 import pictures
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat
-from araclip.picture_formats.kinds import ALWAYS, SUFFIXES
+from araclip.pictures.formats import ALWAYS, SUFFIXES
 from araclip.pictures.images import AHEAD, decode_ahead, map_ahead, open_image, square
 
 REMEDIES = ("Convert", "Save a smaller copy", "Restore", "check the path", "Change its permissions")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from araclip import AraCLIP, Gallery
-from araclip.installed_models import installed, pulled
+from araclip.core.installed_models import installed, pulled
 from araclip.models.folder import DEFAULT_MODEL
 
 

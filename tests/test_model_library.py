@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from araclip import AraCLIP, atomic
+from araclip import AraCLIP
+from araclip.core import atomic
+from araclip.core.installed_models import pulled
 from araclip.errors import InputError
-from araclip.installed_models import pulled
 from araclip.models import downloads, pull
 from araclip.peers import model_registry
 from araclip.peers.model_registry import forbids_commerce

@@ -25,11 +25,10 @@ from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest import intake
 from araclip.gallery.ingest.intake import read_source
 from araclip.gallery.ingest.update import unreadable
-from araclip.picture_limits import decode_budget, upright
-from araclip.picture_limits.decode_budget import DECODING, PARSING, READING
-from araclip.pictures import images
+from araclip.pictures import images, limits, upright
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import decode_ahead, open_image, square
+from araclip.pictures.limits import DECODING, PARSING, READING
 
 EACH = {"polyglots": 3, "png chunks": 1, "exif bombs": 2, "bmp tricks": 11, "foreign": 4, "orientations": 4, "cut": 5}
 CHEAP_FROM = {"bmp tricks": 7}
@@ -122,7 +121,7 @@ def test_a_missing_permission_comes_with_a_remedy() -> None:
 
 
 def test_the_budgets_add_up_to_less_than_the_declared_peak() -> None:
-    assert READING.total + PARSING.total + DECODING.total < decode_budget.PEAK
+    assert READING.total + PARSING.total + DECODING.total < limits.PEAK
     assert READING.total >= intake.WHOLE
 
 
@@ -177,7 +176,7 @@ def test_reducing_in_strips_gives_the_same_pixels(mode: str, tmp_path: Path, mon
 
 
 def test_a_header_that_takes_too_long_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode_budget, "PARSE_SECONDS", 0.02)
+    monkeypatch.setattr(limits, "PARSE_SECONDS", 0.02)
     with pytest.raises(ImageTooLarge, match=r"padded\.jpg: takes more than 0 s of processor time.*Save a smaller"):
         open_image(io.BytesIO(jpeg(b"\xff" * 1_000_000)), 32, name="padded.jpg")
 

@@ -14,11 +14,11 @@ import pictures
 from araclip import AraCLIP, Gallery
 from araclip.cli import main
 from araclip.errors import InputError, OcrFailed
-from araclip.ocr import engines, tesseract
-from araclip.ocr.detector import looks_like_text
-from araclip.ocr.lines import page as lines_of_page
-from araclip.ocr.lines import reading_order
-from araclip.ocr.rapidocr import RapidOcr
+from araclip.pictures.ocr import engines
+from araclip.pictures.ocr.detector import looks_like_text
+from araclip.pictures.ocr.engines import RapidOcr
+from araclip.pictures.ocr.worker import page as lines_of_page
+from araclip.pictures.ocr.worker import reading_order
 from ocr_program import HEAD, LINES, Program, page
 
 NEEDS_RAPIDOCR = pytest.mark.skipif("ARACLIP_TEST_OCR" not in os.environ, reason="make test-ocr runs it")
@@ -40,9 +40,9 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def looked_for_again() -> Iterator[None]:
-    tesseract.find.cache_clear()
+    engines.find_tesseract.cache_clear()
     yield
-    tesseract.find.cache_clear()
+    engines.find_tesseract.cache_clear()
 
 
 def on_path(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -132,7 +132,7 @@ def test_without_tesseract_the_command_says_how_to_install_it_before_any_work(
     assert stopped.value.code == 2
     assert "sudo apt install tesseract-ocr tesseract-ocr-ara" in " ".join(capsys.readouterr().err.split())
     with pytest.raises(InputError, match="tesseract-ocr-ara"):
-        tesseract.find()
+        engines.find_tesseract()
 
 
 def test_text_is_told_from_pictures_in_milliseconds() -> None:
@@ -153,18 +153,18 @@ def test_sure_words_of_a_table_are_joined_by_lines() -> None:
     words = ((1, 90, "one\u200f"), (1, 80, "\u200etwo"), (2, 95, "three"))
     rows = [f"5\t1\t1\t1\t{line}\t1\t0\t0\t9\t9\t{sure}\t{word}" for line, sure, word in words]
     table = [HEAD, *rows, "cut short", "4\t1\t1\t1\t2\t0\t0\t0\t9\t9\t-1\t"]
-    assert tesseract.lines_of("\n".join(table)) == "one two\nthree"
+    assert engines.lines_of("\n".join(table)) == "one two\nthree"
 
 
 @NEEDS_TESSERACT
 def test_tesseract_reads_a_page(tmp_path: Path) -> None:
     page(*LINES).save(tmp_path / "page.png")
-    if tesseract.find().languages != ("ara", "eng"):
+    if engines.find_tesseract().languages != ("ara", "eng"):
         pytest.skip("Tesseract without English")
-    read = tesseract.find().read((tmp_path / "page.png").read_bytes(), 60)
+    read = engines.find_tesseract().read((tmp_path / "page.png").read_bytes(), 60)
     assert "Electricity bill" in read and "4711" in read
     with pytest.raises(OcrFailed, match=r"ended with|took more"):
-        tesseract.find().read(b"no picture", 60)
+        engines.find_tesseract().read(b"no picture", 60)
 
 
 # ------------------------------------------------------------------ RapidOCR
@@ -179,9 +179,9 @@ def test_a_recogniser_on_this_machine_goes_before_tesseract_and_what_it_lacks_is
     monkeypatch.delenv(engines.VARIABLE, raising=False)
     assert engines.find().name == "tesseract ara+eng"
     (tmp_path / engines.MODEL).write_bytes(b"")
-    monkeypatch.setattr("araclip.ocr.rapidocr.find_spec", lambda name: object())
+    monkeypatch.setattr("araclip.pictures.ocr.engines.find_spec", lambda name: object())
     assert engines.find().name == "rapidocr ocr"
-    monkeypatch.setattr("araclip.ocr.rapidocr.find_spec", lambda name: None)
+    monkeypatch.setattr("araclip.pictures.ocr.engines.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'araclip\[ocr\]'"):
         engines.find()
     monkeypatch.setenv(engines.VARIABLE, str(tmp_path / "none.onnx"))
@@ -194,7 +194,7 @@ def test_a_file_that_is_no_recogniser_is_refused_with_the_reason(
 ) -> None:
     model = tmp_path / "broken.onnx"
     model.write_bytes(b"no graph")
-    monkeypatch.setattr("araclip.ocr.rapidocr.find_spec", lambda name: object())
+    monkeypatch.setattr("araclip.pictures.ocr.engines.find_spec", lambda name: object())
     with pytest.raises(InputError, match=r"broken\.onnx: RapidOCR cannot use this recogniser \(\w+: "):
         RapidOcr(model).read(b"", 60)
 

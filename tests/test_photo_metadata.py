@@ -16,10 +16,10 @@ from araclip.errors import InputError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.matching import distance, name_matches
-from araclip.photo_metadata import xmp
-from araclip.photo_metadata.record import PhotoMetadata, camera_of, coordinates, degrees, iso_time, name_of
-from araclip.pictures.images import read_facts
+from araclip.pictures import metadata
+from araclip.pictures.metadata import PhotoMetadata, camera_of, coordinates, degrees, iso_time, name_of
 from catalog_file import damage
+from pictures import read_facts
 from postgres_server import needs_server
 from serving import place_of
 
@@ -133,15 +133,15 @@ def test_xmp_is_bounded_and_its_entities_are_refused() -> None:
         ("no xml", "cannot be read"),
     ):
         with pytest.raises(InputError, match=words):
-            xmp.properties(text.encode(), "a.xmp")
-    assert xmp.embedded_properties(bomb) == {}
+            metadata.xmp_properties(text.encode(), "a.xmp")
+    assert metadata.embedded_properties(bomb) == {}
 
 
 @given(st.binary(max_size=200), st.integers(0, 3000), st.integers(0, 3000))
 def test_damaged_xmp_never_raises_anything_but_our_error(noise: bytes, start: int, stop: int) -> None:
     raw = PACKET.encode()
     try:
-        found = xmp.photo_metadata(xmp.properties(raw[:start] + noise + raw[stop:], "a.xmp"))
+        found = metadata.xmp_metadata(metadata.xmp_properties(raw[:start] + noise + raw[stop:], "a.xmp"))
     except InputError:
         return
     assert PhotoMetadata.from_json(found.to_json()) == found

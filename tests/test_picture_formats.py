@@ -15,8 +15,7 @@ import pictures
 from araclip import AraCLIP, Gallery
 from araclip.errors import EmptyFolder, ImageError, ImageTooLarge, UnsupportedFormat
 from araclip.gallery.ingest.scan import unread_kind, unread_line
-from araclip.picture_formats import kinds, plugins
-from araclip.picture_limits import decode_limits
+from araclip.pictures import formats, limits, plugins
 from araclip.pictures.images import open_image, opened
 from araclip.server.decoding.sandbox import Sandbox
 from araclip.server.settings import Settings
@@ -123,7 +122,7 @@ def test_a_tiff_of_a_camera_without_sensor_data_stays_a_tiff(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("kind", ["HEIF", "AVIF", "JXL", "JPEG2000", "RAW"])
 def test_pixels_beyond_the_limit_are_refused_by_the_header(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode_limits, "MAX_PIXELS", 3000)
+    monkeypatch.setattr(limits, "MAX_PIXELS", 3000)
     with pytest.raises(ImageTooLarge, match="megapixels, the limit"):
         open_image(io.BytesIO(every_kind()[kind]), name="a")
 
@@ -148,8 +147,8 @@ def test_damage_is_an_error_of_ours(kind: str) -> None:
 
 
 def test_a_picture_of_a_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kinds.Extra, "installed", property(lambda extra: False))
-    monkeypatch.setattr(plugins, "formats", lambda: tuple(kinds.ALWAYS))
+    monkeypatch.setattr(formats.Extra, "installed", property(lambda extra: False))
+    monkeypatch.setattr(plugins, "readable_formats", lambda: tuple(formats.ALWAYS))
     with pytest.raises(UnsupportedFormat, match=r"HEIC is read by another package. pip install 'araclip\[heic\]'"):
         open_image(HEIC)
 
@@ -170,7 +169,7 @@ def test_files_that_are_not_read_are_counted_by_kind(
         assert gallery.update_at([str(root / "c.svg")], [root]).unread == {"SVG": 1}
 
         monkeypatch.setattr("araclip.gallery.ingest.scan.SUFFIXES", frozenset({".png"}))
-        monkeypatch.setattr(kinds.Extra, "installed", property(lambda extra: False))
+        monkeypatch.setattr(formats.Extra, "installed", property(lambda extra: False))
         report = gallery.update([root])  # the extra was uninstalled: what it has read stays
         assert (report.pictures, report.removed) == (2, 0)
         assert unread_line(report.unread) == (
@@ -188,10 +187,10 @@ def test_files_that_are_not_read_are_counted_by_kind(
 
 
 def test_no_suffix_is_both_read_and_not_read() -> None:
-    assert not [suffix for suffix in kinds.SUFFIXES if unread_kind(f"a{suffix}")]
+    assert not [suffix for suffix in formats.SUFFIXES if unread_kind(f"a{suffix}")]
     assert unread_kind("a.txt") is unread_kind("psd") is None
     assert unread_kind("a.PSD") == "Photoshop"
-    assert json.dumps(dict(kinds.NOT_READ))
+    assert json.dumps(dict(formats.NOT_READ))
 
 
 def test_the_server_s_sandbox_decodes_every_further_format() -> None:

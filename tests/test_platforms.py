@@ -17,31 +17,19 @@ import psutil
 import pytest
 
 import araclip
-from araclip import AraCLIP, Gallery, atomic
+from araclip import AraCLIP, Gallery
+from araclip.core import atomic, files, libraries, limits, processes, system
 from araclip.errors import GalleryLocked
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.ingest.scan import Walk, checked_root
 from araclip.gallery.locations import gallery_of
-from araclip.platforms import (
-    files,
-    jobs,
-    libraries,
-    limited,
-    limits,
-    memory,
-    names,
-    processes,
-    signals,
-    sockets,
-    system,
-)
-from araclip.video.formats import can_read
+from araclip.pictures.video.formats import can_read
 from pictures import GREEN, RED, solid
 
 SOURCE = Path(araclip.__file__).parent
 ONLY_SOME_HAVE = {"fcntl", "msvcrt", "resource", "signal", "winreg", "pwd", "grp", "termios"}  # modules
 ELSEWHERE = {  # what may stand outside the room, and why
-    "cli/stopping.py: import signal",  # the handlers themselves; which signals there are, `platforms.signals` tells
+    "cli/stopping.py: import signal",  # the handlers themselves; which signals there are, `core.processes` tells
     "server/run.py: import signal",
 }
 ASKED = {("sys", "platform"), ("os", "name"), ("platform", "system")}
@@ -105,10 +93,10 @@ def asked_of_the_system(path: Path) -> list[str]:
     return [f"{path.relative_to(SOURCE).as_posix()}: {each}" for each in found]
 
 
-def test_only_the_room_of_platforms_asks_which_system_this_is() -> None:
-    outside = [path for path in SOURCE.rglob("*.py") if path.relative_to(SOURCE).parts[0] != "platforms"]
+def test_only_the_core_asks_which_system_this_is() -> None:
+    outside = [path for path in SOURCE.rglob("*.py") if path.relative_to(SOURCE).parts[0] != "core"]
     assert {each for path in outside for each in asked_of_the_system(path)} == ELSEWHERE | TOLD
-    assert len([each for path in (SOURCE / "platforms").glob("*.py") for each in asked_of_the_system(path)]) > 12
+    assert len([each for path in (SOURCE / "core").glob("*.py") for each in asked_of_the_system(path)]) > 12
 
 
 # ------------------------------------------------------------------ files
@@ -186,9 +174,9 @@ def test_a_path_of_more_than_260_letters_is_opened_with_the_prefix_of_long_ones(
     on: Callable[[str], None], path: str, opened: str | None
 ) -> None:
     on("windows")
-    assert names.openable(path) == (opened or path)
+    assert files.openable(path) == (opened or path)
     on("darwin")
-    assert names.openable(path) == path
+    assert files.openable(path) == path
 
 
 def test_a_walk_gives_paths_without_the_prefix_they_were_opened_with(
@@ -220,7 +208,7 @@ def test_a_folder_has_one_path_however_its_name_is_typed(
     on(name)
     solid(tmp_path / stored / "1.png")
     named = tmp_path / typed
-    assert names.as_stored(named) == tmp_path / stored
+    assert files.as_stored(named) == tmp_path / stored
     assert checked_root(named) == tmp_path / stored
     assert gallery_of(named) == gallery_of(tmp_path / stored)
     ends = Filters(folder=named).condition().file_values
@@ -248,10 +236,10 @@ def test_names_that_differ_only_so_are_two_where_the_disk_tells_them_apart(
         pytest.skip("this disk does not tell them apart")
     for name in ("linux", "darwin"):
         on(name)
-        assert [names.as_stored(folder) for folder in both] == both
+        assert [files.as_stored(folder) for folder in both] == both
     on("linux")
     gone = tmp_path / "Photos" / "2024"
-    assert names.as_stored(gone) == gone
+    assert files.as_stored(gone) == gone
 
 
 # ------------------------------------------------------------------ processes
@@ -296,9 +284,9 @@ def kernel32(on: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setattr(ctypes, "WinDLL", lambda name, use_last_error: library, raising=False)
     monkeypatch.setattr(ctypes, "get_last_error", lambda: 5, raising=False)
     monkeypatch.setattr(ctypes, "WinError", lambda code: PermissionError(13, "Access is denied"), raising=False)
-    jobs.own_job.cache_clear()
+    limits.own_job.cache_clear()
     yield library
-    jobs.own_job.cache_clear()
+    limits.own_job.cache_clear()
 
 
 def test_on_windows_a_job_limits_memory_processes_and_time(kernel32: Kernel32) -> None:
@@ -317,7 +305,7 @@ def test_on_windows_a_job_limits_memory_processes_and_time(kernel32: Kernel32) -
 
 def test_on_windows_what_must_not_run_without_limits_fails_where_a_job_is_refused(kernel32: Kernel32) -> None:
     for call in ("CreateJobObjectW", "AssignProcessToJobObject", "SetInformationJobObject"):
-        jobs.own_job.cache_clear()
+        limits.own_job.cache_clear()
         kernel32.refuses = call
         with pytest.raises(PermissionError):
             limits.restrict(300_000_000)
@@ -330,12 +318,12 @@ def test_on_windows_another_program_runs_in_the_job_of_one_that_ends_with_it(
 ) -> None:
     program = [sys.executable, "-S", "-c", "import sys; print(sys.stdin.read()[::-1]); sys.exit(3)"]
     command = limits.with_memory(program, 2_000)
-    assert command[:4] == [sys.executable, "-P", "-m", "araclip.platforms.limited"]
+    assert command[:4] == [sys.executable, "-P", "-m", "araclip.core.limits"]
     (tmp_path / "in").write_text("abc")
     with (tmp_path / "in").open() as given, (tmp_path / "out").open("w") as printed:
         for name, stream in (("argv", command[3:]), ("stdin", given), ("stdout", printed)):
             monkeypatch.setattr(sys, name, stream)
-        assert limited.main() == 3
+        assert limits.main() == 3
     assert (tmp_path / "out").read_text() == "cba\n"
     assert kernel32.set == [{"flags": 0x400 | 0x2000 | 0x100, "s": 0, "processes": 0, "memory": 2_048_000}]
 
@@ -364,11 +352,9 @@ def test_a_process_steps_back_and_counts_its_cores_where_calls_for_it_are_missin
     asked: list[object] = []
     monkeypatch.delattr(os, "nice", raising=False)
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    monkeypatch.delattr(os, "register_at_fork", raising=False)
     monkeypatch.setattr(psutil, "BELOW_NORMAL_PRIORITY_CLASS", 16384, raising=False)
     monkeypatch.setattr(psutil.Process, "nice", lambda self, value=None: asked.append(value))
     processes.step_back(10)
-    processes.in_forked_children(dict.clear)
     assert asked == [16384]
     assert processes.usable_cores() == os.cpu_count()
 
@@ -379,9 +365,9 @@ def test_how_a_process_ended_is_a_signal_or_a_number() -> None:
 
 
 def test_the_signals_that_stop_a_command_are_those_that_the_system_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signals, "HANGUP", None)
-    monkeypatch.setattr(signals, "BREAK", 21)
-    assert signals.stopping() == (signal.SIGINT, signal.SIGTERM, 21)
+    monkeypatch.setattr(processes, "HANGUP", None)
+    monkeypatch.setattr(processes, "BREAK", 21)
+    assert processes.stopping() == (signal.SIGINT, signal.SIGTERM, 21)
 
 
 # ------------------------------------------------------------------ what the system offers
@@ -390,9 +376,9 @@ def test_the_signals_that_stop_a_command_are_those_that_the_system_has(monkeypat
 def test_the_free_memory_is_that_of_the_machine_or_of_a_smaller_container(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
-    monkeypatch.setattr(memory, "_GROUP_OF_PROCESS", tmp_path / "cgroup")
-    assert 10_000_000 < memory.free_memory() < 1 << 45  # no such file: macOS, Windows
+    monkeypatch.setattr(system, "_CGROUP", tmp_path)
+    monkeypatch.setattr(system, "_GROUP_OF_PROCESS", tmp_path / "cgroup")
+    assert 10_000_000 < system.free_memory() < 1 << 45  # no such file: macOS, Windows
     for name, text in {
         "cgroup": "0::/\n",
         "memory.max": "300000000",
@@ -400,9 +386,9 @@ def test_the_free_memory_is_that_of_the_machine_or_of_a_smaller_container(
         "memory.stat": "inactive_file 50000000",
     }.items():
         (tmp_path / name).write_text(text)
-    assert memory.free_memory() == 100_000_000
+    assert system.free_memory() == 100_000_000
     (tmp_path / "memory.max").write_text("max")
-    assert memory.free_memory() > 100_000_000
+    assert system.free_memory() > 100_000_000
 
 
 def test_elsewhere_than_on_glibc_its_allocator_is_left_alone(on: Callable[[str], None]) -> None:
@@ -431,8 +417,8 @@ def test_a_socket_without_the_setting_is_left_as_it_is(monkeypatch: pytest.Monke
     for option in ("TCP_USER_TIMEOUT", "TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT"):
         monkeypatch.delattr(socket, option, raising=False)
     with socket.socket() as line:
-        sockets.drop_silent(line, 5)
-        sockets.notice_end(line, idle=30, between=10, times=3)
+        system.drop_silent(line, 5)
+        system.notice_end(line, idle=30, between=10, times=3)
         assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 

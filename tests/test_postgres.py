@@ -34,8 +34,8 @@ from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.records import File
 from araclip.gallery.locations import Address
 from araclip.gallery.open import reembed_gallery
-from araclip.picture_formats.kinds import FORMATS
-from araclip.pictures.picture_facts import Facts
+from araclip.pictures.facts import Facts
+from araclip.pictures.formats import FORMATS
 from postgres_server import PASSWORD, needs_private, needs_server
 from tiny import write_tiny_model
 
@@ -45,6 +45,7 @@ from araclip.gallery.postgres import search
 from araclip.gallery.postgres.database import Database
 from araclip.gallery.postgres.gallery import PostgresGallery
 from araclip.gallery.postgres.schema import FileEntry, Row, mark, sent
+from araclip.gallery.ranking import Page
 
 SECRET = "postgresql://me:p%40ss%2Fword@host:6000/db?schema=other&sslmode=require"
 
@@ -548,9 +549,10 @@ def test_the_server_lets_pass_what_the_filters_say(tiny_model: Path, made: list[
                     catalog.put_file(entry.file, content, entry.metadata)
                 catalog.database.rows("UPDATE contents SET added = ? WHERE id = ?", (row.added, content))
         by_id = {catalog.content(row.digest): row for row in made}
-        asking = search.Search(catalog, exact=True)
+        ids = np.array(sorted(by_id), np.int64)
         for filters in asked:
-            passing = asking.passing(list(by_id), filters)
+            asking = search.PostgresSearch(catalog, True, lambda: len(made), vector, Page(1, 0, filters))
+            passing, _ = asking.scores(ids)
             wanted = {
                 content
                 for content, row in by_id.items()

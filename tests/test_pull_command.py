@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 import tiny_published
 from araclip import AraCLIP
-from araclip.installed_models import pulled
+from araclip.core.installed_models import pulled
 from fake_hub import FakeHub, serving
 from test_cli import Run, folder, run  # noqa: F401  (fixtures: pytest hands them in by name)
 from tiny_peers import small_open_clip

@@ -289,7 +289,7 @@ def test_too_many_pictures_in_a_request_are_refused_before_any_is_decoded(galler
     with running(settings_for(gallery, tiny_model, max_request_pictures=2)) as (server, address):
         with Client(address) as client, pytest.raises(ServerError, match="has 3 pictures, the most is 2"):
             client.encode_image([SMALL] * 3)
-        assert not server.app.state.service.sandbox._all
+        assert not server.app.state.service.sandbox._children.idle
 
 
 def test_small_bodies_are_taken_while_large_ones_fill_the_memory_for_bodies(gallery: Path, tiny_model: Path) -> None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import psutil
@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import pictures
-from araclip import atomic
+from araclip.core import atomic
+from araclip.core.child_process import receive, send
 from araclip.errors import (
     AraCLIPError,
     GalleryCorrupt,
@@ -206,9 +207,9 @@ def test_a_decoding_process_that_is_killed_while_idle_is_replaced() -> None:
     async def story(box: Sandbox) -> None:
         small = encoded(Image.new("RGB", (9, 9)))
         await box.thumbnail(small, 64)
-        (decoder,) = box._all
+        (decoder,) = box._children.idle
         decoder._process.kill()
-        await decoder._process.wait()
+        decoder._process.wait()
         assert (await box.thumbnail(small, 64))[2:] == (9, 9)
 
     in_sandbox(story)
@@ -221,7 +222,7 @@ def test_a_decoding_process_sees_no_token_and_can_write_no_file(
 
     async def story(box: Sandbox) -> tuple[bytes, str]:
         await box.thumbnail(encoded(Image.new("RGB", (9, 9))), 64)
-        (decoder,) = box._all
+        (decoder,) = box._children.idle
         about = Path(f"/proc/{decoder._process.pid}")
         return (about / "environ").read_bytes(), (about / "limits").read_text()
 
@@ -556,14 +557,13 @@ def test_the_indexing_process_ends_by_itself_while_its_server_lives(
     if content == "pictures":
         photo_album(album)
     command = [sys.executable, "-m", "araclip.server.indexing.worker", tmp_path / "gallery", tiny_model, album]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
-    ) as worker:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as worker:
         assert worker.stdin is not None
         assert worker.stdout is not None
         assert worker.stderr is not None
-        worker.stdin.write(b"null\n")  # and stays open, as a server keeps it
-        last = json.loads(worker.stdout.read().splitlines()[-1])
+        send(cast(BinaryIO, worker.stdin), {"paths": None})  # and stays open, as a server keeps it
+        while message := receive(cast(BinaryIO, worker.stdout)):
+            last = message[0]
         assert worker.wait(60) == (0 if content == "pictures" else 2)
         assert worker.stderr.read() == b""
     assert last["report"]["added"] == 14 if content == "pictures" else "no pictures in" in last["empty"]

@@ -17,7 +17,7 @@ from PIL import ExifTags, Image
 from starlette.testclient import TestClient
 
 import pictures
-from araclip.display import shown
+from araclip.core.display import shown
 from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.gallery.gallery import Gallery
 from araclip.models.encoder import AraCLIP

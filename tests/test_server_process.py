@@ -22,7 +22,7 @@ import pictures
 from araclip import AraCLIP, Gallery
 from araclip.client import Client
 from araclip.errors import GalleryNotFound, InputError, ServerError
-from araclip.ocr import tesseract
+from araclip.pictures.ocr import engines
 from araclip.server.run import check, serve
 from crash.uploads import SOURCE, Acknowledged, process, sound, trial
 from crash.uploads import check as check_uploads
@@ -187,7 +187,7 @@ def test_sigkill_during_uploads_loses_nothing_that_was_acknowledged(tmp_path: Pa
 
 HEAPS = """
 import ctypes, sys, threading
-from araclip.platforms.libraries import use_one_malloc_arena
+from araclip.core.libraries import use_one_malloc_arena
 
 if sys.argv[1] == "one":
     use_one_malloc_arena()
@@ -237,7 +237,7 @@ def test_a_folder_that_is_followed_is_indexed_again_after_a_change_and_its_text_
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", f"{Program(tmp_path / 'bin').path.parent}{os.pathsep}{os.environ['PATH']}")
-    tesseract.find.cache_clear()
+    engines.find_tesseract.cache_clear()
     album = photo_album(tmp_path / "album")
     page(*LINES).save(album / "page.png")
     settings = settings_for(tmp_path / "gallery", tiny_model, index=(album,), watch=True, ocr=True)

@@ -463,7 +463,7 @@ def test_progress_tells_done_total_speed_and_time_left(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_another_process_fills_is_left_to_it_unless_it_has_all(tmp_path: Path) -> None:
-    from araclip.atomic import single_writer
+    from araclip.core.atomic import single_writer
 
     teacher_vectors(Counting(), MANY, tmp_path)
     with single_writer(tmp_path / ".lock"):

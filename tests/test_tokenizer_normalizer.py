@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, models, normalizers
 
+from araclip.core.installed_models import bundled
 from araclip.errors import ModelMismatch
-from araclip.installed_models import bundled
 from araclip.models.tokenizer_file import check_tokenizer
 from araclip.text.normalization import MAX_MARKS, normalize, without_surrogates
 from araclip.text.tokenizer_normalizer import prepend_normalizer

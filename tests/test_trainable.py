@@ -19,11 +19,14 @@ from torch.nn.functional import normalize as l2_normalize
 from transformers import AutoTokenizer, CLIPModel
 
 import tiny_hf
-from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, atomic
+from araclip import AraCLIP
+from araclip.core import atomic
 from araclip.errors import InputError, ModelMismatch, ModelNotFound
 from araclip.peers.published_araclip import Trainable, make_trainable
 from araclip.peers.weight_files import read_head
 from araclip.pictures.images import square
+from araclip.training.model.model import AraCLIPModel
+from araclip.training.model.processing import AraCLIPProcessor
 from command_line import caller
 from tiny_peers import SIDE, TEXTS, WIDTH, write_araclip, write_mclip, write_older_araclip
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import araclip
-from araclip import deprecation, errors
+from araclip import errors
+from araclip.core.installed_models import bundled
 from araclip.errors import AraCLIPError
 from araclip.gallery.catalog.schema import MIGRATED, SCHEMA
-from araclip.installed_models import bundled
 from araclip.models.folder import FORMAT as MODEL_FORMAT
 from araclip.models.folder import FORMATS as MODEL_FORMATS
 from release.licences import fits, strange
@@ -122,12 +122,6 @@ def test_an_old_name_works_and_warns_whoever_uses_it() -> None:
     with pytest.warns(DeprecationWarning, match=r"AraclipError is now araclip\.AraCLIPError; AraCLIP 0\.3 ") as seen:
         assert araclip.AraclipError is AraCLIPError  # type: ignore[attr-defined,unused-ignore]
     assert seen[0].filename == __file__
-    find = deprecation.renamed("araclip.here", {"Old": deprecation.Renamed("araclip:AraCLIPError", "0.3")})
-    with pytest.warns(DeprecationWarning, match=r"araclip\.here\.Old is now") as seen:
-        assert find("Old") is AraCLIPError
-    assert seen[0].filename == __file__
-    with pytest.raises(AttributeError, match=r"'araclip\.here' has no attribute 'Never'"):
-        find("Never")
     assert "AraclipError" not in dir(araclip)
 
 

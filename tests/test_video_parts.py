@@ -14,8 +14,8 @@ pytest.importorskip("av")
 
 from araclip.errors import ImageError
 from araclip.pictures.image_transform import ImageTransform
-from araclip.video import choice, decoder
-from araclip.video.scene_paths import LATEST, clock, file_of, scene_of, scene_path, stored
+from araclip.pictures.video import decoder, worker
+from araclip.pictures.video.scenes import LATEST, clock, file_of, scene_of, scene_path, stored
 from pictures import RED
 from videos import BLUE, video
 
@@ -23,7 +23,7 @@ from videos import BLUE, video
 @pytest.fixture(scope="module", autouse=True)
 def processes() -> Iterator[None]:
     yield
-    decoder.close()
+    decoder.CHILDREN.close()
 
 
 @settings(max_examples=40)
@@ -47,30 +47,30 @@ def test_a_time_is_written_as_players_do() -> None:
     assert [clock(time) for time in (0.0, 83.2, 3723.9)] == ["0:00", "1:23", "1:02:03"]
 
 
-def frames(*levels: int) -> list[choice.Small]:
+def frames(*levels: int) -> list[worker.Small]:
     """Frames of two halves, the left of this level of grey."""
     made = []
     for level in levels:
-        frame = np.full((choice.SIDE, choice.SIDE, 3), 128, np.uint8)
-        frame[:, : choice.SIDE // 2] = level
+        frame = np.full((worker.SIDE, worker.SIDE, 3), 128, np.uint8)
+        frame[:, : worker.SIDE // 2] = level
         made.append(frame)
     return made
 
 
 def test_a_scene_begins_where_much_has_changed_since_the_last_one() -> None:
-    assert choice.chosen(frames(0, 4, 250, 246, 0), 60) == [0, 2, 4]
+    assert worker.chosen(frames(0, 4, 250, 246, 0), 60) == [0, 2, 4]
 
 
 def test_slow_changes_add_up_and_plain_frames_are_left_out_while_there_are_others() -> None:
-    assert choice.chosen(frames(128, 0, 20, 40, 60, 250), 60) == [1, 4, 5]
-    assert choice.chosen(frames(128, 128), 60) == [0]
-    black, white = (np.full((choice.SIDE, choice.SIDE, 3), level, np.uint8) for level in (0, 255))
-    assert choice.chosen([black, black, white], 60) == [0, 2]
-    assert choice.chosen([], 60) == []
+    assert worker.chosen(frames(128, 0, 20, 40, 60, 250), 60) == [1, 4, 5]
+    assert worker.chosen(frames(128, 128), 60) == [0]
+    black, white = (np.full((worker.SIDE, worker.SIDE, 3), level, np.uint8) for level in (0, 255))
+    assert worker.chosen([black, black, white], 60) == [0, 2]
+    assert worker.chosen([], 60) == []
 
 
 def test_of_too_many_scenes_those_that_differ_most_stay() -> None:
-    assert choice.chosen(frames(0, 60, 0, 250, 0, 60), 3) in ([0, 3, 4], [0, 3])
+    assert worker.chosen(frames(0, 60, 0, 250, 0, 60), 3) in ([0, 3, 4], [0, 3])
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.avi", "mpeg4"), ("b.mkv", "libx264"), ("c.webm", "libvpx")])

@@ -19,7 +19,7 @@ from araclip.gallery.results import Hit
 
 pytest.importorskip("av")
 
-from araclip.video import decoder
+from araclip.pictures.video import decoder
 from postgres_server import needs_server
 from videos import BLUE, video
 
@@ -185,8 +185,7 @@ def test_a_process_that_takes_too_long_is_ended_and_the_next_video_is_read(
 def test_without_the_extra_known_videos_stay_and_are_found(
     gallery: Gallery, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("scan", "unread"):
-        monkeypatch.setattr(f"araclip.gallery.ingest.{module}.can_read", lambda: False)
+    monkeypatch.setattr("araclip.gallery.ingest.scan.can_read", lambda: False)
     report = gallery.update([folder])
     assert (report.removed, report.unread) == (0, {"video": 1})
     assert moment(gallery.search("blue", 1)[0]) == ("رحلة.mp4", 4.0)

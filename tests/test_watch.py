@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 import pictures
-from araclip import AraCLIP, Gallery, atomic
+from araclip import AraCLIP, Gallery
+from araclip.core import atomic
 from araclip.errors import InputError
 from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest.scan import Walk

@@ -51,7 +51,7 @@ _HOME = {
     "normalize": "araclip.text.normalization",
     "open_gallery": "araclip.gallery.open",
 }
-_RENAMED = {"AraclipError": ("araclip:AraCLIPError", "0.3")}  # old name: new one, first release without the old
+_RENAMED = {"AraclipError": ("AraCLIPError", "0.3")}  # old name: new one, first release without the old
 __all__ = [
     "AraCLIP",
     "AraCLIPConfig",
@@ -71,11 +71,12 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _RENAMED:
-        from araclip.deprecation import Renamed, warn_of
+        import warnings
 
-        found = Renamed(*_RENAMED[name])
-        warn_of(f"araclip.{name}", found)
-        return found.value()
+        new, until = _RENAMED[name]
+        text = f"araclip.{name} is now araclip.{new}; AraCLIP {until} no longer has the old name. Use the new one."
+        warnings.warn(text, DeprecationWarning, stacklevel=2)
+        name = new
     if name not in _HOME:
         raise AttributeError(f"module 'araclip' has no attribute {name!r}. It has: {', '.join(__all__)}.")
     return getattr(import_module(_HOME[name]), name)

@@ -20,7 +20,7 @@ from shutil import copyfileobj
 from typing import Any, Protocol, Self, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
-from araclip import atomic, bounded_json
+from araclip.core import atomic, bounded_json
 from araclip.errors import InputError, ServerError
 from araclip.gallery.results import Added, Album, Listed, Match, Month, Place, Result, Suggestion, WordShare
 

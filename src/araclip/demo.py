@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
 
-from araclip import atomic
+from araclip.core import atomic
 from araclip.errors import InputError
 from araclip.text.folding import fold
 

@@ -23,19 +23,19 @@ import numpy as np
 import psutil
 
 from araclip import __version__
-from araclip.display import counted, shown
+from araclip.core.display import counted, shown
+from araclip.core.installed_models import bundled, installed
+from araclip.core.libraries import gpus_of, nvidia_driver
+from araclip.core.paths import data_home
 from araclip.errors import AraCLIPError, GalleryNotFound, InputError
 from araclip.gallery import locations
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.locations import Address
-from araclip.installed_models import bundled, installed
 from araclip.models import devices
 from araclip.models.encoder import AraCLIP
 from araclip.models.encoder_base import usable_cores
 from araclip.models.folder import check_hash, read_config
-from araclip.ocr.engines import find as find_ocr
-from araclip.platforms.libraries import gpus_of, nvidia_driver
-from araclip.user_data import data_home
+from araclip.pictures.ocr.engines import find as find_ocr
 
 Mark = Literal["ok", "note", "fault"]
 

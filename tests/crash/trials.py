@@ -40,7 +40,7 @@ import faiss  # noqa: F401  (loaded once; the processes are forked from this one
 import onnxruntime  # noqa: F401
 from PIL import Image
 
-from araclip import atomic
+from araclip.core import atomic
 from araclip.gallery.catalog import schema
 from araclip.gallery.catalog.connection import Connection
 from araclip.gallery.catalog.schema import FILE_NAME

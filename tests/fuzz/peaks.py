@@ -2,7 +2,7 @@
 
     python tests/fuzz/peaks.py
 
-The constants of `araclip.picture_limits.decode_limits` are above these numbers. Pictures of 64 megapixels, each in a
+The constants of `araclip.pictures.limits` are above these numbers. Pictures of 64 megapixels, each in a
 separate process.
 """
 

@@ -1,4 +1,4 @@
-r"""What only Windows can show of `araclip.platforms`: locks, files in use, limits, long paths, drive letters.
+r"""What only Windows can show of `araclip.core`: locks, files in use, limits, long paths, drive letters.
 
     python tests/release/windows.py FOLDER
 
@@ -17,10 +17,10 @@ from pathlib import Path
 import psutil
 from PIL import Image
 
-from araclip import Gallery, atomic
+from araclip import Gallery
+from araclip.core import atomic, files, limits, processes, system
 from araclip.errors import GalleryLocked
 from araclip.gallery.ingest.scan import checked_root
-from araclip.platforms import limits, names, signals, system
 
 QUERY = "لون أحمر"
 
@@ -32,7 +32,7 @@ def check(holds: bool, what: str) -> None:
         raise SystemExit(1)
 
 
-def files(place: Path) -> None:
+def replaced_and_locked(place: Path) -> None:
     """A file is replaced once its reader has left, and a lock has one owner."""
     target = place / "file"
     target.write_text("old", encoding="utf-8")
@@ -51,7 +51,7 @@ def files(place: Path) -> None:
 
 LIMITED = """
 import subprocess, sys
-from araclip.platforms import limits
+from araclip.core import limits
 limits.restrict(400_000_000)
 limits.allow_processor(1)
 """
@@ -93,8 +93,8 @@ def galleries(place: Path) -> None:
     """Pictures below a path of more than 260 letters are indexed, found and filtered by folder."""
     pictures = place / "Photos صور"
     long = str(pictures / ("د" * 100) / ("ك" * 100) / ("ق" * 60))
-    Path(names.openable(long)).mkdir(parents=True)
-    Image.new("RGB", (64, 64), "red").save(names.openable(f"{long}\\أحمر.png"))
+    Path(files.openable(long)).mkdir(parents=True)
+    Image.new("RGB", (64, 64), "red").save(files.openable(f"{long}\\أحمر.png"))
     Image.new("RGB", (64, 64), "blue").save(pictures / "أزرق.png")
     other_case = str(pictures).upper()
     check(checked_root(other_case) == checked_root(pictures), "a folder in another case is the same folder")
@@ -120,12 +120,12 @@ def main() -> int:
         raise SystemExit("this is not Windows")
     place.mkdir()
     try:
-        files(place)
+        replaced_and_locked(place)
         limited()
         galleries(place)
-        check(signals.BREAK in signals.stopping(), "Ctrl-Break stops a command")
+        check(processes.BREAK in processes.stopping(), "Ctrl-Break stops a command")
     finally:
-        shutil.rmtree(names.openable(str(place)), ignore_errors=True)
+        shutil.rmtree(files.openable(str(place)), ignore_errors=True)
     return 0
 
 

@@ -25,8 +25,9 @@ import watchfiles  # noqa: F401
 
 import araclip.cli.commands
 import araclip.server.run
-from araclip import AraCLIP, Client, Gallery, atomic
+from araclip import AraCLIP, Client, Gallery
 from araclip.cli import main as command_line
+from araclip.core import atomic
 from araclip.errors import AraCLIPError
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.catalog.schema import FILE_NAME

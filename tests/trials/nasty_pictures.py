@@ -33,7 +33,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(TESTS / "crash"), str(TESTS)]
 from nasty_corpus import KINDS, corpus
 from uploads import process
 
-from araclip.picture_limits.decode_budget import DECODE_SECONDS, PARSE_SECONDS, PEAK
+from araclip.pictures.limits import DECODE_SECONDS, PARSE_SECONDS, PEAK
 from tiny import write_tiny_model
 
 SECONDS = PARSE_SECONDS + DECODE_SECONDS  # of processor time: the limit of one picture, here of a whole kind

@@ -6,7 +6,7 @@
 Each row is a folder of ordinary pictures, so that the model is loaded and has run, followed by four copies
 (`--copies`) that differ by a byte behind the picture, indexed by a real `araclip index` in a child process; peaks are
 the child's, as the system counts them when it ends, less those of ordinary pictures alone. The limit is
-`araclip.picture_limits.decode_budget.PEAK`; exit code 1 when a row is above it.
+`araclip.pictures.limits.PEAK`; exit code 1 when a row is above it.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from PIL import Image
 
 sys.path[:0] = [str(Path(__file__).parents[1])]
 from araclip.gallery.ingest.intake import COMMIT_EVERY
-from araclip.picture_limits.decode_budget import PEAK
+from araclip.pictures.limits import PEAK
 from tiny import write_tiny_model
 
 Image.MAX_IMAGE_PIXELS = None

@@ -23,10 +23,10 @@ from araclip.gallery.recorded_model import AbsentModel, recorded_encoder
 from araclip.gallery.results import Filled
 from araclip.models.encoder import Encoder, as_encoder
 from araclip.models.vectors import UNIT_TOLERANCE
-from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata, coordinates, iso_time, name_of
-from araclip.picture_formats.kinds import FORMATS
 from araclip.pictures.captions import MAX_LETTERS
-from araclip.video.scene_paths import file_of
+from araclip.pictures.formats import FORMATS
+from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata, coordinates, iso_time, name_of
+from araclip.pictures.video.scenes import file_of
 
 GROUP = ROW_GROUP  # pictures in a commit: half a second of work, 16 MB at 512 numbers each
 MAX_BYTES = 64_000_000  # of the vectors in a commit

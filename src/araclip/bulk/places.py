@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
-from araclip import atomic
+from araclip.core import atomic
+from araclip.core.paths import user_path
 from araclip.errors import AraCLIPError, InputError, SourceError, first_line
 from araclip.gallery.locations import URL, without_secret
-from araclip.paths import user_path
 from araclip.pictures.images import open_file
 
 PROTOCOLS = {  # and the extra that reads them

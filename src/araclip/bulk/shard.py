@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from araclip import atomic
 from araclip.bulk.places import ShardFolder
 from araclip.bulk.plan import ShardTask
 from araclip.bulk.shard_file import ShardRow, ShardWriter, read_header
 from araclip.bulk.sources import Waiting, pictures_of
+from araclip.core import atomic
 from araclip.errors import AraCLIPError, ImageError, InputError, ShardMismatch, SourceError
 from araclip.gallery.ingest.intake import ENCODE_BATCH, LoadedPicture, read_source
 from araclip.models.encoder_base import Encoder, pixel_vectors

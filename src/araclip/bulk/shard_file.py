@@ -25,13 +25,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip import bounded_json
 from araclip.bulk.places import MISSING
 from araclip.bulk.plan import Plan
+from araclip.core import bounded_json
 from araclip.errors import AraCLIPError, InputError, first_line
 from araclip.gallery.catalog.records import File, identity_of
 from araclip.gallery.recorded_model import RecordedModel
-from araclip.pictures.picture_facts import Facts
+from araclip.pictures.facts import Facts
 from araclip.text.normalization import SURROGATES
 
 _RAW = "bytes:"

@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO, Any
 
-from araclip.bounded_tar import MAX_MEMBER, member_files, sample_of
 from araclip.bulk.places import MISSING, filesystem_of, is_url, opened, place_of, read_bytes, source_errors
-from araclip.display import counted
+from araclip.core.bounded_tar import MAX_MEMBER, member_files, sample_of
+from araclip.core.display import counted
+from araclip.core.paths import text_path
 from araclip.errors import (
     AraCLIPError,
     EmptyFolder,
@@ -35,11 +36,10 @@ from araclip.errors import (
 from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest.intake import PictureBytes, Source
 from araclip.gallery.ingest.scan import Walk
-from araclip.paths import text_path
-from araclip.picture_formats.kinds import SUFFIXES
-from araclip.picture_limits.decode_budget import ByteBudget
 from araclip.pictures.captions import SIDECAR_BYTES, joined, sidecar_caption
-from araclip.video.formats import is_video
+from araclip.pictures.formats import SUFFIXES
+from araclip.pictures.limits import ByteBudget
+from araclip.pictures.video.formats import is_video
 
 PICTURE, TAR, PARQUET = "picture", "tar", "parquet"
 PER_PICTURE = 50_000  # bytes that opening a picture is worth: decoding and encoding cost more than reading

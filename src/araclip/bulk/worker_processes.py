@@ -1,89 +1,76 @@
-"""Shards in several processes of one machine. A process that dies takes its shard with it and no other."""
+"""Shards in several processes of one machine. A process that dies takes its shard with it and no other.
 
-import multiprocessing
+A process gets the model, the device, the folder and its threads as JSON, and is asked for one shard after the other.
+"""
+
+import json
+import pickle
+import sys
+import threading
 from collections.abc import Iterator, Sequence
-from multiprocessing.connection import Connection, wait
-from typing import Any, cast
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any
 
 from araclip.bulk.places import ShardFolder
 from araclip.bulk.plan import ShardTask
-from araclip.bulk.shard import Outcome, outcome_of
+from araclip.bulk.shard import Outcome, ShardReport, outcome_of
+from araclip.core.child_process import Child, ChildEnded, Parent, Pool, own_environment
+from araclip.core.processes import usable_cores
 from araclip.errors import AraCLIPError
 from araclip.models.encoder import as_encoder
-from araclip.platforms.processes import status_name, usable_cores
-
-STOP_SECONDS = 10.0  # that a process gets to end before it is killed
 
 
 def run_processes(tasks: Sequence[ShardTask], model: str, device: str | None, out: str, jobs: int) -> Iterator[Outcome]:
     """Embed shards in `jobs` processes, each of which loads the model; yields outcomes as they come."""
     jobs = min(jobs, len(tasks))
-    threads = max(1, usable_cores() // jobs)
-    context = multiprocessing.get_context("spawn")
-    waiting, busy = list(reversed(tasks)), dict[Connection, tuple[Any, ShardTask]]()
+    given = json.dumps({"model": model, "device": device, "out": out, "threads": max(1, usable_cores() // jobs)})
 
-    def start(process: Any, pipe: Connection) -> None:
-        """Give a process its next shard, or let it end."""
-        task = waiting.pop() if waiting else None
+    def start() -> Child:
+        module = "araclip.bulk.worker_processes"
+        return Child(module, given, seconds=None, environment=own_environment(), stderr=None)
+
+    pool, stopped = Pool(start, keep=jobs), threading.Event()
+
+    def embedded(task: ShardTask) -> Outcome:
         try:
-            pipe.send(task)
-        except OSError:  # it is dead, and is replaced
-            pipe.close()
-            if task is not None:
-                waiting.append(task)
-                launch()
-            return
-        if task is not None:
-            busy[pipe] = (process, task)
+            with pool.child() as child:
+                if stopped.is_set():
+                    child.kill()
+                answer, _ = child.ask({}, [pickle.dumps(task)])  # to a process of ours, which answers in JSON
+        except ChildEnded as error:
+            how = error.how or str(error)
+            return task.shard, f"its process ended with {how} (SIGKILL: out of memory? Take fewer --jobs)."
+        return ShardReport(**answer["report"]) if "report" in answer else (task.shard, answer["fault"])
 
-    def launch() -> None:
-        mine, its = context.Pipe()
-        process = context.Process(target=_work, args=(its, model, device, out, threads), daemon=True)
-        process.start()
-        processes.append(process)
-        its.close()
-        start(process, mine)
-
-    processes: list[Any] = []
+    threads = ThreadPoolExecutor(jobs, thread_name_prefix="shards")
     try:
-        for _ in range(jobs):
-            launch()
-        while busy:
-            for pipe in cast(list[Connection], wait(list(busy))):
-                process, task = busy.pop(pipe)
-                try:
-                    yield pipe.recv()
-                except (EOFError, OSError):
-                    process.join(STOP_SECONDS)
-                    yield task.shard, _death(process.exitcode)
-                    pipe.close()
-                    if waiting:
-                        launch()
-                else:
-                    start(process, pipe)
+        for done in as_completed([threads.submit(embedded, task) for task in tasks]):
+            yield done.result()
     finally:
-        for process in processes:
-            if busy:
-                process.terminate()
-            process.join(STOP_SECONDS)
-            if process.is_alive():
-                process.kill()
+        stopped.set()
+        threads.shutdown(wait=False, cancel_futures=True)
+        pool.close()
+        threads.shutdown()
 
 
-def _death(code: int | None) -> str:
-    how = status_name(code) if code is not None else "no answer"
-    return f"its process ended with {how} (SIGKILL: out of memory? Take fewer --jobs)."
-
-
-def _work(pipe: Connection, model: str, device: str | None, out: str, threads: int) -> None:
-    """The life of one process: shards come through the pipe, and outcomes go back."""
+def main() -> None:
+    """The life of one process."""
+    given, parent = json.loads(sys.argv[1]), Parent()
     try:
-        encoder, fault = as_encoder(model, threads=threads, device=device), ""
+        encoder, fault = as_encoder(given["model"], threads=given["threads"], device=given["device"]), ""
     except AraCLIPError as error:
         encoder, fault = None, str(error)
-    folder = ShardFolder(out)
-    try:
-        while (task := pipe.recv()) is not None:
-            pipe.send((task.shard, fault) if encoder is None else outcome_of(task, encoder, folder))
-    except (EOFError, OSError, KeyboardInterrupt):  # the run was stopped
-        return
+    folder = ShardFolder(given["out"])
+    parent.answer({"ready": True})
+    while (asked := parent.question()) is not None:
+        task: ShardTask = pickle.loads(asked[1][0])
+        outcome = (task.shard, fault) if encoder is None else outcome_of(task, encoder, folder)
+        answer: dict[str, Any] = {"fault": outcome[1]} if isinstance(outcome, tuple) else {"report": asdict(outcome)}
+        parent.answer(answer)
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):  # the run was stopped
+        main()

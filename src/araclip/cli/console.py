@@ -21,7 +21,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from araclip.cli.stopping import exit_code
-from araclip.display import json_shown, shown
+from araclip.core.display import json_shown, shown
 from araclip.errors import InputError
 from araclip.models.devices import VARIABLE
 

@@ -11,9 +11,9 @@ from rich.table import Table
 
 from araclip.cli.console import app, out, progress, say, stoppable
 from araclip.cli.indexing import how_to_resume, index_folder, reembed_folder
-from araclip.display import counted, shown
+from araclip.core.display import counted, shown
+from araclip.core.processes import one_blas_thread
 from araclip.models.folder import DEFAULT_MODEL
-from araclip.platforms.processes import one_blas_thread
 
 if TYPE_CHECKING:
     from araclip.demo import Sample
@@ -33,7 +33,7 @@ def demo() -> None:
     """
     one_blas_thread()
     from araclip import demo as sample
-    from araclip.user_data import data_home
+    from araclip.core.paths import data_home
 
     pictures, gallery = data_home() / "demo" / "pictures", data_home() / "demo" / "gallery"
     samples = sample.available(pictures)

@@ -15,7 +15,7 @@ from araclip.cli.console import (
 )
 from araclip.cli.console import out as screen
 from araclip.cli.options import AnyModelOption, JsonOption
-from araclip.display import counted
+from araclip.core.display import counted
 from araclip.models.folder import DEFAULT_MODEL
 
 

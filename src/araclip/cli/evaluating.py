@@ -14,10 +14,10 @@ from rich.table import Table
 
 from araclip.cli.console import app, bars, err, out, print_json, refuse_idle, say, stoppable, write_line
 from araclip.cli.options import AnyModelOption, JsonOption, models_here
-from araclip.display import counted, shown
+from araclip.core.display import counted, shown
+from araclip.core.paths import user_path
 from araclip.errors import InputError
 from araclip.models.folder import DEFAULT_MODEL
-from araclip.paths import user_path
 
 if TYPE_CHECKING:
     from araclip.evaluation.rewriting import Kind
@@ -537,9 +537,9 @@ def robustness_of(
 def _way(model: "Encoder", understood: bool) -> dict[str, Any]:
     if not understood:
         return {}
+    from araclip.core.paths import data_home
     from araclip.evaluation.robustness import UnderstoodEncoder
     from araclip.text.resources import interpreter
-    from araclip.user_data import data_home
 
     return {"encode": UnderstoodEncoder(model, interpreter(home=data_home())), "way": "understood"}
 

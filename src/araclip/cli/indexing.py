@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from araclip.cli.console import app, duration, err, out, print_json, progress, refuse_idle, say, stoppable
 from araclip.cli.options import JsonOption, ModelOption, NewGalleryOption, gallery_location, remember
-from araclip.display import counted, shown
+from araclip.core.display import counted, shown
 from araclip.errors import InputError
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ def check_ocr(location: "Location") -> None:
         InputError: nothing that reads is installed, or the gallery is on a server.
     """
     from araclip.gallery.locations import Address
-    from araclip.ocr.engines import find
+    from araclip.pictures.ocr.engines import find
 
     if isinstance(location, Address):
         raise InputError(IN_A_FOLDER)

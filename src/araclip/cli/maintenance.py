@@ -19,7 +19,7 @@ from araclip.cli.options import (
     hidden_pictures,
     opened,
 )
-from araclip.display import counted, shown
+from araclip.core.display import counted, shown
 from araclip.errors import InputError
 
 

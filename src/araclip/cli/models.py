@@ -14,7 +14,7 @@ from rich.table import Table
 from araclip.cli.console import app, bars, dimly, duration, err, out, print_json, refuse_idle, stoppable
 from araclip.cli.options import JsonOption, models_here, models_to_pull
 from araclip.cli.train import quiet_libraries
-from araclip.display import shown
+from araclip.core.display import shown
 from araclip.errors import InputError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from araclip.cli.console import (
     explained,
     say,
 )
-from araclip.installed_models import installed
+from araclip.core.installed_models import installed
 
 if TYPE_CHECKING:
     from araclip.gallery.base import BaseGallery

@@ -13,9 +13,9 @@ from typer.core import TyperCommand
 
 from araclip.cli.console import app, err, out, print_json, say, write_line
 from araclip.cli.options import FILTERS, GalleryOption, JsonOption, ModelOption, completer, opened
-from araclip.display import counted, shortened, shown
+from araclip.core.display import counted, shortened, shown
 from araclip.errors import GalleryNotFound, ImageError, InputError
-from araclip.video.scene_paths import clock, file_of
+from araclip.pictures.video.scenes import clock, file_of
 
 if TYPE_CHECKING:
     from araclip.gallery.base import BaseGallery

@@ -11,8 +11,8 @@ from rich.markup import escape
 
 from araclip.cli.console import ShownFormatter, app, err, out, say
 from araclip.cli.options import GalleryOption, ModelOption
-from araclip.display import shown
-from araclip.platforms.processes import one_blas_thread
+from araclip.core.display import shown
+from araclip.core.processes import one_blas_thread
 
 
 @app.command()

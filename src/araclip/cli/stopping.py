@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from araclip.platforms.signals import stopping
+from araclip.core.processes import stopping
 
 _DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)  # not SIG_IGN: `nohup`, and jobs in the background of a shell
 _IMPORTS = "<frozen importlib._bootstrap>"

@@ -16,7 +16,7 @@ from PIL import Image
 from araclip.errors import InputError, UnreadableImage
 from araclip.gallery.ingest.intake import scene_jpeg
 from araclip.pictures.images import open_image
-from araclip.video.scene_paths import scene_of
+from araclip.pictures.video.scenes import scene_of
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -14,10 +14,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from araclip.cli.console import app, dimly, err, out, refuse_idle, stoppable
-from araclip.display import shown
+from araclip.core.display import shown
+from araclip.core.paths import user_path
 from araclip.errors import InputError
 from araclip.models import folder as model_folder
-from araclip.paths import user_path
 
 _NEEDED = ("torch", "transformers", "timm", "accelerate", "pyarrow", "onnx", "onnxscript")
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from araclip import atomic, bounded_json
-from araclip.bounded_tar import MAX_MEMBER, members_of, sample_of
+from araclip.core import atomic, bounded_json
+from araclip.core.bounded_tar import MAX_MEMBER, members_of, sample_of
 from araclip.errors import InputError, first_line
 from araclip.evaluation.sets import LISTING, MAX_LINE, PictureFiles
-from araclip.picture_formats.kinds import SUFFIXES
+from araclip.pictures.formats import SUFFIXES
 
 NO_DATASETS = "The package 'datasets' is not installed. Run pip install 'araclip[hub]'."
 Rows = Iterable[tuple[bytes | None, str, Mapping[str, Any]]]  # picture, its name, the fields of its line

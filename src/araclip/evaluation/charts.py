@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 from numpy.typing import NDArray
 
-from araclip.display import shortened, shown
+from araclip.core.display import shortened, shown
 from araclip.evaluation.breakdown import GroupRecall, recall_curve
 from araclip.evaluation.scores import Direction
 

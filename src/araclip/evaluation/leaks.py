@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from araclip.display import counted
+from araclip.core.display import counted
 from araclip.errors import ImageError
 from araclip.evaluation.sets import PictureSet
 from araclip.models.encoder_base import usable_cores

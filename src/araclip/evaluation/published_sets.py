@@ -7,8 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from araclip import bounded_json
-from araclip.bounded_tar import is_tar
+from araclip.core import bounded_json
+from araclip.core.bounded_tar import is_tar
+from araclip.core.paths import data_home, user_path
 from araclip.errors import InputError
 from araclip.evaluation.archives import Hub, unpack_hub, unpack_tars
 from araclip.evaluation.sets import (
@@ -21,8 +22,6 @@ from araclip.evaluation.sets import (
     read_set,
     texts_of,
 )
-from araclip.paths import user_path
-from araclip.user_data import data_home
 
 MAX_FILE, MAX_NODES = 500_000_000, 40_000_000  # of a whole list; Karpathy's of COCO has 144 MB and 16 million nodes
 FOLDERS = ("images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr30k-images", "train2014", "val2014", "")

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from araclip import __version__, atomic
-from araclip.display import counted, shown
+from araclip import __version__
+from araclip.core import atomic
+from araclip.core.display import counted, shown
 from araclip.errors import ImageError, InputError
 from araclip.evaluation import breakdown
 from araclip.evaluation.breakdown import Group, GroupRecall, best, worst

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from araclip import atomic
+from araclip.core import atomic
+from araclip.core.display import Log
 from araclip.errors import InputError, ModelMismatch, first_line
 from araclip.evaluation.scores import Cost, Direction, Evaluated, Protocol, score
 from araclip.evaluation.sets import PictureSet
@@ -44,7 +45,7 @@ def evaluate(
     megabytes: float | None = None,
     image_vectors: Vectors | None = None,
     cache: Path | None = None,
-    log: Callable[[str], None] | None = None,
+    log: Log | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Evaluated:
     """Every caption a query over all pictures, and every picture with captions a query over them.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip import atomic
+from araclip.core import atomic
 from araclip.errors import InputError
 from araclip.evaluation.retrieval import label_of, vectors_of
 from araclip.evaluation.rewriting import KINDS, Kind

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from araclip import bounded_json
+from araclip.core import bounded_json
 from araclip.errors import InputError
 from araclip.models.vectors import Ints
 from araclip.text.normalization import normalize

@@ -4,14 +4,15 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from araclip import bounded_json
+from araclip.core import bounded_json
+from araclip.core.display import Log
 from araclip.errors import ImageError, InputError
 from araclip.evaluation.retrieval import label_of, vectors_of
 from araclip.evaluation.scores import Protocol, recall_at, score
@@ -19,7 +20,7 @@ from araclip.evaluation.sets import LISTING, read_set
 from araclip.gallery.reference_queries import EVERYDAY
 from araclip.models.encoder_base import Encoder, Vectors
 from araclip.models.vectors import Floats, Ints
-from araclip.picture_formats.kinds import SUFFIXES
+from araclip.pictures.formats import SUFFIXES
 from araclip.text.normalization import NORMALIZER_VERSION, normalize
 
 
@@ -314,9 +315,7 @@ def label_probabilities(
     return with_other
 
 
-def readable_vectors(
-    model: Encoder, pictures: Sequence[Path], skip: Callable[[str], None]
-) -> tuple[list[Path], Vectors]:
+def readable_vectors(model: Encoder, pictures: Sequence[Path], skip: Log) -> tuple[list[Path], Vectors]:
     """Those of the pictures that can be read, and their vectors (n, D); `skip` is called with a line for each other."""
     kept: list[Path] = []
     vectors = [np.empty((0, model.width), np.float32)]

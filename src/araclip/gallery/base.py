@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.core.paths import data_home, text_path, user_path
 from araclip.errors import ImageError, InputError
 from araclip.gallery.catalog.filters import Filters, Where
 from araclip.gallery.catalog.records import STORED_PREFIX, File
@@ -40,13 +41,11 @@ from araclip.gallery.results import TEXT_WEIGHT, Addition, Fault, Filled, Group,
 from araclip.gallery.search import Hits, replanned, search
 from araclip.gallery.suggestions import Suggestions
 from araclip.models.encoder_base import Encoder, pixel_vectors, text_vectors
-from araclip.paths import text_path, user_path
 from araclip.pictures.image_transform import transform_of
 from araclip.pictures.images import read_file
+from araclip.pictures.video.scenes import scene_of, stored
 from araclip.text.interpretation import Interpreter
 from araclip.text.resources import interpreter
-from araclip.user_data import data_home
-from araclip.video.scene_paths import scene_of, stored
 
 FEW_FILES = 100_000  # of which the folders are listed at once
 StrPath = str | os.PathLike[str]

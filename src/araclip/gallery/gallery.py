@@ -6,7 +6,8 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from araclip import atomic
+from araclip.core import atomic
+from araclip.core.paths import user_path
 from araclip.errors import GalleryCorrupt, InputError, ModelNotFound
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog import counting
@@ -27,8 +28,7 @@ from araclip.gallery.reader import FolderReader
 from araclip.gallery.recorded_model import create_catalog, encoder_for, record_whereabouts, recorded_in
 from araclip.gallery.results import Fault, Group, Stats
 from araclip.models.encoder import Encoder, ModelLike, as_encoder
-from araclip.ocr.engines import Engine, opened
-from araclip.paths import user_path
+from araclip.pictures.ocr.engines import Engine, opened
 
 _EXPORTED = (
     "format", "width", "height", "captured_at", "added", "camera", "lens", "latitude", "longitude", "place", "hidden",
@@ -234,7 +234,7 @@ class Gallery(BaseGallery):
 
         Args:
             engine: what reads; by default RapidOCR where its recogniser is on this machine, else Tesseract
-                (`araclip.ocr.engines`).
+                (`araclip.pictures.ocr.engines`).
             seconds: for a picture; one that takes longer is given up and not tried again.
             progress: called with (pictures done, pictures in all).
             skip: called with one line for each picture that is given up, or cannot be read now.

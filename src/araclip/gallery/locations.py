@@ -9,13 +9,12 @@ from getpass import getuser
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from araclip import atomic
+from araclip.core import atomic
+from araclip.core.files import as_stored
+from araclip.core.paths import data_home, is_there, user_path
 from araclip.errors import GalleryError, GalleryNotFound, InputError
 from araclip.gallery.catalog.schema import is_gallery
-from araclip.paths import user_path
-from araclip.picture_formats.kinds import SUFFIXES
-from araclip.platforms.names import as_stored
-from araclip.user_data import data_home, is_there
+from araclip.pictures.formats import SUFFIXES
 
 PASSWORD = "PGPASSWORD"  # libpq's own; not an argument: other users of the machine can read arguments
 PORT = 5432

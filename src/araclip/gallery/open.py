@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from araclip.core.paths import user_path
 from araclip.errors import InputError, ModelNotFound
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.catalog import Catalog
@@ -17,7 +18,6 @@ from araclip.gallery.maintenance.backup import restore_backup, write_backup
 from araclip.gallery.reader import FolderReader, GalleryReader
 from araclip.gallery.recorded_model import AbsentModel, create_catalog, encoder_for, recorded_in
 from araclip.models.encoder import Encoder, ModelLike
-from araclip.paths import user_path
 
 if TYPE_CHECKING:
     from araclip.gallery.postgres.gallery import PostgresGallery

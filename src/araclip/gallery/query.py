@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.core.messages import message
 from araclip.errors import InputError
 from araclip.gallery.text_matches import TextQuery
 from araclip.models.encoder_base import MAX_LETTERS
@@ -90,17 +91,14 @@ def parse(text: str, *, files: bool = False) -> Query:
     if not isinstance(text, str):
         raise InputError(f"a query is a text, got {type(text).__name__}. Type what the picture shows: {EXAMPLE}")
     if len(text) > MAX_LETTERS:  # before each letter is looked at
-        raise InputError(f"the query has {len(text):,} letters, the most is {MAX_LETTERS:,}. Leave some out.")
+        raise InputError(message("query letters", letters=len(text), most=MAX_LETTERS))
     parts = _split(text)
     terms = tuple(_term(characters, sign, text, files) for sign, characters in parts)
     if len(terms) > MAX_TERMS:
-        raise InputError(f"the query has {len(terms)} terms, the most is {MAX_TERMS}. Leave some out.")
+        raise InputError(message("query terms", terms=len(terms), most=MAX_TERMS))
     query = Query(terms)
     if all(term.weight < 0 for term in terms) and len(excluding_terms(query)) < len(terms):
-        raise InputError(
-            f"the query «{text.strip()}» only pushes pictures away, by a picture or a weight below 1. Add what the "
-            f"picture shows: {EXAMPLE} - 0.5:كلب"
-        )
+        raise InputError(message("query only minus", query=text.strip(), example=f"{EXAMPLE} - 0.5:كلب"))
     return query
 
 
@@ -141,10 +139,7 @@ def _split(text: str) -> list[tuple[float, list[_Character]]]:
             characters.append(_Character(letter))
         i += 1
     if closing:
-        raise InputError(
-            f"the query «{text.strip()}» opens a quotation mark and never closes it. Add {closing} where it ends, or "
-            "write \\ before the mark that opens."
-        )
+        raise InputError(message("query quotation", query=text.strip(), closing=closing))
     if _plain(parts[0][1]) == "" and len(parts) > 1:
         del parts[0]  # the query begins with a sign
     return parts
@@ -162,20 +157,12 @@ def _term(characters: list[_Character], sign: float, text: str, files: bool) -> 
     kind = _kind(value, characters)
     if not normalize(value):
         if not normalize(text):
-            raise InputError(f"the query is empty. Type what the picture shows, for example: {EXAMPLE}")
-        raise InputError(
-            f"the query «{text.strip()}» has an empty part: a sign, a weight or quotation marks with nothing beside "
-            "them. Complete it, or \\ before the sign."
-        )
+            raise InputError(message("query empty", example=EXAMPLE))
+        raise InputError(message("query part", query=text.strip()))
     if kind == "text" and any("\ud800" <= letter <= "\udfff" for letter in value):  # no tokenizer accepts them
-        raise InputError(
-            f"the query «{text.strip()}» holds a byte or half of a character that is no text. Type it again in UTF-8."
-        )
+        raise InputError(message("query encoding", query=text.strip()))
     if kind == "file" and not files:
-        raise InputError(
-            f"the query names a file ({value}), which cannot be opened from here. Give the picture itself, or write \\ "
-            "before the first character to search for this text."
-        )
+        raise InputError(message("query file", file=value))
     return Term(kind, value.strip(), (sign or 1.0) * weight, quoted)
 
 
@@ -185,10 +172,7 @@ def _weighed(characters: list[_Character]) -> tuple[list[_Character], float]:
         return characters, 1.0
     weight = float(match[1].replace(",", ".").replace("٫", "."))
     if not MIN_WEIGHT <= weight <= MAX_WEIGHT:
-        raise InputError(
-            f"weight {match[1]} is out of range; it goes from {MIN_WEIGHT} to {MAX_WEIGHT:.0f}. If it is text, "
-            "write \\ before the colon."
-        )
+        raise InputError(message("query weight", weight=match[1], least=MIN_WEIGHT, most=MAX_WEIGHT))
     rest = characters[match.end() :]
     while rest and _is_space(rest[0].letter) and not rest[0].quoted:
         rest = rest[1:]
@@ -287,7 +271,7 @@ def unit_sum(vectors: NDArray[np.float32], weights: Sequence[float]) -> NDArray[
     total = np.asarray(weights, np.float64) / np.abs(weights).max() @ vectors.astype(np.float64)  # (D,)
     length = float(np.linalg.norm(total))
     if length < 1e-3:
-        raise InputError("the terms of the query cancel each other out. Leave one out, or give them weights.")
+        raise InputError(message("query cancels"))
     unit: NDArray[np.float32] = (total / length).astype(np.float32)
     return unit
 

@@ -9,6 +9,7 @@ benchmarks/exclusion.py.
 """
 
 import heapq
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,17 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.errors import InputError
-from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.filters import EVERYTHING, Condition, Filters
-from araclip.gallery.catalog.records import STORED_PREFIX
-from araclip.gallery.catalog.word_index import WordIndex
-from araclip.gallery.index.scan_index import ScanIndex
-from araclip.gallery.near_hashes import HashTable, is_near
+from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.catalog.full_text import Document
+from araclip.gallery.catalog.records import PictureRecord
+from araclip.gallery.near_hashes import is_near
 from araclip.gallery.relevance import RelevanceScale
 from araclip.gallery.results import Hit
-from araclip.gallery.text_matches import NO_MATCHES, TextMatches, TextQuery, text_matches, where_found
-from araclip.platforms.names import lexists
-from araclip.video.scene_paths import file_of
+from araclip.gallery.text_matches import NO_MATCHES, TextMatches, TextQuery, where_found
+from araclip.pictures.video.scenes import file_of
 
 LIFT = 2.5  # what a perfect text match of weight 1 adds, where the vector alone gives 0 to 1
 DOUBT = 0.2  # what a description takes away, whatever it says
@@ -124,6 +122,7 @@ def doubted(
 
 FIRST_CHUNK, LARGEST_CHUNK = 32, 4096  # candidates looked at together; grows, for galleries full of the excluded thing
 
+Ids = NDArray[np.int64]
 Vectors = NDArray[np.float32]
 Cosines = Callable[[Sequence[int], Vectors], Vectors]
 
@@ -163,7 +162,6 @@ def kept(candidates: Iterator[Candidate], exclusion: Exclusion | None, cosines: 
 
 WHOLE = (int, np.integer)
 REAL = (*WHOLE, float, np.floating)
-PATHS_AT_ONCE = 200  # candidates whose paths one statement looks up
 _EVERY = 1 << 60  # hits: no gallery has so many, and sums and multiples of it fit into the integers of servers
 
 
@@ -199,34 +197,86 @@ class Page:
             raise InputError(f"threshold is {self.threshold}; it is a relevance from 0 (everything) to 1.")
 
 
+class StoreSearch(ABC):
+    """What the ranking asks of a store: one search for a unit vector (D,) among the pictures that pass a page's
+    filters. Pictures are named by the store's numbers."""
+
+    @abstractmethod
+    def nearest(self) -> Iterator[tuple[int, float]]:
+        """Every picture that passes and its cosine, best first, ties in the order of indexing."""
+
+    @abstractmethod
+    def newest(self) -> Iterator[int]:
+        """Every picture that passes, the newest first, those without a date last."""
+
+    @abstractmethod
+    def best_score(self) -> float:
+        """The cosine of the gallery's best picture, filters ignored; 0 for an empty gallery."""
+
+    @abstractmethod
+    def matches(self, query: TextQuery) -> TextMatches:
+        """The pictures whose texts answer a query, and that may pass the filters."""
+
+    @abstractmethod
+    def scores(self, ids: Ids) -> tuple[list[int], list[float]]:
+        """Those of some pictures (ascending) that pass and are there, and their cosines."""
+
+    @abstractmethod
+    def cosines(self, ids: Sequence[int], terms: Vectors) -> Vectors:
+        """(n, m) cosines of pictures with unit vectors (m, D)."""
+
+    @abstractmethod
+    def described(self, ids: Sequence[int], *, in_arabic: bool) -> set[int]:
+        """Those of some pictures whose captions and metadata describe them in that script."""
+
+    @abstractmethod
+    def existing(self, candidates: Iterable[Candidate]) -> Iterator[tuple[Candidate, list[str]]]:
+        """The candidates that can be shown, with their paths: those that pass first."""
+
+    @abstractmethod
+    def phash(self, content: int) -> int:
+        """The perceptual hash of a picture; 0 where it is not known."""
+
+    @abstractmethod
+    def near(self, content: int) -> list[int]:
+        """The near-duplicates of a picture, by their perceptual hashes."""
+
+    @abstractmethod
+    def documents(self, ids: Sequence[int]) -> dict[int, Document]:
+        """The texts of pictures by field."""
+
+    @abstractmethod
+    def records(self, hits: Sequence[tuple[int, Hit]]) -> list[tuple[PictureRecord, Hit]]:
+        """Hits with their pictures; those that were removed meanwhile are left out."""
+
+    def near_count(self, content: int) -> int:
+        """How many near-duplicates a picture has; 0 where a store does not count them."""
+        return 0
+
+
 def ranked(
-    catalog: Catalog,
-    index: ScanIndex,
-    scale: RelevanceScale | None,
-    vector: NDArray[np.float32],
+    search: StoreSearch,
+    vector: Vectors,
     page: Page,
-    hashes: Callable[[], HashTable],
+    scale: RelevanceScale | None,
     exclude: int | None = None,
     hybrid: Hybrid | None = None,
     exclusion: Exclusion | None = None,
-) -> list[Hit]:
-    """The hits of one page for a unit vector (D,), best first, ties in the order of indexing.
+) -> list[tuple[int, Hit]]:
+    """The hits of one page for a unit vector (D,), best first, ties in the order of indexing, each with its picture.
 
     Args:
-        hashes: the perceptual hashes of all pictures, which collapsing near-duplicates asks for.
-        exclude: the id of a picture to leave out.
+        exclude: the number of a picture to leave out.
         hybrid: what to look for in texts beside the vector.
         exclusion: what no hit may show.
     """
-    search = _FilteredSearch(catalog, index, vector, page)
-    if page.by_date:
-        return dated(catalog, page, exclusion, search.cosines, hashes)
-    words = WordIndex(catalog)
-    matches = text_matches(words, hybrid.query, len(index)) if hybrid else NO_MATCHES
+    if page.by_date:  # without score or relevance
+        newest = (Candidate(content, 0.0, None, 0.0) for content in search.newest())
+        return hits_of(search.existing(kept(newest, exclusion, search.cosines)), search.phash, page, exclude)
+    matches = search.matches(hybrid.query) if hybrid else NO_MATCHES
     best = search.best_score() if hybrid else 0.0
     relevance = scale.relevance(vector, page.words) if scale else None
-    answered = bool(len(matches.ids))
-    by_text, matches = list[Candidate](), matches.among(search.allowed)
+    by_text = list[Candidate]()
     if hybrid and len(matches.ids):
         by_text = lifted(*search.scores(matches.ids), best, relevance, hybrid, matches)
     known = {each.content for each in by_text}
@@ -234,41 +284,26 @@ def ranked(
         rated(score, best, relevance, hybrid, content) for content, score in search.nearest() if content not in known
     )
     candidates = merged(above(others, page.threshold), [each for each in by_text if reaches(each, page.threshold)])
-    if hybrid and answered:
+    if hybrid and matches.answered:
         in_arabic = hybrid.query.in_arabic
-        candidates = doubted(candidates, lambda ids: words.described(ids, in_arabic=in_arabic), hybrid.doubt)
-    candidates = kept(candidates, exclusion, search.cosines)
-    hits = hits_of(search.existing(candidates), lambda content: hashes().of(content), page, exclude)
+        candidates = doubted(candidates, lambda ids: search.described(ids, in_arabic=in_arabic), hybrid.doubt)
+    hits = hits_of(search.existing(kept(candidates, exclusion, search.cosines)), search.phash, page, exclude)
     if page.filters.collapse:
-        table = hashes()
-        hits = [(id_, replace(hit, near=len(table.near(id_, search.allowed)))) for id_, hit in hits]
+        hits = [(content, replace(hit, near=search.near_count(content))) for content, hit in hits]
     if not hybrid:
-        return [hit for _, hit in hits]
-    documents = words.documents([content for content, _ in hits if content in known])
-    return [replace(hit, matched=where_found(documents.get(content, {}), hybrid.query)) for content, hit in hits]
+        return hits
+    documents = search.documents([content for content, _ in hits if content in known])
+    return [
+        (content, replace(hit, matched=where_found(documents.get(content, {}), hybrid.query))) for content, hit in hits
+    ]
 
 
-def dated(
-    catalog: Catalog, page: Page, exclusion: Exclusion | None, cosines: Cosines, hashes: Callable[[], HashTable]
-) -> list[Hit]:
-    """The hits of one page in the order of capture, the newest first, without score or relevance."""
-    condition = page.filters.condition(hidden_exist=catalog.has_hidden())
-    newest = (Candidate(content, 0.0, None, 0.0) for content in catalog.newest_first(condition))
-    candidates = _existing(catalog, kept(newest, exclusion, cosines), condition, page.offset + page.k)
-    return [hit for _, hit in hits_of(candidates, lambda content: hashes().of(content), page, None)]
-
-
-def near_hits(
-    catalog: Catalog, index: ScanIndex, hashes: HashTable, content: int, filters: Filters, most: int
-) -> list[Hit]:
-    """The near-duplicates of a picture that pass the filters and exist, those most like it first; at most so many."""
-    vector = catalog.vector(content)
-    search = _FilteredSearch(catalog, index, vector, Page(1, 0, filters))
-    ids, scores = search.scores(np.array(hashes.near(content, search.allowed), np.int64))
+def near_hits(search: StoreSearch, content: int, filters: Filters, most: int) -> list[tuple[int, Hit]]:
+    """The near-duplicates of the picture whose vector is searched that pass the filters, the likest first."""
+    ids, scores = search.scores(np.array(sorted(search.near(content)), np.int64))
     candidates = (Candidate(each, score, None, 0.0) for each, score in zip(ids, scores, strict=True))
     found = search.existing(sorted(candidates, key=lambda each: (-each.score, each.content)))
-    page = Page(most, 0, replace(filters, collapse=False))
-    return [hit for _, hit in hits_of(found, hashes.of, page, None)]
+    return hits_of(found, search.phash, Page(most, 0, replace(filters, collapse=False)), None)
 
 
 def reaches(candidate: Candidate, threshold: float) -> bool:
@@ -310,66 +345,3 @@ def _repeats(phash: int, shown: list[int]) -> bool:
         return True
     shown.append(phash)
     return False
-
-
-class _FilteredSearch:
-    """A search among the pictures that pass a page's filters."""
-
-    def __init__(self, catalog: Catalog, index: ScanIndex, vector: NDArray[np.float32], page: Page) -> None:
-        self._catalog, self._index, self._vector, self._wanted = catalog, index, vector, page.offset + page.k
-        self._condition = condition = page.filters.condition(hidden_exist=catalog.has_hidden())
-        self.allowed = None if condition == EVERYTHING else index.selected(condition, lambda: catalog.select(condition))
-        self._first = index.search(vector, page.offset + page.k, self.allowed)
-
-    def best_score(self) -> float:
-        """The score of the gallery's best picture, filters ignored."""
-        scores = self._first[1] if self.allowed is None else self._index.search(self._vector, 1)[1]
-        return max(scores, default=0.0)
-
-    def scores(self, ids: NDArray[np.int64]) -> tuple[list[int], list[float]]:
-        """Those of the pictures (ids ascending) that this generation has, and their cosines."""
-        return self._index.search(self._vector, len(ids), ids)
-
-    def cosines(self, ids: Sequence[int], terms: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n, m) cosines of pictures with unit vectors (m, D); -1 for a picture that this generation has not."""
-        row_of = {content: row for row, content in enumerate(ids)}
-        found = np.full((len(ids), len(terms)), -1, np.float32)
-        for column, term in enumerate(terms):
-            known, scores = self._index.search(term, len(ids), np.sort(np.array(ids, np.int64)))
-            found[[row_of[content] for content in known], column] = scores
-        return found
-
-    def nearest(self) -> Iterator[tuple[int, float]]:
-        """Id and cosine of every picture, best first."""
-        (ids, scores), done = self._first, 0
-        while len(ids) > done:
-            yield from list(zip(ids, scores, strict=True))[done:]
-            done = len(ids)  # further ones replace those missing on the disk
-            ids, scores = self._index.search(self._vector, 2 * done, self.allowed)
-
-    def existing(self, candidates: Iterable[Candidate]) -> Iterator[tuple[Candidate, list[str]]]:
-        """The candidates that have an existing path, with these."""
-        return _existing(self._catalog, candidates, self._condition, self._wanted, self._index.generation)
-
-
-def exists(path: str) -> bool:
-    """Whether a path is an existing file, or stored pixels."""
-    return path.startswith(STORED_PREFIX) or lexists(file_of(path))
-
-
-def _existing(
-    catalog: Catalog, candidates: Iterable[Candidate], condition: Condition, wanted: int, generation: str = ""
-) -> Iterator[tuple[Candidate, list[str]]]:
-    """The candidates that have an existing path, with these; as many are looked up at once as are wanted.
-
-    Args:
-        generation: that of the index which has found them; "" where the catalogue itself has.
-    """
-    waiting = iter(candidates)
-    while group := list(islice(waiting, min(wanted, PATHS_AT_ONCE))):
-        paths = catalog.paths_of([each.content for each in group], condition)
-        for each in group:
-            if not paths[each.content] and generation == catalog.generation:
-                catalog.check_loose(each.content)
-            if existing := [path for path in paths[each.content] if exists(path)]:
-                yield each, existing

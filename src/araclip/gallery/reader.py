@@ -6,6 +6,7 @@ while searches continue on the old one, and then replaces it.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 
@@ -19,11 +20,12 @@ from araclip.gallery.catalog.full_text import Document
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.catalog.word_index import WordIndex
+from araclip.gallery.folder_search import FolderSearch
 from araclip.gallery.index.rabitq import EXACT_UP_TO
 from araclip.gallery.index.scan_index import REBUILD_AFTER, ScanIndex
 from araclip.gallery.ingest.intake import Turn
 from araclip.gallery.near_hashes import HashTable
-from araclip.gallery.ranking import Hybrid, Page, exclusion_of, near_hits, ranked
+from araclip.gallery.ranking import Hybrid, Page, StoreSearch, exclusion_of, near_hits, ranked
 from araclip.gallery.reference_queries import reference_vectors
 from araclip.gallery.relevance import ReferenceVectors, RelevanceScale, relevance_scale
 from araclip.gallery.results import Hit, Match
@@ -80,7 +82,6 @@ class Snapshot(ABC):
         mean: Vectors = self.sample.mean(axis=0)
         return mean
 
-    @abstractmethod
     def search(
         self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None, text: TextQuery | None = None
     ) -> list[Hit]:
@@ -91,16 +92,42 @@ class Snapshot(ABC):
             exclude: the store's id of a picture to leave out.
             text: words to look for in the pictures' texts, too.
         """
+        with self._searching(vector, page) as search:
+            return [hit for _, hit in self._ranked(search, vector, page, relevance, exclude, text)]
 
-    @abstractmethod
     def search_records(
         self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None, text: TextQuery | None = None
     ) -> list[tuple[PictureRecord, Hit]]:
         """As `search`, each hit with its picture, whose copies include the one at the hit's path."""
+        with self._searching(vector, page) as search:
+            return search.records(self._ranked(search, vector, page, relevance, exclude, text))
+
+    def _ranked(
+        self,
+        search: StoreSearch,
+        vector: Vectors,
+        page: Page,
+        relevance: bool,
+        exclude: int | None,
+        text: TextQuery | None,
+    ) -> list[tuple[int, Hit]]:
+        scale = self.scale if relevance else None
+        exclusion = exclusion_of(page.excluded, self.scale) if page.excluded is not None else None
+        return ranked(search, vector, page, scale, exclude, self.hybrid(vector, text), exclusion)
 
     def near(self, content: int, filters: Filters, most: int) -> list[tuple[PictureRecord, Hit]]:
-        """The near-duplicates of a picture that pass the filters, the likest first; none where none are looked for."""
-        return []
+        """The near-duplicates of a picture that pass the filters, the likest first."""
+        vector = self._vector(content)
+        with self._searching(vector, Page(most, 0, filters)) as search:
+            return search.records(near_hits(search, content, filters, most))
+
+    @abstractmethod
+    def _searching(self, vector: Vectors, page: Page) -> AbstractContextManager[StoreSearch]:
+        """A search of the store, for the length of a `with` block."""
+
+    @abstractmethod
+    def _vector(self, content: int) -> Vectors:
+        """The vector (D,) of a picture."""
 
     @abstractmethod
     def by_texts(self, content: int, text: TextQuery) -> tuple[tuple[Match, ...], float]:
@@ -189,24 +216,11 @@ class FolderSnapshot(Snapshot):
         self.index = index
         self._catalog = catalog
 
-    def search(
-        self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None, text: TextQuery | None = None
-    ) -> list[Hit]:
-        """One page of hits."""
-        scale = self.scale if relevance else None
-        exclusion = exclusion_of(page.excluded, self.scale) if page.excluded is not None else None
-        hybrid = self.hybrid(vector, text)
-        return ranked(self._catalog(), self.index, scale, vector, page, lambda: self.hashes, exclude, hybrid, exclusion)
+    def _searching(self, vector: Vectors, page: Page) -> AbstractContextManager[StoreSearch]:
+        return nullcontext(FolderSearch(self._catalog(), self.index, lambda: self.hashes, vector, page))
 
-    def search_records(
-        self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None, text: TextQuery | None = None
-    ) -> list[tuple[PictureRecord, Hit]]:
-        """One page of hits with their pictures; those removed meanwhile are left out."""
-        return self._with_records(self.search(vector, page, relevance=relevance, exclude=exclude, text=text))
-
-    def near(self, content: int, filters: Filters, most: int) -> list[tuple[PictureRecord, Hit]]:
-        """The near-duplicates of a picture."""
-        return self._with_records(near_hits(self._catalog(), self.index, self.hashes, content, filters, most))
+    def _vector(self, content: int) -> Vectors:
+        return self._catalog().vector(content)
 
     @cached_property
     def hashes(self) -> HashTable:
@@ -217,10 +231,6 @@ class FolderSnapshot(Snapshot):
         """Compute what the first search would compute."""
         super().prepare()
         _ = self.hashes
-
-    def _with_records(self, hits: list[Hit]) -> list[tuple[PictureRecord, Hit]]:
-        records = self._catalog().records_at([hit.path for hit in hits])
-        return [(records[hit.path], hit) for hit in hits if hit.path in records]
 
     def by_texts(self, content: int, text: TextQuery) -> tuple[tuple[Match, ...], float]:
         """The texts of a picture that match, and the relevance that they give it."""

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from araclip.display import shown
+from araclip.core.display import shown
+from araclip.core.installed_models import installed
 from araclip.errors import AraCLIPError, GalleryCorrupt, ModelNotFound
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.schema import is_begun, is_gallery
-from araclip.installed_models import installed
 from araclip.models import folder as model_folder
 from araclip.models.encoder import AraCLIP, Encoder, ModelLike, as_encoder, is_known_peer
 from araclip.models.encoder_base import usable_cores

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from araclip import atomic
+from araclip.core import atomic
 from araclip.gallery.relevance import ReferenceVectors
 from araclip.models.encoder_base import Encoder, text_vectors
 

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.display import undirected
+from araclip.core.display import undirected
 from araclip.errors import InputError
 from araclip.gallery.results import Match
 from araclip.text.script import is_arabic
@@ -88,18 +88,22 @@ class TextQuery:
 
 @dataclass(frozen=True)
 class TextMatches:
-    """Pictures whose texts answer a query: ids (n,) ascending, strength and coverage (n,) in 0…1."""
+    """Pictures whose texts answer a query: ids (n,) ascending, strength and coverage (n,) in 0…1.
+
+    `answered`: whether any picture's texts did, also one that the filters leave out.
+    """
 
     ids: Ids
     strength: Floats
     coverage: Floats  # rarity-weighted share of the query's words that are there
+    answered: bool = False
 
     def among(self, allowed: Ids | None) -> "TextMatches":
         """Those with an id in `allowed` (ascending), at most MOST, the strongest."""
         keep = np.ones(len(self.ids), bool) if allowed is None else np.isin(self.ids, allowed, assume_unique=True)
         rows = np.flatnonzero(keep)
         rows = np.sort(rows[np.lexsort((self.ids[rows], -self.strength[rows]))[:MOST]])
-        return TextMatches(self.ids[rows], self.strength[rows], self.coverage[rows])
+        return TextMatches(self.ids[rows], self.strength[rows], self.coverage[rows], self.answered)
 
     def among_passing(self, passing: Callable[[list[int]], Sequence[int]]) -> "TextMatches":
         """As `among`, where a server knows which pictures pass its filters.
@@ -163,7 +167,7 @@ def text_matches(index: TextIndex, query: TextQuery, pictures: int) -> TextMatch
     for minus in query.unwanted:
         strength[_with_all(index, minus, ids, most)] = 0
     kept = strength > 0
-    return TextMatches(ids[kept], strength[kept], coverage[kept])
+    return TextMatches(ids[kept], strength[kept], coverage[kept], bool(kept.any()))
 
 
 def rarity(pictures_with: int, pictures: int) -> float:

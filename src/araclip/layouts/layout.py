@@ -21,7 +21,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,14 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer
 
-from araclip import atomic
+from araclip.core import atomic
+from araclip.core.display import Log
+from araclip.core.paths import user_path
 from araclip.errors import ExportRejected, InputError
 from araclip.models import folder as model_folder
 from araclip.models.encoder import AraCLIP
 from araclip.models.folder import NO_NORMALIZER, PARTS, TextConfig
 from araclip.models.vectors import Vectors
-from araclip.paths import user_path
 from araclip.pictures.image_transform import FILTERS
 from araclip.text.tokenizer_normalizer import prepend_normalizer
 
@@ -457,7 +458,7 @@ def _suffix(weights: str | None) -> str:
 LAYOUTS = ("transformers.js", "sentence-transformers")
 
 
-def write_layout(source: str | Path, out: Path, layout: str, *, log: Callable[[str], None] = lambda line: None) -> Path:
+def write_layout(source: str | Path, out: Path, layout: str, *, log: Log = lambda line: None) -> Path:
     """Write a model folder in another layout; it appears whole, once its graphs gave the model's own vectors;
     returns its path.
 

@@ -4,28 +4,23 @@ What a graph or a tokenizer costs shows only when it is opened and run: constant
 library that aborts. The process has a bounded memory and a bounded time of the CPU; it inherits no tokens.
 """
 
-import json
 import os
-import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
 
-from araclip import bounded_json
-from araclip.display import shortened, shown
-from araclip.errors import AraCLIPError, InputError, InvalidVectors, ModelMismatch
+from araclip.core.child_process import Child, ChildEnded, Parent, safe_environment
+from araclip.core.display import shortened, shown
+from araclip.core.limits import limit
+from araclip.core.system import free_memory
+from araclip.errors import AraCLIPError, InvalidVectors, ModelMismatch
 from araclip.models.encoder_base import MAX_LETTERS
 from araclip.models.folder import ModelConfig, read_config
 from araclip.models.inference import ImageTower, TextTower
 from araclip.models.tokenizer_file import check_tokenizer
-from araclip.platforms.limits import limit
-from araclip.platforms.memory import free_memory
-from araclip.platforms.processes import status_name
-
-PASSED_ENVIRONMENT = ("PATH", "PYTHONHOME", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH", "TMPDIR")
 
 # Of 4-bit weights eightfold memory is used once they are float32, and graphs are optimised on a copy.
 MEMORY, MEMORY_PER_BYTE = 500_000_000, 20  # bytes; of araclip-mini the trial of a tower takes 370 MB
@@ -49,31 +44,28 @@ def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
     size = sum((folder / part).stat().st_size for part in config.parts_of(tower))
     seconds, free = SECONDS + size // BYTES_PER_SECOND, free_memory()
     memory = memory_of_trial(size, free)
-    limits = [str(memory), str(seconds)]
-    command = [sys.executable or "python", "-P", "-m", "araclip.model_checks.model_trial", str(folder), tower, *limits]
-    environment = {name: os.environ[name] for name in PASSED_ENVIRONMENT if name in os.environ}
-    environment |= {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}  # the same packages as here
-    environment |= {"TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    try:
-        done = subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds * WAIT, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise _refused(folder, tower, f"took more than {seconds * WAIT} s") from None
-    except OSError as error:
-        raise _refused(folder, tower, f"could not start ({error.strerror})") from None
-    with suppress(InputError, KeyError):
-        answer = bounded_json.parse(done.stdout, "the trial's answer", max_bytes=100_000, kind=dict)
-        if answer["error"] is None:
-            return
-        if answer["error"] == "MemoryError":
-            raise _refused(folder, tower, f"needs more than {memory / 1e6:.0f} MB", *_short_of(memory, size, free))
+    environment = safe_environment() | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}  # as here
+    question = {"folder": str(folder), "tower": tower, "memory": memory, "seconds": seconds}
+    module = "araclip.model_checks.model_trial"
+    with TemporaryFile() as said:
+        try:
+            with Child(module, seconds=seconds * WAIT, environment=environment, stderr=said) as child:
+                answer, _ = child.ask(question, seconds=seconds * WAIT)
+        except TimeoutError:
+            raise _refused(folder, tower, f"took more than {seconds * WAIT} s") from None
+        except ChildEnded as error:
+            said.seek(-min(300, said.seek(0, os.SEEK_END)), os.SEEK_END)
+            last = next(iter(said.read().decode(errors="replace").strip().splitlines()[-1:]), "")
+            how = f"ended with {error.how}" + (f" ({shown(last)})" if last else "")
+            may = f"{how}; it may take {memory / 1e6:.0f} MB and {seconds} s of the CPU"
+            raise _refused(folder, tower, may, *_short_of(memory, size, free)) from None
+        except OSError as error:
+            raise _refused(folder, tower, f"could not start ({error.strerror})") from None
+    if answer.get("error") == "MemoryError":
+        raise _refused(folder, tower, f"needs more than {memory / 1e6:.0f} MB", *_short_of(memory, size, free))
+    if answer.get("error"):
         kind = InvalidVectors if answer["error"] == "InvalidVectors" else ModelMismatch
-        raise kind(shown(shortened(str(answer["message"]), 1000)))
-    last = next(iter(done.stderr[-300:].decode(errors="replace").strip().splitlines()[-1:]), "")
-    ended = f"ended with {status_name(done.returncode)}" + (f" ({shown(last)})" if last else "")
-    may = f"{ended}; it may take {memory / 1e6:.0f} MB and {seconds} s of the CPU"
-    raise _refused(folder, tower, may, *_short_of(memory, size, free))
+        raise kind(shown(shortened(str(answer.get("message")), 1000)))
 
 
 def memory_of_trial(size: int, free: int) -> int:
@@ -96,18 +88,21 @@ def _refused(
 
 
 def main() -> None:
-    """The trial: folder, tower, bytes of memory and seconds of the CPU are given as arguments."""
-    folder, tower, memory, seconds = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-    _limit(memory, seconds)
-    answer: dict[str, Any] = {"error": None}
+    """The trial of the one question: its folder and tower, bytes of memory and seconds of the CPU."""
+    parent = Parent()
+    parent.answer({"ready": True})
+    if not (asked := parent.question()):
+        return
+    about, answer = asked[0], dict[str, Any]()
+    memory, seconds = about["memory"], about["seconds"]
+    limit({"RLIMIT_DATA": memory, "RLIMIT_AS": memory + LIBRARIES, "RLIMIT_CPU": seconds, "RLIMIT_CORE": 0})
     try:
-        _try(folder, tower)
+        _try(Path(about["folder"]), about["tower"])
     except AraCLIPError as error:
         answer = {"error": type(error).__name__, "message": str(error)}
     except MemoryError:
         answer = {"error": "MemoryError"}
-    sys.stdout.write(json.dumps(answer))
-    sys.stdout.flush()
+    parent.answer(answer)
     os._exit(0)  # nothing is left to be done, and a damaged library may not come to its end
 
 
@@ -126,10 +121,6 @@ def _try(folder: Path, tower: str) -> None:
         image = ImageTower(folder, config, threads=1)
         image.encode(pixels[:2])
         image.encode(pixels[2:])
-
-
-def _limit(memory: int, seconds: int) -> None:
-    limit({"RLIMIT_DATA": memory, "RLIMIT_AS": memory + LIBRARIES, "RLIMIT_CPU": seconds, "RLIMIT_CORE": 0})
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from araclip import atomic
+from araclip.core import atomic
+from araclip.core.installed_models import bundled
 from araclip.errors import InputError
-from araclip.installed_models import bundled
 from araclip.model_checks.model_trial import LETTERS, SHORT, try_tower
 from araclip.models import folder as model_folder
 from araclip.models.devices import CPU, OPENVINO

@@ -10,10 +10,10 @@ import os
 from functools import cache
 from importlib.util import find_spec
 
-from araclip.display import shown
+from araclip.core.display import shown
+from araclip.core.libraries import gpus_of, nvidia_driver
+from araclip.core.processes import usable_cores
 from araclip.errors import InputError
-from araclip.platforms.libraries import gpus_of, nvidia_driver
-from araclip.platforms.processes import usable_cores
 
 CPU, CUDA, OPENVINO, AUTO = "cpu", "cuda", "openvino", "auto"
 VARIABLE = "ARACLIP_DEVICE"  # the device where a call names none

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from araclip import atomic
-from araclip.display import Log, shown
+from araclip.core import atomic
+from araclip.core.display import Log, shown
 from araclip.errors import GalleryLocked, InputError, ModelNotFound, first_line
 from araclip.models import folder as model_folder
 

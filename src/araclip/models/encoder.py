@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.core.installed_models import installed, pulled_from
 from araclip.errors import InputError, ModelNotFound
-from araclip.installed_models import installed, pulled_from
 from araclip.models import checks, devices
 from araclip.models import folder as model_folder
 from araclip.models.checks import check_device

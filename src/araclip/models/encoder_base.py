@@ -5,16 +5,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from io import TextIOBase
 from itertools import chain, islice
 from os import PathLike
-from typing import IO, Any, Protocol, TypeVar, overload
+from typing import Any, Protocol, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from araclip.core.processes import usable_cores
 from araclip.errors import InputError
 from araclip.models.vectors import Vector, Vectors, checked_vectors
-from araclip.pictures.images import map_ahead
-from araclip.platforms.processes import usable_cores
+from araclip.pictures.images import Openable, map_ahead
 
 __all__ = [
     "IMAGE_BATCH", "MAX_LETTERS", "TEXT_BATCH", "Encoder", "EncoderBase", "Openable", "Picture", "Vector", "Vectors",
@@ -23,7 +23,6 @@ __all__ = [
 ]  # fmt: skip
 
 T = TypeVar("T")
-Openable = str | PathLike[str] | IO[bytes] | Image.Image  # what `images.open_image` takes
 Picture = Openable | NDArray[np.uint8]  # an array is (H, W, 3) RGB
 
 TEXT_BATCH = 32  # larger batches gain nothing on a CPU and pad short texts to long ones

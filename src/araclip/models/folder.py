@@ -21,10 +21,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from araclip import bounded_json
-from araclip.display import shortened, shown
+from araclip.core import bounded_json
+from araclip.core.display import shortened, shown
+from araclip.core.installed_models import installed
 from araclip.errors import InputError, ModelMismatch, ModelNotFound
-from araclip.installed_models import installed
 from araclip.text.normalization import NORMALIZER_VERSION
 
 DEFAULT_MODEL = "araclip-mini"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-from araclip.display import shown
+from araclip.core.display import shown
 from araclip.errors import ModelMismatch
 
 MAX_BYTES = (1 << 31) - 1  # of a protocol buffer; larger graphs keep their weights in other files

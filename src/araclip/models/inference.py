@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.display import shortened, shown
+from araclip.core.display import shortened, shown
 from araclip.errors import AraCLIPError, ModelMismatch, first_line
 from araclip.models import devices
 from araclip.models.devices import CPU, CUDA, OPENVINO
 from araclip.models.encoder_base import batches
 from araclip.models.folder import ModelConfig, TextConfig, check_hash
 from araclip.models.vectors import Vectors, checked_vectors
-from araclip.picture_limits.decode_budget import return_freed_memory
+from araclip.pictures.limits import return_freed_memory
 from araclip.text.normalization import normalize, without_surrogates
 
 if TYPE_CHECKING:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from araclip import atomic
-from araclip.display import Log, counted
+from araclip.core import atomic
+from araclip.core.display import Log, counted
+from araclip.core.installed_models import bundled, installed, pulled
+from araclip.core.paths import data_home
 from araclip.errors import AraCLIPError, InputError, ModelNotFound
 from araclip.gallery.recorded_model import recorded_in
-from araclip.installed_models import bundled, installed, pulled
 from araclip.models import folder as model_folder
 from araclip.models.checks import check_model_folder
 from araclip.models.downloads import hub_errors
@@ -19,7 +20,6 @@ from araclip.models.folder import TRIED, ModelConfig
 from araclip.models.pull import parts_of, repository_of, unknown
 from araclip.models.speed import Speed, remembered
 from araclip.peers.model_registry import BY_NAME, FIRST_CAPTION, PEERS, Peer, PublishedRecall, forbids_commerce
-from araclip.user_data import data_home
 
 TAKE = {  # by the published figures, size and licence; docs/peers.md says why
     "araclip-mini": "no network, an old or small machine; non-commercial",

@@ -13,10 +13,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from araclip import atomic
-from araclip.display import Log, shown
+from araclip.core import atomic
+from araclip.core.display import Log, shown
+from araclip.core.installed_models import NOTE, bundled
+from araclip.core.paths import models_home
 from araclip.errors import InputError, ModelNotFound
-from araclip.installed_models import NOTE, bundled
 from araclip.models import folder as model_folder
 from araclip.models import speed as speeds
 from araclip.models.checks import check_model_folder
@@ -28,7 +29,6 @@ from araclip.models.folder import WEIGHTS as STORED
 from araclip.models.speed import Speed
 from araclip.peers import model_registry
 from araclip.peers.loading import KINDS, Request, nearest, parse_request
-from araclip.user_data import models_home
 
 if TYPE_CHECKING:
     from araclip.peers.published_araclip import Trainable

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from araclip import atomic, bounded_json
+from araclip.core import atomic, bounded_json
+from araclip.core.paths import data_home
 from araclip.errors import InputError
 from araclip.models.encoder_base import Encoder, usable_cores
-from araclip.user_data import data_home
 
 TEXTS = ("قطة على طاولة", "سيارة حمراء أمام بيت قديم", "two children play in the snow", "غروب الشمس على البحر")
 SECONDS = 4.0  # for pictures and for texts each

@@ -13,8 +13,8 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from araclip import bounded_json
-from araclip.display import shortened, shown
+from araclip.core import bounded_json
+from araclip.core.display import shortened, shown
 from araclip.errors import ModelMismatch
 
 MAX_GROWTH = 64  # all replacements together; SentencePiece's replace one space by one mark, others two letters by one

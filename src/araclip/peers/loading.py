@@ -12,9 +12,9 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
-from araclip import bounded_json
+from araclip.core import bounded_json
+from araclip.core.installed_models import installed
 from araclip.errors import InputError, ModelMismatch, ModelNotFound
-from araclip.installed_models import installed
 from araclip.models.encoder import Encoder
 from araclip.models.folder import existing_folder
 from araclip.peers import model_registry

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from araclip.display import Log
+from araclip.core.display import Log
 from araclip.errors import AraCLIPError, InputError
 from araclip.evaluation.published_sets import KNOWN, load_dataset
 from araclip.evaluation.retrieval import evaluate

@@ -19,13 +19,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from araclip import atomic
-from araclip.display import Log
+from araclip.core import atomic
+from araclip.core.display import Log
+from araclip.core.paths import user_path
 from araclip.errors import InputError, ModelMismatch, ModelNotFound
 from araclip.models import folder as model_folder
 from araclip.models.encoder import AraCLIP, Encoder
 from araclip.models.folder import existing_folder
-from araclip.paths import user_path
 from araclip.peers import model_registry
 from araclip.peers.libraries import open_clip_pictures
 from araclip.peers.loading import HEADS, KINDS, Request, heads, layout

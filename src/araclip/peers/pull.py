@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 from tokenizers import Tokenizer
 
-from araclip import atomic
-from araclip.display import Log
+from araclip.core import atomic
+from araclip.core.display import Log
 from araclip.errors import ExportRejected, InputError, ModelMismatch, first_line
 from araclip.models import folder as model_folder
 from araclip.models.checks import check_written

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
-from araclip import bounded_json
+from araclip.core import bounded_json
 from araclip.errors import ModelMismatch, ModelNotFound, first_line
 from araclip.models.folder import existing_folder
 from araclip.training.failures import not_loaded, reason

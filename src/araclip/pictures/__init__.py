@@ -1,1 +1,1 @@
-"""Pictures: opened within limits, made the square that a model asks for, hashed, their facts and captions read."""
+"""Pictures: opened within limits, made the square that a model asks for, their facts and captions read; videos, OCR."""

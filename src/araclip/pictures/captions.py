@@ -9,7 +9,8 @@ from typing import Any
 
 from PIL import ExifTags, Image, ImageFile, IptcImagePlugin
 
-from araclip import bounded_json
+from araclip.core import bounded_json
+from araclip.pictures.metadata import CAPTIONS
 
 MAX_LETTERS = 4_000  # of all captions of a picture; 99 % of captions have fewer than 500
 SIDECAR_BYTES = 64_000
@@ -17,7 +18,6 @@ _XMP_BYTES = 200_000
 _IPTC = ((2, 5), (2, 105), (2, 120), (2, 25))  # object name, headline, caption, keywords
 _XP = ("XPTitle", "XPSubject", "XPComment", "XPKeywords")  # Windows Explorer's, UTF-16
 _CHUNKS = ("Title", "Description", "Caption", "Comment", "Keywords", "Subject")  # of PNG, in any case
-_XMP = ("dc:title", "dc:description", "dc:subject", "Iptc4xmpCore:AltTextAccessibility")
 _ITEM = re.compile(r"<rdf:li[^>]{0,200}>([^<]{1,4000})</rdf:li>")
 _KEYS = frozenset({
     "title", "headline", "description", "caption", "captions", "alt", "alt_text", "text", "keywords", "tags", "labels",
@@ -73,7 +73,7 @@ def _iptc(image: Image.Image) -> Iterator[str]:
 def _xmp(image: Image.Image) -> Iterator[str]:
     raw = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
     text = raw[:_XMP_BYTES] if isinstance(raw, str) else bytes(raw[:_XMP_BYTES]).decode("utf-8", "replace")
-    for name in _XMP:
+    for name in CAPTIONS:
         start = text.find(f"<{name}")
         end = text.find(f"</{name}>", start)
         if 0 <= start < end:

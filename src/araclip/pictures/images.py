@@ -21,40 +21,43 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from araclip.core.files import open_to_read
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat
-from araclip.picture_formats import kinds, plugins
-from araclip.picture_limits.decode_budget import DECODE_SECONDS, DECODING, PARSING, TimedStream, return_freed_memory
-from araclip.picture_limits.decode_limits import (
+from araclip.pictures import formats, plugins
+from araclip.pictures.facts import Facts, facts_of
+from araclip.pictures.image_transform import ImageTransform
+from araclip.pictures.limits import (
+    DECODE_SECONDS,
+    DECODING,
     FULL_BYTES,
     JPEGS,
     MAX_PIXELS,
+    PARSING,
+    TimedStream,
     bytes_to_decode,
     check_budget,
     check_free_memory,
     check_header,
+    return_freed_memory,
+    unpacked_bytes,
 )
-from araclip.picture_limits.picture_structure import unpacked_bytes
-from araclip.picture_limits.pillow_messages import PILLOW_MESSAGES, silence_libtiff
-from araclip.picture_limits.upright import factors_for, upright_rgb
-from araclip.pictures.picture_facts import Facts, facts_of
-from araclip.platforms.files import open_to_read
+from araclip.pictures.pillow_messages import PILLOW_MESSAGES, silence_libtiff
+from araclip.pictures.upright import factors_for, upright_rgb
 
-READ = tuple(kinds.ALWAYS)  # formats that need no extra
+READ = tuple(formats.ALWAYS)  # formats that need no extra
 LATE_FACTS = ("PNG", "JXL")  # their EXIF may follow their pixels
 AHEAD = 32  # decoded inputs that wait for the encoder: 5 MB at 224 pixels
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Source = TypeVar("Source", bound="str | PathLike[str] | IO[bytes] | Image.Image")
+Openable = str | PathLike[str] | IO[bytes] | Image.Image  # a path, a binary file object, or a PIL picture
+Source = TypeVar("Source", bound=Openable)
 
 
-def open_image(
-    source: str | PathLike[str] | IO[bytes] | Image.Image, size: int | None = None, *, name: str = ""
-) -> Image.Image:
+def open_image(source: Openable, size: int | None = None, *, name: str = "") -> Image.Image:
     """Open the first frame of a picture as upright RGB, with transparency blended onto white.
 
     Args:
-        source: a path, a binary file object, or a PIL picture.
         size: side of the square that `square` will make. JPEG is decoded, and other formats are reduced after decoding,
             to a fraction of their size, but not below 2 × `size`, so that the final resize still averages pixels.
         name: its name in messages, if `source` is not a path.
@@ -68,11 +71,7 @@ def open_image(
 
 @contextmanager
 def opened(
-    source: str | PathLike[str] | IO[bytes] | Image.Image,
-    size: int | None = None,
-    *,
-    name: str = "",
-    distort: bool = False,
+    source: Openable, size: int | None = None, *, name: str = "", distort: bool = False
 ) -> Iterator[tuple[Image.Image, Facts]]:
     """The picture of `open_image` and its facts; its memory counts against the shared budget inside the block.
 
@@ -86,16 +85,8 @@ def opened(
         yield found
 
 
-def read_facts(source: str | PathLike[str] | IO[bytes] | Image.Image) -> Facts:
-    """The facts of a picture that `open_image` accepts. A damaged EXIF block is ignored."""
-    with opened(source, 1) as (_, facts):
-        return facts
-
-
 @contextmanager
-def _decoded(
-    source: str | PathLike[str] | IO[bytes] | Image.Image, size: int | None, name: str, distort: bool
-) -> Iterator[tuple[Image.Image, Facts]]:
+def _decoded(source: Openable, size: int | None, name: str, distort: bool) -> Iterator[tuple[Image.Image, Facts]]:
     if isinstance(source, Image.Image):
         with DECODING.hold(source.width * source.height * FULL_BYTES):
             facts = facts_of(source, source.size)
@@ -130,10 +121,10 @@ def _decoded(
 
 def _identified(stream: IO[bytes], name: str) -> Image.Image:
     try:
-        return Image.open(stream, formats=plugins.formats())
+        return Image.open(stream, formats=plugins.readable_formats())
     except UnidentifiedImageError:
         stream.seek(0)
-        extra = kinds.kind_of(stream.read(16), name)
+        extra = formats.kind_of(stream.read(16), name)
         if extra and not extra.installed:
             raise UnsupportedFormat(f"{name}: {extra.shown} is read by another package. {extra.remedy}") from None
         raise
@@ -145,8 +136,9 @@ def _our_errors(name: str) -> Iterator[None]:
         try:
             yield
         except UnidentifiedImageError:
+            reason = f" ({'; '.join(said)})" if said else ""
             raise UnsupportedFormat(
-                f"{name}: not a {', '.join(READ[:-1])} or {READ[-1]} picture{_in_brackets(said)}. "
+                f"{name}: not a {', '.join(READ[:-1])} or {READ[-1]} picture{reason}. "
                 "Convert it to JPEG or PNG, or remove it."
             ) from None
         except FileNotFoundError:
@@ -168,10 +160,6 @@ def _our_errors(name: str) -> Iterator[None]:
             raise UnreadableImage(
                 f"{name}: damaged or cut short ({reason}). Restore it from a copy, or remove it."
             ) from error.with_traceback(None)  # its frames hold pixels
-
-
-def _in_brackets(said: list[str]) -> str:
-    return f" ({'; '.join(said)})" if said else ""
 
 
 def open_file(path: str | PathLike[str]) -> BufferedReader:
@@ -222,7 +210,7 @@ def _stream(source: str | PathLike[str] | IO[bytes], name: str) -> Iterator[IO[b
         yield stream
 
 
-def _name_of(source: str | PathLike[str] | IO[bytes] | Image.Image) -> str:
+def _name_of(source: Openable) -> str:
     if isinstance(source, Image.Image):
         return "picture in memory"
     return fspath(source) if isinstance(source, str | PathLike) else "uploaded picture"
@@ -233,8 +221,7 @@ def square(image: Image.Image, size: int) -> NDArray[np.uint8]:
 
     The published AraCLIP does the same; on captions that mention the edges it beats a centre crop.
     """
-    resized = image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=2.0)
-    return np.asarray(resized, dtype=np.uint8)
+    return ImageTransform(size).pixels(image)
 
 
 def squares_ahead(size: int) -> int:

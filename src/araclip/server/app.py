@@ -14,7 +14,8 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from araclip import __version__
-from araclip.display import shown
+from araclip.core.display import shown
+from araclip.core.messages import message_of
 from araclip.errors import AraCLIPError, ImageError, InputError
 from araclip.server import page
 from araclip.server.http.errors import PREFIX, Problem, answered
@@ -115,9 +116,9 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 async def _own_error(request: Request, error: Exception) -> Response:
     if isinstance(error, ImageError):
-        return answered(request, Problem("bad-picture", reason=shown(str(error))))
+        return answered(request, Problem("bad-picture", reason=message_of(error)))
     if isinstance(error, InputError):
-        return answered(request, Problem("bad-query", reason=shown(str(error))))
+        return answered(request, Problem("bad-query", reason=message_of(error)))
     log.error("%s", shown(str(error)))  # it may contain paths, which must not reach clients
     return answered(request, Problem("gallery", headers={"Retry-After": "5"}))
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 from zipfile import ZipFile, ZipInfo
 from zlib import crc32
 
-from araclip.display import shown
+from araclip.core.display import shown
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.server.http.errors import Problem
 from araclip.server.http.limits import Aborted

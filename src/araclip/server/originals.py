@@ -18,13 +18,12 @@ from typing import IO, BinaryIO, Self, cast
 from araclip.errors import UnreadableImage
 from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
 from araclip.gallery.catalog.store import Store
-from araclip.picture_formats.kinds import SHOWN_BY_BROWSERS
+from araclip.pictures.formats import SHOWN_BY_BROWSERS
 from araclip.pictures.images import open_file
+from araclip.pictures.video.decoder import still
+from araclip.pictures.video.formats import MEDIA_TYPES
+from araclip.pictures.video.scenes import file_hash, scene_digest
 from araclip.server.http.limits import Aborted
-from araclip.video.decoder import still
-from araclip.video.formats import MEDIA_TYPES
-from araclip.video.hashes import file_hash
-from araclip.video.scene_paths import scene_digest
 
 MAX_BYTES = 300_000_000  # larger pictures are not sent; videos are sent whatever their size, and read in ranges
 PIECE = 1 << 18  # what a client that does not read keeps in memory

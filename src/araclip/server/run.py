@@ -17,10 +17,10 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from araclip.client import Client, Results
+from araclip.core.libraries import use_one_malloc_arena
+from araclip.core.processes import HANGUP
+from araclip.core.system import drop_silent
 from araclip.errors import InputError, ServerError
-from araclip.platforms.libraries import use_one_malloc_arena
-from araclip.platforms.signals import HANGUP
-from araclip.platforms.sockets import drop_silent
 from araclip.server.app import create_app
 from araclip.server.http.errors import Problem, answer
 from araclip.server.http.limits import CROWDED, MAX_HEADERS, RAW_HEADERS

@@ -14,6 +14,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.core.messages import message
+from araclip.core.paths import data_home
 from araclip.errors import AraCLIPError, InputError, WidthMismatch
 from araclip.gallery.catalog.connection import may_write
 from araclip.gallery.catalog.filters import Filters
@@ -22,8 +24,8 @@ from araclip.gallery.open import encoder_of
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.suggestions import Suggestions
 from araclip.models.encoder_base import Encoder, pixel_vectors, text_vectors, usable_cores
+from araclip.pictures.facts import Facts
 from araclip.pictures.image_transform import transform_of
-from araclip.pictures.picture_facts import Facts
 from araclip.server.archives import Archives
 from araclip.server.batching import Batcher, TextVectorCache
 from araclip.server.decoding.sandbox import Sandbox
@@ -38,7 +40,6 @@ from araclip.server.served_gallery import Refresher, ServedGallery, check_writab
 from araclip.server.settings import Settings
 from araclip.server.thumbnails import Thumbnails
 from araclip.text.resources import interpreter
-from araclip.user_data import data_home
 
 log = logging.getLogger("araclip.server")
 T = TypeVar("T")
@@ -228,7 +229,7 @@ def decode_data_uri(data_uri: str, most: int) -> bytes:
     """
     head, comma, body = data_uri.partition(",")
     if not comma or not head.startswith("data:image/") or not head.endswith(";base64"):
-        raise InputError("a picture is given as data:image/…;base64,…; nothing is fetched from URLs.")
+        raise InputError(message("data URI"))
     if len(body) * 3 // 4 > most:
         raise Problem("too-large", limit=most)
     try:
@@ -236,7 +237,7 @@ def decode_data_uri(data_uri: str, most: int) -> bytes:
             base64.b64decode(body[start : start + PIECE], validate=True) for start in range(0, len(body), PIECE)
         ]  # one after the other: each holds the interpreter's lock, which the event loop needs as well
     except (binascii.Error, ValueError):
-        raise InputError("the picture's data URI is not valid base64.") from None
+        raise InputError(message("base64")) from None
     return b"".join(pieces)
 
 

@@ -10,11 +10,11 @@ from typing import Annotated, Any, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from araclip.core.paths import data_home
 from araclip.errors import InputError
 from araclip.gallery import locations
 from araclip.gallery.locations import Address, location_of
-from araclip.ocr.engines import find as find_ocr
-from araclip.user_data import data_home
+from araclip.pictures.ocr.engines import find as find_ocr
 
 MIN_TOKEN = 16  # characters; `openssl rand -hex 32` makes 64
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")

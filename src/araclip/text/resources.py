@@ -6,13 +6,13 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+from araclip.core.paths import is_there
 from araclip.errors import InputError
 from araclip.text.calendar_words import FEASTS, GREGORIAN_FEASTS, HIJRI_MONTHS, MONTHS
 from araclip.text.folding import fold
 from araclip.text.interpretation import Interpreter
 from araclip.text.lexicon import Lexicon, parse_lexicon
 from araclip.text.vocabulary import Vocabulary
-from araclip.user_data import is_there
 
 VARIABLE = "ARACLIP_LEXICON"
 MAX_BYTES = 4_000_000  # of a user's lexicon

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip import atomic
+from araclip.core import atomic
 from araclip.errors import GalleryCorrupt, GalleryError, WidthMismatch
 from araclip.gallery.catalog import connection, counting, full_text, photos, schema, seal
 from araclip.gallery.catalog.connection import Connection
@@ -38,9 +38,9 @@ from araclip.gallery.catalog.salvage import damaged_keys
 from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.models.encoder_base import Encoder
-from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
-from araclip.pictures.picture_facts import Facts
-from araclip.video.scene_paths import MARK, belongs
+from araclip.pictures.facts import Facts
+from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
+from araclip.pictures.video.scenes import MARK, belongs
 
 Ids = NDArray[np.int64]
 Vectors = NDArray[np.float16]

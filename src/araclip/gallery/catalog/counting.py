@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from araclip.gallery.catalog.records import STORED_PREFIX
-from araclip.video.formats import FORMATS
-from araclip.video.scene_paths import MARK, SUFFIX_BYTES, belongs, file_of, scene_of
+from araclip.pictures.video.formats import FORMATS
+from araclip.pictures.video.scenes import MARK, SUFFIX_BYTES, belongs, file_of, scene_of
 
 _SCENES = f"FROM files JOIN contents ON id = content WHERE format IN ({', '.join(map(repr, FORMATS))})"
 _VIDEO = f"substr(path, 1, length(path) - {SUFFIX_BYTES})"

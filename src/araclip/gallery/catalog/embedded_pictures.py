@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.gallery.catalog.records import File
-from araclip.photo_metadata.record import PhotoMetadata
-from araclip.pictures.picture_facts import Facts
+from araclip.pictures.facts import Facts
+from araclip.pictures.metadata import PhotoMetadata
 
 EMPTY: Mapping[str, Any] = {}
 

@@ -13,13 +13,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from araclip.core.files import as_stored
+from araclip.core.messages import message
+from araclip.core.paths import text_path, user_path
 from araclip.errors import InputError
 from araclip.gallery.catalog.matching import EARTH_M, is_glob, tokens
-from araclip.paths import text_path, user_path
-from araclip.picture_formats.kinds import FORMATS
-from araclip.platforms.names import as_stored
+from araclip.pictures.formats import FORMATS
+from araclip.pictures.video.formats import FORMATS as VIDEO_FORMATS
 from araclip.text.normalization import normalize
-from araclip.video.formats import FORMATS as VIDEO_FORMATS
 
 WORDS = ("camera", "lens", "place", "name")  # filters that look for words
 KINDS = ("picture", "video")
@@ -38,6 +39,10 @@ _NEAR = re.compile(rf"{_NUMBER},{_NUMBER},{_NUMBER}(km|m|كم|م) ?", re.IGNOREC
 _METRES = {"km": 1000, "m": 1, "كم": 1000, "م": 1}
 _AROUND = 20_040_000  # metres: half of the Earth's circumference
 _LETTERS = 200
+FILTER_NAMES = (
+    "folder, captured, month, day, added, size, format, orientation, camera, lens, place, name, near, kind, scenes, "
+    "hidden and meta.KEY"
+)
 _FORMAT_ALIASES = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF", "JP2": "JPEG2000"}
 
 Values = tuple[str | int | float | bytes, ...]
@@ -83,7 +88,7 @@ class Filters:
     added_to: str | None = None
     min_size: int | None = None  # bytes of the file
     max_size: int | None = None
-    formats: tuple[str, ...] = ()  # of picture_formats.kinds.FORMATS, in any case; jpg, tif, heic, jp2 too
+    formats: tuple[str, ...] = ()  # of pictures.formats.FORMATS, in any case; jpg, tif, heic, jp2 too
     orientation: str | None = None  # landscape, portrait or square, as the picture is seen
     camera: str | None = None  # all these words are in the camera's name; case and order make no difference
     lens: str | None = None  # as for the camera
@@ -113,13 +118,19 @@ class Filters:
         object.__setattr__(self, "metadata", metadata_wanted(self.metadata))
         for name, choices in (("orientation", ORIENTATIONS), ("kind", KINDS)):
             if (chosen := getattr(self, name)) is not None and chosen not in choices:
-                raise InputError(f"no {name} '{chosen!s:.80}'. Choose one of {', '.join(choices)}.")
+                raise InputError(message("choice", name=name, given=str(chosen), known=", ".join(choices)))
         for name in ("captured", "added"):
             first, last = getattr(self, f"{name}_from"), getattr(self, f"{name}_to")
             if first and last and first > last and not first.startswith(last):
-                raise InputError(f"{name}_from {first} is after {name}_to {last}: nothing can match. Swap them.")
+                raise InputError(
+                    message("filter range", first_name=f"{name}_from", first=first, last_name=f"{name}_to", last=last)
+                )
         if self.min_size is not None and self.max_size is not None and self.min_size > self.max_size:
-            raise InputError(f"min_size {self.min_size} is above max_size {self.max_size}: nothing can match.")
+            raise InputError(
+                message(
+                    "filter range", first_name="min_size", first=self.min_size, last_name="max_size", last=self.max_size
+                )
+            )
 
     def _check_types(self) -> None:
         check_paths(self.folder, self.below, self.folder_name)
@@ -167,9 +178,9 @@ class Filters:
         for text in texts:
             key, separator, value = (part.strip() for part in text.partition("="))
             if not separator or not value:
-                raise InputError(f"'{text:.80}' is no filter; write KEY=VALUE, for example captured=2023..2024.")
+                raise InputError(message("filter form", given=text))
             if key in seen:
-                raise InputError(f"'{key:.80}' is given twice; join the two, for example format=JPEG,PNG.")
+                raise InputError(message("filter twice", key=key))
             seen.add(key)
             if key in ("captured", "added"):
                 fields[f"{key}_from"], fields[f"{key}_to"] = ends_of(value)
@@ -188,10 +199,7 @@ class Filters:
             elif key.startswith("meta.") and key != "meta.":
                 fields["metadata"][key.removeprefix("meta.")] = value
             else:
-                raise InputError(
-                    f"no filter '{key:.80}'. Choose among folder, captured, month, day, added, size, format, "
-                    "orientation, camera, lens, place, name, near, kind, scenes, hidden and meta.KEY."
-                )
+                raise InputError(message("filter unknown", key=key, known=FILTER_NAMES))
         return cls(**fields)
 
     def texts(self) -> list[str]:
@@ -317,7 +325,7 @@ def date_of(name: str, text: str) -> str:
     """A date or the beginning of one; raises InputError, which names the field, for anything else."""
     date = normalize(str(text)[:80]).replace(" ", "T")
     if not _DATE.fullmatch(date):
-        raise InputError(f"{name} is '{text!s:.80}'; write a date as 2023, 2023-05, 2023-05-17 or 2023-05-17T18:30.")
+        raise InputError(message("date", name=name, given=str(text)))
     return date
 
 
@@ -343,7 +351,7 @@ def hidden_of(text: str) -> bool | None:
     """yes: only hidden pictures (True); no: only the others (False); any: both (None); else InputError."""
     choices = {"yes": True, "no": False, "any": None}
     if text.lower() not in choices:
-        raise InputError(f"hidden is '{text:.80}'; write yes (only hidden pictures), no (only the others) or any.")
+        raise InputError(message("hidden", given=text))
     return choices[text.lower()]
 
 
@@ -356,9 +364,7 @@ def near_of(given: object) -> tuple[float, float, float]:
     if isinstance(given, str):
         match = _NEAR.fullmatch(normalize(given[:120]).replace("،", ",").replace("٫", "."))
         if not match:
-            raise InputError(
-                f"near is '{given:.80}'; write latitude, longitude, distance: 24.7,46.7,10km or 24.7136,46.6753,500m."
-            )
+            raise InputError(message("near form", given=given))
         parts = [float(match[1]), float(match[2]), float(match[3]) * _METRES[match[4].lower()]]
     elif isinstance(given, list | tuple) and len(given) == 3 and all(_is_number(part) for part in given):
         parts = [float(part) for part in given]
@@ -366,12 +372,9 @@ def near_of(given: object) -> tuple[float, float, float]:
         raise InputError(f"near is {given!r:.80}; pass (latitude, longitude, metres), as in (24.7, 46.7, 10_000).")
     latitude, longitude, metres = round(parts[0], 7) + 0.0, round(parts[1], 7) + 0.0, round(parts[2], 2)
     if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):
-        raise InputError(
-            f"near is at {parts[0]:g}, {parts[1]:g}; latitudes go from -90 to 90, longitudes from -180 to 180, in this "
-            "order."
-        )
+        raise InputError(message("near place", latitude=parts[0], longitude=parts[1]))
     if not 0 < metres <= _AROUND:
-        raise InputError(f"near asks for {parts[2]:g} m around; the distance goes from 1 cm to {_AROUND // 1000} km.")
+        raise InputError(message("near distance", metres=parts[2], most=_AROUND // 1000))
     return latitude, longitude, metres
 
 
@@ -394,16 +397,16 @@ def words_wanted(name: str, value: object) -> str:
     check_text(name, value)
     text = normalize(str(value)[: _LETTERS + 1])
     if len(str(value)) > _LETTERS:
-        raise InputError(f"{name} has {len(str(value))} letters, the most is {_LETTERS}. Leave some words out.")
+        raise InputError(message("words letters", name=name, letters=len(str(value)), most=_LETTERS))
     if not tokens(text) and not (name == "name" and is_glob(text)):
-        raise InputError(f"{name} is '{value!s:.80}', without a word or a number. Write what it is called.")
+        raise InputError(message("words", name=name, given=str(value)))
     return text
 
 
 def scenes_of(text: str) -> bool:
     """all: every scene of a video (True); best: the best one (False); else InputError."""
     if text.lower() not in ("all", "best"):
-        raise InputError(f"scenes is '{text:.80}'; write all (every scene of a video that is found) or best.")
+        raise InputError(message("scenes", given=text))
     return text.lower() == "all"
 
 
@@ -411,10 +414,10 @@ def bytes_of(text: str) -> int:
     """Bytes of a size with or without a unit; raises InputError for anything else."""
     match = _SIZE.fullmatch(normalize(text[:80]))
     if not match:
-        raise InputError(f"'{text:.80}' is no size; write bytes or a unit: 200000, 200kB, 1.5MB.")
+        raise InputError(message("size", given=text))
     size = int(Decimal(match[1]) * 1000 ** " kmg".index((match[2] or " ").lower()))
     if size > LARGEST:
-        raise InputError(f"'{text:.80}' is more than any file can have; the most is {LARGEST} bytes.")
+        raise InputError(message("size most", given=text, most=LARGEST))
     return size
 
 
@@ -473,10 +476,10 @@ def below_any(wanted: str | tuple[str, ...], condition: str) -> tuple[str, tuple
 
 
 def format_of(name: str) -> str:
-    """A format by its name in `picture_formats.kinds.FORMATS`; raises InputError for an unknown one."""
+    """A format by its name in `pictures.formats.FORMATS`; raises InputError for an unknown one."""
     if not isinstance(name, str):
         raise InputError(f"a format is a text such as JPEG, got {name!r:.80}.")
     known = _FORMAT_ALIASES.get(name.upper(), name.upper())
     if known not in (*FORMATS, *VIDEO_FORMATS):
-        raise InputError(f"no picture format '{name:.80}'. Choose among {', '.join((*FORMATS, *VIDEO_FORMATS))}.")
+        raise InputError(message("format", given=name, known=", ".join((*FORMATS, *VIDEO_FORMATS))))
     return known

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import PurePath
 
-from araclip.display import shown
+from araclip.core.display import shown
 from araclip.gallery.catalog.connection import Connection
 from araclip.gallery.catalog.records import STORED_PREFIX, read_metadata
+from araclip.pictures.video.scenes import file_of
 from araclip.text.words import WORDS_VERSION, Forms, forms, has_humps
-from araclip.video.scene_paths import file_of
 
 FIELDS = ("names", "metadata", "captions", "ocr")
 FOLDERS = 3  # the nearest above a file: those above hold everything, and tell nothing

@@ -10,9 +10,9 @@ from pathlib import PurePath
 from typing import Any
 
 from araclip.gallery.catalog.records import STORED_PREFIX, read_metadata
+from araclip.pictures.video.scenes import file_of
 from araclip.text.folding import fold
 from araclip.text.words import words
-from araclip.video.scene_paths import file_of
 
 EARTH_M = 6_371_008.8  # mean radius
 _GLOB = re.compile(r"[*?\[]")

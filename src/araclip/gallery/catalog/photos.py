@@ -10,8 +10,8 @@ import os
 from collections.abc import Iterable
 
 from araclip.gallery.catalog.connection import Connection
-from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
-from araclip.video.scene_paths import MARK, belongs, scene_of
+from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
+from araclip.pictures.video.scenes import MARK, belongs, scene_of
 
 HIDDEN = "SELECT content FROM photos WHERE hidden <> 0"  # ids
 UNREAD = (  # a condition on a row of `contents`

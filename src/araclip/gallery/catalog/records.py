@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from araclip.display import shown
-from araclip.video.scene_paths import AtPath
+from araclip.core.display import shown
+from araclip.pictures.video.scenes import AtPath
 
 STORED_PREFIX = "picture:"  # of the path of a picture without a file; a file's path is absolute
 _LAST_NS = 2**63 - 1
@@ -71,7 +71,7 @@ class Copy(AtPath):
 @dataclass(frozen=True)
 class PictureRecord:
     """A picture in a store. `content` is the store's own id for it; date, camera, lens and place as in
-    `photo_metadata.record`; a `hidden` picture is left out of results."""
+    `pictures.metadata`; a `hidden` picture is left out of results."""
 
     content: int
     digest: bytes

@@ -21,8 +21,8 @@ from typing import Any
 
 import apsw
 
-from araclip import atomic
-from araclip.display import counted
+from araclip.core import atomic
+from araclip.core.display import counted
 from araclip.errors import GalleryCorrupt, GalleryNotFound
 from araclip.gallery.catalog import full_text, schema, seal
 from araclip.gallery.catalog.connection import Connection, is_damage, opened, own_errors, transaction

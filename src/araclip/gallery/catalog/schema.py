@@ -13,7 +13,7 @@ from pathlib import Path
 
 import apsw
 
-from araclip import atomic
+from araclip.core import atomic
 from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerGallery
 from araclip.gallery.catalog import seal
 from araclip.gallery.catalog.connection import Connection, connect, damaged, own_errors, transaction

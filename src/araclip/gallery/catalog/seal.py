@@ -19,8 +19,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from araclip import atomic
-from araclip.platforms.files import open_regular
+from araclip.core import atomic
+from araclip.core.files import open_regular
 
 FILE_NAME = "catalog.seal"
 _LENGTH = 300  # bytes; fixed, since the file is overwritten in place, within one disk sector

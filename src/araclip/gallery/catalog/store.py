@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from araclip.gallery.catalog.embedded_pictures import EmbeddedPictures
 from araclip.gallery.catalog.records import File, Overview, PictureRecord
-from araclip.photo_metadata.record import PhotoMetadata
-from araclip.pictures.picture_facts import Facts
+from araclip.pictures.facts import Facts
+from araclip.pictures.metadata import PhotoMetadata
 
 
 class Store(Protocol):

@@ -9,7 +9,7 @@ import logging
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from araclip import atomic
+from araclip.core import atomic
 
 PATIENCE_S = 60.0  # a commit takes less than a second; what takes longer than this is worth an error that names it
 

@@ -16,8 +16,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip import atomic
-from araclip.platforms.files import open_regular
+from araclip.core import atomic
+from araclip.core.files import open_regular
 
 Ids = NDArray[np.int64]
 Vectors = NDArray[np.float16]

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.core.processes import usable_cores
 from araclip.gallery.index import index_file
 from araclip.gallery.index.exact import NOTHING_FOUND, Exact, Found, Ids, Scores, one_thread, positions
 from araclip.gallery.index.index_file import IndexFile
-from araclip.platforms.processes import usable_cores
 
 if TYPE_CHECKING:
     import faiss  # imported late, see `exact`

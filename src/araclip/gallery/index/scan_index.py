@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip import atomic
+from araclip.core import atomic
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Condition
 from araclip.gallery.index import index_file, rabitq

@@ -23,6 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from araclip.core.files import openable
+from araclip.core.paths import text_path, user_path
 from araclip.errors import ImageError, ImageTooLarge, InputError, UnreadableImage
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.embedded_pictures import EmbeddedPictures
@@ -30,17 +32,14 @@ from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.results import Filled
 from araclip.models.encoder_base import Encoder, picture_of, pixel_vectors
-from araclip.paths import text_path, user_path
-from araclip.picture_limits.decode_budget import READING
 from araclip.pictures import phash
+from araclip.pictures.facts import Facts
 from araclip.pictures.image_transform import ImageTransform, transform_of
 from araclip.pictures.images import map_ahead, open_file, opened, square, squares_ahead
-from araclip.pictures.picture_facts import Facts
-from araclip.platforms.names import openable
+from araclip.pictures.limits import READING
+from araclip.pictures.video.decoder import pictures_at, still
+from araclip.pictures.video.scenes import Scene, file_hash, scene_digest, scene_of, stored
 from araclip.text.normalization import SURROGATES
-from araclip.video.decoder import pictures_at, still
-from araclip.video.hashes import file_hash
-from araclip.video.scene_paths import Scene, scene_digest, scene_of, stored
 
 MAX_BYTES = 1_000_000_000  # the largest picture allowed takes 900 MB as uncompressed 16-bit
 WHOLE = 64_000_000  # a file of at most so many bytes is read into memory

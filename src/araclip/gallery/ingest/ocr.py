@@ -18,10 +18,10 @@ from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.ingest.intake import Turn, scene_jpeg
 from araclip.gallery.ingest.update import FilesProgress, Skip
-from araclip.ocr.detector import SIDE, looks_like_text
-from araclip.ocr.engines import Engine
 from araclip.pictures.images import map_ahead, open_image
-from araclip.video.scene_paths import scene_of
+from araclip.pictures.ocr.detector import SIDE, looks_like_text
+from araclip.pictures.ocr.engines import Engine
+from araclip.pictures.video.scenes import scene_of
 
 SECONDS = 60.0  # for a picture; a dense page takes about 5 on one core
 LONG_SIDE = 2400  # pixels given to OCR; letters of 20 pixels and more are read best

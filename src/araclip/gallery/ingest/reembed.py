@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.display import counted
+from araclip.core.display import counted
 from araclip.errors import GalleryError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.writer_lock import writer_lock

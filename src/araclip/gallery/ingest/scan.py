@@ -8,16 +8,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from araclip.core.files import as_stored, lexists, openable
+from araclip.core.paths import user_path
 from araclip.errors import InputError
 from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest.sidecars import ENDINGS, names_beside
-from araclip.paths import user_path
-from araclip.picture_formats.kinds import EXTRAS, NOT_READ, SUFFIXES
+from araclip.pictures.formats import EXTRAS, NOT_READ, SUFFIXES
 from araclip.pictures.images import not_a_file
-from araclip.platforms.names import as_stored, lexists, openable
-from araclip.video.formats import REMEDY as VIDEO_REMEDY
-from araclip.video.formats import SUFFIXES as VIDEO_SUFFIXES
-from araclip.video.formats import can_read, is_video
+from araclip.pictures.video.formats import REMEDY as VIDEO_REMEDY
+from araclip.pictures.video.formats import SUFFIXES as VIDEO_SUFFIXES
+from araclip.pictures.video.formats import can_read, is_video
 
 VIDEO = "video"
 _NOT_READ = {suffix: kind for kind, suffixes in NOT_READ.items() for suffix in suffixes}

@@ -6,25 +6,25 @@ one caption.
 """
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import PurePath
 
+from araclip.core.display import Log
 from araclip.errors import AraCLIPError
 from araclip.gallery.catalog.records import File
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import Turn
-from araclip.photo_metadata import xmp
-from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
-from araclip.picture_formats.kinds import SUFFIXES
+from araclip.pictures import metadata
 from araclip.pictures.captions import SIDECAR_BYTES, joined, sidecar_caption
+from araclip.pictures.formats import SUFFIXES
 from araclip.pictures.images import open_file
-from araclip.video.formats import SUFFIXES as VIDEO_SUFFIXES
+from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
+from araclip.pictures.video.formats import SUFFIXES as VIDEO_SUFFIXES
 
 # after a picture's whole name, or in place of its suffix
 ENDINGS = (".txt", ".json", ".supplemental-metadata.json", ".xmp")
 COMMIT_EVERY = 1000  # captions in a transaction
 
-Skip = Callable[[str], None]
 Found = Mapping[str, tuple[File, ...]]  # by the path of a picture
 
 
@@ -49,7 +49,7 @@ def pictures_beside(path: str) -> Iterable[str]:
             return
 
 
-def synchronise(catalog: Store, found: Found, at: Collection[str], turn: Turn, skip: Skip, *, few: bool = False) -> int:
+def synchronise(catalog: Store, found: Found, at: Collection[str], turn: Turn, skip: Log, *, few: bool = False) -> int:
     """Store the side-car captions `found` of the pictures `at` these paths, and remove those that are gone.
 
     Returns how many captions have changed. With `few` paths, those stored are looked up one by one.
@@ -71,7 +71,7 @@ def synchronise(catalog: Store, found: Found, at: Collection[str], turn: Turn, s
     return len(changed)
 
 
-def _read(files: Iterable[File], skip: Skip) -> tuple[str, PhotoMetadata] | None:
+def _read(files: Iterable[File], skip: Log) -> tuple[str, PhotoMetadata] | None:
     """The captions of side-cars as one, and what the XMP among them says about the photograph.
 
     None if one cannot be read now: what is stored stays, and the next update tries again.
@@ -81,9 +81,9 @@ def _read(files: Iterable[File], skip: Skip) -> tuple[str, PhotoMetadata] | None
         try:
             with open_file(file.path) as stream:
                 if file.path.lower().endswith(".xmp"):
-                    found = xmp.properties(stream.read(xmp.MAX_BYTES + 1), file.path)
-                    captions.append(joined(xmp.captions(found)))
-                    photo = photo.completed(xmp.photo_metadata(found))
+                    found = metadata.xmp_properties(stream.read(metadata.MAX_XMP_BYTES + 1), file.path)
+                    captions.append(joined(metadata.xmp_captions(found)))
+                    photo = photo.completed(metadata.xmp_metadata(found))
                 else:
                     captions.append(sidecar_caption(stream.read(SIDECAR_BYTES + 1), file.path))
         except (OSError, AraCLIPError) as error:

@@ -4,7 +4,8 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from araclip.display import counted
+from araclip.core.display import counted
+from araclip.core.files import as_stored, lexists, openable
 from araclip.errors import EmptyFolder, ImageError, InputError
 from araclip.gallery.catalog.records import File
 from araclip.gallery.catalog.store import Store
@@ -14,10 +15,9 @@ from araclip.gallery.ingest.sidecars import pictures_beside, synchronise
 from araclip.gallery.ingest.videos import VideoIntake, by_file, scene_paths, stored_of
 from araclip.gallery.results import Update
 from araclip.models.encoder import Encoder
-from araclip.picture_formats.kinds import ALWAYS
-from araclip.platforms.names import as_stored, lexists, openable
-from araclip.video.formats import is_video
-from araclip.video.scene_paths import file_of
+from araclip.pictures.formats import ALWAYS
+from araclip.pictures.video.formats import is_video
+from araclip.pictures.video.scenes import file_of
 
 FilesProgress = Callable[[float, int], None]  # called with (files done, files found); a long video is done in parts
 Skip = Callable[[str], None]

@@ -24,10 +24,9 @@ from araclip.gallery.ingest.intake import ENCODE_BATCH, Intake, Refused, Source,
 from araclip.models.encoder_base import Encoder, pixel_vectors
 from araclip.pictures.image_transform import ImageTransform, transform_of
 from araclip.pictures.images import open_file
-from araclip.video.decoder import DecodedScenes, find_scenes, stop_all
-from araclip.video.formats import is_video, scenes_wanted
-from araclip.video.hashes import file_hash
-from araclip.video.scene_paths import Scene, file_of, scene_digest, scene_of, scene_path
+from araclip.pictures.video.decoder import DecodedScenes, find_scenes, stop_all
+from araclip.pictures.video.formats import is_video, scenes_wanted
+from araclip.pictures.video.scenes import Scene, file_hash, file_of, scene_digest, scene_of, scene_path
 
 MAX_BYTES = 50_000_000_000  # of a video
 FEW = 16  # files of pictures that are added at once, whose hashes are looked up one by one

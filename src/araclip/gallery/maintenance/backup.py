@@ -10,8 +10,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from araclip import atomic
-from araclip.display import counted
+from araclip.core import atomic
+from araclip.core.display import counted
 from araclip.errors import AraCLIPError, GalleryError, GalleryNotFound, InputError
 from araclip.gallery.catalog import schema
 from araclip.gallery.catalog.catalog import Catalog

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.core.files import openable
 from araclip.errors import InputError
 from araclip.gallery.index.exact import positions
 from araclip.gallery.near_hashes import NEAR, Hashes, near_pairs
 from araclip.gallery.results import Group
-from araclip.platforms.names import openable
-from araclip.video.scene_paths import file_of, scene_of
+from araclip.pictures.video.scenes import file_of, scene_of
 
 KINDS = ("exact", "near", "semantic")
 ALIKE = 0.9

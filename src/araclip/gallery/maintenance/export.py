@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip import atomic
+from araclip.core import atomic
 from araclip.errors import InputError
-from araclip.video.scene_paths import file_of, scene_of
+from araclip.pictures.video.scenes import file_of, scene_of
 
 EXPORTED = ("about.json", "pictures.jsonl", "vectors.npy")
 

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from araclip.display import counted
+from araclip.core.display import counted
 from araclip.errors import ImageError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.index import scan_index
@@ -16,8 +16,7 @@ from araclip.gallery.maintenance.verify import bad_vectors, doubtful
 from araclip.models.encoder_base import Encoder, pixel_vectors
 from araclip.pictures.image_transform import transform_of
 from araclip.pictures.images import open_file
-from araclip.video.hashes import file_hash
-from araclip.video.scene_paths import file_of, scene_digest, scene_of
+from araclip.pictures.video.scenes import file_hash, file_of, scene_digest, scene_of
 
 _STORED_ALIKE = 0.98  # cosine of a picture and the JPEG that was stored of it
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.core.files import openable
 from araclip.errors import GalleryCorrupt, ImageError
 from araclip.gallery.catalog.catalog import PARTS, Catalog
 from araclip.gallery.catalog.records import STORED_PREFIX, File
@@ -15,10 +16,8 @@ from araclip.gallery.index import scan_index
 from araclip.gallery.ingest.update import FilesProgress
 from araclip.gallery.results import Fault
 from araclip.pictures.images import open_file, open_image
-from araclip.platforms.names import openable
-from araclip.video import hashes
-from araclip.video.hashes import file_hash
-from araclip.video.scene_paths import Scene, file_of, scene_digest, scene_of
+from araclip.pictures.video import scenes
+from araclip.pictures.video.scenes import Scene, file_hash, file_of, scene_digest, scene_of
 
 _OUT_OF_LENGTH = 0.02  # float16 rounding moves the length of a unit vector by less than 0.002
 
@@ -121,7 +120,7 @@ def file_faults(catalog: Catalog, contents: bool, progress: FilesProgress) -> It
         "SELECT path, size, mtime_ns, hash, content FROM files JOIN contents ON id = content ORDER BY path"
     )
     if contents:
-        hashes.forget()
+        scenes.forget_hashes()
     told: set[str] = set()
     for done, (raw, size, mtime, digest, content) in enumerate(rows, 1):
         path = os.fsdecode(raw)

@@ -35,9 +35,9 @@ from araclip.gallery.postgres.schema import (
 )
 from araclip.gallery.recorded_model import RecordedModel
 from araclip.models.encoder import Encoder
-from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
-from araclip.pictures.picture_facts import Facts
-from araclip.video.scene_paths import MARK, belongs, scene_of
+from araclip.pictures.facts import Facts
+from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
+from araclip.pictures.video.scenes import MARK, belongs, scene_of
 
 PAGE = 1000  # pictures a statement reads
 PUT_AT_ONCE = 1000  # pictures; a statement of about 4 MB at 384 numbers each

@@ -15,9 +15,9 @@ from pg8000.core import CoreConnection
 from pg8000.dbapi import convert_paramstyle
 from pg8000.exceptions import DatabaseError, InterfaceError
 
+from araclip.core.system import notice_end
 from araclip.errors import GalleryError, GalleryLocked, GalleryUnreachable
 from araclip.gallery.locations import PASSWORD, Address
-from araclip.platforms.sockets import notice_end
 
 CONNECT_SECONDS = 10.0
 TIMEOUT = 60.0  # seconds for a statement of a reader

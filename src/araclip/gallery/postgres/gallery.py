@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from araclip.display import counted
+from araclip.core.display import counted
+from araclip.core.paths import user_path
 from araclip.errors import GalleryError
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog import counting
@@ -30,9 +31,8 @@ from araclip.gallery.recorded_model import RecordedModel, encoder_for
 from araclip.gallery.results import Fault, Group, Stats
 from araclip.models.encoder import Encoder, ModelLike
 from araclip.models.encoder_base import pixel_vectors
-from araclip.paths import user_path
 from araclip.pictures.image_transform import ImageTransform, transform_of
-from araclip.video import hashes
+from araclip.pictures.video import scenes
 
 
 class PostgresGallery(BaseGallery):
@@ -231,7 +231,7 @@ class PostgresGallery(BaseGallery):
         catalog = self._catalog
         faults: list[Fault] = []
         if contents:
-            hashes.forget()
+            scenes.forget_hashes()
         rows, vectors = catalog.rows_with_vectors()
         total, done = sum(len(row.files) for row in rows), 0
         for row, vector in zip(rows, vectors, strict=True):

@@ -21,13 +21,13 @@ from araclip.gallery.ingest.intake import Turn
 from araclip.gallery.locations import Address, reference_home
 from araclip.gallery.postgres.catalog import PostgresCatalog
 from araclip.gallery.postgres.database import Database
-from araclip.gallery.postgres.schema import Row, record_of, texts_of
-from araclip.gallery.postgres.search import Search, condition_of
-from araclip.gallery.ranking import Page, exclusion_of
+from araclip.gallery.postgres.schema import record_of, texts_of
+from araclip.gallery.postgres.search import PostgresSearch, condition_of
+from araclip.gallery.ranking import Page, StoreSearch
 from araclip.gallery.reader import SAMPLE, GalleryReader, Snapshot, Vectors
 from araclip.gallery.reference_queries import reference_vectors
-from araclip.gallery.results import Hit, Match
-from araclip.gallery.text_matches import TextQuery, text_matches, where_found
+from araclip.gallery.results import Match
+from araclip.gallery.text_matches import TextQuery, where_found
 from araclip.models.encoder import Encoder
 
 
@@ -38,34 +38,11 @@ class PostgresSnapshot(Snapshot):
         super().__init__(catalog.generation, lambda: reference_vectors(reference_home(), model))
         self._catalog, self._exact, self._width = catalog, exact, model.width
 
-    def search(
-        self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None, text: TextQuery | None = None
-    ) -> list[Hit]:
-        return [hit for _, hit in self._ranked(vector, page, relevance, exclude, text)]
-
-    def search_records(
-        self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None, text: TextQuery | None = None
-    ) -> list[tuple[PictureRecord, Hit]]:
-        return [(record_of(row), hit) for row, hit in self._ranked(vector, page, relevance, exclude, text)]
-
-    def near(self, content: int, filters: Filters, most: int) -> list[tuple[PictureRecord, Hit]]:
-        row = self._catalog.by_id(content)
-        with self._searching() as search:
-            return [(record_of(each), hit) for each, hit in search.near(row, self._width, filters, most)]
-
-    def _ranked(
-        self, vector: Vectors, page: Page, relevance: bool, exclude: int | None, text: TextQuery | None
-    ) -> list[tuple[Row, Hit]]:
-        exclusion = exclusion_of(page.excluded, self.scale) if page.excluded is not None else None
-        scale, hybrid = self.scale if relevance else None, self.hybrid(vector, text)
-        pictures = self.pictures if hybrid else 0
-        with self._searching() as search:
-            return search.ranked(vector, page, scale, exclude, exclusion, hybrid, pictures)
-
     def by_texts(self, content: int, text: TextQuery) -> tuple[tuple[Match, ...], float]:
         """The texts of a picture that match, and the relevance that they give it."""
-        with self._searching() as search:
-            matches = text_matches(search, text, self.pictures)
+        nothing = np.zeros(self._width, np.float32)
+        with self._searching(nothing, Page(1, 0, Filters(hidden=None))) as search:
+            matches = search.matches(text)
         return where_found(self.document(content), text), matches.relevance_of(content)
 
     def document(self, content: int) -> Document:
@@ -73,10 +50,13 @@ class PostgresSnapshot(Snapshot):
         return texts_of(self._catalog.by_id(content))
 
     @contextmanager
-    def _searching(self) -> Iterator[Search]:
-        """Searches in the current generation, in one read transaction."""
+    def _searching(self, vector: Vectors, page: Page) -> Iterator[StoreSearch]:
+        """A search of the current generation, in one read transaction."""
         with self._catalog.database.reading():
-            yield Search(self._catalog, self._exact)
+            yield PostgresSearch(self._catalog, self._exact, lambda: self.pictures, vector, page)
+
+    def _vector(self, content: int) -> Vectors:
+        return self._catalog.vector(content)
 
     def _count_pictures(self) -> int:
         return self._catalog.counts()[1]

@@ -20,8 +20,8 @@ from araclip.gallery.catalog.records import Copy, File, PictureRecord
 from araclip.gallery.postgres.database import LOCK, Database
 from araclip.gallery.recorded_model import RecordedModel
 from araclip.models.encoder import Encoder
-from araclip.photo_metadata.record import NOTHING_KNOWN, PhotoMetadata
-from araclip.pictures.picture_facts import Facts
+from araclip.pictures.facts import Facts
+from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
 from araclip.text.words import Word, words
 
 LAYOUT = 1  # version of the tables; raise it when they change

@@ -1,10 +1,9 @@
 """Searches of a gallery in PostgreSQL: filters as SQL, the nearest pictures by an exact scan of those that pass or by
-pgvector's graph (HNSW) where they are many, and from a query to a page of hits (`gallery.ranking` for a folder)."""
+pgvector's graph (HNSW) where they are many."""
 
 import math
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -12,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.gallery.catalog.filters import ORIENTATIONS, Filters, below_any, folder_names, roots_of
+from araclip.gallery.catalog.full_text import Document
 from araclip.gallery.catalog.matching import EARTH_M, is_glob, name_at, name_matches, tokens
+from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.ingest.update import below as is_below
 from araclip.gallery.near_hashes import NEAR
 from araclip.gallery.postgres.catalog import PostgresCatalog
@@ -25,102 +26,112 @@ from araclip.gallery.postgres.schema import (
     below,
     mark,
     marks_of,
+    record_of,
     row_of,
     sent,
     signed,
     texts_of,
     vector_of,
 )
-from araclip.gallery.ranking import (
-    Candidate,
-    Exclusion,
-    Hybrid,
-    Page,
-    above,
-    doubted,
-    hits_of,
-    kept,
-    lifted,
-    merged,
-    rated,
-    reaches,
-)
-from araclip.gallery.relevance import RelevanceScale
+from araclip.gallery.ranking import Candidate, Page, StoreSearch
 from araclip.gallery.results import Hit
-from araclip.gallery.text_matches import text_matches, where_found
+from araclip.gallery.text_matches import TextMatches, TextQuery, text_matches
+from araclip.pictures.video.formats import FORMATS as VIDEO_FORMATS
 from araclip.text.script import describes
-from araclip.video.formats import FORMATS as VIDEO_FORMATS
 
 EXACT_UP_TO = 100_000  # pictures that pass are all compared, as in a folder
 EF_SEARCH = 400  # candidates of the graph
 EF_CONSTRUCTION = 200  # while it is built: twice the time of pgvector's 64, and recall .99 instead of .965
 PART = 3  # letters of a part of a word, at least
 Ids = NDArray[np.int64]
-Scored = tuple[Row, float]  # a picture and its cosine
 Condition = tuple[str, tuple[Any, ...]]
 _METRES = f"""2 * {EARTH_M} * asin(least(1, sqrt(sin(radians(latitude - ?) / 2) ^ 2
     + cos(radians(latitude)) * cos(radians(?)) * sin(radians(longitude - ?) / 2) ^ 2)))"""  # haversine
 
 
-class Search:
-    """Searches in one read transaction; filters that are None let every picture pass.
+class PostgresSearch(StoreSearch):
+    """A search in one read transaction.
 
     With `exact` False, the graph answers where more than EXACT_UP_TO pass.
     """
 
-    def __init__(self, catalog: PostgresCatalog, exact: bool) -> None:
-        self._database, self._vectors = catalog.database, catalog.vectors
+    def __init__(
+        self, catalog: PostgresCatalog, exact: bool, pictures: Callable[[], int], vector: Vectors, page: Page
+    ) -> None:
+        """`pictures` counts the gallery's pictures."""
+        self._catalog, self._database, self._vectors = catalog, catalog.database, catalog.vectors
         self._exact = exact or not has_graph(catalog.database, self._vectors)
+        self._pictures, self._vector, self._filters, self._wanted = pictures, vector, page.filters, page.offset + page.k
+        self._rows: dict[int, Row] = {}  # what was fetched
 
-    def nearest(self, vector: Vectors, first: int, filters: Filters | None) -> Iterator[Scored]:
-        """Every picture that passes, best first, ties in the order of indexing, fetched in growing batches; at least
-        `first` will be taken."""
-        done, limit = 0, first + 1
-        exact = self._exact or self._few(filters)
+    def nearest(self) -> Iterator[tuple[int, float]]:
+        """Every picture that passes, fetched in growing batches."""
+        done, limit = 0, self._wanted + 1
+        exact = self._exact or self._few()
         while True:
-            found = self._query(vector, limit, filters, exact)
+            found = self._query(limit, self._filters, exact)
             yield from found[done:]
             if len(found) < limit:
                 return
             done, limit = limit, 3 * limit
 
-    def scored(self, vector: Vectors, ids: Sequence[int], filters: Filters) -> list[Scored]:
-        """Those of the pictures with these ids that pass, in any order."""
-        return self._query(vector, len(ids), filters, True, ids)
-
-    def passing(self, ids: Sequence[int], filters: Filters) -> list[int]:
-        """Those of these ids whose pictures pass, in any order; a glob of a name lets every picture pass."""
-        condition, values = condition_of(filters)
-        sql = f"SELECT id FROM contents WHERE contents.id = ANY(?) AND {condition}"
-        return [content for (content,) in self._database.rows(sql, (list(ids), *values))]
-
-    def newest(self, filters: Filters) -> Iterator[Scored]:
-        """The pictures that pass, newest first, those without a date last, fetched in growing batches."""
-        condition, values = condition_of(filters)
+    def newest(self) -> Iterator[int]:
+        """The pictures that pass, fetched in growing batches."""
+        condition, values = condition_of(self._filters)
         done, limit = 0, 64
+        sql = f"SELECT {PICTURE} FROM contents WHERE {condition} ORDER BY taken DESC NULLS LAST, contents.id LIMIT ?"
         while True:
-            sql = (
-                f"SELECT {PICTURE} FROM contents WHERE {condition} ORDER BY taken DESC NULLS LAST, contents.id LIMIT ?"
-            )
             found = self._database.rows(sql, (*values, limit))
-            yield from ((row_of(each), 0.0) for each in found[done:])
+            yield from (self._noted(row_of(each)) for each in found[done:])
             if len(found) < limit:
                 return
             done, limit = limit, 3 * limit
 
-    def near_ids(self, row: Row) -> list[int]:
-        """Ids of the pictures whose perceptual hash is near a picture's, itself left out, by a scan of all hashes; flat
-        pictures (hash 0) are near to none."""
+    def best_score(self) -> float:
+        return next((score for _, score in self._query(1, None, self._exact)), 0.0)
+
+    def matches(self, query: TextQuery) -> TextMatches:
+        return text_matches(self, query, self._pictures()).among_passing(self._passing)
+
+    def scores(self, ids: Ids) -> tuple[list[int], list[float]]:
+        found = self._query(len(ids), self._filters, True, ids.tolist()) if len(ids) else []
+        return [content for content, _ in found], [score for _, score in found]
+
+    def cosines(self, ids: Sequence[int], terms: Vectors) -> Vectors:
+        sql = f"SELECT content, halfvec_send(vector) FROM {self._vectors} WHERE content = ANY(?)"
+        found = {content: vector_of(raw) for content, raw in self._database.rows(sql, (list(ids),))}
+        gone = np.zeros(terms.shape[1], np.float32)
+        cosines: Vectors = np.stack([found.get(content, gone) for content in ids]) @ terms.T
+        return cosines
+
+    def described(self, ids: Sequence[int], *, in_arabic: bool) -> set[int]:
+        return {content for content in ids if describes(_description(self._row(content)), in_arabic=in_arabic)}
+
+    def existing(self, candidates: Iterable[Candidate]) -> Iterator[tuple[Candidate, list[str]]]:
+        """The candidates with their paths, whose files may be on another machine; a glob of a name, which the server is
+        not asked for, is compared here."""
+        globbed = self._filters.name is not None and is_glob(self._filters.name)
+        for each in candidates:
+            row = self._row(each.content)
+            if not globbed or any(path_passes(self._filters, entry) for entry in row.files):
+                yield each, paths_of(row, self._filters)
+
+    def phash(self, content: int) -> int:
+        return self._row(content).phash
+
+    def near(self, content: int) -> list[int]:
+        """By a scan of all hashes."""
+        row = self._row(content)
         if not row.phash:
             return []
         sql = "SELECT id FROM contents WHERE shown AND id <> ? AND phash <> 0 AND bit_count((phash # ?)::bit(64)) <= ?"
-        return [content for (content,) in self._database.rows(sql, (row.id, signed(row.phash), NEAR))]
+        return [near for (near,) in self._database.rows(sql, (row.id, signed(row.phash), NEAR))]
 
-    def vectors(self, rows: Sequence[Row], width: int) -> Vectors:
-        """(n, D) vectors of pictures, in the order given; zeros for one that is gone."""
-        sql = f"SELECT content, halfvec_send(vector) FROM {self._vectors} WHERE content = ANY(?)"
-        found = {content: vector_of(raw) for content, raw in self._database.rows(sql, ([row.id for row in rows],))}
-        return np.stack([found.get(row.id, np.zeros(width, np.float32)) for row in rows])
+    def documents(self, ids: Sequence[int]) -> dict[int, Document]:
+        return {content: texts_of(self._row(content)) for content in ids}
+
+    def records(self, hits: Sequence[tuple[int, Hit]]) -> list[tuple[PictureRecord, Hit]]:
+        return [(record_of(self._row(content)), hit) for content, hit in hits]
 
     def with_stems(self, stems: Sequence[str], most: int) -> list[Ids]:
         """For each stem, ids of pictures with a word of it in any text, ascending; at most one more than `most`."""
@@ -128,10 +139,9 @@ class Search:
 
     def with_parts(self, folded: Sequence[str], most: int) -> list[Ids]:
         """For each folded text, ids of pictures with a word that contains it; none below PART letters."""
+        none = np.empty(0, np.int64)
         return [
-            self._ids("letters LIKE ?", f"%{text}%", most)
-            if len(text) >= PART and text.isalnum()
-            else np.empty(0, np.int64)
+            self._ids("letters LIKE ?", f"%{text}%", most) if len(text) >= PART and text.isalnum() else none
             for text in folded
         ]
 
@@ -139,14 +149,27 @@ class Search:
         sql = f"SELECT id FROM contents WHERE shown AND {condition} ORDER BY id LIMIT ?"
         return np.array([content for (content,) in self._database.rows(sql, (value, most + 1))], np.int64)
 
-    def _few(self, filters: Filters | None) -> bool:
-        condition, values = condition_of(filters)
+    def _row(self, content: int) -> Row:
+        return self._rows.get(content) or self._rows.setdefault(content, self._catalog.by_id(content))
+
+    def _noted(self, row: Row) -> int:
+        self._rows[row.id] = row
+        return row.id
+
+    def _passing(self, ids: Sequence[int]) -> list[int]:
+        """Those of these ids whose pictures pass, in any order; a glob of a name lets every picture pass."""
+        condition, values = condition_of(self._filters)
+        sql = f"SELECT id FROM contents WHERE contents.id = ANY(?) AND {condition}"
+        return [content for (content,) in self._database.rows(sql, (list(ids), *values))]
+
+    def _few(self) -> bool:
+        condition, values = condition_of(self._filters)
         sql = f"SELECT count(*) FROM (SELECT 1 FROM contents WHERE {condition} LIMIT ?) AS passing"
         return bool(self._database.rows(sql, (*values, EXACT_UP_TO + 1))[0][0] <= EXACT_UP_TO)
 
     def _query(
-        self, vector: Vectors, limit: int, filters: Filters | None, exact: bool, among: Sequence[int] | None = None
-    ) -> list[Scored]:
+        self, limit: int, filters: Filters | None, exact: bool, among: Sequence[int] | None = None
+    ) -> list[tuple[int, float]]:
         condition, values = condition_of(filters)
         if among is not None:
             condition, values = f"contents.id = ANY(?) AND {condition}", (list(among), *values)
@@ -159,81 +182,9 @@ class Search:
             f"SELECT {PICTURE}, -distance FROM (SELECT content AS found, {distance} AS distance FROM {self._vectors} "
             f"JOIN contents ON id = content WHERE {condition} ORDER BY distance, content LIMIT ?) AS nearest "
             "JOIN contents ON id = found ORDER BY distance, id",
-            (sent(vector), *values, limit),
+            (sent(self._vector), *values, limit),
         )
-        return [(row_of(each[:-1]), float(each[-1])) for each in found]
-
-    def near(self, row: Row, width: int, filters: Filters, most: int) -> list[tuple[Row, Hit]]:
-        """The near-duplicates of a picture that pass the filters, those most like it first; at most so many.
-
-        Args:
-            width: of the gallery's vectors.
-        """
-        if not (ids := self.near_ids(row)):
-            return []
-        (vector,) = self.vectors([row], width)
-        found = sorted(self.scored(vector, ids, filters), key=lambda each: (-each[1], each[0].id))
-        rows = {each.id: each for each, _ in found}
-        candidates = ((Candidate(each.id, score, None, 0.0), paths_of(each, filters)) for each, score in found)
-        page = Page(most, 0, replace(filters, collapse=False))
-        return [(rows[content], hit) for content, hit in hits_of(candidates, lambda _: 0, page, None)]
-
-    def ranked(
-        self,
-        vector: Vectors,
-        page: Page,
-        scale: RelevanceScale | None,
-        exclude: int | None = None,
-        exclusion: Exclusion | None = None,
-        hybrid: Hybrid | None = None,
-        pictures: int = 0,
-    ) -> list[tuple[Row, Hit]]:
-        """One page of hits with their pictures; see `gallery.ranking.ranked`."""
-        dated = page.by_date
-        hybrid = None if dated else hybrid
-        nearest = self.newest(page.filters) if dated else self.nearest(vector, page.offset + page.k, page.filters)
-        relevance = scale.relevance(vector, page.words) if scale and not dated else None
-        best = next((score for _, score in self.nearest(vector, 1, None)), 0.0) if hybrid else 0.0
-        rows: dict[int, Row] = {}
-        by_text, answered = list[Candidate](), False
-        if hybrid:
-            matches = text_matches(self, hybrid.query, pictures)
-            answered = bool(len(matches.ids))
-            matches = matches.among_passing(lambda ids: self.passing(ids, page.filters))
-            found = self.scored(vector, matches.ids.tolist(), page.filters) if len(matches.ids) else []
-            rows = {row.id: row for row, _ in found}
-            by_text = lifted(list(rows), [score for _, score in found], best, relevance, hybrid, matches)
-        known = {each.content for each in by_text}
-
-        def by_vector() -> Iterator[Candidate]:
-            for row, score in nearest:
-                if row.id not in known:
-                    rows[row.id] = row
-                    yield rated(score, best, relevance, hybrid, row.id)
-
-        def cosines(ids: Sequence[int], terms: Vectors) -> Vectors:
-            return self.vectors([rows[content] for content in ids], terms.shape[1]) @ terms.T
-
-        def described(ids: Sequence[int]) -> set[int]:
-            in_arabic = bool(hybrid and hybrid.query.in_arabic)
-            return {content for content in ids if describes(_description(rows[content]), in_arabic=in_arabic)}
-
-        streams = (above(by_vector(), page.threshold), [each for each in by_text if reaches(each, page.threshold)])
-        ordered = by_vector() if dated else merged(*streams)
-        if hybrid and answered:
-            ordered = doubted(ordered, described, hybrid.doubt)
-        shown = kept(ordered, exclusion, cosines)
-        if page.filters.name is not None and is_glob(page.filters.name):  # which the server is not asked for
-            shown = (
-                each for each in shown if any(path_passes(page.filters, entry) for entry in rows[each.content].files)
-            )
-        candidates = ((each, paths_of(rows[each.content], page.filters)) for each in shown)
-        hits = hits_of(candidates, lambda content: rows[content].phash, page, exclude)
-        return [
-            (rows[content], replace(hit, matched=where_found(texts_of(rows[content]), hybrid.query)))
-            if hybrid and content in known else (rows[content], hit)
-            for content, hit in hits
-        ]  # fmt: skip
+        return [(self._noted(row_of(each[:-1])), float(each[-1])) for each in found]
 
 
 def _description(row: Row) -> str:

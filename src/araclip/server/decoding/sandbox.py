@@ -5,25 +5,22 @@ is not decoded, and what is being decoded is given up after a short while.
 """
 
 import asyncio
-import contextlib
-import json
-import struct
-import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from araclip import errors
-from araclip.decoding_process import MAX_HEAD, Reply, environment
+from araclip.core.child_process import Child, ChildEnded, Pool, Reply
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage
 from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest.intake import DecodedPicture, LoadedPicture
-from araclip.picture_limits.decode_limits import MAX_PIXELS
+from araclip.pictures.facts import Facts
 from araclip.pictures.image_transform import ImageTransform
-from araclip.pictures.picture_facts import Facts
+from araclip.pictures.limits import MAX_PIXELS
 from araclip.server.http.gates import Slots
 
 START_SECONDS = 30
@@ -40,13 +37,19 @@ class Sandbox:
         self, *, processes: int, memory: int, seconds: float, max_waiting: int, wait_seconds: float = 30
     ) -> None:
         """`seconds` to decode a picture, after at most `wait_seconds` in the queue; `max_waiting` pictures at once."""
-        self.restarts = 0
-        self._memory = memory
         self._seconds = seconds
         self._slots = Slots(processes, most=max_waiting, seconds=wait_seconds)
-        self._idle: list[_Decoder] = []
-        self._all: set[_Decoder] = set()
+        self._threads = ThreadPoolExecutor(processes, thread_name_prefix="decoding")
+        self._children = Pool(
+            lambda: Child("araclip.server.decoding.worker", str(memory), seconds=START_SECONDS, stderr=None),
+            keep=processes, most_jobs=MOST_JOBS,
+        )  # fmt: skip
         self._jobs: set[asyncio.Task[Reply]] = set()
+
+    @property
+    def restarts(self) -> int:
+        """Processes that were replaced."""
+        return self._children.replaced
 
     @property
     def inside(self) -> int:
@@ -106,49 +109,33 @@ class Sandbox:
 
     async def _decode(self, about: dict[str, Any], data: Data) -> Reply:
         picture = data if isinstance(data, bytes) else await data()
-        async with self._decoder() as decoder:
-            try:
-                async with asyncio.timeout(self._seconds):
-                    return await decoder.ask(about, picture)
-            except TimeoutError:
-                decoder.kill()
-                raise UnreadableImage(
-                    f"the picture took more than {self._seconds:.0f} s to decode. Save a smaller or plainer copy."
-                ) from None
-            except (OSError, asyncio.IncompleteReadError, ValueError):
-                decoder.kill()
-                raise ImageTooLarge(
-                    "the picture could not be decoded within the memory and time it may take. Save a smaller copy."
-                ) from None
-            except BaseException:  # cancelled in the middle of an answer: the stream is out of step
-                decoder.kill()
-                raise
+        given_up, asked = threading.Event(), list[Child]()
 
-    @contextlib.asynccontextmanager
-    async def _decoder(self) -> "AsyncIterator[_Decoder]":
-        decoder = await self._acquire()
+        def ask() -> Reply:
+            with self._children.child() as child:
+                asked.append(child)
+                if given_up.is_set():
+                    raise ChildEnded
+                return child.ask(about, [picture], seconds=about["seconds"])
+
+        answer = asyncio.get_running_loop().run_in_executor(self._threads, ask)
         try:
-            yield decoder
-        finally:
-            if decoder.alive and decoder.jobs < MOST_JOBS:
-                self._idle.append(decoder)
-            else:
-                self.restarts += 1
-                await self._drop(decoder)
-
-    async def _acquire(self) -> "_Decoder":
-        while self._idle:
-            decoder = self._idle.pop()
-            if decoder.alive:
-                return decoder
-            await self._drop(decoder)  # it died while idle
-        decoder = await _Decoder.start(self._memory)
-        self._all.add(decoder)
-        return decoder
-
-    async def _drop(self, decoder: "_Decoder") -> None:
-        self._all.discard(decoder)
-        await decoder.end()
+            return await asyncio.shield(answer)
+        except TimeoutError:
+            raise UnreadableImage(
+                f"the picture took more than {about['seconds']:.0f} s to decode. Save a smaller or plainer copy."
+            ) from None
+        except ChildEnded:
+            raise ImageTooLarge(
+                "the picture could not be decoded within the memory and time it may take. Save a smaller copy."
+            ) from None
+        except asyncio.CancelledError:
+            given_up.set()
+            for child in asked:
+                child.kill()
+            await asyncio.wait([answer])
+            answer.exception()  # seen
+            raise
 
     async def close(self) -> None:
         """End all jobs and processes."""
@@ -156,70 +143,5 @@ class Sandbox:
             task.cancel()
         if self._jobs:
             await asyncio.wait(self._jobs)
-        for decoder in list(self._all):
-            decoder.kill()
-            await self._drop(decoder)
-
-
-class _Decoder:
-    """One process of `araclip.server.decoding.worker`."""
-
-    def __init__(self, process: Process) -> None:
-        self.jobs = 0
-        self._killed = False
-        self._process = process
-
-    @property
-    def alive(self) -> bool:
-        return not self._killed and self._process.returncode is None
-
-    @classmethod
-    async def start(cls, memory: int) -> "_Decoder":
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",  # no module of the working directory comes first
-            "-m",
-            "araclip.server.decoding.worker",
-            str(memory),
-            stdin=PIPE,
-            stdout=PIPE,
-            env=environment(),
-        )
-        decoder = cls(process)
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                await decoder._answer()
-        except BaseException:
-            decoder.kill()
-            await decoder.end()
-            raise
-        return decoder
-
-    async def ask(self, about: dict[str, Any], data: bytes) -> Reply:
-        self.jobs += 1
-        head = json.dumps({**about, "blobs": [len(data)]}).encode()
-        assert self._process.stdin is not None
-        self._process.stdin.write(struct.pack(">I", len(head)) + head)
-        self._process.stdin.write(data)
-        await self._process.stdin.drain()
-        return await self._answer()
-
-    async def _answer(self) -> Reply:
-        source = self._process.stdout
-        assert source is not None
-        (length,) = struct.unpack(">I", await source.readexactly(4))
-        if length > MAX_HEAD:
-            raise ValueError(f"a head of {length} bytes")
-        about = json.loads(await source.readexactly(length))
-        return about, [await source.readexactly(int(size)) for size in about["blobs"]]
-
-    def kill(self) -> None:
-        self._killed = True
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-
-    async def end(self) -> None:
-        self._killed = True
-        if self._process.stdin is not None:
-            self._process.stdin.close()  # the worker exits at the end of its input
-        await self._process.wait()
+        self._threads.shutdown()
+        self._children.close()

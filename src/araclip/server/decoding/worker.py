@@ -1,7 +1,7 @@
 """The process that decodes untrusted pictures for the server, with little memory and no tokens or open files.
 
 It reads jobs from its standard input and answers on its standard output, to `sandbox`, in the messages of
-`decoding_process`.
+`core.child_process`.
 """
 
 import io
@@ -12,14 +12,13 @@ from typing import Any
 
 from PIL import Image
 
-from araclip.decoding_process import Reply, receive, send
+from araclip.core.child_process import Parent, Reply
+from araclip.core.limits import allow_processor, restrict
 from araclip.errors import ImageError, ImageTooLarge
 from araclip.gallery.ingest.intake import read_source
-from araclip.picture_formats import plugins
-from araclip.picture_limits import decode_limits
+from araclip.pictures import limits, plugins
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import open_image
-from araclip.platforms.limits import allow_processor, restrict
 
 PLACEHOLDER_SIDE = 8  # pixels; shown blurred until the thumbnail has loaded
 PLACEHOLDER_BYTES = 130  # as a data URI, less than 200
@@ -69,14 +68,14 @@ JOBS: dict[str, Callable[[bytes, Any], Reply]] = {"thumbnail": thumbnail, "read"
 
 def main() -> None:
     """Process jobs until the server closes the pipe."""
-    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    parent = Parent()
     Image.init()  # loads all plugins while files may still be opened
     plugins.load()
     restrict(int(sys.argv[1]), threads=plugins.threads())
-    send(sink, {"ready": True}, [])
-    while (message := receive(source)) is not None:
-        about, (data,) = message
-        decode_limits.MAX_PIXELS = about["max_pixels"]  # the limit of this job, in this process
+    parent.answer({"ready": True})
+    while (asked := parent.question()) is not None:
+        about, (data,) = asked
+        limits.MAX_PIXELS = about["max_pixels"]  # the limit of this job, in this process
         allow_processor(about["seconds"])
         try:
             answer, blobs = JOBS[about["job"]](data, about["target"])
@@ -84,7 +83,7 @@ def main() -> None:
             answer, blobs = {"error": type(error).__name__, "message": str(error)}, []
         except MemoryError:
             answer, blobs = {"error": ImageTooLarge.__name__, "message": "not enough memory to decode it."}, []
-        send(sink, answer, blobs)
+        parent.answer(answer, blobs)
 
 
 if __name__ == "__main__":

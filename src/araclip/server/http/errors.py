@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
-from araclip.server.translations import in_arabic
+from araclip.core.display import shown
+from araclip.core.messages import in_arabic
 
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:araclip:problem:"
@@ -161,14 +162,14 @@ class Problem(HTTPException):
         kind = KINDS[self.kind]
         fields = self.fields
         if language == "ar":
-            said = str(fields.get("reason", ""))
-            reason = fields.get("reason_ar") or in_arabic(said)
+            said = fields.get("reason", "")
+            reason = str(fields.get("reason_ar") or in_arabic(said))
             if reason == said and not ARABIC.search(said):  # not translated: no English in an Arabic answer
                 reason = UNTRANSLATED
-            fields = {**fields, "reason": reason}
             title, detail = kind.title_ar, kind.detail_ar
         else:
-            title, detail = kind.title, kind.detail
+            title, detail, reason = kind.title, kind.detail, str(fields.get("reason", ""))
+        fields = {**fields, "reason": shown(reason)}
         return {
             "type": TYPE + self.kind,
             "title": title,

@@ -3,18 +3,14 @@
 The folders are those of `--index`, indexed at once, or one that was never indexed, when a client asks for it.
 """
 
-import contextlib
-import json
 import logging
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from araclip.display import shown
+from araclip.core.child_process import Child, ChildEnded, own_environment
+from araclip.core.display import shown
 from araclip.gallery import locations
 from araclip.gallery.catalog import writer_lock
 from araclip.gallery.ingest.scan import checked_root, unread_line
@@ -27,6 +23,7 @@ from araclip.server.served_gallery import ServedGallery
 
 log = logging.getLogger("araclip.server")
 State = Literal["offered", "running", "done", "empty", "failed"]
+START_SECONDS = 120.0  # libraries, on a busy machine
 RETRY_SECONDS = 5.0  # after another process has written for longer than the worker waits for its turn
 
 
@@ -44,11 +41,10 @@ class Indexing:
         self.state: State = "offered"
         self.cause: Cause | None = None  # of "failed"
         self.unread: dict[str, int] = {}  # files in formats that are not read, of the last update that ended
-        self._environment = {VARIABLE: device} if device else {}
+        self._environment = own_environment() | ({VARIABLE: device} if device else {})
         if isinstance(gallery.location, Address) and gallery.location.password:
             self._environment[PASSWORD] = gallery.location.password  # others can read arguments
-        self._command = [
-            sys.executable, "-P", "-m", "araclip.server.indexing.worker",
+        self._arguments = [
             "--patience", str(writer_lock.PATIENCE_S), *(["--ocr"] if ocr else []),
             "--", str(gallery.location), model, *map(str, folders),
         ]  # fmt: skip
@@ -58,7 +54,7 @@ class Indexing:
         self._events = events
         self._committed = committed
         self._stop = threading.Event()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._worker: Child | None = None
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -81,8 +77,8 @@ class Indexing:
     def close(self) -> None:
         """Kill the worker and wait for the thread; what was committed is kept."""
         self._stop.set()
-        if (process := self._process) is not None:
-            process.kill()  # safe: it commits in transactions
+        if (worker := self._worker) is not None:
+            worker.kill()  # safe: it commits in transactions
         with self._starting:
             if self._thread:
                 self._thread.join()
@@ -110,21 +106,7 @@ class Indexing:
 
     def _update(self, due: Due) -> None:
         self._announce("running", 0, 0)
-        last: dict[str, Any] = {}
-        with self._worker() as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            with contextlib.suppress(BrokenPipeError):  # it has ended already; its output or exit code says why
-                process.stdin.write(json.dumps(due.paths and sorted(due.paths)).encode() + b"\n")
-                process.stdin.flush()  # stays open: the worker exits when it is closed
-            for line in process.stdout:
-                last = json.loads(line)
-                if "found" in last:
-                    self._announce("running", last["done"], last["found"])
-                    self._committed()
-                elif "skipped" in last:
-                    log.warning("%s", shown(last["skipped"]))
-            ended = process.wait()
+        last = self._last_word(due)
         self._committed()
         if "report" in last:
             report = last["report"]
@@ -144,11 +126,8 @@ class Indexing:
             log.warning("%s", shown(last["empty"]))
             self._announce("empty", unread=last["unread"])
         elif not self._stop.is_set():
-            reason = last.get("error", f"the indexing process ended with {ended}")
-            log.error("%s", shown(reason))
-            killed = "killed" if ended < 0 else "other"  # most often by a system that is out of memory
-            message = "indexing failed; see the server's log"
-            self._announce("failed", message=message, cause=last.get("cause", killed))
+            log.error("%s", shown(last["error"]))
+            self._announce("failed", message="indexing failed; see the server's log", cause=last["cause"])
         if due.postponed:
             self._stop.wait(RETRY_SECONDS)
 
@@ -159,20 +138,29 @@ class Indexing:
         except OSError as error:
             log.warning("the gallery could not be made the default one: %s", shown(str(error)))
 
-    @contextlib.contextmanager
-    def _worker(self) -> Iterator[subprocess.Popen[bytes]]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("ARACLIP_TOKEN")}
-        environment |= self._environment
-        pipe = subprocess.PIPE
-        with subprocess.Popen(self._command, stdin=pipe, stdout=pipe, env=environment) as process:
-            self._process = process
-            try:
+    def _last_word(self, due: Due) -> dict[str, Any]:
+        """How the worker answers, or its death as an error."""
+
+        def progress(said: dict[str, Any]) -> None:
+            if "found" in said:
+                self._announce("running", said["done"], said["found"])
+                self._committed()
+            else:
+                log.warning("%s", shown(said["skipped"]))
+
+        try:
+            with Child(
+                "araclip.server.indexing.worker", *self._arguments,
+                seconds=START_SECONDS, environment=self._environment, stderr=None,
+            ) as self._worker:  # fmt: skip
                 if self._stop.is_set():  # `close` may have been called before the process started
-                    process.kill()
-                yield process
-            finally:
-                self._process = None
-                process.kill()
+                    return {}
+                return self._worker.ask({"paths": due.paths and sorted(due.paths)}, progress=progress)[0]
+        except ChildEnded as error:
+            cause = "killed" if error.how.startswith("SIG") else "other"  # most often the system is out of memory
+            return {"error": f"the indexing process ended with {error.how or error}", "cause": cause}
+        finally:
+            self._worker = None
 
     def _announce(
         self, state: State, done: int = 0, found: int = 0, message: str = "", unread: dict[str, int] | None = None,

@@ -1,18 +1,14 @@
 """The process that indexes folders for a server, at a low priority.
 
-The first line of its standard input is JSON: null for a full update, or a list of paths. Its standard output is one
-JSON object a line: {"done", "found"} (with --ocr then again, of pictures whose text is looked for), {"skipped"} (a
-line to log), and at the end {"report"}, {"locked"}, {"empty", "unread"} or {"error", "cause"}.
-It exits when its standard input is closed, that is with its server. It takes turns with other writers, as `araclip
-index` does.
+It is asked once (`core.child_process`), with {"paths"}: null for a full update, or a list. It tells {"done", "found"}
+(with --ocr then again, of pictures whose text is looked for) and {"skipped"}, a line to log, and answers {"report"},
+{"locked"}, {"empty", "unread"} or {"error", "cause"}. It takes turns with other writers, as `araclip index` does.
 """
 
 import argparse
 import errno
-import json
 import logging
 import os
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -20,6 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+from araclip.core.child_process import Parent
+from araclip.core.processes import step_back
 from araclip.errors import AraCLIPError, EmptyFolder, GalleryCorrupt, GalleryLocked, ModelError, WidthMismatch
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog import writer_lock
@@ -29,7 +27,6 @@ from araclip.gallery.locations import Address, Location, location_of
 from araclip.gallery.open import encoder_of, open_gallery
 from araclip.gallery.recorded_model import create_catalog
 from araclip.models.encoder_base import Encoder, usable_cores
-from araclip.platforms.processes import step_back
 
 # Why indexing has stopped, as a word that a client puts into its reader's language. The message itself names paths and
 # stays in the server's log: whoever may only read pictures need not know them.
@@ -53,21 +50,27 @@ def main() -> None:
     given = parser.parse_args()
     writer_lock.PATIENCE_S = given.patience
     step_back(NICENESS)
-    paths = json.loads(sys.stdin.buffer.readline() or b"null")
+    server = Parent()
+    server.answer({"ready": True})
+    if not (asked := server.question()):
+        return
     threading.Thread(target=_end_with_server, daemon=True).start()
     try:
-        report(report=_update(location_of(given.gallery), given.model, given.folders, paths, ocr=given.ocr))
+        done = _update(server, location_of(given.gallery), given.model, given.folders, asked[0]["paths"], ocr=given.ocr)
+        server.answer({"report": done})
     except GalleryLocked as error:
-        report(locked=str(error))
+        server.answer({"locked": str(error)})
     except EmptyFolder as error:
-        report(empty=str(error), unread=error.unread)
+        server.answer({"empty": str(error), "unread": error.unread})
         raise SystemExit(2) from None
     except (AraCLIPError, OSError) as error:
-        report(error=str(error), cause=cause_of(error, given.folders))
+        server.answer({"error": str(error), "cause": cause_of(error, given.folders)})
         raise SystemExit(2) from None
 
 
-def _update(place: Location, model: str, folders: list[str], paths: list[str] | None, *, ocr: bool) -> dict[str, Any]:
+def _update(
+    server: Parent, place: Location, model: str, folders: list[str], paths: list[str] | None, *, ocr: bool
+) -> dict[str, Any]:
     encoder = encoder_of(place, model or None, threads=max(1, usable_cores() // 2))
     reported = 0.0
 
@@ -75,12 +78,12 @@ def _update(place: Location, model: str, folders: list[str], paths: list[str] | 
         nonlocal reported
         if time.monotonic() - reported > PROGRESS_SECONDS:
             reported = time.monotonic()
-            report(done=int(done), found=found)
+            server.tell({"done": int(done), "found": found})
 
     def skip(line: str) -> None:
-        report(skipped=line)
+        server.tell({"skipped": line})
 
-    logging.getLogger("araclip").addHandler(_ToServer(logging.WARNING))
+    logging.getLogger("araclip").addHandler(_ToServer(server))
     with _opened(place, encoder) as gallery:
         update = update_as_far_as_possible(gallery, paths, folders, progress=progress, skip=skip)
         if ocr and isinstance(gallery, Gallery):
@@ -95,14 +98,12 @@ def _opened(place: Location, encoder: Encoder) -> BaseGallery:
 
 
 class _ToServer(logging.Handler):
+    def __init__(self, server: Parent) -> None:
+        super().__init__(logging.WARNING)
+        self._server = server
+
     def emit(self, record: logging.LogRecord) -> None:
-        report(skipped=record.getMessage())
-
-
-def report(**values: Any) -> None:
-    """Write one line of JSON for the server."""
-    sys.stdout.buffer.write(json.dumps(values).encode() + b"\n")  # ASCII: a path need not be UTF-8
-    sys.stdout.buffer.flush()
+        self._server.tell({"skipped": record.getMessage()})
 
 
 def _end_with_server() -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Query, Request
 
-from araclip.display import shown
+from araclip.core.display import shown
 from araclip.errors import InputError
 from araclip.gallery.browsing import Album as Folder
 from araclip.gallery.catalog.records import PictureRecord

@@ -11,8 +11,8 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData
 from starlette.requests import ClientDisconnect
 
-from araclip import bounded_json
-from araclip.display import shown
+from araclip.core import bounded_json
+from araclip.core.display import shown
 from araclip.errors import InputError
 from araclip.server.http.errors import MEDIA_TYPE, Problem
 from araclip.server.http.limits import BeforeBody, limit_body

@@ -8,7 +8,8 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 from numpy.typing import NDArray
 
-from araclip.display import shown
+from araclip.core.display import shown
+from araclip.core.messages import message, message_of
 from araclip.errors import ImageError, InputError
 from araclip.models.encoder import Encoder
 from araclip.models.encoder_base import batches
@@ -54,12 +55,10 @@ async def embeddings(service: ServiceOf, request: Request, client: ClientOf, bod
     most = service.settings.max_text
     for index, entry in enumerate(inputs):
         if len(entry) > most and not _is_picture(entry):
-            raise _refused(
-                f"input.{index}", f"a text has {len(entry)} characters, the most is {most}. Send its beginning."
-            )
+            raise _refused(f"input.{index}", message("text letters", letters=len(entry), most=most))
     pictures, most = len(inputs) - len(texts), service.settings.max_request_pictures
     if pictures > most:
-        raise _refused("input", f"the request has {pictures} pictures, the most is {most}. Send several requests.")
+        raise _refused("input", message("pictures", pictures=pictures, most=most))
 
     async def answer() -> bytes:
         rows = await _rows(service, inputs, client)
@@ -87,9 +86,9 @@ async def _picture(service: Service, index: int, data_uri: str, client: str) -> 
         data = await service.in_thread(lambda: decode_data_uri(data_uri, service.settings.max_upload))
         return await service.picture_row(data, client)
     except ImageError as error:
-        raise Problem("bad-picture", where=f"input.{index}", reason=shown(str(error))) from None
+        raise Problem("bad-picture", where=f"input.{index}", reason=message_of(error)) from None
     except InputError as error:
-        raise _refused(f"input.{index}", str(error)) from None
+        raise _refused(f"input.{index}", message_of(error)) from None
 
 
 def _is_picture(entry: str) -> bool:
@@ -101,10 +100,8 @@ def _width(model: Encoder, dimensions: int | None) -> int:
     prefixes = sorted({*getattr(model, "matryoshka", ()), model.width})
     if dimensions is None or dimensions in prefixes:
         return dimensions or model.width
-    if len(prefixes) == 1:
-        raise _refused("dimensions", f"dimensions is {dimensions}; this model makes {model.width}-wide vectors only.")
-    known = ", ".join(map(str, prefixes))
-    raise _refused("dimensions", f"dimensions is {dimensions}; this model makes vectors of {known} numbers.")
+    known = " or ".join(map(str, prefixes))
+    raise _refused("dimensions", message("dimensions", given=dimensions, known=known))
 
 
 def _refused(field: str, reason: str) -> Problem:

@@ -20,8 +20,9 @@ from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from fastapi.responses import PlainTextResponse
 from numpy.typing import NDArray
 
-from araclip import bounded_json
-from araclip.display import shown
+from araclip.core import bounded_json
+from araclip.core.display import shown
+from araclip.core.messages import message
 from araclip.errors import InputError, WidthMismatch
 from araclip.models.encoder import Encoder
 from araclip.server.http.errors import Problem
@@ -124,7 +125,7 @@ async def predict(
             if text is None:
                 raise _invalid("text", "a textual entry needs the field text")
             if len(text) > (most := service.settings.max_text):
-                raise InputError(f"a text has {len(text)} characters, the most is {most}. Send its beginning.")
+                raise InputError(message("text letters", letters=len(text), most=most))
             (row,) = await while_connected(request, service.texts.rows([text], client))
             return Prediction(clip=_written(service.model, row, width))
         if image is None:

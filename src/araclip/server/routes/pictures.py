@@ -11,7 +11,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, File, Query, Request, Response, UploadFile
 from starlette.types import Receive, Scope, Send
 
-from araclip.display import shown, shown_lines, undirected
+from araclip.core.display import shown, shown_lines, undirected
 from araclip.errors import GalleryLocked
 from araclip.gallery.catalog.records import STORED_PREFIX, Copy, identity_of
 from araclip.gallery.results import Added

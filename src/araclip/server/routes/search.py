@@ -12,7 +12,8 @@ from fastapi import APIRouter, File, Form, Query, Request, UploadFile
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from araclip.display import shown, shown_with_marks
+from araclip.core.display import shown, shown_with_marks
+from araclip.core.messages import message
 from araclip.errors import InputError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
@@ -135,9 +136,9 @@ async def run_search(
     began = time.perf_counter()
     settings = service.settings
     if len(body.q) > settings.max_text:
-        raise InputError(f"the query has {len(body.q)} characters, the most is {settings.max_text}. Leave some out.")
+        raise InputError(message("query letters", letters=len(body.q), most=settings.max_text))
     if body.k > settings.max_k:
-        raise InputError(f"k is {body.k}, the most is {settings.max_k}. Ask for pages with offset.")
+        raise InputError(message("k", k=body.k, most=settings.max_k))
     weights = [picture.weight for picture in body.pictures] if sent_weight is None else [sent_weight] * len(sent)
     query = _parse_with_pictures(body, weights)
     browsing = service.gallery.browsing
@@ -316,7 +317,7 @@ async def _explained(
 ) -> Explanation:
     most = service.settings.max_text
     if len(q) > most:
-        raise InputError(f"the query has {len(q)} characters, the most is {most}. Leave some out.")
+        raise InputError(message("query letters", letters=len(q), most=most))
     query = parse(q)
     with service.searches.entered(client):
         picture = await service.in_thread(lambda: stored_vector(service, identity))

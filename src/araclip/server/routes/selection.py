@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from araclip.display import shown
+from araclip.core.display import shown
 from araclip.errors import GalleryLocked
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.server.archives import MAX_PICTURES, zipped

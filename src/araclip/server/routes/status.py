@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from araclip.display import shown
+from araclip.core.display import shown
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.server.example_queries import ENGLISH
 from araclip.server.http.errors import Problem

@@ -14,7 +14,7 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip import bounded_json
+from araclip.core import bounded_json
 from araclip.errors import DataError, InputError
 from araclip.text.normalization import normalize
 

@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args
 
-from araclip import bounded_json
+from araclip.core import bounded_json
 from araclip.errors import DataError, RecipeError, first_line
 from araclip.text.normalization import normalize
 from araclip.training.data.limits import SLOTS, Chance, Positive, Rows, Template, has_slot

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from araclip import atomic, bounded_json
-from araclip.display import Log
+from araclip.core import atomic, bounded_json
+from araclip.core.display import Log
 from araclip.errors import DataError, ExportRejected, InputError
 from araclip.evaluation.retrieval import evaluate
 from araclip.evaluation.scores import summary

@@ -20,14 +20,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.core.display import Log
 from araclip.demo import PHOTOGRAPHS
-from araclip.display import Log
 from araclip.errors import InputError
 from araclip.gallery.reference_queries import EVERYDAY
 from araclip.models.encoder import AraCLIP
 from araclip.models.folder import WEIGHTS, ModelConfig
 from araclip.models.inference import Tokens, padded
-from araclip.picture_formats.kinds import SUFFIXES
+from araclip.pictures.formats import SUFFIXES
 from araclip.pictures.images import open_image
 from araclip.training.export.graphs import Feed, opened, order_gelu, read_graph, write_graph
 from araclip.training.export.narrowing import narrow

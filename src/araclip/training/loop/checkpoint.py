@@ -12,14 +12,15 @@ import shutil
 import struct
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
-from araclip import atomic
+from araclip.core import atomic
+from araclip.core.display import Log
 from araclip.errors import RunMismatch, TrainingError, first_line
 
 FORMAT = 1  # raise it when older releases cannot resume from a checkpoint, and say in docs/upgrading.md what to do
@@ -75,7 +76,7 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
     return path
 
 
-def newest(folder: Path, log: Callable[[str], None]) -> tuple[int, dict[str, Any]] | None:
+def newest(folder: Path, log: Log) -> tuple[int, dict[str, Any]] | None:
     """Step and state of the newest whole checkpoint, tensors on the CPU; None when there is none.
 
     A damaged one is skipped, and `log` gets a line that names it and what is used instead.

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from araclip import atomic
+from araclip.core import atomic
 from araclip.errors import DataError
 
 RECALL = re.compile(r"(?P<of>.*?)_?R@(?P<k>\d+)")  # "R@5", "dev_R@5", "en_R@5": what `scores.summary` calls it

@@ -8,8 +8,8 @@ import torch
 import torch.distributed as dist
 from accelerate import Accelerator, InitProcessGroupKwargs
 
+from araclip.core.libraries import keep_freed_memory
 from araclip.errors import RecipeError
-from araclip.platforms.libraries import keep_freed_memory
 from araclip.training.loop.gradcache import is_distributed
 
 TIMEOUT = timedelta(days=2)  # the first process may compute cached vectors for hours while the others wait for it

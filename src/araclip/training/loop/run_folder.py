@@ -19,7 +19,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from araclip import __version__, atomic, bounded_json
+from araclip import __version__
+from araclip.core import atomic, bounded_json
+from araclip.core.display import Log
 from araclip.errors import GalleryLocked, LossDiverged, OutOfMemory, RecipeError, RunMismatch, TrainingError, first_line
 from araclip.training.loop import checkpoint
 from araclip.training.loop.gradcache import is_distributed
@@ -141,9 +143,7 @@ SHOWN = 8  # differing keys named in a message
 HOW = ("chunk", "gradient_checkpointing", "log_every", "checkpoint_every", "sinks")
 
 
-def begin(
-    folder: Path, recipe: Mapping[str, Any], data: Mapping[str, str], *, fresh: bool, log: Callable[[str], None]
-) -> dict[str, Any]:
+def begin(folder: Path, recipe: Mapping[str, Any], data: Mapping[str, str], *, fresh: bool, log: Log) -> dict[str, Any]:
     """Write config.json, or compare with the one that is there.
 
     Args:
@@ -260,7 +260,7 @@ class Run:
     checkpoint stay when `resume` is called, later ones are dropped and written again.
     """
 
-    def __init__(self, folder: Path, is_main: bool, log: Callable[[str], None], sinks: Sequence[Sink]) -> None:
+    def __init__(self, folder: Path, is_main: bool, log: Log, sinks: Sequence[Sink]) -> None:
         self.folder = folder
         self.is_main = is_main
         self._log = log
@@ -275,7 +275,7 @@ class Run:
         recipe: Mapping[str, Any],
         data: Mapping[str, str],
         *,
-        log: Callable[[str], None],
+        log: Log,
         fresh: bool = False,
         sinks: Sequence[str] = (),
         is_main: bool = True,

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from araclip import atomic
+from araclip.core import atomic
 from araclip.errors import LossDiverged, RecipeError, RunMismatch, TrainingError
 from araclip.training.failures import failures
 from araclip.training.loop.gradcache import average_gradients

@@ -35,8 +35,8 @@ from torch.nn.functional import normalize as l2_normalize
 from torch.nn.grad import conv2d_input
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from araclip import atomic
-from araclip.display import Log
+from araclip.core import atomic
+from araclip.core.display import Log
 from araclip.errors import DataError, ImageError, RecipeError
 from araclip.pictures.images import map_ahead, open_image
 from araclip.training.data.pictures import contents_hash, views

@@ -13,11 +13,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from araclip import bounded_json
+from araclip.core import bounded_json
+from araclip.core.paths import user_path
 from araclip.errors import ModelMismatch, ModelNotFound
 from araclip.models.folder import existing_folder
 from araclip.models.tokenizer_file import check_rules, check_tokenizer
-from araclip.paths import user_path
 
 MAX_BYTES = 8_000_000  # of one file of settings; a tokenizer_config.json of 10,000 added tokens has 2 MB
 MAX_DEPTH = 32

@@ -7,7 +7,8 @@ from typing import Any
 
 from huggingface_hub import HfApi
 
-from araclip import __version__, atomic
+from araclip import __version__
+from araclip.core import atomic
 from araclip.training.model.configuration import MODULE, AraCLIPConfig, Named
 
 CARD = "README.md"

@@ -13,7 +13,7 @@ from transformers.configuration_utils import PreTrainedConfig
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessingKwargs, ProcessorMixin
 
-from araclip import atomic
+from araclip.core import atomic
 from araclip.errors import ArgumentError, InputError, ModelMismatch
 from araclip.models import checks
 from araclip.models import folder as model_folder

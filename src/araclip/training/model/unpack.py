@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize as l2_normalize
 
 from araclip import __version__ as araclip_version
-from araclip.display import shown
+from araclip.core.display import shown
 from araclip.errors import AraCLIPError, ExportRejected, InputError, ModelMismatch, first_line
 from araclip.models import checks
 from araclip.models import folder as model_folder

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize as l2_normalize
 
-from araclip.display import Log
+from araclip.core.display import Log
 from araclip.errors import DataError
 from araclip.evaluation.scores import ranks, summary
 from araclip.evaluation.sets import CaptionedPicture

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from araclip import atomic, bounded_json
+from araclip.core import atomic, bounded_json
 from araclip.errors import RunMismatch
 from araclip.training import extensions
 from araclip.training.loop.run_folder import HOW, Reporter, without_nulls

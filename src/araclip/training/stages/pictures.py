@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import normalize as l2_normalize
 
-from araclip import atomic
-from araclip.display import Log
+from araclip.core import atomic
+from araclip.core.display import Log
 from araclip.errors import DataError, ImageError, RecipeError
 from araclip.pictures.images import decode_ahead, map_ahead, open_image
 from araclip.training import extensions

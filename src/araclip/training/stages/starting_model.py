@@ -11,7 +11,7 @@ import torch
 from pydantic_core import to_jsonable_python
 from torch import nn
 
-from araclip import atomic
+from araclip.core import atomic
 from araclip.errors import RecipeError
 from araclip.models import folder as model_folder
 from araclip.training import extensions

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import normalize as l2_normalize
 
-from araclip import atomic
+from araclip.core import atomic
 from araclip.errors import DataError
 from araclip.training.failures import failures
 from araclip.training.model import towers

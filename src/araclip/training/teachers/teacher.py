@@ -25,8 +25,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import normalize as l2_normalize
 
-from araclip import atomic, bounded_json
-from araclip.display import Log
+from araclip.core import atomic, bounded_json
+from araclip.core.display import Log
 from araclip.errors import DataError, ModelMismatch, RecipeError, TeacherMismatch, first_line
 from araclip.models.encoder import AraCLIP
 from araclip.models.folder import existing_folder, find

@@ -1,0 +1,282 @@
+"""Atomic replacement of files and folders, and the single-writer lock.
+
+A reader sees the complete old file or the complete new one, whatever happens in between: the bytes are written to a
+temporary file beside the target, flushed to the disk, and renamed to the target; then the folder is flushed.
+
+Each point where a crash matters is marked by a call of `step`, which does nothing; tests/crash replaces it by a
+function that kills the process there.
+"""
+
+import contextlib
+import errno
+import glob
+import os
+import secrets
+import shutil
+import socket
+import stat
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from araclip.core.display import Log
+from araclip.core.files import flush_content, flush_folder, open_regular, replace, try_lock, unlock
+from araclip.errors import GalleryLocked
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+LEFT_OVER_S = 3600  # a temporary file not written for this long belongs to a dead process
+NOTICE_S = 2.0  # waiting for a lock longer than this is said; a commit takes less
+_WAIT = "Wait for it to end, then try again."
+
+
+def step(name: str) -> None:
+    """Mark a crash point for tests; `name` is the next action, or, in the past tense, what is on the disk now."""
+
+
+def write(path: Path, fill: Callable[[Path], None], *, flush: bool = True) -> None:
+    """Replace `path` by what `fill(temporary_path)` writes: write → fsync → rename → fsync of the folder.
+
+    Args:
+        flush: False if `fill` flushes the file itself, as SQLite does.
+
+    The temporary file is removed when `fill` fails; after a kill it may remain, and is never mistaken for the target.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    step("open")
+    temporary.touch(exist_ok=False)  # with default permissions; mkstemp's would make it unreadable for other users
+    try:
+        step("fill")
+        fill(temporary)
+        if flush:
+            _flush(temporary)
+        step("rename")
+        replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _flush_folder(path.parent)
+
+
+def complete(part: Path, path: Path) -> None:
+    """Replace `path` by a file beside it that was written bit by bit, by several processes one after the other: fsync →
+    rename → fsync of the folder."""
+    _flush(part)
+    step("rename")
+    replace(part, path)
+    _flush_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` by `text` in UTF-8."""
+
+    def fill(temporary: Path) -> None:
+        temporary.write_bytes(text.encode("utf-8"))
+
+    write(path, fill)
+
+
+def write_array(path: Path, array: "NDArray[Any]") -> None:
+    """Replace `path` by an array that `numpy.load` reads."""
+    import numpy as np
+
+    def fill(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # np.save would append .npy to a path
+            np.save(file, array)
+
+    write(path, fill)
+
+
+def write_folder(path: Path, fill: Callable[[Path], None], *, flush: bool = True) -> None:
+    """Replace the folder `path` by one that `fill(temporary_path)` fills with files: write → fsync → rename → fsync.
+
+    An existing folder is removed only after the new one is complete on disk; if `fill` fails, it stays unchanged. A
+    kill between the two renames leaves the old one as a hidden `.<name>.<digits>.old`; the next successful call removes
+    it, and temporary folders of killed calls.
+
+    Args:
+        flush: False if `fill` flushes its files itself.
+    """
+    path = path.resolve()  # a link is followed, not replaced
+    mark = f".{path.name}.{secrets.token_hex(4)}"
+    temporary, old = path.with_name(f"{mark}.tmp"), path.with_name(f"{mark}.old")
+    step("mkdir")
+    temporary.mkdir()
+    try:
+        step("fill")
+        fill(temporary)
+        for file in temporary.rglob("*"):
+            if flush and file.is_file():
+                _flush(file)
+        _flush_folder(temporary)
+        if path.exists():
+            step("set aside")
+            replace(path, old)
+        try:
+            step("rename")
+            replace(temporary, path)
+        except OSError:
+            if old.exists():
+                replace(old, path)
+            raise
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    _flush_folder(path.parent)
+    step("remove the old")
+    for left_over in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}.*"):
+        with contextlib.suppress(OSError):  # another process may remove it too
+            if left_over.suffix == ".old" or (left_over.suffix == ".tmp" and _is_left_over(left_over)):
+                shutil.rmtree(left_over, ignore_errors=True)
+
+
+def scratch_folder(filling: Path) -> "tempfile.TemporaryDirectory[str]":
+    """A second folder for `write_folder`'s `fill`, beside the one it fills; what a kill leaves is removed with that."""
+    return tempfile.TemporaryDirectory(prefix=f"{filling.stem}.", suffix=filling.suffix, dir=filling.parent)
+
+
+def overwrite(path: Path, content: bytes, *, durable: bool) -> None:
+    """Overwrite a small file of constant length in place; its content must carry its own checksum.
+
+    Args:
+        durable: flush it to the disk; otherwise a power cut may undo the write.
+    """
+    step("overwrite")
+    made = not path.exists()
+    with path.open("xb" if made else "rb+", buffering=0) as file:
+        file.write(content)
+        if durable:
+            step("fsync")
+            flush_content(file.fileno())  # the length is constant, so no metadata needs flushing
+    if made and durable:
+        _flush_folder(path.parent)
+
+
+def write_checked(path: Path, content: bytes) -> None:
+    """Replace `path` by bytes with a checksum, for `read_checked`."""
+
+    def fill(temporary: Path) -> None:
+        temporary.write_bytes(content + _trailer(content))
+
+    write(path, fill)
+
+
+def read_checked(path: Path) -> bytes | None:
+    """The bytes that `write_checked` wrote; None when the file is missing, truncated or damaged."""
+    try:
+        with open_regular(path) as file:
+            raw = file.read()
+    except OSError:
+        return None
+    content = raw[: -len(_trailer(b""))]
+    return content if raw == content + _trailer(content) else None
+
+
+def _trailer(content: bytes) -> bytes:
+    return b"%016x%08x" % (len(content), zlib.crc32(content))
+
+
+def sweep(folder: Path) -> None:
+    """Remove temporary files of killed processes; one that is being written is younger than LEFT_OVER_S."""
+    for left_over in folder.glob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            if _is_left_over(left_over):
+                unlink(left_over)
+
+
+def _is_left_over(temporary: Path) -> bool:
+    return time.time() - temporary.stat().st_mtime > LEFT_OVER_S
+
+
+def unlink(path: Path) -> None:
+    """Remove a file, if it is there."""
+    step("unlink")
+    path.unlink(missing_ok=True)
+
+
+def _flush(file: Path) -> None:
+    step("fsync")
+    with file.open("rb+") as written:  # Windows flushes only what is open for writing
+        os.fsync(written.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    step("fsync folder")
+    flush_folder(folder)
+
+
+@contextlib.contextmanager
+def single_writer(lock: Path, *, patience: float = 0.0, waiting: Log = lambda line: None) -> Iterator[None]:
+    """Hold an exclusive lock for the length of a `with` block.
+
+    The operating system releases the lock when its owner dies, so a killed run never blocks the next one; the process
+    id and host in the file are for the message only. Whoever waits holds the first place of a queue, a second lock
+    beside the first, which every other waiting process must pass: a process that releases the lock and wants it again
+    at once comes after the one that waits.
+
+    Args:
+        patience: seconds to wait while another process holds it.
+        waiting: called once with a line that names the other process, after NOTICE_S of waiting.
+
+    Raises:
+        GalleryLocked: another process holds it; the message names it.
+        OSError: the file cannot be written.
+    """
+    with contextlib.ExitStack() as opened:
+        file = opened.enter_context(_opened_lock(lock))
+        if patience > 0:
+            _wait_in_queue(lock, file, patience, waiting)
+        elif not try_lock(file):
+            raise GalleryLocked(f"{lock.parent} is being written by {_owner(file)}. {_WAIT}")
+        try:
+            file.truncate(0)
+            with contextlib.suppress(OSError):  # a full disk, which the next write will report
+                file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
+            yield
+        finally:
+            file.truncate(0)
+            unlock(file)
+
+
+def _wait_in_queue(lock: Path, file: IO[bytes], patience: float, waiting: Log) -> None:
+    ends, notice, pause = time.monotonic() + patience, time.monotonic() + NOTICE_S, 0.005
+    with _opened_lock(lock.with_name(f"{lock.name}.queue")) as queue:
+        first = False
+        while not (first := first or try_lock(queue)) or not try_lock(file):
+            now = time.monotonic()
+            if now >= ends:
+                raise GalleryLocked(
+                    f"{lock.parent} is being written by {_owner(file)}, which was waited for {patience:.0f} s. {_WAIT}"
+                )
+            if now >= notice:
+                notice = ends
+                waiting(f"{lock.parent} is being written by {_owner(file)}. Waiting {ends - now:.0f} s at most.")
+            time.sleep(min(pause, ends - now))
+            pause = min(2 * pause, 0.1)
+        unlock(queue)
+
+
+def _opened_lock(path: Path) -> IO[bytes]:
+    try:
+        file = path.open("a+b", buffering=0)
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return file
+        file.close()
+        raise OSError(errno.EINVAL, "it is a pipe or a device; remove it")
+    except OSError as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise type(error)(
+            f"{path} cannot be written ({error.strerror}). Check the permissions of its folder, or work on a copy."
+        ) from error
+
+
+def _owner(file: IO[bytes]) -> str:
+    """What the owner wrote into its lock file; empty for a moment after it has changed hands."""
+    file.seek(0)
+    return file.read(200).decode("utf-8", "replace").strip() or "another process"

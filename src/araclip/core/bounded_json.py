@@ -1,0 +1,119 @@
+"""JSON of strangers (a request, a model folder, a data set): bytes, depth and nodes are bounded before it is parsed.
+
+The standard library's parser builds whatever it is given: 39 MB of `{"0": 1, "1": 1, …` become 5 GB, and a hundred
+thousand brackets end in RecursionError. The text is therefore measured first, in time linear in its length.
+"""
+
+import json
+import re
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from araclip.core.files import open_regular
+from araclip.errors import AraCLIPError, InputError, first_line
+
+MAX_BYTES = 64_000_000  # a tokenizer.json of 250,000 entries (multilingual E5) has 17 MB
+MAX_DEPTH = 64  # configurations have less than 10
+MAX_NODES = 4_000_000  # that tokenizer.json has 750,000; a node costs about 100 bytes when parsed
+
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)  # an unclosed one ends with the text
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_KINDS: dict[type, str] = {dict: "an object {…}", list: "a list […]", str: "a text"}
+_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NO_BRACKETS = bytes(set(range(256)) - _STEP.keys())
+
+
+def parse(
+    data: bytes,
+    name: str,
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_depth: int = MAX_DEPTH,
+    max_nodes: int = MAX_NODES,
+    kind: type | None = None,
+    lone_surrogates: bool = False,
+    error: type[AraCLIPError] = InputError,
+) -> Any:
+    """The value of a JSON text in UTF-8.
+
+    Args:
+        name: what it is, for messages: a file, a file and a line, "the request's body".
+        max_nodes: values and keys together.
+        kind: what the value must be, such as dict.
+        lone_surrogates: accept texts that are no Unicode. File names that are not UTF-8 are such texts in Python.
+
+    Raises:
+        `error`: the text is too long, too deep, has too many nodes or is not JSON, or the value is of another kind.
+    """
+    if len(data) > max_bytes:
+        raise error(f"{name}: more than {max_bytes} bytes of JSON. Give less.")
+    if fault := _too_much(data, max_depth, max_nodes):
+        raise error(f"{name}: {fault}.")
+    try:
+        value = json.loads(data.decode("utf-8-sig"))
+        if not lone_surrogates and _SURROGATE.search(data):
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise error(f"{name}: a text has half of a surrogate pair (\\ud800 to \\udfff), which is no letter.") from None
+    except UnicodeDecodeError as fault_:
+        raise error(f"{name}: not UTF-8 (byte {fault_.start}). Save it as JSON in UTF-8.") from None
+    except (ValueError, RecursionError) as fault_:
+        raise error(f"{name}: not JSON ({first_line(fault_)}).") from None
+    if kind is not None and not isinstance(value, kind):
+        raise error(f"{name}: the JSON must be {_KINDS.get(kind, kind.__name__)}.")
+    return value
+
+
+def read(
+    path: Path,
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_depth: int = MAX_DEPTH,
+    max_nodes: int = MAX_NODES,
+    kind: type | None = None,
+    lone_surrogates: bool = False,
+    error: type[AraCLIPError] = InputError,
+) -> Any:
+    """The value of a JSON file; arguments as in `parse`. Of a larger file no more than `max_bytes` + 1 are read.
+
+    Raises:
+        `error`: as in `parse`, or the file cannot be read, or is a pipe or a device.
+    """
+    try:
+        with open_regular(path) as stream:
+            data = stream.read(max_bytes + 1)
+    except OSError as fault:
+        raise error(f"{path}: cannot be read ({fault.strerror}).") from None
+    return parse(
+        data, str(path), max_bytes=max_bytes, max_depth=max_depth, max_nodes=max_nodes, kind=kind,
+        lone_surrogates=lone_surrogates, error=error,
+    )  # fmt: skip
+
+
+def _too_much(data: bytes, max_depth: int, max_nodes: int) -> str | None:
+    """What the text has too much of. Bounds that a few passes of bytes.count give are tried before strings are cut."""
+    too_many = f"more than {max_nodes} values and keys"
+    unescaped_quotes = data.count(b'"') - data.count(b'\\"')  # at most as many as there are
+    if unescaped_quotes > 2 * max_nodes + 1:
+        return too_many
+    if _nodes(data) > max_nodes or _openings(data) > max_depth:
+        data = _STRING.sub(b"", data)
+    if _nodes(data) > max_nodes:
+        return too_many
+    if _openings(data) > max_depth:
+        brackets = data.translate(None, _NO_BRACKETS)
+        if len(brackets) > 2 * _openings(data):
+            return "not JSON (more brackets are closed than opened)"
+        if max(accumulate(map(_STEP.__getitem__, brackets))) > max_depth:
+            return f"nested more than {max_depth} deep"
+    return None
+
+
+def _openings(data: bytes) -> int:
+    return data.count(b"[") + data.count(b"{")
+
+
+def _nodes(data: bytes) -> int:
+    """Never fewer than there are: each value and key but the first follows one of these."""
+    return 1 + data.count(b",") + data.count(b":") + _openings(data)

@@ -1,0 +1,336 @@
+"""Child processes: a module of ours that is started, asked with a deadline, replaced when it dies, and ended cleanly.
+
+A message is four bytes of length, a JSON object of that length, and the blobs whose sizes the object lists. Nothing is
+pickled: the output of a process that decodes what strangers send must not be able to run code in the one that reads it.
+A child says first that it is ready (or what it lacks); then it answers one question after the other. It ends with its
+input, that is with its parent.
+"""
+
+import json
+import math
+import os
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import IO, Any, BinaryIO, Self, cast
+from weakref import finalize
+
+from araclip.core.limits import with_memory
+from araclip.core.processes import status_name
+
+MAX_HEAD = 100_000  # bytes of the JSON object
+MOST_BYTES = 500_000_000  # of all blobs of an answer
+END_SECONDS = 1.0  # that a child which has closed its output gets to end by itself: its exit code tells why
+PASSED_ENVIRONMENT = (
+    "PATH", "PYTHONPATH", "PYTHONHOME", "LANG", "LC_ALL", "SYSTEMROOT", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "TMPDIR",
+    "TESSDATA_PREFIX",
+)  # fmt: skip
+TOKENS = "ARACLIP_TOKEN"  # how the names of variables begin that no child is given
+# A thread's arena counts as memory.
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+MORE = "more"  # the key of a message that is no answer yet
+
+Reply = tuple[dict[str, Any], list[bytes]]
+
+
+class ChildEnded(OSError):
+    """A child has ended, or has answered with anything but a message.
+
+    Attributes:
+        how: it has ended: a signal's name, such as SIGXCPU (too much time), or its exit code.
+    """
+
+    how = ""
+
+
+def safe_environment() -> dict[str, str]:
+    """The environment of a process that opens what strangers send: no tokens or passwords, and one thread."""
+    return {name: os.environ[name] for name in PASSED_ENVIRONMENT if name in os.environ} | _ONE_THREAD
+
+
+def own_environment() -> dict[str, str]:
+    """The environment of a process with the user's own settings and packages: all but the server's tokens."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(TOKENS)}
+    return kept | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+def send(stream: BinaryIO, about: Mapping[str, Any], blobs: Sequence[bytes] = ()) -> None:
+    """Write one message."""
+    head = json.dumps({**about, "blobs": [len(blob) for blob in blobs]}).encode()
+    stream.write(struct.pack(">I", len(head)) + head)
+    for blob in blobs:
+        stream.write(blob)
+    stream.flush()
+
+
+def receive(stream: BinaryIO, most: int | None = None) -> Reply | None:
+    """Read one message; None at the end of the input.
+
+    Args:
+        most: bytes of all blobs; None for messages of a process that is trusted.
+
+    Raises:
+        ValueError: it is cut short or not of this form, or has larger blobs.
+    """
+    length = stream.read(4)
+    if len(length) < 4:
+        return None
+    (size,) = struct.unpack(">I", length)
+    if most is not None and size > MAX_HEAD:
+        raise ValueError(f"a head of {size} bytes")
+    about = json.loads(stream.read(size))
+    if not isinstance(about, dict) or not isinstance(about.get("blobs"), list):
+        raise ValueError("no list of blobs")
+    sizes = [int(each) for each in about["blobs"]]
+    if most is not None and not (min(sizes, default=0) >= 0 and sum(sizes) <= most):
+        raise ValueError(f"blobs of {sizes} bytes")
+    blobs = [stream.read(each) for each in sizes]
+    if [len(blob) for blob in blobs] != sizes:
+        raise ValueError("it is cut short")
+    return about, blobs
+
+
+# ------------------------------------------------------------------ the parent's side
+
+
+class Child:
+    """A process of `python -P -m MODULE ARGUMENTS`, ready to be asked.
+
+    Attributes:
+        ready: what it has said first.
+        jobs: how many questions it was asked.
+    """
+
+    def __init__(
+        self, module: str, *arguments: str, seconds: float | None, memory_kb: int = 0, takes_files: bool = False,
+        environment: Mapping[str, str] | None = None, stderr: int | IO[bytes] | None = subprocess.DEVNULL,
+    ) -> None:  # fmt: skip
+        """Start it, and wait until it is ready.
+
+        Args:
+            seconds: the longest wait; None for as long as it takes.
+            memory_kb: of address space, set before it begins; a child may restrict itself further once it has loaded.
+            takes_files: questions may hand over an open file (`core.system.hands_over_files`).
+            environment: what it is given in place of `safe_environment()`.
+            stderr: where it writes errors: nowhere, a file, or with None where this process does.
+
+        Raises:
+            OSError: it cannot be started; TimeoutError: it is late; ChildEnded: it ends.
+        """
+        command = [sys.executable or "python", "-P", "-m", module, *arguments]  # -P: nothing of the working folder
+        command = with_memory(command, memory_kb) if memory_kb else command
+        env = safe_environment() if environment is None else environment
+        self.jobs, self._owner, self._killed, self._late = 0, os.getpid(), False, False
+        self._socket: socket.socket | None = None
+        if takes_files:
+            self._socket, theirs = socket.socketpair()
+            with theirs:
+                self._process = subprocess.Popen(
+                    command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, stderr=stderr, env=env
+                )
+            self._to = self._from = cast(BinaryIO, self._socket.makefile("rwb"))
+        else:
+            pipe = subprocess.PIPE
+            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=stderr, env=env)
+            self._to, self._from = cast(BinaryIO, self._process.stdin), cast(BinaryIO, self._process.stdout)
+        try:
+            with self._until(seconds):
+                self.ready = self._received()[0]
+        except BaseException:
+            self.end()
+            raise
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked; a forked process cannot ask its parent's children."""
+        return not self._killed and self._owner == os.getpid() and self._process.poll() is None
+
+    def ask(
+        self, about: Mapping[str, Any], blobs: Sequence[bytes] = (), *, seconds: float | None = None,
+        file: IO[bytes] | None = None, progress: Callable[[dict[str, Any]], None] = lambda said: None,
+    ) -> Reply:  # fmt: skip
+        """Send a question, and wait for its answer. After an error the child is dead: its messages are out of step.
+
+        Args:
+            seconds: the longest wait; None for as long as it takes.
+            file: an open file that the child gets from its beginning.
+            progress: is told what the child tells before its answer.
+
+        Raises:
+            TimeoutError: it is late.
+            ChildEnded: it has ended, or answers nonsense.
+        """
+        self.jobs += 1
+        with self._until(seconds):
+            try:
+                if file is not None:
+                    file.seek(0)
+                    socket.send_fds(cast(socket.socket, self._socket), [b"f"], [file.fileno()])
+                send(self._to, about, blobs)
+            except OSError as error:
+                raise self._ended(error) from None
+            while MORE in (reply := self._received())[0]:
+                progress(reply[0])
+            return reply
+
+    def _received(self) -> Reply:
+        try:
+            reply = receive(self._from, MOST_BYTES)
+        except (OSError, ValueError) as error:
+            raise self._ended(error) from None
+        if reply is None:
+            raise self._ended(EOFError())
+        return reply
+
+    def _ended(self, error: Exception) -> Exception:
+        if self._late:
+            return TimeoutError("no answer in time")
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(END_SECONDS)
+        self.kill()
+        ended = ChildEnded(f"{self._process.args!r:.300} has ended, or its answer is none ({error!r:.200})")
+        ended.how = status_name(self._process.wait())
+        return ended
+
+    @contextmanager
+    def _until(self, seconds: float | None) -> Iterator[None]:
+        """Kill the child after so long, which ends the wait for it; and after whatever goes wrong."""
+        timer = threading.Timer(seconds or 0, self._end_late)
+        timer.daemon = True
+        if seconds is not None:
+            timer.start()
+        try:
+            yield
+        except BaseException:
+            self.kill()
+            raise
+        finally:
+            timer.cancel()
+
+    def _end_late(self) -> None:
+        self._late = True
+        self.kill()
+
+    def kill(self) -> None:
+        """Stop it at once, from whatever thread; who waits for its answer gets ChildEnded."""
+        self._killed = True
+        if self._owner == os.getpid():
+            self._process.kill()
+
+    def end(self) -> None:
+        """Stop it, and free what it took here."""
+        self.kill()
+        for stream in (self._to, self._from):
+            with suppress(OSError, ValueError):  # what was not sent is lost, as it should be
+                stream.close()
+        if self._socket is not None:
+            self._socket.close()
+        if self._owner == os.getpid():
+            self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+
+class Pool:
+    """Children of one kind that are kept for the next question, and end with this process; for all threads.
+
+    It has no lock, which a thread could hold while another one forks: single steps of sets and queues are whole.
+
+    Args:
+        start: makes a child.
+        keep: how many may wait.
+        most_jobs: questions to a child, which is then replaced: what decoders leak does not add up.
+    """
+
+    def __init__(self, start: Callable[[], Child], *, keep: int, most_jobs: float = math.inf) -> None:
+        self.replaced = 0  # children that died of a question, or had answered enough
+        self.idle: deque[Child] = deque()
+        self._active: set[Child] = set()
+        self._start, self._keep, self._most_jobs = start, keep, most_jobs
+        finalize(self, _end_all, self.idle, self._active)
+
+    @contextmanager
+    def child(self) -> Iterator[Child]:
+        """A child to ask: one that waits, or a new one."""
+        child = self._idle_child() or self._start()
+        self._active.add(child)
+        try:
+            yield child
+        finally:
+            self._active.discard(child)
+            fit = child.alive and child.jobs < self._most_jobs
+            self.replaced += not fit
+            if fit and len(self.idle) < self._keep:
+                self.idle.append(child)
+            else:
+                child.end()
+
+    def _idle_child(self) -> Child | None:
+        with suppress(IndexError):
+            while not (child := self.idle.pop()).alive:
+                child.end()  # it died while idle
+            return child
+        return None
+
+    def stop(self) -> None:
+        """Stop what is being done, in whatever thread; it fails there."""
+        for child in list(self._active):
+            child.kill()
+
+    def close(self) -> None:
+        """End all children; the pool can be used again."""
+        _end_all(self.idle, self._active)
+
+
+def _end_all(idle: deque[Child], active: set[Child]) -> None:
+    for child in list(active):
+        child.kill()
+    while idle:
+        idle.pop().end()
+
+
+# ------------------------------------------------------------------ the child's side
+
+
+class Parent:
+    """The process that asks, as its child sees it: on the standard input and output, or one socket for both."""
+
+    def __init__(self, *, takes_files: bool = False) -> None:
+        self._socket = socket.socket(fileno=0) if takes_files else None
+        if self._socket is not None:
+            self._from = self._to = cast(BinaryIO, self._socket.makefile("rwb"))
+        else:
+            self._from, self._to = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+            os.dup2(2, 1)  # what libraries print is no answer
+
+    def answer(self, about: Mapping[str, Any], blobs: Sequence[bytes] = ()) -> None:
+        """Answer the question, or say at the beginning that this process is ready."""
+        send(self._to, about, blobs)
+
+    def tell(self, about: Mapping[str, Any]) -> None:
+        """Say how far the answer is, or what its asker should know already."""
+        send(self._to, {**about, MORE: True})
+
+    def question(self) -> Reply | None:
+        """The next question; None when there will be none."""
+        return receive(self._from)
+
+    def questions_with_files(self) -> Iterator[tuple[dict[str, Any], BinaryIO]]:
+        """Each question with its open file, which is closed before the next one."""
+        assert self._socket is not None
+        while True:
+            _, handed, *_ = socket.recv_fds(self._socket, 1, 1)
+            if not handed or (asked := self.question()) is None:
+                return
+            with open(handed[0], "rb", buffering=0) as file:  # noqa: PTH123  (a descriptor)
+                yield asked[0], cast(BinaryIO, file)

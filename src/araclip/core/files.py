@@ -1,0 +1,165 @@
+"""Files where systems differ: opened, flushed, replaced, named and locked."""
+
+import contextlib
+import errno
+import ntpath
+import os
+import stat
+import time
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from araclip.core import system
+
+PATIENCE_S = 2.0  # Windows refuses to replace a file while another process, often a virus scanner, has it open
+_PAUSE_S = 0.01
+# What a system lacks is 0. A pipe in place of a file would block for ever without O_NONBLOCK.
+_TO_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def open_to_read(path: str | os.PathLike[str]) -> int:
+    """A descriptor of a file to read; whether it is a regular one has to be asked of the descriptor.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    return os.open(openable(os.fspath(path)), _TO_READ)
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file to read.
+
+    Raises:
+        OSError: it cannot be opened, or is a pipe or a device, which is not waited for.
+    """
+    stream = open(open_to_read(path), "rb")  # noqa: SIM115  (it is returned)
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+    return stream
+
+
+def replace(source: Path, target: Path) -> None:
+    """Rename a file or folder, over an existing file.
+
+    Raises:
+        OSError: it fails; on Windows a refusal is tried again for PATIENCE_S.
+    """
+    ends = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            source.replace(target)
+            return
+        except PermissionError:
+            if not system.windows() or time.monotonic() >= ends:
+                raise
+        time.sleep(_PAUSE_S)
+
+
+def flush_folder(folder: Path) -> None:
+    """Flush a folder's entries to the disk. Windows cannot open a folder for that; NTFS journals its entries."""
+    if system.windows():
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def flush_content(descriptor: int) -> None:
+    """Flush a file's bytes to the disk, and what else is known of it only where the system has no call without."""
+    getattr(os, "fdatasync", os.fsync)(descriptor)
+
+
+LONG = 248  # letters: of a folder's path on Windows without the setting for longer ones; a file's may have 260
+_LONG_PATH = "\\\\?\\"
+_LONG_SHARE = "\\\\?\\UNC"
+
+
+def openable(path: str) -> str:
+    r"""The path as it has to be opened: on Windows a long one with the prefix \\?\, elsewhere as it is."""
+    if not system.windows() or len(path) < LONG or path.startswith(_LONG_PATH) or not ntpath.isabs(path):
+        return path
+    plain = ntpath.normpath(path)  # such a path is not looked at: no /, no .. may be in it
+    return _LONG_SHARE + plain[1:] if plain.startswith("\\\\") else _LONG_PATH + plain
+
+
+def lexists(path: str) -> bool:
+    """Whether something has this path, a link that leads nowhere too."""
+    return os.path.lexists(openable(path))
+
+
+def as_stored(path: Path) -> Path:
+    """An absolute path with the spelling that its folders list, so that one picture has one path.
+
+    On macOS and Windows «Photos» and «photos» are one folder. macOS takes «أ» composed (U+0623) and decomposed (U+0627
+    U+0654) for one letter; disks that come from there hold both, and a keyboard types the first. Elsewhere a path that
+    exists stays as it is, and of one that does not, names in the other composition are taken.
+    """
+    fold = _folded if system.folds_names() else _composed
+    if fold is _composed and lexists(str(path)):
+        return path
+    found = Path(path.anchor)
+    for count, part in enumerate(path.parts[1:], 2):
+        name = _listed(found, part, fold)
+        if name is None:
+            return found.joinpath(*path.parts[count - 1 :])
+        found /= name
+    return found
+
+
+def _listed(folder: Path, name: str, fold: Callable[[str], str]) -> str | None:
+    """The entry of a folder that a name means; None if there is none, or several, or the folder cannot be read."""
+    names: list[str] = []
+    with contextlib.suppress(OSError):
+        names = os.listdir(openable(str(folder)))  # noqa: PTH208  (names that are not UTF-8 stay text)
+    if name in names:
+        return name
+    alike = [each for each in names if fold(each) == fold(name)]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _folded(name: str) -> str:
+    return _composed(name).casefold()
+
+
+LOCK_AT = 1 << 30  # the byte that Windows locks: beyond the text, since a locked one cannot be read by others
+
+
+def try_lock(file: IO[bytes]) -> bool:
+    """Lock an open file for this process alone; False where another one has it."""
+    try:
+        if system.windows():
+            _lock_byte(file, lock=True)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def unlock(file: IO[bytes]) -> None:
+    """Release the lock of `try_lock`."""
+    if system.windows():
+        _lock_byte(file, lock=False)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _lock_byte(file: IO[bytes], *, lock: bool) -> None:
+    import msvcrt
+
+    file.seek(LOCK_AT)
+    mode = msvcrt.LK_NBLCK if lock else msvcrt.LK_UNLCK  # type: ignore[attr-defined,unused-ignore]
+    msvcrt.locking(file.fileno(), mode, 1)  # type: ignore[attr-defined,unused-ignore]

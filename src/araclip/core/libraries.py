@@ -1,0 +1,74 @@
+"""Libraries of the system by their names: glibc's allocator and its settings, NVIDIA's driver."""
+
+import ctypes
+from collections.abc import Callable
+from functools import cache
+from typing import Any, cast
+
+from araclip.core import system
+
+# glibc's mallopt parameters, <malloc.h>
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
+_NEVER = -1  # for the trim threshold: nothing at the top of the heap is given back
+_GROWTH = 256 * 2**20  # bytes the heap grows by
+
+
+def _glibc() -> Any:
+    """The C library of this process, where it is glibc; other libraries have no such settings."""
+    library = ctypes.CDLL(None) if system.linux() else None
+    return library if hasattr(library, "gnu_get_libc_version") and hasattr(library, "mallopt") else None
+
+
+def use_one_malloc_arena() -> bool:
+    """Have all threads of this process share one malloc arena; whether the C library, glibc, accepted it.
+
+    glibc creates an arena for each thread, and each keeps its peak size: a tenth more memory in ten minutes of queries
+    (docs/log/2026-11.md). Arenas that exist already stay.
+    """
+    library = _glibc()
+    return library is not None and library.mallopt(_ARENA_MAX, 1) == 1
+
+
+def trim_heap() -> None:
+    """Return freed memory of all arenas to the system, where the C library has `malloc_trim`."""
+    if trim := _malloc_trim():
+        trim(0)
+
+
+@cache
+def _malloc_trim() -> Callable[[int], int] | None:
+    library = _glibc()
+    return cast(Callable[[int], int], library.malloc_trim) if hasattr(library, "malloc_trim") else None
+
+
+@cache
+def keep_freed_memory() -> bool:
+    """Let glibc keep freed memory for later tensors instead of returning it to the system.
+
+    By default every large tensor is mapped anew and unmapped again, and the kernel clears its pages each time, a good
+    part of a training step on a CPU (`benchmarks/page_faults.py`). The process then keeps its peak size.
+
+    Returns:
+        Whether the C library accepted it; elsewhere than on glibc nothing is changed.
+    """
+    library = _glibc()
+    if library is None:
+        return False
+    settings = ((_ARENA_MAX, 1), (_MMAP_MAX, 0), (_TRIM_THRESHOLD, _NEVER), (_TOP_PAD, _GROWTH))
+    accepted = [library.mallopt(parameter, value) == 1 for parameter, value in settings]
+    return all(accepted)
+
+
+def nvidia_driver() -> ctypes.CDLL:
+    """NVIDIA's driver.
+
+    Raises:
+        OSError: there is none.
+    """
+    return ctypes.CDLL("nvcuda.dll" if system.windows() else "libcuda.so.1")
+
+
+def gpus_of(driver: Any) -> int:
+    """How many GPUs NVIDIA's driver reports, which is initialised by that; 0 where it fails."""
+    count = ctypes.c_int(0)
+    return count.value if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 else 0

@@ -1,0 +1,221 @@
+"""Limits that the system enforces on a process: memory, time of the processor, files and threads.
+
+Linux and macOS have resource limits. Windows has jobs, which limit memory, time and the number of processes, of a
+process and its children: memory is what each of them commits, time is that of user mode since it has begun; Windows
+looks at it about once a second, and ends a process that is past it. Another program runs in a job by
+
+    python -m araclip.core.limits KILOBYTES PROGRAM [ARGUMENT …]
+
+since a process cannot be limited there between fork and exec. The program has the standard streams of this process,
+whose exit code is the program's, and ends with it.
+"""
+
+import ctypes
+import math
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
+from typing import Any, cast
+
+from araclip.core import system
+from araclip.core.processes import step_back
+
+# By a shell: after a fork, Python's threads may hold locks.
+_LIMITED = 'ulimit -v "$0" 2>/dev/null; exec "$@"'
+
+
+def restrict(memory: int, files: int = 16, threads: int = 0) -> None:
+    """Restrict this process to what decoding needs, as far as the system can enforce it.
+
+    Args:
+        memory: bytes of its address space.
+        files: how many it may have open.
+        threads: how many it may start. The system counts those of all processes of the user together, so the limit lies
+            this far above what the user has now.
+
+    On Windows it may commit so much memory and start no process; files and threads have no limit.
+
+    Raises:
+        OSError: the system refuses; ValueError where a lower limit is in force.
+    """
+    step_back(5)  # searches have priority
+    if system.windows():
+        own_job().limit(memory=memory, processes=1)
+        return
+    import resource
+
+    most = _tasks_of_this_user() + threads if threads else 0
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no writes to files; pipes are not affected
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+    if hasattr(resource, "RLIMIT_NPROC"):
+        resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
+
+
+def _tasks_of_this_user() -> int:
+    """Threads of all processes of this user; 0 where they cannot be counted."""
+    import psutil  # 30 ms that nobody else waits for
+
+    total, user = 0, os.getuid()
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.uids().real == user:
+                total += process.num_threads()
+    return total
+
+
+def allow_processor(seconds: float) -> None:
+    """Let the system kill this process after so many further seconds of processor time."""
+    if system.windows():
+        own_job().limit(seconds=seconds)
+        return
+    import resource
+
+    used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(used + seconds), hard))
+
+
+def limit(wanted: Mapping[str, int]) -> None:
+    """Set limits of this process by their names, such as RLIMIT_DATA; those that the system lacks are left out."""
+    if system.windows():
+        with suppress(OSError):
+            own_job().limit(memory=wanted.get("RLIMIT_DATA", 0), seconds=wanted.get("RLIMIT_CPU", 0))
+        return
+    import resource
+
+    for name, value in wanted.items():
+        with suppress(ValueError, OSError, AttributeError):  # a lower limit is in force, or the system has none
+            resource.setrlimit(getattr(resource, name), (value, value))
+
+
+def with_memory(command: list[str], kilobytes: int) -> list[str]:
+    """A command that runs another one with so much address space; the command itself where there is no shell."""
+    if system.windows():
+        return [sys.executable, "-P", "-m", "araclip.core.limits", str(kilobytes), *command]
+    shell = shutil.which("sh")
+    return [shell, "-c", _LIMITED, str(kilobytes), *command] if shell else command
+
+
+EXTENDED_LIMITS = 9  # JobObjectExtendedLimitInformation, <winnt.h>
+# JOB_OBJECT_LIMIT_…
+PROCESS_TIME, ACTIVE_PROCESS, PROCESS_MEMORY = 0x2, 0x8, 0x100
+DIE_ON_UNHANDLED_EXCEPTION, KILL_ON_JOB_CLOSE = 0x400, 0x2000
+TICKS = 10_000_000  # a second, in units of 100 ns
+
+
+class _Basic(ctypes.Structure):
+    """JOBOBJECT_BASIC_LIMIT_INFORMATION; widths are Windows', whose long has 32 bits."""
+
+    _fields_ = (
+        ("process_time", ctypes.c_int64),
+        ("job_time", ctypes.c_int64),
+        ("flags", ctypes.c_uint32),
+        ("least_working_set", ctypes.c_size_t),
+        ("most_working_set", ctypes.c_size_t),
+        ("active_processes", ctypes.c_uint32),
+        ("affinity", ctypes.c_size_t),
+        ("priority", ctypes.c_uint32),
+        ("scheduling", ctypes.c_uint32),
+    )
+
+
+class Limits(ctypes.Structure):
+    """JOBOBJECT_EXTENDED_LIMIT_INFORMATION."""
+
+    _fields_ = (
+        ("basic", _Basic),
+        ("io", ctypes.c_uint64 * 6),
+        ("process_memory", ctypes.c_size_t),
+        ("job_memory", ctypes.c_size_t),
+        ("peak_process_memory", ctypes.c_size_t),
+        ("peak_job_memory", ctypes.c_size_t),
+    )
+
+
+class Job:
+    """The job of this process. Its handle stays open until the process ends."""
+
+    def __init__(self) -> None:
+        """Make a job and put this process into it; jobs nest, so that it may be in another one already.
+
+        Raises:
+            OSError: Windows refuses.
+        """
+        self._kernel = _kernel()
+        self._limits = Limits()
+        self._handle = self._kernel.CreateJobObjectW(None, None)
+        _must(self._handle)
+        _must(self._kernel.AssignProcessToJobObject(self._handle, self._kernel.GetCurrentProcess()))
+
+    def limit(self, *, memory: int = 0, seconds: float = 0, processes: int = 0, end_children: bool = False) -> None:
+        """Set limits; those that are not given stay as they are.
+
+        Args:
+            memory: bytes that a process may commit.
+            seconds: further time of the processor that this process may take; a child of it may take as much in all.
+            processes: how many there may be in the job, this one included.
+            end_children: they end with this process.
+
+        Raises:
+            OSError: Windows refuses.
+        """
+        basic = self._limits.basic
+        basic.flags |= DIE_ON_UNHANDLED_EXCEPTION  # no window that waits for somebody to close it
+        if memory:
+            basic.flags |= PROCESS_MEMORY
+            self._limits.process_memory = memory
+        if seconds:
+            basic.flags |= PROCESS_TIME
+            basic.process_time = int((os.times().user + seconds) * TICKS)
+        if processes:
+            basic.flags |= ACTIVE_PROCESS
+            basic.active_processes = processes
+        if end_children:
+            basic.flags |= KILL_ON_JOB_CLOSE
+        size = ctypes.sizeof(self._limits)
+        _must(
+            self._kernel.SetInformationJobObject(
+                self._handle, EXTENDED_LIMITS, ctypes.byref(self._limits), ctypes.c_uint32(size)
+            )
+        )
+
+
+@cache
+def own_job() -> Job:
+    """The job of this process, made when it is first asked for.
+
+    Raises:
+        OSError: Windows refuses.
+    """
+    return Job()
+
+
+def _kernel() -> Any:
+    library = cast(Any, ctypes).WinDLL("kernel32", use_last_error=True)
+    library.CreateJobObjectW.restype = library.GetCurrentProcess.restype = ctypes.c_void_p
+    library.CreateJobObjectW.argtypes = (ctypes.c_void_p, ctypes.c_wchar_p)
+    library.AssignProcessToJobObject.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
+    library.SetInformationJobObject.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_uint32)
+    return library
+
+
+def _must(done: object) -> None:
+    if not done:
+        raise cast(Any, ctypes).WinError(cast(Any, ctypes).get_last_error())
+
+
+def main() -> int:
+    """Limit this process and what it starts, then start the program."""
+    kilobytes, *command = sys.argv[1:]
+    own_job().limit(memory=int(kilobytes) * 1024, end_children=True)
+    return subprocess.run(command, stdin=sys.stdin, stdout=sys.stdout, stderr=sys.stderr, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

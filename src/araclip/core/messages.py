@@ -1,0 +1,118 @@
+"""What people are told when a query, a filter, a picture or a request cannot be used: in English and in Arabic, by the
+same keys. Pure.
+
+An error carries the English text, which keeps its key and its fields; `in_arabic` says the same in Arabic.
+"""
+
+from araclip.errors import AraCLIPError
+
+ENGLISH = {
+    # queries
+    "query empty": "the query is empty. Type what the picture shows, for example: {example}",
+    "query letters": "the query has {letters:,} letters, the most is {most:,}. Leave some out.",
+    "query terms": "the query has {terms} terms, the most is {most}. Leave some out.",
+    "query only minus": "the query «{query}» only pushes pictures away, by a picture or a weight below 1. Add what the "
+    "picture shows: {example}",
+    "query quotation": "the query «{query}» opens a quotation mark and never closes it. Add {closing} where it ends, "
+    "or write \\ before the mark that opens.",
+    "query part": "the query «{query}» has an empty part: a sign, a weight or quotation marks with nothing beside "
+    "them. Complete it, or \\ before the sign.",
+    "query encoding": "the query «{query}» holds a byte or half of a character that is no text. Type it again in "
+    "UTF-8.",
+    "query file": "the query names a file ({file}), which cannot be opened from here. Give the picture itself, or "
+    "write \\ before the first character to search for this text.",
+    "query weight": "weight {weight} is out of range; it goes from {least} to {most:.0f}. If it is text, write \\ "
+    "before the colon.",
+    "query cancels": "the terms of the query cancel each other out. Leave one out, or give them weights.",
+    "k": "k is {k}, the most is {most}. Ask for pages with offset.",
+    # filters
+    "filter form": "'{given:.80}' is no filter; write KEY=VALUE, for example captured=2023..2024.",
+    "filter twice": "'{key:.80}' is given twice; join the two, for example format=JPEG,PNG.",
+    "filter unknown": "no filter '{key:.80}'. Choose among {known}.",
+    "filter range": "{first_name} {first} is above {last_name} {last}: nothing can match. Swap them.",
+    "date": "{name} is '{given:.80}'; write a date as 2023, 2023-05, 2023-05-17 or 2023-05-17T18:30.",
+    "hidden": "hidden is '{given:.80}'; write yes (only hidden pictures), no (only the others) or any.",
+    "near form": "near is '{given:.80}'; write latitude, longitude, distance: 24.7,46.7,10km or 24.7136,46.6753,500m.",
+    "near place": "near is at {latitude:g}, {longitude:g}; latitudes go from -90 to 90, longitudes from -180 to 180, "
+    "in this order.",
+    "near distance": "near asks for {metres:g} m around; the distance goes from 1 cm to {most} km.",
+    "words": "{name} is '{given:.80}', without a word or a number. Write what it is called.",
+    "words letters": "{name} has {letters} letters, the most is {most}. Leave some words out.",
+    "scenes": "scenes is '{given:.80}'; write all (every scene of a video that is found) or best.",
+    "size": "'{given:.80}' is no size; write bytes or a unit: 200000, 200kB, 1.5MB.",
+    "size most": "'{given:.80}' is more than any file can have; the most is {most} bytes.",
+    "choice": "no {name} '{given:.80}'. Choose one of {known}.",
+    "format": "no picture format '{given:.80}'. Choose among {known}.",
+    # requests
+    "data URI": "a picture is given as data:image/…;base64,…; nothing is fetched from URLs.",
+    "base64": "the picture's data URI is not valid base64.",
+    "text letters": "a text has {letters} characters, the most is {most}. Send its beginning.",
+    "pictures": "the request has {pictures} pictures, the most is {most}. Send several requests.",
+    "dimensions": "dimensions is {given}; this model makes vectors of {known} numbers.",
+}
+
+ARABIC = {
+    # queries
+    "query empty": "البحث فارغ. يلزم وصف ما يظهر في الصورة، مثل: {example}",
+    "query letters": "حروف البحث {letters}، والحد الأقصى {most}. يلزم اختصاره.",
+    "query terms": "أجزاء البحث {terms}، والحد الأقصى {most}. يلزم حذف بعضها.",
+    "query only minus": "البحث «{query}» يُبعد صورًا فقط، بصورة أو بوزن أقل من 1. يلزم ذكر ما يظهر في الصورة: {example}",
+    "query quotation": "في البحث «{query}» علامة اقتباس لم تُغلق. تُضاف {closing} في موضع إغلاقها، أو \\ قبل علامة "
+    "الفتح.",
+    "query part": "في البحث «{query}» جزء فارغ: إشارة أو وزن أو علامتا اقتباس بلا كلام. يُكتب ما ينقص، أو \\ قبل "
+    "الإشارة.",
+    "query encoding": "في البحث «{query}» بايت أو نصف حرف ليس نصًا. يُكتب من جديد بترميز UTF-8.",
+    "query file": "يذكر البحث ملفًا ({file}) لا يمكن فتحه من هنا. تُرسل الصورة نفسها، أو تُكتب \\ قبل الحرف الأول للبحث "
+    "عن النص.",
+    "query weight": "الوزن {weight} خارج المدى؛ المدى من {least} إلى {most:.0f}. إن لم يكن وزنًا تُكتب \\ قبل النقطتين.",
+    "query cancels": "أجزاء البحث يلغي بعضها بعضًا. يلزم حذف واحد منها، أو إعطاؤها أوزانًا.",
+    "k": "العدد k هو {k}، وأقصاه {most}. تُطلب صفحات متتالية بـ offset.",
+    # filters
+    "filter form": "'{given:.80}' ليست تصفية؛ الشكل KEY=VALUE، مثل captured=2023..2024.",
+    "filter twice": "ورد '{key:.80}' مرتين؛ يُجمعان، مثل format=JPEG,PNG.",
+    "filter unknown": "لا توجد تصفية '{key:.80}'. الممكن: {known}.",
+    "filter range": "{first} أكبر من {last}، فلا شيء يطابق.",
+    "date": "قيمة {name} هي '{given:.80}'؛ يُكتب التاريخ مثل 2023 أو 2023-05 أو 2023-05-17.",
+    "hidden": "قيمة hidden هي yes (المخفية وحدها) أو no أو any، لا '{given:.80}'.",
+    "near form": "تُكتب near بخط العرض ثم الطول ثم المسافة: 24.7,46.7,10km أو 24.7136,46.6753,500m.",
+    "near place": "خط العرض من ‎-90 إلى 90 وخط الطول من ‎-180 إلى 180، بهذا الترتيب.",
+    "near distance": "المسافة في near من سنتيمتر واحد إلى {most} كم.",
+    "words": "لا كلمة في {name}. يلزم جزء من الاسم.",
+    "words letters": "حروف {name} هي {letters}، والحد الأقصى {most}. يلزم اختصارها.",
+    "scenes": "قيمة scenes هي all (كل مشاهد الفيديو) أو best، لا '{given:.80}'.",
+    "size": "'{given:.80}' ليس حجمًا؛ يُكتب بالبايتات أو بوحدة: 200000 أو 200kB أو 1.5MB.",
+    "size most": "'{given:.80}' أكبر من أي ملف؛ والحد {most} بايت.",
+    "choice": "لا توجد القيمة '{given:.80}' في {name}. الممكن: {known}.",
+    "format": "لا توجد صيغة صور '{given:.80}'. الممكن: {known}.",
+    # requests
+    "data URI": "تُعطى الصورة بالشكل data:image/…;base64,…؛ ولا يُجلب شيء من العناوين.",
+    "base64": "ترميز base64 للصورة غير صحيح.",
+    "text letters": "في أحد النصوص {letters} حرفًا، وأقصى عدد {most}. يُرسل أوله.",
+    "pictures": "في الطلب {pictures} صورة، وأقصى عدد {most}. تُرسل في عدة طلبات.",
+    "dimensions": "قيمة dimensions هي {given}؛ وأطوال متجهات النموذج {known}.",
+}
+
+
+class Message(str):
+    """An English text that keeps which message it is, and what it was filled with."""
+
+    key: str
+    fields: dict[str, object]
+
+
+def message(key: str, /, **fields: object) -> Message:
+    """A message of ENGLISH with its fields filled in."""
+    text = Message(ENGLISH[key].format(**fields))
+    text.key, text.fields = key, fields
+    return text
+
+
+def message_of(error: AraCLIPError) -> str:
+    """The text of an error, which is a Message where it was raised with one."""
+    (said,) = error.args[:1] or ("",)
+    return said if isinstance(said, Message) else str(error)
+
+
+def in_arabic(text: object) -> str:
+    """A message in Arabic; a text that is no Message stays as it is."""
+    return ARABIC[text.key].format(**text.fields) if isinstance(text, Message) else str(text)

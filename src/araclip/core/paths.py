@@ -1,0 +1,65 @@
+"""Paths as people type them, checked before anything is opened; and where AraCLIP keeps its data on this machine."""
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+from araclip.errors import InputError
+
+
+def text_path(named: str | os.PathLike[str], what: str = "path") -> str:
+    """A path as text, unchanged; `what` it is, for the message.
+
+    Raises:
+        InputError: neither a text nor a path object, or a text that no file can have as its path.
+    """
+    if not isinstance(named, str | os.PathLike):
+        raise InputError(f"a {what} is a text or a path object, got {type(named).__name__}.")
+    text = os.fspath(named)
+    if not isinstance(text, str):
+        raise InputError(f"a {what} is a text or a path object, got one of bytes. Pass os.fsdecode(path).")
+    try:
+        if b"\0" in os.fsencode(text):
+            raise InputError(f"{text!r:.200} holds a NUL character, which no path has. Check the path.")
+    except UnicodeEncodeError:
+        raise InputError(f"{text!r:.200} holds half of a character, which no path has. Check the path.") from None
+    return text
+
+
+def user_path(named: str | os.PathLike[str], what: str = "path") -> Path:
+    """A path with ~ and ~user replaced by the home folder.
+
+    Raises:
+        InputError: as for `text_path`, the path is empty, or there is no such user.
+    """
+    text = text_path(named, what)
+    if not text:  # of a variable that is not set; it would be the working folder, and all below it
+        raise InputError("a path is empty. Name a file or a folder; the working folder is «.».")
+    path = Path(text)
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise InputError(
+            f"{path}: there is no such user here. Check the name, or write ./{path} for a folder of that name."
+        ) from None
+
+
+def data_home() -> Path:
+    """The folder for all of AraCLIP's data: $ARACLIP_DATA, or the platform's user data directory."""
+    named = os.environ.get("ARACLIP_DATA")
+    return user_path(named).absolute() if named else platformdirs.user_data_path("araclip")
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file of that name can be seen: not where its folder belongs to another user and is closed to this one,
+    where `Path.is_file` raises (Python 3.11 to 3.13)."""
+    try:
+        return path.is_file()
+    except PermissionError:
+        return False
+
+
+def models_home() -> Path:
+    """The folder of the models that `araclip pull` made, one folder each."""
+    return data_home() / "models"

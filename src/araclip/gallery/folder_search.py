@@ -1,0 +1,113 @@
+"""One search of a gallery in a folder: through its scan index, and its catalogue for everything else."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip.core.files import lexists
+from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.catalog.filters import EVERYTHING
+from araclip.gallery.catalog.full_text import Document
+from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
+from araclip.gallery.catalog.word_index import WordIndex
+from araclip.gallery.index.scan_index import ScanIndex
+from araclip.gallery.near_hashes import HashTable
+from araclip.gallery.ranking import Candidate, Page, StoreSearch
+from araclip.gallery.results import Hit
+from araclip.gallery.text_matches import TextMatches, TextQuery, text_matches
+from araclip.pictures.video.scenes import file_of
+
+PATHS_AT_ONCE = 200  # candidates whose paths one statement looks up
+
+
+class FolderSearch(StoreSearch):
+    """A search of one generation, whose index and perceptual hashes are in memory."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        index: ScanIndex,
+        hashes: Callable[[], HashTable],
+        vector: NDArray[np.float32],
+        page: Page,
+    ) -> None:
+        """`hashes` gives the table of perceptual hashes, which is made when it is first asked for."""
+        self._catalog, self._index, self._hashes, self._vector = catalog, index, hashes, vector
+        self._wanted = page.offset + page.k
+        self._condition = condition = page.filters.condition(hidden_exist=catalog.has_hidden())
+        self._allowed = (
+            None if condition == EVERYTHING else index.selected(condition, lambda: catalog.select(condition))
+        )
+        self._first: tuple[list[int], list[float]] | None = None  # of the index, when it is first asked
+        self._words = WordIndex(catalog)
+
+    def nearest(self) -> Iterator[tuple[int, float]]:
+        (ids, scores), done = self._found(), 0
+        while len(ids) > done:
+            yield from list(zip(ids, scores, strict=True))[done:]
+            done = len(ids)  # further ones replace those missing on the disk
+            ids, scores = self._index.search(self._vector, 2 * done, self._allowed)
+
+    def newest(self) -> Iterator[int]:
+        return iter(self._catalog.newest_first(self._condition))
+
+    def best_score(self) -> float:
+        scores = self._found()[1] if self._allowed is None else self._index.search(self._vector, 1)[1]
+        return max(scores, default=0.0)
+
+    def matches(self, query: TextQuery) -> TextMatches:
+        return text_matches(self._words, query, len(self._index)).among(self._allowed)
+
+    def scores(self, ids: NDArray[np.int64]) -> tuple[list[int], list[float]]:
+        if self._allowed is not None:
+            ids = np.intersect1d(ids, self._allowed, assume_unique=True)
+        return self._index.search(self._vector, len(ids), ids)
+
+    def cosines(self, ids: Sequence[int], terms: NDArray[np.float32]) -> NDArray[np.float32]:
+        row_of = {content: row for row, content in enumerate(ids)}
+        found = np.full((len(ids), len(terms)), -1, np.float32)  # -1 for a picture that this generation has not
+        for column, term in enumerate(terms):
+            known, scores = self._index.search(term, len(ids), np.sort(np.array(ids, np.int64)))
+            found[[row_of[content] for content in known], column] = scores
+        return found
+
+    def described(self, ids: Sequence[int], *, in_arabic: bool) -> set[int]:
+        return self._words.described(ids, in_arabic=in_arabic)
+
+    def existing(self, candidates: Iterable[Candidate]) -> Iterator[tuple[Candidate, list[str]]]:
+        waiting, current = iter(candidates), self._index.generation == self._catalog.generation
+        while group := list(islice(waiting, min(self._wanted, PATHS_AT_ONCE))):
+            paths = self._catalog.paths_of([each.content for each in group], self._condition)
+            for each in group:
+                if not paths[each.content] and current:
+                    self._catalog.check_loose(each.content)
+                if existing := [path for path in paths[each.content] if exists(path)]:
+                    yield each, existing
+
+    def phash(self, content: int) -> int:
+        return self._hashes().of(content)
+
+    def near(self, content: int) -> list[int]:
+        return self._hashes().near(content, self._allowed)
+
+    def near_count(self, content: int) -> int:
+        return len(self.near(content))
+
+    def documents(self, ids: Sequence[int]) -> dict[int, Document]:
+        return self._words.documents(ids)
+
+    def records(self, hits: Sequence[tuple[int, Hit]]) -> list[tuple[PictureRecord, Hit]]:
+        found = self._catalog.records_at([hit.path for _, hit in hits])
+        return [(found[hit.path], hit) for _, hit in hits if hit.path in found]
+
+    def _found(self) -> tuple[list[int], list[float]]:
+        if self._first is None:
+            self._first = self._index.search(self._vector, self._wanted, self._allowed)
+        return self._first
+
+
+def exists(path: str) -> bool:
+    """Whether a path is an existing file, or stored pixels."""
+    return path.startswith(STORED_PREFIX) or lexists(file_of(path))

@@ -1,0 +1,119 @@
+"""Facts from a picture's header: what filters ask for and what is shown beside it.
+
+Date, camera, lens and place come from EXIF first, then XMP, then IPTC.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import ExifTags, Image, ImageFile, IptcImagePlugin
+
+from araclip.pictures.captions import embedded_caption
+from araclip.pictures.metadata import (
+    NOTHING_KNOWN,
+    PhotoMetadata,
+    camera_of,
+    coordinates,
+    degrees,
+    embedded_properties,
+    exif_time,
+    name_of,
+    place_of,
+    xmp_metadata,
+)
+from araclip.pictures.upright import ROTATED
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A format, one of `pictures.formats.FORMATS`; width and height in pixels of the upright picture; date,
+    camera, lens and place as in `PhotoMetadata`; embedded titles, descriptions and keywords.
+    """
+
+    format: str
+    width: int
+    height: int
+    captured_at: str | None
+    caption: str = ""
+    camera: str | None = None
+    lens: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    place: str | None = None
+
+    @property
+    def photo(self) -> PhotoMetadata:
+        """Date, camera, lens and place."""
+        return PhotoMetadata(self.captured_at, self.camera, self.lens, self.latitude, self.longitude, self.place)
+
+
+def facts_of(image: Image.Image, size: tuple[int, int]) -> Facts:
+    """The facts of an opened picture whose header claims this width and height; damaged blocks are ignored."""
+    width, height = image.info.get("full_size", size)
+    try:
+        if image.getexif().get(ExifTags.Base.Orientation, 1) in ROTATED:
+            width, height = height, width
+    except Exception:  # Pillow raises anything on a damaged block, which is ignored
+        pass
+    kind, photo = image.format or "PNG", embedded_metadata(image)
+    return Facts(
+        "JPEG" if kind == "MPO" else kind, width, height, photo.captured_at, embedded_caption(image),
+        photo.camera, photo.lens, photo.latitude, photo.longitude, photo.place,
+    )  # fmt: skip
+
+
+_PLACE = ((2, 92), (2, 90), (2, 95), (2, 101))  # of IPTC: sublocation, city, state, country
+
+
+def embedded_metadata(image: Image.Image) -> PhotoMetadata:
+    """What the picture's own blocks say; a damaged block counts as absent."""
+    found = NOTHING_KNOWN
+    for read in (_exif, _xmp, _iptc):
+        try:
+            found = found.completed(read(image))
+        except Exception:  # Pillow raises anything on a damaged block, which is ignored
+            continue
+    return found
+
+
+def _exif(image: Image.Image) -> PhotoMetadata:
+    exif = image.getexif()
+    return exif_metadata(exif, _directory(exif, ExifTags.IFD.Exif), _directory(exif, ExifTags.IFD.GPSInfo))
+
+
+def exif_metadata(main: Any, taken: Any, gps: Any) -> PhotoMetadata:
+    """What the values of the main, the EXIF and the GPS directory say, each by the number of its tag."""
+    original, digitized = taken.get(ExifTags.Base.DateTimeOriginal), taken.get(ExifTags.Base.DateTimeDigitized)
+    here = coordinates(
+        degrees(_parts(gps.get(ExifTags.GPS.GPSLatitude)), gps.get(ExifTags.GPS.GPSLatitudeRef)),
+        degrees(_parts(gps.get(ExifTags.GPS.GPSLongitude)), gps.get(ExifTags.GPS.GPSLongitudeRef)),
+    )
+    return PhotoMetadata(
+        captured_at=exif_time(original) or exif_time(digitized),  # the first may be blanks or zeros
+        camera=camera_of(main.get(ExifTags.Base.Make), main.get(ExifTags.Base.Model)),
+        lens=name_of(taken.get(ExifTags.Base.LensModel)),
+        latitude=here[0] if here else None,
+        longitude=here[1] if here else None,
+    )
+
+
+def _directory(exif: Image.Exif, which: int) -> Any:
+    try:
+        return exif.get_ifd(which)
+    except Exception:  # as above; the other directories may be sound
+        return {}
+
+
+def _parts(value: object) -> tuple[object, ...]:
+    return value if isinstance(value, tuple) else ()
+
+
+def _xmp(image: Image.Image) -> PhotoMetadata:
+    raw = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
+    return xmp_metadata(embedded_properties(raw)) if isinstance(raw, bytes | str) and raw else NOTHING_KNOWN
+
+
+def _iptc(image: Image.Image) -> PhotoMetadata:
+    about = IptcImagePlugin.getiptcinfo(image) if isinstance(image, ImageFile.ImageFile) else None
+    values = ((about or {}).get(key) for key in _PLACE)
+    return PhotoMetadata(place=place_of(*(value[0] if isinstance(value, list) else value for value in values)))

@@ -1,0 +1,83 @@
+"""Which files are pictures: formats that are read always, those that need an extra, and those that are not read.
+
+The one list of suffixes: the walk of folders, its count of files that were not read, and messages all use it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import PurePath
+
+ALWAYS: Mapping[str, tuple[str, ...]] = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png",),
+    "WEBP": (".webp",),
+    "GIF": (".gif",),
+    "BMP": (".bmp",),
+    "TIFF": (".tif", ".tiff"),
+    "AVIF": (".avif", ".avifs"),
+    "JPEG2000": (".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc"),
+}
+
+
+@dataclass(frozen=True)
+class Extra:
+    """A format that an extra of this package reads: its name for people, the extra, its module, the suffixes."""
+
+    shown: str
+    extra: str
+    module: str
+    suffixes: tuple[str, ...]
+
+    @property
+    def installed(self) -> bool:
+        """Whether the library is there."""
+        return find_spec(self.module) is not None
+
+    @property
+    def remedy(self) -> str:
+        """What to do to have it read."""
+        return f"pip install 'araclip[{self.extra}]'"
+
+
+EXTRAS: Mapping[str, Extra] = {
+    "HEIF": Extra("HEIC", "heic", "pi_heif", (".heic", ".heif", ".heics", ".heifs", ".hif")),
+    "JXL": Extra("JPEG XL", "jxl", "pylibjxl", (".jxl",)),
+    "RAW": Extra("RAW", "raw", "rawpy", (
+        ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef", ".mos", ".mrw",
+        ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
+    )),
+}  # fmt: skip
+NOT_READ: Mapping[str, tuple[str, ...]] = {
+    "Photoshop": (".psd", ".psb"),
+    "SVG": (".svg", ".svgz"),
+    "PDF": (".pdf",),
+    "EPS or AI": (".eps", ".ai"),
+    "GIMP or Krita": (".xcf", ".kra", ".ora"),
+    "OpenEXR or HDR": (".exr", ".hdr"),
+    "icon": (".ico", ".icns"),
+    "TGA or PCX": (".tga", ".pcx", ".dds"),
+    "PNM": (".pnm", ".ppm", ".pgm", ".pbm", ".pam"),
+    "DjVu": (".djvu", ".djv"),
+}  # fmt: skip
+FORMATS = (*ALWAYS, *EXTRAS)  # names as Pillow has them, and as the catalogue stores them
+SUFFIXES = frozenset(
+    suffix
+    for suffixes in (*ALWAYS.values(), *(extra.suffixes for extra in EXTRAS.values() if extra.installed))
+    for suffix in suffixes
+)  # of files that are read here
+SHOWN_BY_BROWSERS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")  # others are converted before they are shown
+
+
+def kind_of(head: bytes, name: str) -> Extra | None:
+    """The extra that a file would need, by its first bytes or else by its suffix; None if it needs none."""
+    suffix = PurePath(name).suffix.lower()
+    by_suffix = next((extra for extra in EXTRAS.values() if suffix in extra.suffixes), None)
+    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis"):
+        return EXTRAS["HEIF"]
+    return EXTRAS["JXL"] if is_jxl(head) else by_suffix
+
+
+def is_jxl(head: bytes) -> bool:
+    """Whether a file is a JPEG XL by its first bytes."""
+    return head[:2] == b"\xff\x0a" or head[:12] == b"\0\0\0\x0cJXL \x0d\x0a\x87\x0a"

@@ -1,0 +1,395 @@
+"""Limits on reading and decoding pictures: of one by its header before a pixel is decoded, and budgets that all share.
+
+A file of a few kilobytes can claim 150 megapixels, or a thousand progressive scans. Headers are measured without
+Pillow, which keeps all of them in memory: a JPEG of 4 MB can hold a million segments, a PNG of 64 kB can hold 64 MB of
+text, and a TIFF of 64 MB can list 16 million numbers of 40 bytes each in Python.
+
+Threads hold a share of a budget before they read, parse or decode, so that large pictures wait for each other and the
+sum stays below `PEAK` whatever the pictures and the number of threads. The three budgets are always taken in this
+order: a thread that waits for decoding holds no memory that another one needs to finish.
+
+    READING ─► PARSING ─► DECODING
+"""
+
+import re
+import struct
+import threading
+import time
+import zlib
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+from PIL import ExifTags, Image
+
+from araclip.core.libraries import trim_heap
+from araclip.core.system import free_memory
+from araclip.errors import ImageTooLarge, UnreadableImage
+
+MAX_PIXELS = 150_000_000  # the largest consumer cameras (100–150 MP) still fit
+MAX_OF_FORMAT = {  # the decoders of these take more memory or time for a pixel than others
+    "WEBP": 65_000_000,  # libwebp keeps two canvases: 17 bytes a pixel
+    "HEIF": 65_000_000,
+    "AVIF": 65_000_000,
+    "JXL": 45_000_000,
+    "JPEG2000": 40_000_000,
+    "RAW, developed": 16_000_000,  # at half size, of 64 million on the sensor
+    "BMP, run-length encoded": 25_000_000,  # Pillow decodes it in Python: 3 seconds when it is made for this
+}
+LARGE = 400_000_000  # bytes: for a picture that takes more, the free memory is checked
+MAX_SCANNED = (
+    3_000_000_000  # pixels times passes of a JPEG: 6 seconds when it is made for this; 150 MP in 20 passes fit
+)
+USABLE = 0.5  # share of the free memory that one picture may take
+FULL_BYTES = 17  # a pixel at the peak, in the worst case (WebP; 16-bit grey in full); measured by tests/fuzz/peaks.py
+# A pixel at the peak of decoders that take more. JPEG 2000: tests/fuzz/peaks.py; the others by hand, see docs/log.
+BYTES_OF_FORMAT = {
+    "JXL": 25,
+    "JPEG2000": 28,  # 32 bits for each channel, twice
+    "RAW, developed": 40,  # for each of the pixels at half size, of which one has four of the sensor's
+}
+COEFFICIENTS = 6  # bytes a pixel: libjpeg holds all coefficients of a progressive JPEG, even for scaled decoding
+ROW_BYTES = 8  # Pillow's pointer to each row: a picture of one column takes thrice its pixels
+STRIP_BYTES = 40_000_000  # of the strips in which `upright` reduces a picture
+JPEGS = ("JPEG", "MPO")  # MPO: a JPEG followed by further pictures
+_STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}  # a pixel in Pillow; else 4
+_RLE = (1, 2)  # compressions of a BMP
+_CHUNK = 1 << 20
+
+
+def check_header(image: Image.Image, name: str) -> int:
+    """Refuse a picture beyond the limits; returns the bytes that the decoder needs besides the decoded picture.
+
+    Raises:
+        ImageTooLarge: too many pixels, or too many progressive scans; the message has both numbers.
+    """
+    pixels, stored, kind = image.width * image.height, _stored(image), _kind(image)
+    most = min(MAX_PIXELS, MAX_OF_FORMAT.get(kind, MAX_PIXELS))
+    if stored > most:
+        raise ImageTooLarge(
+            f"{name}: {image.width} × {image.height} is {stored / 1e6:.0f} megapixels, the limit "
+            f"{f'of {kind} ' if most < MAX_PIXELS else ''}is {most / 1e6:.0f}. Save a smaller copy and index that."
+        )
+    stream = getattr(image, "fp", None)
+    if stream is None:
+        return 0
+    needed = _tiff_buffers(image, stream) if image.format == "TIFF" else 0
+    if image.format not in JPEGS and image.info.get("compression") not in ("jpeg", "tiff_jpeg"):
+        return needed
+    passes = count(stream, b"\xff\xda")
+    if passes * pixels > MAX_SCANNED:
+        raise ImageTooLarge(
+            f"{name}: {pixels / 1e6:.0f} megapixels in {passes:,} passes, the limit is {MAX_SCANNED // pixels:,} "
+            "passes. Save it again and index that."
+        )
+    return stored * COEFFICIENTS if passes > 1 and image.format in JPEGS else needed
+
+
+def bytes_to_decode(image: Image.Image, decoder_bytes: int, reduced: int) -> int:
+    """Bytes at the peak of decoding a picture.
+
+    Args:
+        image: opened and not loaded; a JPEG drafted to the size that is decoded.
+        decoder_bytes: result of `check_header`.
+        reduced: pixels that remain after `upright` has reduced it.
+    """
+    pixels = image.width * image.height
+    decoder_bytes += image.height * ROW_BYTES
+    if _kind(image) in (*MAX_OF_FORMAT, *BYTES_OF_FORMAT) or reduced == pixels:
+        return decoder_bytes + pixels * BYTES_OF_FORMAT.get(_kind(image), FULL_BYTES)
+    stored = _STORED_BYTES.get(image.mode, 4) * (2 if image.format == "TIFF" and _turned(image) else 1)
+    return decoder_bytes + pixels * stored + reduced * FULL_BYTES + STRIP_BYTES
+
+
+def check_budget(image: Image.Image, needed: int, most: int, name: str) -> None:
+    """Refuse a picture that takes more than `most` bytes to decode.
+
+    Raises:
+        ImageTooLarge: the message has both numbers.
+    """
+    if needed > most:
+        raise ImageTooLarge(
+            f"{name}: {_size(image)} takes {needed / 1e9:.1f} GB to decode, the limit is {most / 1e9:.2f} GB. "
+            "Save a smaller or plainer copy and index that."
+        )
+
+
+def check_free_memory(image: Image.Image, needed: int, name: str) -> None:
+    """Refuse a large picture that takes more than its share of the memory that is free now.
+
+    Raises:
+        ImageTooLarge: the message has both numbers.
+    """
+    if needed > LARGE and needed > (free := free_memory()) * USABLE:
+        raise ImageTooLarge(
+            f"{name}: {_size(image)} takes {needed / 1e9:.1f} GB to decode, and of {free / 1e9:.1f} GB of free memory "
+            f"{USABLE:.0%} may be used. Close other programs, or save a smaller copy and index that."
+        )
+
+
+def _size(image: Image.Image) -> str:
+    return f"{image.width} × {image.height} ({image.width * image.height / 1e6:.0f} megapixels)"
+
+
+def _kind(image: Image.Image) -> str:
+    if image.format == "RAW" and image.info.get("developed"):
+        return "RAW, developed"
+    rle = image.format == "BMP" and image.info.get("compression") in _RLE
+    return "BMP, run-length encoded" if rle else image.format or ""
+
+
+def _turned(image: Image.Image) -> bool:
+    tags = getattr(image, "tag_v2", {})
+    return bool(tags.get(ExifTags.Base.Orientation, 1) != 1)
+
+
+def _tiff_buffers(image: Image.Image, stream: IO[bytes]) -> int:
+    """Bytes of a TIFF that are in memory while it is decoded: the file, and one strip or tile."""
+    if image.info.get("compression") == "raw":
+        return 0
+    tags = getattr(image, "tag_v2", {})
+    bits = sum(_numbers(tags.get(258, 8))) if 258 in tags else 8  # BitsPerSample
+    samples, of_sample = max(_numbers(tags.get(277, 1))), len(_numbers(tags.get(258, 8)))  # SamplesPerPixel
+    depth = bits if of_sample >= samples else bits * samples
+    rows = min(image.height, max(_numbers(tags.get(278, image.height))))  # RowsPerStrip
+    here = stream.tell()
+    length = stream.seek(0, 2)
+    stream.seek(here)
+    return int(length + max(image.width * rows, _tile(tags)) * depth // 8)
+
+
+def _tile(tags: Any) -> int:
+    """Pixels of a tile of a TIFF."""
+    sides = [tags.get(tag, 0) for tag in (322, 323)]  # TileWidth, TileLength
+    return int(sides[0] * sides[1]) if all(isinstance(side, int) for side in sides) else 0
+
+
+def _numbers(value: object) -> list[int]:
+    members = value if isinstance(value, tuple) else (value,)
+    return [member for member in members if isinstance(member, int)] or [1]
+
+
+def _stored(image: Image.Image) -> int:
+    """Pixels in the decoder's memory: those of the picture, or of one tile of a TIFF if that is larger."""
+    return max(image.width * image.height, _tile(getattr(image, "tag_v2", {})))
+
+
+def count(stream: IO[bytes], pattern: bytes) -> int:
+    """How often a pattern occurs in a stream, whose position is restored."""
+    start, total, tail = stream.tell(), 0, b""
+    stream.seek(0)
+    while chunk := stream.read(_CHUNK):
+        total += (tail + chunk).count(pattern)
+        tail = (tail + chunk)[1 - len(pattern) :]
+    stream.seek(start)
+    return total
+
+
+PEAK = 1_500_000_000  # bytes above the model's that reading pictures takes at most; measured by tests/trials
+PARSE_SECONDS = 3.0  # of processor time, for a header: ordinary ones take milliseconds
+TRIM = 100_000_000  # bytes freed at once, from which it is worth a millisecond
+DECODE_SECONDS = 30.0  # of processor time, for the pixels: 150 megapixels take 1 to 6 on one core
+
+
+class ByteBudget:
+    """A number of bytes that threads share; those who wait get their share in the order in which they came."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self._free = total
+        self._changed = threading.Condition()
+        self._waiting: deque[object] = deque()
+
+    @contextmanager
+    def hold(self, amount: int) -> Iterator[None]:
+        """Hold so many bytes inside the block; a larger amount than the total holds all of it, alone."""
+        amount, ticket = min(amount, self.total), object()
+        with self._changed:
+            self._waiting.append(ticket)
+            try:
+                self._changed.wait_for(lambda: self._waiting[0] is ticket and self._free >= amount)
+                self._free -= amount
+            finally:
+                self._waiting.remove(ticket)
+                self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += amount
+                self._changed.notify_all()
+
+
+READING = ByteBudget(190_000_000)  # files read into memory
+PARSING = ByteBudget(60_000_000)  # what a header unpacks to: texts, profiles, directories
+DECODING = ByteBudget(1_150_000_000)  # pixels; the rest of PEAK is what allocators and finished pictures keep
+
+
+def return_freed_memory(freed: int) -> None:
+    """Return what was freed to the system, where that is glibc's habit to keep: an arena for each thread."""
+    if freed > TRIM:
+        trim_heap()
+
+
+class TimedStream:
+    """A stream whose reader is stopped once its thread has used too much processor time.
+
+    Pillow's parsers, and its decoders except those of libtiff and libwebp, ask for 64 kB at most each time, so they end
+    soon after the limit. Those two are limited by the size that a header claims.
+    """
+
+    def __init__(self, stream: IO[bytes], name: str) -> None:
+        self._stream, self._name = stream, name
+        self.seek, self.tell = stream.seek, stream.tell
+        if hasattr(stream, "getvalue"):  # Pillow passes it to libtiff without a copy
+            self.getvalue = stream.getvalue
+        self.allow(PARSE_SECONDS)
+
+    def allow(self, seconds: float) -> None:
+        """Allow so many further seconds."""
+        self._seconds, self._end = seconds, time.thread_time() + seconds
+
+    def read(self, size: int = -1) -> bytes:
+        """Read as the stream does.
+
+        Raises:
+            ImageTooLarge: the time is over.
+        """
+        if time.thread_time() > self._end:
+            raise ImageTooLarge(
+                f"{self._name}: takes more than {self._seconds:.0f} s of processor time to read. "
+                "Save a smaller or plainer copy."
+            )
+        return self._stream.read(size)
+
+
+MAX_EXIF = 64  # segments; Pillow concatenates them, in time quadratic in their number
+MAX_SEGMENTS = 10_000  # of a JPEG before its first scan; cameras write less than 100
+MAX_CHUNKS = 200_000  # of a PNG; 150 megapixels in chunks of 8 kB are 55,000
+MAX_METADATA = 40_000_000  # bytes of texts, profiles and segments, unpacked
+MAX_ENTRIES = 65_535  # of a TIFF's directory; the classic format cannot have more
+MAX_NUMBERS = 1_000_000  # values in a TIFF's directories; a strip for each of 65,535 rows is 131,070
+NUMBER_BYTES = 40  # of one such value in a Python list
+INFLATED = 1_100_000  # bytes of one compressed text; Pillow itself stops at a megabyte
+
+_HEAD, _SCAN = 1 << 18, 0xDA
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd9\xff]")  # of a JPEG, with a length; not padding, nor those without
+_UNITS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # TIFF type → bytes
+_SUBDIRECTORIES = (0x8769, 0x8825, 0xA005)  # EXIF, GPS, interoperability
+_COMPRESSED = (b"zTXt", b"iTXt", b"iCCP")
+
+
+def unpacked_bytes(stream: IO[bytes], name: str) -> int:
+    """Bytes that the header of a JPEG, PNG or TIFF unpacks to, and 0 for other formats. Restores the position.
+
+    Raises:
+        UnreadableImage: more than any camera or program writes.
+    """
+    start = stream.tell()
+    stream.seek(0)
+    magic = stream.read(8)
+    try:
+        if magic.startswith(b"\xff\xd8"):
+            return _jpeg(stream, name)
+        if magic == b"\x89PNG\r\n\x1a\n":
+            return _png(stream, name)
+        return _tiff(stream, magic, name) if magic[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") else 0
+    finally:
+        stream.seek(start)
+
+
+def _jpeg(stream: IO[bytes], name: str) -> int:
+    for limit in (_HEAD, MAX_METADATA):  # nearly always the first one is enough
+        stream.seek(0)
+        head = stream.read(limit)
+        segments = exif = size = 0
+        for marker, begin, end in _segments(head):
+            segments, size = segments + 1, size + end - begin
+            exif += marker == 0xE1 and head.startswith(b"Exif\0\0", begin)
+            if segments > MAX_SEGMENTS:
+                raise _refused(name, f"more than {MAX_SEGMENTS:,} segments before its pixels")
+            if marker == _SCAN and exif > MAX_EXIF:
+                raise _refused(name, f"{exif:,} EXIF blocks, {MAX_EXIF} at most")
+            if marker == _SCAN:
+                return size
+        if len(head) < limit:
+            return len(head)
+    raise _refused(name, f"no pixels in its first {MAX_METADATA / 1e6:.0f} MB")
+
+
+def _segments(head: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker, begin and end of the content of each segment of a JPEG, until its first scan."""
+    at = 2
+    while marker := _MARKER.search(head, at):
+        begin = marker.end() + 2
+        at = begin - 2 + max(2, int.from_bytes(head[begin - 2 : begin], "big"))
+        yield marker[0][1], begin, at
+        if marker[0][1] == _SCAN:
+            return
+
+
+def _png(stream: IO[bytes], name: str) -> int:
+    size = 0
+    for _ in range(MAX_CHUNKS):
+        header = stream.read(8)
+        if len(header) < 8 or header[4:] == b"IEND":
+            return size
+        length, kind, begin = int.from_bytes(header[:4], "big"), header[4:], stream.tell()
+        if kind not in (b"IDAT", b"fdAT"):
+            size += length
+            if size <= MAX_METADATA and kind in _COMPRESSED:
+                size += _inflated(kind, stream.read(length))
+            if size > MAX_METADATA:
+                raise _refused(name, f"texts and profiles of more than {MAX_METADATA / 1e6:.0f} MB")
+        stream.seek(begin + length + 4)
+    raise _refused(name, f"more than {MAX_CHUNKS:,} chunks")
+
+
+def _inflated(kind: bytes, content: bytes) -> int:
+    """Bytes that a text or profile unpacks to."""
+    _, _, rest = content.partition(b"\0")  # keyword, NUL, method, data
+    if kind == b"iTXt":  # keyword, NUL, flag, method, language, NUL, translated keyword, NUL, data
+        if rest[:1] != b"\1":
+            return 0
+        rest = b"\0" + rest[2:].split(b"\0", 2)[-1]
+    try:
+        return len(zlib.decompressobj().decompress(memoryview(rest)[1:], INFLATED))
+    except zlib.error:  # Pillow drops it
+        return 0
+
+
+def _tiff(stream: IO[bytes], magic: bytes, name: str) -> int:
+    order, big = "<" if magic[:2] == b"II" else ">", b"+" in magic[:4]
+    length = stream.seek(0, 2)
+    stream.seek(8 if big else 4)
+    numbers = 0
+    waiting, seen = [_number(stream.read(8 if big else 4), order)], set[int]()
+    while waiting:
+        offset = waiting.pop()
+        if offset in seen or offset >= length:
+            continue
+        seen.add(offset)
+        stream.seek(offset)
+        count = _number(stream.read(8 if big else 2), order)
+        if count > MAX_ENTRIES:
+            raise _refused(name, f"a directory of {count:,} entries, {MAX_ENTRIES:,} at most")
+        width = 20 if big else 12
+        entries = stream.read(count * width)
+        for tag, kind, values, data in struct.iter_unpack(
+            order + ("HHQ8s" if big else "HHI4s"), entries[: len(entries) // width * width]
+        ):
+            numbers += min(values, length // _UNITS[kind]) if kind in _UNITS else 0
+            if tag in _SUBDIRECTORIES:
+                waiting.append(_number(data, order))
+        if numbers > MAX_NUMBERS:
+            raise _refused(name, f"directories of more than {MAX_NUMBERS:,} numbers")
+    return numbers * NUMBER_BYTES
+
+
+def _number(content: bytes, order: str) -> int:
+    return int.from_bytes(content, "little" if order == "<" else "big")
+
+
+def _refused(name: str, reason: str) -> UnreadableImage:
+    return UnreadableImage(f"{name}: damaged ({reason}). Restore it from a copy, or remove it.")

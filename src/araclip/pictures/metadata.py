@@ -1,0 +1,272 @@
+"""What is known about the taking of a photograph: date, camera, lens, place; and XMP, which tells that and captions.
+
+XMP is the metadata of photo managers (digiKam, Lightroom, darktable): a packet in a picture, or a file beside it. It is
+a stranger's XML: bounded in bytes, elements and depth, and a document type, without which there are no entities, is
+refused. The properties are those of https://github.com/adobe/xmp-docs and the IPTC Photo Metadata Standard.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from typing import Any
+from xml.parsers import expat
+
+from araclip.errors import InputError
+
+MAX_LETTERS = 200  # of a camera's, a lens's or a place's name
+_SPACE = re.compile(r"\s+")
+_written = json.JSONEncoder(ensure_ascii=False).encode
+
+
+@dataclass(frozen=True)
+class PhotoMetadata:
+    """Date, camera, lens and place of a photograph; None where nothing is known.
+
+    `captured_at` is the camera's clock, YYYY-MM-DDTHH:MM:SS without a time zone. Latitude and longitude are degrees of
+    WGS 84, north and east positive; both are known or neither. `place` is text: the names of spot, city, region and
+    country, as far as they are given.
+    """
+
+    captured_at: str | None = None
+    camera: str | None = None
+    lens: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    place: str | None = None
+
+    def completed(self, other: "PhotoMetadata") -> "PhotoMetadata":
+        """With what only the other one knows."""
+        known = {each.name: getattr(self, each.name) for each in fields(self)}
+        missing = {name: getattr(other, name) for name, value in known.items() if value is None}
+        if self.latitude is not None:
+            missing = {name: value for name, value in missing.items() if name not in ("latitude", "longitude")}
+        return replace(self, **missing)
+
+    def to_json(self) -> str:
+        """What is known, as a JSON object."""
+        known = {name: value for name, value in vars(self).items() if value is not None}
+        return _written(known)
+
+    @classmethod
+    def from_json(cls, text: str) -> "PhotoMetadata":
+        """The inverse of `to_json`; nothing where the text is damaged."""
+        try:
+            about: Any = json.loads(text)
+            return cls(**about)
+        except (ValueError, TypeError):
+            return NOTHING_KNOWN
+
+
+NOTHING_KNOWN = PhotoMetadata()
+
+
+def name_of(text: object) -> str | None:
+    """A name from a file as one line of at most MAX_LETTERS characters; None if nothing is left of it."""
+    if isinstance(text, bytes):
+        text = text[: 4 * MAX_LETTERS].decode("utf-8", "replace")
+    if not isinstance(text, str):
+        return None
+    text = text[: 4 * MAX_LETTERS].partition("\0")[0]  # cameras leave old bytes behind the end
+    clean = "".join(" " if unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") else letter for letter in text)
+    return _SPACE.sub(" ", clean).strip()[:MAX_LETTERS].strip() or None
+
+
+def camera_of(make: object, model: object) -> str | None:
+    """A camera's name from its maker's and its model's, the maker said once: Canon EOS R5, Apple iPhone 14."""
+    maker, own = name_of(make), name_of(model)
+    if not maker or not own:
+        return own or maker
+    return own if own.split()[0].casefold() == maker.split()[0].casefold() else name_of(f"{maker} {own}")
+
+
+def place_of(*names: object) -> str | None:
+    """Names from the nearest to the widest, each once: Souq Waqif, Doha, Qatar."""
+    known = dict.fromkeys(name for name in map(name_of, names) if name)
+    return name_of(", ".join(known))
+
+
+def coordinates(latitude: float | None, longitude: float | None) -> tuple[float, float] | None:
+    """Degrees, to a centimetre; None if they are no place on Earth, or the 0° 0° of a receiver without a fix."""
+    if latitude is None or longitude is None or latitude == longitude == 0:
+        return None
+    if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):  # NaN neither
+        return None
+    return round(latitude, 7) + 0.0, round(longitude, 7) + 0.0
+
+
+def degrees(parts: Iterable[object], reference: object) -> float | None:
+    """Degrees from degrees, minutes and seconds, negative in the south (S) and the west (W); None if malformed."""
+    try:
+        values = [float(part) for part in parts]  # type: ignore[arg-type]  # what is no number is caught
+        if not 1 <= len(values) <= 3 or any(not 0 <= value <= 360 for value in values):
+            return None
+        size = float(sum(value / (1, 60, 3600)[power] for power, value in enumerate(values)))
+        letter = name_of(reference)
+        return -size if letter and letter[0].upper() in "SW" else size
+    except (TypeError, ValueError, ArithmeticError):
+        return None
+
+
+def exif_time(text: object) -> str | None:
+    """An EXIF date, YYYY:MM:DD HH:MM:SS, as ISO 8601; None if it is none."""
+    try:
+        return datetime.strptime(str(text).strip("\0 ")[:19], "%Y:%m:%d %H:%M:%S").isoformat()
+    except ValueError:  # cameras whose clock is not set write 0000:00:00 00:00:00
+        return None
+
+
+def iso_time(text: object) -> str | None:
+    """An ISO 8601 date of XMP, with or without time and zone, as the clock showed it; None if it is none."""
+    try:
+        return datetime.fromisoformat(str(text).strip()[:40]).replace(tzinfo=None, microsecond=0).isoformat()
+    except ValueError:
+        return None
+
+
+MAX_XMP_BYTES = 2_000_000  # edits with masks take some hundred kilobytes
+MAX_ELEMENTS, MAX_DEPTH = 100_000, 60
+MAX_VALUES, MAX_XMP_LETTERS = 200, 4_000  # of a property
+_RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns# "
+_PREFIXES = {
+    "http://purl.org/dc/elements/1.1/": "dc",
+    "http://ns.adobe.com/tiff/1.0/": "tiff",
+    "http://ns.adobe.com/exif/1.0/": "exif",
+    "http://cipa.jp/exif/1.0/": "exifEX",
+    "http://ns.adobe.com/exif/1.0/aux/": "aux",
+    "http://ns.adobe.com/photoshop/1.0/": "photoshop",
+    "http://ns.adobe.com/xap/1.0/": "xmp",
+    "http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/": "Iptc4xmpCore",
+}
+CAPTIONS = ("dc:title", "dc:description", "dc:subject", "Iptc4xmpCore:AltTextAccessibility")
+_DEGREES = re.compile(r"(\d{1,3}(?:\.\d{1,20})?)(?:,(\d{1,2}(?:\.\d{1,20})?))?(?:,(\d{1,2}(?:\.\d{1,20})?))?([NSEW])")
+
+Properties = Mapping[str, list[str]]  # values by name, such as dc:title
+
+
+def xmp_properties(data: bytes, name: str) -> Properties:
+    """The properties of an XMP packet in the namespaces that are read here; nested structures are left out.
+
+    Raises:
+        InputError: it is no XML, too large, or has a document type.
+    """
+    if len(data) > MAX_XMP_BYTES:
+        raise InputError(
+            f"{name}: XMP of more than {MAX_XMP_BYTES / 1e6:.0f} MB. Save it without its edits, or remove it."
+        )
+    reader = _Reader(name)
+    try:
+        reader.parse(data.rstrip(b"\0 \r\n\t"))
+    except expat.ExpatError as error:
+        raise InputError(f"{name}: XMP that cannot be read ({error}). Save it again with your photo manager.") from None
+    return reader.found
+
+
+def embedded_properties(data: bytes | str) -> Properties:
+    """The properties of a packet embedded in a picture; none if it cannot be read."""
+    raw = data.encode("utf-8", "replace") if isinstance(data, str) else data
+    try:
+        return xmp_properties(raw, "embedded XMP")
+    except InputError:
+        return {}
+
+
+def xmp_metadata(found: Properties) -> PhotoMetadata:
+    """Date, camera, lens and place of XMP properties."""
+
+    def first(*names: str) -> str | None:
+        return next((values[0] for name in names if (values := found.get(name))), None)
+
+    here = coordinates(_degrees(first("exif:GPSLatitude")), _degrees(first("exif:GPSLongitude")))
+    if not found:
+        return NOTHING_KNOWN
+    dates = (first("exif:DateTimeOriginal"), first("photoshop:DateCreated"), first("xmp:CreateDate"))
+    return PhotoMetadata(
+        captured_at=next((time for date in dates if date and (time := iso_time(date) or exif_time(date))), None),
+        camera=camera_of(first("tiff:Make"), first("tiff:Model")),
+        lens=name_of(first("exifEX:LensModel", "aux:Lens")),
+        latitude=here[0] if here else None,
+        longitude=here[1] if here else None,
+        place=place_of(
+            first("Iptc4xmpCore:Location"),
+            first("photoshop:City"),
+            first("photoshop:State"),
+            first("photoshop:Country"),
+        ),
+    )
+
+
+def xmp_captions(found: Properties) -> list[str]:
+    """Titles, descriptions and keywords."""
+    return [value for name in CAPTIONS for value in found.get(name, ())]
+
+
+def _degrees(text: str | None) -> float | None:
+    """24,42.5N or 24,42,30N as degrees."""
+    match = _DEGREES.fullmatch((text or "")[:80].strip())
+    return degrees([part for part in match.groups()[:3] if part is not None], match[4]) if match else None
+
+
+class _Reader:
+    """Collects the properties of the descriptions in one RDF element."""
+
+    def __init__(self, name: str) -> None:
+        self.found: dict[str, list[str]] = {}
+        self._name = name
+        self._open: list[str] = []
+        self._elements = 0
+        self._text: list[str] = []
+        self._letters = 0
+
+    def parse(self, data: bytes) -> None:
+        parser = expat.ParserCreate(namespace_separator=" ")
+        parser.StartDoctypeDeclHandler = self._refuse_doctype
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._characters
+        parser.Parse(data, True)
+
+    def _refuse_doctype(self, *_: object) -> None:
+        raise InputError(f"{self._name}: XMP with a document type, which no photo manager writes. Remove it.")
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        self._elements += 1
+        if self._elements > MAX_ELEMENTS or len(self._open) >= MAX_DEPTH:
+            raise InputError(f"{self._name}: XMP with too many or too deep elements. Write it again, or remove it.")
+        self._open.append(tag)
+        self._text.clear()
+        self._letters = 0
+        if self._inside() == 1:
+            for key, value in attributes.items():
+                self._add(key, value)
+
+    def _end(self, tag: str) -> None:
+        inside = self._inside()
+        if inside == 2 or (inside == 4 and tag == f"{_RDF}li"):  # a property, or a member of its list
+            self._add(self._open[self._root() + 2], "".join(self._text))
+        self._text.clear()
+        self._letters = 0
+        self._open.pop()
+
+    def _characters(self, text: str) -> None:
+        if self._letters < MAX_XMP_LETTERS:
+            self._text.append(text[:MAX_XMP_LETTERS])
+            self._letters += len(text)
+
+    def _root(self) -> int:
+        return self._open.index(f"{_RDF}RDF") if f"{_RDF}RDF" in self._open[:3] else -MAX_DEPTH
+
+    def _inside(self) -> int:
+        """Levels below the RDF element: 1 a description, 2 a property, 4 a member of a list; 0 elsewhere."""
+        root = self._root()
+        if root < 0 or self._open[root + 1 : root + 2] not in ([], [f"{_RDF}Description"]):
+            return 0
+        return len(self._open) - 1 - root
+
+    def _add(self, tag: str, value: str) -> None:
+        space, _, local = tag.rpartition(" ")
+        values = self.found.setdefault(f"{_PREFIXES[space]}:{local[:80]}", []) if space in _PREFIXES else []
+        if len(values) < MAX_VALUES and (text := value.strip()[:MAX_XMP_LETTERS]):
+            values.append(text)

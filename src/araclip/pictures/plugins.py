@@ -1,0 +1,222 @@
+"""Readers of further formats for Pillow, from optional packages: HEIC (pi-heif), JPEG XL (pylibjxl), RAW (rawpy).
+
+A camera's RAW is read by LibRaw: the preview that the camera has embedded, or the sensor's data at half size. Most
+kinds of RAW are TIFF files, so a TIFF counts as RAW by its first directory: DNG by its version, others where that
+directory holds a reduced copy and points to the sensor's data.
+"""
+
+import contextlib
+import io
+import struct
+from collections.abc import Iterator
+from functools import cache
+from importlib import import_module
+from typing import IO, Any, Literal
+
+from PIL import AvifImagePlugin, ExifTags, Image, ImageFile, JpegImagePlugin
+
+from araclip.pictures import formats
+
+THREADS = 64  # that decoders may start in the sandbox
+_PROBED = 1 << 16  # bytes in which the size of a JPEG XL stands, unless large boxes come first
+
+
+@cache
+def readable_formats() -> tuple[str, ...]:
+    """The formats that are read here, by Pillow's names; registers what is installed.
+
+    RAW comes before TIFF, which most of its kinds are as well. Decoders get one thread: pictures are decoded in threads
+    of ours, and a decoder's own would escape the limits of time and of processes.
+    """
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    found = []
+    if formats.EXTRAS["RAW"].installed:
+        Image.register_open("RAW", RawImageFile, accepts)
+        found.append("RAW")
+    if formats.EXTRAS["HEIF"].installed:
+        import pi_heif
+
+        pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
+        found.append("HEIF")
+    if formats.EXTRAS["JXL"].installed:
+        Image.register_open("JXL", JxlImageFile, formats.is_jxl)
+        found.append("JXL")
+    return (*found, *formats.ALWAYS)
+
+
+def threads() -> int:
+    """How many threads a decoder may start: libde265 and libjxl end the process where they may start none."""
+    return THREADS if {"HEIF", "JXL", "RAW"} & set(readable_formats()) else 0
+
+
+def load() -> None:
+    """Import the libraries of all formats that are read here, for a process that may not open files later."""
+    readable_formats()
+    for extra in formats.EXTRAS.values():
+        if extra.installed:
+            import_module(extra.module)
+
+
+class JxlImageFile(ImageFile.ImageFile):
+    """A JPEG XL; pixels and metadata are decoded by `load`. The decoder turns the picture upright by itself."""
+
+    format = "JXL"
+    format_description = "JPEG XL"
+
+    def _open(self) -> None:
+        import pylibjxl
+
+        assert self.fp is not None
+        head = self.fp.read(_PROBED)
+        try:
+            about = pylibjxl.probe(head)
+        except Exception:  # its own errors, RuntimeError and ValueError
+            self.fp.seek(0)
+            try:
+                about = pylibjxl.probe(self.fp.read())
+            except Exception as error:
+                raise OSError(f"no JPEG XL that can be read: {error}") from None
+        self._size = (int(about["width"]), int(about["height"]))
+        self._mode = "RGBA" if about["has_alpha"] else "RGB"
+
+    def load(self) -> Any:
+        """Decode it, once."""
+        if self.fp is not None:
+            import pylibjxl
+
+            self.fp.seek(0)
+            pixels, about = pylibjxl.decode(self.fp.read(), metadata=True)  # (H, W, 1 … 4) or (H, W)
+            self.fp = None
+            decoded = Image.fromarray(pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels)
+            if decoded.size != self._size:
+                raise OSError(f"its header says {self._size}, its pixels are {decoded.size}")
+            self.im, self._mode = decoded.im, decoded.mode
+            self.info |= {ours: about[theirs] for ours, theirs in _JXL_BLOCKS.items() if about.get(theirs)}
+            self.getexif()[ExifTags.Base.Orientation] = 1
+        return super().load()
+
+
+_JXL_BLOCKS = {"exif": "exif", "xmp": "xmp", "icc_profile": "icc"}
+
+
+_TIFF = (b"II*\0", b"MM\0*")
+_OTHERS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILM", b"FOVb", b"\0MRM")  # ORF, RW2, RAF, X3F, MRW
+_ORDERS: dict[str, Literal["little", "big"]] = {"<": "little", ">": "big"}
+_ENTRIES = 512  # of the first directory; cameras write a few dozen
+_SMALLEST = 500  # pixels of a preview's longer side: a smaller one is a thumbnail, and the sensor's data are better
+_TURNED = {3: 3, 5: 8, 6: 6}  # LibRaw's turns → EXIF's
+
+
+def accepts(prefix: bytes) -> bool:
+    """Whether a file may be RAW by its first bytes."""
+    return prefix[:4] in _TIFF or prefix.startswith(_OTHERS) or prefix[4:12] == b"ftypcrx "
+
+
+class RawImageFile(ImageFile.ImageFile):
+    """A RAW file, as the JPEG that is embedded in it, or where there is none developed by `load` at half size."""
+
+    format = "RAW"
+    format_description = "camera RAW"
+
+    def _open(self) -> None:
+        assert self.fp is not None
+        self.fp.seek(0)
+        head = self.fp.read(16)
+        if head[:4] in _TIFF and not _is_raw_tiff(head, self.fp):
+            raise SyntaxError("a TIFF that is no RAW")
+        self.fp.seek(0)
+        self._data = self.fp.read()
+        with _opened(self._data) as raw:
+            sizes = raw.sizes
+            self._preview = _preview(raw)
+        self._mode, full = "RGB", (sizes.width, sizes.height)
+        self._size = self._preview.size if self._preview else (-(-full[0] // 2), -(-full[1] // 2))
+        orientation = _TURNED.get(sizes.flip, 1)
+        if orientation in (6, 8) and (self._size[0] < self._size[1]) != (full[0] < full[1]):
+            orientation = 1  # the camera has turned the preview
+            full = full[::-1]
+        self.info |= {"full_size": full, "developed": self._preview is None}
+        self._raw_exif = _exif(self._data, self._preview)
+        self._raw_exif[ExifTags.Base.Orientation] = orientation
+
+    def draft(self, mode: str | None, size: tuple[int, int] | None) -> Any:
+        """Have the preview decoded at a fraction of its size."""
+        if isinstance(self._preview, JpegImagePlugin.JpegImageFile):
+            self._preview.draft("RGB", size)
+            self._size = self._preview.size
+        return None
+
+    def getexif(self) -> Image.Exif:
+        """The EXIF of the RAW file, with the turn that its preview needs."""
+        return self._raw_exif
+
+    def load(self) -> Any:
+        """Decode the preview, or develop the sensor's data."""
+        if self.fp is not None:
+            self.fp = None
+            decoded = self._preview.convert("RGB") if self._preview else _developed(self._data)
+            self._data = b""
+            self.im, self._size = decoded.im, decoded.size
+        return super().load()
+
+
+@contextlib.contextmanager
+def _opened(data: bytes) -> Iterator[Any]:
+    import rawpy
+
+    with contextlib.closing(rawpy.RawPy()) as raw:
+        try:
+            raw.open_buffer(io.BytesIO(data))
+            yield raw
+        except rawpy.LibRawError as error:
+            raise OSError(f"no RAW that can be read: {error!s:.200}") from None
+
+
+def _preview(raw: Any) -> Image.Image | None:
+    """The embedded preview, unless it is a thumbnail only."""
+    import rawpy
+
+    with contextlib.suppress(rawpy.LibRawNoThumbnailError, rawpy.LibRawUnsupportedThumbnailError, OSError):
+        found = raw.extract_thumb()
+        small = (
+            Image.open(io.BytesIO(found.data), formats=("JPEG",))
+            if found.format == rawpy.ThumbFormat.JPEG
+            else Image.fromarray(found.data)
+        )
+        if max(small.size) >= min(_SMALLEST, max(raw.sizes.width, raw.sizes.height) // 2):
+            return small
+    return None
+
+
+def _developed(data: bytes) -> Image.Image:
+    with _opened(data) as raw:
+        return Image.fromarray(raw.postprocess(half_size=True, use_camera_wb=True, user_flip=0))  # (H, W, 3) uint8
+
+
+def _is_raw_tiff(head: bytes, stream: IO[bytes]) -> bool:
+    if head[8:10] == b"CR":  # CR2
+        return True
+    order = "<" if head[:2] == b"II" else ">"
+    (start,) = struct.unpack_from(f"{order}I", head, 4)
+    stream.seek(start)
+    directory = stream.read(2 + 12 * _ENTRIES)
+    tags: dict[int, int] = {}
+    for at in range(2, min(len(directory), 2 + 12 * int.from_bytes(directory[:2], _ORDERS[order])) - 11, 12):
+        tag, kind, _, value = struct.unpack_from(f"{order}HHII", directory, at)
+        tags[tag] = value if kind != 3 else struct.unpack_from(f"{order}H", directory, at + 8)[0]
+    if 50706 in tags:  # DNGVersion
+        return True
+    reduced, has_others, compression = tags.get(254) == 1, 330 in tags, tags.get(259)
+    return (271 in tags and reduced and has_others) or compression in (34713, 32767, 65535, 32770)
+
+
+def _exif(data: bytes, preview: Image.Image | None) -> Image.Exif:
+    found = Image.Exif()
+    with contextlib.suppress(Exception):  # Pillow raises anything on a damaged block, which is ignored
+        if data[:4] in _TIFF:
+            found.load(data)
+        elif data[:4] in (b"IIRO", b"IIRS", b"IIU\0"):
+            found.load(b"II*\0" + data[4:])
+        elif preview:
+            return preview.getexif()
+    return found

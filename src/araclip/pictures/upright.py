@@ -1,0 +1,196 @@
+"""A decoded picture as upright RGB: reduced first, in strips, then turned, scaled to eight bits, in sRGB, on white.
+
+What a picture's ICC profile says of its numbers is applied where it says something else than sRGB: thumbnails and the
+model's input take numbers for that. Phones take photographs in Display P3, cameras may in Adobe RGB, and scans for
+print are CMYK. A profile under which no colour moves by more than SAME levels is sRGB by another name: not a pixel
+changes. One that is damaged, too large, or not of its pixels' kind is ignored, as browsers do.
+"""
+
+from collections.abc import Iterator
+from functools import cache, lru_cache
+from io import BytesIO
+
+import numpy as np
+from PIL import ExifTags, Image, ImageCms, features
+
+from araclip.errors import UnreadableImage
+
+ELONGATED = 16_000_000  # pixels after reduction: a picture with more is a hundred times as long as wide
+STRIP = 4_000_000  # pixels that are converted and reduced at once
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # EXIF orientation → transformation that puts the picture upright
+ROTATED = (5, 6, 7, 8)  # orientations that swap width and height
+
+Factors = tuple[int, int]
+
+
+def factors_for(width: int, height: int, size: int | None, *, distort: bool = False) -> Factors:
+    """The whole numbers by which `upright_rgb` reduces width and height: to no side below 2 × `size`.
+
+    With `distort`, a picture that stays large, because its other side is short, is reduced along the long one alone.
+    """
+    if size is None:
+        return 1, 1
+    factor = max(1, min(width, height) // (2 * size))
+    if distort and width * height // factor**2 > ELONGATED:
+        return max(1, width // (2 * size)), max(1, height // (2 * size))
+    return factor, factor
+
+
+def upright_rgb(image: Image.Image, factors: Factors, name: str) -> Image.Image:
+    """The picture decoded, reduced, upright, in sRGB, with transparency blended onto white.
+
+    Raises:
+        UnreadableImage: it is empty.
+    """
+    if min(image.size) < 1:
+        raise UnreadableImage(f"{name}: the picture is empty ({image.width} × {image.height}).")
+    image.load()  # not inside a try: after a failed load(), Pillow's second one succeeds silently
+    turn, sixteen_bit, profile = _turn_of(image), image.mode.startswith("I;16"), image.info.get("icc_profile")
+    image = _averageable(image) if factors == (1, 1) else _reduced(image, factors)
+    if turn is not None:
+        image = _turned(image, turn)
+    if image.mode in ("I", "F"):  # 16-bit and float grey: convert() would clip instead of scaling
+        image = _eight_bit(image, sixteen_bit)
+    image = to_srgb(image, profile)
+    if image.mode in ("RGBA", "LA", "La", "RGBa"):
+        image = image.convert("RGBA")
+        white = Image.new("RGB", image.size, "white")
+        white.paste(image, mask=image)
+        return white
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _turn_of(image: Image.Image) -> Image.Transpose | None:
+    # Not ImageOps.exif_transpose: it rewrites the block, and fails on a single tag that Pillow cannot write.
+    try:
+        return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # a damaged EXIF block is ignored
+        return None
+
+
+def _turned(image: Image.Image, turn: Image.Transpose) -> Image.Image:
+    image = image.transpose(turn)
+    for block in ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"):
+        image.info.pop(block, None)  # or a reader would apply the orientation again
+    return image
+
+
+def _averageable(image: Image.Image) -> Image.Image:
+    """In a mode whose values can be averaged: no palette, no bilevel, no packed 16 bits."""
+    if image.mode.startswith("I;16"):  # before its transparency: Pillow would clip 16 bits to 8, to a white picture
+        return image.convert("I")
+    if image.mode in ("P", "PA") or "transparency" in image.info:
+        return image.convert("RGBA")
+    return image.convert("L") if image.mode == "1" else image
+
+
+def _reduced(image: Image.Image, factors: Factors) -> Image.Image:
+    """Averaged over blocks of `factors` pixels, in an averageable mode; strips keep converted copies small."""
+    across, down = factors
+    small: Image.Image | None = None
+    for box in _boxes(image.width, image.height, factors):
+        strip = _averageable(image.crop(box)).reduce(factors)
+        if small is None:
+            small = Image.new(strip.mode, (-(-image.width // across), -(-image.height // down)))
+            small.info = strip.info
+        small.paste(strip, (box[0] // across, box[1] // down))
+    assert small is not None
+    return small
+
+
+def _boxes(width: int, height: int, factors: Factors) -> Iterator[tuple[int, int, int, int]]:
+    """Boxes of about STRIP pixels that cover the picture, and begin at multiples of `factors`."""
+    across, down = factors
+    wide = max(across, min(width, STRIP // down) // across * across)
+    high = max(down, STRIP // min(wide, width) // down * down)
+    for top in range(0, height, high):
+        for left in range(0, width, wide):
+            yield left, top, min(left + wide, width), min(top + high, height)
+
+
+def _eight_bit(image: Image.Image, sixteen_bit: bool) -> Image.Image:
+    grey = np.array(image, dtype=np.float32)  # (H, W)
+    finite = np.isfinite(grey)
+    low, high = (float(grey.min(where=finite, initial=np.inf)), float(grey.max(where=finite, initial=-np.inf)))
+    if not finite.any():
+        low, high = 0.0, 1.0
+    if sixteen_bit or (low >= 0 and high > 255):
+        low, high = 0.0, max(65535.0, high)
+    elif low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    with np.errstate(all="ignore"):  # infinities become 0 or 255, NaN 0
+        grey -= low
+        grey *= 255.0 / max(high - low, 1e-12)
+        np.nan_to_num(grey, copy=False)
+    return Image.fromarray(grey.clip(0, 255, out=grey).astype(np.uint8))
+
+
+MAX_PROFILE = 4_000_000  # bytes; the largest of printing have 3 million
+SAME = 3  # levels of 255, between the sRGB profiles of different makers
+_KEPT = 8  # transforms; one of CMYK holds its profile and a table, 5 MB in the worst case
+_HEADER = 128  # bytes
+_CLASSES = (b"scnr", b"mntr", b"prtr", b"spac")  # scanner, monitor, printer, colour space; the others are no picture's
+_SPACES = {"RGB": b"RGB ", "RGBA": b"RGB ", "CMYK": b"CMYK", "L": b"GRAY"}  # mode → colour space of the profile
+_PROGRAMS = b"mpet"  # elements to be computed one after the other, as many as fit: no picture needs them
+
+
+def to_srgb(image: Image.Image, profile: object) -> Image.Image:
+    """The picture in sRGB: itself, or a new one as RGB (RGBA if it is).
+
+    Args:
+        image: decoded; of modes other than RGB, RGBA, CMYK and L it is returned as it is.
+        profile: `info["icc_profile"]` of the file, or None.
+    """
+    if not (isinstance(profile, bytes) and image.mode in _SPACES and _HEADER < len(profile) <= MAX_PROFILE):
+        return image
+    transform = _transform(profile, image.mode)
+    if transform is None:
+        return image
+    converted = ImageCms.applyTransform(image, transform)
+    assert converted is not None
+    converted.info.clear()  # of the profile of sRGB
+    return converted
+
+
+@lru_cache(_KEPT)
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """From a profile to sRGB; None where it changes nothing, or cannot be used."""
+    space, kind = profile[16:20], profile[12:16]
+    if space != _SPACES[mode] or kind not in _CLASSES or _PROGRAMS in profile or not _has_lcms():
+        return None
+    try:
+        transform = ImageCms.buildTransform(
+            ImageCms.ImageCmsProfile(BytesIO(profile)), _srgb(), mode, "RGBA" if mode == "RGBA" else "RGB"
+        )
+        return None if mode != "CMYK" and _changes_nothing(transform, mode) else transform
+    except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
+        return None
+
+
+def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+    """Whether no colour of a grid moves by more than SAME levels."""
+    steps = np.linspace(0, 255, 9).astype(np.uint8)
+    colours = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(1, -1, 3)  # (1, 729, 3)
+    grid = Image.fromarray(colours if mode != "L" else steps[None])
+    converted = ImageCms.applyTransform(grid.convert(mode), transform)
+    assert converted is not None
+    moved = np.asarray(converted.convert("RGB"), np.int16) - np.asarray(grid.convert("RGB"), np.int16)
+    return int(np.abs(moved).max()) <= SAME
+
+
+@cache
+def _srgb() -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+
+
+@cache
+def _has_lcms() -> bool:
+    return bool(features.check("littlecms2"))  # Pillow's wheels have it

@@ -1,0 +1,119 @@
+"""Videos decoded in separate processes with limits: the scenes of one, its pictures at known times, a still.
+
+A process gets the open file, never a path. It is ended when it answers late, or with anything but what it should.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import PurePath
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from araclip import errors
+from araclip.core.child_process import Child, ChildEnded, Pool, Reply
+from araclip.core.display import Progress
+from araclip.errors import ImageError, ImageTooLarge, UnreadableImage
+from araclip.pictures.facts import Facts
+from araclip.pictures.image_transform import ImageTransform
+from araclip.pictures.video.formats import REMEDY, SCENES, SUFFIXES, can_read, suffix_of
+
+SECONDS = 90.0  # of looking for scenes in one video: a longer one has scenes up to there
+LATE_SECONDS = 60.0  # beyond that, after which the process is ended
+STILL_SECONDS = 20.0
+MEMORY = 2_000_000_000  # bytes of address space: eight frames of 8K with 10 bits, and the libraries
+MOST_JOBS = 100  # of a process, which is then replaced
+PROCESSES = 2  # that are kept for the next video
+
+CHILDREN = Pool(
+    lambda: Child("araclip.pictures.video.worker", str(MEMORY), seconds=LATE_SECONDS, takes_files=True),
+    keep=PROCESSES, most_jobs=MOST_JOBS,
+)  # fmt: skip
+stop_all = CHILDREN.stop  # what is being decoded, in whatever thread; it fails there
+
+
+@dataclass(frozen=True)
+class DecodedScenes:
+    """Pictures of one video: times in seconds, (n, S, S, 3) uint8 squares, perceptual hashes; and the video's facts."""
+
+    times: tuple[float, ...]
+    pixels: NDArray[np.uint8]
+    phashes: tuple[int, ...]
+    facts: Facts
+
+
+def find_scenes(
+    file: IO[bytes], name: str, transform: ImageTransform, most: int = SCENES, progress: Progress | None = None
+) -> DecodedScenes:
+    """The scenes of a video that is open as a file, in order of their times.
+
+    Args:
+        name: its path, for messages; its suffix names the format.
+        most: scenes.
+
+    Raises:
+        ImageError: it is no video that can be used, or takes more memory or time than it may.
+    """
+    target = {"most": most, "seconds": SECONDS, "transform": asdict(transform), "format": _format(name)}
+    return _pictures(_ask(file, name, "scenes", target, SECONDS + LATE_SECONDS, progress), transform, name)
+
+
+def pictures_at(file: IO[bytes], name: str, times: Sequence[float], transform: ImageTransform) -> DecodedScenes:
+    """The pictures of a video at times that `find_scenes` gave; arguments and errors as there."""
+    target = {"times": list(times), "transform": asdict(transform), "format": _format(name)}
+    return _pictures(_ask(file, name, "pictures", target, SECONDS), transform, name)
+
+
+def still(file: IO[bytes], name: str, time: float, side: int = 1024) -> bytes:
+    """The picture at a time that `find_scenes` gave, as JPEG of at most `side` pixels a side; errors as there."""
+    _, blobs = _ask(file, name, "still", {"time": time, "side": side}, STILL_SECONDS)
+    if len(blobs) != 1:
+        raise UnreadableImage(f"{name}: no answer of the process that decodes it. Try again.")
+    return blobs[0]
+
+
+def _format(name: str) -> str:
+    return SUFFIXES.get(suffix_of(PurePath(name).name), "MP4")
+
+
+def _pictures(answer: Reply, transform: ImageTransform, name: str) -> DecodedScenes:
+    about, blobs = answer
+    try:
+        times = tuple(float(each) for each in about["times"])
+        hashes = tuple(int(each, 16) for each in about["phashes"])
+        pixels = np.frombuffer(b"".join(blobs), np.uint8).reshape(len(times), transform.size, transform.size, 3)
+        facts = Facts(**about["facts"])
+        if not (times and len(hashes) == len(times) and all(0 <= each < 1e6 for each in times)):
+            raise ValueError("no scenes")
+    except (KeyError, TypeError, ValueError):
+        raise UnreadableImage(
+            f"{name}: no picture of it can be decoded. Restore it from a copy, or remove it."
+        ) from None
+    return DecodedScenes(times, pixels, hashes, facts)
+
+
+def _ask(
+    file: IO[bytes], name: str, job: str, target: dict[str, Any], seconds: float, progress: Progress | None = None
+) -> Reply:
+    if not can_read():
+        raise UnreadableImage(f"{name}: a video, which needs PyAV. Run: {REMEDY}")
+    about = {"job": job, "target": target, "seconds": seconds}
+
+    def tell(said: dict[str, Any]) -> None:
+        if progress:
+            progress(float(said["done"]))
+
+    with CHILDREN.child() as child:
+        try:
+            answer, blobs = child.ask(about, seconds=seconds, file=file, progress=tell)
+        except TimeoutError:
+            raise UnreadableImage(f"{name}: it took more than {seconds:.0f} s to decode. Convert it to MP4.") from None
+        except ChildEnded:
+            raise ImageTooLarge(
+                f"{name}: it could not be decoded within the memory and time it may take. Convert it to MP4."
+            ) from None
+    if "error" in answer:
+        kind = getattr(errors, str(answer["error"]), UnreadableImage)
+        raise (kind if issubclass(kind, ImageError) else UnreadableImage)(f"{name}: {answer['message']}")
+    return answer, blobs

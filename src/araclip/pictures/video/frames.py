@@ -1,0 +1,208 @@
+"""Key frames of a video that is open as a stream: at regular times, and again at a time. Runs in `worker` alone.
+
+FFmpeg gets bytes through the stream and may open nothing by name. Only key frames are decoded, one at a time, after a
+jump to each: an hour takes as long as four minutes do.
+"""
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
+from fractions import Fraction
+from functools import cached_property
+from typing import IO, Any
+
+import av
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation
+from PIL import Image
+
+from araclip.errors import ImageTooLarge, UnreadableImage
+from araclip.pictures.captions import joined
+from araclip.pictures.metadata import PhotoMetadata, camera_of, coordinates
+from araclip.pictures.video.formats import CODECS, DEMUXERS
+
+MAX_PIXELS = 7680 * 4320  # 8K: a frame of more is refused
+MAX_STREAMS = 64
+GAP = 1.0  # seconds between two frames that are looked at, at least
+NEAR = 0.002  # seconds by which a time that was rounded may miss its frame
+MEASURE_S = 20.0  # of reading a video that does not say how long it is: gigabytes
+PACKETS = 2000  # read without finding a key frame; phones write one every second, films every ten
+BACK = (0.0, 2.0, 10.0, 60.0)  # seconds to jump before a time, where jumps of this container land behind it
+_APPLE = "com.apple.quicktime."
+DATES = (f"{_APPLE}creationdate", "creation_time", "date")
+_PLACE = re.compile(r"([+-]\d{1,2}(?:\.\d{1,9})?)([+-]\d{1,3}(?:\.\d{1,9})?)(?![\d.])")  # ISO 6709, in degrees
+SIDE = 1024  # pixels of the longer side of a frame that leaves FFmpeg
+
+
+class Video:
+    """A video with one picture stream, open to read."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        """Open it.
+
+        Raises:
+            UnreadableImage: no container or codec that is read, no picture stream, or damaged.
+            ImageTooLarge: its frames have too many pixels.
+        """
+        limits = {"max_pixels": str(MAX_PIXELS), "threads": "1"}
+        whitelists = {"format_whitelist": ",".join(DEMUXERS), "codec_whitelist": ",".join(CODECS),
+                      "protocol_whitelist": "none", "max_streams": str(MAX_STREAMS)}  # fmt: skip
+        try:
+            opened = av.open(
+                stream, "r", options=limits, container_options=whitelists, io_open=_refuse, metadata_errors="replace"
+            )
+        except av.FFmpegError as error:
+            raise _unreadable(error) from None
+        assert isinstance(opened, InputContainer)
+        self._container = opened
+        pictures = [each for each in opened.streams.video if not each.disposition & each.disposition.attached_pic]
+        if not pictures:
+            raise UnreadableImage("no pictures in it, only sound or data. Rename it or remove it.")
+        self._stream = pictures[0]
+        codec = self._stream.codec_context
+        if codec is None or codec.name not in CODECS:
+            raise UnreadableImage("its codec is not read. Convert it to H.264.")
+        if codec.width * codec.height > MAX_PIXELS:
+            raise ImageTooLarge(f"{codec.width} x {codec.height} pixels, the limit is 8K. Save a smaller copy.")
+        codec.thread_count = 1
+        self._base = self._stream.time_base or Fraction(1, 1000)
+        self._start = self._stream.start_time or 0
+
+    def size(self) -> tuple[int, int]:
+        """Width and height of the upright picture in pixels, from the first frame."""
+        frame = next(self.frames(1), (0.0, None))[1]
+        if frame is None:
+            raise UnreadableImage("no frame of it can be decoded. Restore it from a copy, or remove it.")
+        width, height = self._square_pixels(frame)
+        return (height, width) if frame.rotation % 180 else (width, height)
+
+    def upright(self, frame: VideoFrame, side: int = SIDE) -> Image.Image:
+        """A frame as an upright RGB picture with square pixels, its longer side at most `side`."""
+        width, height = self._square_pixels(frame)
+        scale = min(1.0, side / max(width, height))
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        small = frame.reformat(*size, format="rgb24", interpolation=Interpolation.AREA)
+        picture = Image.fromarray(small.to_ndarray())
+        return picture.rotate(frame.rotation, expand=True) if frame.rotation % 360 else picture
+
+    def _square_pixels(self, frame: VideoFrame) -> tuple[int, int]:
+        ratio = float(self._stream.sample_aspect_ratio or 1)
+        return (max(1, round(frame.width * ratio)) if 0.1 < ratio < 10 else frame.width), frame.height
+
+    @cached_property
+    def seconds(self) -> float:
+        """Its length; where the container does not say, the time of its last packet, or of as many as are soon read."""
+        own, whole = self._stream.duration, self._container.duration
+        length = float(own * self._base) if own else (whole or 0) / av.time_base
+        return length if length > 0 else self._last_time()
+
+    def _last_time(self) -> float:
+        """The time of the last packet; nothing is decoded. What browsers record says no length."""
+        last, until = 0.0, time.monotonic() + MEASURE_S
+        with suppress(av.FFmpegError):  # damaged from here on
+            for packet in self._container.demux(self._stream):
+                last = max(last, self._time(packet.pts)) if packet.pts is not None else last
+                if time.monotonic() > until:
+                    break
+        return last
+
+    def frames(self, most: int, *, until: float = float("inf")) -> Iterator[tuple[float, VideoFrame]]:
+        """Up to `most` key frames with their times, at regular distances of GAP and more.
+
+        Args:
+            until: `time.monotonic()` at which to end early.
+        """
+        step, last, wanted = max(GAP, self.seconds / most), -1.0, 0.0
+        for _ in range(4 * most):
+            found = self._key_frame(wanted, after=last)
+            if found is not None:
+                last = found[0]
+                yield found
+            wanted = max(wanted, last if found else 0.0) + step
+            if wanted >= self.seconds or time.monotonic() > until:
+                return
+
+    def at(self, seconds: float) -> VideoFrame:
+        """The key frame at a time that `frames` gave.
+
+        Raises:
+            UnreadableImage: there is none any more.
+        """
+        for back in BACK:
+            for found in self._key_frames(max(0.0, seconds + NEAR - back)):
+                if abs(found[0] - seconds) <= NEAR:
+                    return found[1]
+                if found[0] > seconds:
+                    break
+        raise UnreadableImage(f"no frame of it at {seconds:.3f} s can be decoded.")
+
+    def _key_frame(self, seconds: float, *, after: float) -> tuple[float, VideoFrame] | None:
+        """The first key frame that a jump to a time leads to, if it is a later one than `after`."""
+        return next(self._key_frames(seconds, after=after, most=1), None)
+
+    def _key_frames(self, seconds: float, *, after: float = -1.0, most: int = 64) -> Iterator[tuple[float, VideoFrame]]:
+        """Key frames from the one that a jump to a time leads to; those up to `after` are not decoded."""
+        codec = self._stream.codec_context
+        assert codec is not None
+        try:
+            self._container.seek(self._start + round(seconds / self._base), stream=self._stream)
+            for number, packet in enumerate(self._container.demux(self._stream)):
+                if not packet.size or number > PACKETS or most == 0:
+                    return
+                if not packet.is_keyframe:
+                    continue
+                most -= 1
+                if packet.pts is not None and self._time(packet.pts) <= after:
+                    continue
+                frames = [*codec.decode(packet), *codec.decode(None)]
+                codec.flush_buffers()
+                for frame in frames[:1]:
+                    if frame.pts is not None and isinstance(frame, VideoFrame):
+                        yield self._time(frame.pts), frame
+        except av.FFmpegError:
+            return  # damaged from here on: what came before is used
+
+    def _time(self, pts: int) -> float:
+        return round(float((pts - self._start) * self._base), 3)
+
+    def about(self) -> PhotoMetadata:
+        """Date, camera and place, as the container tells them.
+
+        The date is the camera's clock where the container has it (QuickTime), else UTC.
+        """
+        about = self._metadata()
+        date = next(filter(None, (_time(about.get(key, "")) for key in DATES)), None)
+        camera = camera_of(about.get(f"{_APPLE}make"), about.get(f"{_APPLE}model"))
+        found = _PLACE.match(about.get(f"{_APPLE}location.iso6709") or about.get("location", ""))
+        place = coordinates(float(found[1]), float(found[2])) if found else None
+        latitude, longitude = place or (None, None)
+        return PhotoMetadata(captured_at=date, camera=camera, latitude=latitude, longitude=longitude)
+
+    def caption(self) -> str:
+        """Titles and descriptions embedded in it."""
+        about = self._metadata()
+        return joined(about[key] for key in ("title", "description", "comment", "keywords") if key in about)
+
+    def _metadata(self) -> dict[str, str]:
+        both = {**self._stream.metadata, **self._container.metadata}
+        return {str(key).lower(): str(value)[:4000] for key, value in both.items()}
+
+
+def _time(text: str) -> str | None:
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return when.replace(tzinfo=None, microsecond=0).isoformat() if when.year > 1970 else None
+
+
+def _refuse(url: str, flags: int, options: Any) -> IO[bytes]:
+    raise PermissionError("a video may not open other files")
+
+
+def _unreadable(error: Exception) -> UnreadableImage:
+    reason = getattr(error, "strerror", None) or type(error).__name__
+    return UnreadableImage(f"not a video that is read, or damaged ({reason}). Convert it to MP4, or remove it.")

@@ -1,0 +1,173 @@
+"""The process that decodes videos: with little memory, no network, and no file but the one it is handed.
+
+It is handed the open file on its socket, one job at a time (`core.child_process`). As many files may be open as it
+needs for that, so that nothing in a video can make FFmpeg open another.
+
+A key frame begins a scene when it differs enough from the last one chosen. Frames that show nothing (black, white, a
+fade) are left out while there are others. Where too many differ, the difference asked for is raised until they fit.
+"""
+
+import importlib
+import io
+import os
+import pkgutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, BinaryIO
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from araclip.core.child_process import Parent, Reply
+from araclip.core.display import Progress
+from araclip.core.limits import allow_processor, restrict
+from araclip.errors import ImageError, ImageTooLarge
+from araclip.pictures.facts import Facts
+from araclip.pictures.image_transform import ImageTransform
+from araclip.pictures.images import square
+from araclip.pictures.phash import SIZE, phash
+from araclip.pictures.video.frames import Video
+from araclip.pictures.video.scenes import LATEST
+
+SIDE = 32  # pixels of the scaled-down frames that are compared
+DIFFERENT = 24.0  # grey levels of 255, mean over pixels and colours; see docs/log/2026-11.md
+PLAIN = 6.0  # standard deviation of the pixels of a frame that shows nothing, in grey levels
+
+Small = NDArray[np.uint8]  # (SIDE, SIDE, 3)
+
+
+def difference(one: Small, other: Small) -> float:
+    """The mean difference of two scaled-down frames, 0 to 255."""
+    return float(np.abs(one.astype(np.int16) - other.astype(np.int16)).mean())
+
+
+def is_plain(frame: Small) -> bool:
+    """Whether a frame shows one colour only."""
+    return float(frame.reshape(-1, 3).std(axis=0).max()) < PLAIN
+
+
+def chosen(frames: Sequence[Small], most: int) -> list[int]:
+    """The indexes of the frames that begin a scene, at most `most`, in order; at least one if there are any."""
+    worth = [number for number, frame in enumerate(frames) if not is_plain(frame)] or list(range(len(frames)))
+    low = high = DIFFERENT
+    if len(_different(frames, worth, low)) > most:
+        high = 256.0  # more than any difference: one frame is left
+        while high - low > 0.5:  # towards the least difference that leaves no more than `most`
+            middle = (low + high) / 2
+            low, high = (middle, high) if len(_different(frames, worth, middle)) > most else (low, middle)
+    return _different(frames, worth, high)
+
+
+def _different(frames: Sequence[Small], among: Sequence[int], least: float) -> list[int]:
+    """Those of the frames that differ at least so much from the one picked before them."""
+    picked: list[int] = []
+    for number in among:
+        if not picked or difference(frames[number], frames[picked[-1]]) >= least:
+            picked.append(number)
+    return picked
+
+
+LOOKED_AT = 4  # key frames, for each scene there may be
+STILL_QUALITY = 85
+
+
+def scenes(video: Video, target: dict[str, Any], tell: Progress) -> Reply:
+    """The scenes of a video: their times, and of each what `pictures` returns."""
+    until = time.monotonic() + float(target["seconds"])
+    most = int(target["most"])
+    times, small = list[float](), list[Small]()
+    for at, frame in video.frames(LOOKED_AT * most, until=until):
+        if at >= LATEST:
+            break
+        times.append(at)
+        small.append(np.asarray(video.upright(frame, SIZE * 4).resize((SIDE, SIDE), Image.Resampling.BOX)))
+        tell(0.8 * at / (video.seconds or at or 1))
+    return pictures(video, {**target, "times": [times[number] for number in chosen(small, most)]}, tell)
+
+
+def pictures(video: Video, target: dict[str, Any], tell: Progress) -> Reply:
+    """Of the scenes at some times: the model's squares, perceptual hashes, and the facts of the video."""
+    transform, times = ImageTransform(**target["transform"]), target["times"]
+    width, height = video.size()
+    facts = Facts(target["format"], width, height, caption=video.caption(), **asdict(video.about()))
+    kept: list[float] = []
+    squares: list[bytes] = []
+    hashes: list[int] = []
+    for done, at in enumerate(times):
+        picture = video.upright(video.at(at))
+        kept.append(at)
+        squares.append(transform.pixels(picture).tobytes())
+        hashes.append(int(phash(square(picture, SIZE)[None])[0]))
+        tell(0.8 + 0.2 * (done + 1) / len(times))
+    return {"times": kept, "phashes": [f"{each:016x}" for each in hashes], "facts": asdict(facts)}, squares
+
+
+def still(video: Video, target: dict[str, Any], tell: Progress) -> Reply:
+    """The scene at a time as JPEG."""
+    written = io.BytesIO()
+    video.upright(video.at(float(target["time"])), int(target["side"])).save(written, "JPEG", quality=STILL_QUALITY)
+    return {}, [written.getvalue()]
+
+
+JOBS: dict[str, Callable[[Video, dict[str, Any], Progress], Reply]] = {
+    "scenes": scenes, "pictures": pictures, "still": still,
+}  # fmt: skip
+
+
+def main() -> None:
+    """Process jobs until the socket is closed."""
+    parent = Parent(takes_files=True)
+    _load_all()
+    av.logging.set_level(av.logging.PANIC)
+    lowest = os.dup(0)  # a descriptor that is free: the file's, and none above it
+    os.close(lowest)
+    restrict(int(sys.argv[1]), files=lowest + 1)
+    parent.answer({"ready": True})
+    for about, file in parent.questions_with_files():
+        parent.answer(*_answer(file, about, lambda share: parent.tell({"done": share})))
+
+
+def _load_all() -> None:
+    """Load what is otherwise loaded on first use, while files may still be opened."""
+    Image.init()
+    for module in pkgutil.walk_packages(av.__path__, "av."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    picture = Image.fromarray(av.VideoFrame(16, 16, "yuv420p").reformat(format="rgb24").to_ndarray())
+    phash(square(picture, SIZE)[None])
+    ImageTransform(16).pixels(picture)
+    picture.save(io.BytesIO(), "JPEG")
+
+
+def _answer(file: BinaryIO, about: dict[str, Any], tell: Progress) -> Reply:
+    allow_processor(about["seconds"])
+    try:
+        return JOBS[about["job"]](Video(file), about["target"], _seldom(tell))
+    except ImageError as error:
+        return {"error": type(error).__name__, "message": str(error)}, []
+    except MemoryError:
+        return {"error": ImageTooLarge.__name__, "message": "not enough memory to decode it. Save a smaller copy."}, []
+    except Exception as error:  # PyAV raises ValueError, IndexError and others on hostile files
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        return {"error": "UnreadableImage", "message": f"damaged ({reason}). Restore it from a copy, or remove it."}, []
+
+
+def _seldom(tell: Progress) -> Progress:
+    """Not more often than twice a second."""
+    told = time.monotonic()
+
+    def now_and_then(share: float) -> None:
+        nonlocal told
+        if time.monotonic() - told > 0.5:
+            told = time.monotonic()
+            tell(min(share, 1.0))
+
+    return now_and_then
+
+
+if __name__ == "__main__":
+    main()
