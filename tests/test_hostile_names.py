@@ -186,7 +186,6 @@ def test_no_command_on_galleries_is_forgotten_here() -> None:
     others = {
         "demo",
         "mteb",
-        "convert",
         "export",
         "unpack",
         "train",

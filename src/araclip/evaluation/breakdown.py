@@ -1,6 +1,6 @@
 """Strengths and weaknesses of a model: recall by group of queries, its best and worst queries, its costs.
 
-Pure functions of texts and of what `results` holds.
+Pure functions of texts and of what `scores` holds.
 """
 
 import re
@@ -15,7 +15,7 @@ from araclip.evaluation.scores import Direction, resampled_means
 from araclip.models.vectors import Floats, Ints
 from araclip.text.normalization import normalize
 
-RESAMPLES = 2000  # of the bootstrap, as `metrics.interval` has them
+RESAMPLES = 2000  # of the bootstrap, as `scores.interval` has them
 LENGTHS = (1, 3, 5, 7, 9, 12)  # first word count of each group: captions have 6 words on average, typed queries 1 to 4
 
 NO_MARKER, UNCLEAR, LATIN = "no dialect marker", "dialect, region unclear", "Latin letters"

@@ -153,7 +153,7 @@ def in_dialect(text: str, dialect: str, *, only_held_out: bool = False) -> str:
     """`text` with every word that the lexicon has in `dialect` replaced; the same object of words that it has not.
 
     Args:
-        dialect: one of `lexicon.DIALECTS`.
+        dialect: one of DIALECTS.
         only_held_out: replace only words of the held-out third.
     """
 

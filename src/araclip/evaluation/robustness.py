@@ -24,7 +24,7 @@ from araclip.models.vectors import Floats, Ints
 from araclip.text.interpretation import Interpreter
 
 CUTOFFS = (1, 10)
-RESAMPLES = 2000  # of the bootstrap, as `metrics.interval` has them
+RESAMPLES = 2000  # of the bootstrap, as `scores.interval` has them
 CLEAN = "as written"
 BLOCK = 512  # texts that are encoded together, after which progress is told
 
@@ -36,7 +36,7 @@ class Loss:
     """One kind of rewriting.
 
     Attributes:
-        kind, group: as of `kinds.KINDS`; `CLEAN` for the captions as they are, whose losses are 0.
+        kind, group: as of `rewriting.KINDS`; `CLEAN` for the captions as they are, whose losses are 0.
         queries, changed: how many captions there are, and how many the kind changes.
         recall: R@k over all captions, for each k of CUTOFFS.
         loss: R@k of the captions as written less that of the rewritten ones. interval: its 95 % interval by picture.
@@ -105,7 +105,24 @@ def measure(
         raise InputError(f"none of the {len(dataset.pictures)} pictures has a caption in '{dataset.caption_field}'.")
     label = label_of(model, label)
     pictures = image_vectors if image_vectors is not None else picture_vectors(model, dataset, label, cache, progress)
-    find = _Finder(encode or model.encode_text, pictures, progress)
+    encode_some = encode or model.encode_text
+
+    def find(name: str, texts: Sequence[str], owner: Ints) -> Floats:
+        """Ranks of each text's own picture; equal texts are encoded once."""
+
+        def encoded(distinct: Sequence[str]) -> Vectors:
+            parts = []
+            for start in range(0, len(distinct), BLOCK):
+                parts.append(encode_some(distinct[start : start + BLOCK]))
+                if progress:
+                    progress(name, min(start + BLOCK, len(distinct)), len(distinct))
+            return np.concatenate(parts)
+
+        distinct = list(dict.fromkeys(texts))
+        row_of = {text: row for row, text in enumerate(distinct)}
+        vectors = vectors_of("text", encoded, distinct, pictures.shape[1])
+        return score(vectors[[row_of[text] for text in texts]], pictures, owner[:, None].tolist()).ranks
+
     clean = find(CLEAN, queries, owner) if clean_ranks is None else clean_ranks
     losses = [_loss(CLEAN, "", clean, clean, np.zeros(len(queries), np.bool_), owner)]
     for kind in kinds:
@@ -117,32 +134,6 @@ def measure(
             ranks[rows] = find(kind.name, [rewritten[row] for row in rows], owner[rows])
         losses.append(_loss(kind.name, kind.group, clean, ranks, changed, owner))
     return Robustness(label, dataset.name, captions, way, seed, tuple(losses))
-
-
-class _Finder:
-    """Ranks of each text's own picture; equal texts are encoded once."""
-
-    def __init__(
-        self, encode: TextEncoder, pictures: Vectors, progress: Callable[[str, int, int], None] | None
-    ) -> None:
-        self._encode, self._pictures, self._progress = encode, pictures, progress
-
-    def __call__(self, name: str, texts: Sequence[str], owner: Ints) -> Floats:
-        distinct = list(dict.fromkeys(texts))
-        row_of = {text: row for row, text in enumerate(distinct)}
-        vectors = vectors_of("text", self._counted(name), distinct, self._pictures.shape[1])
-        return score(vectors[[row_of[text] for text in texts]], self._pictures, owner[:, None].tolist()).ranks
-
-    def _counted(self, name: str) -> TextEncoder:
-        def encode(texts: Sequence[str]) -> Vectors:
-            parts = []
-            for start in range(0, len(texts), BLOCK):
-                parts.append(self._encode(texts[start : start + BLOCK]))
-                if self._progress:
-                    self._progress(name, min(start + BLOCK, len(texts)), len(texts))
-            return np.concatenate(parts)
-
-        return encode
 
 
 def _loss(kind: str, group: str, clean: Floats, ranks: Floats, changed: np.ndarray, owner: Ints) -> Loss:

@@ -299,7 +299,7 @@ CELLS = 1 << 22  # resamples × clusters drawn at once: 32 MB
 def ranks(
     queries: NDArray[np.float32], gallery: NDArray[np.float32], relevant: Sequence[Sequence[int]]
 ) -> NDArray[np.float64]:
-    """Rank, from 1, of the best relevant item for each query; ties at their expected rank. See `scoring.score`.
+    """Rank, from 1, of the best relevant item for each query; ties at their expected rank. See `score`.
 
     Args:
         queries: (Q, D). gallery: (N, D). Scores are inner products.

@@ -123,7 +123,7 @@ class Scores:
     """One model in one direction.
 
     Attributes:
-        values: see `metrics.measures`: METRICS, the median rank, and how many queries have a tie.
+        values: see `scores.measures`: METRICS, the median rank, and how many queries have a tie.
         ci95: 95 % bootstrap interval of each mean, by picture.
         p: two-sided p-value against the first model, `significance.paired_permutation`; empty for the first.
     """

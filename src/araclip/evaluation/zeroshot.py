@@ -58,7 +58,7 @@ def from_folder(folder: Path, field: str, split: str | None = None, images: Path
         images: another folder in which its pictures may lie.
 
     Raises:
-        InputError: as of `datasets.read_set`; or a picture has several classes.
+        InputError: as of `sets.read_set`; or a picture has several classes.
     """
     pictures = read_set(folder, field, split, images)
     classed = [(path, texts) for path, texts in zip(pictures.pictures, pictures.captions, strict=True) if texts]
@@ -350,7 +350,7 @@ def none_of(labels: Vectors, everyday: Vectors) -> Vectors:
 
 
 def read_labels(text: str) -> tuple[str, ...]:
-    """Labels between commas (، too), or of the file of this name: one a line, or JSON as of `labelled.imagenet`;
+    """Labels between commas (، too), or of the file of this name: one a line, or JSON as of `imagenet`;
     normalised, each once.
 
     Raises:

@@ -147,7 +147,7 @@ FORMATS = (1, 2)  # that this release reads
 NO_NORMALIZER = 0  # text reaches the tokenizer as it was typed
 HASHED = ("tokenizer.json", "text.onnx", "image.onnx")
 DATA_FILES = ("text.onnx.data", "image.onnx.data")  # weights of graphs that are larger than an ONNX file can be
-# How graphs store theirs, see `training.export.quantize`
+# How graphs store theirs, see `training.export.weights`
 WEIGHTS = ("int8", "compact", "float32", "smooth-int8", "smooth-compact", "static-int8", "float16")
 EARLIER_WEIGHTS = ("dynamic-int8", "int8-blocks", "int4-blocks")  # which folders may have, and none is given any more
 COMPUTED_IN_INT8 = frozenset({"smooth-int8", "smooth-compact", "static-int8", *EARLIER_WEIGHTS})

@@ -60,7 +60,7 @@ def check_graph(path: Path, data: Path | None = None) -> None:
 
     Raises:
         ModelMismatch: it cannot be opened or is no ONNX graph; it has too many nodes, an operator that is neither in
-            `OPERATORS` nor in `quantized_operators`, functions or subgraphs, weights in other files or past the end of
+            `OPERATORS` nor in `ATTRIBUTES`, functions or subgraphs, weights in other files or past the end of
             `data`, or weights larger than the bytes that are stored.
     """
     try:

@@ -222,7 +222,7 @@ def pull(
 
     Args:
         text: a name of the table, a hub id, hf:ORG/NAME, a kind and a location, or a folder.
-        weights: how a published model's are stored, one of `model_folder.WEIGHTS`, or "TEXT + IMAGE"; a tower whose
+        weights: how a published model's are stored, one of `folder.WEIGHTS`, or "TEXT + IMAGE"; a tower whose
             vectors that would move too far gets float16. A finished folder is taken as it is.
         languages: the vocabulary of a published model is cut to these; None keeps all of it.
         out: folder for the model; by default `name` in the user's data directory.

@@ -127,7 +127,7 @@ def of_open_clip(name: str, tokenizer: Any) -> Tokenizer:
             "folder cannot express. AraCLIP.load takes the model as it is, with PyTorch."
         )
     if hasattr(tokenizer.tokenizer, "src_lang"):
-        tokenizer.tokenizer.src_lang = "arb_Arab"  # `graphs.Language` puts English before other texts
+        tokenizer.tokenizer.src_lang = "arb_Arab"  # `towers.Language` puts English before other texts
     made = of_transformers(name, tokenizer.tokenizer)
     if tokenizer.strip_sep_token:
         made = _without(made, tokenizer.tokenizer.sep_token_id)

@@ -1,4 +1,4 @@
-"""A trained AraCLIPModel → a model folder: ONNX graphs, tokenizer, config, model card; see `model_folder`."""
+"""A trained AraCLIPModel → a model folder: ONNX graphs, tokenizer, config, model card; see `models.folder`."""
 
 import gc
 import shutil

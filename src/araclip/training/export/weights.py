@@ -149,7 +149,7 @@ _CONVOLUTIONAL = 8  # convolutions; a vision transformer has one, which makes pa
 
 
 def ways_of(weights: str) -> dict[str, str]:
-    """By tower, how its weights are to be stored: one of `model_folder.WEIGHTS` for both, or "TEXT + IMAGE".
+    """By tower, how its weights are to be stored: one of `models.folder.WEIGHTS` for both, or "TEXT + IMAGE".
 
     Raises:
         InputError: something else.

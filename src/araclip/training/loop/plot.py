@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from araclip.core import atomic
 from araclip.errors import DataError
 
-RECALL = re.compile(r"(?P<of>.*?)_?R@(?P<k>\d+)")  # "R@5", "dev_R@5", "en_R@5": what `metrics.summary` calls it
+RECALL = re.compile(r"(?P<of>.*?)_?R@(?P<k>\d+)")  # "R@5", "dev_R@5", "en_R@5": what `scores.summary` calls it
 COLOURS = (
     "#0072b2",
     "#d55e00",

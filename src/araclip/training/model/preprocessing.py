@@ -20,7 +20,7 @@ Three = tuple[float, float, float]
 class Preprocessing:
     """The side of the input, how a picture becomes that square, and mean and deviation for values from 0 to 1.
 
-    crop_offset: of `ImageTransform`. reduction: "blocks" or "exact", of `model_folder.ImageConfig`.
+    crop_offset: of `ImageTransform`. reduction: "blocks" or "exact", of `models.folder.ImageConfig`.
     """
 
     size: int

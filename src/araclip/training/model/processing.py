@@ -76,7 +76,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
         tokenizer: the text tower's tokenizer. Its `model_max_length` becomes `max_tokens`.
         max_tokens: the model's; longer text is cut.
         normalizer: version of `araclip.normalize` that the model was trained with.
-        reduction: of large pictures, "blocks" or "exact" as in `model_folder.ImageConfig`. None: in blocks where the
+        reduction: of large pictures, "blocks" or "exact" as in `models.folder.ImageConfig`. None: in blocks where the
             image processor squashes, which is how models are trained here; exact where it cuts out the middle.
 
     Raises:
