@@ -8,16 +8,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 
-import numpy as np
-from numpy.typing import NDArray
-
 from araclip.gallery.plan import Interpretation, QueryPlan
 from araclip.gallery.query import combine
 from araclip.gallery.results import Match, WordShare, strength
+from araclip.models.vectors import Vectors
 
 MAX_WORDS = 32  # of a query that are left out in turn; a model reads little more
-
-Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

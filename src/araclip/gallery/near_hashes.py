@@ -12,13 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.models.vectors import Ids
+
 NEAR = 6  # bits of 64; of 25 million pairs of different photographs none is within 6, three are within 8
 PARTS = 4
 BITS = 64 // PARTS
 AT_ONCE = 1 << 22  # candidates compared at once: 100 MB
 
 Hashes = NDArray[np.uint64]
-Rows = NDArray[np.int64]
 
 
 def is_near(one: int, other: int) -> bool:
@@ -30,7 +31,7 @@ def is_near(one: int, other: int) -> bool:
 class HashTable:
     """The perceptual hashes (n,) of a gallery's pictures, with their ids (n,) in ascending order."""
 
-    ids: Rows
+    ids: Ids
     hashes: Hashes
 
     def of(self, content: int) -> int:
@@ -38,7 +39,7 @@ class HashTable:
         row = int(np.searchsorted(self.ids, content))
         return int(self.hashes[row]) if row < len(self.ids) and self.ids[row] == content else 0
 
-    def near(self, content: int, allowed: Rows | None = None) -> list[int]:
+    def near(self, content: int, allowed: Ids | None = None) -> list[int]:
         """Ids of the pictures near to one, itself left out, among those in `allowed` (ascending): 30 µs per 100,000."""
         row = int(np.searchsorted(self.ids, content))
         if row == len(self.ids) or self.ids[row] != content or not self.hashes[row]:
@@ -85,7 +86,7 @@ def _pairs(hashes: Hashes) -> set[tuple[int, int]]:
     return {(min(pair), max(pair)) for pair in near}
 
 
-def _candidates(begins: Rows, ends: Rows) -> Iterator[tuple[Rows, Rows]]:
+def _candidates(begins: Ids, ends: Ids) -> Iterator[tuple[Ids, Ids]]:
     """Row i with each of the rows begins[i] … ends[i] - 1, about AT_ONCE at a time."""
     rows = np.flatnonzero(ends > begins)
     counts = (ends - begins)[rows]

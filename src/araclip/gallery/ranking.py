@@ -27,6 +27,7 @@ from araclip.gallery.near_hashes import is_near
 from araclip.gallery.relevance import RelevanceScale
 from araclip.gallery.results import Hit
 from araclip.gallery.text_matches import NO_MATCHES, TextMatches, TextQuery, where_found
+from araclip.models.vectors import Ids, Vectors
 from araclip.pictures.video.scenes import file_of
 
 LIFT = 2.5  # what a perfect text match of weight 1 adds, where the vector alone gives 0 to 1
@@ -122,8 +123,6 @@ def doubted(
 
 FIRST_CHUNK, LARGEST_CHUNK = 32, 4096  # candidates looked at together; grows, for galleries full of the excluded thing
 
-Ids = NDArray[np.int64]
-Vectors = NDArray[np.float32]
 Cosines = Callable[[Sequence[int], Vectors], Vectors]
 
 

@@ -10,9 +10,6 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from araclip.gallery.browsing import Browsing, FolderBrowsing
 from araclip.gallery.catalog.catalog import Catalog, CatalogPool
 from araclip.gallery.catalog.filters import Filters
@@ -31,10 +28,10 @@ from araclip.gallery.relevance import ReferenceVectors, RelevanceScale, relevanc
 from araclip.gallery.results import Hit, Match
 from araclip.gallery.text_matches import TextQuery, text_matches, where_found
 from araclip.models.encoder import Encoder
+from araclip.models.vectors import Vectors
 
 SAMPLE = 4096  # pictures: enough for their covariance, which then takes milliseconds
 
-Vectors = NDArray[np.float32]
 Catalogs = Callable[[], Catalog]  # the calling thread's
 
 

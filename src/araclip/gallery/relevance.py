@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from araclip.gallery.results import WEAK
+from araclip.models.vectors import Vectors
 
 MIN_PICTURES = 10  # below that the scores say nothing
 EXCLUDED = 0.2  # a picture at which an excluded term has this relevance is left out,
@@ -46,9 +46,6 @@ FEATURES: dict[str, tuple[float, float, float]] = {
     "top": (-1.38, -2.28, 1.5),
 }
 INTERCEPT = -5.1
-
-Vectors = NDArray[np.float32]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

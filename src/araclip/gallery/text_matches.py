@@ -17,11 +17,9 @@ from numpy.typing import NDArray
 from araclip.core.display import undirected
 from araclip.errors import InputError
 from araclip.gallery.results import Match
+from araclip.models.vectors import Floats, Ids
 from araclip.text.script import is_arabic
 from araclip.text.words import Word, asked_words, words
-
-Ids = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 MAX_TEXT_WEIGHT = 10.0
 PART = 0.5  # of a whole word

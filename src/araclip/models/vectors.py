@@ -11,6 +11,8 @@ Vector = np.ndarray[tuple[int], np.dtype[np.float32]]  # (D,)
 Vectors = NDArray[np.float32]  # (n, D)
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Ids = Ints  # of pictures
+StoredVectors = NDArray[np.float16]  # (n, D), as galleries keep them
 
 UNIT_TOLERANCE = 0.01  # of a vector's length; a model that computes in bfloat16 is off by .004
 

@@ -38,12 +38,10 @@ from araclip.gallery.catalog.salvage import damaged_keys
 from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.models.encoder_base import Encoder
+from araclip.models.vectors import Ids, StoredVectors
 from araclip.pictures.facts import Facts
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
 from araclip.pictures.video.scenes import MARK, belongs
-
-Ids = NDArray[np.int64]
-Vectors = NDArray[np.float16]
 
 BLOCK = 16_384  # vectors read at once
 PARTS = {  # what a damaged row is called in a report
@@ -455,24 +453,24 @@ class Catalog:
         ((raw,),) = self.rows("SELECT vector FROM contents WHERE id = ?", (content,))
         return np.frombuffer(raw, "<f2").astype(np.float32)
 
-    def vectors(self) -> tuple[Ids, Vectors]:
+    def vectors(self) -> tuple[Ids, StoredVectors]:
         """Ids (n,) and float16 vectors (n, D) of all pictures with a path, in order of the ids."""
         sql = "SELECT id, vector FROM contents WHERE id IN (SELECT content FROM files) ORDER BY id"
         return self._as_vectors(self.rows(sql))
 
-    def vectors_of(self, ids: Ids) -> tuple[Ids, Vectors]:
+    def vectors_of(self, ids: Ids) -> tuple[Ids, StoredVectors]:
         """Ids (n,) and vectors (n, D) of those `ids` that the catalogue has, in order of the ids."""
         sql = "SELECT id, vector FROM contents WHERE id IN ({marks}) ORDER BY id"
         return self._as_vectors(list(self.rows_in(sql, ids.tolist())))
 
-    def vector_blocks(self) -> Iterator[tuple[Ids, Vectors]]:
+    def vector_blocks(self) -> Iterator[tuple[Ids, StoredVectors]]:
         """Ids and vectors of all pictures in order of the ids, in blocks; pictures without a path too."""
         last, sql = -1, f"SELECT id, vector FROM contents WHERE id > ? ORDER BY id LIMIT {BLOCK}"
         while rows := self.rows(sql, (last,)):
             yield self._as_vectors(rows)
             last = rows[-1][0]
 
-    def _as_vectors(self, rows: Sequence[tuple[int, bytes]]) -> tuple[Ids, Vectors]:
+    def _as_vectors(self, rows: Sequence[tuple[int, bytes]]) -> tuple[Ids, StoredVectors]:
         width = int(self.meta("width"))
         ids = np.fromiter((row[0] for row in rows), np.int64, len(rows))
         raw = b"".join(row[1] for row in rows)

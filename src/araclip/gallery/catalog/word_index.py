@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 
 import numpy as np
-from numpy.typing import NDArray
 
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.full_text import Document, documents_of
 from araclip.gallery.catalog.photos import HIDDEN
+from araclip.models.vectors import Ids
 from araclip.text.normalization import normalize
 from araclip.text.script import describes
 from araclip.text.words import Word, words
@@ -20,8 +20,6 @@ EXAMPLES = 6  # pictures in which a word's spelling is looked up
 LETTERS = 2_000  # of each text that is read for that
 MAX_NEWEST = 5_000  # pictures whose texts a gallery's own words come from
 _LAST = "\U0010ffff"
-
-Ids = NDArray[np.int64]
 
 
 class WordIndex:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.models.vectors import Ids
+
 if TYPE_CHECKING:
     import faiss
 
-Ids = NDArray[np.int64]
 Scores = NDArray[np.float32]
 Found = tuple[Ids, Scores]
 NOTHING_FOUND: Found = (np.empty(0, np.int64), np.empty(0, np.float32))

@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 
 from araclip.core import atomic
 from araclip.core.files import open_regular
+from araclip.models.vectors import Ids, StoredVectors
 
-Ids = NDArray[np.int64]
-Vectors = NDArray[np.float16]
-Encode = Callable[[Vectors], tuple[bytes, dict[str, Any]]]
+Encode = Callable[[StoredVectors], tuple[bytes, dict[str, Any]]]
 
 HEADER = 4096  # bytes: a page, so that the vectors begin on one
 MAGIC = b"araclip scan 2\n"
@@ -33,12 +32,12 @@ class IndexFile:
     """An open index file: ids (n,), vectors (n, D) mapped from the disk, codes, and the header."""
 
     ids: Ids
-    vectors: Vectors
+    vectors: StoredVectors
     codes: NDArray[np.uint8]
     about: dict[str, Any]
 
 
-def write(path: Path, width: int, blocks: Iterable[tuple[Ids, Vectors]], encode: Encode | None = None) -> None:
+def write(path: Path, width: int, blocks: Iterable[tuple[Ids, StoredVectors]], encode: Encode | None = None) -> None:
     """Write an index file of blocks of ids and vectors (n, D), which need not fit into memory together.
 
     Args:
@@ -103,7 +102,7 @@ def is_sound(file: IndexFile) -> bool:
     return bool(check == file.about["crc32"][0])
 
 
-def _mapped(path: Path, rows: int, width: int) -> Vectors:
+def _mapped(path: Path, rows: int, width: int) -> StoredVectors:
     if not rows:  # an empty range cannot be mapped
         return np.empty((0, width), np.float16)
     return np.memmap(path, "<f2", "r", HEADER, (rows, width))

@@ -19,14 +19,13 @@ from numpy.typing import NDArray
 
 from araclip.core.processes import usable_cores
 from araclip.gallery.index import index_file
-from araclip.gallery.index.exact import NOTHING_FOUND, Exact, Found, Ids, Scores, one_thread, positions
+from araclip.gallery.index.exact import NOTHING_FOUND, Exact, Found, Scores, one_thread, positions
 from araclip.gallery.index.index_file import IndexFile
+from araclip.models.vectors import Ids, StoredVectors, Vectors
 
 if TYPE_CHECKING:
     import faiss  # imported late, see `exact`
 
-Vectors = NDArray[np.float16]
-Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 EXACT_UP_TO = 100_000  # vectors: 102 MB at 512 dimensions, a few milliseconds
@@ -50,7 +49,7 @@ class Coded:
         self.depth, self.recall = int(file.about["depth"]), float(file.about["recall"])
         self._scan = _Scan.read(file)
 
-    def search(self, query: Floats, k: int, allowed: Ids | None, shown: Mask | None) -> Found:
+    def search(self, query: Vectors, k: int, allowed: Ids | None, shown: Mask | None) -> Found:
         """Ids and cosines of the k best for one unit vector (D,), best first, ties by id.
 
         The first hits do not depend on k, so pages are consistent. Beyond the trusted part of the depth, and where few
@@ -75,7 +74,7 @@ class Coded:
         late = ~np.isin(every[0], first[0])
         return np.concatenate([first[0], every[0][late]])[:k], np.concatenate([first[1], every[1][late]])[:k]
 
-    def _exact(self, query: Floats, k: int, rows: Ids) -> Found:
+    def _exact(self, query: Vectors, k: int, rows: Ids) -> Found:
         """The best of some rows, by exact scores."""
         best: Found = NOTHING_FOUND
         for start in range(0, len(rows), BLOCK):
@@ -83,7 +82,7 @@ class Coded:
             best = joined(best, Exact(self.ids[some], self.vectors[some]).search(query, k), k)
         return best
 
-    def _candidates(self, query: Floats, passed: Mask | None) -> Ids:
+    def _candidates(self, query: Vectors, passed: Mask | None) -> Ids:
         """The `depth` rows with the best estimates, and all within `TIE` of the last; in ascending order.
 
         Args:
@@ -106,14 +105,14 @@ class Coded:
 class _Scan:
     """The codes of all rows, in shards that are searched in parallel."""
 
-    def __init__(self, shards: list["faiss.IndexRaBitQFastScan"], rotation: Floats) -> None:
+    def __init__(self, shards: list["faiss.IndexRaBitQFastScan"], rotation: Vectors) -> None:
         self._shards = shards
         self._starts = np.cumsum([0, *(shard.ntotal for shard in shards)])
         self._rotation = rotation
         self._pool = ThreadPoolExecutor(len(shards), "scan") if len(shards) > 1 else None
 
     @classmethod
-    def of(cls, vectors: Vectors) -> "_Scan":
+    def of(cls, vectors: StoredVectors) -> "_Scan":
         import faiss
 
         width = vectors.shape[1]
@@ -148,7 +147,7 @@ class _Scan:
             *(faiss.serialize_index(part).tobytes() for part in self._shards),
         ]
 
-    def search(self, query: Floats, k: int) -> tuple[Ids, Scores, float]:
+    def search(self, query: Vectors, k: int) -> tuple[Ids, Scores, float]:
         """Rows and estimates, best first, at least k if there are so many; and a bound above which none is missing."""
         rotated = (query @ self._rotation)[None]
 
@@ -165,7 +164,7 @@ class _Scan:
         return rows[order], estimates[order], float(max(cut, default=-np.inf))
 
 
-def write(path: Path, width: int, blocks: Iterator[tuple[Ids, Vectors]], texts: Floats) -> None:
+def write(path: Path, width: int, blocks: Iterator[tuple[Ids, StoredVectors]], texts: Vectors) -> None:
     """Write an index file with codes.
 
     Args:
@@ -175,7 +174,7 @@ def write(path: Path, width: int, blocks: Iterator[tuple[Ids, Vectors]], texts: 
         OSError: as for `index_file.write`.
     """
 
-    def encode(vectors: Vectors) -> tuple[bytes, dict[str, Any]]:
+    def encode(vectors: StoredVectors) -> tuple[bytes, dict[str, Any]]:
         scan = _Scan.of(vectors)
         written = scan.written()
         about = {"parts": [len(part) for part in written], **_measured(vectors, scan, texts)}
@@ -184,7 +183,7 @@ def write(path: Path, width: int, blocks: Iterator[tuple[Ids, Vectors]], texts: 
     index_file.write(path, width, blocks, encode)
 
 
-def _measured(vectors: Vectors, scan: _Scan, texts: Floats) -> dict[str, Any]:
+def _measured(vectors: StoredVectors, scan: _Scan, texts: Vectors) -> dict[str, Any]:
     """The depth at which every second text finds its nearest vectors, and the recall of the others at that depth."""
     nearest = best_rows(vectors, texts, min(RECALL_AT, len(vectors)))
     reached = np.stack([_depths(scan, text, rows) for text, rows in zip(texts, nearest, strict=True)])
@@ -193,14 +192,14 @@ def _measured(vectors: Vectors, scan: _Scan, texts: Floats) -> dict[str, Any]:
     return {"depth": depth, "recall": float((reached[1::2] < depth).mean()), "texts": len(reached[1::2])}
 
 
-def _depths(scan: _Scan, text: Floats, nearest: Ids) -> NDArray[np.int64]:
+def _depths(scan: _Scan, text: Vectors, nearest: Ids) -> NDArray[np.int64]:
     """The rank of each of the nearest rows in the order of the codes' estimates."""
     rows, _, _ = scan.search(text, MAX_DEPTH)
     same = rows[:, None] == nearest
     return np.where(same.any(axis=0), same.argmax(axis=0), 2 * MAX_DEPTH)
 
 
-def best_rows(vectors: Vectors, queries: Floats, k: int) -> Ids:
+def best_rows(vectors: StoredVectors, queries: Vectors, k: int) -> Ids:
     """(n, k) rows of the k vectors nearest to each query, by an exact scan."""
     import faiss
 
@@ -222,7 +221,7 @@ def joined(one: Found, other: Found, k: int) -> Found:
     return ids[order], scores[order]
 
 
-def random_rotation(width: int) -> Floats:
+def random_rotation(width: int) -> Vectors:
     """A fixed random rotation (D, D), which spreads the variance evenly over the dimensions."""
     rotation, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((width, width)))
     return rotation.astype(np.float32)

@@ -25,16 +25,16 @@ from araclip.core import atomic
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Condition
 from araclip.gallery.index import index_file, rabitq
-from araclip.gallery.index.exact import Exact, Ids, positions
+from araclip.gallery.index.exact import Exact, positions
 from araclip.gallery.index.rabitq import EXACT_UP_TO, Coded
+from araclip.models.vectors import Ids, Vectors
 
 REBUILD_AFTER = 32_768  # changes; scanned beside the base, they cost a query a few milliseconds
 REWRITE_PART = 50  # so that watching a folder does not rewrite all vectors for each new picture
 CACHED_FILTERS = 8  # filters whose ids are cached, for the next page of the same search
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio, whose multiples lie evenly (Knuth, 6.4)
 
-Floats = NDArray[np.float32]
-Texts = Callable[[], Floats]
+Texts = Callable[[], Vectors]
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class ScanIndex:
         shown = len(self.base.codes.ids) if self._shown is None else int(np.count_nonzero(self._shown))
         return shown + len(self._rest)
 
-    def search(self, query: Floats, k: int, allowed: Ids | None = None) -> tuple[list[int], list[float]]:
+    def search(self, query: Vectors, k: int, allowed: Ids | None = None) -> tuple[list[int], list[float]]:
         """Ids and cosines of the k best pictures for one unit vector (D,), best first, ties by id.
 
         Args:
@@ -190,7 +190,7 @@ class ScanIndex:
                 self._selected[condition] = ids
         return ids
 
-    def sample(self, most: int) -> Floats:
+    def sample(self, most: int) -> Vectors:
         """Vectors (n, D) of about `most` pictures at most, spread evenly over the ids."""
         step = len(self) // most + 1
         vectors = self._rest.vectors[_drawn(self._rest.ids, step)].astype(np.float32)
@@ -198,7 +198,7 @@ class ScanIndex:
             codes = self.base.codes
             rows = np.flatnonzero(_drawn(codes.ids, step) & (True if self._shown is None else self._shown))
             vectors = np.concatenate([codes.vectors[rows].astype(np.float32), vectors])
-        sound: Floats = vectors[np.isfinite(vectors).all(axis=1)]  # damaged vectors are reported by `verify`
+        sound: Vectors = vectors[np.isfinite(vectors).all(axis=1)]  # damaged vectors are reported by `verify`
         return sound
 
 

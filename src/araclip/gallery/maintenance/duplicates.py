@@ -22,13 +22,12 @@ from araclip.errors import InputError
 from araclip.gallery.index.exact import positions
 from araclip.gallery.near_hashes import NEAR, Hashes, near_pairs
 from araclip.gallery.results import Group
+from araclip.models.vectors import Ids
 from araclip.pictures.video.scenes import file_of, scene_of
 
 KINDS = ("exact", "near", "semantic")
 ALIKE = 0.9
 COMPARED = 1 << 23  # cosines at once: 32 MB
-
-Ids = NDArray[np.int64]
 
 
 def scene_pairs(vectors: NDArray[np.float32], hashes: Hashes) -> Iterator[tuple[int, int]]:

@@ -19,7 +19,6 @@ from araclip.gallery.postgres.schema import (
     PICTURE,
     Row,
     State,
-    Vectors,
     below,
     marks_of,
     now,
@@ -35,6 +34,7 @@ from araclip.gallery.postgres.schema import (
 )
 from araclip.gallery.recorded_model import RecordedModel
 from araclip.models.encoder import Encoder
+from araclip.models.vectors import Vectors
 from araclip.pictures.facts import Facts
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
 from araclip.pictures.video.scenes import MARK, belongs, scene_of

@@ -18,19 +18,20 @@ from araclip.gallery.ingest.intake import ENCODE_BATCH, DecodedPicture, Turn, de
 from araclip.gallery.ingest.reembed import Reencoder
 from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.gallery.locations import Address
-from araclip.gallery.maintenance.duplicates import Ids, grouped
+from araclip.gallery.maintenance.duplicates import grouped
 from araclip.gallery.maintenance.export import exported_file, write_export
 from araclip.gallery.maintenance.verify import file_fault, is_unit, stored_fault
 from araclip.gallery.postgres import schema
 from araclip.gallery.postgres.catalog import PostgresCatalog
 from araclip.gallery.postgres.database import Database
 from araclip.gallery.postgres.reader import PostgresReader
-from araclip.gallery.postgres.schema import Row, Vectors
+from araclip.gallery.postgres.schema import Row
 from araclip.gallery.postgres.search import build_graph
 from araclip.gallery.recorded_model import RecordedModel, encoder_for
 from araclip.gallery.results import Fault, Group, Stats
 from araclip.models.encoder import Encoder, ModelLike
 from araclip.models.encoder_base import pixel_vectors
+from araclip.models.vectors import Ids, Vectors
 from araclip.pictures.image_transform import ImageTransform, transform_of
 from araclip.pictures.video import scenes
 

@@ -24,11 +24,12 @@ from araclip.gallery.postgres.database import Database
 from araclip.gallery.postgres.schema import record_of, texts_of
 from araclip.gallery.postgres.search import PostgresSearch, condition_of
 from araclip.gallery.ranking import Page, StoreSearch
-from araclip.gallery.reader import SAMPLE, GalleryReader, Snapshot, Vectors
+from araclip.gallery.reader import SAMPLE, GalleryReader, Snapshot
 from araclip.gallery.reference_queries import reference_vectors
 from araclip.gallery.results import Match
 from araclip.gallery.text_matches import TextQuery, where_found
 from araclip.models.encoder import Encoder
+from araclip.models.vectors import Vectors
 
 
 class PostgresSnapshot(Snapshot):

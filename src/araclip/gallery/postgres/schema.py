@@ -20,6 +20,7 @@ from araclip.gallery.catalog.records import Copy, File, PictureRecord
 from araclip.gallery.postgres.database import LOCK, Database
 from araclip.gallery.recorded_model import RecordedModel
 from araclip.models.encoder import Encoder
+from araclip.models.vectors import Vectors
 from araclip.pictures.facts import Facts
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
 from araclip.text.words import Word, words
@@ -57,7 +58,6 @@ TABLES = (
 PICTURE = """contents.id, hash, added, format, width, height, contents.caption, contents.photo, phash, hidden,
     (SELECT json_agg(json_build_array(encode(path, 'hex'), size, mtime_ns, metadata, caption, beside_size,
      beside_mtime_ns, photo)) FROM files WHERE content = contents.id)"""  # the columns of `row_of`
-Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from pathlib import PurePath
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from araclip.gallery.catalog.filters import ORIENTATIONS, Filters, below_any, folder_names, roots_of
 from araclip.gallery.catalog.full_text import Document
@@ -22,7 +21,6 @@ from araclip.gallery.postgres.schema import (
     PICTURE,
     FileEntry,
     Row,
-    Vectors,
     below,
     mark,
     marks_of,
@@ -36,6 +34,7 @@ from araclip.gallery.postgres.schema import (
 from araclip.gallery.ranking import Candidate, Page, StoreSearch
 from araclip.gallery.results import Hit
 from araclip.gallery.text_matches import TextMatches, TextQuery, text_matches
+from araclip.models.vectors import Ids, Vectors
 from araclip.pictures.video.formats import FORMATS as VIDEO_FORMATS
 from araclip.text.script import describes
 
@@ -43,7 +42,6 @@ EXACT_UP_TO = 100_000  # pictures that pass are all compared, as in a folder
 EF_SEARCH = 400  # candidates of the graph
 EF_CONSTRUCTION = 200  # while it is built: twice the time of pgvector's 64, and recall .99 instead of .965
 PART = 3  # letters of a part of a word, at least
-Ids = NDArray[np.int64]
 Condition = tuple[str, tuple[Any, ...]]
 _METRES = f"""2 * {EARTH_M} * asin(least(1, sqrt(sin(radians(latitude - ?) / 2) ^ 2
     + cos(radians(latitude)) * cos(radians(?)) * sin(radians(longitude - ?) / 2) ^ 2)))"""  # haversine
