@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -29,7 +28,7 @@ def run_processes(tasks: Sequence[ShardTask], model: str, device: str | None, ou
 
     def start() -> Child:
         module = "araclip.bulk.worker_processes"
-        return Child(module, given, seconds=None, environment=own_environment(), stderr=None)
+        return Child(module, given, seconds=None, environment=own_environment(), stderr=None, apart=True)
 
     pool, stopped = Pool(start, keep=jobs), threading.Event()
 
@@ -72,5 +71,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with suppress(KeyboardInterrupt):  # the run was stopped
-        main()
+    main()

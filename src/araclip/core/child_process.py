@@ -110,6 +110,7 @@ class Child:
     def __init__(
         self, module: str, *arguments: str, seconds: float | None, memory_kb: int = 0, takes_files: bool = False,
         environment: Mapping[str, str] | None = None, stderr: int | IO[bytes] | None = subprocess.DEVNULL,
+        apart: bool = False,
     ) -> None:  # fmt: skip
         """Start it, and wait until it is ready.
 
@@ -119,6 +120,7 @@ class Child:
             takes_files: questions may hand over an open file (`core.system.hands_over_files`).
             environment: what it is given in place of `safe_environment()`.
             stderr: where it writes errors: nowhere, a file, or with None where this process does.
+            apart: a terminal's Ctrl-C does not reach it; for children that this process ends when it is stopped.
 
         Raises:
             OSError: it cannot be started; TimeoutError: it is late; ChildEnded: it ends.
@@ -127,17 +129,21 @@ class Child:
         command = with_memory(command, memory_kb) if memory_kb else command
         env = safe_environment() if environment is None else environment
         self.jobs, self._owner, self._killed, self._late = 0, os.getpid(), False, False
+        group = 0 if apart else None
         self._socket: socket.socket | None = None
         if takes_files:
             self._socket, theirs = socket.socketpair()
             with theirs:
                 self._process = subprocess.Popen(
-                    command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, stderr=stderr, env=env
-                )
+                    command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, stderr=stderr, env=env,
+                    process_group=group,
+                )  # fmt: skip
             self._to = self._from = cast(BinaryIO, self._socket.makefile("rwb"))
         else:
             pipe = subprocess.PIPE
-            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=stderr, env=env)
+            self._process = subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, stderr=stderr, env=env, process_group=group
+            )
             self._to, self._from = cast(BinaryIO, self._process.stdin), cast(BinaryIO, self._process.stdout)
         try:
             with self._until(seconds):

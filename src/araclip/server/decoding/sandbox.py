@@ -41,10 +41,12 @@ class Sandbox:
         self._seconds = seconds
         self._slots = Slots(processes, most=max_waiting, seconds=wait_seconds)
         self._threads = ThreadPoolExecutor(processes, thread_name_prefix="decoding")
-        self._children = Pool(
-            lambda: Child("araclip.server.decoding.worker", str(memory), seconds=START_SECONDS, stderr=None),
-            keep=processes, most_jobs=MOST_JOBS,
-        )  # fmt: skip
+
+        def start() -> Child:
+            module = "araclip.server.decoding.worker"
+            return Child(module, str(memory), seconds=START_SECONDS, stderr=None, apart=True)
+
+        self._children = Pool(start, keep=processes, most_jobs=MOST_JOBS)
         self._jobs: set[asyncio.Task[Reply]] = set()
 
     @property

@@ -151,7 +151,7 @@ class Indexing:
         try:
             with Child(
                 "araclip.server.indexing.worker", *self._arguments,
-                seconds=START_SECONDS, environment=self._environment, stderr=None,
+                seconds=START_SECONDS, environment=self._environment, stderr=None, apart=True,
             ) as self._worker:  # fmt: skip
                 if self._stop.is_set():  # `close` may have been called before the process started
                     return {}
