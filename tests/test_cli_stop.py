@@ -29,7 +29,8 @@ SLOW = f"""
 import sys, time
 from araclip import cli
 from araclip.models.encoder import AraCLIP
-from araclip.gallery.ingest import intake
+from araclip.gallery.gallery import Gallery
+from araclip.gallery.ingest import intake, reembed
 intake.COMMIT_EVERY = reembed.COMMIT_EVERY = 4
 encode = AraCLIP.encode_pixels
 def slow(self, pixels, **options):
@@ -167,7 +168,8 @@ BLOCKED = f"""
 import sys
 from araclip import cli
 from araclip.models.encoder import AraCLIP
-from araclip.gallery.ingest import intake
+from araclip.gallery.gallery import Gallery
+from araclip.gallery.ingest import intake, reembed
 intake.COMMIT_EVERY = 4
 encode = AraCLIP.encode_pixels
 def told(self, pixels, **options):
