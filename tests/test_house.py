@@ -26,7 +26,7 @@ ROOMS = (  # a room imports only from the rooms above it; inside a package that 
     "models.inference",
     "models.graph_file",
     "models.tokenizer_file",
-    "model_checks",
+    "models.trial",
     "models.checks",
     "models.encoder",
     "layouts",

@@ -21,8 +21,7 @@ import pictures
 import tiny
 from araclip import AraCLIP, Gallery
 from araclip.errors import AraCLIPError, InputError, InvalidVectors, ModelError, ModelMismatch, ModelNotFound
-from araclip.model_checks import model_trial
-from araclip.models import checks
+from araclip.models import checks, trial
 from araclip.models import folder as model_folder
 from araclip.models.checks import check_model_folder
 from araclip.models.encoder_base import MAX_LETTERS
@@ -46,7 +45,7 @@ def trials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
     def counted(folder: Path, config: Any, tower: str) -> None:
         tried.append(tower)
-        model_trial.try_tower(folder, config, tower)
+        trial.try_tower(folder, config, tower)
 
     monkeypatch.setattr(checks, "try_tower", counted)
     return tried
@@ -87,11 +86,11 @@ def test_what_shows_when_it_runs_is_refused_by_a_trial_in_another_process(
 @pytest.mark.usefixtures("trials")
 def test_a_trial_takes_no_more_memory_than_this_machine_can_spare(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gigabyte = 1_000_000_000
-    assert model_trial.memory_of_trial(50_000_000, 20 * gigabyte) == 1_500_000_000  # what its size explains
-    assert model_trial.memory_of_trial(50_000_000, gigabyte) == 750_000_000  # of what is free
-    assert model_trial.memory_of_trial(1 << 35, 1 << 40) == 16 * gigabyte
-    monkeypatch.setattr(model_trial, "free_memory", lambda: 10_000_000)
-    monkeypatch.setattr(model_trial, "MEMORY", 30_000_000)
+    assert trial.memory_of_trial(50_000_000, 20 * gigabyte) == 1_500_000_000  # what its size explains
+    assert trial.memory_of_trial(50_000_000, gigabyte) == 750_000_000  # of what is free
+    assert trial.memory_of_trial(1 << 35, 1 << 40) == 16 * gigabyte
+    monkeypatch.setattr(trial, "free_memory", lambda: 10_000_000)
+    monkeypatch.setattr(trial, "MEMORY", 30_000_000)
     with pytest.raises(ModelMismatch, match=r"it may take 30 MB|needs more than 30 MB") as caught:
         check_model_folder(copy)
     assert "10 MB are free: end other programs" in str(caught.value)

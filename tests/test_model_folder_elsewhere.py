@@ -73,4 +73,4 @@ def test_a_pulled_folder_of_another_architecture_names_araclip_load(tiny_model: 
     pixels = CLIPProcessor.from_pretrained(folder)(images=tiny_hf.picture(), return_tensors="pt")["pixel_values"]
     assert pixels.shape == (1, 3, tiny.SIZE, tiny.SIZE)
     assert AraCLIP(folder).encode_text(TEXTS).shape == (2, 8)
-    assert json.loads((folder / "config.json").read_text())["model_type"] == model_folder.config.SENTENCE
+    assert json.loads((folder / "config.json").read_text())["model_type"] == model_folder.SENTENCE

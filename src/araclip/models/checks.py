@@ -19,13 +19,13 @@ import numpy as np
 from araclip.core import atomic
 from araclip.core.installed_models import bundled
 from araclip.errors import InputError
-from araclip.model_checks.model_trial import LETTERS, SHORT, try_tower
 from araclip.models import folder as model_folder
 from araclip.models.devices import CPU, OPENVINO
 from araclip.models.folder import ModelConfig, check_hash
 from araclip.models.graph_file import check_graph
 from araclip.models.inference import ImageTower, TextTower
 from araclip.models.tokenizer_file import check_tokenizer
+from araclip.models.trial import LETTERS, SHORT, try_tower
 from araclip.models.vectors import Vectors
 
 

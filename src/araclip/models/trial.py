@@ -46,7 +46,7 @@ def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
     memory = memory_of_trial(size, free)
     environment = safe_environment() | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}  # as here
     question = {"folder": str(folder), "tower": tower, "memory": memory, "seconds": seconds}
-    module = "araclip.model_checks.model_trial"
+    module = "araclip.models.trial"
     with TemporaryFile() as said:
         try:
             with Child(module, seconds=seconds * WAIT, environment=environment, stderr=said) as child:
