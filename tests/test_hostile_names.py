@@ -141,6 +141,7 @@ def test_every_command_on_a_gallery_of_hostile_names_prints_no_control_character
         shown("backup", tmp_path / f"backup {HOSTILE}", *options[:2], *form)
         shown("export-gallery", tmp_path / f"export {HOSTILE}", *options, *form)
         shown("compact", *options, *form)
+        shown("restore", tmp_path / f"backup {HOSTILE}", "-g", tmp_path / f"restored {HOSTILE}", "--yes", *form)
     shown("hide", picture, *options)
     shown("hide", "--list", *options)
     shown("hide", picture, *options, "--undo", "--json")

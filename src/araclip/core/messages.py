@@ -13,6 +13,7 @@ ENGLISH = {
     # queries
     "query empty": "the query is empty. Type what the picture shows, for example: {example}",
     "query letters": "the query has {letters:,} letters, the most is {most:,}. Leave some out.",
+    "query characters": "the query has {characters} characters, the most is {most}. Leave some out.",
     "query terms": "the query has {terms} terms, the most is {most}. Leave some out.",
     "query only minus": "the query «{query}» only pushes pictures away, by a picture or a weight below 1. Add what the "
     "picture shows: {example}",
@@ -73,13 +74,15 @@ ENGLISH = {
     "base64": "the picture's data URI is not valid base64.",
     "text letters": "a text has {letters} characters, the most is {most}. Send its beginning.",
     "pictures": "the request has {pictures} pictures, the most is {most}. Send several requests.",
-    "dimensions": "dimensions is {given}; this model makes vectors of {known} numbers.",
+    "dimensions": "dimensions is {given}; this model makes {width}-wide vectors only.",
+    "dimensions several": "dimensions is {given}; this model makes vectors of {known} numbers.",
 }
 
 ARABIC = {
     # queries
     "query empty": "البحث فارغ. يلزم وصف ما يظهر في الصورة، مثل: {example}",
     "query letters": "حروف البحث {letters}، والحد الأقصى {most}. يلزم اختصاره.",
+    "query characters": "حروف البحث {characters}، والحد الأقصى {most}. يلزم اختصاره.",
     "query terms": "أجزاء البحث {terms}، والحد الأقصى {most}. يلزم حذف بعضها.",
     "query only minus": "البحث «{query}» يُبعد صورًا فقط، بصورة أو بوزن أقل من 1. يلزم ذكر ما يظهر في الصورة: {example}",
     "query quotation": "في البحث «{query}» علامة اقتباس لم تُغلق. تُضاف {closing} في موضع إغلاقها، أو \\ قبل علامة "
@@ -133,7 +136,8 @@ ARABIC = {
     "base64": "ترميز base64 للصورة غير صحيح.",
     "text letters": "في أحد النصوص {letters} حرفًا، وأقصى عدد {most}. يُرسل أوله.",
     "pictures": "في الطلب {pictures} صورة، وأقصى عدد {most}. تُرسل في عدة طلبات.",
-    "dimensions": "قيمة dimensions هي {given}؛ وأطوال متجهات النموذج {known}.",
+    "dimensions": "قيمة dimensions هي {given}؛ وعرض متجهات النموذج {width} فقط.",
+    "dimensions several": "قيمة dimensions هي {given}؛ وأطوال متجهات النموذج {known}.",
 }
 
 

@@ -100,8 +100,10 @@ def _width(model: Encoder, dimensions: int | None) -> int:
     prefixes = sorted({*getattr(model, "matryoshka", ()), model.width})
     if dimensions is None or dimensions in prefixes:
         return dimensions or model.width
-    known = " or ".join(map(str, prefixes))
-    raise _refused("dimensions", message("dimensions", given=dimensions, known=known))
+    if len(prefixes) == 1:
+        raise _refused("dimensions", message("dimensions", given=dimensions, width=model.width))
+    known = ", ".join(map(str, prefixes))
+    raise _refused("dimensions", message("dimensions several", given=dimensions, known=known))
 
 
 def _refused(field: str, reason: str) -> Problem:

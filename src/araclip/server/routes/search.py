@@ -136,7 +136,7 @@ async def run_search(
     began = time.perf_counter()
     settings = service.settings
     if len(body.q) > settings.max_text:
-        raise InputError(message("query letters", letters=len(body.q), most=settings.max_text))
+        raise InputError(message("query characters", characters=len(body.q), most=settings.max_text))
     if body.k > settings.max_k:
         raise InputError(message("k", k=body.k, most=settings.max_k))
     weights = [picture.weight for picture in body.pictures] if sent_weight is None else [sent_weight] * len(sent)
@@ -317,7 +317,7 @@ async def _explained(
 ) -> Explanation:
     most = service.settings.max_text
     if len(q) > most:
-        raise InputError(message("query letters", letters=len(q), most=most))
+        raise InputError(message("query characters", characters=len(q), most=most))
     query = parse(q)
     with service.searches.entered(client):
         picture = await service.in_thread(lambda: stored_vector(service, identity))
