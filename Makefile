@@ -13,7 +13,7 @@ AGAIN := $(MAKE) --no-print-directory
 DATA ?= data
 WORK ?= work
 
-.PHONY: demo docs test-docs test checked format-checked types installed packages test-browser test-ocr test-ray tesseract test-postgres postgres test-oldest test-lowest trials bench lint lint-github release-check wheel mini mini5 chromium clean
+.PHONY: count demo docs test-docs test checked format-checked types installed packages test-browser test-ocr test-ray tesseract test-postgres postgres test-oldest test-lowest trials bench lint lint-github release-check wheel mini mini5 chromium clean
 demo: .venv/.demo
 	@$(BIN)/araclip demo
 
@@ -127,6 +127,13 @@ trials: .venv/.test
 	@failed=; for trial in $$(grep -l __main__ tests/trials/*.py); do \
 	  echo "== $$trial"; OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python $$trial || failed="$$failed $$trial"; \
 	done; echo "failed:$${failed:- none}"; test -z "$$failed"
+
+# The size of the house: lines of Python and files, and kilobytes of documents.
+count:
+	@for place in src/araclip tests benchmarks; do \
+	  echo "$$place: $$(find $$place -name '*.py' -exec cat {} + | wc -l) lines in $$(find $$place -name '*.py' | wc -l) files"; \
+	done
+	@echo "docs: $$(find docs -name '*.md' -not -path 'docs/log/*' -exec cat {} + | wc -c) bytes, docs/log: $$(cat docs/log/*.md | wc -c)"
 
 lint: .venv/.test lint-github
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format . && $(BIN)/mypy

@@ -20,7 +20,7 @@ from typing import Any
 
 FITTING = re.compile(  # licences of dependencies, or of parts of them, that fit Apache-2.0
     r"Apache|MIT|BSD|ISC|PSF|Python Software Foundation|HPND|MPL-2\.0|Mozilla Public License 2\.0|Unlicense|zlib|CC0"
-    r"|BSL-1\.0|CNRI-Python|Public Domain",
+    r"|BSL-1\.0|CNRI-Python|Public Domain|any-OSI",
     re.IGNORECASE,
 )
 RECIPROCAL = re.compile(r"GPL|GNU|SSPL|\bNC\b|ShareAlike|-SA-")
