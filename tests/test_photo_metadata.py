@@ -137,6 +137,16 @@ def test_xmp_is_bounded_and_its_entities_are_refused() -> None:
     assert metadata.embedded_properties(bomb) == {}
 
 
+@pytest.mark.parametrize(
+    "encoding", ["utf-7", "big5", "gb18030", "hex", "zlib", "idna", "punycode", "undefined", "no-such"]
+)
+def test_xmp_in_an_encoding_that_no_xml_parser_reads_is_an_error_of_ours(encoding: str) -> None:
+    declared = f'<?xml version="1.0" encoding="{encoding}"?>' + PACKET.partition("?>")[2]
+    with pytest.raises(InputError, match="cannot be read"):
+        metadata.xmp_properties(declared.encode(), "a.xmp")
+    assert metadata.embedded_properties(declared) == {}
+
+
 @given(st.binary(max_size=200), st.integers(0, 3000), st.integers(0, 3000))
 def test_damaged_xmp_never_raises_anything_but_our_error(noise: bytes, start: int, stop: int) -> None:
     raw = PACKET.encode()

@@ -159,7 +159,7 @@ def xmp_properties(data: bytes, name: str) -> Properties:
     reader = _Reader(name)
     try:
         reader.parse(data.rstrip(b"\0 \r\n\t"))
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError, ValueError) as error:  # it may name an encoding that no XML parser reads
         raise InputError(f"{name}: XMP that cannot be read ({error}). Save it again with your photo manager.") from None
     return reader.found
 
