@@ -160,6 +160,17 @@ def test_a_damaged_cache_is_an_empty_one(tmp_path: Path) -> None:
     cache.close()
 
 
+def test_a_cache_whose_file_cannot_be_had_keeps_a_little_in_memory(tmp_path: Path) -> None:
+    (tmp_path / thumbnails.FILE_NAME).mkdir()  # SQLite refuses it, and nobody removes it
+    cache = Thumbnails(tmp_path, most_bytes=100_000_000)
+    for i in range(40):
+        cache.put(f"{i:032x}", 256, bytes([i]) * 500_000, b"tiny")
+    kept = [i for i in range(40) if cache.get(f"{i:032x}", 256)]
+    assert kept == list(range(len(kept)))
+    assert 5 < len(kept) < 20
+    cache.close()
+
+
 # ------------------------------------------------------------------ originals
 
 

@@ -4,15 +4,19 @@ One SQLite file, so that entries are complete, and the placeholders of a page of
 """
 
 import contextlib
+import logging
 import sqlite3
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+log = logging.getLogger("araclip.server")
+
 VERSION = 2  # raise it when thumbnails change; old ones are dropped
 FILE_NAME = "thumbnails.sqlite"
 TOUCH_SECONDS = 3600  # resolution of the time of last use, to save writes
+IN_MEMORY_PAGES = 2_000  # of 4 kB, where the file cannot be had; what does not fit is not kept
 KEEP = 0.8  # share of the limit that remains after an eviction
 
 _TABLES = """
@@ -97,15 +101,19 @@ class Thumbnails:
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    try:
+    with contextlib.suppress(sqlite3.Error):
         return _connected(path)
-    except sqlite3.DatabaseError:  # damaged: start with an empty cache
+    with contextlib.suppress(sqlite3.Error, OSError):  # damaged, or a full disk: start with an empty cache
         for part in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
             part.unlink(missing_ok=True)
         return _connected(path)
+    log.warning("%s cannot be written; thumbnails are made anew until it can: make room, and restart the server.", path)
+    in_memory = _connected(":memory:")
+    in_memory.execute(f"PRAGMA max_page_count = {IN_MEMORY_PAGES}")
+    return in_memory
 
 
-def _connected(path: Path) -> sqlite3.Connection:
+def _connected(path: Path | str) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
     try:
         if database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
