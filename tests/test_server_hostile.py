@@ -17,7 +17,7 @@ from PIL import Image
 from araclip.server.http.gates import Gate
 from araclip.server.http.limits import HEADERS
 from araclip.server.originals import Original
-from hostile_requests import SMUGGLING
+from hostile_requests import SMUGGLED, SMUGGLING
 from serving import READ, bearer, listening, make_gallery, photo_album, running, settings_for
 
 HOST = b"Host: 127.0.0.1\r\n"
@@ -177,6 +177,18 @@ def test_a_body_of_doubtful_length_ends_the_connection_before_what_follows(addre
     assert received.count(b"HTTP/1.1 ") <= 1
     assert b'"generation"' not in received  # of /stats
     assert not received or status_of(received) in (400, 408, 413, 422, 431, 501)
+
+
+@pytest.mark.parametrize("first", [b"Content-Length: 12\r\n", b""])
+def test_a_request_with_two_lengths_is_refused_and_what_follows_it_is_not_read(address: str, first: bytes) -> None:
+    lengths = first + b"Transfer-Encoding: chunked\r\n" + (b"" if first else b"Content-Length: 0\r\n")
+    with connected(address) as line:
+        line.sendall(b"POST /search HTTP/1.1\r\n" + HOST + JSON + lengths + b'\r\nb\r\n{"q":"red"}\r\n0\r\n\r\n')
+        line.sendall(SMUGGLED)
+        received = until_closed(line)
+    assert received.count(b"HTTP/1.1 ") == 1
+    assert status_of(received) == 400
+    assert b"Content-Length and Transfer-Encoding" in received
 
 
 def test_what_is_no_http_in_the_middle_of_a_response_ends_it_quietly(

@@ -70,6 +70,7 @@ ENGLISH = {
     "decoding seconds": "the picture took more than {seconds:.0f} s to decode. Save a smaller or plainer copy.",
     "decoding ended": "the picture could not be decoded within the memory and time it may take. Save a smaller copy.",
     # requests
+    "two lengths": "the request has both Content-Length and Transfer-Encoding. Send one of them.",
     "data URI": "a picture is given as data:image/…;base64,…; nothing is fetched from URLs.",
     "base64": "the picture's data URI is not valid base64.",
     "text letters": "a text has {letters} characters, the most is {most}. Send its beginning.",
@@ -132,6 +133,7 @@ ARABIC = {
     "decoding seconds": "استغرق فك الصورة أكثر من {seconds:.0f} ث. قد تنفع نسخة أصغر أو أبسط.",
     "decoding ended": "لم يمكن فك الصورة بما يُسمح لها من ذاكرة ووقت. قد تنفع نسخة أصغر.",
     # requests
+    "two lengths": "في الطلب Content-Length وTransfer-Encoding معًا. يلزم واحد منهما.",
     "data URI": "تُعطى الصورة بالشكل data:image/…;base64,…؛ ولا يُجلب شيء من العناوين.",
     "base64": "ترميز base64 للصورة غير صحيح.",
     "text letters": "في أحد النصوص {letters} حرفًا، وأقصى عدد {most}. يُرسل أوله.",

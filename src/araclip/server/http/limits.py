@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from araclip.core.messages import message
 from araclip.server.http.errors import Problem, answer
 from araclip.server.http.gates import Gate
 
@@ -100,9 +101,10 @@ class SafeHeaders:
 
 
 class CheckedHead:
-    """Refuses requests by their heads: too long, for other host names, or changing requests from other sites.
+    """Refuses requests by their heads: too long, with two lengths (RFC 9112, 6.1), for other host names, or changing
+    requests from other sites.
 
-    The second stops DNS rebinding, by which another site's page could read a server on this machine; the third stops
+    A host name stops DNS rebinding, by which another site's page could read a server on this machine; a site,
     cross-site request forgery.
     """
 
@@ -124,6 +126,8 @@ class CheckedHead:
         if _head_bytes(scope) > MAX_HEADERS:
             return Problem("long-headers", headers={"Connection": "close"}, limit=MAX_HEADERS)
         headers = Headers(scope=scope)
+        if "transfer-encoding" in headers and "content-length" in headers:  # where it ends depends on the reader
+            return Problem("bad-request", headers={"Connection": "close"}, reason=message("two lengths"))
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._is_known(_without_port(hosts[0])):
             return Problem("wrong-host")
