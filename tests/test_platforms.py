@@ -33,7 +33,7 @@ ELSEWHERE = {  # what may stand outside the room, and why
     "server/run.py: import signal",
 }
 ASKED = {("sys", "platform"), ("os", "name"), ("platform", "system")}
-TOLD = {"doctor/examine.py: platform.system"}  # it reports the system, and does nothing by it
+TOLD = {"doctor.py: platform.system"}  # it reports the system, and does nothing by it
 
 
 @pytest.fixture
