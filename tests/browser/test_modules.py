@@ -182,9 +182,3 @@ def test_a_picture_deep_in_a_long_list_is_found_by_its_month(page: Page) -> None
         })()"""
     )
     assert asked == [[240, 360, 480, 600], 650, 705, -1]
-
-
-def test_the_end_of_a_link_is_a_day_where_the_reader_is(visit: Visit) -> None:
-    page = visit(timezone_id="Asia/Riyadh")
-    said = page.evaluate("import('./assets/i18n.js').then(({ day }) => day(Date.UTC(2026, 11, 6, 22) / 1000))")
-    assert said == "٧ ديسمبر ٢٠٢٦"
