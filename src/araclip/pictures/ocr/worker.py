@@ -83,10 +83,6 @@ def reader(model: Path) -> Callable[[bytes], str]:
     return read
 
 
-if __name__ == "__main__":
-    main()
-
-
 SAME_LINE = 0.5  # of a box's height: boxes whose middles are nearer than that stand in one line
 _LATIN = "a-zA-Z0-9\u0660-\u0669"
 _RUN = re.compile(rf"[{_LATIN}]+(?:[ :*./%+-]+[{_LATIN}]+)*|.", re.DOTALL)
@@ -124,3 +120,7 @@ def _ordered(line: Sequence[tuple[Box, str]]) -> list[tuple[Box, str]]:
 
 def _has_arabic(text: str) -> bool:
     return any(is_arabic(match.group()) for match in words(text))
+
+
+if __name__ == "__main__":
+    main()
