@@ -77,7 +77,7 @@ COMPUTE_CAPABILITY = (75, 76)  # CUdevice_attribute: its major and minor number
 
 
 def accelerators() -> Iterator[Finding]:
-    """Findings about GPUs, in the order in which one would look."""
+    """Findings about GPUs: which are there, and whether ONNX Runtime and PyTorch can compute on them."""
     gpus = _gpus()
     yield Finding("gpu", "; ".join(gpus) or "no NVIDIA GPU and driver; the CPU computes")
     import onnxruntime

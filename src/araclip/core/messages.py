@@ -33,7 +33,8 @@ ENGLISH = {
     "filter form": "'{given:.80}' is no filter; write KEY=VALUE, for example captured=2023..2024.",
     "filter twice": "'{key:.80}' is given twice; join the two, for example format=JPEG,PNG.",
     "filter unknown": "no filter '{key:.80}'. Choose among {known}.",
-    "filter range": "{first_name} {first} is above {last_name} {last}: nothing can match. Swap them.",
+    "date range": "{name}_from {first} is after {name}_to {last}: nothing can match. Swap them.",
+    "size range": "min_size {first} is above max_size {last}: nothing can match.",
     "date": "{name} is '{given:.80}'; write a date as 2023, 2023-05, 2023-05-17 or 2023-05-17T18:30.",
     "hidden": "hidden is '{given:.80}'; write yes (only hidden pictures), no (only the others) or any.",
     "near form": "near is '{given:.80}'; write latitude, longitude, distance: 24.7,46.7,10km or 24.7136,46.6753,500m.",
@@ -100,7 +101,8 @@ ARABIC = {
     "filter form": "'{given:.80}' ليست تصفية؛ الشكل KEY=VALUE، مثل captured=2023..2024.",
     "filter twice": "ورد '{key:.80}' مرتين؛ يُجمعان، مثل format=JPEG,PNG.",
     "filter unknown": "لا توجد تصفية '{key:.80}'. الممكن: {known}.",
-    "filter range": "{first} أكبر من {last}، فلا شيء يطابق.",
+    "date range": "{first} أكبر من {last}، فلا شيء يطابق.",
+    "size range": "{first} أكبر من {last}، فلا شيء يطابق.",
     "date": "قيمة {name} هي '{given:.80}'؛ يُكتب التاريخ مثل 2023 أو 2023-05 أو 2023-05-17.",
     "hidden": "قيمة hidden هي yes (المخفية وحدها) أو no أو any، لا '{given:.80}'.",
     "near form": "تُكتب near بخط العرض ثم الطول ثم المسافة: 24.7,46.7,10km أو 24.7136,46.6753,500m.",
@@ -170,7 +172,10 @@ def sent(error: AraCLIPError) -> dict[str, object]:
 
 
 def received(about: Mapping[str, Any]) -> str:
-    """The message that a process has sent, which may send anything: one that is not of ENGLISH stays a plain text."""
+    """The message of an error that another process has sent with `sent`.
+
+    That process decodes strangers' files and may send anything: what is no message of ENGLISH becomes a plain text.
+    """
     try:
         return message(about["key"], **about["fields"])
     except (KeyError, TypeError, ValueError, AttributeError):

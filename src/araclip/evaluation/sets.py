@@ -40,7 +40,7 @@ class PictureFiles:
         self._real: dict[str, str] = {}  # of parents, which many pictures share
 
     def path(self, name: str, where: str) -> Path:
-        """The file of a picture's name; it need not exist.
+        """The path of a picture that a set names. Whether the file exists is not checked.
 
         Args:
             where: file and line of the name, for messages.

@@ -232,7 +232,10 @@ Positions = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]
 
 
 class Browsing(ABC):
-    """A gallery without a query; pictures are named by the store's numbers."""
+    """What a gallery shows while nobody searches: its timeline, its albums and its places.
+
+    A picture is identified by the number that the store gave it.
+    """
 
     @property
     @abstractmethod

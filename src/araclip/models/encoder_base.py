@@ -117,7 +117,7 @@ class EncoderBase(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """Twelve hex digits that change whenever a vector could."""
+        """Twelve hex digits that differ between two models whose vectors may differ."""
 
     @property
     @abstractmethod

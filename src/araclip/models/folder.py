@@ -39,7 +39,7 @@ def is_ours(name_or_path: str | PathLike[str]) -> bool:
 
 
 def find(name_or_path: str | PathLike[str]) -> Path:
-    """The folder of a model's name (a bundled one first, then one that was pulled), or of a path.
+    """The folder of a model, given its name or its path. A bundled model comes before a pulled one of the same name.
 
     Raises:
         ModelNotFound: it is neither.
@@ -158,8 +158,8 @@ INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 REDUCTIONS = ("blocks", "exact")
 CROP_OFFSETS = ("half-even", "floor")
 
-# Keys that this package does not read. transformers takes the one for a kind of model and the other for a file of
-# weights, so that AutoModel, CLIPModel and every class of its own refuse a model folder with this sentence.
+# This package does not read these two keys of config.json. transformers takes the first for a kind of model and the
+# second for the name of a weights file; it knows neither, and quotes this sentence in its error, which helps the user.
 SENTENCE = (
     "this is an AraCLIP model folder. Load it with AraCLIP.load of the package araclip, or, if it was trained there, "
     "with AraCLIPModel.from_pretrained and AraCLIPProcessor.from_pretrained"
@@ -251,8 +251,11 @@ class ModelConfig:
 
     @property
     def fingerprint(self) -> str:
-        """Twelve hex digits that change whenever a vector could: a hash over the hashes of graphs and tokenizer, and
-        over how texts and pictures are prepared, where that is not as format 1 has it."""
+        """Twelve hex digits that differ between two models whose vectors may differ.
+
+        They are a hash of the hashes of the graphs and the tokenizer; where texts or pictures are prepared otherwise
+        than in format 1, that preparation is hashed too.
+        """
         hashes = "".join(self.files[name] for name in (*HASHED, *self.data_files))
         if (prepared := preparation(self)) != ["longest", True, NORMALIZER_VERSION, "squash", "bicubic"]:
             hashes += json.dumps([*prepared, self.text.max_tokens, self.text.pad_id])

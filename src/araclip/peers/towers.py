@@ -165,7 +165,7 @@ class ImageGraph(nn.Module):
         return l2_normalize(self.encode(x).to(torch.float32), dim=-1)
 
     def forget_texts(self) -> None:
-        """Let go of the text tower of a model that holds both; its text graph is written."""
+        """Free the memory of the text tower, once its graph is written; the image tower is still needed."""
         for module in [*self.modules()]:
             for name in ("text_model", "text_projection"):
                 if name in module._modules:

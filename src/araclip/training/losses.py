@@ -161,7 +161,9 @@ def mse_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def unit_mse_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean squared distance between rows, each brought to unit length here, (B, D) twice → scalar.
+    """The mean squared distance between each student row and its teacher row, (B, D) and (B, D) → scalar.
+
+    Rows are scaled to unit length first, so callers need not do it.
 
     CLIP-KD's feature distillation, Yang et al. 2024; equals twice the cosine loss, in value and in gradient.
     """

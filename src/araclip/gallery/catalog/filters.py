@@ -122,15 +122,9 @@ class Filters:
         for name in ("captured", "added"):
             first, last = getattr(self, f"{name}_from"), getattr(self, f"{name}_to")
             if first and last and first > last and not first.startswith(last):
-                raise InputError(
-                    message("filter range", first_name=f"{name}_from", first=first, last_name=f"{name}_to", last=last)
-                )
+                raise InputError(message("date range", name=name, first=first, last=last))
         if self.min_size is not None and self.max_size is not None and self.min_size > self.max_size:
-            raise InputError(
-                message(
-                    "filter range", first_name="min_size", first=self.min_size, last_name="max_size", last=self.max_size
-                )
-            )
+            raise InputError(message("size range", first=self.min_size, last=self.max_size))
 
     def _check_types(self) -> None:
         check_paths(self.folder, self.below, self.folder_name)

@@ -110,7 +110,8 @@ def read_source(source: Source, known: set[bytes], transform: ImageTransform) ->
 
 
 def _from_file(file: File, stream: BufferedReader, known: set[bytes], transform: ImageTransform) -> LoadedPicture:
-    """Decode what was hashed: the bytes in memory or, of a large file, the file if nobody wrote to it meanwhile."""
+    """Decode a picture and hash it. A small file is read into memory once, so both see the same bytes; a large file is
+    read twice, and refused if somebody wrote to it in between."""
     if file.size <= WHOLE:
         return _from_bytes(file, io.BytesIO(_whole(stream, file.size)), known, transform)
     loaded = _from_bytes(file, stream, known, transform)

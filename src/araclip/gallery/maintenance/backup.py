@@ -126,7 +126,8 @@ def _check_own_files(folder: Path) -> None:
 
 
 def _check_earlier(folder: Path, catalog: Catalog) -> None:
-    """Refuse to replace what is no earlier state of a catalogue.
+    """Check that the gallery in `folder`, if there is one, is an earlier state of `catalog`, so that replacing it loses
+    nothing.
 
     Raises:
         InputError: it is another gallery, has commits that the catalogue lacks, or cannot be read.

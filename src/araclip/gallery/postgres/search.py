@@ -136,7 +136,10 @@ class PostgresSearch(StoreSearch):
         return [self._ids("words @> ?", [stem], most) for stem in stems]
 
     def with_parts(self, folded: Sequence[str], most: int) -> list[Ids]:
-        """For each folded text, ids of pictures with a word that contains it; none below PART letters."""
+        """For each folded text, the ids of pictures with a word that contains it.
+
+        A text of fewer than PART letters finds no picture.
+        """
         none = np.empty(0, np.int64)
         return [
             self._ids("letters LIKE ?", f"%{text}%", most) if len(text) >= PART and text.isalnum() else none

@@ -216,6 +216,6 @@ def _known() -> Mapping[str, object]:
 
 @cache
 def _glosses() -> Mapping[str, str]:
-    """Folded standard word → its English gloss."""
+    """The English translation of each standard word in the lexicon, by the word in its folded spelling."""
     entries = default_interpreter().lexicon.entries
     return {fold(entry.standard): entry.english for entry in entries if entry.english and " " not in entry.standard}
