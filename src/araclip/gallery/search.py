@@ -13,6 +13,7 @@ from araclip.gallery.query import combine
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import Hit
+from araclip.gallery.text_matches import TextQuery
 
 
 class Hits(list[Hit]):
@@ -38,9 +39,8 @@ def search(
     plan: QueryPlan, terms: NDArray[np.float32], snapshot: Snapshot, page: Page, text_weight: float
 ) -> list[Hit]:
     """One page of hits for a plan and the vectors of its terms and kinds (n + m, D)."""
-    vector = combine(plan.own(terms), plan.query)
-    words, asked = plan.words_to_find(text_weight), _asked(plan, terms, snapshot, page)
-    return snapshot.search(vector, asked, relevance=plan.has_relevance, text=words)
+    vector, asked, text = _asked(plan, terms, snapshot, page, text_weight)
+    return snapshot.search(vector, asked, relevance=plan.has_relevance, text=text)
 
 
 def search_records(
@@ -53,23 +53,26 @@ def search_records(
     exclude: int | None,
 ) -> list[tuple[PictureRecord, Hit]]:
     """As `search`, each hit with its picture; `exclude` is the store's id of a picture to leave out."""
-    vector = combine(plan.own(terms), plan.query)
-    words, asked = plan.words_to_find(text_weight), _asked(plan, terms, snapshot, page)
-    return snapshot.search_records(vector, asked, relevance=plan.has_relevance, exclude=exclude, text=words)
+    vector, asked, text = _asked(plan, terms, snapshot, page, text_weight)
+    return snapshot.search_records(vector, asked, relevance=plan.has_relevance, exclude=exclude, text=text)
 
 
-def _asked(plan: QueryPlan, terms: NDArray[np.float32], snapshot: Snapshot, page: Page) -> Page:
-    """The page with the plan's filters, the number of its words, and what it excludes.
+def _asked(
+    plan: QueryPlan, terms: NDArray[np.float32], snapshot: Snapshot, page: Page, text_weight: float
+) -> tuple[NDArray[np.float32], Page, TextQuery | None]:
+    """What a snapshot is asked: the plan's vector (D,), the page with the plan's filters, the number of its words and
+    what it excludes, and the words to find in texts.
 
     A query that is only a date or only excludes is ordered by date; in a gallery of too few pictures to say which are
     left out, by how far they are from what it excludes.
     """
     excluded = plan.excluded_terms(terms)
     dated = plan.has_filters if excluded is None else snapshot.scale is not None
-    return replace(
+    asked = replace(
         page,
         filters=plan.filtered(page.filters),
         by_date=plan.only_filters and dated,
         words=plan.query.words,
         excluded=excluded,
     )
+    return combine(plan.own(terms), plan.query), asked, plan.words_to_find(text_weight)
