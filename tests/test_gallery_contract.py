@@ -439,6 +439,46 @@ def test_a_filter_finds_a_picture_by_its_words_however_many_others_have_them(
     assert matched() == ["new", "new"]
 
 
+# ------------------------------------------------------------------ what is hidden stays so
+
+
+def test_a_hidden_picture_stays_hidden_when_a_save_pauses_or_its_file_moves_between_folders(
+    gallery: BaseGallery, folder: Path, tmp_path: Path
+) -> None:
+    gallery.update([folder])
+    edited, moved = folder / "أحمر.jpg", folder / "may.jpg"
+    gallery.hide([edited, moved])
+    whole = pictures.solid(tmp_path / "new.jpg", (250, 3, 3)).read_bytes()
+    edited.write_bytes(whole[:-60])  # half of the new picture, for longer than a watcher waits
+    assert gallery.update_at([str(edited)], [folder]).removed == 1
+    edited.write_bytes(whole)
+    gallery.update_at([str(edited)], [folder])
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.move(moved, other)
+    gallery.update([folder])
+    gallery.update([other])
+    assert gallery.hidden() == sorted(map(str, (edited, other / "may.jpg")))
+
+    gallery.hide([edited, other / "may.jpg"], hidden=False)  # and shown again is for good
+    for path in (edited, other / "may.jpg"):
+        gallery.remove([path])
+    gallery.update([folder])
+    gallery.update([other])
+    assert gallery.hidden() == []
+
+
+def test_folders_with_only_hidden_pictures_are_not_listed_and_are_words_in_a_query(
+    gallery: BaseGallery, folder: Path
+) -> None:
+    gallery.update([folder])
+    assert gallery._catalog.overview().folders == {"صور": 5, "رحلة 🏖️": 2, "ties": 16}
+    gallery.hide([folder / "ties"])
+    assert gallery._catalog.overview().folders == {"صور": 5, "رحلة 🏖️": 2}
+    gallery.hide([folder / "green.png"])  # and its copy with it
+    assert gallery._catalog.overview().folders == {"صور": 4, "رحلة 🏖️": 1}
+
+
 # ------------------------------------------------------------------ names and numbers that could be taken for others
 
 

@@ -424,9 +424,7 @@ class BaseGallery(ABC):
         return plan, terms
 
     def _folder_names(self, explicit: bool) -> Collection[str]:
-        """Names of the gallery's folders; of a large gallery only where the query says "folder"."""
-        if not (explicit or isinstance(self.folder, Path)):
-            return ()
+        """Names of the folders; of a large gallery only where the query says "folder"."""
         generation = self._catalog.generation
         if self._folders[0] != generation:
             self._folders = generation, {}

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from araclip.core import atomic
 from araclip.errors import GalleryCorrupt, GalleryError, WidthMismatch
-from araclip.gallery.catalog import connection, counting, full_text, photos, schema, seal
+from araclip.gallery.catalog import connection, counting, full_text, hidden_marks, photos, schema, seal
 from araclip.gallery.catalog.connection import Connection
 from araclip.gallery.catalog.embedded_pictures import EmbeddedPictures
 from araclip.gallery.catalog.filters import EVERYTHING, Condition
@@ -202,6 +202,7 @@ class Catalog:
         known = seal.is_known(self.path)
         with connection.own_errors(self.path, writing=True):
             with connection.transaction(self.connection):
+                self.connection.execute(schema.HIDDEN_GONE)  # galleries of the first days of this schema lack it
                 yield
                 if words:
                     full_text.index_changed(self.connection)
@@ -431,6 +432,10 @@ class Catalog:
                 for raw, row in rows_of.items()
             ),
         )
+        self.change(  # what was hidden when it was removed
+            "UPDATE photos SET hidden = 1 WHERE content IN "
+            "(SELECT id FROM contents WHERE hash IN (SELECT hash FROM hidden_gone))"
+        )
         return len(new)
 
     def content(self, digest: bytes) -> int | None:
@@ -497,7 +502,9 @@ class Catalog:
     def put_file(self, file: File, content: int, metadata: Mapping[str, Any] | None = None) -> None:
         """Record that `file` holds picture `content`. The path keeps its metadata unless new metadata is given."""
         raw = os.fsencode(file.path)
-        photos.hide_successor(self.connection, raw, content)
+        if hidden_marks.inherits(self, HIDDEN, raw, content):
+            photos.set_hidden(self.connection, [content], True)
+        hidden_marks.came_back(self, raw, content)
         self.change(
             "INSERT INTO files (path, size, mtime_ns, content) VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET "
             "size = excluded.size, mtime_ns = excluded.mtime_ns, content = excluded.content",
@@ -512,6 +519,7 @@ class Catalog:
         """Remove paths, and pictures without any path left. A remaining copy inherits a removed path's metadata."""
         for raw in map(os.fsencode, paths):
             beside = photos.has_beside(self.connection, raw)
+            hidden_marks.note_gone(self, HIDDEN, raw)
             for content, metadata in self.connection.execute(
                 "DELETE FROM files WHERE path = ? RETURNING content, metadata", (raw,)
             ):
@@ -619,9 +627,11 @@ class Catalog:
             (content, text, by, content),
         )
 
-    def set_hidden(self, contents: Iterable[int], hidden: bool) -> int:
+    def set_hidden(self, contents: Iterable[int], hide: bool) -> int:
         """Hide pictures from results, or show them again, videos whole; returns how many have changed."""
-        return photos.set_hidden(self.connection, counting.with_their_videos(self, contents), hidden)
+        whole = counting.with_their_videos(self, contents)
+        hidden_marks.shown(self, whole)
+        return photos.set_hidden(self.connection, whole, hide)
 
     def has_hidden(self) -> bool:
         """Whether any picture is hidden."""
@@ -714,7 +724,7 @@ class Catalog:
 
     def overview(self) -> Overview:
         """Counts of this generation; reads every path."""
-        return Overview(self.counts()[0], self.formats(), counting.folders(self), self.captured_at())
+        return Overview(self.counts()[0], self.formats(), counting.folders(self, HIDDEN), self.captured_at())
 
     # ------------------------------------------------------------------ history
 

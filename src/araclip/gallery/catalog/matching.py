@@ -67,6 +67,26 @@ def distance(latitude: float, longitude: float, to_latitude: float, to_longitude
     return 2 * EARTH_M * math.asin(min(1.0, math.sqrt(half)))
 
 
+def written(value: object) -> str:
+    """A value of metadata as a text to compare; numbers, true and false as SQLite writes them: 1.0, 1.0e+20, true."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, float):
+        return str(value)
+    mantissa, exponent, power = f"{value + 0.0:.15g}".partition("e")  # + 0.0 turns -0.0 into 0.0
+    return (mantissa if "." in mantissa else f"{mantissa}.0") + exponent + power
+
+
+def members(value: Any) -> list[str]:
+    """The texts of a value of metadata that a filter may ask for: of a list, each member's."""
+    return [written(member) for member in (value if isinstance(value, list | tuple) else [value])]
+
+
+def _has_metadata(metadata: str, key: str, wanted: str) -> bool:
+    about = read_metadata(metadata)
+    return key in about and wanted in members(about[key])
+
+
 def _name_matches(raw: bytes, metadata: str, pattern: str) -> bool:
     path = os.fsdecode(raw)
     about = read_metadata(metadata) if path.startswith(STORED_PREFIX) else {}
@@ -77,5 +97,6 @@ def _name_matches(raw: bytes, metadata: str, pattern: str) -> bool:
 SQL_FUNCTIONS: tuple[tuple[str, Callable[..., Any], int], ...] = (
     ("has_words", has_words, 2),
     ("name_matches", _name_matches, 3),
+    ("has_metadata", _has_metadata, 3),
     ("metres_between", distance, 4),
 )

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 
 from araclip.gallery.catalog.connection import Connection
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
-from araclip.pictures.video.scenes import MARK, belongs, scene_of
 
 HIDDEN = "SELECT content FROM photos WHERE hidden <> 0"  # ids
 UNREAD = (  # a condition on a row of `contents`
@@ -89,18 +88,3 @@ def set_hidden(database: Connection, contents: Iterable[int], hidden: bool) -> i
             )
             changed += 1
     return changed
-
-
-def hide_successor(database: Connection, raw: bytes, content: int) -> None:
-    """Hide the picture that a path is about to hold if the one it holds is hidden: an edited file stays hidden.
-
-    So does a video of which any scene is hidden.
-    """
-    scene = scene_of(os.fsdecode(raw))
-    first, last = (raw, raw) if scene is None else (os.fsencode(scene.video + end) for end in (MARK, f"{MARK}:"))
-    before = database.execute(
-        f"SELECT path FROM files WHERE path BETWEEN ? AND ? AND content <> ? AND content IN ({HIDDEN})",
-        (first, last, content),
-    )
-    if any(scene is None or belongs(os.fsdecode(path), scene.video) for (path,) in before):
-        set_hidden(database, [content], True)

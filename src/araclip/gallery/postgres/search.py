@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from araclip.gallery.catalog.filters import ORIENTATIONS, Filters, below_any, folder_names, roots_of
-from araclip.gallery.catalog.full_text import Document
+from araclip.gallery.catalog.full_text import Document, forms_of
 from araclip.gallery.catalog.matching import EARTH_M, is_glob, name_at, name_matches, tokens
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.ingest.update import below as is_below
@@ -189,8 +189,9 @@ class PostgresSearch(StoreSearch):
 
 
 def _description(row: Row) -> str:
-    about = texts_of(row)
-    return " ".join(text for field in ("metadata", "captions") for text in about.get(field, ()))
+    """The stems of metadata and captions, which a folder's catalogue keeps."""
+    _, metadata, captions, _ = forms_of(texts_of(row))[0]
+    return f"{metadata} {captions}"
 
 
 # ------------------------------------------------------------------ filters
