@@ -44,7 +44,7 @@ from araclip.gallery.postgres import database as databases
 from araclip.gallery.postgres import search
 from araclip.gallery.postgres.database import Database
 from araclip.gallery.postgres.gallery import PostgresGallery
-from araclip.gallery.postgres.schema import FileEntry, Row, mark, sent
+from araclip.gallery.postgres.schema import FileEntry, Row, mark, marks_of, sent
 from araclip.gallery.ranking import Page
 
 SECRET = "postgresql://me:p%40ss%2Fword@host:6000/db?schema=other&sslmode=require"
