@@ -2,7 +2,6 @@
 
 import gzip
 import re
-from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
@@ -46,7 +45,8 @@ class Represented:
         head = scope["method"] == "HEAD"
         if head:
             scope = {**scope, "method": "GET", HEAD_ONLY: True}
-        packs, waiting = accepts_gzip(Headers(scope=scope)), dict[str, Any]()  # the start of JSON, until its body comes
+        packs = accepts_gzip(Headers(scope=scope))
+        waiting: Message = {}  # the start of JSON, until its body comes
 
         async def represented(message: Message) -> None:
             nonlocal waiting
@@ -57,7 +57,7 @@ class Represented:
                     waiting = message
                     return
             elif waiting:
-                start, waiting = waiting, dict[str, Any]()
+                start, waiting = waiting, {}
                 message = _packed(start, message) if packs else message
                 await send(start)
             if head and message["type"] == "http.response.body":
