@@ -439,6 +439,26 @@ def test_a_filter_finds_a_picture_by_its_words_however_many_others_have_them(
     assert matched() == ["new", "new"]
 
 
+def test_a_picture_without_a_date_has_the_one_in_its_name_and_says_so(gallery: BaseGallery, folder: Path) -> None:
+    named = folder / "IMG-20240110-WA0007.png"
+    (folder / "green.png").rename(named)
+    (folder / "may.jpg").rename(folder / "IMG_20200101_000000.jpg")  # its own date counts
+    gallery.update([folder])
+
+    def dates() -> dict[str, tuple[str | None, bool]]:
+        browsing = gallery._reader.browsing
+        records = browsing.records(browsing.timeline(Filters.of("captured=2000..")).ids.tolist()).values()
+        return {record.copies[0].name: (record.captured_at, record.captured_by_name) for record in records}
+
+    own = ("2023-05-17T18:30:00", False)
+    assert dates() == {named.name: ("2024-01-10T00:00:00", True), "IMG_20200101_000000.jpg": own}
+    named.rename(folder / "green.png")
+    gallery.update([folder])
+    assert dates() == {"IMG_20200101_000000.jpg": own}
+    gallery.add([np.full((24, 24, 3), 99, np.uint8)], metadata={"name": "Screenshot_20260110-123456.png"})
+    assert len(dates()) == 2
+
+
 # ------------------------------------------------------------------ what is hidden stays so
 
 

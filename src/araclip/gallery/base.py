@@ -222,7 +222,7 @@ class BaseGallery(ABC):
         Each group is a commit. A picture that is known gets a further path.
 
         Args:
-            progress: called with the number of pictures plan.
+            progress: called with the number of pictures read.
         """
         with self._ingesting() as turn:
             report = add_embedded(self._catalog, groups, turn, progress or (lambda done: None))
@@ -289,7 +289,7 @@ class BaseGallery(ABC):
 
         Raises:
             InputError: the path is not in the gallery.
-            OSError, ImageError: its file cannot be plan, or is no file any more.
+            OSError, ImageError: its file cannot be read, or is no file any more.
         """
         content, path = self._content_of(path), stored(text_path(path))
         if scene := scene_of(path):
@@ -364,14 +364,14 @@ class BaseGallery(ABC):
     def explain(
         self, query: str | Query, picture: StrPath, *, literal: bool = False, files: bool = False
     ) -> Explanation:
-        """Why a query finds a picture: each word's share, its texts that match, and how the query was plan.
+        """Why a query finds a picture: each word's share, its texts that match, and how the query was read.
 
         Args:
             picture: the path of a hit, `picture:…` too, or any picture file.
             literal, files: as for `search`.
 
         Raises:
-            InputError: as of `search`. ImageError, OSError: the picture is not in the gallery and cannot be plan.
+            InputError: as of `search`. ImageError, OSError: the picture is not in the gallery and cannot be read.
         """
         parsed = query if isinstance(query, Query) else parse(query, files=files)
         snapshot = self._reader.latest()

@@ -7,13 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.gallery.catalog.filters import Filters
-from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.plan import Interpretation, Planner, QueryPlan
 from araclip.gallery.query import combine
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import Hit
-from araclip.gallery.text_matches import TextQuery
 
 
 class Hits(list[Hit]):
@@ -36,35 +34,20 @@ def replanned(
 
 
 def search(
-    plan: QueryPlan, terms: NDArray[np.float32], snapshot: Snapshot, page: Page, text_weight: float
-) -> list[Hit]:
-    """One page of hits for a plan and the vectors of its terms and kinds (n + m, D)."""
-    vector, asked, text = _asked(plan, terms, snapshot, page, text_weight)
-    return snapshot.search(vector, asked, relevance=plan.has_relevance, text=text)
-
-
-def search_records(
     plan: QueryPlan,
     terms: NDArray[np.float32],
     snapshot: Snapshot,
     page: Page,
     text_weight: float,
-    *,
-    exclude: int | None,
-) -> list[tuple[PictureRecord, Hit]]:
-    """As `search`, each hit with its picture; `exclude` is the store's id of a picture to leave out."""
-    vector, asked, text = _asked(plan, terms, snapshot, page, text_weight)
-    return snapshot.search_records(vector, asked, relevance=plan.has_relevance, exclude=exclude, text=text)
-
-
-def _asked(
-    plan: QueryPlan, terms: NDArray[np.float32], snapshot: Snapshot, page: Page, text_weight: float
-) -> tuple[NDArray[np.float32], Page, TextQuery | None]:
-    """What a snapshot is asked: the plan's vector (D,), the page with the plan's filters, the number of its words and
-    what it excludes, and the words to find in texts.
+    exclude: int | None = None,
+) -> list[Hit]:
+    """One page of hits for a plan and the vectors of its terms and kinds (n + m, D).
 
     A query that is only a date or only excludes is ordered by date; in a gallery of too few pictures to say which are
     left out, by how far they are from what it excludes.
+
+    Args:
+        exclude: the store's id of a picture to leave out.
     """
     excluded = plan.excluded_terms(terms)
     dated = plan.has_filters if excluded is None else snapshot.scale is not None
@@ -75,4 +58,5 @@ def _asked(
         words=plan.query.words,
         excluded=excluded,
     )
-    return combine(plan.own(terms), plan.query), asked, plan.words_to_find(text_weight)
+    vector, text = combine(plan.own(terms), plan.query), plan.words_to_find(text_weight)
+    return snapshot.search(vector, asked, relevance=plan.has_relevance, exclude=exclude, text=text)

@@ -9,7 +9,7 @@ import json
 import os
 import secrets
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from araclip.gallery.catalog import connection, counting, full_text, hidden_mark
 from araclip.gallery.catalog.connection import Connection
 from araclip.gallery.catalog.embedded_pictures import EmbeddedPictures
 from araclip.gallery.catalog.filters import EVERYTHING, Condition
+from araclip.gallery.catalog.matching import date_in_names, name_at
 from araclip.gallery.catalog.photos import HIDDEN
 from araclip.gallery.catalog.records import (
     STORED_PREFIX,
@@ -40,7 +41,7 @@ from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.models.encoder_base import Encoder
 from araclip.models.vectors import Ids, StoredVectors
 from araclip.pictures.facts import Facts
-from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
+from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata, date_in_name
 from araclip.pictures.video.scenes import MARK, belongs
 
 BLOCK = 16_384  # vectors read at once
@@ -48,14 +49,18 @@ PARTS = {  # what a damaged row is called in a report
     "meta": "row of settings", "contents": "vector or its facts", "files": "path's row", "kept": "stored picture",
     "next_vectors": "new vector", "texts": "caption or OCR text", "sidecars": "side-car caption",
     "photos": "camera, lens and place", "sidecar_photos": "side-car metadata",
+    "hidden_gone": "mark of a removed picture",
 }  # fmt: skip
 _JOINED = "files JOIN contents ON contents.id = files.content"
 _RECORDS = (
     "SELECT files.content, hash, format, contents.width, height, taken, added, camera, lens, latitude, longitude, "
-    f"place, ifnull(hidden, 0) <> 0, path, size, metadata FROM {_JOINED} "
+    "place, ifnull(hidden, 0) <> 0, "
+    "taken IS NOT CASE WHEN json_valid(embedded) THEN json_extract(embedded, '$.captured_at') END, "
+    f"path, size, metadata FROM {_JOINED} "
     "LEFT JOIN photos ON photos.content = contents.id"
 )
 _UNREAD = f"(contents.id NOT IN (SELECT content FROM texts) OR {photos.UNREAD})"
+_DATED = "dated_by_names"  # in `meta`: names were read for dates
 _AT_ONCE = 500  # parameters of a statement
 _LARGE = {"cache_size": -200_000, "wal_autocheckpoint": 50_000}  # kB; pages of 4 kB in the log, 200 MB
 
@@ -87,7 +92,7 @@ class Catalog:
             birth, generation = secrets.token_hex(8), secrets.token_hex(8)  # the former stays, in copies too
             identity = {"model": model, "fingerprint": fingerprint, "width": str(width), "generation": generation}
             with connection.own_errors(folder / FILE_NAME, writing=True):
-                schema.create(database, {**(about or {}), **identity, "birth": birth})
+                schema.create(database, {**(about or {}), **identity, "birth": birth, _DATED: "1"})
         return cls.open(folder, model, fingerprint, width)
 
     @classmethod
@@ -374,6 +379,14 @@ class Catalog:
         )
         photos.put_embedded(self.connection, content, facts.photo)
 
+    def date_by_names(self, turn: Callable[[], AbstractContextManager[None]]) -> None:
+        """Give pictures without a date the one in their file's name, in a gallery that was made before names were read
+        for it; once."""
+        if not self.meta(_DATED):
+            with turn(), self.writing():
+                photos.date_by_names(self.connection)
+                self.put_meta(_DATED, "1")
+
     def store_pixels(self, content: int, picture: bytes) -> None:
         """Store the JPEG of a picture without a file."""
         self.change(
@@ -412,7 +425,7 @@ class Catalog:
             "INSERT INTO contents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 (content, digest, vectors[row].tobytes(), group.formats[row], group.widths[row], group.heights[row],
-                 group.photos[row].captured_at, now, _signed(group.phashes[row]))
+                 _date(group, row), now, _signed(group.phashes[row]))
                 for content, digest, row in new
             ),
         )  # fmt: skip
@@ -510,15 +523,15 @@ class Catalog:
             "size = excluded.size, mtime_ns = excluded.mtime_ns, content = excluded.content",
             (raw, file.size, file.mtime_ns, content),
         )
-        if photos.has_beside(self.connection, raw):
-            photos.complete(self.connection, content)
         if metadata is not None:
             self.change("UPDATE files SET metadata = ? WHERE path = ?", (_json(metadata), raw))
+        if photos.has_beside(self.connection, raw) or date_in_name(name_at(file.path, metadata)):
+            photos.complete(self.connection, content)
 
     def remove_files(self, paths: Iterable[str]) -> None:
         """Remove paths, and pictures without any path left. A remaining copy inherits a removed path's metadata."""
         for raw in map(os.fsencode, paths):
-            beside = photos.has_beside(self.connection, raw)
+            told = photos.has_beside(self.connection, raw) or date_in_name(os.fsdecode(raw))
             hidden_marks.note_gone(self, HIDDEN, raw)
             for content, metadata in self.connection.execute(
                 "DELETE FROM files WHERE path = ? RETURNING content, metadata", (raw,)
@@ -527,7 +540,7 @@ class Catalog:
                     self.change(
                         "UPDATE files SET metadata = ? WHERE content = ? AND metadata = '{}'", (metadata, content)
                     )
-                if beside:  # a copy may remain
+                if told:  # a copy may remain
                     photos.complete(self.connection, content)
                 if raw.startswith(STORED_PREFIX.encode()):
                     self.change("DELETE FROM kept WHERE content = ?", (content,))
@@ -817,11 +830,18 @@ def _record(rows: Sequence[tuple[Any, ...]]) -> PictureRecord:
     """A picture from its rows of _RECORDS, one for each path."""
     copies = tuple(Copy(os.fsdecode(path), size, read_metadata(about)) for *_, path, size, about in rows)
     content, digest, kind, width, height, captured_at, added, *photo = rows[0][:-3]
-    camera, lens, latitude, longitude, place, hidden = photo
+    camera, lens, latitude, longitude, place, hidden, told_elsewhere = photo
+    by_name = bool(told_elsewhere and captured_at) and captured_at == date_in_names(
+        (c.path, c.metadata) for c in copies
+    )
     return PictureRecord(
         content, digest, kind, width, height, captured_at, added, copies, camera, lens, latitude, longitude, place,
-        bool(hidden),
+        bool(hidden), by_name,
     )  # fmt: skip
+
+
+def _date(group: EmbeddedPictures, row: int) -> str | None:
+    return group.photos[row].captured_at or date_in_names([(group.paths[row], group.metadata[row])])
 
 
 def _photo_row(photo: PhotoMetadata) -> tuple[Any, ...]:

@@ -4,12 +4,13 @@ import fnmatch
 import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
 
 from araclip.gallery.catalog.records import STORED_PREFIX, read_metadata
+from araclip.pictures.metadata import date_in_name
 from araclip.pictures.video.scenes import file_of
 from araclip.text.folding import fold
 from araclip.text.words import words
@@ -57,6 +58,11 @@ def name_at(path: str, metadata: Any) -> str:
     if not path.startswith(STORED_PREFIX):
         return PurePath(file_of(path)).name
     return str((metadata.get("name") if isinstance(metadata, dict) else None) or "")
+
+
+def date_in_names(files: Iterable[tuple[str, Mapping[str, Any]]]) -> str | None:
+    """The first date in the names of a picture's files, each given by its path and metadata; None without any."""
+    return next(filter(None, (date_in_name(name_at(path, about)) for path, about in files)), None)
 
 
 def distance(latitude: float, longitude: float, to_latitude: float, to_longitude: float) -> float:

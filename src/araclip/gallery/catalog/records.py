@@ -71,7 +71,9 @@ class Copy(AtPath):
 @dataclass(frozen=True)
 class PictureRecord:
     """A picture in a store. `content` is the store's own id for it; date, camera, lens and place as in
-    `pictures.metadata`; a `hidden` picture is left out of results."""
+    `pictures.metadata`; a `hidden` picture is left out of results.
+
+    `captured_by_name`: the date stands in the file's name alone."""
 
     content: int
     digest: bytes
@@ -87,6 +89,7 @@ class PictureRecord:
     longitude: float | None = None
     place: str | None = None
     hidden: bool = False
+    captured_by_name: bool = False
 
     @property
     def time(self) -> float | None:

@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerGallery, WidthMismatch
 from araclip.gallery.catalog.full_text import Document, document
 from araclip.gallery.catalog.hidden_marks import TABLE
-from araclip.gallery.catalog.matching import members
+from araclip.gallery.catalog.matching import date_in_names, members
 from araclip.gallery.catalog.records import Copy, File, PictureRecord
 from araclip.gallery.postgres.database import LOCK, Database
 from araclip.gallery.recorded_model import RecordedModel
@@ -224,10 +224,15 @@ class Row:
 
     @property
     def photo(self) -> PhotoMetadata:
-        """Date, camera, lens and place: of the picture's file, completed by the side-cars of its paths."""
+        """Date, camera, lens and place: of the picture's file, completed by the side-cars of its paths, and by the date
+        in its name."""
         found = self.facts.photo if self.facts else NOTHING_KNOWN
-        for each in sorted(self.files, key=lambda each: os.fsencode(each.file.path)):
+        files = sorted(self.files, key=lambda each: os.fsencode(each.file.path))
+        for each in files:
             found = found.completed(each.photo)
+        if found.captured_at is None:
+            named = date_in_names((each.file.path, each.metadata) for each in files)
+            found = replace(found, captured_at=named)
         return found
 
 
@@ -237,9 +242,10 @@ def record_of(row: Row) -> PictureRecord:
     kind, width, height = (facts.format, facts.width, facts.height) if facts else (None,) * 3
     entry = sorted(row.files, key=lambda each: os.fsencode(each.file.path))
     copies = tuple(Copy(each.file.path, each.file.size, each.metadata) for each in entry)
+    told = [photo.captured_at for photo in (facts.photo if facts else NOTHING_KNOWN, *(each.photo for each in entry))]
     return PictureRecord(
         row.id, row.digest, kind, width, height, photo.captured_at, row.added, copies, photo.camera, photo.lens,
-        photo.latitude, photo.longitude, photo.place, row.hidden,
+        photo.latitude, photo.longitude, photo.place, row.hidden, photo.captured_at is not None and not any(told),
     )  # fmt: skip
 
 

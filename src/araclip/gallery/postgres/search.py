@@ -4,6 +4,7 @@ pgvector's graph (HNSW) where they are many."""
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
 
@@ -12,7 +13,6 @@ import numpy as np
 from araclip.gallery.catalog.filters import ORIENTATIONS, Filters, below_any, folder_names, roots_of
 from araclip.gallery.catalog.full_text import Document, forms_of
 from araclip.gallery.catalog.matching import EARTH_M, is_glob, name_at, name_matches, tokens
-from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.ingest.update import below as is_below
 from araclip.gallery.near_hashes import NEAR
 from araclip.gallery.postgres.catalog import PostgresCatalog
@@ -128,8 +128,8 @@ class PostgresSearch(StoreSearch):
     def documents(self, ids: Sequence[int]) -> dict[int, Document]:
         return {content: texts_of(self._row(content)) for content in ids}
 
-    def records(self, hits: Sequence[tuple[int, Hit]]) -> list[tuple[PictureRecord, Hit]]:
-        return [(record_of(self._row(content)), hit) for content, hit in hits]
+    def with_pictures(self, hits: Sequence[tuple[int, Hit]]) -> list[Hit]:
+        return [replace(hit, picture=record_of(self._row(content))) for content, hit in hits]
 
     def with_stems(self, stems: Sequence[str], most: int) -> list[Ids]:
         """For each stem, ids of pictures with a word of it in any text, ascending; at most one more than `most`."""

@@ -188,6 +188,7 @@ def _details(service: Service, identity: str) -> Details | None:
         bytes=first.size,
         time=first.time,
         captured_at=picture.captured_at,
+        captured_by_name=picture.captured_by_name,
         camera=_text(picture.camera),
         lens=_text(picture.lens),
         latitude=picture.latitude,
