@@ -459,6 +459,69 @@ def test_a_picture_without_a_date_has_the_one_in_its_name_and_says_so(gallery: B
     assert len(dates()) == 2
 
 
+# ------------------------------------------------------------------ what Python gives
+
+
+def test_hits_carry_date_folder_and_size_and_details_are_what_an_export_writes(
+    gallery: BaseGallery, folder: Path, tmp_path: Path
+) -> None:
+    gallery.update([folder])
+    gallery.add([folder / "may.jpg"], metadata={"album": "عيد"})
+    (hit,) = gallery.search("أحمر", 1, where="captured=2023")
+    size = (folder / "may.jpg").stat().st_size
+    assert (hit.captured_at, hit.folder, hit.width, hit.height, hit.bytes) == (
+        "2023-05-17T18:30:00", "صور", 30, 40, size
+    )  # fmt: skip
+    gallery.export(tmp_path / "export")
+    lines = (tmp_path / "export" / "pictures.jsonl").read_text("utf-8").splitlines()
+    exported = {about["sha256"]: about for about in map(json.loads, lines)}
+    for path in (folder / "may.jpg", folder / "green.png"):
+        details = gallery.details(path)
+        assert exported[details["sha256"]].items() <= details.items()
+    assert details["files"][1]["path"].endswith("copy.png") or details["files"][0]["path"].endswith("copy.png")
+    with pytest.raises(InputError, match="not in the gallery"):
+        gallery.details(folder / "none.png")
+
+
+def test_a_vector_of_the_model_is_a_query(gallery: BaseGallery, folder: Path, model: AraCLIP) -> None:
+    gallery.update([folder])
+    data = (folder / "green.png").read_bytes()
+    vector = model.encode_image(data)
+    np.testing.assert_allclose(vector, model.encode_image(folder / "green.png"), atol=1e-6)
+    assert model.encode_image([data, folder / "may.jpg"]).shape == (2, model.width)
+    found = [hit.path for hit in gallery.search(3 * vector.astype(np.float64), 5)]
+    assert found == [hit.path for hit in gallery.search(data, 5)]
+    for wrong in (vector[:-1], np.zeros_like(vector), np.full_like(vector, np.nan), np.arange(model.width)):
+        with pytest.raises(InputError, match="vector of shape"):
+            gallery.search(wrong)
+
+
+def test_a_notebook_shows_hits_as_thumbnails(gallery: BaseGallery, folder: Path) -> None:
+    pictures.solid(folder / "<b>أحمر.png", (254, 1, 1))
+    gallery.update([folder])
+    gallery.add([np.full((24, 24, 3), 200, np.uint8)], metadata={"name": "مرفوع.png"})
+    hits = gallery.search("أحمر", 40)
+    html = hits._repr_html_()
+    assert html.count("data:image/jpeg;base64,") == html.count("<figure") == min(30, len(hits))
+    assert "<b>" not in html
+    (folder / "turned.jpg").unlink()
+    assert hits._repr_html_().count("<img") == min(30, len(hits)) - 1
+    assert gallery.search("x", where="format=GIF")._repr_html_().count("<figure") == 0
+
+
+def test_an_update_draws_a_bar_on_a_terminal_and_nothing_elsewhere(
+    gallery: BaseGallery, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    gallery.update([folder])
+    assert capfd.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    gallery.update([folder])
+    assert "Indexing" in capfd.readouterr().err
+    gallery.update_at([str(folder / "may.jpg")], [folder])
+    gallery.update([folder], progress=lambda done, found: None)
+    assert capfd.readouterr().err == ""
+
+
 # ------------------------------------------------------------------ what is hidden stays so
 
 

@@ -1,25 +1,73 @@
 """Searching a snapshot by a plan: the same for galleries in Python, the command line and the server."""
 
-from collections.abc import Iterable
+from base64 import b64encode
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from html import escape
+from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.core.display import shown
+from araclip.errors import AraCLIPError
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.plan import Interpretation, Planner, QueryPlan
 from araclip.gallery.query import combine
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import Hit
+from araclip.pictures.images import opened
+
+IN_NOTEBOOK, THUMBNAIL = 30, 160  # hits that a notebook shows, pixels of the longer side
 
 
 class Hits(list[Hit]):
-    """The hits of a search, best first, and how its query was understood; None for a picture."""
+    """The hits of a search, best first, and how its query was understood; None for a picture. A notebook shows them as
+    thumbnails.
 
-    def __init__(self, hits: Iterable[Hit], interpretation: Interpretation | None = None) -> None:
+    Args:
+        pictures: gives the bytes of a hit's picture by its path.
+    """
+
+    def __init__(
+        self,
+        hits: Iterable[Hit],
+        interpretation: Interpretation | None = None,
+        *,
+        pictures: Callable[[str], bytes] | None = None,
+    ) -> None:
         super().__init__(hits)
         self.interpretation = interpretation
+        self._pictures = pictures
+
+    def _repr_html_(self) -> str:
+        cells = "".join(map(self._cell, self[:IN_NOTEBOOK]))
+        more = f"<p>+ {len(self) - IN_NOTEBOOK:,}</p>" if len(self) > IN_NOTEBOOK else ""
+        return f'<div style="display:flex;flex-wrap:wrap;gap:8px">{cells or "0"}</div>{more}'
+
+    def _cell(self, hit: Hit) -> str:
+        name = Path(hit.file).name if hit.picture is None else hit.picture.copies[0].name
+        said = " · ".join(filter(None, (hit.strength, hit.captured_at and hit.captured_at[:10])))
+        return (
+            f'<figure style="margin:0;width:{THUMBNAIL}px" title="{escape(shown(hit.path))}">{self._thumbnail(hit)}'
+            f'<figcaption style="font-size:12px;overflow-wrap:anywhere"><bdi>{escape(shown(name))}</bdi>'
+            f"<br>{escape(said)}</figcaption></figure>"
+        )
+
+    def _thumbnail(self, hit: Hit) -> str:
+        if self._pictures is None:
+            return ""
+        written = BytesIO()
+        try:
+            with opened(BytesIO(self._pictures(hit.path)), THUMBNAIL) as (image, _):
+                small = image.convert("RGB")
+                small.thumbnail((THUMBNAIL, THUMBNAIL))
+                small.save(written, "JPEG", quality=80)
+        except (OSError, AraCLIPError):  # its file is gone or elsewhere
+            return ""
+        return f'<img src="data:image/jpeg;base64,{b64encode(written.getvalue()).decode()}">'
 
 
 def replanned(

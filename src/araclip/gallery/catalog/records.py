@@ -101,6 +101,16 @@ class PictureRecord:
         """Its id over HTTP."""
         return identity_of(self.digest)
 
+    def described(self) -> dict[str, Any]:
+        """All that is known of it, for other programs; of a scene the file is the video, with the time in seconds."""
+        about = {name: value for name, value in vars(self).items() if name not in ("content", "digest", "copies")}
+        times = [{"time": copy.time} if copy.time is not None else {} for copy in self.copies]
+        files = [
+            {"path": copy.file, **time, "size": copy.size, "metadata": dict(copy.metadata)}
+            for copy, time in zip(self.copies, times, strict=True)
+        ]
+        return {"sha256": self.digest.hex(), **about, "files": files}
+
 
 @dataclass(frozen=True)
 class Overview:
