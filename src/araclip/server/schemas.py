@@ -89,6 +89,7 @@ class SearchAnswer(BaseModel):
     results: list[Result]
     offset: int
     more: bool
+    passing: int = Field(description="How many pictures pass the filters, with those of the query's words.")
     nothing_found: bool = Field(description="There are no results, or only weak ones.")
     took_ms: float
     generation: str

@@ -33,6 +33,7 @@ export class Results {
     this.pending = null;
     this.revealed = false; // whether results that are all weak are shown
     this.interpretation = null; // how the server understood the query
+    this.passing = null; // how many pictures pass the filters
   }
 
   /** How many of the items come before the first weak one. */
@@ -41,10 +42,14 @@ export class Results {
     return first < 0 ? this.items.length : first;
   }
 
+  /** Whether the query excludes something. */
+  get excludes() {
+    return Boolean(this.interpretation?.excluded.length) || split(this.state.q).some(({ sign }) => sign < 0);
+  }
+
   /** Whether nothing is near enough to be shown unasked; of a query that excludes something relevance says too little. */
   get hidden() {
-    const excludes = this.interpretation?.excluded.length || split(this.state.q).some(({ sign }) => sign < 0);
-    return !this.revealed && !excludes && this.items.length > 0 && this.items.every(({ weak, relevance }) => weak && relevance < FAR);
+    return !this.revealed && !this.excludes && this.items.length > 0 && this.items.every(({ weak, relevance }) => weak && relevance < FAR);
   }
 
   /** Whether they are by date: the query says nothing that a picture shows. */
@@ -74,8 +79,8 @@ export class Results {
   }
 
   /** Take over the results of the same search asked again. */
-  take({ items, offset, more, interpretation }) {
-    Object.assign(this, { items, offset, more, interpretation });
+  take({ items, offset, more, interpretation, passing }) {
+    Object.assign(this, { items, offset, more, interpretation, passing });
   }
 
   /** Fetch the next page; concurrent calls share one request. Throws a Problem. */
@@ -90,7 +95,7 @@ export class Results {
     const skipped = new Set([...this.items, ...this.state.like].map(({ id }) => id));
     this.items.push(...page.results.filter(({ id }) => !skipped.has(id)));
     this.offset += page.results.length;
-    if (!this.answered) this.interpretation = page.interpretation ?? null;
+    if (!this.answered) Object.assign(this, { interpretation: page.interpretation ?? null, passing: page.passing });
     this.more = page.more && page.results.length > 0;
     this.answered = true;
   }
