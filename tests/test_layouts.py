@@ -17,7 +17,6 @@ import hostile_folders as hostile
 import tiny
 import tiny_hf
 import tiny_published
-import traced
 from araclip import AraCLIP
 from araclip.cli.commands import app
 from araclip.errors import ExportRejected, InputError
@@ -26,7 +25,7 @@ from araclip.layouts.sentence_transformers_module import AraCLIPModule
 from araclip.models.folder import NO_NORMALIZER
 from araclip.peers.pull import make_model_folder
 
-pytestmark = pytest.mark.usefixtures("traced_once")
+pytestmark = pytest.mark.usefixtures("traced_quickly")
 
 TEXTS = ["أحمر قطة", "قِطّةٌ أخضر", "blue CAT", "كلب ٣", "", "أزرق " * 30]
 PAD = tiny.SPECIAL.index("<pad>")
@@ -145,8 +144,7 @@ def test_a_padding_that_is_an_ordinary_piece_is_cut_out_of_no_text(tmp_path: Pat
     from transformers import AutoTokenizer
 
     published = tiny_published.write_clip_of_open_clip(tmp_path / "published")  # it pads with "!"
-    with traced.quickly():
-        model = AraCLIP(make_model_folder(str(published), tmp_path / "model"))
+    model = AraCLIP(make_model_folder(str(published), tmp_path / "model"))
     texts = ["a black cat!", "12 DOGS!! on a table", "!", "قطة"]
     for layout, graph in (("sentence-transformers", "model"), ("transformers.js", "text_model")):
         folder = write_layout(model.folder, tmp_path / layout, layout)

@@ -18,7 +18,7 @@ from araclip.models import folder as model_folder
 from araclip.models.folder import read_config, write_config
 from araclip.training.export.export import export
 
-pytestmark = pytest.mark.usefixtures("traced_once")
+pytestmark = pytest.mark.usefixtures("traced_quickly")
 
 TEXTS = ["قِطّةٌ ســوداء على طاولة", "a CAT"]
 

@@ -21,7 +21,7 @@ from araclip.training.export import export as exporting
 from araclip.training.export.export import export
 from tiny_hf import SIZE
 
-pytestmark = pytest.mark.usefixtures("traced_once")
+pytestmark = pytest.mark.usefixtures("traced_quickly")
 
 SQUARE = {"height": SIZE, "width": SIZE}
 CROP: dict[str, Any] = {"size": {"shortest_edge": SIZE}, "crop_size": SQUARE}

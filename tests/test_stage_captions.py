@@ -10,7 +10,7 @@ from araclip.training.stages.dispatch import run_stage
 from toy_stages import CHANCE, refused, section
 from toy_training import NAMES, Notes, losses, recipe, write_lines
 
-pytestmark = pytest.mark.usefixtures("one_thread", "traced_once")
+pytestmark = pytest.mark.usefixtures("one_thread", "traced_quickly")
 
 
 def test_captions_of_one_picture_come_together_across_languages_without_the_picture(

@@ -15,7 +15,7 @@ from araclip.training.stages.texts import LearningTexts
 from toy_stages import picture_set, refused, section, student
 from toy_training import Notes, recipe, weights
 
-pytestmark = pytest.mark.usefixtures("one_thread", "traced_once")
+pytestmark = pytest.mark.usefixtures("one_thread", "traced_quickly")
 
 
 def test_dropout_is_at_work_in_these_runs(world: Path, runs: Path) -> None:

@@ -17,7 +17,7 @@ from araclip.training.stages.texts import LockedTexts
 from toy_stages import CHANCE, dev_recall, make_concepts, picture_set, refused, section, student
 from toy_training import Notes, losses, recipe, write_lines
 
-pytestmark = pytest.mark.usefixtures("one_thread", "traced_once")
+pytestmark = pytest.mark.usefixtures("one_thread", "traced_quickly")
 
 
 WAYS: dict[str, dict[str, Any]] = {
