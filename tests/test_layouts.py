@@ -47,9 +47,7 @@ def fixed_length(folder: Path) -> Path:
         graph.graph.initializer.append(numpy_helper.from_array(np.array(value, np.int64), name))
     onnx.save(graph, folder / "text.onnx")
     tiny.rehash(folder)
-    hostile.config(format=2, text__padding="max_length", text__attention_mask=False, text__normalizer=NO_NORMALIZER)(
-        folder
-    )
+    hostile.config(text__padding="max_length", text__attention_mask=False, text__normalizer=NO_NORMALIZER)(folder)
     return folder
 
 
@@ -161,7 +159,7 @@ def test_a_graph_with_its_weights_in_a_file_beside_it_keeps_them_there(tmp_path:
                   size_threshold=200)  # fmt: skip
     files = ("tokenizer.json", *(f"{t}.onnx{end}" for t in ("text", "image") for end in ("", ".data")))
     config = tiny.read_config(folder)
-    tiny.write_config(folder, {**config, "format": 2, "files": {part: tiny.sha256(folder / part) for part in files}})
+    tiny.write_config(folder, {**config, "files": {part: tiny.sha256(folder / part) for part in files}})
     for layout in LAYOUTS:
         out = write_layout(folder, tmp_path / layout, layout)
         assert any(path.suffix in (".data", ".onnx_data") for path in out.rglob("*"))
@@ -170,7 +168,7 @@ def test_a_graph_with_its_weights_in_a_file_beside_it_keeps_them_there(tmp_path:
 
 def test_a_picture_that_is_cut_from_the_middle_is_said_so(tmp_path: Path, tiny_model: Path) -> None:
     folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
-    hostile.config(format=2, image__resize="shortest", image__interpolation="bilinear")(folder)
+    hostile.config(image__resize="shortest", image__interpolation="bilinear")(folder)
     js = write_layout(folder, tmp_path / "js", "transformers.js")
     how = json.loads((js / "preprocessor_config.json").read_text())
     assert (how["size"], how["do_center_crop"], how["resample"]) == ({"shortest_edge": tiny.SIZE}, True, 2)

@@ -201,7 +201,6 @@ def test_each_tower_may_be_stored_in_a_way_of_its_own(tiny_model: Path, tmp_path
     assert store_towers(tiny_model, tmp_path, config, ways_of("float16 + int8")) == "float16 + int8"
     stored = replace(config, weights="compact + static-int8")
     assert [stored.in_int8(tower) for tower in ("text", "image")] == [False, True]
-    assert replace(stored, weights="int8-blocks").in_int8("text")  # of a folder that an earlier release made
     assert not replace(stored, weights=None).in_int8("image")
 
 

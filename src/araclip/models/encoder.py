@@ -26,7 +26,6 @@ from araclip.models.encoder_base import (
     missing_members,
 )
 from araclip.models.inference import ImageTower, TextTower
-from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import open_image
 
 __all__ = ["AraCLIP", "Encoder", "ModelLike", "as_encoder", "is_known_peer"]
@@ -113,8 +112,7 @@ class AraCLIP(EncoderBase):
         self.name, self.license, self.image_size = self.config.name, self.config.license, self.config.image.size
         self.threads = devices.named_threads(threads)
         self._few_texts = False
-        image, gap = self.config.image, 2.0 if self.config.reduction == "blocks" else None
-        self.image_transform = ImageTransform(image.size, image.resize, image.interpolation, gap, image.crop_offset)
+        self.image_transform = self.config.image.transform
 
     def __repr__(self) -> str:
         return f"<AraCLIP {self.label}: {self.width}-wide vectors, {self.image_size} × {self.image_size} pixels>"

@@ -16,7 +16,7 @@ from araclip.gallery.recorded_model import recorded_in
 from araclip.models import folder as model_folder
 from araclip.models.checks import check_model_folder
 from araclip.models.downloads import hub_errors
-from araclip.models.folder import TRIED, ModelConfig
+from araclip.models.folder import ModelConfig
 from araclip.models.pull import parts_of, repository_of, unknown
 from araclip.models.speed import Speed, remembered
 from araclip.peers.model_registry import BY_NAME, FIRST_CAPTION, PEERS, Peer, PublishedRecall, forbids_commerce
@@ -95,7 +95,7 @@ def _row_here(name: str, folder: Path, state: str) -> ModelRow:
     return ModelRow(
         name, state, config.width, config.image.size, config.license, forbids_commerce(config.license),
         published_megabytes=peer.megabytes if peer else None, megabytes=_megabytes(folder),
-        recall=peer.recall if peer else (), measured={k: v for k, v in config.measured.items() if k != TRIED} or None,
+        recall=peer.recall if peer else (), measured=config.measured or None,
         speed=remembered(config.fingerprint), take_for=TAKE.get(peer.name if peer else name),
         hub_id=peer.hub_id if peer else None, kind=peer.kind if peer else None, weights=config.weights,
         languages=config.languages, fingerprint=config.fingerprint, folder=str(folder),

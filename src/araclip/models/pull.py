@@ -185,8 +185,7 @@ def copy_finished(folder: Path, target: Path) -> ModelConfig:
     def fill(temporary: Path) -> None:
         for part in parts:
             shutil.copyfile(folder / part, temporary / part)
-        if config.format > 1:
-            model_folder.write_image_processor(temporary, config.image)
+        model_folder.write_image_processor(temporary, config.image)
         for part in config.files:
             model_folder.check_hash(temporary, config, part)
         check_model_folder(temporary)

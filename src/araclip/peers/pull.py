@@ -6,7 +6,7 @@ Tokenizer and graphs are compared with the model's own library: ids, and vectors
 import gc
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from araclip.models import folder as model_folder
 from araclip.models.checks import check_written
 from araclip.models.encoder import AraCLIP
 from araclip.models.encoder_base import Vectors
-from araclip.models.folder import ImageConfig, ModelConfig, TextConfig, existing_folder
+from araclip.models.folder import ModelConfig, TextConfig, existing_folder
 from araclip.peers.loading import Request, load_request, parse_request
 from araclip.peers.tokenizers import padded
 from araclip.peers.torch_encoder import TorchEncoder
@@ -308,7 +308,7 @@ def _config(request: Request, parts: Source, name: str, width: int, languages: t
             normalizer=model_folder.NO_NORMALIZER, pad_id=text.pad_id,
             padding="max_length" if text.fixed else "longest", attention_mask=text.mask,
         ),
-        image=ImageConfig(tower=image.tower, **asdict(image.preprocessing)),
+        image=replace(image.preprocessing, tower=image.tower),
         source={"id": request.name, "kind": request.kind}, languages=languages,
     )  # fmt: skip
 

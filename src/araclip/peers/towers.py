@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize as l2_normalize
 
 from araclip.errors import ModelMismatch
+from araclip.models.folder import ImageConfig
 from araclip.peers.libraries import without_tokens
 from araclip.peers.loading import Request
 from araclip.peers.tokenizers import of_open_clip, of_transformers
 from araclip.peers.torch_encoder import TorchEncoder
 from araclip.peers.vocabulary import pieces_by_id
 from araclip.training.model import preprocessing
-from araclip.training.model.preprocessing import Preprocessing
 from araclip.training.teachers.text_encoders import has_arabic_letters, pooled, positions
 
 
@@ -196,7 +196,7 @@ class ImagePart:
 
     graph: ImageGraph
     tower: str
-    preprocessing: Preprocessing
+    preprocessing: ImageConfig
 
 
 @dataclass

@@ -5,7 +5,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,6 @@ from araclip.training.export.tower_graphs import write_image_graph, write_text_g
 from araclip.training.export.weights import check_pictures, store_towers, ways_of
 from araclip.training.model.hub_files import kind_of, source_of
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.model.preprocessing import Preprocessing
 from araclip.training.model.processing import AraCLIPProcessor
 from araclip.training.model.saved_models import load_model
 from araclip.training.model.unpack import Closeness, Probes, check_parity, closeness, pictures_at_once, probes
@@ -354,7 +353,7 @@ def tokenizer_of(processor: AraCLIPProcessor) -> Tokenizer:
 
 
 def _config(
-    model: AraCLIPModel, processor: AraCLIPProcessor, how: Preprocessing, about: About, name: str, version: str
+    model: AraCLIPModel, processor: AraCLIPProcessor, how: ImageConfig, about: About, name: str, version: str
 ) -> ModelConfig:
     config = model.config
     pad = processor.tokenizer.pad_token_id
@@ -363,7 +362,7 @@ def _config(
         tower=about.text_tower or _tower_name(config.text_config), pooling=config.text_pooling,
         max_tokens=min(processor.max_tokens, config.max_tokens), normalizer=NO_NORMALIZER, pad_id=pad or 0,
     )  # fmt: skip
-    image = ImageConfig(tower=about.image_tower or _tower_name(config.vision_config), **asdict(how))
+    image = replace(how, tower=about.image_tower or _tower_name(config.vision_config))
     prefixes = () if config.query_bank or config.names else config.matryoshka_dims  # a query bank rotates the axes
     return ModelConfig(
         name=name, version=version, width=config.projection_dim, text=text, image=image, files={},

@@ -58,7 +58,7 @@ def wide_weights(model: Any) -> Arrays:
             weights[whole] = from_four_bits(weights.pop(name), weights.pop(f"{whole}_scale"))
         elif name.endswith("_half"):
             weights[name.removesuffix("_half")] = weights.pop(name).astype(np.float32)
-        elif name.endswith("_quantized") and weights[name].ndim in (1, 4):  # matrices of dynamic-int8 are lost
+        elif name.endswith("_quantized") and weights[name].ndim in (1, 4):
             weights[name.removesuffix("_quantized")] = _of_convolution(name, weights)
     for product, (source, matrix, turned) in json.loads(noted.get(PRODUCTS_KEY, "{}")).items():
         weights[matrix] = _of_product(product, source, turned, weights)
@@ -301,7 +301,7 @@ def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
 
     Raises:
         ModelMismatch: the graphs do not hold their model's configuration (an older release exported them), weights
-            were folded away (as by dynamic-int8), the rebuilt model does not give the folder's vectors, or a file is
+            were folded away, the rebuilt model does not give the folder's vectors, or a file is
             damaged.
     """
     exported = AraCLIP(folder)
