@@ -240,9 +240,6 @@ def padding(model: AraCLIP) -> tuple[int, str]:
 
     transformers cuts a padding token out of texts, so that an ordinary piece ("!" of open_clip's CLIP) cannot be one;
     where the tower reads nothing behind the end of a text, the token that ends it takes that place.
-
-    Raises:
-        InputError: the vocabulary has no token for the padding's id.
     """
     tokenizer, text = _tokenizer(model), model.config.text
     id_ = text.pad_id

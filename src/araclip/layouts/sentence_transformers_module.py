@@ -52,11 +52,7 @@ class AraCLIPModule(InputModule):  # type: ignore[misc,unused-ignore]
         return self.encoder.width
 
     def preprocess(self, inputs: Sequence[Any], prompt: str | None = None, **kwargs: Any) -> dict[str, Any]:
-        """Texts and pictures, sorted out: PIL pictures, paths of files, {"image": …}; a string is else a text.
-
-        Raises:
-            InputError: an input is neither.
-        """
+        """Texts and pictures, sorted out: PIL pictures, paths of files, {"image": …}; a string is else a text."""
         texts: dict[int, str] = {}
         pictures: dict[int, Any] = {}
         for row, given in enumerate(inputs):

@@ -10,11 +10,11 @@ from torch import Tensor
 from araclip.errors import ModelMismatch
 from araclip.models.folder import existing_folder
 from araclip.peers.loading import Request
-from araclip.peers.torch_encoder import ImageTower, TextTower, TorchEncoder, image_tower, text_tower
+from araclip.peers.torch_encoder import ImageTower, TorchEncoder, image_tower
 from araclip.training.failures import failures
 from araclip.training.model import foreign
 from araclip.training.model.foreign import check_tokens, image_processor_at, on_pillow
-from araclip.training.teachers.text_encoders import Inputs, open_clip_text, pooled, transformers_text
+from araclip.training.teachers.text_encoders import Inputs, TextEncoder, open_clip_text, pooled, transformers_text
 
 
 def load_open_clip(request: Request) -> TorchEncoder:
@@ -24,7 +24,7 @@ def load_open_clip(request: Request) -> TorchEncoder:
         ModelNotFound: open_clip cannot load it.
     """
     text = open_clip_text(request.name, request.location)
-    return TorchEncoder(request, text_tower(text, request.device), open_clip_pictures(text.model, request.device))
+    return TorchEncoder(request, text, open_clip_pictures(text.model, request.device))
 
 
 def open_clip_pictures(model: Any, device: str) -> ImageTower:
@@ -88,35 +88,35 @@ def load_transformers(request: Request, only: str | None = None) -> TorchEncoder
     pictures = image_tower(
         model, prepare, lambda inputs: pooled(model.get_image_features(**inputs)), request.device, processor
     )
-    return TorchEncoder(request, text_tower(text, request.device), pictures)
+    return TorchEncoder(request, text, pictures)
+
+
+def _named(texts: list[str]) -> list[dict[str, str]]:
+    # a bare text that is the path of a picture, or an address that ends like one, would be opened as a picture
+    return [{"text": entry} for entry in texts]
+
+
+class _Sentences(TextEncoder):
+    """Texts that go through the library's own `encode`."""
+
+    def encode(self, texts: list[str], device: str) -> Tensor:
+        return _encoded(self.model, _named(texts))
 
 
 def load_sentence_transformers(request: Request) -> TorchEncoder:
-    """A multimodal model of sentence-transformers; or a model of texts, with another of pictures at `request.image`.
-
-    Raises:
-        ModelNotFound: sentence-transformers cannot load it.
-        ModelMismatch: its settings ask for something that is refused, see `foreign`.
-    """
+    """A multimodal model of sentence-transformers; or a model of texts, with another of pictures at `request.image`."""
     text = _sentence_transformer(request.name, request.location, request.device)
     image = _sentence_transformer(request.name, request.image, request.device) if request.image else text
-
-    def named(texts: list[str]) -> list[dict[str, str]]:
-        # a bare text that is the path of a picture, or an address that ends like one, would be opened as a picture
-        return [{"text": entry} for entry in texts]
 
     prompt = text.prompts.get(text.default_prompt_name) or None  # `encode` puts it before every text
 
     def tokens(texts: list[str]) -> Inputs:
-        made = text.preprocess(named(texts), prompt=prompt)
+        made = text.preprocess(_named(texts), prompt=prompt)
         return {name: value for name, value in made.items() if isinstance(value, Tensor)}
 
     return TorchEncoder(
         request,
-        TextTower(
-            "sentence-transformers", text, lambda texts: _encoded(text, named(texts)), tokens, text.tokenizer,
-            text.max_seq_length,
-        ),
+        _Sentences("sentence-transformers", text, tokens, text.forward, text.tokenizer, text.max_seq_length),
         ImageTower(
             image,
             lambda picture: picture,

@@ -18,7 +18,7 @@ from transformers import SiglipVisionConfig, SiglipVisionModel, XLMRobertaConfig
 
 from araclip.errors import ModelMismatch
 from araclip.peers.loading import Request
-from araclip.peers.torch_encoder import TorchEncoder, image_tower, text_tower
+from araclip.peers.torch_encoder import TorchEncoder, image_tower
 from araclip.peers.weight_files import check_fit, folder_of, read_state
 from araclip.training.failures import failures
 from araclip.training.model import foreign
@@ -80,7 +80,7 @@ def load_mexma(request: Request) -> TorchEncoder:
         return dict(processor(images=picture, return_tensors="pt"))
 
     pictures = image_tower(model, prepare, lambda inputs: model.get_image_features(**inputs), request.device, processor)
-    return TorchEncoder(request, text_tower(text, request.device), pictures)
+    return TorchEncoder(request, text, pictures)
 
 
 def read_model(folder: Path) -> MexmaSigLIP:

@@ -29,7 +29,7 @@ from araclip.models.folder import existing_folder
 from araclip.peers import model_registry
 from araclip.peers.libraries import open_clip_pictures
 from araclip.peers.loading import HEADS, KINDS, Request, heads, layout
-from araclip.peers.torch_encoder import ImageTower, TorchEncoder, image_tower, text_tower
+from araclip.peers.torch_encoder import ImageTower, TorchEncoder, image_tower
 from araclip.peers.weight_files import check_fit, folder_of, is_saved, read_head, read_json, read_state
 from araclip.training.export.model_card import About
 from araclip.training.failures import failures
@@ -109,11 +109,7 @@ def read_published(name: str, folder: Path, head: Path | None = None, image: str
 
 
 def load_published(request: Request) -> Encoder:
-    """AraCLIP as published, with its own preprocessing (text is not normalised); or a saved or exported AraCLIPModel.
-
-    Raises:
-        ModelNotFound, ModelMismatch: as for `read_published`; or there is no image tower.
-    """
+    """AraCLIP as published, its texts not normalised; or a saved or exported AraCLIPModel."""
     if model_folder.is_ours(request.location):
         return AraCLIP(model_folder.find(request.location), threads=request.threads, device=request.device)
     folder = folder_of(request.name, request.location)
@@ -127,7 +123,7 @@ def load_published(request: Request) -> Encoder:
         pictures = open_clip_pictures(model, request.device)
     if pictures is None:
         raise ModelNotFound(f"{request.name} has no image tower. Name one: {KINDS['araclip'].way}.")
-    return TorchEncoder(request, text_tower(text, request.device), pictures)
+    return TorchEncoder(request, text, pictures)
 
 
 def _config(folder: Path, text: Any, width: int, has_images: bool) -> AraCLIPConfig:

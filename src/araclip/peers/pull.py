@@ -71,11 +71,7 @@ def expected_of(source: Source) -> Expected:
 
 
 def check_ids(source: Source) -> None:
-    """Refuse a tokenizer.json whose ids differ from those of the model's own tokenizer.
-
-    Raises:
-        ModelMismatch: the text is named, and both.
-    """
+    """Refuse a tokenizer.json whose ids differ from those of the model's own tokenizer."""
     text = source.text
     for probe in TEXTS:
         inputs = source.reference.text.tokens([probe])
@@ -92,11 +88,7 @@ def check_ids(source: Source) -> None:
 
 
 def check_cut(whole: Tokenizer, cut: Tokenizer, rows: Sequence[int] | Any, probes: Sequence[str]) -> None:
-    """Refuse a cut vocabulary that cuts a text in its languages otherwise.
-
-    Raises:
-        ModelMismatch: the text is named.
-    """
+    """Refuse a cut vocabulary that cuts a text in its languages otherwise."""
     for probe in probes:
         before, after = whole.encode(probe).ids, [int(rows[id_]) for id_ in cut.encode(probe).ids]
         if before != after:
@@ -109,11 +101,7 @@ def check_cut(whole: Tokenizer, cut: Tokenizer, rows: Sequence[int] | Any, probe
 def check_vectors(
     found: Vectors, expected: Vectors, probes: Sequence[object], graph: str, least: float = LEAST_COSINE
 ) -> float:
-    """The least cosine of a graph's vectors to the library's.
-
-    Raises:
-        ExportRejected: it is below `least`, or no number.
-    """
+    """The least cosine of a graph's vectors to the library's."""
     cosines = (found * expected).sum(axis=1)
     worst = int(np.argmin(cosines))  # NumPy's argmin puts NaN first
     if not cosines[worst] >= least:

@@ -28,11 +28,7 @@ Step = normalizers.Normalizer
 
 
 def cleaned(tokenizer: Tokenizer, clean: str) -> Tokenizer:
-    """The tokenizer behind one of open_clip's cleaning functions: whitespace, lower or canonicalize; in place.
-
-    Raises:
-        ModelMismatch: another name.
-    """
+    """The tokenizer behind one of open_clip's cleaning functions: whitespace, lower or canonicalize; in place."""
     steps = {
         "whitespace": [*_basic(), *_single_spaces()],
         "lower": [*_basic(), *_single_spaces(), normalizers.Lowercase()],
@@ -114,11 +110,7 @@ def clip_tokenizer(simple: Any) -> Tokenizer:
 
 
 def of_open_clip(name: str, tokenizer: Any) -> Tokenizer:
-    """open_clip's own byte-pair tokenizer, or its wrapper around one of transformers with its cleaning.
-
-    Raises:
-        ModelMismatch: it does something that tokenizer.json cannot express.
-    """
+    """open_clip's own byte-pair tokenizer, or its wrapper around one of transformers with its cleaning."""
     if hasattr(tokenizer, "bpe_ranks"):
         return clip_tokenizer(tokenizer)
     if getattr(tokenizer, "tokenizer_mode", ""):
@@ -140,9 +132,6 @@ def of_transformers(name: str, tokenizer: Any, *, lower: bool = False) -> Tokeni
 
     Args:
         lower: texts are put into lower case before.
-
-    Raises:
-        ModelMismatch: there is none behind it, and it is not known how to write one.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if isinstance(backend, Tokenizer):

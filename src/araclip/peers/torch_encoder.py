@@ -50,21 +50,6 @@ _ENCODE = "tokenizer, settings and weights must belong together: copy the folder
 
 
 @dataclass(frozen=True)
-class TextTower:
-    """`encode`: texts → (n, D). The token ids of `tokens` and the `kind` of model are for the fingerprint.
-
-    tokenizer: its library's, behind `tokens`. longest: how many tokens it leaves of a text.
-    """
-
-    kind: str
-    model: Any
-    encode: Callable[[list[str]], Tensor]
-    tokens: Callable[[list[str]], Inputs]
-    tokenizer: Any = None
-    longest: int | None = None
-
-
-@dataclass(frozen=True)
 class ImageTower:
     """`prepare` takes an upright RGB picture, in one of several threads; `encode`: n of its results → (n, D).
 
@@ -87,15 +72,6 @@ class ImageTower:
         return next((int(s[-1]) for s in shapes if len(s) == 4 and s[-1] == s[-2]), None)
 
 
-def text_tower(text: TextEncoder, device: str) -> TextTower:
-    """The text tower of a model that takes tensors."""
-
-    def encode(texts: list[str]) -> Tensor:
-        return text.features(_on(device, text.tokens(texts)))
-
-    return TextTower(text.kind, text.model, encode, text.tokens, text.tokenizer, text.longest)
-
-
 def image_tower(
     model: Any, prepare: Callable[[Image.Image], Inputs], features: Callable[[Inputs], Tensor], device: str,
     settings: Any = None,
@@ -103,13 +79,9 @@ def image_tower(
     """An image tower that takes tensors; `prepare`: picture → a batch of one, `features`: batch → (n, D)."""
 
     def encode(prepared: Sequence[Inputs]) -> Tensor:
-        return features(_on(device, {name: torch.cat([inputs[name] for inputs in prepared]) for name in prepared[0]}))
+        return features({name: torch.cat([inputs[name] for inputs in prepared]).to(device) for name in prepared[0]})
 
     return ImageTower(model, prepare, encode, settings=settings)
-
-
-def _on(device: str, inputs: Inputs) -> Inputs:
-    return {name: tensor.to(device) for name, tensor in inputs.items()}
 
 
 class TorchEncoder(EncoderBase):
@@ -119,7 +91,7 @@ class TorchEncoder(EncoderBase):
     Instances may be shared between threads.
     """
 
-    def __init__(self, request: Request, text: TextTower, image: ImageTower) -> None:
+    def __init__(self, request: Request, text: TextEncoder, image: ImageTower) -> None:
         self.request, self.text, self.image = request, text, image
         self.name, self.license, self.threads = request.name, request.license, request.threads
         for model in (text.model, image.model):
@@ -135,7 +107,7 @@ class TorchEncoder(EncoderBase):
 
     @cached_property
     def width(self) -> int:
-        return int(self._vectors(self.text.encode, ["a photo of a cat"]).shape[1])
+        return int(self._vectors(self._text_features, ["a photo of a cat"]).shape[1])
 
     @cached_property
     def fingerprint(self) -> str:
@@ -171,11 +143,7 @@ class TorchEncoder(EncoderBase):
 
     @cached_property
     def image_size(self) -> int:
-        """S, the side of the squares that `encode_pixels` takes: the input size of the image tower.
-
-        Raises:
-            InputError: its input has no fixed size.
-        """
+        """S, the side of the squares that `encode_pixels` takes: the input size of the image tower."""
         size = self._side()
         if size is None:
             raise InputError(f"{self.name} takes pictures of several sizes, a gallery needs one. Use another model.")
@@ -204,12 +172,15 @@ class TorchEncoder(EncoderBase):
         with failures(self.name, _PREPARE, ModelMismatch, cannot="prepare pictures"):
             return self.image.prepare(picture)
 
+    def _text_features(self, texts: list[str]) -> Tensor:
+        return self.text.encode(texts, self.request.device)
+
     def _encode_texts(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
         texts = tuple(map(without_surrogates, texts))
         out = np.empty((len(texts), self.width), np.float32)
         order = np.argsort([len(text) for text in texts], kind="stable")  # similar lengths together: less padding
         for rows in batches(order, batch_size):
-            out[list(rows)] = self._vectors(self.text.encode, [texts[row] for row in rows])
+            out[list(rows)] = self._vectors(self._text_features, [texts[row] for row in rows])
         return out
 
     def _encode_prepared(self, pictures: tuple[Any, ...]) -> Vectors:

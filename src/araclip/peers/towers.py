@@ -49,9 +49,6 @@ class TextGraph(nn.Module):
 
         Args:
             rows: (n,) the old id of each new one. ids: (1, T) old ids of a text, to find the table by.
-
-        Raises:
-            ModelMismatch: the tower has no such table, or a smaller one.
         """
         parent, name, table = self._table(ids)
         if int(rows.max()) >= table.num_embeddings:

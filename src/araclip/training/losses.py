@@ -107,9 +107,6 @@ def matryoshka(loss: Loss, dims: Sequence[int]) -> Loss:
     Args:
         loss: takes two (·, D) matrices first; further arguments are passed on.
         dims: widths, rising.
-
-    Raises:
-        RecipeError: no width, one below 1, not rising; when called, one wider than the vectors.
     """
     widths = tuple(dims)
     if not widths or widths[0] < 1 or any(low >= high for low, high in pairwise(widths)):
@@ -218,9 +215,6 @@ def weighted_sum(weights: Mapping[str, float]) -> Loss:
 
     `student` and `teacher` are (B, D), not normalised: "mse" compares them as they are, all others normalise the rows.
     `same` is used by "contrastive".
-
-    Raises:
-        RecipeError: no loss, an unknown name, or a weight that is not a positive number.
     """
     known = ", ".join(DISTILLATION_LOSSES)
     if not weights:

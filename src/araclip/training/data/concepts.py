@@ -33,9 +33,6 @@ def class_files(path: Path, layout: str) -> Iterator[tuple[dict[str, Floats], di
 
     Args:
         layout: a sentence for messages: what the two hold.
-
-    Raises:
-        DataError: a file is missing, damaged or too large, or the block fails on what it holds.
     """
     try:
         arrays = _read_arrays(path.with_suffix(".npz"))

@@ -148,11 +148,7 @@ class PictureMixture:
         self._neighbours, self._hard = neighbours, min(hard, neighbours.shape[1])
 
     def batch(self, step: int, size: int) -> Batch:
-        """The batch of one step; the same for the same seed, sources, step and size.
-
-        Raises:
-            DataError: there are fewer pictures than `size`.
-        """
+        """The batch of one step; the same for the same seed, sources, step and size."""
         if size > self._distinct:
             raise DataError(
                 f"a batch of {size} pictures, but there are only {self._distinct} (in the smallest group, if there are "
@@ -226,10 +222,6 @@ def listed_pictures(
     Args:
         images: another folder in which its pictures may lie.
         needs_files: whether the pictures' files have to exist.
-
-    Raises:
-        DataError: the list is missing or malformed (the line is named), or it names a file that is not there or that
-            lies elsewhere.
     """
     try:
         found = read_pictures(folder, english, arabic, split, images=images, needs_files=needs_files)
@@ -303,11 +295,7 @@ class FileMixture:
         return hashlib.sha256(repr([path.name for path in self.files]).encode()).hexdigest()[:12]
 
     def batch(self, step: int, size: int) -> list[int]:
-        """Rows of `files` for one step, none twice.
-
-        Raises:
-            DataError: there are fewer pictures than `size`.
-        """
+        """Rows of `files` for one step, none twice."""
         if size > len(self.files):
             raise DataError(f"a batch of {size} pictures, but there are only {len(self.files)}. Ask for fewer.")
         rows: dict[int, None] = {}

@@ -359,11 +359,7 @@ class Mixture:
 
 
 def read_templates(path: Path) -> tuple[str, ...]:
-    """The templates of a JSON list, each with one slot, {} or {c}.
-
-    Raises:
-        DataError: no such file, no list of texts, or a text without exactly one slot; its number is named.
-    """
+    """The templates of a JSON list, each with one slot, {} or {c}."""
     try:
         templates = bounded_json.read(path, error=DataError)
     except DataError as error:

@@ -117,12 +117,7 @@ class DevPictures:
 
     @classmethod
     def read(cls, spec: DevSet) -> "DevPictures":
-        """The set's pictures; a caption field whose name contains `_en` is English, any other Arabic.
-
-        Raises:
-            InputError: the folder has no captions.jsonl.
-            DataError: no picture of the split has a caption.
-        """
+        """The set's pictures; a caption field whose name contains `_en` is English, any other Arabic."""
         english = tuple(field for field in spec.captions if "_en" in field) or ("caption_en",)
         arabic = tuple(field for field in spec.captions if "_en" not in field)
         try:
@@ -163,11 +158,7 @@ class DevPictures:
 
 
 def check_recall(dev: DevPictures, full: float, stored: float, weights: str) -> None:
-    """Refuse small weights that lose more than MAX_LOSS of dev R@1.
-
-    Raises:
-        ExportRejected: they do; both numbers are named.
-    """
+    """Refuse small weights that lose more than MAX_LOSS of dev R@1."""
     if not full - stored <= MAX_LOSS + 1e-9:
         raise ExportRejected(
             f"weights stored as {weights} cost too much: R@1 is {full:.4f} in float32 and {stored:.4f} stored "
@@ -275,11 +266,7 @@ def export(
 
 
 def model_of(run: Path) -> Path:
-    """The folder of the AraCLIPModel that a stage left, or `run` itself where it is one.
-
-    Raises:
-        InputError: there is none.
-    """
+    """The folder of the AraCLIPModel that a stage left, or `run` itself where it is one."""
     for folder in (run / "model", run):
         try:
             config = bounded_json.read(folder / "config.json", kind=dict)
@@ -294,11 +281,7 @@ def model_of(run: Path) -> Path:
 
 
 def dev_of(run: Path) -> list[DevSet]:
-    """The dev set of a stage's recipe, every caption a query; none for a saved model.
-
-    Raises:
-        InputError: the run's config.json is damaged.
-    """
+    """The dev set of a stage's recipe, every caption a query; none for a saved model."""
     path = run / "config.json"
     if model_of(run) == run or not path.is_file():
         return []
@@ -315,11 +298,7 @@ def dev_of(run: Path) -> list[DevSet]:
 
 
 def check_target(folder: Path) -> None:
-    """Refuse a target that is no model folder, since it would be overwritten.
-
-    Raises:
-        InputError: a file, or a folder with other files; one is named.
-    """
+    """Refuse a target that is no model folder, since it would be overwritten."""
     if not folder.exists():
         return
     if not folder.is_dir():
@@ -336,9 +315,6 @@ def tokenizer_of(processor: AraCLIPProcessor) -> Tokenizer:
     """A copy of the fast tokenizer behind the processor's, which normalises text itself, as `araclip.normalize` does.
 
     It neither pads nor cuts.
-
-    Raises:
-        InputError: there is none.
     """
     backend = getattr(processor.tokenizer, "backend_tokenizer", None)
     if not isinstance(backend, Tokenizer):

@@ -110,9 +110,6 @@ def input_means(graph: Path, feeds: Sequence[Feed]) -> dict[str, NDArray[np.floa
 
     Args:
         graph: in float32, its weights in a file beside it (`graph_files.write_graph`).
-
-    Raises:
-        InputError: none of the pictures reaches a convolution, as of a routed branch.
     """
     model = read_graph(graph)
     sources = sorted({each.source for each in convolutions(model.graph)})

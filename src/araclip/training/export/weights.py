@@ -149,11 +149,7 @@ _CONVOLUTIONAL = 8  # convolutions; a vision transformer has one, which makes pa
 
 
 def ways_of(weights: str) -> dict[str, str]:
-    """By tower, how its weights are to be stored: one of `models.folder.WEIGHTS` for both, or "TEXT + IMAGE".
-
-    Raises:
-        InputError: something else.
-    """
+    """By tower, how its weights are to be stored: one of `models.folder.WEIGHTS` for both, or "TEXT + IMAGE"."""
     parts = [part.strip() for part in weights.split("+")]
     if unknown := [part for part in parts if part not in WEIGHTS]:
         raise InputError(

@@ -37,11 +37,7 @@ def accelerator_for(batch: int = 0) -> Accelerator:
 
 
 def check_even(count: int, what: str, accelerator: Accelerator) -> None:
-    """Refuse a batch of which processes would take unequal parts: the loss would not be that of one process.
-
-    Raises:
-        RecipeError: `count` cannot be shared evenly.
-    """
+    """Refuse a batch of which processes would take unequal parts: the loss would not be that of one process."""
     if count % accelerator.num_processes:
         raise RecipeError(
             f"a batch of {count} {what} cannot be shared by {accelerator.num_processes} processes. "

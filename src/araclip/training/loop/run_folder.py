@@ -42,23 +42,14 @@ class Reporter(Protocol):
 
     def step_progress(self, stage: str) -> StepProgress | None:
         """The display of a beginning stage's steps; None for no display."""
+        return None
 
     def teacher_progress(self, done: int, total: int, per_second: float, seconds_left: float) -> None:
         """`done` of `total` texts have a teacher vector."""
 
 
-class SilentReporter:
+class SilentReporter(Reporter):
     """Shows nothing."""
-
-    def log(self, line: str) -> None:
-        """Drop the line."""
-
-    def step_progress(self, stage: str) -> StepProgress | None:
-        """No progress is shown."""
-        return None
-
-    def teacher_progress(self, done: int, total: int, per_second: float, seconds_left: float) -> None:
-        """No progress is shown."""
 
 
 TRACKIO = "--no-deps trackio gradio-client orjson brotli websockets"  # it asks for Pillow < 13 and runs with 13
@@ -115,17 +106,6 @@ class Trackio:
 
 
 SINKS: dict[str, Callable[[Path, Mapping[str, Any]], Sink]] = {"tensorboard": TensorBoard, "trackio": Trackio}
-
-
-def open_sink(name: str, folder: Path, config: Mapping[str, Any]) -> Sink:
-    """The sink of that name for a run folder; `config` is what the run was started with.
-
-    Raises:
-        RecipeError: no such sink, or its package is not installed.
-    """
-    if name not in SINKS:
-        raise RecipeError(f"there is no sink {name!r} for metrics. Choose from {', '.join(sorted(SINKS))}, or none.")
-    return SINKS[name](folder, config)
 
 
 def _needed(module: str, packages: str) -> Any:
@@ -287,7 +267,7 @@ class Run:
             data: a fingerprint for each source of data.
             log: called with lines of text to show.
             fresh: delete the run that is there.
-            sinks: names from `metric_sinks.SINKS`.
+            sinks: names from SINKS.
             is_main: whether this process is the one that writes; others wait for it here, and share its folder.
 
         Raises:
@@ -305,7 +285,10 @@ class Run:
                     raise TrainingError(f"{error} Or train into another folder.") from error
                 config = begin(folder, recipe, data, fresh=fresh, log=log)
                 for name in sinks:
-                    opened.append(open_sink(name, folder, config))
+                    if name not in SINKS:
+                        known = ", ".join(sorted(SINKS))
+                        raise RecipeError(f"there is no sink {name!r} for metrics. Choose from {known}, or none.")
+                    opened.append(SINKS[name](folder, config))
                     stack.callback(opened[-1].close)
             if is_distributed():
                 dist.barrier()
@@ -330,9 +313,6 @@ class Run:
         """Append one row to metrics.jsonl and to the sinks, with the `time` in Unix seconds.
 
         Scalars of torch and NumPy become numbers; what is not finite becomes null.
-
-        Raises:
-            TrainingError: the disk is full.
         """
         if not self.is_main:
             return
@@ -374,9 +354,6 @@ class Run:
 
         Args:
             batch: rows a step. chunk: rows held at a time (GradCache), None when the batch is done at once.
-
-        Raises:
-            OutOfMemory: instead of what torch, Python or the system raise.
         """
         try:
             yield
@@ -396,11 +373,7 @@ class Run:
             ) from error
 
     def check_finite(self, loss: float | Tensor, step: int) -> None:
-        """Before the optimizer's step: a loss that is NaN or infinite ends the run before it spoils the weights.
-
-        Raises:
-            LossDiverged: names the step and the last checkpoint.
-        """
+        """Before the optimizer's step: a loss that is NaN or infinite ends the run before it spoils the weights."""
         if not math.isfinite(value := float(loss)):
             raise LossDiverged(
                 f"the loss became {value} in step {step}. Lower the learning rate, lengthen the warm-up, or set "

@@ -93,9 +93,6 @@ def cosine_schedule(step: int, total: int, warmup: int, floor: float = 0.02) -> 
     Args:
         step: from 0 to total − 1.
         warmup: steps before the peak, which is at step `warmup`; fewer than `total`.
-
-    Raises:
-        RecipeError: no steps, a negative step, a warm-up that outlasts the run, or a floor outside of [0, 1].
     """
     if not (0 <= warmup < total and step >= 0 and 0.0 <= floor <= 1.0):
         raise RecipeError(
@@ -165,11 +162,7 @@ class Ema:
         return {"updates": self.updates, "means": list(self._means)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore from a checkpoint.
-
-        Raises:
-            RunMismatch: it holds the means of other parameters.
-        """
+        """Restore from a checkpoint."""
         theirs, ours = [tuple(m.shape) for m in state["means"]], [tuple(m.shape) for m in self._means]
         if theirs != ours:
             raise RunMismatch(
@@ -211,11 +204,7 @@ class BestWeights:
         return bool(self.patience) and self.waited >= self.patience
 
     def update(self, recall: dict[str, float]) -> None:
-        """Compare the recall of the current weights with the best, and write the weights to disk where it is higher.
-
-        Raises:
-            TrainingError: the disk is full.
-        """
+        """Compare the recall of the current weights with the best, and write the weights to disk where it is higher."""
         if not self.patience:
             return
         if self.recall and recall["R@1"] <= self.recall["R@1"]:

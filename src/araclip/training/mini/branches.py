@@ -71,9 +71,6 @@ class SharedBlocks(nn.Module):
     Args:
         cnn: has conv_stem, bn1 and blocks, as timm's EfficientNet and MobileNet families do.
         blocks: how many stages of `cnn.blocks` belong to it.
-
-    Raises:
-        RecipeError: the network is of another kind, or has no more than `blocks` of them.
     """
 
     def __init__(self, cnn: Any, blocks: int) -> None:
@@ -272,11 +269,7 @@ def joined(towers: Sequence[Any], shared_blocks: int) -> BranchesModel:
 
 
 def with_gate(tower: Any, shared_blocks: int, weight: Tensor, bias: Tensor) -> BranchesModel:
-    """A tower of one branch → the same with a gate, sigmoid(weight · features + bias), weight (W,).
-
-    Raises:
-        RecipeError: it has more branches than one, a gate already, or cannot be split.
-    """
+    """A tower of one branch → the same with a gate, sigmoid(weight · features + bias), weight (W,)."""
     if not _is_single(tower):
         raise RecipeError("an expert is an image tower of timm's EfficientNet or MobileNet family by itself.")
     model = joined([tower], shared_blocks)
@@ -294,11 +287,7 @@ def route_last(tower: BranchesModel, weight: Tensor, bias: Tensor) -> None:
 
 
 def with_map_scale(tower: Any, shared_blocks: int, scale: float) -> BranchesModel:
-    """A tower → the same, whose branches see the shared blocks' maps at `scale` of their side.
-
-    Raises:
-        RecipeError: it cannot be split, or has a gate.
-    """
+    """A tower → the same, whose branches see the shared blocks' maps at `scale` of their side."""
     if not is_splittable(tower) or (isinstance(tower, BranchesModel) and tower.config.gated):
         raise RecipeError(
             "map_scale is for image towers of timm's EfficientNet or MobileNet family without a gate. Leave it out."
@@ -328,11 +317,7 @@ def first_branches(tower: BranchesModel, dropped: int) -> BranchesModel:
 
 
 def branches_of(tower: Any) -> int:
-    """How many branches a tower has, each of which makes vectors of its own.
-
-    Raises:
-        RecipeError: it is a single network, or one of its branches is gated.
-    """
+    """How many branches a tower has, each of which makes vectors of its own."""
     if not isinstance(tower, BranchesModel) or tower.config.gated:
         raise RecipeError("each_branch is for an image tower that an ensemble without expert made. Leave it out.")
     return len(tower.branches)
@@ -361,11 +346,7 @@ def _is_single(tower: Any) -> bool:
 
 
 def split(tower: Any, blocks: int) -> tuple[SharedBlocks, nn.Module]:
-    """A tower's first blocks and the rest of it, which share their layers with the tower.
-
-    Raises:
-        RecipeError: it cannot be cut there.
-    """
+    """A tower's first blocks and the rest of it, which share their layers with the tower."""
     if not isinstance(tower, BranchesModel):
         return SharedBlocks(tower.timm_model, blocks), Branch(tower.timm_model, blocks)
     if blocks != tower.config.shared_blocks:

@@ -444,11 +444,7 @@ class BranchImages:
         return features
 
     def learn_from(self, tower: Any) -> None:
-        """Let `initial_features` be those of another tower over the same first blocks.
-
-        Raises:
-            RecipeError: its first blocks or the number of its features differ, or it cannot be split.
-        """
+        """Let `initial_features` be those of another tower over the same first blocks."""
         shared, branch = split(tower, self._frozen_blocks)
         theirs, ours = towers.image_width(tower), towers.image_width(self.model.vision_model)
         if theirs != ours:

@@ -175,11 +175,7 @@ def text_projection(config: Any) -> nn.Module:
 
 
 def visual_projection(config: Any, width: int) -> nn.Module:
-    """The picture side, of an image tower that makes `width` numbers a picture.
-
-    Raises:
-        ModelMismatch: a names part reads too much.
-    """
+    """The picture side, of an image tower that makes `width` numbers a picture."""
     if config.names and (names_alone(config) == width or config.name_features > width):
         raise ModelMismatch(
             f"name_features={config.name_features}, but the image tower makes {width} numbers a picture, of which "

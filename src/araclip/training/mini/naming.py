@@ -61,9 +61,6 @@ def read_named_classes(path: Path) -> NamedClasses:
     """`<path>.npz` with `weight` and `bias`, and `<path>.json` with `exclusive`, `words` and `others`.
 
     Texts are normalised. A word marked `held` is left out: it is there to measure with.
-
-    Raises:
-        DataError: a file is missing or malformed, or the two disagree.
     """
     layout = (
         "Named classes are a .npz with `weight` (C, F) and `bias` (C,) and a .json with `exclusive`, `words` and "

@@ -64,9 +64,6 @@ def check_folder(folder: Path) -> None:
 
     Args:
         folder: in a layout of transformers, timm, sentence-transformers, or open_clip with a text tower of theirs.
-
-    Raises:
-        ModelMismatch: a file of settings is damaged or too large, or asks for such a thing; file and key are named.
     """
     for path in folder.iterdir():
         if path.exists() and not (path.is_file() or path.is_dir()):  # which would be read for ever
@@ -209,11 +206,7 @@ def _check_arguments(content: Any, path: Path) -> None:
 
 
 def check_known(content: Any, known: Collection[str], where: str) -> None:
-    """Refuse a table that holds an unknown key.
-
-    Raises:
-        ModelMismatch: it is no table, or has such a key.
-    """
+    """Refuse a table that holds an unknown key."""
     if not isinstance(content, dict):
         raise ModelMismatch(f"{where} is {content!r:.60}, expected an object. Copy the model's folder again.")
     for key, value in content.items():
@@ -231,9 +224,6 @@ def check_fits(build: Callable[[], Any], folder: Path, settings: str = "config.j
     Args:
         build: makes the model; called without memory for its weights (on PyTorch's meta device).
         settings: the file that describes the model.
-
-    Raises:
-        ModelMismatch: both numbers are named.
     """
     import torch
 
@@ -249,12 +239,7 @@ def check_fits(build: Callable[[], Any], folder: Path, settings: str = "config.j
 
 
 def config_at(location: str | Path) -> Any:
-    """The configuration of a model of transformers in a folder or under a hub id.
-
-    Raises:
-        ModelMismatch: its settings ask for something that is refused, see `settings`.
-        OSError, ValueError, …: transformers cannot read it, or it needs code of its own.
-    """
+    """The configuration of a model of transformers in a folder or under a hub id."""
     from transformers import AutoConfig
 
     if (folder := existing_folder(location)) is not None:
@@ -271,10 +256,6 @@ def tokenizer_at(location: str | Path, config: Any = None) -> Any:
 
     Args:
         config: of the model, where the location does not say what kind of tokenizer it holds.
-
-    Raises:
-        ModelMismatch: its settings ask for something that is refused, see `settings`.
-        ValueError: there are no tokenizer files; transformers then silently makes one without words.
     """
     from transformers import AutoTokenizer
 
@@ -288,11 +269,7 @@ def tokenizer_at(location: str | Path, config: Any = None) -> Any:
 
 
 def check_tokens(tokenizer: Any, location: str | Path) -> None:
-    """Refuse a loaded tokenizer that could make texts endless or take for ever; wherever it came from, hub or folder.
-
-    Raises:
-        ModelMismatch: see `models.tokenizer_file`.
-    """
+    """Refuse a loaded tokenizer that could make texts endless or take for ever; from a hub or a folder."""
     backend = getattr(tokenizer, "backend_tokenizer", None)  # none of a tokenizer written in Python
     if backend is not None:
         check_rules(json.loads(backend.to_str()), str(location))
@@ -303,9 +280,6 @@ def image_processor_at(location: str | Path, *, pillow: bool = False) -> Any:
 
     Args:
         pillow: the form that resizes with Pillow, see `on_pillow`.
-
-    Raises:
-        ModelMismatch: its settings ask for something that is refused, see `settings`.
     """
     from transformers import AutoImageProcessor
 

@@ -102,11 +102,7 @@ def objective(model: Any, loss: str | None = None, prefixes: bool | None = None)
 
 
 def matryoshka_widths(model: Any) -> list[int]:
-    """The Matryoshka prefixes and the full width, rising.
-
-    Raises:
-        RecipeError: the model names none.
-    """
+    """The Matryoshka prefixes and the full width, rising."""
     if not model.config.matryoshka_dims:
         raise RecipeError("matryoshka = true, but the model has no widths for it. Set [model] matryoshka_dims.")
     return sorted({*model.config.matryoshka_dims, model.config.projection_dim})

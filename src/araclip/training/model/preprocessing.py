@@ -118,11 +118,7 @@ def _scaling(mean: Sequence[float], std: Sequence[float]) -> dict[str, Any]:
 
 
 def _three(values: Any) -> Three:
-    """Red, green, blue.
-
-    Raises:
-        InputError: there are not three.
-    """
+    """Red, green, blue."""
     try:
         red, green, blue = values
         return float(red), float(green), float(blue)

@@ -20,11 +20,7 @@ Loaded = TypeVar("Loaded")
 
 
 def load_plain(folder: Path) -> ModelAndProcessor:
-    """The model of `load_model` under plain projections, without what a family adds to them, to be trained further.
-
-    Raises:
-        RecipeError: as for `load_model`.
-    """
+    """The model of `load_model` under plain projections, without what a family adds to them, to be trained further."""
     model, processor = load_model(folder)
     return plain(model), processor
 

@@ -62,9 +62,6 @@ def load_image_tower(source: str | Path | PreTrainedModel, projected: bool, pool
     """The pretrained vision tower of a hub id or folder, in float32; of a dual encoder, its vision tower.
 
     A model at hand is returned as it is.
-
-    Raises:
-        ModelMismatch: the checkpoint lacks weights, or is a model without image tower.
     """
     if isinstance(source, PreTrainedModel):
         return source
@@ -101,9 +98,6 @@ def check_shapes(misshapen: Iterable[tuple[str, Iterable[int], Iterable[int]]], 
     Args:
         misshapen: `mismatched_keys` of a report of transformers (with `ignore_mismatched_sizes`, or it raises an error
             that names none): name, shape in the checkpoint, shape in the model.
-
-    Raises:
-        ModelMismatch: there is one.
     """
     if found := sorted((name, tuple(given), tuple(expected)) for name, given, expected in misshapen):
         name, given, expected = found[0]
@@ -120,9 +114,6 @@ def check_complete(model: nn.Module, missing: Iterable[str], source: Any, spare:
     Args:
         missing: names that the checkpoint did not have; buffers that are computed do not count.
         spare: those that may be missing.
-
-    Raises:
-        ModelMismatch: a weight was missing.
     """
     weights = {name for name, _ in model.named_parameters()}
     lost = sorted((weights & set(missing)) - set(spare))
@@ -143,11 +134,7 @@ def text_projection(config: AraCLIPConfig) -> nn.Module:
 
 
 def visual_projection(config: AraCLIPConfig, width: int) -> nn.Module:
-    """From the image tower's width to the shared space.
-
-    Raises:
-        ModelMismatch: the widths differ although the projection is the identity.
-    """
+    """From the image tower's width to the shared space."""
     if heads := extensions.heads_of(config):
         own: nn.Module = heads.visual_projection(config, width)
         return own
@@ -192,9 +179,6 @@ def image_features(
     Args:
         mirror: take the mean of the picture's and of its mirror image's; the output has 2B rows, the pictures first.
         options: for the tower.
-
-    Raises:
-        InputError: patches, which have no mirror image. ModelMismatch: see `pooled_image`.
     """
     if mirror:
         if pixels.ndim != 4:
@@ -209,11 +193,7 @@ def image_features(
 
 
 def pooled_image(output: Any, pooling: str, tower: str) -> Tensor:
-    """A vision tower's output → (B, W).
-
-    Raises:
-        ModelMismatch: the tower pools nothing itself and `pooling` is "pooler".
-    """
+    """A vision tower's output → (B, W)."""
     if getattr(output, "image_embeds", None) is not None:
         projected: Tensor = output.image_embeds
         return projected
@@ -307,9 +287,6 @@ def freeze(module: nn.Module, first_layers: int, *, embeddings: bool = False) ->
 
     Returns:
         How many numbers stopped learning.
-
-    Raises:
-        RecipeError: the module has fewer layers, or none that can be told apart.
     """
     if first_layers == 0 and not embeddings:
         return 0

@@ -248,11 +248,7 @@ def pictures_at_once(size: int) -> int:
 
 
 def check_parity(graphs: Sequence[Closeness], least: float = LEAST_COSINE) -> None:
-    """Refuse graphs that are not the trained model.
-
-    Raises:
-        ExportRejected: the least cosine of a graph is below `least`; the graph and its worst input are named.
-    """
+    """Refuse graphs that are not the trained model."""
     for graph in graphs:
         if not graph.least >= least:  # NaN is refused too
             raise ExportRejected(
@@ -345,11 +341,7 @@ def _content(exported: AraCLIP) -> list[object]:
 
 
 def check_trained_here(config: ModelConfig, folder: Path) -> None:
-    """Refuse a folder that `araclip pull` made of somebody else's model: no AraCLIPModel has its architecture.
-
-    Raises:
-        ModelMismatch: it is one; the message names `AraCLIP.load`.
-    """
+    """Refuse a folder that `araclip pull` made of somebody else's model: no AraCLIPModel has its architecture."""
     if config.source is not None:
         theirs = shown(str(config.source.get("id", "another model")))
         raise ModelMismatch(

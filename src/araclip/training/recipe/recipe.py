@@ -63,11 +63,7 @@ class Recipe:
     start_of: Mapping[str, str | None]  # the stage or folder each stage starts from; None is [model]
 
     def stage(self, name: str) -> Stage:
-        """One stage by its section's name.
-
-        Raises:
-            RecipeError: there is no such section.
-        """
+        """One stage by its section's name."""
         if name not in self.stages:
             raise RecipeError(f"recipe '{self.name}' has no stage '{name}'. It has: {', '.join(self.stages)}.")
         return self.stages[name]
@@ -173,11 +169,7 @@ def _starts(stages: Mapping[str, Any], order: Sequence[str]) -> dict[str, str | 
 
 
 def set_value(table: dict[str, Any], change: str) -> None:
-    """Apply one `key=value` to nested tables: `distill.steps=200`; a value that is no TOML is a text.
-
-    Raises:
-        RecipeError: no `=`, or a key that leads through something that is no table.
-    """
+    """Apply one `key=value` to nested tables: `distill.steps=200`; a value that is no TOML is a text."""
     key, equals, text = change.partition("=")
     if not equals or not key:
         raise RecipeError(f"--set {change}: expected key=value, such as distill.steps=200.")

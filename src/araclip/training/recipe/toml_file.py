@@ -50,9 +50,6 @@ class TomlFile:
 
         Args:
             expected: ends the message where it cannot be read, such as "Give a recipe, a TOML file."
-
-        Raises:
-            RecipeError: no such file, or no TOML.
         """
         self.path = path
         self.files: dict[str | int, Path] = {}
@@ -108,11 +105,7 @@ class TomlFile:
         raise AssertionError("there is a mistake")
 
     def check(self) -> None:
-        """Raise the recorded mistakes, if there are any.
-
-        Raises:
-            RecipeError: names the first ten.
-        """
+        """Raise the recorded mistakes, if there are any."""
         found = [message.removeprefix(f"{self.path}: ") for message in self._mistakes.values()]
         if len(found) == 1:
             raise RecipeError(next(iter(self._mistakes.values())))

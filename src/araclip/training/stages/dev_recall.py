@@ -79,11 +79,7 @@ class CaptionDev:
 
 
 def locked_recall(spec: DevSet, student: ModelAndProcessor, text_vectors: TextVectors, cache: Path, log: Log) -> Recall:
-    """Dev recall for a stage whose image tower does not learn: the dev pictures pass it once, before training.
-
-    Raises:
-        RecipeError: the model has no image tower. DataError: see `Dev`, or a picture cannot be read.
-    """
+    """Dev recall for a stage whose image tower does not learn: the dev pictures pass it once, before training."""
     model, processor = student
     dev = Dev(spec)
     images = training_images(model, Pixels.of(processor), dev.paths, ImageSide(), 0, cache, log)

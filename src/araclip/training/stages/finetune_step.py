@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -13,12 +12,13 @@ from torch.nn.functional import normalize as l2_normalize
 
 from araclip.training.data.concepts import Concepts, Floats
 from araclip.training.data.pictures import Batch, PictureMixture
-from araclip.training.loop.gradcache import Encoded, cached_backward, gather, grouped, joined
-from araclip.training.loop.processes import autocast, share, step_seed
+from araclip.training.loop.gradcache import gather
+from araclip.training.loop.processes import share
 from araclip.training.losses import all_captions_loss, concept_loss, cosine_loss, forgetting_loss
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.recipe.stages import Finetune
 from araclip.training.stages.pictures import EncodedImages, RememberingImages, TrainingImages
+from araclip.training.stages.stage_run import backward
 from araclip.training.stages.texts import LearningTexts, LockedTexts
 from araclip.training.teachers.teacher import TeacherCache
 
@@ -171,13 +171,10 @@ class FinetuneStep:
             return torch.stack(list(terms.values())).sum()
 
         # Backward, through the towers chunk by chunk where the stage asks for GradCache.
-        total = cached_backward(
-            [grouped(tokens, stage.grad_cache), grouped(torch.split(pixels, stage.chunk), stage.grad_cache)],
-            [self._encode_texts, self._encode_images],
-            loss,
-            backward=self.accelerator.backward,
-            seed=step_seed(stage.seed, self.accelerator, step),
-        )
+        total = backward(
+            stage, self.accelerator, step, loss, (tokens, self.texts.encode, stage.precision),
+            (torch.split(pixels, stage.chunk), self.images.encode, stage.image_precision or stage.precision),
+        )  # fmt: skip
         values = {name: float(term.detach()) for name, term in terms.items()} if len(terms) > 1 else {}
         return {"loss": total, **values}
 
@@ -192,11 +189,3 @@ class FinetuneStep:
         if self.losses.forgetting is None or not isinstance(self.images, RememberingImages):
             return anchors.new_empty(len(anchors), 0)
         return self.images.initial_features(anchors)
-
-    def _encode_texts(self, chunks: Sequence[Any]) -> Encoded:
-        with autocast(self.stage.precision, self.accelerator):
-            return joined([self.texts.encode(chunk) for chunk in chunks])
-
-    def _encode_images(self, chunks: Sequence[Tensor]) -> Encoded:
-        with autocast(self.stage.image_precision or self.stage.precision, self.accelerator):
-            return joined([self.images.encode(chunk) for chunk in chunks])

@@ -88,11 +88,7 @@ class Pixels:
         return self(self.squares(files))
 
     def squares(self, files: Sequence[Path]) -> NDArray[np.uint8]:
-        """(B, S, S, 3): pictures as they are.
-
-        Raises:
-            DataError: one cannot be read.
-        """
+        """(B, S, S, 3): pictures as they are."""
         squares = []
         for _, square in decode_ahead(files, self.size, torch.get_num_threads()):
             if isinstance(square, ImageError):
@@ -308,11 +304,7 @@ class PixelImages:
         self.modules = [tower]
 
     def inputs(self, rows: Sequence[int], step: int) -> Tensor:
-        """(B, 3, S, S): pictures augmented for this step.
-
-        Raises:
-            DataError: one cannot be read.
-        """
+        """(B, 3, S, S): pictures augmented for this step."""
         size = self.pixels.size
 
         def read(row: int) -> NDArray[np.uint8]:

@@ -97,9 +97,6 @@ def members_of(
 
     Args:
         names: stages, folders or bundled models, each once. why: what the stage does with them, such as "joins".
-
-    Raises:
-        RecipeError, ModelMismatch: as for `saved_model`.
     """
     found = [load_plain(saved_model(context, name, f"stage '{context.name}' {why}")) for name in names]
     return dict(zip(names, (model for model, _ in found), strict=True)), found[0][1].squashing()

@@ -72,7 +72,6 @@ class TorchTeacher:
 
     @cached_property
     def width(self) -> int:
-        """D, the length of its vectors."""
         return int(self.encode(["a photo of a cat"]).shape[1])
 
     @cached_property
@@ -86,13 +85,11 @@ class TorchTeacher:
 
     @torch.inference_mode()
     def encode(self, texts: list[str]) -> NDArray[np.float32]:
-        """Texts → (n, D) float32, rows of unit length, in the order given."""
         if not texts:
             return np.empty((0, self.width), np.float32)
-        with failures(f"teacher {self.name}", _ENCODE, ModelMismatch, cannot="encode"):
-            inputs = {name: tensor.to(self.device) for name, tensor in self._text.tokens(texts).items()}  # (n, T) each
-            with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.bfloat16):
-                features = self._text.features(inputs)
+        narrow = torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.bfloat16)
+        with failures(f"teacher {self.name}", _ENCODE, ModelMismatch, cannot="encode"), narrow:
+            features = self._text.encode(texts, self.device)
         vectors: NDArray[np.float32] = l2_normalize(features.float(), dim=-1).cpu().numpy()  # (n, D)
         return vectors
 
@@ -105,7 +102,6 @@ class FolderTeacher:
 
     @property
     def width(self) -> int:
-        """D, the length of its vectors."""
         return self._model.width
 
     @property
@@ -115,7 +111,6 @@ class FolderTeacher:
         return hashlib.sha256(kind.encode()).hexdigest()[:16]
 
     def encode(self, texts: list[str]) -> NDArray[np.float32]:
-        """Texts → (n, D) float32, rows of unit length, in the order given."""
         return self._model.encode_text(texts)
 
 
@@ -165,11 +160,7 @@ class TeacherCache:
         return len(self.rows)
 
     def lookup(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(n, D) float32, rows of unit length, in the order of `texts`.
-
-        Raises:
-            DataError: a text has no vector here; it is named.
-        """
+        """(n, D) float32, rows of unit length, in the order of `texts`."""
         unknown = [text for text in texts if text not in self.rows]
         if unknown:
             raise DataError(

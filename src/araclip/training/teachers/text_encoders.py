@@ -55,6 +55,10 @@ class TextEncoder:
     tokenizer: Any = None
     longest: int | None = None
 
+    def encode(self, texts: list[str], device: str) -> Tensor:
+        """Texts → (n, D), on a device of PyTorch's where the model is."""
+        return self.features({name: tensor.to(device) for name, tensor in self.tokens(texts).items()})
+
 
 def open_clip_text(name: str, location: str) -> TextEncoder:
     """A model of open_clip, see `open_clip_model`, and open_clip's tokenizer for it, which lower-cases and pads.
@@ -62,10 +66,6 @@ def open_clip_text(name: str, location: str) -> TextEncoder:
     NLLB's tokenizer begins a text with its language, and NLLB-CLIP's vector is read from that token. The default
     is English; here texts in Arabic letters get Arabic. (open_clip's `set_language` has no effect:
     transformers goes back to `src_lang` with every call.)
-
-    Raises:
-        ModelNotFound: no weights are named, or open_clip cannot load them or the tokenizer.
-        ModelMismatch: its settings ask for something that is refused, see `foreign`.
     """
     import open_clip
 
@@ -102,10 +102,6 @@ def open_clip_model(name: str, location: str) -> Any:
 
     Args:
         name: of the model, for messages.
-
-    Raises:
-        ModelNotFound: no weights are named, or open_clip cannot load them.
-        ModelMismatch: its settings ask for something that is refused, see `foreign`.
     """
     import open_clip
 
@@ -133,11 +129,6 @@ def transformers_text(name: str, location: str) -> TextEncoder:
 
     Args:
         name: of the model, for messages.
-
-    Raises:
-        ModelNotFound: transformers cannot load it, or its tokenizer.
-        ModelMismatch: a weight is missing, it has no text features, or its settings ask for something that is refused,
-            see `foreign`.
     """
     import transformers
 
