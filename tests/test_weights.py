@@ -18,11 +18,12 @@ from PIL import Image
 from araclip import AraCLIP
 from araclip.errors import InputError, ModelMismatch
 from araclip.models import folder as model_folder
+from araclip.models.folder import ways_of
 from araclip.models.graph_file import check_graph
 from araclip.training.export import weights as storing
 from araclip.training.export.graphs import megabytes, numbers, order_gelu, read_graph, write_graph
 from araclip.training.export.smooth import convolution_scales, errors_of_products, int8_steps, largest_by_channel
-from araclip.training.export.weights import LEAST_COSINE, store, store_towers, ways_of
+from araclip.training.export.weights import LEAST_COSINE, store, store_towers
 from araclip.training.model.unpack import wide_weights
 
 WIDTH, HIDDEN, SIDE = 64, 160, 12

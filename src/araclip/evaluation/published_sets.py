@@ -188,6 +188,7 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
             yield where, line
 
 
+TARS = (".tar", ".tar.gz", ".tar.bz2", ".tar.xz")
 CAPTION_FIELD = "caption_ar"  # the caption field of our folders, unless another is named
 
 
@@ -308,7 +309,7 @@ def load_dataset(
     if _is_saved_dataset(location):
         _refuse(images, name)
         return _from_hub(Hub(str(location), split), location.name, split, caption_field or CAPTION_FIELD, unpack_to)
-    if location.is_dir() and (shards := [path for path in sorted(location.iterdir()) if _is_shard(path)]):
+    if location.is_dir() and (shards := [path for path in sorted(location.iterdir()) if path.name.endswith(TARS)]):
         _refuse(images, name)
         if not (tars := [path for path in shards if path.name.startswith(split or "")]):
             raise InputError(
@@ -355,10 +356,6 @@ def _refuse(images: Path | None, name: str) -> None:
 def _is_saved_dataset(folder: Path) -> bool:
     """Whether `datasets` has saved a set there."""
     return any((folder / mark).is_file() for mark in ("dataset_dict.json", "state.json"))
-
-
-def _is_shard(path: Path) -> bool:
-    return path.name.endswith((".tar", ".tar.gz", ".tar.bz2", ".tar.xz"))
 
 
 def _from_hub(hub: Hub, name: str, split: str | None, field: str, unpack_to: Path) -> PictureSet:

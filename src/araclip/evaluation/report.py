@@ -176,7 +176,11 @@ def render(
 
     protocol = shared_protocol([model.evaluated for model in models])
     here = Path(__file__).parent
-    groups = _groups(models, dialects)
+    queries = models[0].evaluated.queries
+    groups = {
+        "by length of the query": breakdown.by_length(queries),
+        "by dialect": breakdown.by_dialect(queries, dialects),
+    }
     tables = _group_tables(models, groups)
     page = _environment().from_string((here / "report.html").read_text(encoding="utf-8"))
     return page.render(
@@ -188,7 +192,10 @@ def render(
         missing=max(model.evaluated.missing for model in models),
         directions=[("Text → picture", "t2i"), ("Picture → text", "i2t")],
         metrics=COLUMNS,
-        highest={side: _highest(models, side) for side in ("t2i", "i2t")},
+        highest={
+            side: {name: max(getattr(model, side).values[name] for model in models) for name in COLUMNS}
+            for side in ("t2i", "i2t")
+        },
         curves=_curves(models, protocol),
         scores=_score_charts(models),
         groups=_group_charts(tables),
@@ -233,10 +240,6 @@ def _between(ends: tuple[float, float], percent: bool = True) -> str:
     return "–".join(f"{100 * end:.1f}" if percent else f"{end:.3f}" for end in ends)
 
 
-def _highest(models: Sequence[Summary], side: str) -> dict[str, float]:
-    return {name: max(getattr(model, side).values[name] for model in models) for name in COLUMNS}
-
-
 # ------------------------------------------------------------------ charts
 
 
@@ -278,14 +281,6 @@ def _score_charts(models: Sequence[Summary]) -> list[dict[str, Any]]:
 
 
 # ------------------------------------------------------------------ groups of queries
-
-
-def _groups(models: Sequence[Summary], dialects: Sequence[str | None] | None) -> dict[str, list[Group]]:
-    queries = models[0].evaluated.queries
-    return {
-        "by length of the query": breakdown.by_length(queries),
-        "by dialect": breakdown.by_dialect(queries, dialects),
-    }
 
 
 def _group_tables(models: Sequence[Summary], groups: Mapping[str, list[Group]]) -> GroupTables:

@@ -19,6 +19,7 @@ from araclip.evaluation.scores import Cost, Direction, Evaluated, Protocol, scor
 from araclip.evaluation.sets import PictureSet
 from araclip.models.encoder import AraCLIP
 from araclip.models.encoder_base import Encoder, Vectors
+from araclip.models.folder import megabytes as folder_megabytes
 from araclip.models.vectors import Ints
 from araclip.text.normalization import NORMALIZER_VERSION
 
@@ -70,7 +71,7 @@ def evaluate(
     label = label_of(model, label)
     license = license or getattr(model, "license", None)
     if isinstance(model, AraCLIP):
-        megabytes = megabytes or sum(file.stat().st_size for file in model.folder.iterdir() if file.is_file()) / 1e6
+        megabytes = megabytes or folder_megabytes(model.folder)
     queries, owner = dataset.queries(captions)
     if not queries:
         raise InputError(f"none of the {len(dataset.pictures)} pictures has a caption in '{dataset.caption_field}'.")

@@ -17,7 +17,7 @@ from araclip.evaluation.retrieval import label_of, vectors_of
 from araclip.evaluation.rewriting import KINDS, Kind
 from araclip.evaluation.scores import resampled_means, score
 from araclip.evaluation.sets import PictureSet
-from araclip.gallery.plan import FILTERS, QueryPlan, plan
+from araclip.gallery.plan import FILTERS, plan
 from araclip.gallery.query import Query, Term, combine
 from araclip.models.encoder_base import Encoder, Vectors
 from araclip.models.vectors import Floats, Ints
@@ -211,7 +211,8 @@ class UnderstoodEncoder:
 
     def __call__(self, texts: Sequence[str]) -> Vectors:
         """Texts → (n, D) unit vectors."""
-        read = [self._understood(text) for text in texts]
+        queries = [Query((Term("text", text),)) for text in texts]
+        read = [plan(query, self._interpreter, today=date.today(), ignore=FILTERS) for query in queries]
         different = list(dict.fromkeys(reading for each in read for reading in each.texts))
         self.texts, self.readings = self.texts + len(texts), self.readings + len(different)
         vectors = dict(zip(different, self._model.encode_text(different), strict=True))
@@ -220,10 +221,6 @@ class UnderstoodEncoder:
             terms = each.term_vectors([vectors[text] for text in each.texts], _no_picture)
             rows.append(combine(each.own(terms), each.query))
         return np.stack(rows)
-
-    def _understood(self, text: str) -> QueryPlan:
-        query = Query((Term("text", text),))
-        return plan(query, self._interpreter, today=date.today(), ignore=FILTERS)
 
 
 def _no_picture(name: str) -> NDArray[np.float32]:

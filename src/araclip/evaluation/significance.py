@@ -202,12 +202,13 @@ def _scores(direction: Direction, first: Direction) -> Scores:
     return Scores(
         values=measures(direction),
         ci95=intervals(direction),
-        p={} if direction is first else {metric: _p_value(direction, first, metric) for metric in METRICS},
+        p={}
+        if direction is first
+        else {
+            metric: paired_permutation(per_query(direction, metric), per_query(first, metric), direction.clusters)
+            for metric in METRICS
+        },
     )
-
-
-def _p_value(a: Direction, b: Direction, metric: str) -> float:
-    return paired_permutation(per_query(a, metric), per_query(b, metric), a.clusters)
 
 
 def _model_json(summary: Summary) -> dict[str, Any]:

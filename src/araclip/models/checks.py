@@ -21,7 +21,7 @@ from araclip.core.installed_models import bundled
 from araclip.errors import InputError
 from araclip.models import folder as model_folder
 from araclip.models.devices import CPU, OPENVINO
-from araclip.models.folder import ModelConfig, check_hash
+from araclip.models.folder import TOWERS, ModelConfig, check_hash
 from araclip.models.graph_file import check_graph
 from araclip.models.inference import ImageTower, TextTower
 from araclip.models.tokenizer_file import check_tokenizer
@@ -104,7 +104,6 @@ def _version(library: str) -> str:
 
 
 CHECKS = 2  # raise it when the checks change: what passed the old ones is checked again
-TOWERS = ("text", "image")
 
 
 def check_model_folder(path: str | os.PathLike[str]) -> ModelConfig:

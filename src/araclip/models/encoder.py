@@ -39,20 +39,7 @@ PEERS = "araclip.peers.loading"  # imported by name when needed: peers build on 
 def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | None = None) -> Encoder:
     """The encoder of a name or path; an encoder as it is. What every `model=` of this package goes through.
 
-    Args:
-        model: a bundled model's name or a model folder, and nothing is downloaded; or a peer's name, such as
-            "m-clip-b16plus"; a kind and a location, such as "open_clip:ViT-B-32/laion2b_s34b_b79k" or
-            "transformers:google/siglip-base-patch16-256-multilingual"; or a folder in a published layout, see
-            docs/peers.md (extra `peers`); or any object with the members of `Encoder`.
-        threads: of ONNX Runtime, and for decoding pictures; by default the cores this process may use.
-        device: "cpu", "cuda", "openvino" or "auto", see `araclip.models.devices`; for peers PyTorch's, such
-            as "mps"; by default $ARACLIP_DEVICE or the CPU. An encoder stays where it is.
-
-    Raises:
-        ModelNotFound: no such name or folder, or a library cannot load it.
-        ModelMismatch: the model's parts contradict each other (graphs and tokenizer are checked when first used).
-        InputError: it is neither a name, a path nor an encoder; a peer whose packages are not installed; a device that
-            is not there (those that are, are listed), or gives other vectors than the CPU; or a wrong `threads`.
+    Args and errors: as of `AraCLIP.load`.
     """
     if not isinstance(model, str | PathLike):
         if absent := missing_members(model):
@@ -152,7 +139,10 @@ class AraCLIP(EncoderBase):
         """A model of ours, or any that docs/peers.md lists (extra `peers`), ready to encode; see `as_encoder`.
 
         Args:
-            model: a name, a path, or an encoder, which is returned as it is.
+            model: a bundled model's name or a model folder, and nothing is downloaded; or a peer's name, such as
+                "m-clip-b16plus"; a kind and a location, such as "open_clip:ViT-B-32/laion2b_s34b_b79k" or
+                "transformers:google/siglip-base-patch16-256-multilingual"; or a folder in a published layout, see
+                docs/peers.md (extra `peers`); or any object with the members of `Encoder`, which is returned as it is.
             threads: of ONNX Runtime, and for decoding pictures; by default the cores this process may use.
             device: "cpu", "cuda", "openvino" or "auto", see `araclip.models.devices`; for peers PyTorch's, such
             as "mps"; by default $ARACLIP_DEVICE or the CPU. An encoder stays where it is.
@@ -160,8 +150,9 @@ class AraCLIP(EncoderBase):
         Raises:
             ModelNotFound: no such name or folder, or a library cannot load it.
             ModelMismatch: the model's parts contradict each other (graphs and tokenizer are checked when first used).
-            InputError: `model` is of another type; a peer whose packages are not installed; a device that is not there;
-                or a wrong `threads`.
+            InputError: `model` is neither a name, a path nor an encoder; a peer whose packages are not installed; a
+                device that is not there (those that are, are listed), or gives other vectors than the CPU; or a wrong
+                `threads`.
         """
         return as_encoder(model, threads=threads, device=device)
 

@@ -132,6 +132,7 @@ DATA_FILES = ("text.onnx.data", "image.onnx.data")  # weights of graphs that are
 # How graphs store theirs, see `training.export.weights`
 WEIGHTS = ("int8", "compact", "float32", "smooth-int8", "smooth-compact", "static-int8", "float16")
 COMPUTED_IN_INT8 = ("smooth-int8", "smooth-compact", "static-int8")
+TOWERS = ("text", "image")
 PADDINGS = ("longest", "max_length")
 RESIZES = ("squash", "shortest")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
@@ -438,6 +439,23 @@ def _strict(kind: type[Any], raw: Any) -> Any:
 def _value(value: object) -> str:
     """A value of the JSON in a message: on one line, and not all of it."""
     return shown(f"{value!r:.80}")
+
+
+def ways_of(weights: str) -> dict[str, str]:
+    """By tower, how its weights are to be stored: one of `WEIGHTS` for both, or "TEXT + IMAGE"."""
+    parts = [part.strip() for part in weights.split("+")]
+    if unknown := [part for part in parts if part not in WEIGHTS]:
+        raise InputError(
+            f"weights are stored as {', '.join(WEIGHTS)}, or as two of them, 'TEXT + IMAGE', not as '{unknown[0]}'."
+        )
+    if len(parts) > len(TOWERS):
+        raise InputError(f"weights are those of two towers, 'TEXT + IMAGE', but '{weights}' names {len(parts)} ways.")
+    return dict(zip(TOWERS, parts * 2, strict=False))
+
+
+def megabytes(folder: Path) -> float:
+    """10⁶ bytes of a model folder's files."""
+    return sum(file.stat().st_size for file in folder.iterdir() if file.is_file()) / 1e6
 
 
 def sha256(path: Path) -> str:

@@ -69,21 +69,20 @@ def model_rows() -> list[ModelRow]:
         for name, folder in models.items()
     ]
     known = {row.name for row in here}
-    others = [_available(peer) for peer in PEERS if peer.name not in known]
+    others = [
+        ModelRow(
+            peer.name, "available", peer.width, peer.resolution, peer.license, forbids_commerce(peer.license),
+            published_megabytes=peer.megabytes, recall=peer.recall, take_for=TAKE.get(peer.name), hub_id=peer.hub_id,
+            kind=peer.kind,
+        )
+        for peer in PEERS if peer.name not in known
+    ]  # fmt: skip
     return here + sorted(others, key=lambda row: (row.take_for is None, -_mean(row)))
 
 
 def _mean(row: ModelRow) -> float:
     """For the order alone: by the protocol that most models have a figure for."""
     return max((one.mean for one in row.recall if one.protocol == FIRST_CAPTION), default=0.0)
-
-
-def _available(peer: Peer) -> ModelRow:
-    return ModelRow(
-        peer.name, "available", peer.width, peer.resolution, peer.license, forbids_commerce(peer.license),
-        published_megabytes=peer.megabytes, recall=peer.recall, take_for=TAKE.get(peer.name), hub_id=peer.hub_id,
-        kind=peer.kind,
-    )  # fmt: skip
 
 
 def _row_here(name: str, folder: Path, state: str) -> ModelRow:
@@ -94,7 +93,7 @@ def _row_here(name: str, folder: Path, state: str) -> ModelRow:
     peer = _peer_of(name, config)
     return ModelRow(
         name, state, config.width, config.image.size, config.license, forbids_commerce(config.license),
-        published_megabytes=peer.megabytes if peer else None, megabytes=_megabytes(folder),
+        published_megabytes=peer.megabytes if peer else None, megabytes=model_folder.megabytes(folder),
         recall=peer.recall if peer else (), measured=config.measured or None,
         speed=remembered(config.fingerprint), take_for=TAKE.get(peer.name if peer else name),
         hub_id=peer.hub_id if peer else None, kind=peer.kind if peer else None, weights=config.weights,
@@ -106,10 +105,6 @@ def _peer_of(name: str, config: ModelConfig) -> Peer | None:
     """The row of the registry that a folder was made of: by its source, or by its name."""
     source = (config.source or {}).get("id", "")
     return BY_NAME.get(source) or next((peer for peer in PEERS if peer.hub_id == source), None) or BY_NAME.get(name)
-
-
-def _megabytes(folder: Path) -> float:
-    return sum(file.stat().st_size for file in folder.iterdir() if file.is_file()) / 1e6
 
 
 def galleries_of(name: str) -> list[Path]:

@@ -24,8 +24,7 @@ from araclip.models.checks import check_model_folder
 from araclip.models.downloads import Files, Progress, check_space, download, is_model_folder
 from araclip.models.encoder import AraCLIP
 from araclip.models.encoder_base import usable_cores
-from araclip.models.folder import PARTS, ModelConfig
-from araclip.models.folder import WEIGHTS as STORED
+from araclip.models.folder import PARTS, ModelConfig, megabytes, ways_of
 from araclip.models.speed import Speed
 from araclip.peers import model_registry
 from araclip.peers.loading import KINDS, Request, nearest, parse_request
@@ -236,7 +235,7 @@ def pull(
         ModelNotFound: no such model, no access, no network.
         ModelMismatch, InvalidVectors, ExportRejected: the model's parts are damaged, do not fit or are refused.
     """
-    _check_weights(weights)
+    ways_of(weights)  # refused before gigabytes are downloaded
     begin = time.perf_counter()
     source = pull_source(text)
     named = model_name(name or source.name)
@@ -257,8 +256,7 @@ def pull(
         atomic.write_text(target / NOTE, again)
     speed = speeds.measure(AraCLIP(target))
     speeds.remember(config.fingerprint, speed)
-    size = sum(file.stat().st_size for file in target.iterdir()) / 1e6
-    return Pulled(target, str(target) if out else named, config, size, speed, time.perf_counter() - begin)
+    return Pulled(target, str(target) if out else named, config, megabytes(target), speed, time.perf_counter() - begin)
 
 
 def _again(source: PullSource, config: ModelConfig, text: str) -> str:
@@ -271,15 +269,6 @@ def _again(source: PullSource, config: ModelConfig, text: str) -> str:
     weights = config.weights or "float32"
     quoted = f'"{weights}"' if " " in weights else weights
     return f"{text} --weights {quoted} --languages {languages}"
-
-
-def _check_weights(weights: str) -> None:
-    """Refuse an unknown way before gigabytes are downloaded; the engine has the whole rule."""
-    parts = [part.strip() for part in weights.split("+")]
-    if len(parts) > 2 or not {*parts} <= {*STORED}:
-        raise InputError(
-            f"weights '{weights}' are unknown. Choose one of {', '.join(STORED)}; or two of them, 'TEXT + IMAGE'."
-        )
 
 
 def _check_target(target: Path, name: str, out: Path | None) -> None:

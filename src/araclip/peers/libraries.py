@@ -4,13 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from araclip.errors import ModelMismatch
 from araclip.models.folder import existing_folder
 from araclip.peers.loading import Request
-from araclip.peers.torch_encoder import ImageTower, TorchEncoder, image_tower
+from araclip.peers.torch_encoder import ImageTower, TorchEncoder, image_tower, prepared_by
 from araclip.training.failures import failures
 from araclip.training.model import foreign
 from araclip.training.model.foreign import check_tokens, image_processor_at, on_pillow
@@ -48,21 +47,8 @@ def without_tokens(output: Any) -> Tensor:
     return vectors
 
 
-def load_altclip(request: Request) -> TorchEncoder:
-    """AltCLIP, which transformers has a class for.
-
-    Raises:
-        ModelNotFound: transformers cannot load it.
-        ModelMismatch: it is another model.
-    """
-    return load_transformers(request, only="altclip")
-
-
-def load_transformers(request: Request, only: str | None = None) -> TorchEncoder:
-    """A dual encoder that transformers has a class for, with its tokenizer and its image processor.
-
-    Args:
-        only: the required `model_type`; None takes any.
+def load_transformers(request: Request) -> TorchEncoder:
+    """A dual encoder that transformers has a class for, such as AltCLIP, with its tokenizer and its image processor.
 
     Raises:
         ModelNotFound: transformers cannot load one of the three.
@@ -70,9 +56,9 @@ def load_transformers(request: Request, only: str | None = None) -> TorchEncoder
     """
     text = transformers_text(request.name, request.location)
     model, model_type = text.model, text.model.config.model_type
-    if only and model_type != only:
+    if request.kind == "altclip" != model_type:
         raise ModelMismatch(
-            f"{request.name} is a model of type {model_type}, not {only}. Ask for transformers:{request.location}."
+            f"{request.name} is a model of type {model_type}, not altclip. Ask for transformers:{request.location}."
         )
     if not hasattr(model, "get_image_features"):
         raise ModelMismatch(
@@ -82,11 +68,12 @@ def load_transformers(request: Request, only: str | None = None) -> TorchEncoder
     with failures(request.name, "its preprocessor_config.json must lie beside it"):
         processor = image_processor_at(request.location, pillow=True)
 
-    def prepare(picture: Image.Image) -> Inputs:
-        return dict(processor(images=picture, return_tensors="pt"))
-
     pictures = image_tower(
-        model, prepare, lambda inputs: pooled(model.get_image_features(**inputs)), request.device, processor
+        model,
+        prepared_by(processor),
+        lambda inputs: pooled(model.get_image_features(**inputs)),
+        request.device,
+        processor,
     )
     return TorchEncoder(request, text, pictures)
 

@@ -55,7 +55,7 @@ KINDS: Mapping[str, Kind] = {
         "m-clip:FOLDER_OR_HUB_ID[+open_clip:MODEL/TAG_OR_FILE]", "araclip.peers.mclip.load_mclip", ("open_clip",)
     ),
     "mexma": Kind("mexma:FOLDER_OR_HUB_ID", "araclip.peers.mexma.load_mexma"),
-    "altclip": Kind("altclip:FOLDER_OR_HUB_ID", "araclip.peers.libraries.load_altclip"),
+    "altclip": Kind("altclip:FOLDER_OR_HUB_ID", "araclip.peers.libraries.load_transformers"),
     "open_clip": Kind(
         "open_clip:MODEL/TAG_OR_FILE, open_clip:local-dir:FOLDER, open_clip:hf-hub:HUB_ID",
         "araclip.peers.libraries.load_open_clip", ("open_clip",),

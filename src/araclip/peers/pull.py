@@ -32,7 +32,7 @@ from araclip.peers.weight_files import is_saved
 from araclip.training.export.export import check_target, export
 from araclip.training.export.graphs import trace_graph
 from araclip.training.export.model_card import About, model_card
-from araclip.training.export.weights import check_pictures, store_towers, ways_of
+from araclip.training.export.weights import check_pictures, store_towers
 
 LEAST_COSINE = 0.9999  # of a float32 graph to PyTorch; rounding alone stays above .999999
 LEAST_RESIZED = 0.999  # of pictures that are resized, where the library has no form that does so with Pillow
@@ -157,7 +157,7 @@ def make_model_folder(
             unknown, no picture is in `pictures`, or other files are in `out`.
     """
     folders = (pictures,) if pictures else ()
-    ways_of(weights)  # what is unknown or missing is refused before anything is loaded
+    model_folder.ways_of(weights)  # what is unknown or missing is refused before anything is loaded
     check_pictures(folders)
     languages = check_languages(languages) if languages is not None else None
     request = source if isinstance(source, Request) else parse_request(source)
@@ -191,18 +191,15 @@ def _saved_model(request: Request) -> Path | None:
     return folder if folder is not None and is_saved(folder) else None
 
 
-def _load(request: Request, threads: int) -> Source:
-    encoder = load_request(request, threads)
-    if not isinstance(encoder, TorchEncoder):
-        raise _no_model(request.name)
-    return source_of(encoder)
-
-
 def _write(
     request: Request, folder: Path, languages: tuple[str, ...] | None, name: str, threads: int, log: Log
 ) -> ModelConfig:
     """The float32 graphs and the tokenizer of a model, checked. One tower after the other is written and let go."""
-    parts = _load(request, threads)
+    encoder = load_request(request, threads)
+    if not isinstance(encoder, TorchEncoder):
+        raise _no_model(request.name)
+    parts = source_of(encoder)
+    del encoder
     log(f"{request.name} loaded")
     check_ids(parts)
     expected = expected_of(parts)
@@ -329,7 +326,8 @@ def _store(
 ) -> None:
     """The folder as it is shipped: graphs with `weights`, tokenizer, card."""
     shutil.copyfile(full / "tokenizer.json", stored / "tokenizer.json")
-    taken = store_towers(full, stored, config, ways_of(weights), pictures=pictures, kept=True, threads=threads, log=log)
+    ways = model_folder.ways_of(weights)
+    taken = store_towers(full, stored, config, ways, pictures=pictures, kept=True, threads=threads, log=log)
     config = _hashed(stored, replace(config, weights=taken))
-    megabytes = sum(file.stat().st_size for file in stored.iterdir()) / 1e6
-    (stored / "README.md").write_text(model_card(config, About(license=config.license), megabytes), encoding="utf-8")
+    card = model_card(config, About(license=config.license), model_folder.megabytes(stored))
+    (stored / "README.md").write_text(card, encoding="utf-8")

@@ -84,6 +84,11 @@ def image_tower(
     return ImageTower(model, prepare, encode, settings=settings)
 
 
+def prepared_by(processor: Any) -> Callable[[Image.Image], Inputs]:
+    """How an image processor of transformers makes a picture ready."""
+    return lambda picture: dict(processor(images=picture, return_tensors="pt"))
+
+
 class TorchEncoder(EncoderBase):
     """A text tower and an image tower into one space, each with the preprocessing of its own library.
 

@@ -1,12 +1,13 @@
 """A published model, loaded by its own library, as the parts of a model folder: towers for ONNX, tokenizer."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn.functional import normalize as l2_normalize
@@ -204,7 +205,6 @@ class Source:
     text: TextPart
     image: ImagePart
     reference: TorchEncoder
-    notes: tuple[str, ...] = field(default=())
 
 
 def source_of(encoder: TorchEncoder) -> Source:
@@ -280,20 +280,14 @@ def _language(made: Tokenizer, inner: Any) -> Language:
 
 
 def _transformers_text(encoder: TorchEncoder) -> TextPart:
-    model, tokenizer = encoder.text.model, encoder.text.tokenizer
+    model = encoder.text.model
     siglip = model.config.model_type.startswith("siglip")
-    made = of_transformers(encoder.name, tokenizer, lower=siglip)
-    _plain_attention(model)
 
     def encode(*inputs: Tensor) -> Tensor:
         return pooled(model.get_text_features(**dict(zip(("input_ids", "attention_mask"), inputs, strict=False))))
 
     tower = str(getattr(model.config.get_text_config(), "model_type", model.config.model_type))
-    pooling = "last" if siglip else "published"
-    return TextPart(
-        TextGraph(model, encode), made, tower, pooling, _longest(encoder), tokenizer.pad_token_id or 0, fixed=siglip,
-        mask=not siglip,
-    )  # fmt: skip
+    return _whole(encoder, model, encode, tower, "last" if siglip else "published", siglip=siglip)
 
 
 def _sentence_transformers_text(encoder: TorchEncoder) -> TextPart:
@@ -324,34 +318,35 @@ def _sentence_transformers_text(encoder: TorchEncoder) -> TextPart:
 
 
 def _mclip_text(encoder: TorchEncoder) -> TextPart:
-    model, tokenizer = encoder.text.model, encoder.text.tokenizer
-    _plain_attention(model.transformer)
-    made = of_transformers(encoder.name, tokenizer)
-    tower = str(model.transformer.config.model_type)
-    return TextPart(TextGraph(model, model), made, tower, "mean", _longest(encoder), tokenizer.pad_token_id or 0)
+    model = encoder.text.model
+    return _whole(encoder, model.transformer, model, str(model.transformer.config.model_type), "mean")
 
 
 def _araclip_text(encoder: TorchEncoder) -> TextPart:
-    model, tokenizer = encoder.text.model, encoder.text.tokenizer
-    _plain_attention(model.text_model)
+    model = encoder.text.model
 
     def encode(input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         vectors: Tensor = model.get_text_features(input_ids, attention_mask).pooler_output
         return vectors
 
-    made = of_transformers(encoder.name, tokenizer)
-    return TextPart(
-        TextGraph(model, encode), made, "AraBERT v2 base, fine-tuned", model.config.text_pooling, _longest(encoder),
-        tokenizer.pad_token_id or 0,
-    )  # fmt: skip
+    return _whole(encoder, model.text_model, encode, "AraBERT v2 base, fine-tuned", model.config.text_pooling)
 
 
 def _mexma_text(encoder: TorchEncoder) -> TextPart:
-    model, tokenizer = encoder.text.model, encoder.text.tokenizer
-    _plain_attention(model)
-    made = of_transformers(encoder.name, tokenizer)
-    graph = TextGraph(model, model.get_text_features)
-    return TextPart(graph, made, "MEXMA (XLM-RoBERTa)", "cls", _longest(encoder), tokenizer.pad_token_id or 0)
+    model = encoder.text.model
+    return _whole(encoder, model, model.get_text_features, "MEXMA (XLM-RoBERTa)", "cls")
+
+
+def _whole(
+    encoder: TorchEncoder, attending: Any, encode: Callable[..., Tensor], tower: str, pooling: str, *,
+    siglip: bool = False,
+) -> TextPart:  # fmt: skip
+    """Of a text tower behind a tokenizer of transformers; `siglip`: lower case, and the padding is attended to."""
+    _plain_attention(attending)
+    tokenizer, graph = encoder.text.tokenizer, TextGraph(encoder.text.model, encode)
+    made = of_transformers(encoder.name, tokenizer, lower=siglip)
+    pad_id = tokenizer.pad_token_id or 0
+    return TextPart(graph, made, tower, pooling, _longest(encoder), pad_id, fixed=siglip, mask=not siglip)
 
 
 _TEXT: dict[str, Callable[[TorchEncoder], TextPart]] = {
@@ -390,7 +385,7 @@ def _image(name: str, encoder: TorchEncoder) -> ImagePart:
     model = encoder.image.model
     how = preprocessing.of_transformers(name, encoder.image.settings)
     if encoder.request.kind == "sentence-transformers":
-        example = model.preprocess([_blank(how.size)])
+        example = model.preprocess([Image.new("RGB", (how.size, how.size))])
         _plain_attention(model[0].auto_model)
 
         def encode(pixels: Tensor) -> Tensor:
@@ -407,12 +402,6 @@ def _image(name: str, encoder: TorchEncoder) -> ImagePart:
         ImageGraph(model, lambda pixels: pooled(model.get_image_features(pixel_values=pixels)), how.mean, how.std),
         tower, how,
     )  # fmt: skip
-
-
-def _blank(side: int) -> Any:
-    from PIL import Image
-
-    return Image.new("RGB", (side, side))
 
 
 def _plain_attention(model: Any) -> None:

@@ -34,7 +34,7 @@ from araclip.models.folder import (
 from araclip.text.tokenizer_normalizer import prepend_normalizer
 from araclip.training.export.model_card import About, model_card
 from araclip.training.export.tower_graphs import write_image_graph, write_text_graph
-from araclip.training.export.weights import check_pictures, store_towers, ways_of
+from araclip.training.export.weights import check_pictures, store_towers
 from araclip.training.model.hub_files import kind_of, source_of
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.processing import AraCLIPProcessor
@@ -211,7 +211,7 @@ def export(
         ModelMismatch: pictures are made ready in a way that a model folder cannot say.
         DataError: a dev set has no captions.
     """
-    ways = ways_of(weights)
+    ways = model_folder.ways_of(weights)
     source, folder, about = model_of(run), folder.resolve(), about or About()
     check_target(folder)
     check_pictures(calibrate)
@@ -363,8 +363,8 @@ def _hashed_and_opened(folder: Path, config: ModelConfig) -> AraCLIP:
 def _write_card(folder: Path, config: ModelConfig, measured: dict[str, Any], about: About) -> ModelConfig:
     config = replace(config, measured=measured)
     model_folder.write_config(folder, config)
-    megabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
-    (folder / "README.md").write_text(model_card(config, about, megabytes), encoding="utf-8")
+    card = model_card(config, about, model_folder.megabytes(folder))
+    (folder / "README.md").write_text(card, encoding="utf-8")
     return config
 
 
