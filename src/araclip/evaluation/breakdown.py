@@ -150,11 +150,7 @@ def best_wrong(direction: Direction) -> Floats:
 
 
 def pareto(costs: Sequence[tuple[float, ...]], quality: Sequence[float]) -> list[bool]:
-    """Whether each model is Pareto-optimal: no other one is as good in everything and better in something.
-
-    Args:
-        costs: for each model, numbers where less is better (memory, time). quality: a number where more is better.
-    """
+    """Whether each model is Pareto-optimal: none is as good in all costs and quality and better in one of them."""
     points = [(*cost, -good) for cost, good in zip(costs, quality, strict=True)]  # less is better in all
 
     def dominated(point: tuple[float, ...]) -> bool:

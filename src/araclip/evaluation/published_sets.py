@@ -40,14 +40,7 @@ class SetFiles:
     images: Path | None = None
 
     def picture(self, name: str, where: str) -> Path:
-        """The picture's file, in the first folder that has it.
-
-        Args:
-            where: the name stands, for messages.
-
-        Raises:
-            InputError: it lies outside of the set's folders.
-        """
+        """The picture's file, in the first folder that has it; messages say `where` the name stands."""
         return self._files.path(name, where)
 
     @cached_property
@@ -60,11 +53,7 @@ class SetFiles:
         return self.folder if self.folder.is_file() else self.file(*patterns)
 
     def file(self, *patterns: str) -> Path:
-        """The file that matches the first of the patterns that any does.
-
-        Raises:
-            InputError: none does, or several do.
-        """
+        """The file that matches the first of the patterns that any does."""
         for pattern in patterns:
             matches = sorted(self._root.glob(pattern)) or sorted(self._root.glob(f"*/{pattern}"))
             if len(matches) > 1:
@@ -85,11 +74,7 @@ Rows = Iterator[tuple[Path, Sequence[str]]]
 def flickr(files: SetFiles, split: str | None, patterns: tuple[str, ...]) -> Rows:
     """Lines of `name.jpg#0<tab>caption`; a split's names, one a line, in Flickr_8k.<split>Images.txt or <split>.txt.
 
-    Args:
-        patterns: names the caption file may have.
-
-    Raises:
-        InputError: a file is missing, or a line has no tab.
+    The caption file has a name of one of the patterns.
     """
     of_split = None
     if split is not None:
@@ -111,9 +96,6 @@ def xtd(files: SetFiles, language: str) -> Rows:
     """XTD (Aggarwal and Kale 2020): line n of test_1kcaptions_<language>.txt describes line n of test_image_names.txt.
 
     XTD has no Arabic of its own. What XTD200 (Visheratin 2023) translated with NLLB is called arb_Arab.txt.
-
-    Raises:
-        InputError: a file is missing, or they differ in length.
     """
     images = list(_lines(files.file("test_image_names.txt")))
     translated = ("arb_Arab.txt",) if language == "ar" else ()
@@ -126,11 +108,7 @@ def xtd(files: SetFiles, language: str) -> Rows:
 
 
 def crossmodal(files: SetFiles, language: str) -> Rows:
-    """Crossmodal-3600 (Thapliyal et al. 2022): lines with image/key and, by language, caption; pictures are <key>.jpg.
-
-    Raises:
-        InputError: the file is missing, or a line has no key or language.
-    """
+    """Crossmodal-3600 (Thapliyal et al. 2022): lines with image/key and, by language, caption; <key>.jpg files."""
     for where, row in json_lines(files.captions("captions.jsonl")):
         key, texts = row.get("image/key"), row.get(language)
         if not isinstance(key, str) or not isinstance(texts, dict):
@@ -143,9 +121,6 @@ def coco(files: SetFiles, split: str | None) -> Rows:
 
     Translations keep the form and replace the texts. Splits are those of the file names (train2014, val2014) in the
     first form, and those of the entries (train, restval, val, test) in the second.
-
-    Raises:
-        InputError: no such file, it is no JSON, an entry lacks a field, or a file of COCO's form is of another split.
     """
     path = files.captions(f"captions_{glob.escape(split or '')}*.json", "dataset*.json")
     try:
@@ -174,11 +149,7 @@ def _annotated(files: SetFiles, pictures: list[Any], annotations: list[Any], whe
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Location (file and line) and text of each line that is not blank.
-
-    Raises:
-        InputError: it cannot be read, or a line is no UTF-8.
-    """
+    """Location (file and line) and text of each line that is not blank."""
     for where, raw in bounded_lines(path):
         try:
             line = raw.decode("utf-8-sig").strip("\r\n ")

@@ -148,11 +148,7 @@ def _measure(
 
 
 def label_of(model: Encoder, label: str | None) -> str:
-    """The label that was given, or the model's own.
-
-    Raises:
-        InputError: there is neither.
-    """
+    """The label that was given, or the model's own."""
     label = label or getattr(model, "label", None)
     if not label:
         raise InputError(f"a {type(model).__name__} does not say which model it is. Pass label='name@fingerprint'.")
@@ -160,11 +156,7 @@ def label_of(model: Encoder, label: str | None) -> str:
 
 
 def vectors_of(kind: str, encode: Callable[[Sequence[Item]], Vectors], items: Sequence[Item], width: int) -> Vectors:
-    """(n, D) float32 of unit length, checked: a broken encoder must not get a score.
-
-    Raises:
-        ModelMismatch: they are of another shape, not finite or not of unit length; `kind` names what they are of.
-    """
+    """(n, D) float32 of unit length, checked: a broken encoder must not get a score."""
     vectors = np.asarray(encode(items), np.float32)
     if vectors.shape != (len(items), width):
         raise ModelMismatch(

@@ -170,14 +170,7 @@ def picture_vectors(
     cache: Path | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Vectors:
-    """(N, D) of `dataset.pictures`, from `cache/<id>.pictures`, or encoded and stored there.
-
-    Args:
-        label: of the model, name and fingerprint, on which the stored file depends.
-
-    Raises:
-        ModelMismatch, ImageError: as of `retrieval.evaluate`.
-    """
+    """(N, D) of `dataset.pictures`, from `cache/<id>.pictures` of this label, or encoded and stored there."""
     shape = (len(dataset.pictures), model.width)
     named = f"{label}\n{dataset.fingerprint}\n{shape}"
     path = cache / f"{hashlib.sha256(named.encode()).hexdigest()[:12]}.pictures" if cache else None

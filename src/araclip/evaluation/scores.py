@@ -299,15 +299,7 @@ CELLS = 1 << 22  # resamples × clusters drawn at once: 32 MB
 def ranks(
     queries: NDArray[np.float32], gallery: NDArray[np.float32], relevant: Sequence[Sequence[int]]
 ) -> NDArray[np.float64]:
-    """Rank, from 1, of the best relevant item for each query; ties at their expected rank. See `score`.
-
-    Args:
-        queries: (Q, D). gallery: (N, D). Scores are inner products.
-        relevant: for each query, the rows of `gallery` that answer it; finding any of them counts.
-
-    Raises:
-        ValueError: a query has no relevant item, the sizes disagree, or a vector is not finite.
-    """
+    """Rank, from 1, of the best relevant item for each query; ties at their expected rank. See `score`."""
     return score(queries, gallery, relevant).ranks
 
 
@@ -328,11 +320,7 @@ def summary(ranks: Floats) -> dict[str, float]:
 
 
 def per_query(direction: Direction, metric: str) -> Floats:
-    """(Q,) the values whose mean is the metric: for R@k 1 or 0, for MRR the reciprocal rank, for nDCG@10 nDCG@10.
-
-    Raises:
-        ValueError: it is none of METRICS.
-    """
+    """(Q,) the values whose mean is the metric: for R@k 1 or 0, for MRR the reciprocal rank, for nDCG@10 nDCG@10."""
     if metric == "nDCG@10":
         return direction.ndcg10
     if metric in ("MRR", "MRR@10"):
@@ -379,11 +367,7 @@ def intervals(
 
 
 def resampled_means(values: Floats, clusters: Sequence[int] | Ints, resamples: int, seed: int) -> Floats:
-    """(R, M) means of (Q, M) values over R draws, with replacement, of as many clusters as there are.
-
-    Raises:
-        ValueError: no values, or not as many clusters.
-    """
+    """(R, M) means of (Q, M) values over R draws, with replacement, of as many clusters as there are."""
     sums, counts = cluster_sums(values, clusters)
     rng = np.random.default_rng(seed)
     means = []
@@ -395,11 +379,7 @@ def resampled_means(values: Floats, clusters: Sequence[int] | Ints, resamples: i
 
 
 def cluster_sums(values: Floats, clusters: Sequence[int] | Ints) -> tuple[Floats, Ints]:
-    """(C, M) sums of (Q, M) values and (C,) numbers of queries, by cluster.
-
-    Raises:
-        ValueError: no values, or not as many clusters.
-    """
+    """(C, M) sums of (Q, M) values and (C,) numbers of queries, by cluster."""
     if not len(values) or len(values) != len(clusters):
         raise ValueError(f"{len(values)} values but {len(clusters)} clusters. Pass one cluster a value, at least one.")
     _, row = np.unique(np.asarray(clusters), return_inverse=True)

@@ -79,9 +79,6 @@ def paired_bootstrap(
 
     Returns:
         low, high, p.
-
-    Raises:
-        ValueError: the three differ in length, or are empty.
     """
     differences = _differences(a, b)
     means = resampled_means(differences[:, None], clusters, resamples, seed)[:, 0]
@@ -155,11 +152,7 @@ def summarise(models: Sequence[Evaluated]) -> list[Summary]:
 
 
 def shared_protocol(models: Sequence[Evaluated]) -> dict[str, Any]:
-    """The protocol that all models share: an `id` and every field but the model.
-
-    Raises:
-        InputError: they do not share one; the message names the first field in which they differ.
-    """
+    """The protocol that all models share: an `id` and every field but the model."""
     if not models:
         raise InputError("there is no model to report on. Evaluate one first.")
     protocols = [replace(model.protocol, model="") for model in models]

@@ -52,14 +52,7 @@ class LabelledSet:
 
 
 def from_folder(folder: Path, field: str, split: str | None = None, images: Path | None = None) -> LabelledSet:
-    """A folder with captions.jsonl one of whose fields is the picture's class, such as `label` or `class_ar`.
-
-    Args:
-        images: another folder in which its pictures may lie.
-
-    Raises:
-        InputError: as of `sets.read_set`; or a picture has several classes.
-    """
+    """A folder with captions.jsonl one of whose fields is the picture's class, such as `label` or `class_ar`."""
     pictures = read_set(folder, field, split, images)
     classed = [(path, texts) for path, texts in zip(pictures.pictures, pictures.captions, strict=True) if texts]
     for path, texts in classed:
@@ -118,9 +111,6 @@ def labelled_set(
     Args:
         labels: names of the classes of folders: between commas in the order of the folders, or a JSON file as of
             `imagenet`. field: where a line of `captions.jsonl` names the class. images: see `from_folder`.
-
-    Raises:
-        InputError: as of `from_folder` and `imagenet`; or labels are missing, or given where the list has them.
     """
     if (folder / LISTING).is_file():
         if labels is not None:
@@ -145,11 +135,7 @@ def read_templates(path: Path, language: str = "ar") -> tuple[str, ...]:
 
 
 def read_names(path: Path, language: str = "ar") -> list[str] | dict[int, str]:
-    """Names of all classes, or of some by their index, from a JSON file as of `imagenet`.
-
-    Raises:
-        InputError: it is of another form.
-    """
+    """Names of all classes, or of some by their index, from a JSON file as of `imagenet`."""
     content = _json(path)
     if isinstance(content, dict):
         content = _of_language(content, language, path)
@@ -262,11 +248,7 @@ def classify(
 
 
 def class_vectors(model: Encoder, names: Sequence[str], templates: Sequence[str] = TEMPLATES) -> Vectors:
-    """(C, D) of unit length: the mean over templates of the prompts' unit vectors (Radford et al. 2021, section 3.1.4).
-
-    Raises:
-        InputError: no template, or one has no {}. ModelMismatch: as of `evaluate`.
-    """
+    """(C, D) of unit length: the mean over templates of prompts' unit vectors (Radford et al. 2021, section 3.1.4)."""
     if not templates or any("{}" not in template for template in templates):
         raise InputError(f"the templates are {list(templates)!r:.200}, expected texts with {{}} where the name goes.")
     prompts = [template.replace("{}", name) for name in names for template in templates]
@@ -292,10 +274,6 @@ def label_probabilities(
     Args:
         other: add a last column, (N, C + 1): how probable it is that none of the labels is right, see `none_of`.
         image_vectors: (N, D) of the pictures, where they are known already.
-
-    Raises:
-        InputError: fewer than two labels, a picture that is a folder, or templates as of `class_vectors`.
-        ModelMismatch, ImageError: as of `evaluate`.
     """
     if len(labels) < 2:
         raise InputError(f"{len(labels)} label to choose from: {', '.join(labels) or 'none'}. Name at least two.")
@@ -352,9 +330,6 @@ def none_of(labels: Vectors, everyday: Vectors) -> Vectors:
 def read_labels(text: str) -> tuple[str, ...]:
     """Labels between commas (، too), or of the file of this name: one a line, or JSON as of `imagenet`;
     normalised, each once.
-
-    Raises:
-        InputError: the file cannot be read, or there are none.
     """
     path = os.path.expanduser(text)  # noqa: PTH111 - pathlib raises where a long list of labels is no file name
     try:

@@ -68,11 +68,7 @@ class AdaptedGraph:
         return [value.name for value in self._graph.input]
 
     def put_before(self, replaced: str, name: str, kind: int, axes: Axes) -> tuple[str, str]:
-        """A new input in the place of an old one, which becomes a value that `compute` has to make.
-
-        Returns:
-            The names of the new input and of that value.
-        """
+        """A new input in the place of an old one, which becomes a value that `compute` has to make; both names."""
         self._made += 1
         inside = f"{OWN}inside_{replaced}_{self._made}"
         self._rename(replaced, inside)
@@ -83,11 +79,7 @@ class AdaptedGraph:
         return name, inside
 
     def compute(self, operator: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
-        """Put an operator after those that were put there since `begin`, all of them before the rest of the graph.
-
-        Returns:
-            The name of what it makes.
-        """
+        """Put an operator after those put there since `begin`, before the rest of the graph; its output's name."""
         self._made += 1
         output = output or f"{OWN}value_{self._made}"
         self._graph.node.insert(self._place, helper.make_node(operator, inputs, [output], **attributes))
@@ -213,9 +205,6 @@ def take_floats(graph: AdaptedGraph, name: str, size: int) -> None:
 def write_tokenizer(model: AraCLIP, out: Path) -> None:
     """Write tokenizer.json, tokenizer_config.json and special_tokens_map.json, from which AutoTokenizer and others read
     text as the model does.
-
-    Raises:
-        InputError: the vocabulary has no token for the padding's id.
     """
     out.mkdir(parents=True, exist_ok=True)
     text = (model.folder / "tokenizer.json").read_text(encoding="utf-8")
@@ -295,14 +284,7 @@ SAME = 0.999  # cosine; only graphs that quantise while they run depend on the l
 
 
 def check_layout(model: AraCLIP, text: Path, tokenizer: Path, image: Path | None) -> None:
-    """Compare the vectors of a layout's graphs with the model's.
-
-    Args:
-        text, image: graphs. tokenizer: tokenizer.json.
-
-    Raises:
-        ExportRejected: a vector differs.
-    """
+    """Compare the vectors of a layout's graphs, with the texts' ids by its tokenizer.json, with the model's."""
     expected = model.encode_text(TEXTS)
     _compare("text", expected, _texts(model, text, tokenizer))
     if image is not None:
@@ -434,11 +416,6 @@ def write_layout(source: str | Path, out: Path, layout: str, *, log: Log = lambd
         source: a model folder, or a bundled or pulled model's name.
         out: a new or empty folder.
         layout: one of LAYOUTS.
-
-    Raises:
-        InputError: no such layout, or `out` is not empty.
-        ModelNotFound, ModelMismatch: see `AraCLIP`.
-        ExportRejected: the graphs gave other vectors.
     """
     if layout not in LAYOUTS:
         raise InputError(f"no layout '{layout}'. Choose one of {', '.join(LAYOUTS)}.")

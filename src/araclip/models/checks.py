@@ -64,11 +64,7 @@ LEAST_IN_INT8 = 0.98  # the same; OpenVINO's of araclip-mini are .997 and .999 o
 
 
 def check_device(folder: Path, config: ModelConfig, tower: TextTower | ImageTower, device: str, threads: int) -> None:
-    """Compare the vectors of an open tower with the CPU's.
-
-    Raises:
-        InputError: they differ; the device and the least cosine are named.
-    """
+    """Compare the vectors of an open tower with the CPU's."""
     kind = "text" if isinstance(tower, TextTower) else "image"
     library = "openvino" if device.startswith(OPENVINO) else "onnxruntime"
     needed = LEAST_IN_INT8 if config.in_int8(kind) else LEAST_COSINE
@@ -139,11 +135,7 @@ def check_tower(folder: Path, config: ModelConfig, tower: str) -> None:
 
 
 def check_written(folder: Path, config: ModelConfig) -> None:
-    """Check a folder that this process has written and uses at once: as the others, without hashes and without a trial.
-
-    Raises:
-        ModelMismatch: it would be refused where it is read.
-    """
+    """Check a folder that this process wrote and uses at once: as the others, without hashes and without a trial."""
     check_tokenizer(folder / "tokenizer.json")
     for tower in TOWERS:
         check_graph(folder / f"{tower}.onnx", _data_of(folder, config, tower))

@@ -157,11 +157,7 @@ class AraCLIP(EncoderBase):
         return as_encoder(model, threads=threads, device=device)
 
     def encode_pixels(self, pixels: NDArray[np.uint8]) -> Vectors:
-        """(n, S, S, 3) uint8 RGB pixels, S = `image_size` → (n, D) float32 of unit length.
-
-        Raises:
-            InputError: they have another shape or type.
-        """
+        """(n, S, S, 3) uint8 RGB pixels, S = `image_size` → (n, D) float32 of unit length."""
         return self._image.encode(checked_pixels(pixels, self.image_size))
 
     def count_tokens(self, texts: Iterable[str]) -> list[int]:

@@ -41,12 +41,7 @@ def is_ours(name_or_path: str | PathLike[str]) -> bool:
 
 
 def find(name_or_path: str | PathLike[str]) -> Path:
-    """The folder of a model, given its name or its path. A bundled model comes before a pulled one of the same name.
-
-    Raises:
-        ModelNotFound: it is neither.
-        InputError: it is no text and no path.
-    """
+    """The folder of a model, given its name or its path. A bundled model comes before a pulled one of the same name."""
     if not isinstance(name_or_path, str | PathLike):
         raise InputError(
             f"a {type(name_or_path).__name__} names no model. Pass a name, such as '{DEFAULT_MODEL}', or the path of a "
@@ -337,13 +332,7 @@ MAX_DATA = 1 << 35  # bytes, of a graph's weight file: 8 billion weights in floa
 
 
 def read_config(folder: Path) -> ModelConfig:
-    """Read and check config.json, and that every part of the folder is there. No other file is read.
-
-    Raises:
-        ModelMismatch: a part is missing, too large, or a link to another place; the JSON is damaged; a field is
-            missing, unknown or has a value it cannot have; or the folder was made for another format or text
-            normaliser than this release has.
-    """
+    """Read and check config.json, and that every part of the folder is there. No other file is read."""
     _check_parts(folder, PARTS, MAX_PART)
     path = folder / "config.json"
     try:
@@ -471,11 +460,7 @@ def sha256(path: Path) -> str:
 
 
 def check_hash(folder: Path, config: ModelConfig, part: str) -> None:
-    """Compare one file with the hash in config.json.
-
-    Raises:
-        ModelMismatch: they differ, and both are named; or the file cannot be read.
-    """
+    """Compare one file with the hash in config.json."""
     try:
         actual = sha256(folder / part)
     except OSError as error:

@@ -109,10 +109,8 @@ def _peer_of(name: str, config: ModelConfig) -> Peer | None:
 
 def galleries_of(name: str) -> list[Path]:
     """The galleries in the user's data directory that were made with a pulled model of which there is no other copy.
-    Galleries elsewhere are not known here.
 
-    Raises:
-        InputError, ModelNotFound: as for `remove`.
+    Galleries elsewhere are not known here.
     """
     fingerprint = _fingerprint(_pulled(name))  # "" of a damaged one: it is found by its name
     if fingerprint and fingerprint in [_fingerprint(folder) for other, folder in installed().items() if other != name]:
@@ -128,13 +126,7 @@ def galleries_of(name: str) -> list[Path]:
 
 
 def remove(name: str) -> int:
-    """Delete a pulled model; returns the bytes that are free now. Galleries made with it stay, and need it again.
-
-    Raises:
-        InputError: it is a bundled model.
-        ModelNotFound: no pulled model has that name.
-        OSError: it cannot be deleted.
-    """
+    """Delete a pulled model; returns the bytes that are free now. Galleries made with it stay, and need it again."""
     folder = _pulled(name)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     aside = folder.with_name(f".{name}.removed")  # a name that no model has, so that no half of one is found
@@ -180,11 +172,6 @@ def push(
 
     Only the files that belong to a model folder are uploaded. The token is huggingface_hub's ($HF_TOKEN, or that of
     `hf auth login`).
-
-    Raises:
-        ModelNotFound, ModelMismatch, InvalidVectors: the folder is not there, or somebody who pulls it would refuse it.
-        InputError: no repository's name, or no token.
-        ModelNotFound: the hub refuses it, or cannot be reached.
     """
     address, revision = repository_of(repository)
     if revision:

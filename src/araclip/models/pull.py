@@ -65,10 +65,6 @@ class PullSource:
 def pull_source(text: str) -> PullSource:
     """The source that a text names: a name or hub id of the table, hf:ORG/NAME[@REVISION], ORG/NAME, KIND:LOCATION, or
     a folder.
-
-    Raises:
-        InputError: a bundled model, or a malformed address.
-        ModelNotFound: nothing of that name; the nearest names are given.
     """
     if text in bundled():
         raise InputError(f"{text} ships with this package: use it as it is, `--model {text}`.")
@@ -88,11 +84,7 @@ def pull_source(text: str) -> PullSource:
 
 
 def repository_of(text: str) -> tuple[str, str | None]:
-    """Repository and revision of ORG/NAME[@REVISION], with or without hf: before it.
-
-    Raises:
-        InputError: it is none.
-    """
+    """Repository and revision of ORG/NAME[@REVISION], with or without hf: before it."""
     repository, _, revision = text.removeprefix(HUB).partition("@")
     if not _REPOSITORY.fullmatch(repository):
         raise InputError(f"'{shown(text)}' names no repository. Write hf:ORG/NAME, or hf:ORG/NAME@REVISION.")
@@ -110,11 +102,7 @@ def unknown(text: str) -> ModelNotFound:
 
 
 def model_name(name: str) -> str:
-    """A name that a folder can have.
-
-    Raises:
-        InputError: it has other characters than letters, digits, dots, _ and -, or it is a bundled model's.
-    """
+    """A name that a folder can have."""
     if not NAME.fullmatch(name):
         raise InputError(
             f"'{shown(name)}' cannot be a model's name: up to 96 letters, digits, dots, _ and -, the first a letter or "
@@ -170,11 +158,6 @@ def copy_finished(folder: Path, target: Path) -> ModelConfig:
 
     Every file is compared with its hash, graphs and tokenizer are judged and tried as those of a stranger
     (`araclip.models.checks`); an earlier folder at `target` is replaced.
-
-    Raises:
-        ModelMismatch, InvalidVectors: a file is missing, damaged or refused.
-        InputError: the disk has too little space.
-        OSError: the disk is full or read-only.
     """
     config = model_folder.read_config(folder)
     parts = parts_of(config)
@@ -228,12 +211,6 @@ def pull(
         log: called with a line for each step.
         progress: called with file, bytes done and bytes in all while large files are downloaded.
         converting: called before a published model is loaded by its library; not for a finished folder.
-
-    Raises:
-        InputError: something of that name is here already, PyTorch is needed and missing, too little disk space, or
-            an argument is invalid.
-        ModelNotFound: no such model, no access, no network.
-        ModelMismatch, InvalidVectors, ExportRejected: the model's parts are damaged, do not fit or are refused.
     """
     ways_of(weights)  # refused before gigabytes are downloaded
     begin = time.perf_counter()
@@ -365,10 +342,6 @@ def pull_trainable(
         text, log, progress, converting: as of `pull.pull`.
         out: absent or empty.
         head, image: of an older text encoder, see `make_trainable`.
-
-    Raises:
-        InputError: it is another model, something is in `out`, PyTorch is missing, or too little disk space.
-        ModelNotFound, ModelMismatch: a part is missing, damaged or refused.
     """
     source = pull_source(text)
     if source.folder is None:

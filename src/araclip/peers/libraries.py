@@ -17,11 +17,7 @@ from araclip.training.teachers.text_encoders import Inputs, TextEncoder, open_cl
 
 
 def load_open_clip(request: Request) -> TorchEncoder:
-    """A model of open_clip's list, file of weights, folder or hub id.
-
-    Raises:
-        ModelNotFound: open_clip cannot load it.
-    """
+    """A model of open_clip's list, file of weights, folder or hub id."""
     text = open_clip_text(request.name, request.location)
     return TorchEncoder(request, text, open_clip_pictures(text.model, request.device))
 
@@ -48,12 +44,7 @@ def without_tokens(output: Any) -> Tensor:
 
 
 def load_transformers(request: Request) -> TorchEncoder:
-    """A dual encoder that transformers has a class for, such as AltCLIP, with its tokenizer and its image processor.
-
-    Raises:
-        ModelNotFound: transformers cannot load one of the three.
-        ModelMismatch: the model lacks text features or image features, or is of another type.
-    """
+    """A dual encoder that transformers has a class for, such as AltCLIP, with its tokenizer and its image processor."""
     text = transformers_text(request.name, request.location)
     model, model_type = text.model, text.model.config.model_type
     if request.kind == "altclip" != model_type:

@@ -36,12 +36,7 @@ class MultilingualCLIP(nn.Module):
 
 
 def load_mclip(request: Request) -> TorchEncoder:
-    """A folder or hub id of M-CLIP's published layout, and the image tower at `request.image`, in open_clip's words.
-
-    Raises:
-        ModelNotFound: no image tower is named or known, or a part cannot be had.
-        ModelMismatch: the weights are not those that config.json describes; a tensor is named.
-    """
+    """A folder or hub id of M-CLIP's published layout, and the image tower at `request.image`, in open_clip's words."""
     if not request.image:
         raise ModelNotFound(
             f"{request.name} is a text tower, and its image tower is not known. Name it: {KINDS['m-clip'].way}, "

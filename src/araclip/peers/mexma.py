@@ -57,12 +57,7 @@ class MexmaSigLIP(nn.Module):
 
 
 def load_mexma(request: Request) -> TorchEncoder:
-    """A folder or hub id of MEXMA-SigLIP 2's layout.
-
-    Raises:
-        ModelNotFound: a part cannot be had.
-        ModelMismatch: the weights are not those of such a model; a tensor is named.
-    """
+    """A folder or hub id of MEXMA-SigLIP 2's layout."""
     folder = folder_of(request.name, request.location)
     foreign.check_folder(folder)
     model = read_model(folder)
@@ -82,11 +77,7 @@ def load_mexma(request: Request) -> TorchEncoder:
 
 
 def read_model(folder: Path) -> MexmaSigLIP:
-    """The model of a folder's weights, in float32.
-
-    Raises:
-        ModelMismatch: a tower or the linear layer is missing, or a tensor is unknown or of another shape.
-    """
+    """The model of a folder's weights, in float32."""
     state = _named_as_ours(read_state(folder), folder)
     built = failures(folder, "copy the folder again", ModelMismatch, cannot="be built")
     with built:

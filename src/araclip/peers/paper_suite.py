@@ -98,9 +98,6 @@ def paper_table(
         models: what to take for a row, by its name; anything that `AraCLIP.load` takes.
         split, caption_field: as for `load_dataset`; the test split of published sets by default.
         captions, cache, log: as for `retrieval.evaluate`. progress: (row, kind, done, total).
-
-    Raises:
-        InputError: no set or no model at all can be used; the message says what is missing. Or an unknown row.
     """
     chosen = dict(models or {})
     if unknown := chosen.keys() - {row.name for row in ROWS}:

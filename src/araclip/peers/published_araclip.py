@@ -83,10 +83,6 @@ def read_published(name: str, folder: Path, head: Path | None = None, image: str
         name: of the model, for messages.
         head: the pickled head of an older text encoder, if it does not lie beside it.
         image: the image tower of an older text encoder, in open_clip's words; None reads the text tower alone.
-
-    Raises:
-        ModelNotFound: a part is not there.
-        ModelMismatch: a part is damaged or refused, or a tensor is missing, unknown or of another shape; it is named.
     """
     foreign.check_folder(folder)
     raw = read_json(folder / "config.json")
@@ -254,10 +250,6 @@ def make_trainable(
         image: the image tower of an older text encoder, such as "ViT-B-16-SigLIP-512/webli" of open_clip; without it
             the result encodes texts only.
         log: takes a line as each step is done.
-
-    Raises:
-        InputError: the source is another kind of model, or there is something at `out`.
-        ModelNotFound, ModelMismatch: see `published_araclip.read_published`.
     """
     out = user_path(out).resolve()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

@@ -148,13 +148,6 @@ def make_model_folder(
         name: of the model; by default the source's.
         threads: of PyTorch while it is loaded and checked.
         log: called with a line as each step is done.
-
-    Raises:
-        ModelNotFound: there is no such model, or a part of it is missing.
-        ModelMismatch: its parts contradict each other, ask for code of their own, or cannot be expressed.
-        ExportRejected: a tower cannot be written as ONNX, or its graph gives other vectors.
-        InputError: a package is missing, the source is a model folder already, a language or a way to store weights is
-            unknown, no picture is in `pictures`, or other files are in `out`.
     """
     folders = (pictures,) if pictures else ()
     model_folder.ways_of(weights)  # what is unknown or missing is refused before anything is loaded
@@ -248,11 +241,7 @@ def _cut(text: TextPart, languages: tuple[str, ...]) -> int:
 
 
 def write_text_graph(text: TextPart, path: Path) -> None:
-    """Write text.onnx in float32: `input_ids` (and `attention_mask`) (B, T) int64 → `embedding` (B, D).
-
-    Raises:
-        ExportRejected: PyTorch cannot express the tower in ONNX.
-    """
+    """Write text.onnx in float32: `input_ids` (and `attention_mask`) (B, T) int64 → `embedding` (B, D)."""
     length = text.max_tokens if text.fixed else min(7, max(2, text.max_tokens))
     probe = padded(text.tokenizer, "a b c d e f g h", length, text.pad_id)
     ids = torch.from_numpy(probe).repeat(3, 1)  # an axis of length 1 would be taken for a constant
@@ -263,11 +252,7 @@ def write_text_graph(text: TextPart, path: Path) -> None:
 
 
 def write_image_graph(image: ImagePart, path: Path) -> None:
-    """Write image.onnx in float32: `pixels` (B, S, S, 3) uint8 → `embedding` (B, D).
-
-    Raises:
-        ExportRejected: PyTorch cannot express the tower in ONNX.
-    """
+    """Write image.onnx in float32: `pixels` (B, S, S, 3) uint8 → `embedding` (B, D)."""
     side = image.preprocessing.size
     pixels = torch.zeros((2, side, side, 3), dtype=torch.uint8)
     _written(image.graph, (pixels,), path, {"pixels": {0: _BATCH}}, image.tower)

@@ -79,11 +79,7 @@ _WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
 def clip_tokenizer(simple: Any) -> Tokenizer:
-    """The ids of open_clip's SimpleTokenizer, without its padding and truncation.
-
-    Raises:
-        ModelMismatch: it draws tokens by a reduction mask, or cleans text in a way that is not known.
-    """
+    """The ids of open_clip's SimpleTokenizer, without its padding and truncation."""
     if simple.reduction_fn is not None:
         raise ModelMismatch(
             "the tokenizer drops tokens at random (reduction_mask), which tokenizer.json cannot express. "
@@ -128,11 +124,7 @@ def of_open_clip(name: str, tokenizer: Any) -> Tokenizer:
 
 
 def of_transformers(name: str, tokenizer: Any, *, lower: bool = False) -> Tokenizer:
-    """A copy of the fast tokenizer behind one of transformers, without padding and truncation.
-
-    Args:
-        lower: texts are put into lower case before.
-    """
+    """A copy of the fast tokenizer behind one of transformers, without padding and truncation; `lower` lowers texts."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if isinstance(backend, Tokenizer):
         made = Tokenizer.from_str(backend.to_str())

@@ -28,11 +28,7 @@ MPS = "mps"
 
 
 def torch_device(named: str) -> str:
-    """A device of PyTorch's, such as "cuda:1"; "auto" is the first GPU, else the CPU.
-
-    Raises:
-        InputError: it is not there; those that are, are listed.
-    """
+    """A device of PyTorch's, such as "cuda:1"; "auto" is the first GPU, else the CPU."""
     gpus = [CUDA, *(f"{CUDA}:{number}" for number in range(torch.cuda.device_count()))]
     here = [CPU, *(gpus if torch.cuda.is_available() else ()), *([MPS] if torch.backends.mps.is_available() else ())]
     if named == AUTO:
@@ -158,9 +154,6 @@ class TorchEncoder(EncoderBase):
         """(n, S, S, 3) uint8 RGB pixels, S = `image_size` → (n, D) float32 of unit length.
 
         Galleries make them by `image_transform`: squashed, or cut from the middle, as the model's library does.
-
-        Raises:
-            InputError: they have another shape or type.
         """
         squares = checked_pixels(pixels, self.image_size)
         groups = batches((self._prepare(Image.fromarray(square)) for square in squares), IMAGE_BATCH)

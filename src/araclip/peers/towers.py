@@ -24,11 +24,9 @@ from araclip.training.teachers.text_encoders import has_arabic_letters, pooled, 
 
 
 class TextGraph(nn.Module):
-    """(B, T) ids, and the mask where the tower takes one → (B, D) of unit length.
+    """(B, T) ids, and the mask where the tower takes one → (B, D) of unit length, by `encode`, a function of `model`.
 
-    Args:
-        model: holds the tower's weights. encode: ids (and mask) → (B, D), of the model.
-        language: the first token of a text, where it hangs on the text's script.
+    `language` gives the first token of a text, where it hangs on the text's script.
     """
 
     rows: Tensor | None
@@ -46,10 +44,9 @@ class TextGraph(nn.Module):
         return l2_normalize(self.encode(*inputs).to(torch.float32), dim=-1)
 
     def cut(self, rows: NDArray[np.int64], ids: Tensor) -> None:
-        """Keep these rows of the table of tokens only; ids are those of the cut tokenizer from now on.
+        """Keep these rows (n,), by old id, of the table of tokens, which is found by the ids (1, T) of a text.
 
-        Args:
-            rows: (n,) the old id of each new one. ids: (1, T) old ids of a text, to find the table by.
+        Ids are those of the cut tokenizer from now on.
         """
         parent, name, table = self._table(ids)
         if int(rows.max()) >= table.num_embeddings:
@@ -90,11 +87,7 @@ class TextGraph(nn.Module):
 
 
 class CutTable(nn.Module):
-    """A table of tokens of which some rows are left; takes the old ids.
-
-    Args:
-        rows: (n,) the old id of each row that stays. `table` keeps only those.
-    """
+    """A table of tokens of which only the rows of these old ids (n,) are left; takes the old ids."""
 
     positions: Tensor
 
@@ -120,10 +113,8 @@ class CutTable(nn.Module):
 class Language(nn.Module):
     """The first token of a text by its script: `arabic` where one of its tokens has Arabic letters, `other` elsewhere.
 
-    The tokenizer writes `arabic` before every text. NLLB's encoder is read at this token.
-
-    Args:
-        pieces: (V,) bool, the ids of pieces with Arabic letters.
+    The tokenizer writes `arabic` before every text. NLLB's encoder is read at this token. `pieces` (V,) is true for the
+    ids of pieces with Arabic letters.
     """
 
     pieces: Tensor
@@ -140,12 +131,7 @@ class Language(nn.Module):
 
 
 class ImageGraph(nn.Module):
-    """uint8 (B, S, S, 3) → (B, D) of unit length: scaling, then the image tower.
-
-    Args:
-        model: holds the tower's weights. encode: scaled pixels (B, 3, S, S) → (B, D), of the model.
-        mean, std: for each channel, of values from 0 to 1.
-    """
+    """uint8 (B, S, S, 3) → (B, D) of unit length: scaling by each channel's mean and std, then `encode`, of `model`."""
 
     mean: Tensor
     std: Tensor
@@ -208,11 +194,7 @@ class Source:
 
 
 def source_of(encoder: TorchEncoder) -> Source:
-    """The parts of a published model.
-
-    Raises:
-        ModelMismatch: its tokenizer or its preprocessing of pictures cannot be expressed in a model folder.
-    """
+    """The parts of a published model."""
     request, name = encoder.request, encoder.name
     text = _TEXT[request.kind](encoder)
     text.graph.takes_mask = text.mask

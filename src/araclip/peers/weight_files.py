@@ -30,14 +30,7 @@ _SMALL = ["*.json", "*.txt", "*.model", "*.pickle", "*.pkl"]
 
 
 def folder_of(name: str, location: str) -> Path:
-    """A local folder as it is, or the snapshot of a hub id, which is downloaded where this machine does not have it.
-
-    Args:
-        name: of the model, for messages.
-
-    Raises:
-        ModelNotFound: no such folder, and no repository that can be downloaded.
-    """
+    """A local folder as it is, or the snapshot of a hub id, which is downloaded where this machine does not have it."""
     if folder := existing_folder(location):
         return folder
     from huggingface_hub import snapshot_download
@@ -113,11 +106,7 @@ def check_fit(
 ) -> None:
     """Refuse a checkpoint whose tensors are not those that a model has, by name and shape.
 
-    Args:
-        optional: beginnings and ends of names that may be missing or unused.
-
-    Raises:
-        ModelMismatch: a tensor is missing, unknown or of another shape; the first of each is named.
+    `optional` are beginnings and ends of names that may be missing or unused.
     """
     ends = tuple(optional)
     missing = sorted(set(expected) - set(tensors))

@@ -31,9 +31,6 @@ def contrastive_loss(
         same: (T, I) bool, true where text and picture are no negatives of each other: the same picture twice, or
             the same text. A text's own picture is never masked.
         owner: (T,) int, the row in `image` of each text's picture; by default row i of both belong together.
-
-    Raises:
-        DataError: no `owner`, and not as many texts as pictures.
     """
     owner = _owner(text, image, owner)
     logits = mask_pairs(log_scale.exp() * text @ image.T, same, owner)  # (T, I)
@@ -74,9 +71,6 @@ def sigmoid_loss(
     Args:
         text, image, log_scale, same, owner: as for `contrastive_loss`; pairs of `same` are left out of the sum.
         bias: added to every scaled cosine; SigLIP starts it at −10 with log_scale at log 10.
-
-    Raises:
-        DataError: no `owner`, and not as many texts as pictures.
     """
     owner = _owner(text, image, owner)
     logits = log_scale.exp() * text @ image.T + bias  # (T, I)

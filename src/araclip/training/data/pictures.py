@@ -24,11 +24,7 @@ SPARE = 10**9  # slots from here on replace pictures that a batch drew twice
 
 @dataclass(frozen=True)
 class PictureSource:
-    """A picture set; `share` is its part of each batch, relative to the other sets.
-
-    Attributes:
-        images: another folder in which its pictures may lie; without it all lie below `folder`.
-    """
+    """A picture set; `share` is its relative part of each batch, `images` another folder for its pictures."""
 
     folder: Path
     share: Positive = 1.0
@@ -69,11 +65,6 @@ class PictureMixture:
         noise: chance that an Arabic text passes `noisy`.
         needs_files: the pictures are read later, so their files have to exist. Without, only texts are used, and a
             picture with fewer than `captions` of them is left out.
-
-    Raises:
-        RecipeError: no source, an unknown language, a share that is not positive.
-        DataError: a set's list is missing or malformed (the line is named), it has no picture with a text in those
-            languages, or a picture's file is missing.
     """
 
     def __init__(
@@ -217,12 +208,7 @@ def listed_pictures(
     images: Path | None = None,
     needs_files: bool = True,
 ) -> list[CaptionedPicture]:
-    """`read_pictures` for training, where a picture's file has to be there before the long part starts.
-
-    Args:
-        images: another folder in which its pictures may lie.
-        needs_files: whether the pictures' files have to exist.
-    """
+    """`read_pictures` for training, where the files that are needed have to be there before the long part starts."""
     try:
         found = read_pictures(folder, english, arabic, split, images=images, needs_files=needs_files)
     except InputError as error:
@@ -265,15 +251,7 @@ def _usable(source: PictureSource, languages: tuple[str, ...], texts: int, needs
 class FileMixture:
     """An endless stream of batches of picture files that is a function of seed, step and size.
 
-    Args:
-        sources: picture sets with their shares; captions are not looked at, and groups make no difference.
-
-    Attributes:
-        files: of all sets, each once.
-
-    Raises:
-        RecipeError: no source.
-        DataError: a set's list is missing or malformed, or empty, or a picture's file is missing.
+    `files` are those of all sets, each once; captions are not looked at, and groups make no difference.
     """
 
     def __init__(self, sources: Sequence[PictureSource], seed: int) -> None:
@@ -311,12 +289,9 @@ BLOCK = 1024  # pictures compared with all others at once
 
 
 def mined(vectors: NDArray[np.float32], pictures: Sequence[CaptionedPicture], count: int) -> NDArray[np.int64]:
-    """(N, K): for each picture the rows of the K = min(count, N − 1) nearest others by inner product.
+    """(N, K): for each of (N, D) pictures the rows of the K = min(count, N − 1) nearest others by inner product.
 
     Pictures that share a text or the file with it are no negatives: among the 2·K nearest they come last.
-
-    Args:
-        vectors: (N, D) of `pictures`, rows of unit length.
     """
     texts = [{picture.path, *picture.english, *picture.arabic} for picture in pictures]
     count = min(count, len(vectors) - 1)
@@ -331,11 +306,7 @@ def mined(vectors: NDArray[np.float32], pictures: Sequence[CaptionedPicture], co
 
 
 def contents_hash(pictures: Iterable[Path]) -> str:
-    """SHA-256 of the bytes of these files in their order, as hex digits; a copy of them has the same.
-
-    Raises:
-        OSError: a file cannot be read.
-    """
+    """SHA-256 of the bytes of these files in their order, as hex digits; a copy of them has the same."""
     digest = hashlib.sha256()
     for picture in pictures:
         with picture.open("rb") as file:

@@ -54,10 +54,6 @@ def read_pairs(path: Path, split: str = "train", *, arabic_only: bool = False) -
     Args:
         split: rows of any other split are left out.
         arabic_only: no English is needed; pairs have an empty one where there is none.
-
-    Raises:
-        DataError: no such file or kind of file, no such columns, a malformed row (file, line and what was expected
-            are named), or no row of this split. Raised while iterating.
     """
     kind = _suffix(path)
     name = path.name.removesuffix(kind)
@@ -283,15 +279,6 @@ class Mixture:
 
     >>> mixture = Mixture([Source(Path("captions.tsv.xz"), weight=3, noise=0.3), Source(Path("names.tsv.xz"))], seed=1)
     >>> rows = mixture.batch(step=0, size=128)   # 96 captions, 32 names
-
-    Args:
-        sources: at least one.
-        seed: of orders, noise and templates.
-
-    Raises:
-        RecipeError: no source, a weight that is not positive or too small for one row in 10,000, an unknown direction,
-            a chance outside 0…1.
-        DataError: a file cannot be used, or has fewer pairs than `rows` asks for.
     """
 
     def __init__(self, sources: Sequence[Source], seed: int) -> None:

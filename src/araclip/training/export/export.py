@@ -66,11 +66,7 @@ class GraphSize:
 
 
 def graph_sizes(full: Path, small: AraCLIP, probes: Probes, before: Sequence[Closeness]) -> tuple[GraphSize, ...]:
-    """How large the two graphs are, how fast, and how close to PyTorch.
-
-    Args:
-        full: folder of the float32 graphs. before: their closeness. small: the model as stored.
-    """
+    """How large the two graphs are as stored, how fast, and how close to PyTorch, as those of float32 in `full` are."""
     pictures = min(IMAGE_BATCH, pictures_at_once(probes.squares.shape[1]))
     squares = np.resize(probes.squares, (pictures, *probes.squares.shape[1:]))
     encode: Mapping[str, tuple[Callable[[int], Any], int]] = {

@@ -51,9 +51,6 @@ def store(
         feeds: calibration inputs, each by name as the graph takes them; smooth-int8 does without, static-int8 not.
         largest: what `largest_by_channel` found for these, if it is known already.
         keep: products of smooth-int8 that stay in float32, by the name of their output.
-
-    Raises:
-        InputError: static-int8 has no calibration inputs.
     """
     if weights == "static-int8":
         from araclip.training.export.static import quantise_static
@@ -91,9 +88,6 @@ def image_probes(model: AraCLIP, pictures: Sequence[Path] = (), count: int = PIC
     Args:
         pictures: folders, of each of which `count` pictures are taken, evenly; without any, photographs of the demo
             extra are.
-
-    Raises:
-        InputError: a folder is missing, or holds no picture.
     """
     return [{"pixels": square[None]} for square in _squares(model, pictures, count)]
 
@@ -112,11 +106,7 @@ def _squares(model: AraCLIP, folders: Sequence[Path], count: int) -> NDArray[np.
 
 
 def check_pictures(folders: Iterable[Path]) -> None:
-    """Refuse what `image_probes` would, before the long work that comes first.
-
-    Raises:
-        InputError: a folder is missing, or holds no picture.
-    """
+    """Refuse what `image_probes` would, before the long work that comes first."""
     for folder in folders:
         _pictures_in(folder)
 
@@ -160,9 +150,6 @@ def store_towers(
 
     Returns:
         What config.json says under `weights`: a name, or "NAME + NAME" of text and image.
-
-    Raises:
-        InputError: no picture in a folder, or static-int8 was asked for without one.
     """
     taken = []
     for tower in TOWERS:

@@ -124,17 +124,10 @@ HOW = ("chunk", "gradient_checkpointing", "log_every", "checkpoint_every", "sink
 
 
 def begin(folder: Path, recipe: Mapping[str, Any], data: Mapping[str, str], *, fresh: bool, log: Log) -> dict[str, Any]:
-    """Write config.json, or compare with the one that is there.
+    """Write config.json, or compare with the one that is there; returns what it holds.
 
-    Args:
-        fresh: delete the checkpoints, metrics, model and config of the run that is there.
-        log: called with a line where code, packages or threads differ from those that the run began with.
-
-    Returns:
-        What config.json holds.
-
-    Raises:
-        RunMismatch: the run that is there had another recipe or other data, or its config.json is damaged or gone.
+    With `fresh` the checkpoints, metrics, model and config of the run that is there are deleted. `log` is told where
+    code, packages or threads differ from those that the run began with.
     """
     path = folder / "config.json"
     if fresh:  # checkpoints first: after a kill in between, the new recipe must not resume from them
@@ -269,11 +262,6 @@ class Run:
             fresh: delete the run that is there.
             sinks: names from SINKS.
             is_main: whether this process is the one that writes; others wait for it here, and share its folder.
-
-        Raises:
-            RunMismatch: the folder's run had another recipe or other data; the keys are named with both values.
-            TrainingError: another process trains in this folder.
-            RecipeError: a sink is unknown or not installed.
         """
         with contextlib.ExitStack() as stack:
             opened: list[Sink] = []
@@ -332,11 +320,7 @@ class Run:
             sink.log(step, {name: value for name, value in row.items() if name not in {"step", "time"}})
 
     def metrics(self) -> Metrics:
-        """The rows of metrics.jsonl, oldest first; a last row that a kill cut short is left out.
-
-        Raises:
-            RunMismatch: a row is damaged; its line is named.
-        """
+        """The rows of metrics.jsonl, oldest first; a last row that a kill cut short is left out."""
         path = self.folder / "metrics.jsonl"
         lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []  # a whole row ends in a line end
         return [_row(line, f"{path} line {number}") for number, line in enumerate(lines, 1)]
@@ -350,11 +334,7 @@ class Run:
 
     @contextlib.contextmanager
     def guard(self, *, batch: int, chunk: int | None = None) -> Iterator[None]:
-        """Around a step: running out of memory, the GPU's or the machine's, becomes an error that names the remedy.
-
-        Args:
-            batch: rows a step. chunk: rows held at a time (GradCache), None when the batch is done at once.
-        """
+        """Around a step: running out of memory, the GPU's or the machine's, becomes an error that names the remedy."""
         try:
             yield
         except (RuntimeError, MemoryError, OSError) as error:

@@ -51,9 +51,6 @@ def parameter_groups(parts: Sequence[Part], weight_decay: float) -> list[dict[st
 
     Returns:
         Groups with `params`, `lr`, `weight_decay`, and `peak_lr`, which `set_lr` multiplies.
-
-    Raises:
-        RecipeError: nothing to train, a parameter in two parts, or layer decay for a module without a list of layers.
     """
     groups: list[dict[str, Any]] = []
     seen: set[int] = set()
@@ -89,10 +86,6 @@ def cosine_schedule(step: int, total: int, warmup: int, floor: float = 0.02) -> 
     SGDR, Loshchilov and Hutter 2017, without restarts; after the last step it stays at `floor`. These are the numbers
     of transformers' `get_cosine_with_min_lr_schedule_with_warmup` one step ahead: there the first step's rate is 0, and
     the cosine rises again after the last one. A pure function needs no state in checkpoints.
-
-    Args:
-        step: from 0 to total − 1.
-        warmup: steps before the peak, which is at step `warmup`; fewer than `total`.
     """
     if not (0 <= warmup < total and step >= 0 and 0.0 <= floor <= 1.0):
         raise RecipeError(
@@ -117,13 +110,6 @@ class Ema:
     The decay warms up as min(decay, (1 + n) / (10 + n)) after n updates, so that the random start is soon forgotten.
     Means are float32 whatever the weights are: in bfloat16 small steps would be rounded away. torch's `AveragedModel`
     does neither, and copies the parameters that do not learn, too.
-
-    Args:
-        parameters: those that need no gradient are left out.
-        decay: from 0 to below 1.
-
-    Raises:
-        RecipeError: another decay.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], decay: float) -> None:
@@ -185,12 +171,7 @@ def _first_difference(theirs: Sequence[tuple[int, ...]], ours: Sequence[tuple[in
 
 
 class BestWeights:
-    """The weights with the best dev R@1 so far, on disk, and how many recalls ago that was.
-
-    Args:
-        parameters: those that learn.
-        patience: recalls without a better one after which training stops; with 0 no weights are stored.
-    """
+    """The weights with the best dev R@1 so far, on disk, and how many recalls ago that was; none with patience 0."""
 
     def __init__(self, run: Run, parameters: list[nn.Parameter], patience: int) -> None:
         self.path, self.is_main = run.folder / "best.pt", run.is_main
@@ -273,16 +254,10 @@ class TrainingJob:
 
 
 def train_loop(job: TrainingJob, run: Run, progress: StepProgress | None) -> dict[str, float]:
-    """Train from the last checkpoint to the end; the model then has its averaged, its best or its last weights.
+    """Train from the last checkpoint to the end; returns the dev recall of the final weights, empty without a dev set.
 
-    Averaged where the stage has `ema`; the best of these, or else of the last weights, on dev where it has `patience`.
-
-    Returns:
-        Dev recall of these weights, empty without a dev set.
-
-    Raises:
-        LossDiverged, OutOfMemory, TrainingError (the disk is full), and what `backward` raises; the last checkpoint is
-            whole.
+    The model ends with the running average of its weights where the stage has `ema`, and, where it has `patience`, with
+    the best on dev of those that it would have ended with at some recall.
     """
     stage, model = job.stage, job.model
     max_log_scale = max(MAX_LOG_SCALE, model.logit_scale.item())  # SigLIP starts above CLIP's bound
@@ -313,14 +288,7 @@ def train_loop(job: TrainingJob, run: Run, progress: StepProgress | None) -> dic
 
 
 class TrainingState:
-    """All state that changes from step to step and that a checkpoint holds.
-
-    Attributes:
-        step: how many steps are done.
-        parameters: those that learn, in the optimizer's order.
-        ema: their moving average, or None.
-        best: the weights with the best dev recall.
-    """
+    """All state that changes from step to step and that a checkpoint holds."""
 
     def __init__(self, job: TrainingJob, run: Run) -> None:
         groups = parameter_groups(job.parts, job.stage.weight_decay)

@@ -64,13 +64,9 @@ def differing_weight(first: nn.Module, other: nn.Module) -> str | None:
 
 
 class SharedBlocks(nn.Module):
-    """The first `blocks` blocks of a timm EfficientNet or MobileNet: normalised pixels → (B, C, h, w).
+    """The first `blocks` stages of a timm EfficientNet or MobileNet: normalised pixels → (B, C, h, w).
 
     Its layers are those of the network, not copies.
-
-    Args:
-        cnn: has conv_stem, bn1 and blocks, as timm's EfficientNet and MobileNet families do.
-        blocks: how many stages of `cnn.blocks` belong to it.
     """
 
     def __init__(self, cnn: Any, blocks: int) -> None:
@@ -205,11 +201,7 @@ class BranchesModel(PreTrainedModel):  # type: ignore[misc]
         self, pixel_values: Tensor, output_hidden_states: bool | None = None, output_attentions: bool | None = None,
         **_: Any,
     ) -> BaseModelOutputWithPooling:  # fmt: skip
-        """(B, 3, S, S) normalised pixels → `pooler_output` (B, K · W), the branches' features concatenated.
-
-        Raises:
-            InputError: attentions are asked for, and convolutions have none.
-        """
+        """(B, 3, S, S) normalised pixels → `pooler_output` (B, K · W), the branches' features concatenated."""
         if output_attentions or self.config.output_attentions:
             raise InputError(
                 "output_attentions=True, but this image tower is made of convolutions and has no attention. Leave it "
@@ -227,14 +219,9 @@ class BranchesModel(PreTrainedModel):  # type: ignore[misc]
 
 
 def joined(towers: Sequence[Any], shared_blocks: int) -> BranchesModel:
-    """One tower of all towers' branches.
+    """One tower of the branches of all towers: transformers' wrappers of one timm architecture, or joined ones.
 
-    Args:
-        towers: transformers' wrappers of one timm architecture, without classifier, or towers that this function made.
-        shared_blocks: the first blocks, the same but for the rounding of an exported model; the first's are kept.
-
-    Raises:
-        RecipeError: they are not of one such architecture, or their first blocks differ.
+    The shared blocks are the same in all, but for the rounding of an exported model; the first tower's are kept.
     """
     kinds = [getattr(tower.config, "architecture", tower.config.model_type) for tower in towers]
     if len(set(kinds)) > 1 or not all(map(is_splittable, towers)):

@@ -42,9 +42,6 @@ def distill_features(stage: DistillImages, context: StageContext) -> dict[str, f
     Returns:
         {}: the text side has no part in it. What share of the features' variance the new ones explain is logged; with
         a dev set, over its pictures.
-
-    Raises:
-        RecipeError: no `image.map_scale`, or a tower that it does not fit.
     """
     if stage.image.map_scale is None:
         raise RecipeError(
@@ -99,9 +96,6 @@ def distill_images(stage: DistillImages, context: StageContext) -> dict[str, flo
 
     The teacher sees each picture whole, once; the student sees it augmented anew in every step and learns the same
     vector. The text tower stays as it is, so it has to be the teacher's for dev recall to mean anything.
-
-    Raises:
-        RecipeError: no teacher, one that is still to be trained, or one of another width.
     """
     if not stage.teacher:
         return distill_features(stage, context)

@@ -61,12 +61,7 @@ BATCH = 16  # pictures a call of the graph
 
 
 class FrozenFeatures(nn.Module):
-    """uint8 pixels (B, S, S, 3) → normalised → the output of the shared blocks, or of a whole tower.
-
-    Args:
-        shared: takes normalised (B, 3, S, S).
-        mean, std: what the tower was trained with, for values from 0 to 1.
-    """
+    """uint8 pixels (B, S, S, 3) → normalised as the tower was trained → output of the shared blocks or of a tower."""
 
     mean: Tensor
     std: Tensor
@@ -83,11 +78,7 @@ class FrozenFeatures(nn.Module):
 
 
 class FrozenFeaturesGraph:
-    """Frozen blocks on ONNX Runtime, a sixth of PyTorch's time on processors without AVX-512; built when needed.
-
-    Args:
-        size: S, pixels a side of the pictures.
-    """
+    """Frozen blocks on ONNX Runtime, a sixth of PyTorch's time on processors without AVX-512; built when needed."""
 
     def __init__(self, frozen: FrozenFeatures, size: int) -> None:
         self.size = size
@@ -121,9 +112,6 @@ def cached_maps(
 
     The file's name is the hash of the frozen weights and size, the pictures' names and contents, and `views_each`:
     where any of these changes, it is computed anew.
-
-    Raises:
-        DataError: a picture cannot be read; all such are named.
     """
     folder.mkdir(parents=True, exist_ok=True)
     atomic.sweep(folder)  # what a killed run left is some gigabytes
@@ -177,10 +165,7 @@ def _key(frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int)
 
 
 class FeatureMaps:
-    """Cached maps of many pictures, one file a picture folder, so that any mixture of folders can use it.
-
-    Args, Raises: as for `cached_maps`.
-    """
+    """Cached maps of many pictures, one file a picture folder, so that any mixture of folders can use it."""
 
     def __init__(
         self, frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int, folder: Path, log: Log
@@ -208,12 +193,7 @@ class FeatureMaps:
         return _as_tensor([self[row][view] for row in rows])
 
     def windows(self, rows: Sequence[int], window: int, rng: Sequence[np.random.Generator]) -> Tensor:
-        """One random view and window of each row: (B, C, window, window) float32, in channels-last order.
-
-        Args:
-            window: at most `side`.
-            rng: one for each row.
-        """
+        """One random view and window of each row, by its generator: (B, C, window, window) float32, channels last."""
         slack = self.side - window + 1
         crops = []
         for row, generator in zip(rows, rng, strict=True):
@@ -252,9 +232,6 @@ def fuse_batchnorm(modules: Iterable[nn.Module]) -> list[Fused]:
     """Fuse the BatchNorms of a timm EfficientNet or MobileNet into the convolutions before them.
 
     The network computes what it did in eval mode. Pass the result to `restore_batchnorm` before saving.
-
-    Args:
-        modules: those whose own layers are fused, such as `branches.upper_modules` gives.
     """
     replaced = []
     for parent, convolution, norm in list(_pairs(modules)):

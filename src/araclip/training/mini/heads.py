@@ -288,9 +288,6 @@ def tower_with(model: AraCLIPModel, other: Any, shared_blocks: int) -> tuple[Bra
     """A model's image tower with another one as one more branch, and how many numbers that makes a picture.
 
     None where the other one is the model's last branch already, which is not computed twice.
-
-    Raises:
-        RecipeError: the two cannot share blocks.
     """
     tower = joined([model.vision_model, other], shared_blocks)
     features = tower.config.hidden_size - towers.image_width(model.vision_model)

@@ -106,12 +106,9 @@ class Lesson:
 def fit_names(
     head: NameTextHead, directions: Tensor, lesson: Lesson, steps: int, batch: int, lr: float, seed: int
 ) -> float:  # fmt: skip
-    """Teach the head and (C, names) directions, in place: words point to the directions of their classes.
+    """Teach the head and (C, names) directions, in place: words point to their classes. Gives the last steps' loss.
 
     Directions are learned with the words, so that classes of one kind («كلب») come to share a part of theirs.
-
-    Returns:
-        The loss of the last tenth of the steps.
     """
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -159,12 +156,7 @@ def _targets(classes: Sequence[tuple[int, ...]], count: int) -> Tensor:
 
 
 def names(stage: Names, context: StageContext) -> dict[str, float]:
-    """Give a model a names part, see `name_heads`; its towers stay as they are, and so does a query bank.
-
-    Raises:
-        RecipeError: the model it starts from has not been made, or has no image tower that can take one more branch.
-        DataError: the named classes are malformed, or were made for another tower.
-    """
+    """Give a model a names part, see `heads`; its towers stay as they are, and so does a query bank."""
     accelerator = accelerator_for()
     classes = read_named_classes(stage.classes)
     mixture = PictureMixture(stage.pictures, stage.seed, languages=stage.languages)

@@ -62,8 +62,7 @@ def is_size(value: object) -> bool:
 def check_folder(folder: Path) -> None:
     """Refuse a model folder whose settings ask for code, for files elsewhere, or for sizes that nothing has.
 
-    Args:
-        folder: in a layout of transformers, timm, sentence-transformers, or open_clip with a text tower of theirs.
+    Its layout is that of transformers, timm, sentence-transformers, or open_clip with a text tower of theirs.
     """
     for path in folder.iterdir():
         if path.exists() and not (path.is_file() or path.is_dir()):  # which would be read for ever
@@ -85,26 +84,12 @@ def check_folder(folder: Path) -> None:
 
 
 def read_settings(path: Path, kind: type | None = None) -> Any:
-    """The content of a JSON file of settings.
-
-    Args:
-        kind: what it must be, such as dict.
-
-    Raises:
-        ModelMismatch: it is missing, too large, too deep, no JSON, or of another kind.
-    """
+    """The content of a JSON file of settings, within bounds and, where one is named, of a kind such as dict."""
     return bounded_json.read(path, max_bytes=MAX_BYTES, max_depth=MAX_DEPTH, kind=kind, error=ModelMismatch)
 
 
 def check_settings(content: Any, where: str) -> None:
-    """Refuse settings that ask for code, for files elsewhere, or for sizes that nothing has.
-
-    Args:
-        where: they stand, for messages.
-
-    Raises:
-        ModelMismatch: the key is named.
-    """
+    """Refuse settings that ask for code, files elsewhere or sizes that nothing has; messages say `where` they stand."""
     for place, value in _leaves(content):
         key = next((part for part in reversed(place) if not part.isdigit()), "")
         fault = _fault(place, key, value)
@@ -221,9 +206,7 @@ _SPARE = 1_000_000  # numbers that a model may have and its files not, such as p
 def check_fits(build: Callable[[], Any], folder: Path, settings: str = "config.json") -> None:
     """Refuse settings that ask for many more numbers than the folder's files of weights have bytes.
 
-    Args:
-        build: makes the model; called without memory for its weights (on PyTorch's meta device).
-        settings: the file that describes the model.
+    `build` makes the model that the file `settings` describes; here it does so without memory for the weights.
     """
     import torch
 
@@ -252,11 +235,7 @@ def config_at(location: str | Path) -> Any:
 
 
 def tokenizer_at(location: str | Path, config: Any = None) -> Any:
-    """The tokenizer of a folder or hub id.
-
-    Args:
-        config: of the model, where the location does not say what kind of tokenizer it holds.
-    """
+    """The tokenizer of a folder or hub id; a model's configuration says its kind where these do not."""
     from transformers import AutoTokenizer
 
     if (folder := existing_folder(location)) is not None:
@@ -276,11 +255,7 @@ def check_tokens(tokenizer: Any, location: str | Path) -> None:
 
 
 def image_processor_at(location: str | Path, *, pillow: bool = False) -> Any:
-    """The image processor of a folder or hub id.
-
-    Args:
-        pillow: the form that resizes with Pillow, see `on_pillow`.
-    """
+    """The image processor of a folder or hub id; with `pillow`, in the form that resizes with Pillow."""
     from transformers import AutoImageProcessor
 
     if (folder := existing_folder(location)) is not None:
@@ -308,11 +283,7 @@ def on_pillow(processor: Any) -> Any:
 
 
 def check_size(location: str | Path, build: Callable[[], Any]) -> None:
-    """Of a folder: refuse settings that ask for many more numbers than its weights have, see `sizes.check_fits`.
-
-    Args:
-        build: makes the model of the settings.
-    """
+    """`check_fits` of a location that is a folder."""
     if (folder := existing_folder(location)) is not None:
         check_fits(build, folder)
 
@@ -329,17 +300,12 @@ _ENDS = ("*.safetensors", "*.bin", "*.pth")  # of files that open_clip takes for
 
 
 def model_settings(location: str) -> Mapping[str, Any]:
-    """The checked `model_cfg` of a model in open_clip's words: of its own list, `local-dir:` or `hf-hub:` PLACE.
-
-    Raises:
-        ModelNotFound: there is no such folder, or it holds no weights; open_clip would draw them at random.
-        ModelMismatch: the file is damaged, or asks for something that is refused; file and key are named.
-    """
+    """The checked `model_cfg` of a model in open_clip's words: of its own list, `local-dir:` or `hf-hub:` PLACE."""
     import open_clip
 
     if location.startswith(_DIRECTORY):
         folder = user_path(location.removeprefix(_DIRECTORY))
-        if not any(next(folder.glob(end), None) for end in _ENDS):
+        if not any(next(folder.glob(end), None) for end in _ENDS):  # open_clip would draw them at random
             raise ModelNotFound(
                 f"{folder} cannot be loaded (no weights, {', '.join(_ENDS)}). Remedy: copy the model's folder again."
             )

@@ -85,9 +85,6 @@ def objective(model: Any, loss: str | None = None, prefixes: bool | None = None)
     Returns:
         A function of (text, image, same=None, owner=None), unit rows (T, D) and (I, D) → scalar; `same` and `owner` are
         those of `losses.contrastive_loss`.
-
-    Raises:
-        RecipeError: the sigmoid loss of a model without bias, or prefixes of a model that names none.
     """
     has_bias = model.config.logit_bias_init is not None
     kind: Callable[..., Tensor] = contrastive_loss

@@ -16,11 +16,7 @@ Three = tuple[float, float, float]
 
 
 def of_open_clip(name: str, config: Mapping[str, Any]) -> ImageConfig:
-    """What an open_clip model is evaluated with; its tower has no name yet.
-
-    Raises:
-        ModelMismatch: it pads pictures, or they are no squares.
-    """
+    """What an open_clip model is evaluated with; its tower has no name yet."""
     size, mode, interpolation = config["size"], config["resize_mode"], config["interpolation"]
     sides = tuple(size) if isinstance(size, Sequence) else (size, size)
     if len(set(sides)) != 1:
@@ -34,12 +30,7 @@ def of_open_clip(name: str, config: Mapping[str, Any]) -> ImageConfig:
 
 
 def of_transformers(name: str, processor: Any) -> ImageConfig:
-    """What an image processor of transformers does; its tower has no name yet.
-
-    Raises:
-        ModelMismatch: it makes something else than squares of one size, does more to pictures, or scales them by what
-            is no number.
-    """
+    """What an image processor of transformers does; its tower has no name yet."""
     with failures(name, "copy its preprocessor_config.json again", ModelMismatch, cannot="prepare pictures"):
         return _of_processor(name, processor)
 

@@ -202,11 +202,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
         return replace(found, reduction=self.reduction or usual)
 
     def squashing(self) -> "AraCLIPProcessor":
-        """This processor with pictures squashed bicubically, in blocks, which is how every stage reads them.
-
-        Raises:
-            ModelMismatch: as for `preprocessing`.
-        """
+        """This processor with pictures squashed bicubically, in blocks, which is how every stage reads them."""
         if self.image_processor is None:
             return self
         how = self.preprocessing

@@ -33,11 +33,7 @@ def plain(model: AraCLIPModel) -> AraCLIPModel:
 
 
 def load_model(folder: Path) -> ModelAndProcessor:
-    """The model and processor that `save_model` wrote, in float32.
-
-    Raises:
-        RecipeError: the folder's files are damaged, or those of another kind of model.
-    """
+    """The model and processor that `save_model` wrote, in float32."""
 
     def read() -> ModelAndProcessor:
         foreign.check_folder(folder)
@@ -47,22 +43,13 @@ def load_model(folder: Path) -> ModelAndProcessor:
 
 
 def unpack(name_or_path: str | Path) -> ModelAndProcessor:
-    """The AraCLIPModel that a bundled model or a model folder was exported from, and its processor.
-
-    Raises:
-        ModelNotFound: there is none.
-        ModelMismatch: see `unpack.model_of_graphs`.
-    """
+    """The AraCLIPModel that a bundled model or a model folder was exported from, and its processor."""
     folder = model_folder.find(name_or_path)
     return AraCLIPModel.from_pretrained(folder), AraCLIPProcessor.from_pretrained(folder)
 
 
 def save_model(folder: Path, model: AraCLIPModel, processor: AraCLIPProcessor) -> None:
-    """A folder for transformers, sentence-transformers and `araclip export`; after a kill it is whole or missing.
-
-    Raises:
-        TrainingError: it cannot be written, as on a full disk; what was there before stays.
-    """
+    """A folder for transformers, sentence-transformers and `araclip export`; after a kill it is whole or missing."""
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:  # safetensors and tokenizers have errors of their own for a full disk

@@ -25,11 +25,7 @@ _PROJECTED = {
 
 
 def text_tower(config: PreTrainedConfig) -> PreTrainedModel:
-    """A text encoder with random weights, without pooler where it can be left out.
-
-    Raises:
-        ModelMismatch: it is an encoder-decoder.
-    """
+    """A text encoder with random weights, without pooler where it can be left out."""
     return AutoModel.from_config(config, trust_remote_code=False, **_text_options(config))
 
 
@@ -45,9 +41,6 @@ def load_text_tower(source: str | Path | PreTrainedModel) -> PreTrainedModel:
     """The pretrained text encoder of a hub id or folder, in float32; of a dual encoder, its text tower.
 
     A model at hand is returned as it is.
-
-    Raises:
-        ModelMismatch: it is an encoder-decoder, or the checkpoint lacks weights.
     """
     if isinstance(source, PreTrainedModel):
         return source
@@ -176,9 +169,7 @@ def image_features(
 ) -> tuple[Any, Tensor]:
     """(B, 3, S, S) → the tower's output and what is pooled of it (B, W).
 
-    Args:
-        mirror: take the mean of the picture's and of its mirror image's; the output has 2B rows, the pictures first.
-        options: for the tower.
+    With `mirror` it is the mean of the picture's and of its mirror image's; the output has 2B rows, the pictures first.
     """
     if mirror:
         if pixels.ndim != 4:
@@ -277,16 +268,10 @@ def _stacks(module: nn.Module) -> tuple[tuple[str, ...], int]:
 
 
 def freeze(module: nn.Module, first_layers: int, *, embeddings: bool = False) -> int:
-    """Freeze the first layers, and with them the modules before the layers.
+    """Freeze the first layers and the modules before them, with `embeddings` these even if no layer is frozen.
 
-    Only gradients stop: a BatchNorm in a frozen layer still gathers statistics unless it is in eval mode.
-
-    Args:
-        first_layers: how many; 0 freezes no layer.
-        embeddings: freeze the modules before the layers even when no layer is frozen.
-
-    Returns:
-        How many numbers stopped learning.
+    Only gradients stop: a BatchNorm in a frozen layer still gathers statistics unless it is in eval mode. Gives the
+    count of numbers that stopped learning.
     """
     if first_layers == 0 and not embeddings:
         return 0

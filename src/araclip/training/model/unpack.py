@@ -42,11 +42,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def wide_weights(model: Any) -> Arrays:
-    """A graph's weights in the precision it was trained in, by the names they had before they were stored small.
-
-    Args:
-        model: an `onnx.ModelProto`.
-    """
+    """A graph's weights in the precision it was trained in, by the names they had before they were stored small."""
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     noted = {entry.key: entry.value for entry in model.metadata_props}
     for name in [*weights]:
@@ -161,13 +157,7 @@ class Closeness:
 def probes(model: Any, processor: AraCLIPProcessor, size: int, *, every: int = 1) -> Probes:
     """Texts and pictures of `size`, with the vectors that an AraCLIPModel and its processor give for them.
 
-    Pictures come as squares already, so that the processor only scales their values.
-
-    Args:
-        every: of the texts and pictures, take every so manieth alone.
-
-    Raises:
-        InputError: the processor makes no (3, size, size) pixels of a square.
+    Pictures come as squares already, so that the processor only scales their values. Of both every `every`th is taken.
     """
     step = every if size < LARGE else max(every, 3)
     texts, squares = probe_texts(model.config.max_tokens)[::every], probe_squares(size)[::step]
@@ -220,9 +210,6 @@ def closeness(exported: AraCLIP, probes: Probes) -> tuple[Closeness, Closeness]:
     """How close the vectors of a model folder, of text and pictures, come to those of PyTorch.
 
     Each probe is encoded alone and among others; the worse cosine counts.
-
-    Raises:
-        ExportRejected: a graph cannot be run.
     """
     texts, squares = probes.texts, probes.squares
     some = pictures_at_once(squares.shape[1])
@@ -292,13 +279,7 @@ EVERY = 4  # probes of a rebuilt model: every fourth of those that an export, wh
 def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
     """The AraCLIPModel that a model folder was exported from, in float32 and eval mode.
 
-    Args:
-        build: the model's class; it is not imported here, since its `from_pretrained` calls this function.
-
-    Raises:
-        ModelMismatch: the graphs do not hold their model's configuration (an older release exported them), weights
-            were folded away, the rebuilt model does not give the folder's vectors, or a file is
-            damaged.
+    `build` is the model's class; it is not imported here, since its `from_pretrained` calls this function.
     """
     exported = AraCLIP(folder)
     check_trained_here(exported.config, exported.folder)
@@ -369,11 +350,9 @@ def _weights_of_graph(
     moved: Mapping[str, tuple[str, bool]],
     merged: Mapping[str, str],
 ) -> dict[str, Tensor]:
-    """The weights that one graph holds.
+    """The weights that one graph holds; `moved` is that of `write_origin`.
 
-    Args:
-        graph_weights: in float32. moved: see `write_origin`. merged: convolution → the BatchNorm that the
-            exporter merged into it.
+    `merged` maps a convolution to the BatchNorm that the exporter merged into it.
     """
     weights: dict[str, Tensor] = {}
     for name, weight in model.state_dict().items():

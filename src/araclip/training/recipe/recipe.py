@@ -81,9 +81,7 @@ class _Top:
 def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     """A recipe file, with `key=value` changes applied: `distill.steps=200`, `data=/somewhere`.
 
-    Raises:
-        RecipeError: no such file, no TOML, an unknown key, or a value of the wrong kind; up to ten mistakes are named,
-            each with its key and what is allowed.
+    A RecipeError names up to ten mistakes, each with its key and what is allowed.
     """
     file = _open(path, ())
     for change in changes:
@@ -191,9 +189,6 @@ def extend_sections(file: TomlFile, sections: Mapping[str, Table]) -> dict[str, 
 
     A table of `_MERGED` is merged key by key, any other value of the section's own replaces that of the one it
     extends. A `model` replaces a `start`, and the other way round: both say what a stage begins with.
-
-    Raises:
-        RecipeError: a section extends one that does not exist, or, perhaps through others, itself.
     """
     done = {}
     for name in sections:
@@ -215,11 +210,7 @@ def extend_file(table: Table, base: Table) -> Table:
 
 
 def read_named(file: TomlFile, table: Table) -> dict[str, Table]:
-    """The tables of named sets, taken out of a recipe's `table`.
-
-    Raises:
-        RecipeError: a set has a key that is unknown or a value of the wrong kind.
-    """
+    """The tables of named sets, taken out of a recipe's `table`."""
     tables = {}
     for kind, (cls, path, _) in NAMED.items():
         tables[kind] = table.pop(kind, {})

@@ -46,11 +46,7 @@ class TomlFile:
     """
 
     def __init__(self, path: Path, expected: str) -> None:
-        """Read a file.
-
-        Args:
-            expected: ends the message where it cannot be read, such as "Give a recipe, a TOML file."
-        """
+        """Read a file; `expected` ends the message where it cannot be read, as «Give a recipe, a TOML file.» does."""
         self.path = path
         self.files: dict[str | int, Path] = {}
         self._mistakes: dict[str, str] = {}  # what is wrong, without the section → the whole message
@@ -63,8 +59,7 @@ class TomlFile:
     def read(self, cls: type[Built], table: Mapping[str, Any], key: Key = (), data: Path | None = None) -> Built | None:
         """A dataclass from the table at `key`, or None and a mistake for each wrong value.
 
-        Args:
-            cls: a dataclass, its paths marked by `below_data`. data: what these are below.
+        Its paths that are marked by `below_data` are below `data`.
         """
         # Read as JSON, whose types are TOML's: in strict mode its arrays become tuples and its texts paths. The adapter
         # of a tuple passes its config on to plain dataclasses, which have none.
@@ -79,11 +74,7 @@ class TomlFile:
             return None
 
     def read_all(self, cls: type[Built]) -> Built:
-        """A dataclass from the whole file.
-
-        Raises:
-            RecipeError: names each wrong value.
-        """
+        """A dataclass from the whole file."""
         found = self.read(cls, self.table)
         self.check()
         assert found is not None
@@ -95,11 +86,7 @@ class TomlFile:
         self._mistakes.setdefault(what if bracket else section, f"{self.files.get(key[0], self.path)}: {message}")
 
     def refuse(self, key: Key, message: str) -> NoReturn:
-        """Raise now, with all mistakes that were found before.
-
-        Raises:
-            RecipeError: always.
-        """
+        """Raise a RecipeError now, with all mistakes that were found before."""
         self.mistake(key, message)
         self.check()
         raise AssertionError("there is a mistake")

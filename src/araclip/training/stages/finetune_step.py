@@ -45,11 +45,7 @@ class AllCaptionsLoss:
 
 @dataclass
 class ContrastLoss:
-    """Texts with pictures: the mean over branches, and over the batch's and all captions where there are both.
-
-    Attributes:
-        objective: the model's contrastive loss, see `contrastive_objective`.
-    """
+    """Texts with pictures: the mean over branches, and over the batch's and all captions where there are both."""
 
     objective: Callable[..., Tensor]
     all_captions: AllCaptionsLoss | None = None
@@ -97,11 +93,7 @@ class ConceptLoss:
 
 
 class ForgettingLoss:
-    """How far a classifier's probabilities moved with the image tower's features (learning without forgetting).
-
-    Args:
-        classifier: weight (classes, W) and bias (classes,).
-    """
+    """How far the probabilities of a classifier (weight, bias) moved with the features, see `forgetting_loss`."""
 
     def __init__(self, classifier: tuple[Floats, Floats], device: torch.device) -> None:
         self.classifier = [torch.from_numpy(part).to(device) for part in classifier]
@@ -123,11 +115,7 @@ class FinetuneLosses:
 
 @dataclass(frozen=True)
 class FinetuneStep:
-    """A function of the step's number and the current weights: all that is drawn is drawn from (seed, step).
-
-    Attributes:
-        concepts: the classes of `losses.concepts`, whose names are drawn in each step.
-    """
+    """A function of the step's number and the current weights: all that is drawn is drawn from (seed, step)."""
 
     stage: Finetune
     accelerator: Accelerator

@@ -119,9 +119,6 @@ def fit_linear_map(
         features, targets: (N, H) and (N, D), N ≥ 2. Equal texts on both sides of the split favour small penalties: pass
             distinct ones.
         penalties: candidates; by default eight, from 1e-8 to 1 of the mean of X'X's diagonal.
-
-    Raises:
-        DataError: fewer than 2 rows, or a row that is not finite; its number is named.
     """
     if len(features) < 2:
         raise DataError(f"{len(features)} row cannot be split in two. Give at least 2 texts, better 10 a feature.")

@@ -54,24 +54,14 @@ def encoded(model: AraCLIPModel, features: Tensor) -> EncodedImages:
 
 
 class Pixels:
-    """Pictures → (B, 3, S, S) float32, normalised: squashed to the square, see `AraCLIPProcessor.squashing`.
-
-    Args:
-        size: S.
-        mean, std: of each channel, for values from 0 to 1.
-    """
+    """Pictures → (B, 3, S, S) float32, normalised by channel, squashed to the square (`AraCLIPProcessor.squashing`)."""
 
     def __init__(self, size: int, mean: list[float], std: list[float]) -> None:
         self.size, self.mean, self.std = size, mean, std
 
     @classmethod
     def of(cls, processor: AraCLIPProcessor) -> "Pixels":
-        """Of the size and scaling of a model's processor.
-
-        Raises:
-            RecipeError: the model has no image tower.
-            ModelMismatch: its processor makes no squares.
-        """
+        """Of the size and scaling of a model's processor."""
         if processor.image_processor is None:
             raise RecipeError(
                 "this model has no image tower, and the stage or its dev set needs one. Name [model] vision."
@@ -170,9 +160,6 @@ class LockedImages:
         side: with `frozen_blocks`, the outputs of a convolutional tower are computed from the cached feature maps of
             these blocks, which stages whose upper blocks learn have left. For a model that averages over mirror images
             the second map is read, too, whose picture is mirrored and recoloured.
-
-    Raises:
-        RecipeError: a convolutional tower cannot be cut after these blocks.
     """
 
     def __init__(
@@ -267,17 +254,9 @@ def training_images(
     model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], side: ImageSide, seed: int, cache: Path,
     log: Log, *, pointwise: bool = False,
 ) -> TrainingImages:  # fmt: skip
-    """The kind of training images that a recipe asks for.
+    """The kind of training images that a recipe asks for; `inputs` gets rows of `pictures`.
 
-    Args:
-        model: with an image tower.
-        pictures: the training pictures; `inputs` gets rows of this list.
-        cache: folder of what is computed once, unless `side` names its own.
-        pointwise: branches on cached maps learn with bfloat16 pointwise convolutions; elsewhere it changes nothing.
-
-    Raises:
-        RecipeError: the tower has fewer blocks than are to be frozen.
-        DataError: a picture cannot be read; where they are read in every step, the step raises it.
+    With `pointwise`, branches on cached maps learn with bfloat16 pointwise convolutions; elsewhere it changes nothing.
     """
     maps = extensions.load(extensions.CACHED_MAPS)
     cache = side.cache or cache

@@ -69,11 +69,7 @@ def backward(
 def stage_run(
     stage: Stage, context: StageContext, data: Mapping[str, str], student: ModelAndProcessor, accelerator: Accelerator
 ) -> Iterator[Run]:
-    """The run of one stage in its folder; after the `with` block the student is saved there, where a next stage starts.
-
-    Args:
-        data: fingerprints of what the stage learns from.
-    """
+    """The run of a stage, whose data have these fingerprints; after the `with` block the student is saved there."""
     with Run.open(
         context.folder,
         to_jsonable_python(stage),

@@ -31,14 +31,7 @@ from araclip.training.teachers.teacher import TeacherCache, load_teacher, teache
 
 @dataclass(frozen=True)
 class StageContext:
-    """One stage of a recipe, about to be run.
-
-    Attributes:
-        recipe: the whole recipe, in which other stages are looked up.
-        name: of the stage, its section in the recipe.
-        runs: folder of all stages' folders.
-        fresh: delete what an earlier run of this stage left.
-    """
+    """One stage of a recipe, about to be run; `runs` has all stages' folders, `fresh` deletes an earlier run's."""
 
     recipe: Recipe
     name: str
@@ -70,15 +63,9 @@ def result_of(runs: Path, stage: str) -> Path:
 
 
 def saved_model(context: StageContext, named: str, why: str) -> Path:
-    """The folder of the model that an earlier stage left, that lies in a folder, or that was exported.
+    """The folder of the model of an earlier stage, of a folder, or of a bundled or exported model, which is unpacked.
 
-    Args:
-        named: a stage of the recipe, a folder, or a bundled model. why: begins the message, such as "stage 'distill'
-            starts from".
-
-    Raises:
-        RecipeError: the stage has not been run, or the folder holds no model.
-        ModelMismatch: an exported model cannot be unpacked.
+    `why` begins messages, such as "stage 'distill' starts from".
     """
     is_stage = named in context.recipe.stages
     if not is_stage and model_folder.is_ours(named):
@@ -127,15 +114,7 @@ def beginning(recipe: Recipe, name: str) -> dict[str, str]:
 
 
 def start_of(stage: StartingStage, context: StageContext, *, as_it_is: bool = False) -> ModelAndProcessor:
-    """The model and processor that a stage starts from.
-
-    Args:
-        as_it_is: with what a family adds to projections, such as a query bank.
-
-    Raises:
-        RecipeError: the earlier stage has not been run, there is no such folder, or a tower cannot be loaded.
-        ModelMismatch: an exported model cannot be unpacked.
-    """
+    """The model and processor that a stage starts from; `as_it_is`: with what a family adds to the projections."""
     with failures(
         f"the model that [{context.name}] starts from", "name another, or run the stage that made it again", RecipeError
     ):
@@ -148,23 +127,14 @@ def start_of(stage: StartingStage, context: StageContext, *, as_it_is: bool = Fa
 
 
 def image_tower_of(named: str, context: StageContext) -> Any:
-    """The image tower of an earlier stage or exported model, or one from a package, a folder or a hub.
-
-    Raises:
-        RecipeError: it cannot be loaded.
-    """
+    """The image tower of an earlier stage or exported model, or one from a package, a folder or a hub."""
     if is_model(context.recipe, named):
         return load_plain(saved_model(context, named, "`vision` names"))[0].vision_model
     return _vision(ModelSpec(vision=named))[0]
 
 
 def from_spec(spec: ModelSpec, context: StageContext) -> ModelAndProcessor:
-    """Towers by name, hub id, folder, earlier stage or exported model, under projections.
-
-    Raises:
-        RecipeError: a tower cannot be loaded, or the stage that makes it has not been run.
-        ModelMismatch: an exported model cannot be unpacked.
-    """
+    """Towers by name, hub id, folder, earlier stage or exported model, under projections."""
     torch.manual_seed(0)  # for the random projections
     recipe = context.recipe
     text_from = load_plain(saved_model(context, spec.text, _TEXT_FROM)) if is_model(recipe, spec.text) else None
@@ -270,15 +240,7 @@ def _vocabulary_texts(patterns: Sequence[Path]) -> list[str]:
 def cached_teacher(
     stage: Linear | Distill | Finetune, context: StageContext, texts: list[str], width: int, device: torch.device
 ) -> TeacherCache:
-    """The vectors of a stage's teacher, which may be an earlier stage or an exported model, for all of its texts.
-
-    Args:
-        width: D of the student.
-
-    Raises:
-        RecipeError: the stage names no teacher, an unknown one, one that is still to be trained, or of another width.
-        ModelNotFound: the teacher cannot be loaded.
-    """
+    """The vectors of a stage's teacher, which may be a stage or any model, for its texts; `width` is the student's."""
     spec = stage.teacher
     if not spec:
         raise RecipeError(f"a stage of kind {stage.kind} needs `teacher`, such as open_clip:ViT-B-16-SigLIP-512/webli.")

@@ -190,11 +190,6 @@ def teacher_vectors(
         batch: texts a call of the teacher, similar lengths together.
         progress: called after each batch with texts done, texts in all, texts a second and seconds left.
         log: called with one line for each damaged file that is made anew; by default a warning of `logging`.
-
-    Raises:
-        TeacherMismatch: the folder holds another teacher's vectors; nothing in it is touched.
-        DataError: an empty text, or vectors that are not finite or not of unit length.
-        GalleryLocked: another process is filling the folder.
     """
     distinct = list(dict.fromkeys(texts))
     for text in distinct:
@@ -400,11 +395,6 @@ def load_teacher(spec: str, device: str = "cpu", *, bfloat16: bool = False) -> T
     Args:
         device: of PyTorch, such as "cuda"; ONNX graphs run on the CPU.
         bfloat16: whether a PyTorch tower computes under autocast, several times as fast where the processor knows it.
-
-    Raises:
-        RecipeError: an unknown kind.
-        ModelNotFound: no such model, or its files cannot be loaded.
-        ModelMismatch: a model that has no text tower.
     """
     kind, colon, location = spec.partition(":")
     if kind not in TEACHERS or not colon or not location:

@@ -98,11 +98,7 @@ def has_arabic_letters(text: str) -> bool:
 
 
 def open_clip_model(name: str, location: str) -> Any:
-    """`MODEL/PRETRAINED`: a model of open_clip's list and a tag or file of weights; or `local-dir:` or `hf-hub:` PLACE.
-
-    Args:
-        name: of the model, for messages.
-    """
+    """`MODEL/PRETRAINED`: a model of open_clip's list and a tag or file of weights; `local-dir:` or `hf-hub:` PLACE."""
     import open_clip
 
     model_name, weights = _open_clip_names(location)
@@ -126,9 +122,6 @@ def transformers_text(name: str, location: str) -> TextEncoder:
 
     SigLIP's towers were trained on lower-case text padded to the full length with every position attended to, and get
     the same here; others get their tokenizer's mask.
-
-    Args:
-        name: of the model, for messages.
     """
     import transformers
 
@@ -180,9 +173,6 @@ def araclip_text(name: str, folder: Path) -> TextEncoder:
     """A folder that AraCLIPModel and AraCLIPProcessor were saved to; the processor normalises texts and cuts them.
 
     A query bank and a names part are taken off, as they are from every model that is trained further.
-
-    Raises:
-        ModelNotFound: they cannot be loaded from there.
     """
     from araclip.training.model.model import AraCLIPModel
     from araclip.training.model.processing import AraCLIPProcessor
