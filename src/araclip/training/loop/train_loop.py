@@ -149,25 +149,20 @@ class Ema:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore from a checkpoint."""
-        theirs, ours = [tuple(m.shape) for m in state["means"]], [tuple(m.shape) for m in self._means]
-        if theirs != ours:
-            raise RunMismatch(
-                f"the checkpoint averages {len(theirs)} parameters, the model learns {len(ours)} "
-                f"(first difference: {_first_difference(theirs, ours)}). Resume with the recipe that began the run."
-            )
         self.updates = state["updates"]
         _copy(state["means"], self._means)
 
 
 @torch.no_grad()
 def _copy(sources: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
+    """Copy weights that lie in a file into those that learn; other shapes than theirs are a ValueError."""
+    theirs, ours = ([tuple(tensor.shape) for tensor in side] for side in (sources, targets))
+    if theirs != ours:  # a tensor of one number would be spread over a whole matrix
+        differing = (f"{a} where the model has {b}" for a, b in zip(theirs, ours, strict=False) if a != b)
+        first = next(differing, "another number of them")
+        raise ValueError(f"it has {len(theirs)} weights, the model learns {len(ours)}: {first}")
     for source, target in zip(sources, targets, strict=True):
         target.copy_(source)
-
-
-def _first_difference(theirs: Sequence[tuple[int, ...]], ours: Sequence[tuple[int, ...]]) -> str:
-    differing = ((a, b) for a, b in zip(theirs, ours, strict=False) if a != b)
-    return next((f"shape {a} against {b}" for a, b in differing), "their number")
 
 
 class BestWeights:
@@ -205,16 +200,12 @@ class BestWeights:
         """Whether the stored weights had a higher R@1."""
         return bool(self.recall) and self.recall["R@1"] > recall.get("R@1", -1.0)
 
-    @torch.no_grad()
     def restore(self) -> dict[str, float]:
         """Load the best weights into the model; returns their recall."""
         if self.is_main:  # the only process whose weights are used from here on
             with failures(self.path, "begin the stage anew with --fresh", RunMismatch, cannot="be used"):
                 stored = torch.load(self.path, map_location="cpu", weights_only=True)
-                if [weight.shape for weight in stored] != [parameter.shape for parameter in self.parameters]:
-                    raise ValueError("its weights have other shapes than the model's")
-                for parameter, weight in zip(self.parameters, stored, strict=True):
-                    parameter.copy_(weight)
+                _copy(stored, self.parameters)
         return self.recall
 
     def remove(self) -> None:
@@ -307,26 +298,10 @@ class TrainingState:
             self.best.remove()
         else:
             self.step, state = found
-            self._check(state, run)
             with failures(
                 f"the checkpoint of step {self.step} in {run.folder}", _OTHER_RUN, RunMismatch, cannot="be resumed"
             ):
                 self.load_state_dict(state)
-
-    def _check(self, state: dict[str, Any], run: Run) -> None:
-        """Refuse a checkpoint of other weights; tensors of one number would be spread over a whole matrix."""
-        fault, stored = "", state.get("weights")
-        if not isinstance(stored, list) or not all(isinstance(weight, Tensor) for weight in stored):
-            fault = f"holds {', '.join(map(str, state))}, no list of weights"
-        elif (theirs := [tuple(w.shape) for w in stored]) != (ours := [tuple(p.shape) for p in self.parameters]):
-            pairs = zip(theirs, ours, strict=False)
-            first = next((f"{a} where the model has {b}" for a, b in pairs if a != b), "another number of them")
-            fault = f"has {len(theirs)} weights, the model learns {len(ours)} ({first})"
-        elif not all(bool(torch.isfinite(weight).all()) for weight in stored):
-            fault = "has weights that are NaN or infinite"
-        if fault:
-            path = run.folder / f"step-{self.step:06}.pt"
-            raise RunMismatch(f"{path} {fault}. Remedy: {_OTHER_RUN}.")
 
     def add(self, values: dict[str, float]) -> None:
         """Add a step's values to the next logged row."""
@@ -351,10 +326,10 @@ class TrainingState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore from a checkpoint; raises what `Ema.load_state_dict` does."""
-        with torch.no_grad():
-            for parameter, stored in zip(self.parameters, state["weights"], strict=True):
-                parameter.copy_(stored)
+        """Restore from a checkpoint."""
+        if not all(bool(torch.isfinite(weight).all()) for weight in state["weights"]):
+            raise ValueError("a weight is NaN or infinite")
+        _copy(state["weights"], self.parameters)
         self.optimizer.load_state_dict(state["optimizer"])
         for learned, moments in self.optimizer.state.items():  # torch does not compare them
             if any(m.dim() and m.shape != learned.shape for m in moments.values() if isinstance(m, Tensor)):
@@ -377,7 +352,12 @@ def _optimize(job: TrainingJob, run: Run, state: TrainingState) -> dict[str, flo
         values = job.backward(step)
     run.check_finite(values["loss"], step)
     average_gradients(state.parameters)
-    _check_finite(nn.utils.clip_grad_norm_(state.parameters, stage.clip), step)
+    length = nn.utils.clip_grad_norm_(state.parameters, stage.clip)
+    if not math.isfinite(length):  # possible with a finite loss, and it would make every weight NaN
+        raise LossDiverged(
+            f"the gradient's length became {length:.3g} in step {step}. Lower the learning rate or set precision to "
+            "float32, and begin anew with --fresh."
+        )
     state.optimizer.step()
     state.optimizer.zero_grad(set_to_none=True)
     return values
@@ -409,11 +389,3 @@ def _logged_recall(job: TrainingJob, run: Run, step: int) -> dict[str, float]:
 
 def _is_due(every: int, step: int) -> bool:
     return every > 0 and step % every == 0
-
-
-def _check_finite(gradient_norm: Tensor, step: int) -> None:
-    if not math.isfinite(gradient_norm):  # possible with a finite loss, and it would make every weight NaN
-        raise LossDiverged(
-            f"the gradient's length became {gradient_norm:.3g} in step {step}. Lower the learning rate or set "
-            "precision to float32, and begin anew with --fresh."
-        )

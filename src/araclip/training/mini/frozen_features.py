@@ -3,12 +3,9 @@
 Their output for a view of a picture is a feature map; a training step crops a window out of it instead of cropping the
 picture. So the early blocks, which see most of the pixels and take most of the time, never run again.
 
-Frozen BatchNorm fused into the convolution before it, for training at four fifths of the time, and back again.
-
-A BatchNorm with fixed statistics is an affine map a channel, so it is a part of the convolution before it (Markuš 2018,
-"Fusing batch normalization and convolution in runtime"; PyTorch's `fuse_conv_bn_eval`).
-
-How the convolutions of a small network compute while they learn on a CPU; the weights stay as they are.
+A BatchNorm with fixed statistics is an affine map a channel, so it is made a part of the convolution before it (Markuš
+2018, "Fusing batch normalization and convolution in runtime"; PyTorch's `fuse_conv_bn_eval`), for training at four
+fifths of the time, and back again.
 
 1 × 1 convolutions are such a network's matrix products, which processors with AVX-512 bfloat16 or AMX do at twice the
 speed in bfloat16. Its depthwise convolutions are slower in it; of these PyTorch takes five to twenty times as long for
@@ -45,7 +42,7 @@ from araclip.training.failures import failures
 from araclip.training.mini.branches import (
     branches_of,
     differing_weight,
-    map_scale_of,
+    map_scales,
     set_map_scale,
     split,
     upper_modules,
@@ -372,7 +369,7 @@ class BranchImages:
         self, model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], side: ImageSide, seed: int, cache: Path,
         log: Log, *, pointwise: bool = False,
     ) -> None:  # fmt: skip
-        scale_before = map_scale_of(model.vision_model)
+        scale_before = map_scales(model.vision_model)[0]
         if side.map_scale is not None:
             scaled = with_map_scale(model.vision_model, side.frozen_blocks, side.map_scale)  # a new tower, on the CPU
             model.vision_model = scaled.to(model.logit_scale.device)

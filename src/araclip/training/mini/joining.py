@@ -9,6 +9,7 @@ from araclip.errors import RecipeError
 from araclip.training.data.pictures import draw_files
 from araclip.training.loop.processes import accelerator_for
 from araclip.training.mini.branches import first_difference, joined, logistic, route_last, router, with_gate
+from araclip.training.mini.heads import rebuilt
 from araclip.training.mini.recipe import Average, Ensemble
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.towers import fingerprint
@@ -113,8 +114,7 @@ def with_gate_for(model: AraCLIPModel, shared_blocks: int, own: Tensor, others: 
     multiply a bias.
     """
     tower = with_gate(model.vision_model, shared_blocks, *logistic(own, others))
-    config = type(model.config).from_dict({**model.config.to_dict(), "vision_config": tower.config.to_dict()})
-    gated = AraCLIPModel(config, model.text_model, tower)
+    gated = rebuilt(model, tower)
     for part in ("text_projection", "visual_projection"):
         getattr(gated, part).load_state_dict(getattr(model, part).state_dict())
     gated.visual_projection.bias.data.zero_()

@@ -221,14 +221,20 @@ def check_fits(build: Callable[[], Any], folder: Path, settings: str = "config.j
         )
 
 
+def _check_local(location: str | Path) -> Path | None:
+    """The folder, checked, if the location is one."""
+    if (folder := existing_folder(location)) is not None:
+        check_folder(folder)
+    return folder
+
+
 def config_at(location: str | Path) -> Any:
     """The configuration of a model of transformers in a folder or under a hub id."""
     from transformers import AutoConfig
 
-    if (folder := existing_folder(location)) is not None:
-        if not (folder / "config.json").is_file():  # transformers 5.0 guesses the model by the folder's name
-            raise FileNotFoundError(f"{folder} has no config.json")
-        check_folder(folder)
+    folder = _check_local(location)
+    if folder is not None and not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"{folder} has no config.json")  # transformers 5.0 guesses by the folder's name
     config = AutoConfig.from_pretrained(location, trust_remote_code=False)
     check_settings(config.to_dict(), f"{location}: config.json")
     return config
@@ -238,8 +244,7 @@ def tokenizer_at(location: str | Path, config: Any = None) -> Any:
     """The tokenizer of a folder or hub id; a model's configuration says its kind where these do not."""
     from transformers import AutoTokenizer
 
-    if (folder := existing_folder(location)) is not None:
-        check_folder(folder)
+    _check_local(location)
     tokenizer = AutoTokenizer.from_pretrained(location, config=config, trust_remote_code=False)
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise ValueError(f"{location} holds no tokenizer")
@@ -258,8 +263,7 @@ def image_processor_at(location: str | Path, *, pillow: bool = False) -> Any:
     """The image processor of a folder or hub id; with `pillow`, in the form that resizes with Pillow."""
     from transformers import AutoImageProcessor
 
-    if (folder := existing_folder(location)) is not None:
-        check_folder(folder)
+    _check_local(location)
     processor = AutoImageProcessor.from_pretrained(location, trust_remote_code=False)
     return on_pillow(processor) if pillow else processor
 

@@ -1,9 +1,7 @@
 """A model and its processor on disk: save, load (as it is or with plain projections), unpack from a model folder."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 
@@ -16,7 +14,6 @@ from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.processing import AraCLIPProcessor
 
 ModelAndProcessor = tuple[AraCLIPModel, AraCLIPProcessor]
-Loaded = TypeVar("Loaded")
 
 
 def load_plain(folder: Path) -> ModelAndProcessor:
@@ -35,11 +32,9 @@ def plain(model: AraCLIPModel) -> AraCLIPModel:
 def load_model(folder: Path) -> ModelAndProcessor:
     """The model and processor that `save_model` wrote, in float32."""
 
-    def read() -> ModelAndProcessor:
+    with failures(f"the model in {folder}", "run the stage that made it again, or name another folder", RecipeError):
         foreign.check_folder(folder)
         return AraCLIPModel.from_pretrained(folder, dtype=torch.float32), AraCLIPProcessor.from_pretrained(folder)
-
-    return loaded(read, f"the model in {folder}", "run the stage that made it again, or name another folder")
 
 
 def unpack(name_or_path: str | Path) -> ModelAndProcessor:
@@ -62,9 +57,3 @@ def save_model(folder: Path, model: AraCLIPModel, processor: AraCLIPProcessor) -
     if folder.exists():
         shutil.rmtree(folder)
     part.rename(folder)
-
-
-def loaded(read: Callable[[], Loaded], what: str, remedy: str) -> Loaded:
-    """What `read` returns; what libraries raise becomes a RecipeError that names `what` and `remedy`."""
-    with failures(what, remedy, RecipeError):
-        return read()

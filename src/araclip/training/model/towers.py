@@ -74,14 +74,14 @@ def load_image_tower(source: str | Path | PreTrainedModel, projected: bool, pool
     return load_complete(AutoModel, source, config=config, **drop)
 
 
-def load_complete(kind: Any, source: str | Path, **options: Any) -> Any:
-    """`kind.from_pretrained` in float32, refusing a checkpoint that does not fill the model."""
+def load_complete(kind: Any, source: str | Path, *, name: str = "", **options: Any) -> Any:
+    """`kind.from_pretrained` in float32, refusing a checkpoint that does not fill the model; messages give its name."""
     model, report = kind.from_pretrained(
         source, dtype=torch.float32, output_loading_info=True, trust_remote_code=False, ignore_mismatched_sizes=True,
         **options,
     )  # fmt: skip
-    check_shapes(report["mismatched_keys"], source)
-    check_complete(model, report["missing_keys"], source)
+    check_shapes(report["mismatched_keys"], name or source)
+    check_complete(model, report["missing_keys"], name or source)
     return model
 
 

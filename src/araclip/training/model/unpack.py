@@ -96,21 +96,8 @@ LARGE = 384  # pixels a side: from here on a third of the probe pictures is enou
 TOGETHER = 1_000_000  # pixels that pass a graph at once: attention needs memory for each pair of patches
 
 _ARABIC = ("قطة", "سوداء", "تنام", "على", "طاولة", "قُرْبَ", "النافذة", "و", "كلبٌ", "يركض", "في", "حديقة", "بيت", "كبير")
-_ENGLISH = (
-    "a",
-    "dog",
-    "runs",
-    "over",
-    "the",
-    "Green",
-    "grass",
-    "behind",
-    "children",
-    "playing",
-    "football",
-    "at",
-    "12",
-)
+_ENGLISH = ("a", "dog", "runs", "over", "the", "Green", "grass", "behind", "children", "playing", "football", "at",
+            "12")  # fmt: skip
 _PICTURES = ("black", "white", "red", "gradient", "checkers", *(f"shapes {i}" for i in range(8)),
              *(f"noise {i}" for i in range(4)), *(f"dark {i}" for i in range(3)))  # fmt: skip
 

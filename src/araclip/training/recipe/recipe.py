@@ -100,7 +100,13 @@ def _open(path: Path, before: tuple[Path, ...]) -> TomlFile:
         whole = _open(base, (*before, path.resolve()))
         theirs = {key: whole.files.get(key, base) for key in whole.table}
         file.files = {key: there for key, there in theirs.items() if key not in file.table}
-        file.table = extend_file(file.table, whole.table)
+        file.table = {  # a section replaces its namesake, but [model] and named sets are merged
+            **whole.table,
+            **{
+                key: _merged(whole.table.get(key), value) if key == "model" or key in NAMED else value
+                for key, value in file.table.items()
+            },
+        }
     return file
 
 
@@ -136,7 +142,11 @@ def _recipe(file: TomlFile) -> Recipe:
         file.mistake(("stages",), f"`stages` names '{missing[0]}', but there is no section [{missing[0]}].")
     if len(set(order)) < len(order):
         file.mistake(("stages",), f"`stages` names a stage twice: {', '.join(order)}. Give each its own section.")
-    start_of = _starts(stages, order)
+    before = dict(zip(order[1:], order, strict=False))
+    start_of = {
+        name: stage.start or before.get(name) if isinstance(stage, StartingStage) else None
+        for name, stage in stages.items()
+    }
     for name in [name for name, start in start_of.items() if name == start]:
         file.mistake((name, "start"), f"[{name}] starts from itself. Name another stage, or a saved model's folder.")
     file.check()
@@ -153,14 +163,6 @@ def _not_a_folder(name: str) -> str | None:
             f"beginning with . or -, of at most {MAX_NAME} bytes."
         )
     return None
-
-
-def _starts(stages: Mapping[str, Any], order: Sequence[str]) -> dict[str, str | None]:
-    before = dict(zip(order[1:], order, strict=False))
-    return {
-        name: stage.start or before.get(name) if isinstance(stage, StartingStage) else None
-        for name, stage in stages.items()
-    }
 
 
 # ------------------------------------------------------------------ changes, and what is inherited
@@ -202,11 +204,6 @@ def extend_sections(file: TomlFile, sections: Mapping[str, Table]) -> dict[str, 
             merged |= {key: _merged(merged.get(key), value) if key in _MERGED else value for key, value in own.items()}
         done[name] = merged
     return done
-
-
-def extend_file(table: Table, base: Table) -> Table:
-    """A recipe and the one it extends: a section replaces its namesake, but [model] and named sets are merged."""
-    return {**base, **{k: _merged(base.get(k), v) if k == "model" or k in NAMED else v for k, v in table.items()}}
 
 
 def read_named(file: TomlFile, table: Table) -> dict[str, Table]:

@@ -23,7 +23,7 @@ from araclip.training.model.foreign import image_processor_at
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.preprocessing import squashing_processor, timm_image_processor
 from araclip.training.model.processing import AraCLIPProcessor
-from araclip.training.model.saved_models import ModelAndProcessor, load_model, load_plain, loaded, save_model, unpack
+from araclip.training.model.saved_models import ModelAndProcessor, load_model, load_plain, save_model, unpack
 from araclip.training.recipe.recipe import CACHE, Recipe
 from araclip.training.recipe.stages import Distill, Finetune, Linear, ModelSpec, StartingStage
 from araclip.training.teachers.teacher import TeacherCache, load_teacher, teacher_vectors
@@ -197,11 +197,9 @@ def _packaged() -> Any:
 
 def _text(spec: ModelSpec) -> tuple[Any, Any]:
     if spec.text not in _packaged().TEXT_TOWERS:
-        return loaded(
-            lambda: (towers.load_text_tower(spec.text), AraCLIPProcessor.from_towers(spec.text).tokenizer),
-            f"[model] text = {spec.text}",
-            f"give a folder, a hub id, or one of {', '.join(_packaged().TEXT_TOWERS)}",
-        )
+        known = ", ".join(_packaged().TEXT_TOWERS)
+        with failures(f"[model] text = {spec.text}", f"give a folder, a hub id, or one of {known}", RecipeError):
+            return towers.load_text_tower(spec.text), AraCLIPProcessor.from_towers(spec.text).tokenizer
     texts = functools.partial(_vocabulary_texts, spec.vocabulary) if spec.vocabulary else None
     found: tuple[Any, Any] = _packaged().TEXT_TOWERS[spec.text](texts)
     return found
@@ -213,16 +211,12 @@ def _vision(spec: ModelSpec) -> tuple[Any, Any]:
     if spec.vision in _packaged().IMAGE_TOWERS:
         tower = _packaged().IMAGE_TOWERS[spec.vision]()
         return tower, squashing_processor(timm_image_processor(tower.config), spec.image_size)
-    source = spec.vision
-
-    def read() -> tuple[Any, Any]:
-        tower = towers.load_image_tower(source, spec.vision_projection == "identity", None)
-        timm = tower.config.model_type == "timm_wrapper"
-        published = timm_image_processor(tower.config) if timm else image_processor_at(source)
-        return tower, squashing_processor(published, spec.image_size)
-
     known = ", ".join(_packaged().IMAGE_TOWERS)
-    return loaded(read, f"[model] vision = {source}", f"give a folder, a hub id, or one of {known}")
+    with failures(f"[model] vision = {spec.vision}", f"give a folder, a hub id, or one of {known}", RecipeError):
+        tower = towers.load_image_tower(spec.vision, spec.vision_projection == "identity", None)
+        timm = tower.config.model_type == "timm_wrapper"
+        published = timm_image_processor(tower.config) if timm else image_processor_at(spec.vision)
+        return tower, squashing_processor(published, spec.image_size)
 
 
 def _vocabulary_texts(patterns: Sequence[Path]) -> list[str]:

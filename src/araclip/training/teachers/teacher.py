@@ -12,7 +12,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -112,31 +112,6 @@ class FolderTeacher:
 
     def encode(self, texts: list[str]) -> NDArray[np.float32]:
         return self._model.encode_text(texts)
-
-
-def open_clip_teacher(name: str, location: str, device: str, bfloat16: bool) -> Teacher:
-    """`MODEL/PRETRAINED`, `local-dir:` or `hf-hub:` PLACE, see `text_encoders.open_clip_text`."""
-    text = open_clip_text(f"teacher {name}", location)
-    text.model.visual = None  # half of the memory, and unused for texts
-    return TorchTeacher(name, text, device, bfloat16)
-
-
-def transformers_teacher(name: str, location: str, device: str, bfloat16: bool) -> Teacher:
-    """A folder or hub id of a CLIP-like model or of its text tower alone, see `text_encoders.transformers_text`."""
-    text = transformers_text(f"teacher {name}", location)
-    if hasattr(text.model, "vision_model"):
-        text.model.vision_model = None
-    return TorchTeacher(name, text, device, bfloat16)
-
-
-def araclip_teacher(name: str, location: str, device: str, bfloat16: bool) -> Teacher:
-    """A saved AraCLIPModel with its processor, or a model folder (or bundled model) with ONNX graphs."""
-    folder = existing_folder(location)
-    if folder is None or (folder / "text.onnx").is_file():
-        return FolderTeacher(name, AraCLIP(find(location)))
-    text = araclip_text(f"teacher {name}", folder)
-    text.model.vision_model = text.model.visual_projection = None
-    return TorchTeacher(name, text, device, bfloat16)
 
 
 FORMAT = 1
@@ -376,13 +351,6 @@ def _free_names(state: _State) -> Iterator[str]:
         number += 1
 
 
-TEACHERS: Mapping[str, tuple[str, Callable[[str, str, str, bool], Teacher]]] = {
-    "open_clip": ("open_clip:MODEL/TAG_OR_FILE, open_clip:local-dir:FOLDER", open_clip_teacher),
-    "transformers": ("transformers:FOLDER_OR_HUB_ID", transformers_teacher),
-    "araclip": ("araclip:FOLDER_OR_BUNDLED_NAME", araclip_teacher),
-}
-
-
 def load_teacher(spec: str, device: str = "cpu", *, bfloat16: bool = False) -> Teacher:
     """The teacher that `spec` names, ready to encode.
 
@@ -396,9 +364,24 @@ def load_teacher(spec: str, device: str = "cpu", *, bfloat16: bool = False) -> T
         device: of PyTorch, such as "cuda"; ONNX graphs run on the CPU.
         bfloat16: whether a PyTorch tower computes under autocast, several times as fast where the processor knows it.
     """
-    kind, colon, location = spec.partition(":")
-    if kind not in TEACHERS or not colon or not location:
-        ways = "; ".join(way for way, _ in TEACHERS.values())
-        raise RecipeError(f"teacher '{spec}' is of no known kind. Known are {ways}.")
-    _, load = TEACHERS[kind]
-    return load(spec, location, device, bfloat16)
+    kind, _, location = spec.partition(":")
+    if kind not in ("open_clip", "transformers", "araclip") or not location:
+        raise RecipeError(
+            f"teacher '{spec}' is of no known kind. Known are open_clip:MODEL/TAG_OR_FILE, open_clip:local-dir:FOLDER; "
+            "transformers:FOLDER_OR_HUB_ID; araclip:FOLDER_OR_BUNDLED_NAME."
+        )
+    name = f"teacher {spec}"
+    unused = ["vision_model"]  # half of the memory
+    if kind == "open_clip":
+        text, unused = open_clip_text(name, location), ["visual"]
+    elif kind == "transformers":
+        text = transformers_text(name, location)
+    else:
+        folder = existing_folder(location)
+        if folder is None or (folder / "text.onnx").is_file():
+            return FolderTeacher(spec, AraCLIP(find(location)))
+        text, unused = araclip_text(name, folder), ["vision_model", "visual_projection"]
+    for part in unused:
+        if hasattr(text.model, part):
+            setattr(text.model, part, None)
+    return TorchTeacher(spec, text, device, bfloat16)
