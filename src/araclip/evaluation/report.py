@@ -292,8 +292,13 @@ def _group_charts(tables: GroupTables) -> list[dict[str, Any]]:
 
     out = []
     for title, rows_of in tables.items():
-        drawn = {name: [row[CUTOFFS.index(CHART_K)] for row in rows] for name, rows in rows_of.items()}
-        out.append(_chart(charts.group_recall(drawn, f"R@{CHART_K} {title}"), f"Recall at {CHART_K} {title}"))
+        drawn = {
+            name: [
+                (g.group, g.queries, g.recall, (g.low, g.high)) for g in (row[CUTOFFS.index(CHART_K)] for row in rows)
+            ]
+            for name, rows in rows_of.items()
+        }
+        out.append(_chart(charts.with_intervals(drawn, f"R@{CHART_K} {title}"), f"Recall at {CHART_K} {title}"))
     return out
 
 
@@ -328,7 +333,7 @@ def _loss_chart(models: Sequence[Summary], robustness: Sequence[Robustness]) -> 
         for model, result in zip(models, robustness, strict=True)
     }
     title = f"Loss of R@{CHART_K} by kind"
-    return _chart(charts.losses(named, title), f"Loss of recall at {CHART_K} by kind of misspelling or dialect")
+    return _chart(charts.with_intervals(named, title), f"Loss of recall at {CHART_K} by kind of misspelling or dialect")
 
 
 # ------------------------------------------------------------------ costs

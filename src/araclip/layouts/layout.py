@@ -298,8 +298,6 @@ def check_layout(model: AraCLIP, text: Path, tokenizer: Path, image: Path | None
 
 
 def _texts(model: AraCLIP, graph: Path, tokenizer_file: Path) -> Vectors:
-    from tokenizers import Tokenizer
-
     config = model.config.text
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
     tokenizer.enable_truncation(config.max_tokens)

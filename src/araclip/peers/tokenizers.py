@@ -29,25 +29,15 @@ Step = normalizers.Normalizer
 
 def cleaned(tokenizer: Tokenizer, clean: str) -> Tokenizer:
     """The tokenizer behind one of open_clip's cleaning functions: whitespace, lower or canonicalize; in place."""
+    unpunctuated = [normalizers.Replace("_", " "), normalizers.Replace(Regex(f"[{_PUNCTUATION}]"), "")]
     steps = {
         "whitespace": [*_basic(), *_single_spaces()],
         "lower": [*_basic(), *_single_spaces(), normalizers.Lowercase()],
-        "canonicalize": [*_basic(), *_without_punctuation(), normalizers.Lowercase(), *_single_spaces()],
+        "canonicalize": [*_basic(), *unpunctuated, normalizers.Lowercase(), *_single_spaces()],
     }
     if clean not in steps:
         raise ModelMismatch(f"the cleaning function '{clean:.40}' of the tokenizer is not one of {', '.join(steps)}.")
     return put_before(tokenizer, steps[clean])
-
-
-def siglip_cleaned(tokenizer: Tokenizer) -> Tokenizer:
-    """The tokenizer behind what transformers' SiglipTokenizer does: lower case, no ASCII punctuation, single spaces."""
-    bare = normalizers.Replace(Regex(f"[_{_PUNCTUATION}]"), "")
-    return put_before(tokenizer, [normalizers.Lowercase(), bare, *_single_spaces()])
-
-
-def lowered(tokenizer: Tokenizer) -> Tokenizer:
-    """The tokenizer behind lower-casing."""
-    return put_before(tokenizer, [normalizers.Lowercase()])
 
 
 def put_before(tokenizer: Tokenizer, steps: Sequence[Step]) -> Tokenizer:
@@ -61,10 +51,6 @@ def _basic() -> list[Step]:
     characters = [normalizers.Replace(char, letters) for char, letters in (_LIGATURES | _QUOTES).items()]
     entities = [normalizers.Replace(entity, char) for entity, char in _ENTITIES.items()]
     return [*characters, normalizers.Replace(Regex(f"[{_CONTROLS}]"), ""), normalizers.NFC(), *entities]
-
-
-def _without_punctuation() -> list[Step]:
-    return [normalizers.Replace("_", " "), normalizers.Replace(Regex(f"[{_PUNCTUATION}]"), "")]
 
 
 def _single_spaces() -> list[Step]:
@@ -130,9 +116,10 @@ def of_transformers(name: str, tokenizer: Any, *, lower: bool = False) -> Tokeni
         made = Tokenizer.from_str(backend.to_str())
         made.no_padding()
         made.no_truncation()
-        return lowered(made) if lower else made
+        return put_before(made, [normalizers.Lowercase()]) if lower else made
     if type(tokenizer).__name__ == "SiglipTokenizer":
-        return siglip_cleaned(_sentence_pieces(name, tokenizer))
+        bare = normalizers.Replace(Regex(f"[_{_PUNCTUATION}]"), "")
+        return put_before(_sentence_pieces(name, tokenizer), [normalizers.Lowercase(), bare, *_single_spaces()])
     raise ModelMismatch(
         f"{name}: {type(tokenizer).__name__} has no fast tokenizer behind it, which a model folder needs. Put a "
         "tokenizer.json beside its files (transformers.convert_slow_tokenizer makes one)."

@@ -299,11 +299,6 @@ def _sentence_transformers_text(encoder: TorchEncoder) -> TextPart:
     return TextPart(TextGraph(model, encode), made, str(config.model_type), "published", longest, pad_id)
 
 
-def _mclip_text(encoder: TorchEncoder) -> TextPart:
-    model = encoder.text.model
-    return _whole(encoder, model.transformer, model, str(model.transformer.config.model_type), "mean")
-
-
 def _araclip_text(encoder: TorchEncoder) -> TextPart:
     model = encoder.text.model
 
@@ -312,11 +307,6 @@ def _araclip_text(encoder: TorchEncoder) -> TextPart:
         return vectors
 
     return _whole(encoder, model.text_model, encode, "AraBERT v2 base, fine-tuned", model.config.text_pooling)
-
-
-def _mexma_text(encoder: TorchEncoder) -> TextPart:
-    model = encoder.text.model
-    return _whole(encoder, model, model.get_text_features, "MEXMA (XLM-RoBERTa)", "cls")
 
 
 def _whole(
@@ -336,10 +326,15 @@ _TEXT: dict[str, Callable[[TorchEncoder], TextPart]] = {
     "transformers": _transformers_text,
     "altclip": _transformers_text,
     "sentence-transformers": _sentence_transformers_text,
-    "m-clip": _mclip_text,
-    "mexma": _mexma_text,
+    "m-clip": lambda found: _whole(
+        found, found.text.model.transformer, found.text.model, str(found.text.model.transformer.config.model_type),
+        "mean",
+    ),
+    "mexma": lambda found: _whole(
+        found, found.text.model, found.text.model.get_text_features, "MEXMA (XLM-RoBERTa)", "cls"
+    ),
     "araclip": _araclip_text,
-}
+}  # fmt: skip
 
 
 def _longest(encoder: TorchEncoder, most: int | None = None) -> int:
