@@ -84,10 +84,7 @@ class FrozenFeaturesGraph:
     @cached_property
     def fingerprint(self) -> str:
         """Changes with any weight."""
-        digest = hashlib.sha256()
-        for name, tensor in self._frozen.state_dict().items():
-            digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        return towers.fingerprint(self._frozen)
 
     @cached_property
     def session(self) -> onnxruntime.InferenceSession:

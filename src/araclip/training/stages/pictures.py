@@ -206,9 +206,7 @@ class LockedImages:
             digest.update(b"mirror")
         if self._blocks:
             digest.update(b"maps")
-        for tensor in self.model.vision_model.state_dict().values():
-            digest.update(tensor.cpu().contiguous().numpy().tobytes())
-        digest.update(contents_hash(pictures).encode())
+        digest.update(f"{towers.fingerprint(self.model.vision_model)} {contents_hash(pictures)}".encode())
         path = self.cache / f"features-{digest.hexdigest()[:16]}.npy"
         if not path.exists():
             self.cache.mkdir(parents=True, exist_ok=True)
