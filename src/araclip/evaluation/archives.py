@@ -19,16 +19,12 @@ Rows = Iterable[tuple[bytes | None, str, Mapping[str, Any]]]  # picture, its nam
 
 @dataclass(frozen=True)
 class Hub:
-    """A Hugging Face dataset: its id on the hub, or the folder of one saved by `save_to_disk`.
-
-    Attributes:
-        split: which of its splits. image: its picture column. config, revision: where it has several.
-    """
+    """A Hugging Face dataset: its id on the hub, or the folder of one saved by `save_to_disk`."""
 
     id: str
-    split: str | None
-    image: str = "image"
-    config: str | None = None
+    split: str | None  # which of its splits
+    image: str = "image"  # its picture column
+    config: str | None = None  # where it has several, as for `revision`
     revision: str | None = None
 
 

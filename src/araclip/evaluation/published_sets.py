@@ -29,15 +29,10 @@ FOLDERS = ("images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr3
 
 @dataclass(frozen=True)
 class SetFiles:
-    """Where the files of a set lie.
+    """Where the files of a set lie."""
 
-    Attributes:
-        folder: with the caption files, directly or one folder below; or the caption file itself.
-        images: the folder of the pictures, where it is another one.
-    """
-
-    folder: Path
-    images: Path | None = None
+    folder: Path  # with the caption files, directly or one folder below; or the caption file itself
+    images: Path | None = None  # the folder of the pictures, where it is another one
 
     def picture(self, name: str, where: str) -> Path:
         """The picture's file, in the first folder that has it; messages say `where` the name stands."""
@@ -165,22 +160,15 @@ CAPTION_FIELD = "caption_ar"  # the caption field of our folders, unless another
 
 @dataclass(frozen=True)
 class Source:
-    """A published picture set with Arabic captions.
+    """A published picture set with Arabic captions."""
 
-    Attributes:
-        title: its name in print. read: files and split → rows; None where only the copy on the hub can be read.
-        fields: caption fields it has, the first by default. splits: its splits, or None where the files decide.
-        hub: the Hugging Face dataset with its pictures, where one is known; its caption column is the first field.
-        license: of its captions, where we know it. note: what a reader of its numbers should know.
-    """
-
-    title: str
-    read: Callable[[SetFiles, str | None], Rows] | None
-    fields: tuple[str, ...] = (CAPTION_FIELD,)
-    splits: tuple[str, ...] | None = None
-    hub: Hub | None = None
-    license: str | None = None
-    note: str = ""
+    title: str  # its name in print
+    read: Callable[[SetFiles, str | None], Rows] | None  # None where only the copy on the hub can be read
+    fields: tuple[str, ...] = (CAPTION_FIELD,)  # caption fields, the first by default
+    splits: tuple[str, ...] | None = None  # None where the files decide
+    hub: Hub | None = None  # with its pictures, where one is known; its caption column is the first field
+    license: str | None = None  # of its captions, where we know it
+    note: str = ""  # what a reader of its numbers should know
 
 
 def _flickr(*patterns: str) -> Callable[[SetFiles, str | None], Rows]:

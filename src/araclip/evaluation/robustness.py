@@ -33,24 +33,16 @@ TextEncoder = Callable[[Sequence[str]], Vectors]
 
 @dataclass(frozen=True)
 class Loss:
-    """One kind of rewriting.
+    """One kind of rewriting."""
 
-    Attributes:
-        kind, group: as of `rewriting.KINDS`; `CLEAN` for the captions as they are, whose losses are 0.
-        queries, changed: how many captions there are, and how many the kind changes.
-        recall: R@k over all captions, for each k of CUTOFFS.
-        loss: R@k of the captions as written less that of the rewritten ones. interval: its 95 % interval by picture.
-        loss_changed: the loss among the captions that the kind changes, 0 where it changes none. interval_changed.
-    """
-
-    kind: str
+    kind: str  # of `rewriting.KINDS`; `CLEAN` for the captions as they are, whose losses are 0
     group: str
-    queries: int
-    changed: int
-    recall: dict[str, float]
-    loss: dict[str, float]
-    interval: dict[str, tuple[float, float]]
-    loss_changed: dict[str, float]
+    queries: int  # how many captions there are
+    changed: int  # how many of them the kind changes
+    recall: dict[str, float]  # R@k over all captions, for each k of CUTOFFS
+    loss: dict[str, float]  # R@k of the captions as written less that of the rewritten ones
+    interval: dict[str, tuple[float, float]]  # its 95 % interval by picture
+    loss_changed: dict[str, float]  # among the captions that the kind changes, 0 where it changes none
     interval_changed: dict[str, tuple[float, float]]
 
 

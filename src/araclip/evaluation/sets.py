@@ -84,21 +84,14 @@ class CaptionedPicture:
 
 @dataclass(frozen=True)
 class PictureSet:
-    """Pictures of one split with the captions of one field: what an evaluation searches, and its queries.
+    """Pictures of one split with the captions of one field: what an evaluation searches, and its queries."""
 
-    Attributes:
-        name: of its folder or of the registry. split: or None for all pictures. caption_field: field of the captions.
-        pictures: (N,) files that are there, each once.
-        captions: (N,) their texts, normalised; some may have none.
-        missing: pictures of the list whose file is not there.
-    """
-
-    name: str
-    split: str | None
-    caption_field: str
-    pictures: tuple[Path, ...]
-    captions: tuple[tuple[str, ...], ...]
-    missing: int = 0
+    name: str  # of its folder or of the registry
+    split: str | None  # None for all pictures
+    caption_field: str  # field of the captions
+    pictures: tuple[Path, ...]  # (N,) files that are there, each once
+    captions: tuple[tuple[str, ...], ...]  # (N,) their texts, normalised; some may have none
+    missing: int = 0  # pictures of the list whose file is not there
 
     def __repr__(self) -> str:
         of, captions = f", split {self.split}" if self.split else "", sum(map(len, self.captions))

@@ -153,24 +153,15 @@ MAX_LANGUAGES = 500
 
 @dataclass(frozen=True)
 class TextConfig:
-    """How text becomes token ids.
-
-    Attributes:
-        max_tokens: what follows is cut; special tokens count.
-        normalizer: version of `araclip.normalize` that texts pass first; 0: none, all that happens to a text stands in
-            tokenizer.json.
-        padding: texts of a batch are filled up with `pad_id` to the "longest" of them, or always to "max_length", which
-            is `max_tokens`.
-        attention_mask: whether the graph takes one, 1 for a token and 0 for padding, beside `input_ids`.
-    """
+    """How text becomes token ids."""
 
     tower: str
     pooling: str
-    max_tokens: int
-    normalizer: int
-    pad_id: int
-    padding: str = "longest"
-    attention_mask: bool = True
+    max_tokens: int  # what follows is cut; special tokens count
+    normalizer: int  # version of `araclip.normalize` that texts pass first; 0: all is in tokenizer.json
+    pad_id: int  # texts of a batch are filled up with it
+    padding: str = "longest"  # up to the "longest" text of a batch, or always to "max_length", which is `max_tokens`
+    attention_mask: bool = True  # whether the graph takes one, 1 for a token and 0 for padding, beside `input_ids`
 
 
 @dataclass(frozen=True)
@@ -207,30 +198,22 @@ class ImageConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """config.json of a model folder.
-
-    Attributes:
-        files: SHA-256 of each file but config.json and README.md.
-        weights: one of WEIGHTS, or two of them, as "NAME + NAME", of text and image; None in folders that do not say.
-        matryoshka: prefixes of the vectors that are good vectors as well (Kusupati et al. 2022).
-        source: what the folder was made of, such as {"id": "google/siglip2-base-patch16-256", "revision": "…"}.
-        languages: those whose words its vocabulary was cut to; None where it was not cut.
-    """
+    """config.json of a model folder."""
 
     name: str
     version: str
     width: int
     text: TextConfig
     image: ImageConfig
-    files: dict[str, str]
+    files: dict[str, str]  # SHA-256 of each file but config.json and README.md
     license: str
     training_data: tuple[str, ...]
     measured: dict[str, Any] = field(default_factory=dict)
-    weights: str | None = None
+    weights: str | None = None  # one of WEIGHTS, or two, as "NAME + NAME", of text and image; None: not said
     format: int = FORMAT
-    matryoshka: tuple[int, ...] = ()
-    source: dict[str, str] | None = None
-    languages: tuple[str, ...] | None = None
+    matryoshka: tuple[int, ...] = ()  # prefixes of the vectors that are good vectors too (Kusupati et al. 2022)
+    source: dict[str, str] | None = None  # what it was made of, such as {"id": "google/siglip2-base-patch16-256"}
+    languages: tuple[str, ...] | None = None  # those whose words its vocabulary was cut to; None: not cut
 
     @property
     def fingerprint(self) -> str:

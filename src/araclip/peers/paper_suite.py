@@ -24,17 +24,11 @@ CLAIM = "as claimed by AraCLIP's description, which names no picture set; not re
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the claimed table.
+    """A row of the claimed table. Of `models`, which it may mean, the first that is ready is used, else the first."""
 
-    Attributes:
-        name: as the claim has it. models: the registry's models that it may mean; the first that is ready is used, and
-            where none is, the first is loaded with PyTorch.
-        claimed: R@1, R@5 and MRR.
-    """
-
-    name: str
+    name: str  # as the claim has it
     models: tuple[str, ...]
-    claimed: tuple[float, float, float]
+    claimed: tuple[float, float, float]  # R@1, R@5 and MRR
 
 
 ROWS = (

@@ -57,17 +57,11 @@ def _read_arrays(path: Path) -> dict[str, Floats]:
 
 @dataclass(frozen=True)
 class Concepts:
-    """Classes with a name in the languages of the stage.
+    """Classes with a name in the languages of the stage."""
 
-    Attributes:
-        features: (C, W) float32, in the space of the image tower's pooled output.
-        names: of each, normalised, at least one.
-        classifier: its weight (all classes, W) and bias, or None where it is not known.
-    """
-
-    features: Floats
-    names: list[tuple[str, ...]]
-    classifier: tuple[Floats, Floats] | None
+    features: Floats  # (C, W), in the space of the image tower's pooled output
+    names: list[tuple[str, ...]]  # of each, normalised, at least one
+    classifier: tuple[Floats, Floats] | None  # weight (all classes, W) and bias, or None where it is not known
 
     @property
     def fingerprint(self) -> str:

@@ -37,21 +37,13 @@ class PictureSource:
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's pictures and texts.
+    """One step's pictures and texts."""
 
-    Attributes:
-        rows: (I,) rows of `PictureMixture.pictures`, no picture twice.
-        texts: (T,) input of the student.
-        english: (T,) an English caption of the same picture, or None where it has none.
-        owner: (T,) position in `rows` of each text's picture.
-        same: (T, I) bool, true where a picture has the text among its own, so that the two are no negatives.
-    """
-
-    rows: list[int]
-    texts: list[str]
-    english: list[str | None]
-    owner: list[int]
-    same: NDArray[np.bool_]
+    rows: list[int]  # (I,) rows of `PictureMixture.pictures`, no picture twice
+    texts: list[str]  # (T,) input of the student
+    english: list[str | None]  # (T,) an English caption of the same picture, or None where it has none
+    owner: list[int]  # (T,) position in `rows` of each text's picture
+    same: NDArray[np.bool_]  # (T, I) true where a picture has the text among its own: the two are no negatives
 
 
 class PictureMixture:

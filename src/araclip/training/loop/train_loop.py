@@ -29,16 +29,11 @@ from araclip.training.recipe.stages import LearningStage
 
 @dataclass(frozen=True)
 class Part:
-    """A tower, a head or a single parameter that learns at a rate of its own.
-
-    Attributes:
-        lr: peak learning rate of the last layer.
-        layer_decay: factor from each layer's rate to that of the layer before it; 1 is one rate for all.
-    """
+    """A tower, a head or a single parameter that learns at a rate of its own."""
 
     module: nn.Module | nn.Parameter
-    lr: float
-    layer_decay: float = 1.0
+    lr: float  # peak learning rate of the last layer
+    layer_decay: float = 1.0  # factor from each layer's rate to that of the layer before it; 1 is one rate for all
 
 
 def parameter_groups(parts: Sequence[Part], weight_decay: float) -> list[dict[str, Any]]:
@@ -229,19 +224,13 @@ MAX_LOG_SCALE = 4.6052  # ln 100, CLIP's bound on the inverse temperature
 
 @dataclass
 class TrainingJob:
-    """A stage's model and how it is trained.
-
-    Attributes:
-        parts: what learns, and how fast.
-        backward: step → the step's values, "loss" among them; leaves gradients in `.grad`.
-        dev_recall: recall of the current weights, or None where there is no dev set.
-    """
+    """A stage's model and how it is trained; `backward` leaves gradients in `.grad`."""
 
     model: AraCLIPModel
     stage: LearningStage
-    parts: list[Part]
-    backward: Callable[[int], dict[str, float]]
-    dev_recall: Callable[[], dict[str, float]] | None = None
+    parts: list[Part]  # what learns, and how fast
+    backward: Callable[[int], dict[str, float]]  # step → the step's values, "loss" among them
+    dev_recall: Callable[[], dict[str, float]] | None = None  # of the current weights; None without a dev set
 
 
 def train_loop(job: TrainingJob, run: Run, progress: StepProgress | None) -> dict[str, float]:

@@ -33,20 +33,13 @@ from araclip.training.stages.texts import text_features
 
 @dataclass(frozen=True)
 class NamedClasses:
-    """What `recipes/mini_names.py` makes.
+    """What `recipes/mini_names.py` makes."""
 
-    Attributes:
-        weight, bias: of the classifier, (C, F) and (C,).
-        exclusive: the first so many classes share a softmax; each of the others has a probability of its own.
-        words: text → the classes that it names, one or more.
-        others: texts that name no class: for them the names part shall count nothing.
-    """
-
-    weight: Floats
-    bias: Floats
-    exclusive: int
-    words: dict[str, tuple[int, ...]]
-    others: tuple[str, ...]
+    weight: Floats  # (C, F)
+    bias: Floats  # (C,)
+    exclusive: int  # the first so many classes share a softmax; each of the others has a probability of its own
+    words: dict[str, tuple[int, ...]]  # text → the classes that it names, one or more
+    others: tuple[str, ...]  # texts that name no class: for them the names part shall count nothing
 
     @property
     def fingerprint(self) -> str:

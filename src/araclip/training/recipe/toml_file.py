@@ -38,12 +38,7 @@ def _joined(value: Any, data: Path) -> Any:
 
 
 class TomlFile:
-    """A TOML file's table, and the mistakes that were found in it.
-
-    Attributes:
-        table: as `tomllib` reads it; it may be changed.
-        files: of a key above all others, the file that it stands in where that is another one.
-    """
+    """A TOML file's table, and the mistakes that were found in it."""
 
     def __init__(self, path: Path, expected: str) -> None:
         """Read a file; `expected` ends the message where it cannot be read, as «Give a recipe, a TOML file.» does."""

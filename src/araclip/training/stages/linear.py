@@ -32,19 +32,12 @@ MAX_HELD_OUT = 20_000  # a mean cosine over more rows moves in its fourth digit 
 
 @dataclass(frozen=True)
 class LinearMap:
-    """`features @ weight.T + bias`: what a `nn.Linear(H, D)` is initialised with.
+    """`features @ weight.T + bias`: what a `nn.Linear(H, D)` is initialised with."""
 
-    Attributes:
-        weight: (D, H).
-        bias: (D,).
-        penalty: the ridge penalty it was solved with.
-        held_out_cosine: mean cosine to the teacher on the held-out rows, of the map of this penalty without them.
-    """
-
-    weight: Floats = field(repr=False)
-    bias: Floats = field(repr=False)
-    penalty: float
-    held_out_cosine: float
+    weight: Floats = field(repr=False)  # (D, H)
+    bias: Floats = field(repr=False)  # (D,)
+    penalty: float  # the ridge penalty it was solved with
+    held_out_cosine: float  # mean to the teacher on the held-out rows, of the map of this penalty without them
 
 
 class Moments:

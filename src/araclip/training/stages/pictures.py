@@ -30,15 +30,10 @@ from araclip.training.recipe.stages import ImageSide
 
 
 class EncodedImages(NamedTuple):
-    """Output of an image tower and its projection for B pictures.
+    """Output of an image tower and its projection for B pictures."""
 
-    Attributes:
-        vectors: (B, K, D) float32, each of unit length. K is 1, or the number of branches where each has its own loss.
-        features: (B, W) float32, the tower's output before the projection.
-    """
-
-    vectors: Tensor
-    features: Tensor
+    vectors: Tensor  # (B, K, D) float32, unit; K is 1, or the number of branches where each has its own loss
+    features: Tensor  # (B, W) float32, the tower's output before the projection
 
 
 def projected(model: AraCLIPModel, features: Tensor) -> Tensor:
