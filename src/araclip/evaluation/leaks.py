@@ -30,13 +30,13 @@ class Copy:
 class Leaks:
     """Pictures and captions of a test set that are also in training data."""
 
-    pictures: tuple[Copy, ...]  # with a near copy in training, nearest first, of `n_pictures` against `n_training`
-    captions: tuple[str, ...]  # distinct ones that are training captions word for word, of `n_captions`
+    pictures: tuple[Copy, ...]  #: with a near copy in training, nearest first, of `n_pictures` against `n_training`
+    captions: tuple[str, ...]  #: distinct ones that are training captions word for word, of `n_captions`
     n_pictures: int
     n_training: int
     n_captions: int
-    unread: int  # pictures of either side that could not be opened
-    flat: int  # test pictures of one colour, not compared
+    unread: int  #: pictures of either side that could not be opened
+    flat: int  #: test pictures of one colour, not compared
 
     def __repr__(self) -> str:
         return f"<Leaks: {len(self.pictures):,} test pictures and {len(self.captions):,} test captions in training>"

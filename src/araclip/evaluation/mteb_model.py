@@ -43,6 +43,9 @@ class MTEBModel:
         """Batches with `text` (strings), `image` (PIL pictures) or both → (n, D) float32 of unit length.
 
         A text with a picture gets the normalised sum of both vectors, as in mteb's own CLIP models.
+
+        Raises:
+            InputError: a batch has neither.
         """
         return np.concatenate([np.empty((0, self.encoder.width), np.float32), *map(self._encode, inputs)])
 
@@ -112,6 +115,9 @@ def tasks_by_name(names: Sequence[str], languages: Sequence[str]) -> "list[AbsTa
 
     Args:
         languages: ISO 639-3 codes such as "ara"; none means all.
+
+    Raises:
+        InputError: mteb is not installed, has no such task, or the task has nothing in these languages.
     """
     if find_spec("mteb") is None:
         raise InputError("mteb is not installed. Install the extra: pip install 'araclip[mteb]'.")
@@ -134,7 +140,11 @@ def tasks_by_name(names: Sequence[str], languages: Sequence[str]) -> "list[AbsTa
 
 
 def run_tasks(model: ModelLike, tasks: "Sequence[AbsTask]", folder: Path) -> list[TaskScores]:
-    """Run tasks of mteb and store its result files in `folder`; a task that has one is not run again."""
+    """Run tasks of mteb and store its result files in `folder`; a task that has one is not run again.
+
+    Raises:
+        InputError: the hub cannot be reached and a task's data are not on this machine.
+    """
     import mteb
 
     logging.getLogger("mteb").setLevel(logging.ERROR)

@@ -31,8 +31,8 @@ FOLDERS = ("images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr3
 class SetFiles:
     """Where the files of a set lie."""
 
-    folder: Path  # with the caption files, directly or one folder below; or the caption file itself
-    images: Path | None = None  # the folder of the pictures, where it is another one
+    folder: Path  #: with the caption files, directly or one folder below; or the caption file itself
+    images: Path | None = None  #: the folder of the pictures, where it is another one
 
     def picture(self, name: str, where: str) -> Path:
         """The picture's file, in the first folder that has it; messages say `where` the name stands."""
@@ -69,7 +69,11 @@ Rows = Iterator[tuple[Path, Sequence[str]]]
 def flickr(files: SetFiles, split: str | None, patterns: tuple[str, ...]) -> Rows:
     """Lines of `name.jpg#0<tab>caption`; a split's names, one a line, in Flickr_8k.<split>Images.txt or <split>.txt.
 
-    The caption file has a name of one of the patterns.
+    Args:
+        patterns: names the caption file may have.
+
+    Raises:
+        InputError: a file is missing, or a line has no tab.
     """
     of_split = None
     if split is not None:
@@ -91,6 +95,9 @@ def xtd(files: SetFiles, language: str) -> Rows:
     """XTD (Aggarwal and Kale 2020): line n of test_1kcaptions_<language>.txt describes line n of test_image_names.txt.
 
     XTD has no Arabic of its own. What XTD200 (Visheratin 2023) translated with NLLB is called arb_Arab.txt.
+
+    Raises:
+        InputError: a file is missing, or they differ in length.
     """
     images = list(_lines(files.file("test_image_names.txt")))
     translated = ("arb_Arab.txt",) if language == "ar" else ()
@@ -103,7 +110,11 @@ def xtd(files: SetFiles, language: str) -> Rows:
 
 
 def crossmodal(files: SetFiles, language: str) -> Rows:
-    """Crossmodal-3600 (Thapliyal et al. 2022): lines with image/key and, by language, caption; <key>.jpg files."""
+    """Crossmodal-3600 (Thapliyal et al. 2022): lines with image/key and, by language, caption; pictures are <key>.jpg.
+
+    Raises:
+        InputError: the file is missing, or a line has no key or language.
+    """
     for where, row in json_lines(files.captions("captions.jsonl")):
         key, texts = row.get("image/key"), row.get(language)
         if not isinstance(key, str) or not isinstance(texts, dict):
@@ -116,6 +127,9 @@ def coco(files: SetFiles, split: str | None) -> Rows:
 
     Translations keep the form and replace the texts. Splits are those of the file names (train2014, val2014) in the
     first form, and those of the entries (train, restval, val, test) in the second.
+
+    Raises:
+        InputError: no such file, it is no JSON, an entry lacks a field, or a file of COCO's form is of another split.
     """
     path = files.captions(f"captions_{glob.escape(split or '')}*.json", "dataset*.json")
     try:
@@ -162,13 +176,13 @@ CAPTION_FIELD = "caption_ar"  # the caption field of our folders, unless another
 class Source:
     """A published picture set with Arabic captions."""
 
-    title: str  # its name in print
-    read: Callable[[SetFiles, str | None], Rows] | None  # None where only the copy on the hub can be read
-    fields: tuple[str, ...] = (CAPTION_FIELD,)  # caption fields, the first by default
-    splits: tuple[str, ...] | None = None  # None where the files decide
-    hub: Hub | None = None  # with its pictures, where one is known; its caption column is the first field
-    license: str | None = None  # of its captions, where we know it
-    note: str = ""  # what a reader of its numbers should know
+    title: str  #: its name in print
+    read: Callable[[SetFiles, str | None], Rows] | None  #: None where only the copy on the hub can be read
+    fields: tuple[str, ...] = (CAPTION_FIELD,)  #: caption fields, the first by default
+    splits: tuple[str, ...] | None = None  #: None where the files decide
+    hub: Hub | None = None  #: with its pictures, where one is known; its caption column is the first field
+    license: str | None = None  #: of its captions, where we know it
+    note: str = ""  #: what a reader of its numbers should know
 
 
 def _flickr(*patterns: str) -> Callable[[SetFiles, str | None], Rows]:

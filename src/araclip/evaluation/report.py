@@ -123,7 +123,11 @@ _ARABIC = re.compile("[\u0600-\u06ff\u0750-\u077f\u08a0-\u08ff\ufb50-\ufdff\ufe7
 
 
 def check_ready(path: Path) -> None:
-    """Refuse a report that could not be written, before the evaluation takes minutes."""
+    """Refuse a report that could not be written, before the evaluation takes minutes.
+
+    Raises:
+        InputError: the extra is not installed, or `path` is a folder or lies in none.
+    """
     absent = [name for name in NEEDED if find_spec(name) is None]
     if absent:
         raise InputError(f"the report needs {', '.join(absent)}. Install the extra: pip install 'araclip[report]'.")

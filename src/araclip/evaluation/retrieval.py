@@ -148,7 +148,11 @@ def _measure(
 
 
 def label_of(model: Encoder, label: str | None) -> str:
-    """The label that was given, or the model's own."""
+    """The label that was given, or the model's own.
+
+    Raises:
+        InputError: there is neither.
+    """
     label = label or getattr(model, "label", None)
     if not label:
         raise InputError(f"a {type(model).__name__} does not say which model it is. Pass label='name@fingerprint'.")

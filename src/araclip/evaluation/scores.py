@@ -18,15 +18,15 @@ from araclip.models.vectors import Floats, Ints, Vectors
 class Protocol:
     """All that a number depends on; two numbers may stand in one table only if all but the model agree."""
 
-    dataset: str  # its folder's or hub name
-    fingerprint: str  # twelve hex digits of its pictures' names and sizes and of its captions
-    split: str | None  # None for all pictures
-    caption_field: str  # of captions.jsonl, from which the queries come
-    captions: str  # whether "all" of a picture's captions are queries, or the "first"
-    n_queries: int  # size of the pool, as is the next
+    dataset: str  #: its folder's or hub name
+    fingerprint: str  #: twelve hex digits of its pictures' names and sizes and of its captions
+    split: str | None  #: None for all pictures
+    caption_field: str  #: of captions.jsonl, from which the queries come
+    captions: str  #: whether "all" of a picture's captions are queries, or the "first"
+    n_queries: int  #: size of the pool, as is the next
     n_images: int
-    normalizer: int  # version of `araclip.normalize`
-    model: str  # label and fingerprint of the encoder, such as "araclip-mini@3f2a"
+    normalizer: int  #: version of `araclip.normalize`
+    model: str  #: label and fingerprint of the encoder, such as "araclip-mini@3f2a"
 
     @property
     def id(self) -> str:
@@ -39,14 +39,14 @@ class Protocol:
 class Direction:
     """One direction, text→image or image→text; Q queries over N candidates, any relevant one counts."""
 
-    ranks: Floats  # (Q,) from 1, expected rank under a random order of ties
-    level: Ints  # (Q,) how many irrelevant candidates score exactly as the best relevant one does
-    ndcg10: Floats  # (Q,) nDCG@10 with binary relevance, ties averaged
-    clusters: Ints  # (Q,) the picture each query belongs to, for intervals by picture
-    found: Ints  # (Q, K) the K best candidates, best first, ties by position
-    scores: NDArray[np.float32]  # (Q, K) their cosines
-    relevant_score: NDArray[np.float32]  # (Q,) cosine of the best relevant candidate
-    margin: NDArray[np.float32]  # (Q,) `relevant_score` less the best irrelevant cosine
+    ranks: Floats  #: (Q,) from 1, expected rank under a random order of ties
+    level: Ints  #: (Q,) how many irrelevant candidates score exactly as the best relevant one does
+    ndcg10: Floats  #: (Q,) nDCG@10 with binary relevance, ties averaged
+    clusters: Ints  #: (Q,) the picture each query belongs to, for intervals by picture
+    found: Ints  #: (Q, K) the K best candidates, best first, ties by position
+    scores: NDArray[np.float32]  #: (Q, K) their cosines
+    relevant_score: NDArray[np.float32]  #: (Q,) cosine of the best relevant candidate
+    margin: NDArray[np.float32]  #: (Q,) `relevant_score` less the best irrelevant cosine
 
     def __repr__(self) -> str:
         return f"<Direction: {len(self.ranks):,} queries, R@1 {(self.ranks <= 1).mean():.3f}>"
@@ -56,25 +56,25 @@ class Direction:
 class Cost:
     """What a model costs on the machine of the run; None where it was not measured."""
 
-    megabytes: float | None  # of its files
-    width: int  # of a vector
-    text_ms: float | None  # a text, in batches
-    image_ms: float | None  # a picture, in batches
+    megabytes: float | None  #: of its files
+    width: int  #: of a vector
+    text_ms: float | None  #: a text, in batches
+    image_ms: float | None  #: a picture, in batches
 
 
 @dataclass(frozen=True)
 class Evaluated:
     """One model on one picture set."""
 
-    name: str  # in tables
-    license: str | None  # of the weights, where known
+    name: str  #: in tables
+    license: str | None  #: of the weights, where known
     protocol: Protocol
     t2i: Direction
     i2t: Direction
-    queries: Sequence[str]  # (Q,) the texts, in the order of `t2i.ranks`
-    owner: Ints  # (Q,) the row in `pictures` that each describes
-    pictures: Sequence[Path]  # (N,) files, in the order of `i2t`'s clusters where every picture has a caption
-    missing: int  # pictures of the list whose file was not there, left out of the pools
+    queries: Sequence[str]  #: (Q,) the texts, in the order of `t2i.ranks`
+    owner: Ints  #: (Q,) the row in `pictures` that each describes
+    pictures: Sequence[Path]  #: (N,) files, in the order of `i2t`'s clusters where every picture has a caption
+    missing: int  #: pictures of the list whose file was not there, left out of the pools
     cost: Cost
 
     def __repr__(self) -> str:
@@ -287,7 +287,11 @@ def summary(ranks: Floats) -> dict[str, float]:
 
 
 def per_query(direction: Direction, metric: str) -> Floats:
-    """(Q,) the values whose mean is the metric: for R@k 1 or 0, for MRR the reciprocal rank, for nDCG@10 nDCG@10."""
+    """(Q,) the values whose mean is the metric: for R@k 1 or 0, for MRR the reciprocal rank, for nDCG@10 nDCG@10.
+
+    Raises:
+        ValueError: it is none of METRICS.
+    """
     if metric == "nDCG@10":
         return direction.ndcg10
     if metric in ("MRR", "MRR@10"):

@@ -29,12 +29,12 @@ class Comparison:
     """Model a against model b on one metric."""
 
     metric: str
-    a: float  # its mean, as `b` is
+    a: float  #: its mean, as `b` is
     b: float
-    difference: float  # a − b
-    low: float  # of the 95 % bootstrap interval, as is `high`
+    difference: float  #: a − b
+    low: float  #: of the 95 % bootstrap interval, as is `high`
     high: float
-    p_bootstrap: float  # two-sided; how often chance alone would differ as much
+    p_bootstrap: float  #: two-sided; how often chance alone would differ as much
     p_permutation: float
 
 
@@ -74,6 +74,9 @@ def paired_bootstrap(
 
     Returns:
         low, high, p.
+
+    Raises:
+        ValueError: the three differ in length, or are empty.
     """
     differences = _differences(a, b)
     means = resampled_means(differences[:, None], clusters, resamples, seed)[:, 0]
@@ -114,9 +117,9 @@ def _share(values: Floats, at_least: float) -> float:
 class Scores:
     """One model in one direction."""
 
-    values: dict[str, float]  # see `scores.measures`
-    ci95: dict[str, tuple[float, float]]  # 95 % bootstrap interval of each mean, by picture
-    p: dict[str, float]  # two-sided, against the first model, by `paired_permutation`; empty for the first
+    values: dict[str, float]  #: see `scores.measures`
+    ci95: dict[str, tuple[float, float]]  #: 95 % bootstrap interval of each mean, by picture
+    p: dict[str, float]  #: two-sided, against the first model, by `paired_permutation`; empty for the first
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,11 @@ def summarise(models: Sequence[Evaluated]) -> list[Summary]:
 
 
 def shared_protocol(models: Sequence[Evaluated]) -> dict[str, Any]:
-    """The protocol that all models share: an `id` and every field but the model."""
+    """The protocol that all models share: an `id` and every field but the model.
+
+    Raises:
+        InputError: they do not share one; the message names the first field in which they differ.
+    """
     if not models:
         raise InputError("there is no model to report on. Evaluate one first.")
     protocols = [replace(model.protocol, model="") for model in models]

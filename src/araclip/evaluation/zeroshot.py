@@ -30,10 +30,10 @@ class LabelledSet:
 
     name: str
     split: str | None
-    names: tuple[str, ...]  # (C,) normalised
-    pictures: tuple[Path, ...]  # (N,) files that are there
-    labels: Ints  # (N,) the class of each
-    missing: int = 0  # pictures of the list whose file is not there
+    names: tuple[str, ...]  #: (C,) normalised
+    pictures: tuple[Path, ...]  #: (N,) files that are there
+    labels: Ints  #: (N,) the class of each
+    missing: int = 0  #: pictures of the list whose file is not there
 
     def __repr__(self) -> str:
         of = f", split {self.split}" if self.split else ""
@@ -47,7 +47,14 @@ class LabelledSet:
 
 
 def from_folder(folder: Path, field: str, split: str | None = None, images: Path | None = None) -> LabelledSet:
-    """A folder with captions.jsonl one of whose fields is the picture's class, such as `label` or `class_ar`."""
+    """A folder with captions.jsonl one of whose fields is the picture's class, such as `label` or `class_ar`.
+
+    Args:
+        images: another folder in which its pictures may lie.
+
+    Raises:
+        InputError: as of `sets.read_set`; or a picture has several classes.
+    """
     pictures = read_set(folder, field, split, images)
     classed = [(path, texts) for path, texts in zip(pictures.pictures, pictures.captions, strict=True) if texts]
     for path, texts in classed:
@@ -106,6 +113,9 @@ def labelled_set(
     Args:
         labels: names of the classes of folders: between commas in the order of the folders, or a JSON file as of
             `imagenet`. field: where a line of `captions.jsonl` names the class. images: see `from_folder`.
+
+    Raises:
+        InputError: as of `from_folder` and `imagenet`; or labels are missing, or given where the list has them.
     """
     if (folder / LISTING).is_file():
         if labels is not None:
@@ -130,7 +140,11 @@ def read_templates(path: Path, language: str = "ar") -> tuple[str, ...]:
 
 
 def read_names(path: Path, language: str = "ar") -> list[str] | dict[int, str]:
-    """Names of all classes, or of some by their index, from a JSON file as of `imagenet`."""
+    """Names of all classes, or of some by their index, from a JSON file as of `imagenet`.
+
+    Raises:
+        InputError: it is of another form.
+    """
     content = _json(path)
     if isinstance(content, dict):
         content = _of_language(content, language, path)
@@ -172,9 +186,9 @@ class Classified:
     """Zero-shot classification of N pictures into C classes."""
 
     protocol: Protocol
-    ranks: Floats  # (N,) of the right class, ties at their expected rank
-    labels: Ints  # (N,) the right class
-    missing: int  # pictures of the list whose file is not there
+    ranks: Floats  #: (N,) of the right class, ties at their expected rank
+    labels: Ints  #: (N,) the right class
+    missing: int  #: pictures of the list whose file is not there
 
     def __repr__(self) -> str:
         return f"<Classified {len(self.ranks):,} pictures by {self.protocol.model}: top 1 {self.top1:.3f}>"
@@ -238,7 +252,11 @@ def classify(
 
 
 def class_vectors(model: Encoder, names: Sequence[str], templates: Sequence[str] = TEMPLATES) -> Vectors:
-    """(C, D) of unit length: the mean over templates of prompts' unit vectors (Radford et al. 2021, section 3.1.4)."""
+    """(C, D) of unit length: the mean over templates of the prompts' unit vectors (Radford et al. 2021, section 3.1.4).
+
+    Raises:
+        InputError: no template, or one has no {}. ModelMismatch: as of `evaluate`.
+    """
     if not templates or any("{}" not in template for template in templates):
         raise InputError(f"the templates are {list(templates)!r:.200}, expected texts with {{}} where the name goes.")
     prompts = [template.replace("{}", name) for name in names for template in templates]
@@ -264,6 +282,10 @@ def label_probabilities(
     Args:
         other: add a last column, (N, C + 1): how probable it is that none of the labels is right, see `none_of`.
         image_vectors: (N, D) of the pictures, where they are known already.
+
+    Raises:
+        InputError: fewer than two labels, a picture that is a folder, or templates as of `class_vectors`.
+        ModelMismatch, ImageError: as of `evaluate`.
     """
     if len(labels) < 2:
         raise InputError(f"{len(labels)} label to choose from: {', '.join(labels) or 'none'}. Name at least two.")
@@ -320,6 +342,9 @@ def none_of(labels: Vectors, everyday: Vectors) -> Vectors:
 def read_labels(text: str) -> tuple[str, ...]:
     """Labels between commas (، too), or of the file of this name: one a line, or JSON as of `imagenet`;
     normalised, each once.
+
+    Raises:
+        InputError: the file cannot be read, or there are none.
     """
     path = os.path.expanduser(text)  # noqa: PTH111 - pathlib raises where a long list of labels is no file name
     try:
