@@ -72,6 +72,7 @@ class TorchTeacher:
 
     @cached_property
     def width(self) -> int:
+        """D, the length of its vectors."""
         return int(self.encode(["a photo of a cat"]).shape[1])
 
     @cached_property
@@ -85,6 +86,7 @@ class TorchTeacher:
 
     @torch.inference_mode()
     def encode(self, texts: list[str]) -> NDArray[np.float32]:
+        """Texts → (n, D) float32, rows of unit length, in the order given."""
         if not texts:
             return np.empty((0, self.width), np.float32)
         narrow = torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.bfloat16)
@@ -102,6 +104,7 @@ class FolderTeacher:
 
     @property
     def width(self) -> int:
+        """D, the length of its vectors."""
         return self._model.width
 
     @property
@@ -111,6 +114,7 @@ class FolderTeacher:
         return hashlib.sha256(kind.encode()).hexdigest()[:16]
 
     def encode(self, texts: list[str]) -> NDArray[np.float32]:
+        """Texts → (n, D) float32, rows of unit length, in the order given."""
         return self._model.encode_text(texts)
 
 
