@@ -419,12 +419,14 @@ def test_what_is_neither_texts_nor_pictures_is_refused(encoder: Encoder, tmp_pat
         encoder.encode_text(None)  # type: ignore[call-overload]
     with pytest.raises(InputError, match="takes strings, got int: 3"):
         encoder.encode_text(["قطة", 3])  # type: ignore[list-item]
-    for picture in (b"bytes", 3, io.StringIO("opened as text"), np.zeros((4, 4), np.uint8)):
+    for picture in (3, io.StringIO("opened as text"), np.zeros((4, 4), np.uint8)):
         with pytest.raises(InputError, match=r"(takes pictures, got|\(4, 4\) and type uint8 is no picture)"):
             encoder.encode_image(picture)  # type: ignore[call-overload]
     (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a picture")
     with pytest.raises(ImageError, match=r"cut\.jpg"):
         encoder.encode_image([tiny_hf.picture(), tmp_path / "cut.jpg"])
+    with pytest.raises(ImageError, match="not a JPEG"):
+        encoder.encode_image(b"bytes")
     for encode in (encoder.encode_text, encoder.encode_image):
         with pytest.raises(InputError, match="batch_size is 0"):
             encode([], batch_size=0)
