@@ -191,7 +191,8 @@ def test_a_filter_lets_exactly_its_pictures_pass(gallery: BaseGallery, folder: P
     assert (
         len(names(gallery, folder=folder)) == len(names(gallery, folder="/")) == len(names(gallery, min_size=1)) == 22
     )
-    assert names(gallery, folder=folder.parent / "صو") == []
+    with pytest.raises(InputError, match="no picture has the folder"):
+        names(gallery, folder=folder.parent / "صو")
     assert gallery.metadata(str(folder / "green.png")) == about
     both = Filters(folder=folder / "رحلة 🏖️", metadata={"album": "رحلة"})
     assert gallery.search("صورة", where=both) == []  # of two paths of one picture, neither passes both
@@ -457,6 +458,41 @@ def test_a_picture_without_a_date_has_the_one_in_its_name_and_says_so(gallery: B
     assert dates() == {"IMG_20200101_000000.jpg": own}
     gallery.add([np.full((24, 24, 3), 99, np.uint8)], metadata={"name": "Screenshot_20260110-123456.png"})
     assert len(dates()) == 2
+
+
+# ------------------------------------------------------------------ what filters name
+
+
+def test_a_folder_is_filtered_by_its_name_and_what_no_picture_has_is_refused_with_what_there_is(
+    gallery: BaseGallery, folder: Path
+) -> None:
+    assert gallery.search("أحمر", where="folder=nothing") == []  # there is nothing to name yet
+    exif = Image.Exif()
+    exif[ExifTags.Base.Model] = "Pixel 8"
+    Image.new("RGB", (30, 40), (1, 90, 30)).save(folder / "pixel.jpg", exif=exif)
+    gallery.update([folder])
+
+    def found(where: str) -> set[str]:
+        return {Path(hit.path).name for hit in gallery.search("أحمر", 40, where=where)}
+
+    assert found("folder=رحلة 🏖️") == found("folder=رحله 🏖️") == found(f"folder={folder}/رحلة 🏖️") == {
+        "بحر.webp", "copy.png"
+    }  # fmt: skip
+    assert len(found("folder=TIES")) == 16
+    assert found("camera=pixel") == {"pixel.jpg"}
+    for where, there in (
+        ("folder=رحلات", "ties, رحلة 🏖️, صور"),
+        (f"folder={folder}/none", "ties, رحلة 🏖️, صور"),
+        ("camera=Canon", "Pixel 8"),
+    ):
+        with pytest.raises(InputError) as caught:
+            found(where)
+        assert str(caught.value).endswith(f"There are: {there}.")
+    assert gallery.search("أحمر", where="place=القاهرة") == []  # no picture tells any place
+    gallery.hide([folder / "ties"])
+    assert found("folder=ties") == set()  # known, and hidden
+    with pytest.raises(InputError, match=r"There are: رحلة 🏖️, صور\."):
+        found("folder=none")
 
 
 # ------------------------------------------------------------------ what Python gives

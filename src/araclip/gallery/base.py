@@ -362,7 +362,7 @@ class BaseGallery(ABC):
             InputError: the query is empty, malformed or of a wrong type, or a number or a filter is invalid.
             ImageError: a picture of the query cannot be used.
         """
-        page = Page(k, offset, Filters.of(where, collapse=collapse), threshold)
+        page = Page(k, offset, self._reader.browsing.known(Filters.of(where, collapse=collapse)), threshold)
         snapshot = self._reader.latest()
         if isinstance(query, np.ndarray) and query.ndim == 1:
             return Hits(snapshot.search(self._unit(query), page, relevance=False), pictures=self.picture)
@@ -460,7 +460,7 @@ class BaseGallery(ABC):
         The picture itself is left out when the gallery has it. The hits' relevance is None: it is calibrated for texts
         only. Arguments and errors: as for `search`.
         """
-        page = Page(k, offset, Filters.of(where, collapse=collapse))
+        page = Page(k, offset, self._reader.browsing.known(Filters.of(where, collapse=collapse)))
         vector, content = self._picture_vector(picture)
         return self._reader.latest().search(vector, page, relevance=False, exclude=content)
 
