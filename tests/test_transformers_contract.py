@@ -14,7 +14,16 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from araclip import AraCLIPConfig, AraCLIPModel
 from araclip.errors import InputError
 from araclip.training.mini.branches import BranchesConfig
-from tiny_hf import IMAGE_TOWERS, SIZE, TEXT_TOWERS, tiny_config, tiny_model, tiny_processor
+from tiny_hf import (
+    IMAGE_TOWERS,
+    SIZE,
+    TEXT_TOWERS,
+    bright_and_dark,
+    model_like_mini,
+    tiny_config,
+    tiny_model,
+    tiny_processor,
+)
 
 # transformers 5.0 compiles a piece of ModernBERT when imported, and the compiler uses what torch deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
@@ -177,6 +186,24 @@ def test_feed_forward_layers_in_chunks_give_the_same_numbers() -> None:
     for layer in model.text_model.encoder.layer:
         layer.chunk_size_feed_forward = 1
     torch.testing.assert_close(model(**given).text_embeds, whole.text_embeds)
+
+
+@pytest.mark.parametrize(("dtype", "near"), [(torch.float16, 1e-3), (torch.bfloat16, 1e-2)])
+@pytest.mark.parametrize("towers", ["mini", BOTH, ("modernbert", "siglip")])
+def test_a_model_in_half_precision_gives_nearly_the_same_vectors(
+    towers: Any, dtype: torch.dtype, near: float, tmp_path: Path
+) -> None:
+    model = model_like_mini() if towers == "mini" else model_of(towers)
+    given = {**inputs(), "pixel_values": bright_and_dark(3)}
+    whole = model(**given, return_loss=True)
+    model.save_pretrained(tmp_path)
+    half = AraCLIPModel.from_pretrained(tmp_path, dtype=dtype)
+    assert {weight.dtype for weight in half.parameters()} == {dtype}
+    rounded = half(**given, return_loss=True)
+    for name in ("text_embeds", "image_embeds"):
+        assert (1 - torch.cosine_similarity(rounded[name].float(), whole[name])).max() < near
+    assert rounded.loss.isfinite()
+    rounded.loss.backward()  # gradients flow through the casts
 
 
 def test_larger_pictures_pass_where_the_tower_interpolates_its_positions() -> None:

@@ -81,6 +81,40 @@ def model_with_a_bank() -> AraCLIPModel:
     return model
 
 
+def model_like_mini() -> AraCLIPModel:
+    """A model of araclip-mini's class: a query bank, a names part, and branches of which one is gated and routed.
+
+    The routed branch computes for bright pictures alone; the same model in every test.
+    """
+    torch.manual_seed(0)
+    vision = {
+        "model_type": "araclip_branches", "architecture": "test_efficientnet", "branches": 4, "shared_blocks": 1,
+        "hidden_size": 1024, "gated": [2], "routed": [2], "map_scales": [1.0, 1.0, 0.5, 1.0],
+    }  # fmt: skip
+    model = AraCLIPModel(AraCLIPConfig(
+        TEXT_TOWERS["bert"], vision, projection_dim=32, vision_mirror=True, query_bank=5, names=12, name_classes=7,
+        name_exclusive=4, name_features=256, name_features_shared=True, name_hidden=16,
+    )).eval()  # fmt: skip
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.02 * torch.randn_like(weight))
+        head = model.visual_projection
+        head.captions.bank.copy_(l2_normalize(torch.randn_like(head.captions.bank), dim=-1))
+        head.directions.copy_(l2_normalize(torch.randn_like(head.directions), dim=-1))
+        tower, router = model.vision_model, model.vision_model.branches[2].router
+        maps = tower.shared(torch.stack([torch.full((3, SIZE, SIZE), level) for level in (1.0, -1.0)]))
+        bright, dark = torch.cat([branch(maps) for branch in tower.branches[:2]], dim=1)
+        router.weight.copy_(10 * l2_normalize(bright - dark, dim=0)[None])
+        router.bias.copy_(-router.weight @ (bright + dark) / 2)
+    return model
+
+
+def bright_and_dark(rows: int) -> torch.Tensor:
+    """(rows, 3, S, S) pixels of pictures that are bright and dark by turns."""
+    levels = torch.tensor([1.0, -1.0]).repeat(rows)[:rows, None, None, None]
+    return levels + 0.1 * torch.randn(rows, 3, SIZE, SIZE)
+
+
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
     """A BERT-like tokenizer of whole words."""
     vocabulary = {word: i for i, word in enumerate((*SPECIAL, *WORDS))}

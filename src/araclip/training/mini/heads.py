@@ -115,8 +115,8 @@ class NameTextHead(nn.Module):
 
     def named(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
         """(N, names) of unit length, and the gate before the sigmoid (N, 1)."""
-        between = gelu(self.hidden(pooled).float())
-        return l2_normalize(self.names(between), dim=-1), self.gate(between)
+        between = gelu(self.hidden(pooled).float()).to(self.names.weight.dtype)  # (N, hidden)
+        return l2_normalize(self.names(between).float(), dim=-1), self.gate(between).float()
 
     def forward(self, pooled: Tensor) -> Tensor:
         captions = l2_normalize(self.captions(pooled).float(), dim=-1)
