@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import open_clip
+import timm
 import torch
 from open_clip import factory
 from safetensors.torch import save_file
 from timm.models import register_model
 from timm.models.vision_transformer import _create_vision_transformer
+from timm.models.vitamin import VitCfg, VitConvCfg
 from torch import Tensor, nn
 from transformers import (
     BertConfig,
@@ -58,6 +60,37 @@ def araclip_tiny_siglip(pretrained: bool = False, **options: Any) -> nn.Module:
     """SigLIP's vision transformer, without class token and pooled by attention, of one block."""
     sizes = {"img_size": SIDE, "patch_size": 16, "embed_dim": WIDTH, "depth": 1, "num_heads": 2, "mlp_ratio": 2}
     return _create_vision_transformer("test_vit", **{**sizes, "class_token": False, "global_pool": "map", **options})
+
+
+@register_model
+def araclip_tiny_eva(pretrained: bool = False, **options: Any) -> nn.Module:
+    """EVA-02's image tower of CLIP, of two blocks."""
+    sizes = {"img_size": 16, "patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2, "ref_feat_shape": (2, 2)}
+    return timm.create_model("eva02_base_patch16_clip_224", **{**options, **sizes})
+
+
+@register_model
+def araclip_tiny_pe(pretrained: bool = False, **options: Any) -> nn.Module:
+    """PE-Core's image tower, of two blocks."""
+    sizes = {"img_size": 16, "patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2, "ref_feat_shape": (2, 2)}
+    return timm.create_model("vit_pe_core_base_patch16_224", **{**options, **sizes, "attn_pool_num_heads": 2})
+
+
+@register_model
+def araclip_tiny_vitamin(pretrained: bool = False, **options: Any) -> nn.Module:
+    """ViTamin's image tower: convolutions at three sizes, then two blocks."""
+    convolutions = VitCfg(
+        embed_dim=(8, 16, 32), depths=(1, 1, 1), stem_width=8, head_type="1d",
+        conv_cfg=VitConvCfg(norm_layer="layernorm2d", norm_eps=1e-6),
+    )  # fmt: skip
+    sizes = {"img_size": 16, "embed_dim": 32, "depth": 2, "num_heads": 2, "embed_cfg": convolutions}
+    return timm.create_model("vitamin_small_224", **{**options, **sizes})
+
+
+@register_model
+def araclip_tiny_mci(pretrained: bool = False, **options: Any) -> nn.Module:
+    """MobileCLIP-B's image tower, whose stem is made of convolutions, of one block."""
+    return timm.create_model("vit_base_mci_224", **{**options, "img_size": 16, "depth": 1})
 
 
 @contextmanager

@@ -181,6 +181,45 @@ def write_worldwide_of_open_clip(folder: Path) -> Path:
     return _write_open_clip(folder, {**CLIP, "text_cfg": text}, {})
 
 
+def _write_with_text_tower(folder: Path, vision: dict[str, Any], **text: Any) -> Path:
+    """A CustomTextCLIP as its repositories hold it: settings with a network of timm, safetensors, CLIP's tokenizer."""
+    folder.mkdir(parents=True)
+    network = {"image_size": SIDE, "timm_model_pretrained": False, **vision}
+    config = {**CLIP, "vision_cfg": network, "text_cfg": {**CLIP["text_cfg"], **text}, "custom_text": True}
+    preprocess = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "shortest"}
+    content = {"model_cfg": config, "preprocess_cfg": preprocess}
+    (folder / "open_clip_config.json").write_text(json.dumps(content))
+    model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
+    clip_tokenizer(folder).save_pretrained(folder)
+    return folder
+
+
+def write_eva_of_open_clip(folder: Path) -> Path:
+    """EVA-02 CLIP: a causal text tower of its own; the image tower turns positions and reads a token."""
+    return _write_with_text_tower(
+        folder, {"timm_model_name": "araclip_tiny_eva", "timm_pool": "token", "timm_proj": None}
+    )
+
+
+def write_perception_encoder_of_open_clip(folder: Path) -> Path:
+    """PE-Core: as EVA-02, but pooled by attention."""
+    return _write_with_text_tower(folder, {"timm_model_name": "araclip_tiny_pe", "timm_pool": "map", "timm_proj": None})
+
+
+def write_vitamin_of_open_clip(folder: Path) -> Path:
+    """ViTamin: convolutions before attention, with a linear projection."""
+    return _write_with_text_tower(
+        folder, {"timm_model_name": "araclip_tiny_vitamin", "timm_pool": "", "timm_proj": "linear"}
+    )
+
+
+def write_mobileclip_of_open_clip(folder: Path) -> Path:
+    """MobileCLIP-B: says that its mask is causal."""
+    vision = {"timm_model_name": "araclip_tiny_mci", "timm_pool": "token", "timm_proj": None}
+    return _write_with_text_tower(folder, {**vision, "timm_drop": 0.0, "timm_drop_path": 0.0}, no_causal_mask=False)
+
+
 def write_xlmr_of_open_clip(folder: Path) -> Path:
     """LAION's: XLM-R, averaged, and an MLP."""
     xlmr_tokenizer().save_pretrained(folder)

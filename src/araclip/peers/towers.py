@@ -209,6 +209,7 @@ def _open_clip_text(encoder: TorchEncoder) -> TextPart:
     model, tokenizer, name = encoder.text.model, encoder.text.tokenizer, encoder.name
     made = of_open_clip(name, tokenizer)
     own = getattr(model, "text", model)
+    encode: Callable[..., Tensor] = model.encode_text
     if hasattr(own, "pooler"):  # a text tower of transformers: what is no padding is attended to
         pooling, pad_id, fixed = (
             type(own.pooler).__name__.lower().removesuffix("pooler"),
@@ -223,9 +224,8 @@ def _open_clip_text(encoder: TorchEncoder) -> TextPart:
         fixed = own.attn_mask is None or extra or pooling not in ("argmax", "eos")
         pad_id = getattr(getattr(tokenizer, "tokenizer", None), "pad_token_id", 0) or 0
         tower = "open_clip text transformer"
-    encode: Callable[..., Tensor] = model.encode_text
-    if own is model and not fixed:
-        encode = _ShortTexts(model)
+        if not fixed:
+            encode = _ShortTexts(own)
     inner = getattr(tokenizer, "tokenizer", None)
     language = _language(made, inner) if hasattr(inner, "src_lang") else None
     longest = int(tokenizer.context_length)
@@ -233,22 +233,27 @@ def _open_clip_text(encoder: TorchEncoder) -> TextPart:
 
 
 class _ShortTexts:
-    """`encode_text` of open_clip's CLIP for texts that are not filled up to its whole length."""
+    """`encode_text` of open_clip's causal text transformer for texts that are not filled up to its whole length.
 
-    def __init__(self, model: Any) -> None:
-        self.model = model
+    The transformer is a module of its own in a CustomTextCLIP; a CLIP has its parts, two of them under other names.
+    """
+
+    def __init__(self, tower: Any) -> None:
+        self.tower = tower
+        own = hasattr(tower, "pool_type")
+        self.pooling, self.end = (tower.pool_type, tower.eos_id) if own else (tower.text_pool_type, tower.text_eos_id)
 
     def __call__(self, ids: Tensor) -> Tensor:
         from open_clip.transformer import text_global_pool
 
-        model, length = self.model, ids.shape[1]
-        x = model.token_embedding(ids) + model.positional_embedding[:length]  # (B, T, W)
-        x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
-        vectors: Tensor = text_global_pool(x, ids, model.text_pool_type, eos_token_id=model.text_eos_id)
-        if model.text_projection is None:
+        tower, length = self.tower, ids.shape[1]
+        x = tower.token_embedding(ids) + tower.positional_embedding[:length]  # (B, T, W)
+        x = tower.ln_final(tower.transformer(x, attn_mask=tower.attn_mask[:length, :length]))
+        vectors: Tensor = text_global_pool(x, ids, self.pooling, eos_token_id=self.end)
+        if tower.text_projection is None:
             return vectors
-        linear = isinstance(model.text_projection, nn.Linear)
-        projected: Tensor = model.text_projection(vectors) if linear else vectors @ model.text_projection
+        linear = isinstance(tower.text_projection, nn.Linear)
+        projected: Tensor = tower.text_projection(vectors) if linear else vectors @ tower.text_projection
         return projected
 
 
