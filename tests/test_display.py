@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from araclip.core.display import json_shown, shortened, shown
+from araclip.errors import first_line
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # lone surrogates too
 
@@ -26,6 +27,26 @@ ANY_TEXT = st.text(st.characters(exclude_categories=()))  # lone surrogates too
 )
 def test_control_marks_are_escaped_and_letters_stay(text: str, seen: str) -> None:
     assert shown(text) == seen
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        ("Step \x1b[96m1/3\x1b[0m failed\nbecause", "Step 1/3 failed"),
+        ("\x1b[2J\x1b[H\n\x9b31mred", "red"),
+        ("\x1b]0;a title\x07see \x1b]8;;http://a.b\x1b\\the page\x1b]8;;\x1b\\", "see the page"),
+        ("a\tb\x00c\x08", "a b c"),
+        ("قطة \x1b(Bعلى\u200cطاولة", "قطة على\u200cطاولة"),
+        ("\x1b[0m", "KeyError"),
+    ],
+)
+def test_the_first_line_of_an_error_holds_nothing_that_a_terminal_obeys(said: str, line: str) -> None:
+    class Said(KeyError):
+        def __str__(self) -> str:
+            return said
+
+    Said.__name__ = "KeyError"
+    assert first_line(Said()) == line
 
 
 @given(ANY_TEXT)

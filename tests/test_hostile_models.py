@@ -4,6 +4,7 @@ import builtins
 import contextlib
 import json
 import pickle
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -148,6 +149,23 @@ def test_a_folder_of_transformers_runs_no_code(
     loads += [lambda: _Teacher(f"transformers:{folder}")]
     refusals = tried(marker, *loads)
     assert known or all(refusals)
+    if not known:
+        own = refusals[2 if write is write_st else 0]
+        assert isinstance(own, ModelMismatch) and re.search(
+            r"asks to run its own code \(auto_map\).*is never run here\. Name a model whose classes", str(own)
+        )
+
+
+def test_a_folder_whose_settings_name_nothing_but_code_is_refused_by_saying_so(tmp_path: Path, marker: Path) -> None:
+    folder = poison(write_clip(tmp_path / "model"), marker)
+    edit(folder / "config.json", lambda c: c.pop("model_type"))
+    with pytest.raises(ModelMismatch, match=r"asks to run its own code \(auto_map\)"):
+        AraCLIP.load(folder)
+    edit(folder / "config.json", lambda c: c.update(model_type="clip"))
+    edit(folder / "preprocessor_config.json", lambda c: c.update(image_processor_type="Evil"))
+    with pytest.raises(ModelMismatch, match=r"asks to run its own code \(auto_map\)"):
+        AraCLIP.load(folder)
+    assert not marker.exists()
 
 
 @pytest.mark.parametrize(

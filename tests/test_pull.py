@@ -17,7 +17,7 @@ import tiny_hf
 import tiny_published
 import traced
 from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, open_gallery
-from araclip.errors import InputError, ModelMismatch
+from araclip.errors import ExportRejected, InputError, ModelMismatch
 from araclip.peers import pull, tokenizers
 from araclip.peers.loading import load_request, parse_request
 from araclip.peers.pull import make_model_folder
@@ -152,6 +152,19 @@ def test_pictures_that_pillow_resizes_are_compared_as_strictly_as_squares(tmp_pa
     assert request is not None
     expected = pull.expected_of(source_of(load_request(request)))  # type: ignore[arg-type]
     assert expected.least_resized == pull.LEAST_COSINE
+
+
+def test_a_tower_that_cannot_be_written_says_why_without_the_exporters_colours(tmp_path: Path) -> None:
+    request = parse_request(written("clip", tmp_path / "clip"))
+    assert request is not None
+    text = source_of(load_request(request)).text  # type: ignore[arg-type]
+    encode = text.graph.encode
+    text.graph.encode = lambda ids, mask: encode(ids, mask) if ids.sum() > 9 else encode(ids, mask) + 1
+    with pytest.raises(
+        ExportRejected, match=r"cannot write the tower 'clip_text_model' as ONNX \(.{20,}\)\."
+    ) as refused:
+        pull.write_text_graph(text, tmp_path / "text.onnx")
+    assert "\x1b" in str(refused.value.__cause__) and str(refused.value).isprintable()
 
 
 def test_what_is_no_published_model_is_refused(tmp_path: Path) -> None:

@@ -27,6 +27,9 @@ from transformers import (
     CLIPModel,
     CLIPTextConfig,
     CLIPTextModelWithProjection,
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    CLIPVisionModelWithProjection,
     PreTrainedTokenizerFast,
     Siglip2Config,
     Siglip2Model,
@@ -276,6 +279,14 @@ def test_a_model_without_text_features_is_no_teacher(tmp_path: Path) -> None:
     written(BertModel(BertConfig(**{**LAYERS, "vocab_size": 32})), tmp_path)
     with pytest.raises(ModelMismatch, match="BertModel, which has no get_text_features"):
         load_teacher(f"transformers:{tmp_path}")
+
+
+@pytest.mark.parametrize("kind", [CLIPVisionModel, CLIPVisionModelWithProjection])
+def test_an_image_tower_alone_is_named_as_such(kind: Any, tmp_path: Path) -> None:
+    kind(CLIPVisionConfig(**LAYERS, image_size=16, patch_size=8)).save_pretrained(tmp_path)  # no tokenizer beside it
+    for load in (AraCLIP.load, lambda path: load_teacher(f"transformers:{path}")):
+        with pytest.raises(ModelMismatch, match=r"is an image tower alone \(CLIPVisionModel.* reads no texts\. Name a"):
+            load(tmp_path)
 
 
 @pytest.mark.parametrize(

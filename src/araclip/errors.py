@@ -38,12 +38,24 @@ Each message says what, where, both sides where two disagree, and what to do nex
 each class.
 """
 
+import re
 from typing import ClassVar
+
+_SEQUENCE = re.compile(  # that a terminal obeys (ECMA-48): colours and cursor, titles and links, single commands
+    r"(\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(\x07|\x1b\\|\x9c)?"
+    r"|\x1b[ -/]*[0-~]?"
+)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of a library's error, for a message of ours; the error's type where it has no text."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    """The first line of a library's error, for a message of ours; the error's type where it has no text.
+
+    Sequences that a terminal obeys, such as the colours of PyTorch's exporter, are left out.
+    """
+    lines = _SEQUENCE.sub("", str(error)).splitlines()
+    return next(filter(None, (_CONTROL.sub(" ", line).strip() for line in lines)), type(error).__name__)
 
 
 class AraCLIPError(Exception):

@@ -116,9 +116,11 @@ def _sentence_transformer(name: str, location: str, device: str) -> Any:
     with failures(name, "check the path or hub id"):
         folder, revision = _settings_of(location)
         foreign.check_folder(folder)
-        model: Any = SentenceTransformer(
-            location, device=device, revision=revision, trust_remote_code=False, model_kwargs={"dtype": torch.float32}
-        )
+        weights = {"dtype": torch.float32}
+        with foreign.code_refused(location):
+            model: Any = SentenceTransformer(
+                location, device=device, revision=revision, trust_remote_code=False, model_kwargs=weights
+            )
         check_tokens(getattr(model, "tokenizer", None), location)
     for part in (part for part in model if hasattr(part, "processor")):
         if hasattr(part.processor, "image_processor"):

@@ -188,7 +188,7 @@ def layout(folder: Path) -> str | None:
         return "altclip"
     if (folder / "modules.json").is_file():
         return "sentence-transformers"
-    return "transformers" if model_type else None
+    return "transformers" if model_type or "auto_map" in config else None  # which asks for code, and is refused
 
 
 def heads(folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ refused with its file and name. `trust_remote_code=False` is passed to every loa
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import fields
 from pathlib import Path
@@ -105,6 +106,20 @@ def refused_setting(where: str, key: str, value: Any, why: str) -> ModelMismatch
     )
 
 
+@contextmanager
+def code_refused(location: object) -> Iterator[None]:
+    """For a `with` block in which transformers reads settings: where they ask for code of their own, that is said."""
+    try:
+        yield
+    except ValueError as error:  # transformers has no class of its own for this
+        if "trust_remote_code" not in str(error):
+            raise
+        raise ModelMismatch(
+            f"{location} asks to run its own code (auto_map), because its classes are not those of transformers; a "
+            "stranger's code is never run here. Name a model whose classes transformers has: docs/peers.md lists some."
+        ) from error
+
+
 def _fault(place: Place, key: str, value: Any) -> str | None:
     """Why one value is refused, if it is."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -168,8 +183,10 @@ def _check_modules(content: Any, path: Path) -> None:
     for number, module in enumerate(content):
         kind, below = module.get("type"), module.get("path", "")
         if not isinstance(kind, str) or not _SENTENCE_TRANSFORMERS.fullmatch(kind):
+            own = isinstance(kind, str) and kind.startswith("sentence_transformers.")
+            why = "no module of sentence-transformers that is known here"
             raise refused_setting(
-                str(path), f"{number}.type", kind, "no module of sentence-transformers that is known here"
+                str(path), f"{number}.type", kind, why if own else f"{why}: it asks to run code of its own"
             )
         if not isinstance(below, str) or Path(below).is_absolute() or ".." in Path(below).parts:
             raise refused_setting(str(path), f"{number}.path", below, "expected a folder below the model's own")
@@ -235,7 +252,8 @@ def config_at(location: str | Path) -> Any:
     folder = _check_local(location)
     if folder is not None and not (folder / "config.json").is_file():
         raise FileNotFoundError(f"{folder} has no config.json")  # transformers 5.0 guesses by the folder's name
-    config = AutoConfig.from_pretrained(location, trust_remote_code=False)
+    with code_refused(location):
+        config = AutoConfig.from_pretrained(location, trust_remote_code=False)
     check_settings(config.to_dict(), f"{location}: config.json")
     return config
 
@@ -245,7 +263,8 @@ def tokenizer_at(location: str | Path, config: Any = None) -> Any:
     from transformers import AutoTokenizer
 
     _check_local(location)
-    tokenizer = AutoTokenizer.from_pretrained(location, config=config, trust_remote_code=False)
+    with code_refused(location):
+        tokenizer = AutoTokenizer.from_pretrained(location, config=config, trust_remote_code=False)
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise ValueError(f"{location} holds no tokenizer")
     check_tokens(tokenizer, location)
@@ -264,7 +283,8 @@ def image_processor_at(location: str | Path, *, pillow: bool = False) -> Any:
     from transformers import AutoImageProcessor
 
     _check_local(location)
-    processor = AutoImageProcessor.from_pretrained(location, trust_remote_code=False)
+    with code_refused(location):
+        processor = AutoImageProcessor.from_pretrained(location, trust_remote_code=False)
     return on_pillow(processor) if pillow else processor
 
 
@@ -369,6 +389,7 @@ def _check_tower(name: Any, where: str) -> None:
         raise ModelMismatch(f"{where} is {name!r:.60}, expected a text. Copy the model's folder again.")
     if Path(name).is_dir():
         check_folder(Path(name))
-    config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    with code_refused(where):
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
     if "AutoModel" in (getattr(config, "auto_map", None) or {}) and type(config) not in MODEL_MAPPING:
         raise refused_setting(where, "auto_map", config.auto_map, "which asks to run code of the repository")

@@ -131,6 +131,12 @@ def transformers_text(name: str, location: str) -> TextEncoder:
         saved_as = (config.architectures or [""])[0]
         alone = saved_as.endswith(("TextModel", "TextModelWithProjection"))  # AutoModel would drop a projection
         loader = getattr(transformers, saved_as) if alone else transformers.AutoModel
+        kind = loader if alone else transformers.MODEL_MAPPING[type(config)]
+        if not hasattr(kind, "get_text_features") and getattr(kind, "main_input_name", "") == "pixel_values":
+            raise ModelMismatch(
+                f"{name} is an image tower alone ({saved_as or kind.__name__}) and reads no texts. Name a model with "
+                "both towers, or train a text tower for it (docs/training.md)."
+            )
         build = loader if alone else partial(loader.from_config, trust_remote_code=False)
         check_size(location, lambda: build(config))
         model = load_complete(loader, location, name=name)
