@@ -320,6 +320,26 @@ def test_the_implementation_of_attention_can_be_changed() -> None:
     assert attention_of(model) == ("sdpa", "sdpa", "eager")
 
 
+def test_an_implementation_of_attention_is_taken_by_a_tower_of_convolutions_and_changes_nothing_there(
+    tmp_path: Path,
+) -> None:
+    model, given = model_like_mini(), {**inputs(), "pixel_values": bright_and_dark(3)}
+    model.save_pretrained(tmp_path)
+    wanted = model(**given)
+    for asked in ("sdpa", "eager", None):
+        found = AraCLIPModel.from_pretrained(tmp_path, attn_implementation=asked)
+        assert set(attention_of(found)) == {asked or "sdpa"}
+        assert torch.equal(found.get_image_features(given["pixel_values"]).pooler_output,
+                           model.get_image_features(given["pixel_values"]).pooler_output)  # fmt: skip
+        torch.testing.assert_close(found(**given).text_embeds, wanted.text_embeds, rtol=1e-4, atol=1e-5)
+    model.set_attn_implementation("eager")
+    assert set(attention_of(model)) == {"eager"}
+    model.set_attn_implementation({"vision_config": "sdpa"})
+    assert attention_of(model) == ("eager", "eager", "sdpa")
+    with pytest.raises(InputError, match="made of convolutions and has no attention"):
+        model.get_image_features(given["pixel_values"], output_attentions=True)
+
+
 def test_one_towers_implementation_of_attention_stands_in_its_own_configuration(tmp_path: Path) -> None:
     text, vision = {**TEXT_TOWERS["bert"], "attn_implementation": "eager"}, IMAGE_TOWERS["vit"]
     assert attention_of(AraCLIPModel(AraCLIPConfig(text, vision, projection_dim=8))) == ("sdpa", "eager", "sdpa")

@@ -173,6 +173,8 @@ class BranchesModel(PreTrainedModel):  # type: ignore[misc]
 
     config_class = BranchesConfig
     main_input_name = "pixel_values"
+    # convolutions have no attention: an implementation of it that is chosen for the whole model changes nothing here
+    _supports_sdpa = _supports_flash_attn = _supports_flex_attn = True
 
     def __init__(self, config: BranchesConfig) -> None:
         super().__init__(config)
