@@ -20,12 +20,13 @@ from transformers import AutoModel, TimmWrapperConfig, TimmWrapperModel
 
 import tiny_hf
 import traced
-from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, cli
-from araclip.errors import ModelMismatch, ModelNotFound
+from araclip import AraCLIP, AraCLIPConfig, AraCLIPModel, AraCLIPProcessor, cli
+from araclip.errors import ModelMismatch, ModelNotFound, RecipeError
 from araclip.models import folder as model_folder
 from araclip.training.export import export as exporting
 from araclip.training.export import graphs
 from araclip.training.export.export import export
+from araclip.training.export.model_card import About
 from araclip.training.mini.branches import joined, route_last, with_gate
 from araclip.training.model import unpack as unpacking
 from araclip.training.model.preprocessing import square_processor
@@ -133,6 +134,41 @@ def test_a_model_computed_in_int8_comes_back_with_the_weights_that_it_is_stored_
     twice, _ = unpack(tmp_path / "two")
     for mine, theirs in zip(vectors(twice, processor), vectors(once, processor), strict=True):
         assert (mine * theirs).sum(axis=1).min() > 0.999
+
+
+def test_every_copy_of_a_models_weights_states_their_licence_and_training_data(tmp_path: Path) -> None:
+    mini = AraCLIP.load("araclip-mini").config  # type: ignore[union-attr]
+    model, folder = AraCLIPModel.from_pretrained("araclip-mini"), tmp_path
+    for name in ("once", "twice"):
+        folder = tmp_path / name
+        model.save_pretrained(folder)
+        card = (folder / "README.md").read_text(encoding="utf-8")
+        assert f'license: other\nlicense_name: "{mini.license}"\n' in card
+        for stated in (mini.license, *mini.training_data):
+            assert stated in card.split("limits, licence")[1]
+        model = AraCLIPModel.from_pretrained(folder)
+        assert (model.config.license, tuple(model.config.training_data)) == (mini.license, mini.training_data)
+    plain = AraCLIPModel(AraCLIPConfig(tiny_hf.TEXT_TOWERS["bert"], None, projection_dim=8))
+    plain.save_pretrained(tmp_path / "plain")
+    assert "license" not in (tmp_path / "plain" / "README.md").read_text(encoding="utf-8")
+    with pytest.raises(RecipeError, match="license must be a text"):
+        AraCLIPConfig(license=7)
+
+
+def test_an_exported_model_states_the_licence_that_its_weights_came_with(
+    saved: Callable[[str], Path], tmp_path: Path
+) -> None:
+    place = saved("bert + siglip")
+    model, processor = load_model(place / "model")
+    model.config.license, model.config.training_data = "CC-BY-4.0", ["ten photographs"]
+    save_model(tmp_path / "model", model, processor)
+    with traced.quickly():
+        config = export(tmp_path / "model", tmp_path / "out", weights="float32").config
+    assert (config.license, config.training_data) == ("CC-BY-4.0", ("ten photographs",))
+    assert unpack(tmp_path / "out")[0].config.license == "CC-BY-4.0"
+    with traced.quickly():
+        config = export(tmp_path / "model", tmp_path / "own", weights="float32", about=About(license="MIT")).config
+    assert (config.license, config.training_data) == ("MIT", ())
 
 
 @pytest.mark.parametrize("pair", [name for name in TOWERS if "swin" not in name])

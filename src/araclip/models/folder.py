@@ -121,6 +121,7 @@ def is_short_texts(most: int, longest: int) -> Check:
 
 
 FORMAT = 2
+NOT_STATED = "not stated"  # of a licence
 NO_NORMALIZER = 0  # text reaches the tokenizer as it was typed
 HASHED = ("tokenizer.json", "text.onnx", "image.onnx")
 DATA_FILES = ("text.onnx.data", "image.onnx.data")  # weights of graphs that are larger than an ONNX file can be

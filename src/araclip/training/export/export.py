@@ -336,9 +336,12 @@ def _config(
     )  # fmt: skip
     image = replace(how, tower=about.image_tower or _tower_name(config.vision_config))
     prefixes = () if config.query_bank or config.names else config.matryoshka_dims  # a query bank rotates the axes
+    stated = about.license, about.training_data
+    if stated == (About().license, ()) and config.license:  # the weights came with a licence
+        stated = config.license, tuple(config.training_data)
     return ModelConfig(
         name=name, version=version, width=config.projection_dim, text=text, image=image, files={},
-        license=about.license, training_data=about.training_data,
+        license=stated[0], training_data=stated[1],
         matryoshka=tuple(prefix for prefix in prefixes if prefix < config.projection_dim),
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from araclip import __version__
-from araclip.models.folder import ModelConfig
+from araclip.models.folder import NOT_STATED, ModelConfig
 from araclip.training.recipe.toml_file import TomlFile
 
 _STORED = {
@@ -32,7 +32,7 @@ _WAYS = (("t2i", "text → picture", "n_queries"), ("i2t", "picture → text", "
 class About:
     """Training data, licence, and further text of a model card."""
 
-    license: str = "not stated"
+    license: str = NOT_STATED
     training_data: tuple[str, ...] = ()
     notes: str = ""  # Markdown: how it was trained, limits, terms
     text_tower: str = ""  # names on the card; by default those of the checkpoints

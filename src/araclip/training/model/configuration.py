@@ -71,6 +71,8 @@ class AraCLIPConfig(Named, PreTrainedConfig):  # type: ignore[misc]
         logit_bias_init: bias of the sigmoid loss (SigLIP starts at -10) before training; None trains with InfoNCE.
         max_tokens: length in tokens, special ones included, at which text is cut.
         normalizer: version of `araclip.text.normalization.normalize` that the model was trained with.
+        license, training_data: of the weights, or of those they were trained from, as a model folder states them; they
+            stay with every copy.
         kwargs: settings of heads that a family of models adds, see `extensions`, and of every configuration.
 
     Raises:
@@ -96,6 +98,8 @@ class AraCLIPConfig(Named, PreTrainedConfig):  # type: ignore[misc]
         logit_bias_init: float | None = None,
         max_tokens: int = MAX_TOKENS,
         normalizer: int = NORMALIZER_VERSION,
+        license: str | None = None,
+        training_data: Iterable[str] = (),
         **kwargs: Any,
     ) -> None:
         attention = kwargs.pop("attn_implementation", None)
@@ -119,6 +123,7 @@ class AraCLIPConfig(Named, PreTrainedConfig):  # type: ignore[misc]
         self.logit_bias_init = logit_bias_init
         self.max_tokens = max_tokens
         self.normalizer = normalizer
+        self.license, self.training_data = license, list(training_data)
         self._check()
         of_heads.check(self)
 
@@ -141,6 +146,8 @@ class AraCLIPConfig(Named, PreTrainedConfig):  # type: ignore[misc]
                 f"projection_dim={self.projection_dim!r:.40}, max_tokens={self.max_tokens!r:.40} and "
                 f"matryoshka_dims={self.matryoshka_dims!r:.80} must be whole numbers of at most {foreign.MAX_WIDTH:,}."
             )
+        if not all(isinstance(text, str) for text in (self.license or "", *self.training_data)):
+            raise RecipeError("license must be a text and training_data a list of texts. Correct config.json.")
         scalars = (self.logit_scale_init_value, self.logit_bias_init or 0)
         if not all(isinstance(value, int | float) and math.isfinite(value) for value in scalars):
             raise RecipeError(

@@ -9,6 +9,7 @@ from huggingface_hub import HfApi
 
 from araclip import __version__
 from araclip.core import atomic
+from araclip.core.display import shown
 from araclip.training.model.configuration import MODULE, AraCLIPConfig, Named
 
 CARD = "README.md"
@@ -100,7 +101,7 @@ pipeline_tag: {"zero-shot-image-classification" if vision else "feature-extracti
 language:
 - ar
 - en
-tags:
+{_license_header(config)}tags:
 - araclip
 - clip
 - arabic
@@ -161,8 +162,28 @@ texts = model.encode(["قطة جالسة على طاولة"])  # (1, {config.pro
 
 ## Trained on, measured, limits, licence
 
-Not filled in yet: name the data with their licences, the numbers with their protocol, and what the model cannot do.
+{_stated(config)}
 """.replace("\n\n```\n", "\n```\n")
+
+
+def _license_header(config: AraCLIPConfig) -> str:
+    """The licence in the words of the hub, which knows some by name and takes any as `other`."""
+    return f"license: other\nlicense_name: {json.dumps(shown(config.license))}\n" if config.license else ""
+
+
+def _stated(config: AraCLIPConfig) -> str:
+    """Licence and training data, where the weights came with them."""
+    if not config.license:
+        return (
+            "Not filled in yet: name the data with their licences, the numbers with their protocol, and what the "
+            "model cannot do."
+        )
+    data = "".join(f"- {shown(line)}\n" for line in config.training_data)
+    trained = f"They were trained on:\n\n{data}\n" if data else ""
+    return (
+        f"Licence of these weights, or of those they were trained from: {shown(config.license)}. {trained}Not filled "
+        "in yet: what they were trained on since, the numbers with their protocol, and what the model cannot do."
+    )
 
 
 def upload(folder: Path, repo_id: str, private: bool | None = None, token: Any = None, **commit: Any) -> Any:

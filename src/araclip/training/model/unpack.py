@@ -29,7 +29,7 @@ from araclip.models import folder as model_folder
 from araclip.models.checks import is_remembered, remember
 from araclip.models.encoder import AraCLIP
 from araclip.models.encoder_base import Vectors
-from araclip.models.folder import ModelConfig
+from araclip.models.folder import NOT_STATED, ModelConfig
 from araclip.training.model.configuration import AraCLIPConfig
 from araclip.training.model.processing import AraCLIPProcessor
 
@@ -275,7 +275,7 @@ def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
     checks.check_model_folder(exported.folder)
     graphs = {part: onnx.load(str(exported.folder / part)) for part in ("text.onnx", "image.onnx")}
     origins = {part: _origin(exported, part, graph) for part, graph in graphs.items()}
-    model = build(AraCLIPConfig.from_dict(origins["text.onnx"]["config"])).eval()
+    model = build(_stated(AraCLIPConfig.from_dict(origins["text.onnx"]["config"]), exported.config)).eval()
     weights: dict[str, Tensor] = {}
     size = exported.config.image.size
     merged = _norms_after_convolutions(model, size)
@@ -299,6 +299,13 @@ def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
         raise ModelMismatch(f"{exported.folder}: the graphs do not give back their model ({error})") from error
     remember(known, f"{exported.label} as AraCLIPModel")
     return model
+
+
+def _stated(config: AraCLIPConfig, exported: ModelConfig) -> AraCLIPConfig:
+    """The model's configuration with the licence and training data that the folder states, for its copies."""
+    if not exported.license.startswith(NOT_STATED):
+        config.license, config.training_data = exported.license, list(exported.training_data)
+    return config
 
 
 def _content(exported: AraCLIP) -> list[object]:
