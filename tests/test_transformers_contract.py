@@ -206,6 +206,31 @@ def test_a_model_in_half_precision_gives_nearly_the_same_vectors(
     rounded.loss.backward()  # gradients flow through the casts
 
 
+class Pictures(torch.nn.Module):
+    """The picture side of a model, as one function of the pixels."""
+
+    def __init__(self, model: AraCLIPModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.model.get_image_features(pixels).pooler_output
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("way", ["export", "compile"])
+def test_one_graph_for_all_data_is_made_of_a_model_whose_branches_are_routed(way: str) -> None:
+    pictures = Pictures(model_like_mini()).eval()
+    both, dark = bright_and_dark(4), bright_and_dark(6)[1::2]  # of the dark ones none passes the router
+    if way == "export":
+        batch = torch.export.Dim("batch", min=2, max=64)
+        made: Any = torch.export.export(pictures, (both,), dynamic_shapes=({0: batch},)).module()
+    else:
+        made = torch.compile(pictures, fullgraph=True, dynamic=True, backend="eager")
+    for pixels in (both, dark):
+        torch.testing.assert_close(made(pixels), pictures(pixels), rtol=1e-5, atol=1e-6)
+
+
 def test_larger_pictures_pass_where_the_tower_interpolates_its_positions() -> None:
     model = model_of(BOTH)
     larger = torch.randn(2, 3, 2 * SIZE, 2 * SIZE)

@@ -112,8 +112,13 @@ class Branches(nn.ModuleList):
         for branch in self:
             if branch.router is None:
                 found.append(branch(maps))
+                continue
+            passes = branch.router(torch.cat(found, dim=1)) > 0  # (B, 1)
+            if torch.compiler.is_compiling() and not torch.onnx.is_in_onnx_export():
+                # torch.compile and torch.export want one graph for all data: the branch computes for every picture
+                found.append(torch.where(passes, branch(maps), 0.0))
             else:
-                own = torch.nonzero(branch.router(torch.cat(found, dim=1))[:, 0] > 0)[:, 0]  # rows
+                own = torch.nonzero(passes[:, 0])[:, 0]  # rows
                 if torch.compiler.is_exporting():  # batch_norm asks while it is traced; the graph takes no rows, too
                     check: Any = torch._check  # which has types in some releases of PyTorch alone
                     check(own.shape[0] > 0)

@@ -287,7 +287,7 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
         pixels, mirror = pixel_values.to(self.vision_model.dtype), self.config.vision_mirror
         output, pooled = towers.image_features(self.vision_model, pixels, self.config, mirror, **tower)  # (B, W)
         found = with_features(output, self.visual_projection(pooled))
-        return first_rows(found, len(pixels)) if mirror else found
+        return first_rows(found, pixels.shape[0]) if mirror else found
 
     @can_return_tuple  # type: ignore[untyped-decorator,unused-ignore]
     def forward(
