@@ -53,7 +53,7 @@ LiteralOption = Annotated[
 ]
 LexiconOption = Annotated[
     Path | None,
-    typer.Option("--lexicon", help="Your own words, one a line (docs/queries.md); else $ARACLIP_LEXICON."),
+    typer.Option("--lexicon", help="Your own words, one a line, such as كشري = وجبة; else $ARACLIP_LEXICON."),
 ]
 ThumbnailsOption = Annotated[
     bool, typer.Option("--thumbnails", help="Show the pictures in the terminal (kitty, iTerm2, sixel, else blocks).")
@@ -216,15 +216,24 @@ def _print_hits(query: str, hits: "list[Hit]", caption: str) -> None:
     table = Table(
         title=escape(f"«{asked(query)}»"), title_justify="left", caption=escape(caption), caption_justify="left"
     )
+    dated = _is_dated(hits)
     table.add_column("", justify="right", style="dim")
-    table.add_column("score", justify="right")
-    table.add_column("relevance")
+    for name in ("taken",) if dated else ("score", "relevance"):
+        table.add_column(name, justify="right" if name == "score" else "left")
     table.add_column("picture", overflow="fold")
     for hit in hits:
-        table.add_row(
-            str(hit.rank), f"{hit.score:.3f}", hit.strength or "–", _picture(hit), style="dim" if hit.weak else None
-        )
+        about = (_day(hit),) if dated else (f"{hit.score:.3f}", hit.strength or "–")
+        table.add_row(str(hit.rank), *about, _picture(hit), style="dim" if hit.weak else None)
     out.print(table)
+
+
+def _is_dated(hits: "list[Hit]") -> bool:
+    """Whether hits are listed by date, for the query says nothing that a picture shows: they have no score."""
+    return all(hit.score == 0 and hit.relevance is None for hit in hits)
+
+
+def _day(hit: "Hit") -> str:
+    return (hit.captured_at or "–")[:10]
 
 
 def _print_pictures(query: str, hits: "list[Hit]", caption: str) -> None:
@@ -237,7 +246,8 @@ def _print_pictures(query: str, hits: "list[Hit]", caption: str) -> None:
             thumbnails.show(out, hit.path)
         except ImageError as error:
             say(str(error))
-        line = Text.assemble((f"{hit.rank}  {hit.score:.3f}  {hit.strength or '–'}  ", "dim"), _picture(hit), "\n")
+        about = _day(hit) if _is_dated(hits) else f"{hit.score:.3f}  {hit.strength or '–'}"
+        line = Text.assemble((f"{hit.rank}  {about}  ", "dim"), _picture(hit), "\n")
         out.print(line, soft_wrap=True)
     out.print(caption, markup=False, style="dim")
 
