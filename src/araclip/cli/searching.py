@@ -189,7 +189,9 @@ def _show(query: str, hits: "list[Hit]", gallery: "BaseGallery", as_json: bool, 
     if interpretation := getattr(hits, "interpretation", None):
         for line in understood_lines(interpretation):
             err.print(f"[dim]{escape(shown(line))}[/dim]")
-    if not hits:
+    if away := getattr(hits, "away", None):
+        say(f"Not one picture file can be found in {away}. Is a drive unplugged? They are found again when it is back.")
+    elif not hits:
         err.print("Nothing found. Try fewer filters, a lower --threshold or a smaller --offset.")
     else:
         print_hits = _print_pictures if thumbnails else _print_hits

@@ -373,7 +373,9 @@ class BaseGallery(ABC):
         plan, terms = self._planned(parsed, snapshot, page.filters, literal=literal, ignore=ignore)
         hits = search(plan, terms, snapshot, page, text_weight)
         interpretation = self._suggestions.added(plan, hits, self.interpreter, self._catalog)
-        return Hits(hits, interpretation, pictures=self.picture)
+        found = Hits(hits, interpretation, pictures=self.picture)
+        found.away = None if hits else self._reader.browsing.away()
+        return found
 
     @cached_property
     def _suggestions(self) -> Suggestions:

@@ -212,6 +212,7 @@ function show() {
   else {
     $('count').textContent = '';
     if (stats?.pictures === 0) showFirstRun();
+    else if (results.away) nothingNotice(null, null, [t('away'), t('awayDetail')]);
     else nothingNotice(filterCount(state) ? () => go(UNFILTERED) : null, folded ? reveal : null);
   }
 }

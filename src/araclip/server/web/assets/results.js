@@ -95,7 +95,7 @@ export class Results {
     const skipped = new Set([...this.items, ...this.state.like].map(({ id }) => id));
     this.items.push(...page.results.filter(({ id }) => !skipped.has(id)));
     this.offset += page.results.length;
-    if (!this.answered) Object.assign(this, { interpretation: page.interpretation ?? null, passing: page.passing });
+    if (!this.answered) Object.assign(this, { interpretation: page.interpretation ?? null, passing: page.passing, away: page.away });
     this.more = page.more && page.results.length > 0;
     this.answered = true;
   }
