@@ -445,7 +445,7 @@ class BaseGallery(ABC):
 
     def _folder_names(self, explicit: bool) -> Collection[str]:
         """Names of the folders; of a large gallery only where the query says "folder"."""
-        generation = self._catalog.generation
+        generation = self._reader.snapshot.generation
         if self._folders[0] != generation:
             self._folders = generation, {}
         known = self._folders[1]
