@@ -383,17 +383,23 @@ class BaseGallery(ABC):
             vector, content = self._picture_vector(user_path(path))
         else:
             vector = self._catalog.vector(content)
-        query_vector = combine(terms, plan.query)
+        query_vector = combine(terms, plan.query, subtract=snapshot.scale is None)
         score = float(query_vector @ vector)
         scale = snapshot.scale if plan.has_relevance else None
         text = plan.words_to_find(TEXT_WEIGHT)
         asked = texts_of_shares(plan)
         vector_of = dict(zip(asked, text_vectors(self.model, asked), strict=True))
-        matched, surely = snapshot.by_texts(content, text) if content is not None and text else ((), 0.0)
+        matched, surely, doubted = (
+            snapshot.by_texts(content, text) if content is not None and text else ((), 0.0, False)
+        )
+        relevance = max(scale.relevance(query_vector)(score), surely) if scale else None
+        if doubted and scale:
+            hybrid = snapshot.hybrid(query_vector, text)
+            relevance = relevance and hybrid and relevance * (1 - hybrid.doubt)
         return Explanation(
             path=path,
             score=score,
-            relevance=max(scale.relevance(query_vector, plan.query.words)(score), surely) if scale else None,
+            relevance=relevance,
             words=word_shares(plan, terms, vector, vector_of),
             matched=matched,
             interpretation=plan.interpretation,

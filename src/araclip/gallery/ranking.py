@@ -1,11 +1,13 @@
 """From a plan's vector to a page of hits: the best pictures that pass the filters and exist, in a stable order.
 
-A hit's value is its cosine on the scale of the gallery, raised where the words of the query stand in its texts, and
-lowered where a description says nothing of them. A picture that shows an excluded thing is left out: subtracting the
-term's vector moves such pictures down, but the first page still shows some. A picture is therefore dropped where the
-term alone has a relevance that is not weak (`gallery.relevance`), or where it stands far above the gallery's average
-for the term: a thing that fills the gallery, such as people, has no outstanding hits. Measured by
-benchmarks/exclusion.py.
+Hits stand in the order of one number, their relevance: how surely the picture shows what the query says, or its texts
+say it, whichever is more. A description that says nothing of the words lowers it. Where relevance is unknown, a hit's
+value decides: its cosine on the scale of the gallery, raised where the words of the query stand in its texts.
+
+Hits are ranked by what is asked, and a picture that shows an excluded thing is then left out: one at which the excluded
+text has a strong relevance (`gallery.relevance`), or stands a standard deviation above its average over the first hits.
+Where all that a query does is exclude, there are no hits to compare with, and the whole gallery's average is taken.
+Measured by benchmarks/exclusion.py.
 """
 
 import heapq
@@ -24,7 +26,7 @@ from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.full_text import Document
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.near_hashes import is_near
-from araclip.gallery.relevance import RelevanceScale
+from araclip.gallery.relevance import MIN_PICTURES, RelevanceScale
 from araclip.gallery.results import Hit
 from araclip.gallery.text_matches import NO_MATCHES, TextMatches, TextQuery, where_found
 from araclip.models.vectors import Ids, Vectors
@@ -87,9 +89,9 @@ def lifted(
     return sorted(found, key=order)
 
 
-def order(candidate: Candidate) -> tuple[float, float, int]:
-    """The key of the one order: value, cosine, then the order of indexing."""
-    return -candidate.value, -candidate.score, candidate.content
+def order(candidate: Candidate) -> tuple[float, float, float, int]:
+    """The key of the one order: relevance, value, cosine, then the order of indexing."""
+    return -(candidate.relevance or 0.0), -candidate.value, -candidate.score, candidate.content
 
 
 def merged(by_vector: Iterator[Candidate], by_text: list[Candidate]) -> Iterator[Candidate]:
@@ -100,7 +102,7 @@ def merged(by_vector: Iterator[Candidate], by_text: list[Candidate]) -> Iterator
 def doubted(
     candidates: Iterator[Candidate], described: Callable[[Sequence[int]], set[int]], doubt: float
 ) -> Iterator[Candidate]:
-    """Candidates in that order, with the value of those that have a description lowered, in that order again.
+    """Candidates in that order, with those that have a description lowered, in that order again.
 
     Args:
         described: tells which of some pictures have one.
@@ -115,13 +117,16 @@ def doubted(
             while held and order(held[0]) <= order(each):
                 yield held.popleft()
             if each.content in known:
-                held.append(replace(each, value=each.value - doubt))
+                relevance = None if each.relevance is None else each.relevance * (1 - doubt)
+                held.append(replace(each, value=each.value - doubt, relevance=relevance))
             else:
                 yield each
     yield from held
 
 
-FIRST_CHUNK, LARGEST_CHUNK = 32, 4096  # candidates looked at together; grows, for galleries full of the excluded thing
+FIRST_HITS = 30  # of a query, with which each hit is compared: does it show the excluded thing more than they do?
+ABOVE = 1.0  # standard deviations above their average from which it does; both chosen on judged pairs
+LARGEST_CHUNK = 4096  # candidates looked at together; they grow, for galleries full of the excluded thing
 
 Cosines = Callable[[Sequence[int], Vectors], Vectors]
 
@@ -129,10 +134,17 @@ Cosines = Callable[[Sequence[int], Vectors], Vectors]
 @dataclass(frozen=True)
 class Exclusion:
     """Excluded terms: their unit vectors (m, D), and the cosines (m,) from which a picture is taken to show the
-    thing."""
+    thing; `relative`: or stands ABOVE the first hits."""
 
     vectors: Vectors
     limits: NDArray[np.float64]
+    relative: bool = False
+
+    def beside(self, first: Vectors) -> "Exclusion":
+        """The same for the rest of a query's hits, by the cosines (n, m) of the first ones."""
+        if not self.relative or len(first) < MIN_PICTURES:
+            return self
+        return replace(self, limits=np.minimum(self.limits, first.mean(axis=0) + ABOVE * first.std(axis=0)))
 
     def drops(self, cosines: Vectors) -> NDArray[np.bool_]:
         """(n, m) cosines of pictures with the terms → (n,) whether each is left out."""
@@ -140,11 +152,16 @@ class Exclusion:
         return dropped
 
 
-def exclusion_of(terms: Vectors, scale: RelevanceScale | None) -> Exclusion | None:
-    """The exclusion of terms (m, D); None in a gallery of too few pictures for a scale."""
+def exclusion_of(terms: Vectors, scale: RelevanceScale | None, *, alone: bool) -> Exclusion | None:
+    """The exclusion of terms (m, D); None in a gallery of too few pictures for a scale.
+
+    Args:
+        alone: whether all that the query does is exclude.
+    """
     if scale is None:
         return None
-    return Exclusion(terms, np.array([scale.excluded_cosine(term) for term in terms]))
+    limit = scale.excluded_cosine if alone else scale.strong_cosine
+    return Exclusion(terms, np.array([limit(term) for term in terms]), relative=not alone)
 
 
 def kept(candidates: Iterator[Candidate], exclusion: Exclusion | None, cosines: Cosines) -> Iterator[Candidate]:
@@ -152,9 +169,11 @@ def kept(candidates: Iterator[Candidate], exclusion: Exclusion | None, cosines: 
     if exclusion is None:
         yield from candidates
         return
-    size = FIRST_CHUNK
+    size, compared = FIRST_HITS, False
     while chunk := list(islice(candidates, size)):
-        dropped = exclusion.drops(cosines([each.content for each in chunk], exclusion.vectors))
+        found = cosines([each.content for each in chunk], exclusion.vectors)
+        exclusion, compared = exclusion if compared else exclusion.beside(found), True
+        dropped = exclusion.drops(found)
         yield from (each for each, drop in zip(chunk, dropped.tolist(), strict=True) if not drop)
         size = min(2 * size, LARGEST_CHUNK)
 
@@ -177,7 +196,6 @@ class Page:
     filters: Filters
     threshold: float = 0.0
     by_date: bool = False  # newest first instead of by similarity; where the store can do so
-    words: int = 1  # in the query's texts: of a longer query more must be right for the same relevance
     excluded: NDArray[np.float32] | None = field(default=None, compare=False)  # vectors (m, D) of what not to show
 
     def __post_init__(self) -> None:
@@ -274,7 +292,7 @@ def ranked(
         return hits_of(search.existing(kept(newest, exclusion, search.cosines)), search.phash, page, exclude)
     matches = search.matches(hybrid.query) if hybrid else NO_MATCHES
     best = search.best_score() if hybrid else 0.0
-    relevance = scale.relevance(vector, page.words) if scale else None
+    relevance = scale.relevance(vector) if scale else None
     by_text = list[Candidate]()
     if hybrid and len(matches.ids):
         by_text = lifted(*search.scores(matches.ids), best, relevance, hybrid, matches)
@@ -282,11 +300,12 @@ def ranked(
     others = (
         rated(score, best, relevance, hybrid, content) for content, score in search.nearest() if content not in known
     )
-    candidates = merged(above(others, page.threshold), [each for each in by_text if reaches(each, page.threshold)])
+    candidates = merged(others, by_text)
     if hybrid and matches.answered:
         in_arabic = hybrid.query.in_arabic
         candidates = doubted(candidates, lambda ids: search.described(ids, in_arabic=in_arabic), hybrid.doubt)
-    hits = hits_of(search.existing(kept(candidates, exclusion, search.cosines)), search.phash, page, exclude)
+    left = above(kept(candidates, exclusion, search.cosines), page.threshold)
+    hits = hits_of(search.existing(left), search.phash, page, exclude)
     if page.filters.collapse:
         hits = [(content, replace(hit, near=search.near_count(content))) for content, hit in hits]
     if not hybrid:
@@ -305,14 +324,9 @@ def near_hits(search: StoreSearch, content: int, filters: Filters, most: int) ->
     return hits_of(found, search.phash, Page(most, 0, replace(filters, collapse=False)), None)
 
 
-def reaches(candidate: Candidate, threshold: float) -> bool:
-    """Whether its relevance is not below the threshold, or unknown."""
-    return candidate.relevance is None or candidate.relevance >= threshold
-
-
 def above(candidates: Iterator[Candidate], threshold: float) -> Iterator[Candidate]:
-    """The candidates up to the first below the threshold: without a text match, relevance falls with the cosine."""
-    return takewhile(lambda candidate: reaches(candidate, threshold), candidates)
+    """The candidates up to the first whose relevance is below the threshold; all where it is unknown."""
+    return takewhile(lambda each: each.relevance is None or each.relevance >= threshold, candidates)
 
 
 def hits_of(

@@ -26,7 +26,7 @@ from araclip.gallery.ranking import Hybrid, Page, StoreSearch, exclusion_of, nea
 from araclip.gallery.reference_queries import reference_vectors
 from araclip.gallery.relevance import ReferenceVectors, RelevanceScale, relevance_scale
 from araclip.gallery.results import Hit, Match
-from araclip.gallery.text_matches import TextQuery, text_matches, where_found
+from araclip.gallery.text_matches import TextQuery, where_found
 from araclip.models.encoder import Encoder
 from araclip.models.vectors import Vectors
 
@@ -109,7 +109,9 @@ class Snapshot(ABC):
         text: TextQuery | None,
     ) -> list[tuple[int, Hit]]:
         scale = self.scale if relevance else None
-        exclusion = exclusion_of(page.excluded, self.scale) if page.excluded is not None else None
+        exclusion = None
+        if page.excluded is not None:
+            exclusion = exclusion_of(page.excluded, self.scale, alone=page.by_date)
         return ranked(search, vector, page, scale, exclude, self.hybrid(vector, text), exclusion)
 
     def near(self, content: int, filters: Filters, most: int) -> list[tuple[PictureRecord, Hit]]:
@@ -126,9 +128,16 @@ class Snapshot(ABC):
     def _vector(self, content: int) -> Vectors:
         """The vector (D,) of a picture."""
 
-    @abstractmethod
-    def by_texts(self, content: int, text: TextQuery) -> tuple[tuple[Match, ...], float]:
-        """The texts of a picture in which words of a query stand, and the relevance that they alone give it."""
+    def by_texts(self, content: int, text: TextQuery) -> tuple[tuple[Match, ...], float, bool]:
+        """The texts of a picture in which words of a query stand, the relevance that they alone give it, and whether a
+        description that says nothing of the words lowers its relevance."""
+        nothing = np.zeros_like(self.average)
+        with self._searching(nothing, Page(1, 0, Filters(hidden=None))) as search:
+            matches = search.matches(text)
+            surely = matches.relevance_of(content)
+            answered = matches.answered and not surely
+            doubted = answered and content in search.described([content], in_arabic=text.in_arabic)
+        return where_found(self.document(content), text), surely, doubted
 
     def document(self, content: int) -> Document:
         """The texts of a picture by field; none where it is gone."""
@@ -228,11 +237,6 @@ class FolderSnapshot(Snapshot):
         """Compute what the first search would compute."""
         super().prepare()
         _ = self.hashes
-
-    def by_texts(self, content: int, text: TextQuery) -> tuple[tuple[Match, ...], float]:
-        """The texts of a picture that match, and the relevance that they give it."""
-        matches = text_matches(WordIndex(self._catalog()), text, len(self.index))
-        return where_found(self.document(content), text), matches.relevance_of(content)
 
     def document(self, content: int) -> Document:
         """The texts of a picture by field."""

@@ -60,8 +60,8 @@ def search_records(
 def _asked(
     plan: QueryPlan, terms: NDArray[np.float32], snapshot: Snapshot, page: Page, text_weight: float
 ) -> tuple[NDArray[np.float32], Page, TextQuery | None]:
-    """What a snapshot is asked: the plan's vector (D,), the page with the plan's filters, the number of its words and
-    what it excludes, and the words to find in texts.
+    """What a snapshot is asked: the plan's vector (D,), the page with the plan's filters and what it excludes, and the
+    words to find in texts.
 
     A query that is only a date or only excludes is ordered by date; in a gallery of too few pictures to say which are
     left out, by how far they are from what it excludes.
@@ -72,7 +72,7 @@ def _asked(
         page,
         filters=plan.filtered(page.filters),
         by_date=plan.only_filters and dated,
-        words=plan.query.words,
         excluded=excluded,
     )
-    return combine(plan.own(terms), plan.query), asked, plan.words_to_find(text_weight)
+    vector = combine(plan.own(terms), plan.query, subtract=snapshot.scale is None)
+    return vector, asked, plan.words_to_find(text_weight)
