@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from araclip.errors import InputError
 from araclip.gallery.catalog.filters import Filters
-from araclip.gallery.query import MAX_TERMS, Query, Term, excluded_vectors, excluding_terms, text_query, unit_sum
+from araclip.gallery.query import MAX_TERMS, Query, Term, combine, excluded_vectors, excluding_terms, text_query, unit_sum
 from araclip.gallery.text_matches import TextQuery
 from araclip.text.dates import Dated, DateFilter, split_date
 from araclip.text.folders import Placed, split_folder
@@ -131,6 +131,10 @@ class QueryPlan:
                 read = np.stack([next(rest) for _ in readings])
                 rows.append(unit_sum(read, [reading.weight for reading in readings]))
         return np.stack([*rows, *rest])
+
+    def vector(self, vectors: NDArray[np.float32], *, subtract: bool = False) -> NDArray[np.float32]:
+        """Of the vectors of terms and kinds (n + m, D) the query's unit vector (D,); `subtract` as for `combine`."""
+        return combine(self.own(vectors), self.query, subtract=subtract)
 
     def excluded_terms(self, vectors: NDArray[np.float32]) -> NDArray[np.float32] | None:
         """Of the vectors of terms and kinds (n + m, D) those of what no picture may show; None if there is none."""

@@ -250,8 +250,8 @@ def combine(vectors: NDArray[np.float32], query: Query, *, subtract: bool = Fals
 
     A term that excludes takes no part: it decides which hits are left out, and the rest is ranked by what is asked.
     With `subtract`, for galleries of too few pictures to tell which are left out, it pushes away as a lighter minus
-    does. A minus counts half, and so does a picture beside text. Centring texts and pictures first, to close the modality
-    gap, was measured and did not help; see docs/log/2026-11.md.
+    does. A minus counts half, and so does a picture beside text. Centring texts and pictures first, to close the
+    modality gap, was measured and did not help; see docs/log/2026-11.md.
 
     Raises:
         InputError: the terms cancel each other out.

@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from araclip.gallery.browsing import Browsing, FolderBrowsing
 from araclip.gallery.catalog.catalog import Catalog, CatalogPool
 from araclip.gallery.catalog.filters import Filters

@@ -1,14 +1,13 @@
 """From score to relevance: the probability that a hit shows what the query says. Pure.
 
 A raw cosine has no fixed cut-off: a good hit of a single word scores as low as a bad hit of a long sentence. Relevance
-is a logistic function (Platt 1999) of five features. Each is relative to the scores that the reference queries, everyday
-ones and nonsense, have for the gallery's own pictures, so that the function adapts to a gallery and to a model of other
-cosines when the gallery is made, without labels:
+is a logistic function (Platt 1999) of four features. Each is relative to the scores that the reference queries have for
+the gallery's own pictures. So the function adapts to a gallery, and to a model whose
+cosines are others, when the gallery is made and without labels:
 
 - how far the hit stands above the query's average score, in the everyday queries' standard deviations;
-- how far the query's best pictures stand above what nonsense scores for them, as a share of what everyday queries reach;
-- the same against what the everyday queries score for them: a picture of a whale that «سمكة» describes better than
-  «أكل» does is no food;
+- how far the query's best pictures stand above what the everyday queries score for them, as a share of what strong
+  everyday queries reach: a picture of a whale that «سمكة» describes better than «أكل» does is no food;
 - how the query's best scores compare with the best scores of everyday queries;
 - how near the query is to its nearest everyday query: what a text tower has never read lies near none.
 
@@ -17,7 +16,7 @@ pairs of query and picture that were looked at one by one (benchmarks/judged.jso
 half of the pairs, docs/log/2026-11.md what else was tried.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -38,13 +37,12 @@ AVERAGE = np.log(WEAK / (1 - WEAK))  # log-odds that an average picture has at m
 
 # (weight, least value, greatest value) of each feature; the score's own deviation, the first, is not bounded.
 FEATURES: dict[str, tuple[float, float, float]] = {
-    "deviation": (1.0, -np.inf, np.inf),
-    "above nonsense": (1.0, -np.inf, np.inf),
-    "above everyday": (1.0, -np.inf, np.inf),
-    "best": (1.0, -np.inf, np.inf),
-    "familiar": (1.0, -np.inf, np.inf),
+    "deviation": (0.79, -np.inf, np.inf),
+    "above everyday": (4.59, 0.269, 1.64),
+    "best": (-1.15, -1.68, 3.37),
+    "familiar": (0.339, -1.98, 6.1),
 }
-INTERCEPT = 0.0
+INTERCEPT = -7.59
 
 
 @dataclass(frozen=True)
@@ -118,12 +116,10 @@ class RelevanceScale:
     def features(self, query: Vectors) -> dict[str, float]:
         """The values of FEATURES for a query (D,), but "deviation", which depends on the hit."""
         scores = self.sample @ query
-        nonsense, everyday = self._above(scores)
         usual, unusual = self._usual_best
         near, nearer = self._usual_nearest
         return {
-            "above nonsense": nonsense / self._usual_above,
-            "above everyday": everyday,
+            "above everyday": self._above(scores) / self._usual_above,
             "best": (_mean_of_best(scores, self._count(BEST)) - usual) / unusual,
             "familiar": (float((self.reference.everyday @ query).max()) - near) / nearer,
         }
@@ -141,15 +137,13 @@ class RelevanceScale:
         """How many of a query's best pictures are looked at."""
         return min(most, max(1, len(self.sample) // BEST_SHARE))
 
-    def _above(self, scores: Vectors) -> tuple[float, float]:
-        """How far a query's best scores (of (n,)) stand above the nonsense's and the everyday queries' scores for the
-        same pictures, in standard deviations of theirs."""
+    def _above(self, scores: Vectors) -> float:
+        """How far a query's best scores (of (n,)) stand above the everyday queries' scores for the same pictures, in
+        standard deviations of theirs."""
         count = self._count(TOP)
         rows = np.argpartition(scores, -count)[-count:]
-        nonsense, everyday = (
-            float(((scores[rows] - mean[rows]) / deviation[rows]).mean()) for mean, deviation in self._usual_scores
-        )
-        return nonsense, everyday
+        mean, deviation = self._usual_scores
+        return float(((scores[rows] - mean[rows]) / deviation[rows]).mean())
 
     # ------------------------------------------------------------------ of the reference queries, computed once
 
@@ -165,16 +159,14 @@ class RelevanceScale:
         return max(float(self._everyday.std(axis=1).mean()), 1e-6)
 
     @cached_property
-    def _usual_scores(self) -> tuple[tuple[Vectors, Vectors], tuple[Vectors, Vectors]]:
-        """For each picture the mean and the deviation of the nonsense's scores and of the everyday queries', (n,) each."""
-        found = (self.reference.nonsense @ self.sample.T, self._everyday)
-        nonsense, everyday = ((each.mean(axis=0), np.maximum(each.std(axis=0), 1e-6)) for each in found)
-        return nonsense, everyday
+    def _usual_scores(self) -> tuple[Vectors, Vectors]:
+        """Mean and deviation of the everyday queries' scores for each picture, (n,) each."""
+        return self._everyday.mean(axis=0), np.maximum(self._everyday.std(axis=0), 1e-6)
 
     @cached_property
     def _usual_above(self) -> float:
-        """How far the best pictures of strong everyday queries stand above nonsense."""
-        return max(_percentile([self._above(scores)[0] for scores in self._everyday]), 1e-6)
+        """`_above` of strong everyday queries."""
+        return max(_percentile([self._above(scores) for scores in self._everyday]), 1e-6)
 
     @cached_property
     def _usual_best(self) -> tuple[float, float]:
@@ -210,7 +202,7 @@ def _mean_of_best(scores: Vectors, count: int) -> float:
     return float(np.partition(scores, -count)[-count:].mean())
 
 
-def _percentile(values: list[float]) -> float:
+def _percentile(values: Sequence[float]) -> float:
     """That of STRONG_PERCENTILE; np.percentile imports numpy.ma, 20 ms."""
     at = STRONG_PERCENTILE / 100 * (len(values) - 1)
     return float(np.interp(at, np.arange(len(values)), np.sort(values)))

@@ -74,5 +74,5 @@ def _asked(
         by_date=plan.only_filters and dated,
         excluded=excluded,
     )
-    vector = combine(plan.own(terms), plan.query, subtract=snapshot.scale is None)
+    vector = plan.vector(terms, subtract=snapshot.scale is None)
     return vector, asked, plan.words_to_find(text_weight)
