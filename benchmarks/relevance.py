@@ -40,8 +40,7 @@ KINDS = {  # of queries, as they are reported
     "absent phrases": ("absent phrase",),
     "nonsense": ("nonsense",),
 }
-# Of a kind in the fit, others 1: more weight for what is not there tells people so more often, and was chosen for that.
-WEIGHTS = {"absent thing": 1.5, "absent phrase": 1.5, "nonsense": 0.5, "exclusion of a quality": 0.5}
+WEIGHTS = {"nonsense": 0.2, "exclusion of a quality": 0.5}  # of a kind in the fit; others 1
 LATER = 0.5  # weight in the fit of a hit that is not among the first ten
 PENALTY = 1 / 30  # of squared standardised weights, against a loss summed over kinds
 

@@ -6,8 +6,8 @@ the gallery's own pictures. So the function adapts to a gallery, and to a model 
 cosines are others, when the gallery is made and without labels:
 
 - how far the hit stands above the query's average score, in the everyday queries' standard deviations;
-- how far the query's best pictures stand above what the everyday queries score for them, as a share of what strong
-  everyday queries reach: a picture of a whale that «سمكة» describes better than «أكل» does is no food;
+- how far the query's best pictures stand above what nonsense scores for them, as a share of what strong everyday
+  queries reach: of a thing that is not there, the best pictures are those that anything is near to;
 - how the query's best scores compare with the best scores of everyday queries;
 - how near the query is to its nearest everyday query: what a text tower has never read lies near none.
 
@@ -37,12 +37,12 @@ AVERAGE = np.log(WEAK / (1 - WEAK))  # log-odds that an average picture has at m
 
 # (weight, least value, greatest value) of each feature; the score's own deviation, the first, is not bounded.
 FEATURES: dict[str, tuple[float, float, float]] = {
-    "deviation": (0.79, -np.inf, np.inf),
-    "above everyday": (4.59, 0.269, 1.64),
-    "best": (-1.15, -1.68, 3.37),
-    "familiar": (0.339, -1.98, 6.1),
+    "deviation": (0.786, -np.inf, np.inf),
+    "above nonsense": (3.18, 0.175, 1.75),
+    "best": (-0.824, -1.68, 3.37),
+    "familiar": (0.162, -1.98, 6.1),
 }
-INTERCEPT = -7.59
+INTERCEPT = -6.05
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class RelevanceScale:
         usual, unusual = self._usual_best
         near, nearer = self._usual_nearest
         return {
-            "above everyday": self._above(scores) / self._usual_above,
+            "above nonsense": self._above(scores) / self._usual_above,
             "best": (_mean_of_best(scores, self._count(BEST)) - usual) / unusual,
             "familiar": (float((self.reference.everyday @ query).max()) - near) / nearer,
         }
@@ -138,11 +138,11 @@ class RelevanceScale:
         return min(most, max(1, len(self.sample) // BEST_SHARE))
 
     def _above(self, scores: Vectors) -> float:
-        """How far a query's best scores (of (n,)) stand above the everyday queries' scores for the same pictures, in
-        standard deviations of theirs."""
+        """How far a query's best scores (of (n,)) stand above what nonsense scores for the same pictures, in standard
+        deviations of nonsense."""
         count = self._count(TOP)
         rows = np.argpartition(scores, -count)[-count:]
-        mean, deviation = self._usual_scores
+        mean, deviation = self._nonsense
         return float(((scores[rows] - mean[rows]) / deviation[rows]).mean())
 
     # ------------------------------------------------------------------ of the reference queries, computed once
@@ -159,9 +159,10 @@ class RelevanceScale:
         return max(float(self._everyday.std(axis=1).mean()), 1e-6)
 
     @cached_property
-    def _usual_scores(self) -> tuple[Vectors, Vectors]:
-        """Mean and deviation of the everyday queries' scores for each picture, (n,) each."""
-        return self._everyday.mean(axis=0), np.maximum(self._everyday.std(axis=0), 1e-6)
+    def _nonsense(self) -> tuple[Vectors, Vectors]:
+        """Mean and deviation of nonsense's scores for each picture, (n,) each."""
+        scores = self.reference.nonsense @ self.sample.T
+        return scores.mean(axis=0), np.maximum(scores.std(axis=0), 1e-6)
 
     @cached_property
     def _usual_above(self) -> float:

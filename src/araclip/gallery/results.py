@@ -9,7 +9,7 @@ from typing import Literal
 from araclip.pictures.video.scenes import AtPath
 
 STRONG, WEAK = 0.5, 0.2  # from STRONG on a hit is strong: more likely right than not; below WEAK it is weak
-FIRST_ROW = 5  # hits, by which together people see whether anything fits
+FIRST_ROW, FITTING = 5, 0.22  # first hits, and the mean relevance below which nothing fits; chosen on judged pairs
 TEXT_WEIGHT = 1.0  # of words found in a picture's texts, beside the picture itself; see docs/log/2026-11.md
 
 
@@ -21,10 +21,12 @@ def strength(relevance: float | None) -> str | None:
 
 
 def fits_nothing(relevances: Sequence[float | None]) -> bool:
-    """Whether the first of some relevances, best first, say that nothing fits: as a whole they are weak and none is
-    strong; False where relevance is unknown."""
+    """Whether the first of some relevances, best first, say that nothing fits: their mean is low and none is strong.
+
+    False where relevance is unknown.
+    """
     row = [each for each in relevances[:FIRST_ROW] if each is not None]
-    return bool(row) and sum(row) / len(row) < WEAK and max(row) < STRONG
+    return bool(row) and sum(row) / len(row) < FITTING and max(row) < STRONG
 
 
 @dataclass(frozen=True)
