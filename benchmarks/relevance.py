@@ -89,7 +89,7 @@ SHIPPED = Constants(*np.array(list(FEATURES.values())).T, INTERCEPT)
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--half", choices=("fit", "report"), default="report")
+    parser.add_argument("--half", choices=("fit", "report", "check"), default="report")
     parser.add_argument("--noise", type=float, default=0.0)
     parser.add_argument("--fit", action="store_true")
     parser.add_argument("--diagram", type=Path, help="write a reliability diagram (matplotlib)")

@@ -3,7 +3,7 @@
 judged.jsonl says of each query which pictures show what it asks: who judged them, when and how stands in its first
 line. Its two halves have a gallery each, 800 pictures of Flickr8k's choice split and of the held-out labelled sets
 (recipes/mini_data.py), and share no picture and no query. Constants are fitted on one half, figures reported on the
-other.
+other. Further queries over the pictures of that one, `check`, were judged after the constants were fixed.
 """
 
 import argparse
@@ -53,7 +53,7 @@ PICTURES = {  # of each half's gallery
 }
 JUDGED = Path(__file__).with_name("judged.jsonl")
 
-Half = Literal["fit", "report"]
+Half = Literal["fit", "report", "check"]
 Vectors = NDArray[np.float32]
 
 
@@ -115,7 +115,7 @@ class Bench:
         """The pictures of a half, (N, D), and the row of each by its name in judged.jsonl."""
         images = [(name, image) for name in PICTURES for image in chosen(held, name, half)]
         names = {f"{name}/{Path(image).name}": row for row, (name, image) in enumerate(images)}
-        return self.pictures(f"judged-{half}", [Path(image) for _, image in images]), names
+        return self.pictures(f"judged-{'fit' if half == 'fit' else 'report'}", [Path(image) for _, image in images]), names
 
     def judged(self, half: Half, rows: dict[str, int]) -> list[Query]:
         """The judged queries of a half, each read and encoded as a gallery does."""
@@ -142,7 +142,7 @@ class Bench:
         """Vectors and labels of every other picture of each label; a label in a list is its first."""
         rows = [row for row in rows_of(held, name) if row[field]]
         labelled = [(row[field] if isinstance(row[field], str) else row[field][0], row["image"]) for row in rows]
-        every = sorted(labelled)[part == "report" :: 2]
+        every = sorted(labelled)[part != "fit" :: 2]
         pictures = self.pictures(f"{name}-{part}", [Path(image) for _, image in every])
         return pictures, [label for label, _ in every]
 
@@ -154,7 +154,7 @@ def chosen(held: Path, name: str, half: Half) -> list[str]:
     if name != CHOICE:
         labels = (row["label"] if isinstance(row["label"], str) else row["label"][0] for row in rows)
         images = [image for _, image in sorted(set(zip(labels, images, strict=True)))]
-    mine = images[half == "report" :: 2]
+    mine = images[half != "fit" :: 2]
     count = min(PICTURES[name], len(mine))
     return [mine[int(k * len(mine) / count)] for k in range(count)]
 
