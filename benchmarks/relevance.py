@@ -141,7 +141,9 @@ def features(scale: RelevanceScale, query: Vectors, pictures: Vectors) -> Floats
 
 def report(pairs: Sequence[Pairs], values: Sequence[Floats]) -> None:
     """Print calibration by kinds of queries, and what people are told."""
-    print("| queries | number | mean relevance of the first ten | right | ECE | first row told that nothing fits | strong |")
+    print(
+        "| queries | number | mean relevance of the first ten | right | ECE | first row told that nothing fits | strong |"
+    )
     print("|---|---|---|---|---|---|---|")
     every = {"all but nonsense": sum(list(KINDS.values())[:-1], ())} | KINDS
     for name, kinds in every.items():

@@ -115,7 +115,9 @@ class Bench:
         """The pictures of a half, (N, D), and the row of each by its name in judged.jsonl."""
         images = [(name, image) for name in PICTURES for image in chosen(held, name, half)]
         names = {f"{name}/{Path(image).name}": row for row, (name, image) in enumerate(images)}
-        return self.pictures(f"judged-{'fit' if half == 'fit' else 'report'}", [Path(image) for _, image in images]), names
+        return self.pictures(
+            f"judged-{'fit' if half == 'fit' else 'report'}", [Path(image) for _, image in images]
+        ), names
 
     def judged(self, half: Half, rows: dict[str, int]) -> list[Query]:
         """The judged queries of a half, each read and encoded as a gallery does."""

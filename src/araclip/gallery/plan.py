@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 
 from araclip.errors import InputError
 from araclip.gallery.catalog.filters import Filters
-from araclip.gallery.query import MAX_TERMS, Query, Term, combine, excluded_vectors, excluding_terms, text_query, unit_sum
+from araclip.gallery.query import (
+    MAX_TERMS,
+    Query,
+    Term,
+    combine,
+    excluded_vectors,
+    excluding_terms,
+    text_query,
+    unit_sum,
+)
 from araclip.gallery.text_matches import TextQuery
 from araclip.text.dates import Dated, DateFilter, split_date
 from araclip.text.folders import Placed, split_folder
@@ -344,24 +353,8 @@ def _read(
         filters=(*filters, *(replace(each, applied=False) for each in unapplied)),
         literal=set(ignore) >= ALL,
     )
-    if only_filters:
-        return QueryPlan(query, tuple(all_readings), interpretation, True, _kinds(query))
-    return QueryPlan(query, _together(query, all_readings), interpretation)
-
-
-def _together(query: Query, readings: list[tuple[Reading, ...]]) -> tuple[tuple[Reading, ...], ...]:
-    """The readings, with that of a picture that shows both beside each text which excludes: «شاطئ مع ناس» of «ناس».
-
-    Of pictures of a beach, «ناس» alone is near those that are hardly of a beach; people on it are seen by both words.
-    """
-    of_texts = zip(query.terms, readings, strict=True)
-    wanted = next((read[0].text for term, read in of_texts if read and term.weight > 0), "")
-    found = list(readings)
-    for row in excluding_terms(query) if wanted else ():
-        likeliest = found[row][0].text
-        both = f"{wanted} {'مع' if is_arabic(likeliest) else 'with'} {likeliest}"
-        found[row] = (*(replace(read, weight=read.weight / 2) for read in found[row]), Reading(both, 0.5))
-    return tuple(found)
+    kinds = _kinds(query) if only_filters else ()
+    return QueryPlan(query, tuple(all_readings), interpretation, only_filters, kinds)
 
 
 def _kinds(query: Query) -> tuple[str, ...]:

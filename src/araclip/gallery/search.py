@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.plan import Interpretation, Planner, QueryPlan
-from araclip.gallery.query import combine
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import Hit
