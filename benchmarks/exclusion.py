@@ -15,44 +15,30 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from relevance_sets import SHOWN, Bench, Query, Vectors, arguments
+from relevance_sets import SHOWN, Bench, Query, Vectors, arguments, excluding, hits
 
 from araclip import AraCLIP
 from araclip.gallery.query import MINUS, unit_sum
-from araclip.gallery.ranking import Candidate, Exclusion, exclusion_of, kept
 from araclip.gallery.relevance import RelevanceScale
 
 Rule = Callable[[Query, Vectors, RelevanceScale], list[int]]
 
 
-def first_kept(query: Query, vectors: Vectors, exclusion: Exclusion | None) -> list[int]:
-    """The rows of the first ten hits that an exclusion keeps."""
-    scores = vectors @ query.vector
-    order = np.argsort(-scores, kind="stable")
-    candidates = (Candidate(int(row), float(scores[row]), None, float(scores[row])) for row in order)
-    found = kept(candidates, exclusion, lambda ids, terms: vectors[list(ids)] @ terms.T)
-    return [each.content for each, _ in zip(found, range(SHOWN), strict=False)]
-
-
-def excluding(query: Query, scale: RelevanceScale, *, alone: bool = False) -> Exclusion | None:
-    return None if query.excluded is None else exclusion_of(query.excluded, scale, alone=alone)
-
-
 def without(query: Query, vectors: Vectors, scale: RelevanceScale) -> list[int]:
-    return first_kept(query, vectors, None)
+    return hits(query, vectors, None)
 
 
 def shipped(query: Query, vectors: Vectors, scale: RelevanceScale) -> list[int]:
-    return first_kept(query, vectors, excluding(query, scale))
+    return hits(query, vectors, excluding(query, scale))
 
 
 def by_the_gallery(query: Query, vectors: Vectors, scale: RelevanceScale) -> list[int]:
-    return first_kept(query, vectors, excluding(query, scale, alone=True))
+    return hits(query, vectors, excluding(query, scale, alone=True))
 
 
 def strong_only(query: Query, vectors: Vectors, scale: RelevanceScale) -> list[int]:
     exclusion = excluding(query, scale)
-    return first_kept(query, vectors, exclusion and replace(exclusion, relative=False))
+    return hits(query, vectors, exclusion and replace(exclusion, relative=False))
 
 
 def subtracted(query: Query, vectors: Vectors, scale: RelevanceScale) -> list[int]:
@@ -60,7 +46,7 @@ def subtracted(query: Query, vectors: Vectors, scale: RelevanceScale) -> list[in
         return without(query, vectors, scale)
     terms = np.stack([query.vector, *query.excluded])
     less = unit_sum(terms, [1.0, *[-MINUS] * len(query.excluded)])
-    return first_kept(replace(query, vector=less), vectors, None)
+    return hits(replace(query, vector=less), vectors, None)
 
 
 RULES: dict[str, Rule] = {
@@ -81,13 +67,12 @@ def main() -> None:
     scale = bench.scale(vectors)
     queries = bench.judged(args.half, rows)
     print(f"{bench.model.label}, half {args.half}; of the first ten hits")
-    print(
-        "| excluded | rule | queries | show nothing of it | not plainly | wanted | judged |\n|---|---|---|---|---|---|---|"
-    )
+    print("| excluded | rule | queries | show nothing of it | not plainly | wanted | judged |")
+    print("|---|---|---|---|---|---|---|")
     for kind, name in (("exclusion", "a thing"), ("exclusion of a quality", "a quality")):
         mine = [query for query in queries if query.kind == kind]
         for rule, found in list(RULES.items())[: None if kind == "exclusion" else 1] if mine else ():
-            cells = np.nanmean([measured(query, found(query, vectors, scale)) for query in mine], axis=0)
+            cells = np.nanmean([measured(query, found(query, vectors, scale)[:SHOWN]) for query in mine], axis=0)
             print(f"| {name} | {rule} | {len(mine)} | " + " | ".join(f"{cell:.2f}" for cell in cells) + " |")
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from relevance_sets import SHOWN, Bench, Half, Query, Vectors, arguments, random_strings
+from relevance_sets import SHOWN, Bench, Half, Query, Vectors, arguments, excluding, hits, random_strings
 
 from araclip import AraCLIP
 from araclip.gallery.relevance import FEATURES, INTERCEPT, RelevanceScale
@@ -112,7 +112,7 @@ def main() -> None:
 def judged_pairs(bench: Bench, args: argparse.Namespace, half: Half) -> list[Pairs]:
     vectors, rows = bench.gallery(args.held, half)
     scale = bench.scale(vectors)
-    found = [of_query(each, vectors, scale) for each in bench.judged(half, rows)]
+    found = [of_query(each, vectors, scale, as_shown=not args.fit) for each in bench.judged(half, rows)]
     for query in bench.texts(random_strings(100)):
         first = np.argsort(-(vectors @ query), kind="stable")[:SHOWN]
         ranks = np.arange(1, SHOWN + 1)
@@ -120,14 +120,15 @@ def judged_pairs(bench: Bench, args: argparse.Namespace, half: Half) -> list[Pai
     return found
 
 
-def of_query(query: Query, vectors: Vectors, scale: RelevanceScale) -> Pairs:
-    scores = vectors @ query.vector
-    ranks = np.empty(len(scores), np.int64)
-    ranks[np.argsort(-scores, kind="stable")] = np.arange(1, len(scores) + 1)
-    order = np.argsort(ranks[query.rows])
-    rows = query.rows[order]
-    grades = query.grades * (1 - query.shows_excluded if query.kind == "exclusion" else 1)
-    return Pairs(query.kind, features(scale, query.vector, vectors[rows]), grades[order], ranks[rows])
+def of_query(query: Query, vectors: Vectors, scale: RelevanceScale, *, as_shown: bool) -> Pairs:
+    """The judged hits of a query; `as_shown`: without what it excludes, and a hit that shows it is not right."""
+    exclusion = excluding(query, scale) if as_shown else None
+    ranks = {row: rank for rank, row in enumerate(hits(query, vectors, exclusion), 1)}
+    grades = query.grades * (1 - query.shows_excluded if as_shown else 1)
+    listed = zip(query.rows.tolist(), grades, strict=True)
+    judged = sorted((ranks[row], row, grade) for row, grade in listed if row in ranks)
+    found = features(scale, query.vector, vectors[[row for _, row, _ in judged]])
+    return Pairs(query.kind, found, np.array([each[2] for each in judged]), np.array([each[0] for each in judged]))
 
 
 def features(scale: RelevanceScale, query: Vectors, pictures: Vectors) -> Floats:
@@ -141,9 +142,7 @@ def features(scale: RelevanceScale, query: Vectors, pictures: Vectors) -> Floats
 
 def report(pairs: Sequence[Pairs], values: Sequence[Floats]) -> None:
     """Print calibration by kinds of queries, and what people are told."""
-    print(
-        "| queries | number | mean relevance of the first ten | right | ECE | first row told that nothing fits | strong |"
-    )
+    print("| queries | number | mean relevance | right | ECE | first row told that nothing fits | strong |")
     print("|---|---|---|---|---|---|---|")
     every = {"all but nonsense": sum(list(KINDS.values())[:-1], ())} | KINDS
     for name, kinds in every.items():

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from araclip import AraCLIP
 from araclip.gallery.plan import QueryPlan, plan
 from araclip.gallery.query import parse
+from araclip.gallery.ranking import Candidate, Exclusion, exclusion_of, kept
 from araclip.gallery.reference_queries import EVERYDAY, nonsense_queries
 from araclip.gallery.relevance import ReferenceVectors, RelevanceScale, relevance_scale
 from araclip.text.resources import default_interpreter
@@ -115,9 +116,8 @@ class Bench:
         """The pictures of a half, (N, D), and the row of each by its name in judged.jsonl."""
         images = [(name, image) for name in PICTURES for image in chosen(held, name, half)]
         names = {f"{name}/{Path(image).name}": row for row, (name, image) in enumerate(images)}
-        return self.pictures(
-            f"judged-{'fit' if half == 'fit' else 'report'}", [Path(image) for _, image in images]
-        ), names
+        gallery = "fit" if half == "fit" else "report"
+        return self.pictures(f"judged-{gallery}", [Path(image) for _, image in images]), names
 
     def judged(self, half: Half, rows: dict[str, int]) -> list[Query]:
         """The judged queries of a half, each read and encoded as a gallery does."""
@@ -159,6 +159,19 @@ def chosen(held: Path, name: str, half: Half) -> list[str]:
     mine = images[half != "fit" :: 2]
     count = min(PICTURES[name], len(mine))
     return [mine[int(k * len(mine) / count)] for k in range(count)]
+
+
+def hits(query: Query, vectors: Vectors, exclusion: Exclusion | None) -> list[int]:
+    """The rows of the pictures (N, D) that an exclusion keeps, best first."""
+    scores = vectors @ query.vector
+    order = np.argsort(-scores, kind="stable")
+    candidates = (Candidate(int(row), float(scores[row]), None, float(scores[row])) for row in order)
+    return [each.content for each in kept(candidates, exclusion, lambda ids, terms: vectors[list(ids)] @ terms.T)]
+
+
+def excluding(query: Query, scale: RelevanceScale, *, alone: bool = False) -> Exclusion | None:
+    """What a gallery leaves out of a query's hits; `alone`: as where all that the query does is exclude."""
+    return None if query.excluded is None else exclusion_of(query.excluded, scale, alone=alone)
 
 
 def random_strings(count: int) -> list[str]:

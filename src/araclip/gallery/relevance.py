@@ -37,12 +37,12 @@ AVERAGE = np.log(WEAK / (1 - WEAK))  # log-odds that an average picture has at m
 
 # (weight, least value, greatest value) of each feature; the score's own deviation, the first, is not bounded.
 FEATURES: dict[str, tuple[float, float, float]] = {
-    "deviation": (0.786, -np.inf, np.inf),
-    "above nonsense": (3.18, 0.175, 1.75),
-    "best": (-0.824, -1.68, 3.37),
-    "familiar": (0.162, -1.98, 6.1),
+    "deviation": (0.817, -np.inf, np.inf),
+    "above nonsense": (3.93, 0.175, 1.75),
+    "best": (-0.795, -1.68, 3.37),
+    "familiar": (0.13, -1.98, 6.1),
 }
-INTERCEPT = -6.05
+INTERCEPT = -6.59
 
 
 @dataclass(frozen=True)
