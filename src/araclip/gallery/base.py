@@ -393,9 +393,9 @@ class BaseGallery(ABC):
             snapshot.by_texts(content, text) if content is not None and text else ((), 0.0, False)
         )
         relevance = max(scale.relevance(query_vector)(score), surely) if scale else None
-        if doubted and scale:
-            hybrid = snapshot.hybrid(query_vector, text)
-            relevance = relevance and hybrid and relevance * (1 - hybrid.doubt)
+        hybrid = snapshot.hybrid(query_vector, text) if doubted else None
+        if hybrid and relevance is not None:
+            relevance *= 1 - hybrid.doubt
         return Explanation(
             path=path,
             score=score,

@@ -48,6 +48,7 @@ class Interpretation(BaseModel):
     also: list[str] = Field(description="Words that were searched beside, or in place of, those typed.")
     readings: list[ReadText]
     excluded: list[str]
+    qualities: list[str] = Field(description="Colours and the like that the query excludes; their pictures remain.")
     filters: list[DerivedFilter]
     suggestion: str | None = Field(description="«هل تقصد»: a query spelled as captions are, where little was found.")
 
@@ -89,7 +90,7 @@ class SearchAnswer(BaseModel):
     results: list[Result]
     offset: int
     more: bool
-    nothing_found: bool = Field(description="There are no results, or only weak ones.")
+    nothing_found: bool = Field(description="There are no results, or the first row says that nothing fits.")
     took_ms: float
     generation: str
     interpretation: Interpretation | None = Field(default=None, description="How the query's words were understood.")

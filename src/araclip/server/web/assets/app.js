@@ -202,9 +202,10 @@ function show() {
   if (folded) grid.clear();
   const shown = folded ? [] : grid.show(results);
   understood.show(state, results.interpretation);
-  const weak = shown.length > 0 && shown[0].weak;
+  const weak = shown.length > 0 && results.nothingFits;
   const all = Math.max(stats?.pictures ?? 0, shown.length);
   $('count').textContent = weak ? t('allWeak') : t(results.dated ? 'listed' : 'shown', { n: shown.length, all });
+  $('count').title = results.dated || !shown.length ? '' : t('order');
   $('bar').dataset.weak = weak;
   paging.show(!folded && results.more);
   if (shown.length) leaveFirstRun();

@@ -3,7 +3,6 @@
 import { copiesOf, search } from './api.js';
 import { searchOf } from './address.js';
 import { FAR } from './i18n.js';
-import { split } from './query.js';
 
 const CACHED = 12; // searches
 const cache = new Map();
@@ -33,6 +32,7 @@ export class Results {
     this.pending = null;
     this.revealed = false; // whether results that are all weak are shown
     this.interpretation = null; // how the server understood the query
+    this.nothingFits = false; // as the server judges by the first row
   }
 
   /** How many of the items come before the first weak one. */
@@ -41,10 +41,9 @@ export class Results {
     return first < 0 ? this.items.length : first;
   }
 
-  /** Whether nothing is near enough to be shown unasked; of a query that excludes something relevance says too little. */
+  /** Whether nothing is near enough to be shown unasked. */
   get hidden() {
-    const excludes = this.interpretation?.excluded.length || split(this.state.q).some(({ sign }) => sign < 0);
-    return !this.revealed && !excludes && this.items.length > 0 && this.items.every(({ weak, relevance }) => weak && relevance < FAR);
+    return !this.revealed && this.items.length > 0 && this.items.every(({ weak, relevance }) => weak && relevance < FAR);
   }
 
   /** Whether they are by date: the query says nothing that a picture shows. */
@@ -74,8 +73,8 @@ export class Results {
   }
 
   /** Take over the results of the same search asked again. */
-  take({ items, offset, more, interpretation }) {
-    Object.assign(this, { items, offset, more, interpretation });
+  take({ items, offset, more, interpretation, nothingFits }) {
+    Object.assign(this, { items, offset, more, interpretation, nothingFits });
   }
 
   /** Fetch the next page; concurrent calls share one request. Throws a Problem. */
@@ -90,7 +89,7 @@ export class Results {
     const skipped = new Set([...this.items, ...this.state.like].map(({ id }) => id));
     this.items.push(...page.results.filter(({ id }) => !skipped.has(id)));
     this.offset += page.results.length;
-    if (!this.answered) this.interpretation = page.interpretation ?? null;
+    if (!this.answered) [this.interpretation, this.nothingFits] = [page.interpretation ?? null, page.nothing_found];
     this.more = page.more && page.results.length > 0;
     this.answered = true;
   }
