@@ -135,7 +135,11 @@ def test_lowered_pictures_come_where_their_value_places_them(rated: list[tuple[f
     candidates = sorted((Candidate(i, value, None, value) for i, (value, _) in enumerate(rated)), key=order)
     described = {i for i, (_, has) in enumerate(rated) if has}
     lowered = [replace(each, value=each.value - doubt * (each.content in described)) for each in candidates]
-    assert list(doubted(iter(candidates), described.intersection, doubt)) == sorted(lowered, key=order)
+
+    def lower(each: Candidate) -> Candidate:
+        return replace(each, value=each.value - doubt)
+
+    assert list(doubted(iter(candidates), described.intersection, lower)) == sorted(lowered, key=order)
 
 
 def test_a_text_match_passes_the_threshold_and_a_minus_word_takes_the_match_away(gallery: Gallery) -> None:

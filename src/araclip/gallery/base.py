@@ -389,17 +389,13 @@ class BaseGallery(ABC):
         text = plan.words_to_find(TEXT_WEIGHT)
         asked = texts_of_shares(plan)
         vector_of = dict(zip(asked, text_vectors(self.model, asked), strict=True))
-        matched, surely, doubted = (
-            snapshot.by_texts(content, text) if content is not None and text else ((), 0.0, False)
-        )
-        relevance = max(scale.relevance(query_vector)(score), surely) if scale else None
-        hybrid = snapshot.hybrid(query_vector, text) if doubted else None
-        if hybrid and relevance is not None:
-            relevance *= 1 - hybrid.doubt
+        found = snapshot.by_texts(content, text, query_vector) if content is not None and text else None
+        matched, surely, lowered = found or ((), 0.0, None)
+        rated = lowered(score) if lowered else score
         return Explanation(
             path=path,
             score=score,
-            relevance=relevance,
+            relevance=max(scale.relevance(query_vector)(rated), surely) if scale else None,
             words=word_shares(plan, terms, vector, vector_of),
             matched=matched,
             interpretation=plan.interpretation,

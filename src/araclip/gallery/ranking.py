@@ -61,8 +61,12 @@ class Hybrid:
 
     @property
     def doubt(self) -> float:
-        """What a description takes away from a picture's value, as much as the query means something."""
-        return DOUBT * self.meaning * min(self.query.weight, 1.0)
+        """What a description takes away from a picture, as a share of what the best one stands above the average."""
+        return DOUBT * min(self.query.weight, 1.0)
+
+    def lowered(self, score: float, best: float) -> float:
+        """The cosine by which a picture is rated whose description says nothing of the words."""
+        return score - self.doubt * max(best - self.average, 0.0)
 
     def value(self, score: float, best: float) -> float:
         """Cosine → value: 0 for the average picture, 1 for the best of a meaningful query."""
@@ -100,12 +104,15 @@ def merged(by_vector: Iterator[Candidate], by_text: list[Candidate]) -> Iterator
 
 
 def doubted(
-    candidates: Iterator[Candidate], described: Callable[[Sequence[int]], set[int]], doubt: float
+    candidates: Iterator[Candidate],
+    described: Callable[[Sequence[int]], set[int]],
+    lower: Callable[[Candidate], Candidate],
 ) -> Iterator[Candidate]:
     """Candidates in that order, with those that have a description lowered, in that order again.
 
     Args:
         described: tells which of some pictures have one.
+        lower: a candidate as it is rated where it has one; the order of two lowered ones stays.
     """
     held: deque[Candidate] = deque()  # described ones, until nobody after them can be before them
     looked = 0
@@ -117,8 +124,7 @@ def doubted(
             while held and order(held[0]) <= order(each):
                 yield held.popleft()
             if each.content in known:
-                relevance = None if each.relevance is None else each.relevance * (1 - doubt)
-                held.append(replace(each, value=each.value - doubt, relevance=relevance))
+                held.append(lower(each))
             else:
                 yield each
     yield from held
@@ -302,8 +308,17 @@ def ranked(
     )
     candidates = merged(others, by_text)
     if hybrid and matches.answered:
-        in_arabic = hybrid.query.in_arabic
-        candidates = doubted(candidates, lambda ids: search.described(ids, in_arabic=in_arabic), hybrid.doubt)
+        asked = hybrid
+
+        def described(ids: Sequence[int]) -> set[int]:
+            return search.described([each for each in ids if each not in known], in_arabic=asked.query.in_arabic)
+
+        def lower(each: Candidate) -> Candidate:
+            value = each.value - asked.doubt * asked.meaning
+            surely = relevance(asked.lowered(each.score, best)) if relevance else None
+            return replace(each, value=value, relevance=surely)
+
+        candidates = doubted(candidates, described, lower)
     left = above(kept(candidates, exclusion, search.cosines), page.threshold)
     hits = hits_of(search.existing(left), search.phash, page, exclude)
     if page.filters.collapse:

@@ -10,8 +10,6 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
 from araclip.gallery.browsing import Browsing, FolderBrowsing
 from araclip.gallery.catalog.catalog import Catalog, CatalogPool
 from araclip.gallery.catalog.filters import Filters
@@ -130,16 +128,20 @@ class Snapshot(ABC):
     def _vector(self, content: int) -> Vectors:
         """The vector (D,) of a picture."""
 
-    def by_texts(self, content: int, text: TextQuery) -> tuple[tuple[Match, ...], float, bool]:
-        """The texts of a picture in which words of a query stand, the relevance that they alone give it, and whether a
-        description that says nothing of the words lowers its relevance."""
-        nothing = np.zeros_like(self.average)
-        with self._searching(nothing, Page(1, 0, Filters(hidden=None))) as search:
+    def by_texts(
+        self, content: int, text: TextQuery, vector: Vectors
+    ) -> tuple[tuple[Match, ...], float, Callable[[float], float] | None]:
+        """The texts of a picture in which words of a query of a unit vector (D,) stand, the relevance that they alone
+        give it, and what makes of its cosine that by which it is rated, where its description says nothing of them."""
+        hybrid = self.hybrid(vector, text)
+        with self._searching(vector, Page(1, 0, Filters(hidden=None))) as search:
             matches = search.matches(text)
             surely = matches.relevance_of(content)
             answered = matches.answered and not surely
             doubted = answered and content in search.described([content], in_arabic=text.in_arabic)
-        return where_found(self.document(content), text), surely, doubted
+            best = search.best_score()
+        lowered = (lambda score: hybrid.lowered(score, best)) if hybrid and doubted else None
+        return where_found(self.document(content), text), surely, lowered
 
     def document(self, content: int) -> Document:
         """The texts of a picture by field; none where it is gone."""
