@@ -389,15 +389,15 @@ class BaseGallery(ABC):
         text = plan.words_to_find(TEXT_WEIGHT)
         asked = texts_of_shares(plan)
         vector_of = dict(zip(asked, text_vectors(self.model, asked), strict=True))
-        found = snapshot.by_texts(content, text, query_vector) if content is not None and text else None
-        matched, surely, lowered = found or ((), 0.0, None)
-        rated = lowered(score) if lowered else score
+        found = snapshot.by_texts(content, text, query_vector, score) if content is not None and text else None
+        relevance = scale.relevance(query_vector) if scale else None
+        rated = (found[1](relevance) if found else relevance(score)) if relevance else None
         return Explanation(
             path=path,
             score=score,
-            relevance=max(scale.relevance(query_vector)(rated), surely) if scale else None,
+            relevance=rated,
             words=word_shares(plan, terms, vector, vector_of),
-            matched=matched,
+            matched=found[0] if found else (),
             interpretation=plan.interpretation,
         )
 

@@ -129,19 +129,24 @@ class Snapshot(ABC):
         """The vector (D,) of a picture."""
 
     def by_texts(
-        self, content: int, text: TextQuery, vector: Vectors
-    ) -> tuple[tuple[Match, ...], float, Callable[[float], float] | None]:
-        """The texts of a picture in which words of a query of a unit vector (D,) stand, the relevance that they alone
-        give it, and what makes of its cosine that by which it is rated, where its description says nothing of them."""
+        self, content: int, text: TextQuery, vector: Vectors, score: float
+    ) -> tuple[tuple[Match, ...], Callable[[Callable[[float], float]], float]]:
+        """The texts of a picture in which words of a query of a unit vector (D,) stand, and what makes of the query's
+        relevance, and of the picture's cosine, the relevance that a search gives it."""
         hybrid = self.hybrid(vector, text)
         with self._searching(vector, Page(1, 0, Filters(hidden=None))) as search:
-            matches = search.matches(text)
-            surely = matches.relevance_of(content)
-            answered = matches.answered and not surely
-            doubted = answered and content in search.described([content], in_arabic=text.in_arabic)
-            best = search.best_score()
-        lowered = (lambda score: hybrid.lowered(score, best)) if hybrid and doubted else None
-        return where_found(self.document(content), text), surely, lowered
+            matches, best = search.matches(text), search.best_score()
+            strength, surely = matches.of(content)
+            doubted = matches.answered and content in search.described([content], in_arabic=text.in_arabic)
+
+        def rated(relevance: Callable[[float], float]) -> float:
+            if hybrid is None or not (strength or doubted):
+                return relevance(score)
+            if strength:
+                return hybrid.lifted(relevance(score), strength, surely)
+            return relevance(hybrid.lowered(score, best))
+
+        return where_found(self.document(content), text), rated
 
     def document(self, content: int) -> Document:
         """The texts of a picture by field; none where it is gone."""
