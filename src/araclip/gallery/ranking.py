@@ -1,8 +1,8 @@
 """From a plan's vector to a page of hits: the best pictures that pass the filters and exist, in a stable order.
 
 Hits stand in the order of one number, their relevance: how surely the picture shows what the query says. Words of the
-query in its texts raise it, a description that says nothing of them lowers it. Where relevance is unknown, a hit's value
-decides: its cosine on the scale of the gallery, raised and lowered likewise.
+query in its texts raise it, a description that says nothing of them lowers it. Where relevance is unknown, the order is
+that of a hit's value: its cosine on the scale of the gallery, raised and lowered likewise.
 
 Hits are ranked by what is asked, and a picture that shows an excluded thing is then left out: one at which the excluded
 text has a strong relevance (`gallery.relevance`), or stands a standard deviation above its average over the first hits.
