@@ -116,6 +116,23 @@ def test_pages_continue_each_other_and_filters_keep_the_order(gallery: Gallery) 
             ]
 
 
+@pytest.mark.parametrize("query", ["فاتورة الكهرباء", "رحلة أحمر", "bill copy", "other 3", "العقبة غروب"])
+def test_hits_found_by_words_and_by_what_they_show_stand_by_one_number(
+    gallery: Gallery, root: Path, query: str
+) -> None:
+    gallery.add([root / "other 3.png"], metadata=[{"caption": "قارب صغير في البحر"}])
+    hits = gallery.search(query, 12)
+    relevances = [hit.relevance for hit in hits if hit.relevance is not None]
+    assert len(relevances) == len(hits) == 12
+    assert relevances == sorted(relevances, reverse=True)
+    assert any(hit.matched for hit in hits)
+    for threshold in (0.2, 0.5):
+        above = [hit.path for hit in hits if hit.relevance is not None and hit.relevance >= threshold]
+        assert [hit.path for hit in gallery.search(query, 12, threshold=threshold)] == above
+    for hit in hits[:4]:
+        assert gallery.explain(query, hit.path).relevance == pytest.approx(hit.relevance, abs=1e-3)
+
+
 def test_a_description_that_does_not_answer_lowers_its_picture_only_in_the_querys_script(
     gallery: Gallery, root: Path
 ) -> None:

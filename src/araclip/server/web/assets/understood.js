@@ -24,7 +24,7 @@ export class Understood {
     return [
       also.length > 0 && this.#chip(state, 'words', t('also', { words: listed(also) })),
       excluded.length > 0 && this.#chip(state, 'exclusions', t('excluded', { words: listed(excluded) })),
-      qualities.length > 0 && el('span.note', {}, t('quality', { words: listed(qualities) })),
+      qualities.length > 0 && el('span.note', {}, t('qualityKept', { words: listed(qualities) })),
       ...filters.map(({ part, words, where, applied }) => (applied
         ? this.#chip(state, part, filtersLabel(where))
         : el('span.note', {}, t(part === 'date' ? 'noSuchDate' : 'noSuchFolder', { words })))),
