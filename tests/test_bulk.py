@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tarfile
 import threading
@@ -331,7 +332,7 @@ def test_many_rows_of_a_small_parquet_file_that_name_the_same_bytes_take_the_mem
     [
         (lambda data: data[:-4], "no whole parquet file"),
         (lambda data: data[:-8] + b"\xff\xff\xff\x7fPAR1", "footer of 2,147,483,647 bytes"),
-        (lambda data: data[:-200] + bytes(192) + data[-8:], "cannot be read"),
+        (lambda data: data[:-200] + bytes(192) + data[-8:], "is damaged"),
     ],
 )
 def test_a_damaged_parquet_file_is_named_before_it_is_parsed(
@@ -645,6 +646,37 @@ def test_a_damaged_shard_is_named_and_what_was_read_before_it_stays(
             fill(gallery, shards_in(out))
         assert 0 < len(gallery) < 8
         assert list(gallery.verify()) == []
+
+
+MUTANTS = """
+import random, sys
+from araclip.bulk.filling import FACTS, REQUIRED
+from araclip.bulk.shard_file import read_header, read_rows
+from araclip.errors import InputError
+data, draw, refused = open(sys.argv[1], "rb").read(), random.Random(2), 0
+footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+for _ in range(500):
+    mutant = bytearray(data)
+    for _ in range(draw.choice((1, 1, 2, 4))):
+        mutant[draw.randrange(footer, len(data) - 8)] = draw.randrange(256)
+    open(sys.argv[2], "wb").write(mutant)
+    try:
+        read_rows(sys.argv[2], 0, read_header(sys.argv[2]).rows, (*REQUIRED, *FACTS))
+    except InputError:
+        refused += 1
+print(refused)
+"""
+
+
+def test_whatever_is_damaged_in_the_footer_of_a_shard_is_an_error_of_ours(
+    folder: Path, tmp_path: Path, model: AraCLIP
+) -> None:
+    embed(folder, tmp_path / "out", model=model)
+    (shard,) = (tmp_path / "out").glob("*.parquet")
+    command = [sys.executable, "-c", MUTANTS, str(shard), str(tmp_path / "mutant.parquet")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")  # pyarrow once ended the process
+    assert int(ended.stdout) > 200
 
 
 def _filled_until(point: int, place: str, out: str, model: str) -> None:

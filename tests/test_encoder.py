@@ -254,7 +254,7 @@ def test_an_array_of_another_shape_or_type_is_refused_with_both(model: AraCLIP, 
         model.encode_image([array])
 
 
-@pytest.mark.parametrize("entry", [None, 3, b"bytes", object()])
+@pytest.mark.parametrize("entry", [None, 3, object()])
 def test_what_is_no_picture_is_refused_by_its_type(model: AraCLIP, entry: Any) -> None:
     for several in (entry, [entry]):
         with pytest.raises(InputError, match=f"encode_image takes pictures, got {type(entry).__name__}"):

@@ -191,7 +191,8 @@ def test_a_filter_lets_exactly_its_pictures_pass(gallery: BaseGallery, folder: P
     assert (
         len(names(gallery, folder=folder)) == len(names(gallery, folder="/")) == len(names(gallery, min_size=1)) == 22
     )
-    assert names(gallery, folder=folder.parent / "صو") == []
+    with pytest.raises(InputError, match="no picture has the folder"):
+        names(gallery, folder=folder.parent / "صو")
     assert gallery.metadata(str(folder / "green.png")) == about
     both = Filters(folder=folder / "رحلة 🏖️", metadata={"album": "رحلة"})
     assert gallery.search("صورة", where=both) == []  # of two paths of one picture, neither passes both
@@ -437,6 +438,164 @@ def test_a_filter_finds_a_picture_by_its_words_however_many_others_have_them(
     assert matched() == ["صور"] * 3
     gallery.hide([root / f"برج {i}.png" for i in range(9)])
     assert matched() == ["new", "new"]
+
+
+def test_a_picture_without_a_date_has_the_one_in_its_name_and_says_so(gallery: BaseGallery, folder: Path) -> None:
+    named = folder / "IMG-20240110-WA0007.png"
+    (folder / "green.png").rename(named)
+    (folder / "may.jpg").rename(folder / "IMG_20200101_000000.jpg")  # its own date counts
+    gallery.update([folder])
+
+    def dates() -> dict[str, tuple[str | None, bool]]:
+        browsing = gallery._reader.browsing
+        records = browsing.records(browsing.timeline(Filters.of("captured=2000..")).ids.tolist()).values()
+        return {record.copies[0].name: (record.captured_at, record.captured_by_name) for record in records}
+
+    own = ("2023-05-17T18:30:00", False)
+    assert dates() == {named.name: ("2024-01-10T00:00:00", True), "IMG_20200101_000000.jpg": own}
+    named.rename(folder / "green.png")
+    gallery.update([folder])
+    assert dates() == {"IMG_20200101_000000.jpg": own}
+    gallery.add([np.full((24, 24, 3), 99, np.uint8)], metadata={"name": "Screenshot_20260110-123456.png"})
+    assert len(dates()) == 2
+
+
+# ------------------------------------------------------------------ what filters name
+
+
+def test_a_folder_is_filtered_by_its_name_and_what_no_picture_has_is_refused_with_what_there_is(
+    gallery: BaseGallery, folder: Path
+) -> None:
+    assert gallery.search("أحمر", where="folder=nothing") == []  # there is nothing to name yet
+    exif = Image.Exif()
+    exif[ExifTags.Base.Model] = "Pixel 8"
+    Image.new("RGB", (30, 40), (1, 90, 30)).save(folder / "pixel.jpg", exif=exif)
+    gallery.update([folder])
+
+    def found(where: str) -> set[str]:
+        return {Path(hit.path).name for hit in gallery.search("أحمر", 40, where=where)}
+
+    assert found("folder=رحلة 🏖️") == found("folder=رحله 🏖️") == found(f"folder={folder}/رحلة 🏖️") == {
+        "بحر.webp", "copy.png"
+    }  # fmt: skip
+    assert len(found("folder=TIES")) == 16
+    assert found("camera=pixel") == {"pixel.jpg"}
+    for where, there in (
+        ("folder=رحلات", "ties, رحلة 🏖️, صور"),
+        (f"folder={folder}/none", "ties, رحلة 🏖️, صور"),
+        ("camera=Canon", "Pixel 8"),
+    ):
+        with pytest.raises(InputError) as caught:
+            found(where)
+        assert str(caught.value).endswith(f"There are: {there}.")
+    assert gallery.search("أحمر", where="place=القاهرة") == []  # no picture tells any place
+    gallery.hide([folder / "ties"])
+    assert found("folder=ties") == set()  # known, and hidden
+    with pytest.raises(InputError, match=r"There are: رحلة 🏖️, صور\."):
+        found("folder=none")
+
+
+# ------------------------------------------------------------------ what Python gives
+
+
+def test_hits_carry_date_folder_and_size_and_details_are_what_an_export_writes(
+    gallery: BaseGallery, folder: Path, tmp_path: Path
+) -> None:
+    gallery.update([folder])
+    gallery.add([folder / "may.jpg"], metadata={"album": "عيد"})
+    (hit,) = gallery.search("أحمر", 1, where="captured=2023")
+    size = (folder / "may.jpg").stat().st_size
+    assert (hit.captured_at, hit.folder, hit.width, hit.height, hit.bytes) == (
+        "2023-05-17T18:30:00", "صور", 30, 40, size
+    )  # fmt: skip
+    gallery.export(tmp_path / "export")
+    lines = (tmp_path / "export" / "pictures.jsonl").read_text("utf-8").splitlines()
+    exported = {about["sha256"]: about for about in map(json.loads, lines)}
+    for path in (folder / "may.jpg", folder / "green.png"):
+        details = gallery.details(path)
+        assert exported[details["sha256"]].items() <= details.items()
+    assert details["files"][1]["path"].endswith("copy.png") or details["files"][0]["path"].endswith("copy.png")
+    with pytest.raises(InputError, match="not in the gallery"):
+        gallery.details(folder / "none.png")
+
+
+def test_a_vector_of_the_model_is_a_query(gallery: BaseGallery, folder: Path, model: AraCLIP) -> None:
+    gallery.update([folder])
+    data = (folder / "green.png").read_bytes()
+    vector = model.encode_image(data)
+    np.testing.assert_allclose(vector, model.encode_image(folder / "green.png"), atol=1e-6)
+    assert model.encode_image([data, folder / "may.jpg"]).shape == (2, model.width)
+    found = [hit.path for hit in gallery.search(3 * vector.astype(np.float64), 5)]
+    assert found == [hit.path for hit in gallery.search(data, 5)]
+    for wrong in (vector[:-1], np.zeros_like(vector), np.full_like(vector, np.nan), np.arange(model.width)):
+        with pytest.raises(InputError, match="vector of shape"):
+            gallery.search(wrong)
+
+
+def test_a_notebook_shows_hits_as_thumbnails(gallery: BaseGallery, folder: Path) -> None:
+    pictures.solid(folder / "<b>أحمر.png", (254, 1, 1))
+    gallery.update([folder])
+    gallery.add([np.full((24, 24, 3), 200, np.uint8)], metadata={"name": "مرفوع.png"})
+    hits = gallery.search("أحمر", 40)
+    html = hits._repr_html_()
+    assert html.count("data:image/jpeg;base64,") == html.count("<figure") == min(30, len(hits))
+    assert "<b>" not in html
+    (folder / "turned.jpg").unlink()
+    assert hits._repr_html_().count("<img") == min(30, len(hits)) - 1
+    assert gallery.search("x", where="format=GIF")._repr_html_().count("<figure") == 0
+
+
+def test_an_update_draws_a_bar_on_a_terminal_and_nothing_elsewhere(
+    gallery: BaseGallery, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    gallery.update([folder])
+    assert capfd.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    gallery.update([folder])
+    assert "Indexing" in capfd.readouterr().err
+    gallery.update_at([str(folder / "may.jpg")], [folder])
+    gallery.update([folder], progress=lambda done, found: None)
+    assert capfd.readouterr().err == ""
+
+
+# ------------------------------------------------------------------ what is hidden stays so
+
+
+def test_a_hidden_picture_stays_hidden_when_a_save_pauses_or_its_file_moves_between_folders(
+    gallery: BaseGallery, folder: Path, tmp_path: Path
+) -> None:
+    gallery.update([folder])
+    edited, moved = folder / "أحمر.jpg", folder / "may.jpg"
+    gallery.hide([edited, moved])
+    whole = pictures.solid(tmp_path / "new.jpg", (250, 3, 3)).read_bytes()
+    edited.write_bytes(whole[:-60])  # half of the new picture, for longer than a watcher waits
+    assert gallery.update_at([str(edited)], [folder]).removed == 1
+    edited.write_bytes(whole)
+    gallery.update_at([str(edited)], [folder])
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.move(moved, other)
+    gallery.update([folder])
+    gallery.update([other])
+    assert gallery.hidden() == sorted(map(str, (edited, other / "may.jpg")))
+
+    gallery.hide([edited, other / "may.jpg"], hidden=False)  # and shown again is for good
+    for path in (edited, other / "may.jpg"):
+        gallery.remove([path])
+    gallery.update([folder])
+    gallery.update([other])
+    assert gallery.hidden() == []
+
+
+def test_folders_with_only_hidden_pictures_are_not_listed_and_are_words_in_a_query(
+    gallery: BaseGallery, folder: Path
+) -> None:
+    gallery.update([folder])
+    assert gallery._catalog.overview().folders == {"صور": 5, "رحلة 🏖️": 2, "ties": 16}
+    gallery.hide([folder / "ties"])
+    assert gallery._catalog.overview().folders == {"صور": 5, "رحلة 🏖️": 2}
+    gallery.hide([folder / "green.png"])  # and its copy with it
+    assert gallery._catalog.overview().folders == {"صور": 4, "رحلة 🏖️": 1}
 
 
 # ------------------------------------------------------------------ names and numbers that could be taken for others

@@ -90,7 +90,8 @@ def test_a_folder_is_that_folder_and_below_not_its_namesakes(
     assert found(gallery, folder=root / "2024") == below
     assert found(gallery, folder=f"{root}/2024/") == below
     assert found(gallery, folder=root) == found(gallery, folder="/") == ALL
-    assert found(gallery, folder=tmp_path) == set()
+    with pytest.raises(InputError, match=r"no picture has the folder '.*'\. There are: 2023, 2024, 2024b"):
+        found(gallery, folder=tmp_path)
     (tmp_path / "link").symlink_to(root / "2024")
     assert found(gallery, folder=tmp_path / "link") == below
     monkeypatch.chdir(root)

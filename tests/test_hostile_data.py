@@ -5,6 +5,7 @@ import io
 import json
 import lzma
 import os
+import resource
 import tarfile
 import zlib
 from collections.abc import Callable
@@ -141,6 +142,20 @@ def test_parallel_text_that_expands_without_end_is_refused_before_it_is_unpacked
     for path in sorted(tmp_path.iterdir()):
         with pytest.raises(DataError, match=rf"{path.name}.* more than 10,000 bytes of text in a row"):
             list(parallel.read_pairs(path))
+
+
+def test_one_long_text_that_a_parquet_file_gives_to_every_row_is_refused_before_each_row_has_it(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    long = pyarrow.array(["x" * 4_600_000]).dictionary_encode().take(pyarrow.array([0] * 1024))
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"en": long, "ar": ["ا"] * 1024}), path)
+    assert path.stat().st_size < 500_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(DataError, match=r"a\.parquet, row 1: more than 1,000,000 bytes of text in a row"):
+        list(parallel.read_pairs(path))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB; all rows have 4.7 GB
 
 
 # ------------------------------------------------------------------ archives

@@ -44,7 +44,7 @@ from araclip.gallery.postgres import database as databases
 from araclip.gallery.postgres import search
 from araclip.gallery.postgres.database import Database
 from araclip.gallery.postgres.gallery import PostgresGallery
-from araclip.gallery.postgres.schema import FileEntry, Row, mark, sent
+from araclip.gallery.postgres.schema import FileEntry, Row, mark, marks_of, sent
 from araclip.gallery.ranking import Page
 
 SECRET = "postgresql://me:p%40ss%2Fword@host:6000/db?schema=other&sslmode=require"
@@ -102,7 +102,7 @@ def test_without_the_extra_the_package_is_named(tiny_model: Path, monkeypatch: p
 def test_numbers_are_written_as_the_local_catalogue_compares_them(number: float) -> None:
     with closing(sqlite3.connect(":memory:")) as database:
         (text,) = database.execute("SELECT CAST(? AS TEXT)", (number,)).fetchone()
-    assert mark("k", number) == mark("k", text)
+    assert marks_of({"k": number}) == [mark("k", text)]
 
 
 def test_an_address_without_a_user_is_refused_where_the_system_has_no_name_for_it(

@@ -59,9 +59,11 @@ def answer_to(address: str, *parts: bytes) -> bytes:
 
 
 def until_closed(line: socket.socket) -> bytes:
+    """All that arrives before the server closes; it resets the connection where it left sent bytes unread."""
     received = b""
-    while piece := line.recv(65536):
-        received += piece
+    with contextlib.suppress(ConnectionResetError):
+        while piece := line.recv(65536):
+            received += piece
     return received
 
 
@@ -183,8 +185,8 @@ def test_a_body_of_doubtful_length_ends_the_connection_before_what_follows(addre
 def test_a_request_with_two_lengths_is_refused_and_what_follows_it_is_not_read(address: str, first: bytes) -> None:
     lengths = first + b"Transfer-Encoding: chunked\r\n" + (b"" if first else b"Content-Length: 0\r\n")
     with connected(address) as line:
-        line.sendall(b"POST /search HTTP/1.1\r\n" + HOST + JSON + lengths + b'\r\nb\r\n{"q":"red"}\r\n0\r\n\r\n')
-        line.sendall(SMUGGLED)
+        refused = b"POST /search HTTP/1.1\r\n" + HOST + JSON + lengths + b'\r\nb\r\n{"q":"red"}\r\n0\r\n\r\n'
+        line.sendall(refused + SMUGGLED)
         received = until_closed(line)
     assert received.count(b"HTTP/1.1 ") == 1
     assert status_of(received) == 400
@@ -231,7 +233,12 @@ def test_a_cookie_that_is_none_lets_nobody_in(closed: str, cookie: str) -> None:
 
 @pytest.mark.parametrize(
     ("path", "methods"),
-    [("/search", "GET, POST"), ("/images", "POST"), (f"/images/{'0' * 32}", "DELETE, GET"), ("/", "GET, HEAD")],
+    [
+        ("/search", "GET, HEAD, POST"),
+        ("/images", "POST"),
+        (f"/images/{'0' * 32}", "DELETE, GET, HEAD"),
+        ("/", "GET, HEAD"),
+    ],
 )
 def test_allow_names_every_method_of_an_address(address: str, path: str, methods: str) -> None:
     answer = httpx2.request("PATCH", f"{address}{path}")

@@ -300,7 +300,7 @@ def search(served: ServedGallery, text: str) -> list[str]:
     query = parse(text)
     vector = combine(served.model.encode_text([text]), query)
     page = Page(20, 0, Filters())
-    return [hit.path for _, hit in served.snapshot.search_records(vector, page, relevance=True)]
+    return [hit.path for hit in served.snapshot.search(vector, page, relevance=True)]
 
 
 def test_a_served_gallery_sees_what_another_process_indexed_without_a_search_waiting(

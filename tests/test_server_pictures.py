@@ -100,12 +100,47 @@ def test_after_its_thumbnail_a_picture_has_a_placeholder_of_less_than_200_bytes(
     assert len(found["placeholder"]) <= 200
 
 
-def test_a_thumbnail_that_the_browser_has_is_not_sent_again(client: TestClient) -> None:
-    address = f"/thumbnails/{id_of(client, 'private')}"
+@pytest.mark.parametrize("form", ["{}", "W/{}", '"other", {}', '"a,b", W/"c" ,W/{},"d"', "*"])
+@pytest.mark.parametrize("address", ["/thumbnails/{}", "/images/{}", "/"])
+def test_what_the_browser_has_is_not_sent_again(client: TestClient, address: str, form: str) -> None:
+    address = address.format(id_of(client, "private"))
     first = client.get(address)
-    again = client.get(address, headers={"If-None-Match": first.headers["etag"]})
+    strong = first.headers["etag"].removeprefix("W/")
+    again = client.get(address, headers={"If-None-Match": form.format(strong)})
     assert (again.status_code, again.content) == (304, b"")
-    assert "immutable" in first.headers["cache-control"]
+    assert client.get(address, headers={"If-None-Match": strong[:-1] + 'x"'}).content == first.content
+    assert ("immutable" in first.headers["cache-control"]) == (address != "/")
+
+
+@pytest.mark.parametrize("address", ["/thumbnails/{}", "/images/{}", "/images/{}/details", "/search?q=red", "/events"])
+def test_head_has_the_headers_of_get_and_no_body(client: TestClient, address: str) -> None:
+    address = address.format(id_of(client, "private"))
+    head = client.head(address, headers={"Accept-Encoding": "identity"})
+    assert (head.status_code, head.content) == (200, b"")
+    if address != "/events":  # which has no end
+        got = client.get(address, headers={"Accept-Encoding": "identity"})
+        assert len(got.content) > 20
+        assert head.headers.keys() == got.headers.keys()
+        assert head.headers["content-type"] == got.headers["content-type"]
+        if "search" not in address:  # its time is a number of other digits
+            assert head.headers["content-length"] == str(len(got.content))
+    assert client.head("/images/nothing").status_code == 422
+    assert client.head("/uploads").status_code in (404, 405)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "coded"),
+    [("gzip", True), ("br;q=1, *;q=0.1", True), ("gzip;q=0", False), ("gzip; q=0.000, br", False), ("", False),
+     ("identity", False), ("*;q=0", False), ("gzip;q=x", False)],
+)  # fmt: skip
+def test_json_is_compressed_for_those_who_take_it(client: TestClient, accepted: str, coded: bool) -> None:
+    for address in ("/search?q=red&k=50", "/", "/openapi.json"):
+        answer = client.get(address, headers={"Accept-Encoding": accepted})
+        assert ("content-encoding" in answer.headers) == coded, address
+        assert "Accept-Encoding" in answer.headers["vary"]
+    assert client.get("/search?q=red&k=50").json()["results"]
+    small = client.get(f"/images/{'0' * 32}/details", headers={"Accept-Encoding": "gzip"})
+    assert "content-encoding" not in small.headers
 
 
 def test_a_picture_is_read_for_its_thumbnail_only_when_its_turn_has_come(

@@ -310,14 +310,14 @@ def test_more_searches_than_allowed_are_turned_away_with_a_time_to_come_back(
         service = client.app.state.service
         busy, go_on = threading.Semaphore(0), threading.Event()
         snapshot = service.gallery.snapshot
-        real = snapshot.search_records
+        real = snapshot.search
 
         def slow(*args: object, **options: object) -> object:
             busy.release()
             go_on.wait(60)
             return real(*args, **options)
 
-        monkeypatch.setattr(snapshot, "search_records", slow)
+        monkeypatch.setattr(snapshot, "search", slow)
         answers: list[int] = []
         threads = [
             threading.Thread(target=lambda: answers.append(client.get("/search?q=x").status_code)) for _ in range(2)
@@ -354,7 +354,7 @@ def test_an_internal_error_reveals_nothing(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("secret of the server")
 
-    monkeypatch.setattr(open_server.app.state.service.gallery.snapshot, "search_records", broken)
+    monkeypatch.setattr(open_server.app.state.service.gallery.snapshot, "search", broken)
     answer = open_server.get("/search?q=x", headers={"Accept-Language": "ar"})
     problem(answer, "internal")
     assert "secret" not in answer.text
@@ -368,7 +368,7 @@ def test_a_disk_that_fails_is_a_problem_that_names_no_path(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device", "/home/me/secret")
 
-    monkeypatch.setattr(open_server.app.state.service.gallery.snapshot, "search_records", full)
+    monkeypatch.setattr(open_server.app.state.service.gallery.snapshot, "search", full)
     answer = open_server.get("/search?q=x")
     problem(answer, "gallery")
     assert "/home" not in answer.text

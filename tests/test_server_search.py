@@ -115,7 +115,8 @@ def test_filters_choose_by_format_and_by_a_folders_own_name(client: TestClient) 
     assert names(client, q="أحمر", where="format=JPEG", k=50) == ["turned.jpg"]
     trip = names(client, q="أحمر", where=["folder=رحلة", "format=PNG"], k=50)
     assert len(trip) == 8
-    assert names(client, q="أحمر", where="folder=/etc", k=50) == []
+    unknown = client.get("/search", params={"q": "أحمر", "where": "folder=/etc"}, headers={"Accept-Language": "ar"})
+    assert "الموجود: album" in problem(unknown, "bad-query")["detail"]
     problem(client.get("/search", params={"q": "x", "where": "nonsense=1"}), "bad-query")
 
 
@@ -127,6 +128,12 @@ def test_the_description_has_the_limits_of_the_settings(client: TestClient) -> N
     for name in ("SearchRequest", "Body_search_by_image_search_image_post"):
         assert models[name]["properties"]["k"]["maximum"] == 200
         assert "minLength" not in models[name]["properties"]["q"]
+    for path in ("/pictures", "/folders", "/suggestions", "/images/{identity}/near"):  # what is said is what is taken
+        for about in (each["schema"] for each in paths[path]["get"]["parameters"] if each["name"] == "k"):
+            values = {"q": "x"} if path == "/suggestions" else {}
+            address = path.format(identity=client.get("/pictures?k=1").json()["results"][0]["id"])
+            assert client.get(address, params={**values, "k": about["maximum"]}).status_code == 200, path
+            assert client.get(address, params={**values, "k": about["maximum"] + 1}).status_code == 422, path
     width = client.get("/stats").json()["width"]
     assert models["EmbeddingsRequest"]["properties"]["dimensions"]["anyOf"][0]["enum"] == [width]
     assert {"400", "408", "413", "415"} <= paths["/session"]["post"]["responses"].keys()

@@ -115,7 +115,7 @@ def test_arabic_alone_will_do_where_no_english_is_needed(tmp_path: Path) -> None
         ("a.jsonl", b'\n{"en": 7, "ar": "x"}\n', r"line 2: english is 7, expected text"),
         ("a.jsonl", b'{"en": "a", "ar": "x", "source": 7}\n', r"line 1: source is 7, expected text"),
         ("a.jsonl", b'{"en": "a", "ar": "x", "split": null}\n', r"line 1: split is missing or null"),
-        ("a.parquet", b"PAR1 not", r"a\.parquet is no sound parquet file"),
+        ("a.parquet", b"PAR1 not", r"a\.parquet is no whole parquet file"),
         ("a.csv", b"en,ar\n", r"unknown kind of file, known are \.tsv, \.tsv\.xz, \.jsonl, \.parquet"),
     ],
 )

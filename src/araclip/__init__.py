@@ -79,7 +79,12 @@ def __getattr__(name: str) -> Any:
         name = new
     if name not in _HOME:
         raise AttributeError(f"module 'araclip' has no attribute {name!r}. It has: {', '.join(__all__)}.")
-    return getattr(import_module(_HOME[name]), name)
+    try:
+        return getattr(import_module(_HOME[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name in ("torch", "transformers", "safetensors"):
+            raise ImportError(f"araclip.{name} needs {error.name}. Run: pip install 'araclip[train]'") from error
+        raise
 
 
 def __dir__() -> list[str]:

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from araclip.bulk.places import MISSING
 from araclip.bulk.plan import Plan
 from araclip.core import bounded_json
-from araclip.errors import AraCLIPError, InputError, first_line
+from araclip.errors import InputError
 from araclip.gallery.catalog.records import File, identity_of
 from araclip.gallery.recorded_model import RecordedModel
 from araclip.pictures.facts import Facts
@@ -42,7 +42,9 @@ MAX_HEADER = 100_000  # bytes of what a file says about itself
 FACTS = ("captured_at", "camera", "lens", "latitude", "longitude", "place")
 TEXTS = ("path", "format", "captured_at", "camera", "lens", "place", "caption")
 MAX_TEXT = 16_384  # bytes of one text: captions have 4,000 letters at most, paths 4,096
-MAX_TEXTS = 600_000_000  # bytes of a column of texts in a row group; 16,384 of the longest captions have 270 MB
+MAX_TEXTS = 600_000_000  # bytes of all texts in a row group; 16,384 of the longest captions have 270 MB, paths 70
+OTHERS = 300  # bytes of a row's other columns but its vector
+REMEDY = "Delete it and embed again."
 
 
 @dataclass(frozen=True)
@@ -188,22 +190,17 @@ def read_rows(place: str, start: int, rows: int, columns: Sequence[str]) -> tupl
         if not file.schema_arrow.remove_metadata().equals(_with_dictionaries(wanted)):
             raise InputError(f"{place} has other columns than a shard of this release. Embed the source again.")
         touched, before = _touched(header.row_groups, start, rows)
-        _check_texts(file, touched, place)
+        _check_sizes(file, touched, header.model.width, place)
         found, left = list[Any](), rows
-        try:
-            for batch in file.iter_batches(rows, row_groups=touched, columns=list(columns), use_threads=False):
-                skipped, before = min(before, len(batch)), max(0, before - len(batch))
-                found.append(_unpacked(batch.slice(skipped, left), place))
-                left -= len(found[-1])
-                if not left:
-                    break
-            if left:
-                raise InputError(f"{place} has fewer rows than it says. Delete it and embed again.")
-            return header, pa.concat_batches(found) if len(found) > 1 else found[0]
-        except AraCLIPError:
-            raise
-        except Exception as error:  # a damaged file makes pyarrow raise nearly anything
-            raise InputError(f"{place} is damaged ({first_line(error):.200}). Delete it and embed again.") from None
+        for batch in file.iter_batches(rows, row_groups=touched, columns=list(columns), use_threads=False):
+            skipped, before = min(before, len(batch)), max(0, before - len(batch))
+            found.append(_unpacked(batch.slice(skipped, left), place))
+            left -= len(found[-1])
+            if not left:
+                break
+        if left:
+            raise InputError(f"{place} has fewer rows than it says. {REMEDY}")
+        return header, pa.concat_batches(found) if len(found) > 1 else found[0]
 
 
 def _touched(row_groups: Sequence[int], start: int, rows: int) -> tuple[list[int], int]:
@@ -221,15 +218,15 @@ def _with_dictionaries(schema: Any) -> Any:
     return pa.schema([field.with_type(each_once) if field.name in TEXTS else field for field in schema])
 
 
-def _check_texts(file: Any, row_groups: Sequence[int], place: str) -> None:
-    """Refuse columns of texts that unpack to more than those of a shard can, before they are read."""
+def _check_sizes(file: Any, row_groups: Sequence[int], width: int, place: str) -> None:
+    """Refuse row groups that unpack to more than those of a shard can, before they are read."""
     for group in map(file.metadata.row_group, row_groups):
-        for column in map(group.column, range(group.num_columns)):
-            if column.path_in_schema in TEXTS and not 0 <= column.total_uncompressed_size <= MAX_TEXTS:
-                raise InputError(
-                    f"{place}: the column {column.path_in_schema} of a row group unpacks to "
-                    f"{column.total_uncompressed_size:,} bytes, at most {MAX_TEXTS:,} are read. Embed the source again."
-                )
+        most = MAX_TEXTS + group.num_rows * (2 * width + OTHERS)
+        if not 0 <= group.total_byte_size <= most:
+            raise InputError(
+                f"{place}: a row group unpacks to {group.total_byte_size:,} bytes, at most {most:,} are read. Embed "
+                "the source again."
+            )
 
 
 def _unpacked(batch: Any, place: str) -> Any:
@@ -255,7 +252,7 @@ def _unpacked(batch: Any, place: str) -> Any:
 def _parquet(place: str, texts: Sequence[str] = ()) -> Any:
     from araclip.bulk.sources import parquet_file
 
-    return parquet_file(place, checksums=True, texts=texts)
+    return parquet_file(place, checksums=True, texts=texts, remedy=REMEDY)
 
 
 def _header(file: Any, place: str) -> ShardHeader:

@@ -141,10 +141,9 @@ def rows_of(place: str, group: int) -> Iterator[Row]:
                 "smaller row groups."
             )
         column, captions = picture_column(file.schema_arrow, place), _captions(file.schema_arrow)
-        with _damage(place):
-            for batch in file.iter_batches(ROWS, row_groups=[group], columns=[column, *captions], use_threads=False):
-                for row in batch.to_pylist():
-                    yield _row(row, column, captions)
+        for batch in file.iter_batches(ROWS, row_groups=[group], columns=[column, *captions], use_threads=False):
+            for row in batch.to_pylist():
+                yield _row(row, column, captions)
 
 
 def _row(row: dict[str, Any], column: str, captions: list[str]) -> Row:
@@ -191,12 +190,18 @@ def _captions(schema: Any) -> list[str]:
 
 
 @contextmanager
-def parquet_file(place: str, *, checksums: bool = False, texts: Sequence[str] = ()) -> Iterator[Any]:
-    """A parquet file, open, whose footer was bounded before it was parsed.
+def parquet_file(
+    place: str, *, checksums: bool = False, texts: Sequence[str] = (), remedy: str = "Fetch it again."
+) -> Iterator[Any]:
+    """A parquet file, open, whose footer was bounded before it was parsed. Whatever pyarrow raises inside the block for
+    a damaged file becomes an InputError.
+
+    The metadata of single columns must not be asked for: pyarrow 26 ends the process where they contradict the schema.
 
     Args:
         checksums: compare those of its pages, which not every writer writes rightly.
         texts: columns to read as dictionaries, each text once, however many rows have it.
+        remedy: what to do about a damaged file.
 
     Raises:
         InputError: pyarrow is missing, or it is no whole parquet file.
@@ -208,14 +213,19 @@ def parquet_file(place: str, *, checksums: bool = False, texts: Sequence[str] = 
         raise InputError(MISSING) from None
     with opened(place) as stream:
         _check_footer(stream, place)
-        with _damage(place):
+        try:
             source = pyarrow.PythonFile(stream, mode="r") if is_url(place) else pyarrow.OSFile(os.fsencode(place))
-            file = pyarrow.parquet.ParquetFile(
+            yield pyarrow.parquet.ParquetFile(
                 source, buffer_size=1 << 20, pre_buffer=False,
                 page_checksum_verification=checksums, read_dictionary=list(texts),
                 thrift_string_size_limit=MAX_FOOTER, thrift_container_size_limit=1_000_000,
             )  # fmt: skip
-        yield file
+        except (AraCLIPError, GeneratorExit):
+            raise
+        except Exception as error:  # a damaged file makes pyarrow raise nearly anything
+            if isinstance(error.__context__, SourceError):
+                raise error.__context__ from None
+            raise InputError(f"{place} is damaged ({first_line(error):.200}). {remedy}") from None
 
 
 def _check_footer(stream: IO[bytes], place: str) -> None:
@@ -228,18 +238,6 @@ def _check_footer(stream: IO[bytes], place: str) -> None:
     (footer,) = struct.unpack("<I", tail[:4])
     if footer > min(MAX_FOOTER, size):
         raise InputError(f"{place}: a footer of {footer:,} bytes, at most {MAX_FOOTER:,} are read. Fetch it again.")
-
-
-@contextmanager
-def _damage(place: str) -> Iterator[None]:
-    try:
-        yield
-    except (AraCLIPError, GeneratorExit):
-        raise
-    except Exception as error:  # a damaged file makes pyarrow raise nearly anything
-        if isinstance(error.__context__, SourceError):
-            raise error.__context__ from None
-        raise InputError(f"{place} cannot be read ({first_line(error):.200}). Fetch it again.") from None
 
 
 AHEAD_BYTES = 150_000_000  # of members that are read and not decoded yet

@@ -11,8 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from functools import partial
+from contextlib import AbstractContextManager, contextmanager
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +20,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from araclip.cli.stopping import exit_code
+from araclip.core import progress as drawing
 from araclip.core.display import json_shown, shown
 from araclip.errors import InputError
 from araclip.models.devices import VARIABLE
@@ -139,35 +139,14 @@ _REMEDIES = {
 }
 
 
-@contextmanager
-def progress(title: str) -> "Iterator[Callable[[float, int], None]]":
+def progress(title: str) -> "AbstractContextManager[Callable[[float, int], None]]":
     """A progress bar; yields `show(done, total)`, whose first call makes it appear."""
-    with bars() as show:
-        yield partial(show, title)
+    return drawing.progress(title, err)
 
 
-@contextmanager
-def bars() -> "Iterator[Callable[[str, int, int], None]]":
+def bars() -> "AbstractContextManager[Callable[[str, float, int], None]]":
     """Progress bars, one for each title; yields `show(title, done, total)`, whose first call makes a bar appear."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    drawn = Progress(*columns, console=err)
-    tasks: dict[str, TaskID] = {}
-
-    def show(title: str, done: int, total: int) -> None:
-        if title not in tasks:
-            tasks[title] = drawn.add_task(shown(title), total=total)
-        drawn.start()  # only now, so that a refused command prints one line and no bar
-        drawn.update(tasks[title], completed=done, total=total)
-
-    try:
-        yield show
-    finally:
-        if drawn.live.is_started:
-            drawn.stop()
+    return drawing.bars(err)
 
 
 def refuse_idle(options: Mapping[str, object], why: str) -> None:

@@ -1,10 +1,11 @@
 """What galleries in folders and on servers have in common: ingestion, removal, search."""
 
+import math
 import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.core.paths import data_home, text_path, user_path
+from araclip.core.progress import progress_if_watched
 from araclip.errors import ImageError, InputError
 from araclip.gallery.catalog.filters import Filters, Where
 from araclip.gallery.catalog.records import STORED_PREFIX, File
@@ -157,6 +159,7 @@ class BaseGallery(ABC):
 
         Args:
             progress: called with (files done, files found); a long video is done in parts, told from other threads.
+                Without it, a bar is drawn on a terminal and in a notebook.
             skip: called with one line for each file that cannot be used: its name, why, and what to do.
 
         Raises:
@@ -164,9 +167,9 @@ class BaseGallery(ABC):
                 looks like an empty folder.
         """
         roots = [checked_root(folder) for folder in several(folders, "update", "folder")]
-        report_progress, log_skipped = progress or (lambda done, found: None), skip or (lambda line: None)
-        with self._ingesting() as turn:
-            return update(self._catalog, self.model, roots, report_progress, log_skipped, turn, self.scenes)
+        drawing = nullcontext(progress) if progress else progress_if_watched("Indexing")
+        with self._ingesting() as turn, drawing as show:
+            return update(self._catalog, self.model, roots, show, skip or (lambda line: None), turn, self.scenes)
 
     def update_at(self, paths: Iterable[str], folders: Iterable[StrPath], *, skip: Skip | None = None) -> Update:
         """As `update(folders)`, but reads only `paths` (absolute) and what lies below them.
@@ -177,7 +180,7 @@ class BaseGallery(ABC):
         at = [text_path(path) for path in several(paths, "update_at", "path")]
         with self._ingesting() as turn:
             report = update_at(self._catalog, self.model, roots, at, skip or (lambda line: None), turn, self.scenes)
-        return report or self.update(roots, skip=skip)
+        return report or self.update(roots, progress=lambda done, found: None, skip=skip)
 
     def add(
         self,
@@ -222,7 +225,7 @@ class BaseGallery(ABC):
         Each group is a commit. A picture that is known gets a further path.
 
         Args:
-            progress: called with the number of pictures plan.
+            progress: called with the number of pictures read.
         """
         with self._ingesting() as turn:
             report = add_embedded(self._catalog, groups, turn, progress or (lambda done: None))
@@ -289,7 +292,7 @@ class BaseGallery(ABC):
 
         Raises:
             InputError: the path is not in the gallery.
-            OSError, ImageError: its file cannot be plan, or is no file any more.
+            OSError, ImageError: its file cannot be read, or is no file any more.
         """
         content, path = self._content_of(path), stored(text_path(path))
         if scene := scene_of(path):
@@ -305,8 +308,18 @@ class BaseGallery(ABC):
         return pixels if pixels is not None else read_file(path)
 
     def metadata(self, path: StrPath) -> dict[str, Any]:
-        """The metadata that `add` was given for a path; empty when none."""
+        """The metadata that `add` was given for a path; empty when none. `details` has all that is known."""
         return self._catalog.metadata_of(stored(text_path(path)))
+
+    def details(self, path: StrPath) -> dict[str, Any]:
+        """What is known of the picture at a path, with the keys that `export` writes: sha256, format, width, height,
+        captured_at, added, camera, lens, latitude, longitude, place, hidden, and its files with path, size and
+        metadata; besides, `captured_by_name`.
+
+        Raises:
+            InputError: the path is not in the gallery.
+        """
+        return self._reader.browsing.records([self._content_of(path)]).popitem()[1].described()
 
     # ------------------------------------------------------------------ search
 
@@ -330,7 +343,8 @@ class BaseGallery(ABC):
         overlap nor skip a picture.
 
         Args:
-            query: a text (docs/queries.md), or a picture as path object, bytes, PIL picture or (H, W, 3) uint8 array.
+            query: a text (docs/queries.md), a picture as path object, bytes, PIL picture or (H, W, 3) uint8 array, or
+                a vector (D,) of the gallery's model, of any length but 0.
             where: search only pictures that pass: Filters, or texts as `araclip search --where` takes them
                 ("format=JPEG"). Recall does not suffer, however few pass.
             threshold: least relevance of a hit. 0.2 leaves out the weak hits, which are all of them for a query without
@@ -348,14 +362,18 @@ class BaseGallery(ABC):
             InputError: the query is empty, malformed or of a wrong type, or a number or a filter is invalid.
             ImageError: a picture of the query cannot be used.
         """
-        page = Page(k, offset, Filters.of(where, collapse=collapse), threshold)
+        page = Page(k, offset, self._reader.browsing.known(Filters.of(where, collapse=collapse)), threshold)
         snapshot = self._reader.latest()
+        if isinstance(query, np.ndarray) and query.ndim == 1:
+            return Hits(snapshot.search(self._unit(query), page, relevance=False), pictures=self.picture)
         if not isinstance(query, str | Query):
-            return Hits(snapshot.search(self._picture_vector(query)[0], page, relevance=False))
+            found = snapshot.search(self._picture_vector(query)[0], page, relevance=False)
+            return Hits(found, pictures=self.picture)
         parsed = query if isinstance(query, Query) else parse(query, files=files)
         plan, terms = self._planned(parsed, snapshot, page.filters, literal=literal, ignore=ignore)
         hits = search(plan, terms, snapshot, page, text_weight)
-        return Hits(hits, self._suggestions.added(plan, hits, self.interpreter, self._catalog))
+        interpretation = self._suggestions.added(plan, hits, self.interpreter, self._catalog)
+        return Hits(hits, interpretation, pictures=self.picture)
 
     @cached_property
     def _suggestions(self) -> Suggestions:
@@ -364,14 +382,14 @@ class BaseGallery(ABC):
     def explain(
         self, query: str | Query, picture: StrPath, *, literal: bool = False, files: bool = False
     ) -> Explanation:
-        """Why a query finds a picture: each word's share, its texts that match, and how the query was plan.
+        """Why a query finds a picture: each word's share, its texts that match, and how the query was read.
 
         Args:
             picture: the path of a hit, `picture:…` too, or any picture file.
             literal, files: as for `search`.
 
         Raises:
-            InputError: as of `search`. ImageError, OSError: the picture is not in the gallery and cannot be plan.
+            InputError: as of `search`. ImageError, OSError: the picture is not in the gallery and cannot be read.
         """
         parsed = query if isinstance(query, Query) else parse(query, files=files)
         snapshot = self._reader.latest()
@@ -426,9 +444,7 @@ class BaseGallery(ABC):
         return plan, terms
 
     def _folder_names(self, explicit: bool) -> Collection[str]:
-        """Names of the gallery's folders; of a large gallery only where the query says "folder"."""
-        if not (explicit or isinstance(self.folder, Path)):
-            return ()
+        """Names of the folders; of a large gallery only where the query says "folder"."""
         generation = self._catalog.generation
         if self._folders[0] != generation:
             self._folders = generation, {}
@@ -446,7 +462,7 @@ class BaseGallery(ABC):
         The picture itself is left out when the gallery has it. The hits' relevance is None: it is calibrated for texts
         only. Arguments and errors: as for `search`.
         """
-        page = Page(k, offset, Filters.of(where, collapse=collapse))
+        page = Page(k, offset, self._reader.browsing.known(Filters.of(where, collapse=collapse)))
         vector, content = self._picture_vector(picture)
         return self._reader.latest().search(vector, page, relevance=False, exclude=content)
 
@@ -462,6 +478,15 @@ class BaseGallery(ABC):
         loaded = read_source(source_of(picture), set(), transform_of(self.model))
         assert loaded.decoded is not None  # no hash is known here
         return pixel_vectors(self.model, loaded.decoded.pixels[None])[0], self._catalog.content(loaded.digest)
+
+    def _unit(self, vector: NDArray[Any]) -> NDArray[np.float32]:
+        length = float(np.linalg.norm(vector)) if vector.dtype.kind == "f" else math.nan
+        if vector.shape != (self.model.width,) or not 0 < length < math.inf:
+            raise InputError(
+                f"a vector of shape {vector.shape} and type {vector.dtype} cannot be searched in {self.folder}, whose "
+                f"vectors have {self.model.width} numbers. Pass one that {self.model.label} has made."
+            )
+        return (vector / length).astype(np.float32)
 
     def _content_of(self, path: StrPath) -> int:
         content = self._catalog.content_of(stored(text_path(path)))

@@ -4,7 +4,7 @@ import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import PurePath
 
@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.core.display import shown
+from araclip.core.messages import message
 from araclip.errors import InputError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.counting import LATER_SCENES
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.photos import HIDDEN
 from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
+from araclip.text.folding import fold
 
 DATE_LETTERS = 19  # YYYY-MM-DDTHH:MM:SS
 MONTH_LETTERS = 7  # YYYY-MM
@@ -178,6 +180,7 @@ def _all(albums: Iterable[Album]) -> Iterable[Album]:
         yield from _all(album.albums)
 
 
+LISTED = 20  # values that a message names
 MAX_CLUSTERS = 2_000
 CELLS = (16.0, 8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01)  # degrees
 
@@ -247,6 +250,37 @@ class Browsing(ABC):
         """The pictures that pass."""
 
     @abstractmethod
+    def has(self, filters: Filters) -> bool:
+        """Whether any picture passes."""
+
+    @abstractmethod
+    def values(self, name: str) -> list[str]:
+        """What pictures that are not hidden have for "folder" (names), "camera", "lens" or "place"; sorted."""
+
+    def known(self, filters: Filters) -> Filters:
+        """Filters whose folder, camera, lens and place some picture has. A folder below which no path lies may be the
+        name of one, at any depth and spelled nearly so.
+
+        Raises:
+            InputError: no picture has one of these; the message lists what there is.
+        """
+        for name in ("folder", "folder_name", "camera", "lens", "place"):
+            given = getattr(filters, name)
+            if given is None or isinstance(given, tuple) or self.has(Filters(**{name: given, "hidden": None})):
+                continue
+            kind = "folder" if name == "folder_name" else name
+            there = self.values(kind)
+            wanted = fold(os.fspath(given)) if isinstance(given, str | os.PathLike) else ""
+            if name == "folder" and isinstance(given, str) and self.has(Filters(folder_name=given, hidden=None)):
+                filters = replace(filters, folder=None, folder_name=given)
+            elif named := tuple(each for each in there if kind == "folder" and fold(each) == wanted):
+                filters = replace(filters, folder=None, folder_name=named)
+            elif there:
+                listed = ", ".join(there[:LISTED]) + (" …" if len(there) > LISTED else "")
+                raise InputError(message("value", name=kind, given=shown(str(given)), known=shown(listed)))
+        return filters
+
+    @abstractmethod
     def records(self, contents: Sequence[int]) -> dict[int, PictureRecord]:
         """Pictures with all their paths; those that are gone are left out."""
 
@@ -294,6 +328,20 @@ class FolderBrowsing(Browsing):
             return Timeline(ids, known)
         wanted = np.flatnonzero(np.isin(ids, passed))
         return Timeline(ids[wanted], [known[at] for at in wanted])
+
+    def has(self, filters: Filters) -> bool:
+        """Whether any picture passes."""
+        condition = filters.condition(hidden_exist=False)
+        sql = f"SELECT 1 FROM files JOIN contents ON contents.id = files.content WHERE ({condition.of_file}) "
+        values = (*condition.file_values, *condition.content_values)
+        return bool(self._catalog().rows(f"{sql} AND ({condition.of_content}) LIMIT 1", values))
+
+    def values(self, name: str) -> list[str]:
+        """What pictures that are not hidden have."""
+        if name == "folder":
+            return sorted(self._catalog().overview().folders)
+        rows = self._catalog().rows(f"SELECT DISTINCT {name} FROM photos WHERE {name} IS NOT NULL AND hidden = 0")
+        return sorted(value for (value,) in rows)
 
     def records(self, contents: Sequence[int]) -> dict[int, PictureRecord]:
         """Pictures with all their paths."""

@@ -1,6 +1,7 @@
 """One search of a gallery in a folder: through its scan index, and its catalogue for everything else."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -10,7 +11,7 @@ from araclip.core.files import lexists
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import EVERYTHING
 from araclip.gallery.catalog.full_text import Document
-from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
+from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.catalog.word_index import WordIndex
 from araclip.gallery.index.scan_index import ScanIndex
 from araclip.gallery.near_hashes import HashTable
@@ -98,9 +99,9 @@ class FolderSearch(StoreSearch):
     def documents(self, ids: Sequence[int]) -> dict[int, Document]:
         return self._words.documents(ids)
 
-    def records(self, hits: Sequence[tuple[int, Hit]]) -> list[tuple[PictureRecord, Hit]]:
+    def with_pictures(self, hits: Sequence[tuple[int, Hit]]) -> list[Hit]:
         found = self._catalog.records_at([hit.path for _, hit in hits])
-        return [(found[hit.path], hit) for _, hit in hits if hit.path in found]
+        return [replace(hit, picture=found[hit.path]) for _, hit in hits if hit.path in found]
 
     def _found(self) -> tuple[list[int], list[float]]:
         if self._first is None:

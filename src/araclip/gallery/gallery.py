@@ -4,7 +4,6 @@ import os
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from araclip.core import atomic
 from araclip.core.paths import user_path
@@ -12,7 +11,7 @@ from araclip.errors import GalleryCorrupt, InputError, ModelNotFound
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog import counting
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.records import STORED_PREFIX, read_metadata
+from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.catalog.salvage import salvage
 from araclip.gallery.index import scan_index
 from araclip.gallery.ingest.intake import Turn
@@ -21,7 +20,7 @@ from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.gallery.locations import location_of
 from araclip.gallery.maintenance.backup import write_backup
 from araclip.gallery.maintenance.duplicates import apart, grouped
-from araclip.gallery.maintenance.export import exported_file, write_export
+from araclip.gallery.maintenance.export import write_export
 from araclip.gallery.maintenance.repair import repair
 from araclip.gallery.maintenance.verify import catalogue_faults, file_faults
 from araclip.gallery.reader import FolderReader
@@ -29,10 +28,6 @@ from araclip.gallery.recorded_model import create_catalog, encoder_for, record_w
 from araclip.gallery.results import Fault, Group, Stats
 from araclip.models.encoder import Encoder, ModelLike, as_encoder
 from araclip.pictures.ocr.engines import Engine, opened
-
-_EXPORTED = (
-    "format", "width", "height", "captured_at", "added", "camera", "lens", "latitude", "longitude", "place", "hidden",
-)  # fmt: skip
 
 
 class Gallery(BaseGallery):
@@ -181,21 +176,12 @@ class Gallery(BaseGallery):
         catalog = self._catalog
         with catalog.own_errors(), catalog.reading():
             ids, vectors = catalog.vectors()
-            rows = catalog.rows(
-                "SELECT files.content, path, metadata, size, hash, format, width, height, taken, added, camera, lens, "
-                "latitude, longitude, place, ifnull(hidden, 0) FROM files JOIN contents ON id = files.content "
-                "LEFT JOIN photos ON photos.content = id ORDER BY files.content, path"
-            )
-        pictures: dict[int, dict[str, Any]] = {}
-        for content, path, metadata, size, digest, *facts in rows:
-            about = dict(zip(_EXPORTED, facts, strict=True))
-            about["hidden"] = bool(about["hidden"])
-            picture = pictures.setdefault(content, {"sha256": digest.hex(), **about, "files": []})
-            picture["files"].append(exported_file(os.fsdecode(path), size, read_metadata(metadata)))
-        if lost := [content for content in ids.tolist() if content not in pictures]:
+            records = catalog.records_of(ids.tolist())
+        if lost := [content for content in ids.tolist() if content not in records]:
             raise catalog.damaged(f"the rows of picture {lost[0]} cannot be found")
         about = {key: catalog.meta(key) for key in ("model", "fingerprint", "generation")}
-        return write_export(user_path(folder), about, [pictures[content] for content in ids.tolist()], vectors)
+        pictures = (records[content].described() for content in ids.tolist())
+        return write_export(user_path(folder), about, pictures, vectors)
 
     def repair(self, *, progress: FilesProgress | None = None) -> list[str]:
         """Fix every fault that `verify` calls repairable.

@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from araclip.errors import InputError
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.full_text import Document
-from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.near_hashes import is_near
 from araclip.gallery.relevance import MIN_PICTURES, RelevanceScale
 from araclip.gallery.results import Hit
@@ -279,7 +278,7 @@ class StoreSearch(ABC):
         """The texts of pictures by field."""
 
     @abstractmethod
-    def records(self, hits: Sequence[tuple[int, Hit]]) -> list[tuple[PictureRecord, Hit]]:
+    def with_pictures(self, hits: Sequence[tuple[int, Hit]]) -> list[Hit]:
         """Hits with their pictures; those that were removed meanwhile are left out."""
 
     def near_count(self, content: int) -> int:

@@ -14,7 +14,6 @@ from araclip.gallery.browsing import Browsing, FolderBrowsing
 from araclip.gallery.catalog.catalog import Catalog, CatalogPool
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.full_text import Document
-from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.catalog.word_index import WordIndex
 from araclip.gallery.folder_search import FolderSearch
@@ -89,36 +88,20 @@ class Snapshot(ABC):
             exclude: the store's id of a picture to leave out.
             text: words to look for in the pictures' texts, too.
         """
-        with self._searching(vector, page) as search:
-            return [hit for _, hit in self._ranked(search, vector, page, relevance, exclude, text)]
-
-    def search_records(
-        self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None, text: TextQuery | None = None
-    ) -> list[tuple[PictureRecord, Hit]]:
-        """As `search`, each hit with its picture, whose copies include the one at the hit's path."""
-        with self._searching(vector, page) as search:
-            return search.records(self._ranked(search, vector, page, relevance, exclude, text))
-
-    def _ranked(
-        self,
-        search: StoreSearch,
-        vector: Vectors,
-        page: Page,
-        relevance: bool,
-        exclude: int | None,
-        text: TextQuery | None,
-    ) -> list[tuple[int, Hit]]:
         scale = self.scale if relevance else None
         exclusion = None
         if page.excluded is not None:
             exclusion = exclusion_of(page.excluded, self.scale, alone=page.by_date)
-        return ranked(search, vector, page, scale, exclude, self.hybrid(vector, text), exclusion)
+        with self._searching(vector, page) as search:
+            return search.with_pictures(
+                ranked(search, vector, page, scale, exclude, self.hybrid(vector, text), exclusion)
+            )
 
-    def near(self, content: int, filters: Filters, most: int) -> list[tuple[PictureRecord, Hit]]:
+    def near(self, content: int, filters: Filters, most: int) -> list[Hit]:
         """The near-duplicates of a picture that pass the filters, the likest first."""
         vector = self._vector(content)
         with self._searching(vector, Page(most, 0, filters)) as search:
-            return search.records(near_hits(search, content, filters, most))
+            return search.with_pictures(near_hits(search, content, filters, most))
 
     @abstractmethod
     def _searching(self, vector: Vectors, page: Page) -> AbstractContextManager[StoreSearch]:

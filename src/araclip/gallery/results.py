@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from araclip.gallery.catalog.records import Copy, PictureRecord
 from araclip.pictures.video.scenes import AtPath
 
 STRONG, WEAK = 0.5, 0.2  # from STRONG on a hit is strong: more likely right than not; below WEAK it is weak
@@ -53,6 +54,7 @@ class Hit(AtPath):
     `near` counts the near-duplicates that were left out for it, where they are collapsed.
     `path` begins with `picture:` when the gallery stores the pixels itself (`Gallery.picture` gives their bytes). Of a
     scene in a video it ends with the time, `clip.mp4#t=00083.200`: `file` and `time` are its parts.
+    `picture` is what the gallery knows of it; `captured_at`, `width`, `height`, `bytes` and `folder` are taken from it.
     """
 
     path: str
@@ -62,6 +64,36 @@ class Hit(AtPath):
     relevance: float | None = None
     matched: tuple[Match, ...] = ()
     near: int = 0
+    picture: PictureRecord | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def captured_at(self) -> str | None:
+        """The date of its taking, YYYY-MM-DDTHH:MM:SS; None where it is not known."""
+        return self.picture.captured_at if self.picture else None
+
+    @property
+    def width(self) -> int | None:
+        """Pixels of the upright picture."""
+        return self.picture.width if self.picture else None
+
+    @property
+    def height(self) -> int | None:
+        """Pixels of the upright picture."""
+        return self.picture.height if self.picture else None
+
+    @property
+    def bytes(self) -> int | None:
+        """Of its file."""
+        return self._copy.size if self._copy else None
+
+    @property
+    def folder(self) -> str:
+        """The name of the folder it lies in; empty without a file."""
+        return self._copy.folder if self._copy else ""
+
+    @property
+    def _copy(self) -> Copy | None:
+        return next((each for each in self.picture.copies if each.path == self.path), None) if self.picture else None
 
     @property
     def weak(self) -> bool:

@@ -1,26 +1,72 @@
 """Searching a snapshot by a plan: the same for galleries in Python, the command line and the server."""
 
-from collections.abc import Iterable
+from base64 import b64encode
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from html import escape
+from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.core.display import shown
+from araclip.errors import AraCLIPError
 from araclip.gallery.catalog.filters import Filters
-from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.plan import Interpretation, Planner, QueryPlan
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import Hit
-from araclip.gallery.text_matches import TextQuery
+from araclip.pictures.images import opened
+
+IN_NOTEBOOK, THUMBNAIL = 30, 160  # hits that a notebook shows, pixels of the longer side
 
 
 class Hits(list[Hit]):
-    """The hits of a search, best first, and how its query was understood; None for a picture."""
+    """The hits of a search, best first, and how its query was understood; None for a picture. A notebook shows them as
+    thumbnails.
 
-    def __init__(self, hits: Iterable[Hit], interpretation: Interpretation | None = None) -> None:
+    Args:
+        pictures: gives the bytes of a hit's picture by its path.
+    """
+
+    def __init__(
+        self,
+        hits: Iterable[Hit],
+        interpretation: Interpretation | None = None,
+        *,
+        pictures: Callable[[str], bytes] | None = None,
+    ) -> None:
         super().__init__(hits)
         self.interpretation = interpretation
+        self._pictures = pictures
+
+    def _repr_html_(self) -> str:
+        cells = "".join(map(self._cell, self[:IN_NOTEBOOK]))
+        more = f"<p>+ {len(self) - IN_NOTEBOOK:,}</p>" if len(self) > IN_NOTEBOOK else ""
+        return f'<div style="display:flex;flex-wrap:wrap;gap:8px">{cells or "0"}</div>{more}'
+
+    def _cell(self, hit: Hit) -> str:
+        name = Path(hit.file).name if hit.picture is None else hit.picture.copies[0].name
+        said = " · ".join(filter(None, (hit.strength, hit.captured_at and hit.captured_at[:10])))
+        return (
+            f'<figure style="margin:0;width:{THUMBNAIL}px" title="{escape(shown(hit.path))}">{self._thumbnail(hit)}'
+            f'<figcaption style="font-size:12px;overflow-wrap:anywhere"><bdi>{escape(shown(name))}</bdi>'
+            f"<br>{escape(said)}</figcaption></figure>"
+        )
+
+    def _thumbnail(self, hit: Hit) -> str:
+        if self._pictures is None:
+            return ""
+        written = BytesIO()
+        try:
+            with opened(BytesIO(self._pictures(hit.path)), THUMBNAIL) as (image, _):
+                small = image.convert("RGB")
+                small.thumbnail((THUMBNAIL, THUMBNAIL))
+                small.save(written, "JPEG", quality=80)
+        except (OSError, AraCLIPError):  # its file is gone or elsewhere
+            return ""
+        return f'<img src="data:image/jpeg;base64,{b64encode(written.getvalue()).decode()}">'
 
 
 def replanned(
@@ -35,35 +81,20 @@ def replanned(
 
 
 def search(
-    plan: QueryPlan, terms: NDArray[np.float32], snapshot: Snapshot, page: Page, text_weight: float
-) -> list[Hit]:
-    """One page of hits for a plan and the vectors of its terms and kinds (n + m, D)."""
-    vector, asked, text = _asked(plan, terms, snapshot, page, text_weight)
-    return snapshot.search(vector, asked, relevance=plan.has_relevance, text=text)
-
-
-def search_records(
     plan: QueryPlan,
     terms: NDArray[np.float32],
     snapshot: Snapshot,
     page: Page,
     text_weight: float,
-    *,
-    exclude: int | None,
-) -> list[tuple[PictureRecord, Hit]]:
-    """As `search`, each hit with its picture; `exclude` is the store's id of a picture to leave out."""
-    vector, asked, text = _asked(plan, terms, snapshot, page, text_weight)
-    return snapshot.search_records(vector, asked, relevance=plan.has_relevance, exclude=exclude, text=text)
-
-
-def _asked(
-    plan: QueryPlan, terms: NDArray[np.float32], snapshot: Snapshot, page: Page, text_weight: float
-) -> tuple[NDArray[np.float32], Page, TextQuery | None]:
-    """What a snapshot is asked: the plan's vector (D,), the page with the plan's filters and what it excludes, and the
-    words to find in texts.
+    exclude: int | None = None,
+) -> list[Hit]:
+    """One page of hits for a plan and the vectors of its terms and kinds (n + m, D).
 
     A query that is only a date or only excludes is ordered by date; in a gallery of too few pictures to say which are
     left out, by how far they are from what it excludes.
+
+    Args:
+        exclude: the store's id of a picture to leave out.
     """
     excluded = plan.excluded_terms(terms)
     dated = plan.has_filters if excluded is None else snapshot.scale is not None
@@ -73,5 +104,5 @@ def _asked(
         by_date=plan.only_filters and dated,
         excluded=excluded,
     )
-    vector = plan.vector(terms, subtract=snapshot.scale is None)
-    return vector, asked, plan.words_to_find(text_weight)
+    vector, text = plan.vector(terms, subtract=snapshot.scale is None), plan.words_to_find(text_weight)
+    return snapshot.search(vector, asked, relevance=plan.has_relevance, exclude=exclude, text=text)

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from io import TextIOBase
+from io import BytesIO, TextIOBase
 from itertools import chain, islice
 from os import PathLike
 from typing import Any, Protocol, TypeVar, overload
@@ -23,7 +23,7 @@ __all__ = [
 ]  # fmt: skip
 
 T = TypeVar("T")
-Picture = Openable | NDArray[np.uint8]  # an array is (H, W, 3) RGB
+Picture = Openable | bytes | NDArray[np.uint8]  # encoded bytes; an array is (H, W, 3) RGB
 
 TEXT_BATCH = 32  # larger batches gain nothing on a CPU and pad short texts to long ones
 IMAGE_BATCH = 16
@@ -169,9 +169,9 @@ class EncoderBase(ABC):
     def encode_image(self, pictures: Picture | Iterable[Picture], *, batch_size: int = IMAGE_BATCH) -> Vectors:
         """A picture → (D,) float32 of unit length; several → (n, D), in the order given.
 
-        A picture is a path, a PIL image, a binary file object or an array (H, W, 3) of uint8, RGB; an array
-        (n, H, W, 3) holds n pictures. Files are decoded by threads a few batches ahead of the network; an iterator is
-        read as it is needed.
+        A picture is a path, encoded bytes, a PIL image, a binary file object or an array (H, W, 3) of uint8, RGB; an
+        array (n, H, W, 3) holds n pictures. Files are decoded by threads a few batches ahead of the network, and an
+        iterator is read as it is needed.
 
         Raises:
             InputError: something is no picture, or an array has another shape or type.
@@ -206,7 +206,7 @@ def is_one_picture(pictures: object) -> bool:
     """Whether this is one picture (or a wrong attempt at one) rather than several."""
     if isinstance(pictures, np.ndarray):
         return pictures.ndim != BATCH_DIMENSIONS and pictures.dtype.kind not in "UO"  # several paths in an array
-    return isinstance(pictures, str | PathLike | Image.Image) or hasattr(pictures, "read")
+    return isinstance(pictures, str | bytes | PathLike | Image.Image) or hasattr(pictures, "read")
 
 
 def checked_pictures(pictures: Picture | Iterable[Picture]) -> Iterator[Openable]:
@@ -217,13 +217,13 @@ def checked_pictures(pictures: Picture | Iterable[Picture]) -> Iterator[Openable
     """
     if is_one_picture(pictures):
         return iter((picture_of(pictures),))
-    if isinstance(pictures, bytes) or not isinstance(pictures, Iterable):
+    if not isinstance(pictures, Iterable):
         raise _no_picture(pictures)
     return (picture_of(entry) for entry in pictures)
 
 
 def picture_of(entry: object) -> Openable:
-    """One picture as `images.open_image` takes it: an array becomes a PIL image, the others stay.
+    """One picture as `images.open_image` takes it: an array becomes a PIL image, bytes a file object, the others stay.
 
     Raises:
         InputError: it is no picture, or an array that is not (H, W, 3) of uint8.
@@ -235,6 +235,8 @@ def picture_of(entry: object) -> Openable:
                 "uint8, RGB from 0 to 255. Convert it, or pass a PIL image."
             )
         return Image.fromarray(entry)
+    if isinstance(entry, bytes):
+        return BytesIO(entry)
     readable = hasattr(entry, "read") and not isinstance(entry, TextIOBase)
     if readable or isinstance(entry, str | PathLike | Image.Image):
         return entry  # type: ignore[return-value]  # mypy cannot see what `read` returns
@@ -281,9 +283,7 @@ def _text(entry: object) -> str:
 
 
 def _no_picture(entry: object) -> InputError:
-    remedy = "Wrap bytes in io.BytesIO" if isinstance(entry, bytes) else "Pass a path, a PIL image or an array"
-    if isinstance(entry, TextIOBase):
-        remedy = "Open the file with the mode 'rb'"
+    remedy = "Open the file with the mode 'rb'" if isinstance(entry, TextIOBase) else "Pass a path, bytes or an array"
     return InputError(f"encode_image takes pictures, got {_described(entry)}. {remedy}.")
 
 

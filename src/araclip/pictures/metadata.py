@@ -9,6 +9,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
@@ -124,6 +125,28 @@ def iso_time(text: object) -> str | None:
         return datetime.fromisoformat(str(text).strip()[:40]).replace(tzinfo=None, microsecond=0).isoformat()
     except ValueError:
         return None
+
+
+# Digits of a date, joined or parted by one kind of sign, and after it perhaps a time: IMG_20240131_175959, PXL_…,
+# Screenshot 2024-01-31 at 5.59.59 PM, photo_2024-01-31_17-59-59; of WhatsApp (IMG-20240131-WA0007) the date alone.
+_DATE_IN_NAME = re.compile(
+    r"(?<!\d)((?:19[89]|20\d)\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])"
+    r"(?:(?:[ _T-]|,? at )(\d\d?)([-_.:h]?)([0-5]\d)\6([0-5]\d)(?:\d{3})?(?:\W?([AaPp])\.?[Mm])?)?(?!\d)"
+)
+
+
+def date_in_name(path: str) -> str | None:
+    """The date in a file's name, and the time if it stands there too, in the form of `captured_at`; None if there is
+    none."""
+    name = path.rpartition("/")[2]
+    for found in _DATE_IN_NAME.finditer(name):
+        year, _, month, day, hour, _, minute, second, half = found.groups()
+        hours = int(hour or 0)
+        if half and 1 <= hours <= 12:
+            hours = hours % 12 + (12 if half in "Pp" else 0)
+        with suppress(ValueError):  # 31 February, or 25 o'clock
+            return datetime(int(year), int(month), int(day), hours, int(minute or 0), int(second or 0)).isoformat()
+    return None
 
 
 MAX_XMP_BYTES = 2_000_000  # edits with masks take some hundred kilobytes

@@ -20,6 +20,7 @@ from araclip.errors import AraCLIPError, ImageError, InputError
 from araclip.server import page
 from araclip.server.http.errors import PREFIX, Problem, answered
 from araclip.server.http.limits import Bounded, CheckedHead, SafeHeaders
+from araclip.server.http.representations import Represented
 from araclip.server.metrics import Measured
 from araclip.server.routes import browsing, embeddings, immich, pictures, search, selection, status
 from araclip.server.routes.dependencies import CLIENT_CLOSED, problems
@@ -79,6 +80,7 @@ def create_app(settings: Settings) -> FastAPI:
         Bounded, max_body=settings.max_body, body_seconds=settings.body_seconds, send_seconds=settings.send_seconds
     )
     app.add_middleware(CheckedHead, hosts=settings.hosts, addresses=not settings.is_local)
+    app.add_middleware(Represented)
     app.add_middleware(SafeHeaders)
     app.add_middleware(Measured, metrics=service.metrics)
     return app
@@ -102,7 +104,8 @@ def _methods(request: Request) -> list[str]:
     """The methods of all routes of a request's path; Starlette names those of the first one only."""
     routes: list[APIRoute] = request.app.state.routes
     matching = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
-    return sorted({method for route in matching for method in route.methods or ()})
+    methods = {method for route in matching for method in route.methods or ()}
+    return sorted(methods | {"HEAD"} if "GET" in methods else methods)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
@@ -162,7 +165,7 @@ def _completed(schema: dict[str, Any], service: Service) -> dict[str, Any]:
 
 def _bound(name: str, field: dict[str, Any], service: Service) -> None:
     if name == "k":
-        field["maximum"] = service.settings.max_k
+        field.setdefault("maximum", service.settings.max_k)  # others are the routes' own
     elif name == "q":
         field["maxLength"] = service.settings.max_text
     elif name == "dimensions":

@@ -17,6 +17,7 @@ from importlib.resources.abc import Traversable
 from fastapi import APIRouter, Request, Response
 
 from araclip.server.http.errors import Problem
+from araclip.server.http.representations import accepts_gzip, is_known
 
 _ASSETS, _VERSION = "assets/", re.compile("^[0-9a-f]{12}/")
 _KEPT = "max-age=31536000,immutable"  # a year
@@ -70,21 +71,21 @@ def router() -> APIRouter:
             raise Problem("not-found")
         headers = {"Cache-Control": _KEPT} if kept else {"Cache-Control": "no-cache", "ETag": file.etag}
         headers["Vary"] = "Accept-Encoding"
-        if not kept and request.headers.get("if-none-match") == file.etag:
+        if not kept and is_known(request, file.etag):
             return Response(status_code=304, headers=headers)
-        if "gzip" in request.headers.get("accept-encoding", ""):
+        if accepts_gzip(request.headers):
             return Response(file.packed, headers=headers | {"Content-Encoding": "gzip"}, media_type=file.media_type)
         return Response(file.data, headers=headers, media_type=file.media_type)
 
-    @routes.api_route("/", methods=["GET", "HEAD"])
+    @routes.get("/")
     async def index(request: Request) -> Response:
         return answer(request, "index.html")
 
-    @routes.api_route("/favicon.ico", methods=["GET", "HEAD"])
+    @routes.get("/favicon.ico")
     async def icon(request: Request) -> Response:
         return answer(request, "assets/mark.svg")
 
-    @routes.api_route("/assets/{name:path}", methods=["GET", "HEAD"])
+    @routes.get("/assets/{name:path}")
     async def asset(request: Request, name: str) -> Response:
         return answer(request, _ASSETS + _VERSION.sub("", name, 1), kept=name.startswith(version))
 

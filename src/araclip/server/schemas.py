@@ -136,6 +136,7 @@ class Details(BaseModel):
     bytes: int
     time: float | None = Field(default=None, description="Of a scene in a video, seconds from its start; else null.")
     captured_at: str | None
+    captured_by_name: bool = Field(default=False, description="The date stands in the file's name alone.")
     camera: str | None = None
     lens: str | None = None
     latitude: float | None = Field(default=None, description="Degrees, WGS 84.")

@@ -9,7 +9,7 @@ import json
 import os
 import secrets
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from araclip.core import atomic
 from araclip.errors import GalleryCorrupt, GalleryError, WidthMismatch
-from araclip.gallery.catalog import connection, counting, full_text, photos, schema, seal
+from araclip.gallery.catalog import connection, counting, full_text, hidden_marks, photos, schema, seal
 from araclip.gallery.catalog.connection import Connection
 from araclip.gallery.catalog.embedded_pictures import EmbeddedPictures
 from araclip.gallery.catalog.filters import EVERYTHING, Condition
+from araclip.gallery.catalog.matching import date_in_names, name_at
 from araclip.gallery.catalog.photos import HIDDEN
 from araclip.gallery.catalog.records import (
     STORED_PREFIX,
@@ -40,7 +41,7 @@ from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.models.encoder_base import Encoder
 from araclip.models.vectors import Ids, StoredVectors
 from araclip.pictures.facts import Facts
-from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
+from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata, date_in_name
 from araclip.pictures.video.scenes import MARK, belongs
 
 BLOCK = 16_384  # vectors read at once
@@ -48,14 +49,18 @@ PARTS = {  # what a damaged row is called in a report
     "meta": "row of settings", "contents": "vector or its facts", "files": "path's row", "kept": "stored picture",
     "next_vectors": "new vector", "texts": "caption or OCR text", "sidecars": "side-car caption",
     "photos": "camera, lens and place", "sidecar_photos": "side-car metadata",
+    "hidden_gone": "mark of a removed picture",
 }  # fmt: skip
 _JOINED = "files JOIN contents ON contents.id = files.content"
 _RECORDS = (
     "SELECT files.content, hash, format, contents.width, height, taken, added, camera, lens, latitude, longitude, "
-    f"place, ifnull(hidden, 0) <> 0, path, size, metadata FROM {_JOINED} "
+    "place, ifnull(hidden, 0) <> 0, "
+    "taken IS NOT CASE WHEN json_valid(embedded) THEN json_extract(embedded, '$.captured_at') END, "
+    f"path, size, metadata FROM {_JOINED} "
     "LEFT JOIN photos ON photos.content = contents.id"
 )
 _UNREAD = f"(contents.id NOT IN (SELECT content FROM texts) OR {photos.UNREAD})"
+_DATED = "dated_by_names"  # in `meta`: names were read for dates
 _AT_ONCE = 500  # parameters of a statement
 _LARGE = {"cache_size": -200_000, "wal_autocheckpoint": 50_000}  # kB; pages of 4 kB in the log, 200 MB
 
@@ -87,7 +92,7 @@ class Catalog:
             birth, generation = secrets.token_hex(8), secrets.token_hex(8)  # the former stays, in copies too
             identity = {"model": model, "fingerprint": fingerprint, "width": str(width), "generation": generation}
             with connection.own_errors(folder / FILE_NAME, writing=True):
-                schema.create(database, {**(about or {}), **identity, "birth": birth})
+                schema.create(database, {**(about or {}), **identity, "birth": birth, _DATED: "1"})
         return cls.open(folder, model, fingerprint, width)
 
     @classmethod
@@ -202,6 +207,7 @@ class Catalog:
         known = seal.is_known(self.path)
         with connection.own_errors(self.path, writing=True):
             with connection.transaction(self.connection):
+                self.connection.execute(schema.HIDDEN_GONE)  # galleries of the first days of this schema lack it
                 yield
                 if words:
                     full_text.index_changed(self.connection)
@@ -373,6 +379,14 @@ class Catalog:
         )
         photos.put_embedded(self.connection, content, facts.photo)
 
+    def date_by_names(self, turn: Callable[[], AbstractContextManager[None]]) -> None:
+        """Give pictures without a date the one in their file's name, in a gallery that was made before names were read
+        for it; once."""
+        if not self.meta(_DATED):
+            with turn(), self.writing():
+                photos.date_by_names(self.connection)
+                self.put_meta(_DATED, "1")
+
     def store_pixels(self, content: int, picture: bytes) -> None:
         """Store the JPEG of a picture without a file."""
         self.change(
@@ -411,7 +425,7 @@ class Catalog:
             "INSERT INTO contents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 (content, digest, vectors[row].tobytes(), group.formats[row], group.widths[row], group.heights[row],
-                 group.photos[row].captured_at, now, _signed(group.phashes[row]))
+                 _date(group, row), now, _signed(group.phashes[row]))
                 for content, digest, row in new
             ),
         )  # fmt: skip
@@ -430,6 +444,10 @@ class Catalog:
                 (raw, group.sizes[row], group.mtimes_ns[row], known[group.digests[row]], _json(group.metadata[row]))
                 for raw, row in rows_of.items()
             ),
+        )
+        self.change(  # what was hidden when it was removed
+            "UPDATE photos SET hidden = 1 WHERE content IN "
+            "(SELECT id FROM contents WHERE hash IN (SELECT hash FROM hidden_gone))"
         )
         return len(new)
 
@@ -497,21 +515,24 @@ class Catalog:
     def put_file(self, file: File, content: int, metadata: Mapping[str, Any] | None = None) -> None:
         """Record that `file` holds picture `content`. The path keeps its metadata unless new metadata is given."""
         raw = os.fsencode(file.path)
-        photos.hide_successor(self.connection, raw, content)
+        if hidden_marks.inherits(self, HIDDEN, raw, content):
+            photos.set_hidden(self.connection, [content], True)
+        hidden_marks.came_back(self, raw, content)
         self.change(
             "INSERT INTO files (path, size, mtime_ns, content) VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET "
             "size = excluded.size, mtime_ns = excluded.mtime_ns, content = excluded.content",
             (raw, file.size, file.mtime_ns, content),
         )
-        if photos.has_beside(self.connection, raw):
-            photos.complete(self.connection, content)
         if metadata is not None:
             self.change("UPDATE files SET metadata = ? WHERE path = ?", (_json(metadata), raw))
+        if photos.has_beside(self.connection, raw) or date_in_name(name_at(file.path, metadata)):
+            photos.complete(self.connection, content)
 
     def remove_files(self, paths: Iterable[str]) -> None:
         """Remove paths, and pictures without any path left. A remaining copy inherits a removed path's metadata."""
         for raw in map(os.fsencode, paths):
-            beside = photos.has_beside(self.connection, raw)
+            told = photos.has_beside(self.connection, raw) or date_in_name(os.fsdecode(raw))
+            hidden_marks.note_gone(self, HIDDEN, raw)
             for content, metadata in self.connection.execute(
                 "DELETE FROM files WHERE path = ? RETURNING content, metadata", (raw,)
             ):
@@ -519,7 +540,7 @@ class Catalog:
                     self.change(
                         "UPDATE files SET metadata = ? WHERE content = ? AND metadata = '{}'", (metadata, content)
                     )
-                if beside:  # a copy may remain
+                if told:  # a copy may remain
                     photos.complete(self.connection, content)
                 if raw.startswith(STORED_PREFIX.encode()):
                     self.change("DELETE FROM kept WHERE content = ?", (content,))
@@ -619,9 +640,11 @@ class Catalog:
             (content, text, by, content),
         )
 
-    def set_hidden(self, contents: Iterable[int], hidden: bool) -> int:
+    def set_hidden(self, contents: Iterable[int], hide: bool) -> int:
         """Hide pictures from results, or show them again, videos whole; returns how many have changed."""
-        return photos.set_hidden(self.connection, counting.with_their_videos(self, contents), hidden)
+        whole = counting.with_their_videos(self, contents)
+        hidden_marks.shown(self, whole)
+        return photos.set_hidden(self.connection, whole, hide)
 
     def has_hidden(self) -> bool:
         """Whether any picture is hidden."""
@@ -714,7 +737,7 @@ class Catalog:
 
     def overview(self) -> Overview:
         """Counts of this generation; reads every path."""
-        return Overview(self.counts()[0], self.formats(), counting.folders(self), self.captured_at())
+        return Overview(self.counts()[0], self.formats(), counting.folders(self, HIDDEN), self.captured_at())
 
     # ------------------------------------------------------------------ history
 
@@ -807,11 +830,18 @@ def _record(rows: Sequence[tuple[Any, ...]]) -> PictureRecord:
     """A picture from its rows of _RECORDS, one for each path."""
     copies = tuple(Copy(os.fsdecode(path), size, read_metadata(about)) for *_, path, size, about in rows)
     content, digest, kind, width, height, captured_at, added, *photo = rows[0][:-3]
-    camera, lens, latitude, longitude, place, hidden = photo
+    camera, lens, latitude, longitude, place, hidden, told_elsewhere = photo
+    by_name = bool(told_elsewhere and captured_at) and captured_at == date_in_names(
+        (c.path, c.metadata) for c in copies
+    )
     return PictureRecord(
         content, digest, kind, width, height, captured_at, added, copies, camera, lens, latitude, longitude, place,
-        bool(hidden),
+        bool(hidden), by_name,
     )  # fmt: skip
+
+
+def _date(group: EmbeddedPictures, row: int) -> str | None:
+    return group.photos[row].captured_at or date_in_names([(group.paths[row], group.metadata[row])])
 
 
 def _photo_row(photo: PhotoMetadata) -> tuple[Any, ...]:

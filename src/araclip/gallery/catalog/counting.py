@@ -60,11 +60,15 @@ def with_their_videos(catalog: Rows, contents: Iterable[int]) -> list[int]:
     return list(found)
 
 
-def folders(catalog: Rows) -> dict[str, int]:
-    """Files by the name of their folder; reads every path."""
+def folders(catalog: Rows, hidden: str) -> dict[str, int]:
+    """How many files each name of a folder has, without those of hidden pictures; reads every path.
+
+    Args:
+        hidden: SQL that selects the ids of all hidden pictures.
+    """
     prefix, mark, before = STORED_PREFIX.encode(), MARK.encode(), b""
     found: Counter[str] = Counter()
-    for (raw,) in catalog.rows("SELECT path FROM files ORDER BY path"):
+    for (raw,) in catalog.rows(f"SELECT path FROM files WHERE content NOT IN ({hidden}) ORDER BY path"):
         path = os.fsencode(file_of(os.fsdecode(raw))) if mark in raw else raw
         if path != before and not raw.startswith(prefix):
             found[os.fsdecode(os.path.basename(os.path.dirname(path)))] += 1  # noqa: PTH119, PTH120  (may not be UTF-8)

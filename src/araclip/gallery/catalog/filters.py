@@ -17,7 +17,7 @@ from araclip.core.files import as_stored
 from araclip.core.messages import message
 from araclip.core.paths import text_path, user_path
 from araclip.errors import InputError
-from araclip.gallery.catalog.matching import EARTH_M, is_glob, tokens
+from araclip.gallery.catalog.matching import EARTH_M, is_glob, tokens, written
 from araclip.pictures.formats import FORMATS
 from araclip.pictures.video.formats import FORMATS as VIDEO_FORMATS
 from araclip.text.normalization import normalize
@@ -25,12 +25,15 @@ from araclip.text.normalization import normalize
 WORDS = ("camera", "lens", "place", "name")  # filters that look for words
 KINDS = ("picture", "video")
 ORIENTATIONS = {"landscape": "width > height", "portrait": "width < height", "square": "width = height"}
-# A list matches when one of its members does; true and false are compared as these words.
+# A list matches when one of its members does; true and false are compared as these words. A whole number that SQLite
+# would round to a fraction matches nothing here: `has_metadata` is for those.
 _METADATA = """files.metadata <> '{}' AND EXISTS (SELECT 1 FROM json_each(files.metadata) AS pair,
-    json_each(CASE pair.type WHEN 'array' THEN pair.value ELSE '[' || json_quote(
+    json_each(CASE pair.type || typeof(pair.value) WHEN 'arraytext' THEN pair.value WHEN 'integerreal' THEN '[]'
+        ELSE '[' || json_quote(
         CASE pair.type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE pair.value END) || ']' END) AS member
-    WHERE pair.key = ? AND ? =
-        CASE member.type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE CAST(member.value AS TEXT) END)"""
+    WHERE pair.key = ? AND ? = CASE member.type || typeof(member.value)
+        WHEN 'trueinteger' THEN 'true' WHEN 'falseinteger' THEN 'false' WHEN 'integerreal' THEN NULL
+        ELSE CAST(member.value AS TEXT) END)"""
 LARGEST = (1 << 63) - 1  # bytes of a file; SQLite's largest integer
 _DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01])(T([01]\d|2[0-3])(:[0-5]\d(:[0-5]\d)?)?)?)?)?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgKMG])?[bB]?")
@@ -262,7 +265,9 @@ class Filters:
         if self.kind:
             marks = ", ".join("?" * len(VIDEO_FORMATS))
             of_content.append((f"format {'IN' if self.kind == 'video' else 'NOT IN'} ({marks})", VIDEO_FORMATS))
-        of_file += [(_METADATA, (key, value)) for key, value in self.metadata.items()]
+        for key, value in self.metadata.items():
+            large = value.lstrip("-").isdecimal() and abs(int(value)) > LARGEST  # SQLite would round such a number
+            of_file.append(("has_metadata(metadata, ?, ?)" if large else _METADATA, (key, value)))
         hidden = None if self.hidden is False and not hidden_exist else self.hidden
         return Condition(*_all(of_file), *_all(of_content), hidden)
 
@@ -413,16 +418,6 @@ def bytes_of(text: str) -> int:
     if size > LARGEST:
         raise InputError(message("size most", given=text, most=LARGEST))
     return size
-
-
-def written(value: object) -> str:
-    """A value of metadata as a text to compare; numbers, true and false as SQLite writes them: 1.0, 1.0e+20, true."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if not isinstance(value, float):
-        return str(value)
-    mantissa, exponent, power = f"{value + 0.0:.15g}".partition("e")  # + 0.0 turns -0.0 into 0.0
-    return (mantissa if "." in mantissa else f"{mantissa}.0") + exponent + power
 
 
 def check_text(name: str, value: object) -> None:

@@ -4,12 +4,13 @@ import fnmatch
 import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
 
 from araclip.gallery.catalog.records import STORED_PREFIX, read_metadata
+from araclip.pictures.metadata import date_in_name
 from araclip.pictures.video.scenes import file_of
 from araclip.text.folding import fold
 from araclip.text.words import words
@@ -59,12 +60,37 @@ def name_at(path: str, metadata: Any) -> str:
     return str((metadata.get("name") if isinstance(metadata, dict) else None) or "")
 
 
+def date_in_names(files: Iterable[tuple[str, Mapping[str, Any]]]) -> str | None:
+    """The first date in the names of a picture's files, each given by its path and metadata; None without any."""
+    return next(filter(None, (date_in_name(name_at(path, about)) for path, about in files)), None)
+
+
 def distance(latitude: float, longitude: float, to_latitude: float, to_longitude: float) -> float:
     """Metres between two places given in degrees, along a great circle (haversine)."""
     north, south = math.radians(latitude), math.radians(to_latitude)
     half = math.sin((south - north) / 2) ** 2
     half += math.cos(north) * math.cos(south) * math.sin(math.radians(to_longitude - longitude) / 2) ** 2
     return 2 * EARTH_M * math.asin(min(1.0, math.sqrt(half)))
+
+
+def written(value: object) -> str:
+    """A value of metadata as a text to compare; numbers, true and false as SQLite writes them: 1.0, 1.0e+20, true."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, float):
+        return str(value)
+    mantissa, exponent, power = f"{value + 0.0:.15g}".partition("e")  # + 0.0 turns -0.0 into 0.0
+    return (mantissa if "." in mantissa else f"{mantissa}.0") + exponent + power
+
+
+def members(value: Any) -> list[str]:
+    """The texts of a value of metadata that a filter may ask for: of a list, each member's."""
+    return [written(member) for member in (value if isinstance(value, list | tuple) else [value])]
+
+
+def _has_metadata(metadata: str, key: str, wanted: str) -> bool:
+    about = read_metadata(metadata)
+    return key in about and wanted in members(about[key])
 
 
 def _name_matches(raw: bytes, metadata: str, pattern: str) -> bool:
@@ -77,5 +103,6 @@ def _name_matches(raw: bytes, metadata: str, pattern: str) -> bool:
 SQL_FUNCTIONS: tuple[tuple[str, Callable[..., Any], int], ...] = (
     ("has_words", has_words, 2),
     ("name_matches", _name_matches, 3),
+    ("has_metadata", _has_metadata, 3),
     ("metres_between", distance, 4),
 )

@@ -2,7 +2,7 @@
 
 `photos` has a row for each picture whose file was read for it. `embedded` is what the file itself says, as JSON;
 camera, lens, place and coordinates are what counts, completed by what is known beside the file; `hidden` is the user's
-mark.
+mark. Where neither tells a date, `contents.taken` is the one in the file's name.
 `sidecar_photos` holds what the XMP file beside a path says, as JSON.
 """
 
@@ -10,8 +10,9 @@ import os
 from collections.abc import Iterable
 
 from araclip.gallery.catalog.connection import Connection
+from araclip.gallery.catalog.matching import date_in_names
+from araclip.gallery.catalog.records import read_metadata
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
-from araclip.pictures.video.scenes import MARK, belongs, scene_of
 
 HIDDEN = "SELECT content FROM photos WHERE hidden <> 0"  # ids
 UNREAD = (  # a condition on a row of `contents`
@@ -63,6 +64,7 @@ def complete(database: Connection, content: int) -> None:
     )
     for (about,) in beside:
         photo = photo.completed(PhotoMetadata.from_json(about))
+    taken = photo.captured_at or _date_in_names(database, content)
     values = (photo.camera, photo.lens, photo.latitude, photo.longitude, photo.place)
     database.execute(
         "UPDATE photos SET camera = ?, lens = ?, latitude = ?, longitude = ?, place = ? WHERE content = ? "
@@ -71,8 +73,19 @@ def complete(database: Connection, content: int) -> None:
     )
     database.execute(
         "UPDATE contents SET taken = ? WHERE id = ? AND taken IS NOT ?",
-        (photo.captured_at, content, photo.captured_at),
+        (taken, content, taken),
     )
+
+
+def _date_in_names(database: Connection, content: int) -> str | None:
+    files = database.execute("SELECT path, metadata FROM files WHERE content = ? ORDER BY path", (content,))
+    return date_in_names((os.fsdecode(raw), read_metadata(about)) for raw, about in files)
+
+
+def date_by_names(database: Connection) -> None:
+    """Give pictures without a date the one in their file's name; once, in a gallery of earlier days."""
+    for (content,) in database.execute("SELECT id FROM contents WHERE taken IS NULL"):
+        complete(database, content)
 
 
 def set_hidden(database: Connection, contents: Iterable[int], hidden: bool) -> int:
@@ -89,18 +102,3 @@ def set_hidden(database: Connection, contents: Iterable[int], hidden: bool) -> i
             )
             changed += 1
     return changed
-
-
-def hide_successor(database: Connection, raw: bytes, content: int) -> None:
-    """Hide the picture that a path is about to hold if the one it holds is hidden: an edited file stays hidden.
-
-    So does a video of which any scene is hidden.
-    """
-    scene = scene_of(os.fsdecode(raw))
-    first, last = (raw, raw) if scene is None else (os.fsencode(scene.video + end) for end in (MARK, f"{MARK}:"))
-    before = database.execute(
-        f"SELECT path FROM files WHERE path BETWEEN ? AND ? AND content <> ? AND content IN ({HIDDEN})",
-        (first, last, content),
-    )
-    if any(scene is None or belongs(os.fsdecode(path), scene.video) for (path,) in before):
-        set_hidden(database, [content], True)

@@ -71,7 +71,9 @@ class Copy(AtPath):
 @dataclass(frozen=True)
 class PictureRecord:
     """A picture in a store. `content` is the store's own id for it; date, camera, lens and place as in
-    `pictures.metadata`; a `hidden` picture is left out of results."""
+    `pictures.metadata`; a `hidden` picture is left out of results.
+
+    `captured_by_name`: the date stands in the file's name alone."""
 
     content: int
     digest: bytes
@@ -87,6 +89,7 @@ class PictureRecord:
     longitude: float | None = None
     place: str | None = None
     hidden: bool = False
+    captured_by_name: bool = False
 
     @property
     def time(self) -> float | None:
@@ -97,6 +100,16 @@ class PictureRecord:
     def id(self) -> str:
         """Its id over HTTP."""
         return identity_of(self.digest)
+
+    def described(self) -> dict[str, Any]:
+        """All that is known of it, for other programs; of a scene the file is the video, with the time in seconds."""
+        about = {name: value for name, value in vars(self).items() if name not in ("content", "digest", "copies")}
+        times = [{"time": copy.time} if copy.time is not None else {} for copy in self.copies]
+        files = [
+            {"path": copy.file, **time, "size": copy.size, "metadata": dict(copy.metadata)}
+            for copy, time in zip(self.copies, times, strict=True)
+        ]
+        return {"sha256": self.digest.hex(), **about, "files": files}
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from araclip.core import atomic
 from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerGallery
 from araclip.gallery.catalog import seal
 from araclip.gallery.catalog.connection import Connection, connect, damaged, own_errors, transaction
+from araclip.gallery.catalog.hidden_marks import TABLE
 from araclip.gallery.catalog.writer_lock import writer_lock
 
 SCHEMA = 7
@@ -54,6 +55,7 @@ _ROWS = """
     CREATE TABLE sidecar_photos (path BLOB PRIMARY KEY REFERENCES sidecars (path) ON DELETE CASCADE,
                                  about TEXT NOT NULL) STRICT, WITHOUT ROWID;
 """
+HIDDEN_GONE = TABLE.format(bytes="BLOB") + " STRICT, WITHOUT ROWID"
 # What is derived from the rows in the same transaction. `changes` is the log of vectors that came, changed or went;
 # `commits` says up to where it ran at each generation (-1: the log no longer reaches back so far), and is never
 # shortened, for `seal` and backups ask whether a generation belongs to this history. `loose` are pictures that may have
@@ -113,13 +115,13 @@ _UNWORDED_BY = {  # event of a row → the picture whose texts change by it
 # The tables of rows in the order of their references, with their keys.
 KEYS = {
     "meta": "key", "contents": "id", "files": "path", "kept": "content", "next_vectors": "content", "texts": "content",
-    "sidecars": "path", "photos": "content", "sidecar_photos": "path",
+    "sidecars": "path", "photos": "content", "sidecar_photos": "path", "hidden_gone": "path",
 }  # fmt: skip
 # Columns that the schema before had at the end of its rows, before or after those of today.
 _CHECKSUMS_BEFORE = {
     "meta": ("crc",), "contents": ("vector_crc", "facts_crc"), "files": ("crc", "metadata_crc"), "kept": ("crc",),
     "next_vectors": ("crc",), "texts": ("caption_crc", "ocr_crc"), "sidecars": ("crc",),
-    "photos": ("photo_crc", "hidden_crc"), "sidecar_photos": ("crc",),
+    "photos": ("photo_crc", "hidden_crc"), "sidecar_photos": ("crc",), "hidden_gone": (),
 }  # fmt: skip
 
 
@@ -173,7 +175,7 @@ def create(database: Connection, meta: dict[str, str]) -> None:
 
 
 def _create_rows(database: Connection) -> None:
-    database.execute(_ROWS)
+    database.execute(f"{_ROWS} {HIDDEN_GONE}")
     database.execute(f"PRAGMA user_version = {SCHEMA}")
 
 
@@ -245,6 +247,8 @@ def _write_migrated(path: Path, before: Path) -> None:
         with transaction(database):
             _create_rows(database)
             for table, names in columns().items():
+                if table == "hidden_gone":  # the schema before has none
+                    continue
                 listed = ", ".join(names)
                 database.execute(f"INSERT INTO main.{table} ({listed}) SELECT {listed} FROM before.{table}")
             _create_derived(database)
@@ -287,7 +291,7 @@ def _has_tables(database: Connection) -> bool:
 def columns() -> dict[str, tuple[str, ...]]:
     """The columns of each table of rows, in their order."""
     with closing(apsw.Connection(":memory:")) as database:
-        database.execute(_ROWS)
+        database.execute(f"{_ROWS} {HIDDEN_GONE}")
         return {table: tuple(row[1] for row in database.execute(f"PRAGMA table_info({table})")) for table in KEYS}
 
 

@@ -85,7 +85,7 @@ class Store(Protocol):
     def put_sidecar(self, path: str, file: File, caption: str | None, photo: PhotoMetadata | None = None) -> None:
         """Store the side-car caption of a path and what else it says, or that there is no side-car."""
 
-    def set_hidden(self, contents: Iterable[int], hidden: bool) -> int:
+    def set_hidden(self, contents: Iterable[int], hide: bool) -> int:
         """Hide pictures from results, or show them again; returns how many have changed."""
 
     def store_pixels(self, content: int, picture: bytes) -> None:

@@ -108,6 +108,7 @@ def update_as_far_as_possible(
     Raises:
         InputError: no folder can be used.
     """
+    progress = progress or (lambda done, found: None)
     try:
         if paths is not None:
             return gallery.update_at(paths, folders, skip=skip)

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from araclip.core import atomic
 from araclip.errors import InputError
-from araclip.pictures.video.scenes import file_of, scene_of
 
 EXPORTED = ("about.json", "pictures.jsonl", "vectors.npy")
 
@@ -37,13 +36,6 @@ def write_export(
     folder.parent.mkdir(parents=True, exist_ok=True)
     atomic.write_folder(folder, fill)
     return len(vectors)
-
-
-def exported_file(path: str, size: int, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """A file of a picture as it is exported; of a scene the video, with the time in seconds."""
-    scene = scene_of(path)
-    time = {"time": scene.time} if scene else {}
-    return {"path": file_of(path), **time, "size": size, "metadata": dict(metadata)}
 
 
 def _line(picture: dict[str, Any]) -> str:

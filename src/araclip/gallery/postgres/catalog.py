@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from araclip.gallery.catalog import counting
+from araclip.gallery.catalog import counting, hidden_marks
 from araclip.gallery.catalog.embedded_pictures import EmbeddedPictures
 from araclip.gallery.catalog.matching import name_at, name_tokens, tokens
 from araclip.gallery.catalog.records import STORED_PREFIX, File, Overview, PictureRecord
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.postgres.database import PATIENCE, Database
 from araclip.gallery.postgres.schema import (
+    HIDDEN_GONE,
     NEXT_GENERATION,
     PICTURE,
     Row,
@@ -37,9 +38,10 @@ from araclip.models.encoder import Encoder
 from araclip.models.vectors import Vectors
 from araclip.pictures.facts import Facts
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
-from araclip.pictures.video.scenes import MARK, belongs, scene_of
+from araclip.pictures.video.scenes import MARK, belongs
 
 PAGE = 1000  # pictures a statement reads
+HIDDEN = "SELECT id FROM contents WHERE hidden"
 PUT_AT_ONCE = 1000  # pictures; a statement of about 4 MB at 384 numbers each
 _CONTENTS = """INSERT INTO contents (hash, added, format, width, height, phash, caption, photo)
     SELECT decode(hash, 'hex'), ?, format, width, height, phash, caption, photo FROM json_to_recordset(?)
@@ -183,7 +185,7 @@ class PostgresCatalog(Store):
             )
             ((first, last),) = self.database.rows("SELECT min(taken), max(taken) FROM contents WHERE shown")
             ends = (first, last) if first else None
-            return Overview(self.counts()[0], dict(formats), counting.folders(self.database), ends)
+            return Overview(self.counts()[0], dict(formats), counting.folders(self.database, HIDDEN), ends)
 
     # ------------------------------------------------------------------ changes
 
@@ -203,6 +205,8 @@ class PostgresCatalog(Store):
     def writing(self) -> Iterator[None]:
         """One transaction: all changes inside become visible as a new generation, or none."""
         with self.database.transaction():
+            if not self.database.rows("SELECT to_regclass('hidden_gone')")[0][0]:  # a gallery of earlier days
+                self.database.rows(HIDDEN_GONE)
             self._changed = {}
             yield
             self._derive()
@@ -235,6 +239,9 @@ class PostgresCatalog(Store):
             new, contents = _put(self.database, self.vectors, group, rows)
             added += new
             self._changed |= dict.fromkeys(contents)
+        self.database.rows(  # what was hidden when it was removed
+            "UPDATE contents SET hidden = TRUE WHERE hash IN (SELECT hash FROM hidden_gone)"
+        )
         return added
 
     def put_facts(self, content: int, facts: Facts, phash: int) -> None:
@@ -249,8 +256,9 @@ class PostgresCatalog(Store):
         """Record that `file` holds picture `content`. The path keeps its metadata unless new metadata is given."""
         raw, about = os.fsencode(file.path), dict(metadata or {})
         before = self.content_of(file.path)
-        if self._hides(file.path, content):  # an edited file stays hidden
-            self.set_hidden([content], True)
+        if hidden_marks.inherits(self.database, HIDDEN, raw, content):
+            self.database.rows("UPDATE contents SET hidden = TRUE WHERE id = ?", (content,))
+        hidden_marks.came_back(self.database, raw, content)
         kept = "" if metadata is None else (
             ", metadata = excluded.metadata, marks = excluded.marks, name_words = excluded.name_words"
         )  # fmt: skip
@@ -263,14 +271,6 @@ class PostgresCatalog(Store):
         )  # fmt: skip
         self._changed |= dict.fromkeys(each for each in (before, content) if each is not None)
 
-    def _hides(self, path: str, content: int) -> bool:
-        """Whether the path holds another picture that is hidden, or its video has a hidden scene."""
-        scene, raw = scene_of(path), os.fsencode(path)
-        ends = below(f"{scene.video}{MARK}") if scene else (raw, raw + b"\0")
-        sql = "SELECT path FROM files JOIN contents ON id = content WHERE hidden AND id <> ? AND path >= ? AND path < ?"
-        found = (os.fsdecode(each) for (each,) in self.database.rows(sql, (content, *ends)))
-        return any(scene is None or belongs(each, scene.video) for each in found)
-
     def put_sidecar(self, path: str, file: File, caption: str | None, photo: PhotoMetadata | None = None) -> None:
         beside = (None, None) if caption is None else (file.size, file.mtime_ns)
         found = self.database.rows(
@@ -280,10 +280,11 @@ class PostgresCatalog(Store):
         )
         self._changed |= {content: None for (content,) in found}
 
-    def set_hidden(self, contents: Iterable[int], hidden: bool) -> int:
+    def set_hidden(self, contents: Iterable[int], hide: bool) -> int:
         ids = counting.with_their_videos(self.database, contents)
+        hidden_marks.shown(self.database, ids)
         sql = "UPDATE contents SET hidden = ? WHERE id = ANY(?) AND hidden <> ? RETURNING id"
-        return len(self.database.rows(sql, (hidden, ids, hidden)))
+        return len(self.database.rows(sql, (hide, ids, hide)))
 
     def store_pixels(self, content: int, picture: bytes) -> None:
         self.database.rows("UPDATE contents SET pixels = ? WHERE id = ?", (picture, content))
@@ -291,12 +292,18 @@ class PostgresCatalog(Store):
     def remove_files(self, paths: Iterable[str]) -> None:
         """Remove paths, and pictures without any path left. A remaining copy inherits a removed path's metadata."""
         for path in paths:
+            hidden_marks.note_gone(self.database, HIDDEN, os.fsencode(path))
             sql = "DELETE FROM files WHERE path = ? RETURNING content, metadata, marks"
             for content, metadata, marks in self.database.rows(sql, (os.fsencode(path),)):
                 self._changed[content] = None
                 if metadata != "{}":  # so that a renamed file keeps its metadata
-                    sql = "UPDATE files SET metadata = ?, marks = ? WHERE content = ? AND metadata = '{}'"
-                    self.database.rows(sql, (metadata, marks, content))
+                    sql = (
+                        "UPDATE files SET metadata = ?, marks = ? WHERE content = ? AND metadata = '{}' RETURNING path"
+                    )
+                    for (raw,) in self.database.rows(sql, (metadata, marks, content)):
+                        name = name_tokens(name_at(os.fsdecode(raw), json.loads(metadata)))
+                        sql = "UPDATE files SET name_words = ? WHERE path = ?"
+                        self.database.rows(sql, ([storable(word) for word in name], raw))
                 if path.startswith(STORED_PREFIX):
                     self.database.rows("UPDATE contents SET pixels = NULL WHERE id = ?", (content,))
         self.database.rows(

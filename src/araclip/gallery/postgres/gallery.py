@@ -3,8 +3,6 @@
 import os
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 
@@ -19,13 +17,13 @@ from araclip.gallery.ingest.reembed import Reencoder
 from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.gallery.locations import Address
 from araclip.gallery.maintenance.duplicates import grouped
-from araclip.gallery.maintenance.export import exported_file, write_export
+from araclip.gallery.maintenance.export import write_export
 from araclip.gallery.maintenance.verify import file_fault, is_unit, stored_fault
 from araclip.gallery.postgres import schema
 from araclip.gallery.postgres.catalog import PostgresCatalog
 from araclip.gallery.postgres.database import Database
 from araclip.gallery.postgres.reader import PostgresReader
-from araclip.gallery.postgres.schema import Row
+from araclip.gallery.postgres.schema import Row, record_of
 from araclip.gallery.postgres.search import build_graph
 from araclip.gallery.recorded_model import RecordedModel, encoder_for
 from araclip.gallery.results import Fault, Group, Stats
@@ -265,7 +263,9 @@ class PostgresGallery(BaseGallery):
         model, generation = catalog.recorded, catalog.generation
         rows, vectors = catalog.rows_with_vectors()
         about = {"model": model.name, "fingerprint": model.fingerprint, "generation": generation}
-        return write_export(user_path(folder), about, map(_line, rows), vectors.astype("<f2"))
+        return write_export(
+            user_path(folder), about, (record_of(row).described() for row in rows), vectors.astype("<f2")
+        )
 
 
 def _repair(catalog: PostgresCatalog, model: Encoder) -> list[str]:
@@ -292,14 +292,3 @@ def _decode_row(catalog: PostgresCatalog, row: Row, transform: ImageTransform) -
     paths = [entry.file.path for entry in row.files]
     decoded = decode_again(paths, row.digest, lambda: catalog.stored_pixels(row.id), transform)
     return f"{paths[0]}: cannot be encoded again ({decoded})." if isinstance(decoded, str) else decoded
-
-
-def _line(row: Row) -> dict[str, Any]:
-    facts = row.facts
-    described: dict[str, Any] = {name: getattr(facts, name, None) for name in ("format", "width", "height")}
-    described |= asdict(row.photo) | {"hidden": row.hidden}
-    files = [
-        exported_file(entry.file.path, entry.file.size, entry.metadata)
-        for entry in sorted(row.files, key=lambda entry: os.fsencode(entry.file.path))
-    ]
-    return {"sha256": row.digest.hex(), **described, "added": row.added, "files": files}

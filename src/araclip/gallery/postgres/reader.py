@@ -76,6 +76,19 @@ class PostgresBrowsing(Browsing):
         rows = self._catalog.database.rows(f"SELECT id, coalesce(taken, '') FROM contents WHERE {condition}", values)
         return Timeline(np.array([number for number, _ in rows], np.int64), [date for _, date in rows])
 
+    def has(self, filters: Filters) -> bool:
+        condition, values = condition_of(filters)
+        return bool(self._catalog.database.rows(f"SELECT 1 FROM contents WHERE {condition} LIMIT 1", values))
+
+    def values(self, name: str) -> list[str]:
+        if name == "folder":
+            return sorted(self._catalog.overview().folders)
+        rows = self._catalog.database.rows(
+            f"SELECT DISTINCT photo::json->>'{name}' FROM contents WHERE NOT hidden UNION "
+            f"SELECT DISTINCT files.photo::json->>'{name}' FROM files JOIN contents ON id = content WHERE NOT hidden"
+        )
+        return sorted(value for (value,) in rows if value)
+
     def records(self, contents: Sequence[int]) -> dict[int, PictureRecord]:
         wanted = [int(each) for each in contents]
         return {row.id: record_of(row) for row in self._catalog.rows("shown AND id = ANY(?)", (wanted,))}

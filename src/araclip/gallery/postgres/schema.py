@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerGallery, WidthMismatch
-from araclip.gallery.catalog.filters import written
 from araclip.gallery.catalog.full_text import Document, document
+from araclip.gallery.catalog.hidden_marks import TABLE
+from araclip.gallery.catalog.matching import date_in_names, members
 from araclip.gallery.catalog.records import Copy, File, PictureRecord
 from araclip.gallery.postgres.database import LOCK, Database
 from araclip.gallery.recorded_model import RecordedModel
@@ -30,7 +31,9 @@ LAYOUT = 1  # version of the tables; raise it when they change
 # number of one that was lost: a reader would take it for the state that it knows.
 NEXT_GENERATION = "generation = generation + 1 + floor(random() * 1000000)::bigint"
 PGVECTOR = (0, 8)  # halfvec came with 0.7, iterative scans with 0.8
+HIDDEN_GONE = TABLE.format(bytes="bytea")
 TABLES = (
+    HIDDEN_GONE,
     """CREATE TABLE gallery (one boolean PRIMARY KEY DEFAULT TRUE CHECK (one), layout int NOT NULL, model text NOT NULL,
         fingerprint text NOT NULL, width int NOT NULL, model_origin text NOT NULL, model_source text NOT NULL,
         birth text NOT NULL, generation bigint NOT NULL DEFAULT 0, drives text NOT NULL DEFAULT '[]')""",
@@ -221,10 +224,15 @@ class Row:
 
     @property
     def photo(self) -> PhotoMetadata:
-        """Date, camera, lens and place: of the picture's file, completed by the side-cars of its paths."""
+        """Date, camera, lens and place: of the picture's file, completed by the side-cars of its paths, and by the date
+        in its name."""
         found = self.facts.photo if self.facts else NOTHING_KNOWN
-        for each in sorted(self.files, key=lambda each: os.fsencode(each.file.path)):
+        files = sorted(self.files, key=lambda each: os.fsencode(each.file.path))
+        for each in files:
             found = found.completed(each.photo)
+        if found.captured_at is None:
+            named = date_in_names((each.file.path, each.metadata) for each in files)
+            found = replace(found, captured_at=named)
         return found
 
 
@@ -234,9 +242,10 @@ def record_of(row: Row) -> PictureRecord:
     kind, width, height = (facts.format, facts.width, facts.height) if facts else (None,) * 3
     entry = sorted(row.files, key=lambda each: os.fsencode(each.file.path))
     copies = tuple(Copy(each.file.path, each.file.size, each.metadata) for each in entry)
+    told = [photo.captured_at for photo in (facts.photo if facts else NOTHING_KNOWN, *(each.photo for each in entry))]
     return PictureRecord(
         row.id, row.digest, kind, width, height, photo.captured_at, row.added, copies, photo.camera, photo.lens,
-        photo.latitude, photo.longitude, photo.place, row.hidden,
+        photo.latitude, photo.longitude, photo.place, row.hidden, photo.captured_at is not None and not any(told),
     )  # fmt: skip
 
 
@@ -254,16 +263,12 @@ def words_of(row: Row) -> list[Word]:
 
 def marks_of(metadata: Mapping[str, Any]) -> list[str]:
     """Metadata as texts to match: each key with its value, or with each member of its list."""
-    return [
-        mark(key, member)
-        for key, value in metadata.items()
-        for member in (value if isinstance(value, list | tuple) else [value])
-    ]
+    return [mark(key, text) for key, value in metadata.items() for text in members(value)]
 
 
-def mark(key: str, value: object) -> str:
+def mark(key: str, text: str) -> str:
     """A key and a value as one text."""
-    return json.dumps([key, written(value)], ensure_ascii=False)
+    return json.dumps([key, text], ensure_ascii=False)
 
 
 def row_of(values: Sequence[Any]) -> Row:

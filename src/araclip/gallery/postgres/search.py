@@ -4,15 +4,15 @@ pgvector's graph (HNSW) where they are many."""
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 
 from araclip.gallery.catalog.filters import ORIENTATIONS, Filters, below_any, folder_names, roots_of
-from araclip.gallery.catalog.full_text import Document
+from araclip.gallery.catalog.full_text import Document, forms_of
 from araclip.gallery.catalog.matching import EARTH_M, is_glob, name_at, name_matches, tokens
-from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.ingest.update import below as is_below
 from araclip.gallery.near_hashes import NEAR
 from araclip.gallery.postgres.catalog import PostgresCatalog
@@ -128,8 +128,8 @@ class PostgresSearch(StoreSearch):
     def documents(self, ids: Sequence[int]) -> dict[int, Document]:
         return {content: texts_of(self._row(content)) for content in ids}
 
-    def records(self, hits: Sequence[tuple[int, Hit]]) -> list[tuple[PictureRecord, Hit]]:
-        return [(record_of(self._row(content)), hit) for content, hit in hits]
+    def with_pictures(self, hits: Sequence[tuple[int, Hit]]) -> list[Hit]:
+        return [replace(hit, picture=record_of(self._row(content))) for content, hit in hits]
 
     def with_stems(self, stems: Sequence[str], most: int) -> list[Ids]:
         """For each stem, ids of pictures with a word of it in any text, ascending; at most one more than `most`."""
@@ -189,8 +189,9 @@ class PostgresSearch(StoreSearch):
 
 
 def _description(row: Row) -> str:
-    about = texts_of(row)
-    return " ".join(text for field in ("metadata", "captions") for text in about.get(field, ()))
+    """The stems of metadata and captions, which a folder's catalogue keeps."""
+    _, metadata, captions, _ = forms_of(texts_of(row))[0]
+    return f"{metadata} {captions}"
 
 
 # ------------------------------------------------------------------ filters

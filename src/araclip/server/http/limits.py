@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from araclip.core.messages import message
 from araclip.server.http.errors import Problem, answer
 from araclip.server.http.gates import Gate
+from araclip.server.http.representations import HEAD_ONLY
 
 HEADERS = {
     "content-security-policy": (
@@ -58,6 +59,10 @@ class GatedStream(StreamingResponse):
         Raises:
             Problem: "busy", before anything is sent.
         """
+        if scope.get(HEAD_ONLY):
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": b""})
+            return
         with self._gate.entered(self._client):
             await super().__call__(scope, receive, send)
 

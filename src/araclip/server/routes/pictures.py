@@ -18,6 +18,7 @@ from araclip.gallery.results import Added
 from araclip.pictures.image_transform import transform_of
 from araclip.server.http.errors import Problem
 from araclip.server.http.limits import Aborted, GatedStream
+from araclip.server.http.representations import is_known
 from araclip.server.originals import CONVERTED, Original, open_original
 from araclip.server.routes.dependencies import (
     ONE_PICTURE,
@@ -59,7 +60,7 @@ async def thumbnail(
     """The picture upright, of at most `size` pixels a side, as WebP without any metadata."""
     etag = f'"{identity}-{size}-{VERSION}"'
     headers = {"ETag": etag, "Cache-Control": IMMUTABLE, **ISOLATED}
-    if request.headers.get("if-none-match") == etag:
+    if is_known(request, etag):
         return Response(status_code=304, headers=headers)
     side = int(size)
     small = await service.in_thread(lambda: service.thumbnails.get(identity, side))
@@ -112,14 +113,14 @@ async def image(
     """
     etag = f'"{identity}"'
     headers = {"ETag": etag, "Cache-Control": IMMUTABLE, **ISOLATED}
-    if request.headers.get("if-none-match") == etag:
+    if is_known(request, etag):
         return Response(status_code=304, headers=headers)
     with contextlib.ExitStack() as stack:
         original = stack.enter_context(await _original(service, identity))
         if original.path.startswith(STORED_PREFIX):  # a preview, which gives way to the file when that is indexed
             etag = f'"{identity}-stored"'
             headers |= {"ETag": etag, "Cache-Control": UNTIL_INDEXED}
-            if request.headers.get("if-none-match") == etag:
+            if is_known(request, etag):
                 return Response(status_code=304, headers=headers)
         if original.media_type in CONVERTED and not download:
             converted = await while_connected(request, _converted(service, client, identity, original, SHOWN_SIDE))
@@ -187,6 +188,7 @@ def _details(service: Service, identity: str) -> Details | None:
         bytes=first.size,
         time=first.time,
         captured_at=picture.captured_at,
+        captured_by_name=picture.captured_by_name,
         camera=_text(picture.camera),
         lens=_text(picture.lens),
         latitude=picture.latitude,

@@ -28,7 +28,8 @@ from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.reference_queries import EVERYDAY
 from araclip.gallery.results import TEXT_WEIGHT, Hit, Match, Result, Suggestion, WordShare, fits_nothing
-from araclip.gallery.search import replanned, search_records
+from araclip.gallery.search import replanned
+from araclip.gallery.search import search as searched
 from araclip.gallery.suggestions import completions, matching
 from araclip.gallery.text_matches import MAX_TEXT_WEIGHT
 from araclip.server.example_queries import ENGLISH
@@ -251,18 +252,18 @@ def _results(
     query = read.query
     only_picture = "" if query.of_texts or len(query.terms) > 1 else query.terms[0].value.removeprefix(STORED_PREFIX)
     record = service.gallery.store.record(only_picture) if only_picture and not only_picture.startswith(SENT) else None
-    pairs = search_records(read, terms, snapshot, page, text_weight, exclude=record.content if record else None)
-    more = len(pairs) == page.k
-    pairs = pairs[: page.k - 1]
-    results = results_of(service, pairs)
-    hits = [hit for _, hit in pairs]
+    hits = searched(read, terms, snapshot, page, text_weight, exclude=record.content if record else None)
+    more = len(hits) == page.k
+    hits = hits[: page.k - 1]
+    results = results_of(service, hits)
     return results, more, service.suggestions.added(read, hits, service.interpreter, service.gallery.store)
 
 
-def results_of(service: Service, pairs: Sequence[tuple[PictureRecord, Hit]]) -> list[Result]:
-    """Hits with their pictures, as clients get them."""
-    placeholders = service.thumbnails.placeholders([picture.id for picture, _ in pairs])
-    return [_result(picture, hit, placeholders.get(picture.id)) for picture, hit in pairs]
+def results_of(service: Service, hits: Sequence[Hit]) -> list[Result]:
+    """Hits as clients get them."""
+    pictures = [hit.picture for hit in hits if hit.picture]
+    placeholders = service.thumbnails.placeholders([picture.id for picture in pictures])
+    return [_result(each, hit, placeholders.get(each.id)) for each, hit in zip(pictures, hits, strict=True)]
 
 
 def _matched(found: Match) -> Match:

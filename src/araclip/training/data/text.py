@@ -15,8 +15,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args
 
+from araclip.bulk.sources import parquet_file
 from araclip.core import bounded_json
-from araclip.errors import DataError, RecipeError, first_line
+from araclip.errors import DataError, InputError, RecipeError, first_line
 from araclip.text.normalization import normalize
 from araclip.training.data.limits import SLOTS, Chance, Positive, Rows, Template, has_slot
 from araclip.training.data.noise import in_dialect, noisy, with_english
@@ -213,23 +214,29 @@ def _jsonl(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
 
 def _parquet(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
     import pyarrow
-    import pyarrow.parquet
+    from pyarrow import compute
 
     left, number = _budget(path), 0
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+        with parquet_file(str(path)) as file:
             columns = _columns(path, file.schema_arrow.names, arabic_only)
-            groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
+            texts = [name for name in columns.values() if str(file.schema_arrow.field(name).type).endswith("string")]
+        with parquet_file(str(path), texts=texts) as file:  # each text once, however many rows have it
+            groups = map(file.metadata.row_group, range(file.num_row_groups))
             if any(group.total_byte_size > left for group in groups):  # unpacked; read before anything is
                 _too_large(f"{path}, row 1")
             for batch in file.iter_batches(PARQUET_ROWS, columns=list(columns.values())):
-                if batch.nbytes > PARQUET_ROWS * MAX_LINE or (left := left - batch.nbytes) < 0:
-                    _too_large(f"{path}, row {number + 1}")
+                for column in batch.columns:
+                    size = column.nbytes
+                    if pyarrow.types.is_dictionary(column.type):
+                        size = compute.sum(compute.binary_length(column.dictionary).take(column.indices)).as_py() or 0
+                    if size > PARQUET_ROWS * MAX_LINE or (left := left - size) < 0:
+                        _too_large(f"{path}, row {number + 1}")
                 for row in batch.to_pylist():
                     number += 1
                     yield f"{path}, row {number}", {ours: row[theirs] for ours, theirs in columns.items()}
-    except (pyarrow.ArrowException, MemoryError, OverflowError) as error:
-        raise DataError(f"{path} is no sound parquet file ({first_line(error):.200}). Fetch it again.") from error
+    except InputError as error:
+        raise DataError(str(error)) from error
 
 
 Direction = Literal["en-ar", "en-en", "ar-ar"]  # the language of the teacher's text, then of the student's

@@ -1,0 +1,55 @@
+"""Progress bars, on standard error."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from araclip.core.display import shown
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
+
+
+@contextmanager
+def progress(title: str, console: "Console | None" = None) -> "Iterator[Callable[[float, int], None]]":
+    """A progress bar; yields `show(done, total)`, whose first call makes it appear."""
+    with bars(console) as show:
+        yield partial(show, title)
+
+
+@contextmanager
+def progress_if_watched(title: str) -> "Iterator[Callable[[float, int], None]]":
+    """As `progress` on a terminal and in a notebook; elsewhere, where nobody would see it, nothing."""
+    if sys.stderr.isatty() or "ipykernel" in sys.modules:
+        with progress(title) as show:
+            yield show
+    else:
+        yield lambda done, total: None
+
+
+@contextmanager
+def bars(console: "Console | None" = None) -> "Iterator[Callable[[str, float, int], None]]":
+    """Progress bars, one for each title; yields `show(title, done, total)`, whose first call makes a bar appear."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    drawn = Progress(*columns, console=console or Console(stderr=True))
+    tasks: dict[str, TaskID] = {}
+
+    def show(title: str, done: float, total: int) -> None:
+        if title not in tasks:
+            tasks[title] = drawn.add_task(shown(title), total=total)
+        drawn.start()  # only now, so that what is refused draws no bar
+        drawn.update(tasks[title], completed=done, total=total)
+
+    try:
+        yield show
+    finally:
+        if drawn.live.is_started:
+            drawn.stop()

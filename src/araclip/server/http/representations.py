@@ -1,0 +1,78 @@
+"""The form of an answer: nothing new (If-None-Match), compressed (Accept-Encoding), or its head alone (HEAD)."""
+
+import gzip
+import re
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+WORTH_COMPRESSING = 1000  # bytes of JSON: less fits into one packet anyway
+LEVEL = 5  # of gzip: an answer of 200 hits takes 1 ms and a seventh of its bytes
+HEAD_ONLY = "araclip.head"  # set in the scope of a HEAD request, which is answered as GET without the body
+_TAG = re.compile(r'(?:W/)?"([^"]*)"')
+
+
+def is_known(request: Request, etag: str) -> bool:
+    """Whether a client has the representation with this entity tag already: If-None-Match names it, alone, in a list,
+    weak or strong, or is `*` (RFC 9110, 13.1.2)."""
+    asked = ",".join(request.headers.getlist("if-none-match")).strip()
+    return asked == "*" or etag.removeprefix("W/").strip('"') in _TAG.findall(asked)
+
+
+def accepts_gzip(headers: Headers) -> bool:
+    """Whether a client takes gzip: named with a weight above 0, or covered by `*` (RFC 9110, 12.5.3)."""
+    weights: dict[str, float] = {}
+    for part in ",".join(headers.getlist("accept-encoding")).lower().split(","):
+        name, _, weight = part.partition(";")
+        try:
+            weights[name.strip()] = float(weight.strip().removeprefix("q=") or 1)
+        except ValueError:
+            weights[name.strip()] = 0
+    return weights.get("gzip", weights.get("x-gzip", weights.get("*", 0))) > 0
+
+
+class Represented:
+    """Answers HEAD on every path that has GET, and compresses JSON for clients that take it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        head = scope["method"] == "HEAD"
+        if head:
+            scope = {**scope, "method": "GET", HEAD_ONLY: True}
+        packs = accepts_gzip(Headers(scope=scope))
+        waiting: Message = {}  # the start of JSON, until its body comes
+
+        async def represented(message: Message) -> None:
+            nonlocal waiting
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(raw=message["headers"])
+                if headers.get("content-type", "").startswith(("application/json", "application/problem+json")):
+                    headers.add_vary_header("Accept-Encoding")
+                    waiting = message
+                    return
+            elif waiting:
+                start, waiting = waiting, {}
+                message = _packed(start, message) if packs else message
+                await send(start)
+            if head and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        await self._app(scope, receive, represented)
+
+
+def _packed(start: Message, message: Message) -> Message:
+    """The body of a response compressed, and said so in its start, if it is whole and long enough."""
+    body = message.get("body", b"")
+    if message.get("more_body", False) or len(body) < WORTH_COMPRESSING:
+        return message
+    body = gzip.compress(body, LEVEL, mtime=0)
+    headers = MutableHeaders(raw=start["headers"])
+    headers["Content-Encoding"], headers["Content-Length"] = "gzip", str(len(body))
+    return {**message, "body": body}
