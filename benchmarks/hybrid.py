@@ -97,7 +97,7 @@ class Ranking:
 
     def by_relevance(self, weight: float) -> Any:
         """As `araclip search --text-weight` orders them, then by their value."""
-        lowered = self.strength.any(axis=1)[:, None] & self.described & (self.strength == 0)
+        lowered = self.strength.any(axis=1)[:, None] & self.described
         relevance = np.where(lowered, self.lowered, self.relevance).clip(1e-9, 1 - 1e-9)
         odds = np.log(relevance / (1 - relevance)) + fusion.LIFT_ODDS * weight * self.strength
         surely = np.maximum(1 / (1 + np.exp(-odds)), np.minimum(weight * self.surely, 1))

@@ -13,7 +13,6 @@ Measured by benchmarks/exclusion.py.
 import heapq
 import math
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice, takewhile
@@ -33,7 +32,7 @@ from araclip.models.vectors import Ids, Vectors
 from araclip.pictures.video.scenes import file_of
 
 LIFT = 2.5  # what a perfect text match of weight 1 adds, where the vector alone gives 0 to 1
-LIFT_ODDS = 6.0  # and to the log-odds of relevance: as good an order, measured by benchmarks/hybrid.py
+LIFT_ODDS = 7.0  # and to the log-odds of relevance: as good an order, measured by benchmarks/hybrid.py
 DOUBT = 0.2  # what a description takes away, whatever it says
 DOUBTED = 512  # pictures of a query whose texts are looked at for that; further ones count as described
 AT_ONCE = 64  # of them
@@ -66,11 +65,14 @@ class Hybrid:
         return DOUBT * min(self.query.weight, 1.0)
 
     def lowered(self, score: float, best: float) -> float:
-        """The cosine by which a picture is rated whose description says nothing of the words."""
+        """The cosine by which a picture with a description is rated: if it is meant, the words stand there."""
         return score - self.doubt * max(best - self.average, 0.0)
 
     def lifted(self, relevance: float, strength: float, surely: float) -> float:
-        """The relevance of a picture whose texts match: more than by the vector alone, and no less than by them."""
+        """The relevance of a picture whose texts match: more than by the vector alone, and no less than by them; of
+        another picture the same as by the vector."""
+        if not strength:
+            return relevance
         weight = self.query.weight
         odds = math.log(max(relevance, 1e-9) / max(1 - relevance, 1e-9)) + LIFT_ODDS * weight * strength
         return max(1 / (1 + math.exp(-odds)), min(surely * weight, 1.0))
@@ -121,22 +123,23 @@ def doubted(
 
     Args:
         described: tells which of some pictures have one.
-        lower: a candidate as it is rated where it has one; the order of two lowered ones stays.
+        lower: a candidate as it is rated where it has one; no higher than before.
     """
-    held: deque[Candidate] = deque()  # described ones, until nobody after them can be before them
+    held: list[tuple[tuple[float, float, float, int], Candidate]] = []  # lowered ones, until nobody can be before them
     looked = 0
     while group := list(islice(candidates, AT_ONCE)):
         ids = [each.content for each in group]
         known = described(ids) if looked < DOUBTED else set(ids)
         looked += len(group)
         for each in group:
-            while held and order(held[0]) <= order(each):
-                yield held.popleft()
+            while held and held[0][0] <= order(each):
+                yield heapq.heappop(held)[1]
             if each.content in known:
-                held.append(lower(each))
+                lowered = lower(each)
+                heapq.heappush(held, (order(lowered), lowered))
             else:
                 yield each
-    yield from held
+    yield from (each for _, each in sorted(held))
 
 
 FIRST_HITS = 30  # of a query, with which each hit is compared: does it show the excluded thing more than they do?
@@ -320,12 +323,13 @@ def ranked(
         asked = hybrid
 
         def described(ids: Sequence[int]) -> set[int]:
-            return search.described([each for each in ids if each not in known], in_arabic=asked.query.in_arabic)
+            return search.described(ids, in_arabic=asked.query.in_arabic)
 
         def lower(each: Candidate) -> Candidate:
             value = each.value - asked.doubt * asked.meaning
-            surely = relevance(asked.lowered(each.score, best)) if relevance else None
-            return replace(each, value=value, relevance=surely)
+            lowered = relevance(asked.lowered(each.score, best)) if relevance else None
+            rated = None if lowered is None else asked.lifted(lowered, *matches.of(each.content))
+            return replace(each, value=value, relevance=rated)
 
         candidates = doubted(candidates, described, lower)
     left = above(kept(candidates, exclusion, search.cosines), page.threshold)

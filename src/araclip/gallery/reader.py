@@ -123,11 +123,9 @@ class Snapshot(ABC):
             doubted = matches.answered and content in search.described([content], in_arabic=text.in_arabic)
 
         def rated(relevance: Callable[[float], float]) -> float:
-            if hybrid is None or not (strength or doubted):
+            if hybrid is None:
                 return relevance(score)
-            if strength:
-                return hybrid.lifted(relevance(score), strength, surely)
-            return relevance(hybrid.lowered(score, best))
+            return hybrid.lifted(relevance(hybrid.lowered(score, best) if doubted else score), strength, surely)
 
         return where_found(self.document(content), text), rated
 
