@@ -66,6 +66,15 @@ def traced_once(of_this_run: Path) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def traced_quickly() -> Iterator[None]:
+    """Towers are traced by the earlier exporter; see traced."""
+    from traced import quickly
+
+    with quickly():
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder that finds red, green and blue pictures in two languages. Read only: copy it to break it."""
@@ -131,14 +140,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def taught(world: Path, of_this_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def taught(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A runs folder in which the teacher, an English model with pictures, is trained. Read only: see `runs`."""
     from araclip.training.stages.dispatch import run_stage
     from toy_training import Notes, recipe
-    from traced import remembered_in
+    from traced import quickly
 
     folder = tmp_path_factory.mktemp("taught")
-    with remembered_in(of_this_run / "traced"):
+    with quickly():
         run_stage(recipe(world), "teacher", folder, Notes())
     return folder
 

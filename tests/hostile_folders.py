@@ -106,7 +106,6 @@ def data_file(part: str, location: str | None = None, **place: int) -> Change:
     """The folder in format 2, the largest weights of a graph in `part`.data, or wherever it says."""
 
     def change(folder: Path) -> None:
-        config(format=2)(folder)
         model = onnx.load(str(folder / part))
         tensor = max(model.graph.initializer, key=lambda t: len(t.raw_data))
         (folder / f"{part}.data").write_bytes(tensor.raw_data)
@@ -135,20 +134,6 @@ def stored_beside(model: onnx.ModelProto) -> onnx.TensorProto:
     copy.CopyFrom(found)
     copy.name = "again"
     return copy
-
-
-def blocks(k: int = 32, n: int = 4, rows: int = 4, **attributes: Any) -> Callable[[onnx.ModelProto], None]:
-    """A matrix of 4-bit blocks that is said to have n rows of k numbers."""
-
-    def edit(model: onnx.ModelProto) -> None:
-        weights, scales = np.zeros((rows, 1, 16), np.uint8), np.ones(rows, np.float32)
-        for name, array in (("b", weights), ("s", scales)):
-            model.graph.initializer.append(numpy_helper.from_array(array, name))
-        numbers = {"K": k, "N": n, "bits": 4, "block_size": 32, **attributes}
-        node = helper.make_node("MatMulNBits", ["x", "b", "s"], ["y"], domain="com.microsoft", **numbers)
-        model.graph.node.append(node)
-
-    return edit
 
 
 def giant(model: onnx.ModelProto) -> None:
@@ -292,21 +277,14 @@ JUDGED: dict[str, tuple[Change, str]] = {  # refused by what is in the files; an
         lambda folder: (folder / "text.onnx.data").write_bytes(b"x") and None,
         r"text\.onnx\.data has no hash",
     ),
-    "a listed data file that is not there": (config(format=2, files__text_onnx_data="0" * 64), "data missing"),
+    "a listed data file that is not there": (config(files__text_onnx_data="0" * 64), "data missing"),
     "a data file that is a link": (
         lambda folder: data_file("text.onnx")(folder) or link("text.onnx.data", "/etc/passwd")(folder),
         "outside of the folder",
     ),
-    "fewer blocks than rows": (graph("text.onnx", blocks(n=5)), "has 64 stored numbers as input 1"),
-    "fewer blocks than columns": (graph("text.onnx", blocks(k=33)), "has 64 stored numbers as input 1"),
-    "a matrix of 10^12 rows": (graph("text.onnx", blocks(n=10**12)), "has N 1000000000000"),
-    "a matrix of no rows": (graph("text.onnx", blocks(n=0)), "has N 0"),
-    "3-bit blocks": (graph("text.onnx", blocks(bits=3)), "has bits 3"),
-    "a text as a size": (graph("text.onnx", blocks(block_size="32")), "has block_size None"),
-    "an unknown attribute of blocks": (graph("text.onnx", blocks(weight_prepacked=1)), "has weight_prepacked 1"),
     "another operator of ONNX Runtime": (
         graph("text.onnx", lambda m: setattr(m.graph.node[0], "domain", "com.microsoft")),
-        r"com\.microsoft\.Gather; of that domain, MatMulNBits and GatherBlockQuantized",
+        r"com\.microsoft\.Gather with 0 attributes; of that domain, MatMulIntegerToFloat",
     ),
     "operators of others": (
         graph("text.onnx", lambda m: setattr(m.graph.node[0], "domain", "com.evil")),

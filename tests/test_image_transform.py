@@ -71,7 +71,7 @@ def test_a_picture_of_any_length_costs_the_memory_of_its_square() -> None:
 def model(request: Any, tmp_path: Path) -> AraCLIP:
     """A model that sees pictures in one of the two ways, without blocks."""
     folder = tiny.write_tiny_model(tmp_path / "model")
-    hostile.config(format=2, image__resize=request.param, image__interpolation="lanczos")(folder)
+    hostile.config(image__resize=request.param, image__interpolation="lanczos")(folder)
     return AraCLIP(folder, threads=1)
 
 

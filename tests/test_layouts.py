@@ -17,7 +17,6 @@ import hostile_folders as hostile
 import tiny
 import tiny_hf
 import tiny_published
-import traced
 from araclip import AraCLIP
 from araclip.cli.commands import app
 from araclip.errors import ExportRejected, InputError
@@ -26,7 +25,7 @@ from araclip.layouts.sentence_transformers_module import AraCLIPModule
 from araclip.models.folder import NO_NORMALIZER
 from araclip.peers.pull import make_model_folder
 
-pytestmark = pytest.mark.usefixtures("traced_once")
+pytestmark = pytest.mark.usefixtures("traced_quickly")
 
 TEXTS = ["أحمر قطة", "قِطّةٌ أخضر", "blue CAT", "كلب ٣", "", "أزرق " * 30]
 PAD = tiny.SPECIAL.index("<pad>")
@@ -48,9 +47,7 @@ def fixed_length(folder: Path) -> Path:
         graph.graph.initializer.append(numpy_helper.from_array(np.array(value, np.int64), name))
     onnx.save(graph, folder / "text.onnx")
     tiny.rehash(folder)
-    hostile.config(format=2, text__padding="max_length", text__attention_mask=False, text__normalizer=NO_NORMALIZER)(
-        folder
-    )
+    hostile.config(text__padding="max_length", text__attention_mask=False, text__normalizer=NO_NORMALIZER)(folder)
     return folder
 
 
@@ -145,8 +142,7 @@ def test_a_padding_that_is_an_ordinary_piece_is_cut_out_of_no_text(tmp_path: Pat
     from transformers import AutoTokenizer
 
     published = tiny_published.write_clip_of_open_clip(tmp_path / "published")  # it pads with "!"
-    with traced.quickly():
-        model = AraCLIP(make_model_folder(str(published), tmp_path / "model"))
+    model = AraCLIP(make_model_folder(str(published), tmp_path / "model"))
     texts = ["a black cat!", "12 DOGS!! on a table", "!", "قطة"]
     for layout, graph in (("sentence-transformers", "model"), ("transformers.js", "text_model")):
         folder = write_layout(model.folder, tmp_path / layout, layout)
@@ -163,7 +159,7 @@ def test_a_graph_with_its_weights_in_a_file_beside_it_keeps_them_there(tmp_path:
                   size_threshold=200)  # fmt: skip
     files = ("tokenizer.json", *(f"{t}.onnx{end}" for t in ("text", "image") for end in ("", ".data")))
     config = tiny.read_config(folder)
-    tiny.write_config(folder, {**config, "format": 2, "files": {part: tiny.sha256(folder / part) for part in files}})
+    tiny.write_config(folder, {**config, "files": {part: tiny.sha256(folder / part) for part in files}})
     for layout in LAYOUTS:
         out = write_layout(folder, tmp_path / layout, layout)
         assert any(path.suffix in (".data", ".onnx_data") for path in out.rglob("*"))
@@ -172,7 +168,7 @@ def test_a_graph_with_its_weights_in_a_file_beside_it_keeps_them_there(tmp_path:
 
 def test_a_picture_that_is_cut_from_the_middle_is_said_so(tmp_path: Path, tiny_model: Path) -> None:
     folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
-    hostile.config(format=2, image__resize="shortest", image__interpolation="bilinear")(folder)
+    hostile.config(image__resize="shortest", image__interpolation="bilinear")(folder)
     js = write_layout(folder, tmp_path / "js", "transformers.js")
     how = json.loads((js / "preprocessor_config.json").read_text())
     assert (how["size"], how["do_center_crop"], how["resample"]) == ({"shortest_edge": tiny.SIZE}, True, 2)

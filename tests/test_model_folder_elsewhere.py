@@ -18,7 +18,7 @@ from araclip.models import folder as model_folder
 from araclip.models.folder import read_config, write_config
 from araclip.training.export.export import export
 
-pytestmark = pytest.mark.usefixtures("traced_once")
+pytestmark = pytest.mark.usefixtures("traced_quickly")
 
 TEXTS = ["قِطّةٌ ســوداء على طاولة", "a CAT"]
 
@@ -62,7 +62,7 @@ def test_the_readmes_snippet_runs_with_an_exported_folder(exported: Path) -> Non
 def test_a_pulled_folder_of_another_architecture_names_araclip_load(tiny_model: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(tiny_model, tmp_path / "pulled"))
     config = tiny.read_config(folder)
-    tiny.write_config(folder, {**config, "format": 2, "source": {"id": "google/siglip2", "kind": "transformers"}})
+    tiny.write_config(folder, {**config, "source": {"id": "google/siglip2", "kind": "transformers"}})
     with pytest.raises(ModelMismatch, match=r"graphs of google/siglip2, .* AraCLIP\.load, which needs no PyTorch"):
         AraCLIPModel.from_pretrained(folder)
     with pytest.raises(ModelMismatch, match=r"no AraCLIPProcessor\. Use it with AraCLIP\.load"):

@@ -1,4 +1,4 @@
-"""Format 2 of the model folder: other ways to prepare texts and pictures, weights in files of their own."""
+"""The model folder: other ways to prepare texts and pictures, weights in files of their own."""
 
 import shutil
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import helper, numpy_helper
+from onnx import helper
 from PIL import Image
 
 import hostile_folders as hostile
@@ -28,10 +28,8 @@ PAD = 3
 
 @pytest.fixture
 def copy(tiny_model: Path, tmp_path: Path) -> Path:
-    """A model folder of format 2 that may be changed."""
-    folder = shutil.copytree(tiny_model, tmp_path / "copy")
-    hostile.config(format=2)(folder)
-    return folder
+    """A model folder that may be changed."""
+    return shutil.copytree(tiny_model, tmp_path / "copy")
 
 
 def without_mask(model: onnx.ModelProto) -> None:
@@ -87,12 +85,8 @@ def test_another_preparation_is_another_model_but_facts_about_it_are_not(copy: P
     ({"image__interpolation": "box"}, "image.interpolation is 'box'"),
     ({"image__reduction": 2}, "image.reduction is 2, expected one of blocks, exact"),
     ({"image__crop_offset": None}, "image.crop_offset is None"),
-    ({"format": 1, "image__reduction": "exact"}, "the only way of format 1"),
     ({"source": ["x"]}, "source is"), ({"source": {"id": "a\x1b[2J"}}, "source is"),
     ({"languages": []}, "languages is"), ({"languages": "ar"}, "languages is"), ({"languages": [1]}, "languages is"),
-    ({"format": 1, "source": {"id": "x"}}, "format 1 has no such field"),
-    ({"format": 1, "text__padding": "max_length"}, "the only way of format 1"),
-    ({"format": 1, "text__normalizer": 0}, "normaliser 0"),
 ])  # fmt: skip
 def test_a_field_that_cannot_be_so_is_named(copy: Path, changed: dict[str, Any], says: str) -> None:
     hostile.config(**changed)(copy)
@@ -101,27 +95,19 @@ def test_a_field_that_cannot_be_so_is_named(copy: Path, changed: dict[str, Any],
     assert says in str(caught.value)
 
 
-@pytest.mark.parametrize(("change", "written"), [
-    (lambda folder: None, 1), (siglip, 2), (hostile.config(languages=["ar"]), 2),
-])  # fmt: skip
-def test_a_configuration_is_written_in_the_lowest_format_that_has_its_fields(
-    copy: Path, change: Callable[[Path], Any], written: int
-) -> None:
+@pytest.mark.parametrize("change", [lambda folder: None, siglip, hostile.config(languages=["ar"])])
+def test_a_configuration_that_is_written_is_read_as_it_was(copy: Path, change: Callable[[Path], Any]) -> None:
     change(copy)
     config = model_folder.read_config(copy)
     model_folder.write_config(copy, replace(config, files=model_folder.hashes(copy)))
-    again = model_folder.read_config(copy)
-    assert replace(again, format=2) == config
-    assert (again.format, again.fingerprint) == (written, config.fingerprint)
+    assert model_folder.read_config(copy) == config
 
 
-def test_a_folder_that_says_how_large_pictures_are_reduced_encodes_alike_whatever_it_was_made_of(copy: Path) -> None:
-    older = AraCLIP(copy)
+def test_a_folder_encodes_alike_whatever_it_was_made_of(copy: Path) -> None:
+    before = AraCLIP(copy)
     hostile.config(source={"id": "org/name"})(copy)
-    assert AraCLIP(copy).image_transform.reducing_gap is None  # pulled by an earlier release
-    hostile.config(image__reduction="blocks")(copy)
     stated = AraCLIP(copy)
-    assert (stated.image_transform, stated.fingerprint) == (older.image_transform, older.fingerprint)
+    assert (stated.image_transform, stated.fingerprint) == (before.image_transform, before.fingerprint)
 
 
 def test_an_input_that_config_json_does_not_declare_is_named(copy: Path) -> None:
@@ -146,27 +132,6 @@ def test_weights_in_a_listed_file_beside_the_graph_are_used_and_their_hash_is_co
     changed = AraCLIP(copy)
     with pytest.raises(ModelMismatch, match=rf"{part}\.data has hash"):
         changed.encode_text("قطة") if part == "text.onnx" else changed.encode_image(picture)
-
-
-def test_a_graph_with_weights_in_blocks_is_used(copy: Path) -> None:
-    """The projection of the text tower as MatMulNBits with the identity, of 8 bits."""
-    eye = np.full((8, 1, 16), 128, np.uint8)
-    eye[np.arange(8), 0, np.arange(8)] += 1
-
-    def edit(model: onnx.ModelProto) -> None:
-        for name, array in (("eye", eye), ("scales", np.ones(8, np.float32))):
-            model.graph.initializer.append(numpy_helper.from_array(array, name))
-        hostile.before_output(
-            helper.make_node(
-                "MatMulNBits", ["embedding0", "eye", "scales"], ["embedding"], domain="com.microsoft",
-                K=8, N=8, bits=8, block_size=16, accuracy_level=0,
-            )
-        )(model)  # fmt: skip
-        model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
-
-    before = AraCLIP(copy).encode_text(["قطة", "red"])
-    hostile.graph("text.onnx", edit)(copy)
-    assert np.allclose(AraCLIP(copy).encode_text(["قطة", "red"]), before, atol=1e-6)
 
 
 def test_large_pictures_and_large_graphs_are_run_a_few_at_a_time_with_the_same_vectors(

@@ -70,6 +70,8 @@ LAYERS: dict[str, Any] = {
 TEXT: dict[str, Any] = {**LAYERS, "vocab_size": 64, "max_position_embeddings": 40, "pad_token_id": 0}
 VISION: dict[str, Any] = {**LAYERS, "image_size": 16, "patch_size": 8}
 CLOSE = {"atol": 1e-5, "rtol": 0}
+SQUASHED = SiglipImageProcessor(size={"height": 16, "width": 16})
+CROPPED = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +110,22 @@ def same(encoder: Encoder, text: torch.Tensor, image: torch.Tensor, pictures: An
     assert encoder.width == text.shape[1]
 
 
+def written(folder: Path, model: Any, processor: Any) -> None:
+    """A model of transformers, saved with its image processor and a tokenizer."""
+    for part in (model, processor, tiny_hf.tiny_tokenizer()):
+        part.save_pretrained(folder)
+
+
+def of_transformers(
+    folder: Path, kind: Any, pictures: list[Any], texts: list[str] = TEXTS, masked: bool = True, **how: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a saved model's own code makes of texts and pictures."""
+    model, inputs = kind.from_pretrained(folder).eval(), tokens(folder, texts, **how)
+    named = {name: inputs[name] for name in ("input_ids", "attention_mask")[: 1 + masked]}
+    prepared = on_pillow(AutoImageProcessor.from_pretrained(folder))(images=rgb(pictures), return_tensors="pt")
+    return pooled(model.get_text_features(**named)), pooled(model.get_image_features(**prepared))
+
+
 def squares(pictures: list[Path | Image.Image], side: int) -> torch.Tensor:
     """As AraCLIP's own transforms make them, through torchvision."""
     from torchvision import transforms
@@ -124,8 +142,7 @@ def write_clip_of_sentence_transformers(folder: Path) -> Path:
 
     clip = folder / "clip"
     CLIPModel(CLIPConfig(text_config=TEXT, vision_config=VISION, projection_dim=8)).save_pretrained(clip)
-    image_processor = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
-    CLIPProcessor(image_processor, tiny_hf.tiny_tokenizer()).save_pretrained(clip)
+    CLIPProcessor(CROPPED, tiny_hf.tiny_tokenizer()).save_pretrained(clip)
     SentenceTransformer(modules=[Transformer(str(clip))], device="cpu").save_pretrained(str(folder / "st"))
     return folder / "st"
 
@@ -167,17 +184,11 @@ def test_m_clip_beside_its_image_tower(tmp_path: Path, pictures: list[Any], clip
 @torch.inference_mode()
 def test_altclip(tmp_path: Path, pictures: list[Any]) -> None:
     text = {**TEXT, "project_dim": 12, "pad_token_id": 1}
-    AltCLIPModel(AltCLIPConfig(text_config=text, vision_config=VISION, projection_dim=8)).save_pretrained(tmp_path)
-    square = {"size": {"shortest_edge": 16}, "crop_size": {"height": 16, "width": 16}}
-    CLIPImageProcessor(**square).save_pretrained(tmp_path)
-    tiny_hf.tiny_tokenizer().save_pretrained(tmp_path)
-    model = AltCLIPModel.from_pretrained(tmp_path).eval()
-    prepared = on_pillow(AutoImageProcessor.from_pretrained(tmp_path))(images=rgb(pictures), return_tensors="pt")
-    inputs = tokens(tmp_path)
-    wanted = pooled(model.get_text_features(inputs["input_ids"], inputs["attention_mask"]))
-    image = pooled(model.get_image_features(**prepared))
+    config = AltCLIPConfig(text_config=text, vision_config=VISION, projection_dim=8)
+    written(tmp_path, AltCLIPModel(config), CROPPED)
+    wanted = of_transformers(tmp_path, AltCLIPModel, pictures)
     for spec in (f"altclip:{tmp_path}", f"transformers:{tmp_path}", tmp_path):
-        same(AraCLIP.load(spec), wanted, image, pictures)
+        same(AraCLIP.load(spec), *wanted, pictures)
     too_long = "cat " * 60  # positions start behind the padding's id: 40 of them are 38 tokens
     assert AraCLIP.load(tmp_path).encode_text([too_long]).shape == (1, 8)
 
@@ -234,14 +245,8 @@ def test_coca_whose_towers_return_their_tokens_too(tmp_path: Path, pictures: lis
 
 @torch.inference_mode()
 def test_clip_of_transformers(tmp_path: Path, pictures: list[Any]) -> None:
-    CLIPModel(CLIPConfig(text_config=TEXT, vision_config=VISION, projection_dim=8)).save_pretrained(tmp_path)
-    CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}).save_pretrained(tmp_path)
-    tiny_hf.tiny_tokenizer().save_pretrained(tmp_path)
-    model = CLIPModel.from_pretrained(tmp_path).eval()
-    inputs = tokens(tmp_path)
-    text = pooled(model.get_text_features(inputs["input_ids"], inputs["attention_mask"]))
-    prepared = on_pillow(AutoImageProcessor.from_pretrained(tmp_path))(images=rgb(pictures), return_tensors="pt")
-    same(AraCLIP.load(tmp_path), text, pooled(model.get_image_features(**prepared)), pictures)
+    written(tmp_path, CLIPModel(CLIPConfig(text_config=TEXT, vision_config=VISION, projection_dim=8)), CROPPED)
+    same(AraCLIP.load(tmp_path), *of_transformers(tmp_path, CLIPModel, pictures), pictures)
 
 
 @torch.inference_mode()
@@ -249,50 +254,35 @@ def test_siglip_gets_lower_case_padded_to_the_full_length(tmp_path: Path, pictur
     config = SiglipConfig(
         text_config={**TEXT, "projection_size": 16, "max_position_embeddings": 9}, vision_config=VISION
     )
-    SiglipModel(config).save_pretrained(tmp_path)
-    SiglipImageProcessor(size={"height": 16, "width": 16}).save_pretrained(tmp_path)
-    tiny_hf.tiny_tokenizer().save_pretrained(tmp_path)
-    model = SiglipModel.from_pretrained(tmp_path).eval()
-    ids = tokens(tmp_path, ["a cat", "قطة"], padding="max_length", max_length=9, truncation=True)["input_ids"]
-    prepared = on_pillow(AutoImageProcessor.from_pretrained(tmp_path))(images=rgb(pictures), return_tensors="pt")
-    image = pooled(model.get_image_features(**prepared))
-    same(AraCLIP.load(tmp_path), pooled(model.get_text_features(ids)), image, pictures, ["A CAT", "قطة"])
+    written(tmp_path, SiglipModel(config), SQUASHED)
+    how = {"padding": "max_length", "max_length": 9, "truncation": True}
+    wanted = of_transformers(tmp_path, SiglipModel, pictures, ["a cat", "قطة"], masked=False, **how)
+    same(AraCLIP.load(tmp_path), *wanted, pictures, ["A CAT", "قطة"])
 
 
 @torch.inference_mode()
 def test_a_dual_encoder_of_vit_and_bert(tmp_path: Path, pictures: list[Any]) -> None:
     towers = ViTConfig(**VISION), BertConfig(**BERT)
     config = VisionTextDualEncoderConfig.from_vision_text_configs(*towers, projection_dim=8)
-    VisionTextDualEncoderModel(config).save_pretrained(tmp_path)
-    SiglipImageProcessor(size={"height": 16, "width": 16}).save_pretrained(tmp_path)
-    tiny_hf.tiny_tokenizer().save_pretrained(tmp_path)
-    model = VisionTextDualEncoderModel.from_pretrained(tmp_path).eval()
-    inputs = tokens(tmp_path)
-    text = pooled(model.get_text_features(inputs["input_ids"], inputs["attention_mask"]))
-    prepared = on_pillow(AutoImageProcessor.from_pretrained(tmp_path))(images=rgb(pictures), return_tensors="pt")
-    same(AraCLIP.load(tmp_path), text, pooled(model.get_image_features(**prepared)), pictures)
+    written(tmp_path, VisionTextDualEncoderModel(config), SQUASHED)
+    same(AraCLIP.load(tmp_path), *of_transformers(tmp_path, VisionTextDualEncoderModel, pictures), pictures)
 
 
 @torch.inference_mode()
 def test_a_text_is_cut_at_the_positions_of_its_tower(tmp_path: Path) -> None:
     towers = ViTConfig(**VISION), MPNetConfig(**{**TEXT, "pad_token_id": 1})
     config = VisionTextDualEncoderConfig.from_vision_text_configs(*towers, projection_dim=8)
-    model = VisionTextDualEncoderModel(config).eval()
-    model.save_pretrained(tmp_path)
-    SiglipImageProcessor(size={"height": 16, "width": 16}).save_pretrained(tmp_path)
-    tiny_hf.tiny_tokenizer().save_pretrained(tmp_path)
-    words = ["a cat on a table " * 20]
-    inputs = tokens(tmp_path, words, truncation=True, max_length=38)  # of 40; it counts from 2
-    wanted = l2_normalize(pooled(model.get_text_features(inputs["input_ids"], inputs["attention_mask"])), dim=-1)
-    np.testing.assert_allclose(AraCLIP.load(tmp_path).encode_text(words), wanted.numpy(), **CLOSE)
+    written(tmp_path, VisionTextDualEncoderModel(config), SQUASHED)
+    how, words = {"truncation": True, "max_length": 38}, ["a cat on a table " * 20]  # of 40; it counts from 2
+    text, _ = of_transformers(tmp_path, VisionTextDualEncoderModel, [tiny_hf.picture()], words, **how)
+    np.testing.assert_allclose(AraCLIP.load(tmp_path).encode_text(words), l2_normalize(text, dim=-1).numpy(), **CLOSE)
 
 
 def test_a_chinese_clip_reads_as_many_tokens_as_it_has_positions(tmp_path: Path) -> None:
     text = {**TEXT, "max_position_embeddings": 12}
     config = ChineseCLIPConfig(text_config=text, vision_config=VISION, projection_dim=8)
-    ChineseCLIPModel(config).save_pretrained(tmp_path)
-    ChineseCLIPImageProcessor(size={"height": 16, "width": 16}, do_center_crop=False).save_pretrained(tmp_path)
-    tiny_hf.tiny_tokenizer().save_pretrained(tmp_path)
+    square = ChineseCLIPImageProcessor(size={"height": 16, "width": 16}, do_center_crop=False)
+    written(tmp_path, ChineseCLIPModel(config), square)
     encoder = AraCLIP.load(tmp_path)
     cat, dog = "a " * 9 + "cat", "a " * 9 + "dog"  # between the two special tokens
     assert np.abs(encoder.encode_text(cat) - encoder.encode_text(dog)).max() > 1e-5
@@ -429,12 +419,14 @@ def test_what_is_neither_texts_nor_pictures_is_refused(encoder: Encoder, tmp_pat
         encoder.encode_text(None)  # type: ignore[call-overload]
     with pytest.raises(InputError, match="takes strings, got int: 3"):
         encoder.encode_text(["قطة", 3])  # type: ignore[list-item]
-    for picture in (b"bytes", 3, io.StringIO("opened as text"), np.zeros((4, 4), np.uint8)):
+    for picture in (3, io.StringIO("opened as text"), np.zeros((4, 4), np.uint8)):
         with pytest.raises(InputError, match=r"(takes pictures, got|\(4, 4\) and type uint8 is no picture)"):
             encoder.encode_image(picture)  # type: ignore[call-overload]
     (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a picture")
     with pytest.raises(ImageError, match=r"cut\.jpg"):
         encoder.encode_image([tiny_hf.picture(), tmp_path / "cut.jpg"])
+    with pytest.raises(ImageError, match="not a JPEG"):
+        encoder.encode_image(b"bytes")
     for encode in (encoder.encode_text, encoder.encode_image):
         with pytest.raises(InputError, match="batch_size is 0"):
             encode([], batch_size=0)

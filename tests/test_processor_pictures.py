@@ -1,6 +1,6 @@
 """AraCLIPProcessor makes the squares that `AraCLIP.load` sees: with the model's own resize, filter and scaling."""
 
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,12 @@ import tiny_hf
 from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor
 from araclip.errors import ModelMismatch
 from araclip.models import folder as model_folder
-from araclip.models.folder import ImageConfig
 from araclip.pictures.image_transform import transform_of
 from araclip.training.export import export as exporting
 from araclip.training.export.export import export
 from tiny_hf import SIZE
 
-pytestmark = pytest.mark.usefixtures("traced_once")
+pytestmark = pytest.mark.usefixtures("traced_quickly")
 
 SQUARE = {"height": SIZE, "width": SIZE}
 CROP: dict[str, Any] = {"size": {"shortest_edge": SIZE}, "crop_size": SQUARE}
@@ -79,7 +78,7 @@ def test_a_saved_model_and_its_export_see_the_pixels_of_araclip_load(
     ]
     np.testing.assert_allclose(*made, atol=1e-6)
     image, how = model_folder.read_config(tmp_path / "exported").image, AraCLIPProcessor.from_pretrained(saved)
-    assert image == ImageConfig(tower="vit", **asdict(how.preprocessing))
+    assert image == replace(how.preprocessing, tower="vit")
     assert transform_of(library) == transform_of(exported) == how.preprocessing.transform
 
 

@@ -19,7 +19,7 @@ from fake_hub import FakeHub, serving
 from test_cli import Run, folder, run  # noqa: F401  (fixtures: pytest hands them in by name)
 from tiny_peers import small_open_clip
 
-pytestmark = pytest.mark.usefixtures("traced_once")
+pytestmark = pytest.mark.usefixtures("traced_quickly")
 
 
 @pytest.fixture

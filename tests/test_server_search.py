@@ -120,6 +120,16 @@ def test_filters_choose_by_format_and_by_a_folders_own_name(client: TestClient) 
     problem(client.get("/search", params={"q": "x", "where": "nonsense=1"}), "bad-query")
 
 
+def test_an_answer_tells_how_many_pictures_pass_its_filters_and_those_of_its_words(client: TestClient) -> None:
+    def passing(**asked: object) -> int:
+        return int(client.get("/search", params={"k": 2, **asked}).json()["passing"])
+
+    everything = client.get("/stats").json()["pictures"]
+    assert passing(q="أحمر") == passing(q="أحمر", collapse="near") == everything
+    assert passing(q="أحمر", where="format=JPEG") == 1
+    assert passing(q="أحمر في مجلد رحلة", where="format=PNG") == 8
+
+
 def test_the_description_has_the_limits_of_the_settings(client: TestClient) -> None:
     schema = client.get("/openapi.json").json()
     models, paths = schema["components"]["schemas"], schema["paths"]

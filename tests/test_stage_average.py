@@ -11,7 +11,7 @@ from araclip.training.stages.dispatch import run_all, run_stage
 from toy_stages import dev_recall, refused, section, student
 from toy_training import Notes, recipe
 
-pytestmark = pytest.mark.usefixtures("one_thread", "traced_once")
+pytestmark = pytest.mark.usefixtures("one_thread", "traced_quickly")
 
 LEARNED = {
     "kind": "'finetune'", "start": "'teacher'", "languages": "{english = 1}", "steps": 2, "batch": 8, "lr_text": 1e-2,

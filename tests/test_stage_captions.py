@@ -1,7 +1,6 @@
 """The stage of captions without pictures."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -10,7 +9,7 @@ from araclip.training.stages.dispatch import run_stage
 from toy_stages import CHANCE, refused, section
 from toy_training import NAMES, Notes, losses, recipe, write_lines
 
-pytestmark = pytest.mark.usefixtures("one_thread", "traced_once")
+pytestmark = pytest.mark.usefixtures("one_thread", "traced_quickly")
 
 
 def test_captions_of_one_picture_come_together_across_languages_without_the_picture(
@@ -35,16 +34,3 @@ def test_captions_of_one_picture_come_together_across_languages_without_the_pict
         recipe(world, *section("captions", dev='{folder = "shapes", captions = ["label"]}')),
         "captions", tmp_path / "more", "no picture with caption_en and label", DataError,
     )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"pictures": "[]"}, "no source"),
-    ],
-)  # fmt: skip
-def test_an_impossible_recipe_is_refused_before_anything_is_trained(
-    world: Path, runs: Path, changes: dict[str, Any], said: str
-) -> None:
-    changes = {key: str(value).replace("WORLD", str(world)) for key, value in changes.items()}
-    refused(recipe(world, *section("captions", **changes)), "captions", runs, said)

@@ -15,7 +15,7 @@ from araclip.training.stages.texts import LearningTexts
 from toy_stages import picture_set, refused, section, student
 from toy_training import Notes, recipe, weights
 
-pytestmark = pytest.mark.usefixtures("one_thread", "traced_once")
+pytestmark = pytest.mark.usefixtures("one_thread", "traced_quickly")
 
 
 def test_dropout_is_at_work_in_these_runs(world: Path, runs: Path) -> None:
@@ -98,31 +98,6 @@ def test_matryoshka_prefixes_are_trained_in_both_stages(world: Path, runs: Path)
         bare = recipe(world, f"{stage}.model={student(world)}", *section(stage, steps=2, matryoshka=True))
         with pytest.raises(RecipeError, match=r"no widths for it. Set \[model\] matryoshka_dims"):
             run_stage(bare, stage, runs, Notes(), fresh=True)
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"start": "nothing"}, "stage 'distill' starts from nothing, which holds no model. Give a stage"),
-        ({}, "stage 'distill' starts from .*linear/model, which holds no model. Run `araclip train linear`"),
-        ({"start": "teacher", "teacher": "magic:wand"}, "teacher 'magic:wand' is of no known kind"),
-        ({"start": "teacher", "teacher": ""}, "a stage of kind distill needs `teacher`"),
-        ({"start": "teacher", "teacher": "finetune"}, "the teacher is .*Run `araclip train finetune` first"),
-        ({"start": "teacher", "sources": "[]"}, "the mixture has no source"),
-        ({"start": "teacher", "losses": "{magic = 1}"}, "loss 'magic' is unknown"),
-    ],
-)  # fmt: skip
-def test_an_impossible_recipe_is_refused_before_anything_is_trained(
-    world: Path, runs: Path, changes: dict[str, Any], said: str
-) -> None:
-    changes = {key: str(value).replace("WORLD", str(world)) for key, value in changes.items()}
-    refused(recipe(world, *section("distill", **changes)), "distill", runs, said)
-
-
-def test_a_teacher_of_another_width_is_refused(world: Path, runs: Path) -> None:
-    changes = {"model": student(world, vision=f"{world}/vit", projection_dim=8)}
-    said = r"teacher teacher makes 16-wide vectors, the student has projection_dim 8. Set \[model\] projection_dim = 16"
-    refused(recipe(world, *section("distill", **changes)), "distill", runs, said)
 
 
 def test_a_dev_set_without_an_image_tower_is_refused(world: Path, runs: Path) -> None:

@@ -18,7 +18,7 @@ from araclip.training.stages.pictures import Pixels
 from toy_stages import refused, section, student
 from toy_training import TRAINING, Notes, losses, recipe, write_lines
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "traced_quickly")
 
 
 def test_a_fresh_tower_learns_a_teachers_vectors_from_pictures_without_captions(world: Path, runs: Path) -> None:
@@ -44,7 +44,6 @@ def test_a_fresh_tower_learns_a_teachers_vectors_from_pictures_without_captions(
     assert sum(found[-5:]) < 0.5 * sum(found[:5])
 
 
-@pytest.mark.usefixtures("traced_once")
 def test_a_tower_learns_its_own_features_from_smaller_maps(world: Path, runs: Path, tmp_path: Path) -> None:
     spec = student(world, text="still-bert", vision=f"{world}/cnn")
     changes = section(

@@ -19,7 +19,7 @@ from araclip.training.stages.dispatch import run_all, run_stage
 from toy_stages import dev_recall, section, student
 from toy_training import NAMES, SIZE, TRAINING, Notes, recipe, write_negatives
 
-pytestmark = pytest.mark.usefixtures("one_thread", "traced_once")
+pytestmark = pytest.mark.usefixtures("one_thread", "traced_quickly")
 
 
 def test_image_towers_that_learned_one_text_space_apart_become_one_that_goes_on_learning(

@@ -18,7 +18,7 @@ from araclip.training.stages.pictures import Pixels, pooled_features
 from toy_stages import refused, section
 from toy_training import NAMES, Notes, recipe, write_negatives
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "traced_quickly")
 
 NAMES_STAGE = {
     "kind": "'names'", "width": 12, "hidden": 32, "steps": 300, "batch": 24, "lr": 0.01,

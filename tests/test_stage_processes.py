@@ -10,7 +10,7 @@ from araclip.training.stages.dispatch import run_stage
 from toy_stages import make_concepts, section, student
 from toy_training import RECIPE, Notes, commanded, losses, recipe, rows, together, weights
 
-pytestmark = pytest.mark.usefixtures("one_thread", "traced_once")
+pytestmark = pytest.mark.usefixtures("one_thread", "traced_quickly")
 
 
 @pytest.mark.parametrize(

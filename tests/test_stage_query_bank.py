@@ -18,7 +18,7 @@ from araclip.training.teachers.teacher import load_teacher
 from toy_stages import dev_recall, section, student
 from toy_training import NAMES, TRAINING, Notes, recipe
 
-pytestmark = pytest.mark.usefixtures("one_thread", "traced_once")
+pytestmark = pytest.mark.usefixtures("one_thread", "traced_quickly")
 
 
 def test_a_query_bank_is_measured_and_saved_and_left_out_where_training_goes_on(world: Path, runs: Path) -> None:

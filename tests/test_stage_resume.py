@@ -19,7 +19,7 @@ from araclip.training.stages.dispatch import run_all, run_stage
 from toy_stages import dev_recall, section, student
 from toy_training import RECIPE, Notes, killed, losses, recipe, rows, weights
 
-pytestmark = pytest.mark.usefixtures("one_thread", "traced_once")
+pytestmark = pytest.mark.usefixtures("one_thread", "traced_quickly")
 
 
 MAPS = {

@@ -10,7 +10,7 @@ from araclip.training.stages.dispatch import run_all, run_stage
 from toy_stages import CHANCE, dev_recall, refused, section, student
 from toy_training import Notes, recipe, rows
 
-pytestmark = pytest.mark.usefixtures("one_thread", "traced_once")
+pytestmark = pytest.mark.usefixtures("one_thread", "traced_quickly")
 
 
 def test_all_stages_run_in_order_each_from_the_one_before_and_do_not_run_again(world: Path, runs: Path) -> None:

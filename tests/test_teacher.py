@@ -69,32 +69,24 @@ def tokenizer(folder: Path) -> None:
     ).save_pretrained(folder)
 
 
+def written(model: Any, folder: Path) -> Any:
+    """A model of transformers, saved with the tokenizer."""
+    model.save_pretrained(folder)
+    tokenizer(folder)
+    return model.eval()
+
+
 def clip(folder: Path) -> CLIPModel:
-    model = CLIPModel(CLIPConfig(text_config=TEXT, vision_config=VISION, projection_dim=8))
-    model.save_pretrained(folder)
-    tokenizer(folder)
-    return model.eval()
-
-
-def clip_text(folder: Path) -> CLIPTextModelWithProjection:
-    model = CLIPTextModelWithProjection(CLIPTextConfig(**TEXT, projection_dim=8))
-    model.save_pretrained(folder)
-    tokenizer(folder)
-    return model.eval()
+    return written(CLIPModel(CLIPConfig(text_config=TEXT, vision_config=VISION, projection_dim=8)), folder)
 
 
 def siglip(folder: Path) -> SiglipModel:
-    model = SiglipModel(SiglipConfig(text_config={**TEXT, "projection_size": 8}, vision_config=VISION))
-    model.save_pretrained(folder)
-    tokenizer(folder)
-    return model.eval()
+    config = SiglipConfig(text_config={**TEXT, "projection_size": 8}, vision_config=VISION)
+    return written(SiglipModel(config), folder)
 
 
 def siglip_text(folder: Path) -> SiglipTextModel:
-    model = SiglipTextModel(SiglipTextConfig(**TEXT, projection_size=8))
-    model.save_pretrained(folder)
-    tokenizer(folder)
-    return model.eval()
+    return written(SiglipTextModel(SiglipTextConfig(**TEXT, projection_size=8)), folder)
 
 
 def siglip2(folder: Path) -> Siglip2Model:
@@ -164,7 +156,7 @@ def test_clip_teaches_its_projected_vectors(tmp_path: Path) -> None:
 
 
 def test_a_clip_text_tower_saved_alone_keeps_its_projection(tmp_path: Path) -> None:
-    model = clip_text(tmp_path)
+    model = written(CLIPTextModelWithProjection(CLIPTextConfig(**TEXT, projection_dim=8)), tmp_path)
     inputs = AutoTokenizer.from_pretrained(tmp_path)(TEXTS[0], return_tensors="pt")
     with torch.inference_mode():
         wanted = l2_normalize(model(input_ids=inputs["input_ids"]).text_embeds, dim=-1).numpy()
@@ -281,8 +273,7 @@ def test_an_open_clip_teacher_without_weights_is_refused() -> None:
 
 
 def test_a_model_without_text_features_is_no_teacher(tmp_path: Path) -> None:
-    BertModel(BertConfig(**{**LAYERS, "vocab_size": 32})).save_pretrained(tmp_path)
-    tokenizer(tmp_path)
+    written(BertModel(BertConfig(**{**LAYERS, "vocab_size": 32})), tmp_path)
     with pytest.raises(ModelMismatch, match="BertModel, which has no get_text_features"):
         load_teacher(f"transformers:{tmp_path}")
 

@@ -18,11 +18,12 @@ from PIL import Image
 from araclip import AraCLIP
 from araclip.errors import InputError, ModelMismatch
 from araclip.models import folder as model_folder
+from araclip.models.folder import ways_of
 from araclip.models.graph_file import check_graph
 from araclip.training.export import weights as storing
 from araclip.training.export.graphs import megabytes, numbers, order_gelu, read_graph, write_graph
 from araclip.training.export.smooth import convolution_scales, errors_of_products, int8_steps, largest_by_channel
-from araclip.training.export.weights import LEAST_COSINE, store, store_towers, ways_of
+from araclip.training.export.weights import LEAST_COSINE, store, store_towers
 from araclip.training.model.unpack import wide_weights
 
 WIDTH, HIDDEN, SIDE = 64, 160, 12
@@ -199,10 +200,9 @@ def test_each_tower_may_be_stored_in_a_way_of_its_own(tiny_model: Path, tmp_path
     assert ways_of(" int8 ") == {"text": "int8", "image": "int8"}
     config = model_folder.read_config(tiny_model)
     assert store_towers(tiny_model, tmp_path, config, ways_of("float16 + int8")) == "float16 + int8"
-    stored = replace(config, weights="compact + static-int8")
-    assert [stored.in_int8(tower) for tower in ("text", "image")] == [False, True]
-    assert replace(stored, weights="int8-blocks").in_int8("text")  # of a folder that an earlier release made
-    assert not replace(stored, weights=None).in_int8("image")
+    both = replace(config, weights="compact + static-int8")
+    assert [both.in_int8(tower) for tower in ("text", "image")] == [False, True]
+    assert not replace(both, weights=None).in_int8("image")
 
 
 # ------------------------------------------------------------------ int8 that overflows on no processor
@@ -290,17 +290,27 @@ def of_pixels(*, routed: bool = False, biases: str = "own") -> Any:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
 
 
+def stored(place: Path, model: Any = None, feeds: list[Feed] | None = None) -> tuple[Path, Path]:
+    """A network of pixels as it is, and as static-int8 stores it."""
+    onnx.save(of_pixels() if model is None else model, str(place / "g.onnx"))
+    store(place / "g.onnx", place / "small.onnx", "static-int8", feeds=photos(12) if feeds is None else feeds)
+    return place / "g.onnx", place / "small.onnx"
+
+
+def least_cosine(paths: tuple[Path, Path]) -> float:
+    one, two = (vectors(path, photos(5)) for path in paths)
+    return float(((one * two).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(two, axis=1)).min())
+
+
 def photos(count: int, least: int = 0) -> list[Feed]:
     rng = np.random.default_rng(count)
     return [{"pixels": rng.integers(least, 256, (1, PIXELS, PIXELS, 3), dtype=np.uint8)} for _ in range(count)]
 
 
 def test_static_int8_reads_bytes_and_computes_all_but_the_head_in_int8(tmp_path: Path) -> None:
-    path, small = tmp_path / "g.onnx", tmp_path / "small.onnx"
-    onnx.save(of_pixels(), str(path))
     with pytest.raises(InputError, match="calibration inputs, and there are none"):
-        store(path, small, "static-int8")
-    store(path, small, "static-int8", feeds=photos(12))
+        stored(tmp_path, feeds=[])
+    path, small = stored(tmp_path)
     check_graph(small)
     graph = read_graph(small).graph
     assert {t.data_type for t in graph.initializer if len(t.dims) == 4} == {TensorProto.INT8}
@@ -312,15 +322,11 @@ def test_static_int8_reads_bytes_and_computes_all_but_the_head_in_int8(tmp_path:
     assert [made[0] for kind, made in read if kind == "MatMul"] == ["ReduceMean"]
     assert kinds.count("Conv") == 3
     assert all(set(made) == {"DequantizeLinear"} for kind, made in read if kind in ("Conv", "Add"))
-    one, two = (vectors(p, photos(5)) for p in (path, small))
-    assert ((one * two).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(two, axis=1)).min() > 0.999
+    assert least_cosine((path, small)) > 0.999
 
 
 def test_weights_that_were_stored_as_static_int8_come_back_within_their_steps(tmp_path: Path) -> None:
-    path, small = tmp_path / "g.onnx", tmp_path / "small.onnx"
-    onnx.save(of_pixels(), str(path))
-    store(path, small, "static-int8", feeds=photos(12))
-    before, after = wide_weights(onnx.load(str(path))), wide_weights(onnx.load(str(small)))
+    before, after = (wide_weights(onnx.load(str(path))) for path in stored(tmp_path))
     for name in ("first", "deep", "last"):
         scale = convolution_scales(before[name], 16 if name == "deep" else 1)[:, None, None, None]
         assert (np.abs(before[name] - after[name]) <= 0.501 * scale).all(), name
@@ -330,15 +336,13 @@ def test_weights_that_were_stored_as_static_int8_come_back_within_their_steps(tm
 
 @pytest.mark.parametrize("biases", ["own", "share", "none"])
 def test_rounding_weights_moves_no_channel_on_average(tmp_path: Path, biases: str) -> None:
-    path, small = tmp_path / "g.onnx", tmp_path / "small.onnx"
     model = of_pixels(biases=biases)
     for tensor in model.graph.initializer:  # all rounded in one direction
         if tensor.name == "last":
             values = np.full((16, 16, 1, 1), 0.4, np.float32)
             values[:, :2] = 50
             tensor.CopyFrom(numpy_helper.from_array(values, "last"))
-    onnx.save(model, str(path))
-    store(path, small, "static-int8", feeds=photos(12))
+    path, small = stored(tmp_path, model)
     wide = wide_weights(onnx.load(str(small)))
     assert (wide["last"][:, 2:] < 0.39).all() or (wide["last"][:, 2:] > 0.41).all()
     one, two = (vectors(p, photos(12)).mean(axis=0) for p in (path, small))
@@ -347,28 +351,22 @@ def test_rounding_weights_moves_no_channel_on_average(tmp_path: Path, biases: st
 
 
 def test_pixels_whose_scaled_values_or_first_weights_are_read_otherwise_stay_as_they_are(tmp_path: Path) -> None:
-    path, small = tmp_path / "g.onnx", tmp_path / "small.onnx"
     measured, computed = of_pixels(), of_pixels()
     measured.graph.node.append(helper.make_node("Shape", ["x"], ["shape"]))
     computed.graph.node.insert(0, helper.make_node("Identity", ["first"], ["made"]))
     next(node for node in computed.graph.node if node.op_type == "Conv").input[1] = "made"
     for model in (measured, computed):
-        onnx.save(model, str(path))
-        store(path, small, "static-int8", feeds=photos(12))
-        one, two = (vectors(p, photos(5)) for p in (path, small))
-        assert ((one * two).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(two, axis=1)).min() > 0.999
+        assert least_cosine(stored(tmp_path, model)) > 0.999
 
 
 def test_a_map_that_is_added_comes_back_from_its_unsigned_numbers(tmp_path: Path) -> None:
-    path, small = tmp_path / "g.onnx", tmp_path / "small.onnx"
     model = of_pixels()
     added = np.random.default_rng(0).uniform(-1, 2, (1, 16, PIXELS, PIXELS)).astype(np.float32)
     model.graph.initializer.append(numpy_helper.from_array(added, "added"))
     place = next(i for i, node in enumerate(model.graph.node) if node.output[0] == "c3")
     model.graph.node[place].input[0] = "sum"
     model.graph.node.insert(place, helper.make_node("Add", ["r2", "added"], ["sum"]))
-    onnx.save(model, str(path))
-    store(path, small, "static-int8", feeds=photos(12))
+    _, small = stored(tmp_path, model)
     assert np.abs(wide_weights(onnx.load(str(small)))["added"] - added).max() < 3 / 255
 
 
@@ -391,9 +389,9 @@ def test_static_int8_is_for_convolutional_towers_and_takes_its_ranges_from_a_fol
     tiny_model: Path, tmp_path: Path
 ) -> None:
     config = model_folder.read_config(tiny_model)
-    full, stored, photos = tmp_path / "full", tmp_path / "stored", tmp_path / "photos"
+    full, small, photos = tmp_path / "full", tmp_path / "small", tmp_path / "photos"
     shutil.copytree(tiny_model, full)
-    stored.mkdir()
+    small.mkdir()
     photos.mkdir()
     for i in range(4):
         noise = np.random.default_rng(i).integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -413,15 +411,15 @@ def test_static_int8_is_for_convolutional_towers_and_takes_its_ranges_from_a_fol
     opsets = [helper.make_opsetid("", 18)]
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), str(full / "image.onnx"))
     with pytest.raises(InputError, match=r"none were named.*--calibrate"):
-        store_towers(full, stored, config, ways_of("static-int8"))
-    name = store_towers(full, stored, config, ways_of("static-int8"), pictures=[photos])
+        store_towers(full, small, config, ways_of("static-int8"))
+    name = store_towers(full, small, config, ways_of("static-int8"), pictures=[photos])
     assert name == "smooth-int8 + static-int8"
-    kinds = {t.data_type for t in read_graph(stored / "image.onnx").graph.initializer if len(t.dims) == 4}
+    kinds = {t.data_type for t in read_graph(small / "image.onnx").graph.initializer if len(t.dims) == 4}
     assert kinds == {TensorProto.INT8}
     ways = ways_of("compact + static-int8")
-    assert store_towers(full, stored, config, ways, pictures=[photos, photos]) == "compact + static-int8"
+    assert store_towers(full, small, config, ways, pictures=[photos, photos]) == "compact + static-int8"
     with pytest.raises(InputError, match="holds no picture"):
-        store_towers(full, stored, config, ways, pictures=[photos, stored])
+        store_towers(full, small, config, ways, pictures=[photos, small])
 
 
 # ------------------------------------------------------------------ folders of strangers

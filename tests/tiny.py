@@ -59,7 +59,7 @@ def rehash(folder: Path) -> None:
 
 def _config(folder: Path, width: int, name: str) -> dict[str, Any]:
     return {
-        "format": 1,
+        "format": 2,
         "name": name,
         "version": "0.0.1",
         "width": width,

@@ -158,7 +158,7 @@ def write_clip_of_open_clip(folder: Path) -> Path:
 def write_resnet_of_open_clip(folder: Path) -> Path:
     """RN50 and its like: convolutions pooled by attention; safetensors."""
     folder.mkdir(parents=True)
-    vision = {"image_size": 64, "layers": [1, 2, 1, 1], "width": 16, "head_width": 128, "patch_size": None}
+    vision = {"image_size": 64, "layers": [1, 1, 1, 1], "width": 16, "head_width": 128, "patch_size": None}
     config = {**CLIP, "vision_cfg": vision, "quick_gelu": True}
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
     model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)

@@ -50,6 +50,16 @@ WORDS = ("a", "on", "white", "هنا", "على", "أبيض", *" ".join(f"{en} {a
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 TRAINING, DEV = 4, 1  # pictures of each name
 
+LEARNING = """
+steps = 40
+batch = 16
+chunk = 8
+lr_text = 3e-3
+lr_head = 3e-3
+log_every = 1
+checkpoint_every = 3
+dev = {{ folder = "shapes" }}
+"""
 RECIPE = """
 name = "toy"
 stages = ["teacher", "linear", "distill", "finetune"]
@@ -79,15 +89,7 @@ dev = {{ folder = "shapes", captions = ["caption_en"] }}
 [captions]
 model = {{ text = "{world}/bert", projection_dim = 16, max_tokens = 12, logit_scale = 2 }}
 pictures = [{{ folder = "shapes", split = "train" }}]
-steps = 40
-batch = 16
-chunk = 8
-lr_text = 3e-3
-lr_head = 3e-3
-log_every = 1
-checkpoint_every = 3
-dev = {{ folder = "shapes" }}
-
+{learning}
 [linear]
 teacher = "teacher"
 rows = 48
@@ -97,28 +99,12 @@ dev = {{ folder = "shapes" }}
 [distill]
 teacher = "teacher"
 sources = [{{ path = "pairs.tsv", noise = 0.2 }}, {{ path = "pairs.tsv", direction = "en-en", weight = 0.2 }}]
-steps = 40
-batch = 16
-chunk = 8
-lr_text = 3e-3
-lr_head = 3e-3
-log_every = 1
-checkpoint_every = 3
-dev = {{ folder = "shapes" }}
-
+{learning}
 [finetune]
 pictures = [{{ folder = "shapes", split = "train" }}]
 image = {{ train = "partial", frozen_blocks = 2, cache = "maps" }}
-steps = 40
-batch = 16
-chunk = 8
-lr_text = 3e-3
 lr_image = 3e-3
-lr_head = 3e-3
-log_every = 1
-checkpoint_every = 3
-dev = {{ folder = "shapes" }}
-"""
+{learning}""".replace("{learning}", LEARNING)
 
 
 def make_world(folder: Path) -> Path:

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 import torch
 from open_clip.modified_resnet import AttentionPool2d
@@ -97,27 +98,44 @@ def remembered_in(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def quickly() -> Iterator[None]:
-    """For a `with` block, towers are written by PyTorch's earlier exporter, in a third of the time; its graphs compute
-    the same. For tests of what is done with a graph, many times over."""
+def quickly(*, texts_alone: bool = False) -> Iterator[None]:
+    """For a `with` block, towers, or those of texts alone, are written by PyTorch's earlier exporter, in a twentieth of
+    the time; its graphs compute the same. For tests of what is done with a graph: how one is written, `test_export`,
+    `test_unpack` and `test_images_of_training` ask."""
+    exported = tower_graphs.trace_graph  # perhaps one that remembers
 
     def write(module: nn.Module, inputs: Any, path: Path, axes: Any, output: str, *, outside: bool = False) -> None:
-        layers = {type(layer) for layer in module.modules()}
-        fixes_tokens = nn.MultiheadAttention in layers and any(len(free) > 1 for free in axes.values())
-        if fixes_tokens or AttentionPool2d in layers:  # of which it would not know the width
-            trace_graph(module, inputs, path, axes, output, outside=outside)
+        unused = tuple(f"model.{start}" for start in OTHER_TOWER.get(type(module), ()))
+        layers = [layer for name, layer in module.named_modules() if not name.startswith(unused or "\0")]
+        kinds = {type(layer) for layer in layers}
+        fixes_tokens = nn.MultiheadAttention in kinds and any(len(free) > 1 for free in axes.values())
+        rounds = any(getattr(layer, "map_scale", 1) != 1 for layer in layers)
+        others = texts_alone and not isinstance(module, tower_graphs.TextGraph)
+        if others or fixes_tokens or rounds or AttentionPool2d in kinds:  # of which it would not know the width
+            exported(module, inputs, path, axes, output, outside=outside)
             return
+        named = {
+            name: {axis: getattr(free, "__name__", free) for axis, free in one.items()} for name, one in axes.items()
+        }
         with quiet():
             torch.onnx.export(
-                module.eval(), inputs, str(path), input_names=list(axes), output_names=[output], dynamic_axes=axes,
+                module.eval(), inputs, str(path), input_names=list(axes), output_names=[output], dynamic_axes=named,
                 opset_version=OPSET, dynamo=False,
             )  # fmt: skip
+        graph = onnx.load(str(path))
+        with torch.no_grad():
+            made = module(*inputs)
+        first, *sizes = graph.graph.output[0].type.tensor_type.shape.dim  # which it does not always know
+        first.dim_param = next(iter(named.values()))[0]
+        for axis, size in zip(sizes, made.shape[1:], strict=True):
+            axis.dim_value = size
+        onnx.save(graph, str(path))
 
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # an operator that ONNX does not have
     try:
         with pytest.MonkeyPatch.context() as patch:
-            for room in (pull, tower_graphs):
+            for room in (pull, frozen_features, tower_graphs):
                 patch.setattr(room, "trace_graph", write)
             yield
     finally:

@@ -39,6 +39,7 @@ class Results:
     nothing_found: bool
     took_ms: float
     generation: str
+    passing: int = 0  # how many pictures pass the filters
     interpretation: Mapping[str, Any] | None = None  # how the words were understood; docs/server.md
 
 

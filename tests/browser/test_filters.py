@@ -1,5 +1,7 @@
 """Filters: their results, their chips, and removing them."""
 
+import re
+
 import pytest
 from doing import Visit, shown, until
 from playwright.sync_api import Page, expect
@@ -135,14 +137,14 @@ def test_a_filter_by_hand_in_the_address_is_kept_beside_the_controls(visit: Visi
 
 
 def test_a_filter_that_no_control_can_show_stays_when_another_one_is_set(visit: Visit) -> None:
-    page = visit("?q=أحمر&where=captured%3D2021&where=size%3D1kB..&where=folder%3Dx")
+    page = visit("?q=أحمر&where=captured%3D2021&where=size%3D1kB..&where=meta.album%3Dx")
     shown(page)
     opened(page)
     page.get_by_role("radio", name="عمودية").check()
     expect(page.locator(".chip.filter")).to_have_count(4)
     page.get_by_role("radio", name="أفقية").check()
     where = page.evaluate("new URLSearchParams(location.search).getAll('where')")
-    assert where == ["captured=2021", "folder=x", "orientation=landscape", "size=1kB.."]
+    assert where == ["captured=2021", "meta.album=x", "orientation=landscape", "size=1kB.."]
     page.locator("#filters [name=size][value='1MB..']").check()
     page.locator("#filters [name=from]").fill("2021-03-04")
     until(page, "location.search.includes('captured%3D2021-03-04..')")
@@ -159,3 +161,31 @@ def test_the_keyboard_stays_in_the_filters_when_they_are_reset(visit: Visit) -> 
     page.keyboard.press("Escape")
     expect(page.locator("#filters")).to_be_hidden()
     expect(page.locator("#filter-switch")).to_be_focused()
+
+
+def test_a_folder_that_no_picture_lies_in_is_said_with_those_there_are(visit: Visit) -> None:
+    page = visit("?q=أحمر&where=folder%3Dx", expecting="400")
+    expect(page.get_by_role("alert")).to_contain_text("لا صورة لها في folder القيمة")
+
+
+def test_a_browser_that_speaks_english_gets_the_page_in_english_until_another_language_is_chosen(visit: Visit) -> None:
+    page = visit("", locale="en-GB")
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+    page.locator("#language").click()
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("lang", "ar")
+
+
+def test_the_hidden_pictures_have_the_tabs_of_the_other_lists(visit: Visit) -> None:
+    page = visit("?show=albums")
+    page.locator("#views a").last.click()
+    expect(page.locator("#views [aria-current=page]")).to_have_text("المخفية")
+    expect(page.locator("#views")).to_be_visible()
+
+
+def test_a_list_by_filters_alone_says_how_many_there_are(visit: Visit) -> None:
+    page = visit("?q=صور+2021")
+    expect(page.locator("#count")).to_have_text(re.compile("^[٠-٩]+ صور"))
+    number = page.locator("#count").inner_text()
+    page.mouse.wheel(0, 4000)
+    expect(page.locator("#count")).to_have_text(number)

@@ -19,16 +19,12 @@ Rows = Iterable[tuple[bytes | None, str, Mapping[str, Any]]]  # picture, its nam
 
 @dataclass(frozen=True)
 class Hub:
-    """A Hugging Face dataset: its id on the hub, or the folder of one saved by `save_to_disk`.
-
-    Attributes:
-        split: which of its splits. image: its picture column. config, revision: where it has several.
-    """
+    """A Hugging Face dataset: its id on the hub, or the folder of one saved by `save_to_disk`."""
 
     id: str
-    split: str | None
-    image: str = "image"
-    config: str | None = None
+    split: str | None  # which of its splits
+    image: str = "image"  # its picture column
+    config: str | None = None  # where it has several, as for `revision`
     revision: str | None = None
 
 
@@ -37,9 +33,6 @@ def unpack_tars(tars: Sequence[Path], folder: Path) -> Path:
 
     Members whose names agree up to the first dot are a sample: a picture (.jpg, .png, …), .txt (the field "txt") and
     .json (an object whose fields become those of the line). A sample without picture is listed and counts as missing.
-
-    Raises:
-        InputError: a tar is missing or damaged, or a .json or .txt member cannot be read; it is named.
     """
     try:
         identity = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in tars]
@@ -52,9 +45,6 @@ def unpack_hub(hub: Hub, folder: Path) -> Path:
     """A Hugging Face dataset → `folder/<fingerprint>` with captions.jsonl and images/, unless it is there already.
 
     Text columns become fields of the lines. Pictures are copied as they are stored, not encoded again.
-
-    Raises:
-        InputError: `datasets` is not installed, the hub cannot be reached, or there is no such set, split or column.
     """
     rows = _hub_rows(hub)
     if hub.image not in rows.column_names:

@@ -89,22 +89,15 @@ def dialect_of(text: str) -> str:
     "No marker" does not mean Modern Standard Arabic: a short dialectal sentence often has no such word. Markers of two
     regions make `UNCLEAR`; a text without an Arabic letter (English, or Arabic in Latin letters) is `LATIN`.
     """
-    words = _words(text)
+    # و, "and", is written together with the next word
+    words = _ARABIC_WORD.findall(normalize(text).translate(_FOLD))
     if not words:
         return LATIN if any(letter.isalpha() for letter in text) else NO_MARKER
-    found = {region for word in words if (region := _OF_WORD.get(word) or _OF_WORD.get(_without_and(word)))}
+    found = {region for word in words if (region := _OF_WORD.get(word) or _OF_WORD.get(word.removeprefix("و")))}
     regions = found - {UNCLEAR}
     if len(regions) == 1:
         return regions.pop()
     return UNCLEAR if found else NO_MARKER
-
-
-def _words(text: str) -> list[str]:
-    return _ARABIC_WORD.findall(normalize(text).translate(_FOLD))
-
-
-def _without_and(word: str) -> str:
-    return word[1:] if word.startswith("و") else word  # و, "and", is written together with the next word
 
 
 def recall_of(direction: Direction, groups: Sequence[Group], cutoffs: Sequence[int]) -> list[tuple[GroupRecall, ...]]:
@@ -157,11 +150,7 @@ def best_wrong(direction: Direction) -> Floats:
 
 
 def pareto(costs: Sequence[tuple[float, ...]], quality: Sequence[float]) -> list[bool]:
-    """Whether each model is Pareto-optimal: no other one is as good in everything and better in something.
-
-    Args:
-        costs: for each model, numbers where less is better (memory, time). quality: a number where more is better.
-    """
+    """Whether each model is Pareto-optimal: none is as good in all costs and quality and better in one of them."""
     points = [(*cost, -good) for cost, good in zip(costs, quality, strict=True)]  # less is better in all
 
     def dominated(point: tuple[float, ...]) -> bool:

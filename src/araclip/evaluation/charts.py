@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 from numpy.typing import NDArray
 
 from araclip.core.display import shortened, shown
-from araclip.evaluation.breakdown import GroupRecall, recall_curve
+from araclip.evaluation.breakdown import recall_curve
 from araclip.evaluation.scores import Direction
 
 WIDTH = 4.4  # inches: 317 points, so that 8-point text stays readable on a page 400 pixels wide
@@ -98,20 +98,7 @@ def score_distribution(name: str, right: NDArray[np.floating], wrong: NDArray[np
     return _svg(draw, WIDTH, 2.6, f"scores {index}")
 
 
-def group_recall(groups: Mapping[str, Sequence[GroupRecall]], title: str) -> str:
-    """Recall of each group with its interval, one row a group, one mark a model."""
-    rows = {
-        name: [(g.group, g.queries, g.recall, (g.low, g.high)) for g in recalls] for name, recalls in groups.items()
-    }
-    return _intervals(rows, title)
-
-
-def losses(kinds: Mapping[str, Sequence[Row]], title: str) -> str:
-    """Loss of recall by each kind of rewriting with its interval, one row a kind, one mark a model."""
-    return _intervals(kinds, title)
-
-
-def _intervals(rows_of: Mapping[str, Sequence[Row]], title: str) -> str:
+def with_intervals(rows_of: Mapping[str, Sequence[Row]], title: str) -> str:
     """Name, queries, share and interval: one row a name, one mark a model; from 0, or from the least below it."""
     first = next(iter(rows_of.values()))
     names = [f"{_short(name)}\n{queries:,} quer{'y' if queries == 1 else 'ies'}" for name, queries, _, _ in first]

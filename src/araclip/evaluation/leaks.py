@@ -28,21 +28,15 @@ class Copy:
 
 @dataclass(frozen=True)
 class Leaks:
-    """Pictures and captions of a test set that are also in training data.
+    """Pictures and captions of a test set that are also in training data."""
 
-    Attributes:
-        pictures: test pictures with a near copy in training, nearest first, of `n_pictures` against `n_training`.
-        captions: distinct test captions that are training captions word for word, of `n_captions` distinct ones.
-        unread: pictures of either side that could not be opened. flat: test pictures of one colour, not compared.
-    """
-
-    pictures: tuple[Copy, ...]
-    captions: tuple[str, ...]
+    pictures: tuple[Copy, ...]  #: with a near copy in training, nearest first, of `n_pictures` against `n_training`
+    captions: tuple[str, ...]  #: distinct ones that are training captions word for word, of `n_captions`
     n_pictures: int
     n_training: int
     n_captions: int
-    unread: int
-    flat: int
+    unread: int  #: pictures of either side that could not be opened
+    flat: int  #: test pictures of one colour, not compared
 
     def __repr__(self) -> str:
         return f"<Leaks: {len(self.pictures):,} test pictures and {len(self.captions):,} test captions in training>"

@@ -29,25 +29,13 @@ FOLDERS = ("images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr3
 
 @dataclass(frozen=True)
 class SetFiles:
-    """Where the files of a set lie.
+    """Where the files of a set lie."""
 
-    Attributes:
-        folder: with the caption files, directly or one folder below; or the caption file itself.
-        images: the folder of the pictures, where it is another one.
-    """
-
-    folder: Path
-    images: Path | None = None
+    folder: Path  #: with the caption files, directly or one folder below; or the caption file itself
+    images: Path | None = None  #: the folder of the pictures, where it is another one
 
     def picture(self, name: str, where: str) -> Path:
-        """The picture's file, in the first folder that has it.
-
-        Args:
-            where: the name stands, for messages.
-
-        Raises:
-            InputError: it lies outside of the set's folders.
-        """
+        """The picture's file, in the first folder that has it; messages say `where` the name stands."""
         return self._files.path(name, where)
 
     @cached_property
@@ -60,11 +48,7 @@ class SetFiles:
         return self.folder if self.folder.is_file() else self.file(*patterns)
 
     def file(self, *patterns: str) -> Path:
-        """The file that matches the first of the patterns that any does.
-
-        Raises:
-            InputError: none does, or several do.
-        """
+        """The file that matches the first of the patterns that any does."""
         for pattern in patterns:
             matches = sorted(self._root.glob(pattern)) or sorted(self._root.glob(f"*/{pattern}"))
             if len(matches) > 1:
@@ -174,11 +158,7 @@ def _annotated(files: SetFiles, pictures: list[Any], annotations: list[Any], whe
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Location (file and line) and text of each line that is not blank.
-
-    Raises:
-        InputError: it cannot be read, or a line is no UTF-8.
-    """
+    """Location (file and line) and text of each line that is not blank."""
     for where, raw in bounded_lines(path):
         try:
             line = raw.decode("utf-8-sig").strip("\r\n ")
@@ -188,27 +168,21 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
             yield where, line
 
 
+TARS = (".tar", ".tar.gz", ".tar.bz2", ".tar.xz")
 CAPTION_FIELD = "caption_ar"  # the caption field of our folders, unless another is named
 
 
 @dataclass(frozen=True)
 class Source:
-    """A published picture set with Arabic captions.
+    """A published picture set with Arabic captions."""
 
-    Attributes:
-        title: its name in print. read: files and split → rows; None where only the copy on the hub can be read.
-        fields: caption fields it has, the first by default. splits: its splits, or None where the files decide.
-        hub: the Hugging Face dataset with its pictures, where one is known; its caption column is the first field.
-        license: of its captions, where we know it. note: what a reader of its numbers should know.
-    """
-
-    title: str
-    read: Callable[[SetFiles, str | None], Rows] | None
-    fields: tuple[str, ...] = (CAPTION_FIELD,)
-    splits: tuple[str, ...] | None = None
-    hub: Hub | None = None
-    license: str | None = None
-    note: str = ""
+    title: str  #: its name in print
+    read: Callable[[SetFiles, str | None], Rows] | None  #: None where only the copy on the hub can be read
+    fields: tuple[str, ...] = (CAPTION_FIELD,)  #: caption fields, the first by default
+    splits: tuple[str, ...] | None = None  #: None where the files decide
+    hub: Hub | None = None  #: with its pictures, where one is known; its caption column is the first field
+    license: str | None = None  #: of its captions, where we know it
+    note: str = ""  #: what a reader of its numbers should know
 
 
 def _flickr(*patterns: str) -> Callable[[SetFiles, str | None], Rows]:
@@ -308,7 +282,7 @@ def load_dataset(
     if _is_saved_dataset(location):
         _refuse(images, name)
         return _from_hub(Hub(str(location), split), location.name, split, caption_field or CAPTION_FIELD, unpack_to)
-    if location.is_dir() and (shards := [path for path in sorted(location.iterdir()) if _is_shard(path)]):
+    if location.is_dir() and (shards := [path for path in sorted(location.iterdir()) if path.name.endswith(TARS)]):
         _refuse(images, name)
         if not (tars := [path for path in shards if path.name.startswith(split or "")]):
             raise InputError(
@@ -355,10 +329,6 @@ def _refuse(images: Path | None, name: str) -> None:
 def _is_saved_dataset(folder: Path) -> bool:
     """Whether `datasets` has saved a set there."""
     return any((folder / mark).is_file() for mark in ("dataset_dict.json", "state.json"))
-
-
-def _is_shard(path: Path) -> bool:
-    return path.name.endswith((".tar", ".tar.gz", ".tar.bz2", ".tar.xz"))
 
 
 def _from_hub(hub: Hub, name: str, split: str | None, field: str, unpack_to: Path) -> PictureSet:

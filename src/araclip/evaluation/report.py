@@ -176,7 +176,11 @@ def render(
 
     protocol = shared_protocol([model.evaluated for model in models])
     here = Path(__file__).parent
-    groups = _groups(models, dialects)
+    queries = models[0].evaluated.queries
+    groups = {
+        "by length of the query": breakdown.by_length(queries),
+        "by dialect": breakdown.by_dialect(queries, dialects),
+    }
     tables = _group_tables(models, groups)
     page = _environment().from_string((here / "report.html").read_text(encoding="utf-8"))
     return page.render(
@@ -188,7 +192,10 @@ def render(
         missing=max(model.evaluated.missing for model in models),
         directions=[("Text → picture", "t2i"), ("Picture → text", "i2t")],
         metrics=COLUMNS,
-        highest={side: _highest(models, side) for side in ("t2i", "i2t")},
+        highest={
+            side: {name: max(getattr(model, side).values[name] for model in models) for name in COLUMNS}
+            for side in ("t2i", "i2t")
+        },
         curves=_curves(models, protocol),
         scores=_score_charts(models),
         groups=_group_charts(tables),
@@ -231,10 +238,6 @@ def _environment() -> "Environment":
 
 def _between(ends: tuple[float, float], percent: bool = True) -> str:
     return "–".join(f"{100 * end:.1f}" if percent else f"{end:.3f}" for end in ends)
-
-
-def _highest(models: Sequence[Summary], side: str) -> dict[str, float]:
-    return {name: max(getattr(model, side).values[name] for model in models) for name in COLUMNS}
 
 
 # ------------------------------------------------------------------ charts
@@ -280,14 +283,6 @@ def _score_charts(models: Sequence[Summary]) -> list[dict[str, Any]]:
 # ------------------------------------------------------------------ groups of queries
 
 
-def _groups(models: Sequence[Summary], dialects: Sequence[str | None] | None) -> dict[str, list[Group]]:
-    queries = models[0].evaluated.queries
-    return {
-        "by length of the query": breakdown.by_length(queries),
-        "by dialect": breakdown.by_dialect(queries, dialects),
-    }
-
-
 def _group_tables(models: Sequence[Summary], groups: Mapping[str, list[Group]]) -> GroupTables:
     return {
         title: {m.evaluated.name: breakdown.recall_of(m.evaluated.t2i, parts, CUTOFFS) for m in models}
@@ -301,8 +296,13 @@ def _group_charts(tables: GroupTables) -> list[dict[str, Any]]:
 
     out = []
     for title, rows_of in tables.items():
-        drawn = {name: [row[CUTOFFS.index(CHART_K)] for row in rows] for name, rows in rows_of.items()}
-        out.append(_chart(charts.group_recall(drawn, f"R@{CHART_K} {title}"), f"Recall at {CHART_K} {title}"))
+        drawn = {
+            name: [
+                (g.group, g.queries, g.recall, (g.low, g.high)) for g in (row[CUTOFFS.index(CHART_K)] for row in rows)
+            ]
+            for name, rows in rows_of.items()
+        }
+        out.append(_chart(charts.with_intervals(drawn, f"R@{CHART_K} {title}"), f"Recall at {CHART_K} {title}"))
     return out
 
 
@@ -337,7 +337,7 @@ def _loss_chart(models: Sequence[Summary], robustness: Sequence[Robustness]) -> 
         for model, result in zip(models, robustness, strict=True)
     }
     title = f"Loss of R@{CHART_K} by kind"
-    return _chart(charts.losses(named, title), f"Loss of recall at {CHART_K} by kind of misspelling or dialect")
+    return _chart(charts.with_intervals(named, title), f"Loss of recall at {CHART_K} by kind of misspelling or dialect")
 
 
 # ------------------------------------------------------------------ costs

@@ -19,6 +19,7 @@ from araclip.evaluation.scores import Cost, Direction, Evaluated, Protocol, scor
 from araclip.evaluation.sets import PictureSet
 from araclip.models.encoder import AraCLIP
 from araclip.models.encoder_base import Encoder, Vectors
+from araclip.models.folder import megabytes as folder_megabytes
 from araclip.models.vectors import Ints
 from araclip.text.normalization import NORMALIZER_VERSION
 
@@ -70,7 +71,7 @@ def evaluate(
     label = label_of(model, label)
     license = license or getattr(model, "license", None)
     if isinstance(model, AraCLIP):
-        megabytes = megabytes or sum(file.stat().st_size for file in model.folder.iterdir() if file.is_file()) / 1e6
+        megabytes = megabytes or folder_megabytes(model.folder)
     queries, owner = dataset.queries(captions)
     if not queries:
         raise InputError(f"none of the {len(dataset.pictures)} pictures has a caption in '{dataset.caption_field}'.")
@@ -159,11 +160,7 @@ def label_of(model: Encoder, label: str | None) -> str:
 
 
 def vectors_of(kind: str, encode: Callable[[Sequence[Item]], Vectors], items: Sequence[Item], width: int) -> Vectors:
-    """(n, D) float32 of unit length, checked: a broken encoder must not get a score.
-
-    Raises:
-        ModelMismatch: they are of another shape, not finite or not of unit length; `kind` names what they are of.
-    """
+    """(n, D) float32 of unit length, checked: a broken encoder must not get a score."""
     vectors = np.asarray(encode(items), np.float32)
     if vectors.shape != (len(items), width):
         raise ModelMismatch(

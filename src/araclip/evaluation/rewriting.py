@@ -59,11 +59,7 @@ def lexicon() -> dict[str, Entry]:
 
 
 def read_lexicon(path: Path) -> dict[str, Entry]:
-    """Read a table as `lexicon.tsv` is one.
-
-    Raises:
-        InputError: a line has another number of columns, or an unknown kind; the line is named.
-    """
+    """Read a table as `lexicon.tsv` is one."""
     entries: dict[str, Entry] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if line.startswith("#") or not line.strip() or line.split("\t") == list(COLUMNS):
@@ -379,11 +375,7 @@ KINDS = (
 
 
 def kinds_by_name(names: Sequence[str]) -> tuple[Kind, ...]:
-    """The kinds of these names or groups; all if none is named.
-
-    Raises:
-        InputError: an unknown name.
-    """
+    """The kinds of these names or groups; all if none is named."""
     known = {kind.name for kind in KINDS} | {kind.group for kind in KINDS}
     for name in names:
         if name not in known:

@@ -17,7 +17,7 @@ from araclip.evaluation.retrieval import label_of, vectors_of
 from araclip.evaluation.rewriting import KINDS, Kind
 from araclip.evaluation.scores import resampled_means, score
 from araclip.evaluation.sets import PictureSet
-from araclip.gallery.plan import FILTERS, QueryPlan, plan
+from araclip.gallery.plan import FILTERS, plan
 from araclip.gallery.query import Query, Term, combine
 from araclip.models.encoder_base import Encoder, Vectors
 from araclip.models.vectors import Floats, Ints
@@ -33,24 +33,16 @@ TextEncoder = Callable[[Sequence[str]], Vectors]
 
 @dataclass(frozen=True)
 class Loss:
-    """One kind of rewriting.
+    """One kind of rewriting."""
 
-    Attributes:
-        kind, group: as of `rewriting.KINDS`; `CLEAN` for the captions as they are, whose losses are 0.
-        queries, changed: how many captions there are, and how many the kind changes.
-        recall: R@k over all captions, for each k of CUTOFFS.
-        loss: R@k of the captions as written less that of the rewritten ones. interval: its 95 % interval by picture.
-        loss_changed: the loss among the captions that the kind changes, 0 where it changes none. interval_changed.
-    """
-
-    kind: str
+    kind: str  # of `rewriting.KINDS`; `CLEAN` for the captions as they are, whose losses are 0
     group: str
-    queries: int
-    changed: int
-    recall: dict[str, float]
-    loss: dict[str, float]
-    interval: dict[str, tuple[float, float]]
-    loss_changed: dict[str, float]
+    queries: int  # how many captions there are
+    changed: int  # how many of them the kind changes
+    recall: dict[str, float]  # R@k over all captions, for each k of CUTOFFS
+    loss: dict[str, float]  # R@k of the captions as written less that of the rewritten ones
+    interval: dict[str, tuple[float, float]]  # its 95 % interval by picture
+    loss_changed: dict[str, float]  # among the captions that the kind changes, 0 where it changes none
     interval_changed: dict[str, tuple[float, float]]
 
 
@@ -170,14 +162,7 @@ def picture_vectors(
     cache: Path | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Vectors:
-    """(N, D) of `dataset.pictures`, from `cache/<id>.pictures`, or encoded and stored there.
-
-    Args:
-        label: of the model, name and fingerprint, on which the stored file depends.
-
-    Raises:
-        ModelMismatch, ImageError: as of `retrieval.evaluate`.
-    """
+    """(N, D) of `dataset.pictures`, from `cache/<id>.pictures` of this label, or encoded and stored there."""
     shape = (len(dataset.pictures), model.width)
     named = f"{label}\n{dataset.fingerprint}\n{shape}"
     path = cache / f"{hashlib.sha256(named.encode()).hexdigest()[:12]}.pictures" if cache else None
@@ -211,7 +196,8 @@ class UnderstoodEncoder:
 
     def __call__(self, texts: Sequence[str]) -> Vectors:
         """Texts → (n, D) unit vectors."""
-        read = [self._understood(text) for text in texts]
+        queries = [Query((Term("text", text),)) for text in texts]
+        read = [plan(query, self._interpreter, today=date.today(), ignore=FILTERS) for query in queries]
         different = list(dict.fromkeys(reading for each in read for reading in each.texts))
         self.texts, self.readings = self.texts + len(texts), self.readings + len(different)
         vectors = dict(zip(different, self._model.encode_text(different), strict=True))
@@ -220,10 +206,6 @@ class UnderstoodEncoder:
             terms = each.term_vectors([vectors[text] for text in each.texts], _no_picture)
             rows.append(combine(each.own(terms), each.query))
         return np.stack(rows)
-
-    def _understood(self, text: str) -> QueryPlan:
-        query = Query((Term("text", text),))
-        return plan(query, self._interpreter, today=date.today(), ignore=FILTERS)
 
 
 def _no_picture(name: str) -> NDArray[np.float32]:

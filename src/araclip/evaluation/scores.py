@@ -16,28 +16,17 @@ from araclip.models.vectors import Floats, Ints, Vectors
 
 @dataclass(frozen=True)
 class Protocol:
-    """All that a number depends on; two numbers may stand in one table only if all but the model agree.
+    """All that a number depends on; two numbers may stand in one table only if all but the model agree."""
 
-    Attributes:
-        dataset: its folder's or hub name. fingerprint: twelve hex digits of its pictures' names and sizes
-            and of its captions.
-        split: or None for all pictures.
-        caption_field: field of captions.jsonl that the queries come from.
-        captions: whether "all" of a picture's captions are queries, or the "first".
-        n_queries, n_images: pool sizes.
-        normalizer: version of `araclip.normalize` (`NORMALIZER_VERSION` of `text.normalization`).
-        model: label and fingerprint of the encoder, such as "araclip-mini@3f2a".
-    """
-
-    dataset: str
-    fingerprint: str
-    split: str | None
-    caption_field: str
-    captions: str
-    n_queries: int
+    dataset: str  #: its folder's or hub name
+    fingerprint: str  #: twelve hex digits of its pictures' names and sizes and of its captions
+    split: str | None  #: None for all pictures
+    caption_field: str  #: of captions.jsonl, from which the queries come
+    captions: str  #: whether "all" of a picture's captions are queries, or the "first"
+    n_queries: int  #: size of the pool, as is the next
     n_images: int
-    normalizer: int
-    model: str
+    normalizer: int  #: version of `araclip.normalize`
+    model: str  #: label and fingerprint of the encoder, such as "araclip-mini@3f2a"
 
     @property
     def id(self) -> str:
@@ -48,27 +37,16 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Direction:
-    """One direction, text→image or image→text; Q queries over N candidates, any relevant one counts.
+    """One direction, text→image or image→text; Q queries over N candidates, any relevant one counts."""
 
-    Attributes:
-        ranks: (Q,) from 1, expected rank under a random order of ties.
-        level: (Q,) how many irrelevant candidates score exactly as the best relevant one does.
-        ndcg10: (Q,) nDCG@10 with binary relevance, ties averaged.
-        clusters: (Q,) the picture each query belongs to, for intervals by picture.
-        found: (Q, K) the K best candidates, best first, ties by position.
-        scores: (Q, K) float32, their cosines.
-        relevant_score: (Q,) float32, cosine of the best relevant candidate.
-        margin: (Q,) float32, `relevant_score` less the best irrelevant cosine.
-    """
-
-    ranks: Floats
-    level: Ints
-    ndcg10: Floats
-    clusters: Ints
-    found: Ints
-    scores: NDArray[np.float32]
-    relevant_score: NDArray[np.float32]
-    margin: NDArray[np.float32]
+    ranks: Floats  #: (Q,) from 1, expected rank under a random order of ties
+    level: Ints  #: (Q,) how many irrelevant candidates score exactly as the best relevant one does
+    ndcg10: Floats  #: (Q,) nDCG@10 with binary relevance, ties averaged
+    clusters: Ints  #: (Q,) the picture each query belongs to, for intervals by picture
+    found: Ints  #: (Q, K) the K best candidates, best first, ties by position
+    scores: NDArray[np.float32]  #: (Q, K) their cosines
+    relevant_score: NDArray[np.float32]  #: (Q,) cosine of the best relevant candidate
+    margin: NDArray[np.float32]  #: (Q,) `relevant_score` less the best irrelevant cosine
 
     def __repr__(self) -> str:
         return f"<Direction: {len(self.ranks):,} queries, R@1 {(self.ranks <= 1).mean():.3f}>"
@@ -76,38 +54,27 @@ class Direction:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a model costs on the machine of the run; None where it was not measured.
+    """What a model costs on the machine of the run; None where it was not measured."""
 
-    Attributes:
-        megabytes: of its files. width: of a vector. text_ms, image_ms: a text and a picture, in batches.
-    """
-
-    megabytes: float | None
-    width: int
-    text_ms: float | None
-    image_ms: float | None
+    megabytes: float | None  #: of its files
+    width: int  #: of a vector
+    text_ms: float | None  #: a text, in batches
+    image_ms: float | None  #: a picture, in batches
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One model on one picture set.
+    """One model on one picture set."""
 
-    Attributes:
-        name: in tables. license: of the weights, where known.
-        queries: (Q,) the texts, in the order of `t2i.ranks`. owner: (Q,) the row in `pictures` that each describes.
-        pictures: (N,) files, in the order of `i2t`'s clusters where every picture has a caption.
-        missing: pictures of the list whose file was not there, left out of the pools.
-    """
-
-    name: str
-    license: str | None
+    name: str  #: in tables
+    license: str | None  #: of the weights, where known
     protocol: Protocol
     t2i: Direction
     i2t: Direction
-    queries: Sequence[str]
-    owner: Ints
-    pictures: Sequence[Path]
-    missing: int
+    queries: Sequence[str]  #: (Q,) the texts, in the order of `t2i.ranks`
+    owner: Ints  #: (Q,) the row in `pictures` that each describes
+    pictures: Sequence[Path]  #: (N,) files, in the order of `i2t`'s clusters where every picture has a caption
+    missing: int  #: pictures of the list whose file was not there, left out of the pools
     cost: Cost
 
     def __repr__(self) -> str:
@@ -299,15 +266,7 @@ CELLS = 1 << 22  # resamples × clusters drawn at once: 32 MB
 def ranks(
     queries: NDArray[np.float32], gallery: NDArray[np.float32], relevant: Sequence[Sequence[int]]
 ) -> NDArray[np.float64]:
-    """Rank, from 1, of the best relevant item for each query; ties at their expected rank. See `score`.
-
-    Args:
-        queries: (Q, D). gallery: (N, D). Scores are inner products.
-        relevant: for each query, the rows of `gallery` that answer it; finding any of them counts.
-
-    Raises:
-        ValueError: a query has no relevant item, the sizes disagree, or a vector is not finite.
-    """
+    """Rank, from 1, of the best relevant item for each query; ties at their expected rank. See `score`."""
     return score(queries, gallery, relevant).ranks
 
 
@@ -379,11 +338,7 @@ def intervals(
 
 
 def resampled_means(values: Floats, clusters: Sequence[int] | Ints, resamples: int, seed: int) -> Floats:
-    """(R, M) means of (Q, M) values over R draws, with replacement, of as many clusters as there are.
-
-    Raises:
-        ValueError: no values, or not as many clusters.
-    """
+    """(R, M) means of (Q, M) values over R draws, with replacement, of as many clusters as there are."""
     sums, counts = cluster_sums(values, clusters)
     rng = np.random.default_rng(seed)
     means = []
@@ -395,11 +350,7 @@ def resampled_means(values: Floats, clusters: Sequence[int] | Ints, resamples: i
 
 
 def cluster_sums(values: Floats, clusters: Sequence[int] | Ints) -> tuple[Floats, Ints]:
-    """(C, M) sums of (Q, M) values and (C,) numbers of queries, by cluster.
-
-    Raises:
-        ValueError: no values, or not as many clusters.
-    """
+    """(C, M) sums of (Q, M) values and (C,) numbers of queries, by cluster."""
     if not len(values) or len(values) != len(clusters):
         raise ValueError(f"{len(values)} values but {len(clusters)} clusters. Pass one cluster a value, at least one.")
     _, row = np.unique(np.asarray(clusters), return_inverse=True)

@@ -40,14 +40,7 @@ class PictureFiles:
         self._real: dict[str, str] = {}  # of parents, which many pictures share
 
     def path(self, name: str, where: str) -> Path:
-        """The path of a picture that a set names. Whether the file exists is not checked.
-
-        Args:
-            where: file and line of the name, for messages.
-
-        Raises:
-            InputError: the name is no file's, or leads out of the set.
-        """
+        """The path of a picture that a set names `where` messages say. Whether the file exists is not checked."""
         if "\0" in name or not _is_encodable(name):
             raise InputError(f"{where}: {name!r:.80} cannot be a file's name. Correct it.")
         candidates = [folder / name for folder in self.folders]
@@ -91,21 +84,14 @@ class CaptionedPicture:
 
 @dataclass(frozen=True)
 class PictureSet:
-    """Pictures of one split with the captions of one field: what an evaluation searches, and its queries.
+    """Pictures of one split with the captions of one field: what an evaluation searches, and its queries."""
 
-    Attributes:
-        name: of its folder or of the registry. split: or None for all pictures. caption_field: field of the captions.
-        pictures: (N,) files that are there, each once.
-        captions: (N,) their texts, normalised; some may have none.
-        missing: pictures of the list whose file is not there.
-    """
-
-    name: str
-    split: str | None
-    caption_field: str
-    pictures: tuple[Path, ...]
-    captions: tuple[tuple[str, ...], ...]
-    missing: int = 0
+    name: str  # of its folder or of the registry
+    split: str | None  # None for all pictures
+    caption_field: str  # field of the captions
+    pictures: tuple[Path, ...]  # (N,) files that are there, each once
+    captions: tuple[tuple[str, ...], ...]  # (N,) their texts, normalised; some may have none
+    missing: int = 0  # pictures of the list whose file is not there
 
     def __repr__(self) -> str:
         of, captions = f", split {self.split}" if self.split else "", sum(map(len, self.captions))
@@ -124,11 +110,7 @@ class PictureSet:
         return digest.hexdigest()[:12]
 
     def queries(self, captions: str = "all") -> tuple[list[str], Ints]:
-        """(Q,) captions, "all" of a picture's or its "first", and (Q,) the row of the picture that each describes.
-
-        Raises:
-            InputError: `captions` is neither.
-        """
+        """(Q,) captions, "all" of a picture's or its "first", and (Q,) the row of the picture that each describes."""
         if captions not in ("all", "first"):
             raise InputError(f"captions is '{captions}', expected 'all' or 'first'.")
         limit = 1 if captions == "first" else None
@@ -139,14 +121,7 @@ class PictureSet:
 def read_set(
     folder: Path, caption_field: str, split: str | None = None, images: Path | None = None, *, name: str | None = None
 ) -> PictureSet:
-    """The pictures of `folder/captions.jsonl`, of one split if named, and their captions in one field.
-
-    Args:
-        images: another folder in which its pictures may lie. name: of the set, by default the folder's.
-
-    Raises:
-        InputError: as of `read_pictures` and `gather`.
-    """
+    """The pictures of `folder/captions.jsonl`, or of `images`, of one split if named, with captions in one field."""
     files = files_of(folder, images)
     rows = (
         (files.path(row["image"], where), texts_of(row, where, caption_field)) for where, row in _rows(folder, split)
@@ -159,9 +134,6 @@ def gather(name: str, split: str | None, caption_field: str, rows: Iterable[tupl
 
     Captions are normalised, empty ones left out. Rows of the same file are one picture with the captions of all: listed
     twice, it would be a wrong answer to its own captions. Files that are not there are counted and left out.
-
-    Raises:
-        InputError: no row, no file is there, or no picture has a caption.
     """
     captions: dict[Path, list[str]] = {}
     for path, texts in rows:
@@ -199,9 +171,6 @@ def read_pictures(
     Args:
         images: another folder in which its pictures may lie.
         needs_files: the pictures are to be read; otherwise `image` may be any name.
-
-    Raises:
-        InputError: the list is missing, a line of it is malformed (the line is named), or a picture lies elsewhere.
     """
     files = files_of(folder, images)
 
@@ -229,9 +198,6 @@ def stated_dialects(folder: Path, pictures: Sequence[Path], images: Path | None 
     """(N,) the `dialect` that a folder's list states for each picture's captions; None where it never states one.
 
     Where rows of one picture disagree, its dialect is None.
-
-    Raises:
-        InputError: a dialect is no text; the line is named.
     """
     if not (folder / LISTING).is_file():
         return None
@@ -243,11 +209,7 @@ def stated_dialects(folder: Path, pictures: Sequence[Path], images: Path | None 
 
 
 def texts_of(row: Row, where: str, field: str) -> tuple[str, ...]:
-    """The texts of one field of a row: one, several or none.
-
-    Raises:
-        InputError: it holds something else; `where` is named.
-    """
+    """The texts of one field of a row: one, several or none."""
     value = row.get(field)
     texts = () if value is None else (value,) if isinstance(value, str) else value
     if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
@@ -256,11 +218,7 @@ def texts_of(row: Row, where: str, field: str) -> tuple[str, ...]:
 
 
 def json_lines(path: Path) -> Iterator[tuple[str, Row]]:
-    """Location (file and line) and object of each line of a .jsonl file that is not blank.
-
-    Raises:
-        InputError: the file is missing, or a line is no object in UTF-8; it is named.
-    """
+    """Location (file and line) and object of each line of a .jsonl file that is not blank."""
     for where, line in bounded_lines(path):
         if not line.strip():
             continue
@@ -275,11 +233,7 @@ def json_lines(path: Path) -> Iterator[tuple[str, Row]]:
 
 
 def bounded_lines(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Location (file and line) and bytes of each line.
-
-    Raises:
-        InputError: the file cannot be read or is no regular file, or a line has more than MAX_LINE bytes.
-    """
+    """Location (file and line) and bytes of each line."""
     try:
         if not path.is_file():  # a pipe would block for ever
             raise InputError(f"{path} is no file. Check the path.")

@@ -26,20 +26,15 @@ from araclip.models.vectors import Floats, Ints
 
 @dataclass(frozen=True)
 class Comparison:
-    """Model a against model b on one metric.
-
-    Attributes:
-        a, b: their means. difference: a − b. low, high: its 95 % bootstrap interval.
-        p_bootstrap, p_permutation: two-sided; how often chance alone would differ as much.
-    """
+    """Model a against model b on one metric."""
 
     metric: str
-    a: float
+    a: float  #: its mean, as `b` is
     b: float
-    difference: float
-    low: float
+    difference: float  #: a − b
+    low: float  #: of the 95 % bootstrap interval, as is `high`
     high: float
-    p_bootstrap: float
+    p_bootstrap: float  #: two-sided; how often chance alone would differ as much
     p_permutation: float
 
 
@@ -120,17 +115,11 @@ def _share(values: Floats, at_least: float) -> float:
 
 @dataclass(frozen=True)
 class Scores:
-    """One model in one direction.
+    """One model in one direction."""
 
-    Attributes:
-        values: see `scores.measures`: METRICS, the median rank, and how many queries have a tie.
-        ci95: 95 % bootstrap interval of each mean, by picture.
-        p: two-sided p-value against the first model, `significance.paired_permutation`; empty for the first.
-    """
-
-    values: dict[str, float]
-    ci95: dict[str, tuple[float, float]]
-    p: dict[str, float]
+    values: dict[str, float]  #: see `scores.measures`
+    ci95: dict[str, tuple[float, float]]  #: 95 % bootstrap interval of each mean, by picture
+    p: dict[str, float]  #: two-sided, against the first model, by `paired_permutation`; empty for the first
 
 
 @dataclass(frozen=True)
@@ -202,12 +191,13 @@ def _scores(direction: Direction, first: Direction) -> Scores:
     return Scores(
         values=measures(direction),
         ci95=intervals(direction),
-        p={} if direction is first else {metric: _p_value(direction, first, metric) for metric in METRICS},
+        p={}
+        if direction is first
+        else {
+            metric: paired_permutation(per_query(direction, metric), per_query(first, metric), direction.clusters)
+            for metric in METRICS
+        },
     )
-
-
-def _p_value(a: Direction, b: Direction, metric: str) -> float:
-    return paired_permutation(per_query(a, metric), per_query(b, metric), a.clusters)
 
 
 def _model_json(summary: Summary) -> dict[str, Any]:

@@ -26,19 +26,14 @@ from araclip.text.normalization import NORMALIZER_VERSION, normalize
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """Pictures of known classes, and the classes' names.
-
-    Attributes:
-        name, split: as of a PictureSet. names: (C,) normalised. pictures: (N,) files that are there.
-        labels: (N,) the class of each. missing: pictures of the list whose file is not there.
-    """
+    """Pictures of known classes, and the classes' names."""
 
     name: str
     split: str | None
-    names: tuple[str, ...]
-    pictures: tuple[Path, ...]
-    labels: Ints
-    missing: int = 0
+    names: tuple[str, ...]  #: (C,) normalised
+    pictures: tuple[Path, ...]  #: (N,) files that are there
+    labels: Ints  #: (N,) the class of each
+    missing: int = 0  #: pictures of the list whose file is not there
 
     def __repr__(self) -> str:
         of = f", split {self.split}" if self.split else ""
@@ -188,17 +183,12 @@ TEMPLATES = ("{}", "صورة {}", "صورة فوتوغرافية: {}", "لقطة
 
 @dataclass(frozen=True)
 class Classified:
-    """Zero-shot classification of N pictures into C classes.
-
-    Attributes:
-        ranks: (N,) rank of the right class, ties at their expected rank. labels: (N,) the right class.
-        missing: pictures of the list whose file is not there.
-    """
+    """Zero-shot classification of N pictures into C classes."""
 
     protocol: Protocol
-    ranks: Floats
-    labels: Ints
-    missing: int
+    ranks: Floats  #: (N,) of the right class, ties at their expected rank
+    labels: Ints  #: (N,) the right class
+    missing: int  #: pictures of the list whose file is not there
 
     def __repr__(self) -> str:
         return f"<Classified {len(self.ranks):,} pictures by {self.protocol.model}: top 1 {self.top1:.3f}>"

@@ -22,6 +22,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,8 @@ from araclip.core.paths import user_path
 from araclip.errors import ExportRejected, InputError
 from araclip.models import folder as model_folder
 from araclip.models.encoder import AraCLIP
-from araclip.models.folder import NO_NORMALIZER, PARTS, TextConfig
+from araclip.models.folder import NO_NORMALIZER, PARTS, TextConfig, image_processor
 from araclip.models.vectors import Vectors
-from araclip.pictures.image_transform import FILTERS
 from araclip.text.tokenizer_normalizer import prepend_normalizer
 
 OWN = "layout_"  # begins the names of what is added
@@ -68,11 +68,7 @@ class AdaptedGraph:
         return [value.name for value in self._graph.input]
 
     def put_before(self, replaced: str, name: str, kind: int, axes: Axes) -> tuple[str, str]:
-        """A new input in the place of an old one, which becomes a value that `compute` has to make.
-
-        Returns:
-            The names of the new input and of that value.
-        """
+        """A new input in the place of an old one, which becomes a value that `compute` has to make; both names."""
         self._made += 1
         inside = f"{OWN}inside_{replaced}_{self._made}"
         self._rename(replaced, inside)
@@ -83,11 +79,7 @@ class AdaptedGraph:
         return name, inside
 
     def compute(self, operator: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
-        """Put an operator after those that were put there since `begin`, all of them before the rest of the graph.
-
-        Returns:
-            The name of what it makes.
-        """
+        """Put an operator after those put there since `begin`, before the rest of the graph; its output's name."""
         self._made += 1
         output = output or f"{OWN}value_{self._made}"
         self._graph.node.insert(self._place, helper.make_node(operator, inputs, [output], **attributes))
@@ -213,9 +205,6 @@ def take_floats(graph: AdaptedGraph, name: str, size: int) -> None:
 def write_tokenizer(model: AraCLIP, out: Path) -> None:
     """Write tokenizer.json, tokenizer_config.json and special_tokens_map.json, from which AutoTokenizer and others read
     text as the model does.
-
-    Raises:
-        InputError: the vocabulary has no token for the padding's id.
     """
     out.mkdir(parents=True, exist_ok=True)
     text = (model.folder / "tokenizer.json").read_text(encoding="utf-8")
@@ -240,9 +229,6 @@ def padding(model: AraCLIP) -> tuple[int, str]:
 
     transformers cuts a padding token out of texts, so that an ordinary piece ("!" of open_clip's CLIP) cannot be one;
     where the tower reads nothing behind the end of a text, the token that ends it takes that place.
-
-    Raises:
-        InputError: the vocabulary has no token for the padding's id.
     """
     tokenizer, text = _tokenizer(model), model.config.text
     id_ = text.pad_id
@@ -298,14 +284,7 @@ SAME = 0.999  # cosine; only graphs that quantise while they run depend on the l
 
 
 def check_layout(model: AraCLIP, text: Path, tokenizer: Path, image: Path | None) -> None:
-    """Compare the vectors of a layout's graphs with the model's.
-
-    Args:
-        text, image: graphs. tokenizer: tokenizer.json.
-
-    Raises:
-        ExportRejected: a vector differs.
-    """
+    """Compare the vectors of a layout's graphs, with the texts' ids by its tokenizer.json, with the model's."""
     expected = model.encode_text(TEXTS)
     _compare("text", expected, _texts(model, text, tokenizer))
     if image is not None:
@@ -319,8 +298,6 @@ def check_layout(model: AraCLIP, text: Path, tokenizer: Path, image: Path | None
 
 
 def _texts(model: AraCLIP, graph: Path, tokenizer_file: Path) -> Vectors:
-    from tokenizers import Tokenizer
-
     config = model.config.text
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
     tokenizer.enable_truncation(config.max_tokens)
@@ -383,16 +360,16 @@ def write_sentence_transformers(model: AraCLIP, out: Path) -> None:
     graph.save(out / "onnx" / "model.onnx")
 
 
-SUFFIXES = {"float32": "", "float16": "_fp16", "int4": "_q4"}  # by the beginning of `weights`; others are 8 bits
-QUANTIZED = "_quantized"
+SUFFIXES = {"float32": "", "float16": "_fp16"}  # by how weights of texts are stored; others are 8 bits
 
 
 def write_transformers_js(model: AraCLIP, out: Path) -> None:
     """Write the layout."""
-    write_json(out / "config.json", _config(model, _has_data(model)))
-    write_json(out / "preprocessor_config.json", image_processor(model))
+    write_json(out / "config.json", _config(model))
+    unscaled = replace(model.config.image, mean=(0.0,) * 3, std=(1.0,) * 3)  # bytes over 255: the graph scales further
+    write_json(out / "preprocessor_config.json", {**image_processor(unscaled), "do_normalize": False})
     write_tokenizer(model, out)
-    suffix = _suffix(model.config.weights)
+    suffix = SUFFIXES.get((model.config.weights or "").partition(" + ")[0], "_quantized")
     text = AdaptedGraph(model.folder / "text.onnx")
     if (end := end_of_texts(model)) is not None:
         end_texts(text, model.config.text, end)
@@ -403,31 +380,11 @@ def write_transformers_js(model: AraCLIP, out: Path) -> None:
     image.name_output("image_embeds")
     for graph, name in ((text, "text_model"), (image, "vision_model")):
         plain = graph.save(out / "onnx" / f"{name}.onnx", f"{name}.onnx_data")
-        if suffix and not _has_data(model):  # a graph names the file of its weights, so it has one name only
+        if suffix and not model.config.data_files:  # a graph names the file of its weights, so it has one name only
             link_or_copy(plain, plain.with_name(f"{name}{suffix}.onnx"))
 
 
-def image_processor(model: AraCLIP) -> dict[str, Any]:
-    """preprocessor_config.json: bytes divided by 255, not scaled further, since the graph does that."""
-    image, side = model.config.image, model.image_size
-    squash = image.resize == "squash"
-    return {
-        "image_processor_type": "CLIPImageProcessor",
-        "do_resize": True,
-        "size": {"height": side, "width": side} if squash else {"shortest_edge": side},
-        "resample": int(FILTERS[image.interpolation]),
-        "do_center_crop": not squash,
-        "crop_size": {"height": side, "width": side},
-        "do_rescale": True,
-        "rescale_factor": 1 / 255,
-        "do_normalize": False,
-        "image_mean": [0.0] * 3,
-        "image_std": [1.0] * 3,
-        "do_convert_rgb": True,
-    }
-
-
-def _config(model: AraCLIP, has_data: bool) -> dict[str, Any]:
+def _config(model: AraCLIP) -> dict[str, Any]:
     text, image = model.config.text, model.config.image
     config: dict[str, Any] = {
         "model_type": "clip",
@@ -441,18 +398,9 @@ def _config(model: AraCLIP, has_data: bool) -> dict[str, Any]:
             "model_type": "clip_vision_model", "image_size": image.size, "projection_dim": model.width,
         },
     }  # fmt: skip
-    if has_data:
+    if model.config.data_files:
         config["transformers.js_config"] = {"use_external_data_format": True}
     return config
-
-
-def _has_data(model: AraCLIP) -> bool:
-    return bool(model.config.data_files)
-
-
-def _suffix(weights: str | None) -> str:
-    kind = next((kind for kind in SUFFIXES if (weights or "").startswith(kind)), None)
-    return QUANTIZED if kind is None else SUFFIXES[kind]
 
 
 LAYOUTS = ("transformers.js", "sentence-transformers")
@@ -466,11 +414,6 @@ def write_layout(source: str | Path, out: Path, layout: str, *, log: Log = lambd
         source: a model folder, or a bundled or pulled model's name.
         out: a new or empty folder.
         layout: one of LAYOUTS.
-
-    Raises:
-        InputError: no such layout, or `out` is not empty.
-        ModelNotFound, ModelMismatch: see `AraCLIP`.
-        ExportRejected: the graphs gave other vectors.
     """
     if layout not in LAYOUTS:
         raise InputError(f"no layout '{layout}'. Choose one of {', '.join(LAYOUTS)}.")

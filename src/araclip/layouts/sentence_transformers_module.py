@@ -52,11 +52,7 @@ class AraCLIPModule(InputModule):  # type: ignore[misc,unused-ignore]
         return self.encoder.width
 
     def preprocess(self, inputs: Sequence[Any], prompt: str | None = None, **kwargs: Any) -> dict[str, Any]:
-        """Texts and pictures, sorted out: PIL pictures, paths of files, {"image": …}; a string is else a text.
-
-        Raises:
-            InputError: an input is neither.
-        """
+        """Texts and pictures, sorted out: PIL pictures, paths of files, {"image": …}; a string is else a text."""
         texts: dict[int, str] = {}
         pictures: dict[int, Any] = {}
         for row, given in enumerate(inputs):
@@ -79,11 +75,7 @@ class AraCLIPModule(InputModule):  # type: ignore[misc,unused-ignore]
         return {**features, "sentence_embedding": vectors}
 
     def save(self, output_path: str, *args: Any, **kwargs: Any) -> None:
-        """Copy the model folder.
-
-        Raises:
-            InputError: the encoder is another one than an AraCLIP, and has no folder.
-        """
+        """Copy the model folder."""
         if not isinstance(self.encoder, AraCLIP):
             raise InputError(f"{self.encoder.label} is no model folder and cannot be saved. Run `araclip pull` on it.")
         copy_model_folder(self.encoder, Path(output_path))

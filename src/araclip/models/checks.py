@@ -21,7 +21,7 @@ from araclip.core.installed_models import bundled
 from araclip.errors import InputError
 from araclip.models import folder as model_folder
 from araclip.models.devices import CPU, OPENVINO
-from araclip.models.folder import ModelConfig, check_hash
+from araclip.models.folder import TOWERS, ModelConfig, check_hash
 from araclip.models.graph_file import check_graph
 from araclip.models.inference import ImageTower, TextTower
 from araclip.models.tokenizer_file import check_tokenizer
@@ -64,11 +64,7 @@ LEAST_IN_INT8 = 0.98  # the same; OpenVINO's of araclip-mini are .997 and .999 o
 
 
 def check_device(folder: Path, config: ModelConfig, tower: TextTower | ImageTower, device: str, threads: int) -> None:
-    """Compare the vectors of an open tower with the CPU's.
-
-    Raises:
-        InputError: they differ; the device and the least cosine are named.
-    """
+    """Compare the vectors of an open tower with the CPU's."""
     kind = "text" if isinstance(tower, TextTower) else "image"
     library = "openvino" if device.startswith(OPENVINO) else "onnxruntime"
     needed = LEAST_IN_INT8 if config.in_int8(kind) else LEAST_COSINE
@@ -104,7 +100,6 @@ def _version(library: str) -> str:
 
 
 CHECKS = 2  # raise it when the checks change: what passed the old ones is checked again
-TOWERS = ("text", "image")
 
 
 def check_model_folder(path: str | os.PathLike[str]) -> ModelConfig:
@@ -140,11 +135,7 @@ def check_tower(folder: Path, config: ModelConfig, tower: str) -> None:
 
 
 def check_written(folder: Path, config: ModelConfig) -> None:
-    """Check a folder that this process has written and uses at once: as the others, without hashes and without a trial.
-
-    Raises:
-        ModelMismatch: it would be refused where it is read.
-    """
+    """Check a folder that this process wrote and uses at once: as the others, without hashes and without a trial."""
     check_tokenizer(folder / "tokenizer.json")
     for tower in TOWERS:
         check_graph(folder / f"{tower}.onnx", _data_of(folder, config, tower))

@@ -21,33 +21,21 @@ MAX_THREADS = 1024  # ONNX Runtime makes queues for each, of a million several g
 
 
 def named_device(device: str | None) -> str:
-    """The device of a call; where it names none, that of the environment, else the CPU.
-
-    Raises:
-        InputError: it is no text.
-    """
+    """The device of a call; where it names none, that of the environment, else the CPU."""
     if device is not None and not isinstance(device, str):
         raise InputError(f"a device is a text, such as '{CPU}', got {type(device).__name__}.")
     return device or os.environ.get(VARIABLE) or CPU
 
 
 def named_threads(threads: int | None) -> int:
-    """How many threads a call means; None or 0: as many as the cores that this process may use.
-
-    Raises:
-        InputError: it is no whole number, below 0, or more than MAX_THREADS.
-    """
+    """How many threads a call means; None or 0: as many as the cores that this process may use."""
     if threads is None or (isinstance(threads, int) and 0 <= threads <= MAX_THREADS):
         return threads or usable_cores()
     raise InputError(f"threads is {threads!r:.40}, expected a whole number up to {MAX_THREADS}, or None for all cores.")
 
 
 def graph_device(device: str | None = None) -> str:
-    """The device that graphs run on, of those that are there.
-
-    Raises:
-        InputError: it is not there; those that are, are listed.
-    """
+    """The device that graphs run on, of those that are there."""
     named = named_device(device)
     if named == CPU:  # nothing is imported
         return CPU

@@ -29,11 +29,7 @@ SPARE = 200_000_000  # bytes that stay free, so that other programs go on
 
 
 def check_space(place: Path, needed: int, what: str) -> None:
-    """Refuse what the disk at a place, which need not exist yet, has no room for.
-
-    Raises:
-        InputError: fewer than `needed` bytes are free there; both numbers are named.
-    """
+    """Refuse what the disk at a place, which need not exist yet, has no room for."""
     there = place.absolute()
     while not there.exists():
         there = there.parent
@@ -185,10 +181,6 @@ def download(
     Args:
         look: called with all files of the repository before anything is downloaded; it may refuse them.
         progress: called with file, bytes done and bytes in all, for large files.
-
-    Raises:
-        ModelNotFound: no such repository or revision, a gated one without access, or no network and not all of it here.
-        InputError: the disk has too little space.
     """
     from huggingface_hub import HfApi, constants, snapshot_download, try_to_load_from_cache
 

@@ -26,7 +26,6 @@ from araclip.models.encoder_base import (
     missing_members,
 )
 from araclip.models.inference import ImageTower, TextTower
-from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import open_image
 
 __all__ = ["AraCLIP", "Encoder", "ModelLike", "as_encoder", "is_known_peer"]
@@ -40,20 +39,7 @@ PEERS = "araclip.peers.loading"  # imported by name when needed: peers build on 
 def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | None = None) -> Encoder:
     """The encoder of a name or path; an encoder as it is. What every `model=` of this package goes through.
 
-    Args:
-        model: a bundled model's name or a model folder, and nothing is downloaded; or a peer's name, such as
-            "m-clip-b16plus"; a kind and a location, such as "open_clip:ViT-B-32/laion2b_s34b_b79k" or
-            "transformers:google/siglip-base-patch16-256-multilingual"; or a folder in a published layout, see
-            docs/peers.md (extra `peers`); or any object with the members of `Encoder`.
-        threads: of ONNX Runtime, and for decoding pictures; by default the cores this process may use.
-        device: "cpu", "cuda", "openvino" or "auto", see `araclip.models.devices`; for peers PyTorch's, such
-            as "mps"; by default $ARACLIP_DEVICE or the CPU. An encoder stays where it is.
-
-    Raises:
-        ModelNotFound: no such name or folder, or a library cannot load it.
-        ModelMismatch: the model's parts contradict each other (graphs and tokenizer are checked when first used).
-        InputError: it is neither a name, a path nor an encoder; a peer whose packages are not installed; a device that
-            is not there (those that are, are listed), or gives other vectors than the CPU; or a wrong `threads`.
+    Args and errors: as of `AraCLIP.load`.
     """
     if not isinstance(model, str | PathLike):
         if absent := missing_members(model):
@@ -113,8 +99,7 @@ class AraCLIP(EncoderBase):
         self.name, self.license, self.image_size = self.config.name, self.config.license, self.config.image.size
         self.threads = devices.named_threads(threads)
         self._few_texts = False
-        image, gap = self.config.image, 2.0 if self.config.reduction == "blocks" else None
-        self.image_transform = ImageTransform(image.size, image.resize, image.interpolation, gap, image.crop_offset)
+        self.image_transform = self.config.image.transform
 
     def __repr__(self) -> str:
         return f"<AraCLIP {self.label}: {self.width}-wide vectors, {self.image_size} × {self.image_size} pixels>"
@@ -154,7 +139,10 @@ class AraCLIP(EncoderBase):
         """A model of ours, or any that docs/peers.md lists (extra `peers`), ready to encode; see `as_encoder`.
 
         Args:
-            model: a name, a path, or an encoder, which is returned as it is.
+            model: a bundled model's name or a model folder, and nothing is downloaded; or a peer's name, such as
+                "m-clip-b16plus"; a kind and a location, such as "open_clip:ViT-B-32/laion2b_s34b_b79k" or
+                "transformers:google/siglip-base-patch16-256-multilingual"; or a folder in a published layout, see
+                docs/peers.md (extra `peers`); or any object with the members of `Encoder`, which is returned as it is.
             threads: of ONNX Runtime, and for decoding pictures; by default the cores this process may use.
             device: "cpu", "cuda", "openvino" or "auto", see `araclip.models.devices`; for peers PyTorch's, such
             as "mps"; by default $ARACLIP_DEVICE or the CPU. An encoder stays where it is.
@@ -162,17 +150,14 @@ class AraCLIP(EncoderBase):
         Raises:
             ModelNotFound: no such name or folder, or a library cannot load it.
             ModelMismatch: the model's parts contradict each other (graphs and tokenizer are checked when first used).
-            InputError: `model` is of another type; a peer whose packages are not installed; a device that is not there;
-                or a wrong `threads`.
+            InputError: `model` is neither a name, a path nor an encoder; a peer whose packages are not installed; a
+                device that is not there (those that are, are listed), or gives other vectors than the CPU; or a wrong
+                `threads`.
         """
         return as_encoder(model, threads=threads, device=device)
 
     def encode_pixels(self, pixels: NDArray[np.uint8]) -> Vectors:
-        """(n, S, S, 3) uint8 RGB pixels, S = `image_size` → (n, D) float32 of unit length.
-
-        Raises:
-            InputError: they have another shape or type.
-        """
+        """(n, S, S, 3) uint8 RGB pixels, S = `image_size` → (n, D) float32 of unit length."""
         return self._image.encode(checked_pixels(pixels, self.image_size))
 
     def count_tokens(self, texts: Iterable[str]) -> list[int]:

@@ -82,20 +82,12 @@ class Encoder(Protocol):
 
 
 def text_vectors(model: Encoder, texts: Sequence[str]) -> Vectors:
-    """n texts → (n, D), checked: how a gallery asks any encoder.
-
-    Raises:
-        InvalidVectors: as for `checked_vectors`.
-    """
+    """n texts → (n, D), checked: how a gallery asks any encoder."""
     return checked_vectors(model.encode_text(texts), len(texts), model)
 
 
 def pixel_vectors(model: Encoder, pixels: NDArray[np.uint8]) -> Vectors:
-    """(n, S, S, 3) uint8 pixels → (n, D), checked: how a gallery asks any encoder.
-
-    Raises:
-        InvalidVectors: as for `checked_vectors`.
-    """
+    """(n, S, S, 3) uint8 pixels → (n, D), checked: how a gallery asks any encoder."""
     return checked_vectors(model.encode_pixels(pixels), len(pixels), model)
 
 
@@ -190,11 +182,7 @@ class EncoderBase(ABC):
 
 
 def checked_texts(texts: str | Iterable[str]) -> Iterator[str]:
-    """The texts one by one, of each at most MAX_LETTERS characters; a single string is one text.
-
-    Raises:
-        InputError: it is neither, or, once it is reached, something in it is not a string.
-    """
+    """The texts one by one, of each at most MAX_LETTERS characters; a single string is one text."""
     if isinstance(texts, str):
         return iter((_text(texts),))
     if isinstance(texts, bytes) or not isinstance(texts, Iterable):
@@ -210,11 +198,7 @@ def is_one_picture(pictures: object) -> bool:
 
 
 def checked_pictures(pictures: Picture | Iterable[Picture]) -> Iterator[Openable]:
-    """The pictures one by one, arrays as PIL images; a single picture is one.
-
-    Raises:
-        InputError: it is neither, or, once it is reached, something in it is no picture.
-    """
+    """The pictures one by one, arrays as PIL images; a single picture is one."""
     if is_one_picture(pictures):
         return iter((picture_of(pictures),))
     if not isinstance(pictures, Iterable):
@@ -223,11 +207,7 @@ def checked_pictures(pictures: Picture | Iterable[Picture]) -> Iterator[Openable
 
 
 def picture_of(entry: object) -> Openable:
-    """One picture as `images.open_image` takes it: an array becomes a PIL image, bytes a file object, the others stay.
-
-    Raises:
-        InputError: it is no picture, or an array that is not (H, W, 3) of uint8.
-    """
+    """One picture as `images.open_image` takes it: arrays become PIL images, bytes file objects, the others stay."""
     if isinstance(entry, np.ndarray):
         if entry.dtype != np.uint8 or entry.ndim != 3 or entry.shape[2] != 3 or 0 in entry.shape:
             raise InputError(
@@ -244,11 +224,7 @@ def picture_of(entry: object) -> Openable:
 
 
 def checked_pixels(pixels: object, size: int) -> NDArray[np.uint8]:
-    """(n, S, S, 3) uint8 pixels as they are.
-
-    Raises:
-        InputError: they are something else.
-    """
+    """(n, S, S, 3) uint8 pixels as they are."""
     if isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.shape[1:] == (size, size, 3):
         return pixels
     given = f"{pixels.shape} of {pixels.dtype}" if isinstance(pixels, np.ndarray) else _described(pixels)
@@ -259,11 +235,7 @@ def checked_pixels(pixels: object, size: int) -> NDArray[np.uint8]:
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
-    """Tuples of `size` items, the last one perhaps of fewer; what comes later is not read yet.
-
-    Raises:
-        InputError: `size` is below 1.
-    """
+    """Tuples of `size` items, the last one perhaps of fewer; what comes later is not read yet."""
     # itertools.batched, which Python 3.11 does not have yet
     remaining, size = iter(items), _checked_size(size)
     while batch := tuple(islice(remaining, size)):

@@ -16,16 +16,18 @@ import os
 import stat
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
-from math import isfinite
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from araclip.core import bounded_json
 from araclip.core.display import shortened, shown
 from araclip.core.installed_models import installed
 from araclip.errors import InputError, ModelMismatch, ModelNotFound
 from araclip.text.normalization import NORMALIZER_VERSION
+
+if TYPE_CHECKING:
+    from araclip.pictures.image_transform import ImageTransform
 
 DEFAULT_MODEL = "araclip-mini"
 
@@ -39,12 +41,7 @@ def is_ours(name_or_path: str | PathLike[str]) -> bool:
 
 
 def find(name_or_path: str | PathLike[str]) -> Path:
-    """The folder of a model, given its name or its path. A bundled model comes before a pulled one of the same name.
-
-    Raises:
-        ModelNotFound: it is neither.
-        InputError: it is no text and no path.
-    """
+    """The folder of a model, given its name or its path. A bundled model comes before a pulled one of the same name."""
     if not isinstance(name_or_path, str | PathLike):
         raise InputError(
             f"a {type(name_or_path).__name__} names no model. Pass a name, such as '{DEFAULT_MODEL}', or the path of a "
@@ -79,29 +76,18 @@ def is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def is_texts(value: object) -> bool:
-    """Whether it is a sequence of texts."""
-    return isinstance(value, tuple) and all(map(is_text, value))
-
-
-def is_bool(value: object) -> bool:
-    """Whether it is true or false."""
-    return isinstance(value, bool)
-
-
 def is_printable(longest: int) -> Check:
     """A text of 1 to `longest` characters that a terminal can show, and that stays on one line."""
     return lambda value: isinstance(value, str) and 0 < len(value) <= longest and value.isprintable()
 
 
-def is_number(value: object) -> bool:
-    """Whether it is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9 and isfinite(value)
-
-
 def is_rgb(value: object) -> bool:
-    """Whether it is one number for each colour channel."""
-    return isinstance(value, tuple) and len(value) == 3 and all(map(is_number, value))
+    """Whether it is one finite number for each colour channel."""
+    return (
+        isinstance(value, tuple)
+        and len(value) == 3
+        and all(isinstance(part, int | float) and not isinstance(part, bool) and abs(part) < 1e9 for part in value)
+    )
 
 
 def whole_number(least: int, most: int) -> Check:
@@ -109,9 +95,9 @@ def whole_number(least: int, most: int) -> Check:
     return lambda value: isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
-def one_of(*known: str | None) -> Check:
+def one_of(*known: str) -> Check:
     """One of these texts."""
-    return lambda value: isinstance(value, str | None) and value in known
+    return lambda value: isinstance(value, str) and value in known
 
 
 def are_prefixes(found: object, width: int) -> bool:
@@ -134,24 +120,14 @@ def is_short_texts(most: int, longest: int) -> Check:
     )
 
 
-def is_languages(most: int) -> Check:
-    """Nothing, or 1 to `most` codes of languages."""
-    fits = is_printable(20)
-    return lambda value: (
-        value is None or (isinstance(value, tuple) and 0 < len(value) <= most and all(fits(code) for code in value))
-    )
-
-
 FORMAT = 2
-FORMATS = (1, 2)  # that this release reads
 NO_NORMALIZER = 0  # text reaches the tokenizer as it was typed
 HASHED = ("tokenizer.json", "text.onnx", "image.onnx")
 DATA_FILES = ("text.onnx.data", "image.onnx.data")  # weights of graphs that are larger than an ONNX file can be
 # How graphs store theirs, see `training.export.weights`
 WEIGHTS = ("int8", "compact", "float32", "smooth-int8", "smooth-compact", "static-int8", "float16")
-EARLIER_WEIGHTS = ("dynamic-int8", "int8-blocks", "int4-blocks")  # which folders may have, and none is given any more
-COMPUTED_IN_INT8 = frozenset({"smooth-int8", "smooth-compact", "static-int8", *EARLIER_WEIGHTS})
-TRIED = "weights"  # in `ModelConfig.measured` of earlier folders: the ways to store weights that were tried, by tower
+COMPUTED_IN_INT8 = ("smooth-int8", "smooth-compact", "static-int8")
+TOWERS = ("text", "image")
 PADDINGS = ("longest", "max_length")
 RESIZES = ("squash", "shortest")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
@@ -177,24 +153,15 @@ MAX_LANGUAGES = 500
 
 @dataclass(frozen=True)
 class TextConfig:
-    """How text becomes token ids.
-
-    Attributes:
-        max_tokens: what follows is cut; special tokens count.
-        normalizer: version of `araclip.normalize` that texts pass first; 0: none, all that happens to a text stands in
-            tokenizer.json.
-        padding: texts of a batch are filled up with `pad_id` to the "longest" of them, or always to "max_length", which
-            is `max_tokens`.
-        attention_mask: whether the graph takes one, 1 for a token and 0 for padding, beside `input_ids`.
-    """
+    """How text becomes token ids."""
 
     tower: str
     pooling: str
-    max_tokens: int
-    normalizer: int
-    pad_id: int
-    padding: str = "longest"
-    attention_mask: bool = True
+    max_tokens: int  # what follows is cut; special tokens count
+    normalizer: int  # version of `araclip.normalize` that texts pass first; 0: all is in tokenizer.json
+    pad_id: int  # texts of a batch are filled up with it
+    padding: str = "longest"  # up to the "longest" text of a batch, or always to "max_length", which is `max_tokens`
+    attention_mask: bool = True  # whether the graph takes one, 1 for a token and 0 for padding, beside `input_ids`
 
 
 @dataclass(frozen=True)
@@ -206,8 +173,7 @@ class ImageConfig:
         resize: "squash": width and height become S; "shortest": the shorter side does, and the middle is cut out.
         interpolation: one of INTERPOLATIONS, each as Pillow computes it, averaging where it makes smaller.
         reduction: "blocks": pixels of large pictures are averaged in blocks first, as our own models are trained
-            (Pillow's reducing_gap of 2); "exact": they are not, as in the libraries of published models. None, in
-            folders of earlier releases: see `ModelConfig.reduction`.
+            (Pillow's reducing_gap of 2); "exact": they are not, as in the libraries of published models.
         crop_offset: where the middle begins if an odd number of pixels is cut off: "half-even", as torchvision and
             open_clip round it, or "floor", as transformers does.
     """
@@ -218,47 +184,49 @@ class ImageConfig:
     interpolation: str
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    reduction: str | None = None
+    reduction: str = "blocks"
     crop_offset: str = "half-even"
+
+    @property
+    def transform(self) -> "ImageTransform":
+        """How a picture becomes the square."""
+        from araclip.pictures.image_transform import ImageTransform  # with numpy, a tenth of a second for each command
+
+        gap = 2.0 if self.reduction == "blocks" else None
+        return ImageTransform(self.size, self.resize, self.interpolation, gap, self.crop_offset)
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """config.json of a model folder.
-
-    Attributes:
-        files: SHA-256 of each file but config.json and README.md.
-        weights: one of WEIGHTS, or two of them, as "NAME + NAME", of text and image; None in folders that do not say.
-        matryoshka: prefixes of the vectors that are good vectors as well (Kusupati et al. 2022).
-        source: what the folder was made of, such as {"id": "google/siglip2-base-patch16-256", "revision": "…"}.
-        languages: those whose words its vocabulary was cut to; None where it was not cut.
-    """
+    """config.json of a model folder."""
 
     name: str
     version: str
     width: int
     text: TextConfig
     image: ImageConfig
-    files: dict[str, str]
+    files: dict[str, str]  # SHA-256 of each file but config.json and README.md
     license: str
     training_data: tuple[str, ...]
     measured: dict[str, Any] = field(default_factory=dict)
-    weights: str | None = None
+    weights: str | None = None  # one of WEIGHTS, or two, as "NAME + NAME", of text and image; None: not said
     format: int = FORMAT
-    matryoshka: tuple[int, ...] = ()
-    source: dict[str, str] | None = None
-    languages: tuple[str, ...] | None = None
+    matryoshka: tuple[int, ...] = ()  # prefixes of the vectors that are good vectors too (Kusupati et al. 2022)
+    source: dict[str, str] | None = None  # what it was made of, such as {"id": "google/siglip2-base-patch16-256"}
+    languages: tuple[str, ...] | None = None  # those whose words its vocabulary was cut to; None: not cut
 
     @property
     def fingerprint(self) -> str:
         """Twelve hex digits that differ between two models whose vectors may differ.
 
-        They are a hash of the hashes of the graphs and the tokenizer; where texts or pictures are prepared otherwise
-        than in format 1, that preparation is hashed too.
+        They are a hash of the hashes of the graphs and the tokenizer, and of how texts and pictures are prepared.
         """
+        text, image = self.text, self.image
+        prepared = [text.padding, text.attention_mask, text.normalizer, image.resize, image.interpolation]
+        prepared += [image.reduction] if image.reduction != "blocks" else []
+        prepared += [image.crop_offset] if image.crop_offset != "half-even" else []
         hashes = "".join(self.files[name] for name in (*HASHED, *self.data_files))
-        if (prepared := preparation(self)) != ["longest", True, NORMALIZER_VERSION, "squash", "bicubic"]:
-            hashes += json.dumps([*prepared, self.text.max_tokens, self.text.pad_id])
+        hashes += json.dumps([*prepared, text.max_tokens, text.pad_id])
         return hashlib.sha256(hashes.encode()).hexdigest()[:12]
 
     def weights_of(self, tower: str) -> str:
@@ -269,11 +237,6 @@ class ModelConfig:
     def in_int8(self, tower: str) -> bool:
         """Whether products of "text" or "image" are computed in int8: another library rounds some numbers otherwise."""
         return self.weights_of(tower) in COMPUTED_IN_INT8
-
-    @property
-    def reduction(self) -> str:
-        """`image.reduction`; of folders of earlier releases, which do not say, "exact" where they were pulled."""
-        return self.image.reduction or ("blocks" if self.source is None else "exact")
 
     @property
     def label(self) -> str:
@@ -291,14 +254,6 @@ class ModelConfig:
         return (*own, *(name for name in (f"{tower}.onnx", f"{tower}.onnx.data") if name in self.files))
 
 
-def preparation(config: ModelConfig) -> list[object]:
-    """What happens to texts and pictures before the graphs, as far as format 1 knew one way only."""
-    text, image = config.text, config.image
-    stated = [] if image.reduction in (None, "blocks") else [image.reduction]
-    stated += [] if image.crop_offset == "half-even" else [image.crop_offset]
-    return [text.padding, text.attention_mask, text.normalizer, image.resize, image.interpolation, *stated]
-
-
 def _is_hashes(value: object) -> bool:
     return (
         isinstance(value, dict)
@@ -312,58 +267,45 @@ def _is_weights(value: object) -> bool:
     if value is None:
         return True
     names = value.split(" + ") if isinstance(value, str) else []
-    return 1 <= len(names) <= 2 and all(name in (*WEIGHTS, *EARLIER_WEIGHTS) for name in names)
+    return 1 <= len(names) <= 2 and all(name in WEIGHTS for name in names)
 
 
-Field = tuple[Callable[[object], bool], str]  # what a field may be, and how a message says it
+def _is_languages(value: object) -> bool:
+    """None where the vocabulary was not cut, or codes of languages."""
+    fits = is_printable(20)
+    return value is None or (
+        isinstance(value, tuple) and 0 < len(value) <= MAX_LANGUAGES and all(fits(code) for code in value)
+    )
+
+
+Field = tuple[Check, str]  # what a field may be, and how a message says it
 FIELDS: dict[str, Field] = {
     "name": (is_printable(MAX_NAME), f"a text of 1 to {MAX_NAME} printable characters"),
     "version": (is_text, "a text"),
     "width": (whole_number(1, MAX_WIDTH), f"a positive whole number, at most {MAX_WIDTH}"),
     "files": (_is_hashes, f"an object of file names ({', '.join((*HASHED, *DATA_FILES))}) and their SHA-256 hashes"),
     "license": (is_text, "a text"),
-    "training_data": (is_texts, "a list of texts"),
+    "training_data": (lambda value: isinstance(value, tuple) and all(map(is_text, value)), "a list of texts"),
     "measured": (lambda value: isinstance(value, dict), "an object"),
     "weights": (_is_weights, f"one of {', '.join(WEIGHTS)}, or two of them, of text + image"),
     "source": (is_short_texts(MAX_FACTS, MAX_FACT), f"an object of at most {MAX_FACTS} printable texts"),
-    "languages": (is_languages(MAX_LANGUAGES), "a list of language codes, such as ar"),
+    "languages": (_is_languages, "a list of language codes, such as ar"),
     "text.tower": (is_text, "a text"),
     "text.pooling": (is_text, "a text"),
     "text.max_tokens": (whole_number(1, MAX_TOKENS), f"a positive whole number, at most {MAX_TOKENS}"),
     "text.normalizer": (whole_number(0, 1 << 31), "a whole number"),
     "text.pad_id": (whole_number(0, (1 << 31) - 1), "a token id"),
     "text.padding": (one_of(*PADDINGS), f"one of {', '.join(PADDINGS)}"),
-    "text.attention_mask": (is_bool, "true or false"),
+    "text.attention_mask": (lambda value: isinstance(value, bool), "true or false"),
     "image.tower": (is_text, "a text"),
     "image.size": (whole_number(1, MAX_SIDE), f"a positive whole number, at most {MAX_SIDE}"),
     "image.resize": (one_of(*RESIZES), f"one of {', '.join(RESIZES)}"),
     "image.interpolation": (one_of(*INTERPOLATIONS), f"one of {', '.join(INTERPOLATIONS)}"),
-    "image.reduction": (one_of(*REDUCTIONS, None), f"one of {', '.join(REDUCTIONS)}"),
+    "image.reduction": (one_of(*REDUCTIONS), f"one of {', '.join(REDUCTIONS)}"),
     "image.crop_offset": (one_of(*CROP_OFFSETS), f"one of {', '.join(CROP_OFFSETS)}"),
     "image.mean": (is_rgb, "three numbers"),
     "image.std": (is_rgb, "three numbers"),
 }
-IN_FORMAT_1: dict[str, Field] = {  # where format 1 knew less
-    "files": (lambda value: _is_hashes(value) and not set(DATA_FILES) & set(value),  # type: ignore[call-overload]
-              f"an object of file names ({', '.join(HASHED)}) and their SHA-256 hashes"),
-    "weights": (one_of("int8", "compact", "float32", "dynamic-int8", None), "int8, compact, float32 or dynamic-int8"),
-    "source": (lambda value: value is None, "nothing: format 1 has no such field"),
-    "languages": (lambda value: value is None, "nothing: format 1 has no such field"),
-    "text.padding": (one_of("longest"), "'longest', the only way of format 1"),
-    "text.attention_mask": (lambda value: value is True, "true, the only way of format 1"),
-    "image.resize": (one_of("squash"), "'squash', the only way of format 1"),
-    "image.interpolation": (one_of("bicubic"), "'bicubic', the only way of format 1"),
-    "image.reduction": (one_of("blocks", None), "'blocks', the only way of format 1"),
-    "image.crop_offset": (one_of("half-even"), "'half-even', the only way of format 1"),
-}  # fmt: skip
-
-
-def value_of(config: ModelConfig, name: str) -> object:
-    """The value of a key of FIELDS."""
-    section, _, last = name.rpartition(".")
-    return getattr(getattr(config, section) if section else config, last)
-
-
 PARTS = ("config.json", *HASHED, "README.md")  # of every folder; graphs may have DATA_FILES besides
 
 MAX_CONFIG = 1_000_000  # bytes; araclip-mini's has 3,400
@@ -373,13 +315,7 @@ MAX_DATA = 1 << 35  # bytes, of a graph's weight file: 8 billion weights in floa
 
 
 def read_config(folder: Path) -> ModelConfig:
-    """Read and check config.json, and that every part of the folder is there. No other file is read.
-
-    Raises:
-        ModelMismatch: a part is missing, too large, or a link to another place; the JSON is damaged; a field is
-            missing, unknown or has a value it cannot have; or the folder was made for another format or text
-            normaliser than this release has.
-    """
+    """Read and check config.json, and that every part of the folder is there. No other file is read."""
     _check_parts(folder, PARTS, MAX_PART)
     path = folder / "config.json"
     try:
@@ -389,14 +325,13 @@ def read_config(folder: Path) -> ModelConfig:
         raise ModelMismatch(f"{path} is not valid JSON: {reason}. Copy the model folder again.") from None
     if not isinstance(raw, dict):
         raise ModelMismatch(f"{path} holds a {type(raw).__name__}, expected an object. Copy the model folder again.")
-    if raw.get("format") not in FORMATS or isinstance(raw["format"], bool):
+    if raw.get("format") != FORMAT:
         raise ModelMismatch(
-            f"{path} has format {_value(raw.get('format'))}, this release reads formats 1 to {FORMAT}. "
+            f"{path} has format {_value(raw.get('format'))}, this release reads format {FORMAT}. "
             "Install the araclip release the model was made for, or a newer one."
         )
     config = _build(path, raw)
-    known = (NORMALIZER_VERSION,) if config.format == 1 else (NO_NORMALIZER, NORMALIZER_VERSION)
-    if config.text.normalizer not in known:
+    if config.text.normalizer not in (NO_NORMALIZER, NORMALIZER_VERSION):
         raise ModelMismatch(
             f"{path}: trained with text normaliser {config.text.normalizer}, this release has {NORMALIZER_VERSION}. "
             "Install the araclip release the model was made for, or export the model again."
@@ -451,8 +386,9 @@ def _build(path: Path, raw: dict[str, Any]) -> ModelConfig:
         config: ModelConfig = _strict(ModelConfig, {**own, "text": text, "image": image})
     except TypeError as error:
         raise ModelMismatch(f"{path}: {error}. Compare it with the config.json of a bundled model.") from None
-    for name, (is_right, expected) in (FIELDS | (IN_FORMAT_1 if config.format == 1 else {})).items():
-        if not is_right(value := value_of(config, name)):
+    for name, (is_right, expected) in FIELDS.items():
+        section, _, last = name.rpartition(".")
+        if not is_right(value := getattr(getattr(config, section) if section else config, last)):
             raise ModelMismatch(f"{path}: {name} is {_value(value)}, expected {expected}. Export the model again.")
     if not are_prefixes(config.matryoshka, config.width):
         raise ModelMismatch(
@@ -477,6 +413,23 @@ def _value(value: object) -> str:
     return shown(f"{value!r:.80}")
 
 
+def ways_of(weights: str) -> dict[str, str]:
+    """By tower, how its weights are to be stored: one of `WEIGHTS` for both, or "TEXT + IMAGE"."""
+    parts = [part.strip() for part in weights.split("+")]
+    if unknown := [part for part in parts if part not in WEIGHTS]:
+        raise InputError(
+            f"weights are stored as {', '.join(WEIGHTS)}, or as two of them, 'TEXT + IMAGE', not as '{unknown[0]}'."
+        )
+    if len(parts) > len(TOWERS):
+        raise InputError(f"weights are those of two towers, 'TEXT + IMAGE', but '{weights}' names {len(parts)} ways.")
+    return dict(zip(TOWERS, parts * 2, strict=False))
+
+
+def megabytes(folder: Path) -> float:
+    """10⁶ bytes of a model folder's files."""
+    return sum(file.stat().st_size for file in folder.iterdir() if file.is_file()) / 1e6
+
+
 def sha256(path: Path) -> str:
     """The hash of a file's bytes, as hex digits.
 
@@ -490,11 +443,7 @@ def sha256(path: Path) -> str:
 
 
 def check_hash(folder: Path, config: ModelConfig, part: str) -> None:
-    """Compare one file with the hash in config.json.
-
-    Raises:
-        ModelMismatch: they differ, and both are named; or the file cannot be read.
-    """
+    """Compare one file with the hash in config.json."""
     try:
         actual = sha256(folder / part)
     except OSError as error:
@@ -512,39 +461,32 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def write_config(folder: Path, config: ModelConfig) -> None:
-    """Write config.json, whatever `config.format` says in the lowest format that has all it needs."""
-    fields = asdict(config)
-    old = config.text.normalizer != NO_NORMALIZER
-    old &= all(is_right(value_of(config, name)) for name, (is_right, _) in IN_FORMAT_1.items())
-    fields = {"format": 1 if old else FORMAT, **{name: value for name, value in fields.items() if name != "format"}}
-    for name in ("source", "languages", "matryoshka"):
-        if not fields[name]:
-            del fields[name]
-    if old:  # earlier releases refuse a field they do not know
-        for section, later in _OF_FORMAT_2.items():
-            fields[section] = {name: value for name, value in fields[section].items() if name not in later}
-    else:
-        if config.image.reduction is None:
-            del fields["image"]["reduction"]
-        fields |= FOR_OTHERS
-        write_image_processor(folder, config.image)
-    (folder / "config.json").write_text(json.dumps(fields, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    """Write config.json, and beside it what other programs read of pictures."""
+    fields = {name: value for name, value in asdict(config).items() if value or name not in LEFT_OUT_EMPTY}
+    text = json.dumps({"format": FORMAT, **fields, **FOR_OTHERS}, ensure_ascii=False, indent=2)
+    (folder / "config.json").write_text(f"{text}\n", encoding="utf-8")
+    write_image_processor(folder, config.image)
 
 
 def write_image_processor(folder: Path, image: ImageConfig) -> None:
     """Write preprocessor_config.json, for CLIPProcessor and AutoProcessor of transformers; not read here."""
-    from araclip.pictures.image_transform import FILTERS  # with numpy, a tenth of a second for each other command
+    settings = json.dumps(image_processor(image), indent=2)
+    (folder / IMAGE_PROCESSOR).write_text(f"{settings}\n", encoding="utf-8")
+
+
+def image_processor(image: ImageConfig) -> dict[str, Any]:
+    """The settings of an image processor of transformers that prepares pictures as a model folder does."""
+    from araclip.pictures.image_transform import FILTERS  # see `ImageConfig.transform`
 
     squash = image.resize == "squash"
     square = {"height": image.size, "width": image.size}
-    settings = {
+    return {
         "image_processor_type": "CLIPImageProcessor", "do_resize": True,
         "size": square if squash else {"shortest_edge": image.size}, "resample": int(FILTERS[image.interpolation]),
         "do_center_crop": not squash, "crop_size": square, "do_rescale": True, "rescale_factor": 1 / 255,
         "do_normalize": True, "image_mean": image.mean, "image_std": image.std, "do_convert_rgb": True,
     }  # fmt: skip
-    (folder / IMAGE_PROCESSOR).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
 IMAGE_PROCESSOR = "preprocessor_config.json"
-_OF_FORMAT_2 = {"text": ("padding", "attention_mask"), "image": ("reduction", "crop_offset")}
+LEFT_OUT_EMPTY = ("source", "languages", "matryoshka")  # of config.json

@@ -5,8 +5,7 @@ are never copied, only measured. The field numbers are those of onnx.proto.
 """
 
 import mmap
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from math import prod
 from pathlib import Path
 
@@ -39,6 +38,7 @@ Transpose Trilu Unsqueeze Upsample Where Xor
 """
 OPERATORS = frozenset(_OPERATORS.split())
 STANDARD_DOMAINS = ("", "ai.onnx")
+DOMAIN, PRODUCT = "com.microsoft", "MatMulIntegerToFloat"  # the one operator of ONNX Runtime's own that is allowed
 
 _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5  # wire types; groups (3 and 4) are not in use
 _TENSOR_DATA = (4, 5, 7, 9, 10, 11)  # float_data, int32_data, int64_data, raw_data, double_data, uint64_data
@@ -59,9 +59,9 @@ def check_graph(path: Path, data: Path | None = None) -> None:
     Takes time and memory that do not depend on what the graph does; at most a few seconds for a hostile file.
 
     Raises:
-        ModelMismatch: it cannot be opened or is no ONNX graph; it has too many nodes, an operator that is neither in
-            `OPERATORS` nor in `ATTRIBUTES`, functions or subgraphs, weights in other files or past the end of
-            `data`, or weights larger than the bytes that are stored.
+        ModelMismatch: it cannot be opened or is no ONNX graph; it has too many nodes, an operator that is neither one
+            of `OPERATORS` nor `PRODUCT`, functions or subgraphs, weights in other files or past the end of `data`, or
+            weights larger than the bytes that are stored.
     """
     try:
         size = path.stat().st_size
@@ -84,7 +84,7 @@ class _Graph:
         self._fields_left = MAX_FIELDS
         self._nodes = self._data_used = 0
         self._elements: dict[str, int] = {}  # of each weight
-        self._quantized: list[QuantizedNode] = []
+        self._products: list[list[str]] = []  # the inputs of each PRODUCT; "" is one that is left out
 
     def check_model(self, data: memoryview) -> None:
         graphs = 0
@@ -98,9 +98,8 @@ class _Graph:
             raise _Fault(f"it is no ONNX graph ({graphs} graphs in the file, expected one)")
         if not self._nodes:
             raise _Fault("it is no ONNX graph (no nodes)")
-        for node in self._quantized:
-            if fault := fault_of(node, self._elements):
-                raise _Fault(fault)
+        for inputs in self._products:
+            self._check_product(inputs)
 
     def _check_graph(self, data: memoryview) -> None:
         for number, value in self._fields(data):
@@ -132,26 +131,35 @@ class _Graph:
         if domain != DOMAIN and operator not in OPERATORS:
             operator = shown(operator[:60])
             raise _Fault(f"it uses the operator {operator}, which is not among the standard ones without control flow")
-        values = dict(map(self._check_attribute, attributes))
+        for attribute in attributes:
+            self._check_attribute(attribute)
         if domain == DOMAIN:
-            self._quantized.append(QuantizedNode(shown(operator[:60]), inputs, values))
+            if operator != PRODUCT or attributes:
+                raise _Fault(
+                    f"it uses the operator {DOMAIN}.{shown(operator[:60])} with {len(attributes)} attributes; of that "
+                    f"domain, {PRODUCT} without any is allowed"
+                )
+            self._products.append(inputs)
 
-    def _check_attribute(self, data: memoryview) -> tuple[str, int | None]:
-        """Its name, and its value where that is a whole number."""
-        name, whole, others = "", None, False
+    def _check_product(self, inputs: list[str]) -> None:
+        """It has a stored matrix, a scale a column, and one scale and zero of its input."""
+        _, *named = (*inputs, *[""] * 7)[:7]
+        matrix, step, scale, zero, matrix_zero, bias = (self._elements.get(name, 0) if name else None for name in named)
+        if not matrix or not scale or scale < 1 or matrix < 1 or matrix % scale:
+            raise _Fault(
+                f"the operator {PRODUCT} has {matrix or 'no'} stored numbers and {scale or 'no'} scales for them"
+            )
+        if step != 1 or zero != 1 or matrix_zero is not None or bias is not None:
+            raise _Fault(f"the operator {PRODUCT} has other inputs than a matrix, its scales and one scale and zero")
+
+    def _check_attribute(self, data: memoryview) -> None:
         for number, value in self._fields(data):
-            if number == 1:
-                name = shown(_text(value)[:60])
-            elif number == 3 and isinstance(value, int):
-                whole = _signed(value)
-            others |= number in (2, 4, 5, 7, 8, 9, 10, 14, 15)
             if number in (5, 10):
                 self._check_tensor(_bytes(value))
             elif number in (6, 11):
                 raise _Fault("a node of it has a graph inside")
             elif number in (22, 23):
                 raise _Fault("it has sparse weights, which this release does not read")
-        return name, None if others else whole
 
     def _check_tensor(self, data: memoryview, *, beside: bool = False) -> None:
         """Its size; `beside`: it may be stored in the data file."""
@@ -273,73 +281,3 @@ def _whole(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS):
         raise _Fault("the place of its weights is no number")
     return int(text)
-
-
-DOMAIN = "com.microsoft"
-BLOCKS = (16, 32, 64, 128, 256)  # weights that share a scale
-MAX_SIDE = 1 << 20  # of a matrix; vocabularies have 256,000 rows
-
-_SIDE = range(1, MAX_SIDE + 1)
-ATTRIBUTES: dict[str, dict[str, Collection[int]]] = {  # operator → its attributes, all whole numbers, and their values
-    "MatMulNBits": {"K": _SIDE, "N": _SIDE, "bits": (4, 8), "block_size": BLOCKS, "accuracy_level": range(5)},
-    "GatherBlockQuantized": {
-        "bits": (4, 8), "block_size": BLOCKS, "gather_axis": range(-2, 2), "quantize_axis": range(-2, 2),
-    },
-    "MatMulIntegerToFloat": {},
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class QuantizedNode:
-    """A node of DOMAIN as it stands in the file; "" is an input that is left out."""
-
-    operator: str
-    inputs: Sequence[str]
-    attributes: Mapping[str, int | None]  # None: of another kind than a whole number
-
-
-def fault_of(node: QuantizedNode, elements: Mapping[str, int]) -> str | None:
-    """What is wrong with a node; None where nothing is.
-
-    Args:
-        elements: of each of the graph's weights, by name.
-    """
-    allowed = ATTRIBUTES.get(node.operator)
-    if allowed is None:
-        return f"it uses the operator {DOMAIN}.{node.operator}; of that domain, {' and '.join(ATTRIBUTES)} are allowed"
-    for name, value in node.attributes.items():
-        if name not in allowed or value is None or value not in allowed[name]:
-            return f"the operator {node.operator} has {name} {value}, which is not allowed"
-    if node.operator == "MatMulIntegerToFloat":
-        return _integer_fault(node, elements)
-    return _matrix_fault(node, elements) if node.operator == "MatMulNBits" else None
-
-
-def _integer_fault(node: QuantizedNode, elements: Mapping[str, int]) -> str | None:
-    """Whether a MatMulIntegerToFloat has a stored matrix, a scale a column, and one scale and zero of its input."""
-    _, *named = (*node.inputs, *[""] * 7)[:7]
-    matrix, step, scale, zero, matrix_zero, bias = (elements.get(name, 0) if name else None for name in named)
-    if not matrix or not scale or scale < 1 or matrix < 1 or matrix % scale:
-        return f"the operator {node.operator} has {matrix or 'no'} stored numbers and {scale or 'no'} scales for them"
-    if step != 1 or zero != 1 or matrix_zero is not None or bias is not None:
-        return f"the operator {node.operator} has other inputs than a matrix, its scales and one scale and zero"
-    return None
-
-
-def _matrix_fault(node: QuantizedNode, elements: Mapping[str, int]) -> str | None:
-    """Whether the weights of a MatMulNBits are as many as it says: N rows of K numbers in blocks, a scale for each."""
-    k, n, block = (node.attributes.get(name) or 0 for name in ("K", "N", "block_size"))
-    bits = node.attributes.get("bits") or 4
-    if not (k and n and block):
-        return "the operator MatMulNBits does not say the size of its weights"
-    blocks = -(-k // block)
-    zero_points = {n * (-(-blocks * bits // 8)), n * blocks}  # packed, or of the scales' type
-    expected = {1: {n * blocks * block * bits // 8}, 2: {n * blocks}, 3: zero_points, 4: set(), 5: {n}}
-    for number, counts in expected.items():
-        name = node.inputs[number] if number < len(node.inputs) else ""
-        if (name or number in (1, 2)) and elements.get(name) not in counts:
-            return (
-                f"the operator MatMulNBits has {elements.get(name, 'no')} stored numbers as input {number}, for {n} "
-                f"rows of {k} in blocks of {block} there are {' or '.join(map(str, sorted(counts))) or 'none'}"
-            )
-    return None

@@ -43,9 +43,6 @@ def open_session(
             and opens the graph in a third of the time, for a process that encodes one text or two.
         spin: threads that wait for the next operator keep their core busy, on ONNX Runtime: one item alone is done a
             third sooner, but what else the process has to do meanwhile, such as decoding pictures, waits.
-
-    Raises:
-        InputError: ONNX Runtime cannot use the GPU after all.
     """
     kind, _, which = device.partition(":")
     if kind == OPENVINO:
@@ -161,11 +158,7 @@ LARGE_TEXTS = 8  # texts that pass a large graph at once: of 32, products leave 
 
 
 class TextTower:
-    """Tokenizer and text graph; `widen` is that of `open_session`.
-
-    Raises:
-        ModelMismatch: a file is damaged, or contradicts config.json.
-    """
+    """Tokenizer and text graph; `widen` is that of `open_session`."""
 
     def __init__(
         self, folder: Path, config: ModelConfig, threads: int, device: str = CPU, *, widen: bool = True
@@ -203,11 +196,7 @@ def padded(encodings: "list[Encoding]", text: TextConfig) -> dict[str, NDArray[n
 
 
 class ImageTower:
-    """The image graph.
-
-    Raises:
-        ModelMismatch: the file is damaged, or contradicts config.json.
-    """
+    """The image graph."""
 
     def __init__(self, folder: Path, config: ModelConfig, threads: int, device: str = CPU) -> None:
         size = config.image.size

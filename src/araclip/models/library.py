@@ -16,7 +16,7 @@ from araclip.gallery.recorded_model import recorded_in
 from araclip.models import folder as model_folder
 from araclip.models.checks import check_model_folder
 from araclip.models.downloads import hub_errors
-from araclip.models.folder import TRIED, ModelConfig
+from araclip.models.folder import ModelConfig
 from araclip.models.pull import parts_of, repository_of, unknown
 from araclip.models.speed import Speed, remembered
 from araclip.peers.model_registry import BY_NAME, FIRST_CAPTION, PEERS, Peer, PublishedRecall, forbids_commerce
@@ -69,21 +69,20 @@ def model_rows() -> list[ModelRow]:
         for name, folder in models.items()
     ]
     known = {row.name for row in here}
-    others = [_available(peer) for peer in PEERS if peer.name not in known]
+    others = [
+        ModelRow(
+            peer.name, "available", peer.width, peer.resolution, peer.license, forbids_commerce(peer.license),
+            published_megabytes=peer.megabytes, recall=peer.recall, take_for=TAKE.get(peer.name), hub_id=peer.hub_id,
+            kind=peer.kind,
+        )
+        for peer in PEERS if peer.name not in known
+    ]  # fmt: skip
     return here + sorted(others, key=lambda row: (row.take_for is None, -_mean(row)))
 
 
 def _mean(row: ModelRow) -> float:
     """For the order alone: by the protocol that most models have a figure for."""
     return max((one.mean for one in row.recall if one.protocol == FIRST_CAPTION), default=0.0)
-
-
-def _available(peer: Peer) -> ModelRow:
-    return ModelRow(
-        peer.name, "available", peer.width, peer.resolution, peer.license, forbids_commerce(peer.license),
-        published_megabytes=peer.megabytes, recall=peer.recall, take_for=TAKE.get(peer.name), hub_id=peer.hub_id,
-        kind=peer.kind,
-    )  # fmt: skip
 
 
 def _row_here(name: str, folder: Path, state: str) -> ModelRow:
@@ -94,8 +93,8 @@ def _row_here(name: str, folder: Path, state: str) -> ModelRow:
     peer = _peer_of(name, config)
     return ModelRow(
         name, state, config.width, config.image.size, config.license, forbids_commerce(config.license),
-        published_megabytes=peer.megabytes if peer else None, megabytes=_megabytes(folder),
-        recall=peer.recall if peer else (), measured={k: v for k, v in config.measured.items() if k != TRIED} or None,
+        published_megabytes=peer.megabytes if peer else None, megabytes=model_folder.megabytes(folder),
+        recall=peer.recall if peer else (), measured=config.measured or None,
         speed=remembered(config.fingerprint), take_for=TAKE.get(peer.name if peer else name),
         hub_id=peer.hub_id if peer else None, kind=peer.kind if peer else None, weights=config.weights,
         languages=config.languages, fingerprint=config.fingerprint, folder=str(folder),
@@ -108,16 +107,10 @@ def _peer_of(name: str, config: ModelConfig) -> Peer | None:
     return BY_NAME.get(source) or next((peer for peer in PEERS if peer.hub_id == source), None) or BY_NAME.get(name)
 
 
-def _megabytes(folder: Path) -> float:
-    return sum(file.stat().st_size for file in folder.iterdir() if file.is_file()) / 1e6
-
-
 def galleries_of(name: str) -> list[Path]:
     """The galleries in the user's data directory that were made with a pulled model of which there is no other copy.
-    Galleries elsewhere are not known here.
 
-    Raises:
-        InputError, ModelNotFound: as for `remove`.
+    Galleries elsewhere are not known here.
     """
     fingerprint = _fingerprint(_pulled(name))  # "" of a damaged one: it is found by its name
     if fingerprint and fingerprint in [_fingerprint(folder) for other, folder in installed().items() if other != name]:
@@ -133,13 +126,7 @@ def galleries_of(name: str) -> list[Path]:
 
 
 def remove(name: str) -> int:
-    """Delete a pulled model; returns the bytes that are free now. Galleries made with it stay, and need it again.
-
-    Raises:
-        InputError: it is a bundled model.
-        ModelNotFound: no pulled model has that name.
-        OSError: it cannot be deleted.
-    """
+    """Delete a pulled model; returns the bytes that are free now. Galleries made with it stay, and need it again."""
     folder = _pulled(name)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     aside = folder.with_name(f".{name}.removed")  # a name that no model has, so that no half of one is found
@@ -185,11 +172,6 @@ def push(
 
     Only the files that belong to a model folder are uploaded. The token is huggingface_hub's ($HF_TOKEN, or that of
     `hf auth login`).
-
-    Raises:
-        ModelNotFound, ModelMismatch, InvalidVectors: the folder is not there, or somebody who pulls it would refuse it.
-        InputError: no repository's name, or no token.
-        ModelNotFound: the hub refuses it, or cannot be reached.
     """
     address, revision = repository_of(repository)
     if revision:

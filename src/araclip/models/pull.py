@@ -24,8 +24,7 @@ from araclip.models.checks import check_model_folder
 from araclip.models.downloads import Files, Progress, check_space, download, is_model_folder
 from araclip.models.encoder import AraCLIP
 from araclip.models.encoder_base import usable_cores
-from araclip.models.folder import PARTS, ModelConfig
-from araclip.models.folder import WEIGHTS as STORED
+from araclip.models.folder import PARTS, ModelConfig, megabytes, ways_of
 from araclip.models.speed import Speed
 from araclip.peers import model_registry
 from araclip.peers.loading import KINDS, Request, nearest, parse_request
@@ -66,10 +65,6 @@ class PullSource:
 def pull_source(text: str) -> PullSource:
     """The source that a text names: a name or hub id of the table, hf:ORG/NAME[@REVISION], ORG/NAME, KIND:LOCATION, or
     a folder.
-
-    Raises:
-        InputError: a bundled model, or a malformed address.
-        ModelNotFound: nothing of that name; the nearest names are given.
     """
     if text in bundled():
         raise InputError(f"{text} ships with this package: use it as it is, `--model {text}`.")
@@ -89,11 +84,7 @@ def pull_source(text: str) -> PullSource:
 
 
 def repository_of(text: str) -> tuple[str, str | None]:
-    """Repository and revision of ORG/NAME[@REVISION], with or without hf: before it.
-
-    Raises:
-        InputError: it is none.
-    """
+    """Repository and revision of ORG/NAME[@REVISION], with or without hf: before it."""
     repository, _, revision = text.removeprefix(HUB).partition("@")
     if not _REPOSITORY.fullmatch(repository):
         raise InputError(f"'{shown(text)}' names no repository. Write hf:ORG/NAME, or hf:ORG/NAME@REVISION.")
@@ -111,11 +102,7 @@ def unknown(text: str) -> ModelNotFound:
 
 
 def model_name(name: str) -> str:
-    """A name that a folder can have.
-
-    Raises:
-        InputError: it has other characters than letters, digits, dots, _ and -, or it is a bundled model's.
-    """
+    """A name that a folder can have."""
     if not NAME.fullmatch(name):
         raise InputError(
             f"'{shown(name)}' cannot be a model's name: up to 96 letters, digits, dots, _ and -, the first a letter or "
@@ -171,11 +158,6 @@ def copy_finished(folder: Path, target: Path) -> ModelConfig:
 
     Every file is compared with its hash, graphs and tokenizer are judged and tried as those of a stranger
     (`araclip.models.checks`); an earlier folder at `target` is replaced.
-
-    Raises:
-        ModelMismatch, InvalidVectors: a file is missing, damaged or refused.
-        InputError: the disk has too little space.
-        OSError: the disk is full or read-only.
     """
     config = model_folder.read_config(folder)
     parts = parts_of(config)
@@ -185,8 +167,7 @@ def copy_finished(folder: Path, target: Path) -> ModelConfig:
     def fill(temporary: Path) -> None:
         for part in parts:
             shutil.copyfile(folder / part, temporary / part)
-        if config.format > 1:
-            model_folder.write_image_processor(temporary, config.image)
+        model_folder.write_image_processor(temporary, config.image)
         for part in config.files:
             model_folder.check_hash(temporary, config, part)
         check_model_folder(temporary)
@@ -230,14 +211,8 @@ def pull(
         log: called with a line for each step.
         progress: called with file, bytes done and bytes in all while large files are downloaded.
         converting: called before a published model is loaded by its library; not for a finished folder.
-
-    Raises:
-        InputError: something of that name is here already, PyTorch is needed and missing, too little disk space, or
-            an argument is invalid.
-        ModelNotFound: no such model, no access, no network.
-        ModelMismatch, InvalidVectors, ExportRejected: the model's parts are damaged, do not fit or are refused.
     """
-    _check_weights(weights)
+    ways_of(weights)  # refused before gigabytes are downloaded
     begin = time.perf_counter()
     source = pull_source(text)
     named = model_name(name or source.name)
@@ -258,8 +233,7 @@ def pull(
         atomic.write_text(target / NOTE, again)
     speed = speeds.measure(AraCLIP(target))
     speeds.remember(config.fingerprint, speed)
-    size = sum(file.stat().st_size for file in target.iterdir()) / 1e6
-    return Pulled(target, str(target) if out else named, config, size, speed, time.perf_counter() - begin)
+    return Pulled(target, str(target) if out else named, config, megabytes(target), speed, time.perf_counter() - begin)
 
 
 def _again(source: PullSource, config: ModelConfig, text: str) -> str:
@@ -272,15 +246,6 @@ def _again(source: PullSource, config: ModelConfig, text: str) -> str:
     weights = config.weights or "float32"
     quoted = f'"{weights}"' if " " in weights else weights
     return f"{text} --weights {quoted} --languages {languages}"
-
-
-def _check_weights(weights: str) -> None:
-    """Refuse an unknown way before gigabytes are downloaded; the engine has the whole rule."""
-    parts = [part.strip() for part in weights.split("+")]
-    if len(parts) > 2 or not {*parts} <= {*STORED}:
-        raise InputError(
-            f"weights '{weights}' are unknown. Choose one of {', '.join(STORED)}; or two of them, 'TEXT + IMAGE'."
-        )
 
 
 def _check_target(target: Path, name: str, out: Path | None) -> None:
@@ -377,10 +342,6 @@ def pull_trainable(
         text, log, progress, converting: as of `pull.pull`.
         out: absent or empty.
         head, image: of an older text encoder, see `make_trainable`.
-
-    Raises:
-        InputError: it is another model, something is in `out`, PyTorch is missing, or too little disk space.
-        ModelNotFound, ModelMismatch: a part is missing, damaged or refused.
     """
     source = pull_source(text)
     if source.folder is None:

@@ -38,11 +38,7 @@ def check_tokenizer(path: Path) -> None:
 
 
 def check_rules(raw: dict[str, Any], path: Path | str) -> None:
-    """As `check_tokenizer`, for the content of a tokenizer.json; `path` names it in messages.
-
-    Raises:
-        ModelMismatch: its normalizers make texts too long, or a regular expression repeats a repetition.
-    """
+    """As `check_tokenizer`, for the content of a tokenizer.json; `path` names it in messages."""
     growth = _total_growth(raw.get("normalizer"), path)
     if growth > MAX_GROWTH:
         raise ModelMismatch(

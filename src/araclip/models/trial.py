@@ -35,12 +35,7 @@ SHORT = ("قطة على طاولة", "a dog on the grass, 2024", "")
 
 
 def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
-    """Open and run one tower, "text" or "image", in another process.
-
-    Raises:
-        ModelMismatch: it cannot be opened or run, is damaged, or needs more memory or time than its size explains.
-        InvalidVectors: its vectors cannot be compared.
-    """
+    """Open and run one tower, "text" or "image", in another process."""
     size = sum((folder / part).stat().st_size for part in config.parts_of(tower))
     seconds, free = SECONDS + size // BYTES_PER_SECOND, free_memory()
     memory = memory_of_trial(size, free)

@@ -4,27 +4,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from araclip.errors import ModelMismatch
 from araclip.models.folder import existing_folder
 from araclip.peers.loading import Request
-from araclip.peers.torch_encoder import ImageTower, TextTower, TorchEncoder, image_tower, text_tower
+from araclip.peers.torch_encoder import ImageTower, TorchEncoder, image_tower, prepared_by
 from araclip.training.failures import failures
 from araclip.training.model import foreign
 from araclip.training.model.foreign import check_tokens, image_processor_at, on_pillow
-from araclip.training.teachers.text_encoders import Inputs, open_clip_text, pooled, transformers_text
+from araclip.training.teachers.text_encoders import Inputs, TextEncoder, open_clip_text, pooled, transformers_text
 
 
 def load_open_clip(request: Request) -> TorchEncoder:
-    """A model of open_clip's list, file of weights, folder or hub id.
-
-    Raises:
-        ModelNotFound: open_clip cannot load it.
-    """
+    """A model of open_clip's list, file of weights, folder or hub id."""
     text = open_clip_text(request.name, request.location)
-    return TorchEncoder(request, text_tower(text, request.device), open_clip_pictures(text.model, request.device))
+    return TorchEncoder(request, text, open_clip_pictures(text.model, request.device))
 
 
 def open_clip_pictures(model: Any, device: str) -> ImageTower:
@@ -48,31 +43,13 @@ def without_tokens(output: Any) -> Tensor:
     return vectors
 
 
-def load_altclip(request: Request) -> TorchEncoder:
-    """AltCLIP, which transformers has a class for.
-
-    Raises:
-        ModelNotFound: transformers cannot load it.
-        ModelMismatch: it is another model.
-    """
-    return load_transformers(request, only="altclip")
-
-
-def load_transformers(request: Request, only: str | None = None) -> TorchEncoder:
-    """A dual encoder that transformers has a class for, with its tokenizer and its image processor.
-
-    Args:
-        only: the required `model_type`; None takes any.
-
-    Raises:
-        ModelNotFound: transformers cannot load one of the three.
-        ModelMismatch: the model lacks text features or image features, or is of another type.
-    """
+def load_transformers(request: Request) -> TorchEncoder:
+    """A dual encoder that transformers has a class for, such as AltCLIP, with its tokenizer and its image processor."""
     text = transformers_text(request.name, request.location)
     model, model_type = text.model, text.model.config.model_type
-    if only and model_type != only:
+    if request.kind == "altclip" != model_type:
         raise ModelMismatch(
-            f"{request.name} is a model of type {model_type}, not {only}. Ask for transformers:{request.location}."
+            f"{request.name} is a model of type {model_type}, not altclip. Ask for transformers:{request.location}."
         )
     if not hasattr(model, "get_image_features"):
         raise ModelMismatch(
@@ -82,41 +59,42 @@ def load_transformers(request: Request, only: str | None = None) -> TorchEncoder
     with failures(request.name, "its preprocessor_config.json must lie beside it"):
         processor = image_processor_at(request.location, pillow=True)
 
-    def prepare(picture: Image.Image) -> Inputs:
-        return dict(processor(images=picture, return_tensors="pt"))
-
     pictures = image_tower(
-        model, prepare, lambda inputs: pooled(model.get_image_features(**inputs)), request.device, processor
+        model,
+        prepared_by(processor),
+        lambda inputs: pooled(model.get_image_features(**inputs)),
+        request.device,
+        processor,
     )
-    return TorchEncoder(request, text_tower(text, request.device), pictures)
+    return TorchEncoder(request, text, pictures)
+
+
+def _named(texts: list[str]) -> list[dict[str, str]]:
+    # a bare text that is the path of a picture, or an address that ends like one, would be opened as a picture
+    return [{"text": entry} for entry in texts]
+
+
+class _Sentences(TextEncoder):
+    """Texts that go through the library's own `encode`."""
+
+    def encode(self, texts: list[str], device: str) -> Tensor:
+        return _encoded(self.model, _named(texts))
 
 
 def load_sentence_transformers(request: Request) -> TorchEncoder:
-    """A multimodal model of sentence-transformers; or a model of texts, with another of pictures at `request.image`.
-
-    Raises:
-        ModelNotFound: sentence-transformers cannot load it.
-        ModelMismatch: its settings ask for something that is refused, see `foreign`.
-    """
+    """A multimodal model of sentence-transformers; or a model of texts, with another of pictures at `request.image`."""
     text = _sentence_transformer(request.name, request.location, request.device)
     image = _sentence_transformer(request.name, request.image, request.device) if request.image else text
-
-    def named(texts: list[str]) -> list[dict[str, str]]:
-        # a bare text that is the path of a picture, or an address that ends like one, would be opened as a picture
-        return [{"text": entry} for entry in texts]
 
     prompt = text.prompts.get(text.default_prompt_name) or None  # `encode` puts it before every text
 
     def tokens(texts: list[str]) -> Inputs:
-        made = text.preprocess(named(texts), prompt=prompt)
+        made = text.preprocess(_named(texts), prompt=prompt)
         return {name: value for name, value in made.items() if isinstance(value, Tensor)}
 
     return TorchEncoder(
         request,
-        TextTower(
-            "sentence-transformers", text, lambda texts: _encoded(text, named(texts)), tokens, text.tokenizer,
-            text.max_seq_length,
-        ),
+        _Sentences("sentence-transformers", text, tokens, text.forward, text.tokenizer, text.max_seq_length),
         ImageTower(
             image,
             lambda picture: picture,

@@ -55,7 +55,7 @@ KINDS: Mapping[str, Kind] = {
         "m-clip:FOLDER_OR_HUB_ID[+open_clip:MODEL/TAG_OR_FILE]", "araclip.peers.mclip.load_mclip", ("open_clip",)
     ),
     "mexma": Kind("mexma:FOLDER_OR_HUB_ID", "araclip.peers.mexma.load_mexma"),
-    "altclip": Kind("altclip:FOLDER_OR_HUB_ID", "araclip.peers.libraries.load_altclip"),
+    "altclip": Kind("altclip:FOLDER_OR_HUB_ID", "araclip.peers.libraries.load_transformers"),
     "open_clip": Kind(
         "open_clip:MODEL/TAG_OR_FILE, open_clip:local-dir:FOLDER, open_clip:hf-hub:HUB_ID",
         "araclip.peers.libraries.load_open_clip", ("open_clip",),
@@ -72,13 +72,7 @@ _EXTRAS = {"sentence_transformers": "sentence-transformers"}
 
 
 def load_peer(name_or_path: str | PathLike[str], threads: int, device: str) -> Encoder | None:
-    """The encoder of a peer's name, a kind and location, or a folder in a published layout; None for anything else.
-
-    Raises:
-        InputError: a package that it needs is not installed.
-        ModelNotFound: its library cannot load it, or a known kind has no location.
-        ModelMismatch: its parts contradict each other.
-    """
+    """The encoder of a peer's name, a kind and location, or a folder in a published layout; None for anything else."""
     request = parse_request(fspath(name_or_path))
     return None if request is None else load_request(request, threads, device)
 
@@ -101,11 +95,7 @@ def load_request(request: Request, threads: int = 1, device: str = "cpu") -> Enc
 
 
 def parse_request(text: str) -> Request | None:
-    """The request of a peer's name or hub id, a kind and location, or a folder in a published layout; None for others.
-
-    Raises:
-        ModelNotFound: a known kind without location.
-    """
+    """The request of a peer's name or hub id, a kind and location, or a folder in a published layout; else None."""
     by_hub_id = [peer for peer in model_registry.PEERS if peer.hub_id == text]
     peer = model_registry.BY_NAME.get(text) or next(iter(by_hub_id), None)
     if peer:

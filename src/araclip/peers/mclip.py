@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from araclip.errors import ModelMismatch, ModelNotFound
 from araclip.peers.libraries import open_clip_pictures
 from araclip.peers.loading import KINDS, Request
-from araclip.peers.torch_encoder import TorchEncoder, text_tower
+from araclip.peers.torch_encoder import TorchEncoder
 from araclip.peers.weight_files import check_fit, folder_of, read_json, read_state
 from araclip.training.failures import failures
 from araclip.training.model import foreign, towers
@@ -36,12 +36,7 @@ class MultilingualCLIP(nn.Module):
 
 
 def load_mclip(request: Request) -> TorchEncoder:
-    """A folder or hub id of M-CLIP's published layout, and the image tower at `request.image`, in open_clip's words.
-
-    Raises:
-        ModelNotFound: no image tower is named or known, or a part cannot be had.
-        ModelMismatch: the weights are not those that config.json describes; a tensor is named.
-    """
+    """A folder or hub id of M-CLIP's published layout, and the image tower at `request.image`, in open_clip's words."""
     if not request.image:
         raise ModelNotFound(
             f"{request.name} is a text tower, and its image tower is not known. Name it: {KINDS['m-clip'].way}, "
@@ -49,15 +44,11 @@ def load_mclip(request: Request) -> TorchEncoder:
         )
     text = text_encoder(request.name, request.location)
     image = open_clip_model(f"{request.name}, image tower {request.image}", request.image)
-    return TorchEncoder(request, text_tower(text, request.device), open_clip_pictures(image, request.device))
+    return TorchEncoder(request, text, open_clip_pictures(image, request.device))
 
 
 def text_encoder(name: str, location: str) -> TextEncoder:
-    """The text tower with its head and tokenizer.
-
-    Raises:
-        ModelNotFound, ModelMismatch: as for `load_mclip`.
-    """
+    """The text tower with its head and tokenizer."""
     folder = folder_of(name, location)
     foreign.check_folder(folder)
     config = read_json(folder / "config.json")

@@ -12,18 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from transformers import SiglipVisionConfig, SiglipVisionModel, XLMRobertaConfig, XLMRobertaModel
 
 from araclip.errors import ModelMismatch
 from araclip.peers.loading import Request
-from araclip.peers.torch_encoder import TorchEncoder, image_tower, text_tower
+from araclip.peers.torch_encoder import TorchEncoder, image_tower, prepared_by
 from araclip.peers.weight_files import check_fit, folder_of, read_state
 from araclip.training.failures import failures
 from araclip.training.model import foreign
 from araclip.training.model.foreign import image_processor_at, tokenizer_at
-from araclip.training.teachers.text_encoders import Inputs, TextEncoder, positions, token_inputs
+from araclip.training.teachers.text_encoders import TextEncoder, positions, token_inputs
 
 HEADS = 16  # of both published towers
 WORDS, PATCHES = "embeddings.word_embeddings.weight", "embeddings.patch_embedding.weight"
@@ -58,12 +57,7 @@ class MexmaSigLIP(nn.Module):
 
 
 def load_mexma(request: Request) -> TorchEncoder:
-    """A folder or hub id of MEXMA-SigLIP 2's layout.
-
-    Raises:
-        ModelNotFound: a part cannot be had.
-        ModelMismatch: the weights are not those of such a model; a tensor is named.
-    """
+    """A folder or hub id of MEXMA-SigLIP 2's layout."""
     folder = folder_of(request.name, request.location)
     foreign.check_folder(folder)
     model = read_model(folder)
@@ -76,19 +70,14 @@ def load_mexma(request: Request) -> TorchEncoder:
         longest,
     )  # fmt: skip
 
-    def prepare(picture: Image.Image) -> Inputs:
-        return dict(processor(images=picture, return_tensors="pt"))
-
-    pictures = image_tower(model, prepare, lambda inputs: model.get_image_features(**inputs), request.device, processor)
-    return TorchEncoder(request, text_tower(text, request.device), pictures)
+    pictures = image_tower(
+        model, prepared_by(processor), lambda inputs: model.get_image_features(**inputs), request.device, processor
+    )
+    return TorchEncoder(request, text, pictures)
 
 
 def read_model(folder: Path) -> MexmaSigLIP:
-    """The model of a folder's weights, in float32.
-
-    Raises:
-        ModelMismatch: a tower or the linear layer is missing, or a tensor is unknown or of another shape.
-    """
+    """The model of a folder's weights, in float32."""
     state = _named_as_ours(read_state(folder), folder)
     built = failures(folder, "copy the folder again", ModelMismatch, cannot="be built")
     with built:

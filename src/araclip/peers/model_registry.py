@@ -67,11 +67,6 @@ _ALL: dict[str, PublishedRecall] = {
 }
 
 
-def published_recall(name: str) -> tuple[PublishedRecall, ...]:
-    """What was found for a model of the registry, at most one figure a protocol; nothing where none was found."""
-    return tuple(table[name] for table in (_FIRST, _ALL) if name in table)
-
-
 ARACLIP_PAPER = "Al-Barham et al. 2024, https://aclanthology.org/2024.arabicnlp-1.9"
 MCLIP_PAPER = "Carlsson et al. 2022, https://aclanthology.org/2022.lrec-1.739"
 ALTCLIP_PAPER = "Chen et al. 2022, https://arxiv.org/abs/2211.06679"
@@ -107,8 +102,8 @@ class Peer:
 
     @property
     def recall(self) -> tuple[PublishedRecall, ...]:
-        """Recall on Arabic that was published for it; empty where none was found."""
-        return published_recall(self.name)
+        """Recall on Arabic that was published for it, at most one figure a protocol; empty where none was found."""
+        return tuple(table[self.name] for table in (_FIRST, _ALL) if self.name in table)
 
     @property
     def spec(self) -> str:

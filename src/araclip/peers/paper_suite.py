@@ -24,17 +24,11 @@ CLAIM = "as claimed by AraCLIP's description, which names no picture set; not re
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the claimed table.
+    """A row of the claimed table. Of `models`, which it may mean, the first that is ready is used, else the first."""
 
-    Attributes:
-        name: as the claim has it. models: the registry's models that it may mean; the first that is ready is used, and
-            where none is, the first is loaded with PyTorch.
-        claimed: R@1, R@5 and MRR.
-    """
-
-    name: str
+    name: str  # as the claim has it
     models: tuple[str, ...]
-    claimed: tuple[float, float, float]
+    claimed: tuple[float, float, float]  # R@1, R@5 and MRR
 
 
 ROWS = (
@@ -98,9 +92,6 @@ def paper_table(
         models: what to take for a row, by its name; anything that `AraCLIP.load` takes.
         split, caption_field: as for `load_dataset`; the test split of published sets by default.
         captions, cache, log: as for `retrieval.evaluate`. progress: (row, kind, done, total).
-
-    Raises:
-        InputError: no set or no model at all can be used; the message says what is missing. Or an unknown row.
     """
     chosen = dict(models or {})
     if unknown := chosen.keys() - {row.name for row in ROWS}:

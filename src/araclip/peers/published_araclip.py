@@ -29,7 +29,7 @@ from araclip.models.folder import existing_folder
 from araclip.peers import model_registry
 from araclip.peers.libraries import open_clip_pictures
 from araclip.peers.loading import HEADS, KINDS, Request, heads, layout
-from araclip.peers.torch_encoder import ImageTower, TorchEncoder, image_tower, text_tower
+from araclip.peers.torch_encoder import ImageTower, TorchEncoder, image_tower, prepared_by
 from araclip.peers.weight_files import check_fit, folder_of, is_saved, read_head, read_json, read_state
 from araclip.training.export.model_card import About
 from araclip.training.failures import failures
@@ -83,10 +83,6 @@ def read_published(name: str, folder: Path, head: Path | None = None, image: str
         name: of the model, for messages.
         head: the pickled head of an older text encoder, if it does not lie beside it.
         image: the image tower of an older text encoder, in open_clip's words; None reads the text tower alone.
-
-    Raises:
-        ModelNotFound: a part is not there.
-        ModelMismatch: a part is damaged or refused, or a tensor is missing, unknown or of another shape; it is named.
     """
     foreign.check_folder(folder)
     raw = read_json(folder / "config.json")
@@ -99,7 +95,8 @@ def read_published(name: str, folder: Path, head: Path | None = None, image: str
         text, has_images = raw, image is not None
         state = {f"{_TEXT}{key.removeprefix('bert.')}": tensor for key, tensor in state.items()} | _head(folder, head)
         if image is not None:
-            state |= _image_state(name, image)
+            model = open_clip_model(f"{name}, image tower {image}", image.removeprefix("open_clip:"))
+            state |= {f"{_IMAGE}{key}": tensor for key, tensor in model.state_dict().items()}
     if f"{_HEAD}weight" not in state or state[f"{_HEAD}weight"].ndim != 2:
         raise ModelMismatch(f"{folder}: {_HEAD}weight, the head, is missing or no matrix. Copy the whole folder again.")
     width = int(raw.get("out_features", state[f"{_HEAD}weight"].shape[0]))
@@ -109,11 +106,7 @@ def read_published(name: str, folder: Path, head: Path | None = None, image: str
 
 
 def load_published(request: Request) -> Encoder:
-    """AraCLIP as published, with its own preprocessing (text is not normalised); or a saved or exported AraCLIPModel.
-
-    Raises:
-        ModelNotFound, ModelMismatch: as for `read_published`; or there is no image tower.
-    """
+    """AraCLIP as published, its texts not normalised; or a saved or exported AraCLIPModel."""
     if model_folder.is_ours(request.location):
         return AraCLIP(model_folder.find(request.location), threads=request.threads, device=request.device)
     folder = folder_of(request.name, request.location)
@@ -121,13 +114,18 @@ def load_published(request: Request) -> Encoder:
         text, pictures = _saved_model(request.name, folder, request.device)
     else:
         published = read_published(request.name, folder)
-        text, pictures = _text_encoder(published), _image_tower(published, request.device)
+        araclip, longest = published.model, published.model.config.max_tokens
+        text = TextEncoder(
+            "araclip as published", araclip, token_inputs(published.tokenizer, longest),
+            lambda inputs: araclip.get_text_features(**inputs).pooler_output, published.tokenizer, longest,
+        )  # fmt: skip
+        pictures = _image_tower(published, request.device)
     if request.image and pictures is None:
         model = open_clip_model(f"{request.name}, image tower {request.image}", request.image)
         pictures = open_clip_pictures(model, request.device)
     if pictures is None:
         raise ModelNotFound(f"{request.name} has no image tower. Name one: {KINDS['araclip'].way}.")
-    return TorchEncoder(request, text_tower(text, request.device), pictures)
+    return TorchEncoder(request, text, pictures)
 
 
 def _config(folder: Path, text: Any, width: int, has_images: bool) -> AraCLIPConfig:
@@ -150,7 +148,11 @@ def _load_weights(config: AraCLIPConfig, state: Mapping[str, Tensor], folder: Pa
     with built, torch.device("meta"):  # names and shapes, before memory is asked for
         empty = AraCLIPModel(config).state_dict()
     has_images = config.vision_config is not None
-    theirs = {ours: _their_name(ours) for ours in empty if has_images or not ours.startswith("logit_")}
+    theirs = {
+        ours: their_start + ours.removeprefix(start)
+        for start, their_start in _NAMES
+        for ours in empty if ours.startswith(start) and (has_images or start != "logit_")
+    }  # fmt: skip
     check_fit(state, {theirs[ours]: empty[ours] for ours in theirs}, folder, _SPARE)
     with failures(folder / "config.json", "copy the folder again", ModelMismatch, cannot="be built"):
         model = AraCLIPModel(config)
@@ -158,11 +160,6 @@ def _load_weights(config: AraCLIPConfig, state: Mapping[str, Tensor], folder: Pa
         model.load_state_dict({**model.state_dict(), **found}, assign=True)  # a safetensors file stays mapped, not read
     model.eval()
     return model
-
-
-def _their_name(ours: str) -> str:
-    start, theirs = next((start, theirs) for start, theirs in _NAMES if ours.startswith(start))
-    return theirs + ours.removeprefix(start)
 
 
 def _head(folder: Path, head: Path | None) -> dict[str, Tensor]:
@@ -181,11 +178,6 @@ def _head(folder: Path, head: Path | None) -> dict[str, Tensor]:
     return {f"{_HEAD}weight": torch.from_numpy(weight), f"{_HEAD}bias": torch.from_numpy(bias)}
 
 
-def _image_state(name: str, image: str) -> dict[str, Tensor]:
-    model = open_clip_model(f"{name}, image tower {image}", image.removeprefix("open_clip:"))
-    return {f"{_IMAGE}{key}": tensor for key, tensor in model.state_dict().items()}
-
-
 def _tokenizer(name: str, folder: Path, raw: Mapping[str, Any], config: AraCLIPConfig) -> Any:
     beside = any((folder / file).is_file() for file in ("tokenizer.json", "vocab.txt"))
     location = folder if beside else str(raw.get("tokenizer_repo_id_or_path") or TOKENIZER)
@@ -195,15 +187,6 @@ def _tokenizer(name: str, folder: Path, raw: Mapping[str, Any], config: AraCLIPC
 
 def _size() -> int:
     return int(open_clip.get_model_config(IMAGE_MODEL)["vision_cfg"]["image_size"])
-
-
-def _text_encoder(published: PublishedAraCLIP) -> TextEncoder:
-    model = published.model
-    tokens = token_inputs(published.tokenizer, model.config.max_tokens)
-    return TextEncoder(
-        "araclip as published", model, tokens, lambda inputs: model.get_text_features(**inputs).pooler_output,
-        published.tokenizer, model.config.max_tokens,
-    )  # fmt: skip
 
 
 def _image_tower(published: PublishedAraCLIP, device: str) -> ImageTower | None:
@@ -230,10 +213,7 @@ def _saved_model(name: str, folder: Path, device: str) -> tuple[TextEncoder, Ima
     with suppress(ModelMismatch):
         transform = processor.preprocessing.transform
 
-    def prepare(picture: Image.Image) -> Inputs:
-        return dict(processor(images=picture, return_tensors="pt"))
-
-    pictures = _pictures(text.model, prepare, device, processor.image_processor)
+    pictures = _pictures(text.model, prepared_by(processor), device, processor.image_processor)
     return text, replace(pictures, transform=transform)
 
 
@@ -270,10 +250,6 @@ def make_trainable(
         image: the image tower of an older text encoder, such as "ViT-B-16-SigLIP-512/webli" of open_clip; without it
             the result encodes texts only.
         log: takes a line as each step is done.
-
-    Raises:
-        InputError: the source is another kind of model, or there is something at `out`.
-        ModelNotFound, ModelMismatch: see `published_araclip.read_published`.
     """
     out = user_path(out).resolve()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

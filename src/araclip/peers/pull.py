@@ -6,7 +6,7 @@ Tokenizer and graphs are compared with the model's own library: ids, and vectors
 import gc
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from araclip.models import folder as model_folder
 from araclip.models.checks import check_written
 from araclip.models.encoder import AraCLIP
 from araclip.models.encoder_base import Vectors
-from araclip.models.folder import ImageConfig, ModelConfig, TextConfig, existing_folder
+from araclip.models.folder import ModelConfig, TextConfig, existing_folder
 from araclip.peers.loading import Request, load_request, parse_request
 from araclip.peers.tokenizers import padded
 from araclip.peers.torch_encoder import TorchEncoder
@@ -32,7 +32,7 @@ from araclip.peers.weight_files import is_saved
 from araclip.training.export.export import check_target, export
 from araclip.training.export.graphs import trace_graph
 from araclip.training.export.model_card import About, model_card
-from araclip.training.export.weights import check_pictures, store_towers, ways_of
+from araclip.training.export.weights import check_pictures, store_towers
 
 LEAST_COSINE = 0.9999  # of a float32 graph to PyTorch; rounding alone stays above .999999
 LEAST_RESIZED = 0.999  # of pictures that are resized, where the library has no form that does so with Pillow
@@ -71,11 +71,7 @@ def expected_of(source: Source) -> Expected:
 
 
 def check_ids(source: Source) -> None:
-    """Refuse a tokenizer.json whose ids differ from those of the model's own tokenizer.
-
-    Raises:
-        ModelMismatch: the text is named, and both.
-    """
+    """Refuse a tokenizer.json whose ids differ from those of the model's own tokenizer."""
     text = source.text
     for probe in TEXTS:
         inputs = source.reference.text.tokens([probe])
@@ -92,11 +88,7 @@ def check_ids(source: Source) -> None:
 
 
 def check_cut(whole: Tokenizer, cut: Tokenizer, rows: Sequence[int] | Any, probes: Sequence[str]) -> None:
-    """Refuse a cut vocabulary that cuts a text in its languages otherwise.
-
-    Raises:
-        ModelMismatch: the text is named.
-    """
+    """Refuse a cut vocabulary that cuts a text in its languages otherwise."""
     for probe in probes:
         before, after = whole.encode(probe).ids, [int(rows[id_]) for id_ in cut.encode(probe).ids]
         if before != after:
@@ -109,11 +101,7 @@ def check_cut(whole: Tokenizer, cut: Tokenizer, rows: Sequence[int] | Any, probe
 def check_vectors(
     found: Vectors, expected: Vectors, probes: Sequence[object], graph: str, least: float = LEAST_COSINE
 ) -> float:
-    """The least cosine of a graph's vectors to the library's.
-
-    Raises:
-        ExportRejected: it is below `least`, or no number.
-    """
+    """The least cosine of a graph's vectors to the library's."""
     cosines = (found * expected).sum(axis=1)
     worst = int(np.argmin(cosines))  # NumPy's argmin puts NaN first
     if not cosines[worst] >= least:
@@ -160,16 +148,9 @@ def make_model_folder(
         name: of the model; by default the source's.
         threads: of PyTorch while it is loaded and checked.
         log: called with a line as each step is done.
-
-    Raises:
-        ModelNotFound: there is no such model, or a part of it is missing.
-        ModelMismatch: its parts contradict each other, ask for code of their own, or cannot be expressed.
-        ExportRejected: a tower cannot be written as ONNX, or its graph gives other vectors.
-        InputError: a package is missing, the source is a model folder already, a language or a way to store weights is
-            unknown, no picture is in `pictures`, or other files are in `out`.
     """
     folders = (pictures,) if pictures else ()
-    ways_of(weights)  # what is unknown or missing is refused before anything is loaded
+    model_folder.ways_of(weights)  # what is unknown or missing is refused before anything is loaded
     check_pictures(folders)
     languages = check_languages(languages) if languages is not None else None
     request = source if isinstance(source, Request) else parse_request(source)
@@ -203,18 +184,15 @@ def _saved_model(request: Request) -> Path | None:
     return folder if folder is not None and is_saved(folder) else None
 
 
-def _load(request: Request, threads: int) -> Source:
-    encoder = load_request(request, threads)
-    if not isinstance(encoder, TorchEncoder):
-        raise _no_model(request.name)
-    return source_of(encoder)
-
-
 def _write(
     request: Request, folder: Path, languages: tuple[str, ...] | None, name: str, threads: int, log: Log
 ) -> ModelConfig:
     """The float32 graphs and the tokenizer of a model, checked. One tower after the other is written and let go."""
-    parts = _load(request, threads)
+    encoder = load_request(request, threads)
+    if not isinstance(encoder, TorchEncoder):
+        raise _no_model(request.name)
+    parts = source_of(encoder)
+    del encoder
     log(f"{request.name} loaded")
     check_ids(parts)
     expected = expected_of(parts)
@@ -263,11 +241,7 @@ def _cut(text: TextPart, languages: tuple[str, ...]) -> int:
 
 
 def write_text_graph(text: TextPart, path: Path) -> None:
-    """Write text.onnx in float32: `input_ids` (and `attention_mask`) (B, T) int64 → `embedding` (B, D).
-
-    Raises:
-        ExportRejected: PyTorch cannot express the tower in ONNX.
-    """
+    """Write text.onnx in float32: `input_ids` (and `attention_mask`) (B, T) int64 → `embedding` (B, D)."""
     length = text.max_tokens if text.fixed else min(7, max(2, text.max_tokens))
     probe = padded(text.tokenizer, "a b c d e f g h", length, text.pad_id)
     ids = torch.from_numpy(probe).repeat(3, 1)  # an axis of length 1 would be taken for a constant
@@ -278,11 +252,7 @@ def write_text_graph(text: TextPart, path: Path) -> None:
 
 
 def write_image_graph(image: ImagePart, path: Path) -> None:
-    """Write image.onnx in float32: `pixels` (B, S, S, 3) uint8 → `embedding` (B, D).
-
-    Raises:
-        ExportRejected: PyTorch cannot express the tower in ONNX.
-    """
+    """Write image.onnx in float32: `pixels` (B, S, S, 3) uint8 → `embedding` (B, D)."""
     side = image.preprocessing.size
     pixels = torch.zeros((2, side, side, 3), dtype=torch.uint8)
     _written(image.graph, (pixels,), path, {"pixels": {0: _BATCH}}, image.tower)
@@ -308,7 +278,7 @@ def _config(request: Request, parts: Source, name: str, width: int, languages: t
             normalizer=model_folder.NO_NORMALIZER, pad_id=text.pad_id,
             padding="max_length" if text.fixed else "longest", attention_mask=text.mask,
         ),
-        image=ImageConfig(tower=image.tower, **asdict(image.preprocessing)),
+        image=replace(image.preprocessing, tower=image.tower),
         source={"id": request.name, "kind": request.kind}, languages=languages,
     )  # fmt: skip
 
@@ -341,7 +311,8 @@ def _store(
 ) -> None:
     """The folder as it is shipped: graphs with `weights`, tokenizer, card."""
     shutil.copyfile(full / "tokenizer.json", stored / "tokenizer.json")
-    taken = store_towers(full, stored, config, ways_of(weights), pictures=pictures, kept=True, threads=threads, log=log)
+    ways = model_folder.ways_of(weights)
+    taken = store_towers(full, stored, config, ways, pictures=pictures, kept=True, threads=threads, log=log)
     config = _hashed(stored, replace(config, weights=taken))
-    megabytes = sum(file.stat().st_size for file in stored.iterdir()) / 1e6
-    (stored / "README.md").write_text(model_card(config, About(license=config.license), megabytes), encoding="utf-8")
+    card = model_card(config, About(license=config.license), model_folder.megabytes(stored))
+    (stored / "README.md").write_text(card, encoding="utf-8")

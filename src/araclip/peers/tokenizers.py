@@ -28,30 +28,16 @@ Step = normalizers.Normalizer
 
 
 def cleaned(tokenizer: Tokenizer, clean: str) -> Tokenizer:
-    """The tokenizer behind one of open_clip's cleaning functions: whitespace, lower or canonicalize; in place.
-
-    Raises:
-        ModelMismatch: another name.
-    """
+    """The tokenizer behind one of open_clip's cleaning functions: whitespace, lower or canonicalize; in place."""
+    unpunctuated = [normalizers.Replace("_", " "), normalizers.Replace(Regex(f"[{_PUNCTUATION}]"), "")]
     steps = {
         "whitespace": [*_basic(), *_single_spaces()],
         "lower": [*_basic(), *_single_spaces(), normalizers.Lowercase()],
-        "canonicalize": [*_basic(), *_without_punctuation(), normalizers.Lowercase(), *_single_spaces()],
+        "canonicalize": [*_basic(), *unpunctuated, normalizers.Lowercase(), *_single_spaces()],
     }
     if clean not in steps:
         raise ModelMismatch(f"the cleaning function '{clean:.40}' of the tokenizer is not one of {', '.join(steps)}.")
     return put_before(tokenizer, steps[clean])
-
-
-def siglip_cleaned(tokenizer: Tokenizer) -> Tokenizer:
-    """The tokenizer behind what transformers' SiglipTokenizer does: lower case, no ASCII punctuation, single spaces."""
-    bare = normalizers.Replace(Regex(f"[_{_PUNCTUATION}]"), "")
-    return put_before(tokenizer, [normalizers.Lowercase(), bare, *_single_spaces()])
-
-
-def lowered(tokenizer: Tokenizer) -> Tokenizer:
-    """The tokenizer behind lower-casing."""
-    return put_before(tokenizer, [normalizers.Lowercase()])
 
 
 def put_before(tokenizer: Tokenizer, steps: Sequence[Step]) -> Tokenizer:
@@ -67,10 +53,6 @@ def _basic() -> list[Step]:
     return [*characters, normalizers.Replace(Regex(f"[{_CONTROLS}]"), ""), normalizers.NFC(), *entities]
 
 
-def _without_punctuation() -> list[Step]:
-    return [normalizers.Replace("_", " "), normalizers.Replace(Regex(f"[{_PUNCTUATION}]"), "")]
-
-
 def _single_spaces() -> list[Step]:
     return [
         normalizers.Replace(Regex(f"[{_SPACES}]+"), " "),
@@ -83,11 +65,7 @@ _WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
 def clip_tokenizer(simple: Any) -> Tokenizer:
-    """The ids of open_clip's SimpleTokenizer, without its padding and truncation.
-
-    Raises:
-        ModelMismatch: it draws tokens by a reduction mask, or cleans text in a way that is not known.
-    """
+    """The ids of open_clip's SimpleTokenizer, without its padding and truncation."""
     if simple.reduction_fn is not None:
         raise ModelMismatch(
             "the tokenizer drops tokens at random (reduction_mask), which tokenizer.json cannot express. "
@@ -114,11 +92,7 @@ def clip_tokenizer(simple: Any) -> Tokenizer:
 
 
 def of_open_clip(name: str, tokenizer: Any) -> Tokenizer:
-    """open_clip's own byte-pair tokenizer, or its wrapper around one of transformers with its cleaning.
-
-    Raises:
-        ModelMismatch: it does something that tokenizer.json cannot express.
-    """
+    """open_clip's own byte-pair tokenizer, or its wrapper around one of transformers with its cleaning."""
     if hasattr(tokenizer, "bpe_ranks"):
         return clip_tokenizer(tokenizer)
     if getattr(tokenizer, "tokenizer_mode", ""):
@@ -136,22 +110,16 @@ def of_open_clip(name: str, tokenizer: Any) -> Tokenizer:
 
 
 def of_transformers(name: str, tokenizer: Any, *, lower: bool = False) -> Tokenizer:
-    """A copy of the fast tokenizer behind one of transformers, without padding and truncation.
-
-    Args:
-        lower: texts are put into lower case before.
-
-    Raises:
-        ModelMismatch: there is none behind it, and it is not known how to write one.
-    """
+    """A copy of the fast tokenizer behind one of transformers, without padding and truncation; `lower` lowers texts."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if isinstance(backend, Tokenizer):
         made = Tokenizer.from_str(backend.to_str())
         made.no_padding()
         made.no_truncation()
-        return lowered(made) if lower else made
+        return put_before(made, [normalizers.Lowercase()]) if lower else made
     if type(tokenizer).__name__ == "SiglipTokenizer":
-        return siglip_cleaned(_sentence_pieces(name, tokenizer))
+        bare = normalizers.Replace(Regex(f"[_{_PUNCTUATION}]"), "")
+        return put_before(_sentence_pieces(name, tokenizer), [normalizers.Lowercase(), bare, *_single_spaces()])
     raise ModelMismatch(
         f"{name}: {type(tokenizer).__name__} has no fast tokenizer behind it, which a model folder needs. Put a "
         "tokenizer.json beside its files (transformers.convert_slow_tokenizer makes one)."

@@ -28,11 +28,7 @@ MPS = "mps"
 
 
 def torch_device(named: str) -> str:
-    """A device of PyTorch's, such as "cuda:1"; "auto" is the first GPU, else the CPU.
-
-    Raises:
-        InputError: it is not there; those that are, are listed.
-    """
+    """A device of PyTorch's, such as "cuda:1"; "auto" is the first GPU, else the CPU."""
     gpus = [CUDA, *(f"{CUDA}:{number}" for number in range(torch.cuda.device_count()))]
     here = [CPU, *(gpus if torch.cuda.is_available() else ()), *([MPS] if torch.backends.mps.is_available() else ())]
     if named == AUTO:
@@ -47,21 +43,6 @@ def torch_device(named: str) -> str:
 
 _PREPARE = "its preprocessing settings must be those of its image tower: copy the folder again"
 _ENCODE = "tokenizer, settings and weights must belong together: copy the folder again"
-
-
-@dataclass(frozen=True)
-class TextTower:
-    """`encode`: texts → (n, D). The token ids of `tokens` and the `kind` of model are for the fingerprint.
-
-    tokenizer: its library's, behind `tokens`. longest: how many tokens it leaves of a text.
-    """
-
-    kind: str
-    model: Any
-    encode: Callable[[list[str]], Tensor]
-    tokens: Callable[[list[str]], Inputs]
-    tokenizer: Any = None
-    longest: int | None = None
 
 
 @dataclass(frozen=True)
@@ -87,15 +68,6 @@ class ImageTower:
         return next((int(s[-1]) for s in shapes if len(s) == 4 and s[-1] == s[-2]), None)
 
 
-def text_tower(text: TextEncoder, device: str) -> TextTower:
-    """The text tower of a model that takes tensors."""
-
-    def encode(texts: list[str]) -> Tensor:
-        return text.features(_on(device, text.tokens(texts)))
-
-    return TextTower(text.kind, text.model, encode, text.tokens, text.tokenizer, text.longest)
-
-
 def image_tower(
     model: Any, prepare: Callable[[Image.Image], Inputs], features: Callable[[Inputs], Tensor], device: str,
     settings: Any = None,
@@ -103,13 +75,14 @@ def image_tower(
     """An image tower that takes tensors; `prepare`: picture → a batch of one, `features`: batch → (n, D)."""
 
     def encode(prepared: Sequence[Inputs]) -> Tensor:
-        return features(_on(device, {name: torch.cat([inputs[name] for inputs in prepared]) for name in prepared[0]}))
+        return features({name: torch.cat([inputs[name] for inputs in prepared]).to(device) for name in prepared[0]})
 
     return ImageTower(model, prepare, encode, settings=settings)
 
 
-def _on(device: str, inputs: Inputs) -> Inputs:
-    return {name: tensor.to(device) for name, tensor in inputs.items()}
+def prepared_by(processor: Any) -> Callable[[Image.Image], Inputs]:
+    """How an image processor of transformers makes a picture ready."""
+    return lambda picture: dict(processor(images=picture, return_tensors="pt"))
 
 
 class TorchEncoder(EncoderBase):
@@ -119,7 +92,7 @@ class TorchEncoder(EncoderBase):
     Instances may be shared between threads.
     """
 
-    def __init__(self, request: Request, text: TextTower, image: ImageTower) -> None:
+    def __init__(self, request: Request, text: TextEncoder, image: ImageTower) -> None:
         self.request, self.text, self.image = request, text, image
         self.name, self.license, self.threads = request.name, request.license, request.threads
         for model in (text.model, image.model):
@@ -135,7 +108,7 @@ class TorchEncoder(EncoderBase):
 
     @cached_property
     def width(self) -> int:
-        return int(self._vectors(self.text.encode, ["a photo of a cat"]).shape[1])
+        return int(self._vectors(self._text_features, ["a photo of a cat"]).shape[1])
 
     @cached_property
     def fingerprint(self) -> str:
@@ -171,11 +144,7 @@ class TorchEncoder(EncoderBase):
 
     @cached_property
     def image_size(self) -> int:
-        """S, the side of the squares that `encode_pixels` takes: the input size of the image tower.
-
-        Raises:
-            InputError: its input has no fixed size.
-        """
+        """S, the side of the squares that `encode_pixels` takes: the input size of the image tower."""
         size = self._side()
         if size is None:
             raise InputError(f"{self.name} takes pictures of several sizes, a gallery needs one. Use another model.")
@@ -185,9 +154,6 @@ class TorchEncoder(EncoderBase):
         """(n, S, S, 3) uint8 RGB pixels, S = `image_size` → (n, D) float32 of unit length.
 
         Galleries make them by `image_transform`: squashed, or cut from the middle, as the model's library does.
-
-        Raises:
-            InputError: they have another shape or type.
         """
         squares = checked_pixels(pixels, self.image_size)
         groups = batches((self._prepare(Image.fromarray(square)) for square in squares), IMAGE_BATCH)
@@ -204,12 +170,15 @@ class TorchEncoder(EncoderBase):
         with failures(self.name, _PREPARE, ModelMismatch, cannot="prepare pictures"):
             return self.image.prepare(picture)
 
+    def _text_features(self, texts: list[str]) -> Tensor:
+        return self.text.encode(texts, self.request.device)
+
     def _encode_texts(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
         texts = tuple(map(without_surrogates, texts))
         out = np.empty((len(texts), self.width), np.float32)
         order = np.argsort([len(text) for text in texts], kind="stable")  # similar lengths together: less padding
         for rows in batches(order, batch_size):
-            out[list(rows)] = self._vectors(self.text.encode, [texts[row] for row in rows])
+            out[list(rows)] = self._vectors(self._text_features, [texts[row] for row in rows])
         return out
 
     def _encode_prepared(self, pictures: tuple[Any, ...]) -> Vectors:

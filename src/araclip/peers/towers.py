@@ -1,33 +1,32 @@
 """A published model, loaded by its own library, as the parts of a model folder: towers for ONNX, tokenizer."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn.functional import normalize as l2_normalize
 
 from araclip.errors import ModelMismatch
+from araclip.models.folder import ImageConfig
 from araclip.peers.libraries import without_tokens
 from araclip.peers.loading import Request
 from araclip.peers.tokenizers import of_open_clip, of_transformers
 from araclip.peers.torch_encoder import TorchEncoder
 from araclip.peers.vocabulary import pieces_by_id
 from araclip.training.model import preprocessing
-from araclip.training.model.preprocessing import Preprocessing
 from araclip.training.teachers.text_encoders import has_arabic_letters, pooled, positions
 
 
 class TextGraph(nn.Module):
-    """(B, T) ids, and the mask where the tower takes one → (B, D) of unit length.
+    """(B, T) ids, and the mask where the tower takes one → (B, D) of unit length, by `encode`, a function of `model`.
 
-    Args:
-        model: holds the tower's weights. encode: ids (and mask) → (B, D), of the model.
-        language: the first token of a text, where it hangs on the text's script.
+    `language` gives the first token of a text, where it hangs on the text's script.
     """
 
     rows: Tensor | None
@@ -45,13 +44,9 @@ class TextGraph(nn.Module):
         return l2_normalize(self.encode(*inputs).to(torch.float32), dim=-1)
 
     def cut(self, rows: NDArray[np.int64], ids: Tensor) -> None:
-        """Keep these rows of the table of tokens only; ids are those of the cut tokenizer from now on.
+        """Keep these rows (n,), by old id, of the table of tokens, which is found by the ids (1, T) of a text.
 
-        Args:
-            rows: (n,) the old id of each new one. ids: (1, T) old ids of a text, to find the table by.
-
-        Raises:
-            ModelMismatch: the tower has no such table, or a smaller one.
+        Ids are those of the cut tokenizer from now on.
         """
         parent, name, table = self._table(ids)
         if int(rows.max()) >= table.num_embeddings:
@@ -92,11 +87,7 @@ class TextGraph(nn.Module):
 
 
 class CutTable(nn.Module):
-    """A table of tokens of which some rows are left; takes the old ids.
-
-    Args:
-        rows: (n,) the old id of each row that stays. `table` keeps only those.
-    """
+    """A table of tokens of which only the rows of these old ids (n,) are left; takes the old ids."""
 
     positions: Tensor
 
@@ -122,10 +113,8 @@ class CutTable(nn.Module):
 class Language(nn.Module):
     """The first token of a text by its script: `arabic` where one of its tokens has Arabic letters, `other` elsewhere.
 
-    The tokenizer writes `arabic` before every text. NLLB's encoder is read at this token.
-
-    Args:
-        pieces: (V,) bool, the ids of pieces with Arabic letters.
+    The tokenizer writes `arabic` before every text. NLLB's encoder is read at this token. `pieces` (V,) is true for the
+    ids of pieces with Arabic letters.
     """
 
     pieces: Tensor
@@ -142,12 +131,7 @@ class Language(nn.Module):
 
 
 class ImageGraph(nn.Module):
-    """uint8 (B, S, S, 3) → (B, D) of unit length: scaling, then the image tower.
-
-    Args:
-        model: holds the tower's weights. encode: scaled pixels (B, 3, S, S) → (B, D), of the model.
-        mean, std: for each channel, of values from 0 to 1.
-    """
+    """uint8 (B, S, S, 3) → (B, D) of unit length: scaling by each channel's mean and std, then `encode`, of `model`."""
 
     mean: Tensor
     std: Tensor
@@ -196,7 +180,7 @@ class ImagePart:
 
     graph: ImageGraph
     tower: str
-    preprocessing: Preprocessing
+    preprocessing: ImageConfig
 
 
 @dataclass
@@ -207,15 +191,10 @@ class Source:
     text: TextPart
     image: ImagePart
     reference: TorchEncoder
-    notes: tuple[str, ...] = field(default=())
 
 
 def source_of(encoder: TorchEncoder) -> Source:
-    """The parts of a published model.
-
-    Raises:
-        ModelMismatch: its tokenizer or its preprocessing of pictures cannot be expressed in a model folder.
-    """
+    """The parts of a published model."""
     request, name = encoder.request, encoder.name
     text = _TEXT[request.kind](encoder)
     text.graph.takes_mask = text.mask
@@ -283,20 +262,14 @@ def _language(made: Tokenizer, inner: Any) -> Language:
 
 
 def _transformers_text(encoder: TorchEncoder) -> TextPart:
-    model, tokenizer = encoder.text.model, encoder.text.tokenizer
+    model = encoder.text.model
     siglip = model.config.model_type.startswith("siglip")
-    made = of_transformers(encoder.name, tokenizer, lower=siglip)
-    _plain_attention(model)
 
     def encode(*inputs: Tensor) -> Tensor:
         return pooled(model.get_text_features(**dict(zip(("input_ids", "attention_mask"), inputs, strict=False))))
 
     tower = str(getattr(model.config.get_text_config(), "model_type", model.config.model_type))
-    pooling = "last" if siglip else "published"
-    return TextPart(
-        TextGraph(model, encode), made, tower, pooling, _longest(encoder), tokenizer.pad_token_id or 0, fixed=siglip,
-        mask=not siglip,
-    )  # fmt: skip
+    return _whole(encoder, model, encode, tower, "last" if siglip else "published", siglip=siglip)
 
 
 def _sentence_transformers_text(encoder: TorchEncoder) -> TextPart:
@@ -326,35 +299,26 @@ def _sentence_transformers_text(encoder: TorchEncoder) -> TextPart:
     return TextPart(TextGraph(model, encode), made, str(config.model_type), "published", longest, pad_id)
 
 
-def _mclip_text(encoder: TorchEncoder) -> TextPart:
-    model, tokenizer = encoder.text.model, encoder.text.tokenizer
-    _plain_attention(model.transformer)
-    made = of_transformers(encoder.name, tokenizer)
-    tower = str(model.transformer.config.model_type)
-    return TextPart(TextGraph(model, model), made, tower, "mean", _longest(encoder), tokenizer.pad_token_id or 0)
-
-
 def _araclip_text(encoder: TorchEncoder) -> TextPart:
-    model, tokenizer = encoder.text.model, encoder.text.tokenizer
-    _plain_attention(model.text_model)
+    model = encoder.text.model
 
     def encode(input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         vectors: Tensor = model.get_text_features(input_ids, attention_mask).pooler_output
         return vectors
 
-    made = of_transformers(encoder.name, tokenizer)
-    return TextPart(
-        TextGraph(model, encode), made, "AraBERT v2 base, fine-tuned", model.config.text_pooling, _longest(encoder),
-        tokenizer.pad_token_id or 0,
-    )  # fmt: skip
+    return _whole(encoder, model.text_model, encode, "AraBERT v2 base, fine-tuned", model.config.text_pooling)
 
 
-def _mexma_text(encoder: TorchEncoder) -> TextPart:
-    model, tokenizer = encoder.text.model, encoder.text.tokenizer
-    _plain_attention(model)
-    made = of_transformers(encoder.name, tokenizer)
-    graph = TextGraph(model, model.get_text_features)
-    return TextPart(graph, made, "MEXMA (XLM-RoBERTa)", "cls", _longest(encoder), tokenizer.pad_token_id or 0)
+def _whole(
+    encoder: TorchEncoder, attending: Any, encode: Callable[..., Tensor], tower: str, pooling: str, *,
+    siglip: bool = False,
+) -> TextPart:  # fmt: skip
+    """Of a text tower behind a tokenizer of transformers; `siglip`: lower case, and the padding is attended to."""
+    _plain_attention(attending)
+    tokenizer, graph = encoder.text.tokenizer, TextGraph(encoder.text.model, encode)
+    made = of_transformers(encoder.name, tokenizer, lower=siglip)
+    pad_id = tokenizer.pad_token_id or 0
+    return TextPart(graph, made, tower, pooling, _longest(encoder), pad_id, fixed=siglip, mask=not siglip)
 
 
 _TEXT: dict[str, Callable[[TorchEncoder], TextPart]] = {
@@ -362,10 +326,15 @@ _TEXT: dict[str, Callable[[TorchEncoder], TextPart]] = {
     "transformers": _transformers_text,
     "altclip": _transformers_text,
     "sentence-transformers": _sentence_transformers_text,
-    "m-clip": _mclip_text,
-    "mexma": _mexma_text,
+    "m-clip": lambda found: _whole(
+        found, found.text.model.transformer, found.text.model, str(found.text.model.transformer.config.model_type),
+        "mean",
+    ),
+    "mexma": lambda found: _whole(
+        found, found.text.model, found.text.model.get_text_features, "MEXMA (XLM-RoBERTa)", "cls"
+    ),
     "araclip": _araclip_text,
-}
+}  # fmt: skip
 
 
 def _longest(encoder: TorchEncoder, most: int | None = None) -> int:
@@ -393,7 +362,7 @@ def _image(name: str, encoder: TorchEncoder) -> ImagePart:
     model = encoder.image.model
     how = preprocessing.of_transformers(name, encoder.image.settings)
     if encoder.request.kind == "sentence-transformers":
-        example = model.preprocess([_blank(how.size)])
+        example = model.preprocess([Image.new("RGB", (how.size, how.size))])
         _plain_attention(model[0].auto_model)
 
         def encode(pixels: Tensor) -> Tensor:
@@ -410,12 +379,6 @@ def _image(name: str, encoder: TorchEncoder) -> ImagePart:
         ImageGraph(model, lambda pixels: pooled(model.get_image_features(pixel_values=pixels)), how.mean, how.std),
         tower, how,
     )  # fmt: skip
-
-
-def _blank(side: int) -> Any:
-    from PIL import Image
-
-    return Image.new("RGB", (side, side))
 
 
 def _plain_attention(model: Any) -> None:

@@ -49,11 +49,7 @@ class Translated:
         return self.encoder.image_size
 
     def encode_text(self, texts: str | Iterable[str], *, batch_size: int = TEXT_BATCH) -> Vectors:
-        """A text → (D,) float32 of unit length; several → (n, D), in the order given, each translated first.
-
-        Raises:
-            InputError: `texts` is, or holds, something that is not a string, or the translator returned such.
-        """
+        """A text → (D,) float32 of unit length; several → (n, D), in the order given, each translated first."""
         english = (self._translated(text) for text in checked_texts(texts))
         vectors = self.encoder.encode_text(english, batch_size=batch_size)
         return vectors[0] if isinstance(texts, str) else vectors
@@ -76,12 +72,7 @@ class Translated:
 
 
 def load_translation(request: Request) -> Translated:
-    """`MODULE:FUNCTION/MODEL`: a function that can be imported, and any model that `AraCLIP.load` takes.
-
-    Raises:
-        InputError: there is no such function.
-        ModelNotFound, ModelMismatch: the model cannot be loaded.
-    """
+    """`MODULE:FUNCTION/MODEL`: a function that can be imported, and any model that `AraCLIP.load` takes."""
     function, _, model = request.location.partition("/")
     module, _, name = function.partition(":")
     if not (module and name and model):

@@ -79,11 +79,7 @@ _LAST = 0x323B0  # letters end before; behind are marks without glyphs (E0100) a
 
 
 def check_languages(languages: Iterable[str]) -> tuple[str, ...]:
-    """The codes as a tuple, each once.
-
-    Raises:
-        InputError: none is given, or one is not known.
-    """
+    """The codes as a tuple, each once."""
     codes = tuple(dict.fromkeys(languages))
     if unknown := [code for code in codes if code not in LANGUAGES]:
         raise InputError(
@@ -129,11 +125,7 @@ class CutVocabulary:
 
 
 def cut_vocabulary(tokenizer: Tokenizer, languages: tuple[str, ...]) -> CutVocabulary:
-    """Keep the pieces of these languages, see above.
-
-    Raises:
-        ModelMismatch: the tokenizer's model is of a kind that is not known here.
-    """
+    """Keep the pieces of these languages, see above."""
     content = json.loads(tokenizer.to_str())
     model = content["model"]
     if model.get("type") not in _MODELS:

@@ -30,14 +30,7 @@ _SMALL = ["*.json", "*.txt", "*.model", "*.pickle", "*.pkl"]
 
 
 def folder_of(name: str, location: str) -> Path:
-    """A local folder as it is, or the snapshot of a hub id, which is downloaded where this machine does not have it.
-
-    Args:
-        name: of the model, for messages.
-
-    Raises:
-        ModelNotFound: no such folder, and no repository that can be downloaded.
-    """
+    """A local folder as it is, or the snapshot of a hub id, which is downloaded where this machine does not have it."""
     if folder := existing_folder(location):
         return folder
     from huggingface_hub import snapshot_download
@@ -54,12 +47,7 @@ def folder_of(name: str, location: str) -> Path:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """An object of a JSON file.
-
-    Raises:
-        ModelNotFound: there is no such file.
-        ModelMismatch: it is damaged, or holds something else.
-    """
+    """An object of a JSON file."""
     if not path.is_file():
         raise ModelNotFound(f"{path} is missing or cannot be read. Copy the model's folder again, whole.")
     try:
@@ -79,12 +67,7 @@ def is_saved(folder: Path) -> bool:
 
 
 def read_state(folder: Path) -> dict[str, Tensor]:
-    """All tensors of a folder's weights, in one file or in several with an index.
-
-    Raises:
-        ModelNotFound: there are none.
-        ModelMismatch: a file is damaged, or is a pickle that holds more than tensors; it was not run.
-    """
+    """All tensors of a folder's weights, in one file or in several with an index."""
     for weights in WEIGHTS:
         index = folder / f"{weights}.index.json"
         if (folder / weights).is_file():
@@ -123,11 +106,7 @@ def check_fit(
 ) -> None:
     """Refuse a checkpoint whose tensors are not those that a model has, by name and shape.
 
-    Args:
-        optional: beginnings and ends of names that may be missing or unused.
-
-    Raises:
-        ModelMismatch: a tensor is missing, unknown or of another shape; the first of each is named.
+    `optional` are beginnings and ends of names that may be missing or unused.
     """
     ends = tuple(optional)
     missing = sorted(set(expected) - set(tensors))
@@ -157,12 +136,7 @@ FLOATS = ("f2", "f4", "f8")
 
 
 def read_head(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Weight (out, in) and bias (out,) as a torch Linear has them.
-
-    Raises:
-        ModelMismatch: the pickle asks for anything but two arrays of floats (it has not been run), is damaged, or their
-            shapes contradict each other.
-    """
+    """Weight (out, in) and bias (out,) as a torch Linear has them."""
     if path.stat().st_size > MAX_BYTES:
         raise ModelMismatch(f"{path} is {path.stat().st_size / 1e6:.0f} MB, a head is a few. It is not read.")
     try:

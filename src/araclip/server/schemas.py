@@ -90,6 +90,7 @@ class SearchAnswer(BaseModel):
     results: list[Result]
     offset: int
     more: bool
+    passing: int = Field(description="How many pictures pass the filters, with those of the query's words.")
     nothing_found: bool = Field(description="There are no results, or the first row says that nothing fits.")
     took_ms: float
     generation: str

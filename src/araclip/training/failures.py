@@ -17,13 +17,8 @@ def failures(
     """For a `with` block in which a library reads a stranger's file: whatever it raises becomes `error`, in one line.
 
     Errors of ours pass as they are. A library may raise nearly anything for a file that nobody foresaw, so nothing
-    is left out; what it raised is the cause of ours.
-
-    Args:
-        what: the model or file, for the message. remedy: what to do, as a sentence's end. cannot: what was tried.
-
-    Raises:
-        `error`: the block raised anything that is no error of ours.
+    is left out; what it raised is the cause of ours. The message says that `what` cannot be loaded, or what `cannot`
+    says, and ends with the `remedy`.
     """
     try:
         yield

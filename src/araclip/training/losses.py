@@ -31,9 +31,6 @@ def contrastive_loss(
         same: (T, I) bool, true where text and picture are no negatives of each other: the same picture twice, or
             the same text. A text's own picture is never masked.
         owner: (T,) int, the row in `image` of each text's picture; by default row i of both belong together.
-
-    Raises:
-        DataError: no `owner`, and not as many texts as pictures.
     """
     owner = _owner(text, image, owner)
     logits = mask_pairs(log_scale.exp() * text @ image.T, same, owner)  # (T, I)
@@ -74,9 +71,6 @@ def sigmoid_loss(
     Args:
         text, image, log_scale, same, owner: as for `contrastive_loss`; pairs of `same` are left out of the sum.
         bias: added to every scaled cosine; SigLIP starts it at −10 with log_scale at log 10.
-
-    Raises:
-        DataError: no `owner`, and not as many texts as pictures.
     """
     owner = _owner(text, image, owner)
     logits = log_scale.exp() * text @ image.T + bias  # (T, I)
@@ -107,9 +101,6 @@ def matryoshka(loss: Loss, dims: Sequence[int]) -> Loss:
     Args:
         loss: takes two (·, D) matrices first; further arguments are passed on.
         dims: widths, rising.
-
-    Raises:
-        RecipeError: no width, one below 1, not rising; when called, one wider than the vectors.
     """
     widths = tuple(dims)
     if not widths or widths[0] < 1 or any(low >= high for low, high in pairwise(widths)):
@@ -218,9 +209,6 @@ def weighted_sum(weights: Mapping[str, float]) -> Loss:
 
     `student` and `teacher` are (B, D), not normalised: "mse" compares them as they are, all others normalise the rows.
     `same` is used by "contrastive".
-
-    Raises:
-        RecipeError: no loss, an unknown name, or a weight that is not a positive number.
     """
     known = ", ".join(DISTILLATION_LOSSES)
     if not weights:

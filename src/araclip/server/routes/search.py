@@ -4,6 +4,7 @@ what is like it, and what may complete a query."""
 import base64
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Literal
 
@@ -153,7 +154,7 @@ async def run_search(
         read, terms = await planned(
             service, snapshot, query, filters, pictures, client, literal=body.literal, ignore=body.ignore
         )
-        results, more, understood = await service.in_thread(
+        results, more, passing, understood = await service.in_thread(
             lambda: _results(service, snapshot, read, terms, page, body.text_weight)
         )
     return SearchAnswer(
@@ -161,6 +162,7 @@ async def run_search(
         results=results,
         offset=body.offset,
         more=more,
+        passing=passing,
         nothing_found=body.offset == 0 and (not results or fits_nothing([each.relevance for each in results])),
         took_ms=round((time.perf_counter() - began) * 1e3, 1),
         generation=snapshot.generation,
@@ -244,8 +246,9 @@ def _results(
     terms: NDArray[np.float32],
     page: Page,
     text_weight: float,
-) -> tuple[list[Result], bool, Understood]:
-    """The results of a page of k + 1 hits without the last one, whether there was one, and how the query was read.
+) -> tuple[list[Result], bool, int, Understood]:
+    """The results of a page of k + 1 hits without the last one, whether there was one, how many pictures pass the
+    filters, and how the query was read.
 
     A picture of the gallery that is the whole query is excluded from its results.
     """
@@ -256,7 +259,9 @@ def _results(
     more = len(hits) == page.k
     hits = hits[: page.k - 1]
     results = results_of(service, hits)
-    return results, more, service.suggestions.added(read, hits, service.interpreter, service.gallery.store)
+    filters = replace(read.filtered(page.filters), collapse=False)
+    passing = snapshot.pictures if filters == Filters() else len(service.gallery.browsing.timeline(filters))
+    return results, more, passing, service.suggestions.added(read, hits, service.interpreter, service.gallery.store)
 
 
 def results_of(service: Service, hits: Sequence[Hit]) -> list[Result]:

@@ -29,14 +29,7 @@ Floats = NDArray[np.float32]
 
 @contextmanager
 def class_files(path: Path, layout: str) -> Iterator[tuple[dict[str, Floats], dict[str, Any]]]:
-    """The arrays of `<path>.npz` and the object in `<path>.json`, for a `with` block that takes them apart.
-
-    Args:
-        layout: a sentence for messages: what the two hold.
-
-    Raises:
-        DataError: a file is missing, damaged or too large, or the block fails on what it holds.
-    """
+    """The arrays of `<path>.npz` and the object in `<path>.json`; messages say by `layout` what the two hold."""
     try:
         arrays = _read_arrays(path.with_suffix(".npz"))
         yield arrays, bounded_json.read(path.with_suffix(".json"), kind=dict, error=DataError)
@@ -45,11 +38,7 @@ def class_files(path: Path, layout: str) -> Iterator[tuple[dict[str, Floats], di
 
 
 def normalized_texts(listed: Any) -> list[str]:
-    """The texts of a list.
-
-    Raises:
-        TypeError, InputError: it is no list, such as a single text, or holds something else.
-    """
+    """The texts of a list, normalised; a TypeError or InputError where it is no list of texts."""
     if not isinstance(listed, list):
         raise TypeError(f"{listed!r:.80} is no list of texts")
     return [normalize(text) for text in listed]
@@ -68,17 +57,11 @@ def _read_arrays(path: Path) -> dict[str, Floats]:
 
 @dataclass(frozen=True)
 class Concepts:
-    """Classes with a name in the languages of the stage.
+    """Classes with a name in the languages of the stage."""
 
-    Attributes:
-        features: (C, W) float32, in the space of the image tower's pooled output.
-        names: of each, normalised, at least one.
-        classifier: its weight (all classes, W) and bias, or None where it is not known.
-    """
-
-    features: Floats
-    names: list[tuple[str, ...]]
-    classifier: tuple[Floats, Floats] | None
+    features: Floats  # (C, W), in the space of the image tower's pooled output
+    names: list[tuple[str, ...]]  # of each, normalised, at least one
+    classifier: tuple[Floats, Floats] | None  # weight (all classes, W) and bias, or None where it is not known
 
     @property
     def fingerprint(self) -> str:
@@ -101,17 +84,10 @@ class Concepts:
 
 
 def read_concepts(path: Path, languages: tuple[str, ...], width: int) -> Concepts:
-    """`<path>.npz` and `<path>.json` as recipes/mini_data.py makes them.
+    """`<path>.npz` and `<path>.json` as recipes/mini_data.py makes them, for an image tower that makes `width` numbers.
 
     The first holds `features`, and `weight` and `bias` of the classifier where it is known; the second lists the
     classes' names as `names_en` and `names_ar`.
-
-    Args:
-        width: W of the image tower.
-
-    Raises:
-        DataError: a file is missing or malformed, the two disagree, no class has a name in these languages, or the
-            features are another tower's.
     """
     layout = "Concepts are a .npz with `features` (C, W) and a .json with C lists of names a language."
     with class_files(path, layout) as (arrays, listing):

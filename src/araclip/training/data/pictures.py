@@ -24,11 +24,7 @@ SPARE = 10**9  # slots from here on replace pictures that a batch drew twice
 
 @dataclass(frozen=True)
 class PictureSource:
-    """A picture set; `share` is its part of each batch, relative to the other sets.
-
-    Attributes:
-        images: another folder in which its pictures may lie; without it all lie below `folder`.
-    """
+    """A picture set; `share` is its relative part of each batch, `images` another folder for its pictures."""
 
     folder: Path
     share: Positive = 1.0
@@ -41,21 +37,13 @@ class PictureSource:
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's pictures and texts.
+    """One step's pictures and texts."""
 
-    Attributes:
-        rows: (I,) rows of `PictureMixture.pictures`, no picture twice.
-        texts: (T,) input of the student.
-        english: (T,) an English caption of the same picture, or None where it has none.
-        owner: (T,) position in `rows` of each text's picture.
-        same: (T, I) bool, true where a picture has the text among its own, so that the two are no negatives.
-    """
-
-    rows: list[int]
-    texts: list[str]
-    english: list[str | None]
-    owner: list[int]
-    same: NDArray[np.bool_]
+    rows: list[int]  # (I,) rows of `PictureMixture.pictures`, no picture twice
+    texts: list[str]  # (T,) input of the student
+    english: list[str | None]  # (T,) an English caption of the same picture, or None where it has none
+    owner: list[int]  # (T,) position in `rows` of each text's picture
+    same: NDArray[np.bool_]  # (T, I) true where a picture has the text among its own: the two are no negatives
 
 
 class PictureMixture:
@@ -69,11 +57,6 @@ class PictureMixture:
         noise: chance that an Arabic text passes `noisy`.
         needs_files: the pictures are read later, so their files have to exist. Without, only texts are used, and a
             picture with fewer than `captions` of them is left out.
-
-    Raises:
-        RecipeError: no source, an unknown language, a share that is not positive.
-        DataError: a set's list is missing or malformed (the line is named), it has no picture with a text in those
-            languages, or a picture's file is missing.
     """
 
     def __init__(
@@ -148,11 +131,7 @@ class PictureMixture:
         self._neighbours, self._hard = neighbours, min(hard, neighbours.shape[1])
 
     def batch(self, step: int, size: int) -> Batch:
-        """The batch of one step; the same for the same seed, sources, step and size.
-
-        Raises:
-            DataError: there are fewer pictures than `size`.
-        """
+        """The batch of one step; the same for the same seed, sources, step and size."""
         if size > self._distinct:
             raise DataError(
                 f"a batch of {size} pictures, but there are only {self._distinct} (in the smallest group, if there are "
@@ -221,16 +200,7 @@ def listed_pictures(
     images: Path | None = None,
     needs_files: bool = True,
 ) -> list[CaptionedPicture]:
-    """`read_pictures` for training, where a picture's file has to be there before the long part starts.
-
-    Args:
-        images: another folder in which its pictures may lie.
-        needs_files: whether the pictures' files have to exist.
-
-    Raises:
-        DataError: the list is missing or malformed (the line is named), or it names a file that is not there or that
-            lies elsewhere.
-    """
+    """`read_pictures` for training, where the files that are needed have to be there before the long part starts."""
     try:
         found = read_pictures(folder, english, arabic, split, images=images, needs_files=needs_files)
     except InputError as error:
@@ -273,15 +243,7 @@ def _usable(source: PictureSource, languages: tuple[str, ...], texts: int, needs
 class FileMixture:
     """An endless stream of batches of picture files that is a function of seed, step and size.
 
-    Args:
-        sources: picture sets with their shares; captions are not looked at, and groups make no difference.
-
-    Attributes:
-        files: of all sets, each once.
-
-    Raises:
-        RecipeError: no source.
-        DataError: a set's list is missing or malformed, or empty, or a picture's file is missing.
+    `files` are those of all sets, each once; captions are not looked at, and groups make no difference.
     """
 
     def __init__(self, sources: Sequence[PictureSource], seed: int) -> None:
@@ -303,11 +265,7 @@ class FileMixture:
         return hashlib.sha256(repr([path.name for path in self.files]).encode()).hexdigest()[:12]
 
     def batch(self, step: int, size: int) -> list[int]:
-        """Rows of `files` for one step, none twice.
-
-        Raises:
-            DataError: there are fewer pictures than `size`.
-        """
+        """Rows of `files` for one step, none twice."""
         if size > len(self.files):
             raise DataError(f"a batch of {size} pictures, but there are only {len(self.files)}. Ask for fewer.")
         rows: dict[int, None] = {}
@@ -323,12 +281,9 @@ BLOCK = 1024  # pictures compared with all others at once
 
 
 def mined(vectors: NDArray[np.float32], pictures: Sequence[CaptionedPicture], count: int) -> NDArray[np.int64]:
-    """(N, K): for each picture the rows of the K = min(count, N − 1) nearest others by inner product.
+    """(N, K): for each of (N, D) pictures the rows of the K = min(count, N − 1) nearest others by inner product.
 
     Pictures that share a text or the file with it are no negatives: among the 2·K nearest they come last.
-
-    Args:
-        vectors: (N, D) of `pictures`, rows of unit length.
     """
     texts = [{picture.path, *picture.english, *picture.arabic} for picture in pictures]
     count = min(count, len(vectors) - 1)
@@ -343,11 +298,7 @@ def mined(vectors: NDArray[np.float32], pictures: Sequence[CaptionedPicture], co
 
 
 def contents_hash(pictures: Iterable[Path]) -> str:
-    """SHA-256 of the bytes of these files in their order, as hex digits; a copy of them has the same.
-
-    Raises:
-        OSError: a file cannot be read.
-    """
+    """SHA-256 of the bytes of these files in their order, as hex digits; a copy of them has the same."""
     digest = hashlib.sha256()
     for picture in pictures:
         with picture.open("rb") as file:

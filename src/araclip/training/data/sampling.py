@@ -27,13 +27,7 @@ class Draw(NamedTuple):
 class InterleavedSampler:
     """An endless stream of rows of several sources; their shares are exact in every cycle, not exact on average.
 
-    Args:
-        sizes: rows of each source, 1 or more.
-        weights: their shares, relative to each other.
-        seed: of the orders.
-
-    Raises:
-        RecipeError: no source, a weight that is not positive, or one too small for a row in 10,000.
+    A source has one of `sizes`, 1 or more, and its share by one of `weights`, relative to the others.
     """
 
     def __init__(self, sizes: Sequence[int], weights: Sequence[float], seed: int) -> None:

@@ -5,7 +5,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,9 @@ from araclip.models.folder import (
 from araclip.text.tokenizer_normalizer import prepend_normalizer
 from araclip.training.export.model_card import About, model_card
 from araclip.training.export.tower_graphs import write_image_graph, write_text_graph
-from araclip.training.export.weights import check_pictures, store_towers, ways_of
+from araclip.training.export.weights import check_pictures, store_towers
 from araclip.training.model.hub_files import kind_of, source_of
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.model.preprocessing import Preprocessing
 from araclip.training.model.processing import AraCLIPProcessor
 from araclip.training.model.saved_models import load_model
 from araclip.training.model.unpack import Closeness, Probes, check_parity, closeness, pictures_at_once, probes
@@ -67,11 +66,7 @@ class GraphSize:
 
 
 def graph_sizes(full: Path, small: AraCLIP, probes: Probes, before: Sequence[Closeness]) -> tuple[GraphSize, ...]:
-    """How large the two graphs are, how fast, and how close to PyTorch.
-
-    Args:
-        full: folder of the float32 graphs. before: their closeness. small: the model as stored.
-    """
+    """How large the two graphs are as stored, how fast, and how close to PyTorch, as those of float32 in `full` are."""
     pictures = min(IMAGE_BATCH, pictures_at_once(probes.squares.shape[1]))
     squares = np.resize(probes.squares, (pictures, *probes.squares.shape[1:]))
     encode: Mapping[str, tuple[Callable[[int], Any], int]] = {
@@ -118,12 +113,7 @@ class DevPictures:
 
     @classmethod
     def read(cls, spec: DevSet) -> "DevPictures":
-        """The set's pictures; a caption field whose name contains `_en` is English, any other Arabic.
-
-        Raises:
-            InputError: the folder has no captions.jsonl.
-            DataError: no picture of the split has a caption.
-        """
+        """The set's pictures; a caption field whose name contains `_en` is English, any other Arabic."""
         english = tuple(field for field in spec.captions if "_en" in field) or ("caption_en",)
         arabic = tuple(field for field in spec.captions if "_en" not in field)
         try:
@@ -164,11 +154,7 @@ class DevPictures:
 
 
 def check_recall(dev: DevPictures, full: float, stored: float, weights: str) -> None:
-    """Refuse small weights that lose more than MAX_LOSS of dev R@1.
-
-    Raises:
-        ExportRejected: they do; both numbers are named.
-    """
+    """Refuse small weights that lose more than MAX_LOSS of dev R@1."""
     if not full - stored <= MAX_LOSS + 1e-9:
         raise ExportRejected(
             f"weights stored as {weights} cost too much: R@1 is {full:.4f} in float32 and {stored:.4f} stored "
@@ -221,7 +207,7 @@ def export(
         ModelMismatch: pictures are made ready in a way that a model folder cannot say.
         DataError: a dev set has no captions.
     """
-    ways = ways_of(weights)
+    ways = model_folder.ways_of(weights)
     source, folder, about = model_of(run), folder.resolve(), about or About()
     check_target(folder)
     check_pictures(calibrate)
@@ -276,11 +262,7 @@ def export(
 
 
 def model_of(run: Path) -> Path:
-    """The folder of the AraCLIPModel that a stage left, or `run` itself where it is one.
-
-    Raises:
-        InputError: there is none.
-    """
+    """The folder of the AraCLIPModel that a stage left, or `run` itself where it is one."""
     for folder in (run / "model", run):
         try:
             config = bounded_json.read(folder / "config.json", kind=dict)
@@ -295,11 +277,7 @@ def model_of(run: Path) -> Path:
 
 
 def dev_of(run: Path) -> list[DevSet]:
-    """The dev set of a stage's recipe, every caption a query; none for a saved model.
-
-    Raises:
-        InputError: the run's config.json is damaged.
-    """
+    """The dev set of a stage's recipe, every caption a query; none for a saved model."""
     path = run / "config.json"
     if model_of(run) == run or not path.is_file():
         return []
@@ -316,11 +294,7 @@ def dev_of(run: Path) -> list[DevSet]:
 
 
 def check_target(folder: Path) -> None:
-    """Refuse a target that is no model folder, since it would be overwritten.
-
-    Raises:
-        InputError: a file, or a folder with other files; one is named.
-    """
+    """Refuse a target that is no model folder, since it would be overwritten."""
     if not folder.exists():
         return
     if not folder.is_dir():
@@ -337,9 +311,6 @@ def tokenizer_of(processor: AraCLIPProcessor) -> Tokenizer:
     """A copy of the fast tokenizer behind the processor's, which normalises text itself, as `araclip.normalize` does.
 
     It neither pads nor cuts.
-
-    Raises:
-        InputError: there is none.
     """
     backend = getattr(processor.tokenizer, "backend_tokenizer", None)
     if not isinstance(backend, Tokenizer):
@@ -354,7 +325,7 @@ def tokenizer_of(processor: AraCLIPProcessor) -> Tokenizer:
 
 
 def _config(
-    model: AraCLIPModel, processor: AraCLIPProcessor, how: Preprocessing, about: About, name: str, version: str
+    model: AraCLIPModel, processor: AraCLIPProcessor, how: ImageConfig, about: About, name: str, version: str
 ) -> ModelConfig:
     config = model.config
     pad = processor.tokenizer.pad_token_id
@@ -363,7 +334,7 @@ def _config(
         tower=about.text_tower or _tower_name(config.text_config), pooling=config.text_pooling,
         max_tokens=min(processor.max_tokens, config.max_tokens), normalizer=NO_NORMALIZER, pad_id=pad or 0,
     )  # fmt: skip
-    image = ImageConfig(tower=about.image_tower or _tower_name(config.vision_config), **asdict(how))
+    image = replace(how, tower=about.image_tower or _tower_name(config.vision_config))
     prefixes = () if config.query_bank or config.names else config.matryoshka_dims  # a query bank rotates the axes
     return ModelConfig(
         name=name, version=version, width=config.projection_dim, text=text, image=image, files={},
@@ -388,8 +359,8 @@ def _hashed_and_opened(folder: Path, config: ModelConfig) -> AraCLIP:
 def _write_card(folder: Path, config: ModelConfig, measured: dict[str, Any], about: About) -> ModelConfig:
     config = replace(config, measured=measured)
     model_folder.write_config(folder, config)
-    megabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
-    (folder / "README.md").write_text(model_card(config, about, megabytes), encoding="utf-8")
+    card = model_card(config, about, model_folder.megabytes(folder))
+    (folder / "README.md").write_text(card, encoding="utf-8")
     return config
 
 

@@ -143,11 +143,7 @@ def read_graph(path: Path) -> Any:
 
 
 def numbers(tensor: Any, folder: Path | None = None) -> NDArray[Any]:
-    """A weight's numbers; those in another file are mapped, not read.
-
-    Args:
-        folder: of the graph.
-    """
+    """A weight's numbers; those in another file of the graph's folder are mapped, not read."""
     if not is_outside(tensor):
         values: NDArray[Any] = numpy_helper.to_array(tensor)
         return values
@@ -165,11 +161,9 @@ def is_outside(tensor: Any) -> bool:
 
 
 def write_graph(model: Any, folder: Path, target: Path, *, outside: bool | None = None) -> None:
-    """Write a graph; weights of more than 2 GB in all go into a file beside it, `target` with .data behind its name.
+    """Write a graph; weights of more than 2 GB in all, or with `outside` any, go into a file beside it.
 
-    Args:
-        folder: where weights of `model` that lie in another file are.
-        outside: True moves weights into that file whatever they take.
+    That is `target` with .data behind its name. `folder` is where weights of `model` that lie in another file are.
     """
     tensors = model.graph.initializer
     if outside is None:

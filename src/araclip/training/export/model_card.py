@@ -40,22 +40,13 @@ class About:
 
 
 def read_about(path: Path) -> About:
-    """about.toml.
-
-    Raises:
-        RecipeError: no such file, no TOML, an unknown key or a value of the wrong kind.
-    """
+    """about.toml."""
     file = TomlFile(path, "--about takes a TOML file with license, training_data and notes.")
     return file.read_all(About)
 
 
 def model_card(config: ModelConfig, about: About, megabytes: float) -> str:
-    """README.md of a model folder, in Markdown.
-
-    Args:
-        config: with what was measured.
-        megabytes: of the whole folder.
-    """
+    """README.md of a model folder of so many megabytes, in Markdown; `config` has what was measured."""
     text, image = config.text, config.image
     data = "\n".join(f"- {line}" for line in config.training_data) or "Not stated."
     measured = "\n\n".join(f"{name}:\n\n{results_table(result)}" for name, result in config.measured.items())

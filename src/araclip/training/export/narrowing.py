@@ -32,10 +32,7 @@ _TINY = 1e-12  # scale of a column of zeros
 def narrow(graph: Any, *, compact: bool = False, half: bool = False, folder: Path | None = None) -> None:
     """Replace a graph's large float32 weights by narrow ones and the nodes that widen them, in place.
 
-    Args:
-        compact: tables of many rows in four bits.
-        half: everything as float16.
-        folder: of the graph, where weights in another file are.
+    `compact`: tables of many rows in four bits. `half`: everything as float16. `folder`: of weights in another file.
     """
     uses = uses_of(graph)
     weights: list[Any] = []
@@ -68,8 +65,7 @@ def narrow(graph: Any, *, compact: bool = False, half: bool = False, folder: Pat
 def quantized(values: NDArray[np.float32], axis: Axes) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Weights as int8 with one scale for all that lies along `axis`: values ≈ int8 · scale, ± half a scale.
 
-    Returns:
-        int8 of the shape of `values`; scales of that shape with 1 in place of `axis`.
+    Scales have the shape of `values` with 1 in place of `axis`.
     """
     scale = np.maximum(np.abs(values).max(axis=axis, keepdims=True), _TINY) / np.float32(127)
     return np.round(values / scale).astype(np.int8), scale.astype(np.float32)

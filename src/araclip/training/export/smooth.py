@@ -93,12 +93,9 @@ Largest = Mapping[str, Array]  # by input of a product: the largest share of eac
 
 
 def compute_in_int8(model: Any, folder: Path | None, largest: Largest, keep: Collection[str] = ()) -> None:
-    """Replace the products of a float32 graph by int8 ones, in place.
+    """Replace the products of a float32 graph by int8 ones, in place, but for those whose output is named in `keep`.
 
-    Args:
-        folder: of the graph, where weights in another file are.
-        largest: see `calibration.largest_by_channel`; the channels of an input that is not there are not smoothed.
-        keep: products that stay as they are, by the name of their output.
+    `largest` is that of `largest_by_channel`; the channels of an input that is not there are not smoothed.
     """
     graph = model.graph
     order = {product.name: i for i, product in enumerate(products(graph))}
@@ -171,11 +168,9 @@ MEASURING = "measuring.onnx"  # written beside the graph, whose weights it reads
 
 
 def largest_by_channel(graph: Path, feeds: Sequence[Feed]) -> Largest:
-    """For each input of a product with a matrix, the largest share that each of its channels (K,) has in
-    the largest number of a row, from 0 to 1.
+    """By input of a product with a matrix: the largest share of a row's largest number that each channel (K,) has.
 
-    Args:
-        graph: in float32, its weights in a file beside it (`graph_files.write_graph`).
+    The graph is in float32, its weights in a file beside it (`graphs.write_graph`).
     """
     model = read_graph(graph)
     channels = {str(p.node.input[0]): p.weight.dims[1 if p.transposed else 0] for p in products(model.graph)}
@@ -204,12 +199,7 @@ def largest_by_channel(graph: Path, feeds: Sequence[Feed]) -> Largest:
 
 
 def errors_of_products(graph: Path, feeds: Sequence[Feed], largest: Largest) -> dict[str, float]:
-    """By product: the mean squared error of its int8 form on its float32 inputs, relative to its own mean square.
-
-    Args:
-        graph: in float32, its weights in a file beside it.
-        largest: see `compute_in_int8`.
-    """
+    """By product: the mean squared error of its int8 form on its float32 inputs, relative to its own mean square."""
     exact, small = read_graph(graph), read_graph(graph)
     names = [product.name for product in products(exact.graph)]
     compute_in_int8(small, graph.parent, largest)
@@ -237,12 +227,7 @@ def errors_of_products(graph: Path, feeds: Sequence[Feed], largest: Largest) -> 
 
 
 def outputs_of(model: Any, graph: Path, names: list[str], feeds: Sequence[Feed]) -> list[dict[str, NDArray[Any]]]:
-    """What a graph with more nodes makes of each feed, by name.
-
-    Args:
-        model: the graph with the nodes that measure, whose weights are those of `graph`.
-        names: of their outputs.
-    """
+    """What `model`, which is `graph` with nodes that measure, makes of each feed, by the names of their outputs."""
     if not names:
         return [{} for _ in feeds]
     del model.graph.output[:]

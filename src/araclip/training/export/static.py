@@ -106,14 +106,7 @@ def between_convolutions(graph: Any) -> list[str]:
 
 
 def input_means(graph: Path, feeds: Sequence[Feed]) -> dict[str, NDArray[np.float32]]:
-    """For each input of a convolution, the mean of each channel (I,) over pictures and places.
-
-    Args:
-        graph: in float32, its weights in a file beside it (`graph_files.write_graph`).
-
-    Raises:
-        InputError: none of the pictures reaches a convolution, as of a routed branch.
-    """
+    """For each input of a convolution, the mean of each channel (I,) over pictures and places."""
     model = read_graph(graph)
     sources = sorted({each.source for each in convolutions(model.graph)})
     model.graph.initializer.append(numpy_helper.from_array(np.array([0, 2, 3]), "all_but_channels"))
@@ -202,11 +195,7 @@ def _composed(kind: str, by: float, factor: float, offset: float) -> tuple[float
 def quantise_static(graph: Path, target: Path, feeds: Sequence[Feed]) -> None:
     """Write `target` from a float32 graph: QuantizeLinear and DequantizeLinear around each operator (QDQ).
 
-    Args:
-        feeds: calibration inputs; 128 photographs are enough.
-
-    Raises:
-        InputError: there are none, or none that reaches some convolution.
+    128 photographs are enough feeds to calibrate with.
     """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
@@ -249,11 +238,7 @@ def quantise_static(graph: Path, target: Path, feeds: Sequence[Feed]) -> None:
 
 
 def _correct_bias(convolution: Convolution, scales: NDArray[np.float32], means: NDArray[np.float32]) -> None:
-    """Take off a constant bias what rounding the weights to multiples of `scales` (O,) adds on average.
-
-    Args:
-        means: of its input's channels (I,).
-    """
+    """Take off a bias what rounding weights to multiples of `scales` (O,) adds for an input of `means` (I,)."""
     if convolution.bias is None:
         return
     weight, wide = convolution.numbers(), scales[:, None, None, None]

@@ -33,11 +33,7 @@ class TextGraph(nn.Module):
 
 
 class ImageGraph(nn.Module):
-    """uint8 (B, S, S, 3) → (B, D) of unit length: scaling, the image tower, pooled and projected.
-
-    Args:
-        mean, std: for each channel, of values from 0 to 1.
-    """
+    """uint8 (B, S, S, 3) → (B, D) of unit length: scaling by each channel's mean and std, image tower, projection."""
 
     def __init__(self, model: AraCLIPModel, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
@@ -57,11 +53,7 @@ def _by_channel(values: Sequence[float]) -> float | Tensor:
 
 
 def write_text_graph(model: AraCLIPModel, path: Path) -> None:
-    """Write text.onnx in float32: `input_ids`, `attention_mask` (B, T) int64 → `embedding` (B, D).
-
-    Raises:
-        ExportRejected: PyTorch cannot express the tower in ONNX.
-    """
+    """Write text.onnx in float32: `input_ids`, `attention_mask` (B, T) int64 → `embedding` (B, D)."""
     length = min(7, max(2, model.config.max_tokens))  # an axis of length 1 would be taken for a constant
     ids = torch.arange(3 * length).view(3, length) % model.config.text_config.vocab_size
     axes = {0: BATCH, 1: TOKENS}
@@ -71,11 +63,7 @@ def write_text_graph(model: AraCLIPModel, path: Path) -> None:
 
 
 def write_image_graph(model: AraCLIPModel, size: int, mean: Sequence[float], std: Sequence[float], path: Path) -> None:
-    """Write image.onnx in float32: `pixels` (B, size, size, 3) uint8 → `embedding` (B, D).
-
-    Raises:
-        ExportRejected: PyTorch cannot express the tower in ONNX.
-    """
+    """Write image.onnx in float32: `pixels` (B, size, size, 3) uint8 → `embedding` (B, D)."""
     pixels = torch.arange(2 * size * size * 3).view(2, size, size, 3).to(torch.uint8)
     graph = ImageGraph(model, mean, std)
     _write_tower(graph, model.vision_model, (pixels,), path, {"pixels": {0: BATCH}})

@@ -25,7 +25,7 @@ from araclip.demo import PHOTOGRAPHS
 from araclip.errors import InputError
 from araclip.gallery.reference_queries import EVERYDAY
 from araclip.models.encoder import AraCLIP
-from araclip.models.folder import WEIGHTS, ModelConfig
+from araclip.models.folder import TOWERS, ModelConfig
 from araclip.models.inference import Tokens, padded
 from araclip.pictures.formats import SUFFIXES
 from araclip.pictures.images import open_image
@@ -51,9 +51,6 @@ def store(
         feeds: calibration inputs, each by name as the graph takes them; smooth-int8 does without, static-int8 not.
         largest: what `largest_by_channel` found for these, if it is known already.
         keep: products of smooth-int8 that stay in float32, by the name of their output.
-
-    Raises:
-        InputError: static-int8 has no calibration inputs.
     """
     if weights == "static-int8":
         from araclip.training.export.static import quantise_static
@@ -91,9 +88,6 @@ def image_probes(model: AraCLIP, pictures: Sequence[Path] = (), count: int = PIC
     Args:
         pictures: folders, of each of which `count` pictures are taken, evenly; without any, photographs of the demo
             extra are.
-
-    Raises:
-        InputError: a folder is missing, or holds no picture.
     """
     return [{"pixels": square[None]} for square in _squares(model, pictures, count)]
 
@@ -101,7 +95,9 @@ def image_probes(model: AraCLIP, pictures: Sequence[Path] = (), count: int = PIC
 def _squares(model: AraCLIP, folders: Sequence[Path], count: int) -> NDArray[np.uint8]:
     """(n, S, S, 3) uint8"""
     if folders:
-        chosen = [path for folder in folders for path in _evenly(_pictures_in(folder), count)]
+        chosen = []
+        for found in map(_pictures_in, folders):  # at equal distances; all where there are fewer
+            chosen += [found[round(place)] for place in np.linspace(0, len(found) - 1, min(count, len(found)))]
     elif found := _photographs():
         chosen = found[:count]
     else:
@@ -110,11 +106,7 @@ def _squares(model: AraCLIP, folders: Sequence[Path], count: int) -> NDArray[np.
 
 
 def check_pictures(folders: Iterable[Path]) -> None:
-    """Refuse what `image_probes` would, before the long work that comes first.
-
-    Raises:
-        InputError: a folder is missing, or holds no picture.
-    """
+    """Refuse what `image_probes` would, before the long work that comes first."""
     for folder in folders:
         _pictures_in(folder)
 
@@ -128,11 +120,6 @@ def _pictures_in(folder: Path) -> list[Path]:
     return found
 
 
-def _evenly(paths: Sequence[Path], count: int) -> list[Path]:
-    """`count` of them, at equal distances; all where there are fewer."""
-    return [paths[round(place)] for place in np.linspace(0, len(paths) - 1, min(count, len(paths)))]
-
-
 def _photographs() -> list[Path]:
     """Those of the scikit-image wheel that the sample gallery shows, where it is installed."""
     if find_spec("skimage") is None:
@@ -141,27 +128,10 @@ def _photographs() -> list[Path]:
     return [path for name in PHOTOGRAPHS if (path := wheel / name).is_file()]
 
 
-TOWERS = ("text", "image")
 LEAST_COSINE = 0.995  # of each probe, to float32
 KEPT = (0.0, 0.15, 0.3)  # shares of the products that smooth-int8 leaves in float32, tried one after the other
 _CALIBRATED_ON = 24  # probes of smooth-int8's, whose ranges are those of the weights' inputs alone
 _CONVOLUTIONAL = 8  # convolutions; a vision transformer has one, which makes patches
-
-
-def ways_of(weights: str) -> dict[str, str]:
-    """By tower, how its weights are to be stored: one of `models.folder.WEIGHTS` for both, or "TEXT + IMAGE".
-
-    Raises:
-        InputError: something else.
-    """
-    parts = [part.strip() for part in weights.split("+")]
-    if unknown := [part for part in parts if part not in WEIGHTS]:
-        raise InputError(
-            f"weights are stored as {', '.join(WEIGHTS)}, or as two of them, 'TEXT + IMAGE', not as '{unknown[0]}'."
-        )
-    if len(parts) > len(TOWERS):
-        raise InputError(f"weights are those of two towers, 'TEXT + IMAGE', but '{weights}' names {len(parts)} ways.")
-    return dict(zip(TOWERS, parts * 2, strict=False))
 
 
 def store_towers(
@@ -173,16 +143,13 @@ def store_towers(
     static-int8 is for convolutional networks; another tower is stored as smooth-int8 in its place.
 
     Args:
-        ways: as `ways_of` gives them.
+        ways: as `folder.ways_of` gives them.
         pictures: folders to calibrate with, see `probe_inputs.image_probes`.
         kept: compare the vectors of each tower that is computed in int8 with those in float32. One that smooth-int8
             moves too far has more and more products in float32, and at last float16 weights.
 
     Returns:
         What config.json says under `weights`: a name, or "NAME + NAME" of text and image.
-
-    Raises:
-        InputError: no picture in a folder, or static-int8 was asked for without one.
     """
     taken = []
     for tower in TOWERS:

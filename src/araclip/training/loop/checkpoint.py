@@ -34,18 +34,10 @@ _PLAIN = (int, float, bool, str, bytes, type(None))  # what torch.load takes bes
 
 
 def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
-    """Write the checkpoint of `step` and remove all but it and the one before it.
+    """Write the checkpoint of `step`, the steps done, and remove all but it and the one before it.
 
     Checkpoints of later steps and temporary files of killed runs are removed, too: a run that resumed before them makes
-    them anew. One process saves at a time.
-
-    Args:
-        step: how many steps are done.
-        state: tensors, numbers, strings, and dicts, lists and tuples of these.
-
-    Raises:
-        TrainingError: the disk is full (bytes needed and free are named; earlier checkpoints stay), or the state holds
-            something that could not be read back. OSError: it cannot be written for another reason.
+    them anew. One process saves at a time. `state` holds tensors, numbers, strings, and dicts, lists, tuples of these.
     """
     for key, leaf in _leaves(state):
         if not isinstance(leaf, Tensor) and type(leaf) not in _PLAIN:

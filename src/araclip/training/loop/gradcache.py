@@ -51,9 +51,6 @@ def cached_backward(
 
     Returns:
         The loss.
-
-    Raises:
-        ValueError: towers and encoders differ in number, or a tower has no chunk.
     """
     if len(inputs) != len(encode) or not all(inputs):
         sizes = [len(chunks) for chunks in inputs]

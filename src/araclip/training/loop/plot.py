@@ -35,9 +35,6 @@ def training_plot(metrics: Sequence[Mapping[str, Any]], path: Path, title: str =
         metrics: rows of a run (`Run.metrics`), each with `step`; `loss` makes the left panel, keys that end in `R@k`
             the right one. The prefix before `R@k` distinguishes several of them, as in `en_R@1`.
         title: the run's name; Arabic as it is, matplotlib shapes and orders it.
-
-    Raises:
-        DataError: no row has a loss or a recall.
     """
     losses = _points(metrics, "loss")
     recalls = {key: _points(metrics, key) for key in _recall_keys(metrics)}

@@ -18,11 +18,7 @@ TIMEOUT = timedelta(days=2)  # the first process may compute cached vectors for 
 def accelerator_for(batch: int = 0) -> Accelerator:
     """The processes and devices of this run, as `accelerate launch` or the environment names them.
 
-    Args:
-        batch: rows that they share in each step; 0 where a stage has no steps.
-
-    Raises:
-        RecipeError: the batch cannot be shared evenly.
+    `batch` is the rows that they share evenly in each step; 0 where a stage has no steps.
     """
     keep_freed_memory()
     # Precision is the stage's, see `autocast`: accelerate has one for the process, and a recipe's stages may differ.
@@ -37,11 +33,7 @@ def accelerator_for(batch: int = 0) -> Accelerator:
 
 
 def check_even(count: int, what: str, accelerator: Accelerator) -> None:
-    """Refuse a batch of which processes would take unequal parts: the loss would not be that of one process.
-
-    Raises:
-        RecipeError: `count` cannot be shared evenly.
-    """
+    """Refuse a batch of which processes would take unequal parts: the loss would not be that of one process."""
     if count % accelerator.num_processes:
         raise RecipeError(
             f"a batch of {count} {what} cannot be shared by {accelerator.num_processes} processes. "

@@ -42,23 +42,14 @@ class Reporter(Protocol):
 
     def step_progress(self, stage: str) -> StepProgress | None:
         """The display of a beginning stage's steps; None for no display."""
+        return None
 
     def teacher_progress(self, done: int, total: int, per_second: float, seconds_left: float) -> None:
         """`done` of `total` texts have a teacher vector."""
 
 
-class SilentReporter:
+class SilentReporter(Reporter):
     """Shows nothing."""
-
-    def log(self, line: str) -> None:
-        """Drop the line."""
-
-    def step_progress(self, stage: str) -> StepProgress | None:
-        """No progress is shown."""
-        return None
-
-    def teacher_progress(self, done: int, total: int, per_second: float, seconds_left: float) -> None:
-        """No progress is shown."""
 
 
 TRACKIO = "--no-deps trackio gradio-client orjson brotli websockets"  # it asks for Pillow < 13 and runs with 13
@@ -117,17 +108,6 @@ class Trackio:
 SINKS: dict[str, Callable[[Path, Mapping[str, Any]], Sink]] = {"tensorboard": TensorBoard, "trackio": Trackio}
 
 
-def open_sink(name: str, folder: Path, config: Mapping[str, Any]) -> Sink:
-    """The sink of that name for a run folder; `config` is what the run was started with.
-
-    Raises:
-        RecipeError: no such sink, or its package is not installed.
-    """
-    if name not in SINKS:
-        raise RecipeError(f"there is no sink {name!r} for metrics. Choose from {', '.join(sorted(SINKS))}, or none.")
-    return SINKS[name](folder, config)
-
-
 def _needed(module: str, packages: str) -> Any:
     try:
         return import_module(module)
@@ -144,17 +124,10 @@ HOW = ("chunk", "gradient_checkpointing", "log_every", "checkpoint_every", "sink
 
 
 def begin(folder: Path, recipe: Mapping[str, Any], data: Mapping[str, str], *, fresh: bool, log: Log) -> dict[str, Any]:
-    """Write config.json, or compare with the one that is there.
+    """Write config.json, or compare with the one that is there; returns what it holds.
 
-    Args:
-        fresh: delete the checkpoints, metrics, model and config of the run that is there.
-        log: called with a line where code, packages or threads differ from those that the run began with.
-
-    Returns:
-        What config.json holds.
-
-    Raises:
-        RunMismatch: the run that is there had another recipe or other data, or its config.json is damaged or gone.
+    With `fresh` the checkpoints, metrics, model and config of the run that is there are deleted. `log` is told where
+    code, packages or threads differ from those that the run began with.
     """
     path = folder / "config.json"
     if fresh:  # checkpoints first: after a kill in between, the new recipe must not resume from them
@@ -287,13 +260,8 @@ class Run:
             data: a fingerprint for each source of data.
             log: called with lines of text to show.
             fresh: delete the run that is there.
-            sinks: names from `metric_sinks.SINKS`.
+            sinks: names from SINKS.
             is_main: whether this process is the one that writes; others wait for it here, and share its folder.
-
-        Raises:
-            RunMismatch: the folder's run had another recipe or other data; the keys are named with both values.
-            TrainingError: another process trains in this folder.
-            RecipeError: a sink is unknown or not installed.
         """
         with contextlib.ExitStack() as stack:
             opened: list[Sink] = []
@@ -305,7 +273,10 @@ class Run:
                     raise TrainingError(f"{error} Or train into another folder.") from error
                 config = begin(folder, recipe, data, fresh=fresh, log=log)
                 for name in sinks:
-                    opened.append(open_sink(name, folder, config))
+                    if name not in SINKS:
+                        known = ", ".join(sorted(SINKS))
+                        raise RecipeError(f"there is no sink {name!r} for metrics. Choose from {known}, or none.")
+                    opened.append(SINKS[name](folder, config))
                     stack.callback(opened[-1].close)
             if is_distributed():
                 dist.barrier()
@@ -330,9 +301,6 @@ class Run:
         """Append one row to metrics.jsonl and to the sinks, with the `time` in Unix seconds.
 
         Scalars of torch and NumPy become numbers; what is not finite becomes null.
-
-        Raises:
-            TrainingError: the disk is full.
         """
         if not self.is_main:
             return
@@ -352,11 +320,7 @@ class Run:
             sink.log(step, {name: value for name, value in row.items() if name not in {"step", "time"}})
 
     def metrics(self) -> Metrics:
-        """The rows of metrics.jsonl, oldest first; a last row that a kill cut short is left out.
-
-        Raises:
-            RunMismatch: a row is damaged; its line is named.
-        """
+        """The rows of metrics.jsonl, oldest first; a last row that a kill cut short is left out."""
         path = self.folder / "metrics.jsonl"
         lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []  # a whole row ends in a line end
         return [_row(line, f"{path} line {number}") for number, line in enumerate(lines, 1)]
@@ -370,14 +334,7 @@ class Run:
 
     @contextlib.contextmanager
     def guard(self, *, batch: int, chunk: int | None = None) -> Iterator[None]:
-        """Around a step: running out of memory, the GPU's or the machine's, becomes an error that names the remedy.
-
-        Args:
-            batch: rows a step. chunk: rows held at a time (GradCache), None when the batch is done at once.
-
-        Raises:
-            OutOfMemory: instead of what torch, Python or the system raise.
-        """
+        """Around a step: running out of memory, the GPU's or the machine's, becomes an error that names the remedy."""
         try:
             yield
         except (RuntimeError, MemoryError, OSError) as error:
@@ -396,11 +353,7 @@ class Run:
             ) from error
 
     def check_finite(self, loss: float | Tensor, step: int) -> None:
-        """Before the optimizer's step: a loss that is NaN or infinite ends the run before it spoils the weights.
-
-        Raises:
-            LossDiverged: names the step and the last checkpoint.
-        """
+        """Before the optimizer's step: a loss that is NaN or infinite ends the run before it spoils the weights."""
         if not math.isfinite(value := float(loss)):
             raise LossDiverged(
                 f"the loss became {value} in step {step}. Lower the learning rate, lengthen the warm-up, or set "

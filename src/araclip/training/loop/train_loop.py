@@ -29,16 +29,11 @@ from araclip.training.recipe.stages import LearningStage
 
 @dataclass(frozen=True)
 class Part:
-    """A tower, a head or a single parameter that learns at a rate of its own.
-
-    Attributes:
-        lr: peak learning rate of the last layer.
-        layer_decay: factor from each layer's rate to that of the layer before it; 1 is one rate for all.
-    """
+    """A tower, a head or a single parameter that learns at a rate of its own."""
 
     module: nn.Module | nn.Parameter
-    lr: float
-    layer_decay: float = 1.0
+    lr: float  # peak learning rate of the last layer
+    layer_decay: float = 1.0  # factor from each layer's rate to that of the layer before it; 1 is one rate for all
 
 
 def parameter_groups(parts: Sequence[Part], weight_decay: float) -> list[dict[str, Any]]:
@@ -51,9 +46,6 @@ def parameter_groups(parts: Sequence[Part], weight_decay: float) -> list[dict[st
 
     Returns:
         Groups with `params`, `lr`, `weight_decay`, and `peak_lr`, which `set_lr` multiplies.
-
-    Raises:
-        RecipeError: nothing to train, a parameter in two parts, or layer decay for a module without a list of layers.
     """
     groups: list[dict[str, Any]] = []
     seen: set[int] = set()
@@ -89,13 +81,6 @@ def cosine_schedule(step: int, total: int, warmup: int, floor: float = 0.02) -> 
     SGDR, Loshchilov and Hutter 2017, without restarts; after the last step it stays at `floor`. These are the numbers
     of transformers' `get_cosine_with_min_lr_schedule_with_warmup` one step ahead: there the first step's rate is 0, and
     the cosine rises again after the last one. A pure function needs no state in checkpoints.
-
-    Args:
-        step: from 0 to total − 1.
-        warmup: steps before the peak, which is at step `warmup`; fewer than `total`.
-
-    Raises:
-        RecipeError: no steps, a negative step, a warm-up that outlasts the run, or a floor outside of [0, 1].
     """
     if not (0 <= warmup < total and step >= 0 and 0.0 <= floor <= 1.0):
         raise RecipeError(
@@ -120,13 +105,6 @@ class Ema:
     The decay warms up as min(decay, (1 + n) / (10 + n)) after n updates, so that the random start is soon forgotten.
     Means are float32 whatever the weights are: in bfloat16 small steps would be rounded away. torch's `AveragedModel`
     does neither, and copies the parameters that do not learn, too.
-
-    Args:
-        parameters: those that need no gradient are left out.
-        decay: from 0 to below 1.
-
-    Raises:
-        RecipeError: another decay.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], decay: float) -> None:
@@ -165,39 +143,25 @@ class Ema:
         return {"updates": self.updates, "means": list(self._means)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore from a checkpoint.
-
-        Raises:
-            RunMismatch: it holds the means of other parameters.
-        """
-        theirs, ours = [tuple(m.shape) for m in state["means"]], [tuple(m.shape) for m in self._means]
-        if theirs != ours:
-            raise RunMismatch(
-                f"the checkpoint averages {len(theirs)} parameters, the model learns {len(ours)} "
-                f"(first difference: {_first_difference(theirs, ours)}). Resume with the recipe that began the run."
-            )
+        """Restore from a checkpoint."""
         self.updates = state["updates"]
         _copy(state["means"], self._means)
 
 
 @torch.no_grad()
 def _copy(sources: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
+    """Copy weights that lie in a file into those that learn; other shapes than theirs are a ValueError."""
+    theirs, ours = ([tuple(tensor.shape) for tensor in side] for side in (sources, targets))
+    if theirs != ours:  # a tensor of one number would be spread over a whole matrix
+        differing = (f"{a} where the model has {b}" for a, b in zip(theirs, ours, strict=False) if a != b)
+        first = next(differing, "another number of them")
+        raise ValueError(f"it has {len(theirs)} weights, the model learns {len(ours)}: {first}")
     for source, target in zip(sources, targets, strict=True):
         target.copy_(source)
 
 
-def _first_difference(theirs: Sequence[tuple[int, ...]], ours: Sequence[tuple[int, ...]]) -> str:
-    differing = ((a, b) for a, b in zip(theirs, ours, strict=False) if a != b)
-    return next((f"shape {a} against {b}" for a, b in differing), "their number")
-
-
 class BestWeights:
-    """The weights with the best dev R@1 so far, on disk, and how many recalls ago that was.
-
-    Args:
-        parameters: those that learn.
-        patience: recalls without a better one after which training stops; with 0 no weights are stored.
-    """
+    """The weights with the best dev R@1 so far, on disk, and how many recalls ago that was; none with patience 0."""
 
     def __init__(self, run: Run, parameters: list[nn.Parameter], patience: int) -> None:
         self.path, self.is_main = run.folder / "best.pt", run.is_main
@@ -211,11 +175,7 @@ class BestWeights:
         return bool(self.patience) and self.waited >= self.patience
 
     def update(self, recall: dict[str, float]) -> None:
-        """Compare the recall of the current weights with the best, and write the weights to disk where it is higher.
-
-        Raises:
-            TrainingError: the disk is full.
-        """
+        """Compare the recall of the current weights with the best, and write the weights to disk where it is higher."""
         if not self.patience:
             return
         if self.recall and recall["R@1"] <= self.recall["R@1"]:
@@ -235,16 +195,12 @@ class BestWeights:
         """Whether the stored weights had a higher R@1."""
         return bool(self.recall) and self.recall["R@1"] > recall.get("R@1", -1.0)
 
-    @torch.no_grad()
     def restore(self) -> dict[str, float]:
         """Load the best weights into the model; returns their recall."""
         if self.is_main:  # the only process whose weights are used from here on
             with failures(self.path, "begin the stage anew with --fresh", RunMismatch, cannot="be used"):
                 stored = torch.load(self.path, map_location="cpu", weights_only=True)
-                if [weight.shape for weight in stored] != [parameter.shape for parameter in self.parameters]:
-                    raise ValueError("its weights have other shapes than the model's")
-                for parameter, weight in zip(self.parameters, stored, strict=True):
-                    parameter.copy_(weight)
+                _copy(stored, self.parameters)
         return self.recall
 
     def remove(self) -> None:
@@ -268,32 +224,20 @@ MAX_LOG_SCALE = 4.6052  # ln 100, CLIP's bound on the inverse temperature
 
 @dataclass
 class TrainingJob:
-    """A stage's model and how it is trained.
-
-    Attributes:
-        parts: what learns, and how fast.
-        backward: step → the step's values, "loss" among them; leaves gradients in `.grad`.
-        dev_recall: recall of the current weights, or None where there is no dev set.
-    """
+    """A stage's model and how it is trained; `backward` leaves gradients in `.grad`."""
 
     model: AraCLIPModel
     stage: LearningStage
-    parts: list[Part]
-    backward: Callable[[int], dict[str, float]]
-    dev_recall: Callable[[], dict[str, float]] | None = None
+    parts: list[Part]  # what learns, and how fast
+    backward: Callable[[int], dict[str, float]]  # step → the step's values, "loss" among them
+    dev_recall: Callable[[], dict[str, float]] | None = None  # of the current weights; None without a dev set
 
 
 def train_loop(job: TrainingJob, run: Run, progress: StepProgress | None) -> dict[str, float]:
-    """Train from the last checkpoint to the end; the model then has its averaged, its best or its last weights.
+    """Train from the last checkpoint to the end; returns the dev recall of the final weights, empty without a dev set.
 
-    Averaged where the stage has `ema`; the best of these, or else of the last weights, on dev where it has `patience`.
-
-    Returns:
-        Dev recall of these weights, empty without a dev set.
-
-    Raises:
-        LossDiverged, OutOfMemory, TrainingError (the disk is full), and what `backward` raises; the last checkpoint is
-            whole.
+    The model ends with the running average of its weights where the stage has `ema`, and, where it has `patience`, with
+    the best on dev of those that it would have ended with at some recall.
     """
     stage, model = job.stage, job.model
     max_log_scale = max(MAX_LOG_SCALE, model.logit_scale.item())  # SigLIP starts above CLIP's bound
@@ -324,14 +268,7 @@ def train_loop(job: TrainingJob, run: Run, progress: StepProgress | None) -> dic
 
 
 class TrainingState:
-    """All state that changes from step to step and that a checkpoint holds.
-
-    Attributes:
-        step: how many steps are done.
-        parameters: those that learn, in the optimizer's order.
-        ema: their moving average, or None.
-        best: the weights with the best dev recall.
-    """
+    """All state that changes from step to step and that a checkpoint holds."""
 
     def __init__(self, job: TrainingJob, run: Run) -> None:
         groups = parameter_groups(job.parts, job.stage.weight_decay)
@@ -350,26 +287,10 @@ class TrainingState:
             self.best.remove()
         else:
             self.step, state = found
-            self._check(state, run)
             with failures(
                 f"the checkpoint of step {self.step} in {run.folder}", _OTHER_RUN, RunMismatch, cannot="be resumed"
             ):
                 self.load_state_dict(state)
-
-    def _check(self, state: dict[str, Any], run: Run) -> None:
-        """Refuse a checkpoint of other weights; tensors of one number would be spread over a whole matrix."""
-        fault, stored = "", state.get("weights")
-        if not isinstance(stored, list) or not all(isinstance(weight, Tensor) for weight in stored):
-            fault = f"holds {', '.join(map(str, state))}, no list of weights"
-        elif (theirs := [tuple(w.shape) for w in stored]) != (ours := [tuple(p.shape) for p in self.parameters]):
-            pairs = zip(theirs, ours, strict=False)
-            first = next((f"{a} where the model has {b}" for a, b in pairs if a != b), "another number of them")
-            fault = f"has {len(theirs)} weights, the model learns {len(ours)} ({first})"
-        elif not all(bool(torch.isfinite(weight).all()) for weight in stored):
-            fault = "has weights that are NaN or infinite"
-        if fault:
-            path = run.folder / f"step-{self.step:06}.pt"
-            raise RunMismatch(f"{path} {fault}. Remedy: {_OTHER_RUN}.")
 
     def add(self, values: dict[str, float]) -> None:
         """Add a step's values to the next logged row."""
@@ -394,10 +315,10 @@ class TrainingState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore from a checkpoint; raises what `Ema.load_state_dict` does."""
-        with torch.no_grad():
-            for parameter, stored in zip(self.parameters, state["weights"], strict=True):
-                parameter.copy_(stored)
+        """Restore from a checkpoint."""
+        if not all(bool(torch.isfinite(weight).all()) for weight in state["weights"]):
+            raise ValueError("a weight is NaN or infinite")
+        _copy(state["weights"], self.parameters)
         self.optimizer.load_state_dict(state["optimizer"])
         for learned, moments in self.optimizer.state.items():  # torch does not compare them
             if any(m.dim() and m.shape != learned.shape for m in moments.values() if isinstance(m, Tensor)):
@@ -420,7 +341,12 @@ def _optimize(job: TrainingJob, run: Run, state: TrainingState) -> dict[str, flo
         values = job.backward(step)
     run.check_finite(values["loss"], step)
     average_gradients(state.parameters)
-    _check_finite(nn.utils.clip_grad_norm_(state.parameters, stage.clip), step)
+    length = nn.utils.clip_grad_norm_(state.parameters, stage.clip)
+    if not math.isfinite(length):  # possible with a finite loss, and it would make every weight NaN
+        raise LossDiverged(
+            f"the gradient's length became {length:.3g} in step {step}. Lower the learning rate or set precision to "
+            "float32, and begin anew with --fresh."
+        )
     state.optimizer.step()
     state.optimizer.zero_grad(set_to_none=True)
     return values
@@ -452,11 +378,3 @@ def _logged_recall(job: TrainingJob, run: Run, step: int) -> dict[str, float]:
 
 def _is_due(every: int, step: int) -> bool:
     return every > 0 and step % every == 0
-
-
-def _check_finite(gradient_norm: Tensor, step: int) -> None:
-    if not math.isfinite(gradient_norm):  # possible with a finite loss, and it would make every weight NaN
-        raise LossDiverged(
-            f"the gradient's length became {gradient_norm:.3g} in step {step}. Lower the learning rate or set "
-            "precision to float32, and begin anew with --fresh."
-        )

@@ -1,7 +1,4 @@
-"""An image tower of several branches over shared frozen blocks, as a model of transformers; how towers become one.
-
-Layers of an image tower of several branches over shared frozen blocks: an ensemble of small networks at little more
-than the cost of one.
+"""An image tower of several branches over shared frozen blocks: an ensemble of small networks at the cost of one.
 
 The members were fine-tuned separately from one pretrained network whose first blocks were frozen, so they share
 these, and a picture passes them once. Errors of separately trained members differ, and the sum of their vectors ranks
@@ -16,14 +13,12 @@ A branch may see the shared blocks' maps made smaller: its time falls with their
 A gated branch may be routed, too: it computes only for pictures that the features of the branches before it tell to be
 of its kind, and is 0 for all others (conditional computation, Shazeer et al. 2017), so that they do not pay for it.
 
-The gate of a branch that contributes only on pictures of its own kind: a logistic regression on its features.
-
-Written here because the extra `train` does not install scikit-learn, whose LogisticRegression gives nearly the same
-numbers for the same sample weights and penalty.
+The gate is a logistic regression, written here because the extra `train` does not install scikit-learn, whose
+LogisticRegression gives nearly the same numbers for the same sample weights and penalty.
 """
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import timm
@@ -64,16 +59,9 @@ def differing_weight(first: nn.Module, other: nn.Module) -> str | None:
 
 
 class SharedBlocks(nn.Module):
-    """The first `blocks` blocks of a timm EfficientNet or MobileNet: normalised pixels → (B, C, h, w).
+    """The first `blocks` stages of a timm EfficientNet or MobileNet: normalised pixels → (B, C, h, w).
 
     Its layers are those of the network, not copies.
-
-    Args:
-        cnn: has conv_stem, bn1 and blocks, as timm's EfficientNet and MobileNet families do.
-        blocks: how many stages of `cnn.blocks` belong to it.
-
-    Raises:
-        RecipeError: the network is of another kind, or has no more than `blocks` of them.
     """
 
     def __init__(self, cnn: Any, blocks: int) -> None:
@@ -208,11 +196,7 @@ class BranchesModel(PreTrainedModel):  # type: ignore[misc]
         self, pixel_values: Tensor, output_hidden_states: bool | None = None, output_attentions: bool | None = None,
         **_: Any,
     ) -> BaseModelOutputWithPooling:  # fmt: skip
-        """(B, 3, S, S) normalised pixels → `pooler_output` (B, K · W), the branches' features concatenated.
-
-        Raises:
-            InputError: attentions are asked for, and convolutions have none.
-        """
+        """(B, 3, S, S) normalised pixels → `pooler_output` (B, K · W), the branches' features concatenated."""
         if output_attentions or self.config.output_attentions:
             raise InputError(
                 "output_attentions=True, but this image tower is made of convolutions and has no attention. Leave it "
@@ -230,14 +214,9 @@ class BranchesModel(PreTrainedModel):  # type: ignore[misc]
 
 
 def joined(towers: Sequence[Any], shared_blocks: int) -> BranchesModel:
-    """One tower of all towers' branches.
+    """One tower of the branches of all towers: transformers' wrappers of one timm architecture, or joined ones.
 
-    Args:
-        towers: transformers' wrappers of one timm architecture, without classifier, or towers that this function made.
-        shared_blocks: the first blocks, the same but for the rounding of an exported model; the first's are kept.
-
-    Raises:
-        RecipeError: they are not of one such architecture, or their first blocks differ.
+    The shared blocks are the same in all, but for the rounding of an exported model; the first tower's are kept.
     """
     kinds = [getattr(tower.config, "architecture", tower.config.model_type) for tower in towers]
     if len(set(kinds)) > 1 or not all(map(is_splittable, towers)):
@@ -261,8 +240,13 @@ def joined(towers: Sequence[Any], shared_blocks: int) -> BranchesModel:
         )
     config = BranchesConfig(
         kinds[0], len(branches), shared_blocks, hidden_size=sum(map(_width, towers)), gated=gated, routed=routed,
-        map_scales=[scale for tower in towers for scale in _map_scales(tower)],
+        map_scales=[scale for tower in towers for scale in map_scales(tower)],
     )  # fmt: skip
+    return _assembled(config, shared, branches)
+
+
+def _assembled(config: BranchesConfig, shared: nn.Module, branches: Iterable[nn.Module]) -> BranchesModel:
+    """A tower with copies of these layers."""
     model = BranchesModel(config)
     model.shared.load_state_dict(shared.state_dict())
     for ours, theirs in zip(model.branches, branches, strict=True):
@@ -271,34 +255,31 @@ def joined(towers: Sequence[Any], shared_blocks: int) -> BranchesModel:
     return model
 
 
-def with_gate(tower: Any, shared_blocks: int, weight: Tensor, bias: Tensor) -> BranchesModel:
-    """A tower of one branch → the same with a gate, sigmoid(weight · features + bias), weight (W,).
+def _logit(weight: Tensor, bias: Tensor) -> nn.Linear:
+    """weight (W,) · features + bias, as a layer."""
+    layer = nn.Linear(len(weight), 1)
+    layer.load_state_dict({"weight": weight[None], "bias": bias.view(1)})
+    return layer
 
-    Raises:
-        RecipeError: it has more branches than one, a gate already, or cannot be split.
-    """
-    if not _is_single(tower):
+
+def with_gate(tower: Any, shared_blocks: int, weight: Tensor, bias: Tensor) -> BranchesModel:
+    """A tower of one branch → the same with a gate, sigmoid(weight · features + bias), weight (W,)."""
+    if not is_splittable(tower) or (
+        isinstance(tower, BranchesModel) and (len(tower.branches) > 1 or tower.config.gated)
+    ):
         raise RecipeError("an expert is an image tower of timm's EfficientNet or MobileNet family by itself.")
     model = joined([tower], shared_blocks)
-    gate = nn.Linear(len(weight), 1)
-    gate.load_state_dict({"weight": weight[None], "bias": bias.view(1)})
-    model.branches[0].gate, model.config.gated = gate, [0]
+    model.branches[0].gate, model.config.gated = _logit(weight, bias), [0]
     return model
 
 
 def route_last(tower: BranchesModel, weight: Tensor, bias: Tensor) -> None:
     """Let the last branch compute only where weight · (features of all branches before it) + bias is above 0."""
-    router = nn.Linear(len(weight), 1)
-    router.load_state_dict({"weight": weight[None], "bias": bias.view(1)})
-    tower.branches[-1].router, tower.config.routed = router, [len(tower.branches) - 1]
+    tower.branches[-1].router, tower.config.routed = _logit(weight, bias), [len(tower.branches) - 1]
 
 
 def with_map_scale(tower: Any, shared_blocks: int, scale: float) -> BranchesModel:
-    """A tower → the same, whose branches see the shared blocks' maps at `scale` of their side.
-
-    Raises:
-        RecipeError: it cannot be split, or has a gate.
-    """
+    """A tower → the same, whose branches see the shared blocks' maps at `scale` of their side."""
     if not is_splittable(tower) or (isinstance(tower, BranchesModel) and tower.config.gated):
         raise RecipeError(
             "map_scale is for image towers of timm's EfficientNet or MobileNet family without a gate. Leave it out."
@@ -319,28 +300,14 @@ def first_branches(tower: BranchesModel, dropped: int) -> BranchesModel:
         tower.config.architecture, kept, tower.config.shared_blocks, hidden_size=kept * each, gated=gated,
         routed=routed, map_scales=tower.config.map_scales[:kept],
     )  # fmt: skip
-    model = BranchesModel(config)
-    model.shared.load_state_dict(tower.shared.state_dict())
-    for ours, theirs in zip(model.branches, tower.branches, strict=False):
-        ours.load_state_dict(theirs.state_dict())
-    model.eval()
-    return model
+    return _assembled(config, tower.shared, tower.branches[:kept])
 
 
 def branches_of(tower: Any) -> int:
-    """How many branches a tower has, each of which makes vectors of its own.
-
-    Raises:
-        RecipeError: it is a single network, or one of its branches is gated.
-    """
+    """How many branches a tower has, each of which makes vectors of its own."""
     if not isinstance(tower, BranchesModel) or tower.config.gated:
         raise RecipeError("each_branch is for an image tower that an ensemble without expert made. Leave it out.")
     return len(tower.branches)
-
-
-def map_scale_of(tower: Any) -> float:
-    """The map scale of a tower's first branch; 1 for a plain network."""
-    return _map_scales(tower)[0]
 
 
 def set_map_scale(branches: nn.Module, scale: float) -> None:
@@ -355,17 +322,8 @@ def is_splittable(tower: Any) -> bool:
     return isinstance(tower, BranchesModel) or can_split(getattr(tower, "timm_model", None))
 
 
-def _is_single(tower: Any) -> bool:
-    several = isinstance(tower, BranchesModel) and (len(tower.branches) > 1 or bool(tower.config.gated))
-    return is_splittable(tower) and not several
-
-
 def split(tower: Any, blocks: int) -> tuple[SharedBlocks, nn.Module]:
-    """A tower's first blocks and the rest of it, which share their layers with the tower.
-
-    Raises:
-        RecipeError: it cannot be cut there.
-    """
+    """A tower's first blocks and the rest of it, which share their layers with the tower."""
     if not isinstance(tower, BranchesModel):
         return SharedBlocks(tower.timm_model, blocks), Branch(tower.timm_model, blocks)
     if blocks != tower.config.shared_blocks:
@@ -394,7 +352,8 @@ def upper_modules(tower: Any, blocks: int) -> Iterator[nn.Module]:
         yield from tower.timm_model.blocks[blocks:].modules()
 
 
-def _map_scales(tower: Any) -> list[float]:
+def map_scales(tower: Any) -> list[float]:
+    """The map scale of each branch; 1 for a plain network."""
     return list(tower.config.map_scales) if isinstance(tower, BranchesModel) else [1.0]
 
 

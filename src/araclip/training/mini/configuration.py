@@ -37,11 +37,7 @@ def names_alone(config: Any) -> int:
 
 
 def check(config: Any) -> None:
-    """Refuse settings of heads that contradict each other or the rest of an AraCLIPConfig.
-
-    Raises:
-        RecipeError: what is wrong is named.
-    """
+    """Refuse settings of heads that contradict each other or the rest of an AraCLIPConfig."""
     named = (config.names, config.name_classes, config.name_exclusive, config.name_features, config.name_hidden)
     if not all(map(is_size, (config.query_bank, *named))):
         raise RecipeError(

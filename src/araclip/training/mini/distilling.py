@@ -13,8 +13,8 @@ from torch import Tensor
 
 from araclip.errors import RecipeError
 from araclip.training.data.pictures import FileMixture
-from araclip.training.loop.gradcache import cached_backward, gather, grouped
-from araclip.training.loop.processes import accelerator_for, autocast, share, step_seed
+from araclip.training.loop.gradcache import gather
+from araclip.training.loop.processes import accelerator_for, autocast, share
 from araclip.training.loop.train_loop import Part, TrainingJob, train_loop
 from araclip.training.losses import weighted_sum
 from araclip.training.mini.branches import same_first_blocks
@@ -27,7 +27,7 @@ from araclip.training.recipe.stages import ImageSide
 from araclip.training.stages import starting_model
 from araclip.training.stages.dev_recall import Dev
 from araclip.training.stages.pictures import LockedImages, Pixels, training_images
-from araclip.training.stages.stage_run import stage_run
+from araclip.training.stages.stage_run import backward, stage_run
 from araclip.training.stages.starting_model import StageContext
 from araclip.training.stages.texts import LearningTexts
 
@@ -42,9 +42,6 @@ def distill_features(stage: DistillImages, context: StageContext) -> dict[str, f
     Returns:
         {}: the text side has no part in it. What share of the features' variance the new ones explain is logged; with
         a dev set, over its pictures.
-
-    Raises:
-        RecipeError: no `image.map_scale`, or a tower that it does not fit.
     """
     if stage.image.map_scale is None:
         raise RecipeError(
@@ -73,7 +70,7 @@ def distill_features(stage: DistillImages, context: StageContext) -> dict[str, f
     sample = list(range(0, len(mixture.files), max(len(mixture.files) // MEASURED, 1)))[:MEASURED]
     spread = images.initial_features(images.maps.whole(sample).to(accelerator.device)).std(dim=0) + 1e-3  # (W,)
 
-    def backward(step: int) -> dict[str, float]:
+    def learn(step: int) -> dict[str, float]:
         rows = mixture.batch(step, stage.batch)[share(accelerator, stage.batch)]  # of this process
         pixels, loss = images.inputs(rows, step).to(accelerator.device), 0.0
         for chunk in torch.split(pixels, stage.chunk):
@@ -88,7 +85,7 @@ def distill_features(stage: DistillImages, context: StageContext) -> dict[str, f
     parts = [Part(module, stage.lr_image, stage.layer_decay) for module in images.modules]
     pictures = Dev(stage.dev).paths[:MEASURED] if stage.dev else [mixture.files[row] for row in sample]
     with stage_run(stage, context, data, (model, processor), accelerator) as run:
-        train_loop(TrainingJob(model, stage, parts, backward), run, context.step_progress())
+        train_loop(TrainingJob(model, stage, parts, learn), run, context.step_progress())
         context.reporter.log(f"{images.explained(pictures):.3f} of the features' variance is explained")
         images.close()
     return {}
@@ -99,9 +96,6 @@ def distill_images(stage: DistillImages, context: StageContext) -> dict[str, flo
 
     The teacher sees each picture whole, once; the student sees it augmented anew in every step and learns the same
     vector. The text tower stays as it is, so it has to be the teacher's for dev recall to mean anything.
-
-    Raises:
-        RecipeError: no teacher, one that is still to be trained, or one of another width.
     """
     if not stage.teacher:
         return distill_features(stage, context)
@@ -125,22 +119,18 @@ def distill_images(stage: DistillImages, context: StageContext) -> dict[str, flo
     distance = weighted_sum(stage.losses)
     model.text_model.requires_grad_(False)
     model.text_projection.requires_grad_(False)
+    precision = stage.image_precision or stage.precision
 
-    def backward(step: int) -> dict[str, float]:
+    def learn(step: int) -> dict[str, float]:
         rows = mixture.batch(step, stage.batch)  # of all processes
         pixels = images.inputs(rows[share(accelerator, stage.batch)], step).to(accelerator.device)
         wanted = targets[rows].to(accelerator.device)  # (B, D)
 
-        def encode(chunks: list[Tensor]) -> Tensor:
-            with autocast(stage.image_precision or stage.precision, accelerator):
-                return torch.cat([images.encode(chunk).vectors[:, 0] for chunk in chunks])  # (B, D)
+        def loss(vectors: Tensor) -> Tensor:
+            return distance(gather(vectors), wanted, same=None)
 
-        value = cached_backward(
-            [grouped(torch.split(pixels, stage.chunk), stage.grad_cache)], [encode],
-            lambda vectors: distance(gather(vectors), wanted, same=None),
-            backward=accelerator.backward, seed=step_seed(stage.seed, accelerator, step),
-        )  # fmt: skip
-        return {"loss": value}
+        towers = torch.split(pixels, stage.chunk), lambda chunk: images.encode(chunk).vectors[:, 0], precision
+        return {"loss": backward(stage, accelerator, step, loss, towers)}
 
     texts = LearningTexts(model, processor, 0)
     model.text_model.requires_grad_(False)
@@ -150,7 +140,7 @@ def distill_images(stage: DistillImages, context: StageContext) -> dict[str, flo
         Part(model.visual_projection, stage.lr_head),
     ]
     with stage_run(stage, context, data, (model, processor), accelerator) as run:
-        recall_at_end = train_loop(TrainingJob(model, stage, parts, backward, recall), run, context.step_progress())
+        recall_at_end = train_loop(TrainingJob(model, stage, parts, learn, recall), run, context.step_progress())
         images.close()
     return recall_at_end
 

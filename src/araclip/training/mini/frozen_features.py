@@ -3,12 +3,9 @@
 Their output for a view of a picture is a feature map; a training step crops a window out of it instead of cropping the
 picture. So the early blocks, which see most of the pixels and take most of the time, never run again.
 
-Frozen BatchNorm fused into the convolution before it, for training at four fifths of the time, and back again.
-
-A BatchNorm with fixed statistics is an affine map a channel, so it is a part of the convolution before it (Markuš 2018,
-"Fusing batch normalization and convolution in runtime"; PyTorch's `fuse_conv_bn_eval`).
-
-How the convolutions of a small network compute while they learn on a CPU; the weights stay as they are.
+A BatchNorm with fixed statistics is an affine map a channel, so it is made a part of the convolution before it (Markuš
+2018, "Fusing batch normalization and convolution in runtime"; PyTorch's `fuse_conv_bn_eval`), for training at four
+fifths of the time, and back again.
 
 1 × 1 convolutions are such a network's matrix products, which processors with AVX-512 bfloat16 or AMX do at twice the
 speed in bfloat16. Its depthwise convolutions are slower in it; of these PyTorch takes five to twenty times as long for
@@ -45,7 +42,7 @@ from araclip.training.failures import failures
 from araclip.training.mini.branches import (
     branches_of,
     differing_weight,
-    map_scale_of,
+    map_scales,
     set_map_scale,
     split,
     upper_modules,
@@ -61,12 +58,7 @@ BATCH = 16  # pictures a call of the graph
 
 
 class FrozenFeatures(nn.Module):
-    """uint8 pixels (B, S, S, 3) → normalised → the output of the shared blocks, or of a whole tower.
-
-    Args:
-        shared: takes normalised (B, 3, S, S).
-        mean, std: what the tower was trained with, for values from 0 to 1.
-    """
+    """uint8 pixels (B, S, S, 3) → normalised as the tower was trained → output of the shared blocks or of a tower."""
 
     mean: Tensor
     std: Tensor
@@ -83,11 +75,7 @@ class FrozenFeatures(nn.Module):
 
 
 class FrozenFeaturesGraph:
-    """Frozen blocks on ONNX Runtime, a sixth of PyTorch's time on processors without AVX-512; built when needed.
-
-    Args:
-        size: S, pixels a side of the pictures.
-    """
+    """Frozen blocks on ONNX Runtime, a sixth of PyTorch's time on processors without AVX-512; built when needed."""
 
     def __init__(self, frozen: FrozenFeatures, size: int) -> None:
         self.size = size
@@ -96,10 +84,7 @@ class FrozenFeaturesGraph:
     @cached_property
     def fingerprint(self) -> str:
         """Changes with any weight."""
-        digest = hashlib.sha256()
-        for name, tensor in self._frozen.state_dict().items():
-            digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        return towers.fingerprint(self._frozen)
 
     @cached_property
     def session(self) -> onnxruntime.InferenceSession:
@@ -121,9 +106,6 @@ def cached_maps(
 
     The file's name is the hash of the frozen weights and size, the pictures' names and contents, and `views_each`:
     where any of these changes, it is computed anew.
-
-    Raises:
-        DataError: a picture cannot be read; all such are named.
     """
     folder.mkdir(parents=True, exist_ok=True)
     atomic.sweep(folder)  # what a killed run left is some gigabytes
@@ -177,10 +159,7 @@ def _key(frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int)
 
 
 class FeatureMaps:
-    """Cached maps of many pictures, one file a picture folder, so that any mixture of folders can use it.
-
-    Args, Raises: as for `cached_maps`.
-    """
+    """Cached maps of many pictures, one file a picture folder, so that any mixture of folders can use it."""
 
     def __init__(
         self, frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int, folder: Path, log: Log
@@ -208,12 +187,7 @@ class FeatureMaps:
         return _as_tensor([self[row][view] for row in rows])
 
     def windows(self, rows: Sequence[int], window: int, rng: Sequence[np.random.Generator]) -> Tensor:
-        """One random view and window of each row: (B, C, window, window) float32, in channels-last order.
-
-        Args:
-            window: at most `side`.
-            rng: one for each row.
-        """
+        """One random view and window of each row, by its generator: (B, C, window, window) float32, channels last."""
         slack = self.side - window + 1
         crops = []
         for row, generator in zip(rows, rng, strict=True):
@@ -252,9 +226,6 @@ def fuse_batchnorm(modules: Iterable[nn.Module]) -> list[Fused]:
     """Fuse the BatchNorms of a timm EfficientNet or MobileNet into the convolutions before them.
 
     The network computes what it did in eval mode. Pass the result to `restore_batchnorm` before saving.
-
-    Args:
-        modules: those whose own layers are fused, such as `branches.upper_modules` gives.
     """
     replaced = []
     for parent, convolution, norm in list(_pairs(modules)):
@@ -395,7 +366,7 @@ class BranchImages:
         self, model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], side: ImageSide, seed: int, cache: Path,
         log: Log, *, pointwise: bool = False,
     ) -> None:  # fmt: skip
-        scale_before = map_scale_of(model.vision_model)
+        scale_before = map_scales(model.vision_model)[0]
         if side.map_scale is not None:
             scaled = with_map_scale(model.vision_model, side.frozen_blocks, side.map_scale)  # a new tower, on the CPU
             model.vision_model = scaled.to(model.logit_scale.device)
@@ -444,11 +415,7 @@ class BranchImages:
         return features
 
     def learn_from(self, tower: Any) -> None:
-        """Let `initial_features` be those of another tower over the same first blocks.
-
-        Raises:
-            RecipeError: its first blocks or the number of its features differ, or it cannot be split.
-        """
+        """Let `initial_features` be those of another tower over the same first blocks."""
         shared, branch = split(tower, self._frozen_blocks)
         theirs, ours = towers.image_width(tower), towers.image_width(self.model.vision_model)
         if theirs != ours:

@@ -175,11 +175,7 @@ def text_projection(config: Any) -> nn.Module:
 
 
 def visual_projection(config: Any, width: int) -> nn.Module:
-    """The picture side, of an image tower that makes `width` numbers a picture.
-
-    Raises:
-        ModelMismatch: a names part reads too much.
-    """
+    """The picture side, of an image tower that makes `width` numbers a picture."""
     if config.names and (names_alone(config) == width or config.name_features > width):
         raise ModelMismatch(
             f"name_features={config.name_features}, but the image tower makes {width} numbers a picture, of which "
@@ -208,7 +204,7 @@ def with_query_bank(before: AraCLIPModel, texts: Tensor, sharpness: float, weigh
 
     Two dimensions of the vectors carry the correction; the two principal axes of least variance are dropped for it.
     """
-    model = _with_config(before, query_bank=len(texts), query_bank_sharpness=sharpness, query_bank_weight=weight)
+    model = rebuilt(before, query_bank=len(texts), query_bank_sharpness=sharpness, query_bank_weight=weight)
     _, axes = torch.linalg.eigh(texts.T @ texts)  # in the order of rising variance
     rotation = axes[:, QUERY_BANK_AXES:].T  # (D − 2, D)
     for head in _HEADS:
@@ -227,7 +223,7 @@ def without_query_bank(model: AraCLIPModel) -> AraCLIPModel:
     """
     if not model.config.query_bank:
         return model
-    plain = _with_config(model, query_bank=0)
+    plain = rebuilt(model, query_bank=0)
     for head in _HEADS:
         ours, theirs = getattr(plain, head), getattr(model, head).linear
         ours.weight.copy_(pad(theirs.weight, (0, 0, 0, QUERY_BANK_AXES)))
@@ -235,9 +231,12 @@ def without_query_bank(model: AraCLIPModel) -> AraCLIPModel:
     return plain
 
 
-def _with_config(model: AraCLIPModel, **changes: float) -> AraCLIPModel:
-    config = type(model.config).from_dict({**model.config.to_dict(), **changes})
-    other = AraCLIPModel(config, model.text_model, model.vision_model)
+@torch.no_grad()
+def rebuilt(model: AraCLIPModel, tower: Any = None, **changes: float) -> AraCLIPModel:
+    """The model with other settings, and with another image tower if one is given; its projections are random yet."""
+    tower = tower or model.vision_model
+    settings = {**model.config.to_dict(), **changes, "vision_config": tower.config.to_dict()}
+    other = AraCLIPModel(type(model.config).from_dict(settings), model.text_model, tower)
     for scalar in ("logit_scale", "logit_bias"):  # the bias is there with the sigmoid loss alone
         if hasattr(model, scalar):
             getattr(other, scalar).copy_(getattr(model, scalar))
@@ -266,25 +265,21 @@ def with_names(
     All pictures are of a kind that the classifier knows, until its `familiar` says otherwise.
 
     Args:
-        names, hidden, weight: see `name_heads.NameTextHead`.
+        names, hidden, weight: see `NameTextHead`.
         tower: the image tower with the classifier's own branch as its last one; None: the classifier reads `before`'s.
         features: numbers of its last branch, if it reads that alone.
     """
-    config = type(before.config).from_dict({
-        **before.config.to_dict(), "projection_dim": before.config.projection_dim + names + NAME_AXES, "names": names,
-        "name_classes": len(classifier.bias), "name_exclusive": classifier.exclusive, "name_features": features,
-        "name_features_shared": bool(features) and tower is None,
-        "name_hidden": hidden, "name_weight": weight,
-        "vision_config": (tower or before.vision_model).config.to_dict(),
-    })  # fmt: skip
-    model = AraCLIPModel(config, before.text_model, before.vision_model if tower is None else tower)
+    model = rebuilt(
+        before, tower, projection_dim=before.config.projection_dim + names + NAME_AXES, names=names,
+        name_classes=len(classifier.bias), name_exclusive=classifier.exclusive, name_features=features,
+        name_features_shared=bool(features) and tower is None, name_hidden=hidden, name_weight=weight,
+    )  # fmt: skip
     model.text_projection.captions.load_state_dict(before.text_projection.state_dict())
     model.visual_projection.captions.load_state_dict(before.visual_projection.state_dict())
     model.visual_projection.classifier.weight.copy_(classifier.weight)
     model.visual_projection.classifier.bias.copy_(classifier.bias)
     model.visual_projection.familiar.weight.zero_()
     model.visual_projection.familiar.bias.fill_(ALWAYS)
-    _copy_scalars(before, model)
     return model
 
 
@@ -292,9 +287,6 @@ def tower_with(model: AraCLIPModel, other: Any, shared_blocks: int) -> tuple[Bra
     """A model's image tower with another one as one more branch, and how many numbers that makes a picture.
 
     None where the other one is the model's last branch already, which is not computed twice.
-
-    Raises:
-        RecipeError: the two cannot share blocks.
     """
     tower = joined([model.vision_model, other], shared_blocks)
     features = tower.config.hidden_size - towers.image_width(model.vision_model)
@@ -314,16 +306,7 @@ def without_names(model: AraCLIPModel) -> AraCLIPModel:
     if alone := names_alone(config):
         tower = first_branches(tower, alone)
     none = dict.fromkeys(("names", "name_classes", "name_exclusive", "name_features", "name_features_shared"), 0)
-    changes = {"projection_dim": own_width(config), **none, "vision_config": tower.config.to_dict()}
-    plain_config = type(config).from_dict({**config.to_dict(), **changes})
-    plain = AraCLIPModel(plain_config, model.text_model, tower)
+    plain = rebuilt(model, tower, projection_dim=own_width(config), **none)
     plain.text_projection.load_state_dict(model.text_projection.captions.state_dict())
     plain.visual_projection.load_state_dict(model.visual_projection.captions.state_dict())
-    _copy_scalars(model, plain)
     return plain
-
-
-def _copy_scalars(source: AraCLIPModel, target: AraCLIPModel) -> None:
-    for scalar in ("logit_scale", "logit_bias"):  # the bias is there with the sigmoid loss alone
-        if hasattr(target, scalar) and hasattr(source, scalar):
-            getattr(target, scalar).copy_(getattr(source, scalar))

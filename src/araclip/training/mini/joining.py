@@ -9,6 +9,7 @@ from araclip.errors import RecipeError
 from araclip.training.data.pictures import draw_files
 from araclip.training.loop.processes import accelerator_for
 from araclip.training.mini.branches import first_difference, joined, logistic, route_last, router, with_gate
+from araclip.training.mini.heads import rebuilt
 from araclip.training.mini.recipe import Average, Ensemble
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.towers import fingerprint
@@ -24,10 +25,6 @@ def ensemble(stage: Ensemble, context: StageContext) -> dict[str, float]:
     Where the stage names pictures, each member's image vectors are first scaled to one mean length, that of all, so
     that each branch has the same weight whatever its training: a member that is an ensemble itself has the weight of
     all its branches. An expert contributes only for pictures like its own, by a gate; see `with_gate_for`.
-
-    Raises:
-        RecipeError: a member has not been run, or members differ in their text tower or in what their image towers
-            should share.
     """
     accelerator = accelerator_for()
     names = [*stage.members, *([stage.expert] if stage.expert else [])]
@@ -113,18 +110,11 @@ def _text_side(model: AraCLIPModel) -> dict[str, Tensor]:
 def with_gate_for(model: AraCLIPModel, shared_blocks: int, own: Tensor, others: Tensor) -> AraCLIPModel:
     """The model with a gate on its image tower: near 1 for pictures like `own`, near 0 for those like `others`.
 
-    Args:
-        own, others: (N, W) and (M, W), `pooled_features` of such pictures.
-
-    Returns:
-        A model whose image projection has bias 0: the gate does not multiply a bias.
-
-    Raises:
-        RecipeError: the image tower can have no gate.
+    Both are `pooled_features` of pictures, (N, W) and (M, W). The image projection's bias becomes 0: the gate does not
+    multiply a bias.
     """
     tower = with_gate(model.vision_model, shared_blocks, *logistic(own, others))
-    config = type(model.config).from_dict({**model.config.to_dict(), "vision_config": tower.config.to_dict()})
-    gated = AraCLIPModel(config, model.text_model, tower)
+    gated = rebuilt(model, tower)
     for part in ("text_projection", "visual_projection"):
         getattr(gated, part).load_state_dict(getattr(model, part).state_dict())
     gated.visual_projection.bias.data.zero_()
@@ -136,9 +126,6 @@ def average(stage: Average, context: StageContext) -> dict[str, float]:
 
     Of a model and what it became by training on other data the mean keeps most of what either knows (WiSE-FT,
     Wortsman et al. 2022), at the cost of one. Models that were trained apart have no useful mean.
-
-    Raises:
-        RecipeError: a member has not been run, or members differ in shape.
     """
     accelerator = accelerator_for()
     members, processor = starting_model.members_of(stage.members, context, "averages")

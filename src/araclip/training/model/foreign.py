@@ -62,11 +62,7 @@ def is_size(value: object) -> bool:
 def check_folder(folder: Path) -> None:
     """Refuse a model folder whose settings ask for code, for files elsewhere, or for sizes that nothing has.
 
-    Args:
-        folder: in a layout of transformers, timm, sentence-transformers, or open_clip with a text tower of theirs.
-
-    Raises:
-        ModelMismatch: a file of settings is damaged or too large, or asks for such a thing; file and key are named.
+    Its layout is that of transformers, timm, sentence-transformers, or open_clip with a text tower of theirs.
     """
     for path in folder.iterdir():
         if path.exists() and not (path.is_file() or path.is_dir()):  # which would be read for ever
@@ -88,26 +84,12 @@ def check_folder(folder: Path) -> None:
 
 
 def read_settings(path: Path, kind: type | None = None) -> Any:
-    """The content of a JSON file of settings.
-
-    Args:
-        kind: what it must be, such as dict.
-
-    Raises:
-        ModelMismatch: it is missing, too large, too deep, no JSON, or of another kind.
-    """
+    """The content of a JSON file of settings, within bounds and, where one is named, of a kind such as dict."""
     return bounded_json.read(path, max_bytes=MAX_BYTES, max_depth=MAX_DEPTH, kind=kind, error=ModelMismatch)
 
 
 def check_settings(content: Any, where: str) -> None:
-    """Refuse settings that ask for code, for files elsewhere, or for sizes that nothing has.
-
-    Args:
-        where: they stand, for messages.
-
-    Raises:
-        ModelMismatch: the key is named.
-    """
+    """Refuse settings that ask for code, files elsewhere or sizes that nothing has; messages say `where` they stand."""
     for place, value in _leaves(content):
         key = next((part for part in reversed(place) if not part.isdigit()), "")
         fault = _fault(place, key, value)
@@ -209,11 +191,7 @@ def _check_arguments(content: Any, path: Path) -> None:
 
 
 def check_known(content: Any, known: Collection[str], where: str) -> None:
-    """Refuse a table that holds an unknown key.
-
-    Raises:
-        ModelMismatch: it is no table, or has such a key.
-    """
+    """Refuse a table that holds an unknown key."""
     if not isinstance(content, dict):
         raise ModelMismatch(f"{where} is {content!r:.60}, expected an object. Copy the model's folder again.")
     for key, value in content.items():
@@ -228,12 +206,7 @@ _SPARE = 1_000_000  # numbers that a model may have and its files not, such as p
 def check_fits(build: Callable[[], Any], folder: Path, settings: str = "config.json") -> None:
     """Refuse settings that ask for many more numbers than the folder's files of weights have bytes.
 
-    Args:
-        build: makes the model; called without memory for its weights (on PyTorch's meta device).
-        settings: the file that describes the model.
-
-    Raises:
-        ModelMismatch: both numbers are named.
+    `build` makes the model that the file `settings` describes; here it does so without memory for the weights.
     """
     import torch
 
@@ -248,38 +221,30 @@ def check_fits(build: Callable[[], Any], folder: Path, settings: str = "config.j
         )
 
 
-def config_at(location: str | Path) -> Any:
-    """The configuration of a model of transformers in a folder or under a hub id.
+def _check_local(location: str | Path) -> Path | None:
+    """The folder, checked, if the location is one."""
+    if (folder := existing_folder(location)) is not None:
+        check_folder(folder)
+    return folder
 
-    Raises:
-        ModelMismatch: its settings ask for something that is refused, see `settings`.
-        OSError, ValueError, …: transformers cannot read it, or it needs code of its own.
-    """
+
+def config_at(location: str | Path) -> Any:
+    """The configuration of a model of transformers in a folder or under a hub id."""
     from transformers import AutoConfig
 
-    if (folder := existing_folder(location)) is not None:
-        if not (folder / "config.json").is_file():  # transformers 5.0 guesses the model by the folder's name
-            raise FileNotFoundError(f"{folder} has no config.json")
-        check_folder(folder)
+    folder = _check_local(location)
+    if folder is not None and not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"{folder} has no config.json")  # transformers 5.0 guesses by the folder's name
     config = AutoConfig.from_pretrained(location, trust_remote_code=False)
     check_settings(config.to_dict(), f"{location}: config.json")
     return config
 
 
 def tokenizer_at(location: str | Path, config: Any = None) -> Any:
-    """The tokenizer of a folder or hub id.
-
-    Args:
-        config: of the model, where the location does not say what kind of tokenizer it holds.
-
-    Raises:
-        ModelMismatch: its settings ask for something that is refused, see `settings`.
-        ValueError: there are no tokenizer files; transformers then silently makes one without words.
-    """
+    """The tokenizer of a folder or hub id; a model's configuration says its kind where these do not."""
     from transformers import AutoTokenizer
 
-    if (folder := existing_folder(location)) is not None:
-        check_folder(folder)
+    _check_local(location)
     tokenizer = AutoTokenizer.from_pretrained(location, config=config, trust_remote_code=False)
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise ValueError(f"{location} holds no tokenizer")
@@ -288,29 +253,17 @@ def tokenizer_at(location: str | Path, config: Any = None) -> Any:
 
 
 def check_tokens(tokenizer: Any, location: str | Path) -> None:
-    """Refuse a loaded tokenizer that could make texts endless or take for ever; wherever it came from, hub or folder.
-
-    Raises:
-        ModelMismatch: see `models.tokenizer_file`.
-    """
+    """Refuse a loaded tokenizer that could make texts endless or take for ever; from a hub or a folder."""
     backend = getattr(tokenizer, "backend_tokenizer", None)  # none of a tokenizer written in Python
     if backend is not None:
         check_rules(json.loads(backend.to_str()), str(location))
 
 
 def image_processor_at(location: str | Path, *, pillow: bool = False) -> Any:
-    """The image processor of a folder or hub id.
-
-    Args:
-        pillow: the form that resizes with Pillow, see `on_pillow`.
-
-    Raises:
-        ModelMismatch: its settings ask for something that is refused, see `settings`.
-    """
+    """The image processor of a folder or hub id; with `pillow`, in the form that resizes with Pillow."""
     from transformers import AutoImageProcessor
 
-    if (folder := existing_folder(location)) is not None:
-        check_folder(folder)
+    _check_local(location)
     processor = AutoImageProcessor.from_pretrained(location, trust_remote_code=False)
     return on_pillow(processor) if pillow else processor
 
@@ -334,11 +287,7 @@ def on_pillow(processor: Any) -> Any:
 
 
 def check_size(location: str | Path, build: Callable[[], Any]) -> None:
-    """Of a folder: refuse settings that ask for many more numbers than its weights have, see `sizes.check_fits`.
-
-    Args:
-        build: makes the model of the settings.
-    """
+    """`check_fits` of a location that is a folder."""
     if (folder := existing_folder(location)) is not None:
         check_fits(build, folder)
 
@@ -355,17 +304,12 @@ _ENDS = ("*.safetensors", "*.bin", "*.pth")  # of files that open_clip takes for
 
 
 def model_settings(location: str) -> Mapping[str, Any]:
-    """The checked `model_cfg` of a model in open_clip's words: of its own list, `local-dir:` or `hf-hub:` PLACE.
-
-    Raises:
-        ModelNotFound: there is no such folder, or it holds no weights; open_clip would draw them at random.
-        ModelMismatch: the file is damaged, or asks for something that is refused; file and key are named.
-    """
+    """The checked `model_cfg` of a model in open_clip's words: of its own list, `local-dir:` or `hf-hub:` PLACE."""
     import open_clip
 
     if location.startswith(_DIRECTORY):
         folder = user_path(location.removeprefix(_DIRECTORY))
-        if not any(next(folder.glob(end), None) for end in _ENDS):
+        if not any(next(folder.glob(end), None) for end in _ENDS):  # open_clip would draw them at random
             raise ModelNotFound(
                 f"{folder} cannot be loaded (no weights, {', '.join(_ENDS)}). Remedy: copy the model's folder again."
             )

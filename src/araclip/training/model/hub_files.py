@@ -166,11 +166,7 @@ Not filled in yet: name the data with their licences, the numbers with their pro
 
 
 def upload(folder: Path, repo_id: str, private: bool | None = None, token: Any = None, **commit: Any) -> Any:
-    """Upload a saved model; the repository is made if it is not there, and a card it already has stays.
-
-    Returns:
-        huggingface_hub's CommitInfo.
-    """
+    """Upload a saved model to a repository, which is made if it is not there; a card that it already has stays."""
     hub = HfApi(token=token)
     repository = hub.create_repo(repo_id, private=private, exist_ok=True).repo_id
     has_card = hub.file_exists(repository, CARD, revision=commit.get("revision"))

@@ -85,9 +85,6 @@ def objective(model: Any, loss: str | None = None, prefixes: bool | None = None)
     Returns:
         A function of (text, image, same=None, owner=None), unit rows (T, D) and (I, D) → scalar; `same` and `owner` are
         those of `losses.contrastive_loss`.
-
-    Raises:
-        RecipeError: the sigmoid loss of a model without bias, or prefixes of a model that names none.
     """
     has_bias = model.config.logit_bias_init is not None
     kind: Callable[..., Tensor] = contrastive_loss
@@ -102,11 +99,7 @@ def objective(model: Any, loss: str | None = None, prefixes: bool | None = None)
 
 
 def matryoshka_widths(model: Any) -> list[int]:
-    """The Matryoshka prefixes and the full width, rising.
-
-    Raises:
-        RecipeError: the model names none.
-    """
+    """The Matryoshka prefixes and the full width, rising."""
     if not model.config.matryoshka_dims:
         raise RecipeError("matryoshka = true, but the model has no widths for it. Set [model] matryoshka_dims.")
     return sorted({*model.config.matryoshka_dims, model.config.projection_dim})

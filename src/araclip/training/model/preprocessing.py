@@ -1,7 +1,6 @@
 """How a library prepares pictures ↔ the fields of a model folder; what these cannot say is refused by name."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from transformers import CLIPImageProcessor, ViTImageProcessor
@@ -9,41 +8,15 @@ from transformers.configuration_utils import PreTrainedConfig
 
 from araclip.errors import InputError, ModelMismatch
 from araclip.models.folder import ImageConfig
-from araclip.pictures.image_transform import FILTERS, ImageTransform
+from araclip.pictures.image_transform import FILTERS
 from araclip.training.failures import failures
 
 _NAMES = {number: name for name, number in FILTERS.items()}
 Three = tuple[float, float, float]
 
 
-@dataclass(frozen=True)
-class Preprocessing:
-    """The side of the input, how a picture becomes that square, and mean and deviation for values from 0 to 1.
-
-    crop_offset: of `ImageTransform`. reduction: "blocks" or "exact", of `models.folder.ImageConfig`.
-    """
-
-    size: int
-    resize: str
-    interpolation: str
-    mean: Three
-    std: Three
-    crop_offset: str = "half-even"
-    reduction: str = "exact"
-
-    @property
-    def transform(self) -> ImageTransform:
-        """How a picture becomes the square."""
-        gap = 2.0 if self.reduction == "blocks" else None
-        return ImageTransform(self.size, self.resize, self.interpolation, gap, self.crop_offset)
-
-
-def of_open_clip(name: str, config: Mapping[str, Any]) -> Preprocessing:
-    """What an open_clip model is evaluated with.
-
-    Raises:
-        ModelMismatch: it pads pictures, or they are no squares.
-    """
+def of_open_clip(name: str, config: Mapping[str, Any]) -> ImageConfig:
+    """What an open_clip model is evaluated with; its tower has no name yet."""
     size, mode, interpolation = config["size"], config["resize_mode"], config["interpolation"]
     sides = tuple(size) if isinstance(size, Sequence) else (size, size)
     if len(set(sides)) != 1:
@@ -52,21 +25,17 @@ def of_open_clip(name: str, config: Mapping[str, Any]) -> Preprocessing:
         raise _not_expressed(name, f"resize_mode '{mode:.40}', which fills pictures up")
     if interpolation not in ("bicubic", "bilinear"):
         interpolation = "bicubic"  # as open_clip does it for "random" and unknown ones
-    return Preprocessing(int(sides[0]), mode, interpolation, _three(config["mean"]), _three(config["std"]))
+    scaling = _three(config["mean"]), _three(config["std"])
+    return ImageConfig("", int(sides[0]), mode, interpolation, *scaling, "exact")
 
 
-def of_transformers(name: str, processor: Any) -> Preprocessing:
-    """What an image processor of transformers does.
-
-    Raises:
-        ModelMismatch: it makes something else than squares of one size, does more to pictures, or scales them by what
-            is no number.
-    """
+def of_transformers(name: str, processor: Any) -> ImageConfig:
+    """What an image processor of transformers does; its tower has no name yet."""
     with failures(name, "copy its preprocessor_config.json again", ModelMismatch, cannot="prepare pictures"):
         return _of_processor(name, processor)
 
 
-def _of_processor(name: str, processor: Any) -> Preprocessing:
+def _of_processor(name: str, processor: Any) -> ImageConfig:
     size = dict(getattr(processor, "size", None) or {})
     crop = dict(getattr(processor, "crop_size", None) or {}) if getattr(processor, "do_center_crop", False) else {}
     if not getattr(processor, "do_resize", True) or getattr(processor, "do_pad", False):
@@ -91,7 +60,7 @@ def _of_processor(name: str, processor: Any) -> Preprocessing:
     mean = [value / per_value for value in (processor.image_mean if scaled else [0.0] * 3)]
     std = [value / per_value for value in (processor.image_std if scaled else [1.0] * 3)]
     offset = "floor" if resize == "shortest" else "half-even"  # nothing is cut off a squashed picture
-    return Preprocessing(side, resize, _NAMES[resample], _three(mean), _three(std), offset)
+    return ImageConfig("", side, resize, _NAMES[resample], _three(mean), _three(std), "exact", offset)
 
 
 def timm_image_processor(config: PreTrainedConfig) -> ViTImageProcessor:
@@ -140,11 +109,7 @@ def _scaling(mean: Sequence[float], std: Sequence[float]) -> dict[str, Any]:
 
 
 def _three(values: Any) -> Three:
-    """Red, green, blue.
-
-    Raises:
-        InputError: there are not three.
-    """
+    """Red, green, blue."""
     try:
         red, green, blue = values
         return float(red), float(green), float(blue)

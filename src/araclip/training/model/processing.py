@@ -18,13 +18,12 @@ from araclip.errors import ArgumentError, InputError, ModelMismatch
 from araclip.models import checks
 from araclip.models import folder as model_folder
 from araclip.models.encoder_base import BATCH_DIMENSIONS, checked_pictures
-from araclip.models.folder import REDUCTIONS
+from araclip.models.folder import REDUCTIONS, ImageConfig
 from araclip.pictures.images import open_image
 from araclip.text.normalization import NORMALIZER_VERSION, normalize
 from araclip.training.model import foreign, hub_files, preprocessing
 from araclip.training.model.configuration import MAX_TOKENS, MODULE, AraCLIPConfig, Named
 from araclip.training.model.foreign import config_at, image_processor_at, tokenizer_at
-from araclip.training.model.preprocessing import Preprocessing
 
 _CONFIG = "tokenizer_config.json"
 
@@ -189,7 +188,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
         return BatchFeature(data)
 
     @property
-    def preprocessing(self) -> Preprocessing:
+    def preprocessing(self) -> ImageConfig:
         """How pictures become squares, and their scaling; what a model folder records.
 
         Raises:
@@ -203,11 +202,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
         return replace(found, reduction=self.reduction or usual)
 
     def squashing(self) -> "AraCLIPProcessor":
-        """This processor with pictures squashed bicubically, in blocks, which is how every stage reads them.
-
-        Raises:
-            ModelMismatch: as for `preprocessing`.
-        """
+        """This processor with pictures squashed bicubically, in blocks, which is how every stage reads them."""
         if self.image_processor is None:
             return self
         how = self.preprocessing
@@ -317,7 +312,7 @@ def _of_model_folder(kind: type[AraCLIPProcessor], folder: Path) -> AraCLIPProce
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
     tokenizer.pad_token = tokenizer.convert_ids_to_tokens(config.text.pad_id)
     pictures = preprocessing.image_processor_of(config.image)
-    return kind(pictures, tokenizer, config.text.max_tokens, reduction=config.reduction)
+    return kind(pictures, tokenizer, config.text.max_tokens, reduction=config.image.reduction)
 
 
 def _are_pictures(images: Any) -> bool:

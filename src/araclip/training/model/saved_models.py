@@ -1,9 +1,7 @@
 """A model and its processor on disk: save, load (as it is or with plain projections), unpack from a model folder."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 
@@ -16,15 +14,10 @@ from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.processing import AraCLIPProcessor
 
 ModelAndProcessor = tuple[AraCLIPModel, AraCLIPProcessor]
-Loaded = TypeVar("Loaded")
 
 
 def load_plain(folder: Path) -> ModelAndProcessor:
-    """The model of `load_model` under plain projections, without what a family adds to them, to be trained further.
-
-    Raises:
-        RecipeError: as for `load_model`.
-    """
+    """The model of `load_model` under plain projections, without what a family adds to them, to be trained further."""
     model, processor = load_model(folder)
     return plain(model), processor
 
@@ -37,36 +30,21 @@ def plain(model: AraCLIPModel) -> AraCLIPModel:
 
 
 def load_model(folder: Path) -> ModelAndProcessor:
-    """The model and processor that `save_model` wrote, in float32.
+    """The model and processor that `save_model` wrote, in float32."""
 
-    Raises:
-        RecipeError: the folder's files are damaged, or those of another kind of model.
-    """
-
-    def read() -> ModelAndProcessor:
+    with failures(f"the model in {folder}", "run the stage that made it again, or name another folder", RecipeError):
         foreign.check_folder(folder)
         return AraCLIPModel.from_pretrained(folder, dtype=torch.float32), AraCLIPProcessor.from_pretrained(folder)
 
-    return loaded(read, f"the model in {folder}", "run the stage that made it again, or name another folder")
-
 
 def unpack(name_or_path: str | Path) -> ModelAndProcessor:
-    """The AraCLIPModel that a bundled model or a model folder was exported from, and its processor.
-
-    Raises:
-        ModelNotFound: there is none.
-        ModelMismatch: see `unpack.model_of_graphs`.
-    """
+    """The AraCLIPModel that a bundled model or a model folder was exported from, and its processor."""
     folder = model_folder.find(name_or_path)
     return AraCLIPModel.from_pretrained(folder), AraCLIPProcessor.from_pretrained(folder)
 
 
 def save_model(folder: Path, model: AraCLIPModel, processor: AraCLIPProcessor) -> None:
-    """A folder for transformers, sentence-transformers and `araclip export`; after a kill it is whole or missing.
-
-    Raises:
-        TrainingError: it cannot be written, as on a full disk; what was there before stays.
-    """
+    """A folder for transformers, sentence-transformers and `araclip export`; after a kill it is whole or missing."""
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:  # safetensors and tokenizers have errors of their own for a full disk
@@ -79,9 +57,3 @@ def save_model(folder: Path, model: AraCLIPModel, processor: AraCLIPProcessor) -
     if folder.exists():
         shutil.rmtree(folder)
     part.rename(folder)
-
-
-def loaded(read: Callable[[], Loaded], what: str, remedy: str) -> Loaded:
-    """What `read` returns; what libraries raise becomes a RecipeError that names `what` and `remedy`."""
-    with failures(what, remedy, RecipeError):
-        return read()

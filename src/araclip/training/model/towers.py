@@ -25,11 +25,7 @@ _PROJECTED = {
 
 
 def text_tower(config: PreTrainedConfig) -> PreTrainedModel:
-    """A text encoder with random weights, without pooler where it can be left out.
-
-    Raises:
-        ModelMismatch: it is an encoder-decoder.
-    """
+    """A text encoder with random weights, without pooler where it can be left out."""
     return AutoModel.from_config(config, trust_remote_code=False, **_text_options(config))
 
 
@@ -45,9 +41,6 @@ def load_text_tower(source: str | Path | PreTrainedModel) -> PreTrainedModel:
     """The pretrained text encoder of a hub id or folder, in float32; of a dual encoder, its text tower.
 
     A model at hand is returned as it is.
-
-    Raises:
-        ModelMismatch: it is an encoder-decoder, or the checkpoint lacks weights.
     """
     if isinstance(source, PreTrainedModel):
         return source
@@ -62,9 +55,6 @@ def load_image_tower(source: str | Path | PreTrainedModel, projected: bool, pool
     """The pretrained vision tower of a hub id or folder, in float32; of a dual encoder, its vision tower.
 
     A model at hand is returned as it is.
-
-    Raises:
-        ModelMismatch: the checkpoint lacks weights, or is a model without image tower.
     """
     if isinstance(source, PreTrainedModel):
         return source
@@ -84,14 +74,14 @@ def load_image_tower(source: str | Path | PreTrainedModel, projected: bool, pool
     return load_complete(AutoModel, source, config=config, **drop)
 
 
-def load_complete(kind: Any, source: str | Path, **options: Any) -> Any:
-    """`kind.from_pretrained` in float32, refusing a checkpoint that does not fill the model."""
+def load_complete(kind: Any, source: str | Path, *, name: str = "", **options: Any) -> Any:
+    """`kind.from_pretrained` in float32, refusing a checkpoint that does not fill the model; messages give its name."""
     model, report = kind.from_pretrained(
         source, dtype=torch.float32, output_loading_info=True, trust_remote_code=False, ignore_mismatched_sizes=True,
         **options,
     )  # fmt: skip
-    check_shapes(report["mismatched_keys"], source)
-    check_complete(model, report["missing_keys"], source)
+    check_shapes(report["mismatched_keys"], name or source)
+    check_complete(model, report["missing_keys"], name or source)
     return model
 
 
@@ -101,9 +91,6 @@ def check_shapes(misshapen: Iterable[tuple[str, Iterable[int], Iterable[int]]], 
     Args:
         misshapen: `mismatched_keys` of a report of transformers (with `ignore_mismatched_sizes`, or it raises an error
             that names none): name, shape in the checkpoint, shape in the model.
-
-    Raises:
-        ModelMismatch: there is one.
     """
     if found := sorted((name, tuple(given), tuple(expected)) for name, given, expected in misshapen):
         name, given, expected = found[0]
@@ -120,9 +107,6 @@ def check_complete(model: nn.Module, missing: Iterable[str], source: Any, spare:
     Args:
         missing: names that the checkpoint did not have; buffers that are computed do not count.
         spare: those that may be missing.
-
-    Raises:
-        ModelMismatch: a weight was missing.
     """
     weights = {name for name, _ in model.named_parameters()}
     lost = sorted((weights & set(missing)) - set(spare))
@@ -143,11 +127,7 @@ def text_projection(config: AraCLIPConfig) -> nn.Module:
 
 
 def visual_projection(config: AraCLIPConfig, width: int) -> nn.Module:
-    """From the image tower's width to the shared space.
-
-    Raises:
-        ModelMismatch: the widths differ although the projection is the identity.
-    """
+    """From the image tower's width to the shared space."""
     if heads := extensions.heads_of(config):
         own: nn.Module = heads.visual_projection(config, width)
         return own
@@ -189,12 +169,7 @@ def image_features(
 ) -> tuple[Any, Tensor]:
     """(B, 3, S, S) → the tower's output and what is pooled of it (B, W).
 
-    Args:
-        mirror: take the mean of the picture's and of its mirror image's; the output has 2B rows, the pictures first.
-        options: for the tower.
-
-    Raises:
-        InputError: patches, which have no mirror image. ModelMismatch: see `pooled_image`.
+    With `mirror` it is the mean of the picture's and of its mirror image's; the output has 2B rows, the pictures first.
     """
     if mirror:
         if pixels.ndim != 4:
@@ -209,11 +184,7 @@ def image_features(
 
 
 def pooled_image(output: Any, pooling: str, tower: str) -> Tensor:
-    """A vision tower's output → (B, W).
-
-    Raises:
-        ModelMismatch: the tower pools nothing itself and `pooling` is "pooler".
-    """
+    """A vision tower's output → (B, W)."""
     if getattr(output, "image_embeds", None) is not None:
         projected: Tensor = output.image_embeds
         return projected
@@ -297,19 +268,10 @@ def _stacks(module: nn.Module) -> tuple[tuple[str, ...], int]:
 
 
 def freeze(module: nn.Module, first_layers: int, *, embeddings: bool = False) -> int:
-    """Freeze the first layers, and with them the modules before the layers.
+    """Freeze the first layers and the modules before them, with `embeddings` these even if no layer is frozen.
 
-    Only gradients stop: a BatchNorm in a frozen layer still gathers statistics unless it is in eval mode.
-
-    Args:
-        first_layers: how many; 0 freezes no layer.
-        embeddings: freeze the modules before the layers even when no layer is frozen.
-
-    Returns:
-        How many numbers stopped learning.
-
-    Raises:
-        RecipeError: the module has fewer layers, or none that can be told apart.
+    Only gradients stop: a BatchNorm in a frozen layer still gathers statistics unless it is in eval mode. Gives the
+    count of numbers that stopped learning.
     """
     if first_layers == 0 and not embeddings:
         return 0

@@ -42,11 +42,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def wide_weights(model: Any) -> Arrays:
-    """A graph's weights in the precision it was trained in, by the names they had before they were stored small.
-
-    Args:
-        model: an `onnx.ModelProto`.
-    """
+    """A graph's weights in the precision it was trained in, by the names they had before they were stored small."""
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     noted = {entry.key: entry.value for entry in model.metadata_props}
     for name in [*weights]:
@@ -58,7 +54,7 @@ def wide_weights(model: Any) -> Arrays:
             weights[whole] = from_four_bits(weights.pop(name), weights.pop(f"{whole}_scale"))
         elif name.endswith("_half"):
             weights[name.removesuffix("_half")] = weights.pop(name).astype(np.float32)
-        elif name.endswith("_quantized") and weights[name].ndim in (1, 4):  # matrices of dynamic-int8 are lost
+        elif name.endswith("_quantized") and weights[name].ndim in (1, 4):
             weights[name.removesuffix("_quantized")] = _of_convolution(name, weights)
     for product, (source, matrix, turned) in json.loads(noted.get(PRODUCTS_KEY, "{}")).items():
         weights[matrix] = _of_product(product, source, turned, weights)
@@ -100,21 +96,8 @@ LARGE = 384  # pixels a side: from here on a third of the probe pictures is enou
 TOGETHER = 1_000_000  # pixels that pass a graph at once: attention needs memory for each pair of patches
 
 _ARABIC = ("قطة", "سوداء", "تنام", "على", "طاولة", "قُرْبَ", "النافذة", "و", "كلبٌ", "يركض", "في", "حديقة", "بيت", "كبير")
-_ENGLISH = (
-    "a",
-    "dog",
-    "runs",
-    "over",
-    "the",
-    "Green",
-    "grass",
-    "behind",
-    "children",
-    "playing",
-    "football",
-    "at",
-    "12",
-)
+_ENGLISH = ("a", "dog", "runs", "over", "the", "Green", "grass", "behind", "children", "playing", "football", "at",
+            "12")  # fmt: skip
 _PICTURES = ("black", "white", "red", "gradient", "checkers", *(f"shapes {i}" for i in range(8)),
              *(f"noise {i}" for i in range(4)), *(f"dark {i}" for i in range(3)))  # fmt: skip
 
@@ -161,13 +144,7 @@ class Closeness:
 def probes(model: Any, processor: AraCLIPProcessor, size: int, *, every: int = 1) -> Probes:
     """Texts and pictures of `size`, with the vectors that an AraCLIPModel and its processor give for them.
 
-    Pictures come as squares already, so that the processor only scales their values.
-
-    Args:
-        every: of the texts and pictures, take every so manieth alone.
-
-    Raises:
-        InputError: the processor makes no (3, size, size) pixels of a square.
+    Pictures come as squares already, so that the processor only scales their values. Of both every `every`th is taken.
     """
     step = every if size < LARGE else max(every, 3)
     texts, squares = probe_texts(model.config.max_tokens)[::every], probe_squares(size)[::step]
@@ -220,9 +197,6 @@ def closeness(exported: AraCLIP, probes: Probes) -> tuple[Closeness, Closeness]:
     """How close the vectors of a model folder, of text and pictures, come to those of PyTorch.
 
     Each probe is encoded alone and among others; the worse cosine counts.
-
-    Raises:
-        ExportRejected: a graph cannot be run.
     """
     texts, squares = probes.texts, probes.squares
     some = pictures_at_once(squares.shape[1])
@@ -248,11 +222,7 @@ def pictures_at_once(size: int) -> int:
 
 
 def check_parity(graphs: Sequence[Closeness], least: float = LEAST_COSINE) -> None:
-    """Refuse graphs that are not the trained model.
-
-    Raises:
-        ExportRejected: the least cosine of a graph is below `least`; the graph and its worst input are named.
-    """
+    """Refuse graphs that are not the trained model."""
     for graph in graphs:
         if not graph.least >= least:  # NaN is refused too
             raise ExportRejected(
@@ -296,13 +266,7 @@ EVERY = 4  # probes of a rebuilt model: every fourth of those that an export, wh
 def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
     """The AraCLIPModel that a model folder was exported from, in float32 and eval mode.
 
-    Args:
-        build: the model's class; it is not imported here, since its `from_pretrained` calls this function.
-
-    Raises:
-        ModelMismatch: the graphs do not hold their model's configuration (an older release exported them), weights
-            were folded away (as by dynamic-int8), the rebuilt model does not give the folder's vectors, or a file is
-            damaged.
+    `build` is the model's class; it is not imported here, since its `from_pretrained` calls this function.
     """
     exported = AraCLIP(folder)
     check_trained_here(exported.config, exported.folder)
@@ -345,11 +309,7 @@ def _content(exported: AraCLIP) -> list[object]:
 
 
 def check_trained_here(config: ModelConfig, folder: Path) -> None:
-    """Refuse a folder that `araclip pull` made of somebody else's model: no AraCLIPModel has its architecture.
-
-    Raises:
-        ModelMismatch: it is one; the message names `AraCLIP.load`.
-    """
+    """Refuse a folder that `araclip pull` made of somebody else's model: no AraCLIPModel has its architecture."""
     if config.source is not None:
         theirs = shown(str(config.source.get("id", "another model")))
         raise ModelMismatch(
@@ -377,11 +337,9 @@ def _weights_of_graph(
     moved: Mapping[str, tuple[str, bool]],
     merged: Mapping[str, str],
 ) -> dict[str, Tensor]:
-    """The weights that one graph holds.
+    """The weights that one graph holds; `moved` is that of `write_origin`.
 
-    Args:
-        graph_weights: in float32. moved: see `write_origin`. merged: convolution → the BatchNorm that the
-            exporter merged into it.
+    `merged` maps a convolution to the BatchNorm that the exporter merged into it.
     """
     weights: dict[str, Tensor] = {}
     for name, weight in model.state_dict().items():

@@ -63,11 +63,7 @@ class Recipe:
     start_of: Mapping[str, str | None]  # the stage or folder each stage starts from; None is [model]
 
     def stage(self, name: str) -> Stage:
-        """One stage by its section's name.
-
-        Raises:
-            RecipeError: there is no such section.
-        """
+        """One stage by its section's name."""
         if name not in self.stages:
             raise RecipeError(f"recipe '{self.name}' has no stage '{name}'. It has: {', '.join(self.stages)}.")
         return self.stages[name]
@@ -85,9 +81,7 @@ class _Top:
 def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     """A recipe file, with `key=value` changes applied: `distill.steps=200`, `data=/somewhere`.
 
-    Raises:
-        RecipeError: no such file, no TOML, an unknown key, or a value of the wrong kind; up to ten mistakes are named,
-            each with its key and what is allowed.
+    A RecipeError names up to ten mistakes, each with its key and what is allowed.
     """
     file = _open(path, ())
     for change in changes:
@@ -106,7 +100,13 @@ def _open(path: Path, before: tuple[Path, ...]) -> TomlFile:
         whole = _open(base, (*before, path.resolve()))
         theirs = {key: whole.files.get(key, base) for key in whole.table}
         file.files = {key: there for key, there in theirs.items() if key not in file.table}
-        file.table = extend_file(file.table, whole.table)
+        file.table = {  # a section replaces its namesake, but [model] and named sets are merged
+            **whole.table,
+            **{
+                key: _merged(whole.table.get(key), value) if key == "model" or key in NAMED else value
+                for key, value in file.table.items()
+            },
+        }
     return file
 
 
@@ -142,7 +142,11 @@ def _recipe(file: TomlFile) -> Recipe:
         file.mistake(("stages",), f"`stages` names '{missing[0]}', but there is no section [{missing[0]}].")
     if len(set(order)) < len(order):
         file.mistake(("stages",), f"`stages` names a stage twice: {', '.join(order)}. Give each its own section.")
-    start_of = _starts(stages, order)
+    before = dict(zip(order[1:], order, strict=False))
+    start_of = {
+        name: stage.start or before.get(name) if isinstance(stage, StartingStage) else None
+        for name, stage in stages.items()
+    }
     for name in [name for name, start in start_of.items() if name == start]:
         file.mistake((name, "start"), f"[{name}] starts from itself. Name another stage, or a saved model's folder.")
     file.check()
@@ -161,23 +165,11 @@ def _not_a_folder(name: str) -> str | None:
     return None
 
 
-def _starts(stages: Mapping[str, Any], order: Sequence[str]) -> dict[str, str | None]:
-    before = dict(zip(order[1:], order, strict=False))
-    return {
-        name: stage.start or before.get(name) if isinstance(stage, StartingStage) else None
-        for name, stage in stages.items()
-    }
-
-
 # ------------------------------------------------------------------ changes, and what is inherited
 
 
 def set_value(table: dict[str, Any], change: str) -> None:
-    """Apply one `key=value` to nested tables: `distill.steps=200`; a value that is no TOML is a text.
-
-    Raises:
-        RecipeError: no `=`, or a key that leads through something that is no table.
-    """
+    """Apply one `key=value` to nested tables: `distill.steps=200`; a value that is no TOML is a text."""
     key, equals, text = change.partition("=")
     if not equals or not key:
         raise RecipeError(f"--set {change}: expected key=value, such as distill.steps=200.")
@@ -199,9 +191,6 @@ def extend_sections(file: TomlFile, sections: Mapping[str, Table]) -> dict[str, 
 
     A table of `_MERGED` is merged key by key, any other value of the section's own replaces that of the one it
     extends. A `model` replaces a `start`, and the other way round: both say what a stage begins with.
-
-    Raises:
-        RecipeError: a section extends one that does not exist, or, perhaps through others, itself.
     """
     done = {}
     for name in sections:
@@ -217,17 +206,8 @@ def extend_sections(file: TomlFile, sections: Mapping[str, Table]) -> dict[str, 
     return done
 
 
-def extend_file(table: Table, base: Table) -> Table:
-    """A recipe and the one it extends: a section replaces its namesake, but [model] and named sets are merged."""
-    return {**base, **{k: _merged(base.get(k), v) if k == "model" or k in NAMED else v for k, v in table.items()}}
-
-
 def read_named(file: TomlFile, table: Table) -> dict[str, Table]:
-    """The tables of named sets, taken out of a recipe's `table`.
-
-    Raises:
-        RecipeError: a set has a key that is unknown or a value of the wrong kind.
-    """
+    """The tables of named sets, taken out of a recipe's `table`."""
     tables = {}
     for kind, (cls, path, _) in NAMED.items():
         tables[kind] = table.pop(kind, {})

@@ -38,22 +38,10 @@ def _joined(value: Any, data: Path) -> Any:
 
 
 class TomlFile:
-    """A TOML file's table, and the mistakes that were found in it.
-
-    Attributes:
-        table: as `tomllib` reads it; it may be changed.
-        files: of a key above all others, the file that it stands in where that is another one.
-    """
+    """A TOML file's table, and the mistakes that were found in it."""
 
     def __init__(self, path: Path, expected: str) -> None:
-        """Read a file.
-
-        Args:
-            expected: ends the message where it cannot be read, such as "Give a recipe, a TOML file."
-
-        Raises:
-            RecipeError: no such file, or no TOML.
-        """
+        """Read a file; `expected` ends the message where it cannot be read, as «Give a recipe, a TOML file.» does."""
         self.path = path
         self.files: dict[str | int, Path] = {}
         self._mistakes: dict[str, str] = {}  # what is wrong, without the section → the whole message
@@ -66,8 +54,7 @@ class TomlFile:
     def read(self, cls: type[Built], table: Mapping[str, Any], key: Key = (), data: Path | None = None) -> Built | None:
         """A dataclass from the table at `key`, or None and a mistake for each wrong value.
 
-        Args:
-            cls: a dataclass, its paths marked by `below_data`. data: what these are below.
+        Its paths that are marked by `below_data` are below `data`.
         """
         # Read as JSON, whose types are TOML's: in strict mode its arrays become tuples and its texts paths. The adapter
         # of a tuple passes its config on to plain dataclasses, which have none.
@@ -82,11 +69,7 @@ class TomlFile:
             return None
 
     def read_all(self, cls: type[Built]) -> Built:
-        """A dataclass from the whole file.
-
-        Raises:
-            RecipeError: names each wrong value.
-        """
+        """A dataclass from the whole file."""
         found = self.read(cls, self.table)
         self.check()
         assert found is not None
@@ -98,21 +81,13 @@ class TomlFile:
         self._mistakes.setdefault(what if bracket else section, f"{self.files.get(key[0], self.path)}: {message}")
 
     def refuse(self, key: Key, message: str) -> NoReturn:
-        """Raise now, with all mistakes that were found before.
-
-        Raises:
-            RecipeError: always.
-        """
+        """Raise a RecipeError now, with all mistakes that were found before."""
         self.mistake(key, message)
         self.check()
         raise AssertionError("there is a mistake")
 
     def check(self) -> None:
-        """Raise the recorded mistakes, if there are any.
-
-        Raises:
-            RecipeError: names the first ten.
-        """
+        """Raise the recorded mistakes, if there are any."""
         found = [message.removeprefix(f"{self.path}: ") for message in self._mistakes.values()]
         if len(found) == 1:
             raise RecipeError(next(iter(self._mistakes.values())))

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from araclip.training.data.pictures import PictureMixture
-from araclip.training.loop.gradcache import cached_backward, gather, grouped
-from araclip.training.loop.processes import accelerator_for, autocast, share, step_seed
+from araclip.training.loop.gradcache import gather
+from araclip.training.loop.processes import accelerator_for, share
 from araclip.training.loop.train_loop import Part, TrainingJob, train_loop
 from araclip.training.losses import contrastive_loss
 from araclip.training.model.towers import fingerprint
 from araclip.training.recipe.stages import Captions
 from araclip.training.stages import starting_model
 from araclip.training.stages.dev_recall import CaptionDev
-from araclip.training.stages.stage_run import checkpoint_activations, stage_run
+from araclip.training.stages.stage_run import backward, checkpoint_activations, stage_run
 from araclip.training.stages.starting_model import StageContext
 from araclip.training.stages.texts import LearningTexts
 
@@ -39,25 +39,17 @@ def captions(stage: Captions, context: StageContext) -> dict[str, float]:
     if stage.gradient_checkpointing:
         checkpoint_activations(model)
 
-    def backward(step: int) -> dict[str, float]:
+    def learn(step: int) -> dict[str, float]:
         batch = mixture.batch(step, stage.batch)
         mine = share(accelerator, stage.batch)
         chunks, inverse = texts.inputs(batch.texts[2 * mine.start : 2 * mine.stop], stage.chunk)
         same = torch.from_numpy(batch.same[0::2] | batch.same[1::2].T).to(accelerator.device)  # (B, B)
 
-        def encode(group: list[dict[str, Tensor]]) -> Tensor:
-            with autocast(stage.precision, accelerator):
-                return torch.cat([texts.encode(chunk) for chunk in group])
-
         def loss(vectors: Tensor) -> Tensor:
             vectors = gather(vectors[inverse])  # (2B, D): two of each picture, one after the other
             return contrastive_loss(vectors[0::2], vectors[1::2], model.logit_scale, same=same)
 
-        value = cached_backward(
-            [grouped(chunks, stage.grad_cache)], [encode], loss,
-            backward=accelerator.backward, seed=step_seed(stage.seed, accelerator, step),
-        )  # fmt: skip
-        return {"loss": value}
+        return {"loss": backward(stage, accelerator, step, loss, (chunks, texts.encode, stage.precision))}
 
     parts = [
         *(Part(module, stage.lr_text, stage.layer_decay) for module in texts.modules),
@@ -66,4 +58,4 @@ def captions(stage: Captions, context: StageContext) -> dict[str, float]:
     ]
     recall = (lambda: dev.recall(texts.vectors)) if dev else None
     with stage_run(stage, context, data, (model, processor), accelerator) as run:
-        return train_loop(TrainingJob(model, stage, parts, backward, recall), run, context.step_progress())
+        return train_loop(TrainingJob(model, stage, parts, learn, recall), run, context.step_progress())

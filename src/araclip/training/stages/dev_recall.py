@@ -21,12 +21,7 @@ TextVectors = Callable[[Sequence[str]], Tensor]
 
 
 class Dev:
-    """A dev set: captions are queries, and relevant is the picture that each describes.
-
-    Raises:
-        DataError: the set's list is missing or malformed, it has no caption in the fields asked for, or one of its
-            pictures is missing.
-    """
+    """A dev set: captions are queries, and relevant is the picture that each describes."""
 
     def __init__(self, spec: DevSet) -> None:
         found = listed_pictures(spec.folder, (), spec.captions, spec.split, images=spec.images)
@@ -52,11 +47,7 @@ class Dev:
 
 
 class CaptionDev:
-    """A dev set without pictures: a picture's vector is the mean of its English captions', other captions are queries.
-
-    Raises:
-        DataError: the set's list is missing or malformed, or no picture has captions on both sides.
-    """
+    """A dev set without pictures: a picture's vector is the mean of its English captions', queries are the others."""
 
     def __init__(self, spec: DevSet) -> None:
         found = listed_pictures(spec.folder, ("caption_en",), spec.captions, spec.split, needs_files=False)
@@ -79,11 +70,7 @@ class CaptionDev:
 
 
 def locked_recall(spec: DevSet, student: ModelAndProcessor, text_vectors: TextVectors, cache: Path, log: Log) -> Recall:
-    """Dev recall for a stage whose image tower does not learn: the dev pictures pass it once, before training.
-
-    Raises:
-        RecipeError: the model has no image tower. DataError: see `Dev`, or a picture cannot be read.
-    """
+    """Dev recall for a stage whose image tower does not learn: the dev pictures pass it once, before training."""
     model, processor = student
     dev = Dev(spec)
     images = training_images(model, Pixels.of(processor), dev.paths, ImageSide(), 0, cache, log)

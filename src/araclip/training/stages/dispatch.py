@@ -27,16 +27,9 @@ RUN: Mapping[str, Callable[[Any, StageContext], dict[str, float]]] = {
 
 
 def run_stage(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fresh: bool = False) -> dict[str, float]:
-    """Run one stage, or resume it where it was stopped.
+    """Run one stage, or resume it where it was stopped; with `fresh` what an earlier run of it left is deleted.
 
-    Args:
-        runs: folder of the stages' folders. fresh: delete what an earlier run of this stage left.
-
-    Returns:
-        Dev recall of its result, empty without a dev set; also in `runs/<name>/result.json`.
-
-    Raises:
-        TrainingError: see its children; the same command resumes from the last checkpoint.
+    Its dev recall, empty without a dev set, is returned and stands in `runs/<name>/result.json`.
     """
     stage = recipe.stage(name)
     if fresh:
@@ -48,12 +41,7 @@ def run_stage(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fres
 
 
 def run_all(recipe: Recipe, runs: Path, reporter: Reporter, *, fresh: bool = False) -> dict[str, dict[str, float]]:
-    """Run the stages that `stages` lists, in order; one that has a result is not run again unless `fresh`.
-
-    Raises:
-        RunMismatch: a stage has a result of another recipe, or of a model that was trained again since.
-        TrainingError: as `run_stage`.
-    """
+    """Run the stages that `stages` lists, in order; one that has a result is not run again unless `fresh`."""
     if fresh:  # all results now: after an interrupted run those of later stages would seem up to date
         for name in recipe.order:
             _result(runs, name).unlink(missing_ok=True)

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from araclip.training.data.text import Mixture
-from araclip.training.loop.gradcache import cached_backward, gather, grouped
-from araclip.training.loop.processes import accelerator_for, autocast, share, step_seed
+from araclip.training.loop.gradcache import gather
+from araclip.training.loop.processes import accelerator_for, share
 from araclip.training.loop.train_loop import Part, TrainingJob, train_loop
 from araclip.training.losses import matryoshka, same_pairs, weighted_sum
 from araclip.training.model.model import matryoshka_widths
@@ -13,9 +13,9 @@ from araclip.training.model.towers import fingerprint
 from araclip.training.recipe.stages import Distill
 from araclip.training.stages import starting_model
 from araclip.training.stages.dev_recall import locked_recall
-from araclip.training.stages.stage_run import checkpoint_activations, stage_run
+from araclip.training.stages.stage_run import backward, checkpoint_activations, stage_run
 from araclip.training.stages.starting_model import StageContext, cached_teacher
-from araclip.training.stages.texts import LearningTexts, Tokens
+from araclip.training.stages.texts import LearningTexts
 
 
 def distill(stage: Distill, context: StageContext) -> dict[str, float]:
@@ -42,25 +42,17 @@ def distill(stage: Distill, context: StageContext) -> dict[str, float]:
     if stage.gradient_checkpointing:
         checkpoint_activations(model)
 
-    def backward(step: int) -> dict[str, float]:
+    def learn(step: int) -> dict[str, float]:
         rows = mixture.batch(step, stage.batch)  # of all processes
         own = rows[share(accelerator, stage.batch)]
         tokens, inverse = texts.inputs([row.text for row in own], stage.chunk)
         targets = torch.from_numpy(teacher.lookup([row.english for row in rows])).to(accelerator.device)  # (B, D)
         same = same_pairs([row.english for row in rows]).to(accelerator.device)
 
-        def encode(chunks: list[Tokens]) -> Tensor:
-            with autocast(stage.precision, accelerator):
-                return torch.cat([texts.features(chunk) for chunk in chunks]).float()
-
         def loss(vectors: Tensor) -> Tensor:
-            return distance(gather(vectors[inverse]), targets, same=same)  # (B, D) each
+            return distance(gather(vectors[inverse].float()), targets, same=same)  # (B, D) each
 
-        value = cached_backward(
-            [grouped(tokens, stage.grad_cache)], [encode], loss,
-            backward=accelerator.backward, seed=step_seed(stage.seed, accelerator, step),
-        )  # fmt: skip
-        return {"loss": value}
+        return {"loss": backward(stage, accelerator, step, loss, (tokens, texts.features, stage.precision))}
 
     parts = [
         *(Part(module, stage.lr_text, stage.layer_decay) for module in texts.modules),
@@ -68,4 +60,4 @@ def distill(stage: Distill, context: StageContext) -> dict[str, float]:
     ]
     data["teacher"] = teacher.fingerprint
     with stage_run(stage, context, data, (model, processor), accelerator) as run:
-        return train_loop(TrainingJob(model, stage, parts, backward, recall), run, context.step_progress())
+        return train_loop(TrainingJob(model, stage, parts, learn, recall), run, context.step_progress())

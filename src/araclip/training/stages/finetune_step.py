@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -13,12 +12,13 @@ from torch.nn.functional import normalize as l2_normalize
 
 from araclip.training.data.concepts import Concepts, Floats
 from araclip.training.data.pictures import Batch, PictureMixture
-from araclip.training.loop.gradcache import Encoded, cached_backward, gather, grouped, joined
-from araclip.training.loop.processes import autocast, share, step_seed
+from araclip.training.loop.gradcache import gather
+from araclip.training.loop.processes import share
 from araclip.training.losses import all_captions_loss, concept_loss, cosine_loss, forgetting_loss
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.recipe.stages import Finetune
 from araclip.training.stages.pictures import EncodedImages, RememberingImages, TrainingImages
+from araclip.training.stages.stage_run import backward
 from araclip.training.stages.texts import LearningTexts, LockedTexts
 from araclip.training.teachers.teacher import TeacherCache
 
@@ -45,11 +45,7 @@ class AllCaptionsLoss:
 
 @dataclass
 class ContrastLoss:
-    """Texts with pictures: the mean over branches, and over the batch's and all captions where there are both.
-
-    Attributes:
-        objective: the model's contrastive loss, see `contrastive_objective`.
-    """
+    """Texts with pictures: the mean over branches, and over the batch's and all captions where there are both."""
 
     objective: Callable[..., Tensor]
     all_captions: AllCaptionsLoss | None = None
@@ -97,11 +93,7 @@ class ConceptLoss:
 
 
 class ForgettingLoss:
-    """How far a classifier's probabilities moved with the image tower's features (learning without forgetting).
-
-    Args:
-        classifier: weight (classes, W) and bias (classes,).
-    """
+    """How far the probabilities of a classifier (weight, bias) moved with the features, see `forgetting_loss`."""
 
     def __init__(self, classifier: tuple[Floats, Floats], device: torch.device) -> None:
         self.classifier = [torch.from_numpy(part).to(device) for part in classifier]
@@ -123,11 +115,7 @@ class FinetuneLosses:
 
 @dataclass(frozen=True)
 class FinetuneStep:
-    """A function of the step's number and the current weights: all that is drawn is drawn from (seed, step).
-
-    Attributes:
-        concepts: the classes of `losses.concepts`, whose names are drawn in each step.
-    """
+    """A function of the step's number and the current weights: all that is drawn is drawn from (seed, step)."""
 
     stage: Finetune
     accelerator: Accelerator
@@ -171,13 +159,10 @@ class FinetuneStep:
             return torch.stack(list(terms.values())).sum()
 
         # Backward, through the towers chunk by chunk where the stage asks for GradCache.
-        total = cached_backward(
-            [grouped(tokens, stage.grad_cache), grouped(torch.split(pixels, stage.chunk), stage.grad_cache)],
-            [self._encode_texts, self._encode_images],
-            loss,
-            backward=self.accelerator.backward,
-            seed=step_seed(stage.seed, self.accelerator, step),
-        )
+        total = backward(
+            stage, self.accelerator, step, loss, (tokens, self.texts.encode, stage.precision),
+            (torch.split(pixels, stage.chunk), self.images.encode, stage.image_precision or stage.precision),
+        )  # fmt: skip
         values = {name: float(term.detach()) for name, term in terms.items()} if len(terms) > 1 else {}
         return {"loss": total, **values}
 
@@ -192,11 +177,3 @@ class FinetuneStep:
         if self.losses.forgetting is None or not isinstance(self.images, RememberingImages):
             return anchors.new_empty(len(anchors), 0)
         return self.images.initial_features(anchors)
-
-    def _encode_texts(self, chunks: Sequence[Any]) -> Encoded:
-        with autocast(self.stage.precision, self.accelerator):
-            return joined([self.texts.encode(chunk) for chunk in chunks])
-
-    def _encode_images(self, chunks: Sequence[Tensor]) -> Encoded:
-        with autocast(self.stage.image_precision or self.stage.precision, self.accelerator):
-            return joined([self.images.encode(chunk) for chunk in chunks])

@@ -32,19 +32,12 @@ MAX_HELD_OUT = 20_000  # a mean cosine over more rows moves in its fourth digit 
 
 @dataclass(frozen=True)
 class LinearMap:
-    """`features @ weight.T + bias`: what a `nn.Linear(H, D)` is initialised with.
+    """`features @ weight.T + bias`: what a `nn.Linear(H, D)` is initialised with."""
 
-    Attributes:
-        weight: (D, H).
-        bias: (D,).
-        penalty: the ridge penalty it was solved with.
-        held_out_cosine: mean cosine to the teacher on the held-out rows, of the map of this penalty without them.
-    """
-
-    weight: Floats = field(repr=False)
-    bias: Floats = field(repr=False)
-    penalty: float
-    held_out_cosine: float
+    weight: Floats = field(repr=False)  # (D, H)
+    bias: Floats = field(repr=False)  # (D,)
+    penalty: float  # the ridge penalty it was solved with
+    held_out_cosine: float  # mean to the teacher on the held-out rows, of the map of this penalty without them
 
 
 class Moments:
@@ -119,9 +112,6 @@ def fit_linear_map(
         features, targets: (N, H) and (N, D), N ≥ 2. Equal texts on both sides of the split favour small penalties: pass
             distinct ones.
         penalties: candidates; by default eight, from 1e-8 to 1 of the mean of X'X's diagonal.
-
-    Raises:
-        DataError: fewer than 2 rows, or a row that is not finite; its number is named.
     """
     if len(features) < 2:
         raise DataError(f"{len(features)} row cannot be split in two. Give at least 2 texts, better 10 a feature.")

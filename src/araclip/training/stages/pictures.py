@@ -30,15 +30,10 @@ from araclip.training.recipe.stages import ImageSide
 
 
 class EncodedImages(NamedTuple):
-    """Output of an image tower and its projection for B pictures.
+    """Output of an image tower and its projection for B pictures."""
 
-    Attributes:
-        vectors: (B, K, D) float32, each of unit length. K is 1, or the number of branches where each has its own loss.
-        features: (B, W) float32, the tower's output before the projection.
-    """
-
-    vectors: Tensor
-    features: Tensor
+    vectors: Tensor  # (B, K, D) float32, unit; K is 1, or the number of branches where each has its own loss
+    features: Tensor  # (B, W) float32, the tower's output before the projection
 
 
 def projected(model: AraCLIPModel, features: Tensor) -> Tensor:
@@ -54,24 +49,14 @@ def encoded(model: AraCLIPModel, features: Tensor) -> EncodedImages:
 
 
 class Pixels:
-    """Pictures → (B, 3, S, S) float32, normalised: squashed to the square, see `AraCLIPProcessor.squashing`.
-
-    Args:
-        size: S.
-        mean, std: of each channel, for values from 0 to 1.
-    """
+    """Pictures → (B, 3, S, S) float32, normalised by channel, squashed to the square (`AraCLIPProcessor.squashing`)."""
 
     def __init__(self, size: int, mean: list[float], std: list[float]) -> None:
         self.size, self.mean, self.std = size, mean, std
 
     @classmethod
     def of(cls, processor: AraCLIPProcessor) -> "Pixels":
-        """Of the size and scaling of a model's processor.
-
-        Raises:
-            RecipeError: the model has no image tower.
-            ModelMismatch: its processor makes no squares.
-        """
+        """Of the size and scaling of a model's processor."""
         if processor.image_processor is None:
             raise RecipeError(
                 "this model has no image tower, and the stage or its dev set needs one. Name [model] vision."
@@ -88,11 +73,7 @@ class Pixels:
         return self(self.squares(files))
 
     def squares(self, files: Sequence[Path]) -> NDArray[np.uint8]:
-        """(B, S, S, 3): pictures as they are.
-
-        Raises:
-            DataError: one cannot be read.
-        """
+        """(B, S, S, 3): pictures as they are."""
         squares = []
         for _, square in decode_ahead(files, self.size, torch.get_num_threads()):
             if isinstance(square, ImageError):
@@ -174,9 +155,6 @@ class LockedImages:
         side: with `frozen_blocks`, the outputs of a convolutional tower are computed from the cached feature maps of
             these blocks, which stages whose upper blocks learn have left. For a model that averages over mirror images
             the second map is read, too, whose picture is mirrored and recoloured.
-
-    Raises:
-        RecipeError: a convolutional tower cannot be cut after these blocks.
     """
 
     def __init__(
@@ -223,9 +201,7 @@ class LockedImages:
             digest.update(b"mirror")
         if self._blocks:
             digest.update(b"maps")
-        for tensor in self.model.vision_model.state_dict().values():
-            digest.update(tensor.cpu().contiguous().numpy().tobytes())
-        digest.update(contents_hash(pictures).encode())
+        digest.update(f"{towers.fingerprint(self.model.vision_model)} {contents_hash(pictures)}".encode())
         path = self.cache / f"features-{digest.hexdigest()[:16]}.npy"
         if not path.exists():
             self.cache.mkdir(parents=True, exist_ok=True)
@@ -271,17 +247,9 @@ def training_images(
     model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], side: ImageSide, seed: int, cache: Path,
     log: Log, *, pointwise: bool = False,
 ) -> TrainingImages:  # fmt: skip
-    """The kind of training images that a recipe asks for.
+    """The kind of training images that a recipe asks for; `inputs` gets rows of `pictures`.
 
-    Args:
-        model: with an image tower.
-        pictures: the training pictures; `inputs` gets rows of this list.
-        cache: folder of what is computed once, unless `side` names its own.
-        pointwise: branches on cached maps learn with bfloat16 pointwise convolutions; elsewhere it changes nothing.
-
-    Raises:
-        RecipeError: the tower has fewer blocks than are to be frozen.
-        DataError: a picture cannot be read; where they are read in every step, the step raises it.
+    With `pointwise`, branches on cached maps learn with bfloat16 pointwise convolutions; elsewhere it changes nothing.
     """
     maps = extensions.load(extensions.CACHED_MAPS)
     cache = side.cache or cache
@@ -308,11 +276,7 @@ class PixelImages:
         self.modules = [tower]
 
     def inputs(self, rows: Sequence[int], step: int) -> Tensor:
-        """(B, 3, S, S): pictures augmented for this step.
-
-        Raises:
-            DataError: one cannot be read.
-        """
+        """(B, 3, S, S): pictures augmented for this step."""
         size = self.pixels.size
 
         def read(row: int) -> NDArray[np.uint8]:

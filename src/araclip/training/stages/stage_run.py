@@ -1,17 +1,20 @@
 """Shared by stages: the run in its folder, the saved model at its end, the parameters that learn."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from accelerate import Accelerator
 from pydantic_core import to_jsonable_python
-from torch import nn
+from torch import Tensor, nn
 
+from araclip.training.loop.gradcache import Chunks, Encode, cached_backward, grouped, joined
+from araclip.training.loop.processes import autocast, step_seed
 from araclip.training.loop.run_folder import Run
 from araclip.training.loop.train_loop import Part
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.saved_models import ModelAndProcessor, save_model
-from araclip.training.recipe.stages import Finetune, Stage
+from araclip.training.recipe.stages import Finetune, LearningStage, Stage
 from araclip.training.stages.dev_recall import locked_recall
 from araclip.training.stages.starting_model import StageContext, beginning, result_of
 from araclip.training.stages.texts import LearningTexts
@@ -34,15 +37,39 @@ def projection_parts(model: AraCLIPModel, stage: Finetune) -> list[Part]:
     return parts
 
 
+def backward(
+    stage: LearningStage, accelerator: Accelerator, step: int, loss: Callable[..., Tensor],
+    *towers: tuple[Chunks, Callable[[Any], Any], str],
+) -> float:  # fmt: skip
+    """Leave the gradients of a step in `.grad`, through the towers chunk by chunk where the stage asks for GradCache.
+
+    Args:
+        loss: of what the towers make of all their chunks → scalar.
+        towers: of each its chunks, what encodes one of them, and the precision of that.
+
+    Returns:
+        The loss.
+    """
+
+    def of_group(encode: Callable[[Any], Any], precision: str) -> Encode:
+        def encoded(group: Chunks) -> Any:
+            with autocast(precision, accelerator):
+                return joined([encode(chunk) for chunk in group])
+
+        return encoded
+
+    return cached_backward(
+        [grouped(chunks, stage.grad_cache) for chunks, _, _ in towers],
+        [of_group(encode, precision) for _, encode, precision in towers], loss,
+        backward=accelerator.backward, seed=step_seed(stage.seed, accelerator, step),
+    )  # fmt: skip
+
+
 @contextmanager
 def stage_run(
     stage: Stage, context: StageContext, data: Mapping[str, str], student: ModelAndProcessor, accelerator: Accelerator
 ) -> Iterator[Run]:
-    """The run of one stage in its folder; after the `with` block the student is saved there, where a next stage starts.
-
-    Args:
-        data: fingerprints of what the stage learns from.
-    """
+    """The run of a stage, whose data have these fingerprints; after the `with` block the student is saved there."""
     with Run.open(
         context.folder,
         to_jsonable_python(stage),

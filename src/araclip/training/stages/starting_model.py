@@ -23,7 +23,7 @@ from araclip.training.model.foreign import image_processor_at
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.preprocessing import squashing_processor, timm_image_processor
 from araclip.training.model.processing import AraCLIPProcessor
-from araclip.training.model.saved_models import ModelAndProcessor, load_model, load_plain, loaded, save_model, unpack
+from araclip.training.model.saved_models import ModelAndProcessor, load_model, load_plain, save_model, unpack
 from araclip.training.recipe.recipe import CACHE, Recipe
 from araclip.training.recipe.stages import Distill, Finetune, Linear, ModelSpec, StartingStage
 from araclip.training.teachers.teacher import TeacherCache, load_teacher, teacher_vectors
@@ -31,14 +31,7 @@ from araclip.training.teachers.teacher import TeacherCache, load_teacher, teache
 
 @dataclass(frozen=True)
 class StageContext:
-    """One stage of a recipe, about to be run.
-
-    Attributes:
-        recipe: the whole recipe, in which other stages are looked up.
-        name: of the stage, its section in the recipe.
-        runs: folder of all stages' folders.
-        fresh: delete what an earlier run of this stage left.
-    """
+    """One stage of a recipe, about to be run; `runs` has all stages' folders, `fresh` deletes an earlier run's."""
 
     recipe: Recipe
     name: str
@@ -70,15 +63,9 @@ def result_of(runs: Path, stage: str) -> Path:
 
 
 def saved_model(context: StageContext, named: str, why: str) -> Path:
-    """The folder of the model that an earlier stage left, that lies in a folder, or that was exported.
+    """The folder of the model of an earlier stage, of a folder, or of a bundled or exported model, which is unpacked.
 
-    Args:
-        named: a stage of the recipe, a folder, or a bundled model. why: begins the message, such as "stage 'distill'
-            starts from".
-
-    Raises:
-        RecipeError: the stage has not been run, or the folder holds no model.
-        ModelMismatch: an exported model cannot be unpacked.
+    `why` begins messages, such as "stage 'distill' starts from".
     """
     is_stage = named in context.recipe.stages
     if not is_stage and model_folder.is_ours(named):
@@ -97,9 +84,6 @@ def members_of(
 
     Args:
         names: stages, folders or bundled models, each once. why: what the stage does with them, such as "joins".
-
-    Raises:
-        RecipeError, ModelMismatch: as for `saved_model`.
     """
     found = [load_plain(saved_model(context, name, f"stage '{context.name}' {why}")) for name in names]
     return dict(zip(names, (model for model, _ in found), strict=True)), found[0][1].squashing()
@@ -130,15 +114,7 @@ def beginning(recipe: Recipe, name: str) -> dict[str, str]:
 
 
 def start_of(stage: StartingStage, context: StageContext, *, as_it_is: bool = False) -> ModelAndProcessor:
-    """The model and processor that a stage starts from.
-
-    Args:
-        as_it_is: with what a family adds to projections, such as a query bank.
-
-    Raises:
-        RecipeError: the earlier stage has not been run, there is no such folder, or a tower cannot be loaded.
-        ModelMismatch: an exported model cannot be unpacked.
-    """
+    """The model and processor that a stage starts from; `as_it_is`: with what a family adds to the projections."""
     with failures(
         f"the model that [{context.name}] starts from", "name another, or run the stage that made it again", RecipeError
     ):
@@ -151,23 +127,14 @@ def start_of(stage: StartingStage, context: StageContext, *, as_it_is: bool = Fa
 
 
 def image_tower_of(named: str, context: StageContext) -> Any:
-    """The image tower of an earlier stage or exported model, or one from a package, a folder or a hub.
-
-    Raises:
-        RecipeError: it cannot be loaded.
-    """
+    """The image tower of an earlier stage or exported model, or one from a package, a folder or a hub."""
     if is_model(context.recipe, named):
         return load_plain(saved_model(context, named, "`vision` names"))[0].vision_model
     return _vision(ModelSpec(vision=named))[0]
 
 
 def from_spec(spec: ModelSpec, context: StageContext) -> ModelAndProcessor:
-    """Towers by name, hub id, folder, earlier stage or exported model, under projections.
-
-    Raises:
-        RecipeError: a tower cannot be loaded, or the stage that makes it has not been run.
-        ModelMismatch: an exported model cannot be unpacked.
-    """
+    """Towers by name, hub id, folder, earlier stage or exported model, under projections."""
     torch.manual_seed(0)  # for the random projections
     recipe = context.recipe
     text_from = load_plain(saved_model(context, spec.text, _TEXT_FROM)) if is_model(recipe, spec.text) else None
@@ -230,11 +197,9 @@ def _packaged() -> Any:
 
 def _text(spec: ModelSpec) -> tuple[Any, Any]:
     if spec.text not in _packaged().TEXT_TOWERS:
-        return loaded(
-            lambda: (towers.load_text_tower(spec.text), AraCLIPProcessor.from_towers(spec.text).tokenizer),
-            f"[model] text = {spec.text}",
-            f"give a folder, a hub id, or one of {', '.join(_packaged().TEXT_TOWERS)}",
-        )
+        known = ", ".join(_packaged().TEXT_TOWERS)
+        with failures(f"[model] text = {spec.text}", f"give a folder, a hub id, or one of {known}", RecipeError):
+            return towers.load_text_tower(spec.text), AraCLIPProcessor.from_towers(spec.text).tokenizer
     texts = functools.partial(_vocabulary_texts, spec.vocabulary) if spec.vocabulary else None
     found: tuple[Any, Any] = _packaged().TEXT_TOWERS[spec.text](texts)
     return found
@@ -246,16 +211,12 @@ def _vision(spec: ModelSpec) -> tuple[Any, Any]:
     if spec.vision in _packaged().IMAGE_TOWERS:
         tower = _packaged().IMAGE_TOWERS[spec.vision]()
         return tower, squashing_processor(timm_image_processor(tower.config), spec.image_size)
-    source = spec.vision
-
-    def read() -> tuple[Any, Any]:
-        tower = towers.load_image_tower(source, spec.vision_projection == "identity", None)
-        timm = tower.config.model_type == "timm_wrapper"
-        published = timm_image_processor(tower.config) if timm else image_processor_at(source)
-        return tower, squashing_processor(published, spec.image_size)
-
     known = ", ".join(_packaged().IMAGE_TOWERS)
-    return loaded(read, f"[model] vision = {source}", f"give a folder, a hub id, or one of {known}")
+    with failures(f"[model] vision = {spec.vision}", f"give a folder, a hub id, or one of {known}", RecipeError):
+        tower = towers.load_image_tower(spec.vision, spec.vision_projection == "identity", None)
+        timm = tower.config.model_type == "timm_wrapper"
+        published = timm_image_processor(tower.config) if timm else image_processor_at(spec.vision)
+        return tower, squashing_processor(published, spec.image_size)
 
 
 def _vocabulary_texts(patterns: Sequence[Path]) -> list[str]:
@@ -273,15 +234,7 @@ def _vocabulary_texts(patterns: Sequence[Path]) -> list[str]:
 def cached_teacher(
     stage: Linear | Distill | Finetune, context: StageContext, texts: list[str], width: int, device: torch.device
 ) -> TeacherCache:
-    """The vectors of a stage's teacher, which may be an earlier stage or an exported model, for all of its texts.
-
-    Args:
-        width: D of the student.
-
-    Raises:
-        RecipeError: the stage names no teacher, an unknown one, one that is still to be trained, or of another width.
-        ModelNotFound: the teacher cannot be loaded.
-    """
+    """The vectors of a stage's teacher, which may be a stage or any model, for its texts; `width` is the student's."""
     spec = stage.teacher
     if not spec:
         raise RecipeError(f"a stage of kind {stage.kind} needs `teacher`, such as open_clip:ViT-B-16-SigLIP-512/webli.")

@@ -25,11 +25,9 @@ Tokens = dict[str, Tensor]
 
 
 def tokenized(processor: AraCLIPProcessor, texts: Sequence[str], chunk: int) -> tuple[list[Tokens], Tensor]:
-    """Texts in chunks of similar length, for less padding, and the inverse order.
+    """Chunks of texts of similar length, for less padding, as ids and mask (b, T); and the inverse order (n,).
 
-    Returns:
-        Chunks of `input_ids` and `attention_mask` (b, T), and the inverse order (n,): with the vectors of all chunks
-        one after the other, `vectors[inverse]` is in the order of `texts`.
+    With the vectors of all chunks one after the other, `vectors[inverse]` is in the order of `texts`.
     """
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     chunks = []
@@ -59,11 +57,9 @@ def text_features(
 
 
 class LearningTexts:
-    """A text tower that learns, except its lowest layers and embeddings where the recipe freezes them.
+    """A text tower that learns, except for `frozen_layers` lowest layers, with which the embeddings go.
 
-    Args:
-        frozen_layers: how many of its lowest layers do not learn; the embeddings go with them.
-        dropout: chance that replaces the tower's own; None keeps it.
+    `dropout` replaces the tower's own; None keeps it.
     """
 
     def __init__(
@@ -116,10 +112,7 @@ def _projected(model: AraCLIPModel, features: Tensor) -> Tensor:
 class LockedTexts:
     """A text tower that never learns under a projection that does: each text passes the tower once.
 
-    Args:
-        texts: all that a batch may draw.
-        cache: folder in which the tower's outputs are stored, for this run and later ones.
-        bfloat16: the precision of that one pass.
+    `texts` are all that a batch may draw. The tower's outputs are stored in `cache`, for this run and later ones.
     """
 
     def __init__(

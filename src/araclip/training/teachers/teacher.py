@@ -12,7 +12,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -89,10 +89,9 @@ class TorchTeacher:
         """Texts → (n, D) float32, rows of unit length, in the order given."""
         if not texts:
             return np.empty((0, self.width), np.float32)
-        with failures(f"teacher {self.name}", _ENCODE, ModelMismatch, cannot="encode"):
-            inputs = {name: tensor.to(self.device) for name, tensor in self._text.tokens(texts).items()}  # (n, T) each
-            with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.bfloat16):
-                features = self._text.features(inputs)
+        narrow = torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.bfloat16)
+        with failures(f"teacher {self.name}", _ENCODE, ModelMismatch, cannot="encode"), narrow:
+            features = self._text.encode(texts, self.device)
         vectors: NDArray[np.float32] = l2_normalize(features.float(), dim=-1).cpu().numpy()  # (n, D)
         return vectors
 
@@ -119,31 +118,6 @@ class FolderTeacher:
         return self._model.encode_text(texts)
 
 
-def open_clip_teacher(name: str, location: str, device: str, bfloat16: bool) -> Teacher:
-    """`MODEL/PRETRAINED`, `local-dir:` or `hf-hub:` PLACE, see `text_encoders.open_clip_text`."""
-    text = open_clip_text(f"teacher {name}", location)
-    text.model.visual = None  # half of the memory, and unused for texts
-    return TorchTeacher(name, text, device, bfloat16)
-
-
-def transformers_teacher(name: str, location: str, device: str, bfloat16: bool) -> Teacher:
-    """A folder or hub id of a CLIP-like model or of its text tower alone, see `text_encoders.transformers_text`."""
-    text = transformers_text(f"teacher {name}", location)
-    if hasattr(text.model, "vision_model"):
-        text.model.vision_model = None
-    return TorchTeacher(name, text, device, bfloat16)
-
-
-def araclip_teacher(name: str, location: str, device: str, bfloat16: bool) -> Teacher:
-    """A saved AraCLIPModel with its processor, or a model folder (or bundled model) with ONNX graphs."""
-    folder = existing_folder(location)
-    if folder is None or (folder / "text.onnx").is_file():
-        return FolderTeacher(name, AraCLIP(find(location)))
-    text = araclip_text(f"teacher {name}", folder)
-    text.model.vision_model = text.model.visual_projection = None
-    return TorchTeacher(name, text, device, bfloat16)
-
-
 FORMAT = 1
 UNIT_TOLERANCE = 1e-2  # teachers compute in half precision, too
 
@@ -165,11 +139,7 @@ class TeacherCache:
         return len(self.rows)
 
     def lookup(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(n, D) float32, rows of unit length, in the order of `texts`.
-
-        Raises:
-            DataError: a text has no vector here; it is named.
-        """
+        """(n, D) float32, rows of unit length, in the order of `texts`."""
         unknown = [text for text in texts if text not in self.rows]
         if unknown:
             raise DataError(
@@ -199,11 +169,6 @@ def teacher_vectors(
         batch: texts a call of the teacher, similar lengths together.
         progress: called after each batch with texts done, texts in all, texts a second and seconds left.
         log: called with one line for each damaged file that is made anew; by default a warning of `logging`.
-
-    Raises:
-        TeacherMismatch: the folder holds another teacher's vectors; nothing in it is touched.
-        DataError: an empty text, or vectors that are not finite or not of unit length.
-        GalleryLocked: another process is filling the folder.
     """
     distinct = list(dict.fromkeys(texts))
     for text in distinct:
@@ -390,13 +355,6 @@ def _free_names(state: _State) -> Iterator[str]:
         number += 1
 
 
-TEACHERS: Mapping[str, tuple[str, Callable[[str, str, str, bool], Teacher]]] = {
-    "open_clip": ("open_clip:MODEL/TAG_OR_FILE, open_clip:local-dir:FOLDER", open_clip_teacher),
-    "transformers": ("transformers:FOLDER_OR_HUB_ID", transformers_teacher),
-    "araclip": ("araclip:FOLDER_OR_BUNDLED_NAME", araclip_teacher),
-}
-
-
 def load_teacher(spec: str, device: str = "cpu", *, bfloat16: bool = False) -> Teacher:
     """The teacher that `spec` names, ready to encode.
 
@@ -409,15 +367,25 @@ def load_teacher(spec: str, device: str = "cpu", *, bfloat16: bool = False) -> T
     Args:
         device: of PyTorch, such as "cuda"; ONNX graphs run on the CPU.
         bfloat16: whether a PyTorch tower computes under autocast, several times as fast where the processor knows it.
-
-    Raises:
-        RecipeError: an unknown kind.
-        ModelNotFound: no such model, or its files cannot be loaded.
-        ModelMismatch: a model that has no text tower.
     """
-    kind, colon, location = spec.partition(":")
-    if kind not in TEACHERS or not colon or not location:
-        ways = "; ".join(way for way, _ in TEACHERS.values())
-        raise RecipeError(f"teacher '{spec}' is of no known kind. Known are {ways}.")
-    _, load = TEACHERS[kind]
-    return load(spec, location, device, bfloat16)
+    kind, _, location = spec.partition(":")
+    if kind not in ("open_clip", "transformers", "araclip") or not location:
+        raise RecipeError(
+            f"teacher '{spec}' is of no known kind. Known are open_clip:MODEL/TAG_OR_FILE, open_clip:local-dir:FOLDER; "
+            "transformers:FOLDER_OR_HUB_ID; araclip:FOLDER_OR_BUNDLED_NAME."
+        )
+    name = f"teacher {spec}"
+    unused = ["vision_model"]  # half of the memory
+    if kind == "open_clip":
+        text, unused = open_clip_text(name, location), ["visual"]
+    elif kind == "transformers":
+        text = transformers_text(name, location)
+    else:
+        folder = existing_folder(location)
+        if folder is None or (folder / "text.onnx").is_file():
+            return FolderTeacher(spec, AraCLIP(find(location)))
+        text, unused = araclip_text(name, folder), ["vision_model", "visual_projection"]
+    for part in unused:
+        if hasattr(text.model, part):
+            setattr(text.model, part, None)
+    return TorchTeacher(spec, text, device, bfloat16)

@@ -6,7 +6,7 @@ Each is loaded with both towers; a caller that needs one drops the other.
 import hashlib
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from araclip.training.model.foreign import (
     tokenizer_arguments,
     tokenizer_at,
 )
-from araclip.training.model.towers import check_complete, check_shapes
+from araclip.training.model.towers import load_complete
 
 # A fingerprint covers a tokenizer by its ids for these: case, punctuation, digits, Arabic, emoji, too many tokens
 PROBES = ["a photo of a cat", "A Dog's 2 balls, RED & blue!", "قطة جالسة على طاولة", "أَكْلٌ ٣", "🐈", "long " * 100]
@@ -55,6 +55,10 @@ class TextEncoder:
     tokenizer: Any = None
     longest: int | None = None
 
+    def encode(self, texts: list[str], device: str) -> Tensor:
+        """Texts → (n, D), on a device of PyTorch's where the model is."""
+        return self.features({name: tensor.to(device) for name, tensor in self.tokens(texts).items()})
+
 
 def open_clip_text(name: str, location: str) -> TextEncoder:
     """A model of open_clip, see `open_clip_model`, and open_clip's tokenizer for it, which lower-cases and pads.
@@ -62,10 +66,6 @@ def open_clip_text(name: str, location: str) -> TextEncoder:
     NLLB's tokenizer begins a text with its language, and NLLB-CLIP's vector is read from that token. The default
     is English; here texts in Arabic letters get Arabic. (open_clip's `set_language` has no effect:
     transformers goes back to `src_lang` with every call.)
-
-    Raises:
-        ModelNotFound: no weights are named, or open_clip cannot load them or the tokenizer.
-        ModelMismatch: its settings ask for something that is refused, see `foreign`.
     """
     import open_clip
 
@@ -98,15 +98,7 @@ def has_arabic_letters(text: str) -> bool:
 
 
 def open_clip_model(name: str, location: str) -> Any:
-    """`MODEL/PRETRAINED`: a model of open_clip's list and a tag or file of weights; or `local-dir:` or `hf-hub:` PLACE.
-
-    Args:
-        name: of the model, for messages.
-
-    Raises:
-        ModelNotFound: no weights are named, or open_clip cannot load them.
-        ModelMismatch: its settings ask for something that is refused, see `foreign`.
-    """
+    """`MODEL/PRETRAINED`: a model of open_clip's list and a tag or file of weights; `local-dir:` or `hf-hub:` PLACE."""
     import open_clip
 
     model_name, weights = _open_clip_names(location)
@@ -130,14 +122,6 @@ def transformers_text(name: str, location: str) -> TextEncoder:
 
     SigLIP's towers were trained on lower-case text padded to the full length with every position attended to, and get
     the same here; others get their tokenizer's mask.
-
-    Args:
-        name: of the model, for messages.
-
-    Raises:
-        ModelNotFound: transformers cannot load it, or its tokenizer.
-        ModelMismatch: a weight is missing, it has no text features, or its settings ask for something that is refused,
-            see `foreign`.
     """
     import transformers
 
@@ -149,35 +133,18 @@ def transformers_text(name: str, location: str) -> TextEncoder:
         loader = getattr(transformers, saved_as) if alone else transformers.AutoModel
         build = loader if alone else partial(loader.from_config, trust_remote_code=False)
         check_size(location, lambda: build(config))
-        model, report = loader.from_pretrained(
-            location,
-            dtype=torch.float32,
-            trust_remote_code=False,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-        )
-        check_shapes(report["mismatched_keys"], name)
+        model = load_complete(loader, location, name=name)
         tokenizer = tokenizer_at(location)
         longest = min(positions(config.get_text_config()), tokenizer.model_max_length)
-    tokenizer.padding_side = "right"  # on the left it would move the positions of a text beside a longer one
-    check_complete(model, report["missing_keys"], name)
     if not alone and not hasattr(model, "get_text_features"):
         raise ModelMismatch(
             f"{name} is a {type(model).__name__}, which has no get_text_features. "
             "Name a CLIP-like model, or the text tower of one."
         )
-    siglip = config.model_type.startswith("siglip")
-
-    def tokens(texts: list[str]) -> Inputs:
-        if siglip:
-            texts = [text.lower() for text in texts]
-        padding = "max_length" if siglip else True
-        found = tokenizer(texts, padding=padding, truncation=True, max_length=longest, return_tensors="pt")
-        return {
-            key: found[key]
-            for key in ("input_ids", "attention_mask")
-            if key in found and (key == "input_ids" or not siglip)
-        }
+    tokens = token_inputs(tokenizer, longest)
+    if config.model_type.startswith("siglip"):
+        ids = token_inputs(tokenizer, longest, "max_length", ("input_ids",))
+        tokens = lambda texts: ids([text.lower() for text in texts])  # noqa: E731
 
     def features(inputs: Inputs) -> Tensor:
         return pooled(model.get_text_features(**inputs) if hasattr(model, "get_text_features") else model(**inputs))
@@ -189,9 +156,6 @@ def araclip_text(name: str, folder: Path) -> TextEncoder:
     """A folder that AraCLIPModel and AraCLIPProcessor were saved to; the processor normalises texts and cuts them.
 
     A query bank and a names part are taken off, as they are from every model that is trained further.
-
-    Raises:
-        ModelNotFound: they cannot be loaded from there.
     """
     from araclip.training.model.model import AraCLIPModel
     from araclip.training.model.processing import AraCLIPProcessor
@@ -209,13 +173,15 @@ def araclip_text(name: str, folder: Path) -> TextEncoder:
     return TextEncoder("araclip", model, tokens, lambda inputs: model.get_text_features(**inputs).pooler_output)
 
 
-def token_inputs(tokenizer: Any, longest: int) -> Callable[[list[str]], Inputs]:
+def token_inputs(
+    tokenizer: Any, longest: int, padding: bool | str = True, names: Sequence[str] = ("input_ids", "attention_mask")
+) -> Callable[[list[str]], Inputs]:
     """Texts → `input_ids` and `attention_mask` (n, T), padded to the longest of them, truncated to `longest` tokens."""
-    tokenizer.padding_side = "right"  # see `transformers_text`
+    tokenizer.padding_side = "right"  # on the left it would move the positions of a text beside a longer one
 
     def tokens(texts: list[str]) -> Inputs:
-        encoded = tokenizer(texts, padding=True, truncation=True, max_length=longest, return_tensors="pt")
-        return {name: encoded[name] for name in ("input_ids", "attention_mask")}
+        encoded = tokenizer(texts, padding=padding, truncation=True, max_length=longest, return_tensors="pt")
+        return {name: encoded[name] for name in names}
 
     return tokens
 

@@ -59,6 +59,9 @@ export const isSearch = (state) => Boolean(state.q || state.like.length || state
 /** Filters for the server, KEY=VALUE each, sorted. */
 export const filterTexts = (state) => Object.keys(state.where).sort().map((key) => `${key}=${state.where[key]}`);
 
+/** Whether a state shows the hidden pictures and nothing else. */
+export const onlyHidden = (state) => !isSearch(state) && filterCount(state) === 1 && state.where.hidden === 'yes';
+
 /** How many filters are set. */
 export const filterCount = (state) => Object.keys(state.where).length + Number(state.strong) + Number(!state.collapse);
 

@@ -1,7 +1,7 @@
 /** The page: maps actions to URLs, and shows the state that the URL holds. */
 
 import * as api from './api.js';
-import { filterCount, isSearch, read, searchOf, UNFILTERED, write } from './address.js';
+import { filterCount, isSearch, onlyHidden, read, searchOf, UNFILTERED, write } from './address.js';
 import { Browse } from './browse.js';
 import { Chips } from './chips.js';
 import { chosenPictures } from './chosen.js';
@@ -128,7 +128,7 @@ async function arrive({ scroll } = {}) {
 function showFrame() {
   const home = !isSearch(state) && !filterCount(state);
   const start = home && !state.show; // albums and the map need the room
-  document.body.dataset.page = start ? 'home' : home ? 'browse' : 'results';
+  document.body.dataset.page = start ? 'home' : home || onlyHidden(state) ? 'browse' : 'results';
   document.title = state.q ? `${state.q} – AraCLIP` : t('title');
   $('clear').hidden = !$('query').value;
   [$('home').hidden, $('bar').hidden] = [!start, home];
@@ -203,8 +203,9 @@ function show() {
   const shown = folded ? [] : grid.show(results);
   understood.show(state, results.interpretation);
   const weak = shown.length > 0 && results.nothingFits;
-  const all = Math.max(stats?.pictures ?? 0, shown.length);
-  $('count').textContent = weak ? t('allWeak') : t(results.dated ? 'listed' : 'shown', { n: shown.length, all });
+  const all = Math.max(results.passing ?? stats?.pictures ?? 0, shown.length);
+  const whole = results.dated && !results.excludes; // the filters alone say which pictures these are
+  $('count').textContent = weak ? t('allWeak') : whole ? t('pictures', { n: all }) : t(results.dated ? 'listed' : 'shown', { n: shown.length, all });
   $('count').title = results.dated || !shown.length ? '' : t('order');
   $('bar').dataset.weak = weak;
   paging.show(!folded && results.more);

@@ -1,6 +1,6 @@
 /** The gallery without a query: its pictures by month, folders as albums, a map, and what was taken on this day. */
 
-import { filterCount, filterTexts, isSearch, UNFILTERED, write } from './address.js';
+import { filterCount, filterTexts, isSearch, onlyHidden, UNFILTERED, write } from './address.js';
 import { $, el, plainly } from './dom.js';
 import { onLanguage, t } from './i18n.js';
 import { nothingNotice } from './notice.js';
@@ -72,7 +72,7 @@ export class Browse {
       const hidden = name === 'hidden';
       const to = { ...UNFILTERED, where: hidden ? { hidden: 'yes' } : {}, show: hidden ? '' : name };
       return el('a', {
-        href: write({ ...state, view: '', ...to }) || './', 'aria-current': name === view && !filterCount(state) ? 'page' : null,
+        href: write({ ...state, view: '', ...to }) || './', 'aria-current': (hidden ? onlyHidden(state) : name === view && !filterCount(state)) ? 'page' : null,
         onclick: plainly(() => this.go(to)),
       }, t({ '': 'byDate', albums: 'albums', map: 'map', hidden: 'hiddenOnes' }[name]));
     };

@@ -1,6 +1,6 @@
 /** What is done with chosen pictures: an archive, their paths, hiding them and taking that back. */
 
-import { askForToken } from './api.js';
+import { askForToken, download } from './api.js';
 import * as api from './browsing-api.js';
 import { onLanguage, t } from './i18n.js';
 import { Selection } from './selection.js';
@@ -59,7 +59,7 @@ async function attempt(work) {
 }
 
 async function save(ids) {
-  const { address } = await api.archive(ids);
+  const address = ids.length === 1 ? download(ids[0]) : (await api.archive(ids)).address;
   const link = document.createElement('a');
   Object.assign(link, { href: address, download: '' });
   link.click();

@@ -20,7 +20,7 @@ export function details(item, asked, signal) {
     [t('relevance'), item.relevance !== null && item.relevance !== undefined && strength(item.relevance)],
     ...(item.matched ?? []).filter((match) => !told(item, match)).map((match) => [names[match.field], marked(match)]),
     [t('moment'), isScene(item) && clock(item.time)],
-    [t('captured'), item.captured_at && [date(item.captured_at), item.captured_by_name && ` (${t('byName')})`].filter(Boolean)],
+    [t('captured'), item.captured_at && [date(item.captured_at), item.captured_by_name && ` (${t('fromName')})`].filter(Boolean)],
     [t('place'), item.place && el('bdi', {}, item.place)],
     [t('coordinates'), typeof item.latitude === 'number' && typeof item.longitude === 'number' && coordinates(item)],
     [t('camera'), item.camera && el('bdi', {}, item.camera)],

@@ -39,8 +39,10 @@ function draw({ state, cause, folders, newest, unread }, stats) {
 
 /** What a folder without pictures has instead: files in formats that are not read, or nothing. */
 function emptyDetail(unread = {}) {
-  const kinds = Object.keys(unread).length && t('unread', { kinds: kindsOf(unread) });
-  return el('div', {}, kinds && el('p', {}, kinds), el('p', {}, t('emptyFolderDetail')));
+  const kinds = Object.keys(unread).length > 0 && t('unread', { kinds: kindsOf(unread) });
+  const [before, after] = t('emptyFolderOther', { command: '\0' }).split('\u2068\0\u2069');
+  const other = el('p', {}, before, el('code', { dir: 'ltr' }, 'araclip serve --index FOLDER'), after);
+  return el('div', {}, kinds && el('p', {}, kinds), el('p', {}, t('emptyFolderDetail')), other);
 }
 
 /** The pictures that came last; those that are shown already stay, so that nothing flickers. */

@@ -113,8 +113,9 @@ class PlacesMap {
 
   #group(place) {
     const [south, west, north, east] = place.box;
-    const km = Math.max(0.1, distance(south, west, north, east) / 2 + 0.05);
-    const near = `${((south + north) / 2).toFixed(5)},${((west + east) / 2).toFixed(5)},${km.toFixed(2)}km`;
+    const middle = [(south + north) / 2, (west + east) / 2];
+    const farthest = Math.max(...[south, north].map((latitude) => distance(...middle, latitude, east))); // the corner nearer the equator
+    const near = `${middle[0].toFixed(5)},${middle[1].toFixed(5)},${Math.max(0.1, farthest + 0.05).toFixed(2)}km`;
     const to = { where: { ...this.state.where, near }, show: '' };
     const item = el('li', {}, el('a', {
       href: write({ ...this.state, ...to }), 'aria-label': `${t('pictures', { n: place.pictures })}${t('comma')}${number(place.latitude, { maximumFractionDigits: 2 })}${t('comma')}${number(place.longitude, { maximumFractionDigits: 2 })}`,

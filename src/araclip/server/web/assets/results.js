@@ -3,6 +3,7 @@
 import { copiesOf, search } from './api.js';
 import { searchOf } from './address.js';
 import { FAR } from './i18n.js';
+import { split } from './query.js';
 
 const CACHED = 12; // searches
 const cache = new Map();
@@ -33,12 +34,18 @@ export class Results {
     this.revealed = false; // whether results that are all weak are shown
     this.interpretation = null; // how the server understood the query
     this.nothingFits = false; // as the server judges by the first row
+    this.passing = null; // how many pictures pass the filters
   }
 
   /** How many of the items come before the first weak one. */
   get strong() {
     const first = this.items.findIndex(({ weak }) => weak);
     return first < 0 ? this.items.length : first;
+  }
+
+  /** Whether the query excludes something. */
+  get excludes() {
+    return Boolean(this.interpretation?.excluded.length) || split(this.state.q).some(({ sign }) => sign < 0);
   }
 
   /** Whether nothing is near enough to be shown unasked. */
@@ -73,8 +80,8 @@ export class Results {
   }
 
   /** Take over the results of the same search asked again. */
-  take({ items, offset, more, interpretation, nothingFits }) {
-    Object.assign(this, { items, offset, more, interpretation, nothingFits });
+  take({ items, offset, more, interpretation, nothingFits, passing }) {
+    Object.assign(this, { items, offset, more, interpretation, nothingFits, passing });
   }
 
   /** Fetch the next page; concurrent calls share one request. Throws a Problem. */
@@ -89,7 +96,8 @@ export class Results {
     const skipped = new Set([...this.items, ...this.state.like].map(({ id }) => id));
     this.items.push(...page.results.filter(({ id }) => !skipped.has(id)));
     this.offset += page.results.length;
-    if (!this.answered) [this.interpretation, this.nothingFits] = [page.interpretation ?? null, page.nothing_found];
+    const { interpretation = null, nothing_found: nothingFits, passing } = page;
+    if (!this.answered) Object.assign(this, { interpretation, nothingFits, passing });
     this.more = page.more && page.results.length > 0;
     this.answered = true;
   }
