@@ -55,7 +55,7 @@ LiteralOption = Annotated[
 ]
 LexiconOption = Annotated[
     Path | None,
-    typer.Option("--lexicon", help="Your own words, one a line (docs/queries.md); else $ARACLIP_LEXICON."),
+    typer.Option("--lexicon", help="Your own words, one a line, such as كشري = وجبة; else $ARACLIP_LEXICON."),
 ]
 ThumbnailsOption = Annotated[
     bool, typer.Option("--thumbnails", help="Show the pictures in the terminal (kitty, iTerm2, sixel, else blocks).")
@@ -191,7 +191,9 @@ def _show(query: str, hits: "list[Hit]", gallery: "BaseGallery", as_json: bool, 
     if interpretation := getattr(hits, "interpretation", None):
         for line in understood_lines(interpretation):
             err.print(f"[dim]{escape(shown(line))}[/dim]")
-    if not hits:
+    if away := getattr(hits, "away", None):
+        say(f"Not one picture file can be found in {away}. Is a drive unplugged? They are found again when it is back.")
+    elif not hits:
         err.print("Nothing found. Try fewer filters, a lower --threshold or a smaller --offset.")
     else:
         print_hits = _print_pictures if thumbnails else _print_hits
@@ -218,14 +220,25 @@ def _print_hits(query: str, hits: "list[Hit]", caption: str) -> None:
     table = Table(
         title=escape(f"«{asked(query)}»"), title_justify="left", caption=escape(caption), caption_justify="left"
     )
+    dated = _is_dated(hits)
     table.add_column("", justify="right", style="dim")
     rated = any(hit.relevance is not None for hit in hits)  # one number, by which the hits stand in their order
-    table.add_column("relevance" if rated else "score", justify="right")
+    table.add_column("taken" if dated else "relevance" if rated else "score", justify="left" if dated else "right")
     table.add_column("picture", overflow="fold")
     for hit in hits:
         number = f"{hit.score:.3f}" if hit.relevance is None else f"{hit.strength} {hit.relevance:.2f}"
-        table.add_row(str(hit.rank), number, _picture(hit), style="dim" if hit.weak else None)
+        about = _day(hit) if dated else number
+        table.add_row(str(hit.rank), about, _picture(hit), style="dim" if hit.weak else None)
     out.print(table)
+
+
+def _is_dated(hits: "list[Hit]") -> bool:
+    """Whether hits are listed by date, for the query says nothing that a picture shows: they have no score."""
+    return all(hit.score == 0 and hit.relevance is None for hit in hits)
+
+
+def _day(hit: "Hit") -> str:
+    return (hit.captured_at or "–")[:10]
 
 
 def _print_pictures(query: str, hits: "list[Hit]", caption: str) -> None:
@@ -238,7 +251,8 @@ def _print_pictures(query: str, hits: "list[Hit]", caption: str) -> None:
             thumbnails.show(out, hit.path)
         except ImageError as error:
             say(str(error))
-        line = Text.assemble((f"{hit.rank}  {hit.score:.3f}  {hit.strength or '–'}  ", "dim"), _picture(hit), "\n")
+        about = _day(hit) if _is_dated(hits) else f"{hit.score:.3f}  {hit.strength or '–'}"
+        line = Text.assemble((f"{hit.rank}  {about}  ", "dim"), _picture(hit), "\n")
         out.print(line, soft_wrap=True)
     out.print(caption, markup=False, style="dim")
 

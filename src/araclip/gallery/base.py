@@ -373,7 +373,9 @@ class BaseGallery(ABC):
         plan, terms = self._planned(parsed, snapshot, page.filters, literal=literal, ignore=ignore)
         hits = search(plan, terms, snapshot, page, text_weight)
         interpretation = self._suggestions.added(plan, hits, self.interpreter, self._catalog)
-        return Hits(hits, interpretation, pictures=self.picture)
+        found = Hits(hits, interpretation, pictures=self.picture)
+        found.away = None if hits else self._reader.browsing.away()
+        return found
 
     @cached_property
     def _suggestions(self) -> Suggestions:
@@ -445,7 +447,7 @@ class BaseGallery(ABC):
 
     def _folder_names(self, explicit: bool) -> Collection[str]:
         """Names of the folders; of a large gallery only where the query says "folder"."""
-        generation = self._catalog.generation
+        generation = self._reader.snapshot.generation
         if self._folders[0] != generation:
             self._folders = generation, {}
         known = self._folders[1]

@@ -108,7 +108,7 @@ class Hit(AtPath):
 
 @dataclass
 class Update:
-    """Counts of one update, in files; `pictures` are all in the gallery now.
+    """Counts of one update, in files; `pictures` are all in the gallery now, in so many `files`.
 
     `unread` counts files that look like pictures or videos and are of a kind that is not read here, by that kind: those
     below the folders, or of an update at some paths among these.
@@ -119,6 +119,7 @@ class Update:
     removed: int = 0
     skipped: list[str] = field(default_factory=list)
     pictures: int = 0
+    files: int = 0
     unread: dict[str, int] = field(default_factory=dict)
 
 

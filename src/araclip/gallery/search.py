@@ -28,7 +28,12 @@ class Hits(list[Hit]):
 
     Args:
         pictures: gives the bytes of a hit's picture by its path.
+
+    Attributes:
+        away: where there is no hit, the folder whose files cannot be found now, as of a drive that is unplugged.
     """
+
+    away: str | None = None
 
     def __init__(
         self,

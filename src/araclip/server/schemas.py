@@ -92,6 +92,7 @@ class SearchAnswer(BaseModel):
     more: bool
     passing: int = Field(description="How many pictures pass the filters, with those of the query's words.")
     nothing_found: bool = Field(description="There are no results, or the first row says that nothing fits.")
+    away: bool = Field(default=False, description="No result, for the pictures' files cannot be found now.")
     took_ms: float
     generation: str
     interpretation: Interpretation | None = Field(default=None, description="How the query's words were understood.")

@@ -257,6 +257,10 @@ class ServedBrowsing:
         known = ids[at] == timeline.ids
         return clusters(timeline.ids[known], latitudes[at[known]], longitudes[at[known]], cell)
 
+    def is_away(self) -> bool:
+        """Whether the pictures' files cannot be found now."""
+        return self._gallery.away() is not None
+
     def records(self, contents: Sequence[int]) -> list[PictureRecord]:
         """Pictures in the order given; those that are gone are left out."""
         found = self._gallery.records([int(content) for content in contents])

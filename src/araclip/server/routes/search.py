@@ -157,12 +157,14 @@ async def run_search(
         results, more, passing, understood = await service.in_thread(
             lambda: _results(service, snapshot, read, terms, page, body.text_weight)
         )
+    away = not results and not body.offset and await service.in_thread(browsing.is_away)
     return SearchAnswer(
         query=body.q,
         results=results,
         offset=body.offset,
         more=more,
         passing=passing,
+        away=away,
         nothing_found=body.offset == 0 and (not results or fits_nothing([each.relevance for each in results])),
         took_ms=round((time.perf_counter() - began) * 1e3, 1),
         generation=snapshot.generation,

@@ -206,13 +206,13 @@ function show() {
   const all = Math.max(results.passing ?? stats?.pictures ?? 0, shown.length);
   const whole = results.dated && !results.excludes; // the filters alone say which pictures these are
   $('count').textContent = weak ? t('allWeak') : whole ? t('pictures', { n: all }) : t(results.dated ? 'listed' : 'shown', { n: shown.length, all });
-  $('count').title = results.dated || !shown.length ? '' : t('order');
   $('bar').dataset.weak = weak;
   paging.show(!folded && results.more);
   if (shown.length) leaveFirstRun();
   else {
     $('count').textContent = '';
     if (stats?.pictures === 0) showFirstRun();
+    else if (results.away) nothingNotice(null, null, [t('away'), t('awayDetail')]);
     else nothingNotice(filterCount(state) ? () => go(UNFILTERED) : null, folded ? reveal : null);
   }
 }

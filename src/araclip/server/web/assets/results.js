@@ -96,8 +96,8 @@ export class Results {
     const skipped = new Set([...this.items, ...this.state.like].map(({ id }) => id));
     this.items.push(...page.results.filter(({ id }) => !skipped.has(id)));
     this.offset += page.results.length;
-    const { interpretation = null, nothing_found: nothingFits, passing } = page;
-    if (!this.answered) Object.assign(this, { interpretation, nothingFits, passing });
+    const { interpretation = null, nothing_found: nothingFits, passing, away } = page;
+    if (!this.answered) Object.assign(this, { interpretation, nothingFits, passing, away });
     this.more = page.more && page.results.length > 0;
     this.answered = true;
   }
