@@ -5,7 +5,7 @@ import { filterCount, isSearch, onlyHidden, read, searchOf, UNFILTERED, write } 
 import { Browse } from './browse.js';
 import { Chips } from './chips.js';
 import { chosenPictures } from './chosen.js';
-import { $, loadIcons, plainly } from './dom.js';
+import { $, loadIcons, plainly, setStyle } from './dom.js';
 import { Filters, filterChips } from './filters.js';
 import { Grid } from './grid.js';
 import { showHome } from './home.js';
@@ -123,6 +123,9 @@ async function arrive({ scroll } = {}) {
     (browse.showing ? browse : grid).focus(before.view);
   }
 }
+
+// Of the header, the search box alone stays in sight: `--above` is the height of what scrolls away.
+new ResizeObserver(() => setStyle($('top'), { '--above': `${$('search').offsetTop - $('top').offsetTop}px` })).observe($('top'));
 
 /** Draw everything around the results. */
 function showFrame() {
