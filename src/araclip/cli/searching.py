@@ -14,7 +14,9 @@ from typer.core import TyperCommand
 from araclip.cli.console import app, err, out, print_json, say, write_line
 from araclip.cli.options import FILTERS, GalleryOption, JsonOption, ModelOption, completer, opened
 from araclip.core.display import counted, shortened, shown
+from araclip.core.messages import in_arabic, message
 from araclip.errors import GalleryNotFound, ImageError, InputError
+from araclip.gallery.results import fits_nothing
 from araclip.pictures.video.scenes import clock, file_of
 
 if TYPE_CHECKING:
@@ -196,8 +198,8 @@ def _show(query: str, hits: "list[Hit]", gallery: "BaseGallery", as_json: bool, 
     else:
         print_hits = _print_pictures if thumbnails else _print_hits
         print_hits(query, hits, f"{len(hits)} of {counted(total, 'picture')} · {shown(str(gallery.folder))}")
-        if hits[0].weak:
-            err.print("Nothing here fits well; these are the nearest. With --threshold 0.2 they would be left out.")
+        if fits_nothing([hit.relevance for hit in hits]):
+            err.print("Nothing here fits well; these are the nearest. --threshold 0.2 leaves out the weak ones.")
 
 
 def _as_object(hit: "Hit") -> dict[str, Any]:
@@ -220,12 +222,13 @@ def _print_hits(query: str, hits: "list[Hit]", caption: str) -> None:
     )
     dated = _is_dated(hits)
     table.add_column("", justify="right", style="dim")
-    for name in ("taken",) if dated else ("score", "relevance"):
-        table.add_column(name, justify="right" if name == "score" else "left")
+    rated = any(hit.relevance is not None for hit in hits)  # one number, by which the hits stand in their order
+    table.add_column("taken" if dated else "relevance" if rated else "score", justify="left" if dated else "right")
     table.add_column("picture", overflow="fold")
     for hit in hits:
-        about = (_day(hit),) if dated else (f"{hit.score:.3f}", hit.strength or "–")
-        table.add_row(str(hit.rank), *about, _picture(hit), style="dim" if hit.weak else None)
+        number = f"{hit.score:.3f}" if hit.relevance is None else f"{hit.strength} {hit.relevance:.2f}"
+        about = _day(hit) if dated else number
+        table.add_row(str(hit.rank), about, _picture(hit), style="dim" if hit.weak else None)
     out.print(table)
 
 
@@ -336,6 +339,9 @@ def understood_lines(found: "Interpretation") -> list[str]:
         lines.append(f"بحثنا أيضًا عن: {'، '.join(found.also)}")
     if found.excluded:
         lines.append(f"استبعدنا: {'، '.join(found.excluded)}")
+    if found.qualities:
+        said = message("query quality", words="، ".join(found.qualities))
+        lines.append(said if found.language == "en" else in_arabic(said))
     for each in found.filters:
         if each.applied:
             lines.append(f"{NAMES[each.part]} «{each.words}»: {' '.join(each.where)}")

@@ -28,6 +28,8 @@ ENGLISH = {
     "query weight": "weight {weight} is out of range; it goes from {least} to {most:.0f}. If it is text, write \\ "
     "before the colon.",
     "query cancels": "the terms of the query cancel each other out. Leave one out, or give them weights.",
+    "query quality": "the model does not tell colours and qualities well enough to leave them out: pictures with "
+    "«{words}» remain",
     "k": "k is {k}, the most is {most}. Ask for pages with offset.",
     # filters
     "filter form": "'{given:.80}' is no filter; write KEY=VALUE, for example captured=2023..2024.",
@@ -97,6 +99,7 @@ ARABIC = {
     "عن النص.",
     "query weight": "الوزن {weight} خارج المدى؛ المدى من {least} إلى {most:.0f}. إن لم يكن وزنًا تُكتب \\ قبل النقطتين.",
     "query cancels": "أجزاء البحث يلغي بعضها بعضًا. يلزم حذف واحد منها، أو إعطاؤها أوزانًا.",
+    "query quality": "لا يميّز النموذج الألوان والصفات بما يكفي لاستبعادها، فبقيت صور فيها «{words}»",
     "k": "العدد k هو {k}، وأقصاه {most}. تُطلب صفحات متتالية بـ offset.",
     # filters
     "filter form": "'{given:.80}' ليست تصفية؛ الشكل KEY=VALUE، مثل captured=2023..2024.",

@@ -118,7 +118,7 @@ class ServedGallery:
         if query not in known:
             scale = snapshot.scale
             best = float((snapshot.sample @ vector).max()) if scale else 0.0
-            known[query] = scale is not None and scale.relevance(vector, len(query.split()))(best) >= STRONG
+            known[query] = scale is not None and scale.relevance(vector)(best) >= STRONG
         return known[query]
 
     def add(self, loaded: LoadedPicture, metadata: Mapping[str, str]) -> None:

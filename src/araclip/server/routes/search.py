@@ -28,7 +28,7 @@ from araclip.gallery.query import parse, with_terms
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.reference_queries import EVERYDAY
-from araclip.gallery.results import TEXT_WEIGHT, Hit, Match, Result, Suggestion, WordShare
+from araclip.gallery.results import TEXT_WEIGHT, Hit, Match, Result, Suggestion, WordShare, fits_nothing
 from araclip.gallery.search import replanned
 from araclip.gallery.search import search as searched
 from araclip.gallery.suggestions import completions, matching
@@ -165,7 +165,7 @@ async def run_search(
         more=more,
         passing=passing,
         away=away,
-        nothing_found=body.offset == 0 and (not results or results[0].weak),
+        nothing_found=body.offset == 0 and (not results or fits_nothing([each.relevance for each in results])),
         took_ms=round((time.perf_counter() - began) * 1e3, 1),
         generation=snapshot.generation,
         interpretation=Interpretation.model_validate(understood.json()),

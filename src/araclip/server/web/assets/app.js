@@ -205,7 +205,7 @@ function show() {
   if (folded) grid.clear();
   const shown = folded ? [] : grid.show(results);
   understood.show(state, results.interpretation);
-  const weak = shown.length > 0 && shown[0].weak;
+  const weak = shown.length > 0 && results.nothingFits;
   const all = Math.max(results.passing ?? stats?.pictures ?? 0, shown.length);
   const whole = results.dated && !results.excludes; // the filters alone say which pictures these are
   $('count').textContent = weak ? t('allWeak') : whole ? t('pictures', { n: all }) : t(results.dated ? 'listed' : 'shown', { n: shown.length, all });
