@@ -226,9 +226,7 @@ def _print_hits(query: str, hits: "list[Hit]", caption: str) -> None:
     table.add_column("taken" if dated else "relevance" if rated else "score", justify="left" if dated else "right")
     table.add_column("picture", overflow="fold")
     for hit in hits:
-        number = f"{hit.score:.3f}" if hit.relevance is None else f"{hit.strength} {hit.relevance:.2f}"
-        about = _day(hit) if dated else number
-        table.add_row(str(hit.rank), about, _picture(hit), style="dim" if hit.weak else None)
+        table.add_row(str(hit.rank), _standing(hit, dated), _picture(hit), style="dim" if hit.weak else None)
     out.print(table)
 
 
@@ -237,8 +235,11 @@ def _is_dated(hits: "list[Hit]") -> bool:
     return all(hit.score == 0 and hit.relevance is None for hit in hits)
 
 
-def _day(hit: "Hit") -> str:
-    return (hit.captured_at or "–")[:10]
+def _standing(hit: "Hit", dated: bool) -> str:
+    """What the order of the hits goes by: the day of its taking, the relevance, or the cosine where that is unknown."""
+    if dated:
+        return (hit.captured_at or "–")[:10]
+    return f"{hit.score:.3f}" if hit.relevance is None else f"{hit.strength} {hit.relevance:.2f}"
 
 
 def _print_pictures(query: str, hits: "list[Hit]", caption: str) -> None:
@@ -251,8 +252,7 @@ def _print_pictures(query: str, hits: "list[Hit]", caption: str) -> None:
             thumbnails.show(out, hit.path)
         except ImageError as error:
             say(str(error))
-        about = _day(hit) if _is_dated(hits) else f"{hit.score:.3f}  {hit.strength or '–'}"
-        line = Text.assemble((f"{hit.rank}  {about}  ", "dim"), _picture(hit), "\n")
+        line = Text.assemble((f"{hit.rank}  {_standing(hit, _is_dated(hits))}  ", "dim"), _picture(hit), "\n")
         out.print(line, soft_wrap=True)
     out.print(caption, markup=False, style="dim")
 
