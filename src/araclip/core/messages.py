@@ -49,7 +49,10 @@ ENGLISH = {
     "size": "'{given:.80}' is no size; write bytes or a unit: 200000, 200kB, 1.5MB.",
     "size most": "'{given:.80}' is more than any file can have; the most is {most} bytes.",
     "choice": "no {name} '{given:.80}'. Choose one of {known}.",
-    "value": "no picture has the {name} '{given:.80}'. There are: {known}.",
+    "value folder": "no picture has the folder '{given:.80}'. There are: {known}.",
+    "value camera": "no picture has the camera '{given:.80}'. There are: {known}.",
+    "value lens": "no picture has the lens '{given:.80}'. There are: {known}.",
+    "value place": "no picture has the place '{given:.80}'. There are: {known}.",
     "format": "no picture format '{given:.80}'. Choose among {known}.",
     # pictures
     "picture package": "{name}: {format} is read by another package. {remedy}",
@@ -118,7 +121,10 @@ ARABIC = {
     "size": "'{given:.80}' ليس حجمًا؛ يُكتب بالبايتات أو بوحدة: 200000 أو 200kB أو 1.5MB.",
     "size most": "'{given:.80}' أكبر من أي ملف؛ والحد {most} بايت.",
     "choice": "لا توجد القيمة '{given:.80}' في {name}. الممكن: {known}.",
-    "value": "لا صورة لها في {name} القيمة '{given:.80}'. الموجود: {known}.",
+    "value folder": "لا صورة في مجلد '{given:.80}'. الموجود: {known}.",
+    "value camera": "لا صورة بالكاميرا '{given:.80}'. الموجود: {known}.",
+    "value lens": "لا صورة بالعدسة '{given:.80}'. الموجود: {known}.",
+    "value place": "لا صورة في المكان '{given:.80}'. الموجود: {known}.",
     "format": "لا توجد صيغة صور '{given:.80}'. الممكن: {known}.",
     # pictures
     "picture package": "صيغة {format} تحتاج حزمة إضافية: {remedy}",

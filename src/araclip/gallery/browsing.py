@@ -279,7 +279,7 @@ class Browsing(ABC):
                 filters = replace(filters, folder=None, folder_name=named)
             elif there:
                 listed = ", ".join(there[:LISTED]) + (" …" if len(there) > LISTED else "")
-                raise InputError(message("value", name=kind, given=shown(str(given)), known=shown(listed)))
+                raise InputError(message(f"value {kind}", given=shown(str(given)), known=shown(listed)))
         return filters
 
     @abstractmethod
