@@ -1,96 +1,86 @@
-"""Exclusion: how many pictures of an excluded thing are left on the first page, and how many right ones are lost.
+"""Exclusion on judged pairs: what is left of the excluded thing on the first page, and of the wanted one.
 
-    python benchmarks/exclusion.py --flickr8k FLICKR8K --cache DIR [--model araclip-mini]
+    python benchmarks/exclusion.py --held HELD --cache DIR [--model NAME] [--half report]
 
-A picture shows a thing when one of its English captions has one of the thing's words (depicted.py), so what nobody
-mentioned counts as absent. Queries: «A - B» for every ordered pair of 21 common words of which at least fifteen
-pictures show A without B and fifteen show both. Before: B's vector subtracted with weight .5, as in version 0.1; after:
-pictures at which B alone has a relevance of the limit or more, or stands so many standard deviations above the
-gallery's average for B, are left out, too; last, also those at which something that B stands for (people: a man, a
-child …) does. The limits were chosen on 600 pictures of the train split (by name, every
-tenth); dev is reported.
+Protocol: the queries of judged.jsonl that exclude a thing («شاطئ بدون ناس»), in the gallery of their half. The first
+ten hits: of the same query without its exclusion, and as a gallery answers it; beside that, other rules. Shares of the
+first ten that show nothing of the excluded thing, that do not show it plainly (a person far away counts half), and the
+mean grade for the wanted thing. Of deeper hits only those are counted that were judged; their share stands beside.
+
+A quality («قميص مش أبيض») excludes nothing; its line says how many of the hits show it.
 """
 
-import argparse
-from itertools import permutations
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
-from depicted import depicted
-from relevance_sets import SHOWN, WORDS, Bench
+from numpy.typing import NDArray
+from relevance_sets import SHOWN, Bench, Query, Vectors, arguments, excluding, hits
 
 from araclip import AraCLIP
-from araclip.evaluation.sets import read_pictures
 from araclip.gallery.query import MINUS, unit_sum
-from araclip.gallery.relevance import EXCLUDED, EXCLUDED_DEVIATION, RelevanceScale
-from araclip.text.picture_words import kinds_of
+from araclip.gallery.relevance import RelevanceScale
 
-PEOPLE = (
-    "people|person|man|men|woman|women|boy|boys|girl|girls|child|children|kid|kids|lady|guy|guys|player|players|someone|"
-    "baby|toddler|crowd|biker|skier|rider|climber|surfer|swimmer|team|group"
-)
-THINGS = {
-    **WORDS,
-    "ناس": PEOPLE,
-    "كلاب": "dog|dogs|puppy",
-    "أطفال": "child|children|kid|kids|boy|boys|girl|girls|baby|toddler",
+Rule = Callable[[Query, Vectors, RelevanceScale], list[int]]
+
+
+def without(query: Query, vectors: Vectors, scale: RelevanceScale) -> list[int]:
+    return hits(query, vectors, None)
+
+
+def shipped(query: Query, vectors: Vectors, scale: RelevanceScale) -> list[int]:
+    return hits(query, vectors, excluding(query, scale))
+
+
+def by_the_gallery(query: Query, vectors: Vectors, scale: RelevanceScale) -> list[int]:
+    return hits(query, vectors, excluding(query, scale, alone=True))
+
+
+def strong_only(query: Query, vectors: Vectors, scale: RelevanceScale) -> list[int]:
+    exclusion = excluding(query, scale)
+    return hits(query, vectors, exclusion and replace(exclusion, relative=False))
+
+
+def subtracted(query: Query, vectors: Vectors, scale: RelevanceScale) -> list[int]:
+    if query.excluded is None:
+        return without(query, vectors, scale)
+    terms = np.stack([query.vector, *query.excluded])
+    less = unit_sum(terms, [1.0, *[-MINUS] * len(query.excluded)])
+    return hits(replace(query, vector=less), vectors, None)
+
+
+RULES: dict[str, Rule] = {
+    "without the exclusion": without,
+    "shipped: strong, or a deviation above the first hits": shipped,
+    "strong only": strong_only,
+    "above the gallery's average (as of a query that only excludes)": by_the_gallery,
+    "subtracted": subtracted,
 }
-KINDS = "and what general words stand for (shipped)"
-RULES = {  # name → least relevance, least deviation
-    "A alone": None,
-    "A - B, subtracted only": (1.0, np.inf),
-    "relevance .2": (0.2, np.inf),
-    "relevance .1": (0.1, np.inf),
-    "deviation 1": (1.0, 1.0),
-    "relevance .2 or deviation 1.5": (0.2, 1.5),
-    "relevance .2 or deviation 1": (EXCLUDED, EXCLUDED_DEVIATION),
-    "relevance .2 or deviation .5": (0.2, 0.5),
-    KINDS: (EXCLUDED, EXCLUDED_DEVIATION),
-}
-MIN_PICTURES = 15
-
-
-def limit_of(term: np.ndarray, rule: tuple[float, float] | None, vectors: np.ndarray, scale: RelevanceScale) -> float:
-    """The cosine with an excluded term (D,) from which a rule leaves pictures (N, D) out."""
-    if rule is None:
-        return np.inf
-    cosines = vectors @ term
-    outstanding = float(cosines.mean() + rule[1] * cosines.std())
-    return min(scale.cosine_at(rule[0], term), outstanding) if rule[0] < 1 else outstanding
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--flickr8k", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, required=True, help="folder for vectors of pictures")
-    parser.add_argument("--model", default="araclip-mini")
+    parser = arguments(__doc__)
+    parser.add_argument("--half", choices=("fit", "report", "check"), default="report")
     args = parser.parse_args()
     bench = Bench(AraCLIP.load(args.model), args.cache)
-    print(
-        f"{bench.model.label}; excluded and right: shares of the first ten; left out: of pictures with A and B, and of"
-    )
-    print("those with A alone\n| pictures | rule | pairs | excluded | right | left out, A and B | left out, A alone |")
+    vectors, rows = bench.gallery(args.held, args.half)
+    scale = bench.scale(vectors)
+    queries = bench.judged(args.half, rows)
+    print(f"{bench.model.label}, half {args.half}; of the first ten hits")
+    print("| excluded | rule | queries | show nothing of it | not plainly | wanted | judged |")
     print("|---|---|---|---|---|---|---|")
-    for split, step, most in (("train", 10, 600), ("dev", 1, 10**9)):
-        rows = sorted(read_pictures(args.flickr8k, ("caption_en",), (), split), key=lambda row: row.path.name)
-        rows = rows[::step][:most]
-        vectors = bench.pictures(f"{args.flickr8k.name}-{split}{step}", [row.path for row in rows])
-        shows = depicted([row.english for row in rows], list(THINGS.values())).T  # (W, N)
-        words, scale = bench.texts(list(THINGS)), bench.scale(vectors)
-        for name, rule in RULES.items():
-            found = []
-            for a, b in permutations(range(len(words)), 2):
-                right, both = shows[a] & ~shows[b], shows[a] & shows[b]
-                if right.sum() < MIN_PICTURES or both.sum() < MIN_PICTURES:
-                    continue
-                scores = vectors @ (unit_sum(words[[a, b]], [1.0, -MINUS]) if rule else words[a])
-                kinds = kinds_of(list(THINGS)[b]) if name == KINDS else ()
-                named = [words[b], *(bench.texts(list(kinds)) if kinds else ())]
-                dropped = np.any([vectors @ each >= limit_of(each, rule, vectors, scale) for each in named], axis=0)
-                first = [row for row in np.argsort(-scores, kind="stable") if not dropped[row]][:SHOWN]
-                found.append((shows[b][first].mean(), right[first].mean(), dropped[both].mean(), dropped[right].mean()))
-            cells = " | ".join(f"{value:.3f}" for value in np.mean(found, axis=0))
-            print(f"| {split} | {name} | {len(found)} | {cells} |")
+    for kind, name in (("exclusion", "a thing"), ("exclusion of a quality", "a quality")):
+        mine = [query for query in queries if query.kind == kind]
+        for rule, found in list(RULES.items())[: None if kind == "exclusion" else 1] if mine else ():
+            cells = np.nanmean([measured(query, found(query, vectors, scale)[:SHOWN]) for query in mine], axis=0)
+            print(f"| {name} | {rule} | {len(mine)} | " + " | ".join(f"{cell:.2f}" for cell in cells) + " |")
+
+
+def measured(query: Query, first: Sequence[int]) -> NDArray[np.float64]:
+    at = {int(row): place for place, row in enumerate(query.rows)}
+    judged = [at[row] for row in first if row in at]
+    excluded, wanted = query.shows_excluded[judged], query.grades[judged]
+    return np.array([(excluded == 0).mean(), (excluded < 1).mean(), wanted.mean(), len(judged) / max(len(first), 1)])
 
 
 if __name__ == "__main__":

@@ -70,6 +70,15 @@ class Ranking:
         self.scores = asked @ vectors.T  # (Q, n)
         self.wanted = np.searchsorted(self.ids, [catalog.content_of(path) or 0 for path in wanted])
         scale = gallery._reader.latest().scale
+        self.relevance = self.scores.copy()
+        if scale:
+            of_query = (np.vectorize(scale.relevance(query), otypes=[float]) for query in asked)
+            self.relevance = np.array([found(row) for found, row in zip(of_query, self.scores, strict=True)])
+            best = self.scores.max(axis=1, keepdims=True)
+            lower = fusion.DOUBT * (best - (asked @ vectors.mean(axis=0))[:, None])
+            of_query = (np.vectorize(scale.relevance(query), otypes=[float]) for query in asked)
+            self.lowered = np.array([found(row) for found, row in zip(of_query, self.scores - lower, strict=True)])
+        self.surely = np.zeros_like(self.scores)
         self.meaning = [scale.meaning(query) if scale else 1.0 for query in asked]
         self.average = asked @ vectors.mean(axis=0)
         self.strength = np.zeros_like(self.scores)
@@ -80,19 +89,31 @@ class Ranking:
             if text := TextQuery.of([query], [], 1.0):
                 found = text_matches(index, text, len(self.ids))
                 self.strength[number, np.searchsorted(self.ids, found.ids)] = found.strength
+                self.surely[number, np.searchsorted(self.ids, found.ids)] = found.relevance()
 
     def _ranks(self, values: Any) -> Any:
         own = values[np.arange(len(values)), self.wanted][:, None]
         return 1 + (values > own).sum(axis=1)
 
+    def by_relevance(self, weight: float) -> Any:
+        """As `araclip search --text-weight` orders them, then by their value."""
+        lowered = self.strength.any(axis=1)[:, None] & self.described
+        relevance = np.where(lowered, self.lowered, self.relevance).clip(1e-9, 1 - 1e-9)
+        odds = np.log(relevance / (1 - relevance)) + fusion.LIFT_ODDS * weight * self.strength
+        surely = np.maximum(1 / (1 + np.exp(-odds)), np.minimum(weight * self.surely, 1))
+        return self._ranks(surely + 1e-6 * self.values(weight))
+
     def by_value(self, weight: float) -> Any:
-        """As `araclip search --text-weight` orders them."""
+        """As where relevance is not known, in a gallery of a few pictures."""
+        return self._ranks(self.values(weight))
+
+    def values(self, weight: float) -> Any:
         best = self.scores.max(axis=1)
         place = np.clip((self.scores - self.average[:, None]) / (best - self.average)[:, None], 0, 1)
         values = np.array(self.meaning)[:, None] * place + 1e-6 * self.scores  # ties of 0 by cosine
         answered = self.strength.any(axis=1) * np.array(self.meaning)  # where texts answer at all
         values -= fusion.DOUBT * min(weight, 1) * answered[:, None] * self.described
-        return self._ranks(values + fusion.LIFT * weight * self.strength)
+        return values + fusion.LIFT * weight * self.strength
 
     def by_reciprocal_ranks(self) -> Any:
         """Reciprocal rank fusion of both orders."""
@@ -107,6 +128,7 @@ def compare(ranking: Ranking, groups: dict[str, Any]) -> None:
         (f"weight {weight:g}" if weight else "vectors alone", lambda w=weight: ranking.by_value(w))  # type: ignore[misc]
         for weight in WEIGHTS
     ]
+    ways += [(f"by relevance, weight {weight:g}", lambda w=weight: ranking.by_relevance(w)) for weight in (0.5, 1, 2)]  # type: ignore[misc]
     for name, ranks_of in [*ways, ("reciprocal rank fusion", ranking.by_reciprocal_ranks)]:
         ranks = ranks_of()
         report(name, ranks)

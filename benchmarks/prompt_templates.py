@@ -5,7 +5,7 @@
 Data: the photographs of nips17 that are held out of training (HELD: the folder `data` of `make mini`), 250 of 188
 ImageNet classes, Arabic names. Protocol: the class of a picture is the nearest mean of its prompts' unit vectors; any
 class of the same name is right. Which templates `araclip classify` uses is decided on the halves of all held-out sets
-that relevance_fit.py uses, each with its own labels: the last table, top 1.
+of relevance_sets.py, each with its own labels: the last table, top 1.
 """
 
 import argparse

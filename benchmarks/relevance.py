@@ -1,106 +1,235 @@
-"""Calibration of relevance: among hits shown at relevance r, about r should be right.
+"""Relevance on judged pairs: is a hit shown at relevance r right r of the time, and is what people are told true?
 
-    python benchmarks/relevance.py --flickr8k FLICKR8K --held HELD --cache DIR [--model NAME] [--noise 0]
+    python benchmarks/relevance.py --held HELD --cache DIR [--model NAME] [--half report] [--noise 0]
                                    [--diagram FILE.svg]
+    python benchmarks/relevance.py --held HELD --cache DIR --fit
 
-Protocol: the first ten hits of every query, each with its relevance and whether it is right; expected calibration error
-(ECE) over ten bins of equal width (Naeini et al. 2015). Kinds of queries:
+Protocol: judged.jsonl (relevance_sets.py); a query's vector as a gallery reads it, exclusions included; its first ten
+hits that are judged, where a hit is right by its grade, half where it shows the query partly, and less where it shows
+what is excluded. Expected calibration error (ECE) over ten bins of equal width (Naeini et al. 2015). What people are
+told: how often «no picture fits» stands above a right first row (its first picture shows the query, or two of its five
+do) and above the first row of something that is not there; how many hits of absent things are called strong.
 
-- Arabic captions of Flickr8k dev, one gallery of 1,000 pictures; right by judged_captions.py, the own picture included;
-- labels of photographs (the held-out parts of nips17, grocery, clothing, flowers, scenes, scenes15 and caltech101 in
-  HELD, the folder `data` of `make mini`; every other picture, the others are for relevance_fit.py), one gallery of all
-  of them together; right is the same label;
-- words of held-out drawings of GCompris, in a gallery of their own, every other one as well;
-- labels, and common words in dev, each in a gallery without the pictures that show it: nothing is right;
-- things that Flickr8k does not show, and random strings.
-
---noise adds a random vector to each picture's, so that another, weaker model is measured.
+--fit prints the constants of `gallery.relevance` (FEATURES and INTERCEPT): logistic regression (Newton's method, ridge
+penalty on standardised features) on all judged pairs of the half `fit` and on random strings, every kind of query with
+its weight; and the same figures, cross-validated over queries. --noise adds a random vector to each picture's, so that
+another, weaker model is measured.
 """
 
+import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from relevance_sets import Bench, Cases, arguments
+from relevance_sets import SHOWN, Bench, Half, Query, Vectors, arguments, excluding, hits, random_strings
 
 from araclip import AraCLIP
-from araclip.gallery.results import STRONG, WEAK
+from araclip.gallery.relevance import FEATURES, INTERCEPT, RelevanceScale
+from araclip.gallery.results import FIRST_ROW, STRONG, WEAK, fits_nothing
 
-BINS = 10
+BINS, FOLDS = 10, 8
+KINDS = {  # of queries, as they are reported
+    "words": ("word",),
+    "phrases": ("phrase",),
+    "English": ("english",),
+    "dialect": ("dialect",),
+    "exclusion": ("exclusion", "exclusion of a quality"),
+    "absent things": ("absent thing",),
+    "absent phrases": ("absent phrase",),
+    "nonsense": ("nonsense",),
+}
+WEIGHTS = {"nonsense": 0.2, "exclusion of a quality": 0.5}  # of a kind in the fit; others 1
+LATER = 0.5  # weight in the fit of a hit that is not among the first ten
+PENALTY = 1 / 30  # of squared standardised weights, against a loss summed over kinds
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The judged hits of a query, best first: features (n, F), grades (n,) and ranks (n,) among all pictures."""
+
+    kind: str
+    features: Floats
+    grades: Floats
+    ranks: NDArray[np.int64]
+
+    @property
+    def first(self) -> NDArray[np.bool_]:
+        """Which of them are on the first page."""
+        return self.ranks <= SHOWN
+
+    @property
+    def right_row(self) -> bool:
+        """Whether its first row is right."""
+        row = self.grades[:FIRST_ROW]
+        return bool(row[0] == 1 or (row == 1).sum() >= 2)
+
+
+@dataclass(frozen=True)
+class Constants:
+    """Weights, least and greatest values of the features, (F,) each, and the intercept."""
+
+    weights: Floats
+    low: Floats
+    high: Floats
+    intercept: float
+
+    def relevance(self, features: Floats) -> Floats:
+        """(n, F) → (n,)"""
+        odds = features.clip(self.low, self.high) @ self.weights + self.intercept
+        relevance: Floats = 1 / (1 + np.exp(-odds.clip(-30, 30)))
+        return relevance
+
+
+SHIPPED = Constants(*np.array(list(FEATURES.values())).T, INTERCEPT)
 
 
 def main() -> None:
     parser = arguments(__doc__)
+    parser.add_argument("--half", choices=("fit", "report", "check"), default="report")
     parser.add_argument("--noise", type=float, default=0.0)
+    parser.add_argument("--fit", action="store_true")
     parser.add_argument("--diagram", type=Path, help="write a reliability diagram (matplotlib)")
     args = parser.parse_args()
+    half: Half = "fit" if args.fit else args.half
     bench = Bench(AraCLIP.load(args.model), args.cache, args.noise)
-    kinds = [*bench.captioned(args.flickr8k, "dev"), *bench.labelled(args.held, "report")]
-    kinds += bench.drawn(args.held, "report")
-    print(f"{bench.model.label}, noise {args.noise}; ECE of the first ten hits; a relevance under {WEAK} is weak, from")
-    print(f"{STRONG} strong. Shares of all hits, and how many of them are right.")
-    print("| queries | number | mean relevance | right | ECE | best hit: relevance | right | strong: share | right |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    measured = {kind.name: rated(kind) for kind in kinds}
-    for kind in kinds:
-        values, right = measured[kind.name]
-        strong = values >= STRONG
-        of_strong = f"{right[strong].mean():.2f}" if strong.any() else "–"
-        print(
-            f"| {kind.name} | {len(kind.queries):,} | {values.mean():.3f} | {right.mean():.3f} "
-            f"| {ece(values, right):.3f} "
-            f"| {values[:, 0].mean():.2f} | {right[:, 0].mean():.2f} | {strong.mean():.2f} | {of_strong} |"
-        )
-    print("\n| relevance | " + " | ".join(measured) + " |\n|---" + "|---" * len(measured) + "|")
-    for low in range(BINS):
-        cells = []
-        for values, right in measured.values():
-            inside = np.minimum((values * BINS).astype(int), BINS - 1) == low
-            cells.append(f"{right[inside].mean():.2f} of {inside.sum():,}" if inside.any() else "–")
-        print(f"| {low / BINS:.1f}–{(low + 1) / BINS:.1f} | " + " | ".join(cells) + " |")
+    pairs = judged_pairs(bench, args, half)
+    if args.fit:
+        constants = fitted(pairs)
+        for name, *values in zip(FEATURES, constants.weights, constants.low, constants.high, strict=True):
+            print(f'    "{name}": ({", ".join(f"{value:.3g}" for value in values)}),')
+        print(f"INTERCEPT = {constants.intercept:.3g}\n")
+    values = cross_validated(pairs) if args.fit else [SHIPPED.relevance(each.features) for each in pairs]
+    print(f"{bench.model.label}, noise {args.noise}, half {half}{', cross-validated' if args.fit else ''}")
+    report(pairs, values)
     if args.diagram:
-        draw(args.diagram, measured)
+        draw(args.diagram, pairs, values)
 
 
-def rated(kind: Cases) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """(Q, k) relevance of the first hits, and whether each is right."""
-    values, right = [], []
-    for scale, query, words, cosines, answers in kind.hits():
-        relevance = scale.relevance(query, words)
-        values.append([relevance(float(cosine)) for cosine in cosines])
-        right.append(answers)
-    return np.array(values), np.array(right)
+def judged_pairs(bench: Bench, args: argparse.Namespace, half: Half) -> list[Pairs]:
+    vectors, rows = bench.gallery(args.held, half)
+    scale = bench.scale(vectors)
+    found = [of_query(each, vectors, scale, as_shown=not args.fit) for each in bench.judged(half, rows)]
+    for query in bench.texts(random_strings(100)):
+        first = np.argsort(-(vectors @ query), kind="stable")[:SHOWN]
+        ranks = np.arange(1, SHOWN + 1)
+        found.append(Pairs("nonsense", features(scale, query, vectors[first]), np.zeros(SHOWN), ranks))
+    return found
 
 
-def ece(values: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
-    """Expected calibration error: mean over hits of the gap between relevance and share of right ones in its bin."""
-    values, right = values.ravel(), right.ravel()
+def of_query(query: Query, vectors: Vectors, scale: RelevanceScale, *, as_shown: bool) -> Pairs:
+    """The judged hits of a query; `as_shown`: without what it excludes, and a hit that shows it is not right."""
+    exclusion = excluding(query, scale) if as_shown else None
+    ranks = {row: rank for rank, row in enumerate(hits(query, vectors, exclusion), 1)}
+    grades = query.grades * (1 - query.shows_excluded if as_shown else 1)
+    listed = zip(query.rows.tolist(), grades, strict=True)
+    judged = sorted((ranks[row], row, grade) for row, grade in listed if row in ranks)
+    found = features(scale, query.vector, vectors[[row for _, row, _ in judged]])
+    return Pairs(query.kind, found, np.array([each[2] for each in judged]), np.array([each[0] for each in judged]))
+
+
+def features(scale: RelevanceScale, query: Vectors, pictures: Vectors) -> Floats:
+    """(n, F) of FEATURES of a query (D,) with pictures (n, D)."""
+    shared = scale.features(query)
+    return np.array([[scale.deviation(query, float(score)), *shared.values()] for score in pictures @ query])
+
+
+# ------------------------------------------------------------------ the figures
+
+
+def report(pairs: Sequence[Pairs], values: Sequence[Floats]) -> None:
+    """Print calibration by kinds of queries, and what people are told."""
+    print("| queries | number | mean relevance | right | ECE | first row told that nothing fits | strong |")
+    print("|---|---|---|---|---|---|---|")
+    every = {"all but nonsense": sum(list(KINDS.values())[:-1], ())} | KINDS
+    for name, kinds in every.items():
+        mine = [(each, found) for each, found in zip(pairs, values, strict=True) if each.kind in kinds]
+        shown = np.concatenate([found[each.first] for each, found in mine])
+        right = np.concatenate([each.grades[each.first] for each, _ in mine])
+        told = np.mean([fits_nothing(found[: min(FIRST_ROW, each.first.sum())].tolist()) for each, found in mine])
+        print(
+            f"| {name} | {len(mine)} | {shown.mean():.2f} | {right.mean():.2f} | {ece(shown, right):.3f} "
+            f"| {told:.0%} | {(shown >= STRONG).mean():.1%} |"
+        )
+    asked = [(each, found) for each, found in zip(pairs, values, strict=True) if each.right_row]
+    lost = sum(fits_nothing(found[:FIRST_ROW].tolist()) for _, found in asked)
+    print(f"\nRight first rows told that nothing fits: {lost} of {len(asked)} ({lost / len(asked):.1%}).")
+    print(f"A relevance under {WEAK} is weak, from {STRONG} strong.")
+
+
+def ece(values: Floats, right: Floats) -> float:
+    """Expected calibration error: mean over hits of the gap between relevance and mean grade in its bin."""
     bins = np.minimum((values * BINS).astype(int), BINS - 1)
     gaps = [(bins == b).mean() * abs(values[bins == b].mean() - right[bins == b].mean()) for b in np.unique(bins)]
     return float(np.sum(gaps))
 
 
-def draw(path: Path, measured: dict[str, tuple[NDArray[np.float64], NDArray[np.bool_]]]) -> None:
-    """Share of right hits over relevance, a line a kind of query; areas of the marks: numbers of hits."""
+def draw(path: Path, pairs: Sequence[Pairs], values: Sequence[Floats]) -> None:
+    """Mean grade of hits over relevance, a line a kind of query; areas of the marks: numbers of hits."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 4.4), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=1)
-    for name, (values, right) in measured.items():
-        if not right.any():
-            continue
-        bins = np.minimum((values.ravel() * BINS).astype(int), BINS - 1)
+    for name, kinds in list(KINDS.items())[:5]:
+        mine = [(each, found) for each, found in zip(pairs, values, strict=True) if each.kind in kinds]
+        shown = np.concatenate([found[each.first] for each, found in mine])
+        right = np.concatenate([each.grades[each.first] for each, _ in mine])
+        bins = np.minimum((shown * BINS).astype(int), BINS - 1)
         used = np.unique(bins)
-        points: Sequence[float] = [values.ravel()[bins == b].mean() for b in used]
-        shares = [right.ravel()[bins == b].mean() for b in used]
+        points = [shown[bins == b].mean() for b in used]
+        shares = [right[bins == b].mean() for b in used]
         axes.plot(points, shares, linewidth=1.4, label=name)
         axes.scatter(points, shares, [4 + 200 * (bins == b).mean() for b in used])
     axes.set_xlabel("relevance")
-    axes.set_ylabel("share of right hits")
+    axes.set_ylabel("mean grade of hits")
     axes.legend()
     figure.savefig(path)
+
+
+# ------------------------------------------------------------------ the fit
+
+
+def fitted(pairs: Sequence[Pairs]) -> Constants:
+    found = np.concatenate([each.features for each in pairs])
+    right = np.concatenate([each.grades for each in pairs])
+    weights = np.concatenate([np.where(each.first, 1.0, LATER) for each in pairs])
+    kinds = np.concatenate([[each.kind] * len(each.ranks) for each in pairs])
+    for kind in np.unique(kinds):
+        weights[kinds == kind] *= WEIGHTS.get(kind, 1.0) / weights[kinds == kind].sum()
+    low, high = np.percentile(found, [1, 99], axis=0)
+    low[0], high[0] = -np.inf, np.inf  # the hit's own deviation is not bounded
+    found = found.clip(low, high)
+    mean, deviation = found.mean(axis=0), found.std(axis=0)
+    result = logistic((found - mean) / deviation, right, weights)
+    scaled = result[:-1] / deviation
+    return Constants(scaled, low, high, float(result[-1] - scaled @ mean))
+
+
+def cross_validated(pairs: Sequence[Pairs]) -> list[Floats]:
+    """Each query's relevances by the constants that the other queries give."""
+    folds = np.random.default_rng(0).permutation(len(pairs)) % FOLDS
+    found = [fitted([each for each, mine in zip(pairs, folds, strict=True) if mine != fold]) for fold in range(FOLDS)]
+    return [found[fold].relevance(each.features) for each, fold in zip(pairs, folds, strict=True)]
+
+
+def logistic(features: Floats, right: Floats, weights: Floats) -> Floats:
+    """(F + 1,) weights and intercept that minimise the weighted log-loss and the ridge penalty."""
+    design = np.column_stack([features, np.ones(len(features))])
+    penalty = np.diag([PENALTY] * features.shape[1] + [0.0])
+    result = np.zeros(design.shape[1])
+    for _ in range(50):
+        share = 1 / (1 + np.exp(-design @ result))
+        gradient = design.T @ (weights * (share - right)) + penalty @ result
+        hessian = (design * (weights * share * (1 - share))[:, None]).T @ design + penalty
+        step = np.linalg.solve(hessian, gradient)
+        result -= step
+        if np.abs(step).max() < 1e-8:
+            break
+    return result
 
 
 if __name__ == "__main__":

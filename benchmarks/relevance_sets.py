@@ -1,46 +1,34 @@
-"""Queries with known answers, for measuring and fitting relevance; shared by relevance.py and relevance_fit.py.
+"""Judged pairs of query and picture, and galleries of pictures that araclip-mini never learned from.
 
-Captions leave out much of what a picture shows, and sets of labels overlap. also_shown.json adds what is shown: for
-each common word, pictures of Flickr8k that show it though no caption says so (the first hits of araclip-mini 6, looked
-at one by one, in dev and in the choice split); for a label, others whose pictures show it too, from the list of labels.
+judged.jsonl says of each query which pictures show what it asks: who judged them, when and how stands in its first
+line. Its two halves have a gallery each, 800 pictures of Flickr8k's choice split and of the held-out labelled sets
+(recipes/mini_data.py), and share no picture and no query. Constants are fitted on one half, figures reported on the
+other. Further queries over the pictures of that one, `check`, were judged after the constants were fixed.
 """
 
 import argparse
 import json
 import random
 import string
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from depicted import COMMON, depicted
 from everyday_words import rows_of
-from judged_captions import right_pictures
 from numpy.typing import NDArray
 
 from araclip import AraCLIP
-from araclip.evaluation.sets import LISTING, read_pictures
+from araclip.gallery.plan import QueryPlan, plan
+from araclip.gallery.query import parse
+from araclip.gallery.ranking import Candidate, Exclusion, exclusion_of, kept
 from araclip.gallery.reference_queries import EVERYDAY, nonsense_queries
 from araclip.gallery.relevance import ReferenceVectors, RelevanceScale, relevance_scale
+from araclip.text.resources import default_interpreter
 
 SHOWN = 10  # hits of a first page
-REMOVED = 40  # words of a large set that are tried with their pictures taken out
-WORDS = {
-    **COMMON,
-    "شجرة": "tree|trees",
-    "سيارة": "car|cars|truck",
-    "ملعب": "field|court|stadium",
-    "جدار": "wall",
-    "مقعد": "bench|seat|chair",
-}
-NOT_SHOWN = """معادلة تفاضلية من الدرجة الثانية، قانون الضريبة على القيمة المضافة، كيفية تثبيت نظام التشغيل،
-سعر صرف الدولار اليوم،
-إعراب الجملة الاسمية، تاريخ الدولة العباسية، مجرة درب التبانة، خلية تحت المجهر، محرك صاروخ فضائي، وصفة الكبسة باللحم،
-طبق سوشي ياباني، غواصة نووية، جراحة القلب المفتوح، لوحة مفاتيح حاسوب، زرافة في السافانا، ديناصور، بركان ثائر،
-فنجان قهوة تركية، قلم رصاص ودفتر، مسجد بمئذنتين، أهرامات الجيزة، غسالة ملابس، دب الباندا يأكل الخيزران، سمكة قرش،
-خريطة العالم، شهادة تخرج، مخطط كهربائي، فاتورة كهرباء، جواز سفر، صورة أشعة للصدر""".replace("\n", " ").split("، ")
 LABELLED = {  # held-out part of a set (recipes/mini_data.py) → field of the label
     "nips17-held": "class_ar",
     "grocery-held": "class_ar",
@@ -50,36 +38,44 @@ LABELLED = {  # held-out part of a set (recipes/mini_data.py) → field of the l
     "scenes15-held": "class_ar",
     "caltech101-held": "label",
 }
-
 DRAWINGS = ("gcompris_words-held", "caption_ar")
-ALSO_SHOWN = json.loads(Path(__file__).with_name("also_shown.json").read_text(encoding="utf-8"))
+CHOICE = "flickr8k-choice"
+PICTURES = {  # of each half's gallery
+    CHOICE: 300,
+    "nips17-held": 125,
+    "scenes-held": 60,
+    "scenes15-held": 50,
+    "clothing-held": 45,
+    "flowers-held": 25,
+    "grocery-held": 45,
+    "caltech101-held": 60,
+    "sports100-held": 60,
+    "gcompris_words-held": 30,
+}
+JUDGED = Path(__file__).with_name("judged.jsonl")
 
+Half = Literal["fit", "report", "check"]
 Vectors = NDArray[np.float32]
-Shown = NDArray[np.bool_]  # (Q, N): whether a picture shows a word
 
 
 @dataclass(frozen=True)
-class Cases:
-    """Queries of one kind over galleries: vectors (Q, D), words (Q,), scales (Q,) and right answers, (n,) each."""
+class Query:
+    """A judged query: its plan, its unit vector (D,) and that of what it excludes, (m, D) or None; for each judged
+    picture its row in the gallery and its grade (n,), 0 to 1, and that of what is excluded."""
 
-    name: str
-    queries: Vectors
-    words: Sequence[int]
-    scales: Sequence[RelevanceScale]
-    right: Sequence[NDArray[np.bool_]]
-
-    def hits(self) -> Iterator[tuple[RelevanceScale, Vectors, int, Vectors, NDArray[np.bool_]]]:
-        """Scale, query, words, cosines and rightness of the first SHOWN hits, best first."""
-        for query, words, scale, right in zip(self.queries, self.words, self.scales, self.right, strict=True):
-            scores = scale.sample @ query
-            first = np.argsort(-scores, kind="stable")[:SHOWN]
-            yield scale, query, words, scores[first], right[first]
+    text: str
+    kind: str
+    plan: QueryPlan
+    vector: Vectors
+    excluded: Vectors | None
+    rows: NDArray[np.int64]
+    grades: NDArray[np.float64]
+    shows_excluded: NDArray[np.float64]
 
 
 def arguments(about: str | None) -> argparse.ArgumentParser:
-    """The arguments of both scripts."""
+    """The arguments of every script that takes the sets."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--flickr8k", type=Path, required=True)
     parser.add_argument("--held", type=Path, required=True, help="folder of the held-out sets (recipes/mini_data.py)")
     parser.add_argument("--cache", type=Path, required=True, help="folder for vectors of pictures")
     parser.add_argument("--model", default="araclip-mini")
@@ -89,10 +85,9 @@ def arguments(about: str | None) -> argparse.ArgumentParser:
 class Bench:
     """One model with its vectors of pictures cached in a folder, and the reference queries' vectors."""
 
-    def __init__(self, model: AraCLIP, cache: Path, noise: float = 0.0, also_shown: bool = True) -> None:
+    def __init__(self, model: AraCLIP, cache: Path, noise: float = 0.0) -> None:
         """noise: length of a random vector added to each picture's, for a model that knows its pictures less well."""
         self.model, self.cache, self.noise = model, cache, noise
-        self.also: dict[str, dict[str, list[str]]] = ALSO_SHOWN if also_shown else {"labels": {}, "pictures": {}}
         cache.mkdir(parents=True, exist_ok=True)
         everyday, nonsense = self.texts(EVERYDAY), self.texts(nonsense_queries())
         self.reference = ReferenceVectors(everyday, nonsense)
@@ -117,86 +112,66 @@ class Bench:
         assert scale is not None
         return scale
 
-    # ------------------------------------------------------------------ kinds of queries
+    def gallery(self, held: Path, half: Half) -> tuple[Vectors, dict[str, int]]:
+        """The pictures of a half, (N, D), and the row of each by its name in judged.jsonl."""
+        images = [(name, image) for name in PICTURES for image in chosen(held, name, half)]
+        names = {f"{name}/{Path(image).name}": row for row, (name, image) in enumerate(images)}
+        gallery = "fit" if half == "fit" else "report"
+        return self.pictures(f"judged-{gallery}", [Path(image) for _, image in images]), names
 
-    def captioned(self, folder: Path, split: str, step: int = 1, most: int = 10**9) -> list[Cases]:
-        """Captions, common words, the same with their pictures taken out, things that are not shown, and nonsense."""
-        rows = sorted(read_pictures(folder, ("caption_en",), ("caption_ar",), split), key=lambda row: row.path.name)
-        rows = rows[::step][:most]
-        paths, tag = [row.path for row in rows], f"{split}{step}"
-        vectors = self.pictures(f"{folder.name}-{tag}", paths)
-        scale = self.scale(vectors)
-        texts = [text for row in rows for text in row.arabic]
-        owner = [i for i, row in enumerate(rows) for _ in row.arabic]
-        right = right_pictures(folder / LISTING, paths, texts, owner)
-        nothing = np.zeros(len(rows), bool)
-        file = self.cache / f"{self.model.label.replace('@', '-')}-{folder.name}-{tag}-texts-{len(texts)}.npy"
-        if not file.is_file():
-            np.save(file, self.texts(texts))
-        said = depicted([row.english for row in rows], list(WORDS.values())).T  # (W, N)
-        seen = np.array([[path.name in self.also["pictures"].get(word, ()) for path in paths] for word in WORDS])
-        shows = said | seen
-        words = self.texts(list(WORDS))
+    def judged(self, half: Half, rows: dict[str, int]) -> list[Query]:
+        """The judged queries of a half, each read and encoded as a gallery does."""
+        with JUDGED.open(encoding="utf-8") as lines:
+            listed = [json.loads(line) for line in lines]
+        return [self._query(each, rows) for each in listed if each.get("half") == half]
 
-        def same(name: str, texts: Sequence[str], vectors: Vectors, right: Sequence[NDArray[np.bool_]]) -> Cases:
-            return Cases(name, vectors, [len(text.split()) for text in texts], [scale] * len(texts), right)
-
-        odd = random_strings(300)
-        return [
-            same("captions", texts, np.load(file), list(right)),
-            same("common words", list(WORDS), words, list(shows)),
-            self._removed("common words, pictures taken out", list(WORDS), words, vectors, said, shows),
-            same("things not shown", NOT_SHOWN, self.texts(NOT_SHOWN), [nothing] * len(NOT_SHOWN)),
-            same("nonsense", odd, self.texts(odd), [nothing] * len(odd)),
-        ]
-
-    def labelled(self, held: Path, part: Literal["fit", "report"]) -> list[Cases]:
-        """Labels of the held-out sets as queries over all their pictures; and with a label's pictures taken out.
-
-        Args:
-            part: every other picture of each label, one half for choices and the other for what is reported.
-        """
-        found = [self.half(held, name, field, part) for name, field in LABELLED.items()]
-        return self._named(
-            "labels", np.concatenate([part[0] for part in found]), [x for part in found for x in part[1]]
+    def _query(self, judged: dict[str, Any], rows: dict[str, int]) -> Query:
+        read = plan(parse(judged["query"]), default_interpreter(), today=date(2026, 11, 30))
+        terms = read.term_vectors(self.texts(read.texts), lambda name: np.zeros(0, np.float32))
+        pictures = judged["pictures"]
+        return Query(
+            judged["query"],
+            judged["kind"],
+            read,
+            read.vector(terms),
+            read.excluded_terms(terms),
+            np.array([rows[name] for name, *_ in pictures]),
+            np.array([each[2] / 2 for each in pictures]),
+            np.array([each[3] / 2 if len(each) > 3 else 0.0 for each in pictures]),
         )
 
-    def drawn(self, held: Path, part: Literal["fit", "report"]) -> list[Cases]:
-        """The same of held-out drawings, in a gallery of their own, by their Arabic word."""
-        return self._named("drawings", *self.half(held, *DRAWINGS, part))
-
-    def half(self, held: Path, name: str, field: str, part: Literal["fit", "report"]) -> tuple[Vectors, list[str]]:
+    def half(self, held: Path, name: str, field: str, part: Half) -> tuple[Vectors, list[str]]:
         """Vectors and labels of every other picture of each label; a label in a list is its first."""
         rows = [row for row in rows_of(held, name) if row[field]]
         labelled = [(row[field] if isinstance(row[field], str) else row[field][0], row["image"]) for row in rows]
-        chosen = sorted(labelled)[part == "report" :: 2]
-        pictures = self.pictures(f"{name}-{part}", [Path(image) for _, image in chosen])
-        return pictures, [label for label, _ in chosen]
+        every = sorted(labelled)[part != "fit" :: 2]
+        pictures = self.pictures(f"{name}-{part}", [Path(image) for _, image in every])
+        return pictures, [label for label, _ in every]
 
-    def _named(self, kind: str, pictures: Vectors, labels: list[str]) -> list[Cases]:
-        label_of, names = np.array(labels), sorted(set(labels))
-        queries, scale = self.texts(names), self.scale(pictures)
-        shows = np.array([np.isin(label_of, [name, *self.also["labels"].get(name, ())]) for name in names])
-        words = [len(name.split()) for name in names]
-        some = slice(None, None, max(1, len(names) // REMOVED))
-        return [
-            Cases(kind, queries, words, [scale] * len(names), list(shows)),
-            self._removed(f"{kind}, pictures taken out", names[some], queries[some], pictures, shows[some]),
-        ]
 
-    def _removed(
-        self,
-        name: str,
-        texts: Sequence[str],
-        queries: Vectors,
-        pictures: Vectors,
-        taken: Shown,
-        shows: Shown | None = None,
-    ) -> Cases:
-        """Each query in a gallery without the pictures that are `taken` out; what `shows` it and is left is right."""
-        scales = [self.scale(pictures[~row]) for row in taken]
-        left = [shown[~row] for row, shown in zip(taken, taken if shows is None else shows, strict=True)]
-        return Cases(name, queries, [len(text.split()) for text in texts], scales, left)
+def chosen(held: Path, name: str, half: Half) -> list[str]:
+    """The pictures of a set that are in the gallery of a half: every other one, evenly taken over the labels."""
+    rows = rows_of(held, name)
+    images = [row["image"] for row in rows]
+    if name != CHOICE:
+        labels = (row["label"] if isinstance(row["label"], str) else row["label"][0] for row in rows)
+        images = [image for _, image in sorted(set(zip(labels, images, strict=True)))]
+    mine = images[half != "fit" :: 2]
+    count = min(PICTURES[name], len(mine))
+    return [mine[int(k * len(mine) / count)] for k in range(count)]
+
+
+def hits(query: Query, vectors: Vectors, exclusion: Exclusion | None) -> list[int]:
+    """The rows of the pictures (N, D) that an exclusion keeps, best first."""
+    scores = vectors @ query.vector
+    order = np.argsort(-scores, kind="stable")
+    candidates = (Candidate(int(row), float(scores[row]), None, float(scores[row])) for row in order)
+    return [each.content for each in kept(candidates, exclusion, lambda ids, terms: vectors[list(ids)] @ terms.T)]
+
+
+def excluding(query: Query, scale: RelevanceScale, *, alone: bool = False) -> Exclusion | None:
+    """What a gallery leaves out of a query's hits; `alone`: as where all that the query does is exclude."""
+    return None if query.excluded is None else exclusion_of(query.excluded, scale, alone=alone)
 
 
 def random_strings(count: int) -> list[str]:

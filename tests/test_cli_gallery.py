@@ -72,6 +72,26 @@ def test_nothing_found_is_reported_on_stderr(run: Run, indexed: Path) -> None:
     assert "Nothing found" in ran.err
 
 
+def test_a_drive_that_is_away_is_said_in_place_of_blaming_the_words(run: Run, indexed: Path, folder: Path) -> None:
+    away = folder.with_name("away")
+    folder.rename(away)
+    ran = run("search", "أحمر")
+    assert f"Not one picture file can be found in {folder}" in " ".join(ran.err.split())
+    assert "fewer filters" not in ran.err
+    away.rename(folder)
+    assert "Nothing found. Try fewer filters" in run("search", "أحمر", "--where", "captured=1999").err
+
+
+def test_pictures_of_a_year_are_listed_with_their_dates_and_without_scores(
+    run: Run, indexed: Path, folder: Path
+) -> None:
+    (folder / "grey" / "00.png").rename(folder / "grey" / "IMG-20210302-WA0001.png")
+    ran = run("index", str(folder))
+    assert "1 file has the very picture of another" in " ".join(ran.out.split())
+    listed = run("search", "صور 2021").out
+    assert "2021-03-02" in listed and "0.000" not in listed and "score" not in listed
+
+
 def test_stats_for_people_and_programs(run: Run, indexed: Path) -> None:
     assert "15 in 16 files" in run("stats").out
     numbers = json.loads(run("stats", "--json").out)

@@ -4,15 +4,14 @@ from datetime import date
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import pictures
 from araclip import AraCLIP, Gallery
 from araclip.gallery.plan import plan
-from araclip.gallery.query import excluded_vectors, parse
-from araclip.gallery.ranking import Candidate, Exclusion, exclusion_of, kept
+from araclip.gallery.query import combine, excluded_vectors, parse
+from araclip.gallery.ranking import ABOVE, FIRST_HITS, Candidate, Exclusion, exclusion_of, kept
 from araclip.gallery.relevance import EXCLUDED, EXCLUDED_DEVIATION
-from araclip.text.picture_words import kinds_of
+from araclip.gallery.results import STRONG
 from araclip.text.resources import default_interpreter
 from test_relevance import D, gallery, made_up, unit  # noqa: F401 - gallery is a fixture
 
@@ -30,9 +29,33 @@ def test_texts_after_a_whole_minus_exclude_and_lighter_ones_only_push_away() -> 
     assert excluded_vectors(parse("شاطئ"), vectors[:1]) is None
 
 
-def test_a_picture_is_left_out_where_the_term_is_not_weak_or_far_above_its_average() -> None:
+def test_what_is_excluded_takes_no_part_in_the_ranking_but_in_a_gallery_of_a_few_pictures() -> None:
+    vectors = np.eye(2, dtype=np.float32)
+    assert combine(vectors, parse("شاطئ - ناس")).tolist() == [1, 0]
+    assert combine(vectors, parse("شاطئ - ناس"), subtract=True)[1] < 0
+    assert combine(vectors, parse("شاطئ - 0.5:ناس"))[1] < 0  # a lighter minus pushes away
+
+
+def test_beside_what_is_asked_a_picture_is_left_out_that_shows_the_term_more_than_the_first_hits_do() -> None:
     scale, term = made_up(), unit(np.random.default_rng(1).normal(size=(1, D)))
-    excluding = exclusion_of(term, scale)
+    excluding = exclusion_of(term, scale, alone=False)
+    assert excluding is not None
+    assert scale.relevance(term[0])(excluding.limits[0]) == pytest.approx(STRONG)
+    first = np.linspace(0, 0.1, FIRST_HITS)  # below any strong hit
+
+    def cosines(ids: list[int], terms: np.ndarray) -> np.ndarray:
+        return np.array([[first[i] if i < FIRST_HITS else 0.05] for i in ids], np.float32)
+
+    limit = first.mean() + ABOVE * first.std()
+    shown = [each.content for each in kept(iter(candidates(40)), excluding, cosines)]
+    assert shown == [i for i in range(40) if i >= FIRST_HITS or first[i] < limit]
+    few = [each.content for each in kept(iter(candidates(5)), excluding, cosines)]
+    assert few == list(range(5))  # nothing to compare with
+
+
+def test_where_nothing_is_asked_a_picture_is_left_out_where_the_term_is_not_weak_or_far_above_its_average() -> None:
+    scale, term = made_up(), unit(np.random.default_rng(1).normal(size=(1, D)))
+    excluding = exclusion_of(term, scale, alone=True)
     assert excluding is not None
     (limit,) = excluding.limits.tolist()
     scores = scale.sample @ term[0]
@@ -40,7 +63,7 @@ def test_a_picture_is_left_out_where_the_term_is_not_weak_or_far_above_its_avera
     assert scale.relevance(term[0])(limit) == pytest.approx(EXCLUDED) or limit == pytest.approx(outstanding)
     assert scale.relevance(term[0])(limit) <= EXCLUDED + 1e-6
     assert excluding.drops(np.array([[limit + 0.01], [limit - 0.01]], np.float32)).tolist() == [True, False]
-    assert exclusion_of(term, None) is None
+    assert exclusion_of(term, None, alone=True) is None
 
 
 def test_the_rest_keeps_its_order_however_long_the_run_of_excluded_ones() -> None:
@@ -113,18 +136,39 @@ def test_in_a_gallery_of_a_few_pictures_what_a_query_only_excludes_is_pushed_awa
     assert [(hit.path, hit.score) for hit in found] == [(hit.path, hit.score) for hit in pushed]
 
 
-@pytest.mark.parametrize("query", ["شاطئ - ناس", "شاطئ بدون الناس", "شاطئ من غير ناس", "beach without people"])
-def test_who_excludes_people_excludes_men_women_and_children(query: str) -> None:
+@pytest.mark.parametrize("query", ["- ناس", "بدون الناس", "صور من غير ناس", "photos without people"])
+def test_who_does_nothing_but_exclude_people_excludes_men_women_and_children(query: str) -> None:
     read = plan(parse(query), default_interpreter(), today=date(2026, 1, 1))
     assert {"رجل", "امرأة", "طفل"} <= set(read.kinds)
     vectors = np.eye(len(read.query.terms) + len(read.kinds), dtype=np.float32)
     excluded = excluded_vectors(read.query, vectors)
     assert excluded is not None
-    assert excluded.tolist() == vectors[1:].tolist()  # all but the beach
+    assert excluded.tolist() == vectors[1:].tolist()  # all but what no term says
     assert read.own(vectors).tolist() == vectors[:2].tolist()
 
 
-@pytest.mark.parametrize("query", ["ناس على الشاطئ", "شاطئ - كلب", "شاطئ - 0.5:ناس", 'شاطئ - "ناس"'])
+@pytest.mark.parametrize(
+    ("query", "qualities", "excluded"),
+    [
+        ("زهور بدون وردي", ("وردي",), ()),
+        ("قميص مش أبيض", ("أبيض",), ()),
+        ("chair not wooden", ("wooden",), ()),
+        ("زهور بدون الأصفر وناس", ("الأصفر",), ("ناس",)),
+        ("صور بدون أحمر", (), ("أحمر",)),  # nothing that the colour would be of
+        ("زهور بدون ورد", (), ("ورد",)),
+    ],
+)
+def test_a_colour_or_a_quality_is_not_left_out_and_said(
+    query: str, qualities: tuple[str, ...], excluded: tuple[str, ...]
+) -> None:
+    read = plan(parse(query), default_interpreter(), today=date(2026, 1, 1))
+    assert read.interpretation.qualities == qualities
+    assert read.interpretation.json()["qualities"] == list(qualities)
+    assert read.interpretation.excluded == excluded
+    assert (read.excluded_terms(np.eye(len(read.query.terms), dtype=np.float32)) is None) == (not excluded)
+
+
+@pytest.mark.parametrize("query", ["ناس على الشاطئ", "شاطئ - كلب", "شاطئ - ناس", "شاطئ بدون ناس", '- "ناس"'])
 def test_words_that_exclude_nothing_or_are_no_general_words_stand_for_themselves(query: str) -> None:
     assert plan(parse(query), default_interpreter(), today=date(2026, 1, 1)).kinds == ()
 
@@ -132,10 +176,10 @@ def test_words_that_exclude_nothing_or_are_no_general_words_stand_for_themselves
 def test_a_search_without_people_goes_through_every_door(gallery) -> None:  # noqa: F811
     hits = gallery.search("أحمر بدون ناس", 40, text_weight=0)
     assert hits.interpretation.excluded == ("ناس",)
-    scale = gallery._reader.latest().scale
-    limits = {kind: scale.excluded_cosine(gallery.model.encode_text(kind)) for kind in ("ناس", *kinds_of("ناس"))}
-    for hit in hits:
-        with Image.open(hit.path) as picture:
-            vector = gallery.model.encode_image(picture)
-        assert all(vector @ gallery.model.encode_text(kind) < limit + 1e-3 for kind, limit in limits.items())
+    without = gallery.search("أحمر", 40, text_weight=0)
+    assert 0 < len(hits) < len(without) == 40
+    left_out = {hit.path for hit in without} - {hit.path for hit in hits}
+    assert [hit.path for hit in hits] == [hit.path for hit in without if hit.path not in left_out]
+    people = {hit.path: hit.score for hit in gallery.search("ناس", 40, text_weight=0)}
+    assert min(people[path] for path in left_out) > max(people[hit.path] for hit in hits) - 1e-6
     assert gallery.explain("أحمر بدون ناس", hits[0].path).words

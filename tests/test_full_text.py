@@ -116,6 +116,23 @@ def test_pages_continue_each_other_and_filters_keep_the_order(gallery: Gallery) 
             ]
 
 
+@pytest.mark.parametrize("query", ["فاتورة الكهرباء", "رحلة أحمر", "bill copy", "other 3", "العقبة غروب"])
+def test_hits_found_by_words_and_by_what_they_show_stand_by_one_number(
+    gallery: Gallery, root: Path, query: str
+) -> None:
+    gallery.add([root / "other 3.png"], metadata=[{"caption": "قارب صغير في البحر"}])
+    hits = gallery.search(query, 12)
+    relevances = [hit.relevance for hit in hits if hit.relevance is not None]
+    assert len(relevances) == len(hits) == 12
+    assert relevances == sorted(relevances, reverse=True)
+    assert any(hit.matched for hit in hits)
+    for threshold in (0.2, 0.5):
+        above = [hit.path for hit in hits if hit.relevance is not None and hit.relevance >= threshold]
+        assert [hit.path for hit in gallery.search(query, 12, threshold=threshold)] == above
+    for hit in hits[:4]:
+        assert gallery.explain(query, hit.path).relevance == pytest.approx(hit.relevance, abs=1e-3)
+
+
 def test_a_description_that_does_not_answer_lowers_its_picture_only_in_the_querys_script(
     gallery: Gallery, root: Path
 ) -> None:
@@ -135,7 +152,11 @@ def test_lowered_pictures_come_where_their_value_places_them(rated: list[tuple[f
     candidates = sorted((Candidate(i, value, None, value) for i, (value, _) in enumerate(rated)), key=order)
     described = {i for i, (_, has) in enumerate(rated) if has}
     lowered = [replace(each, value=each.value - doubt * (each.content in described)) for each in candidates]
-    assert list(doubted(iter(candidates), described.intersection, doubt)) == sorted(lowered, key=order)
+
+    def lower(each: Candidate) -> Candidate:
+        return replace(each, value=each.value - doubt)
+
+    assert list(doubted(iter(candidates), described.intersection, lower)) == sorted(lowered, key=order)
 
 
 def test_a_text_match_passes_the_threshold_and_a_minus_word_takes_the_match_away(gallery: Gallery) -> None:

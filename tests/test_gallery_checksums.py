@@ -587,3 +587,25 @@ def test_a_restored_backup_takes_the_place_of_a_gallery_that_is_kept(
             restore_gallery(backup, target)
     with pytest.raises(GalleryNotFound, match="no backup at"):
         restore_gallery(tmp_path / "nothing", place)
+
+
+def test_after_a_restore_that_was_killed_half_way_the_gallery_that_it_moved_aside_is_named(
+    place: Path, model: AraCLIP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Gallery.open(place, model=model) as gallery:
+        gallery.backup(tmp_path / "backup")
+
+    def killed(self: Path, target: Path) -> Path:
+        renamed(self, target)
+        raise KeyboardInterrupt
+
+    renamed = Path.rename
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            restore_gallery(tmp_path / "backup", place)
+    with pytest.raises(GalleryNotFound, match=r"g\.replaced-1: rename it back"):
+        Gallery.open(place, model=model)
+    assert restore_gallery(tmp_path / "backup", place) is None
+    with Gallery.open(place, model=model) as gallery:
+        assert len(gallery) == PICTURES + 1

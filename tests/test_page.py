@@ -13,7 +13,6 @@ import araclip
 WEB = Path(araclip.__file__).parent / "server" / "web"
 ASSETS = WEB / "assets"
 MODULES = sorted(ASSETS.glob("*.js"))
-MAX_LINES = 300
 THEMES = {"dark", "light"}  # messages by which the theme's switch is called
 PHYSICAL = re.compile(
     r"(?<![-\w])(margin|padding|border)-(left|right)|(?<![-\w.])(left|right):|text-align: (left|right)"
@@ -21,10 +20,8 @@ PHYSICAL = re.compile(
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
-def test_a_module_says_what_it_is_for_and_is_short(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert text.startswith(("/**", "// "))
-    assert len(text.splitlines()) <= MAX_LINES or path.name == "messages.js"  # a table, one text a line
+def test_a_module_says_what_it_is_for(path: Path) -> None:
+    assert path.read_text(encoding="utf-8").startswith(("/**", "// "))
 
 
 def test_nothing_comes_from_another_host() -> None:

@@ -402,7 +402,7 @@ def test_every_problem_has_texts_in_both_languages(kind: str) -> None:
 
 
 QUERIES = (
-    "", "+", "- 0.5:كلب", "«قطة", "قطة + ", "0.001:قطة", "./a.jpg", "قطة + كلب" * 20, "1:قطة - 2:قطة",
+    "", "+", "- 0.5:كلب", "«قطة", "قطة + ", "0.001:قطة", "./a.jpg", "قطة + كلب" * 20, "0.25:قطة - 0.5:قطة",
 )  # fmt: skip
 FILTERS = (
     ["captured=x"], ["nonsense"], ["captured=2023", "captured=2024"], ["where=x"], ["size=x"], ["format=PDF"],

@@ -220,7 +220,9 @@ def test_a_face_asks_for_nothing(reader: Interpreter) -> None:
     assert likeliest(reader, "وش صورة كلب") == "كلب"
 
 
-@pytest.mark.parametrize("name", ["بيروت", "سمير", "لندن", "الغردقة", "رانيا", "ولبنان"])
+@pytest.mark.parametrize(
+    "name", ["بيروت", "سمير", "لندن", "الغردقة", "رانيا", "ولبنان", "ماشا الله", "ماشاءالله", "انشالله"]
+)
 def test_names_of_people_and_places_are_no_slips(reader: Interpreter, name: str) -> None:
     assert [reading.text for reading in reader.interpret(name).readings] == [name]
 

@@ -274,3 +274,16 @@ def test_a_latin_name_that_reads_as_arabizi_is_found_in_texts_as_it_was_typed(tm
 
 def literally_unknown(gallery: Gallery, text: str) -> QueryPlan:
     return plan(parse(text), gallery.interpreter, today=date(2026, 11, 27))
+
+
+def test_an_excluded_colour_stays_and_every_door_says_so(folder: Path) -> None:
+    with Gallery.open(folder) as gallery:
+        hits = gallery.search("صورة بحر بدون أحمر", 4, text_weight=0)
+        assert {hit.path for hit in hits} == {hit.path for hit in gallery.search("صورة بحر", 4, text_weight=0)}
+    assert hits.interpretation is not None
+    assert hits.interpretation.qualities == ("أحمر",)
+    for query, said in (("بحر بدون أحمر", "لا يميّز النموذج"), ("sea not red", "the model does not tell")):
+        ran = CliRunner().invoke(app, ["search", query, "--gallery", str(folder)])
+        assert said in " ".join(ran.output.split())
+        answer = json.loads(CliRunner().invoke(app, ["search", query, "--gallery", str(folder), "--json"]).stdout)
+        assert len(answer["interpretation"]["qualities"]) == 1

@@ -40,6 +40,7 @@ class Results:
     took_ms: float
     generation: str
     passing: int = 0  # how many pictures pass the filters
+    away: bool = False  # no result, for the pictures' files cannot be found now
     interpretation: Mapping[str, Any] | None = None  # how the words were understood; docs/server.md
 
 

@@ -29,6 +29,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+PANELS = {  # what --help lists together
+    "Find": ("search", "similar", "explain", "serve", "demo"),
+    "Fill a gallery": ("index", "watch", "embed"),
+    "Keep a gallery": (
+        "stats", "verify", "repair", "duplicates", "remove", "hide", "compact", "backup", "restore", "export-gallery",
+        "doctor",
+    ),
+    "Use and measure models": ("models", "pull", "push", "classify", "evaluate", "mteb"),
+    "Train models": ("train", "export", "unpack"),
+}  # fmt: skip
+_PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}
+
+
 class _Commands(TyperGroup):
     """Typer's group, whose errors are safe to print, and which says that it was stopped."""
 
@@ -37,6 +50,10 @@ class _Commands(TyperGroup):
         for command in self.commands.values():
             add_device_option(command)
             refuse_empty_paths(command)
+            command.rich_help_panel = _PANEL_OF.get(command.name or "")  # type: ignore[attr-defined]
+            for option in command.params:
+                if getattr(option, "is_flag", False):  # typer would write <bool> beside it
+                    option.metavar = ""
             if command.help:  # typer would break its lines where the docstring does
                 command.help = re.sub(r"(?<!\n)\n(?!\n)", " ", cleandoc(command.help))
 

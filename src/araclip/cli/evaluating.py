@@ -182,7 +182,7 @@ ModelsOption = Annotated[
     list[str] | None,
     typer.Option(
         "--model",
-        help="Bundled or pulled model, model folder or peer (docs/peers.md), once for each.",
+        help="Bundled or pulled model, model folder, or a peer such as m-clip-b16plus, once for each.",
         autocompletion=models_here,
     ),
 ]

@@ -181,9 +181,12 @@ def index_folder(gallery: "BaseGallery", root: Path, as_json: bool = False) -> N
     if as_json:
         print_json({"gallery": str(gallery.folder), **asdict(report), "seconds": round(seconds, 3)})
         return
+    same = report.files - report.pictures
+    identical = f"; {counted(same, 'file has', 'files have')} the very picture of another" if same > 0 else ""
     out.print(
         f"{counted(report.pictures, 'picture')} indexed: {report.added:,} new or changed, "
         f"{report.unchanged:,} unchanged, {report.removed:,} gone, {len(report.skipped):,} skipped, in {seconds:.1f} s"
+        f"{identical}"
     )
     _print_unread(report)
 

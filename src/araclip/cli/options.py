@@ -81,14 +81,16 @@ ModelOption = Annotated[
     str | None,
     typer.Option(
         "--model",
-        help="Bundled or pulled model, model folder or peer (docs/peers.md); by default the gallery's own.",
+        help="Bundled or pulled model, model folder, or a peer such as m-clip-b16plus; by default the gallery's own.",
         autocompletion=models_here,
     ),
 ]
 AnyModelOption = Annotated[  # of commands without a gallery
     str,
     typer.Option(
-        "--model", help="Bundled or pulled model, model folder or peer (docs/peers.md).", autocompletion=models_here
+        "--model",
+        help="Bundled or pulled model, model folder, or a peer such as m-clip-b16plus.",
+        autocompletion=models_here,
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

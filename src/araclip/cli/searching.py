@@ -14,7 +14,9 @@ from typer.core import TyperCommand
 from araclip.cli.console import app, err, out, print_json, say, write_line
 from araclip.cli.options import FILTERS, GalleryOption, JsonOption, ModelOption, completer, opened
 from araclip.core.display import counted, shortened, shown
+from araclip.core.messages import in_arabic, message
 from araclip.errors import GalleryNotFound, ImageError, InputError
+from araclip.gallery.results import fits_nothing
 from araclip.pictures.video.scenes import clock, file_of
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ LiteralOption = Annotated[
 ]
 LexiconOption = Annotated[
     Path | None,
-    typer.Option("--lexicon", help="Your own words, one a line (docs/queries.md); else $ARACLIP_LEXICON."),
+    typer.Option("--lexicon", help="Your own words, one a line, such as كشري = وجبة; else $ARACLIP_LEXICON."),
 ]
 ThumbnailsOption = Annotated[
     bool, typer.Option("--thumbnails", help="Show the pictures in the terminal (kitty, iTerm2, sixel, else blocks).")
@@ -189,13 +191,15 @@ def _show(query: str, hits: "list[Hit]", gallery: "BaseGallery", as_json: bool, 
     if interpretation := getattr(hits, "interpretation", None):
         for line in understood_lines(interpretation):
             err.print(f"[dim]{escape(shown(line))}[/dim]")
-    if not hits:
+    if away := getattr(hits, "away", None):
+        say(f"Not one picture file can be found in {away}. Is a drive unplugged? They are found again when it is back.")
+    elif not hits:
         err.print("Nothing found. Try fewer filters, a lower --threshold or a smaller --offset.")
     else:
         print_hits = _print_pictures if thumbnails else _print_hits
         print_hits(query, hits, f"{len(hits)} of {counted(total, 'picture')} · {shown(str(gallery.folder))}")
-        if hits[0].weak:
-            err.print("Nothing here fits well; these are the nearest. With --threshold 0.2 they would be left out.")
+        if fits_nothing([hit.relevance for hit in hits]):
+            err.print("Nothing here fits well; these are the nearest. --threshold 0.2 leaves out the weak ones.")
 
 
 def _as_object(hit: "Hit") -> dict[str, Any]:
@@ -216,15 +220,26 @@ def _print_hits(query: str, hits: "list[Hit]", caption: str) -> None:
     table = Table(
         title=escape(f"«{asked(query)}»"), title_justify="left", caption=escape(caption), caption_justify="left"
     )
+    dated = _is_dated(hits)
     table.add_column("", justify="right", style="dim")
-    table.add_column("score", justify="right")
-    table.add_column("relevance")
+    rated = any(hit.relevance is not None for hit in hits)  # one number, by which the hits stand in their order
+    table.add_column("taken" if dated else "relevance" if rated else "score", justify="left" if dated else "right")
     table.add_column("picture", overflow="fold")
     for hit in hits:
-        table.add_row(
-            str(hit.rank), f"{hit.score:.3f}", hit.strength or "–", _picture(hit), style="dim" if hit.weak else None
-        )
+        table.add_row(str(hit.rank), _standing(hit, dated), _picture(hit), style="dim" if hit.weak else None)
     out.print(table)
+
+
+def _is_dated(hits: "list[Hit]") -> bool:
+    """Whether hits are listed by date, for the query says nothing that a picture shows: they have no score."""
+    return all(hit.score == 0 and hit.relevance is None for hit in hits)
+
+
+def _standing(hit: "Hit", dated: bool) -> str:
+    """What the order of the hits goes by: the day of its taking, the relevance, or the cosine where that is unknown."""
+    if dated:
+        return (hit.captured_at or "–")[:10]
+    return f"{hit.score:.3f}" if hit.relevance is None else f"{hit.strength} {hit.relevance:.2f}"
 
 
 def _print_pictures(query: str, hits: "list[Hit]", caption: str) -> None:
@@ -237,7 +252,7 @@ def _print_pictures(query: str, hits: "list[Hit]", caption: str) -> None:
             thumbnails.show(out, hit.path)
         except ImageError as error:
             say(str(error))
-        line = Text.assemble((f"{hit.rank}  {hit.score:.3f}  {hit.strength or '–'}  ", "dim"), _picture(hit), "\n")
+        line = Text.assemble((f"{hit.rank}  {_standing(hit, _is_dated(hits))}  ", "dim"), _picture(hit), "\n")
         out.print(line, soft_wrap=True)
     out.print(caption, markup=False, style="dim")
 
@@ -324,6 +339,9 @@ def understood_lines(found: "Interpretation") -> list[str]:
         lines.append(f"بحثنا أيضًا عن: {'، '.join(found.also)}")
     if found.excluded:
         lines.append(f"استبعدنا: {'، '.join(found.excluded)}")
+    if found.qualities:
+        said = message("query quality", words="، ".join(found.qualities))
+        lines.append(said if found.language == "en" else in_arabic(said))
     for each in found.filters:
         if each.applied:
             lines.append(f"{NAMES[each.part]} «{each.words}»: {' '.join(each.where)}")

@@ -33,7 +33,7 @@ RUN_FILES = ("model", "metrics.jsonl", "plot.png")  # there is no plot of a stag
 @app.command()
 def train(
     stage: Annotated[str, typer.Argument(help="A section of the recipe (linear, distill, finetune …), or all.")],
-    recipe: Annotated[Path, typer.Argument(help="The recipe, a TOML file; see recipes/.")],
+    recipe: Annotated[Path, typer.Argument(help="The recipe, a TOML file.")],
     runs: Annotated[
         Path | None,
         typer.Option("--runs", help="Folder of the stages' results; by default runs/ and the recipe's name."),

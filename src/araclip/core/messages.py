@@ -28,6 +28,8 @@ ENGLISH = {
     "query weight": "weight {weight} is out of range; it goes from {least} to {most:.0f}. If it is text, write \\ "
     "before the colon.",
     "query cancels": "the terms of the query cancel each other out. Leave one out, or give them weights.",
+    "query quality": "the model does not tell colours and qualities well enough to leave them out: pictures with "
+    "«{words}» remain",
     "k": "k is {k}, the most is {most}. Ask for pages with offset.",
     # filters
     "filter form": "'{given:.80}' is no filter; write KEY=VALUE, for example captured=2023..2024.",
@@ -47,7 +49,10 @@ ENGLISH = {
     "size": "'{given:.80}' is no size; write bytes or a unit: 200000, 200kB, 1.5MB.",
     "size most": "'{given:.80}' is more than any file can have; the most is {most} bytes.",
     "choice": "no {name} '{given:.80}'. Choose one of {known}.",
-    "value": "no picture has the {name} '{given:.80}'. There are: {known}.",
+    "value folder": "no picture has the folder '{given:.80}'. There are: {known}.",
+    "value camera": "no picture has the camera '{given:.80}'. There are: {known}.",
+    "value lens": "no picture has the lens '{given:.80}'. There are: {known}.",
+    "value place": "no picture has the place '{given:.80}'. There are: {known}.",
     "format": "no picture format '{given:.80}'. Choose among {known}.",
     # pictures
     "picture package": "{name}: {format} is read by another package. {remedy}",
@@ -97,6 +102,7 @@ ARABIC = {
     "عن النص.",
     "query weight": "الوزن {weight} خارج المدى؛ المدى من {least} إلى {most:.0f}. إن لم يكن وزنًا تُكتب \\ قبل النقطتين.",
     "query cancels": "أجزاء البحث يلغي بعضها بعضًا. يلزم حذف واحد منها، أو إعطاؤها أوزانًا.",
+    "query quality": "لا يميّز النموذج الألوان والصفات بما يكفي لاستبعادها، فبقيت صور فيها «{words}»",
     "k": "العدد k هو {k}، وأقصاه {most}. تُطلب صفحات متتالية بـ offset.",
     # filters
     "filter form": "'{given:.80}' ليست تصفية؛ الشكل KEY=VALUE، مثل captured=2023..2024.",
@@ -115,7 +121,10 @@ ARABIC = {
     "size": "'{given:.80}' ليس حجمًا؛ يُكتب بالبايتات أو بوحدة: 200000 أو 200kB أو 1.5MB.",
     "size most": "'{given:.80}' أكبر من أي ملف؛ والحد {most} بايت.",
     "choice": "لا توجد القيمة '{given:.80}' في {name}. الممكن: {known}.",
-    "value": "لا صورة لها في {name} القيمة '{given:.80}'. الموجود: {known}.",
+    "value folder": "لا صورة في مجلد '{given:.80}'. الموجود: {known}.",
+    "value camera": "لا صورة بالكاميرا '{given:.80}'. الموجود: {known}.",
+    "value lens": "لا صورة بالعدسة '{given:.80}'. الموجود: {known}.",
+    "value place": "لا صورة في المكان '{given:.80}'. الموجود: {known}.",
     "format": "لا توجد صيغة صور '{given:.80}'. الممكن: {known}.",
     # pictures
     "picture package": "صيغة {format} تحتاج حزمة إضافية: {remedy}",

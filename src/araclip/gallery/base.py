@@ -373,7 +373,9 @@ class BaseGallery(ABC):
         plan, terms = self._planned(parsed, snapshot, page.filters, literal=literal, ignore=ignore)
         hits = search(plan, terms, snapshot, page, text_weight)
         interpretation = self._suggestions.added(plan, hits, self.interpreter, self._catalog)
-        return Hits(hits, interpretation, pictures=self.picture)
+        found = Hits(hits, interpretation, pictures=self.picture)
+        found.away = None if hits else self._reader.browsing.away()
+        return found
 
     @cached_property
     def _suggestions(self) -> Suggestions:
@@ -401,19 +403,21 @@ class BaseGallery(ABC):
             vector, content = self._picture_vector(user_path(path))
         else:
             vector = self._catalog.vector(content)
-        query_vector = combine(terms, plan.query)
+        query_vector = combine(terms, plan.query, subtract=snapshot.scale is None)
         score = float(query_vector @ vector)
         scale = snapshot.scale if plan.has_relevance else None
         text = plan.words_to_find(TEXT_WEIGHT)
         asked = texts_of_shares(plan)
         vector_of = dict(zip(asked, text_vectors(self.model, asked), strict=True))
-        matched, surely = snapshot.by_texts(content, text) if content is not None and text else ((), 0.0)
+        found = snapshot.by_texts(content, text, query_vector, score) if content is not None and text else None
+        relevance = scale.relevance(query_vector) if scale else None
+        rated = (found[1](relevance) if found else relevance(score)) if relevance else None
         return Explanation(
             path=path,
             score=score,
-            relevance=max(scale.relevance(query_vector, plan.query.words)(score), surely) if scale else None,
+            relevance=rated,
             words=word_shares(plan, terms, vector, vector_of),
-            matched=matched,
+            matched=found[0] if found else (),
             interpretation=plan.interpretation,
         )
 
@@ -443,7 +447,7 @@ class BaseGallery(ABC):
 
     def _folder_names(self, explicit: bool) -> Collection[str]:
         """Names of the folders; of a large gallery only where the query says "folder"."""
-        generation = self._catalog.generation
+        generation = self._reader.snapshot.generation
         if self._folders[0] != generation:
             self._folders = generation, {}
         known = self._folders[1]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.core.display import shown
+from araclip.core.files import lexists
 from araclip.core.messages import message
 from araclip.errors import InputError
 from araclip.gallery.catalog.catalog import Catalog
@@ -180,6 +181,7 @@ def _all(albums: Iterable[Album]) -> Iterable[Album]:
         yield from _all(album.albums)
 
 
+LOOKED_FOR = 50  # files, to see whether a drive is there
 LISTED = 20  # values that a message names
 MAX_CLUSTERS = 2_000
 CELLS = (16.0, 8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01)  # degrees
@@ -277,12 +279,18 @@ class Browsing(ABC):
                 filters = replace(filters, folder=None, folder_name=named)
             elif there:
                 listed = ", ".join(there[:LISTED]) + (" …" if len(there) > LISTED else "")
-                raise InputError(message("value", name=kind, given=shown(str(given)), known=shown(listed)))
+                raise InputError(message(f"value {kind}", given=shown(str(given)), known=shown(listed)))
         return filters
 
     @abstractmethod
     def records(self, contents: Sequence[int]) -> dict[int, PictureRecord]:
         """Pictures with all their paths; those that are gone are left out."""
+
+    def away(self) -> str | None:
+        """The folder of the newest pictures if not one of their files is there now: a drive may be unplugged."""
+        newest = self.timeline(Filters(hidden=None)).ids[:LOOKED_FOR].tolist()
+        files = [copy.file for each in self.records(newest).values() for copy in each.copies if not copy.stored]
+        return None if not files or any(map(lexists, files)) else os.path.commonpath(map(os.path.dirname, files))
 
     @abstractmethod
     def files(self) -> Iterable[tuple[str, int, str | None]]:

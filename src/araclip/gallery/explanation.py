@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from araclip.gallery.plan import Interpretation, QueryPlan
-from araclip.gallery.query import combine
+from araclip.gallery.query import combine, excluding_terms
 from araclip.gallery.results import Match, WordShare, strength
 from araclip.models.vectors import Vectors
 
@@ -64,10 +64,11 @@ def word_shares(
 
 
 def _spoken(read: QueryPlan) -> list[tuple[int, list[str]]]:
-    """The rows of the terms that are texts, and their words."""
+    """The rows of the terms that are texts and take part in the score, and their words."""
     if read.only_filters:
         return []
-    return [(row, readings[0].text.split()) for row, readings in enumerate(read.readings) if readings]
+    out = excluding_terms(read.query)
+    return [(row, each[0].text.split()) for row, each in enumerate(read.readings) if each and row not in out]
 
 
 def _left_out(read: QueryPlan) -> Iterator[tuple[int, str, str]]:

@@ -78,11 +78,11 @@ class FolderSearch(StoreSearch):
         return self._words.described(ids, in_arabic=in_arabic)
 
     def existing(self, candidates: Iterable[Candidate]) -> Iterator[tuple[Candidate, list[str]]]:
-        waiting, current = iter(candidates), self._index.generation == self._catalog.generation
+        waiting = iter(candidates)
         while group := list(islice(waiting, min(self._wanted, PATHS_AT_ONCE))):
             paths = self._catalog.paths_of([each.content for each in group], self._condition)
             for each in group:
-                if not paths[each.content] and current:
+                if not paths[each.content] and self._index.generation == self._catalog.generation:
                     self._catalog.check_loose(each.content)
                 if existing := [path for path in paths[each.content] if exists(path)]:
                     yield each, existing

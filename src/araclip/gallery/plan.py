@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 
 from araclip.errors import InputError
 from araclip.gallery.catalog.filters import Filters
-from araclip.gallery.query import MAX_TERMS, Query, Term, excluded_vectors, excluding_terms, text_query, unit_sum
+from araclip.gallery.query import (
+    MAX_TERMS,
+    Query,
+    Term,
+    combine,
+    excluded_vectors,
+    excluding_terms,
+    text_query,
+    unit_sum,
+)
 from araclip.gallery.text_matches import TextQuery
 from araclip.text.dates import Dated, DateFilter, split_date
 from araclip.text.folders import Placed, split_folder
@@ -23,7 +32,7 @@ from araclip.text.interpretation import MAX_READINGS, Interpreter, Reading
 from araclip.text.latin import Change
 from araclip.text.negation import Split, split_exclusions
 from araclip.text.normalization import normalize
-from araclip.text.picture_words import kinds_of, shows_nothing
+from araclip.text.picture_words import is_quality, kinds_of, shows_nothing
 from araclip.text.script import is_arabic, words
 from araclip.text.words import Word, asked_words
 
@@ -59,6 +68,7 @@ class Interpretation:
     language: str = "other"
     readings: tuple[Reading, ...] = ()  # of the terms that have several, or another than the one typed
     excluded: tuple[str, ...] = ()
+    qualities: tuple[str, ...] = ()  # colours and the like that the query excludes: their pictures stay, no model tells
     filters: tuple[DerivedFilter, ...] = ()
     suggestion: str | None = None  # a query whose words are spelled as captions spell them, where little was found
     literal: bool = False
@@ -75,7 +85,7 @@ class Interpretation:
     @property
     def is_plain(self) -> bool:
         """Whether nothing was understood otherwise than typed."""
-        return not (self.readings or self.excluded or self.filters or self.suggestion)
+        return not (self.readings or self.excluded or self.qualities or self.filters or self.suggestion)
 
     def json(self) -> dict[str, Any]:
         """Plain data, as `araclip search --json` prints it."""
@@ -85,6 +95,7 @@ class Interpretation:
             "also": list(self.also),
             "readings": [{"text": reading.text, "weight": round(reading.weight, 3)} for reading in self.readings],
             "excluded": list(self.excluded),
+            "qualities": list(self.qualities),
             "filters": [
                 {"part": each.part, "words": each.words, "where": list(each.where), "applied": each.applied}
                 for each in self.filters
@@ -101,7 +112,7 @@ class QueryPlan:
     readings: tuple[tuple[Reading, ...], ...]
     interpretation: Interpretation
     only_filters: bool = False  # a date, a folder or what not to show, and nothing that a picture shows
-    kinds: tuple[str, ...] = ()  # what general words among the excluded terms stand for: no picture may show it either
+    kinds: tuple[str, ...] = ()  # what general words stand for where all that a query does is exclude them
 
     @property
     def texts(self) -> list[str]:
@@ -129,6 +140,10 @@ class QueryPlan:
                 read = np.stack([next(rest) for _ in readings])
                 rows.append(unit_sum(read, [reading.weight for reading in readings]))
         return np.stack([*rows, *rest])
+
+    def vector(self, vectors: NDArray[np.float32], *, subtract: bool = False) -> NDArray[np.float32]:
+        """Of the vectors of terms and kinds (n + m, D) the query's unit vector (D,); `subtract` as for `combine`."""
+        return combine(self.own(vectors), self.query, subtract=subtract)
 
     def excluded_terms(self, vectors: NDArray[np.float32]) -> NDArray[np.float32] | None:
         """Of the vectors of terms and kinds (n + m, D) those of what no picture may show; None if there is none."""
@@ -214,9 +229,12 @@ def plan(
         excluded += [Term("text", thing, -1.0) for thing in negated]
         terms.append(replace(term, value=text))
     shown, only_filters = _showing_something(Query(tuple(each for each in terms if each.kind != "text" or each.value)))
+    qualities = [] if only_filters else [term.value for term in excluded if is_quality(term.value)]
+    excluded = [term for term in excluded if term.value not in qualities]
     room = MAX_TERMS - len(shown.terms)
     new = Query((*shown.terms, *excluded[: max(room, 0)]))
-    return _read(new, interpreter, filters, unapplied, excluded, ignore, only_filters)
+    found = _read(new, interpreter, filters, unapplied, excluded, ignore, only_filters)
+    return replace(found, interpretation=replace(found.interpretation, qualities=tuple(dict.fromkeys(qualities))))
 
 
 @dataclass(frozen=True)
@@ -335,7 +353,8 @@ def _read(
         filters=(*filters, *(replace(each, applied=False) for each in unapplied)),
         literal=set(ignore) >= ALL,
     )
-    return QueryPlan(query, tuple(all_readings), interpretation, only_filters, _kinds(query))
+    kinds = _kinds(query) if only_filters else ()
+    return QueryPlan(query, tuple(all_readings), interpretation, only_filters, kinds)
 
 
 def _kinds(query: Query) -> tuple[str, ...]:

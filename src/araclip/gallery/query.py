@@ -245,11 +245,13 @@ def excluding_terms(query: Query) -> list[int]:
     return [i for i, term in enumerate(query.terms) if term.kind == "text" and term.weight <= -1]
 
 
-def combine(vectors: NDArray[np.float32], query: Query) -> NDArray[np.float32]:
+def combine(vectors: NDArray[np.float32], query: Query, *, subtract: bool = False) -> NDArray[np.float32]:
     """Unit vectors of the terms (n, D) → the query's unit vector (D,): their weighted sum.
 
-    A minus counts half, and so does a picture beside text. Centring texts and pictures first, to close the modality
-    gap, was measured and did not help; see docs/log/2026-11.md.
+    A term that excludes takes no part: it decides which hits are left out, and the rest is ranked by what is asked.
+    With `subtract`, for galleries of too few pictures to tell which are left out, it pushes away as a lighter minus
+    does. A minus counts half, and so does a picture beside text. Centring texts and pictures first, to close the
+    modality gap, was measured and did not help; see docs/log/2026-11.md.
 
     Raises:
         InputError: the terms cancel each other out.
@@ -259,6 +261,8 @@ def combine(vectors: NDArray[np.float32], query: Query) -> NDArray[np.float32]:
         term.weight * (MINUS if term.weight < 0 else 1) * (PICTURE_BESIDE_TEXT if mixed and term.kind != "text" else 1)
         for term in query.terms
     ]
+    for row in () if subtract else excluding_terms(query):
+        weights[row] = 0.0
     return unit_sum(vectors, weights)
 
 

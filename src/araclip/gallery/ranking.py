@@ -1,16 +1,18 @@
 """From a plan's vector to a page of hits: the best pictures that pass the filters and exist, in a stable order.
 
-A hit's value is its cosine on the scale of the gallery, raised where the words of the query stand in its texts, and
-lowered where a description says nothing of them. A picture that shows an excluded thing is left out: subtracting the
-term's vector moves such pictures down, but the first page still shows some. A picture is therefore dropped where the
-term alone has a relevance that is not weak (`gallery.relevance`), or where it stands far above the gallery's average
-for the term: a thing that fills the gallery, such as people, has no outstanding hits. Measured by
-benchmarks/exclusion.py.
+Hits stand in the order of one number, their relevance: how surely the picture shows what the query says. Words of the
+query in its texts raise it, a description that says nothing of them lowers it. Where relevance is unknown, the order is
+that of a hit's value: its cosine on the scale of the gallery, raised and lowered likewise.
+
+Hits are ranked by what is asked, and a picture that shows an excluded thing is then left out: one at which the excluded
+text has a strong relevance (`gallery.relevance`), or stands a standard deviation above its average over the first hits.
+Where all that a query does is exclude, there are no hits to compare with, and the whole gallery's average is taken.
+Measured by benchmarks/exclusion.py.
 """
 
 import heapq
+import math
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice, takewhile
@@ -23,13 +25,14 @@ from araclip.errors import InputError
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.full_text import Document
 from araclip.gallery.near_hashes import is_near
-from araclip.gallery.relevance import RelevanceScale
+from araclip.gallery.relevance import MIN_PICTURES, RelevanceScale
 from araclip.gallery.results import Hit
 from araclip.gallery.text_matches import NO_MATCHES, TextMatches, TextQuery, where_found
 from araclip.models.vectors import Ids, Vectors
 from araclip.pictures.video.scenes import file_of
 
 LIFT = 2.5  # what a perfect text match of weight 1 adds, where the vector alone gives 0 to 1
+LIFT_ODDS = 7.0  # and to the log-odds of relevance: as good an order, measured by benchmarks/hybrid.py
 DOUBT = 0.2  # what a description takes away, whatever it says
 DOUBTED = 512  # pictures of a query whose texts are looked at for that; further ones count as described
 AT_ONCE = 64  # of them
@@ -58,8 +61,21 @@ class Hybrid:
 
     @property
     def doubt(self) -> float:
-        """What a description takes away from a picture's value, as much as the query means something."""
-        return DOUBT * self.meaning * min(self.query.weight, 1.0)
+        """What a description takes away from a picture, as a share of what the best one stands above the average."""
+        return DOUBT * min(self.query.weight, 1.0)
+
+    def lowered(self, score: float, best: float) -> float:
+        """The cosine by which a picture with a description is rated: if it is meant, the words stand there."""
+        return score - self.doubt * max(best - self.average, 0.0)
+
+    def lifted(self, relevance: float, strength: float, surely: float) -> float:
+        """The relevance of a picture whose texts match: more than by the vector alone, and no less than by them; of
+        another picture the same as by the vector."""
+        if not strength:
+            return relevance
+        weight = self.query.weight
+        odds = math.log(max(relevance, 1e-9) / max(1 - relevance, 1e-9)) + LIFT_ODDS * weight * strength
+        return max(1 / (1 + math.exp(-odds)), min(surely * weight, 1.0))
 
     def value(self, score: float, best: float) -> float:
         """Cosine → value: 0 for the average picture, 1 for the best of a meaningful query."""
@@ -82,13 +98,15 @@ def lifted(
     for content, score in zip(ids, scores, strict=True):
         strength, surely = (float(each) for each in by_id[content])
         value = hybrid.value(score, best) + LIFT * hybrid.query.weight * strength
-        found.append(Candidate(content, score, max(relevance(score), surely) if relevance else None, value))
+        found.append(
+            Candidate(content, score, hybrid.lifted(relevance(score), strength, surely) if relevance else None, value)
+        )
     return sorted(found, key=order)
 
 
-def order(candidate: Candidate) -> tuple[float, float, int]:
-    """The key of the one order: value, cosine, then the order of indexing."""
-    return -candidate.value, -candidate.score, candidate.content
+def order(candidate: Candidate) -> tuple[float, float, float, int]:
+    """The key of the one order: relevance, value, cosine, then the order of indexing."""
+    return -(candidate.relevance or 0.0), -candidate.value, -candidate.score, candidate.content
 
 
 def merged(by_vector: Iterator[Candidate], by_text: list[Candidate]) -> Iterator[Candidate]:
@@ -97,30 +115,36 @@ def merged(by_vector: Iterator[Candidate], by_text: list[Candidate]) -> Iterator
 
 
 def doubted(
-    candidates: Iterator[Candidate], described: Callable[[Sequence[int]], set[int]], doubt: float
+    candidates: Iterator[Candidate],
+    described: Callable[[Sequence[int]], set[int]],
+    lower: Callable[[Candidate], Candidate],
 ) -> Iterator[Candidate]:
-    """Candidates in that order, with the value of those that have a description lowered, in that order again.
+    """Candidates in that order, with those that have a description lowered, in that order again.
 
     Args:
         described: tells which of some pictures have one.
+        lower: a candidate as it is rated where it has one; no higher than before.
     """
-    held: deque[Candidate] = deque()  # described ones, until nobody after them can be before them
+    held: list[tuple[tuple[float, float, float, int], Candidate]] = []  # lowered ones, until nobody can be before them
     looked = 0
     while group := list(islice(candidates, AT_ONCE)):
         ids = [each.content for each in group]
         known = described(ids) if looked < DOUBTED else set(ids)
         looked += len(group)
         for each in group:
-            while held and order(held[0]) <= order(each):
-                yield held.popleft()
+            while held and held[0][0] <= order(each):
+                yield heapq.heappop(held)[1]
             if each.content in known:
-                held.append(replace(each, value=each.value - doubt))
+                lowered = lower(each)
+                heapq.heappush(held, (order(lowered), lowered))
             else:
                 yield each
-    yield from held
+    yield from (each for _, each in sorted(held))
 
 
-FIRST_CHUNK, LARGEST_CHUNK = 32, 4096  # candidates looked at together; grows, for galleries full of the excluded thing
+FIRST_HITS = 30  # of a query, with which each hit is compared: does it show the excluded thing more than they do?
+ABOVE = 1.0  # standard deviations above their average from which it does; both chosen on judged pairs
+LARGEST_CHUNK = 4096  # candidates looked at together; they grow, for galleries full of the excluded thing
 
 Cosines = Callable[[Sequence[int], Vectors], Vectors]
 
@@ -128,10 +152,17 @@ Cosines = Callable[[Sequence[int], Vectors], Vectors]
 @dataclass(frozen=True)
 class Exclusion:
     """Excluded terms: their unit vectors (m, D), and the cosines (m,) from which a picture is taken to show the
-    thing."""
+    thing; `relative`: or stands ABOVE the first hits."""
 
     vectors: Vectors
     limits: NDArray[np.float64]
+    relative: bool = False
+
+    def beside(self, first: Vectors) -> "Exclusion":
+        """The same for the rest of a query's hits, by the cosines (n, m) of the first ones."""
+        if not self.relative or len(first) < MIN_PICTURES:
+            return self
+        return replace(self, limits=np.minimum(self.limits, first.mean(axis=0) + ABOVE * first.std(axis=0)))
 
     def drops(self, cosines: Vectors) -> NDArray[np.bool_]:
         """(n, m) cosines of pictures with the terms → (n,) whether each is left out."""
@@ -139,11 +170,16 @@ class Exclusion:
         return dropped
 
 
-def exclusion_of(terms: Vectors, scale: RelevanceScale | None) -> Exclusion | None:
-    """The exclusion of terms (m, D); None in a gallery of too few pictures for a scale."""
+def exclusion_of(terms: Vectors, scale: RelevanceScale | None, *, alone: bool) -> Exclusion | None:
+    """The exclusion of terms (m, D); None in a gallery of too few pictures for a scale.
+
+    Args:
+        alone: whether all that the query does is exclude.
+    """
     if scale is None:
         return None
-    return Exclusion(terms, np.array([scale.excluded_cosine(term) for term in terms]))
+    limit = scale.excluded_cosine if alone else scale.strong_cosine
+    return Exclusion(terms, np.array([limit(term) for term in terms]), relative=not alone)
 
 
 def kept(candidates: Iterator[Candidate], exclusion: Exclusion | None, cosines: Cosines) -> Iterator[Candidate]:
@@ -151,9 +187,11 @@ def kept(candidates: Iterator[Candidate], exclusion: Exclusion | None, cosines: 
     if exclusion is None:
         yield from candidates
         return
-    size = FIRST_CHUNK
+    size, compared = FIRST_HITS, False
     while chunk := list(islice(candidates, size)):
-        dropped = exclusion.drops(cosines([each.content for each in chunk], exclusion.vectors))
+        found = cosines([each.content for each in chunk], exclusion.vectors)
+        exclusion, compared = exclusion if compared else exclusion.beside(found), True
+        dropped = exclusion.drops(found)
         yield from (each for each, drop in zip(chunk, dropped.tolist(), strict=True) if not drop)
         size = min(2 * size, LARGEST_CHUNK)
 
@@ -176,7 +214,6 @@ class Page:
     filters: Filters
     threshold: float = 0.0
     by_date: bool = False  # newest first instead of by similarity; where the store can do so
-    words: int = 1  # in the query's texts: of a longer query more must be right for the same relevance
     excluded: NDArray[np.float32] | None = field(default=None, compare=False)  # vectors (m, D) of what not to show
 
     def __post_init__(self) -> None:
@@ -273,7 +310,7 @@ def ranked(
         return hits_of(search.existing(kept(newest, exclusion, search.cosines)), search.phash, page, exclude)
     matches = search.matches(hybrid.query) if hybrid else NO_MATCHES
     best = search.best_score() if hybrid else 0.0
-    relevance = scale.relevance(vector, page.words) if scale else None
+    relevance = scale.relevance(vector) if scale else None
     by_text = list[Candidate]()
     if hybrid and len(matches.ids):
         by_text = lifted(*search.scores(matches.ids), best, relevance, hybrid, matches)
@@ -281,11 +318,22 @@ def ranked(
     others = (
         rated(score, best, relevance, hybrid, content) for content, score in search.nearest() if content not in known
     )
-    candidates = merged(above(others, page.threshold), [each for each in by_text if reaches(each, page.threshold)])
+    candidates = merged(others, by_text)
     if hybrid and matches.answered:
-        in_arabic = hybrid.query.in_arabic
-        candidates = doubted(candidates, lambda ids: search.described(ids, in_arabic=in_arabic), hybrid.doubt)
-    hits = hits_of(search.existing(kept(candidates, exclusion, search.cosines)), search.phash, page, exclude)
+        asked = hybrid
+
+        def described(ids: Sequence[int]) -> set[int]:
+            return search.described(ids, in_arabic=asked.query.in_arabic)
+
+        def lower(each: Candidate) -> Candidate:
+            value = each.value - asked.doubt * asked.meaning
+            lowered = relevance(asked.lowered(each.score, best)) if relevance else None
+            rated = None if lowered is None else asked.lifted(lowered, *matches.of(each.content))
+            return replace(each, value=value, relevance=rated)
+
+        candidates = doubted(candidates, described, lower)
+    left = above(kept(candidates, exclusion, search.cosines), page.threshold)
+    hits = hits_of(search.existing(left), search.phash, page, exclude)
     if page.filters.collapse:
         hits = [(content, replace(hit, near=search.near_count(content))) for content, hit in hits]
     if not hybrid:
@@ -304,14 +352,9 @@ def near_hits(search: StoreSearch, content: int, filters: Filters, most: int) ->
     return hits_of(found, search.phash, Page(most, 0, replace(filters, collapse=False)), None)
 
 
-def reaches(candidate: Candidate, threshold: float) -> bool:
-    """Whether its relevance is not below the threshold, or unknown."""
-    return candidate.relevance is None or candidate.relevance >= threshold
-
-
 def above(candidates: Iterator[Candidate], threshold: float) -> Iterator[Candidate]:
-    """The candidates up to the first below the threshold: without a text match, relevance falls with the cosine."""
-    return takewhile(lambda candidate: reaches(candidate, threshold), candidates)
+    """The candidates up to the first whose relevance is below the threshold; all where it is unknown."""
+    return takewhile(lambda each: each.relevance is None or each.relevance >= threshold, candidates)
 
 
 def hits_of(

@@ -25,7 +25,7 @@ from araclip.gallery.ranking import Hybrid, Page, StoreSearch, exclusion_of, nea
 from araclip.gallery.reference_queries import reference_vectors
 from araclip.gallery.relevance import ReferenceVectors, RelevanceScale, relevance_scale
 from araclip.gallery.results import Hit, Match
-from araclip.gallery.text_matches import TextQuery, text_matches, where_found
+from araclip.gallery.text_matches import TextQuery, where_found
 from araclip.models.encoder import Encoder
 from araclip.models.vectors import Vectors
 
@@ -89,7 +89,9 @@ class Snapshot(ABC):
             text: words to look for in the pictures' texts, too.
         """
         scale = self.scale if relevance else None
-        exclusion = exclusion_of(page.excluded, self.scale) if page.excluded is not None else None
+        exclusion = None
+        if page.excluded is not None:
+            exclusion = exclusion_of(page.excluded, self.scale, alone=page.by_date)
         with self._searching(vector, page) as search:
             return search.with_pictures(
                 ranked(search, vector, page, scale, exclude, self.hybrid(vector, text), exclusion)
@@ -109,9 +111,23 @@ class Snapshot(ABC):
     def _vector(self, content: int) -> Vectors:
         """The vector (D,) of a picture."""
 
-    @abstractmethod
-    def by_texts(self, content: int, text: TextQuery) -> tuple[tuple[Match, ...], float]:
-        """The texts of a picture in which words of a query stand, and the relevance that they alone give it."""
+    def by_texts(
+        self, content: int, text: TextQuery, vector: Vectors, score: float
+    ) -> tuple[tuple[Match, ...], Callable[[Callable[[float], float]], float]]:
+        """The texts of a picture in which words of a query of a unit vector (D,) stand, and what makes of the query's
+        relevance, and of the picture's cosine, the relevance that a search gives it."""
+        hybrid = self.hybrid(vector, text)
+        with self._searching(vector, Page(1, 0, Filters(hidden=None))) as search:
+            matches, best = search.matches(text), search.best_score()
+            strength, surely = matches.of(content)
+            doubted = matches.answered and content in search.described([content], in_arabic=text.in_arabic)
+
+        def rated(relevance: Callable[[float], float]) -> float:
+            if hybrid is None:
+                return relevance(score)
+            return hybrid.lifted(relevance(hybrid.lowered(score, best) if doubted else score), strength, surely)
+
+        return where_found(self.document(content), text), rated
 
     def document(self, content: int) -> Document:
         """The texts of a picture by field; none where it is gone."""
@@ -211,11 +227,6 @@ class FolderSnapshot(Snapshot):
         """Compute what the first search would compute."""
         super().prepare()
         _ = self.hashes
-
-    def by_texts(self, content: int, text: TextQuery) -> tuple[tuple[Match, ...], float]:
-        """The texts of a picture that match, and the relevance that they give it."""
-        matches = text_matches(WordIndex(self._catalog()), text, len(self.index))
-        return where_found(self.document(content), text), matches.relevance_of(content)
 
     def document(self, content: int) -> Document:
         """The texts of a picture by field."""

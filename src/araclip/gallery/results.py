@@ -10,6 +10,7 @@ from araclip.gallery.catalog.records import Copy, PictureRecord
 from araclip.pictures.video.scenes import AtPath
 
 STRONG, WEAK = 0.5, 0.2  # from STRONG on a hit is strong: more likely right than not; below WEAK it is weak
+FIRST_ROW, FITTING = 5, 0.22  # first hits, and the mean relevance below which nothing fits; chosen on judged pairs
 TEXT_WEIGHT = 1.0  # of words found in a picture's texts, beside the picture itself; see docs/log/2026-11.md
 
 
@@ -18,6 +19,15 @@ def strength(relevance: float | None) -> str | None:
     if relevance is None:
         return None
     return "strong" if relevance >= STRONG else "fair" if relevance >= WEAK else "weak"
+
+
+def fits_nothing(relevances: Sequence[float | None]) -> bool:
+    """Whether the first of some relevances, best first, say that nothing fits: their mean is low and none is strong.
+
+    False where relevance is unknown.
+    """
+    row = [each for each in relevances[:FIRST_ROW] if each is not None]
+    return bool(row) and sum(row) / len(row) < FITTING and max(row) < STRONG
 
 
 @dataclass(frozen=True)
@@ -98,7 +108,7 @@ class Hit(AtPath):
 
 @dataclass
 class Update:
-    """Counts of one update, in files; `pictures` are all in the gallery now.
+    """Counts of one update, in files; `pictures` are all in the gallery now, in so many `files`.
 
     `unread` counts files that look like pictures or videos and are of a kind that is not read here, by that kind: those
     below the folders, or of an update at some paths among these.
@@ -109,6 +119,7 @@ class Update:
     removed: int = 0
     skipped: list[str] = field(default_factory=list)
     pictures: int = 0
+    files: int = 0
     unread: dict[str, int] = field(default_factory=dict)
 
 

@@ -14,7 +14,6 @@ from araclip.core.display import shown
 from araclip.errors import AraCLIPError
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.plan import Interpretation, Planner, QueryPlan
-from araclip.gallery.query import combine
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import Hit
@@ -29,7 +28,12 @@ class Hits(list[Hit]):
 
     Args:
         pictures: gives the bytes of a hit's picture by its path.
+
+    Attributes:
+        away: where there is no hit, the folder whose files cannot be found now, as of a drive that is unplugged.
     """
+
+    away: str | None = None
 
     def __init__(
         self,
@@ -103,8 +107,7 @@ def search(
         page,
         filters=plan.filtered(page.filters),
         by_date=plan.only_filters and dated,
-        words=plan.query.words,
         excluded=excluded,
     )
-    vector, text = combine(plan.own(terms), plan.query), plan.words_to_find(text_weight)
+    vector, text = plan.vector(terms, subtract=snapshot.scale is None), plan.words_to_find(text_weight)
     return snapshot.search(vector, asked, relevance=plan.has_relevance, exclude=exclude, text=text)

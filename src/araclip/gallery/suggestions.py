@@ -12,7 +12,7 @@ from araclip.gallery.catalog.store import Store
 from araclip.gallery.catalog.word_index import WordIndex
 from araclip.gallery.plan import Interpretation, QueryPlan
 from araclip.gallery.query import Query
-from araclip.gallery.results import Hit, Suggestion
+from araclip.gallery.results import Hit, Suggestion, fits_nothing
 from araclip.text.interpretation import Interpreter
 from araclip.text.words import FUNCTION_WORDS, Word, words
 
@@ -150,7 +150,7 @@ class Suggestions:
     def added(self, read: QueryPlan, hits: Sequence[Hit], interpreter: Interpreter, store: Store) -> Interpretation:
         """The interpretation, with a corrected query where little was found and a word is unknown."""
         found = read.interpretation
-        if found.literal or read.only_filters or (hits and not hits[0].weak):
+        if found.literal or read.only_filters or (hits and not fits_nothing([hit.relevance for hit in hits])):
             return found
         # What was read otherwise than typed is shown already, so the likeliest readings are corrected.
         typed = {

@@ -123,11 +123,11 @@ class TextMatches:
         """(n,) 0…1: how surely a picture is meant, judged by its texts alone."""
         return np.minimum(self.coverage, SURELY * self.strength)
 
-    def relevance_of(self, content: int) -> float:
-        """The relevance of one picture; 0 where its texts do not match."""
+    def of(self, content: int) -> tuple[float, float]:
+        """Strength and relevance of one picture; 0 where its texts do not match."""
         row = int(np.searchsorted(self.ids, content))
         found = row < len(self.ids) and self.ids[row] == content
-        return float(self.relevance()[row]) if found else 0.0
+        return (float(self.strength[row]), float(self.relevance()[row])) if found else (0.0, 0.0)
 
 
 NO_MATCHES = TextMatches(np.empty(0, np.int64), np.empty(0), np.empty(0))

@@ -25,6 +25,7 @@ TAKE = {  # by the published figures, size and licence; docs/peers.md says why
     "araclip-mini": "no network, an old or small machine; non-commercial",
     "siglip-i18n-b16-256": "a CPU, any use",
     "siglip2-b32-256": "a CPU, any use, as fast as possible",
+    "siglip2-so400m-256": "best Arabic on a CPU, for any use",
     "siglip2-so400m-384": "best Arabic for any use; a GPU or patience",
     "nllb-siglip-mrl-base": "best Arabic on a CPU; non-commercial",
     "nllb-siglip-mrl-large": "best Arabic; non-commercial; a GPU or patience",

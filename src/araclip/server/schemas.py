@@ -48,6 +48,7 @@ class Interpretation(BaseModel):
     also: list[str] = Field(description="Words that were searched beside, or in place of, those typed.")
     readings: list[ReadText]
     excluded: list[str]
+    qualities: list[str] = Field(description="Colours and the like that the query excludes; their pictures remain.")
     filters: list[DerivedFilter]
     suggestion: str | None = Field(description="«هل تقصد»: a query spelled as captions are, where little was found.")
 
@@ -90,7 +91,8 @@ class SearchAnswer(BaseModel):
     offset: int
     more: bool
     passing: int = Field(description="How many pictures pass the filters, with those of the query's words.")
-    nothing_found: bool = Field(description="There are no results, or only weak ones.")
+    nothing_found: bool = Field(description="There are no results, or the first row says that nothing fits.")
+    away: bool = Field(default=False, description="No result, for the pictures' files cannot be found now.")
     took_ms: float
     generation: str
     interpretation: Interpretation | None = Field(default=None, description="How the query's words were understood.")

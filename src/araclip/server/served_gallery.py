@@ -118,7 +118,7 @@ class ServedGallery:
         if query not in known:
             scale = snapshot.scale
             best = float((snapshot.sample @ vector).max()) if scale else 0.0
-            known[query] = scale is not None and scale.relevance(vector, len(query.split()))(best) >= STRONG
+            known[query] = scale is not None and scale.relevance(vector)(best) >= STRONG
         return known[query]
 
     def add(self, loaded: LoadedPicture, metadata: Mapping[str, str]) -> None:
@@ -256,6 +256,10 @@ class ServedBrowsing:
         at = order[np.clip(np.searchsorted(ids, timeline.ids, sorter=order), 0, len(ids) - 1)]
         known = ids[at] == timeline.ids
         return clusters(timeline.ids[known], latitudes[at[known]], longitudes[at[known]], cell)
+
+    def is_away(self) -> bool:
+        """Whether the pictures' files cannot be found now."""
+        return self._gallery.away() is not None
 
     def records(self, contents: Sequence[int]) -> list[PictureRecord]:
         """Pictures in the order given; those that are gone are left out."""

@@ -1,8 +1,9 @@
-"""Words that ask for pictures and show nothing («كل الصور»), and what general words stand for in pictures. Pure.
+"""Words that ask for pictures and show nothing («كل الصور»), words that say how a thing is («أحمر»), and what general
+words stand for in pictures. Pure.
 
 A text tower places a general word («ناس», people) near pictures of crowds, not near a picture of one man. Where a query
-excludes such a word, what it stands for is looked at as well. Measured by benchmarks/exclusion.py: for people it helps
-much. Animals were tried and left out: «حيوانات» already finds them, and their kinds exclude too much.
+does nothing but exclude such a word, what it stands for is looked at as well. Animals were tried and left out:
+«حيوانات» already finds them, and their kinds exclude too much.
 """
 
 import unicodedata
@@ -22,6 +23,14 @@ def shows_nothing(text: str) -> bool:
     return all(fold(match.group()) in PICTURE_WORDS for match in words(normalize(text)))
 
 
+_QUALITIES = folded("qualities")
+
+
+def is_quality(text: str) -> bool:
+    """Whether a text says how a thing is and names none: a colour, a material, a size."""
+    return all(_bare(match.group()) in _QUALITIES for match in words(normalize(text)))
+
+
 _PEOPLE = listed("kinds: people")
 _NAMES_OF_PEOPLE = listed("kinds: words for people")
 _KINDS = {fold(name): _PEOPLE for name in _NAMES_OF_PEOPLE}
@@ -30,5 +39,9 @@ _ARTICLE = fold("ال")
 
 def kinds_of(word: str) -> tuple[str, ...]:
     """The things that a general word stands for, as texts to encode; empty for any other word."""
-    folded = fold(word).strip()
-    return _KINDS.get(folded, ()) or _KINDS.get(folded.removeprefix(_ARTICLE), ())
+    return _KINDS.get(fold(word).strip(), ()) or _KINDS.get(_bare(word), ())
+
+
+def _bare(word: str) -> str:
+    """A word, folded, without its article."""
+    return fold(word).strip().removeprefix(_ARTICLE)

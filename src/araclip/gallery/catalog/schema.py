@@ -157,10 +157,23 @@ def connected(path: Path, *, create: bool = False) -> Connection:
         if path.with_name(DAMAGED_NAME).is_file():
             raise GalleryCorrupt(f"{path} is missing: a repair was stopped half way. Run `araclip repair` again.")
         if not create:
-            raise GalleryNotFound(f"no gallery at {path.parent}. Make one with `araclip index FOLDER`.")
+            raise GalleryNotFound(f"no gallery at {path.parent}. {_restored_half(path.parent)}")
         atomic.unlink(path.parent / seal.FILE_NAME)  # left by a deleted catalogue
     with own_errors(path):
         return connect(path, create=create)
+
+
+def replaced_name(folder: Path, number: int) -> Path:
+    """Where the gallery in a folder goes when a backup is restored there."""
+    return folder.with_name(f"{folder.name}.replaced-{number}")
+
+
+def _restored_half(folder: Path) -> str:
+    """What to do where there is no gallery: make one, or finish a restore that was stopped half way."""
+    found = [place for number in range(1, 100) if is_gallery(place := replaced_name(folder, number))]
+    if not found or folder.exists():
+        return "Make one with `araclip index FOLDER`."
+    return f"One that a restored backup replaced is at {found[-1]}: rename it back, or run `araclip restore` again."
 
 
 def create(database: Connection, meta: dict[str, str]) -> None:

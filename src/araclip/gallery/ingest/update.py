@@ -162,7 +162,7 @@ def _reconcile(
     at = [path for file in found for path in of_videos.get(file, [file])]
     beside |= {path: files for file, files in walk.sidecars.items() for path in of_videos.get(file, ())}
     synchronise(catalog, beside, at, turn, skip, few=few)
-    _, report.pictures = catalog.counts()
+    report.files, report.pictures = catalog.counts()
     return report
 
 

@@ -132,6 +132,7 @@ def update_as_far_as_possible(
         removed=sum(each.removed for each in reports),
         skipped=[*(line for each in reports for line in each.skipped), *map(str, faults)],
         pictures=reports[-1].pictures,
+        files=reports[-1].files,
         unread=dict(sum((Counter(each.unread) for each in reports), Counter[str]())),
     )
 

@@ -16,7 +16,7 @@ from araclip.errors import AraCLIPError, GalleryError, GalleryNotFound, InputErr
 from araclip.gallery.catalog import schema
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.connection import own_errors
-from araclip.gallery.catalog.schema import FILE_NAME, OF_A_GALLERY, is_gallery
+from araclip.gallery.catalog.schema import FILE_NAME, OF_A_GALLERY, is_gallery, replaced_name
 from araclip.gallery.catalog.writer_lock import writer_lock
 
 
@@ -164,6 +164,6 @@ def _check_earlier(folder: Path, catalog: Catalog) -> None:
 
 def _free_name(folder: Path) -> Path:
     number = 1
-    while (aside := folder.with_name(f"{folder.name}.replaced-{number}")).exists():
+    while replaced_name(folder, number).exists():
         number += 1
-    return aside
+    return replaced_name(folder, number)

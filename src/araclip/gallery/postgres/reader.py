@@ -26,8 +26,6 @@ from araclip.gallery.postgres.search import PostgresSearch, condition_of
 from araclip.gallery.ranking import Page, StoreSearch
 from araclip.gallery.reader import SAMPLE, GalleryReader, Snapshot
 from araclip.gallery.reference_queries import reference_vectors
-from araclip.gallery.results import Match
-from araclip.gallery.text_matches import TextQuery, where_found
 from araclip.models.encoder import Encoder
 from araclip.models.vectors import Vectors
 
@@ -37,14 +35,7 @@ class PostgresSnapshot(Snapshot):
 
     def __init__(self, catalog: PostgresCatalog, model: Encoder, exact: bool) -> None:
         super().__init__(catalog.generation, lambda: reference_vectors(reference_home(), model))
-        self._catalog, self._exact, self._width = catalog, exact, model.width
-
-    def by_texts(self, content: int, text: TextQuery) -> tuple[tuple[Match, ...], float]:
-        """The texts of a picture that match, and the relevance that they give it."""
-        nothing = np.zeros(self._width, np.float32)
-        with self._searching(nothing, Page(1, 0, Filters(hidden=None))) as search:
-            matches = search.matches(text)
-        return where_found(self.document(content), text), matches.relevance_of(content)
+        self._catalog, self._exact = catalog, exact
 
     def document(self, content: int) -> Document:
         """The texts of a picture by field; a gallery on a server has none from OCR."""

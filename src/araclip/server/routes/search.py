@@ -28,7 +28,7 @@ from araclip.gallery.query import parse, with_terms
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.reference_queries import EVERYDAY
-from araclip.gallery.results import TEXT_WEIGHT, Hit, Match, Result, Suggestion, WordShare
+from araclip.gallery.results import TEXT_WEIGHT, Hit, Match, Result, Suggestion, WordShare, fits_nothing
 from araclip.gallery.search import replanned
 from araclip.gallery.search import search as searched
 from araclip.gallery.suggestions import completions, matching
@@ -157,13 +157,15 @@ async def run_search(
         results, more, passing, understood = await service.in_thread(
             lambda: _results(service, snapshot, read, terms, page, body.text_weight)
         )
+    away = not results and not body.offset and await service.in_thread(browsing.is_away)
     return SearchAnswer(
         query=body.q,
         results=results,
         offset=body.offset,
         more=more,
         passing=passing,
-        nothing_found=body.offset == 0 and (not results or results[0].weak),
+        away=away,
+        nothing_found=body.offset == 0 and (not results or fits_nothing([each.relevance for each in results])),
         took_ms=round((time.perf_counter() - began) * 1e3, 1),
         generation=snapshot.generation,
         interpretation=Interpretation.model_validate(understood.json()),

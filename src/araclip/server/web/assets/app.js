@@ -5,7 +5,7 @@ import { filterCount, isSearch, onlyHidden, read, searchOf, UNFILTERED, write } 
 import { Browse } from './browse.js';
 import { Chips } from './chips.js';
 import { chosenPictures } from './chosen.js';
-import { $, loadIcons, plainly } from './dom.js';
+import { $, loadIcons, plainly, setStyle } from './dom.js';
 import { Filters, filterChips } from './filters.js';
 import { Grid } from './grid.js';
 import { showHome } from './home.js';
@@ -124,6 +124,9 @@ async function arrive({ scroll } = {}) {
   }
 }
 
+// Of the header, the search box alone stays in sight: `--above` is the height of what scrolls away.
+new ResizeObserver(() => setStyle($('top'), { '--above': `${$('search').offsetTop - $('top').offsetTop}px` })).observe($('top'));
+
 /** Draw everything around the results. */
 function showFrame() {
   const home = !isSearch(state) && !filterCount(state);
@@ -202,7 +205,7 @@ function show() {
   if (folded) grid.clear();
   const shown = folded ? [] : grid.show(results);
   understood.show(state, results.interpretation);
-  const weak = shown.length > 0 && shown[0].weak;
+  const weak = shown.length > 0 && results.nothingFits;
   const all = Math.max(results.passing ?? stats?.pictures ?? 0, shown.length);
   const whole = results.dated && !results.excludes; // the filters alone say which pictures these are
   $('count').textContent = weak ? t('allWeak') : whole ? t('pictures', { n: all }) : t(results.dated ? 'listed' : 'shown', { n: shown.length, all });
@@ -212,6 +215,7 @@ function show() {
   else {
     $('count').textContent = '';
     if (stats?.pictures === 0) showFirstRun();
+    else if (results.away) nothingNotice(null, null, [t('away'), t('awayDetail')]);
     else nothingNotice(filterCount(state) ? () => go(UNFILTERED) : null, folded ? reveal : null);
   }
 }

@@ -33,7 +33,7 @@ export class Filters {
       formats.length > 1 && group('format', ...formats.map((format) => pill('checkbox', 'format', format, el('bdi', {}, format)))),
       group('orientation', pill('radio', 'orientation', '', t('any')), ...ORIENTATIONS.map((name) => pill('radio', 'orientation', name, t(name)))),
       group('size', pill('radio', 'size', '', t('any')), ...SIZES.map((range) => pill('radio', 'size', range, sizeLabel(range)))),
-      group('quality', pill('checkbox', 'strong', 'on', t('strong')), pill('checkbox', 'collapse', 'on', t('collapse'))),
+      group('quality', pill('checkbox', 'strong', 'on', t('strong')), pill('checkbox', 'collapse', 'on', t('collapse')), el('small', {}, t('order'))),
       button('quiet.reset', 'close', null, () => this.#reset(), t('reset')),
     ].filter(Boolean));
     return this.sync(state);

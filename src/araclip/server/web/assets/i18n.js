@@ -55,7 +55,7 @@ export const number = (value, options) => new Intl.NumberFormat(locale, options)
 /** From these relevances on a hit is strong, or fair; below, it is weak, as gallery/relevance.py has it. */
 const STRONG = 0.5;
 export const FAIR = 0.2;
-export const FAR = 0.03; // where all are below it, nothing is shown unasked: measured in docs/log/2026-11.md
+export const FAR = 0.08; // where all are below it, nothing is shown unasked: measured in docs/log/2026-11.md
 
 /** The relevance of a hit in a word. */
 export const strength = (relevance) =>

@@ -33,6 +33,7 @@ export class Results {
     this.pending = null;
     this.revealed = false; // whether results that are all weak are shown
     this.interpretation = null; // how the server understood the query
+    this.nothingFits = false; // as the server judges by the first row
     this.passing = null; // how many pictures pass the filters
   }
 
@@ -47,9 +48,9 @@ export class Results {
     return Boolean(this.interpretation?.excluded.length) || split(this.state.q).some(({ sign }) => sign < 0);
   }
 
-  /** Whether nothing is near enough to be shown unasked; of a query that excludes something relevance says too little. */
+  /** Whether nothing is near enough to be shown unasked. */
   get hidden() {
-    return !this.revealed && !this.excludes && this.items.length > 0 && this.items.every(({ weak, relevance }) => weak && relevance < FAR);
+    return !this.revealed && this.items.length > 0 && this.items.every(({ weak, relevance }) => weak && relevance < FAR);
   }
 
   /** Whether they are by date: the query says nothing that a picture shows. */
@@ -79,8 +80,8 @@ export class Results {
   }
 
   /** Take over the results of the same search asked again. */
-  take({ items, offset, more, interpretation, passing }) {
-    Object.assign(this, { items, offset, more, interpretation, passing });
+  take({ items, offset, more, interpretation, nothingFits, passing }) {
+    Object.assign(this, { items, offset, more, interpretation, nothingFits, passing });
   }
 
   /** Fetch the next page; concurrent calls share one request. Throws a Problem. */
@@ -95,7 +96,8 @@ export class Results {
     const skipped = new Set([...this.items, ...this.state.like].map(({ id }) => id));
     this.items.push(...page.results.filter(({ id }) => !skipped.has(id)));
     this.offset += page.results.length;
-    if (!this.answered) Object.assign(this, { interpretation: page.interpretation ?? null, passing: page.passing });
+    const { interpretation = null, nothing_found: nothingFits, passing, away } = page;
+    if (!this.answered) Object.assign(this, { interpretation, nothingFits, passing, away });
     this.more = page.more && page.results.length > 0;
     this.answered = true;
   }

@@ -20,10 +20,11 @@ export class Understood {
     this.root.replaceChildren(...parts);
   }
 
-  #parts(state, { also, excluded, filters }) {
+  #parts(state, { also, excluded, qualities, filters }) {
     return [
       also.length > 0 && this.#chip(state, 'words', t('also', { words: listed(also) })),
       excluded.length > 0 && this.#chip(state, 'exclusions', t('excluded', { words: listed(excluded) })),
+      qualities.length > 0 && el('span.note', {}, t('qualityKept', { words: listed(qualities) })),
       ...filters.map(({ part, words, where, applied }) => (applied
         ? this.#chip(state, part, filtersLabel(where))
         : el('span.note', {}, t(part === 'date' ? 'noSuchDate' : 'noSuchFolder', { words })))),
