@@ -156,7 +156,7 @@ def test_one_term_is_its_own_vector() -> None:
 
 def test_a_minus_turns_away_and_a_weight_draws_near() -> None:
     vectors = rows([1, 0, 0], [0, 1, 0])
-    plus, minus = combine(vectors, parse("قطة + كلب")), combine(vectors, parse("قطة - كلب"))
+    plus, minus = combine(vectors, parse("قطة + كلب")), combine(vectors, parse("قطة - كلب"), subtract=True)
     heavy = combine(vectors, parse("قطة + 3:كلب"))
     assert minus @ vectors[1] < 0 < plus @ vectors[1] < heavy @ vectors[1]
     assert minus @ vectors[0] > plus @ vectors[0]
@@ -172,7 +172,7 @@ def test_a_picture_beside_text_counts_half_and_alone_whole() -> None:
 
 def test_terms_that_cancel_out_are_refused() -> None:
     with pytest.raises(InputError, match="cancel each other out"):
-        combine(rows([1, 0], [1, 0]), parse("قطة - 2:قطة"))
+        combine(rows([1, 0], [1, 0]), parse("قطة - 2:قطة"), subtract=True)
 
 
 @given(st.lists(st.floats(0.01, 100), min_size=2, max_size=5), st.integers(0, 1000), st.floats(0.01, 100))

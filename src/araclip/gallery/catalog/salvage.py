@@ -64,11 +64,11 @@ def salvage(folder: Path, model: Encoder | None = None) -> list[str]:
 
         def fill(temporary: Path) -> None:
             _write(temporary, meta, tables, doubtful["contents"])
+            atomic.unlink(folder / seal.FILE_NAME)  # first: after a kill it would contradict the new catalogue
             if source == path:
                 _set_aside(path)
 
         atomic.write(path, fill, flush=False)  # SQLite has flushed it
-        atomic.unlink(folder / seal.FILE_NAME)
     return lines
 
 
