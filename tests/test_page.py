@@ -14,14 +14,17 @@ WEB = Path(araclip.__file__).parent / "server" / "web"
 ASSETS = WEB / "assets"
 MODULES = sorted(ASSETS.glob("*.js"))
 THEMES = {"dark", "light"}  # messages by which the theme's switch is called
+MAX_LINES = 300
 PHYSICAL = re.compile(
     r"(?<![-\w])(margin|padding|border)-(left|right)|(?<![-\w.])(left|right):|text-align: (left|right)"
 )
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
-def test_a_module_says_what_it_is_for(path: Path) -> None:
-    assert path.read_text(encoding="utf-8").startswith(("/**", "// "))
+def test_a_module_says_what_it_is_for_and_is_short(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith(("/**", "// "))
+    assert len(text.splitlines()) <= MAX_LINES or path.name == "messages.js"  # a table, one text a line
 
 
 def test_nothing_comes_from_another_host() -> None:

@@ -1,7 +1,5 @@
 """The viewer: picture, details, keyboard and focus."""
 
-import re
-
 import pytest
 from colours import HOSTILE_NAME, MIXED_NAME
 from doing import FAILED, Visit, focused, shown, until
@@ -88,7 +86,7 @@ def test_details_are_shown(visit: Visit) -> None:
     page.get_by_role("link", name=HOSTILE_NAME).click()
     assert viewed(page) == HOSTILE_NAME
     told = page.locator("#viewer dl")
-    for text in ("٢٤٠ × ٣٢٠", "PNG", "holiday", re.compile("قوية|متوسطة")):
+    for text in ("٢٤٠ × ٣٢٠", "PNG", "holiday", "قوية"):
         expect(told).to_contain_text(text)
     expect(page.locator("#viewer code")).to_contain_text(HOSTILE_NAME)
 

@@ -158,7 +158,7 @@ def _annotated(files: SetFiles, pictures: list[Any], annotations: list[Any], whe
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Location (file and line) and text of each line that is not blank."""
+    """Yield each line that is not blank: its file and line number as a text for messages, then the line itself."""
     for where, raw in bounded_lines(path):
         try:
             line = raw.decode("utf-8-sig").strip("\r\n ")

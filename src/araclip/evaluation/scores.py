@@ -338,7 +338,8 @@ def intervals(
 
 
 def resampled_means(values: Floats, clusters: Sequence[int] | Ints, resamples: int, seed: int) -> Floats:
-    """(R, M) means of (Q, M) values over R draws, with replacement, of as many clusters as there are."""
+    """The means (R, M) of the values (Q, M) in each of R bootstrap samples. A sample draws clusters with
+    replacement, as many as there are."""
     sums, counts = cluster_sums(values, clusters)
     rng = np.random.default_rng(seed)
     means = []
@@ -350,7 +351,7 @@ def resampled_means(values: Floats, clusters: Sequence[int] | Ints, resamples: i
 
 
 def cluster_sums(values: Floats, clusters: Sequence[int] | Ints) -> tuple[Floats, Ints]:
-    """(C, M) sums of (Q, M) values and (C,) numbers of queries, by cluster."""
+    """For each of C clusters, the sums (C, M) of its queries' values (Q, M), and the number (C,) of its queries."""
     if not len(values) or len(values) != len(clusters):
         raise ValueError(f"{len(values)} values but {len(clusters)} clusters. Pass one cluster a value, at least one.")
     _, row = np.unique(np.asarray(clusters), return_inverse=True)

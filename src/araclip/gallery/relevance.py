@@ -86,7 +86,7 @@ class RelevanceScale:
     # ------------------------------------------------------------------ hits
 
     def relevance(self, query: Vectors) -> Callable[[float], float]:
-        """A function from score to relevance, for a query (D,)."""
+        """For a query (D,), the function that turns a picture's cosine into its relevance."""
         intercept, slope = self._line(query)
 
         def relevance(score: float) -> float:
@@ -149,7 +149,7 @@ class RelevanceScale:
 
     @cached_property
     def _everyday(self) -> Vectors:
-        """(E, n) scores of the everyday queries."""
+        """The scores (E, n) of the E everyday queries for the n pictures of the sample."""
         scores: Vectors = self.reference.everyday @ self.sample.T
         return scores
 

@@ -72,7 +72,10 @@ _EXTRAS = {"sentence_transformers": "sentence-transformers"}
 
 
 def load_peer(name_or_path: str | PathLike[str], threads: int, device: str) -> Encoder | None:
-    """The encoder of a peer's name, a kind and location, or a folder in a published layout; None for anything else."""
+    """Load the encoder that a text names: a peer's name, KIND:LOCATION, or a folder in a published layout.
+
+    Returns None for any other text.
+    """
     request = parse_request(fspath(name_or_path))
     return None if request is None else load_request(request, threads, device)
 

@@ -71,11 +71,12 @@ def router() -> APIRouter:
             raise Problem("not-found")
         headers = {"Cache-Control": _KEPT} if kept else {"Cache-Control": "no-cache", "ETag": file.etag}
         headers["Vary"] = "Accept-Encoding"
+        headers["Content-Type"] = file.media_type  # as a header it gets no charset: all scripts and styles are UTF-8
         if not kept and is_known(request, file.etag):
             return Response(status_code=304, headers=headers)
         if accepts_gzip(request.headers):
-            return Response(file.packed, headers=headers | {"Content-Encoding": "gzip"}, media_type=file.media_type)
-        return Response(file.data, headers=headers, media_type=file.media_type)
+            return Response(file.packed, headers=headers | {"Content-Encoding": "gzip"})
+        return Response(file.data, headers=headers)
 
     @routes.get("/")
     async def index(request: Request) -> Response:

@@ -233,7 +233,7 @@ class ServedBrowsing:
             if album is None:
                 raise InputError(f"no album '{keys[0]:.40}'. Ask GET /folders for the albums there are.")
             read = replace(read, below=album.path)
-        return self._gallery.known(read)
+        return self._made(f"known {read!r}", lambda: self._gallery.known(read))
 
     def timeline(self, filters: Filters) -> Timeline:
         """The pictures that pass, the newest first."""

@@ -61,7 +61,7 @@ def with_their_videos(catalog: Rows, contents: Iterable[int]) -> list[int]:
 
 
 def folders(catalog: Rows, hidden: str) -> dict[str, int]:
-    """How many files each name of a folder has, without those of hidden pictures; reads every path.
+    """Count the files that lie in folders of each name; files of hidden pictures are not counted. Reads every path.
 
     Args:
         hidden: SQL that selects the ids of all hidden pictures.

@@ -15,13 +15,12 @@ from araclip.pictures.video.scenes import MARK, belongs, scene_of
 TABLE = (
     "CREATE TABLE IF NOT EXISTS hidden_gone (path {bytes} PRIMARY KEY, hash {bytes} NOT NULL, gone_at text NOT NULL)"
 )
-SUCCESSOR_WITHIN = timedelta(
-    days=7
-)  # later, a camera may have given the name to a picture that has nothing to do with it
+# For so long a new picture at the path of a hidden one is hidden too. Later, a camera may have used the name again.
+SUCCESSOR_WITHIN = timedelta(days=7)
 
 
 def note_gone(database: Rows, hidden: str, raw: bytes) -> None:
-    """Before a path is removed: keep the mark of its picture.
+    """Before a path is removed: if its picture is hidden, remember the path and the picture.
 
     Args:
         hidden: SQL that selects the ids of all hidden pictures.
@@ -35,8 +34,9 @@ def note_gone(database: Rows, hidden: str, raw: bytes) -> None:
 
 
 def inherits(database: Rows, hidden: str, raw: bytes, content: int) -> bool:
-    """Before a path gets a picture: whether that one must be hidden, as what the path held before, or as the same
-    picture was when it was removed. So must a video of which any scene is or was hidden."""
+    """Whether a picture must be hidden that a path is about to get: if the path held another hidden picture, now or
+    shortly before, or if the same picture was hidden when it was removed. For a scene, all scenes of its video count.
+    """
     scene = scene_of(os.fsdecode(raw))
     first, last = (raw, raw) if scene is None else (os.fsencode(scene.video + end) for end in (MARK, f"{MARK}:"))
     before = database.rows(
@@ -51,9 +51,9 @@ def inherits(database: Rows, hidden: str, raw: bytes, content: int) -> bool:
 
 
 def came_back(database: Rows, raw: bytes, content: int) -> None:
-    """Forget what waited for a path or a picture that is there again."""
-    database.rows("DELETE FROM hidden_gone WHERE path = ?", (raw,))
-    shown(database, [content])
+    """A path holds a picture again: forget the mark that waited for this path, and those for the same picture."""
+    same = "hash = (SELECT hash FROM contents WHERE id = ?)"
+    database.rows(f"DELETE FROM hidden_gone WHERE path = ? OR {same}", (raw, content))
 
 
 def shown(database: Rows, contents: Sequence[int]) -> None:

@@ -1,4 +1,5 @@
-"""An image tower of several branches over shared frozen blocks: an ensemble of small networks at the cost of one.
+"""An image tower whose first blocks are frozen and computed once, and followed by several branches. Each branch
+is a small network; together they are an ensemble that costs little more than a single network.
 
 The members were fine-tuned separately from one pretrained network whose first blocks were frozen, so they share
 these, and a picture passes them once. Errors of separately trained members differ, and the sum of their vectors ranks
@@ -178,7 +179,8 @@ class BranchesModel(PreTrainedModel):  # type: ignore[misc]
 
     config_class = BranchesConfig
     main_input_name = "pixel_values"
-    # convolutions have no attention: an implementation of it that is chosen for the whole model changes nothing here
+    # This tower is convolutional and computes no attention. It accepts any `attn_implementation` that a caller
+    # chooses for the whole model, and ignores it.
     _supports_sdpa = _supports_flash_attn = _supports_flex_attn = True
 
     def __init__(self, config: BranchesConfig) -> None:

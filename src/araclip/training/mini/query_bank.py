@@ -20,7 +20,8 @@ SAMPLE = 256  # pictures whose mean popularity is subtracted, so that the correc
 
 
 def query_bank(stage: QueryBank, context: StageContext) -> dict[str, float]:
-    """Give a model a query bank of the captions and names of pictures; nothing is trained. See `with_query_bank`."""
+    """Run the stage that gives a model its query bank, made of the pictures' captions and names. Nothing is trained;
+    `with_query_bank` says what the bank does."""
     accelerator = accelerator_for()
     mixture = PictureMixture(ungrouped(stage.pictures), stage.seed, languages=stage.languages)
     batch = mixture.batch(0, stage.batch)

@@ -81,7 +81,7 @@ class TomlFile:
         self._mistakes.setdefault(what if bracket else section, f"{self.files.get(key[0], self.path)}: {message}")
 
     def refuse(self, key: Key, message: str) -> NoReturn:
-        """Raise a RecipeError now, with all mistakes that were found before."""
+        """Raise one RecipeError that lists all mistakes found so far."""
         self.mistake(key, message)
         self.check()
         raise AssertionError("there is a mistake")

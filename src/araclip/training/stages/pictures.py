@@ -276,7 +276,7 @@ class PixelImages:
         self.modules = [tower]
 
     def inputs(self, rows: Sequence[int], step: int) -> Tensor:
-        """(B, 3, S, S): pictures augmented for this step."""
+        """The batch's pictures (B, 3, S, S), augmented anew for this step."""
         size = self.pixels.size
 
         def read(row: int) -> NDArray[np.uint8]:

@@ -5,7 +5,7 @@ import { filterCount, isSearch, onlyHidden, read, searchOf, UNFILTERED, write } 
 import { Browse } from './browse.js';
 import { Chips } from './chips.js';
 import { chosenPictures } from './chosen.js';
-import { $, loadIcons, plainly, setStyle } from './dom.js';
+import { $, loadIcons, plainly } from './dom.js';
 import { Filters, filterChips } from './filters.js';
 import { Grid } from './grid.js';
 import { showHome } from './home.js';
@@ -124,9 +124,6 @@ async function arrive({ scroll } = {}) {
   }
 }
 
-// Of the header, the search box alone stays in sight: `--above` is the height of what scrolls away.
-new ResizeObserver(() => setStyle($('top'), { '--above': `${$('search').offsetTop - $('top').offsetTop}px` })).observe($('top'));
-
 /** Draw everything around the results. */
 function showFrame() {
   const home = !isSearch(state) && !filterCount(state);
@@ -207,8 +204,8 @@ function show() {
   understood.show(state, results.interpretation);
   const weak = shown.length > 0 && results.nothingFits;
   const all = Math.max(results.passing ?? stats?.pictures ?? 0, shown.length);
-  const whole = results.dated && !results.excludes; // the filters alone say which pictures these are
-  $('count').textContent = weak ? t('allWeak') : whole ? t('pictures', { n: all }) : t(results.dated ? 'listed' : 'shown', { n: shown.length, all });
+  const said = weak ? 'allWeak' : !results.dated ? 'shown' : results.excludes ? 'listed' : 'pictures'; // the last: by filters alone
+  $('count').textContent = t(said, { n: said === 'pictures' ? all : shown.length, all });
   $('bar').dataset.weak = weak;
   paging.show(!folded && results.more);
   if (shown.length) leaveFirstRun();

@@ -3,7 +3,7 @@
 import { askForToken, indexed, indexNow, thumbnail } from './api.js';
 import { $, el } from './dom.js';
 import { listed, t } from './i18n.js';
-import { clearNotice, emptyNotice, notice, problemNotice } from './notice.js';
+import { clearNotice, emptyNotice, howToFill, notice, problemNotice } from './notice.js';
 import { causeOf, kindsOf } from './problems.js';
 
 let drawn = 0; // a later drawing cancels an earlier one that still waits for its answer
@@ -40,9 +40,7 @@ function draw({ state, cause, folders, newest, unread }, stats) {
 /** What a folder without pictures has instead: files in formats that are not read, or nothing. */
 function emptyDetail(unread = {}) {
   const kinds = Object.keys(unread).length > 0 && t('unread', { kinds: kindsOf(unread) });
-  const [before, after] = t('emptyFolderOther', { command: '\0' }).split('\u2068\0\u2069');
-  const other = el('p', {}, before, el('code', { dir: 'ltr' }, 'araclip serve --index FOLDER'), after);
-  return el('div', {}, kinds && el('p', {}, kinds), el('p', {}, t('emptyFolderDetail')), other);
+  return el('div', {}, kinds && el('p', {}, kinds), el('p', {}, t('emptyFolderDetail')), howToFill());
 }
 
 /** The pictures that came last; those that are shown already stay, so that nothing flickers. */

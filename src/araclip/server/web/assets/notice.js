@@ -23,11 +23,14 @@ export function nothingNotice(reset, reveal, said = [t('nothing'), t(reset ? 'no
   if (reveal && reset) $('notice').firstChild.append(button('quiet', 'close', null, reset, t('reset')));
 }
 
-/** A gallery without pictures, and the command that fills it. */
-export function emptyNotice() {
+/** The command that adds pictures. */
+export function howToFill() {
   const [before, after] = t('emptyGalleryDetail', { command: '\0' }).split('\u2068\0\u2069');
-  notice({ name: 'empty', title: t('emptyGallery'), detail: el('p', {}, before, el('code', { dir: 'ltr' }, 'araclip index'), after) });
+  return el('p', {}, before, el('code', { dir: 'ltr' }, 'araclip index'), after);
 }
+
+/** A gallery without pictures. */
+export const emptyNotice = () => notice({ name: 'empty', title: t('emptyGallery'), detail: howToFill() });
 
 /** A Problem as a notice, with a suitable action. */
 export function problemNotice(problem, retry) {

@@ -1,6 +1,6 @@
-/** The search box: submitting, clearing. */
+/** The search box: submitting, clearing, staying in sight. */
 
-import { $ } from './dom.js';
+import { $, setStyle } from './dom.js';
 
 /** Call `submit` with the text when Enter is pressed or the button is. */
 export function listenToSearchBox(submit) {
@@ -16,4 +16,6 @@ export function listenToSearchBox(submit) {
     clear.hidden = true;
     field.focus();
   });
+  // Of the header the box alone stays in sight: `--above` is the height of what scrolls away.
+  new ResizeObserver(() => setStyle($('top'), { '--above': `${$('search').offsetTop - $('top').offsetTop}px` })).observe($('top'));
 }
