@@ -81,7 +81,7 @@ def test_what_brought_a_picture_is_told_word_by_word_when_asked(visit: Visit) ->
 
 
 def test_details_are_shown(visit: Visit) -> None:
-    page = visit("?q=أخضر")
+    page = visit("?q=أخضر+onerror")  # the name has the word, so that the hit is strong
     shown(page)
     page.get_by_role("link", name=HOSTILE_NAME).click()
     assert viewed(page) == HOSTILE_NAME
