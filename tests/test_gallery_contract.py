@@ -453,6 +453,13 @@ def test_a_picture_without_a_date_has_the_one_in_its_name_and_says_so(gallery: B
 
     own = ("2023-05-17T18:30:00", False)
     assert dates() == {named.name: ("2024-01-10T00:00:00", True), "IMG_20200101_000000.jpg": own}
+    beside = named.with_suffix(".xmp")  # tells the very day that stands in the name
+    packet = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    packet += '<rdf:Description xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:CreateDate="2024-01-10T00:00:00"/>'
+    beside.write_text(f"{packet}</rdf:RDF></x:xmpmeta>", encoding="utf-8")
+    gallery.update([folder])
+    assert dates()[named.name] == ("2024-01-10T00:00:00", False)
+    beside.unlink()
     named.rename(folder / "green.png")
     gallery.update([folder])
     assert dates() == {"IMG_20200101_000000.jpg": own}

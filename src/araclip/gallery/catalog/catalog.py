@@ -52,10 +52,12 @@ PARTS = {  # what a damaged row is called in a report
     "hidden_gone": "mark of a removed picture",
 }  # fmt: skip
 _JOINED = "files JOIN contents ON contents.id = files.content"
+_TOLD = "CASE WHEN json_valid({0}) THEN json_extract({0}, '$.captured_at') END"  # a date in what a file says
 _RECORDS = (
     "SELECT files.content, hash, format, contents.width, height, taken, added, camera, lens, latitude, longitude, "
     "place, ifnull(hidden, 0) <> 0, "
-    "taken IS NOT CASE WHEN json_valid(embedded) THEN json_extract(embedded, '$.captured_at') END, "
+    f"taken IS NOT NULL AND {_TOLD.format('embedded')} IS NULL AND NOT EXISTS (SELECT 1 FROM sidecar_photos "
+    f"JOIN files AS other USING (path) WHERE other.content = contents.id AND {_TOLD.format('about')} IS NOT NULL), "
     f"path, size, metadata FROM {_JOINED} "
     "LEFT JOIN photos ON photos.content = contents.id"
 )
@@ -830,13 +832,10 @@ def _record(rows: Sequence[tuple[Any, ...]]) -> PictureRecord:
     """A picture from its rows of _RECORDS, one for each path."""
     copies = tuple(Copy(os.fsdecode(path), size, read_metadata(about)) for *_, path, size, about in rows)
     content, digest, kind, width, height, captured_at, added, *photo = rows[0][:-3]
-    camera, lens, latitude, longitude, place, hidden, told_elsewhere = photo
-    by_name = bool(told_elsewhere and captured_at) and captured_at == date_in_names(
-        (c.path, c.metadata) for c in copies
-    )
+    camera, lens, latitude, longitude, place, hidden, by_name = photo
     return PictureRecord(
         content, digest, kind, width, height, captured_at, added, copies, camera, lens, latitude, longitude, place,
-        bool(hidden), by_name,
+        bool(hidden), bool(by_name),
     )  # fmt: skip
 
 
