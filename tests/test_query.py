@@ -115,7 +115,8 @@ def test_any_text_is_a_query_or_refused_in_our_own_words(text: str) -> None:
         query = parse(text, files=True)
     except InputError:
         return
-    assert any(term.weight > 0 for term in query.terms)
+    only_excludes = all(term.kind == "text" and term.weight <= -1 for term in query.terms)  # "- كلب": all others
+    assert any(term.weight > 0 for term in query.terms) or only_excludes
     assert all(normalize(term.value) for term in query.terms)
 
 
