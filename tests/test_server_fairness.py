@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import json
+import os
+import signal
 import socket
 import sys
 import threading
@@ -170,9 +172,13 @@ def test_a_job_whose_request_was_cancelled_is_given_up_and_its_process_replaced(
 
     async def story() -> tuple[int, int]:
         box = Sandbox(processes=1, memory=1_000_000_000, seconds=60, max_waiting=8)
-        await box.thumbnail(SMALL, 64)  # the process has started
-        running_, waiting = (asyncio.create_task(box.thumbnail(SLOW, 64)) for _ in range(2))
-        while box.inside < 2 or not box._jobs:
+        await box.thumbnail(SMALL, 64)
+        (child,) = box._children.idle
+        os.kill(
+            child._process.pid, signal.SIGSTOP
+        )  # so that the next picture is still being decoded when it is given up
+        running_, waiting = (asyncio.create_task(box.thumbnail(SMALL, 64)) for _ in range(2))
+        while box.inside < 2 or child.jobs < 2:
             await asyncio.sleep(0.001)
         running_.cancel()
         waiting.cancel()
