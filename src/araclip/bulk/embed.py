@@ -124,11 +124,7 @@ def _run(
 
 
 def named(model: ModelLike | None, encoder: Encoder) -> str:
-    """What another process loads to have the same model.
-
-    Raises:
-        InputError: an encoder object that no name leads to.
-    """
+    """What another process loads to have the same model."""
     if model is None:
         return DEFAULT_MODEL
     if isinstance(model, str | os.PathLike):

@@ -44,12 +44,7 @@ class ShardGroup:
     rows: int
 
     def read(self) -> EmbeddedPictures:
-        """Its pictures.
-
-        Raises:
-            InputError: the shard is damaged, or its rows cannot be what `embed` wrote.
-            SourceError: it cannot be read now.
-        """
+        """Its pictures."""
         header, batch = read_rows(self.place, self.start, self.rows, (*REQUIRED, *FACTS))
         try:
             return _pictures(batch, header.model.width, self.place)
@@ -89,11 +84,7 @@ def parts(row_groups: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
 
 
 def _pictures(batch: Any, width: int, place: str) -> EmbeddedPictures:
-    """The rows of a batch, checked: a shard may come from a stranger.
-
-    Raises:
-        InputError: they cannot be what `embed` wrote.
-    """
+    """The rows of a batch, checked: a shard may come from a stranger."""
     for name in REQUIRED:
         if batch.column(name).null_count:
             raise _damaged(place, f"column {name} has gaps")
@@ -190,13 +181,7 @@ class ShardSet:
 
 
 def shards_in(out: str | os.PathLike[str]) -> ShardSet:
-    """The shards that `embed` has finished in a folder.
-
-    Raises:
-        InputError: there is none, or a parquet file there is no shard.
-        ShardMismatch: they are of several models or sources.
-        SourceError: they cannot be read now.
-    """
+    """The shards that `embed` has finished in a folder."""
     folder = ShardFolder(out)
     names = tuple(name for name in folder.names() if name.endswith(".parquet") and not name.startswith("."))
     if not names:
@@ -215,12 +200,7 @@ def shards_in(out: str | os.PathLike[str]) -> ShardSet:
 
 
 def encoder_of_shards(shards: ShardSet, model: str | None = None, *, device: str | None = None) -> Encoder:
-    """The encoder that made them, or what stands for it where it is not on this machine.
-
-    Raises:
-        ShardMismatch: `model` is another one.
-        ModelError, InputError: `model` cannot be loaded.
-    """
+    """The encoder that made them, or what stands for it where it is not on this machine."""
     record = shards.headers[0].model
     if model is None:
         try:

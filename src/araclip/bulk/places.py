@@ -32,11 +32,7 @@ def is_url(text: str) -> bool:
 
 
 def place_of(named: str | os.PathLike[str]) -> str:
-    """A path made absolute, or a URL without a final slash; the form that all of this package uses.
-
-    Raises:
-        InputError: not a path, a protocol that is not read here, or a URL with a password or several protocols in it.
-    """
+    """A path made absolute, or a URL without a final slash; the form that all of this package uses."""
     if not isinstance(named, str) or not (match := URL.match(named)):
         return str(user_path(named, "source").absolute())
     protocol = match[1].lower()
@@ -57,11 +53,7 @@ def _has_password(host: str) -> bool:
 
 
 def filesystem_of(place: str) -> tuple[Any, str]:
-    """The fsspec file system of a place, and its path there.
-
-    Raises:
-        InputError: a package is missing; says which extra has it.
-    """
+    """The fsspec file system of a place, and its path there."""
     try:
         import fsspec
     except ImportError:
@@ -78,11 +70,7 @@ def filesystem_of(place: str) -> tuple[Any, str]:
 
 @contextmanager
 def source_errors(place: str) -> Iterator[None]:
-    """What the libraries of object stores raise, as one error of ours.
-
-    Raises:
-        SourceError: the place cannot be read now.
-    """
+    """What the libraries of object stores raise, as one error of ours."""
     try:
         yield
     except (AraCLIPError, ImportError):
@@ -109,11 +97,7 @@ def opened(place: str) -> Iterator[IO[bytes]]:
 
 
 def read_bytes(place: str, most: int) -> bytes | None:
-    """The first `most` bytes of a file, all of a smaller one, in one request of an object store; None of a missing one.
-
-    Raises:
-        SourceError: it cannot be read now.
-    """
+    """The first `most` bytes of a file, all of a smaller one, in one request of an object store; None of a missing one."""
     with source_errors(place):
         try:
             if not is_url(place):
@@ -218,11 +202,7 @@ class ShardFolder:
             return sorted(str(each).rpartition("/")[2] for each in system.ls(path, detail=False))
 
     def write(self, name: str, fill: Callable[[Path], None]) -> None:
-        """Write a file whole: `fill(temporary_path)`, flushed and renamed; or, into an object store, sent in one piece.
-
-        Raises:
-            OSError, SourceError: it cannot be written.
-        """
+        """Write a file whole: `fill(temporary_path)`, flushed and renamed; or, into an object store, sent in one piece."""
         if self.is_local:
             atomic.write(Path(self.place) / name, fill)
             return

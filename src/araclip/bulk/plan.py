@@ -83,11 +83,7 @@ def tasks_of(plan: Plan, source: BulkSource, shards: Iterable[int]) -> list[Shar
 
 
 def parse_shard(text: str) -> tuple[int, int]:
-    """Number and count from «i/n», 0 ≤ i < n.
-
-    Raises:
-        InputError: it is not of that form.
-    """
+    """Number and count from «i/n», 0 ≤ i < n."""
     match = re.fullmatch(r"(\d{1,5})/(\d{1,5})", text)
     if not match or not int(match[1]) < int(match[2]):
         raise InputError(

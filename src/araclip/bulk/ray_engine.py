@@ -48,9 +48,6 @@ def run_on_ray(tasks: Sequence[ShardTask], model: str, device: str | None, out: 
 
     Args:
         workers: shards at a time, at most; 0 for as many as the cluster has cores.
-
-    Raises:
-        InputError: Ray Data is missing.
     """
     try:
         import ray

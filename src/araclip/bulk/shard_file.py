@@ -74,11 +74,7 @@ class ShardHeader:
 
 
 def schema_of(width: int) -> Any:
-    """The pyarrow schema for vectors of this width.
-
-    Raises:
-        InputError: pyarrow is missing.
-    """
+    """The pyarrow schema for vectors of this width."""
     try:
         import pyarrow as pa
     except ImportError:
@@ -163,12 +159,7 @@ class ShardWriter:
 
 
 def read_header(place: str) -> ShardHeader:
-    """What a shard says about itself.
-
-    Raises:
-        InputError: it is no whole shard of ours.
-        SourceError: it cannot be read now.
-    """
+    """What a shard says about itself."""
     with _parquet(place) as file:
         return _header(file, place)
 
@@ -177,10 +168,6 @@ def read_rows(place: str, start: int, rows: int, columns: Sequence[str]) -> tupl
     """The header of a shard and some of its rows, a pyarrow RecordBatch of these columns.
 
     Row groups that hold none of them are not read.
-
-    Raises:
-        InputError: it is no whole shard of ours, or damaged.
-        SourceError: it cannot be read now.
     """
     import pyarrow as pa
 

@@ -110,12 +110,7 @@ Row = tuple[str, bytes | None, str, str]  # name, bytes, caption, and why there 
 
 
 def groups_of(place: str) -> list[tuple[int, int, int]]:
-    """Rows, bytes and first row of each row group of a file.
-
-    Raises:
-        InputError: it is no parquet file with a column of pictures.
-        SourceError: it cannot be read now.
-    """
+    """Rows, bytes and first row of each row group of a file."""
     with parquet_file(place) as file:
         picture_column(file.schema_arrow, place)
         groups, start = [], 0
@@ -127,12 +122,7 @@ def groups_of(place: str) -> list[tuple[int, int, int]]:
 
 
 def rows_of(place: str, group: int) -> Iterator[Row]:
-    """The rows of one row group.
-
-    Raises:
-        InputError: it is damaged, or unpacks to more than MAX_GROUP.
-        SourceError: it cannot be read now.
-    """
+    """The rows of one row group."""
     with parquet_file(place) as file:
         size = file.metadata.row_group(group).total_byte_size
         if not 0 <= size <= MAX_GROUP:
@@ -160,11 +150,7 @@ def _row(row: dict[str, Any], column: str, captions: list[str]) -> Row:
 
 
 def picture_column(schema: Any, place: str) -> str:
-    """The name of the column with pictures.
-
-    Raises:
-        InputError: there is none, or it cannot be told which of several.
-    """
+    """The name of the column with pictures."""
     import pyarrow
 
     def is_bytes(kind: Any) -> bool:
@@ -202,10 +188,6 @@ def parquet_file(
         checksums: compare those of its pages, which not every writer writes rightly.
         texts: columns to read as dictionaries, each text once, however many rows have it.
         remedy: what to do about a damaged file.
-
-    Raises:
-        InputError: pyarrow is missing, or it is no whole parquet file.
-        SourceError: it cannot be read now.
     """
     try:
         import pyarrow.parquet
@@ -286,11 +268,7 @@ class Waiting:
 
 
 def pictures_of(parts: Sequence[Part], refused: Refused) -> Iterator[Waiting]:
-    """The pictures of some parts, in order; what is damaged is told by `refused` and left out.
-
-    Raises:
-        SourceError: a file cannot be read now, so that nothing can be said about what is in it.
-    """
+    """The pictures of some parts, in order; what is damaged is told by `refused` and left out."""
     budget = ByteBudget(AHEAD_BYTES)
     for part in parts:
         if part.kind == TAR:

@@ -171,9 +171,6 @@ def refuse_idle(options: Mapping[str, object], why: str) -> None:
 
     Args:
         options: name → its value, or whether it was given. why: the end of the sentence “… has no effect”.
-
-    Raises:
-        InputError: one of them was given.
     """
     idle = [name for name, value in options.items() if value]
     if idle:

@@ -411,9 +411,6 @@ def run_paper_suite(
 
     Args:
         sets: NAME=FOLDER or NAME=FOLDER,PICTURES. models: ROW=MODEL.
-
-    Raises:
-        InputError: an option is not written so, or nothing can be measured.
     """
     from araclip.peers.paper_suite import paper_table
 

@@ -201,11 +201,7 @@ def _print_unread(report: "Update") -> None:
 def fill_from(
     shards: str, folder: Path | None, gallery: str | None, model: str | None, *, others: bool, as_json: bool
 ) -> None:
-    """Fill the gallery that the options name, and say what was read.
-
-    Raises:
-        InputError: options that contradict `--from`.
-    """
+    """Fill the gallery that the options name, and say what was read."""
     from araclip.bulk.filling import encoder_of_shards, fill, shards_in
     from araclip.gallery.open import open_gallery
 
@@ -245,11 +241,7 @@ def fill_from(
 
 
 def check_ocr(location: "Location") -> None:
-    """Refuse --ocr before any work where it could only fail.
-
-    Raises:
-        InputError: nothing that reads is installed, or the gallery is on a server.
-    """
+    """Refuse --ocr before any work where it could only fail."""
     from araclip.gallery.locations import Address
     from araclip.pictures.ocr.engines import find
 

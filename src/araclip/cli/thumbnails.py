@@ -31,11 +31,7 @@ CHUNK = 4096  # bytes of base64 in one escape sequence of kitty
 
 
 def method_of(environment: Mapping[str, str]) -> str:
-    """How the terminal of this environment shows pictures: one of METHODS.
-
-    Raises:
-        InputError: the variable names another one.
-    """
+    """How the terminal of this environment shows pictures: one of METHODS."""
     if chosen := environment.get(VARIABLE):
         if chosen not in METHODS:
             raise InputError(f"${VARIABLE} is {chosen!r}. Set it to one of {', '.join(METHODS)}, or unset it.")
@@ -51,12 +47,7 @@ def method_of(environment: Mapping[str, str]) -> str:
 
 
 def show(console: "Console", path: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Print a picture file or a scene of a video, ROWS lines high at most.
-
-    Raises:
-        ImageError: it cannot be opened.
-        InputError: see `method_of`.
-    """
+    """Print a picture file or a scene of a video, ROWS lines high at most."""
     method = method_of(environment)
     picture = _opened(path)
     picture.thumbnail((2 * SIDE, SIDE), Image.Resampling.BICUBIC)

@@ -200,11 +200,7 @@ def _print_export(report: "Report") -> None:
 
 
 def need_training_extra(*more: str) -> None:
-    """Refuse a command if packages of training, or `more`, are not installed.
-
-    Raises:
-        InputError: names the missing packages.
-    """
+    """Refuse a command if packages of training, or `more`, are not installed."""
     missing = [name for name in (*_NEEDED, *more) if find_spec(name) is None]
     if missing:
         raise InputError(f"training needs {', '.join(missing)}. Install the extra: pip install 'araclip[train]'.")

@@ -64,11 +64,7 @@ def is_tar(path: Path) -> bool:
 
 
 def members_of(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Names and bytes of the regular files in a tar, compressed or not; links and other members are left out.
-
-    Raises:
-        InputError: it is damaged, a member is too large, or it expands to far more than its size.
-    """
+    """Names and bytes of the regular files in a tar, compressed or not; links and other members are left out."""
     with path.open("rb") as stream:
         for member in member_files(stream, str(path), path.stat().st_size):
             yield member.name, member.read()
@@ -84,11 +80,7 @@ class _Unpacked:
         self._between = False
 
     def read(self, size: int) -> bytes:
-        """At most so many bytes; fewer at the end only.
-
-        Raises:
-            InputError: unpacking takes too much memory.
-        """
+        """At most so many bytes; fewer at the end only."""
         if self._xz is None:
             return self._raw(size)
         found = b""
@@ -129,21 +121,13 @@ class Member:
         self._file, self._where = file, where
 
     def read(self, most: int = -1) -> bytes:
-        """Its bytes, or the first `most`.
-
-        Raises:
-            InputError: the tar is cut short.
-        """
+        """Its bytes, or the first `most`."""
         with _damage(self._where):
             return self._file.read(most)
 
 
 def member_files(stream: IO[bytes], where: str, size: int) -> Iterator[Member]:
-    """The regular members of a tar, from a stream of `size` bytes.
-
-    Raises:
-        InputError: as for `members_of`; `where` names the tar.
-    """
+    """The regular members of a tar, from a stream of `size` bytes."""
     allowed = MAX_EXPANSION * size + MAX_MEMBER
     with (
         _damage(where),

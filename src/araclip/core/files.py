@@ -20,11 +20,7 @@ _TO_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 
 
 
 def open_to_read(path: str | os.PathLike[str]) -> int:
-    """A descriptor of a file to read; whether it is a regular one has to be asked of the descriptor.
-
-    Raises:
-        OSError: it cannot be opened.
-    """
+    """A descriptor of a file to read; whether it is a regular one has to be asked of the descriptor."""
     return os.open(openable(os.fspath(path)), _TO_READ)
 
 

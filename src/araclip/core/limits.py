@@ -142,11 +142,7 @@ class Job:
     """The job of this process. Its handle stays open until the process ends."""
 
     def __init__(self) -> None:
-        """Make a job and put this process into it; jobs nest, so that it may be in another one already.
-
-        Raises:
-            OSError: Windows refuses.
-        """
+        """Make a job and put this process into it; jobs nest, so that it may be in another one already."""
         self._kernel = _kernel()
         self._limits = Limits()
         self._handle = self._kernel.CreateJobObjectW(None, None)
@@ -161,9 +157,6 @@ class Job:
             seconds: further time of the processor that this process may take; a child of it may take as much in all.
             processes: how many there may be in the job, this one included.
             end_children: they end with this process.
-
-        Raises:
-            OSError: Windows refuses.
         """
         basic = self._limits.basic
         basic.flags |= DIE_ON_UNHANDLED_EXCEPTION  # no window that waits for somebody to close it
@@ -188,11 +181,7 @@ class Job:
 
 @cache
 def own_job() -> Job:
-    """The job of this process, made when it is first asked for.
-
-    Raises:
-        OSError: Windows refuses.
-    """
+    """The job of this process, made when it is first asked for."""
     return Job()
 
 

@@ -67,11 +67,7 @@ class Timeline:
         return f"{self.dates[position].decode('ascii', 'replace')}~{self.ids[position]}"
 
     def position(self, cursor: str) -> int:
-        """Where the page of a cursor begins: at its picture, or, if that is gone, at the next one.
-
-        Raises:
-            InputError: it is no cursor.
-        """
+        """Where the page of a cursor begins: at its picture, or, if that is gone, at the next one."""
         date, tilde, number = cursor.partition("~")
         if not (tilde and date.isascii() and number.isascii() and number.isdigit() and len(number) < DATE_LETTERS):
             raise InputError("the cursor is not one of this server's answers. Pass `next` of the page before.")
@@ -261,11 +257,7 @@ class Browsing(ABC):
 
     def known(self, filters: Filters) -> Filters:
         """Filters whose folder, camera, lens and place some picture has. A folder below which no path lies may be the
-        name of one, at any depth and spelled nearly so.
-
-        Raises:
-            InputError: no picture has one of these; the message lists what there is.
-        """
+        name of one, at any depth and spelled nearly so."""
         for name in ("folder", "folder_name", "camera", "lens", "place"):
             given = getattr(filters, name)
             if given is None or isinstance(given, tuple) or self.has(Filters(**{name: given, "hidden": None})):

@@ -47,11 +47,7 @@ class Address:
 
     @staticmethod
     def read(text: str) -> "Address":
-        """Parse an address.
-
-        Raises:
-            InputError: not an address of PostgreSQL's, no host, no database, or a password that it cannot have.
-        """
+        """Parse an address."""
         shown = without_secret(text)
         try:
             parts = urlsplit(text)
@@ -117,11 +113,7 @@ Location = Path | Address
 
 
 def location_of(named: str | os.PathLike[str] | Address) -> Location:
-    """The folder or the address that a text names; the only place that tells the two apart.
-
-    Raises:
-        InputError: an invalid address, or neither a text nor a path.
-    """
+    """The folder or the address that a text names; the only place that tells the two apart."""
     if isinstance(named, Address):
         return named
     if isinstance(named, str) and URL.match(named):
@@ -172,11 +164,7 @@ def latest_gallery() -> Path | None:
 
 
 def gallery_here(folder: Path) -> Path:
-    """The gallery to search from `folder`: its own, that of its nearest ancestor, or the one indexed last.
-
-    Raises:
-        GalleryNotFound: nothing was indexed yet.
-    """
+    """The gallery to search from `folder`: its own, that of its nearest ancestor, or the one indexed last."""
     if gallery := gallery_above(folder) or latest_gallery():
         return gallery
     raise GalleryNotFound("no pictures are indexed yet. Index a folder first: `araclip index FOLDER`.")

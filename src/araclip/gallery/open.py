@@ -28,11 +28,7 @@ LocationLike = str | os.PathLike[str] | Address
 
 
 def _on_server() -> "type[PostgresGallery]":
-    """The class of galleries at an address.
-
-    Raises:
-        InputError: the extra `postgres` is missing.
-    """
+    """The class of galleries at an address."""
     try:
         from araclip.gallery.postgres.gallery import PostgresGallery
     except ImportError as error:
@@ -71,10 +67,6 @@ def encoder_of(
     Args:
         threads, device: as for `AraCLIP.load`.
         encodes: False where nothing will be encoded; then the gallery's own model need not be on this machine.
-
-    Raises:
-        ModelNotFound: its own model is not on this machine; the message says which, and how to get it.
-        InputError, ModelError, GalleryError: as for `open_gallery`.
     """
     target = location_of(location)
     record = partial(_on_server().recorded, target) if isinstance(target, Address) else partial(recorded_in, target)
@@ -92,9 +84,6 @@ def open_reader(location: LocationLike, model: Encoder, *, create: bool = False)
 
     Args:
         create: create the gallery if it does not exist.
-
-    Raises:
-        InputError, GalleryError: as for `open_gallery`.
     """
     target = location_of(location)
     if not isinstance(target, Address):
@@ -109,11 +98,7 @@ def open_reader(location: LocationLike, model: Encoder, *, create: bool = False)
 def repair_gallery(
     location: LocationLike, *, model: ModelLike | None = None, progress: FilesProgress | None = None
 ) -> list[str]:
-    """Repair a gallery, in a folder even if it cannot be opened; returns one line for each action.
-
-    Raises:
-        InputError, GalleryError, OSError: as for `open_gallery` and `Gallery.rescue`.
-    """
+    """Repair a gallery, in a folder even if it cannot be opened; returns one line for each action."""
     target = location_of(location)
     if not isinstance(target, Address):
         return Gallery.rescue(target, model=model, progress=progress)
@@ -122,12 +107,7 @@ def repair_gallery(
 
 
 def backup_gallery(location: LocationLike, folder: str | os.PathLike[str]) -> int:
-    """Copy a gallery into a new folder, also while programs write it; see `Gallery.backup`. Needs no model.
-
-    Raises:
-        InputError: the folder holds other files, or the gallery is on a server.
-        GalleryError, OSError: as for `Gallery.backup`.
-    """
+    """Copy a gallery into a new folder, also while programs write it; see `Gallery.backup`. Needs no model."""
     target = location_of(location)
     if isinstance(target, Address):
         raise InputError(f"{target} is on a PostgreSQL server. Use pg_dump to back it up (docs/remote.md).")
@@ -155,9 +135,6 @@ def reembedding_time(location: LocationLike, model: ModelLike | None) -> tuple[i
     """The number of pictures in a gallery, and the seconds that encoding all of them with `model` takes here.
 
     Measured on a few of the pictures; on noise for a gallery on a server.
-
-    Raises:
-        InputError, GalleryError, ModelError: as for `open_gallery`.
     """
     target, encoder = location_of(location), encoder_of(location, model)
     if not isinstance(target, Address):
@@ -174,12 +151,7 @@ def reembed_gallery(
     progress: FilesProgress | None = None,
     skip: Skip | None = None,
 ) -> int:
-    """Re-embed a gallery with another model; see `gallery.ingest.reembed.reembed`.
-
-    Raises:
-        InputError: as for `open_gallery`.
-        GalleryError: as for `reembed`.
-    """
+    """Re-embed a gallery with another model; see `gallery.ingest.reembed.reembed`."""
     target, encoder = location_of(location), encoder_of(location, model)
     if not isinstance(target, Address):
         return reembed(target, encoder, forget_missing=forget_missing, progress=progress, skip=skip)

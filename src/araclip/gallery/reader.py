@@ -249,11 +249,7 @@ class FolderReader(GalleryReader):
 
     @classmethod
     def open(cls, folder: Path, model: Encoder) -> "FolderReader":
-        """Read the gallery in a folder from any thread: each gets a catalogue connection of its own.
-
-        Raises:
-            GalleryNotFound, GalleryCorrupt, NewerGallery, WidthMismatch: the gallery cannot be used.
-        """
+        """Read the gallery in a folder from any thread: each gets a catalogue connection of its own."""
         pool = CatalogPool(folder, model)
         return cls(pool.catalog, model, pool.close)
 

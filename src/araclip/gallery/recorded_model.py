@@ -58,11 +58,7 @@ class RecordedModel:
 
 
 def recorded_in(folder: Path) -> RecordedModel | None:
-    """What the gallery in a folder records; None where there is none, or one that was never finished.
-
-    Raises:
-        GalleryCorrupt, NewerGallery: its catalogue cannot be used.
-    """
+    """What the gallery in a folder records; None where there is none, or one that was never finished."""
     if not is_gallery(folder):
         return None
     try:
@@ -105,10 +101,6 @@ def encoder_for(
         record: reads what the gallery records; it gives None where there is no gallery yet.
         gallery: its location, for messages.
         threads, device: as for `as_encoder`.
-
-    Raises:
-        ModelNotFound: its own model is not on this machine; the message says which, and how to get it.
-        AraCLIPError: as for `as_encoder`, or as `record` raises.
     """
     if model is not None:
         return as_encoder(model, threads=threads, device=device)
@@ -125,9 +117,6 @@ def recorded_encoder(
 
     A gallery may come from a stranger, so nothing is loaded because it says so but a model folder with the recorded
     fingerprint, or one of the published models by its name here.
-
-    Raises:
-        ModelNotFound: it is not on this machine.
     """
     here = installed()
     named = sorted(here.items(), key=lambda item: item[0] != record.name)  # its own name first
@@ -194,11 +183,7 @@ class AbsentModel:
         self._why = why
 
     def encode_text(self, texts: str | Iterable[str], *, batch_size: int = 0) -> NoReturn:
-        """Say that the model is not here.
-
-        Raises:
-            ModelNotFound: always.
-        """
+        """Say that the model is not here."""
         raise self._why
 
     def encode_image(self, pictures: Any, *, batch_size: int = 0) -> NoReturn:

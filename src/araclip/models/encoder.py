@@ -81,9 +81,6 @@ class AraCLIP(EncoderBase):
         name_or_path: a bundled model's name or a model folder; `AraCLIP.load` takes models of others too.
         threads: of ONNX Runtime, and for decoding pictures; by default the cores this process may use.
         device: one of `araclip.models.devices`; by default $ARACLIP_DEVICE or the CPU.
-
-    Raises:
-        ModelNotFound, ModelMismatch, InputError: as for `load`.
     """
 
     def __init__(

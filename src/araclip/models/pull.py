@@ -313,11 +313,7 @@ def bytes_of(request: Request) -> int:
 
 
 def need_pytorch(given: str) -> None:
-    """Refuse what PyTorch is needed for, where it is not installed.
-
-    Raises:
-        InputError: a package is missing; the extra is named.
-    """
+    """Refuse what PyTorch is needed for, where it is not installed."""
     absent = [name for name in NEEDED if find_spec(name) is None]
     if absent:
         raise InputError(

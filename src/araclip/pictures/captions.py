@@ -114,11 +114,7 @@ def _decoded(raw: bytes) -> str:
 
 
 def sidecar_caption(data: bytes, name: str) -> str:
-    """The caption in a side-car file's bytes: all of a text, or what a JSON object says under known keys.
-
-    Raises:
-        InputError: JSON that cannot be read.
-    """
+    """The caption in a side-car file's bytes: all of a text, or what a JSON object says under known keys."""
     if not name.lower().endswith(".json"):
         encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
         return joined(data[:SIDECAR_BYTES].decode(encoding, "replace").splitlines())

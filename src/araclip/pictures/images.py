@@ -163,12 +163,7 @@ def _our_errors(name: str) -> Iterator[None]:
 
 
 def open_file(path: str | PathLike[str]) -> BufferedReader:
-    """Open a regular file to read; a pipe, socket or device in its place is not waited for.
-
-    Raises:
-        UnreadableImage: it is something else; the message says what.
-        OSError: it cannot be opened.
-    """
+    """Open a regular file to read; a pipe, socket or device in its place is not waited for."""
     try:
         descriptor = open_to_read(path)
     except OSError as error:
@@ -197,11 +192,7 @@ def not_a_file(path: str, mode: int) -> UnreadableImage:
 
 @contextmanager
 def _stream(source: str | PathLike[str] | IO[bytes], name: str) -> Iterator[IO[bytes]]:
-    """The source as a binary file.
-
-    Raises:
-        UnsupportedFormat: there is nothing in it.
-    """
+    """The source as a binary file."""
     with open_file(source) if isinstance(source, str | PathLike) else nullcontext(source) as stream:
         stream.seek(0)  # whoever hashed it is at its end
         if not stream.read(1):

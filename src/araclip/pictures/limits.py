@@ -60,11 +60,7 @@ _CHUNK = 1 << 20
 
 
 def check_header(image: Image.Image, name: str) -> int:
-    """Refuse a picture beyond the limits; returns the bytes that the decoder needs besides the decoded picture.
-
-    Raises:
-        ImageTooLarge: too many pixels, or too many progressive scans; the message has both numbers.
-    """
+    """Refuse a picture beyond the limits; returns the bytes that the decoder needs besides the decoded picture."""
     pixels, stored, kind = image.width * image.height, _stored(image), _kind(image)
     most = min(MAX_PIXELS, MAX_OF_FORMAT.get(kind, MAX_PIXELS))
     if stored > most:
@@ -110,11 +106,7 @@ def bytes_to_decode(image: Image.Image, decoder_bytes: int, reduced: int) -> int
 
 
 def check_budget(image: Image.Image, needed: int, most: int, name: str) -> None:
-    """Refuse a picture that takes more than `most` bytes to decode.
-
-    Raises:
-        ImageTooLarge: the message has both numbers.
-    """
+    """Refuse a picture that takes more than `most` bytes to decode."""
     if needed > most:
         raise ImageTooLarge(
             message("picture bytes", name=name, size=_size(image), gigabytes=needed / 1e9, most=most / 1e9)
@@ -122,11 +114,7 @@ def check_budget(image: Image.Image, needed: int, most: int, name: str) -> None:
 
 
 def check_free_memory(image: Image.Image, needed: int, name: str) -> None:
-    """Refuse a large picture that takes more than its share of the memory that is free now.
-
-    Raises:
-        ImageTooLarge: the message has both numbers.
-    """
+    """Refuse a large picture that takes more than its share of the memory that is free now."""
     if needed > LARGE and needed > (free := free_memory()) * USABLE:
         raise ImageTooLarge(
             message(
@@ -258,11 +246,7 @@ class TimedStream:
         self._seconds, self._end = seconds, time.thread_time() + seconds
 
     def read(self, size: int = -1) -> bytes:
-        """Read as the stream does.
-
-        Raises:
-            ImageTooLarge: the time is over.
-        """
+        """Read as the stream does."""
         if time.thread_time() > self._end:
             raise ImageTooLarge(message("picture seconds", name=self._name, seconds=self._seconds))
         return self._stream.read(size)
@@ -285,11 +269,7 @@ _COMPRESSED = (b"zTXt", b"iTXt", b"iCCP")
 
 
 def unpacked_bytes(stream: IO[bytes], name: str) -> int:
-    """Bytes that the header of a JPEG, PNG or TIFF unpacks to, and 0 for other formats. Restores the position.
-
-    Raises:
-        UnreadableImage: more than any camera or program writes.
-    """
+    """Bytes that the header of a JPEG, PNG or TIFF unpacks to, and 0 for other formats. Restores the position."""
     start = stream.tell()
     stream.seek(0)
     magic = stream.read(8)

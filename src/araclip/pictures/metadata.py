@@ -170,11 +170,7 @@ Properties = Mapping[str, list[str]]  # values by name, such as dc:title
 
 
 def xmp_properties(data: bytes, name: str) -> Properties:
-    """The properties of an XMP packet in the namespaces that are read here; nested structures are left out.
-
-    Raises:
-        InputError: it is no XML, too large, or has a document type.
-    """
+    """The properties of an XMP packet in the namespaces that are read here; nested structures are left out."""
     if len(data) > MAX_XMP_BYTES:
         raise InputError(
             f"{name}: XMP of more than {MAX_XMP_BYTES / 1e6:.0f} MB. Save it without its edits, or remove it."

@@ -42,11 +42,7 @@ def hashes(pictures: Iterable[Path], threads: int = 2) -> Iterator[tuple[Path, i
 
 
 def nearest(queries: Hashes, among: Hashes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For each of (Q,) hashes the row of the nearest of (N,), and their Hamming distance.
-
-    Raises:
-        ValueError: `among` is empty.
-    """
+    """For each of (Q,) hashes the row of the nearest of (N,), and their Hamming distance."""
     if not len(among):
         raise ValueError("no hashes to compare with.")
     rows, apart = np.empty(len(queries), np.int64), np.empty(len(queries), np.int64)

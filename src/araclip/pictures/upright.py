@@ -46,11 +46,7 @@ def factors_for(width: int, height: int, size: int | None, *, distort: bool = Fa
 
 
 def upright_rgb(image: Image.Image, factors: Factors, name: str) -> Image.Image:
-    """The picture decoded, reduced, upright, in sRGB, with transparency blended onto white.
-
-    Raises:
-        UnreadableImage: it is empty.
-    """
+    """The picture decoded, reduced, upright, in sRGB, with transparency blended onto white."""
     if min(image.size) < 1:
         raise UnreadableImage(message("picture empty", name=name, width=image.width, height=image.height))
     image.load()  # not inside a try: after a failed load(), Pillow's second one succeeds silently

@@ -38,11 +38,7 @@ OPENAI_ERROR = {
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """A server for one gallery, for uvicorn or a test client.
-
-    Raises:
-        AraCLIPError: the gallery or the model cannot be used.
-    """
+    """A server for one gallery, for uvicorn or a test client."""
     service = Service(settings)
 
     @contextlib.asynccontextmanager

@@ -49,11 +49,7 @@ class Archives:
         self._lock = threading.Lock()
 
     def prepare(self, records: Sequence[PictureRecord]) -> tuple[str, int]:
-        """Its key and the bytes of its pictures.
-
-        Raises:
-            Problem: "large-archive".
-        """
+        """Its key and the bytes of its pictures."""
         sizes = {record.copies[0].file: record.copies[0].size for record in records}  # a video once, not for each scene
         size = sum(sizes.values())
         if size > self._most_bytes:
@@ -66,11 +62,7 @@ class Archives:
         return key, size
 
     def pictures(self, key: str) -> tuple[PictureRecord, ...]:
-        """The pictures of an archive.
-
-        Raises:
-            Problem: "no-archive", there is none, or it was prepared too long ago.
-        """
+        """The pictures of an archive."""
         with self._lock:
             until, records = self._prepared.get(key, (0.0, ()))
         if self._now() > until:

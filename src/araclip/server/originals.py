@@ -97,11 +97,7 @@ class Original:
         return self._crc
 
     def read(self, start: int, length: int) -> bytes:
-        """Bytes from `start`, at most `length`.
-
-        Raises:
-            Aborted: the file has changed since it was opened.
-        """
+        """Bytes from `start`, at most `length`."""
         length = min(length, self.size - start)
         self._stream.seek(start)
         data = self._stream.read(length)
@@ -110,12 +106,7 @@ class Original:
         return data
 
     def picture(self) -> bytes:
-        """The picture as an encoded file: all bytes, or the scene as JPEG.
-
-        Raises:
-            Aborted: the file has changed since it was opened.
-            ImageError: the scene cannot be decoded.
-        """
+        """The picture as an encoded file: all bytes, or the scene as JPEG."""
         if self.time is None:
             return self.read(0, self.size)
         if _state(self._stream) != self._state:

@@ -183,9 +183,6 @@ def serve(settings: Settings, *, ready: Callable[[str], None] = lambda address: 
 
     Args:
         ready: called with the address once requests are accepted.
-
-    Raises:
-        AraCLIPError: the address, the gallery or the model cannot be used.
     """
     use_one_malloc_arena()
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
@@ -194,11 +191,7 @@ def serve(settings: Settings, *, ready: Callable[[str], None] = lambda address: 
 
 
 def check(settings: Settings, query: str) -> Results:
-    """Start a server, send it one query over HTTP, stop it.
-
-    Raises:
-        AraCLIPError: as for `serve`, or the server does not respond.
-    """
+    """Start a server, send it one query over HTTP, stop it."""
     answers: list[Results | ServerError] = []
 
     def ask(address: str) -> None:

@@ -47,9 +47,6 @@ class ServedGallery:
 
         Args:
             create: create it if it does not exist.
-
-        Raises:
-            InputError, GalleryError: it cannot be opened.
         """
         self.location = location
         self._left: list[GalleryReader] = []  # of models before; requests may still read through them
@@ -63,11 +60,7 @@ class ServedGallery:
         self._reader, self.model, self.browsing = reader, reader.model, ServedBrowsing(reader.browsing)
 
     def adopt(self, model: Encoder) -> None:
-        """Go on with the model that the gallery was re-embedded with.
-
-        Raises:
-            InputError, GalleryError: it cannot be opened.
-        """
+        """Go on with the model that the gallery was re-embedded with."""
         reader = open_reader(self.location, model)
         reader.refresh(prepared=True)
         self._left.append(self._reader)
@@ -84,11 +77,7 @@ class ServedGallery:
         return self._reader.store
 
     def refresh(self) -> bool:
-        """Switch to a new snapshot, if the gallery has changed; returns whether it did.
-
-        Raises:
-            WidthMismatch: the gallery was re-embedded with another model; the old snapshot stays.
-        """
+        """Switch to a new snapshot, if the gallery has changed; returns whether it did."""
         return self._reader.refresh(prepared=True)
 
     def overview(self) -> Overview:
@@ -137,21 +126,13 @@ class ServedGallery:
         Intake(store, self.model, turn).ingest([loaded], refused, metadata=[metadata])
 
     def forget(self, picture: PictureRecord) -> None:
-        """Remove a picture by all of its paths; of a scene, the whole video. Files on the disk stay.
-
-        Raises:
-            GalleryLocked, WidthMismatch, OSError: as for `add`.
-        """
+        """Remove a picture by all of its paths; of a scene, the whole video. Files on the disk stay."""
         store, turn = self._reader.writer(PATIENCE_S)
         with turn(), store.writing():
             store.remove_files([path for copy in picture.copies for path in stored_of(store, copy.file)])
 
     def hide(self, contents: list[int], hidden: bool) -> int:
-        """Hide pictures, or show them again; returns how many have changed.
-
-        Raises:
-            GalleryLocked, WidthMismatch, OSError: as for `add`.
-        """
+        """Hide pictures, or show them again; returns how many have changed."""
         store, turn = self._reader.writer(PATIENCE_S)
         with turn(), store.writing():
             return store.set_hidden(contents, hidden)
@@ -163,11 +144,7 @@ class ServedGallery:
 
 
 def check_writable(gallery: Location, folders: Iterable[Path]) -> None:
-    """Refuse to index folders, or to take uploads, where that could only fail.
-
-    Raises:
-        InputError: a folder does not exist, or the gallery is read-only.
-    """
+    """Refuse to index folders, or to take uploads, where that could only fail."""
     for folder in folders:
         checked_root(folder)
     if isinstance(gallery, Path) and gallery.exists() and not may_write(gallery / FILE_NAME):
@@ -217,9 +194,6 @@ class ServedBrowsing:
         """Filters of a client, KEY=VALUE each; folders match by name, at any depth, or as `album=KEY`, never by path.
 
         A path would be resolved on the disk, and so reveal where links lead.
-
-        Raises:
-            InputError: as for `Filters.read`, or an unknown album.
         """
         given = list(texts)
         keys = [text.removeprefix(ALBUM).strip() for text in given if text.startswith(ALBUM)]

@@ -143,20 +143,12 @@ class Service:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def picture_row(self, data: bytes, client: str) -> NDArray[np.float32]:
-        """The vector (D,) of an untrusted picture.
-
-        Raises:
-            ImageError, Problem: as for `Sandbox.read`.
-        """
+        """The vector (D,) of an untrusted picture."""
         row, _ = await self.picture(data, client)
         return row
 
     async def picture(self, data: bytes, client: str) -> tuple[NDArray[np.float32], Facts]:
-        """The vector (D,) of an untrusted picture, and what its header says.
-
-        Raises:
-            ImageError, Problem: as for `Sandbox.read`.
-        """
+        """The vector (D,) of an untrusted picture, and what its header says."""
         loaded = await self.sandbox.read(data, transform_of(self.model), self.settings.max_pixels, client)
         assert loaded.decoded is not None
         return await self.pixels.row(loaded.decoded.pixels, client), loaded.decoded.facts
@@ -221,12 +213,7 @@ class Service:
 
 
 def decode_data_uri(data_uri: str, most: int) -> bytes:
-    """The bytes of a picture in a base64 data URI.
-
-    Raises:
-        InputError: it is not one.
-        Problem: it is too large.
-    """
+    """The bytes of a picture in a base64 data URI."""
     head, comma, body = data_uri.partition(",")
     if not comma or not head.startswith("data:image/") or not head.endswith(";base64"):
         raise InputError(message("data URI"))

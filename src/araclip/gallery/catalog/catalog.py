@@ -139,11 +139,7 @@ class Catalog:
         return cls(folder, schema.connected(folder / FILE_NAME))
 
     def _check_seal(self) -> None:
-        """Compare the catalogue with its seal, and check it whole where it is another file than the seal's.
-
-        Raises:
-            GalleryCorrupt: it has lost commits, or is damaged.
-        """
+        """Compare the catalogue with its seal, and check it whole where it is another file than the seal's."""
         sealed = seal.read(self.folder)
         if sealed and not self.knows(sealed.generation):
             raise GalleryCorrupt(
@@ -155,11 +151,7 @@ class Catalog:
             self.check()
 
     def check(self) -> None:
-        """Check the whole file, and seal it.
-
-        Raises:
-            GalleryCorrupt: it is damaged.
-        """
+        """Check the whole file, and seal it."""
         if damages := self.damages():
             raise GalleryCorrupt(
                 f"{self.path} is damaged: {damages[0]}. Run `araclip repair`, which recovers readable rows and encodes "
@@ -185,12 +177,7 @@ class Catalog:
 
     @contextmanager
     def turn(self, model: Encoder, patience: float | None = None) -> Iterator[None]:
-        """Hold the writer's lock of the folder.
-
-        Raises:
-            GalleryLocked: others write for longer than `patience` seconds, a minute by default.
-            WidthMismatch: the vectors are another model's.
-        """
+        """Hold the writer's lock of the folder."""
         with writer_lock(self.folder, patience=patience):
             self.check_model(model.name, model.fingerprint)
             yield
@@ -248,12 +235,7 @@ class Catalog:
         seal.write(self.path, self.meta("generation"), known=known)
 
     def copy_to(self, path: Path) -> None:
-        """Copy the last commit into a new SQLite file, also while others write.
-
-        Raises:
-            OSError: the disk is full or read-only.
-            GalleryCorrupt, GalleryError: this catalogue cannot be read.
-        """
+        """Copy the last commit into a new SQLite file, also while others write."""
         self.rows("SELECT 1")  # says whether this catalogue is closed
         with connection.own_errors(path, writing=True):
             self.connection.copy_to(path)
@@ -274,9 +256,6 @@ class Catalog:
         """A random token that each visible commit replaces: equal tokens, equal content.
 
         A counter would repeat after the file is restored from a backup or recreated.
-
-        Raises:
-            GalleryError: as for `check_current`.
         """
         self.check_current()
         return self.meta("generation")
@@ -290,22 +269,14 @@ class Catalog:
             return False
 
     def check_current(self) -> None:
-        """Refuse to go on with a file that was replaced: what is written to it would be lost.
-
-        Raises:
-            GalleryError: the gallery was repaired, restored or deleted since it was opened.
-        """
+        """Refuse to go on with a file that was replaced: what is written to it would be lost."""
         if not self.is_current:
             raise GalleryError(
                 f"gallery {self.folder} was replaced since it was opened: repaired, restored or deleted. Open it again."
             )
 
     def check_model(self, name: str, fingerprint: str) -> None:
-        """Refuse a gallery that was re-embedded with another model since it was opened.
-
-        Raises:
-            WidthMismatch: its vectors are another model's now.
-        """
+        """Refuse a gallery that was re-embedded with another model since it was opened."""
         if self.meta("fingerprint") != fingerprint:
             raise WidthMismatch(
                 f"gallery {self.folder} has the vectors of {self.meta('model')} now, and was opened with {name}. Open "
@@ -315,11 +286,7 @@ class Catalog:
     # ------------------------------------------------------------------ SQL of other modules
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """The rows of an SQL query.
-
-        Raises:
-            GalleryCorrupt: a page that it reads is damaged.
-        """
+        """The rows of an SQL query."""
         with self.own_errors():
             return self.connection.execute(sql, values)
 
@@ -587,11 +554,7 @@ class Catalog:
         return paths
 
     def check_loose(self, content: int) -> None:
-        """Check that a picture of the current generation without paths has lost them, and not by damage.
-
-        Raises:
-            GalleryCorrupt: its rows cannot be found.
-        """
+        """Check that a picture of the current generation without paths has lost them, and not by damage."""
         if not self.rows("SELECT 1 FROM loose WHERE content = ?", (content,)):
             raise self.damaged(f"the rows of picture {content} cannot be found")
 

@@ -66,9 +66,6 @@ def opened(path: Path, flags: int, parameters: str = "", *, checksums: bool = Tr
         flags: SQLITE_OPEN_….
         parameters: those of SQLite's URI.
         checksums: False to write pages as they are given, with the checksums that they had.
-
-    Raises:
-        apsw.Error: the file cannot be opened.
     """
     _load_checksums()
     uri = path.absolute().as_uri() + (f"?{parameters}" if parameters else "")
@@ -86,11 +83,7 @@ class Connection:
     may_write = True
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
-        """Open an existing file, or with `create` also a new one.
-
-        Raises:
-            apsw.Error: it cannot be opened.
-        """
+        """Open an existing file, or with `create` also a new one."""
         self._lock = threading.RLock()
         flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
         self._db = opened(path, flags)
@@ -104,12 +97,7 @@ class Connection:
             raise
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
-        """Run one statement; returns its rows.
-
-        Raises:
-            apsw.Error: an error of SQLite.
-            UnicodeDecodeError: a text is damaged.
-        """
+        """Run one statement; returns its rows."""
         with self._lock:
             return self._db.execute(sql, values).fetchall()
 
@@ -161,12 +149,7 @@ class FollowingConnection(Connection):
         self._open()
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
-        """Run one statement; returns its rows.
-
-        Raises:
-            OwnerBusy: inside a read transaction, that it was disturbed.
-            apsw.Error, UnicodeDecodeError: as of `Connection`.
-        """
+        """Run one statement; returns its rows."""
         with self._lock:
             if sql.startswith("BEGIN") and not self._is_current():
                 self._reopen()
@@ -223,11 +206,7 @@ class FollowingConnection(Connection):
 
 
 def connect(path: Path, *, create: bool = False) -> Connection:
-    """A connection to the catalogue at `path`: its owner's, or a reader's who may not write it.
-
-    Raises:
-        apsw.Error: it cannot be opened.
-    """
+    """A connection to the catalogue at `path`: its owner's, or a reader's who may not write it."""
     return Connection(path, create=create) if may_write(path) else FollowingConnection(path)
 
 

@@ -144,11 +144,7 @@ class Filters:
 
     @classmethod
     def of(cls, where: "Where", *, collapse: bool = False) -> "Filters":
-        """Filters from a `where` argument: Filters, a text KEY=VALUE, several of them, or None.
-
-        Raises:
-            InputError: another type, or as for `read`.
-        """
+        """Filters from a `where` argument: Filters, a text KEY=VALUE, several of them, or None."""
         if isinstance(where, Filters):
             return replace(where, collapse=True) if collapse else where
         texts = [where] if isinstance(where, str) else where or ()
@@ -166,9 +162,6 @@ class Filters:
         added=…, size=100kB..2MB, format=JPEG,PNG, orientation=portrait, camera=WORDS, lens=WORDS,
         place=WORDS, name=WORDS (or a glob: IMG_20*), near=24.7,46.7,10km (or 500m), kind=video (or picture),
         scenes=all (of a video, not only the best), hidden=yes (or no, any), meta.KEY=VALUE.
-
-        Raises:
-            InputError: an unknown key, one given twice, or an invalid value.
         """
         fields: dict[str, Any] = {"collapse": collapse, "metadata": {}}
         seen: set[str] = set()
@@ -355,11 +348,7 @@ def hidden_of(text: str) -> bool | None:
 
 
 def near_of(given: object) -> tuple[float, float, float]:
-    """Latitude and longitude in degrees and metres around, from a text such as 24.7,46.7,10km or from three numbers.
-
-    Raises:
-        InputError: another form, no place on Earth, or no distance.
-    """
+    """Latitude and longitude in degrees and metres around, from a text such as 24.7,46.7,10km or from three numbers."""
     if isinstance(given, str):
         match = _NEAR.fullmatch(normalize(given[:120]).replace("،", ",").replace("٫", "."))
         if not match:
@@ -388,11 +377,7 @@ def _is_number(value: object) -> bool:
 
 
 def words_wanted(name: str, value: object) -> str:
-    """A text whose words are looked for.
-
-    Raises:
-        InputError: it is no text, has no word, or is too long.
-    """
+    """A text whose words are looked for."""
     check_text(name, value)
     text = normalize(str(value)[: _LETTERS + 1])
     if len(str(value)) > _LETTERS:
@@ -431,11 +416,7 @@ def check_text(name: str, value: object) -> None:
 
 
 def metadata_wanted(given: object) -> dict[str, str]:
-    """Keys and values of metadata as texts, numbers, true and false as they are stored (`written`).
-
-    Raises:
-        InputError: no mapping, or with something that is no text, number, true or false.
-    """
+    """Keys and values of metadata as texts, numbers, true and false as they are stored (`written`)."""
     if not isinstance(given, Mapping):
         raise InputError(f'metadata is {given!r:.80}; pass a mapping such as {{"album": "رحلة"}}.')
     for key, value in given.items():

@@ -226,9 +226,6 @@ def _meta(
     """The values of `meta`: those that are sure and those that are needed, with a new generation.
 
     Where the model is no longer said and the caller names it, all pictures become doubtful.
-
-    Raises:
-        GalleryCorrupt: the catalogue does not say its model, and the caller neither.
     """
     found = {
         str(key): row["value"]

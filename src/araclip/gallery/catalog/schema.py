@@ -147,12 +147,7 @@ def is_begun(folder: Path) -> bool:
 
 
 def connected(path: Path, *, create: bool = False) -> Connection:
-    """A connection to the catalogue at `path`, read-only if its folder cannot be written.
-
-    Raises:
-        GalleryNotFound: there is none, and `create` is False.
-        GalleryCorrupt, GalleryError: it is not a SQLite file, or cannot be opened now.
-    """
+    """A connection to the catalogue at `path`, read-only if its folder cannot be written."""
     if not path.is_file():
         if path.with_name(DAMAGED_NAME).is_file():
             raise GalleryCorrupt(f"{path} is missing: a repair was stopped half way. Run `araclip repair` again.")

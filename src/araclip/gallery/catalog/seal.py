@@ -38,21 +38,13 @@ class Seal:
 
 
 def file_id(path: Path) -> FileId:
-    """Device and inode of a file.
-
-    Raises:
-        OSError: there is none.
-    """
+    """Device and inode of a file."""
     about = os.stat(path)  # noqa: PTH116  (Path.stat is three times as slow, and each search asks)
     return about.st_dev, about.st_ino
 
 
 def state_of(path: Path) -> FileState:
-    """The state of a catalogue file.
-
-    Raises:
-        OSError: there is none.
-    """
+    """The state of a catalogue file."""
     about = path.stat()
     return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
 

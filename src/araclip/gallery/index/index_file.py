@@ -42,9 +42,6 @@ def write(path: Path, width: int, blocks: Iterable[tuple[Ids, StoredVectors]], e
 
     Args:
         encode: returns codes and measurements of all vectors, which are passed memory-mapped from the file.
-
-    Raises:
-        OSError: the disk is full or read-only; an earlier file stays as it was.
     """
 
     def fill(temporary: Path) -> None:

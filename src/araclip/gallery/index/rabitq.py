@@ -169,9 +169,6 @@ def write(path: Path, width: int, blocks: Iterator[tuple[Ids, StoredVectors]], t
 
     Args:
         texts: vectors (n, D) of the texts on which depth and recall are measured.
-
-    Raises:
-        OSError: as for `index_file.write`.
     """
 
     def encode(vectors: StoredVectors) -> tuple[bytes, dict[str, Any]]:

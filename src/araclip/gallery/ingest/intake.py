@@ -82,12 +82,7 @@ class LoadedPicture:
 
 
 def read_source(source: Source, known: set[bytes], transform: ImageTransform) -> LoadedPicture:
-    """Read one picture; decode it unless its hash is in `known`.
-
-    Raises:
-        OSError: it cannot be read.
-        ImageError: it is not a usable picture.
-    """
+    """Read one picture; decode it unless its hash is in `known`."""
     if isinstance(source, Image.Image):
         return _in_memory(source, transform)
     if isinstance(source, bytes):
@@ -161,11 +156,7 @@ def _as_jpeg(image: Image.Image) -> bytes:
 
 
 def source_of(picture: PictureSource) -> Source:
-    """A picture of any accepted type as a source for `read_source`.
-
-    Raises:
-        InputError: the path is not a file, or the type is not accepted.
-    """
+    """A picture of any accepted type as a source for `read_source`."""
     if isinstance(picture, bytes | Image.Image):
         return picture
     if isinstance(picture, np.ndarray):
@@ -192,11 +183,7 @@ def source_of(picture: PictureSource) -> Source:
 
 
 def several(items: Iterable[T], method: str, kind: str) -> Iterable[T]:
-    """The items, unchanged.
-
-    Raises:
-        InputError: a single item was passed instead of an iterable.
-    """
+    """The items, unchanged."""
     if isinstance(items, str | os.PathLike | bytes | Image.Image | np.ndarray):
         raise InputError(f"{method} takes several {kind}s, got one. Pass [{kind}].")
     if not isinstance(items, Iterable):
@@ -215,11 +202,7 @@ def index_path(path: str | os.PathLike[str]) -> str:
 
 def index_paths(path: str | os.PathLike[str]) -> list[str]:
     """The paths that a gallery may have for a file or folder as it is named, the likeliest first: as it stands, which a
-    hit below a linked folder is indexed under; `index_path`; of a link to an indexed folder, where that folder is.
-
-    Raises:
-        InputError: as for `user_path`.
-    """
+    hit below a linked folder is indexed under; `index_path`; of a link to an indexed folder, where that folder is."""
     text = text_path(path)
     if text.startswith(STORED_PREFIX):
         return [text]
@@ -231,11 +214,7 @@ def index_paths(path: str | os.PathLike[str]) -> list[str]:
 def metadata_for_each(
     metadata: Mapping[str, Any] | Iterable[Mapping[str, Any]] | None, count: int
 ) -> list[Mapping[str, Any]] | None:
-    """One mapping for each of `count` pictures, or None when there is no metadata.
-
-    Raises:
-        InputError: another number of mappings, or values of a wrong type.
-    """
+    """One mapping for each of `count` pictures, or None when there is no metadata."""
     if metadata is None:
         return None
     mappings = [metadata] * count if isinstance(metadata, Mapping) else list(metadata)
@@ -283,11 +262,7 @@ def decode_again(
 
 
 def decode_scene(scene: Scene, digest: bytes, transform: ImageTransform) -> DecodedPicture | None:
-    """A scene decoded again; None if its video is not the one that it was seen in.
-
-    Raises:
-        OSError, ImageError: it cannot be read.
-    """
+    """A scene decoded again; None if its video is not the one that it was seen in."""
     with open_file(scene.video) as stream:
         if scene_digest(file_hash(stream, scene.video), scene.time) != digest:
             return None
@@ -296,11 +271,7 @@ def decode_scene(scene: Scene, digest: bytes, transform: ImageTransform) -> Deco
 
 
 def scene_jpeg(scene: Scene) -> bytes:
-    """The picture of a scene as JPEG, of at most STORED_SIDE pixels a side, whatever the video is by now.
-
-    Raises:
-        OSError, ImageError: it cannot be read.
-    """
+    """The picture of a scene as JPEG, of at most STORED_SIDE pixels a side, whatever the video is by now."""
     with open_file(scene.video) as stream:
         return still(stream, scene.video, scene.time, STORED_SIDE)
 

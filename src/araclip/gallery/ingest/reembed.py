@@ -181,10 +181,6 @@ def seconds_to_encode(folder: Path, model: Encoder) -> tuple[int, float]:
 
     Up to SAMPLE pictures, evenly spread, are decoded and encoded, for MOST_SECONDS at most; where none can be read,
     noise is encoded instead.
-
-    Raises:
-        GalleryNotFound, GalleryCorrupt, NewerGallery: the gallery cannot be used.
-        ModelError: the model cannot encode.
     """
     with closing(Catalog.open(folder, None)) as catalog:
         ids = [row[0] for row in catalog.rows("SELECT id FROM contents ORDER BY id")]

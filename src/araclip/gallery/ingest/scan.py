@@ -174,11 +174,7 @@ def _mounted(drive: str) -> bool:
 
 
 def checked_root(folder: str | os.PathLike[str]) -> Path:
-    """The absolute path of a folder to index.
-
-    Raises:
-        InputError: no such folder, a file, or not a path.
-    """
+    """The absolute path of a folder to index."""
     path = as_stored(user_path(folder, "folder").absolute())
     if not path.exists():
         raise InputError(f"no such folder: {path}. Check the spelling, or reconnect the drive.")

@@ -52,11 +52,7 @@ class Due:
 
 
 def changes(roots: Sequence[Path], *, stop: Event | None = None, full_walk_s: float = FULL_WALK_S) -> Iterator[Due]:
-    """Due updates until `stop` is set or Ctrl-C: everything at first and every `full_walk_s` seconds, else changes.
-
-    Raises:
-        InputError: the package watchfiles (extra `watch`) is missing.
-    """
+    """Due updates until `stop` is set or Ctrl-C: everything at first and every `full_walk_s` seconds, else changes."""
     try:
         import watchfiles
     except ImportError as error:
@@ -104,9 +100,6 @@ def update_as_far_as_possible(
 
     Where one of several folders is missing or empty (an unplugged drive), the others are updated, and `skip` is called
     with a line about it.
-
-    Raises:
-        InputError: no folder can be used.
     """
     progress = progress or (lambda done, found: None)
     try:

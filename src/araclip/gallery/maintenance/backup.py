@@ -78,11 +78,7 @@ def restore_backup(backup: Path, folder: Path) -> Path | None:
 
 
 def replaced_by(backup: Path, folder: Path) -> Replaced | None:
-    """What restoring a backup at `folder` would take the place of; None where no gallery is.
-
-    Raises:
-        GalleryNotFound, GalleryCorrupt, NewerGallery: the backup cannot be used.
-    """
+    """What restoring a backup at `folder` would take the place of; None where no gallery is."""
     if not is_gallery(folder):
         return None
     with closing(Catalog.open(backup, None)) as catalog:
@@ -113,11 +109,7 @@ def _replace(folder: Path, catalog: Catalog, before: Callable[[], object]) -> in
 
 
 def _check_own_files(folder: Path) -> None:
-    """Refuse to replace a folder with anything in it but a gallery's own files.
-
-    Raises:
-        InputError: it holds others.
-    """
+    """Refuse to replace a folder with anything in it but a gallery's own files."""
     entries = list(folder.iterdir()) if folder.is_dir() else []
     others = [each for each in entries if not OF_A_GALLERY.fullmatch(each.name) or each.is_dir()]
     if others or not folder.is_dir() or (entries and not is_gallery(folder)):
@@ -127,12 +119,7 @@ def _check_own_files(folder: Path) -> None:
 
 def _check_earlier(folder: Path, catalog: Catalog) -> None:
     """Check that the gallery in `folder`, if there is one, is an earlier state of `catalog`, so that replacing it loses
-    nothing.
-
-    Raises:
-        InputError: it is another gallery, has commits that the catalogue lacks, or cannot be read.
-        GalleryLocked: a process is writing it.
-    """
+    nothing."""
     if not is_gallery(folder):
         return
     try:

@@ -87,9 +87,6 @@ def grouped(
         hashes, vectors: functions that return ids (n,) in ascending order with their perceptual hashes (n,), or with
             their vectors (n, D); called only where needed. A picture that is added or removed between the calls is left
             out.
-
-    Raises:
-        InputError: an unknown kind, or not a collection of texts.
     """
     choices = f"Choose among {', '.join(KINDS)}."
     is_list = isinstance(kinds, Collection) and not isinstance(kinds, str | bytes)

@@ -17,11 +17,7 @@ EXPORTED = ("about.json", "pictures.jsonl", "vectors.npy")
 def write_export(
     folder: Path, about: Mapping[str, str], pictures: Iterable[dict[str, Any]], vectors: NDArray[np.float16]
 ) -> int:
-    """Write an export of pictures and their vectors (n, D); returns their number.
-
-    Raises:
-        InputError: the folder holds other files.
-    """
+    """Write an export of pictures and their vectors (n, D); returns their number."""
     if folder.exists() and not (folder.is_dir() and {entry.name for entry in folder.iterdir()} <= set(EXPORTED)):
         raise InputError(f"{folder} holds files that are not of an export. Choose a new folder.")
 

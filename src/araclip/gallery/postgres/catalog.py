@@ -72,11 +72,7 @@ class PostgresCatalog(Store):
         return self.database.name
 
     def state(self) -> State:
-        """The current state.
-
-        Raises:
-            WidthMismatch: the vectors are not of our model.
-        """
+        """The current state."""
         state = read_state(self.database)
         if self._model:
             state.check(self._model, self.folder)
@@ -191,12 +187,7 @@ class PostgresCatalog(Store):
 
     @contextmanager
     def turn(self, patience: float = PATIENCE) -> Iterator[None]:
-        """Hold the writer's lock.
-
-        Raises:
-            GalleryLocked: another process is writing for longer than `patience` seconds.
-            WidthMismatch: the vectors are not of our model.
-        """
+        """Hold the writer's lock."""
         with self.database.locked(patience):
             self.state()
             yield

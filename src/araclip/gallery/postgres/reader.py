@@ -117,12 +117,7 @@ class PostgresReader(GalleryReader):
 
     @classmethod
     def open(cls, address: Address, model: Encoder) -> "PostgresReader":
-        """Read the gallery at an address.
-
-        Raises:
-            GalleryNotFound: there is none.
-            GalleryUnreachable: the server does not answer.
-        """
+        """Read the gallery at an address."""
         catalog = PostgresCatalog(Database(address), model)
         with catalog.database.closed_on_error():
             catalog.state()

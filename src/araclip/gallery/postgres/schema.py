@@ -77,11 +77,7 @@ class State:
         return f"{self.birth}-{self.number}"
 
     def check(self, model: Encoder, name: str) -> None:
-        """Refuse another model.
-
-        Raises:
-            WidthMismatch: the vectors are another model's.
-        """
+        """Refuse another model."""
         if (self.model.fingerprint, self.model.width) != (model.fingerprint, model.width):
             raise WidthMismatch(
                 f"gallery {name} holds {self.model.width}-wide vectors of {self.model.label}, but "
@@ -102,13 +98,7 @@ def exists(database: Database) -> bool:
 
 
 def read_state(database: Database) -> State:
-    """The current state.
-
-    Raises:
-        GalleryNotFound: there is none.
-        GalleryCorrupt: the schema holds other tables.
-        NewerGallery: a later release created it.
-    """
+    """The current state."""
     sql = "SELECT layout, model, fingerprint, width, model_origin, model_source, birth, generation FROM gallery"
     try:
         rows = database.rows(sql)

@@ -36,11 +36,7 @@ class Engine(Protocol):
         """What is stored beside a text it has read."""
 
     def read(self, picture: bytes, seconds: float) -> str:
-        """The text in an encoded picture.
-
-        Raises:
-            OcrFailed: it is given up.
-        """
+        """The text in an encoded picture."""
 
 
 def recogniser() -> Path | None:
@@ -74,11 +70,7 @@ class Tesseract:
         return f"tesseract {'+'.join(self.languages)}"
 
     def read(self, picture: bytes, seconds: float) -> str:
-        """The text in an encoded picture, a line each; empty if there is none.
-
-        Raises:
-            OcrFailed: it takes longer than `seconds`, or the program fails.
-        """
+        """The text in an encoded picture, a line each; empty if there is none."""
         command = [self.program, "stdin", "stdout", "-l", "+".join(self.languages), "--psm", "3", "tsv"]
         command = with_memory(command, TESSERACT_KB)
         environment = safe_environment() | {"OMP_THREAD_LIMIT": "1"}  # pictures are read side by side
@@ -110,11 +102,7 @@ def lines_of(table: str) -> str:
 
 @cache
 def find_tesseract() -> Tesseract:
-    """The Tesseract of this machine.
-
-    Raises:
-        InputError: there is none, or it lacks Arabic; says how to install it.
-    """
+    """The Tesseract of this machine."""
     program = shutil.which("tesseract")
     if program is None:
         raise InputError(MISSING)
@@ -137,9 +125,6 @@ class RapidOcr:
 
     Args:
         model: the recogniser, an ONNX file.
-
-    Raises:
-        InputError: the file is not there, or RapidOCR is not installed.
     """
 
     def __init__(self, model: Path) -> None:
@@ -160,12 +145,7 @@ class RapidOcr:
         return f"rapidocr {self.model.stem}"
 
     def read(self, picture: bytes, seconds: float) -> str:
-        """The text in an encoded picture, a line each; empty if there is none.
-
-        Raises:
-            OcrFailed: it takes longer than `seconds`, or the process fails.
-            InputError: the recogniser cannot be used.
-        """
+        """The text in an encoded picture, a line each; empty if there is none."""
         with self._turn, self._child.child() as child:
             try:
                 answer, _ = child.ask({}, [picture], seconds=seconds)
@@ -193,12 +173,7 @@ class RapidOcr:
 
 
 def find() -> Engine:
-    """What reads text here.
-
-    Raises:
-        InputError: the recogniser named is not there, or RapidOCR is not; or neither a recogniser nor Tesseract
-            with Arabic is there. Says what to install.
-    """
+    """What reads text here."""
     model = recogniser()
     return RapidOcr(model) if model else find_tesseract()
 

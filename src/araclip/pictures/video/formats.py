@@ -34,11 +34,7 @@ REMEDY = "pip install 'araclip[video]'"
 
 
 def scenes_wanted(given: int | str | None = None) -> int:
-    """How many scenes a video may have: as given, else by the environment's ARACLIP_SCENES, else SCENES.
-
-    Raises:
-        InputError: not a whole number from 1 to MOST_SCENES.
-    """
+    """How many scenes a video may have: as given, else by the environment's ARACLIP_SCENES, else SCENES."""
     value = os.environ.get(VARIABLE, SCENES) if given is None else given
     if isinstance(value, bool) or not str(value).isdecimal() or not 1 <= int(value) <= MOST_SCENES:
         raise InputError(f"scenes of a video are {value!r:.80}; pass a whole number from 1 to {MOST_SCENES}.")

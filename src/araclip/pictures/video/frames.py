@@ -41,12 +41,7 @@ class Video:
     """A video with one picture stream, open to read."""
 
     def __init__(self, stream: IO[bytes]) -> None:
-        """Open it.
-
-        Raises:
-            UnreadableImage: no container or codec that is read, no picture stream, or damaged.
-            ImageTooLarge: its frames have too many pixels.
-        """
+        """Open it."""
         limits = {"max_pixels": str(MAX_PIXELS), "threads": "1"}
         whitelists = {"format_whitelist": ",".join(DEMUXERS), "codec_whitelist": ",".join(CODECS),
                       "protocol_whitelist": "none", "max_streams": str(MAX_STREAMS)}  # fmt: skip
@@ -126,11 +121,7 @@ class Video:
                 return
 
     def at(self, seconds: float) -> VideoFrame:
-        """The key frame at a time that `frames` gave.
-
-        Raises:
-            UnreadableImage: there is none any more.
-        """
+        """The key frame at a time that `frames` gave."""
         for back in BACK:
             for found in self._key_frames(max(0.0, seconds + NEAR - back)):
                 if abs(found[0] - seconds) <= NEAR:

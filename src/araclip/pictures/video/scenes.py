@@ -102,10 +102,6 @@ def file_hash(file: BinaryIO, name: str) -> bytes:
 
     A file of the same device, number, size and times of change is taken to be unchanged: who may not set the clock
     cannot forge the time at which the system saw it change.
-
-    Raises:
-        UnreadableImage: it changed while it was read.
-        OSError: it cannot be read.
     """
     state = _state(file)
     with _lock:

@@ -73,11 +73,7 @@ class Sandbox:
         return small, placeholder, int(about["width"]), int(about["height"])
 
     async def read(self, data: bytes, transform: ImageTransform, max_pixels: int, client: str = "") -> LoadedPicture:
-        """An uploaded picture read for the catalogue: hash, model input, facts, and the JPEG to store.
-
-        Raises:
-            ImageError, Problem: as for `thumbnail`.
-        """
+        """An uploaded picture read for the catalogue: hash, model input, facts, and the JPEG to store."""
         about, (pixels, stored) = await self._job("read", data, asdict(transform), max_pixels, client)
         square = np.frombuffer(pixels, np.uint8).reshape(transform.size, transform.size, 3)
         file = File(str(about["path"]), int(about["bytes"]), 0)

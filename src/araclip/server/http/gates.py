@@ -24,11 +24,7 @@ class Gate:
         self._of: Counter[str] = Counter()
 
     def enter(self, client: str) -> None:
-        """Take a place, which must be left.
-
-        Raises:
-            Problem: "busy", status 429 with Retry-After.
-        """
+        """Take a place, which must be left."""
         if self.inside >= self._most or self._of[client] >= self._of_client:
             raise _busy()
         self.inside += 1
@@ -42,11 +38,7 @@ class Gate:
 
     @contextlib.contextmanager
     def entered(self, client: str) -> Iterator[None]:
-        """Enter for the length of a `with` block.
-
-        Raises:
-            Problem: "busy".
-        """
+        """Enter for the length of a `with` block."""
         self.enter(client)
         try:
             yield
@@ -77,11 +69,7 @@ class Slots:
         return self._gate.inside
 
     async def acquire(self, client: str) -> None:
-        """Wait for a slot, which must be released.
-
-        Raises:
-            Problem: "busy", since too many wait, or since it would take too long.
-        """
+        """Wait for a slot, which must be released."""
         self._gate.enter(client)
         own = self._own.setdefault(client, asyncio.Semaphore(self._slots))
         try:

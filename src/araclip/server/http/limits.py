@@ -54,11 +54,7 @@ class GatedStream(StreamingResponse):
         self._client = client
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it.
-
-        Raises:
-            Problem: "busy", before anything is sent.
-        """
+        """Send it."""
         if scope.get(HEAD_ONLY):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             await send({"type": "http.response.body", "body": b""})
@@ -177,11 +173,7 @@ class BeforeBody:
     """A dependency of a route that is checked before any byte of the body is read; see `routes.dependencies`."""
 
     def __call__(self, request: Request) -> None:
-        """Check a request.
-
-        Raises:
-            Problem: it is refused.
-        """
+        """Check a request."""
         raise NotImplementedError
 
 
@@ -267,11 +259,7 @@ class _Body:
         return not (self._complete or self._late or self.will_not_come)
 
     async def receive(self) -> Message:
-        """The next message, as ASGI's `receive`.
-
-        Raises:
-            Problem: it is too large or too slow, or all bodies together are too large.
-        """
+        """The next message, as ASGI's `receive`."""
         if self._complete:  # the next message is the disconnect, which has no deadline
             return await self._receive()
         if max(self._claimed, self.count) > self.limit:

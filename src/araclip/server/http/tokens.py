@@ -80,11 +80,7 @@ class Requires(BeforeBody):
         self._scope = scope
 
     def __call__(self, request: Request) -> None:
-        """Check a request.
-
-        Raises:
-            Problem: "unauthorized" or "forbidden".
-        """
+        """Check a request."""
         keys: Keys = request.app.state.keys
         held = keys.scopes_of(request)
         if not held:

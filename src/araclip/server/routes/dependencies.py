@@ -91,11 +91,7 @@ class _BoundedRequest(Request):
 
 
 def _check_media_type(request: Request) -> None:
-    """Refuse bodies that are compressed, and forms that would be parsed without limits or by a codec of the client's.
-
-    Raises:
-        Problem: "media-type".
-    """
+    """Refuse bodies that are compressed, and forms that would be parsed without limits or by a codec of the client's."""
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise Problem("media-type", expected="no Content-Encoding")
     kind, options = parse_options_header(request.headers.get("content-type"))
@@ -131,11 +127,7 @@ ClientOf = Annotated[str, Depends(_client)]
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, which is cancelled when the client leaves. The request's body must have been read.
-
-    Raises:
-        ClientDisconnect: the client has left.
-    """
+    """The result of `work`, which is cancelled when the client leaves. The request's body must have been read."""
     working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_disconnected(request))
     try:
         await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)

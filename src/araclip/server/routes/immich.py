@@ -81,11 +81,7 @@ class MayPredict(BeforeBody):
     """
 
     def __call__(self, request: Request) -> None:
-        """Check a request.
-
-        Raises:
-            Problem: "unauthorized".
-        """
+        """Check a request."""
         service = service_of(request)
         if service.settings.open_predict:
             return
@@ -143,11 +139,7 @@ class _Asked(NamedTuple):
 
 
 def _asked(entries: str) -> _Asked:
-    """What the form's `entries` ask for.
-
-    Raises:
-        Problem: they are not as Immich writes them, or ask for a task without a model here.
-    """
+    """What the form's `entries` ask for."""
     try:
         tasks = bounded_json.parse(entries.encode("utf-8", "replace"), "entries", max_bytes=MAX_ENTRIES, max_depth=6)
     except InputError as error:
@@ -167,11 +159,7 @@ def _asked(entries: str) -> _Asked:
 
 
 def _width(model: Encoder, name: str) -> int:
-    """How many numbers a vector under this name has.
-
-    Raises:
-        Problem: the name is neither this server's model nor one whose place it can take.
-    """
+    """How many numbers a vector under this name has."""
     if name in (model.name, model.label):
         return model.width
     widths = [*getattr(model, "matryoshka", ()), model.width]
@@ -223,9 +211,6 @@ def fitted(vector: NDArray[np.float32], width: int, prefixes: Sequence[int] = ()
 
     Args:
         prefixes: Matryoshka widths of the model.
-
-    Raises:
-        WidthMismatch: it is wider, and `width` is none of the prefixes.
     """
     if width >= len(vector):
         return np.pad(vector, (0, width - len(vector)))

@@ -318,11 +318,7 @@ class OriginalResponse(GatedStream):
 
 
 def range_of(request: Request, size: int, etag: str) -> tuple[int, int] | None:
-    """The start and stop of a Range header with one range; None for the whole, as for headers of any other form.
-
-    Raises:
-        Problem: "range", the picture has no such bytes.
-    """
+    """The start and stop of a Range header with one range; None for the whole, as for headers of any other form."""
     found = RANGE.fullmatch(request.headers.get("range", ""))
     if found is None or request.headers.get("if-range", etag) != etag or found[1] == found[2] == "":
         return None

@@ -58,11 +58,7 @@ class HiddenAnswer(BaseModel):
 
 
 def _records(service: Service, ids: list[str]) -> list[PictureRecord]:
-    """The pictures of these ids, each once.
-
-    Raises:
-        Problem: "no-picture".
-    """
+    """The pictures of these ids, each once."""
     found = []
     for identity in dict.fromkeys(ids):
         record = service.gallery.store.record(identity)
