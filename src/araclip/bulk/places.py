@@ -97,7 +97,7 @@ def opened(place: str) -> Iterator[IO[bytes]]:
 
 
 def read_bytes(place: str, most: int) -> bytes | None:
-    """The first `most` bytes of a file, all of a smaller one, in one request of an object store; None of a missing one."""
+    """The first `most` bytes of a file, all of a smaller one, in one request; None of a missing one."""
     with source_errors(place):
         try:
             if not is_url(place):
@@ -140,25 +140,20 @@ class _Watched:
         self.closed = False
 
     def read(self, size: int = -1) -> bytes:
-        """Read as the stream does."""
         with source_errors(self._place):
             return self._stream.read(size)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Seek as the stream does."""
         with source_errors(self._place):
             return self._stream.seek(offset, whence)
 
     def readable(self) -> bool:
-        """It is."""
         return True
 
     def seekable(self) -> bool:
-        """It is."""
         return True
 
     def writable(self) -> bool:
-        """It is not."""
         return False
 
     def flush(self) -> None:
@@ -202,7 +197,7 @@ class ShardFolder:
             return sorted(str(each).rpartition("/")[2] for each in system.ls(path, detail=False))
 
     def write(self, name: str, fill: Callable[[Path], None]) -> None:
-        """Write a file whole: `fill(temporary_path)`, flushed and renamed; or, into an object store, sent in one piece."""
+        """Write a file whole: `fill(temporary_path)`, flushed and renamed; or sent to an object store in one piece."""
         if self.is_local:
             atomic.write(Path(self.place) / name, fill)
             return
@@ -214,7 +209,6 @@ class ShardFolder:
                 system.put_file(str(temporary), path)
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
         if self.is_local:
             atomic.unlink(Path(self.place) / name)
             return

@@ -194,7 +194,6 @@ def _is_left_over(temporary: Path) -> bool:
 
 
 def unlink(path: Path) -> None:
-    """Remove a file, if it is there."""
     step("unlink")
     path.unlink(missing_ok=True)
 

@@ -60,7 +60,6 @@ def keep_freed_memory() -> bool:
 
 
 def nvidia_driver() -> ctypes.CDLL:
-    """NVIDIA's driver."""
     return ctypes.CDLL("nvcuda.dll" if system.windows() else "libcuda.so.1")
 
 

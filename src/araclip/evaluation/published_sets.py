@@ -327,7 +327,6 @@ def _refuse(images: Path | None, name: str) -> None:
 
 
 def _is_saved_dataset(folder: Path) -> bool:
-    """Whether `datasets` has saved a set there."""
     return any((folder / mark).is_file() for mark in ("dataset_dict.json", "state.json"))
 
 

@@ -195,7 +195,6 @@ class UnderstoodEncoder:
         self.texts = self.readings = 0
 
     def __call__(self, texts: Sequence[str]) -> Vectors:
-        """Texts → (n, D) unit vectors."""
         queries = [Query((Term("text", text),)) for text in texts]
         read = [plan(query, self._interpreter, today=date.today(), ignore=FILTERS) for query in queries]
         different = list(dict.fromkeys(reading for each in read for reading in each.texts))

@@ -110,7 +110,6 @@ class Album:
 
 
 def key_of(path: str) -> str:
-    """The key of the album of a folder."""
     return hashlib.sha256(os.fsencode(path)).hexdigest()[:KEY_DIGITS]
 
 
@@ -309,7 +308,6 @@ class FolderBrowsing(Browsing):
 
     @property
     def generation(self) -> str:
-        """The catalogue's."""
         return self._catalog().generation
 
     def timeline(self, filters: Filters) -> Timeline:
@@ -330,25 +328,21 @@ class FolderBrowsing(Browsing):
         return Timeline(ids[wanted], [known[at] for at in wanted])
 
     def has(self, filters: Filters) -> bool:
-        """Whether any picture passes."""
         condition = filters.condition(hidden_exist=False)
         sql = f"SELECT 1 FROM files JOIN contents ON contents.id = files.content WHERE ({condition.of_file}) "
         values = (*condition.file_values, *condition.content_values)
         return bool(self._catalog().rows(f"{sql} AND ({condition.of_content}) LIMIT 1", values))
 
     def values(self, name: str) -> list[str]:
-        """What pictures that are not hidden have."""
         if name == "folder":
             return sorted(self._catalog().overview().folders)
         rows = self._catalog().rows(f"SELECT DISTINCT {name} FROM photos WHERE {name} IS NOT NULL AND hidden = 0")
         return sorted(value for (value,) in rows)
 
     def records(self, contents: Sequence[int]) -> dict[int, PictureRecord]:
-        """Pictures with all their paths."""
         return self._catalog().records_of(contents)
 
     def files(self) -> Iterable[tuple[str, int, str | None]]:
-        """Every path."""
         rows = self._catalog().rows(
             "SELECT path, content, taken FROM files JOIN contents ON contents.id = files.content "
             f"WHERE content NOT IN ({LATER_SCENES}) AND content NOT IN ({HIDDEN}) ORDER BY path"

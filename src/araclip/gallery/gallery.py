@@ -38,7 +38,6 @@ class Gallery(BaseGallery):
     _reader: FolderReader
 
     def __init__(self, catalog: Catalog, model: Encoder) -> None:
-        """A gallery over an open catalogue."""
         self.folder = catalog.folder
         self.model = model
         self._catalog = catalog
@@ -105,7 +104,6 @@ class Gallery(BaseGallery):
             return actions + gallery.repair(progress=progress)
 
     def stats(self) -> Stats:
-        """The gallery in numbers."""
         catalog = self._catalog
         files, pictures = catalog.counts()
         stored, first, last = catalog.rows("SELECT (SELECT count(*) FROM kept), min(added), max(added) FROM contents")[
@@ -149,7 +147,6 @@ class Gallery(BaseGallery):
         return faults
 
     def compact(self) -> int:
-        """Free the space of removed pictures."""
         with self._writing():
             self._reader.drop()
             before = _size(self.folder)
@@ -172,7 +169,6 @@ class Gallery(BaseGallery):
         return write_backup(self._catalog, user_path(folder))
 
     def export(self, folder: str | os.PathLike[str]) -> int:
-        """Export the gallery for other programs."""
         catalog = self._catalog
         with catalog.own_errors(), catalog.reading():
             ids, vectors = catalog.vectors()
@@ -236,7 +232,6 @@ class Gallery(BaseGallery):
         return self._catalog.counts()[1]
 
     def close(self) -> None:
-        """Release the catalogue file."""
         self._catalog.close()
 
     @contextmanager
@@ -247,7 +242,6 @@ class Gallery(BaseGallery):
             self._catalog.checkpoint()
 
     def _turn(self) -> AbstractContextManager[None]:
-        """Hold the lock for one commit."""
         return self._catalog.turn(self.model)
 
     @contextmanager

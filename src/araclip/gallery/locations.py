@@ -47,7 +47,6 @@ class Address:
 
     @staticmethod
     def read(text: str) -> "Address":
-        """Parse an address."""
         shown = without_secret(text)
         try:
             parts = urlsplit(text)
@@ -86,7 +85,6 @@ class Address:
 
     @property
     def name(self) -> str:
-        """Database and schema."""
         return f"{self.database}-{self.schema}"
 
     def __str__(self) -> str:

@@ -43,7 +43,6 @@ class Snapshot(ABC):
 
     @cached_property
     def pictures(self) -> int:
-        """The number of pictures."""
         return self._count_pictures()
 
     @cached_property
@@ -224,12 +223,10 @@ class FolderSnapshot(Snapshot):
         return HashTable(*self._catalog().phashes())
 
     def prepare(self) -> None:
-        """Compute what the first search would compute."""
         super().prepare()
         _ = self.hashes
 
     def document(self, content: int) -> Document:
-        """The texts of a picture by field."""
         return WordIndex(self._catalog()).documents([content]).get(content, {})
 
     def _count_pictures(self) -> int:
@@ -260,11 +257,9 @@ class FolderReader(GalleryReader):
 
     @property
     def browsing(self) -> Browsing:
-        """Reads the catalogue."""
         return FolderBrowsing(self._catalog)
 
     def writer(self, patience: float) -> tuple[Store, Turn]:
-        """The catalogue, and the lock of its folder."""
         catalog = self._catalog()
         return catalog, lambda: catalog.turn(self.model, patience)
 
@@ -279,7 +274,6 @@ class FolderReader(GalleryReader):
         snapshot.prepare()
 
     def close(self) -> None:
-        """Close every connection."""
         self._close()
 
     def _new_snapshot(self, before: Snapshot | None, rebuild_after: int = EXACT_UP_TO) -> FolderSnapshot:

@@ -73,12 +73,10 @@ class Hit(AtPath):
 
     @property
     def width(self) -> int | None:
-        """Pixels of the upright picture."""
         return self.picture.width if self.picture else None
 
     @property
     def height(self) -> int | None:
-        """Pixels of the upright picture."""
         return self.picture.height if self.picture else None
 
     @property

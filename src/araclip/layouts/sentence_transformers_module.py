@@ -39,7 +39,6 @@ class AraCLIPModule(InputModule):  # type: ignore[misc,unused-ignore]
 
     @property
     def modalities(self) -> list[Any]:
-        """Texts and pictures."""
         return ["text", "image"]
 
     @property
@@ -48,7 +47,6 @@ class AraCLIPModule(InputModule):  # type: ignore[misc,unused-ignore]
         return self.encoder.config.text.max_tokens if isinstance(self.encoder, AraCLIP) else None
 
     def get_embedding_dimension(self) -> int:
-        """D, the length of a vector."""
         return self.encoder.width
 
     def preprocess(self, inputs: Sequence[Any], prompt: str | None = None, **kwargs: Any) -> dict[str, Any]:
@@ -75,7 +73,6 @@ class AraCLIPModule(InputModule):  # type: ignore[misc,unused-ignore]
         return {**features, "sentence_embedding": vectors}
 
     def save(self, output_path: str, *args: Any, **kwargs: Any) -> None:
-        """Copy the model folder."""
         if not isinstance(self.encoder, AraCLIP):
             raise InputError(f"{self.encoder.label} is no model folder and cannot be saved. Run `araclip pull` on it.")
         copy_model_folder(self.encoder, Path(output_path))

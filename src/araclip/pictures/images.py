@@ -192,7 +192,6 @@ def not_a_file(path: str, mode: int) -> UnreadableImage:
 
 @contextmanager
 def _stream(source: str | PathLike[str] | IO[bytes], name: str) -> Iterator[IO[bytes]]:
-    """The source as a binary file."""
     with open_file(source) if isinstance(source, str | PathLike) else nullcontext(source) as stream:
         stream.seek(0)  # whoever hashed it is at its end
         if not stream.read(1):

@@ -79,7 +79,6 @@ class Batcher(Generic[Item]):
                     asked.vector.set_result(vector)
 
     def close(self) -> None:
-        """End the thread."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 

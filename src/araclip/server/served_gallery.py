@@ -68,12 +68,10 @@ class ServedGallery:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The snapshot that searches use."""
         return self._reader.snapshot
 
     @property
     def store(self) -> Store:
-        """The gallery's store, for use in this thread."""
         return self._reader.store
 
     def refresh(self) -> bool:
@@ -138,7 +136,6 @@ class ServedGallery:
             return store.set_hidden(contents, hidden)
 
     def close(self) -> None:
-        """Close every connection."""
         for reader in (*self._left, self._reader):
             reader.close()
 
@@ -187,7 +184,6 @@ class ServedBrowsing:
 
     @property
     def generation(self) -> str:
-        """A token of the last commit."""
         return self._gallery.generation
 
     def filters(self, texts: Iterable[str], *, collapse: bool = False) -> Filters:
@@ -214,7 +210,6 @@ class ServedBrowsing:
         return self._made(f"timeline {replace(filters, collapse=False)!r}", lambda: self._gallery.timeline(filters))
 
     def albums(self) -> Albums:
-        """All albums."""
         return self._made("albums", lambda: Albums(self._gallery.files()))
 
     def places(self, filters: Filters, cell: float) -> list[Cluster] | None:
@@ -276,7 +271,6 @@ class Refresher:
         self._thread.start()
 
     def wake(self) -> None:
-        """Check for a new generation now."""
         self._wake.set()
 
     def stop(self) -> None:

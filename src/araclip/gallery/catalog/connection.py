@@ -149,7 +149,6 @@ class FollowingConnection(Connection):
         self._open()
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
-        """Run one statement; returns its rows."""
         with self._lock:
             if sql.startswith("BEGIN") and not self._is_current():
                 self._reopen()

@@ -36,12 +36,10 @@ class Exact:
             self._scan.add_sa_codes(np.ascontiguousarray(vectors, "<f2").view(np.uint8))
 
     def __len__(self) -> int:
-        """Number of vectors."""
         return len(self.ids)
 
     @property
     def width(self) -> int:
-        """Dimensions of a vector."""
         return int(self._scan.d)
 
     @property

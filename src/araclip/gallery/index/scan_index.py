@@ -153,7 +153,6 @@ class ScanIndex:
         return self.base.generation if self.base else self._written or self.generation
 
     def __len__(self) -> int:
-        """Number of pictures."""
         if self.base is None:
             return len(self._rest)
         shown = len(self.base.codes.ids) if self._shown is None else int(np.count_nonzero(self._shown))

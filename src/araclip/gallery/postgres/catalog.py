@@ -72,7 +72,6 @@ class PostgresCatalog(Store):
         return self.database.name
 
     def state(self) -> State:
-        """The current state."""
         state = read_state(self.database)
         if self._model:
             state.check(self._model, self.folder)
@@ -116,7 +115,6 @@ class PostgresCatalog(Store):
         return np.stack([vector_of(sent) for (sent,) in found]) if found else np.zeros((0, self.recorded.width), "f4")
 
     def by_id(self, content: int) -> Row:
-        """A picture by its id in this gallery."""
         (row,) = self.rows("id = ?", (content,))
         return row
 
@@ -223,7 +221,6 @@ class PostgresCatalog(Store):
         )
 
     def put_embedded(self, group: EmbeddedPictures) -> int:
-        """Store pictures that were embedded elsewhere; what is known stays. Returns how many were new."""
         added = 0
         for start in range(0, len(group), PUT_AT_ONCE):
             rows = range(start, min(start + PUT_AT_ONCE, len(group)))

@@ -116,7 +116,6 @@ class Database:
             raise
 
     def close(self) -> None:
-        """Close the idle connections."""
         while connection := self._taken():
             _close(connection)
 

@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def reader(model: Path) -> Callable[[bytes], str]:
-    """What reads an encoded picture with a recogniser (ONNX); its letters are in its metadata or in a .txt beside it."""
+    """What reads a picture with a recogniser (ONNX), whose letters are in its metadata or in a .txt beside it."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -42,7 +42,6 @@ def scenes_wanted(given: int | str | None = None) -> int:
 
 
 def is_video(path: str) -> bool:
-    """Whether a path has the suffix of a video."""
     return suffix_of(path) in SUFFIXES
 
 

@@ -41,7 +41,6 @@ class Video:
     """A video with one picture stream, open to read."""
 
     def __init__(self, stream: IO[bytes]) -> None:
-        """Open it."""
         limits = {"max_pixels": str(MAX_PIXELS), "threads": "1"}
         whitelists = {"format_whitelist": ",".join(DEMUXERS), "codec_whitelist": ",".join(CODECS),
                       "protocol_whitelist": "none", "max_streams": str(MAX_STREAMS)}  # fmt: skip

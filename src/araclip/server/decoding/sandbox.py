@@ -133,7 +133,6 @@ class Sandbox:
             raise
 
     async def close(self) -> None:
-        """End all jobs and processes."""
         for task in self._jobs:
             task.cancel()
         if self._jobs:

@@ -54,7 +54,6 @@ class GatedStream(StreamingResponse):
         self._client = client
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
         if scope.get(HEAD_ONLY):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             await send({"type": "http.response.body", "body": b""})
@@ -173,7 +172,6 @@ class BeforeBody:
     """A dependency of a route that is checked before any byte of the body is read; see `routes.dependencies`."""
 
     def __call__(self, request: Request) -> None:
-        """Check a request."""
         raise NotImplementedError
 
 

@@ -80,7 +80,6 @@ class Requires(BeforeBody):
         self._scope = scope
 
     def __call__(self, request: Request) -> None:
-        """Check a request."""
         keys: Keys = request.app.state.keys
         held = keys.scopes_of(request)
         if not held:

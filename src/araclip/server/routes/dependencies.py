@@ -33,7 +33,6 @@ CLIENT_CLOSED = 499  # nginx's status for a client that closed the connection
 
 
 def service_of(request: Request) -> Service:
-    """The service of the request's app."""
     service: Service = request.app.state.service
     return service
 
@@ -45,7 +44,6 @@ class LimitedBody(BeforeBody):
         self._most = most
 
     def __call__(self, request: Request) -> None:
-        """Set the limit of a request."""
         limit_body(request, self._most(service_of(request).settings))
 
 
@@ -53,7 +51,6 @@ class GuardedRoute(APIRoute):
     """A route whose checks before the body are made before it is read; FastAPI reads and parses it first."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler of requests."""
         handle = super().get_route_handler()
         checks = [each.dependency for each in self.dependencies if isinstance(each.dependency, BeforeBody)]
 
@@ -91,7 +88,7 @@ class _BoundedRequest(Request):
 
 
 def _check_media_type(request: Request) -> None:
-    """Refuse bodies that are compressed, and forms that would be parsed without limits or by a codec of the client's."""
+    """Refuse compressed bodies, and forms that would be parsed without limits or by a codec of the client's."""
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise Problem("media-type", expected="no Content-Encoding")
     kind, options = parse_options_header(request.headers.get("content-type"))

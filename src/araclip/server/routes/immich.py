@@ -81,7 +81,6 @@ class MayPredict(BeforeBody):
     """
 
     def __call__(self, request: Request) -> None:
-        """Check a request."""
         service = service_of(request)
         if service.settings.open_predict:
             return

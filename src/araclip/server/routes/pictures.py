@@ -312,7 +312,6 @@ class OriginalResponse(GatedStream):
         )  # fmt: skip
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
         with self._original:
             await super().__call__(scope, receive, send)
 

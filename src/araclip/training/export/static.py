@@ -54,7 +54,6 @@ class Convolution:
 
     @property
     def source(self) -> str:
-        """The name of its input."""
         return str(self.node.input[0])
 
     def numbers(self) -> NDArray[np.float32]:
@@ -255,5 +254,4 @@ class _Reader:
         self._left: Iterator[Feed] = iter(feeds)
 
     def get_next(self) -> Any:
-        """The next inputs by name; None at the end."""
         return next(self._left, None)

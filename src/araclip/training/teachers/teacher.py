@@ -72,7 +72,6 @@ class TorchTeacher:
 
     @cached_property
     def width(self) -> int:
-        """D, the length of its vectors."""
         return int(self.encode(["a photo of a cat"]).shape[1])
 
     @cached_property
@@ -104,7 +103,6 @@ class FolderTeacher:
 
     @property
     def width(self) -> int:
-        """D, the length of its vectors."""
         return self._model.width
 
     @property
