@@ -181,7 +181,11 @@ def render(
         "by length of the query": breakdown.by_length(queries),
         "by dialect": breakdown.by_dialect(queries, dialects),
     }
-    tables = _group_tables(models, groups)
+    tables = {
+        title: {m.evaluated.name: breakdown.recall_of(m.evaluated.t2i, parts, CUTOFFS) for m in models}
+        for title, parts in groups.items()
+        if len(parts) > 1
+    }
     page = _environment().from_string((here / "report.html").read_text(encoding="utf-8"))
     return page.render(
         style=Markup((here / "report.css").read_text(encoding="utf-8")),  # our own file, so it is not escaped
@@ -281,14 +285,6 @@ def _score_charts(models: Sequence[Summary]) -> list[dict[str, Any]]:
 
 
 # ------------------------------------------------------------------ groups of queries
-
-
-def _group_tables(models: Sequence[Summary], groups: Mapping[str, list[Group]]) -> GroupTables:
-    return {
-        title: {m.evaluated.name: breakdown.recall_of(m.evaluated.t2i, parts, CUTOFFS) for m in models}
-        for title, parts in groups.items()
-        if len(parts) > 1
-    }
 
 
 def _group_charts(tables: GroupTables) -> list[dict[str, Any]]:

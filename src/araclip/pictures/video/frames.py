@@ -111,7 +111,7 @@ class Video:
         """
         step, last, wanted = max(GAP, self.seconds / most), -1.0, 0.0
         for _ in range(4 * most):
-            found = self._key_frame(wanted, after=last)
+            found = next(self._key_frames(wanted, after=last, most=1), None)
             if found is not None:
                 last = found[0]
                 yield found
@@ -129,9 +129,6 @@ class Video:
                     break
         raise UnreadableImage(f"no frame of it at {seconds:.3f} s can be decoded.")
 
-    def _key_frame(self, seconds: float, *, after: float) -> tuple[float, VideoFrame] | None:
-        """The first key frame that a jump to a time leads to, if it is a later one than `after`."""
-        return next(self._key_frames(seconds, after=after, most=1), None)
 
     def _key_frames(self, seconds: float, *, after: float = -1.0, most: int = 64) -> Iterator[tuple[float, VideoFrame]]:
         """Key frames from the one that a jump to a time leads to; those up to `after` are not decoded."""
