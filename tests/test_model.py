@@ -42,14 +42,10 @@ from tiny_hf import (
 )
 
 # transformers 5.0 compiles a piece of ModernBERT when imported, and the compiler uses what torch deprecates
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
+deprecated = pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
+pytestmark = [deprecated, pytest.mark.usefixtures("seeded")]
 
 CAPTIONS = ["قطة جالسة على طاولة", "كلب", "a dog on a table"]
-
-
-@pytest.fixture(autouse=True)
-def seed() -> None:
-    torch.manual_seed(0)
 
 
 def pixels(count: int = 3) -> torch.Tensor:
@@ -118,16 +114,6 @@ def test_a_naflex_tower_takes_patches_of_any_shape_with_their_mask() -> None:
     torch.testing.assert_close(seen, l2_normalize(again.pooler_output, dim=-1))
 
 
-def test_features_are_the_embeddings_before_they_are_brought_to_unit_length() -> None:
-    model, given = tiny_model(), inputs()
-    out = model(**given)
-    text = model.get_text_features(given["input_ids"], given["attention_mask"]).pooler_output
-    image = model.get_image_features(given["pixel_values"]).pooler_output
-    assert not torch.allclose(text.norm(dim=-1), torch.ones(3))
-    torch.testing.assert_close(l2_normalize(text, dim=-1), out.text_embeds)
-    torch.testing.assert_close(l2_normalize(image, dim=-1), out.image_embeds)
-
-
 def test_logits_have_a_row_for_each_picture_and_a_column_for_each_text() -> None:
     out = tiny_model()(**inputs(texts=3, pictures=2))
     assert out.logits_per_image.shape == (2, 3)
@@ -147,13 +133,6 @@ def test_one_side_alone_gives_its_vectors_and_no_logits() -> None:
         model(given["input_ids"], return_loss=True)
     with pytest.raises(InputError, match="no text"):
         model.get_text_features()
-
-
-def test_a_tuple_can_be_had_instead_of_the_output() -> None:
-    model, given = tiny_model(), inputs()
-    out = model(**given, return_dict=False)
-    assert isinstance(out, tuple)
-    assert torch.equal(out[0], model(**given).logits_per_image)
 
 
 def test_word_vectors_may_stand_in_for_token_ids() -> None:
@@ -451,15 +430,6 @@ def test_a_pretrained_vit_is_read_without_the_pooler_that_its_checkpoint_lacks(t
         AraCLIPModel.from_towers(_bert(), tmp_path, vision_pooling="pooler")
 
 
-def test_half_precision_loads_and_takes_the_pixels_of_the_processor(tmp_path: Path) -> None:
-    tiny_model().save_pretrained(tmp_path)
-    model = AraCLIPModel.from_pretrained(tmp_path, dtype=torch.bfloat16)
-    out = model(**inputs())
-    assert out.text_embeds.dtype == out.image_embeds.dtype == torch.bfloat16
-    exact = AraCLIPModel.from_pretrained(tmp_path, dtype=torch.float32)
-    assert exact.logit_scale.dtype == torch.float32
-
-
 # ------------------------------------------------------------------ configuration
 
 
@@ -553,12 +523,8 @@ def test_a_processor_is_the_same_after_saving_and_loading(tmp_path: Path, images
 
 def test_the_processor_says_what_it_cannot_do(tmp_path: Path) -> None:
     processor = tiny_processor()
-    with pytest.raises(InputError, match="neither text nor picture"):
-        processor()
     with pytest.raises(InputError, match=r"expected a text or a list of texts, got 3 \(int\)"):
         processor(text=["قطة", 3])
-    with pytest.raises(TypeError, match="takes no do_shrink"):
-        processor(images=picture(), do_shrink=False)
     with pytest.raises(InputError, match="no tokenizer"):
         AraCLIPProcessor()
     processor.save_pretrained(tmp_path)

@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,11 +16,12 @@ from transformers import AutoTokenizer, BertModel, BertTokenizer, CLIPModel, CLI
 
 import araclip
 from araclip import AraCLIPConfig, AraCLIPModel, AraCLIPProcessor, AraCLIPTokenizer
+from araclip.errors import InputError
 from araclip.training.mini.configuration import BranchesConfig
 from tiny_hf import SIZE, SPECIAL, WORDS, picture, saved, tiny_model, tiny_processor
+from warm import environment
 
 PLAIN, ADORNED = "قطة جالسة على طاولة", "قِطّـــة   جالسة على\u200f طاولة"
-SOURCE = Path(araclip.__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +76,9 @@ def test_what_is_said_twice_or_unknown_is_refused() -> None:
         processor(images=picture(), do_rescale=False, images_kwargs={"do_rescale": True})
     with pytest.raises(TypeError, match=r"AraCLIPProcessor takes no padding_length\. See text_kwargs"):
         processor(text="قطة", padding_length=3)
-    with pytest.raises(ValueError, match="neither text nor picture"):  # as of every processor, and an InputError
+    with pytest.raises(ValueError, match="neither text nor picture") as refused:  # as of every processor
         processor()
+    assert isinstance(refused.value, InputError)
 
 
 def test_the_signature_and_names_are_those_of_every_processor() -> None:
@@ -199,11 +200,10 @@ print("\\n" + json.dumps(found))
 
 
 def test_without_araclip_a_folder_asks_for_trust_and_then_brings_its_classes(folder: Path, tmp_path: Path) -> None:
-    paths = os.pathsep.join([p for p in (os.environ.get("PYTHONPATH"), str(SOURCE)) if p])
-    environment = {**os.environ, "PYTHONPATH": paths, "HF_MODULES_CACHE": str(tmp_path / "modules")}
     ran = subprocess.run(
         [sys.executable, "-c", WITHOUT_ARACLIP, str(folder), str(tmp_path / "again")],
-        capture_output=True, text=True, check=False, env=environment, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+        env=environment(HF_MODULES_CACHE=str(tmp_path / "modules")),
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr[-2000:]
     found = json.loads(ran.stdout.splitlines()[-1])

@@ -1,7 +1,6 @@
 """The Auto classes and sentence-transformers know AraCLIP after one import; publishing carries the card."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,22 +15,15 @@ from sentence_transformers import SentenceTransformer
 import araclip
 from araclip import AraCLIPModel
 from tiny_hf import picture, saved, tiny_model, tiny_processor
-from warm import warm
+from warm import environment, warm
 
 CAPTIONS = ["قطة جالسة على طاولة", "كلب", "a dog on a table"]
-SOURCE = Path(araclip.__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     return saved(tmp_path_factory.mktemp("hub") / "tiny", tiny_model(), tiny_processor())
-
-
-def environment() -> dict[str, str]:
-    """Of an interpreter that finds the araclip of this test."""
-    paths = os.pathsep.join([p for p in (os.environ.get("PYTHONPATH"), str(SOURCE)) if p])
-    return {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
 
 
 def python(code: str) -> list[str]:

@@ -26,18 +26,14 @@ from tiny_hf import (
 )
 
 # transformers 5.0 compiles a piece of ModernBERT when imported, and the compiler uses what torch deprecates
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
+deprecated = pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
+pytestmark = [deprecated, pytest.mark.usefixtures("seeded")]
 
 CAPTIONS = ["قطة جالسة على طاولة", "كلب", "a dog on a table"]
 BOTH, TEXT = ("bert", "vit"), ("bert", None)
 LAYERS = 2  # of either tower
 Towers = tuple[str, str | None]
 models = pytest.mark.parametrize("towers", [BOTH, ("xlm-roberta", "clip"), ("modernbert", "siglip"), TEXT])
-
-
-@pytest.fixture(autouse=True)
-def seed() -> None:
-    torch.manual_seed(0)
 
 
 def model_of(towers: Towers, **config: Any) -> AraCLIPModel:
@@ -74,6 +70,7 @@ def test_the_features_come_as_the_towers_output_with_the_projected_features_for_
     assert isinstance(found, BaseModelOutputWithPooling)
     assert found.last_hidden_state.shape == (3, tokens, 16) and found.pooler_output.shape == (3, 8)
     assert found.hidden_states is None and found.attentions is None
+    assert not torch.allclose(found.pooler_output.norm(dim=-1), torch.ones(3))
     torch.testing.assert_close(l2_normalize(found.pooler_output, dim=-1), out.text_embeds)
     assert torch.equal(out.text_model_output.pooler_output, found.pooler_output)
     if pixels is not None:
@@ -81,6 +78,7 @@ def test_the_features_come_as_the_towers_output_with_the_projected_features_for_
         assert isinstance(seen, BaseModelOutputWithPooling) and seen.pooler_output.shape == (3, 8)
         assert seen.last_hidden_state.shape[0] == 3 and seen.last_hidden_state.shape[-1] == 16
         assert torch.equal(out.vision_model_output.pooler_output, seen.pooler_output)
+        torch.testing.assert_close(l2_normalize(seen.pooler_output, dim=-1), out.image_embeds)
 
 
 @models
@@ -139,6 +137,7 @@ def test_tuples_hold_what_the_outputs_hold(towers: Towers) -> None:
     assert isinstance(as_tuple, tuple) and not any(isinstance(part, BaseModelOutputWithPooling) for part in as_tuple)
     for found, wanted in zip(tensors(as_tuple), tensors(out), strict=True):
         torch.testing.assert_close(found, wanted)
+    assert not towers[1] or torch.equal(as_tuple[0], out.logits_per_image)
     model.config.return_dict = False
     assert isinstance(model(**given), tuple)
     given.pop("pixel_values", None)
@@ -201,6 +200,7 @@ def test_a_model_in_half_precision_gives_nearly_the_same_vectors(
     assert {weight.dtype for weight in half.parameters()} == {dtype}
     rounded = half(**given, return_loss=True)
     for name in ("text_embeds", "image_embeds"):
+        assert rounded[name].dtype == dtype
         assert (1 - torch.cosine_similarity(rounded[name].float(), whole[name])).max() < near
     assert rounded.loss.isfinite()
     rounded.loss.backward()  # gradients flow through the casts

@@ -190,6 +190,8 @@ def _write_with_text_tower(folder: Path, vision: dict[str, Any], **text: Any) ->
     content = {"model_cfg": config, "preprocess_cfg": preprocess}
     (folder / "open_clip_config.json").write_text(json.dumps(content))
     model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+    torch.manual_seed(1)
+    model.text.init_parameters()  # of all these models the same, so that a graph of it is traced once
     save_file(model.state_dict(), folder / "open_clip_model.safetensors")
     clip_tokenizer(folder).save_pretrained(folder)
     return folder

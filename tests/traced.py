@@ -17,7 +17,7 @@ from open_clip.modified_resnet import AttentionPool2d
 from torch import Tensor, nn
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 
-from araclip.peers import pull
+from araclip.peers import towers
 from araclip.training.export import tower_graphs
 from araclip.training.export.graphs import OPSET, quiet, trace_graph
 from araclip.training.mini import frozen_features
@@ -25,7 +25,9 @@ from araclip.training.mini import frozen_features
 # What ONNX has for each operator of torch. The exporter reads the source of 2,500 functions for each graph, a fifth
 # of the time of a small one. Nothing changes it afterwards, as no operators of our own are given.
 operators = cache(ONNXRegistry.from_torchlib)
-OTHER_TOWER = {tower_graphs.TextGraph: ("vision_", "visual_"), tower_graphs.ImageGraph: ("text_",)}
+OTHER_TOWER = {
+    tower_graphs.TextGraph: ("vision_", "visual_"), tower_graphs.ImageGraph: ("text_",), towers.TextGraph: ("visual",),
+}  # fmt: skip
 SCALARS = (bool, int, float, str, tuple, list, type(None))
 PLACES = ("name_or_path", "_name_or_path")  # where it was read from
 
@@ -91,7 +93,7 @@ def remembered_in(folder: Path) -> Iterator[None]:
             shutil.copyfile(file, path.with_name(file.name))
 
     with pytest.MonkeyPatch.context() as patch:
-        for room in (pull, frozen_features, tower_graphs):
+        for room in (frozen_features, tower_graphs):
             patch.setattr(room, "trace_graph", write)
         patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(operators))
         yield
@@ -135,7 +137,7 @@ def quickly(*, texts_alone: bool = False) -> Iterator[None]:
     torch.backends.mha.set_fastpath_enabled(False)  # an operator that ONNX does not have
     try:
         with pytest.MonkeyPatch.context() as patch:
-            for room in (pull, frozen_features, tower_graphs):
+            for room in (frozen_features, tower_graphs):
                 patch.setattr(room, "trace_graph", write)
             yield
     finally:

@@ -67,17 +67,19 @@ class Warm:
         return Started(self.ask(program=program, arguments=arguments, printed=str(printed)), printed, self)
 
 
+def environment(**variables: str) -> dict[str, str]:
+    """Of an interpreter that finds araclip and the tests' modules."""
+    paths = [os.environ.get("PYTHONPATH"), str(Path(araclip.__file__).parent.parent), str(Path(__file__).parent)]
+    path = os.pathsep.join(filter(None, paths))
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", **variables}
+
+
 @contextmanager
 def warm(imports: str) -> Iterator[Warm]:
-    """An interpreter that has run the statement `imports`; it finds araclip and the tests' modules."""
-    paths = [os.environ.get("PYTHONPATH"), str(Path(araclip.__file__).parent.parent), str(Path(__file__).parent)]
-    environment = {
-        **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1",
-        "GLOO_SOCKET_IFNAME": "lo",
-    }  # fmt: skip
+    """An interpreter that has run the statement `imports`."""
     command = [sys.executable, "-c", SERVER, imports]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()
     ) as process:
         yield Warm(process)
         assert process.stdin is not None

@@ -44,7 +44,8 @@ from araclip.core import atomic
 from araclip.gallery.catalog import schema
 from araclip.gallery.catalog.connection import Connection
 from araclip.gallery.catalog.schema import FILE_NAME
-from crash.story import Action, Workspace, pictures_bytes, story
+from araclip.text.resources import interpreter
+from crash.story import QUERIES, Action, Workspace, pictures_bytes, story
 from tiny import write_tiny_model
 
 TRIALS_A_STORY = 20
@@ -261,6 +262,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     Image.init()
+    for query in QUERIES:  # read once, by this process: otherwise each fork would make the interpreter anew
+        interpreter().interpret(query)
     rng, tally, wrong = random.Random(options.seed), Counter[str](), 0
     start, points = time.monotonic(), 0
     memory = Path("/dev/shm")  # a kill is not a power cut: what was written survives on any file system

@@ -17,9 +17,8 @@ from tokenizers import Tokenizer
 
 from araclip.core import atomic
 from araclip.core.display import Log
-from araclip.errors import ExportRejected, InputError, ModelMismatch, first_line
+from araclip.errors import ExportRejected, InputError, ModelMismatch
 from araclip.models import folder as model_folder
-from araclip.models.checks import check_written
 from araclip.models.encoder import AraCLIP
 from araclip.models.encoder_base import Vectors
 from araclip.models.folder import ModelConfig, TextConfig, existing_folder
@@ -29,9 +28,9 @@ from araclip.peers.torch_encoder import TorchEncoder
 from araclip.peers.towers import ImagePart, Source, TextPart, source_of
 from araclip.peers.vocabulary import check_languages, cut_vocabulary
 from araclip.peers.weight_files import is_saved
-from araclip.training.export.export import check_target, export
-from araclip.training.export.graphs import trace_graph
-from araclip.training.export.model_card import About, model_card
+from araclip.training.export.export import check_target, export, hashed, write_card
+from araclip.training.export.model_card import About
+from araclip.training.export.tower_graphs import BATCH, TOKENS, write_tower
 from araclip.training.export.weights import check_pictures, store_towers
 
 LEAST_COSINE = 0.9999  # of a float32 graph to PyTorch; rounding alone stays above .999999
@@ -129,7 +128,7 @@ def _ids(ids: Any) -> str:
 
 
 LANGUAGES = ("ar", "en")  # that the vocabulary is cut to where nothing else is said
-_OUTPUT, _BATCH, _TOKENS = "embedding", "batch", "tokens"
+REMEDY = "AraCLIP.load takes the model as it is, with PyTorch"  # where a tower cannot be written
 
 
 def make_model_folder(
@@ -212,7 +211,7 @@ def _write(
     _let_go(parts.image.graph)
     del parts
     log("image tower written")
-    config = _hashed(folder, config)
+    config = hashed(folder, config)
     _check(folder, expected)
     log("the graphs give the vectors of the published model")
     return config
@@ -245,27 +244,17 @@ def write_text_graph(text: TextPart, path: Path) -> None:
     length = text.max_tokens if text.fixed else min(7, max(2, text.max_tokens))
     probe = padded(text.tokenizer, "a b c d e f g h", length, text.pad_id)
     ids = torch.from_numpy(probe).repeat(3, 1)  # an axis of length 1 would be taken for a constant
-    axes: dict[int, Any] = {0: _BATCH} if text.fixed else {0: _BATCH, 1: _TOKENS}
+    axes: dict[int, Any] = {0: BATCH} if text.fixed else {0: BATCH, 1: TOKENS}
     names = ("input_ids", "attention_mask")[: 1 + text.mask]
     inputs = (ids, torch.ones_like(ids))[: 1 + text.mask]
-    _written(text.graph, inputs, path, dict.fromkeys(names, axes), text.tower)
+    write_tower(text.graph.requires_grad_(False), text.tower, inputs, path, dict.fromkeys(names, axes), REMEDY)
 
 
 def write_image_graph(image: ImagePart, path: Path) -> None:
     """Write image.onnx in float32: `pixels` (B, S, S, 3) uint8 → `embedding` (B, D)."""
     side = image.preprocessing.size
     pixels = torch.zeros((2, side, side, 3), dtype=torch.uint8)
-    _written(image.graph, (pixels,), path, {"pixels": {0: _BATCH}}, image.tower)
-
-
-def _written(graph: torch.nn.Module, inputs: tuple[Any, ...], path: Path, axes: dict[str, Any], tower: str) -> None:
-    try:
-        trace_graph(graph.requires_grad_(False), inputs, path, axes, _OUTPUT, outside=True)
-    except Exception as error:  # errors of the exporter's stages and of the tower have no common root
-        raise ExportRejected(
-            f"{path.name}: PyTorch {torch.__version__} cannot write the tower '{tower}' as ONNX ({first_line(error)}). "
-            "A newer torch or transformers may; AraCLIP.load takes the model as it is, with PyTorch."
-        ) from error
+    write_tower(image.graph.requires_grad_(False), image.tower, (pixels,), path, {"pixels": {0: BATCH}}, REMEDY)
 
 
 def _config(request: Request, parts: Source, name: str, width: int, languages: tuple[str, ...] | None) -> ModelConfig:
@@ -281,15 +270,6 @@ def _config(request: Request, parts: Source, name: str, width: int, languages: t
         image=replace(image.preprocessing, tower=image.tower),
         source={"id": request.name, "kind": request.kind}, languages=languages,
     )  # fmt: skip
-
-
-def _hashed(folder: Path, config: ModelConfig) -> ModelConfig:
-    """Hash the files, write config.json, and check the folder as its users' machines will."""
-    config = replace(config, files=model_folder.hashes(folder))
-    model_folder.write_config(folder, config)
-    check_written(folder, config)
-    (folder / "README.md").touch()
-    return config
 
 
 def _check(folder: Path, expected: Expected) -> None:
@@ -313,6 +293,4 @@ def _store(
     shutil.copyfile(full / "tokenizer.json", stored / "tokenizer.json")
     ways = model_folder.ways_of(weights)
     taken = store_towers(full, stored, config, ways, pictures=pictures, kept=True, threads=threads, log=log)
-    config = _hashed(stored, replace(config, weights=taken))
-    card = model_card(config, About(license=config.license), model_folder.megabytes(stored))
-    (stored / "README.md").write_text(card, encoding="utf-8")
+    write_card(stored, hashed(stored, replace(config, weights=taken)), About(license=config.license))

@@ -19,6 +19,7 @@ from araclip.peers.loading import Request
 from araclip.peers.tokenizers import of_open_clip, of_transformers
 from araclip.peers.torch_encoder import TorchEncoder
 from araclip.peers.vocabulary import pieces_by_id
+from araclip.training.export.tower_graphs import Scaled
 from araclip.training.model import preprocessing
 from araclip.training.teachers.text_encoders import has_arabic_letters, pooled, positions
 
@@ -130,23 +131,17 @@ class Language(nn.Module):
         return torch.cat([first, ids[:, 1:]], dim=1)
 
 
-class ImageGraph(nn.Module):
+class ImageGraph(Scaled):
     """uint8 (B, S, S, 3) → (B, D) of unit length: scaling by each channel's mean and std, then `encode`, of `model`."""
-
-    mean: Tensor
-    std: Tensor
 
     def __init__(
         self, model: nn.Module, encode: Callable[[Tensor], Tensor], mean: Sequence[float], std: Sequence[float]
     ) -> None:
-        super().__init__()
+        super().__init__(mean, std)
         self.model, self.encode = model, encode
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        x = (pixels.permute(0, 3, 1, 2).to(torch.float32) / 255.0 - self.mean) / self.std  # (B, 3, S, S)
-        return l2_normalize(self.encode(x).to(torch.float32), dim=-1)
+        return l2_normalize(self.encode(self.scaled(pixels)).to(torch.float32), dim=-1)
 
     def forget_texts(self) -> None:
         """Free the memory of the text tower, once its graph is written; the image tower is still needed."""

@@ -129,7 +129,6 @@ class Video:
                     break
         raise UnreadableImage(f"no frame of it at {seconds:.3f} s can be decoded.")
 
-
     def _key_frames(self, seconds: float, *, after: float = -1.0, most: int = 64) -> Iterator[tuple[float, VideoFrame]]:
         """Key frames from the one that a jump to a time leads to; those up to `after` are not decoded."""
         codec = self._stream.codec_context

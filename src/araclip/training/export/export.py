@@ -32,6 +32,7 @@ from araclip.models.folder import (
     TextConfig,
 )
 from araclip.text.tokenizer_normalizer import prepend_normalizer
+from araclip.training.export.graphs import megabytes
 from araclip.training.export.model_card import About, model_card
 from araclip.training.export.tower_graphs import write_image_graph, write_text_graph
 from araclip.training.export.weights import check_pictures, store_towers
@@ -78,7 +79,7 @@ def graph_sizes(full: Path, small: AraCLIP, probes: Probes, before: Sequence[Clo
         run, batch = encode[exact.graph]
         sizes.append(
             GraphSize(
-                exact.graph, _megabytes(full / exact.graph), _megabytes(small.folder / exact.graph),
+                exact.graph, megabytes(full / exact.graph), megabytes(small.folder / exact.graph),
                 _milliseconds(run, 1), _milliseconds(run, batch) / batch, batch,
                 exact.least, stored.least, stored.mean,
             )
@@ -94,10 +95,6 @@ def _milliseconds(run: Callable[[int], Any], count: int) -> float:
         run(count)
         times.append(time.perf_counter() - start)
     return statistics.median(times) * 1e3
-
-
-def _megabytes(path: Path) -> float:
-    return path.stat().st_size / 1e6
 
 
 MAX_LOSS = 0.005  # of R@1, by storing weights small
@@ -238,18 +235,21 @@ def export(
             expected = probes(model, processor, how.size)
             del model, processor
             gc.collect()  # a model and its graphs need not be in memory together
-            exact = _hashed_and_opened(full, replace(draft, weights="float32"))
-            before = closeness(exact, expected)
+            hashed(full, replace(draft, weights="float32"))
+            before = closeness(AraCLIP(full), expected)
             check_parity(before)
-            exact = AraCLIP(full)  # its graphs are closed
+            exact = AraCLIP(full)  # the graphs that were measured are closed
             log("the float32 graphs give the vectors of the trained model")
             shutil.copyfile(full / "tokenizer.json", stored / "tokenizer.json")
             pictures = calibrate or [dev.pictures[0].path.parent for dev in sets[:1]]
             taken = store_towers(full, stored, exact.config, ways, pictures=pictures)
-            small = _hashed_and_opened(stored, replace(draft, weights=taken))
+            config = hashed(stored, replace(draft, weights=taken))
+            small = AraCLIP(stored)
             recalls, measured = _recalls(sets, exact, small, taken, log)
             sizes = graph_sizes(full, small, expected, before)
-            config = _write_card(stored, small.config, measured, about)
+            config = replace(config, measured=measured)
+            model_folder.write_config(stored, config)
+            write_card(stored, config, about)
         unmeasured: tuple[str, ...] = ()
         if not sets and config.weights != "float32":
             unmeasured = (
@@ -350,21 +350,19 @@ def _tower_name(config: Any) -> str:
     return source_of(config) or kind_of(config)
 
 
-def _hashed_and_opened(folder: Path, config: ModelConfig) -> AraCLIP:
-    """Hash the files, write config.json and a first card, and open the folder as its users will."""
+def hashed(folder: Path, config: ModelConfig) -> ModelConfig:
+    """Hash the files, write config.json and an empty card, and check the folder as its users' machines will."""
     config = replace(config, files=model_folder.hashes(folder))
     model_folder.write_config(folder, config)
     checks.check_written(folder, config)
     (folder / "README.md").touch()
-    return AraCLIP(folder)
+    return config
 
 
-def _write_card(folder: Path, config: ModelConfig, measured: dict[str, Any], about: About) -> ModelConfig:
-    config = replace(config, measured=measured)
-    model_folder.write_config(folder, config)
+def write_card(folder: Path, config: ModelConfig, about: About) -> None:
+    """Write README.md, which says how large the folder is."""
     card = model_card(config, about, model_folder.megabytes(folder))
     (folder / "README.md").write_text(card, encoding="utf-8")
-    return config
 
 
 def _recalls(

@@ -32,6 +32,21 @@ class TextGraph(nn.Module):
         return l2_normalize(self.model.get_text_features(input_ids, attention_mask).pooler_output, dim=-1)
 
 
+class Scaled(nn.Module):
+    """uint8 pixels (B, S, S, 3) → scaled by each channel's mean and std, (B, 3, S, S), as towers were trained."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+
+    def scaled(self, pixels: Tensor) -> Tensor:
+        return (pixels.permute(0, 3, 1, 2).to(torch.float32) / 255.0 - self.mean) / self.std
+
+
 class ImageGraph(nn.Module):
     """uint8 (B, S, S, 3) → (B, D) of unit length: scaling by each channel's mean and std, image tower, projection."""
 
@@ -58,7 +73,7 @@ def write_text_graph(model: AraCLIPModel, path: Path) -> None:
     ids = torch.arange(3 * length).view(3, length) % model.config.text_config.vocab_size
     axes = {0: BATCH, 1: TOKENS}
     inputs = {"input_ids": axes, "attention_mask": axes}
-    _write_tower(TextGraph(model), model.text_model, (ids, torch.ones_like(ids)), path, inputs)
+    _write_own(TextGraph(model), model.text_model, (ids, torch.ones_like(ids)), path, inputs)
     write_origin(path, model)
 
 
@@ -66,20 +81,27 @@ def write_image_graph(model: AraCLIPModel, size: int, mean: Sequence[float], std
     """Write image.onnx in float32: `pixels` (B, size, size, 3) uint8 → `embedding` (B, D)."""
     pixels = torch.arange(2 * size * size * 3).view(2, size, size, 3).to(torch.uint8)
     graph = ImageGraph(model, mean, std)
-    _write_tower(graph, model.vision_model, (pixels,), path, {"pixels": {0: BATCH}})
+    _write_own(graph, model.vision_model, (pixels,), path, {"pixels": {0: BATCH}})
     write_origin(path, model)
 
 
-def _write_tower(graph: nn.Module, tower: Any, inputs: tuple[Tensor, ...], path: Path, axes: dict[str, Any]) -> None:
+def _write_own(graph: nn.Module, tower: Any, inputs: tuple[Tensor, ...], path: Path, axes: dict[str, Any]) -> None:
     kind = tower.config.model_type
     if kind not in ("timm_wrapper", "araclip_branches"):
         tower.set_attn_implementation("eager")  # plain MatMul and Softmax, which ONNX Runtime optimises best
+    write_tower(graph, kind, inputs, path, axes, "otherwise take another tower")  # `write_origin` takes its weights in
+
+
+def write_tower(
+    graph: nn.Module, tower: str, inputs: tuple[Tensor, ...], path: Path, axes: dict[str, Any], remedy: str
+) -> None:
+    """Write the graph of a tower of this name in float32, its weights in a file beside it."""
     try:
-        trace_graph(graph, inputs, path, axes, OUTPUT, outside=True)  # `write_origin` takes them in where they fit
+        trace_graph(graph, inputs, path, axes, OUTPUT, outside=True)
     except Exception as error:  # errors of the exporter's stages and of the tower have no common root
         raise ExportRejected(
-            f"{path.name}: PyTorch {torch.__version__} cannot write the tower '{kind}' as ONNX ({first_line(error)}). "
-            "A newer torch or transformers may; otherwise take another tower."
+            f"{path.name}: PyTorch {torch.__version__} cannot write the tower '{tower}' as ONNX ({first_line(error)}). "
+            f"A newer torch or transformers may; {remedy}."
         ) from error
 
 

@@ -38,6 +38,7 @@ from araclip.errors import DataError, ImageError, RecipeError
 from araclip.pictures.images import map_ahead, open_image
 from araclip.training.data.pictures import contents_hash, views
 from araclip.training.export.graphs import trace_graph
+from araclip.training.export.tower_graphs import Scaled
 from araclip.training.failures import failures
 from araclip.training.mini.branches import (
     branches_of,
@@ -57,20 +58,15 @@ from araclip.training.stages.pictures import EncodedImages, Pixels, encoded, eva
 BATCH = 16  # pictures a call of the graph
 
 
-class FrozenFeatures(nn.Module):
+class FrozenFeatures(Scaled):
     """uint8 pixels (B, S, S, 3) → normalised as the tower was trained → output of the shared blocks or of a tower."""
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, shared: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__()
+        super().__init__(mean, std)
         self.shared = shared
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        maps: Tensor = self.shared((pixels.permute(0, 3, 1, 2).to(torch.float32) / 255.0 - self.mean) / self.std)
+        maps: Tensor = self.shared(self.scaled(pixels))
         return maps
 
 
