@@ -1,5 +1,6 @@
 """What every test shares: no network, repeatable property tests, one real and tiny model."""
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -42,6 +43,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow files first, then as they are; whole files move, so their own order stays."""
     rank = {name: place for place, name in enumerate(SLOW_FILES)}
     items.sort(key=lambda item: rank.get(item.path.name, len(SLOW_FILES)))
+
+
+def pytest_collection_finish() -> None:
+    """What the test modules have imported stays: a search for cycles among all of it takes a second, each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

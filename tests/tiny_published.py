@@ -190,8 +190,11 @@ def _write_with_text_tower(folder: Path, vision: dict[str, Any], **text: Any) ->
     content = {"model_cfg": config, "preprocess_cfg": preprocess}
     (folder / "open_clip_config.json").write_text(json.dumps(content))
     model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
-    torch.manual_seed(1)
-    model.text.init_parameters()  # of all these models the same, so that a graph of it is traced once
+    torch.manual_seed(1)  # the text tower is the same in all these models, so that its graph is traced once
+    model.text.init_parameters()
+    for name, weight in model.text.named_parameters():
+        if name.endswith("bias"):
+            nn.init.normal_(weight, std=0.1)
     save_file(model.state_dict(), folder / "open_clip_model.safetensors")
     clip_tokenizer(folder).save_pretrained(folder)
     return folder
