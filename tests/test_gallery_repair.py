@@ -1,6 +1,7 @@
 """Whatever page of a catalogue is damaged: repair and index bring back a gallery in which `verify` finds nothing."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -86,6 +87,21 @@ def test_a_damaged_name_in_the_schema_is_repaired(
     at = raw.index(name)
     (place / "catalog.sqlite").write_bytes(raw[:at] + letter + raw[at + 1 :])
     mended(place, model, root)
+
+
+def test_every_row_is_saved_when_nothing_is_left_of_the_schema(sound: Path, tmp_path: Path, model: AraCLIP) -> None:
+    with Gallery.open(sound, model=model) as gallery:
+        paths = [hit.path for hit in gallery.search("كلب", 100)]
+        known = {path: (gallery.metadata(path), gallery.details(path)) for path in paths}
+    place = Path(shutil.copytree(sound, tmp_path / "g"))
+    raw = bytearray((place / "catalog.sqlite").read_bytes())
+    for start in {found.start() // 4096 * 4096 for found in re.finditer(rb"CREATE (TABLE|INDEX|TRIGGER)", raw)}:
+        raw[start or 100 : start + 4096] = bytes(4096 - (0 if start else 100))  # the file begins with a header
+    assert b"CREATE TABLE" not in raw
+    (place / "catalog.sqlite").write_bytes(raw)
+    Gallery.rescue(place, model=model)
+    with Gallery.open(place, model=model) as gallery:
+        assert {path: (gallery.metadata(path), gallery.details(path)) for path in paths} == known
 
 
 def test_a_catalogue_that_does_not_say_its_model_any_more_keeps_what_only_it_knows(
