@@ -14,17 +14,14 @@ model) in a process that is killed with SIGKILL: in three of four trials at one 
 """
 
 import argparse
-import contextlib
 import faulthandler
 import os
 import random
-import select
 import shutil
 import signal
 import sys
 import tempfile
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -46,6 +43,7 @@ from araclip.gallery.catalog.connection import Connection
 from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.text.resources import interpreter
 from crash.story import QUERIES, Action, Workspace, pictures_bytes, story
+from forked import Forked, Send
 from tiny import write_tiny_model
 
 TRIALS_A_STORY = 20
@@ -70,7 +68,7 @@ def run(
 ) -> Report:
     """Run the actions from `first` on in a child process, killed at its `kill_at`-th point or after a time."""
 
-    def work(send: Callable[[str], None]) -> None:
+    def work(send: Send) -> None:
         count = 0
 
         def report_commit() -> None:
@@ -108,40 +106,27 @@ def run(
     return in_a_process(work, kill_after)
 
 
-def in_a_process(work: Callable[[Callable[[str], None]], None], kill_after: float = 0.0) -> Report:
+def in_a_process(work: Callable[[Send], None], kill_after: float = 0.0) -> Report:
     """Run `work` in a forked process, and read its report."""
-    reader, writer = os.pipe()
+
+    def whole(send: Send) -> None:
+        faulthandler.dump_traceback_later(PATIENCE, exit=True)
+        work(send)
+        send("end")
+
     start = time.monotonic()
-    child = os.fork()
-    if not child:
-        os.close(reader)
-        try:
-            faulthandler.dump_traceback_later(PATIENCE, exit=True)
-            work(lambda line: os.write(writer, f"{line}\n".encode()) and None)
-            os.write(writer, b"end\n")
-        except BaseException:
-            os.write(writer, f"error {traceback.format_exc()!r}\n".encode())
-        os._exit(0)
-    os.close(writer)
-    raw = b""
-    with contextlib.closing(os.fdopen(reader, "rb", buffering=0)) as stream:
-        while True:
-            left = start + kill_after - time.monotonic() if kill_after else None
-            if left is not None and (left <= 0 or not select.select([stream], [], [], left)[0]):
-                os.kill(child, signal.SIGKILL)
-                kill_after = 0.0
-                continue
-            more = stream.read(1 << 16)
-            if not more:
-                break
-            raw += more
-    os.waitpid(child, 0)
-    return _report(raw.decode(), time.monotonic() - start)
+    child = Forked(whole)
+    if kill_after:
+        while not child.ended and (left := start + kill_after - time.monotonic()) > 0:
+            child.read(left)
+        child.kill()
+    child.wait()
+    return _report(child.lines, time.monotonic() - start)
 
 
-def _report(text: str, seconds: float) -> Report:
+def _report(lines: list[str], seconds: float) -> Report:
     report = Report(seconds=seconds)
-    for line in text.splitlines():
+    for line in lines:
         what, _, rest = line.partition(" ")
         if what == "action":
             report.action = int(rest)
@@ -160,7 +145,7 @@ def _report(text: str, seconds: float) -> Report:
 def fault_of(workspace: Workspace, action: Action, allowed: set[str]) -> str:
     """The fault after a kill; empty if there is none."""
 
-    def inspect(send: Callable[[str], None]) -> None:
+    def inspect(send: Send) -> None:
         if (
             not (workspace.gallery_path / FILE_NAME).is_file()
             and (workspace.gallery_path / schema.DAMAGED_NAME).is_file()
@@ -184,7 +169,7 @@ def ending(workspace: Workspace) -> tuple[Any, ...]:
     """The final state of a story: catalogue, search results, export, faults."""
     with tempfile.TemporaryFile() as file:
 
-        def inspect(send: Callable[[str], None]) -> None:
+        def inspect(send: Send) -> None:
             file.write(
                 repr((workspace.state(), workspace.answers(), workspace.exported(), workspace.faults())).encode()
             )

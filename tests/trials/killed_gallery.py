@@ -36,7 +36,7 @@ from araclip.server.settings import Settings
 from catalog_file import edited
 from crash.story import QUERIES as ALL_QUERIES
 from crash.story import pictures_bytes
-from trials.forked import Forked, Send
+from forked import Forked, Send
 
 FILES, UPLOADS = range(200), range(200, 500)  # numbers of the pictures
 MOST_FILES = 40

@@ -40,9 +40,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from araclip import AraCLIP, Gallery
 from crash.story import pictures_bytes
+from forked import Forked, Send
 from pictures import written
 from tiny import write_tiny_model
-from trials.forked import Forked, Send
 from trials.killed_gallery import FILE_NAME, FILES, QUERIES, UPLOADS, KilledGallery, Scores
 
 KINDS = {"index": 0.3, "update": 0.2, "watch": 0.2, "serve": 0.3}  # shares of the kills
