@@ -41,6 +41,7 @@ from araclip.core import atomic
 from araclip.gallery.catalog import schema
 from araclip.gallery.catalog.connection import Connection
 from araclip.gallery.catalog.schema import FILE_NAME
+from araclip.pictures import plugins
 from araclip.text.resources import interpreter
 from crash.story import QUERIES, Action, Workspace, pictures_bytes, story
 from forked import Forked, Send
@@ -247,6 +248,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     Image.init()
+    plugins.load()
     for query in QUERIES:  # read once, by this process: otherwise each fork would make the interpreter anew
         interpreter().interpret(query)
     rng, tally, wrong = random.Random(options.seed), Counter[str](), 0
