@@ -5,11 +5,15 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from tiny import write_tiny_model
+
+if TYPE_CHECKING:
+    from araclip import AraCLIP
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and a console that finds it when made never asks again
@@ -86,6 +90,14 @@ def traced_quickly() -> Iterator[None]:
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder that finds red, green and blue pictures in two languages. Read only: copy it to break it."""
     return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model: Path) -> "AraCLIP":
+    """The model of that folder."""
+    from araclip import AraCLIP
+
+    return AraCLIP(tiny_model, threads=2)
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,6 @@ from araclip.models.encoder import AraCLIP
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # of theirs
 
 
-@pytest.fixture
-def model(tiny_model: Path) -> AraCLIP:
-    return AraCLIP(tiny_model, threads=1)
-
-
 def test_importing_araclip_imports_neither_framework() -> None:
     import subprocess
 

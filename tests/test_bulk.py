@@ -52,11 +52,6 @@ from tiny import write_tiny_model
 COLOURS = [(r, g, b) for r in (0, 255) for g in (0, 255) for b in (0, 255)]
 
 
-@pytest.fixture(scope="module")
-def model(tiny_model: Path) -> AraCLIP:
-    return AraCLIP(tiny_model, threads=1)
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Eight pictures, one in a folder of its own, and one damaged."""

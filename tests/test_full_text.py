@@ -27,11 +27,6 @@ from catalog_file import damage
 SIZE = (16, 12)
 
 
-@pytest.fixture(scope="module")
-def model(tiny_model: Path) -> AraCLIP:
-    return AraCLIP.load(tiny_model, threads=1)
-
-
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Twelve red pictures of different brightness under Arabic and English names."""

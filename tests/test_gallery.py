@@ -29,11 +29,6 @@ from tiny import write_tiny_model
 
 
 @pytest.fixture
-def model(tiny_model: Path) -> AraCLIP:
-    return AraCLIP.load(tiny_model, threads=2)
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Three colours, one of them in a folder below, with Arabic and emoji names."""
     root = tmp_path / "صوري"

@@ -31,11 +31,6 @@ PICTURES = 30
 
 
 @pytest.fixture(scope="module")
-def model(tiny_model: Path) -> AraCLIP:
-    return AraCLIP.load(tiny_model, threads=1)
-
-
-@pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pictures")
     picture_files(folder, PICTURES)

@@ -29,11 +29,6 @@ POSTGRES = pytest.param("postgres", marks=needs_server)
 KINDS = ("folder", POSTGRES)
 
 
-@pytest.fixture(scope="module")
-def model(tiny_model: Path) -> AraCLIP:
-    return AraCLIP.load(tiny_model, threads=2)
-
-
 @pytest.fixture
 def opening(kind: str, tmp_path: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
     """Opens one and the same new gallery, as often as it is called."""

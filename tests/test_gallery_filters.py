@@ -22,11 +22,6 @@ from araclip.pictures.facts import Facts
 from pictures import read_facts
 
 
-@pytest.fixture(scope="module")
-def model(tiny_model: Path) -> AraCLIP:
-    return AraCLIP.load(tiny_model, threads=2)
-
-
 def dated(path: Path, taken: str, size: tuple[int, int] = (40, 30), tag: int = ExifTags.Base.DateTimeOriginal) -> Path:
     picture, exif = Image.new("RGB", size, (len(taken), *size)), Image.Exif()
     exif.get_ifd(ExifTags.IFD.Exif)[tag] = taken

@@ -22,11 +22,6 @@ MANY = 3_000  # benchmarks/many_files.py has 100,000
 
 
 @pytest.fixture
-def model(tiny_model: Path) -> AraCLIP:
-    return AraCLIP.load(tiny_model, threads=1)
-
-
-@pytest.fixture
 def root(tmp_path: Path) -> Path:
     for name in ("a.png", "b.png", "sub/c.png"):
         pictures.written(tmp_path / "صور" / name, pictures_bytes(len(name) * 7 + ord(name[0])))

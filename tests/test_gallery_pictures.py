@@ -16,11 +16,6 @@ from araclip.gallery.catalog.filters import Filters
 
 
 @pytest.fixture
-def model(tiny_model: Path) -> AraCLIP:
-    return AraCLIP.load(tiny_model, threads=2)
-
-
-@pytest.fixture
 def gallery(tmp_path: Path, model: AraCLIP) -> Iterator[Gallery]:
     with Gallery.open(tmp_path / "gallery", model=model, create=True) as opened:
         yield opened

@@ -19,11 +19,6 @@ NAMES = (b"contents", b"caption", b"ocr_by", b"words USING fts5", b"vector_chang
 
 
 @pytest.fixture(scope="module")
-def model(tiny_model: Path) -> AraCLIP:
-    return AraCLIP.load(tiny_model, threads=1)
-
-
-@pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pictures")
     for path in picture_files(folder, PICTURES):

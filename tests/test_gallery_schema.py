@@ -16,11 +16,6 @@ from catalog_file import edited, value
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("gallery-*"))
 
 
-@pytest.fixture
-def model(tiny_model: Path) -> AraCLIP:
-    return AraCLIP.load(tiny_model, threads=1)
-
-
 def moved(golden: Path, place: Path, model: AraCLIP) -> Path:
     """A copy of a golden gallery whose paths lead to its copied pictures, made by the model at hand."""
     shutil.copytree(golden, place)

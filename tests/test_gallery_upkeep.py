@@ -19,11 +19,6 @@ from catalog_file import edited
 
 
 @pytest.fixture
-def model(tiny_model: Path) -> AraCLIP:
-    return AraCLIP.load(tiny_model, threads=2)
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     root = tmp_path / "صور"
     pictures.solid(root / "أحمر.jpg")

@@ -25,11 +25,6 @@ NEEDS_RAPIDOCR = pytest.mark.skipif("ARACLIP_TEST_OCR" not in os.environ, reason
 NEEDS_TESSERACT = pytest.mark.skipif(shutil.which("tesseract") is None, reason="make test-ocr installs it")
 
 
-@pytest.fixture(scope="module")
-def model(tiny_model: Path) -> AraCLIP:
-    return AraCLIP.load(tiny_model, threads=1)
-
-
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     folder = tmp_path / "pictures"

@@ -64,11 +64,6 @@ DOHA = PhotoMetadata("2021-12-18T09:05:00", "NIKON D850", "50.0 mm f/1.8", 25.28
 
 
 @pytest.fixture
-def model(tiny_model: Path) -> AraCLIP:
-    return AraCLIP.load(tiny_model, threads=1)
-
-
-@pytest.fixture
 def root(tmp_path: Path) -> Path:
     folder = tmp_path / "pictures"
     for name, colour in (("red.jpg", pictures.RED), ("green.jpg", pictures.GREEN), ("blue.jpg", pictures.BLUE)):

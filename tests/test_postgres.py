@@ -131,11 +131,6 @@ def test_a_server_that_does_not_answer_is_named_without_the_password(
 
 
 @pytest.fixture
-def model(tiny_model: Path) -> AraCLIP:
-    return AraCLIP.load(tiny_model, threads=1)
-
-
-@pytest.fixture
 def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("ARACLIP_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(databases, "PAUSE", 0.02)

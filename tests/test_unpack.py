@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -20,7 +19,7 @@ from transformers import AutoModel, TimmWrapperConfig, TimmWrapperModel
 
 import tiny_hf
 import traced
-from araclip import AraCLIP, AraCLIPConfig, AraCLIPModel, AraCLIPProcessor, cli
+from araclip import AraCLIP, AraCLIPConfig, AraCLIPModel, AraCLIPProcessor
 from araclip.errors import ModelMismatch, ModelNotFound, RecipeError
 from araclip.models import folder as model_folder
 from araclip.training.export import export as exporting
@@ -33,6 +32,7 @@ from araclip.training.model.preprocessing import square_processor
 from araclip.training.model.saved_models import load_model, save_model, unpack
 from araclip.training.stages.dispatch import run_stage
 from araclip.training.stages.starting_model import StageContext, saved_model
+from command_line import caller
 from toy_training import Notes, make_world, recipe
 
 pytestmark = pytest.mark.usefixtures("traced_once")
@@ -80,6 +80,12 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         return known[pair]
 
     return of
+
+
+@pytest.fixture(scope="module")
+def mini() -> AraCLIPModel:
+    """araclip-mini as any pretrained model; read only."""
+    return AraCLIPModel.from_pretrained("araclip-mini")
 
 
 def of_squares(pair: str) -> AraCLIPProcessor:
@@ -137,18 +143,19 @@ def test_a_model_computed_in_int8_comes_back_with_the_weights_that_it_is_stored_
         assert (mine * theirs).sum(axis=1).min() > 0.999
 
 
-def test_every_copy_of_a_models_weights_states_their_licence_and_training_data(tmp_path: Path) -> None:
-    mini = AraCLIP.load("araclip-mini").config  # type: ignore[union-attr]
-    model, folder = AraCLIPModel.from_pretrained("araclip-mini"), tmp_path
+def test_every_copy_of_a_models_weights_states_their_licence_and_training_data(
+    mini: AraCLIPModel, tmp_path: Path
+) -> None:
+    stated, model = AraCLIP("araclip-mini").config, mini
     for name in ("once", "twice"):
         folder = tmp_path / name
         model.save_pretrained(folder)
         card = (folder / "README.md").read_text(encoding="utf-8")
-        assert f'license: other\nlicense_name: "{mini.license}"\n' in card
-        for stated in (mini.license, *mini.training_data):
-            assert stated in card.split("limits, licence")[1]
+        assert f'license: other\nlicense_name: "{stated.license}"\n' in card
+        for line in (stated.license, *stated.training_data):
+            assert line in card.split("limits, licence")[1]
         model = AraCLIPModel.from_pretrained(folder)
-        assert (model.config.license, tuple(model.config.training_data)) == (mini.license, mini.training_data)
+        assert (model.config.license, tuple(model.config.training_data)) == (stated.license, stated.training_data)
     plain = AraCLIPModel(AraCLIPConfig(tiny_hf.TEXT_TOWERS["bert"], None, projection_dim=8))
     plain.save_pretrained(tmp_path / "plain")
     assert "license" not in (tmp_path / "plain" / "README.md").read_text(encoding="utf-8")
@@ -219,10 +226,12 @@ def test_weights_that_are_more_than_a_file_holds_lie_beside_their_graph_and_come
         AraCLIP(large).encode_text("قطة")
 
 
-def test_a_bundled_model_and_a_model_folder_load_as_any_pretrained_model(saved: Callable[[str], Path]) -> None:
-    for source in ("araclip-mini", saved("bert + siglip") / "exported"):
-        exported = AraCLIP(model_folder.find(source))
-        model, processor = AraCLIPModel.from_pretrained(source), AraCLIPProcessor.from_pretrained(source)
+def test_a_bundled_model_and_a_model_folder_load_as_any_pretrained_model(
+    saved: Callable[[str], Path], mini: AraCLIPModel
+) -> None:
+    folder = saved("bert + siglip") / "exported"
+    for source, model in (("araclip-mini", mini), (folder, AraCLIPModel.from_pretrained(folder))):
+        exported, processor = AraCLIP(model_folder.find(source)), AraCLIPProcessor.from_pretrained(source)
         texts, images = vectors(model, processor)
         if exported.config.in_int8("text"):
             assert ((exported.encode_text(TEXTS) * texts).sum(axis=1) > 0.98).all()
@@ -232,7 +241,6 @@ def test_a_bundled_model_and_a_model_folder_load_as_any_pretrained_model(saved: 
         assert ((exported.encode_image(pictures()) * images).sum(axis=1) > least).all()
         assert not model.training and all(weight.requires_grad for weight in model.parameters())
 
-    folder = saved("bert + siglip") / "exported"
     half, report = AraCLIPModel.from_pretrained(folder, dtype=torch.bfloat16, output_loading_info=True)
     assert half.dtype == torch.bfloat16
     assert not report["missing_keys"] and not report["unexpected_keys"]
@@ -314,19 +322,13 @@ def test_a_recipe_starts_from_an_exported_model_or_takes_its_towers(tmp_path: Pa
 def test_the_command_writes_a_folder_that_transformers_loads(
     saved: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def call(*arguments: object) -> int:
-        monkeypatch.setattr(sys, "argv", ["araclip", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return int(stop.value.code or 0)
-
-    exported = saved("bert + siglip") / "exported"
-    assert call("unpack", exported, tmp_path / "in" / "here") == 0
-    assert str(tmp_path / "in" / "here") in capsys.readouterr().out.replace("\n", "")
+    call, exported = caller(monkeypatch, capsys), saved("bert + siglip") / "exported"
+    ran = call("unpack", exported, tmp_path / "in" / "here")
+    assert ran.code == 0 and str(tmp_path / "in" / "here") in ran.out.replace("\n", "")
     model = AutoModel.from_pretrained(tmp_path / "in" / "here")
     texts, _ = vectors(model, AraCLIPProcessor.from_pretrained(tmp_path / "in" / "here"))
     np.testing.assert_allclose(AraCLIP(exported).encode_text(TEXTS), texts, atol=1e-5)
     before = sorted((tmp_path / "in" / "here").iterdir())
-    assert call("unpack", exported, tmp_path / "in" / "here") == 2
-    assert "exists already" in capsys.readouterr().err
+    again = call("unpack", exported, tmp_path / "in" / "here")
+    assert again.code == 2 and "exists already" in again.err
     assert sorted((tmp_path / "in" / "here").iterdir()) == before

@@ -25,11 +25,6 @@ from videos import BLUE, video
 
 
 @pytest.fixture(scope="module")
-def model(tiny_model: Path) -> AraCLIP:
-    return AraCLIP.load(tiny_model, threads=2)
-
-
-@pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A picture and a video of three scenes, red, green and blue. Read only: see `folder`."""
     root = tmp_path_factory.mktemp("clips")

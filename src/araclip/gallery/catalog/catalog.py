@@ -329,7 +329,7 @@ class Catalog:
         ((content,),) = self.connection.execute(
             "INSERT INTO contents (hash, vector, added) VALUES (?, ?, ?) "
             "ON CONFLICT (hash) DO UPDATE SET vector = excluded.vector RETURNING id",
-            (digest, vector.astype("<f2").tobytes(), _now()),
+            (digest, vector.astype("<f2").tobytes(), now()),
         )
         return int(content)
 
@@ -337,7 +337,7 @@ class Catalog:
         """Store the facts and the perceptual hash (64 bits) of picture `content`."""
         self.change(
             "UPDATE contents SET format = ?, width = ?, height = ?, phash = ? WHERE id = ?",
-            (facts.format, facts.width, facts.height, _signed(phash), content),
+            (facts.format, facts.width, facts.height, signed(phash), content),
         )
         self.change(  # an empty caption too: then it is known that it was looked for
             "INSERT INTO texts (content, caption) VALUES (?, ?) "
@@ -385,13 +385,13 @@ class Catalog:
             if digest not in known:
                 known[digest] = sequence[0][0] + 1 + len(added)
                 added[digest] = row
-        vectors, now = group.vectors.astype("<f2", copy=False), _now()
+        vectors, when = group.vectors.astype("<f2", copy=False), now()
         new = [(known[digest], digest, row) for digest, row in added.items()]
         self.connection.change_each(
             "INSERT INTO contents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 (content, digest, vectors[row].tobytes(), group.formats[row], group.widths[row], group.heights[row],
-                 _date(group, row), now, _signed(group.phashes[row]))
+                 _date(group, row), when, signed(group.phashes[row]))
                 for content, digest, row in new
             ),
         )  # fmt: skip
@@ -805,12 +805,12 @@ def _photo_row(photo: PhotoMetadata) -> tuple[Any, ...]:
     return photo.to_json(), photo.camera, photo.lens, photo.latitude, photo.longitude, photo.place
 
 
-def _now() -> str:
+def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _signed(phash: int) -> int:
-    """A 64-bit hash as SQLite's integer, which has a sign."""
+def signed(phash: int) -> int:
+    """A 64-bit hash as an integer of SQLite or PostgreSQL, which has a sign."""
     return phash - (1 << 64) if phash >> 63 else phash
 
 

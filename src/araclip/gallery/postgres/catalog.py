@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from araclip.gallery.catalog import counting, hidden_marks
+from araclip.gallery.catalog.catalog import now, signed
 from araclip.gallery.catalog.embedded_pictures import EmbeddedPictures
 from araclip.gallery.catalog.matching import name_at, name_tokens, tokens
 from araclip.gallery.catalog.records import STORED_PREFIX, File, Overview, PictureRecord
@@ -22,12 +23,10 @@ from araclip.gallery.postgres.schema import (
     State,
     below,
     marks_of,
-    now,
     read_state,
     record_of,
     row_of,
     sent,
-    signed,
     storable,
     vector_of,
     vectors_of,

@@ -7,7 +7,6 @@ import os
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -280,15 +279,6 @@ def vector_of(sent: bytes) -> Vectors:
 
 
 # ------------------------------------------------------------------ values as PostgreSQL takes them
-
-
-def now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-def signed(phash: int) -> int:
-    """64 bits as PostgreSQL's integers have them."""
-    return phash - (1 << 64) if phash >> 63 else phash
 
 
 def sent(vector: NDArray[np.floating[Any]]) -> str:

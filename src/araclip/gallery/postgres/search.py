@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from araclip.gallery.catalog.catalog import signed
 from araclip.gallery.catalog.filters import ORIENTATIONS, Filters, below_any, folder_names, roots_of
 from araclip.gallery.catalog.full_text import Document, forms_of
 from araclip.gallery.catalog.matching import EARTH_M, is_glob, name_at, name_matches, tokens
@@ -27,7 +28,6 @@ from araclip.gallery.postgres.schema import (
     record_of,
     row_of,
     sent,
-    signed,
     texts_of,
     vector_of,
 )
