@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, BinaryIO, cast
@@ -296,6 +297,18 @@ def test_a_stream_ends_by_itself_after_its_time() -> None:
 # ------------------------------------------------------------------ generations
 
 
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    return photo_album(tmp_path / "album")
+
+
+@pytest.fixture
+def served(tmp_path: Path, tiny_model: Path, album: Path, model: AraCLIP) -> Iterator[ServedGallery]:
+    """A gallery of the thirteen pictures of `album`, as a server has it open."""
+    with closing(ServedGallery(make_gallery(tmp_path / "gallery", album, tiny_model), model)) as opened:
+        yield opened
+
+
 def search(served: ServedGallery, text: str) -> list[str]:
     query = parse(text)
     vector = combine(served.model.encode_text([text]), query)
@@ -304,17 +317,14 @@ def search(served: ServedGallery, text: str) -> list[str]:
 
 
 def test_a_served_gallery_sees_what_another_process_indexed_without_a_search_waiting(
-    tmp_path: Path, tiny_model: Path
+    served: ServedGallery, album: Path
 ) -> None:
-    album = photo_album(tmp_path / "album")
-    model = AraCLIP(tiny_model, threads=1)
-    served = ServedGallery(make_gallery(tmp_path / "gallery", album, tiny_model), model)
     refreshed = threading.Event()
     refresher = Refresher(served, changed=lambda snapshot: refreshed.set(), failed=lambda error: None)
     try:
         old = served.snapshot
         new = pictures.solid(album / "new.png", pictures.RED, (77, 77))
-        with Gallery.open(tmp_path / "gallery", model=model) as gallery:
+        with Gallery.open(served.location, model=served.model) as gallery:
             gallery.update([album])
         refresher.wake()
         assert refreshed.wait(60)
@@ -323,12 +333,9 @@ def test_a_served_gallery_sees_what_another_process_indexed_without_a_search_wai
         assert str(new.resolve()) in search(served, "أحمر")
     finally:
         refresher.stop()
-        served.close()
 
 
-def test_threads_search_one_served_gallery_at_once_and_all_find_the_same(tmp_path: Path, tiny_model: Path) -> None:
-    gallery = make_gallery(tmp_path / "gallery", photo_album(tmp_path / "album"), tiny_model)
-    served = ServedGallery(gallery, AraCLIP(tiny_model, threads=1))
+def test_threads_search_one_served_gallery_at_once_and_all_find_the_same(served: ServedGallery) -> None:
     expected, found = search(served, "أخضر"), []
 
     def many() -> None:
@@ -339,16 +346,12 @@ def test_threads_search_one_served_gallery_at_once_and_all_find_the_same(tmp_pat
         thread.start()
     for thread in threads:
         thread.join()
-    served.close()
     assert found == [expected] * 200
 
 
 def test_a_search_after_the_start_or_after_a_change_computes_nothing_that_every_query_needs(
-    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+    served: ServedGallery, album: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gallery = make_gallery(tmp_path / "gallery", photo_album(tmp_path / "album"), tiny_model)
-    served = ServedGallery(gallery, AraCLIP(tiny_model, threads=1))
-
     whole = RelevanceScale.spread
 
     def spread(scale: RelevanceScale, queries: np.ndarray) -> np.ndarray:
@@ -361,25 +364,21 @@ def test_a_search_after_the_start_or_after_a_change_computes_nothing_that_every_
             assert search(served, "أحمر")
 
     searched()
-    pictures.solid(tmp_path / "album" / "new.png", (9, 200, 90))
-    make_gallery(gallery, tmp_path / "album", tiny_model)
+    pictures.solid(album / "new.png", (9, 200, 90))
+    make_gallery(served.location, album, tiny_model)
     assert served.refresh()
     searched()
-    served.close()
 
 
-def test_a_gallery_that_was_given_another_model_is_searched_on_as_it_was(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_gallery_that_was_given_another_model_is_searched_on_as_it_was(served: ServedGallery, tmp_path: Path) -> None:
     from araclip.gallery.ingest.reembed import reembed
 
-    gallery = make_gallery(tmp_path / "gallery", photo_album(tmp_path / "album"), tiny_model)
-    served = ServedGallery(gallery, AraCLIP(tiny_model, threads=1))
     expected = search(served, "أحمر")
     other = write_tiny_model(tmp_path / "other", width=12, seed=1, name="other")
-    assert reembed(gallery, AraCLIP(other, threads=1)) == 13
+    assert reembed(served.location, AraCLIP(other, threads=1)) == 13
     with pytest.raises(WidthMismatch, match=r"other.*start the server again"):
         served.refresh()
     assert search(served, "أحمر") == expected
-    served.close()
 
 
 def test_suggestions_are_queries_that_the_gallery_has_pictures_for() -> None:
@@ -504,10 +503,8 @@ def indexed(served: ServedGallery, album: Path, model: Path, **options: Any) -> 
 
 
 def test_the_indexing_process_looks_only_at_the_paths_that_changed(
-    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+    served: ServedGallery, album: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    album = photo_album(tmp_path / "album")
-    served = ServedGallery(make_gallery(tmp_path / "gallery", album, tiny_model), AraCLIP(tiny_model, threads=1))
     new, missed = pictures.solid(album / "new.png", size=(77, 77)), pictures.solid(album / "missed.png", size=(78, 78))
     due = [Due(frozenset({str(new)}))]
     monkeypatch.setattr(supervisor, "changes", lambda roots, stop: iter(due))
@@ -516,7 +513,6 @@ def test_the_indexing_process_looks_only_at_the_paths_that_changed(
     assert {str(new)} == {str(new), str(missed)} & served.store.files().keys()
     assert indexed(served, album, tiny_model, follow=False)[-1] == "done"
     assert str(missed) in served.store.files()
-    served.close()
 
 
 @pytest.mark.parametrize(
@@ -533,9 +529,7 @@ def test_why_indexing_stopped_is_a_word_without_a_path(tmp_path: Path, error: Ex
     assert cause_of(error, [str(tmp_path / "gone" if cause == "missing" else tmp_path)]) == cause
 
 
-def test_a_failure_of_the_indexing_process_tells_its_cause(tmp_path: Path, tiny_model: Path) -> None:
-    album = photo_album(tmp_path / "album")
-    served = ServedGallery(make_gallery(tmp_path / "gallery", album, tiny_model), AraCLIP(tiny_model, threads=1))
+def test_a_failure_of_the_indexing_process_tells_its_cause(served: ServedGallery, album: Path, tmp_path: Path) -> None:
     states: list[dict[str, Any]] = []
     events = SimpleNamespace(publish=lambda kind, data: states.append(data))
     no_model = str(tmp_path / "no model")
@@ -546,14 +540,11 @@ def test_a_failure_of_the_indexing_process_tells_its_cause(tmp_path: Path, tiny_
     indexing.close()
     assert (indexing.state, indexing.cause, states[-1]["cause"]) == ("failed", "model", "model")
     assert str(tmp_path) not in json.dumps(states)
-    served.close()
 
 
 def test_indexing_waits_for_another_writer_and_then_does_what_was_due(
-    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+    served: ServedGallery, album: Path, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    album = photo_album(tmp_path / "album")
-    served = ServedGallery(make_gallery(tmp_path / "gallery", album, tiny_model), AraCLIP(tiny_model, threads=1))
     monkeypatch.setattr(supervisor, "RETRY_SECONDS", 0.01)
     monkeypatch.setattr(writer_lock, "PATIENCE_S", 0)
     new = pictures.solid(album / "new.png", size=(77, 77))
@@ -570,7 +561,6 @@ def test_indexing_waits_for_another_writer_and_then_does_what_was_due(
     assert indexed(served, album, tiny_model, follow=True)[-1] == "done"
     assert [due.postponed for due in tries] == [True, False]
     assert str(new) in served.store.files()
-    served.close()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
