@@ -41,19 +41,19 @@ class Snapshot(ABC):
         self.generation = generation
         self._reference = reference
 
-    @cached_property
-    def pictures(self) -> int:
-        return self._count_pictures()
+    @property
+    @abstractmethod
+    def pictures(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def sample(self) -> Vectors:
+        """Vectors (n, D) of about SAMPLE pictures, or of all."""
 
     @cached_property
     def reference(self) -> ReferenceVectors:
         """Vectors of the reference queries."""
         return self._reference()
-
-    @cached_property
-    def sample(self) -> Vectors:
-        """Vectors (n, D) of about SAMPLE pictures, or of all."""
-        return self._draw_sample()
 
     @cached_property
     def scale(self) -> RelevanceScale | None:
@@ -131,12 +131,6 @@ class Snapshot(ABC):
     def document(self, content: int) -> Document:
         """The texts of a picture by field; none where it is gone."""
         return {}
-
-    @abstractmethod
-    def _count_pictures(self) -> int: ...
-
-    @abstractmethod
-    def _draw_sample(self) -> Vectors: ...
 
 
 class GalleryReader(ABC):
@@ -229,10 +223,12 @@ class FolderSnapshot(Snapshot):
     def document(self, content: int) -> Document:
         return WordIndex(self._catalog()).documents([content]).get(content, {})
 
-    def _count_pictures(self) -> int:
+    @cached_property
+    def pictures(self) -> int:
         return len(self.index)
 
-    def _draw_sample(self) -> Vectors:
+    @cached_property
+    def sample(self) -> Vectors:
         return self.index.sample(SAMPLE)
 
 

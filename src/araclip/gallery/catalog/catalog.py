@@ -524,7 +524,7 @@ class Catalog:
             inside = raw.rstrip(os.sep.encode()) + os.sep.encode()
             rows = self.rows(
                 f"{sql} WHERE path = ? OR (path > ? AND path < ?) OR (path > ? AND path < ?)",
-                (raw, *_after(inside), *_after(raw + MARK.encode())),
+                (raw, *after(inside), *after(raw + MARK.encode())),
             )
         files = {(path := os.fsdecode(raw)): File(path, size, changed) for raw, size, changed in rows}
         if at is None:
@@ -822,6 +822,6 @@ def _raw(paths: Sequence[str]) -> list[bytes]:
     return [os.fsencode(path) for path in paths]
 
 
-def _after(start: bytes) -> tuple[bytes, bytes]:
+def after(start: bytes) -> tuple[bytes, bytes]:
     """The ends, both exclusive, of the texts that begin with `start`."""
     return start, start[:-1] + bytes([start[-1] + 1])

@@ -250,8 +250,22 @@ class PostgresGallery(BaseGallery):
 
     def repair(self) -> list[str]:
         """Encode pictures with damaged vectors again or remove them; what a dead writer left is removed as well."""
+        catalog, actions = self._catalog, []
         with self._writing():
-            return _repair(self._catalog, self.model)
+            rows, vectors = catalog.rows_with_vectors()
+            for row, vector in zip(rows, vectors, strict=True):
+                if is_unit(vector):
+                    continue
+                decoded = _decode_row(catalog, row, transform_of(self.model))
+                names = ", ".join(entry.file.path for entry in row.files)
+                with catalog.writing():
+                    if isinstance(decoded, str):
+                        catalog.remove_files([entry.file.path for entry in row.files])
+                        actions.append(f"{names}: forgotten, since it cannot be encoded again now.")
+                    else:
+                        catalog.add_content(row.digest, pixel_vectors(self.model, decoded.pixels[None])[0])
+                        actions.append(f"{names}: encoded again.")
+        return actions
 
     def compact(self) -> int:
         """Free the space of what is gone; returns 0 where the server frees it later."""
@@ -266,25 +280,6 @@ class PostgresGallery(BaseGallery):
         return write_export(
             user_path(folder), about, (record_of(row).described() for row in rows), vectors.astype("<f2")
         )
-
-
-def _repair(catalog: PostgresCatalog, model: Encoder) -> list[str]:
-    """Encode pictures with damaged vectors again, or remove them; returns one line for each action."""
-    actions = []
-    rows, vectors = catalog.rows_with_vectors()
-    for row, vector in zip(rows, vectors, strict=True):
-        if is_unit(vector):
-            continue
-        decoded = _decode_row(catalog, row, transform_of(model))
-        names = ", ".join(entry.file.path for entry in row.files)
-        with catalog.writing():
-            if isinstance(decoded, str):
-                catalog.remove_files([entry.file.path for entry in row.files])
-                actions.append(f"{names}: forgotten, since it cannot be encoded again now.")
-            else:
-                catalog.add_content(row.digest, pixel_vectors(model, decoded.pixels[None])[0])
-                actions.append(f"{names}: encoded again.")
-    return actions
 
 
 def _decode_row(catalog: PostgresCatalog, row: Row, transform: ImageTransform) -> DecodedPicture | str:

@@ -8,6 +8,7 @@ deleted.
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 
 import numpy as np
 
@@ -50,10 +51,12 @@ class PostgresSnapshot(Snapshot):
     def _vector(self, content: int) -> Vectors:
         return self._catalog.vector(content)
 
-    def _count_pictures(self) -> int:
+    @cached_property
+    def pictures(self) -> int:
         return self._catalog.counts()[1]
 
-    def _draw_sample(self) -> Vectors:
+    @cached_property
+    def sample(self) -> Vectors:
         with self._catalog.database.reading():  # hashes are random
             return self._catalog.vectors_where("shown ORDER BY hash LIMIT ?", (SAMPLE,))
 

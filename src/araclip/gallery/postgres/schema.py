@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerGallery, WidthMismatch
+from araclip.gallery.catalog.catalog import after
 from araclip.gallery.catalog.full_text import Document, document
 from araclip.gallery.catalog.hidden_marks import TABLE
 from araclip.gallery.catalog.matching import date_in_names, members
@@ -293,5 +294,4 @@ def storable(text: str) -> str:
 
 def below(prefix: str) -> tuple[bytes, bytes]:
     """The first path that begins so, and the first after all of them."""
-    raw = os.fsencode(prefix)
-    return raw, raw[:-1] + bytes([raw[-1] + 1])
+    return after(os.fsencode(prefix))
