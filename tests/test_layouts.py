@@ -25,7 +25,7 @@ from araclip.layouts.sentence_transformers_module import AraCLIPModule
 from araclip.models.folder import NO_NORMALIZER
 from araclip.peers.pull import make_model_folder
 
-pytestmark = pytest.mark.usefixtures("traced_quickly")
+pytestmark = pytest.mark.usefixtures("seeded", "traced_once", "traced_quickly")
 
 TEXTS = ["أحمر قطة", "قِطّةٌ أخضر", "blue CAT", "كلب ٣", "", "أزرق " * 30]
 PAD = tiny.SPECIAL.index("<pad>")
@@ -142,7 +142,7 @@ def test_a_padding_that_is_an_ordinary_piece_is_cut_out_of_no_text(tmp_path: Pat
     from transformers import AutoTokenizer
 
     published = tiny_published.write_clip_of_open_clip(tmp_path / "published")  # it pads with "!"
-    model = AraCLIP(make_model_folder(str(published), tmp_path / "model"))
+    model = AraCLIP(make_model_folder(str(published), tmp_path / "model", languages=("ar", "en")))  # as in test_pull
     texts = ["a black cat!", "12 DOGS!! on a table", "!", "قطة"]
     for layout, graph in (("sentence-transformers", "model"), ("transformers.js", "text_model")):
         folder = write_layout(model.folder, tmp_path / layout, layout)

@@ -200,7 +200,7 @@ def test_a_model_in_half_precision_gives_nearly_the_same_vectors(
     assert {weight.dtype for weight in half.parameters()} == {dtype}
     rounded = half(**given, return_loss=True)
     for name in ("text_embeds", "image_embeds"):
-        assert rounded[name].dtype == dtype
+        assert towers == "mini" or rounded[name].dtype == dtype  # whose heads compute in float32
         assert (1 - torch.cosine_similarity(rounded[name].float(), whole[name])).max() < near
     assert rounded.loss.isfinite()
     rounded.loss.backward()  # gradients flow through the casts

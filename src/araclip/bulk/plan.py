@@ -78,6 +78,7 @@ def plan_of(source: BulkSource, model: Encoder, there: Iterable[str], where: str
 
 
 def tasks_of(plan: Plan, source: BulkSource, shards: Iterable[int]) -> list[ShardTask]:
+    """The tasks for some shards."""
     return [ShardTask(plan, shard, tuple(of_shard(source.parts, shard, plan.shards))) for shard in shards]
 
 

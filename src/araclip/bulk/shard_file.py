@@ -114,6 +114,7 @@ class ShardWriter:
         self._plan, self._shard, self._waiting, self.rows = plan, shard, list[ShardRow](), 0
 
     def write(self, rows: Sequence[ShardRow]) -> None:
+        """Add rows."""
         os.utime(self._path)  # rows may wait for hours, and `atomic.sweep` of other runs looks at the time
         self._waiting += rows
         self.rows += len(rows)

@@ -122,6 +122,7 @@ def groups_of(place: str) -> list[tuple[int, int, int]]:
 
 
 def rows_of(place: str, group: int) -> Iterator[Row]:
+    """The rows of one row group."""
     with parquet_file(place) as file:
         size = file.metadata.row_group(group).total_byte_size
         if not 0 <= size <= MAX_GROUP:

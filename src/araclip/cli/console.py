@@ -115,6 +115,7 @@ def stoppable(how_to_resume: "str | Callable[[], str]") -> "Iterator[None]":
 
 
 def print_stopped(how_to_resume: str) -> None:
+    """Print the line of a command that was stopped."""
     say(f"Stopped. {how_to_resume}".rstrip())
 
 

@@ -72,13 +72,18 @@ def complete(part: Path, path: Path) -> None:
     _flush_folder(path.parent)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace `path` by `text` in UTF-8."""
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace `path` by these bytes."""
 
     def fill(temporary: Path) -> None:
-        temporary.write_bytes(text.encode("utf-8"))
+        temporary.write_bytes(content)
 
     write(path, fill)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` by `text` in UTF-8."""
+    write_bytes(path, text.encode("utf-8"))
 
 
 def write_array(path: Path, array: "NDArray[Any]") -> None:
@@ -159,11 +164,7 @@ def overwrite(path: Path, content: bytes, *, durable: bool) -> None:
 
 def write_checked(path: Path, content: bytes) -> None:
     """Replace `path` by bytes with a checksum, for `read_checked`."""
-
-    def fill(temporary: Path) -> None:
-        temporary.write_bytes(content + _trailer(content))
-
-    write(path, fill)
+    write_bytes(path, content + _trailer(content))
 
 
 def read_checked(path: Path) -> bytes | None:
@@ -194,6 +195,7 @@ def _is_left_over(temporary: Path) -> bool:
 
 
 def unlink(path: Path) -> None:
+    """Remove a file, if it is there."""
     step("unlink")
     path.unlink(missing_ok=True)
 

@@ -72,7 +72,6 @@ def read(
     max_depth: int = MAX_DEPTH,
     max_nodes: int = MAX_NODES,
     kind: type | None = None,
-    lone_surrogates: bool = False,
     error: type[AraCLIPError] = InputError,
 ) -> Any:
     """The value of a JSON file; arguments as in `parse`. Of a larger file no more than `max_bytes` + 1 are read.
@@ -86,8 +85,7 @@ def read(
     except OSError as fault:
         raise error(f"{path}: cannot be read ({fault.strerror}).") from None
     return parse(
-        data, str(path), max_bytes=max_bytes, max_depth=max_depth, max_nodes=max_nodes, kind=kind,
-        lone_surrogates=lone_surrogates, error=error,
+        data, str(path), max_bytes=max_bytes, max_depth=max_depth, max_nodes=max_nodes, kind=kind, error=error
     )  # fmt: skip
 
 

@@ -61,6 +61,7 @@ def own_environment() -> dict[str, str]:
 
 
 def send(stream: BinaryIO, about: Mapping[str, Any], blobs: Sequence[bytes] = ()) -> None:
+    """Write one message."""
     head = json.dumps({**about, "blobs": [len(blob) for blob in blobs]}).encode()
     stream.write(struct.pack(">I", len(head)) + head)
     for blob in blobs:

@@ -144,6 +144,7 @@ def try_lock(file: IO[bytes]) -> bool:
 
 
 def unlock(file: IO[bytes]) -> None:
+    """Release the lock of `try_lock`."""
     if system.windows():
         _lock_byte(file, lock=False)
     else:

@@ -60,6 +60,7 @@ def keep_freed_memory() -> bool:
 
 
 def nvidia_driver() -> ctypes.CDLL:
+    """NVIDIA's driver."""
     return ctypes.CDLL("nvcuda.dll" if system.windows() else "libcuda.so.1")
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 
 
 def windows() -> bool:
+    """Whether this is Windows."""
     return sys.platform == "win32"
 
 
 def linux() -> bool:
+    """Whether this is Linux."""
     return sys.platform.startswith("linux")
 
 

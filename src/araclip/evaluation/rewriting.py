@@ -274,6 +274,7 @@ def with_tashkeel(text: str, draw: random.Random) -> str:
 
 
 def joined_words(text: str, draw: random.Random) -> str:
+    """Two words without the space between them."""
     spaces = [at for at, letter in enumerate(text) if letter == " "]
     if not spaces:
         return text

@@ -110,6 +110,7 @@ class Album:
 
 
 def key_of(path: str) -> str:
+    """The key of the album of a folder."""
     return hashlib.sha256(os.fsencode(path)).hexdigest()[:KEY_DIGITS]
 
 

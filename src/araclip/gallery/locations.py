@@ -47,6 +47,7 @@ class Address:
 
     @staticmethod
     def read(text: str) -> "Address":
+        """Parse an address."""
         shown = without_secret(text)
         try:
             parts = urlsplit(text)
@@ -85,6 +86,7 @@ class Address:
 
     @property
     def name(self) -> str:
+        """Database and schema."""
         return f"{self.database}-{self.schema}"
 
     def __str__(self) -> str:

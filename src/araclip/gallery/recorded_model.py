@@ -49,6 +49,7 @@ class RecordedModel:
 
     @property
     def label(self) -> str:
+        """Name and fingerprint, as messages show it."""
         return f"{self.name}@{self.fingerprint}"
 
     def whereabouts(self) -> dict[str, str]:
@@ -186,7 +187,9 @@ class AbsentModel:
         raise self._why
 
     def encode_image(self, pictures: Any, *, batch_size: int = 0) -> NoReturn:
+        """As `encode_text`."""
         raise self._why
 
     def encode_pixels(self, pixels: Any) -> NoReturn:
+        """As `encode_text`."""
         raise self._why

@@ -93,6 +93,7 @@ class AdaptedGraph:
         return name
 
     def name_output(self, name: str) -> None:
+        """Give the one output a name."""
         (output,) = self._graph.output
         inside = f"{OWN}output"
         self._rename(output.name, inside)
@@ -135,6 +136,7 @@ def _with_branches(graph: Any) -> Iterator[Any]:
 
 
 def copy_model_folder(model: AraCLIP, target: Path) -> None:
+    """Copy the files of a model folder."""
     target.mkdir(parents=True, exist_ok=True)
     for part in (*PARTS, *model.config.data_files):
         shutil.copyfile(model.folder / part, target / part)
@@ -267,6 +269,7 @@ def _for_javascript(tokenizer: str) -> str:
 
 
 def write_json(path: Path, content: Any) -> None:
+    """Write indented JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
@@ -332,6 +335,7 @@ MODULE = "araclip.layouts.sentence_transformers_module.AraCLIPModule"
 
 
 def write_sentence_transformers(model: AraCLIP, out: Path) -> None:
+    """Write the layout."""
     copy_model_folder(model, out / FOLDER)
     write_json(out / "modules.json", [{"idx": 0, "name": "0", "path": FOLDER, "type": MODULE}])
     write_json(
@@ -360,6 +364,7 @@ SUFFIXES = {"float32": "", "float16": "_fp16"}  # by how weights of texts are st
 
 
 def write_transformers_js(model: AraCLIP, out: Path) -> None:
+    """Write the layout."""
     write_json(out / "config.json", _config(model))
     unscaled = replace(model.config.image, mean=(0.0,) * 3, std=(1.0,) * 3)  # bytes over 255: the graph scales further
     write_json(out / "preprocessor_config.json", {**image_processor(unscaled), "do_normalize": False})

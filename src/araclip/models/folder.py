@@ -72,6 +72,7 @@ Check = Callable[[object], bool]
 
 
 def is_text(value: object) -> bool:
+    """Whether it is a text."""
     return isinstance(value, str)
 
 
@@ -95,6 +96,7 @@ def whole_number(least: int, most: int) -> Check:
 
 
 def one_of(*known: str) -> Check:
+    """One of these texts."""
     return lambda value: isinstance(value, str) and value in known
 
 

@@ -85,6 +85,7 @@ class OnnxRuntimeSession:
         self.width = shape[-1] if shape else 0
 
     def run(self, inputs: Inputs) -> Any:
+        """The first output."""
         return self._session.run(None, inputs)[0]
 
 
@@ -106,6 +107,7 @@ class OpenVinoSession:
         self.width = shape[-1] if shape else 0
 
     def run(self, inputs: Inputs) -> Any:
+        """The first output."""
         try:
             request = self._free.pop()
         except IndexError:

@@ -35,10 +35,12 @@ class Translated:
 
     @property
     def width(self) -> int:
+        """D, the length of a vector."""
         return self.encoder.width
 
     @property
     def image_transform(self) -> ImageTransform:
+        """The encoder's."""
         return transform_of(self.encoder)
 
     @property

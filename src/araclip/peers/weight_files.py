@@ -47,6 +47,7 @@ def folder_of(name: str, location: str) -> Path:
 
 
 def read_json(path: Path) -> dict[str, Any]:
+    """An object of a JSON file."""
     if not path.is_file():
         raise ModelNotFound(f"{path} is missing or cannot be read. Copy the model's folder again, whole.")
     try:

@@ -138,9 +138,11 @@ class Sent:
         self._new = bytearray()
 
     def tell(self) -> int:
+        """Where the next byte goes."""
         return self._at
 
     def seek(self, at: int) -> int:
+        """Go there."""
         self._at = at
         return at
 

@@ -72,9 +72,11 @@ class Original:
         self.close()
 
     def close(self) -> None:
+        """Close the file."""
         self._stream.close()
 
     def digest(self) -> bytes:
+        """The SHA-256 of the bytes."""
         if self.time is not None:
             return scene_digest(file_hash(cast(BinaryIO, self._stream), self.path), self.time)
         found, crc = hashlib.sha256(), 0

@@ -61,6 +61,7 @@ def _page() -> tuple[dict[str, _File], str]:
 
 
 def router() -> APIRouter:
+    """`/` and `/assets/…`."""
     page_files, version = _page()
     routes = APIRouter(include_in_schema=False)
 

@@ -68,10 +68,12 @@ class ServedGallery:
 
     @property
     def snapshot(self) -> Snapshot:
+        """The snapshot that searches use."""
         return self._reader.snapshot
 
     @property
     def store(self) -> Store:
+        """The gallery's store, for use in this thread."""
         return self._reader.store
 
     def refresh(self) -> bool:
@@ -136,6 +138,7 @@ class ServedGallery:
             return store.set_hidden(contents, hidden)
 
     def close(self) -> None:
+        """Close every connection."""
         for reader in (*self._left, self._reader):
             reader.close()
 
@@ -184,6 +187,7 @@ class ServedBrowsing:
 
     @property
     def generation(self) -> str:
+        """A token of the last commit."""
         return self._gallery.generation
 
     def filters(self, texts: Iterable[str], *, collapse: bool = False) -> Filters:
@@ -210,6 +214,7 @@ class ServedBrowsing:
         return self._made(f"timeline {replace(filters, collapse=False)!r}", lambda: self._gallery.timeline(filters))
 
     def albums(self) -> Albums:
+        """All albums."""
         return self._made("albums", lambda: Albums(self._gallery.files()))
 
     def places(self, filters: Filters, cell: float) -> list[Cluster] | None:
@@ -271,6 +276,7 @@ class Refresher:
         self._thread.start()
 
     def wake(self) -> None:
+        """Check for a new generation now."""
         self._wake.set()
 
     def stop(self) -> None:

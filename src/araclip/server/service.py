@@ -125,6 +125,7 @@ class Service:
         self.events.close()
 
     async def close(self) -> None:
+        """Stop all components."""
         self.drain()
         if self.indexing:
             await asyncio.to_thread(self.indexing.close)
@@ -142,6 +143,7 @@ class Service:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def picture_row(self, data: bytes, client: str) -> NDArray[np.float32]:
+        """The vector (D,) of an untrusted picture."""
         row, _ = await self.picture(data, client)
         return row
 

@@ -38,9 +38,11 @@ class Thumbnails:
 
     @property
     def size(self) -> int:
+        """Bytes of all thumbnails."""
         return self._size
 
     def get(self, identity: str, side: int) -> bytes | None:
+        """A thumbnail, or None."""
         key, now = bytes.fromhex(identity), int(time.time())
         with self._lock, contextlib.suppress(sqlite3.Error):  # a damaged cache counts as empty
             row = self._db.execute(
@@ -93,6 +95,7 @@ class Thumbnails:
             self._db.execute("DELETE FROM placeholders WHERE id = ?", key)
 
     def close(self) -> None:
+        """Close the file."""
         with self._lock:
             self._db.close()
 

@@ -286,6 +286,7 @@ class Catalog:
     # ------------------------------------------------------------------ SQL of other modules
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of an SQL query."""
         with self.own_errors():
             return self.connection.execute(sql, values)
 
@@ -311,6 +312,7 @@ class Catalog:
         self.change("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
 
     def drives(self) -> set[str]:
+        """Mount points seen below indexed folders."""
         try:
             found = json.loads(self.meta("drives") or "[]")
         except (ValueError, RecursionError):  # a gallery of somebody else's
@@ -355,6 +357,7 @@ class Catalog:
                 self.put_meta(_DATED, "1")
 
     def store_pixels(self, content: int, picture: bytes) -> None:
+        """Store the JPEG of a picture without a file."""
         self.change(
             "INSERT INTO kept (content, picture) VALUES (?, ?) "
             "ON CONFLICT (content) DO UPDATE SET picture = excluded.picture",
@@ -423,6 +426,7 @@ class Catalog:
         return rows[0][0] if rows else None
 
     def digests(self) -> set[bytes]:
+        """Hashes of all pictures that are complete."""
         sql = f"SELECT hash FROM contents WHERE format IS NOT NULL AND phash IS NOT NULL AND NOT {_UNREAD}"
         return {row[0] for row in self.rows(sql)}
 
@@ -432,6 +436,7 @@ class Catalog:
         return {os.fsdecode(raw) for (raw,) in rows}
 
     def vector(self, content: int) -> NDArray[np.float32]:
+        """The vector (D,) of one picture."""
         ((raw,),) = self.rows("SELECT vector FROM contents WHERE id = ?", (content,))
         return np.frombuffer(raw, "<f2").astype(np.float32)
 
@@ -607,6 +612,7 @@ class Catalog:
         return photos.set_hidden(self.connection, whole, hide)
 
     def has_hidden(self) -> bool:
+        """Whether any picture is hidden."""
         return bool(self.rows(f"{HIDDEN} LIMIT 1"))
 
     # ------------------------------------------------------------------ records
@@ -779,6 +785,7 @@ class CatalogPool:
         return catalog
 
     def close(self) -> None:
+        """Close every connection."""
         with self._lock:
             while self._opened:
                 self._opened.pop().close()
@@ -806,6 +813,7 @@ def _photo_row(photo: PhotoMetadata) -> tuple[Any, ...]:
 
 
 def now() -> str:
+    """The time as `contents.added` has it."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 

@@ -38,6 +38,7 @@ def counts(catalog: Rows) -> tuple[int, int]:
 
 
 def file_bytes(catalog: Rows) -> int:
+    """Bytes of all files."""
     ((total,),) = catalog.rows(
         f"SELECT coalesce(sum(size), 0) - (SELECT coalesce(sum(size), 0) {_SCENES}) "
         f"+ (SELECT coalesce(sum(size), 0) FROM {_VIDEOS}) FROM files"

@@ -40,9 +40,11 @@ class EmbeddedPictures:
         return len(self.paths)
 
     def file(self, row: int) -> File:
+        """The file of one of them."""
         return File(self.paths[row], self.sizes[row], self.mtimes_ns[row])
 
     def facts(self, row: int) -> Facts:
+        """The facts of one of them."""
         photo = self.photos[row]
         return Facts(
             self.formats[row], self.widths[row], self.heights[row], photo.captured_at, self.captions[row],

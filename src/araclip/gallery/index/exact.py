@@ -40,6 +40,7 @@ class Exact:
 
     @property
     def width(self) -> int:
+        """Dimensions of a vector."""
         return int(self._scan.d)
 
     @property

@@ -116,6 +116,7 @@ class Database:
             raise
 
     def close(self) -> None:
+        """Close the idle connections."""
         while connection := self._taken():
             _close(connection)
 

@@ -98,6 +98,7 @@ def exists(database: Database) -> bool:
 
 
 def read_state(database: Database) -> State:
+    """The current state."""
     sql = "SELECT layout, model, fingerprint, width, model_origin, model_source, birth, generation FROM gallery"
     try:
         rows = database.rows(sql)
@@ -239,6 +240,7 @@ def record_of(row: Row) -> PictureRecord:
 
 
 def texts_of(row: Row) -> Document:
+    """The texts of a picture by field."""
     embedded = row.facts.caption if row.facts else ""
     return document([(each.file.path, each.metadata, each.caption, embedded, "") for each in row.files])
 

@@ -66,6 +66,7 @@ class Tesseract:
 
     @property
     def name(self) -> str:
+        """What is stored beside a text it has read."""
         return f"tesseract {'+'.join(self.languages)}"
 
     def read(self, picture: bytes, seconds: float) -> str:
@@ -140,6 +141,7 @@ class RapidOcr:
 
     @property
     def name(self) -> str:
+        """What is stored beside a text it has read."""
         return f"rapidocr {self.model.stem}"
 
     def read(self, picture: bytes, seconds: float) -> str:
@@ -154,6 +156,7 @@ class RapidOcr:
         return str(answer["text"])[:MAX_LETTERS]
 
     def close(self) -> None:
+        """End the process."""
         self._child.close()
 
     def _started(self) -> Child:

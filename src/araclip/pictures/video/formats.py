@@ -42,6 +42,7 @@ def scenes_wanted(given: int | str | None = None) -> int:
 
 
 def is_video(path: str) -> bool:
+    """Whether a path has the suffix of a video."""
     return suffix_of(path) in SUFFIXES
 
 

@@ -133,6 +133,7 @@ class Sandbox:
             raise
 
     async def close(self) -> None:
+        """End all jobs and processes."""
         for task in self._jobs:
             task.cancel()
         if self._jobs:

@@ -33,6 +33,7 @@ CLIENT_CLOSED = 499  # nginx's status for a client that closed the connection
 
 
 def service_of(request: Request) -> Service:
+    """The service of the request's app."""
     service: Service = request.app.state.service
     return service
 

@@ -227,6 +227,7 @@ class Product:
         return str(self.node.input[2]) if len(self.node.input) > 2 else ""
 
     def matrix(self, folder: Path | None) -> NDArray[np.float32]:
+        """(inputs, outputs) float32."""
         values = numbers(self.weight, folder)
         return values.T if self.transposed else values
 

@@ -40,6 +40,7 @@ class About:
 
 
 def read_about(path: Path) -> About:
+    """about.toml."""
     file = TomlFile(path, "--about takes a TOML file with license, training_data and notes.")
     return file.read_all(About)
 

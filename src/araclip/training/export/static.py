@@ -54,6 +54,7 @@ class Convolution:
 
     @property
     def source(self) -> str:
+        """The name of its input."""
         return str(self.node.input[0])
 
     def numbers(self) -> NDArray[np.float32]:

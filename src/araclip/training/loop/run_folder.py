@@ -83,6 +83,7 @@ class TensorBoard:
                 self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
+        """Flush and close the event file."""
         if self._writer is not None:
             self._writer.close()
 
@@ -96,9 +97,11 @@ class Trackio:
         self._trackio.init(project=folder.parent.name, name=folder.name, config=dict(config), resume="allow")
 
     def log(self, step: int, values: Mapping[str, Any]) -> None:
+        """All values of the row."""
         self._trackio.log(dict(values), step=step)
 
     def close(self) -> None:
+        """Wait until everything is stored."""
         self._trackio.finish()
 
 

@@ -143,6 +143,7 @@ class Ema:
         return {"updates": self.updates, "means": list(self._means)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore from a checkpoint."""
         self.updates = state["updates"]
         _copy(state["means"], self._means)
 
@@ -212,6 +213,7 @@ class BestWeights:
         return {"recall": self.recall, "waited": self.waited}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore from a checkpoint."""
         self.recall = {str(name): float(value) for name, value in state["recall"].items()}
         self.waited = int(state["waited"])
 
@@ -313,6 +315,7 @@ class TrainingState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore from a checkpoint."""
         if not all(bool(torch.isfinite(weight).all()) for weight in state["weights"]):
             raise ValueError("a weight is NaN or infinite")
         _copy(state["weights"], self.parameters)

@@ -292,6 +292,7 @@ class PixelImages:
         return self.pixels(np.stack([square for _, square in map_ahead(read, rows, torch.get_num_threads())]))
 
     def encode(self, inputs: Tensor) -> EncodedImages:
+        """One vector a picture."""
         return encoded(self.model, pooled(self.model, inputs))
 
     def vectors(self, pictures: Sequence[Path]) -> Tensor:

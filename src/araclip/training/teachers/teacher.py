@@ -72,6 +72,7 @@ class TorchTeacher:
 
     @cached_property
     def width(self) -> int:
+        """D, the length of its vectors."""
         return int(self.encode(["a photo of a cat"]).shape[1])
 
     @cached_property
@@ -103,6 +104,7 @@ class FolderTeacher:
 
     @property
     def width(self) -> int:
+        """D, the length of its vectors."""
         return self._model.width
 
     @property
