@@ -88,7 +88,7 @@ def model_like_mini() -> AraCLIPModel:
     """
     torch.manual_seed(0)
     vision = {
-        "model_type": "araclip_branches", "architecture": "test_efficientnet", "branches": 4, "shared_blocks": 1,
+        "model_type": "araclip_branches", "architecture": "test_efficientnet", "branches": 4, "shared_blocks": 3,
         "hidden_size": 1024, "gated": [2], "routed": [2], "map_scales": [1.0, 1.0, 0.5, 1.0],
     }  # fmt: skip
     model = AraCLIPModel(AraCLIPConfig(
