@@ -99,6 +99,22 @@ def test_every_row_is_saved_when_nothing_is_left_of_the_schema(sound: Path, tmp_
         assert {path: (gallery.metadata(path), gallery.details(path)) for path in paths} == known
 
 
+def test_rows_between_two_damaged_pages_are_saved(tmp_path: Path, model: AraCLIP) -> None:
+    with Gallery.open(tmp_path / "g", model=model, create=True) as gallery:
+        gallery.add([pictures_bytes(number) for number in range(60)])
+        before = [picture for (picture,) in gallery._catalog.rows("SELECT picture FROM kept ORDER BY content")]
+    raw = bytearray((tmp_path / "g" / "catalog.sqlite").read_bytes())
+    pages = [raw.index(picture[-60:]) // 4096 for picture in before]
+    hurt = {pages[5], pages[50]}
+    for page in hurt:
+        raw[page * 4096 : page * 4096 + 4096] = bytes(4096)
+    (tmp_path / "g" / "catalog.sqlite").write_bytes(raw)
+    Gallery.rescue(tmp_path / "g", model=model)
+    with Gallery.open(tmp_path / "g", model=model) as gallery:
+        stored = {picture for (picture,) in gallery._catalog.rows("SELECT picture FROM kept")}
+    assert {picture for picture, page in zip(before, pages, strict=True) if page not in hurt} <= stored
+
+
 def test_a_catalogue_that_does_not_say_its_model_any_more_keeps_what_only_it_knows(
     sound: Path, tmp_path: Path, model: AraCLIP, root: Path
 ) -> None:

@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import secrets
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -37,6 +38,7 @@ Rows = dict[Key, dict[str, Any]]  # the rows of a table by their keys
 _NEEDED = ("model", "fingerprint", "width")  # values of `meta` without which nothing can be opened
 _MOST_DEFINITIONS = 500  # rows of the schema: tables, indexes, triggers
 _HEADER_BYTES = 100  # of a SQLite file, before the schema's first page begins
+_MOST_TRIES = 20_000  # readings between two damaged places, a second: there is no end to halving between paths
 _AT_ONCE = 256  # rows whose pages are checked together
 _KEY_TYPES: dict[str, type] = {"key": str, "id": int, "content": int, "path": bytes}
 _READ_AGAIN = ("texts", "sidecars", "sidecar_photos", "next_vectors")  # what can be made again, and is when doubtful
@@ -199,22 +201,53 @@ def _table_of(name: bytes, sql: bytes, layout: Mapping[str, Sequence[str]]) -> s
 
 
 def _rows(path: Path, table: str, names: Sequence[str]) -> Rows:
-    """The readable rows of a table by their keys: up to the damage from its beginning, then from its end."""
+    """The readable rows of a table by their keys: up to the damage from its beginning, then from its end, then, half
+    by half, what lies between two damaged places."""
     key, wanted, rows = KEYS[table], schema.columns()[table], Rows()
+    kind_of_key = _KEY_TYPES[key]
     listed = ", ".join(  # damaged text need not be UTF-8
         f"CASE typeof({name}) WHEN 'text' THEN CAST({name} AS BLOB) ELSE {name} END, typeof({name})" for name in wanted
     )
-    for order in ("ASC", "DESC"):
-        with contextlib.suppress(apsw.Error), closing(_unchecked(path)) as database:
-            for values in database.execute(f"SELECT {listed} FROM {table} ORDER BY {key} {order}"):
+
+    def read(condition: str = "", bounds: Sequence[Key] = (), order: str = "ASC") -> bool:
+        """Whether the rows were read to their end."""
+        try:
+            found = database.execute(f"SELECT {listed} FROM {table} {condition} ORDER BY {key} {order}", bounds)
+            for values in found:
                 row = {
                     name: raw.decode("utf-8", "replace") if kind == "text" else raw
                     for name, raw, kind in zip(wanted, values[::2], values[1::2], strict=True)
                 }
-                if isinstance(row[key], _KEY_TYPES[key]):  # no page of another table's rows
+                if isinstance(row[key], kind_of_key):  # no page of another table's rows
                     rows[row[key]] = row
-            break  # all rows are readable
+        except apsw.Error:
+            return False
+        return True
+
+    with contextlib.suppress(apsw.Error), closing(_unchecked(path)) as database:
+        if not read():
+            before: Any = max(rows, default=kind_of_key())  # type: ignore[type-var,unused-ignore]  # keys of one type
+            read(order="DESC")
+            after: Any = min((each for each in rows if each > before), default=None)
+            parts = deque([] if after is None else [(before, after)])
+            for _ in range(_MOST_TRIES if parts else 0):
+                bounds = parts.popleft()
+                between = f"WHERE {key} >= ? AND {key} < ?"
+                if not read(between, bounds) and not read(between, bounds, "DESC"):
+                    middle = _middle(*bounds)
+                    parts.extend([(bounds[0], middle), (middle, bounds[1])] if middle not in (None, *bounds) else [])
+                if not parts:
+                    break
     return rows
+
+
+def _middle(first: Key, last: Key) -> Key | None:
+    """A key half way between two; None between texts."""
+    if isinstance(first, bytes) and isinstance(last, bytes):
+        length = max(len(first), len(last)) + 1
+        low, high = (int.from_bytes(each.ljust(length, b"\0")) for each in (first, last))
+        return ((low + high) // 2).to_bytes(length)
+    return (first + last) // 2 if isinstance(first, int) and isinstance(last, int) else None
 
 
 def _doubtful(path: Path, table: str, key: str, keys: Sequence[Key]) -> Iterator[Key]:
