@@ -108,7 +108,8 @@ def write_more(name: str, published: Path, out: Path, measured: Sequence[Row], l
         named = [with_bare_name(row) | {"split": side} for row in own]
         origin = {"rows": fingerprint(named), "measured": fingerprint([row["image"] for row in others])}
         made = write_set(out / f"{name}-{side}", origin, lambda _, own=named, others=others: without_near(own, others))
-        log(f"{name}-{side}: of {len(own)} pictures, {'made' if made else 'there already'}")
+        left = sum(1 for _ in read_rows(out / f"{name}-{side}"))
+        log(f"{name}-{side}: {left} of {len(own)} pictures, {'made' if made else 'there already'}")
 
 
 def with_bare_name(row: Row) -> dict[str, Any]:
