@@ -3,8 +3,8 @@
     python benchmarks/degraded.py --set FLICKR8K --split dev [--copies FOLDER] [--model araclip-mini]
 
 Protocol: text → picture over one split, every caption a query. All pictures of the set are changed in one way; a row
-says how recall is then, and by how much R@5 changed, with its 95 % interval by bootstrap over pictures. --copies names a
-folder with other copies of the same files, such as those of another quality: a row of its own.
+says how recall is then, and by how much R@5 changed, with its 95 % interval by bootstrap over pictures. --copies names
+a folder with other copies of the same files, such as those of another quality: a row of its own.
 """
 
 import argparse

@@ -210,7 +210,9 @@ SETS: Mapping[str, PictureSet] = {
     "voc": PictureSet("BernieChen96/ImageClassification", "Flickr terms, research use (PASCAL VOC 2007)", voc),
     "ikea": PictureSet("IvonaTau/ikea", "property of IKEA, non-commercial use", by_folder("images")),
     "houses": PictureSet("emanhamed/Houses-dataset", "research use, to be cited (Ahmed and Moustafa 2016)", houses),
-    "trash": PictureSet("congduytran12/Trash-Classification-", "MIT (TrashNet), no licence file", by_folder("dataset-resized")),
+    "trash": PictureSet(
+        "congduytran12/Trash-Classification-", "MIT (TrashNet), no licence text", by_folder("dataset-resized")
+    ),
     "butterflies": PictureSet("dsw88/cs601r-project1-dataset", "non-commercial (Leeds Butterfly)", butterflies),
     "birds": PictureSet("dsw88/cs601r-project1-dataset", "non-commercial (Caltech-UCSD Birds)", birds),
     "mulberry": PictureSet("mulberrysymbols/mulberry-symbols, with cboard-org/cboard", "CC BY-SA 4.0", mulberry, True),
