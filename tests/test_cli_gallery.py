@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import pictures
 from araclip.cli.options import hidden_pictures
@@ -40,6 +41,22 @@ def test_where_offset_threshold_and_collapse_narrow_a_search(run: Run, indexed: 
     assert paths(run, "-k", "2", "--offset", "1") == paths(run, "-k", "3")[1:]
     assert paths(run, "-t", "1") in ([], ["أحمر.jpg"])
     assert len(paths(run, "--collapse", "-k", "50")) == 15  # flat pictures are no near-duplicates
+
+
+def test_near_duplicates_stand_behind_the_best_of_them_for_people_and_alone_for_programs(
+    run: Run, indexed: Path, folder: Path
+) -> None:
+    saved = pictures.photograph(folder / "photograph.jpg", (640, 480))
+    Image.open(saved).resize((320, 240)).save(folder / "smaller.jpg")
+    assert run("index", str(folder)).code == 0
+    for command, query, alike in (("search", "صورة", 1), ("similar", str(folder / "green.png"), 1)):
+        table = run(command, query, "-k", "50").out
+        assert ("photograph.jpg" in table) != ("smaller.jpg" in table)
+        assert table.count("(+1 alike)") == alike
+        for arguments in (["--no-collapse"], ["--paths"], ["--json"]):
+            listed = run(command, query, "-k", "50", *arguments).out
+            assert "photograph.jpg" in listed and "smaller.jpg" in listed, arguments
+            assert "alike" not in listed
 
 
 def test_an_invalid_filter_is_one_line_and_exit_2(run: Run, indexed: Path) -> None:

@@ -1,6 +1,7 @@
 """Whatever page of a catalogue is damaged: repair and index bring back a gallery in which `verify` finds nothing."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -86,6 +87,37 @@ def test_a_damaged_name_in_the_schema_is_repaired(
     at = raw.index(name)
     (place / "catalog.sqlite").write_bytes(raw[:at] + letter + raw[at + 1 :])
     mended(place, model, root)
+
+
+def test_every_row_is_saved_when_nothing_is_left_of_the_schema(sound: Path, tmp_path: Path, model: AraCLIP) -> None:
+    with Gallery.open(sound, model=model) as gallery:
+        paths = [hit.path for hit in gallery.search("كلب", 100)]
+        known = {path: (gallery.metadata(path), gallery.details(path)) for path in paths}
+    place = Path(shutil.copytree(sound, tmp_path / "g"))
+    raw = bytearray((place / "catalog.sqlite").read_bytes())
+    for start in {found.start() // 4096 * 4096 for found in re.finditer(rb"CREATE (TABLE|INDEX|TRIGGER)", raw)}:
+        raw[start or 100 : start + 4096] = bytes(4096 - (0 if start else 100))  # the file begins with a header
+    assert b"CREATE TABLE" not in raw
+    (place / "catalog.sqlite").write_bytes(raw)
+    Gallery.rescue(place, model=model)
+    with Gallery.open(place, model=model) as gallery:
+        assert {path: (gallery.metadata(path), gallery.details(path)) for path in paths} == known
+
+
+def test_rows_between_two_damaged_pages_are_saved(tmp_path: Path, model: AraCLIP) -> None:
+    with Gallery.open(tmp_path / "g", model=model, create=True) as gallery:
+        gallery.add([pictures_bytes(number) for number in range(60)])
+        before = [picture for (picture,) in gallery._catalog.rows("SELECT picture FROM kept ORDER BY content")]
+    raw = bytearray((tmp_path / "g" / "catalog.sqlite").read_bytes())
+    pages = [raw.index(picture[-60:]) // 4096 for picture in before]
+    hurt = {pages[5], pages[50]}
+    for page in hurt:
+        raw[page * 4096 : page * 4096 + 4096] = bytes(4096)
+    (tmp_path / "g" / "catalog.sqlite").write_bytes(raw)
+    Gallery.rescue(tmp_path / "g", model=model)
+    with Gallery.open(tmp_path / "g", model=model) as gallery:
+        stored = {picture for (picture,) in gallery._catalog.rows("SELECT picture FROM kept")}
+    assert {picture for picture, page in zip(before, pages, strict=True) if page not in hurt} <= stored
 
 
 def test_a_catalogue_that_does_not_say_its_model_any_more_keeps_what_only_it_knows(

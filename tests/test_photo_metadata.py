@@ -325,6 +325,7 @@ def test_a_side_car_that_cannot_be_read_is_named_and_the_picture_stays(gallery: 
     gallery.update([root], skip=lines.append)
     assert len(lines) == 1
     assert "red.xmp: no metadata was read" in lines[0]
+    assert lines[0].count("red.xmp") == 1
     assert len(gallery) == 3
 
 

@@ -348,6 +348,18 @@ def test_too_many_pictures_at_once_are_turned_away(gallery: Path, tiny_model: Pa
         assert client.post("/search/image", files=sent).status_code == 200
 
 
+def test_a_gallery_that_is_away_is_no_server_that_is_ready(tmp_path: Path, tiny_model: Path) -> None:
+    gallery = make_gallery(tmp_path / "g", photo_album(tmp_path / "album"), tiny_model)
+    with serving(settings_for(gallery, tiny_model)) as client:
+        assert client.get("/readyz").json() == {"status": "ready"}
+        (tmp_path / "g").rename(tmp_path / "away")
+        problem(client.get("/search?q=x"), "gallery")
+        problem(client.get("/readyz"), "gallery")
+        assert client.get("/healthz").status_code == 200
+        (tmp_path / "away").rename(tmp_path / "g")
+        assert client.get("/readyz").status_code == client.get("/search?q=x").status_code == 200
+
+
 def test_an_internal_error_reveals_nothing(
     open_server: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,9 +4,10 @@
     python tests/trials/gallery_damage.py --megabytes 20 --damages 1000
 
 A gallery of `--megabytes` (real picture files, the tests' model with wide vectors, metadata, pictures without a file)
-is damaged `--damages` times: single bits, bytes, runs, zeroed or swapped or outdated pages, a truncated file; in the
-catalogue, its log, its seal, its scan file. Half of the damages leave the file's time and size as they were, as a
-failing disk does; the others change the time, as whatever writes a file does. Then, each time from the sound gallery,
+is damaged `--damages` times: single bits, also in the schema's text, bytes, runs, zeroed or swapped or outdated pages,
+a truncated file; in the catalogue, its log, its seal, its scan file. Half of the damages leave the file's time and size
+as they were, as a failing disk does; the others change the time, as whatever writes a file does. Then, each time from
+the sound gallery,
 
 - it is opened and asked: searches, filters, metadata. `right` is the sound gallery's answer, `refused` an error of ours
   that names the file and the remedy, anything else is `WRONG`;
@@ -21,6 +22,7 @@ that leaves a whole older page is found by `verify` only.
 import argparse
 import os
 import random
+import re
 import shutil
 import sqlite3
 import sys
@@ -39,10 +41,12 @@ from crash.story import pictures_bytes
 from tiny import write_tiny_model
 
 PAGE = 4096
+HEADER = 100  # bytes of a SQLite file before its first page's rows
 STORED = 40  # pictures without a file
 BYTES_OF_ROW = 900  # of a picture beside its vector: rows of files and contents, indexes
 WIDTHS = {20: 1024, 200: 4096}  # so that 200 MB are 22,000 pictures, not a million
 
+STATEMENT = re.compile(rb"CREATE (?:TABLE|INDEX|VIRTUAL|UNIQUE)[^\0]{20,60}")
 Blow = Callable[[bytearray, bytes, random.Random], None]
 
 
@@ -84,7 +88,16 @@ def truncated(raw: bytearray, _: bytes, rng: random.Random) -> None:
     del raw[rng.randrange(len(raw)) :]
 
 
-BLOWS: tuple[Blow, ...] = (bit, bit, bit, byte, run, zeroed_page, outdated_page, swapped_pages, truncated)
+def schema_bit(raw: bytearray, before: bytes, rng: random.Random) -> None:
+    """A bit in the text of a statement that makes a table or an index, without which SQLite opens nothing."""
+    starts = [found.span() for found in STATEMENT.finditer(raw)]
+    if not starts:
+        return bit(raw, before, rng)
+    raw[rng.randrange(*rng.choice(starts))] ^= 1 << rng.randrange(8)
+    return None
+
+
+BLOWS: tuple[Blow, ...] = (bit, bit, bit, byte, run, zeroed_page, outdated_page, swapped_pages, truncated, schema_bit)
 
 
 class Trial:
@@ -166,8 +179,15 @@ class Trial:
             shutil.rmtree(place, ignore_errors=True)
 
     def hit_rows(self, gone: set[str]) -> set[str]:
-        """Which rows cannot be read, or differ, in the damaged file itself, read by SQLite and nothing else."""
+        """Which rows cannot be read, or differ, in the damaged file itself, read by SQLite and nothing else.
+
+        The schema's pages are put right before: the rows can be read whatever became of them.
+        """
         place = Path(shutil.copytree(self.damaged, self.damaged.with_name("read")))
+        hurt, sound = bytearray((place / "catalog.sqlite").read_bytes()), (self.sound / "catalog.sqlite").read_bytes()
+        for start in {found.start() // PAGE * PAGE for found in STATEMENT.finditer(sound)}:
+            hurt[start or HEADER : start + PAGE] = sound[start or HEADER : start + PAGE]
+        (place / "catalog.sqlite").write_bytes(hurt)
         readable: dict[str, tuple[object, ...]] = {}
         try:
             for order in ("ASC", "DESC"):

@@ -346,7 +346,7 @@ def _caption(data: bytes, path: str, refused: Refused) -> str:
     try:
         return sidecar_caption(data, path)
     except AraCLIPError as error:
-        refused(path, f"no caption was read ({error})")
+        refused(path, f"no caption was read ({str(error).removeprefix(f'{path}: ')})")
         return ""
 
 

@@ -42,18 +42,31 @@ PANELS = {  # what --help lists together
 _PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}
 
 
+def _leave_out_types_of_flags(command: Any) -> None:
+    """Keep typer from writing <bool> beside every flag of a command, --help among them."""
+    given = command.get_params
+
+    def parameters(context: Any) -> list[Any]:
+        found: list[Any] = given(context)
+        for option in found:
+            if getattr(option, "is_flag", False):
+                option.metavar = ""
+        return found
+
+    command.get_params = parameters
+
+
 class _Commands(TyperGroup):
     """Typer's group, whose errors are safe to print, and which says that it was stopped."""
 
     def __init__(self, *, commands: Any = None, **options: Any) -> None:
         super().__init__(commands=commands, **options)
+        _leave_out_types_of_flags(self)
         for command in self.commands.values():
             add_device_option(command)
             refuse_empty_paths(command)
             command.rich_help_panel = _PANEL_OF.get(command.name or "")  # type: ignore[attr-defined]
-            for option in command.params:
-                if getattr(option, "is_flag", False):  # typer would write <bool> beside it
-                    option.metavar = ""
+            _leave_out_types_of_flags(command)
             if command.help:  # typer would break its lines where the docstring does
                 command.help = re.sub(r"(?<!\n)\n(?!\n)", " ", cleandoc(command.help))
 

@@ -45,7 +45,13 @@ ThresholdOption = Annotated[
     ),
 ]
 OffsetOption = Annotated[int, typer.Option("--offset", help="Skip so many of the best hits, for the next page.")]
-CollapseOption = Annotated[bool, typer.Option("--collapse", help="Show only the best of near-duplicates.")]
+CollapseOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--collapse/--no-collapse",
+        help="Of near-duplicates, show the best only; by default in a table, not with --json or --paths.",
+    ),
+]
 TextWeightOption = Annotated[
     float,
     typer.Option("--text-weight", help="How much words in names, metadata, captions and OCR count, 0 (not) to 10."),
@@ -114,7 +120,7 @@ def search(
     where: WhereOption = None,
     threshold: ThresholdOption = 0.0,
     offset: OffsetOption = 0,
-    collapse: CollapseOption = False,
+    collapse: CollapseOption = None,
     text_weight: TextWeightOption = 1.0,
     literal: LiteralOption = False,
     lexicon: LexiconOption = None,
@@ -136,8 +142,8 @@ def search(
 
             found.interpreter = interpreter(lexicon)
         hits = found.search(
-            text, k, where=where, threshold=threshold, offset=offset, collapse=collapse, files=True,
-            text_weight=text_weight, literal=literal,
+            text, k, where=where, threshold=threshold, offset=offset, collapse=_collapses(collapse, as_json, paths),
+            files=True, text_weight=text_weight, literal=literal,
         )  # fmt: skip
         _show(text, hits, found, as_json, paths, thumbnails)
 
@@ -149,7 +155,7 @@ def similar(
     k: CountOption = 10,
     where: WhereOption = None,
     offset: OffsetOption = 0,
-    collapse: CollapseOption = False,
+    collapse: CollapseOption = None,
     as_json: JsonOption = False,
     paths: PathsOption = False,
     thumbnails: ThumbnailsOption = False,
@@ -158,6 +164,7 @@ def similar(
     """Find the pictures most similar to a picture. The picture itself is left out."""
     _check_form(as_json, paths, thumbnails)
     with opened(gallery, model) as found:
+        collapse = _collapses(collapse, as_json, paths)
         hits = found.similar(picture, k, where=where, offset=offset, collapse=collapse)
         _show(picture, hits, found, as_json, paths, thumbnails)
 
@@ -171,6 +178,11 @@ def _check_form(as_json: bool, paths: bool, thumbnails: bool) -> None:
     chosen = [name for name, on in (("--json", as_json), ("--paths", paths), ("--thumbnails", thumbnails)) if on]
     if len(chosen) > 1:
         raise InputError(f"{' and '.join(chosen)} exclude each other. Choose one.")
+
+
+def _collapses(asked: bool | None, as_json: bool, paths: bool) -> bool:
+    """Whether near-duplicates stand behind the best of them: for people as on the page, for programs where asked."""
+    return not (as_json or paths) if asked is None else asked
 
 
 def _show(query: str, hits: "list[Hit]", gallery: "BaseGallery", as_json: bool, paths: bool, thumbnails: bool) -> None:
@@ -258,13 +270,15 @@ def _print_pictures(query: str, hits: "list[Hit]", caption: str) -> None:
 
 
 def _picture(hit: "Hit") -> Text:
-    """Its path (on a terminal a link), the time of a scene, how many copies it has, and the texts that matched."""
+    """Its path (on a terminal a link), the time of a scene, its copies and near-duplicates, the texts that matched."""
     link = PurePath(hit.file).as_uri() if PurePath(hit.file).is_absolute() else None
     text = Text(shown(hit.file), Style(link=link) if link and out.is_terminal else "")
     if hit.time is not None:
         text.append(f"  {clock(hit.time)}", Style())
     if hit.copies:
         text.append(f"  (+{len(hit.copies)} identical)", Style())
+    if hit.near:
+        text.append(f"  (+{hit.near} alike)", Style())
     for match in hit.matched:
         text.append("\n").append_text(Text.from_markup(marked(match)))
     return text

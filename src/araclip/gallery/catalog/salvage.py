@@ -3,8 +3,8 @@
 SQLite refuses a page that does not match its checksum, although most of the page's rows are as they were. Recovery
 therefore reads a copy of the file without comparing checksums, and then asks, row by row, which ones stand on damaged
 pages. Those are doubtful: a picture among them is encoded again by `repair`, a path or a text is read again by the next
-update. What the schema's own text says does not matter: the layout of the tables is known, and is written into the copy
-before it is read.
+update. What the schema itself says does not matter: the layout of the tables is known, and an empty schema with this
+layout takes the place of the copy's before the copy is read.
 
 The damaged file stays beside the new one as `catalog.sqlite.damaged`. Nothing is replaced before the new catalogue is
 complete: a killed run leaves the damaged one, and at the worst moment none, after which opening asks for a repair.
@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import secrets
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -35,6 +36,9 @@ Key = int | bytes | str
 Rows = dict[Key, dict[str, Any]]  # the rows of a table by their keys
 
 _NEEDED = ("model", "fingerprint", "width")  # values of `meta` without which nothing can be opened
+_MOST_DEFINITIONS = 500  # rows of the schema: tables, indexes, triggers
+_HEADER_BYTES = 100  # of a SQLite file, before the schema's first page begins
+_MOST_TRIES = 20_000  # readings between two damaged places, a second: there is no end to halving between paths
 _AT_ONCE = 256  # rows whose pages are checked together
 _KEY_TYPES: dict[str, type] = {"key": str, "id": int, "content": int, "path": bytes}
 _READ_AGAIN = ("texts", "sidecars", "sidecar_photos", "next_vectors")  # what can be made again, and is when doubtful
@@ -92,27 +96,29 @@ def _unchecked(path: Path) -> apsw.Connection:
 
 def _read(source: Path) -> tuple[dict[str, Rows], dict[str, set[Key]]]:
     """The rows of each table, and the keys of those on damaged pages."""
-    with _unreadable(source), own_errors(source, writing=True):
-        copy = source.with_name(f".{source.name}.{secrets.token_hex(4)}.tmp")
-        try:
-            with closing(_unchecked(source)) as database:
-                number = int(next(database.execute("PRAGMA user_version"))[0])
-                with (
-                    closing(
-                        opened(copy, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, checksums=False)
-                    ) as target,
-                    target.backup("main", database, "main") as copying,
-                ):
-                    copying.step()
-            layout = schema.stored_columns(number)
-            _write_schema(copy, layout)
-            tables = {table: _rows(copy, table, names) for table, names in layout.items()}
-            return tables, {
-                table: set(_doubtful(copy, table, KEYS[table], list(rows))) for table, rows in tables.items()
-            }
-        finally:
-            for suffix in ("", "-journal", "-wal", "-shm"):
-                copy.with_name(copy.name + suffix).unlink(missing_ok=True)
+    with _unreadable(source), own_errors(source, writing=True), _temporary(source) as copy:
+        with closing(_unchecked(source)) as database:
+            number = int(next(database.execute("PRAGMA user_version"))[0])
+            with (
+                closing(opened(copy, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, checksums=False)) as target,
+                target.backup("main", database, "main") as copying,
+            ):
+                copying.step()
+        layout = schema.stored_columns(number)
+        _write_schema(copy, layout, _root_pages(copy, layout))
+        tables = {table: _rows(copy, table, names) for table, names in layout.items()}
+        return tables, {table: set(_doubtful(copy, table, KEYS[table], list(rows))) for table, rows in tables.items()}
+
+
+@contextlib.contextmanager
+def _temporary(source: Path) -> Iterator[Path]:
+    """A free name beside a catalogue for a file that is deleted at the end."""
+    path = source.with_name(f".{source.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield path
+    finally:
+        for suffix in ("", "-journal", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -130,35 +136,56 @@ def _lost(source: Path) -> GalleryCorrupt:
     )
 
 
-def _write_schema(copy: Path, layout: Mapping[str, Sequence[str]]) -> None:
-    """Write the tables' definitions anew into the schema of a copy, and take everything else out of it.
+def _root_pages(copy: Path, layout: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """The first page of each table, by what the schema says in its readable rows.
 
-    A damaged bit hits either a table's name or the text that defines it, so one of the two still tells which it is.
+    A damaged bit hits a table's name, the text that defines the table, or the schema's own row, which then says
+    nothing. A table that no row names begins where it does in a new catalogue, if all others do.
     """
+    found: dict[str, int] = {}
+    with closing(_unchecked(copy)) as database:
+        database.execute("PRAGMA writable_schema = ON")  # an error in the schema's text is no reason to read nothing
+        for row in range(1, _MOST_DEFINITIONS):
+            with contextlib.suppress(apsw.Error, UnicodeDecodeError):
+                rows: list[tuple[Any, ...]] = database.execute(
+                    "SELECT CAST(name AS BLOB), CAST(sql AS BLOB), rootpage FROM sqlite_master WHERE rowid = ?", (row,)
+                ).fetchall()
+                for name, sql, page in rows:
+                    table = _table_of(name or b"", sql or b"", layout)
+                    if table and isinstance(page, int):
+                        found.setdefault(table, page)
+    if found.keys() != layout.keys():
+        with _temporary(copy) as path, closing(Connection(path, create=True)) as new:
+            schema.create(new, {"generation": ""})
+            usual: dict[str, int] = dict(new.execute("SELECT name, rootpage FROM sqlite_master WHERE type = 'table'"))
+        if all(usual.get(table) == page for table, page in found.items()):
+            found = {table: usual[table] for table in layout}
+    return found
+
+
+def _write_schema(copy: Path, layout: Mapping[str, Sequence[str]], root_pages: Mapping[str, int]) -> None:
+    """Put the tables' definitions in place of the schema of a copy, whatever the schema said."""
+    with _temporary(copy) as path:
+        with (
+            closing(_unchecked(copy)) as database,
+            closing(opened(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, checksums=False)) as empty,
+        ):
+            ((size,),) = database.execute("PRAGMA page_size")
+            empty.reserve_bytes("main", database.reserve_bytes("main", -1))
+            empty.execute(f"PRAGMA page_size = {size}; PRAGMA user_version = 1")
+        first_page = path.read_bytes()
+    with copy.open("r+b") as file:
+        file.seek(_HEADER_BYTES)
+        file.write(first_page[_HEADER_BYTES:])
     with closing(opened(copy, apsw.SQLITE_OPEN_READWRITE)) as database:
         database.execute("PRAGMA checksum_verification = OFF; PRAGMA journal_mode = DELETE")
         database.execute("PRAGMA writable_schema = ON")
-        found: list[tuple[Any, ...]] = database.execute(
-            "SELECT rowid, CAST(name AS BLOB), CAST(sql AS BLOB), rootpage FROM sqlite_master"
-        ).fetchall()
-        known: dict[str, tuple[int, int]] = {}  # by table: row of the schema and root page
-        for row, raw, sql, page in found:
-            table = _table_of(raw or b"", sql or b"", layout)
-            if table and table not in known and isinstance(page, int):
-                known[table] = row, page
-        database.execute(
-            f"DELETE FROM sqlite_master WHERE rowid NOT IN ({_marks(known)})", [at for at, _ in known.values()]
-        )
-        for table, (row, page) in known.items():
+        for table, page in root_pages.items():
             key, *others = layout[table]
             keyed = f"{key} INTEGER PRIMARY KEY" if _KEY_TYPES[key] is int else f"{key} PRIMARY KEY"
             without_rowid = "" if _KEY_TYPES[key] is int else " WITHOUT ROWID"
             sql = f"CREATE TABLE {table}({', '.join([keyed, *others])}){without_rowid}"
-            database.execute(
-                "UPDATE sqlite_master SET type = 'table', name = ?, tbl_name = ?, sql = ?, rootpage = ? "
-                "WHERE rowid = ?",
-                (table, table, sql, page, row),
-            )
+            database.execute("INSERT INTO sqlite_master VALUES ('table', ?, ?, ?, ?)", (table, table, page, sql))
 
 
 def _table_of(name: bytes, sql: bytes, layout: Mapping[str, Sequence[str]]) -> str | None:
@@ -174,22 +201,53 @@ def _table_of(name: bytes, sql: bytes, layout: Mapping[str, Sequence[str]]) -> s
 
 
 def _rows(path: Path, table: str, names: Sequence[str]) -> Rows:
-    """The readable rows of a table by their keys: up to the damage from its beginning, then from its end."""
+    """The readable rows of a table by their keys: up to the damage from its beginning, then from its end, then, half
+    by half, what lies between two damaged places."""
     key, wanted, rows = KEYS[table], schema.columns()[table], Rows()
+    kind_of_key = _KEY_TYPES[key]
     listed = ", ".join(  # damaged text need not be UTF-8
         f"CASE typeof({name}) WHEN 'text' THEN CAST({name} AS BLOB) ELSE {name} END, typeof({name})" for name in wanted
     )
-    for order in ("ASC", "DESC"):
-        with contextlib.suppress(apsw.Error), closing(_unchecked(path)) as database:
-            for values in database.execute(f"SELECT {listed} FROM {table} ORDER BY {key} {order}"):
+
+    def read(condition: str = "", bounds: Sequence[Key] = (), order: str = "ASC") -> bool:
+        """Whether the rows were read to their end."""
+        try:
+            found = database.execute(f"SELECT {listed} FROM {table} {condition} ORDER BY {key} {order}", bounds)
+            for values in found:
                 row = {
                     name: raw.decode("utf-8", "replace") if kind == "text" else raw
                     for name, raw, kind in zip(wanted, values[::2], values[1::2], strict=True)
                 }
-                if isinstance(row[key], _KEY_TYPES[key]):  # no page of another table's rows
+                if isinstance(row[key], kind_of_key):  # no page of another table's rows
                     rows[row[key]] = row
-            break  # all rows are readable
+        except apsw.Error:
+            return False
+        return True
+
+    with contextlib.suppress(apsw.Error), closing(_unchecked(path)) as database:
+        if not read():
+            before: Any = max(rows, default=kind_of_key())  # type: ignore[type-var,unused-ignore]  # keys of one type
+            read(order="DESC")
+            after: Any = min((each for each in rows if each > before), default=None)
+            parts = deque([] if after is None else [(before, after)])
+            for _ in range(_MOST_TRIES if parts else 0):
+                bounds = parts.popleft()
+                between = f"WHERE {key} >= ? AND {key} < ?"
+                if not read(between, bounds) and not read(between, bounds, "DESC"):
+                    middle = _middle(*bounds)
+                    parts.extend([(bounds[0], middle), (middle, bounds[1])] if middle not in (None, *bounds) else [])
+                if not parts:
+                    break
     return rows
+
+
+def _middle(first: Key, last: Key) -> Key | None:
+    """A key half way between two; None between texts."""
+    if isinstance(first, bytes) and isinstance(last, bytes):
+        length = max(len(first), len(last)) + 1
+        low, high = (int.from_bytes(each.ljust(length, b"\0")) for each in (first, last))
+        return ((low + high) // 2).to_bytes(length)
+    return (first + last) // 2 if isinstance(first, int) and isinstance(last, int) else None
 
 
 def _doubtful(path: Path, table: str, key: str, keys: Sequence[Key]) -> Iterator[Key]:

@@ -89,5 +89,6 @@ def _read(files: Iterable[File], skip: Log) -> tuple[str, PhotoMetadata] | None:
         except (OSError, AraCLIPError) as error:
             whole = whole and not isinstance(error, OSError)
             what = "metadata" if file.path.lower().endswith(".xmp") else "caption"
-            skip(f"{file.path}: no {what} was read ({getattr(error, 'strerror', None) or error})")
+            why = getattr(error, "strerror", None) or str(error).removeprefix(f"{file.path}: ")
+            skip(f"{file.path}: no {what} was read ({why})")
     return (joined(captions), photo) if whole else None

@@ -1,5 +1,7 @@
 """Status: statistics, events, health, metrics, a browser's session; the folders that a server indexes, or offers to."""
 
+import asyncio
+
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
@@ -95,9 +97,11 @@ async def health() -> Health:
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses=problems(503))
 async def readiness(service: ServiceOf) -> Health:
-    """Whether the server accepts requests: False before it has started and while it shuts down."""
+    """Whether searches are answered: not before the server has started, while it stops, or while the gallery cannot be
+    read."""
     if not service.ready:
         raise Problem("starting", headers={"Retry-After": "2"})
+    await asyncio.to_thread(lambda: service.gallery.store.generation)  # not in the queue of searches, which may be long
     return Health(status="ready")
 
 
