@@ -342,15 +342,19 @@ FILTERS = (
     Image.Resampling.BICUBIC,
     Image.Resampling.LANCZOS,
 )
+GREY = 0.2  # part of degraded pictures that lose their colours
 SHARPENED = 80  # per cent of the difference to the blurred picture that sharpening adds at most
 
 
 def degraded(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     """The RGB picture as it comes out of a messenger or a web page, of the same size.
 
-    Half of the pictures are reduced from two to four times their size by one of several filters, half are slightly
-    sharpened; then three of four are saved as JPEG and the others as WebP. The same generator gives the same pixels.
+    One of five pictures is grey. Half are reduced from two to four times their size by one of several filters, half are
+    slightly sharpened; then three of four are saved as JPEG and the others as WebP. The same generator gives the same
+    pixels.
     """
+    if rng.random() < GREY:
+        image = image.convert("L").convert("RGB")
     if rng.random() < 0.5:
         times, enlarge, reduce = rng.uniform(*ENLARGED), *rng.integers([2, 0], len(FILTERS))
         large = image.resize((round(image.width * times), round(image.height * times)), FILTERS[enlarge])
