@@ -4,6 +4,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -65,7 +66,8 @@ def test_an_invalid_filter_is_one_line_and_exit_2(run: Run, indexed: Path) -> No
     assert "meta.KEY" in ran.err
     ran = run("search", "قطة + - كلب")
     assert (ran.code, ran.out) == (2, "")
-    assert "empty part" in ran.err
+    assert "جزء فارغ" in ran.err
+    assert "empty part" in run("search", "cat + - dog").err
 
 
 def test_a_query_may_name_a_picture_file_and_similar_finds_similar_ones(
@@ -86,17 +88,32 @@ def test_a_query_may_name_a_picture_file_and_similar_finds_similar_ones(
 def test_nothing_found_is_reported_on_stderr(run: Run, indexed: Path) -> None:
     ran = run("search", "أحمر", "-w", "captured=1900")
     assert (ran.code, ran.out) == (0, "")
-    assert "Nothing found" in ran.err
+    assert "لا نتائج" in ran.err
+
+
+@pytest.mark.parametrize("locale", ["C.UTF-8", "ar_EG.UTF-8", "en_GB.UTF-8"])
+def test_a_search_is_told_of_in_the_language_of_its_query(
+    run: Run, indexed: Path, monkeypatch: pytest.MonkeyPatch, locale: str
+) -> None:
+    monkeypatch.setenv("LC_ALL", locale)
+    english, arabic, arabizi = (run("search", q).err for q in ("dogs without snow", "كلاب بدون ثلج", "2otta soda"))
+    assert "left out: snow" in english and not re.search("[ء-ي]", english)
+    assert "استبعدنا: ثلج" in arabic and "left out" not in arabic
+    assert "بحثنا أيضًا عن: قطة" in arabizi and "also searched" not in arabizi
+    for query, said in (("dog", "no picture has the folder"), ("كلب", "لا صورة في مجلد")):
+        refused = run("search", query, "-w", "folder=nowhere")
+        assert refused.code == 2 and said in refused.err
 
 
 def test_a_drive_that_is_away_is_said_in_place_of_blaming_the_words(run: Run, indexed: Path, folder: Path) -> None:
     away = folder.with_name("away")
     folder.rename(away)
     ran = run("search", "أحمر")
-    assert f"Not one picture file can be found in {folder}" in " ".join(ran.err.split())
+    assert f"لا يوجد أي ملف من ملفات الصور في {folder}" in " ".join(ran.err.split())
     assert "fewer filters" not in ran.err
     away.rename(folder)
-    assert "Nothing found. Try fewer filters" in run("search", "أحمر", "--where", "captured=1999").err
+    assert "لا نتائج" in run("search", "أحمر", "--where", "captured=1999").err
+    assert "Nothing found. Try fewer filters" in run("search", "red", "--where", "captured=1999").err
 
 
 def test_pictures_of_a_year_are_listed_with_their_dates_and_without_scores(

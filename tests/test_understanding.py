@@ -285,6 +285,20 @@ def test_a_prefix_is_not_joined_to_a_word_that_stays_latin(reader: Interpreter) 
         assert not re.search("[\u0621-\u064a][a-z]", reading.text)
 
 
+def test_a_word_that_says_little_alone_is_read_as_the_lexicon_says_where_it_is_the_whole_query(
+    reader: Interpreter,
+) -> None:
+    assert reader.interpret("ناس").readings[0].text == "مجموعة من الناس"
+    assert reader.interpret("تفاحه؟").readings[0].text == "تفاح"
+    assert reader.interpret("ناس على الجبل").readings[0].text == "ناس على الجبل"
+
+
+@pytest.mark.parametrize("typed", ["عربية زرقا", "3arabeya zar2a"])
+def test_what_looks_like_an_adjective_is_a_thing_where_a_quality_follows(reader: Interpreter, typed: str) -> None:
+    assert reader.interpret(typed).readings[0].text == "سيارة زرقاء"
+    assert reader.interpret("خيول عربية").readings[0].text == "خيول عربية"
+
+
 @pytest.mark.parametrize("typed", ["3arabeya", "3arabeyya", "3arabia"])
 def test_a_dialect_word_of_two_meanings_is_read_both_ways_in_arabizi_too(reader: Interpreter, typed: str) -> None:
     texts = [reading.text for reading in reader.interpret(f"{typed} 7amra").readings]

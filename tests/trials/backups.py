@@ -41,6 +41,17 @@ OTHERS = (
     "catalog.sqlite~",
     "a.png",
 )
+# Of pictures; some are named as a scene of a video, or begin as another one.
+NAMES = (
+    "0.png",
+    "0.png#t=1 copy.png",
+    "0.png#t=2.png",
+    "1.png",
+    "1.png.png",
+    "قطة.png",
+    "قطة.png#t=0 نسخة.png",
+    "2.png",
+)
 
 
 @dataclass
@@ -67,8 +78,8 @@ class Trial:
         self.held = {folder / name: Held() for name in ("a", "b", "c", "d")}
         self.counts = Counter[str]()
         self.number = 0
-        for at in range(8):
-            (self.album / f"{at}.png").write_bytes(pictures_bytes(1_000 + at))
+        for at, name in enumerate(NAMES):
+            (self.album / name).write_bytes(pictures_bytes(1_000 + at))
         embed(self.album, folder / "shards", model=str(folder / "model"))
         self.shards = shards_in(folder / "shards")
         self.in_shards = {str(path): digest(path.read_bytes()) for path in self.album.iterdir()}
@@ -92,7 +103,7 @@ class Trial:
             return "no gallery beside other files"
         with Gallery.open(place, model=self.model, create=True) as gallery:
             kind = self.draw.choice(("add", "add", "add", "remove", "hide", "fill"))
-            path, before = self.album / f"{self.draw.randrange(8)}.png", gallery._catalog.generation
+            path, before = self.album / self.draw.choice(NAMES), gallery._catalog.generation
             if kind == "add":
                 path.write_bytes(pictures_bytes(self.number))
                 gallery.add([path])

@@ -1,8 +1,10 @@
 """The commands that ask a gallery: search, similar, explain."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
@@ -14,10 +16,11 @@ from typer.core import TyperCommand
 from araclip.cli.console import app, err, out, print_json, say, write_line
 from araclip.cli.options import FILTERS, GalleryOption, JsonOption, ModelOption, completer, opened
 from araclip.core.display import counted, shortened, shown
-from araclip.core.messages import in_arabic, message
+from araclip.core.messages import Message, in_arabic, message, message_of
 from araclip.errors import GalleryNotFound, ImageError, InputError
 from araclip.gallery.results import fits_nothing
 from araclip.pictures.video.scenes import clock, file_of
+from araclip.text.script import is_arabic
 
 if TYPE_CHECKING:
     from araclip.gallery.base import BaseGallery
@@ -132,7 +135,7 @@ def search(
     """Find the pictures that match a query, by what they show and by words in their texts."""
     _check_form(as_json, paths, thumbnails)
     text = " ".join(query)
-    with opened(gallery, model) as found:
+    with _errors_in_the_language_of(text), opened(gallery, model) as found:
         from araclip.models.encoder import AraCLIP
 
         if isinstance(found.model, AraCLIP):
@@ -200,18 +203,42 @@ def _show(query: str, hits: "list[Hit]", gallery: "BaseGallery", as_json: bool, 
         for hit in hits:
             write_line(hit.file)
         return
-    if interpretation := getattr(hits, "interpretation", None):
+    interpretation = getattr(hits, "interpretation", None)
+    say_in = _language(interpretation)
+    if interpretation:
         for line in understood_lines(interpretation):
             err.print(f"[dim]{escape(shown(line))}[/dim]")
     if away := getattr(hits, "away", None):
-        say(f"Not one picture file can be found in {away}. Is a drive unplugged? They are found again when it is back.")
+        say(_told("search away", say_in, folder=away))
     elif not hits:
-        err.print("Nothing found. Try fewer filters, a lower --threshold or a smaller --offset.")
+        err.print(_told("search nothing", say_in))
     else:
         print_hits = _print_pictures if thumbnails else _print_hits
         print_hits(query, hits, f"{len(hits)} of {counted(total, 'picture')} · {shown(str(gallery.folder))}")
         if fits_nothing([hit.relevance for hit in hits]):
-            err.print("Nothing here fits well; these are the nearest. --threshold 0.2 leaves out the weak ones.")
+            err.print(_told("search weak", say_in))
+
+
+def _language(interpretation: "Interpretation | None") -> Literal["ar", "en"]:
+    """The language of what is said of a search: the query's, whatever the locale; English of a picture."""
+    return "ar" if interpretation and interpretation.language in ("ar", "arabizi", "mixed") else "en"
+
+
+def _told(key: str, language: Literal["ar", "en"], **fields: object) -> str:
+    said = message(key, **fields)
+    return said if language == "en" else in_arabic(said)
+
+
+@contextmanager
+def _errors_in_the_language_of(query: str) -> Iterator[None]:
+    """Say in Arabic what is wrong with an Arabic query or its filters."""
+    try:
+        yield
+    except InputError as error:
+        said = message_of(error)
+        if not isinstance(said, Message) or not any(map(is_arabic, query.split())):
+            raise
+        raise InputError(in_arabic(said)) from error
 
 
 def _as_object(hit: "Hit") -> dict[str, Any]:
@@ -306,7 +333,7 @@ def explain(
 
     A word's share is the cosine that the picture loses when the query is asked without it.
     """
-    with opened(gallery, model) as found:
+    with _errors_in_the_language_of(query), opened(gallery, model) as found:
         explanation = found.explain(query, picture, literal=literal, files=True)
     if as_json:
         print_json(_explanation_object(query, explanation))
@@ -343,26 +370,17 @@ def _print_explanation(query: str, found: "Explanation") -> None:
         out.print(marked(match))
 
 
-NAMES = {"date": "التاريخ", "folder": "المجلد"}
-
-
 def understood_lines(found: "Interpretation") -> list[str]:
     """One line for each thing that was understood otherwise than typed, the last one saying how to prevent it."""
-    lines = []
-    if found.also:
-        lines.append(f"بحثنا أيضًا عن: {'، '.join(found.also)}")
-    if found.excluded:
-        lines.append(f"استبعدنا: {'، '.join(found.excluded)}")
-    if found.qualities:
-        said = message("query quality", words="، ".join(found.qualities))
-        lines.append(said if found.language == "en" else in_arabic(said))
+    language = _language(found)
+    comma = ", " if language == "en" else "، "
+    listed = {"search also": found.also, "search excluded": found.excluded, "query quality": found.qualities}
+    lines = [_told(key, language, words=comma.join(words)) for key, words in listed.items() if words]
     for each in found.filters:
-        if each.applied:
-            lines.append(f"{NAMES[each.part]} «{each.words}»: {' '.join(each.where)}")
-        else:
-            lines.append(f"{NAMES[each.part]} «{each.words}»: لا صور، فبحثنا عن الكلمات")
+        key = f"search {each.part}" if each.applied else f"search {each.part} none"
+        lines.append(_told(key, language, words=each.words, where=" ".join(each.where)))
     if lines:
-        lines[-1] += "  (--literal يبحث عن الكلمات كما كُتبت)"
+        lines[-1] += "  " + _told("search literal", language)
     if found.suggestion:
-        lines.append(f"هل تقصد: {found.suggestion}")
+        lines.append(_told("search suggestion", language, text=found.suggestion))
     return lines

@@ -54,6 +54,19 @@ ENGLISH = {
     "value lens": "no picture has the lens '{given:.80}'. There are: {known}.",
     "value place": "no picture has the place '{given:.80}'. There are: {known}.",
     "format": "no picture format '{given:.80}'. Choose among {known}.",
+    # what a search is told
+    "search also": "also searched for: {words}",
+    "search excluded": "left out: {words}",
+    "search date": "date «{words}»: {where}",
+    "search folder": "folder «{words}»: {where}",
+    "search date none": "no picture has the date «{words}», so it was searched for as words",
+    "search folder none": "no picture of the folder «{words}» passes, so it was searched for as words",
+    "search literal": "(--literal searches for the words as typed)",
+    "search suggestion": "did you mean: {text}",
+    "search away": "Not one picture file can be found in {folder}. Is a drive unplugged? They are found again when it "
+    "is back.",
+    "search nothing": "Nothing found. Try fewer filters, a lower --threshold or a smaller --offset.",
+    "search weak": "Nothing here fits well; these are the nearest. --threshold 0.2 leaves out the weak ones.",
     # pictures
     "picture package": "{name}: {format} is read by another package. {remedy}",
     "picture format": "{name}: not a {known} picture{reason}. Convert it to JPEG or PNG, or remove it.",
@@ -126,6 +139,18 @@ ARABIC = {
     "value lens": "لا صورة بالعدسة '{given:.80}'. الموجود: {known}.",
     "value place": "لا صورة في المكان '{given:.80}'. الموجود: {known}.",
     "format": "لا توجد صيغة صور '{given:.80}'. الممكن: {known}.",
+    # what a search is told
+    "search also": "بحثنا أيضًا عن: {words}",
+    "search excluded": "استبعدنا: {words}",
+    "search date": "التاريخ «{words}»: {where}",
+    "search folder": "المجلد «{words}»: {where}",
+    "search date none": "التاريخ «{words}»: لا صور، فبحثنا عن الكلمات",
+    "search folder none": "المجلد «{words}»: لا صور، فبحثنا عن الكلمات",
+    "search literal": "(--literal يبحث عن الكلمات كما كُتبت)",
+    "search suggestion": "هل تقصد: {text}",
+    "search away": "لا يوجد أي ملف من ملفات الصور في {folder}. هل فُصل القرص؟ ستظهر الصور من جديد عند عودته.",
+    "search nothing": "لا نتائج. قد ينفع تقليل التصفية، أو --threshold أقل، أو --offset أصغر.",
+    "search weak": "لا شيء هنا يطابق البحث تمامًا، وهذه أقرب الصور. يستبعد --threshold 0.2 الضعيفة منها.",
     # pictures
     "picture package": "صيغة {format} تحتاج حزمة إضافية: {remedy}",
     "picture format": "ليست صورة من الصيغ: {known}. قد ينفع تحويلها إلى JPEG أو PNG.",

@@ -8,6 +8,7 @@ from araclip.text.folding import fold
 from araclip.text.latin import Change
 from araclip.text.lexicon import DIALECTS, Form, Lexicon
 from araclip.text.negation import ENDS
+from araclip.text.picture_words import is_quality
 from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
 from araclip.text.word_lists import folded
 
@@ -43,8 +44,8 @@ _BEFORE_VERB = folded("dialects: before a verb")
 _ASKING = folded("dialects: asking")
 _MAY_ASK = folded("dialects: may ask")
 _PICTURES = folded("dialects: pictures")
-_OF_PICTURES = fold("ية")  # صورة شخصية, رسمية
-_KINDS_OF_PICTURES = folded("dialects: after pictures")
+_ADJECTIVE = fold("ية")  # صورة شخصية, رسمية
+_KINDS_ADJECTIVE = folded("dialects: after pictures")
 _OF = folded("dialects: of")
 _MAY_BE_OF = {fold("مال"): ("gf", "iq"), fold("حق"): ("gf",)}  # or money, and a right
 _ONE = fold("واحد")
@@ -79,6 +80,8 @@ class Dialects:
         if particle := self._particle(words, at):
             return [particle]
         if found := self._of(word, word, "", self.lexicon.find(word)):
+            if _is_described_thing(words, at):
+                found = [replace(each, confidence=RULE) if each.confidence == AMBIGUOUS else each for each in found]
             return [change for change in found if not _said(words, at, change.target)]
         if not _FOREIGN.isdisjoint(word):
             return self._respelt(word)
@@ -249,8 +252,14 @@ def _asks(words: Sequence[str], at: int) -> float:
         return 0.0
     word = fold(words[at])
     if word in _PICTURES:
-        return 0.0 if following.endswith(_OF_PICTURES) or following in _KINDS_OF_PICTURES else RULE
+        return 0.0 if following.endswith(_ADJECTIVE) or following in _KINDS_ADJECTIVE else RULE
     return SURE if word in _ASKING or (word in _MAY_ASK and following in _PICTURES | _ASKING) else 0.0
+
+
+def _is_described_thing(words: Sequence[str], at: int) -> bool:
+    """Whether a word that looks like an adjective in «ية» is a thing that the next word describes: «عربية زرقا» is a
+    blue car, where an Arabic one would follow its noun."""
+    return at == 0 and len(words) > 1 and fold(words[0]).endswith(_ADJECTIVE) and is_quality(words[1])
 
 
 def _said(words: Sequence[str], at: int, target: str) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice, takewhile
 from typing import Literal
 
-from araclip.text.dialects import Dialects, with_evidence
+from araclip.text.dialects import SURE, Dialects, with_evidence
 from araclip.text.folding import fold
 from araclip.text.latin import LEAST_CONFIDENCE, Change, Latin
 from araclip.text.lexicon import Lexicon
@@ -144,6 +144,8 @@ class Interpreter:
 
     def _slots(self, typed: Sequence[str]) -> list[tuple[int, list[Change]]]:
         """(place of the first word, what it may be) for the words or groups of words that may be something else."""
+        if len(typed) == 1 and (alone := self.lexicon.alone.get(fold(typed[0]))):
+            return [(0, [Change(typed[0], alone, "dialect", SURE)])]
         latin = self.latin.read(typed)
         slots: list[tuple[int, list[Change]]] = []
         at = 0

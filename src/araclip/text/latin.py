@@ -49,7 +49,9 @@ IN_CONTEXT = 0.93  # of one that has a digit for a letter, or stands beside such
 # Occurrences that the lexicon's words are given at least, for Arabizi: a form for each label that has it (بنت is said
 # everywhere, بينط in the east), a standard word.
 FORM_COUNT, STANDARD_COUNT = 4, 80
-EITHER = 0.5  # of the share of an Arabizi word that means two things (3arabeya: عربية, سيارة), which each gets
+# Of the share of an Arabizi word with two meanings, what the dialect's one gets; and a thing that looks like an
+# adjective (3arabeya, a car or Arabic), which would follow its noun.
+EITHER, THING = 0.5, 0.65
 _CONTRACTION = re.compile("[a-z]+'(?:s|t|re|ve|ll|d|m)")  # don't, man's
 
 
@@ -139,8 +141,8 @@ class Latin:
             return ((word, 1.0),)
         if not (forms := self.lexicon.find(word)):
             return ((word, 1.0),)
-        standard = forms[0].standard
-        return ((word, 1 - EITHER), (standard, EITHER)) if forms[0].ambiguous else ((standard, 1.0),)
+        standard, part = forms[0].standard, THING if fold(word).endswith(fold("ية")) else EITHER
+        return ((word, 1 - part), (standard, part)) if forms[0].ambiguous else ((standard, 1.0),)
 
     @cached_property
     def _index(self) -> Arabizi:

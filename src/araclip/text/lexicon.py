@@ -4,7 +4,8 @@ format.
     سيارة; car; eg: عربية?; lv: سيارة; gf: موتر; ma: طوموبيل, كرهبة; sy: مركبة; pl: سيارات
 
 One word a line: the standard word, an English gloss (may be left out), and forms by label, with commas between them.
-A form with a question mark has another common meaning too (عربية is also "Arabic").
+A form with a question mark has another common meaning too (عربية is also "Arabic"). What stands after `as:` is read in
+place of the word where the word is the whole query: تفاحة; apple; as: تفاح.
 """
 
 import re
@@ -16,6 +17,7 @@ from araclip.errors import InputError
 from araclip.text.folding import fold
 from araclip.text.normalization import normalize
 
+ALONE = "as"
 LABELS = {  # label → what it stands for
     "eg": "Egyptian",
     "lv": "Levantine",
@@ -24,6 +26,7 @@ LABELS = {  # label → what it stands for
     "ma": "Maghrebi",
     "sy": "synonym",
     "pl": "plural",
+    ALONE: "the word as a query of its own",
 }
 DIALECTS = ("eg", "lv", "gf", "iq", "ma")
 MAX_LINES = 50_000
@@ -70,7 +73,7 @@ class Lexicon:
         found: dict[str, dict[str, Form]] = {}
         for entry in self.entries:
             for label, text, ambiguous in entry.forms:
-                if label == "pl" or (fold(text) in self.headwords and not ambiguous):
+                if label in ("pl", ALONE) or (fold(text) in self.headwords and not ambiguous):
                     continue  # a standard word says what it says
                 known = found.setdefault(fold(text), {})
                 before = known.get(entry.standard)
@@ -100,6 +103,16 @@ class Lexicon:
             for entry in reversed(self.entries)
             for label, text, _ in reversed(entry.forms)
             if label == "pl"
+        }
+
+    @cached_property
+    def alone(self) -> Mapping[str, str]:
+        """Folded word → how it is read where it is the whole query, since it says little by itself."""
+        return {
+            fold(entry.standard): text
+            for entry in reversed(self.entries)
+            for label, text, _ in entry.forms
+            if label == ALONE
         }
 
     @cached_property
