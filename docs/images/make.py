@@ -71,7 +71,7 @@ SHOTS: dict[str, tuple[str, Callable[[Page], None], dict[str, Any]]] = {
     "dark": ("?q=cat face", results, {"language": "en", "locale": "en-GB", "color_scheme": "dark"}),
     "phone": ("?q=سفينة", results, PHONE),
     "empty": ("?q=قطة&where=captured%3D1999", shown, {}),
-    "error": ("?q=-%20كلب", shown, {}),
+    "error": ("?q=قطة%20%2B%20-%20كلب", shown, {}),
 }
 
 
