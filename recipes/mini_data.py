@@ -8,6 +8,7 @@ Writes under --out what is missing there, each item atomically:
     nips17-train, nips17-held                photographs of ImageNet's classes; every fourth is held out of all training
     flickr8k-train, flickr8k-choice          600 photographs of the train split are held out of it, for choices
     scenes-train, scenes-held and so on      a fifth of each labelled set is held out of all training
+    pacs-train, pacs-held and so on          the same of each set of recipes/mini_more.py that DATA has
     parallel                                 parallel text without the rows that are captions of held photographs
     siblings                                 captions grouped by picture, without the pictures
     names.npz, names.json, words.tsv         a classifier of a thousand and more classes, and what people call them
@@ -29,7 +30,8 @@ from typing import Any
 from mini_concepts import class_names, name_variants, synsets, write_concepts
 from mini_emoji import emoji_sets
 from mini_features import FeatureCache
-from mini_held import LABELLED, choice_split, held_fifth, keys_of, write_parallel
+from mini_held import LABELLED, choice_split, held_fifth, keys_of, without_near, write_parallel
+from mini_more import SETS
 from mini_names import write_names
 from mini_sets import Row, fingerprint, link, read_rows, write_set
 from mini_siblings import write_siblings
@@ -73,6 +75,13 @@ def prepare(data: Path, out: Path) -> None:
     ):
         made = write_set(out / name, {"rows": fingerprint(rows)}, listing(rows))
         log(f"{name}: {len(rows)} pictures, {'made' if made else 'there already'}")
+    measured = [row for _, row in read_rows(data / "flickr8k") if row["split"] != "train"] + choice + held
+    measured += [row for name in LABELLED for _, row in read_rows(out / f"{name}-held")]
+    for name in SETS:
+        if (data / "more" / name).is_dir():
+            write_more(name, data / "more" / name, out, measured, log)
+        else:
+            log(f"{name}: left out, since {data / 'more' / name} is missing; recipes/mini_more.py lays it out")
     cache = FeatureCache(out.parent / "features")
     log(f"concepts: {write_concepts(data, train, held, cache, out)}")
     log(f"names: {write_names(data, out, cache, out.parent / 'npm')}")
@@ -87,10 +96,26 @@ def write_labelled(name: str, published: Path, out: Path, log: Callable[[str], N
         log(f"{name}-{side}: {len(rows)} pictures, {'made' if made else 'there already'}")
 
 
+def write_more(name: str, published: Path, out: Path, measured: Sequence[Row], log: Callable[[str], None]) -> None:
+    """The two sides of a set that others gathered, which may hold pictures that are measured with: those are left out.
+
+    Pictures without a label are for training alone.
+    """
+    rows = [row for _, row in read_rows(published)]
+    train, held = held_fifth([row for row in rows if "label" in row])
+    train += [row for row in rows if "label" not in row]
+    for side, own, others in (("held", held, measured), ("train", train, [*measured, *held])):
+        named = [with_bare_name(row) | {"split": side} for row in own]
+        origin = {"rows": fingerprint(named), "measured": fingerprint([row["image"] for row in others])}
+        made = write_set(out / f"{name}-{side}", origin, lambda _, own=named, others=others: without_near(own, others))
+        left = sum(1 for _ in read_rows(out / f"{name}-{side}"))
+        log(f"{name}-{side}: {left} of {len(own)} pictures, {'made' if made else 'there already'}")
+
+
 def with_bare_name(row: Row) -> dict[str, Any]:
     """A labelled picture with its name alone, and with its Arabic name, with and without article, where it has one."""
     arabic = row.get("caption_ar") or (name_variants(normalize(row["class_ar"])) if row.get("class_ar") else ())
-    english = dict.fromkeys([row["label"].lower(), *row["caption_en"]])
+    english = dict.fromkeys([*([row["label"].lower()] if "label" in row else ()), *row["caption_en"]])
     return {**row, "caption_en": [*english], "caption_ar": [*arabic]}
 
 

@@ -195,7 +195,7 @@ def draw(drawings: Iterator[tuple[str, str | bytes]], names: Mapping[str, Names]
         raise InputError(f"{art.package} draws no emoji that has a name. Remove its archive and run this again.")
     files = {emoji: images / ("-".join(f"{ord(c):x}" for c in emoji) + ".png") for emoji in named}
     with ThreadPoolExecutor(2) as pool:
-        for _ in pool.map(lambda emoji: _draw(named[emoji], files[emoji]), named):
+        for _ in pool.map(lambda emoji: draw_one(named[emoji], files[emoji]), named):
             pass
     return [
         {
@@ -210,7 +210,8 @@ def draw(drawings: Iterator[tuple[str, str | bytes]], names: Mapping[str, Names]
     ]
 
 
-def _draw(drawing: str | bytes, file: Path) -> None:
+def draw_one(drawing: str | bytes, file: Path) -> None:
+    """Draw an SVG, or another picture that fills a square, as `SIZE`² PNG on white."""
     if isinstance(drawing, str):
         drawing = resvg_py.svg_to_bytes(
             svg_string=drawing, background="white", width=SIZE, height=SIZE, skip_system_fonts=True

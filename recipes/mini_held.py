@@ -9,16 +9,24 @@ import re
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 
+import numpy as np
 from mini_sets import Row, fingerprint, link, read_table
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
 
 from araclip import normalize
 from araclip.core import atomic
+from araclip.errors import ImageError
+from araclip.pictures.images import map_ahead, open_image
 
 CHOICE_EVERY, CHOICE = 10, 600  # pictures of Flickr8k's train split, by file name
 HELD_EVERY = 5
 LABELLED = ("scenes", "scenes15", "clothing", "flowers", "grocery", "caltech101", "sports100", "gcompris_words")
+HASH = 16  # grey levels in a row, and rows, that a picture's hash compares
+NEAR = 24  # bits of a hash, of 256, in which a copy of another size or quality may differ
 CAPTIONED = {  # parallel files made of captions of Flickr8k's pictures, and their columns
     "flickr8k_rev.tsv.xz": 3,
     "flickr8k_eljundi.tsv.xz": 3,
@@ -37,6 +45,31 @@ def choice_split(rows: Iterable[Row]) -> tuple[list[Row], list[Row]]:
     held = train[::CHOICE_EVERY][:CHOICE]
     names = {row["image"] for row in held}
     return [row for row in train if row["image"] not in names], held
+
+
+@cache  # pictures that are measured with are compared with every set
+def picture_hash(file: Path) -> NDArray[np.int8]:
+    """(2, 256) of ±1: whether each grey level is brighter than the one left of it, in a picture and its mirror image.
+
+    A picture that cannot be read is near no other: its numbers are 0.
+    """
+    try:
+        small = open_image(file, 2 * HASH).convert("L").resize((HASH + 1, HASH), Image.Resampling.BOX)
+    except ImageError:
+        return np.zeros((2, HASH * HASH), np.int8)
+    sides = np.stack([np.asarray(side, np.int16) for side in (small, ImageOps.mirror(small))])
+    return np.where(np.diff(sides) > 0, 1, -1).reshape(2, -1).astype(np.int8)
+
+
+def without_near(rows: Sequence[Row], held: Iterable[Row]) -> list[Row]:
+    """Rows whose picture is none of the held ones, however it was resized, compressed or mirrored."""
+    known, apart = (
+        (found for _, found in map_ahead(picture_hash, [Path(row["image"]) for row in some], 2))
+        for some in (held, rows)
+    )
+    others = np.array([sides[0] for sides in known], np.float32).reshape(-1, HASH * HASH)  # (H, 256)
+    nearest = [(others @ sides.T.astype(np.float32)).max(initial=0) for sides in apart]
+    return [row for row, bits in zip(rows, nearest, strict=True) if bits < HASH * HASH - 2 * NEAR]
 
 
 def held_fifth(rows: Iterable[Row]) -> tuple[list[Row], list[Row]]:

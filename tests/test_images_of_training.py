@@ -21,7 +21,7 @@ from transformers import TimmWrapperConfig, TimmWrapperModel
 from araclip import AraCLIPConfig
 from araclip.errors import DataError, RecipeError
 from araclip.pictures.images import open_image, square
-from araclip.training.data.pictures import JITTER, augment, recolour, views
+from araclip.training.data.pictures import JITTER, augment, degraded, recolour, views
 from araclip.training.mini import frozen_features
 from araclip.training.mini.branches import (
     Branch,
@@ -141,6 +141,31 @@ def test_colours_shift_but_not_beyond_their_bound() -> None:
     assert 115 < max(seen) <= 100 * (1 + JITTER) + 2
 
 
+def test_a_degraded_picture_is_the_same_for_the_same_generator_and_still_that_picture() -> None:
+    image = gradient()
+    pixels = [np.asarray(degraded(image, np.random.default_rng(seed)), dtype=float) for seed in range(40)]
+    for seed in range(40):
+        assert (np.asarray(degraded(image, np.random.default_rng(seed))) == pixels[seed]).all()
+    apart = [np.abs(found - np.asarray(image)).mean() for found in pixels]
+    grey = [np.ptp(found, axis=2).max() < 8 for found in pixels]
+    assert 3 < sum(grey) < 16
+    coloured = [found for found, is_grey in zip(apart, grey, strict=True) if not is_grey]
+    assert 0 < min(coloured) < max(coloured) < 10
+    assert len(set(apart)) > 30
+
+
+def test_a_crop_is_degraded_as_often_as_asked_and_is_otherwise_the_same_crop() -> None:
+    def changed(chance: float) -> int:
+        crops = (
+            [augment(gradient(), 16, np.random.default_rng(n), share) for share in (0, chance)] for n in range(200)
+        )
+        return sum(not (plain == found).all() for plain, found in crops)
+
+    assert changed(0) == 0
+    assert 40 < changed(0.3) < 80
+    assert changed(1) == 200
+
+
 def test_the_first_view_is_the_picture_itself_the_second_its_mirror_image_the_others_crops() -> None:
     image = gradient()
     found = views(image, 16, 4, seed=5)
@@ -150,6 +175,8 @@ def test_the_first_view_is_the_picture_itself_the_second_its_mirror_image_the_ot
     assert (views(image, 16, 1, seed=5)[0] == found[0]).all()
     assert (views(image, 16, 4, seed=5) == found).all()
     assert not (views(image, 16, 4, seed=6)[2] == found[2]).all()
+    damaged = views(image, 16, 4, seed=5, degradation=1.0)
+    assert [(one == other).all() for one, other in zip(damaged, found, strict=True)] == [True, True, False, False]
 
 
 # ------------------------------------------------------------------ BatchNorm
@@ -373,6 +400,15 @@ def test_cached_maps_are_what_the_frozen_blocks_make_of_every_view(
     assert torch.equal(maps.whole([3, 0])[0], maps.whole([0, 3])[1])
 
 
+def test_maps_of_degraded_crops_are_a_file_of_their_own_whose_first_two_views_are_as_before(
+    graph: FrozenFeaturesGraph, pictures: list[Path], tmp_path: Path
+) -> None:
+    plain, damaged = (FeatureMaps(graph, pictures, 3, tmp_path, silent, chance) for chance in (0.0, 1.0))
+    for row in range(len(pictures)):
+        assert (plain[row][:2] == damaged[row][:2]).all()
+        assert not (plain[row][2] == damaged[row][2]).all()
+
+
 def test_maps_are_computed_once_a_folder_and_again_where_something_changed(
     graph: FrozenFeaturesGraph, pictures: list[Path], tmp_path: Path
 ) -> None:
@@ -453,7 +489,7 @@ def test_windows_are_cut_from_the_views_by_each_rows_own_generator(
 def side(request: pytest.FixtureRequest, pictures: list[Path], tmp_path: Path) -> Iterator[tuple[AraCLIPModel, Any]]:
     train, _, other = request.param.partition(" ")
     made = model("vit" if other else "timm efficientnet")
-    spec = ImageSide(train, frozen_blocks=1)
+    spec = ImageSide(train, frozen_blocks=1, views=3, degradation=0.5)
     images = training_images(made, PIXELS, pictures, spec, 3, tmp_path / "cache", silent)
     yield made, images
     images.close()
@@ -556,15 +592,17 @@ def test_many_pictures_pass_a_locked_tower_as_a_graph_and_have_the_same_vectors(
     assert len(np.unique(plain, axis=0)) == len(pictures)
 
 
-@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize(("mirror", "degradation"), [(False, 0.0), (True, 0.0), (True, 1.0)])
 def test_a_locked_tower_reads_the_maps_that_a_learning_one_has_cached(
-    pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mirror: bool
+    pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mirror: bool, degradation: float
 ) -> None:
     monkeypatch.setattr("araclip.training.data.pictures.recolour", lambda picture, _: picture)
     whole = with_map_scale(joined(grown(1, 2), 2), 2, 0.8)
     made = AraCLIPModel.from_towers(model().text_model, whole, 8, vision_mirror=mirror).eval()
     from_pixels = LockedImages(made, PIXELS, pictures, tmp_path / "pixels", silent).features
-    learning, locked = (ImageSide(kind, frozen_blocks=2, views=3) for kind in ("partial", "locked"))
+    learning, locked = (
+        ImageSide(kind, frozen_blocks=2, views=3, degradation=degradation) for kind in ("partial", "locked")
+    )
     learner = AraCLIPModel.from_towers(model().text_model, grown(1)[0], 8)
     training_images(learner, PIXELS, pictures, learning, 0, tmp_path / "cache", silent).close()
     with monkeypatch.context() as unreadable:

@@ -133,6 +133,7 @@ def test_every_recipe_of_ours_can_be_read(path: Path) -> None:
         ("more.image.train=half", r"\[more\] image.train: 'half' is not one of locked, partial, full"),
         ("more.image.window=1.5", r"\[more\] image: window is 1.5"),
         ("more.image.views=0", r"\[more\] image: views is 0, expected 1 or more"),
+        ("more.image.degradation=0.5", r"\[more\] image: degradation needs views = 3 or more"),
         ("more.dev.per_picture=0", r"\[more\] dev: per_picture is 0, expected 1 or more"),
         ("more.noise=2", r"\[more\]: noise is 2, expected a chance"),
         ("more.captions=0", r"\[more\]: captions is 0, expected 1 or more"),

@@ -156,12 +156,14 @@ def test_a_names_part_stands_beside_a_query_bank_and_reads_the_towers_own_featur
         assert torch.allclose(image[:, :16], before.get_image_features(pixels).pooler_output * 0.5**0.5, atol=1e-5)
 
 
+@pytest.mark.parametrize("length", [1.0, 0.0])
 def test_the_names_part_counts_nothing_for_pictures_of_a_kind_that_the_classifier_does_not_know(
-    world: Path, runs: Path, classes: Path
+    world: Path, runs: Path, classes: Path, length: float
 ) -> None:
     night = write_negatives(world, runs / "night")
     kinds = {"familiar_pictures": NAMES_STAGE["pictures"], "unfamiliar_pictures": f"[{{folder = '{night}'}}]"}
     stage = {**NAMES_STAGE, "start": "'teacher'", "classes": f"'{classes}'", "steps": 2, "familiar_batch": 48}
+    stage["length"] = length
     run_stage(recipe(world, *section("kinds", **stage, **kinds)), "kinds", runs, Notes())
     model, processor = load_model(runs / "kinds" / "model")
     lengths = {}
@@ -173,6 +175,24 @@ def test_the_names_part_counts_nothing_for_pictures_of_a_kind_that_the_classifie
     assert lengths[night] < 0.1
     with pytest.raises(RecipeError, match="are told from `unfamiliar_pictures`"):
         recipe(world, *section("kinds", **stage, familiar_pictures=NAMES_STAGE["pictures"]))
+
+
+def test_with_a_length_of_0_a_picture_whose_class_is_in_doubt_has_as_long_a_names_part_as_others(
+    world: Path, runs: Path, classes: Path
+) -> None:
+    stage = {**NAMES_STAGE, "start": "'teacher'", "classes": f"'{classes}'", "steps": 2}
+    parts = {}
+    for name, length in (("one", 1.0), ("half", 0.5), ("none", 0.0)):
+        run_stage(recipe(world, *section(name, **stage, length=length)), name, runs, Notes())
+        model, processor = load_model(runs / name / "model")
+        pixels = Pixels.of(processor).read([p.path for p in read_pictures(world / "shapes", ("caption_en",), ())])
+        with torch.inference_mode():
+            parts[length] = model.get_image_features(pixels).pooler_output[:, 16:-1] * 2**0.5
+    plain, half, whole = (found.norm(dim=1) for found in parts.values())
+    assert plain.min() < 0.99
+    assert torch.allclose(half, plain.sqrt(), atol=1e-4)
+    assert torch.allclose(whole, torch.ones(len(whole)), atol=1e-4)
+    assert torch.allclose(l2_normalize(parts[0.0], dim=1), l2_normalize(parts[1.0], dim=1), atol=1e-4)
 
 
 def test_classes_that_are_malformed_or_of_another_tower_are_refused(

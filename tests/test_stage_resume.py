@@ -28,10 +28,13 @@ MAPS = {
 }  # fmt: skip
 
 
+DEGRADED = {"image": '{train = "partial", frozen_blocks = 2, views = 4, degradation = 0.7}'}
+
+
 LOCKED = {"image": '{train = "locked"}', "grad_cache": True, "chunk": 4, "steps": 6, "ema": 0.9}
 
 
-FULL = {"image": '{train = "full"}', "steps": 5, "weight_decay": 0.1}
+FULL = {"image": '{train = "full", degradation = 0.7}', "steps": 5, "weight_decay": 0.1}
 
 
 @pytest.mark.parametrize(
@@ -41,7 +44,7 @@ FULL = {"image": '{train = "full"}', "steps": 5, "weight_decay": 0.1}
         ("distill", "teacher", {"steps": 4, "grad_cache": True, "precision": "bfloat16"}, 2),
         ("captions", "teacher", {"steps": 6, "noise": 0.3, "eval_every": 4}, 4),
         ("finetune", "teacher", MAPS, 8),
-        ("finetune", "teacher", {**MAPS, "grad_cache": True, "log_every": 4}, 5),
+        ("finetune", "teacher", {**MAPS, **DEGRADED, "grad_cache": True, "log_every": 4}, 5),
         ("finetune", "teacher", LOCKED, 4),
         ("finetune", "vit", FULL, 4),
     ],

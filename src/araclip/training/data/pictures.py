@@ -4,12 +4,13 @@ import hashlib
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from io import BytesIO
 from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from araclip.errors import DataError, InputError, RecipeError
 from araclip.evaluation.sets import CaptionedPicture, read_pictures
@@ -310,13 +311,19 @@ SMALLEST = 0.6  # side of a crop, as a part of the picture's: smaller ones lose 
 JITTER = 0.3  # brightness, contrast and colour change by at most this part
 
 
-def augment(image: Image.Image, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """(size, size, 3): a random crop, mirrored half of the time, its brightness, contrast and colour shifted."""
+def augment(image: Image.Image, size: int, rng: np.random.Generator, degradation: float = 0.0) -> NDArray[np.uint8]:
+    """(size, size, 3): a random crop, mirrored half of the time, its brightness, contrast and colour shifted.
+
+    `degradation` is the chance that the crop is also degraded; see `degraded`.
+    """
     width, height = (rng.uniform(SMALLEST, 1.0) * side for side in image.size)
     left, top = rng.uniform(0, image.width - width), rng.uniform(0, image.height - height)
     box = (left, top, left + width, top + height)
     cropped = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
-    return np.asarray(recolour(ImageOps.mirror(cropped) if rng.random() < 0.5 else cropped, rng), dtype=np.uint8)
+    picture = recolour(ImageOps.mirror(cropped) if rng.random() < 0.5 else cropped, rng)
+    if degradation and rng.random() < degradation:
+        picture = degraded(picture, rng)
+    return np.asarray(picture, dtype=np.uint8)
 
 
 def recolour(image: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -326,11 +333,47 @@ def recolour(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     return image
 
 
-def views(image: Image.Image, size: int, count: int, seed: int) -> NDArray[np.uint8]:
-    """(count, size, size, 3): the picture as it is, its recoloured mirror image, then random crops."""
+QUALITY = (60, 95)  # of JPEG and WebP: from what messengers send to what cameras write
+ENLARGED = (2.0, 4.0)  # a picture that was reduced had so many times the side
+FILTERS = (
+    Image.Resampling.NEAREST,
+    Image.Resampling.BOX,
+    Image.Resampling.BILINEAR,
+    Image.Resampling.BICUBIC,
+    Image.Resampling.LANCZOS,
+)
+GREY = 0.2  # part of degraded pictures that lose their colours
+SHARPENED = 80  # per cent of the difference to the blurred picture that sharpening adds at most
+
+
+def degraded(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """The RGB picture as it comes out of a messenger or a web page, of the same size.
+
+    One of five pictures is grey. Half are reduced from two to four times their size by one of several filters, half are
+    slightly sharpened; then three of four are saved as JPEG and the others as WebP. The same generator gives the same
+    pixels.
+    """
+    if rng.random() < GREY:
+        image = image.convert("L").convert("RGB")
+    if rng.random() < 0.5:
+        times, enlarge, reduce = rng.uniform(*ENLARGED), *rng.integers([2, 0], len(FILTERS))
+        large = image.resize((round(image.width * times), round(image.height * times)), FILTERS[enlarge])
+        image = large.resize(image.size, FILTERS[reduce])
+    if rng.random() < 0.5:
+        image = image.filter(ImageFilter.UnsharpMask(rng.uniform(0.5, 2.0), int(rng.integers(SHARPENED + 1)), 0))
+    saved, quality = BytesIO(), int(rng.integers(QUALITY[0], QUALITY[1] + 1))
+    image.save(saved, "JPEG" if rng.random() < 0.75 else "WEBP", quality=quality)
+    return Image.open(saved).convert("RGB")
+
+
+def views(image: Image.Image, size: int, count: int, seed: int, degradation: float = 0.0) -> NDArray[np.uint8]:
+    """(count, size, size, 3): the picture as it is, its recoloured mirror image, then random crops.
+
+    `degradation` is the chance that a crop is degraded.
+    """
     rng = np.random.default_rng(seed)
     out = [square(image, size)]
     if count > 1:
         out.append(np.asarray(recolour(Image.fromarray(out[0][:, ::-1]), rng), dtype=np.uint8))
-    out += [augment(image, size, rng) for _ in range(count - 2)]
+    out += [augment(image, size, rng, degradation) for _ in range(count - 2)]
     return np.stack(out[:count])

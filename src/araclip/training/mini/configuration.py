@@ -23,6 +23,7 @@ SETTINGS: dict[str, Any] = {  # of an AraCLIPConfig
     "name_features_shared": False,  # the captions' head reads these, too
     "name_hidden": 256,  # see `heads.NameTextHead`
     "name_weight": 1.0,
+    "name_length": 1.0,  # see `heads.NameImageHead`
 }
 
 
@@ -44,7 +45,7 @@ def check(config: Any) -> None:
             f"query_bank={config.query_bank!r:.40} and the sizes of a names part, {named!r:.120}, must be whole "
             f"numbers of at most {MAX_WIDTH:,}."
         )
-    scalars = (config.query_bank_sharpness, config.query_bank_weight, config.name_weight)
+    scalars = (config.query_bank_sharpness, config.query_bank_weight, config.name_weight, config.name_length)
     if not all(isinstance(value, int | float) and math.isfinite(value) for value in scalars):
         raise RecipeError(f"a number of a query bank or names part in {scalars!r:.100} is no finite number. "
                           "Correct config.json.")  # fmt: skip

@@ -96,28 +96,32 @@ class FrozenFeaturesGraph:
 
 
 def cached_maps(
-    frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int, folder: Path, log: Log
-) -> NDArray[np.float16]:
+    frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int, folder: Path, log: Log,
+    degradation: float = 0.0,
+) -> NDArray[np.float16]:  # fmt: skip
     """(N, V, h, w, C) float16, memory-mapped from a file in `folder` that is computed once.
 
-    The file's name is the hash of the frozen weights and size, the pictures' names and contents, and `views_each`:
-    where any of these changes, it is computed anew.
+    The file's name is the hash of the frozen weights and size, the pictures' names and contents, `views_each` and
+    `degradation`: where any of these changes, it is computed anew.
     """
     folder.mkdir(parents=True, exist_ok=True)
     atomic.sweep(folder)  # what a killed run left is some gigabytes
-    path = folder / f"maps-{_key(frozen, pictures, views_each)}.npy"
+    degradation = degradation if views_each > 2 else 0.0  # the first two views are never degraded
+    path = folder / f"maps-{_key(frozen, pictures, views_each, degradation)}.npy"
     if not path.exists():
         _check_readable(pictures, frozen.size)
-        atomic.write(path, lambda part: _compute(frozen, pictures, views_each, part, log))
+        atomic.write(path, lambda part: _compute(frozen, pictures, views_each, part, log, degradation))
     with failures(path, "delete it, and start the same command again", DataError, cannot="be read"):
         cached: NDArray[np.float16] = np.load(path, mmap_mode="r")
     return cached
 
 
-def _compute(frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int, path: Path, log: Log) -> None:
+def _compute(
+    frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int, path: Path, log: Log, degradation: float
+) -> None:
     def decode(picture: Path) -> NDArray[np.uint8]:
         seed = int.from_bytes(hashlib.sha256(picture.name.encode()).digest()[:4])
-        return views(open_image(picture, frozen.size), frozen.size, views_each, seed)
+        return views(open_image(picture, frozen.size), frozen.size, views_each, seed, degradation)
 
     session = frozen.session  # before a thread decodes: PyTorch's exporter and `open_image` filter warnings
     decoded = map_ahead(decode, pictures, 1)
@@ -148,9 +152,10 @@ def _check_readable(pictures: Sequence[Path], size: int) -> None:
         raise DataError(f"{len(faults)} pictures cannot be read. Remove them from their captions.jsonl:\n{shown}")
 
 
-def _key(frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int) -> str:
+def _key(frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int, degradation: float) -> str:
     names = [picture.name for picture in pictures]  # a name is the seed of its views
     about = f"{frozen.fingerprint} {frozen.size} {views_each} {names} {contents_hash(pictures)}"
+    about += f" {degradation}" if degradation else ""
     return hashlib.sha256(about.encode()).hexdigest()[:16]
 
 
@@ -158,13 +163,17 @@ class FeatureMaps:
     """Cached maps of many pictures, one file a picture folder, so that any mixture of folders can use it."""
 
     def __init__(
-        self, frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int, folder: Path, log: Log
-    ) -> None:
+        self, frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int, folder: Path, log: Log,
+        degradation: float = 0.0,
+    ) -> None:  # fmt: skip
         groups: dict[Path, dict[Path, int]] = {}  # of each folder its pictures, once also where two sets have them
         for picture in pictures:
             group = groups.setdefault(picture.parent, {})
             group.setdefault(picture, len(group))
-        maps = {parent: cached_maps(frozen, list(group), views_each, folder, log) for parent, group in groups.items()}
+        maps = {
+            parent: cached_maps(frozen, list(group), views_each, folder, log, degradation)
+            for parent, group in groups.items()
+        }
         self._rows = [(maps[picture.parent], groups[picture.parent][picture]) for picture in pictures]
 
     @property
@@ -373,7 +382,7 @@ class BranchImages:
         self._shared, self._frozen_blocks = shared, side.frozen_blocks
         self.model, self.seed, self.log, self.cache = model, seed, log, cache
         self._frozen = FrozenFeaturesGraph(FrozenFeatures(shared, pixels.mean, pixels.std), pixels.size)
-        self.maps = FeatureMaps(self._frozen, pictures, side.views, self.cache, log)
+        self.maps = FeatureMaps(self._frozen, pictures, side.views, self.cache, log, side.degradation)
         self._cached = {tuple(pictures): self.maps}  # their first view is the picture as it is
         self.window = max(1, round(side.window * self.maps.side))
         self._branch = _channels_last(branch).requires_grad_(True)
@@ -462,14 +471,15 @@ class BranchImages:
 
 @torch.inference_mode()
 def whole_features(
-    model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], blocks: int, views: int, cache: Path, log: Log
-) -> Tensor:
+    model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], blocks: int, views: int, degradation: float,
+    cache: Path, log: Log,
+) -> Tensor:  # fmt: skip
     """(N, W): the tower's outputs for whole pictures, of which `views` maps are cached."""
     tower, mirror = copy.deepcopy(model.vision_model).eval(), model.config.vision_mirror
     fuse_batchnorm(upper_modules(tower, blocks))
     shared, upper = split(tower, blocks)
     frozen = FrozenFeaturesGraph(FrozenFeatures(shared, pixels.mean, pixels.std), pixels.size)
-    maps = FeatureMaps(frozen, pictures, max(views, 2) if mirror else views, cache, log)
+    maps = FeatureMaps(frozen, pictures, max(views, 2) if mirror else views, cache, log, degradation)
     device, parts = model.logit_scale.device, []
     for rows in eval_batches(len(pictures), log):
         sides = [upper(maps.whole(rows, view).to(device)) for view in ((0, 1) if mirror else (0,))]

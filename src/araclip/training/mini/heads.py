@@ -22,7 +22,9 @@ Norouzi et al. 2013), and short where the classifier is unsure. A text's names p
 classes that it names, and a gate, which the text tower's output opens, says how much it counts:
 
     text     t → [v_t, g n_t, 0] / √(1 + g²),   g = weight · sigmoid(gate(h)),   |n_t| = 1
-    picture  p → [v_p, n_p, r] / √2,            n_p = s Σ probability · direction, at most of length 1;  r fills up
+    picture  p → [v_p, n_p, r] / √2,            n_p = s |m|^(length − 1) m,  m = Σ probability · direction;  r fills up
+
+n_p is at most of length 1. With a `length` below 1 the part is less short where the classifier is unsure.
 
 s, from 0 to 1, says whether the picture is of a kind that the classifier knows: it is sure of drawings, too, and wrong.
 
@@ -125,6 +127,9 @@ class NameTextHead(nn.Module):
         return l2_normalize(torch.cat([captions, weight * names, torch.zeros_like(weight)], dim=1), dim=-1)
 
 
+SHORTEST = 1e-3  # length from which on a mean direction tells nothing
+
+
 class NameImageHead(nn.Module):
     """(M, W) pooled outputs → (M, D) of unit length.
 
@@ -133,18 +138,21 @@ class NameImageHead(nn.Module):
         features: how many numbers, the last ones, the classifier reads; 0: all.
         alone: how many of these captions do not read: all or none.
         classes: of the classifier; the first `exclusive` of them exclude each other (softmax), the others do not.
+        length: power to which the mean direction's length is raised. With 1 a picture whose class is in doubt has a
+            short names part, with 0 all have the same length, and a picture in doubt is found by its likeliest class.
     """
 
     directions: Tensor
 
     def __init__(
-        self, captions: nn.Module, width: int, features: int, alone: int, classes: int, exclusive: int, names: int
-    ) -> None:
+        self, captions: nn.Module, width: int, features: int, alone: int, classes: int, exclusive: int, names: int,
+        length: float = 1.0,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.captions = captions
         self.classifier = nn.Linear(features or width, classes)
         self.familiar = nn.Linear(features or width, 1)
-        self.features, self.alone, self.exclusive = features, alone, exclusive
+        self.features, self.alone, self.exclusive, self.length = features, alone, exclusive, length
         self.register_buffer("directions", torch.zeros(classes, names))
 
     def probabilities(self, own: Tensor) -> Tensor:
@@ -161,7 +169,10 @@ class NameImageHead(nn.Module):
         rest = pooled[:, : -self.alone] if self.alone else pooled
         captions = l2_normalize(self.captions(rest).float(), dim=-1)
         own = pooled[:, -self.features :] if self.features else pooled
-        names = torch.sigmoid(self.familiar(own).float()) * (self.probabilities(own) @ self.directions.float())
+        names = self.probabilities(own) @ self.directions.float()
+        if self.length != 1:
+            names = names * names.norm(dim=-1, keepdim=True).clamp_min(SHORTEST) ** (self.length - 1)
+        names = torch.sigmoid(self.familiar(own).float()) * names
         names = names / names.norm(dim=-1, keepdim=True).clamp_min(1.0)
         fill = (1 - names.square().sum(dim=-1, keepdim=True)).clamp_min(0).sqrt()
         return math.sqrt(0.5) * torch.cat([captions, names, fill], dim=1)
@@ -187,7 +198,7 @@ def visual_projection(config: Any, width: int) -> nn.Module:
     if not config.names:
         return head
     read = (config.name_features, alone, config.name_classes, config.name_exclusive)
-    return NameImageHead(head, width, *read, config.names)
+    return NameImageHead(head, width, *read, config.names, config.name_length)
 
 
 def plain(model: AraCLIPModel) -> AraCLIPModel:
@@ -258,14 +269,14 @@ class Classifier:
 @torch.no_grad()
 def with_names(
     before: AraCLIPModel, classifier: Classifier, names: int, hidden: int, weight: float,
-    tower: BranchesModel | None = None, features: int = 0,
+    tower: BranchesModel | None = None, features: int = 0, length: float = 1.0,
 ) -> AraCLIPModel:  # fmt: skip
     """The model with a names part whose text side and directions are random yet; a query bank stays.
 
     All pictures are of a kind that the classifier knows, until its `familiar` says otherwise.
 
     Args:
-        names, hidden, weight: see `NameTextHead`.
+        names, hidden, weight: see `NameTextHead`; length: see `NameImageHead`.
         tower: the image tower with the classifier's own branch as its last one; None: the classifier reads `before`'s.
         features: numbers of its last branch, if it reads that alone.
     """
@@ -273,6 +284,7 @@ def with_names(
         before, tower, projection_dim=before.config.projection_dim + names + NAME_AXES, names=names,
         name_classes=len(classifier.bias), name_exclusive=classifier.exclusive, name_features=features,
         name_features_shared=bool(features) and tower is None, name_hidden=hidden, name_weight=weight,
+        name_length=length,
     )  # fmt: skip
     model.text_projection.captions.load_state_dict(before.text_projection.state_dict())
     model.visual_projection.captions.load_state_dict(before.visual_projection.state_dict())

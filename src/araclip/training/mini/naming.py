@@ -168,7 +168,7 @@ def names(stage: Names, context: StageContext) -> dict[str, float]:
         )
     torch.manual_seed(stage.seed)
     classifier = Classifier(torch.from_numpy(classes.weight), torch.from_numpy(classes.bias), classes.exclusive)
-    model = with_names(before, classifier, stage.width, stage.hidden, stage.weight, tower, features)
+    model = with_names(before, classifier, stage.width, stage.hidden, stage.weight, tower, features, stage.length)
     data = {"start": fingerprint(before), "pictures": mixture.fingerprint, "classes": classes.fingerprint}
     if stage.unfamiliar_pictures:
         data["kinds of pictures"] = _learn_familiar(model, processor, stage)

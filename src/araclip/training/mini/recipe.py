@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
-from araclip.training.data.limits import AtLeastOne, Count, Many, NotNegative, OrNone, Positive
+from araclip.training.data.limits import AtLeastOne, Chance, Count, Many, NotNegative, OrNone, Positive
 from araclip.training.recipe.stages import (
     CONFIG,
     KINDS,
@@ -96,6 +96,7 @@ class Names(StartingStage):
     width: Width = 127  # of the names part
     hidden: Width = 256  # of the layer between the text tower and the names part
     weight: Positive = 1.0  # of the names part in the score where the gate is open
+    length: Chance = 1.0  # how much shorter the names part is of pictures whose class is in doubt; see `heads`
     pictures: Pictures = ()  # whose captions shut the gate,
     captions: Many = 4096  # at most so many, evenly spread
     familiar_pictures: Pictures = ()  # of the kind that the classifier knows, such as photographs, and

@@ -92,6 +92,7 @@ class ImageSide:
     train: Literal["locked", "partial", "full"] = "locked"
     frozen_blocks: OrNone = 0
     views: Few = 2
+    degradation: Chance = 0.0  # that a crop is compressed, reduced or sharpened as pictures in life are; see `degraded`
     window: Window = 0.86  # side of a training crop, as a part of the picture's
     map_scale: Window | None = None  # side of the maps that the learning blocks see, as a part of the frozen ones'
     each_branch: bool = False  # of a tower of several branches, each has a loss of its own; else their sum has one
@@ -99,6 +100,10 @@ class ImageSide:
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.degradation and self.train != "full" and self.views < 3:
+            raise ValueError(
+                "degradation needs views = 3 or more: only crops are degraded, the third view and further."
+            )
         if self.each_branch and self.train != "partial":
             raise ValueError('each_branch needs train = "partial".')
         if self.map_scale is not None and self.train != "partial":

@@ -166,6 +166,7 @@ class LockedImages:
         self._blocks = side.frozen_blocks if extensions.load(extensions.TOWERS).is_splittable(model.vision_model) else 0
         model.vision_model.requires_grad_(False)
         self.modules: list[nn.Module] = []
+        self._degradation = side.degradation
         self.features = self._features(pictures, side.views)  # (N, W) float16
         self._cached = {tuple(pictures): self.features}
 
@@ -207,7 +208,7 @@ class LockedImages:
             self.cache.mkdir(parents=True, exist_ok=True)
             if self._blocks:
                 features = self._maps.whole_features(
-                    self.model, self.pixels, pictures, self._blocks, views, self.cache, self.log
+                    self.model, self.pixels, pictures, self._blocks, views, self._degradation, self.cache, self.log
                 )
             else:
                 features = pooled_features(self.model, self.pixels, pictures, self.log)
@@ -270,6 +271,7 @@ class PixelImages:
         self, model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], side: ImageSide, seed: int
     ) -> None:
         self.model, self.pixels, self.pictures, self.seed = model, pixels, list(pictures), seed
+        self.degradation = side.degradation
         tower: nn.Module = model.vision_model
         if side.train == "partial":
             freeze(tower, side.frozen_blocks, embeddings=True)
@@ -287,7 +289,7 @@ class PixelImages:
                     f"{error} Restore the file and start the same command again, or remove its line from "
                     "captions.jsonl and begin the stage anew with --fresh."
                 ) from error
-            return augment(picture, size, np.random.default_rng([self.seed, step, row]))
+            return augment(picture, size, np.random.default_rng([self.seed, step, row]), self.degradation)
 
         return self.pixels(np.stack([square for _, square in map_ahead(read, rows, torch.get_num_threads())]))
 
