@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-LEFT_OVER_S = 3600  # a temporary file not written for this long belongs to a dead process
-NOTICE_S = 2.0  # waiting for a lock longer than this is said; a commit takes less
+LEFT_OVER_S = 3600  # a temporary file that was not written for so long belongs to a dead process
+NOTICE_S = 2.0  # a longer wait for a lock is told to the user; a commit takes less
 _WAIT = "Wait for it to end, then try again."
 
 
@@ -64,8 +64,9 @@ def write(path: Path, fill: Callable[[Path], None], *, flush: bool = True) -> No
 
 
 def complete(part: Path, path: Path) -> None:
-    """Replace `path` by a file beside it that was written bit by bit, by several processes one after the other: fsync →
-    rename → fsync of the folder."""
+    """Replace `path` by `part`, a finished file in the same folder: fsync → rename → fsync of the folder.
+
+    For files that several processes write bit by bit, one after the other."""
     _flush(part)
     step("rename")
     replace(part, path)
@@ -141,7 +142,10 @@ def write_folder(path: Path, fill: Callable[[Path], None], *, flush: bool = True
 
 
 def scratch_folder(filling: Path) -> "tempfile.TemporaryDirectory[str]":
-    """A second folder for `write_folder`'s `fill`, beside the one it fills; what a kill leaves is removed with that."""
+    """Return a second temporary folder for the `fill` of `write_folder`, beside the folder that `fill` gets.
+
+    What a killed process leaves in it is removed together with that folder.
+    """
     return tempfile.TemporaryDirectory(prefix=f"{filling.stem}.", suffix=filling.suffix, dir=filling.parent)
 
 
@@ -168,7 +172,7 @@ def write_checked(path: Path, content: bytes) -> None:
 
 
 def read_checked(path: Path) -> bytes | None:
-    """The bytes that `write_checked` wrote; None when the file is missing, truncated or damaged."""
+    """Return the bytes that `write_checked` wrote; None if the file is missing, truncated or damaged."""
     try:
         with open_regular(path) as file:
             raw = file.read()
@@ -183,7 +187,7 @@ def _trailer(content: bytes) -> bytes:
 
 
 def sweep(folder: Path) -> None:
-    """Remove temporary files of killed processes; one that is being written is younger than LEFT_OVER_S."""
+    """Remove temporary files of killed processes. A file that is still being written is younger than LEFT_OVER_S."""
     for left_over in folder.glob(".*.tmp"):
         with contextlib.suppress(OSError):
             if _is_left_over(left_over):
@@ -278,6 +282,6 @@ def _opened_lock(path: Path) -> IO[bytes]:
 
 
 def _owner(file: IO[bytes]) -> str:
-    """What the owner wrote into its lock file; empty for a moment after it has changed hands."""
+    """Return what the lock's owner wrote into the lock file; empty for a moment after the lock has changed hands."""
     file.seek(0)
     return file.read(200).decode("utf-8", "replace").strip() or "another process"

@@ -35,7 +35,7 @@ def parse(
     lone_surrogates: bool = False,
     error: type[AraCLIPError] = InputError,
 ) -> Any:
-    """The value of a JSON text in UTF-8.
+    """Parse a JSON text in UTF-8 and return its value.
 
     Args:
         name: what it is, for messages: a file, a file and a line, "the request's body".
@@ -74,7 +74,7 @@ def read(
     kind: type | None = None,
     error: type[AraCLIPError] = InputError,
 ) -> Any:
-    """The value of a JSON file; arguments as in `parse`. Of a larger file no more than `max_bytes` + 1 are read.
+    """Parse a JSON file and return its value; arguments as in `parse`. At most `max_bytes` + 1 bytes are read.
 
     Raises:
         `error`: as in `parse`, or the file cannot be read, or is a pipe or a device.
@@ -90,7 +90,10 @@ def read(
 
 
 def _too_much(data: bytes, max_depth: int, max_nodes: int) -> str | None:
-    """What the text has too much of. Bounds that a few passes of bytes.count give are tried before strings are cut."""
+    """Name what the text has too much of: depth or nodes; None if it is within bounds.
+
+    Cheap upper bounds by bytes.count are tried first; only where they do not decide are the strings cut out.
+    """
     too_many = f"more than {max_nodes} values and keys"
     unescaped_quotes = data.count(b'"') - data.count(b'\\"')  # at most as many as there are
     if unescaped_quotes > 2 * max_nodes + 1:
@@ -113,5 +116,5 @@ def _openings(data: bytes) -> int:
 
 
 def _nodes(data: bytes) -> int:
-    """Never fewer than there are: each value and key but the first follows one of these."""
+    """An upper bound on values and keys: each but the first follows one of these characters."""
     return 1 + data.count(b",") + data.count(b":") + _openings(data)

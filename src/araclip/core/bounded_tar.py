@@ -29,7 +29,7 @@ class _DamagedHeader(tarfile.ReadError):
 
 
 class _Bounded(tarfile.TarInfo):
-    """A member whose size is checked before anything of it is read: its name and headers are members, too.
+    """A tar member whose size is checked before any of it is read, also a long name or header, which is a member, too.
 
     A damaged header is an error after the first member, too, where tarfile takes it for the archive's end.
     """
@@ -53,7 +53,7 @@ class _Bounded(tarfile.TarInfo):
 
 
 def is_tar(path: Path) -> bool:
-    """Whether a file begins as a tar does, compressed or not."""
+    """True if a file begins as a tar archive does, compressed or not."""
     try:
         with tarfile.open(path, "r|*", tarinfo=_Bounded):
             return True
@@ -64,14 +64,14 @@ def is_tar(path: Path) -> bool:
 
 
 def members_of(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Names and bytes of the regular files in a tar, compressed or not; links and other members are left out."""
+    """Yield name and bytes of each regular file in a tar, compressed or not; links and other members are left out."""
     with path.open("rb") as stream:
         for member in member_files(stream, str(path), path.stat().st_size):
             yield member.name, member.read()
 
 
 class _Unpacked:
-    """A stream as it is, or unpacked where it is xz, whose memory tarfile does not bound."""
+    """A stream that unpacks xz itself, since tarfile does not bound the memory of xz; other data pass unchanged."""
 
     def __init__(self, stream: IO[bytes], where: str) -> None:
         self._stream, self._where = stream, where
@@ -80,7 +80,7 @@ class _Unpacked:
         self._between = False
 
     def read(self, size: int) -> bytes:
-        """At most so many bytes; fewer at the end only."""
+        """Read `size` bytes; fewer only at the end."""
         if self._xz is None:
             return self._raw(size)
         found = b""
@@ -114,20 +114,20 @@ def _unpacker() -> lzma.LZMADecompressor:
 
 
 class Member:
-    """A regular file in a tar that is read as a stream: it is read, or not, before the next one is asked for."""
+    """A regular file in a tar that is read as a stream. Read it before the next member is asked for, or not at all."""
 
     def __init__(self, name: str, size: int, file: IO[bytes], where: str) -> None:
         self.name, self.size = name, size
         self._file, self._where = file, where
 
     def read(self, most: int = -1) -> bytes:
-        """Its bytes, or the first `most`."""
+        """Return the member's bytes, or the first `most` of them."""
         with _damage(self._where):
             return self._file.read(most)
 
 
 def member_files(stream: IO[bytes], where: str, size: int) -> Iterator[Member]:
-    """The regular members of a tar, from a stream of `size` bytes."""
+    """Yield the regular members of a tar, read from a stream of `size` bytes."""
     allowed = MAX_EXPANSION * size + MAX_MEMBER
     with (
         _damage(where),
@@ -147,9 +147,9 @@ def member_files(stream: IO[bytes], where: str, size: int) -> Iterator[Member]:
 
 
 def sample_of(name: str) -> tuple[str, str]:
-    """A member's sample, as WebDataset has it: the name up to the first dot of its last part; and what follows that.
+    """Split a member's name as WebDataset does: up to the first dot of the file name (the sample), and what follows.
 
-    The first is empty of a name that begins with a dot, such as ._00001.jpg, which a Mac's tar puts beside 00001.jpg.
+    The sample is empty for a file name that begins with a dot, such as ._00001.jpg, which macOS puts beside 00001.jpg.
     """
     path = PurePosixPath(name)
     stem, _, suffix = path.name.partition(".")

@@ -25,12 +25,12 @@ from araclip.core.processes import status_name
 
 MAX_HEAD = 100_000  # bytes of the JSON object
 MOST_BYTES = 500_000_000  # of all blobs of an answer
-END_SECONDS = 1.0  # that a child which has closed its output gets to end by itself: its exit code tells why
+END_SECONDS = 1.0  # a child that has closed its output gets so long to end by itself, since its exit code tells why
 PASSED_ENVIRONMENT = (
     "PATH", "PYTHONPATH", "PYTHONHOME", "LANG", "LC_ALL", "SYSTEMROOT", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "TMPDIR",
     "TESSDATA_PREFIX",
 )  # fmt: skip
-TOKENS = "ARACLIP_TOKEN"  # how the names of variables begin that no child is given
+TOKENS = "ARACLIP_TOKEN"  # no child is given a variable whose name begins so
 # A thread's arena counts as memory.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
@@ -40,22 +40,22 @@ Reply = tuple[dict[str, Any], list[bytes]]
 
 
 class ChildEnded(OSError):
-    """A child has ended, or has answered with anything but a message.
+    """A child process has ended, or its answer is not a message.
 
     Attributes:
-        how: it has ended: a signal's name, such as SIGXCPU (too much time), or its exit code.
+        how: how it ended: the name of a signal, such as SIGXCPU (too much processor time), or the exit code.
     """
 
     how = ""
 
 
 def safe_environment() -> dict[str, str]:
-    """The environment of a process that opens what strangers send: no tokens or passwords, and one thread."""
+    """Return the environment for a process that opens strangers' files: no tokens or passwords, and one thread."""
     return {name: os.environ[name] for name in PASSED_ENVIRONMENT if name in os.environ} | _ONE_THREAD
 
 
 def own_environment() -> dict[str, str]:
-    """The environment of a process with the user's own settings and packages: all but the server's tokens."""
+    """Return this process's environment without the server's tokens, for a child that needs the user's own settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(TOKENS)}
     return kept | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
@@ -103,8 +103,8 @@ class Child:
     """A process of `python -P -m MODULE ARGUMENTS`, ready to be asked.
 
     Attributes:
-        ready: what it has said first.
-        jobs: how many questions it was asked.
+        ready: the first message of the child.
+        jobs: how many questions the child was asked.
     """
 
     def __init__(
@@ -154,14 +154,14 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        """Whether it can be asked; a forked process cannot ask its parent's children."""
+        """True if the child can be asked. A forked process cannot ask the children of its parent."""
         return not self._killed and self._owner == os.getpid() and self._process.poll() is None
 
     def ask(
         self, about: Mapping[str, Any], blobs: Sequence[bytes] = (), *, seconds: float | None = None,
         file: IO[bytes] | None = None, progress: Callable[[dict[str, Any]], None] = lambda said: None,
     ) -> Reply:  # fmt: skip
-        """Send a question, and wait for its answer. After an error the child is dead: its messages are out of step.
+        """Send a question and wait for the answer. After an error the child is killed: its messages are out of step.
 
         Args:
             seconds: the longest wait; None for as long as it takes.
@@ -206,7 +206,7 @@ class Child:
 
     @contextmanager
     def _until(self, seconds: float | None) -> Iterator[None]:
-        """Kill the child after so long, which ends the wait for it; and after whatever goes wrong."""
+        """Kill the child after `seconds`, which ends the wait for its answer, and after any error in the block."""
         timer = threading.Timer(seconds or 0, self._end_late)
         timer.daemon = True
         if seconds is not None:
@@ -224,16 +224,16 @@ class Child:
         self.kill()
 
     def kill(self) -> None:
-        """Stop it at once, from whatever thread; who waits for its answer gets ChildEnded."""
+        """Stop the child at once, from any thread; the thread that waits for an answer gets ChildEnded."""
         self._killed = True
         if self._owner == os.getpid():
             self._process.kill()
 
     def end(self) -> None:
-        """Stop it, and free what it took here."""
+        """Stop the child, and close its streams in this process."""
         self.kill()
         for stream in (self._to, self._from):
-            with suppress(OSError, ValueError):  # what was not sent is lost, as it should be
+            with suppress(OSError, ValueError):  # unsent data may be lost: nobody reads them
                 stream.close()
         if self._socket is not None:
             self._socket.close()
@@ -248,18 +248,19 @@ class Child:
 
 
 class Pool:
-    """Children of one kind that are kept for the next question, and end with this process; for all threads.
+    """Keeps children of one kind for the next question, for all threads; the children end with this process.
 
-    It has no lock, which a thread could hold while another one forks: single steps of sets and queues are whole.
+    It needs no lock, since single operations of sets and deques are atomic: a lock could be held while another thread
+    forks.
 
     Args:
         start: makes a child.
         keep: how many may wait.
-        most_jobs: questions to a child, which is then replaced: what decoders leak does not add up.
+        most_jobs: after so many questions a child is replaced, so that memory which decoders leak does not add up.
     """
 
     def __init__(self, start: Callable[[], Child], *, keep: int, most_jobs: float = math.inf) -> None:
-        self.replaced = 0  # children that died of a question, or had answered enough
+        self.replaced = 0  # children that died of a question, or had answered `most_jobs`
         self.idle: deque[Child] = deque()
         self._active: set[Child] = set()
         self._start, self._keep, self._most_jobs = start, keep, most_jobs
@@ -267,7 +268,7 @@ class Pool:
 
     @contextmanager
     def child(self) -> Iterator[Child]:
-        """A child to ask: one that waits, or a new one."""
+        """Lend a child that waits, or a new one, for the length of a `with` block."""
         child = self._idle_child() or self._start()
         self._active.add(child)
         try:
@@ -289,7 +290,7 @@ class Pool:
         return None
 
     def stop(self) -> None:
-        """Stop what is being done, in whatever thread; it fails there."""
+        """Kill the children that are being asked; the threads that ask them get ChildEnded."""
         for child in list(self._active):
             child.kill()
 
@@ -309,7 +310,7 @@ def _end_all(idle: deque[Child], active: set[Child]) -> None:
 
 
 class Parent:
-    """The process that asks, as its child sees it: on the standard input and output, or one socket for both."""
+    """The asking process, as its child sees it: behind the standard input and output, or behind one socket."""
 
     def __init__(self, *, takes_files: bool = False) -> None:
         self._socket = socket.socket(fileno=0) if takes_files else None
@@ -317,22 +318,22 @@ class Parent:
             self._from = self._to = cast(BinaryIO, self._socket.makefile("rwb"))
         else:
             self._from, self._to = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-            os.dup2(2, 1)  # what libraries print is no answer
+            os.dup2(2, 1)  # libraries that print would spoil the answers
 
     def answer(self, about: Mapping[str, Any], blobs: Sequence[bytes] = ()) -> None:
-        """Answer the question, or say at the beginning that this process is ready."""
+        """Send the answer to a question; also the first message, which says that this process is ready."""
         send(self._to, about, blobs)
 
     def tell(self, about: Mapping[str, Any]) -> None:
-        """Say how far the answer is, or what its asker should know already."""
+        """Send a message before the answer, such as how far the work is."""
         send(self._to, {**about, MORE: True})
 
     def question(self) -> Reply | None:
-        """The next question; None when there will be none."""
+        """Wait for the next question; None when the parent asks no more."""
         return receive(self._from)
 
     def questions_with_files(self) -> Iterator[tuple[dict[str, Any], BinaryIO]]:
-        """Each question with its open file, which is closed before the next one."""
+        """Yield each question with its open file, which is closed before the next question."""
         assert self._socket is not None
         while True:
             _, handed, *_ = socket.recv_fds(self._socket, 1, 1)

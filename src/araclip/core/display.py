@@ -3,22 +3,22 @@
 from collections.abc import Callable, Iterable
 from itertools import accumulate
 
-Log = Callable[[str], None]  # is told each step of something that takes long, in one line
-Progress = Callable[[float], None]  # is told which share of something is done, 0 to 1
+Log = Callable[[str], None]  # called with one line for each step of a long task
+Progress = Callable[[float], None]  # called with the share of a task that is done, 0 to 1
 
 _HARMLESS = dict.fromkeys(map(ord, "\u061c\u200e\u200f"))  # direction marks that turn no other letter
 JOINERS = "\u200c\u200d"  # needed by Persian and emoji; other invisible marks are escaped
 
 
 def shown(text: str) -> str:
-    """The text on one line, with control characters, bidirectional marks and bytes that are not UTF-8 escaped."""
+    """Return a text on one line; control characters, bidirectional marks and bytes that are not UTF-8 are escaped."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in JOINERS else _escape(ord(c)) for c in text)
 
 
 def shown_with_marks(text: str, marks: Iterable[tuple[int, int]]) -> tuple[str, list[tuple[int, int]]]:
-    """As `shown`, with places in the text (start and end, in characters) moved along."""
+    """As `shown`; also return `marks` (start and end of places, in characters) as they lie in the escaped text."""
     if text.isprintable():
         return text, list(marks)
     begins = [0, *accumulate(len(shown(character)) for character in text)]
@@ -26,9 +26,9 @@ def shown_with_marks(text: str, marks: Iterable[tuple[int, int]]) -> tuple[str, 
 
 
 def undirected(text: str) -> str:
-    """Prose (captions, OCR) without the direction marks that Tesseract puts around numbers and Latin words.
+    """Remove from prose (captions, OCR) the direction marks that Tesseract puts around numbers and Latin words.
 
-    Those that turn whole words (embeddings, overrides) stay, to be escaped: they can deceive.
+    Marks that turn whole words around (embeddings, overrides) stay, to be escaped when shown: they can deceive.
     """
     return text.translate(_HARMLESS)
 
@@ -39,12 +39,12 @@ def shown_lines(text: str) -> str:
 
 
 def json_shown(text: str) -> str:
-    """JSON with what `shown` escapes in JSON's own notation: the same value after parsing, and valid UTF-8."""
+    """Escape in a JSON text what `shown` escapes, as JSON does: it is valid UTF-8, and parsing gives the same value."""
     return "".join(c if c.isprintable() or c in JOINERS else _json_escape(c) for c in text)
 
 
 def shortened(text: str, limit: int) -> str:
-    """At most `limit` characters, the middle left out: names of models and pictures differ at both ends."""
+    """Shorten a text to `limit` characters by leaving out its middle: names often differ at both ends."""
     if len(text) <= limit:
         return text
     head = (limit - 1) // 2
@@ -52,7 +52,7 @@ def shortened(text: str, limit: int) -> str:
 
 
 def counted(count: int, what: str, several: str = "") -> str:
-    """A count with its noun: 1 picture, 2,000 pictures, 2 queries (`several`, where it does not end in s)."""
+    """Write a count with its noun: 1 picture, 2,000 pictures; `several` is an irregular plural, such as queries."""
     return f"{count:,} {what if count == 1 else several or what + 's'}"
 
 

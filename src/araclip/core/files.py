@@ -15,12 +15,12 @@ from araclip.core import system
 
 PATIENCE_S = 2.0  # Windows refuses to replace a file while another process, often a virus scanner, has it open
 _PAUSE_S = 0.01
-# What a system lacks is 0. A pipe in place of a file would block for ever without O_NONBLOCK.
+# A flag that a system lacks is 0. Without O_NONBLOCK, opening a pipe in place of a file would block for ever.
 _TO_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def open_to_read(path: str | os.PathLike[str]) -> int:
-    """A descriptor of a file to read; whether it is a regular one has to be asked of the descriptor."""
+    """Open a file to read and return its descriptor. The caller has to check that the file is a regular one."""
     return os.open(openable(os.fspath(path)), _TO_READ)
 
 
@@ -28,7 +28,7 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a regular file to read.
 
     Raises:
-        OSError: it cannot be opened, or is a pipe or a device, which is not waited for.
+        OSError: the file cannot be opened, or is a pipe or a device; neither is waited for.
     """
     stream = open(open_to_read(path), "rb")  # noqa: SIM115  (it is returned)
     if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
@@ -41,7 +41,7 @@ def replace(source: Path, target: Path) -> None:
     """Rename a file or folder, over an existing file.
 
     Raises:
-        OSError: it fails; on Windows a refusal is tried again for PATIENCE_S.
+        OSError: renaming fails; on Windows a refusal is tried again for PATIENCE_S.
     """
     ends = time.monotonic() + PATIENCE_S
     while True:
@@ -66,17 +66,17 @@ def flush_folder(folder: Path) -> None:
 
 
 def flush_content(descriptor: int) -> None:
-    """Flush a file's bytes to the disk, and what else is known of it only where the system has no call without."""
+    """Flush a file's bytes to the disk; its metadata too only on systems that cannot flush the bytes alone."""
     getattr(os, "fdatasync", os.fsync)(descriptor)
 
 
-LONG = 248  # letters: of a folder's path on Windows without the setting for longer ones; a file's may have 260
+LONG = 248  # letters of a folder's path that Windows allows by default; a file's path may have 260
 _LONG_PATH = "\\\\?\\"
 _LONG_SHARE = "\\\\?\\UNC"
 
 
 def openable(path: str) -> str:
-    r"""The path as it has to be opened: on Windows a long one with the prefix \\?\, elsewhere as it is."""
+    r"""Return the path in the form to open: a long path on Windows gets the prefix \\?\; others stay as they are."""
     if not system.windows() or len(path) < LONG or path.startswith(_LONG_PATH) or not ntpath.isabs(path):
         return path
     plain = ntpath.normpath(path)  # such a path is not looked at: no /, no .. may be in it
@@ -84,16 +84,16 @@ def openable(path: str) -> str:
 
 
 def lexists(path: str) -> bool:
-    """Whether something has this path, a link that leads nowhere too."""
+    """True if anything has this path, also a link that leads nowhere."""
     return os.path.lexists(openable(path))
 
 
 def as_stored(path: Path) -> Path:
-    """An absolute path with the spelling that its folders list, so that one picture has one path.
+    """Return an absolute path spelled as its folders list it, so that each picture has one path only.
 
     On macOS and Windows «Photos» and «photos» are one folder. macOS takes «أ» composed (U+0623) and decomposed (U+0627
     U+0654) for one letter; disks that come from there hold both, and a keyboard types the first. Elsewhere a path that
-    exists stays as it is, and of one that does not, names in the other composition are taken.
+    exists stays as it is, and of one that does not, names in the other composition are tried.
     """
     fold = _folded if system.folds_names() else _composed
     if fold is _composed and lexists(str(path)):
@@ -108,7 +108,7 @@ def as_stored(path: Path) -> Path:
 
 
 def _listed(folder: Path, name: str, fold: Callable[[str], str]) -> str | None:
-    """The entry of a folder that a name means; None if there is none, or several, or the folder cannot be read."""
+    """Return the folder's entry that equals `name` after `fold`; None if none or several do, or nothing can be read."""
     names: list[str] = []
     with contextlib.suppress(OSError):
         names = os.listdir(openable(str(folder)))  # noqa: PTH208  (names that are not UTF-8 stay text)
@@ -126,11 +126,11 @@ def _folded(name: str) -> str:
     return _composed(name).casefold()
 
 
-LOCK_AT = 1 << 30  # the byte that Windows locks: beyond the text, since a locked one cannot be read by others
+LOCK_AT = 1 << 30  # the byte that is locked on Windows: far behind the text, since others cannot read a locked byte
 
 
 def try_lock(file: IO[bytes]) -> bool:
-    """Lock an open file for this process alone; False where another one has it."""
+    """Lock an open file for this process alone; False if another process holds the lock."""
     try:
         if system.windows():
             _lock_byte(file, lock=True)

@@ -5,27 +5,30 @@ from pathlib import Path
 
 from araclip.core.paths import is_there, models_home
 
-NOTE, MAX_NOTE = ".pulled-from", 1000  # beside the files of the model; no part of it
+NOTE, MAX_NOTE = ".pulled-from", 1000  # a note beside the model's files; no part of the model
 
 
 def bundled() -> dict[str, Path]:
-    """Models that ship with the package, by name."""
+    """Return the folders of the models that ship with the package, by name."""
     return _models_in(Path(str(files("araclip"))) / "models")
 
 
 def pulled() -> dict[str, Path]:
-    """Models that `araclip pull` put into the user's data directory, by name; a bundled one keeps its name."""
+    """Return the folders of the models that `araclip pull` put into the user's data directory, by name.
+
+    A pulled model with the name of a bundled one is left out.
+    """
     known = bundled()
     return {name: folder for name, folder in _models_in(models_home()).items() if name not in known}
 
 
 def installed() -> dict[str, Path]:
-    """All models that can be named without a path, bundled ones first."""
+    """Return the folders of all models that can be named without a path, bundled models first."""
     return bundled() | pulled()
 
 
 def pulled_from(folder: Path) -> str:
-    """What `araclip pull` was given for a folder of `pulled`, to make it again; empty where that is not known."""
+    """Return the arguments of `araclip pull` that made a pulled folder; empty if they are not known."""
     note = folder / NOTE
     try:
         with note.open("rb") as file:

@@ -14,13 +14,13 @@ _GROWTH = 256 * 2**20  # bytes the heap grows by
 
 
 def _glibc() -> Any:
-    """The C library of this process, where it is glibc; other libraries have no such settings."""
+    """Return the C library of this process if it is glibc, else None: other libraries have no such settings."""
     library = ctypes.CDLL(None) if system.linux() else None
     return library if hasattr(library, "gnu_get_libc_version") and hasattr(library, "mallopt") else None
 
 
 def use_one_malloc_arena() -> bool:
-    """Have all threads of this process share one malloc arena; whether the C library, glibc, accepted it.
+    """Let all threads of this process share one malloc arena. True if the C library is glibc and accepted that.
 
     glibc creates an arena for each thread, and each keeps its peak size: a tenth more memory in ten minutes of queries
     (docs/log/2026-11.md). Arenas that exist already stay.
@@ -65,6 +65,6 @@ def nvidia_driver() -> ctypes.CDLL:
 
 
 def gpus_of(driver: Any) -> int:
-    """How many GPUs NVIDIA's driver reports, which is initialised by that; 0 where it fails."""
+    """Initialise NVIDIA's driver and return how many GPUs it reports; 0 if it fails."""
     count = ctypes.c_int(0)
     return count.value if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 else 0

@@ -24,7 +24,7 @@ from typing import Any, cast
 from araclip.core import system
 from araclip.core.processes import step_back
 
-# By a shell: after a fork, Python's threads may hold locks.
+# A shell sets the limits: after a fork, locks of Python's threads may stay held for ever.
 _LIMITED = 'ulimit -v "$0" 2>/dev/null; exec "$@"'
 
 
@@ -37,7 +37,7 @@ def restrict(memory: int, files: int = 16, threads: int = 0) -> None:
         threads: how many it may start. The system counts those of all processes of the user together, so the limit lies
             this far above what the user has now.
 
-    On Windows it may commit so much memory and start no process; files and threads have no limit.
+    On Windows the process may commit `memory` bytes and start no process; files and threads have no limit.
 
     Raises:
         OSError: the system refuses; ValueError where a lower limit is in force.
@@ -58,8 +58,8 @@ def restrict(memory: int, files: int = 16, threads: int = 0) -> None:
 
 
 def _tasks_of_this_user() -> int:
-    """Threads of all processes of this user; 0 where they cannot be counted."""
-    import psutil  # 30 ms that nobody else waits for
+    """Count the threads of all processes of this user; 0 if they cannot be counted."""
+    import psutil  # imported here: it takes 30 ms, and no other command needs it
 
     total, user = 0, os.getuid()
     for process in psutil.process_iter():
@@ -70,7 +70,7 @@ def _tasks_of_this_user() -> int:
 
 
 def allow_processor(seconds: float) -> None:
-    """Let the system kill this process after so many further seconds of processor time."""
+    """Let the system kill this process after `seconds` more of processor time."""
     if system.windows():
         own_job().limit(seconds=seconds)
         return
@@ -82,7 +82,7 @@ def allow_processor(seconds: float) -> None:
 
 
 def limit(wanted: Mapping[str, int]) -> None:
-    """Set limits of this process by their names, such as RLIMIT_DATA; those that the system lacks are left out."""
+    """Set limits of this process by their names, such as RLIMIT_DATA; limits that the system lacks are left out."""
     if system.windows():
         with suppress(OSError):
             own_job().limit(memory=wanted.get("RLIMIT_DATA", 0), seconds=wanted.get("RLIMIT_CPU", 0))
@@ -95,7 +95,8 @@ def limit(wanted: Mapping[str, int]) -> None:
 
 
 def with_memory(command: list[str], kilobytes: int) -> list[str]:
-    """A command that runs another one with so much address space; the command itself where there is no shell."""
+    """Return a command that runs `command` with at most `kilobytes` of address space; `command` itself if there is no
+    shell."""
     if system.windows():
         return [sys.executable, "-P", "-m", "araclip.core.limits", str(kilobytes), *command]
     shell = shutil.which("sh")
@@ -150,7 +151,7 @@ class Job:
         _must(self._kernel.AssignProcessToJobObject(self._handle, self._kernel.GetCurrentProcess()))
 
     def limit(self, *, memory: int = 0, seconds: float = 0, processes: int = 0, end_children: bool = False) -> None:
-        """Set limits; those that are not given stay as they are.
+        """Set limits of the job; limits that are not given stay as they are.
 
         Args:
             memory: bytes that a process may commit.
@@ -181,7 +182,7 @@ class Job:
 
 @cache
 def own_job() -> Job:
-    """The job of this process, made when it is first asked for."""
+    """Return the job of this process; it is made at the first call."""
     return Job()
 
 
@@ -200,7 +201,7 @@ def _must(done: object) -> None:
 
 
 def main() -> int:
-    """Limit this process and what it starts, then start the program."""
+    """Limit this process and its children, then start the program."""
     kilobytes, *command = sys.argv[1:]
     own_job().limit(memory=int(kilobytes) * 1024, end_children=True)
     return subprocess.run(command, stdin=sys.stdin, stdout=sys.stdout, stderr=sys.stderr, check=False).returncode

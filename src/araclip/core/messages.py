@@ -182,35 +182,36 @@ ARABIC = {
 
 
 class Message(str):
-    """An English text that keeps which message it is, and what it was filled with."""
+    """An English text that remembers its key in ENGLISH and the fields that were filled in."""
 
     key: str
     fields: dict[str, object]
 
 
 def message(key: str, /, **fields: object) -> Message:
-    """A message of ENGLISH with its fields filled in."""
+    """Return the text of ENGLISH with this key, its fields filled in."""
     text = Message(ENGLISH[key].format(**fields))
     text.key, text.fields = key, fields
     return text
 
 
 def message_of(error: AraCLIPError) -> str:
-    """The text of an error, which is a Message where it was raised with one."""
+    """Return the text of an error; it is a Message if the error was raised with a Message."""
     (said,) = error.args[:1] or ("",)
     return said if isinstance(said, Message) else str(error)
 
 
 def sent(error: AraCLIPError) -> dict[str, object]:
-    """An error's message as JSON for another process; `received` reads it."""
+    """Return an error's message in a form that JSON can carry to another process, where `received` reads it."""
     said = message_of(error)
     return {"message": said} | ({"key": said.key, "fields": said.fields} if isinstance(said, Message) else {})
 
 
 def received(about: Mapping[str, Any]) -> str:
-    """The message of an error that another process has sent with `sent`.
+    """Return the message that another process made with `sent`.
 
-    That process decodes strangers' files and may send anything: what is no message of ENGLISH becomes a plain text.
+    The other process decodes strangers' files and may send anything: what is not a message of ENGLISH becomes a plain
+    text.
     """
     try:
         return message(about["key"], **about["fields"])
@@ -219,5 +220,5 @@ def received(about: Mapping[str, Any]) -> str:
 
 
 def in_arabic(text: object) -> str:
-    """A message in Arabic; a text that is no Message stays as it is."""
+    """Return a Message in Arabic; a plain text is returned as it is."""
     return ARABIC[text.key].format(**text.fields) if isinstance(text, Message) else str(text)

@@ -73,10 +73,12 @@ class Hit(AtPath):
 
     @property
     def width(self) -> int | None:
+        """Pixels of the upright picture's width."""
         return self.picture.width if self.picture else None
 
     @property
     def height(self) -> int | None:
+        """Pixels of the upright picture's height."""
         return self.picture.height if self.picture else None
 
     @property

@@ -222,6 +222,7 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
         return embeddings
 
     def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the text tower's input embeddings."""
         self.text_model.set_input_embeddings(value)
 
     @can_return_tuple  # type: ignore[untyped-decorator,unused-ignore]
