@@ -30,7 +30,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Results:
-    """A page of results, best first; `nothing_found`: no result, or only weak ones."""
+    """A page of results, best first. `nothing_found` is True if there is no result, or only weak ones."""
 
     query: str
     results: tuple[Result, ...]
@@ -49,17 +49,17 @@ class FiltersLike(Protocol):
 
     @property
     def collapse(self) -> bool:
-        """Whether of near-duplicates only the best is returned."""
+        """True to return only the best picture of each group of near-duplicates."""
 
     def texts(self) -> list[str]:
-        """The filters as texts KEY=VALUE."""
+        """Return the filters as texts KEY=VALUE."""
 
 
 Where = FiltersLike | str | Sequence[str] | None
 
 
 def where_texts(where: Where) -> list[str]:
-    """The texts KEY=VALUE."""
+    """Return filters as texts KEY=VALUE, whichever way they were given."""
     if where is None or isinstance(where, str):
         return [where] if where else []
     if not isinstance(where, Sequence) and not hasattr(where, "texts"):
@@ -146,34 +146,34 @@ class Client:
         return _read(Results, {**answer, "results": tuple(map(_result, answer["results"]))})
 
     def suggestions(self, typed: str, k: int = 8) -> list[Suggestion]:
-        """Queries that begin with what is typed."""
+        """Return queries that begin with what is typed."""
         answer = self._json("GET", f"/suggestions?{urlencode({'q': typed, 'k': k})}")
         return [_read(Suggestion, each) for each in answer["suggestions"]]
 
     def explain(
         self, identity: str, query: str, *, literal: bool = False, ignore: Sequence[str] = ()
     ) -> list[WordShare]:
-        """What the score of a picture loses when the query is asked without each of its words."""
+        """Return for each word of a query what a picture's score loses when the query is asked without that word."""
         asked = urlencode({"q": query, "literal": literal, "ignore": list(ignore)}, doseq=True)
         answer = self._json("GET", f"{_image(identity)}/explain?{asked}")
         return [_read(WordShare, each) for each in answer["words"]]
 
     def near(self, identity: str, *, where: Where = None) -> list[Result]:
-        """The near-duplicates of a picture, most like it first."""
+        """Return the near-duplicates of a picture, the most similar first."""
         asked = urlencode({"where": where_texts(where)}, doseq=True)
         answer = self._json("GET", f"{_image(identity)}/near?{asked}")
         return [_result(each) for each in answer["results"]]
 
     def picture(self, identity: str) -> bytes:
-        """The original bytes of a picture."""
+        """Return the original bytes of a picture."""
         return self._request("GET", _image(identity))
 
     def thumbnail(self, identity: str, size: int = 256) -> bytes:
-        """An upright WebP thumbnail of a picture."""
+        """Return a picture's thumbnail: WebP, upright."""
         return self._request("GET", f"/thumbnails/{quote(identity, safe='')}?{urlencode({'size': size})}")
 
     def details(self, identity: str) -> dict[str, Any]:
-        """The details of a picture."""
+        """Return the details of a picture."""
         return self._json("GET", f"{_image(identity)}/details")
 
     def add(self, picture: bytes | str | os.PathLike[str], *, name: str | None = None) -> Added:
@@ -194,15 +194,15 @@ class Client:
         self._request("DELETE", _image(identity))
 
     def stats(self) -> dict[str, Any]:
-        """The gallery in numbers."""
+        """Return statistics of the gallery."""
         return self._json("GET", "/stats")
 
     def index(self) -> dict[str, Any]:
-        """Have the server index its folders now; the answer is that of `index_state`."""
+        """Ask the server to index its folders now; return the same as `index_state`."""
         return self._json("POST", "/index")
 
     def index_state(self) -> dict[str, Any]:
-        """The folders that the server indexes or offers to, and how far that is."""
+        """Return the folders that the server indexes or offers to index, and how far indexing is."""
         return self._json("GET", "/index")
 
     def events(self) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -219,12 +219,12 @@ class Client:
     # ------------------------------------------------------------------ many pictures
 
     def timeline(self, *, where: Where = None) -> list[Month]:
-        """The months that have pictures, the newest first; pictures without a date come last."""
+        """Return the months that have pictures, the newest first; pictures without a date come last."""
         answer = self._json("GET", f"/timeline?{urlencode({'where': where_texts(where)}, doseq=True)}")
         return [_read(Month, each) for each in answer["months"]]
 
     def browse(self, *, where: Where = None) -> Iterator[Listed]:
-        """All pictures that pass, by the date they were taken, the newest first; fetched page by page."""
+        """Yield the pictures that pass the filters, the newest first by the date they were taken, page by page."""
         asked: dict[str, object] = {"where": where_texts(where), "k": PAGE}
         while True:
             answer = self._json("GET", f"/pictures?{urlencode(asked, doseq=True)}")
@@ -235,7 +235,7 @@ class Client:
             asked["cursor"] = answer["next"]
 
     def folders(self, inside: str | None = None) -> list[Album]:
-        """The albums at the top, or those in the album of a key, by name."""
+        """Return the top albums by name, or the albums inside the album with the key `inside`."""
         found: list[Album] = []
         while True:
             asked = {"k": PAGE, "offset": len(found)} | ({"in": inside} if inside else {})
@@ -245,7 +245,7 @@ class Client:
                 return found
 
     def places(self, *, cell: float = 4, where: Where = None) -> list[Place]:
-        """Where pictures were taken, gathered in cells of so many degrees, the fullest first."""
+        """Return where pictures were taken, counted in cells of `cell` degrees, the fullest cell first."""
         asked = urlencode({"cell": cell, "where": where_texts(where)}, doseq=True)
         return [_read(Place, each) for each in self._json("GET", f"/places?{asked}")["places"]]
 
@@ -261,7 +261,7 @@ class Client:
         return Path(path)
 
     def paths(self, ids: Iterable[str]) -> list[str]:
-        """Where pictures lie on the server, if it shows paths."""
+        """Return where pictures lie on the server, if the server shows paths."""
         found: list[str] = self._json("POST", "/paths", {"ids": list(ids)})["paths"]
         return found
 
@@ -273,11 +273,11 @@ class Client:
     # ------------------------------------------------------------------ vectors
 
     def encode_text(self, texts: Iterable[str]) -> list[list[float]]:
-        """Unit vectors of texts, in the order given."""
+        """Return unit vectors of texts, in the order given."""
         return self._vectors(list(texts))
 
     def encode_image(self, pictures: Iterable[bytes | str | os.PathLike[str]]) -> list[list[float]]:
-        """Unit vectors of pictures (paths or bytes), in the order given."""
+        """Return unit vectors of pictures (paths or bytes), in the order given."""
         return self._vectors([_data_uri(picture) for picture in pictures], at_once=8)
 
     def _vectors(self, inputs: list[str], *, at_once: int = 128) -> list[list[float]]:
@@ -291,7 +291,7 @@ class Client:
 
     @contextmanager
     def _streamed(self, path: str) -> Iterator[http.client.HTTPResponse]:
-        """A response to GET that is read bit by bit, over a connection of its own."""
+        """Send a GET request whose response is read bit by bit, over a connection of its own."""
         connection = self._connect()
         try:
             connection.request("GET", self._parts.path.rstrip("/") + path, headers=self._headers)
@@ -305,12 +305,12 @@ class Client:
             connection.close()
 
     def _json(self, method: str, path: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
-        """The JSON object of a response to a request that has one, or nothing."""
+        """Send a request, with a JSON object or without a body, and return the JSON object of the response."""
         body = None if request is None else json.dumps(request).encode()
         return self._answer(self._request(method, path, body, {"Content-Type": "application/json"}))
 
     def _answer(self, data: bytes) -> dict[str, Any]:
-        """The JSON object in a response's body, which another program may have sent."""
+        """Parse the JSON object in a response's body; another program than `araclip serve` may have sent it."""
         what = f"{self.address}: its answer"
         return Answered(
             bounded_json.parse(data, what, max_bytes=len(data), kind=dict, lone_surrogates=True, error=NotOurs)
@@ -319,7 +319,7 @@ class Client:
     def _request(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> bytes:
-        """The body of a response."""
+        """Send a request and return the body of the response."""
         url = self._parts.path.rstrip("/") + path
         while True:
             with self._lock:
@@ -352,21 +352,21 @@ class Client:
 
 
 class NotOurs(ServerError):
-    """What answers is no `araclip serve`."""
+    """The program that answers is not `araclip serve`."""
 
     def __init__(self, message: str) -> None:
         super().__init__(f"{message.rstrip('.')}. Is that the address of an `araclip serve`?")
 
 
 class Answered(dict[str, Any]):
-    """The object that a server answered."""
+    """The JSON object that a server answered."""
 
     def __missing__(self, name: str) -> Any:
         raise NotOurs(f"the server's answer has no field '{name}'")
 
 
 def _read(kind: type[Answer], values: object) -> Answer:
-    """A dataclass from a response; unknown fields, of a later server, are ignored."""
+    """Make a dataclass from a response. Unknown fields, of a later server, are ignored."""
     names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     try:
         return kind(**{name: value for name, value in dict(values).items() if name in names})  # type: ignore[call-overload]

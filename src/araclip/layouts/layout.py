@@ -49,7 +49,7 @@ Axes = list[str | int]
 
 
 class AdaptedGraph:
-    """One graph of a model folder, which the functions below change; `save` writes it."""
+    """One ONNX graph of a model folder, which the functions of this module change; `save` writes the changed graph."""
 
     def __init__(self, source: Path) -> None:
         self._source = source
@@ -59,16 +59,16 @@ class AdaptedGraph:
         self._place = self._made = 0
 
     def begin(self) -> None:
-        """What `compute` adds from here on goes before all that is there."""
+        """From here on `compute` adds operators before everything that is in the graph now."""
         self._place = 0
 
     @property
     def inputs(self) -> list[str]:
-        """Names of the graph's inputs."""
+        """Return the names of the graph's inputs."""
         return [value.name for value in self._graph.input]
 
     def put_before(self, replaced: str, name: str, kind: int, axes: Axes) -> tuple[str, str]:
-        """A new input in the place of an old one, which becomes a value that `compute` has to make; both names."""
+        """Replace an input by a new one. The old input becomes a value that `compute` must make; return both names."""
         self._made += 1
         inside = f"{OWN}inside_{replaced}_{self._made}"
         self._rename(replaced, inside)
@@ -87,13 +87,13 @@ class AdaptedGraph:
         return output
 
     def constant(self, values: NDArray[Any]) -> str:
-        """The name of a new constant."""
+        """Add a constant and return its name."""
         name = f"{OWN}constant_{len(self._graph.initializer)}"
         self._graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
         return name
 
     def name_output(self, name: str) -> None:
-        """Give the one output a name."""
+        """Rename the graph's only output."""
         (output,) = self._graph.output
         inside = f"{OWN}output"
         self._rename(output.name, inside)
@@ -102,7 +102,7 @@ class AdaptedGraph:
         output.name = name
 
     def save(self, path: Path, data: str | None = None) -> Path:
-        """Write the graph, and beside it the weights that lay beside it, in a file named `data`."""
+        """Write the graph; weights that lay in a file beside the graph are written to a file named `data`."""
         path.parent.mkdir(parents=True, exist_ok=True)
         data = data or f"{path.name}.data"
         beside = self._source.with_name(f"{self._source.name}.data")
@@ -126,7 +126,7 @@ class AdaptedGraph:
 
 
 def _with_branches(graph: Any) -> Iterator[Any]:
-    """A graph and those inside its operators, such as the branches of an If."""
+    """Yield a graph and the graphs inside its operators, such as the branches of an If."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
@@ -143,7 +143,7 @@ def copy_model_folder(model: AraCLIP, target: Path) -> None:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """A file of the written folder under a second name: a hard link where the file system can, a copy elsewhere."""
+    """Give a file a second name: a hard link where the file system allows it, else a copy."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source.resolve(), target)
@@ -194,7 +194,7 @@ def end_texts(graph: AdaptedGraph, text: TextConfig, end_id: int) -> None:
 
 
 def take_floats(graph: AdaptedGraph, name: str, size: int) -> None:
-    """An input of floats from 0 to 1, (B, 3, size, size), in the place of `pixels`: bytes divided by 255."""
+    """Replace the input `pixels` (bytes) by floats from 0 to 1, (B, 3, size, size): bytes divided by 255."""
     graph.begin()
     given, inside = graph.put_before(PIXELS, name, TensorProto.FLOAT, [BATCH, 3, size, size])
     scaled = graph.compute("Mul", [given, graph.constant(np.array(255, np.float32))])
@@ -244,7 +244,7 @@ def padding(model: AraCLIP) -> tuple[int, str]:
 
 
 def end_of_texts(model: AraCLIP) -> int | None:
-    """The id that the tokenizer puts at the end of every text; None where it puts none."""
+    """Return the id that the tokenizer puts at the end of every text; None if it puts none there."""
     ids = [_tokenizer(model).encode(text).ids for text in ("", "a", "قطة")]
     last = {found[-1] if found else None for found in ids}
     return last.pop() if len(last) == 1 else None
@@ -284,7 +284,7 @@ SAME = 0.999  # cosine; only graphs that quantise while they run depend on the l
 
 
 def check_layout(model: AraCLIP, text: Path, tokenizer: Path, image: Path | None) -> None:
-    """Compare the vectors of a layout's graphs, with the texts' ids by its tokenizer.json, with the model's."""
+    """Compare the vectors of a layout's graphs, for ids made by its tokenizer.json, with the model's own vectors."""
     expected = model.encode_text(TEXTS)
     _compare("text", expected, _texts(model, text, tokenizer))
     if image is not None:
@@ -335,7 +335,7 @@ MODULE = "araclip.layouts.sentence_transformers_module.AraCLIPModule"
 
 
 def write_sentence_transformers(model: AraCLIP, out: Path) -> None:
-    """Write the layout."""
+    """Write a model folder in the layout of sentence-transformers."""
     copy_model_folder(model, out / FOLDER)
     write_json(out / "modules.json", [{"idx": 0, "name": "0", "path": FOLDER, "type": MODULE}])
     write_json(
@@ -364,7 +364,7 @@ SUFFIXES = {"float32": "", "float16": "_fp16"}  # by how weights of texts are st
 
 
 def write_transformers_js(model: AraCLIP, out: Path) -> None:
-    """Write the layout."""
+    """Write a model folder in the layout of transformers.js."""
     write_json(out / "config.json", _config(model))
     unscaled = replace(model.config.image, mean=(0.0,) * 3, std=(1.0,) * 3)  # bytes over 255: the graph scales further
     write_json(out / "preprocessor_config.json", {**image_processor(unscaled), "do_normalize": False})

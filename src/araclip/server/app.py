@@ -38,7 +38,7 @@ OPENAI_ERROR = {
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """A server for one gallery, for uvicorn or a test client."""
+    """Make the ASGI application that serves one gallery, for uvicorn or a test client."""
     service = Service(settings)
 
     @contextlib.asynccontextmanager
@@ -97,7 +97,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> list[str]:
-    """The methods of all routes of a request's path; Starlette names those of the first one only."""
+    """Return the methods of all routes of a request's path; Starlette names only the methods of the first route."""
     routes: list[APIRoute] = request.app.state.routes
     matching = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
     methods = {method for route in matching for method in route.methods or ()}
@@ -130,7 +130,7 @@ async def _client_left(request: Request, error: Exception) -> Response:
 
 
 def describe(app: FastAPI, service: Service) -> None:
-    """Have `app.openapi()` describe what is enforced: `k`, the query's length, dimensions, every status."""
+    """Make `app.openapi()` describe what is enforced: bounds of `k`, queries and dimensions, and every status."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:

@@ -49,7 +49,7 @@ class Archives:
         self._lock = threading.Lock()
 
     def prepare(self, records: Sequence[PictureRecord]) -> tuple[str, int]:
-        """Its key and the bytes of its pictures."""
+        """Store a list of pictures to download; return the archive's key and how many bytes the pictures have."""
         sizes = {record.copies[0].file: record.copies[0].size for record in records}  # a video once, not for each scene
         size = sum(sizes.values())
         if size > self._most_bytes:
@@ -62,7 +62,7 @@ class Archives:
         return key, size
 
     def pictures(self, key: str) -> tuple[PictureRecord, ...]:
-        """The pictures of an archive."""
+        """Return the pictures of a prepared archive."""
         with self._lock:
             until, records = self._prepared.get(key, (0.0, ()))
         if self._now() > until:
@@ -74,7 +74,7 @@ async def zipped(
     records: Sequence[PictureRecord], opened: Opener, in_thread: InThread[bytes], opening: InThread[Original | None],
     most_bytes: int,
 ) -> AsyncIterator[bytes]:  # fmt: skip
-    """The bytes of an archive; what is gone or changed since is left out, and named in a text file inside."""
+    """Yield the bytes of a ZIP archive. Pictures that are gone or changed are left out and named in a text file."""
     names, missing, videos, sent = Names(), list[str](), set[str](), Sent()
     archive = ZipFile(sent, "w")  # type: ignore[call-overload]
     for record in records:
@@ -121,7 +121,7 @@ class Known(ZipInfo):
         self._known = crc, size
 
     def FileHeader(self, zip64: bool | None = None) -> bytes:  # noqa: N802  (zipfile's name)
-        """What stands before the bytes."""
+        """Return the header that stands before the file's bytes."""
         self.CRC, self.file_size = self._known
         self.compress_size, self.flag_bits = self.file_size, _UTF8
         return super().FileHeader(zip64)
@@ -138,16 +138,16 @@ class Sent:
         self._new = bytearray()
 
     def tell(self) -> int:
-        """Where the next byte goes."""
+        """Return the position of the next byte."""
         return self._at
 
     def seek(self, at: int) -> int:
-        """Go there."""
+        """Set the position of the next byte."""
         self._at = at
         return at
 
     def write(self, data: bytes) -> int:
-        """Keep what was not written yet, until it is taken."""
+        """Append bytes until `taken` is called; bytes that are written a second time are dropped."""
         if self._at == self._end:
             self._new += data
             self._end += len(data)
@@ -155,22 +155,22 @@ class Sent:
         return len(data)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: no byte is held back."""
 
     def taken(self) -> bytes:
-        """What was written since the last call."""
+        """Return the bytes that were written since the last call."""
         data, self._new = bytes(self._new), bytearray()
         return data
 
 
 class Names:
-    """Names of the files of one archive: such that every system can write them, and no two are the same."""
+    """File names inside one archive: every system can write them, and no two are equal."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
 
     def free(self, name: str) -> str:
-        """A name like `name`, with a number where it is taken: Windows and macOS do not tell A from a."""
+        """Return `name`, with a number if it is taken. Windows and macOS do not tell A from a."""
         stem, dot, suffix = _writable(name).rpartition(".")
         if not dot or len(suffix) > 10 or not stem:
             stem, dot, suffix = f"{stem}{dot}{suffix}", "", ""
@@ -183,7 +183,7 @@ class Names:
 
 
 def _writable(name: str) -> str:
-    """A name without what Windows refuses, in composed form (NFC), as Linux and Windows store names."""
+    """Return a name without characters that Windows refuses, in composed form (NFC), as most systems store it."""
     text = unicodedata.normalize("NFC", name.encode("utf-8", "replace").decode())
     text = _FORBIDDEN.sub("_", text).strip().rstrip(". ") or "picture"
     return f"_{text}" if _DEVICES.fullmatch(text) else text

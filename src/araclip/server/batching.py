@@ -37,7 +37,7 @@ class Batcher(Generic[Item]):
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
 
     async def row(self, item: Item, client: str = "") -> Vector:
-        """The vector (D,) of one item."""
+        """Encode one item, in a batch with the items of other callers; return the vector (D,)."""
         asked = _Asked(item, asyncio.get_running_loop().create_future())
         self._waiting.setdefault(client, deque()).append(asked)
         if self._running is None:
@@ -53,7 +53,7 @@ class Batcher(Generic[Item]):
             self._running = None
 
     def _next(self) -> list[_Asked[Item]]:
-        """The next batch: an item of each client, then a second one of each, until it is full."""
+        """Return the next batch: an item of each client, then a second item of each, until the batch is full."""
         batch: list[_Asked[Item]] = []
         while self._waiting and len(batch) < self._most:
             client = next(iter(self._waiting))
@@ -92,7 +92,7 @@ class TextVectorCache:
         self._cache: OrderedDict[Hashable, Vector] = OrderedDict()
 
     async def rows(self, texts: Sequence[str], client: str = "") -> list[Vector]:
-        """The vectors of texts."""
+        """Return the vectors of texts; texts that are not in the cache are encoded."""
         return list(await asyncio.gather(*(self._row(text, client) for text in texts)))
 
     async def _row(self, text: str, client: str) -> Vector:
@@ -108,5 +108,5 @@ class TextVectorCache:
         return vector
 
     def forget(self) -> None:
-        """Begin anew, with another model; what is being encoded with the one before is not remembered."""
+        """Empty the cache, since the model has changed. Texts that the earlier model still encodes are not stored."""
         self._cache = OrderedDict()

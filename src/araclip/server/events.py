@@ -47,7 +47,7 @@ class Events:
             queue.put_nowait(None)
 
     async def stream(self, seconds: float) -> AsyncIterator[bytes]:
-        """The bytes of one client's stream, at most `seconds` long; browsers reconnect by themselves."""
+        """Yield the bytes of one client's event stream for at most `seconds`; browsers reconnect by themselves."""
         if self._closed:
             return
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(BEHIND)

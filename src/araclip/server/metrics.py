@@ -34,7 +34,7 @@ class Metrics:
         Gauge(f"araclip_{name}", about, registry=self.registry).set_function(value)
 
     def text(self) -> bytes:
-        """All metrics in Prometheus' text format."""
+        """Return all metrics in the text format of Prometheus."""
         return generate_latest(self.registry)
 
 

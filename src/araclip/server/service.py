@@ -114,7 +114,7 @@ class Service:
 
     @property
     def why_not_hide(self) -> tuple[str, str] | None:
-        """Why pictures of this gallery cannot be hidden here, in both languages; None where they can."""
+        """Say in both languages why pictures of this gallery cannot be hidden here; None if they can."""
         if isinstance(self.settings.gallery, Path) and not may_write(self.settings.gallery / FILE_NAME):
             return "The gallery's folder cannot be written.", "مجلد المعرض لا يُكتب فيه."
         return None
@@ -143,18 +143,18 @@ class Service:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def picture_row(self, data: bytes, client: str) -> NDArray[np.float32]:
-        """The vector (D,) of an untrusted picture."""
+        """Decode and encode an untrusted picture; return the vector (D,)."""
         row, _ = await self.picture(data, client)
         return row
 
     async def picture(self, data: bytes, client: str) -> tuple[NDArray[np.float32], Facts]:
-        """The vector (D,) of an untrusted picture, and what its header says."""
+        """Decode and encode an untrusted picture; return the vector (D,) and what the picture's header says."""
         loaded = await self.sandbox.read(data, transform_of(self.model), self.settings.max_pixels, client)
         assert loaded.decoded is not None
         return await self.pixels.row(loaded.decoded.pixels, client), loaded.decoded.facts
 
     async def in_writer(self, work: Callable[[], T]) -> T:
-        """Run a change of the gallery, one at a time, and to its end even if the client disconnects."""
+        """Run a change of the gallery: one change at a time, and to its end even if the client disconnects."""
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._writer, work))
 
     def announce(self) -> None:
@@ -162,12 +162,12 @@ class Service:
         self._announce(self.gallery.snapshot)
 
     def _encoder(self, model: str | None) -> Encoder:
-        """The model that is named, or the gallery's own."""
+        """Load the model with this name; None loads the model that the gallery was made with."""
         threads = max(1, usable_cores() // 2)  # leaves cores for other threads
         return encoder_of(self.settings.gallery, model, threads=threads, device=self.settings.device)
 
     def _not_refreshed(self, error: Exception) -> None:
-        """Say so; where the gallery was re-embedded with another model, go on with that one."""
+        """Log why the gallery was not refreshed; if it was re-embedded with another model, load and use that model."""
         log.error("%s", error)
         if not isinstance(error, WidthMismatch):
             return
@@ -187,7 +187,7 @@ class Service:
         self._prepare_timeline()
 
     def _prepare_timeline(self) -> None:
-        """Read the dates of a gallery in a folder, so that whoever opens the page next finds its months made."""
+        """Read the dates of a gallery in a folder, so that the page's next visitor does not wait for the months."""
         if isinstance(self.settings.gallery, Path):
             self.gallery.browsing.timeline(Filters())
 
@@ -213,7 +213,7 @@ class Service:
 
 
 def decode_data_uri(data_uri: str, most: int) -> bytes:
-    """The bytes of a picture in a base64 data URI."""
+    """Return the bytes of a picture that is given as a base64 data URI."""
     head, comma, body = data_uri.partition(",")
     if not comma or not head.startswith("data:image/") or not head.endswith(";base64"):
         raise InputError(message("data URI"))

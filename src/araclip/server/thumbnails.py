@@ -38,11 +38,11 @@ class Thumbnails:
 
     @property
     def size(self) -> int:
-        """Bytes of all thumbnails."""
+        """Return how many bytes all thumbnails have."""
         return self._size
 
     def get(self, identity: str, side: int) -> bytes | None:
-        """A thumbnail, or None."""
+        """Return a stored thumbnail; None if there is none."""
         key, now = bytes.fromhex(identity), int(time.time())
         with self._lock, contextlib.suppress(sqlite3.Error):  # a damaged cache counts as empty
             row = self._db.execute(
@@ -78,7 +78,7 @@ class Thumbnails:
         self._size = total
 
     def placeholders(self, identities: Sequence[str]) -> dict[str, bytes]:
-        """The stored placeholders, by id."""
+        """Return the stored placeholders by the ids of their pictures."""
         marks = ", ".join("?" * len(identities))
         keys = [bytes.fromhex(identity) for identity in identities]
         with self._lock, contextlib.suppress(sqlite3.Error):

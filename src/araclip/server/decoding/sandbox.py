@@ -51,12 +51,12 @@ class Sandbox:
 
     @property
     def restarts(self) -> int:
-        """Processes that were replaced."""
+        """How many decoding processes were replaced."""
         return self._children.replaced
 
     @property
     def inside(self) -> int:
-        """Pictures that are decoded or wait."""
+        """How many pictures are being decoded or wait."""
         return self._slots.inside
 
     async def thumbnail(self, data: Data, side: int, client: str = "") -> tuple[bytes, bytes, int, int]:

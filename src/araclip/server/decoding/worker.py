@@ -27,7 +27,7 @@ THUMBNAIL_QUALITY = 80
 
 
 def thumbnail(data: bytes, side: int) -> Reply:
-    """An upright WebP thumbnail without metadata, and its placeholder."""
+    """Make an upright WebP thumbnail without metadata; return the thumbnail and its placeholder."""
     image = open_image(io.BytesIO(data), side // 2)  # scaled decoding of a JPEG stays at or above `side`
     image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return {"width": image.width, "height": image.height}, [_webp(image, THUMBNAIL_QUALITY), _placeholder(image)]

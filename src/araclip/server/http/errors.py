@@ -23,7 +23,7 @@ SERVER_ERROR, TOO_MANY = 500, 429
 
 
 class Kind(NamedTuple):
-    """A kind of problem: its status, and its title and detail in both languages; details take named fields."""
+    """A kind of problem: its status, and its title and detail in both languages; details have named fields."""
 
     status: int
     title: str
@@ -150,7 +150,7 @@ KINDS = {
 
 
 class Problem(HTTPException):
-    """A request that is refused or failed: a kind of KINDS, and the fields of its detail."""
+    """A request that is refused or has failed: a kind of KINDS, and the fields of the kind's detail."""
 
     def __init__(self, kind: str, *, headers: Mapping[str, str] | None = None, **fields: object) -> None:
         super().__init__(KINDS[kind].status, kind, headers)
@@ -158,7 +158,7 @@ class Problem(HTTPException):
         self.fields = fields
 
     def body(self, language: str) -> dict[str, Any]:
-        """The problem details in "ar" or "en"."""
+        """Return the problem details (RFC 9457) in "ar" or "en"."""
         kind = KINDS[self.kind]
         fields = self.fields
         if language == "ar":
@@ -179,7 +179,7 @@ class Problem(HTTPException):
 
 
 def language_of(accepted: str) -> str:
-    """The preferred one of "ar" and "en" in an Accept-Language header; "en" if it names neither."""
+    """Return "ar" or "en", whichever an Accept-Language header prefers; "en" if it names neither."""
     best, language = 0.0, "en"
     for part in accepted.split(","):
         name, _, parameters = part.strip().partition(";")
@@ -210,7 +210,7 @@ def answer(problem: Problem, scope: Scope) -> Response:
 
 
 def answered(request: Request, problem: Problem) -> Response:
-    """The response for a problem of a request."""
+    """Make the response to a request that has a problem."""
     return answer(problem, request.scope)
 
 

@@ -15,7 +15,7 @@ CLIENTS_SHARE = 3 / 4  # of a gate's places: the others are left for other clien
 
 
 class Gate:
-    """Admits at most so many jobs at a time, and of one client at most three quarters of them."""
+    """Admits a limited number of jobs at a time. One client may have at most three quarters of the places."""
 
     def __init__(self, most: int) -> None:
         self.inside = 0
@@ -24,21 +24,21 @@ class Gate:
         self._of: Counter[str] = Counter()
 
     def enter(self, client: str) -> None:
-        """Take a place, which must be left."""
+        """Take a place; the caller must `leave` it."""
         if self.inside >= self._most or self._of[client] >= self._of_client:
             raise _busy()
         self.inside += 1
         self._of[client] += 1
 
     def leave(self, client: str) -> int:
-        """Give a place back; returns how many the client still has."""
+        """Give a place back; return how many places the client still has."""
         self.inside -= 1
         self._of[client] -= 1
         return self._of[client] or self._of.pop(client)
 
     @contextlib.contextmanager
     def entered(self, client: str) -> Iterator[None]:
-        """Enter for the length of a `with` block."""
+        """Take a place for the length of a `with` block."""
         self.enter(client)
         try:
             yield
@@ -65,11 +65,11 @@ class Slots:
 
     @property
     def inside(self) -> int:
-        """Jobs that run or wait."""
+        """Return how many jobs run or wait."""
         return self._gate.inside
 
     async def acquire(self, client: str) -> None:
-        """Wait for a slot, which must be released."""
+        """Wait for a slot; the caller must `release` it."""
         self._gate.enter(client)
         own = self._own.setdefault(client, asyncio.Semaphore(self._slots))
         try:
@@ -87,7 +87,7 @@ class Slots:
             raise
 
     def release(self, client: str) -> None:
-        """Give a slot back, for the next one that waits."""
+        """Give a slot back to the next job that waits."""
         self._free.release()
         self._own[client].release()
         self._leave(client)

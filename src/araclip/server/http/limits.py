@@ -165,7 +165,7 @@ def _without_port(host: str) -> str:
 
 
 class Aborted(Exception):
-    """A response that cannot be completed: its client does not read it, or its file has changed."""
+    """A response cannot be completed: its client does not read it, or the file that is sent has changed."""
 
 
 class BeforeBody:
@@ -220,7 +220,7 @@ class Bounded:
 
 
 class _Held:
-    """Bytes of all bodies that are being received or used."""
+    """Counts the bytes of all bodies that are being received or used."""
 
     def __init__(self, most: int, small: int) -> None:
         self.count = 0
@@ -229,7 +229,7 @@ class _Held:
 
 
 class _Body:
-    """The body of one request, counted while it arrives."""
+    """The body of one request; its bytes are counted while it arrives."""
 
     def __init__(self, scope: Scope, receive: Receive, limit: int, seconds: float, held: _Held) -> None:
         headers = Headers(scope=scope)
@@ -248,16 +248,16 @@ class _Body:
 
     @property
     def will_not_come(self) -> bool:
-        """Whether the client waits for a permission to send it (Expect: 100-continue), and was given none."""
+        """True if the client waits for a permission to send the body (Expect: 100-continue) that it never got."""
         return self._expects and not self._asked and not self._complete
 
     @property
     def is_coming(self) -> bool:
-        """Whether a part of it is still to be received."""
+        """True if a part of the body is still to be received."""
         return not (self._complete or self._late or self.will_not_come)
 
     async def receive(self) -> Message:
-        """The next message, as ASGI's `receive`."""
+        """Return the next message, as `receive` of ASGI does."""
         if self._complete:  # the next message is the disconnect, which has no deadline
             return await self._receive()
         if max(self._claimed, self.count) > self.limit:
@@ -299,6 +299,6 @@ class _Body:
 
 
 def limit_body(request: Request, most: int) -> None:
-    """Lower the most bytes of a request's body, before it is read."""
+    """Lower the size that a request's body may have, before the body is read."""
     body: _Body = request.scope[_SCOPE_BODY]
     body.limit = min(body.limit, most)

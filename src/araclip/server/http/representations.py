@@ -21,7 +21,7 @@ def is_known(request: Request, etag: str) -> bool:
 
 
 def accepts_gzip(headers: Headers) -> bool:
-    """Whether a client takes gzip: named with a weight above 0, or covered by `*` (RFC 9110, 12.5.3)."""
+    """True if a client takes gzip: it names gzip, or `*`, with a weight above 0 (RFC 9110, 12.5.3)."""
     weights: dict[str, float] = {}
     for part in ",".join(headers.getlist("accept-encoding")).lower().split(","):
         name, _, weight = part.partition(";")
@@ -68,7 +68,7 @@ class Represented:
 
 
 def _packed(start: Message, message: Message) -> Message:
-    """The body of a response compressed, and said so in its start, if it is whole and long enough."""
+    """Compress the body of a response and say so in its headers, if the body is whole and long enough."""
     body = message.get("body", b"")
     if message.get("more_body", False) or len(body) < WORTH_COMPRESSING:
         return message

@@ -33,11 +33,11 @@ class Keys:
 
     @property
     def needed(self) -> bool:
-        """Whether requests need a token."""
+        """True if requests need a token."""
         return bool(self._digests)
 
     def scopes_of_token(self, token: str) -> frozenset[str]:
-        """The scopes of a token, by a comparison in constant time."""
+        """Return the scopes of a token; tokens are compared in constant time."""
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         scopes: frozenset[str] = frozenset()
         for scope, known in self._digests.items():
@@ -46,12 +46,12 @@ class Keys:
         return scopes
 
     def cookie(self) -> str:
-        """A signed cookie with the scope "read", valid for `session_seconds`."""
+        """Make a signed cookie with the scope "read", valid for `session_seconds`."""
         expires = str(int(self._now()) + self.session_seconds)
         return f"{expires}.{self._signature(expires)}"
 
     def scopes_of_cookie(self, cookie: str) -> frozenset[str]:
-        """The scopes of a cookie: "read", or none."""
+        """Return the scopes of a cookie: "read", or none if the cookie is not valid."""
         expires, _, signature = cookie.partition(".")
         genuine = hmac.compare_digest(signature.encode(), self._signature(expires).encode())
         if genuine and expires.isdigit() and int(expires) > self._now():
@@ -62,7 +62,7 @@ class Keys:
         return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
 
     def scopes_of(self, request: Request) -> frozenset[str]:
-        """The scopes of a request. Cookies count for safe methods only, since browsers send them cross-site (CSRF)."""
+        """Return the scopes of a request. Cookies count for safe methods only: browsers send them cross-site (CSRF)."""
         if not self.needed:
             return ALLOWS["write"]
         scheme, _, token = request.headers.get("authorization", "").partition(" ")

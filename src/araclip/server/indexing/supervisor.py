@@ -60,11 +60,11 @@ class Indexing:
 
     @property
     def running(self) -> bool:
-        """Whether folders are indexed now."""
+        """True while folders are being indexed."""
         return self.state == "running"
 
     def start(self) -> None:
-        """Index the folders now; where that has begun, or they are followed already, it goes on."""
+        """Index the folders now. Does nothing if indexing has begun, or the folders are followed already."""
         with self._starting:
             if self._stop.is_set() or (self._thread and self._thread.is_alive() and (self._follow or self.running)):
                 return
@@ -94,7 +94,7 @@ class Indexing:
             self._announce("failed", message="indexing ended; see the server's log", cause="other")
 
     def _due(self) -> Iterator[Due]:
-        """One full update, or, with `follow`, updates as the folders change."""
+        """Yield one full update, or, with `follow`, an update whenever the folders change."""
         if self._follow:
             yield from changes([checked_root(folder) for folder in self.folders], stop=self._stop)
             return
@@ -139,7 +139,7 @@ class Indexing:
             log.warning("the gallery could not be made the default one: %s", shown(str(error)))
 
     def _last_word(self, due: Due) -> dict[str, Any]:
-        """How the worker answers, or its death as an error."""
+        """Return the worker's answer, or raise the error that its death means."""
 
         def progress(said: dict[str, Any]) -> None:
             if "found" in said:
