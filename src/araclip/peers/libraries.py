@@ -17,13 +17,13 @@ from araclip.training.teachers.text_encoders import Inputs, TextEncoder, open_cl
 
 
 def load_open_clip(request: Request) -> TorchEncoder:
-    """A model of open_clip's list, file of weights, folder or hub id."""
+    """Load a model by open_clip: by its name in open_clip's list, a file of weights, a folder or a hub id."""
     text = open_clip_text(request.name, request.location)
     return TorchEncoder(request, text, open_clip_pictures(text.model, request.device))
 
 
 def open_clip_pictures(model: Any, device: str) -> ImageTower:
-    """The image tower of an open_clip model with the preprocessing that open_clip evaluates it with."""
+    """Return the image tower of an open_clip model, with the preprocessing that open_clip uses for evaluation."""
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
     visual = model.visual
@@ -38,13 +38,13 @@ def open_clip_pictures(model: Any, device: str) -> ImageTower:
 
 
 def without_tokens(output: Any) -> Tensor:
-    """The pooled vectors of open_clip's image towers, (n, D); those of CoCa make the patches' besides."""
+    """Return the pooled vectors (n, D) of an open_clip image tower; CoCa returns the patches' vectors besides."""
     vectors: Tensor = output[0] if isinstance(output, tuple) else output
     return vectors
 
 
 def load_transformers(request: Request) -> TorchEncoder:
-    """A dual encoder that transformers has a class for, such as AltCLIP, with its tokenizer and its image processor."""
+    """Load a dual encoder that transformers has a class for, such as AltCLIP, with tokenizer and image processor."""
     text = transformers_text(request.name, request.location)
     model, model_type = text.model, text.model.config.model_type
     if request.kind == "altclip" != model_type:
@@ -75,14 +75,14 @@ def _named(texts: list[str]) -> list[dict[str, str]]:
 
 
 class _Sentences(TextEncoder):
-    """Texts that go through the library's own `encode`."""
+    """Encodes texts by the library's own `encode`."""
 
     def encode(self, texts: list[str], device: str) -> Tensor:
         return _encoded(self.model, _named(texts))
 
 
 def load_sentence_transformers(request: Request) -> TorchEncoder:
-    """A multimodal model of sentence-transformers; or a model of texts, with another of pictures at `request.image`."""
+    """Load a multimodal model of sentence-transformers, or a text model with an image model at `request.image`."""
     text = _sentence_transformer(request.name, request.location, request.device)
     image = _sentence_transformer(request.name, request.image, request.device) if request.image else text
 
@@ -131,7 +131,7 @@ def _sentence_transformer(name: str, location: str, device: str) -> Any:
 
 
 def _settings_of(location: str) -> tuple[Path, str | None]:
-    """A folder with the settings of a model, and the revision they are of, if it is on the hub."""
+    """Return a folder with a model's settings and, for a hub id, the revision of these settings."""
     if folder := existing_folder(location):
         return folder, None
     from huggingface_hub import snapshot_download

@@ -26,7 +26,7 @@ HEADS = ("*.pickle", "*.pkl")  # how the head of an older text encoder is stored
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of model: how its location is written, the function that loads it, and the packages that this needs."""
+    """A kind of model: how its location is written, the function that loads it, and the packages that loading needs."""
 
     way: str
     loader: str
@@ -35,7 +35,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Request:
-    """A model to load. `image`: the location of the image tower, if it is not with the text tower."""
+    """A model to load. `image` is the location of the image tower, if it is not at the location of the text tower."""
 
     name: str
     kind: str
@@ -81,7 +81,7 @@ def load_peer(name_or_path: str | PathLike[str], threads: int, device: str) -> E
 
 
 def load_request(request: Request, threads: int = 1, device: str = "cpu") -> Encoder:
-    """The encoder of a request; the errors are those of `load_peer`."""
+    """Load the encoder of a request; raises as `load_peer` does."""
     kind = KINDS[request.kind]
     absent = [name for name in ("torch", "transformers", *kind.needs) if find_spec(name) is None]
     if absent:
@@ -98,7 +98,7 @@ def load_request(request: Request, threads: int = 1, device: str = "cpu") -> Enc
 
 
 def parse_request(text: str) -> Request | None:
-    """The request of a peer's name or hub id, a kind and location, or a folder in a published layout; else None."""
+    """Parse a peer's name or hub id, KIND:LOCATION, or a folder in a published layout; None for any other text."""
     by_hub_id = [peer for peer in model_registry.PEERS if peer.hub_id == text]
     peer = model_registry.BY_NAME.get(text) or next(iter(by_hub_id), None)
     if peer:
@@ -125,7 +125,7 @@ def parse_request(text: str) -> Request | None:
 
 
 def _at_home(location: str) -> str:
-    """A location with ~ replaced, which shells do at the beginning of a word alone."""
+    """Replace ~ in a location: shells replace it only at the beginning of a word."""
     before = "local-dir:" if location.startswith("local-dir:") else ""
     path = location.removeprefix(before)
     folder = existing_folder(path) if path.startswith("~") else None
@@ -133,7 +133,7 @@ def _at_home(location: str) -> str:
 
 
 def nearest(text: str) -> list[str]:
-    """The names that are nearest to one that nothing has: of models on this machine, of the table, and hub ids."""
+    """Return the known names nearest to an unknown one: models on this machine, the table's names, and hub ids."""
     known = [*installed(), *model_registry.BY_NAME, *(peer.hub_id for peer in model_registry.PEERS)]
     folded = {name.lower(): name for name in known}
     return [folded[name] for name in difflib.get_close_matches(text.lower()[:200], folded, 3, 0.6)]
@@ -155,7 +155,7 @@ def is_known(text: str) -> bool:
 
 
 def origin_of(request: Request) -> str:
-    """The text that gives a request again, from any working folder."""
+    """Return the text that `parse_request` reads as the same request, from any working folder."""
     if request.name in model_registry.BY_NAME:
         return request.name
     image = f"+{IMAGE_TOWERS[request.kind]}:{request.image}" if request.image and request.kind in IMAGE_TOWERS else ""
@@ -165,7 +165,7 @@ def origin_of(request: Request) -> str:
 
 
 def layout(folder: Path) -> str | None:
-    """The kind of model that a folder holds, by its files; None for an unknown one."""
+    """Tell by its files which kind of model a folder holds; None if the kind is unknown."""
     if (folder / "open_clip_config.json").is_file():
         return "open_clip"
     if not (folder / "config.json").exists():
@@ -195,5 +195,5 @@ def layout(folder: Path) -> str | None:
 
 
 def heads(folder: Path) -> list[Path]:
-    """Pickled heads that lie beside the weights of an older text encoder."""
+    """Return the pickled heads that lie beside the weights of an older text encoder."""
     return sorted(path for pattern in HEADS for path in folder.glob(pattern))

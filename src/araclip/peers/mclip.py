@@ -22,7 +22,7 @@ FIELDS = ("modelBase", "transformerDimensions", "numDims")
 
 
 class MultilingualCLIP(nn.Module):
-    """Ids and mask (B, T) → (B, D); the parts are named as in the published weights."""
+    """M-CLIP's text tower: ids and mask (B, T) → (B, D). Its parts are named as in the published weights."""
 
     def __init__(self, transformer: Any, width: int, projection_dim: int) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ def load_mclip(request: Request) -> TorchEncoder:
 
 
 def text_encoder(name: str, location: str) -> TextEncoder:
-    """The text tower with its head and tokenizer."""
+    """Load the text tower with its head and tokenizer."""
     folder = folder_of(name, location)
     foreign.check_folder(folder)
     config = read_json(folder / "config.json")

@@ -31,7 +31,7 @@ _SPARE = ("logit_", ".position_ids", f"{_PROJECTION}bias")
 
 
 class MexmaSigLIP(nn.Module):
-    """Ids and mask (B, T) → (B, D); pixels (B, 3, S, S) → (B, D)."""
+    """MEXMA-SigLIP 2: ids and mask (B, T) → (B, D); pixels (B, 3, S, S) → (B, D)."""
 
     def __init__(self, text: XLMRobertaConfig, vision: SiglipVisionConfig, bias: bool) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class MexmaSigLIP(nn.Module):
 
 
 def load_mexma(request: Request) -> TorchEncoder:
-    """A folder or hub id of MEXMA-SigLIP 2's layout."""
+    """Load a folder or hub id in the layout of MEXMA-SigLIP 2."""
     folder = folder_of(request.name, request.location)
     foreign.check_folder(folder)
     model = read_model(folder)
@@ -77,7 +77,7 @@ def load_mexma(request: Request) -> TorchEncoder:
 
 
 def read_model(folder: Path) -> MexmaSigLIP:
-    """The model of a folder's weights, in float32."""
+    """Make the model from a folder's weights, in float32."""
     state = _named_as_ours(read_state(folder), folder)
     built = failures(folder, "copy the folder again", ModelMismatch, cannot="be built")
     with built:
@@ -94,7 +94,7 @@ def read_model(folder: Path) -> MexmaSigLIP:
 
 
 def _named_as_ours(state: Mapping[str, Tensor], folder: Path) -> dict[str, Tensor]:
-    """The tensors by the names of MexmaSigLIP's parameters."""
+    """Rename tensors to the names of MexmaSigLIP's parameters."""
     starts = {}
     for ours, mark in (("text_model.", WORDS), ("vision_model.", PATCHES)):
         found = [name.removesuffix(mark) for name in state if name.endswith(mark)]

@@ -25,7 +25,7 @@ MTEB = "https://github.com/embeddings-benchmark/results"
 
 @dataclass(frozen=True)
 class PublishedRecall:
-    """Text → picture recall in percent: at 1, 5 and 10, or the mean of the three alone where no more was published."""
+    """Published text → picture recall in percent: at 1, 5 and 10, or only their mean if no more was published."""
 
     protocol: str
     mean: float
@@ -110,12 +110,12 @@ class Peer:
 
     @property
     def recall(self) -> tuple[PublishedRecall, ...]:
-        """Recall on Arabic that was published for it, at most one figure a protocol; empty where none was found."""
+        """Return the published recall on Arabic, at most one figure for each protocol; empty if none was found."""
         return tuple(table[self.name] for table in (_FIRST, _ALL) if self.name in table)
 
     @property
     def spec(self) -> str:
-        """Kind and location in one, which `AraCLIP.load` takes as well."""
+        """Return kind and location as one text, which `AraCLIP.load` takes as well."""
         return f"{self.kind}:{self.location}"
 
 
@@ -245,13 +245,13 @@ BY_NAME = {peer.name: peer for peer in PEERS}
 
 
 def forbids_commerce(license: str | None) -> bool:
-    """Whether the name of a licence says that it forbids commercial use (CC BY-NC, non-commercial)."""
+    """True if the name of a licence says that commercial use is forbidden (CC BY-NC, non-commercial)."""
     words = re.split(r"[^a-z]+", (license or "").lower())
     return "nc" in words or "noncommercial" in words or ("non" in words and "commercial" in words)
 
 
 def image_of(kind: str, location: str) -> str | None:
-    """The image tower of the text tower at `location`, a hub id or a folder that is named like the repository."""
+    """Return the image tower for the text tower at `location`, a hub id or a folder named like the repository."""
     name = location.rstrip("/").rpartition("/")[2]
     alike = (peer for peer in PEERS if peer.kind == kind and peer.hub_id.rpartition("/")[2] == name)
     return next((peer.image for peer in alike), None)

@@ -24,7 +24,7 @@ CLAIM = "as claimed by AraCLIP's description, which names no picture set; not re
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the claimed table. Of `models`, which it may mean, the first that is ready is used, else the first."""
+    """A row of the claimed table. It may mean any of `models`: the first one that is ready is used, else the first."""
 
     name: str  # as the claim has it
     models: tuple[str, ...]
@@ -49,7 +49,7 @@ HOW_TO_GET = {
 
 @dataclass(frozen=True)
 class Missing:
-    """A model or set that could not be used, why, and how to get it."""
+    """A model or a set that could not be used, the reason, and how to get it."""
 
     what: str
     why: str
@@ -57,7 +57,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Measured:
-    """One row on one set; `model`: what was measured, and how it was loaded."""
+    """The result of one row on one set; `model` says what was measured and how it was loaded."""
 
     row: Row
     model: str
@@ -67,14 +67,14 @@ class Measured:
 
 @dataclass(frozen=True)
 class PaperTable:
-    """What was measured, by set, and what is missing."""
+    """All results, by set, and what is missing."""
 
     sets: tuple[PictureSet, ...]
     measured: tuple[Measured, ...]
     missing: tuple[Missing, ...]
 
     def of(self, pictures: PictureSet, row: Row) -> Measured | None:
-        """The row's result on one of the sets."""
+        """Return the result of a row on one of the sets."""
         mine = (one for one in self.measured if one.row == row)
         return next((one for one in mine if one.evaluated.protocol.dataset == pictures.name), None)
 
@@ -139,7 +139,7 @@ def _sets(
 
 
 def _model(row: Row, wanted: str | None) -> tuple[str, str, Encoder]:
-    """The model of a row: what is measured, how it was loaded, and itself."""
+    """Load the model of a row; return its name, how it was loaded, and the model."""
     names = (wanted,) if wanted else row.models
     ready = next((name for name in names if model_folder.is_ours(name)), None)
     name = ready or names[0]

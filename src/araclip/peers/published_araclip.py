@@ -64,14 +64,14 @@ _SPARE = (f"{_IMAGE}text.", f"{_TEXT}pooler.", ".position_ids")
 
 @dataclass(frozen=True)
 class PublishedAraCLIP:
-    """A published checkpoint as our model, its tokenizer, and the side of its input pictures, if it takes any."""
+    """A published checkpoint: as our model, with its tokenizer and the side of its input pictures, if it has any."""
 
     model: AraCLIPModel
     tokenizer: Any
     size: int | None
 
     def processor(self) -> AraCLIPProcessor:
-        """An AraCLIPProcessor, which normalises text before the tokenizer; the published code does not."""
+        """Make an AraCLIPProcessor; it normalises text before the tokenizer, which the published code does not."""
         square = square_processor(self.size, self.size, HALF, HALF) if self.size else None
         return AraCLIPProcessor(square, self.tokenizer, self.model.config.max_tokens, reduction="exact")
 
@@ -106,7 +106,7 @@ def read_published(name: str, folder: Path, head: Path | None = None, image: str
 
 
 def load_published(request: Request) -> Encoder:
-    """AraCLIP as published, its texts not normalised; or a saved or exported AraCLIPModel."""
+    """Load AraCLIP as published, without normalising texts; or a saved or exported AraCLIPModel."""
     if model_folder.is_ours(request.location):
         return AraCLIP(model_folder.find(request.location), threads=request.threads, device=request.device)
     folder = folder_of(request.name, request.location)
@@ -228,7 +228,7 @@ _CARD_END = "## Trained on, measured, limits, licence"
 
 @dataclass(frozen=True)
 class Trainable:
-    """What was written: its folder, D, and whether it has an image tower."""
+    """What `make_trainable` wrote: the folder, D, and whether the model has an image tower."""
 
     folder: Path
     width: int

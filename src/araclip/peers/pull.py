@@ -46,7 +46,7 @@ _SHAPES = ((1.5, 0.95), (0.6, 1.37), (2.9, 2.1))  # width and height of pictures
 
 @dataclass(frozen=True)
 class Expected:
-    """Probes and their vectors by the model's own library; `least_resized`: cosine of pictures that it resizes."""
+    """Probes and their vectors by the model's own library; `least_resized` is the least cosine for resized pictures."""
 
     texts: tuple[str, ...]
     pictures: tuple[Image.Image, ...]
@@ -56,7 +56,7 @@ class Expected:
 
 
 def expected_of(source: Source) -> Expected:
-    """The library's vectors of some texts and pictures, each alone."""
+    """Encode some texts and pictures by the model's own library, each alone."""
     texts, pictures = (*GRAPH_TEXTS, TEXTS[-1]), _pictures(source.image.preprocessing.size)
     encoder = source.reference
     resizes = encoder.image.settings  # open_clip's table: it resizes with Pillow
@@ -87,7 +87,7 @@ def check_ids(source: Source) -> None:
 
 
 def check_cut(whole: Tokenizer, cut: Tokenizer, rows: Sequence[int] | Any, probes: Sequence[str]) -> None:
-    """Refuse a cut vocabulary that cuts a text in its languages otherwise."""
+    """Refuse a cut vocabulary that tokenizes a text in its languages otherwise than the whole vocabulary."""
     for probe in probes:
         before, after = whole.encode(probe).ids, [int(rows[id_]) for id_ in cut.encode(probe).ids]
         if before != after:
@@ -100,7 +100,7 @@ def check_cut(whole: Tokenizer, cut: Tokenizer, rows: Sequence[int] | Any, probe
 def check_vectors(
     found: Vectors, expected: Vectors, probes: Sequence[object], graph: str, least: float = LEAST_COSINE
 ) -> float:
-    """The least cosine of a graph's vectors to the library's."""
+    """Return the least cosine between a graph's vectors and the library's; refuse a graph below `least`."""
     cosines = (found * expected).sum(axis=1)
     worst = int(np.argmin(cosines))  # NumPy's argmin puts NaN first
     if not cosines[worst] >= least:
@@ -112,7 +112,7 @@ def check_vectors(
 
 
 def _pictures(side: int) -> tuple[Image.Image, ...]:
-    """A square of the model's side, and pictures of odd sizes: smooth colours with some noise."""
+    """Make a square of the model's input size, and pictures of odd sizes: smooth colours with some noise."""
     rng = np.random.default_rng(0)
     made = []
     for width, height in ((side, side), *((int(side * w) + 1, int(side * h)) for w, h in _SHAPES)):
@@ -178,7 +178,7 @@ def _no_model(source: object) -> InputError:
 
 
 def _saved_model(request: Request) -> Path | None:
-    """The folder of a saved AraCLIPModel, which `araclip export` writes too; its vocabulary stays whole."""
+    """Return the folder of a saved AraCLIPModel, which `araclip export` takes too; its vocabulary stays whole."""
     folder = existing_folder(request.location) if request.kind == "araclip" else None
     return folder if folder is not None and is_saved(folder) else None
 
@@ -186,7 +186,7 @@ def _saved_model(request: Request) -> Path | None:
 def _write(
     request: Request, folder: Path, languages: tuple[str, ...] | None, name: str, threads: int, log: Log
 ) -> ModelConfig:
-    """The float32 graphs and the tokenizer of a model, checked. One tower after the other is written and let go."""
+    """Write and check a model's float32 graphs and tokenizer; each tower is freed once it is written."""
     encoder = load_request(request, threads)
     if not isinstance(encoder, TorchEncoder):
         raise _no_model(request.name)
@@ -218,7 +218,7 @@ def _write(
 
 
 def _let_go(graph: torch.nn.Module, others: torch.nn.Module | None = None) -> None:
-    """Free a graph's weights, but for those of another graph: PyTorch's exporter holds on to what it has written."""
+    """Free a graph's weights except those that `others` use: PyTorch's exporter keeps what it has written."""
     kept = {id(tensor) for tensor in (*others.parameters(), *others.buffers())} if others is not None else set()
     for tensor in [*graph.parameters(), *graph.buffers()]:
         if id(tensor) not in kept:
@@ -273,7 +273,7 @@ def _config(request: Request, parts: Source, name: str, width: int, languages: t
 
 
 def _check(folder: Path, expected: Expected) -> None:
-    """Compare the graphs' vectors with the library's, item by item; one graph is open at a time."""
+    """Compare the graphs' vectors with the library's, item by item, with one graph open at a time."""
     encode_text = AraCLIP(folder).encode_text
     found = np.stack([encode_text(text) for text in expected.texts])
     del encode_text
@@ -289,7 +289,7 @@ def _check(folder: Path, expected: Expected) -> None:
 def _store(
     full: Path, stored: Path, config: ModelConfig, weights: str, pictures: Sequence[Path], threads: int, log: Log
 ) -> None:
-    """The folder as it is shipped: graphs with `weights`, tokenizer, card."""
+    """Write the folder that is shipped: graphs stored as `weights` says, tokenizer and model card."""
     shutil.copyfile(full / "tokenizer.json", stored / "tokenizer.json")
     ways = model_folder.ways_of(weights)
     taken = store_towers(full, stored, config, ways, pictures=pictures, kept=True, threads=threads, log=log)

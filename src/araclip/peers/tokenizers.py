@@ -28,7 +28,7 @@ Step = normalizers.Normalizer
 
 
 def cleaned(tokenizer: Tokenizer, clean: str) -> Tokenizer:
-    """The tokenizer behind one of open_clip's cleaning functions: whitespace, lower or canonicalize; in place."""
+    """Make a tokenizer clean texts as open_clip does, in place: `clean` is whitespace, lower or canonicalize."""
     unpunctuated = [normalizers.Replace("_", " "), normalizers.Replace(Regex(f"[{_PUNCTUATION}]"), "")]
     steps = {
         "whitespace": [*_basic(), *_single_spaces()],
@@ -41,7 +41,7 @@ def cleaned(tokenizer: Tokenizer, clean: str) -> Tokenizer:
 
 
 def put_before(tokenizer: Tokenizer, steps: Sequence[Step]) -> Tokenizer:
-    """The tokenizer with `steps` before its own normaliser; in place."""
+    """Put `steps` before a tokenizer's own normaliser, in place."""
     own = [tokenizer.normalizer] if tokenizer.normalizer is not None else []
     tokenizer.normalizer = normalizers.Sequence([*steps, *own])
     return tokenizer
@@ -65,7 +65,7 @@ _WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
 def clip_tokenizer(simple: Any) -> Tokenizer:
-    """The ids of open_clip's SimpleTokenizer, without its padding and truncation."""
+    """Make a tokenizer that gives the ids of open_clip's SimpleTokenizer, without padding and truncation."""
     if simple.reduction_fn is not None:
         raise ModelMismatch(
             "the tokenizer drops tokens at random (reduction_mask), which tokenizer.json cannot express. "
@@ -92,7 +92,7 @@ def clip_tokenizer(simple: Any) -> Tokenizer:
 
 
 def of_open_clip(name: str, tokenizer: Any) -> Tokenizer:
-    """open_clip's own byte-pair tokenizer, or its wrapper around one of transformers with its cleaning."""
+    """Convert open_clip's own byte-pair tokenizer, or its wrapper around a tokenizer of transformers with cleaning."""
     if hasattr(tokenizer, "bpe_ranks"):
         return clip_tokenizer(tokenizer)
     if getattr(tokenizer, "tokenizer_mode", ""):
@@ -110,7 +110,7 @@ def of_open_clip(name: str, tokenizer: Any) -> Tokenizer:
 
 
 def of_transformers(name: str, tokenizer: Any, *, lower: bool = False) -> Tokenizer:
-    """A copy of the fast tokenizer behind one of transformers, without padding and truncation; `lower` lowers texts."""
+    """Copy the fast tokenizer of a transformers tokenizer without padding and truncation; `lower` lowers texts."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if isinstance(backend, Tokenizer):
         made = Tokenizer.from_str(backend.to_str())
@@ -127,7 +127,7 @@ def of_transformers(name: str, tokenizer: Any, *, lower: bool = False) -> Tokeni
 
 
 def _sentence_pieces(name: str, tokenizer: Any) -> Tokenizer:
-    """The Unigram model of a SentencePiece file, with the end token behind."""
+    """Make a Unigram tokenizer from a SentencePiece file; it puts the end token behind each text."""
     from sentencepiece import sentencepiece_model_pb2 as messages
 
     parsed: Any = messages  # its classes are made when it is imported
@@ -154,7 +154,7 @@ def _sentence_pieces(name: str, tokenizer: Any) -> Tokenizer:
 
 
 def _without(tokenizer: Tokenizer, id_: int) -> Tokenizer:
-    """The post-processor writes 0 where it wrote this id, as open_clip's `strip_sep_token` does."""
+    """Make the post-processor write 0 in place of this id, as open_clip's `strip_sep_token` does."""
     content = json.loads(tokenizer.to_str())
 
     def replace(part: Any) -> None:
@@ -172,7 +172,7 @@ def _without(tokenizer: Tokenizer, id_: int) -> Tokenizer:
 
 
 def padded(tokenizer: Tokenizer, text: str, longest: int, pad_id: int | None) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """(1, T) ids of a text, cut at `longest` tokens and, where `pad_id` is given, filled up to them."""
+    """Return the ids (1, T) of a text, cut at `longest` tokens and, if `pad_id` is given, padded to that length."""
     tokenizer.enable_truncation(longest)
     ids = tokenizer.encode(text).ids
     tokenizer.no_truncation()

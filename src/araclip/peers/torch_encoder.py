@@ -28,7 +28,7 @@ MPS = "mps"
 
 
 def torch_device(named: str) -> str:
-    """A device of PyTorch's, such as "cuda:1"; "auto" is the first GPU, else the CPU."""
+    """Return a PyTorch device, such as "cuda:1"; "auto" is the first GPU, or the CPU if there is none."""
     gpus = [CUDA, *(f"{CUDA}:{number}" for number in range(torch.cuda.device_count()))]
     here = [CPU, *(gpus if torch.cuda.is_available() else ()), *([MPS] if torch.backends.mps.is_available() else ())]
     if named == AUTO:
@@ -62,7 +62,7 @@ class ImageTower:
     transform: ImageTransform | None = None
 
     def side(self) -> int | None:
-        """Pixels a side of the network's square input; None where its input is no square of one size."""
+        """Return the side, in pixels, of the network's square input; None if the input is not a square of one size."""
         inputs = (self.inputs or self.prepare)(Image.new("RGB", (96, 64)))
         shapes = [value.shape for value in inputs.values() if isinstance(value, Tensor)]
         return next((int(s[-1]) for s in shapes if len(s) == 4 and s[-1] == s[-2]), None)
@@ -72,7 +72,7 @@ def image_tower(
     model: Any, prepare: Callable[[Image.Image], Inputs], features: Callable[[Inputs], Tensor], device: str,
     settings: Any = None,
 ) -> ImageTower:  # fmt: skip
-    """An image tower that takes tensors; `prepare`: picture → a batch of one, `features`: batch → (n, D)."""
+    """Make an image tower from `prepare` (picture → batch of one) and `features` (batch → (n, D))."""
 
     def encode(prepared: Sequence[Inputs]) -> Tensor:
         return features({name: torch.cat([inputs[name] for inputs in prepared]).to(device) for name in prepared[0]})
@@ -81,7 +81,7 @@ def image_tower(
 
 
 def prepared_by(processor: Any) -> Callable[[Image.Image], Inputs]:
-    """How an image processor of transformers makes a picture ready."""
+    """Return a function that prepares a picture by an image processor of transformers."""
     return lambda picture: dict(processor(images=picture, return_tensors="pt"))
 
 
@@ -103,7 +103,7 @@ class TorchEncoder(EncoderBase):
 
     @property
     def origin(self) -> str:
-        """What `AraCLIP.load` takes to get this model again on this machine: a name, or a kind and a location."""
+        """What `AraCLIP.load` takes to load this model again on this machine: a name, or a kind and a location."""
         return origin_of(self.request)
 
     @cached_property

@@ -59,7 +59,7 @@ class TextGraph(nn.Module):
         self.rows = torch.from_numpy(rows)
 
     def _table(self, ids: Tensor) -> tuple[nn.Module, str, nn.Embedding]:
-        """The embedding that is given the ids themselves, with the module that holds it."""
+        """Return the embedding layer that is given the ids themselves, and the module that holds the layer."""
         given: list[nn.Module] = []
         found = [module for module in self.model.modules() if isinstance(module, nn.Embedding)]
 
@@ -88,7 +88,7 @@ class TextGraph(nn.Module):
 
 
 class CutTable(nn.Module):
-    """A table of tokens of which only the rows of these old ids (n,) are left; takes the old ids."""
+    """A token table of which only the rows with the old ids `rows` (n,) are left; it takes old ids."""
 
     positions: Tensor
 
@@ -107,7 +107,7 @@ class CutTable(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """Of the rows that are left."""
+        """The rows that are left."""
         return self.table.weight
 
 
@@ -144,7 +144,7 @@ class ImageGraph(Scaled):
         return l2_normalize(self.encode(self.scaled(pixels)).to(torch.float32), dim=-1)
 
     def forget_texts(self) -> None:
-        """Free the memory of the text tower, once its graph is written; the image tower is still needed."""
+        """Free the text tower's memory once its graph is written; the image tower is still needed."""
         for module in [*self.modules()]:
             for name in ("text_model", "text_projection"):
                 if name in module._modules:
@@ -171,7 +171,7 @@ class TextPart:
 
 @dataclass
 class ImagePart:
-    """The image tower: its graph's module, and how a picture becomes its input."""
+    """The image tower: the module of its graph, and how a picture becomes the graph's input."""
 
     graph: ImageGraph
     tower: str
@@ -180,7 +180,7 @@ class ImagePart:
 
 @dataclass
 class Source:
-    """Both towers, and the library's own encoder, against which their graphs are checked."""
+    """Both towers of a published model, and the library's own encoder, against which the graphs are checked."""
 
     request: Request
     text: TextPart
@@ -189,7 +189,7 @@ class Source:
 
 
 def source_of(encoder: TorchEncoder) -> Source:
-    """The parts of a published model."""
+    """Return the parts of a published model."""
     request, name = encoder.request, encoder.name
     text = _TEXT[request.kind](encoder)
     text.graph.takes_mask = text.mask
@@ -338,7 +338,7 @@ _TEXT: dict[str, Callable[[TorchEncoder], TextPart]] = {
 
 
 def _longest(encoder: TorchEncoder, most: int | None = None) -> int:
-    """How many tokens the library leaves of a text; at most as many as the tower has positions."""
+    """Return how many tokens of a text the library keeps; at most as many as the tower has positions."""
     longest = int(encoder.text.longest or 0) or most
     if longest is None:
         raise ModelMismatch(f"{encoder.name} does not say how many tokens a text may have. Copy its folder again.")
@@ -382,6 +382,6 @@ def _image(name: str, encoder: TorchEncoder) -> ImagePart:
 
 
 def _plain_attention(model: Any) -> None:
-    """MatMul and Softmax, which ONNX Runtime optimises best, in place of PyTorch's fused attention."""
+    """Replace PyTorch's fused attention by MatMul and Softmax, which ONNX Runtime optimises best."""
     if hasattr(model, "set_attn_implementation"):
         model.set_attn_implementation("eager")

@@ -40,7 +40,7 @@ class Translated:
 
     @property
     def image_transform(self) -> ImageTransform:
-        """The encoder's."""
+        """How the encoder prepares pictures."""
         return transform_of(self.encoder)
 
     @property

@@ -79,7 +79,7 @@ _LAST = 0x323B0  # letters end before; behind are marks without glyphs (E0100) a
 
 
 def check_languages(languages: Iterable[str]) -> tuple[str, ...]:
-    """The codes as a tuple, each once."""
+    """Check language codes and return them as a tuple, each code once."""
     codes = tuple(dict.fromkeys(languages))
     if unknown := [code for code in codes if code not in LANGUAGES]:
         raise InputError(
@@ -93,7 +93,7 @@ def check_languages(languages: Iterable[str]) -> tuple[str, ...]:
 
 @cache
 def characters_of(languages: tuple[str, ...]) -> frozenset[str]:
-    """Every character that a text in these languages may hold."""
+    """Return every character that a text in these languages may hold."""
     ranges = [*_COMMON, *(found for code in languages for script in LANGUAGES[code] for found in _SCRIPTS[script])]
     own = {chr(point) for first, last in ranges for point in range(first, last + 1)}
     emoji = {chr(point) for first, last in _EMOJI for point in range(first, last + 1)}
@@ -101,7 +101,7 @@ def characters_of(languages: tuple[str, ...]) -> frozenset[str]:
 
 
 def _is_neutral(char: str, own: set[str]) -> bool:
-    """Neither letter nor mark, nor composed of letters of another script, as ㈱ is."""
+    """True if a character is neither a letter nor a mark and is not composed of another script's letters, as ㈱ is."""
     if not _is_bare(char):
         return False
     return all(_is_bare(part) or part in own for part in unicodedata.normalize("NFKC", char))
@@ -147,7 +147,7 @@ def cut_vocabulary(tokenizer: Tokenizer, languages: tuple[str, ...]) -> CutVocab
 
 
 def pieces_by_id(tokenizer: Tokenizer) -> dict[int, str]:
-    """Every piece, as the text that it stands for where that can be said, by its id."""
+    """Return every piece by its id, as the text that the piece stands for, where that can be told."""
     content = json.loads(tokenizer.to_str())
     read = _text_of_bytes if _is_byte_level(content) else str
     return {id_: read(piece) for piece, id_ in tokenizer.get_vocab(with_added_tokens=True).items()}
@@ -182,7 +182,7 @@ def _rule(tokenizer: Tokenizer, content: Mapping[str, Any], characters: Iterable
 
 
 def _after_normaliser(tokenizer: Tokenizer, characters: Iterable[str]) -> set[str]:
-    """What the normaliser makes of each character between two letters, and of the letters themselves."""
+    """Return what the normaliser makes of each character between two letters, and of these letters."""
     normalizer = tokenizer.normalizer
     if normalizer is None:
         return set(characters)
@@ -201,7 +201,7 @@ def _is_byte_level(content: Mapping[str, Any]) -> bool:
 
 
 def _bytes_by_character() -> dict[str, int]:
-    """The alphabet in which byte-level tokenizers write bytes (GPT-2's)."""
+    """Return the alphabet in which byte-level tokenizers write bytes (GPT-2's)."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     assert len(ByteLevel.alphabet()) == 256
@@ -216,7 +216,7 @@ def _text_of_bytes(piece: str) -> str:
 
 
 def _encodings(characters: Iterable[str]) -> tuple[set[bytes], set[bytes], set[bytes]]:
-    """Of the characters' bytes in UTF-8: the whole ones, and their beginnings and ends."""
+    """Return the UTF-8 bytes of characters: the whole sequences, and their beginnings and ends."""
     whole = {char.encode("utf-8", "surrogatepass") for char in characters}
     starts = {code[:length] for code in whole for length in range(1, len(code))}
     ends = {code[-length:] for code in whole for length in range(1, len(code))}
@@ -246,7 +246,7 @@ def _is_made_of_bytes(suffix: str, whole: set[bytes], starts: set[bytes], ends: 
 
 
 def _template_ids(processor: Any) -> set[int]:
-    """The ids that a post-processor adds."""
+    """Return the ids that a post-processor adds."""
     if not isinstance(processor, dict):
         return set()
     found = {int(id_) for token in (processor.get("special_tokens") or {}).values() for id_ in token["ids"]}

@@ -30,7 +30,7 @@ _SMALL = ["*.json", "*.txt", "*.model", "*.pickle", "*.pkl"]
 
 
 def folder_of(name: str, location: str) -> Path:
-    """A local folder as it is, or the snapshot of a hub id, which is downloaded where this machine does not have it."""
+    """Return a local folder as it is, or the snapshot of a hub id, which is downloaded if it is not on this machine."""
     if folder := existing_folder(location):
         return folder
     from huggingface_hub import snapshot_download
@@ -47,7 +47,7 @@ def folder_of(name: str, location: str) -> Path:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """An object of a JSON file."""
+    """Read a JSON file that holds an object."""
     if not path.is_file():
         raise ModelNotFound(f"{path} is missing or cannot be read. Copy the model's folder again, whole.")
     try:
@@ -61,13 +61,13 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def is_saved(folder: Path) -> bool:
-    """Whether a folder is a saved AraCLIPModel, by its config.json."""
+    """True if a folder is a saved AraCLIPModel, judged by its config.json."""
     config = folder / "config.json"
     return config.is_file() and read_json(config).get("model_type") == "araclip"
 
 
 def read_state(folder: Path) -> dict[str, Tensor]:
-    """All tensors of a folder's weights, in one file or in several with an index."""
+    """Read all tensors of a folder's weights, from one file or from several with an index."""
     for weights in WEIGHTS:
         index = folder / f"{weights}.index.json"
         if (folder / weights).is_file():
@@ -136,7 +136,7 @@ FLOATS = ("f2", "f4", "f8")
 
 
 def read_head(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Weight (out, in) and bias (out,) as a torch Linear has them."""
+    """Read weight (out, in) and bias (out,) of a pickled linear layer, without running the pickle's code."""
     if path.stat().st_size > MAX_BYTES:
         raise ModelMismatch(f"{path} is {path.stat().st_size / 1e6:.0f} MB, a head is a few. It is not read.")
     try:
@@ -153,7 +153,7 @@ def read_head(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 class _DType:
-    """Records the arguments of `numpy.dtype`, and the byte order."""
+    """Records the arguments of `numpy.dtype` in a pickle, and the byte order."""
 
     def __init__(self, code: object, *_: object) -> None:
         self.code, self.order = code, "<"
@@ -163,7 +163,7 @@ class _DType:
 
 
 class _Array:
-    """Records what an array is rebuilt from."""
+    """Records the values from which a pickled array is rebuilt."""
 
     shape: Any
     dtype: Any
