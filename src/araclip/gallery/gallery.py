@@ -129,7 +129,7 @@ class Gallery(BaseGallery):
         )
 
     def duplicates(self, kinds: Collection[str] = ("exact", "near")) -> list[Group]:
-        """Return groups of duplicate files, without files that are missing on the disk and further names of one file."""
+        """Return groups of duplicate files; leave out files missing on the disk, and further names of the same file."""
         catalog = self._catalog
         rows = catalog.rows(
             "SELECT content, path, size, ifnull(width * height, 0) FROM files JOIN contents ON id = content "
