@@ -472,7 +472,8 @@ class Catalog:
         return self._as_vectors(list(self.rows_in(sql, ids.tolist())))
 
     def vector_blocks(self) -> Iterator[tuple[Ids, StoredVectors]]:
-        """Yield the ids and vectors of all pictures in blocks, in order of the ids; including pictures without a path."""
+        """Yield the ids and vectors of all pictures in blocks, in order of the ids; including pictures without a
+        path."""
         last, sql = -1, f"SELECT id, vector FROM contents WHERE id > ? ORDER BY id LIMIT {BLOCK}"
         while rows := self.rows(sql, (last,)):
             yield self._as_vectors(rows)
@@ -597,7 +598,8 @@ class Catalog:
     # ------------------------------------------------------------------ texts and marks
 
     def sidecars(self, at: str | None = None) -> dict[str, File]:
-        """Return size and time of change of side-car captions, by the picture's path: of all pictures, or the one `at`."""
+        """Return size and time of change of side-car captions, by the picture's path: of all pictures, or the one
+        `at`."""
         sql, values = "SELECT path, size, mtime_ns FROM sidecars", ()
         rows = self.rows(sql, values) if at is None else self.rows(f"{sql} WHERE path = ?", (os.fsencode(at),))
         return {(path := os.fsdecode(raw)): File(path, size, changed) for raw, size, changed in rows}

@@ -191,7 +191,8 @@ def _write_schema(copy: Path, layout: Mapping[str, Sequence[str]], root_pages: M
 
 
 def _table_of(name: bytes, sql: bytes, layout: Mapping[str, Sequence[str]]) -> str | None:
-    """Return the table that a row of the schema defines, judged by the name or by the definition; None if neither fits."""
+    """Return the table that a row of the schema defines, judged by the name or by the definition; None if neither
+    fits."""
     for table in layout:
         if name == table.encode() or sql.replace(b'"', b" ").split(b"(")[0].split() == [
             b"CREATE",

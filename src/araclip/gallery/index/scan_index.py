@@ -119,7 +119,8 @@ class ScanIndex:
         return cls(frozen.generation, Exact(*_together(frozen.vector_blocks(), _width(frozen))))  # slow, but correct
 
     def _updated_to(self, frozen: Catalog, rebuild_after: int) -> "ScanIndex | None":
-        """Return this index brought up to the generation of `frozen`; None if its history differs, or too much changed."""
+        """Return this index brought up to the generation of `frozen`; None if its history differs, or too much
+        changed."""
         if frozen.generation == self.generation:
             return self
         new = frozen.changed_since(self.generation)

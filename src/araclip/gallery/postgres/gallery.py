@@ -206,7 +206,8 @@ class PostgresGallery(BaseGallery):
             )
 
     def duplicates(self, kinds: Collection[str] = ("exact", "near")) -> list[Group]:
-        """Return groups of duplicate files, whether or not they exist on this machine; "semantic" fetches all vectors."""
+        """Return groups of duplicate files, whether or not they exist on this machine; "semantic" fetches all
+        vectors."""
         catalog = self._catalog
         rows = sorted(catalog.rows(), key=lambda row: row.id)
         files: dict[int, list[tuple[str, int, int]]] = {}
