@@ -94,7 +94,7 @@ def coordinates(latitude: float | None, longitude: float | None) -> tuple[float,
     fix)."""
     if latitude is None or longitude is None or latitude == longitude == 0:
         return None
-    if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):  # NaN neither
+    if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):  # true for NaN, too
         return None
     return round(latitude, 7) + 0.0, round(longitude, 7) + 0.0
 
