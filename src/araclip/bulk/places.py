@@ -24,7 +24,8 @@ PROTOCOLS = {  # each protocol, and the extra that is needed to read it
 }  # fmt: skip
 MISSING = "Bulk embedding needs the packages pyarrow and fsspec. Run: pip install 'araclip[bulk]'"
 BLOCK = 8_000_000  # bytes fetched at once when a file is read as a stream
-_HOST = re.compile(r"arn:.*|(\[[^]]*\]|[^:]*)(:\d*)?")  # an access point of S3, or a host or bucket
+# matches an access point of S3, or a host or bucket with or without port
+_HOST = re.compile(r"arn:.*|(\[[^]]*\]|[^:]*)(:\d*)?")
 
 
 def is_url(text: str) -> bool:
@@ -166,7 +167,7 @@ class _Watched:
         return False
 
     def flush(self) -> None:
-        """Nothing is written."""
+        """Do nothing, because nothing is ever written."""
 
 
 class ShardFolder:

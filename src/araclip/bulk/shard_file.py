@@ -49,7 +49,7 @@ REMEDY = "Delete it and embed again."
 
 @dataclass(frozen=True)
 class ShardRow:
-    """One picture that was embedded."""
+    """A row of a shard: one picture with its file, hash, vector, facts and perceptual hash."""
 
     file: File
     digest: bytes
@@ -107,7 +107,7 @@ class ShardWriter:
         from pyarrow import OSFile, parquet
 
         self._path, self._schema = path, schema_of(plan.model.width)
-        self._file = OSFile(os.fsencode(path), mode="w")  # a name that is not UTF-8 is no text for pyarrow
+        self._file = OSFile(os.fsencode(path), mode="w")  # as bytes, because pyarrow takes no text that is not UTF-8
         self._writer = parquet.ParquetWriter(
             self._file, self._schema, write_page_checksum=True, store_schema=True,
             compression={name: "none" if name.startswith("vector") else "zstd" for name in _leaves(self._schema)},

@@ -35,7 +35,7 @@ class Month:
 
 
 class Timeline:
-    """Pictures, the newest first: `ids` (n,) are the store's numbers, `dates` (n,) texts, empty where unknown."""
+    """Pictures, the newest first: `ids` (n,) are the store's numbers, `dates` (n,) texts, empty if not known."""
 
     def __init__(self, ids: NDArray[np.int64], dates: Sequence[str]) -> None:
         """Sort the given ids by their dates, which are written as in `images.Facts.captured_at`, empty if unknown."""
@@ -80,7 +80,7 @@ class Timeline:
 
 
 KEY_DIGITS = 16
-MAX_DEPTH = 64  # levels of folders; a deeper one counts as its ancestor at that depth
+MAX_DEPTH = 64  # levels of folders; pictures in a deeper folder count for the folder above it at this depth
 
 
 @dataclass

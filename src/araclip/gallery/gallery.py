@@ -250,7 +250,7 @@ class Gallery(BaseGallery):
 
     @contextmanager
     def _ingesting(self) -> Iterator[Turn]:
-        with self._turn():  # a gallery that cannot be written is refused before the work, not after it
+        with self._turn():  # raises now, not after the work, if the gallery cannot be written
             record_whereabouts(self._catalog, self.model)
         yield self._turn
         try:

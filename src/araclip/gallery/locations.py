@@ -58,7 +58,7 @@ class Address:
         try:
             parts = urlsplit(text)
             host, port = parts.hostname or "", parts.port or PORT
-        except ValueError:  # brackets around what is no IPv6 address, or a port that is no number
+        except ValueError:  # brackets without an IPv6 address in them, or a port that is no number
             signs = " In a password, / ? # are written %2F %3F %23." if text.startswith("postgres") else ""
             raise InputError(f"'{shown}' has an invalid port or host.{signs} {EXAMPLE}") from None
         if parts.scheme not in ("postgresql", "postgres"):

@@ -296,12 +296,14 @@ def _taken_apart(
     found = {each.part for each in before}
     dates, named, negates = (part not in ignore and part not in found for part in ("date", "folder", "exclusions"))
     placed = Placed(text)
-    if named:  # first: «مجلد دهب 2019» names no date
+    if named:  # look for folders first: in «مجلد دهب 2019», the year is part of a folder's name
         placed = split_folder(text, folders)
-        when = dates and split_date(placed.words, today).only_date  # a folder «صيف 2019», and pictures of that summer
+        # a folder may be called «صيف 2019», but the date is meant
+        when = dates and split_date(placed.words, today).only_date
         if when or (negates and _excludes(text, placed.words, interpreter)):
             placed = Placed(text)
-    dated = split_date(placed.text, today) if dates else Dated(placed.text)  # «بدون كلاب صيف 2019» excludes no summer
+    # dates before exclusions: «بدون كلاب صيف 2019» excludes dogs, not a summer
+    dated = split_date(placed.text, today) if dates else Dated(placed.text)
     beside = bool(placed.folders) or dated.filter is not None
     parts = split_exclusions(dated.text, interpreter, beside=beside) if negates else Split(dated.text, (), ())
     rest = parts.text

@@ -35,7 +35,7 @@ LIFT = 2.5  # a perfect text match of weight 1 adds this to a hit's value, to wh
 LIFT_ODDS = 7.0  # and adds this to the log-odds of relevance; orders hits as well (benchmarks/hybrid.py)
 DOUBT = 0.2  # a description without the query's words lowers a picture by this share of the best score's lead
 DOUBTED = 512  # for so many of a query's pictures, look whether they have a description; assume it for the rest
-AT_ONCE = 64  # look at so many of them in one step
+AT_ONCE = 64  # look for the descriptions of so many pictures in one step
 
 Relevance = Callable[[float], float] | None  # turns a cosine into a relevance; None if relevance is unknown
 
@@ -233,7 +233,8 @@ class Page:
             if isinstance(value, bool) or not isinstance(value, WHOLE if whole else REAL):
                 wanted = "a whole number" if whole else "a number"
                 raise InputError(f"{name} is {value!r}, a {type(value).__name__}; pass {wanted}.")
-            object.__setattr__(self, name, min(int(value), _EVERY) if whole else float(value))  # NumPy's numbers too
+            # also converts NumPy's numbers
+            object.__setattr__(self, name, min(int(value), _EVERY) if whole else float(value))
         if self.k < 1:
             raise InputError(f"k is {self.k}; it must be at least 1.")
         if self.offset < 0:
@@ -319,7 +320,7 @@ def ranked(
         hybrid: a search in pictures' texts that raises or lowers hits; None to rank by the vector alone.
         exclusion: what no hit may show.
     """
-    if page.by_date:  # without score or relevance
+    if page.by_date:  # these hits have neither score nor relevance
         newest = (Candidate(content, 0.0, None, 0.0) for content in search.newest())
         return hits_of(search.existing(kept(newest, exclusion, search.cosines)), search.phash, page, exclude)
     matches = search.matches(hybrid.query) if hybrid else NO_MATCHES

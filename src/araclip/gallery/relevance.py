@@ -188,7 +188,7 @@ class RelevanceScale:
     @cached_property
     def _covariance(self) -> Vectors:
         centred = self.sample - self.sample.mean(axis=0)
-        products = centred.T @ centred  # np.cov takes float64, and twice as long
+        products = centred.T @ centred  # np.cov would use float64, which takes twice as long
         covariance: Vectors = np.divide(products, len(centred) - 1, dtype=np.float32)
         return covariance
 

@@ -18,7 +18,7 @@ from araclip.text.words import FUNCTION_WORDS, Word, words
 
 FOLDERS, WORDS, QUERIES, FILES = 2, 4, 3, 3  # the most suggestions of each kind, so that no kind fills the list
 LEAST = 2  # names of files are suggested once so many letters are typed
-SHORTER = 3  # a stem may have fewer than this many letters less than what is typed: «سيارة» has the stem «سيار»
+SHORTER = 3  # a stem may be shorter than the typed letters, but by less than this: «سيارة» has the stem «سيار»
 CAMERAS = frozenset(
     ("img", "dsc", "dscf", "dscn", "pxl", "vid", "scan", "screenshot", "whatsapp", "jpg", "jpeg", "png")
 )  # words in the names that cameras and programs give; such names say nothing about the picture
@@ -157,7 +157,7 @@ class Suggestions:
         found = read.interpretation
         if found.literal or read.only_filters or (hits and not fits_nothing([hit.relevance for hit in hits])):
             return found
-        # Correct the likeliest readings, not the typed words: the page already shows how those were read.
+        # Correct the likeliest readings, not the typed words: users already see how their words were read.
         typed = {
             place: readings[0].text
             for place, (term, readings) in enumerate(zip(read.query.terms, read.readings, strict=True))

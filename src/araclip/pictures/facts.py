@@ -102,7 +102,7 @@ def exif_metadata(main: Any, taken: Any, gps: Any) -> PhotoMetadata:
 def _directory(exif: Image.Exif, which: int) -> Any:
     try:
         return exif.get_ifd(which)
-    except Exception:  # as above; the other directories may be sound
+    except Exception:  # a damaged directory is ignored; the other directories may be sound
         return {}
 
 

@@ -177,7 +177,7 @@ def open_file(path: str | PathLike[str]) -> BufferedReader:
     try:
         descriptor = open_to_read(path)
     except OSError as error:
-        if error.errno in (errno.ENXIO, getattr(errno, "EOPNOTSUPP", None)):  # a socket
+        if error.errno in (errno.ENXIO, getattr(errno, "EOPNOTSUPP", None)):  # the path is a socket
             raise not_a_file(fspath(path), stat.S_IFSOCK) from None
         raise
     mode = os.fstat(descriptor).st_mode

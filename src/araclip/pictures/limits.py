@@ -40,7 +40,7 @@ MAX_OF_FORMAT = {  # lower limits for formats whose decoders take more memory or
 }
 LARGE = 400_000_000  # if a picture takes more bytes than this, the free memory is checked
 MAX_SCANNED = (
-    3_000_000_000  # pixels times passes of a JPEG: 6 seconds when it is made for this; 150 MP in 20 passes fit
+    3_000_000_000  # pixels times passes of a JPEG; a hostile one takes at most 6 s, and 150 MP in 20 passes are allowed
 )
 USABLE = 0.5  # the share of the free memory that one picture may take
 FULL_BYTES = 17  # most bytes for each pixel at the peak (WebP, or 16-bit grey); measured by tests/fuzz/peaks.py

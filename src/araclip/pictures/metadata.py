@@ -150,7 +150,7 @@ def date_in_name(path: str) -> str | None:
     return None
 
 
-MAX_XMP_BYTES = 2_000_000  # edits with masks take some hundred kilobytes
+MAX_XMP_BYTES = 2_000_000  # a photo manager's edits with masks take some hundred kilobytes
 MAX_ELEMENTS, MAX_DEPTH = 100_000, 60
 MAX_VALUES, MAX_XMP_LETTERS = 200, 4_000  # most values of a property, and letters of a value
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns# "

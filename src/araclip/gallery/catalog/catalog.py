@@ -499,7 +499,7 @@ class Catalog:
         """Return the ids (n,), ascending, and perceptual hashes (n,) of all pictures with a path; 0: not known."""
         ids = "SELECT id, ifnull(phash, 0) FROM contents WHERE id IN (SELECT content FROM files) ORDER BY id"
         known = np.array(self.rows(ids), np.int64).reshape(-1, 2)
-        return known[:, 0], known[:, 1].astype(np.uint64)  # SQLite's integers have a sign
+        return known[:, 0], known[:, 1].astype(np.uint64)  # SQLite stores signed integers
 
     # ------------------------------------------------------------------ paths
 
@@ -527,7 +527,7 @@ class Catalog:
             for content, metadata in self.connection.execute(
                 "DELETE FROM files WHERE path = ? RETURNING content, metadata", (raw,)
             ):
-                if metadata != "{}":  # so that a renamed file keeps its metadata
+                if metadata != "{}":  # pass it on to a copy, so that a renamed file keeps its metadata
                     self.change(
                         "UPDATE files SET metadata = ? WHERE content = ? AND metadata = '{}'", (metadata, content)
                     )
@@ -808,7 +808,7 @@ class CatalogPool:
     def catalog(self) -> Catalog:
         """Return the catalogue through this thread's connection; open it again if the file was replaced."""
         catalog: Catalog | None = getattr(self._local, "catalog", None)
-        if catalog is not None and not catalog.is_current:  # repaired or restored: the old file is no longer written
+        if catalog is not None and not catalog.is_current:  # after a repair or restore, the old file no longer changes
             self._local.catalog = None
             with self._lock:
                 self._opened.remove(catalog)

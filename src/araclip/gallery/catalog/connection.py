@@ -31,7 +31,7 @@ from araclip.errors import GalleryCorrupt, GalleryError
 from araclip.gallery.catalog import matching
 
 CHECKED_VFS = "cksmvfs"  # SQLite's name of its checksum layer
-CHECKSUM_BYTES = 8  # at the end of each page
+CHECKSUM_BYTES = 8  # bytes at the end of each page that hold its checksum
 BUSY_MS = 10_000  # how long a statement waits for another connection's commit
 DAMAGED_PAGE = 8202  # SQLITE_IOERR_DATA: the checksum of a page does not match
 _CHANGED = "its owner is writing it"
@@ -91,7 +91,7 @@ class Connection:
             self._db.reserve_bytes("main", CHECKSUM_BYTES)  # has no effect on an existing file
             self.execute("PRAGMA foreign_keys = ON")
             self.execute("PRAGMA journal_mode = WAL")
-            self.execute("PRAGMA synchronous = FULL")  # a committed picture survives a power cut
+            self.execute("PRAGMA synchronous = FULL")  # so that a committed picture survives a power cut
         except apsw.Error:
             self._db.close()
             raise
@@ -235,7 +235,7 @@ def transaction(database: Connection, kind: str = "IMMEDIATE") -> Iterator[None]
             yield
             database.execute("COMMIT")
         except BaseException:
-            with contextlib.suppress(apsw.Error):  # a full disk has rolled it back already
+            with contextlib.suppress(apsw.Error):  # on a full disk, SQLite has already rolled it back
                 database.execute("ROLLBACK")
             raise
 
@@ -248,7 +248,7 @@ def snapshot(database: Connection) -> Iterator[None]:
         try:
             yield
         finally:
-            if database.in_transaction:  # a damaged page has ended it already
+            if database.in_transaction:  # on a damaged page, SQLite has already ended it
                 database.execute("ROLLBACK")
 
 

@@ -34,7 +34,7 @@ _METADATA = """files.metadata <> '{}' AND EXISTS (SELECT 1 FROM json_each(files.
     WHERE pair.key = ? AND ? = CASE member.type || typeof(member.value)
         WHEN 'trueinteger' THEN 'true' WHEN 'falseinteger' THEN 'false' WHEN 'integerreal' THEN NULL
         ELSE CAST(member.value AS TEXT) END)"""
-LARGEST = (1 << 63) - 1  # bytes of a file; SQLite's largest integer
+LARGEST = (1 << 63) - 1  # the largest size in bytes, and SQLite's largest integer
 _DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01])(T([01]\d|2[0-3])(:[0-5]\d(:[0-5]\d)?)?)?)?)?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgKMG])?[bB]?")
 _NUMBER = r" ?([+-]?\d{1,9}(?:\.\d{1,20})?) ?"
@@ -85,19 +85,20 @@ class Filters:
     below: str | None = None  # like `folder`, but by the exact path: links are not resolved on the disk
     captured_from: str | None = None
     captured_to: str | None = None
-    months: tuple[int, ...] = ()  # of the camera's date, in any year: 1 to 12
-    days: tuple[int, ...] = ()  # of the camera's date, in any month: 1 to 31
+    months: tuple[int, ...] = ()  # taken in one of these months (1 to 12), in any year
+    days: tuple[int, ...] = ()  # taken on one of these days (1 to 31), in any month
     added_from: str | None = None
     added_to: str | None = None
     min_size: int | None = None  # bytes of the file
     max_size: int | None = None
-    formats: tuple[str, ...] = ()  # of pictures.formats.FORMATS, in any case; jpg, tif, heic, jp2 too
+    formats: tuple[str, ...] = ()  # any of pictures.formats.FORMATS, in any case; jpg, tif, heic and jp2 work, too
     orientation: str | None = None  # landscape, portrait or square, as the picture is seen
     camera: str | None = None  # all these words are in the camera's name; case and order make no difference
     lens: str | None = None  # all these words are in the lens's name
     place: str | None = None  # all these words are in the names of spot, city, region and country
     name: str | None = None  # the file's name has all these words, or matches a glob such as IMG_20*
-    near: tuple[float, float, float] | None = None  # latitude, longitude (degrees), metres around
+    # latitude and longitude in degrees, and the greatest distance in metres
+    near: tuple[float, float, float] | None = None
     kind: str | None = None  # picture or video
     metadata: Mapping[str, Any] = field(default_factory=dict)  # every key must have its value: texts, numbers, booleans
     hidden: bool | None = False  # False: only pictures that are not hidden; True: only hidden ones; None: both

@@ -82,7 +82,7 @@ class PictureRecord:
     height: int | None
     captured_at: str | None
     added: str
-    copies: tuple[Copy, ...]  # in order of the bytes of their paths
+    copies: tuple[Copy, ...]  # sorted by the bytes of their paths
     camera: str | None = None
     lens: str | None = None
     latitude: float | None = None

@@ -74,7 +74,7 @@ def salvage(folder: Path, model: Encoder | None = None) -> list[str]:
             if source == path:
                 _set_aside(path)
 
-        atomic.write(path, fill, flush=False)  # SQLite has flushed it
+        atomic.write(path, fill, flush=False)  # SQLite has already flushed the file
     return lines
 
 

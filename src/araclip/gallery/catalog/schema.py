@@ -159,7 +159,7 @@ def connected(path: Path, *, create: bool = False) -> Connection:
             raise GalleryCorrupt(f"{path} is missing: a repair was stopped half way. Run `araclip repair` again.")
         if not create:
             raise GalleryNotFound(f"no gallery at {path.parent}. {_restored_half(path.parent)}")
-        atomic.unlink(path.parent / seal.FILE_NAME)  # left by a deleted catalogue
+        atomic.unlink(path.parent / seal.FILE_NAME)  # a deleted catalogue may have left its seal
     with own_errors(path):
         return connect(path, create=create)
 
@@ -251,7 +251,8 @@ def migrate(path: Path) -> None:
                     f"{path} is of an earlier version and is open in another program. Close that program, then try "
                     "again."
                 ) from error
-        atomic.write(path, lambda temporary: _write_migrated(temporary, path), flush=False)  # SQLite has flushed it
+        # No flush is needed, because SQLite has already flushed the file.
+        atomic.write(path, lambda temporary: _write_migrated(temporary, path), flush=False)
         atomic.unlink(path.parent / seal.FILE_NAME)
 
 

@@ -106,6 +106,6 @@ def _only(rows: Ids, count: int) -> "faiss.SearchParameters":
 
     bits = np.zeros(count, bool)
     bits[rows] = True
-    # FAISS's type stubs know neither the array nor the keyword that its wrappers add.
+    # The types are ignored because FAISS's type stubs lack this argument and this keyword, which its wrappers add.
     selector = faiss.IDSelectorBitmap(np.packbits(bits, bitorder="little"))  # type: ignore[call-arg,arg-type,unused-ignore]
     return faiss.SearchParameters(sel=selector)  # type: ignore[call-arg,unused-ignore]

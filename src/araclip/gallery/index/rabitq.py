@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Mask = NDArray[np.bool_]
 
-EXACT_UP_TO = 100_000  # vectors: 102 MB at 512 dimensions, a few milliseconds
+EXACT_UP_TO = 100_000  # up to so many vectors (102 MB at 512 dimensions), comparing all takes a few milliseconds
 SHARDS = 4  # parts of the codes that are scanned in parallel
 BLOCK = 16_384  # vectors decoded at once: 25 MB
 TRAINED_ON = 65_536  # vectors in the sample from which the mean is computed
@@ -127,7 +127,8 @@ class _Scan:
                 shard.add(vectors[start : min(start + BLOCK, int(some[-1]) + 1)].astype(np.float32) @ rotation)
             return shard
 
-        with ThreadPoolExecutor(min(SHARDS, usable_cores()), "encode") as pool:  # each holds two blocks in float32
+        # each thread holds two blocks in float32
+        with ThreadPoolExecutor(min(SHARDS, usable_cores()), "encode") as pool:
             return cls(list(pool.map(encode, np.array_split(np.arange(len(vectors)), SHARDS))), rotation)
 
     @classmethod
@@ -136,7 +137,8 @@ class _Scan:
 
         rotation, *shards = np.split(file.codes, np.cumsum(file.about["parts"])[:-1])
         width = file.about["width"]
-        indexes: list[Any] = [faiss.deserialize_index(part) for part in shards]  # of faiss.Index, say its type stubs
+        # typed Any, because FAISS's type stubs say faiss.Index
+        indexes: list[Any] = [faiss.deserialize_index(part) for part in shards]
         return cls(indexes, rotation.view("<f4").reshape(width, width))
 
     def written(self) -> list[bytes]:
@@ -168,7 +170,7 @@ class _Scan:
 
 
 def write(path: Path, width: int, blocks: Iterator[tuple[Ids, StoredVectors]], texts: Vectors) -> None:
-    """Write an index file with codes.
+    """Make the codes of all vectors, measure depth and recall, and write an index file.
 
     Args:
         texts: vectors (n, D) of the texts on which depth and recall are measured.

@@ -116,7 +116,8 @@ class ScanIndex:
             _remove_older(frozen, path)
             if file := index_file.read(path):
                 return cls(frozen.generation, _nothing(frozen), Base(frozen.generation, path, Coded(file)))
-        return cls(frozen.generation, Exact(*_together(frozen.vector_blocks(), _width(frozen))))  # slow, but correct
+        # slow searches, but correct ones
+        return cls(frozen.generation, Exact(*_together(frozen.vector_blocks(), _width(frozen))))
 
     def _updated_to(self, frozen: Catalog, rebuild_after: int) -> "ScanIndex | None":
         """Return this index brought up to the generation of `frozen`; None if its history differs, or too much

@@ -43,7 +43,7 @@ from araclip.text.normalization import SURROGATES
 
 MAX_BYTES = 1_000_000_000  # the largest picture allowed takes 900 MB as uncompressed 16-bit
 WHOLE = 64_000_000  # a file of at most so many bytes is read into memory once
-STORED_SIDE = 1024  # pixels: enough for a preview and for the input of every model, about 200 kB as JPEG
+STORED_SIDE = 1024  # pixels of the longer side: enough for a preview and for every model; about 200 kB as JPEG
 STORED_QUALITY = 90
 
 PictureSource = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]  # an array is (H, W, 3) RGB
@@ -459,7 +459,7 @@ class EmbeddedGroups(Protocol):
 
     @property
     def sizes(self) -> Sequence[int]:
-        """How many pictures each group has, at least one."""
+        """The number of pictures in each group; at least one."""
 
     def read(self, number: int) -> EmbeddedPictures:
         """Read the pictures of the group with this number."""

@@ -89,7 +89,7 @@ def _matters(path: Path, roots: Iterable[Path]) -> bool:
         return False
     if not OF_A_GALLERY.fullmatch(path.name):
         return True
-    with suppress(OSError):  # a folder that may not be read
+    with suppress(OSError):  # the folder may be unreadable for this user
         return not is_gallery(path.parent)
     return True
 

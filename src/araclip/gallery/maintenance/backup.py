@@ -105,7 +105,7 @@ def _replace(folder: Path, catalog: Catalog, before: Callable[[], object]) -> in
         before()
 
     folder.parent.mkdir(parents=True, exist_ok=True)
-    atomic.write_folder(folder, fill, flush=False)  # SQLite has flushed its file
+    atomic.write_folder(folder, fill, flush=False)  # SQLite has already flushed the file
     return pictures[0]
 
 

@@ -42,6 +42,6 @@ def _line(picture: dict[str, Any]) -> str:
     try:
         text = json.dumps(picture, ensure_ascii=False)
         text.encode()
-    except UnicodeEncodeError:  # a path that is not UTF-8: escaped, it survives json.loads
+    except UnicodeEncodeError:  # a path is not UTF-8: written with escapes, json.loads restores it
         text = json.dumps(picture)
     return text + "\n"

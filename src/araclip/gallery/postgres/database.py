@@ -30,7 +30,7 @@ _BUSY = ("08", "53300", "57P01", "57P02", "57P03", "40001", "40P01")  # SQLSTATE
 _FULL = "53100"  # SQLSTATE: the disk is full
 _READS_ONLY = "25006"  # SQLSTATE: the server is a replica, or set to read only
 _LOGIN = ("28000", "28P01")
-_jitter = random.Random()  # separate: callers may have seeded the module's generator
+_jitter = random.Random()  # a separate generator, because callers may have seeded the module's
 
 
 class Broken(Exception):
@@ -100,7 +100,7 @@ class Database:
             if reads_only == "on":
                 raise self._reads_only()
             yield
-        _close(connection)  # and free the lock
+        _close(connection)  # frees the lock as well
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -169,7 +169,7 @@ class PostgresGallery(BaseGallery):
 
     @contextmanager
     def _ingesting(self) -> Iterator[Turn]:
-        with self._writing():  # a gallery that cannot be written is refused before the work, not after it
+        with self._writing():  # raises now, not after the work, if the gallery cannot be written
             pass
         yield self._writing
         with self._writing():

@@ -58,7 +58,7 @@ def reader(model: Path) -> Callable[[bytes], str]:
 
     detector = files("rapidocr").joinpath("models", DETECTOR)
     params: dict[str, Any] = {
-        "Global.use_cls": False,  # pictures stand upright
+        "Global.use_cls": False,  # no rotation of lines, because pictures stand upright
         "Global.log_level": "error",
         "EngineConfig.onnxruntime.intra_op_num_threads": 1,
         "Det.model_path": str(detector),

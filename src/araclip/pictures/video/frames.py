@@ -111,7 +111,7 @@ class Video:
         return last
 
     def frames(self, most: int, *, until: float = float("inf")) -> Iterator[tuple[float, VideoFrame]]:
-        """Yield at most about `most` key frames with their times, at regular distances of at least GAP.
+        """Yield up to `most` key frames with their times, at regular distances of at least GAP seconds.
 
         Args:
             until: the `time.monotonic()` at which to end early.
