@@ -203,7 +203,7 @@ def _touched(row_groups: Sequence[int], start: int, rows: int) -> tuple[list[int
 
 
 def _with_dictionaries(schema: Any) -> Any:
-    """Return the schema in the form that is read: texts as dictionaries, in which each text stands once."""
+    """Return the schema that pyarrow gives when it reads texts as dictionaries, in which each text stands once."""
     import pyarrow as pa
 
     each_once = pa.dictionary(pa.int32(), pa.string())

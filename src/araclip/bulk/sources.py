@@ -282,7 +282,9 @@ class Waiting:
 
 
 def pictures_of(parts: Sequence[Part], refused: Refused) -> Iterator[Waiting]:
-    """Yield the pictures of some parts, in order; call `refused` for what is damaged, and leave it out."""
+    """Yield the pictures in the given parts of a source, in order; call `refused` for what is damaged, and leave it
+    out.
+    """
     budget = ByteBudget(AHEAD_BYTES)
     for part in parts:
         if part.kind == TAR:

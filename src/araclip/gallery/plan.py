@@ -3,6 +3,9 @@
 `plan` turns a parsed query into a `QueryPlan` and records what it understood, so that users can see and undo each part.
 Python, the command line, the server and explanations follow the same plan (`gallery.search`). Terms in quotation
 marks are taken literally. docs/queries.md is the guide.
+
+If a query does nothing but exclude, a general word in it ("without people") also stands for particular things (man,
+woman, child …). These are called kinds; their vectors follow the vectors of the terms.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -112,7 +115,7 @@ class QueryPlan:
     readings: tuple[tuple[Reading, ...], ...]
     interpretation: Interpretation
     only_filters: bool = False  # the query gives a date, a folder or exclusions, but says nothing that pictures show
-    kinds: tuple[str, ...] = ()  # if the query only excludes: the things that its general words ("animals") stand for
+    kinds: tuple[str, ...] = ()  # if the query only excludes: the things that its general words ("people") stand for
 
     @property
     def texts(self) -> list[str]:

@@ -166,7 +166,10 @@ class Exclusion:
     relative: bool = False
 
     def beside(self, first: Vectors) -> "Exclusion":
-        """Return the exclusion with limits adapted to the first hits' cosines with the excluded terms, (n, m)."""
+        """Return the exclusion to use after the first hits: limits are lowered if these hits hardly show the terms.
+
+        `first` (n, m): the cosines of the query's first hits with the excluded terms.
+        """
         if not self.relative or len(first) < MIN_PICTURES:
             return self
         return replace(self, limits=np.minimum(self.limits, first.mean(axis=0) + ABOVE * first.std(axis=0)))

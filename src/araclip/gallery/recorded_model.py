@@ -118,7 +118,7 @@ def encoder_for(
 def recorded_encoder(
     record: RecordedModel, gallery: object, *, threads: int | None = None, device: str | None = None
 ) -> Encoder:
-    """Load the recorded model: bundled, pulled, or in the recorded folder (found by its fingerprint), or a known peer.
+    """Load the model that a gallery records: a bundled, pulled or recorded model folder, or a known published model.
 
     A gallery may come from a stranger, so its record is not trusted: only a model folder with the recorded fingerprint
     is loaded, or a published model that araclip knows under this name.

@@ -93,7 +93,7 @@ def search(
     text_weight: float,
     exclude: int | None = None,
 ) -> list[Hit]:
-    """Return one page of hits for a plan and the vectors of its terms and kinds (n + m, D).
+    """Return one page of hits for a plan and the vectors (n + m, D) of its terms and kinds (see `gallery.plan`).
 
     If the query is only a date, or only excludes things, the hits are ordered by date. In a gallery with too few
     pictures to decide which ones show an excluded thing, they are ordered by their distance from it instead.

@@ -72,8 +72,7 @@ def transform_of(model: TakesSquares) -> ImageTransform:
     """Return the transform that makes the squares for an encoder's `encode_pixels`.
 
     It is the encoder's attribute `image_transform` if it has one (`Encoder` does not require it); otherwise pictures
-    are
-    squashed to `image_size`.
+    are squashed to `image_size`.
     """
     own = getattr(model, "image_transform", None)
     return own if isinstance(own, ImageTransform) else ImageTransform(model.image_size)

@@ -225,8 +225,10 @@ def square(image: Image.Image, size: int) -> NDArray[np.uint8]:
 
 
 def squares_ahead(size: int) -> int:
-    """Return how many squares of this side may wait for the encoder: as many as need the memory of AHEAD at 224
-    pixels."""
+    """Return how many decoded squares with `size` pixels a side may wait for the encoder.
+
+    They take as much memory as AHEAD squares of 224 pixels.
+    """
     return max(4, AHEAD * 224**2 // max(size, 224) ** 2)
 
 

@@ -3,6 +3,9 @@
 A row of `contents` is one picture, keyed by the hash of its bytes, with its vector. A row of `files` is one path to a
 picture, so a copied or renamed file is decoded only once. Paths are stored as bytes, since a file name need not be
 UTF-8. A picture added without a file has the path `picture:…`; its pixels are in the table `kept`.
+
+The state after a commit is called a generation, and named by a random token. Ids of pictures are numbers that the
+catalogue gives.
 """
 
 import json
@@ -734,7 +737,7 @@ class Catalog:
         return (first, last) if first else None
 
     def overview(self) -> Overview:
-        """Return the counts of this generation; reads every path."""
+        """Count files, formats and folders in the current state of the catalogue; reads every path."""
         return Overview(self.counts()[0], self.formats(), counting.folders(self, HIDDEN), self.captured_at())
 
     # ------------------------------------------------------------------ history

@@ -35,7 +35,7 @@ class Store(Protocol):
         """Return the mount points seen below indexed folders."""
 
     def remember_drives(self, drives: set[str]) -> None:
-        """Store mount points."""
+        """Store the mount points seen below indexed folders."""
 
     def incomplete(self) -> set[str]:
         """Return the paths of pictures that lack facts or perceptual hash."""
@@ -65,7 +65,7 @@ class Store(Protocol):
         """Return a picture by its id (32 hex digits), with all its paths; None if there is none."""
 
     def overview(self) -> Overview:
-        """Return the counts of the current generation."""
+        """Count files, formats and folders in the current state of the gallery."""
 
     def add_content(self, digest: bytes, vector: NDArray[np.float32]) -> int:
         """Store a picture's vector; return the picture's id."""

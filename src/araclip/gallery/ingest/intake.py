@@ -317,7 +317,7 @@ class _Waiting:
 
 
 def commit_every(size: int) -> int:
-    """Return how many new pictures a commit takes, for squares of this side.
+    """Return how many new pictures a commit takes, if the model's squares have `size` pixels a side.
 
     They take as much memory as COMMIT_EVERY squares of 224 pixels.
     """

@@ -111,7 +111,7 @@ class Database:
 
     @contextmanager
     def closed_on_error(self) -> Iterator[None]:
-        """Close the connections if the block raises."""
+        """Close the idle connections if a `with` block raises."""
         try:
             yield
         except BaseException:

@@ -224,9 +224,10 @@ class Row:
 
     @property
     def photo(self) -> PhotoMetadata:
-        """Date, camera, lens and place: from the picture's file, completed from the side-cars of its paths, and with
-        the
-        date in its name if no other is known."""
+        """Date, camera, lens and place, from the picture's file, then from the side-cars of its paths.
+
+        If neither tells a date, the date in the file's name is taken.
+        """
         found = self.facts.photo if self.facts else NOTHING_KNOWN
         files = sorted(self.files, key=lambda each: os.fsencode(each.file.path))
         for each in files:
