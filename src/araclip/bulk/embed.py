@@ -1,4 +1,4 @@
-"""`embed`: a source → a folder of shards, by this process, by several, or by Ray; the same function for all."""
+"""`embed` turns a source into a folder of shards: in this process, in several processes, or on a Ray cluster."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,7 +19,8 @@ Told = Callable[[ShardReport, int], None]
 
 @dataclass
 class BulkReport:
-    """What became of a run: the shards that it was asked for, and notes about what the source has besides pictures."""
+    """The result of a run: reports on the shards it was asked for, and notes on what the source has besides
+    pictures."""
 
     plan: Plan
     shards: list[ShardReport] = field(default_factory=list)
@@ -27,12 +28,12 @@ class BulkReport:
 
     @property
     def pictures(self) -> int:
-        """Rows of all shards."""
+        """The number of pictures embedded, in all shards."""
         return sum(each.pictures for each in self.shards)
 
     @property
     def refused(self) -> int:
-        """Pictures that could not be used."""
+        """The number of pictures that could not be used."""
         return sum(each.refused for each in self.shards)
 
 
@@ -48,24 +49,27 @@ def embed(
     device: str | None = None,
     told: Told = lambda report, asked: None,
 ) -> BulkReport:
-    """Embed the pictures of a source into parquet shards (`bulk.shard_file`), each written whole and once.
+    """Embed the pictures of a source into parquet shards (`bulk.shard_file`); each shard is written completely, once.
 
-    A finished shard is skipped, one that was killed is done again. What cannot be used is listed beside its shard.
+    A finished shard is skipped; a shard whose run was killed is done again. Pictures that cannot be used are listed in
+    a file beside their shard.
 
     Args:
         source: as for `bulk.sources.list_source`.
         out: a folder or a URL; created if it does not exist.
         model: as for `AraCLIP.load`; araclip-mini by default.
-        shard: "i/n": only this one of n, for an array of jobs that have a source and a folder in common.
-        shards: how many, for a run of all; else as the folder has, or by the source's size alone.
-        jobs: processes on this machine, or, with Ray, the most workers (0: as many as the cluster has room for).
+        shard: "i/n" to make only shard i of n, for an array of jobs that share a source and a folder.
+        shards: the number of shards, if all are made; by default as many as the folder has, or as the source's size
+            suggests.
+        jobs: the number of processes on this machine; with Ray the most workers (0: as many as the cluster has room
+            for).
         engine: "processes" or "ray" (extra `ray`).
         device: as for `AraCLIP.load`.
-        told: called with the report of each shard, and how many are asked for.
+        told: called with the report of each shard, and with the number of shards asked for.
 
     Raises:
-        InputError: there is no such source, or nothing in it; a wrong share; a package is missing.
-        ShardMismatch: the folder holds shards of another source, model or number.
+        InputError: the source does not exist or holds nothing; `shard` is invalid; a package is missing.
+        ShardMismatch: the folder holds shards of another source or model, or of a cut into another number of shards.
         ShardFailed: some shards were not finished; the others are.
         SourceError, ModelError, OSError: as for `list_source`, `AraCLIP.load` and `embed_shard`.
     """
@@ -77,7 +81,7 @@ def embed(
     if shard is not None and shards not in (None, count):
         raise InputError(f"--shard {shard} and --shards {shards} contradict each other. Leave --shards out.")
     encoder = as_encoder(DEFAULT_MODEL if model is None else model, device=device)
-    schema_of(encoder.width)  # a missing package is told before the work
+    schema_of(encoder.width)  # raises before the work if a package is missing
     folder, listed = ShardFolder(out), list_source(source)
     plan = plan_of(listed, encoder, folder.names(), folder.place, count)
     folder.make()
@@ -124,7 +128,11 @@ def _run(
 
 
 def named(model: ModelLike | None, encoder: Encoder) -> str:
-    """What another process loads to have the same model."""
+    """Return the name or path by which another process can load the same model.
+
+    Raises:
+        InputError: the encoder was passed as an object that has no name to load it by.
+    """
     if model is None:
         return DEFAULT_MODEL
     if isinstance(model, str | os.PathLike):
@@ -137,6 +145,6 @@ def named(model: ModelLike | None, encoder: Encoder) -> str:
 
 
 def run_here(tasks: Iterable[ShardTask], encoder: Encoder, out: ShardFolder) -> Iterator[Outcome]:
-    """Embed shards in this process, one after the other; a failed one does not stop the others."""
+    """Embed shards in this process, one after the other; a failed shard does not stop the others."""
     for task in tasks:
         yield outcome_of(task, encoder, out)

@@ -1,7 +1,7 @@
-"""Filling a gallery from shards: their rows, checked, become rows of its store; nothing is decoded or encoded.
+"""Fill a gallery from shards: check their rows and store them; nothing is decoded or encoded.
 
-A picture whose file is not on this machine (a store's, a tar's, another machine's) is stored without a file: it is
-found like any other, under its name, and cannot be shown until its file is indexed here.
+A picture whose file is not on this machine (but in an object store, in a tar, on another machine) is stored without a
+file. It is found like any other picture, under its name, but cannot be shown until its file is indexed here.
 """
 
 import os
@@ -28,32 +28,36 @@ from araclip.pictures.formats import FORMATS
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata, coordinates, iso_time, name_of
 from araclip.pictures.video.scenes import file_of
 
-GROUP = ROW_GROUP  # pictures in a commit: half a second of work, 16 MB at 512 numbers each
-MAX_BYTES = 64_000_000  # of the vectors in a commit
-BLOCK = 512  # vectors whose lengths are computed at once: they stay in the processor's cache
-MAX_PATH = 4096  # bytes
+GROUP = ROW_GROUP  # pictures in a commit: half a second of work, 16 MB with vectors of 512 numbers
+MAX_BYTES = 64_000_000  # most bytes of vectors in a commit
+BLOCK = 512  # the lengths of so many vectors are computed at once, because they stay in the processor's cache
+MAX_PATH = 4096  # the longest path that is accepted
 REQUIRED = ("path", "vector", "sha256", "phash", "size", "mtime_ns", "has_file", "format", "width", "height", "caption")
 
 
 @dataclass(frozen=True)
 class ShardGroup:
-    """Some rows of a shard."""
+    """A range of rows of a shard: so many `rows` from row `start` on, in the file at `place`."""
 
     place: str
     start: int
     rows: int
 
     def read(self) -> EmbeddedPictures:
-        """Its pictures."""
+        """Read and check the pictures of these rows.
+
+        Raises:
+            InputError: the shard is damaged, or was not written by `araclip embed`.
+        """
         header, batch = read_rows(self.place, self.start, self.rows, (*REQUIRED, *FACTS))
         try:
             return _pictures(batch, header.model.width, self.place)
-        except ValueError as error:  # of a text that is no UTF-8, a path that is no base64
+        except ValueError as error:  # a text is no UTF-8, or a path no base64
             raise _damaged(self.place, f"a text that cannot be read ({first_line(error):.80})") from None
 
 
 class ShardGroups:
-    """All rows of some shards in groups of about GROUP, which follow the row groups of the files."""
+    """All rows of some shards, in groups of about GROUP rows that follow the row groups of the files."""
 
     def __init__(self, places: Sequence[str], headers: Sequence[ShardHeader]) -> None:
         self._groups = [
@@ -64,12 +68,15 @@ class ShardGroups:
         self.sizes = [group.rows for group in self._groups]
 
     def read(self, number: int) -> EmbeddedPictures:
-        """The pictures of a group; see `ShardGroup.read`."""
+        """Read the pictures of the group with this number; see `ShardGroup.read`."""
         return self._groups[number].read()
 
 
 def parts(row_groups: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
-    """First row and number of rows of each group: small row groups together, those of more than twice `most` apart."""
+    """Group the rows of a file; yield the first row and the number of rows of each group.
+
+    Small row groups are joined into groups of at most `most` rows; row groups of more than twice `most` are split.
+    """
     start, waiting = 0, 0
     for rows in row_groups:
         if waiting and waiting + rows > most:
@@ -84,7 +91,11 @@ def parts(row_groups: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
 
 
 def _pictures(batch: Any, width: int, place: str) -> EmbeddedPictures:
-    """The rows of a batch, checked: a shard may come from a stranger."""
+    """Check the rows of a batch and convert them to pictures; a shard may come from a stranger.
+
+    Raises:
+        InputError: a value is missing or invalid.
+    """
     for name in REQUIRED:
         if batch.column(name).null_count:
             raise _damaged(place, f"column {name} has gaps")
@@ -112,17 +123,17 @@ def _pictures(batch: Any, width: int, place: str) -> EmbeddedPictures:
 
 
 def _is_here(folder: str) -> bool:
-    """Whether a folder is on this machine."""
+    """True if a folder is on this machine."""
     return os.path.isabs(folder) and os.path.isdir(folder)  # noqa: PTH112, PTH117
 
 
 def _vectors(column: Any, width: int, place: str) -> NDArray[np.float16]:
-    flat = column.flatten()  # its memory as it is: `to_numpy` imports pandas where that is installed, a second
+    flat = column.flatten()  # not `to_numpy`, which would import pandas if installed (a second)
     vectors = np.frombuffer(flat.buffers()[1], "<f2", len(flat), 2 * flat.offset).reshape(-1, width)  # (n, D)
     for start in range(0, len(vectors), BLOCK):
         block = vectors[start : start + BLOCK].astype(np.float32)
         lengths = np.sqrt(np.einsum("ij,ij->i", block, block))
-        if not bool((np.abs(lengths - 1) <= 2 * UNIT_TOLERANCE).all()):  # NaN neither
+        if not bool((np.abs(lengths - 1) <= 2 * UNIT_TOLERANCE).all()):  # also true for NaN
             raise _damaged(place, "vectors that are not of unit length")
     return vectors
 
@@ -146,7 +157,7 @@ def _photo(*known: Any) -> PhotoMetadata:
 
 @lru_cache(maxsize=4096)
 def _name(text: str | None) -> str | None:
-    """A camera's, a lens's or a place's name, checked; the same ones return again and again."""
+    """Check and clean the name of a camera, lens or place; cached, because the same names return again and again."""
     return name_of(text)
 
 
@@ -166,22 +177,27 @@ class ShardSet:
 
     @property
     def pictures(self) -> int:
-        """Rows of all shards."""
+        """The number of pictures in all shards."""
         return sum(header.rows for header in self.headers)
 
     @property
     def places(self) -> tuple[str, ...]:
-        """Path or URL of each."""
+        """The path or URL of each shard."""
         return tuple(self.folder.path_of(name) for name in self.names)
 
     @property
     def missing(self) -> int:
-        """How many shards of the plan are not there."""
+        """The number of shards that are not finished yet."""
         return self.headers[0].shards - len(self.names)
 
 
 def shards_in(out: str | os.PathLike[str]) -> ShardSet:
-    """The shards that `embed` has finished in a folder."""
+    """Return the shards that `embed` has finished in a folder.
+
+    Raises:
+        InputError: there are none, or one is damaged.
+        ShardMismatch: they are of several models or sources, or of several cuts of a source.
+    """
     folder = ShardFolder(out)
     names = tuple(name for name in folder.names() if name.endswith(".parquet") and not name.startswith("."))
     if not names:
@@ -200,7 +216,11 @@ def shards_in(out: str | os.PathLike[str]) -> ShardSet:
 
 
 def encoder_of_shards(shards: ShardSet, model: str | None = None, *, device: str | None = None) -> Encoder:
-    """The encoder that made them, or what stands for it where it is not on this machine."""
+    """Return the encoder that made the shards, or an `AbsentModel` if it is not on this machine.
+
+    Raises:
+        ShardMismatch: `model` is given and is not the model that made the shards.
+    """
     record = shards.headers[0].model
     if model is None:
         try:
@@ -217,14 +237,14 @@ def encoder_of_shards(shards: ShardSet, model: str | None = None, *, device: str
 
 
 def fill(gallery: BaseGallery, shards: ShardSet, *, progress: Callable[[int], None] | None = None) -> Filled:
-    """Fill a gallery from shards; what it holds already stays.
+    """Fill a gallery from shards; nothing that the gallery holds already is replaced.
 
     Args:
         progress: called with the number of pictures read.
 
     Raises:
-        ShardMismatch: the gallery is another model's.
-        InputError: a shard is damaged; what was read before it is committed.
+        ShardMismatch: the gallery was made with another model than the shards.
+        InputError: a shard is damaged; everything read before it is committed.
         GalleryError, OSError: as for `BaseGallery.update`.
     """
     record = shards.headers[0].model

@@ -1,6 +1,7 @@
-"""Files on this machine and in object stores, named by a path or a URL, through fsspec; and the folder of the shards.
+"""Read files on this machine and in object stores, named by path or URL, through fsspec; and write the shards' folder.
 
-Only the protocols of PROTOCOLS are opened, and no chained ones, so that a list of paths cannot name anything else.
+Only URLs with the protocols in PROTOCOLS are opened, and no chained URLs, so that a list of paths cannot make this
+process open anything else.
 """
 
 import io
@@ -18,21 +19,26 @@ from araclip.errors import AraCLIPError, InputError, SourceError, first_line
 from araclip.gallery.locations import URL, without_secret
 from araclip.pictures.images import open_file
 
-PROTOCOLS = {  # and the extra that reads them
+PROTOCOLS = {  # each protocol, and the extra that is needed to read it
     "file": "bulk", "memory": "bulk", "s3": "s3", "gs": "gs", "hf": "bulk", "https": "https",
 }  # fmt: skip
 MISSING = "Bulk embedding needs the packages pyarrow and fsspec. Run: pip install 'araclip[bulk]'"
-BLOCK = 8_000_000  # bytes fetched at once where a file is read as a stream
-_HOST = re.compile(r"arn:.*|(\[[^]]*\]|[^:]*)(:\d*)?")  # an access point of S3, or a host or bucket
+BLOCK = 8_000_000  # bytes fetched at once when a file is read as a stream
+# matches an access point of S3, or a host or bucket with or without port
+_HOST = re.compile(r"arn:.*|(\[[^]]*\]|[^:]*)(:\d*)?")
 
 
 def is_url(text: str) -> bool:
-    """Whether a text names a place by protocol, in contrast to a path of this machine."""
+    """True if a text is a URL, and not a path on this machine."""
     return URL.match(text) is not None
 
 
 def place_of(named: str | os.PathLike[str]) -> str:
-    """A path made absolute, or a URL without a final slash; the form that all of this package uses."""
+    """Return a path made absolute, or a URL without a final slash; everything in this package uses this form.
+
+    Raises:
+        InputError: a URL with a password, another protocol than those in PROTOCOLS, or a chained URL.
+    """
     if not isinstance(named, str) or not (match := URL.match(named)):
         return str(user_path(named, "source").absolute())
     protocol = match[1].lower()
@@ -47,13 +53,17 @@ def place_of(named: str | os.PathLike[str]) -> str:
 
 
 def _has_password(host: str) -> bool:
-    """Whether what stands before the first slash of a URL holds one: before an @, or cut by a slash of its own."""
+    """True if the part of a URL before its first slash holds a password, perhaps one cut off by a slash in it."""
     user, at, _ = host.partition("@")
     return ":" in user if at else not _HOST.fullmatch(host)
 
 
 def filesystem_of(place: str) -> tuple[Any, str]:
-    """The fsspec file system of a place, and its path there."""
+    """Return the fsspec file system of a place, and the place's path in it.
+
+    Raises:
+        InputError: a package is missing.
+    """
     try:
         import fsspec
     except ImportError:
@@ -70,12 +80,12 @@ def filesystem_of(place: str) -> tuple[Any, str]:
 
 @contextmanager
 def source_errors(place: str) -> Iterator[None]:
-    """What the libraries of object stores raise, as one error of ours."""
+    """Turn every error that a library for object stores raises in a `with` block into a SourceError."""
     try:
         yield
     except (AraCLIPError, ImportError):
         raise
-    except Exception as error:  # each library has a tree of its own
+    except Exception as error:  # each library has exception classes of its own
         why = "there is no such file" if isinstance(error, FileNotFoundError) else f"{first_line(error):.200}"
         raise SourceError(
             f"{place} cannot be read ({why}). Check the name, the rights and the network, then run the same command "
@@ -85,7 +95,7 @@ def source_errors(place: str) -> Iterator[None]:
 
 @contextmanager
 def opened(place: str) -> Iterator[IO[bytes]]:
-    """A file to read from, as a stream; errors of reading are `SourceError`, also later."""
+    """Open a file as a stream, for the length of a `with` block; opening and reading raise `SourceError`."""
     with source_errors(place):
         if is_url(place):
             system, path = filesystem_of(place)
@@ -97,7 +107,7 @@ def opened(place: str) -> Iterator[IO[bytes]]:
 
 
 def read_bytes(place: str, most: int) -> bytes | None:
-    """The first `most` bytes of a file, all of a smaller one, in one request; None of a missing one."""
+    """Read a file, but at most its first `most` bytes, in one request; return None if there is no such file."""
     with source_errors(place):
         try:
             if not is_url(place):
@@ -116,23 +126,23 @@ def _range(system: Any, path: str, most: int) -> bytes:
         return bytes(system.cat_file(path, start=0, end=most))
     except FileNotFoundError:
         raise
-    except Exception:  # a file without bytes has no first one: object stores refuse the range (416)
+    except Exception:  # object stores refuse any range of an empty file (416)
         if system.size(path) == 0:
             return b""
         raise
 
 
 def _beginning(system: Any, path: str, most: int) -> bytes:
-    """Bytes as they arrive: a server may leave out how many there are, ignore a range, or never end."""
+    """Read at most `most` bytes as they arrive; a server may not tell the size, ignore a range, or send without end."""
     found = io.BytesIO()
-    with system.open(path, "rb", block_size=0, size=1) as stream:  # block_size 0: as a stream, of whatever size
+    with system.open(path, "rb", block_size=0, size=1) as stream:  # block_size 0: as a stream of any size
         while found.tell() < most and (piece := stream.read(most - found.tell())):
             found.write(piece)
     return found.getvalue()
 
 
 class _Watched:
-    """A stream whose errors of reading say what they are: not damage of the file, as libraries take them for."""
+    """A stream that raises SourceError if reading fails; other errors would be taken for damage of the file."""
 
     def __init__(self, stream: IO[bytes], place: str) -> None:
         self._stream, self._place = stream, place
@@ -157,11 +167,11 @@ class _Watched:
         return False
 
     def flush(self) -> None:
-        """Nothing is written."""
+        """Do nothing, because nothing is ever written."""
 
 
 class ShardFolder:
-    """A folder by path or URL."""
+    """The folder of the shards, on this machine or in an object store."""
 
     def __init__(self, named: str | os.PathLike[str]) -> None:
         self.place = place_of(named)
@@ -170,22 +180,22 @@ class ShardFolder:
 
     @property
     def is_local(self) -> bool:
-        """Whether it is on a disk."""
+        """True if the folder is on this machine's disk."""
         return not is_url(self.place)
 
     def path_of(self, name: str) -> str:
-        """The place of a file in it."""
+        """Return the path or URL of a file in the folder."""
         return f"{self.place}/{name}"
 
     def make(self) -> None:
-        """Create it, and remove what killed runs have left."""
+        """Create the folder, and delete files that killed runs have left there (on a disk only)."""
         if self.is_local:
             folder = Path(self.place)
             folder.mkdir(parents=True, exist_ok=True)
             atomic.sweep(folder)
 
     def names(self) -> list[str]:
-        """The names of its files, sorted; none where it does not exist."""
+        """Return the names of the folder's files, sorted; empty if the folder does not exist."""
         if self.is_local:
             folder = Path(self.place)
             return sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
@@ -197,7 +207,8 @@ class ShardFolder:
             return sorted(str(each).rpartition("/")[2] for each in system.ls(path, detail=False))
 
     def write(self, name: str, fill: Callable[[Path], None]) -> None:
-        """Write a file whole: `fill(temporary_path)`, flushed and renamed; or sent to an object store in one piece."""
+        """Write a file so that it is either complete or absent: call `fill(temporary_path)`, then rename or upload
+        it."""
         if self.is_local:
             atomic.write(Path(self.place) / name, fill)
             return
@@ -209,7 +220,7 @@ class ShardFolder:
                 system.put_file(str(temporary), path)
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
+        """Delete a file, if it exists."""
         if self.is_local:
             atomic.unlink(Path(self.place) / name)
             return

@@ -1,4 +1,4 @@
-"""The plan of a bulk run: which shards there are, what they are called, and what may lie in their folder already."""
+"""Plan a bulk run: how many shards there are, how their files are named, and whether the folder fits the plan."""
 
 import re
 from collections.abc import Iterable
@@ -14,10 +14,13 @@ MAX_SHARDS = 99_999
 
 @dataclass(frozen=True)
 class Plan:
-    """What every shard of a run has in common; two runs with equal plans write the same files.
+    """What all shards of a run have in common; two runs with equal plans write the same files.
 
     Attributes:
-        source: its name, for people. fingerprint: of what it holds. model: that encodes. shards: how many.
+        source: the name of the source, for people.
+        fingerprint: the fingerprint of what the source holds.
+        model: the model that encodes.
+        shards: the number of shards.
     """
 
     source: str
@@ -26,17 +29,17 @@ class Plan:
     shards: int
 
     def file_name(self, shard: int) -> str:
-        """The name of a shard's file; beside it, with the suffix .refused.jsonl, what could not be used."""
+        """Return the name of a shard's file."""
         return f"{self.fingerprint}-{self.model.fingerprint}-{shard:05}-of-{self.shards:05}.parquet"
 
     def refused_name(self, shard: int) -> str:
-        """The name of the list of what could not be used."""
+        """Return the name of the file beside a shard that lists the pictures that could not be used."""
         return self.file_name(shard).removesuffix(".parquet") + ".refused.jsonl"
 
 
 @dataclass(frozen=True)
 class ShardTask:
-    """One shard to be embedded, by whatever process gets it."""
+    """One shard to embed, in whatever process gets the task."""
 
     plan: Plan
     shard: int
@@ -44,13 +47,15 @@ class ShardTask:
 
 
 def plan_of(source: BulkSource, model: Encoder, there: Iterable[str], where: str, shards: int | None) -> Plan:
-    """The plan for a source and a model, in a folder `where` the files `there` lie.
+    """Make the plan for a source and a model.
 
     Args:
-        shards: how many; None for as many as the folder has already, or as the source's size suggests.
+        there: the names of the files in the folder for the shards.
+        where: that folder, for messages.
+        shards: the number of shards; None for as many as the folder has already, or as the source's size suggests.
 
     Raises:
-        ShardMismatch: shards of another source, model or number lie there.
+        ShardMismatch: the folder holds shards of another source or model, or of another number of shards.
         InputError: too many shards.
     """
     found = {(match[1], match[2], int(match[4])) for name in there if (match := SHARD_NAME.fullmatch(name))}
@@ -78,12 +83,12 @@ def plan_of(source: BulkSource, model: Encoder, there: Iterable[str], where: str
 
 
 def tasks_of(plan: Plan, source: BulkSource, shards: Iterable[int]) -> list[ShardTask]:
-    """The tasks for some shards."""
+    """Return the tasks for the shards with these numbers."""
     return [ShardTask(plan, shard, tuple(of_shard(source.parts, shard, plan.shards))) for shard in shards]
 
 
 def parse_shard(text: str) -> tuple[int, int]:
-    """Number and count from «i/n», 0 ≤ i < n."""
+    """Parse "i/n" with 0 ≤ i < n; return i and n. Raise InputError for other texts."""
     match = re.fullmatch(r"(\d{1,5})/(\d{1,5})", text)
     if not match or not int(match[1]) < int(match[2]):
         raise InputError(

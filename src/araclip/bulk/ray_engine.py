@@ -1,7 +1,7 @@
-"""Shards on a Ray cluster through Ray Data (extra `ray`): each row of the data set is a shard to embed.
+"""Embed shards on a Ray cluster through Ray Data (extra `ray`): each row of the data set is a shard to embed.
 
-A shard is a task, not an actor: when a machine dies, Ray gives its tasks to any other that has a free core, and those
-that were finished meanwhile are skipped there, so the output is the same. A worker process loads the model once.
+A shard is a Ray task, not an actor: when a machine dies, Ray gives its tasks to other machines with a free core. Shards
+that the dead machine had finished are skipped there, so the output is the same. A worker process loads the model once.
 """
 
 import os
@@ -26,13 +26,17 @@ def _encoder(model: str, device: str | None) -> Encoder:
 
 
 def embed_rows(batch: dict[str, Any], *, model: str, device: str | None, out: str) -> dict[str, list[Any]]:
-    """A function of Ray Data: {"task": (n,) pickled shards} → {"shard", …, "why": (n,)}, what became of each."""
+    """Embed a batch of shards; Ray Data calls this function on a worker.
+
+    `batch["task"]` holds n pickled tasks; the result has n values for each of COLUMNS. `why` is empty for a shard that
+    was finished, and otherwise says why it was not.
+    """
     found: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     for packed in batch["task"]:
-        task: ShardTask = pickle.loads(packed)  # what `run_on_ray` has packed in this run
+        task: ShardTask = pickle.loads(packed)  # pickled by `run_on_ray` in this run
         try:
             outcome = outcome_of(task, _encoder(model, device), ShardFolder(out))
-        except AraCLIPError as error:  # the model is not on that machine
+        except AraCLIPError as error:  # the model is not on this worker's machine
             outcome = task.shard, str(error)
         if isinstance(outcome, ShardReport):
             row: tuple[Any, ...] = (outcome.pictures, outcome.refused, outcome.seconds, outcome.skipped, "")
@@ -44,10 +48,10 @@ def embed_rows(batch: dict[str, Any], *, model: str, device: str | None, out: st
 
 
 def run_on_ray(tasks: Sequence[ShardTask], model: str, device: str | None, out: str, workers: int) -> Iterator[Outcome]:
-    """Embed shards on the cluster that $RAY_ADDRESS names, or on one of this machine; one core for each shard.
+    """Embed shards on the Ray cluster that $RAY_ADDRESS names, or on a new one on this machine; one core for a shard.
 
     Args:
-        workers: shards at a time, at most; 0 for as many as the cluster has cores.
+        workers: the most shards at a time; 0 for as many as the cluster has cores.
     """
     try:
         import ray
@@ -55,7 +59,7 @@ def run_on_ray(tasks: Sequence[ShardTask], model: str, device: str | None, out: 
     except ImportError:
         raise InputError(MISSING) from None
     if not ray.is_initialized():
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that is started here tells nobody
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster started here must not report its use
         ray.init()
     ray.data.DataContext.get_current().enable_progress_bars = False
     rows = ray.data.from_items([{"task": pickle.dumps(task)} for task in tasks], override_num_blocks=len(tasks))

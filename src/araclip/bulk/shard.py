@@ -1,6 +1,6 @@
-"""Embedding one shard: its pictures decoded in threads, encoded in batches, written to a file that is whole or absent.
+"""Embed one shard: decode its pictures in threads, encode them in batches, write a file that is complete or absent.
 
-The pipeline is that of `araclip index`: the same readers, limits, squares, hashes and facts.
+Pictures are read, limited, decoded and hashed as by `araclip index`.
 """
 
 import json
@@ -24,12 +24,12 @@ from araclip.pictures.captions import joined
 from araclip.pictures.image_transform import ImageTransform, transform_of
 from araclip.pictures.images import map_ahead, squares_ahead
 
-Progress = Callable[[int], None]  # called with pictures done
+Progress = Callable[[int], None]  # called with the number of pictures done
 
 
 @dataclass(frozen=True)
 class ShardReport:
-    """What became of one shard. `skipped`: it was finished before."""
+    """The result of embedding one shard. `skipped`: the shard had been finished before."""
 
     shard: int
     pictures: int
@@ -42,7 +42,7 @@ Outcome = ShardReport | tuple[int, str]  # a shard's report, or its number and w
 
 
 def finished(task: ShardTask, out: ShardFolder) -> ShardReport | None:
-    """The report of a shard that is finished; None for one that is not there, or damaged."""
+    """Return the report of a shard that was finished before; None if its file is missing or damaged."""
     try:
         found = read_header(out.path_of(task.plan.file_name(task.shard)))
     except (InputError, SourceError, OSError):
@@ -55,10 +55,10 @@ def embed_shard(
 ) -> ShardReport:
     """Embed one shard, unless it is finished.
 
-    Two processes that embed the same shard at once write the same rows; the file is one of the two.
+    If two processes embed the same shard at once, both write the same rows, and one of the two files remains.
 
     Raises:
-        ShardMismatch: the model is another one than the plan's.
+        ShardMismatch: the model is not the plan's.
         SourceError: something cannot be read now; nothing of the shard is written.
         InvalidVectors: the model is damaged.
         OSError: the folder cannot be written.
@@ -86,14 +86,14 @@ def embed_shard(
             writer.abandon()
             raise
         rows = writer.rows
-        _write_refused(task, out, refused)  # before the shard itself, which says that all is done
+        _write_refused(task, out, refused)  # before the shard, whose file means that all is done
 
     out.write(task.plan.file_name(task.shard), fill)
     return ShardReport(task.shard, rows, len(refused), time.monotonic() - begin)
 
 
 def outcome_of(task: ShardTask, model: Encoder, out: ShardFolder) -> Outcome:
-    """The report of a shard, or why it was not finished."""
+    """Embed one shard; return its report, or its number and why it was not finished."""
     try:
         return embed_shard(task, model, out)
     except (AraCLIPError, OSError) as error:
@@ -103,7 +103,7 @@ def outcome_of(task: ShardTask, model: Encoder, out: ShardFolder) -> Outcome:
 def _write_refused(task: ShardTask, out: ShardFolder, refused: list[tuple[str, str]]) -> None:
     name = task.plan.refused_name(task.shard)
     if not refused:
-        out.remove(name)  # of a run that was killed when a picture was still damaged
+        out.remove(name)  # a killed run may have left a list
         return
     lines = (json.dumps({"path": path, "reason": reason}) + "\n" for path, reason in refused)
     text = "".join(lines).encode()
@@ -116,7 +116,7 @@ def _written(path: Path, text: bytes) -> None:
 
 
 def _encoded(task: ShardTask, model: Encoder, refused: list[tuple[str, str]]) -> Iterator[list[ShardRow]]:
-    """The rows of a shard, a batch of the encoder at a time."""
+    """Yield the rows of a shard, one batch of the encoder at a time; add refused pictures to `refused`."""
     transform = transform_of(model)
 
     def refuse(path: str, why: str) -> None:
@@ -144,16 +144,16 @@ def _loaded(waiting: Waiting, transform: ImageTransform) -> LoadedPicture | OSEr
     try:
         return read_source(waiting.fetched(), set(), transform)
     except (OSError, ImageError) as error:
-        return error.with_traceback(None)  # its frames hold the file's bytes
+        return error.with_traceback(None)  # the traceback's frames would keep the file's bytes
     finally:
         waiting.release()
 
 
 def _why(waiting: Waiting, error: OSError | ImageError) -> str:
-    """Why a picture is left out.
+    """Say why a picture is left out.
 
     Raises:
-        SourceError: the disk fails, or it may not be read now; the picture may be sound.
+        SourceError: the disk fails or a permission is missing, so that the picture itself may be sound.
     """
     if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
         raise SourceError(

@@ -1,15 +1,15 @@
-"""A shard as a parquet file: a row for each picture, and in the file's metadata what it was made of.
+"""Read and write a shard as a parquet file: a row for each picture; the file's metadata says what it was made from.
 
-| column | type | what |
+| column | type | meaning |
 |---|---|---|
-| id | string | of the picture, half of its SHA-256 in hex: the id that the HTTP interface has |
-| path | string | path or URL; of a picture inside a tar or a parquet file, that file's and the name inside |
-| vector | fixed-size list of float16 | of unit length |
-| sha256, phash | 32 bytes, uint64 | of the bytes; of the looks |
-| size, mtime_ns, has_file | int64, int64, bool | of the file; whether it is one of its own where it was read |
-| format, width, height | string, int32, int32 | of the upright picture |
-| captured_at, camera, lens, latitude, longitude, place | | as in the catalogue, null where not known |
-| caption | string | in the picture and beside it |
+| id | string | the picture's id, as in the HTTP interface: half of its SHA-256 in hex |
+| path | string | path or URL; for a picture inside a tar or parquet file, that file's path and the name inside |
+| vector | fixed-size list of float16 | the vector, of unit length |
+| sha256, phash | 32 bytes, uint64 | hash of the file's bytes; perceptual hash |
+| size, mtime_ns, has_file | int64, int64, bool | of the file; has_file: the picture is a file by itself |
+| format, width, height | string, int32, int32 | format, and size of the upright picture |
+| captured_at, camera, lens, latitude, longitude, place | | as in the catalogue; null if not known |
+| caption | string | captions in the picture and beside it |
 """
 
 import base64
@@ -35,21 +35,21 @@ from araclip.pictures.facts import Facts
 from araclip.text.normalization import SURROGATES
 
 _RAW = "bytes:"
-FORMAT = 1  # of the files; raise it when columns change their meaning
+FORMAT = 1  # version of the file format; raise it when columns change their meaning
 KEY = b"araclip"
-ROW_GROUP = 16_384  # pictures
-MAX_HEADER = 100_000  # bytes of what a file says about itself
+ROW_GROUP = 16_384  # pictures in a row group
+MAX_HEADER = 100_000  # most bytes of the header
 FACTS = ("captured_at", "camera", "lens", "latitude", "longitude", "place")
 TEXTS = ("path", "format", "captured_at", "camera", "lens", "place", "caption")
-MAX_TEXT = 16_384  # bytes of one text: captions have 4,000 letters at most, paths 4,096
-MAX_TEXTS = 600_000_000  # bytes of all texts in a row group; 16,384 of the longest captions have 270 MB, paths 70
-OTHERS = 300  # bytes of a row's other columns but its vector
+MAX_TEXT = 16_384  # most bytes of one text: captions have at most 4,000 letters, paths 4,096
+MAX_TEXTS = 600_000_000  # most bytes of all texts in a row group; 16,384 longest captions take 270 MB, paths 70 MB
+OTHERS = 300  # bytes that a row's columns may take besides its texts and its vector
 REMEDY = "Delete it and embed again."
 
 
 @dataclass(frozen=True)
 class ShardRow:
-    """One picture that was embedded."""
+    """A row of a shard: one picture with its file, hash, vector, facts and perceptual hash."""
 
     file: File
     digest: bytes
@@ -61,7 +61,7 @@ class ShardRow:
 
 @dataclass(frozen=True)
 class ShardHeader:
-    """What a shard says about itself."""
+    """The header of a shard: what its file says about itself."""
 
     source: str
     fingerprint: str
@@ -70,16 +70,17 @@ class ShardHeader:
     shards: int
     refused: int
     rows: int
-    row_groups: tuple[int, ...]  # the rows of each
+    row_groups: tuple[int, ...]  # the number of rows of each row group
 
 
 def schema_of(width: int) -> Any:
-    """The pyarrow schema for vectors of this width."""
+    """Return the pyarrow schema for vectors of this width; raise InputError if pyarrow is missing."""
     try:
         import pyarrow as pa
     except ImportError:
         raise InputError(MISSING) from None
-    vector = pa.list_(pa.field("element", pa.float16(), nullable=False), width)  # half the time of reading
+    # not nullable: halves the time of reading
+    vector = pa.list_(pa.field("element", pa.float16(), nullable=False), width)
     texts = {name: pa.string() for name in ("captured_at", "camera", "lens", "place")}
     return pa.schema({
         "id": pa.string(), "path": pa.string(), "vector": vector, "sha256": pa.binary(32),
@@ -90,12 +91,13 @@ def schema_of(width: int) -> Any:
 
 
 def _leaves(schema: Any) -> list[str]:
-    """The columns as parquet names them; vectors are as good as random bytes, and are not compressed."""
+    """Return the columns as parquet names them. Vectors are not compressed, because they are as good as random
+    bytes."""
     return ["vector.list.element" if name == "vector" else name for name in schema.names]
 
 
 class _NoShard(InputError):
-    """What a file says about itself cannot be."""
+    """The header of a file is not that of a shard."""
 
 
 class ShardWriter:
@@ -105,7 +107,7 @@ class ShardWriter:
         from pyarrow import OSFile, parquet
 
         self._path, self._schema = path, schema_of(plan.model.width)
-        self._file = OSFile(os.fsencode(path), mode="w")  # a name that is not UTF-8 is no text for pyarrow
+        self._file = OSFile(os.fsencode(path), mode="w")  # as bytes, because pyarrow takes no text that is not UTF-8
         self._writer = parquet.ParquetWriter(
             self._file, self._schema, write_page_checksum=True, store_schema=True,
             compression={name: "none" if name.startswith("vector") else "zstd" for name in _leaves(self._schema)},
@@ -114,15 +116,15 @@ class ShardWriter:
         self._plan, self._shard, self._waiting, self.rows = plan, shard, list[ShardRow](), 0
 
     def write(self, rows: Sequence[ShardRow]) -> None:
-        """Add rows."""
-        os.utime(self._path)  # rows may wait for hours, and `atomic.sweep` of other runs looks at the time
+        """Add rows; they are written when a row group is full."""
+        os.utime(self._path)  # else `atomic.sweep` in another run may take the file for an abandoned one
         self._waiting += rows
         self.rows += len(rows)
         if len(self._waiting) >= ROW_GROUP:
             self._flush()
 
     def close(self, refused: int) -> None:
-        """Complete the file."""
+        """Write the remaining rows and the header, and close the file; `refused` counts the refused pictures."""
         if self._waiting:
             self._flush()
         about = {"format": FORMAT, **asdict(self._plan), "shard": self._shard, "refused": refused, "rows": self.rows}
@@ -130,7 +132,7 @@ class ShardWriter:
         self.abandon()
 
     def abandon(self) -> None:
-        """Close the file, which stays incomplete."""
+        """Close the file without completing it."""
         self._writer.close()
         self._file.close()
 
@@ -159,15 +161,18 @@ class ShardWriter:
 
 
 def read_header(place: str) -> ShardHeader:
-    """What a shard says about itself."""
+    """Read the header of a shard; raise InputError if the file is damaged or no shard."""
     with _parquet(place) as file:
         return _header(file, place)
 
 
 def read_rows(place: str, start: int, rows: int, columns: Sequence[str]) -> tuple[ShardHeader, Any]:
-    """The header of a shard and some of its rows, a pyarrow RecordBatch of these columns.
+    """Return the header of a shard, and some of its rows as a pyarrow RecordBatch with these columns.
 
-    Row groups that hold none of them are not read.
+    Row groups that hold none of the rows are not read.
+
+    Raises:
+        InputError: the file is damaged, or is not a shard of this release.
     """
     import pyarrow as pa
 
@@ -191,14 +196,14 @@ def read_rows(place: str, start: int, rows: int, columns: Sequence[str]) -> tupl
 
 
 def _touched(row_groups: Sequence[int], start: int, rows: int) -> tuple[list[int], int]:
-    """The row groups that hold some of these rows, and how many rows of the first one come before them."""
+    """Return the row groups that hold the wanted rows, and how many rows of the first group come before these."""
     ends = list(itertools.accumulate(row_groups))
     first, last = bisect.bisect_right(ends, start), bisect.bisect_left(ends, start + rows)
     return list(range(first, last + 1)), start - (ends[first] - row_groups[first])
 
 
 def _with_dictionaries(schema: Any) -> Any:
-    """The schema as it is read: each text once, and the rows that have it."""
+    """Return the schema that pyarrow gives when it reads texts as dictionaries, in which each text stands once."""
     import pyarrow as pa
 
     each_once = pa.dictionary(pa.int32(), pa.string())
@@ -206,7 +211,7 @@ def _with_dictionaries(schema: Any) -> Any:
 
 
 def _check_sizes(file: Any, row_groups: Sequence[int], width: int, place: str) -> None:
-    """Refuse row groups that unpack to more than those of a shard can, before they are read."""
+    """Raise InputError if a row group would unpack to more bytes than a shard's row group can have."""
     for group in map(file.metadata.row_group, row_groups):
         most = MAX_TEXTS + group.num_rows * (2 * width + OTHERS)
         if not 0 <= group.total_byte_size <= most:
@@ -217,7 +222,10 @@ def _check_sizes(file: Any, row_groups: Sequence[int], width: int, place: str) -
 
 
 def _unpacked(batch: Any, place: str) -> Any:
-    """The batch with its texts in each row. A few bytes can stand for gigabytes here, so lengths are compared first."""
+    """Return the batch with each text written out in its row; raise InputError if a text is too long.
+
+    Lengths are checked first, because a short dictionary can unpack to gigabytes.
+    """
     import pyarrow as pa
     from pyarrow import compute
 
@@ -247,7 +255,7 @@ def _header(file: Any, place: str) -> ShardHeader:
     try:
         about = bounded_json.parse(
             raw, "what it says about itself", max_bytes=MAX_HEADER, kind=dict, error=_NoShard, lone_surrogates=True
-        )  # the path of the source need not be UTF-8
+        )  # because the source's path need not be UTF-8
         if (form := _field(about, "format", int)) != FORMAT:
             raise InputError(f"{place} has the form {form}, this release reads {FORMAT}. Upgrade araclip.")
         texts = (
@@ -271,13 +279,17 @@ def _header(file: Any, place: str) -> ShardHeader:
 
 def _field(about: dict[str, Any], name: str, kind: type) -> Any:
     value = about.get(name)
-    if type(value) is not kind or (name != "source" and SURROGATES.search(str(value))):  # True is no number
+    # `type`, because isinstance takes True for a number
+    if type(value) is not kind or (name != "source" and SURROGATES.search(str(value))):
         raise _NoShard(f"its {name} is {value!r:.40}")
     return value
 
 
 def stored_path(path: str) -> str:
-    """A path as valid Unicode: what is not UTF-8 is `bytes:` and base64; other paths are absolute or `picture:…`."""
+    """Write a path as valid Unicode: a path that is not UTF-8 becomes `bytes:` and base64.
+
+    There is no ambiguity, because other paths are absolute, URLs, or begin with `picture:`.
+    """
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -286,5 +298,5 @@ def stored_path(path: str) -> str:
 
 
 def read_path(text: str) -> str:
-    """The path that `stored_path` wrote."""
+    """Return the path that `stored_path` wrote as this text."""
     return os.fsdecode(base64.b64decode(text[len(_RAW) :])) if text.startswith(_RAW) else text

@@ -1,11 +1,12 @@
-"""A source: what it consists of, in a fixed order, cut into shards; how it is listed; and its pictures, one by one.
+"""List a source of pictures in a fixed order, cut it into shards, and read its pictures one by one.
 
-A source is a folder, a tar, a parquet file, a picture, a pattern with *, or a list of such; here or by URL. A picture
-inside a file of many has the path of that file, a slash, and its name there; nothing is extracted to a disk.
+A source is a folder, a tar, a parquet file, a picture, a pattern with *, or a list of these; on this machine or by URL.
+The path of a picture inside a tar or parquet file is the path of that file, a slash, and the picture's name in it;
+nothing is extracted to a disk.
 
-Parquet files have pictures in their rows, as data sets of the Hugging Face hub do: in a column of bytes, or of structs
-{bytes, path}. The footer is bounded before it is parsed, a row group by what it unpacks to before it is opened, and
-rows are read one by one.
+Parquet files have pictures in their rows, like data sets on the Hugging Face hub: in a column of bytes, or of structs
+{bytes, path}. The size of the footer is checked before it is parsed, and the unpacked size of a row group before it is
+opened; rows are read one by one.
 """
 
 import hashlib
@@ -42,20 +43,24 @@ from araclip.pictures.limits import ByteBudget
 from araclip.pictures.video.formats import is_video
 
 PICTURE, TAR, PARQUET = "picture", "tar", "parquet"
-PER_PICTURE = 50_000  # bytes that opening a picture is worth: decoding and encoding cost more than reading
-SHARD_NAME = re.compile(r"([0-9a-f]{12})-([0-9a-f]{4,64})-(\d{5})-of-(\d{5})\.parquet")  # of a shard's file
-SHARD_WEIGHT = 1_000_000_000  # of a shard where no number is asked for: about 7,000 pictures of 100 kB, minutes of work
+PER_PICTURE = 50_000  # decoding and encoding a picture takes as long as reading so many bytes
+SHARD_NAME = re.compile(r"([0-9a-f]{12})-([0-9a-f]{4,64})-(\d{5})-of-(\d{5})\.parquet")  # name of a shard's file
+SHARD_WEIGHT = 1_000_000_000  # a shard's weight by default: about 7,000 pictures of 100 kB, minutes of work
 
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of a source that one shard reads whole.
+    """A piece of a source that is read by one shard alone: a picture, a tar, or a row group of a parquet file.
 
     Attributes:
-        kind: PICTURE, TAR or PARQUET. place: path or URL of its file. size: bytes; 0 where it is not known.
-        version: what an object store says of the content (ETag, hash); empty on a disk.
-        group: of a parquet file, the number of the row group. rows: how many rows it has. start: rows before it.
-        mtime_ns: of a picture on this machine.
+        kind: PICTURE, TAR or PARQUET.
+        place: path or URL of the file.
+        size: bytes; 0 if not known.
+        version: what an object store says about the content (ETag, hash); empty on a disk.
+        group: for a parquet file, the number of the row group.
+        rows: how many rows the row group has.
+        start: how many rows come before it in the file.
+        mtime_ns: for a picture on this machine, the time of change.
     """
 
     kind: str
@@ -69,12 +74,12 @@ class Part:
 
     @property
     def weight(self) -> int:
-        """About the work that it makes, in bytes."""
+        """An estimate of the work that the part makes, in bytes."""
         return self.size + PER_PICTURE * max(1, self.rows)
 
 
 def fingerprint_of(parts: Sequence[Part], root: str) -> str:
-    """Twelve hex digits that change with the names below `root`, the sizes and the versions of what a source holds."""
+    """Return twelve hex digits that change if the names below `root`, the sizes or the versions of the parts change."""
     digest = hashlib.sha256(b"araclip source 1\n")
     for part in parts:
         name = part.place.removeprefix(root)
@@ -84,33 +89,37 @@ def fingerprint_of(parts: Sequence[Part], root: str) -> str:
 
 
 def default_shards(parts: Sequence[Part]) -> int:
-    """How many shards a source is cut into; it depends on nothing but the source."""
+    """Return into how many shards to cut a source; the number depends on nothing but the source."""
     wanted = math.ceil(sum(part.weight for part in parts) / SHARD_WEIGHT)
     return max(1, min(wanted, len(parts)))
 
 
 def of_shard(parts: Sequence[Part], shard: int, shards: int) -> list[Part]:
-    """The parts of one shard of `shards`: neighbours, about the same weight in each; each part is in exactly one."""
+    """Return the parts of shard number `shard`, if the source is cut into `shards` shards of about the same weight.
+
+    The parts of a shard are neighbours; each part is in exactly one shard.
+    """
     total, before, chosen = sum(part.weight for part in parts), 0, []
     for part in parts:
-        middle = 2 * before + part.weight  # twice the middle: whole numbers, the same on every machine
+        # twice the middle, to compute with whole numbers only: exact on every machine
+        middle = 2 * before + part.weight
         if min(shards - 1, middle * shards // (2 * total)) == shard:
             chosen.append(part)
         before += part.weight
     return chosen
 
 
-MAX_FOOTER = 64_000_000  # bytes; one of 10,000 row groups has about 20 MB
-MAX_GROUP = 4_000_000_000  # bytes that a row group unpacks to; data sets of pictures have some hundred MB
-MAX_PICTURE = 200_000_000  # bytes
-ROWS = 1  # read at once: in a dictionary, which unpacks once, many rows may name the same hundreds of megabytes
+MAX_FOOTER = 64_000_000  # most bytes of a footer; with 10,000 row groups it has about 20 MB
+MAX_GROUP = 4_000_000_000  # most bytes that a row group may unpack to; in data sets it is some hundred MB
+MAX_PICTURE = 200_000_000  # most bytes of a picture in a row
+ROWS = 1  # rows read at once; more could share one dictionary entry and each unpack it to hundreds of megabytes
 PICTURES = ("image", "picture", "img", "photo", "jpg", "jpeg", "png", "webp", "bytes", "image_bytes", "content")
 CAPTIONS = ("caption", "text", "title", "description", "alt_text", "caption_ar", "txt")
-Row = tuple[str, bytes | None, str, str]  # name, bytes, caption, and why there are no bytes
+Row = tuple[str, bytes | None, str, str]  # name, bytes (None: unusable), caption, and why there are no bytes
 
 
 def groups_of(place: str) -> list[tuple[int, int, int]]:
-    """Rows, bytes and first row of each row group of a file."""
+    """For each row group of a parquet file, return its number of rows, its unpacked bytes, and its first row."""
     with parquet_file(place) as file:
         picture_column(file.schema_arrow, place)
         groups, start = [], 0
@@ -122,7 +131,7 @@ def groups_of(place: str) -> list[tuple[int, int, int]]:
 
 
 def rows_of(place: str, group: int) -> Iterator[Row]:
-    """The rows of one row group."""
+    """Yield the rows of one row group; raise InputError if it would unpack to too much."""
     with parquet_file(place) as file:
         size = file.metadata.row_group(group).total_byte_size
         if not 0 <= size <= MAX_GROUP:
@@ -150,7 +159,7 @@ def _row(row: dict[str, Any], column: str, captions: list[str]) -> Row:
 
 
 def picture_column(schema: Any, place: str) -> str:
-    """The name of the column with pictures."""
+    """Return the name of the column with pictures; raise InputError if there is none, or several might be it."""
     import pyarrow
 
     def is_bytes(kind: Any) -> bool:
@@ -179,15 +188,15 @@ def _captions(schema: Any) -> list[str]:
 def parquet_file(
     place: str, *, checksums: bool = False, texts: Sequence[str] = (), remedy: str = "Fetch it again."
 ) -> Iterator[Any]:
-    """A parquet file, open, whose footer was bounded before it was parsed. Whatever pyarrow raises inside the block for
-    a damaged file becomes an InputError.
+    """Open a parquet file for the length of a `with` block; the footer's size is checked before it is parsed.
 
-    The metadata of single columns must not be asked for: pyarrow 26 ends the process where they contradict the schema.
+    Whatever pyarrow raises inside the block for a damaged file becomes an InputError. Callers must not ask for the
+    metadata of single columns: pyarrow 26 ends the process if these contradict the schema.
 
     Args:
-        checksums: compare those of its pages, which not every writer writes rightly.
-        texts: columns to read as dictionaries, each text once, however many rows have it.
-        remedy: what to do about a damaged file.
+        checksums: True to compare the pages' checksums, which some other programs write wrongly.
+        texts: columns to read as dictionaries, in which each text stands once, however many rows have it.
+        remedy: what to do about a damaged file; it ends the message.
     """
     try:
         import pyarrow.parquet
@@ -222,32 +231,37 @@ def _check_footer(stream: IO[bytes], place: str) -> None:
         raise InputError(f"{place}: a footer of {footer:,} bytes, at most {MAX_FOOTER:,} are read. Fetch it again.")
 
 
-AHEAD_BYTES = 150_000_000  # of members that are read and not decoded yet
-MAX_NAME = 1000  # characters of a member's name that are kept
-MAX_CAPTIONS = 16  # of a sample in a tar; a data set has one or two, and a name may come again and again
+AHEAD_BYTES = 150_000_000  # most bytes of pictures from tars and rows that are read and not yet decoded
+MAX_NAME = 1000  # so many characters of a name inside a file are kept
+MAX_CAPTIONS = 16  # most captions of a sample in a tar; usual are one or two, but a name can be repeated without end
 
-Refused = Callable[[str, str], None]  # a path, and why it is left out
+Refused = Callable[[str, str], None]  # called with a path, and why it is left out
 
 
 @dataclass
 class Waiting:
-    """A picture to decode: what `read_source` takes, or a file elsewhere; a caption beside it; and its share of memory.
+    """A picture that waits to be decoded.
 
     Attributes:
-        has_file: whether `file.path` is a file of its own that a gallery on the same machine can open.
+        source: the picture as `read_source` takes it; None if the file is elsewhere and must be fetched.
+        caption: the caption beside the picture.
+        has_file: True if `file.path` is a picture file that a gallery on the same machine can open.
+        held: the share of memory that the picture holds.
     """
 
     file: File
-    source: Source | None  # None: a file elsewhere
+    source: Source | None
     caption: str = ""
     has_file: bool = False
     held: AbstractContextManager[object] | None = None
 
     def fetched(self) -> Source:
-        """The source, read from elsewhere if need be.
+        """Return the source; fetch it first if it is elsewhere.
 
         Raises:
-            SourceError: it cannot be read now. UnreadableImage: it is gone. ImageTooLarge: it is too large.
+            SourceError: the picture cannot be read now.
+            UnreadableImage: the file is gone.
+            ImageTooLarge: the file is too large.
         """
         if self.source is not None:
             return self.source
@@ -260,7 +274,7 @@ class Waiting:
         return PictureBytes(File(self.file.path, len(data), 0), data)
 
     def release(self) -> None:
-        """Give back the share of memory, and forget the bytes."""
+        """Forget the picture's bytes, and give back its share of memory."""
         self.source = None
         if self.held is not None:
             self.held.__exit__(None, None, None)
@@ -268,7 +282,9 @@ class Waiting:
 
 
 def pictures_of(parts: Sequence[Part], refused: Refused) -> Iterator[Waiting]:
-    """The pictures of some parts, in order; what is damaged is told by `refused` and left out."""
+    """Yield the pictures in the given parts of a source, in order; call `refused` for what is damaged, and leave it
+    out.
+    """
     budget = ByteBudget(AHEAD_BYTES)
     for part in parts:
         if part.kind == TAR:
@@ -283,7 +299,7 @@ def pictures_of(parts: Sequence[Part], refused: Refused) -> Iterator[Waiting]:
 
 
 def _of_tar(part: Part, refused: Refused, budget: ByteBudget) -> Iterator[Waiting]:
-    """The pictures of a tar; texts whose name differs in the suffix alone are captions (WebDataset's samples)."""
+    """Yield the pictures of a tar. Texts whose name differs only in the suffix are captions (WebDataset's samples)."""
     sample: list[Waiting] = []
     captions: list[str] = []
     key = ""
@@ -307,7 +323,7 @@ def _of_tar(part: Part, refused: Refused, budget: ByteBudget) -> Iterator[Waitin
                     key = mine
                 path = inside(part.place, name)
                 if f".{suffix.lower().rpartition('.')[2]}" in SUFFIXES:
-                    yield from finished()  # no second one waits: the first holds memory that this one may need
+                    yield from finished()  # first, because its picture holds memory that the next one may need
                     held = _held(budget, member.size)
                     data = member.read()
                     source = PictureBytes(File(path, len(data), 0), data)
@@ -315,7 +331,7 @@ def _of_tar(part: Part, refused: Refused, budget: ByteBudget) -> Iterator[Waitin
                 elif suffix.lower() in ("txt", "json", "caption") and len(captions) < MAX_CAPTIONS:
                     captions.append(_caption(member.read(SIDECAR_BYTES + 1), path, refused))
             yield from finished()
-    except InputError as error:  # damaged: the rest of it is lost
+    except InputError as error:  # the tar is damaged: the rest of it is lost
         yield from finished()
         refused(part.place, str(error))
 
@@ -351,7 +367,7 @@ def _held(budget: ByteBudget, size: int) -> AbstractContextManager[object]:
 
 
 def inside(place: str, name: str) -> str:
-    """The path of what a file of many holds under a name, which cannot lead out of that file."""
+    """Return the path of a picture inside a tar or parquet file; parts such as ".." are dropped from its name."""
     safe = [piece for piece in name.replace("\0", "").replace("\\", "/").split("/") if piece not in ("", ".", "..")]
     return f"{place}/{'/'.join(safe)[:MAX_NAME] or 'unnamed'}"
 
@@ -359,13 +375,13 @@ def inside(place: str, name: str) -> str:
 ZST = ".tar.zst"
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ZST)
 LISTS = (".txt", ".lst")
-MAX_LIST = 2_000_000_000  # bytes of a list: some ten million paths
-_VERSIONS = ("ETag", "etag", "blob_id", "md5Hash", "xet_hash")  # as s3fs, gcsfs and the Hugging Face hub call it
+MAX_LIST = 2_000_000_000  # most bytes of a list: some ten million paths
+_VERSIONS = ("ETag", "etag", "blob_id", "md5Hash", "xet_hash")  # names for it in s3fs, gcsfs and the Hugging Face hub
 
 
 @dataclass(frozen=True)
 class BulkSource:
-    """A source as listed: its name, its parts in order, a fingerprint of them, and notes about what is left out."""
+    """A listed source: its name, its parts in order, their fingerprint, and notes about what is left out."""
 
     name: str
     parts: tuple[Part, ...]
@@ -377,12 +393,12 @@ def list_source(source: str | os.PathLike[str]) -> BulkSource:
     """List a source, without reading any picture.
 
     Args:
-        source: a folder (pictures, tars and parquet files, those of its subfolders too; hidden ones are left out), one
-            such file, a pattern with `*`, or a list: a .txt file with a path or URL on each line, relative to the list.
+        source: a folder (its pictures, tars and parquet files, also in subfolders; hidden files are left out); one such
+            file; a pattern with `*`; or a list: a .txt file with a path or URL on each line, relative to the list.
 
     Raises:
-        InputError: there is no such place, or nothing in it that is read; a parquet file without pictures.
-        SourceError: it cannot be read now.
+        InputError: the source does not exist, or holds nothing that is read, or a parquet file has no pictures.
+        SourceError: the source cannot be read now.
     """
     name = place_of(text_path(source, "source"))
     notes: list[str] = []
@@ -421,7 +437,7 @@ def _local(name: str, notes: list[str]) -> Iterator[Part]:
             notes.append(f"{file.path}: a video, not read in bulk. `araclip index` reads it.")
         else:
             yield Part(PICTURE, file.path, file.size, mtime_ns=file.mtime_ns)
-    if walk.unreadable:  # a shard without these would look finished
+    if walk.unreadable:  # raise, because a shard without these files would look finished
         path, why = next(iter(walk.unreadable.items()))
         raise SourceError(f"{path} cannot be read ({why}). Make it readable, or leave it out of the source.")
     notes += walk.special.values()
@@ -431,7 +447,7 @@ def _local(name: str, notes: list[str]) -> Iterator[Part]:
 
 def _archives(root: str) -> Iterator[tuple[str, int, str]]:
     seen = set[tuple[int, int]]()
-    for folder, below, names in os.walk(root, followlinks=True):  # links are followed as to pictures, each folder once
+    for folder, below, names in os.walk(root, followlinks=True):  # like `Walk`, follow links but enter each folder once
         here = os.stat(folder)  # noqa: PTH116  (names that are not UTF-8 stay text)
         below[:] = sorted(name for name in below if not name.startswith("."))
         if (here.st_dev, here.st_ino) in seen:
@@ -456,7 +472,8 @@ def _remote(name: str, notes: list[str]) -> list[Part]:
 
 
 def _found(system: Any, path: str) -> list[tuple[str, dict[str, Any]]]:
-    """Files with what the store says of each: those that match a pattern, those below a folder, or the one file."""
+    """List the files that match a pattern, or lie below a folder, or the one file; each with what the store says of
+    it."""
     found = system.glob(path, detail=True) if "*" in path else system.find(path, detail=True)
     return [(each, about) for each, about in found.items() if about.get("type", "file") == "file"]
 
@@ -485,11 +502,15 @@ def _listed(name: str, notes: list[str]) -> Iterator[Part]:
 
 
 def _of_files(files: Iterable[tuple[str, int, str]], notes: list[str], *, listed: bool = False) -> Iterator[Part]:
-    """The parts that files are, by their suffixes; a listed one is a picture where its suffix says nothing."""
+    """Yield the parts of some files, recognised by their suffixes; files of other kinds are left out.
+
+    `listed`: True for files from a list; then files with an unknown suffix count as pictures.
+    """
     others = shards = 0
     for place, size, version in files:
         lower = place.lower()
-        if lower.endswith(ZST) and sys.version_info < (3, 14):  # its shard would look finished
+        # raise, because the shard would look finished without it
+        if lower.endswith(ZST) and sys.version_info < (3, 14):
             raise InputError(
                 f"{place}: Python unpacks {ZST} from 3.14 on. Pack it as .tar, or leave it out of the source."
             )

@@ -1,6 +1,6 @@
-"""Shards in several processes of one machine. A process that dies takes its shard with it and no other.
+"""Embed shards in several processes on one machine. If a process dies, only the shard it was working on fails.
 
-A process gets the model, the device, the folder and its threads as JSON, and is asked for one shard after the other.
+Each process gets the model, the device, the folder and its number of threads as JSON, and then one shard after another.
 """
 
 import json
@@ -22,7 +22,7 @@ from araclip.models.encoder import as_encoder
 
 
 def run_processes(tasks: Sequence[ShardTask], model: str, device: str | None, out: str, jobs: int) -> Iterator[Outcome]:
-    """Embed shards in `jobs` processes, each of which loads the model; yields outcomes as they come."""
+    """Embed shards in `jobs` processes, each of which loads the model; yield outcomes as they come."""
     jobs = min(jobs, len(tasks))
     given = json.dumps({"model": model, "device": device, "out": out, "threads": max(1, usable_cores() // jobs)})
 
@@ -37,7 +37,7 @@ def run_processes(tasks: Sequence[ShardTask], model: str, device: str | None, ou
             with pool.child() as child:
                 if stopped.is_set():
                     child.kill()
-                answer, _ = child.ask({}, [pickle.dumps(task)])  # to a process of ours, which answers in JSON
+                answer, _ = child.ask({}, [pickle.dumps(task)])  # pickle is safe: parent and child are both araclip's
         except ChildEnded as error:
             how = error.how or str(error)
             return task.shard, f"its process ended with {how} (SIGKILL: out of memory? Take fewer --jobs)."
@@ -55,7 +55,7 @@ def run_processes(tasks: Sequence[ShardTask], model: str, device: str | None, ou
 
 
 def main() -> None:
-    """The life of one process."""
+    """Run a worker process: load the model, then embed each shard that the parent asks for."""
     given, parent = json.loads(sys.argv[1]), Parent()
     try:
         encoder, fault = as_encoder(given["model"], threads=given["threads"], device=given["device"]), ""

@@ -1,4 +1,4 @@
-"""What galleries in folders and on servers have in common: ingestion, removal, search."""
+"""The base class of galleries in folders and on servers: ingestion, removal, search."""
 
 import math
 import os
@@ -49,15 +49,18 @@ from araclip.pictures.video.scenes import scene_of, stored
 from araclip.text.interpretation import Interpreter
 from araclip.text.resources import interpreter
 
-FEW_FILES = 100_000  # of which the folders are listed at once
+FEW_FILES = 100_000  # up to so many files, listing the folders' names is quick enough for every search
 StrPath = str | os.PathLike[str]
 
 
 class BaseGallery(ABC):
-    """`Gallery` and galleries on servers. Methods that write raise GalleryLocked while another process writes (in a
-    folder or on PostgreSQL: for a minute and longer), and OSError when the disk is full or read-only.
+    """The base class of galleries in folders (`Gallery`) and on servers.
 
-    `scenes` is how many a video may have that is ingested from now on, 1 to 500; 60, or $ARACLIP_SCENES, if it is None.
+    Methods that write raise GalleryLocked if another process keeps writing for a minute, and OSError if the disk is
+    full or read-only.
+
+    `scenes` is the greatest number of scenes (1 to 500) taken from each video that is ingested from now on; None means
+    $ARACLIP_SCENES, or 60 if that is not set.
     """
 
     scenes: int | None = None
@@ -66,7 +69,7 @@ class BaseGallery(ABC):
     _catalog: Store
     _reader: GalleryReader
     _interpreter: Interpreter | None = None
-    _folders: tuple[str, dict[bool, Collection[str]]] = ("", {})  # a generation, and `_folder_names` of it
+    _folders: tuple[str, dict[bool, Collection[str]]] = ("", {})  # a generation and its `_folder_names`
 
     @abstractmethod
     def _writing(self) -> AbstractContextManager[None]:
@@ -74,19 +77,20 @@ class BaseGallery(ABC):
 
     @abstractmethod
     def _ingesting(self) -> AbstractContextManager[Turn]:
-        """A run of several commits, each of them inside the context that is yielded; at its end `_finish_writing`."""
+        """Begin a run of several commits; each commit is made inside the context manager that the yielded function
+        returns. At the end of the run, `_finish_writing` is called."""
 
     @abstractmethod
     def _finish_writing(self) -> None:
-        """Called after each write: bring up to date what searches use."""
+        """Update the index and whatever else searches use; called after each write."""
 
     @abstractmethod
     def __len__(self) -> int:
-        """Number of different pictures."""
+        """Count the different pictures; copies of the same file count once."""
 
     @abstractmethod
     def close(self) -> None:
-        """Release the store."""
+        """Close the store's connections."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.folder)!r}, model={self.model.label!r})"
@@ -101,15 +105,15 @@ class BaseGallery(ABC):
 
     @abstractmethod
     def stats(self) -> Stats:
-        """The gallery in numbers."""
+        """Return the gallery in numbers: files, pictures, sizes, dates, formats, recall."""
 
     @abstractmethod
     def duplicates(self, kinds: Collection[str] = ("exact", "near")) -> list[Group]:
-        """Groups of files that belong together, the largest picture of each first; kind by kind.
+        """Return groups of duplicate files, one kind after another; in each group the largest picture comes first.
 
         Args:
             kinds: exact (the same bytes), near (scaled, recompressed, in another format), semantic (another picture of
-                the same scene). Semantic compares every picture with every other, near does not.
+                the same scene; slower, because every picture is compared with every other).
 
         Raises:
             InputError: an unknown kind.
@@ -117,34 +121,34 @@ class BaseGallery(ABC):
 
     @abstractmethod
     def verify(self, *, contents: bool = False, progress: FilesProgress | None = None) -> list[Fault]:
-        """All faults of the store, the vectors, and the files on the disk. Changes nothing.
+        """Return all faults of the store, the vectors, and the files on the disk. Change nothing.
 
         Args:
-            contents: also read every file and compare its hash, which finds damage that left size and time unchanged.
+            contents: also read every file and compare its hash; this finds damage that left size and time unchanged.
             progress: called with (files done, files in all).
         """
 
     @abstractmethod
     def repair(self) -> list[str]:
-        """Fix every fault that `verify` calls repairable; returns one line for each action.
+        """Fix every fault that `verify` calls repairable; return one line for each action.
 
         A picture with a damaged vector is encoded again; one that cannot be read is removed until the next `update`.
         """
 
     @abstractmethod
     def compact(self) -> int:
-        """Free the space of removed pictures; returns the number of bytes freed on this disk."""
+        """Free the space of removed pictures; return the number of bytes freed on this machine's disk."""
 
     @abstractmethod
     def export(self, folder: str | os.PathLike[str]) -> int:
-        """Export the gallery for other programs into `folder`; returns the number of pictures.
+        """Export the gallery for other programs into `folder`; return the number of pictures.
 
-        about.json names the model; vectors.npy holds (n, D) float16 of unit length; line i of pictures.jsonl is the
-        picture of row i: sha256, format, width, height, captured_at, added, and its files (path, size, metadata; of a
-        scene in a video also its time in seconds).
+        about.json names the model; vectors.npy holds (n, D) float16 of unit length; line i of pictures.jsonl describes
+        the picture of row i: sha256, format, width, height, captured_at, added, and its files (path, size, metadata;
+        for a scene in a video also its time in seconds). An earlier export in `folder` is replaced.
 
         Raises:
-            InputError: the folder holds other files. An earlier export there is replaced.
+            InputError: the folder holds files that are not an export.
         """
 
     # ------------------------------------------------------------------ content
@@ -152,19 +156,19 @@ class BaseGallery(ABC):
     def update(
         self, folders: Iterable[StrPath], *, progress: FilesProgress | None = None, skip: Skip | None = None
     ) -> Update:
-        """Synchronise the gallery with `folders`: new and changed files are encoded, vanished ones removed.
+        """Synchronise the gallery with `folders`: encode new and changed files, remove files that are gone.
 
         Files outside `folders` stay indexed. Work is committed every few seconds; after a stop or a kill, the next run
         resumes there.
 
         Args:
-            progress: called with (files done, files found); a long video is done in parts, told from other threads.
-                Without it, a bar is drawn on a terminal and in a notebook.
+            progress: called with (files done, files found); for a long video also with fractions of a file, from other
+                threads. Without it, a bar is drawn on a terminal and in a notebook.
             skip: called with one line for each file that cannot be used: its name, why, and what to do.
 
         Raises:
-            InputError: a folder does not exist, or holds no picture. What was indexed there stays: an unplugged drive
-                looks like an empty folder.
+            InputError: a folder does not exist, or holds no picture. Its pictures stay indexed, because an unplugged
+                drive looks like an empty folder.
         """
         roots = [checked_root(folder) for folder in several(folders, "update", "folder")]
         drawing = nullcontext(progress) if progress else progress_if_watched("Indexing")
@@ -172,9 +176,9 @@ class BaseGallery(ABC):
             return update(self._catalog, self.model, roots, show, skip or (lambda line: None), turn, self.scenes)
 
     def update_at(self, paths: Iterable[str], folders: Iterable[StrPath], *, skip: Skip | None = None) -> Update:
-        """As `update(folders)`, but reads only `paths` (absolute) and what lies below them.
+        """Like `update(folders)`, but read only `paths` (absolute) and what lies below them.
 
-        Where a few paths do not suffice (links, drives that are mounted or unmounted), all of `folders` is walked.
+        All of `folders` is read if the given paths do not suffice (links, drives that are mounted or unmounted).
         """
         roots = [checked_root(folder) for folder in several(folders, "update_at", "folder")]
         at = [text_path(path) for path in several(paths, "update_at", "path")]
@@ -191,17 +195,18 @@ class BaseGallery(ABC):
     ) -> Addition:
         """Add single pictures: paths (of videos too), encoded bytes, PIL pictures, or (H, W, 3) uint8 arrays.
 
-        A picture without a file is stored as a JPEG of at most 1,024 pixels a side under the path `picture:…`, derived
-        from its hash: the same bytes added twice are one picture.
+        A picture without a file is stored as a JPEG of at most 1,024 pixels a side. Its path is `picture:…`, derived
+        from its hash, so that the same bytes added twice are one picture.
 
         Args:
-            metadata: a flat mapping for all pictures, or one for each: texts to texts, numbers, true/false or lists of
-                these. Filters find pictures by it. A path's earlier metadata is replaced.
+            metadata: one flat mapping for all pictures, or one mapping for each picture. Keys are texts; values are
+                texts, numbers, true/false, or lists of these. Filters find pictures by their metadata. The earlier
+                metadata of a path is replaced.
             skip: called with one line for each picture that cannot be used.
 
         Raises:
-            InputError: a single picture instead of several, a folder, a path that does not exist, or metadata of a
-                wrong type; nothing is added.
+            InputError: `pictures` is a single picture instead of several, one of them is a folder or a path that does
+                not exist, or the metadata has a wrong type; nothing is added.
         """
         sources = [source_of(picture) for picture in several(pictures, "add", "picture")]
         about = metadata_for_each(metadata, len(sources))
@@ -222,7 +227,7 @@ class BaseGallery(ABC):
     def add_embedded(self, groups: EmbeddedGroups, *, progress: Callable[[int], None] | None = None) -> Filled:
         """Add pictures whose vectors, facts and hashes were computed elsewhere with this gallery's model.
 
-        Each group is a commit. A picture that is known gets a further path.
+        Each group is one commit. A picture that the gallery already has gets a further path.
 
         Args:
             progress: called with the number of pictures read.
@@ -234,7 +239,7 @@ class BaseGallery(ABC):
         return report
 
     def remove(self, paths: Iterable[StrPath]) -> int:
-        """Remove pictures by path (`picture:…` too), or all below a folder; returns the number of paths removed.
+        """Remove pictures by path (`picture:…` too), or all below a folder; return the number of paths removed.
 
         Files on the disk stay, and the next `update` of their folder ingests them again.
 
@@ -251,14 +256,14 @@ class BaseGallery(ABC):
         return len(gone)
 
     def hide(self, paths: Iterable[StrPath], *, hidden: bool = True) -> int:
-        """Leave pictures out of results, or show them again; returns how many have changed.
+        """Hide pictures from results, or show them again; return the number of pictures changed.
 
         A hidden picture stays indexed, with all its paths, and is found by `where="hidden=yes"`. It stays hidden when
         its file is moved or edited in place.
 
         Args:
-            paths: as for `remove`: of pictures (`picture:…` too), or of folders for all below.
-            hidden: False shows them again.
+            paths: paths of pictures (`picture:…` too), or of folders to hide all pictures below them.
+            hidden: False to show the pictures again.
 
         Raises:
             InputError: a path is not in the gallery; nothing changes.
@@ -274,7 +279,11 @@ class BaseGallery(ABC):
         return changed
 
     def _files_at(self, path: StrPath, then: str) -> dict[str, File]:
-        """The file that a path names, or those of the folder; an InputError ends with what becomes of the others."""
+        """Return the indexed file that a path names, or all indexed files below a folder, by their paths.
+
+        Raises:
+            InputError: the gallery has neither; the message ends with `then` (what happens to the other paths).
+        """
         paths = index_paths(path)
         found = next(filter(None, map(self._catalog.files, paths)), None)
         if found is None:
@@ -282,17 +291,17 @@ class BaseGallery(ABC):
         return found
 
     def hidden(self) -> list[str]:
-        """The paths of all hidden pictures, sorted; of a video that has hidden scenes its file's, once."""
+        """Return the paths of all hidden pictures, sorted; a video with hidden scenes is listed once, by its file."""
         browsing = self._reader.browsing
         contents = browsing.timeline(Filters(hidden=True, every_scene=True)).ids.tolist()
         return sorted({copy.file for record in browsing.records(contents).values() for copy in record.copies})
 
     def picture(self, path: StrPath) -> bytes:
-        """An encoded picture: the file at `path`, the JPEG stored under `picture:…`, or a scene's of a video as JPEG.
+        """Return an encoded picture: the file at `path`, the JPEG stored under `picture:…`, or a video scene as JPEG.
 
         Raises:
-            InputError: the path is not in the gallery.
-            OSError, ImageError: its file cannot be read, or is no file any more.
+            InputError: the path is not in the gallery, or the gallery knows the picture but neither file nor pixels.
+            OSError, ImageError: the file cannot be read, or is no longer a file.
         """
         content, path = self._content_of(path), stored(text_path(path))
         if scene := scene_of(path):
@@ -308,13 +317,14 @@ class BaseGallery(ABC):
         return pixels if pixels is not None else read_file(path)
 
     def metadata(self, path: StrPath) -> dict[str, Any]:
-        """The metadata that `add` was given for a path; empty when none. `details` has all that is known."""
+        """Return the metadata that `add` was given for a path; empty if there is none. See also `details`."""
         return self._catalog.metadata_of(stored(text_path(path)))
 
     def details(self, path: StrPath) -> dict[str, Any]:
-        """What is known of the picture at a path, with the keys that `export` writes: sha256, format, width, height,
-        captured_at, added, camera, lens, latitude, longitude, place, hidden, and its files with path, size and
-        metadata; besides, `captured_by_name`.
+        """Return everything known about the picture at a path.
+
+        The keys are those that `export` writes: sha256, format, width, height, captured_at, added, camera, lens,
+        latitude, longitude, place, hidden, and files (each with path, size and metadata); and also `captured_by_name`.
 
         Raises:
             InputError: the path is not in the gallery.
@@ -337,30 +347,30 @@ class BaseGallery(ABC):
         literal: bool = False,
         ignore: Collection[Part] = (),
     ) -> Hits:
-        """The k best pictures for a query such as «قطة + سجادة حمراء - كلب», best first.
+        """Return the k best pictures for a query such as «قطة + سجادة حمراء - كلب», best first.
 
-        Identical files count once; files missing on the disk are left out. Pages (`offset` 0, k, 2 k, …) neither
-        overlap nor skip a picture.
+        Identical files count as one picture; files missing on the disk are left out. Successive pages (`offset` 0, k,
+        2 k, …) neither overlap nor skip a picture.
 
         Args:
-            query: a text (docs/queries.md), a picture as path object, bytes, PIL picture or (H, W, 3) uint8 array, or
-                a vector (D,) of the gallery's model, of any length but 0.
-            where: search only pictures that pass: Filters, or texts as `araclip search --where` takes them
-                ("format=JPEG"). Recall does not suffer, however few pass.
-            threshold: least relevance of a hit. 0.2 leaves out the weak hits, which are all of them for a query without
-                meaning, 0.5 the fair ones too. Has no effect where relevance is unknown (a picture in the query, a
-                gallery of a few pictures).
+            query: a text (docs/queries.md); or a picture as path object, bytes, PIL picture or (H, W, 3) uint8 array;
+                or a vector (D,) made by the gallery's model, of any length but 0.
+            where: search only pictures that pass these filters: Filters, or texts as `araclip search --where` takes
+                them ("format=JPEG"). Recall does not suffer, however few pictures pass.
+            threshold: the least relevance of a hit. 0.2 leaves out the weak hits (for a meaningless query, these are
+                all hits), 0.5 the fair hits too. It has no effect if relevance is unknown: with a picture in the query,
+                or in a gallery of a few pictures.
             offset: how many of the best hits to skip.
-            collapse: of near-duplicates, return the best only.
-            files: whether a term may name a file, as in «./sofa.jpg + لون أزرق»; leave it off for untrusted queries.
+            collapse: True to return only the best picture of each group of near-duplicates.
+            files: True to let a term name a file, as in «./sofa.jpg + لون أزرق»; leave it off for untrusted queries.
             text_weight: how much words in names, metadata, captions and OCR text count, 0 (not at all) to 10.
-            literal: take the words as they are typed. Otherwise spelling, dialect, Arabizi, exclusions, dates and
-                folders in words are understood; the hits' `interpretation` says how.
-            ignore: parts of that which are taken literally: words, exclusions, date, folder.
+            literal: True to take the words as typed. Otherwise spelling, dialect, Arabizi, exclusions, dates and
+                folders are interpreted; the hits' `interpretation` says how.
+            ignore: which parts are not interpreted: any of words, exclusions, date, folder.
 
         Raises:
             InputError: the query is empty, malformed or of a wrong type, or a number or a filter is invalid.
-            ImageError: a picture of the query cannot be used.
+            ImageError: a picture in the query cannot be used.
         """
         page = Page(k, offset, self._reader.browsing.known(Filters.of(where, collapse=collapse)), threshold)
         snapshot = self._reader.latest()
@@ -384,14 +394,15 @@ class BaseGallery(ABC):
     def explain(
         self, query: str | Query, picture: StrPath, *, literal: bool = False, files: bool = False
     ) -> Explanation:
-        """Why a query finds a picture: each word's share, its texts that match, and how the query was read.
+        """Explain why a query finds a picture: each word's share, the texts that match, and how the query was read.
 
         Args:
-            picture: the path of a hit, `picture:…` too, or any picture file.
+            picture: the path of a hit (`picture:…` too), or any picture file.
             literal, files: as for `search`.
 
         Raises:
-            InputError: as of `search`. ImageError, OSError: the picture is not in the gallery and cannot be read.
+            InputError: as for `search`.
+            ImageError, OSError: the picture is not in the gallery, and its file cannot be read.
         """
         parsed = query if isinstance(query, Query) else parse(query, files=files)
         snapshot = self._reader.latest()
@@ -399,7 +410,7 @@ class BaseGallery(ABC):
         terms = plan.own(vectors)
         path = stored(text_path(picture))
         content = self._catalog.content_of(path)
-        if content is None:  # a file of another name, such as a relative path or a copy, may hold one of its pictures
+        if content is None:  # a relative path or a copy may still hold a picture of the gallery
             vector, content = self._picture_vector(user_path(path))
         else:
             vector = self._catalog.vector(content)
@@ -423,21 +434,21 @@ class BaseGallery(ABC):
 
     @property
     def interpreter(self) -> Interpreter:
-        """What reads the words of queries: by default the package's lexicon with the user's (docs/queries.md)."""
+        """The interpreter of query words; by default it uses the package's lexicon and the user's (docs/queries.md)."""
         if self._interpreter is None:
             self._interpreter = interpreter(home=data_home())
         return self._interpreter
 
     @interpreter.setter
     def interpreter(self, value: Interpreter) -> None:
-        """Read queries with another one, such as `araclip.text.resources.interpreter("my-words.txt")`."""
+        """Use another interpreter, such as `araclip.text.resources.interpreter("my-words.txt")`."""
         self._interpreter = value
 
     def _planned(
         self, query: Query, snapshot: Snapshot, filters: Filters, *, literal: bool, ignore: Collection[Part] = ()
     ) -> tuple[QueryPlan, NDArray[np.float32]]:
-        """The plan of a query, and the vectors of its terms and kinds. If no picture matches its date or folder, these
-        are read as ordinary words instead."""
+        """Plan a query; return the plan and the vectors (n + m, D) of its terms and kinds. If no picture matches the
+        query's date or folder, these are read as ordinary words instead."""
         planner = Planner(query, self.interpreter, self._folder_names, literal, ignore)
         plan = planner.plan()
         terms = self._vectors(plan)
@@ -446,12 +457,13 @@ class BaseGallery(ABC):
         return plan, terms
 
     def _folder_names(self, explicit: bool) -> Collection[str]:
-        """Names of the folders; of a large gallery only where the query says "folder"."""
+        """Return the names of the gallery's folders; nothing for a large gallery, unless `explicit` (the query says
+        "folder")."""
         generation = self._reader.snapshot.generation
         if self._folders[0] != generation:
             self._folders = generation, {}
         known = self._folders[1]
-        if explicit not in known:  # every path is read for them
+        if explicit not in known:  # to find them, every path is read
             few = explicit or self._catalog.counts()[0] <= FEW_FILES
             known[explicit] = self._catalog.overview().folders if few else ()
         return known[explicit]
@@ -459,26 +471,26 @@ class BaseGallery(ABC):
     def similar(
         self, picture: PictureSource, k: int = 10, *, where: Where = None, offset: int = 0, collapse: bool = False
     ) -> list[Hit]:
-        """The k pictures that look most like a picture (as for `search`, or a path as text, or `picture:…`).
+        """Return the k pictures that look most like a picture (as for `search`, or a path as text, or `picture:…`).
 
-        The picture itself is left out when the gallery has it. The hits' relevance is None: it is calibrated for texts
-        only. Arguments and errors: as for `search`.
+        If the gallery has the picture itself, it is left out. The hits' relevance is None, because relevance is
+        calibrated for texts only. Arguments and errors: as for `search`.
         """
         page = Page(k, offset, self._reader.browsing.known(Filters.of(where, collapse=collapse)))
         vector, content = self._picture_vector(picture)
         return self._reader.latest().search(vector, page, relevance=False, exclude=content)
 
     def _vectors(self, plan: QueryPlan) -> NDArray[np.float32]:
-        """The vectors of the query's terms and kinds, (n + m, D); all texts are encoded at once."""
+        """Return the vectors of the plan's terms and kinds, (n + m, D); all texts are encoded in one batch."""
         return plan.term_vectors(text_vectors(self.model, plan.texts), lambda name: self._picture_vector(name)[0])
 
     def _picture_vector(self, picture: PictureSource) -> tuple[NDArray[np.float32], int | None]:
-        """The vector of a picture (D,), and its number if the gallery has it."""
+        """Return a picture's vector (D,), and its number in the store (None if the gallery does not have it)."""
         if isinstance(picture, str) and (picture.startswith(STORED_PREFIX) or scene_of(picture)):
             content = self._content_of(picture)
             return self._catalog.vector(content), content
         loaded = read_source(source_of(picture), set(), transform_of(self.model))
-        assert loaded.decoded is not None  # no hash is known here
+        assert loaded.decoded is not None  # always decoded, because the set of known hashes is empty
         return pixel_vectors(self.model, loaded.decoded.pixels[None])[0], self._catalog.content(loaded.digest)
 
     def _unit(self, vector: NDArray[Any]) -> NDArray[np.float32]:

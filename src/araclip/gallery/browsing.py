@@ -1,4 +1,4 @@
-"""A gallery without a query: the timeline, albums by folder and year, clusters of places."""
+"""Browse a gallery without a query: its timeline, its albums (one for each folder), its places on a map."""
 
 import hashlib
 import os
@@ -28,17 +28,17 @@ MONTH_LETTERS = 7  # YYYY-MM
 
 @dataclass(frozen=True)
 class Month:
-    """A month of a timeline, YYYY-MM or "" for pictures without a date, and how many pictures it has."""
+    """A month of a timeline (YYYY-MM, or "" for pictures without a date), and how many pictures it has."""
 
     month: str
     pictures: int
 
 
 class Timeline:
-    """Pictures, the newest first: `ids` (n,) are the store's numbers, `dates` (n,) texts, empty where unknown."""
+    """Pictures, the newest first: `ids` (n,) are the store's numbers, `dates` (n,) texts, empty if not known."""
 
     def __init__(self, ids: NDArray[np.int64], dates: Sequence[str]) -> None:
-        """From ids and their dates (as in `images.Facts.captured_at`, empty where unknown) in any order."""
+        """Sort the given ids by their dates, which are written as in `images.Facts.captured_at`, empty if unknown."""
         known = np.array(dates, f"S{DATE_LETTERS}") if len(dates) else np.empty(0, f"S{DATE_LETTERS}")
         order = np.lexsort((ids, known))[::-1]  # an empty date sorts below all others
         self.ids: NDArray[np.int64] = ids[order]
@@ -61,13 +61,13 @@ class Timeline:
         )
 
     def cursor_at(self, position: int) -> str | None:
-        """The cursor of the page that begins at a position; None at the end."""
+        """Return the cursor of the page that begins at a position; None if the timeline ends there."""
         if position >= len(self):
             return None
         return f"{self.dates[position].decode('ascii', 'replace')}~{self.ids[position]}"
 
     def position(self, cursor: str) -> int:
-        """Where the page of a cursor begins: at its picture, or, if that is gone, at the next one."""
+        """Return the position where a cursor's page begins: at the cursor's picture or, if it is gone, the next one."""
         date, tilde, number = cursor.partition("~")
         if not (tilde and date.isascii() and number.isascii() and number.isdigit() and len(number) < DATE_LETTERS):
             raise InputError("the cursor is not one of this server's answers. Pass `next` of the page before.")
@@ -80,22 +80,22 @@ class Timeline:
 
 
 KEY_DIGITS = 16
-MAX_DEPTH = 64  # levels of folders; a deeper one counts as its ancestor at that depth
+MAX_DEPTH = 64  # levels of folders; pictures in a deeper folder count for the folder above it at this depth
 
 
 @dataclass
 class Album:
-    """A folder with pictures in it or below it: how many `pictures`, copies once, and the newest of them as `cover`."""
+    """A folder with pictures in it or below it. `pictures` counts copies once; `cover` is the newest picture."""
 
     path: str
     key: str
     parent: "Album | None" = field(default=None, repr=False)
     albums: list["Album"] = field(default_factory=list)
     pictures: int = 0
-    own: int = 0  # directly in it
-    cover: int = 0  # the store's number of a picture
-    newest: str = ""  # its date
-    held: set[int] = field(default_factory=set, repr=False)  # numbers of its pictures, while they are counted
+    own: int = 0  # how many pictures lie directly in the folder
+    cover: int = 0  # the store's number of the newest picture
+    newest: str = ""  # the date of the newest picture
+    held: set[int] = field(default_factory=set, repr=False)  # the pictures' numbers; emptied after counting
 
     @property
     def name(self) -> str:
@@ -104,21 +104,21 @@ class Album:
 
     @property
     def trail(self) -> list["Album"]:
-        """The albums above it and itself, from the top."""
+        """The albums above this album, from the top down, then this album."""
         above = self.parent.trail if self.parent else []
         return [*above, self]
 
 
 def key_of(path: str) -> str:
-    """The key of the album of a folder."""
+    """Return the key of a folder's album: a short hash of its path."""
     return hashlib.sha256(os.fsencode(path)).hexdigest()[:KEY_DIGITS]
 
 
 class Albums:
-    """All albums of a gallery: `top` without a parent, and each by its key."""
+    """All albums of a gallery: `top` lists the albums without a parent, `by_key` finds every album by its key."""
 
     def __init__(self, files: Iterable[tuple[str, int, str | None]]) -> None:
-        """From the path of each file, the store's number of its picture, and its date."""
+        """Build the albums from all files: the path of each, its picture's number in the store, and its date."""
         folders: dict[str, Album] = {}
         for path, content, date in files:
             folder = os.path.dirname(path)  # noqa: PTH120  (100,000 of them, and not every path is UTF-8)
@@ -136,7 +136,7 @@ class Albums:
 
 
 def _with_parents(folders: dict[str, Album], path: str) -> Album:
-    """The album of a path, made with all above it where they are missing."""
+    """Make the album of a path, and the albums of all folders above it that are missing."""
     album = folders[path] = Album(path, key_of(path))
     above = os.path.dirname(path)  # noqa: PTH120
     if above != path:
@@ -146,9 +146,13 @@ def _with_parents(folders: dict[str, Album], path: str) -> Album:
 
 
 def _summed(top: list[Album]) -> list[Album]:
-    """The albums with their sums, each chain of empty ones joined, and those at the top named from what they share."""
+    """Count the pictures of all albums and return the new top albums.
+
+    An album that holds nothing but one other album is replaced by that album; so is a single album at the top that
+    holds no pictures itself.
+    """
     joined = sorted((_joined(album) for album in top), key=lambda album: album.path)
-    while len(joined) == 1 and not joined[0].own and joined[0].albums:  # what all share is no album
+    while len(joined) == 1 and not joined[0].own and joined[0].albums:  # the folder that all others lie in is no album
         joined = joined[0].albums
     for album in joined:
         album.parent, album.held = None, set()
@@ -177,31 +181,34 @@ def _all(albums: Iterable[Album]) -> Iterable[Album]:
         yield from _all(album.albums)
 
 
-LOOKED_FOR = 50  # files, to see whether a drive is there
-LISTED = 20  # values that a message names
+LOOKED_FOR = 50  # look for so many pictures' files to see whether a drive is there
+LISTED = 20  # a message names at most so many values
 MAX_CLUSTERS = 2_000
-CELLS = (16.0, 8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01)  # degrees
+CELLS = (16.0, 8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01)  # the sizes of map cells, in degrees
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Pictures in one cell: their mean position, how many they are, one of them (the store's number), and their box."""
+    """The pictures in one cell of a map: their mean position, their number, the newest one (`cover`), and their box."""
 
     latitude: float
     longitude: float
     pictures: int
     cover: int
-    box: tuple[float, float, float, float]  # south, west, north, east: of the pictures, not of the cell
+    box: tuple[float, float, float, float]  # south, west, north, east of the pictures (not the cell's borders)
 
 
 def clusters(
     ids: NDArray[np.int64], latitudes: NDArray[np.float64], longitudes: NDArray[np.float64], cell: float
 ) -> list[Cluster]:
-    """The pictures gathered in a grid with cells of `cell` degrees, the fullest first, at most MAX_CLUSTERS.
+    """Gather pictures in a grid with cells of `cell` degrees; return the fullest cells first, at most MAX_CLUSTERS.
 
     Args:
-        ids: (n,), the newest first; the first of a cell is its cover.
+        ids: (n,), the newest first; the first picture in a cell is its cover.
         latitudes, longitudes: (n,), degrees.
+
+    Raises:
+        InputError: `cell` is not in CELLS.
     """
     if cell not in CELLS:
         raise InputError(
@@ -233,31 +240,37 @@ Positions = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]
 
 
 class Browsing(ABC):
-    """What a gallery shows while nobody searches: its timeline, its albums and its places.
+    """What a gallery shows without a query: its timeline, its albums and its places.
 
-    A picture is identified by the number that the store gave it.
+    Pictures are identified by their numbers in the store.
     """
 
     @property
     @abstractmethod
     def generation(self) -> str:
-        """A token of the last commit: equal tokens, equal answers."""
+        """A token of the last commit; as long as it stays the same, all answers stay the same."""
 
     @abstractmethod
     def timeline(self, filters: Filters) -> Timeline:
-        """The pictures that pass."""
+        """Return the pictures that pass the filters, as a timeline."""
 
     @abstractmethod
     def has(self, filters: Filters) -> bool:
-        """Whether any picture passes."""
+        """True if any picture passes the filters."""
 
     @abstractmethod
     def values(self, name: str) -> list[str]:
-        """What pictures that are not hidden have for "folder" (names), "camera", "lens" or "place"; sorted."""
+        """List the values of "folder" (names), "camera", "lens" or "place" over all visible pictures; sorted."""
 
     def known(self, filters: Filters) -> Filters:
-        """Filters whose folder, camera, lens and place some picture has. A folder below which no path lies may be the
-        name of one, at any depth and spelled nearly so."""
+        """Check that the folder, camera, lens and place in the filters exist in the gallery; return the filters.
+
+        If `folder` is not the path of a folder with pictures, it is taken as the name of one: at any depth, and with
+        small differences of spelling.
+
+        Raises:
+            InputError: no picture has the given value; the message lists the values that there are.
+        """
         for name in ("folder", "folder_name", "camera", "lens", "place"):
             given = getattr(filters, name)
             if given is None or isinstance(given, tuple) or self.has(Filters(**{name: given, "hidden": None})):
@@ -276,32 +289,35 @@ class Browsing(ABC):
 
     @abstractmethod
     def records(self, contents: Sequence[int]) -> dict[int, PictureRecord]:
-        """Pictures with all their paths; those that are gone are left out."""
+        """Return the given pictures with all their paths; pictures that were removed are left out."""
 
     def away(self) -> str | None:
-        """The folder of the newest pictures if not one of their files is there now: a drive may be unplugged."""
+        """Return the folder of the newest pictures if none of their files exists now (a drive may be unplugged).
+
+        None if a file exists, or if there are no files.
+        """
         newest = self.timeline(Filters(hidden=None)).ids[:LOOKED_FOR].tolist()
         files = [copy.file for each in self.records(newest).values() for copy in each.copies if not copy.stored]
         return None if not files or any(map(lexists, files)) else os.path.commonpath(map(os.path.dirname, files))
 
     @abstractmethod
     def files(self) -> Iterable[tuple[str, int, str | None]]:
-        """The path of every file that can be seen, the number of its picture, and its date."""
+        """Yield every file that is not hidden: its path, its picture's number, and its date."""
 
     @abstractmethod
     def positions(self) -> Positions | None:
-        """Numbers (n,), latitudes (n,) and longitudes (n,) of pictures; None where they are not known."""
+        """Return the numbers, latitudes and longitudes (n,) of pictures with a position; None if the store has none."""
 
 
 def positions_of(rows: Sequence[tuple[int, float, float]]) -> Positions:
-    """Rows of number, latitude and longitude as arrays."""
+    """Convert rows of (number, latitude, longitude) to three arrays."""
     ids = np.fromiter((row[0] for row in rows), np.int64, len(rows))
     latitudes, longitudes = (np.fromiter((row[at] for row in rows), np.float64, len(rows)) for at in (1, 2))
     return ids, latitudes, longitudes
 
 
 class FolderBrowsing(Browsing):
-    """Reads a catalogue."""
+    """Browses a gallery in a folder by reading its catalogue."""
 
     def __init__(self, catalog: Callable[[], Catalog]) -> None:
         """`catalog` returns the calling thread's catalogue."""
@@ -312,12 +328,12 @@ class FolderBrowsing(Browsing):
         return self._catalog().generation
 
     def timeline(self, filters: Filters) -> Timeline:
-        """The pictures that pass; 100,000 take about a tenth of a second."""
+        """Return the pictures that pass the filters; 100,000 take about a tenth of a second."""
         catalog = self._catalog()
         passed = catalog.select(filters.condition(hidden_exist=catalog.has_hidden()))
         if not filters.every_scene:
             passed = np.setdiff1d(passed, catalog.later_scenes(), assume_unique=True)
-        # Two texts are three times as fast to fetch as rows; the index of the dates has both columns.
+        # Fetching all values as two long texts is three times as fast as by rows; the index on dates has both columns.
         ((numbers, dates),) = catalog.rows(
             "SELECT group_concat(id), group_concat(ifnull(replace(taken, ',', ''), '')) FROM contents"
         )
@@ -351,7 +367,7 @@ class FolderBrowsing(Browsing):
         return ((os.fsdecode(raw), content, date) for raw, content, date in rows)
 
     def positions(self) -> Positions | None:
-        """Those of all photographs; a damaged position is left out."""
+        """Return the positions of all photographs; damaged positions are left out."""
         rows = self._catalog().rows(
             "SELECT content, latitude, longitude FROM photos WHERE latitude BETWEEN -90 AND 90 "
             f"AND longitude BETWEEN -180 AND 180 AND content NOT IN ({LATER_SCENES}) ORDER BY content"

@@ -1,7 +1,7 @@
-"""Why a picture was found: what each word of the query adds, and which of the picture's texts match.
+"""Explain why a picture was found: what each word of the query adds, and which of the picture's texts match.
 
-A word's share is the cosine that is lost when the query is asked without it (leave one out; Li et al. 2016,
-"Understanding neural networks through representation erasure"). Shares do not add up to the score: words work together.
+A word's share is the cosine that the query loses without the word (leave one out; Li et al. 2016, "Understanding
+neural networks through representation erasure"). Shares do not add up to the score, because words work together.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,12 +13,13 @@ from araclip.gallery.query import combine, excluding_terms
 from araclip.gallery.results import Match, WordShare, strength
 from araclip.models.vectors import Vectors
 
-MAX_WORDS = 32  # of a query that are left out in turn; a model reads little more
+MAX_WORDS = 32  # only a query's first words get a share; a model reads few more
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a query finds a picture: cosine, relevance (None: unknown), shares of words, texts that match, reading."""
+    """Why a query finds a picture: its cosine and relevance (None: unknown), the words' shares, the texts that match,
+    and how the query was understood."""
 
     path: str
     score: float
@@ -29,12 +30,12 @@ class Explanation:
 
     @property
     def strength(self) -> str | None:
-        """The relevance in a word: "strong", "fair" or "weak"; None where it is unknown."""
+        """The relevance as a word: "strong", "fair" or "weak"; None if the relevance is unknown."""
         return strength(self.relevance)
 
 
 def texts_of_shares(read: QueryPlan) -> list[str]:
-    """The texts whose vectors `word_shares` needs: those of the query, and each without each of its words."""
+    """List the texts whose vectors `word_shares` needs: each text of the query, whole and without each of its words."""
     whole = (" ".join(words) for _, words in _spoken(read))
     return list(dict.fromkeys(text for text in (*whole, *(shorter for *_, shorter in _left_out(read))) if text))
 
@@ -42,18 +43,19 @@ def texts_of_shares(read: QueryPlan) -> list[str]:
 def word_shares(
     read: QueryPlan, terms: Vectors, picture: Vectors, vector_of: Mapping[str, Vectors]
 ) -> tuple[WordShare, ...]:
-    """The share of each word, in order.
+    """Return the share of each word, in the order of the query.
 
-    The words are those of each text's likeliest reading. A term of one word is left out as a whole, and is its whole
-    cosine where nothing else is left.
+    The words are those of each term's likeliest reading. For a term of one word, the whole term is left out; if it is
+    the only term, its word's share is the whole cosine.
 
     Args:
-        terms: the vectors of the query's terms, (n, D). picture: (D,).
-        vector_of: the vectors of `texts_of_shares`, (D,) each.
+        terms: the vectors of the query's terms, (n, D).
+        picture: the picture's vector, (D,).
+        vector_of: the vector (D,) of each text in `texts_of_shares`.
     """
     whole = terms.copy()
     for row, words in _spoken(read):
-        whole[row] = vector_of[" ".join(words)]  # as read at its likeliest, so that only the word differs
+        whole[row] = vector_of[" ".join(words)]  # the likeliest reading alone, so that only the left-out word differs
     score = _cosine(whole, read, picture)
     shares = []
     for row, word, shorter in _left_out(read):
@@ -64,7 +66,7 @@ def word_shares(
 
 
 def _spoken(read: QueryPlan) -> list[tuple[int, list[str]]]:
-    """The rows of the terms that are texts and take part in the score, and their words."""
+    """List the text terms that take part in the score: the row of each in the query, and its words."""
     if read.only_filters:
         return []
     out = excluding_terms(read.query)
@@ -72,14 +74,14 @@ def _spoken(read: QueryPlan) -> list[tuple[int, list[str]]]:
 
 
 def _left_out(read: QueryPlan) -> Iterator[tuple[int, str, str]]:
-    """The row of a term, one of its words, and its text without that word; at most MAX_WORDS of them."""
+    """For each word, yield the row of its term, the word, and the term's text without it; at most MAX_WORDS words."""
     every = ((row, words, at) for row, words in _spoken(read) for at in range(len(words)))
     for row, words, at in islice(every, MAX_WORDS):
         yield row, words[at], " ".join(words[:at] + words[at + 1 :])
 
 
 def _cosine(terms: Vectors, read: QueryPlan, picture: Vectors) -> float:
-    """The query's cosine with a picture; 0 where no term with a plus is left."""
+    """Return the query's cosine with a picture; 0 if no plus term is left. Terms whose vector is 0 are left out."""
     left = [row for row in range(len(terms)) if terms[row].any()]
     if not any(read.query.terms[row].weight > 0 for row in left):
         return 0.0

@@ -1,4 +1,4 @@
-"""One search of a gallery in a folder: through its scan index, and its catalogue for everything else."""
+"""Search a gallery in a folder: vectors through its scan index, everything else through its catalogue."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -20,11 +20,11 @@ from araclip.gallery.results import Hit
 from araclip.gallery.text_matches import TextMatches, TextQuery, text_matches
 from araclip.pictures.video.scenes import file_of
 
-PATHS_AT_ONCE = 200  # candidates whose paths one statement looks up
+PATHS_AT_ONCE = 200  # one SQL statement looks up the paths of so many candidates
 
 
 class FolderSearch(StoreSearch):
-    """A search of one generation, whose index and perceptual hashes are in memory."""
+    """One search of one generation of a gallery; the index and the perceptual hashes are in memory."""
 
     def __init__(
         self,
@@ -34,21 +34,21 @@ class FolderSearch(StoreSearch):
         vector: NDArray[np.float32],
         page: Page,
     ) -> None:
-        """`hashes` gives the table of perceptual hashes, which is made when it is first asked for."""
+        """`hashes` returns the table of perceptual hashes, which is made when first used."""
         self._catalog, self._index, self._hashes, self._vector = catalog, index, hashes, vector
         self._wanted = page.offset + page.k
         self._condition = condition = page.filters.condition(hidden_exist=catalog.has_hidden())
         self._allowed = (
             None if condition == EVERYTHING else index.selected(condition, lambda: catalog.select(condition))
         )
-        self._first: tuple[list[int], list[float]] | None = None  # of the index, when it is first asked
+        self._first: tuple[list[int], list[float]] | None = None  # the index's first answer, once it was asked
         self._words = WordIndex(catalog)
 
     def nearest(self) -> Iterator[tuple[int, float]]:
         (ids, scores), done = self._found(), 0
         while len(ids) > done:
             yield from list(zip(ids, scores, strict=True))[done:]
-            done = len(ids)  # further ones replace those missing on the disk
+            done = len(ids)  # more hits are needed to replace files missing on the disk
             ids, scores = self._index.search(self._vector, 2 * done, self._allowed)
 
     def newest(self) -> Iterator[int]:
@@ -68,7 +68,7 @@ class FolderSearch(StoreSearch):
 
     def cosines(self, ids: Sequence[int], terms: NDArray[np.float32]) -> NDArray[np.float32]:
         row_of = {content: row for row, content in enumerate(ids)}
-        found = np.full((len(ids), len(terms)), -1, np.float32)  # -1 for a picture that this generation has not
+        found = np.full((len(ids), len(terms)), -1, np.float32)  # -1: this generation lacks the picture
         for column, term in enumerate(terms):
             known, scores = self._index.search(term, len(ids), np.sort(np.array(ids, np.int64)))
             found[[row_of[content] for content in known], column] = scores
@@ -110,5 +110,5 @@ class FolderSearch(StoreSearch):
 
 
 def exists(path: str) -> bool:
-    """Whether a path is an existing file, or stored pixels."""
+    """True if the path names an existing file, or a picture whose pixels the gallery stores."""
     return path.startswith(STORED_PREFIX) or lexists(file_of(path))

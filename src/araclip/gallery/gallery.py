@@ -31,7 +31,10 @@ from araclip.pictures.ocr.engines import Engine, opened
 
 
 class Gallery(BaseGallery):
-    """Pictures indexed with one model. Any number of processes search, and write in turns (`catalog.writer_lock`)."""
+    """A gallery in a folder: pictures indexed with one model.
+
+    Any number of processes can search it at once; they write in turns (`catalog.writer_lock`).
+    """
 
     folder: Path
     _catalog: Catalog
@@ -52,19 +55,19 @@ class Gallery(BaseGallery):
         create: bool = False,
         checked: bool = True,
     ) -> "Gallery":
-        """Open the gallery in folder `path`; one of an older release is migrated.
+        """Open the gallery in folder `path`; a gallery of an older release is migrated.
 
         Args:
             model: a name, a path or an encoder, as `AraCLIP.load` takes; by default the gallery's own model, and
                 araclip-mini for a new gallery.
-            create: create it if it does not exist.
-            checked: False to open it for `verify` or `repair` although rows are damaged.
+            create: create the gallery if it does not exist.
+            checked: False to open the gallery for `verify` or `repair` although rows are damaged.
 
         Raises:
-            GalleryNotFound, GalleryCorrupt, NewerGallery: it does not exist, or cannot be used.
-            WidthMismatch: it was made by another model than `model`.
-            InputError: the address of a gallery on a server, or not a path.
-            ModelNotFound: its own model is not on this machine; the message says which, and how to get it.
+            GalleryNotFound, GalleryCorrupt, NewerGallery: the gallery does not exist, or cannot be used.
+            WidthMismatch: the gallery was made with another model than `model`.
+            InputError: `path` is not a path, or is the address of a gallery on a server.
+            ModelNotFound: the gallery's own model is not on this machine; the message says which, and how to get it.
             ModelNotFound, ModelMismatch, InputError: as for `AraCLIP.load`.
         """
         folder = _folder(path)
@@ -82,10 +85,10 @@ class Gallery(BaseGallery):
         model: ModelLike | None = None,
         progress: FilesProgress | None = None,
     ) -> list[str]:
-        """Repair the gallery in folder `path`, even if it cannot be opened; returns one line for each action.
+        """Repair the gallery in folder `path`, even if it cannot be opened; return one line for each action.
 
-        Every readable row of a catalogue with a damaged structure is copied into a new one; `update` then ingests what
-        was lost.
+        If the catalogue's structure is damaged, every readable row is copied into a new catalogue; the next `update`
+        ingests the pictures that were lost.
 
         Args:
             progress: called with (pictures done, pictures in all).
@@ -126,7 +129,7 @@ class Gallery(BaseGallery):
         )
 
     def duplicates(self, kinds: Collection[str] = ("exact", "near")) -> list[Group]:
-        """Groups of duplicate files; files that are missing on the disk are left out, and further names of one file."""
+        """Return groups of duplicate files; leave out files missing on the disk, and further names of the same file."""
         catalog = self._catalog
         rows = catalog.rows(
             "SELECT content, path, size, ifnull(width * height, 0) FROM files JOIN contents ON id = content "
@@ -140,9 +143,9 @@ class Gallery(BaseGallery):
         return grouped(there, catalog.phashes, catalog.vectors, kinds)
 
     def verify(self, *, contents: bool = False, progress: FilesProgress | None = None) -> list[Fault]:
-        """Faults of the catalogue, the vectors, the index and the files."""
+        """Return all faults of the catalogue, the vectors, the index and the files."""
         faults = list(catalogue_faults(self._catalog))
-        with suppress(GalleryCorrupt):  # which is among the faults already
+        with suppress(GalleryCorrupt):  # the damage is among the faults already
             faults += file_faults(self._catalog, contents, progress or (lambda done, total: None))
         return faults
 
@@ -156,13 +159,14 @@ class Gallery(BaseGallery):
             return before - _size(self.folder)
 
     def backup(self, folder: str | os.PathLike[str]) -> int:
-        """Copy the gallery into `folder`, also while programs write it; returns the number of pictures.
+        """Copy the gallery into `folder`, even while programs write to it; return the number of pictures.
 
-        The copy is that of the last commit and is checked whole. It replaces an earlier backup there, in one step.
+        The copy shows the last commit, and is checked completely. It replaces an earlier backup in `folder` in one
+        step.
 
         Raises:
-            InputError: the folder holds other files, another gallery, or a copy of this one with changes that this one
-                lacks.
+            InputError: the folder holds other files, another gallery, or a copy of this gallery with changes that this
+                gallery lacks.
             GalleryCorrupt: the gallery is damaged; an earlier backup stays.
             OSError: the disk is full or read-only; an earlier backup stays.
         """
@@ -209,20 +213,20 @@ class Gallery(BaseGallery):
         progress: FilesProgress | None = None,
         skip: Skip | None = None,
     ) -> Reading:
-        """Read the text in pictures that OCR has not seen yet; searches then find them by it.
+        """Read the text in pictures that OCR has not processed yet, so that searches find the pictures by their text.
 
-        Only pictures that look like text are read, each in a process with limits. What was read is committed every few
-        seconds; after a stop or a kill, the next run resumes there.
+        Only pictures that seem to contain text are read, each in a process with limits. The texts are committed every
+        few seconds; after a stop or a kill, the next run resumes there.
 
         Args:
-            engine: what reads; by default RapidOCR where its recogniser is on this machine, else Tesseract
+            engine: the OCR engine; by default RapidOCR if its recogniser is on this machine, else Tesseract
                 (`araclip.pictures.ocr.engines`).
-            seconds: for a picture; one that takes longer is given up and not tried again.
+            seconds: how long reading one picture may take; a slower picture is given up and not tried again.
             progress: called with (pictures done, pictures in all).
             skip: called with one line for each picture that is given up, or cannot be read now.
 
         Raises:
-            InputError: nothing that reads is installed; says how to install it.
+            InputError: no OCR engine is installed; the message says how to install one.
         """
         show, log = progress or (lambda done, total: None), skip or (lambda line: None)
         with opened(engine) as reader, self._ingesting() as turn:
@@ -246,7 +250,7 @@ class Gallery(BaseGallery):
 
     @contextmanager
     def _ingesting(self) -> Iterator[Turn]:
-        with self._turn():  # a gallery that cannot be written is refused before the work, not after it
+        with self._turn():  # raises now, not after the work, if the gallery cannot be written
             record_whereabouts(self._catalog, self.model)
         yield self._turn
         try:
@@ -260,7 +264,7 @@ class Gallery(BaseGallery):
             ) from error
 
     def _finish_writing(self) -> None:
-        with suppress(ModelNotFound):  # without it, the first search that has it makes what searches need
+        with suppress(ModelNotFound):  # the first search that has the model makes what searches need
             self._reader.finish_writing()
 
 

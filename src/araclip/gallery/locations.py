@@ -1,4 +1,4 @@
-"""Locations of galleries: folders or addresses on servers, the default folder, and whether it was indexed."""
+"""Find galleries: parse folders and addresses of servers, and tell where the gallery of a picture folder is kept."""
 
 import hashlib
 import os
@@ -16,21 +16,23 @@ from araclip.errors import GalleryError, GalleryNotFound, InputError
 from araclip.gallery.catalog.schema import is_gallery
 from araclip.pictures.formats import SUFFIXES
 
-PASSWORD = "PGPASSWORD"  # libpq's own; not an argument: other users of the machine can read arguments
+PASSWORD = "PGPASSWORD"  # libpq's name; a variable, because other users can read arguments
 PORT = 5432
 SCHEMA = "araclip"
-SSL_MODES = ("prefer", "disable", "require", "verify-full")  # libpq's words
+SSL_MODES = ("prefer", "disable", "require", "verify-full")  # as libpq names them
 EXAMPLE = "Write postgresql://USER@HOST/DATABASE, and the password into $PGPASSWORD."
 URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")  # a protocol of two letters or more: C: is a drive
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,40}")
 _USER = re.compile(r"//[^/?#]*@")
-_SECRET = re.compile(r"//.*@", re.DOTALL)  # of a password that is typed as it is, / or # and what follows too
+_SECRET = re.compile(r"//.*@", re.DOTALL)  # up to the last @: an unescaped password may contain / and #
 _PASSWORD_OPTION = re.compile(r"(?<=password=)[^&]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Address:
-    """A schema in a PostgreSQL database: postgresql://user:password@host:5432/database?schema=araclip&sslmode=require.
+    """The address of a gallery, which is one schema of a PostgreSQL database.
+
+    For example postgresql://user:password@host:5432/database?schema=araclip&sslmode=require.
 
     The password may stand in $PGPASSWORD instead. `host` may be a folder with the server's socket
     (postgresql:///database?host=/run/postgresql). `str` gives the address without any secret.
@@ -47,12 +49,16 @@ class Address:
 
     @staticmethod
     def read(text: str) -> "Address":
-        """Parse an address."""
+        """Parse an address.
+
+        Raises:
+            InputError: the address is invalid; the message says why, without the password.
+        """
         shown = without_secret(text)
         try:
             parts = urlsplit(text)
             host, port = parts.hostname or "", parts.port or PORT
-        except ValueError:  # brackets around what is no IPv6 address, or a port that is no number
+        except ValueError:  # brackets without an IPv6 address in them, or a port that is no number
             signs = " In a password, / ? # are written %2F %3F %23." if text.startswith("postgres") else ""
             raise InputError(f"'{shown}' has an invalid port or host.{signs} {EXAMPLE}") from None
         if parts.scheme not in ("postgresql", "postgres"):
@@ -63,7 +69,7 @@ class Address:
         options = dict(parse_qsl(parts.query))
         database, schema = unquote(parts.path.strip("/")), options.pop("schema", SCHEMA)
         ssl, host = options.pop("sslmode", SSL_MODES[0]), options.pop("host", host)
-        if "@" in parts.path + parts.fragment:  # the end of a password, of which the beginning looked like a port
+        if "@" in parts.path + parts.fragment:  # an unescaped password with / or #: its end is in the path
             raise InputError(f"'{shown}' has a password with signs that an address cannot have. {EXAMPLE}")
         if not host or not database or "/" in database:
             raise InputError(f"'{shown}' names no host or no database. {EXAMPLE}")
@@ -86,7 +92,7 @@ class Address:
 
     @property
     def name(self) -> str:
-        """Database and schema."""
+        """The names of database and schema, joined by a hyphen."""
         return f"{self.database}-{self.schema}"
 
     def __str__(self) -> str:
@@ -94,15 +100,15 @@ class Address:
 
 
 def without_secret(text: str) -> str:
-    """An address as it was typed, without user, password and options, which may be a password too."""
+    """Return a typed address without user, password and options (an option may be a password, too)."""
     return _SECRET.sub("//", _PASSWORD_OPTION.sub("", text)).partition("?")[0]
 
 
 def _own_name() -> str:
-    """The name of this process's user; empty where the system has none, as in a container with a number for a user."""
+    """Return the name of this process's user; "" if the system knows only its number, as in some containers."""
     try:
         return getuser()
-    except (KeyError, OSError, ImportError):  # of Python before 3.13; from then on; of Windows
+    except (KeyError, OSError, ImportError):  # raised before Python 3.13; since 3.13; on Windows
         return ""
 
 
@@ -113,7 +119,11 @@ Location = Path | Address
 
 
 def location_of(named: str | os.PathLike[str] | Address) -> Location:
-    """The folder or the address that a text names; the only place that tells the two apart."""
+    """Return the folder or the address that `named` stands for; only this function tells the two apart.
+
+    Raises:
+        InputError: an invalid address, or neither text nor path.
+    """
     if isinstance(named, Address):
         return named
     if isinstance(named, str) and URL.match(named):
@@ -127,14 +137,17 @@ def location_of(named: str | os.PathLike[str] | Address) -> Location:
 
 
 def reference_home() -> Path:
-    """The folder that caches vectors of the reference queries for galleries on servers; created if missing."""
+    """Return the folder that caches the reference queries' vectors for galleries on servers; create it if missing."""
     home = data_home() / "background"
     home.mkdir(parents=True, exist_ok=True)
     return home
 
 
 def gallery_of(folder: Path) -> Path:
-    """The gallery of a picture folder: its name, for people, and a hash of its path, for uniqueness."""
+    """Return where the gallery of a picture folder is kept.
+
+    The gallery's name joins the folder's name, for people, and a hash of its path, so that no two are the same.
+    """
     resolved = as_stored(folder.resolve())
     key = hashlib.sha256(os.fsencode(resolved)).hexdigest()[:10]
     name = re.sub(r"[^\w.-]+", "_", os.fsencode(resolved.name).decode("utf-8", "replace"))[:40]
@@ -142,21 +155,21 @@ def gallery_of(folder: Path) -> Path:
 
 
 def remember(gallery: Location) -> None:
-    """Make `gallery` the one searched by default, if it lies in the default folder; others must be named each time."""
+    """Make `gallery` the one searched by default, if it lies in the default place; other galleries must be named."""
     home = data_home() / "galleries"
     if isinstance(gallery, Path) and gallery.parent == home:
         atomic.write_text(home / _LATEST, gallery.name)
 
 
 def gallery_above(folder: Path) -> Path | None:
-    """The gallery of a folder, or of its nearest ancestor that has one; None if none was indexed."""
+    """Return the gallery of a folder, or of the nearest folder above it that has a gallery; None if none has."""
     resolved = folder.resolve()
     galleries = (gallery_of(above) for above in (resolved, *resolved.parents))
     return next((gallery for gallery in galleries if is_gallery(gallery)), None)
 
 
 def latest_gallery() -> Path | None:
-    """The gallery indexed last, if it is still there."""
+    """Return the gallery that was indexed last; None if there is none, or it was deleted."""
     home = data_home() / "galleries"
     latest = home / _LATEST
     gallery = home / latest.read_text(encoding="utf-8", errors="replace") if is_there(latest) else None
@@ -164,21 +177,26 @@ def latest_gallery() -> Path | None:
 
 
 def gallery_here(folder: Path) -> Path:
-    """The gallery to search from `folder`: its own, that of its nearest ancestor, or the one indexed last."""
+    """Return the gallery to search from `folder`: its own, that of the nearest folder above, or the one indexed last.
+
+    Raises:
+        GalleryNotFound: nothing was indexed yet.
+    """
     if gallery := gallery_above(folder) or latest_gallery():
         return gallery
     raise GalleryNotFound("no pictures are indexed yet. Index a folder first: `araclip index FOLDER`.")
 
 
-MOST_ENTRIES = 20_000  # of folders, looked at before a question is asked: under a second on a disk
+MOST_ENTRIES = 20_000  # look at so many folder entries to find a picture; takes less than a second on a disk
 
 
 def is_unindexed(folder: Path) -> bool:
-    """Whether neither the folder nor one above it has a gallery with pictures.
+    """True if neither the folder nor a folder above it has a gallery with pictures.
 
-    A gallery that cannot be opened is one: whoever opens it says what is wrong with it.
+    A gallery that cannot be opened counts as a gallery with pictures; opening it later tells the user what is wrong.
     """
-    from araclip.gallery.catalog.catalog import Catalog  # imports numpy; a server prepares the environment first
+    # Imported late, because it imports numpy, and a server sets environment variables before that.
+    from araclip.gallery.catalog.catalog import Catalog
 
     gallery = gallery_above(folder)
     if gallery is None:
@@ -191,7 +209,7 @@ def is_unindexed(folder: Path) -> bool:
 
 
 def may_have_pictures(folder: Path, most: int = MOST_ENTRIES) -> bool:
-    """Whether the folder or one below it has a picture; True where `most` entries do not answer that."""
+    """True if the folder or a folder below it has a picture, or if the first `most` entries do not tell."""
     for _, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         if any(Path(name).suffix.lower() in SUFFIXES for name in names if not name.startswith(".")):

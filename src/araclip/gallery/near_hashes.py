@@ -1,9 +1,9 @@
-"""Near pairs among a million perceptual hashes, without comparing each with each. Pure.
+"""Find pairs of near hashes among a million perceptual hashes, without comparing every pair. Pure.
 
-Multi-index hashing (Norouzi, Punjani and Fleet 2012): a 64-bit hash is cut into PARTS. Two hashes that differ in at
-most NEAR bits differ in at most one bit of some part (otherwise two in each, eight in all), so candidates are only
-those of which a part is equal or differs in one bit. FAISS's IndexBinaryMultiHash does the same and took 14 times as
-long (docs/RESULTS.md).
+Multi-index hashing (Norouzi, Punjani and Fleet 2012): each 64-bit hash is cut into PARTS. If two hashes differ in at
+most NEAR bits, some part of them differs in at most one bit (two bits in each of the four parts would make eight). So
+only hashes with a part that is equal or differs in one bit are compared. FAISS's IndexBinaryMultiHash does the same and
+took 14 times as long (docs/RESULTS.md).
 """
 
 from collections.abc import Iterator
@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 
 from araclip.models.vectors import Ids
 
-NEAR = 6  # bits of 64; of 25 million pairs of different photographs none is within 6, three are within 8
+NEAR = 6  # bits of 64; of 25 million pairs of different photographs, none differs in 6 bits or less, three in 8 or less
 PARTS = 4
 BITS = 64 // PARTS
-AT_ONCE = 1 << 22  # candidates compared at once: 100 MB
+AT_ONCE = 1 << 22  # pairs compared at once; they take 100 MB
 
 Hashes = NDArray[np.uint64]
 
 
 def is_near(one: int, other: int) -> bool:
-    """Whether two perceptual hashes differ in at most NEAR bits; a flat picture (hash 0) is near to none."""
+    """True if two perceptual hashes differ in at most NEAR bits. Hash 0 (a picture of one colour) is near to none."""
     return bool(one and other) and (one ^ other).bit_count() <= NEAR
 
 
@@ -35,12 +35,15 @@ class HashTable:
     hashes: Hashes
 
     def of(self, content: int) -> int:
-        """The hash of a picture; 0, which is near to none, where it is not known."""
+        """Return the hash of a picture; 0, which is near to no hash, if it is not known."""
         row = int(np.searchsorted(self.ids, content))
         return int(self.hashes[row]) if row < len(self.ids) and self.ids[row] == content else 0
 
     def near(self, content: int, allowed: Ids | None = None) -> list[int]:
-        """Ids of the pictures near to one, itself left out, among those in `allowed` (ascending): 30 µs per 100,000."""
+        """Return the ids of the other pictures that are near to a picture; takes 30 µs per 100,000 pictures.
+
+        `allowed` (ascending ids) restricts the answer; None allows all pictures.
+        """
         row = int(np.searchsorted(self.ids, content))
         if row == len(self.ids) or self.ids[row] != content or not self.hashes[row]:
             return []
@@ -52,22 +55,22 @@ class HashTable:
 
 
 def near_pairs(hashes: Hashes) -> Iterator[tuple[int, int]]:
-    """Pairs of rows (first < second) whose connected components are those of all near pairs of (n,) hashes.
+    """Yield pairs of rows (first < second) that connect all rows with near hashes; not every near pair is yielded.
 
-    Of rows with the same hash only the first is paired with rows of near hashes, and the others with it: otherwise a
-    thousand copies would make half a million pairs.
+    Of the rows with the same hash, only the first is paired with rows of near hashes; the others are paired with the
+    first. Otherwise a thousand copies would make half a million pairs.
     """
     known, first, which = np.unique(hashes, return_index=True, return_inverse=True)
     for row in np.flatnonzero((first[which] != np.arange(len(hashes))) & (hashes != 0)).tolist():
         yield int(first[which[row]]), row
-    nonzero = np.flatnonzero(known)  # flat pictures have hash 0
+    nonzero = np.flatnonzero(known)  # pictures of one colour have hash 0
     for one, other in _pairs(known[nonzero]):
         low, high = sorted((int(first[nonzero[one]]), int(first[nonzero[other]])))
         yield low, high
 
 
 def _pairs(hashes: Hashes) -> set[tuple[int, int]]:
-    """Pairs of rows of different hashes that are near."""
+    """Return the pairs of rows whose hashes are near; `hashes` holds each hash once."""
     near: set[tuple[int, int]] = set()
     for part in range(PARTS):
         keys = ((hashes >> np.uint64(BITS * part)) & np.uint64((1 << BITS) - 1)).astype(np.int64)
@@ -87,7 +90,7 @@ def _pairs(hashes: Hashes) -> set[tuple[int, int]]:
 
 
 def _candidates(begins: Ids, ends: Ids) -> Iterator[tuple[Ids, Ids]]:
-    """Row i with each of the rows begins[i] … ends[i] - 1, about AT_ONCE at a time."""
+    """Pair each row i with each of the rows begins[i] … ends[i] - 1; yield about AT_ONCE pairs at a time."""
     rows = np.flatnonzero(ends > begins)
     counts = (ends - begins)[rows]
     total = np.cumsum(counts)

@@ -1,4 +1,4 @@
-"""Opening a gallery by its location: a folder, or an address on a server (extra `postgres`)."""
+"""Open a gallery by its location: a folder, or an address on a server (which needs the extra `postgres`)."""
 
 import os
 from contextlib import closing
@@ -28,7 +28,11 @@ LocationLike = str | os.PathLike[str] | Address
 
 
 def _on_server() -> "type[PostgresGallery]":
-    """The class of galleries at an address."""
+    """Import and return the class of galleries on servers.
+
+    Raises:
+        InputError: the extra `postgres` is not installed.
+    """
     try:
         from araclip.gallery.postgres.gallery import PostgresGallery
     except ImportError as error:
@@ -39,13 +43,13 @@ def _on_server() -> "type[PostgresGallery]":
 def open_gallery(
     location: LocationLike, *, model: ModelLike | None = None, create: bool = False, checked: bool = True
 ) -> BaseGallery:
-    """The gallery in a folder, or at an address: postgresql://USER@HOST/DATABASE.
+    """Open the gallery in a folder, or at an address: postgresql://USER@HOST/DATABASE.
 
     Args:
-        model, checked: as for `Gallery.open`.
+        model, create, checked: as for `Gallery.open`.
 
     Raises:
-        InputError: an invalid location, or an address while its extra is missing.
+        InputError: the location is invalid, or is an address and the extra `postgres` is not installed.
         GalleryError: as for `Gallery.open` and `PostgresGallery.open`.
     """
     target = location_of(location)
@@ -62,11 +66,11 @@ def encoder_of(
     device: str | None = None,
     encodes: bool = True,
 ) -> Encoder:
-    """The encoder for a gallery: `model`, by default the gallery's own, and araclip-mini where there is no gallery yet.
+    """Return the encoder for a gallery: `model`, by default the gallery's own, or araclip-mini for a new gallery.
 
     Args:
         threads, device: as for `AraCLIP.load`.
-        encodes: False where nothing will be encoded; then the gallery's own model need not be on this machine.
+        encodes: False if nothing will be encoded; then the gallery's own model need not be on this machine.
     """
     target = location_of(location)
     record = partial(_on_server().recorded, target) if isinstance(target, Address) else partial(recorded_in, target)
@@ -80,7 +84,7 @@ def encoder_of(
 
 
 def open_reader(location: LocationLike, model: Encoder, *, create: bool = False) -> GalleryReader:
-    """A reader of a gallery, usable from any thread.
+    """Open a reader of a gallery, which any thread can use.
 
     Args:
         create: create the gallery if it does not exist.
@@ -98,7 +102,7 @@ def open_reader(location: LocationLike, model: Encoder, *, create: bool = False)
 def repair_gallery(
     location: LocationLike, *, model: ModelLike | None = None, progress: FilesProgress | None = None
 ) -> list[str]:
-    """Repair a gallery, in a folder even if it cannot be opened; returns one line for each action."""
+    """Repair a gallery (in a folder, even one that cannot be opened); return one line for each action."""
     target = location_of(location)
     if not isinstance(target, Address):
         return Gallery.rescue(target, model=model, progress=progress)
@@ -107,7 +111,10 @@ def repair_gallery(
 
 
 def backup_gallery(location: LocationLike, folder: str | os.PathLike[str]) -> int:
-    """Copy a gallery into a new folder, also while programs write it; see `Gallery.backup`. Needs no model."""
+    """Copy a gallery in a folder into another folder, even while programs write to it; see `Gallery.backup`.
+
+    Return the number of pictures. Needs no model.
+    """
     target = location_of(location)
     if isinstance(target, Address):
         raise InputError(f"{target} is on a PostgreSQL server. Use pg_dump to back it up (docs/remote.md).")
@@ -116,10 +123,10 @@ def backup_gallery(location: LocationLike, folder: str | os.PathLike[str]) -> in
 
 
 def restore_gallery(backup: str | os.PathLike[str], location: LocationLike) -> Path | None:
-    """Put a backup at the place of a gallery in a folder; that one is kept beside it. See `restore_backup`.
+    """Put a backup in the place of a gallery in a folder, and keep the earlier gallery beside it; see `restore_backup`.
 
     Returns:
-        Where the gallery is now that was there before; None if there was none.
+        The folder to which the earlier gallery was moved; None if there was none.
 
     Raises:
         InputError: the location is on a server, or holds files that are not a gallery's.
@@ -132,9 +139,9 @@ def restore_gallery(backup: str | os.PathLike[str], location: LocationLike) -> P
 
 
 def reembedding_time(location: LocationLike, model: ModelLike | None) -> tuple[int, float]:
-    """The number of pictures in a gallery, and the seconds that encoding all of them with `model` takes here.
+    """Return the number of pictures in a gallery, and an estimate of the seconds to encode them all with `model` here.
 
-    Measured on a few of the pictures; on noise for a gallery on a server.
+    The estimate is measured on a few of the pictures; for a gallery on a server, on noise.
     """
     target, encoder = location_of(location), encoder_of(location, model)
     if not isinstance(target, Address):
@@ -151,7 +158,7 @@ def reembed_gallery(
     progress: FilesProgress | None = None,
     skip: Skip | None = None,
 ) -> int:
-    """Re-embed a gallery with another model; see `gallery.ingest.reembed.reembed`."""
+    """Encode all pictures of a gallery again with another model; see `gallery.ingest.reembed.reembed`."""
     target, encoder = location_of(location), encoder_of(location, model)
     if not isinstance(target, Address):
         return reembed(target, encoder, forget_missing=forget_missing, progress=progress, skip=skip)

@@ -1,8 +1,11 @@
-"""The plan of a query: readings of its words, what it excludes, its dates and folders, texts to encode. Pure.
+"""Plan a query: how its words are read, what it excludes, its dates and folders, which texts to encode. Pure.
 
-`plan` turns a parsed query into a `QueryPlan` and says what it understood, so that all of it can be shown and taken
-back. Python, the command line, the server and explanations follow the same plan (`gallery.search`). Terms in quotation
+`plan` turns a parsed query into a `QueryPlan` and records what it understood, so that users can see and undo each part.
+Python, the command line, the server and explanations follow the same plan (`gallery.search`). Terms in quotation
 marks are taken literally. docs/queries.md is the guide.
+
+If a query does nothing but exclude, a general word in it ("without people") also stands for particular things (man,
+woman, child …). These are called kinds; their vectors follow the vectors of the terms.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -39,19 +42,19 @@ from araclip.text.words import Word, asked_words
 Part = Literal["words", "exclusions", "date", "folder"]
 PARTS: tuple[Part, ...] = get_args(Part)
 ALL: frozenset[Part] = frozenset(PARTS)
-FILTERS: frozenset[Part] = frozenset({"date", "folder"})  # parts that become filters
-MAX_TEXTS = 12  # readings of all terms together that are encoded
-SHOWN = 0.6  # of the likeliest reading's weight, from which on another one is mentioned
-# What a query that is only a date or only excludes is encoded as: nothing that one picture shows more than another.
+FILTERS: frozenset[Part] = frozenset({"date", "folder"})  # these parts of a query become filters
+MAX_TEXTS = 12  # at most this many readings are encoded, over all terms of a query
+SHOWN = 0.6  # another reading is mentioned if its weight is at least this share of the likeliest reading's weight
+# The text ("picture") that stands for a query which is only a date or only excludes: it fits all pictures equally.
 NEUTRAL = "صورة"
 
 
 @dataclass(frozen=True)
 class DerivedFilter:
-    """A filter that words of the query stand for. `where`: as `Filters.read` takes it, folders by their names, of
-    which a picture needs one.
+    """A filter read from words of the query («صيف 2019»).
 
-    `applied` is False where no picture of the gallery passes, and the words were searched as words.
+    `where` holds the filter as texts for `Filters.read`; several folder names mean "in any of them".
+    `applied` is False if no picture matched, so that the words were searched as ordinary words instead.
     """
 
     part: Part
@@ -63,32 +66,32 @@ class DerivedFilter:
 
 @dataclass(frozen=True)
 class Interpretation:
-    """How a query was understood; all of it is empty, and `literal` true, where the words were taken as typed."""
+    """How a query was understood. If its words were taken as typed, `literal` is true and the rest is empty."""
 
     language: str = "other"
-    readings: tuple[Reading, ...] = ()  # of the terms that have several, or another than the one typed
+    readings: tuple[Reading, ...] = ()  # of terms with several readings, or with one that differs from what was typed
     excluded: tuple[str, ...] = ()
-    qualities: tuple[str, ...] = ()  # colours and the like that the query excludes: their pictures stay, no model tells
+    qualities: tuple[str, ...] = ()  # colours and the like after "not": no model sees them well, so nothing is left out
     filters: tuple[DerivedFilter, ...] = ()
-    suggestion: str | None = None  # a query whose words are spelled as captions spell them, where little was found
+    suggestion: str | None = None  # if little was found: the query with corrected spelling
     literal: bool = False
 
     @property
     def also(self) -> tuple[str, ...]:
-        """The words that were searched beside, or in place of, those that were typed, the likeliest first."""
+        """Return the words searched in addition to the typed words, or instead of them, the likeliest first."""
         likely = SHOWN * max((reading.weight for reading in self.readings), default=0.0)
         shown = (reading for reading in self.readings if reading.weight >= likely)
         found = (change.target for reading in shown for change in reading.changes)
-        whole = (target for target in found if target and "\0" not in target)  # which marks a prefix before its word
+        whole = (target for target in found if target and "\0" not in target)  # NUL marks a prefix
         return tuple(dict.fromkeys(whole))[:MAX_READINGS]
 
     @property
     def is_plain(self) -> bool:
-        """Whether nothing was understood otherwise than typed."""
+        """True if the query was understood exactly as it was typed."""
         return not (self.readings or self.excluded or self.qualities or self.filters or self.suggestion)
 
     def json(self) -> dict[str, Any]:
-        """Plain data, as `araclip search --json` prints it."""
+        """Return plain data (dicts, lists, texts), as `araclip search --json` prints them."""
         return {
             "language": self.language,
             "literal": self.literal,
@@ -106,29 +109,32 @@ class Interpretation:
 
 @dataclass(frozen=True)
 class QueryPlan:
-    """What a query asks for: its terms with their readings (none for a picture), and how they were understood."""
+    """What a query asks for: its terms, the readings of each term (none for a picture), and how it was understood."""
 
     query: Query
     readings: tuple[tuple[Reading, ...], ...]
     interpretation: Interpretation
-    only_filters: bool = False  # a date, a folder or what not to show, and nothing that a picture shows
-    kinds: tuple[str, ...] = ()  # what general words stand for where all that a query does is exclude them
+    only_filters: bool = False  # the query gives a date, a folder or exclusions, but says nothing that pictures show
+    kinds: tuple[str, ...] = ()  # if the query only excludes: the things that its general words ("people") stand for
 
     @property
     def texts(self) -> list[str]:
-        """The texts to encode, term by term, then the kinds; their vectors go to `term_vector` in this order."""
+        """List the texts to encode: each term's readings, then the kinds. `term_vectors` takes vectors in this
+        order."""
         return [reading.text for readings in self.readings for reading in readings] + [*self.kinds]
 
     def own(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Of the vectors of terms and kinds (n + m, D) those of the terms (n, D)."""
+        """Return the terms' vectors (n, D) from the vectors of terms and kinds (n + m, D)."""
         return vectors[: len(self.query.terms)]
 
     def term_vectors(
         self, texts: Iterable[NDArray[np.float32]], picture: Callable[[str], NDArray[np.float32]]
     ) -> NDArray[np.float32]:
-        """The vectors of the terms and kinds, (n + m, D), from those of `texts`; `picture` finds one by its name.
+        """Return the vectors of the terms and kinds, (n + m, D). The readings of a term are averaged by their weights.
 
-        The readings of a term are weighted by their confidence.
+        Args:
+            texts: the vectors of `self.texts`, in the same order.
+            picture: returns the vector of a picture, given the name that the query uses.
         """
         rest, rows = iter(texts), list[NDArray[np.float32]]()
         for term, readings in zip(self.query.terms, self.readings, strict=True):
@@ -142,21 +148,24 @@ class QueryPlan:
         return np.stack([*rows, *rest])
 
     def vector(self, vectors: NDArray[np.float32], *, subtract: bool = False) -> NDArray[np.float32]:
-        """Of the vectors of terms and kinds (n + m, D) the query's unit vector (D,); `subtract` as for `combine`."""
+        """Compute the query's unit vector (D,) from the vectors of terms and kinds (n + m, D); see `combine`."""
         return combine(self.own(vectors), self.query, subtract=subtract)
 
     def excluded_terms(self, vectors: NDArray[np.float32]) -> NDArray[np.float32] | None:
-        """Of the vectors of terms and kinds (n + m, D) those of what no picture may show; None if there is none."""
+        """Return the vectors of what no hit may show, out of those of terms and kinds (n + m, D); None if nothing."""
         return excluded_vectors(self.query, vectors)
 
     @property
     def has_relevance(self) -> bool:
-        """Whether hits get a relevance: the query shows something, in words alone."""
+        """True if hits get a relevance: the query consists of words only, and they say what a picture shows."""
         return self.query.of_texts and not self.only_filters
 
     def words_to_find(self, weight: float) -> TextQuery | None:
-        """What to look for in texts: the words as typed, without words that only ask for pictures; Arabizi as most
-        likely meant, too."""
+        """Return the words to look for in pictures' texts, or None if there are none.
+
+        They are the words as typed, without those that only ask for pictures («صور»), and for Arabizi (Arabic in Latin
+        letters) also the likeliest Arabic words.
+        """
         if self.only_filters:
             return None
         terms = [
@@ -168,7 +177,7 @@ class QueryPlan:
         return found and replace(found, typed=tuple(filter(None, map(_as_typed, changes))))
 
     def filtered(self, filters: Filters) -> Filters:
-        """Filters with those of the query's words, except where they are set already."""
+        """Add the filters read from the query's words to the given filters, except where these are set already."""
         for derived in self.interpretation.filters:
             if derived.applied:
                 filters = _merged(filters, derived.filters)
@@ -176,19 +185,19 @@ class QueryPlan:
 
     @property
     def has_filters(self) -> bool:
-        """Whether words of the query became filters."""
+        """True if words of the query became filters."""
         return any(derived.applied for derived in self.interpretation.filters)
 
 
 def literal_plan(query: Query) -> QueryPlan:
-    """The query as it was typed."""
+    """Return a plan that takes every word of the query as it was typed."""
     query, only_filters = _showing_something(query)
     readings = tuple((Reading(term.value, 1.0),) if term.kind == "text" else () for term in query.terms)
     return QueryPlan(query, readings, Interpretation(literal=True), only_filters)
 
 
 def _showing_something(query: Query) -> tuple[Query, bool]:
-    """The query, with NEUTRAL where no term says what pictures show, and whether none does."""
+    """Return the query and False; if no term says what pictures show, the query with NEUTRAL added, and True."""
     if any(term.weight > 0 for term in query.terms):
         return query, False
     return Query((Term("text", NEUTRAL), *query.terms)), True
@@ -206,12 +215,12 @@ def plan(
     """Understand a query's text terms.
 
     Args:
-        folders: gives the names of the gallery's folders, when they are needed; `explicit`: the text says "folder".
-        ignore: parts that are taken literally.
-        unapplied: filters of an earlier attempt that no picture passed, to be shown as such.
+        folders: returns the names of the gallery's folders when needed; called with True if the text says "folder".
+        ignore: parts of the query that are taken literally.
+        unapplied: filters of an earlier attempt that no picture matched; recorded in the plan as not applied.
 
     Raises:
-        InputError: `ignore` is no list of parts.
+        InputError: `ignore` is not a list of parts.
     """
     _check_parts(ignore)
     terms: list[Term] = []
@@ -239,11 +248,11 @@ def plan(
 
 @dataclass(frozen=True)
 class Planner:
-    """A query that is to be planned, the same in Python and over HTTP. Whoever asks encodes the plan's texts: at once,
-    or in batches with the texts of others.
+    """Plans one query, in the same way for Python and HTTP. The caller encodes the plan's texts, alone or in a batch
+    with the texts of other queries.
 
-    `folders` gives the names of the gallery's folders, with True where the query says "folder". `literal`: all words
-    are taken as they are typed; `ignore`: some parts of them.
+    `folders` returns the names of the gallery's folders; it is called with True if the query says "folder". `literal`
+    takes all words as typed, `ignore` only some parts of the query.
     """
 
     query: Query
@@ -253,11 +262,11 @@ class Planner:
     ignore: Collection[Part] = ()
 
     def plan(self) -> QueryPlan:
-        """The plan: a millisecond, the first time a tenth of a second for the tables of words."""
+        """Make the plan; takes a millisecond, the first time a tenth of a second to load the tables of words."""
         return literal_plan(self.query) if self.literal else self._plan(self.ignore)
 
     def without_filters(self, plan: QueryPlan) -> QueryPlan:
-        """The plan in which the words that became filters of an earlier plan are read as ordinary words."""
+        """Plan again, reading the words that became filters in an earlier plan as ordinary words."""
         return self._plan({*self.ignore, *FILTERS}, plan.interpretation.filters)
 
     def _plan(self, ignore: Collection[Part], unapplied: Sequence[DerivedFilter] = ()) -> QueryPlan:
@@ -283,16 +292,21 @@ def _taken_apart(
     ignore: Collection[Part],
     before: list[DerivedFilter],
 ) -> tuple[str, tuple[str, ...], list[DerivedFilter]]:
-    """A text without what it excludes, its date and its folder."""
+    """Split a text into the words that remain, the things it excludes, and the filters read from its date and folder.
+
+    `before` holds the filters of earlier terms; a part found there is not looked for again.
+    """
     found = {each.part for each in before}
     dates, named, negates = (part not in ignore and part not in found for part in ("date", "folder", "exclusions"))
     placed = Placed(text)
-    if named:  # first: «مجلد دهب 2019» names no date
+    if named:  # look for folders first: in «مجلد دهب 2019», the year is part of a folder's name
         placed = split_folder(text, folders)
-        when = dates and split_date(placed.words, today).only_date  # a folder «صيف 2019», and pictures of that summer
+        # a folder may be called «صيف 2019», but the date is meant
+        when = dates and split_date(placed.words, today).only_date
         if when or (negates and _excludes(text, placed.words, interpreter)):
             placed = Placed(text)
-    dated = split_date(placed.text, today) if dates else Dated(placed.text)  # «بدون كلاب صيف 2019» excludes no summer
+    # dates before exclusions: «بدون كلاب صيف 2019» excludes dogs, not a summer
+    dated = split_date(placed.text, today) if dates else Dated(placed.text)
     beside = bool(placed.folders) or dated.filter is not None
     parts = split_exclusions(dated.text, interpreter, beside=beside) if negates else Split(dated.text, (), ())
     rest = parts.text
@@ -305,14 +319,14 @@ def _taken_apart(
 
 
 def _only_asks(text: str, interpreter: Interpreter, ignore: Collection[Part]) -> bool:
-    """Whether a text asks for pictures and does not say what they show: «صور», «عايز صور»."""
+    """True if a text asks for pictures without saying what they show: «صور», «عايز صور»."""
     return shows_nothing(text) or (
         "words" not in ignore and shows_nothing(interpreter.interpret(text).readings[0].text)
     )
 
 
 def _excludes(text: str, words: str, interpreter: Interpreter) -> bool:
-    """Whether words are, or are within, a thing that the text excludes: «صور بدون رحلة دهب»."""
+    """True if `words` are part of something that the text excludes: «رحلة دهب» in «صور بدون رحلة دهب»."""
     return bool(words) and any(words in thing for thing in split_exclusions(text, interpreter).excluded)
 
 
@@ -358,7 +372,7 @@ def _read(
 
 
 def _kinds(query: Query) -> tuple[str, ...]:
-    """What the general words among the excluded terms stand for, each once."""
+    """List, without repetition, the things that general words among the excluded terms stand for."""
     excluded = (query.terms[row] for row in excluding_terms(query))
     return tuple(dict.fromkeys(kind for term in excluded if not term.quoted for kind in kinds_of(term.value)))
 
@@ -381,7 +395,7 @@ def _merged(filters: Filters, derived: Filters) -> Filters:
 
 
 def _as_typed(change: Change) -> tuple[str, Word] | None:
-    """The stem of a word that one Latin word was read as, and that word; None of other changes."""
+    """For one Latin word read as one Arabic word: return the Arabic stem and the Latin word; None for other changes."""
     typed, meant = asked_words(change.source), asked_words(change.target)
     latin = change.kind == "arabizi" and len(typed) == len(meant) == 1
     return (meant[0].stem, typed[0]) if latin else None
@@ -390,7 +404,7 @@ def _as_typed(change: Change) -> tuple[str, Word] | None:
 def _to_find(typed: str, reading: Reading) -> str:
     if reading.changes and _is_latin(typed):
         return reading.text
-    left_out = {change.source for change in reading.changes if not change.target}  # «صور» of «عايز صور قطط»
+    left_out = {change.source for change in reading.changes if not change.target}  # «صور» in «عايز صور قطط»
     kept = [word for word in typed.split() if normalize(word) not in left_out]
     return " ".join(kept) if left_out and kept else typed
 

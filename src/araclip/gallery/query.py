@@ -1,9 +1,9 @@
-"""Parsing of queries such as «قطة + سجادة حمراء - كلب», and their vector. Pure; docs/queries.md is the guide.
+"""Parse queries such as «قطة + سجادة حمراء - كلب» and compute their vectors. Pure; docs/queries.md is the guide.
 
 query  = [sign] term { space sign term }        sign: + - − –, with a space (or the beginning) before it
 term   = [weight :] (text | picture)            weight: 2 or 0.5, digits of any script
-text   = anything; "…", «…» and “…” make signs and weights inside them ordinary characters, \\ the next one
-picture = ./… ../… /… ~/… C:/… (a file), picture:… (one that the gallery stores)
+text   = anything; inside "…", «…» and “…” signs and weights are ordinary characters; so is a character after \\
+picture = ./… ../… /… ~/… C:/… (a file), picture:… (a picture whose pixels the gallery stores)
 """
 
 import re
@@ -22,10 +22,11 @@ from araclip.text.normalization import normalize
 
 MAX_TERMS = 16
 MIN_WEIGHT, MAX_WEIGHT = 0.01, 100.0
-MINUS = 0.5  # weight of a minus relative to a plus; see docs/log/2026-11.md, benchmarks/composition.py
-PICTURE_BESIDE_TEXT = 0.5  # pictures have higher cosines to pictures than texts have, and would outweigh the text
+MINUS = 0.5  # a minus counts half as much as a plus; see docs/log/2026-11.md, benchmarks/composition.py
+# A picture beside text counts half: its cosines to pictures are higher than a text's, so it would outweigh the text.
+PICTURE_BESIDE_TEXT = 0.5
 
-_SIGNS = {"+": 1.0, "-": -1.0, "\u2212": -1.0, "\u2013": -1.0}  # the last one is what telephones make of two hyphens
+_SIGNS = {"+": 1.0, "-": -1.0, "\u2212": -1.0, "\u2013": -1.0}  # telephones turn "--" into the last sign
 _QUOTES = {'"': '"', "«": "»", "“": "”"}
 _LAYOUT = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # invisible direction marks
 _ESCAPABLE = frozenset("\\:./~") | _SIGNS.keys() | _QUOTES.keys() | set(_QUOTES.values())
@@ -41,7 +42,7 @@ EXAMPLE = "قطة على طاولة"
 
 @dataclass(frozen=True)
 class Term:
-    """One part of a query; the weight is negative after a minus. `quoted`: as typed, not to be interpreted."""
+    """One part of a query. The weight is negative after a minus; a `quoted` term is searched exactly as typed."""
 
     kind: Kind
     value: str
@@ -56,18 +57,21 @@ class Term:
 
 @dataclass(frozen=True)
 class Query:
-    """Terms, of which one at least has a positive weight, or which all exclude. `parse(str(query)) == query`."""
+    """A parsed query: at least one term has a positive weight, or else all terms exclude.
+
+    `parse(str(query)) == query`.
+    """
 
     terms: tuple[Term, ...]
 
     @property
     def of_texts(self) -> bool:
-        """Whether no term is a picture, so that hits get a relevance."""
+        """True if every term is a text; only then do hits get a relevance."""
         return all(term.kind == "text" for term in self.terms)
 
     @property
     def words(self) -> int:
-        """How many words the texts after a plus have."""
+        """Count the words in the texts after a plus."""
         return sum(len(term.value.split()) for term in self.terms if term.kind == "text" and term.weight > 0)
 
     def __str__(self) -> str:
@@ -77,20 +81,20 @@ class Query:
 
 
 def parse(text: str, *, files: bool = False) -> Query:
-    """Read a query.
+    """Parse the text of a query.
 
     Args:
-        files: whether a term may name a picture file of this machine. Off by default, so that a service never
+        files: True to let a term name a picture file on this machine. Off by default, so that a service never
             opens files that strangers name.
 
     Raises:
-        InputError: an empty query or term, an invalid weight, a quotation mark left open, only minus terms of which
-            one does not exclude, too many terms or letters, or a file where none is allowed; docs/queries.md lists the
-            messages.
+        InputError: the query or a term is empty, a weight is invalid, a quotation mark is left open, all terms are
+            minus terms and one of them is too light to exclude, there are too many terms or letters, or a term names
+            a file although `files` is False; docs/queries.md lists the messages.
     """
     if not isinstance(text, str):
         raise InputError(f"a query is a text, got {type(text).__name__}. Type what the picture shows: {EXAMPLE}")
-    if len(text) > MAX_LETTERS:  # before each letter is looked at
+    if len(text) > MAX_LETTERS:  # checked first, because parsing looks at each letter
         raise InputError(message("query letters", letters=len(text), most=MAX_LETTERS))
     parts = _split(text)
     terms = tuple(_term(characters, sign, text, files) for sign, characters in parts)
@@ -103,7 +107,7 @@ def parse(text: str, *, files: bool = False) -> Query:
 
 
 def with_terms(terms: str, text: str) -> str:
-    """The query of some signed terms and of a query that may be empty, or begin with a sign."""
+    """Join some signed terms and a query into one query text; the query may be empty or begin with a sign."""
     first = next((letter for letter in text if not _is_space(letter)), None)
     if first is None:
         return terms
@@ -118,7 +122,7 @@ class _Character:
 
 
 def _split(text: str) -> list[tuple[float, list[_Character]]]:
-    """Split into signs and the characters of their terms; resolves quotation marks and backslashes."""
+    """Split a query into pairs of a sign and its term's characters; resolve quotation marks and backslashes."""
     parts: list[tuple[float, list[_Character]]] = [(0.0, [])]  # sign 0: no sign was typed
     closing, i = "", 0
     while i < len(text):
@@ -192,7 +196,7 @@ def _is_weight(characters: list[_Character]) -> bool:
 
 
 def _plain(characters: list[_Character]) -> str:
-    """The text with quoted and escaped characters replaced by NUL, so that they match no syntax."""
+    """Return the text with NUL in place of quoted and escaped characters, so that these match no syntax."""
     letters = ("\0" if character.quoted or character.escaped else character.letter for character in characters)
     return "".join(letters).strip(_LAYOUT + " \t\n")
 
@@ -211,7 +215,7 @@ def _is_space(letter: str) -> bool:
 
 
 def _written(value: str, kind: Kind) -> str:
-    """The value with a backslash before each character that `parse` would take for syntax."""
+    """Return the value with a backslash before each character that `parse` would take for syntax."""
     out: list[str] = []
     for i, letter in enumerate(value):
         if letter in _SIGNS:
@@ -227,7 +231,7 @@ def _written(value: str, kind: Kind) -> str:
 
 
 def text_query(query: Query, weight: float) -> TextQuery | None:
-    """What to look for in the pictures' texts; None if the query has no words, or the weight is 0.
+    """Return the words to look for in the pictures' texts; None if the query has no words, or the weight is 0.
 
     Raises:
         InputError: the weight is out of range.
@@ -238,20 +242,21 @@ def text_query(query: Query, weight: float) -> TextQuery | None:
 
 
 def excluding_terms(query: Query) -> list[int]:
-    """The numbers of the terms that exclude: texts with a minus and no weight below 1.
+    """Return the positions of the terms that exclude: texts after a minus with a weight of 1 or more.
 
-    A lighter minus (- 0.5:كلب) only pushes away; a picture after a minus does, too, as likeness is not calibrated.
+    A lighter minus (- 0.5:كلب) excludes nothing: it only pushes the query's vector away from its text. A picture after
+    a minus also only pushes away, because the likeness of two pictures is not calibrated.
     """
     return [i for i, term in enumerate(query.terms) if term.kind == "text" and term.weight <= -1]
 
 
 def combine(vectors: NDArray[np.float32], query: Query, *, subtract: bool = False) -> NDArray[np.float32]:
-    """Unit vectors of the terms (n, D) → the query's unit vector (D,): their weighted sum.
+    """Combine the terms' unit vectors (n, D) into the query's unit vector (D,): their weighted sum.
 
-    A term that excludes takes no part: it decides which hits are left out, and the rest is ranked by what is asked.
-    With `subtract`, for galleries of too few pictures to tell which are left out, it pushes away as a lighter minus
-    does. A minus counts half, and so does a picture beside text. Centring texts and pictures first, to close the
-    modality gap, was measured and did not help; see docs/log/2026-11.md.
+    Excluding terms take no part in the sum: they decide which hits are left out, and the other terms rank the rest.
+    With `subtract`, excluding terms push the vector away instead, as a lighter minus does; it is meant for galleries
+    with too few pictures to decide which hits to leave out. A minus counts half, and so does a picture beside text.
+    Centring texts and pictures first, to close the modality gap, was measured and did not help; docs/log/2026-11.md.
 
     Raises:
         InputError: the terms cancel each other out.
@@ -267,10 +272,10 @@ def combine(vectors: NDArray[np.float32], query: Query, *, subtract: bool = Fals
 
 
 def unit_sum(vectors: NDArray[np.float32], weights: Sequence[float]) -> NDArray[np.float32]:
-    """The weighted sum of (n, D) vectors, scaled to length 1.
+    """Return the weighted sum of vectors (n, D), scaled to length 1: (D,).
 
     Raises:
-        InputError: it is (nearly) zero.
+        InputError: the sum is (nearly) zero.
     """
     total = np.asarray(weights, np.float64) / np.abs(weights).max() @ vectors.astype(np.float64)  # (D,)
     length = float(np.linalg.norm(total))
@@ -281,6 +286,9 @@ def unit_sum(vectors: NDArray[np.float32], weights: Sequence[float]) -> NDArray[
 
 
 def excluded_vectors(query: Query, vectors: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """The vectors of the terms that exclude, of the terms' and, after them, what these stand for (n + m, D)."""
+    """Return the vectors of everything a query excludes; None if it excludes nothing.
+
+    `vectors` (n + m, D) holds the n terms, then m texts that name in detail what general excluded words stand for.
+    """
     rows = [*excluding_terms(query), *range(len(query.terms), len(vectors))]
     return vectors[rows] if rows else None

@@ -1,12 +1,12 @@
-"""From a plan's vector to a page of hits: the best pictures that pass the filters and exist, in a stable order.
+"""Rank pictures for a query's vector: return a page of the best ones that pass the filters and exist, in stable order.
 
-Hits stand in the order of one number, their relevance: how surely the picture shows what the query says. Words of the
-query in its texts raise it, a description that says nothing of them lowers it. Where relevance is unknown, the order is
-that of a hit's value: its cosine on the scale of the gallery, raised and lowered likewise.
+Hits are ordered by their relevance: how surely the picture shows what the query says. Relevance rises if words of the
+query stand in the picture's texts, and falls if the picture has a description without these words. If relevance is
+unknown, hits are ordered by their value: their cosine on the scale of the gallery, raised and lowered in the same way.
 
-Hits are ranked by what is asked, and a picture that shows an excluded thing is then left out: one at which the excluded
-text has a strong relevance (`gallery.relevance`), or stands a standard deviation above its average over the first hits.
-Where all that a query does is exclude, there are no hits to compare with, and the whole gallery's average is taken.
+After ranking, pictures that show an excluded thing are left out: those for which the excluded text has a strong
+relevance (`gallery.relevance`), or a cosine at least a standard deviation above its average over the first hits.
+A query that only excludes has no ranked hits to compare with; the average over the whole gallery is taken instead.
 Measured by benchmarks/exclusion.py.
 """
 
@@ -31,13 +31,13 @@ from araclip.gallery.text_matches import NO_MATCHES, TextMatches, TextQuery, whe
 from araclip.models.vectors import Ids, Vectors
 from araclip.pictures.video.scenes import file_of
 
-LIFT = 2.5  # what a perfect text match of weight 1 adds, where the vector alone gives 0 to 1
-LIFT_ODDS = 7.0  # and to the log-odds of relevance: as good an order, measured by benchmarks/hybrid.py
-DOUBT = 0.2  # what a description takes away, whatever it says
-DOUBTED = 512  # pictures of a query whose texts are looked at for that; further ones count as described
-AT_ONCE = 64  # of them
+LIFT = 2.5  # a perfect text match of weight 1 adds this to a hit's value, to which the vector alone gives 0 to 1
+LIFT_ODDS = 7.0  # and adds this to the log-odds of relevance; orders hits as well (benchmarks/hybrid.py)
+DOUBT = 0.2  # a description without the query's words lowers a picture by this share of the best score's lead
+DOUBTED = 512  # for so many of a query's pictures, look whether they have a description; assume it for the rest
+AT_ONCE = 64  # look for the descriptions of so many pictures in one step
 
-Relevance = Callable[[float], float] | None  # of a cosine; None where it is unknown
+Relevance = Callable[[float], float] | None  # turns a cosine into a relevance; None if relevance is unknown
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,11 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Hybrid:
-    """A search in texts beside the vector's: what to look for, how likely the vector means something in this gallery
-    (0…1), and the average picture's cosine to it."""
+    """A search in pictures' texts, done together with the search by vector.
+
+    `query` says what to look for, `meaning` (0…1) how likely the vector means something in this gallery, `average` is
+    the cosine between the vector and the gallery's average picture.
+    """
 
     query: TextQuery
     meaning: float
@@ -61,16 +64,18 @@ class Hybrid:
 
     @property
     def doubt(self) -> float:
-        """What a description takes away from a picture, as a share of what the best one stands above the average."""
+        """How far a description lowers a picture, as a share of the distance from average to best cosine."""
         return DOUBT * min(self.query.weight, 1.0)
 
     def lowered(self, score: float, best: float) -> float:
-        """The cosine by which a picture with a description is rated: if it is meant, the words stand there."""
+        """Return the lowered cosine for a picture with a description: if it were meant, the words would stand there."""
         return score - self.doubt * max(best - self.average, 0.0)
 
     def lifted(self, relevance: float, strength: float, surely: float) -> float:
-        """The relevance of a picture whose texts match: more than by the vector alone, and no less than by them; of
-        another picture the same as by the vector."""
+        """Raise a picture's relevance if its texts match (`strength` above 0), to at least what the texts alone say.
+
+        `surely` is the relevance by the texts alone. Without a match, the relevance stays the same.
+        """
         if not strength:
             return relevance
         weight = self.query.weight
@@ -78,12 +83,12 @@ class Hybrid:
         return max(1 / (1 + math.exp(-odds)), min(surely * weight, 1.0))
 
     def value(self, score: float, best: float) -> float:
-        """Cosine → value: 0 for the average picture, 1 for the best of a meaningful query."""
+        """Turn a cosine into a value: 0 for the average picture, 1 for the best picture of a meaningful query."""
         return self.meaning * min(max((score - self.average) / max(best - self.average, 1e-6), 0.0), 1.0)
 
 
 def rated(score: float, best: float, relevance: Relevance, hybrid: Hybrid | None, content: int) -> Candidate:
-    """A picture without a text match."""
+    """Rate a picture whose texts do not match the query."""
     value = hybrid.value(score, best) if hybrid else score
     return Candidate(content, score, relevance(score) if relevance else None, value)
 
@@ -91,8 +96,7 @@ def rated(score: float, best: float, relevance: Relevance, hybrid: Hybrid | None
 def lifted(
     ids: list[int], scores: list[float], best: float, relevance: Relevance, hybrid: Hybrid, matches: TextMatches
 ) -> list[Candidate]:
-    """Pictures with a text match, in order: their match adds to the value, and may say more than the vector about the
-    relevance."""
+    """Rate the pictures whose texts match the query and sort them; a match raises their value and relevance."""
     by_id = dict(zip(matches.ids.tolist(), zip(matches.strength, matches.relevance(), strict=True), strict=True))
     found = []
     for content, score in zip(ids, scores, strict=True):
@@ -105,12 +109,12 @@ def lifted(
 
 
 def order(candidate: Candidate) -> tuple[float, float, float, int]:
-    """The key of the one order: relevance, value, cosine, then the order of indexing."""
+    """Return the sort key of hits: relevance, then value, then cosine, then the order of indexing."""
     return -(candidate.relevance or 0.0), -candidate.value, -candidate.score, candidate.content
 
 
 def merged(by_vector: Iterator[Candidate], by_text: list[Candidate]) -> Iterator[Candidate]:
-    """Two streams, each in that order and without the other's pictures, as one."""
+    """Merge two streams without a common picture, each sorted by `order`, into one sorted stream."""
     return heapq.merge(by_vector, by_text, key=order)
 
 
@@ -119,13 +123,14 @@ def doubted(
     described: Callable[[Sequence[int]], set[int]],
     lower: Callable[[Candidate], Candidate],
 ) -> Iterator[Candidate]:
-    """Candidates in that order, with those that have a description lowered, in that order again.
+    """Lower the candidates that have a description, and yield all candidates sorted by `order` again.
 
     Args:
-        described: tells which of some pictures have one.
-        lower: a candidate as it is rated where it has one; no higher than before.
+        candidates: sorted by `order`.
+        described: returns which of the given pictures have a description.
+        lower: returns a candidate with a lower rating (or the same).
     """
-    held: list[tuple[tuple[float, float, float, int], Candidate]] = []  # lowered ones, until nobody can be before them
+    held: list[tuple[tuple[float, float, float, int], Candidate]] = []  # lowered candidates, until their turn has come
     looked = 0
     while group := list(islice(candidates, AT_ONCE)):
         ids = [each.content for each in group]
@@ -142,39 +147,44 @@ def doubted(
     yield from (each for _, each in sorted(held))
 
 
-FIRST_HITS = 30  # of a query, with which each hit is compared: does it show the excluded thing more than they do?
-ABOVE = 1.0  # standard deviations above their average from which it does; both chosen on judged pairs
-LARGEST_CHUNK = 4096  # candidates looked at together; they grow, for galleries full of the excluded thing
+FIRST_HITS = 30  # each hit is compared with the query's first hits: does it show the excluded thing more than they do?
+ABOVE = 1.0  # yes, from so many standard deviations above their average on; both numbers chosen on judged pairs
+LARGEST_CHUNK = 4096  # at most so many candidates in one step; steps grow, for galleries full of the excluded thing
 
 Cosines = Callable[[Sequence[int], Vectors], Vectors]
 
 
 @dataclass(frozen=True)
 class Exclusion:
-    """Excluded terms: their unit vectors (m, D), and the cosines (m,) from which a picture is taken to show the
-    thing; `relative`: or stands ABOVE the first hits."""
+    """Excluded terms: their unit vectors (m, D), and for each the cosine (m,) from which a picture shows the thing.
+
+    `relative`: a picture is also left out if its cosine stands ABOVE standard deviations over that of the first hits.
+    """
 
     vectors: Vectors
     limits: NDArray[np.float64]
     relative: bool = False
 
     def beside(self, first: Vectors) -> "Exclusion":
-        """The same for the rest of a query's hits, by the cosines (n, m) of the first ones."""
+        """Return the exclusion to use after the first hits: limits are lowered if these hits hardly show the terms.
+
+        `first` (n, m): the cosines of the query's first hits with the excluded terms.
+        """
         if not self.relative or len(first) < MIN_PICTURES:
             return self
         return replace(self, limits=np.minimum(self.limits, first.mean(axis=0) + ABOVE * first.std(axis=0)))
 
     def drops(self, cosines: Vectors) -> NDArray[np.bool_]:
-        """(n, m) cosines of pictures with the terms → (n,) whether each is left out."""
+        """From the cosines (n, m) of n pictures with the terms, tell for each picture (n,) whether it is left out."""
         dropped: NDArray[np.bool_] = np.any(cosines >= self.limits, axis=1)
         return dropped
 
 
 def exclusion_of(terms: Vectors, scale: RelevanceScale | None, *, alone: bool) -> Exclusion | None:
-    """The exclusion of terms (m, D); None in a gallery of too few pictures for a scale.
+    """Make the exclusion of the given terms (m, D); None if the gallery has too few pictures for a scale.
 
     Args:
-        alone: whether all that the query does is exclude.
+        alone: True if the query does nothing but exclude.
     """
     if scale is None:
         return None
@@ -183,7 +193,10 @@ def exclusion_of(terms: Vectors, scale: RelevanceScale | None, *, alone: bool) -
 
 
 def kept(candidates: Iterator[Candidate], exclusion: Exclusion | None, cosines: Cosines) -> Iterator[Candidate]:
-    """The candidates that are not left out, in the order given; `cosines` gives (n, m) for n ids and (m, D)."""
+    """Yield the candidates that the exclusion does not drop, in the given order.
+
+    `cosines` returns (n, m) for the ids of n pictures and m vectors (m, D).
+    """
     if exclusion is None:
         yield from candidates
         return
@@ -198,12 +211,12 @@ def kept(candidates: Iterator[Candidate], exclusion: Exclusion | None, cosines: 
 
 WHOLE = (int, np.integer)
 REAL = (*WHOLE, float, np.floating)
-_EVERY = 1 << 60  # hits: no gallery has so many, and sums and multiples of it fit into the integers of servers
+_EVERY = 1 << 60  # more hits than any gallery has; sums and multiples of it still fit into servers' integers
 
 
 @dataclass(frozen=True)
 class Page:
-    """Which hits to return: `k` after the first `offset`, of those that pass `filters`, `threshold` and `excluded`.
+    """Which hits to return: skip `offset` hits, then return `k`, out of those that pass the other fields' conditions.
 
     Raises:
         InputError: a number is out of range, or the value is not a number.
@@ -213,7 +226,7 @@ class Page:
     offset: int
     filters: Filters
     threshold: float = 0.0
-    by_date: bool = False  # newest first instead of by similarity; where the store can do so
+    by_date: bool = False  # newest first, instead of by similarity
     excluded: NDArray[np.float32] | None = field(default=None, compare=False)  # vectors (m, D) of what not to show
 
     def __post_init__(self) -> None:
@@ -223,7 +236,8 @@ class Page:
             if isinstance(value, bool) or not isinstance(value, WHOLE if whole else REAL):
                 wanted = "a whole number" if whole else "a number"
                 raise InputError(f"{name} is {value!r}, a {type(value).__name__}; pass {wanted}.")
-            object.__setattr__(self, name, min(int(value), _EVERY) if whole else float(value))  # NumPy's numbers too
+            # also converts NumPy's numbers
+            object.__setattr__(self, name, min(int(value), _EVERY) if whole else float(value))
         if self.k < 1:
             raise InputError(f"k is {self.k}; it must be at least 1.")
         if self.offset < 0:
@@ -233,59 +247,62 @@ class Page:
 
 
 class StoreSearch(ABC):
-    """What the ranking asks of a store: one search for a unit vector (D,) among the pictures that pass a page's
-    filters. Pictures are named by the store's numbers."""
+    """One search of a store for a unit vector (D,), among the pictures that pass a page's filters.
+
+    It gives the ranking all that the ranking needs to know. Pictures are named by the store's numbers.
+    """
 
     @abstractmethod
     def nearest(self) -> Iterator[tuple[int, float]]:
-        """Every picture that passes and its cosine, best first, ties in the order of indexing."""
+        """Yield every picture that passes the filters, with its cosine: best first, ties in the order of indexing."""
 
     @abstractmethod
     def newest(self) -> Iterator[int]:
-        """Every picture that passes, the newest first, those without a date last."""
+        """Yield every picture that passes the filters, the newest first; pictures without a date come last."""
 
     @abstractmethod
     def best_score(self) -> float:
-        """The cosine of the gallery's best picture, filters ignored; 0 for an empty gallery."""
+        """Return the cosine of the gallery's best picture, ignoring the filters; 0 for an empty gallery."""
 
     @abstractmethod
     def matches(self, query: TextQuery) -> TextMatches:
-        """The pictures whose texts answer a query, and that may pass the filters."""
+        """Return the pictures whose texts match the query; some that do not pass the filters may be among them."""
 
     @abstractmethod
     def scores(self, ids: Ids) -> tuple[list[int], list[float]]:
-        """Those of some pictures (ascending) that pass and are there, and their cosines."""
+        """Return which of the given pictures (ascending) exist and pass the filters, and their cosines."""
 
     @abstractmethod
     def cosines(self, ids: Sequence[int], terms: Vectors) -> Vectors:
-        """(n, m) cosines of pictures with unit vectors (m, D)."""
+        """Return the cosines (n, m) of the given pictures with unit vectors (m, D)."""
 
     @abstractmethod
     def described(self, ids: Sequence[int], *, in_arabic: bool) -> set[int]:
-        """Those of some pictures whose captions and metadata describe them in that script."""
+        """Return which of the given pictures have a caption or metadata in Arabic letters (or else in other
+        letters)."""
 
     @abstractmethod
     def existing(self, candidates: Iterable[Candidate]) -> Iterator[tuple[Candidate, list[str]]]:
-        """The candidates that can be shown, with their paths: those that pass first."""
+        """Yield the candidates whose files exist, each with its paths; paths that pass the filters come first."""
 
     @abstractmethod
     def phash(self, content: int) -> int:
-        """The perceptual hash of a picture; 0 where it is not known."""
+        """Return the perceptual hash of a picture; 0 if it is not known."""
 
     @abstractmethod
     def near(self, content: int) -> list[int]:
-        """The near-duplicates of a picture, by their perceptual hashes."""
+        """Return the near-duplicates of a picture, judged by their perceptual hashes."""
 
     @abstractmethod
     def documents(self, ids: Sequence[int]) -> dict[int, Document]:
-        """The texts of pictures by field."""
+        """Return each picture's texts by field name."""
 
     @abstractmethod
     def with_pictures(self, hits: Sequence[tuple[int, Hit]]) -> list[Hit]:
-        """Hits with their pictures; those that were removed meanwhile are left out."""
+        """Return the hits with their `picture` filled in; hits whose picture was removed meanwhile are left out."""
 
     def near_count(self, content: int) -> int:
-        """How many near-duplicates a picture has; 0 where a store does not count them."""
+        """Return how many near-duplicates a picture has; 0 if the store does not count them."""
         return 0
 
 
@@ -298,14 +315,15 @@ def ranked(
     hybrid: Hybrid | None = None,
     exclusion: Exclusion | None = None,
 ) -> list[tuple[int, Hit]]:
-    """The hits of one page for a unit vector (D,), best first, ties in the order of indexing, each with its picture.
+    """Return the hits of one page for a unit vector (D,): best first, ties in the order of indexing, each with its id.
 
     Args:
+        scale: turns cosines into relevance; None if relevance is unknown.
         exclude: the number of a picture to leave out.
-        hybrid: what to look for in texts beside the vector.
+        hybrid: a search in pictures' texts that raises or lowers hits; None to rank by the vector alone.
         exclusion: what no hit may show.
     """
-    if page.by_date:  # without score or relevance
+    if page.by_date:  # these hits have neither score nor relevance
         newest = (Candidate(content, 0.0, None, 0.0) for content in search.newest())
         return hits_of(search.existing(kept(newest, exclusion, search.cosines)), search.phash, page, exclude)
     matches = search.matches(hybrid.query) if hybrid else NO_MATCHES
@@ -345,7 +363,7 @@ def ranked(
 
 
 def near_hits(search: StoreSearch, content: int, filters: Filters, most: int) -> list[tuple[int, Hit]]:
-    """The near-duplicates of the picture whose vector is searched that pass the filters, the likest first."""
+    """Return a picture's near-duplicates that pass the filters, the likest first; `search` is for its own vector."""
     ids, scores = search.scores(np.array(sorted(search.near(content)), np.int64))
     candidates = (Candidate(each, score, None, 0.0) for each, score in zip(ids, scores, strict=True))
     found = search.existing(sorted(candidates, key=lambda each: (-each.score, each.content)))
@@ -353,19 +371,20 @@ def near_hits(search: StoreSearch, content: int, filters: Filters, most: int) ->
 
 
 def above(candidates: Iterator[Candidate], threshold: float) -> Iterator[Candidate]:
-    """The candidates up to the first whose relevance is below the threshold; all where it is unknown."""
+    """Yield candidates until the first one whose relevance is below the threshold; yield all if relevance is
+    unknown."""
     return takewhile(lambda each: each.relevance is None or each.relevance >= threshold, candidates)
 
 
 def hits_of(
     candidates: Iterable[tuple[Candidate, list[str]]], phash: Callable[[int], int], page: Page, exclude: int | None
 ) -> list[tuple[int, Hit]]:
-    """The hits of one page, with their ids, among candidates and their paths; `phash` gives the hash of an id.
+    """Pick the hits of one page, with their ids, from candidates and their paths; `phash` returns the hash of an id.
 
-    Of a video, the best scene is a hit and the others are not, unless the filters ask for every scene.
+    Only the best scene of a video becomes a hit, unless the filters ask for every scene.
     """
     hits: list[tuple[int, Hit]] = []
-    shown: list[int] = []  # perceptual hashes of the hits, to collapse near-duplicates
+    shown: list[int] = []  # the perceptual hashes of the hits so far, to recognise near-duplicates
     videos: set[str] = set()
     for each, paths in candidates:
         file = file_of(paths[0])
@@ -381,7 +400,7 @@ def hits_of(
 
 
 def _repeats(phash: int, shown: list[int]) -> bool:
-    """Whether a picture is a near-duplicate of one in `shown`; if not, it is added."""
+    """True if `phash` is near to a hash in `shown`; otherwise add it to `shown`."""
     if any(is_near(phash, other) for other in shown):
         return True
     shown.append(phash)

@@ -1,7 +1,7 @@
-"""Reading a gallery: a snapshot of one generation, which any number of threads search.
+"""Read a gallery through snapshots, which any number of threads can search. Galleries and the server read this way.
 
-Galleries and the server all read through it. When the gallery has changed, a new snapshot is built
-while searches continue on the old one, and then replaces it.
+A snapshot shows one generation of the gallery: its state after one commit. When the gallery has changed, a new
+snapshot is built while searches continue on the old one, and then replaces the old one.
 """
 
 from abc import ABC, abstractmethod
@@ -29,13 +29,13 @@ from araclip.gallery.text_matches import TextQuery, where_found
 from araclip.models.encoder import Encoder
 from araclip.models.vectors import Vectors
 
-SAMPLE = 4096  # pictures: enough for their covariance, which then takes milliseconds
+SAMPLE = 4096  # pictures in the sample: enough to estimate their covariance, and that takes only milliseconds
 
-Catalogs = Callable[[], Catalog]  # the calling thread's
+Catalogs = Callable[[], Catalog]  # returns the calling thread's own catalogue
 
 
 class Snapshot(ABC):
-    """One generation of a gallery as searches use it; derived values are computed on first use."""
+    """One generation of a gallery, for searching; values derived from it are computed when first used."""
 
     def __init__(self, generation: str, reference: Callable[[], ReferenceVectors]) -> None:
         self.generation = generation
@@ -48,24 +48,24 @@ class Snapshot(ABC):
     @property
     @abstractmethod
     def sample(self) -> Vectors:
-        """Vectors (n, D) of about SAMPLE pictures, or of all."""
+        """The vectors (n, D) of about SAMPLE pictures; of all pictures if there are fewer."""
 
     @cached_property
     def reference(self) -> ReferenceVectors:
-        """Vectors of the reference queries."""
+        """The vectors of the reference queries, with which relevance is calibrated."""
         return self._reference()
 
     @cached_property
     def scale(self) -> RelevanceScale | None:
-        """The scale of relevance; None for a gallery of a few pictures."""
+        """The scale that turns cosines into relevance; None if the gallery has too few pictures."""
         return relevance_scale(self.sample, self.reference)
 
     def prepare(self) -> None:
-        """Compute what the first search would compute."""
+        """Compute now what the first search would otherwise have to compute."""
         _ = self.pictures, self.scale
 
     def hybrid(self, vector: Vectors, text: TextQuery | None) -> Hybrid | None:
-        """A search in texts beside that for a unit vector (D,); None without a text query or pictures."""
+        """Return the text search that accompanies a search for a unit vector (D,); None without `text` or pictures."""
         if text is None or not len(self.sample):
             return None
         meaning = self.scale.meaning(vector) if self.scale else 1.0
@@ -80,12 +80,12 @@ class Snapshot(ABC):
     def search(
         self, vector: Vectors, page: Page, *, relevance: bool, exclude: int | None = None, text: TextQuery | None = None
     ) -> list[Hit]:
-        """One page of the pictures nearest to a unit vector (D,), best first.
+        """Return one page of the pictures nearest to a unit vector (D,), best first.
 
         Args:
-            relevance: whether the vector is that of a text, so that hits get a relevance.
+            relevance: True if the vector is a text's; only then do hits get a relevance.
             exclude: the store's id of a picture to leave out.
-            text: words to look for in the pictures' texts, too.
+            text: words to look for in the pictures' texts as well.
         """
         scale = self.scale if relevance else None
         exclusion = None
@@ -97,24 +97,28 @@ class Snapshot(ABC):
             )
 
     def near(self, content: int, filters: Filters, most: int) -> list[Hit]:
-        """The near-duplicates of a picture that pass the filters, the likest first."""
+        """Return the near-duplicates of a picture that pass the filters, the likest first."""
         vector = self._vector(content)
         with self._searching(vector, Page(most, 0, filters)) as search:
             return search.with_pictures(near_hits(search, content, filters, most))
 
     @abstractmethod
     def _searching(self, vector: Vectors, page: Page) -> AbstractContextManager[StoreSearch]:
-        """A search of the store, for the length of a `with` block."""
+        """Open a search of the store, for the length of a `with` block."""
 
     @abstractmethod
     def _vector(self, content: int) -> Vectors:
-        """The vector (D,) of a picture."""
+        """Return the vector (D,) of a picture."""
 
     def by_texts(
         self, content: int, text: TextQuery, vector: Vectors, score: float
     ) -> tuple[tuple[Match, ...], Callable[[Callable[[float], float]], float]]:
-        """The texts of a picture in which words of a query of a unit vector (D,) stand, and what makes of the query's
-        relevance, and of the picture's cosine, the relevance that a search gives it."""
+        """Say how a picture's texts answer a query; `vector` (D,) is the query's, `score` the picture's cosine.
+
+        Returns:
+            The texts in which words of the query stand; and a function that takes the query's relevance function (of a
+            cosine) and returns the relevance that a search gives this picture, texts included.
+        """
         hybrid = self.hybrid(vector, text)
         with self._searching(vector, Page(1, 0, Filters(hidden=None))) as search:
             matches, best = search.matches(text), search.best_score()
@@ -129,12 +133,12 @@ class Snapshot(ABC):
         return where_found(self.document(content), text), rated
 
     def document(self, content: int) -> Document:
-        """The texts of a picture by field; none where it is gone."""
+        """Return a picture's texts by field name; an empty mapping if the picture was removed."""
         return {}
 
 
 class GalleryReader(ABC):
-    """The current snapshot, and the store that it reads."""
+    """Holds the current snapshot of a gallery and the store that the snapshot reads."""
 
     def __init__(self, model: Encoder) -> None:
         self.model = model
@@ -142,13 +146,13 @@ class GalleryReader(ABC):
 
     @property
     def snapshot(self) -> Snapshot:
-        """The current snapshot, as of the last `refresh`."""
+        """The current snapshot, as of the last `refresh`; made now if there is none."""
         if self._snapshot is None:
             self._snapshot = self._new_snapshot(None)
         return self._snapshot
 
     def refresh(self, *, prepared: bool = False) -> bool:
-        """Switch to a new snapshot if the gallery has changed; returns whether it did.
+        """Switch to a new snapshot if the gallery has changed; return True if it has.
 
         Args:
             prepared: prepare the new snapshot before it replaces the old one, so that no search waits.
@@ -165,28 +169,31 @@ class GalleryReader(ABC):
         return True
 
     def latest(self) -> Snapshot:
-        """A snapshot of the last commit."""
+        """Return a snapshot of the last commit."""
         self.refresh()
         return self.snapshot
 
     def drop(self) -> None:
-        """Discard the snapshot, when its data was replaced."""
+        """Discard the snapshot; for callers that have replaced the data it shows."""
         self._snapshot = None
 
     @property
     @abstractmethod
     def store(self) -> Store:
-        """The store; a connection of this thread's own where that is needed."""
+        """The store, through a connection of the calling thread's own if the store needs that."""
 
     @abstractmethod
     def writer(self, patience: float) -> tuple[Store, Turn]:
-        """The store to write a few pictures in, from one thread, and the turn that locks it for a commit; that raises
-        GalleryLocked when others write for longer than `patience` seconds, and WidthMismatch."""
+        """Return the store, for one thread to write a few pictures to, and a function that locks it for one commit.
+
+        That function raises GalleryLocked if others write for longer than `patience` seconds, and WidthMismatch if the
+        gallery was re-embedded with another model.
+        """
 
     @property
     @abstractmethod
     def browsing(self) -> Browsing:
-        """The gallery without a query, for any thread."""
+        """The timeline, albums and places of the gallery; usable from any thread."""
 
     @abstractmethod
     def close(self) -> None:
@@ -194,11 +201,11 @@ class GalleryReader(ABC):
 
     @abstractmethod
     def _new_snapshot(self, before: Snapshot | None) -> Snapshot:
-        """A snapshot of the last commit, built incrementally from `before` where possible."""
+        """Build a snapshot of the last commit, from the changes since `before` if possible."""
 
 
 class FolderSnapshot(Snapshot):
-    """A generation of a catalogue, with its index."""
+    """A snapshot of a gallery in a folder: one generation of its catalogue, with the index."""
 
     def __init__(self, index: ScanIndex, catalog: Catalogs, reference: Callable[[], ReferenceVectors]) -> None:
         super().__init__(index.generation, reference)
@@ -236,13 +243,13 @@ class FolderReader(GalleryReader):
     """Reads a gallery in a folder through its catalogue and scan index."""
 
     def __init__(self, catalog: Catalogs, model: Encoder, close: Callable[[], None] = lambda: None) -> None:
-        """`catalog` returns the calling thread's catalogue; `close` closes all of them."""
+        """`catalog` returns the calling thread's catalogue; `close` closes the catalogues of all threads."""
         super().__init__(model)
         self._catalog, self._close = catalog, close
 
     @classmethod
     def open(cls, folder: Path, model: Encoder) -> "FolderReader":
-        """Read the gallery in a folder from any thread: each gets a catalogue connection of its own."""
+        """Return a reader of the gallery in a folder that any thread can use; each gets a connection of its own."""
         pool = CatalogPool(folder, model)
         return cls(pool.catalog, model, pool.close)
 
@@ -260,7 +267,8 @@ class FolderReader(GalleryReader):
         return catalog, lambda: catalog.turn(self.model, patience)
 
     def finish_writing(self) -> None:
-        """After a write: build and save the index, truncate the change log, prepare the snapshot."""
+        """Bring the gallery up to date after a write: build and save the index, truncate the change log, prepare a
+        snapshot."""
         catalog = self._catalog()
         snapshot = self._snapshot
         if not isinstance(snapshot, FolderSnapshot) or snapshot.generation != catalog.generation:

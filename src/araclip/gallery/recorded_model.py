@@ -1,4 +1,4 @@
-"""The model that a gallery records: found on this machine, or what stands for a model that is not here."""
+"""The model that a gallery records: read and write the record, find the model here, or stand in for a missing one."""
 
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -21,10 +21,11 @@ ORIGIN, SOURCE = "model_origin", "model_source"  # keys beside "model", "fingerp
 
 @dataclass(frozen=True)
 class RecordedModel:
-    """A gallery's own words about its model.
+    """What a gallery records about its model.
 
-    name, fingerprint, width: of the encoder. origin: what `AraCLIP.load` takes where the gallery was written: a name,
-    an absolute path, a peer. source: what `araclip pull` makes the model of. Both are empty where they are not known.
+    `name`, `fingerprint` and `width` are the encoder's. `origin` is the argument with which `AraCLIP.load` found the
+    model on the machine that wrote the gallery: a name, an absolute path, or a peer (a published model that araclip
+    knows). `source` is the argument with which `araclip pull` makes the model. Both are empty if unknown.
     """
 
     name: str
@@ -35,13 +36,13 @@ class RecordedModel:
 
     @classmethod
     def of(cls, model: Encoder) -> "RecordedModel":
-        """What a gallery records of an encoder."""
+        """Return the record of an encoder."""
         origin, source = (_storable(getattr(model, name, "")) for name in ("origin", "source"))
         return cls(model.name, model.fingerprint, model.width, origin, source)
 
     @classmethod
     def read(cls, value: Callable[[str], str]) -> "RecordedModel":
-        """The record of a gallery, whose values by key are "" where there are none."""
+        """Read a gallery's record; `value` returns the gallery's value for a key, "" if there is none."""
         width = value("width")
         return cls(
             value("model"), value("fingerprint"), int(width) if width.isdecimal() else 0, value(ORIGIN), value(SOURCE)
@@ -49,16 +50,16 @@ class RecordedModel:
 
     @property
     def label(self) -> str:
-        """Name and fingerprint, as messages show it."""
+        """Name and fingerprint, as messages show the model."""
         return f"{self.name}@{self.fingerprint}"
 
     def whereabouts(self) -> dict[str, str]:
-        """Origin and source by key, as a gallery stores them."""
+        """Return origin and source by the keys under which a gallery stores them."""
         return {ORIGIN: self.origin, SOURCE: self.source}
 
 
 def recorded_in(folder: Path) -> RecordedModel | None:
-    """What the gallery in a folder records; None where there is none, or one that was never finished."""
+    """Read the record of the gallery in a folder; None if there is no gallery, or only one that was never finished."""
     if not is_gallery(folder):
         return None
     try:
@@ -71,13 +72,16 @@ def recorded_in(folder: Path) -> RecordedModel | None:
 
 
 def create_catalog(folder: Path, model: Encoder) -> Catalog:
-    """As `Catalog.create`; a new gallery records where its model can be had."""
+    """Open or create a catalogue as `Catalog.create` does; a new catalogue records where its model can be found."""
     about = RecordedModel.of(model).whereabouts()
     return Catalog.create(folder, model.name, model.fingerprint, model.width, about=about)
 
 
 def record_whereabouts(catalog: Catalog, model: Encoder) -> None:
-    """Record where the model of a gallery is now, if that is known and has changed; the writer's lock is held."""
+    """Record where the gallery's model can be found now, if that is known and has changed.
+
+    The caller holds the writer's lock.
+    """
     now = RecordedModel.of(model).whereabouts()
     changed = {key: value for key, value in now.items() if value and catalog.meta(key) != value}
     if changed:
@@ -94,12 +98,13 @@ def encoder_for(
     threads: int | None = None,
     device: str | None = None,
 ) -> Encoder:
-    """The encoder that a gallery is opened with: the one named, else its own, else, for a new one, the default model.
+    """Return the encoder to open a gallery with: `model` if given, else the gallery's own, or the default for a new
+    one.
 
     Args:
-        model: as `as_encoder` takes it; None: not named.
-        record: reads what the gallery records; it gives None where there is no gallery yet.
-        gallery: its location, for messages.
+        model: as `as_encoder` takes it; None if the user named no model.
+        record: reads the gallery's record; it returns None if there is no gallery yet.
+        gallery: the gallery's location, for messages.
         threads, device: as for `as_encoder`.
     """
     if model is not None:
@@ -113,17 +118,20 @@ def encoder_for(
 def recorded_encoder(
     record: RecordedModel, gallery: object, *, threads: int | None = None, device: str | None = None
 ) -> Encoder:
-    """The model of a record, by its fingerprint: bundled, pulled, the recorded folder, or a peer that is known.
+    """Load the model that a gallery records: a bundled, pulled or recorded model folder, or a known published model.
 
-    A gallery may come from a stranger, so nothing is loaded because it says so but a model folder with the recorded
-    fingerprint, or one of the published models by its name here.
+    A gallery may come from a stranger, so its record is not trusted: only a model folder with the recorded fingerprint
+    is loaded, or a published model that araclip knows under this name.
+
+    Raises:
+        ModelNotFound: the model is not on this machine; the message says how to get it.
     """
     here = installed()
-    named = sorted(here.items(), key=lambda item: item[0] != record.name)  # its own name first
+    named = sorted(here.items(), key=lambda item: item[0] != record.name)  # try the recorded name first
     for folder in (*(folder for _, folder in named), _folder(record.origin)):
         if folder is not None and _fingerprint(folder) == record.fingerprint:
             return AraCLIP(folder, threads=threads, device=device)
-    if record.name in here:  # another release's: the gallery says that the fingerprints differ
+    if record.name in here:  # of another release; opening the gallery reports the difference
         return AraCLIP(record.name, threads=threads, device=device)
     for peer in () if record.source else (record.origin, record.name):  # a pulled model has other vectors than its peer
         if is_known_peer(peer):
@@ -133,7 +141,7 @@ def recorded_encoder(
 
 def _not_here(record: RecordedModel, gallery: object) -> ModelNotFound:
     was = f" It was {shown(record.origin)}." if record.origin and record.origin != record.name else ""
-    by_hand = ":" in record.origin and not Path(record.origin).is_absolute()  # a kind and a location that may be loaded
+    by_hand = ":" in record.origin and not Path(record.origin).is_absolute()  # "KIND:LOCATION" of a foreign model
     if record.source:
         get = (
             f"Get it with `araclip pull {shown(record.source)}`, or copy its model folder here and name that "
@@ -153,7 +161,7 @@ def _not_here(record: RecordedModel, gallery: object) -> ModelNotFound:
 def _fingerprint(folder: Path) -> str | None:
     try:
         return model_folder.read_config(folder).fingerprint
-    except AraCLIPError:  # damaged, or of another release: not the one that is looked for
+    except AraCLIPError:  # damaged, or made by another release: not the recorded model
         return None
 
 
@@ -162,15 +170,16 @@ def _folder(origin: str) -> Path | None:
 
 
 def _storable(value: object) -> str:
-    """A text that can be stored; a path that is not Unicode cannot, and is not recorded."""
+    """Return a text if the catalogue can store it, else ""; a path that is not valid Unicode cannot be stored."""
     text = value if isinstance(value, str) else ""
     return text if text.isprintable() and text.encode("utf-8", "ignore").decode() == text else ""
 
 
 class AbsentModel:
-    """An `Encoder` with the name and width that a gallery records; whatever would need the model says why it cannot be.
+    """Stands in for a gallery's model that is not on this machine; every attempt to encode raises ModelNotFound.
 
-    Statistics, checks, duplicates, removal and export need no model.
+    It has the name, fingerprint and width that the gallery records, which is enough for statistics, checks, duplicates,
+    removal and export.
     """
 
     license: str | None = None
@@ -183,13 +192,13 @@ class AbsentModel:
         self._why = why
 
     def encode_text(self, texts: str | Iterable[str], *, batch_size: int = 0) -> NoReturn:
-        """Say that the model is not here."""
+        """Raise ModelNotFound: the model is not on this machine."""
         raise self._why
 
     def encode_image(self, pictures: Any, *, batch_size: int = 0) -> NoReturn:
-        """As `encode_text`."""
+        """Raise ModelNotFound, like `encode_text`."""
         raise self._why
 
     def encode_pixels(self, pixels: Any) -> NoReturn:
-        """As `encode_text`."""
+        """Raise ModelNotFound, like `encode_text`."""
         raise self._why

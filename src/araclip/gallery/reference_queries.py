@@ -1,6 +1,6 @@
-"""The reference queries that relevance is calibrated with: everyday ones and nonsense.
+"""The reference queries with which relevance is calibrated: everyday queries and nonsense.
 
-Their vectors are cached beside the catalogue for each model, so that the first search of a process encodes one text.
+Their vectors are cached beside the catalogue, for each model, so that a new process has only its own query to encode.
 """
 
 import contextlib
@@ -13,8 +13,8 @@ from araclip.core import atomic
 from araclip.gallery.relevance import ReferenceVectors
 from araclip.models.encoder_base import Encoder, text_vectors
 
-VERSION = 1  # raise it when either list changes
-NONSENSE = 64  # nonsense queries
+VERSION = 1  # raise it when the everyday or the nonsense queries change
+NONSENSE = 64  # how many nonsense queries there are
 
 EVERYDAY = (
     """
@@ -35,13 +35,13 @@ EVERYDAY = (
 """.replace("\n", "، ")
     .strip("، ")
     .split("، ")
-)  # things, scenes, people and colours, short and long; written for this purpose
+)  # short and long queries for things, scenes, people and colours; written for this purpose
 
 _ARABIC, _LATIN = "ابتثجحخدذرزسشصضطظعغفقكلمنهوي", "abcdefghijklmnopqrstuvwxyz"
 
 
 def nonsense_queries() -> list[str]:
-    """Random strings of letters, three quarters of them Arabic; deterministic."""
+    """Return NONSENSE strings of random letters, three quarters of them Arabic; always the same strings."""
     return [_letters(i) if i % 2 else f"{_letters(i)} {_letters(NONSENSE + i)}" for i in range(NONSENSE)]
 
 
@@ -52,7 +52,7 @@ def _letters(number: int) -> str:
 
 
 def reference_vectors(folder: Path, model: Encoder) -> ReferenceVectors:
-    """Vectors of the reference queries, from their cache file in `folder`, or encoded and cached there."""
+    """Return the reference queries' vectors: read them from their cache file in `folder`, or encode and cache them."""
     path = folder / f"background-{model.fingerprint}-{VERSION}.f32"
     size = (len(EVERYDAY) + NONSENSE) * model.width * 4
     stored = atomic.read_checked(path)
@@ -60,7 +60,7 @@ def reference_vectors(folder: Path, model: Encoder) -> ReferenceVectors:
         vectors = np.frombuffer(stored, "<f4").reshape(-1, model.width)
         return ReferenceVectors(vectors[: len(EVERYDAY)], vectors[len(EVERYDAY) :])
     vectors = text_vectors(model, [*EVERYDAY, *nonsense_queries()])
-    with contextlib.suppress(OSError):  # read-only or full: the next process encodes them again, about a second
+    with contextlib.suppress(OSError):  # read-only or full disk: the next process needs a second to encode again
         atomic.write_checked(path, vectors.astype("<f4").tobytes())
         for stale in folder.glob("background-*"):
             if stale != path:

@@ -1,5 +1,5 @@
-"""Results of a gallery's methods: hits, and reports of what was done or found; and hits and lists as a server tells
-them, which `araclip.client` reads back. Needs the standard library only.
+"""What a gallery's methods return: hits, and reports of what was done or found. Also the JSON answers of the server,
+which `araclip.client` reads back. Needs the standard library only.
 """
 
 from collections.abc import Sequence
@@ -9,22 +9,23 @@ from typing import Literal
 from araclip.gallery.catalog.records import Copy, PictureRecord
 from araclip.pictures.video.scenes import AtPath
 
-STRONG, WEAK = 0.5, 0.2  # from STRONG on a hit is strong: more likely right than not; below WEAK it is weak
-FIRST_ROW, FITTING = 5, 0.22  # first hits, and the mean relevance below which nothing fits; chosen on judged pairs
-TEXT_WEIGHT = 1.0  # of words found in a picture's texts, beside the picture itself; see docs/log/2026-11.md
+STRONG, WEAK = 0.5, 0.2  # relevance: from STRONG on a hit is strong (more likely right than not), below WEAK it is weak
+# If the mean relevance of the first FIRST_ROW hits is below FITTING, no hit fits the query; chosen on judged pairs.
+FIRST_ROW, FITTING = 5, 0.22
+TEXT_WEIGHT = 1.0  # how much words in a picture's texts count beside the picture itself; see docs/log/2026-11.md
 
 
 def strength(relevance: float | None) -> str | None:
-    """ "strong", "fair" or "weak"; None where relevance is unknown."""
+    """Return a relevance as a word: "strong", "fair" or "weak"; None if the relevance is None (unknown)."""
     if relevance is None:
         return None
     return "strong" if relevance >= STRONG else "fair" if relevance >= WEAK else "weak"
 
 
 def fits_nothing(relevances: Sequence[float | None]) -> bool:
-    """Whether the first of some relevances, best first, say that nothing fits: their mean is low and none is strong.
+    """True if the first hits' relevances say that nothing fits the query: their mean is low and none is strong.
 
-    False where relevance is unknown.
+    `relevances` stand best first. False if they are unknown.
     """
     row = [each for each in relevances[:FIRST_ROW] if each is not None]
     return bool(row) and sum(row) / len(row) < FITTING and max(row) < STRONG
@@ -45,16 +46,17 @@ class Match:
 
 @dataclass(frozen=True)
 class Hit(AtPath):
-    """One picture found: cosine in −1…1, rank from 1, and other paths that hold the very same file.
+    """One picture found: `score` is its cosine (−1…1), `rank` counts from 1, `copies` are paths of identical files.
 
-    `matched` says which of the picture's texts the query's words stand in; a hit with one may stand before others of a
-    higher score.
-    `relevance` is the probability that it shows what the query says (see `gallery.relevance`); None when the query
-    contains a picture, or the gallery has only a few.
-    `near` counts the near-duplicates that were left out for it, where they are collapsed.
-    `path` begins with `picture:` when the gallery stores the pixels itself (`Gallery.picture` gives their bytes). Of a
-    scene in a video it ends with the time, `clip.mp4#t=00083.200`: `file` and `time` are its parts.
-    `picture` is what the gallery knows of it; `captured_at`, `width`, `height`, `bytes` and `folder` are taken from it.
+    `matched` says in which of the picture's texts the query's words stand; because of such a match, a hit may stand
+    before hits with a higher score.
+    `relevance` is the probability that the picture shows what the query says (see `gallery.relevance`); None if the
+    query contains a picture, or the gallery has too few pictures.
+    `near` counts the near-duplicates that were left out in favour of this hit, if near-duplicates are collapsed.
+    `path` begins with `picture:` if the gallery stores the pixels itself (`Gallery.picture` returns their bytes). The
+    path of a scene in a video ends with its time, `clip.mp4#t=00083.200`: `file` and `time` are the parts of the path.
+    `picture` is what the gallery knows about the picture; `captured_at`, `width`, `height`, `bytes` and `folder` are
+    taken from it.
     """
 
     path: str
@@ -68,7 +70,7 @@ class Hit(AtPath):
 
     @property
     def captured_at(self) -> str | None:
-        """The date of its taking, YYYY-MM-DDTHH:MM:SS; None where it is not known."""
+        """When the picture was taken, YYYY-MM-DDTHH:MM:SS; None if that is not known."""
         return self.picture.captured_at if self.picture else None
 
     @property
@@ -83,12 +85,12 @@ class Hit(AtPath):
 
     @property
     def bytes(self) -> int | None:
-        """Of its file."""
+        """The size of the file at `path`, in bytes; None if it is not known."""
         return self._copy.size if self._copy else None
 
     @property
     def folder(self) -> str:
-        """The name of the folder it lies in; empty without a file."""
+        """The name of the folder that the file at `path` lies in; empty if there is no file."""
         return self._copy.folder if self._copy else ""
 
     @property
@@ -97,21 +99,21 @@ class Hit(AtPath):
 
     @property
     def weak(self) -> bool:
-        """Whether the picture probably does not show what the query says; False where relevance is unknown."""
+        """True if the picture probably does not show what the query says; False if the relevance is unknown."""
         return self.relevance is not None and self.relevance < WEAK
 
     @property
     def strength(self) -> str | None:
-        """The relevance in a word: "strong", "fair" or "weak"; None where it is unknown."""
+        """The relevance as a word: "strong", "fair" or "weak"; None if the relevance is unknown."""
         return strength(self.relevance)
 
 
 @dataclass
 class Update:
-    """Counts of one update, in files; `pictures` are all in the gallery now, in so many `files`.
+    """What one update did, counted in files. Afterwards, the gallery holds `pictures` different pictures in `files`.
 
-    `unread` counts files that look like pictures or videos and are of a kind that is not read here, by that kind: those
-    below the folders, or of an update at some paths among these.
+    `skipped` has a line for each file that could not be used. `unread` counts, by kind, the files that look like
+    pictures or videos but cannot be read here, among the files that the update looked at.
     """
 
     added: int = 0
@@ -125,8 +127,11 @@ class Update:
 
 @dataclass
 class Filled:
-    """Result of `add_embedded`: pictures read and those that were new; seconds for rows, for words that did not come
-    with their rows (of known pictures, on servers), and for the index."""
+    """Result of `add_embedded`: how many pictures were read and how many were new, and how long the parts took.
+
+    `row_seconds` went into writing rows, `index_seconds` into the index, `word_seconds` into words that were written
+    apart from their rows (for pictures that the gallery knew, and on servers).
+    """
 
     read: int = 0
     added: int = 0
@@ -137,7 +142,7 @@ class Filled:
 
 @dataclass(frozen=True)
 class Addition:
-    """Result of `add`: the path of each picture in the order given, None where it was skipped; and the reasons."""
+    """Result of `add`: the path of each picture in the given order, None if it was skipped; and why it was skipped."""
 
     paths: tuple[str | None, ...]
     skipped: tuple[str, ...] = ()
@@ -145,11 +150,13 @@ class Addition:
 
 @dataclass(frozen=True)
 class Stats:
-    """A gallery in numbers. `stored` counts pictures without a file, whose pixels are stored. Bytes are those of the
-    indexed files and of the catalogue file; dates are the first and the last, as in Filters.
+    """A gallery in numbers. `stored` counts the pictures without a file, whose pixels the gallery stores itself.
 
-    `recall` is the index's recall at 10 for texts: 1 for an exact scan, as in small galleries; measured on everyday
-    queries where codes are scanned; None while there is no index, or where a server's graph (HNSW) answers.
+    `file_bytes` is the size of all indexed files, `catalogue_bytes` that of the catalogue file. `captured_at` and
+    `added` hold the first and the last date, written as in Filters.
+    `recall` is the index's recall at 10 for text queries: 1 in small galleries, where every vector is compared;
+    measured on everyday queries in large ones, where short codes are compared; None if there is no index yet, or if
+    a server searches with its graph (HNSW).
     """
 
     folder: str
@@ -169,7 +176,7 @@ class Stats:
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault found by `verify`: where, what is wrong, what to do; `repairable`: `repair` fixes it."""
+    """A fault found by `verify`: where it is, what is wrong, what to do. `repairable`: True if `repair` fixes it."""
 
     where: str
     what: str
@@ -182,19 +189,22 @@ class Fault:
 
 @dataclass(frozen=True)
 class Group:
-    """Duplicates: `kind` is exact (the same bytes), near (the same picture) or semantic (the same
-    scene). The largest picture comes first; `spare_bytes` is what the others take on the disk."""
+    """A group of duplicates. `kind`: "exact" (the same bytes), "near" (the same picture) or "semantic" (the same
+    scene).
+
+    The largest picture comes first; `spare_bytes` is the disk space that the other pictures take.
+    """
 
     kind: str
     paths: tuple[str, ...]
     spare_bytes: int
 
 
-# ------------------------------------------------------------------ over HTTP, where nobody learns a path
+# ------------------------------------------------------------------ answers over HTTP, which never contain a path
 
 
 def _said(description: str) -> dict[str, str]:
-    """Of a field, for the server's OpenAPI document."""
+    """Return dataclass metadata that describes a field in the server's OpenAPI document."""
     return {"description": description}
 
 

@@ -1,4 +1,4 @@
-"""Searching a snapshot by a plan: the same for galleries in Python, the command line and the server."""
+"""Search a gallery's snapshot by a query's plan; Python, the command line and the server all search through here."""
 
 from base64 import b64encode
 from collections.abc import Callable, Iterable
@@ -19,18 +19,18 @@ from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import Hit
 from araclip.pictures.images import opened
 
-IN_NOTEBOOK, THUMBNAIL = 30, 160  # hits that a notebook shows, pixels of the longer side
+IN_NOTEBOOK, THUMBNAIL = 30, 160  # most hits a notebook shows; longer side in pixels
 
 
 class Hits(list[Hit]):
-    """The hits of a search, best first, and how its query was understood; None for a picture. A notebook shows them as
-    thumbnails.
+    """The hits of a search, best first; a notebook shows them as thumbnails.
 
     Args:
-        pictures: gives the bytes of a hit's picture by its path.
+        interpretation: how the query was understood; None if the query was a picture or a vector.
+        pictures: returns the bytes of a hit's picture, given its path.
 
     Attributes:
-        away: where there is no hit, the folder whose files cannot be found now, as of a drive that is unplugged.
+        away: if nothing was found because the files of a folder are missing (an unplugged drive), that folder.
     """
 
     away: str | None = None
@@ -69,7 +69,7 @@ class Hits(list[Hit]):
                 small = image.convert("RGB")
                 small.thumbnail((THUMBNAIL, THUMBNAIL))
                 small.save(written, "JPEG", quality=80)
-        except (OSError, AraCLIPError):  # its file is gone or elsewhere
+        except (OSError, AraCLIPError):  # the picture's file was removed or moved
             return ""
         return f'<img src="data:image/jpeg;base64,{b64encode(written.getvalue()).decode()}">'
 
@@ -77,8 +77,8 @@ class Hits(list[Hit]):
 def replanned(
     planner: Planner, plan: QueryPlan, terms: NDArray[np.float32], snapshot: Snapshot, filters: Filters
 ) -> QueryPlan | None:
-    """If no picture passes the plan's dates and folders beside the caller's filters, the plan that reads them as
-    ordinary words; else None. `terms`: the vectors of the plan's terms and kinds (n + m, D).
+    """If no picture matches the plan's date or folder (and the caller's filters), return a plan that reads them as
+    ordinary words instead; else return None. `terms`: the vectors of the plan's terms and kinds (n + m, D).
     """
     if not plan.has_filters or snapshot.search(terms[0], Page(1, 0, plan.filtered(filters)), relevance=False):
         return None
@@ -93,10 +93,10 @@ def search(
     text_weight: float,
     exclude: int | None = None,
 ) -> list[Hit]:
-    """One page of hits for a plan and the vectors of its terms and kinds (n + m, D).
+    """Return one page of hits for a plan and the vectors (n + m, D) of its terms and kinds (see `gallery.plan`).
 
-    A query that is only a date or only excludes is ordered by date; in a gallery of too few pictures to say which are
-    left out, by how far they are from what it excludes.
+    If the query is only a date, or only excludes things, the hits are ordered by date. In a gallery with too few
+    pictures to decide which ones show an excluded thing, they are ordered by their distance from it instead.
 
     Args:
         exclude: the store's id of a picture to leave out.

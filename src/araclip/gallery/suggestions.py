@@ -1,6 +1,6 @@
-"""Suggestions while a query is typed, from what the gallery holds; and corrected queries where little is found.
+"""Suggest completions while a query is typed, from what the gallery holds, and corrected queries if little is found.
 
-Letters are compared folded: a hamza, a final ة and the article may be there or not, on either side."""
+Letters are compared folded: a hamza, a final ة or the article may be missing in the query or in the gallery's text."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,27 +16,27 @@ from araclip.gallery.results import Hit, Suggestion, fits_nothing
 from araclip.text.interpretation import Interpreter
 from araclip.text.words import FUNCTION_WORDS, Word, words
 
-FOLDERS, WORDS, QUERIES, FILES = 2, 4, 3, 3  # at most of each kind, so that none fills the list
-LEAST = 2  # letters typed before names of files are looked for
-SHORTER = 3  # letters that a stem may have less than what is typed: «سيارة» has the stem «سيار»
+FOLDERS, WORDS, QUERIES, FILES = 2, 4, 3, 3  # the most suggestions of each kind, so that no kind fills the list
+LEAST = 2  # names of files are suggested once so many letters are typed
+SHORTER = 3  # a stem may be shorter than the typed letters, but by less than this: «سيارة» has the stem «سيار»
 CAMERAS = frozenset(
     ("img", "dsc", "dscf", "dscn", "pxl", "vid", "scan", "screenshot", "whatsapp", "jpg", "jpeg", "png")
-)  # in names that say nothing
+)  # words in the names that cameras and programs give; such names say nothing about the picture
 ARTICLES = ("وال", "بال", "فال", "كال", "لل", "ال", "و")
-LEFT = {"و": 4}  # letters that stay after it, for it is rarely the conjunction in a shorter word; 1 after the others
+LEFT = {"و": 4}  # it is cut off only if so many letters stay: in shorter words it is rarely "and"; 1 for all others
 
 
 class WordSource(Protocol):
     """The words of a gallery's texts; documented in `gallery.catalog.word_index.WordIndex`."""
 
     def stems(self, beginnings: Iterable[str], most: int) -> list[tuple[str, int]]:
-        """Stems that begin so, with their number of pictures."""
+        """List stems with one of these beginnings, each with its number of pictures; the most frequent come first."""
 
     def spellings(self, stems: Sequence[str], before: Callable[[Word], int | None]) -> dict[str, str]:
-        """How words are written."""
+        """Return the usual spelling of the words with each of these stems."""
 
     def names(self, beginning: str, most: int) -> list[str]:
-        """Names of files."""
+        """List names of files with a word that begins with these letters."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,10 @@ class Beginning:
     letters: str
 
     def fits(self, word: Word) -> int | None:
-        """How many letters of a word stand before what is typed: 0, or those of the article; None: another word."""
+        """Return how many letters of `word` come before the typed ones: 0, or the length of the article.
+
+        None if the word does not begin with the typed letters.
+        """
         if word.folded.startswith(self.letters):
             return 0
         bare = _bare(word.folded)
@@ -56,12 +59,12 @@ class Beginning:
 
 
 def beginnings(last: Word) -> list[str]:
-    """Beginnings of the stems that a word may have of which these letters are typed."""
+    """List the beginnings that the stem of a word may have, if `last` is what was typed of that word so far."""
     return list(dict.fromkeys((_bare(last.folded), last.folded, last.stem)))
 
 
 def _bare(folded: str) -> str:
-    """Folded letters without the article."""
+    """Return folded letters without a leading article, conjunction or preposition."""
     for article in ARTICLES:
         if folded.startswith(article) and len(folded) >= len(article) + LEFT.get(article, 1):
             return folded.removeprefix(article)
@@ -69,7 +72,7 @@ def _bare(folded: str) -> str:
 
 
 def matching(typed: str, phrases: Iterable[str], most: int) -> list[str]:
-    """The phrases that have every word typed, the last one as the beginning of a word."""
+    """Return the first `most` phrases in which each typed word is a word or the beginning of one."""
     asked = list(words(typed))
     if not asked:
         return []
@@ -92,11 +95,11 @@ def _split(phrase: str) -> tuple[Word, ...]:
 def completions(
     typed: str, source: WordSource | None, folders: Mapping[str, int], queries: Iterable[str], most: int
 ) -> list[Suggestion]:
-    """The best completions of what is typed, at most `most`; none where it ends in a sign or a space.
+    """Return the best completions of the typed text, at most `most`; none if it ends with a sign or a space.
 
     Args:
-        source: the words of the gallery's texts, if its store can list them.
-        folders: number of pictures of each folder's name.
+        source: the words of the gallery's texts; None if its store cannot list them.
+        folders: the number of pictures by name of their folder.
         queries: queries known to find something.
     """
     asked = list(words(typed))
@@ -111,12 +114,12 @@ def completions(
         found += [Suggestion(name, "file") for name in matching(typed, filter(_is_telling, names), FILES)]
     once = {
         each.text: each for each in reversed(found) if each.text.casefold() != typed.casefold()
-    }  # of a text the first kind
+    }  # if a text was found as several kinds, keep the first
     return sorted(once.values(), key=found.index)[:most]
 
 
 def _words(typed: str, asked: Sequence[Word], source: WordSource) -> list[str]:
-    """What is typed with its last word completed, by the words of most pictures."""
+    """Complete the last word of the typed text; return the texts, words of the most pictures first."""
     last = asked[-1]
     if not last.folded[0].isalpha():
         return []
@@ -134,7 +137,8 @@ def _busiest(folders: Mapping[str, int]) -> list[str]:
 
 
 def _is_telling(name: str) -> bool:
-    """Whether a file's name says more than a camera's or a program's does: IMG_2041, 20230517_183000, 1F3CA-200D."""
+    """True if a file's name has a meaningful word, unlike the names that cameras and programs give (IMG_2041,
+    20230517_183000, 1F3CA-200D)."""
     return any(
         word.folded[0].isalpha() and (len(word.folded) > 2 or not word.folded.isascii()) and word.folded not in CAMERAS
         for word in words(name)
@@ -142,17 +146,18 @@ def _is_telling(name: str) -> bool:
 
 
 class Suggestions:
-    """«هل تقصد»: corrected queries, from the words of captions and those of one gallery's texts."""
+    """Corrects queries («هل تقصد»: "did you mean"), using the words of captions and of one gallery's texts."""
 
     def __init__(self) -> None:
-        self._reader: tuple[Interpreter, str, Interpreter] | None = None  # of an interpreter and a generation
+        # The interpreter, the generation, and the extended interpreter that was made from both.
+        self._reader: tuple[Interpreter, str, Interpreter] | None = None
 
     def added(self, read: QueryPlan, hits: Sequence[Hit], interpreter: Interpreter, store: Store) -> Interpretation:
-        """The interpretation, with a corrected query where little was found and a word is unknown."""
+        """Return the plan's interpretation, with a corrected query added if little was found and a word is unknown."""
         found = read.interpretation
         if found.literal or read.only_filters or (hits and not fits_nothing([hit.relevance for hit in hits])):
             return found
-        # What was read otherwise than typed is shown already, so the likeliest readings are corrected.
+        # Correct the likeliest readings, not the typed words: users already see how their words were read.
         typed = {
             place: readings[0].text
             for place, (term, readings) in enumerate(zip(read.query.terms, read.readings, strict=True))
@@ -165,7 +170,7 @@ class Suggestions:
         return replace(found, suggestion=_with_words(read, typed | corrected)) if corrected else found
 
     def _of(self, interpreter: Interpreter, store: Store) -> Interpreter:
-        """The interpreter with the gallery's own words; made again when either has changed."""
+        """Return the interpreter extended by the gallery's own words; make it again if either has changed."""
         if not isinstance(store, Catalog):
             return interpreter
         made, generation = self._reader, store.generation
@@ -175,7 +180,7 @@ class Suggestions:
 
 
 def _with_words(read: QueryPlan, texts: Mapping[int, str]) -> str:
-    """The query with other texts for some of its terms, and with the words that became filters, as one types it."""
+    """Write the query as one would type it, with new texts for some terms, and with the words that became filters."""
     filters = [each.words for each in read.interpretation.filters if each.applied]
     terms = [replace(term, value=texts.get(place, term.value)) for place, term in enumerate(read.query.terms)]
     first = min(texts)

@@ -1,9 +1,9 @@
-"""How well the texts of pictures (names, metadata, captions, OCR) answer a query, and where they do. Pure.
+"""Find the pictures whose texts (names, metadata, captions, OCR) match a query, rate the matches, and mark them. Pure.
 
-A query's word counts by its rarity in the gallery, from 1 for a word of one picture to 0 for one of all. Coverage is
-the share of the words that a picture's texts have, by rarity; strength is coverage times the sum of squared rarities of
-the words found over the sum of all rarities: near 1 where every word is found and rare, near 0 for one of several. A
-word that is only a part of a text's word counts half.
+Each word of a query counts by its rarity in the gallery: 1 if a single picture has the word, 0 if all have it.
+Coverage is the share of the query's words that a picture's texts contain, weighted by rarity. Strength is coverage
+times (the sum of squared rarities of the words found / the sum of rarities of all words): near 1 if every word is found
+and rare, near 0 if only one of several words is found. A word found only as a part of a longer word counts half.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,17 +22,17 @@ from araclip.text.script import is_arabic
 from araclip.text.words import Word, asked_words, words
 
 MAX_TEXT_WEIGHT = 10.0
-PART = 0.5  # of a whole word
-# Strength → relevance, at most the coverage. Half of a query's words, or a part of its one word («فيل» in «الفيلم»),
-# stays below a strong hit.
+PART = 0.5  # a word found inside a longer word counts as half a word
+# Relevance by texts alone is SURELY * strength, at most the coverage. With 1.9, finding half of a query's words, or its
+# only word inside a longer one («فيل» in «الفيلم»), is not enough for a strong hit.
 SURELY = 1.9
-FEW = 10  # pictures: where more have the whole word, parts of words are not looked for
-COMMON = 0.1  # of the pictures, or MANY of them: a word of more tells nothing, and is left out
+FEW = 10  # if so many pictures have the whole word, it is not looked for inside longer words
+COMMON = 0.1  # a word tells nothing and is ignored if more than this share of the pictures, and more than MANY, have it
 MANY = 10_000
-MOST = 2_000  # pictures that a text can lift
-AT_ONCE = 10_000  # ids of which a server is asked, in one request, which pass the filters: some 100 kB
-MAX_WORDS = 64  # of a query that are looked for, with up to two questions to the index each; a model reads little more
-BEFORE, AFTER = 40, 80  # letters of a snippet around the first word found
+MOST = 2_000  # at most so many pictures are raised because of their texts
+AT_ONCE = 10_000  # ask a server about so many ids in one request (some 100 kB): which of them pass the filters?
+MAX_WORDS = 64  # look for so many words of a query, with up to two index look-ups each; a model reads few more
+BEFORE, AFTER = 40, 80  # letters that a snippet shows before and after the first word found
 FIELDS = {"names": "name", "metadata": "metadata", "captions": "caption", "ocr": "ocr"}
 
 
@@ -40,34 +40,37 @@ class TextIndex(Protocol):
     """An index of the words of texts; documented in `gallery.catalog.word_index.WordIndex`."""
 
     def with_stems(self, stems: Sequence[str], most: int) -> list[Ids]:
-        """For each stem, the ids of pictures with a word of it."""
+        """For each stem, return the ids of the pictures whose texts have a word with that stem."""
 
     def with_parts(self, folded: Sequence[str], most: int) -> list[Ids]:
-        """For each text, the ids of pictures with a word that contains it; none where the store cannot look for it."""
+        """For each text, return the ids of the pictures with a word that contains it; none if the store cannot look."""
 
 
 @dataclass(frozen=True)
 class TextQuery:
-    """What to look for in texts beside the vector: words, words that must not be there, and how much texts count.
+    """What to look for in pictures' texts: words, words that must not be there, and how much matches count.
 
-    `typed`: stems of words that were read from Latin letters (سلم), each with the word as it was typed (salma), which
-    is a name where texts have it.
+    `typed` lists words that were typed in Latin letters: the stem of the Arabic reading (سلم), with the typed word
+    (salma). Texts with either of them match, because the typed word may be a name.
 
     Raises:
         InputError: the weight is out of range.
     """
 
     words: tuple[Word, ...]
-    unwanted: tuple[tuple[Word, ...], ...] = ()  # of each minus term
+    unwanted: tuple[tuple[Word, ...], ...] = ()  # the words of each minus term
     weight: float = 1.0
     typed: tuple[tuple[str, Word], ...] = ()
 
     @classmethod
     def of(cls, wanted: Sequence[str], unwanted: Sequence[str], weight: float) -> "TextQuery | None":
-        """From texts of plus and minus terms; None if there is nothing to look for.
+        """Make a query from the texts of plus and minus terms; None if there is nothing to look for.
 
-        Of the different words of all plus terms the first MAX_WORDS count, and of the minus terms the first ones that
-        have no more together: of an endless query, the work is bounded.
+        Only the first MAX_WORDS different words of the plus terms count, and only the first minus terms that together
+        have at most MAX_WORDS words: this bounds the work for an endless query.
+
+        Raises:
+            InputError: the weight is out of range.
         """
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight <= MAX_TEXT_WEIGHT:
             raise InputError(
@@ -75,42 +78,44 @@ class TextQuery:
             )
         found = tuple(asked_words(" ".join(wanted)))[:MAX_WORDS]
         minus = tuple(filter(None, (tuple(asked_words(text)) for text in unwanted)))
-        short = sum(total <= MAX_WORDS for total in accumulate(map(len, minus)))  # whole terms: all words must be there
+        # Count whole terms, because all words of a minus term must match.
+        short = sum(total <= MAX_WORDS for total in accumulate(map(len, minus)))
         return cls(found, minus[:short], float(weight)) if found and weight else None
 
     @property
     def in_arabic(self) -> bool:
-        """Whether a word has Arabic letters; a description in another script says nothing about it."""
+        """True if a word has Arabic letters; then descriptions in other scripts say nothing about the query."""
         return any(is_arabic(word.folded) for word in self.words)
 
 
 @dataclass(frozen=True)
 class TextMatches:
-    """Pictures whose texts answer a query: ids (n,) ascending, strength and coverage (n,) in 0…1.
+    """The pictures whose texts match a query: their ids (n,) ascending, strength and coverage (n,) in 0…1.
 
-    `answered`: whether any picture's texts did, also one that the filters leave out.
+    `answered`: True if any picture's texts match, even a picture that the filters leave out.
     """
 
     ids: Ids
     strength: Floats
-    coverage: Floats  # rarity-weighted share of the query's words that are there
+    coverage: Floats  # share of the query's words that the texts contain, weighted by rarity
     answered: bool = False
 
     def among(self, allowed: Ids | None) -> "TextMatches":
-        """Those with an id in `allowed` (ascending), at most MOST, the strongest."""
+        """Keep the matches with an id in `allowed` (ascending; None allows all); of these, the MOST strongest."""
         keep = np.ones(len(self.ids), bool) if allowed is None else np.isin(self.ids, allowed, assume_unique=True)
         rows = np.flatnonzero(keep)
         rows = np.sort(rows[np.lexsort((self.ids[rows], -self.strength[rows]))[:MOST]])
         return TextMatches(self.ids[rows], self.strength[rows], self.coverage[rows], self.answered)
 
     def among_passing(self, passing: Callable[[list[int]], Sequence[int]]) -> "TextMatches":
-        """As `among`, where a server knows which pictures pass its filters.
+        """Like `among`, but ask a server which pictures pass its filters.
 
         Args:
-            passing: those of some ids that pass; it is called with AT_ONCE of them, the strongest first, until MOST do.
+            passing: returns which of the given ids pass the filters. It is called with AT_ONCE ids at a time, the
+                strongest matches first, until MOST pictures have passed.
         """
         if len(self.ids) <= MOST:
-            return self  # nothing to choose: whoever reads these pictures leaves out what does not pass
+            return self  # few enough: the caller leaves out pictures that do not pass
         strongest = self.ids[np.lexsort((self.ids, -self.strength))]
         allowed: list[int] = []
         for start in range(0, len(strongest), AT_ONCE):
@@ -120,11 +125,11 @@ class TextMatches:
         return self.among(np.array(allowed, np.int64))
 
     def relevance(self) -> Floats:
-        """(n,) 0…1: how surely a picture is meant, judged by its texts alone."""
+        """Return the relevance of each picture judged by its texts alone: (n,) in 0…1."""
         return np.minimum(self.coverage, SURELY * self.strength)
 
     def of(self, content: int) -> tuple[float, float]:
-        """Strength and relevance of one picture; 0 where its texts do not match."""
+        """Return the strength and relevance of one picture's match; (0, 0) if its texts do not match."""
         row = int(np.searchsorted(self.ids, content))
         found = row < len(self.ids) and self.ids[row] == content
         return (float(self.strength[row]), float(self.relevance()[row])) if found else (0.0, 0.0)
@@ -134,7 +139,7 @@ NO_MATCHES = TextMatches(np.empty(0, np.int64), np.empty(0), np.empty(0))
 
 
 def text_matches(index: TextIndex, query: TextQuery, pictures: int) -> TextMatches:
-    """The pictures with a word of the query, in a gallery of so many pictures."""
+    """Find the pictures whose texts have a word of the query. `pictures` is the number of pictures in the gallery."""
     most = max(MANY, int(COMMON * pictures))
     stems = [*(word.stem for word in query.words), *(typed.stem for _, typed in query.typed)]
     with_stem = dict(zip(stems, index.with_stems(stems, most), strict=True))
@@ -146,7 +151,7 @@ def text_matches(index: TextIndex, query: TextQuery, pictures: int) -> TextMatch
         wholes.append(whole)
     rare = [word.folded for word, whole in zip(query.words, wholes, strict=True) if len(whole) < FEW]
     with_part = dict(zip(rare, index.with_parts(rare, most), strict=True))
-    counted: list[tuple[float, Ids, Ids]] = []  # rarity of a word, pictures that have it, those that have it as a part
+    counted: list[tuple[float, Ids, Ids]] = []  # a word's rarity, pictures with it whole, pictures with it as a part
     for word, whole in zip(query.words, wholes, strict=True):
         part = np.setdiff1d(with_part.get(word.folded, whole[:0]), whole, assume_unique=True)
         if len(whole) <= most:
@@ -169,12 +174,12 @@ def text_matches(index: TextIndex, query: TextQuery, pictures: int) -> TextMatch
 
 
 def rarity(pictures_with: int, pictures: int) -> float:
-    """1 for a word of one picture of many, 0 for one of all; 1 for a word that no text has."""
+    """Return the rarity of a word: 1 if one picture of many (or none) has it, falling to 0 if all pictures have it."""
     return float(np.clip(np.log((pictures + 1) / max(pictures_with, 1)) / np.log(pictures + 1), 0, 1))
 
 
 def _with_all(index: TextIndex, asked: Sequence[Word], ids: Ids, most: int) -> NDArray[np.bool_]:
-    """Which of the pictures have all these words in their texts."""
+    """Tell for each picture in `ids` whether its texts have all the given words."""
     there = np.ones(len(ids), bool)
     for found in index.with_stems([word.stem for word in asked], most):
         there &= np.isin(ids, found, assume_unique=True)
@@ -182,7 +187,7 @@ def _with_all(index: TextIndex, asked: Sequence[Word], ids: Ids, most: int) -> N
 
 
 def where_found(document: Mapping[str, Sequence[str]], query: TextQuery) -> tuple[Match, ...]:
-    """The texts of a picture in which words of the query stand, the best of each field."""
+    """For each field with words of the query, return the text with the most of them, as a snippet with marks."""
     found: list[Match] = []
     for field, name in FIELDS.items():
         texts = [undirected(text) for text in document.get(field, ())]
@@ -204,7 +209,7 @@ def _marks(text: str, query: TextQuery, *, names: bool) -> tuple[tuple[int, int]
 
 
 def _snippet(field: str, text: str, marks: Sequence[tuple[int, int]]) -> Match:
-    """The surroundings of the first mark, on one line."""
+    """Cut the text to the surroundings of the first mark, on one line, and move the marks accordingly."""
     start = max(0, marks[0][0] - BEFORE)
     end = min(len(text), max(marks[0][1], start + BEFORE + AFTER))
     if start:

@@ -1,5 +1,5 @@
-"""Captions of strangers: titles, descriptions and keywords embedded in a picture (EXIF, IPTC, XMP, PNG), or in a file
-beside it (.txt, .json). Bounded, and searched by plain text: no XML is parsed, nothing is run.
+"""Read captions: titles, descriptions and keywords embedded in a picture (EXIF, IPTC, XMP, PNG), or in a file beside it
+(.txt, .json). They come from strangers, so their size is bounded, and XML is searched as plain text, not parsed.
 """
 
 import html
@@ -12,12 +12,12 @@ from PIL import ExifTags, Image, ImageFile, IptcImagePlugin
 from araclip.core import bounded_json
 from araclip.pictures.metadata import CAPTIONS
 
-MAX_LETTERS = 4_000  # of all captions of a picture; 99 % of captions have fewer than 500
+MAX_LETTERS = 4_000  # most letters of all captions of a picture; 99 % of captions have fewer than 500
 SIDECAR_BYTES = 64_000
 _XMP_BYTES = 200_000
 _IPTC = ((2, 5), (2, 105), (2, 120), (2, 25))  # object name, headline, caption, keywords
-_XP = ("XPTitle", "XPSubject", "XPComment", "XPKeywords")  # Windows Explorer's, UTF-16
-_CHUNKS = ("Title", "Description", "Caption", "Comment", "Keywords", "Subject")  # of PNG, in any case
+_XP = ("XPTitle", "XPSubject", "XPComment", "XPKeywords")  # EXIF tags of Windows Explorer, in UTF-16
+_CHUNKS = ("Title", "Description", "Caption", "Comment", "Keywords", "Subject")  # PNG's text chunks, in any case
 _ITEM = re.compile(r"<rdf:li[^>]{0,200}>([^<]{1,4000})</rdf:li>")
 _KEYS = frozenset({
     "title", "headline", "description", "caption", "captions", "alt", "alt_text", "text", "keywords", "tags", "labels",
@@ -27,7 +27,7 @@ _SPACE = re.compile(r"\s+")
 
 
 def embedded_caption(image: Image.Image) -> str:
-    """The titles, descriptions and keywords in an opened picture, a line each; empty if there are none."""
+    """Return the titles, descriptions and keywords in an opened picture, a line each; empty if there are none."""
     found: list[str] = []
     for texts in (_exif, _iptc, _xmp, _png):
         try:
@@ -38,10 +38,10 @@ def embedded_caption(image: Image.Image) -> str:
 
 
 def joined(texts: Iterable[str]) -> str:
-    """Captions, each once and on a line of its own, at most MAX_LETTERS in all."""
+    """Join captions, each once and on a separate line, to at most MAX_LETTERS letters."""
     lines = (_SPACE.sub(" ", text[: 4 * MAX_LETTERS].replace("\0", " ")).strip() for text in texts)
     whole = "\n".join(dict.fromkeys(line for line in lines if line))[:MAX_LETTERS]
-    return whole.encode("utf-8", "replace").decode()  # half of a surrogate pair cannot be stored
+    return whole.encode("utf-8", "replace").decode()  # lone surrogates cannot be stored
 
 
 def _exif(image: Image.Image) -> Iterator[str]:
@@ -85,7 +85,7 @@ def _png(image: Image.Image) -> Iterator[str]:
     wanted = {name.lower() for name in _CHUNKS}
     for key, value in image.info.items():
         if isinstance(key, str) and key.lower() in wanted and not _is_software(value):
-            if isinstance(value, bytes):  # a JPEG's or a GIF's comment
+            if isinstance(value, bytes):  # the comment of a JPEG or GIF
                 yield _decoded(value)
             elif isinstance(value, str):
                 yield _utf8(value)
@@ -96,7 +96,7 @@ def _is_software(comment: object) -> bool:
 
 
 def _utf8(text: str) -> str:
-    """Text that was written as UTF-8 and read as Latin-1, as it was meant."""
+    """Restore a text that was written as UTF-8 but read as Latin-1; return other texts unchanged."""
     try:
         return text.encode("latin-1").decode("utf-8")
     except ValueError:
@@ -114,7 +114,11 @@ def _decoded(raw: bytes) -> str:
 
 
 def sidecar_caption(data: bytes, name: str) -> str:
-    """The caption in a side-car file's bytes: all of a text, or what a JSON object says under known keys."""
+    """Return the caption in a side-car's bytes: a whole text file, or the texts under known keys of a JSON object.
+
+    Raises:
+        AraCLIPError: the JSON is malformed, too large or too deep.
+    """
     if not name.lower().endswith(".json"):
         encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
         return joined(data[:SIDECAR_BYTES].decode(encoding, "replace").splitlines())
@@ -123,7 +127,7 @@ def sidecar_caption(data: bytes, name: str) -> str:
 
 
 def _said(value: Any, *, known: bool = False) -> Iterator[str]:
-    """The texts below known keys, such as those of Google Takeout, COCO, gallery-dl."""
+    """Yield the texts below known keys, such as those of Google Takeout, COCO and gallery-dl."""
     if isinstance(value, str):
         if known:
             yield value

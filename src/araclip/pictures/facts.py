@@ -1,6 +1,6 @@
-"""Facts from a picture's header: what filters ask for and what is shown beside it.
+"""Read the facts in a picture's header: those that filters use, and those shown beside the picture.
 
-Date, camera, lens and place come from EXIF first, then XMP, then IPTC.
+Date, camera, lens and place are taken from EXIF first, then from XMP, then from IPTC.
 """
 
 from dataclasses import dataclass
@@ -26,8 +26,10 @@ from araclip.pictures.upright import ROTATED
 
 @dataclass(frozen=True)
 class Facts:
-    """A format, one of `pictures.formats.FORMATS`; width and height in pixels of the upright picture; date,
-    camera, lens and place as in `PhotoMetadata`; embedded titles, descriptions and keywords.
+    """The facts of a picture.
+
+    `format` is one of `pictures.formats.FORMATS`; `width` and `height` are the upright picture's, in pixels; `caption`
+    holds embedded titles, descriptions and keywords; date, camera, lens and place are written as in `PhotoMetadata`.
     """
 
     format: str
@@ -48,7 +50,7 @@ class Facts:
 
 
 def facts_of(image: Image.Image, size: tuple[int, int]) -> Facts:
-    """The facts of an opened picture whose header claims this width and height; damaged blocks are ignored."""
+    """Read the facts of an opened picture; ignore damaged blocks. `size`: width and height as the header says."""
     width, height = image.info.get("full_size", size)
     try:
         if image.getexif().get(ExifTags.Base.Orientation, 1) in ROTATED:
@@ -62,11 +64,11 @@ def facts_of(image: Image.Image, size: tuple[int, int]) -> Facts:
     )  # fmt: skip
 
 
-_PLACE = ((2, 92), (2, 90), (2, 95), (2, 101))  # of IPTC: sublocation, city, state, country
+_PLACE = ((2, 92), (2, 90), (2, 95), (2, 101))  # IPTC's sublocation, city, state, country
 
 
 def embedded_metadata(image: Image.Image) -> PhotoMetadata:
-    """What the picture's own blocks say; a damaged block counts as absent."""
+    """Read date, camera, lens and place from a picture's EXIF, XMP and IPTC; a damaged block counts as absent."""
     found = NOTHING_KNOWN
     for read in (_exif, _xmp, _iptc):
         try:
@@ -82,14 +84,14 @@ def _exif(image: Image.Image) -> PhotoMetadata:
 
 
 def exif_metadata(main: Any, taken: Any, gps: Any) -> PhotoMetadata:
-    """What the values of the main, the EXIF and the GPS directory say, each by the number of its tag."""
+    """Read date, camera, lens and place from EXIF's main, EXIF and GPS directories (values by tag number)."""
     original, digitized = taken.get(ExifTags.Base.DateTimeOriginal), taken.get(ExifTags.Base.DateTimeDigitized)
     here = coordinates(
         degrees(_parts(gps.get(ExifTags.GPS.GPSLatitude)), gps.get(ExifTags.GPS.GPSLatitudeRef)),
         degrees(_parts(gps.get(ExifTags.GPS.GPSLongitude)), gps.get(ExifTags.GPS.GPSLongitudeRef)),
     )
     return PhotoMetadata(
-        captured_at=exif_time(original) or exif_time(digitized),  # the first may be blanks or zeros
+        captured_at=exif_time(original) or exif_time(digitized),  # `original` may be blanks or zeros
         camera=camera_of(main.get(ExifTags.Base.Make), main.get(ExifTags.Base.Model)),
         lens=name_of(taken.get(ExifTags.Base.LensModel)),
         latitude=here[0] if here else None,
@@ -100,7 +102,7 @@ def exif_metadata(main: Any, taken: Any, gps: Any) -> PhotoMetadata:
 def _directory(exif: Image.Exif, which: int) -> Any:
     try:
         return exif.get_ifd(which)
-    except Exception:  # as above; the other directories may be sound
+    except Exception:  # a damaged directory is ignored; the other directories may be sound
         return {}
 
 

@@ -1,6 +1,6 @@
-"""Which files are pictures: formats that are read always, those that need an extra, and those that are not read.
+"""List the picture formats by their suffixes: those that are always read, those that need an extra, those never read.
 
-The one list of suffixes: the walk of folders, its count of files that were not read, and messages all use it.
+The walk of folders, its count of files that were not read, and messages all use these lists.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ ALWAYS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Extra:
-    """A format that an extra of this package reads: its name for people, the extra, its module, the suffixes."""
+    """A format that is read with an extra: its name for people, the extra, the module that reads it, its suffixes."""
 
     shown: str
     extra: str
@@ -31,12 +31,12 @@ class Extra:
 
     @property
     def installed(self) -> bool:
-        """Whether the library is there."""
+        """True if the module that reads the format is installed."""
         return find_spec(self.module) is not None
 
     @property
     def remedy(self) -> str:
-        """What to do to have it read."""
+        """The command that installs the extra."""
         return f"pip install 'araclip[{self.extra}]'"
 
 
@@ -65,12 +65,12 @@ SUFFIXES = frozenset(
     suffix
     for suffixes in (*ALWAYS.values(), *(extra.suffixes for extra in EXTRAS.values() if extra.installed))
     for suffix in suffixes
-)  # of files that are read here
-SHOWN_BY_BROWSERS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")  # others are converted before they are shown
+)  # the suffixes of files that are read on this machine
+SHOWN_BY_BROWSERS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")  # other formats are converted before they are shown
 
 
 def kind_of(head: bytes, name: str) -> Extra | None:
-    """The extra that a file would need, by its first bytes or else by its suffix; None if it needs none."""
+    """Return the extra that is needed to read a file, judged by its first bytes, else by its suffix; None: no extra."""
     suffix = PurePath(name).suffix.lower()
     by_suffix = next((extra for extra in EXTRAS.values() if suffix in extra.suffixes), None)
     if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis"):
@@ -79,5 +79,5 @@ def kind_of(head: bytes, name: str) -> Extra | None:
 
 
 def is_jxl(head: bytes) -> bool:
-    """Whether a file is a JPEG XL by its first bytes."""
+    """True if a file is a JPEG XL, judged by its first bytes."""
     return head[:2] == b"\xff\x0a" or head[:12] == b"\0\0\0\x0cJXL \x0d\x0a\x87\x0a"

@@ -1,4 +1,4 @@
-"""How a picture becomes the square that an image tower takes, as Pillow, torchvision and transformers compute it."""
+"""Turn a picture into the square that an image encoder takes, as Pillow, torchvision and transformers compute it."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -15,35 +15,36 @@ FILTERS = {
 }
 
 
-ELONGATED = 32  # times as long as wide: from here on a picture is cut before it is resized
+ELONGATED = 32  # a picture more than so many times as long as wide is cut before it is resized
 
 
 @dataclass(frozen=True)
 class ImageTransform:
-    """Upright RGB picture → (size, size, 3) uint8.
+    """Turns an upright RGB picture into an array (size, size, 3) uint8.
 
     Attributes:
-        resize: "squash": width and height become `size`; "shortest": the shorter side does, and the middle is cut out.
-        interpolation: "nearest", "bilinear", "bicubic" or "lanczos"; all but the first average where they make smaller.
-        reducing_gap: Pillow's: pixels are averaged in blocks first, to no side below so many times `size`. Our own
-            models are trained so; None is exact, as the libraries of published models do it.
-        crop_offset: where the middle begins if an odd number of pixels is cut off: "half-even", as torchvision and
-            open_clip round it, or "floor", as transformers does.
+        resize: "squash" scales both width and height to `size`; "shortest" scales the shorter side to `size` and cuts
+            the middle out.
+        interpolation: "nearest", "bilinear", "bicubic" or "lanczos"; all but "nearest" average pixels when reducing.
+        reducing_gap: as in Pillow: first average pixels in blocks, until a side would fall below so many times `size`.
+            araclip's own models are trained so. None resizes exactly, as published models' libraries do.
+        crop_offset: where the middle begins if an odd number of pixels is cut off: "half-even" rounds as torchvision
+            and open_clip do, "floor" as transformers does.
     """
 
     size: int
     resize: str = "squash"
     interpolation: str = "bicubic"
     reducing_gap: float | None = 2.0
-    crop_offset: str = field(default="half-even", repr=False)  # labels of peers hold the `repr` of earlier releases
+    crop_offset: str = field(default="half-even", repr=False)  # stored labels contain the `repr` of earlier releases
 
     @property
     def distorts(self) -> bool:
-        """Whether the sides of a picture are scaled by different factors."""
+        """True if width and height of a picture are scaled by different factors."""
         return self.resize == "squash"
 
     def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
-        """The square of a picture."""
+        """Return the square of a picture, (size, size, 3) uint8."""
         filter_, gap, target = FILTERS[self.interpolation], self.reducing_gap, (self.size, self.size)
         if self.distorts:
             return np.asarray(image.resize(target, filter_, reducing_gap=gap), dtype=np.uint8)
@@ -51,7 +52,7 @@ class ImageTransform:
         if max(size) <= ELONGATED * self.size:
             whole = image.resize(size, filter_, reducing_gap=gap)
             cut = whole.crop((*corner, corner[0] + self.size, corner[1] + self.size))
-        else:  # the same but for rounding, without a resized picture of any length
+        else:  # the same result up to rounding, without first making a very long resized picture
             across, down = image.width / size[0], image.height / size[1]
             right, bottom = (corner[0] + self.size) * across, (corner[1] + self.size) * down
             box = (corner[0] * across, corner[1] * down, min(right, image.width), min(bottom, image.height))
@@ -60,26 +61,27 @@ class ImageTransform:
 
 
 class TakesSquares(Protocol):
-    """A model as far as its pictures go."""
+    """A model that takes square pictures."""
 
     @property
     def image_size(self) -> int:
-        """S, the side in pixels of its squares."""
+        """The side S of the model's squares, in pixels."""
 
 
 def transform_of(model: TakesSquares) -> ImageTransform:
-    """How the squares are made that an encoder's `encode_pixels` takes; what a gallery does with pictures.
+    """Return the transform that makes the squares for an encoder's `encode_pixels`.
 
-    Its `image_transform`, where it has that attribute, which `Encoder` does not ask for; else pictures are squashed.
+    It is the encoder's attribute `image_transform` if it has one (`Encoder` does not require it); otherwise pictures
+    are squashed to `image_size`.
     """
     own = getattr(model, "image_transform", None)
     return own if isinstance(own, ImageTransform) else ImageTransform(model.image_size)
 
 
 def _resized(width: int, height: int, size: int, crop_offset: str) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Width and height once the shorter side is `size`, and the corner at which the middle is cut out.
+    """Return width and height after the shorter side was scaled to `size`, and the corner of the middle to cut out.
 
-    The numbers of torchvision and transformers: the longer side is cut to a whole number.
+    As in torchvision and transformers, the longer side is rounded down.
     """
     longer = int(size * max(width, height) / min(width, height))
     start = (longer - size) // 2 if crop_offset == "floor" else round((longer - size) / 2)

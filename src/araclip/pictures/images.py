@@ -1,7 +1,8 @@
-"""The only code that opens pictures: allowed formats, limits, orientation, scaled decoding, the model's input.
+"""Open pictures; no other code does. Check format and limits, decode (scaled if possible), turn upright, make squares.
 
-Picture files are untrusted: the header is read first, its size is checked before a pixel is decoded, and every
-exception of Pillow becomes an `ImageError` that names the file and the remedy. Memory is taken from shared budgets.
+Picture files are untrusted: the header is read first, the size it claims is checked before a pixel is decoded, and
+every exception of Pillow becomes an `ImageError` that names the file and the remedy. Memory is taken from shared
+budgets.
 """
 
 import errno
@@ -46,8 +47,8 @@ from araclip.pictures.pillow_messages import PILLOW_MESSAGES, silence_libtiff
 from araclip.pictures.upright import factors_for, upright_rgb
 
 READ = tuple(formats.ALWAYS)  # formats that need no extra
-LATE_FACTS = ("PNG", "JXL")  # their EXIF may follow their pixels
-AHEAD = 32  # decoded inputs that wait for the encoder: 5 MB at 224 pixels
+LATE_FACTS = ("PNG", "JXL")  # in these formats, EXIF may follow the pixels
+AHEAD = 32  # decoded squares that may wait for the encoder: 5 MB at 224 pixels
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -59,12 +60,13 @@ def open_image(source: Openable, size: int | None = None, *, name: str = "") -> 
     """Open the first frame of a picture as upright RGB, with transparency blended onto white.
 
     Args:
-        size: side of the square that `square` will make. JPEG is decoded, and other formats are reduced after decoding,
-            to a fraction of their size, but not below 2 × `size`, so that the final resize still averages pixels.
-        name: its name in messages, if `source` is not a path.
+        size: the side of the square that `square` will make. Then the picture is reduced to a fraction of its size
+            (JPEG while decoding, other formats after it), but not below 2 × `size`, so that the final resize still
+            averages pixels.
+        name: the picture's name in messages, if `source` is not a path.
 
     Raises:
-        UnsupportedFormat, ImageTooLarge, UnreadableImage: each names the picture and says what to do.
+        UnsupportedFormat, ImageTooLarge, UnreadableImage: the message names the picture and says what to do.
     """
     with opened(source, size, name=name) as (image, _):
         return image
@@ -74,10 +76,13 @@ def open_image(source: Openable, size: int | None = None, *, name: str = "") -> 
 def opened(
     source: Openable, size: int | None = None, *, name: str = "", distort: bool = False
 ) -> Iterator[tuple[Image.Image, Facts]]:
-    """The picture of `open_image` and its facts; its memory counts against the shared budget inside the block.
+    """Open a picture like `open_image`, for the length of a `with` block; yield the picture and its facts.
+
+    Inside the block, its memory counts against the shared budget.
 
     Args:
-        distort: the picture is used for squares alone: an extremely long one is reduced along its long side only.
+        distort: True if the picture is used only for squares; then an extremely long picture is reduced along its long
+            side only.
     """
     name = name or _name_of(source)
     with ExitStack() as held:
@@ -105,7 +110,7 @@ def _decoded(source: Openable, size: int | None, name: str, distort: bool) -> It
         factors = factors_for(*image.size, size, distort=distort)
         reduced = image.width * image.height // (factors[0] * factors[1])
         needed = bytes_to_decode(image, decoder_bytes, reduced)
-        if size is not None:  # in full, a picture beyond the budget is decoded alone
+        if size is not None:  # without `size`, a picture beyond the budget is decoded alone
             check_budget(image, needed, DECODING.total, name)
         with DECODING.hold(needed):
             check_free_memory(image, needed, name)
@@ -114,7 +119,7 @@ def _decoded(source: Openable, size: int | None, name: str, distort: bool) -> It
                 upright = upright_rgb(image, factors, name)
                 found = upright, early or facts_of(image, shown)
             finally:
-                if upright is not image:  # freed before the budget is, even where a traceback holds the picture
+                if upright is not image:  # free the memory before the budget, even if a traceback holds the image
                     vars(image).clear()
                     return_freed_memory(needed)
             yield found
@@ -149,7 +154,7 @@ def _our_errors(name: str) -> Iterator[None]:
             raise UnreadableImage(f"{name}: no permission to read it. Change its permissions or skip it.") from None
         except ImageError:
             raise
-        except Image.DecompressionBombError as error:  # Pillow's own limit, checked while it opens
+        except Image.DecompressionBombError as error:  # Pillow's own limit, which it checks while opening
             claimed = re.search(r"\((\d+) pixels\)", str(error))
             size = f"{int(claimed[1]) / 1e6:.0f}" if claimed else "too many"
             raise ImageTooLarge(message("picture bomb", name=name, megapixels=size, most=MAX_PIXELS / 1e6)) from None
@@ -159,15 +164,20 @@ def _our_errors(name: str) -> Iterator[None]:
             reason = "; ".join(" ".join(text.split())[:200] for text in (str(error) or type(error).__name__, *said))
             raise UnreadableImage(message("picture damaged", name=name, reason=reason)) from error.with_traceback(
                 None
-            )  # its frames hold pixels
+            )  # the traceback's frames hold pixels
 
 
 def open_file(path: str | PathLike[str]) -> BufferedReader:
-    """Open a regular file to read; a pipe, socket or device in its place is not waited for."""
+    """Open a regular file to read.
+
+    Raises:
+        UnreadableImage: a pipe, socket, device or folder is in its place; a pipe is not waited for.
+        OSError: the file cannot be opened.
+    """
     try:
         descriptor = open_to_read(path)
     except OSError as error:
-        if error.errno in (errno.ENXIO, getattr(errno, "EOPNOTSUPP", None)):  # a socket
+        if error.errno in (errno.ENXIO, getattr(errno, "EOPNOTSUPP", None)):  # the path is a socket
             raise not_a_file(fspath(path), stat.S_IFSOCK) from None
         raise
     mode = os.fstat(descriptor).st_mode
@@ -178,13 +188,13 @@ def open_file(path: str | PathLike[str]) -> BufferedReader:
 
 
 def read_file(path: str | PathLike[str]) -> bytes:
-    """The bytes of a regular file; the errors are those of `open_file`."""
+    """Return the bytes of a regular file; raises the errors of `open_file`."""
     with open_file(path) as file:
         return file.read()
 
 
 def not_a_file(path: str, mode: int) -> UnreadableImage:
-    """The error for a path that is no regular file, by its mode."""
+    """Return the error for a path that is no regular file; its mode says what it is instead."""
     kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a folder"}
     kind = kinds.get(stat.S_IFMT(mode), "a device")
     return UnreadableImage(f"{path}: {kind}, not a picture file; check the path, rename it or remove it.")
@@ -193,7 +203,7 @@ def not_a_file(path: str, mode: int) -> UnreadableImage:
 @contextmanager
 def _stream(source: str | PathLike[str] | IO[bytes], name: str) -> Iterator[IO[bytes]]:
     with open_file(source) if isinstance(source, str | PathLike) else nullcontext(source) as stream:
-        stream.seek(0)  # whoever hashed it is at its end
+        stream.seek(0)  # after hashing, the stream is at its end
         if not stream.read(1):
             raise UnsupportedFormat(f"{name}: an empty file (0 bytes). Restore it from a copy, or remove it.")
         stream.seek(0)
@@ -207,22 +217,25 @@ def _name_of(source: Openable) -> str:
 
 
 def square(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    """The model's input, (size, size, 3) uint8: the picture resized to a square without cropping.
+    """Resize a picture to a square, without cropping: the model's input, (size, size, 3) uint8.
 
-    The published AraCLIP does the same; on captions that mention the edges it beats a centre crop.
+    The published AraCLIP does the same. For captions that mention things at the edges, this beats a centre crop.
     """
     return ImageTransform(size).pixels(image)
 
 
 def squares_ahead(size: int) -> int:
-    """How many squares of this side may wait for the encoder: as many as take the memory of AHEAD of 224 pixels."""
+    """Return how many decoded squares with `size` pixels a side may wait for the encoder.
+
+    They take as much memory as AHEAD squares of 224 pixels.
+    """
     return max(4, AHEAD * 224**2 // max(size, 224) ** 2)
 
 
 def map_ahead(
     work: Callable[[Item], Result], items: Iterable[Item], threads: int, most: int = AHEAD
 ) -> Generator[tuple[Item, Result], None, None]:
-    """Apply `work` in threads, at most `most` items ahead of the consumer; yields (item, result) in order."""
+    """Apply `work` to items in threads, at most `most` items ahead of the consumer; yield (item, result) in order."""
     remaining = iter(items)
     with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
         waiting: deque[tuple[Item, Future[Result]]] = deque()
@@ -241,15 +254,15 @@ def map_ahead(
 def decode_ahead(
     sources: Iterable[Source], size: int, threads: int
 ) -> Iterator[tuple[Source, NDArray[np.uint8] | ImageError]]:
-    """Decode pictures in threads, at most AHEAD ahead of the consumer, in order.
+    """Decode pictures in threads, at most AHEAD pictures ahead of the consumer.
 
-    Yields each source with its (size, size, 3) square, or with the `ImageError` of its failure.
+    Yield each source in order, with its (size, size, 3) square, or with the `ImageError` if decoding failed.
     """
 
     def decode(source: Source) -> NDArray[np.uint8] | ImageError:
         try:
             return square(open_image(source, size), size)
         except ImageError as error:
-            return error.with_traceback(None)  # its frames hold the source
+            return error.with_traceback(None)  # the traceback's frames hold the source
 
     return map_ahead(decode, sources, threads)

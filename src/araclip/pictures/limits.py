@@ -1,12 +1,12 @@
-"""Limits on reading and decoding pictures: of one by its header before a pixel is decoded, and budgets that all share.
+"""Limit what reading and decoding pictures may cost: check each header before decoding, and share memory budgets.
 
 A file of a few kilobytes can claim 150 megapixels, or a thousand progressive scans. Headers are measured without
-Pillow, which keeps all of them in memory: a JPEG of 4 MB can hold a million segments, a PNG of 64 kB can hold 64 MB of
-text, and a TIFF of 64 MB can list 16 million numbers of 40 bytes each in Python.
+Pillow, because Pillow keeps all of a header in memory: a JPEG of 4 MB can hold a million segments, a PNG of 64 kB can
+hold 64 MB of text, and a TIFF of 64 MB can list 16 million numbers, of 40 bytes each in Python.
 
-Threads hold a share of a budget before they read, parse or decode, so that large pictures wait for each other and the
-sum stays below `PEAK` whatever the pictures and the number of threads. The three budgets are always taken in this
-order: a thread that waits for decoding holds no memory that another one needs to finish.
+Before a thread reads, parses or decodes, it takes a share of a budget. So large pictures wait for each other, and the
+sum stays below `PEAK`, whatever the pictures and the number of threads. The three budgets are always taken in the
+following order, so that a thread which waits for decoding holds no memory that another thread needs to finish.
 
     READING ─► PARSING ─► DECODING
 """
@@ -29,38 +29,42 @@ from araclip.core.system import free_memory
 from araclip.errors import ImageTooLarge, UnreadableImage
 
 MAX_PIXELS = 150_000_000  # the largest consumer cameras (100–150 MP) still fit
-MAX_OF_FORMAT = {  # the decoders of these take more memory or time for a pixel than others
+MAX_OF_FORMAT = {  # lower limits for formats whose decoders take more memory or time for a pixel
     "WEBP": 65_000_000,  # libwebp keeps two canvases: 17 bytes a pixel
     "HEIF": 65_000_000,
     "AVIF": 65_000_000,
     "JXL": 45_000_000,
     "JPEG2000": 40_000_000,
-    "RAW, developed": 16_000_000,  # at half size, of 64 million on the sensor
-    "BMP, run-length encoded": 25_000_000,  # Pillow decodes it in Python: 3 seconds when it is made for this
+    "RAW, developed": 16_000_000,  # at half size; the sensor has 64 million
+    "BMP, run-length encoded": 25_000_000,  # Pillow decodes it in Python: 3 seconds for a file made to be slow
 }
-LARGE = 400_000_000  # bytes: for a picture that takes more, the free memory is checked
+LARGE = 400_000_000  # if a picture takes more bytes than this, the free memory is checked
 MAX_SCANNED = (
-    3_000_000_000  # pixels times passes of a JPEG: 6 seconds when it is made for this; 150 MP in 20 passes fit
+    3_000_000_000  # pixels times passes of a JPEG; a hostile one takes at most 6 s, and 150 MP in 20 passes are allowed
 )
-USABLE = 0.5  # share of the free memory that one picture may take
-FULL_BYTES = 17  # a pixel at the peak, in the worst case (WebP; 16-bit grey in full); measured by tests/fuzz/peaks.py
-# A pixel at the peak of decoders that take more. JPEG 2000: tests/fuzz/peaks.py; the others by hand, see docs/log.
+USABLE = 0.5  # the share of the free memory that one picture may take
+FULL_BYTES = 17  # most bytes for each pixel at the peak (WebP, or 16-bit grey); measured by tests/fuzz/peaks.py
+# The same for decoders that take more. JPEG 2000 was measured by tests/fuzz/peaks.py, the others by hand (docs/log).
 BYTES_OF_FORMAT = {
     "JXL": 25,
     "JPEG2000": 28,  # 32 bits for each channel, twice
-    "RAW, developed": 40,  # for each of the pixels at half size, of which one has four of the sensor's
+    "RAW, developed": 40,  # for each pixel at half size, which stands for four of the sensor's pixels
 }
-COEFFICIENTS = 6  # bytes a pixel: libjpeg holds all coefficients of a progressive JPEG, even for scaled decoding
-ROW_BYTES = 8  # Pillow's pointer to each row: a picture of one column takes thrice its pixels
-STRIP_BYTES = 40_000_000  # of the strips in which `upright` reduces a picture
+COEFFICIENTS = 6  # bytes for each pixel: libjpeg holds all coefficients of a progressive JPEG, even to decode it scaled
+ROW_BYTES = 8  # Pillow's pointer to each row; counts for a picture that is very high and narrow
+STRIP_BYTES = 40_000_000  # memory of the strips in which `upright` reduces a picture
 JPEGS = ("JPEG", "MPO")  # MPO: a JPEG followed by further pictures
-_STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}  # a pixel in Pillow; else 4
-_RLE = (1, 2)  # compressions of a BMP
+# bytes a pixel takes in Pillow; else 4
+_STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
+_RLE = (1, 2)  # the numbers of run-length compression in a BMP
 _CHUNK = 1 << 20
 
 
 def check_header(image: Image.Image, name: str) -> int:
-    """Refuse a picture beyond the limits; returns the bytes that the decoder needs besides the decoded picture."""
+    """Raise ImageTooLarge if a picture's header exceeds the limits.
+
+    Return how many bytes the decoder needs besides the decoded picture.
+    """
     pixels, stored, kind = image.width * image.height, _stored(image), _kind(image)
     most = min(MAX_PIXELS, MAX_OF_FORMAT.get(kind, MAX_PIXELS))
     if stored > most:
@@ -90,12 +94,12 @@ def check_header(image: Image.Image, name: str) -> int:
 
 
 def bytes_to_decode(image: Image.Image, decoder_bytes: int, reduced: int) -> int:
-    """Bytes at the peak of decoding a picture.
+    """Estimate the bytes that decoding a picture takes at its peak.
 
     Args:
-        image: opened and not loaded; a JPEG drafted to the size that is decoded.
-        decoder_bytes: result of `check_header`.
-        reduced: pixels that remain after `upright` has reduced it.
+        image: an image that is opened but not loaded; a JPEG is drafted to the size at which it will be decoded.
+        decoder_bytes: the result of `check_header`.
+        reduced: the number of pixels that remain after `upright` has reduced the picture.
     """
     pixels = image.width * image.height
     decoder_bytes += image.height * ROW_BYTES
@@ -106,7 +110,7 @@ def bytes_to_decode(image: Image.Image, decoder_bytes: int, reduced: int) -> int
 
 
 def check_budget(image: Image.Image, needed: int, most: int, name: str) -> None:
-    """Refuse a picture that takes more than `most` bytes to decode."""
+    """Raise ImageTooLarge if a picture takes more than `most` bytes to decode."""
     if needed > most:
         raise ImageTooLarge(
             message("picture bytes", name=name, size=_size(image), gigabytes=needed / 1e9, most=most / 1e9)
@@ -114,7 +118,7 @@ def check_budget(image: Image.Image, needed: int, most: int, name: str) -> None:
 
 
 def check_free_memory(image: Image.Image, needed: int, name: str) -> None:
-    """Refuse a large picture that takes more than its share of the memory that is free now."""
+    """Raise ImageTooLarge if a large picture takes more than its share of the memory that is free now."""
     if needed > LARGE and needed > (free := free_memory()) * USABLE:
         raise ImageTooLarge(
             message(
@@ -140,7 +144,7 @@ def _turned(image: Image.Image) -> bool:
 
 
 def _tiff_buffers(image: Image.Image, stream: IO[bytes]) -> int:
-    """Bytes of a TIFF that are in memory while it is decoded: the file, and one strip or tile."""
+    """Return how many bytes of a TIFF are in memory while it is decoded: the file, and one strip or tile."""
     if image.info.get("compression") == "raw":
         return 0
     tags = getattr(image, "tag_v2", {})
@@ -155,7 +159,7 @@ def _tiff_buffers(image: Image.Image, stream: IO[bytes]) -> int:
 
 
 def _tile(tags: Any) -> int:
-    """Pixels of a tile of a TIFF."""
+    """Return the number of pixels in a TIFF's tile; 0 if it has no tiles."""
     sides = [tags.get(tag, 0) for tag in (322, 323)]  # TileWidth, TileLength
     return int(sides[0] * sides[1]) if all(isinstance(side, int) for side in sides) else 0
 
@@ -166,12 +170,12 @@ def _numbers(value: object) -> list[int]:
 
 
 def _stored(image: Image.Image) -> int:
-    """Pixels in the decoder's memory: those of the picture, or of one tile of a TIFF if that is larger."""
+    """Return how many pixels the decoder holds: those of the picture, or of a TIFF's tile if that is larger."""
     return max(image.width * image.height, _tile(getattr(image, "tag_v2", {})))
 
 
 def count(stream: IO[bytes], pattern: bytes) -> int:
-    """How often a pattern occurs in a stream, whose position is restored."""
+    """Count how often a pattern occurs in a stream; the stream's position is restored."""
     start, total, tail = stream.tell(), 0, b""
     stream.seek(0)
     while chunk := stream.read(_CHUNK):
@@ -181,14 +185,14 @@ def count(stream: IO[bytes], pattern: bytes) -> int:
     return total
 
 
-PEAK = 1_500_000_000  # bytes above the model's that reading pictures takes at most; measured by tests/trials
-PARSE_SECONDS = 3.0  # of processor time, for a header: ordinary ones take milliseconds
-TRIM = 100_000_000  # bytes freed at once, from which it is worth a millisecond
-DECODE_SECONDS = 30.0  # of processor time, for the pixels: 150 megapixels take 1 to 6 on one core
+PEAK = 1_500_000_000  # most bytes that reading pictures takes besides the model; measured by tests/trials
+PARSE_SECONDS = 3.0  # processor time allowed for a header; ordinary headers take milliseconds
+TRIM = 100_000_000  # if so many bytes were freed at once, returning them is worth a millisecond
+DECODE_SECONDS = 30.0  # processor time allowed for the pixels; 150 megapixels take 1 to 6 seconds on one core
 
 
 class ByteBudget:
-    """A number of bytes that threads share; those who wait get their share in the order in which they came."""
+    """A number of bytes that threads share; threads that wait for a share get it in the order in which they came."""
 
     def __init__(self, total: int) -> None:
         self.total = total
@@ -198,7 +202,7 @@ class ByteBudget:
 
     @contextmanager
     def hold(self, amount: int) -> Iterator[None]:
-        """Hold so many bytes inside the block; a larger amount than the total holds all of it, alone."""
+        """Hold `amount` bytes for the length of a `with` block; an amount above the total holds the whole budget."""
         amount, ticket = min(amount, self.total), object()
         with self._changed:
             self._waiting.append(ticket)
@@ -216,60 +220,64 @@ class ByteBudget:
                 self._changed.notify_all()
 
 
-READING = ByteBudget(190_000_000)  # files read into memory
-PARSING = ByteBudget(60_000_000)  # what a header unpacks to: texts, profiles, directories
-DECODING = ByteBudget(1_150_000_000)  # pixels; the rest of PEAK is what allocators and finished pictures keep
+READING = ByteBudget(190_000_000)  # for files read into memory
+PARSING = ByteBudget(60_000_000)  # for unpacked headers: texts, profiles, directories
+DECODING = ByteBudget(1_150_000_000)  # for pixels; allocators and finished pictures take the rest of PEAK
 
 
 def return_freed_memory(freed: int) -> None:
-    """Return what was freed to the system, where that is glibc's habit to keep: an arena for each thread."""
+    """Give freed memory back to the system, if much was freed; glibc would keep it, in an arena for each thread."""
     if freed > TRIM:
         trim_heap()
 
 
 class TimedStream:
-    """A stream whose reader is stopped once its thread has used too much processor time.
+    """A stream whose `read` raises ImageTooLarge once the reading thread has used too much processor time.
 
-    Pillow's parsers, and its decoders except those of libtiff and libwebp, ask for 64 kB at most each time, so they end
-    soon after the limit. Those two are limited by the size that a header claims.
+    Pillow's parsers, and its decoders except libtiff and libwebp, read at most 64 kB each time, so they end soon after
+    the limit. The work of libtiff and libwebp is limited by the size that the header claims.
     """
 
     def __init__(self, stream: IO[bytes], name: str) -> None:
         self._stream, self._name = stream, name
         self.seek, self.tell = stream.seek, stream.tell
-        if hasattr(stream, "getvalue"):  # Pillow passes it to libtiff without a copy
+        if hasattr(stream, "getvalue"):  # with it, Pillow passes the bytes to libtiff without a copy
             self.getvalue = stream.getvalue
         self.allow(PARSE_SECONDS)
 
     def allow(self, seconds: float) -> None:
-        """Allow so many further seconds."""
+        """Allow so many further seconds of processor time."""
         self._seconds, self._end = seconds, time.thread_time() + seconds
 
     def read(self, size: int = -1) -> bytes:
-        """Read as the stream does."""
+        """Read from the stream; raise ImageTooLarge if the time is used up."""
         if time.thread_time() > self._end:
             raise ImageTooLarge(message("picture seconds", name=self._name, seconds=self._seconds))
         return self._stream.read(size)
 
 
-MAX_EXIF = 64  # segments; Pillow concatenates them, in time quadratic in their number
-MAX_SEGMENTS = 10_000  # of a JPEG before its first scan; cameras write less than 100
-MAX_CHUNKS = 200_000  # of a PNG; 150 megapixels in chunks of 8 kB are 55,000
+MAX_EXIF = 64  # EXIF segments of a JPEG; Pillow joins them, in time quadratic in their number
+MAX_SEGMENTS = 10_000  # segments of a JPEG before its first scan; cameras write less than 100
+MAX_CHUNKS = 200_000  # chunks of a PNG; 150 megapixels in chunks of 8 kB are 55,000
 MAX_METADATA = 40_000_000  # bytes of texts, profiles and segments, unpacked
-MAX_ENTRIES = 65_535  # of a TIFF's directory; the classic format cannot have more
-MAX_NUMBERS = 1_000_000  # values in a TIFF's directories; a strip for each of 65,535 rows is 131,070
-NUMBER_BYTES = 40  # of one such value in a Python list
-INFLATED = 1_100_000  # bytes of one compressed text; Pillow itself stops at a megabyte
+MAX_ENTRIES = 65_535  # entries of a TIFF's directory; the classic format cannot have more
+MAX_NUMBERS = 1_000_000  # numbers in a TIFF's directories; a strip for each of 65,535 rows needs 131,070
+NUMBER_BYTES = 40  # bytes that one such number takes in a Python list
+INFLATED = 1_100_000  # bytes to which one compressed text is unpacked; Pillow itself stops at a megabyte
 
 _HEAD, _SCAN = 1 << 18, 0xDA
-_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd9\xff]")  # of a JPEG, with a length; not padding, nor those without
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd9\xff]")  # a JPEG marker that is followed by a length
 _UNITS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # TIFF type → bytes
 _SUBDIRECTORIES = (0x8769, 0x8825, 0xA005)  # EXIF, GPS, interoperability
 _COMPRESSED = (b"zTXt", b"iTXt", b"iCCP")
 
 
 def unpacked_bytes(stream: IO[bytes], name: str) -> int:
-    """Bytes that the header of a JPEG, PNG or TIFF unpacks to, and 0 for other formats. Restores the position."""
+    """Return how many bytes the header of a JPEG, PNG or TIFF unpacks to; 0 for other formats. Restore the position.
+
+    Raises:
+        UnreadableImage: the header has too many parts or unpacks to too much.
+    """
     start = stream.tell()
     stream.seek(0)
     magic = stream.read(8)
@@ -284,7 +292,7 @@ def unpacked_bytes(stream: IO[bytes], name: str) -> int:
 
 
 def _jpeg(stream: IO[bytes], name: str) -> int:
-    for limit in (_HEAD, MAX_METADATA):  # nearly always the first one is enough
+    for limit in (_HEAD, MAX_METADATA):  # nearly always _HEAD bytes are enough
         stream.seek(0)
         head = stream.read(limit)
         segments = exif = size = 0
@@ -303,7 +311,7 @@ def _jpeg(stream: IO[bytes], name: str) -> int:
 
 
 def _segments(head: bytes) -> Iterator[tuple[int, int, int]]:
-    """Marker, begin and end of the content of each segment of a JPEG, until its first scan."""
+    """Yield marker, begin and end of the content of each segment of a JPEG, until its first scan."""
     at = 2
     while marker := _MARKER.search(head, at):
         begin = marker.end() + 2
@@ -331,7 +339,7 @@ def _png(stream: IO[bytes], name: str) -> int:
 
 
 def _inflated(kind: bytes, content: bytes) -> int:
-    """Bytes that a text or profile unpacks to."""
+    """Return how many bytes a compressed text or profile of a PNG unpacks to, at most INFLATED."""
     _, _, rest = content.partition(b"\0")  # keyword, NUL, method, data
     if kind == b"iTXt":  # keyword, NUL, flag, method, language, NUL, translated keyword, NUL, data
         if rest[:1] != b"\1":
@@ -339,7 +347,7 @@ def _inflated(kind: bytes, content: bytes) -> int:
         rest = b"\0" + rest[2:].split(b"\0", 2)[-1]
     try:
         return len(zlib.decompressobj().decompress(memoryview(rest)[1:], INFLATED))
-    except zlib.error:  # Pillow drops it
+    except zlib.error:  # Pillow ignores such a text
         return 0
 
 

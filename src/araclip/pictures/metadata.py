@@ -1,8 +1,8 @@
-"""What is known about the taking of a photograph: date, camera, lens, place; and XMP, which tells that and captions.
+"""Date, camera, lens and place of a photograph; and a reader of XMP, which holds these and captions.
 
 XMP is the metadata of photo managers (digiKam, Lightroom, darktable): a packet in a picture, or a file beside it. It is
-a stranger's XML: bounded in bytes, elements and depth, and a document type, without which there are no entities, is
-refused. The properties are those of https://github.com/adobe/xmp-docs and the IPTC Photo Metadata Standard.
+XML from strangers, so bytes, elements and depth are limited, and a document type is refused (without one, XML cannot
+define entities). https://github.com/adobe/xmp-docs and the IPTC Photo Metadata Standard define the properties.
 """
 
 import json
@@ -17,14 +17,14 @@ from xml.parsers import expat
 
 from araclip.errors import InputError
 
-MAX_LETTERS = 200  # of a camera's, a lens's or a place's name
+MAX_LETTERS = 200  # most letters of the name of a camera, lens or place
 _SPACE = re.compile(r"\s+")
 _written = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True)
 class PhotoMetadata:
-    """Date, camera, lens and place of a photograph; None where nothing is known.
+    """Date, camera, lens and place of a photograph; a field is None if it is not known.
 
     `captured_at` is the camera's clock, YYYY-MM-DDTHH:MM:SS without a time zone. Latitude and longitude are degrees of
     WGS 84, north and east positive; both are known or neither. `place` is text: the names of spot, city, region and
@@ -39,7 +39,7 @@ class PhotoMetadata:
     place: str | None = None
 
     def completed(self, other: "PhotoMetadata") -> "PhotoMetadata":
-        """With what only the other one knows."""
+        """Return this metadata, with fields that are not known filled in from `other`; coordinates only as a pair."""
         known = {each.name: getattr(self, each.name) for each in fields(self)}
         missing = {name: getattr(other, name) for name, value in known.items() if value is None}
         if self.latitude is not None:
@@ -47,13 +47,13 @@ class PhotoMetadata:
         return replace(self, **missing)
 
     def to_json(self) -> str:
-        """What is known, as a JSON object."""
+        """Write the known fields as a JSON object."""
         known = {name: value for name, value in vars(self).items() if value is not None}
         return _written(known)
 
     @classmethod
     def from_json(cls, text: str) -> "PhotoMetadata":
-        """The inverse of `to_json`; nothing where the text is damaged."""
+        """Read what `to_json` wrote; return NOTHING_KNOWN if the text is damaged."""
         try:
             about: Any = json.loads(text)
             return cls(**about)
@@ -65,18 +65,18 @@ NOTHING_KNOWN = PhotoMetadata()
 
 
 def name_of(text: object) -> str | None:
-    """A name from a file as one line of at most MAX_LETTERS characters; None if nothing is left of it."""
+    """Clean a name that a file holds: one line of at most MAX_LETTERS letters; None if nothing is left."""
     if isinstance(text, bytes):
         text = text[: 4 * MAX_LETTERS].decode("utf-8", "replace")
     if not isinstance(text, str):
         return None
-    text = text[: 4 * MAX_LETTERS].partition("\0")[0]  # cameras leave old bytes behind the end
+    text = text[: 4 * MAX_LETTERS].partition("\0")[0]  # cameras leave old bytes after a NUL
     clean = "".join(" " if unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") else letter for letter in text)
     return _SPACE.sub(" ", clean).strip()[:MAX_LETTERS].strip() or None
 
 
 def camera_of(make: object, model: object) -> str | None:
-    """A camera's name from its maker's and its model's, the maker said once: Canon EOS R5, Apple iPhone 14."""
+    """Join the names of a camera's maker and model, without repeating the maker: Canon EOS R5, Apple iPhone 14."""
     maker, own = name_of(make), name_of(model)
     if not maker or not own:
         return own or maker
@@ -84,24 +84,25 @@ def camera_of(make: object, model: object) -> str | None:
 
 
 def place_of(*names: object) -> str | None:
-    """Names from the nearest to the widest, each once: Souq Waqif, Doha, Qatar."""
+    """Join names of a place, given from the nearest to the widest, each once: Souq Waqif, Doha, Qatar."""
     known = dict.fromkeys(name for name in map(name_of, names) if name)
     return name_of(", ".join(known))
 
 
 def coordinates(latitude: float | None, longitude: float | None) -> tuple[float, float] | None:
-    """Degrees, to a centimetre; None if they are no place on Earth, or the 0° 0° of a receiver without a fix."""
+    """Round a position in degrees to about a centimetre; None if it is incomplete, not on Earth, or 0° 0° (no GPS
+    fix)."""
     if latitude is None or longitude is None or latitude == longitude == 0:
         return None
-    if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):  # NaN neither
+    if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):  # true for NaN, too
         return None
     return round(latitude, 7) + 0.0, round(longitude, 7) + 0.0
 
 
 def degrees(parts: Iterable[object], reference: object) -> float | None:
-    """Degrees from degrees, minutes and seconds, negative in the south (S) and the west (W); None if malformed."""
+    """Convert degrees, minutes and seconds to degrees, negative in the south (S) and west (W); None if malformed."""
     try:
-        values = [float(part) for part in parts]  # type: ignore[arg-type]  # what is no number is caught
+        values = [float(part) for part in parts]  # type: ignore[arg-type]  # other types raise, which is caught
         if not 1 <= len(values) <= 3 or any(not 0 <= value <= 360 for value in values):
             return None
         size = float(sum(value / (1, 60, 3600)[power] for power, value in enumerate(values)))
@@ -112,7 +113,7 @@ def degrees(parts: Iterable[object], reference: object) -> float | None:
 
 
 def exif_time(text: object) -> str | None:
-    """An EXIF date, YYYY:MM:DD HH:MM:SS, as ISO 8601; None if it is none."""
+    """Convert an EXIF date, YYYY:MM:DD HH:MM:SS, to ISO 8601; None if it is no valid date."""
     try:
         return datetime.strptime(str(text).strip("\0 ")[:19], "%Y:%m:%d %H:%M:%S").isoformat()
     except ValueError:  # cameras whose clock is not set write 0000:00:00 00:00:00
@@ -120,15 +121,16 @@ def exif_time(text: object) -> str | None:
 
 
 def iso_time(text: object) -> str | None:
-    """An ISO 8601 date of XMP, with or without time and zone, as the clock showed it; None if it is none."""
+    """Convert an ISO 8601 date, with or without time and zone, to the time that the clock showed; None if invalid."""
     try:
         return datetime.fromisoformat(str(text).strip()[:40]).replace(tzinfo=None, microsecond=0).isoformat()
     except ValueError:
         return None
 
 
-# Digits of a date, joined or parted by one kind of sign, and after it perhaps a time: IMG_20240131_175959, PXL_…,
-# Screenshot 2024-01-31 at 5.59.59 PM, photo_2024-01-31_17-59-59; of WhatsApp (IMG-20240131-WA0007) the date alone.
+# The digits of a date, with or without a sign between its parts, perhaps followed by a time: IMG_20240131_175959,
+# PXL_…, Screenshot 2024-01-31 at 5.59.59 PM, photo_2024-01-31_17-59-59. WhatsApp's names (IMG-20240131-WA0007) have
+# only a date.
 _DATE_IN_NAME = re.compile(
     r"(?<!\d)((?:19[89]|20\d)\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])"
     r"(?:(?:[ _T-]|,? at )(\d\d?)([-_.:h]?)([0-5]\d)\6([0-5]\d)(?:\d{3})?(?:\W?([AaPp])\.?[Mm])?)?(?!\d)"
@@ -136,8 +138,7 @@ _DATE_IN_NAME = re.compile(
 
 
 def date_in_name(path: str) -> str | None:
-    """The date in a file's name, and the time if it stands there too, in the form of `captured_at`; None if there is
-    none."""
+    """Return the date in a file's name (and the time, if it stands there), written like `captured_at`; None if none."""
     name = path.rpartition("/")[2]
     for found in _DATE_IN_NAME.finditer(name):
         year, _, month, day, hour, _, minute, second, half = found.groups()
@@ -149,9 +150,9 @@ def date_in_name(path: str) -> str | None:
     return None
 
 
-MAX_XMP_BYTES = 2_000_000  # edits with masks take some hundred kilobytes
+MAX_XMP_BYTES = 2_000_000  # a photo manager's edits with masks take some hundred kilobytes
 MAX_ELEMENTS, MAX_DEPTH = 100_000, 60
-MAX_VALUES, MAX_XMP_LETTERS = 200, 4_000  # of a property
+MAX_VALUES, MAX_XMP_LETTERS = 200, 4_000  # most values of a property, and letters of a value
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns# "
 _PREFIXES = {
     "http://purl.org/dc/elements/1.1/": "dc",
@@ -166,11 +167,15 @@ _PREFIXES = {
 CAPTIONS = ("dc:title", "dc:description", "dc:subject", "Iptc4xmpCore:AltTextAccessibility")
 _DEGREES = re.compile(r"(\d{1,3}(?:\.\d{1,20})?)(?:,(\d{1,2}(?:\.\d{1,20})?))?(?:,(\d{1,2}(?:\.\d{1,20})?))?([NSEW])")
 
-Properties = Mapping[str, list[str]]  # values by name, such as dc:title
+Properties = Mapping[str, list[str]]  # the values of each property by its name, such as dc:title
 
 
 def xmp_properties(data: bytes, name: str) -> Properties:
-    """The properties of an XMP packet in the namespaces that are read here; nested structures are left out."""
+    """Read the properties of an XMP packet in the namespaces of _PREFIXES; nested structures are left out.
+
+    Raises:
+        InputError: the packet is too large or malformed; the message begins with `name`.
+    """
     if len(data) > MAX_XMP_BYTES:
         raise InputError(
             f"{name}: XMP of more than {MAX_XMP_BYTES / 1e6:.0f} MB. Save it without its edits, or remove it."
@@ -178,13 +183,13 @@ def xmp_properties(data: bytes, name: str) -> Properties:
     reader = _Reader(name)
     try:
         reader.parse(data.rstrip(b"\0 \r\n\t"))
-    except (expat.ExpatError, LookupError, ValueError) as error:  # it may name an encoding that no XML parser reads
+    except (expat.ExpatError, LookupError, ValueError) as error:  # LookupError: an unknown encoding
         raise InputError(f"{name}: XMP that cannot be read ({error}). Save it again with your photo manager.") from None
     return reader.found
 
 
 def embedded_properties(data: bytes | str) -> Properties:
-    """The properties of a packet embedded in a picture; none if it cannot be read."""
+    """Read the properties of an XMP packet embedded in a picture; empty if it cannot be read."""
     raw = data.encode("utf-8", "replace") if isinstance(data, str) else data
     try:
         return xmp_properties(raw, "embedded XMP")
@@ -193,7 +198,7 @@ def embedded_properties(data: bytes | str) -> Properties:
 
 
 def xmp_metadata(found: Properties) -> PhotoMetadata:
-    """Date, camera, lens and place of XMP properties."""
+    """Return the date, camera, lens and place that XMP properties tell."""
 
     def first(*names: str) -> str | None:
         return next((values[0] for name in names if (values := found.get(name))), None)
@@ -218,18 +223,18 @@ def xmp_metadata(found: Properties) -> PhotoMetadata:
 
 
 def xmp_captions(found: Properties) -> list[str]:
-    """Titles, descriptions and keywords."""
+    """Return the titles, descriptions and keywords among XMP properties."""
     return [value for name in CAPTIONS for value in found.get(name, ())]
 
 
 def _degrees(text: str | None) -> float | None:
-    """24,42.5N or 24,42,30N as degrees."""
+    """Convert XMP coordinates such as 24,42.5N or 24,42,30N to degrees; None if they have another form."""
     match = _DEGREES.fullmatch((text or "")[:80].strip())
     return degrees([part for part in match.groups()[:3] if part is not None], match[4]) if match else None
 
 
 class _Reader:
-    """Collects the properties of the descriptions in one RDF element."""
+    """Parses XMP, and collects the properties of the descriptions in its RDF element."""
 
     def __init__(self, name: str) -> None:
         self.found: dict[str, list[str]] = {}
@@ -278,7 +283,7 @@ class _Reader:
         return self._open.index(f"{_RDF}RDF") if f"{_RDF}RDF" in self._open[:3] else -MAX_DEPTH
 
     def _inside(self) -> int:
-        """Levels below the RDF element: 1 a description, 2 a property, 4 a member of a list; 0 elsewhere."""
+        """Return the level below the RDF element: 1 for a description, 2 a property, 4 a list member; 0 elsewhere."""
         root = self._root()
         if root < 0 or self._open[root + 1 : root + 2] not in ([], [f"{_RDF}Description"]):
             return 0

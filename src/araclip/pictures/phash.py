@@ -1,7 +1,7 @@
-"""Perceptual hashes: 64 bits that stay nearly the same when a picture is scaled, recompressed or slightly edited.
+"""Compute perceptual hashes: 64 bits that hardly change when a picture is scaled, recompressed or slightly edited.
 
-The hash (pHash, Zauner 2010) says whether each of the 64 lowest frequencies of the grey picture is above their median.
-Crops, rotations and mirror images get other hashes.
+Each bit of the hash (pHash, Zauner 2010) says whether one of the 64 lowest frequencies of the grey picture is above the
+median of the 64. Crops, rotations and mirror images get other hashes.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from araclip.errors import ImageError
 from araclip.pictures.images import decode_ahead
 
-SIZE = 32  # pixels of the grey square
-CELLS = 1 << 20  # pairs compared at once: 9 MB
+SIZE = 32  # pixels of a side of the grey square
+CELLS = 1 << 20  # pairs compared at once; they take 9 MB
 
 Hashes = NDArray[np.uint64]
 
@@ -24,25 +24,25 @@ _BITS = np.uint64(1) << np.arange(64, dtype=np.uint64)
 
 
 def phash(squares: NDArray[np.uint8]) -> Hashes:
-    """(n, SIZE, SIZE, 3) RGB squares → (n,) hashes. The hash of a flat picture, which has no frequencies, is 0."""
+    """Compute the hashes (n,) of RGB squares (n, SIZE, SIZE, 3). A picture of one colour has the hash 0."""
     grey = squares @ np.array([0.299, 0.587, 0.114])  # (n, S, S)
     waves = (_COSINES @ grey @ _COSINES.T).reshape(len(squares), -1)  # (n, 81), vertical by horizontal frequency
     low = waves.reshape(-1, 9, 9)[:, :8, :8].reshape(len(squares), -1).copy()  # (n, 64)
-    low[:, 0] = waves[:, -1]  # the mean brightness is not characteristic; the ninth diagonal frequency replaces it
+    low[:, 0] = waves[:, -1]  # replace the mean brightness, which says nothing, by the ninth diagonal frequency
     bits = low > np.median(low, axis=1, keepdims=True)
-    bits[np.abs(low).max(axis=1) < SIZE * SIZE / 4] = False  # below a quarter of a grey level: flat
+    bits[np.abs(low).max(axis=1) < SIZE * SIZE / 4] = False  # below a quarter of a grey level: one colour
     words: Hashes = (bits * _BITS).sum(axis=1, dtype=np.uint64)
     return words
 
 
 def hashes(pictures: Iterable[Path], threads: int = 2) -> Iterator[tuple[Path, int | ImageError]]:
-    """Each picture with its hash, or with the error of its failure, in order."""
+    """Yield each picture in order, with its hash, or with the error if it cannot be decoded."""
     for path, square in decode_ahead(pictures, SIZE, threads):
         yield path, square if isinstance(square, ImageError) else int(phash(square[None])[0])
 
 
 def nearest(queries: Hashes, among: Hashes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For each of (Q,) hashes the row of the nearest of (N,), and their Hamming distance."""
+    """For each query (Q,), return the row of the nearest hash in `among` (N,), and the Hamming distance to it."""
     if not len(among):
         raise ValueError("no hashes to compare with.")
     rows, apart = np.empty(len(queries), np.int64), np.empty(len(queries), np.int64)

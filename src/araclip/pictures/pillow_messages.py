@@ -1,4 +1,4 @@
-"""What Pillow and its libraries would print: kept off the terminal, and collected for our own messages."""
+"""Keep the messages of Pillow and its libraries off the terminal, and collect them for araclip's own messages."""
 
 import contextlib
 import ctypes
@@ -12,13 +12,14 @@ from typing import TextIO
 
 from PIL import Image
 
-MOST, MANY = 200, 3  # characters of a message, and how many are kept
+MOST, MANY = 200, 3  # most characters of a message, and the number of messages that are kept
 
 
 class PillowMessages(logging.Handler):
-    """Collects Pillow's warnings and log lines of threads inside `collected`; those of other packages pass.
+    """Collects Pillow's warnings and log lines in threads inside `collected`; lets other packages' messages pass.
 
-    `catch_warnings` in every thread would leave the filters changed for good: overlapping threads restore each other's.
+    Each thread using `catch_warnings` would not do: overlapping threads would restore each other's filters, and leave
+    the filters changed for good.
     """
 
     def __init__(self) -> None:
@@ -29,7 +30,7 @@ class PillowMessages(logging.Handler):
 
     @contextlib.contextmanager
     def collected(self) -> Iterator[list[str]]:
-        """What Pillow says to this thread inside the block."""
+        """Yield a list that collects Pillow's messages to this thread during the `with` block."""
         outer, own = getattr(self._of_thread, "texts", None), list[str]()
         self._enter()
         self._of_thread.texts = own
@@ -65,11 +66,11 @@ class PillowMessages(logging.Handler):
     ) -> None:
         if Path(filename).parent != _PILLOW:
             self._show(message, category, filename, lineno, file, line)
-        elif not issubclass(category, Image.DecompressionBombWarning):  # its limit is not ours
+        elif not issubclass(category, Image.DecompressionBombWarning):  # Pillow's own size limit is not used
             self._note(str(message))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Collect a log line; outside of the blocks Python prints it as it would without this handler."""
+        """Collect a log line; outside `collected`, print it as Python would without this handler."""
         if getattr(self._of_thread, "texts", None) is not None:
             self._note(record.getMessage())
         elif logging.lastResort and not logging.getLogger().handlers:
@@ -88,9 +89,9 @@ logging.getLogger("PIL").addHandler(PILLOW_MESSAGES)
 
 @cache
 def silence_libtiff() -> None:
-    """Stop libtiff from writing a line to stderr for each damaged row; our own error is enough.
+    """Stop libtiff from writing a line to stderr for each damaged row; araclip's own error is enough.
 
-    Pillow silences its warnings but not its errors. Has no effect where Pillow uses the system's libtiff.
+    Pillow silences libtiff's warnings, but not its errors. Has no effect if Pillow uses the system's libtiff.
     """
     for library in (*_PILLOW.parent.glob("pillow.libs/libtiff*.so*"), *_PILLOW.glob(".dylibs/libtiff*.dylib")):
         with contextlib.suppress(OSError, AttributeError):

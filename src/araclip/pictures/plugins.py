@@ -1,8 +1,8 @@
-"""Readers of further formats for Pillow, from optional packages: HEIC (pi-heif), JPEG XL (pylibjxl), RAW (rawpy).
+"""Let Pillow read further formats with optional packages: HEIC (pi-heif), JPEG XL (pylibjxl), RAW (rawpy).
 
-A camera's RAW is read by LibRaw: the preview that the camera has embedded, or the sensor's data at half size. Most
-kinds of RAW are TIFF files, so a TIFF counts as RAW by its first directory: DNG by its version, others where that
-directory holds a reduced copy and points to the sensor's data.
+Of a camera's RAW file, LibRaw (rawpy) reads the embedded preview, or else the sensor's data at half size. Most RAW
+files are also TIFF files. So a TIFF counts as RAW if its first directory has a DNG version, or if that directory holds
+a reduced copy and points to the sensor's data.
 """
 
 import contextlib
@@ -17,16 +17,16 @@ from PIL import AvifImagePlugin, ExifTags, Image, ImageFile, JpegImagePlugin
 
 from araclip.pictures import formats
 
-THREADS = 64  # that decoders may start in the sandbox
-_PROBED = 1 << 16  # bytes in which the size of a JPEG XL stands, unless large boxes come first
+THREADS = 64  # so many threads may decoders start in the sandbox
+_PROBED = 1 << 16  # a JPEG XL's size stands in so many first bytes, unless large boxes come first
 
 
 @cache
 def readable_formats() -> tuple[str, ...]:
-    """The formats that are read here, by Pillow's names; registers what is installed.
+    """Register the readers that are installed; return the formats that are read on this machine, by Pillow's names.
 
-    RAW comes before TIFF, which most of its kinds are as well. Decoders get one thread: pictures are decoded in threads
-    of ours, and a decoder's own would escape the limits of time and of processes.
+    RAW comes before TIFF, because most RAW files are also TIFF files. Each decoder gets a single thread: pictures are
+    decoded in araclip's threads, and threads of a decoder would escape the limits on time and processes.
     """
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     found = []
@@ -45,12 +45,12 @@ def readable_formats() -> tuple[str, ...]:
 
 
 def threads() -> int:
-    """How many threads a decoder may start: libde265 and libjxl end the process where they may start none."""
+    """Return how many threads a decoder must be allowed to start: libde265 and libjxl end the process if none."""
     return THREADS if {"HEIF", "JXL", "RAW"} & set(readable_formats()) else 0
 
 
 def load() -> None:
-    """Import the libraries of all formats that are read here, for a process that may not open files later."""
+    """Import the libraries of all formats that are read here; for a process that may not open files later."""
     readable_formats()
     for extra in formats.EXTRAS.values():
         if extra.installed:
@@ -58,7 +58,7 @@ def load() -> None:
 
 
 class JxlImageFile(ImageFile.ImageFile):
-    """A JPEG XL; pixels and metadata are decoded by `load`. The decoder turns the picture upright by itself."""
+    """A JPEG XL file; `load` decodes pixels and metadata. The decoder itself turns the picture upright."""
 
     format = "JXL"
     format_description = "JPEG XL"
@@ -70,7 +70,7 @@ class JxlImageFile(ImageFile.ImageFile):
         head = self.fp.read(_PROBED)
         try:
             about = pylibjxl.probe(head)
-        except Exception:  # its own errors, RuntimeError and ValueError
+        except Exception:  # pylibjxl raises errors of its own, RuntimeError and ValueError
             self.fp.seek(0)
             try:
                 about = pylibjxl.probe(self.fp.read())
@@ -80,7 +80,7 @@ class JxlImageFile(ImageFile.ImageFile):
         self._mode = "RGBA" if about["has_alpha"] else "RGB"
 
     def load(self) -> Any:
-        """Decode it, once."""
+        """Decode pixels and metadata, once."""
         if self.fp is not None:
             import pylibjxl
 
@@ -102,18 +102,19 @@ _JXL_BLOCKS = {"exif": "exif", "xmp": "xmp", "icc_profile": "icc"}
 _TIFF = (b"II*\0", b"MM\0*")
 _OTHERS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILM", b"FOVb", b"\0MRM")  # ORF, RW2, RAF, X3F, MRW
 _ORDERS: dict[str, Literal["little", "big"]] = {"<": "little", ">": "big"}
-_ENTRIES = 512  # of the first directory; cameras write a few dozen
-_SMALLEST = 500  # pixels of a preview's longer side: a smaller one is a thumbnail, and the sensor's data are better
-_TURNED = {3: 3, 5: 8, 6: 6}  # LibRaw's turns → EXIF's
+_ENTRIES = 512  # most entries of the first directory that are read; cameras write a few dozen
+_SMALLEST = 500  # pixels of the longer side; a smaller preview is only a thumbnail, and the sensor's data are used
+_TURNED = {3: 3, 5: 8, 6: 6}  # LibRaw's number for a rotation → EXIF's
 
 
 def accepts(prefix: bytes) -> bool:
-    """Whether a file may be RAW by its first bytes."""
+    """True if a file may be RAW, judged by its first bytes."""
     return prefix[:4] in _TIFF or prefix.startswith(_OTHERS) or prefix[4:12] == b"ftypcrx "
 
 
 class RawImageFile(ImageFile.ImageFile):
-    """A RAW file, as the JPEG that is embedded in it, or where there is none developed by `load` at half size."""
+    """A RAW file: read as its embedded JPEG preview, or else developed from the sensor's data by `load`, at half
+    size."""
 
     format = "RAW"
     format_description = "camera RAW"
@@ -133,21 +134,21 @@ class RawImageFile(ImageFile.ImageFile):
         self._size = self._preview.size if self._preview else (-(-full[0] // 2), -(-full[1] // 2))
         orientation = _TURNED.get(sizes.flip, 1)
         if orientation in (6, 8) and (self._size[0] < self._size[1]) != (full[0] < full[1]):
-            orientation = 1  # the camera has turned the preview
+            orientation = 1  # the camera has already turned the preview upright
             full = full[::-1]
         self.info |= {"full_size": full, "developed": self._preview is None}
         self._raw_exif = _exif(self._data, self._preview)
         self._raw_exif[ExifTags.Base.Orientation] = orientation
 
     def draft(self, mode: str | None, size: tuple[int, int] | None) -> Any:
-        """Have the preview decoded at a fraction of its size."""
+        """Prepare the preview to be decoded at a fraction of its size."""
         if isinstance(self._preview, JpegImagePlugin.JpegImageFile):
             self._preview.draft("RGB", size)
             self._size = self._preview.size
         return None
 
     def getexif(self) -> Image.Exif:
-        """The EXIF of the RAW file, with the turn that its preview needs."""
+        """Return the EXIF of the RAW file, with the orientation that its preview has."""
         return self._raw_exif
 
     def load(self) -> Any:
@@ -173,7 +174,7 @@ def _opened(data: bytes) -> Iterator[Any]:
 
 
 def _preview(raw: Any) -> Image.Image | None:
-    """The embedded preview, unless it is a thumbnail only."""
+    """Return the embedded preview; None if there is none, or only a thumbnail."""
     import rawpy
 
     with contextlib.suppress(rawpy.LibRawNoThumbnailError, rawpy.LibRawUnsupportedThumbnailError, OSError):

@@ -1,9 +1,10 @@
-"""A decoded picture as upright RGB: reduced first, in strips, then turned, scaled to eight bits, in sRGB, on white.
+"""Convert a decoded picture to upright RGB: reduce it in strips, turn it, scale it to 8 bits, convert to sRGB, on
+white.
 
-What a picture's ICC profile says of its numbers is applied where it says something else than sRGB: thumbnails and the
-model's input take numbers for that. Phones take photographs in Display P3, cameras may in Adobe RGB, and scans for
-print are CMYK. A profile under which no colour moves by more than SAME levels is sRGB by another name: not a pixel
-changes. One that is damaged, too large, or not of its pixels' kind is ignored, as browsers do.
+Thumbnails and the model's input are sRGB, so a picture with another ICC profile is converted: phones take photographs
+in Display P3, some cameras in Adobe RGB, and scans for print are CMYK. If a profile changes no colour by more than SAME
+levels, it is taken for sRGB, and no pixel changes. A profile that is damaged, too large, or of another kind than the
+pixels is ignored, as browsers do.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from PIL import ExifTags, Image, ImageCms, features
 from araclip.core.messages import message
 from araclip.errors import UnreadableImage
 
-ELONGATED = 16_000_000  # pixels after reduction: a picture with more is a hundred times as long as wide
+ELONGATED = 16_000_000  # pixels; a picture that has more after reduction is about a hundred times as long as wide
 STRIP = 4_000_000  # pixels that are converted and reduced at once
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -33,9 +34,9 @@ Factors = tuple[int, int]
 
 
 def factors_for(width: int, height: int, size: int | None, *, distort: bool = False) -> Factors:
-    """The whole numbers by which `upright_rgb` reduces width and height: to no side below 2 × `size`.
+    """Return the whole numbers by which `upright_rgb` divides width and height, so that no side falls below 2 × `size`.
 
-    With `distort`, a picture that stays large, because its other side is short, is reduced along the long one alone.
+    With `distort`, a picture that would stay large, because one side is short, is reduced along its long side alone.
     """
     if size is None:
         return 1, 1
@@ -46,10 +47,10 @@ def factors_for(width: int, height: int, size: int | None, *, distort: bool = Fa
 
 
 def upright_rgb(image: Image.Image, factors: Factors, name: str) -> Image.Image:
-    """The picture decoded, reduced, upright, in sRGB, with transparency blended onto white."""
+    """Decode and reduce a picture; return it upright, in sRGB, with transparency blended onto white."""
     if min(image.size) < 1:
         raise UnreadableImage(message("picture empty", name=name, width=image.width, height=image.height))
-    image.load()  # not inside a try: after a failed load(), Pillow's second one succeeds silently
+    image.load()  # not in a try: after a failed load(), a second load() succeeds silently
     turn, sixteen_bit, profile = _turn_of(image), image.mode.startswith("I;16"), image.info.get("icc_profile")
     image = _averageable(image) if factors == (1, 1) else _reduced(image, factors)
     if turn is not None:
@@ -66,7 +67,7 @@ def upright_rgb(image: Image.Image, factors: Factors, name: str) -> Image.Image:
 
 
 def _turn_of(image: Image.Image) -> Image.Transpose | None:
-    # Not ImageOps.exif_transpose: it rewrites the block, and fails on a single tag that Pillow cannot write.
+    # ImageOps.exif_transpose would rewrite the EXIF block, and fail if Pillow cannot write one of its tags.
     try:
         return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # a damaged EXIF block is ignored
@@ -76,13 +77,13 @@ def _turn_of(image: Image.Image) -> Image.Transpose | None:
 def _turned(image: Image.Image, turn: Image.Transpose) -> Image.Image:
     image = image.transpose(turn)
     for block in ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"):
-        image.info.pop(block, None)  # or a reader would apply the orientation again
+        image.info.pop(block, None)  # else a reader would apply the orientation again
     return image
 
 
 def _averageable(image: Image.Image) -> Image.Image:
-    """In a mode whose values can be averaged: no palette, no bilevel, no packed 16 bits."""
-    if image.mode.startswith("I;16"):  # before its transparency: Pillow would clip 16 bits to 8, to a white picture
+    """Convert an image to a mode whose values can be averaged: no palette, not bilevel, not packed 16 bits."""
+    if image.mode.startswith("I;16"):  # first, because with transparency Pillow would clip 16 bits to 8: all white
         return image.convert("I")
     if image.mode in ("P", "PA") or "transparency" in image.info:
         return image.convert("RGBA")
@@ -90,7 +91,7 @@ def _averageable(image: Image.Image) -> Image.Image:
 
 
 def _reduced(image: Image.Image, factors: Factors) -> Image.Image:
-    """Averaged over blocks of `factors` pixels, in an averageable mode; strips keep converted copies small."""
+    """Reduce an image by averaging blocks of `factors` pixels; works in strips, so that converted copies stay small."""
     across, down = factors
     small: Image.Image | None = None
     for box in _boxes(image.width, image.height, factors):
@@ -104,7 +105,7 @@ def _reduced(image: Image.Image, factors: Factors) -> Image.Image:
 
 
 def _boxes(width: int, height: int, factors: Factors) -> Iterator[tuple[int, int, int, int]]:
-    """Boxes of about STRIP pixels that cover the picture, and begin at multiples of `factors`."""
+    """Yield boxes of about STRIP pixels that cover the picture and begin at multiples of `factors`."""
     across, down = factors
     wide = max(across, min(width, STRIP // down) // across * across)
     high = max(down, STRIP // min(wide, width) // down * down)
@@ -130,20 +131,20 @@ def _eight_bit(image: Image.Image, sixteen_bit: bool) -> Image.Image:
     return Image.fromarray(grey.clip(0, 255, out=grey).astype(np.uint8))
 
 
-MAX_PROFILE = 4_000_000  # bytes; the largest of printing have 3 million
-SAME = 3  # levels of 255, between the sRGB profiles of different makers
-_KEPT = 8  # transforms; one of CMYK holds its profile and a table, 5 MB in the worst case
-_HEADER = 128  # bytes
-_CLASSES = (b"scnr", b"mntr", b"prtr", b"spac")  # scanner, monitor, printer, colour space; the others are no picture's
+MAX_PROFILE = 4_000_000  # most bytes of a profile; the largest profiles for printing have 3 million
+SAME = 3  # levels of 255; sRGB profiles of different makers differ by so much
+_KEPT = 8  # cached transforms; one for CMYK holds its profile and a table, 5 MB in the worst case
+_HEADER = 128  # bytes of a profile's header
+_CLASSES = (b"scnr", b"mntr", b"prtr", b"spac")  # scanner, monitor, printer, colour space: the kinds for pictures
 _SPACES = {"RGB": b"RGB ", "RGBA": b"RGB ", "CMYK": b"CMYK", "L": b"GRAY"}  # mode → colour space of the profile
-_PROGRAMS = b"mpet"  # elements to be computed one after the other, as many as fit: no picture needs them
+_PROGRAMS = b"mpet"  # a tag with any number of elements to compute one after another; no picture needs it
 
 
 def to_srgb(image: Image.Image, profile: object) -> Image.Image:
-    """The picture in sRGB: itself, or a new one as RGB (RGBA if it is).
+    """Convert an image to sRGB; return the image itself if nothing changes, else a new RGB image (RGBA for RGBA).
 
     Args:
-        image: decoded; of modes other than RGB, RGBA, CMYK and L it is returned as it is.
+        image: a decoded image; in modes other than RGB, RGBA, CMYK and L it is returned unchanged.
         profile: `info["icc_profile"]` of the file, or None.
     """
     if not (isinstance(profile, bytes) and image.mode in _SPACES and _HEADER < len(profile) <= MAX_PROFILE):
@@ -153,13 +154,13 @@ def to_srgb(image: Image.Image, profile: object) -> Image.Image:
         return image
     converted = ImageCms.applyTransform(image, transform)
     assert converted is not None
-    converted.info.clear()  # of the profile of sRGB
+    converted.info.clear()  # drop the sRGB profile that was attached
     return converted
 
 
 @lru_cache(_KEPT)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """From a profile to sRGB; None where it changes nothing, or cannot be used."""
+    """Make the transform from a profile to sRGB; None if it changes nothing, or the profile cannot be used."""
     space, kind = profile[16:20], profile[12:16]
     if space != _SPACES[mode] or kind not in _CLASSES or _PROGRAMS in profile or not _has_lcms():
         return None
@@ -173,7 +174,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
-    """Whether no colour of a grid moves by more than SAME levels."""
+    """True if no colour of a grid of test colours changes by more than SAME levels."""
     steps = np.linspace(0, 255, 9).astype(np.uint8)
     colours = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(1, -1, 3)  # (1, 729, 3)
     grid = Image.fromarray(colours if mode != "L" else steps[None])
@@ -190,4 +191,4 @@ def _srgb() -> ImageCms.ImageCmsProfile:
 
 @cache
 def _has_lcms() -> bool:
-    return bool(features.check("littlecms2"))  # Pillow's wheels have it
+    return bool(features.check("littlecms2"))  # False only if Pillow was built without it

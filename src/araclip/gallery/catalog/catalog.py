@@ -1,8 +1,11 @@
-"""The catalogue: files, pictures and vectors in one SQLite file, from which all else in a gallery is derived.
+"""The catalogue: files, pictures and vectors in one SQLite file, from which everything else in a gallery is derived.
 
-A `contents` row is one picture, keyed by the hash of its bytes, with its vector; a `files` row is one path to it, so a
-copied or renamed file is decoded only once. Paths are stored as bytes, since a file name need not be UTF-8. A picture
-added without a file has the path `picture:…`, and its pixels in the table `kept`.
+A row of `contents` is one picture, keyed by the hash of its bytes, with its vector. A row of `files` is one path to a
+picture, so a copied or renamed file is decoded only once. Paths are stored as bytes, since a file name need not be
+UTF-8. A picture added without a file has the path `picture:…`; its pixels are in the table `kept`.
+
+The state after a commit is called a generation, and named by a random token. Ids of pictures are numbers that the
+catalogue gives.
 """
 
 import json
@@ -45,14 +48,14 @@ from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata, date_in_name
 from araclip.pictures.video.scenes import MARK, belongs
 
 BLOCK = 16_384  # vectors read at once
-PARTS = {  # what a damaged row is called in a report
+PARTS = {  # how a report names a damaged row of each table
     "meta": "row of settings", "contents": "vector or its facts", "files": "path's row", "kept": "stored picture",
     "next_vectors": "new vector", "texts": "caption or OCR text", "sidecars": "side-car caption",
     "photos": "camera, lens and place", "sidecar_photos": "side-car metadata",
     "hidden_gone": "mark of a removed picture",
 }  # fmt: skip
 _JOINED = "files JOIN contents ON contents.id = files.content"
-_TOLD = "CASE WHEN json_valid({0}) THEN json_extract({0}, '$.captured_at') END"  # a date in what a file says
+_TOLD = "CASE WHEN json_valid({0}) THEN json_extract({0}, '$.captured_at') END"  # the date in a file's own metadata
 _RECORDS = (
     "SELECT files.content, hash, format, contents.width, height, taken, added, camera, lens, latitude, longitude, "
     "place, ifnull(hidden, 0) <> 0, "
@@ -62,16 +65,16 @@ _RECORDS = (
     "LEFT JOIN photos ON photos.content = contents.id"
 )
 _UNREAD = f"(contents.id NOT IN (SELECT content FROM texts) OR {photos.UNREAD})"
-_DATED = "dated_by_names"  # in `meta`: names were read for dates
-_AT_ONCE = 500  # parameters of a statement
-_LARGE = {"cache_size": -200_000, "wal_autocheckpoint": 50_000}  # kB; pages of 4 kB in the log, 200 MB
+_DATED = "dated_by_names"  # this key of `meta` is set once dates were read from file names
+_AT_ONCE = 500  # most parameters of one SQL statement
+_LARGE = {"cache_size": -200_000, "wal_autocheckpoint": 50_000}  # 200 MB of cache (in kB) and of log (in 4 kB pages)
 
 
 class Catalog:
     """One open catalogue. All changes are made inside `writing()`."""
 
     def __init__(self, folder: Path, database: Connection) -> None:
-        self.folder = folder.absolute()  # the same one after a change of the working directory
+        self.folder = folder.absolute()  # stays right if the working directory changes
         self.path = self.folder / FILE_NAME
         self.connection = database
         self._file = seal.file_id(self.path)
@@ -83,15 +86,15 @@ class Catalog:
         """Open the catalogue in `folder`, creating it if there is none.
 
         Args:
-            about: further values for the `meta` table of a new one.
+            about: further values for the `meta` table of a new catalogue.
 
         Raises:
             GalleryCorrupt, NewerGallery: the existing file cannot be used.
-            WidthMismatch: it holds another model's vectors.
+            WidthMismatch: the catalogue holds another model's vectors.
         """
         folder.mkdir(parents=True, exist_ok=True)
         with closing(schema.connected(folder / FILE_NAME, create=True)) as database:
-            birth, generation = secrets.token_hex(8), secrets.token_hex(8)  # the former stays, in copies too
+            birth, generation = secrets.token_hex(8), secrets.token_hex(8)  # birth never changes, not even in copies
             identity = {"model": model, "fingerprint": fingerprint, "width": str(width), "generation": generation}
             with connection.own_errors(folder / FILE_NAME, writing=True):
                 schema.create(database, {**(about or {}), **identity, "birth": birth, _DATED: "1"})
@@ -101,13 +104,13 @@ class Catalog:
     def open(
         cls, folder: Path, model: str | None, fingerprint: str = "", width: int = 0, *, checked: bool = True
     ) -> "Catalog":
-        """Open an existing catalogue, of any model if `model` is None; one of the schema before is migrated.
+        """Open an existing catalogue, of any model if `model` is None; migrate a catalogue of the previous schema.
 
         Args:
-            checked: False to open it for repair, with damaged rows.
+            checked: False to open a catalogue with damaged rows, for repair.
 
         Raises:
-            GalleryNotFound: there is none.
+            GalleryNotFound: there is no catalogue.
             GalleryCorrupt, NewerGallery, WidthMismatch: as for `create`.
         """
         path = folder / FILE_NAME
@@ -139,7 +142,11 @@ class Catalog:
         return cls(folder, schema.connected(folder / FILE_NAME))
 
     def _check_seal(self) -> None:
-        """Compare the catalogue with its seal, and check it whole where it is another file than the seal's."""
+        """Compare the catalogue with its seal; if the file is not as the seal says, check the whole file.
+
+        Raises:
+            GalleryCorrupt: commits are lost, or the file is damaged.
+        """
         sealed = seal.read(self.folder)
         if sealed and not self.knows(sealed.generation):
             raise GalleryCorrupt(
@@ -151,7 +158,11 @@ class Catalog:
             self.check()
 
     def check(self) -> None:
-        """Check the whole file, and seal it."""
+        """Check the whole file, and seal it if it is sound.
+
+        Raises:
+            GalleryCorrupt: the file is damaged.
+        """
         if damages := self.damages():
             raise GalleryCorrupt(
                 f"{self.path} is damaged: {damages[0]}. Run `araclip repair`, which recovers readable rows and encodes "
@@ -162,11 +173,11 @@ class Catalog:
             seal.write(self.path, self.meta("generation"), known=True)
 
     def knows(self, generation: str) -> bool:
-        """Whether a generation belongs to this catalogue's history."""
+        """True if this catalogue's history contains a generation."""
         return bool(self.rows("SELECT 1 FROM commits WHERE generation = ?", (generation,)))
 
     def own_errors(self) -> AbstractContextManager[None]:
-        """For a block that uses `connection`: SQLite's errors become ours."""
+        """Turn SQLite's errors into araclip's, in a `with` block that uses `connection`."""
         return connection.own_errors(self.path)
 
     def close(self) -> None:
@@ -177,17 +188,23 @@ class Catalog:
 
     @contextmanager
     def turn(self, model: Encoder, patience: float | None = None) -> Iterator[None]:
-        """Hold the writer's lock of the folder."""
+        """Hold the folder's writer lock, for the length of a `with` block.
+
+        Raises:
+            GalleryLocked: other processes write for longer than `patience` seconds.
+            WidthMismatch: the gallery was re-embedded with another model.
+        """
         with writer_lock(self.folder, patience=patience):
             self.check_model(model.name, model.fingerprint)
             yield
 
     @contextmanager
     def writing(self, *, visible: bool = True, words: bool = True) -> Iterator[None]:
-        """One transaction, committed whole or not at all; readers see a new generation if it is `visible`.
+        """Run a `with` block as one transaction, committed completely or not at all.
 
         Args:
-            words: False leaves the words of what has changed to a later transaction.
+            visible: True to give the catalogue a new generation, so that readers notice the change.
+            words: False to leave indexing the words of changed texts to a later transaction.
 
         Raises:
             OSError: the disk is full or read-only; earlier commits stay.
@@ -196,7 +213,7 @@ class Catalog:
         known = seal.is_known(self.path)
         with connection.own_errors(self.path, writing=True):
             with connection.transaction(self.connection):
-                self.connection.execute(schema.HIDDEN_GONE)  # galleries of the first days of this schema lack it
+                self.connection.execute(schema.HIDDEN_GONE)  # the first galleries of this schema lack it
                 yield
                 if words:
                     full_text.index_changed(self.connection)
@@ -209,8 +226,10 @@ class Catalog:
 
     @contextmanager
     def large_writes(self) -> Iterator[None]:
-        """More of SQLite's pages in memory, since hashes go to random places of an index, and fewer checkpoints, each
-        of which copies these pages."""
+        """Make SQLite faster for many writes, in a `with` block: keep more pages in memory, and make fewer checkpoints.
+
+        New hashes change random pages of an index, and each checkpoint copies all changed pages.
+        """
         usual = {name: self.rows(f"PRAGMA {name}")[0][0] for name in _LARGE}
         for name, value in _LARGE.items():
             self.rows(f"PRAGMA {name} = {value}")
@@ -221,81 +240,84 @@ class Catalog:
                 self.rows(f"PRAGMA {name} = {value}")
 
     def index_words(self, most: int) -> bool:
-        """Index the words of pictures that wait for it, in a transaction; returns whether more wait."""
+        """Index the words of up to `most` pictures that wait for it, in a transaction; return True if more wait."""
         with self.writing(visible=False, words=False):
             full_text.index_changed(self.connection, most)
         with self.own_errors():
             return full_text.is_behind(self.connection)
 
     def checkpoint(self) -> None:
-        """After a write: copy the write-ahead log into the catalogue."""
+        """Copy the write-ahead log into the catalogue, after a write."""
         known = seal.is_known(self.path)
         with self.own_errors():
             connection.checkpoint(self.connection)
         seal.write(self.path, self.meta("generation"), known=known)
 
     def copy_to(self, path: Path) -> None:
-        """Copy the last commit into a new SQLite file, also while others write."""
-        self.rows("SELECT 1")  # says whether this catalogue is closed
+        """Copy the last commit into a new SQLite file, even while others write."""
+        self.rows("SELECT 1")  # raises if this catalogue is closed
         with connection.own_errors(path, writing=True):
             self.connection.copy_to(path)
 
     def reading(self) -> AbstractContextManager[None]:
-        """A read transaction: all reads inside see the same state."""
+        """Run a `with` block as a read transaction: all reads inside see the same state."""
         return connection.snapshot(self.connection)
 
     @contextmanager
     def frozen(self) -> Iterator["Catalog"]:
-        """A consistent view of the catalogue: a second connection inside one read transaction."""
+        """Yield a consistent view of the catalogue: a second connection inside one read transaction."""
         with closing(self._connected(self.folder)) as frozen, frozen.reading():
             _ = frozen.generation  # SQLite starts the read transaction with the first SELECT
             yield frozen
 
     @property
     def generation(self) -> str:
-        """A random token that each visible commit replaces: equal tokens, equal content.
+        """A random token that each visible commit replaces; equal tokens mean equal content.
 
-        A counter would repeat after the file is restored from a backup or recreated.
+        It is not a counter, because a counter would repeat after the file is restored from a backup or recreated.
         """
         self.check_current()
         return self.meta("generation")
 
     @property
     def is_current(self) -> bool:
-        """Whether the file that this connection has open is still the gallery's catalogue."""
+        """True if the file that this connection has open is still the gallery's catalogue."""
         try:
             return seal.file_id(self.path) == self._file
         except OSError:
             return False
 
     def check_current(self) -> None:
-        """Refuse to go on with a file that was replaced: what is written to it would be lost."""
+        """Raise GalleryError if the file was replaced, because changes written to the old file would be lost."""
         if not self.is_current:
             raise GalleryError(
                 f"gallery {self.folder} was replaced since it was opened: repaired, restored or deleted. Open it again."
             )
 
     def check_model(self, name: str, fingerprint: str) -> None:
-        """Refuse a gallery that was re-embedded with another model since it was opened."""
+        """Raise WidthMismatch if the gallery was re-embedded with another model since it was opened."""
         if self.meta("fingerprint") != fingerprint:
             raise WidthMismatch(
                 f"gallery {self.folder} has the vectors of {self.meta('model')} now, and was opened with {name}. Open "
                 "it again, or start the server again."
             )
 
-    # ------------------------------------------------------------------ SQL of other modules
+    # ------------------------------------------------------------------ running SQL for other modules
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """The rows of an SQL query."""
+        """Run an SQL query and return its rows."""
         with self.own_errors():
             return self.connection.execute(sql, values)
 
     def change(self, sql: str, values: Sequence[Any] = ()) -> int:
-        """Run one statement of SQL inside `writing()`; returns how many rows it changed."""
+        """Run one SQL statement inside `writing()`; return the number of rows that it changed."""
         return self.connection.change(sql, values)
 
     def rows_in(self, sql: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
-        """The rows of an SQL query with `IN ({marks})` in it, for any number of values, some hundreds at a time."""
+        """Yield the rows of an SQL query that contains `IN ({marks})`, for any number of values.
+
+        The query is run for a few hundred values at a time.
+        """
         for start in range(0, len(values), _AT_ONCE):
             some = values[start : start + _AT_ONCE]
             yield from self.rows(sql.format(marks=", ".join("?" * len(some))), some)
@@ -303,7 +325,7 @@ class Catalog:
     # ------------------------------------------------------------------ settings
 
     def meta(self, key: str) -> str:
-        """A value of the `meta` table; empty when absent."""
+        """Return a value of the `meta` table; "" if the key is missing."""
         rows = self.rows("SELECT value FROM meta WHERE key = ?", (key,))
         return rows[0][0] if rows else ""
 
@@ -312,22 +334,22 @@ class Catalog:
         self.change("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
 
     def drives(self) -> set[str]:
-        """Mount points seen below indexed folders."""
+        """Return the mount points that were seen below indexed folders."""
         try:
             found = json.loads(self.meta("drives") or "[]")
-        except (ValueError, RecursionError):  # a gallery of somebody else's
+        except (ValueError, RecursionError):  # a stranger may have written anything into their gallery
             return set()
         return {each for each in found if isinstance(each, str)} if isinstance(found, list) else set()
 
     def remember_drives(self, drives: set[str]) -> None:
-        """Store the mount points below indexed folders, in a transaction of their own."""
+        """Store the mount points below indexed folders, in a separate transaction."""
         with self.writing(visible=False):
             self.put_meta("drives", json.dumps(sorted(drives)))
 
     # ------------------------------------------------------------------ pictures
 
     def add_content(self, digest: bytes, vector: NDArray[np.float32]) -> int:
-        """Store a picture's vector as float16, or replace it if the hash is known; returns the picture's id."""
+        """Store a picture's vector as float16, or replace it if the hash is known; return the picture's id."""
         ((content,),) = self.connection.execute(
             "INSERT INTO contents (hash, vector, added) VALUES (?, ?, ?) "
             "ON CONFLICT (hash) DO UPDATE SET vector = excluded.vector RETURNING id",
@@ -341,7 +363,7 @@ class Catalog:
             "UPDATE contents SET format = ?, width = ?, height = ?, phash = ? WHERE id = ?",
             (facts.format, facts.width, facts.height, signed(phash), content),
         )
-        self.change(  # an empty caption too: then it is known that it was looked for
+        self.change(  # an empty caption is stored as well: it says that the file was searched for one
             "INSERT INTO texts (content, caption) VALUES (?, ?) "
             "ON CONFLICT (content) DO UPDATE SET caption = excluded.caption WHERE caption <> excluded.caption",
             (content, facts.caption),
@@ -349,8 +371,10 @@ class Catalog:
         photos.put_embedded(self.connection, content, facts.photo)
 
     def date_by_names(self, turn: Callable[[], AbstractContextManager[None]]) -> None:
-        """Give pictures without a date the one in their file's name, in a gallery that was made before names were read
-        for it; once."""
+        """Give pictures without a date the date in their file's name, once.
+
+        For galleries made by releases that did not read dates from names. `turn` locks the gallery for a commit.
+        """
         if not self.meta(_DATED):
             with turn(), self.writing():
                 photos.date_by_names(self.connection)
@@ -365,24 +389,24 @@ class Catalog:
         )
 
     def stored_pixels(self, content: int) -> bytes | None:
-        """The JPEG that `store_pixels` stored."""
+        """Return the JPEG that `store_pixels` stored; None if there is none."""
         rows = self.rows("SELECT picture FROM kept WHERE content = ?", (content,))
         return rows[0][0] if rows else None
 
     def put_embedded(self, group: EmbeddedPictures) -> int:
-        """Store pictures that were embedded elsewhere; returns how many were new.
+        """Store pictures that were embedded elsewhere; return how many were new.
 
-        What the catalogue holds stays: a path that it knows keeps its picture and its metadata, a picture that it knows
-        keeps its vector and gets a further path.
+        Nothing in the catalogue is replaced: a known path keeps its picture and its metadata, and a known picture keeps
+        its vector and gets a further path.
         """
         taken = {raw for (raw,) in self.rows_in("SELECT path FROM files WHERE path IN ({marks})", _raw(group.paths))}
         known = dict(self.rows_in("SELECT hash, id FROM contents WHERE hash IN ({marks})", group.digests))
-        rows_of: dict[bytes, int] = {}  # first row of each path that is new
+        rows_of: dict[bytes, int] = {}  # the first row of each new path
         for row, raw in enumerate(_raw(group.paths)):
             if raw not in taken:
                 rows_of.setdefault(raw, row)
         sequence = self.rows("SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'contents'")
-        added: dict[bytes, int] = {}  # first row of each picture that is new
+        added: dict[bytes, int] = {}  # the first row of each new picture
         for row in rows_of.values():
             digest = group.digests[row]
             if digest not in known:
@@ -414,44 +438,45 @@ class Catalog:
                 for raw, row in rows_of.items()
             ),
         )
-        self.change(  # what was hidden when it was removed
+        self.change(  # pictures that were hidden when they were removed are hidden again
             "UPDATE photos SET hidden = 1 WHERE content IN "
             "(SELECT id FROM contents WHERE hash IN (SELECT hash FROM hidden_gone))"
         )
         return len(new)
 
     def content(self, digest: bytes) -> int | None:
-        """The id of the picture with this hash, if there is one."""
+        """Return the id of the picture with this hash; None if there is none."""
         rows = self.rows("SELECT id FROM contents WHERE hash = ?", (digest,))
         return rows[0][0] if rows else None
 
     def digests(self) -> set[bytes]:
-        """Hashes of all pictures that are complete."""
+        """Return the hashes of all complete pictures: those with facts, perceptual hash, texts and metadata."""
         sql = f"SELECT hash FROM contents WHERE format IS NOT NULL AND phash IS NOT NULL AND NOT {_UNREAD}"
         return {row[0] for row in self.rows(sql)}
 
     def incomplete(self) -> set[str]:
-        """Paths of pictures without facts, perceptual hash, texts or metadata, which a repair may have lost."""
+        """Return the paths of pictures that lack facts, perceptual hash, texts or metadata (lost in a repair)."""
         rows = self.rows(f"SELECT path FROM {_JOINED} WHERE format IS NULL OR phash IS NULL OR {_UNREAD}")
         return {os.fsdecode(raw) for (raw,) in rows}
 
     def vector(self, content: int) -> NDArray[np.float32]:
-        """The vector (D,) of one picture."""
+        """Return the vector (D,) of one picture."""
         ((raw,),) = self.rows("SELECT vector FROM contents WHERE id = ?", (content,))
         return np.frombuffer(raw, "<f2").astype(np.float32)
 
     def vectors(self) -> tuple[Ids, StoredVectors]:
-        """Ids (n,) and float16 vectors (n, D) of all pictures with a path, in order of the ids."""
+        """Return the ids (n,) and float16 vectors (n, D) of all pictures with a path, in order of the ids."""
         sql = "SELECT id, vector FROM contents WHERE id IN (SELECT content FROM files) ORDER BY id"
         return self._as_vectors(self.rows(sql))
 
     def vectors_of(self, ids: Ids) -> tuple[Ids, StoredVectors]:
-        """Ids (n,) and vectors (n, D) of those `ids` that the catalogue has, in order of the ids."""
+        """Return the ids (n,) and vectors (n, D) of those `ids` that the catalogue has, in order of the ids."""
         sql = "SELECT id, vector FROM contents WHERE id IN ({marks}) ORDER BY id"
         return self._as_vectors(list(self.rows_in(sql, ids.tolist())))
 
     def vector_blocks(self) -> Iterator[tuple[Ids, StoredVectors]]:
-        """Ids and vectors of all pictures in order of the ids, in blocks; pictures without a path too."""
+        """Yield the ids and vectors of all pictures in blocks, in order of the ids; including pictures without a
+        path."""
         last, sql = -1, f"SELECT id, vector FROM contents WHERE id > ? ORDER BY id LIMIT {BLOCK}"
         while rows := self.rows(sql, (last,)):
             yield self._as_vectors(rows)
@@ -469,15 +494,15 @@ class Catalog:
         return ids, np.frombuffer(raw, "<f2").reshape(len(rows), width)
 
     def phash(self, content: int) -> int | None:
-        """The perceptual hash of one picture, 64 bits; None when none is stored, or the picture is gone."""
+        """Return the perceptual hash (64 bits) of one picture; None if none is stored, or the picture was removed."""
         rows = self.rows("SELECT phash FROM contents WHERE id = ?", (content,))
         return None if not rows or rows[0][0] is None else rows[0][0] % (1 << 64)
 
     def phashes(self) -> tuple[Ids, NDArray[np.uint64]]:
-        """Ids (n,) in ascending order and perceptual hashes (n,) of all pictures with a path; 0 where none is known."""
+        """Return the ids (n,), ascending, and perceptual hashes (n,) of all pictures with a path; 0: not known."""
         ids = "SELECT id, ifnull(phash, 0) FROM contents WHERE id IN (SELECT content FROM files) ORDER BY id"
         known = np.array(self.rows(ids), np.int64).reshape(-1, 2)
-        return known[:, 0], known[:, 1].astype(np.uint64)  # SQLite's integers have a sign
+        return known[:, 0], known[:, 1].astype(np.uint64)  # SQLite stores signed integers
 
     # ------------------------------------------------------------------ paths
 
@@ -498,18 +523,18 @@ class Catalog:
             photos.complete(self.connection, content)
 
     def remove_files(self, paths: Iterable[str]) -> None:
-        """Remove paths, and pictures without any path left. A remaining copy inherits a removed path's metadata."""
+        """Remove paths, and pictures that have no path left. Another copy of a picture inherits the path's metadata."""
         for raw in map(os.fsencode, paths):
             told = photos.has_beside(self.connection, raw) or date_in_name(os.fsdecode(raw))
             hidden_marks.note_gone(self, HIDDEN, raw)
             for content, metadata in self.connection.execute(
                 "DELETE FROM files WHERE path = ? RETURNING content, metadata", (raw,)
             ):
-                if metadata != "{}":  # so that a renamed file keeps its metadata
+                if metadata != "{}":  # pass it on to a copy, so that a renamed file keeps its metadata
                     self.change(
                         "UPDATE files SET metadata = ? WHERE content = ? AND metadata = '{}'", (metadata, content)
                     )
-                if told:  # a copy may remain
+                if told:  # the picture may have another path left
                     photos.complete(self.connection, content)
                 if raw.startswith(STORED_PREFIX.encode()):
                     self.change("DELETE FROM kept WHERE content = ?", (content,))
@@ -520,7 +545,11 @@ class Catalog:
         self.change("DELETE FROM loose")
 
     def files(self, at: str | None = None) -> dict[str, File]:
-        """All files by path, or the one `at` a path, its scenes and those below it; a scene has a path of its own."""
+        """Return the indexed files by path. A scene of a video counts as a file with its own path.
+
+        Args:
+            at: return only the file at this path, its scenes, and the files below it; None returns all files.
+        """
         sql = "SELECT path, size, mtime_ns FROM files"
         if at is None:
             rows = self.rows(sql)
@@ -537,12 +566,15 @@ class Catalog:
         return {path: file for path, file in files.items() if belongs(path, at)}
 
     def content_of(self, path: str) -> int | None:
-        """The id of the picture at a path, if the path is indexed."""
+        """Return the id of the picture at a path; None if the path is not indexed."""
         rows = self.rows("SELECT content FROM files WHERE path = ?", (os.fsencode(path),))
         return rows[0][0] if rows else None
 
     def paths_of(self, contents: Sequence[int], condition: Condition = EVERYTHING) -> dict[int, list[str]]:
-        """Paths of each of some hundred pictures: those that pass the condition, then the others, each by its bytes."""
+        """Return the paths of each picture; paths that pass the condition come first, each part sorted by bytes.
+
+        `contents` may hold a few hundred ids.
+        """
         rows = self.rows(
             f"SELECT content, path FROM {_JOINED} WHERE content IN ({', '.join('?' * len(contents))}) "
             f"ORDER BY NOT ifnull(({condition.of_file}) AND ({condition.of_content}), FALSE), path",
@@ -554,25 +586,29 @@ class Catalog:
         return paths
 
     def check_loose(self, content: int) -> None:
-        """Check that a picture of the current generation without paths has lost them, and not by damage."""
+        """Raise GalleryCorrupt if a picture of the current generation has no paths because of damage.
+
+        A picture that lost its last path in the usual way is listed in `loose`.
+        """
         if not self.rows("SELECT 1 FROM loose WHERE content = ?", (content,)):
             raise self.damaged(f"the rows of picture {content} cannot be found")
 
     def metadata_of(self, path: str) -> dict[str, Any]:
-        """The metadata stored with a path; empty if there is none."""
+        """Return the metadata stored with a path; empty if there is none."""
         rows = self.rows("SELECT metadata FROM files WHERE path = ?", (os.fsencode(path),))
         return read_metadata(rows[0][0]) if rows else {}
 
     # ------------------------------------------------------------------ texts and marks
 
     def sidecars(self, at: str | None = None) -> dict[str, File]:
-        """Size and time of change of the side-car captions, by the path of their picture; all, or one."""
+        """Return size and time of change of side-car captions, by the picture's path: of all pictures, or the one
+        `at`."""
         sql, values = "SELECT path, size, mtime_ns FROM sidecars", ()
         rows = self.rows(sql, values) if at is None else self.rows(f"{sql} WHERE path = ?", (os.fsencode(at),))
         return {(path := os.fsdecode(raw)): File(path, size, changed) for raw, size, changed in rows}
 
     def put_sidecar(self, path: str, file: File, caption: str | None, photo: PhotoMetadata | None = None) -> None:
-        """Store the side-car caption of a path and what else it says, or that there is no side-car."""
+        """Store the caption from a path's side-car and what else the side-car says; None: there is no side-car."""
         raw = os.fsencode(path)
         if caption is None:
             self.change("DELETE FROM sidecars WHERE path = ?", (raw,))
@@ -586,7 +622,7 @@ class Catalog:
         photos.put_beside(self.connection, path, photo)
 
     def without_ocr(self) -> list[tuple[int, list[str]]]:
-        """Pictures that OCR has not seen, in order of their ids, with their paths."""
+        """Return the pictures that OCR has not processed, in order of their ids, with their paths."""
         rows = self.rows(
             "SELECT content, path FROM files "
             "WHERE content NOT IN (SELECT content FROM texts WHERE ocr_by IS NOT NULL) ORDER BY content, path"
@@ -597,7 +633,7 @@ class Catalog:
         return list(paths.items())
 
     def put_ocr(self, content: int, text: str, by: str) -> None:
-        """Store the text that OCR has read in a picture, and the engine; or why there is none."""
+        """Store the text that OCR has read in a picture, and which engine read it; or in `by`, why there is none."""
         self.change(
             "INSERT INTO texts (content, ocr, ocr_by) SELECT ?, ?, ? WHERE EXISTS "
             "(SELECT 1 FROM contents WHERE id = ?) "
@@ -606,37 +642,37 @@ class Catalog:
         )
 
     def set_hidden(self, contents: Iterable[int], hide: bool) -> int:
-        """Hide pictures from results, or show them again, videos whole; returns how many have changed."""
+        """Hide pictures from results, or show them again; return the number changed. A scene stands for its video."""
         whole = counting.with_their_videos(self, contents)
         hidden_marks.shown(self, whole)
         return photos.set_hidden(self.connection, whole, hide)
 
     def has_hidden(self) -> bool:
-        """Whether any picture is hidden."""
+        """True if any picture is hidden."""
         return bool(self.rows(f"{HIDDEN} LIMIT 1"))
 
     # ------------------------------------------------------------------ records
 
     def record(self, identity: str) -> PictureRecord | None:
-        """A picture by its id (see `identity_of`), with all its paths."""
+        """Return a picture by its id (see `identity_of`), with all its paths; None if there is none."""
         first = bytes.fromhex(identity)
         rows = self.rows(f"{_RECORDS} WHERE hash BETWEEN ? AND ? ORDER BY path", (first, first + b"\xff" * 16))
         return _record(rows) if rows else None
 
     def records_at(self, paths: Sequence[str]) -> dict[str, PictureRecord]:
-        """The picture at each path, with that path as its only copy; unknown paths are left out."""
+        """Return the picture at each path, with that path as its only copy; unknown paths are left out."""
         rows = self.rows_in(f"{_RECORDS} WHERE path IN ({{marks}})", _raw(paths))
         return {os.fsdecode(row[-3]): _record([row]) for row in rows}
 
     def records_of(self, contents: Sequence[int]) -> dict[int, PictureRecord]:
-        """Pictures by their ids in this catalogue, with all their paths; unknown ids are left out."""
+        """Return pictures by their ids in this catalogue, with all their paths; unknown ids are left out."""
         found: dict[int, list[tuple[Any, ...]]] = {}
         for row in self.rows_in(f"{_RECORDS} WHERE files.content IN ({{marks}}) ORDER BY path", contents):
             found.setdefault(row[0], []).append(row)
         return {content: _record(rows) for content, rows in found.items()}
 
     def newest(self, count: int) -> list[str]:
-        """The ids of the pictures that came last, newest first."""
+        """Return the ids (see `identity_of`) of the `count` pictures that were added last, the newest first."""
         there = "EXISTS (SELECT 1 FROM files WHERE content = contents.id)"
         sql = f"SELECT hash FROM contents WHERE {there} ORDER BY id DESC LIMIT ?"
         return [identity_of(digest) for (digest,) in self.rows(sql, (count,))]
@@ -644,7 +680,7 @@ class Catalog:
     # ------------------------------------------------------------------ pictures that pass a filter
 
     def select(self, condition: Condition) -> Ids:
-        """Ids of the pictures that pass, in order. Pictures without any path may be included."""
+        """Return the ids of the pictures that pass, ascending. Pictures without any path may be included."""
         passed: Ids | None = None
         for table, column, sql, values in (
             ("files", "content", condition.of_file, condition.file_values),
@@ -661,21 +697,21 @@ class Catalog:
         return np.intersect1d(passed, hidden) if condition.hidden else np.setdiff1d(passed, hidden)
 
     def later_scenes(self) -> Ids:
-        """Ids of the scenes that are not the first of their video: a listing without them shows each video once."""
+        """Return the ids of all scenes but the first of each video; a listing without them shows each video once."""
         return self._numbers(f"SELECT group_concat(content) FROM ({counting.LATER_SCENES})")
 
     def newest_first(self, condition: Condition) -> list[int]:
-        """Ids of the pictures that pass, by the date they were taken, the newest first; those without a date come
-        last."""
+        """Return the ids of the pictures that pass, the latest taken first; pictures without a date come last."""
         passed = set(self.select(condition).tolist())
         rows = self.rows("SELECT id FROM contents ORDER BY taken IS NULL, taken DESC, id")
         return [content for (content,) in rows if content in passed]
 
     def _numbers(self, sql: str, values: Sequence[Any] = ()) -> Ids:
-        """The ids that a query concatenates with commas, sorted and unique.
+        """Run a query that returns ids joined by commas; return the ids, sorted and without repetition.
 
-        One text is three times as fast to fetch as rows. DISTINCT or ORDER BY would make SQLite scan the index of that
-        column instead of the one that answers the condition: 0.7 s instead of 0.003 for 1 % of a million pictures.
+        One text is three times as fast to fetch as rows. The query must not sort: with DISTINCT or ORDER BY, SQLite
+        would scan the index of the id column instead of the index for the condition, which takes 0.7 s instead of
+        0.003 s for 1 % of a million pictures.
         """
         ((text,),) = self.rows(sql, values)
         return np.unique(np.fromstring(text or "", np.int64, sep=","))
@@ -683,39 +719,42 @@ class Catalog:
     # ------------------------------------------------------------------ counts
 
     def counts(self) -> tuple[int, int]:
-        """Number of files, and of different pictures and scenes among them."""
+        """Return the number of files, and of different pictures and scenes among them."""
         return counting.counts(self)
 
     def has_more_than(self, count: int) -> bool:
-        """Whether the catalogue has more than `count` pictures, without counting them all."""
+        """True if the catalogue has more than `count` pictures; faster than counting them all."""
         return bool(self.rows("SELECT 1 FROM contents LIMIT 1 OFFSET ?", (count,)))
 
     def formats(self) -> dict[str, int]:
-        """How many pictures there are of each format, the most frequent first."""
+        """Count the pictures of each format; the most frequent format comes first."""
         sql = "SELECT ifnull(format, 'not known'), count(*) AS n FROM contents GROUP BY 1 ORDER BY n DESC, 1"
         return dict(self.rows(sql))
 
     def captured_at(self) -> tuple[str, str] | None:
-        """The first and the last EXIF date; None without any."""
+        """Return the first and the last date on which a picture was taken; None if no date is known."""
         first, last = self.rows("SELECT min(taken), max(taken) FROM contents")[0]
         return (first, last) if first else None
 
     def overview(self) -> Overview:
-        """Counts of this generation; reads every path."""
+        """Count files, formats and folders in the current state of the catalogue; reads every path."""
         return Overview(self.counts()[0], self.formats(), counting.folders(self, HIDDEN), self.captured_at())
 
     # ------------------------------------------------------------------ history
 
-    # An index of an earlier generation is updated by the log of changes instead of rebuilt. A generation that is not
-    # in the log (a restored backup, a recreated catalogue, a log that was shortened since) is unknown.
+    # With the log of changes, an index of an earlier generation can be updated instead of rebuilt. A generation is
+    # unknown if the log lacks it: after a backup was restored, the catalogue recreated, or the log shortened.
 
     def change_number(self, generation: str) -> int | None:
-        """The number of the last change at a generation; None if the generation is unknown."""
+        """Return the number that the last change had at a generation; None if the generation is unknown."""
         rows = self.rows("SELECT number FROM commits WHERE generation = ? AND number >= 0", (generation,))
         return rows[0][0] if rows else None
 
     def changed_since(self, generation: str) -> Ids | None:
-        """Ids of pictures whose vectors were added, changed or removed since, in order; None if that is unknown."""
+        """Return the ids of pictures whose vectors were added, changed or removed since a generation, ascending.
+
+        None if the generation is unknown.
+        """
         number = self.change_number(generation)
         if number is None:
             return None
@@ -723,7 +762,7 @@ class Catalog:
         return np.fromiter((row[0] for row in rows), np.int64, len(rows))
 
     def forget_changes_before(self, generation: str) -> None:
-        """Shorten the log to what has changed since a generation; inside the writer's lock."""
+        """Shorten the log to what has changed since a generation. The caller holds the writer's lock."""
         if number := self.change_number(generation):
             with self.writing(visible=False):
                 self.change("DELETE FROM changes WHERE number <= ?", (number,))
@@ -732,12 +771,14 @@ class Catalog:
     # ------------------------------------------------------------------ damage
 
     def damaged(self, what: str) -> GalleryCorrupt:
-        """The error of damage that a read has found."""
+        """Return the error to raise when a read has found damage."""
         return connection.damaged(self.path, what)
 
     def damages(self) -> list[str]:
-        """What SQLite's own check of the whole file finds: pages that do not match their checksums, rows that are
-        missing in an index, references to missing rows. A line each."""
+        """Check the whole file with SQLite's own check; return a line for each fault.
+
+        Faults are pages that do not match their checksums, rows missing in an index, and references to missing rows.
+        """
         lines = []
         with self.own_errors():
             try:
@@ -753,13 +794,13 @@ class Catalog:
         return lines
 
     def damaged_rows(self) -> Iterator[tuple[str, Any]]:
-        """Table and key of the rows that stand on damaged pages."""
+        """Yield table and key of each row that stands on a damaged page."""
         with self.own_errors():
             yield from damaged_keys(self.path)
 
 
 class CatalogPool:
-    """One catalogue connection for each thread; SQLite runs one statement at a time on each."""
+    """Gives each thread its own catalogue connection, because SQLite runs only one statement at a time on each."""
 
     def __init__(self, folder: Path, model: Encoder) -> None:
         self._folder, self._model = folder.absolute(), model
@@ -768,9 +809,9 @@ class CatalogPool:
         self._lock = threading.Lock()
 
     def catalog(self) -> Catalog:
-        """The catalogue through this thread's connection; opened again when the file was replaced or is back."""
+        """Return the catalogue through this thread's connection; open it again if the file was replaced."""
         catalog: Catalog | None = getattr(self._local, "catalog", None)
-        if catalog is not None and not catalog.is_current:  # repaired or restored: the old file is no longer written
+        if catalog is not None and not catalog.is_current:  # after a repair or restore, the old file no longer changes
             self._local.catalog = None
             with self._lock:
                 self._opened.remove(catalog)
@@ -792,7 +833,7 @@ class CatalogPool:
 
 
 def _record(rows: Sequence[tuple[Any, ...]]) -> PictureRecord:
-    """A picture from its rows of _RECORDS, one for each path."""
+    """Make a picture's record from the rows that _RECORDS returns for it, one for each path."""
     copies = tuple(Copy(os.fsdecode(path), size, read_metadata(about)) for *_, path, size, about in rows)
     content, digest, kind, width, height, captured_at, added, *photo = rows[0][:-3]
     camera, lens, latitude, longitude, place, hidden, by_name = photo
@@ -813,12 +854,12 @@ def _photo_row(photo: PhotoMetadata) -> tuple[Any, ...]:
 
 
 def now() -> str:
-    """The time as `contents.added` has it."""
+    """Return the current time (UTC), written as in `contents.added`."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def signed(phash: int) -> int:
-    """A 64-bit hash as an integer of SQLite or PostgreSQL, which has a sign."""
+    """Convert an unsigned 64-bit hash to a signed integer, as SQLite and PostgreSQL store it."""
     return phash - (1 << 64) if phash >> 63 else phash
 
 
@@ -831,5 +872,5 @@ def _raw(paths: Sequence[str]) -> list[bytes]:
 
 
 def after(start: bytes) -> tuple[bytes, bytes]:
-    """The ends, both exclusive, of the texts that begin with `start`."""
+    """Return two bounds, both exclusive, between which all byte strings longer than `start` with that beginning lie."""
     return start, start[:-1] + bytes([start[-1] + 1])

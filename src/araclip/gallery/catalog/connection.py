@@ -1,17 +1,17 @@
-"""Connections to a catalogue file through apsw, whose SQLite checks every page that it reads, and transactions on them.
+"""Connect to a catalogue file through apsw, whose SQLite checks every page that it reads; run transactions on it.
 
 The checksum of a page stands in its last 8 bytes. SQLite's own `cksumvfs` writes it with the page and compares it at
-each read: damage is an error of that read (https://www.sqlite.org/cksumvfs.html), never a wrong answer. apsw carries
-one recent SQLite with full-text search to every platform. No other SQLite of this process opens the file: closing any
-descriptor of it would drop the locks of all connections (https://www.sqlite.org/howtocorrupt.html).
+each read, so damage makes the read fail (https://www.sqlite.org/cksumvfs.html) and never gives a wrong answer. apsw
+brings the same recent SQLite with full-text search to every platform. No other SQLite in this process may open the
+file: closing its descriptor would drop the locks of all connections (https://www.sqlite.org/howtocorrupt.html).
 
-Reading beside SQLite's write-ahead log needs a shared memory file, which a reader who may not write the folder can use
-but not create. While the log is empty such a reader therefore opens the file as immutable, which ignores the log and
-would mix pages of two moments once the owner writes. `FollowingConnection` notices a write by the files' sizes and
-times, which a writer changes before and with each commit, and reads again.
+To read a database with a write-ahead log, SQLite needs a shared memory file. A user who may not write the folder can
+use that file but not create it. While the log is empty, such a user's connection therefore opens the catalogue as
+"immutable", which ignores the log and would mix pages of two moments once the owner writes. `FollowingConnection`
+notices such a write, because it changes sizes and times of the files, and then reads again.
 
-Threads may share a connection: each statement has it to itself until its rows are fetched, and each transaction until
-its end (`alone`). Otherwise another thread would see what is not committed yet, or begin a transaction inside this one.
+Threads may share a connection: a statement has it to itself until its rows are fetched, and a transaction until its end
+(`alone`). Otherwise another thread could see uncommitted changes, or begin a transaction inside this one.
 """
 
 import contextlib
@@ -31,13 +31,13 @@ from araclip.errors import GalleryCorrupt, GalleryError
 from araclip.gallery.catalog import matching
 
 CHECKED_VFS = "cksmvfs"  # SQLite's name of its checksum layer
-CHECKSUM_BYTES = 8  # at the end of each page
-BUSY_MS = 10_000  # that a statement waits for another connection's commit
+CHECKSUM_BYTES = 8  # bytes at the end of each page that hold its checksum
+BUSY_MS = 10_000  # how long a statement waits for another connection's commit
 DAMAGED_PAGE = 8202  # SQLITE_IOERR_DATA: the checksum of a page does not match
 _CHANGED = "its owner is writing it"
 _TRIES = 20
 _PAUSE_S = 0.02
-_DAMAGE = (  # what SQLite says of damage with the code of any other error
+_DAMAGE = (  # words in SQLite's messages that mean damage, although the error code does not say so
     "malformed", "disk image", "no such table", "no such column", "vtable constructor failed", "fts5",
 )  # fmt: skip
 _CANNOT_WRITE = (
@@ -49,23 +49,23 @@ Row = tuple[Any, ...]
 
 
 class OwnerBusy(Exception):
-    """The owner of a catalogue keeps writing it while a reader who may not write reads."""
+    """A user who may not write the catalogue could not read it, because its owner keeps writing."""
 
 
 @cache
 def _load_checksums() -> None:
-    """Load SQLite's checksum layer, once for this process."""
+    """Load SQLite's checksum layer; once in this process."""
     with closing(apsw.Connection(":memory:")) as database:
         apsw.sqlite_extra.load(database, "cksumvfs")
 
 
 def opened(path: Path, flags: int, parameters: str = "", *, checksums: bool = True) -> apsw.Connection:
-    """A bare connection of apsw to a catalogue file, with the functions of filters.
+    """Open a catalogue file as a plain apsw connection, with the SQL functions that filters call.
 
     Args:
         flags: SQLITE_OPEN_….
-        parameters: those of SQLite's URI.
-        checksums: False to write pages as they are given, with the checksums that they had.
+        parameters: the parameters of SQLite's URI.
+        checksums: False to write pages unchanged, with the checksums that they already have.
     """
     _load_checksums()
     uri = path.absolute().as_uri() + (f"?{parameters}" if parameters else "")
@@ -88,32 +88,36 @@ class Connection:
         flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
         self._db = opened(path, flags)
         try:
-            self._db.reserve_bytes("main", CHECKSUM_BYTES)  # of a new file; an existing one stays as it is
+            self._db.reserve_bytes("main", CHECKSUM_BYTES)  # has no effect on an existing file
             self.execute("PRAGMA foreign_keys = ON")
             self.execute("PRAGMA journal_mode = WAL")
-            self.execute("PRAGMA synchronous = FULL")  # a committed picture survives a power cut
+            self.execute("PRAGMA synchronous = FULL")  # so that a committed picture survives a power cut
         except apsw.Error:
             self._db.close()
             raise
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
-        """Run one statement; returns its rows."""
+        """Run one SQL statement; return its rows.
+
+        Raises:
+            apsw.Error: SQLite reports an error.
+        """
         with self._lock:
             return self._db.execute(sql, values).fetchall()
 
     def change(self, sql: str, values: Sequence[Any] = ()) -> int:
-        """Run one statement; returns how many rows it has changed. Raises as `execute`."""
+        """Run one SQL statement; return the number of rows that it changed. Raises the errors of `execute`."""
         with self._lock:
             self._db.execute(sql, values)
             return self._db.changes()
 
     def change_each(self, sql: str, values: Iterable[Sequence[Any]]) -> None:
-        """Run one statement, which returns no rows, for each of several values. Raises as `execute`."""
+        """Run one SQL statement without result for each row of values. Raises the errors of `execute`."""
         with self._lock:
             self._db.executemany(sql, values)
 
     def copy_to(self, path: Path) -> None:
-        """Copy the last commit into a new file, flushed to the disk. Raises as `execute`."""
+        """Copy the last commit into a new file, flushed to the disk. Raises the errors of `execute`."""
         with self._lock, closing(opened(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)) as target:
             target.execute("PRAGMA synchronous = FULL")
             self._copy_into(target)
@@ -124,21 +128,21 @@ class Connection:
 
     @property
     def in_transaction(self) -> bool:
-        """Whether a transaction is open on this connection."""
+        """True if a transaction is open on this connection."""
         return self._db.in_transaction
 
     def alone(self) -> AbstractContextManager[object]:
-        """For a block whose statements belong together: those of other threads wait for its end."""
+        """Make other threads' statements wait until the end of a `with` block whose statements belong together."""
         return self._lock
 
     def close(self) -> None:
-        """Close the connection; the last one at the file takes the log into it."""
+        """Close the connection; closing the file's last connection copies the log into the file."""
         with self._lock:
             self._db.close()
 
 
 class FollowingConnection(Connection):
-    """A connection of a reader who may not write, which follows what the owner commits."""
+    """A connection for a user who may not write the catalogue; it follows what the owner commits."""
 
     may_write = False
 
@@ -189,14 +193,15 @@ class FollowingConnection(Connection):
         self._reading = False
         self._immutable = not (self._log.exists() and self._log.stat().st_size)
         self._opened_at = self._state()
-        mode = "immutable=1" if self._immutable else "mode=ro&readonly_shm=1"  # a new one would be this reader's
+        # a new shared memory file would belong to this user
+        mode = "immutable=1" if self._immutable else "mode=ro&readonly_shm=1"
         self._db = opened(self._path, apsw.SQLITE_OPEN_READONLY, mode)
 
     def _is_current(self) -> bool:
         return self._state() == self._opened_at
 
     def _state(self) -> tuple[int, ...]:
-        """Which file it is; without a log to follow, also its size and time of change, and whether a log came."""
+        """Return device and inode of the file; if opened as immutable, also its size and time, and the log's size."""
         file = self._path.stat()
         if not self._immutable:
             return file.st_dev, file.st_ino
@@ -205,15 +210,15 @@ class FollowingConnection(Connection):
 
 
 def connect(path: Path, *, create: bool = False) -> Connection:
-    """A connection to the catalogue at `path`: its owner's, or a reader's who may not write it."""
+    """Connect to the catalogue at `path`, for reading and writing, or only reading if this user may not write it."""
     return Connection(path, create=create) if may_write(path) else FollowingConnection(path)
 
 
 def may_write(path: Path) -> bool:
-    """Whether this user may write the catalogue: its folder, and the file if there is one.
+    """True if this user may write both the catalogue's folder and its file (if there is one).
 
-    Who may write the folder alone must not open the file as its owner does: the log and the shared memory file would be
-    this user's, and the owner could no longer write.
+    A user who may write only the folder must not open the file for writing: the log and the shared memory file would
+    then belong to this user, and the owner could no longer write.
     """
     return os.access(path.parent, os.W_OK | os.X_OK) and (os.access(path, os.W_OK) or not path.exists())
 
@@ -223,27 +228,27 @@ def may_write(path: Path) -> bool:
 
 @contextmanager
 def transaction(database: Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
-    """A transaction: committed at the end of the block, rolled back if the block raises."""
+    """Run a `with` block as a transaction: committed at the end of the block, rolled back if the block raises."""
     with database.alone():
         database.execute(f"BEGIN {kind}")
         try:
             yield
             database.execute("COMMIT")
         except BaseException:
-            with contextlib.suppress(apsw.Error):  # a full disk has rolled it back already
+            with contextlib.suppress(apsw.Error):  # on a full disk, SQLite has already rolled it back
                 database.execute("ROLLBACK")
             raise
 
 
 @contextmanager
 def snapshot(database: Connection) -> Iterator[None]:
-    """A read transaction: all reads in the block see the same state."""
+    """Run a `with` block as a read transaction: all reads in the block see the same state."""
     with database.alone():
         database.execute("BEGIN")
         try:
             yield
         finally:
-            if database.in_transaction:  # a damaged page has ended it already
+            if database.in_transaction:  # on a damaged page, SQLite has already ended it
                 database.execute("ROLLBACK")
 
 
@@ -262,15 +267,15 @@ def checkpoint(database: Connection) -> None:
 
 @contextmanager
 def own_errors(path: Path, *, writing: bool = False) -> Iterator[None]:
-    """SQLite's errors in a block as errors with a remedy, for the catalogue at `path`.
+    """Turn SQLite's errors in a `with` block into errors with a remedy, for the catalogue at `path`.
 
     Args:
-        writing: an error is of the disk or of permissions unless it is damage.
+        writing: True if the block writes; then errors that are not damage come from the disk or from permissions.
 
     Raises:
         GalleryCorrupt: the catalogue is damaged.
-        OSError: when `writing`, the disk is full or read-only, or others write for too long.
-        GalleryError: it cannot be used now.
+        OSError: when `writing`: the disk is full or read-only, or others write for too long.
+        GalleryError: the catalogue is closed, or cannot be used now.
     """
     try:
         yield
@@ -292,7 +297,7 @@ def own_errors(path: Path, *, writing: bool = False) -> Iterator[None]:
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether an error of a read or a write says that the file is damaged."""
+    """True if an error from a read or a write means that the file is damaged."""
     if isinstance(error, apsw.CorruptError | apsw.NotADBError | UnicodeDecodeError):
         return True
     if isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) == DAMAGED_PAGE:
@@ -301,7 +306,7 @@ def is_damage(error: Exception) -> bool:
 
 
 def reason_of(error: Exception) -> str:
-    """What is damaged, in words."""
+    """Say in words what is damaged."""
     if isinstance(error, UnicodeDecodeError):
         return f"{error.reason} in a text or a name"
     if isinstance(error, apsw.IOError):
@@ -310,7 +315,7 @@ def reason_of(error: Exception) -> str:
 
 
 def damaged(path: Path, reason: str) -> GalleryCorrupt:
-    """The error of a damaged catalogue."""
+    """Return the error to raise for a damaged catalogue, with its remedy."""
     return GalleryCorrupt(
         f"{path} is damaged: {reason}. Run `araclip repair`, which recovers what can be read and keeps the damaged "
         "file; your pictures are not touched."

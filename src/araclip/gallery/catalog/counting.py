@@ -1,6 +1,6 @@
-"""Counts of files, in which a video is one however many scenes it has; in `files`, each scene has a path of its own.
+"""Count files so that a video counts once, however many scenes it has. In the table `files`, each scene has a row.
 
-The SQL is understood by SQLite and by PostgreSQL.
+The SQL works in SQLite and in PostgreSQL.
 """
 
 import os
@@ -15,21 +15,21 @@ from araclip.pictures.video.scenes import MARK, SUFFIX_BYTES, belongs, file_of, 
 _SCENES = f"FROM files JOIN contents ON id = content WHERE format IN ({', '.join(map(repr, FORMATS))})"
 _VIDEO = f"substr(path, 1, length(path) - {SUFFIX_BYTES})"
 _VIDEOS = f"(SELECT max(size) AS size {_SCENES} GROUP BY {_VIDEO}) AS videos"
-LATER_SCENES = (  # ids of the scenes that are not the first of their video
+LATER_SCENES = (  # selects the ids of all scenes but the first of each video
     f"SELECT content FROM (SELECT content, row_number() OVER (PARTITION BY {_VIDEO} ORDER BY path) AS place {_SCENES}) "
     "AS placed WHERE place > 1"
 )
 
 
 class Rows(Protocol):
-    """`CatalogLookups` or a `Database` of PostgreSQL, as far as it is needed here."""
+    """Something that runs SQL queries: a `Catalog`, or PostgreSQL's `Database`."""
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Sequence[Any]]:
-        """The rows of an SQL query."""
+        """Run an SQL query and return its rows."""
 
 
 def counts(catalog: Rows) -> tuple[int, int]:
-    """Number of files, and of different pictures and scenes among them."""
+    """Return the number of files, and of different pictures and scenes among them."""
     ((files, pictures),) = catalog.rows(
         f"SELECT count(*) - (SELECT count(*) {_SCENES}) + (SELECT count(*) FROM {_VIDEOS}), count(DISTINCT content) "
         "FROM files"
@@ -38,7 +38,7 @@ def counts(catalog: Rows) -> tuple[int, int]:
 
 
 def file_bytes(catalog: Rows) -> int:
-    """Bytes of all files."""
+    """Return the total size of all files in bytes."""
     ((total,),) = catalog.rows(
         f"SELECT coalesce(sum(size), 0) - (SELECT coalesce(sum(size), 0) {_SCENES}) "
         f"+ (SELECT coalesce(sum(size), 0) FROM {_VIDEOS}) FROM files"
@@ -47,7 +47,7 @@ def file_bytes(catalog: Rows) -> int:
 
 
 def with_their_videos(catalog: Rows, contents: Iterable[int]) -> list[int]:
-    """Pictures, and with a scene all scenes of its video."""
+    """Return the given pictures; for each scene among them, add all scenes of the same video."""
     found = dict.fromkeys(contents)
     for content in list(found):
         for (raw,) in catalog.rows("SELECT path FROM files WHERE content = ?", (content,)):

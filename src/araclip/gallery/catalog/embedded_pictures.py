@@ -1,4 +1,4 @@
-"""Pictures that were embedded elsewhere, as columns: rows for the catalogue, of which nothing is decoded again."""
+"""Pictures whose vectors, facts and hashes were computed elsewhere, as columns; nothing is decoded again for them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +16,13 @@ EMPTY: Mapping[str, Any] = {}
 
 @dataclass(frozen=True)
 class EmbeddedPictures:
-    """n pictures with all that a catalogue stores of them; `Facts`, `File` and the hashes as columns.
+    """n pictures with everything that a catalogue stores about them; row i of each column belongs to picture i.
 
     Attributes:
-        vectors: (n, D) float16 of unit length. digests: SHA-256 of the bytes. phashes: 64 bits each.
-        metadata: of each path, as `add` takes it.
+        vectors: (n, D) float16 of unit length.
+        digests: the SHA-256 hash of each file's bytes.
+        phashes: perceptual hashes, 64 bits each.
+        metadata: the metadata of each path, as `BaseGallery.add` takes it.
     """
 
     paths: Sequence[str]
@@ -40,11 +42,11 @@ class EmbeddedPictures:
         return len(self.paths)
 
     def file(self, row: int) -> File:
-        """The file of one of them."""
+        """Return the file of the picture in a row."""
         return File(self.paths[row], self.sizes[row], self.mtimes_ns[row])
 
     def facts(self, row: int) -> Facts:
-        """The facts of one of them."""
+        """Return the facts of the picture in a row."""
         photo = self.photos[row]
         return Facts(
             self.formats[row], self.widths[row], self.heights[row], photo.captured_at, self.captions[row],

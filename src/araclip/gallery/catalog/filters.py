@@ -1,4 +1,4 @@
-"""Filters: which pictures a search may return, as a condition on the catalogue's rows. Pure.
+"""Filters say which pictures a search may return; they are turned into a condition on the catalogue's rows. Pure.
 
 A picture passes when one of its paths passes every filter that is set. A picture with an unknown fact (no EXIF date,
 for example) does not pass a filter on that fact.
@@ -22,11 +22,11 @@ from araclip.pictures.formats import FORMATS
 from araclip.pictures.video.formats import FORMATS as VIDEO_FORMATS
 from araclip.text.normalization import normalize
 
-WORDS = ("camera", "lens", "place", "name")  # filters that look for words
+WORDS = ("camera", "lens", "place", "name")  # filters whose value is a text with words to find
 KINDS = ("picture", "video")
 ORIENTATIONS = {"landscape": "width > height", "portrait": "width < height", "square": "width = height"}
-# A list matches when one of its members does; true and false are compared as these words. A whole number that SQLite
-# would round to a fraction matches nothing here: `has_metadata` is for those.
+# A list matches if one of its members matches; true and false are compared as the words "true" and "false". A whole
+# number too large for SQLite, which would store it as a fraction, matches nothing here; `has_metadata` compares these.
 _METADATA = """files.metadata <> '{}' AND EXISTS (SELECT 1 FROM json_each(files.metadata) AS pair,
     json_each(CASE pair.type || typeof(pair.value) WHEN 'arraytext' THEN pair.value WHEN 'integerreal' THEN '[]'
         ELSE '[' || json_quote(
@@ -34,7 +34,7 @@ _METADATA = """files.metadata <> '{}' AND EXISTS (SELECT 1 FROM json_each(files.
     WHERE pair.key = ? AND ? = CASE member.type || typeof(member.value)
         WHEN 'trueinteger' THEN 'true' WHEN 'falseinteger' THEN 'false' WHEN 'integerreal' THEN NULL
         ELSE CAST(member.value AS TEXT) END)"""
-LARGEST = (1 << 63) - 1  # bytes of a file; SQLite's largest integer
+LARGEST = (1 << 63) - 1  # the largest size in bytes, and SQLite's largest integer
 _DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01])(T([01]\d|2[0-3])(:[0-5]\d(:[0-5]\d)?)?)?)?)?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgKMG])?[bB]?")
 _NUMBER = r" ?([+-]?\d{1,9}(?:\.\d{1,20})?) ?"
@@ -56,7 +56,7 @@ class Condition:
     """Two SQL conditions that must both hold: one on a row of `files`, one on its row of `contents`.
 
     They are separate so that each can be answered from an index of its table. A condition on an unknown fact is NULL,
-    which does not pass. `hidden`: only hidden pictures, only the others, or both (None).
+    which does not pass. `hidden`: True for only hidden pictures, False for only visible ones, None for both.
     """
 
     of_file: str = "TRUE"
@@ -73,36 +73,37 @@ EVERYTHING = Condition()
 class Filters:
     """Conditions that a picture must fulfil to be found.
 
-    Dates are texts, YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DDTHH:MM(:SS); both ends are inclusive: `captured_to="2023"`
-    includes all of that year. `captured` is the camera's clock (EXIF), `added` UTC.
+    Dates are texts: YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DDTHH:MM(:SS). Both ends are included: `captured_to="2023"`
+    includes all of that year. `captured` is the time of the camera's clock (EXIF), `added` is in UTC.
 
     Raises:
-        InputError: an invalid date, format, orientation or size; the message names valid ones.
+        InputError: a date, format, orientation, size or another value is invalid; the message names valid values.
     """
 
     folder: str | os.PathLike[str] | None = None  # this folder and all below it
-    folder_name: str | tuple[str, ...] | None = None  # below any folder of this name or these; not looked up on disk
-    below: str | None = None  # this folder and all below it, by its exact path; does not access the disk
+    folder_name: str | tuple[str, ...] | None = None  # below any folder with this name (or one of these)
+    below: str | None = None  # like `folder`, but by the exact path: links are not resolved on the disk
     captured_from: str | None = None
     captured_to: str | None = None
-    months: tuple[int, ...] = ()  # of the camera's date, in any year: 1 to 12
-    days: tuple[int, ...] = ()  # of the camera's date, in any month: 1 to 31
+    months: tuple[int, ...] = ()  # taken in one of these months (1 to 12), in any year
+    days: tuple[int, ...] = ()  # taken on one of these days (1 to 31), in any month
     added_from: str | None = None
     added_to: str | None = None
     min_size: int | None = None  # bytes of the file
     max_size: int | None = None
-    formats: tuple[str, ...] = ()  # of pictures.formats.FORMATS, in any case; jpg, tif, heic, jp2 too
+    formats: tuple[str, ...] = ()  # any of pictures.formats.FORMATS, in any case; jpg, tif, heic and jp2 work, too
     orientation: str | None = None  # landscape, portrait or square, as the picture is seen
     camera: str | None = None  # all these words are in the camera's name; case and order make no difference
-    lens: str | None = None  # as for the camera
-    place: str | None = None  # as for the camera, in the names of spot, city, region and country
-    name: str | None = None  # of the file: all these words, or a glob such as IMG_20*
-    near: tuple[float, float, float] | None = None  # latitude, longitude (degrees), metres around
+    lens: str | None = None  # all these words are in the lens's name
+    place: str | None = None  # all these words are in the names of spot, city, region and country
+    name: str | None = None  # the file's name has all these words, or matches a glob such as IMG_20*
+    # latitude and longitude in degrees, and the greatest distance in metres
+    near: tuple[float, float, float] | None = None
     kind: str | None = None  # picture or video
     metadata: Mapping[str, Any] = field(default_factory=dict)  # every key must have its value: texts, numbers, booleans
     hidden: bool | None = False  # False: only pictures that are not hidden; True: only hidden ones; None: both
-    every_scene: bool = False  # of a video that is found, instead of the best one
-    collapse: bool = False  # of near-duplicates (phash), only the best is returned
+    every_scene: bool = False  # True to return every scene of a video, instead of only the best one
+    collapse: bool = False  # True to return only the best picture of each group of near-duplicates
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -144,7 +145,7 @@ class Filters:
 
     @classmethod
     def of(cls, where: "Where", *, collapse: bool = False) -> "Filters":
-        """Filters from a `where` argument: Filters, a text KEY=VALUE, several of them, or None."""
+        """Make filters from a `where` argument: Filters, a text KEY=VALUE, a list of such texts, or None."""
         if isinstance(where, Filters):
             return replace(where, collapse=True) if collapse else where
         texts = [where] if isinstance(where, str) else where or ()
@@ -156,7 +157,7 @@ class Filters:
 
     @classmethod
     def read(cls, texts: Iterable[str], *, collapse: bool = False) -> "Filters":
-        """Parse filters, KEY=VALUE each.
+        """Parse filters, each written as KEY=VALUE.
 
         folder=PATH, captured=2023 or captured=2023-05..2023-07 (an open end is fine: 2023..), month=6,7,8, day=17,
         added=…, size=100kB..2MB, format=JPEG,PNG, orientation=portrait, camera=WORDS, lens=WORDS,
@@ -193,7 +194,7 @@ class Filters:
         return cls(**fields)
 
     def texts(self) -> list[str]:
-        """The filters as texts for `read`; `folder_name`, `below` and `collapse` have none."""
+        """Write the filters as texts that `read` can parse; `folder_name`, `below` and `collapse` have no such text."""
         values = {f"meta.{key}": value for key, value in self.metadata.items()}
         for key, first, last in (
             ("captured", self.captured_from, self.captured_to),
@@ -219,10 +220,10 @@ class Filters:
         return [f"{key}={value}" for key, value in values.items()]
 
     def condition(self, *, hidden_exist: bool = True) -> Condition:
-        """All filters that are set, joined by AND; EVERYTHING if none is.
+        """Return the SQL condition of all filters that are set; EVERYTHING if none is set.
 
         Args:
-            hidden_exist: False where no picture is hidden, so that none has to be left out.
+            hidden_exist: False if the gallery has no hidden picture, so that none needs to be left out.
         """
         of_file: list[tuple[str, Values]] = []
         of_content: list[tuple[str, Values]] = []
@@ -265,7 +266,7 @@ class Filters:
         return Condition(*_all(of_file), *_all(of_content), hidden)
 
 
-Where = Filters | str | Sequence[str] | None  # as `BaseGallery.search` takes it
+Where = Filters | str | Sequence[str] | None  # the type of the argument `where` of `BaseGallery.search`
 
 
 def _all(parts: list[tuple[str, Values]]) -> tuple[str, Values]:
@@ -274,13 +275,13 @@ def _all(parts: list[tuple[str, Values]]) -> tuple[str, Values]:
 
 
 def roots_of(folder: str | os.PathLike[str]) -> list[str]:
-    """A folder's path as given and with links resolved, since indexed paths may begin with either."""
+    """Return a folder's path as given, and with links resolved, because indexed paths may begin with either."""
     named = user_path(folder).absolute()
     return list(dict.fromkeys(str(as_stored(root)) for root in (Path(os.path.normpath(named)), named.resolve())))
 
 
 def _below(folder: str | os.PathLike[str]) -> tuple[str, Values]:
-    """SQL and values: paths below a folder."""
+    """Return SQL and its values that select the paths below a folder."""
     parts = [_below_exactly(root) for root in roots_of(folder)]
     return " OR ".join(f"({sql})" for sql, _ in parts), tuple(value for _, values in parts for value in values)
 
@@ -291,9 +292,10 @@ def _below_exactly(folder: str) -> tuple[str, Values]:
 
 
 def _with_words(column: str, wanted: str) -> tuple[str, Values]:
-    """Pictures whose camera, lens or place has all these words.
+    """Return SQL and its values that select the pictures whose camera, lens or place has all the given words.
 
-    Of a million pictures there are a few hundred cameras: an index lists them, and each is compared once.
+    A million pictures have only a few hundred cameras, so the SQL lists the different values from an index and compares
+    each of them once.
     """
     values = f"SELECT DISTINCT {column} FROM photos WHERE {column} IS NOT NULL"
     passing = f"SELECT {column} FROM ({values}) WHERE has_words({column}, ?)"
@@ -301,8 +303,11 @@ def _with_words(column: str, wanted: str) -> tuple[str, Values]:
 
 
 def _around(latitude: float, longitude: float, metres: float) -> tuple[str, Values]:
-    """Pictures taken at most so far from a place; an index gives those between two latitudes."""
-    degrees = math.degrees(metres / EARTH_M) * 1.000001 + 1e-9  # a little more than needed
+    """Return SQL and its values that select the pictures taken at most `metres` from a place.
+
+    An index finds the pictures between two latitudes; only their distances are computed.
+    """
+    degrees = math.degrees(metres / EARTH_M) * 1.000001 + 1e-9  # a little more, to be safe from rounding
     return (
         "id IN (SELECT content FROM photos WHERE latitude BETWEEN ? AND ? "
         "AND metres_between(latitude, longitude, ?, ?) <= ?)",
@@ -314,7 +319,7 @@ def _around(latitude: float, longitude: float, metres: float) -> tuple[str, Valu
 
 
 def date_of(name: str, text: str) -> str:
-    """A date or the beginning of one; raises InputError, which names the field, for anything else."""
+    """Check and normalise a date, such as 2023 or 2023-05-01; raise InputError (naming the field) for other texts."""
     date = normalize(str(text)[:80]).replace(" ", "T")
     if not _DATE.fullmatch(date):
         raise InputError(message("date", name=name, given=str(text)))
@@ -322,7 +327,7 @@ def date_of(name: str, text: str) -> str:
 
 
 def numbers_of(name: str, given: object, most: int, example: str) -> tuple[int, ...]:
-    """Numbers from 1 to `most`, given as one or several, each once; raises InputError for anything else."""
+    """Return one or several given numbers from 1 to `most`, without repetition; raise InputError for anything else."""
     numbers = (given,) if isinstance(given, int | str) else given
     numbers = tuple(numbers) if isinstance(numbers, Iterable) else (numbers,)
     if not all(
@@ -334,13 +339,14 @@ def numbers_of(name: str, given: object, most: int, example: str) -> tuple[int, 
 
 
 def ends_of(text: str) -> tuple[str | None, str | None]:
-    """first..last with either end open; a single value is both ends."""
+    """Split "first..last" into its two ends; a missing end is None, and a single value is both ends."""
     first, dots, last = (part.strip() for part in text.partition(".."))
     return (first or None, last or None) if dots else (first, first)
 
 
 def hidden_of(text: str) -> bool | None:
-    """yes: only hidden pictures (True); no: only the others (False); any: both (None); else InputError."""
+    """Parse the value of `hidden`: "yes" is True (only hidden pictures), "no" False (only visible ones), "any" None
+    (both). Raise InputError for other texts."""
     choices = {"yes": True, "no": False, "any": None}
     if text.lower() not in choices:
         raise InputError(message("hidden", given=text))
@@ -348,7 +354,11 @@ def hidden_of(text: str) -> bool | None:
 
 
 def near_of(given: object) -> tuple[float, float, float]:
-    """Latitude and longitude in degrees and metres around, from a text such as 24.7,46.7,10km or from three numbers."""
+    """Return latitude and longitude in degrees and a distance in metres, from "24.7,46.7,10km" or three numbers.
+
+    Raises:
+        InputError: the text has another form, or a number is out of range.
+    """
     if isinstance(given, str):
         match = _NEAR.fullmatch(normalize(given[:120]).replace("،", ",").replace("٫", "."))
         if not match:
@@ -367,7 +377,7 @@ def near_of(given: object) -> tuple[float, float, float]:
 
 
 def near_text(near: tuple[float, float, float]) -> str:
-    """The inverse of `near_of`."""
+    """Write a place and a distance as the text that `near_of` parses."""
     latitude, longitude, metres = (f"{part:.7f}".rstrip("0").rstrip(".") for part in near)
     return f"{latitude},{longitude},{metres}m"
 
@@ -377,7 +387,7 @@ def _is_number(value: object) -> bool:
 
 
 def words_wanted(name: str, value: object) -> str:
-    """A text whose words are looked for."""
+    """Check and normalise a text whose words are looked for; raise InputError if it has none, or is too long."""
     check_text(name, value)
     text = normalize(str(value)[: _LETTERS + 1])
     if len(str(value)) > _LETTERS:
@@ -388,14 +398,18 @@ def words_wanted(name: str, value: object) -> str:
 
 
 def scenes_of(text: str) -> bool:
-    """all: every scene of a video (True); best: the best one (False); else InputError."""
+    """Parse the value of `scenes`: "all" is True (every scene of a video), "best" False (only the best scene).
+
+    Raises:
+        InputError: another text.
+    """
     if text.lower() not in ("all", "best"):
         raise InputError(message("scenes", given=text))
     return text.lower() == "all"
 
 
 def bytes_of(text: str) -> int:
-    """Bytes of a size with or without a unit; raises InputError for anything else."""
+    """Convert a size such as 500, 100kB or 2MB to bytes; raise InputError for other texts."""
     match = _SIZE.fullmatch(normalize(text[:80]))
     if not match:
         raise InputError(message("size", given=text))
@@ -416,7 +430,11 @@ def check_text(name: str, value: object) -> None:
 
 
 def metadata_wanted(given: object) -> dict[str, str]:
-    """Keys and values of metadata as texts, numbers, true and false as they are stored (`written`)."""
+    """Return the wanted metadata with all values as texts, in the form in which they are compared (`written`).
+
+    Raises:
+        InputError: `given` is not a mapping, or a key or value is no valid text.
+    """
     if not isinstance(given, Mapping):
         raise InputError(f'metadata is {given!r:.80}; pass a mapping such as {{"album": "رحلة"}}.')
     for key, value in given.items():
@@ -427,7 +445,7 @@ def metadata_wanted(given: object) -> dict[str, str]:
 
 
 def check_paths(*paths: str | os.PathLike[str] | tuple[str, ...] | None) -> None:
-    """Raise InputError unless each is a path, several of them or None."""
+    """Raise InputError unless each argument is a path, a tuple of paths, or None."""
     for path in paths:
         for each in path if isinstance(path, tuple) else (path,):
             if each is not None:
@@ -435,18 +453,21 @@ def check_paths(*paths: str | os.PathLike[str] | tuple[str, ...] | None) -> None
 
 
 def folder_names(wanted: str | tuple[str, ...] | None) -> tuple[str, ...]:
-    """The names of folders of a filter, which has one, several or none."""
+    """Return the folder names of a filter as a tuple, whether it has one, several or none."""
     return wanted if isinstance(wanted, tuple) else () if wanted is None else (wanted,)
 
 
 def below_any(wanted: str | tuple[str, ...], condition: str) -> tuple[str, tuple[bytes, ...]]:
-    """SQL and values: paths below any folder of a name, by the condition that a path has a part."""
+    """Return SQL and its values that select the paths below any folder with one of the wanted names.
+
+    `condition` is SQL that is true if a path contains the value (one folder's name between separators).
+    """
     parts = tuple(os.fsencode(f"{os.sep}{name}{os.sep}") for name in folder_names(wanted))
     return " OR ".join([condition] * len(parts)) or "FALSE", parts
 
 
 def format_of(name: str) -> str:
-    """A format by its name in `pictures.formats.FORMATS`; raises InputError for an unknown one."""
+    """Return a format's name as in `pictures.formats.FORMATS`, given in any case; raise InputError if it is unknown."""
     if not isinstance(name, str):
         raise InputError(f"a format is a text such as JPEG, got {name!r:.80}.")
     known = _FORMAT_ALIASES.get(name.upper(), name.upper())

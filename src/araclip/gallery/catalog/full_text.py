@@ -1,8 +1,9 @@
-"""The texts of pictures, and two FTS5 tables of their words; `word_index` searches these.
+"""Collect the texts of pictures, and index their words in two FTS5 tables, which `word_index` searches.
 
-Texts are the names of a picture's files and folders, its metadata, the captions in and beside its file, and the letters
-that OCR has read. `words` has their stems, `parts` their folded words by trigrams. Both are derived: triggers note in
-`unworded` whose texts have changed, and the transaction that changed them indexes these pictures before its commit.
+A picture's texts are the names of its files and folders, its metadata, the captions in and beside its file, and the
+text that OCR has read. The table `words` holds the stems of their words, `parts` the folded words, by trigrams. Both
+are derived: triggers note in `unworded` which pictures' texts have changed, and the transaction that made the change
+indexes these pictures before its commit.
 """
 
 import os
@@ -17,19 +18,20 @@ from araclip.pictures.video.scenes import file_of
 from araclip.text.words import WORDS_VERSION, Forms, forms, has_humps
 
 FIELDS = ("names", "metadata", "captions", "ocr")
-FOLDERS = 3  # the nearest above a file: those above hold everything, and tell nothing
-BACKLOG = 4096  # pictures that a commit indexes beyond its own: those of a gallery that was migrated or salvaged
-_AT_ONCE = 500  # pictures in a statement
-_VERSION = "words_version"  # in `meta`
+FOLDERS = 3  # only the names of the nearest folders count; those further up hold everything and so tell nothing
+BACKLOG = 4096  # a commit indexes at most so many pictures; more wait after a gallery was migrated or salvaged
+_AT_ONCE = 500  # pictures in one SQL statement
+_VERSION = "words_version"  # a key of `meta`
 
-Document = dict[str, list[str]]  # texts by field, each once
+Document = dict[str, list[str]]  # a picture's texts by field, without repetition
 
 
 # ------------------------------------------------------------------ the texts of a picture
 
 
 def document(paths: Sequence[tuple[str, Mapping[str, object], str, str, str]]) -> Document:
-    """The texts of one picture, from its paths: (path, metadata, side-car caption, embedded caption, OCR text)."""
+    """Collect the texts of one picture from its paths: (path, metadata, side-car caption, embedded caption, OCR
+    text)."""
     found: Document = {field: [] for field in FIELDS}
     for path, about, sidecar, embedded, seen in paths:
         if not path.startswith(STORED_PREFIX):
@@ -41,7 +43,7 @@ def document(paths: Sequence[tuple[str, Mapping[str, object], str, str, str]]) -
 
 
 def names_of(path: str) -> list[str]:
-    """The name of a file without its suffix, and the names of the folders just above it."""
+    """Return the name of a file without its suffix, and the names of the folders just above the file."""
     folder, name = os.path.split(file_of(path))
     dot = name.rfind(".")
     return [shown(name[:dot] if 0 < dot < len(name) - 1 else name), *_folder_names(folder)]
@@ -54,7 +56,7 @@ def _folder_names(folder: str) -> tuple[str, ...]:
 
 
 def metadata_texts(about: Mapping[str, object]) -> list[str]:
-    """The texts among the values of metadata, numbers included."""
+    """Return the texts and numbers among the values of metadata, as texts."""
     found: list[str] = []
     for value in about.values():
         members: Iterable[object] = value if isinstance(value, list | tuple) else (value,)
@@ -63,7 +65,7 @@ def metadata_texts(about: Mapping[str, object]) -> list[str]:
 
 
 def documents_of(database: Connection, ids: Sequence[int]) -> Iterator[tuple[int, Document]]:
-    """The texts of pictures by field, of those that have a path."""
+    """Yield the id and the texts by field of each given picture; pictures without a path are left out."""
     for start in range(0, len(ids), _AT_ONCE):
         yield from _documents(database, ids[start : start + _AT_ONCE])
 
@@ -86,7 +88,7 @@ def _documents(database: Connection, ids: Sequence[int]) -> Iterator[tuple[int, 
 
 
 def index_changed(database: Connection, most: int = BACKLOG) -> int:
-    """Index the pictures in `unworded`, `most` of them, inside a transaction; returns how many there were."""
+    """Index the words of about `most` pictures in `unworded`, inside a transaction; return how many were indexed."""
     _check_version(database)
     done = 0
     while done < most:
@@ -99,13 +101,13 @@ def index_changed(database: Connection, most: int = BACKLOG) -> int:
 
 
 def is_behind(database: Connection) -> bool:
-    """Whether pictures wait for their words to be indexed, or were indexed by an earlier release."""
+    """True if pictures wait for their words to be indexed, or their words were indexed by another release."""
     waiting = database.execute("SELECT 1 FROM unworded LIMIT 1")
     return bool(waiting) or _version(database) not in ("", WORDS_VERSION)
 
 
 def _check_version(database: Connection) -> None:
-    """Note all pictures if their words were made by an earlier release."""
+    """If the words were indexed by another release, note all pictures to be indexed again."""
     stored = _version(database)
     if stored == WORDS_VERSION:
         return
@@ -132,7 +134,7 @@ def _index(database: Connection, ids: Sequence[int]) -> None:
 
 
 def forms_of(about: Document) -> tuple[list[str], str]:
-    """The stems of a picture's texts, field by field, and the folded words of all, each once."""
+    """Return the stems of a picture's texts, one text for each field, and the folded words of all fields, each once."""
     stems, folded = [], dict[str, None]()
     for field in FIELDS:
         of_field = []
@@ -146,13 +148,13 @@ def forms_of(about: Document) -> tuple[list[str], str]:
 
 
 def _text_forms(text: str) -> tuple[str, dict[str, None]]:
-    """The stems of a text, and its folded words, each once."""
+    """Return the stems of a text, joined by spaces, and its folded words, each once."""
     return _joined(read := forms(text), read)
 
 
 @lru_cache(maxsize=4096)
 def _name_forms(name: str) -> tuple[str, dict[str, None]]:
-    """As `_text_forms`, with CamelCase as two words among the stems; pictures share the names of their folders."""
+    """Like `_text_forms`, but CamelCase gives two stems. Cached, because pictures share the names of their folders."""
     read = forms(name)
     return _joined(forms(name, names=True) if has_humps(name) else read, read)
 

@@ -1,8 +1,9 @@
-"""The mark on hidden pictures, which follows an edited file and waits for a file that is away. SQL of both stores.
+"""Keep pictures hidden when their file is edited, moved, or away for a while. The SQL works in both stores.
 
-An editor may take a file away and write it anew some seconds later, and a folder that is indexed before the one that a
-picture was moved to finds it gone. `hidden_gone` therefore keeps path and hash of each hidden picture that was removed:
-the same picture is hidden again whenever it comes back, and another one at the same path for some days.
+An editor may delete a file and write it anew some seconds later. A picture may be moved to a folder that is indexed
+later than the old one, where it is then missing. So the table `hidden_gone` keeps path and hash of each hidden picture
+that was removed: the same picture is hidden again whenever it comes back, and for some days also another picture that
+appears at the same path.
 """
 
 import os
@@ -15,12 +16,13 @@ from araclip.pictures.video.scenes import MARK, belongs, scene_of
 TABLE = (
     "CREATE TABLE IF NOT EXISTS hidden_gone (path {bytes} PRIMARY KEY, hash {bytes} NOT NULL, gone_at text NOT NULL)"
 )
-# For so long a new picture at the path of a hidden one is hidden too. Later, a camera may have used the name again.
+# For so long, a new picture at the path of a hidden picture is hidden, too. Later, it may be another photograph, to
+# which the camera gave the same name.
 SUCCESSOR_WITHIN = timedelta(days=7)
 
 
 def note_gone(database: Rows, hidden: str, raw: bytes) -> None:
-    """Before a path is removed: if its picture is hidden, remember the path and the picture.
+    """If the picture at a path is hidden, remember path and picture; called before the path is removed.
 
     Args:
         hidden: SQL that selects the ids of all hidden pictures.
@@ -34,8 +36,10 @@ def note_gone(database: Rows, hidden: str, raw: bytes) -> None:
 
 
 def inherits(database: Rows, hidden: str, raw: bytes, content: int) -> bool:
-    """Whether a picture must be hidden that a path is about to get: if the path held another hidden picture, now or
-    shortly before, or if the same picture was hidden when it was removed. For a scene, all scenes of its video count.
+    """True if a picture that is about to be recorded at a path must be hidden.
+
+    That is so if the path holds another hidden picture, or held it shortly before; or if the same picture was hidden
+    when it was removed. For a scene, all scenes of its video count.
     """
     scene = scene_of(os.fsdecode(raw))
     first, last = (raw, raw) if scene is None else (os.fsencode(scene.video + end) for end in (MARK, f"{MARK}:"))
@@ -51,13 +55,13 @@ def inherits(database: Rows, hidden: str, raw: bytes, content: int) -> bool:
 
 
 def came_back(database: Rows, raw: bytes, content: int) -> None:
-    """A path holds a picture again: forget the mark that waited for this path, and those for the same picture."""
+    """Forget the marks kept for a path and for a picture, because the path holds this picture again."""
     same = "hash = (SELECT hash FROM contents WHERE id = ?)"
     database.rows(f"DELETE FROM hidden_gone WHERE path = ? OR {same}", (raw, content))
 
 
 def shown(database: Rows, contents: Sequence[int]) -> None:
-    """Forget the marks of removed pictures that are the same as these."""
+    """Forget the marks kept for these pictures, because the user hides or shows them now."""
     for content in contents:
         database.rows("DELETE FROM hidden_gone WHERE hash = (SELECT hash FROM contents WHERE id = ?)", (content,))
 

@@ -1,4 +1,4 @@
-"""What filters on camera, lens, place, file name and distance compare: words, patterns, metres on a sphere. Pure."""
+"""Compare what filters on camera, lens, place, file name and distance ask for: words, globs, metres. Pure."""
 
 import fnmatch
 import math
@@ -15,33 +15,35 @@ from araclip.pictures.video.scenes import file_of
 from araclip.text.folding import fold
 from araclip.text.words import words
 
-EARTH_M = 6_371_008.8  # mean radius
+EARTH_M = 6_371_008.8  # mean radius of the Earth in metres
 _GLOB = re.compile(r"[*?\[]")
 
 
 @lru_cache(1 << 12)
 def tokens(text: str) -> frozenset[str]:
-    """The words of a text as they are compared: folded, letters apart from digits. EF50mm f/1.8 → ef 50 mm f 1 8."""
+    """Return the words of a text, folded, with letters split from digits: EF50mm f/1.8 → ef 50 mm f 1 8."""
     return frozenset(word.folded for word in words(text))
 
 
 def name_tokens(name: str) -> frozenset[str]:
-    """The words of a file's name; the parts of CamelCase too."""
+    """Return the words of a file's name, and also the parts of words in CamelCase."""
     return tokens(name) | {word.folded for word in words(name, names=True)}
 
 
 def has_words(text: str | None, wanted: str) -> bool:
-    """Whether a text has every word of another, in any order, case and spelling; False where it is None."""
+    """True if a text has every word of `wanted`, in any order, case and spelling; False if the text is None."""
     return text is not None and tokens(wanted) <= tokens(text)
 
 
 def is_glob(pattern: str) -> bool:
-    """Whether a pattern for file names is one with *, ? or […], rather than words."""
+    """True if a pattern for file names is a glob (with *, ? or […]) and not a list of words."""
     return _GLOB.search(pattern) is not None
 
 
 def name_matches(name: str, pattern: str) -> bool:
-    """Whether a file's name has all words of a pattern, or is matched whole, with or without its suffix, by a glob."""
+    """True if a file's name matches a pattern: has all its words, or as a whole matches a glob (with or without
+    suffix).
+    """
     if not is_glob(pattern):
         return tokens(pattern) <= name_tokens(name)
     expression = _expression(pattern)
@@ -54,19 +56,19 @@ def _expression(pattern: str) -> re.Pattern[str]:
 
 
 def name_at(path: str, metadata: Any) -> str:
-    """The name of the file at a path, or the one that a picture without a file was uploaded with."""
+    """Return the name of the file at a path; for a picture without a file, the name with which it was uploaded."""
     if not path.startswith(STORED_PREFIX):
         return PurePath(file_of(path)).name
     return str((metadata.get("name") if isinstance(metadata, dict) else None) or "")
 
 
 def date_in_names(files: Iterable[tuple[str, Mapping[str, Any]]]) -> str | None:
-    """The first date in the names of a picture's files, each given by its path and metadata; None without any."""
+    """Return the first date in the names of a picture's files (path and metadata); None if no name has a date."""
     return next(filter(None, (date_in_name(name_at(path, about)) for path, about in files)), None)
 
 
 def distance(latitude: float, longitude: float, to_latitude: float, to_longitude: float) -> float:
-    """Metres between two places given in degrees, along a great circle (haversine)."""
+    """Compute the metres between two places given in degrees, along a great circle (haversine formula)."""
     north, south = math.radians(latitude), math.radians(to_latitude)
     half = math.sin((south - north) / 2) ** 2
     half += math.cos(north) * math.cos(south) * math.sin(math.radians(to_longitude - longitude) / 2) ** 2
@@ -74,7 +76,7 @@ def distance(latitude: float, longitude: float, to_latitude: float, to_longitude
 
 
 def written(value: object) -> str:
-    """A value of metadata as a text to compare; numbers, true and false as SQLite writes them: 1.0, 1.0e+20, true."""
+    """Write a value of metadata as a text to compare, in SQLite's way: 1.0, 1.0e+20, true."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if not isinstance(value, float):
@@ -84,7 +86,7 @@ def written(value: object) -> str:
 
 
 def members(value: Any) -> list[str]:
-    """The texts of a value of metadata that a filter may ask for: of a list, each member's."""
+    """Return the texts that a filter may match in a value of metadata: for a list one for each member, else one."""
     return [written(member) for member in (value if isinstance(value, list | tuple) else [value])]
 
 
@@ -99,7 +101,7 @@ def _name_matches(raw: bytes, metadata: str, pattern: str) -> bool:
     return name_matches(name_at(path, about), pattern)
 
 
-# Functions of SQL that conditions call: name, function, number of arguments.
+# Python functions that SQL conditions call: name in SQL, function, number of arguments.
 SQL_FUNCTIONS: tuple[tuple[str, Callable[..., Any], int], ...] = (
     ("has_words", has_words, 2),
     ("name_matches", _name_matches, 3),

@@ -1,9 +1,9 @@
-"""What is known about the taking of photographs, as stored: in their files, beside them, and which are hidden.
+"""Store when, where and with what photographs were taken, as their files and side-cars say; and which are hidden.
 
-`photos` has a row for each picture whose file was read for it. `embedded` is what the file itself says, as JSON;
-camera, lens, place and coordinates are what counts, completed by what is known beside the file; `hidden` is the user's
-mark. Where neither tells a date, `contents.taken` is the one in the file's name.
-`sidecar_photos` holds what the XMP file beside a path says, as JSON.
+The table `photos` has a row for each picture whose file was read for this. `embedded` is what the file itself says, as
+JSON. Camera, lens, place and coordinates are the values that filters use: from the file, completed from side-cars.
+`hidden` is the user's mark. If neither file nor side-car tells a date, `contents.taken` is the date in the file's name.
+The table `sidecar_photos` holds what the XMP file beside a path says, as JSON.
 """
 
 import os
@@ -14,15 +14,15 @@ from araclip.gallery.catalog.matching import date_in_names
 from araclip.gallery.catalog.records import read_metadata
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
 
-HIDDEN = "SELECT content FROM photos WHERE hidden <> 0"  # ids
-UNREAD = (  # a condition on a row of `contents`
+HIDDEN = "SELECT content FROM photos WHERE hidden <> 0"  # the ids of all hidden pictures
+UNREAD = (  # a condition on a row of `contents`: the picture's file was not read for metadata yet
     "(contents.id NOT IN (SELECT content FROM photos) OR "
     "contents.id IN (SELECT content FROM photos WHERE embedded IS NULL))"
 )
 
 
 def put_embedded(database: Connection, content: int, photo: PhotoMetadata) -> None:
-    """Store what a picture's file says, also if that is nothing: then it is known that it was looked for."""
+    """Store what a picture's file says, even if that is nothing, to record that the file was read for it."""
     database.execute(
         "INSERT INTO photos (content, embedded) VALUES (?, ?) "
         "ON CONFLICT (content) DO UPDATE SET embedded = excluded.embedded",
@@ -32,7 +32,7 @@ def put_embedded(database: Connection, content: int, photo: PhotoMetadata) -> No
 
 
 def put_beside(database: Connection, path: str, photo: PhotoMetadata | None) -> None:
-    """Store what the side-car of an indexed path says, or that it says nothing; `sidecars` has its row already."""
+    """Store what the side-car of a path says (None: nothing), after its row in `sidecars` was written."""
     raw = os.fsencode(path)
     if photo is None or photo == NOTHING_KNOWN:
         database.execute("DELETE FROM sidecar_photos WHERE path = ?", (raw,))
@@ -47,15 +47,15 @@ def put_beside(database: Connection, path: str, photo: PhotoMetadata | None) -> 
 
 
 def has_beside(database: Connection, raw: bytes) -> bool:
-    """Whether the side-car of a path says something."""
+    """True if the side-car of a path says something about the photograph."""
     return bool(database.execute("SELECT 1 FROM sidecar_photos WHERE path = ?", (raw,)))
 
 
 def complete(database: Connection, content: int) -> None:
-    """Derive what counts from the picture's file and the side-cars of its paths, in order of the paths."""
+    """Derive a picture's date, camera, lens and place from its file, then from its side-cars in order of the paths."""
     rows = database.execute("SELECT embedded FROM photos WHERE content = ?", (content,))
     if not rows or rows[0][0] is None:
-        return  # its file is read at the next update
+        return  # the next update will read the picture's file
     photo = PhotoMetadata.from_json(rows[0][0])
     beside = database.execute(
         "SELECT about FROM sidecar_photos JOIN files ON files.path = sidecar_photos.path WHERE files.content = ? "
@@ -83,13 +83,13 @@ def _date_in_names(database: Connection, content: int) -> str | None:
 
 
 def date_by_names(database: Connection) -> None:
-    """Give pictures without a date the one in their file's name; once, in a gallery of earlier days."""
+    """Give pictures without a date the date in their file's name; needed once, in galleries of earlier releases."""
     for (content,) in database.execute("SELECT id FROM contents WHERE taken IS NULL"):
         complete(database, content)
 
 
 def set_hidden(database: Connection, contents: Iterable[int], hidden: bool) -> int:
-    """Hide pictures from results, or show them again; returns how many have changed."""
+    """Hide pictures from results, or show them again; return the number changed."""
     changed = 0
     for content in contents:
         known = database.execute("SELECT 1 FROM contents WHERE id = ?", (content,))

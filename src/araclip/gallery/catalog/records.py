@@ -1,4 +1,4 @@
-"""Records of files and pictures, common to all stores."""
+"""Records of files and pictures, which all stores return."""
 
 import json
 import os
@@ -10,29 +10,29 @@ from typing import Any
 from araclip.core.display import shown
 from araclip.pictures.video.scenes import AtPath
 
-STORED_PREFIX = "picture:"  # of the path of a picture without a file; a file's path is absolute
+STORED_PREFIX = "picture:"  # the path of a picture without a file begins so; paths of files are absolute
 _LAST_NS = 2**63 - 1
 
 
 def identity_of(digest: bytes) -> str:
-    """A picture's id for other programs: half of its SHA-256 hash, as 32 hex digits."""
+    """Return a picture's id for other programs: the first half of its SHA-256 hash, as 32 hex digits."""
     return digest[:16].hex()
 
 
 def read_metadata(text: str) -> dict[str, Any]:
-    """The metadata of a path from its row; empty where it is no JSON object, as in a gallery of somebody else's."""
-    if text == "{}":  # of nearly all
+    """Parse the metadata stored with a path; empty if it is no JSON object, as in a gallery that a stranger made."""
+    if text == "{}":  # nearly all paths have this
         return {}
     try:
         about = json.loads(text)
-    except (ValueError, RecursionError):  # where it was damaged, `verify` reports it
+    except (ValueError, RecursionError):  # `verify` reports damaged metadata
         return {}
     return about if isinstance(about, dict) else {}
 
 
 @dataclass(frozen=True)
 class File:
-    """A file's path, size and time of change as indexed."""
+    """A file's path, size in bytes and time of change, as they were when it was indexed."""
 
     path: str
     size: int
@@ -40,13 +40,13 @@ class File:
 
     @classmethod
     def of(cls, path: str, about: os.stat_result) -> "File":
-        """From a path and its `stat` result; a time beyond SQLite's 64 bits (a broken clock) is clipped."""
+        """Make a record from a path and its `stat` result; clip times that SQLite's 64 bits cannot hold."""
         return cls(path, about.st_size, max(-_LAST_NS, min(about.st_mtime_ns, _LAST_NS)))
 
 
 @dataclass(frozen=True)
 class Copy(AtPath):
-    """One path of a picture, the size of its file in bytes and the metadata given to `add`."""
+    """One path of a picture, the size of its file in bytes, and the metadata that was given to `add`."""
 
     path: str
     size: int
@@ -54,26 +54,26 @@ class Copy(AtPath):
 
     @property
     def stored(self) -> bool:
-        """Whether there is no file and the store has the pixels."""
+        """True if the picture has no file and the store holds its pixels."""
         return self.path.startswith(STORED_PREFIX)
 
     @property
     def name(self) -> str:
-        """The file's name, or the name that the picture was uploaded with; for display."""
+        """The file's name, or the name with which the picture was uploaded; for display."""
         return shown(str((self.stored and self.metadata.get("name")) or Path(self.file).name))
 
     @property
     def folder(self) -> str:
-        """The name of the folder it lies in, for display; empty without a file."""
+        """The name of the folder that the file lies in, for display; empty if there is no file."""
         return "" if self.stored else shown(Path(self.file).parent.name)
 
 
 @dataclass(frozen=True)
 class PictureRecord:
-    """A picture in a store. `content` is the store's own id for it; date, camera, lens and place as in
-    `pictures.metadata`; a `hidden` picture is left out of results.
+    """What a store knows about a picture.
 
-    `captured_by_name`: the date stands in the file's name alone."""
+    `content` is the store's own id for the picture. Date, camera, lens and place are written as in `pictures.metadata`.
+    A `hidden` picture is left out of results. `captured_by_name`: True if only the file's name tells the date."""
 
     content: int
     digest: bytes
@@ -82,7 +82,7 @@ class PictureRecord:
     height: int | None
     captured_at: str | None
     added: str
-    copies: tuple[Copy, ...]  # in order of the bytes of their paths
+    copies: tuple[Copy, ...]  # sorted by the bytes of their paths
     camera: str | None = None
     lens: str | None = None
     latitude: float | None = None
@@ -93,16 +93,17 @@ class PictureRecord:
 
     @property
     def time(self) -> float | None:
-        """Of a scene its time in the video, in seconds; None of a picture."""
+        """For a scene in a video, its time in seconds; None for a picture."""
         return self.copies[0].time if self.copies else None
 
     @property
     def id(self) -> str:
-        """Its id over HTTP."""
+        """The picture's id over HTTP."""
         return identity_of(self.digest)
 
     def described(self) -> dict[str, Any]:
-        """All that is known of it, for other programs; of a scene the file is the video, with the time in seconds."""
+        """Return everything known about the picture, for other programs. A scene is listed with its video's path and
+        its time in seconds."""
         about = {name: value for name, value in vars(self).items() if name not in ("content", "digest", "copies")}
         times = [{"time": copy.time} if copy.time is not None else {} for copy in self.copies]
         files = [
@@ -114,7 +115,10 @@ class PictureRecord:
 
 @dataclass(frozen=True)
 class Overview:
-    """Counts of a generation: files, pictures by format, pictures by name of their folder; first and last EXIF date."""
+    """Counts of one generation: files, pictures by format, files by name of their folder; first and last date taken.
+
+    `captured_at` is None if no picture has a date.
+    """
 
     files: int
     formats: dict[str, int]

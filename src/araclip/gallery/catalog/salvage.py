@@ -1,13 +1,14 @@
-"""Damage in a catalogue: which rows it has hit, and their recovery into a new catalogue.
+"""Find the damaged rows of a catalogue, and recover all readable rows into a new catalogue.
 
-SQLite refuses a page that does not match its checksum, although most of the page's rows are as they were. Recovery
-therefore reads a copy of the file without comparing checksums, and then asks, row by row, which ones stand on damaged
-pages. Those are doubtful: a picture among them is encoded again by `repair`, a path or a text is read again by the next
-update. What the schema itself says does not matter: the layout of the tables is known, and an empty schema with this
-layout takes the place of the copy's before the copy is read.
+SQLite refuses a page that does not match its checksum, although most of the page's rows may be intact. So recovery
+reads a copy of the file without comparing checksums, and then finds out which of the rows stand on damaged pages. These
+rows are called doubtful: `repair` encodes doubtful pictures again, and the next update reads doubtful paths and texts
+again. The schema in the file is not trusted: the layout of the tables is known, and an empty schema with this layout
+replaces the schema of the copy before the copy is read.
 
 The damaged file stays beside the new one as `catalog.sqlite.damaged`. Nothing is replaced before the new catalogue is
-complete: a killed run leaves the damaged one, and at the worst moment none, after which opening asks for a repair.
+complete. A killed run leaves the damaged catalogue in place; if killed between two renames, it leaves no catalogue, and
+opening the gallery then asks for a repair.
 """
 
 import contextlib
@@ -35,49 +36,50 @@ from araclip.models.encoder_base import Encoder
 Key = int | bytes | str
 Rows = dict[Key, dict[str, Any]]  # the rows of a table by their keys
 
-_NEEDED = ("model", "fingerprint", "width")  # values of `meta` without which nothing can be opened
-_MOST_DEFINITIONS = 500  # rows of the schema: tables, indexes, triggers
-_HEADER_BYTES = 100  # of a SQLite file, before the schema's first page begins
-_MOST_TRIES = 20_000  # readings between two damaged places, a second: there is no end to halving between paths
-_AT_ONCE = 256  # rows whose pages are checked together
+_NEEDED = ("model", "fingerprint", "width")  # values of `meta` without which a gallery cannot be opened
+_MOST_DEFINITIONS = 500  # read at most so many rows of the schema (tables, indexes, triggers)
+_HEADER_BYTES = 100  # a SQLite file begins with a header of this length, followed by the schema's first page
+_MOST_TRIES = 20_000  # try so often to read rows between two damaged places (a second); halving paths never ends
+_AT_ONCE = 256  # check the pages of so many rows together
 _KEY_TYPES: dict[str, type] = {"key": str, "id": int, "content": int, "path": bytes}
-_READ_AGAIN = ("texts", "sidecars", "sidecar_photos", "next_vectors")  # what can be made again, and is when doubtful
+# doubtful rows here are dropped, and made again later
+_READ_AGAIN = ("texts", "sidecars", "sidecar_photos", "next_vectors")
 
 
 def salvage(folder: Path, model: Encoder | None = None) -> list[str]:
-    """Replace the catalogue in `folder` by one with every row that can be read; returns one line for each table.
+    """Replace the catalogue in `folder` by a new one with every row that can be read; return one line for each table.
 
     Args:
-        model: the gallery's, where its user has named it. A catalogue that no longer says which model it is of becomes
-            one of this model, and `repair` encodes its pictures again.
+        model: the gallery's model, if the user has named it. If the catalogue no longer says which model made its
+            vectors, the new catalogue records this model, and `repair` encodes all pictures again.
 
     Raises:
         GalleryNotFound: there is no catalogue at all.
-        GalleryCorrupt: no row can be read, or not what model it is of; the file stays as it is.
+        GalleryCorrupt: no row can be read, or the model cannot be read and was not named; the file stays as it is.
         GalleryLocked: another process is writing this gallery.
-        OSError: the disk is full; the file stays as it is. A copy and the new catalogue need room beside it.
+        OSError: the disk is full; the file stays as it is. The disk needs room for a copy and for the new catalogue.
     """
     path = folder / FILE_NAME
     if not is_gallery(folder):
         raise GalleryNotFound(f"no gallery at {folder}. Make one with `araclip index FOLDER`.")
     with writer_lock(folder):
-        source = path if path.is_file() else path.with_name(DAMAGED_NAME)  # a killed run has moved it already
+        source = path if path.is_file() else path.with_name(DAMAGED_NAME)  # a killed run has moved the file already
         tables, doubtful = _read(source)
         meta = _meta(source, tables, doubtful, model)
         lines = _sound(tables, doubtful)
 
         def fill(temporary: Path) -> None:
             _write(temporary, meta, tables, doubtful["contents"])
-            atomic.unlink(folder / seal.FILE_NAME)  # first: after a kill it would contradict the new catalogue
+            atomic.unlink(folder / seal.FILE_NAME)  # before the new file: after a kill, an old seal would contradict it
             if source == path:
                 _set_aside(path)
 
-        atomic.write(path, fill, flush=False)  # SQLite has flushed it
+        atomic.write(path, fill, flush=False)  # SQLite has already flushed the file
     return lines
 
 
 def damaged_keys(path: Path) -> Iterator[tuple[str, Key]]:
-    """Table and key of each row of a catalogue that stands on a damaged page, as far as tables can be listed."""
+    """Yield table and key of each row that stands on a damaged page; tables that cannot be listed are left out."""
     for table, key in KEYS.items():
         with contextlib.suppress(apsw.Error, UnicodeDecodeError), closing(_unchecked(path)) as database:
             keys: list[Any] = [row[0] for row in database.execute(f"SELECT {key} FROM {table} ORDER BY 1").fetchall()]
@@ -95,7 +97,7 @@ def _unchecked(path: Path) -> apsw.Connection:
 
 
 def _read(source: Path) -> tuple[dict[str, Rows], dict[str, set[Key]]]:
-    """The rows of each table, and the keys of those on damaged pages."""
+    """Read a catalogue file; return the rows of each table, and the keys of the rows on damaged pages."""
     with _unreadable(source), own_errors(source, writing=True), _temporary(source) as copy:
         with closing(_unchecked(source)) as database:
             number = int(next(database.execute("PRAGMA user_version"))[0])
@@ -112,7 +114,7 @@ def _read(source: Path) -> tuple[dict[str, Rows], dict[str, set[Key]]]:
 
 @contextlib.contextmanager
 def _temporary(source: Path) -> Iterator[Path]:
-    """A free name beside a catalogue for a file that is deleted at the end."""
+    """Yield a free path beside a catalogue, for a temporary file that is deleted at the end of the `with` block."""
     path = source.with_name(f".{source.name}.{secrets.token_hex(4)}.tmp")
     try:
         yield path
@@ -137,14 +139,14 @@ def _lost(source: Path) -> GalleryCorrupt:
 
 
 def _root_pages(copy: Path, layout: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """The first page of each table, by what the schema says in its readable rows.
+    """Return the number of each table's first page, as the readable rows of the schema say.
 
-    A damaged bit hits a table's name, the text that defines the table, or the schema's own row, which then says
-    nothing. A table that no row names begins where it does in a new catalogue, if all others do.
+    Damage may have hit a table's name, its definition, or the whole row. If no readable row names a table, its first
+    page is taken from a new, empty catalogue, provided that all other tables begin at the same pages in both.
     """
     found: dict[str, int] = {}
     with closing(_unchecked(copy)) as database:
-        database.execute("PRAGMA writable_schema = ON")  # an error in the schema's text is no reason to read nothing
+        database.execute("PRAGMA writable_schema = ON")  # read on despite errors in the schema's text
         for row in range(1, _MOST_DEFINITIONS):
             with contextlib.suppress(apsw.Error, UnicodeDecodeError):
                 rows: list[tuple[Any, ...]] = database.execute(
@@ -164,7 +166,7 @@ def _root_pages(copy: Path, layout: Mapping[str, Sequence[str]]) -> dict[str, in
 
 
 def _write_schema(copy: Path, layout: Mapping[str, Sequence[str]], root_pages: Mapping[str, int]) -> None:
-    """Put the tables' definitions in place of the schema of a copy, whatever the schema said."""
+    """Replace the schema in a copy of a catalogue by definitions of the known tables, whatever it was."""
     with _temporary(copy) as path:
         with (
             closing(_unchecked(copy)) as database,
@@ -189,7 +191,8 @@ def _write_schema(copy: Path, layout: Mapping[str, Sequence[str]], root_pages: M
 
 
 def _table_of(name: bytes, sql: bytes, layout: Mapping[str, Sequence[str]]) -> str | None:
-    """The table that a row of the schema defines, by its name or by the beginning of its text."""
+    """Return the table that a row of the schema defines, judged by the name or by the definition; None if neither
+    fits."""
     for table in layout:
         if name == table.encode() or sql.replace(b'"', b" ").split(b"(")[0].split() == [
             b"CREATE",
@@ -201,8 +204,11 @@ def _table_of(name: bytes, sql: bytes, layout: Mapping[str, Sequence[str]]) -> s
 
 
 def _rows(path: Path, table: str, names: Sequence[str]) -> Rows:
-    """The readable rows of a table by their keys: up to the damage from its beginning, then from its end, then, half
-    by half, what lies between two damaged places."""
+    """Read all readable rows of a table, by their keys.
+
+    Rows are read from the table's beginning to the first damage, then from its end backwards, then in between, by
+    halving the range of keys between two damaged places again and again.
+    """
     key, wanted, rows = KEYS[table], schema.columns()[table], Rows()
     kind_of_key = _KEY_TYPES[key]
     listed = ", ".join(  # damaged text need not be UTF-8
@@ -210,7 +216,7 @@ def _rows(path: Path, table: str, names: Sequence[str]) -> Rows:
     )
 
     def read(condition: str = "", bounds: Sequence[Key] = (), order: str = "ASC") -> bool:
-        """Whether the rows were read to their end."""
+        """Read rows into `rows`; True if no damage stopped the reading."""
         try:
             found = database.execute(f"SELECT {listed} FROM {table} {condition} ORDER BY {key} {order}", bounds)
             for values in found:
@@ -218,7 +224,7 @@ def _rows(path: Path, table: str, names: Sequence[str]) -> Rows:
                     name: raw.decode("utf-8", "replace") if kind == "text" else raw
                     for name, raw, kind in zip(wanted, values[::2], values[1::2], strict=True)
                 }
-                if isinstance(row[key], kind_of_key):  # no page of another table's rows
+                if isinstance(row[key], kind_of_key):  # else the page belongs to another table
                     rows[row[key]] = row
         except apsw.Error:
             return False
@@ -242,7 +248,7 @@ def _rows(path: Path, table: str, names: Sequence[str]) -> Rows:
 
 
 def _middle(first: Key, last: Key) -> Key | None:
-    """A key half way between two; None between texts."""
+    """Return a key half way between two keys; None for keys that are texts."""
     if isinstance(first, bytes) and isinstance(last, bytes):
         length = max(len(first), len(last)) + 1
         low, high = (int.from_bytes(each.ljust(length, b"\0")) for each in (first, last))
@@ -251,7 +257,7 @@ def _middle(first: Key, last: Key) -> Key | None:
 
 
 def _doubtful(path: Path, table: str, key: str, keys: Sequence[Key]) -> Iterator[Key]:
-    """Those of some keys whose rows cannot be read while checksums are compared."""
+    """Yield the keys whose rows cannot be read when SQLite compares checksums."""
     ordered: list[Any] = sorted(keys)  # type: ignore[type-var,unused-ignore]  # all of one type
     with closing(opened(path, apsw.SQLITE_OPEN_READONLY)) as database:
 
@@ -281,9 +287,12 @@ def _doubtful(path: Path, table: str, key: str, keys: Sequence[Key]) -> Iterator
 def _meta(
     source: Path, tables: dict[str, Rows], doubtful: dict[str, set[Key]], model: Encoder | None
 ) -> dict[str, str]:
-    """The values of `meta`: those that are sure and those that are needed, with a new generation.
+    """Choose the values of `meta` for the new catalogue: all certain ones, the needed ones, and a new generation.
 
-    Where the model is no longer said and the caller names it, all pictures become doubtful.
+    If the old catalogue no longer says its model and the caller names it, all pictures become doubtful.
+
+    Raises:
+        GalleryCorrupt: no picture can be read, or the model is unknown.
     """
     found = {
         str(key): row["value"]
@@ -304,13 +313,13 @@ def _meta(
 
 
 def _sound(tables: dict[str, Rows], doubtful: dict[str, set[Key]]) -> list[str]:
-    """Take out what refers to rows that are lost and what can be read again; returns a line for each table."""
+    """Remove rows that refer to lost rows, and rows that can be read again; return a line for each table."""
     contents, files = tables["contents"], tables["files"]
     by_id = {row["hash"][:16].hex(): key for key, row in contents.items() if isinstance(row["hash"], bytes)}
     identities = {content: identity for identity, content in by_id.items()}
     for path, row in list(files.items()):
         text = os.fsdecode(path)  # type: ignore[arg-type]
-        if text.startswith(STORED_PREFIX):  # the path says which picture it is, and the picture what its path is
+        if text.startswith(STORED_PREFIX):  # such a path is made from its picture's hash, so each can mend the other
             row["content"] = by_id.get(text.removeprefix(STORED_PREFIX), row["content"])
             if row["content"] in identities:
                 row["path"] = os.fsencode(STORED_PREFIX + identities[row["content"]])
@@ -322,14 +331,14 @@ def _sound(tables: dict[str, Rows], doubtful: dict[str, set[Key]]) -> list[str]:
         elif not _is_json(row["metadata"]):
             row["metadata"] = "{}"
     with_path = {row["content"] for row in files.values()}
-    for identity, content in by_id.items():  # a stored picture whose path is lost
+    for identity, content in by_id.items():  # give a stored picture its path back if the path's row is lost
         if content in tables["kept"] and content not in with_path:
             path, size = os.fsencode(STORED_PREFIX + identity), len(tables["kept"][content]["picture"] or b"")
             files[path] = {"path": path, "size": size, "mtime_ns": 0, "content": content, "metadata": "{}"}
     for table in _READ_AGAIN:
         for key in doubtful[table]:
             tables[table].pop(key, None)
-    for key in doubtful["photos"] & tables["photos"].keys():  # a picture that was hidden stays so
+    for key in doubtful["photos"] & tables["photos"].keys():  # a hidden picture stays hidden
         hidden = tables["photos"][key]["hidden"]
         tables["photos"][key] = {"content": key, "hidden": int(hidden not in (0, None))}
     for table in ("kept", "texts", "photos", "next_vectors"):
@@ -355,7 +364,8 @@ def _is_json(text: Any) -> bool:
 
 def _write(path: Path, meta: dict[str, str], tables: dict[str, Rows], doubtful: set[Key]) -> None:
     with closing(Connection(path, create=True)) as database:
-        database.execute("PRAGMA journal_mode = MEMORY")  # a kill leaves a temporary file, which nobody opens
+        # a killed run leaves only a temporary file, which nobody opens
+        database.execute("PRAGMA journal_mode = MEMORY")
         schema.create(database, meta)
         refused = set[Key]()
         with transaction(database):
@@ -365,7 +375,7 @@ def _write(path: Path, meta: dict[str, str], tables: dict[str, Rows], doubtful: 
                         database.execute(
                             f"INSERT INTO {table} ({', '.join(row)}) VALUES ({_marks(row)})", [*row.values()]
                         )
-                    except (apsw.ConstraintError, apsw.MismatchError):  # a damaged row: of no type, or a key twice
+                    except (apsw.ConstraintError, apsw.MismatchError):  # a damaged row: wrong type, or a key twice
                         refused.add(row[KEYS[table]])
             for content in doubtful & tables["contents"].keys() - refused:
                 database.execute("INSERT INTO doubtful VALUES (?)", (content,))
@@ -380,11 +390,11 @@ def _marks(values: Any) -> str:
 
 
 def _set_aside(path: Path) -> None:
-    """Move the damaged file and its log to names that are free, which an earlier damaged file may have."""
+    """Move the damaged file and its log to free names; an earlier damaged file may have taken the usual name."""
     number = 1
     while (aside := path.with_name(DAMAGED_NAME + (f"-{number}" if number > 1 else ""))).exists():
         number += 1
-    log = path.with_name(f"{path.name}-wal")  # one that stayed would be taken for that of the new file
+    log = path.with_name(f"{path.name}-wal")  # SQLite would take a log that stayed for the new file's log
     if log.is_file():
         atomic.step("set the log aside")
         log.replace(aside.with_name(f"{aside.name}-wal"))

@@ -1,8 +1,8 @@
-"""The catalogue's tables: their creation, and the migration of galleries of the schema before.
+"""Create the catalogue's tables, and migrate galleries of the previous schema.
 
 `PRAGMA user_version` holds the number of the schema. Names of tables and columns are part of the file format:
-`contents.taken` is what the code calls `captured_at` (the EXIF date), and the table `kept` holds the stored pixels of
-pictures without a file.
+`contents.taken` is what the code calls `captured_at` (the date on which a picture was taken), and the table `kept`
+holds the stored pixels of pictures without a file.
 """
 
 import re
@@ -21,19 +21,19 @@ from araclip.gallery.catalog.hidden_marks import TABLE
 from araclip.gallery.catalog.writer_lock import writer_lock
 
 SCHEMA = 7
-MIGRATED = 6  # the schema before, whose rows had checksums of their own
+MIGRATED = 6  # the previous schema, in which each row had a checksum; galleries with it are migrated
 FILE_NAME = "catalog.sqlite"
 DAMAGED_NAME = f"{FILE_NAME}.damaged"  # where `salvage` moves a damaged file
-# What a gallery writes into its own folder; `atomic.write` adds a hidden temporary file.
+# The names of files that a gallery writes into its own folder; `atomic.write` adds hidden temporary files.
 OF_A_GALLERY = re.compile(
     r"catalog\.sqlite(-wal|-shm)?|catalog\.seal|catalog\.sqlite\.damaged(-\d+)?(-wal)?|thumbnails\.sqlite(-wal|-shm)?"
     r"|lock(\.queue)?|scan-[0-9a-f]{16}\.faiss|background-[\w.-]+\.f32"
     r"|\.(catalog\.sqlite|scan-[0-9a-f]{16}\.faiss|background-[\w.-]+\.f32)\.[0-9a-f]{8}\.tmp(-journal|-wal|-shm)?"
 )
 
-# Tables of rows. A row of `contents` is one picture by the hash of its bytes, with its vector; a row of `files` is a
-# path that holds it. NULL in a column that filters ask for: not known yet, the next update reads it. An id is never
-# used again: a slow step that was begun for a removed picture must not write onto another one.
+# The tables that hold data. A row of `contents` is one picture, keyed by the hash of its bytes, with its vector; a row
+# of `files` is a path that holds the picture. NULL in a column that filters use means "not known yet"; the next update
+# reads the value. An id is never used again, so that a slow step begun for a removed picture cannot write into another.
 _ROWS = """
     CREATE TABLE meta     (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE contents (id INTEGER PRIMARY KEY AUTOINCREMENT, hash BLOB NOT NULL UNIQUE, vector BLOB NOT NULL,
@@ -56,12 +56,13 @@ _ROWS = """
                                  about TEXT NOT NULL) STRICT, WITHOUT ROWID;
 """
 HIDDEN_GONE = TABLE.format(bytes="BLOB") + " STRICT, WITHOUT ROWID"
-# What is derived from the rows in the same transaction. `changes` is the log of vectors that came, changed or went;
-# `commits` says up to where it ran at each generation (-1: the log no longer reaches back so far), and is never
-# shortened, for `seal` and backups ask whether a generation belongs to this history. `loose` are pictures that may have
-# lost their last path, `unworded` those whose texts have changed since `words` (stems) and `parts` (trigrams) were made
-# of them. Triggers ask first, for the upsert that fires them would overrule an OR IGNORE of theirs. `doubtful` are
-# pictures that a repair has read from damaged pages, to be encoded again.
+# Tables, indexes and triggers that are derived from the data, in the same transaction as each change. `changes` logs
+# the vectors that were added, changed or removed. `commits` records for each generation how far that log went (-1: the
+# log no longer reaches back so far); it is never shortened, because `seal` and backups ask whether a generation belongs
+# to this history. `loose` lists pictures that may have lost their last path. `unworded` lists pictures whose texts have
+# changed since `words` (stems) and `parts` (trigrams) were made. `doubtful` lists pictures that a repair has read from
+# damaged pages and that must be encoded again. The triggers use WHEN NOT EXISTS, because INSERT OR IGNORE in a trigger
+# is overruled by the conflict clause of the upsert that fires it.
 _DERIVED = """
     CREATE TABLE changes  (number INTEGER PRIMARY KEY AUTOINCREMENT, content INTEGER NOT NULL) STRICT;
     CREATE TABLE commits  (generation TEXT PRIMARY KEY, number INTEGER NOT NULL) STRICT, WITHOUT ROWID;
@@ -99,7 +100,7 @@ _DERIVED = """
         BEGIN INSERT INTO loose VALUES (old.content); END;
 """
 _BESIDE = "(SELECT content FROM files WHERE path = {}.path)"
-_UNWORDED_BY = {  # event of a row → the picture whose texts change by it
+_UNWORDED_BY = {  # change of a row → the picture whose texts are changed by it
     "INSERT ON files": "new.content",
     "DELETE ON files": "old.content",
     "UPDATE OF path, content, metadata ON files": "new.content",
@@ -112,12 +113,12 @@ _UNWORDED_BY = {  # event of a row → the picture whose texts change by it
     "DELETE ON sidecars": _BESIDE.format("old"),
 }
 
-# The tables of rows in the order of their references, with their keys.
+# The tables that hold data, with their keys; a table stands after the tables that it refers to.
 KEYS = {
     "meta": "key", "contents": "id", "files": "path", "kept": "content", "next_vectors": "content", "texts": "content",
     "sidecars": "path", "photos": "content", "sidecar_photos": "path", "hidden_gone": "path",
 }  # fmt: skip
-# Columns that the schema before had at the end of its rows, before or after those of today.
+# The checksum columns that the previous schema had at the end of its rows.
 _CHECKSUMS_BEFORE = {
     "meta": ("crc",), "contents": ("vector_crc", "facts_crc"), "files": ("crc", "metadata_crc"), "kept": ("crc",),
     "next_vectors": ("crc",), "texts": ("caption_crc", "ocr_crc"), "sidecars": ("crc",),
@@ -135,36 +136,41 @@ def _unworded_triggers() -> Iterator[str]:
 
 
 def is_gallery(folder: Path) -> bool:
-    """Whether the folder holds a gallery, sound or damaged."""
+    """True if the folder holds a gallery, sound or damaged."""
     return (folder / FILE_NAME).is_file() or (folder / DAMAGED_NAME).is_file()
 
 
 def is_begun(folder: Path) -> bool:
-    """Whether a gallery was only begun: the disk was full or the process killed while its file was created."""
+    """True if a gallery was never finished, because the disk was full or the process was killed while creating it."""
     with suppress(GalleryError, OSError), closing(connected(folder / FILE_NAME)) as database:
         return _is_begun(database, folder)
     return False
 
 
 def connected(path: Path, *, create: bool = False) -> Connection:
-    """A connection to the catalogue at `path`, read-only if its folder cannot be written."""
+    """Connect to the catalogue at `path`; only for reading if this user cannot write its folder.
+
+    Raises:
+        GalleryCorrupt: a repair was stopped half way.
+        GalleryNotFound: there is no catalogue, and `create` is False.
+    """
     if not path.is_file():
         if path.with_name(DAMAGED_NAME).is_file():
             raise GalleryCorrupt(f"{path} is missing: a repair was stopped half way. Run `araclip repair` again.")
         if not create:
             raise GalleryNotFound(f"no gallery at {path.parent}. {_restored_half(path.parent)}")
-        atomic.unlink(path.parent / seal.FILE_NAME)  # left by a deleted catalogue
+        atomic.unlink(path.parent / seal.FILE_NAME)  # a deleted catalogue may have left its seal
     with own_errors(path):
         return connect(path, create=create)
 
 
 def replaced_name(folder: Path, number: int) -> Path:
-    """Where the gallery in a folder goes when a backup is restored there."""
+    """Return the path to which a folder's gallery is moved when a backup is restored in its place."""
     return folder.with_name(f"{folder.name}.replaced-{number}")
 
 
 def _restored_half(folder: Path) -> str:
-    """What to do where there is no gallery: make one, or finish a restore that was stopped half way."""
+    """Say what to do if a folder has no gallery: make one, or finish a restore that was stopped half way."""
     found = [place for number in range(1, 100) if is_gallery(place := replaced_name(folder, number))]
     if not found or folder.exists():
         return "Make one with `araclip index FOLDER`."
@@ -172,8 +178,8 @@ def _restored_half(folder: Path) -> str:
 
 
 def create(database: Connection, meta: dict[str, str]) -> None:
-    """Create the tables in an empty file, in one transaction; does nothing if there are tables."""
-    with transaction(database):  # of two processes at once, the second finds the tables
+    """Create the tables in an empty file, in one transaction; do nothing if there are tables."""
+    with transaction(database):  # if two processes create it at once, the second finds the tables
         if not _has_tables(database):
             _create_rows(database)
             _create_derived(database)
@@ -194,12 +200,12 @@ def _create_derived(database: Connection) -> None:
 
 
 def check_number(database: Connection, path: Path) -> bool:
-    """Whether a file must be migrated before it is used.
+    """True if a catalogue file must be migrated before it is used.
 
     Raises:
-        NewerGallery: a later release made it.
-        GalleryCorrupt: it has no tables, or is damaged.
-        GalleryError: it is older, and its folder is read-only, or it is from before the first release.
+        NewerGallery: a later release made the file.
+        GalleryCorrupt: the file has no tables, or is damaged.
+        GalleryError: the file must be migrated but its folder is read-only, or is older than the first release.
     """
     number = number_of(database)
     if number > SCHEMA:
@@ -224,11 +230,12 @@ def check_number(database: Connection, path: Path) -> bool:
 
 
 def migrate(path: Path) -> None:
-    """Replace a catalogue of the schema before by one of today's schema with the same rows, in one step.
+    """Replace a catalogue of the previous schema by one of today's schema with the same rows, in one step.
 
     Raises:
-        GalleryCorrupt: it is damaged; nothing changes.
-        GalleryError: another program has it open. GalleryLocked: another process writes it.
+        GalleryCorrupt: the catalogue is damaged; nothing changes.
+        GalleryError: another program has the catalogue open.
+        GalleryLocked: another process is writing the gallery.
         OSError: the disk is full; nothing changes.
     """
     with writer_lock(path.parent), own_errors(path, writing=True):
@@ -238,31 +245,33 @@ def migrate(path: Path) -> None:
             if (lines := old.execute("PRAGMA integrity_check(1)")) != [("ok",)]:
                 raise damaged(path, lines[0][0])
             try:
-                old.execute("PRAGMA journal_mode = DELETE")  # takes the log into the file; alone at the file
+                old.execute("PRAGMA journal_mode = DELETE")  # copies the log into the file; needs the file alone
             except apsw.BusyError as error:
                 raise GalleryError(
                     f"{path} is of an earlier version and is open in another program. Close that program, then try "
                     "again."
                 ) from error
-        atomic.write(path, lambda temporary: _write_migrated(temporary, path), flush=False)  # SQLite has flushed it
+        # No flush is needed, because SQLite has already flushed the file.
+        atomic.write(path, lambda temporary: _write_migrated(temporary, path), flush=False)
         atomic.unlink(path.parent / seal.FILE_NAME)
 
 
 def _write_migrated(path: Path, before: Path) -> None:
     with closing(Connection(path, create=True)) as database:
-        database.execute("PRAGMA journal_mode = MEMORY")  # a kill leaves a temporary file, which nobody opens
+        # a killed run leaves only a temporary file, which nobody opens
+        database.execute("PRAGMA journal_mode = MEMORY")
         database.execute("ATTACH ? AS before", (before.absolute().as_uri(),))
         with transaction(database):
             _create_rows(database)
             for table, names in columns().items():
-                if table == "hidden_gone":  # the schema before has none
+                if table == "hidden_gone":  # the previous schema does not have this table
                     continue
                 listed = ", ".join(names)
                 database.execute(f"INSERT INTO main.{table} ({listed}) SELECT {listed} FROM before.{table}")
             _create_derived(database)
             database.execute("INSERT INTO changes SELECT number, content FROM before.changes ORDER BY number")
             database.execute("INSERT INTO commits SELECT generation, number FROM before.commits")
-            database.execute(  # no gallery so young that nothing was committed is left out of its own history
+            database.execute(  # the current generation belongs to the history even if nothing was committed yet
                 "INSERT OR IGNORE INTO commits SELECT value, (SELECT ifnull(max(number), 0) FROM changes) FROM meta "
                 "WHERE key = 'generation'"
             )
@@ -270,7 +279,7 @@ def _write_migrated(path: Path, before: Path) -> None:
             database.execute("INSERT INTO unworded SELECT content FROM before.unworded")
             for table, listed in (("words", "rowid, names, metadata, captions, ocr"), ("parts", "rowid, folded")):
                 database.execute(f"INSERT INTO main.{table} ({listed}) SELECT {listed} FROM before.{table}")
-            database.execute(  # no id of a picture that was removed is used again
+            database.execute(  # the ids of removed pictures are not used again
                 "UPDATE sqlite_sequence SET seq = max(seq, (SELECT ifnull(max(content), 0) FROM changes)) "
                 "WHERE name = 'contents'"
             )
@@ -283,7 +292,7 @@ def _write_migrated(path: Path, before: Path) -> None:
 
 
 def number_of(database: Connection) -> int:
-    """The number of the schema that a file says it has."""
+    """Return the number of the schema that a file says it has."""
     return int(database.execute("PRAGMA user_version")[0][0])
 
 
@@ -297,14 +306,14 @@ def _has_tables(database: Connection) -> bool:
 
 @cache
 def columns() -> dict[str, tuple[str, ...]]:
-    """The columns of each table of rows, in their order."""
+    """Return the columns of each table that holds data, in their order."""
     with closing(apsw.Connection(":memory:")) as database:
         database.execute(f"{_ROWS} {HIDDEN_GONE}")
         return {table: tuple(row[1] for row in database.execute(f"PRAGMA table_info({table})")) for table in KEYS}
 
 
 def stored_columns(number: int) -> dict[str, tuple[str, ...]]:
-    """The columns of each table as rows of a schema store them, in their order on the disk."""
+    """Return the columns of each table in the schema with this number, in their order on the disk."""
     if number != MIGRATED:
         return columns()
     return {table: names + _CHECKSUMS_BEFORE[table] for table, names in columns().items()}

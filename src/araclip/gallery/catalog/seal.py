@@ -1,15 +1,15 @@
-"""The seal: a small file beside the catalogue that says which commit was the last, and of which file.
+"""The seal: a small file beside the catalogue that records the last commit, and the state of the file after it.
 
-SQLite takes damage in its write-ahead log for an unfinished write, and drops the damaged part and all that follows it
-in silence. A log that was deleted goes unnoticed too. So each commit's generation is written here after the commit. The
-catalogue's own history keeps every generation: a catalogue whose history lacks the one in the seal has lost commits,
-while a seal that is older than the catalogue (a kill between the two writes) says nothing bad.
+SQLite takes damage in its write-ahead log for an unfinished write, and silently drops the damaged part and all that
+follows. It does not notice a deleted log either. So after each commit, the commit's generation is written into the
+seal. The catalogue itself keeps the history of its generations: if that history lacks the generation in the seal,
+commits were lost. A seal that is older than the catalogue (after a kill between the two writes) does no harm.
 
-The seal also holds device, inode, size and time of change of the catalogue file after the last write of ours. While
-these match, a catalogue is opened without reading it; if not (a copy, a restored backup, a write by another program, a
-killed writer), the whole file is checked, once.
+The seal also holds device, inode, size and time of change of the catalogue file after araclip's last write. While these
+match, the catalogue is opened without checking it. If they differ (a copy, a restored backup, a write by another
+program, a killed writer), the whole file is checked, once.
 
-Nothing here opens the catalogue file; see `connection`.
+Nothing here opens the catalogue file; `connection` says why.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from araclip.core import atomic
 from araclip.core.files import open_regular
 
 FILE_NAME = "catalog.seal"
-_LENGTH = 300  # bytes; fixed, since the file is overwritten in place, within one disk sector
+_LENGTH = 300  # bytes; always the same, because the file is overwritten in place, within one disk sector
 
 FileId = tuple[int, int]  # device and inode
 FileState = tuple[int, int, int, int]  # device, inode, bytes, time of change in ns
@@ -31,32 +31,32 @@ FileState = tuple[int, int, int, int]  # device, inode, bytes, time of change in
 
 @dataclass(frozen=True)
 class Seal:
-    """The generation of the last commit, and the state of the file after it; None until that file was checked."""
+    """The generation of the last commit, and the file's state after it; None if the file was not checked yet."""
 
     generation: str
     file: FileState | None = None
 
 
 def file_id(path: Path) -> FileId:
-    """Device and inode of a file."""
+    """Return device and inode of a file."""
     about = os.stat(path)  # noqa: PTH116  (Path.stat is three times as slow, and each search asks)
     return about.st_dev, about.st_ino
 
 
 def state_of(path: Path) -> FileState:
-    """The state of a catalogue file."""
+    """Return device, inode, size and time of change of a catalogue file."""
     about = path.stat()
     return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
 
 
 def is_known(path: Path) -> bool:
-    """Whether the catalogue file is as the last write of ours left it."""
+    """True if the catalogue file is as araclip's last write left it."""
     sealed = read(path.parent)
     return sealed is not None and sealed.file == state_of(path)
 
 
 def read(folder: Path) -> Seal | None:
-    """The seal in a gallery's folder; None when there is none, or a damaged one."""
+    """Read the seal in a gallery's folder; None if there is none, or it is damaged."""
     try:
         with open_regular(folder / FILE_NAME) as file:
             text, _, crc = file.read(2 * _LENGTH).strip().rpartition(b" ")
@@ -70,10 +70,10 @@ def read(folder: Path) -> Seal | None:
 
 
 def write(path: Path, generation: str, *, known: bool) -> None:
-    """Write the seal of the catalogue at `path` after a write; where that fails, the earlier one stays.
+    """Write the seal of the catalogue at `path`, after a write to the catalogue; if that fails, the old seal stays.
 
     Args:
-        known: whether the file was as the last write left it before this one, so that its state now is sound.
+        known: True if the file, before this write, was as the last write had left it; then its state now is sound.
     """
     text = json.dumps({"generation": generation, "file": state_of(path) if known else None}).encode()
     with contextlib.suppress(OSError):

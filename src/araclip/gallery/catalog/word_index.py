@@ -1,4 +1,4 @@
-"""Searching the words of a gallery's texts, and completing them while they are typed."""
+"""Search the words of a gallery's texts, and complete words while they are typed."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -14,56 +14,61 @@ from araclip.text.normalization import normalize
 from araclip.text.script import describes
 from araclip.text.words import Word, words
 
-PART = 3  # letters of a trigram: shorter parts of words are not looked for
-SCANNED = 20_000  # stems of one beginning; a gallery of 100,000 captioned pictures has fewer in all
-EXAMPLES = 6  # pictures in which a word's spelling is looked up
-LETTERS = 2_000  # of each text that is read for that
-MAX_NEWEST = 5_000  # pictures whose texts a gallery's own words come from
+PART = 3  # letters of a trigram; the index cannot find shorter parts of words
+SCANNED = 20_000  # most stems read for one beginning; a gallery of 100,000 captioned pictures has fewer stems in all
+EXAMPLES = 6  # a word's spelling is looked up in the texts of so many pictures
+LETTERS = 2_000  # so many letters of each text are read for that
+MAX_NEWEST = 5_000  # the gallery's own words are taken from the texts of so many pictures, added last
 _LAST = "\U0010ffff"
 
 
 class WordIndex:
-    """The words of a gallery's texts, through one connection."""
+    """Looks up the words of a gallery's texts, through one catalogue connection."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
 
     def with_stems(self, stems: Sequence[str], most: int) -> list[Ids]:
-        """For each stem, the ids of pictures with a word of it in any text, ascending; `most` plus one where more."""
+        """For each stem, return the ids of pictures with a word of this stem in any text, ascending.
+
+        At most `most` + 1 ids are returned for a stem; the one too many tells the caller that there are more.
+        """
         sql = "SELECT rowid FROM words WHERE words MATCH ? LIMIT ?"
         return self._ids(sql, [(_quoted(stem), most + 1) for stem in stems])
 
     def with_parts(self, folded: Sequence[str], most: int) -> list[Ids]:
-        """For each folded text, the ids of pictures with a word that contains it, as `with_stems`; none below PART
-        letters."""
+        """For each folded text, return the ids of pictures with a word that contains it, like `with_stems`.
+
+        None are found for a text of fewer than PART letters.
+        """
         long = [text for text in folded if len(text) >= PART and " " not in text]
         sql = "SELECT rowid FROM parts WHERE parts MATCH ? AND instr(folded, ?) > 0 LIMIT ?"
         found = dict(zip(long, self._ids(sql, [(_trigrams(text), text, most + 1) for text in long]), strict=True))
         return [found.get(text, np.empty(0, np.int64)) for text in folded]
 
     def described(self, ids: Sequence[int], *, in_arabic: bool) -> set[int]:
-        """Those of some pictures whose captions and metadata describe them in that script."""
+        """Return which of the given pictures have captions or metadata in Arabic letters (or else in other letters)."""
         sql = "SELECT rowid, metadata || ' ' || captions FROM words WHERE rowid IN ({marks})"
         rows = self._catalog.rows_in(sql, ids)
         return {content for content, texts in rows if texts and describes(texts, in_arabic=in_arabic)}
 
     def documents(self, ids: Sequence[int]) -> dict[int, Document]:
-        """The texts of pictures by field; of those without a path, none."""
+        """Return the given pictures' texts by field; pictures without a path are left out."""
         with self._catalog.own_errors():
             return dict(documents_of(self._catalog.connection, ids))
 
     def newest_texts(self) -> list[str]:
-        """Names, metadata, captions and OCR texts of the MAX_NEWEST pictures that were added last."""
+        """Return the names, metadata, captions and OCR texts of the MAX_NEWEST pictures that were added last."""
         rows = self._catalog.rows("SELECT id FROM contents ORDER BY id DESC LIMIT ?", (MAX_NEWEST,))
         documents = self.documents([content for (content,) in rows])
         return [text for document in documents.values() for texts in document.values() for text in texts]
 
-    # The words that stand in a gallery's texts by their beginning: what a person who types may mean. FTS5's own table
-    # of terms is read, so nothing is stored beside the index. It holds stems; how a word is written is looked up in the
-    # texts of a few pictures that have it.
+    # To complete a word that is being typed, its beginning is looked up among the stems in FTS5's own table of terms,
+    # so nothing is stored beside the index. Since that table holds only stems, the usual spelling of a word is looked
+    # up in the texts of a few pictures that have it.
 
     def stems(self, beginnings: Iterable[str], most: int) -> list[tuple[str, int]]:
-        """Stems that begin with one of these letters, and in how many pictures each stands: the most frequent."""
+        """Return the `most` most frequent stems with one of these beginnings, and how many pictures have each."""
         self._catalog.rows("CREATE VIRTUAL TABLE IF NOT EXISTS temp.vocabulary USING fts5vocab(main, words, row)")
         found: dict[str, int] = {}
         for beginning in dict.fromkeys(beginnings):
@@ -75,10 +80,10 @@ class WordIndex:
         return sorted(found.items(), key=lambda each: (-each[1], each[0]))[:most]
 
     def spellings(self, stems: Sequence[str], before: Callable[[Word], int | None]) -> dict[str, str]:
-        """How the words of these stems are most often written, in a few of the pictures that have them.
+        """Return for each stem the most frequent spelling of its words, in a few of the pictures that have them.
 
         Args:
-            before: how many of a word's letters to leave out at its beginning; None: this word does not count.
+            before: returns how many letters to cut from a word's beginning; None if the word does not count.
         """
         examples = {stem: self._first(_quoted(stem), EXAMPLES) for stem in stems}
         documents = self.documents(sorted(set(chain(*examples.values()))))
@@ -92,19 +97,22 @@ class WordIndex:
         return {stem: _best(spelled) for stem, spelled in written.items() if spelled}
 
     def names(self, beginning: str, most: int) -> list[str]:
-        """Names of files, without their suffix, in which or in whose folders a word's stem begins so."""
+        """Return names of files, without suffix, that have a word with this beginning (or whose folders have one)."""
         ids = self._first(f"names : {_quoted(beginning)} *", most)
         return [names[0] for each in self.documents(ids).values() if (names := each.get("names"))]
 
     def _first(self, asked: str, most: int) -> list[int]:
-        """Ids of some pictures, none of them hidden, whose words match."""
+        """Return the ids of at most `most` pictures that match an FTS5 query and are not hidden."""
         rows = self._catalog.rows(
             f"SELECT rowid FROM words WHERE words MATCH ? AND rowid NOT IN ({HIDDEN}) LIMIT ?", (asked, most)
         )
         return [content for (content,) in rows]
 
     def _ids(self, sql: str, values: Sequence[tuple[str | int, ...]]) -> list[Ids]:
-        """What a query of ids finds for each of some values, in one statement; texts are quicker than rows."""
+        """Run a query for ids once for each row of values, in one SQL statement; return the sorted ids for each.
+
+        The ids are fetched as one joined text, because that is quicker than rows.
+        """
         if not values:
             return []
         each = " UNION ALL ".join([f"SELECT group_concat(rowid) FROM ({sql})"] * len(values))
@@ -113,7 +121,9 @@ class WordIndex:
 
 
 def _best(spelled: Counter[str]) -> str:
-    """The most frequent spelling; of equals the one with more hamzas and dots, which are left out more than added."""
+    """Return the most frequent spelling; among equals the one with more hamzas and dots, since people tend to omit
+    them.
+    """
     return max(spelled, key=lambda form: (spelled[form], sum(letter in "أإآؤئةى" for letter in form)))
 
 

@@ -1,8 +1,8 @@
-"""The writer's lock of a gallery in a folder: one process at a time changes it, the others wait for their turn.
+"""The writer's lock of a gallery in a folder: only one process at a time changes the gallery, the others wait.
 
-A run that ingests pictures holds it for each commit only, and decodes and encodes without it, so that any number of
-`araclip index`, watchers and servers write one gallery side by side. Re-embedding, repairing and compacting hold it to
-their end.
+A run that ingests pictures holds the lock only during each commit, not while it decodes and encodes. So any number of
+`araclip index` runs, watchers and servers can write to one gallery side by side. Re-embedding, repairing and compacting
+hold the lock until they end.
 """
 
 import logging
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from araclip.core import atomic
 
-PATIENCE_S = 60.0  # a commit takes less than a second; what takes longer than this is worth an error that names it
+PATIENCE_S = 60.0  # a commit takes less than a second; a longer wait is worth an error
 
 log = logging.getLogger("araclip")
 
@@ -23,7 +23,7 @@ def writer_lock(folder: Path, *, patience: float | None = None) -> AbstractConte
         patience: seconds to wait for other processes, PATIENCE_S by default; a warning is logged after two seconds.
 
     Raises:
-        GalleryLocked: another process holds it for longer.
+        GalleryLocked: another process holds the lock for longer than that.
         OSError: the folder cannot be written.
     """
     patience = PATIENCE_S if patience is None else patience

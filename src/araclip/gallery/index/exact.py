@@ -1,7 +1,7 @@
-"""Exact scan: inner products of a query with all of a set of float16 vectors.
+"""Exact scan: compare a query with every vector of a set of float16 vectors, by inner products.
 
-FAISS is imported when it is first needed, not with this module: it takes a tenth of a second, which a search from the
-command line spends while the text tower is opened.
+FAISS is imported when it is first needed, not with this module: the import takes a tenth of a second, and a search from
+the command line opens the text encoder in that time.
 """
 
 from collections.abc import Iterator
@@ -22,10 +22,10 @@ NOTHING_FOUND: Found = (np.empty(0, np.int64), np.empty(0, np.float32))
 
 
 class Exact:
-    """Vectors with ids, scanned exactly; a score depends on query and vector alone, not on its neighbours in memory."""
+    """Searches vectors with ids exactly. A score depends only on query and vector, not on the vectors beside it."""
 
     def __init__(self, ids: Ids, vectors: NDArray[np.float16]) -> None:
-        """An index of vectors (n, D) with ids (n,) in ascending order."""
+        """Make an index of vectors (n, D) with ids (n,) in ascending order."""
         import faiss
 
         self.ids = ids
@@ -40,7 +40,7 @@ class Exact:
 
     @property
     def width(self) -> int:
-        """Dimensions of a vector."""
+        """The number of dimensions of a vector."""
         return int(self._scan.d)
 
     @property
@@ -52,7 +52,7 @@ class Exact:
         return np.frombuffer(codes, "<f2").reshape(len(self.ids), self._scan.d)
 
     def search(self, query: Scores, k: int, allowed: Ids | None = None) -> Found:
-        """Ids and cosines of the k best for one unit vector (D,), best first, ties by id.
+        """Return ids and cosines of the k vectors nearest to a unit vector (D,), best first, ties by id.
 
         Args:
             allowed: the only ids that may be found, in ascending order; unknown ids are ignored.
@@ -63,7 +63,7 @@ class Exact:
             return NOTHING_FOUND
         only = None if rows is None else _only(rows, len(self.ids))
         count = min(k, most)
-        while True:  # FAISS orders ties arbitrarily: fetch all that tie with the last, so that pages are consistent
+        while True:  # FAISS orders ties arbitrarily: fetch all ties with the last, so that pages are consistent
             with one_thread():
                 scores, best = self._scan.search(query[None, :], count + (count < most), params=only)
             last = count + (count < most) - 1
@@ -85,7 +85,7 @@ def one_thread() -> Iterator[None]:
     """
     import faiss
 
-    before = faiss.omp_get_max_threads()  # per thread, as is the setter
+    before = faiss.omp_get_max_threads()  # this number is kept for each thread
     faiss.omp_set_num_threads(1)
     try:
         yield
@@ -94,7 +94,7 @@ def one_thread() -> Iterator[None]:
 
 
 def positions(ids: Ids, wanted: Ids) -> Ids:
-    """Positions in `ids` of the members of `wanted`; both in ascending order, and so is the result."""
+    """Return the positions in `ids` of those members of `wanted` that it has; all three in ascending order."""
     at = np.searchsorted(ids, wanted)
     at = at[at < len(ids)]
     rows: Ids = at[ids[at] == wanted[: len(at)]]
@@ -106,6 +106,6 @@ def _only(rows: Ids, count: int) -> "faiss.SearchParameters":
 
     bits = np.zeros(count, bool)
     bits[rows] = True
-    # FAISS's type stubs know neither the array nor the keyword that its wrappers add.
+    # The types are ignored because FAISS's type stubs lack this argument and this keyword, which its wrappers add.
     selector = faiss.IDSelectorBitmap(np.packbits(bits, bitorder="little"))  # type: ignore[call-arg,arg-type,unused-ignore]
     return faiss.SearchParameters(sel=selector)  # type: ignore[call-arg,unused-ignore]

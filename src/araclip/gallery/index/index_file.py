@@ -1,9 +1,11 @@
-"""The file of a scan index: vectors, their ids and, for large galleries, their codes. Derived, so never repaired.
+"""Read and write the file of a scan index: vectors, their ids and, for large galleries, short codes of the vectors.
+
+The file is derived from the catalogue; a damaged one is made again, never repaired. Its parts are:
 
     header, padded to 4096 bytes | vectors, n × D float16 | ids, n × int64 | codes
 
-The header is JSON with its own checksum: sizes, checksums of the parts, and measurements. The vectors are
-memory-mapped; a page of them is read when a query needs it.
+The header is JSON with its own checksum; it holds the sizes and checksums of the other parts, and measurements. The
+vectors are memory-mapped: a page of them is read when a query needs it.
 """
 
 import json
@@ -22,9 +24,9 @@ from araclip.models.vectors import Ids, StoredVectors
 
 Encode = Callable[[StoredVectors], tuple[bytes, dict[str, Any]]]
 
-HEADER = 4096  # bytes: a page, so that the vectors begin on one
+HEADER = 4096  # bytes: one memory page, so that the vectors begin at the start of a page
 MAGIC = b"araclip scan 2\n"
-CHECKED_AT_ONCE = 1 << 24  # bytes of the vectors
+CHECKED_AT_ONCE = 1 << 24  # bytes of the vectors read in one step of the check
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,10 @@ class IndexFile:
 
 
 def write(path: Path, width: int, blocks: Iterable[tuple[Ids, StoredVectors]], encode: Encode | None = None) -> None:
-    """Write an index file of blocks of ids and vectors (n, D), which need not fit into memory together.
+    """Write an index file from blocks of ids and vectors (n, D); all blocks together need not fit into memory.
 
     Args:
-        encode: returns codes and measurements of all vectors, which are passed memory-mapped from the file.
+        encode: gets all vectors, memory-mapped from the file, and returns their codes and measurements for the header.
     """
 
     def fill(temporary: Path) -> None:
@@ -83,7 +85,7 @@ def read(path: Path) -> IndexFile | None:
 
 
 def header_of(path: Path) -> dict[str, Any] | None:
-    """The header; None if the file is missing or its header damaged."""
+    """Read the header of an index file; None if the file is missing or its header is damaged."""
     try:
         with open_regular(path) as file:
             return _header(file.read(HEADER))
@@ -92,7 +94,7 @@ def header_of(path: Path) -> dict[str, Any] | None:
 
 
 def is_sound(file: IndexFile) -> bool:
-    """Whether the vectors match their checksum; reads all of them."""
+    """True if the vectors match their checksum; reads all vectors."""
     check, raw = 0, file.vectors.reshape(-1).view(np.uint8)
     for start in range(0, len(raw), CHECKED_AT_ONCE):
         check = zlib.crc32(raw[start : start + CHECKED_AT_ONCE].tobytes(), check)
@@ -106,7 +108,7 @@ def _mapped(path: Path, rows: int, width: int) -> StoredVectors:
 
 
 def _sizes(about: dict[str, Any]) -> tuple[int, int, int, int]:
-    """Bytes of header, vectors, ids and codes."""
+    """Return the sizes of header, vectors, ids and codes in bytes."""
     return HEADER, 2 * about["rows"] * about["width"], 8 * about["rows"], about["codes"]
 
 

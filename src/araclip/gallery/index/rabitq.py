@@ -1,12 +1,13 @@
-"""A scan of RaBitQ codes with exact re-ranking, for galleries too large for an exact scan.
+"""Scan short codes of the vectors (RaBitQ) and re-rank the best exactly, for galleries too large for an exact scan.
 
-Each vector is quantized to one bit a dimension and a few numbers (RaBitQ, Gao and Long 2024): the signs of its
-difference from the mean, after a fixed random rotation. A query is compared with all codes, 72 bytes a picture at 512
-dimensions instead of 1,024, and the best `depth` candidates are compared exactly. No clusters and no graph: text
-queries are out of distribution for picture vectors, where such indexes lose recall.
+Each vector is reduced to a code of one bit for each dimension and a few numbers (RaBitQ, Gao and Long 2024): the bits
+are the signs of its difference from the mean, after a fixed random rotation. With 512 dimensions, a code takes 72 bytes
+instead of 1,024. A query is compared with all codes, and the best `depth` candidates are then compared exactly.
+Clusters or a graph are not used: with these, the recall of text queries suffers, because their vectors are distributed
+differently from picture vectors.
 
-The depth that is needed differs between models, so it is measured when the codes are made: on texts, half of which
-choose the depth while the other half measures the recall.
+The depth that is needed differs between models. So it is measured on texts when the codes are made: one half of the
+texts chooses the depth, the other half measures the recall.
 """
 
 from collections.abc import Iterator
@@ -28,21 +29,21 @@ if TYPE_CHECKING:
 
 Mask = NDArray[np.bool_]
 
-EXACT_UP_TO = 100_000  # vectors: 102 MB at 512 dimensions, a few milliseconds
-SHARDS = 4  # scanned in parallel
+EXACT_UP_TO = 100_000  # up to so many vectors (102 MB at 512 dimensions), comparing all takes a few milliseconds
+SHARDS = 4  # parts of the codes that are scanned in parallel
 BLOCK = 16_384  # vectors decoded at once: 25 MB
-TRAINED_ON = 65_536  # vectors in the sample that the mean is computed of
+TRAINED_ON = 65_536  # vectors in the sample from which the mean is computed
 RECALL_AT = 10  # the k of recall@k
-DEPTH_PERCENTILE = 99.5  # per cent of the ten nearest that the depth must reach, over the texts that choose it
-DEPTH_FACTOR = 2  # the depth used, in multiples of that
+DEPTH_PERCENTILE = 99.5  # a depth is enough if it reaches so many per cent of the choosing texts' ten nearest vectors
+DEPTH_FACTOR = 2  # the depth that is used is so many times the depth that is enough
 MIN_DEPTH, MAX_DEPTH = 1024, 32_768
 TRUSTED_PART = 8  # only the best `depth` / TRUSTED_PART candidates are taken to be the best of all vectors
-TIE = 1e-5  # estimates that differ by less are equal: FAISS rounds those of equal codes by their position in a block
-EXTRA = 64  # candidates beyond `depth`, to see where the last ties end
+TIE = 1e-5  # smaller differences of estimates are ties: FAISS rounds equal codes differently, by their place in a block
+EXTRA = 64  # candidates fetched beyond `depth`, to see where the last ties end
 
 
 class Coded:
-    """An index file with codes. `depth` candidates are compared exactly; `recall` is recall@10 of texts."""
+    """Searches an index file with codes; `depth` candidates are compared exactly, `recall` is recall@10 for texts."""
 
     def __init__(self, file: IndexFile) -> None:
         self.ids, self.vectors = file.ids, file.vectors
@@ -50,14 +51,14 @@ class Coded:
         self._scan = _Scan.read(file)
 
     def search(self, query: Vectors, k: int, allowed: Ids | None, shown: Mask | None) -> Found:
-        """Ids and cosines of the k best for one unit vector (D,), best first, ties by id.
+        """Return ids and cosines of the k vectors nearest to a unit vector (D,), best first, ties by id.
 
-        The first hits do not depend on k, so pages are consistent. Beyond the trusted part of the depth, and where few
-        ids are allowed, all are compared exactly.
+        The first hits do not depend on k, so pages are consistent. If k goes beyond the trusted part of the depth, or
+        few ids are allowed, all allowed vectors are compared exactly.
 
         Args:
             allowed: the only ids that may be found, in ascending order.
-            shown: mask of the rows that may be found; None when all may.
+            shown: mask of the rows that may be found; None if all may.
         """
         passed = shown
         if allowed is not None:
@@ -75,7 +76,7 @@ class Coded:
         return np.concatenate([first[0], every[0][late]])[:k], np.concatenate([first[1], every[1][late]])[:k]
 
     def _exact(self, query: Vectors, k: int, rows: Ids) -> Found:
-        """The best of some rows, by exact scores."""
+        """Return the k best of the given rows, by exact scores."""
         best: Found = NOTHING_FOUND
         for start in range(0, len(rows), BLOCK):
             some = rows[start : start + BLOCK]
@@ -83,10 +84,10 @@ class Coded:
         return best
 
     def _candidates(self, query: Vectors, passed: Mask | None) -> Ids:
-        """The `depth` rows with the best estimates, and all within `TIE` of the last; in ascending order.
+        """Return the `depth` rows with the best estimates, and all rows that tie with the last; in ascending order.
 
         Args:
-            passed: mask of the rows that may be returned.
+            passed: mask of the rows that may be returned; None if all may.
         """
         ask = self.depth + EXTRA
         if passed is not None:
@@ -126,7 +127,8 @@ class _Scan:
                 shard.add(vectors[start : min(start + BLOCK, int(some[-1]) + 1)].astype(np.float32) @ rotation)
             return shard
 
-        with ThreadPoolExecutor(min(SHARDS, usable_cores()), "encode") as pool:  # each holds two blocks in float32
+        # each thread holds two blocks in float32
+        with ThreadPoolExecutor(min(SHARDS, usable_cores()), "encode") as pool:
             return cls(list(pool.map(encode, np.array_split(np.arange(len(vectors)), SHARDS))), rotation)
 
     @classmethod
@@ -135,11 +137,12 @@ class _Scan:
 
         rotation, *shards = np.split(file.codes, np.cumsum(file.about["parts"])[:-1])
         width = file.about["width"]
-        indexes: list[Any] = [faiss.deserialize_index(part) for part in shards]  # of faiss.Index, say its type stubs
+        # typed Any, because FAISS's type stubs say faiss.Index
+        indexes: list[Any] = [faiss.deserialize_index(part) for part in shards]
         return cls(indexes, rotation.view("<f4").reshape(width, width))
 
     def written(self) -> list[bytes]:
-        """Rotation and shards as bytes; the rotation too, since another version of NumPy would draw another one."""
+        """Return rotation and shards as bytes; the rotation is stored because other NumPy versions draw another one."""
         import faiss
 
         return [
@@ -148,7 +151,9 @@ class _Scan:
         ]
 
     def search(self, query: Vectors, k: int) -> tuple[Ids, Scores, float]:
-        """Rows and estimates, best first, at least k if there are so many; and a bound above which none is missing."""
+        """Return at least k rows and their estimates, best first; and a bound: no row with a better estimate is
+        missing.
+        """
         rotated = (query @ self._rotation)[None]
 
         def scan(shard: "faiss.IndexRaBitQFastScan") -> tuple[Scores, Ids]:
@@ -165,7 +170,7 @@ class _Scan:
 
 
 def write(path: Path, width: int, blocks: Iterator[tuple[Ids, StoredVectors]], texts: Vectors) -> None:
-    """Write an index file with codes.
+    """Make the codes of all vectors, measure depth and recall, and write an index file.
 
     Args:
         texts: vectors (n, D) of the texts on which depth and recall are measured.
@@ -181,7 +186,7 @@ def write(path: Path, width: int, blocks: Iterator[tuple[Ids, StoredVectors]], t
 
 
 def _measured(vectors: StoredVectors, scan: _Scan, texts: Vectors) -> dict[str, Any]:
-    """The depth at which every second text finds its nearest vectors, and the recall of the others at that depth."""
+    """Choose the depth with every second text, and measure the recall at that depth with the other texts."""
     nearest = best_rows(vectors, texts, min(RECALL_AT, len(vectors)))
     reached = np.stack([_depths(scan, text, rows) for text, rows in zip(texts, nearest, strict=True)])
     enough = np.percentile(reached[::2], DEPTH_PERCENTILE) * DEPTH_FACTOR
@@ -190,14 +195,14 @@ def _measured(vectors: StoredVectors, scan: _Scan, texts: Vectors) -> dict[str, 
 
 
 def _depths(scan: _Scan, text: Vectors, nearest: Ids) -> NDArray[np.int64]:
-    """The rank of each of the nearest rows in the order of the codes' estimates."""
+    """Return the rank that each of the nearest rows has in the order of the codes' estimates."""
     rows, _, _ = scan.search(text, MAX_DEPTH)
     same = rows[:, None] == nearest
     return np.where(same.any(axis=0), same.argmax(axis=0), 2 * MAX_DEPTH)
 
 
 def best_rows(vectors: StoredVectors, queries: Vectors, k: int) -> Ids:
-    """(n, k) rows of the k vectors nearest to each query, by an exact scan."""
+    """Return the rows (n, k) of the k vectors nearest to each of n queries, by an exact scan."""
     import faiss
 
     scores = np.full((len(queries), k), -np.inf, np.float32)
@@ -212,13 +217,13 @@ def best_rows(vectors: StoredVectors, queries: Vectors, k: int) -> Ids:
 
 
 def joined(one: Found, other: Found, k: int) -> Found:
-    """The k best of two lists of ids and cosines, best first, ties by id."""
+    """Return the k best of two lists of ids and cosines, best first, ties by id."""
     ids, scores = np.concatenate([one[0], other[0]]), np.concatenate([one[1], other[1]])
     order = np.lexsort((ids, -scores))[:k]
     return ids[order], scores[order]
 
 
 def random_rotation(width: int) -> Vectors:
-    """A fixed random rotation (D, D), which spreads the variance evenly over the dimensions."""
+    """Return a random but fixed rotation (D, D); it spreads the variance evenly over the dimensions."""
     rotation, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((width, width)))
     return rotation.astype(np.float32)

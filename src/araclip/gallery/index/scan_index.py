@@ -1,14 +1,14 @@
-"""The scan index: nearest pictures to a query. Derived from the catalogue and always rebuildable.
+"""The scan index finds the pictures nearest to a query. It is derived from the catalogue and can always be rebuilt.
 
-Up to EXACT_UP_TO pictures are scanned exactly, from a file of their vectors and the changes since it was written; it is
-rewritten when one vector in REWRITE_PART has changed.
+In galleries of up to EXACT_UP_TO pictures, every vector is compared. The vectors come from a file and from the changes
+since that file was written; the file is written again when one vector in REWRITE_PART has changed.
 
-In larger galleries the base is a file of codes (`gallery.index.rabitq`) of one generation. Pictures added or changed
-since, by the catalogue's change log, are scanned exactly beside it, and those changed or removed are masked in it. The
-base is rebuilt after REBUILD_AFTER changes.
+In larger galleries there is a base: a file with short codes (`gallery.index.rabitq`) of all pictures of one generation.
+Pictures that were added or changed since then (the catalogue's change log tells which) are compared exactly, beside the
+base; pictures that were changed or removed are masked in the base. It is rebuilt after REBUILD_AFTER changes.
 
-A file's name holds its generation, so a file of another history (a restored backup) is never read; one that is missing
-or damaged is rebuilt.
+A file's name contains its generation, so a file of another history (after a backup was restored) is never read. A
+missing or damaged file is made again.
 """
 
 import contextlib
@@ -29,17 +29,17 @@ from araclip.gallery.index.exact import Exact, positions
 from araclip.gallery.index.rabitq import EXACT_UP_TO, Coded
 from araclip.models.vectors import Ids, Vectors
 
-REBUILD_AFTER = 32_768  # changes; scanned beside the base, they cost a query a few milliseconds
-REWRITE_PART = 50  # so that watching a folder does not rewrite all vectors for each new picture
-CACHED_FILTERS = 8  # filters whose ids are cached, for the next page of the same search
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio, whose multiples lie evenly (Knuth, 6.4)
+REBUILD_AFTER = 32_768  # changes; so many pictures beside the base cost a query a few milliseconds
+REWRITE_PART = 50  # large enough that watching a folder does not rewrite all vectors for each new picture
+CACHED_FILTERS = 8  # the ids of so many filters are cached, for the next page of the same search
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio; its multiples are spread evenly (Knuth, 6.4)
 
 Texts = Callable[[], Vectors]
 
 
 @dataclass(frozen=True)
 class Base:
-    """Codes of the pictures of one generation, and their file."""
+    """The codes of all pictures of one generation, and the path of their file."""
 
     generation: str
     path: Path
@@ -47,14 +47,18 @@ class Base:
 
 
 class ScanIndex:
-    """Maximum inner product search over the pictures of one generation of a catalogue."""
+    """Finds the pictures of one generation of a catalogue whose vectors have the largest inner product with a query."""
 
     def __init__(
         self, generation: str, rest: Exact, base: Base | None = None, changed: Ids | None = None, written: str = ""
     ) -> None:
-        """`rest` is scanned exactly; `changed` are the ids that changed since the base was built.
+        """Make an index from its parts.
 
-        Without a base, `written` is the generation of the file of vectors; "" if there is none.
+        Args:
+            rest: the vectors that are scanned exactly: all, or those that the base lacks.
+            base: the codes of an earlier generation, in large galleries.
+            changed: the ids of pictures that were added, changed or removed since the base was built.
+            written: without a base, the generation of the file of vectors; "" if there is no file.
         """
         self.generation = generation
         self.base = base
@@ -71,12 +75,12 @@ class ScanIndex:
     def of(
         cls, catalog: Catalog, texts: Texts, before: "ScanIndex | None" = None, rebuild_after: int = EXACT_UP_TO
     ) -> "ScanIndex":
-        """The index of the catalogue's current generation: `before` or a file brought up to date, or a new one.
+        """Return the index of the catalogue's current generation: `before` or a file brought up to date, or a new one.
 
         Args:
             texts: returns vectors of texts, (n, D), on which new codes are measured.
             before: the index of an earlier generation.
-            rebuild_after: changes from which on a new base is worth the wait.
+            rebuild_after: a new base is built after more than so many changes.
         """
         with catalog.frozen() as frozen:
             if before and (updated := before._updated_to(frozen, rebuild_after)):
@@ -107,15 +111,17 @@ class ScanIndex:
     @classmethod
     def _build(cls, frozen: Catalog, texts: Texts) -> "ScanIndex":
         path = _path(frozen)
-        with contextlib.suppress(OSError):  # read-only or full: scan exactly, below
+        with contextlib.suppress(OSError):  # if the disk is read-only or full, scan exactly (below)
             rabitq.write(path, _width(frozen), frozen.vector_blocks(), texts())
             _remove_older(frozen, path)
             if file := index_file.read(path):
                 return cls(frozen.generation, _nothing(frozen), Base(frozen.generation, path, Coded(file)))
-        return cls(frozen.generation, Exact(*_together(frozen.vector_blocks(), _width(frozen))))  # slow, but correct
+        # slow searches, but correct ones
+        return cls(frozen.generation, Exact(*_together(frozen.vector_blocks(), _width(frozen))))
 
     def _updated_to(self, frozen: Catalog, rebuild_after: int) -> "ScanIndex | None":
-        """This index at the generation of `frozen`; None if it has another history, or too much has changed."""
+        """Return this index brought up to the generation of `frozen`; None if its history differs, or too much
+        changed."""
         if frozen.generation == self.generation:
             return self
         new = frozen.changed_since(self.generation)
@@ -135,13 +141,13 @@ class ScanIndex:
         return ScanIndex(frozen.generation, rest, self.base, changed, self._written)
 
     def save(self, catalog: Catalog) -> None:
-        """Write the file of vectors if the existing one is too old; an index with a base has its file already."""
+        """Write the file of vectors if the existing file is too old; do nothing for an index with a base."""
         if self.base:
             return
         changed = catalog.changed_since(self._written) if self._written else None
         if changed is not None and len(changed) <= len(self._rest) // REWRITE_PART:
             return
-        with contextlib.suppress(OSError):  # read-only or full: the next process reads the catalogue, half a second
+        with contextlib.suppress(OSError):  # read-only or full disk: the next process needs half a second
             path = catalog.folder / f"scan-{self.generation}.faiss"
             index_file.write(path, self._rest.width, [(self._rest.ids, self._rest.vectors)])
             self._written = self.generation
@@ -149,7 +155,7 @@ class ScanIndex:
 
     @property
     def file_generation(self) -> str:
-        """The generation of this index's file; the change log is needed from there on."""
+        """The generation of this index's file; the catalogue must keep its change log from this generation on."""
         return self.base.generation if self.base else self._written or self.generation
 
     def __len__(self) -> int:
@@ -159,7 +165,7 @@ class ScanIndex:
         return shown + len(self._rest)
 
     def search(self, query: Vectors, k: int, allowed: Ids | None = None) -> tuple[list[int], list[float]]:
-        """Ids and cosines of the k best pictures for one unit vector (D,), best first, ties by id.
+        """Return ids and cosines of the k pictures nearest to a unit vector (D,), best first, ties by id.
 
         Args:
             allowed: the only ids that may be found, in ascending order.
@@ -168,7 +174,8 @@ class ScanIndex:
         if self.base is None:
             return ids.tolist(), scores.tolist()
         first, cosines = self.base.codes.search(query, k, allowed, self._shown)
-        # Scores beyond the trusted candidates may rise again; merging by the running minimum keeps pages consistent.
+        # Beyond the trusted candidates, scores may rise again. Merging by the running minimum of the scores keeps the
+        # order of earlier hits, so that pages are consistent.
         falling = np.minimum.accumulate(cosines)
         merged = heapq.merge(
             zip((-falling).tolist(), first.tolist(), cosines.tolist(), strict=True),
@@ -179,7 +186,7 @@ class ScanIndex:
         return [hit[1] for hit in best], [hit[2] for hit in best]
 
     def selected(self, condition: Condition, select: Callable[[], Ids]) -> Ids:
-        """Ids of the pictures that pass a filter; the result of `select` is cached."""
+        """Return the ids of the pictures that pass a filter; `select` finds them, and its result is cached."""
         ids = self._selected.get(condition)
         if ids is None:
             ids = select()
@@ -190,7 +197,7 @@ class ScanIndex:
         return ids
 
     def sample(self, most: int) -> Vectors:
-        """Vectors (n, D) of about `most` pictures at most, spread evenly over the ids."""
+        """Return the vectors (n, D) of at most about `most` pictures, spread evenly over the ids."""
         step = len(self) // most + 1
         vectors = self._rest.vectors[_drawn(self._rest.ids, step)].astype(np.float32)
         if self.base:
@@ -202,7 +209,7 @@ class ScanIndex:
 
 
 def recall(catalog: Catalog) -> float | None:
-    """Recall@10 of the index as measured on texts: 1 for an exact scan, None if there is no index yet."""
+    """Return the index's recall@10, measured on texts: 1 for an exact scan, None if there is no index yet."""
     if not catalog.has_more_than(EXACT_UP_TO):
         return 1.0
     for path in _files(catalog):
@@ -212,13 +219,13 @@ def recall(catalog: Catalog) -> float | None:
 
 
 def drop_derived(folder: Path) -> None:
-    """Remove index files and temporary files; the index is rebuilt on demand."""
+    """Delete index files and temporary files; the index is rebuilt when it is needed."""
     for path in (*folder.glob("scan-*.faiss"), *folder.glob(".*.tmp")):
         atomic.unlink(path)
 
 
 def damaged(catalog: Catalog) -> Iterator[Path]:
-    """Damaged index files of this catalogue. Reads all of them."""
+    """Yield the damaged index files of this catalogue; reads all its index files."""
     for path in _files(catalog):
         file = index_file.read(path)
         if not (file and index_file.is_sound(file)):
@@ -226,7 +233,7 @@ def damaged(catalog: Catalog) -> Iterator[Path]:
 
 
 def _drawn(ids: Ids, step: int) -> NDArray[np.bool_]:
-    """One in `step` of some ids, by a hash: the same ones when others come or go, whatever pattern is left of them."""
+    """Draw about one in `step` of some ids, by a hash of each; return a mask. Other ids do not change what is drawn."""
     hashes: NDArray[np.uint64] = ids.astype(np.uint64) * _GOLDEN
     return hashes <= np.uint64((2**64 - 1) // step)
 
@@ -248,14 +255,14 @@ def _generation(path: Path) -> str:
 
 
 def _files(catalog: Catalog) -> list[Path]:
-    """Index files of this catalogue's history, the latest first."""
+    """List the index files that belong to this catalogue's history, the latest first."""
     numbers = {path: catalog.change_number(_generation(path)) for path in catalog.folder.glob("scan-*.faiss")}
     known = {path: number for path, number in numbers.items() if number is not None}
     return sorted(known, key=lambda path: -known[path])
 
 
 def _remove_older(catalog: Catalog, written: Path) -> None:
-    """Remove index files of other histories, and those older than the one that was just written."""
+    """Delete index files of other histories, and those older than the file that was just written."""
     known = _files(catalog)
     current = known[: known.index(written) + 1] if written in known else [written]
     for path in catalog.folder.glob("scan-*.faiss"):

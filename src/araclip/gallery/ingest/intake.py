@@ -1,9 +1,9 @@
-"""Ingestion: pictures are read and hashed, decoded in threads, encoded in batches and committed in groups.
+"""Ingest pictures: read and hash them, decode them in threads, encode them in batches, commit them in groups.
 
 read, hash ─► skip decoding if the hash is known ─► decode (threads) ─► encode (batches) ─► commit
 
-Pictures come as callers pass them (paths, bytes, PIL pictures, arrays), or, embedded elsewhere, as rows with vectors.
-Only a commit needs the writer's lock, so other processes may add and remove pictures between two commits.
+Pictures come as paths, bytes, PIL pictures or arrays; or with their vectors, if they were embedded elsewhere. Only a
+commit needs the writer's lock, so other processes may add and remove pictures between two commits.
 """
 
 import hashlib
@@ -42,8 +42,8 @@ from araclip.pictures.video.scenes import Scene, file_hash, scene_digest, scene_
 from araclip.text.normalization import SURROGATES
 
 MAX_BYTES = 1_000_000_000  # the largest picture allowed takes 900 MB as uncompressed 16-bit
-WHOLE = 64_000_000  # a file of at most so many bytes is read into memory
-STORED_SIDE = 1024  # pixels: enough for a preview and for the input of every model, about 200 kB as JPEG
+WHOLE = 64_000_000  # a file of at most so many bytes is read into memory once
+STORED_SIDE = 1024  # pixels of the longer side: enough for a preview and for every model; about 200 kB as JPEG
 STORED_QUALITY = 90
 
 PictureSource = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]  # an array is (H, W, 3) RGB
@@ -52,7 +52,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class PictureBytes:
-    """The bytes of an encoded picture that were read from elsewhere, as the file that they are there."""
+    """The bytes of an encoded picture that was read from elsewhere (a tar, an object store), and its file there."""
 
     file: File
     data: bytes
@@ -63,7 +63,9 @@ Source = File | PictureBytes | bytes | Image.Image
 
 @dataclass(frozen=True)
 class DecodedPicture:
-    """The model's input, (S, S, 3) uint8 RGB; the facts of the header; and the perceptual hash (64 bits)."""
+    """A decoded picture: the model's input (S, S, 3) uint8 RGB, the facts in the header, and the 64-bit perceptual
+    hash.
+    """
 
     pixels: NDArray[np.uint8]
     facts: Facts
@@ -72,8 +74,11 @@ class DecodedPicture:
 
 @dataclass(frozen=True)
 class LoadedPicture:
-    """A source as read: its file and hash, the decoded picture unless the gallery knows the hash, and for a source
-    without a file the JPEG to store."""
+    """A picture that was read: its file and the hash of its bytes.
+
+    `decoded` is None if the gallery knows the hash already; `stored_pixels` is the JPEG to store for a picture without
+    a file.
+    """
 
     file: File
     digest: bytes
@@ -87,7 +92,7 @@ def read_source(source: Source, known: set[bytes], transform: ImageTransform) ->
         return _in_memory(source, transform)
     if isinstance(source, bytes):
         digest = hashlib.sha256(source).digest()
-        # Decoded even if the hash is known: the file may vanish, stored pixels stay.
+        # Decode even if the hash is known, because the known file may vanish while stored pixels stay.
         with opened(io.BytesIO(source), max(STORED_SIDE // 2, transform.size)) as (image, facts):
             return LoadedPicture(
                 _stored_file(digest, len(source)), digest, _decoded(image, facts, transform), _as_jpeg(image)
@@ -95,7 +100,7 @@ def read_source(source: Source, known: set[bytes], transform: ImageTransform) ->
     if isinstance(source, PictureBytes):
         return _from_bytes(source.file, io.BytesIO(source.data), known, transform)
     with open_file(source.path) as stream:
-        file = File.of(source.path, os.fstat(stream.fileno()))  # it may have changed since the walk
+        file = File.of(source.path, os.fstat(stream.fileno()))  # the file may have changed since the walk
         if file.size > MAX_BYTES:
             raise ImageTooLarge(
                 f"{file.path}: {file.size / 1e9:.1f} GB, the limit is {MAX_BYTES / 1e9:.0f} GB. Save a smaller copy."
@@ -105,8 +110,11 @@ def read_source(source: Source, known: set[bytes], transform: ImageTransform) ->
 
 
 def _from_file(file: File, stream: BufferedReader, known: set[bytes], transform: ImageTransform) -> LoadedPicture:
-    """Decode a picture and hash it. A small file is read into memory once, so both see the same bytes; a large file is
-    read twice, and refused if somebody wrote to it in between."""
+    """Hash and decode a picture file.
+
+    A small file is read into memory once, so that hash and pixels come from the same bytes. A large file is read twice,
+    and refused if somebody wrote to it in between.
+    """
     if file.size <= WHOLE:
         return _from_bytes(file, io.BytesIO(_whole(stream, file.size)), known, transform)
     loaded = _from_bytes(file, stream, known, transform)
@@ -126,7 +134,7 @@ def _from_bytes(
 
 
 def _whole(stream: BufferedReader, size: int) -> bytes:
-    """All bytes of a file that has this size, or had it a moment ago. Asking for more would reserve it: 0.1 ms."""
+    """Read all bytes of a file whose size is, or was a moment ago, `size`. Asking for much more costs 0.1 ms."""
     data = stream.read(size + 1)
     return data + stream.read(WHOLE) if len(data) > size else data
 
@@ -156,7 +164,11 @@ def _as_jpeg(image: Image.Image) -> bytes:
 
 
 def source_of(picture: PictureSource) -> Source:
-    """A picture of any accepted type as a source for `read_source`."""
+    """Convert a picture of any accepted type to a source for `read_source`.
+
+    Raises:
+        InputError: another type, or a path that is no picture file.
+    """
     if isinstance(picture, bytes | Image.Image):
         return picture
     if isinstance(picture, np.ndarray):
@@ -183,7 +195,7 @@ def source_of(picture: PictureSource) -> Source:
 
 
 def several(items: Iterable[T], method: str, kind: str) -> Iterable[T]:
-    """The items, unchanged."""
+    """Return the items unchanged; raise InputError if a single item was passed instead of several."""
     if isinstance(items, str | os.PathLike | bytes | Image.Image | np.ndarray):
         raise InputError(f"{method} takes several {kind}s, got one. Pass [{kind}].")
     if not isinstance(items, Iterable):
@@ -192,7 +204,8 @@ def several(items: Iterable[T], method: str, kind: str) -> Iterable[T]:
 
 
 def index_path(path: str | os.PathLike[str]) -> str:
-    """The path under which `update` indexes a file: links of its folder are resolved, the file's own is not."""
+    """Return the path under which `update` indexes a file: its folder's links are resolved, a link to the file is
+    not."""
     text = text_path(path)
     if text.startswith(STORED_PREFIX):
         return text
@@ -201,8 +214,11 @@ def index_path(path: str | os.PathLike[str]) -> str:
 
 
 def index_paths(path: str | os.PathLike[str]) -> list[str]:
-    """The paths that a gallery may have for a file or folder as it is named, the likeliest first: as it stands, which a
-    hit below a linked folder is indexed under; `index_path`; of a link to an indexed folder, where that folder is."""
+    """Return the paths under which a gallery may have a file or folder that a user named, the likeliest first.
+
+    These are: the path as it stands (files below a linked folder are indexed so), the path of `index_path`, and for a
+    link to a folder, the path of that folder.
+    """
     text = text_path(path)
     if text.startswith(STORED_PREFIX):
         return [text]
@@ -214,7 +230,11 @@ def index_paths(path: str | os.PathLike[str]) -> list[str]:
 def metadata_for_each(
     metadata: Mapping[str, Any] | Iterable[Mapping[str, Any]] | None, count: int
 ) -> list[Mapping[str, Any]] | None:
-    """One mapping for each of `count` pictures, or None when there is no metadata."""
+    """Return one mapping for each of `count` pictures; None if there is no metadata.
+
+    Raises:
+        InputError: the number of mappings is wrong, or a mapping has a key or a value of a wrong type.
+    """
     if metadata is None:
         return None
     mappings = [metadata] * count if isinstance(metadata, Mapping) else list(metadata)
@@ -244,7 +264,9 @@ def _checked_metadata(metadata: object) -> Mapping[str, Any]:
 def decode_again(
     paths: Iterable[str], digest: bytes, stored_pixels: Callable[[], bytes | None], transform: ImageTransform
 ) -> DecodedPicture | str:
-    """A known picture decoded again, from a file that still holds it or its stored pixels; or the reason why not."""
+    """Decode a known picture again, from a file that still holds it or from its stored pixels; or return why that
+    fails.
+    """
     reason = "its file changed since it was indexed"
     for path in sorted(paths, key=lambda path: path.startswith(STORED_PREFIX)):  # files first, then the smaller JPEG
         try:
@@ -262,7 +284,7 @@ def decode_again(
 
 
 def decode_scene(scene: Scene, digest: bytes, transform: ImageTransform) -> DecodedPicture | None:
-    """A scene decoded again; None if its video is not the one that it was seen in."""
+    """Decode a scene again; return None if the file no longer holds the video in which the scene was found."""
     with open_file(scene.video) as stream:
         if scene_digest(file_hash(stream, scene.video), scene.time) != digest:
             return None
@@ -271,23 +293,23 @@ def decode_scene(scene: Scene, digest: bytes, transform: ImageTransform) -> Deco
 
 
 def scene_jpeg(scene: Scene) -> bytes:
-    """The picture of a scene as JPEG, of at most STORED_SIDE pixels a side, whatever the video is by now."""
+    """Return a scene's picture as JPEG, of at most STORED_SIDE pixels a side, even if the video was changed."""
     with open_file(scene.video) as stream:
         return still(stream, scene.video, scene.time, STORED_SIDE)
 
 
 ENCODE_BATCH = 16
-FIRST_COMMIT = 16  # decoded pictures of a run's first transaction, soon seen; each later one may have twice as many
-COMMIT_EVERY = 128  # pictures in a transaction: a killed run loses at most these, about two seconds of work
-LINK_EVERY = 8  # times as many files whose pictures are known: they cost little, and a commit costs two fsyncs
+FIRST_COMMIT = 16  # pictures in a run's first commit, so that users see them soon; each later commit may double it
+COMMIT_EVERY = 128  # pictures in a commit: a killed run loses at most these, about two seconds of work
+LINK_EVERY = 8  # a commit may have so many times more files whose pictures are known, because these cost little
 
-Refused = Callable[[int, OSError | ImageError], None]
-Turn = Callable[[], AbstractContextManager[None]]  # entered for each commit: it holds the writer's lock
+Refused = Callable[[int, OSError | ImageError], None]  # called with the number of a refused source, and the error
+Turn = Callable[[], AbstractContextManager[None]]  # returns a context manager that holds the writer's lock for a commit
 
 
 @dataclass(frozen=True)
 class _Waiting:
-    """A picture that has been read and waits for its commit; `number` is its source's."""
+    """A picture that was read and waits for its commit; `number` is the position of its source."""
 
     number: int
     loaded: LoadedPicture
@@ -295,15 +317,18 @@ class _Waiting:
 
 
 def commit_every(size: int) -> int:
-    """New pictures in a transaction: as many squares of this side as take the memory of COMMIT_EVERY of 224 pixels."""
+    """Return how many new pictures a commit takes, if the model's squares have `size` pixels a side.
+
+    They take as much memory as COMMIT_EVERY squares of 224 pixels.
+    """
     return max(ENCODE_BATCH, COMMIT_EVERY * 224**2 // max(size, 224) ** 2)
 
 
 class Intake:
-    """The ingestion of one run. `committed` counts the sources whose pictures were committed.
+    """Ingests the pictures of one run. `committed` counts the sources whose pictures were committed.
 
-    With `few` pictures, their hashes are looked up one by one when they are committed, instead of all beforehand: known
-    ones are decoded for nothing, which costs less than reading the hashes of a million pictures.
+    `few`: True if there are only a few pictures. Then each hash is looked up at its commit, instead of reading all
+    known hashes beforehand. Known pictures are decoded needlessly, but that costs less than reading a million hashes.
     """
 
     def __init__(self, catalog: Store, model: Encoder, turn: Turn, *, few: bool = False) -> None:
@@ -328,14 +353,19 @@ class Intake:
         done: Callable[[int], None] = lambda count: None,
         metadata: Sequence[Mapping[str, Any]] | None = None,
     ) -> list[str | None]:
-        """Commit pictures in groups; returns the path of each, None where `refused` was called with number and error.
+        """Read, encode and commit pictures in groups; return the path of each, None if it was refused.
 
-        A picture whose hash is known gets a further path and is not encoded again. A `LoadedPicture` has been read by
-        another process. `done` is called with the number of sources read.
+        A picture whose hash is known gets a further path and is not encoded again.
+
+        Args:
+            sources: a `LoadedPicture` among them was read by another process already.
+            refused: called with number and error for each picture that cannot be used.
+            done: called with the number of sources read.
+            metadata: one mapping for each source.
         """
         paths: list[str | None] = []
         waiting: list[_Waiting] = []
-        decoded = 0  # of the waiting ones
+        decoded = 0  # how many of the waiting pictures were decoded
         most = commit_every(self._transform.size)
         enough = min(most, FIRST_COMMIT)
 
@@ -343,7 +373,8 @@ class Intake:
             paths[number] = None
             refused(number, error)
 
-        # Looked up in this thread: cached_property has no lock from Python 3.12 on, and threads would share a statement
+        # Look the hashes up in this thread: from Python 3.12 on, cached_property has no lock, so that several threads
+        # could run the same statement.
         known = self._known if any(isinstance(source, File | PictureBytes) for source in sources) else set[bytes]()
         ahead = squares_ahead(self._transform.size)
         loading = map_ahead(lambda source: self._loaded(source, known), sources, self._model.threads, ahead)
@@ -368,15 +399,19 @@ class Intake:
         try:
             return read_source(source, known, self._transform)
         except (OSError, ImageError) as error:
-            return error.with_traceback(None)  # its frames hold the file's bytes
+            return error.with_traceback(None)  # the traceback's frames would keep the file's bytes
 
     def _commit(self, group: list[_Waiting], refused: Refused) -> None:
-        """Encode what is new, and commit; a picture that another process has removed since is read again."""
+        """Encode new pictures and commit the group; read a picture again if another process has removed it
+        meanwhile."""
         while group:
             group = [read for each in self._committed(group) if (read := self._read_again(each, refused))]
 
     def _committed(self, group: list[_Waiting]) -> list[_Waiting]:
-        """Commit the group; returns those that need to be decoded first, since their picture has been removed."""
+        """Commit the group; return the pictures that were not committed, because they must be decoded first.
+
+        They were not decoded since the gallery knew them, but have been removed meanwhile.
+        """
         decoded = {each.loaded.digest: each.loaded.decoded for each in group if each.loaded.decoded}
         new = [digest for digest in decoded if self._catalog.content(digest) is None]
         vectors: list[NDArray[np.float32]] = []
@@ -401,7 +436,7 @@ class Intake:
                 if loaded.stored_pixels:
                     self._catalog.store_pixels(content, loaded.stored_pixels)
                 self._catalog.put_file(loaded.file, content, each.metadata)
-        if "_known" in vars(self):  # cached only once a source has been read here
+        if "_known" in vars(self):  # the property was used, so its set exists
             self._known.update(decoded)
         self.committed += len(group) - len(lost)
         return lost
@@ -416,22 +451,22 @@ class Intake:
             return None
 
 
-WORDED = 16_384  # pictures whose words are one commit: half a second
+WORDED = 16_384  # the words of so many pictures are indexed in one commit, in half a second
 
 
 class EmbeddedGroups(Protocol):
-    """Pictures that were embedded elsewhere, in groups that a commit takes each."""
+    """Pictures that were embedded elsewhere, in groups; each group becomes one commit."""
 
     @property
     def sizes(self) -> Sequence[int]:
-        """How many pictures each group has, at least one."""
+        """The number of pictures in each group; at least one."""
 
     def read(self, number: int) -> EmbeddedPictures:
-        """The pictures of a group."""
+        """Read the pictures of the group with this number."""
 
 
 def add_embedded(catalog: Store, groups: EmbeddedGroups, turn: Turn, progress: Callable[[int], None]) -> Filled:
-    """Commit each group, and read the next one meanwhile; see `BaseGallery.add_embedded`."""
+    """Commit each group while the next group is read; see `BaseGallery.add_embedded`."""
     report, begin = Filled(), time.perf_counter()
     with catalog.large_writes() if isinstance(catalog, Catalog) else nullcontext():
         for size, new in zip(groups.sizes, _added(catalog, groups, turn), strict=True):

@@ -1,7 +1,7 @@
-"""Reading the text in pictures (OCR), after their vectors: resumable, picture by picture, in processes of their own.
+"""Read the text in pictures (OCR), after the pictures were indexed; each picture is read in a separate process.
 
-What is known of a picture is stored with it, by content: its text, that it shows none, or that OCR was given up. A run
-that is stopped or killed goes on where it was.
+For each picture the result is stored: its text, that it shows none, or that OCR was given up. So a run that was stopped
+or killed resumes where it was.
 """
 
 import io
@@ -23,16 +23,16 @@ from araclip.pictures.ocr.detector import SIDE, looks_like_text
 from araclip.pictures.ocr.engines import Engine
 from araclip.pictures.video.scenes import scene_of
 
-SECONDS = 60.0  # for a picture; a dense page takes about 5 on one core
-LONG_SIDE = 2400  # pixels given to OCR; letters of 20 pixels and more are read best
-SHORT_SIDE = 1000  # a smaller picture is enlarged, at most twice
-COMMIT_EVERY, COMMIT_SECONDS = 64, 10.0  # pictures and seconds of work that a kill can cost
-NO_TEXT = "no text"  # stored in place of the engine's name
+SECONDS = 60.0  # allowed for one picture; a dense page takes about 5 on one core
+LONG_SIDE = 2400  # pixels of the longer side given to OCR; letters of 20 pixels and more are read best
+SHORT_SIDE = 1000  # a picture with a smaller longer side is enlarged, to at most twice its size
+COMMIT_EVERY, COMMIT_SECONDS = 64, 10.0  # a kill can cost the work on so many pictures, or of so many seconds
+NO_TEXT = "no text"  # stored in place of the engine's name if a picture shows no text
 
 
 @dataclass
 class Reading:
-    """Counts of one run of OCR, in pictures: with text and without; and a line for each that was given up."""
+    """Counts of one OCR run: pictures with text (`read`) and without; and a line for each picture not read."""
 
     read: int = 0
     without: int = 0
@@ -41,7 +41,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What was found in a picture; `by` is None when it could not be opened now."""
+    """What OCR found in a picture; `by` is None if the picture could not be opened now."""
 
     by: str | None
     text: str = ""
@@ -115,7 +115,7 @@ def _sources(content: int, paths: list[str], catalog: Catalog) -> Iterator[str |
 
 
 def _grey(source: str | io.BytesIO) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-    """The picture as the detector takes it."""
+    """Return a picture as the text detector takes it: grey, at most SIDE pixels a side."""
     picture = open_image(source, SIDE // 2)
     if max(picture.size) > SIDE:
         picture = picture.resize(_scaled(picture, SIDE / max(picture.size)), Image.Resampling.BILINEAR, reducing_gap=2)

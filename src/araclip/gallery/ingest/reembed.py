@@ -1,6 +1,7 @@
-"""Re-embedding a gallery: the new model's vectors are stored beside the old ones, then switched in one transaction.
+"""Re-embed a gallery: encode its pictures with another model.
 
-Until then searches with the old model continue; a run that was stopped or killed resumes.
+The new vectors are stored beside the old ones, which they replace in one transaction at the end. Until then, searches
+with the old model continue. A run that was stopped or killed resumes.
 """
 
 import os
@@ -37,7 +38,7 @@ def reembed(
     progress: FilesProgress | None = None,
     skip: Skip | None = None,
 ) -> int:
-    """Re-embed the gallery in `folder` with `model`; returns the number of pictures encoded in this run.
+    """Re-embed the gallery in `folder` with `model`; return the number of pictures encoded in this run.
 
     Args:
         forget_missing: remove pictures whose files are missing or changed, instead of refusing to switch.
@@ -45,8 +46,9 @@ def reembed(
         skip: called with one line for each picture that cannot be encoded.
 
     Raises:
-        GalleryNotFound, GalleryCorrupt, NewerGallery: it does not exist, or cannot be used.
-        GalleryError: pictures cannot be encoded now (an unplugged drive?); new vectors are kept, nothing is switched.
+        GalleryNotFound, GalleryCorrupt, NewerGallery: the gallery does not exist, or cannot be used.
+        GalleryError: pictures cannot be encoded now (an unplugged drive?). The new vectors are kept, and the gallery
+            keeps using the old ones.
         GalleryLocked: another process is writing this gallery.
         OSError: the disk is full or read-only.
     """
@@ -77,7 +79,7 @@ def reembed(
 
 
 def _begin(catalog: Catalog, model: Encoder) -> None:
-    """Keep the vectors of an interrupted run with this model; delete those of a run with another."""
+    """Keep the new vectors of an interrupted run with this model; delete those of a run with another model."""
     if catalog.meta("next_fingerprint") != model.fingerprint:
         with catalog.writing(visible=False):
             catalog.change("DELETE FROM next_vectors")
@@ -85,7 +87,7 @@ def _begin(catalog: Catalog, model: Encoder) -> None:
 
 
 def _give_up(catalog: Catalog) -> None:
-    """Delete what a run with another model has left: the gallery's own is wanted again."""
+    """Delete the new vectors of an interrupted run with another model, because the gallery keeps its own model."""
     with catalog.writing(visible=False):
         catalog.change("DELETE FROM next_vectors")
         catalog.change("DELETE FROM meta WHERE key = 'next_fingerprint'")
@@ -93,7 +95,7 @@ def _give_up(catalog: Catalog) -> None:
 
 
 def _encode(catalog: Catalog, model: Encoder, progress: FilesProgress, skip: Skip) -> tuple[int, int]:
-    """Fill next_vectors; returns the numbers of pictures encoded, and of those that cannot be."""
+    """Fill the table next_vectors; return how many pictures were encoded, and how many cannot be encoded."""
     (total,) = catalog.rows("SELECT count(*) FROM contents")[0]
     waiting = [row[0] for row in catalog.rows(
         "SELECT id FROM contents WHERE id NOT IN (SELECT content FROM next_vectors) ORDER BY id"
@@ -110,7 +112,7 @@ def _encode(catalog: Catalog, model: Encoder, progress: FilesProgress, skip: Ski
 
 
 class Reencoder:
-    """Encodes known pictures with another model. Counts those `encoded`, and those `missing` that cannot be."""
+    """Encodes known pictures with another model; counts the pictures `encoded`, and `missing` ones, which cannot be."""
 
     def __init__(self, model: Encoder, total: int, progress: FilesProgress, skip: Skip) -> None:
         self.encoded = self.missing = 0
@@ -119,9 +121,9 @@ class Reencoder:
     def groups(
         self, waiting: Sequence[T], decode: Callable[[T], DecodedPicture | str], size: int
     ) -> Generator[list[tuple[T, NDArray[np.float16]]], None, None]:
-        """Groups of `size` pictures with their vectors (D,); a group is counted when the next one is requested.
+        """Yield groups of `size` pictures with their vectors (D,); a group is counted when the next one is requested.
 
-        Close the generator: its threads run `decode` ahead and must not outlive the store after Ctrl-C.
+        Callers must close the generator: its threads run `decode` ahead, and must not outlive the store after Ctrl-C.
         """
         with closing(self._decoded(waiting, decode)) as remaining:
             while group := list(islice(remaining, size)):
@@ -149,7 +151,7 @@ class Reencoder:
 
 
 def decoded_again(catalog: Catalog, content: int, model: Encoder) -> DecodedPicture | str:
-    """A picture decoded again, from a file that still holds it or from its stored pixels; or the reason why not."""
+    """Decode a picture again, from a file that still holds it or from its stored pixels; or return why that fails."""
     (digest,) = catalog.rows("SELECT hash FROM contents WHERE id = ?", (content,))[0]
     paths = [os.fsdecode(raw) for (raw,) in catalog.rows("SELECT path FROM files WHERE content = ?", (content,))]
     decoded = decode_again(paths, digest, lambda: catalog.stored_pixels(content), transform_of(model))
@@ -172,15 +174,15 @@ def _switch(catalog: Catalog, model: Encoder) -> None:
         catalog.change("DELETE FROM meta WHERE key = 'next_fingerprint'")
 
 
-SAMPLE = 16  # pictures; with a model of three pictures a second they take five seconds
+SAMPLE = 16  # pictures to measure; a model that encodes three pictures a second needs five seconds for them
 MOST_SECONDS = 10.0
 
 
 def seconds_to_encode(folder: Path, model: Encoder) -> tuple[int, float]:
-    """The number of pictures in a gallery, and the seconds that decoding and encoding them with `model` takes here.
+    """Return the number of pictures in a gallery, and an estimate of the seconds to decode and encode them all here.
 
-    Up to SAMPLE pictures, evenly spread, are decoded and encoded, for MOST_SECONDS at most; where none can be read,
-    noise is encoded instead.
+    Up to SAMPLE pictures, evenly spread, are decoded and encoded, for MOST_SECONDS at most; if none can be read, noise
+    is encoded instead.
     """
     with closing(Catalog.open(folder, None)) as catalog:
         ids = [row[0] for row in catalog.rows("SELECT id FROM contents ORDER BY id")]
@@ -189,10 +191,10 @@ def seconds_to_encode(folder: Path, model: Encoder) -> tuple[int, float]:
 
 
 def seconds_to_encode_noise(model: Encoder) -> float:
-    """Seconds that encoding one picture takes here, decoding apart: for galleries whose files are elsewhere."""
+    """Measure the seconds to encode one picture here, without decoding; for galleries whose files are elsewhere."""
     size = model.image_size
     noise = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), dtype=np.uint8)
-    pixel_vectors(model, noise[:1])  # opens the graph
+    pixel_vectors(model, noise[:1])  # loads the model
     begin, done = time.perf_counter(), 0
     while done < SAMPLE and time.perf_counter() - begin < MOST_SECONDS:
         pixel_vectors(model, noise)
@@ -202,11 +204,11 @@ def seconds_to_encode_noise(model: Encoder) -> float:
 
 def _seconds_each(catalog: Catalog, chosen: list[int], model: Encoder) -> float:
     size = model.image_size
-    pixel_vectors(model, np.zeros((1, size, size, 3), np.uint8))  # opens the graph, which a long run does once
+    pixel_vectors(model, np.zeros((1, size, size, 3), np.uint8))  # loads the model, which a long run does only once
     begin, done, waiting = time.perf_counter(), 0, []
     with closing(map_ahead(lambda content: decoded_again(catalog, content, model), chosen, model.threads)) as ahead:
         for _, decoded in ahead:
-            if isinstance(decoded, str):  # missing now
+            if isinstance(decoded, str):  # this picture cannot be read now
                 continue
             waiting.append(decoded.pixels)
             if len(waiting) == min(ENCODE_BATCH, 4):

@@ -1,4 +1,4 @@
-"""Walking folders for pictures: links are followed without loops, hidden files are skipped."""
+"""Walk folders to find pictures; follow links without loops, and skip hidden files."""
 
 import contextlib
 import os
@@ -26,7 +26,8 @@ _REMEDIES = {extra.shown: extra.remedy for extra in EXTRAS.values()} | {VIDEO: V
 
 
 def unread_kind(name: str) -> str | None:
-    """The kind of a file by its suffix, if it is a picture or a video that is not read here; None for any other."""
+    """Return the kind of a picture or video that cannot be read on this machine, by its suffix; None for other
+    files."""
     if is_video(name):
         return None if can_read() else VIDEO
     suffix = name[name.rfind(".") :].lower() if "." in name else ""
@@ -35,12 +36,12 @@ def unread_kind(name: str) -> str | None:
 
 
 def may_come_back(path: str) -> bool:
-    """Whether a file was read with an extra that is gone, and is still there: what was indexed of it stays."""
+    """True if a file exists but can no longer be read, because an extra package was removed; it stays indexed."""
     return unread_kind(path) in _REMEDIES and lexists(path)
 
 
 def unread_line(counts: Mapping[str, int]) -> str:
-    """One line about files that were not read: 3 files in formats that are not read: 2 HEIC (pip install …), 1 SVG."""
+    """Write a line such as "3 files in formats that are not read: 2 HEIC (pip install …), 1 SVG."."""
     total = sum(counts.values())
     parts = []
     for kind, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
@@ -51,13 +52,12 @@ def unread_line(counts: Mapping[str, int]) -> str:
 
 @dataclass
 class Walk:
-    """A walk of folders, and what it found besides pictures.
+    """Walks folders, and records what it finds besides pictures.
 
     `unreadable`: paths that could not be read, and why. `special`: named pipes, sockets and devices with the name of a
-    picture, and the line about each. `drives`: mount points below a root; one that is missing or empty later is taken
-    to be unplugged, and its pictures stay indexed.
-    `sidecars`: caption files beside a picture, by its path. `unread`: how many files look like pictures or videos and
-    are of a kind that is not read here, by that kind.
+    picture, and a line about each. `drives`: mount points below a root; if one is missing or empty later, it is taken
+    to be unplugged, and its pictures stay indexed. `sidecars`: the caption files beside a picture, by the picture's
+    path. `unread`: for each kind that cannot be read here, how many pictures or videos there are.
     """
 
     unreadable: dict[str, str] = field(default_factory=dict)
@@ -67,10 +67,10 @@ class Walk:
     unread: Counter[str] = field(default_factory=Counter)
 
     def pictures(self, root: Path | str) -> Iterator[File]:
-        """Picture files below `root` by their suffix, in a stable order.
+        """Yield the picture files below `root`, recognised by their suffix, in a stable order.
 
-        Hidden files and folders are skipped. Symbolic links are followed; a folder is entered only once, by its own
-        path if that lies below `root`, and links last.
+        Hidden files and folders are skipped. Symbolic links are followed, after all other folders; a folder is entered
+        only once, by its own path if that lies below `root`.
         """
         seen: set[tuple[int, int]] = set()
         waiting: list[tuple[str, int | None]] = [(str(root), None)]
@@ -107,13 +107,13 @@ class Walk:
                         yield from self._file(path, entry.stat())
                     elif kind := unread_kind(entry.name):
                         self.unread[kind] += 1
-                except OSError as error:  # a file that vanished meanwhile is simply not found
+                except OSError as error:  # a file that vanished meanwhile is no error
                     if not isinstance(error, FileNotFoundError):
                         self.unreadable[path] = why_unreadable(error)
             waiting += reversed(below)
 
     def at(self, path: str) -> Iterator[File]:
-        """The picture at `path`, or those below it; none if the path does not exist."""
+        """Yield the picture at `path`, or the pictures below it; nothing if the path does not exist."""
         try:
             about = os.stat(openable(path))  # noqa: PTH116  (as above)
         except FileNotFoundError:
@@ -148,14 +148,14 @@ class Walk:
             self.special[path] = str(not_a_file(path, about.st_mode))
 
     def note_unmounted(self, drives: Iterable[str]) -> None:
-        """Add those drives that are not mounted now to `unreadable`."""
+        """Add the given drives that are not mounted now to `unreadable`."""
         for drive in drives:
             if drive not in self.drives and not _mounted(drive):
                 self.unreadable[drive] = "nothing is mounted there now; is a drive unplugged?"
 
 
 def why_unreadable(error: OSError) -> str:
-    """Why a file or folder could not be read, with what to do about a missing permission."""
+    """Say why a file or folder could not be read, and what to do if a permission is missing."""
     why = error.strerror or type(error).__name__
     return f"{why}; give this user permission, or move it elsewhere" if isinstance(error, PermissionError) else why
 
@@ -174,7 +174,7 @@ def _mounted(drive: str) -> bool:
 
 
 def checked_root(folder: str | os.PathLike[str]) -> Path:
-    """The absolute path of a folder to index."""
+    """Return the absolute path of a folder to index; raise InputError if it is no existing folder."""
     path = as_stored(user_path(folder, "folder").absolute())
     if not path.exists():
         raise InputError(f"no such folder: {path}. Check the spelling, or reconnect the drive.")

@@ -1,8 +1,8 @@
-"""Side-cars: files beside a picture with its caption (text, JSON) or all its metadata (XMP), read when new or changed.
+"""Read side-cars: files beside a picture with its caption (text, JSON) or its metadata (XMP), when new or changed.
 
-Beside IMG.jpg these are IMG.jpg.txt, IMG.txt, IMG.jpg.json, IMG.json, Google Takeout's
-IMG.jpg.supplemental-metadata.json, IMG.jpg.xmp (digiKam, darktable) and IMG.xmp (Lightroom). Several of a picture are
-one caption.
+Side-cars of IMG.jpg are IMG.jpg.txt, IMG.txt, IMG.jpg.json, IMG.json, Google Takeout's
+IMG.jpg.supplemental-metadata.json, IMG.jpg.xmp (digiKam, darktable) and IMG.xmp (Lightroom). If a picture has several,
+their captions are joined into one.
 """
 
 import os
@@ -21,21 +21,21 @@ from araclip.pictures.images import open_file
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
 from araclip.pictures.video.formats import SUFFIXES as VIDEO_SUFFIXES
 
-# after a picture's whole name, or in place of its suffix
+# A side-car's name is the picture's name and one of these endings, with or without the picture's own suffix.
 ENDINGS = (".txt", ".json", ".supplemental-metadata.json", ".xmp")
-COMMIT_EVERY = 1000  # captions in a transaction
+COMMIT_EVERY = 1000  # captions in one commit
 
-Found = Mapping[str, tuple[File, ...]]  # by the path of a picture
+Found = Mapping[str, tuple[File, ...]]  # the side-cars of each picture, by the picture's path
 
 
 def names_beside(name: str) -> tuple[str, ...]:
-    """The names that side-cars of a picture can have."""
+    """Return the names that side-cars of a picture can have."""
     stem = os.path.splitext(name)[0]  # noqa: PTH122  (a name need not be UTF-8)
     return tuple(beginning + ending for beginning in (name, stem) for ending in ENDINGS)
 
 
 def pictures_beside(path: str) -> Iterable[str]:
-    """The paths of pictures whose side-car `path` can be; none if it has no such name."""
+    """Yield the paths of pictures that may have `path` as side-car; nothing if `path` has no side-car's name."""
     for ending in sorted(ENDINGS, key=len, reverse=True):
         if path.lower().endswith(ending):
             bare = path[: -len(ending)]
@@ -44,15 +44,18 @@ def pictures_beside(path: str) -> Iterable[str]:
                 bare + cased
                 for suffix in sorted(SUFFIXES | VIDEO_SUFFIXES.keys())
                 if PurePath(bare).suffix.lower() != suffix
-                for cased in (suffix, suffix.upper())  # cameras write IMG_1.JPG
+                for cased in (suffix, suffix.upper())  # cameras write upper-case suffixes: IMG_1.JPG
             )
             return
 
 
 def synchronise(catalog: Store, found: Found, at: Collection[str], turn: Turn, skip: Log, *, few: bool = False) -> int:
-    """Store the side-car captions `found` of the pictures `at` these paths, and remove those that are gone.
+    """Store captions of new and changed side-cars, and remove captions whose side-cars are gone; return how many.
 
-    Returns how many captions have changed. With `few` paths, those stored are looked up one by one.
+    Args:
+        found: the side-cars that exist now.
+        at: the paths of the pictures to synchronise.
+        few: True to look stored captions up path by path, instead of reading all.
     """
     known = {key: file for path in at for key, file in catalog.sidecars(path).items()} if few else catalog.sidecars()
     changed: list[tuple[str, File, str | None, PhotoMetadata]] = []
@@ -72,9 +75,9 @@ def synchronise(catalog: Store, found: Found, at: Collection[str], turn: Turn, s
 
 
 def _read(files: Iterable[File], skip: Log) -> tuple[str, PhotoMetadata] | None:
-    """The captions of side-cars as one, and what the XMP among them says about the photograph.
+    """Read a picture's side-cars; return their joined captions, and what XMP files say about the photograph.
 
-    None if one cannot be read now: what is stored stays, and the next update tries again.
+    None if a side-car cannot be read now; then the stored caption stays, and the next update tries again.
     """
     captions, photo, whole = [], NOTHING_KNOWN, True
     for file in files:

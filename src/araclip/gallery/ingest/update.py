@@ -1,4 +1,4 @@
-"""Synchronising a gallery with folders: new and changed files are ingested, vanished ones removed."""
+"""Synchronise a gallery with folders: ingest new and changed files, remove files that are gone."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -20,7 +20,7 @@ from araclip.pictures.formats import ALWAYS
 from araclip.pictures.video.formats import is_video
 from araclip.pictures.video.scenes import file_of
 
-FilesProgress = Callable[[float, int], None]  # called with (files done, files found); a long video is done in parts
+FilesProgress = Callable[[float, int], None]  # called with (files done, files found)
 Skip = Callable[[str], None]
 
 
@@ -58,14 +58,14 @@ def update_at(
     catalog: Store, model: Encoder, roots: list[Path], paths: Iterable[str], skip: Skip, turn: Turn,
     scenes: int | None = None,
 ) -> Update | None:  # fmt: skip
-    """Synchronise `catalog` with `paths` only; None if that takes a walk of all of `roots`."""
+    """Synchronise `catalog` with `paths` only; return None if all of `roots` must be walked instead."""
     walk, changed = Walk(), set(paths)
     changed |= {str(as_stored(Path(each))) for path in changed for each in pictures_beside(path) if lexists(each)}
     found, stored = dict[str, File](), dict[str, File]()
     for path in sorted(changed):
         root = next((str(root) for root in roots if below(path, str(root))), None)
         if root is None or Path(path).parent.resolve() != Path(path).parent or Path(path).is_symlink():
-            return None  # a root itself, or behind a link, where it may have several paths
+            return None  # a root itself, or a path behind a link, where files may have several paths
         if any(part.startswith(".") for part in Path(path).relative_to(root).parts):
             continue
         found |= {file.path: file for file in walk.at(path)}
@@ -73,10 +73,10 @@ def update_at(
     known = by_file(stored)
     walk.note_unmounted(catalog.drives())
     if known and not found and len(known) == catalog.counts()[0]:
-        return None  # nothing would be left: a drive may be unplugged
+        return None  # the gallery would become empty; a drive may be unplugged
     if any(not lexists(str(root)) for root in roots) or walk.drives:
         return None
-    if any(map(is_video, found)):  # it may have been moved, and its scenes are known elsewhere
+    if any(map(is_video, found)):  # a moved video's scenes may be known under another path
         stored = catalog.files()
     videos = VideoIntake(catalog, model, turn, stored, scenes)
     return _reconcile(
@@ -99,10 +99,12 @@ def _reconcile(
     *,
     few: bool = False,
 ) -> Update:
-    """Ingest the found files that differ from the known ones, and remove known files that were not found.
+    """Ingest the found files that differ from the known files, and remove known files that were not found.
 
     Args:
-        known: a video counts as one file; in `stored`, each of its scenes has a path.
+        known: the indexed files; a video counts as one file.
+        stored: the indexed files; each scene of a video has a path.
+        incomplete: paths to read again although their files did not change.
     """
     report = Update(unread=dict(walk.unread))
 
@@ -112,7 +114,7 @@ def _reconcile(
 
     incomplete = {file_of(path) for path in incomplete}
     changed = [file for file in found.values() if known.get(file.path) != file or file.path in incomplete]
-    changed.sort(key=lambda file: is_video(file.path))  # pictures first, of which there are many a second
+    changed.sort(key=lambda file: is_video(file.path))  # pictures first, because they are quick
     pictures = [file for file in changed if not is_video(file.path)]
     report.unchanged = len(found) - len(changed)
     for path, reason in walk.unreadable.items():
@@ -130,7 +132,7 @@ def _reconcile(
 
     def refused(number: int, error: OSError | ImageError) -> None:
         path = changed[number].path
-        if isinstance(error, FileNotFoundError):  # vanished since the walk
+        if isinstance(error, FileNotFoundError):  # the file vanished since the walk
             gone.append(path)
         elif isinstance(error, ImageError) and path in known and _is_written(changed[number]):
             skipped(f"{error} It is still being written; what was indexed there is kept.")
@@ -152,7 +154,7 @@ def _reconcile(
     report.removed = len(known.keys() & set(gone))
     if gone or changed:
         with turn(), catalog.writing():
-            # A file that another process has indexed since the walk is back.
+            # Do not remove a file that another process has indexed since the walk: it exists again.
             there = {path: stored_of(catalog, path) for path in gone if path in known}
             catalog.remove_files(
                 [p for path, here in there.items() if by_file(here).get(path) == known[path] for p in here]
@@ -167,7 +169,7 @@ def _reconcile(
 
 
 def _is_written(file: File) -> bool:
-    """Whether a file has changed since the walk: half of a picture is damaged, and the whole one is soon there."""
+    """True if a file has changed since the walk: it is still being written, and looks damaged only for now."""
     try:
         return File.of(file.path, os.stat(openable(file.path))) != file  # noqa: PTH116  (names that are not UTF-8)
     except OSError:
@@ -175,12 +177,12 @@ def _is_written(file: File) -> bool:
 
 
 def below(path: str, folder: str) -> bool:
-    """Whether a path lies in a folder or deeper; both are absolute."""
+    """True if a path lies in a folder, at any depth; both are absolute."""
     return path.startswith(folder if folder.endswith(os.sep) else folder + os.sep)
 
 
 def unreadable(path: str, error: OSError) -> str:
-    """The line for a file that cannot be read now."""
+    """Return the line to report for a file that cannot be read now."""
     return f"{path}: cannot be read ({why_unreadable(error)}). What was indexed there is kept."
 
 

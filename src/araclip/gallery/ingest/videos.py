@@ -1,8 +1,8 @@
-"""Ingestion of videos, after the pictures: one picture a scene, committed with the others of its video.
+"""Ingest videos, after the pictures: each scene becomes one picture.
 
-hash ─► scenes of a known video get a further path ─► others are decoded (own process), encoded, committed
+hash ─► known video: its scenes get a further path; new video: decode (in a separate process), encode, commit
 
-A video is committed whole or not at all: a killed run repeats the one that it was at.
+All scenes of a video are committed together or not at all; a killed run begins the unfinished video again.
 """
 
 import os
@@ -28,16 +28,16 @@ from araclip.pictures.video.decoder import DecodedScenes, find_scenes, stop_all
 from araclip.pictures.video.formats import is_video, scenes_wanted
 from araclip.pictures.video.scenes import Scene, file_hash, file_of, scene_digest, scene_of, scene_path
 
-MAX_BYTES = 50_000_000_000  # of a video
-FEW = 16  # files of pictures that are added at once, whose hashes are looked up one by one
-AHEAD = 2  # videos decoded at a time: their scenes wait in memory, 9 MB a video with 60 of 224 pixels
+MAX_BYTES = 50_000_000_000  # the largest video file that is read
+FEW = 16  # if at most so many picture files are added at once, their hashes are looked up one by one
+AHEAD = 2  # videos decoded at a time; their scenes wait in memory (60 scenes of 224 pixels take 9 MB)
 
 Times = tuple[float, ...]
-Done = Callable[[float], None]  # called with the number of videos that are done, and a share of the next
+Done = Callable[[float], None]  # called with the number of finished videos, plus the finished share of the next
 
 
 def scene_paths(files: Iterable[str]) -> dict[str, list[str]]:
-    """The scenes among stored paths, by the path of their video."""
+    """Return the paths of scenes among stored paths, by the path of their video."""
     found: dict[str, list[str]] = {}
     for path in files:
         if (scene := scene_of(path)) is not None:
@@ -46,18 +46,21 @@ def scene_paths(files: Iterable[str]) -> dict[str, list[str]]:
 
 
 def by_file(stored: Mapping[str, File]) -> dict[str, File]:
-    """Stored files, with the scenes of a video as the one file that they are."""
+    """Return stored files by their path, with all scenes of a video as one file."""
     return {(file := file_of(path)): File(file, about.size, about.mtime_ns) for path, about in stored.items()}
 
 
 def stored_of(catalog: Store, file: str) -> dict[str, File]:
-    """The stored paths of a file: its own, or those of the scenes of a video."""
+    """Return the stored paths of a file: its own path, or for a video the paths of its scenes."""
     return {path: about for path, about in catalog.files(file).items() if file_of(path) == file}
 
 
 @dataclass(frozen=True)
 class _Read:
-    """A video as read: its file and hash, the times of its scenes, and their pictures unless the gallery has them."""
+    """A video that was read: its file and hash, and the times of its scenes.
+
+    `scenes` holds the decoded scenes; None if the gallery has them already.
+    """
 
     file: File
     digest: bytes
@@ -66,19 +69,24 @@ class _Read:
 
 
 class VideoIntake:
-    """The ingestion of the videos of one run. `committed` counts them; `scenes` are their paths by video."""
+    """Ingests the videos of one run. `committed` counts the videos; `scenes` lists the scenes' paths by video."""
 
     def __init__(
         self, catalog: Store, model: Encoder, turn: Turn, stored: Mapping[str, File], scenes: int | None = None
     ) -> None:
-        """`stored` are the gallery's files, for videos that were moved or copied; `scenes` as of `scenes_wanted`."""
+        """Prepare a run.
+
+        Args:
+            stored: the gallery's files, to recognise videos that were moved or copied.
+            scenes: how many scenes a video may have; as for `scenes_wanted`.
+        """
         self.committed = 0
         self.scenes: dict[str, list[str]] = {}
         self._catalog, self._model, self._turn = catalog, model, turn
         self._most = scenes_wanted(scenes)
         self._transform: ImageTransform = transform_of(model)
-        self._known: dict[int, list[Times]] = {}  # times of the scenes of videos, by the size of the file
-        self._digests = set[bytes]()  # of pictures and scenes; looked up in threads, which share no connection
+        self._known: dict[int, list[Times]] = {}  # the times of each known video's scenes, by the size of its file
+        self._digests = set[bytes]()  # all known hashes; held here because threads cannot share the connection
         for paths in scene_paths(stored).values():
             times = tuple(cast(Scene, scene_of(path)).time for path in sorted(paths))
             self._known.setdefault(stored[paths[0]].size, []).append(times)
@@ -90,7 +98,7 @@ class VideoIntake:
         done: Done = lambda count: None,
         metadata: Sequence[Mapping[str, Any]] | None = None,
     ) -> list[bool]:
-        """Ingest videos; returns whether each was committed. `refused` is called for one that cannot be used."""
+        """Ingest videos; return for each whether it was committed. `refused` is called for each that cannot be used."""
         taken: list[bool] = []
         if any(video.size in self._known for video in videos):
             self._digests = self._catalog.digests()
@@ -101,7 +109,7 @@ class VideoIntake:
                 if isinstance(read, _Read):
                     try:
                         self._commit(read, metadata[number] if metadata else None)
-                    except ImageError as late:  # the store's own errors, a full disk too, end the run
+                    except ImageError as late:  # OSError (the store's disk is full, say) ends the run
                         error = late
                 if error is not None:
                     refused(number, error)
@@ -112,7 +120,10 @@ class VideoIntake:
     def _read_ahead(
         self, videos: Sequence[File], progress: "_Progress"
     ) -> Generator[tuple[int, "_Read | OSError | ImageError"], None, None]:
-        """Each video as read, in order, AHEAD at a time; who stops early does not wait for the decoders."""
+        """Yield each video as it was read, or the error, in order; AHEAD videos are read at a time.
+
+        If the caller stops early, the decoders are stopped.
+        """
         pool = ThreadPoolExecutor(AHEAD, thread_name_prefix="video")
         reading = deque[Future[_Read | OSError | ImageError]]()
         try:
@@ -129,7 +140,7 @@ class VideoIntake:
     def _read(self, number: int, file: File, progress: "_Progress") -> "_Read | OSError | ImageError":
         try:
             with open_file(file.path) as stream:
-                file = File.of(file.path, os.fstat(stream.fileno()))  # it may have changed since the walk
+                file = File.of(file.path, os.fstat(stream.fileno()))  # the file may have changed since the walk
                 if file.size > MAX_BYTES:
                     most = f"the limit is {MAX_BYTES / 1e9:.0f} GB"
                     raise ImageTooLarge(f"{file.path}: {file.size / 1e9:.0f} GB, {most}. Save a smaller copy.")
@@ -147,20 +158,20 @@ class VideoIntake:
         return _Read(file, digest, found.times, found)
 
     def _times(self, digest: bytes, size: int) -> Times:
-        """The times of the scenes of a known video with this hash; empty if there is none."""
+        """Return the times of the scenes of a known video with this hash; empty if no such video is known."""
         known = (times for times in self._known.get(size, ()) if self._digests.issuperset(_digests(digest, times)))
         return next(known, ())
 
     def _ids(self, digest: bytes, times: Times) -> list[int]:
-        """The ids of a video's scenes; empty unless the gallery has them all."""
+        """Return the ids of a video's scenes; empty unless the gallery has all of them."""
         ids = [self._catalog.content(each) for each in _digests(digest, times)]
         return [each for each in ids if each is not None] if None not in ids else []
 
     def _commit(self, read: _Read, metadata: Mapping[str, Any] | None) -> None:
-        """Commit a video, with the scenes that it has now.
+        """Commit a video with its scenes.
 
         Raises:
-            OSError, ImageError: its scenes were known, have been removed meanwhile, and cannot be decoded.
+            OSError, ImageError: the scenes were known, but have been removed meanwhile, and decoding them now fails.
         """
         if read.scenes is None:
             with self._turn(), self._catalog.writing():
@@ -180,7 +191,7 @@ class VideoIntake:
             self._put(read, ids, metadata)
 
     def _put(self, read: _Read, ids: Sequence[int], metadata: Mapping[str, Any] | None) -> None:
-        """Record that a file has these scenes, and none that it had before."""
+        """Record that a video file has these scenes; remove scenes that it had before."""
         file, paths = read.file, [scene_path(read.file.path, time) for time in read.times]
         for path, content in zip(paths, ids, strict=True):
             self._catalog.put_file(File(path, file.size, file.mtime_ns), content, metadata)
@@ -203,7 +214,7 @@ def ingest_both(
     catalog: Store, model: Encoder, turn: Turn, sources: Sequence[Source], refused: Refused,
     metadata: Sequence[Mapping[str, Any]] | None, scenes: int | None,
 ) -> list[str | None]:  # fmt: skip
-    """Ingest pictures, and then the videos among the sources; returns the path of each, None where it is refused."""
+    """Ingest the pictures, and then the videos, among the sources; return the path of each, None if it was refused."""
 
     def of(numbers: list[int]) -> tuple[Refused, list[Mapping[str, Any]] | None]:
         mine = None if metadata is None else [metadata[number] for number in numbers]
@@ -225,14 +236,14 @@ def ingest_both(
 
 
 class _Progress:
-    """The progress of several videos that are decoded ahead, as one number that never falls."""
+    """Turns the progress of several videos that are decoded at once into one number that never falls."""
 
     def __init__(self, done: Done) -> None:
         self._done, self._count, self._shares = done, 0, dict[int, float]()
         self._lock = threading.Lock()
 
     def part(self, number: int, share: float) -> None:
-        """Called in a thread that decodes."""
+        """Report the finished share of a video; called from the threads that decode."""
         with self._lock:
             self._shares[number] = share
             self._done(self._count + min(0.99, self._shares.get(self._count, 0.0)))

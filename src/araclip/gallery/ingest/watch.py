@@ -1,7 +1,7 @@
-"""Watching folders: the gallery is updated soon after a change in them.
+"""Watch folders, and update the gallery soon after a change in them.
 
-The operating system reports changed paths, and only those are scanned. It may miss some (a full queue, a network drive
-that another machine writes to), so everything is walked periodically, and after very many changes at once.
+The operating system reports changed paths, and only these are scanned. It may miss some (a full queue, a network drive
+that another machine writes to), so all folders are walked periodically, and also after very many changes at once.
 """
 
 import math
@@ -22,14 +22,14 @@ from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.gallery.results import Update
 
 QUIET_MS = 200  # an update begins after this time without a further change …
-GATHER_MS = 1000  # … or after this one, so that copying a thousand files is not a thousand updates
-MAX_PATHS = 5_000  # changed paths at once: the system's queue (16,384 on Linux) may have been full
-FULL_WALK_S = 600  # between walks of everything
-WAKE_MS = 500  # interval of checking `stop`, and of retrying a postponed update
+GATHER_MS = 1000  # … or at the latest after this time, so that copying a thousand files is not a thousand updates
+MAX_PATHS = 5_000  # with more changed paths at once, walk everything: the system's queue may have been full
+FULL_WALK_S = 600  # seconds between two walks of all folders
+WAKE_MS = 500  # how often `stop` is checked, and a postponed update tried again
 
 
 class Updatable(Protocol):
-    """The interface of a gallery that `watch` needs."""
+    """The methods of a gallery that `watch` needs."""
 
     def update(
         self, folders: Iterable[str | PathLike[str]], *, progress: FilesProgress | None = None, skip: Skip
@@ -42,9 +42,9 @@ class Updatable(Protocol):
 
 @dataclass
 class Due:
-    """An update that is due: of everything below the folders (None), or of `paths`.
+    """An update that is due: of `paths`, or of everything below the folders if `paths` is None.
 
-    The consumer sets `postponed` if it cannot do it now; it is then repeated, with later changes.
+    The consumer sets `postponed` if it cannot update now; then the update is repeated later, together with new changes.
     """
 
     paths: frozenset[str] | None = None
@@ -52,13 +52,19 @@ class Due:
 
 
 def changes(roots: Sequence[Path], *, stop: Event | None = None, full_walk_s: float = FULL_WALK_S) -> Iterator[Due]:
-    """Due updates until `stop` is set or Ctrl-C: everything at first and every `full_walk_s` seconds, else changes."""
+    """Yield updates that are due, until `stop` is set or Ctrl-C.
+
+    At first and every `full_walk_s` seconds everything is due, in between only the changed paths.
+
+    Raises:
+        InputError: the package watchfiles is missing.
+    """
     try:
         import watchfiles
     except ImportError as error:
         raise InputError("watching needs the package watchfiles. Run: pip install 'araclip[watch]'") from error
     walked = -math.inf  # time of the last full walk
-    paths: set[str] = set()  # changed since they were scanned
+    paths: set[str] = set()  # paths that have changed since they were last scanned
     for changed in watchfiles.watch(  # yields at once on the first timeout, with the watch already active
         *roots, watch_filter=None, debounce=GATHER_MS, step=QUIET_MS, rust_timeout=WAKE_MS, yield_on_timeout=True,
         stop_event=stop, raise_interrupt=True,
@@ -74,16 +80,16 @@ def changes(roots: Sequence[Path], *, stop: Event | None = None, full_walk_s: fl
 
 
 def _matters(path: Path, roots: Iterable[Path]) -> bool:
-    """Whether a change at a path can be one of pictures: it is not hidden, and no file of a gallery.
+    """True if a change at a path may concern pictures: the path is not hidden, and is not a gallery's own file.
 
-    Where a gallery lies in a watched folder, each update would be followed by another one, for ever.
+    Otherwise, with a gallery inside a watched folder, each update would cause another update, for ever.
     """
     below = [path.relative_to(root).parts for root in roots if path.is_relative_to(root)]
     if below and all(any(part.startswith(".") for part in parts) for parts in below):
         return False
     if not OF_A_GALLERY.fullmatch(path.name):
         return True
-    with suppress(OSError):  # a folder that may not be read
+    with suppress(OSError):  # the folder may be unreadable for this user
         return not is_gallery(path.parent)
     return True
 
@@ -96,10 +102,10 @@ def update_as_far_as_possible(
     skip: Skip,
     progress: FilesProgress | None = None,
 ) -> Update:
-    """Update the gallery with `paths`, or with all of `folders` if they are None.
+    """Update the gallery with `paths`, or with all of `folders` if `paths` is None.
 
-    Where one of several folders is missing or empty (an unplugged drive), the others are updated, and `skip` is called
-    with a line about it.
+    If one of several folders is missing or empty (an unplugged drive), the other folders are updated, and `skip` is
+    called with a line about the missing folder.
     """
     progress = progress or (lambda done, found: None)
     try:
@@ -141,8 +147,8 @@ def watch(
 ) -> None:
     """Update the gallery with `folders` now and after every change, until `stop` is set or Ctrl-C.
 
-    A folder that is suddenly empty or missing (an unplugged drive) is reported through `skip`, and others are followed;
-    while another process writes, the update is retried.
+    If a folder is suddenly empty or missing (an unplugged drive), `skip` is called, and the other folders are updated.
+    If another process is writing the gallery, the update is tried again later.
 
     Args:
         updated: called with the first update, and with each later one that changed something.

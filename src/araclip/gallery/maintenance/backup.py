@@ -1,8 +1,8 @@
-"""Backups of a gallery in a folder: a copy of its catalogue, from which all else is derived, and its way back.
+"""Back up a gallery in a folder, and restore it. A backup is a copy of the catalogue; everything else is derived.
 
-A backup replaces an earlier backup only where nothing is lost by that: the folder holds a gallery's own files alone,
-and its last commit belongs to the history of the gallery that is copied. A restored gallery is never deleted: the one
-at its place is moved aside.
+A backup replaces an earlier backup only if nothing is lost by that: the folder holds nothing but a gallery's own files,
+and its last commit belongs to the history of the gallery that is copied. Restoring deletes nothing: the gallery that
+was there before is moved aside.
 """
 
 from collections.abc import Callable
@@ -22,10 +22,10 @@ from araclip.gallery.catalog.writer_lock import writer_lock
 
 @dataclass(frozen=True)
 class Replaced:
-    """What a restored backup takes the place of.
+    """The gallery that a restored backup would replace.
 
-    `pictures`: how many it has; None where it cannot be read. `missing`: how many of its paths the backup lacks.
-    `last`: when a picture was last added, in UTC.
+    `pictures`: how many pictures it has; None if it cannot be read. `missing`: how many of its paths the backup lacks.
+    `last`: when a picture was last added to it, in UTC.
     """
 
     pictures: int | None = None
@@ -40,7 +40,7 @@ class Replaced:
 
 
 def write_backup(catalog: Catalog, folder: Path) -> int:
-    """Copy the last commit of a catalogue into a gallery folder; see `Gallery.backup`. Returns its pictures."""
+    """Copy the last commit of a catalogue into a folder; return the number of pictures. See `Gallery.backup`."""
     if folder.resolve() == catalog.folder.resolve():
         raise InputError(f"{folder} is the gallery itself. Choose another folder for its backup.")
     if folder.exists():
@@ -51,16 +51,16 @@ def write_backup(catalog: Catalog, folder: Path) -> int:
 
 
 def restore_backup(backup: Path, folder: Path) -> Path | None:
-    """Put a backup at the place of a gallery, or where none is.
+    """Put a backup in the place of the gallery at `folder`, or into a new folder.
 
     Returns:
-        Where the gallery is now that was there before; None if there was none.
+        The folder to which the earlier gallery was moved; None if there was none.
 
     Raises:
         GalleryNotFound, GalleryCorrupt, NewerGallery: the backup cannot be used.
-        InputError: the two are one folder, or the place holds files that are not a gallery's.
-        GalleryLocked: a process is writing the gallery there.
-        OSError: the disk is full or read-only; both stay as they are.
+        InputError: `backup` and `folder` are the same, or `folder` holds files that are not a gallery's.
+        GalleryLocked: a process is writing the gallery at `folder`.
+        OSError: the disk is full or read-only; backup and gallery stay as they are.
     """
     if folder.resolve() == backup.resolve():
         raise InputError(f"{folder} is the backup itself. Name the gallery to restore with --gallery.")
@@ -78,7 +78,7 @@ def restore_backup(backup: Path, folder: Path) -> Path | None:
 
 
 def replaced_by(backup: Path, folder: Path) -> Replaced | None:
-    """What restoring a backup at `folder` would take the place of; None where no gallery is."""
+    """Describe the gallery that restoring a backup at `folder` would replace; None if there is none."""
     if not is_gallery(folder):
         return None
     with closing(Catalog.open(backup, None)) as catalog:
@@ -92,24 +92,25 @@ def replaced_by(backup: Path, folder: Path) -> Replaced | None:
 
 
 def _replace(folder: Path, catalog: Catalog, before: Callable[[], object]) -> int:
-    """Replace a folder by a copy of a catalogue; `before` is called when the copy is complete. Returns its pictures."""
+    """Replace a folder by a copy of a catalogue; return the number of pictures in the copy.
+
+    `before` is called when the copy is complete, before it takes the folder's place.
+    """
     pictures: list[int] = []
 
     def fill(temporary: Path) -> None:
         catalog.copy_to(temporary / FILE_NAME)
-        with closing(
-            Catalog.open(temporary, None)
-        ) as copy:  # checks the whole file, since it has no seal, and seals it
+        with closing(Catalog.open(temporary, None)) as copy:  # checks the whole file, because it has no seal; seals it
             pictures.append(copy.counts()[1])
         before()
 
     folder.parent.mkdir(parents=True, exist_ok=True)
-    atomic.write_folder(folder, fill, flush=False)  # SQLite has flushed its file
+    atomic.write_folder(folder, fill, flush=False)  # SQLite has already flushed the file
     return pictures[0]
 
 
 def _check_own_files(folder: Path) -> None:
-    """Refuse to replace a folder with anything in it but a gallery's own files."""
+    """Raise InputError if a folder holds anything but a gallery's own files."""
     entries = list(folder.iterdir()) if folder.is_dir() else []
     others = [each for each in entries if not OF_A_GALLERY.fullmatch(each.name) or each.is_dir()]
     if others or not folder.is_dir() or (entries and not is_gallery(folder)):
@@ -118,8 +119,10 @@ def _check_own_files(folder: Path) -> None:
 
 
 def _check_earlier(folder: Path, catalog: Catalog) -> None:
-    """Check that the gallery in `folder`, if there is one, is an earlier state of `catalog`, so that replacing it loses
-    nothing."""
+    """Raise InputError unless the gallery in `folder`, if there is one, is an earlier state of `catalog`.
+
+    Only then does replacing it lose nothing.
+    """
     if not is_gallery(folder):
         return
     try:

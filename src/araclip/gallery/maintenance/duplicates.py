@@ -1,11 +1,11 @@
-"""Groups of duplicates: the same bytes, nearly the same picture, the same scene. Pure: hashes and vectors → groups.
+"""Find groups of duplicates from hashes and vectors.
 
-- exact: the same bytes under several paths; of a video once, whatever the number of its scenes.
+- exact: the same bytes under several paths; a video counts once, whatever the number of its scenes.
 - near: the same picture scaled, recompressed or saved in another format: perceptual hashes at most NEAR bits apart
-  (`gallery.near_hashes`). Vectors are not compared: halving a picture's size moves its vector further than its hash.
-- semantic: other pictures of the same scene: vectors with a cosine of at least ALIKE, whatever the hashes say.
+  (`gallery.near_hashes`). Vectors are not compared: halving a picture's size changes its vector more than its hash.
+- semantic: other pictures of the same scene: vectors with a cosine of at least ALIKE, and hashes that are not near.
 
-The scenes of videos are no files that one could spare, so the last two compare pictures only.
+For near and semantic, scenes of videos are left out, because a scene is not a file that could be deleted.
 
 Thresholds: benchmarks/duplicates.py, docs/log/2026-11.md.
 """
@@ -27,16 +27,15 @@ from araclip.pictures.video.scenes import file_of, scene_of
 
 KINDS = ("exact", "near", "semantic")
 ALIKE = 0.9
-COMPARED = 1 << 23  # cosines at once: 32 MB
+COMPARED = 1 << 23  # cosines computed at once; they take 32 MB
 
 
 def scene_pairs(vectors: NDArray[np.float32], hashes: Hashes) -> Iterator[tuple[int, int]]:
-    """Pairs of rows, first below second, whose connected components are those of all alike by their (n, D) vectors and
-    not near by their (n,) hashes.
+    """Yield pairs of rows (first < second) that connect all rows with alike vectors (n, D) and no near hashes (n,).
 
-    Of a thousand pictures of one scene each is paired with the first, not with each other.
+    Not every such pair is yielded: of a thousand pictures of one scene, each is paired with the first only.
     """
-    labels = np.arange(len(vectors))  # equal ones are of rows that the pairs so far connect
+    labels = np.arange(len(vectors))  # rows that the pairs so far connect have equal labels
     for start, end in _blocks(len(vectors)):
         cosines = vectors[start:end] @ vectors.T  # (B, n)
         for row in range(start, min(end, len(vectors))):
@@ -57,7 +56,10 @@ def _blocks(rows: int) -> Iterator[tuple[int, int]]:
 
 
 def groups(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
-    """Connected components of two or more of the rows 0 … count - 1, each in order, by their first row."""
+    """Return the connected components of the rows 0 … count - 1 that have two or more rows.
+
+    The rows of a component are in order; components are ordered by their first row.
+    """
     parent = list(range(count))
 
     def root(row: int) -> int:
@@ -81,12 +83,17 @@ def grouped(
     vectors: Callable[[], tuple[Ids, NDArray[np.floating[Any]]]],
     kinds: Collection[str],
 ) -> list[Group]:
-    """Groups among the files (path, bytes, pixels) of pictures.
+    """Return the groups of duplicates of the wanted kinds.
 
     Args:
+        files: the files (path, bytes, pixels) of each picture, by its id.
         hashes, vectors: functions that return ids (n,) in ascending order with their perceptual hashes (n,), or with
-            their vectors (n, D); called only where needed. A picture that is added or removed between the calls is left
-            out.
+            their vectors (n, D). They are called only if needed. A picture that is added or removed between the two
+            calls is left out.
+        kinds: any of KINDS.
+
+    Raises:
+        InputError: an unknown kind.
     """
     choices = f"Choose among {', '.join(KINDS)}."
     is_list = isinstance(kinds, Collection) and not isinstance(kinds, str | bytes)
@@ -120,10 +127,10 @@ def grouped(
 
 
 def apart(copies: Iterable[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
-    """The files (path, bytes, pixels) of a picture that are on the disk, each once, whatever names it has.
+    """Return the files (path, bytes, pixels) of a picture that are on the disk, each file once.
 
-    A link takes no bytes, and who deletes the file for it loses the picture. Of several names the first that is no
-    symbolic link stays.
+    Further names (links) of the same file are left out: they take no disk space, and deleting the file itself because
+    of a link would lose the picture. The first name that is not a symbolic link is returned.
     """
     found: dict[object, tuple[str, int, int]] = {}
     for copy in copies:
@@ -131,10 +138,10 @@ def apart(copies: Iterable[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
         try:
             about = os.stat(path)  # noqa: PTH116  (names that are not UTF-8 stay text)
         except OSError:
-            if os.path.lexists(path):  # a link that leads nowhere now; a file that is gone is no copy of what is left
+            if os.path.lexists(path):  # a broken link is kept; a file that is gone is not
                 found[path] = copy
             continue
-        file = (about.st_dev, about.st_ino) if about.st_ino else path  # some file systems have no numbers
+        file = (about.st_dev, about.st_ino) if about.st_ino else path  # some file systems have no inode numbers
         if file not in found or (_is_link(found[file][0]) and not _is_link(copy[0])):
             found[file] = copy
     return list(found.values())
@@ -145,7 +152,7 @@ def _is_link(path: str) -> bool:
 
 
 def _videos(scenes: Iterable[list[tuple[str, int, int]]]) -> list[list[tuple[str, int, int]]]:
-    """The files of each video, from those of the scenes."""
+    """Return the files of each video, given the files of each scene."""
     several = {
         tuple((file_of(path), size, pixels) for path, size, pixels in copies)
         for copies in scenes

@@ -1,4 +1,4 @@
-"""A gallery as files for other programs: about.json, pictures.jsonl and vectors.npy."""
+"""Export a gallery as files for other programs: about.json, pictures.jsonl and vectors.npy."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,11 @@ EXPORTED = ("about.json", "pictures.jsonl", "vectors.npy")
 def write_export(
     folder: Path, about: Mapping[str, str], pictures: Iterable[dict[str, Any]], vectors: NDArray[np.float16]
 ) -> int:
-    """Write an export of pictures and their vectors (n, D); returns their number."""
+    """Write pictures and their vectors (n, D) into a folder; return the number of pictures.
+
+    Raises:
+        InputError: the folder holds files that are not an export.
+    """
     if folder.exists() and not (folder.is_dir() and {entry.name for entry in folder.iterdir()} <= set(EXPORTED)):
         raise InputError(f"{folder} holds files that are not of an export. Choose a new folder.")
 
@@ -38,6 +42,6 @@ def _line(picture: dict[str, Any]) -> str:
     try:
         text = json.dumps(picture, ensure_ascii=False)
         text.encode()
-    except UnicodeEncodeError:  # a path that is not UTF-8: escaped, it survives json.loads
+    except UnicodeEncodeError:  # a path is not UTF-8: written with escapes, json.loads restores it
         text = json.dumps(picture)
     return text + "\n"

@@ -1,4 +1,4 @@
-"""Repair of a readable catalogue: pictures with damaged vectors are encoded again, or removed until an update."""
+"""Repair a readable catalogue: encode pictures with damaged vectors again, or remove them until the next update."""
 
 import hashlib
 import os
@@ -18,11 +18,11 @@ from araclip.pictures.image_transform import transform_of
 from araclip.pictures.images import open_file
 from araclip.pictures.video.scenes import file_hash, file_of, scene_digest, scene_of
 
-_STORED_ALIKE = 0.98  # cosine of a picture and the JPEG that was stored of it
+_STORED_ALIKE = 0.98  # least cosine between a picture and the smaller JPEG that was stored for it
 
 
 def repair(catalog: Catalog, model: Encoder, progress: FilesProgress) -> list[str]:
-    """Fix every repairable fault of a catalogue whose pages are sound; returns one line for each action."""
+    """Fix every repairable fault of a catalogue whose pages are sound; return one line for each action."""
     actions: list[str] = []
     with catalog.writing():
         if cleared := catalog.change("UPDATE files SET metadata = '{}' WHERE NOT json_valid(metadata)"):
@@ -43,7 +43,8 @@ def repair(catalog: Catalog, model: Encoder, progress: FilesProgress) -> list[st
 
 
 def _encode_again(catalog: Catalog, model: Encoder, content: int, bad: bool) -> list[str]:
-    """Encode a picture again that is damaged (`bad`) or may be; returns a line about it, unless it was sound."""
+    """Encode a picture again whose vector is damaged (`bad`) or doubtful; return a line about it unless it was
+    sound."""
     paths = catalog.paths_of([content])[content]
     with catalog.writing():
         if not bad:
@@ -58,12 +59,13 @@ def _encode_again(catalog: Catalog, model: Encoder, content: int, bad: bool) -> 
         if bad:
             catalog.remove_files(paths)
             return [f"{', '.join(paths)}: forgotten, since it cannot be encoded again now."]
-        catalog.change("UPDATE files SET mtime_ns = -1 WHERE content = ?", (content,))  # the next update reads it again
+        # makes the next update read its files again
+        catalog.change("UPDATE files SET mtime_ns = -1 WHERE content = ?", (content,))
         return []
 
 
 def _mend_hash(catalog: Catalog, content: int) -> None:
-    """Derive the hash of a picture from an unchanged file that holds it, if there is one."""
+    """Compute the hash of a picture again, from an unchanged file that holds the picture, if there is one."""
     for raw, size, changed in catalog.rows("SELECT path, size, mtime_ns FROM files WHERE content = ?", (content,)):
         path = os.fsdecode(raw)
         scene = scene_of(path)
@@ -84,9 +86,9 @@ def _mend_hash(catalog: Catalog, content: int) -> None:
 
 
 def _renew(catalog: Catalog, content: int, decoded: DecodedPicture, model: Encoder, bad: bool) -> bool:
-    """Store a new vector and facts; returns whether the stored vector was another one.
+    """Store a picture's new vector and facts; return False if the stored vector was sound and is kept.
 
-    The JPEG stored of a picture gives nearly the same vector as the picture, so that one is kept.
+    If the pixels come from the smaller stored JPEG, the new vector differs slightly; a nearly equal old one is kept.
     """
     vector = pixel_vectors(model, decoded.pixels[None])[0].astype("<f2")
     if not bad:

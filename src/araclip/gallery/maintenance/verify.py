@@ -1,4 +1,4 @@
-"""What `verify` checks: the catalogue, its vectors and index, stored pixels, and the files on the disk."""
+"""The checks of `verify`: of the catalogue, its vectors and index, stored pixels, and the files on the disk."""
 
 import hashlib
 import io
@@ -23,12 +23,12 @@ _OUT_OF_LENGTH = 0.02  # float16 rounding moves the length of a unit vector by l
 
 
 def is_unit(vector: NDArray[np.float32]) -> bool:
-    """Whether a stored vector has length 1, up to rounding; False for NaN."""
+    """True if a stored vector has length 1, up to rounding; False for NaN."""
     return bool(abs(float(np.linalg.norm(vector)) - 1) <= _OUT_OF_LENGTH)
 
 
 def bad_vectors(catalog: Catalog) -> list[int]:
-    """Ids of the pictures whose vector has the wrong width or length."""
+    """Return the ids of the pictures whose vector has a wrong width, or is not of length 1."""
     width, bad = int(catalog.meta("width")), []
     for content, raw in catalog.rows("SELECT id, vector FROM contents ORDER BY id"):
         if raw is None or len(raw) != 2 * width or not is_unit(np.frombuffer(raw, "<f2").astype(np.float32)):
@@ -37,9 +37,9 @@ def bad_vectors(catalog: Catalog) -> list[int]:
 
 
 def stored_fault(path: str, pixels: bytes | None) -> Iterator[Fault]:
-    """The fault of the stored pixels of a picture without a file, if there is one.
+    """Yield a fault if the stored pixels of a picture without a file are damaged.
 
-    That there are none is no fault: the file of a picture from shards of `araclip embed` may be elsewhere.
+    Missing pixels (None) are no fault: a picture that came from shards of `araclip embed` has its file elsewhere.
     """
     try:
         if pixels is not None:
@@ -49,9 +49,9 @@ def stored_fault(path: str, pixels: bytes | None) -> Iterator[Fault]:
 
 
 def file_fault(stored: File, digest: bytes | None) -> Iterator[Fault]:
-    """The fault of a file on the disk, if there is one; its content is compared too if `digest` is given.
+    """Yield the fault of a file on the disk, if it has one; if `digest` is given, compare the content as well.
 
-    Of a scene, the file is its video.
+    For a scene, its video is checked.
     """
     scene = scene_of(stored.path)
     file = File(file_of(stored.path), stored.size, stored.mtime_ns)
@@ -79,17 +79,17 @@ def _digest(path: str, scene: Scene | None) -> bytes:
 
 
 def catalogue_faults(catalog: Catalog) -> Iterator[Fault]:
-    """Faults of a catalogue in a folder and of its index. Reads the whole file, with its checksums."""
+    """Yield the faults of a catalogue in a folder and of its index; reads the whole file and compares checksums."""
     remedy = "Run `araclip repair`, which recovers what can be read."
     damaged = set[int | bytes]()
     found = catalog.damages()
-    if found:  # which rows they have hit is asked only then
+    if found:  # only then, find out which rows are damaged
         for table, key in catalog.damaged_rows():
             if isinstance(key, int | bytes):
                 damaged.add(key)
             yield Fault(_name_of(catalog, key), f"its {PARTS[table]} is damaged", remedy, True)
         yield from (Fault(str(catalog.path), line, remedy, True) for line in found)
-        return  # the rest would read the damaged pages
+        return  # further checks would read the damaged pages
     for content in sorted({*bad_vectors(catalog), *doubtful(catalog)}):
         yield Fault(_name_of(catalog, content), "its vector is damaged", remedy, True)
     for index in scan_index.damaged(catalog):
@@ -99,12 +99,12 @@ def catalogue_faults(catalog: Catalog) -> Iterator[Fault]:
 
 
 def doubtful(catalog: Catalog) -> list[int]:
-    """Ids of the pictures that a repair has read from damaged pages and not encoded again yet."""
+    """Return the ids of pictures that a repair has read from damaged pages, and has not encoded again yet."""
     return [content for (content,) in catalog.rows("SELECT content FROM doubtful ORDER BY content")]
 
 
 def _name_of(catalog: Catalog, key: object) -> str:
-    """A path of the picture or the file that a row is of; the catalogue's own where the row names none."""
+    """Name the picture or file to which a damaged row belongs, by a path; by the catalogue's path if there is none."""
     if isinstance(key, bytes):
         return os.fsdecode(key)
     try:
@@ -115,7 +115,7 @@ def _name_of(catalog: Catalog, key: object) -> str:
 
 
 def file_faults(catalog: Catalog, contents: bool, progress: FilesProgress) -> Iterator[Fault]:
-    """Faults of the files on the disk and of stored pixels; of contents too, if these are compared."""
+    """Yield the faults of files on the disk and of stored pixels; compare files' contents as well if `contents`."""
     rows = catalog.rows(
         "SELECT path, size, mtime_ns, hash, content FROM files JOIN contents ON id = content ORDER BY path"
     )
@@ -128,7 +128,7 @@ def file_faults(catalog: Catalog, contents: bool, progress: FilesProgress) -> It
             yield from stored_fault(path, catalog.stored_pixels(content))
         else:
             for fault in file_fault(File(path, size, mtime), digest if contents else None):
-                if str(fault) not in told:  # once for all scenes of a video
+                if str(fault) not in told:  # report a video's fault once, not for each scene
                     told.add(str(fault))
                     yield fault
         progress(done, len(rows))

@@ -1,4 +1,4 @@
-"""The catalogue of a gallery in PostgreSQL: each commit is a transaction of the writer that holds the lock."""
+"""The catalogue of a gallery in PostgreSQL; only the writer that holds the lock commits transactions."""
 
 import json
 import os
@@ -39,9 +39,9 @@ from araclip.pictures.facts import Facts
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
 from araclip.pictures.video.scenes import MARK, belongs
 
-PAGE = 1000  # pictures a statement reads
+PAGE = 1000  # pictures that one SQL statement reads
 HIDDEN = "SELECT id FROM contents WHERE hidden"
-PUT_AT_ONCE = 1000  # pictures; a statement of about 4 MB at 384 numbers each
+PUT_AT_ONCE = 1000  # pictures that one SQL statement stores; it takes about 4 MB with vectors of 384 numbers
 _CONTENTS = """INSERT INTO contents (hash, added, format, width, height, phash, caption, photo)
     SELECT decode(hash, 'hex'), ?, format, width, height, phash, caption, photo FROM json_to_recordset(?)
     AS new (hash text, format text, width int, height int, phash bigint, caption text, photo text)
@@ -55,16 +55,16 @@ _FILES = """INSERT INTO files (path, content, size, mtime_ns, metadata, marks, n
 _TAKEN = """SELECT (value->>1)::int FROM json_array_elements(?) AS value
     JOIN files ON path = decode(value->>0, 'hex')"""
 _DERIVED = "taken text, latitude float8, longitude float8, camera_words text[], lens_words text[], place_words text[], "
-_DERIVED += "words text[], letters text, shown boolean"  # columns of `contents`, from the texts and photographs' facts
+_DERIVED += "words text[], letters text, shown boolean"  # columns of `contents` that are derived
 
 
 class PostgresCatalog(Store):
-    """One gallery. All changes are made inside `writing()`, and that inside `turn()`."""
+    """The catalogue of one gallery. All changes are made inside `writing()`, which must be inside `turn()`."""
 
     def __init__(self, database: Database, model: Encoder | None) -> None:
         self.database = database
         self._model = model
-        self._changed: dict[int, None] = {}  # pictures whose derived columns the open transaction brings up to date
+        self._changed: dict[int, None] = {}  # pictures whose derived columns must be updated before the commit
 
     @property
     def folder(self) -> str:
@@ -90,7 +90,7 @@ class PostgresCatalog(Store):
 
     @property
     def stored_bytes(self) -> int:
-        """What the schema takes, with its indexes."""
+        """The bytes that the schema takes on the server, with its indexes."""
         sql = "SELECT sum(pg_total_relation_size(format('%I.%I', schemaname, tablename)::regclass)) FROM pg_tables "
         return int(self.database.rows(f"{sql} WHERE schemaname = ?", (self.database.schema,))[0][0] or 0)
 
@@ -102,13 +102,13 @@ class PostgresCatalog(Store):
             last = found[-1][0]
 
     def rows_with_vectors(self) -> tuple[list[Row], Vectors]:
-        """Pictures in the order of indexing, and their vectors (n, D)."""
+        """Return all pictures in the order of indexing, and their vectors (n, D)."""
         with self.database.reading():
             vectors = self.vectors_where("shown ORDER BY content")
             return list(self.rows()), vectors
 
     def vectors_where(self, condition: str, values: Sequence[Any] = ()) -> Vectors:
-        """(n, D) vectors of pictures that pass a condition, which may order them."""
+        """Return the vectors (n, D) of the pictures that pass an SQL condition; it may end in ORDER BY."""
         join = f"{self.vectors} JOIN contents ON id = content"
         found = self.database.rows(f"SELECT halfvec_send(vector) FROM {join} WHERE {condition}", values)
         return np.stack([vector_of(sent) for (sent,) in found]) if found else np.zeros((0, self.recorded.width), "f4")
@@ -184,16 +184,16 @@ class PostgresCatalog(Store):
 
     @contextmanager
     def turn(self, patience: float = PATIENCE) -> Iterator[None]:
-        """Hold the writer's lock."""
+        """Hold the writer's lock, for the length of a `with` block."""
         with self.database.locked(patience):
             self.state()
             yield
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """One transaction: all changes inside become visible as a new generation, or none."""
+        """Run a `with` block as a transaction: all changes inside become visible as a new generation, or none."""
         with self.database.transaction():
-            if not self.database.rows("SELECT to_regclass('hidden_gone')")[0][0]:  # a gallery of earlier days
+            if not self.database.rows("SELECT to_regclass('hidden_gone')")[0][0]:  # a gallery of an earlier release
                 self.database.rows(HIDDEN_GONE)
             self._changed = {}
             yield
@@ -213,7 +213,7 @@ class PostgresCatalog(Store):
         return content
 
     def put_vector(self, table: str, content: int, vector: Vectors) -> None:
-        """Store a vector of a picture in the table of a model."""
+        """Store a picture's vector in the table of a model."""
         self.database.rows(
             f"INSERT INTO {table} VALUES (?, ?) ON CONFLICT (content) DO UPDATE SET vector = excluded.vector",
             (content, sent(vector)),
@@ -226,7 +226,7 @@ class PostgresCatalog(Store):
             new, contents = _put(self.database, self.vectors, group, rows)
             added += new
             self._changed |= dict.fromkeys(contents)
-        self.database.rows(  # what was hidden when it was removed
+        self.database.rows(  # pictures that were hidden when they were removed are hidden again
             "UPDATE contents SET hidden = TRUE WHERE hash IN (SELECT hash FROM hidden_gone)"
         )
         return added
@@ -277,13 +277,13 @@ class PostgresCatalog(Store):
         self.database.rows("UPDATE contents SET pixels = ? WHERE id = ?", (picture, content))
 
     def remove_files(self, paths: Iterable[str]) -> None:
-        """Remove paths, and pictures without any path left. A remaining copy inherits a removed path's metadata."""
+        """Remove paths, and pictures that have no path left. Another copy of a picture inherits the path's metadata."""
         for path in paths:
             hidden_marks.note_gone(self.database, HIDDEN, os.fsencode(path))
             sql = "DELETE FROM files WHERE path = ? RETURNING content, metadata, marks"
             for content, metadata, marks in self.database.rows(sql, (os.fsencode(path),)):
                 self._changed[content] = None
-                if metadata != "{}":  # so that a renamed file keeps its metadata
+                if metadata != "{}":  # pass it on to a copy, so that a renamed file keeps its metadata
                     sql = (
                         "UPDATE files SET metadata = ?, marks = ? WHERE content = ? AND metadata = '{}' RETURNING path"
                     )
@@ -300,14 +300,14 @@ class PostgresCatalog(Store):
         )
 
     def compact(self) -> int:
-        """Free the space of what is gone, for new pictures; returns the number of bytes given back to the system."""
+        """Free the space of removed pictures, for new ones; return the number of bytes given back to the system."""
         before = self.stored_bytes
         for table in ("contents", "files", self.vectors):
             self.database.rows(f"VACUUM (ANALYZE) {table}")
         return max(0, before - self.stored_bytes)
 
     def _derive(self) -> None:
-        """Bring what filters and searches ask for up to date in changed pictures."""
+        """Update the derived columns of changed pictures, which filters and searches use."""
         changed = [_derived(row) for row in self.rows("id = ANY(?)", (list(self._changed),))]
         columns = ", ".join(f"{name} = new.{name}" for name in (part.split()[0] for part in _DERIVED.split(", ")))
         self.database.rows(
@@ -340,12 +340,14 @@ def _derived(row: Row) -> dict[str, Any]:
 
 
 def _put(database: Database, vectors: str, group: EmbeddedPictures, rows: range) -> tuple[int, list[int]]:
-    """Store some rows of a group inside a transaction, and their vectors in a table; a known path stays as it is.
+    """Store some rows of a group, inside a transaction; known paths stay as they are.
+
+    `vectors` names the table for the vectors.
 
     Returns:
-        How many pictures were new, and the pictures that have a new path.
+        How many pictures were new, and the ids of the pictures that have a new path.
     """
-    paths = {group.paths[row]: row for row in reversed(rows)}  # of a path that comes twice, the first row
+    paths = {group.paths[row]: row for row in reversed(rows)}  # if a path comes twice, the first row counts
     asked = json.dumps([[os.fsencode(path).hex(), row] for path, row in paths.items()])
     taken = {int(row) for (row,) in database.rows(_TAKEN, (asked,))}
     new = [row for row in sorted(paths.values()) if row not in taken]

@@ -1,4 +1,4 @@
-"""Statements on a PostgreSQL server: connections, transactions, one writer's lock, and errors of ours."""
+"""Run SQL on a PostgreSQL server: connections, transactions, the writer's lock, and errors with a remedy."""
 
 import os
 import random
@@ -20,27 +20,28 @@ from araclip.errors import GalleryError, GalleryLocked, GalleryUnreachable
 from araclip.gallery.locations import PASSWORD, Address
 
 CONNECT_SECONDS = 10.0
-TIMEOUT = 60.0  # seconds for a statement of a reader
+TIMEOUT = 60.0  # seconds that a reader waits for a statement
 PATIENCE = 60.0  # seconds to wait for another writer's commit
 TRIES = 5  # with pauses of about 0.2, 0.4, 0.8 and 1.6 seconds: enough for a restart of the server
 PAUSE = 0.2
-IDLE = 8  # connections kept open
-LOCK = 0x617261  # the first of the two numbers of our advisory locks
-_BUSY = ("08", "53300", "57P01", "57P02", "57P03", "40001", "40P01")  # SQLSTATEs (or classes) that pass
-_FULL = "53100"  # the disk
-_READS_ONLY = "25006"  # a replica, or set so
+IDLE = 8  # idle connections that are kept open
+LOCK = 0x617261  # the first of the two numbers that name araclip's advisory locks
+_BUSY = ("08", "53300", "57P01", "57P02", "57P03", "40001", "40P01")  # SQLSTATEs (or classes) worth another try
+_FULL = "53100"  # SQLSTATE: the disk is full
+_READS_ONLY = "25006"  # SQLSTATE: the server is a replica, or set to read only
 _LOGIN = ("28000", "28P01")
-_jitter = random.Random()  # separate: callers may have seeded the module's generator
+_jitter = random.Random()  # a separate generator, because callers may have seeded the module's
 
 
 class Broken(Exception):
-    """The connection failed, or the server said that it will soon be able to answer."""
+    """The connection failed, or the server cannot answer for the moment; worth another try."""
 
 
 class Database:
-    """One schema of a database, for any number of threads; each takes a connection of a small pool for a statement.
+    """One schema of a database, for any number of threads.
 
-    Inside `reading`, `locked` and `transaction` a thread keeps its connection, and nothing is tried again.
+    For each statement, a thread takes a connection from a small pool. Inside `reading`, `locked` and `transaction` a
+    thread keeps its connection, and a failed statement is not tried again.
     """
 
     def __init__(self, address: Address) -> None:
@@ -51,12 +52,12 @@ class Database:
         self._thread = threading.local()
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[list[Any]]:
-        """The rows of a statement, whose values are marked by `?`.
+        """Run an SQL statement, with `?` for each value; return its rows.
 
         Raises:
-            GalleryUnreachable: no answer, after several tries where no transaction is open.
-            GalleryError: the server refuses it; the message quotes it.
-            OSError: the server's disk is full, or it is read-only.
+            GalleryUnreachable: the server does not answer (after several tries, if no transaction is open).
+            GalleryError: the server refuses the statement; the message quotes its reason.
+            OSError: the server's disk is full, or the server is read-only.
         """
         if held := getattr(self._thread, "connection", None):
             try:
@@ -69,7 +70,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """A read transaction: all statements inside see the same state."""
+        """Run a `with` block as a read transaction: all statements inside see the same state."""
         if getattr(self._thread, "connection", None):
             yield
             return
@@ -80,11 +81,13 @@ class Database:
 
     @contextmanager
     def locked(self, patience: float = PATIENCE) -> Iterator[None]:
-        """Be the only writer of this schema. The server frees the lock of a process that dies.
+        """Be the only writer of this schema, for the length of a `with` block.
+
+        If a process dies, the server frees its lock.
 
         Raises:
             GalleryLocked: another process is writing for longer than `patience` seconds.
-            OSError: the server is a replica, or read-only; it would give the lock all the same.
+            OSError: the server is a replica, or read-only (although it would grant the lock).
         """
         connection, ((reads_only,),) = self._started(
             (f"SET lock_timeout = {int(patience * 1000)}", ()),
@@ -97,18 +100,18 @@ class Database:
             if reads_only == "on":
                 raise self._reads_only()
             yield
-        _close(connection)  # and free the lock
+        _close(connection)  # frees the lock as well
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All statements inside are committed, or none; inside `locked`."""
+        """Run a `with` block as a transaction: all statements inside are committed, or none. Needs `locked`."""
         self.rows("BEGIN")
         with self._ended(self._thread.connection):
             yield
 
     @contextmanager
     def closed_on_error(self) -> Iterator[None]:
-        """Close the connections if the block raises."""
+        """Close the idle connections if a `with` block raises."""
         try:
             yield
         except BaseException:
@@ -145,9 +148,10 @@ class Database:
     def _started(
         self, *statements: tuple[str, Sequence[Any]], timeout: float | None = TIMEOUT
     ) -> tuple[CoreConnection, list[list[Any]]]:
-        """A connection after these statements, and the rows of the last; tried again on another where one fails.
+        """Run statements on a connection; return the connection, and the rows of the last statement.
 
-        Without a time-out it is one of its own, on which statements may take long.
+        If the connection fails, all statements are tried again on another connection. Without a time-out, a new
+        connection is opened, on which statements may take long.
         """
         failure: Exception = Broken()
         for attempt in range(TRIES):
@@ -160,7 +164,7 @@ class Database:
                 return connection, found
             except Broken as error:
                 failure = error
-                self.close()  # the idle ones are of the same server
+                self.close()  # the idle connections, to the same server, have probably failed as well
                 _close(connection)
             except BaseException:
                 _close(connection)
@@ -195,7 +199,7 @@ class Database:
             raise Broken(_words(error)) from None
         try:
             self._run(connection, "SELECT set_config('search_path', ?, false)", (f'"{self.schema}", public',))
-            self._run(connection, "SET jit = off")  # it takes longer than most of our statements
+            self._run(connection, "SET jit = off")  # compiling takes longer than most of our statements
         except BaseException:
             _close(connection)
             raise
@@ -209,7 +213,7 @@ class Database:
             raise self._refusal(error) from None
         except (InterfaceError, OSError, struct.error) as error:
             late = next((each for each in (error, error.__cause__) if isinstance(each, TimeoutError)), None)
-            if late:  # the server may still work on it: once is enough
+            if late:  # do not try again: the server may still be working on the statement
                 raise self._unreachable(late) from None
             raise Broken(_words(error)) from None
 
@@ -247,7 +251,10 @@ class Database:
 
 
 def _encryption(address: Address) -> Any:
-    """What pg8000 takes for it; the system's certificates are read only where they are compared."""
+    """Return pg8000's argument `ssl_context` for an address.
+
+    The system's certificates are read only if the server's certificate is to be verified.
+    """
     if address.host.startswith("/") or address.ssl == "disable":
         return False
     if address.ssl == "verify-full":
@@ -256,7 +263,7 @@ def _encryption(address: Address) -> Any:
 
 
 def _socket(address: Address, timeout: float | None) -> socket.socket:
-    """A connected socket, which notices within a minute that the other machine is gone."""
+    """Connect a socket to the server; within a minute, the socket notices that the other machine is gone."""
     if address.host.startswith("/"):
         made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -274,7 +281,7 @@ def _socket(address: Address, timeout: float | None) -> socket.socket:
 def _close(connection: CoreConnection | None) -> None:
     if connection is None:
         return
-    stream = connection._sock  # pg8000 leaves it open, and with it the socket, as long as a traceback holds it
+    stream = connection._sock  # pg8000 would leave this stream, and so the socket, open
     with suppress(InterfaceError, OSError, struct.error):
         connection.close()
     if stream:

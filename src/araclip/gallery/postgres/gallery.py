@@ -1,4 +1,4 @@
-"""A gallery in a PostgreSQL database: the interface of `Gallery`, shared by any number of machines."""
+"""A gallery in a PostgreSQL database, with the methods of `Gallery`; any number of machines can share it."""
 
 import os
 from collections.abc import Collection, Iterator
@@ -35,10 +35,10 @@ from araclip.pictures.video import scenes
 
 
 class PostgresGallery(BaseGallery):
-    """Pictures indexed with one model in a schema of a PostgreSQL database. Writers take turns, as in a folder.
+    """A gallery in a schema of a PostgreSQL database: pictures indexed with one model. Writers take turns.
 
-    Errors of every method: GalleryUnreachable when the server does not answer, GalleryError when it refuses,
-    WidthMismatch when the gallery was re-embedded with another model.
+    Every method raises GalleryUnreachable if the server does not answer, GalleryError if it refuses a statement, and
+    WidthMismatch if the gallery was re-embedded with another model.
     """
 
     _catalog: PostgresCatalog
@@ -63,14 +63,14 @@ class PostgresGallery(BaseGallery):
 
         Args:
             model: as for `Gallery.open`.
-            create: create it if it does not exist.
-            exact: True scans all pictures that pass the filters, however many there are.
+            create: create the gallery if it does not exist.
+            exact: True to compare all pictures that pass the filters, however many there are.
 
         Raises:
-            GalleryNotFound, GalleryCorrupt, NewerGallery: it does not exist, or cannot be used.
-            WidthMismatch: it was made by another model than `model`.
+            GalleryNotFound, GalleryCorrupt, NewerGallery: the gallery does not exist, or cannot be used.
+            WidthMismatch: the gallery was made with another model than `model`.
             GalleryUnreachable: the server does not answer.
-            InputError: an invalid address.
+            InputError: the address is invalid.
         """
         database = Database(Address.read(address) if isinstance(address, str) else address)
         with database.closed_on_error():
@@ -83,7 +83,7 @@ class PostgresGallery(BaseGallery):
 
     @staticmethod
     def recorded(address: Address) -> RecordedModel | None:
-        """What the gallery at an address records of its model; None where there is none."""
+        """Return what the gallery at an address records about its model; None if there is no gallery."""
         with closing(Database(address)) as database:
             return PostgresGallery._recorded_in(database)
 
@@ -93,7 +93,7 @@ class PostgresGallery(BaseGallery):
 
     @staticmethod
     def pictures(address: Address) -> int:
-        """The number of pictures at an address, of whatever model."""
+        """Return the number of pictures in the gallery at an address, whatever its model."""
         with closing(Database(address)) as database:
             catalog = PostgresCatalog(database, None)
             catalog.state()
@@ -101,7 +101,7 @@ class PostgresGallery(BaseGallery):
 
     @staticmethod
     def reader(address: Address, model: Encoder) -> PostgresReader:
-        """Read the gallery at an address, from any thread."""
+        """Return a reader of the gallery at an address, which any thread can use."""
         return PostgresReader.open(address, model)
 
     @staticmethod
@@ -113,10 +113,10 @@ class PostgresGallery(BaseGallery):
         progress: FilesProgress | None = None,
         skip: Skip | None = None,
     ) -> int:
-        """Re-embed the gallery at `address` with `model`; returns the number of pictures encoded in this run.
+        """Re-embed the gallery at `address` with `model`; return the number of pictures encoded in this run.
 
-        A second table of vectors is filled, then it takes the place of the first. Until then searches with the old
-        model continue; a run that was stopped or killed resumes, unless one with another model comes before.
+        A second table of vectors is filled, and then replaces the first table. Until then, searches with the old model
+        continue. A run that was stopped or killed resumes, unless a run with another model was started in between.
 
         Args, errors: as for `gallery.ingest.reembed.reembed`, and GalleryUnreachable.
         """
@@ -169,7 +169,7 @@ class PostgresGallery(BaseGallery):
 
     @contextmanager
     def _ingesting(self) -> Iterator[Turn]:
-        with self._writing():  # a gallery that cannot be written is refused before the work, not after it
+        with self._writing():  # raises now, not after the work, if the gallery cannot be written
             pass
         yield self._writing
         with self._writing():
@@ -206,7 +206,8 @@ class PostgresGallery(BaseGallery):
             )
 
     def duplicates(self, kinds: Collection[str] = ("exact", "near")) -> list[Group]:
-        """Groups of duplicate files, whether they exist on this machine or not; semantic ones fetch every vector."""
+        """Return groups of duplicate files, whether or not they exist on this machine; "semantic" fetches all
+        vectors."""
         catalog = self._catalog
         rows = sorted(catalog.rows(), key=lambda row: row.id)
         files: dict[int, list[tuple[str, int, int]]] = {}
@@ -226,7 +227,7 @@ class PostgresGallery(BaseGallery):
         return grouped(files, lambda: (ids, hashes), vectors, kinds)
 
     def verify(self, *, contents: bool = False, progress: FilesProgress | None = None) -> list[Fault]:
-        """Faults of vectors and files, as seen from this machine."""
+        """Return all faults of the vectors, and of the files as this machine sees them."""
         catalog = self._catalog
         faults: list[Fault] = []
         if contents:
@@ -242,14 +243,15 @@ class PostgresGallery(BaseGallery):
                 if path.startswith(STORED_PREFIX):
                     faults += stored_fault(path, catalog.stored_pixels(row.id))
                 else:
-                    faults += file_fault(entry.file, row.digest if contents else None)  # the same of every scene
+                    # all scenes of a video give the same fault
+                    faults += file_fault(entry.file, row.digest if contents else None)
                 done += 1
                 if progress:
                     progress(done, total)
         return list(dict.fromkeys(faults))
 
     def repair(self) -> list[str]:
-        """Encode pictures with damaged vectors again or remove them; what a dead writer left is removed as well."""
+        """Encode pictures with damaged vectors again, or remove them; also remove what a dead writer has left."""
         catalog, actions = self._catalog, []
         with self._writing():
             rows, vectors = catalog.rows_with_vectors()
@@ -268,7 +270,7 @@ class PostgresGallery(BaseGallery):
         return actions
 
     def compact(self) -> int:
-        """Free the space of what is gone; returns 0 where the server frees it later."""
+        """Free the space of removed pictures; return the bytes freed, 0 if the server frees them later."""
         with self._writing():
             return self._catalog.compact()
 
@@ -283,7 +285,7 @@ class PostgresGallery(BaseGallery):
 
 
 def _decode_row(catalog: PostgresCatalog, row: Row, transform: ImageTransform) -> DecodedPicture | str:
-    """A picture decoded again, from a file that still holds it or from its stored pixels; or the reason why not."""
+    """Decode a picture again, from a file that still holds it or from its stored pixels; or return why that fails."""
     paths = [entry.file.path for entry in row.files]
     decoded = decode_again(paths, row.digest, lambda: catalog.stored_pixels(row.id), transform)
     return f"{paths[0]}: cannot be encoded again ({decoded})." if isinstance(decoded, str) else decoded

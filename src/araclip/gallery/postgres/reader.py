@@ -1,8 +1,8 @@
-"""Reading a gallery in PostgreSQL, which holds index and catalogue: each search is one read transaction.
+"""Read a gallery in PostgreSQL, which holds both index and catalogue; each search is one read transaction.
 
-A search reads the current generation. The snapshot holds what is derived from one generation (scale, count), which may
-be slightly older. After the gallery is re-embedded with another model, searches are refused: the old vectors may be
-deleted.
+A search reads the current generation. The snapshot holds values derived from one generation (scale, number of
+pictures), which may be slightly older. After the gallery was re-embedded with another model, searches are refused,
+because the old vectors may be deleted.
 """
 
 import os
@@ -32,19 +32,19 @@ from araclip.models.vectors import Vectors
 
 
 class PostgresSnapshot(Snapshot):
-    """A generation of a gallery on a server."""
+    """A snapshot of a gallery on a server."""
 
     def __init__(self, catalog: PostgresCatalog, model: Encoder, exact: bool) -> None:
         super().__init__(catalog.generation, lambda: reference_vectors(reference_home(), model))
         self._catalog, self._exact = catalog, exact
 
     def document(self, content: int) -> Document:
-        """The texts of a picture by field; a gallery on a server has none from OCR."""
+        """Return a picture's texts by field; a gallery on a server has no OCR texts."""
         return texts_of(self._catalog.by_id(content))
 
     @contextmanager
     def _searching(self, vector: Vectors, page: Page) -> Iterator[StoreSearch]:
-        """A search of the current generation, in one read transaction."""
+        """Open a search of the current generation, in one read transaction."""
         with self._catalog.database.reading():
             yield PostgresSearch(self._catalog, self._exact, lambda: self.pictures, vector, page)
 
@@ -57,12 +57,12 @@ class PostgresSnapshot(Snapshot):
 
     @cached_property
     def sample(self) -> Vectors:
-        with self._catalog.database.reading():  # hashes are random
+        with self._catalog.database.reading():  # ordering by hash draws a random sample
             return self._catalog.vectors_where("shown ORDER BY hash LIMIT ?", (SAMPLE,))
 
 
 class PostgresBrowsing(Browsing):
-    """Reads a gallery."""
+    """Browses a gallery on a server."""
 
     def __init__(self, catalog: PostgresCatalog) -> None:
         self._catalog = catalog
@@ -72,7 +72,8 @@ class PostgresBrowsing(Browsing):
         return self._catalog.generation
 
     def timeline(self, filters: Filters) -> Timeline:
-        """The pictures that pass; of a video its first scene, unless every scene is asked for."""
+        """Return the pictures that pass the filters; of a video only the first scene, unless they ask for every
+        scene."""
         condition, values = condition_of(filters)
         if not filters.every_scene:
             condition += f" AND id NOT IN ({LATER_SCENES})"
@@ -120,7 +121,7 @@ class PostgresReader(GalleryReader):
 
     @classmethod
     def open(cls, address: Address, model: Encoder) -> "PostgresReader":
-        """Read the gallery at an address."""
+        """Return a reader of the gallery at an address."""
         catalog = PostgresCatalog(Database(address), model)
         with catalog.database.closed_on_error():
             catalog.state()

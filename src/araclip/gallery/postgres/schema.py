@@ -1,5 +1,6 @@
-"""The tables of a gallery in PostgreSQL, its state, and a picture as rows of them. Names that shared SQL uses are a
-folder's."""
+"""The tables of a gallery in PostgreSQL, its state, and the conversion of pictures from and to rows.
+
+Tables and columns used by SQL that both kinds of galleries share have the same names as in a gallery in a folder."""
 
 import hashlib
 import json
@@ -27,8 +28,8 @@ from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
 from araclip.text.words import Word, words
 
 LAYOUT = 1  # version of the tables; raise it when they change
-# A replica that becomes the primary, or a restored backup, may lack the last commits. The next one must not get the
-# number of one that was lost: a reader would take it for the state that it knows.
+# A replica that becomes the primary, or a restored backup, may lack the last commits. The next commit must not get the
+# number of a lost one, or readers would take it for the state that they know; so the number grows by random steps.
 NEXT_GENERATION = "generation = generation + 1 + floor(random() * 1000000)::bigint"
 PGVECTOR = (0, 8)  # halfvec came with 0.7, iterative scans with 0.8
 HIDDEN_GONE = TABLE.format(bytes="bytea")
@@ -37,14 +38,16 @@ TABLES = (
     """CREATE TABLE gallery (one boolean PRIMARY KEY DEFAULT TRUE CHECK (one), layout int NOT NULL, model text NOT NULL,
         fingerprint text NOT NULL, width int NOT NULL, model_origin text NOT NULL, model_source text NOT NULL,
         birth text NOT NULL, generation bigint NOT NULL DEFAULT 0, drives text NOT NULL DEFAULT '[]')""",
-    # One picture by the hash of its bytes. `photo`: what its file says (JSON); from `taken` on, what is derived.
+    # A row is one picture, by the hash of its bytes. `photo`: what its file says (JSON). The columns from `taken` on
+    # are derived.
     """CREATE TABLE contents (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, hash bytea NOT NULL UNIQUE,
         added text COLLATE "C" NOT NULL, format text, width int, height int, phash bigint NOT NULL DEFAULT 0,
         caption text NOT NULL DEFAULT '', photo text NOT NULL DEFAULT '{}', hidden boolean NOT NULL DEFAULT FALSE,
         pixels bytea, taken text COLLATE "C", latitude float8, longitude float8, camera_words text[], lens_words text[],
         place_words text[], words text[], letters text COLLATE "C" NOT NULL DEFAULT '',
         shown boolean NOT NULL DEFAULT FALSE)""",
-    # A path that holds it. Its side-car: caption, size and time (NULL: none), and what else it says.
+    # A row is a path that holds a picture. `caption`, `beside_size`, `beside_mtime_ns` and `photo` describe the path's
+    # side-car: its caption, size and time (NULL if there is none), and what else it says.
     """CREATE TABLE files (path bytea PRIMARY KEY, content bigint NOT NULL REFERENCES contents ON DELETE CASCADE,
         size bigint NOT NULL, mtime_ns bigint NOT NULL, metadata text NOT NULL DEFAULT '{}', marks text[] NOT NULL,
         name_words text[] NOT NULL, caption text NOT NULL DEFAULT '', beside_size bigint, beside_mtime_ns bigint,
@@ -60,12 +63,12 @@ TABLES = (
 )
 PICTURE = """contents.id, hash, added, format, width, height, contents.caption, contents.photo, phash, hidden,
     (SELECT json_agg(json_build_array(encode(path, 'hex'), size, mtime_ns, metadata, caption, beside_size,
-     beside_mtime_ns, photo)) FROM files WHERE content = contents.id)"""  # the columns of `row_of`
+     beside_mtime_ns, photo)) FROM files WHERE content = contents.id)"""  # the columns that `row_of` takes
 
 
 @dataclass(frozen=True)
 class State:
-    """A gallery's model and current generation. `birth` is a random token of its creation."""
+    """A gallery's model and current generation. `birth` is a random token that was drawn when it was created."""
 
     model: RecordedModel
     birth: str
@@ -73,11 +76,11 @@ class State:
 
     @property
     def generation(self) -> str:
-        """A token: equal tokens, equal content."""
+        """A token of the last commit; equal tokens mean equal content."""
         return f"{self.birth}-{self.number}"
 
     def check(self, model: Encoder, name: str) -> None:
-        """Refuse another model."""
+        """Raise WidthMismatch if `model` is not the gallery's model; `name` is the gallery's name."""
         if (self.model.fingerprint, self.model.width) != (model.fingerprint, model.width):
             raise WidthMismatch(
                 f"gallery {name} holds {self.model.width}-wide vectors of {self.model.label}, but "
@@ -88,17 +91,21 @@ class State:
 
 
 def vectors_of(fingerprint: str) -> str:
-    """The table with a model's vectors."""
+    """Return the name of the table with a model's vectors."""
     return f"vectors_{hashlib.sha256(fingerprint.encode()).hexdigest()[:16]}"
 
 
 def exists(database: Database) -> bool:
-    """Whether there is a gallery, or what is in its place."""
+    """True if the schema holds any tables: a gallery's, or others."""
     return bool(database.rows("SELECT 1 FROM pg_tables WHERE schemaname = ?", (database.schema,)))
 
 
 def read_state(database: Database) -> State:
-    """The current state."""
+    """Read the gallery's current state.
+
+    Raises:
+        GalleryNotFound, GalleryCorrupt, NewerGallery: there is no gallery, or it cannot be used.
+    """
     sql = "SELECT layout, model, fingerprint, width, model_origin, model_source, birth, generation FROM gallery"
     try:
         rows = database.rows(sql)
@@ -125,14 +132,14 @@ def read_state(database: Database) -> State:
 
 
 def create(database: Database, model: Encoder) -> None:
-    """Create a gallery; if two processes do so at once, both end with the same one.
+    """Create a gallery; if two processes do so at once, both get the same gallery.
 
     Raises:
-        GalleryError: pgvector is not installed there, or the user may not create a schema.
+        GalleryError: the server lacks pgvector, or the user may not create a schema.
     """
     record = RecordedModel.of(model)
     with database.locked(), database.transaction():
-        database.rows("SELECT pg_advisory_xact_lock(?, 0)", (LOCK,))  # extensions are the whole database's
+        database.rows("SELECT pg_advisory_xact_lock(?, 0)", (LOCK,))  # extensions belong to the whole database
         if exists(database):
             return
         for extension in ("vector", "pg_trgm"):
@@ -156,18 +163,19 @@ def create(database: Database, model: Encoder) -> None:
 
 
 def create_vectors(database: Database, model: Encoder) -> str:
-    """Create the table with a model's vectors, if it is missing; returns its name."""
+    """Create the table with a model's vectors, if it is missing; return its name."""
     name = vectors_of(model.fingerprint)
     database.rows(
         f"CREATE TABLE IF NOT EXISTS {name} (content bigint PRIMARY KEY REFERENCES contents ON DELETE CASCADE, "
         f"vector halfvec({model.width}) NOT NULL)"
     )
-    database.rows(f"ALTER TABLE {name} ALTER vector SET STORAGE PLAIN")  # a scan must not look each up elsewhere
+    # so that a scan need not look up each vector elsewhere
+    database.rows(f"ALTER TABLE {name} ALTER vector SET STORAGE PLAIN")
     return name
 
 
 def drop_vectors_but(database: Database, *kept: str) -> None:
-    """Drop the tables of vectors that a re-embedding has left which was given up; the lock is held."""
+    """Drop all tables of vectors but `kept`: unfinished re-embeddings left them. The caller holds the lock."""
     tables = database.rows("SELECT tablename FROM pg_tables WHERE schemaname = ?", (database.schema,))
     for (name,) in tables:
         if name.startswith("vectors_") and name not in kept:
@@ -190,8 +198,10 @@ def _add_extension(database: Database, name: str) -> None:
 
 @dataclass(frozen=True)
 class FileEntry:
-    """One file of a picture, with the metadata given to `add`, and its side-car: caption, size and time, and what else
-    it says."""
+    """One file of a picture, with the metadata given to `add`, and its side-car.
+
+    `caption`, `beside` (size and time; None if there is no side-car) and `photo` describe the side-car.
+    """
 
     file: File
     metadata: Mapping[str, Any]
@@ -202,7 +212,7 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Row:
-    """One picture. `id` counts in the order of indexing."""
+    """One picture as stored in PostgreSQL. `id` rises in the order of indexing."""
 
     id: int
     digest: bytes
@@ -214,8 +224,10 @@ class Row:
 
     @property
     def photo(self) -> PhotoMetadata:
-        """Date, camera, lens and place: of the picture's file, completed by the side-cars of its paths, and by the date
-        in its name."""
+        """Date, camera, lens and place, from the picture's file, then from the side-cars of its paths.
+
+        If neither tells a date, the date in the file's name is taken.
+        """
         found = self.facts.photo if self.facts else NOTHING_KNOWN
         files = sorted(self.files, key=lambda each: os.fsencode(each.file.path))
         for each in files:
@@ -227,7 +239,7 @@ class Row:
 
 
 def record_of(row: Row) -> PictureRecord:
-    """A picture as the record that all stores return."""
+    """Convert a picture to the record that all stores return."""
     facts, photo = row.facts, row.photo
     kind, width, height = (facts.format, facts.width, facts.height) if facts else (None,) * 3
     entry = sorted(row.files, key=lambda each: os.fsencode(each.file.path))
@@ -240,29 +252,29 @@ def record_of(row: Row) -> PictureRecord:
 
 
 def texts_of(row: Row) -> Document:
-    """The texts of a picture by field."""
+    """Return a picture's texts by field."""
     embedded = row.facts.caption if row.facts else ""
     return document([(each.file.path, each.metadata, each.caption, embedded, "") for each in row.files])
 
 
 def words_of(row: Row) -> list[Word]:
-    """All words of a picture's texts."""
+    """Return all words of a picture's texts."""
     about = texts_of(row)
     return [word for field, texts in about.items() for text in texts for word in words(text, names=field == "names")]
 
 
 def marks_of(metadata: Mapping[str, Any]) -> list[str]:
-    """Metadata as texts to match: each key with its value, or with each member of its list."""
+    """Convert metadata to texts that filters match: each key with its value, or with each member of its list."""
     return [mark(key, text) for key, value in metadata.items() for text in members(value)]
 
 
 def mark(key: str, text: str) -> str:
-    """A key and a value as one text."""
+    """Join a key and a value into one text."""
     return json.dumps([key, text], ensure_ascii=False)
 
 
 def row_of(values: Sequence[Any]) -> Row:
-    """The picture of the columns PICTURE."""
+    """Convert the values of the columns PICTURE to a picture."""
     content, digest, added, kind, width, height, caption, photo, phash, hidden, files = values
     about = asdict(PhotoMetadata.from_json(photo))
     facts = Facts(kind, width, height, caption=caption, **about) if kind else None
@@ -277,23 +289,24 @@ def _entry(values: Sequence[Any]) -> FileEntry:
 
 
 def vector_of(sent: bytes) -> Vectors:
-    """(D,) from what `halfvec_send` gives: two numbers of 16 bits, then the vector's."""
+    """Convert the bytes that `halfvec_send` returns to a vector (D,); its numbers follow two 16-bit numbers."""
     return np.frombuffer(sent, ">f2", offset=4).astype(np.float32)
 
 
-# ------------------------------------------------------------------ values as PostgreSQL takes them
+# ------------------------------------------------------------------ converting values for PostgreSQL
 
 
 def sent(vector: NDArray[np.floating[Any]]) -> str:
-    """A vector (D,) as pgvector reads it, of float16 numbers."""
+    """Write a vector (D,), rounded to float16, as the text that pgvector reads."""
     return str(vector.astype(np.float16).astype(np.float32).tolist())
 
 
 def storable(text: str) -> str:
-    """A text that PostgreSQL can hold: without NUL, and without bytes of names that are no text."""
+    """Return a text that PostgreSQL can store: without NUL, and with "?" for bytes that are no valid text."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def below(prefix: str) -> tuple[bytes, bytes]:
-    """The first path that begins so, and the first after all of them."""
+    """Return two bounds for the paths that begin with `prefix`: the first possible path, and the first one after
+    all."""
     return after(os.fsencode(prefix))

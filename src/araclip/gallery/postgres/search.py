@@ -1,5 +1,5 @@
-"""Searches of a gallery in PostgreSQL: filters as SQL, the nearest pictures by an exact scan of those that pass or by
-pgvector's graph (HNSW) where they are many."""
+"""Search a gallery in PostgreSQL. Filters become SQL. If few pictures pass the filters, all of these are compared;
+otherwise pgvector's graph (HNSW) finds the nearest ones."""
 
 import math
 import os
@@ -38,32 +38,32 @@ from araclip.models.vectors import Ids, Vectors
 from araclip.pictures.video.formats import FORMATS as VIDEO_FORMATS
 from araclip.text.script import describes
 
-EXACT_UP_TO = 100_000  # pictures that pass are all compared, as in a folder
-EF_SEARCH = 400  # candidates of the graph
-EF_CONSTRUCTION = 200  # while it is built: twice the time of pgvector's 64, and recall .99 instead of .965
-PART = 3  # letters of a part of a word, at least
+EXACT_UP_TO = 100_000  # up to so many passing pictures are all compared, as in a folder
+EF_SEARCH = 400  # candidates that a search of the graph keeps
+EF_CONSTRUCTION = 200  # the same for building it: takes twice as long as pgvector's 64, recall 0.99 instead of 0.965
+PART = 3  # the fewest letters of a part of a word that is looked for
 Condition = tuple[str, tuple[Any, ...]]
 _METRES = f"""2 * {EARTH_M} * asin(least(1, sqrt(sin(radians(latitude - ?) / 2) ^ 2
     + cos(radians(latitude)) * cos(radians(?)) * sin(radians(longitude - ?) / 2) ^ 2)))"""  # haversine
 
 
 class PostgresSearch(StoreSearch):
-    """A search in one read transaction.
+    """One search, inside one read transaction.
 
-    With `exact` False, the graph answers where more than EXACT_UP_TO pass.
+    If `exact` is False, the graph answers when more than EXACT_UP_TO pictures pass the filters.
     """
 
     def __init__(
         self, catalog: PostgresCatalog, exact: bool, pictures: Callable[[], int], vector: Vectors, page: Page
     ) -> None:
-        """`pictures` counts the gallery's pictures."""
+        """`pictures` returns the number of pictures in the gallery."""
         self._catalog, self._database, self._vectors = catalog, catalog.database, catalog.vectors
         self._exact = exact or not has_graph(catalog.database, self._vectors)
         self._pictures, self._vector, self._filters, self._wanted = pictures, vector, page.filters, page.offset + page.k
-        self._rows: dict[int, Row] = {}  # what was fetched
+        self._rows: dict[int, Row] = {}  # pictures that were fetched already
 
     def nearest(self) -> Iterator[tuple[int, float]]:
-        """Every picture that passes, fetched in growing batches."""
+        """Yield every picture that passes the filters, fetched in growing batches."""
         done, limit = 0, self._wanted + 1
         exact = self._exact or self._few()
         while True:
@@ -74,7 +74,7 @@ class PostgresSearch(StoreSearch):
             done, limit = limit, 3 * limit
 
     def newest(self) -> Iterator[int]:
-        """The pictures that pass, fetched in growing batches."""
+        """Yield the pictures that pass the filters, the newest first, fetched in growing batches."""
         condition, values = condition_of(self._filters)
         done, limit = 0, 64
         sql = f"SELECT {PICTURE} FROM contents WHERE {condition} ORDER BY taken DESC NULLS LAST, contents.id LIMIT ?"
@@ -106,8 +106,11 @@ class PostgresSearch(StoreSearch):
         return {content for content in ids if describes(_description(self._row(content)), in_arabic=in_arabic)}
 
     def existing(self, candidates: Iterable[Candidate]) -> Iterator[tuple[Candidate, list[str]]]:
-        """The candidates with their paths, whose files may be on another machine; a glob of a name, which the server is
-        not asked for, is compared here."""
+        """Yield the candidates with their paths.
+
+        Whether the files exist is not checked, because they may be on another machine. A glob for file names is
+        compared here, because the server's SQL does not compare it.
+        """
         globbed = self._filters.name is not None and is_glob(self._filters.name)
         for each in candidates:
             row = self._row(each.content)
@@ -118,7 +121,7 @@ class PostgresSearch(StoreSearch):
         return self._row(content).phash
 
     def near(self, content: int) -> list[int]:
-        """By a scan of all hashes."""
+        """Return the near-duplicates of a picture, by comparing all hashes."""
         row = self._row(content)
         if not row.phash:
             return []
@@ -132,11 +135,13 @@ class PostgresSearch(StoreSearch):
         return [replace(hit, picture=record_of(self._row(content))) for content, hit in hits]
 
     def with_stems(self, stems: Sequence[str], most: int) -> list[Ids]:
-        """For each stem, ids of pictures with a word of it in any text, ascending; at most one more than `most`."""
+        """For each stem, return the ids of pictures with a word of this stem in any text, ascending; at most `most` +
+        1.
+        """
         return [self._ids("words @> ?", [stem], most) for stem in stems]
 
     def with_parts(self, folded: Sequence[str], most: int) -> list[Ids]:
-        """For each folded text, the ids of pictures with a word that contains it.
+        """For each folded text, return the ids of pictures with a word that contains it.
 
         A text of fewer than PART letters finds no picture.
         """
@@ -158,7 +163,7 @@ class PostgresSearch(StoreSearch):
         return row.id
 
     def _passing(self, ids: Sequence[int]) -> list[int]:
-        """Those of these ids whose pictures pass, in any order; a glob of a name lets every picture pass."""
+        """Return which of the given pictures pass the filters, in any order; a glob for file names is not compared."""
         condition, values = condition_of(self._filters)
         sql = f"SELECT id FROM contents WHERE contents.id = ANY(?) AND {condition}"
         return [content for (content,) in self._database.rows(sql, (list(ids), *values))]
@@ -174,10 +179,10 @@ class PostgresSearch(StoreSearch):
         condition, values = condition_of(filters)
         if among is not None:
             condition, values = f"contents.id = ANY(?) AND {condition}", (list(among), *values)
-        if not exact:  # the next pictures are looked for where those found do not pass
+        if not exact:  # make the graph search on if too few of the pictures that it finds pass the filters
             for setting in (f"ef_search = {EF_SEARCH}", "iterative_scan = strict_order", "max_scan_tuples = 1000000"):
                 self._database.rows(f"SET LOCAL hnsw.{setting}")
-        # `+ 0` keeps the graph out: it would answer with a part of what passes.
+        # `+ 0` keeps PostgreSQL from using the graph, which would miss some of the pictures that pass.
         distance = "(vector <#> ?) + 0" if exact else "vector <#> ?"
         found = self._database.rows(
             f"SELECT {PICTURE}, -distance FROM (SELECT content AS found, {distance} AS distance FROM {self._vectors} "
@@ -189,7 +194,7 @@ class PostgresSearch(StoreSearch):
 
 
 def _description(row: Row) -> str:
-    """The stems of metadata and captions, which a folder's catalogue keeps."""
+    """Return the stems of a picture's metadata and captions, as a folder's catalogue stores them."""
     _, metadata, captions, _ = forms_of(texts_of(row))[0]
     return f"{metadata} {captions}"
 
@@ -198,7 +203,7 @@ def _description(row: Row) -> str:
 
 
 def condition_of(filters: Filters | None) -> Condition:
-    """Pictures that have a path and pass all filters that are set; None: every picture that has a path."""
+    """Return SQL and its values that select the pictures with a path that pass all filters; None: all with a path."""
     if filters is None:
         return "shown", ()
     of_picture: list[Condition] = [("shown", ())]
@@ -222,7 +227,7 @@ def condition_of(filters: Filters | None) -> Condition:
             of_picture.append((f"{name}_words @> ?", (sorted(tokens(wanted)),)))
     if filters.near is not None:
         latitude, longitude, metres = filters.near
-        degrees = math.degrees(metres / EARTH_M) * 1.000001 + 1e-9  # a little more than needed
+        degrees = math.degrees(metres / EARTH_M) * 1.000001 + 1e-9  # a little more, to be safe from rounding
         box = (latitude - degrees, latitude + degrees)
         of_picture.append(
             (f"latitude BETWEEN ? AND ? AND {_METRES} <= ?", (*box, latitude, latitude, longitude, metres))
@@ -230,7 +235,7 @@ def condition_of(filters: Filters | None) -> Condition:
     if filters.kind:
         video = "format = ANY(?)" if filters.kind == "video" else "format <> ALL(?)"
         of_picture.append((video, (list(VIDEO_FORMATS),)))
-    if filters.name is not None and not is_glob(filters.name):  # a glob is compared with what is found
+    if filters.name is not None and not is_glob(filters.name):  # globs are compared after the query
         of_path.append(("name_words @> ?", (sorted(tokens(filters.name)),)))
     for roots in (filters.folder and roots_of(filters.folder), filters.below and [filters.below]):
         if roots:
@@ -256,16 +261,16 @@ def _all(parts: list[Condition]) -> Condition:
 
 
 def paths_of(row: Row, filters: Filters) -> list[str]:
-    """Paths of a picture that passes: those that pass the filters too, then the others, each sorted by bytes.
+    """Return the paths of a picture; paths that pass the filters come first, and each part is sorted by bytes.
 
-    Whether the files exist is not checked: they may be on another machine.
+    Whether the files exist is not checked, because they may be on another machine.
     """
     entries = sorted(row.files, key=lambda entry: (not path_passes(filters, entry), os.fsencode(entry.file.path)))
     return [each.file.path for each in entries]
 
 
 def path_passes(filters: Filters, entry: FileEntry) -> bool:
-    """Whether a path of a picture that passes does so itself: what `condition_of` asks of `files`, and a glob."""
+    """True if a path itself passes the filters: the conditions that `condition_of` puts on `files`, and a glob."""
     path, size = entry.file.path, entry.file.size
     if filters.name is not None and not name_matches(name_at(path, dict(entry.metadata)), filters.name):
         return False
@@ -285,13 +290,15 @@ def path_passes(filters: Filters, entry: FileEntry) -> bool:
 
 
 def has_graph(database: Database, vectors: str) -> bool:
-    """Whether the vectors have a graph."""
+    """True if a graph was built for the table of vectors."""
     sql = "SELECT 1 FROM pg_indexes WHERE schemaname = ? AND indexname = ?"
     return bool(database.rows(sql, (database.schema, f"{vectors}_graph")))
 
 
 def build_graph(database: Database, vectors: str) -> None:
-    """Build the graph where it is missing and the pictures are many: minutes for a million. Later writes keep it."""
+    """Build the graph if it is missing and there are many pictures; takes minutes for a million. Later writes update
+    it.
+    """
     ((pictures,),) = database.rows(f"SELECT count(*) FROM {vectors}")
     if pictures > EXACT_UP_TO and not has_graph(database, vectors):
         database.rows(

@@ -1,8 +1,9 @@
-"""Which program reads text on this machine: RapidOCR where its recogniser is, else Tesseract.
+"""Read text in pictures with an OCR engine: RapidOCR if its recogniser (a model file) is on this machine, else
+Tesseract.
 
-Tesseract is a program of its own for each picture. RapidOCR runs in one process that loads a recogniser, a file here,
-and reads picture after picture; the recogniser for Arabic (arabic_PP-OCRv5_rec_mobile.onnx, Apache-2.0) comes from
-RapidOCR's or PaddleOCR's model hubs, nothing is fetched from here. Both have limits of time and memory.
+Tesseract is started anew for each picture. RapidOCR runs in one process, which loads the recogniser and then reads
+picture after picture. Users get the recogniser for Arabic (arabic_PP-OCRv5_rec_mobile.onnx, Apache-2.0) from the model
+hub of RapidOCR or PaddleOCR; nothing is downloaded here. Both engines have limits of time and memory.
 """
 
 import contextlib
@@ -25,7 +26,7 @@ from araclip.core.paths import data_home, is_there, user_path
 from araclip.errors import InputError, OcrFailed
 
 VARIABLE = "ARACLIP_OCR_MODEL"
-MODEL = "ocr.onnx"  # in the data folder, where the variable names none
+MODEL = "ocr.onnx"  # the recogniser's name in the data folder, if the variable names no file
 
 
 class Engine(Protocol):
@@ -33,14 +34,17 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """What is stored beside a text it has read."""
+        """The engine's name, which is stored beside each text that it reads."""
 
     def read(self, picture: bytes, seconds: float) -> str:
-        """The text in an encoded picture."""
+        """Return the text in an encoded picture; raise OcrFailed if that takes longer than `seconds`, or fails."""
 
 
 def recogniser() -> Path | None:
-    """The recogniser's file that $ARACLIP_OCR_MODEL names, or `ocr.onnx` in the data folder, if that is there."""
+    """Return the recogniser's file: the one that $ARACLIP_OCR_MODEL names, else `ocr.onnx` in the data folder.
+
+    None if neither is there.
+    """
     if named := os.environ.get(VARIABLE):
         return user_path(named)
     usual = data_home() / MODEL
@@ -48,8 +52,8 @@ def recogniser() -> Path | None:
 
 
 LANGUAGES = ("ara", "eng")
-SURE = 40.0  # percent: words of a lower confidence are noise, above all in photographs
-MAX_LETTERS = 20_000  # a dense page has 5,000
+SURE = 40.0  # percent; words with a lower confidence are mostly noise, above all in photographs
+MAX_LETTERS = 20_000  # most letters kept of a picture's text; a dense page has 5,000
 TESSERACT_KB = 2_000_000
 MISSING = (
     "OCR needs Tesseract with Arabic, which is not on this machine. Debian, Ubuntu: sudo apt install tesseract-ocr "
@@ -59,21 +63,22 @@ MISSING = (
 
 @dataclass(frozen=True)
 class Tesseract:
-    """The installed program, and which of LANGUAGES it has."""
+    """The installed Tesseract: the path of the program, and which of LANGUAGES it has."""
 
     program: str
     languages: tuple[str, ...]
 
     @property
     def name(self) -> str:
-        """What is stored beside a text it has read."""
+        """The engine's name, which is stored beside each text that it reads."""
         return f"tesseract {'+'.join(self.languages)}"
 
     def read(self, picture: bytes, seconds: float) -> str:
-        """The text in an encoded picture, a line each; empty if there is none."""
+        """Return the text in an encoded picture, line by line; empty if there is none."""
         command = [self.program, "stdin", "stdout", "-l", "+".join(self.languages), "--psm", "3", "tsv"]
         command = with_memory(command, TESSERACT_KB)
-        environment = safe_environment() | {"OMP_THREAD_LIMIT": "1"}  # pictures are read side by side
+        # one thread each, because several pictures are read at once
+        environment = safe_environment() | {"OMP_THREAD_LIMIT": "1"}
         try:
             done = subprocess.run(
                 command, input=picture, capture_output=True, timeout=seconds, check=False, env=environment
@@ -89,7 +94,7 @@ class Tesseract:
 
 
 def lines_of(table: str) -> str:
-    """The sure words of Tesseract's TSV, one line of text a line."""
+    """Return the words with enough confidence in Tesseract's TSV table, line by line."""
     lines: dict[tuple[str, ...], list[str]] = {}
     for row in table.splitlines()[1:]:
         cells = row.split("\t")
@@ -102,7 +107,7 @@ def lines_of(table: str) -> str:
 
 @cache
 def find_tesseract() -> Tesseract:
-    """The Tesseract of this machine."""
+    """Find Tesseract on this machine; raise InputError if it, or its Arabic, is missing."""
     program = shutil.which("tesseract")
     if program is None:
         raise InputError(MISSING)
@@ -116,15 +121,18 @@ def find_tesseract() -> Tesseract:
     return Tesseract(program, tuple(language for language in LANGUAGES if language in known))
 
 
-RAPIDOCR_KB = 4_000_000  # of address space: two graphs, OpenCV and the largest picture
-START_SECONDS = 120.0  # libraries and graphs, on a busy machine
+RAPIDOCR_KB = 4_000_000  # address space, enough for two models, OpenCV and the largest picture
+START_SECONDS = 120.0  # allowed for loading libraries and models, on a busy machine
 
 
 class RapidOcr:
-    """Reads with a recogniser in a process that is started for the first picture, and again after one that hung.
+    """RapidOCR in a separate process, which is started for the first picture, and again if a picture made it hang.
 
     Args:
         model: the recogniser, an ONNX file.
+
+    Raises:
+        InputError: the file does not exist, or RapidOCR is not installed.
     """
 
     def __init__(self, model: Path) -> None:
@@ -137,15 +145,15 @@ class RapidOcr:
             )
         self.model = model
         self._child = Pool(self._started, keep=1)
-        self._turn = threading.Lock()  # one process has RAPIDOCR_KB
+        self._turn = threading.Lock()  # one picture at a time, so that a single process takes RAPIDOCR_KB
 
     @property
     def name(self) -> str:
-        """What is stored beside a text it has read."""
+        """The engine's name, which is stored beside each text that it reads."""
         return f"rapidocr {self.model.stem}"
 
     def read(self, picture: bytes, seconds: float) -> str:
-        """The text in an encoded picture, a line each; empty if there is none."""
+        """Return the text in an encoded picture, line by line; empty if there is none."""
         with self._turn, self._child.child() as child:
             try:
                 answer, _ = child.ask({}, [picture], seconds=seconds)
@@ -156,7 +164,7 @@ class RapidOcr:
         return str(answer["text"])[:MAX_LETTERS]
 
     def close(self) -> None:
-        """End the process."""
+        """End RapidOCR's process."""
         self._child.close()
 
     def _started(self) -> Child:
@@ -173,14 +181,14 @@ class RapidOcr:
 
 
 def find() -> Engine:
-    """What reads text here."""
+    """Return the OCR engine of this machine; raise InputError if there is none."""
     model = recogniser()
     return RapidOcr(model) if model else find_tesseract()
 
 
 @contextmanager
 def opened(engine: Engine | None) -> Iterator[Engine]:
-    """That engine, or the one of this machine, whose process ends with the block."""
+    """Yield the given engine; or find this machine's engine, and end its process at the end of the `with` block."""
     found = engine or find()
     try:
         yield found

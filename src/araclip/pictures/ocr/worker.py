@@ -1,9 +1,9 @@
-"""The process that reads text in pictures with RapidOCR: one at a time, with limits that its parent has set.
+"""The worker process that reads text in pictures with RapidOCR, one at a time, within limits that its parent has set.
 
-It answers in the messages of `araclip.core.child_process`: after {"ready": true} or {"error"}, a PNG as a blob is
-answered with {"text"} or {"error"}. It ends with its input. Nothing is fetched: all models are files.
-What the recogniser gives becomes lines of text: boxes put in order, Arabic letters from left to right turned into
-reading order, by functions that are pure.
+It talks in the messages of `araclip.core.child_process`: first it says {"ready": true} or {"error"}; then it answers
+each PNG (a blob) with {"text"} or {"error"}. It ends when its input ends. Nothing is downloaded: all models are files.
+RapidOCR returns boxes with text. Pure functions put the boxes in order, and turn Arabic text, which the recogniser
+returns from left to right, into reading order.
 """
 
 import argparse
@@ -16,9 +16,9 @@ from typing import Any
 from araclip.core.child_process import Parent
 from araclip.text.script import is_arabic, words
 
-DETECTOR = "PP-OCRv6_det_small.onnx"  # of RapidOCR's wheel, for any script
-SURE = 0.5  # confidence of a line that is kept
-CHARACTERS = "character"  # in the recogniser's metadata: the letters that it knows
+DETECTOR = "PP-OCRv6_det_small.onnx"  # the model that finds text of any script; part of RapidOCR's wheel
+SURE = 0.5  # lines with a lower confidence are dropped
+CHARACTERS = "character"  # the key in the recogniser's metadata that lists the letters it knows
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
     parent = Parent()
     try:
         read = reader(model)
-    except Exception as error:  # of a model file that is anything: said in one line
+    except Exception as error:  # the model file may be anything: answer with one line
         parent.answer({"error": f"{type(error).__name__}: {error}"[:300]})
         return
     parent.answer({"ready": True})
@@ -42,7 +42,10 @@ def main() -> None:
 
 
 def reader(model: Path) -> Callable[[bytes], str]:
-    """What reads a picture with a recogniser (ONNX), whose letters are in its metadata or in a .txt beside it."""
+    """Load a recogniser (ONNX) and return a function that reads the text in an encoded picture.
+
+    The letters that the recogniser knows are in its metadata, or in a .txt file beside it.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -55,7 +58,7 @@ def reader(model: Path) -> Callable[[bytes], str]:
 
     detector = files("rapidocr").joinpath("models", DETECTOR)
     params: dict[str, Any] = {
-        "Global.use_cls": False,  # pictures stand upright
+        "Global.use_cls": False,  # no rotation of lines, because pictures stand upright
         "Global.log_level": "error",
         "EngineConfig.onnxruntime.intra_op_num_threads": 1,
         "Det.model_path": str(detector),
@@ -79,7 +82,7 @@ def reader(model: Path) -> Callable[[bytes], str]:
     return read
 
 
-SAME_LINE = 0.5  # of a box's height: boxes whose middles are nearer than that stand in one line
+SAME_LINE = 0.5  # boxes stand in one line if their middles are nearer than this share of a box's height
 _LATIN = "a-zA-Z0-9\u0660-\u0669"
 _RUN = re.compile(rf"[{_LATIN}]+(?:[ :*./%+-]+[{_LATIN}]+)*|.", re.DOTALL)
 
@@ -87,15 +90,16 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 def reading_order(seen: str) -> str:
-    """A line as a recogniser of Arabic sees it, from left to right, in the order in which it is read.
+    """Turn a line that the recogniser read from left to right into the order in which Arabic is read.
 
-    Arabic letters are turned round, Latin words and numbers stay as they are (PaddleOCR, `pred_reverse`).
+    The order of Arabic letters is reversed; Latin words and numbers stay as they are (PaddleOCR's `pred_reverse`).
+    A line without Arabic letters is returned unchanged.
     """
     return "".join(_RUN.findall(seen)[::-1]) if _has_arabic(seen) else seen
 
 
 def page(found: Sequence[tuple[Box, str]]) -> str:
-    """Texts with their boxes as lines from top to bottom; in a line with Arabic letters the rightmost box is first."""
+    """Join texts into lines from top to bottom, by their boxes; a line with Arabic begins with the rightmost box."""
     lines: list[list[tuple[Box, str]]] = []
     for box, text in sorted(found, key=lambda each: _middle(each[0])):
         height = box[3] - box[1]

@@ -1,6 +1,6 @@
-"""Videos decoded in separate processes with limits: the scenes of one, its pictures at known times, a still.
+"""Decode videos in separate processes with limits: find a video's scenes, or decode its pictures at given times.
 
-A process gets the open file, never a path. It is ended when it answers late, or with anything but what it should.
+A process gets the open file, never a path. It is ended if it answers late, or sends an invalid answer.
 """
 
 from collections.abc import Sequence
@@ -19,23 +19,24 @@ from araclip.pictures.facts import Facts
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.video.formats import REMEDY, SCENES, SUFFIXES, can_read, suffix_of
 
-SECONDS = 90.0  # of looking for scenes in one video: a longer one has scenes up to there
-LATE_SECONDS = 60.0  # beyond that, after which the process is ended
-STILL_SECONDS = 20.0
-MEMORY = 2_000_000_000  # bytes of address space: eight frames of 8K with 10 bits, and the libraries
-MOST_JOBS = 100  # of a process, which is then replaced
-PROCESSES = 2  # that are kept for the next video
+SECONDS = 90.0  # for finding the scenes of one video; if it takes longer, the scenes found so far are used
+LATE_SECONDS = 60.0  # a process that answers so much later is ended
+STILL_SECONDS = 20.0  # allowed for decoding one picture
+MEMORY = 2_000_000_000  # bytes of address space: enough for eight 8K frames with 10 bits, and the libraries
+MOST_JOBS = 100  # a process is replaced after so many jobs
+PROCESSES = 2  # so many processes are kept for the next video
 
 CHILDREN = Pool(
     lambda: Child("araclip.pictures.video.worker", str(MEMORY), seconds=LATE_SECONDS, takes_files=True),
     keep=PROCESSES, most_jobs=MOST_JOBS,
 )  # fmt: skip
-stop_all = CHILDREN.stop  # what is being decoded, in whatever thread; it fails there
+stop_all = CHILDREN.stop  # stops all decoding, in all threads; the calls there raise an error
 
 
 @dataclass(frozen=True)
 class DecodedScenes:
-    """Pictures of one video: times in seconds, (n, S, S, 3) uint8 squares, perceptual hashes; and the video's facts."""
+    """n pictures of one video: times in seconds, squares (n, S, S, 3) uint8, perceptual hashes; and the video's
+    facts."""
 
     times: tuple[float, ...]
     pixels: NDArray[np.uint8]
@@ -46,27 +47,31 @@ class DecodedScenes:
 def find_scenes(
     file: IO[bytes], name: str, transform: ImageTransform, most: int = SCENES, progress: Progress | None = None
 ) -> DecodedScenes:
-    """The scenes of a video that is open as a file, in order of their times.
+    """Find and decode the scenes of a video that is open as a file, in order of their times.
 
     Args:
-        name: its path, for messages; its suffix names the format.
-        most: scenes.
+        name: the video's path, for messages; its suffix tells the format.
+        most: the greatest number of scenes.
+        progress: called with the finished share of the work.
 
     Raises:
-        ImageError: it is no video that can be used, or takes more memory or time than it may.
+        ImageError: the file is no video that can be used, or takes more memory or time than allowed.
     """
     target = {"most": most, "seconds": SECONDS, "transform": asdict(transform), "format": _format(name)}
     return _pictures(_ask(file, name, "scenes", target, SECONDS + LATE_SECONDS, progress), transform, name)
 
 
 def pictures_at(file: IO[bytes], name: str, times: Sequence[float], transform: ImageTransform) -> DecodedScenes:
-    """The pictures of a video at times that `find_scenes` gave; arguments and errors as there."""
+    """Decode the pictures of a video at times that `find_scenes` returned; arguments and errors are the same."""
     target = {"times": list(times), "transform": asdict(transform), "format": _format(name)}
     return _pictures(_ask(file, name, "pictures", target, SECONDS), transform, name)
 
 
 def still(file: IO[bytes], name: str, time: float, side: int = 1024) -> bytes:
-    """The picture at a time that `find_scenes` gave, as JPEG of at most `side` pixels a side; errors as there."""
+    """Return the picture at a time that `find_scenes` returned, as JPEG of at most `side` pixels a side.
+
+    Raises the errors of `find_scenes`.
+    """
     _, blobs = _ask(file, name, "still", {"time": time, "side": side}, STILL_SECONDS)
     if len(blobs) != 1:
         raise UnreadableImage(f"{name}: no answer of the process that decodes it. Try again.")

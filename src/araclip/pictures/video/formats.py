@@ -1,7 +1,7 @@
-"""Which files are videos, which containers and codecs of them are decoded, and what they are called.
+"""List which files are videos, which containers and codecs are decoded, and the names of the formats.
 
-Everything else that FFmpeg could open stays closed: play-lists and lists of parts (HLS, DASH, concat) name other files,
-and rare demuxers are where its faults are found.
+FFmpeg may open nothing else: play-lists and lists of parts (HLS, DASH, concat) can name other files, and FFmpeg's bugs
+are mostly found in rare demuxers.
 """
 
 import importlib.util
@@ -11,13 +11,13 @@ from functools import cache
 from araclip.core.system import hands_over_files
 from araclip.errors import InputError
 
-SUFFIXES = {  # → the name of the format, as filters and the API spell it
+SUFFIXES = {  # suffix → name of the format, as filters and the API spell it
     ".mp4": "MP4", ".m4v": "MP4", ".mov": "MOV", ".qt": "MOV", ".3gp": "3GP", ".3g2": "3GP", ".mkv": "MKV",
     ".webm": "WEBM", ".avi": "AVI", ".mpg": "MPEG", ".mpeg": "MPEG", ".mts": "MPEGTS", ".m2ts": "MPEGTS",
     ".wmv": "WMV", ".flv": "FLV", ".ogv": "OGV",
 }  # fmt: skip
 FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
-DEMUXERS = ("mov", "matroska", "webm", "avi", "mpeg", "mpegts", "asf", "flv", "ogg")  # FFmpeg's names
+DEMUXERS = ("mov", "matroska", "webm", "avi", "mpeg", "mpegts", "asf", "flv", "ogg")  # as FFmpeg names them
 CODECS = (
     "h264", "hevc", "mpeg4", "vp8", "vp9", "libdav1d", "mjpeg", "mpeg2video", "mpeg1video", "h263", "msmpeg4v2",
     "msmpeg4", "wmv1", "wmv2", "wmv3", "vc1", "theora", "prores", "dvvideo", "flv",
@@ -27,14 +27,18 @@ MEDIA_TYPES = {
     "AVI": "video/x-msvideo", "MPEG": "video/mpeg", "MPEGTS": "video/mp2t", "WMV": "video/x-ms-wmv",
     "FLV": "video/x-flv", "OGV": "video/ogg",
 }  # fmt: skip
-SCENES = 60  # of a video, at most, unless another number is asked for
+SCENES = 60  # the most scenes of a video, unless another number is asked for
 MOST_SCENES = 500
 VARIABLE = "ARACLIP_SCENES"
 REMEDY = "pip install 'araclip[video]'"
 
 
 def scenes_wanted(given: int | str | None = None) -> int:
-    """How many scenes a video may have: as given, else by the environment's ARACLIP_SCENES, else SCENES."""
+    """Return how many scenes a video may have: `given`, else the environment's ARACLIP_SCENES, else SCENES.
+
+    Raises:
+        InputError: the number is not from 1 to MOST_SCENES.
+    """
     value = os.environ.get(VARIABLE, SCENES) if given is None else given
     if isinstance(value, bool) or not str(value).isdecimal() or not 1 <= int(value) <= MOST_SCENES:
         raise InputError(f"scenes of a video are {value!r:.80}; pass a whole number from 1 to {MOST_SCENES}.")
@@ -42,16 +46,18 @@ def scenes_wanted(given: int | str | None = None) -> int:
 
 
 def is_video(path: str) -> bool:
-    """Whether a path has the suffix of a video."""
+    """True if a path has the suffix of a video."""
     return suffix_of(path) in SUFFIXES
 
 
 def suffix_of(path: str) -> str:
-    """The suffix of a path in lower case, with its dot; what follows the last dot, whatever it is."""
+    """Return a path's suffix in lower case: the last dot and all that follows; "" if there is no dot."""
     return path[path.rfind(".") :].lower() if "." in path else ""
 
 
 @cache
 def can_read() -> bool:
-    """Whether videos are read here: PyAV is installed (extra `video`), and the process that decodes gets open files."""
+    """True if videos are read on this machine: PyAV is installed (extra `video`), and processes can hand over open
+    files.
+    """
     return hands_over_files() and importlib.util.find_spec("av") is not None

@@ -1,7 +1,7 @@
-"""Key frames of a video that is open as a stream: at regular times, and again at a time. Runs in `worker` alone.
+"""Decode key frames of a video that is open as a stream: at regular times, or at a given time. Runs only in `worker`.
 
-FFmpeg gets bytes through the stream and may open nothing by name. Only key frames are decoded, one at a time, after a
-jump to each: an hour takes as long as four minutes do.
+FFmpeg gets bytes through the stream, and may open nothing by name. Only key frames are decoded, each after a jump to
+it, so an hour of video takes as long as four minutes.
 """
 
 import re
@@ -24,21 +24,25 @@ from araclip.pictures.captions import joined
 from araclip.pictures.metadata import PhotoMetadata, camera_of, coordinates
 from araclip.pictures.video.formats import CODECS, DEMUXERS
 
-MAX_PIXELS = 7680 * 4320  # 8K: a frame of more is refused
+MAX_PIXELS = 7680 * 4320  # 8K; larger frames are refused
 MAX_STREAMS = 64
-GAP = 1.0  # seconds between two frames that are looked at, at least
-NEAR = 0.002  # seconds by which a time that was rounded may miss its frame
-MEASURE_S = 20.0  # of reading a video that does not say how long it is: gigabytes
-PACKETS = 2000  # read without finding a key frame; phones write one every second, films every ten
-BACK = (0.0, 2.0, 10.0, 60.0)  # seconds to jump before a time, where jumps of this container land behind it
+GAP = 1.0  # the fewest seconds between two frames that are examined
+NEAR = 0.002  # so many seconds may a rounded time differ from its frame's
+MEASURE_S = 20.0  # seconds to read on for the length of a video that does not tell it; enough for gigabytes
+PACKETS = 2000  # give up after so many packets; phones write a key frame every second, films every ten
+BACK = (0.0, 2.0, 10.0, 60.0)  # jump so many seconds before a time, because jumps may land after it
 _APPLE = "com.apple.quicktime."
 DATES = (f"{_APPLE}creationdate", "creation_time", "date")
 _PLACE = re.compile(r"([+-]\d{1,2}(?:\.\d{1,9})?)([+-]\d{1,3}(?:\.\d{1,9})?)(?![\d.])")  # ISO 6709, in degrees
-SIDE = 1024  # pixels of the longer side of a frame that leaves FFmpeg
+SIDE = 1024  # most pixels of the longer side to which FFmpeg scales a frame
 
 
 class Video:
-    """A video with one picture stream, open to read."""
+    """An open video, of which the first stream with moving pictures is read.
+
+    Raises:
+        UnreadableImage, ImageTooLarge: the stream is no video that is read, or its frames are too large.
+    """
 
     def __init__(self, stream: IO[bytes]) -> None:
         limits = {"max_pixels": str(MAX_PIXELS), "threads": "1"}
@@ -66,7 +70,7 @@ class Video:
         self._start = self._stream.start_time or 0
 
     def size(self) -> tuple[int, int]:
-        """Width and height of the upright picture in pixels, from the first frame."""
+        """Return width and height of the upright picture in pixels, as the first frame has them."""
         frame = next(self.frames(1), (0.0, None))[1]
         if frame is None:
             raise UnreadableImage("no frame of it can be decoded. Restore it from a copy, or remove it.")
@@ -74,7 +78,7 @@ class Video:
         return (height, width) if frame.rotation % 180 else (width, height)
 
     def upright(self, frame: VideoFrame, side: int = SIDE) -> Image.Image:
-        """A frame as an upright RGB picture with square pixels, its longer side at most `side`."""
+        """Convert a frame to an upright RGB picture with square pixels, with at most `side` pixels a side."""
         width, height = self._square_pixels(frame)
         scale = min(1.0, side / max(width, height))
         size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -88,15 +92,18 @@ class Video:
 
     @cached_property
     def seconds(self) -> float:
-        """Its length; where the container does not say, the time of its last packet, or of as many as are soon read."""
+        """The length in seconds; if the container does not tell it, the time of the last packet read in MEASURE_S."""
         own, whole = self._stream.duration, self._container.duration
         length = float(own * self._base) if own else (whole or 0) / av.time_base
         return length if length > 0 else self._last_time()
 
     def _last_time(self) -> float:
-        """The time of the last packet; nothing is decoded. What browsers record says no length."""
+        """Read packets for at most MEASURE_S, without decoding; return the time of the last one.
+
+        Needed for videos that browsers have recorded, because these do not tell their length.
+        """
         last, until = 0.0, time.monotonic() + MEASURE_S
-        with suppress(av.FFmpegError):  # damaged from here on
+        with suppress(av.FFmpegError):  # the rest of the video is damaged
             for packet in self._container.demux(self._stream):
                 last = max(last, self._time(packet.pts)) if packet.pts is not None else last
                 if time.monotonic() > until:
@@ -104,10 +111,10 @@ class Video:
         return last
 
     def frames(self, most: int, *, until: float = float("inf")) -> Iterator[tuple[float, VideoFrame]]:
-        """Up to `most` key frames with their times, at regular distances of GAP and more.
+        """Yield up to `most` key frames with their times, at regular distances of at least GAP seconds.
 
         Args:
-            until: `time.monotonic()` at which to end early.
+            until: the `time.monotonic()` at which to end early.
         """
         step, last, wanted = max(GAP, self.seconds / most), -1.0, 0.0
         for _ in range(4 * most):
@@ -120,7 +127,7 @@ class Video:
                 return
 
     def at(self, seconds: float) -> VideoFrame:
-        """The key frame at a time that `frames` gave."""
+        """Return the key frame at a time that `frames` has yielded; raise UnreadableImage if it cannot be decoded."""
         for back in BACK:
             for found in self._key_frames(max(0.0, seconds + NEAR - back)):
                 if abs(found[0] - seconds) <= NEAR:
@@ -130,7 +137,7 @@ class Video:
         raise UnreadableImage(f"no frame of it at {seconds:.3f} s can be decoded.")
 
     def _key_frames(self, seconds: float, *, after: float = -1.0, most: int = 64) -> Iterator[tuple[float, VideoFrame]]:
-        """Key frames from the one that a jump to a time leads to; those up to `after` are not decoded."""
+        """Jump to a time, and yield the key frames from there on, at most `most`; skip those at or before `after`."""
         codec = self._stream.codec_context
         assert codec is not None
         try:
@@ -149,15 +156,15 @@ class Video:
                     if frame.pts is not None and isinstance(frame, VideoFrame):
                         yield self._time(frame.pts), frame
         except av.FFmpegError:
-            return  # damaged from here on: what came before is used
+            return  # the rest of the video is damaged; the frames before are used
 
     def _time(self, pts: int) -> float:
         return round(float((pts - self._start) * self._base), 3)
 
     def about(self) -> PhotoMetadata:
-        """Date, camera and place, as the container tells them.
+        """Return date, camera and place, as the container tells them.
 
-        The date is the camera's clock where the container has it (QuickTime), else UTC.
+        The date is the camera's local time if the container has it (QuickTime), else UTC.
         """
         about = self._metadata()
         date = next(filter(None, (_time(about.get(key, "")) for key in DATES)), None)
@@ -168,7 +175,7 @@ class Video:
         return PhotoMetadata(captured_at=date, camera=camera, latitude=latitude, longitude=longitude)
 
     def caption(self) -> str:
-        """Titles and descriptions embedded in it."""
+        """Return the titles, descriptions and keywords embedded in the video."""
         about = self._metadata()
         return joined(about[key] for key in ("title", "description", "comment", "keywords") if key in about)
 

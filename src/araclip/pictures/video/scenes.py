@@ -1,12 +1,13 @@
-"""The scenes of a video: their paths and hashes.
+"""The paths and hashes of the scenes of a video. In a gallery, each scene is a separate picture.
 
-The path of a scene is the video's with the time of the scene in seconds, as a W3C media fragment: `clip.mp4#t=83.2`.
-A scene is a picture of its own in a gallery. The catalogue stores its time with five digits before the point and three
-after it (`clip.mp4#t=00083.200`), so that the scenes of a video follow each other in the order of their bytes; anyone
-who names a scene may write the time as they like. No file can be taken for one: a name that ends so is refused.
+The path of a scene is the video's path and the scene's time in seconds, as a W3C media fragment: `clip.mp4#t=83.2`. The
+catalogue stores the time with five digits before the point and three after it (`clip.mp4#t=00083.200`), so that the
+scenes of a video are in order when paths are sorted; users may write the time in any way. A file whose own name looks
+like a scene's path is refused, so that it cannot be taken for a scene.
 
-A scene's hash is made of the video's and its time: it says which bytes the scene was seen in. That of a video is
-computed once for a state of its file: it has gigabytes, and each scene asks for it.
+The hash of a scene is made from the video's hash and the scene's time, so it tells in which bytes the scene was found.
+The hash of a video is computed once and remembered until its file changes, because a video can have gigabytes and each
+of its scenes needs the hash.
 """
 
 import hashlib
@@ -20,8 +21,8 @@ from araclip.errors import UnreadableImage
 from araclip.pictures.video.formats import is_video
 
 MARK = "#t="
-SUFFIX_BYTES = 12  # of the stored form
-LATEST = 99_999.0  # seconds, which the stored form has digits for
+SUFFIX_BYTES = 12  # length of the end of a stored path, such as #t=00083.200
+LATEST = 99_999.0  # the latest time in seconds for which the stored form has enough digits
 _SCENE = re.compile(r"(.+)#t=(\d{1,6}(?:\.\d{1,6})?)", re.DOTALL)
 
 
@@ -33,64 +34,66 @@ class Scene(NamedTuple):
 
 
 def scene_path(video: str, time: float) -> str:
-    """The path under which a gallery stores a scene."""
+    """Return the path under which a gallery stores a scene of a video."""
     return f"{video}{MARK}{min(time, LATEST):09.3f}"
 
 
 def scene_of(path: str) -> Scene | None:
-    """The video and the time that a path names; None if it is no scene's."""
+    """Return the video and the time that a path names; None if it is not the path of a scene."""
     found = _SCENE.fullmatch(path)
     return Scene(found[1], float(found[2])) if found and is_video(found[1]) else None
 
 
 def file_of(path: str) -> str:
-    """The path of the file: of a scene its video's, else the path itself."""
+    """Return the path of the file: for a scene the path of its video, else the path itself."""
     scene = scene_of(path) if MARK in path else None
     return scene.video if scene else path
 
 
 def belongs(path: str, at: str) -> bool:
-    """Whether a path that begins as the file `at` is that file, lies below it, or is a scene of it. A picture's own
-    name may begin so too: `clip.mp4#t=1 copy.jpg`."""
+    """True if a path that begins with `at` is that file, lies below it, or is one of its scenes.
+
+    False for another file whose name only begins like a scene's path: `clip.mp4#t=1 copy.jpg`.
+    """
     return not path.startswith(at + MARK) or file_of(path) == at
 
 
 class AtPath:
-    """What is at a path: a picture, or a scene of a video."""
+    """Base of everything that has a path: a picture, or a scene of a video."""
 
     path: str
 
     @property
     def file(self) -> str:
-        """The path of the file: of a scene its video's."""
+        """The path of the file; for a scene, the path of its video."""
         return file_of(self.path)
 
     @property
     def time(self) -> float | None:
-        """Of a scene its time in the video, in seconds; None of a picture."""
+        """For a scene, its time in the video in seconds; None for a picture."""
         scene = scene_of(self.path)
         return scene.time if scene else None
 
 
 def stored(path: str) -> str:
-    """A path as galleries store it: the time of a scene in all its digits."""
+    """Return a path in the form that galleries store: for a scene, its time is written with all digits."""
     scene = scene_of(path) if MARK in path else None
     return scene_path(*scene) if scene else path
 
 
 def scene_digest(video: bytes, time: float) -> bytes:
-    """The hash of a scene (SHA-256), from that of its video's bytes."""
+    """Compute the hash of a scene (SHA-256) from the hash of its video and its time in seconds."""
     return hashlib.sha256(b"scene %d of " % round(time * 1000) + video).digest()
 
 
 def clock(time: float) -> str:
-    """A time as players show it: 1:23, or 1:02:03."""
+    """Write a time in seconds as players show it: 1:23, or 1:02:03."""
     minutes, seconds = divmod(int(time), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-MOST = 4096  # videos whose hashes are remembered
+MOST = 4096  # the hashes of so many videos are remembered
 
 _State = tuple[int, int, int, int, int]
 _known: OrderedDict[_State, bytes] = OrderedDict()
@@ -98,10 +101,13 @@ _lock = threading.Lock()
 
 
 def file_hash(file: BinaryIO, name: str) -> bytes:
-    """The SHA-256 of a file that is open, from its beginning.
+    """Return the SHA-256 of an open file's bytes; remember it until the file changes.
 
-    A file of the same device, number, size and times of change is taken to be unchanged: who may not set the clock
-    cannot forge the time at which the system saw it change.
+    A file with the same device, inode, size and times of change counts as unchanged. One of these times is set by the
+    system at each change, so nobody can forge it without setting the clock.
+
+    Raises:
+        UnreadableImage: the file changed while it was read.
     """
     state = _state(file)
     with _lock:
@@ -120,7 +126,7 @@ def file_hash(file: BinaryIO, name: str) -> bytes:
 
 
 def forget_hashes() -> None:
-    """Compute every hash again: a disk may have lost bytes without anybody writing to it."""
+    """Forget all remembered hashes, so that they are computed again; a disk may lose bytes without any write."""
     with _lock:
         _known.clear()
 

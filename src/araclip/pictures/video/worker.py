@@ -1,10 +1,11 @@
-"""The process that decodes videos: with little memory, no network, and no file but the one it is handed.
+"""The worker process that decodes videos: with little memory, no network, and no file but the one that it is handed.
 
-It is handed the open file on its socket, one job at a time (`core.child_process`). As many files may be open as it
-needs for that, so that nothing in a video can make FFmpeg open another.
+For each job it gets an open file through its socket (`core.child_process`). It may have just as many files open as that
+needs, so that nothing in a video can make FFmpeg open another file.
 
-A key frame begins a scene when it differs enough from the last one chosen. Frames that show nothing (black, white, a
-fade) are left out while there are others. Where too many differ, the difference asked for is raised until they fit.
+A key frame begins a scene if it differs enough from the key frame chosen before. Frames that show one colour only
+(black, white, a fade) are left out, unless there are no others. If too many frames differ enough, the required
+difference is raised until no more than allowed are left.
 """
 
 import importlib
@@ -33,37 +34,38 @@ from araclip.pictures.phash import SIZE, phash
 from araclip.pictures.video.frames import Video
 from araclip.pictures.video.scenes import LATEST
 
-SIDE = 32  # pixels of the scaled-down frames that are compared
-DIFFERENT = 24.0  # grey levels of 255, mean over pixels and colours; see docs/log/2026-11.md
-PLAIN = 6.0  # standard deviation of the pixels of a frame that shows nothing, in grey levels
+SIDE = 32  # pixels of a side of the scaled-down frames that are compared
+DIFFERENT = 24.0  # least mean difference of two scenes over pixels and colours, of 255; see docs/log/2026-11.md
+PLAIN = 6.0  # a frame shows one colour only if its pixels' standard deviation is less (in grey levels)
 
 Small = NDArray[np.uint8]  # (SIDE, SIDE, 3)
 
 
 def difference(one: Small, other: Small) -> float:
-    """The mean difference of two scaled-down frames, 0 to 255."""
+    """Compute the mean difference of two scaled-down frames, 0 to 255."""
     return float(np.abs(one.astype(np.int16) - other.astype(np.int16)).mean())
 
 
 def is_plain(frame: Small) -> bool:
-    """Whether a frame shows one colour only."""
+    """True if a frame shows one colour only."""
     return float(frame.reshape(-1, 3).std(axis=0).max()) < PLAIN
 
 
 def chosen(frames: Sequence[Small], most: int) -> list[int]:
-    """The indexes of the frames that begin a scene, at most `most`, in order; at least one if there are any."""
+    """Return the indexes of the frames that begin a scene, in order: at most `most`, at least one if there are
+    frames."""
     worth = [number for number, frame in enumerate(frames) if not is_plain(frame)] or list(range(len(frames)))
     low = high = DIFFERENT
     if len(_different(frames, worth, low)) > most:
-        high = 256.0  # more than any difference: one frame is left
-        while high - low > 0.5:  # towards the least difference that leaves no more than `most`
+        high = 256.0  # more than any difference, so that only one frame would be left
+        while high - low > 0.5:  # search the least difference that leaves no more than `most` frames
             middle = (low + high) / 2
             low, high = (middle, high) if len(_different(frames, worth, middle)) > most else (low, middle)
     return _different(frames, worth, high)
 
 
 def _different(frames: Sequence[Small], among: Sequence[int], least: float) -> list[int]:
-    """Those of the frames that differ at least so much from the one picked before them."""
+    """Pick the first frame, then each frame that differs by at least `least` from the frame picked before it."""
     picked: list[int] = []
     for number in among:
         if not picked or difference(frames[number], frames[picked[-1]]) >= least:
@@ -71,12 +73,12 @@ def _different(frames: Sequence[Small], among: Sequence[int], least: float) -> l
     return picked
 
 
-LOOKED_AT = 4  # key frames, for each scene there may be
+LOOKED_AT = 4  # so many key frames are examined for each scene that there may be
 STILL_QUALITY = 85
 
 
 def scenes(video: Video, target: dict[str, Any], tell: Progress) -> Reply:
-    """The scenes of a video: their times, and of each what `pictures` returns."""
+    """Find the scenes of a video; return for them what `pictures` returns."""
     until = time.monotonic() + float(target["seconds"])
     most = int(target["most"])
     times, small = list[float](), list[Small]()
@@ -90,7 +92,7 @@ def scenes(video: Video, target: dict[str, Any], tell: Progress) -> Reply:
 
 
 def pictures(video: Video, target: dict[str, Any], tell: Progress) -> Reply:
-    """Of the scenes at some times: the model's squares, perceptual hashes, and the facts of the video."""
+    """Decode the scenes at the given times; return times, perceptual hashes, the video's facts, and the squares."""
     transform, times = ImageTransform(**target["transform"]), target["times"]
     width, height = video.size()
     facts = Facts(target["format"], width, height, caption=video.caption(), **asdict(video.about()))
@@ -107,7 +109,7 @@ def pictures(video: Video, target: dict[str, Any], tell: Progress) -> Reply:
 
 
 def still(video: Video, target: dict[str, Any], tell: Progress) -> Reply:
-    """The scene at a time as JPEG."""
+    """Return the scene at a time, as JPEG."""
     written = io.BytesIO()
     video.upright(video.at(float(target["time"])), int(target["side"])).save(written, "JPEG", quality=STILL_QUALITY)
     return {}, [written.getvalue()]
@@ -123,7 +125,7 @@ def main() -> None:
     parent = Parent(takes_files=True)
     _load_all()
     av.logging.set_level(av.logging.PANIC)
-    lowest = os.dup(0)  # a descriptor that is free: the file's, and none above it
+    lowest = os.dup(0)  # the lowest free descriptor; only the video's file may use it
     os.close(lowest)
     restrict(int(sys.argv[1]), files=lowest + 1)
     parent.answer({"ready": True})
@@ -132,7 +134,7 @@ def main() -> None:
 
 
 def _load_all() -> None:
-    """Load what is otherwise loaded on first use, while files may still be opened."""
+    """Load everything that would otherwise be loaded on first use, while this process may still open files."""
     Image.init()
     for module in pkgutil.walk_packages(av.__path__, "av."):
         if not module.name.endswith("__main__"):
@@ -157,7 +159,7 @@ def _answer(file: BinaryIO, about: dict[str, Any], tell: Progress) -> Reply:
 
 
 def _seldom(tell: Progress) -> Progress:
-    """Not more often than twice a second."""
+    """Return a function that passes progress on to `tell`, but not more than twice a second."""
     told = time.monotonic()
 
     def now_and_then(share: float) -> None:
