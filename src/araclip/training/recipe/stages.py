@@ -227,7 +227,7 @@ class Finetune(LearningStage):
     hard_negatives: OrNone = 0  # so many of each picture's nearest neighbours for the starting model join its batch
     teacher: str = ""
     distillation: NotNegative = 0.0  # weight of the loss to the teacher's vector of an English caption
-    concepts: Folder | None = None  # file of class names and each class's position in the image tower's features
+    concepts: Folder | None = None  # NAME of NAME.npz and NAME.json: class names and their image features
     concept_batch: OrNone = 0
     concept_weight: NotNegative = 0.0
     anchor: NotNegative = 0.0  # weight of a loss that keeps the starting tower's class probabilities; needs `concepts`
