@@ -183,11 +183,7 @@ def vectors_of(kind: str, encode: Callable[[Sequence[Item]], Vectors], items: Se
     return vectors
 
 
-_STORED = {
-    "found": np.uint32,
-    "level": np.uint32,
-    "clusters": np.uint32,
-}  # stored with half the bytes they have in memory
+_STORED = {"found": np.uint32, "level": np.uint32, "clusters": np.uint32}  # half the bytes they have in memory
 
 
 def read_cached(folder: Path, protocol: Protocol, log: Callable[[str], None]) -> Measured | None:

@@ -142,11 +142,7 @@ _HABITS = (
     _SHARED,
     {**_SHARED, "ج": "j", "خ": "5", "ق": "q", "ث": "th", "ذ": "th", "ص": "9", "ط": "6", "غ": "3'"},
 )
-_RESPELT = (
-    ("kh", "5"),
-    ("gh", "3'"),
-    ("g", "j"),
-)  # replacements that turn the lexicon's spelling into the second habit
+_RESPELT = (("kh", "5"), ("gh", "3'"), ("g", "j"))  # from the lexicon's spelling to the second habit
 
 
 def in_dialect(text: str, dialect: str, *, only_held_out: bool = False) -> str:

@@ -163,7 +163,7 @@ def picture_vectors(
     cache: Path | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Vectors:
-    """(N, D) of `dataset.pictures`, from `cache/<id>.pictures` of this label, or encoded and stored there."""
+    """Return the vectors (N, D) of `dataset.pictures`: from `cache/<id>.pictures`, or else encode and store them."""
     shape = (len(dataset.pictures), model.width)
     named = f"{label}\n{dataset.fingerprint}\n{shape}"
     path = cache / f"{hashlib.sha256(named.encode()).hexdigest()[:12]}.pictures" if cache else None
@@ -179,7 +179,7 @@ def picture_vectors(
 
     vectors = vectors_of("picture", lambda _: model.encode_image(counted()), dataset.pictures, model.width)
     if path is not None:
-        with contextlib.suppress(OSError):  # full or read-only: encoded again the next time
+        with contextlib.suppress(OSError):  # disk full or read-only: they are encoded again next time
             path.parent.mkdir(parents=True, exist_ok=True)
             atomic.write_checked(path, vectors.astype("<f4").tobytes())
     return vectors

@@ -184,7 +184,7 @@ class EncoderBase(ABC):
 
 
 def checked_texts(texts: str | Iterable[str]) -> Iterator[str]:
-    """The texts one by one, of each at most MAX_LETTERS characters; a single string is one text."""
+    """Yield the texts, each cut to MAX_LETTERS characters; a string is one text, anything else is an InputError."""
     if isinstance(texts, str):
         return iter((_text(texts),))
     if isinstance(texts, bytes) or not isinstance(texts, Iterable):
@@ -193,14 +193,14 @@ def checked_texts(texts: str | Iterable[str]) -> Iterator[str]:
 
 
 def is_one_picture(pictures: object) -> bool:
-    """Whether this is one picture (or a wrong attempt at one) rather than several."""
+    """True if this is meant as one picture, right or wrong, and not as several."""
     if isinstance(pictures, np.ndarray):
         return pictures.ndim != BATCH_DIMENSIONS and pictures.dtype.kind not in "UO"  # several paths in an array
     return isinstance(pictures, str | bytes | PathLike | Image.Image) or hasattr(pictures, "read")
 
 
 def checked_pictures(pictures: Picture | Iterable[Picture]) -> Iterator[Openable]:
-    """The pictures one by one, arrays as PIL images; a single picture is one."""
+    """Yield the pictures, see `picture_of`; what is no picture is an InputError."""
     if is_one_picture(pictures):
         return iter((picture_of(pictures),))
     if not isinstance(pictures, Iterable):
@@ -209,7 +209,7 @@ def checked_pictures(pictures: Picture | Iterable[Picture]) -> Iterator[Openable
 
 
 def picture_of(entry: object) -> Openable:
-    """One picture as `images.open_image` takes it: arrays become PIL images, bytes file objects, the others stay."""
+    """Return a picture as `images.open_image` takes it: arrays become PIL images, bytes become file objects."""
     if isinstance(entry, np.ndarray):
         if entry.dtype != np.uint8 or entry.ndim != 3 or entry.shape[2] != 3 or 0 in entry.shape:
             raise InputError(
@@ -226,7 +226,7 @@ def picture_of(entry: object) -> Openable:
 
 
 def checked_pixels(pixels: object, size: int) -> NDArray[np.uint8]:
-    """(n, S, S, 3) uint8 pixels as they are."""
+    """Return the pixels unchanged if they are (n, S, S, 3) uint8; otherwise raise InputError."""
     if isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.shape[1:] == (size, size, 3):
         return pixels
     given = f"{pixels.shape} of {pixels.dtype}" if isinstance(pixels, np.ndarray) else _described(pixels)
@@ -237,7 +237,7 @@ def checked_pixels(pixels: object, size: int) -> NDArray[np.uint8]:
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
-    """Tuples of `size` items, the last one perhaps of fewer; what comes later is not read yet."""
+    """Yield tuples of `size` items (the last may be shorter); items are read only when their tuple is asked for."""
     # itertools.batched, which Python 3.11 does not have yet
     remaining, size = iter(items), _checked_size(size)
     while batch := tuple(islice(remaining, size)):

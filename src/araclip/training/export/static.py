@@ -146,9 +146,7 @@ def take_bytes(model: Any) -> bool:
     value = turned = "pixels"
     factor, offset = 1.0, 0.0
     while True:
-        readers = [
-            node for node, _ in uses[value] if steps or node.op_type != "Shape"
-        ]  # the shape is the same for bytes
+        readers = [node for node, _ in uses[value] if steps or node.op_type != "Shape"]  # its shape is the same
         if len(readers) != 1:
             return False
         (node,) = readers

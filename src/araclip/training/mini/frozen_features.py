@@ -297,9 +297,7 @@ def quicken_depthwise(module: nn.Module) -> None:
     for layer in _convolutions(module):
         depthwise = layer.groups == layer.in_channels == layer.out_channels > 1
         plain = type(layer) is nn.Conv2d and layer.padding_mode == "zeros" and isinstance(layer.padding, tuple)
-        if (
-            depthwise and plain and layer.stride == layer.dilation == (1, 1)
-        ):  # not timm's subclasses, which pad in `forward`
+        if depthwise and plain and layer.stride == layer.dilation == (1, 1):  # timm's own pad in their `forward`
             layer.forward = partial(_depthwise, layer)  # type: ignore[method-assign]
 
 

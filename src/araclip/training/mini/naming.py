@@ -83,9 +83,7 @@ def _word(entry: Any, classes: int) -> tuple[str, tuple[int, ...]]:
 
 SHARPNESS = 16.0  # inverse temperature of the cosines between words and directions
 GATE = 1.0  # weight of the gate's loss
-INPUT_NOISE = (
-    0.3  # noise on the tower's outputs, in standard deviations; there are only as many words as weights in a layer
-)
+INPUT_NOISE = 0.3  # noise on inputs, in standard deviations: there are only as many words as weights in a layer
 
 
 @dataclass(frozen=True)

@@ -81,9 +81,7 @@ class QueryBank(StartingStage):
     batch: Many = 2048  # at most so many texts in the query bank; equal texts count once
     pictures: Pictures = ()  # the texts are captions and names of these pictures
     languages: Shares = field(default_factory=lambda: {"arabic": 0.5, "english": 0.5})
-    sharpness: AtLeastOne = (
-        20.0  # inverse temperature at which a picture's scores for the texts are averaged; see `heads`
-    )
+    sharpness: AtLeastOne = 20.0  # inverse temperature of the average of a picture's scores for the texts
     weight: Positive = 0.6  # the average times this is subtracted from scores
 
 

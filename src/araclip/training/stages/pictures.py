@@ -234,7 +234,7 @@ class TrainingImages(Protocol):
         """Return the vectors of a step's pictures, with gradients if the tower or its projection learns."""
 
     def vectors(self, pictures: Sequence[Path]) -> Tensor:
-        """(N, D) of any pictures, without augmentation, with the current weights."""
+        """Return vectors (N, D) of any pictures, without augmentation, with the current weights."""
 
     def close(self) -> None:
         """Restore the tower's modules and precision from before training."""
@@ -302,7 +302,7 @@ class PixelImages:
         return encoded(self.model, pooled(self.model, inputs))
 
     def vectors(self, pictures: Sequence[Path]) -> Tensor:
-        """(N, D) of any pictures, without augmentation, with the current weights."""
+        """Return vectors (N, D) of any pictures, without augmentation, with the current weights."""
         self.model.eval()
         batches = (self.pixels.read([pictures[row] for row in rows]) for rows in eval_batches(len(pictures)))
         return torch.cat([projected(self.model, pooled(self.model, values)) for values in batches])
