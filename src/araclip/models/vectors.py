@@ -11,7 +11,7 @@ Vector = np.ndarray[tuple[int], np.dtype[np.float32]]  # (D,)
 Vectors = NDArray[np.float32]  # (n, D)
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Ids = Ints  # of pictures
+Ids = Ints  # pictures' ids
 StoredVectors = NDArray[np.float16]  # (n, D), as galleries keep them
 
 UNIT_TOLERANCE = 0.01  # a vector's length may differ so much from 1; in bfloat16 it differs by .004

@@ -23,7 +23,7 @@ _CACHED = 1 << 16  # stems of so many words are remembered; file names repeat th
 
 _MARKS = "\u0300-\u036f\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u200c\u200d"  # inside a word
 _WORD = re.compile(rf"[^\W\d_](?:[{_MARKS}]*[^\W\d_])*[{_MARKS}]*|\d+")
-_HUMP = re.compile("(?<=[a-z])(?=[A-Z])")  # of CamelCase, as file names are written
+_HUMP = re.compile("(?<=[a-z])(?=[A-Z])")  # the place inside CamelCase, which occurs in file names
 _ARTICLE = re.compile("(?:و(?=.{4}))?(?:(?:بال|كال|فال|لل|ال)(?=.{2}))?")
 _FEMININE = re.compile("(?<=.{3})(?:ه|ات)$")
 _ARABIC = re.compile("[\u0621-\u064a]+")

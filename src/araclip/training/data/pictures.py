@@ -337,7 +337,7 @@ def recolour(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     return image
 
 
-QUALITY = (60, 95)  # of JPEG and WebP: from what messengers send to what cameras write
+QUALITY = (60, 95)  # range of JPEG and WebP quality: messengers send 60, cameras write 95
 ENLARGED = (2.0, 4.0)  # from to: a picture that is reduced is enlarged so many times before
 FILTERS = (
     Image.Resampling.NEAREST,

@@ -132,7 +132,7 @@ def _compute(
     decoded = map_ahead(decode, pictures, 1)
     with path.open("wb") as file:  # written, not mapped: on a full disk a mapped file kills the process
         for start in range(0, len(pictures), BATCH):
-            pixels = [squares for _, squares in islice(decoded, BATCH)]  # of (V, S, S, 3)
+            pixels = [squares for _, squares in islice(decoded, BATCH)]  # each (V, S, S, 3)
             maps = session.run(None, {"pixels": np.concatenate(pixels)})[0].transpose(0, 2, 3, 1)  # (B·V, h, w, C)
             if not start:
                 shape = (len(pictures), views_each, *maps.shape[1:])

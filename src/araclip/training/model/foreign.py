@@ -30,7 +30,7 @@ _TOKENS = ("special_tokens_map.json", "added_tokens.json")
 _FILES = ("*config.json", "modules.json", "*/*config.json", *_TOKENS, *(f"*/{name}" for name in _TOKENS))
 _INDEXES = ("*.index.json", "*/*.index.json")  # these say which file holds which weight
 _ATTENTION = ("attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation")
-_PLAIN = re.compile(r"[\w.-]+")  # no colon and no slash: those name folders and repositories
+_PLAIN = re.compile(r"[\w.-]+")  # no colon or slash, which would name folders or repositories
 _COUNTS = re.compile(r"(layers|depths?|blocks|branches|groups|repeats)$")
 _SIDES = (
     "size", "image_size", "img_size", "shortest_edge", "longest_edge", "height", "crop_size", "pad_size", "patch_size",
@@ -45,7 +45,7 @@ _SENTENCE_TRANSFORMERS = re.compile(
     r"(Transformer|CLIPModel|Pooling|Dense|Normalize|LayerNorm|Dropout|WeightedLayerPooling)"
 )
 _ACTIVATIONS = re.compile(r"torch\.nn\.(modules\.(activation|linear)\.)?[A-Z]\w+")
-_ARGUMENTS = {  # that sentence-transformers may pass on to transformers
+_ARGUMENTS = {  # arguments that sentence-transformers may pass on to transformers
     "model": ("dtype", "torch_dtype", "attn_implementation", "add_pooling_layer", "trust_remote_code"),
     "tokenizer": ("model_max_length", "max_length", "padding_side", "truncation_side", "use_fast", "trust_remote_code"),
     "config": ("trust_remote_code",),
@@ -111,7 +111,7 @@ def code_refused(location: object) -> Iterator[None]:
     """For a `with` block in which transformers reads settings: a ModelMismatch if they ask for code of their own."""
     try:
         yield
-    except ValueError as error:  # transformers has no class of its own for this
+    except ValueError as error:  # transformers has no error class for this
         if "trust_remote_code" not in str(error):
             raise
         raise ModelMismatch(

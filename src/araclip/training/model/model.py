@@ -123,7 +123,7 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
     base_model_prefix = "araclip"
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
-    _supports_sdpa = True  # each tower has its own check
+    _supports_sdpa = True  # each tower checks this itself
     _supports_flash_attn = True
     _supports_flex_attn = True
     text_model: Any

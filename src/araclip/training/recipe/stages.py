@@ -144,7 +144,7 @@ class Linear(StartingStage):
     sources: Sources = ()
     rows: Rows = 100_000  # how many rows of the mixture are used
     penalty: NotNegative | None = None  # ridge penalty; None: chosen on held-out rows
-    precision: Precision = "float32"  # of the teacher's computation
+    precision: Precision = "float32"  # precision in which the teacher computes
 
     @property
     def models(self) -> tuple[str, ...]:
