@@ -242,14 +242,7 @@ _ARABIC = re.compile("[\u0621-\u063a\u0641-\u064a]")
 _SEATS = str.maketrans("أإآؤئ", "اااوي")
 _PERSIAN = str.maketrans("كيى", "کیی")
 _VOWELS = "\u064e\u064f\u0650\u0652"  # fatha, damma, kasra, sukun
-_ROWS = (
-    "ضصثقفغعهخحجد",
-    "شسيبلاتنمكط",
-    "ئءؤرىةوزظ",
-    "qwertyuiop",
-    "asdfghjkl",
-    "zxcvbnm",
-)  # rows of keys on the keyboards
+_ROWS = ("ضصثقفغعهخحجد", "شسيبلاتنمكط", "ئءؤرىةوزظ", "qwertyuiop", "asdfghjkl", "zxcvbnm")  # of the keyboard
 _BESIDE = {letter: row[max(i - 1, 0) : i] + row[i + 1 : i + 2] for row in _ROWS for i, letter in enumerate(row)}
 
 

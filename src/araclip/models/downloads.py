@@ -157,9 +157,7 @@ def wanted(files: Files) -> list[str]:
 def _weights(names: list[str]) -> list[str]:
     tensors = [name for name in names if name.endswith(".safetensors")]
     pickles = [name for name in names if name.endswith((".bin", ".pt")) and "training_args" not in name]
-    heads = [
-        name for name in names if name.endswith((".pickle", ".pkl"))
-    ]  # projections of older text encoders; never executed
+    heads = [name for name in names if name.endswith((".pickle", ".pkl"))]  # of older text encoders; never executed
     for found in (tensors, pickles):
         own = [name for name in found if PurePosixPath(name).name.startswith("open_clip")]
         if own or found:
