@@ -1,4 +1,4 @@
-"""Picture sets inside archives, WebDataset tars and Hugging Face datasets, unpacked once into a folder of our form."""
+"""Unpacks picture sets from WebDataset tars and Hugging Face datasets, once, into a folder with captions.jsonl."""
 
 import hashlib
 import json
@@ -19,20 +19,21 @@ Rows = Iterable[tuple[bytes | None, str, Mapping[str, Any]]]  # picture, its nam
 
 @dataclass(frozen=True)
 class Hub:
-    """A Hugging Face dataset: its id on the hub, or the folder of one saved by `save_to_disk`."""
+    """A Hugging Face dataset."""
 
-    id: str
-    split: str | None  # which of its splits
-    image: str = "image"  # its picture column
-    config: str | None = None  # where it has several, as for `revision`
-    revision: str | None = None
+    id: str  # id on the hub, or the folder of a dataset saved by `save_to_disk`
+    split: str | None
+    image: str = "image"  # name of the picture column
+    config: str | None = None  # None: the default one
+    revision: str | None = None  # None: the newest
 
 
 def unpack_tars(tars: Sequence[Path], folder: Path) -> Path:
-    """WebDataset shards → `folder/<fingerprint>` with captions.jsonl and images/, unless it is there already.
+    """Unpack WebDataset shards to `folder/<fingerprint>` with captions.jsonl and images/, and return that folder.
 
-    Members whose names agree up to the first dot are a sample: a picture (.jpg, .png, …), .txt (the field "txt") and
-    .json (an object whose fields become those of the line). A sample without picture is listed and counts as missing.
+    If the folder exists already, it is not written again. Members whose names agree up to the first dot form a sample:
+    a picture (.jpg, .png, …), a .txt (becomes the field "txt") and a .json (an object whose fields are copied). A
+    sample without picture is listed and counts as missing.
     """
     try:
         identity = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in tars]
@@ -42,9 +43,10 @@ def unpack_tars(tars: Sequence[Path], folder: Path) -> Path:
 
 
 def unpack_hub(hub: Hub, folder: Path) -> Path:
-    """A Hugging Face dataset → `folder/<fingerprint>` with captions.jsonl and images/, unless it is there already.
+    """Unpack a Hugging Face dataset to `folder/<fingerprint>` with captions.jsonl and images/, and return that folder.
 
-    Text columns become fields of the lines. Pictures are copied as they are stored, not encoded again.
+    If the folder exists already, it is not written again. Text columns become fields of the lines. Pictures are copied
+    as they are stored, not encoded again.
     """
     rows = _hub_rows(hub)
     if hub.image not in rows.column_names:
@@ -80,7 +82,7 @@ def _samples_of_tars(tars: Sequence[Path]) -> Rows:
     for path in tars:
         key, picture, picture_name = "", None, ""
         fields: dict[str, Any] = {}
-        texts = 0  # bytes of those of the sample
+        texts = 0  # bytes of text in this sample
         for member, content in members_of(path):
             sample, suffix = sample_of(member)
             if not sample:
@@ -99,7 +101,7 @@ def _samples_of_tars(tars: Sequence[Path]) -> Rows:
 
 
 def _fields(where: str, suffix: str, content: bytes, texts: int) -> dict[str, Any]:
-    """The fields that a member gives to the line of its sample, whose texts have so many bytes with it."""
+    """Return the fields that a member adds to its sample's line; `texts` is the sample's bytes of text so far."""
     if texts > MAX_LINE:
         raise InputError(
             f"{where}: {texts:,} bytes of text about one picture, at most {MAX_LINE:,} are read. Take it out of the "
@@ -136,12 +138,12 @@ def _hub_rows(hub: Hub) -> Any:
             "or fetch it elsewhere and pass its path."
         ) from None
     if isinstance(rows.features.get(hub.image), datasets.Image):
-        rows = rows.cast_column(hub.image, datasets.Image(decode=False))  # the bytes as they are
+        rows = rows.cast_column(hub.image, datasets.Image(decode=False))  # gives the stored bytes
     return rows
 
 
 def _text_columns(rows: Any) -> list[str]:
-    """Columns of texts or lists of texts. Others are not read: reading one may decode a file or fetch an address."""
+    """Return the columns of texts or lists of texts; reading others might decode files or fetch addresses."""
     import datasets
 
     def is_text(feature: Any) -> bool:
@@ -172,7 +174,7 @@ def _samples_of_hub(rows: Any, hub: Hub) -> Rows:
 
 
 def _whole(rows: Any, hub: Hub) -> Iterator[dict[str, Any]]:
-    """The rows, as long as `datasets` can read them."""
+    """Yield the rows; a row that `datasets` cannot read is an InputError."""
     try:
         yield from rows
     except InputError:
@@ -182,7 +184,7 @@ def _whole(rows: Any, hub: Hub) -> Iterator[dict[str, Any]]:
 
 
 def _files_of(hub: Hub) -> PictureFiles:
-    """Where the pictures of a set that are named by path lie: in its folder, or where `datasets` unpacked it."""
+    """Return where pictures that are named by path may lie: in the set's folder, or where `datasets` unpacked it."""
     import datasets
     from huggingface_hub import constants
 
@@ -193,7 +195,7 @@ def _files_of(hub: Hub) -> PictureFiles:
 
 
 def _picture(value: Any, files: PictureFiles, where: str) -> tuple[bytes | None, str]:
-    """Content and name of a picture column's cell: {"bytes", "path"}, a path, or nothing."""
+    """Return content and name of a picture column's cell, which is {"bytes", "path"}, a path, or empty (None, "")."""
     cell = {"path": value} if isinstance(value, str) else value or {}
     content, name = (cell.get("bytes"), cell.get("path") or "") if isinstance(cell, dict) else (value, "")
     if not isinstance(content, bytes | None) or not isinstance(name, str):

@@ -1,6 +1,6 @@
-"""Strengths and weaknesses of a model: recall by group of queries, its best and worst queries, its costs.
+"""Shows strengths and weaknesses of a model: recall by group of queries, its best and worst queries, its costs.
 
-Pure functions of texts and of what `scores` holds.
+All functions are pure; they take texts and the results of `scores`.
 """
 
 import re
@@ -15,12 +15,12 @@ from araclip.evaluation.scores import Direction, resampled_means
 from araclip.models.vectors import Floats, Ints
 from araclip.text.normalization import normalize
 
-RESAMPLES = 2000  # of the bootstrap, as `scores.interval` has them
-LENGTHS = (1, 3, 5, 7, 9, 12)  # first word count of each group: captions have 6 words on average, typed queries 1 to 4
+RESAMPLES = 2000  # bootstrap resamples, as in `scores.interval`
+LENGTHS = (1, 3, 5, 7, 9, 12)  # least word count of each group; captions have 6 words on average, typed queries 1 to 4
 
 NO_MARKER, UNCLEAR, LATIN = "no dialect marker", "dialect, region unclear", "Latin letters"
-# Function words that MSA does not have and that one region uses, letters folded as in `_words`. None names
-# anything that a picture can show. Measured in docs/evaluation.md: precision is high, recall of dialect is low.
+# Function words that one region uses and Modern Standard Arabic does not have, with letters folded by `_FOLD`. None of
+# them names anything that a picture can show. docs/evaluation.md measures them: precision is high, recall is low.
 MARKERS = {
     "Egyptian": "ده دي كده ازاي عايز عايزه عايزين عاوز عاوزه عاوزين بتاع بتاعه بتاعت بتاعته بتاعتها بتوع برضه برضو "
     "دلوقتي النهارده امبارح مفيش اوي",
@@ -37,7 +37,7 @@ _ARABIC_WORD = re.compile("[\u0621-\u064a\u0671-\u06d3]+")
 
 @dataclass(frozen=True)
 class Group:
-    """Queries that have something in common: its name, and their rows."""
+    """A named group of queries: the name says what they have in common, `rows` which queries they are."""
 
     name: str
     rows: Ints
@@ -45,7 +45,7 @@ class Group:
 
 @dataclass(frozen=True)
 class GroupRecall:
-    """Recall@k of one group: the share found, and its 95 % interval by picture."""
+    """Recall@k of one group, and its 95 % interval by picture."""
 
     group: str
     k: int
@@ -59,22 +59,22 @@ class GroupRecall:
 
 
 def by_length(queries: Sequence[str]) -> list[Group]:
-    """Groups by number of words between white space, `LENGTHS`; groups without a query are left out."""
+    """Group queries by their number of words, see `LENGTHS`; groups without a query are left out."""
     words = np.array([len(query.split()) for query in queries])
     groups = []
     for first, after in pairwise((*LENGTHS, None)):
         name = f"{first} words or more" if after is None else f"{first}–{after - 1} words"
-        low = 0 if first == LENGTHS[0] else first  # an empty text would be in no group
+        low = 0 if first == LENGTHS[0] else first  # so that an empty text is in a group, too
         groups.append(Group(name, np.flatnonzero((words >= low) & (words < (after or np.inf)))))
     return [group for group in groups if len(group.rows)]
 
 
 def by_dialect(queries: Sequence[str], known: Sequence[str | None] | None = None) -> list[Group]:
-    """Groups by dialect, the largest first.
+    """Group queries by dialect, the largest group first.
 
     Args:
-        known: the dialect of each query where somebody wrote it down; None entries count as "not stated". Without it
-            the dialect is guessed, see `dialect_of`.
+        known: the stated dialect of each query; an entry None counts as "not stated". Without `known` the dialects are
+            guessed, see `dialect_of`.
     """
     names = [dialect_of(query) for query in queries] if known is None else [name or "not stated" for name in known]
     if len(names) != len(queries):
@@ -84,12 +84,12 @@ def by_dialect(queries: Sequence[str], known: Sequence[str | None] | None = None
 
 
 def dialect_of(text: str) -> str:
-    """A guess from marker words: a region of `MARKERS`, `UNCLEAR`, `NO_MARKER` or `LATIN`.
+    """Guess a text's dialect by marker words: return a region of `MARKERS`, `UNCLEAR`, `NO_MARKER` or `LATIN`.
 
-    "No marker" does not mean Modern Standard Arabic: a short dialectal sentence often has no such word. Markers of two
-    regions make `UNCLEAR`; a text without an Arabic letter (English, or Arabic in Latin letters) is `LATIN`.
+    "No marker" does not mean Modern Standard Arabic: a short dialectal sentence often has no marker. Markers of two
+    regions give `UNCLEAR`; a text without Arabic letters (English, or Arabic in Latin letters) gives `LATIN`.
     """
-    # و, "and", is written together with the next word
+    # و ("and") is written together with the next word, so it is removed below.
     words = _ARABIC_WORD.findall(normalize(text).translate(_FOLD))
     if not words:
         return LATIN if any(letter.isalpha() for letter in text) else NO_MARKER
@@ -101,7 +101,7 @@ def dialect_of(text: str) -> str:
 
 
 def recall_of(direction: Direction, groups: Sequence[Group], cutoffs: Sequence[int]) -> list[tuple[GroupRecall, ...]]:
-    """Recall@k of each group, for each k of `cutoffs`, with its interval."""
+    """Return Recall@k with its interval, for each group and each k of `cutoffs`."""
     out = []
     for group in groups:
         hits = direction.ranks[group.rows, None] <= np.asarray(cutoffs)  # (G, K)
@@ -116,12 +116,12 @@ def recall_of(direction: Direction, groups: Sequence[Group], cutoffs: Sequence[i
 
 
 def worst(direction: Direction, count: int) -> list[int]:
-    """Rows of the queries whose picture ranks lowest, the worst first; one for each picture."""
+    """Return the rows of the queries whose picture ranks lowest, the worst first; at most one for each picture."""
     return _one_a_picture(np.lexsort((direction.margin, -direction.ranks)), direction.clusters, count)
 
 
 def best(direction: Direction, count: int) -> list[int]:
-    """Rows of the queries whose picture leads by the largest margin, the best first; one for each picture."""
+    """Return the rows of the queries whose picture leads by most, the best first; at most one for each picture."""
     return _one_a_picture(np.lexsort((-direction.margin, direction.ranks)), direction.clusters, count)
 
 
@@ -138,19 +138,19 @@ def _one_a_picture(order: NDArray[np.intp], clusters: Ints, count: int) -> list[
 
 
 def recall_curve(ranks: Floats, n: int) -> tuple[Ints, Floats]:
-    """Recall@k for some 200 values of k from 1 to `n`, even on a logarithmic scale: k and recall, (K,) each."""
+    """Return up to 200 values of k from 1 to `n`, evenly spaced by logarithm, and Recall@k for them, (K,) each."""
     k = np.unique(np.geomspace(1, n, 200).round().astype(np.int64))
     return k, np.searchsorted(np.sort(ranks), k, side="right") / len(ranks)
 
 
 def best_wrong(direction: Direction) -> Floats:
-    """Cosine of the best irrelevant candidate of each query, where there is one: (Q,) or fewer."""
+    """Return the cosine of each query's best irrelevant candidate: (Q,), or fewer if some queries have none."""
     wrong = direction.relevant_score.astype(np.float64) - direction.margin
-    return wrong[np.isfinite(wrong)]  # a query that every candidate answers has none
+    return wrong[np.isfinite(wrong)]  # infinite if every candidate is relevant
 
 
 def pareto(costs: Sequence[tuple[float, ...]], quality: Sequence[float]) -> list[bool]:
-    """Whether each model is Pareto-optimal: none is as good in all costs and quality and better in one of them."""
+    """Return for each model whether it is Pareto-optimal: no other is as good in everything and better in something."""
     points = [(*cost, -good) for cost, good in zip(costs, quality, strict=True)]  # less is better in all
 
     def dominated(point: tuple[float, ...]) -> bool:

@@ -1,7 +1,7 @@
-"""The report's charts as SVG, whose colours are those of the page around them, light or dark.
+"""Draws the report's charts as SVG, in the colours of the surrounding page, light or dark.
 
-Text is drawn as outlines, so that Arabic looks the same wherever the page is opened; matplotlib (from 3.11) shapes and
-orders it from the raw string.
+Text is drawn as outlines, so that Arabic looks the same wherever the page is opened. matplotlib (from 3.11) joins and
+orders Arabic letters by itself.
 """
 
 import io
@@ -25,7 +25,7 @@ WIDTH = 4.4  # inches: 317 points, so that 8-point text stays readable on a page
 LONGEST_NAME = 34
 INK, FAINT = "#101010", "#8c8c8c"
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b28600", "#1f9fd5")  # close to Okabe and Ito's (2008)
-_OF_PAGE = {  # colours of the drawing → what the page's style sheet says
+_OF_PAGE = {  # colour in the drawing → variable of the page's style sheet
     INK: "var(--ink)",
     FAINT: "var(--faint)",
     **{colour: f"var(--series-{i})" for i, colour in enumerate(SERIES, 1)},
@@ -54,12 +54,12 @@ _STYLE = {
     "svg.fonttype": "path",
 }
 
-Named = Sequence[tuple[str, Direction]]  # name in the legend, results
-Row = tuple[str, int, float, tuple[float, float]]  # name of a group, queries in it, share, its interval
+Named = Sequence[tuple[str, Direction]]  # (name in the legend, results) of each model
+Row = tuple[str, int, float, tuple[float, float]]  # name of a group, its number of queries, share, interval
 
 
 def recall_curves(named: Named, n: int, title: str, candidates: str) -> str:
-    """Recall@k over k, from 1 to all `n` candidates (called "pictures" or "texts"), one line a model."""
+    """Draw Recall@k over k, from 1 to all `n` candidates ("pictures" or "texts"), a line for each model."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -81,7 +81,7 @@ def recall_curves(named: Named, n: int, title: str, candidates: str) -> str:
 
 
 def score_distribution(name: str, right: NDArray[np.floating], wrong: NDArray[np.floating], index: int) -> str:
-    """Histograms of the right picture's cosine, (Q,), and of the best wrong one's, (Q,) or fewer, over queries."""
+    """Draw histograms over queries: cosines of the right picture (Q,) and of the best wrong picture (Q,) or fewer."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -99,7 +99,10 @@ def score_distribution(name: str, right: NDArray[np.floating], wrong: NDArray[np
 
 
 def with_intervals(rows_of: Mapping[str, Sequence[Row]], title: str) -> str:
-    """Name, queries, share and interval: one row a name, one mark a model; from 0, or from the least below it."""
+    """Draw shares with intervals: a row for each group, a mark for each model.
+
+    The axis begins at 0, or at the lowest interval if that is below 0.
+    """
     first = next(iter(rows_of.values()))
     names = [f"{_short(name)}\n{queries:,} quer{'y' if queries == 1 else 'ies'}" for name, queries, _, _ in first]
     ends = [end for rows in rows_of.values() for _, _, _, interval in rows for end in interval]
@@ -132,7 +135,10 @@ def with_intervals(rows_of: Mapping[str, Sequence[Row]], title: str) -> str:
 
 @dataclass(frozen=True)
 class CostPoint:
-    """A model in the plot of costs: its number in the report, MB of its files, ms of a text and a picture, recall."""
+    """A model in the plot of costs.
+
+    `index` is its number in the report, `megabytes` the size of its files, `ms` the time for a text and a picture.
+    """
 
     name: str
     index: int
@@ -143,7 +149,7 @@ class CostPoint:
 
 
 def pareto_plot(models: Sequence[CostPoint]) -> str:
-    """Time against recall, memory as area; hollow: not Pareto-optimal."""
+    """Draw time against recall, with memory as area; models that are not Pareto-optimal are hollow."""
     ms, recall = np.array([model.ms for model in models]), np.array([model.recall for model in models])
     largest = max(model.megabytes for model in models)
 
@@ -193,7 +199,7 @@ def _legend_height(names: int) -> float:
 
 
 def _svg(draw: Callable[[Figure], None], width: float, height: float, salt: str) -> str:
-    """The drawing as an `<svg>` element for an HTML page: no fixed size, ids of its own, colours of the page."""
+    """Draw an `<svg>` element for an HTML page: without fixed size, with ids of its own and the page's colours."""
     with mpl.rc_context({**_STYLE, "svg.hashsalt": salt}):
         figure = Figure(figsize=(width, height), layout="constrained")
         figure.patch.set_visible(False)

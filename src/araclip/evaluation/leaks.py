@@ -1,4 +1,4 @@
-"""Leaks: test pictures and captions that are also in the training data."""
+"""Finds leaks: test pictures and captions that are also in the training data."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from araclip.models.encoder_base import usable_cores
 from araclip.pictures.phash import Hashes, hashes, nearest
 from araclip.text.normalization import normalize
 
-NEAR = 6  # bits of 64; see docs/evaluation.md for how often copies and different pictures are this close
-EXAMPLES = 10
+NEAR = 6  # bits of 64; docs/evaluation.md says how often copies, and how often different pictures, are this close
+EXAMPLES = 10  # of each kind in the printed report
 
 
 @dataclass(frozen=True)
 class Copy:
-    """A test picture and the training picture nearest to it, `distance` bits of 64 apart."""
+    """A test picture and its nearest training picture; their hashes differ in `distance` of 64 bits."""
 
     test: Path
     training: Path
@@ -30,19 +30,19 @@ class Copy:
 class Leaks:
     """Pictures and captions of a test set that are also in training data."""
 
-    pictures: tuple[Copy, ...]  #: with a near copy in training, nearest first, of `n_pictures` against `n_training`
-    captions: tuple[str, ...]  #: distinct ones that are training captions word for word, of `n_captions`
-    n_pictures: int
-    n_training: int
-    n_captions: int
-    unread: int  #: pictures of either side that could not be opened
-    flat: int  #: test pictures of one colour, not compared
+    pictures: tuple[Copy, ...]  #: test pictures with a near copy in the training data, nearest first
+    captions: tuple[str, ...]  #: distinct test captions that are also training captions, word for word
+    n_pictures: int  #: number of test pictures
+    n_training: int  #: number of training pictures that could be opened
+    n_captions: int  #: number of distinct test captions
+    unread: int  #: number of pictures, test and training, that could not be opened
+    flat: int  #: number of test pictures of one colour, which are not compared
 
     def __repr__(self) -> str:
         return f"<Leaks: {len(self.pictures):,} test pictures and {len(self.captions):,} test captions in training>"
 
     def counts(self) -> dict[str, int]:
-        """How many pictures and captions leaked, and how many were compared, for JSON."""
+        """Return, for JSON, how many pictures and captions leaked and how many were compared."""
         return {
             "pictures": len(self.pictures),
             "captions": len(self.captions),
@@ -53,7 +53,7 @@ class Leaks:
         }
 
     def lines(self) -> list[str]:
-        """The report: counts, then up to ten examples of each kind."""
+        """Return the report as lines: counts, each with up to ten examples."""
         lines = [
             f"{len(self.pictures):,} of {counted(self.n_pictures, 'test picture')} "
             f"{'has' if len(self.pictures) == self.n_pictures == 1 else 'have'} a near copy among "
@@ -74,11 +74,11 @@ def find_leaks(
 ) -> Leaks:
     """Compare a test set with the pictures and captions that a model was trained on.
 
-    Pictures are compared by perceptual hash, so a copy is found though it was scaled, recompressed or renamed; one that
-    was cropped or mirrored is not. Captions are compared after `normalize`; short ones may coincide by chance.
+    Pictures are compared by perceptual hash, so a scaled, recompressed or renamed copy is found; a cropped or mirrored
+    copy is not. Captions are compared after `normalize`; short captions may be equal by chance.
 
     Args:
-        near: most bits, of 64, by which the hashes of copies differ.
+        near: two pictures are copies if their hashes differ in at most so many of 64 bits.
     """
     training_paths, training, unread = _hashed(pictures)
     test_paths, tested, unread_too = _hashed(test.pictures)
@@ -104,13 +104,13 @@ def find_leaks(
 
 
 def pictures_and_captions(sets: Sequence[PictureSet]) -> tuple[list[Path], list[str]]:
-    """All pictures and all captions of several sets."""
+    """Return all pictures and all captions of several sets."""
     pictures = [path for one in sets for path in one.pictures]
     return pictures, [text for one in sets for texts in one.captions for text in texts]
 
 
 def _hashed(pictures: Iterable[Path]) -> tuple[list[Path], Hashes, int]:
-    """Paths and hashes of the pictures that can be opened, and how many cannot."""
+    """Return paths and hashes of the pictures that can be opened, and how many cannot."""
     hashed = list(hashes(pictures, usable_cores()))
     read = [(path, value) for path, value in hashed if not isinstance(value, ImageError)]
     return [path for path, _ in read], np.array([value for _, value in read], np.uint64), len(hashed) - len(read)

@@ -1,4 +1,4 @@
-"""Encoders as models of mteb (Massive Text Embedding Benchmark, Muennighoff et al. 2023), pictures included.
+"""Lets mteb (Massive Text Embedding Benchmark, Muennighoff et al. 2023) evaluate our encoders, also on pictures.
 
 >>> import mteb
 >>> from araclip.evaluation.mteb_model import MTEBModel
@@ -29,33 +29,33 @@ MAIN = "main score"
 
 
 class MTEBModel:
-    """A dual encoder behind mteb's `EncoderProtocol`: text, pictures, or both in one input.
+    """A dual encoder with mteb's `EncoderProtocol`: for text, pictures, or both in one input.
 
     Args:
-        model: what `AraCLIP.load` takes: a name, a path or an encoder.
-        revision, device: as mteb passes them; a model folder has one revision and runs on the CPU.
+        model: a name or path, as for `AraCLIP.load`, or an encoder.
+        revision, device: passed by mteb and ignored: a model folder has one revision and runs on the CPU.
     """
 
     def __init__(self, model: ModelLike, revision: str | None = None, *, device: str | None = None, **_: Any) -> None:
         self.encoder: Encoder = as_encoder(model)
 
     def encode(self, inputs: Iterable[Mapping[str, Any]], **_: Any) -> Vectors:
-        """Batches with `text` (strings), `image` (PIL pictures) or both → (n, D) float32 of unit length.
+        """Encode batches with `text` (strings), `image` (PIL pictures) or both: (n, D) float32 of unit length.
 
         A text with a picture gets the normalised sum of both vectors, as in mteb's own CLIP models.
 
         Raises:
-            InputError: a batch has neither.
+            InputError: a batch has neither text nor pictures.
         """
         return np.concatenate([np.empty((0, self.encoder.width), np.float32), *map(self._encode, inputs)])
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Vectors:
-        """Cosines, (n, D) and (m, D) → (n, m); vectors (D,) count as one row."""
+        """Return the cosines of (n, D) and (m, D) as (n, m); a vector (D,) counts as one row."""
         cosines: Vectors = np.atleast_2d(np.asarray(embeddings1)) @ np.atleast_2d(np.asarray(embeddings2)).T
         return cosines
 
     def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Vectors:
-        """Cosines row by row, (n, D) and (n, D) → (n,)."""
+        """Return the cosines of (n, D) and (n, D), row by row, as (n,)."""
         products = np.atleast_2d(np.asarray(embeddings1) * np.asarray(embeddings2))
         cosines: Vectors = products.sum(axis=-1, dtype=np.float32)
         return cosines
@@ -99,9 +99,9 @@ class MTEBModel:
 
 @dataclass(frozen=True)
 class TaskScores:
-    """Scores of one task, one split and one of its subsets (a language): nDCG@10, and R@1, R@5, R@10 by any hit.
+    """Scores of one task, split and subset (language): nDCG@10, and R@1, R@5, R@10 where any hit counts.
 
-    Of a task that is no retrieval: `MAIN`, mteb's main score of it.
+    For a task that is not retrieval there is only `MAIN`, mteb's main score.
     """
 
     task: str
@@ -111,10 +111,10 @@ class TaskScores:
 
 
 def tasks_by_name(names: Sequence[str], languages: Sequence[str]) -> "list[AbsTask]":
-    """Tasks of mteb, reduced to some languages.
+    """Return tasks of mteb, limited to some languages.
 
     Args:
-        languages: ISO 639-3 codes such as "ara"; none means all.
+        languages: ISO 639-3 codes such as "ara"; empty: all.
 
     Raises:
         InputError: mteb is not installed, has no such task, or the task has nothing in these languages.
@@ -140,7 +140,7 @@ def tasks_by_name(names: Sequence[str], languages: Sequence[str]) -> "list[AbsTa
 
 
 def run_tasks(model: ModelLike, tasks: "Sequence[AbsTask]", folder: Path) -> list[TaskScores]:
-    """Run tasks of mteb and store its result files in `folder`; a task that has one is not run again.
+    """Run tasks of mteb and store mteb's result files in `folder`; a task with a result file is not run again.
 
     Raises:
         InputError: the hub cannot be reached and a task's data are not on this machine.
@@ -150,7 +150,7 @@ def run_tasks(model: ModelLike, tasks: "Sequence[AbsTask]", folder: Path) -> lis
     logging.getLogger("mteb").setLevel(logging.ERROR)
     try:
         results = mteb.evaluate(MTEBModel(model), tasks, cache=mteb.ResultCache(folder))
-    except ConnectionError as error:  # of `datasets`
+    except ConnectionError as error:  # raised by `datasets`
         raise InputError(
             f"{error}. mteb's tasks fetch their data from the Hugging Face hub; go online, or run `araclip evaluate` "
             "on a folder of your own."

@@ -1,4 +1,4 @@
-"""The picture sets that an evaluation can name: what each is, where it comes from, and the forms in which they lie."""
+"""Loads the picture sets that an evaluation can name, and reads the forms in which they are published."""
 
 import glob
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,19 +23,19 @@ from araclip.evaluation.sets import (
     texts_of,
 )
 
-MAX_FILE, MAX_NODES = 500_000_000, 40_000_000  # of a whole list; Karpathy's of COCO has 144 MB and 16 million nodes
+MAX_FILE, MAX_NODES = 500_000_000, 40_000_000  # of a JSON list; Karpathy's for COCO has 144 MB, 16 million nodes
 FOLDERS = ("images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr30k-images", "train2014", "val2014", "")
 
 
 @dataclass(frozen=True)
 class SetFiles:
-    """Where the files of a set lie."""
+    """Finds the files of a published set."""
 
-    folder: Path  #: with the caption files, directly or one folder below; or the caption file itself
-    images: Path | None = None  #: the folder of the pictures, where it is another one
+    folder: Path  #: the folder of the caption files, which lie in it or one folder below; or the caption file itself
+    images: Path | None = None  #: the folder of the pictures, if they do not lie in `folder`
 
     def picture(self, name: str, where: str) -> Path:
-        """The picture's file, in the first folder that has it; messages say `where` the name stands."""
+        """Return a picture's path, in the first folder that has it; `where` says in messages where the name stands."""
         return self._files.path(name, where)
 
     @cached_property
@@ -44,11 +44,11 @@ class SetFiles:
         return PictureFiles(*(root / part for root in roots for part in FOLDERS), roots=roots)
 
     def captions(self, *patterns: str) -> Path:
-        """The caption file: `folder` where that is a file, else `file(*patterns)`."""
+        """Return the caption file: `folder` if it is a file, or else `file(*patterns)`."""
         return self.folder if self.folder.is_file() else self.file(*patterns)
 
     def file(self, *patterns: str) -> Path:
-        """The file that matches the first of the patterns that any does."""
+        """Return the only file that matches the first pattern with a match; none or several are an InputError."""
         for pattern in patterns:
             matches = sorted(self._root.glob(pattern)) or sorted(self._root.glob(f"*/{pattern}"))
             if len(matches) > 1:
@@ -67,10 +67,10 @@ Rows = Iterator[tuple[Path, Sequence[str]]]
 
 
 def flickr(files: SetFiles, split: str | None, patterns: tuple[str, ...]) -> Rows:
-    """Lines of `name.jpg#0<tab>caption`; a split's names, one a line, in Flickr_8k.<split>Images.txt or <split>.txt.
+    """Read lines `name.jpg#0<tab>caption`; a split's names stand in Flickr_8k.<split>Images.txt or <split>.txt.
 
     Args:
-        patterns: names the caption file may have.
+        patterns: names that the caption file may have.
 
     Raises:
         InputError: a file is missing, or a line has no tab.
@@ -78,7 +78,7 @@ def flickr(files: SetFiles, split: str | None, patterns: tuple[str, ...]) -> Row
     of_split = None
     if split is not None:
         names = _lines(files.file(f"Flickr_8k.{glob.escape(split)}Images.txt", f"{glob.escape(split)}.txt"))
-        of_split = {Path(name).stem for _, name in names}  # Flickr30k's lists have no suffix
+        of_split = {Path(name).stem for _, name in names}  # compared without suffix, which Flickr30k's lists lack
     file_of: dict[str, Path] = {}
     for where, line in _lines(files.captions(*patterns)):
         name, tab, caption = line.partition("\t")
@@ -87,17 +87,18 @@ def flickr(files: SetFiles, split: str | None, patterns: tuple[str, ...]) -> Row
         name = name.partition("#")[0]
         if of_split is None or Path(name).stem in of_split:
             if name not in file_of:
-                file_of[name] = files.picture(name, where)  # once a picture, not once a caption
+                file_of[name] = files.picture(name, where)  # looked up once for each picture
             yield file_of[name], [caption]
 
 
 def xtd(files: SetFiles, language: str) -> Rows:
-    """XTD (Aggarwal and Kale 2020): line n of test_1kcaptions_<language>.txt describes line n of test_image_names.txt.
+    """Read XTD (Aggarwal and Kale 2020).
 
-    XTD has no Arabic of its own. What XTD200 (Visheratin 2023) translated with NLLB is called arb_Arab.txt.
+    Line n of test_1kcaptions_<language>.txt describes the picture in line n of test_image_names.txt. XTD itself has no
+    Arabic; XTD200's translation by NLLB (Visheratin 2023) is called arb_Arab.txt.
 
     Raises:
-        InputError: a file is missing, or they differ in length.
+        InputError: a file is missing, or the two differ in length.
     """
     images = list(_lines(files.file("test_image_names.txt")))
     translated = ("arb_Arab.txt",) if language == "ar" else ()
@@ -110,7 +111,7 @@ def xtd(files: SetFiles, language: str) -> Rows:
 
 
 def crossmodal(files: SetFiles, language: str) -> Rows:
-    """Crossmodal-3600 (Thapliyal et al. 2022): lines with image/key and, by language, caption; pictures are <key>.jpg.
+    """Read Crossmodal-3600 (Thapliyal et al. 2022): lines with image/key and captions by language; files <key>.jpg.
 
     Raises:
         InputError: the file is missing, or a line has no key or language.
@@ -123,13 +124,13 @@ def crossmodal(files: SetFiles, language: str) -> Rows:
 
 
 def coco(files: SetFiles, split: str | None) -> Rows:
-    """COCO's own form, captions_<split>.json ("images", "annotations"), or Karpathy's dataset_*.json ("sentences").
+    """Read COCO's form, captions_<split>.json ("images", "annotations"), or Karpathy's dataset_*.json ("sentences").
 
-    Translations keep the form and replace the texts. Splits are those of the file names (train2014, val2014) in the
-    first form, and those of the entries (train, restval, val, test) in the second.
+    Translations have the same form with other texts. In COCO's form the split is in the file's name (train2014,
+    val2014); in Karpathy's form each entry states it (train, restval, val, test).
 
     Raises:
-        InputError: no such file, it is no JSON, an entry lacks a field, or a file of COCO's form is of another split.
+        InputError: there is no such file, it is no JSON, an entry lacks a field, or COCO's file is of another split.
     """
     path = files.captions(f"captions_{glob.escape(split or '')}*.json", "dataset*.json")
     try:
@@ -169,20 +170,20 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
 
 
 TARS = (".tar", ".tar.gz", ".tar.bz2", ".tar.xz")
-CAPTION_FIELD = "caption_ar"  # the caption field of our folders, unless another is named
+CAPTION_FIELD = "caption_ar"  # the usual caption field of a folder with captions.jsonl
 
 
 @dataclass(frozen=True)
 class Source:
     """A published picture set with Arabic captions."""
 
-    title: str  #: its name in print
-    read: Callable[[SetFiles, str | None], Rows] | None  #: None where only the copy on the hub can be read
-    fields: tuple[str, ...] = (CAPTION_FIELD,)  #: caption fields, the first by default
-    splits: tuple[str, ...] | None = None  #: None where the files decide
-    hub: Hub | None = None  #: with its pictures, where one is known; its caption column is the first field
-    license: str | None = None  #: of its captions, where we know it
-    note: str = ""  #: what a reader of its numbers should know
+    title: str  #: the set's name in print
+    read: Callable[[SetFiles, str | None], Rows] | None  #: reads its files; None: only the hub's copy can be read
+    fields: tuple[str, ...] = (CAPTION_FIELD,)  #: caption fields; the first is the default
+    splits: tuple[str, ...] | None = None  #: the known splits; None: the files decide
+    hub: Hub | None = None  #: a copy with pictures on the hub, if one is known; its caption column is the first field
+    license: str | None = None  #: licence of the captions, if known
+    note: str = ""  #: what a reader of figures on this set should know
 
 
 def _flickr(*patterns: str) -> Callable[[SetFiles, str | None], Rows]:
@@ -251,15 +252,16 @@ def load_dataset(
     caption_field: str | None = None,
     unpack_to: Path | None = None,
 ) -> PictureSet:
-    """A picture set by name or path.
+    """Load a picture set by name or path.
 
     Args:
-        dataset: one of KNOWN; "hub:<id>" for any Hugging Face dataset; or a path: a folder with captions.jsonl, one
-            saved by `datasets`, a WebDataset tar or a folder of tars (a split is then what their names begin with).
-        path: folder of a KNOWN set, or its caption file; without it the set comes from the hub, where it has one.
-        images: the folder of the pictures, where they do not lie with the captions; of a KNOWN set, or of our form.
-        split, caption_field: by default all pictures, and caption_ar ("txt" of tars).
-        unpack_to: where sets from tars and the hub are unpacked, once; the user's data directory by default.
+        dataset: one of KNOWN; "hub:<id>" for any Hugging Face dataset; or a path: a folder with captions.jsonl, a
+            folder saved by `datasets`, a WebDataset tar, or a folder of tars (whose names begin with the split).
+        path: the folder of a KNOWN set, or its caption file; without it the set comes from the hub, if it is there.
+        images: the folder of the pictures, if they do not lie with the captions; only for a KNOWN set or a folder with
+            captions.jsonl.
+        split, caption_field: by default all pictures, and caption_ar (for tars "txt").
+        unpack_to: sets from tars and the hub are unpacked here, once; by default the user's data directory.
 
     Raises:
         InputError: there is no such set, split or field, a row is malformed (file and line are named), or `path` or
@@ -321,7 +323,7 @@ def _known_set(
 
 
 def _refuse(images: Path | None, name: str) -> None:
-    """Refuse a folder of pictures for a set that has them inside."""
+    """Raise InputError if a folder of pictures is given for a set that has its pictures inside."""
     if images is not None:
         raise InputError(f"'{name}' has its pictures inside. Leave out the folder of pictures (--images).")
 

@@ -1,7 +1,7 @@
-"""The report of an evaluation: one HTML file that works offline and runs no script.
+"""Writes the report of an evaluation: one HTML file that works offline and runs no script.
 
-Captions, names of models and of files come from outside: each is made visible (`display.shown`) and escaped by the
-template engine, and the page's own policy forbids scripts and anything loaded from elsewhere.
+Captions and the names of models and files come from outside. Hidden characters in them are shown (`display.shown`), the
+template engine escapes them, and the page's security policy forbids scripts and loading anything from elsewhere.
 """
 
 import base64
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 
-CASES = 24  # queries in one report, of all models together: 24 × (1 + 4) pictures of 7 kB are 0.8 MB
-OTHERS = 4  # other pictures, shown beside the right one
-SIDE = 192  # pixels of a thumbnail's longer side: sharp at 96 on a screen of double density
+CASES = 24  # example queries in a report, of all models together: 24 × (1 + 4) pictures of 7 kB are 0.8 MB
+OTHERS = 4  # so many other pictures are shown beside the right one
+SIDE = 192  # pixels of a thumbnail's longer side; shown at 96, which is sharp on a screen of double density
 QUALITY = 70
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """One picture of an example: a data URI (None where the file cannot be opened), its file name, rank and cosine."""
+    """One picture of an example: its data URI (None if the file cannot be opened), file name, rank and cosine."""
 
     uri: str | None
     name: str
@@ -50,7 +50,7 @@ class Thumbnail:
 
 @dataclass(frozen=True)
 class Example:
-    """A query, the picture it was written for, and the best of the others."""
+    """A query, the picture that it describes, and the best of the other pictures."""
 
     query: str
     right: Thumbnail
@@ -67,7 +67,7 @@ class Examples:
 
 
 def examples(models: Sequence[Evaluated]) -> list[Examples]:
-    """The worst and the best queries of text→image, two to one, of as many models as CASES have room for."""
+    """Return the worst and the best queries of text→image, two bad for one good, for as many models as CASES allows."""
     reported = models[: CASES // 2]
     share = CASES // len(reported)
     strong = max(1, share // 3)
@@ -98,13 +98,13 @@ def _example(model: Evaluated, row: int) -> Example:
 
 
 def thumbnail(path: Path) -> str | None:
-    """A small JPEG as a data URI that carries pixels and no metadata; None if the file cannot be opened."""
+    """Return a small JPEG, without metadata, as a data URI; None if the file cannot be opened."""
     try:
         opened = open_image(path, SIDE)
     except ImageError:
         return None
     opened.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC)
-    bare = Image.new("RGB", opened.size)  # Pillow would carry EXIF, comments and colour profiles over
+    bare = Image.new("RGB", opened.size)  # Pillow would copy EXIF, comments and colour profiles
     bare.paste(opened)
     written = io.BytesIO()
     bare.save(written, "JPEG", quality=QUALITY, optimize=True)
@@ -112,21 +112,21 @@ def thumbnail(path: Path) -> str | None:
 
 
 NEEDED = ("matplotlib", "jinja2")
-SHAPES_ARABIC = (3, 11)  # of matplotlib: from here on it joins and orders Arabic letters
+SHAPES_ARABIC = (3, 11)  # the first version of matplotlib that joins and orders Arabic letters
 COLUMNS = ("R@1", "R@5", "R@10", "MRR", "nDCG@10")
 CUTOFFS = (1, 5, 10)
-CHART_K = 10  # of CUTOFFS: groups are small, and R@10 has the fewest empty ones
+CHART_K = 10  # the k of the charts: groups are small, and R@10 is seldom 0
 
-GroupTables = dict[str, dict[str, list[tuple[GroupRecall, ...]]]]  # title → model → one row a group → one entry a k
+GroupTables = dict[str, dict[str, list[tuple[GroupRecall, ...]]]]  # title → model → group → entry for each k
 
 _ARABIC = re.compile("[\u0600-\u06ff\u0750-\u077f\u08a0-\u08ff\ufb50-\ufdff\ufe70-\ufefc]")
 
 
 def check_ready(path: Path) -> None:
-    """Refuse a report that could not be written, before the evaluation takes minutes.
+    """Check that a report can be written, before the evaluation takes minutes.
 
     Raises:
-        InputError: the extra is not installed, or `path` is a folder or lies in none.
+        InputError: the extra `report` is not installed, or `path` is a folder or does not lie in an existing folder.
     """
     absent = [name for name in NEEDED if find_spec(name) is None]
     if absent:
@@ -151,12 +151,12 @@ def write_report(
     robustness: Sequence[Robustness] = (),
     leaks: Leaks | None = None,
 ) -> None:
-    """Write the report of one or several models; the others are compared with the first.
+    """Write the report of one or several models; each of the others is compared with the first.
 
     Args:
-        dialects: of each query, where the data set states it (see `breakdown.by_dialect`).
-        robustness: of each model, where it was measured.
-        leaks: of the set in training data, where it was compared.
+        dialects: the dialect of each query, if the data set states dialects (see `breakdown.by_dialect`).
+        robustness: the robustness of each model, if it was measured.
+        leaks: leaks of the test set into training data, if they were searched for.
 
     Raises:
         InputError: see `check_ready`; or the models were measured under different protocols.
@@ -171,7 +171,7 @@ def render(
     robustness: Sequence[Robustness] = (),
     leaks: Leaks | None = None,
 ) -> str:
-    """The report as HTML; see `write_report`."""
+    """Return the report as HTML; see `write_report`."""
     from markupsafe import Markup
 
     protocol = shared_protocol([model.evaluated for model in models])
@@ -317,7 +317,7 @@ def _group_notes(groups: Mapping[str, list[Group]], dialects: Sequence[str | Non
 
 
 def _changes(result: Robustness) -> bool:
-    """Whether any kind changes any text: no text with tashkeel to leave out, and a chart would have no row."""
+    """True if any kind of rewriting changes any text; otherwise a chart would have no row."""
     return any(loss.changed for loss in result.losses)
 
 

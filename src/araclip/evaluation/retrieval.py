@@ -1,4 +1,4 @@
-"""Text→image and image→text retrieval over one picture set, by any encoder."""
+"""Evaluates any encoder in text→image and image→text retrieval on one picture set."""
 
 import json
 import logging
@@ -24,12 +24,12 @@ from araclip.models.vectors import Ints
 from araclip.text.normalization import NORMALIZER_VERSION
 
 Item = TypeVar("Item")
-UNIT_TOLERANCE = 1e-2  # of a vector's length: half precision changes it by about 0.001
+UNIT_TOLERANCE = 1e-2  # a vector's length may differ so much from 1; half precision changes it by about 0.001
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The part of an `Evaluated` that costs time."""
+    """The part of an `Evaluated` that takes time to compute, and is cached."""
 
     t2i: Direction
     i2t: Direction
@@ -49,24 +49,25 @@ def evaluate(
     log: Log | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Evaluated:
-    """Every caption a query over all pictures, and every picture with captions a query over them.
+    """Evaluate a model: every caption searches all pictures, and every picture with captions searches all captions.
 
-    Of the model its `width`, `encode_text` and `encode_image` are used, and its label and licence where it has them.
-    Relevant are the picture that a caption describes and, the other way, any caption of the picture.
+    The right answer to a caption is the picture that it describes; to a picture, any of its captions. The model needs
+    `width`, `encode_text` and `encode_image`.
 
     Args:
-        captions: "all" of a picture's, or the "first".
-        label: name and fingerprint of the model, "name@fingerprint"; by default the encoder's own
-            `label`, as for `license`. Of an AraCLIP the megabytes are known, too.
-        image_vectors: (N, D) of `dataset.pictures`, where they are known already.
-        cache: folder of stored results, by protocol id, which are not computed again.
-        log: called with a line for each damaged file of the cache; by default a warning of `logging`.
-        progress: called as `progress("pictures" or "texts", read, total)` while they are encoded.
+        captions: "all" captions of a picture are queries, or only the "first".
+        label: name and fingerprint of the model, "name@fingerprint"; by default the encoder's own `label`.
+        license: licence of the weights; by default the encoder's own `license`.
+        megabytes: size of the model's files; known without this for an AraCLIP.
+        image_vectors: (N, D) of `dataset.pictures`, if they are known already.
+        cache: folder of stored results by protocol id; a stored result is not computed again.
+        log: called with a line for each damaged file of the cache; by default a `logging` warning.
+        progress: called as `progress("pictures" or "texts", read, total)` during encoding.
 
     Raises:
-        InputError: no caption, or the model has no label and none was given.
-        ModelMismatch: its vectors are not (n, D), not finite or not of unit length.
-        ImageError: a picture cannot be opened; it is named.
+        InputError: no picture has a caption, or the model has no label and none was given.
+        ModelMismatch: the model's vectors are not (n, D), not finite or not of unit length.
+        ImageError: a picture cannot be opened; the message names it.
     """
     label = label_of(model, label)
     license = license or getattr(model, "license", None)
@@ -106,7 +107,10 @@ def evaluate(
 
 
 def score_both_directions(text_vectors: Vectors, image_vectors: Vectors, owner: Ints) -> tuple[Direction, Direction]:
-    """Text→image and image→text of (Q, D) and (N, D) vectors; owner: (Q,) the picture that each text describes."""
+    """Score vectors of texts (Q, D) and pictures (N, D): return the directions text→image and image→text.
+
+    owner: (Q,) the picture that each text describes.
+    """
     captioned = np.unique(owner)
     own = np.split(np.argsort(owner, kind="stable"), np.cumsum(np.bincount(owner)[captioned])[:-1])
     return (
@@ -140,7 +144,7 @@ def _measure(
     else:
         known, image_ms = image_vectors, None
         image_vectors = vectors_of("picture", lambda _: known, dataset.pictures, model.width)
-    distinct = list(dict.fromkeys(queries))  # equal texts get one vector, and so tie
+    distinct = list(dict.fromkeys(queries))  # equal texts are encoded once, so that they tie
     text_vectors, text_ms = timed("text", model.encode_text, distinct)
     row_of = {text: row for row, text in enumerate(distinct)}
     directions = score_both_directions(text_vectors[[row_of[text] for text in queries]], image_vectors, owner)
@@ -148,7 +152,7 @@ def _measure(
 
 
 def label_of(model: Encoder, label: str | None) -> str:
-    """The label that was given, or the model's own.
+    """Return the given label, or else the model's own.
 
     Raises:
         InputError: there is neither.
@@ -160,7 +164,10 @@ def label_of(model: Encoder, label: str | None) -> str:
 
 
 def vectors_of(kind: str, encode: Callable[[Sequence[Item]], Vectors], items: Sequence[Item], width: int) -> Vectors:
-    """(n, D) float32 of unit length, checked: a broken encoder must not get a score."""
+    """Encode items and check the result, (n, D) float32 of unit length: a broken encoder must not get a score.
+
+    A wrong shape or length is a ModelMismatch.
+    """
     vectors = np.asarray(encode(items), np.float32)
     if vectors.shape != (len(items), width):
         raise ModelMismatch(
@@ -176,11 +183,11 @@ def vectors_of(kind: str, encode: Callable[[Sequence[Item]], Vectors], items: Se
     return vectors
 
 
-_STORED = {"found": np.uint32, "level": np.uint32, "clusters": np.uint32}  # half the bytes of what they are in memory
+_STORED = {"found": np.uint32, "level": np.uint32, "clusters": np.uint32}  # half the bytes they have in memory
 
 
 def read_cached(folder: Path, protocol: Protocol, log: Callable[[str], None]) -> Measured | None:
-    """The results stored for this protocol, or None; a damaged file is logged and not used."""
+    """Return the results stored for this protocol; None if there are none or the file is damaged, which is logged."""
     path = folder / f"{protocol.id}.npz"
     if not path.is_file():
         return None
@@ -197,7 +204,7 @@ def read_cached(folder: Path, protocol: Protocol, log: Callable[[str], None]) ->
 
 
 def write_cached(folder: Path, protocol: Protocol, measured: Measured) -> None:
-    """Store the results of this protocol without times, which hold for one run on one machine."""
+    """Store the results of this protocol, without times, which hold for one run on one machine only."""
     folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {
         f"{way}.{name}": array.astype(_STORED.get(name, array.dtype))

@@ -1,9 +1,9 @@
-"""Captions rewritten as people type them: misspelt, in a dialect, in Latin letters (Arabizi). Pure; seeded.
+"""Rewrites captions as people type them: misspelt, in a dialect, in Latin letters (Arabizi). Pure; seeded.
 
-The words of dialects and Latin letters are the evaluation's own: `lexicon.tsv` is read by nothing that understands
-queries and by nothing that trains, so that neither marks its own homework. A third of the words is held out: numbers
-on them are reported alone, and whoever tunes a query side or a text tower leaves them alone (`held_out`).
-A text that a kind cannot change comes back as it is.
+The words of dialects and Latin letters are the evaluation's own: nothing that understands queries or trains reads
+`lexicon.tsv`, so that neither is tested on words it was given. A third of the words is held out: figures on these words
+are reported separately, and must not be used to tune anything (`held_out`). A text that cannot be rewritten comes back
+unchanged.
 """
 
 import hashlib
@@ -21,11 +21,11 @@ DIALECTS = ("Egyptian", "Levantine", "Gulf", "Iraqi", "Moroccan")
 ARABIZI = "arabizi"
 COLUMNS = ("kind", "standard", ARABIZI, *DIALECTS)
 UNCHANGED = "-"
-ONE_IN = 3  # one family of words in three
+ONE_IN = 3  # one of three families of words is held out
 
-# Words of one letter, and the article, that are written together with the next word; no prefix first.
+# Words of one letter, and the article, that are written together with the next word; the empty prefix comes first.
 PREFIXES = ("", "و", "ف", "ب", "ل", "ك", "ال", "وال", "بال", "فال", "كال", "لل", "ولل", "وب", "ول")
-_PRESENT = {  # what a dialect puts before a verb in the present, for "he" and "they", and for "she"
+_PRESENT = {  # dialect → what it puts before a verb in the present: for "he" and "they", and for "she"
     "Egyptian": ("ب", "بت"),
     "Levantine": ("عم ", "عم ت"),
     "Gulf": ("قاعد ", "قاعدة ت"),
@@ -37,16 +37,16 @@ _WEAK = re.compile("[اأإآىيوةءئؤ]")
 
 @dataclass(frozen=True)
 class Entry:
-    """One form of a word of the standard language: what it is in each dialect that differs, and in Latin letters."""
+    """A form of a standard word: `forms` has it in each dialect that differs and in Latin letters."""
 
     forms: Mapping[str, str]
     held_out: bool
 
 
 def held_out(word: str) -> bool:
-    """Whether a word (without article and prefixes) is of the third that is reported alone.
+    """True if a word (without article and prefixes) belongs to the held-out third, which is reported separately.
 
-    Forms of a root go together as far as their first three consonants tell, so that طفل and أطفال are not parted.
+    Words with the same first three consonants are held out together, so that طفل and أطفال are not separated.
     """
     family = _WEAK.sub("", word.split(maxsplit=1)[0])[:3]
     return hashlib.sha256(family.encode()).digest()[0] % ONE_IN == 0
@@ -54,12 +54,12 @@ def held_out(word: str) -> bool:
 
 @cache
 def lexicon() -> dict[str, Entry]:
-    """Standard form → entry, of every word and of every inflection of a verb. The evaluation's own file."""
+    """Return standard form → entry, for every word and every inflection of a verb in `lexicon.tsv`."""
     return read_lexicon(Path(__file__).with_name("lexicon.tsv"))
 
 
 def read_lexicon(path: Path) -> dict[str, Entry]:
-    """Read a table as `lexicon.tsv` is one."""
+    """Read a table in the form of `lexicon.tsv`; an InputError names a wrong line."""
     entries: dict[str, Entry] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if line.startswith("#") or not line.strip() or line.split("\t") == list(COLUMNS):
@@ -81,7 +81,7 @@ def _word(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 
 def _verb(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """A present with its dialect's prefix: بيلعب, عم يلعب, قاعد يلعب, ديلعب, كيلعب."""
+    """Return the present forms of a verb, each with its dialects' forms: بيلعب, عم يلعب, قاعد يلعب, ديلعب, كيلعب."""
     forms: dict[str, dict[str, str]] = {form: _latin(words[ARABIZI], form, standard) for form in _present(standard)}
     for dialect in DIALECTS:
         he, *rest = words[dialect].split(" ")
@@ -95,7 +95,7 @@ def _verb(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 
 def _participle(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """A verb that the dialects say as an active participle: لابس, لابسة, لابسين."""
+    """Return the forms of a verb for which dialects use an active participle: لابس, لابسة, لابسين."""
     forms: dict[str, dict[str, str]] = {form: _latin(words[ARABIZI], form, standard) for form in _present(standard)}
     for dialect in DIALECTS:
         for form, written in forms.items():
@@ -108,7 +108,7 @@ _INFLECTED = {"n": _word, "v": _verb, "p": _participle}
 
 
 def _present(standard: str) -> list[str]:
-    """يلعب → تلعب, يلعبون, يلعبان, تلعبان, يلعبن, تلعبن; يرتدي → يرتدون, يرتديان …"""
+    """Return the present forms of a verb: يلعب → تلعب, يلعبون, يلعبان, تلعبان, يلعبن, تلعبن; يرتدي → يرتدون …"""
     he, she = standard, f"ت{standard[1:]}"
     short = standard[1:].removesuffix("ي").removesuffix("ى")
     dual = standard[1:].removesuffix("ى") + ("يان" if standard.endswith("ى") else "ان")
@@ -120,7 +120,7 @@ def _is_plural(form: str, standard: str) -> bool:
 
 
 def _latin(he: str, form: str, standard: str) -> dict[str, str]:
-    """yel3ab → tel3ab, yel3abo."""
+    """Return a verb form in Latin letters, from that for "he": yel3ab → tel3ab, yel3abo; empty if there is none."""
     if he == UNCHANGED:
         return {}
     verb = he if form.startswith("ي") else f"t{he[1:]}"
@@ -131,7 +131,7 @@ _ARABIC_WORD = re.compile("[\u0621-\u063a\u0641-\u064a\u0671-\u06d3]+")
 _ARTICLE = {"ال": "el ", "وال": "w el ", "بال": "bel ", "فال": "fel ", "كال": "kal ", "لل": "lel ", "ولل": "w lel "}
 _JOINED = {"": "", "و": "w ", "ف": "f", "ب": "b", "ل": "l", "ك": "k", "وب": "w b", "ول": "w l", **_ARTICLE}
 
-# Two habits of writing Arabic in Latin letters, of Egypt and of the Levant and the Gulf; one a caption.
+# Two habits of writing Arabic in Latin letters: Egypt's, and that of the Levant and the Gulf. A caption uses one.
 _SHARED = {
     **dict.fromkeys("اأآ", "a"), "إ": "e", "ى": "a", "ة": "a", "ء": "2", "ؤ": "2", "ئ": "2", "ب": "b", "ت": "t",
     "ج": "g", "ح": "7", "خ": "kh", "د": "d", "ذ": "z", "ر": "r", "ز": "z", "س": "s", "ش": "sh", "ص": "s", "ض": "d",
@@ -142,11 +142,11 @@ _HABITS = (
     _SHARED,
     {**_SHARED, "ج": "j", "خ": "5", "ق": "q", "ث": "th", "ذ": "th", "ص": "9", "ط": "6", "غ": "3'"},
 )
-_RESPELT = (("kh", "5"), ("gh", "3'"), ("g", "j"))  # what the second habit changes in the lexicon's spellings
+_RESPELT = (("kh", "5"), ("gh", "3'"), ("g", "j"))  # from the lexicon's spelling to the second habit
 
 
 def in_dialect(text: str, dialect: str, *, only_held_out: bool = False) -> str:
-    """`text` with every word that the lexicon has in `dialect` replaced; the same object of words that it has not.
+    """Replace every word that the lexicon has in `dialect`; other words stay.
 
     Args:
         dialect: one of DIALECTS.
@@ -161,7 +161,7 @@ def in_dialect(text: str, dialect: str, *, only_held_out: bool = False) -> str:
 
 
 def in_latin_letters(text: str, draw: random.Random, *, only_held_out: bool = False) -> str:
-    """`text` in Arabizi: words of the lexicon as people write them, others letter by letter with guessed vowels."""
+    """Write `text` in Arabizi: words of the lexicon as people write them, others by letter with guessed vowels."""
     habit = draw.randrange(len(_HABITS))
 
     def replaced(prefix: str, entry: Entry | None, stem: str) -> str:
@@ -179,7 +179,10 @@ def in_latin_letters(text: str, draw: random.Random, *, only_held_out: bool = Fa
 
 
 def _rewritten(text: str, replaced: Callable[[str, Entry | None, str], str]) -> str:
-    """`text` with each word, or two that the lexicon has together, replaced: prefix, entry (or None) and stem."""
+    """Replace each word, or two words that the lexicon has together, by the result of `replaced`.
+
+    `replaced` takes prefix, entry (None for an unknown word) and stem.
+    """
     out, at = [], 0
     words = list(_ARABIC_WORD.finditer(text))
     i = 0
@@ -200,7 +203,7 @@ def _rewritten(text: str, replaced: Callable[[str, Entry | None, str], str]) -> 
 
 
 def _split(word: str) -> tuple[str, Entry, str] | None:
-    """Prefix, entry and stem of a word, or of two, that the lexicon has."""
+    """Return prefix, entry and stem of one word or two; None if the lexicon does not have them."""
     words = lexicon()
     for prefix in PREFIXES:
         stem = word[len(prefix) :]
@@ -211,13 +214,13 @@ def _split(word: str) -> tuple[str, Entry, str] | None:
 
 
 def _bare(word: str) -> tuple[str, None, str]:
-    """An unknown word, parted from an article: at least three letters stay."""
+    """Split an article off an unknown word, if at least three letters stay: return prefix, None and stem."""
     prefix = next((p for p in _ARTICLE if word.startswith(p) and len(word) >= len(p) + 3), "")
     return prefix, None, word[len(prefix) :]
 
 
 def _letter_by_letter(word: str, habit: int, draw: random.Random) -> str:
-    """Consonants by the habit's letters, long vowels as written, a guessed short vowel where two consonants meet."""
+    """Write a word in Latin letters: consonants by the habit, and a guessed short vowel between two consonants."""
     out, after_consonant = "", False
     for i, letter in enumerate(word):
         if letter in "وي" and i and (after_consonant or i + 1 == len(word)):  # a long vowel
@@ -244,37 +247,37 @@ _BESIDE = {letter: row[max(i - 1, 0) : i] + row[i + 1 : i + 2] for row in _ROWS 
 
 
 def without_hamza(text: str) -> str:
-    """احمر for أحمر, شاطي for شاطئ, سما for سماء."""
+    """Leave hamzas out: أحمر → احمر, شاطئ → شاطي, سماء → سما."""
     return re.sub(f"(?<=[{_LETTER}])ء(?![{_LETTER}])", "", text.translate(_SEATS))
 
 
 def ha_for_ta_marbuta(text: str) -> str:
-    """قطه for قطة."""
+    """Replace ة by ه: قطة → قطه."""
     return text.replace("ة", "ه")
 
 
 def alef_maqsura_for_ya(text: str) -> str:
-    """صبى for صبي, at the end of a word, as in Egyptian print."""
+    """Replace ي at the end of a word by ى, as in Egyptian print: صبي → صبى."""
     return re.sub(f"ي(?![{_LETTER}])", "ى", text)
 
 
 def persian_letters(text: str) -> str:
-    """ک and ی, which look like ك and ي: of a Persian or Urdu keyboard."""
+    """Replace ك and ي by ک and ی of a Persian or Urdu keyboard, which look like them."""
     return text.translate(_PERSIAN)
 
 
 def without_tashkeel(text: str) -> str:
-    """Marks of vocalisation left out, and tatweel; captions of this package's sets have none."""
+    """Leave out vowel marks and tatweel. The captions of this package's sets have none, so nothing changes there."""
     return normalize(text)
 
 
 def with_tashkeel(text: str, draw: random.Random) -> str:
-    """A mark after most letters. The marks are random: what is tested is that a reader looks past them."""
+    """Add a random vowel mark after most letters; a model should ignore the marks."""
     return _ARABIC.sub(lambda letter: letter.group() + (draw.choice(_VOWELS) if draw.random() < 0.7 else ""), text)
 
 
 def joined_words(text: str, draw: random.Random) -> str:
-    """Two words without the space between them."""
+    """Remove one space between two words."""
     spaces = [at for at, letter in enumerate(text) if letter == " "]
     if not spaces:
         return text
@@ -283,7 +286,7 @@ def joined_words(text: str, draw: random.Random) -> str:
 
 
 def split_word(text: str, draw: random.Random) -> str:
-    """A space inside a word of four letters or more."""
+    """Put a space inside one word of four letters or more."""
     word = _drawn(text, 4, draw)
     if word is None:
         return text
@@ -292,7 +295,7 @@ def split_word(text: str, draw: random.Random) -> str:
 
 
 def repeated_letter(text: str, draw: random.Random) -> str:
-    """A letter inside or at the end of a word two to four times: جمييل, كللللب."""
+    """Write a letter inside or at the end of a word two to four times: جمييل, كللللب."""
     word = _drawn(text, 3, draw)
     if word is None:
         return text
@@ -301,7 +304,8 @@ def repeated_letter(text: str, draw: random.Random) -> str:
 
 
 def typo(text: str, draw: random.Random) -> str:
-    """One letter of a word of three or more left out, doubled by a neighbouring key, replaced by one, or swapped."""
+    """Make a typo in a word of three letters or more: a letter left out, or swapped with the next, or a neighbouring
+    key added or taken instead."""
     word = _drawn(text, 3, draw)
     if word is None:
         return text
@@ -324,7 +328,7 @@ def typo(text: str, draw: random.Random) -> str:
 
 
 def _drawn(text: str, letters: int, draw: random.Random) -> re.Match[str] | None:
-    """One of the words of so many letters or more."""
+    """Return a random word of at least so many letters; None if there is none."""
     words = [word for word in _WORD.finditer(text) if len(word.group()) >= letters]
     return draw.choice(words) if words else None
 
@@ -335,14 +339,14 @@ HELD_OUT = "held-out words"
 
 @dataclass(frozen=True)
 class Kind:
-    """A way to rewrite a caption; `rewrite` takes the text and a generator that depends on the text, kind and seed."""
+    """A way to rewrite a caption; `rewrite` takes the text and a random generator seeded by text, kind and seed."""
 
     name: str
     group: str
     rewrite: Callable[[str, random.Random], str]
 
     def __call__(self, text: str, seed: int = 0) -> str:
-        """The text rewritten: the same for the same text and seed, on every machine."""
+        """Rewrite a text; the same text and seed give the same result on every machine."""
         drawn = hashlib.sha256(f"{seed}\t{self.name}\t{text}".encode(errors="surrogatepass")).digest()
         return self.rewrite(text, random.Random(int.from_bytes(drawn[:8])))
 
@@ -375,7 +379,7 @@ KINDS = (
 
 
 def kinds_by_name(names: Sequence[str]) -> tuple[Kind, ...]:
-    """The kinds of these names or groups; all if none is named."""
+    """Return the kinds with these names or in these groups; all if none is named. An unknown name is an InputError."""
     known = {kind.name for kind in KINDS} | {kind.group for kind in KINDS}
     for name in names:
         if name not in known:

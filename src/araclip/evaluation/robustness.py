@@ -1,4 +1,4 @@
-"""What each kind of rewriting costs: the loss of recall, with intervals, of any model on any picture set."""
+"""Measures robustness: how much recall a model loses, with intervals, when captions are rewritten (`rewriting`)."""
 
 import contextlib
 import hashlib
@@ -24,31 +24,31 @@ from araclip.models.vectors import Floats, Ints
 from araclip.text.interpretation import Interpreter
 
 CUTOFFS = (1, 10)
-RESAMPLES = 2000  # of the bootstrap, as `scores.interval` has them
+RESAMPLES = 2000  # bootstrap resamples, as in `scores.interval`
 CLEAN = "as written"
-BLOCK = 512  # texts that are encoded together, after which progress is told
+BLOCK = 512  # texts encoded together; progress is reported after each block
 
 TextEncoder = Callable[[Sequence[str]], Vectors]
 
 
 @dataclass(frozen=True)
 class Loss:
-    """One kind of rewriting."""
+    """The loss by one kind of rewriting."""
 
-    kind: str  # of `rewriting.KINDS`; `CLEAN` for the captions as they are, whose losses are 0
+    kind: str  # name in `rewriting.KINDS`; `CLEAN` for unchanged captions, whose losses are 0
     group: str
-    queries: int  # how many captions there are
-    changed: int  # how many of them the kind changes
+    queries: int  # number of captions
+    changed: int  # number of captions that the kind changes
     recall: dict[str, float]  # R@k over all captions, for each k of CUTOFFS
-    loss: dict[str, float]  # R@k of the captions as written less that of the rewritten ones
-    interval: dict[str, tuple[float, float]]  # its 95 % interval by picture
-    loss_changed: dict[str, float]  # among the captions that the kind changes, 0 where it changes none
-    interval_changed: dict[str, tuple[float, float]]
+    loss: dict[str, float]  # R@k of the captions as written minus R@k of the rewritten captions
+    interval: dict[str, tuple[float, float]]  # 95 % interval of `loss`, by picture
+    loss_changed: dict[str, float]  # the loss over changed captions only; 0 if none is changed
+    interval_changed: dict[str, tuple[float, float]]  # 95 % interval of `loss_changed`
 
 
 @dataclass(frozen=True)
 class Robustness:
-    """A model's losses on one picture set, the clean captions first; `way`: how the texts became vectors."""
+    """A model's losses on one picture set, first for unchanged captions; `way` says how texts became vectors."""
 
     model: str
     dataset: str
@@ -58,7 +58,7 @@ class Robustness:
     losses: tuple[Loss, ...]
 
     def json(self) -> dict[str, Any]:
-        """Plain data, as `araclip evaluate --robustness --json` prints it."""
+        """Return plain data, as `araclip evaluate --robustness --json` prints it."""
         return asdict(self)
 
 
@@ -77,20 +77,21 @@ def measure(
     seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Robustness:
-    """Rewrite every caption in every way, and find its picture among all of the set's.
+    """Rewrite every caption in every way, search its picture among all pictures of the set, and return the losses.
 
     Args:
-        captions: "all" of a picture's, or the "first".
-        encode: texts → (n, D) unit vectors; by default the model's `encode_text`, so that texts are taken literally.
-        way: the name of `encode`, for tables.
-        image_vectors: (N, D) of the pictures, where they are known; otherwise they are encoded once, and kept in
-            `cache` if that is given.
-        clean_ranks: (Q,) of the captions as they are and by the same `encode`, where an evaluation has them already.
-        seed: of random kinds; a text is always rewritten alike for one seed.
+        captions: "all" captions of a picture are queries, or only the "first".
+        encode: takes texts and returns (n, D) unit vectors; by default the model's `encode_text`, which takes texts
+            literally.
+        way: the name of `encode` in tables.
+        image_vectors: (N, D) of the pictures, if they are known; otherwise pictures are encoded once, and their vectors
+            kept in `cache` if it is given.
+        clean_ranks: (Q,) ranks of the unchanged captions with the same `encode`, if they are known already.
+        seed: seed of random kinds; a text is always rewritten the same way with the same seed.
         progress: called as `progress(kind, texts done, texts in all)`.
 
     Raises:
-        InputError: no caption. ModelMismatch, ImageError: as of `retrieval.evaluate`.
+        InputError: no picture has a caption. ModelMismatch, ImageError: as for `retrieval.evaluate`.
     """
     queries, owner = dataset.queries(captions)
     if not queries:
@@ -100,7 +101,7 @@ def measure(
     encode_some = encode or model.encode_text
 
     def find(name: str, texts: Sequence[str], owner: Ints) -> Floats:
-        """Ranks of each text's own picture; equal texts are encoded once."""
+        """Return the rank of each text's own picture; equal texts are encoded once."""
 
         def encoded(distinct: Sequence[str]) -> Vectors:
             parts = []
@@ -162,7 +163,7 @@ def picture_vectors(
     cache: Path | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Vectors:
-    """(N, D) of `dataset.pictures`, from `cache/<id>.pictures` of this label, or encoded and stored there."""
+    """Return the vectors (N, D) of `dataset.pictures`: from `cache/<id>.pictures`, or else encode and store them."""
     shape = (len(dataset.pictures), model.width)
     named = f"{label}\n{dataset.fingerprint}\n{shape}"
     path = cache / f"{hashlib.sha256(named.encode()).hexdigest()[:12]}.pictures" if cache else None
@@ -178,7 +179,7 @@ def picture_vectors(
 
     vectors = vectors_of("picture", lambda _: model.encode_image(counted()), dataset.pictures, model.width)
     if path is not None:
-        with contextlib.suppress(OSError):  # full or read-only: encoded again the next time
+        with contextlib.suppress(OSError):  # disk full or read-only: they are encoded again next time
             path.parent.mkdir(parents=True, exist_ok=True)
             atomic.write_checked(path, vectors.astype("<f4").tobytes())
     return vectors

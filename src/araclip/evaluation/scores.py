@@ -1,4 +1,4 @@
-"""Exact scores of every query against every candidate, metrics of their ranks, and what an evaluation results in."""
+"""Scores every query against every candidate, exactly, and computes metrics; defines the results of an evaluation."""
 
 import hashlib
 import json
@@ -16,35 +16,35 @@ from araclip.models.vectors import Floats, Ints, Vectors
 
 @dataclass(frozen=True)
 class Protocol:
-    """All that a number depends on; two numbers may stand in one table only if all but the model agree."""
+    """All that a figure depends on; two figures may stand in one table only if all fields but the model are equal."""
 
-    dataset: str  #: its folder's or hub name
-    fingerprint: str  #: twelve hex digits of its pictures' names and sizes and of its captions
-    split: str | None  #: None for all pictures
-    caption_field: str  #: of captions.jsonl, from which the queries come
-    captions: str  #: whether "all" of a picture's captions are queries, or the "first"
-    n_queries: int  #: size of the pool, as is the next
-    n_images: int
+    dataset: str  #: name of the data set: its folder's, or on the hub
+    fingerprint: str  #: twelve hex digits: a hash of the pictures' names and sizes and of the captions
+    split: str | None  #: None: all pictures
+    caption_field: str  #: field of captions.jsonl that the queries come from
+    captions: str  #: "all": every caption of a picture is a query; "first": only its first caption
+    n_queries: int  #: number of queries
+    n_images: int  #: number of pictures
     normalizer: int  #: version of `araclip.normalize`
     model: str  #: label and fingerprint of the encoder, such as "araclip-mini@3f2a"
 
     @property
     def id(self) -> str:
-        """Twelve hex digits that change with any of the above."""
+        """Twelve hex digits: a hash of all fields of the protocol."""
         text = json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
         return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
 class Direction:
-    """One direction, text→image or image→text; Q queries over N candidates, any relevant one counts."""
+    """The results of one direction, text→image or image→text: Q queries over N candidates; any relevant one counts."""
 
-    ranks: Floats  #: (Q,) from 1, expected rank under a random order of ties
-    level: Ints  #: (Q,) how many irrelevant candidates score exactly as the best relevant one does
+    ranks: Floats  #: (Q,) rank of the best relevant candidate, from 1; expected rank if candidates tie
+    level: Ints  #: (Q,) how many irrelevant candidates score exactly as much as the best relevant one
     ndcg10: Floats  #: (Q,) nDCG@10 with binary relevance, ties averaged
-    clusters: Ints  #: (Q,) the picture each query belongs to, for intervals by picture
-    found: Ints  #: (Q, K) the K best candidates, best first, ties by position
-    scores: NDArray[np.float32]  #: (Q, K) their cosines
+    clusters: Ints  #: (Q,) the picture that each query belongs to, for intervals by picture
+    found: Ints  #: (Q, K) the K best candidates, best first; ties in order of position
+    scores: NDArray[np.float32]  #: (Q, K) cosines of the candidates in `found`
     relevant_score: NDArray[np.float32]  #: (Q,) cosine of the best relevant candidate
     margin: NDArray[np.float32]  #: (Q,) `relevant_score` less the best irrelevant cosine
 
@@ -54,35 +54,35 @@ class Direction:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a model costs on the machine of the run; None where it was not measured."""
+    """What a model costs on the machine of the run; None if it was not measured."""
 
-    megabytes: float | None  #: of its files
-    width: int  #: of a vector
-    text_ms: float | None  #: a text, in batches
-    image_ms: float | None  #: a picture, in batches
+    megabytes: float | None  #: size of the model's files
+    width: int  #: width of a vector
+    text_ms: float | None  #: milliseconds for a text, in batches
+    image_ms: float | None  #: milliseconds for a picture, in batches
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One model on one picture set."""
+    """The results of one model on one picture set."""
 
-    name: str  #: in tables
-    license: str | None  #: of the weights, where known
+    name: str  #: the model's name in tables
+    license: str | None  #: licence of the weights; None if not known
     protocol: Protocol
     t2i: Direction
     i2t: Direction
     queries: Sequence[str]  #: (Q,) the texts, in the order of `t2i.ranks`
-    owner: Ints  #: (Q,) the row in `pictures` that each describes
-    pictures: Sequence[Path]  #: (N,) files, in the order of `i2t`'s clusters where every picture has a caption
-    missing: int  #: pictures of the list whose file was not there, left out of the pools
+    owner: Ints  #: (Q,) the row in `pictures` that each text describes
+    pictures: Sequence[Path]  #: (N,) files; `i2t` has those with a caption, in this order
+    missing: int  #: how many listed pictures were left out because their file was not there
     cost: Cost
 
     def __repr__(self) -> str:
         return f"<Evaluated {self.protocol.model} on {self.protocol.dataset}: text to image {self.t2i}>"
 
 
-DEPTH = 10  # of nDCG@10 and MRR@10
-BLOCK = 48 << 20  # bytes of scores multiplied at once: enough rows for the matrix product to be worth its packing
+DEPTH = 10  # the 10 of nDCG@10 and MRR@10
+BLOCK = 48 << 20  # bytes of scores computed at once: enough rows to make the matrix product efficient
 SLICE = 4 << 20  # bytes of scores ranked at once: they are read six times and should stay in the processor's cache
 
 _GAIN = np.concatenate(
@@ -100,19 +100,18 @@ def score(
 ) -> Direction:
     """Rank the gallery for each query and measure the ranking; finding any relevant candidate counts.
 
-    Candidates with exactly the same score are in no order: ranks are expected ranks under a random one, nDCG is its
-    expectation (McSherry and Najork 2008). An encoder that maps everything to one point scores like chance, not
-    perfectly.
+    Candidates with exactly equal scores have no order, so ranks and nDCG are expectations over random orders (McSherry
+    and Najork 2008). An encoder that maps everything to one point thus scores like chance, not perfectly.
 
     Args:
         queries: (Q, D). gallery: (N, D). Scores are inner products in float32.
-        relevant: for each query, the rows of `gallery` that answer it.
-        clusters: (Q,) the picture of each query; each its own by default.
+        relevant: for each query, the rows of `gallery` that are right answers.
+        clusters: (Q,) the picture of each query; by default each query has its own.
         keep: how many of the best candidates to keep, K = min(keep, N).
 
     Raises:
         ValueError: a query has no relevant candidate or one that is no row of the gallery, the sizes disagree, or a
-            vector is not finite (no score is greater than NaN, so it would rank first).
+            vector is not finite (no score is greater than NaN, so NaN would rank first).
     """
     queries, gallery = np.asarray(queries, np.float32), np.asarray(gallery, np.float32)
     _check(queries, gallery, relevant)
@@ -145,7 +144,7 @@ def _check(queries: Vectors, gallery: Vectors, relevant: Sequence[Sequence[int]]
 
 
 def _pairs(relevant: Sequence[Sequence[int]], candidates: int) -> tuple[Ints, Ints, Ints]:
-    """(F,) query and candidate of every relevant pair, each once and in order, and (Q,) how many a query has."""
+    """Return query and candidate (F,) of every relevant pair, sorted, each once, and each query's count (Q,)."""
     lengths = np.fromiter(map(len, relevant), np.int64, len(relevant))
     if not lengths.all():
         query = int(np.argmin(lengths))
@@ -162,7 +161,10 @@ def _pairs(relevant: Sequence[Sequence[int]], candidates: int) -> tuple[Ints, In
 
 
 def _blocks(queries: Vectors, gallery: Vectors) -> Iterator[tuple[int, Vectors, NDArray[np.bool_]]]:
-    """Each SLICE of the score matrix: first row, (b, N) scores, (b, N) room for a mask; the next overwrites both."""
+    """Yield the score matrix in slices: first row, scores (b, N), and an empty mask (b, N).
+
+    The next slice overwrites both arrays.
+    """
     distinct, inverse = _distinct(gallery)
     width = len(gallery)
     at_once, step = (max(1, size // (4 * width)) for size in (BLOCK, SLICE))
@@ -179,10 +181,10 @@ def _blocks(queries: Vectors, gallery: Vectors) -> Iterator[tuple[int, Vectors, 
 
 
 def _distinct(gallery: Vectors) -> tuple[Vectors, Ints]:
-    """The different rows of the gallery, and (N,) which of them each row is.
+    """Return the distinct rows of the gallery, and for each row (N,) which of them it is.
 
-    A matrix product may sum its columns in different orders, so that equal vectors come out a rounding apart and no
-    longer tie; therefore each is multiplied once.
+    A matrix product may sum columns in different orders, so that equal vectors get scores that differ by rounding and
+    no longer tie. Therefore each distinct vector is multiplied once.
     """
     row_of: dict[bytes, int] = {}
     inverse = np.empty(len(gallery), np.int64)
@@ -196,9 +198,10 @@ def _distinct(gallery: Vectors) -> tuple[Vectors, Ints]:
 def _evaluated(
     scores: Vectors, mask: NDArray[np.bool_], own: tuple[Ints, Ints], counts: Ints, keep: int
 ) -> tuple[NDArray[np.generic], ...]:
-    """Ranks, level, nDCG@10, found, their scores, relevant score and margin of (b, N) scores, which are left unchanged.
+    """Compute a Direction's arrays for some queries: ranks, level, nDCG@10, found, scores, relevant score, margin.
 
-    own: (f,) rows and columns of the relevant candidates, by row. counts: (b,) how many a row has.
+    scores: (b, N), unchanged at the end. own: (f,) rows and columns of the relevant candidates, ordered by row. counts:
+    (b,) how many relevant candidates a row has.
     """
     rows, starts = own[0], np.cumsum(counts) - counts
     values = scores[own]  # (f,)
@@ -206,9 +209,9 @@ def _evaluated(
     scores[own] = -np.inf
     above = _count(np.greater(scores, best[:, None], out=mask))
     level = _count(np.equal(scores, best[:, None], out=mask))
-    margin = best - scores.max(axis=1)  # infinite where every candidate is relevant
+    margin = best - scores.max(axis=1)  # infinite if every candidate is relevant
     scores[own] = values
-    level_too = np.add.reduceat((values == best[rows]).astype(np.int64), starts)  # relevant ones, at least one
+    level_too = np.add.reduceat((values == best[rows]).astype(np.int64), starts)  # relevant ones that tie, ≥ 1
     ranks = 1 + above + level / (1 + level_too)  # the first of level_too among level + level_too in random order
     found, top, last, tied = _top(scores, mask, max(keep, DEPTH))
     ndcg = _ndcg(values, rows, counts, top, last, tied)
@@ -222,11 +225,11 @@ def _count(mask: NDArray[np.bool_]) -> Ints:
 
 
 def _top(scores: Vectors, mask: NDArray[np.bool_], keep: int) -> tuple[Ints, Vectors, Vectors, Ints]:
-    """The best of each row, and the score at rank DEPTH.
+    """Find the best candidates of each row, and the score at rank DEPTH.
 
     Returns:
-        (b, K) columns, best first, ties by position; (b, K) their scores; (b,) the score at rank DEPTH, or the last
-        where there are fewer; (b,) how many candidates of the whole row have it.
+        (b, K) columns of the best, ties in order of position; (b, K) their scores; (b,) the score at rank DEPTH, or the
+        lowest score if there are fewer candidates; (b,) how many candidates of the row have this score.
     """
     width = scores.shape[1]
     keep = min(keep, width)
@@ -237,8 +240,8 @@ def _top(scores: Vectors, mask: NDArray[np.bool_], keep: int) -> tuple[Ints, Vec
     at_end = values == least[rows]
     tie_number = np.cumsum(at_end)
     first = np.searchsorted(rows, np.arange(len(scores)))
-    tie_number -= (tie_number[first] - at_end[first])[rows]  # 1, 2, … among those of the row that tie for the last rank
-    needed = np.flatnonzero(~at_end | (tie_number <= keep))  # further ties cannot be needed, and there may be thousands
+    tie_number -= (tie_number[first] - at_end[first])[rows]  # 1, 2, … among the row's ties for the last rank
+    needed = np.flatnonzero(~at_end | (tie_number <= keep))  # more ties are not needed, and there may be thousands
     order = needed[np.lexsort((columns[needed], -values[needed], rows[needed]))]
     positions = np.searchsorted(rows[order], np.arange(len(scores)))[:, None] + np.arange(keep)
     found, top = columns[order][positions], values[order][positions]
@@ -248,7 +251,7 @@ def _top(scores: Vectors, mask: NDArray[np.bool_], keep: int) -> tuple[Ints, Vec
 
 
 def _ndcg(values: Vectors, rows: Ints, counts: Ints, top: Vectors, last: Vectors, tied: Ints) -> Floats:
-    """(b,) nDCG@10: a relevant candidate gains the mean discount of the ranks that its tie covers."""
+    """Return nDCG@10 (b,); a relevant candidate gains the mean discount of the ranks that it ties for."""
     near = values >= last[rows]  # nothing beyond rank 10 has a gain
     values, rows = values[near], rows[near]
     ten = top[rows, :DEPTH]  # (f, 10)
@@ -266,31 +269,31 @@ CELLS = 1 << 22  # resamples × clusters drawn at once: 32 MB
 def ranks(
     queries: NDArray[np.float32], gallery: NDArray[np.float32], relevant: Sequence[Sequence[int]]
 ) -> NDArray[np.float64]:
-    """Rank, from 1, of the best relevant item for each query; ties at their expected rank. See `score`."""
+    """Return the rank, from 1, of each query's best relevant item; the expected rank if items tie. See `score`."""
     return score(queries, gallery, relevant).ranks
 
 
 def recall_at(ranks: Floats, k: int) -> float:
-    """Share of queries whose best relevant item has rank k or better."""
+    """Return the share of queries whose best relevant item has rank k or better."""
     return float((ranks <= k).mean())
 
 
 def mrr(ranks: Floats, k: float = np.inf) -> float:
-    """Mean reciprocal rank of the best relevant item; beyond rank k it counts 0."""
+    """Return the mean reciprocal rank of the best relevant item; a rank beyond k counts 0."""
     return float(_reciprocal(ranks, k).mean())
 
 
 def summary(ranks: Floats) -> dict[str, float]:
-    """R@1, R@5, R@10, MRR and the median rank."""
+    """Return R@1, R@5, R@10, MRR and the median rank, by name."""
     recalls = {f"R@{k}": recall_at(ranks, k) for k in (1, 5, 10)}
     return recalls | {"MRR": mrr(ranks), "median rank": float(np.median(ranks))}
 
 
 def per_query(direction: Direction, metric: str) -> Floats:
-    """(Q,) the values whose mean is the metric: for R@k 1 or 0, for MRR the reciprocal rank, for nDCG@10 nDCG@10.
+    """Return each query's value (Q,) of a metric: 1 or 0 for R@k, the reciprocal rank for MRR, nDCG@10 itself.
 
     Raises:
-        ValueError: it is none of METRICS.
+        ValueError: the metric is none of METRICS.
     """
     if metric == "nDCG@10":
         return direction.ndcg10
@@ -302,8 +305,11 @@ def per_query(direction: Direction, metric: str) -> Floats:
 
 
 def measures(direction: Direction) -> dict[str, float]:
-    """All of METRICS, the median rank, and `ties`: how many queries have an irrelevant candidate that scores exactly as
-    the best relevant one does. If they are many, the encoder gives different inputs the same vector."""
+    """Return the means of METRICS, the median rank, and `ties`, by name.
+
+    `ties` counts the queries with an irrelevant candidate that scores exactly as much as the best relevant one. Many
+    ties mean that the encoder gives different inputs the same vector.
+    """
     means = {metric: float(per_query(direction, metric).mean()) for metric in METRICS}
     return means | {"median rank": float(np.median(direction.ranks)), "ties": float((direction.level > 0).sum())}
 
@@ -311,16 +317,16 @@ def measures(direction: Direction) -> dict[str, float]:
 def interval(
     values: Floats, clusters: Sequence[int] | Ints, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """Bootstrap interval of a mean over queries, resampled by cluster (Efron and Tibshirani 1993, percentile method).
+    """Return the bootstrap interval of a mean over queries, resampled by cluster (percentiles, Efron, Tibshirani 1993).
 
     The captions of one picture are not independent, so pictures are drawn with replacement, not captions.
 
     Args:
-        values: (Q,) what is averaged: reciprocal ranks, or 1 for a rank up to k and 0 for others.
+        values: (Q,) the values to average, such as reciprocal ranks, or 1 for a rank up to k and 0 for others.
         clusters: (Q,) the picture of each query.
 
     Raises:
-        ValueError: no values, or not as many clusters.
+        ValueError: there are no values, or the numbers of values and clusters differ.
     """
     means = resampled_means(np.asarray(values)[:, None], clusters, resamples, seed)
     low, high = np.quantile(means[:, 0], [(1 - level) / 2, (1 + level) / 2])
@@ -330,7 +336,7 @@ def interval(
 def intervals(
     direction: Direction, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """`interval` of each of METRICS, all from the same draws, by picture."""
+    """Return the `interval` of each of METRICS by name; all use the same draws of pictures."""
     values = np.stack([per_query(direction, metric) for metric in METRICS], axis=1)  # (Q, M)
     means = resampled_means(values, direction.clusters, resamples, seed)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
@@ -338,8 +344,10 @@ def intervals(
 
 
 def resampled_means(values: Floats, clusters: Sequence[int] | Ints, resamples: int, seed: int) -> Floats:
-    """The means (R, M) of the values (Q, M) in each of R bootstrap samples. A sample draws clusters with
-    replacement, as many as there are."""
+    """Return the means (R, M) of the values (Q, M) in each of R bootstrap samples.
+
+    A sample draws clusters with replacement, as many as there are.
+    """
     sums, counts = cluster_sums(values, clusters)
     rng = np.random.default_rng(seed)
     means = []
@@ -351,7 +359,7 @@ def resampled_means(values: Floats, clusters: Sequence[int] | Ints, resamples: i
 
 
 def cluster_sums(values: Floats, clusters: Sequence[int] | Ints) -> tuple[Floats, Ints]:
-    """For each of C clusters, the sums (C, M) of its queries' values (Q, M), and the number (C,) of its queries."""
+    """Return, for each of C clusters, the sums (C, M) of its queries' values (Q, M), and its number of queries (C,)."""
     if not len(values) or len(values) != len(clusters):
         raise ValueError(f"{len(values)} values but {len(clusters)} clusters. Pass one cluster a value, at least one.")
     _, row = np.unique(np.asarray(clusters), return_inverse=True)

@@ -1,4 +1,4 @@
-"""Picture sets: a folder with `captions.jsonl` (one object a line) and the pictures it names.
+"""Reads picture sets: a folder with `captions.jsonl` (one JSON object on each line) and the pictures it names.
 
 Fields of a line: `image` (path below the folder, see `PictureFiles`), optional `split` and `dialect`, and caption
 fields, each a text or a list of texts.
@@ -25,22 +25,25 @@ MAX_NAME = 4096  # bytes of a path, as the system allows
 
 
 class PictureFiles:
-    """Resolves the names in a set's list.
+    """Turns the names in a set's list into paths.
 
     Args:
-        folders: in which a name is looked up, in this order; a name that is nowhere is in the first.
-        roots: below which a picture must lie, by default the folders. Symbolic links count as what they lead to.
-        remedy: ends the message about a picture that lies elsewhere.
+        folders: where a name is looked up, in this order; a name found nowhere gets a path in the first folder.
+        roots: a picture must lie below one of these; by default the folders. Symbolic links are followed first.
+        remedy: the end of the message about a picture that lies elsewhere.
     """
 
     def __init__(self, *folders: Path, roots: tuple[Path, ...] = (), remedy: str = "") -> None:
         self.folders = folders
         self.roots = [os.path.realpath(root) for root in roots or folders]
         self.remedy = remedy or "Move it there, or name the folder that holds it (--images, in a recipe `images`)."
-        self._real: dict[str, str] = {}  # of parents, which many pictures share
+        self._real: dict[str, str] = {}  # parent folder → its real path; many pictures share one
 
     def path(self, name: str, where: str) -> Path:
-        """The path of a picture that a set names `where` messages say. Whether the file exists is not checked."""
+        """Return the path of a picture that a set names; `where` says in messages where the name stands.
+
+        The file need not exist. A path outside the roots is an InputError.
+        """
         if "\0" in name or not _is_encodable(name):
             raise InputError(f"{where}: {name!r:.80} cannot be a file's name. Correct it.")
         candidates = [folder / name for folder in self.folders]
@@ -68,7 +71,7 @@ def _is_encodable(name: str) -> bool:
 
 
 LISTING = "captions.jsonl"
-MAX_LINE = 4_000_000  # bytes: a picture's captions in all languages have some thousands
+MAX_LINE = 4_000_000  # bytes; a picture's captions in all languages have some thousands
 Row = Mapping[str, Any]
 
 
@@ -84,14 +87,14 @@ class CaptionedPicture:
 
 @dataclass(frozen=True)
 class PictureSet:
-    """Pictures of one split with the captions of one field: what an evaluation searches, and its queries."""
+    """The pictures of one split, which an evaluation searches, and the captions of one field, its queries."""
 
-    name: str  # of its folder or of the registry
-    split: str | None  # None for all pictures
-    caption_field: str  # field of the captions
-    pictures: tuple[Path, ...]  # (N,) files that are there, each once
-    captions: tuple[tuple[str, ...], ...]  # (N,) their texts, normalised; some may have none
-    missing: int = 0  # pictures of the list whose file is not there
+    name: str  # name of the folder, or in the registry `KNOWN`
+    split: str | None  # None: all pictures
+    caption_field: str  # the field that the captions come from
+    pictures: tuple[Path, ...]  # (N,) existing files, each once
+    captions: tuple[tuple[str, ...], ...]  # (N,) each picture's captions, normalised; may be empty
+    missing: int = 0  # number of listed pictures whose file does not exist
 
     def __repr__(self) -> str:
         of, captions = f", split {self.split}" if self.split else "", sum(map(len, self.captions))
@@ -102,7 +105,7 @@ class PictureSet:
 
     @property
     def fingerprint(self) -> str:
-        """Twelve hex digits that change with any picture's name or size, any caption, and their order."""
+        """Twelve hex digits: a hash of the pictures' names and sizes and the captions, in order."""
         digest = hashlib.sha256()
         for path, texts in zip(self.pictures, self.captions, strict=True):
             size = path.stat().st_size if path.is_file() else None
@@ -110,7 +113,10 @@ class PictureSet:
         return digest.hexdigest()[:12]
 
     def queries(self, captions: str = "all") -> tuple[list[str], Ints]:
-        """(Q,) captions, "all" of a picture's or its "first", and (Q,) the row of the picture that each describes."""
+        """Return the queries (Q,) and, for each, the row of the picture that it describes (Q,).
+
+        `captions`: "all" captions of a picture are queries, or only the "first".
+        """
         if captions not in ("all", "first"):
             raise InputError(f"captions is '{captions}', expected 'all' or 'first'.")
         limit = 1 if captions == "first" else None
@@ -121,7 +127,10 @@ class PictureSet:
 def read_set(
     folder: Path, caption_field: str, split: str | None = None, images: Path | None = None, *, name: str | None = None
 ) -> PictureSet:
-    """The pictures of `folder/captions.jsonl`, or of `images`, of one split if named, with captions in one field."""
+    """Read the pictures of `folder/captions.jsonl` with the captions of one field; only one split, if it is named.
+
+    `images` is another folder in which the pictures may lie.
+    """
     files = files_of(folder, images)
     rows = (
         (files.path(row["image"], where), texts_of(row, where, caption_field)) for where, row in _rows(folder, split)
@@ -130,10 +139,10 @@ def read_set(
 
 
 def gather(name: str, split: str | None, caption_field: str, rows: Iterable[tuple[Path, Sequence[str]]]) -> PictureSet:
-    """A PictureSet of (file, captions) rows.
+    """Make a PictureSet of rows (file, captions); an InputError if no picture exists or none has a caption.
 
-    Captions are normalised, empty ones left out. Rows of the same file are one picture with the captions of all: listed
-    twice, it would be a wrong answer to its own captions. Files that are not there are counted and left out.
+    Captions are normalised; empty captions are left out. Rows of the same file become one picture with all their
+    captions: listed twice, it would be a wrong answer to its own captions. Missing files are counted and left out.
     """
     captions: dict[Path, list[str]] = {}
     for path, texts in rows:
@@ -164,13 +173,13 @@ def read_pictures(
     images: Path | None = None,
     needs_files: bool = True,
 ) -> list[CaptionedPicture]:
-    """The pictures of `folder/captions.jsonl`, of one split if named, with the captions in these fields.
+    """Read the pictures of `folder/captions.jsonl` with the captions of these fields; only one split, if it is named.
 
-    Rows of the same file are one picture with the captions of all, as in `gather`.
+    Rows of the same file become one picture with all their captions, as in `gather`.
 
     Args:
-        images: another folder in which its pictures may lie.
-        needs_files: the pictures are to be read; otherwise `image` may be any name.
+        images: another folder in which the pictures may lie.
+        needs_files: true if the pictures will be read; false: `image` may be any name.
     """
     files = files_of(folder, images)
 
@@ -190,14 +199,14 @@ def read_pictures(
 
 
 def files_of(folder: Path, images: Path | None) -> PictureFiles:
-    """How names in a folder's captions.jsonl become files: below it, or below `images`, if that is given."""
+    """Return how names in a folder's captions.jsonl become paths: in the folder, or else in `images`, if given."""
     return PictureFiles(folder) if images is None else PictureFiles(folder, images)
 
 
 def stated_dialects(folder: Path, pictures: Sequence[Path], images: Path | None = None) -> list[str | None] | None:
-    """(N,) the `dialect` that a folder's list states for each picture's captions; None where it never states one.
+    """Return the `dialect` (N,) that a folder's list states for each picture; None if the list states no dialect.
 
-    Where rows of one picture disagree, its dialect is None.
+    A picture's entry is None if its rows state none or disagree.
     """
     if not (folder / LISTING).is_file():
         return None
@@ -209,7 +218,7 @@ def stated_dialects(folder: Path, pictures: Sequence[Path], images: Path | None 
 
 
 def texts_of(row: Row, where: str, field: str) -> tuple[str, ...]:
-    """The texts of one field of a row: one, several or none."""
+    """Return the texts of one field of a row: one, several or none; anything but texts is an InputError."""
     value = row.get(field)
     texts = () if value is None else (value,) if isinstance(value, str) else value
     if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
@@ -218,7 +227,7 @@ def texts_of(row: Row, where: str, field: str) -> tuple[str, ...]:
 
 
 def json_lines(path: Path) -> Iterator[tuple[str, Row]]:
-    """Location (file and line) and object of each line of a .jsonl file that is not blank."""
+    """Yield location (file and line) and object of each line of a .jsonl file; blank lines are skipped."""
     for where, line in bounded_lines(path):
         if not line.strip():
             continue
@@ -233,9 +242,9 @@ def json_lines(path: Path) -> Iterator[tuple[str, Row]]:
 
 
 def bounded_lines(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Location (file and line) and bytes of each line."""
+    """Yield location (file and line) and bytes of each line; a line of more than MAX_LINE bytes is an InputError."""
     try:
-        if not path.is_file():  # a pipe would block for ever
+        if not path.is_file():  # reading a pipe would never end
             raise InputError(f"{path} is no file. Check the path.")
         lines = path.open("rb")
     except OSError as error:

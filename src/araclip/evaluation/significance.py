@@ -1,6 +1,7 @@
-"""Whether one model is better than another by more than chance: paired tests over the same queries, by picture.
+"""Tests whether one model is better than another by more than chance, by paired tests over the same queries.
 
-The captions of one picture are not independent, so pictures are resampled, and their signs flipped, whole.
+The captions of one picture are not independent, so whole pictures are resampled, and signs are flipped for whole
+pictures.
 """
 
 from collections.abc import Sequence
@@ -26,20 +27,20 @@ from araclip.models.vectors import Floats, Ints
 
 @dataclass(frozen=True)
 class Comparison:
-    """Model a against model b on one metric."""
+    """Model a compared with model b on one metric."""
 
     metric: str
-    a: float  #: its mean, as `b` is
-    b: float
+    a: float  #: mean of model a
+    b: float  #: mean of model b
     difference: float  #: a − b
-    low: float  #: of the 95 % bootstrap interval, as is `high`
-    high: float
-    p_bootstrap: float  #: two-sided; how often chance alone would differ as much
-    p_permutation: float
+    low: float  #: lower end of the 95 % bootstrap interval of the difference
+    high: float  #: upper end of it
+    p_bootstrap: float  #: two-sided p-value by `paired_bootstrap`
+    p_permutation: float  #: two-sided p-value by `paired_permutation`
 
 
 def compare(a: Direction, b: Direction, metric: str, *, seed: int = 0) -> Comparison:
-    """Two models on the same queries and candidates, by `paired_bootstrap` and `paired_permutation`.
+    """Compare two models on the same queries and candidates, by `paired_bootstrap` and `paired_permutation`.
 
     Raises:
         ValueError: they were evaluated on different queries, or the metric is unknown.
@@ -65,18 +66,19 @@ def paired_bootstrap(
     resamples: int = 10_000,
     seed: int = 0,
 ) -> tuple[float, float, float]:
-    """Interval and two-sided p-value of mean(a − b) (Berg-Kirkpatrick, Burkett and Klein 2012, by cluster).
+    """Return interval and two-sided p-value of mean(a − b) (Berg-Kirkpatrick, Burkett and Klein 2012, by cluster).
 
-    The p-value is the share of resamples whose mean differs from the observed one by at least the observed one's size.
+    The p-value is the share of resamples whose mean is at least as far from the observed mean as the observed mean is
+    from 0.
 
     Args:
-        a, b: (Q,) the values of two models for the same queries. clusters: (Q,) the picture of each.
+        a, b: (Q,) the values of two models for the same queries. clusters: (Q,) the picture of each query.
 
     Returns:
         low, high, p.
 
     Raises:
-        ValueError: the three differ in length, or are empty.
+        ValueError: a, b and clusters differ in length, or are empty.
     """
     differences = _differences(a, b)
     means = resampled_means(differences[:, None], clusters, resamples, seed)[:, 0]
@@ -88,10 +90,10 @@ def paired_bootstrap(
 def paired_permutation(
     a: Floats, b: Floats, clusters: Sequence[int] | Ints, *, permutations: int = 10_000, seed: int = 0
 ) -> float:
-    """Two-sided p-value of mean(a − b) when a's and b's values may be swapped, picture by picture (Fisher's
-    randomisation test; Smucker, Allan and Carterette 2007 find it the one to trust in retrieval).
+    """Return the two-sided p-value of mean(a − b) if a's and b's values are swapped at random, picture by picture.
 
-    Args and errors: as of `paired_bootstrap`.
+    This is Fisher's randomisation test; Smucker, Allan and Carterette 2007 find it the most trustworthy in retrieval.
+    Arguments and errors are as for `paired_bootstrap`.
     """
     sums, _ = cluster_sums(_differences(a, b)[:, None], clusters)  # (C, 1)
     rng = np.random.default_rng(seed)
@@ -109,22 +111,22 @@ def _differences(a: Floats, b: Floats) -> Floats:
 
 
 def _share(values: Floats, at_least: float) -> float:
-    # The observed difference is one of the possible ones, so p is never 0; sums that are equal may differ by rounding.
+    # The observed difference counts as one of the possible ones, so p is never 0. Equal sums may differ by rounding.
     return float((1 + (values >= at_least - 1e-12).sum()) / (1 + len(values)))
 
 
 @dataclass(frozen=True)
 class Scores:
-    """One model in one direction."""
+    """The figures of one model in one direction."""
 
     values: dict[str, float]  #: see `scores.measures`
-    ci95: dict[str, tuple[float, float]]  #: 95 % bootstrap interval of each mean, by picture
-    p: dict[str, float]  #: two-sided, against the first model, by `paired_permutation`; empty for the first
+    ci95: dict[str, tuple[float, float]]  #: metric → 95 % bootstrap interval of its mean, by picture
+    p: dict[str, float]  #: metric → two-sided p-value against the first model; empty for the first model
 
 
 @dataclass(frozen=True)
 class Summary:
-    """One row of the table, text→image and image→text."""
+    """One row of the table: a model's figures text→image and image→text."""
 
     evaluated: Evaluated
     t2i: Scores
@@ -132,10 +134,10 @@ class Summary:
 
 
 def summarise(models: Sequence[Evaluated]) -> list[Summary]:
-    """Each model's numbers, tested against the first; models of equal name get their fingerprint added.
+    """Return each model's figures, tested against the first model; models of equal name get their fingerprint added.
 
     Raises:
-        InputError: the models were not measured under one protocol, so that their numbers may not be compared.
+        InputError: the models were not measured under one protocol, so their figures cannot be compared.
     """
     shared_protocol(models)
     models = _with_distinct_names(models)
@@ -144,10 +146,10 @@ def summarise(models: Sequence[Evaluated]) -> list[Summary]:
 
 
 def shared_protocol(models: Sequence[Evaluated]) -> dict[str, Any]:
-    """The protocol that all models share: an `id` and every field but the model.
+    """Return the protocol that all models share: an `id` and every field but the model.
 
     Raises:
-        InputError: they do not share one; the message names the first field in which they differ.
+        InputError: their protocols differ; the message names the first field that does.
     """
     if not models:
         raise InputError("there is no model to report on. Evaluate one first.")
@@ -165,7 +167,7 @@ def shared_protocol(models: Sequence[Evaluated]) -> dict[str, Any]:
 
 
 def json_of(summaries: Sequence[Summary]) -> dict[str, Any]:
-    """What `araclip evaluate --json` prints; docs/evaluation.md describes every key."""
+    """Return what `araclip evaluate --json` prints; docs/evaluation.md describes every key."""
     return {
         "protocol": shared_protocol([summary.evaluated for summary in summaries]),
         "models": [_model_json(summary) for summary in summaries],
@@ -173,7 +175,7 @@ def json_of(summaries: Sequence[Summary]) -> dict[str, Any]:
 
 
 def p_text(p: float) -> str:
-    """A p-value as tables show it: one below a thousandth is not worth its digits."""
+    """Return a p-value as tables show it; below .001 its digits are not shown."""
     return "p < .001" if p < 0.001 else f"p = {p:.3f}"
 
 

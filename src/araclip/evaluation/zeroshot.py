@@ -1,4 +1,4 @@
-"""Zero-shot classification: labelled sets, prompts, probabilities and accuracies."""
+"""Zero-shot classification: reads labelled sets and prompts, computes probabilities and accuracies."""
 
 import hashlib
 import json
@@ -30,10 +30,10 @@ class LabelledSet:
 
     name: str
     split: str | None
-    names: tuple[str, ...]  #: (C,) normalised
-    pictures: tuple[Path, ...]  #: (N,) files that are there
-    labels: Ints  #: (N,) the class of each
-    missing: int = 0  #: pictures of the list whose file is not there
+    names: tuple[str, ...]  #: (C,) names of the classes, normalised
+    pictures: tuple[Path, ...]  #: (N,) existing files
+    labels: Ints  #: (N,) the class of each picture
+    missing: int = 0  #: number of listed pictures whose file does not exist
 
     def __repr__(self) -> str:
         of = f", split {self.split}" if self.split else ""
@@ -41,19 +41,19 @@ class LabelledSet:
 
     @property
     def fingerprint(self) -> str:
-        """Twelve hex digits that change with any class name, and with any picture's name or class."""
+        """Twelve hex digits: a hash of the classes' names and of the pictures' names and classes."""
         rows = [[path.name, label] for path, label in zip(self.pictures, self.labels.tolist(), strict=True)]
         return hashlib.sha256(json.dumps([self.names, rows]).encode()).hexdigest()[:12]
 
 
 def from_folder(folder: Path, field: str, split: str | None = None, images: Path | None = None) -> LabelledSet:
-    """A folder with captions.jsonl one of whose fields is the picture's class, such as `label` or `class_ar`.
+    """Read a folder with captions.jsonl in which one field is the picture's class, such as `label` or `class_ar`.
 
     Args:
-        images: another folder in which its pictures may lie.
+        images: another folder in which the pictures may lie.
 
     Raises:
-        InputError: as of `sets.read_set`; or a picture has several classes.
+        InputError: as for `sets.read_set`; or a picture has several classes.
     """
     pictures = read_set(folder, field, split, images)
     classed = [(path, texts) for path, texts in zip(pictures.pictures, pictures.captions, strict=True) if texts]
@@ -67,16 +67,16 @@ def from_folder(folder: Path, field: str, split: str | None = None, images: Path
 
 
 def imagenet(folder: Path, names: Path | Sequence[str], *, language: str = "ar") -> LabelledSet:
-    """A split of ImageNet as torchvision unpacks it: a folder a class, named by its WordNet id, pictures inside.
+    """Read a split of ImageNet as torchvision unpacks it: a folder for each class, named by the class's WordNet id.
 
     Args:
         folder: `val` or `train`.
-        names: the classes' Arabic names in the order of their ids, or a JSON file of them: a list for all classes, or
-            Babel-ImageNet's object, language → [indexes, names], which names some of them (Geigle et al. 2024); the
-            pictures of the others are left out.
+        names: the classes' Arabic names in the order of their ids, or a JSON file: a list of all names, or
+            Babel-ImageNet's object, language → [indexes, names], which has names for some classes (Geigle et al. 2024);
+            pictures of the other classes are left out.
 
     Raises:
-        InputError: names and folders do not agree in number, the file is of another form, or there are no pictures.
+        InputError: the numbers of names and folders differ, the file has another form, or there are no pictures.
     """
     classes = sorted(entry for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
     if not classes:
@@ -108,14 +108,15 @@ def imagenet(folder: Path, names: Path | Sequence[str], *, language: str = "ar")
 def labelled_set(
     folder: Path, labels: str | None, field: str, split: str | None = None, images: Path | None = None
 ) -> LabelledSet:
-    """The labelled set in a folder with `captions.jsonl`, or with a folder a class.
+    """Read a labelled set: a folder with `captions.jsonl`, or with a folder for each class.
 
     Args:
-        labels: names of the classes of folders: between commas in the order of the folders, or a JSON file as of
-            `imagenet`. field: where a line of `captions.jsonl` names the class. images: see `from_folder`.
+        labels: names of the folders' classes: between commas in the order of the folders, or a JSON file as for
+            `imagenet`. field: the field of `captions.jsonl` that has the class. images: see `from_folder`.
 
     Raises:
-        InputError: as of `from_folder` and `imagenet`; or labels are missing, or given where the list has them.
+        InputError: as for `from_folder` and `imagenet`; or labels are missing, or given although captions.jsonl has
+            them.
     """
     if (folder / LISTING).is_file():
         if labels is not None:
@@ -127,10 +128,10 @@ def labelled_set(
 
 
 def read_templates(path: Path, language: str = "ar") -> tuple[str, ...]:
-    """Prompt templates of a JSON file, with {} or {c} for the name: a list, or language → list as Babel-ImageNet has.
+    """Read prompt templates, with {} or {c} for the name, from JSON: a list, or language → list (Babel-ImageNet's).
 
     Raises:
-        InputError: it is of another form.
+        InputError: the file has another form.
     """
     content = _json(path)
     templates = _of_language(content, language, path) if isinstance(content, dict) else content
@@ -140,10 +141,10 @@ def read_templates(path: Path, language: str = "ar") -> tuple[str, ...]:
 
 
 def read_names(path: Path, language: str = "ar") -> list[str] | dict[int, str]:
-    """Names of all classes, or of some by their index, from a JSON file as of `imagenet`.
+    """Read names from a JSON file as for `imagenet`: a list for all classes, or index → name for some.
 
     Raises:
-        InputError: it is of another form.
+        InputError: the file has another form.
     """
     content = _json(path)
     if isinstance(content, dict):
@@ -175,37 +176,37 @@ def _json(path: Path) -> Any:
         raise InputError(f"{path} cannot be read as JSON ({fault}). Check the path.") from None
 
 
-SCALE = 30.0  # of cosines before the softmax; measured on araclip-mini, see benchmarks/label_probabilities.py
-CHUNK = 64  # pictures encoded together while some may be unreadable
-OTHER = (2.27, -4.3, -0.57)  # of the best label above everyday queries, constant, of the logarithm of their number
+SCALE = 30.0  # factor of cosines before the softmax; measured on araclip-mini, see benchmarks/label_probabilities.py
+CHUNK = 64  # pictures encoded together, if some may be unreadable
+OTHER = (2.27, -4.3, -0.57)  # weights in `none_of`: best label's distance, constant, logarithm of the labels' number
 TEMPLATES = ("{}", "صورة {}", "صورة فوتوغرافية: {}", "لقطة مقرّبة: {}", "رسم {}")
 
 
 @dataclass(frozen=True)
 class Classified:
-    """Zero-shot classification of N pictures into C classes."""
+    """The result of classifying N pictures into C classes."""
 
     protocol: Protocol
-    ranks: Floats  #: (N,) of the right class, ties at their expected rank
+    ranks: Floats  #: (N,) rank of the right class; the expected rank if classes tie
     labels: Ints  #: (N,) the right class
-    missing: int  #: pictures of the list whose file is not there
+    missing: int  #: number of listed pictures whose file does not exist
 
     def __repr__(self) -> str:
         return f"<Classified {len(self.ranks):,} pictures by {self.protocol.model}: top 1 {self.top1:.3f}>"
 
     @property
     def top1(self) -> float:
-        """Share of pictures whose right class is the nearest."""
+        """The share of pictures whose right class is the nearest."""
         return recall_at(self.ranks, 1)
 
     @property
     def top5(self) -> float:
-        """Share of pictures whose right class is among the five nearest."""
+        """The share of pictures whose right class is among the five nearest."""
         return recall_at(self.ranks, 5)
 
     @property
     def mean_per_class(self) -> float:
-        """Mean over classes, of those that have pictures, of the share of their pictures that are right."""
+        """The share of rightly classified pictures of a class, averaged over the classes that have pictures."""
         right = np.bincount(self.labels, self.ranks <= 1)
         count = np.bincount(self.labels)
         return float((right[count > 0] / count[count > 0]).mean())
@@ -219,15 +220,15 @@ def classify(
     label: str | None = None,
     image_vectors: Vectors | None = None,
 ) -> Classified:
-    """Name every picture by the nearest class. Where classes share a name, each of them is right.
+    """Classify every picture by the nearest class. If classes share a name, each of them counts as right.
 
     Args:
-        templates: texts with {} where the class's name goes.
-        label: as of `evaluate`. image_vectors: (N, D) of `dataset.pictures`, where they are known already.
+        templates: texts with {} in place of the class's name.
+        label: as for `retrieval.evaluate`. image_vectors: (N, D) of `dataset.pictures`, if they are known already.
 
     Raises:
-        InputError: no template, one has no {}, or the model has no label and none was given.
-        ModelMismatch, ImageError: as of `evaluate`.
+        InputError: there is no template, one has no {}, or the model has no label and none was given.
+        ModelMismatch, ImageError: as for `retrieval.evaluate`.
     """
     classes = class_vectors(model, dataset.names, templates)  # (C, D)
     known = image_vectors
@@ -252,10 +253,10 @@ def classify(
 
 
 def class_vectors(model: Encoder, names: Sequence[str], templates: Sequence[str] = TEMPLATES) -> Vectors:
-    """(C, D) of unit length: the mean over templates of the prompts' unit vectors (Radford et al. 2021, section 3.1.4).
+    """Return a unit vector for each class (C, D): the mean of its prompts' vectors (Radford et al. 2021, 3.1.4).
 
     Raises:
-        InputError: no template, or one has no {}. ModelMismatch: as of `evaluate`.
+        InputError: there is no template, or one has no {}. ModelMismatch: as for `retrieval.evaluate`.
     """
     if not templates or any("{}" not in template for template in templates):
         raise InputError(f"the templates are {list(templates)!r:.200}, expected texts with {{}} where the name goes.")
@@ -275,17 +276,17 @@ def label_probabilities(
     other: bool = False,
     image_vectors: Vectors | None = None,
 ) -> Vectors:
-    """(N, C) how probable each label is for each picture, if one of them is right: rows sum to 1.
+    """Return the probability (N, C) of each label for each picture, if one of the labels is right; rows sum to 1.
 
-    The softmax of `SCALE` × cosine (Radford et al. 2021), at the scale at which araclip-mini is calibrated.
+    It is the softmax of `SCALE` × cosine (Radford et al. 2021), at the scale at which araclip-mini is calibrated.
 
     Args:
-        other: add a last column, (N, C + 1): how probable it is that none of the labels is right, see `none_of`.
-        image_vectors: (N, D) of the pictures, where they are known already.
+        other: add a last column, (N, C + 1): the probability that none of the labels is right, see `none_of`.
+        image_vectors: (N, D) of the pictures, if they are known already.
 
     Raises:
-        InputError: fewer than two labels, a picture that is a folder, or templates as of `class_vectors`.
-        ModelMismatch, ImageError: as of `evaluate`.
+        InputError: fewer than two labels, a picture that is a folder, or templates that `class_vectors` refuses.
+        ModelMismatch, ImageError: as for `retrieval.evaluate`.
     """
     if len(labels) < 2:
         raise InputError(f"{len(labels)} label to choose from: {', '.join(labels) or 'none'}. Name at least two.")
@@ -306,14 +307,14 @@ def label_probabilities(
 
 
 def readable_vectors(model: Encoder, pictures: Sequence[Path], skip: Log) -> tuple[list[Path], Vectors]:
-    """Those of the pictures that can be read, and their vectors (n, D); `skip` is called with a line for each other."""
+    """Return the pictures that can be read, and their vectors (n, D); call `skip` with a line for each of the rest."""
     kept: list[Path] = []
     vectors = [np.empty((0, model.width), np.float32)]
     for start in range(0, len(pictures), CHUNK):
         chunk = list(pictures[start : start + CHUNK])
         try:
             found = [(chunk, model.encode_image(chunk))]
-        except (ImageError, OSError):  # one by one, to leave out that picture alone
+        except (ImageError, OSError):  # encode one by one, to leave out only the unreadable
             found = []
             for path in chunk:
                 try:
@@ -327,11 +328,13 @@ def readable_vectors(model: Encoder, pictures: Sequence[Path], skip: Log) -> tup
 
 
 def none_of(labels: Vectors, everyday: Vectors) -> Vectors:
-    """(N,) how probable it is that none of the labels is right, from cosines with the labels (N, C) and with the
-    reference queries (N, E).
+    """Return the probability (N,) that none of the labels is right, from pictures' cosines.
 
-    A logistic function of how far the best label stands above the everyday queries, in their standard deviations, and
-    of the number of labels; fitted and measured by benchmarks/label_probabilities.py.
+    It is a logistic function of the number of labels and of how many standard deviations the best label's cosine lies
+    above the mean cosine with everyday queries. benchmarks/label_probabilities.py fits and measures it.
+
+    Args:
+        labels: (N, C) cosines with the labels. everyday: (N, E) cosines with everyday queries.
     """
     above = (labels.max(axis=1) - everyday.mean(axis=1)) / np.maximum(everyday.std(axis=1), 1e-6)
     odds = OTHER[0] * above + OTHER[1] + OTHER[2] * np.log(labels.shape[1])
@@ -340,11 +343,12 @@ def none_of(labels: Vectors, everyday: Vectors) -> Vectors:
 
 
 def read_labels(text: str) -> tuple[str, ...]:
-    """Labels between commas (، too), or of the file of this name: one a line, or JSON as of `imagenet`;
-    normalised, each once.
+    """Read labels between commas (، too), or from the file of this name; return them normalised, each once.
+
+    The file has one label in each line, or is JSON as for `imagenet`.
 
     Raises:
-        InputError: the file cannot be read, or there are none.
+        InputError: the file cannot be read, or there are no labels.
     """
     path = os.path.expanduser(text)  # noqa: PTH111 - pathlib raises where a long list of labels is no file name
     try:

@@ -1,9 +1,9 @@
-"""Whether a model folder may be opened, and a device be used for it; what passed is remembered by its content.
+"""Checks that a model folder is safe to open and that a device computes it right; remembers passed checks by content.
 
-Each check stops one attack of a stranger's folder. `folder.read_config`: files that are links, endless or enormous, and
-fields out of their range. `check_hash`: a file exchanged after the model was judged. `check_graph`: operators that
-loop, call code or read other files, and sizes that nothing in the file backs. `check_tokenizer`: rules that take for
-ever on some texts, which no trial with examples shows. `try_tower`: what costs memory or time only once it runs.
+Each check stops one attack by a stranger's folder. `folder.read_config`: links, endless or enormous files, and fields
+out of range. `check_hash`: a file exchanged after the model was judged. `check_graph`: operators that loop, call code
+or read other files, and sizes that no stored bytes support. `check_tokenizer`: rules that take for ever on some texts,
+which no trial with examples reveals. `try_tower`: costs of memory or time that appear only at run time.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ from araclip.models.vectors import Vectors
 
 
 def is_remembered(content: Sequence[object]) -> bool:
-    """Whether a check of this content was passed; `content` is all that its outcome depends on, as JSON has it."""
+    """True if this content passed a check before; `content` (JSON) is all that the check's outcome depends on."""
     try:
         return _marker(content).is_file()
     except OSError:  # another user's cache
@@ -38,7 +38,7 @@ def is_remembered(content: Sequence[object]) -> bool:
 
 
 def remember(content: Sequence[object], label: str) -> None:
-    """Remember that a check was passed; `label` is for people who look into the folder."""
+    """Remember that this content passed a check; `label` is for people who look into the folder."""
     marker = _marker(content)
     with suppress(OSError):  # read-only or full: it is checked again next time
         marker.parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ def remember(content: Sequence[object], label: str) -> None:
 
 
 def checked_models() -> Path:
-    """The folder that remembers what was checked: $ARACLIP_CHECKED_MODELS, or one in the user's cache directory."""
+    """Return the folder of passed checks: $ARACLIP_CHECKED_MODELS, or one in the user's cache directory."""
     named = os.environ.get("ARACLIP_CHECKED_MODELS")
     if named:
         return Path(named).expanduser().absolute()
@@ -59,12 +59,12 @@ def _marker(content: Sequence[object]) -> Path:
     return checked_models() / hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-LEAST_COSINE = 0.999  # to the vector of ONNX Runtime on the CPU; rounding alone stays above .9999
-LEAST_IN_INT8 = 0.98  # the same; OpenVINO's of araclip-mini are .997 and .999 on average, .991 at least
+LEAST_COSINE = 0.999  # least cosine to ONNX Runtime's vector on the CPU; rounding alone stays above .9999
+LEAST_IN_INT8 = 0.98  # the same for int8 graphs; with OpenVINO, araclip-mini has .997 and .999 on average, least .991
 
 
 def check_device(folder: Path, config: ModelConfig, tower: TextTower | ImageTower, device: str, threads: int) -> None:
-    """Compare the vectors of an open tower with the CPU's."""
+    """Compare the vectors of an open tower with the CPU's; an InputError if they differ too much."""
     kind = "text" if isinstance(tower, TextTower) else "image"
     library = "openvino" if device.startswith(OPENVINO) else "onnxruntime"
     needed = LEAST_IN_INT8 if config.in_int8(kind) else LEAST_COSINE
@@ -99,19 +99,19 @@ def _version(library: str) -> str:
     return "unknown"
 
 
-CHECKS = 2  # raise it when the checks change: what passed the old ones is checked again
+CHECKS = 2  # raise it when the checks change, so that folders are checked again
 
 
 def check_model_folder(path: str | os.PathLike[str]) -> ModelConfig:
-    """Check a whole model folder, as it came from somebody else; returns its configuration.
+    """Check a whole model folder that came from somebody else, and return its configuration.
 
-    Runs no code of the folder in this process. Takes about a second the first time, and none when the same files were
-    checked before by this user.
+    No code of the folder runs in this process. The first check takes about a second; later ones of the same files by
+    the same user take no time.
 
     Raises:
         ModelNotFound: no such folder.
-        ModelMismatch: a file is missing, damaged, too large, a link to another place or not the one that config.json
-            has the hash of; a field, an operator or a tokenizer's rule is not allowed; the trial needed too much
+        ModelMismatch: a file is missing, damaged, too large, a link to another place, or has another hash than
+            config.json says; a field, an operator or a tokenizer's rule is not allowed; or the trial needed too much
             memory or time.
         InvalidVectors: the model's vectors are not finite or not of unit length.
         InputError: `path` is no path.
@@ -124,7 +124,7 @@ def check_model_folder(path: str | os.PathLike[str]) -> ModelConfig:
 
 
 def check_tower(folder: Path, config: ModelConfig, tower: str) -> None:
-    """Check what one tower, "text" or "image", reads; the errors are those of `check_model_folder`."""
+    """Check the files that one tower, "text" or "image", reads; errors as for `check_model_folder`."""
     if folder in bundled().values() or is_remembered(_content(config, tower)):
         return
     for part in config.parts_of(tower):
@@ -135,7 +135,7 @@ def check_tower(folder: Path, config: ModelConfig, tower: str) -> None:
 
 
 def check_written(folder: Path, config: ModelConfig) -> None:
-    """Check a folder that this process wrote and uses at once: as the others, without hashes and without a trial."""
+    """Check a folder that this process has just written: like other folders, but without hashes and trial."""
     check_tokenizer(folder / "tokenizer.json")
     for tower in TOWERS:
         check_graph(folder / f"{tower}.onnx", _data_of(folder, config, tower))
@@ -148,7 +148,7 @@ def _data_of(folder: Path, config: ModelConfig, tower: str) -> Path | None:
 
 
 def _content(config: ModelConfig, tower: str) -> list[object]:
-    """All that opening and running a tower depends on."""
+    """Return all that opening and running a tower depends on."""
     files, text = [config.files[part] for part in config.parts_of(tower)], config.text
     prepared = [text.max_tokens, text.pad_id, text.padding, text.attention_mask, text.normalizer, config.image.size]
     return [CHECKS, tower, files, config.width, prepared]

@@ -1,9 +1,9 @@
-"""The devices that a model's graphs may run on: which there are on this machine, and which one is meant.
+"""Finds the devices on this machine that can run a model's graphs, and the one that a call means.
 
 cpu              ONNX Runtime
 cuda, cuda:1     ONNX Runtime on an NVIDIA GPU (package onnxruntime-gpu in place of onnxruntime)
 openvino         OpenVINO on the CPU (extra `openvino`); openvino:GPU, openvino:NPU: on Intel's other devices
-auto             cuda where there is one, else cpu
+auto             cuda if there is one, else cpu
 """
 
 import os
@@ -16,26 +16,26 @@ from araclip.core.processes import usable_cores
 from araclip.errors import InputError
 
 CPU, CUDA, OPENVINO, AUTO = "cpu", "cuda", "openvino", "auto"
-VARIABLE = "ARACLIP_DEVICE"  # the device where a call names none
-MAX_THREADS = 1024  # ONNX Runtime makes queues for each, of a million several gigabytes
+VARIABLE = "ARACLIP_DEVICE"  # names the device if a call does not
+MAX_THREADS = 1024  # ONNX Runtime makes queues for each thread: gigabytes for a million
 
 
 def named_device(device: str | None) -> str:
-    """The device of a call; where it names none, that of the environment, else the CPU."""
+    """Return the device that a call names, or else the environment's, or else the CPU."""
     if device is not None and not isinstance(device, str):
         raise InputError(f"a device is a text, such as '{CPU}', got {type(device).__name__}.")
     return device or os.environ.get(VARIABLE) or CPU
 
 
 def named_threads(threads: int | None) -> int:
-    """How many threads a call means; None or 0: as many as the cores that this process may use."""
+    """Return the number of threads that a call means; None or 0: one for each core that this process may use."""
     if threads is None or (isinstance(threads, int) and 0 <= threads <= MAX_THREADS):
         return threads or usable_cores()
     raise InputError(f"threads is {threads!r:.40}, expected a whole number up to {MAX_THREADS}, or None for all cores.")
 
 
 def graph_device(device: str | None = None) -> str:
-    """The device that graphs run on, of those that are there."""
+    """Return the device that graphs run on; an InputError if there is no such device here."""
     named = named_device(device)
     if named == CPU:  # nothing is imported
         return CPU
@@ -48,12 +48,12 @@ def graph_device(device: str | None = None) -> str:
 
 
 def missing(named: str, here: list[str], remedy: str) -> InputError:
-    """The error for a device that is not there, with those that are."""
+    """Return the error for a device that is not there; it lists the devices that are."""
     return InputError(f"there is no device '{shown(named[:60])}' here; there is: {', '.join(here)}. {remedy}")
 
 
 def available() -> list[str]:
-    """The devices on which graphs can run on this machine; each name is one that `graph_device` takes."""
+    """Return the names of the devices on which graphs can run here; `graph_device` takes each of them."""
     gpus = _gpus() if _has_cuda_runtime() else 0
     cuda = [CUDA, *(f"{CUDA}:{number}" for number in range(gpus))] if gpus else []
     openvino = [OPENVINO, *(f"{OPENVINO}:{name}" for name in _openvino_devices())] if find_spec("openvino") else []
@@ -79,7 +79,7 @@ def _has_cuda_runtime() -> bool:
 
 @cache
 def _gpus() -> int:
-    """How many GPUs NVIDIA's driver reports; 0 without one."""
+    """Return how many GPUs NVIDIA's driver reports; 0 without a driver."""
     try:
         return gpus_of(nvidia_driver())
     except (OSError, AttributeError):

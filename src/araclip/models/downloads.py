@@ -1,8 +1,8 @@
-"""Downloads from the Hugging Face hub: which files of a repository, whether the disk has room, resumed, errors as ours.
+"""Downloads models from the Hugging Face hub: chooses files, checks the disk, resumes, and turns errors into ours.
 
-huggingface_hub begins a file again with every run, and weights are one file of gigabytes. A file whose SHA-256 the hub
-tells is therefore fetched here into its own cache, continued with a range request, compared, and put where
-huggingface_hub looks for it.
+huggingface_hub restarts a file with every run, and weights may be one file of gigabytes. So a large file whose SHA-256
+the hub knows is fetched here: resumed with a range request, compared with its hash, and put where huggingface_hub looks
+for it.
 """
 
 import contextlib
@@ -25,11 +25,14 @@ from araclip.core.display import Log, shown
 from araclip.errors import GalleryLocked, InputError, ModelNotFound, first_line
 from araclip.models import folder as model_folder
 
-SPARE = 200_000_000  # bytes that stay free, so that other programs go on
+SPARE = 200_000_000  # bytes that must stay free for other programs
 
 
 def check_space(place: Path, needed: int, what: str) -> None:
-    """Refuse what the disk at a place, which need not exist yet, has no room for."""
+    """Raise InputError if the disk has no room for `needed` bytes at `place`, which need not exist yet.
+
+    `what` begins the message.
+    """
     there = place.absolute()
     while not there.exists():
         there = there.parent
@@ -41,9 +44,9 @@ def check_space(place: Path, needed: int, what: str) -> None:
         )
 
 
-LARGE = 10_000_000  # bytes; smaller files are begun again
-PIECE = 1 << 20
-TIMEOUT = 60  # seconds without a byte
+LARGE = 10_000_000  # bytes; smaller files are not resumed
+PIECE = 1 << 20  # bytes read at a time
+TIMEOUT = 60  # seconds without a byte after which a download fails
 Progress = Callable[[str, int, int], None]  # file, bytes done, bytes in all
 
 
@@ -54,9 +57,9 @@ class BrokenOff(ConnectionError):
 def fetch(
     url: str, blob: Path, size: int, sha256: str, *, token: str | None, progress: Progress = lambda *told: None
 ) -> None:
-    """Download a file to `blob`, which appears complete and compared with its hash, or not at all.
+    """Download a file to `blob`, which appears complete and with the right hash, or not at all.
 
-    What arrives lies in a hidden file beside it, and is continued by the next call.
+    Meanwhile the bytes lie in a hidden file beside it, which the next call continues.
 
     Raises:
         BrokenOff: the network failed; the next call continues.
@@ -70,18 +73,18 @@ def fetch(
     part = blob.with_name(f".{sha256}.part")
     lock = part.with_suffix(".lock")
     try:
-        with atomic.single_writer(lock):  # two processes that append to one file would spoil it
+        with atomic.single_writer(lock):  # two processes appending to one file would damage it
             if not blob.exists():
                 _complete(url, blob, part, size, sha256, token, progress)
     except GalleryLocked as error:
         raise InputError(f"{url.rpartition('/')[2]} is being downloaded already: {error}") from None
-    with contextlib.suppress(OSError):  # whoever waits for it finds the file
+    with contextlib.suppress(OSError):  # a process that waits for it will find the file
         lock.unlink()
 
 
 def _complete(url: str, blob: Path, part: Path, size: int, sha256: str, token: str | None, progress: Progress) -> None:
     done = part.stat().st_size if part.exists() else 0
-    if done > size:  # of another file
+    if done > size:  # the bytes belong to another file
         part.unlink()
         done = 0
     if done < size:
@@ -118,7 +121,7 @@ def _append(url: str, part: Path, done: int, size: int, token: str | None, progr
 
 
 def _read(answer: IO[bytes], most: int) -> bytes:
-    """Some bytes of an answer; what the system says while they are read is of the network and not of a file."""
+    """Read some bytes of an answer; an OSError here is the network's, and becomes a ConnectionError."""
     try:
         return answer.read(most)
     except OSError as error:  # no route, no network, TLS that was cut off
@@ -133,14 +136,14 @@ Files = Mapping[str, int]  # bytes of each file of a repository
 
 
 def is_model_folder(files: Files | set[str]) -> bool:
-    """Whether the files of a repository are those of a finished model folder of ours, whole or not."""
+    """True if a repository's files are those of a finished model folder of AraCLIP, complete or not."""
     return "config.json" in files and ("text.onnx" in files or "image.onnx" in files)
 
 
 def wanted(files: Files) -> list[str]:
-    """The files that a model is made of: settings, tokenizer and one form of its weights, safetensors if there are any.
+    """Return the files that a model needs: settings, tokenizer and one form of weights, safetensors if there are any.
 
-    Of a finished model folder its own parts. Weights in other forms (ONNX, TensorFlow, Flax) are left out.
+    For a finished model folder, return its parts. Weights in other forms (ONNX, TensorFlow, Flax) are left out.
     """
     if is_model_folder(files):
         return [name for name in OURS if name in files]
@@ -174,13 +177,16 @@ def download(
     repository: str, revision: str | None, *, look: Callable[[Files], None] = lambda files: None,
     log: Log = lambda line: None, progress: Progress = lambda *told: None,
 ) -> Snapshot:  # fmt: skip
-    """The files of a repository that a model is made of, downloaded as far as they are not here.
+    """Download the files that a model needs, as far as they are missing here, and return their folder.
 
-    What an interrupted download has brought is used by the next. Without a network, what is here is taken.
+    An interrupted download is continued by the next. Without a network, the local copy is used.
 
     Args:
-        look: called with all files of the repository before anything is downloaded; it may refuse them.
+        look: called with all files of the repository before the download; it may raise an error.
         progress: called with file, bytes done and bytes in all, for large files.
+
+    Raises:
+        ModelNotFound: there is no such repository, it has no weights that can be read, or the hub cannot be reached.
     """
     from huggingface_hub import HfApi, constants, snapshot_download, try_to_load_from_cache
 
@@ -239,7 +245,7 @@ def _cached(repository: str, revision: str | None, why: Exception, log: Log) -> 
 
 @contextmanager
 def hub_errors(repository: str, *, doing: str = "the download of") -> Iterator[None]:
-    """Errors of huggingface_hub inside the block as ours."""
+    """Turn errors of huggingface_hub inside the `with` block into ModelNotFound, with a remedy."""
     from huggingface_hub import errors
 
     try:
@@ -270,7 +276,7 @@ def hub_errors(repository: str, *, doing: str = "the download of") -> Iterator[N
 
 
 def _is_unreachable(error: BaseException) -> bool:
-    """Whether it is the network that failed, or is not to be used; huggingface_hub's client has changed over time."""
+    """True if the network failed or must not be used. Names are compared, as huggingface_hub changed its client."""
     from huggingface_hub import errors
 
     names = {kind.__name__ for one in _chain(error) for kind in type(one).__mro__}
@@ -302,7 +308,7 @@ def _endpoint() -> str | None:
 
 @contextmanager
 def _bars() -> Iterator[None]:
-    """huggingface_hub's progress bars on a terminal only."""
+    """Show huggingface_hub's progress bars inside the `with` block only on a terminal."""
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     before = are_progress_bars_disabled()

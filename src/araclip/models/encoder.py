@@ -1,4 +1,4 @@
-"""Models by name, path or object; AraCLIP on ONNX Runtime: texts and pictures in, unit vectors out. No torch."""
+"""Finds models by name or path, and defines AraCLIP, which encodes texts and pictures with ONNX Runtime. No torch."""
 
 import threading
 from collections.abc import Iterable
@@ -32,14 +32,14 @@ __all__ = ["AraCLIP", "Encoder", "ModelLike", "as_encoder", "is_known_peer"]
 
 ModelLike = str | PathLike[str] | Encoder  # a name, a path, or the model itself
 
-_opening = threading.Lock()  # of all models: an encoder that holds one could not be pickled
+_opening = threading.Lock()  # one for all models, because an encoder with a lock of its own could not be pickled
 PEERS = "araclip.peers.loading"  # imported by name when needed: peers build on training, which builds on this module
 
 
 def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | None = None) -> Encoder:
-    """The encoder of a name or path; an encoder as it is. What every `model=` of this package goes through.
+    """Load the encoder that a name or path means; return an encoder unchanged. Every `model=` argument passes here.
 
-    Args and errors: as of `AraCLIP.load`.
+    Arguments and errors are as for `AraCLIP.load`.
     """
     if not isinstance(model, str | PathLike):
         if absent := missing_members(model):
@@ -61,25 +61,28 @@ def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | No
 
 
 def is_known_peer(text: str) -> bool:
-    """Whether a text that a file holds, and no person has typed, may be given to `as_encoder`: a published model that
-    this release knows, or one in a folder of this machine. Its code is never run, its weights may be downloaded."""
+    """True if a text from a file, which no person has typed, may be passed to `as_encoder`.
+
+    It may if it names a published model that this release knows, or a model in a folder on this machine. Such a model's
+    code is never run; its weights may be downloaded.
+    """
     known: bool = import_module(PEERS).is_known(text)
     return known
 
 
 class AraCLIP(EncoderBase):
-    """A dual encoder: Arabic or English text, and pictures, in one space.
+    """A dual encoder of Arabic or English texts and of pictures, whose vectors can be compared.
 
     >>> model = AraCLIP.load()
     >>> scores = model.encode_image(["cat.jpg", "dog.jpg"]) @ model.encode_text("قطة")   # (2,) cosines
 
-    Graphs are opened when first needed, so a text query never loads the image tower. A folder whose content is new to
-    this user is checked and tried in a process with limits first (`araclip.models.checks`). Each text passes
-    `araclip.normalize`; tokens past `config.text.max_tokens` are cut. Instances may be shared between threads.
+    Graphs are opened when first needed, so a text query never loads the image tower. A folder that is new to this user
+    is first checked, and tried in a process with limits (`araclip.models.checks`). Each text passes
+    `araclip.normalize`; tokens past `config.text.max_tokens` are cut. Threads may share an instance.
 
     Args:
-        name_or_path: a bundled model's name or a model folder; `AraCLIP.load` takes models of others too.
-        threads: of ONNX Runtime, and for decoding pictures; by default the cores this process may use.
+        name_or_path: a bundled model's name or a model folder; `AraCLIP.load` also takes others' models.
+        threads: threads of ONNX Runtime and for decoding pictures; by default one for each core this process may use.
         device: one of `araclip.models.devices`; by default $ARACLIP_DEVICE or the CPU.
     """
 
@@ -102,7 +105,7 @@ class AraCLIP(EncoderBase):
         return f"<AraCLIP {self.label}: {self.width}-wide vectors, {self.image_size} × {self.image_size} pixels>"
 
     def __getstate__(self) -> dict[str, Any]:
-        """What another process, or a copy, needs; it opens the graphs itself."""
+        """Return what a copy or another process needs; it opens the graphs again."""
         return {name: value for name, value in vars(self).items() if name not in ("_text_tower", "_image")}
 
     @property
@@ -115,50 +118,49 @@ class AraCLIP(EncoderBase):
 
     @property
     def origin(self) -> str:
-        """What `load` takes to get this model again on this machine: its name, or the absolute path of its folder."""
+        """What to pass to `load` to get this model again on this machine: its name, or its folder's absolute path."""
         folder = self.folder.absolute()
         return next((name for name, one in installed().items() if one == folder), str(folder))
 
     @property
     def matryoshka(self) -> tuple[int, ...]:
-        """Widths, smaller than D, at which a vector's first numbers, normalised again, are a good vector as well."""
+        """Lengths, smaller than D, at which a vector's first numbers, scaled to unit length, are a good vector, too."""
         return self.config.matryoshka
 
     @property
     def source(self) -> str:
-        """What `araclip pull` takes to make this model again elsewhere; empty where it was not pulled."""
+        """The arguments with which `araclip pull` makes this model again elsewhere; empty if it was not pulled."""
         return pulled_from(self.folder.absolute())
 
     @staticmethod
     def load(
         model: ModelLike = model_folder.DEFAULT_MODEL, *, threads: int | None = None, device: str | None = None
     ) -> Encoder:
-        """A model of ours, or any that docs/peers.md lists (extra `peers`), ready to encode; see `as_encoder`.
+        """Load a model of ours, or any in docs/peers.md (extra `peers`); see `as_encoder`.
 
         Args:
-            model: a bundled model's name or a model folder, and nothing is downloaded; or a peer's name, such as
+            model: a bundled model's name or a model folder, for which nothing is downloaded; or a peer's name, such as
                 "m-clip-b16plus"; a kind and a location, such as "open_clip:ViT-B-32/laion2b_s34b_b79k" or
                 "transformers:google/siglip-base-patch16-256-multilingual"; or a folder in a published layout, see
                 docs/peers.md (extra `peers`); or any object with the members of `Encoder`, which is returned as it is.
-            threads: of ONNX Runtime, and for decoding pictures; by default the cores this process may use.
-            device: "cpu", "cuda", "openvino" or "auto", see `araclip.models.devices`; for peers PyTorch's, such
-            as "mps"; by default $ARACLIP_DEVICE or the CPU. An encoder stays where it is.
+            threads: as for `AraCLIP`.
+            device: "cpu", "cuda", "openvino" or "auto", see `araclip.models.devices`; for peers a PyTorch device, such
+                as "mps"; by default $ARACLIP_DEVICE or the CPU. Ignored if `model` is an encoder.
 
         Raises:
-            ModelNotFound: no such name or folder, or a library cannot load it.
+            ModelNotFound: there is no such name or folder, or a library cannot load the model.
             ModelMismatch: the model's parts contradict each other (graphs and tokenizer are checked when first used).
-            InputError: `model` is neither a name, a path nor an encoder; a peer whose packages are not installed; a
-                device that is not there (those that are, are listed), or gives other vectors than the CPU; or a wrong
-                `threads`.
+            InputError: `model` is neither a name, a path nor an encoder; a peer's packages are not installed; the
+                device does not exist here, or gives other vectors than the CPU; or `threads` is wrong.
         """
         return as_encoder(model, threads=threads, device=device)
 
     def encode_pixels(self, pixels: NDArray[np.uint8]) -> Vectors:
-        """(n, S, S, 3) uint8 RGB pixels, S = `image_size` → (n, D) float32 of unit length."""
+        """Encode squares (n, S, S, 3) of uint8 RGB pixels, S = `image_size`, to (n, D) float32 of unit length."""
         return self._image.encode(checked_pixels(pixels, self.image_size))
 
     def count_tokens(self, texts: Iterable[str]) -> list[int]:
-        """How many tokens of each text the model reads, special tokens counted."""
+        """Return how many tokens of each text the model reads, special tokens included."""
         return [len(e.ids) for e in self._text.tokenizer.encode(tuple(checked_texts(texts)))]
 
     def _encode_texts(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
@@ -171,8 +173,10 @@ class AraCLIP(EncoderBase):
         return self.encode_pixels(np.stack(pictures))
 
     def open_text_tower(self) -> None:
-        """Begin to open the text tower in a thread, while something else is done, for a process that encodes few texts
-        and ends; `encode_text` waits for it, and raises what goes wrong here."""
+        """Begin to open the text tower in another thread, for a process that encodes only a few texts.
+
+        `encode_text` waits for the tower, and raises the errors that occur here.
+        """
         self._few_texts = True
 
         def opened() -> None:

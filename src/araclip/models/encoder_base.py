@@ -1,4 +1,4 @@
-"""The contract of encoders, and what all of ours share: one or several inputs, checked, read and encoded in batches."""
+"""The interface of encoders, and a base class that checks inputs, reads pictures and encodes in batches."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,25 +23,27 @@ __all__ = [
 ]  # fmt: skip
 
 T = TypeVar("T")
-Picture = Openable | bytes | NDArray[np.uint8]  # encoded bytes; an array is (H, W, 3) RGB
+Picture = Openable | bytes | NDArray[np.uint8]  # bytes: an encoded picture; array: (H, W, 3) RGB
 
-TEXT_BATCH = 32  # larger batches gain nothing on a CPU and pad short texts to long ones
+TEXT_BATCH = 32  # larger batches are no faster on a CPU, and pad short texts to the longest
 IMAGE_BATCH = 16
 BATCH_DIMENSIONS = 4  # (n, H, W, 3)
-MAX_LETTERS = 16_384  # of a text; what follows is not read. 32 for each token of the longest context in docs/peers.md
+MAX_LETTERS = 16_384  # the rest of a text is not read; 32 for each token of the longest context in docs/peers.md
 
 
 class Encoder(Protocol):
-    """Encodes texts and pictures, also for galleries: `AraCLIP`, the published models in `araclip.peers`, or a class
-    of your own with these members."""
+    """Encodes texts and pictures, also for galleries.
+
+    Encoders are `AraCLIP`, the published models in `araclip.peers`, and any class of your own with these members.
+    """
 
     @property
     def name(self) -> str:
-        """Of the model, such as araclip-mini."""
+        """The model's name, such as araclip-mini."""
 
     @property
     def fingerprint(self) -> str:
-        """Hex digits that change whenever a vector could; a gallery accepts no vectors of another fingerprint."""
+        """Hex digits that differ if vectors may differ; a gallery accepts no vectors of another fingerprint."""
 
     @property
     def label(self) -> str:
@@ -49,7 +51,7 @@ class Encoder(Protocol):
 
     @property
     def license(self) -> str | None:
-        """Of the weights; None where it is not known."""
+        """Licence of the weights; None if it is not known."""
 
     @property
     def width(self) -> int:
@@ -68,31 +70,31 @@ class Encoder(Protocol):
     @overload
     def encode_text(self, texts: Iterable[str], *, batch_size: int = TEXT_BATCH) -> Vectors: ...
     def encode_text(self, texts: str | Iterable[str], *, batch_size: int = TEXT_BATCH) -> Vectors:
-        """A text → (D,) float32 of unit length; several → (n, D), in the order given."""
+        """Encode one text to (D,) float32 of unit length, or several to (n, D), in the given order."""
 
     @overload
     def encode_image(self, pictures: Picture, *, batch_size: int = IMAGE_BATCH) -> Vector: ...
     @overload
     def encode_image(self, pictures: Iterable[Picture], *, batch_size: int = IMAGE_BATCH) -> Vectors: ...
     def encode_image(self, pictures: Picture | Iterable[Picture], *, batch_size: int = IMAGE_BATCH) -> Vectors:
-        """A picture → (D,) float32 of unit length; several → (n, D), in the order given."""
+        """Encode one picture to (D,) float32 of unit length, or several to (n, D), in the given order."""
 
     def encode_pixels(self, pixels: NDArray[np.uint8]) -> Vectors:
-        """(n, S, S, 3) uint8 RGB, squares as `image_transform.transform_of` makes them → (n, D) of unit length."""
+        """Encode (n, S, S, 3) uint8 RGB, squares made by `image_transform.transform_of`, to (n, D) of unit length."""
 
 
 def text_vectors(model: Encoder, texts: Sequence[str]) -> Vectors:
-    """n texts → (n, D), checked: how a gallery asks any encoder."""
+    """Encode n texts with any encoder and return the checked vectors (n, D); galleries use this."""
     return checked_vectors(model.encode_text(texts), len(texts), model)
 
 
 def pixel_vectors(model: Encoder, pixels: NDArray[np.uint8]) -> Vectors:
-    """(n, S, S, 3) uint8 pixels → (n, D), checked: how a gallery asks any encoder."""
+    """Encode (n, S, S, 3) uint8 pixels with any encoder and return the checked vectors (n, D); galleries use this."""
     return checked_vectors(model.encode_pixels(pixels), len(pixels), model)
 
 
 def missing_members(model: object) -> list[str]:
-    """Names of the members of `Encoder` that an object lacks; none of them is evaluated, since that may be costly."""
+    """Return the names of the members of `Encoder` that an object lacks; members are not evaluated (may be costly)."""
     present = {*dir(type(model)), *getattr(model, "__dict__", {})}
     return sorted(name for name in vars(Encoder) if not name.startswith("_") and name not in present)
 
@@ -123,29 +125,29 @@ class EncoderBase(ABC):
 
     @abstractmethod
     def _encode_texts(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
-        """Texts → (n, D), at most `batch_size` of them at once."""
+        """Encode texts to (n, D), at most `batch_size` at once."""
 
     @abstractmethod
     def _prepared(self, picture: Openable) -> Any:
-        """One picture as input of the image tower; called in one of several threads."""
+        """Prepare one picture for the image tower; called in several threads."""
 
     @abstractmethod
     def _encode_prepared(self, pictures: tuple[Any, ...]) -> Vectors:
-        """A batch of results of `_prepared` → (n, D)."""
+        """Encode a batch of results of `_prepared` to (n, D)."""
 
     @overload
     def encode_text(self, texts: str, *, batch_size: int = TEXT_BATCH) -> Vector: ...
     @overload
     def encode_text(self, texts: Iterable[str], *, batch_size: int = TEXT_BATCH) -> Vectors: ...
     def encode_text(self, texts: str | Iterable[str], *, batch_size: int = TEXT_BATCH) -> Vectors:
-        """A text → (D,) float32 of unit length; several → (n, D), in the order given.
+        """Encode one text to (D,) float32 of unit length, or several to (n, D), in the given order.
 
-        Texts past the model's token limit, or MAX_LETTERS characters, are cut. An iterator is read as it is needed,
+        Texts are cut at the model's token limit and at MAX_LETTERS characters. An iterator is read only as needed,
         never as a whole.
 
         Raises:
             InputError: `texts` is, or holds, something that is not a string.
-            InvalidVectors: the model makes something that is no vector of unit length for each text.
+            InvalidVectors: the model does not make a vector of unit length for each text.
         """
         many = _checked_size(batch_size) * 16  # enough to batch texts of similar length
         groups = batches(checked_texts(texts), many)
@@ -159,11 +161,11 @@ class EncoderBase(ABC):
     @overload
     def encode_image(self, pictures: Iterable[Picture], *, batch_size: int = IMAGE_BATCH) -> Vectors: ...
     def encode_image(self, pictures: Picture | Iterable[Picture], *, batch_size: int = IMAGE_BATCH) -> Vectors:
-        """A picture → (D,) float32 of unit length; several → (n, D), in the order given.
+        """Encode one picture to (D,) float32 of unit length, or several to (n, D), in the given order.
 
         A picture is a path, encoded bytes, a PIL image, a binary file object or an array (H, W, 3) of uint8, RGB; an
-        array (n, H, W, 3) holds n pictures. Files are decoded by threads a few batches ahead of the network, and an
-        iterator is read as it is needed.
+        array (n, H, W, 3) holds n pictures. Threads decode files a few batches ahead of the network; an iterator is
+        read only as needed.
 
         Raises:
             InputError: something is no picture, or an array has another shape or type.
@@ -182,7 +184,7 @@ class EncoderBase(ABC):
 
 
 def checked_texts(texts: str | Iterable[str]) -> Iterator[str]:
-    """The texts one by one, of each at most MAX_LETTERS characters; a single string is one text."""
+    """Yield the texts, each cut to MAX_LETTERS characters; a string is one text, anything else is an InputError."""
     if isinstance(texts, str):
         return iter((_text(texts),))
     if isinstance(texts, bytes) or not isinstance(texts, Iterable):
@@ -191,14 +193,14 @@ def checked_texts(texts: str | Iterable[str]) -> Iterator[str]:
 
 
 def is_one_picture(pictures: object) -> bool:
-    """Whether this is one picture (or a wrong attempt at one) rather than several."""
+    """True if this is meant as one picture, right or wrong, and not as several."""
     if isinstance(pictures, np.ndarray):
         return pictures.ndim != BATCH_DIMENSIONS and pictures.dtype.kind not in "UO"  # several paths in an array
     return isinstance(pictures, str | bytes | PathLike | Image.Image) or hasattr(pictures, "read")
 
 
 def checked_pictures(pictures: Picture | Iterable[Picture]) -> Iterator[Openable]:
-    """The pictures one by one, arrays as PIL images; a single picture is one."""
+    """Yield the pictures, see `picture_of`; what is no picture is an InputError."""
     if is_one_picture(pictures):
         return iter((picture_of(pictures),))
     if not isinstance(pictures, Iterable):
@@ -207,7 +209,7 @@ def checked_pictures(pictures: Picture | Iterable[Picture]) -> Iterator[Openable
 
 
 def picture_of(entry: object) -> Openable:
-    """One picture as `images.open_image` takes it: arrays become PIL images, bytes file objects, the others stay."""
+    """Return a picture as `images.open_image` takes it: arrays become PIL images, bytes become file objects."""
     if isinstance(entry, np.ndarray):
         if entry.dtype != np.uint8 or entry.ndim != 3 or entry.shape[2] != 3 or 0 in entry.shape:
             raise InputError(
@@ -224,7 +226,7 @@ def picture_of(entry: object) -> Openable:
 
 
 def checked_pixels(pixels: object, size: int) -> NDArray[np.uint8]:
-    """(n, S, S, 3) uint8 pixels as they are."""
+    """Return the pixels unchanged if they are (n, S, S, 3) uint8; otherwise raise InputError."""
     if isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.shape[1:] == (size, size, 3):
         return pixels
     given = f"{pixels.shape} of {pixels.dtype}" if isinstance(pixels, np.ndarray) else _described(pixels)
@@ -235,7 +237,7 @@ def checked_pixels(pixels: object, size: int) -> NDArray[np.uint8]:
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
-    """Tuples of `size` items, the last one perhaps of fewer; what comes later is not read yet."""
+    """Yield tuples of `size` items (the last may be shorter); items are read only when their tuple is asked for."""
     # itertools.batched, which Python 3.11 does not have yet
     remaining, size = iter(items), _checked_size(size)
     while batch := tuple(islice(remaining, size)):

@@ -1,10 +1,10 @@
-"""The model folder: its files, the fields of config.json, and the checks that they belong together.
+"""Reads and writes model folders; refuses missing, oversized or linked files and an invalid config.json.
 
     config.json      the fields of ModelConfig
-    tokenizer.json   Hugging Face tokenizers
-    text.onnx        input_ids and, where config.json declares it, attention_mask: (B, T) int64 → embedding (B, D)
+    tokenizer.json   for Hugging Face's tokenizers
+    text.onnx        input_ids and, if config.json declares it, attention_mask: (B, T) int64 → embedding (B, D)
     image.onnx       pixels (B, S, S, 3) uint8 RGB → embedding (B, D) float32, unit length
-    text.onnx.data, image.onnx.data     weights of graphs above 2 GB, where there are any
+    text.onnx.data, image.onnx.data     weights of graphs above 2 GB, if there are any
     README.md        the model card
 
 Pooling, projection, pixel scaling and L2 normalisation are inside the graphs, so no caller can get them wrong.
@@ -33,7 +33,7 @@ DEFAULT_MODEL = "araclip-mini"
 
 
 def is_ours(name_or_path: str | PathLike[str]) -> bool:
-    """Whether it is a bundled or pulled model's name, or a folder with a graph of ours, whole or damaged."""
+    """True for a bundled or pulled model's name, and for a folder with one of our graphs, complete or damaged."""
     if str(name_or_path) in installed():
         return True
     folder = existing_folder(name_or_path)
@@ -41,14 +41,17 @@ def is_ours(name_or_path: str | PathLike[str]) -> bool:
 
 
 def find(name_or_path: str | PathLike[str]) -> Path:
-    """The folder of a model, given its name or its path. A bundled model comes before a pulled one of the same name."""
+    """Return the folder of a model, given its name or path; a ModelNotFound if there is none.
+
+    A bundled model comes before a pulled model of the same name.
+    """
     if not isinstance(name_or_path, str | PathLike):
         raise InputError(
             f"a {type(name_or_path).__name__} names no model. Pass a name, such as '{DEFAULT_MODEL}', or the path of a "
             "model folder."
         )
     known = installed()
-    if str(name_or_path) in known:  # first, so that a folder of that name in the working directory changes nothing
+    if str(name_or_path) in known:  # first: a folder of that name in the working directory must not matter
         return known[str(name_or_path)]
     if (path := existing_folder(name_or_path)) is not None:
         return path
@@ -60,7 +63,7 @@ def find(name_or_path: str | PathLike[str]) -> Path:
 
 
 def existing_folder(path: str | PathLike[str]) -> Path | None:
-    """The folder at a path; None where there is none, or where no path can be so (empty, too long, a NUL, ~nobody)."""
+    """Return the folder at a path; None if there is none, or the path is impossible (empty, too long, NUL, ~nobody)."""
     try:
         folder = Path(path).expanduser()
         return folder if os.fspath(path) and folder.is_dir() else None
@@ -72,17 +75,17 @@ Check = Callable[[object], bool]
 
 
 def is_text(value: object) -> bool:
-    """Whether it is a text."""
+    """True if the value is a text."""
     return isinstance(value, str)
 
 
 def is_printable(longest: int) -> Check:
-    """A text of 1 to `longest` characters that a terminal can show, and that stays on one line."""
+    """Return a check for texts of 1 to `longest` characters that a terminal shows on one line."""
     return lambda value: isinstance(value, str) and 0 < len(value) <= longest and value.isprintable()
 
 
 def is_rgb(value: object) -> bool:
-    """Whether it is one finite number for each colour channel."""
+    """True if the value has one finite number for each of three colour channels."""
     return (
         isinstance(value, tuple)
         and len(value) == 3
@@ -91,24 +94,27 @@ def is_rgb(value: object) -> bool:
 
 
 def whole_number(least: int, most: int) -> Check:
-    """A whole number of that range."""
+    """Return a check for whole numbers from `least` to `most`."""
     return lambda value: isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def one_of(*known: str) -> Check:
-    """One of these texts."""
+    """Return a check for one of these texts."""
     return lambda value: isinstance(value, str) and value in known
 
 
 def are_prefixes(found: object, width: int) -> bool:
-    """Whether these are different numbers from 1 to `width`, rising."""
+    """True if these are different numbers from 1 to `width`, in rising order."""
     if not isinstance(found, tuple) or not all(type(number) is int for number in found):
         return False
     return list(found) == sorted(set(found)) and (not found or 1 <= found[0] <= found[-1] <= width)
 
 
 def is_short_texts(most: int, longest: int) -> Check:
-    """Nothing, or an object of at most `most` texts, names and values printable and of at most `longest` characters."""
+    """Return a check for None or an object of at most `most` texts, with printable names and values.
+
+    Names and values have at most `longest` characters.
+    """
     fits = is_printable(longest)
     return lambda value: (
         value is None
@@ -121,11 +127,11 @@ def is_short_texts(most: int, longest: int) -> Check:
 
 
 FORMAT = 2
-NOT_STATED = "not stated"  # of a licence
-NO_NORMALIZER = 0  # text reaches the tokenizer as it was typed
+NOT_STATED = "not stated"  # in place of a licence
+NO_NORMALIZER = 0  # text reaches the tokenizer as typed
 HASHED = ("tokenizer.json", "text.onnx", "image.onnx")
-DATA_FILES = ("text.onnx.data", "image.onnx.data")  # weights of graphs that are larger than an ONNX file can be
-# How graphs store theirs, see `training.export.weights`
+DATA_FILES = ("text.onnx.data", "image.onnx.data")  # weights of graphs that are too large for one ONNX file
+# How graphs store their weights, see `training.export.weights`.
 WEIGHTS = ("int8", "compact", "float32", "smooth-int8", "smooth-compact", "static-int8", "float16")
 COMPUTED_IN_INT8 = ("smooth-int8", "smooth-compact", "static-int8")
 TOWERS = ("text", "image")
@@ -135,8 +141,8 @@ INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 REDUCTIONS = ("blocks", "exact")
 CROP_OFFSETS = ("half-even", "floor")
 
-# This package does not read these two keys of config.json. transformers takes the first for a kind of model and the
-# second for the name of a weights file; it knows neither, and quotes this sentence in its error, which helps the user.
+# These two keys of config.json are for users who try to load the folder with transformers. It takes the first for a
+# kind of model and the second for a weights file, finds neither, and quotes this sentence in its error.
 SENTENCE = (
     "this is an AraCLIP model folder. Load it with AraCLIP.load of the package araclip, or, if it was trained there, "
     "with AraCLIPModel.from_pretrained and AraCLIPProcessor.from_pretrained"
@@ -148,7 +154,7 @@ MAX_WIDTH = 1 << 16  # the widest published dual encoders have 1,024 to 4,096
 MAX_TOKENS = 1 << 16  # most have 32 to 512
 MAX_SIDE = 1024  # pixels; the largest published towers take 512
 MAX_FACTS = 20  # entries of `source`
-MAX_FACT = 1000  # characters of one
+MAX_FACT = 1000  # characters of an entry
 MAX_LANGUAGES = 500
 
 
@@ -158,25 +164,25 @@ class TextConfig:
 
     tower: str
     pooling: str
-    max_tokens: int  # what follows is cut; special tokens count
-    normalizer: int  # version of `araclip.normalize` that texts pass first; 0: all is in tokenizer.json
-    pad_id: int  # texts of a batch are filled up with it
-    padding: str = "longest"  # up to the "longest" text of a batch, or always to "max_length", which is `max_tokens`
-    attention_mask: bool = True  # whether the graph takes one, 1 for a token and 0 for padding, beside `input_ids`
+    max_tokens: int  # texts are cut to so many tokens, special tokens included
+    normalizer: int  # version of `araclip.normalize` that texts pass first; 0: tokenizer.json normalises
+    pad_id: int  # the token that fills up shorter texts of a batch
+    padding: str = "longest"  # texts are filled up to the "longest" of a batch, or to "max_length": `max_tokens`
+    attention_mask: bool = True  # true: the graph also takes a mask, 1 for a token and 0 for padding
 
 
 @dataclass(frozen=True)
 class ImageConfig:
-    """How a picture becomes pixels; mean and std are for information, since image.onnx scales by them itself.
+    """How a picture becomes pixels; `mean` and `std` are for information only, since image.onnx scales by them.
 
     Attributes:
         size: S, the side of the square that the graph takes.
-        resize: "squash": width and height become S; "shortest": the shorter side does, and the middle is cut out.
-        interpolation: one of INTERPOLATIONS, each as Pillow computes it, averaging where it makes smaller.
-        reduction: "blocks": pixels of large pictures are averaged in blocks first, as our own models are trained
+        resize: "squash": width and height become S; "shortest": the shorter side becomes S, and the middle is cut out.
+        interpolation: one of INTERPOLATIONS, as Pillow computes it, with averaging when pictures get smaller.
+        reduction: "blocks": pixels of large pictures are first averaged in blocks, as for training our own models
             (Pillow's reducing_gap of 2); "exact": they are not, as in the libraries of published models.
         crop_offset: where the middle begins if an odd number of pixels is cut off: "half-even", as torchvision and
-            open_clip round it, or "floor", as transformers does.
+            open_clip round, or "floor", as transformers does.
     """
 
     tower: str
@@ -190,8 +196,8 @@ class ImageConfig:
 
     @property
     def transform(self) -> "ImageTransform":
-        """How a picture becomes the square."""
-        from araclip.pictures.image_transform import ImageTransform  # with numpy, a tenth of a second for each command
+        """The function that turns a picture into the square."""
+        from araclip.pictures.image_transform import ImageTransform  # numpy costs a command 0.1 s
 
         gap = 2.0 if self.reduction == "blocks" else None
         return ImageTransform(self.size, self.resize, self.interpolation, gap, self.crop_offset)
@@ -206,15 +212,15 @@ class ModelConfig:
     width: int
     text: TextConfig
     image: ImageConfig
-    files: dict[str, str]  # SHA-256 of each file but config.json and README.md
+    files: dict[str, str]  # file → SHA-256, for all files except config.json and README.md
     license: str
     training_data: tuple[str, ...]
     measured: dict[str, Any] = field(default_factory=dict)
-    weights: str | None = None  # one of WEIGHTS, or two, as "NAME + NAME", of text and image; None: not said
+    weights: str | None = None  # one of WEIGHTS, or "NAME + NAME" for text and image; None: not stated
     format: int = FORMAT
-    matryoshka: tuple[int, ...] = ()  # prefixes of the vectors that are good vectors too (Kusupati et al. 2022)
+    matryoshka: tuple[int, ...] = ()  # lengths of prefixes that are good vectors, too (Kusupati et al. 2022)
     source: dict[str, str] | None = None  # what it was made of, such as {"id": "google/siglip2-base-patch16-256"}
-    languages: tuple[str, ...] | None = None  # those whose words its vocabulary was cut to; None: not cut
+    languages: tuple[str, ...] | None = None  # the vocabulary was cut to these languages; None: not cut
 
     @property
     def fingerprint(self) -> str:
@@ -231,12 +237,12 @@ class ModelConfig:
         return hashlib.sha256(hashes.encode()).hexdigest()[:12]
 
     def weights_of(self, tower: str) -> str:
-        """How the weights of "text" or "image" are stored, of WEIGHTS: its part of `weights`, or all of it."""
+        """Return how the weights of "text" or "image" are stored, one of WEIGHTS."""
         ways = (self.weights or "float32").split(" + ")
         return ways[0] if tower == "text" else ways[-1]
 
     def in_int8(self, tower: str) -> bool:
-        """Whether products of "text" or "image" are computed in int8: another library rounds some numbers otherwise."""
+        """True if "text" or "image" computes products in int8; other libraries then round some numbers differently."""
         return self.weights_of(tower) in COMPUTED_IN_INT8
 
     @property
@@ -246,11 +252,11 @@ class ModelConfig:
 
     @property
     def data_files(self) -> tuple[str, ...]:
-        """The weight files that its graphs have, of DATA_FILES."""
+        """Those of DATA_FILES that the folder has."""
         return tuple(name for name in DATA_FILES if name in self.files)
 
     def parts_of(self, tower: str) -> tuple[str, ...]:
-        """The hashed files that one tower, "text" or "image", reads."""
+        """Return the hashed files that one tower, "text" or "image", reads."""
         own = ("tokenizer.json",) if tower == "text" else ()
         return (*own, *(name for name in (f"{tower}.onnx", f"{tower}.onnx.data") if name in self.files))
 
@@ -264,7 +270,7 @@ def _is_hashes(value: object) -> bool:
 
 
 def _is_weights(value: object) -> bool:
-    """One name for both graphs, or two of text and image; None in folders that do not say."""
+    """True for one name for both graphs, for two names for text and image, and for None (not stated)."""
     if value is None:
         return True
     names = value.split(" + ") if isinstance(value, str) else []
@@ -272,14 +278,14 @@ def _is_weights(value: object) -> bool:
 
 
 def _is_languages(value: object) -> bool:
-    """None where the vocabulary was not cut, or codes of languages."""
+    """True for None (the vocabulary was not cut) and for codes of languages."""
     fits = is_printable(20)
     return value is None or (
         isinstance(value, tuple) and 0 < len(value) <= MAX_LANGUAGES and all(fits(code) for code in value)
     )
 
 
-Field = tuple[Check, str]  # what a field may be, and how a message says it
+Field = tuple[Check, str]  # the check of a field, and its words in a message
 FIELDS: dict[str, Field] = {
     "name": (is_printable(MAX_NAME), f"a text of 1 to {MAX_NAME} printable characters"),
     "version": (is_text, "a text"),
@@ -307,16 +313,19 @@ FIELDS: dict[str, Field] = {
     "image.mean": (is_rgb, "three numbers"),
     "image.std": (is_rgb, "three numbers"),
 }
-PARTS = ("config.json", *HASHED, "README.md")  # of every folder; graphs may have DATA_FILES besides
+PARTS = ("config.json", *HASHED, "README.md")  # every folder has these; some also DATA_FILES
 
-MAX_CONFIG = 1_000_000  # bytes; araclip-mini's has 3,400
-MAX_PART = (1 << 31) - 1  # bytes, of a graph or tokenizer: an ONNX file cannot have more
+MAX_CONFIG = 1_000_000  # bytes of config.json; araclip-mini's has 3,400
+MAX_PART = (1 << 31) - 1  # bytes of a graph or tokenizer; an ONNX file cannot have more
 _HASHED_AT_ONCE = 1 << 24  # bytes
-MAX_DATA = 1 << 35  # bytes, of a graph's weight file: 8 billion weights in float32
+MAX_DATA = 1 << 35  # bytes of a graph's weight file: 8 billion weights in float32
 
 
 def read_config(folder: Path) -> ModelConfig:
-    """Read and check config.json, and that every part of the folder is there. No other file is read."""
+    """Read and check config.json, and check that every part of the folder is there; other files are not read.
+
+    Anything wrong is a ModelMismatch.
+    """
     _check_parts(folder, PARTS, MAX_PART)
     path = folder / "config.json"
     try:
@@ -345,7 +354,7 @@ def read_config(folder: Path) -> ModelConfig:
 
 
 def _check_parts(folder: Path, parts: tuple[str, ...], most: int) -> None:
-    """Every part is a regular file of at most so many bytes that lies in the folder."""
+    """Raise ModelMismatch unless every part is a regular file in the folder, of at most `most` bytes."""
     missing = []
     allowed = _own_folders(folder)
     for part in parts:
@@ -374,7 +383,7 @@ def _check_parts(folder: Path, parts: tuple[str, ...], most: int) -> None:
 
 
 def _own_folders(folder: Path) -> tuple[Path, ...]:
-    """Where a part may lie: in the folder; in a Hugging Face cache also where snapshots/REVISION links to, blobs."""
+    """Return where parts may lie: in the folder, and in a Hugging Face cache also in blobs, to which it links."""
     own = folder.resolve()
     return (own, own.parent.parent / "blobs") if own.parent.name == "snapshots" else (own,)
 
@@ -410,12 +419,12 @@ def _strict(kind: type[Any], raw: Any) -> Any:
 
 
 def _value(value: object) -> str:
-    """A value of the JSON in a message: on one line, and not all of it."""
+    """Return a value of the JSON for a message: on one line, and shortened."""
     return shown(f"{value!r:.80}")
 
 
 def ways_of(weights: str) -> dict[str, str]:
-    """By tower, how its weights are to be stored: one of `WEIGHTS` for both, or "TEXT + IMAGE"."""
+    """Return tower → how to store its weights; `weights` is one of `WEIGHTS` for both towers, or "TEXT + IMAGE"."""
     parts = [part.strip() for part in weights.split("+")]
     if unknown := [part for part in parts if part not in WEIGHTS]:
         raise InputError(
@@ -427,14 +436,14 @@ def ways_of(weights: str) -> dict[str, str]:
 
 
 def megabytes(folder: Path) -> float:
-    """10⁶ bytes of a model folder's files."""
+    """Return the size of a model folder's files in 10⁶ bytes."""
     return sum(file.stat().st_size for file in folder.iterdir() if file.is_file()) / 1e6
 
 
 def sha256(path: Path) -> str:
-    """The hash of a file's bytes, as hex digits.
+    """Return the SHA-256 of a file as hex digits.
 
-    In few large blocks: after each, a thread waits up to 5 ms for a busy one to give Python's lock back.
+    The file is read in few large blocks, because after each a thread may wait 5 ms for Python's lock.
     """
     digest = hashlib.sha256()
     with path.open("rb", buffering=0) as file:
@@ -444,7 +453,7 @@ def sha256(path: Path) -> str:
 
 
 def check_hash(folder: Path, config: ModelConfig, part: str) -> None:
-    """Compare one file with the hash in config.json."""
+    """Compare one file with its hash in config.json; a ModelMismatch if they differ."""
     try:
         actual = sha256(folder / part)
     except OSError as error:
@@ -457,12 +466,12 @@ def check_hash(folder: Path, config: ModelConfig, part: str) -> None:
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of each file of a folder that config.json has the hash of; the field `files`."""
+    """Return the field `files` of config.json: file → SHA-256."""
     return {name: sha256(folder / name) for name in (*HASHED, *DATA_FILES) if (folder / name).exists()}
 
 
 def write_config(folder: Path, config: ModelConfig) -> None:
-    """Write config.json, and beside it what other programs read of pictures."""
+    """Write config.json, and preprocessor_config.json for other programs."""
     fields = {name: value for name, value in asdict(config).items() if value or name not in LEFT_OUT_EMPTY}
     text = json.dumps({"format": FORMAT, **fields, **FOR_OTHERS}, ensure_ascii=False, indent=2)
     (folder / "config.json").write_text(f"{text}\n", encoding="utf-8")
@@ -470,13 +479,13 @@ def write_config(folder: Path, config: ModelConfig) -> None:
 
 
 def write_image_processor(folder: Path, image: ImageConfig) -> None:
-    """Write preprocessor_config.json, for CLIPProcessor and AutoProcessor of transformers; not read here."""
+    """Write preprocessor_config.json for transformers' CLIPProcessor and AutoProcessor; it is not read here."""
     settings = json.dumps(image_processor(image), indent=2)
     (folder / IMAGE_PROCESSOR).write_text(f"{settings}\n", encoding="utf-8")
 
 
 def image_processor(image: ImageConfig) -> dict[str, Any]:
-    """The settings of an image processor of transformers that prepares pictures as a model folder does."""
+    """Return the settings of a transformers image processor that prepares pictures as the model folder does."""
     from araclip.pictures.image_transform import FILTERS  # see `ImageConfig.transform`
 
     squash = image.resize == "squash"
@@ -490,4 +499,4 @@ def image_processor(image: ImageConfig) -> dict[str, Any]:
 
 
 IMAGE_PROCESSOR = "preprocessor_config.json"
-LEFT_OUT_EMPTY = ("source", "languages", "matryoshka")  # of config.json
+LEFT_OUT_EMPTY = ("source", "languages", "matryoshka")  # fields that config.json leaves out if they are empty

@@ -1,7 +1,7 @@
-"""An ONNX graph judged by its bytes, before a library opens it: what it runs, how large it is, what it refers to.
+"""Judges an ONNX graph by its bytes, before a library opens it: which operators, how large, which other files.
 
-Reads the wire format of protocol buffers (https://protobuf.dev/programming-guides/encoding) from a memory map. Weights
-are never copied, only measured. The field numbers are those of onnx.proto.
+It reads the wire format of protocol buffers (https://protobuf.dev/programming-guides/encoding) from a memory map.
+Weights are measured, never copied. The field numbers are those of onnx.proto.
 """
 
 import mmap
@@ -12,16 +12,16 @@ from pathlib import Path
 from araclip.core.display import shown
 from araclip.errors import ModelMismatch
 
-MAX_BYTES = (1 << 31) - 1  # of a protocol buffer; larger graphs keep their weights in other files
+MAX_BYTES = (1 << 31) - 1  # largest protocol buffer; larger graphs keep their weights in other files
 MAX_NODES = 20_000  # araclip-mini's graphs have 628 and 862; a ViT-H written operator by operator has 4,000
-MAX_FIELDS = 500_000  # of the whole file; araclip-mini's larger graph has 18,000
-MAX_RANK = 32
-DATA_KEYS = ("location", "offset", "length")  # of weights in another file
-MAX_DIGITS = 20
-MAX_TEXT = 4000  # bytes of a name; PyTorch writes a path through the modules
+MAX_FIELDS = 500_000  # in the whole file; araclip-mini's larger graph has 18,000
+MAX_RANK = 32  # dimensions of a weight
+DATA_KEYS = ("location", "offset", "length")  # what an entry for a weight in another file may say
+MAX_DIGITS = 20  # of an offset or length
+MAX_TEXT = 4000  # bytes of a name; PyTorch writes the path through the modules
 
-# The standard operators that dense networks are made of. Left out: control flow (Loop, Scan, If, SequenceMap), which
-# makes time a matter of the graph's numbers; sequences, optionals and texts; random numbers; and what no tower needs.
+# The standard operators of dense networks. Left out are control flow (Loop, Scan, If, SequenceMap), with which the time
+# would depend on the graph's numbers; sequences, optionals and texts; random numbers; and operators no tower needs.
 _OPERATORS = """
 Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh Attention AveragePool BatchNormalization BitShift
 BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Cast CastLike Ceil Celu Clip Compress Concat Constant ConstantOfShape Conv
@@ -50,25 +50,25 @@ Value = memoryview | int  # bytes, or a number
 
 
 class _Fault(Exception):
-    """What is wrong with the file."""
+    """Says what is wrong with the file."""
 
 
 def check_graph(path: Path, data: Path | None = None) -> None:
-    """Check that a graph has operators that are allowed, and all its weights in this file or in `data`, beside it.
+    """Check that a graph has only allowed operators, and all its weights in this file or in `data`, beside it.
 
-    Takes time and memory that do not depend on what the graph does; at most a few seconds for a hostile file.
+    Time and memory do not depend on what the graph does; a hostile file takes at most a few seconds.
 
     Raises:
-        ModelMismatch: it cannot be opened or is no ONNX graph; it has too many nodes, an operator that is neither one
-            of `OPERATORS` nor `PRODUCT`, functions or subgraphs, weights in other files or past the end of `data`, or
-            weights larger than the bytes that are stored.
+        ModelMismatch: the file cannot be opened or is no ONNX graph; it has too many nodes, an operator that is neither
+            in `OPERATORS` nor `PRODUCT`, functions or subgraphs, weights in other files or past the end of `data`, or
+            weights larger than the stored bytes.
     """
     try:
         size = path.stat().st_size
         if not 0 < size <= MAX_BYTES:
             raise _Fault("the file is empty" if not size else f"{size} bytes are more than a graph can have")
         with path.open("rb") as file:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # closed with its last view
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # closed when its last view is gone
         _Graph(data.name if data else None, data.stat().st_size if data else 0).check_model(memoryview(mapped))
     except OSError as error:
         raise ModelMismatch(f"{path} cannot be opened ({error.strerror}). Copy the folder again.") from None
@@ -83,8 +83,8 @@ class _Graph:
         self._data_name, self._data_bytes = data_name, data_bytes
         self._fields_left = MAX_FIELDS
         self._nodes = self._data_used = 0
-        self._elements: dict[str, int] = {}  # of each weight
-        self._products: list[list[str]] = []  # the inputs of each PRODUCT; "" is one that is left out
+        self._elements: dict[str, int] = {}  # weight → number of its elements
+        self._products: list[list[str]] = []  # the inputs of each PRODUCT; "": left out
 
     def check_model(self, data: memoryview) -> None:
         graphs = 0
@@ -142,7 +142,7 @@ class _Graph:
             self._products.append(inputs)
 
     def _check_product(self, inputs: list[str]) -> None:
-        """It has a stored matrix, a scale a column, and one scale and zero of its input."""
+        """Check that a PRODUCT has a stored matrix, a scale for each column, and one scale and zero of its input."""
         _, *named = (*inputs, *[""] * 7)[:7]
         matrix, step, scale, zero, matrix_zero, bias = (self._elements.get(name, 0) if name else None for name in named)
         if not matrix or not scale or scale < 1 or matrix < 1 or matrix % scale:
@@ -162,13 +162,13 @@ class _Graph:
                 raise _Fault("it has sparse weights, which this release does not read")
 
     def _check_tensor(self, data: memoryview, *, beside: bool = False) -> None:
-        """Its size; `beside`: it may be stored in the data file."""
+        """Check a weight's size against its stored bytes; with `beside`, it may be stored in the data file."""
         shape: list[int] = []
         stored, external, name = 0, False, ""
         place: dict[str, str] = {}
         seen: set[int] = set()
         for number, value in self._fields(data):
-            if number in (2, 8, 9, 14) and number in seen:  # a parser takes the last one
+            if number in (2, 8, 9, 14) and number in seen:  # a parser would take the last
                 raise _Fault("weights of it have two types, names or contents")
             seen.add(number)
             if number == 1:
@@ -190,7 +190,7 @@ class _Graph:
                 raise _Fault("its weights are in other files; a model folder keeps them in the graph")
             stored = self._stored_beside(place)
         elements = prod(shape)
-        self._elements[name] = elements if name not in self._elements else -1  # of two weights with one name
+        self._elements[name] = elements if name not in self._elements else -1  # −1: two weights have this name
         if min(shape, default=0) < 0 or elements > stored * _ELEMENTS_PER_BYTE:
             raise _Fault(f"weights of it are said to have the shape {shape}, but {stored} bytes are stored")
 
@@ -199,7 +199,7 @@ class _Graph:
         return {entry.get(1, ""): entry.get(2, "")}
 
     def _stored_beside(self, place: dict[str, str]) -> int:
-        """How many bytes of the data file a weight has."""
+        """Return how many bytes of the data file a weight takes."""
         location = shown(place.get("location", "")[:100])
         if self._data_name is None or place.get("location") != self._data_name:
             beside = f"in {self._data_name}, beside it" if self._data_name else "in the graph"
@@ -211,7 +211,7 @@ class _Graph:
         return length
 
     def _fields(self, data: memoryview) -> Iterator[tuple[int, Value]]:
-        """Number and value of each field of a message."""
+        """Yield number and value of each field of a message."""
         at, end = 0, len(data)
         while at < end:
             self._fields_left -= 1
@@ -235,7 +235,7 @@ class _Graph:
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    """The number at `at`, and where the next field begins."""
+    """Return the variable-length number at `at`, and the place after it."""
     value = 0
     for shift in range(0, 70, 7):
         if at >= len(data):
@@ -249,7 +249,7 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
 
 
 def _packed(value: Value) -> Iterator[int]:
-    """Signed numbers, packed or alone; no more than MAX_RANK + 1."""
+    """Yield signed numbers, packed or alone; at most MAX_RANK + 1."""
     if isinstance(value, int):
         yield _signed(value)
         return
@@ -274,7 +274,7 @@ def _bytes(value: Value) -> memoryview:
 def _text(value: Value) -> str:
     if len(text := _bytes(value)) > MAX_TEXT:
         raise _Fault(f"a name in it has {len(text)} bytes")
-    return bytes(text).decode(errors="surrogateescape")  # different bytes stay different names
+    return bytes(text).decode(errors="surrogateescape")  # keeps different bytes different
 
 
 def _whole(text: str) -> int:

@@ -1,6 +1,6 @@
-"""A model folder's two towers and its tokenizer on ONNX Runtime or OpenVINO; no torch. Library errors become ours.
+"""Runs a model folder's towers and tokenizer on ONNX Runtime or OpenVINO, without torch. Library errors become ours.
 
-Opens what it is told to: `araclip.models.checks` judges the folder before.
+Nothing is checked here for safety: `araclip.models.checks` must judge the folder before.
 """
 
 from collections import deque
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tokenizers import Encoding
 
 
-SILENT = 4  # ONNX Runtime's severity "fatal": it would print what its exceptions say as well
+SILENT = 4  # ONNX Runtime's level "fatal"; below it, it would also print the messages of its exceptions
 
 Inputs = Mapping[str, NDArray[np.generic]]
 
@@ -37,26 +37,28 @@ def open_session(
 ) -> "OnnxRuntimeSession | OpenVinoSession":
     """Open a graph on a device of `devices.graph_device`, with so many threads on the CPU.
 
+    The other arguments are for ONNX Runtime only.
+
     Args:
-        arena: keep the memory of a run for the next one, on ONNX Runtime: a few percent faster for small pictures.
-        widen: widen small weights once, on ONNX Runtime; False leaves it to each run, which then takes twice as long,
-            and opens the graph in a third of the time, for a process that encodes one text or two.
-        spin: threads that wait for the next operator keep their core busy, on ONNX Runtime: one item alone is done a
-            third sooner, but what else the process has to do meanwhile, such as decoding pictures, waits.
+        arena: keep the memory of a run for the next run, which is a few percent faster for small pictures.
+        widen: convert small weights to float32 once, at opening. False: convert them in each run; then a run takes
+            twice as long, but opening a third of the time, which suits a process that encodes one or two texts.
+        spin: let threads that wait for the next operator keep their core busy. A single item is done a third sooner,
+            but other work of the process, such as decoding pictures, has to wait.
     """
     kind, _, which = device.partition(":")
     if kind == OPENVINO:
         return OpenVinoSession(path, which or "CPU", threads)
     session = OnnxRuntimeSession(path, device, threads, arena, widen, spin)
-    return_freed_memory(path.stat().st_size)  # of the file as it was read: half of what is in use after opening it
+    return_freed_memory(path.stat().st_size)  # the copy of the file: half of the memory in use after opening
     return session
 
 
 class OnnxRuntimeSession:
-    """A graph on ONNX Runtime, which may be run by several threads at once.
+    """A graph on ONNX Runtime; several threads may run it at once.
 
     Attributes:
-        inputs: each input's shape; an axis of any length is no number. width: of the output's last axis.
+        inputs: each input's shape; an axis of any length is no number there. width: length of the output's last axis.
     """
 
     def __init__(self, path: Path, device: str, threads: int, arena: bool, widen: bool, spin: bool) -> None:
@@ -72,7 +74,7 @@ class OnnxRuntimeSession:
         providers: list[Any] = ["CPUExecutionProvider"]
         if kind == CUDA:
             providers.insert(0, ("CUDAExecutionProvider", {"device_id": int(which or 0)}))
-        known = onnxruntime.get_available_providers()  # it goes on with a warning, or without a word, on the CPU
+        known = onnxruntime.get_available_providers()  # without CUDA, ONNX Runtime silently uses the CPU
         if kind != CUDA or "CUDAExecutionProvider" in known:
             self._session = onnxruntime.InferenceSession(
                 str(path), options, providers=providers, disabled_optimizers=None if widen else ["ConstantFolding"]
@@ -85,12 +87,12 @@ class OnnxRuntimeSession:
         self.width = shape[-1] if shape else 0
 
     def run(self, inputs: Inputs) -> Any:
-        """The first output."""
+        """Run the graph and return its first output."""
         return self._session.run(None, inputs)[0]
 
 
 class OpenVinoSession:
-    """A graph on OpenVINO, computed in float32 on the CPU; otherwise as `OnnxRuntimeSession`."""
+    """A graph on OpenVINO; on the CPU it computes in float32. Otherwise like `OnnxRuntimeSession`."""
 
     def __init__(self, path: Path, which: str, threads: int) -> None:
         import openvino
@@ -107,13 +109,13 @@ class OpenVinoSession:
         self.width = shape[-1] if shape else 0
 
     def run(self, inputs: Inputs) -> Any:
-        """The first output."""
+        """Run the graph and return its first output."""
         try:
             request = self._free.pop()
         except IndexError:
             request = self._compiled.create_infer_request()
         try:
-            return np.array(request.infer(dict(inputs))[0])  # its memory is the request's
+            return np.array(request.infer(dict(inputs))[0])  # copied, because the memory belongs to the request
         finally:
             self._free.append(request)
 
@@ -123,8 +125,11 @@ def _shape(port: Any) -> list[Any]:
 
 
 def floor_shifts(model: Any) -> None:
-    """Make OpenVINO's shifts to the right exact: it reads them as division of bytes and rounds up, so that four-bit
-    weights came out one too large (cosine .994). Bits that are shifted out are cleared first."""
+    """Make OpenVINO's right shifts exact, in place, by clearing the bits that are shifted out.
+
+    OpenVINO computes them as division of bytes and rounds up, so that four-bit weights came out one too large (cosine
+    .994).
+    """
     from openvino import Type, opset13
 
     for divide in model.get_ops():
@@ -139,7 +144,7 @@ def floor_shifts(model: Any) -> None:
 
 
 def _constant(node: Any) -> NDArray[Any] | None:
-    """The value of a node whose inputs are all constant."""
+    """Return the value of a node whose inputs are all constant; None for any other node."""
     if node.get_type_name() == "Constant":
         return np.asarray(node.data)
     values: Sequence[NDArray[Any] | None] = [_constant(port.get_node()) for port in node.input_values()]
@@ -151,14 +156,14 @@ def _constant(node: Any) -> NDArray[Any] | None:
 
 
 MAX_REASON = 300  # characters of a library's message
-SMALL_GRAPH = 64_000_000  # bytes
+SMALL_GRAPH = 64_000_000  # bytes; a larger graph is "large"
 SMALL_SIDE = 224  # pixels
-SMALL_ROWS, LARGE_ROWS = 16, 4  # squares of SMALL_SIDE that pass a graph at once
-LARGE_TEXTS = 8  # texts that pass a large graph at once: of 32, products leave the processor's cache
+SMALL_ROWS, LARGE_ROWS = 16, 4  # so many squares of SMALL_SIDE pass a small or a large graph at once
+LARGE_TEXTS = 8  # so many texts pass a large graph at once; with 32, products exceed the processor's cache
 
 
 class TextTower:
-    """Tokenizer and text graph; `widen` is that of `open_session`."""
+    """The tokenizer and the text graph; `widen` as in `open_session`."""
 
     def __init__(
         self, folder: Path, config: ModelConfig, threads: int, device: str = CPU, *, widen: bool = True
@@ -168,13 +173,13 @@ class TextTower:
         inputs: dict[str, list[int] | None] = dict.fromkeys(names)
         large = _stored(folder, config, "text") > SMALL_GRAPH and not device.startswith(CUDA)
         self._most = LARGE_TEXTS if large else None
-        with ThreadPoolExecutor(1, "open-graph") as beside:  # a tenth of a second of the first search
+        with ThreadPoolExecutor(1, "open-graph") as beside:  # saves the first search a tenth of a second
             graph = beside.submit(_Graph, folder, config, "text", inputs, threads, device, widen=widen)
             self.tokenizer = Tokens(folder, config)
             self._graph = graph.result()
 
     def encode(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
-        """n texts → (n, D) float32 of unit length, at most `batch_size` of them at once."""
+        """Encode n texts to (n, D) float32 of unit length, at most `batch_size` at once."""
         encodings = self.tokenizer.encode(texts)
         lengths = np.array([len(e.ids) for e in encodings])
         out = np.empty((len(texts), self._config.width), np.float32)
@@ -185,7 +190,7 @@ class TextTower:
 
 
 def padded(encodings: "list[Encoding]", text: TextConfig) -> dict[str, NDArray[np.int64]]:
-    """The text graph's inputs, (B, T): T is the longest text's, or `max_tokens` always."""
+    """Return the text graph's inputs (B, T), padded: T is the longest text's length, or always `max_tokens`."""
     longest = max(len(e.ids) for e in encodings) if text.padding == "longest" else text.max_tokens
     ids = np.full((len(encodings), longest), text.pad_id, np.int64)
     mask = np.zeros((len(encodings), longest), np.int64)
@@ -207,7 +212,7 @@ class ImageTower:
         self._graph = _Graph(folder, config, "image", pixels, threads, device, arena=arena, spin=False)
 
     def encode(self, pixels: NDArray[np.uint8]) -> Vectors:
-        """(n, S, S, 3) uint8 RGB → (n, D) float32 of unit length."""
+        """Encode (n, S, S, 3) uint8 RGB to (n, D) float32 of unit length."""
         if len(pixels) <= self._rows:
             return self._graph.run({"pixels": pixels}, len(pixels))
         starts = range(0, len(pixels), self._rows)
@@ -215,14 +220,14 @@ class ImageTower:
 
 
 def _stored(folder: Path, config: ModelConfig, tower: str) -> int:
-    """Bytes of a tower's files."""
+    """Return the size of a tower's files in bytes."""
     return sum((folder / part).stat().st_size for part in config.parts_of(tower))
 
 
 def rows_of_a_run(size: int, stored: int) -> int:
-    """How many squares of this side pass an image graph of so many bytes at once.
+    """Return how many squares of this side pass an image graph of so many bytes at once.
 
-    A large network is no faster with more of them, and each takes memory: see benchmarks/indexing_memory.py.
+    More squares make a large network no faster, and each takes memory: see benchmarks/indexing_memory.py.
     """
     rows = SMALL_ROWS if stored <= SMALL_GRAPH and size <= SMALL_SIDE else LARGE_ROWS
     return max(1, rows * SMALL_SIDE**2 // max(size, SMALL_SIDE) ** 2)
@@ -243,7 +248,7 @@ class Tokens:
             self._tokenizer.no_padding()
 
     def encode(self, texts: tuple[str, ...]) -> "list[Encoding]":
-        """Normalised and cut into tokens."""
+        """Normalise texts and cut them into tokens, at most `config.text.max_tokens`."""
         prepare = normalize if self._normalizer else without_surrogates
         prepared = [prepare(text) for text in texts]
         with _reported(self._path, "used by tokenizers"):
@@ -256,7 +261,7 @@ class Tokens:
 
 
 class _Graph:
-    """One ONNX graph: named inputs → (n, D) float32."""
+    """One graph of a model folder; it turns named inputs into (n, D) float32."""
 
     def __init__(
         self,
@@ -310,8 +315,11 @@ def _library(device: str) -> str:
 
 @contextmanager
 def _reported(path: Path, how: str) -> Iterator[None]:
-    """Make an exception of a library one of ours. tokenizers raises a bare Exception, or a PanicException of Rust,
-    which is a BaseException; the exceptions of ONNX Runtime have no common root."""
+    """Turn a library's exception inside the `with` block into a ModelMismatch.
+
+    tokenizers raises a bare Exception or Rust's PanicException, which is a BaseException; ONNX Runtime's exceptions
+    have no common base.
+    """
     try:
         yield
     except AraCLIPError:

@@ -1,4 +1,4 @@
-"""The models of a user: the table of `araclip models`, what to take for what, removal, and pushing one to the hub."""
+"""Lists a user's models for `araclip models`, says which one to take, and removes a model or pushes it to the hub."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ from araclip.models.pull import parts_of, repository_of, unknown
 from araclip.models.speed import Speed, remembered
 from araclip.peers.model_registry import BY_NAME, FIRST_CAPTION, PEERS, Peer, PublishedRecall, forbids_commerce
 
-TAKE = {  # by the published figures, size and licence; docs/peers.md says why
+TAKE = {  # model → what to take it for, by published figures, size and licence; docs/peers.md says why
     "araclip-mini": "no network, an old or small machine; non-commercial",
     "siglip-i18n-b16-256": "a CPU, any use",
     "siglip2-b32-256": "a CPU, any use, as fast as possible",
@@ -35,10 +35,11 @@ TAKE = {  # by the published figures, size and licence; docs/peers.md says why
 
 @dataclass(frozen=True)
 class ModelRow:
-    """One model. state: bundled, pulled, or available (to `araclip pull`). Sizes in megabytes; None: not known.
+    """One model in the table; None means not known.
 
-    recall: as published. measured: by this project, as its config.json says it. published_megabytes: of the weights in
-    float32. megabytes: of its folder here. weights, languages: of its folder here.
+    state: bundled, pulled, or available (to `araclip pull`). recall: published figures. measured: this project's
+    figures, from config.json. published_megabytes: size of the weights in float32. megabytes, weights, languages: of
+    the model's folder here.
     """
 
     name: str
@@ -63,7 +64,7 @@ class ModelRow:
 
 
 def model_rows() -> list[ModelRow]:
-    """Bundled and pulled models, then those of the registry: recommended ones first, then by published recall."""
+    """Return bundled and pulled models, then the registry's others: recommended first, then by published recall."""
     here = [
         _row_here(name, folder, state)
         for state, models in (("bundled", bundled()), ("pulled", pulled()))
@@ -82,7 +83,7 @@ def model_rows() -> list[ModelRow]:
 
 
 def _mean(row: ModelRow) -> float:
-    """For the order alone: by the protocol that most models have a figure for."""
+    """Return the recall by which rows are sorted, in the protocol that most models have a figure for; else 0."""
     return max((one.mean for one in row.recall if one.protocol == FIRST_CAPTION), default=0.0)
 
 
@@ -103,17 +104,17 @@ def _row_here(name: str, folder: Path, state: str) -> ModelRow:
 
 
 def _peer_of(name: str, config: ModelConfig) -> Peer | None:
-    """The row of the registry that a folder was made of: by its source, or by its name."""
+    """Return the registry's row of the model that a folder was made from, by source or name; None if not found."""
     source = (config.source or {}).get("id", "")
     return BY_NAME.get(source) or next((peer for peer in PEERS if peer.hub_id == source), None) or BY_NAME.get(name)
 
 
 def galleries_of(name: str) -> list[Path]:
-    """The galleries in the user's data directory that were made with a pulled model of which there is no other copy.
+    """Return the galleries that need this pulled model, because there is no other copy of it on this machine.
 
-    Galleries elsewhere are not known here.
+    Only galleries in the user's data directory are known.
     """
-    fingerprint = _fingerprint(_pulled(name))  # "" of a damaged one: it is found by its name
+    fingerprint = _fingerprint(_pulled(name))  # "" for a damaged model, which is found by its name
     if fingerprint and fingerprint in [_fingerprint(folder) for other, folder in installed().items() if other != name]:
         return []
     found = []
@@ -127,10 +128,10 @@ def galleries_of(name: str) -> list[Path]:
 
 
 def remove(name: str) -> int:
-    """Delete a pulled model; returns the bytes that are free now. Galleries made with it stay, and need it again."""
+    """Delete a pulled model and return how many bytes this freed. Galleries made with the model stay, and need it."""
     folder = _pulled(name)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    aside = folder.with_name(f".{name}.removed")  # a name that no model has, so that no half of one is found
+    aside = folder.with_name(f".{name}.removed")  # renamed first, so that a half-deleted model is never found
     shutil.rmtree(aside, ignore_errors=True)
     atomic.step("set aside")
     folder.rename(aside)
@@ -169,17 +170,16 @@ class Pushed:
 def push(
     named: str, repository: str, *, private: bool = False, message: str | None = None, log: Log = lambda line: None
 ) -> Pushed:
-    """Upload a model folder, whole and checked, to hf:ORG/NAME; the repository is made if it does not exist.
+    """Check a model folder and upload it to hf:ORG/NAME; the repository is created if it does not exist.
 
-    Only the files that belong to a model folder are uploaded. The token is huggingface_hub's ($HF_TOKEN, or that of
-    `hf auth login`).
+    Only the files of a model folder are uploaded. The token is huggingface_hub's ($HF_TOKEN, or from `hf auth login`).
     """
     address, revision = repository_of(repository)
     if revision:
         raise InputError(f"a model is pushed to the main branch. Leave @{revision} out.")
     folder = model_folder.find(named)
     config = model_folder.read_config(folder)
-    for part in config.files:  # compared although the folder may have been checked before: this copy goes to others
+    for part in config.files:  # always compared, even if checked before, because this copy goes to others
         model_folder.check_hash(folder, config, part)
     check_model_folder(folder)
     parts = parts_of(config)

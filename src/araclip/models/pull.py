@@ -1,6 +1,6 @@
-"""`araclip pull`: a model of the table, a repository of the hub or a folder becomes one of this user's.
+"""`araclip pull`: makes a model folder for this user from a published model, a repository of the hub, or a folder.
 
-A finished model folder of somebody else's, or of another machine, needs no PyTorch; a published model does.
+A finished model folder (somebody else's, or from another machine) needs no PyTorch; a published model does.
 """
 
 import re
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
 
 LANGUAGES = ("ar", "en")
-WEIGHTS = "smooth-int8"  # unless another way to store them is named
+WEIGHTS = "smooth-int8"  # the usual way to store weights
 ENGINE = "araclip.peers.pull"  # imported by name when needed: it needs PyTorch, a finished folder does not
-TRAINABLE_ENGINE = "araclip.peers.published_araclip"  # by name as well
+TRAINABLE_ENGINE = "araclip.peers.published_araclip"  # imported by name, too
 CHARACTERS = "araclip.peers.vocabulary"
-ROOM = 2.2  # times the float32 weights: the exact graphs beside the small ones, while they are compared
+ROOM = 2.2  # disk needed, times the float32 weights: exact and small graphs exist together while they are compared
 NEEDED = ("torch", "transformers", "onnx")
 HUB = "hf:"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
@@ -47,11 +47,11 @@ _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9
 
 @dataclass(frozen=True)
 class PullSource:
-    """What is pulled.
+    """What to pull.
 
-    given: as it was typed. name: of the model folder, unless another is wanted. folder: a finished model folder on
-    this machine. repository, revision: of the hub, to be downloaded first. request: a published model that has to be
-    converted; None where only the files of `repository` tell.
+    given: the text as typed. name: name of the model folder, unless another is wanted. folder: a finished model folder
+    on this machine. repository, revision: on the hub, to be downloaded first. request: a published model to convert;
+    None if only the files of `repository` will tell.
     """
 
     given: str
@@ -63,8 +63,9 @@ class PullSource:
 
 
 def pull_source(text: str) -> PullSource:
-    """The source that a text names: a name or hub id of the table, hf:ORG/NAME[@REVISION], ORG/NAME, KIND:LOCATION, or
-    a folder.
+    """Return the source that a text names, or raise ModelNotFound.
+
+    The text is a name or hub id of the table, hf:ORG/NAME[@REVISION], ORG/NAME, KIND:LOCATION, or a folder.
     """
     if text in bundled():
         raise InputError(f"{text} ships with this package: use it as it is, `--model {text}`.")
@@ -84,7 +85,7 @@ def pull_source(text: str) -> PullSource:
 
 
 def repository_of(text: str) -> tuple[str, str | None]:
-    """Repository and revision of ORG/NAME[@REVISION], with or without hf: before it."""
+    """Split ORG/NAME[@REVISION], with or without hf: before it, into repository and revision (None if not given)."""
     repository, _, revision = text.removeprefix(HUB).partition("@")
     if not _REPOSITORY.fullmatch(repository):
         raise InputError(f"'{shown(text)}' names no repository. Write hf:ORG/NAME, or hf:ORG/NAME@REVISION.")
@@ -92,7 +93,7 @@ def repository_of(text: str) -> tuple[str, str | None]:
 
 
 def unknown(text: str) -> ModelNotFound:
-    """The error for a name that nothing has, with the names that are nearest to it."""
+    """Return the error for an unknown name, with the known names nearest to it."""
     near = nearest(text)
     meant = f" Did you mean {' or '.join(near)}?" if near else ""
     return ModelNotFound(
@@ -102,7 +103,7 @@ def unknown(text: str) -> ModelNotFound:
 
 
 def model_name(name: str) -> str:
-    """A name that a folder can have."""
+    """Return the name if a model folder can have it; an InputError if it cannot."""
     if not NAME.fullmatch(name):
         raise InputError(
             f"'{shown(name)}' cannot be a model's name: up to 96 letters, digits, dots, _ and -, the first a letter or "
@@ -142,22 +143,22 @@ def _of_folder(text: str, folder: Path) -> PullSource:
 
 
 def _plain(text: str) -> str:
-    """A name made of the last part of a location."""
+    """Make a model's name of the last part of a location."""
     last = text.rstrip("/").rpartition("/")[2]
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", last).strip("-._")[:96].lower()
     return name or "model"
 
 
 def parts_of(config: ModelConfig) -> tuple[str, ...]:
-    """The files that belong to a model folder; others beside them are left behind."""
+    """Return the files that belong to a model folder; others are not copied."""
     return (*PARTS, *config.data_files)
 
 
 def copy_finished(folder: Path, target: Path) -> ModelConfig:
-    """Copy a model folder to `target`, which appears whole and checked or not at all.
+    """Copy a model folder to `target`, which appears complete and checked, or not at all; return its config.
 
-    Every file is compared with its hash, graphs and tokenizer are judged and tried as those of a stranger
-    (`araclip.models.checks`); an earlier folder at `target` is replaced.
+    Every file is compared with its hash; graphs and tokenizer are judged and tried like a stranger's
+    (`araclip.models.checks`). An earlier folder at `target` is replaced.
     """
     config = model_folder.read_config(folder)
     parts = parts_of(config)
@@ -178,7 +179,7 @@ def copy_finished(folder: Path, target: Path) -> ModelConfig:
 
 @dataclass(frozen=True)
 class Pulled:
-    """A model that was made ready. named: what --model takes. seconds: all of it, the download too."""
+    """A model that was pulled. named: what to pass as --model. seconds: time in all, with the download."""
 
     folder: Path
     named: str
@@ -203,16 +204,16 @@ def pull(
 
     Args:
         text: a name of the table, a hub id, hf:ORG/NAME, a kind and a location, or a folder.
-        weights: how a published model's are stored, one of `folder.WEIGHTS`, or "TEXT + IMAGE"; a tower whose
-            vectors that would move too far gets float16. A finished folder is taken as it is.
-        languages: the vocabulary of a published model is cut to these; None keeps all of it.
+        weights: how to store a published model's weights, one of `folder.WEIGHTS`, or "TEXT + IMAGE". A tower whose
+            vectors would change too much gets float16. A finished folder is not converted.
+        languages: the vocabulary of a published model is cut to these languages; None: not cut.
         out: folder for the model; by default `name` in the user's data directory.
-        name: of the model; by default that of the table or repository.
+        name: the model's name; by default the table's or the repository's.
         log: called with a line for each step.
         progress: called with file, bytes done and bytes in all while large files are downloaded.
         converting: called before a published model is loaded by its library; not for a finished folder.
     """
-    ways_of(weights)  # refused before gigabytes are downloaded
+    ways_of(weights)  # raises before gigabytes are downloaded
     begin = time.perf_counter()
     source = pull_source(text)
     named = model_name(name or source.name)
@@ -220,7 +221,7 @@ def pull(
     _check_target(target, named, out)
     if source.request is not None:
         need_pytorch(source.given)
-        if languages is not None:  # before gigabytes are downloaded
+        if languages is not None:  # raises before gigabytes are downloaded
             import_module(CHARACTERS).check_languages(languages)
     source = downloaded(source, log, progress)
     if source.folder is not None:
@@ -237,7 +238,7 @@ def pull(
 
 
 def _again(source: PullSource, config: ModelConfig, text: str) -> str:
-    """The arguments that make this model again on another machine; empty for a folder of this one."""
+    """Return the arguments with which another machine can pull this model, too; empty for a folder on this machine."""
     if source.repository is None and (source.request is None or model_folder.existing_folder(text)):
         return ""
     if source.folder is not None:
@@ -260,7 +261,7 @@ def _check_target(target: Path, name: str, out: Path | None) -> None:
 
 
 def downloaded(source: PullSource, log: Log, progress: Progress) -> PullSource:
-    """The source with its files on this machine; a repository tells only now whether it is a finished folder."""
+    """Download a source's files and return the source with them; it now says whether it is a finished folder."""
     if source.repository is None:
         return source
 
@@ -303,7 +304,7 @@ def _converted(
 
 
 def bytes_of(request: Request) -> int:
-    """Of a model's weights in float32, as far as they are known before they are read."""
+    """Return the size in bytes of a model's float32 weights, as far as it is known before they are read."""
     peer = model_registry.BY_NAME.get(request.name)
     if peer is not None and peer.megabytes is not None:
         return peer.megabytes * 1_000_000
@@ -313,7 +314,7 @@ def bytes_of(request: Request) -> int:
 
 
 def need_pytorch(given: str) -> None:
-    """Refuse what PyTorch is needed for, where it is not installed."""
+    """Raise InputError if PyTorch or a package beside it is not installed; `given` is the model in the message."""
     absent = [name for name in NEEDED if find_spec(name) is None]
     if absent:
         raise InputError(
@@ -332,12 +333,12 @@ def pull_trainable(
     progress: Progress = lambda *told: None,
     converting: Callable[[], None] = lambda: None,
 ) -> "Trainable":
-    """Download AraCLIP as published, in either layout, and save it as an AraCLIPModel in `out`.
+    """Download the published AraCLIP, in either layout, and save it as an AraCLIPModel in `out`.
 
     Args:
-        text, log, progress, converting: as of `pull.pull`.
-        out: absent or empty.
-        head, image: of an older text encoder, see `make_trainable`.
+        text, log, progress, converting: as for `pull`.
+        out: the folder to write; it must not exist, or be empty.
+        head, image: projection and image tower for an older text encoder, see `make_trainable`.
     """
     source = pull_source(text)
     if source.folder is None:

@@ -1,4 +1,4 @@
-"""How fast a model is on this machine, measured once and remembered."""
+"""Measures how fast a model is on this machine, and remembers it."""
 
 import json
 import time
@@ -12,13 +12,17 @@ from araclip.errors import InputError
 from araclip.models.encoder_base import Encoder, usable_cores
 
 TEXTS = ("قطة على طاولة", "سيارة حمراء أمام بيت قديم", "two children play in the snow", "غروب الشمس على البحر")
-SECONDS = 4.0  # for pictures and for texts each
-MOST = 32
+SECONDS = 4.0  # of measuring, for pictures and for texts each
+MOST = 32  # pictures or texts measured at most
 
 
 @dataclass(frozen=True)
 class Speed:
-    """pictures_per_second: in batches, decoding apart. text_ms: of one text a call, as a query is. cores: used."""
+    """The speed of a model here.
+
+    pictures_per_second: in batches, without decoding. text_ms: milliseconds for a single text, as for a query. cores:
+    the number of cores used.
+    """
 
     pictures_per_second: float
     text_ms: float
@@ -26,7 +30,7 @@ class Speed:
 
 
 def measure(model: Encoder) -> Speed:
-    """Encode noise pictures in batches of four, and short texts one by one, for some seconds each."""
+    """Measure a model: encode noise pictures in batches of four, and short texts one by one, for some seconds each."""
     size = model.image_size
     noise = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), dtype=np.uint8)
     model.encode_pixels(noise[:1])  # opens the graphs
@@ -46,14 +50,14 @@ def measure(model: Encoder) -> Speed:
 
 
 def remember(fingerprint: str, speed: Speed) -> None:
-    """Store what was measured of a model here."""
+    """Store the measured speed of the model with this fingerprint."""
     path = data_home() / "speeds" / f"{fingerprint}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic.write_text(path, json.dumps(asdict(speed)))
 
 
 def remembered(fingerprint: str) -> Speed | None:
-    """What was measured of a model here; None where nothing was."""
+    """Return the stored speed of the model with this fingerprint; None if there is none."""
     path = data_home() / "speeds" / f"{fingerprint}.json"
     try:
         found = bounded_json.read(path, max_bytes=10_000, kind=dict)

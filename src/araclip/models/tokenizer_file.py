@@ -1,7 +1,7 @@
-"""tokenizer.json judged before the tokenizers library opens it: what it could make of a text.
+"""Judges a tokenizer.json before the tokenizers library opens it: could it make texts huge, or take for ever?
 
-A normalizer may replace a letter by a thousand, and the next one each of those by a thousand; a regular expression may
-try every way of cutting a text. Both depend on the text, so that trying it with examples proves nothing.
+A normalizer may replace a letter by a thousand letters, and the next normalizer each of these by a thousand. A regular
+expression may try every way to split a text. Both depend on the text, so a trial with examples proves nothing.
 """
 
 import base64
@@ -17,28 +17,28 @@ from araclip.core import bounded_json
 from araclip.core.display import shortened, shown
 from araclip.errors import ModelMismatch
 
-MAX_GROWTH = 64  # all replacements together; SentencePiece's replace one space by one mark, others two letters by one
-MAX_CHARACTER = 256  # bytes that a character map writes for one character; NFKC's longest is ﷺ with 33
-MAX_PREFIX = 1000  # characters put before each text
+MAX_GROWTH = 64  # all replacements together may make a text so many times longer; usual ones do not make it longer
+MAX_CHARACTER = 256  # bytes that a character map may write for one character; NFKC's longest is ﷺ with 33
+MAX_PREFIX = 1000  # characters that may be put before each text
 MAX_PATTERN = 2000  # characters of a regular expression; GPT-4o's has 350
-_ONE_CLASS = re.compile(  # one class or letter, once or repeated: matches at least one character
+_ONE_CLASS = re.compile(  # a pattern of one class or letter, once or repeated, which matches at least one character
     r"(?:\[(?:[^\[\]\\&]|\\[^pP])+\]|[^\W_]| )(?:\+|\{[1-9]\d*,?\d*\})?"
 )
-MANY = 100  # a repetition of more than this counts as one without end
+MANY = 100  # more repetitions than this count as endless
 
 
 def check_tokenizer(path: Path) -> None:
     """Check how much longer a tokenizer.json can make a text, and that its regular expressions cannot explode.
 
     Raises:
-        ModelMismatch: it is no JSON object, is too large or too deep, its normalizers make texts more than
+        ModelMismatch: the file is no JSON object, is too large or too deep, its normalizers make texts more than
             MAX_GROWTH times longer, or a regular expression repeats a repetition.
     """
     check_rules(bounded_json.read(path, kind=dict, error=ModelMismatch), path)
 
 
 def check_rules(raw: dict[str, Any], path: Path | str) -> None:
-    """As `check_tokenizer`, for the content of a tokenizer.json; `path` names it in messages."""
+    """Check the content of a tokenizer.json as `check_tokenizer` does; `path` names it in messages."""
     growth = _total_growth(raw.get("normalizer"), path)
     if growth > MAX_GROWTH:
         raise ModelMismatch(
@@ -56,7 +56,7 @@ def check_rules(raw: dict[str, Any], path: Path | str) -> None:
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:
-    """All objects of a JSON value, in its order; the pattern of a replacement belongs to it."""
+    """Yield all objects in a JSON value, in order, except the patterns of replacements."""
     waiting = [value]
     while waiting:
         value = waiting.pop()
@@ -68,10 +68,10 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _total_growth(normalizer: Any, path: Path | str) -> float:
-    """How many times longer all steps together can make a text.
+    """Return how many times longer all steps together can make a text.
 
-    Steps in a row that replace one character each, none of which an earlier one of them has written, replace every
-    character once at most: of those the longest counts, where others multiply.
+    Usually the steps' factors multiply. But of consecutive steps that each replace one character, which no earlier one
+    of them has written, every character of the text meets at most one; so only their largest factor counts.
     """
     growth = longest = 1.0
     written: set[str] = set()
@@ -88,21 +88,21 @@ def _total_growth(normalizer: Any, path: Path | str) -> float:
 
 
 def _replaced(entry: dict[str, Any]) -> str | None:
-    """The one character that a step replaces; None for every other step."""
+    """Return the single character that a step replaces; None for any other step."""
     pattern = entry.get("pattern")
     replaced = pattern.get("String") if isinstance(pattern, dict) else None
     return replaced if isinstance(replaced, str) and len(replaced) == 1 else None
 
 
 def _expression(entry: dict[str, Any]) -> str | None:
-    """The regular expression of a step, which stands in it or in its pattern."""
+    """Return the regular expression of a step, which stands in the step or in its pattern; None if it has none."""
     pattern = entry.get("pattern")
     expressions = (entry.get("Regex"), pattern.get("Regex") if isinstance(pattern, dict) else None)
     return next((found for found in expressions if isinstance(found, str)), None)
 
 
 def _growth(normalizer: dict[str, Any], path: Path | str) -> float:
-    """How many times longer a text can get; 1 for what adds a bounded number of characters."""
+    """Return how many times longer one step can make a text; 1 if it only adds a bounded number of characters."""
     content, pattern = normalizer.get("content"), normalizer.get("pattern")
     if isinstance(content, str) and isinstance(pattern, dict):
         replaced = pattern.get("String")
@@ -120,7 +120,10 @@ def _growth(normalizer: dict[str, Any], path: Path | str) -> float:
 
 
 def _longest_entry(table: str) -> int:
-    """Bytes of the longest text in SentencePiece's character map: length of the trie, trie, texts that end with NUL."""
+    """Return the bytes of the longest text in SentencePiece's character map.
+
+    The map is: length of the trie, the trie, texts that end with NUL. 0 if the map is damaged.
+    """
     try:
         data = base64.b64decode(table)
         (length,) = struct.unpack_from("<I", data)
@@ -130,10 +133,10 @@ def _longest_entry(table: str) -> int:
 
 
 def _explosive(pattern: str) -> str | None:
-    """What makes a regular expression of Oniguruma take more than polynomial time; None where nothing does."""
+    """Return what could make an Oniguruma expression take more than polynomial time; None if nothing does."""
     if len(pattern) > MAX_PATTERN:
         return f"has {len(pattern)} characters"
-    repeats = [False]  # of each open group, outermost first: whether something in it is repeated without end
+    repeats = [False]  # for each open group, outermost first: true if it has an endless repetition inside
     at = 0
     while at < len(pattern):
         character, inside = pattern[at], False
@@ -160,7 +163,7 @@ def _explosive(pattern: str) -> str | None:
 
 
 def _after_escape(pattern: str, at: int) -> int:
-    r"""Past \d, \p{L} or \x{61}."""
+    r"""Return the place after an escape at `at`: \d, \p{L} or \x{61}."""
     at += 2
     if pattern[at - 1 : at] in "pPxo" and pattern[at : at + 1] == "{":
         return pattern.find("}", at) + 1 or len(pattern)
@@ -168,7 +171,7 @@ def _after_escape(pattern: str, at: int) -> int:
 
 
 def _after_class(pattern: str, at: int) -> int:
-    """Past [a-z], [^]a] or [a&&[b]]."""
+    """Return the place after a character class at `at`: [a-z], [^]a] or [a&&[b]]."""
     depth = 0
     while at < len(pattern):
         if pattern[at] == "\\":
@@ -186,7 +189,7 @@ def _after_class(pattern: str, at: int) -> int:
 
 
 def _quantifier(pattern: str, at: int) -> tuple[bool, int]:
-    """Whether quantifiers at `at` repeat without end, and where they end."""
+    """Return whether the quantifiers at `at` repeat endlessly, and the place after them."""
     endless = False
     while at < len(pattern):
         if pattern[at] in "*+?":

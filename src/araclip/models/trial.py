@@ -1,7 +1,7 @@
-"""A model folder of a stranger, tried in a process of its own with limits, before this one opens it.
+"""Tries a stranger's model folder in a process of its own, with limits, before this process opens it.
 
-What a graph or a tokenizer costs shows only when it is opened and run: constants that are computed at opening, a
-library that aborts. The process has a bounded memory and a bounded time of the CPU; it inherits no tokens.
+Some costs of a graph or tokenizer appear only when it is opened and run: constants that are computed at opening, a
+library that aborts. The trial's process has limited memory and CPU time, and inherits no access tokens.
 """
 
 import os
@@ -22,20 +22,23 @@ from araclip.models.folder import ModelConfig, read_config
 from araclip.models.inference import ImageTower, TextTower
 from araclip.models.tokenizer_file import check_tokenizer
 
-# Of 4-bit weights eightfold memory is used once they are float32, and graphs are optimised on a copy.
-MEMORY, MEMORY_PER_BYTE = 500_000_000, 20  # bytes; of araclip-mini the trial of a tower takes 370 MB
+# 4-bit weights take eight times the memory once they are float32, and graphs are optimised on a copy.
+MEMORY, MEMORY_PER_BYTE = 500_000_000, 20  # bytes, and per byte of the files; a tower of araclip-mini takes 370 MB
 MOST_MEMORY = 16_000_000_000  # bytes; the largest published tower has 5 GB in float32
-SHARE = 0.75  # of the memory that is free: a trial must not make this machine swap, or end other programs
-SECONDS, BYTES_PER_SECOND = 5, 5_000_000  # of the CPU; of araclip-mini 0.8 s
-WAIT = 20  # times those seconds, on the clock: the machine may be busy
+SHARE = 0.75  # of free memory: a trial must not make this machine swap, or end other programs
+SECONDS, BYTES_PER_SECOND = 5, 5_000_000  # CPU seconds: 5, and one more for so many bytes; araclip-mini takes 0.8 s
+WAIT = 20  # a trial may last so many times its CPU seconds, because the machine may be busy
 LIBRARIES = 4_000_000_000  # bytes of address space for libraries and thread stacks, which are not memory in use
 
-LETTERS = ("ق", " ", "a ", "كلب ", "!", "\u0663", "👩", "\u200d", "\n")  # each alone, as long as a text can be
+LETTERS = ("ق", " ", "a ", "كلب ", "!", "\u0663", "👩", "\u200d", "\n")  # each is repeated to the longest text
 SHORT = ("قطة على طاولة", "a dog on the grass, 2024", "")
 
 
 def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
-    """Open and run one tower, "text" or "image", in another process."""
+    """Open and run one tower, "text" or "image", in another process; raise the error that occurred there.
+
+    Too much memory or time, or a process that dies, is a ModelMismatch.
+    """
     size = sum((folder / part).stat().st_size for part in config.parts_of(tower))
     seconds, free = SECONDS + size // BYTES_PER_SECOND, free_memory()
     memory = memory_of_trial(size, free)
@@ -64,12 +67,12 @@ def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
 
 
 def memory_of_trial(size: int, free: int) -> int:
-    """Bytes that a trial may take of a tower whose files have `size` bytes, where `free` bytes of memory are free."""
+    """Return how many bytes a trial may use, for a tower whose files have `size` bytes, with `free` bytes of memory."""
     return min(MEMORY + MEMORY_PER_BYTE * size, MOST_MEMORY, max(MEMORY, int(SHARE * free)))
 
 
 def _short_of(memory: int, size: int, free: int) -> tuple[str, ...]:
-    """Another remedy, where a machine with more memory would have allowed more."""
+    """Return another remedy if a machine with more free memory would have allowed more; else an empty tuple."""
     if memory >= min(MEMORY + MEMORY_PER_BYTE * size, MOST_MEMORY):
         return ()
     return (f"Of this machine's memory {free / 1e6:.0f} MB are free: end other programs, or take a smaller model.",)
@@ -83,7 +86,7 @@ def _refused(
 
 
 def main() -> None:
-    """The trial of the one question: its folder and tower, bytes of memory and seconds of the CPU."""
+    """Run in the trial's process: read one question (folder, tower, memory, CPU seconds), try it, and answer."""
     parent = Parent()
     parent.answer({"ready": True})
     if not (asked := parent.question()):
@@ -98,7 +101,7 @@ def main() -> None:
     except MemoryError:
         answer = {"error": "MemoryError"}
     parent.answer(answer)
-    os._exit(0)  # nothing is left to be done, and a damaged library may not come to its end
+    os._exit(0)  # nothing is left to do, and a damaged library may hang at exit
 
 
 def _try(folder: Path, tower: str) -> None:
@@ -109,7 +112,7 @@ def _try(folder: Path, tower: str) -> None:
         long = tuple((letters * MAX_LETTERS)[:MAX_LETTERS] for letters in LETTERS)
         text.tokenizer.encode(long)
         text.encode(SHORT, batch_size=2)
-        text.encode(long[3:4], batch_size=1)  # as many tokens as there can be
+        text.encode(long[3:4], batch_size=1)  # the most tokens possible
     else:
         side = config.image.size
         pixels = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)

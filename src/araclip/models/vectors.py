@@ -1,4 +1,4 @@
-"""Vectors as encoders make them, and the check that they can be compared."""
+"""Types of encoders' vectors, and the check that vectors can be compared."""
 
 from typing import Protocol
 
@@ -11,18 +11,18 @@ Vector = np.ndarray[tuple[int], np.dtype[np.float32]]  # (D,)
 Vectors = NDArray[np.float32]  # (n, D)
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Ids = Ints  # of pictures
+Ids = Ints  # pictures' ids
 StoredVectors = NDArray[np.float16]  # (n, D), as galleries keep them
 
-UNIT_TOLERANCE = 0.01  # of a vector's length; a model that computes in bfloat16 is off by .004
+UNIT_TOLERANCE = 0.01  # a vector's length may differ so much from 1; in bfloat16 it differs by .004
 
 
 class Labelled(Protocol):
-    """What a message about vectors needs to know."""
+    """What messages about vectors need to know of a model."""
 
     @property
     def label(self) -> str:
-        """Name and fingerprint."""
+        """Name and fingerprint of the model."""
 
     @property
     def width(self) -> int:
@@ -30,7 +30,7 @@ class Labelled(Protocol):
 
 
 def checked_vectors(vectors: object, rows: int, model: Labelled) -> Vectors:
-    """(rows, D) vectors of a model as float32; what is compared or stored passes here, whatever encoder made it.
+    """Check a model's vectors (rows, D) and return them as float32; all vectors pass here before use or storage.
 
     Raises:
         InvalidVectors: another shape or type, a number that is not finite, or a length that is not 1.

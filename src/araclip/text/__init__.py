@@ -1,1 +1,1 @@
-"""Arabic text: its normalisation for models. What else is understood of typed queries belongs here."""
+"""Arabic text: normalises it for models, and understands typed queries (dialects, spelling, dates, exclusions)."""

@@ -1,4 +1,8 @@
-"""Arabizi: Arabic in Latin letters and digits (7abibi), read as the Arabic words that it may stand for."""
+"""Reads Arabizi, Arabic in Latin letters and digits (7abibi), as the Arabic words that it may stand for.
+
+A Latin word is split into sounds. Arabic words with the same skeleton (its consonants, without those that are often
+confused or left out) are candidates; the cost of matching sounds with letters decides.
+"""
 
 import math
 import re
@@ -34,7 +38,7 @@ COSTS: dict[str, dict[str, float]] = {
 }  # fmt: skip
 SOUNDS = tuple(COSTS)
 
-OTHER_SKIP = 1.4  # a consonant that the other side lacks
+OTHER_SKIP = 1.4  # cost of a consonant that the other side lacks
 SOUND_SKIPS = {
     "a": 0.08, "e": 0.1, "i": 0.12, "o": 0.12, "u": 0.12, "aa": 0.5, "ee": 0.5, "oo": 0.5, "ou": 0.3, "ei": 0.3,
     "ai": 0.3,
@@ -46,7 +50,7 @@ LETTER_SKIPS = {
     "ع": 0.6, "ه": 0.9, "ق": 0.6,
 }  # fmt: skip  # long vowels are often left out
 
-# Classes of a skeleton: what may be confused is one class, what may be missing is none ("" among the choices).
+# Letters and sounds that are often confused have the same class in a skeleton; "" means that one may be missing.
 _ALWAYS = {
     "ب": "b", "ت": "t", "ط": "t", "ح": "h", "خ": "x", "د": "d", "ض": "d", "ر": "r", "ز": "z", "س": "s", "ص": "s",
     "ش": "S",
@@ -70,32 +74,32 @@ SOUND_CLASSES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-# Written apart before a noun or a verb, in Arabizi: what they are in front of the Arabic word.
+# Arabizi words written before a noun or a verb → the prefix that they are in Arabic.
 PREFIXES = mapped("arabizi: prefixes")
 ARTICLES = frozenset(typed for typed, prefix in PREFIXES.items() if prefix.endswith(("ال", "لل")) and len(typed) > 1)
 VERB_PREFIXES = ("b", "bi", "k", "ka")
 WORDS = mapped("arabizi: function words")
-# "Sitting", and before a verb a particle that says it goes on: walad ga3ed yel3ab.
+# Words for "sitting"; before a verb they only say that the action goes on: walad ga3ed yel3ab.
 SITTING = frozenset(listed("arabizi: sitting"))
-# Everyday words whose letters are nearer to another word: otta is not أتى, 7elwa not حلوى.
+# Everyday words that would otherwise be read as another word: otta is not أتى, 7elwa not حلوى.
 USUAL = mapped("arabizi: usual")
 
 
-MAX_COST = 1.3  # of a word that is still taken for the one that was typed
-STEEPNESS = 6.0  # of the fall of confidence with the cost
-COMMONNESS = 0.45  # power of a word's count in its weight beside others
-BUCKET = 50  # words of one skeleton that are compared, the most common first
-SHORT_COUNT = 30  # occurrences of a word of two letters that is among them
-KEYS = 12  # skeletons of one word at most
-MOST = 3  # words that one Latin word is read as
+MAX_COST = 1.3  # words that cost more are no candidates
+STEEPNESS = 6.0  # a candidate's weight falls with exp(−STEEPNESS · cost) …
+COMMONNESS = 0.45  # … and rises with this power of its count
+BUCKET = 50  # so many words of a skeleton are compared, the most common first
+SHORT_COUNT = 30  # a word of two letters is compared only if it occurs so often
+KEYS = 12  # a word has at most so many skeletons
+MOST = 3  # one Latin word is read as at most so many Arabic words
 LENGTHS = range(2, 16)
-FINAL_VOWEL = 0.6  # cost of a ي or ى at the end that is not typed; it nearly always is: walad is ولد, not ولدي
-# A vowel that begins a word stands for a letter, often for a ع without its 3: aroosa, asfour.
+FINAL_VOWEL = 0.6  # cost of a final ي or ى that was not typed; people nearly always type it: walad is ولد, not ولدي
+# A vowel at the beginning of a word stands for a letter, often for a ع that was typed without its 3: aroosa, asfour.
 INITIAL_VOWELS = ("a", "e", "i", "o")
-INITIAL_VOWEL, INITIAL_AYN = 0.25, 0.2  # costs of leaving it out, and of ع
+INITIAL_VOWEL, INITIAL_AYN = 0.25, 0.2  # cost of skipping this vowel; cost of reading it as ع
 _DOUBLED = re.compile(r"([b-df-hj-np-tv-z2356789])\1+")
 _SOUND = re.compile("|".join(map(re.escape, sorted(SOUNDS, key=len, reverse=True))))
-# A digit beside a letter stands for one (2otta, so8ayyar), but not in names of things: mp3, 4k, ps5, img2019.
+# A digit beside a letter stands for an Arabic letter (2otta, so8ayyar), but not in names: mp3, 4k, ps5, img2019.
 _DIGIT = re.compile(r"[a-z'][2356789]'?|[2356789]'?[a-z]")
 _NAME = re.compile(
     r"[a-z]{1,4}\d+|\d{1,3}(k|d|g|p|x|mm|cm|km|m|kg|ml|l|th|st|nd|rd|gb|mb|fps|px)|\d{2,}[a-z]*|[a-z]+\d{2,}[a-z]*|v\d"
@@ -104,7 +108,7 @@ _SHORT_NAME = re.compile(r"[a-z]2[a-z]|(mp|ps|h|x|g|a|b|i|p|t|v|gt|bmw|r|s)\d")
 
 
 def has_digits(word: str) -> bool:
-    """Whether a digit of the word stands for an Arabic letter."""
+    """True if a digit of the word stands for an Arabic letter."""
     word = word.lower()
     if not _DIGIT.search(word) or _SHORT_NAME.fullmatch(word):
         return False
@@ -112,11 +116,11 @@ def has_digits(word: str) -> bool:
 
 
 class Arabizi:
-    """Words of a vocabulary by their skeletons.
+    """An index of a vocabulary's words by their skeletons.
 
     Args:
         counts: Arabic word → how common it is.
-        known: everyday words among them, which are compared however rare captions make them and however short.
+        known: everyday words among them; these are always compared, even if they are rare in captions or short.
     """
 
     def __init__(self, counts: Mapping[str, int], known: Collection[str] = ()) -> None:
@@ -124,8 +128,10 @@ class Arabizi:
         self._read = lru_cache(maxsize=4096)(self._candidates)
 
     def read(self, word: str) -> list[tuple[str, float]]:
-        """The Arabic words that a Latin one may stand for, with confidences that sum up to at most 1, likeliest
-        first."""
+        """Return the Arabic words that a Latin word may stand for, likeliest first; empty if no word is near.
+
+        The confidences add up to at most 1.
+        """
         return list(self._read(word.lower().replace("\u2019", "'")))
 
     def _candidates(self, word: str) -> tuple[tuple[str, float], ...]:
@@ -142,7 +148,7 @@ class Arabizi:
         }
         best = sorted(weights, key=lambda candidate: -weights[candidate])[:MOST]
         total = sum(weights[candidate] for candidate in best)
-        sure = math.exp(-2 * max(min(rated.values()) - 0.3, 0.0))  # the nearest one may still be far
+        sure = math.exp(-2 * max(min(rated.values()) - 0.3, 0.0))  # lower if even the nearest word is far
         return tuple((candidate, sure * weights[candidate] / total) for candidate in best)
 
     @cached_property
@@ -160,7 +166,7 @@ class Arabizi:
 
 
 def _sounds(word: str) -> list[str]:
-    """The sounds of a word, doubled consonants once: so8ayyara → s o 8 a y a r a, 3arabeyya → 3 a r a b ey a."""
+    """Split a word into sounds, doubled consonants once: so8ayyara → s o 8 a y a r a, 3arabeyya → 3 a r a b ey a."""
     sounds: list[str] = []
     for match in _SOUND.finditer(_DOUBLED.sub(r"\1", word)):
         sound = match.group()
@@ -170,7 +176,7 @@ def _sounds(word: str) -> list[str]:
 
 
 def _keys(classes: Iterable[tuple[str, ...]]) -> list[str]:
-    """The skeletons of a word: one class for each letter, equal neighbours once; at most KEYS of them."""
+    """Return the skeletons of a word, at most KEYS: a class for each letter, with equal neighbours once."""
     options = [options for options in classes if options != ("",)]
     while math.prod(len(choice) for choice in options) > KEYS:
         widest = max(range(len(options)), key=lambda place: len(options[place]))
@@ -186,10 +192,10 @@ def _keys(classes: Iterable[tuple[str, ...]]) -> list[str]:
 
 
 def _costs(sounds: list[str], words: Iterable[str]) -> dict[str, float]:
-    """The least cost of matching sounds with each Arabic word's letters, in order, of words that cost MAX_COST at most.
+    """Return word → the least cost of matching the sounds with its letters, in order; only costs up to MAX_COST.
 
-    Dynamic programming, a row for each letter: rows are kept for the next word that begins alike, and where no row
-    entry can end below MAX_COST (costs only grow), all words that begin so are passed over.
+    Dynamic programming with a row for each letter. Rows are reused for the next word with the same beginning. If all
+    entries of a row exceed MAX_COST, all words with this beginning are skipped, since costs only grow.
     """
     skipped = [SOUND_SKIPS.get(sound, OTHER_SKIP) for sound in sounds]
     if sounds[-1:] == ["h"]:
@@ -239,7 +245,7 @@ def _costs(sounds: list[str], words: Iterable[str]) -> dict[str, float]:
 
 
 def _next_row(row: list[float], costs: list[float], skip: float, skipped: list[float]) -> tuple[list[float], float]:
-    """Costs of matching the first sounds, one entry for each number of them, with one more letter; and the least."""
+    """Return the row for one more letter, and its least entry; entry i is the cost of matching the first i sounds."""
     diagonal = row[0]
     left = least = diagonal + skip
     new = [left]
@@ -256,7 +262,7 @@ def _next_row(row: list[float], costs: list[float], skip: float, skipped: list[f
 
 
 def _begin_alike(one: str, other: str, most: int) -> int:
-    """How many letters two words begin with alike; the last one of each is not counted, as its costs differ."""
+    """Return how many first letters two words share; a word's last letter does not count, as its costs differ."""
     most = min(most, len(one) - 1, len(other) - 1)
     for at in range(most):
         if one[at] != other[at]:

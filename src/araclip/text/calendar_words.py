@@ -1,4 +1,4 @@
-"""Names of months, seasons, feasts and times in Arabic (all its regions) and English, folded. Data."""
+"""Data: names of months, seasons, feasts and times in Arabic (of all regions) and English, folded."""
 
 from araclip.text.folding import fold
 from araclip.text.word_lists import forms, listed, phrases
@@ -14,7 +14,7 @@ _FEASTS = {
 }
 
 
-_GREGORIAN_FEASTS = {  # first and last day: years before the one that is named, month, day
+_GREGORIAN_FEASTS = {  # first and last day, each (how many years before the named year, month, day)
     "رأس السنة|ليلة رأس السنة|رأس السنة الميلادية|new year|new years": ((1, 12, 31), (0, 1, 1)),
     "الكريسماس|كريسماس|عيد الميلاد المجيد|christmas": ((0, 12, 24), (0, 12, 25)),
     "عيد الحب|الفالنتاين|valentines|valentine": ((0, 2, 14), (0, 2, 14)),
@@ -28,32 +28,32 @@ HIJRI_MONTHS = {name: number for number, names in enumerate(_HIJRI, 1) for name 
 SEASONS = {name: months for names, months in _SEASONS.items() for name in forms(names)}
 FEASTS = {name: days for names, days in _FEASTS.items() for name in forms(names)}
 GREGORIAN_FEASTS = {name: days for names, days in _GREGORIAN_FEASTS.items() for name in forms(names)}
-EITHER_FEAST = phrases("dates: either feast")  # «العيد اللي فات» is the later one of these two
+EITHER_FEAST = phrases("dates: either feast")  # «العيد اللي فات» means the later of the two feasts in EITHER_OF
 EITHER_OF = ((10, 1, 3), (12, 10, 13))
-# Also common words: only beside a year, or after "month".
+# Months that are also common words: they count only beside a year, or after "month".
 AMBIGUOUS = phrases("dates: ambiguous")
-# «في مارس», "in may": after these words even one that is ambiguous elsewhere is a month.
+# (preposition, month): after this preposition even an ambiguous word is a month, as in «في مارس», "in may".
 TOLD_BY_IN = frozenset(
     (preposition, name)
     for preposition, names in ((fold("في"), "مارس|نيسان|آب|أوت|جوان"), ("in", "may|sep|dec|jan"))
     for name in forms(names)
 )
-# Of feminine words and of several: the days of the week but الجمعة are neither.
+# Words for "last" after feminine nouns and plurals. Days of the week, except الجمعة, are neither feminine nor plural.
 LAST_FEMININE = phrases("dates: last, feminine")
 LAST = LAST_FEMININE | frozenset(
     forms("الماضي|الفائت|السابق|المنصرم|last|اللي فات|اللي راح|اللي طاف|اللي داز|اللي فايت|اللي عدى|اللي مضى")
 )
 THIS = phrases("dates: this")
 THIS_YEAR = phrases("dates: this year")
-# The weekday that it ends with, and how many days it has. A weekend is Friday to Sunday, as some countries rest on
-# Friday and others on Sunday.
+# Name → (its last weekday, number of days). A weekend is Friday to Sunday, as some countries rest on Friday and others
+# on Sunday.
 WEEKDAYS = {name: (day, 1) for day, names in enumerate(_WEEKDAYS) for name in forms(names)}
 WEEKDAYS |= dict.fromkeys(forms(_WEEKEND), (6, 3))
-NUMBERS_TOO = phrases("dates: numbers too")  # four and three: «السنوات الأربع الماضية»
+NUMBERS_TOO = phrases("dates: numbers too")  # weekdays that are also numbers: «السنوات الأربع الماضية»
 YEAR_WORDS = phrases("dates: year")
-# What follows «العام» where that is "general", as in «المدير العام السابق».
+# Words that show that «العام» before them means "general", not "year", as in «المدير العام السابق».
 OF_AN_OFFICE = phrases("dates: of an office")
-# What is called after a day of the year or a month: «ميدان 25 يناير», «حرب أكتوبر»; "6th of October bridge".
+# Things named after a day or a month, which is then no date: «ميدان 25 يناير», «حرب أكتوبر»; "6th of October bridge".
 BEFORE_ITS_DAY = phrases("dates: called after a day")
 AFTER_ITS_DAY = phrases("dates: called after a day, English")
 MONTH_WORDS = phrases("dates: month")
@@ -67,12 +67,12 @@ _YESTERDAYS = {
 }
 YESTERDAYS = {name: back for names, back in _YESTERDAYS.items() for name in forms(names)}
 BEFORE, AFTER = frozenset(forms("قبل|before")), frozenset(forms("بعد|منذ|من بعد|since|after"))
-UNTIL = phrases("dates: until")  # «حتى 2015» has the pictures of 2015, too
+UNTIL = phrases("dates: until")  # «حتى 2015» includes 2015
 AND = phrases("dates: and")
 BETWEEN = phrases("dates: between")
 FROM, TO = BETWEEN | frozenset(forms("من|from")), AND | UNTIL | frozenset(forms("إلى|الى|لـ|ل|to"))
-OF_AN_END = phrases("dates: before an end")  # what may stand before an end of a span: من شهر مايو إلى شهر يوليو
-# Absorbed where they stand before a date.
+OF_AN_END = phrases("dates: before an end")  # words before an end of a span: من شهر مايو إلى شهر يوليو
+# Words that are removed together with the date after them.
 LEADING = phrases("dates: leading")
 DECADES = {
     name: start

@@ -1,4 +1,4 @@
-"""Dates in words: a day, a month, a season, a feast, a span of years, in Arabic and English, as a filter. Pure."""
+"""Finds dates in a query (a day, month, season, feast, span of years), in Arabic and English, as a filter. Pure."""
 
 import calendar
 import re
@@ -14,11 +14,14 @@ from araclip.text.picture_words import shows_nothing
 from araclip.text.script import words
 from araclip.text.word_lists import numbered
 
-HIJRI_YEARS = range(1343, 1501)  # those that Umm al-Qura's tables cover
+HIJRI_YEARS = range(1343, 1501)  # the years in Umm al-Qura's tables
 
 
 def hijri_days(year: int, first: tuple[int, int], last: tuple[int, int]) -> tuple[date, date]:
-    """The Gregorian days of a Hijri year from one (month, day) to another; a day after a month's end is its last."""
+    """Return the Gregorian first and last day of a span in a Hijri year, from one (month, day) to another.
+
+    A day after a month's end counts as the month's last day.
+    """
     from hijridate import Hijri
 
     def gregorian(month: int, day: int) -> date:
@@ -30,8 +33,11 @@ def hijri_days(year: int, first: tuple[int, int], last: tuple[int, int]) -> tupl
 
 @dataclass(frozen=True)
 class DateFilter:
-    """A span of days, both ends included, as `Filters` takes them; or months of any year, or of the span's years; or
-    days of these months."""
+    """A date as `Filters` takes it: a span of days, months, or days of months.
+
+    `first` and `last` are a day, month or year each, both included. `months` are months of any year, or of the span's
+    years; `days` are days of these months.
+    """
 
     first: str | None = None
     last: str | None = None
@@ -40,11 +46,11 @@ class DateFilter:
 
     @property
     def is_day(self) -> bool:
-        """Whether it is one day, or one of every year."""
+        """True if the filter is a single day, or the same day of every year."""
         return len(self.days) == 1 or (self.first == self.last and len(self.first or "") == len("2019-05-17"))
 
     def texts(self) -> tuple[str, ...]:
-        """The filter as KEY=VALUE texts: captured=2019..2019, month=12,1,2, day=17."""
+        """Return the filter as KEY=VALUE texts: captured=2019..2019, month=12,1,2, day=17."""
         out = []
         if self.first or self.last:
             out.append(f"captured={self.first or ''}..{self.last or ''}")
@@ -56,12 +62,12 @@ class DateFilter:
 
 
 def one(day: str) -> DateFilter:
-    """The filter of a day, month or year."""
+    """Return the filter for one day, month or year."""
     return DateFilter(day, day)
 
 
 def days(ends: tuple[date, date]) -> DateFilter:
-    """The filter of the days from one to another."""
+    """Return the filter for the days from one to another."""
     return DateFilter(ends[0].isoformat(), ends[1].isoformat())
 
 
@@ -71,8 +77,8 @@ NUMERIC = re.compile(
 )
 _CHUNK = re.compile(r"\S+")
 _OF_IT = re.compile("['\u2019]s$")  # yesterday's photos
-_FILE_NAME = re.compile(r"_\d|\d_|\d\.[A-Za-z]")  # IMG_2019, 2015.jpg: what counts there is no year
-# «ويوليو», «لمارس» after another month or a number: where a span of dates goes on.
+_FILE_NAME = re.compile(r"_\d|\d_|\d\.[A-Za-z]")  # IMG_2019, 2015.jpg: numbers in file names are no years
+# The و or ل before a month that goes on a span, after another month or a number: «ويوليو», «لمارس».
 _JOINED = re.compile("[ول](?=..)")
 _FIRST_WORDS = frozenset(name[0] for name in (*MONTHS, *MONTH_WORDS, *SEASONS))
 _LAST_WORDS = frozenset(name[-1] for name in MONTHS)
@@ -88,7 +94,7 @@ class Token:
 
 
 def tokens(normal: str) -> list[Token]:
-    """The words of a normalised text."""
+    """Return the words of a normalised text as tokens."""
     found: list[Token] = []
     for token in _parts(normal):
         if (joined := _JOINED.match(token.folded)) and found and _goes_on(found[-1].folded, token.folded[1:]):
@@ -118,7 +124,7 @@ def _goes_on(before: str, name: str) -> bool:
     return name in _FIRST_WORDS and (before[-1:].isdigit() or before in _LAST_WORDS)
 
 
-Found = tuple[int, int]  # number of words, number
+Found = tuple[int, int]  # (number of words, the number they name)
 
 
 UNITS = {" ".join(form): 1 + place for place, form in numbered("numbers: 1 to 10")}
@@ -129,7 +135,7 @@ _THOUSAND, _NINE_HUNDRED = fold("ألف"), frozenset(map(fold, ("تسعمائة"
 
 
 def number_in_words(folded: Sequence[str], at: int) -> Found | None:
-    """The number from 1 to 99 that folded words name at a place; None where they name none."""
+    """Return the number from 1 to 99 that folded words name at a place; None if they name none."""
     if at >= len(folded):
         return None
     word, following = folded[at], folded[at + 1] if at + 1 < len(folded) else ""
@@ -143,10 +149,10 @@ def number_in_words(folded: Sequence[str], at: int) -> Found | None:
 
 
 def year_in_words(folded: Sequence[str], at: int, told: bool) -> Found | None:
-    """The year that folded words name at a place, 1900 to 2099; None where they name none.
+    """Return the year, 1900 to 2099, that folded words name at a place; None if they name none.
 
     Args:
-        told: a word for "year" stands before it, so that «ألفين» alone is one.
+        told: true if a word for "year" stands before, so that «ألفين» alone is a year.
     """
     word = folded[at] if at < len(folded) else ""
     if word == _TWO_THOUSAND:
@@ -162,7 +168,7 @@ def year_in_words(folded: Sequence[str], at: int, told: bool) -> Found | None:
 
 
 def _and_number(folded: Sequence[str], at: int) -> Found | None:
-    """The number after an "and" that is written together with it (وعشرين) or apart."""
+    """Return the number after "and", written together with it (وعشرين) or apart; None if there is none."""
     if at < len(folded) and folded[at] == "و":
         found = number_in_words(folded, at + 1)
         return (found[0] + 1, found[1]) if found else None
@@ -174,23 +180,23 @@ def _after_and(word: str) -> str | None:
     return word[1:] if word.startswith("و") and len(word) > 2 else None
 
 
-FIRST_YEAR = 1840  # of photography
-GENERAL = fold("العام")  # or "the year"
+FIRST_YEAR = 1840  # earlier years have no photographs
+GENERAL = fold("العام")  # "general", or "the year"
 _YEAR = re.compile(r"\d{4}")
 
 
 class Years:
-    """Reads years and names of several words at any place of folded words."""
+    """Reads years, and names of several words, at any place of a sequence of folded words."""
 
     def __init__(self, folded: Sequence[str], today: date) -> None:
         self.folded, self.today = folded, today
 
     def word(self, at: int) -> str:
-        """The folded word at a place; empty after the last one."""
+        """Return the folded word at a place; empty after the last word."""
         return self.folded[at] if at < len(self.folded) else ""
 
     def named(self, at: int, known: Collection[tuple[str, ...]]) -> tuple[str, ...] | None:
-        """The longest of several names that begins at a place; with or without the article."""
+        """Return the longest of the `known` names that begins at a place, at most three words; None if none does."""
         for width in (3, 2, 1):
             name = tuple(self.folded[at : at + width])
             if len(name) == width and name in known:
@@ -198,17 +204,20 @@ class Years:
         return None
 
     def this_one(self, at: int) -> tuple[str, ...] | None:
-        """What «هالصيف», «هالسنة» at a place says of now, with its article: الصيف."""
+        """Return the word after «هـ» ("this") at a place, with its article: هالصيف → الصيف; None without «هـ»."""
         word = self.word(at)
         return (word.removeprefix("ه"),) if word.startswith("هال") else None
 
     def is_general(self, at: int) -> bool:
-        """Whether «العام» at a place may be "general": a definite masculine word is before it, as in «المدير العام»."""
+        """True if «العام» at a place may mean "general": after a definite masculine word, as in «المدير العام»."""
         before = self.word(at - 1) if at else ""
         return self.word(at) == GENERAL and before.startswith("ال") and not before.endswith("ه")
 
     def gregorian(self, at: int) -> tuple[int, int] | None:
-        """(width, year) of «2019», «عام 2019», «٢٠١٩م», «سنة ألفين وعشرين» at a place."""
+        """Read «2019», «عام 2019», «٢٠١٩م», «سنة ألفين وعشرين» at a place: return (width, year), or None.
+
+        Here and below, the width is the number of words read.
+        """
         skipped = 1 if self.named(at, names.YEAR_WORDS) and not self.is_general(at) else 0
         word = self.word(at + skipped)
         found = (1, int(word)) if _YEAR.fullmatch(word) else year_in_words(self.folded, at + skipped, bool(skipped))
@@ -219,7 +228,7 @@ class Years:
         return None
 
     def year_told(self, at: int) -> tuple[int, int] | None:
-        """(width, year) of a Gregorian year at a place, or of «السنة الماضية», «هالسنة», "last year", "of 2019"."""
+        """Read a Gregorian year, or «السنة الماضية», «هالسنة», "last year", "of 2019": (width, year), or None."""
         if self.word(at) == "of" and (year := self.year_told(at + 1)):
             return 1 + year[0], year[1]
         if year := self.gregorian(at):
@@ -233,26 +242,29 @@ class Years:
         return None
 
     def hijri(self, at: int) -> tuple[int, int] | None:
-        """(width, year) of «1441», «1441 هـ» at a place."""
+        """Read a Hijri year, «1441» or «1441 هـ», at a place: return (width, year), or None."""
         word = self.word(at)
         if _YEAR.fullmatch(word) and int(word) in HIJRI_YEARS:
             return (2 if self.named(at + 1, names.HIJRI_MARKS) else 1), int(word)
         return None
 
     def qualifier(self, at: int, known: Collection[tuple[str, ...]]) -> int:
-        """The width of the longest of several names at a place; 0 where there is none."""
+        """Return the width of the longest of the `known` names at a place; 0 if there is none."""
         name = self.named(at, known)
         return len(name) if name else 0
 
     def hijri_year(self, at: int) -> tuple[int, DateFilter] | None:
-        """«1441 هـ», «سنة 1441»."""
+        """Read a whole Hijri year, «1441 هـ» or «سنة 1441»: return (width, filter), or None."""
         skipped = 1 if self.named(at, names.YEAR_WORDS) else 0
         if (year := self.hijri(at + skipped)) and skipped + year[0] > 1:
             return skipped + year[0], days(hijri_days(year[1], (1, 1), (12, 30)))
         return None
 
     def hijri_span(self, at: int, month: int, first: int = 1, last: int = 30) -> tuple[int, DateFilter] | None:
-        """What follows a Hijri month: a Hijri year, a Gregorian one, or "last"."""
+        """Read what follows a Hijri month (a Hijri or Gregorian year, or "last"): return (width, filter), or None.
+
+        The filter has the days from `first` to `last` of the month.
+        """
         if year := self.hijri(at):
             return year[0], days(hijri_days(year[1], (month, first), (month, last)))
         if gregorian := self.year_told(at):
@@ -276,10 +288,10 @@ _LEAP_YEAR = 2000
 
 
 class Months(Years):
-    """Reads days and months at any place of folded words."""
+    """Reads days and months at any place of a sequence of folded words. Widths and None as in `Years`."""
 
     def numeric(self, at: int) -> tuple[int, DateFilter] | None:
-        """«17/5/2019», «2019-05»."""
+        """Read «17/5/2019» or «2019-05»: return (width, filter), or None."""
         match = NUMERIC.fullmatch(self.word(at))
         if not match:
             return None
@@ -295,7 +307,7 @@ class Months(Years):
         return (1, one(f"{year}-{month:02}-{day:02}")) if known else None
 
     def day_month(self, at: int) -> tuple[int, DateFilter] | None:
-        """«17 مايو 2019», "june 17, 2019", «5-10 مايو», «17 و18 مايو»."""
+        """Read «17 مايو 2019», "june 17, 2019", «5-10 مايو», «17 و18 مايو»: return (width, filter), or None."""
         if (found := self._days_named(at)) is None:
             return None
         width, month, days, span = found
@@ -311,7 +323,7 @@ class Months(Years):
         return None if self._is_name(at, at + width) else (width, DateFilter(months=(month,), days=days))
 
     def _days_named(self, at: int) -> tuple[int, int, tuple[int, ...], bool] | None:
-        """(width, month, days, whether they are a span) of one or several days of a month."""
+        """Read one or several days of a month: return (width, month, days, whether they are a span), or None."""
         if one_day := self.day_named(at):
             return *one_day[:2], one_day[2:], True
         joint = self.qualifier(at + 1, names.AND)
@@ -322,7 +334,7 @@ class Months(Years):
         return 1 + joint + last[0], last[1], days, not joint
 
     def day_named(self, at: int) -> tuple[int, int, int] | None:
-        """(width, month, day) of «17 مايو», «17 من مايو», "17th of june", "june 17", «سبعتاشر مايو»."""
+        """Read «17 مايو», «17 من مايو», "17th of june", "june 17", «سبعتاشر مايو»: (width, month, day), or None."""
         if name := self.named(at, names.MONTHS):
             width, day = 1, self._day(at + len(name))
         else:
@@ -339,12 +351,12 @@ class Months(Years):
         return int(number[1]) if number else 0
 
     def _is_name(self, first: int, end: int) -> bool:
-        """Whether the day or month without a year from one place to another is within a name: «ميدان 25 يناير»."""
+        """True if a day or month without a year, from `first` to `end`, is part of a name: «ميدان 25 يناير»."""
         before = self.word(first - 1).removeprefix("ال") if first else ""
         return (before,) in names.BEFORE_ITS_DAY or (end > first + 1 and (self.word(end),) in names.AFTER_ITS_DAY)
 
     def month(self, at: int) -> tuple[int, DateFilter] | None:
-        """«مايو 2019», «مايو الماضي», "last may", «في مايو», «مارس وأبريل 2020»."""
+        """Read «مايو 2019», «مايو الماضي», "last may", «في مايو», «مارس وأبريل 2020»: (width, filter), or None."""
         if (lead := self.qualifier(at, names.LAST)) and (name := self.named(at + lead, names.MONTHS)):
             return lead + len(name), self._last(names.MONTHS[name])
         if (found := self.month_named(at)) is None:
@@ -357,11 +369,11 @@ class Months(Years):
         if qualified := self.qualifier(at + width, names.LAST):
             return width + qualified, self._last(month)
         first = at - 1 if at and self.word(at - 1) in _OF else at
-        first = first - 1 if first and self._day(first - 1) else at  # a day that `day_month` took for part of a name
+        first = first - 1 if first and self._day(first - 1) else at  # a day that `day_month` left as part of a name
         return (width, DateFilter(months=(month,))) if told and not self._is_name(first, at + width) else None
 
     def month_named(self, at: int) -> tuple[int, int, bool] | None:
-        """(width, month, whether it needs no year) of «مايو», «شهر مايو», «شهر 5», «شهر خمسة»."""
+        """Read «مايو», «شهر مايو», «شهر 5», «شهر خمسة»: return (width, month, whether it needs no year), or None."""
         if name := self.named(at, names.MONTHS):
             before = self.word(at - 1) if at else ""
             told = (before,) in names.MONTH_WORDS or (before, name) in names.TOLD_BY_IN  # «في مارس» is no verb
@@ -374,11 +386,11 @@ class Months(Years):
         return None
 
     def _last(self, month: int) -> DateFilter:
-        """The last month of this name that is over."""
+        """Return the filter for the last month with this number that is over."""
         return one(f"{self.today.year - (self.today.month <= month)}-{month:02}")
 
     def _months_after(self, at: int, first: int) -> tuple[int, DateFilter] | None:
-        """What follows a month where several are named one by one: «يناير وفبراير ومارس 2019»."""
+        """Read the months that follow a first one: «يناير وفبراير ومارس 2019». Return (width, filter), or None."""
         months, width = [first], 0
         while self.named(at + width, names.AND) and (name := self.named(at + width + 1, names.MONTHS)):
             months.append(names.MONTHS[name])
@@ -390,15 +402,15 @@ class Months(Years):
         return width + year[0], DateFilter(named, named, tuple(dict.fromkeys(months)))
 
 
-MOST = 99  # of a unit
-Ago = tuple[int, str, str]  # number of words, first and last day, month or year
+MOST = 99  # years, months, weeks or days back
+Ago = tuple[int, str, str]  # (number of words, first, last); the latter are days, months or years
 
 
 def _folded(words: str) -> frozenset[str]:
     return frozenset(map(fold, words.split("|")))
 
 
-_UNITS = {  # one, two, several
+_UNITS = {  # unit → words for one, for two, for several
     "year": ("سنة|عام|year", "سنتين|عامين", "سنوات|سنين|أعوام|years"),
     "month": ("شهر|month", "شهرين", "أشهر|شهور|اشهر|months"),
     "week": ("أسبوع|اسبوع|week", "أسبوعين|اسبوعين", "أسابيع|اسابيع|weeks"),
@@ -414,12 +426,13 @@ _NUMBERS = {
     for word in _folded(words)
 } | {"two": 2, "one": 1, "a": 1, "an": 1}  # fmt: skip
 _BEFORE, _SINCE, _FROM = fold("قبل"), fold("منذ"), fold("من")  # «من سنتين» in Egypt; «من سنة» may begin a span of years
-# What may follow «قبل سنة»; before anything else it names that: «قبل يوم العيد», «قبل شهر رمضان», «منذ سنة ١٤٤٠».
+# Words that may follow «قبل سنة» ("a year ago"). Before any other word it is no time ago: «قبل يوم العيد», «قبل شهر
+# رمضان», «منذ سنة ١٤٤٠».
 _AFTER_ONE = _folded("|في|على|من|مع|عند|بين|فوق|تحت|أمام|بجانب")
 
 
 def long_ago(folded: Sequence[str], at: int, today: date) -> Ago | None:
-    """The time that folded words name at a place; None where they name none."""
+    """Read how long ago something was, such as «قبل سنتين» or "2 years ago"; None if words name no such time."""
     lead = folded[at] in (_BEFORE, _SINCE, _FROM)
     start = at + lead
     if start >= len(folded):
@@ -438,7 +451,7 @@ def long_ago(folded: Sequence[str], at: int, today: date) -> Ago | None:
 
 
 def last_several(words: Years, at: int) -> tuple[int, DateFilter] | None:
-    """(number of words, filter) of «السنوات الأربع الماضية», «التلات أيام اللي فاتت» at a place: up to today."""
+    """Read «السنوات الأربع الماضية», «التلات أيام اللي فاتت»: return (width, filter up to today), or None."""
     pair = [words.word(place).removeprefix("ال") for place in (at, at + 1)]
     width = words.qualifier(at + 2, LAST)
     for number, unit in (pair, reversed(pair)):
@@ -452,7 +465,7 @@ def _number(word: str) -> int:
 
 
 def _day_before(today: date, unit: str, back: int) -> date:
-    """The day that is so many years, months, weeks or days before another one."""
+    """Return the day that lies so many years, months, weeks or days before `today`."""
     if unit in ("week", "day"):
         return today - timedelta(days=back * (7 if unit == "week" else 1))
     year, month = divmod(today.year * 12 + today.month - 1 - back * (12 if unit == "year" else 1), 12)
@@ -460,7 +473,7 @@ def _day_before(today: date, unit: str, back: int) -> date:
 
 
 def _span(unit: str, back: int, today: date) -> tuple[str, str]:
-    """First and last of the year, month or day that is so many back; of weeks the seven days around that day."""
+    """Return first and last of the year, month or day that lies so many back; for weeks, the seven days around it."""
     day = _day_before(today, unit, back)
     if unit in ("year", "month"):
         return (day.isoformat()[: len("2019" if unit == "year" else "2019-05")],) * 2
@@ -468,11 +481,11 @@ def _span(unit: str, back: int, today: date) -> tuple[str, str]:
     return (day - timedelta(days=around)).isoformat(), (day + timedelta(days=around)).isoformat()
 
 
-TODAY_IN = 3  # words at most of a text in which "today" is a date; «اليوم الوطني» is a day of another kind
+TODAY_IN = 3  # "today" is a date only in a text of at most so many words; «اليوم الوطني» is another kind of day
 
 
 def relative_time(words: Years, at: int) -> tuple[int, DateFilter] | None:
-    """(number of words, filter) of the time that words name at a place; None where they name none."""
+    """Read a time relative to today (yesterday, last month, the 90s): return (number of words, filter), or None."""
     folded, today = words.folded, words.today
     if found := long_ago(folded, at, today):
         return found[0], DateFilter(*found[1:])
@@ -519,7 +532,7 @@ def _week(today: date, back: int) -> DateFilter:
 
 
 def last_weekday(words: Years, at: int) -> tuple[int, DateFilter] | None:
-    """(number of words, filter) of the last such day or weekend, where words name one at a place."""
+    """Read the last weekday or weekend («الجمعة الماضية»): return (number of words, filter), or None."""
     if (name := words.named(at, WEEKDAYS)) and (last := words.named(at + len(name), LAST)):
         several = name in NUMBERS_TOO and last in LAST_FEMININE
         return None if several else (len(name) + len(last), _last(name, words.today))
@@ -534,12 +547,12 @@ def _last(name: tuple[str, ...], today: date) -> DateFilter:
     return days((last - timedelta(days=length - 1), last))
 
 
-Read = Callable[[int], tuple[int, DateFilter] | None]  # the other dates that may be an end: a place → (width, filter)
+Read = Callable[[int], tuple[int, DateFilter] | None]  # reads other dates that may be an end: place → (width, filter)
 
 
 @dataclass(frozen=True)
 class _End:
-    """An end of a span: a whole date, or only a month, a day of a month or a day."""
+    """One end of a span: a whole date, or only a month, a day of a month, or a day."""
 
     width: int
     filter: DateFilter | None = None
@@ -548,18 +561,18 @@ class _End:
 
     @property
     def is_year(self) -> bool:
-        """Whether it is a year as a whole."""
+        """True if this end is a whole year."""
         return self.filter is not None and len(self.filter.first or "") == 4
 
     def of(self, year: int) -> str | None:
-        """The end in a year; None where the month has no such day."""
+        """Return this end in a year; None if it has no month or the month has no such day."""
         if self.month is None or (self.day or 1) > calendar.monthrange(year, self.month)[1]:
             return None
         return f"{year}-{self.month:02}" + (f"-{self.day:02}" if self.day else "")
 
 
 def between(words: Months, at: int, read: Read) -> tuple[int, DateFilter] | None:
-    """(number of words, filter) of «من … إلى …», «بين … و…», «… إلى …» at a place."""
+    """Read «من … إلى …», «بين … و…», «… إلى …» at a place: return (number of words, filter), or None."""
     lead = words.named(at, names.FROM) or ()
     bare = words.named(at + len(lead) + 1, names.TO) and _bare_day(words, at + len(lead))
     first = bare or _end(words, at + len(lead), read)
@@ -575,8 +588,10 @@ def between(words: Months, at: int, read: Read) -> tuple[int, DateFilter] | None
 
 
 def limit(words: Months, at: int, read: Read) -> tuple[int, DateFilter] | None:
-    """(number of words, filter) of «قبل 2015», «حتى مايو 2019», «بعد 17/5/2019», «قبل رمضان 1444», «منذ الصيف الماضي»
-    at a place."""
+    """Read a limit at a place: return (number of words, filter), or None.
+
+    Limits are «قبل 2015», «حتى مايو 2019», «بعد 17/5/2019», «قبل رمضان 1444», «منذ الصيف الماضي».
+    """
     if words.named(at, names.YESTERDAYS):  # «قبل أمس» is a day
         return None
     for known in (names.BEFORE, names.UNTIL, names.AFTER):
@@ -614,7 +629,7 @@ def _begun(day: str, words: Months) -> bool:
 
 
 def _end(words: Months, at: int, read: Read) -> _End | None:
-    """The date that words name at a place, as an end of a span."""
+    """Read a date at a place as an end of a span; None if there is none."""
     for skipped in dict.fromkeys((words.qualifier(at, names.OF_AN_END), 0)):
         if end := _named_end(words, at + skipped, read):
             return replace(end, width=end.width + skipped)
@@ -638,21 +653,21 @@ def _named_end(words: Months, at: int, read: Read) -> _End | None:
 
 
 def _bare_day(words: Months, at: int) -> _End | None:
-    """«5» of «من 5 إلى 10 مايو 2019»."""
+    """Read a day without a month, as «5» in «من 5 إلى 10 مايو 2019»; None if there is none."""
     word = words.word(at)
     return _End(1, day=int(word)) if re.fullmatch(r"\d{1,2}", word) and 1 <= int(word) <= 31 else None
 
 
 def _whole(found: DateFilter) -> DateFilter:
-    """A season of a year as its first and last month."""
+    """Turn a season of a year into the span of its months; return other dates unchanged."""
     if not (found.months and found.first):
         return found
     return DateFilter(f"{found.first}-{min(found.months):02}", f"{found.last}-{max(found.months):02}")
 
 
 def _joined(first: _End, last: _End) -> DateFilter | None:
-    """The span from one end to another; None where they are none: an order or a day that does not exist."""
-    if first.month is None and first.day is not None:  # the day alone: its month is the other one's
+    """Return the span from one end to the other; None if their order is wrong or a day does not exist."""
+    if first.month is None and first.day is not None:  # only a day: the other end has its month
         if not last.filter:
             return _joined(replace(first, month=last.month), last) if last.month else None
         year_month, _, day = (last.filter.last or "").rpartition("-")
@@ -675,7 +690,7 @@ def _joined(first: _End, last: _End) -> DateFilter | None:
         if first.month == last.month and first.day and last.day:
             days = tuple(range(first.day, last.day + 1))
             return DateFilter(months=(last.month,), days=days) if days else None
-        # Days of two months are their whole months: no filter has a span of days of every year.
+        # Days of two months become whole months, since no filter has a span of days of every year.
         months = range(first.month, last.month + (1 if last.month >= first.month else 13))
         return DateFilter(months=tuple((month - 1) % 12 + 1 for month in months))
     else:
@@ -685,12 +700,12 @@ def _joined(first: _End, last: _End) -> DateFilter | None:
 
 
 def first_day(text: str) -> date:
-    """The first day of a year, a month or a day."""
+    """Return the first day of a year, month or day."""
     return date.fromisoformat(f"{text}-01-01"[:10])
 
 
 def last_day(text: str) -> date:
-    """The last day of a year, a month or a day."""
+    """Return the last day of a year, month or day."""
     year, month, day = (*map(int, text.split("-")), *(0, 0)[: 2 - text.count("-")])
     month = month or 12
     return date(year, month, day or calendar.monthrange(year, month)[1])
@@ -701,7 +716,7 @@ Rule = Callable[[int], tuple[int, DateFilter] | None]  # place → (width, filte
 
 @dataclass(frozen=True)
 class Dated:
-    """A text without its date: `words` are those that named it; `filter` is None where none was found."""
+    """A text without its date; `words` named the date, `filter` is the date. None: no date was found."""
 
     text: str
     words: str = ""
@@ -709,12 +724,12 @@ class Dated:
 
     @property
     def only_date(self) -> bool:
-        """Whether nothing is left that a picture could show."""
+        """True if a date was found and nothing is left that a picture could show."""
         return self.filter is not None and shows_nothing(self.text)
 
 
 def split_date(text: str, today: date) -> Dated:
-    """Separate the first date of a text from the rest."""
+    """Separate the first date in a text from the rest."""
     normal = normalize(text)
     found = tokens(normal)
     place = _Reader([token.folded for token in found], today).find()
@@ -731,10 +746,10 @@ def split_date(text: str, today: date) -> Dated:
 
 
 class _Reader(Months):
-    """Tries every rule at every word."""
+    """Finds the first date, by trying every rule at every word."""
 
     def find(self) -> tuple[int, int, DateFilter] | None:
-        """(place, number of words, filter) of the first date."""
+        """Return (place, number of words, filter) of the first date; None if there is none."""
         rules: tuple[Rule, ...] = (self._limit, self._without_months, self.month, self._relative_or_year)
         if any((word,) in names.TO for word in self.folded):
             rules = (self._between, *rules)
@@ -819,9 +834,9 @@ class _Reader(Months):
         return None
 
     def _season_year(self, at: int) -> tuple[int, int, int] | None:
-        """(width, first and last year) of what follows a season: «2021», «21», «2018-2019», «السنة الماضية»."""
+        """Read the year after a season, «2021», «21», «2018-2019», «السنة الماضية»: (width, first, last), or None."""
         year = self.year_told(at)
-        if year and (year[1] < self.today.year or self.gregorian(at)):  # «صيف هالسنة» is read as the season of now
+        if year and (year[1] < self.today.year or self.gregorian(at)):  # «صيف هالسنة» is read elsewhere
             following = self.gregorian(at + year[0])
             joined = following if following and following[1] == year[1] + 1 else (0, year[1])
             return year[0] + joined[0], year[1], joined[1]
@@ -845,17 +860,17 @@ class _Reader(Months):
 
 
 def _first(rules: Sequence[Rule], at: int) -> tuple[int, DateFilter] | None:
-    """What the first rule reads that reads anything at a place."""
+    """Return the result of the first rule that reads a date at a place; None if none does."""
     return next((found for rule in rules if (found := rule(at)) is not None), None)
 
 
 def _day_of(year: int, day: tuple[int, int, int]) -> date:
-    """A feast's day (years before, month, day) in a year."""
+    """Return the date of a feast's day (years before, month, day) in a year."""
     return date(year - day[0], *day[1:])
 
 
 def _season_start(year: int, months: Sequence[int]) -> date:
-    """The first day of a season; a winter has the year of its January."""
+    """Return the first day of a season; a winter counts to the year of its January."""
     return date(year - 1 if months[0] == 12 else year, months[0], 1)
 
 

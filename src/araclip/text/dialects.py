@@ -1,4 +1,4 @@
-"""Dialect words → standard ones, by the lexicon and a few rules of dialect grammar. Pure."""
+"""Translates dialect words into standard Arabic, by the lexicon and a few rules of dialect grammar. Pure."""
 
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -12,20 +12,22 @@ from araclip.text.picture_words import is_quality
 from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
 from araclip.text.word_lists import folded
 
-SURE, ALSO_KNOWN, AMBIGUOUS, UNLIKELY = 0.92, 0.7, 0.5, 0.12  # confidence of a form, by what else it may be
-ARTICLE_SURE = 0.7  # of an unknown word after عال (عالكورنيش), of LEAST_STEM letters
+# Confidences that a form stands for its standard word: it means nothing else; captions also use it; it has another
+# common meaning; it is itself a common standard word.
+SURE, ALSO_KNOWN, AMBIGUOUS, UNLIKELY = 0.92, 0.7, 0.5, 0.12
+ARTICLE_SURE = 0.7  # confidence of an unknown word of LEAST_STEM letters after عال (عالكورنيش)
 LEAST_STEM = 4
-EVIDENCE = 0.4  # what a word of that dialect alone adds to an ambiguous form; one of n dialects adds an nth
-RULE = 0.85  # of a verb whose standard form is known
-# Occurrences in captions that make a form a word of its own, one that models know well, one that is never changed.
+EVIDENCE = 0.4  # a word of this dialect only adds so much to an ambiguous form; a word of n dialects adds an nth
+RULE = 0.85  # confidence of a rule, such as of a verb whose standard form is known
+# Occurrences in captions from which a form counts as a word, as a word that models know well, and is never changed.
 OFTEN, VERY_OFTEN, NEVER = 3, 20, 1000
 
-# What a dialect puts before a noun, and what the standard language does.
+# (beginning of a noun in a dialect, beginning in standard Arabic)
 _BEGINNINGS = (
     ("وهال", "وال"), ("عهال", "على ال"), ("بهال", "بال"), ("وعال", "وعلى ال"), ("هال", "ال"), ("عال", "على ال"),
     ("فال", "في ال"), ("مال", "من ال"),
 )  # fmt: skip
-# بيلعب, كيلعب, تيلعب, ديلعب: the verb of the present tense begins with another letter. And where it does.
+# (beginning of a present-tense verb in a dialect, beginning in standard Arabic, dialects): بيلعب, كيلعب, تيلعب, ديلعب.
 _NEAR_EAST = ("eg", "lv")
 _VERBS = (
     ("بي", "ي", _NEAR_EAST), ("بت", "ت", _NEAR_EAST), ("بن", "ن", _NEAR_EAST), ("حي", "ي", ("eg",)),
@@ -33,45 +35,48 @@ _VERBS = (
     ("كي", "ي", ("ma",)), ("كت", "ت", ("ma",)), ("تي", "ي", ("ma",)), ("تت", "ت", ("ma",)),
     ("دي", "ي", ("iq",)), ("دت", "ت", ("iq",)), ("دن", "ن", ("iq",)),
 )  # fmt: skip
-# گاعد, چبير: letters that Iraqi and Gulf spelling has for the standard ones.
+# Letters of Iraqi and Gulf spelling, and the standard letters they stand for: گاعد, چبير.
 _LETTERS = (str.maketrans("گچپڤ", "قكبف"), str.maketrans("گچپڤ", "كجبف"))
 _FOREIGN = frozenset("گچپڤ")
 _PLURALS = ("وا", "و")
-# Particles before a verb, and "of" between two nouns: the standard sentence goes without them.
+# Particles before a verb, which the standard sentence leaves out; and below, _OF: words for "of" between two nouns.
 _BEFORE_VERB = folded("dialects: before a verb")
-# What asks for pictures before it says what they show: «عايز صورة كلب», «بدي صور البحر», «وريني القطط»; some only
-# before a word for a picture: «أبي صور البحر» wants them in the Gulf, «أبي وأمي» are one's parents.
+# Words that only ask for pictures: «عايز صورة كلب», «بدي صور البحر», «وريني القطط». Some do so only before a word for
+# "picture" (_MAY_ASK): in the Gulf «أبي صور البحر» asks, but «أبي وأمي» are one's parents.
 _ASKING = folded("dialects: asking")
 _MAY_ASK = folded("dialects: may ask")
 _PICTURES = folded("dialects: pictures")
 _ADJECTIVE = fold("ية")  # صورة شخصية, رسمية
 _KINDS_ADJECTIVE = folded("dialects: after pictures")
 _OF = folded("dialects: of")
-_MAY_BE_OF = {fold("مال"): ("gf", "iq"), fold("حق"): ("gf",)}  # or money, and a right
+_MAY_BE_OF = {fold("مال"): ("gf", "iq"), fold("حق"): ("gf",)}  # they also mean "money" and "right"
 _ONE = fold("واحد")
-_PRESENT = re.compile("[يتن].{3}|ب[يتن].{2}")  # يلعب; عم بيلعب in Lebanon
+_PRESENT = re.compile("[يتن].{3}|ب[يتن].{2}")  # a verb of the present tense: يلعب; in Lebanon عم بيلعب
 _AFTER_NOUN = frozenset(map(fold, ("ده", "دي", "دا", "دول")))
 
 
 class Dialects:
-    """Finds the standard words of dialect ones."""
+    """Finds the standard words that dialect words stand for."""
 
     def __init__(self, lexicon: Lexicon, vocabulary: Vocabulary, names: Collection[str] = ()) -> None:
-        """names: folded; they are not taken apart: لبنان is no ل before Moroccan bananas."""
+        """names: folded names, which are never split: لبنان is not ل and the Moroccan word for bananas."""
         self.lexicon, self.vocabulary, self._names = lexicon, vocabulary, names
 
     def phrase(self, words: Sequence[str], at: int) -> list[Change]:
-        """Forms of several words that begin at a place: لاب توب → حاسوب محمول; the longest one's."""
+        """Return what the longest form of several words that begins at `at` may be: لاب توب → حاسوب محمول.
+
+        Empty if no such form begins there.
+        """
         for width in range(min(self.lexicon.longest, len(words) - at), 1, -1):
             if all(self.vocabulary.count(word) >= VERY_OFTEN for word in words[at : at + width]):
-                continue  # كلب صغير says what it says
+                continue  # كلب صغير is standard already
             typed = " ".join(words[at : at + width])
             if found := self._of(typed, typed, "", self.lexicon.find(typed)):
                 return [replace(change, width=width) for change in found]
         return []
 
     def word(self, words: Sequence[str], at: int) -> list[Change]:
-        """What the word at a place may be in the standard language, the likeliest first."""
+        """Return what the word at a place may be in standard Arabic, the likeliest first; empty if nothing else."""
         word = words[at]
         if sure := _asks(words, at):
             return [Change(word, "", "dialect", sure)]
@@ -90,7 +95,10 @@ class Dialects:
         return self._composed(word)
 
     def _after_of(self, word: str) -> str:
-        """What a picture is of: «صورة لكلب», «صور للبحر»; empty where the ل is a letter of the word, as of لبنان."""
+        """Return the thing that a picture shows, without its ل: «صورة لكلب», «صور للبحر».
+
+        Empty if the ل belongs to the word, as in لبنان.
+        """
         if not word.startswith("ل"):
             return ""
         stem = f"ال{word[2:]}" if word.startswith("لل") else word[1:]
@@ -99,7 +107,7 @@ class Dialects:
         return stem if known and count >= self.vocabulary.count(word) else ""
 
     def _respelt(self, word: str) -> list[Change]:
-        """A word with letters that Arabic does not have: يگعد → يقعد → يجلس, الچلب → الكلب."""
+        """Return what a word with letters that are not Arabic may be: يگعد → يقعد → يجلس, الچلب → الكلب."""
         if found := self._composed(word):
             return found
         for letters in _LETTERS:
@@ -117,7 +125,7 @@ class Dialects:
         return self.vocabulary.spelling(word) or self.vocabulary.spelling_of_parts(word) or word
 
     def _composed(self, word: str) -> list[Change]:
-        """A word of which a part is known: what it begins with, an inflection, a verb of the present tense."""
+        """Return what a word may be of which a part is known: its beginning, an inflection, a present-tense verb."""
         for typed, standard in _BEGINNINGS:
             stem = word.removeprefix(typed)
             if stem != word and len(stem) >= MIN_STEM - 1 and (found := self._definite(word, stem, standard)):
@@ -128,7 +136,7 @@ class Dialects:
         return self._inflected(word) or self._verb(word)
 
     def _of(self, typed: str, stem: str, prefix: str, forms: Iterable[Form]) -> list[Change]:
-        telling = not _FOREIGN.isdisjoint(stem)  # چلب is a dog, whatever جلب is
+        telling = not _FOREIGN.isdisjoint(stem)  # چلب can only be the dialect's dog
         count = 0 if telling else self.vocabulary.count(stem)
         own = count >= VERY_OFTEN or (fold(stem) in self.lexicon.standard and not telling)
         changes: list[Change] = []
@@ -139,8 +147,8 @@ class Dialects:
                 continue
             labels = tuple(label for label in form.labels if label in DIALECTS)
             ambiguous = own or (form.ambiguous and not telling)
-            doubtful = form.ambiguous and bool(changes) and not changes[0].ambiguous  # شجر are trees, and a zucchini
-            if own or doubtful or (count >= OFTEN and not labels):  # as it is, captions use it
+            doubtful = form.ambiguous and bool(changes) and not changes[0].ambiguous  # شجر: trees, or zucchini
+            if own or doubtful or (count >= OFTEN and not labels):  # captions use the word itself
                 confidence = UNLIKELY
             else:
                 confidence = AMBIGUOUS if ambiguous else ALSO_KNOWN if count >= OFTEN else SURE
@@ -182,7 +190,7 @@ class Dialects:
         return None
 
     def _inflected(self, word: str) -> list[Change]:
-        """Plurals, duals and possessives of the lexicon's forms: عربيات, عربيتين, عربيته → سيارات, سيارتين, سيارته."""
+        """Translate plurals, duals and possessives of forms: عربيات, عربيتين, عربيته → سيارات, سيارتين, سيارته."""
         stems = [("", word), *split_proclitics(word)]
         for prefix, stem in stems:
             folded = fold(stem)
@@ -236,16 +244,17 @@ class Dialects:
 
 
 def _short_stem(word: str) -> Iterable[tuple[str, str]]:
-    """(beginning, stem) of a word with an article before two letters: البر, المي."""
+    """Yield (beginning, stem) of a word that is an article and two letters: البر, المي."""
     for article in ("وال", "بال", "لل", "ال"):
         if word.startswith(article) and len(word) == len(article) + 2:
             yield article, word.removeprefix(article)
 
 
 def _asks(words: Sequence[str], at: int) -> float:
-    """How surely a word only asks for what follows: all before it do, and something follows.
+    """Return the confidence that a word only asks for pictures of what follows; 0 if it does not.
 
-    «صورة كلب» is a dog; «صورة عائلية» says which kind of picture. A leading «صورة» costs captions a point of R@10.
+    All words before it must ask, too, and a word must follow. «صورة كلب» asks for a dog, but «صورة عائلية» names a kind
+    of picture. A leading «صورة» costs captions a point of R@10.
     """
     following = fold(words[at + 1]) if at + 1 < len(words) else ""
     if not following or not all(fold(before) in _ASKING or fold(before) in _MAY_ASK for before in words[:at]):
@@ -257,29 +266,32 @@ def _asks(words: Sequence[str], at: int) -> float:
 
 
 def _is_described_thing(words: Sequence[str], at: int) -> bool:
-    """Whether a word that looks like an adjective in «ية» is a thing that the next word describes: «عربية زرقا» is a
-    blue car, where an Arabic one would follow its noun."""
+    """True if a word that looks like an adjective in «ية» is a noun that the next word describes.
+
+    «عربية زرقا» is a blue car; the adjective "Arabic" would follow its noun.
+    """
     return at == 0 and len(words) > 1 and fold(words[0]).endswith(_ADJECTIVE) and is_quality(words[1])
 
 
 def _said(words: Sequence[str], at: int, target: str) -> bool:
-    """Whether the words around a place say the standard phrase already: جواز is a جواز سفر, but not before سفر."""
+    """True if the words around a place are the standard phrase already: جواز becomes جواز سفر, but not before سفر."""
     phrase = fold(target).split()
     starts = range(max(0, at - len(phrase) + 1), at + 1)
     return len(phrase) > 1 and any([*map(fold, words[start : start + len(phrase)])] == phrase for start in starts)
 
 
 def with_evidence(slots: Sequence[Sequence[Change]]) -> list[list[Change]]:
-    """Ambiguous forms become likelier where another word is of the same dialect beyond doubt.
+    """Raise the confidence of ambiguous forms if another word is certainly of the same dialect.
 
-    A word of one dialect says more than one that several share, and the likelier of two meanings gains more.
+    A word of a single dialect counts more than a word that several dialects share. The likelier of two meanings gains
+    more.
     """
     sure = {slot[0].dialects for slot in slots if slot and slot[0].kind == "dialect" and not slot[0].ambiguous} - {()}
     return [[_likelier(change, sure, 0.5**place) for place, change in enumerate(slot)] for slot in slots]
 
 
 def _likelier(change: Change, sure: Iterable[tuple[str, ...]], share: float) -> Change:
-    """Args: sure: the dialects that each word without a doubt may be of."""
+    """Raise an ambiguous change's confidence; `sure` has, for each certain dialect word, the dialects that have it."""
     if not change.ambiguous:
         return change
     told = max((len({*change.dialects} & {*labels}) / len(labels) for labels in sure), default=0.0)
@@ -287,8 +299,10 @@ def _likelier(change: Change, sure: Iterable[tuple[str, ...]], share: float) -> 
 
 
 def _joined(prefix: str, standard: str) -> str:
-    """What stood before a word, in front of the standard one; an article is left out where that is a phrase or has
-    one."""
+    """Put the prefix of a dialect word before the standard word.
+
+    An article in the prefix is left out if the standard word is a phrase or has an article already.
+    """
     if prefix.endswith("لل") and standard.startswith("ال"):
         return prefix + standard.removeprefix("ال")
     if (" " in standard or standard.startswith("ال")) and prefix.endswith(("ال", "لل")):

@@ -1,4 +1,4 @@
-"""Folders that a query names: «في مجلد الإجازة», «صور ألبوم زفاف سارة», "beach in folder Dahab 2019". Pure."""
+"""Finds the folder that a query names: «في مجلد الإجازة», «صور ألبوم زفاف سارة», "beach in folder Dahab 2019". Pure."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -11,15 +11,18 @@ from araclip.text.word_lists import folded
 
 _FOLDER = folded("folders: words")
 _LEADING = folded("folders: before")
-MIN_NAME = 4  # letters of a name that is found without a word for "folder" before it
-MIN_WORDS = 2  # or words, so that «قطط» is a cat even where a folder has this name
-MAX_WORDS = 6
+MIN_NAME = 4  # without a word for "folder" before it, a name needs at least so many letters …
+MIN_WORDS = 2  # … and so many words or a digit, so that «قطط» means cats even if a folder has this name
+MAX_WORDS = 6  # of a folder's name
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A text without the folder it names; `folders` are the names as the gallery has them, of which several may be
-    spelled nearly alike (الإجازة, الاجازة); empty where none was found."""
+    """A text without the folder it names.
+
+    `words` are the removed words. `folders` are the folder's names in the gallery, several if they are spelled nearly
+    alike (الإجازة, الاجازة); empty if no folder was found.
+    """
 
     text: str
     words: str = ""
@@ -27,11 +30,12 @@ class Placed:
 
 
 def split_folder(text: str, folders: Callable[[bool], Collection[str]]) -> Placed:
-    """Separate the folder that a text names: after a word for "folder" any, elsewhere one of several words or with a
-    digit.
+    """Separate the folder that a text names from the rest.
+
+    After a word for "folder" any folder's name is found, elsewhere only a name of several words or with a digit.
 
     Args:
-        folders: gives the names of the gallery's folders; its argument tells whether the text has a word for "folder".
+        folders: returns the names of the gallery's folders; its argument is true if the text has a word for "folder".
     """
     normal = normalize(text)
     found = list(words(normal))

@@ -1,9 +1,9 @@
-"""What text search folds: spellings of the same word become one string. Idempotent, versioned.
+"""Folds text for search, so that all spellings of a word become one string. Idempotent, versioned.
 
-Three levels of Arabic normalisation exist. `normalize` (level 1) is what models read; it never folds letters. `fold`
-(level 2) is what words are compared by: full text, lexicon, file names. It loses information (فأر and فار become one),
-so nothing folded is ever shown or encoded. Skeletons (`araclip.text.arabizi`, level 3) keep the consonants
-only.
+There are three levels of Arabic normalisation. `normalize` (level 1) prepares text for models and never folds letters.
+`fold` (level 2) prepares words for comparison: in full text, lexicon and file names. It loses information (فأر and فار
+become equal), so folded text is never shown or encoded. Skeletons (`araclip.text.arabizi`, level 3) keep only
+consonants.
 """
 
 import re
@@ -28,13 +28,13 @@ _LETTERS = str.maketrans(
     }
 )
 _PLAIN = re.compile("[\u0621-\u063a\u0641-\u064a]+(?: [\u0621-\u063a\u0641-\u064a]+)*")
-_HAMZA_ABOVE = re.compile("[\u0653-\u0655]")  # left alone on a letter that it does not compose with
+_HAMZA_ABOVE = re.compile("[\u0653-\u0655]")  # what is left of marks that do not compose with their letter
 # سماء = سما, شاطىء = شاطئ = شاطي; a word of three letters keeps it: ماء is not ما.
 _FINAL_HAMZA = re.compile(r"(?<=[\u0621-\u064a]{3})ء+(?![^\W\d_])")
 
 
 def fold(text: str) -> str:
-    """`text` as text search compares it: normalised, lower case, spellings of Arabic letters folded into one.
+    """Return `text` as text search compares it: normalised, in lower case, with variants of letters made equal.
 
     أ إ آ ٱ → ا, ى ئ ی → ي, ة ۀ → ه, ؤ → و, ک گ → ك, پ → ب, چ → ج, ڤ → ف, ژ → ز; a final ء after three letters goes.
     Tashkeel, tatweel, digits and layout as `normalize`. `fold(fold(t)) == fold(t)`.

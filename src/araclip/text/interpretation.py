@@ -1,7 +1,7 @@
-"""How a query's words are read: spelling, dialect and Arabizi folded toward what captions use. Pure.
+"""Interprets a query's words: turns misspellings, dialect and Arabizi into words that captions use. Pure.
 
-Each word has readings with confidences; the readings of the whole text are the likeliest combinations, and the text
-as it was typed is one of them. A search encodes all of them and adds their vectors, weighted by confidence
+Each word may be read in several ways, with confidences. The readings of the whole text are the likeliest combinations;
+the text as typed is one of them. A search encodes all readings and adds their vectors, weighted by confidence
 (benchmarks/understanding.py).
 """
 
@@ -24,17 +24,17 @@ from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
 
 Language = Literal["ar", "en", "arabizi", "mixed", "other"]
 
-MAX_WORDS = 40  # that are interpreted; models read about as many
-MAX_LETTERS = 60  # of a word; nothing is interpreted from a longer one on, whose endings would be tried one by one
-MAX_READINGS = 5  # of a text, with the one as typed
+MAX_WORDS = 40  # so many words are interpreted; models read about as many
+MAX_LETTERS = 60  # interpretation ends at a longer word, since all its endings would be tried one by one
+MAX_READINGS = 5  # of a text, with the text as typed
 MAX_CHOICES = 3  # of a word
-LEAST_WEIGHT = 0.04  # of a reading, as a share of the likeliest one's
-MAX_SUGGESTED = 12  # words of a text that is suggested as a whole: a person reads it at a glance
+LEAST_WEIGHT = 0.04  # a reading needs at least this share of the likeliest reading's weight
+MAX_SUGGESTED = 12  # only a text of at most so many words gets a suggestion, which a person reads at a glance
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One way to read a text; the weights of a text's readings sum up to 1."""
+    """One way to read a text; the weights of all readings of a text add up to 1."""
 
     text: str
     weight: float
@@ -51,7 +51,7 @@ class TextInterpretation:
 
     @property
     def changes(self) -> tuple[Change, ...]:
-        """What the likeliest reading changes that is not the text as typed."""
+        """The changes of the likeliest reading that differs from the text as typed; empty if there is none."""
         return next((reading.changes for reading in self.readings if reading.changes), ())
 
 
@@ -59,8 +59,8 @@ class Interpreter:
     """Reads texts with a lexicon, a vocabulary and a list of English words. Immutable; shared between threads.
 
     Args:
-        english: gives the words that are English, in lower case; they are never taken for Arabizi on their own.
-        names: of people and places, folded; they are never taken for slips of other words.
+        english: returns the English words, in lower case; alone, they are never read as Arabizi.
+        names: names of people and places, folded; they are never taken for typos of other words.
     """
 
     def __init__(
@@ -77,14 +77,16 @@ class Interpreter:
         self.latin = Latin(lexicon, vocabulary, english)
 
     def extended(self, texts: Iterable[str] = (), lexicon: Lexicon | None = None) -> "Interpreter":
-        """With the words of further texts (a gallery's captions and names), or a further lexicon, which has
-        priority."""
+        """Return an interpreter that also has the words of these texts (a gallery's captions and names).
+
+        A further lexicon has priority over the present one.
+        """
         vocabulary = self.vocabulary.extended(texts)
         joined = self.lexicon.joined(lexicon) if lexicon else self.lexicon
         return Interpreter(joined, vocabulary, self._english, self._names)
 
     def interpret(self, text: str) -> TextInterpretation:
-        """The readings of one text. Takes time linear in its length, and a few milliseconds at most."""
+        """Return the readings of one text, in time linear in its length, and in a few milliseconds at most."""
         normal = _bare(normalize(text))
         found = _first(words(normal))
         typed = [match.group() for match in found]
@@ -94,10 +96,10 @@ class Interpreter:
         return TextInterpretation(text, language, readings or (Reading(text, 1.0),))
 
     def suggestion(self, text: str) -> str | None:
-        """The text with unknown Arabic words replaced by the nearest known ones, for «هل تقصد»; None if none is near,
-        or the text has more than MAX_SUGGESTED words.
+        """Return the text with unknown Arabic words replaced by the nearest known words, for «هل تقصد».
 
-        It goes further than `interpret`, up to two letters a word, and is meant for a person who may decline it.
+        None if no word has a near one, or the text has more than MAX_SUGGESTED words. This goes further than
+        `interpret`, up to two letters in a word, because a person may decline the suggestion.
         """
         normal = normalize(text)
         found = _first(words(normal))
@@ -115,7 +117,7 @@ class Interpreter:
         return "".join((*parts, normal[end:])) if changed else None
 
     def knows_all(self, text: str) -> bool:
-        """Whether every Arabic word of a text is a known one."""
+        """True if every Arabic word of a text is known."""
         return all(self._knows(match.group()) for match in words(normalize(text)))
 
     def _knows(self, word: str) -> bool:
@@ -123,12 +125,14 @@ class Interpreter:
         return bool(known) or self._is_standard(word)
 
     def is_name(self, word: str) -> bool:
-        """Whether a word is the name of a person or a place."""
+        """True if a word is the name of a person or a place."""
         return fold(word) in self._names
 
     def begins_with_and(self, word: str) -> bool:
-        """Whether the و that a word begins with is an "and", as in وقطط and unlike واقفة: the word without it is the
-        more frequent one. Of unknown words all but participles are taken so."""
+        """True if the و that a word begins with means "and", as in وقطط and unlike in واقفة.
+
+        It does if the word is more frequent without it. With unknown words it does, except in participles.
+        """
         rest, standard = word[1:], self.lexicon.standard
         if not word.startswith("و") or len(rest) < MIN_STEM or fold(word) in standard or self.is_name(word):
             return False
@@ -143,7 +147,7 @@ class Interpreter:
     # ------------------------------------------------------------------ words
 
     def _slots(self, typed: Sequence[str]) -> list[tuple[int, list[Change]]]:
-        """(place of the first word, what it may be) for the words or groups of words that may be something else."""
+        """Return (place of the first word, changes) for each word or group of words that may stand for another."""
         if len(typed) == 1 and (alone := self.lexicon.alone.get(fold(typed[0]))):
             return [(0, [Change(typed[0], alone, "dialect", SURE)])]
         latin = self.latin.read(typed)
@@ -162,7 +166,7 @@ class Interpreter:
         return [(at, changes) for (at, _), changes in zip(slots, likely, strict=True) if changes]
 
     def _name(self, typed: Sequence[str], at: int) -> int:
-        """How many words a name of several words has that begins at a place; 0 where none does."""
+        """Return the number of words of the name of several words that begins at a place; 0 if none does."""
         for width in range(min(self._longest_name, len(typed) - at), 1, -1):
             first, *others = typed[at : at + width]
             for stem in (first, *(stem for _, stem in split_proclitics(first))):
@@ -177,8 +181,8 @@ class Interpreter:
         changes = self.dialects.phrase(typed, at) or self.dialects.word(typed, at)
         if not any(c.confidence >= LEAST_CONFIDENCE for c in changes) and (usual := self.spelling.usual(word)):
             changes = [usual, *changes]
-        if following and (folded := fold(word)) in NEGATIONS:  # «مش كلب» is no Moroccan cat
-            walks = folded == WALKING  # where it excludes something, it is not read here any more
+        if following and (folded := fold(word)) in NEGATIONS:  # «مش كلب» says "not"; مش is no Moroccan cat here
+            walks = folded == WALKING  # ماشي that excludes something was removed before
             changes = [change for change in changes if (fold(change.target) in NEGATIONS) is not walks]
         if not changes and len(word) > 1 and not self.vocabulary.knows(word) and not self._is_standard(word):
             changes = self.spelling.repaired(word)
@@ -190,7 +194,7 @@ class Interpreter:
         return any(stem in self.lexicon.standard or stem in self._names for stem in stems)
 
     def _standard(self, change: Change) -> Change:
-        """A correction that is a dialect word, as the standard one."""
+        """If a correction is a dialect word, return it as the standard word; otherwise return it unchanged."""
         if " " in change.target or not (forms := self.lexicon.find(change.target)) or forms[0].ambiguous:
             return change
         return Change(
@@ -202,7 +206,7 @@ class Interpreter:
     def _readings(
         self, text: str, spans: Sequence[tuple[int, int]], slots: Sequence[tuple[int, list[Change]]]
     ) -> tuple[Reading, ...]:
-        """The likeliest combinations of the words' choices: a beam over the slots."""
+        """Return the likeliest combinations of the words' choices, found by beam search over the slots."""
         beam: list[tuple[float, tuple[Change | None, ...]]] = [(1.0, ())]
         for _, changes in slots:
             stays = max(1.0 - sum(change.confidence for change in changes), 0.02)
@@ -231,24 +235,24 @@ class Interpreter:
         return "ar" if script == "arabic" else "en" if script == "latin" else script
 
 
-# Marks at the ends of words, which captions do not have and models read otherwise: «شاطئ؟» has a cosine of .81 to شاطئ.
-# A run of them is tried from its beginning alone, or a long one would take the square of its length.
+# Marks at the ends of words. Captions have none, and models read them as a difference: «شاطئ؟» has cosine .81 to شاطئ.
+# A run of marks is matched only from its beginning; otherwise a long run would take time in the square of its length.
 _ENDS = "[؟?!.…,،;؛:»\"“”')]"
 _MARKS = re.compile(f"(?<!\\S)[«\"“”'(]+|(?<!{_ENDS}){_ENDS}++(?!\\S)")
 
 
 def _first(found: Iterable[re.Match[str]]) -> list[re.Match[str]]:
-    """The words that are interpreted."""
+    """Return the words that are interpreted: the first MAX_WORDS, and none from a word over MAX_LETTERS on."""
     return list(takewhile(lambda match: len(match.group()) <= MAX_LETTERS, islice(found, MAX_WORDS)))
 
 
 def _bare(text: str) -> str:
-    """A text without the marks at the ends of its words; as it is, if there is nothing else."""
+    """Return a text without the marks at the ends of its words; unchanged if it has nothing else."""
     bare = " ".join(_MARKS.sub("", text).split())
     return bare or text
 
 
-_PREFIX_OF_LATIN = re.compile("\0 (?=[A-Za-z0-9])")  # «bel mayy» whose word stays as typed: بال mayy
+_PREFIX_OF_LATIN = re.compile("\0 (?=[A-Za-z0-9])")  # a prefix whose Latin word stays as typed: «bel mayy»
 
 
 def _rewritten(text: str, spans: Sequence[tuple[int, int]], changes: Sequence[tuple[int, Change]]) -> str:

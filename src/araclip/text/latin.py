@@ -1,4 +1,4 @@
-"""A change of one or several words of a query, with its confidence: what the parts of this room hand to each other."""
+"""Reads Latin words of a query as Arabizi, and defines `Change`, a change of words, which all of `text` uses."""
 
 import re
 from collections import Counter
@@ -23,16 +23,17 @@ from araclip.text.lexicon import Lexicon
 from araclip.text.script import is_latin
 from araclip.text.vocabulary import Vocabulary
 
-LEAST_CONFIDENCE = 0.2  # of a choice
+LEAST_CONFIDENCE = 0.2  # choices with less confidence are dropped
 
 Kind = Literal["spelling", "dialect", "arabizi", "typo"]
 
 
 @dataclass(frozen=True)
 class Change:
-    """Words as typed → words as the model knows them. `target` may be empty: a word that has no counterpart.
+    """A change of typed words (`source`) into words that models know (`target`), with a confidence.
 
-    `dialects` are the lexicon's labels of the form that was typed; `width` is how many words it spans.
+    An empty `target` means that the word is left out. `dialects` are the lexicon's labels of the typed form; `width` is
+    the number of typed words.
     """
 
     source: str
@@ -44,13 +45,13 @@ class Change:
     ambiguous: bool = False
 
 
-LATIN = 0.75  # of a Latin word that is no English, and may be a name
-IN_CONTEXT = 0.93  # of one that has a digit for a letter, or stands beside such words
-# Occurrences that the lexicon's words are given at least, for Arabizi: a form for each label that has it (بنت is said
-# everywhere, بينط in the east), a standard word.
+LATIN = 0.75  # confidence that a Latin word that is not English is Arabizi; it may be a name
+IN_CONTEXT = 0.93  # the same if it has a digit for a letter, or stands beside such words
+# For Arabizi, words of the lexicon count as occurring at least so often: a form for each of its labels (بنت is said
+# everywhere, بينط only in the east), and a standard word.
 FORM_COUNT, STANDARD_COUNT = 4, 80
-# Of the share of an Arabizi word with two meanings, what the dialect's one gets; and a thing that looks like an
-# adjective (3arabeya, a car or Arabic), which would follow its noun.
+# If an Arabizi word has a standard and a dialect meaning, the dialect's gets this share; a larger one if the word looks
+# like an adjective (3arabeya: a car, or "Arabic"), because an adjective would follow its noun.
 EITHER, THING = 0.5, 0.65
 _CONTRACTION = re.compile("[a-z]+'(?:s|t|re|ve|ll|d|m)")  # don't, man's
 
@@ -62,7 +63,7 @@ class Latin:
         self.lexicon, self.vocabulary, self._english = lexicon, vocabulary, english
 
     def read(self, typed: Sequence[str]) -> dict[int, list[Change]]:
-        """What the Latin words may be in Arabic, by place; English words are left alone, unless others are Arabizi."""
+        """Return place → what the Latin word may be in Arabic; English words are read only among Arabizi words."""
         places = [at for at, word in enumerate(typed) if is_latin(word) and not word.isdigit()]
         if not places:
             return {}
@@ -81,13 +82,13 @@ class Latin:
         joined = {at for at in english if lower.get(at - 1) in ARTICLES}  # ghroub el shams
         context = any(map(has_digits, lower.values())) or (len(certain | joined) >= 2 and len(certain) >= len(english))
         found: dict[int, list[Change]] = {}
-        for at in sorted(certain, reverse=True):  # the word before a verb needs to know it
+        for at in sorted(certain, reverse=True):  # backwards: a word before a verb depends on the verb
             sure = IN_CONTEXT if context else LATIN * (0.6 if typed[at][0].isupper() else 1.0)
             found[at] = self._arabizi(typed[at], read[at], sure)
             if lower[at] in SITTING and any(change.target[0] in "يت" for change in found.get(at + 1, ())):
                 found[at] = [Change(typed[at], "", "arabizi", IN_CONTEXT)]
         if context:
-            for at in reversed(places):  # a prefix needs to know the word after it
+            for at in reversed(places):  # backwards: a prefix depends on the word after it
                 if at in found:
                     continue
                 if lower[at] in WORDS:
@@ -101,12 +102,12 @@ class Latin:
         return {at: changes for at, changes in found.items() if changes}
 
     def _may_be_arabic(self, word: str, lower: str) -> bool:
-        """Whether a word without telling digits is no English word and does not look like a name (iPhone, mp3)."""
+        """True if a word without digits for letters is not English and does not look like a name (iPhone, mp3)."""
         known = lower in self._english() or lower in WORDS or lower in PREFIXES or _CONTRACTION.fullmatch(lower)
         return not known and len(lower) > 2 and lower.replace("'", "").isalpha() and word[1:] == lower[1:]
 
     def _read(self, word: str) -> list[tuple[str, float]]:
-        """Words that a Latin one may stand for, with its article or preposition: elbahr → البحر."""
+        """Return the Arabic words that a Latin word may stand for, with article or preposition: elbahr → البحر."""
         if word in USUAL:
             return [(USUAL[word], 1.0)]
         if word in SITTING:
@@ -118,9 +119,7 @@ class Latin:
                 options += [(prefix + target, share * 0.9) for target, share in self._index.read(stem)]
         for typed in VERB_PREFIXES:
             stem = word.removeprefix(typed)
-            if (
-                stem != word and len(stem) > 3 and stem[0] in "yt"
-            ):  # by2fz, kayl3ab: the verb without the dialect's letter
+            if stem != word and len(stem) > 3 and stem[0] in "yt":  # by2fz, kayl3ab: without the dialect's prefix
                 options += [(target, share * 0.9) for target, share in self._index.read(stem) if target[0] in "يت"]
         return sorted(options, key=lambda option: -option[1])[:MOST]
 
@@ -136,7 +135,7 @@ class Latin:
         ]
 
     def _standard_words(self, word: str) -> tuple[tuple[str, float], ...]:
-        """What a word is in the standard language, with shares; both where it has another meaning too."""
+        """Return what a word is in standard Arabic, with shares: the word itself, its standard word, or both."""
         if fold(word) in self.lexicon.standard or self.vocabulary.count(word) > STANDARD_COUNT:
             return ((word, 1.0),)
         if not (forms := self.lexicon.find(word)):

@@ -1,11 +1,10 @@
-"""The lexicon: everyday words in standard Arabic, with their forms in the dialects. Pure; docs/queries.md has the
-format.
+"""The lexicon: everyday words in standard Arabic, with their forms in the dialects. Pure.
 
     سيارة; car; eg: عربية?; lv: سيارة; gf: موتر; ma: طوموبيل, كرهبة; sy: مركبة; pl: سيارات
 
-One word a line: the standard word, an English gloss (may be left out), and forms by label, with commas between them.
-A form with a question mark has another common meaning too (عربية is also "Arabic"). What stands after `as:` is read in
-place of the word where the word is the whole query: تفاحة; apple; as: تفاح.
+A line has one word: the standard word, an English gloss (may be left out), and forms by label, with commas between
+them. A form with a question mark has another common meaning (عربية is also "Arabic"). If the word is the whole query,
+the form after `as:` is read in its place: تفاحة; apple; as: تفاح. docs/queries.md describes the format.
 """
 
 import re
@@ -30,15 +29,18 @@ LABELS = {  # label → what it stands for
 }
 DIALECTS = ("eg", "lv", "gf", "iq", "ma")
 MAX_LINES = 50_000
-MAX_LETTERS = 2_000  # of a line
-MAX_WORDS = 4  # of a form
+MAX_LETTERS = 2_000  # in a line
+MAX_WORDS = 4  # in a form
 _COMMA = re.compile("[,،]")
 _SEMICOLON = re.compile("[;؛]")
 
 
 @dataclass(frozen=True)
 class Form:
-    """One form: the standard word that it stands for, its labels, and whether it has another common meaning."""
+    """The reading of a form: the standard word it stands for, the form's labels, and whether it is ambiguous.
+
+    An ambiguous form has another common meaning.
+    """
 
     standard: str
     labels: tuple[str, ...]
@@ -55,7 +57,7 @@ class Entry:
 
 
 class Lexicon:
-    """Entries, found by any of their forms. Of two words with the same form, an earlier entry's comes first."""
+    """Entries, found by any of their forms. If two words have the same form, the earlier entry comes first."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self.entries = tuple(entries)
@@ -64,7 +66,7 @@ class Lexicon:
         return len(self.entries)
 
     def joined(self, other: "Lexicon") -> "Lexicon":
-        """With the entries of another one, which come first where both know a form."""
+        """Return a lexicon with another one's entries, too; these come first if both have a form."""
         return Lexicon((*other.entries, *self.entries))
 
     @cached_property
@@ -74,7 +76,7 @@ class Lexicon:
         for entry in self.entries:
             for label, text, ambiguous in entry.forms:
                 if label in ("pl", ALONE) or (fold(text) in self.headwords and not ambiguous):
-                    continue  # a standard word says what it says
+                    continue  # a standard word stands for itself
                 known = found.setdefault(fold(text), {})
                 before = known.get(entry.standard)
                 labels = (*before.labels, label) if before else (label,)
@@ -107,7 +109,7 @@ class Lexicon:
 
     @cached_property
     def alone(self) -> Mapping[str, str]:
-        """Folded word → how it is read where it is the whole query, since it says little by itself."""
+        """Folded word → how to read it if it is the whole query, because alone it says too little."""
         return {
             fold(entry.standard): text
             for entry in reversed(self.entries)
@@ -117,19 +119,19 @@ class Lexicon:
 
     @cached_property
     def longest(self) -> int:
-        """The most words that a form has."""
+        """The number of words in the longest form."""
         return max((key.count(" ") + 1 for key in self.forms), default=1)
 
     def find(self, text: str) -> tuple[Form, ...]:
-        """The standard words that a form may stand for; none where the form is unknown."""
+        """Return the standard words that a form may stand for; empty if the form is unknown."""
         return self.forms.get(fold(text), ())
 
 
 def parse_lexicon(text: str, name: str = "lexicon") -> Lexicon:
-    """Read a lexicon.
+    """Parse the text of a lexicon.
 
     Args:
-        name: of the file, for messages.
+        name: the file's name, for messages.
 
     Raises:
         InputError: a line is no entry; the message names the file, the line and what is wrong.

@@ -1,4 +1,4 @@
-"""What a query excludes in words: «ثلج بدون كلاب», «شاطئ من غير ناس», "street without cars". Pure."""
+"""Finds what a query excludes: «ثلج بدون كلاب», «شاطئ من غير ناس», "street without cars". Pure."""
 
 import re
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from araclip.text.picture_words import shows_nothing
 from araclip.text.script import words
 from araclip.text.word_lists import folded, listed, phrases
 
-# «ليس معه كلب», «ما بها ناس», «لا يوجد عليها أحد»: what is said not to be there, and where.
+# Words of phrases that say that something is not there: «ليس معه كلب», «ما بها ناس», «لا يوجد عليها أحد».
 _NOT_THERE = listed("negation: not there")
 _THERE = listed("negation: there")
 _WITHOUT = tuple(
@@ -31,58 +31,58 @@ _WITHOUT = tuple(
     )
 )  # fmt: skip
 _BY_FIRST = {phrase[0]: tuple(each for each in _WITHOUT if each[0] == phrase[0]) for phrase in _WITHOUT}
-_AT_ALL = folded("negation: at all")  # say nothing more
+_AT_ALL = folded("negation: at all")  # words such as "at all", which add nothing
 _BIDOUN = re.compile("b[aeiou]?d(?:o|u|ou|oo)n")  # بدون in Latin letters
 NEGATIONS = folded("negation: not")
 WALKING = fold("ماشي")  # "not" in Morocco, and walking in the east
 _MO = fold("مو")  # "not" in the Levant and the Gulf, and a given name: مو صلاح
-# What stands between a negation and its thing: "not a cat", «ليس أي كلب».
+# Words between a negation and the excluded thing: "not a cat", «ليس أي كلب».
 _ARTICLES = folded("negation: articles")
-_ONLY = folded("negation: only")  # "not only cats" leaves no cat out
+_ONLY = folded("negation: only")  # "not only cats" excludes no cats
 _HOW_ONE_WALKS = folded("negation: walking")
 _MANNER = re.compile("[بل]...")  # بسرعة, لوحده
-# Where an excluded thing ends: «بدون سيارات في الشارع» excludes cars, and is in the street.
+# Words that end an excluded thing: «بدون سيارات في الشارع» excludes cars, but not the street.
 ENDS = folded("negation: ends")
 MAX_THING = 3  # words of an excluded thing
-# «رجل بلا قميص» is how a man looks; what he lacks is no thing beside him.
+# Clothes and the like: «رجل بلا قميص» describes how a man looks and excludes no thing.
 _WORN = folded("negation: worn")
-_PLACE = re.compile("(?:بال|فال).{3}")  # بالشارع, فالبحر: where it is
+_PLACE = re.compile("(?:بال|فال).{3}")  # words that say where: بالشارع, فالبحر
 _AND = folded("negation: and")
-_NOR = folded("negation: nor")  # after what a negation leaves out: «لا قطط ولا كلاب»
+_NOR = folded("negation: nor")  # "nor", which goes on after an excluded thing: «لا قطط ولا كلاب»
 _WEARING = folded("negation: wearing")
-# Things and qualities that begin as verbs of the present tense do, in Egypt and the Levant with ب before it.
+# Things and qualities that look like verbs of the present tense, which in Egypt and the Levant may begin with ب.
 _THINGS = folded("negation: things")
-# What «لا» before it makes a sentence of, not a thing that is left out: لا تبتسم, لا ننام, لا للحرب; and a number, of a
-# house.
+# Words after which «لا» excludes no thing: verbs (لا تبتسم, لا ننام), a slogan (لا للحرب), a house number.
 _NO_THING = re.compile(r"[تنا]...|لل..|\d")
 _NO = folded("negation: no")
-# What "not" before it leaves out no thing of: "not far behind", "not yet"; and before it, that it is a verb.
+# Words after which "not" excludes nothing ("not far behind", "not yet"), and words before "not" that show that a verb
+# follows.
 _HOW_FAR = folded("negation: not far")
 _BEFORE_VERB = frozenset(listed("negation: before a verb"))
-_SIGNS = frozenset(listed("negation: signs"))  # "a no skiing sign" shows one
-_THAT = folded("negation: that")  # «دون أن يبتسم», «من غير ما يضحك»: what one does not do
-# «شيء ما في فمه», «شخص ما في قارب»: some thing, some person; "nothing except paint" shows the paint.
+_SIGNS = frozenset(listed("negation: signs"))  # "a no skiing sign" shows a sign
+_THAT = folded("negation: that")  # words before a verb, «دون أن يبتسم», «من غير ما يضحك»: no thing is excluded
+# Words after which ما means "some" («شيء ما في فمه», «شخص ما في قارب»); and "nothing except paint" shows the paint.
 _SOME = folded("negation: some")
 _NOTHING = folded("negation: nothing")
 _EXCEPT = phrases("negation: except")
-_WHAT_IS_IN = tuple(fold("ما في").split())  # «ما في الصورة» asks what is in it, «ما في ناس» says who is not
-# «بلا» and «دون» are also within fixed phrases that exclude nothing visible.
+_WHAT_IS_IN = tuple(fold("ما في").split())  # «ما في الصورة» asks for what is there; «ما في ناس» excludes people
+# Fixed phrases with «بلا» and «دون» that exclude nothing visible.
 _FIXED = folded("negation: fixed phrases")
 
 
 class KnownWords(Protocol):
-    """What has to be known of words to tell what a text excludes; an `Interpreter` knows it."""
+    """What `split_exclusions` must know about words; an `Interpreter` provides it."""
 
     def is_name(self, word: str) -> bool:
-        """Whether a word is the name of a person or a place."""
+        """True if a word is the name of a person or a place."""
 
     def begins_with_and(self, word: str) -> bool:
-        """Whether the و that a word begins with is an "and", as in وقطط and unlike واقفة."""
+        """True if the و that a word begins with means "and", as in وقطط and unlike in واقفة."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """A text without what it excludes, and the excluded texts; `words` are the negations as typed."""
+    """A text without the parts that exclude something, the excluded texts, and the negations as typed."""
 
     text: str
     excluded: tuple[str, ...]
@@ -90,7 +90,7 @@ class Split:
 
 
 def _without_at(folded: list[str], at: int) -> tuple[str, ...] | None:
-    """The longest of _WITHOUT that begins at a place, perhaps with و before it («ومفيش ناس»); None where none does."""
+    """Return the longest phrase of _WITHOUT at a place, perhaps after و («ومفيش ناس»); None if there is none."""
     word = folded[at]
     beginning = (*_BY_FIRST.get(word, ()), *_BY_FIRST.get(word.removeprefix("و"), ()))
     found = (phrase for phrase in beginning if tuple(folded[at + 1 : at + len(phrase)]) == phrase[1:])
@@ -100,14 +100,14 @@ def _without_at(folded: list[str], at: int) -> tuple[str, ...] | None:
 
 
 def split_exclusions(text: str, known: KnownWords, *, beside: bool = False) -> Split:
-    """Separate what a text shows from what it excludes; of a text that only excludes, «صور بدون كلاب», nothing is left.
+    """Separate what a text shows from what it excludes.
 
-    After a word such as «بدون» all is excluded up to the next one; «و» between two excluded things separates them.
-    «مش», «لا» and «غير» exclude the one word after them, where something stands before or nothing else is said, and
-    "not a" a few words.
+    «بدون» and the like exclude the words after them, up to a preposition, a verb or the next negation; «و» separates
+    two excluded things. «مش», «لا» and «غير» exclude the one word after them, if something stands before them or the
+    text says nothing else; "not a" excludes a few words. If a text only excludes («صور بدون كلاب»), `text` is empty.
 
     Args:
-        beside: something else is shown beside the text, such as a date, so that it may begin with «لا».
+        beside: true if the query also has something else, such as a date, so that the text may begin with «لا».
     """
     found = _separated(text, known, beside)
     if not (beside or (found.excluded and not shows_nothing(found.text))):
@@ -119,12 +119,12 @@ def split_exclusions(text: str, known: KnownWords, *, beside: bool = False) -> S
 
 
 def _separated(text: str, known: KnownWords, beside: bool) -> Split:
-    """A text apart from all that it excludes, whatever is left."""
+    """Separate what a text excludes, even if nothing else is left."""
     normal = normalize(text)
     found = list(words(normal))
     folded = [fold(match.group()) for match in found]
     kept, excluded, negations = [], [], []
-    at, end, left_out = 0, 0, -1  # where what a negation leaves out ends
+    at, end, left_out = 0, 0, -1  # the end of the last thing that «مش» and the like exclude
     while at < len(found):
         phrase = _without_at(folded, at)
         thing = None if phrase or not (at or beside) else _thing_after(folded, at, known, again=at == left_out)
@@ -148,13 +148,15 @@ def _separated(text: str, known: KnownWords, beside: bool) -> Split:
 
 
 def _thing_of(folded: list[str], at: int) -> int:
-    """Where the thing after a word such as "without" begins: after its article, if it has one."""
+    """Return where the thing after a word such as "without" begins: after an article, if there is one."""
     return at + (at + 1 < len(folded) and folded[at] in _ARTICLES)
 
 
 def _end_of_things(folded: list[str], first: int, known: KnownWords) -> int:
-    """Where the excluded things that begin at a word end: at a preposition, a verb or a negation, or after a few
-    words."""
+    """Return where the excluded things that begin at `first` end.
+
+    They end before a preposition, a verb or a negation, or after a few words.
+    """
     width = 0
     for at in range(first, len(folded)):
         word = folded[at]
@@ -169,8 +171,10 @@ def _end_of_things(folded: list[str], first: int, known: KnownWords) -> int:
 
 
 def _says_otherwise(folded: list[str], at: int, phrase: tuple[str, ...], first: int) -> bool:
-    """Whether a phrase at a place excludes nothing together with the words around it: «بلا شك», «ما في الصورة», «شيء
-    ما في فمه», "but not on", "nothing except"."""
+    """True if a phrase excludes nothing because of the words around it.
+
+    Examples: «بلا شك», «ما في الصورة», «شيء ما في فمه», "but not on", "nothing except".
+    """
     following, before = folded[first], folded[at - 1] if at else ""
     in_it = phrase == _WHAT_IS_IN and (following.startswith("ال") or before.removeprefix("و") in _SOME)
     just_that = phrase in _EXCEPT and before in _NOTHING
@@ -179,8 +183,11 @@ def _says_otherwise(folded: list[str], at: int, phrase: tuple[str, ...], first: 
 
 
 def _thing_after(folded: list[str], at: int, known: KnownWords, *, again: bool) -> tuple[int, int] | None:
-    """Where the thing or quality that a negation at a place leaves out begins and ends; None where none is there, or
-    what follows it is no thing: a verb, a preposition, a name. `again`: another such thing ends there."""
+    """Return where the thing or quality that a negation at a place excludes begins and ends.
+
+    None if there is no negation, or if no thing follows but a verb, a preposition or a name. `again`: an excluded thing
+    ends right before, so that "nor" counts, too.
+    """
     negation, first = folded[at], at + 1
     if negation not in NEGATIONS and not (again and negation in _NOR):
         return None
@@ -203,19 +210,19 @@ def _thing_after(folded: list[str], at: int, known: KnownWords, *, again: bool) 
 
 
 def _begins_no_thing(word: str) -> bool:
-    """Whether a word after a negation says what one does, where or how: «مش لابس», «مش على», "not only"."""
+    """True if a word after a negation is no thing but says what one does, where or how: «مش لابس», «مش على»."""
     verb = _is_verb(word) or (word not in _THINGS and _is_verb(word.removeprefix("ب")))  # بيلعب
     other = word in ENDS or word in NEGATIONS or word in _WEARING or word in _ONLY
     return verb or other or _PLACE.match(word) is not None
 
 
 def _is_verb(word: str) -> bool:
-    """Whether a folded word looks like a verb of the present tense: few nouns begin with ي."""
+    """True if a folded word looks like a verb of the present tense; few nouns begin with ي."""
     return len(word) > 3 and word[0] == "ي" and word not in _THINGS
 
 
 def _things(matches: list, known: KnownWords) -> list[str]:  # type: ignore[type-arg]
-    """The excluded things: split at a lone و or "and", and at a و that begins a word after the first (كلاب وقطط)."""
+    """Split excluded words into things: at a lone و or "and", and at a و that begins a second word (كلاب وقطط)."""
     things: list[list[str]] = [[]]
     for match in matches:
         word = match.group()
@@ -231,7 +238,7 @@ def _things(matches: list, known: KnownWords) -> list[str]:  # type: ignore[type
 
 
 def _trimmed(text: str) -> str:
-    """Without an "and", a comma or a lone letter left at either end."""
+    """Return the text without commas and "and" at its ends."""
     parts = text.strip(" ،,.;؛").split()
     while parts and fold(parts[-1]) in _AND:
         parts.pop()

@@ -1,8 +1,8 @@
-"""Arabic text normalisation: safe, idempotent, versioned, the same in training and in use.
+"""Normalises Arabic text: safely, idempotently, versioned, and in the same way in training and in use.
 
-Only what never changes the meaning is touched: ways of *encoding* a letter, marks of vocalisation and layout,
-and digits. Letters are never folded (أ stays apart from ا, ة from ه, ى from ي): a model learns such
-variation from noisy training text instead. ڤ چ پ گ and emoji are kept.
+It changes only what never changes the meaning: the *encoding* of letters, vowel marks, layout characters and digits.
+Letters are never folded (أ and ا, ة and ه, ى and ي stay different): models learn such variants from noisy training
+text instead. ڤ چ پ گ and emoji are kept.
 """
 
 import re
@@ -21,14 +21,14 @@ LAYOUT = re.compile(
     "|[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]"  # control characters that are not white space
 )
 SURROGATES = re.compile("[\ud800-\udfff]")  # from undecodable file names; no tokenizer accepts them
-# A zero-width joiner belongs to an emoji (👩‍🚀) when a pictograph stands on both sides; elsewhere it is layout.
+# A zero-width joiner belongs to an emoji (👩‍🚀) if pictographs stand on both sides; elsewhere it is layout.
 STRAY_JOINER = re.compile(
     "(?<![\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])\u200d|\u200d(?![\u2190-\u2bff\U0001f000-\U0001faff])"
 )
-# NFC sorts the marks of a letter in quadratic time, so a run of them is bounded, as Unicode's Stream-Safe Text
-# Format does. No writing system comes near it; models trained before the bound read the same, so the version stays.
+# NFC sorts the marks of a letter in quadratic time, so their number is limited, as in Unicode's Stream-Safe Text
+# Format. No writing system comes near the limit, so models trained before it read the same, and the version stays.
 MAX_MARKS = 30
-# Fewer than 10 characters are below the bound: no mark is composed of more than 2, no letter has more than 3 in itself.
+# Fewer than 10 characters cannot exceed it: no mark decomposes into more than 2, no letter contains more than 3.
 _MAYBE_MARKS = re.compile(r"[^\w\s\x00-\x7f]{10,}")  # every mark is among these, beside pictographs and punctuation
 _WHITE_SPACE = re.compile(r"\s+")
 DIGITS = str.maketrans("٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹٪٫٬", "01234567890123456789%.,")
@@ -58,7 +58,7 @@ def normalize(text: str) -> str:
 
 
 def without_surrogates(text: str) -> str:
-    """The text as tokenizers accept it: UTF-8 has no lone surrogates; each becomes U+FFFD."""
+    """Replace each lone surrogate by U+FFFD: UTF-8 has none, and no tokenizer accepts them."""
     return SURROGATES.sub("\ufffd", text)
 
 
@@ -67,7 +67,7 @@ def _composed(text: str) -> str:
 
 
 def _bounded(run: re.Match[str]) -> str:
-    """The run with at most MAX_MARKS marks on a letter; counted decomposed, so that composing changes no count."""
+    """Return the run with at most MAX_MARKS marks on each letter, counted in decomposed form."""
     letter = unicodedata.normalize("NFD", run.string[max(run.start() - 1, 0) : run.start()])
     marks = sum(unicodedata.combining(character) > 0 for character in letter)
     decomposed = "".join(unicodedata.normalize("NFD", character) for character in run.group())

@@ -1,8 +1,7 @@
-"""Words that ask for pictures and show nothing («كل الصور»), words that say how a thing is («أحمر»), and what general
-words stand for in pictures. Pure.
+"""Knows words that only ask for pictures («كل الصور»), words for qualities («أحمر»), and kinds of general words. Pure.
 
-A text tower places a general word («ناس», people) near pictures of crowds, not near a picture of one man. Where a query
-does nothing but exclude such a word, what it stands for is looked at as well. Animals were tried and left out:
+A text tower places a general word («ناس», people) near pictures of crowds, not near a picture of one man. So if a query
+only excludes such a word, its kinds (man, woman, child …) are excluded as well. Animals were tried and left out:
 «حيوانات» already finds them, and their kinds exclude too much.
 """
 
@@ -17,7 +16,7 @@ PICTURE_WORDS = folded("pictures: asking")
 
 
 def shows_nothing(text: str) -> bool:
-    """Whether a text says nothing that a picture could show, as «كل الصور» or neither word nor emoji at all."""
+    """True if a text says nothing that a picture could show: «كل الصور», or neither words nor emoji at all."""
     if any(unicodedata.category(letter) == "So" for letter in text):
         return False
     return all(fold(match.group()) in PICTURE_WORDS for match in words(normalize(text)))
@@ -27,7 +26,7 @@ _QUALITIES = folded("qualities")
 
 
 def is_quality(text: str) -> bool:
-    """Whether a text says how a thing is and names none: a colour, a material, a size."""
+    """True if a text has only qualities (colour, material, size) and names no thing."""
     return all(_bare(match.group()) in _QUALITIES for match in words(normalize(text)))
 
 
@@ -38,10 +37,10 @@ _ARTICLE = fold("ال")
 
 
 def kinds_of(word: str) -> tuple[str, ...]:
-    """The things that a general word stands for, as texts to encode; empty for any other word."""
+    """Return the things that a general word stands for, as texts to encode; empty for any other word."""
     return _KINDS.get(fold(word).strip(), ()) or _KINDS.get(_bare(word), ())
 
 
 def _bare(word: str) -> str:
-    """A word, folded, without its article."""
+    """Return the folded word without its article."""
     return fold(word).strip().removeprefix(_ARTICLE)

@@ -1,5 +1,5 @@
-"""The files of this room: the lexicon, the names and the word counts of the package, a user's lexicon, SymSpell's
-English words."""
+"""Reads the files that `text` needs: the package's lexicon, names and word counts, SymSpell's English words, and a
+user's lexicon."""
 
 import os
 from functools import cache
@@ -15,15 +15,15 @@ from araclip.text.lexicon import Lexicon, parse_lexicon
 from araclip.text.vocabulary import Vocabulary
 
 VARIABLE = "ARACLIP_LEXICON"
-MAX_BYTES = 4_000_000  # of a user's lexicon
-ENGLISH = 30_000  # most common English words; rarer ones are more often Arabizi or names
+MAX_BYTES = 4_000_000  # largest user's lexicon
+ENGLISH = 30_000  # so many of the most common words count as English; rarer ones are more often Arabizi or names
 
 
 def read_lexicon(path: str | os.PathLike[str]) -> Lexicon:
-    """A user's lexicon file.
+    """Read a user's lexicon file.
 
     Raises:
-        InputError: it cannot be read, is too large, is not UTF-8, or a line is no entry; the line is named.
+        InputError: the file cannot be read, is too large, is not UTF-8, or has a wrong line, which is named.
     """
     place = Path(path)
     try:
@@ -44,13 +44,14 @@ def read_lexicon(path: str | os.PathLike[str]) -> Lexicon:
 
 @cache
 def default_interpreter() -> Interpreter:
-    """The interpreter of the package's own words; made once, in about 0.1 s."""
+    """Return the interpreter with the package's own words; it is made once, in about 0.1 s."""
     return Interpreter(_lexicon(), _vocabulary(), _english, _names())
 
 
 def interpreter(lexicon: str | os.PathLike[str] | None = None, home: Path | None = None) -> Interpreter:
-    """The package's words with the user's: the file `lexicon`, else that of $ARACLIP_LEXICON, else `lexicon.txt` in
-    `home`.
+    """Return an interpreter with the package's words and the user's.
+
+    The user's words come from the file `lexicon`, or else from $ARACLIP_LEXICON, or else from `lexicon.txt` in `home`.
 
     Raises:
         InputError: as for `read_lexicon`.
@@ -72,7 +73,7 @@ def _vocabulary() -> Vocabulary:
 
 
 def _names() -> frozenset[str]:
-    """Names of people, places, months and feasts, folded; those of several words stand between commas."""
+    """Read the names of people, places, months and feasts, folded; in the file, names of several words have commas."""
     lines = (line for line in _data("names.txt").splitlines() if not line.startswith("#"))
     named = (fold(name.strip()) for line in lines for name in line.split("،" if "،" in line else None))
     calendar = (word for name in (*MONTHS, *HIJRI_MONTHS, *FEASTS, *GREGORIAN_FEASTS) for word in name)
@@ -81,7 +82,7 @@ def _names() -> frozenset[str]:
 
 @cache
 def _english() -> frozenset[str]:
-    """English words in lower case: read when the first Latin word is typed."""
+    """Read the English words, in lower case; called when the first Latin word is typed."""
     listed = files("symspellpy").joinpath("frequency_dictionary_en_82_765.txt").read_text(encoding="utf-8-sig")
     common = (line.split(" ", 1)[0] for line in listed.splitlines()[:ENGLISH])
     glosses = (word for entry in _lexicon().entries for word in entry.english.split())

@@ -1,4 +1,4 @@
-"""Script and language of a text, judged by its letters and a few words. Pure."""
+"""Tells the script of a text and splits it into words. Pure."""
 
 import re
 from collections.abc import Iterator
@@ -10,12 +10,15 @@ ARABIC_LETTERS = "\u0620-\u063f\u0641-\u064a\u066e-\u06d3\u06fa-\u06ff\u0750-\u0
 _ARABIC = re.compile(f"[{ARABIC_LETTERS}]")
 _LATIN = re.compile("[A-Za-z\u00c0-\u024f]")
 _OTHER = re.compile("[^\\W\\d_A-Za-z\u00c0-\u024f\u0600-\u06ff\u0750-\u077f]")
-# A word is a run of letters and digits; 3' and 7' are letters of Arabizi. Marks were removed by `normalize`.
+# A word is a run of letters and digits; 3' and 7' are letters of Arabizi. `normalize` has removed vowel marks.
 _WORD = re.compile(f"[{ARABIC_LETTERS}]+|[A-Za-z0-9\u00c0-\u024f]+(?:['\u2019][A-Za-z0-9]*)*|\\d+|[^\\W_]+")
 
 
 def script_of(text: str) -> Script:
-    """The script of a text's letters; "other" where it has none of the two."""
+    """Return the script of a text's letters; "other" if it has neither Arabic nor Latin letters but others.
+
+    A text without letters is "other", too.
+    """
     arabic, latin, other = (bool(letters.search(text)) for letters in (_ARABIC, _LATIN, _OTHER))
     if arabic and latin:
         return "mixed"
@@ -25,18 +28,20 @@ def script_of(text: str) -> Script:
 
 
 def words(text: str, start: int = 0, end: int | None = None) -> Iterator[re.Match[str]]:
-    """The words of a normalised text, or of a part of it, in order, as matches: `match.group()` is the word,
-    `match.span()` its place."""
+    """Yield the words of a normalised text, or of a part of it, as matches.
+
+    `match.group()` is the word, `match.span()` its place.
+    """
     return _WORD.finditer(text, start, len(text) if end is None else end)
 
 
 def is_arabic(word: str) -> bool:
-    """Whether a word is written in Arabic letters."""
+    """True if a word begins with an Arabic letter."""
     return bool(_ARABIC.match(word))
 
 
 def is_latin(word: str) -> bool:
-    """Whether a word has a Latin letter."""
+    """True if a word has a Latin letter."""
     return bool(_LATIN.search(word))
 
 
@@ -44,5 +49,5 @@ DESCRIPTION = 3  # words of one script make a description
 
 
 def describes(texts: str, *, in_arabic: bool) -> bool:
-    """Whether captions and metadata of a picture describe it, in Arabic letters or in others."""
+    """True if a picture's captions and metadata have enough words to describe it, in Arabic or in other letters."""
     return sum(is_arabic(word) == in_arabic and word[0].isalpha() for word in texts.split()) >= DESCRIPTION

@@ -1,7 +1,7 @@
-"""Spelling variants and slips of Arabic words, judged by a vocabulary. Pure.
+"""Corrects spelling variants and typos of Arabic words, by a vocabulary. Pure.
 
-What is tried, the surest first: the usual spelling of a known word (hamza, ة/ه, ى/ي, Persian letters), letters typed
-several times, two words run together, one word torn apart, one letter lost, added, exchanged or wrong.
+Tried are, the surest first: the usual spelling of a known word (hamza, ة/ه, ى/ي, Persian letters); letters typed
+several times; two words without a space; a word with a space in it; one letter missing, added, exchanged or wrong.
 """
 
 import re
@@ -12,25 +12,25 @@ from araclip.text.folding import fold
 from araclip.text.latin import Change
 from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
 
-USUAL, USUAL_PART, REPEATED, RUN_TOGETHER = 0.97, 0.9, 0.92, 0.85  # confidences, of everyday mistakes
-SLIP = 0.6  # of the likeliest correction, before it is shared with the others
-LONG_ENOUGH = 4  # letters of a word whose slips are looked for; shorter ones have a neighbour for every letter
+USUAL, USUAL_PART, REPEATED, RUN_TOGETHER = 0.97, 0.9, 0.92, 0.85  # confidences of corrections of everyday mistakes
+SLIP = 0.6  # confidence of all corrections of a typo together
+LONG_ENOUGH = 4  # typos are corrected in words of so many letters; shorter words have too many neighbours
 MAX_SLIPS = 2  # corrections of one word
-MIN_SLIP_COUNT = 10  # of a word that a slip may be corrected to; a rare word is no likelier than an unknown one
-MIN_COUNT = 3  # of a word that a run-together one may hold
-# A space inside a word is this much rarer than two words that stand beside each other by chance: a torn word is mended
-# where the whole is likelier than its halves by more than that. Chosen on 600 pictures of train; of 1,998 captions that
-# the vocabulary has not seen, none is joined wrongly (docs/log/2026-11.md).
+MIN_SLIP_COUNT = 10  # typos are corrected to words that occur so often; a rarer word is no likelier than an unknown one
+MIN_COUNT = 3  # each of two words that were typed without a space must occur so often
+# A space inside a word is this much rarer than two words side by side: a torn word is joined if the whole word is
+# likelier than its halves by more than that. Chosen on 600 pictures of train; of 1,998 captions that the vocabulary has
+# not seen, none is joined wrongly (docs/log/2026-11.md).
 RARELY_TORN = 1e-3
-TORN_LEAST, TORN_SURE = 0.5, 0.95  # confidence
-UNSEEN = 0.5  # occurrences of a half that no caption has
-BY_STEM = 0.1  # of a word's count where only its stem is known, without what it begins with
+TORN_LEAST, TORN_SURE = 0.5, 0.95  # least and most confidence of a joined word
+UNSEEN = 0.5  # count of a half that no caption has
+BY_STEM = 0.1  # factor of a stem's count if the word is known only without its beginning
 ARTICLE = "ال"
-LOOSE = frozenset("وفبلكع")  # that people write apart before a word: ف البحر is في البحر
+LOOSE = frozenset("وفبلكع")  # letters that people write apart before a word: ف البحر is في البحر
 _RUN = re.compile(r"(.)\1+")
-_NEVER_TWICE = re.compile("([ءئؤأإآةى])(?:\\1|ء)+")  # شاطئئ, شاطئء, حمراءء: no word has them side by side
-SWAPPED_COUNT = 300  # occurrences of a word of three letters that two exchanged letters are taken for: كبل → كلب
-# Letters that are one mistake away from each other: neighbours in sound or on the keyboard.
+_NEVER_TWICE = re.compile("([ءئؤأإآةى])(?:\\1|ء)+")  # letters that never stand side by side: شاطئئ, شاطئء, حمراءء
+SWAPPED_COUNT = 300  # exchanged letters are corrected to a word of three letters that occurs so often: كبل → كلب
+# Pairs of letters that are easily confused: neighbours in sound or on the keyboard.
 _CONFUSED = frozenset(
     frozenset(pair)
     for pair in (
@@ -47,7 +47,7 @@ class Spelling:
         self.vocabulary = vocabulary
 
     def usual(self, word: str) -> Change | None:
-        """The usual spelling of a word that is known in another one."""
+        """Return the usual spelling of a word that is known in another spelling; None if it needs no change."""
         once = _NEVER_TWICE.sub(r"\1", word)
         spelled, confidence = self.vocabulary.spelling(once), USUAL
         if spelled is None:
@@ -57,7 +57,7 @@ class Spelling:
         return Change(word, spelled, "spelling", confidence)
 
     def repaired(self, word: str) -> list[Change]:
-        """What an unknown word may be, the likeliest first; empty where nothing is near."""
+        """Return what an unknown word may be, the likeliest first; empty if no known word is near."""
         if target := self._squeezed(word):
             return [Change(word, target, "spelling", REPEATED)]
         if target := self._parted(word):
@@ -65,7 +65,7 @@ class Spelling:
         return list(self._slips(word))
 
     def torn(self, word: str, following: str) -> Change | None:
-        """The word that two are the halves of (أب يض → أبيض), if that is likelier than two words; None if it is not."""
+        """Join two words that are halves of one (أب يض → أبيض); None if two words are likelier."""
         if word == ARTICLE:
             whole = self._known(word + following) or (word + following if self.vocabulary.knows(following) else None)
             return Change(f"{word} {following}", whole, "spelling", USUAL, width=2) if whole else None
@@ -83,7 +83,7 @@ class Spelling:
         return Change(f"{word} {following}", target, "spelling", sure, width=2) if sure >= TORN_LEAST else None
 
     def nearest(self, word: str) -> str | None:
-        """The nearest known word of an unknown one, at most two letters away (one in a short word); None if none is."""
+        """Return the known word nearest to an unknown one, at most two letters away (one in a short word), or None."""
         if changes := self.repaired(word):
             return changes[0].target
         folded = fold(word)
@@ -95,7 +95,7 @@ class Spelling:
         return self.vocabulary.spelling(found[0].term) if found and found[0].count >= MIN_COUNT else None
 
     def _known(self, word: str) -> str | None:
-        """The usual spelling of a word that is known well enough, perhaps without what it begins with."""
+        """Return the usual spelling of a word that occurs often enough, perhaps without its beginning; None if not."""
         if self.vocabulary.count(word) >= MIN_COUNT:
             return self.vocabulary.spelling(word)
         for prefix, stem in split_proclitics(word):
@@ -115,7 +115,7 @@ class Spelling:
         return None
 
     def _parted(self, word: str) -> str | None:
-        """Two known words that a lost space has joined: كلبأسود → كلب أسود."""
+        """Return the two known words that were typed without a space (كلبأسود → كلب أسود); None if there are none."""
         best, target = 0, None
         for at in range(2, len(word) - 1):
             first, second = word[:at], word[at:]
@@ -154,12 +154,12 @@ class Spelling:
                 if len(stem) >= LONG_ENOUGH and prefix in ("ال", "وال", "بال", "و", "لل"):
                     for change in self._slips(stem):
                         if prefix.endswith(("ال", "لل")) and change.target.startswith("ي"):
-                            continue  # nearly all of them are verbs, which have no article
+                            continue  # mostly a verb, which has no article
                         yield Change(word, prefix + change.target, "typo", change.confidence * 0.9)
                     return
 
     def _swapped(self, word: str) -> Iterator[Change]:
-        """Of a word of three letters, the most common one that has two neighbours exchanged."""
+        """Yield, for a word of three letters, the most common word with two neighbouring letters exchanged."""
         swaps = (word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1))
         best = max(swaps, key=self.vocabulary.count, default=word)
         if len(word) == MIN_STEM and self.vocabulary.count(best) >= SWAPPED_COUNT:
@@ -182,7 +182,7 @@ def _hamzas(word: str) -> int:
 
 
 def _likeness(typed: str, meant: str) -> float:
-    """How likely a word is typed so by mistake: exchanged, doubled and confused letters are likelier than others."""
+    """Return a weight for how likely `meant` is typed as `typed`; exchanged and confused letters weigh most."""
     if len(typed) == len(meant):
         apart = [(one, other) for one, other in zip(typed, meant, strict=True) if one != other]
         if len(apart) == 2 and apart[0] == apart[1][::-1]:

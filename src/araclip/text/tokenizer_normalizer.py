@@ -1,10 +1,10 @@
-"""`normalize`, written out as normalisers of a tokenizer.json, so that other libraries read text as this one does.
+"""Writes the steps of `normalize` into a tokenizer.json, so that other libraries normalise text in the same way.
 
-tokenizers, AutoTokenizer, fastembed and transformers.js apply a tokenizer.json's own normalisers and know nothing of
-`araclip.normalize`. The steps are those of `normalization.normalize`, in its order; patterns are such as both Oniguruma
-(tokenizers) and JavaScript (transformers.js) read. Two things differ, and neither occurs in text that people type:
-special tokens written out in a text, such as "</s>", are recognised before it is normalised; and a lone surrogate,
-which no tokenizer accepts, has to be replaced by the caller (`normalization.without_surrogates`).
+tokenizers, AutoTokenizer, fastembed and transformers.js apply the normalisers of a tokenizer.json and do not know
+`araclip.normalize`. The steps and their order are those of `normalization.normalize`; the patterns work in Oniguruma
+(tokenizers) and in JavaScript (transformers.js). Two things differ, but do not occur in text that people type: special
+tokens in a text, such as "</s>", are recognised before normalisation; and the caller must replace lone surrogates,
+which no tokenizer accepts (`normalization.without_surrogates`).
 """
 
 import json
@@ -16,15 +16,15 @@ from typing import Any
 from araclip.text.normalization import DIGITS, LAYOUT, MAX_MARKS, PRESENTATION_FORMS, STRAY_JOINER
 
 Normalizer = dict[str, Any]
-_END = 0x30000  # marks, letters with marks and white space all come before; beyond are Han, selectors, private use
+_END = 0x30000  # marks, letters with marks and white space lie below; Han, selectors and private use above
 
 
 def prepend_normalizer(tokenizer: str) -> str:
-    """The JSON of a tokenizer whose text passes `normalize` first; unchanged where it does already."""
+    """Return a tokenizer's JSON with the steps of `normalize` put first; unchanged if it has them already."""
     parsed = json.loads(tokenizer)
     theirs = parsed.get("normalizer")
     steps = theirs["normalizers"] if theirs and theirs["type"] == "Sequence" else [theirs] if theirs else []
-    ours = (_without(LAYOUT), _without(STRAY_JOINER))  # of the others some vary with Python's Unicode
+    ours = (_without(LAYOUT), _without(STRAY_JOINER))  # other steps may vary with Python's Unicode version
     if all(step in steps for step in ours):
         return tokenizer
     parsed["normalizer"] = {"type": "Sequence", "normalizers": [*written_out(), *steps]}
@@ -33,7 +33,7 @@ def prepend_normalizer(tokenizer: str) -> str:
 
 @cache
 def written_out() -> list[Normalizer]:
-    """The steps of `normalize` as normalisers of tokenizers."""
+    """Return the steps of `normalize` as normalisers of the tokenizers library."""
     several, bounded = _bounded_marks()
     composed = [*bounded, {"type": "NFC"}]
     return [
@@ -50,16 +50,17 @@ def written_out() -> list[Normalizer]:
 
 
 def _presentation_forms() -> list[Normalizer]:
-    """Glyphs → letters, one step a glyph: 730 of these take less time than 370 character classes."""
+    """Return steps that turn glyphs into letters, one for each glyph: faster than 370 character classes."""
     glyphs = filter(PRESENTATION_FORMS.match, _all_characters())
     letters = ((glyph, unicodedata.normalize("NFKC", glyph)) for glyph in glyphs)
     return [_replace_text(glyph, letter) for glyph, letter in letters if letter != glyph]
 
 
 def _bounded_marks() -> tuple[list[Normalizer], list[Normalizer]]:
-    """All marks of a letter after the first MAX_MARKS go; marks that a letter has in itself are counted.
+    """Return steps that remove all marks of a letter after the first MAX_MARKS, and steps that must come before them.
 
-    The steps before it take characters apart that are several marks; NFC leaves none of them.
+    Marks that are part of a letter count. The steps before split characters that are several marks, which NFC never
+    produces.
     """
     own: dict[int, list[str]] = {}  # letters by the number of marks in them
     marks, several = [], []
@@ -87,7 +88,7 @@ def _all_characters() -> tuple[str, ...]:
 
 
 def _class(characters: Any) -> str:
-    """The inside of a character class: neighbours as ranges, what has a meaning there behind a backslash."""
+    """Return the inside of a character class, with ranges for neighbours and backslashes before special characters."""
     codes = sorted(map(ord, characters))
     ranges: list[list[int]] = []
     for code in codes:

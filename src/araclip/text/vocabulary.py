@@ -1,4 +1,4 @@
-"""Words that captions use, with counts: what a query's words are compared with. Immutable, pure."""
+"""The vocabulary: words of captions with their counts, with which a query's words are compared. Immutable, pure."""
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -7,17 +7,17 @@ from araclip.text.folding import fold
 from araclip.text.normalization import normalize
 from araclip.text.script import is_arabic, words
 
-OWN = 10  # occurrences in captions that one in a text of the gallery stands for
-KEPT = 0.1  # a spelling that makes up this share of its word's occurrences is a spelling, not a mistake
+OWN = 10  # a word in a text of the gallery counts as so many occurrences in captions
+KEPT = 0.1  # a spelling with at least this share of a word's occurrences is no mistake
 
-# و and then; ال the; ب with; ل to; ك like. What a word may begin with, the longest first.
+# Beginnings of words, the longest first: و and then; ال the; ب with; ل to; ك like.
 PROCLITICS = ("وبال", "وكال", "فبال", "وال", "فال", "بال", "كال", "ولل", "لل", "ال", "و", "ف", "ب", "ل", "ك")
 ENDINGS = ("يه", "هما", "كما", "هم", "هن", "ها", "نا", "كم", "ات", "ان", "ين", "ون", "وا", "ه", "ي", "ا", "ك", "ت", "ن")
-MIN_STEM = 3  # letters
+MIN_STEM = 3  # letters that must be left of a word
 
 
 class Vocabulary:
-    """Words with their counts, as they are spelled; found by their folded form.
+    """Words as spelled, with their counts; found by their folded form.
 
     Args:
         counts: word → how often captions use it.
@@ -39,9 +39,9 @@ class Vocabulary:
         return word in self.counts
 
     def extended(self, texts: Iterable[str], *, most: int = 50_000) -> "Vocabulary":
-        """With the words of further texts (a gallery's captions, names), of at most `most` different ones.
+        """Return a vocabulary with the words of further texts (a gallery's captions, names), at most `most` new words.
 
-        A word of theirs counts as much as one that captions use often: it is known to be in the gallery.
+        Such a word counts like one that captions use often, because it is known to be in the gallery.
         """
         counts = dict(self.counts)
         room = len(counts) + most
@@ -53,11 +53,11 @@ class Vocabulary:
         return Vocabulary(counts)
 
     def knowing(self, everyday: Iterable[str]) -> "Vocabulary":
-        """With everyday words, which count as much as one that captions use now and then."""
+        """Return a vocabulary with everyday words, which then count at least OWN."""
         rare = {word: OWN for word in everyday if " " not in word and self.counts.get(word, 0) < OWN}
         known = Vocabulary({})
         known.counts = self.counts | rare
-        known._spellings = self._spellings | {  # only theirs: to sort and fold all takes every process 30 ms
+        known._spellings = self._spellings | {  # only these words are sorted: all would take each process 30 ms
             key: sorted({*self._spellings.get(key, ()), *spelled}, key=known._usual_first)
             for key, spelled in Vocabulary(rare)._spellings.items()
         }
@@ -70,15 +70,15 @@ class Vocabulary:
 
     @cached_property
     def total(self) -> int:
-        """How many words were counted."""
+        """The sum of all counts."""
         return sum(self.counts.values())
 
     def count(self, word: str) -> int:
-        """How often the word occurs, in any spelling."""
+        """Return how often the word occurs, in any spelling."""
         return self.folded.get(fold(word), 0)
 
     def spelling(self, word: str) -> str | None:
-        """The usual spelling of a word; the word itself where it is one; None where it is unknown in every spelling."""
+        """Return the usual spelling of a word; the word itself if that is usual, too; None if the word is unknown."""
         spelled = self._spellings.get(fold(word))
         if spelled is None:
             return None
@@ -86,14 +86,14 @@ class Vocabulary:
         return word if self.counts.get(word, 0) >= KEPT * total else spelled[0]
 
     def spelling_of_parts(self, word: str) -> str | None:
-        """As `spelling`, of a word whose stem is known without what it begins with: والشاطى → والشاطئ."""
+        """Return the usual spelling of a word whose stem is known (والشاطى → والشاطئ); None if it is not."""
         for prefix, stem in split_proclitics(word):
             if (spelled := self.spelling(stem)) is not None:
                 return prefix + spelled
         return None
 
     def knows(self, word: str) -> bool:
-        """Whether the word, or its stem without common beginnings and endings, is known."""
+        """True if the word is known, or its stem without common beginnings and endings."""
         if self.count(word):
             return True
         stems = [word, *(stem for _, stem in split_proclitics(word))]
@@ -109,7 +109,7 @@ class Vocabulary:
 
 
 def split_proclitics(word: str) -> Iterable[tuple[str, str]]:
-    """(beginning, stem) pairs of an Arabic word, the longest beginning first; stems have three letters and more."""
+    """Yield splits of an Arabic word into beginning and stem (three letters or more), longest beginning first."""
     if is_arabic(word):
         for prefix in PROCLITICS:
             if word.startswith(prefix) and len(word) - len(prefix) >= MIN_STEM:

@@ -1,8 +1,8 @@
-"""The words by which queries are understood, as lists in text/data/grammar.txt: negations, months, numbers.
+"""Reads the lists of words by which queries are understood (negations, months, numbers): text/data/grammar.txt.
 
-A section begins with its name in brackets; its entries stand between commas, in an order that may count. Forms of one
-entry stand between bars (يناير|كانون الثاني|january); an entry of a mapping is KEY=VALUE. docs/queries.md describes
-the format for contributors.
+A section begins with its name in brackets. Commas separate its entries, whose order may matter. Bars separate the forms
+of one entry (يناير|كانون الثاني|january); an entry of a mapping is KEY=VALUE. docs/queries.md describes the format for
+contributors.
 """
 
 import re
@@ -27,30 +27,30 @@ def _sections() -> dict[str, tuple[str, ...]]:
 
 
 def listed(name: str) -> tuple[str, ...]:
-    """The entries of a section as they are written, in their order."""
+    """Return the entries of a section as written, in order."""
     return _sections()[name]
 
 
 def folded(name: str) -> frozenset[str]:
-    """The entries of a section, folded."""
+    """Return the entries of a section, folded."""
     return frozenset(map(fold, listed(name)))
 
 
 def mapped(name: str) -> dict[str, str]:
-    """The entries KEY=VALUE of a section."""
+    """Return the entries KEY=VALUE of a section as a mapping."""
     return {key: value for key, _, value in (entry.partition("=") for entry in listed(name))}
 
 
 def forms(entry: str) -> tuple[Phrase, ...]:
-    """The forms of an entry, each as its folded words."""
+    """Return the forms of an entry, each as a tuple of folded words."""
     return tuple(tuple(fold(form).split()) for form in entry.split("|"))
 
 
 def phrases(name: str) -> frozenset[Phrase]:
-    """All forms of all entries of a section, each as its folded words."""
+    """Return all forms of all entries of a section, each as a tuple of folded words."""
     return frozenset(form for entry in listed(name) for form in forms(entry))
 
 
 def numbered(name: str) -> list[tuple[int, Phrase]]:
-    """All forms of all entries of a section with the place of their entry, from 0."""
+    """Return all forms of all entries of a section, each with the number of its entry, from 0."""
     return [(place, form) for place, entry in enumerate(listed(name)) for form in forms(entry)]

@@ -1,8 +1,9 @@
-"""Words of a text as full-text search compares them: split, folded, stemmed. Pure, versioned.
+"""Splits a text into words as full-text search compares them: folded and stemmed. Pure, versioned.
 
-A stem is what Snowball leaves of a folded word (Arabic or English). Of an Arabic one, a leading و, the article, and a
-final ة or ات go first: Snowball keeps them on short words. It takes the س of سيارة for a future tense, so a word that
-begins with it is left as it then is. Choice and numbers: benchmarks/hybrid.py, docs/log/2026-11.md.
+A stem is the result of Snowball for a folded word (Arabic or English). From an Arabic word, a leading و, the article,
+and a final ة or ات are removed first, since Snowball keeps them on short words. A word that then begins with س is not
+given to Snowball, which would take the س of سيارة for a future tense. Figures: benchmarks/hybrid.py,
+docs/log/2026-11.md.
 """
 
 import importlib
@@ -17,12 +18,12 @@ from typing import Any, NamedTuple
 from araclip.text.folding import FOLDING_VERSION, fold
 
 WORDS_VERSION = f"{FOLDING_VERSION}.1"  # stored beside an index of stems; raise it when `words` changes its output
-MAX_LETTERS = 64  # of a word; longer ones (hashes, encoded data) are cut
-_CACHED = 1 << 16  # words; file names repeat those of their folders
+MAX_LETTERS = 64  # longer words (hashes, encoded data) are cut
+_CACHED = 1 << 16  # stems of so many words are remembered; file names repeat their folders' words
 
 _MARKS = "\u0300-\u036f\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u200c\u200d"  # inside a word
 _WORD = re.compile(rf"[^\W\d_](?:[{_MARKS}]*[^\W\d_])*[{_MARKS}]*|\d+")
-_HUMP = re.compile("(?<=[a-z])(?=[A-Z])")  # of CamelCase, as file names are written
+_HUMP = re.compile("(?<=[a-z])(?=[A-Z])")  # the place inside CamelCase, which occurs in file names
 _ARTICLE = re.compile("(?:و(?=.{4}))?(?:(?:بال|كال|فال|لل|ال)(?=.{2}))?")
 _FEMININE = re.compile("(?<=.{3})(?:ه|ات)$")
 _ARABIC = re.compile("[\u0621-\u064a]+")
@@ -30,8 +31,10 @@ _ENGLISH = re.compile("[a-z]+")
 
 
 def _stemmer(language: str) -> Any:
-    """A stemmer of snowballstemmer, from a package of the same folder: its own would import all of its languages, a
-    tenth of a second of every search that starts."""
+    """Load one stemmer of the package snowballstemmer, without importing the package itself.
+
+    The package would import all its languages, which costs each start of a search a tenth of a second.
+    """
     found = importlib.util.find_spec("snowballstemmer")
     if found is None or found.submodule_search_locations is None:
         raise ModuleNotFoundError("snowballstemmer is not installed")
@@ -54,7 +57,7 @@ Forms = list[tuple[str, str]]  # folded word and stem
 
 
 class Word(NamedTuple):
-    """A word and where it stands: text[start:end], its folded form and its stem."""
+    """A word: its place, text[start:end], its folded form and its stem."""
 
     start: int
     end: int
@@ -63,10 +66,10 @@ class Word(NamedTuple):
 
 
 def words(text: str, *, names: bool = False) -> Iterator[Word]:
-    """The words of a text; letters and digits are apart (IMG2019 is two words).
+    """Yield the words of a text; letters and digits are separate words (IMG2019 is two words).
 
     Args:
-        names: a text of file names, where CamelCase is two words.
+        names: true for file names, in which CamelCase is two words.
     """
     for match in _WORD.finditer(text):
         start = match.start()
@@ -78,7 +81,7 @@ def words(text: str, *, names: bool = False) -> Iterator[Word]:
 
 
 def forms(text: str, *, names: bool = False) -> Forms:
-    """Folded form and stem of each word, without its place: as `words`, in a third of the time."""
+    """Return folded form and stem of each word, without places; the same as `words` in a third of the time."""
     parts = _WORD.findall(text)
     if names:
         parts = [part for word in parts for part in _HUMP.split(word)]
@@ -86,18 +89,18 @@ def forms(text: str, *, names: bool = False) -> Forms:
 
 
 def has_humps(text: str) -> bool:
-    """Whether the words of a text differ where it is one of file names."""
+    """True if a text has CamelCase, so that its words differ if it is a file name."""
     return _HUMP.search(text) is not None
 
 
 def asked_words(text: str) -> list[Word]:
-    """The words of a query, each stem once, function words left out unless there are no others."""
+    """Return the words of a query, each stem once, without function words unless there are no others."""
     found = list({word.stem: word for word in words(text)}.values())
     return [word for word in found if word.folded not in FUNCTION_WORDS] or found
 
 
 def _forms(word: str) -> tuple[str, str]:
-    """The folded word and its stem. Numbers of ASCII are both already, and each stands once in a gallery."""
+    """Return the folded word and its stem. ASCII numbers are both; they are not remembered, as each occurs once."""
     return (word, word) if word.isascii() and word.isdigit() else _letter_forms(word)
 
 

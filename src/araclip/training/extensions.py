@@ -1,17 +1,17 @@
-"""What a family of models adds to the toolkit, by name: its modules are imported once a model or a recipe names it.
+"""Names the modules that a model family adds to the toolkit. A module is imported when a model or recipe needs it.
 
-araclip-mini is the one family today, see `mini`. Nothing else of training imports a module of a family.
+araclip-mini is the only family today, see `mini`. The rest of `training` reaches a family's modules only through here.
 """
 
 from importlib import import_module
 from typing import Any
 
 _MINI = "araclip.training.mini"
-CONFIGURATION = f"{_MINI}.configuration"  # registers those of towers; settings of heads and their check
+CONFIGURATION = f"{_MINI}.configuration"  # registers the towers' configurations; defines and checks the heads' settings
 TOWERS = f"{_MINI}.branches"  # registers towers with transformers
-HEADS = dict.fromkeys(("query_bank", "names"), f"{_MINI}.heads")  # setting of AraCLIPConfig → projections that read it
-CACHED_MAPS = f"{_MINI}.frozen_features"  # training on the cached maps of a convolutional tower's frozen blocks
-PACKAGED_TOWERS = f"{_MINI}.packaged_towers"  # pretrained towers by the names of packages
+HEADS = dict.fromkeys(("query_bank", "names"), f"{_MINI}.heads")  # setting of AraCLIPConfig → module of its projections
+CACHED_MAPS = f"{_MINI}.frozen_features"  # trains on cached feature maps: the output of frozen blocks
+PACKAGED_TOWERS = f"{_MINI}.packaged_towers"  # pretrained towers, found by their package's name
 RECIPE = f"{_MINI}.recipe"  # adds to `recipe.stages.KINDS`
 STAGES = {  # kind of a stage → module and function that run it
     "ensemble": (f"{_MINI}.joining", "ensemble"),
@@ -23,16 +23,16 @@ STAGES = {  # kind of a stage → module and function that run it
 
 
 def load(module: str) -> Any:
-    """A module of a family, by one of the names above."""
+    """Import a family's module by one of the names above."""
     return import_module(module)
 
 
 def heads_of(config: Any) -> Any:
-    """The module whose projections a model has by its configuration; None where they are plain."""
+    """Return the module that defines the projections this configuration asks for; None if they are plain ones."""
     return next((load(module) for setting, module in HEADS.items() if getattr(config, setting)), None)
 
 
 def stage(kind: str) -> Any:
-    """What runs a kind of stage that a family adds."""
+    """Return the function that runs a kind of stage added by a family."""
     module, function = STAGES[kind]
     return getattr(load(module), function)

@@ -1,13 +1,13 @@
-"""What libraries raise for a damaged or hostile file, as one error of ours that names the file."""
+"""Turns whatever a library raises for a damaged or hostile file into one of AraCLIP's errors, which names the file."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from araclip.errors import AraCLIPError, ModelNotFound, first_line
 
-# Their messages say what is wrong; those of others, such as a KeyError's, only together with their type.
+# The messages of these say what is wrong. The message of another error (a KeyError) is clear only with its type.
 _SPEAKING = (OSError, RuntimeError, ValueError, ImportError)
-_PANIC = "PanicException"  # of Rust code, as in tokenizers and safetensors; it derives from BaseException
+_PANIC = "PanicException"  # raised by Rust code (tokenizers, safetensors); it derives from BaseException
 
 
 @contextmanager
@@ -16,9 +16,9 @@ def failures(
 ) -> Iterator[None]:
     """For a `with` block in which a library reads a stranger's file: whatever it raises becomes `error`, in one line.
 
-    Errors of ours pass as they are. A library may raise nearly anything for a file that nobody foresaw, so nothing
-    is left out; what it raised is the cause of ours. The message says that `what` cannot be loaded, or what `cannot`
-    says, and ends with the `remedy`.
+    AraCLIP's own errors pass unchanged. A library may raise nearly anything for an unforeseen file, so every exception
+    is caught; it becomes the cause (`__cause__`) of the new error. The message reads "WHAT cannot be loaded", or "WHAT
+    cannot CANNOT", and ends with the `remedy`.
     """
     try:
         yield
@@ -39,12 +39,12 @@ def not_loaded(
     error: type[AraCLIPError] = ModelNotFound,
     cannot: str = "be loaded",
 ) -> AraCLIPError:
-    """The error for a model or file that a library cannot load, with its reason in one line and a remedy."""
+    """Return the error for a model or file that a library cannot load, with the reason in one line and a remedy."""
     return error(f"{what} cannot {cannot} ({reason(found)}). Remedy: {remedy}.")
 
 
 def reason(found: BaseException) -> str:
-    """What a library's error says, in one line of at most 300 characters."""
+    """Return the message of a library's error as one line of at most 300 characters."""
     line = first_line(found)
     if not isinstance(found, _SPEAKING) or isinstance(found, RecursionError | NotImplementedError):
         line = f"{type(found).__name__}: {line}" if line != type(found).__name__ else line

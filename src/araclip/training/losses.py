@@ -1,4 +1,4 @@
-"""Losses: contrastive ones, those of a student with a teacher's vectors, and those of concepts."""
+"""Losses: contrastive losses, losses between a student's and a teacher's vectors, and losses for class names."""
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -18,19 +18,22 @@ Loss = Callable[..., Tensor]
 def contrastive_loss(
     text: Tensor, image: Tensor, log_scale: Tensor, same: Tensor | None = None, owner: Tensor | None = None
 ) -> Tensor:
-    """Symmetric InfoNCE over a batch (CLIP, Radford et al. 2021), with any number of captions a picture.
+    """Symmetric InfoNCE over a batch (CLIP, Radford et al. 2021), with any number of captions for each picture.
 
-    Each caption makes one term in either direction: its picture is classified among all pictures, and it is classified
-    among all captions. The picture's other captions are masked in the latter softmax, so they are neither negatives
-    nor counted twice. The mean is over captions; a picture without caption is a negative only.
+    Each caption makes one term in either direction: the caption's picture is classified among all pictures, and the
+    caption among all captions. In the second softmax, other captions of the picture are masked, so that they are
+    neither negatives nor counted twice. The mean is over captions; a picture without a caption is only a negative.
 
     Args:
         text: (T, D) unit.
         image: (I, D) unit.
         log_scale: log of the inverse temperature, a scalar.
-        same: (T, I) bool, true where text and picture are no negatives of each other: the same picture twice, or
+        same: (T, I) bool, true if text and picture must not count as negatives: the picture is there twice, or has
             the same text. A text's own picture is never masked.
-        owner: (T,) int, the row in `image` of each text's picture; by default row i of both belong together.
+        owner: (T,) int, the row in `image` of each text's picture; by default text i belongs to picture i.
+
+    Raises:
+        DataError: there is no `owner`, and the numbers of texts and pictures differ.
     """
     owner = _owner(text, image, owner)
     logits = mask_pairs(log_scale.exp() * text @ image.T, same, owner)  # (T, I)
@@ -41,17 +44,16 @@ def contrastive_loss(
 
 
 def all_captions_loss(image: Tensor, captions: Tensor, log_scale: Tensor, belongs: Tensor) -> Tensor:
-    """InfoNCE from pictures to every caption of the data, for a text tower that is locked (LiT with the sides swapped).
+    """InfoNCE from pictures to every caption of the data, for a locked text tower (LiT with the sides swapped).
 
-    Each of a picture's captions is a positive, and the softmax runs over the captions of all pictures, those of the
-    batch and others. log(N / I) is subtracted: chance is log I, as in `contrastive_loss`, however many captions
-    there are.
+    Each caption of a picture is a positive; the softmax runs over the captions of all pictures, in the batch or not.
+    log(N / I) is subtracted, so that a random guess has the loss log I, as in `contrastive_loss`, for any N.
 
     Args:
         image: (I, D) unit.
         captions: (N, D) unit.
         log_scale: log of the inverse temperature, a scalar.
-        belongs: (I, N) bool, true for the captions of a picture; at least one a row.
+        belongs: (I, N) bool, true if the caption belongs to the picture; at least one in each row.
     """
     logits = log_scale.exp() * image @ captions.T  # (I, N)
     positive = (logits * belongs).sum(dim=1) / belongs.sum(dim=1)
@@ -66,10 +68,10 @@ def sigmoid_loss(
     same: Tensor | None = None,
     owner: Tensor | None = None,
 ) -> Tensor:
-    """Binary cross-entropy of every pair (SigLIP, Zhai et al. 2023), summed over pictures, mean over texts.
+    """Binary cross-entropy of every pair (SigLIP, Zhai et al. 2023), summed over pictures and averaged over texts.
 
     Args:
-        text, image, log_scale, same, owner: as for `contrastive_loss`; pairs of `same` are left out of the sum.
+        text, image, log_scale, same, owner: as for `contrastive_loss`; pairs marked in `same` are left out of the sum.
         bias: added to every scaled cosine; SigLIP starts it at −10 with log_scale at log 10.
     """
     owner = _owner(text, image, owner)
@@ -82,7 +84,7 @@ def sigmoid_loss(
 
 
 def same_pairs(rows: Sequence[Hashable], columns: Sequence[Hashable] | None = None) -> Tensor:
-    """(R, C) bool: where a row's key equals a column's; `columns` defaults to `rows`. Makes the `same` of a loss."""
+    """Make the `same` of a loss: (R, C) bool, true if a row's key equals a column's; `columns` defaults to `rows`."""
     numbers: dict[Hashable, int] = {}
     left, right = (
         torch.tensor([numbers.setdefault(key, len(numbers)) for key in keys], dtype=torch.long)
@@ -92,15 +94,18 @@ def same_pairs(rows: Sequence[Hashable], columns: Sequence[Hashable] | None = No
 
 
 def matryoshka(loss: Loss, dims: Sequence[int]) -> Loss:
-    """The mean of `loss` over prefixes of both vectors, each cut to d numbers and brought back to unit length.
+    """Return a loss that averages `loss` over prefixes: both vectors cut to d numbers and scaled to unit length again.
 
-    Matryoshka representation learning, Kusupati et al. 2022, with equal weights. The full width counts only if it
-    stands in `dims`. With a teacher it needs one whose prefixes are vectors too: trained the same way, or rotated to
-    its principal components. Otherwise use it for the contrastive losses only.
+    Matryoshka representation learning, Kusupati et al. 2022, with equal weights. The full width counts only if `dims`
+    has it. A teacher must have useful prefixes, too: trained the same way, or rotated to its principal components. With
+    other teachers, use this for contrastive losses only.
 
     Args:
         loss: takes two (·, D) matrices first; further arguments are passed on.
-        dims: widths, rising.
+        dims: the widths d, in rising order.
+
+    Raises:
+        RecipeError: the widths do not rise, or (when the loss is called) exceed the vectors' width.
     """
     widths = tuple(dims)
     if not widths or widths[0] < 1 or any(low >= high for low, high in pairwise(widths)):
@@ -128,7 +133,7 @@ def _owner(text: Tensor, image: Tensor, owner: Tensor | None) -> Tensor:
 
 
 def mask_pairs(logits: Tensor, same: Tensor | None, own: Tensor) -> Tensor:
-    """(R, C) logits, −∞ at the pairs of `same`; row r keeps column own[r]."""
+    """Return the logits (R, C) with −∞ for pairs marked in `same`, except column own[r] of row r."""
     if same is None:
         return logits
     keep = own[:, None] == torch.arange(logits.shape[1], device=logits.device)
@@ -162,10 +167,10 @@ def unit_mse_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def affinity_loss(student: Tensor, teacher: Tensor, temperature: float = 0.05) -> Tensor:
-    """KL divergence between the rows of in-batch similarities, teacher to student; (B, D) unit twice → scalar.
+    """KL divergence of similarities within the batch, teacher to student; (B, D) unit twice → scalar.
 
-    The student's queries should rank the teacher's vectors as the teacher's own do: softmax of `student @ teacher.T`
-    is compared with that of `teacher @ teacher.T`.
+    The student's vectors should rank the teacher's vectors as the teacher itself ranks them: the softmax of each row of
+    `student @ teacher.T` is compared with the softmax of the row of `teacher @ teacher.T`.
     """
     target = softmax(teacher @ teacher.T / temperature, dim=-1)
     log_probabilities = log_softmax(student @ teacher.T / temperature, dim=-1)
@@ -182,7 +187,7 @@ def distillation_contrastive_loss(
 
     Args:
         student, teacher: (B, D) unit.
-        same: (B, B) bool, true where the teacher saw the same text; see `same_pairs`. The diagonal is ignored.
+        same: (B, B) bool, true if the teacher read the same text twice; see `same_pairs`. The diagonal is ignored.
     """
     own = torch.arange(len(student), device=student.device)
     logits = student @ teacher.T / temperature  # (B, B)
@@ -205,10 +210,10 @@ DISTILLATION_LOSSES: Mapping[str, Loss] = {
 
 
 def weighted_sum(weights: Mapping[str, float]) -> Loss:
-    """`{"cosine": 1.0, "affinity": 0.5}` → a function of (student, teacher, same=None), the weighted sum of its losses.
+    """Turn weights such as `{"cosine": 1.0, "affinity": 0.5}` into one loss: a function (student, teacher, same=None).
 
-    `student` and `teacher` are (B, D), not normalised: "mse" compares them as they are, all others normalise the rows.
-    `same` is used by "contrastive".
+    `student` and `teacher` are (B, D), not normalised: "mse" compares them unchanged, the other losses normalise rows.
+    Only "contrastive" uses `same`. An unknown name, a weight that is not positive, or no loss is a RecipeError.
     """
     known = ", ".join(DISTILLATION_LOSSES)
     if not weights:
@@ -227,14 +232,14 @@ def weighted_sum(weights: Mapping[str, float]) -> Loss:
 
 
 def concept_loss(names: Tensor, prototypes: Tensor, classes: Tensor, log_scale: Tensor) -> Tensor:
-    """Symmetric InfoNCE between class names and the prototypes of classes, such as the weights of a classifier.
+    """Symmetric InfoNCE between class names and class prototypes, such as the weights of a classifier.
 
-    A name is classified among all C classes; each class of the batch is classified among the batch's names.
+    Each name is classified among all C classes, and each class of the batch among the batch's names.
 
     Args:
         names: (K, D) unit.
         prototypes: (C, D) unit.
-        classes: (K,) int, the class of each name, none of them twice.
+        classes: (K,) int, the class of each name; no class twice.
         log_scale: log of the inverse temperature, a scalar.
     """
     logits = log_scale.exp() * names @ prototypes.T  # (K, C)
@@ -243,7 +248,7 @@ def concept_loss(names: Tensor, prototypes: Tensor, classes: Tensor, log_scale: 
 
 
 def forgetting_loss(logits: Tensor, before: Tensor) -> Tensor:
-    """KL divergence from the class probabilities before training to those of now, logits (B, C) twice → scalar.
+    """KL divergence from the class probabilities before training to the present ones; logits (B, C) twice → scalar.
 
     Learning without forgetting, Li and Hoiem 2016, at temperature 1. `before` needs no gradient.
     """

@@ -1,4 +1,4 @@
-"""Concepts: classes of an image classifier, with their names and their positions in its feature space."""
+"""Concepts: the classes of an image classifier, each with its names and its position in the classifier's features."""
 
 import hashlib
 import random
@@ -19,7 +19,7 @@ from araclip.errors import DataError, InputError
 from araclip.text.normalization import normalize
 
 MAX_ARRAY = 500_000_000  # bytes; 20,000 classes of 2,048 numbers have 164 MB
-_DAMAGE = (  # what NumPy, zipfile and taking the two apart raise
+_DAMAGE = (  # what NumPy, zipfile and reading the arrays and the JSON raise for a damaged file
     DataError, InputError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, NotImplementedError,
     RuntimeError, struct.error, zlib.error, BadZipFile,
 )  # fmt: skip
@@ -29,7 +29,11 @@ Floats = NDArray[np.float32]
 
 @contextmanager
 def class_files(path: Path, layout: str) -> Iterator[tuple[dict[str, Floats], dict[str, Any]]]:
-    """The arrays of `<path>.npz` and the object in `<path>.json`; messages say by `layout` what the two hold."""
+    """Read the arrays of `<path>.npz` and the object in `<path>.json`, for a `with` block.
+
+    An error in reading or inside the block becomes a DataError that ends with `layout`, which says what the two files
+    must hold.
+    """
     try:
         arrays = _read_arrays(path.with_suffix(".npz"))
         yield arrays, bounded_json.read(path.with_suffix(".json"), kind=dict, error=DataError)
@@ -38,14 +42,14 @@ def class_files(path: Path, layout: str) -> Iterator[tuple[dict[str, Floats], di
 
 
 def normalized_texts(listed: Any) -> list[str]:
-    """The texts of a list, normalised; a TypeError or InputError where it is no list of texts."""
+    """Return the texts of a list, normalised; raise a TypeError or InputError if it is not a list of texts."""
     if not isinstance(listed, list):
         raise TypeError(f"{listed!r:.80} is no list of texts")
     return [normalize(text) for text in listed]
 
 
 def _read_arrays(path: Path) -> dict[str, Floats]:
-    """The arrays of a .npz, none of which may expand beyond MAX_ARRAY bytes."""
+    """Read the arrays of a .npz; an array of more than MAX_ARRAY bytes when unpacked is a DataError."""
     if not path.is_file():
         raise DataError(f"{path} is no file")
     with ZipFile(path) as packed:
@@ -57,15 +61,15 @@ def _read_arrays(path: Path) -> dict[str, Floats]:
 
 @dataclass(frozen=True)
 class Concepts:
-    """Classes with a name in the languages of the stage."""
+    """The classes that have a name in the stage's languages."""
 
     features: Floats  # (C, W), in the space of the image tower's pooled output
-    names: list[tuple[str, ...]]  # of each, normalised, at least one
-    classifier: tuple[Floats, Floats] | None  # weight (all classes, W) and bias, or None where it is not known
+    names: list[tuple[str, ...]]  # for each class its names, normalised, at least one
+    classifier: tuple[Floats, Floats] | None  # weight (all classes, W) and bias (all classes,); None if not known
 
     @property
     def fingerprint(self) -> str:
-        """Twelve hex digits that change with any feature or name."""
+        """Twelve hex digits: a hash of the features, the names and the classifier."""
         digest = hashlib.sha256(repr(self.names).encode())
         for array in (self.features, *(self.classifier or ())):
             digest.update(np.ascontiguousarray(array).tobytes())
@@ -73,21 +77,25 @@ class Concepts:
 
     @property
     def all_names(self) -> list[str]:
-        """The names of all classes, one class after the other."""
+        """The names of all classes, class by class."""
         return [name for names in self.names for name in names]
 
     def draw(self, count: int, seed: int, step: int) -> tuple[list[str], list[int]]:
-        """`count` names of different classes, and these classes (rows of `features`); a function of seed and step."""
+        """Draw `count` classes and a name of each; return names and classes (rows of `features`).
+
+        The same seed and step give the same draw. If there are fewer classes, all are drawn.
+        """
         rng = random.Random(f"concepts {seed} {step}")
         classes = rng.sample(range(len(self.names)), min(count, len(self.names)))
         return [rng.choice(self.names[c]) for c in classes], classes
 
 
 def read_concepts(path: Path, languages: tuple[str, ...], width: int) -> Concepts:
-    """`<path>.npz` and `<path>.json` as recipes/mini_data.py makes them, for an image tower that makes `width` numbers.
+    """Read concepts from `<path>.npz` and `<path>.json`, as recipes/mini_data.py writes them.
 
-    The first holds `features`, and `weight` and `bias` of the classifier where it is known; the second lists the
-    classes' names as `names_en` and `names_ar`.
+    The .npz holds `features`, and the classifier's `weight` and `bias` if they are known. The .json holds each class's
+    names as `names_en` and `names_ar`. Features that do not have `width` numbers, as the image tower's do, and files
+    that do not fit together are a DataError.
     """
     layout = "Concepts are a .npz with `features` (C, W) and a .json with C lists of names a language."
     with class_files(path, layout) as (arrays, listing):

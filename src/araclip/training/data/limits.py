@@ -1,4 +1,4 @@
-"""Kinds of numbers that the keys of a recipe have, and of a text with a slot, with limits, which messages name."""
+"""Types of the values in a recipe, each with its limits; a message about a wrong value names them."""
 
 import math
 from collections.abc import Callable
@@ -7,11 +7,11 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
-SLOTS = ("{}", "{c}")  # of a template, for a label
+SLOTS = ("{}", "{c}")  # where a template takes a label; it has one of the two
 
 
 def limited(allowed: Callable[[Any], bool], expected: str) -> AfterValidator:
-    """Refuse other values where a recipe is read; `expected` ends the message."""
+    """Make a pydantic validator that refuses a value unless it is `allowed`; the message is "expected EXPECTED"."""
 
     def check(value: Any) -> Any:
         if not allowed(value):
@@ -22,7 +22,7 @@ def limited(allowed: Callable[[Any], bool], expected: str) -> AfterValidator:
 
 
 def has_slot(template: str) -> bool:
-    """Whether a label can be put into a template, at one place."""
+    """True if a template has exactly one slot for a label."""
     return sum(template.count(slot) for slot in SLOTS) == 1
 
 

@@ -1,6 +1,7 @@
-"""Arabic with the variations that people type. A student trained on it needs no lossy folding of letters in queries.
+"""Changes Arabic texts the way people type them: dropped hamza, typos, dialect and English words.
 
-Each kind of noise is a function of a text and a random generator, and changes Arabic letters only: Latin words, digits,
+A student trained on such texts understands them, so that queries need no folding of letters, which loses information.
+Each kind of noise takes a text and a random generator, and changes Arabic letters only: Latin words, digits,
 punctuation and emoji stay, and no text becomes empty. Generators of equal state give equal noise.
 """
 
@@ -16,10 +17,10 @@ from araclip.text.normalization import normalize
 from araclip.text.resources import default_interpreter
 from araclip.text.script import words
 
-LETTER = "[\u0621-\u063a\u0641-\u064a\u0671-\u06d3\u0750-\u077f]"  # with چ پ ڤ گ and other letters of Arabic script
+LETTER = "[\u0621-\u063a\u0641-\u064a\u0671-\u06d3\u0750-\u077f]"  # with چ پ ڤ گ and others of the script
 _WORD = re.compile(f"{LETTER}+")
 _GAP = re.compile(f"(?<={LETTER}{LETTER}) (?={LETTER}{LETTER})")
-_BARE = str.maketrans("أإآٱؤئ", "اااا\u0648\u064a")  # the carrier without its hamza
+_BARE = str.maketrans("أإآٱؤئ", "اااا\u0648\u064a")  # a letter with hamza → the letter without it
 _PERSIAN = str.maketrans("كيى", "\u06a9\u06cc\u06cc")
 _TASHKEEL = "\u064b\u064c\u064d\u064e\u064f\u0650\u0651\u0652"
 
@@ -27,7 +28,7 @@ Noise = Callable[[str, random.Random], str]
 
 
 def drop_hamza(text: str, rng: random.Random) -> str:
-    """أحمر → احمر, مؤمن → مومن, سماء → سما: carriers lose their hamza, longer words a final one."""
+    """Drop hamzas: أحمر → احمر, مؤمن → مومن, سماء → سما. A final ء is dropped from words of three letters or more."""
 
     def bare(word: str) -> str:
         return word[:-1] if len(word) > 2 and word[-1] == "ء" else word
@@ -36,17 +37,17 @@ def drop_hamza(text: str, rng: random.Random) -> str:
 
 
 def swap_final_ha(text: str, rng: random.Random) -> str:
-    """قطة → قطه and back: ta marbuta and ha at the end of about half of the words."""
+    """Exchange final ta marbuta and ha, in about half of the words: قطة ↔ قطه."""
     return _swap_final(text, rng, {"ة": "ه", "ه": "ة"})
 
 
 def swap_final_ya(text: str, rng: random.Random) -> str:
-    """على → علي and back: alef maqsura and ya at the end of about half of the words."""
+    """Exchange final alef maqsura and ya, in about half of the words: على ↔ علي."""
     return _swap_final(text, rng, {"ى": "ي", "ي": "ى"})
 
 
 def drop_space(text: str, rng: random.Random) -> str:
-    """كلب أسود → كلبأسود: one space between two Arabic words of two letters or more is lost."""
+    """Drop one space between two Arabic words of two letters or more: كلب أسود → كلبأسود."""
     gaps = [gap.start() for gap in _GAP.finditer(text)]
     if not gaps:
         return text
@@ -55,9 +56,9 @@ def drop_space(text: str, rng: random.Random) -> str:
 
 
 def add_tashkeel(text: str, rng: random.Random) -> str:
-    """قط → قِطُ: a random vowel mark, right or wrong, after about a third of the letters.
+    """Add a random vowel mark, right or wrong, after about a third of the letters: قط → قِطُ.
 
-    `araclip.normalize` removes the marks again: this is for students whose texts do not pass it.
+    `araclip.normalize` removes the marks again, so this serves only students whose texts are not normalised.
     """
 
     def marked(word: str) -> str:
@@ -67,7 +68,7 @@ def add_tashkeel(text: str, rng: random.Random) -> str:
 
 
 def slip(text: str, rng: random.Random) -> str:
-    """A typo: one letter inside one word of five letters or more is lost, doubled, or swapped with the next."""
+    """Make a typo: inside one word of five letters or more, drop a letter, double it, or swap it with the next."""
     words = [word for word in _WORD.finditer(text) if len(word.group()) > 4]
     if not words:
         return text
@@ -78,7 +79,7 @@ def slip(text: str, rng: random.Random) -> str:
 
 
 def split_word(text: str, rng: random.Random) -> str:
-    """سيارة → سيا رة: a space inside one word of five letters or more, two letters from either end."""
+    """Put a space into one word of five letters or more, at least two letters from either end: سيارة → سيا رة."""
     words = [word for word in _WORD.finditer(text) if len(word.group()) > 4]
     if not words:
         return text
@@ -88,7 +89,7 @@ def split_word(text: str, rng: random.Random) -> str:
 
 
 def stretch(text: str, rng: random.Random) -> str:
-    """جميل → جمييييل: one letter inside a word of three letters or more is typed three to five times."""
+    """Repeat one letter of a word of three letters or more, so that it stands three to five times: جميل → جمييييل."""
     words = [word for word in _WORD.finditer(text) if len(word.group()) > 2]
     if not words:
         return text
@@ -98,11 +99,11 @@ def stretch(text: str, rng: random.Random) -> str:
 
 
 def persian_letters(text: str, rng: random.Random) -> str:
-    """كرسي → کرسی: kaf and ya as Persian and Urdu keyboards have them."""
+    """Replace kaf and ya by those of Persian and Urdu keyboards: كرسي → کرسی."""
     return text.translate(_PERSIAN)
 
 
-NOISES: Mapping[str, tuple[float, Noise]] = {  # the chance that a noisy text has it, and what it does
+NOISES: Mapping[str, tuple[float, Noise]] = {  # name → the chance that `noisy` applies it, and its function
     "hamza": (0.5, drop_hamza),  # half of all typists leave it out everywhere
     "ha": (0.3, swap_final_ha),
     "ya": (0.3, swap_final_ya),
@@ -116,7 +117,7 @@ NOISES: Mapping[str, tuple[float, Noise]] = {  # the chance that a noisy text ha
 
 
 def noisy(text: str, rng: random.Random) -> str:
-    """Text with each kind of `NOISES` applied at its chance, often none; never empty unless `text` is."""
+    """Apply each of `NOISES` at its chance (often none is applied). The result is empty only if `text` is."""
     for chance, noise in NOISES.values():
         if rng.random() < chance:
             text = noise(text, rng)
@@ -136,24 +137,24 @@ def _swap_final(text: str, rng: random.Random, swap: Mapping[str, str]) -> str:
 
 HELD_EVERY = 5
 SYNONYMS = "sy"
-_PREFIXES = ("وال", "بال", "ال", "و")  # kept before another form: والكلب → والجرو
+_PREFIXES = ("وال", "بال", "ال", "و")  # kept when the rest of the word is replaced: والكلب → والجرو
 
 Forms = Mapping[str, Mapping[str, tuple[str, ...]]]
 
 
 def is_held(text: str) -> bool:
-    """Whether a form is one of the fifth that is never used; the same for all spellings that fold alike."""
+    """True if a form is held back from training: a fifth of all forms, chosen by a hash of the folded spelling."""
     return zlib.crc32(fold(text).encode()) % HELD_EVERY == 0
 
 
 def in_dialect(text: str, rng: random.Random) -> str:
-    """سيارة في الشارع → عربية في الشارع: every word that has a form in one dialect, or a synonym."""
+    """Replace every word that has a form in one dialect (or a synonym): سيارة في الشارع → عربية في الشارع."""
     forms = _forms()[rng.choice((*DIALECTS, SYNONYMS))]
     return _rewritten(text, lambda word: rng.choice(forms[word]) if word in forms else None)
 
 
 def with_english(text: str, rng: random.Random) -> str:
-    """كلب في الحديقة → dog في الحديقة: one word that has an English gloss is English."""
+    """Replace one word that has an English gloss by the gloss: كلب في الحديقة → dog في الحديقة."""
     glosses = _glosses()
     places = [number for number, word in enumerate(words(text)) if fold(_parted(word.group(), glosses)[1]) in glosses]
     if not places:
@@ -176,14 +177,14 @@ def _rewritten(
     for match in words(text):
         prefix, stem = _parted(match.group(), known)
         found = other(fold(stem))
-        if found is not None and not (prefix and fold(prefix + found) in _held()):  # ال + هوا is a form of its own
+        if found is not None and not (prefix and fold(prefix + found) in _held()):  # ال + هوا would be a held form
             out += [text[at : match.start()], prefix if prefixed else "", found]
             at = match.end()
     return "".join([*out, text[at:]])
 
 
 def _parted(word: str, known: Mapping[str, object]) -> tuple[str, str]:
-    """A word's prefix and the rest, where the rest is known and the word itself is not."""
+    """Split a word into prefix and rest if the rest is known and the word is not; else return an empty prefix."""
     if fold(word) not in known:
         for prefix in _PREFIXES:
             if word.startswith(prefix) and fold(word[len(prefix) :]) in known:
@@ -193,7 +194,11 @@ def _parted(word: str, known: Mapping[str, object]) -> tuple[str, str]:
 
 @cache
 def _forms() -> Forms:
-    """Label → folded standard word → its forms of one word that have no other common meaning and are not held."""
+    """Return dialect (or SYNONYMS) → folded standard word → its forms there.
+
+    Left out are forms that have another common meaning and those that `is_held` keeps back, and standard words of
+    several words.
+    """
     found: dict[str, dict[str, list[str]]] = {label: {} for label in (*DIALECTS, SYNONYMS)}
     for entry in default_interpreter().lexicon.entries:
         for label, form, ambiguous in entry.forms:
@@ -204,7 +209,7 @@ def _forms() -> Forms:
 
 @cache
 def _held() -> frozenset[str]:
-    """The held forms, folded."""
+    """Return all forms that `is_held` keeps back, folded."""
     entries = default_interpreter().lexicon.entries
     return frozenset(fold(form) for entry in entries for _, form, _ in entry.forms if is_held(form))
 
@@ -216,6 +221,6 @@ def _known() -> Mapping[str, object]:
 
 @cache
 def _glosses() -> Mapping[str, str]:
-    """The English translation of each standard word in the lexicon, by the word in its folded spelling."""
+    """Return folded standard word → its English translation, for the lexicon's single words."""
     entries = default_interpreter().lexicon.entries
     return {fold(entry.standard): entry.english for entry in entries if entry.english and " " not in entry.standard}

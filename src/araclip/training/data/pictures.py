@@ -1,4 +1,4 @@
-"""Pictures and their texts for training: sets in fixed shares in batches without duplicates, and augmented views."""
+"""Pictures and captions for training: mixes picture sets into batches without duplicates, and augments pictures."""
 
 import hashlib
 import random
@@ -20,12 +20,16 @@ from araclip.training.data.noise import noisy
 from araclip.training.data.sampling import InterleavedSampler
 
 LANGUAGES = ("arabic", "english")
-SPARE = 10**9  # slots from here on replace pictures that a batch drew twice
+SPARE = 10**9  # slots from this number on replace pictures that a batch drew twice
 
 
 @dataclass(frozen=True)
 class PictureSource:
-    """A picture set; `share` is its relative part of each batch, `images` another folder for its pictures."""
+    """A picture set.
+
+    `share` is its part of each batch, relative to the other sets; `images` is the folder of its pictures, if they do
+    not lie in `folder`.
+    """
 
     folder: Path
     share: Positive = 1.0
@@ -33,31 +37,31 @@ class PictureSource:
     english: tuple[str, ...] = ("caption_en",)
     arabic: tuple[str, ...] = ("caption_ar",)
     images: Path | None = None
-    group: str = ""  # a batch holds sets of one group only, so that its negatives are pictures of one kind
+    group: str = ""  # a batch draws from sets of one group only, so that its negatives are of one kind
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's pictures and texts."""
+    """The pictures and texts of one step."""
 
     rows: list[int]  # (I,) rows of `PictureMixture.pictures`, no picture twice
-    texts: list[str]  # (T,) input of the student
-    english: list[str | None]  # (T,) an English caption of the same picture, or None where it has none
+    texts: list[str]  # (T,) captions that the student reads
+    english: list[str | None]  # (T,) an English caption of each text's picture; None if it has none
     owner: list[int]  # (T,) position in `rows` of each text's picture
-    same: NDArray[np.bool_]  # (T, I) true where a picture has the text among its own: the two are no negatives
+    same: NDArray[np.bool_]  # (T, I) true if the text is a caption of the picture: no negatives
 
 
 class PictureMixture:
-    """An endless stream of batches that is a function of seed, step and size.
+    """An endless stream of batches of pictures with captions; a batch depends on seed, step and size alone.
 
     Args:
         sources: picture sets with their shares.
-        languages: share of texts a language, {"arabic": 0.8, "english": 0.2}. A picture that has only one of them
-            gives that one; a picture with no text in any of them is left out.
-        captions: texts a picture in a batch.
-        noise: chance that an Arabic text passes `noisy`.
-        needs_files: the pictures are read later, so their files have to exist. Without, only texts are used, and a
-            picture with fewer than `captions` of them is left out.
+        languages: share of each language in the texts, {"arabic": 0.8, "english": 0.2}. A picture with captions in one
+            language only gives these; a picture with captions in none is left out.
+        captions: how many captions of each picture a batch holds.
+        noise: chance that a text passes `noisy`.
+        needs_files: true if the pictures will be read; then all files must exist. False if only texts are used; then
+            pictures with fewer than `captions` captions are left out.
     """
 
     def __init__(
@@ -87,14 +91,14 @@ class PictureMixture:
         groups: dict[str, list[int]] = {}
         for which, source in enumerate(sources):
             groups.setdefault(source.group, []).append(which)
-        self._members = list(groups.values())  # of each group, its sources
+        self._members = list(groups.values())  # for each group the numbers of its sources
         shares = [[sources[which].share for which in members] for members in self._members]
         self._groups = InterleavedSampler([1] * len(groups), [sum(of_group) for of_group in shares], seed)
         self._sources = [
             InterleavedSampler([sizes[which] for which in members], of_group, seed)
             for members, of_group in zip(self._members, shares, strict=True)
         ]
-        first: dict[Path, int] = {}  # row of each file: two sets may list one with different captions
+        first: dict[Path, int] = {}  # file → its first row: two sets may list a file with different captions
         self._first_row = [first.setdefault(picture.path, row) for row, picture in enumerate(self.pictures)]
         of_sources = [self._first_row[start : start + size] for start, size in zip(self._offsets, sizes, strict=True)]
         self._distinct = min(len({row for which in members for row in of_sources[which]}) for members in self._members)
@@ -107,7 +111,7 @@ class PictureMixture:
 
     @property
     def fingerprint(self) -> str:
-        """Changes with any picture's name or text, or their order."""
+        """Twelve hex digits: a hash of the pictures' names and captions, in order."""
         digest = hashlib.sha256()
         for picture in self.pictures:
             digest.update(repr((picture.source, picture.path.name, picture.english, picture.arabic)).encode())
@@ -119,20 +123,20 @@ class PictureMixture:
         return [picture.path for picture in self.pictures]
 
     def texts_of(self, row: int) -> list[str]:
-        """The captions of one picture in the languages asked for."""
+        """Return the captions of one picture in the mixture's languages."""
         return [text for language in self.languages for text in getattr(self.pictures[row], language)]
 
     @property
     def texts(self) -> list[str]:
-        """The captions of all pictures, one picture after the other."""
+        """The captions of all pictures in the mixture's languages, picture by picture."""
         return [text for row in range(len(self.pictures)) for text in self.texts_of(row)]
 
     def use_hard_negatives(self, neighbours: NDArray[np.int64], hard: int) -> None:
-        """From now on a batch holds, with each drawn picture, `hard` of its (N, K) `neighbours`; see `mined`."""
+        """From now on, add to each drawn picture `hard` of its neighbours; `neighbours` is (N, K), see `mined`."""
         self._neighbours, self._hard = neighbours, min(hard, neighbours.shape[1])
 
     def batch(self, step: int, size: int) -> Batch:
-        """The batch of one step; the same for the same seed, sources, step and size."""
+        """Return the batch of one step; `size` counts pictures. The same seed, step and size give the same batch."""
         if size > self._distinct:
             raise DataError(
                 f"a batch of {size} pictures, but there are only {self._distinct} (in the smallest group, if there are "
@@ -152,7 +156,7 @@ class PictureMixture:
 
     def _rows(self, step: int, size: int) -> list[int]:
         seeds = -(-size // (1 + self._hard))
-        group, _, earlier = self._groups.draw(step)  # the group whose batch this is, and how many it had before
+        group, _, earlier = self._groups.draw(step)  # this batch's group, and how many batches it had before
         own = range(earlier * seeds, (earlier + 1) * seeds)
         rows: dict[int, int] = {}  # first row of a picture's file → the row that was drawn
         for slot in chain(own, count(SPARE + earlier * size)):
@@ -201,7 +205,7 @@ def listed_pictures(
     images: Path | None = None,
     needs_files: bool = True,
 ) -> list[CaptionedPicture]:
-    """`read_pictures` for training, where the files that are needed have to be there before the long part starts."""
+    """Read a picture set with `read_pictures`; a missing picture file is a DataError now, not hours into training."""
     try:
         found = read_pictures(folder, english, arabic, split, images=images, needs_files=needs_files)
     except InputError as error:
@@ -216,12 +220,12 @@ def listed_pictures(
 
 
 def ungrouped(sources: Sequence[PictureSource]) -> list[PictureSource]:
-    """The sources as one group, for a single batch that is to hold pictures of all of them."""
+    """Return the sources without their groups, so that one batch can hold pictures of all of them."""
     return [replace(source, group="") for source in sources]
 
 
 def draw_files(sources: Sequence[PictureSource], seed: int, count: int) -> tuple[list[Path], str]:
-    """A batch of `count` pictures by the sources' shares, of all groups, and the fingerprint of the sets."""
+    """Draw `count` picture files by the sources' shares, from all groups; return them and the sets' fingerprint."""
     mixture = PictureMixture(ungrouped(sources), seed, languages=dict.fromkeys(LANGUAGES, 1.0))
     return [mixture.pictures[row].path for row in mixture.batch(0, count).rows], mixture.fingerprint
 
@@ -242,9 +246,9 @@ def _usable(source: PictureSource, languages: tuple[str, ...], texts: int, needs
 
 
 class FileMixture:
-    """An endless stream of batches of picture files that is a function of seed, step and size.
+    """An endless stream of batches of picture files; a batch depends on seed, step and size alone.
 
-    `files` are those of all sets, each once; captions are not looked at, and groups make no difference.
+    `files` lists the files of all sets, each once. Captions and groups are ignored.
     """
 
     def __init__(self, sources: Sequence[PictureSource], seed: int) -> None:
@@ -262,11 +266,11 @@ class FileMixture:
 
     @property
     def fingerprint(self) -> str:
-        """Changes with any picture's name, or their order."""
+        """Twelve hex digits: a hash of the pictures' names, in order."""
         return hashlib.sha256(repr([path.name for path in self.files]).encode()).hexdigest()[:12]
 
     def batch(self, step: int, size: int) -> list[int]:
-        """Rows of `files` for one step, none twice."""
+        """Return the rows of `files` for one step, none twice."""
         if size > len(self.files):
             raise DataError(f"a batch of {size} pictures, but there are only {len(self.files)}. Ask for fewer.")
         rows: dict[int, None] = {}
@@ -278,13 +282,13 @@ class FileMixture:
         raise AssertionError
 
 
-BLOCK = 1024  # pictures compared with all others at once
+BLOCK = 1024  # so many pictures are compared with all others at a time
 
 
 def mined(vectors: NDArray[np.float32], pictures: Sequence[CaptionedPicture], count: int) -> NDArray[np.int64]:
-    """(N, K): for each of (N, D) pictures the rows of the K = min(count, N − 1) nearest others by inner product.
+    """Return (N, K): for each picture the rows of its K = min(count, N − 1) nearest others, by inner product.
 
-    Pictures that share a text or the file with it are no negatives: among the 2·K nearest they come last.
+    A picture that shares a text or the file is no negative: it comes last among the 2·K nearest.
     """
     texts = [{picture.path, *picture.english, *picture.arabic} for picture in pictures]
     count = min(count, len(vectors) - 1)
@@ -299,7 +303,7 @@ def mined(vectors: NDArray[np.float32], pictures: Sequence[CaptionedPicture], co
 
 
 def contents_hash(pictures: Iterable[Path]) -> str:
-    """SHA-256 of the bytes of these files in their order, as hex digits; a copy of them has the same."""
+    """Return a SHA-256, as hex digits, of these files' contents in order; names and places do not matter."""
     digest = hashlib.sha256()
     for picture in pictures:
         with picture.open("rb") as file:
@@ -307,12 +311,12 @@ def contents_hash(pictures: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-SMALLEST = 0.6  # side of a crop, as a part of the picture's: smaller ones lose what captions mention
+SMALLEST = 0.6  # least side of a crop, as a part of the picture's: smaller crops lose what captions mention
 JITTER = 0.3  # brightness, contrast and colour change by at most this part
 
 
 def augment(image: Image.Image, size: int, rng: np.random.Generator, degradation: float = 0.0) -> NDArray[np.uint8]:
-    """(size, size, 3): a random crop, mirrored half of the time, its brightness, contrast and colour shifted.
+    """Return a random crop (size, size, 3), mirrored half of the time, with brightness, contrast and colour shifted.
 
     `degradation` is the chance that the crop is also degraded; see `degraded`.
     """
@@ -327,14 +331,14 @@ def augment(image: Image.Image, size: int, rng: np.random.Generator, degradation
 
 
 def recolour(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """The picture with brightness, contrast and colour shifted by up to `JITTER`."""
+    """Return the picture with brightness, contrast and colour shifted by up to `JITTER`."""
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
         image = enhance(image).enhance(float(rng.uniform(1 - JITTER, 1 + JITTER)))
     return image
 
 
-QUALITY = (60, 95)  # of JPEG and WebP: from what messengers send to what cameras write
-ENLARGED = (2.0, 4.0)  # a picture that was reduced had so many times the side
+QUALITY = (60, 95)  # range of JPEG and WebP quality: messengers send 60, cameras write 95
+ENLARGED = (2.0, 4.0)  # from to: a picture that is reduced is enlarged so many times before
 FILTERS = (
     Image.Resampling.NEAREST,
     Image.Resampling.BOX,
@@ -342,16 +346,16 @@ FILTERS = (
     Image.Resampling.BICUBIC,
     Image.Resampling.LANCZOS,
 )
-GREY = 0.2  # part of degraded pictures that lose their colours
-SHARPENED = 80  # per cent of the difference to the blurred picture that sharpening adds at most
+GREY = 0.2  # this part of degraded pictures loses its colours
+SHARPENED = 80  # sharpening adds at most so many per cent of the difference to a blurred picture
 
 
 def degraded(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """The RGB picture as it comes out of a messenger or a web page, of the same size.
+    """Return the RGB picture, in the same size, as it would come out of a messenger or a web page.
 
-    One of five pictures is grey. Half are reduced from two to four times their size by one of several filters, half are
-    slightly sharpened; then three of four are saved as JPEG and the others as WebP. The same generator gives the same
-    pixels.
+    One of five pictures turns grey. Half are enlarged two to four times and reduced again by one of several filters;
+    half are slightly sharpened. Then three of four are saved as JPEG and the others as WebP. The same generator state
+    gives the same pixels.
     """
     if rng.random() < GREY:
         image = image.convert("L").convert("RGB")
@@ -367,7 +371,7 @@ def degraded(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def views(image: Image.Image, size: int, count: int, seed: int, degradation: float = 0.0) -> NDArray[np.uint8]:
-    """(count, size, size, 3): the picture as it is, its recoloured mirror image, then random crops.
+    """Return views (count, size, size, 3): the picture itself, its recoloured mirror image, then random crops.
 
     `degradation` is the chance that a crop is degraded.
     """

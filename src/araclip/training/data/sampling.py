@@ -1,7 +1,7 @@
-"""Several sources in one stream, interleaved in fixed shares, each in a fresh random order every epoch.
+"""Interleaves several sources into one stream, in fixed shares; each source is shuffled anew in every epoch.
 
-A draw is a function of the seed and the slot's number alone. So a run that resumes draws the same
-rows without saved state.
+The stream is a sequence of slots, 0, 1, 2, …, with one row each. The row of a slot depends on the seed and the slot's
+number alone, so a resumed run draws the same rows without saved state.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from araclip.errors import RecipeError
 
-CYCLE = 10_000  # slots after which the pattern of sources repeats; shares are whole ten-thousandths
+CYCLE = 10_000  # the order of sources repeats after so many slots, so shares are multiples of 1/10,000
 
 
 class Draw(NamedTuple):
-    """The draw of one slot: a source, one of its rows, and how many rows of that source came in earlier slots."""
+    """What one slot holds: a source, a row of that source, and how many rows of that source came in earlier slots."""
 
     source: int
     row: int
@@ -25,9 +25,9 @@ class Draw(NamedTuple):
 
 
 class InterleavedSampler:
-    """An endless stream of rows of several sources; their shares are exact in every cycle, not exact on average.
+    """An endless stream of rows from several sources, whose shares are exact in every cycle of CYCLE slots.
 
-    A source has one of `sizes`, 1 or more, and its share by one of `weights`, relative to the others.
+    `sizes` has each source's number of rows, 1 or more; `weights` its share, relative to the other sources.
     """
 
     def __init__(self, sizes: Sequence[int], weights: Sequence[float], seed: int) -> None:
@@ -37,11 +37,11 @@ class InterleavedSampler:
 
     @property
     def shares(self) -> list[float]:
-        """Part of each source in the stream, 0…1, in sum 1."""
+        """The share of each source in the stream, from 0 to 1; the shares add up to 1."""
         return [float(quota) / CYCLE for quota in self._earlier[-1]]
 
     def draw(self, slot: int) -> Draw:
-        """The row in slot 0, 1, 2, …"""
+        """Return the source and row of a slot, a number from 0."""
         cycle, offset = divmod(slot, CYCLE)
         source = int(self._pattern[offset])
         earlier = cycle * int(self._earlier[-1, source]) + int(self._earlier[offset, source])
@@ -53,14 +53,14 @@ class InterleavedSampler:
 
 
 def _pattern(weights: Sequence[float]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The source of each slot of a cycle, (CYCLE,), and how many slots each had before it, (CYCLE + 1, sources)."""
+    """Return the source of each slot of a cycle, (CYCLE,), and each source's slots before it, (CYCLE + 1, sources)."""
     if not weights:
         raise RecipeError("the mixture has no source. Name at least one.")
     wrong = [weight for weight in weights if not 0 < weight < float("inf")]
     if wrong:
         raise RecipeError(f"a source has weight {wrong[0]}, expected a positive number. Leave it out for none.")
     exact = np.array(weights, np.float64) / sum(weights) * CYCLE
-    quota = np.floor(exact).astype(np.int64)  # largest remainders fill the cycle up
+    quota = np.floor(exact).astype(np.int64)  # the slots that rounding leaves go to the largest remainders
     quota[np.argsort(quota - exact, kind="stable")[: CYCLE - quota.sum()]] += 1
     if quota.min() < 1:
         raise RecipeError(

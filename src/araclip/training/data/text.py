@@ -1,7 +1,7 @@
-"""Parallel text: rows of English and Arabic in files, and files mixed in fixed shares into batches.
+"""Parallel text: reads pairs of English and Arabic from files, and mixes files into batches in fixed shares.
 
-A row that cannot be read stops the run and is named by file and line: a skipped row would be a silent loss, and a row
-of another split a silent leak.
+A row that cannot be read is a DataError that names file and line: skipping the row would lose data silently, and
+taking a row of another split would leak silently.
 """
 
 import hashlib
@@ -24,19 +24,19 @@ from araclip.training.data.noise import in_dialect, noisy, with_english
 from araclip.training.data.sampling import InterleavedSampler
 
 SUFFIXES = (".tsv", ".tsv.xz", ".jsonl", ".parquet")
-MAX_LINE = 1_000_000  # bytes of a row: captions have some hundreds, whole articles some ten thousand
-MAX_EXPANSION = 200  # xz shrinks parallel text fivefold
-PARQUET_ROWS = 1024  # at a time
+MAX_LINE = 1_000_000  # bytes of a row; captions have some hundreds, whole articles some ten thousand
+MAX_EXPANSION = 200  # unpacked size over file size, at most; xz shrinks parallel text fivefold
+PARQUET_ROWS = 1024  # read at a time
 _ENGLISH = ("english", "en", "eng", "caption_en")
 _ARABIC = ("arabic", "ar", "ara", "caption_ar")
 _ARABIC_LETTER = re.compile("[\u0621-\u064a]")
 
-Cells = Mapping[str, Any]  # by our names of the columns: english, arabic, source, license, split
+Cells = Mapping[str, Any]  # column → cell of a row; columns are english, arabic, source, license, split
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One row of parallel text, normalised; `source` is the file's name unless the row names its own."""
+    """One row of parallel text, normalised; `source` is the file's name unless the row names a source."""
 
     english: str
     arabic: str
@@ -45,16 +45,19 @@ class Pair:
 
 
 def read_pairs(path: Path, split: str = "train", *, arabic_only: bool = False) -> Iterator[Pair]:
-    """The rows of one split of one file, in the file's order.
+    """Yield the pairs of one split of a file, in the file's order.
 
-    Columns: English and Arabic by name (`en`, `english`, `ar`, `arabic` …), in a .tsv without such names the first and
-    the second; `source`, `license` and one whose name ends in `split` are optional. A file or a .jsonl row without
-    split is "train". In a .tsv, cells after the last needed one may be missing, others may not. Both texts pass
-    `araclip.normalize`; a row with an empty one is skipped.
+    The English and the Arabic column are found by name (`en`, `english`, `ar`, `arabic` …); in a .tsv without such
+    names they are the first and the second. Columns `source`, `license` and one whose name ends in `split` are
+    optional. A file or a .jsonl row without a split counts as "train". In a .tsv, cells after the last needed one may
+    be missing. Both texts pass `araclip.normalize`; a row with an empty text is skipped.
 
     Args:
         split: rows of any other split are left out.
-        arabic_only: no English is needed; pairs have an empty one where there is none.
+        arabic_only: English is not needed; a pair without English has an empty text there.
+
+    Raises:
+        DataError: the file or a row cannot be read, or the split has no row with text.
     """
     kind = _suffix(path)
     name = path.name.removesuffix(kind)
@@ -63,7 +66,7 @@ def read_pairs(path: Path, split: str = "train", *, arabic_only: bool = False) -
         has_rows = False
         for where, row in rows:
             belongs = row.get("split", "train")
-            if isinstance(belongs, str) and belongs != split:  # one that is no text is reported below
+            if isinstance(belongs, str) and belongs != split:  # a split that is no text is reported by `_pair`
                 continue
             pair = _pair(where, row, name, arabic_only)
             if pair.arabic and (pair.english or arabic_only):
@@ -78,7 +81,7 @@ def read_pairs(path: Path, split: str = "train", *, arabic_only: bool = False) -
 
 
 def fingerprint(data: Iterable[Pair | Path]) -> str:
-    """Sixteen hex digits that change with any pair, with any byte of a file, and with their order."""
+    """Return sixteen hex digits: a hash of these pairs and files' contents, in order."""
     digest = hashlib.sha256()
     for item in data:
         if isinstance(item, Path):
@@ -123,7 +126,7 @@ def _malformed(where: str, what: str) -> NoReturn:
 
 
 def _find_columns(names: Sequence[str]) -> dict[str, str]:
-    """Our name → the file's name of each column; of several English or Arabic ones, the first in the lists above."""
+    """Return our name of a column → its name in the file; if several fit, the first in `_ENGLISH` or `_ARABIC`."""
     known = {"english": _ENGLISH, "arabic": _ARABIC, "source": ("source",), "license": ("license", "licence")}
     theirs = {name.strip().lower(): name for name in names}
     found = {
@@ -145,7 +148,7 @@ def _columns(path: Path, names: Sequence[str], arabic_only: bool) -> dict[str, s
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    # Bytes are cut at line feeds only, so that the number is the one an editor shows and a wrong byte has a line.
+    # Bytes are split at line feeds only, so that line numbers are an editor's and a wrong byte can be located.
     left = _budget(path)
     with lzma.open(path) if path.name.endswith(".xz") else path.open("rb") as lines:
         for number in count(1):
@@ -163,7 +166,7 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _budget(path: Path) -> int:
-    """Bytes of text that a file may hold when unpacked."""
+    """Return how many bytes of text a file may hold when unpacked; a missing file is a DataError."""
     if not path.is_file():
         raise DataError(f"{path} cannot be read (no such file). Check the path, or fetch the file again.")
     return MAX_EXPANSION * path.stat().st_size + 100 * MAX_LINE
@@ -188,7 +191,7 @@ def _tsv(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
     positions = {ours: header.index(theirs) for ours, theirs in columns.items()}
     needed = 1 + max(positions[ours] for ours in ("english", "arabic", "split") if ours in positions)
     for where, line in lines:
-        cells = line.split("\t") if len(header) > 1 else [line]  # a single column has no cells to tell apart
+        cells = line.split("\t") if len(header) > 1 else [line]  # in a single column, a tab belongs to the text
         if not needed <= len(cells) <= len(header):
             expected = f"{needed} to {len(header)}" if needed < len(header) else str(needed)
             _malformed(where, f"{len(cells)} cells, expected {expected} ({', '.join(header)})")
@@ -217,9 +220,9 @@ def _parquet(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
         with parquet_file(str(path)) as file:
             columns = _columns(path, file.schema_arrow.names, arabic_only)
             texts = [name for name in columns.values() if str(file.schema_arrow.field(name).type).endswith("string")]
-        with parquet_file(str(path), texts=texts) as file:  # each text once, however many rows have it
+        with parquet_file(str(path), texts=texts) as file:  # reads each distinct text once (dictionaries)
             groups = map(file.metadata.row_group, range(file.num_row_groups))
-            if any(group.total_byte_size > left for group in groups):  # unpacked; read before anything is
+            if any(group.total_byte_size > left for group in groups):  # unpacked sizes, checked before any row is read
                 _too_large(f"{path}, row 1")
             for batch in file.iter_batches(PARQUET_ROWS, columns=list(columns.values())):
                 for column in batch.columns:
@@ -235,26 +238,26 @@ def _parquet(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
         raise DataError(str(error)) from error
 
 
-Direction = Literal["en-ar", "en-en", "ar-ar"]  # the language of the teacher's text, then of the student's
+Direction = Literal["en-ar", "en-en", "ar-ar"]  # the language that the teacher reads, then the student's
 
 
 @dataclass(frozen=True)
 class Source:
-    """One file of pairs and how it enters the mixture.
+    """One file of pairs, and how the mixture uses it.
 
     Attributes:
-        path: a file that `read_pairs` reads; its "train" rows are used.
-        weight: its part of each batch, relative to the other sources' weights.
-        rows: use only so many pairs, evenly spread over the file; None for all.
-        direction: "en-ar": the teacher reads English, the student Arabic. "en-en": both English. "ar-ar": both Arabic,
-            for a teacher that knows it; the file needs no English column.
+        path: a file that `read_pairs` reads; the rows of its split "train" are used.
+        weight: the file's part of each batch, relative to the other sources' weights.
+        rows: use only so many pairs, evenly spread over the file; None: all.
+        direction: "en-ar": the teacher reads English, the student Arabic. "en-en": both read English. "ar-ar": both
+            read Arabic, for a teacher that knows Arabic; the file needs no English column.
         noise: the chance that an Arabic student text passes `noisy`.
-        dialects: the chance that an Arabic student text is put into a dialect's words, see `word_forms`.
-        mixed: the chance that one word of an Arabic student text is English.
-        templates: a JSON list of texts with a slot, {} or {c}, for files of short labels: half of the rows put
-            the label into one of them, half have the bare label, as queries do. They are in the student's language.
-        teacher_template: put around the English label when `templates` is set, as English CLIPs expect labels; one
-            for all, so that each label costs one teacher vector. "{}" is the bare label.
+        dialects: the chance that words of an Arabic student text are replaced by a dialect's, see `noise.in_dialect`.
+        mixed: the chance that one word of an Arabic student text is replaced by its English translation.
+        templates: a JSON list of templates, texts with a slot {} or {c}, for a file of short labels. Half of the rows
+            put the label into a template, half use the bare label, as queries do. In the student's language.
+        teacher_template: with `templates`, the text around the label that the teacher reads, since English CLIPs
+            expect one; a single one, so that each label costs one teacher vector. "{}" gives the bare label.
     """
 
     path: Path
@@ -270,7 +273,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Row:
-    """One text of a batch: `text` goes to the student, `english` to the teacher (Arabic in direction "ar-ar")."""
+    """One row of a batch: the student reads `text`, the teacher `english` (which is Arabic in direction "ar-ar")."""
 
     text: str
     english: str
@@ -280,8 +283,8 @@ class Row:
 class Mixture:
     """An endless stream of batches from several sources.
 
-    Shares are exact, see `InterleavedSampler`. Within one epoch of a source, each of its distinct pairs comes once, in
-    an order of that epoch; noise and templates are drawn anew each time.
+    Shares are exact, see `InterleavedSampler`. In an epoch of a source, each of its distinct pairs comes once; the
+    order, the noise and the templates are drawn anew in every epoch.
 
     >>> mixture = Mixture([Source(Path("captions.tsv.xz"), weight=3, noise=0.3), Source(Path("names.tsv.xz"))], seed=1)
     >>> rows = mixture.batch(step=0, size=128)   # 96 captions, 32 names
@@ -295,31 +298,31 @@ class Mixture:
         self._templates = [read_templates(s.templates) if s.templates else () for s in self.sources]
 
     def batch(self, step: int, size: int) -> list[Row]:
-        """Rows of slots step · size to (step + 1) · size; the same for the same seed, sources, step and size."""
+        """Return the rows of one step. The same seed, sources, step and size give the same rows."""
         return [self._row(slot) for slot in range(step * size, (step + 1) * size)]
 
     @property
     def sizes(self) -> list[int]:
-        """Distinct pairs of each source: the rows of one of its epochs."""
+        """How many distinct pairs each source has, which is the number of rows in one epoch of the source."""
         return [len(pairs) for pairs in self._pairs]
 
     @property
     def shares(self) -> list[float]:
-        """Part of each source in the stream, 0…1, in sum 1."""
+        """The share of each source in the stream, from 0 to 1; the shares add up to 1."""
         return self._sampler.shares
 
     @property
     def fingerprint(self) -> str:
-        """Changes with any pair that can be drawn, not with weights, noise or templates."""
+        """Sixteen hex digits: a hash of all pairs that can be drawn; weights, noise and templates do not count."""
         return fingerprint(pair for pairs in self._pairs for pair in pairs)
 
     @property
     def templates_fingerprint(self) -> str:
-        """Changes with any template."""
+        """Twelve hex digits: a hash of the templates."""
         return hashlib.sha256(repr(self._templates).encode()).hexdigest()[:12]
 
     def teacher_texts(self, rows: int | None = None) -> list[str]:
-        """Every distinct text that a teacher has to encode: the rows' `english`, of the first `rows` or of all."""
+        """Return every distinct text that the teacher has to encode, for the first `rows` rows; None: for all pairs."""
         if rows is not None and rows < sum(self.sizes):
             return list(dict.fromkeys(self._row(slot).english for slot in range(rows)))
         return list(
@@ -350,7 +353,7 @@ class Mixture:
 
 
 def read_templates(path: Path) -> tuple[str, ...]:
-    """The templates of a JSON list, each with one slot, {} or {c}."""
+    """Read templates from a JSON list of texts, each with one slot, {} or {c}; anything else is a DataError."""
     try:
         templates = bounded_json.read(path, error=DataError)
     except DataError as error:
@@ -371,7 +374,7 @@ def _fill(template: str, label: str) -> str:
 
 
 def _distinct_pairs(source: Source) -> list[Pair]:
-    # A pair that a file holds twice, with another source or license, comes once an epoch.
+    # A pair that stands twice in a file (perhaps with another source or license) comes once in an epoch.
     read = read_pairs(source.path, arabic_only=source.direction == "ar-ar")
     pairs = list({(pair.english, pair.arabic): pair for pair in read}.values())
     if source.rows is None:

@@ -1,4 +1,4 @@
-"""A trained AraCLIPModel → a model folder: ONNX graphs, tokenizer, config, model card; see `models.folder`."""
+"""Exports a trained AraCLIPModel as a model folder: ONNX graphs, tokenizer, config, card (see `models.folder`)."""
 
 import gc
 import shutil
@@ -43,16 +43,16 @@ from araclip.training.model.saved_models import load_model
 from araclip.training.model.unpack import Closeness, Probes, check_parity, closeness, pictures_at_once, probes
 from araclip.training.recipe.stages import DevSet
 
-SECONDS = 0.5  # a speed is measured for this long, and for three runs at least
-TEXT = "قطة سوداء تنام على طاولة قرب النافذة"  # of usual length, for speeds
+SECONDS = 0.5  # a speed is measured for so long, and for three runs at least
+TEXT = "قطة سوداء تنام على طاولة قرب النافذة"  # a text of usual length, to measure speeds with
 
 
 @dataclass(frozen=True)
 class GraphSize:
-    """One graph of an exported folder, in numbers.
+    """Size, speed and accuracy of one graph of an exported folder.
 
-    Megabytes (10⁶ bytes) in float32 and as stored; milliseconds an item alone and in a batch of `batch`; cosines to the
-    PyTorch model of the float32 graph (the least) and of the stored one (the least and the mean).
+    Megabytes are 10⁶ bytes, in float32 and as stored. Milliseconds are for one item, alone and in a batch of `batch`.
+    Cosines compare with the PyTorch model: the least of the float32 graph, the least and the mean of the stored graph.
     """
 
     name: str
@@ -67,7 +67,10 @@ class GraphSize:
 
 
 def graph_sizes(full: Path, small: AraCLIP, probes: Probes, before: Sequence[Closeness]) -> tuple[GraphSize, ...]:
-    """How large the two graphs are as stored, how fast, and how close to PyTorch, as those of float32 in `full` are."""
+    """Measure the two stored graphs: size, speed and closeness to PyTorch; `before` is the float32 graphs' closeness.
+
+    `full` is the folder of the float32 graphs.
+    """
     pictures = min(IMAGE_BATCH, pictures_at_once(probes.squares.shape[1]))
     squares = np.resize(probes.squares, (pictures, *probes.squares.shape[1:]))
     encode: Mapping[str, tuple[Callable[[int], Any], int]] = {
@@ -97,12 +100,12 @@ def _milliseconds(run: Callable[[int], Any], count: int) -> float:
     return statistics.median(times) * 1e3
 
 
-MAX_LOSS = 0.005  # of R@1, by storing weights small
+MAX_LOSS = 0.005  # storing weights small may cost at most so much R@1
 
 
 @dataclass(frozen=True)
 class DevPictures:
-    """A dev set as an export measures it: every caption a query, in each language that has some."""
+    """A dev set as an export measures it: every caption is a query, in each language that has captions."""
 
     name: str
     pictures: list[CaptionedPicture]
@@ -110,7 +113,7 @@ class DevPictures:
 
     @classmethod
     def read(cls, spec: DevSet) -> "DevPictures":
-        """The set's pictures; a caption field whose name contains `_en` is English, any other Arabic."""
+        """Read a dev set. A caption field whose name contains `_en` is English, any other is Arabic."""
         english = tuple(field for field in spec.captions if "_en" in field) or ("caption_en",)
         arabic = tuple(field for field in spec.captions if "_en" not in field)
         try:
@@ -130,7 +133,10 @@ class DevPictures:
         return cls(name, pictures, languages)
 
     def measure(self, model: AraCLIP, *, all_languages: bool) -> dict[str, Any]:
-        """`summary` of both directions, `n_queries` and `n_images`, in the first language or in all, by language."""
+        """Measure recall in both directions: return language → `summary` of each, `n_queries` and `n_images`.
+
+        Without `all_languages` only the first language is measured.
+        """
         paths = tuple(picture.path for picture in self.pictures)
         vectors = model.encode_image(paths)  # (N, D)
         measured = {}
@@ -146,12 +152,12 @@ class DevPictures:
         return measured
 
     def r1(self, measured: dict[str, Any]) -> float:
-        """R@1, text → picture, in the language that `check_recall` compares."""
+        """Return R@1 from text to picture in the first language, which `check_recall` compares."""
         return float(measured[self.languages[0]]["t2i"]["R@1"])
 
 
 def check_recall(dev: DevPictures, full: float, stored: float, weights: str) -> None:
-    """Refuse small weights that lose more than MAX_LOSS of dev R@1."""
+    """Raise ExportRejected if small weights lose more than MAX_LOSS of dev R@1; `full` and `stored` are R@1."""
     if not full - stored <= MAX_LOSS + 1e-9:
         raise ExportRejected(
             f"weights stored as {weights} cost too much: R@1 is {full:.4f} in float32 and {stored:.4f} stored "
@@ -162,7 +168,7 @@ def check_recall(dev: DevPictures, full: float, stored: float, weights: str) -> 
 
 @dataclass(frozen=True)
 class Recall:
-    """Dev R@1 of the float32 graphs and of the stored ones, and the protocol."""
+    """Dev R@1 of the float32 graphs and of the stored graphs, and how it was measured."""
 
     protocol: str
     float32: float
@@ -171,7 +177,7 @@ class Recall:
 
 @dataclass(frozen=True)
 class Report:
-    """What an export wrote and measured; `warnings`: deviations from the trained model, checks not made."""
+    """What an export wrote and measured; `warnings` says which checks were not made."""
 
     folder: Path
     config: ModelConfig
@@ -184,24 +190,24 @@ def export(
     run: Path, folder: Path, *, name: str | None = None, version: str = "1", dev: Sequence[DevSet] | None = None,
     weights: str = "int8", calibrate: Sequence[Path] = (), about: About | None = None, log: Log = lambda line: None,
 ) -> Report:  # fmt: skip
-    """Write a trained model as a model folder, which appears whole once all checks have passed.
+    """Write a trained model as a model folder, which appears complete once all checks have passed.
 
     Args:
-        run: a stage's run folder, of which model/ is exported and whose recipe names the dev set; or the folder of a
-            saved AraCLIPModel.
-        folder: the model folder to write; an earlier one is replaced.
-        name, version: of the model; by default the folder's name, and 1.
-        dev: picture sets to measure on, every caption a query; None takes the run's own.
-        weights: how they are stored, see `quantize`, or "TEXT + IMAGE" for each tower.
-        calibrate: folders of pictures to calibrate with; by default that of the first dev set.
+        run: a stage's run folder, whose model/ is exported and whose recipe names the dev set; or the folder of a saved
+            AraCLIPModel.
+        folder: the model folder to write; an earlier model folder there is replaced.
+        name, version: the model's name and version; by default the folder's name, and 1.
+        dev: picture sets to measure on, where every caption is a query; None: the run's dev set.
+        weights: how weights are stored, see `export.weights`; "TEXT + IMAGE" names one way for each tower.
+        calibrate: folders of pictures to calibrate with; by default the folder of the first dev set's pictures.
         about: licence, training data and notes for the card.
-        log: called with a line as each step is done.
+        log: called with a line when a step is done.
 
     Raises:
         ExportRejected: a tower cannot be traced, a float32 graph differs from the PyTorch model (cosine below .999), or
-            small weights cost more than half a point of dev R@1. `folder` is as it was.
+            small weights cost more than half a point of dev R@1. `folder` is unchanged.
         InputError: no model in `run` or none that can be exported, no picture in `calibrate`, other files in `folder`.
-        ModelMismatch: pictures are made ready in a way that a model folder cannot say.
+        ModelMismatch: pictures are prepared in a way that a model folder's config cannot express.
         DataError: a dev set has no captions.
     """
     ways = model_folder.ways_of(weights)
@@ -234,11 +240,11 @@ def export(
             log("image tower traced")
             expected = probes(model, processor, how.size)
             del model, processor
-            gc.collect()  # a model and its graphs need not be in memory together
+            gc.collect()  # frees the model before its graphs are loaded
             hashed(full, replace(draft, weights="float32"))
             before = closeness(AraCLIP(full), expected)
             check_parity(before)
-            exact = AraCLIP(full)  # the graphs that were measured are closed
+            exact = AraCLIP(full)  # opened anew, so that the measured graphs are closed
             log("the float32 graphs give the vectors of the trained model")
             shutil.copyfile(full / "tokenizer.json", stored / "tokenizer.json")
             pictures = calibrate or [dev.pictures[0].path.parent for dev in sets[:1]]
@@ -262,7 +268,7 @@ def export(
 
 
 def model_of(run: Path) -> Path:
-    """The folder of the AraCLIPModel that a stage left, or `run` itself where it is one."""
+    """Return the folder of a saved AraCLIPModel: `run`/model, or `run` itself; an InputError if neither is one."""
     for folder in (run / "model", run):
         try:
             config = bounded_json.read(folder / "config.json", kind=dict)
@@ -277,7 +283,7 @@ def model_of(run: Path) -> Path:
 
 
 def dev_of(run: Path) -> list[DevSet]:
-    """The dev set of a stage's recipe, every caption a query; none for a saved model."""
+    """Return the dev set of a stage's recipe, with every caption as a query; an empty list for a saved model."""
     path = run / "config.json"
     if model_of(run) == run or not path.is_file():
         return []
@@ -294,7 +300,7 @@ def dev_of(run: Path) -> list[DevSet]:
 
 
 def check_target(folder: Path) -> None:
-    """Refuse a target that is no model folder, since it would be overwritten."""
+    """Raise InputError if the target holds other files than a model folder's, which would be lost."""
     if not folder.exists():
         return
     if not folder.is_dir():
@@ -308,9 +314,9 @@ def check_target(folder: Path) -> None:
 
 
 def tokenizer_of(processor: AraCLIPProcessor) -> Tokenizer:
-    """A copy of the fast tokenizer behind the processor's, which normalises text itself, as `araclip.normalize` does.
+    """Return a copy of the processor's fast tokenizer that also normalises text like `araclip.normalize`.
 
-    It neither pads nor cuts.
+    It neither pads nor cuts texts.
     """
     backend = getattr(processor.tokenizer, "backend_tokenizer", None)
     if not isinstance(backend, Tokenizer):
@@ -351,7 +357,10 @@ def _tower_name(config: Any) -> str:
 
 
 def hashed(folder: Path, config: ModelConfig) -> ModelConfig:
-    """Hash the files, write config.json and an empty card, and check the folder as its users' machines will."""
+    """Hash the files, write config.json and an empty card, and check the folder as users' machines will check it.
+
+    Return the config with the hashes.
+    """
     config = replace(config, files=model_folder.hashes(folder))
     model_folder.write_config(folder, config)
     checks.check_written(folder, config)
@@ -360,7 +369,7 @@ def hashed(folder: Path, config: ModelConfig) -> ModelConfig:
 
 
 def write_card(folder: Path, config: ModelConfig, about: About) -> None:
-    """Write README.md, which says how large the folder is."""
+    """Write README.md, the model card, with the folder's size."""
     card = model_card(config, about, model_folder.megabytes(folder))
     (folder / "README.md").write_text(card, encoding="utf-8")
 

@@ -1,9 +1,8 @@
-"""ONNX graphs on disk: traced from PyTorch, read and written tensor by tensor, and what their nodes compute.
+"""Traces ONNX graphs from PyTorch, reads and writes them tensor by tensor, and finds and replaces their nodes.
 
-GELU as ONNX Runtime knows it.
-
-PyTorch's exporter writes x · (0.5 · (1 + erf(x / √2))); ONNX Runtime makes one operator, with the bias before it, of
-(x · (1 + erf(x / √2))) · 0.5 only. Both are the same to the last bit, since a half only changes the exponent.
+`order_gelu` rewrites GELU for ONNX Runtime. PyTorch's exporter writes x · (0.5 · (1 + erf(x / √2))), but only
+(x · (1 + erf(x / √2))) · 0.5 is merged into one operator by ONNX Runtime, together with the bias before it. Both give
+the same bits, since a half only changes the exponent.
 """
 
 import logging
@@ -27,22 +26,22 @@ from torch import Tensor, nn
 from araclip.models.encoder_base import usable_cores
 
 OPSET = 18
-MAX_BYTES = 2_000_000_000  # one ONNX file is one protobuf message, which ends at 2 GiB
-DATA = ".data"  # behind the name of a graph: the file of its weights
+MAX_BYTES = 2_000_000_000  # one ONNX file is one protobuf message, which can have at most 2 GiB
+DATA = ".data"  # a graph's weights file has the graph's name and this
 
 
 def trace_graph(
     module: nn.Module, inputs: tuple[Tensor, ...], path: Path, axes: dict[str, Any], output: str, *,
     outside: bool = False,
 ) -> None:  # fmt: skip
-    """Trace `module` and write one .onnx file; weights are written one by one, none is held twice in memory.
+    """Trace `module` and write one .onnx file; weights are written one by one, so that none is twice in memory.
 
     Args:
-        inputs: example tensors; every dynamic axis must be longer than 1 in them.
-        axes: for each input, in the order of `forward`, its dynamic axes as names, or as `torch.export.Dim`.
-        output: the name of the one output.
-        outside: leave the weights in a file beside, `path` with .data behind its name; so it is done anyway where they
-            are more than a file can hold.
+        inputs: example tensors, in which every dynamic axis is longer than 1.
+        axes: for each input, in the order of `forward`, its dynamic axes as names or as `torch.export.Dim`.
+        output: the name of the only output.
+        outside: leave the weights in a file beside the graph, named `path` plus .data. This is done in any case if the
+            weights are more than one file can hold.
     """
     with quiet():
         program: Any = torch.onnx.export(
@@ -63,7 +62,7 @@ def trace_graph(
 
 
 def take_in(path: Path) -> None:
-    """Move the weights of the file beside a graph into its own, where they fit; the file beside is then gone."""
+    """Move a graph's weights from the file beside it into the graph, and delete that file; do nothing if too large."""
     model = onnx.load(str(path), load_external_data=False)
     data = path.with_name(f"{path.name}{DATA}")
     moved = [tensor for tensor in model.graph.initializer if tensor.data_location == TensorProto.EXTERNAL]
@@ -96,14 +95,14 @@ def take_in(path: Path) -> None:
 
 
 def _head(tensor: Any) -> tuple[bytes, int]:
-    """A tensor's message up to its numbers, and the length of those in bytes."""
+    """Return the bytes of a tensor's protobuf message up to its numbers, and the length of the numbers in bytes."""
     size = int(ExternalDataInfo(tensor).length or 0)
     bare = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
     return bare.SerializeToString() + _field(9, size), size  # TensorProto.raw_data
 
 
 def _field(number: int, length: int) -> bytes:
-    """The start of a field of a protocol buffer that has so many bytes."""
+    """Return the bytes that begin a protobuf field with this number and length."""
     out, value = bytearray([number << 3 | 2]), length
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -122,7 +121,7 @@ def _copy(source: BinaryIO, target: BinaryIO, count: int) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """A `with` block without the warnings of torch's exporter about torch itself and the advice of ONNX tools."""
+    """Make a `with` block without the warnings of torch's exporter and the advice of ONNX tools."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -133,17 +132,17 @@ def quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-_ALIGNED = 4096  # bytes: ONNX Runtime maps weights that begin at a page
+_ALIGNED = 4096  # bytes; ONNX Runtime can map weights that begin at a page
 _WORTH_MOVING = 1024  # bytes; smaller weights stay in the graph, where shapes are read from
 
 
 def read_graph(path: Path) -> Any:
-    """The graph as an `onnx.ModelProto`; weights in another file stay there, see `numbers`."""
+    """Read a graph as an `onnx.ModelProto`; weights in another file are not read, see `numbers`."""
     return onnx.load(str(path), load_external_data=False)
 
 
 def numbers(tensor: Any, folder: Path | None = None) -> NDArray[Any]:
-    """A weight's numbers; those in another file of the graph's folder are mapped, not read."""
+    """Return a weight's numbers; if they lie in another file of `folder`, they are memory-mapped, not read."""
     if not is_outside(tensor):
         values: NDArray[Any] = numpy_helper.to_array(tensor)
         return values
@@ -156,14 +155,14 @@ def numbers(tensor: Any, folder: Path | None = None) -> NDArray[Any]:
 
 
 def is_outside(tensor: Any) -> bool:
-    """Whether a weight lies in another file than its graph."""
+    """True if a weight lies in another file than its graph."""
     return bool(tensor.data_location == TensorProto.EXTERNAL)
 
 
 def write_graph(model: Any, folder: Path, target: Path, *, outside: bool | None = None) -> None:
-    """Write a graph; weights of more than 2 GB in all, or with `outside` any, go into a file beside it.
+    """Write a graph. Weights of more than 2 GB in all, or any weights with `outside`, go into a file beside it.
 
-    That is `target` with .data behind its name. `folder` is where weights of `model` that lie in another file are.
+    That file is named `target` plus .data. `folder` holds the file of weights that `model` has outside.
     """
     tensors = model.graph.initializer
     if outside is None:
@@ -171,7 +170,7 @@ def write_graph(model: Any, folder: Path, target: Path, *, outside: bool | None 
     _move_outside(tensors, folder, target.with_name(target.name + DATA))
     onnx.save(model, str(target))
     if not outside:
-        take_in(target)  # block by block: a large model is in memory once
+        take_in(target)  # copies block by block, so that a large model is in memory once
 
 
 def _move_outside(tensors: Any, folder: Path, data: Path) -> None:
@@ -199,18 +198,18 @@ def add_domain(model: Any, domain: str = "com.microsoft") -> None:
 
 
 def megabytes(path: Path) -> float:
-    """10⁶ bytes of a graph on disk, its weights included."""
+    """Return the size of a graph on disk with its weights, in 10⁶ bytes."""
     beside = path.with_name(path.name + DATA)
     return (path.stat().st_size + (beside.stat().st_size if beside.is_file() else 0)) / 1e6
 
 
-Uses = list[tuple[Any, int]]  # the nodes that read a weight, and as which of their inputs
-MIN_ELEMENTS = 1024  # smaller matrices stay as they are
+Uses = list[tuple[Any, int]]  # nodes that read a value, each with the number of the input
+MIN_ELEMENTS = 1024  # smaller matrices are not converted
 
 
 @dataclass(frozen=True)
 class Product:
-    """One node MatMul or Gemm whose second input is a weight. `transposed`: the weight is (outputs, inputs)."""
+    """A MatMul or Gemm node whose second input is a weight; if `transposed`, the weight is (outputs, inputs)."""
 
     node: Any
     weight: Any  # TensorProto
@@ -218,22 +217,22 @@ class Product:
 
     @property
     def name(self) -> str:
-        """Of its output, which is its own."""
+        """The name of the node's output, which also serves as the product's name."""
         return str(self.node.output[0])
 
     @property
     def bias(self) -> str:
-        """The name of what a Gemm adds; "" where it adds nothing."""
+        """The name of the bias that a Gemm adds; "" if it adds none."""
         return str(self.node.input[2]) if len(self.node.input) > 2 else ""
 
     def matrix(self, folder: Path | None) -> NDArray[np.float32]:
-        """(inputs, outputs) float32."""
+        """Return the weight as (inputs, outputs) float32; `folder` holds weights that lie outside the graph."""
         values = numbers(self.weight, folder)
         return values.T if self.transposed else values
 
 
 def uses_of(graph: Any) -> dict[str, Uses]:
-    """By weight or value: who reads it."""
+    """Return, for each weight or value, the nodes that read it."""
     uses: dict[str, Uses] = defaultdict(list)
     for node in graph.node:
         for position, name in enumerate(node.input):
@@ -242,7 +241,7 @@ def uses_of(graph: Any) -> dict[str, Uses]:
 
 
 def products(graph: Any) -> Iterator[Product]:
-    """The products with float32 matrices, in the order of the graph."""
+    """Yield the products with float32 matrices, in the order of the graph."""
     weights = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == 1 and len(tensor.dims) == 2}
     for node in graph.node:
         if node.domain in ("", "ai.onnx") and node.op_type in ("MatMul", "Gemm") and node.input[1] in weights:
@@ -254,7 +253,7 @@ def products(graph: Any) -> Iterator[Product]:
 
 
 def replace_nodes(graph: Any, instead: dict[str, list[Any]]) -> None:
-    """Replace nodes, named by their first output, each by the nodes that make the same output."""
+    """Replace each node whose first output is a key of `instead` by the nodes given there, which make that output."""
     nodes = [new for node in graph.node for new in instead.get(node.output[0] if node.output else "", [node])]
     del graph.node[:]
     graph.node.extend(nodes)
@@ -269,12 +268,12 @@ def drop_unused_weights(graph: Any) -> None:
         graph.initializer.extend(kept)
 
 
-Feed = Mapping[str, NDArray[Any]]  # inputs by name
-_ERROR = 3  # ONNX Runtime's severity; warnings speak of optimisations
+Feed = Mapping[str, NDArray[Any]]  # a graph's inputs by name
+_ERROR = 3  # ONNX Runtime's level "error"; its warnings only speak of optimisations
 
 
 def opened(path: Path, threads: int | None = None) -> Any:
-    """An ONNX Runtime session of a graph on the CPU; None takes every usable core."""
+    """Open a graph in ONNX Runtime on the CPU; `threads` None: one for every usable core."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or usable_cores()
     options.inter_op_num_threads = 1
@@ -283,7 +282,7 @@ def opened(path: Path, threads: int | None = None) -> Any:
 
 
 def order_gelu(graph: Any) -> int:
-    """Let the half come last in every GELU of a graph, in place; returns how many there were."""
+    """Reorder every GELU of a graph, in place, so that the factor ½ comes last; return how many were changed."""
     constants = {t.name: t for t in graph.initializer if len(t.dims) == 0 and not t.external_data}
     made = {name: node for node in graph.node for name in node.output}
     uses = uses_of(graph)
@@ -303,7 +302,7 @@ def order_gelu(graph: Any) -> int:
 
 
 def _reads_erf_of(made: dict[str, Any], name: str, x: str) -> bool:
-    """Whether `name` is something added to erf(x / something)."""
+    """True if the value `name` is a sum of which one part is erf(x / something)."""
     add = made.get(name)
     erf = next((made[i] for i in (add.input if add else ()) if i in made and made[i].op_type == "Erf"), None)
     if add is None or add.op_type != "Add" or erf is None:

@@ -1,4 +1,4 @@
-"""The model card of an exported folder, and about.toml: licence, training data and notes for it."""
+"""Writes the model card of an exported folder, and reads about.toml: licence, training data and notes for the card."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,18 +35,18 @@ class About:
     license: str = NOT_STATED
     training_data: tuple[str, ...] = ()
     notes: str = ""  # Markdown: how it was trained, limits, terms
-    text_tower: str = ""  # names on the card; by default those of the checkpoints
+    text_tower: str = ""  # the towers' names on the card; "": the names of their checkpoints
     image_tower: str = ""
 
 
 def read_about(path: Path) -> About:
-    """about.toml."""
+    """Read about.toml; a RecipeError names its mistakes."""
     file = TomlFile(path, "--about takes a TOML file with license, training_data and notes.")
     return file.read_all(About)
 
 
 def model_card(config: ModelConfig, about: About, megabytes: float) -> str:
-    """README.md of a model folder of so many megabytes, in Markdown; `config` has what was measured."""
+    """Return README.md of a model folder, in Markdown; `config` holds the measurements, `megabytes` the size."""
     text, image = config.text, config.image
     data = "\n".join(f"- {line}" for line in config.training_data) or "Not stated."
     measured = "\n\n".join(f"{name}:\n\n{results_table(result)}" for name, result in config.measured.items())
@@ -87,7 +87,7 @@ Written by araclip {__version__}; the numbers are those of the files in this fol
 
 
 def results_table(result: Mapping[str, Any]) -> str:
-    """Languages and directions of one protocol as a Markdown table."""
+    """Return the results of one dev set as a Markdown table, a row for each language and direction."""
     rows = ["| query | R@1 | R@5 | R@10 | MRR | median rank | queries |", "|---|---|---|---|---|---|---|"]
     for language, found in result.items():
         for way, name, count in _WAYS:

@@ -1,10 +1,10 @@
-"""Weights stored small and computed in float32; `onnx_weights.wide_weights` reads them back.
+"""Stores weights in few bits while the graph still computes in float32; `unpack.wide_weights` reads them back.
 
-Matrices as int8 with one scale a column, convolutions over all channels as int8 with one scale an output channel,
-embedding tables as int8 with one scale a row, other large weights (small and depthwise convolutions, position maps) as
-float16. ONNX Runtime widens them once, when it opens the graph; the rows of a table are widened when they are looked
-up. Tables of many rows, those of a vocabulary, can have four bits with a scale for every 32 numbers of a row: half the
-size (docs/log/2026-11.md).
+Matrices become int8 with a scale for each column, convolutions over all channels int8 with a scale for each output
+channel, embedding tables int8 with a scale for each row. Other large weights (small and depthwise convolutions,
+position maps) become float16. ONNX Runtime converts them to float32 once, when it opens the graph; a table's rows are
+converted when they are looked up. Tables of many rows (vocabularies) can have four bits, with a scale for every 32
+numbers of a row, which is half the size (docs/log/2026-11.md).
 """
 
 from pathlib import Path
@@ -20,24 +20,25 @@ from araclip.training.model.unpack import BLOCK
 Axes = int | tuple[int, ...]
 
 _WORTH_NARROWING = 1024  # elements; smaller tensors stay float32
-_SMALL_CONVOLUTION = 32_768  # elements; smaller ones are the first layers, whose error propagates through all others
-_MANY_ROWS = 4096  # of a table in four bits: that of a vocabulary, not of positions
-_SHRINKS = (1.0, 0.9, 0.875, 0.8, 0.7, 0.6)  # of a block's range, tried for the least error: clipping outliers can
-# lower it, and 7/8 gives a block back that was stored so before and has a number of eight steps
-_AT_ONCE = 8192  # rows of a table, so that its float32 numbers are not in memory several times
+_SMALL_CONVOLUTION = 32_768  # elements; smaller convolutions are first layers, whose error spreads to all later ones
+_MANY_ROWS = 4096  # only tables with so many rows get four bits: vocabularies, not positions
+_SHRINKS = (1.0, 0.9, 0.875, 0.8, 0.7, 0.6)  # factors of a block's range; the one with the least error is taken, since
+# clipping outliers can lower the error. With 7/8 a block that was stored in four bits before comes back unchanged.
+_AT_ONCE = 8192  # rows of a table converted at a time, so that its float32 numbers are not in memory several times
 _HALF_MAX = 65504.0
 _TINY = 1e-12  # scale of a column of zeros
 
 
 def narrow(graph: Any, *, compact: bool = False, half: bool = False, folder: Path | None = None) -> None:
-    """Replace a graph's large float32 weights by narrow ones and the nodes that widen them, in place.
+    """Replace a graph's large float32 weights, in place, by small weights and nodes that convert them to float32.
 
-    `compact`: tables of many rows in four bits. `half`: everything as float16. `folder`: of weights in another file.
+    `compact`: store tables of many rows in four bits. `half`: store everything as float16. `folder`: the folder of
+    weights that lie outside the graph.
     """
     uses = uses_of(graph)
     weights: list[Any] = []
     widening: list[Any] = []
-    lookups: dict[str, list[Any]] = {}  # by output: the nodes that replace a look-up
+    lookups: dict[str, list[Any]] = {}  # output of a look-up → the nodes that replace it
     for tensor in graph.initializer:
         values, readers = numbers(tensor, folder), uses[tensor.name]
         if values.dtype != np.float32 or values.size < _WORTH_NARROWING or values.ndim < 2:
@@ -54,7 +55,7 @@ def narrow(graph: Any, *, compact: bool = False, half: bool = False, folder: Pat
             weights += arrays
             widening += nodes
         if not any(array is tensor for array in arrays):
-            tensor.ClearField("raw_data")  # memory: one float32 weight after the other becomes a small one
+            tensor.ClearField("raw_data")  # saves memory: the float32 weight is no longer needed
     replace_nodes(graph, lookups)
     nodes = [*graph.node]
     del graph.initializer[:], graph.node[:]
@@ -63,7 +64,7 @@ def narrow(graph: Any, *, compact: bool = False, half: bool = False, folder: Pat
 
 
 def quantized(values: NDArray[np.float32], axis: Axes) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Weights as int8 with one scale for all that lies along `axis`: values ≈ int8 · scale, ± half a scale.
+    """Round weights to int8 with one scale for all numbers along `axis`: values ≈ int8 · scale, ± half a scale.
 
     Scales have the shape of `values` with 1 in place of `axis`.
     """
@@ -81,8 +82,11 @@ def _fits_half(values: NDArray[np.float32]) -> bool:
 
 
 def packed(values: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
-    """(V, H) in four bits: (V, H / 2), a byte's low half of the first half of the row, its high half of the second; and
-    (V, H / 32) scales. values ≈ (four bits − 8) · scale of their 32."""
+    """Pack (V, H) into four bits: return bytes (V, H / 2) and scales (V, H / 32).
+
+    The low four bits of a row's bytes hold the first half of the row, the high four bits the second half.
+    values ≈ (four bits − 8) · scale of the block of 32.
+    """
     blocks = values.reshape(len(values), -1, BLOCK)  # (V, H / 32, 32)
     most = np.abs(blocks).max(axis=2, keepdims=True)
     best, least = np.zeros_like(blocks), np.full_like(most, np.inf)
@@ -160,9 +164,10 @@ def _four_bit_table(name: str, values: NDArray[np.float32], uses: Uses) -> tuple
 
 
 def _summed_axes(values: NDArray[np.float32], uses: Uses) -> Axes | None:
-    """The axes a product or convolution sums over, so that each output has a scale of its own; None for other uses.
+    """Return the axes that a product or convolution sums over, so that each output gets its own scale.
 
-    A depthwise convolution sums over too few values to be worth a scale, a small one gains too little.
+    None for other uses, for depthwise convolutions, which sum over too few values to be worth a scale, and for small
+    convolutions, which would gain too little.
     """
     large = values.shape[1] > 1 and values.size >= _SMALL_CONVOLUTION
     if values.ndim > 2 and large and uses and all(n.op_type == "Conv" and position == 1 for n, position in uses):

@@ -1,18 +1,16 @@
-"""Products computed in int8, each row of the input (a token, a patch) with a scale of its own.
+"""Converts a graph to smooth-int8: products with matrices compute in int8, with a scale for each input row.
 
-Two things make it fit for transformers, where few channels and few tokens are a hundred times larger than the rest:
-each channel of the input is divided by a number of its own, which the matrix is multiplied with instead (SmoothQuant,
-Xiao et al. 2023, https://arxiv.org/abs/2211.10438), and each row by its largest number. So a vector does not depend on
-what else is in its batch, as it does with ONNX Runtime's dynamic quantisation, which has one scale for all rows.
+A row is a token or a patch. In transformers a few channels and a few tokens are a hundred times larger than the rest,
+so two scalings are needed. Each channel of the input is divided by a number of its own, and the matrix is multiplied
+with the number instead (SmoothQuant, Xiao et al. 2023, https://arxiv.org/abs/2211.10438). Each row is divided by its
+largest number. So a vector does not depend on the rest of its batch, unlike with ONNX Runtime's dynamic quantisation,
+which has one scale for all rows.
 
-Weights are rounded so that no processor overflows (`steps`): vectors are the same on every one.
-
-Weights as int8 whose products with uint8 cannot overflow on any processor.
-
+Weights are rounded so that sums overflow on no processor, and vectors are the same on every processor (`int8_steps`).
 Processors without VNNI multiply two neighbours of a sum at once (`vpmaddubsw`) and add them in 16 bits: 255 · a + 255 ·
-b must stay within them, and what is beyond is cut off without a word. Weights of seven bits always do, but lose a bit
-of each. It is enough that no two neighbours have more than 128 together, which leaves most weights nearly eight bits:
-the largest two of a sum are seldom neighbours. So int8 graphs give the same vectors on every processor.
+b must fit into 16 bits, or it is silently cut off. Weights of seven bits always fit, but each loses a bit. It is enough
+that no two neighbours add up to more than 128. This leaves most weights nearly eight bits, because the two largest
+weights of a sum are seldom neighbours.
 """
 
 import json
@@ -39,20 +37,23 @@ from araclip.training.export.graphs import (
 from araclip.training.export.narrowing import quantized
 from araclip.training.model.unpack import PRODUCTS_KEY
 
-LARGEST_PAIR = 127  # of two neighbours before they are rounded, which adds a half to each; 255 · 128 fits 16 bits
+LARGEST_PAIR = 127  # most of two neighbours together before rounding, which adds ½ to each; 255 · 128 fits 16 bits
 _TINY = 1e-12  # scale of a column of zeros
 
 
 def int8_steps(matrix: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """(K, N), whose products are summed along K → int8 (K, N) and a scale an output (N,): matrix ≈ int8 · scale."""
+    """Round a matrix (K, N), used in sums along K, to int8 (K, N) and a scale for each output (N,).
+
+    matrix ≈ int8 · scale.
+    """
     scale = safe_scales(matrix)
     return np.ascontiguousarray(np.round(matrix / scale).astype(np.int8)), scale
 
 
 def safe_scales(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(K, N) → (N,), the least scales with which no two neighbours along K overflow.
+    """Return the least scales (N,) for a matrix (K, N) with which no two neighbours along K overflow.
 
-    Rows 0 and 1 are neighbours, 2 and 3, and so on.
+    Rows 0 and 1 are neighbours, rows 2 and 3, and so on.
     """
     size = np.abs(matrix)
     if len(size) % 2:
@@ -63,15 +64,15 @@ def safe_scales(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def convolution_scales(weight: NDArray[np.float32], groups: int) -> NDArray[np.float32]:
-    """(O, I / groups, h, w) → (O,). Sums of a convolution run over its places, and at each of them over its inputs.
+    """Return the scales (O,) for a convolution's weight (O, I / groups, h, w).
 
-    A depthwise convolution, of one output for each input, is computed in 32 bits from the start, so its weights have
-    eight bits.
+    Its sums run over places and, at each place, over inputs. A depthwise convolution (one output for each input) is
+    computed in 32 bits from the start, so its weights may use all eight bits.
     """
     if weight.shape[1] == 1 and groups == len(weight) > 1:
         return quantized(weight, (1, 2, 3))[1].ravel()
     at_places = weight.transpose(2, 3, 1, 0)  # (h, w, I, O)
-    odd = [(0, 0), (0, 0), (0, at_places.shape[2] % 2), (0, 0)]  # kernels pad each place's inputs by themselves
+    odd = [(0, 0), (0, 0), (0, at_places.shape[2] % 2), (0, 0)]  # some kernels pad the inputs of each place
     scales = [
         safe_scales(at_places.reshape(-1, len(weight))),
         safe_scales(np.pad(at_places, odd).reshape(-1, len(weight))),
@@ -80,22 +81,22 @@ def convolution_scales(weight: NDArray[np.float32], groups: int) -> NDArray[np.f
 
 
 SMOOTHING = (
-    0.65  # of the difference between channels moves to the matrix; 0.5 and 0.8 were further off (docs/log/2026-11.md)
+    0.65  # this part of the channels' differences moves to the matrix; 0.5 and 0.8 were worse (docs/log/2026-11.md)
 )
-_LEAST = 1e-5  # a channel that is always zero
+_LEAST = 1e-5  # in place of 0, for a channel that is always zero
 _CONSTANTS = {
     "int8_last_axis": np.array([-1]), "int8_least": np.float32(1e-9), "int8_step": np.float32(1 / 127),
     "int8_zero": np.uint8(128),
 }  # fmt: skip
 
 Array = NDArray[np.float32]
-Largest = Mapping[str, Array]  # by input of a product: the largest share of each channel (K,) in a row's largest number
+Largest = Mapping[str, Array]  # input of a product → for each channel (K,) its largest |value| / largest of its row
 
 
 def compute_in_int8(model: Any, folder: Path | None, largest: Largest, keep: Collection[str] = ()) -> None:
-    """Replace the products of a float32 graph by int8 ones, in place, but for those whose output is named in `keep`.
+    """Make the products of a float32 graph compute in int8, in place, except those whose output `keep` names.
 
-    `largest` is that of `largest_by_channel`; the channels of an input that is not there are not smoothed.
+    `largest` is the result of `largest_by_channel`; channels of an input that it lacks are not smoothed.
     """
     graph = model.graph
     order = {product.name: i for i, product in enumerate(products(graph))}
@@ -123,7 +124,7 @@ def compute_in_int8(model: Any, folder: Path | None, largest: Largest, keep: Col
 
 
 def smoothing(largest: Array, matrices: list[Array]) -> Array:
-    """(K,) the numbers that channels of an input are divided by, and rows of its matrices multiplied with."""
+    """Return the factors (K,) by which an input's channels are divided and the rows of its matrices multiplied."""
     rows = np.max([np.abs(matrix).max(axis=1) for matrix in matrices], axis=0)  # (K,)
     wanted = np.maximum(largest, _LEAST) ** SMOOTHING / np.maximum(rows, _LEAST) ** (1 - SMOOTHING)
     centred: Array = np.maximum(wanted / np.sqrt(wanted.min() * wanted.max()), _LEAST).astype(np.float32)
@@ -135,7 +136,7 @@ def _source(product: Product) -> str:
 
 
 def _quantised_rows(source: str, smoothed: bool) -> list[Any]:
-    """source (…, K) → its rows divided by their largest number (…, 1), as uint8."""
+    """Return nodes that divide each row of `source` (…, K) by its largest number and convert the result to uint8."""
     nodes = [helper.make_node("Mul", [source, f"{source}_smoothing"], [f"{source}_smoothed"])] if smoothed else []
     rows = f"{source}_smoothed" if smoothed else source
     return [
@@ -164,13 +165,13 @@ def _integer_product(product: Product, folder: Path | None, smooth: Array | None
     return nodes, arrays
 
 
-MEASURING = "measuring.onnx"  # written beside the graph, whose weights it reads
+MEASURING = "measuring.onnx"  # a temporary graph beside the measured graph, whose weights file it reads
 
 
 def largest_by_channel(graph: Path, feeds: Sequence[Feed]) -> Largest:
-    """By input of a product with a matrix: the largest share of a row's largest number that each channel (K,) has.
+    """Measure, for each input of a product, each channel's (K,) largest size relative to the largest number of its row.
 
-    The graph is in float32, its weights in a file beside it (`graphs.write_graph`).
+    The graph is in float32, with its weights in a file beside it (`graphs.write_graph`).
     """
     model = read_graph(graph)
     channels = {str(p.node.input[0]): p.weight.dims[1 if p.transposed else 0] for p in products(model.graph)}
@@ -199,7 +200,10 @@ def largest_by_channel(graph: Path, feeds: Sequence[Feed]) -> Largest:
 
 
 def errors_of_products(graph: Path, feeds: Sequence[Feed], largest: Largest) -> dict[str, float]:
-    """By product: the mean squared error of its int8 form on its float32 inputs, relative to its own mean square."""
+    """Return, for each product, the mean squared error of its int8 form, relative to the product's mean square.
+
+    The int8 form reads the float32 graph's inputs.
+    """
     exact, small = read_graph(graph), read_graph(graph)
     names = [product.name for product in products(exact.graph)]
     compute_in_int8(small, graph.parent, largest)
@@ -227,7 +231,7 @@ def errors_of_products(graph: Path, feeds: Sequence[Feed], largest: Largest) -> 
 
 
 def outputs_of(model: Any, graph: Path, names: list[str], feeds: Sequence[Feed]) -> list[dict[str, NDArray[Any]]]:
-    """What `model`, which is `graph` with nodes that measure, makes of each feed, by the names of their outputs."""
+    """Run `model`, which is `graph` plus measuring nodes, on each feed; return the outputs `names` by name."""
     if not names:
         return [{} for _ in feeds]
     del model.graph.output[:]

@@ -1,13 +1,13 @@
-"""Convolutions computed in int8, the ranges of all maps measured beforehand on calibration pictures.
+"""Converts a graph to static-int8: convolutions compute in int8, with ranges measured on calibration pictures.
 
-Three things make it as good as float32: weights keep nearly eight bits (`steps`), the bytes of a picture are the
-first input as they are (`pixel_input`), and what rounding a weight adds to its output on average is taken off the bias
-(bias correction, Nagel et al. 2019, https://arxiv.org/abs/1906.04721). Heads stay in float32: they take no time.
+Three things make the result as good as float32. Weights keep nearly eight bits (`smooth.convolution_scales`). The first
+convolution reads a picture's bytes directly (`take_bytes`). And the mean error that rounding a weight causes in the
+output is subtracted from the bias (bias correction, Nagel et al. 2019, https://arxiv.org/abs/1906.04721). Heads stay in
+float32, because they take no time.
 
-A picture's bytes as the first convolution's input: scaling them costs an int8 graph a seventh of its time otherwise.
-
-The scaling of an image graph, (pixel / 255 − mean) / std, is an affine function of a byte, and so is the meaning of an
-int8 number: scale · (byte − zero). What is left, less than one level of a pixel, goes into the first bias.
+Reading bytes directly saves the scaling, which costs an int8 graph a seventh of its time. The scaling, (pixel / 255 −
+mean) / std, is an affine function of a byte, and so is the meaning of an int8 number: scale · (byte − zero). The
+difference between the two, less than one level of a pixel, is added to the first bias.
 """
 
 import json
@@ -41,30 +41,30 @@ _ACTIVATIONS = frozenset({"Clip", "Relu"})
 
 @dataclass(frozen=True)
 class Convolution:
-    """One node Conv whose weight, and bias if there is one, are constant."""
+    """A Conv node whose weight is constant."""
 
     node: Any
     weight: Any  # TensorProto, (O, I / groups, h, w)
-    bias: Any  # TensorProto, (O,); None where there is none, or it is computed
+    bias: Any  # TensorProto, (O,); None if there is no bias, or it is computed
 
     @property
     def groups(self) -> int:
-        """1 but for depthwise and grouped ones."""
+        """The number of groups; 1 except in depthwise and grouped convolutions."""
         return next((int(a.i) for a in self.node.attribute if a.name == "group"), 1)
 
     @property
     def source(self) -> str:
-        """The name of its input."""
+        """The name of the convolution's input."""
         return str(self.node.input[0])
 
     def numbers(self) -> NDArray[np.float32]:
-        """(O, I / groups, h, w)"""
+        """Return the weight (O, I / groups, h, w)."""
         values: NDArray[np.float32] = numpy_helper.to_array(self.weight)
         return values
 
 
 def convolutions(graph: Any) -> Iterator[Convolution]:
-    """The two-dimensional convolutions, in the order of the graph."""
+    """Yield the two-dimensional convolutions, in the order of the graph."""
     weights = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type == "Conv" and (weight := weights.get(node.input[1])) is not None and len(weight.dims) == 4:
@@ -72,9 +72,9 @@ def convolutions(graph: Any) -> Iterator[Convolution]:
 
 
 def separate_biases(graph: Any) -> None:
-    """Give each convolution a bias that it alone reads, of zeros where it has none.
+    """Give each convolution a bias of its own, of zeros if it has none.
 
-    PyTorch's exporter leaves out biases of zeros, and lets equal ones be one weight.
+    PyTorch's exporter leaves out biases of zeros, and stores equal biases once.
     """
     uses = uses_of(graph)
     for each in convolutions(graph):
@@ -90,7 +90,7 @@ def separate_biases(graph: Any) -> None:
 
 
 def between_convolutions(graph: Any) -> list[str]:
-    """The names of the convolutions and of the nodes between them, which make maps of maps; not of a head's."""
+    """Return the names of the convolutions, their activations and the nodes between them, without a head's nodes."""
     makers = {output: node for node in graph.node for output in node.output}
     found = {each.node.name: each.node for each in convolutions(graph)}
     made = {output for node in found.values() for output in node.output}
@@ -106,7 +106,10 @@ def between_convolutions(graph: Any) -> list[str]:
 
 
 def input_means(graph: Path, feeds: Sequence[Feed]) -> dict[str, NDArray[np.float32]]:
-    """For each input of a convolution, the mean of each channel (I,) over pictures and places."""
+    """Return, for each convolution's input, the mean of each channel (I,) over all pictures and places.
+
+    An input that no picture reaches is an InputError.
+    """
     model = read_graph(graph)
     sources = sorted({each.source for each in convolutions(model.graph)})
     model.graph.initializer.append(numpy_helper.from_array(np.array([0, 2, 3]), "all_but_channels"))
@@ -117,7 +120,7 @@ def input_means(graph: Path, feeds: Sequence[Feed]) -> dict[str, NDArray[np.floa
     asked = [f"{source}_{what}" for source in sources for what in ("mean", "least")]
     for made in outputs_of(model, graph, asked, feeds):
         for source in sources:
-            if np.isfinite(made[f"{source}_least"]):  # of no picture it is not, and the mean is 0
+            if np.isfinite(made[f"{source}_least"]):  # not finite without any picture
                 found[source].append(made[f"{source}_mean"])
     if missed := next((source for source, means in found.items() if not means), None):
         raise InputError(
@@ -132,7 +135,10 @@ _AFFINE = ("Mul", "Div", "Add", "Sub")
 
 
 def take_bytes(model: Any) -> bool:
-    """Let the first convolution read bytes, in place; False where something else than one scaling stands before it."""
+    """Let the first convolution read a picture's bytes, in place.
+
+    Return False, with the graph unchanged, if anything but one scaling stands before the convolution.
+    """
     graph = model.graph
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     uses = uses_of(graph)
@@ -140,7 +146,7 @@ def take_bytes(model: Any) -> bool:
     value = turned = "pixels"
     factor, offset = 1.0, 0.0
     while True:
-        readers = [node for node, _ in uses[value] if steps or node.op_type != "Shape"]  # of bytes it is the same
+        readers = [node for node, _ in uses[value] if steps or node.op_type != "Shape"]  # its shape is the same
         if len(readers) != 1:
             return False
         (node,) = readers
@@ -179,7 +185,7 @@ def take_bytes(model: Any) -> bool:
 
 
 def _number(values: NDArray[Any] | None) -> float | None:
-    """The one number of a constant, whatever its shape; None where it has several."""
+    """Return the number that all elements of a constant equal; None if they differ or there is no constant."""
     if values is None or not values.size or not (values == values.flat[0]).all():
         return None
     return float(values.flat[0])
@@ -193,9 +199,9 @@ def _composed(kind: str, by: float, factor: float, offset: float) -> tuple[float
 
 
 def quantise_static(graph: Path, target: Path, feeds: Sequence[Feed]) -> None:
-    """Write `target` from a float32 graph: QuantizeLinear and DequantizeLinear around each operator (QDQ).
+    """Write `target` from a float32 graph, with QuantizeLinear and DequantizeLinear around each operator (QDQ).
 
-    128 photographs are enough feeds to calibrate with.
+    `feeds` are calibration inputs; 128 photographs are enough, none is an InputError.
     """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
@@ -238,7 +244,10 @@ def quantise_static(graph: Path, target: Path, feeds: Sequence[Feed]) -> None:
 
 
 def _correct_bias(convolution: Convolution, scales: NDArray[np.float32], means: NDArray[np.float32]) -> None:
-    """Take off a bias what rounding weights to multiples of `scales` (O,) adds for an input of `means` (I,)."""
+    """Subtract from the bias the mean error that rounding weights to multiples of `scales` (O,) causes.
+
+    `means` (I,) is the mean input.
+    """
     if convolution.bias is None:
         return
     weight, wide = convolution.numbers(), scales[:, None, None, None]
@@ -249,7 +258,7 @@ def _correct_bias(convolution: Convolution, scales: NDArray[np.float32], means: 
 
 
 class _Reader:
-    """The calibration inputs as ONNX Runtime asks for them."""
+    """Gives ONNX Runtime the calibration inputs, one after the other, then None."""
 
     def __init__(self, feeds: Sequence[Feed]) -> None:
         self._left: Iterator[Feed] = iter(feeds)

@@ -1,4 +1,4 @@
-"""The two towers of a model → ONNX graphs from raw input to normalised vector, with the model's configuration."""
+"""Writes the two towers of a model as ONNX graphs, from raw input to unit vector, with the model's configuration."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ BATCH, TOKENS = "batch", "tokens"  # names of the axes whose length is free
 
 
 class TextGraph(nn.Module):
-    """(B, T) ids and mask → (B, D) of unit length: the text tower, pooled and projected."""
+    """The text tower with pooling and projection: (B, T) ids and mask → (B, D) of unit length."""
 
     def __init__(self, model: AraCLIPModel) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class TextGraph(nn.Module):
 
 
 class Scaled(nn.Module):
-    """uint8 pixels (B, S, S, 3) → scaled by each channel's mean and std, (B, 3, S, S), as towers were trained."""
+    """Scales pixels by each channel's mean and std: uint8 (B, S, S, 3) → float32 (B, 3, S, S)."""
 
     mean: Tensor
     std: Tensor
@@ -48,7 +48,7 @@ class Scaled(nn.Module):
 
 
 class ImageGraph(nn.Module):
-    """uint8 (B, S, S, 3) → (B, D) of unit length: scaling by each channel's mean and std, image tower, projection."""
+    """The image tower with scaling and projection: uint8 (B, S, S, 3) → (B, D) of unit length."""
 
     def __init__(self, model: AraCLIPModel, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class ImageGraph(nn.Module):
 
 
 def _by_channel(values: Sequence[float]) -> float | Tensor:
-    """One number where all channels have the same: ONNX Runtime takes several times as long for one a channel."""
+    """Return a single number if all channels have the same, else (1, 3, 1, 1), which is slower in ONNX Runtime."""
     return values[0] if len(set(values)) == 1 else torch.tensor(values).view(1, 3, 1, 1)
 
 
@@ -95,7 +95,10 @@ def _write_own(graph: nn.Module, tower: Any, inputs: tuple[Tensor, ...], path: P
 def write_tower(
     graph: nn.Module, tower: str, inputs: tuple[Tensor, ...], path: Path, axes: dict[str, Any], remedy: str
 ) -> None:
-    """Write the graph of a tower of this name in float32, its weights in a file beside it."""
+    """Write a tower's graph in float32, with its weights in a file beside it; an ExportRejected if torch cannot.
+
+    `tower` is the tower's name and `remedy` the advice, both for the message.
+    """
     try:
         trace_graph(graph, inputs, path, axes, OUTPUT, outside=True)
     except Exception as error:  # errors of the exporter's stages and of the tower have no common root
@@ -106,12 +109,12 @@ def write_tower(
 
 
 def write_origin(path: Path, model: AraCLIPModel) -> None:
-    """Write into the metadata of a float32 graph, in place, what `model.unpack` needs to rebuild the model.
+    """Write into a float32 graph's metadata, in place, what `model.unpack` needs to rebuild the model.
 
-    Weights that lie in a file beside the graph are taken in, where one ONNX file can hold them (2 GB).
+    That is the model's configuration, and the places of weights that the exporter renamed, transposed, reshaped or
+    merged with an equal weight: `{"config": {…}, "moved": {weight: [initializer, whether it is transposed]}}`.
 
-    That is the model's configuration, and where its weights are that the exporter renamed, transposed, reshaped or
-    merged with an equal one: `{"config": {…}, "moved": {weight: [initializer, whether it is transposed]}}`.
+    Weights that lie in a file beside the graph are moved into the graph if one ONNX file can hold them (2 GB).
     """
     onnx_model = read_graph(path)
     names = {tensor.name for tensor in onnx_model.graph.initializer}
@@ -134,5 +137,5 @@ def write_origin(path: Path, model: AraCLIPModel) -> None:
 
 
 def _identity(values: NDArray[Any]) -> bytes:
-    """Equal for the same numbers in the same order, whatever the shape: the exporter adds axes of length 1."""
+    """Return a key that is equal for equal numbers in the same order; shapes do not count: the exporter adds axes."""
     return f"{values.dtype} {values.size} ".encode() + hashlib.sha256(values.tobytes()).digest()

@@ -1,14 +1,14 @@
-"""ONNX graphs in float32 → graphs with small weights.
+"""Converts exported float32 ONNX graphs into graphs with smaller weights.
 
-- int8, compact, float16: stored small, computed in float32 (`weights.narrowing`). compact is int8 with a vocabulary in
-  four bits.
-- smooth-int8: products computed in int8, rows and channels scaled (`int8.smooth`). smooth-compact: and a vocabulary in
-  four bits.
-- static-int8: convolutions computed in int8, with ranges measured on calibration inputs (`int8.static`). For
+- int8, compact, float16: weights are stored small, the graph computes in float32 (`export.narrowing`). compact is int8
+  with the vocabulary in four bits.
+- smooth-int8: products with matrices compute in int8, with scaled rows and channels (`export.smooth`). smooth-compact
+  is smooth-int8 with the vocabulary in four bits.
+- static-int8: convolutions compute in int8, with ranges measured on calibration inputs (`export.static`). For
   convolutional networks.
-- float32: as they are.
+- float32: weights stay unchanged.
 
-What is not a product with a matrix is stored as in int8.
+In smooth-int8, weights of anything but products with matrices are stored as in int8.
 """
 
 import tempfile
@@ -36,21 +36,21 @@ from araclip.training.export.static import convolutions
 from araclip.training.model.unpack import probe_squares
 
 SMOOTH = ("smooth-int8", "smooth-compact")
-CALIBRATED = (*SMOOTH, "static-int8")  # better, or possible at all, with calibration inputs
+CALIBRATED = (*SMOOTH, "static-int8")  # ways that use calibration inputs
 
 
 def store(
     graph: Path, target: Path, weights: str, *, feeds: Sequence[Feed] = (), largest: Largest | None = None,
     keep: Collection[str] = (),
 ) -> None:  # fmt: skip
-    """Write `target` from a float32 graph, its weights stored as `weights` says.
+    """Write `target` from a float32 graph, with its weights stored as `weights` says.
 
-    Weights of more than 2 GB go into a file beside each graph, see `graph_files`.
+    Weights of more than 2 GB go into a file beside the graph, see `graphs`.
 
     Args:
-        feeds: calibration inputs, each by name as the graph takes them; smooth-int8 does without, static-int8 not.
-        largest: what `largest_by_channel` found for these, if it is known already.
-        keep: products of smooth-int8 that stay in float32, by the name of their output.
+        feeds: calibration inputs, each by name as the graph takes them; static-int8 needs some, smooth-int8 does not.
+        largest: the result of `largest_by_channel` for these inputs, if it is known already.
+        keep: products that stay in float32 with smooth-int8, by the name of their output.
     """
     if weights == "static-int8":
         from araclip.training.export.static import quantise_static
@@ -70,33 +70,33 @@ def store(
 
 
 CAPTIONS = 48
-PICTURES = 8  # a vision transformer at 512 pixels takes seconds for each
-CALIBRATION = 128  # pictures of each folder that static-int8 measures its ranges on
+PICTURES = 8  # few, because a vision transformer at 512 pixels takes seconds for each
+CALIBRATION = 128  # static-int8 measures its ranges on so many pictures of each folder
 
 Probes = Sequence[Feed]  # one item each
 
 
 def text_probes(folder: Path, config: ModelConfig) -> Probes:
-    """Captions as the text graph of a model folder takes them, each alone."""
+    """Return captions as inputs of a model folder's text graph, each alone."""
     captions = (*EVERYDAY[:CAPTIONS], *(what for what, _ in PHOTOGRAPHS.values()))
     return [padded([one], config.text) for one in Tokens(folder, config).encode(captions)]
 
 
 def image_probes(model: AraCLIP, pictures: Sequence[Path] = (), count: int = PICTURES) -> Probes:
-    """Pictures as the image graph of a model takes them, each alone.
+    """Return pictures as inputs of a model's image graph, each alone.
 
     Args:
-        pictures: folders, of each of which `count` pictures are taken, evenly; without any, photographs of the demo
-            extra are.
+        pictures: folders; `count` pictures of each are taken, evenly spread. Without folders, photographs of the extra
+            `demo` are taken, or else synthetic pictures.
     """
     return [{"pixels": square[None]} for square in _squares(model, pictures, count)]
 
 
 def _squares(model: AraCLIP, folders: Sequence[Path], count: int) -> NDArray[np.uint8]:
-    """(n, S, S, 3) uint8"""
+    """Read or draw the probe pictures: (n, S, S, 3) uint8."""
     if folders:
         chosen = []
-        for found in map(_pictures_in, folders):  # at equal distances; all where there are fewer
+        for found in map(_pictures_in, folders):  # evenly spread; all if there are fewer
             chosen += [found[round(place)] for place in np.linspace(0, len(found) - 1, min(count, len(found)))]
     elif found := _photographs():
         chosen = found[:count]
@@ -106,7 +106,7 @@ def _squares(model: AraCLIP, folders: Sequence[Path], count: int) -> NDArray[np.
 
 
 def check_pictures(folders: Iterable[Path]) -> None:
-    """Refuse what `image_probes` would, before the long work that comes first."""
+    """Raise InputError if a folder holds no picture, before long work; `image_probes` would raise it only later."""
     for folder in folders:
         _pictures_in(folder)
 
@@ -121,35 +121,35 @@ def _pictures_in(folder: Path) -> list[Path]:
 
 
 def _photographs() -> list[Path]:
-    """Those of the scikit-image wheel that the sample gallery shows, where it is installed."""
+    """Return the sample gallery's photographs in the scikit-image wheel; empty if that is not installed."""
     if find_spec("skimage") is None:
         return []
     wheel = Path(str(files("skimage"))) / "data"
     return [path for name in PHOTOGRAPHS if (path := wheel / name).is_file()]
 
 
-LEAST_COSINE = 0.995  # of each probe, to float32
+LEAST_COSINE = 0.995  # least cosine of a probe's vector to its float32 vector
 KEPT = (0.0, 0.15, 0.3)  # shares of the products that smooth-int8 leaves in float32, tried one after the other
-_CALIBRATED_ON = 24  # probes of smooth-int8's, whose ranges are those of the weights' inputs alone
-_CONVOLUTIONAL = 8  # convolutions; a vision transformer has one, which makes patches
+_CALIBRATED_ON = 24  # smooth-int8 is calibrated on so many probes
+_CONVOLUTIONAL = 8  # a network with fewer convolutions is no convolutional one; a vision transformer has one
 
 
 def store_towers(
     full: Path, stored: Path, config: ModelConfig, ways: Mapping[str, str], *, pictures: Sequence[Path] = (),
     kept: bool = False, threads: int | None = None, log: Log = lambda line: None,
 ) -> str:  # fmt: skip
-    """Write text.onnx and image.onnx into `stored` from the float32 ones of the model folder `full`.
+    """Write text.onnx and image.onnx into `stored` from the float32 graphs of the model folder `full`.
 
-    static-int8 is for convolutional networks; another tower is stored as smooth-int8 in its place.
+    static-int8 is for convolutional networks; other towers are stored as smooth-int8 instead.
 
     Args:
-        ways: as `folder.ways_of` gives them.
-        pictures: folders to calibrate with, see `probe_inputs.image_probes`.
-        kept: compare the vectors of each tower that is computed in int8 with those in float32. One that smooth-int8
-            moves too far has more and more products in float32, and at last float16 weights.
+        ways: tower → how its weights are stored, as `folder.ways_of` returns them.
+        pictures: folders to calibrate with, see `image_probes`.
+        kept: compare the vectors of each tower that computes in int8 with the float32 vectors. If smooth-int8 moves
+            them too far, more and more products stay in float32; at last the weights are stored as float16.
 
     Returns:
-        What config.json says under `weights`: a name, or "NAME + NAME" of text and image.
+        The value of `weights` in config.json: a name, or "NAME + NAME" for text and image.
     """
     taken = []
     for tower in TOWERS:
@@ -180,10 +180,13 @@ def store_towers(
 def store_near(
     graph: Path, target: Path, way: str, feeds: Probes, threads: int | None = None, log: Log = lambda line: None
 ) -> str:
-    """Store a tower so that every vector of the probes stays near; how it was stored in the end."""
+    """Store a tower so that every probe's vector stays near the float32 vector; return the way that was taken.
+
+    Tried are `way`, `way` with more and more products in float32, and at last float16.
+    """
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as beside:
         exact = Path(beside) / "float32.onnx"
-        write_graph(read_graph(graph), graph.parent, exact, outside=True)  # mapped, by all that measures
+        write_graph(read_graph(graph), graph.parent, exact, outside=True)  # so that they are mapped
         before = _vectors(exact, feeds, threads)
         calibration = feeds[:: max(1, len(feeds) // _CALIBRATED_ON)]
         largest = largest_by_channel(exact, calibration) if way in SMOOTH else {}

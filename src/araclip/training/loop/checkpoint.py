@@ -1,7 +1,7 @@
-"""Checkpoints: written atomically, recognised when damaged; the last two stay on disk.
+"""Writes and reads checkpoints. They are written atomically, a damaged one is recognised, and the last two are kept.
 
-A checkpoint `step-000123.pt` is what torch.save writes, an ordinary zip, with the SHA-256 of all bytes before it as
-the archive's comment. torch.load reads it as any other file.
+A checkpoint `step-000123.pt` is the zip that torch.save writes, plus a zip comment that holds the SHA-256 of all bytes
+before the comment. torch.load reads it like any other file.
 """
 
 import errno
@@ -24,8 +24,8 @@ from araclip.core.display import Log
 from araclip.errors import RunMismatch, TrainingError, first_line
 
 FORMAT = 1  # raise it when older releases cannot resume from a checkpoint, and say in docs/upgrading.md what to do
-_FORMAT = "checkpoint_format"  # its key in the file
-STORED = 2  # the newest, and one more in case a disk error hits it
+_FORMAT = "checkpoint_format"  # the key of FORMAT in the file
+STORED = 2  # checkpoints kept: the newest, and the one before in case a disk error damages the newest
 _NAME = re.compile(r"step-(\d{6,})\.pt")
 _MARK = b"sha256:"
 _SEAL = len(_MARK) + 64
@@ -34,10 +34,11 @@ _PLAIN = (int, float, bool, str, bytes, type(None))  # what torch.load takes bes
 
 
 def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
-    """Write the checkpoint of `step`, the steps done, and remove all but it and the one before it.
+    """Write the checkpoint of `step`, the number of steps done; keep it and the one before it, and delete all others.
 
-    Checkpoints of later steps and temporary files of killed runs are removed, too: a run that resumed before them makes
-    them anew. One process saves at a time. `state` holds tensors, numbers, strings, and dicts, lists, tuples of these.
+    Checkpoints of later steps and temporary files of killed runs are deleted, too, since a run that resumed from an
+    earlier step writes them anew. One process saves at a time. `state` holds tensors, numbers, strings, None, and
+    dicts, lists and tuples of these; anything else, and a full disk, is a TrainingError.
     """
     for key, leaf in _leaves(state):
         if not isinstance(leaf, Tensor) and type(leaf) not in _PLAIN:
@@ -69,12 +70,12 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
 
 
 def newest(folder: Path, log: Log) -> tuple[int, dict[str, Any]] | None:
-    """Step and state of the newest whole checkpoint, tensors on the CPU; None when there is none.
+    """Return step and state of the newest undamaged checkpoint, tensors on the CPU; None if there is none.
 
-    A damaged one is skipped, and `log` gets a line that names it and what is used instead.
+    A damaged checkpoint is skipped; `log` gets a line that names it and says what is used instead.
 
     Raises:
-        RunMismatch: a whole file holds something else, such as a pickle that would run code; it was not run.
+        RunMismatch: an undamaged file is not a checkpoint, such as a pickle that would run code; no code was run.
     """
     damaged: list[str] = []
     for step, path in reversed(_checkpoints(folder)):
@@ -110,13 +111,13 @@ def _state(path: Path) -> dict[str, Any]:
 
 
 def latest(folder: Path) -> Path | None:
-    """The newest checkpoint by name, unread."""
+    """Return the path of the newest checkpoint, by its name and without reading it; None if there is none."""
     found = _checkpoints(folder)
     return found[-1][1] if found else None
 
 
 def remove_all(folder: Path) -> None:
-    """Remove every checkpoint and every temporary file of one."""
+    """Delete every checkpoint in the folder, and every temporary file that writing a checkpoint left."""
     for _, path in _checkpoints(folder):
         path.unlink()
     _tidy(folder, 0)
@@ -150,7 +151,7 @@ def _leaves(value: Any, name: str = "state") -> Iterator[tuple[str, Any]]:
 
 
 def _fill(temporary: Path, state: dict[str, Any]) -> None:
-    with temporary.open("wb") as file:  # given a path, torch keeps the file open after a full disk
+    with temporary.open("wb") as file:  # not a path: after a full disk torch would keep that file open
         torch.save({**state, _FORMAT: FORMAT}, file)
     with temporary.open("rb+") as file:
         file.seek(-2, io.SEEK_END)  # a zip ends in the length of its comment, here 0

@@ -1,9 +1,9 @@
-"""Large contrastive batches in little memory: embed in chunks twice, hold the activations of one chunk at a time.
+"""Trains with large contrastive batches in little memory: embeds in chunks, twice, and holds one chunk's activations.
 
 GradCache (Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup"). A contrastive
-loss needs all embeddings of a batch at once, but the encoder works on each row alone. So: embed every chunk without a
-graph, take the loss and its gradient with respect to the embeddings, then embed each chunk again with a graph and
-backpropagate the cached gradient through it. The price is a second forward pass.
+loss needs all embeddings of a batch at once, but the encoder works on each row alone. So: embed every chunk without an
+autograd graph, take the loss and its gradient with respect to the embeddings, then embed each chunk again with a graph
+and backpropagate the cached gradient through it. The price is a second forward pass.
 """
 
 import contextlib
@@ -16,9 +16,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-Chunks = Sequence[Any]  # inputs of one tower, in pieces that fit into memory
-Encoded = Tensor | tuple[Tensor, ...]  # of one chunk of b rows: (b, …), or several such tensors, as of a NamedTuple
-Encode = Callable[[Any], Encoded]  # row by row: no BatchNorm in training mode
+Chunks = Sequence[Any]  # the inputs of one tower, cut into chunks that fit into memory
+Encoded = Tensor | tuple[Tensor, ...]  # output for a chunk of b rows: a tensor (b, …), or a tuple of such tensors
+Encode = Callable[[Any], Encoded]  # encodes a chunk, each row alone: no BatchNorm in training mode
 
 
 def cached_backward(
@@ -30,27 +30,32 @@ def cached_backward(
     no_sync: Callable[[], AbstractContextManager[Any]] = nullcontext,
     seed: int,
 ) -> float:
-    """Add the gradients of a batch to `.grad`, whatever its size, as the plain computation would.
+    """Add the gradients of a batch of any size to `.grad`: the same gradients as encoding the whole batch at once.
 
-    Dropout and augmentation inside `encode` are drawn from (seed, tower, chunk), see `seeded`: both passes see the
-    same masks. With one chunk a tower the plain computation is done, without a second pass.
+    Random numbers inside `encode` (dropout, augmentation) are drawn from (seed, tower, chunk), see `seeded`, so that
+    both passes use the same masks. If every tower has a single chunk, one plain pass is done.
 
-    In a run of several processes each passes its own rows, `loss_fn` calls `gather` on the embeddings, and gradients
-    stay local: call `average_gradients` before the optimizer's step.
+    With several processes, each passes its own rows, `loss_fn` calls `gather` on the embeddings, and gradients stay
+    local: call `average_gradients` before the optimizer's step.
 
     Args:
         inputs: for each tower its chunks, of any sizes.
-        encode: for each tower, a chunk of b rows → (b, D), or a NamedTuple of tensors whose first dimension is b; a
-            gradient is cached for each tensor that the loss uses. If it runs in autocast, it enters autocast itself.
-        loss_fn: for each tower what `encode` gives, of all its rows → scalar. Parameters that it uses itself
-            (temperature, bias) get their gradients too.
-        backward: called once, on the loss: `Tensor.backward`, or `accelerator.backward`, whose scaling reaches all.
-        no_sync: makes a context in which DistributedDataParallel does not synchronise gradients; it expects one
-            backward pass a step, and this makes many.
-        seed: of this step and, where processes differ in dropout, of this process.
+        encode: for each tower the function that takes a chunk of b rows and returns (b, D), or a NamedTuple of tensors
+            whose first dimension is b; a gradient is cached for each tensor that the loss uses. For autocast, the
+            function enters it itself.
+        loss_fn: takes for each tower the output of `encode` for all rows, and returns a scalar. Parameters inside
+            `loss_fn` (temperature, bias) get their gradients too.
+        backward: called once, on the loss: `Tensor.backward` or `accelerator.backward`. The latter's scaling of the
+            loss reaches all gradients.
+        no_sync: makes a context in which DistributedDataParallel does not synchronise gradients, because that expects
+            one backward pass in a step and this function makes many.
+        seed: the seed of this step; different in each process if processes are to draw different dropout.
 
     Returns:
         The loss.
+
+    Raises:
+        ValueError: the numbers of towers and encoders differ, or a tower has no chunk.
     """
     if len(inputs) != len(encode) or not all(inputs):
         sizes = [len(chunks) for chunks in inputs]
@@ -68,15 +73,15 @@ def cached_backward(
 
 
 def grouped(chunks: Chunks, grad_cache: bool) -> list[Chunks]:
-    """Chunks in the groups that `cached_backward` gets as its chunks: each alone with GradCache, otherwise all in one.
+    """Group chunks for `cached_backward`: each chunk alone with GradCache, otherwise all in one group.
 
-    Either way a tower reads one chunk at a time; see `joined`.
+    Either way a tower encodes one chunk at a time; `joined` puts the outputs of a group together.
     """
     return [[chunk] for chunk in chunks] if grad_cache else [chunks]
 
 
 def joined(parts: Sequence[Encoded]) -> Encoded:
-    """Chunks concatenated: (b, …) each → (B, …), of the same type."""
+    """Concatenate the outputs for several chunks, (b, …) each, into one output (B, …) of the same type."""
     if isinstance(parts[0], Tensor):
         return torch.cat([part for part in parts if isinstance(part, Tensor)])
     make: Callable[[list[Tensor]], tuple[Tensor, ...]] = getattr(type(parts[0]), "_make", tuple)
@@ -104,14 +109,14 @@ def _plain(
 
 
 def _embed(chunks: Chunks, encode: Encode, seed: int, tower: int) -> Encoded:
-    """All chunks, without a graph, as leaves that collect the loss's gradient."""
+    """Encode all chunks without an autograd graph; return leaf tensors that will collect the loss's gradient."""
     parts = []
     with torch.no_grad():
         for i, chunk in enumerate(chunks):
             with seeded(seed, tower, i):
                 parts.append(encode(chunk))
-    # Under an autocast of the caller's, weights cast without a graph were reused by the second pass and never learned,
-    # until PyTorch fixed it (its pull request 165068, merged in December 2025).
+    # If the caller is in autocast, the second pass would reuse weights that were cast here without a graph, and they
+    # would never learn. PyTorch fixed this in pull request 165068, merged in December 2025.
     torch.clear_autocast_cache()
     whole = joined(parts)
     for tensor in _tensors(whole):
@@ -135,14 +140,14 @@ def _backpropagate(chunks: Chunks, encode: Encode, gradients: Sequence[Tensor | 
         ]
         if not learning:  # a locked tower
             return
-        # Not through `backward`: the cached gradients carry its scaling already.
+        # Not through `backward`: the cached gradients are scaled already.
         torch.autograd.backward([tensor for tensor, _ in learning], [gradient for _, gradient in learning])
         start = stop
 
 
 @contextlib.contextmanager
 def seeded(seed: int, tower: int, chunk: int) -> Iterator[None]:
-    """A `with` block whose random numbers depend on these three numbers alone; generators are restored after it."""
+    """Make a `with` block whose random numbers depend on these three numbers alone; restore the generators after it."""
     digest = hashlib.blake2b(f"{seed}/{tower}/{chunk}".encode(), digest_size=8).digest()
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices):
@@ -154,7 +159,7 @@ def seeded(seed: int, tower: int, chunk: int) -> Iterator[None]:
 
 
 def gather(tensor: Tensor) -> Tensor:
-    """The rows of all processes, process 0's first: (b, …) → (world × b, …). In a single process, the tensor itself.
+    """Return the rows of all processes, process 0's first: (b, …) → (world × b, …). In one process: the tensor itself.
 
     Gradients flow back to every process. With E = [e₀ … e_w₋₁] the gathered rows and L_k the loss of process k, the
     backward pass gives process r Σ_k ∂L_k/∂e_r. Averaged over w processes, a parameter θ gets
@@ -168,7 +173,7 @@ def gather(tensor: Tensor) -> Tensor:
     """
     if not is_distributed():
         return tensor
-    function: Any = _Gather  # whose `apply` has types in some releases of PyTorch alone
+    function: Any = _Gather  # Any: `apply` is typed in some releases of PyTorch only
     gathered: Tensor = function.apply(tensor)
     return gathered
 
@@ -190,10 +195,10 @@ class _Gather(torch.autograd.Function):
 
 @torch.no_grad()
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replace each gradient by its mean over all processes; in a single process nothing happens.
+    """Replace each gradient by its mean over all processes; in a single process do nothing.
 
-    Every process passes the same parameters in the same order. A parameter without a gradient here counts as zero, and
-    gets the mean when another process has a gradient for it.
+    Every process passes the same parameters in the same order. A parameter without a gradient in this process counts as
+    zero, and gets the mean like any other.
     """
     if not is_distributed():
         return
@@ -207,5 +212,5 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 def is_distributed() -> bool:
-    """Whether this process is one of a group."""
+    """True if this process is one of a group of processes that train together."""
     return dist.is_available() and dist.is_initialized()

@@ -1,4 +1,4 @@
-"""The plot of a run: its loss and its dev recall over steps."""
+"""Draws the plot of a run: the loss and the dev recall over the steps."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from araclip.core import atomic
 from araclip.errors import DataError
 
-RECALL = re.compile(r"(?P<of>.*?)_?R@(?P<k>\d+)")  # "R@5", "dev_R@5", "en_R@5": what `scores.summary` calls it
+RECALL = re.compile(r"(?P<of>.*?)_?R@(?P<k>\d+)")  # "R@5", "dev_R@5", "en_R@5": names as in `scores.summary`
 COLOURS = (
     "#0072b2",
     "#d55e00",
@@ -22,19 +22,22 @@ COLOURS = (
     "#56b4e9",
 )  # Okabe and Ito 2008: distinct to colour-blind readers, too
 LINES = ("-", "--", ":", "-.")
-LABEL_GAP = 0.045  # of the highest recall: a line of text in a panel 450 pixels high
-WINDOW = 0.05  # part of a run over which the loss is smoothed
+LABEL_GAP = 0.045  # times the highest recall: the height of a line of text in a panel of 450 pixels
+WINDOW = 0.05  # the loss is smoothed over this part of the run
 
 Points = list[tuple[int, float]]
 
 
 def training_plot(metrics: Sequence[Mapping[str, Any]], path: Path, title: str = "") -> None:
-    """Write a PNG, 1,200 × 500 pixels: the loss (each step, and smoothed) beside R@1, R@5, R@10 on dev.
+    """Write a PNG, 1,200 × 500 pixels: left the loss (each step, and smoothed), right R@1, R@5, R@10 on dev.
 
     Args:
-        metrics: rows of a run (`Run.metrics`), each with `step`; `loss` makes the left panel, keys that end in `R@k`
-            the right one. The prefix before `R@k` distinguishes several of them, as in `en_R@1`.
-        title: the run's name; Arabic as it is, matplotlib shapes and orders it.
+        metrics: rows of a run (`Run.metrics`), each with `step`; the key `loss` gives the left panel, keys that end in
+            `R@k` give the right one. A prefix, as in `en_R@1`, tells several recalls apart.
+        title: the run's name; pass Arabic unchanged, matplotlib shapes and orders it.
+
+    Raises:
+        DataError: the rows hold neither a loss nor a recall.
     """
     losses = _points(metrics, "loss")
     recalls = {key: _points(metrics, key) for key in _recall_keys(metrics)}
@@ -53,7 +56,7 @@ def training_plot(metrics: Sequence[Mapping[str, Any]], path: Path, title: str =
 
 
 def smoothed(points: Sequence[tuple[int, float]], window: int) -> Points:
-    """Each value replaced by the mean of itself and of window // 2 values on each side, or as many as there are."""
+    """Replace each value by the mean of itself and of window // 2 values on each side (fewer at the ends)."""
     reach, out = window // 2, []
     for i, (step, _) in enumerate(points):
         near = [value for _, value in points[max(0, i - reach) : i + reach + 1]]
@@ -62,7 +65,7 @@ def smoothed(points: Sequence[tuple[int, float]], window: int) -> Points:
 
 
 def apart(heights: Sequence[float], gap: float) -> list[float]:
-    """Heights of labels that do not overlap: in the same order, at least `gap` apart, moved up where they must be."""
+    """Move labels up until they do not overlap: return heights in the same order, at least `gap` apart."""
     out = [0.0] * len(heights)
     lowest = float("-inf")
     for i in sorted(range(len(heights)), key=lambda i: heights[i]):
@@ -99,7 +102,7 @@ def _draw_recall(axes: Axes, recalls: Mapping[str, Points]) -> None:
         colour = COLOURS[cutoffs.index(int(match["k"])) % len(COLOURS)]
         line = LINES[kinds.index(match["of"]) % len(LINES)]
         axes.plot(*zip(*points, strict=True), line, color=colour, linewidth=2, marker="o", markersize=4)
-        # Named at the line's end, where it is read off; a legend would cover curves that start high.
+        # The name stands at the line's end, where its value is read; a legend would cover curves that start high.
         label, at = f"{key}  {points[-1][1]:.1%}", (1.01, height)
         axes.annotate(label, at, xycoords=("axes fraction", "data"), va="center", color=colour, annotation_clip=False)
     axes.set_ylim(0.0, 1.05 * _highest(recalls))

@@ -1,4 +1,4 @@
-"""The processes and devices of a run: which process takes which rows of a batch, and the precision of a step."""
+"""The processes and devices of a run: says which process takes which rows of a batch, and in which precision."""
 
 from contextlib import AbstractContextManager
 from datetime import timedelta
@@ -16,13 +16,14 @@ TIMEOUT = timedelta(days=2)  # the first process may compute cached vectors for 
 
 
 def accelerator_for(batch: int = 0) -> Accelerator:
-    """The processes and devices of this run, as `accelerate launch` or the environment names them.
+    """Return the processes and devices of this run, as `accelerate launch` or the environment sets them.
 
-    `batch` is the rows that they share evenly in each step; 0 where a stage has no steps.
+    `batch` is the number of rows of a step, which the processes share evenly, or else a RecipeError is raised; 0 for a
+    stage without steps.
     """
     keep_freed_memory()
-    # Precision is the stage's, see `autocast`: accelerate has one for the process, and a recipe's stages may differ.
-    # On a machine without GPU accelerate makes a group of processes only with cpu=True.
+    # `autocast` sets the precision: accelerate has one for the whole process, but stages of a recipe may differ.
+    # Without a GPU, accelerate makes a group of processes only with cpu=True.
     accelerator = Accelerator(
         cpu=not torch.accelerator.is_available(),
         mixed_precision="no",
@@ -33,7 +34,7 @@ def accelerator_for(batch: int = 0) -> Accelerator:
 
 
 def check_even(count: int, what: str, accelerator: Accelerator) -> None:
-    """Refuse a batch of which processes would take unequal parts: the loss would not be that of one process."""
+    """Raise a RecipeError if processes cannot share a batch equally: the loss would differ from a single process's."""
     if count % accelerator.num_processes:
         raise RecipeError(
             f"a batch of {count} {what} cannot be shared by {accelerator.num_processes} processes. "
@@ -42,27 +43,27 @@ def check_even(count: int, what: str, accelerator: Accelerator) -> None:
 
 
 def autocast(precision: str, accelerator: Accelerator) -> AbstractContextManager[Any]:
-    """The precision in which a tower encodes: bfloat16 where the stage asks for it."""
+    """Return the context in which a tower encodes: bfloat16 if `precision` says so, otherwise float32."""
     return torch.autocast(accelerator.device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def share(accelerator: Accelerator, size: int) -> slice:
-    """This process's rows of a batch of `size`, a multiple of the number of processes."""
+    """Return which rows of a batch this process takes; `size` is a multiple of the number of processes."""
     each, index = size // accelerator.num_processes, accelerator.process_index
     return slice(index * each, (index + 1) * each)
 
 
 def step_seed(seed: int, accelerator: Accelerator, step: int) -> int:
-    """The seed of dropout in one step and process."""
+    """Return the seed of dropout for one step in this process."""
     processes: int = accelerator.num_processes
     index: int = accelerator.process_index
     return (seed * 1_000_003 + step) * processes + index
 
 
 def leave_group() -> None:
-    """Take this process, whose last stage is done, out of its group of processes, if there is one.
+    """Take this process out of its group of processes, if there is one; call it after the last stage.
 
-    A group's threads can abort an interpreter that exits while they run (PyTorch issue 190489).
+    Otherwise the group's threads can abort the interpreter while it exits (PyTorch issue 190489).
     """
     if is_distributed():
         dist.destroy_process_group()

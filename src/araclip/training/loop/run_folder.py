@@ -1,4 +1,4 @@
-"""A run folder: its recipe and data (config.json), its measurements (metrics.jsonl), its checkpoints (step-*.pt)."""
+"""The folder of a run: recipe and data (config.json), measurements (metrics.jsonl), checkpoints (step-*.pt)."""
 
 import contextlib
 import json
@@ -31,42 +31,42 @@ class StepProgress(Protocol):
     """Displays the steps of one stage."""
 
     def update(self, step: int, total: int, rows_per_second: float, values: dict[str, float]) -> None:
-        """Called after each step: `step` of `total` are done; `values` of the step, "loss" among them."""
+        """Called after each step: `step` of `total` are done; `values` has the step's numbers, such as "loss"."""
 
 
 class Reporter(Protocol):
     """Receives the progress of a stage; the command line displays it."""
 
     def log(self, line: str) -> None:
-        """One line of text."""
+        """Show one line of text."""
 
     def step_progress(self, stage: str) -> StepProgress | None:
-        """The display of a beginning stage's steps; None for no display."""
+        """Return a display for the steps of a stage that begins; None for no display."""
         return None
 
     def teacher_progress(self, done: int, total: int, per_second: float, seconds_left: float) -> None:
-        """`done` of `total` texts have a teacher vector."""
+        """Called while teacher vectors are computed: `done` of `total` texts have one."""
 
 
 class SilentReporter(Reporter):
     """Shows nothing."""
 
 
-TRACKIO = "--no-deps trackio gradio-client orjson brotli websockets"  # it asks for Pillow < 13 and runs with 13
+TRACKIO = "--no-deps trackio gradio-client orjson brotli websockets"  # it requires Pillow < 13, but runs with 13
 
 
 class Sink(Protocol):
     """Takes the rows that `Run.log` writes."""
 
     def log(self, step: int, values: Mapping[str, Any]) -> None:
-        """One row; values that are no numbers may be dropped."""
+        """Take one row; values that are not numbers may be dropped."""
 
     def close(self) -> None:
         """Flush what is still buffered."""
 
 
 class TensorBoard:
-    """Event files in RUN/tensorboard, for `tensorboard --logdir RUN`."""
+    """Writes event files to RUN/tensorboard, for `tensorboard --logdir RUN`."""
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         module = _needed("torch.utils.tensorboard", "tensorboard")
@@ -75,7 +75,7 @@ class TensorBoard:
         self._writer: Any = None
 
     def log(self, step: int, values: Mapping[str, Any]) -> None:
-        """Numbers become scalars; rows that a killed run wrote from this step on are hidden."""
+        """Write the row's numbers as scalars; rows that a killed run wrote from this step on are hidden."""
         if self._writer is None:
             self._writer = self._open(log_dir=str(self._folder), purge_step=step)
         for name, value in values.items():
@@ -89,7 +89,7 @@ class TensorBoard:
 
 
 class Trackio:
-    """A run named like its folder, in the project named like the folder above, for `trackio show`."""
+    """Sends rows to trackio, for `trackio show`. The run is named like its folder, the project like the one above."""
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         self._trackio = _needed("trackio", TRACKIO)
@@ -97,7 +97,7 @@ class Trackio:
         self._trackio.init(project=folder.parent.name, name=folder.name, config=dict(config), resume="allow")
 
     def log(self, step: int, values: Mapping[str, Any]) -> None:
-        """All values of the row."""
+        """Send all values of the row."""
         self._trackio.log(dict(values), step=step)
 
     def close(self) -> None:
@@ -119,21 +119,24 @@ def _needed(module: str, packages: str) -> Any:
 
 
 SHOWN = 8  # differing keys named in a message
-# Keys of a stage that decide how it computes and what it reports, not what it learns but for rounding.
+# Keys of a stage that decide how it computes and what it reports; what it learns changes by no more than rounding.
 HOW = ("chunk", "gradient_checkpointing", "log_every", "checkpoint_every", "sinks")
 
 
 def begin(folder: Path, recipe: Mapping[str, Any], data: Mapping[str, str], *, fresh: bool, log: Log) -> dict[str, Any]:
-    """Write config.json, or compare with the one that is there; returns what it holds.
+    """Write config.json for a new run, or compare with the config.json that is there; return its contents.
 
-    With `fresh` the checkpoints, metrics, model and config of the run that is there are deleted. `log` is told where
-    code, packages or threads differ from those that the run began with.
+    With `fresh`, first delete the checkpoints, metrics, model and config that are there. If the code, the packages or
+    the number of threads changed since the run began, `log` gets a line.
+
+    Raises:
+        RunMismatch: the folder was begun with another recipe or other data, or its config.json is missing or damaged.
     """
     path = folder / "config.json"
     if fresh:  # checkpoints first: after a kill in between, the new recipe must not resume from them
         checkpoint.remove_all(folder)
         (folder / "metrics.jsonl").unlink(missing_ok=True)
-        shutil.rmtree(folder / "model", ignore_errors=True)  # or a later stage would start from the model of before
+        shutil.rmtree(folder / "model", ignore_errors=True)  # or a later stage could start from the old model
         path.unlink(missing_ok=True)
     config = _config(recipe, data)
     if not path.exists():
@@ -168,7 +171,7 @@ def begin(folder: Path, recipe: Mapping[str, Any], data: Mapping[str, str], *, f
 
 
 def without_nulls(value: Any) -> Any:
-    """A recipe as JSON without the keys that are null: a release knows keys that an earlier one did not write."""
+    """Return a recipe (as JSON) without keys that are null, so that it equals one written before a key existed."""
     if isinstance(value, dict):
         return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
     return [without_nulls(inner) for inner in value] if isinstance(value, list) else value
@@ -188,7 +191,7 @@ def _config(recipe: Mapping[str, Any], data: Mapping[str, str]) -> dict[str, Any
 
 
 def _git() -> dict[str, Any] | None:
-    """Commit, and whether tracked files differ from it, of the working directory's repository; None outside of one."""
+    """Return the working directory's commit, and whether tracked files differ from it; None outside a repository."""
 
     def git(*arguments: str) -> str:
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, timeout=10)
@@ -207,7 +210,7 @@ def _flat(value: Any, key: str = "") -> dict[str, Any]:
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
-    """Of each key that differs a line that says how."""
+    """Return, for each key that differs, a line that says how."""
 
     def shown(values: Mapping[str, Any], key: str) -> str:
         return json.dumps(values[key], ensure_ascii=False) if key in values else "absent"
@@ -227,10 +230,10 @@ Metrics = list[dict[str, Any]]
 
 
 class Run:
-    """A run folder, open for one run at a time; made by `Run.open`.
+    """A run folder that one run at a time has open; use `Run.open`.
 
-    A step s is the number of optimizer steps done. Log everything of step s, then `checkpoint(s, …)`: rows up to the
-    checkpoint stay when `resume` is called, later ones are dropped and written again.
+    Step s means that s optimizer steps are done. Log all values of step s before `checkpoint(s, …)`: `resume` keeps the
+    rows up to the checkpoint and drops later rows, whose steps are run again.
     """
 
     def __init__(self, folder: Path, is_main: bool, log: Log, sinks: Sequence[Sink]) -> None:
@@ -256,12 +259,17 @@ class Run:
         """Begin or resume the run in `folder`; for a `with` block.
 
         Args:
-            recipe: as resolved, every value filled in; JSON's types, paths and tuples.
+            recipe: the stage with every default filled in; values are of JSON's types, paths or tuples.
             data: a fingerprint for each source of data.
             log: called with lines of text to show.
-            fresh: delete the run that is there.
+            fresh: first delete the run that is there.
             sinks: names from SINKS.
-            is_main: whether this process is the one that writes; others wait for it here, and share its folder.
+            is_main: true in the one process that writes; the others wait here until the folder is ready.
+
+        Raises:
+            TrainingError: another process has the folder open.
+            RecipeError: a sink is unknown or not installed.
+            RunMismatch: see `begin`.
         """
         with contextlib.ExitStack() as stack:
             opened: list[Sink] = []
@@ -285,22 +293,22 @@ class Run:
             yield run
 
     def resume(self) -> tuple[int, dict[str, Any]] | None:
-        """Step and state of the newest whole checkpoint, or None; before the first `log`.
+        """Return step and state of the newest undamaged checkpoint, or None; call this before the first `log`.
 
-        Rows of metrics.jsonl after that step are dropped: the steps are run again and log them again.
+        Rows of metrics.jsonl after that step are dropped, because their steps will run and log again.
         """
         found = checkpoint.newest(self.folder, self._log if self.is_main else lambda line: None)
         if self.is_main and (self.folder / "metrics.jsonl").exists():
-            done = found[0] if found else -1  # without a checkpoint every row goes, even one of step 0
+            done = found[0] if found else -1  # without a checkpoint every row is dropped, even one of step 0
             lines = [json.dumps(row, ensure_ascii=False) for row in self.metrics() if row["step"] <= done]
             self._close()
             atomic.write_text(self.folder / "metrics.jsonl", "".join(f"{line}\n" for line in lines))
         return found
 
     def log(self, step: int, **values: Any) -> None:
-        """Append one row to metrics.jsonl and to the sinks, with the `time` in Unix seconds.
+        """Append one row to metrics.jsonl and send it to the sinks; `time`, in Unix seconds, is added.
 
-        Scalars of torch and NumPy become numbers; what is not finite becomes null.
+        Scalars of torch and NumPy become numbers; NaN and infinity become null.
         """
         if not self.is_main:
             return
@@ -308,7 +316,7 @@ class Run:
         row["time"] = round(datetime.now(UTC).timestamp(), 3)
         line = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode()
         if self._file is None:
-            # Unbuffered: the system has a row before the next step begins, and a failed write is not repeated on close.
+            # Unbuffered: a row is written before the next step begins, and `close` does not repeat a failed write.
             self._file = (self.folder / "metrics.jsonl").open("ab", buffering=0)
         try:
             written = self._file.write(line)
@@ -320,21 +328,21 @@ class Run:
             sink.log(step, {name: value for name, value in row.items() if name not in {"step", "time"}})
 
     def metrics(self) -> Metrics:
-        """The rows of metrics.jsonl, oldest first; a last row that a kill cut short is left out."""
+        """Return the rows of metrics.jsonl, oldest first, without a last row that a kill cut short."""
         path = self.folder / "metrics.jsonl"
-        lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []  # a whole row ends in a line end
+        lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []  # a complete row ends in a line feed
         return [_row(line, f"{path} line {number}") for number, line in enumerate(lines, 1)]
 
     def checkpoint(self, step: int, state: dict[str, Any]) -> None:
-        """Save all that the next step needs; see `checkpoint.save`, whose errors it raises."""
+        """Save a checkpoint with all that the next step needs; raises the errors of `checkpoint.save`."""
         if self.is_main:
             if self._file is not None:
-                os.fsync(self._file.fileno())  # the rows up to a checkpoint are never younger on disk than it is
+                os.fsync(self._file.fileno())  # the rows must be on disk before their checkpoint is
             checkpoint.save(self.folder, step, state)
 
     @contextlib.contextmanager
     def guard(self, *, batch: int, chunk: int | None = None) -> Iterator[None]:
-        """Around a step: running out of memory, the GPU's or the machine's, becomes an error that names the remedy."""
+        """Put this around a step: running out of memory (GPU or machine) becomes an OutOfMemory with the remedy."""
         try:
             yield
         except (RuntimeError, MemoryError, OSError) as error:
@@ -353,7 +361,7 @@ class Run:
             ) from error
 
     def check_finite(self, loss: float | Tensor, step: int) -> None:
-        """Before the optimizer's step: a loss that is NaN or infinite ends the run before it spoils the weights."""
+        """Raise LossDiverged if the loss is NaN or infinite; called before the optimizer's step spoils the weights."""
         if not math.isfinite(value := float(loss)):
             raise LossDiverged(
                 f"the loss became {value} in step {step}. Lower the learning rate, lengthen the warm-up, or set "
@@ -372,25 +380,25 @@ class Run:
 
 
 class Pace:
-    """Throughput, from the last steps; the clock is the caller's."""
+    """Measures rows per second over the last steps; the caller passes the time."""
 
     def __init__(self, window: int = 50) -> None:
         self._ticks: deque[tuple[int, int, float]] = deque(maxlen=window + 1)  # steps done, rows done, seconds
 
     def tick(self, step: int, rows: int, now: float) -> None:
-        """`step` steps are done, the last of them with `rows` rows, at `now` in seconds; also once before the first."""
+        """Record that `step` steps are done at `now` (seconds), the last with `rows` rows; call it at step 0, too."""
         before = self._ticks[-1][1] if self._ticks else 0
         self._ticks.append((step, before + rows, now))
 
     @property
     def rows_per_second(self) -> float:
-        """Over the window; 0 until two ticks have come."""
+        """Rows per second over the window; 0 before the second tick."""
         (_, first, began), (_, last, now) = (self._ticks[0], self._ticks[-1]) if self._ticks else [(0, 0, 0.0)] * 2
         return (last - first) / (now - began) if now > began else 0.0
 
 
 def _row(line: bytes, where: str) -> dict[str, Any]:
-    """One row of metrics.jsonl: a step, numbers and texts."""
+    """Parse one row of metrics.jsonl: a step, numbers and texts; anything else is a RunMismatch."""
     try:
         row: dict[str, Any] = bounded_json.parse(line, where, kind=dict, error=RunMismatch)
         if isinstance(row.get("step"), int) and all(

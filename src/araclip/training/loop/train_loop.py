@@ -1,7 +1,7 @@
 """The loop of every stage that learns: step → log → dev recall → checkpoint. It can be killed and resumed at any point.
 
-A step's batch, augmentation and dropout are functions of (seed, step), and so is its learning rate; a checkpoint holds
-`TrainingState`, which is all the rest. So a resumed run gives the same weights, bit for bit.
+The batch, augmentation, dropout and learning rate of a step depend on (seed, step) alone. A checkpoint holds all other
+state, `TrainingState`. So a resumed run ends with the same weights, bit for bit.
 """
 
 import contextlib
@@ -29,15 +29,15 @@ from araclip.training.recipe.stages import LearningStage
 
 @dataclass(frozen=True)
 class Part:
-    """A tower, a head or a single parameter that learns at a rate of its own."""
+    """A tower, a head or a single parameter, and the rate at which it learns."""
 
     module: nn.Module | nn.Parameter
     lr: float  # peak learning rate of the last layer
-    layer_decay: float = 1.0  # factor from each layer's rate to that of the layer before it; 1 is one rate for all
+    layer_decay: float = 1.0  # each layer learns at the next layer's rate times this; 1: one rate for all
 
 
 def parameter_groups(parts: Sequence[Part], weight_decay: float) -> list[dict[str, Any]]:
-    """Groups for a torch optimizer, in a fixed order; parameters that need no gradient are left out.
+    """Group the parameters for a torch optimizer, in a fixed order; parameters that need no gradient are left out.
 
     Layer-wise decay (ULMFiT, Howard and Ruder 2018; BEiT, Bao et al. 2021): of L layers, layer i from 0 learns at
     lr × layer_decay^(L − 1 − i), what comes before them (embeddings, patches) at lr × layer_decay^L, and what comes
@@ -46,11 +46,14 @@ def parameter_groups(parts: Sequence[Part], weight_decay: float) -> list[dict[st
 
     Returns:
         Groups with `params`, `lr`, `weight_decay`, and `peak_lr`, which `set_lr` multiplies.
+
+    Raises:
+        RecipeError: a parameter belongs to two parts, or none needs a gradient.
     """
     groups: list[dict[str, Any]] = []
     seen: set[int] = set()
     for part in parts:
-        by_rate: dict[tuple[float, float], dict[str, Any]] = {}  # by learning rate and weight decay
+        by_rate: dict[tuple[float, float], dict[str, Any]] = {}  # (learning rate, weight decay) → group
         for name, parameter, distance in _distances(part):
             if not parameter.requires_grad:
                 continue
@@ -69,18 +72,18 @@ def parameter_groups(parts: Sequence[Part], weight_decay: float) -> list[dict[st
 
 
 def _distances(part: Part) -> Iterator[tuple[str, nn.Parameter, int]]:
-    """Name, parameter and distance from the last layer, which counts only where rates differ by layer."""
+    """Yield each parameter with its name and its layer's distance from the last layer; 0 if all learn at one rate."""
     if part.layer_decay == 1.0 and isinstance(part.module, nn.Module):
         return ((name, parameter, 0) for name, parameter in part.module.named_parameters())
     return parameters_by_layer(part.module)
 
 
 def cosine_schedule(step: int, total: int, warmup: int, floor: float = 0.02) -> float:
-    """Factor of the peak learning rate in a step: linear warm-up, then half a cosine down to `floor`.
+    """Return the factor of the peak learning rate in a step: linear warm-up, then half a cosine down to `floor`.
 
-    SGDR, Loshchilov and Hutter 2017, without restarts; after the last step it stays at `floor`. These are the numbers
-    of transformers' `get_cosine_with_min_lr_schedule_with_warmup` one step ahead: there the first step's rate is 0, and
-    the cosine rises again after the last one. A pure function needs no state in checkpoints.
+    This is SGDR (Loshchilov and Hutter 2017) without restarts; after the last step the factor stays at `floor`. It
+    equals transformers' `get_cosine_with_min_lr_schedule_with_warmup` one step ahead: there the first step's rate is 0,
+    and the cosine rises again after the last step. As a pure function it needs no state in checkpoints.
     """
     if not (0 <= warmup < total and step >= 0 and 0.0 <= floor <= 1.0):
         raise RecipeError(
@@ -94,17 +97,17 @@ def cosine_schedule(step: int, total: int, warmup: int, floor: float = 0.02) -> 
 
 
 def set_lr(optimizer: Optimizer, factor: float) -> None:
-    """Give every group its peak learning rate times `factor`."""
+    """Set the learning rate of every group to its peak rate times `factor`."""
     for group in optimizer.param_groups:
         group["lr"] = group["peak_lr"] * factor
 
 
 class Ema:
-    """The moving average often retrieves better than the last weights do (Polyak and Juditsky 1992).
+    """An exponential moving average of the weights, which often retrieves better than the last weights do.
 
-    The decay warms up as min(decay, (1 + n) / (10 + n)) after n updates, so that the random start is soon forgotten.
-    Means are float32 whatever the weights are: in bfloat16 small steps would be rounded away. torch's `AveragedModel`
-    does neither, and copies the parameters that do not learn, too.
+    (Polyak and Juditsky 1992.) After n updates the decay is min(decay, (1 + n) / (10 + n)), so that the start is soon
+    forgotten. The average is in float32 even for bfloat16 weights, where small steps would be rounded away. torch's
+    `AveragedModel` does neither, and also copies parameters that do not learn.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], decay: float) -> None:
@@ -117,19 +120,19 @@ class Ema:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Average the current weights in; call it once after every optimizer step."""
+        """Take the current weights into the average; call this once after every optimizer step."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
         for mean, parameter in zip(self._means, self._parameters, strict=True):
             mean.lerp_(parameter.to(torch.float32), 1.0 - decay)
 
     def apply(self) -> None:
-        """Load the averaged weights into the model, at the end of a run."""
+        """Copy the averaged weights into the model, at the end of a run."""
         _copy(self._means, self._parameters)
 
     @contextlib.contextmanager
     def swapped(self) -> Iterator[None]:
-        """The model holds the averaged weights inside of the `with` block, and its own, bit for bit, after it."""
+        """Give the model the averaged weights inside a `with` block; restore its own weights, bit for bit, after it."""
         with torch.no_grad():
             own = [parameter.clone() for parameter in self._parameters]
             _copy(self._means, self._parameters)
@@ -139,7 +142,7 @@ class Ema:
             _copy(own, self._parameters)
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint; the tensors are the live ones."""
+        """Return the state for a checkpoint; its tensors are the live ones, not copies."""
         return {"updates": self.updates, "means": list(self._means)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -150,7 +153,7 @@ class Ema:
 
 @torch.no_grad()
 def _copy(sources: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
-    """Copy weights that lie in a file into those that learn; other shapes than theirs are a ValueError."""
+    """Copy stored weights into the weights that learn; a ValueError if their number or shapes differ."""
     theirs, ours = ([tuple(tensor.shape) for tensor in side] for side in (sources, targets))
     if theirs != ours:  # a tensor of one number would be spread over a whole matrix
         differing = (f"{a} where the model has {b}" for a, b in zip(theirs, ours, strict=False) if a != b)
@@ -161,7 +164,7 @@ def _copy(sources: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
 
 
 class BestWeights:
-    """The weights with the best dev R@1 so far, on disk, and how many recalls ago that was; none with patience 0."""
+    """Keeps the weights with the best dev R@1 on disk, and counts the recalls since; does nothing with patience 0."""
 
     def __init__(self, run: Run, parameters: list[nn.Parameter], patience: int) -> None:
         self.path, self.is_main = run.folder / "best.pt", run.is_main
@@ -171,11 +174,11 @@ class BestWeights:
 
     @property
     def should_stop(self) -> bool:
-        """Whether there were as many recalls without a better one as `patience` allows."""
+        """True if the last `patience` recalls were no better than the best."""
         return bool(self.patience) and self.waited >= self.patience
 
     def update(self, recall: dict[str, float]) -> None:
-        """Compare the recall of the current weights with the best, and write the weights to disk where it is higher."""
+        """Compare the current weights' R@1 with the best so far; if it is higher, write the weights to disk."""
         if not self.patience:
             return
         if self.recall and recall["R@1"] <= self.recall["R@1"]:
@@ -192,11 +195,11 @@ class BestWeights:
                 ) from error
 
     def is_better_than(self, recall: Mapping[str, float]) -> bool:
-        """Whether the stored weights had a higher R@1."""
+        """True if there are stored weights, and their R@1 is higher than this recall's."""
         return bool(self.recall) and self.recall["R@1"] > recall.get("R@1", -1.0)
 
     def restore(self) -> dict[str, float]:
-        """Load the best weights into the model; returns their recall."""
+        """Copy the best weights into the model and return their recall."""
         if self.is_main:  # the only process whose weights are used from here on
             with failures(self.path, "begin the stage anew with --fresh", RunMismatch, cannot="be used"):
                 stored = torch.load(self.path, map_location="cpu", weights_only=True)
@@ -209,7 +212,7 @@ class BestWeights:
             self.path.unlink(missing_ok=True)
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint; the weights stay in their own file."""
+        """Return the state for a checkpoint; the weights stay in their own file."""
         return {"recall": self.recall, "waited": self.waited}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -224,20 +227,20 @@ MAX_LOG_SCALE = 4.6052  # ln 100, CLIP's bound on the inverse temperature
 
 @dataclass
 class TrainingJob:
-    """A stage's model and how it is trained; `backward` leaves gradients in `.grad`."""
+    """The model of a stage, and how it is trained; `backward` leaves gradients in `.grad`."""
 
     model: AraCLIPModel
     stage: LearningStage
     parts: list[Part]  # what learns, and how fast
-    backward: Callable[[int], dict[str, float]]  # step → the step's values, "loss" among them
-    dev_recall: Callable[[], dict[str, float]] | None = None  # of the current weights; None without a dev set
+    backward: Callable[[int], dict[str, float]]  # takes a step's number, returns the values to log, "loss" among them
+    dev_recall: Callable[[], dict[str, float]] | None = None  # measures the current weights; None without a dev set
 
 
 def train_loop(job: TrainingJob, run: Run, progress: StepProgress | None) -> dict[str, float]:
-    """Train from the last checkpoint to the end; returns the dev recall of the final weights, empty without a dev set.
+    """Train from the last checkpoint to the end; return the final weights' dev recall, empty without a dev set.
 
-    The model ends with the running average of its weights where the stage has `ema`, and, where it has `patience`, with
-    the best on dev of those that it would have ended with at some recall.
+    The model ends with its last weights. With `ema`: with their running average. With `patience`: with whichever of
+    these, at one of the dev recalls, had the best R@1.
     """
     stage, model = job.stage, job.model
     max_log_scale = max(MAX_LOG_SCALE, model.logit_scale.item())  # SigLIP starts above CLIP's bound
@@ -268,7 +271,7 @@ def train_loop(job: TrainingJob, run: Run, progress: StepProgress | None) -> dic
 
 
 class TrainingState:
-    """All state that changes from step to step and that a checkpoint holds."""
+    """All state that changes from step to step; a checkpoint holds it."""
 
     def __init__(self, job: TrainingJob, run: Run) -> None:
         groups = parameter_groups(job.parts, job.stage.weight_decay)
@@ -277,8 +280,8 @@ class TrainingState:
         self.parameters: list[nn.Parameter] = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.ema = Ema(self.parameters, job.stage.ema) if job.stage.ema else None
         self.best = BestWeights(run, self.parameters, patience=job.stage.patience)
-        self._sums: dict[str, float] = {}  # of the steps' values since a row was logged
-        self._summed = 0  # of how many steps: a run may be resumed with another `log_every`
+        self._sums: dict[str, float] = {}  # sums of the steps' values since the last logged row
+        self._summed = 0  # how many steps are summed; not `log_every`, which may change when a run is resumed
 
     def resume(self, run: Run) -> None:
         """Resume from the run's newest whole checkpoint, or begin at step 0."""
@@ -298,13 +301,13 @@ class TrainingState:
         self._summed += 1
 
     def pop_means(self) -> dict[str, float]:
-        """The values' means since the last logged row, which end with this step."""
+        """Return the means of the steps' values since the last logged row, and begin new ones."""
         means = {name: total / self._summed for name, total in self._sums.items()}
         self._sums, self._summed = {}, 0
         return means
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint, which is named by the step; the tensors are the live ones."""
+        """Return the state for a checkpoint, without the step, which is in its name; its tensors are the live ones."""
         return {
             "weights": [p.detach() for p in self.parameters],
             "optimizer": self.optimizer.state_dict(),
@@ -315,12 +318,12 @@ class TrainingState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore from a checkpoint."""
+        """Restore from a checkpoint; a ValueError if a weight is not finite or the state belongs to another model."""
         if not all(bool(torch.isfinite(weight).all()) for weight in state["weights"]):
             raise ValueError("a weight is NaN or infinite")
         _copy(state["weights"], self.parameters)
         self.optimizer.load_state_dict(state["optimizer"])
-        for learned, moments in self.optimizer.state.items():  # torch does not compare them
+        for learned, moments in self.optimizer.state.items():  # torch does not check their shapes
             if any(m.dim() and m.shape != learned.shape for m in moments.values() if isinstance(m, Tensor)):
                 raise ValueError("the optimizer's averages are those of other weights")
         if self.ema:
@@ -331,9 +334,9 @@ class TrainingState:
 
 
 def _optimize(job: TrainingJob, run: Run, state: TrainingState) -> dict[str, float]:
-    """One step of the optimizer; the step's values."""
+    """Run one step: gradients, then the optimizer. Return the step's values."""
     stage, step = job.stage, state.step
-    warmup = min(round(stage.warmup * stage.steps), stage.steps - 1)  # the last step is no longer a part of it
+    warmup = min(round(stage.warmup * stage.steps), stage.steps - 1)  # the last step is never a warm-up step
     set_lr(state.optimizer, cosine_schedule(step, stage.steps, warmup))
     job.model.train()
     freeze_batchnorm(job.model)
@@ -353,7 +356,7 @@ def _optimize(job: TrainingJob, run: Run, state: TrainingState) -> dict[str, flo
 
 
 def _finish(job: TrainingJob, run: Run, state: TrainingState) -> dict[str, float]:
-    """Give the model its final weights and draw the run's plot; the weights' dev recall."""
+    """Give the model its final weights, draw the run's plot, and return the final weights' dev recall."""
     if state.ema:
         state.ema.apply()
     if state.best.should_stop:

@@ -1,11 +1,11 @@
-"""What only araclip-mini needs, and other small models trained on a CPU of a few cores.
+"""Modules that only araclip-mini needs, and other small models that are trained on a CPU with few cores.
 
-    configuration     settings of its towers and heads
-    recipe            its kinds of stages
-    branches          an ensemble whose members share their frozen first blocks, and branches for one kind of pictures
-    heads             projections with a query bank (hubness) and with a part for class names
-    frozen_features   the frozen blocks' output, computed once a picture; how the blocks above learn on it fast
-    joining, naming, query_bank, distilling     its stages
+    configuration     settings of araclip-mini's towers and heads
+    recipe            the kinds of stages that it adds to recipes
+    branches          an ensemble whose members share frozen first blocks, and branches for one kind of pictures
+    heads             projections with a query bank (against hubness) and with a part for class names
+    frozen_features   computes the frozen blocks' output once for each picture, and trains the blocks above fast
+    joining, naming, query_bank, distilling     the added stages
 
-The rest of training reaches these by name alone, see `extensions`. A large tower on a GPU needs none of them.
+The rest of `training` reaches these modules by name only, see `extensions`. Large towers on a GPU need none of them.
 """

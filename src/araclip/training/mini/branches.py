@@ -1,20 +1,21 @@
-"""An image tower whose first blocks are frozen and computed once, and followed by several branches. Each branch
-is a small network; together they are an ensemble that costs little more than a single network.
+"""An image tower with frozen first blocks, computed once, and several branches after them.
 
-The members were fine-tuned separately from one pretrained network whose first blocks were frozen, so they share
-these, and a picture passes them once. Errors of separately trained members differ, and the sum of their vectors ranks
-better than any one of them (deep ensembles, Lakshminarayanan et al. 2017); a linear projection of all branches'
-features, concatenated, is that sum.
+Each branch is a small network; together they are an ensemble that costs little more than a single network.
 
-A gated branch contributes only on pictures like those it was trained on: its features are multiplied by a number
-between 0 and 1 that is computed from them, one gate of a mixture of experts (Jacobs et al. 1991).
+The branches come from networks that were fine-tuned separately from one pretrained network with its first blocks
+frozen. So they share these blocks, and a picture passes them once. Separately trained networks make different errors,
+and the sum of their vectors ranks better than each alone (deep ensembles, Lakshminarayanan et al. 2017). A linear
+projection of all branches' concatenated features is such a sum.
 
-A branch may see the shared blocks' maps made smaller: its time falls with their area, as on a smaller picture.
+A gated branch counts only for pictures like those it was trained on: its features are multiplied by a number between 0
+and 1 that is computed from them, like a gate of a mixture of experts (Jacobs et al. 1991).
 
-A gated branch may be routed, too: it computes only for pictures that the features of the branches before it tell to be
-of its kind, and is 0 for all others (conditional computation, Shazeer et al. 2017), so that they do not pay for it.
+A gated branch may also be routed: it computes only for pictures of its kind, as the features of the branches before it
+decide, and gives 0 for all others, which then cost no time (conditional computation, Shazeer et al. 2017).
 
-The gate is a logistic regression, written here because the extra `train` does not install scikit-learn, whose
+A branch may read the shared blocks' maps made smaller (`map_scale`); its time falls with their area.
+
+The gate is a logistic regression. It is written here because the extra `train` does not install scikit-learn, whose
 LogisticRegression gives nearly the same numbers for the same sample weights and penalty.
 """
 
@@ -33,21 +34,24 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from araclip.errors import InputError, RecipeError
 from araclip.training.mini.configuration import BranchesConfig
 
-ROUNDING = 0.005  # relative distance of maps; int8 weights of an exported model make .0011 in EfficientNet-Lite2
+ROUNDING = 0.005  # maps that differ less (relatively) count as equal; int8 weights make .0011 in EfficientNet-Lite2
 
 
 def first_difference(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> str | None:
-    """The name of the first tensor in which two state dictionaries differ, "their layers" if they have others."""
+    """Return the name of the first tensor in which two state dictionaries differ; None if they are equal.
+
+    If they have different names, return "their layers".
+    """
     if one.keys() != other.keys():
         return "their layers"
     return next((name for name, tensor in one.items() if not torch.equal(tensor, other[name])), None)
 
 
 def differing_weight(first: nn.Module, other: nn.Module) -> str | None:
-    """The name of a tensor in which two towers' first blocks differ, if they do not compute the same.
+    """Return the name of a tensor in which two towers' first blocks differ; None if they compute the same.
 
-    Equal weights are the rule. Where one was unpacked from an exported model, its weights are rounded: then the maps
-    of one noise picture are compared. The towers may lie on different devices.
+    Usually weights are equal. A tower that was unpacked from an exported model has rounded weights; so if weights
+    differ, the blocks' maps of a noise picture are compared. The towers may lie on different devices.
     """
     mine, theirs = (copy.deepcopy(blocks).cpu().eval() for blocks in (first, other))
     differing = first_difference(mine.state_dict(), theirs.state_dict())
@@ -62,7 +66,7 @@ def differing_weight(first: nn.Module, other: nn.Module) -> str | None:
 class SharedBlocks(nn.Module):
     """The first `blocks` stages of a timm EfficientNet or MobileNet: normalised pixels → (B, C, h, w).
 
-    Its layers are those of the network, not copies.
+    Its layers are the network's own layers, not copies.
     """
 
     def __init__(self, cnn: Any, blocks: int) -> None:
@@ -82,7 +86,10 @@ class SharedBlocks(nn.Module):
 
 
 class Branch(nn.Module):
-    """The blocks after the shared ones, and the pooling: (B, C, h, w) → (B, W); layers of the network, not copies."""
+    """The blocks after the shared ones, and the pooling: (B, C, h, w) → (B, W).
+
+    Its layers are the network's own layers, not copies.
+    """
 
     def __init__(
         self, cnn: Any, blocks: int, *, gated: bool = False, routed_by: int = 0, map_scale: float = 1.0
@@ -105,7 +112,7 @@ class Branch(nn.Module):
 
 
 class Branches(nn.ModuleList):
-    """Several branches over the same shared blocks: (B, C, h, w) → (B, K · W), their features concatenated."""
+    """Several branches after the same shared blocks: (B, C, h, w) → (B, K · W), the branches' features concatenated."""
 
     def forward(self, maps: Tensor) -> Tensor:
         found: list[Tensor] = []
@@ -120,29 +127,32 @@ class Branches(nn.ModuleList):
                 found.append(torch.where(passes, branch(maps), 0.0))
             else:
                 own = torch.nonzero(passes[:, 0])[:, 0]  # rows
-                if torch.compiler.is_exporting():  # batch_norm asks while it is traced; the graph takes no rows, too
-                    check: Any = torch._check  # which has types in some releases of PyTorch alone
+                if torch.compiler.is_exporting():  # for tracing batch_norm; the graph also takes 0 rows
+                    check: Any = torch._check  # Any: typed in some releases of PyTorch only
                     check(own.shape[0] > 0)
                 found.append(torch.zeros_like(found[0]).index_put((own,), branch(maps[own])))
         return torch.cat(found, dim=1)
 
 
 def can_split(cnn: Any) -> bool:
-    """Whether a network is laid out as `SharedBlocks` and `Branch` need it."""
+    """True if a network has the layers that `SharedBlocks` and `Branch` need."""
     return all(hasattr(cnn, part) for part in ("conv_stem", "bn1", "blocks", "conv_head", "bn2"))
 
 
-OTHERS = 8.0  # weight of other pictures: an open gate costs more there than a closed one does on the expert's own
-PENALTY = 1e-3  # of the squared weights, for features of unit spread
-STEPS = 100  # of L-BFGS, at most
-MISSED = 1e-3  # share of the expert's own pictures that its router may take for others
-PASSED = 1e-2  # share of others that may pass it, where it tells the two kinds apart
-LOGIT_ROUNDING = 1e-3  # of a logit, in a graph or in another batch
+OTHERS = 8.0  # weight of other pictures: a gate open for them costs more than one closed for the expert's own
+PENALTY = 1e-3  # on the squared weights, for features of unit spread
+STEPS = 100  # at most so many steps of L-BFGS
+MISSED = 1e-3  # the router may take this share of the expert's own pictures for others
+PASSED = 1e-2  # the router may let this share of other pictures pass, if it can tell the two kinds apart
+LOGIT_ROUNDING = 1e-3  # a logit may differ so much in an ONNX graph or in another batch
 
 
 @torch.enable_grad()
 def logistic(own: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """Weight (W,) and bias () of the logistic regression of (N, W) against (M, W), which count `OTHERS` times."""
+    """Fit a logistic regression of `own` (N, W) against `others` (M, W), which count `OTHERS` times as much.
+
+    Return weight (W,) and bias ().
+    """
     rows = torch.cat([own, others]).double()
     targets = torch.cat([torch.ones(len(own)), torch.zeros(len(others))]).double()
     sample_weights = torch.where(targets > 0, 1 / len(own), OTHERS / len(others)) * len(rows) / (1 + OTHERS)
@@ -164,9 +174,9 @@ def logistic(own: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def router(own: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """Weight (W,) and bias () of a logit that is above 0 for all but `MISSED` of (N, W), and for few of (M, W).
+    """Return weight (W,) and bias () of a logit above 0 for all but a share MISSED of `own` (N, W) and few `others`.
 
-    Where the two kinds are apart, 0 lies midway between them, for the sake of pictures of either kind not seen here.
+    If the logits of the two kinds do not overlap, 0 lies midway between them, to suit unseen pictures of both kinds.
     """
     weight, bias = logistic(own, others)
     lowest = torch.quantile(own @ weight + bias, MISSED, interpolation="lower")
@@ -175,7 +185,7 @@ def router(own: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class BranchesModel(PreTrainedModel):  # type: ignore[misc]
-    """A timm EfficientNet or MobileNet with several branches, with random weights."""
+    """A timm EfficientNet or MobileNet with several branches; its weights are random at first."""
 
     config_class = BranchesConfig
     main_input_name = "pixel_values"
@@ -205,7 +215,7 @@ class BranchesModel(PreTrainedModel):  # type: ignore[misc]
         self, pixel_values: Tensor, output_hidden_states: bool | None = None, output_attentions: bool | None = None,
         **_: Any,
     ) -> BaseModelOutputWithPooling:  # fmt: skip
-        """(B, 3, S, S) normalised pixels → `pooler_output` (B, K · W), the branches' features concatenated."""
+        """Encode normalised pixels (B, 3, S, S); `pooler_output` (B, K · W) has all branches' features."""
         if output_attentions or self.config.output_attentions:
             raise InputError(
                 "output_attentions=True, but this image tower is made of convolutions and has no attention. Leave it "
@@ -213,19 +223,20 @@ class BranchesModel(PreTrainedModel):  # type: ignore[misc]
             )
         maps = self.shared(pixel_values)  # (B, C, h, w)
         wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
-        states = (maps,) if wanted else None  # the one state that is not a single branch's
+        states = (maps,) if wanted else None  # the only state that belongs to no single branch
         return BaseModelOutputWithPooling(
             last_hidden_state=maps, pooler_output=self.branches(maps), hidden_states=states
         )
 
     def _init_weights(self, module: nn.Module) -> None:
-        """timm initialises its layers itself."""
+        """Do nothing: timm has initialised its layers already."""
 
 
 def joined(towers: Sequence[Any], shared_blocks: int) -> BranchesModel:
-    """One tower of the branches of all towers: transformers' wrappers of one timm architecture, or joined ones.
+    """Make one tower with the branches of all these towers.
 
-    The shared blocks are the same in all, but for the rounding of an exported model; the first tower's are kept.
+    They are transformers' wrappers of one timm architecture, or joined towers. Their shared blocks must be equal,
+    except for the rounding of an exported model, or a RecipeError is raised; the first tower's blocks are used.
     """
     kinds = [getattr(tower.config, "architecture", tower.config.model_type) for tower in towers]
     if len(set(kinds)) > 1 or not all(map(is_splittable, towers)):
@@ -255,7 +266,7 @@ def joined(towers: Sequence[Any], shared_blocks: int) -> BranchesModel:
 
 
 def _assembled(config: BranchesConfig, shared: nn.Module, branches: Iterable[nn.Module]) -> BranchesModel:
-    """A tower with copies of these layers."""
+    """Make a tower with copies of these layers."""
     model = BranchesModel(config)
     model.shared.load_state_dict(shared.state_dict())
     for ours, theirs in zip(model.branches, branches, strict=True):
@@ -265,14 +276,14 @@ def _assembled(config: BranchesConfig, shared: nn.Module, branches: Iterable[nn.
 
 
 def _logit(weight: Tensor, bias: Tensor) -> nn.Linear:
-    """weight (W,) · features + bias, as a layer."""
+    """Make the layer weight (W,) · features + bias."""
     layer = nn.Linear(len(weight), 1)
     layer.load_state_dict({"weight": weight[None], "bias": bias.view(1)})
     return layer
 
 
 def with_gate(tower: Any, shared_blocks: int, weight: Tensor, bias: Tensor) -> BranchesModel:
-    """A tower of one branch → the same with a gate, sigmoid(weight · features + bias), weight (W,)."""
+    """Add a gate, sigmoid(weight · features + bias) with weight (W,), to a tower of one branch; return a new tower."""
     if not is_splittable(tower) or (
         isinstance(tower, BranchesModel) and (len(tower.branches) > 1 or tower.config.gated)
     ):
@@ -283,12 +294,12 @@ def with_gate(tower: Any, shared_blocks: int, weight: Tensor, bias: Tensor) -> B
 
 
 def route_last(tower: BranchesModel, weight: Tensor, bias: Tensor) -> None:
-    """Let the last branch compute only where weight · (features of all branches before it) + bias is above 0."""
+    """Let the last branch compute only if weight · (features of all branches before it) + bias is above 0; in place."""
     tower.branches[-1].router, tower.config.routed = _logit(weight, bias), [len(tower.branches) - 1]
 
 
 def with_map_scale(tower: Any, shared_blocks: int, scale: float) -> BranchesModel:
-    """A tower → the same, whose branches see the shared blocks' maps at `scale` of their side."""
+    """Return a copy of the tower whose branches read the shared blocks' maps at `scale` times their side."""
     if not is_splittable(tower) or (isinstance(tower, BranchesModel) and tower.config.gated):
         raise RecipeError(
             "map_scale is for image towers of timm's EfficientNet or MobileNet family without a gate. Leave it out."
@@ -301,7 +312,7 @@ def with_map_scale(tower: Any, shared_blocks: int, scale: float) -> BranchesMode
 
 @torch.no_grad()
 def first_branches(tower: BranchesModel, dropped: int) -> BranchesModel:
-    """A tower without its last branches, which make the last `dropped` numbers of a picture."""
+    """Return a tower without its last branches, those that make the last `dropped` features of a picture."""
     each = tower.config.hidden_size // tower.config.branches
     kept = tower.config.branches - dropped // each
     gated, routed = ([n for n in numbers if n < kept] for numbers in (tower.config.gated, tower.config.routed))
@@ -313,26 +324,26 @@ def first_branches(tower: BranchesModel, dropped: int) -> BranchesModel:
 
 
 def branches_of(tower: Any) -> int:
-    """How many branches a tower has, each of which makes vectors of its own."""
+    """Return how many branches a tower has; a RecipeError if it is not a tower of branches without gates."""
     if not isinstance(tower, BranchesModel) or tower.config.gated:
         raise RecipeError("each_branch is for an image tower that an ensemble without expert made. Leave it out.")
     return len(tower.branches)
 
 
 def set_map_scale(branches: nn.Module, scale: float) -> None:
-    """Let a branch, or all of several, see maps of another size from now on."""
+    """Set the map scale of a branch, or of all of several branches, in place."""
     for branch in branches.modules():
         if isinstance(branch, Branch):
             branch.map_scale = scale
 
 
 def is_splittable(tower: Any) -> bool:
-    """Whether `split` can cut a tower."""
+    """True if `split` can cut this tower."""
     return isinstance(tower, BranchesModel) or can_split(getattr(tower, "timm_model", None))
 
 
 def split(tower: Any, blocks: int) -> tuple[SharedBlocks, nn.Module]:
-    """A tower's first blocks and the rest of it, which share their layers with the tower."""
+    """Cut a tower: return its first blocks and the rest, which share their layers with the tower."""
     if not isinstance(tower, BranchesModel):
         return SharedBlocks(tower.timm_model, blocks), Branch(tower.timm_model, blocks)
     if blocks != tower.config.shared_blocks:
@@ -345,7 +356,7 @@ def split(tower: Any, blocks: int) -> tuple[SharedBlocks, nn.Module]:
 
 
 def same_first_blocks(tower: Any, other: Any, blocks: int) -> bool:
-    """Whether `split` can cut two towers after some blocks, which are the same."""
+    """True if `split` can cut both towers after `blocks` blocks, and these blocks compute the same."""
     for one in (tower, other):
         if not blocks or not is_splittable(one) or getattr(one.config, "shared_blocks", blocks) != blocks:
             return False
@@ -353,7 +364,7 @@ def same_first_blocks(tower: Any, other: Any, blocks: int) -> bool:
 
 
 def upper_modules(tower: Any, blocks: int) -> Iterator[nn.Module]:
-    """Every module of a tower that `split` would put into its branches, and the module that holds them."""
+    """Yield every module of a tower that belongs to its upper part after `split`, and the module that holds them."""
     if isinstance(tower, BranchesModel):
         yield from tower.branches.modules()
     else:
@@ -362,7 +373,7 @@ def upper_modules(tower: Any, blocks: int) -> Iterator[nn.Module]:
 
 
 def map_scales(tower: Any) -> list[float]:
-    """The map scale of each branch; 1 for a plain network."""
+    """Return the map scale of each branch; [1.0] for a plain network."""
     return list(tower.config.map_scales) if isinstance(tower, BranchesModel) else [1.0]
 
 

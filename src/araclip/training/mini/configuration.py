@@ -1,4 +1,4 @@
-"""The configuration of an image tower of several branches, and settings of heads; importing it imports no torch."""
+"""The configuration of an image tower with several branches, and the heads' settings. It does not import torch."""
 
 import math
 from collections.abc import Iterable
@@ -10,17 +10,17 @@ from transformers.configuration_utils import PreTrainedConfig
 from araclip.errors import RecipeError
 from araclip.training.model.foreign import MAX_WIDTH, is_size
 
-QUERY_BANK_AXES = 2  # numbers of a vector that carry the query bank's correction
-NAME_AXES = 1  # beside a names part: fills a picture's vector up to unit length
-SETTINGS: dict[str, Any] = {  # of an AraCLIPConfig
-    "query_bank": 0,  # texts in the query bank that corrects scores for hubness (QB-Norm), see `heads`; 0 is none
+QUERY_BANK_AXES = 2  # so many numbers of a vector carry the query bank's correction
+NAME_AXES = 1  # with a names part, one more number fills a picture's vector up to unit length
+SETTINGS: dict[str, Any] = {  # settings added to AraCLIPConfig → defaults
+    "query_bank": 0,  # number of texts in the query bank that corrects scores for hubness, see `heads`; 0: no bank
     "query_bank_sharpness": 20.0,  # see `heads.QueryBankImageHead`
     "query_bank_weight": 0.6,
-    "names": 0,  # width of the names part, see `heads`; 0 is none
-    "name_classes": 0,  # of its classifier,
-    "name_exclusive": 0,  # and those of one softmax
-    "name_features": 0,  # the numbers of a picture that it reads, the last ones; 0 is all
-    "name_features_shared": False,  # the captions' head reads these, too
+    "names": 0,  # width of the names part, see `heads`; 0: no names part
+    "name_classes": 0,  # number of classes of the classifier
+    "name_exclusive": 0,  # so many of the classes, the first, share a softmax
+    "name_features": 0,  # the classifier reads so many of a picture's features, the last; 0: all
+    "name_features_shared": False,  # true: the captions' head reads these features, too
     "name_hidden": 256,  # see `heads.NameTextHead`
     "name_weight": 1.0,
     "name_length": 1.0,  # see `heads.NameImageHead`
@@ -28,17 +28,17 @@ SETTINGS: dict[str, Any] = {  # of an AraCLIPConfig
 
 
 def own_width(config: Any) -> int:
-    """Width of the vectors without the names part."""
+    """Return the width of the vectors without the names part."""
     return int(config.projection_dim - (config.names + NAME_AXES if config.names else 0))
 
 
 def names_alone(config: Any) -> int:
-    """How many numbers of a picture the names part reads and captions do not: the last ones."""
+    """Return how many of a picture's features, the last, only the names part reads and the captions' head does not."""
     return 0 if config.name_features_shared else int(config.name_features)
 
 
 def check(config: Any) -> None:
-    """Refuse settings of heads that contradict each other or the rest of an AraCLIPConfig."""
+    """Raise RecipeError if the heads' settings contradict each other or the rest of an AraCLIPConfig."""
     named = (config.names, config.name_classes, config.name_exclusive, config.name_features, config.name_hidden)
     if not all(map(is_size, (config.query_bank, *named))):
         raise RecipeError(
@@ -71,12 +71,13 @@ class BranchesConfig(PreTrainedConfig):  # type: ignore[misc]
 
     Args:
         architecture: timm's name of the network.
-        branches: how many there are.
-        shared_blocks: the network's first blocks, which they share.
-        hidden_size: numbers a picture, of all branches together.
-        gated: the branches, by their number from 0, that have a gate.
-        routed: those of them that compute only for pictures of their kind, as the branches before them tell.
-        map_scales: for each branch, the side of the maps it sees as a part of the shared blocks' own; () is 1 for all.
+        branches: how many branches there are.
+        shared_blocks: the branches share so many first blocks of the network.
+        hidden_size: number of features of a picture, of all branches together.
+        gated: the numbers, from 0, of the branches that have a gate.
+        routed: the numbers of the gated branches that compute only for pictures of their kind, which the features of
+            the branches before them decide.
+        map_scales: for each branch, the side of the maps it reads relative to the shared blocks' maps; (): 1 for all.
     """
 
     model_type = "araclip_branches"
@@ -91,7 +92,7 @@ class BranchesConfig(PreTrainedConfig):  # type: ignore[misc]
         self.branches, self.shared_blocks = branches, shared_blocks
         self.hidden_size, self.gated, self.routed = hidden_size, sorted(gated), sorted(routed)
         self.map_scales = list(map_scales) or [1.0] * self.branches
-        self.num_attention_heads = 1  # none; CLIPModel, which is to refuse a saved folder, first divides by its own 12
+        self.num_attention_heads = 1  # unused, but CLIPModel divides by it before it refuses a saved folder
 
 
 AutoConfig.register("araclip_branches", BranchesConfig, exist_ok=True)

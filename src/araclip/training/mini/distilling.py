@@ -1,9 +1,8 @@
-"""Distillation of image towers: the vectors of another tower, or the features that a tower had before.
+"""The stage `distill_images`: an image tower learns another tower's vectors, or features.
 
-Distillation of features: an image tower learns, from smaller maps of its first blocks, the features it had before,
-or those of another tower over the same first blocks.
-
-So a classifier, or whatever else reads its pooled features, reads those of the smaller and faster tower, too.
+To learn features means: from smaller maps of its first blocks, the tower learns to reproduce its own earlier features,
+or the features of another tower with the same first blocks. So a classifier that reads the pooled features also works
+with the smaller and faster tower.
 """
 
 import copy
@@ -31,17 +30,17 @@ from araclip.training.stages.stage_run import backward, stage_run
 from araclip.training.stages.starting_model import StageContext
 from araclip.training.stages.texts import LearningTexts
 
-MEASURED = 256  # pictures over which the features' spread is measured, and how much of it is explained
+MEASURED = 256  # on so many pictures the features' spread is measured, and how well they are reproduced
 
 
 def distill_features(stage: DistillImages, context: StageContext) -> dict[str, float]:
-    """Run one stage: FitNets' regression of features (Romero et al. 2015), each divided by its spread.
+    """Run a stage without teacher: FitNets' regression of features (Romero et al. 2015), each divided by its spread.
 
-    Student and teacher see the same window of a picture, the teacher at its own size.
+    Student and teacher see the same window of a picture; the teacher sees it at full size.
 
     Returns:
-        {}: the text side has no part in it. What share of the features' variance the new ones explain is logged; with
-        a dev set, over its pictures.
+        {}: there is no dev recall, because texts have no part in this. The share of the features' variance that the new
+        features explain is logged, measured on the dev set's pictures or else on training pictures.
     """
     if stage.image.map_scale is None:
         raise RecipeError(
@@ -59,7 +58,7 @@ def distill_features(stage: DistillImages, context: StageContext) -> dict[str, f
             model, Pixels.of(processor), mixture.files, stage.image, stage.seed, context.cache, context.reporter.log,
             pointwise=stage.image_precision == "pointwise",
         )  # fmt: skip
-    assert isinstance(images, BranchImages)  # which map_scale asks for
+    assert isinstance(images, BranchImages)  # `training_images` makes them for a map_scale
     data = {"start": fingerprint(model), "pictures": mixture.fingerprint, "features": stage.features_of}
     if stage.features_of:
         learned = starting_model.image_tower_of(stage.features_of, context)
@@ -71,7 +70,7 @@ def distill_features(stage: DistillImages, context: StageContext) -> dict[str, f
     spread = images.initial_features(images.maps.whole(sample).to(accelerator.device)).std(dim=0) + 1e-3  # (W,)
 
     def learn(step: int) -> dict[str, float]:
-        rows = mixture.batch(step, stage.batch)[share(accelerator, stage.batch)]  # of this process
+        rows = mixture.batch(step, stage.batch)[share(accelerator, stage.batch)]  # this process's rows
         pixels, loss = images.inputs(rows, step).to(accelerator.device), 0.0
         for chunk in torch.split(pixels, stage.chunk):
             with autocast(stage.image_precision or stage.precision, accelerator):
@@ -92,10 +91,11 @@ def distill_features(stage: DistillImages, context: StageContext) -> dict[str, f
 
 
 def distill_images(stage: DistillImages, context: StageContext) -> dict[str, float]:
-    """Run one stage of feature distillation (CLIP-KD, Yang et al. 2024) between image towers.
+    """Run one stage: the student learns the teacher's image vectors (CLIP-KD, Yang et al. 2024); return the dev recall.
 
-    The teacher sees each picture whole, once; the student sees it augmented anew in every step and learns the same
-    vector. The text tower stays as it is, so it has to be the teacher's for dev recall to mean anything.
+    The teacher sees each picture whole, once; the student sees it augmented anew in every step. The text tower does not
+    change, so it must be the teacher's text tower, or the dev recall means nothing. Without a teacher, run
+    `distill_features`.
     """
     if not stage.teacher:
         return distill_features(stage, context)
@@ -122,7 +122,7 @@ def distill_images(stage: DistillImages, context: StageContext) -> dict[str, flo
     precision = stage.image_precision or stage.precision
 
     def learn(step: int) -> dict[str, float]:
-        rows = mixture.batch(step, stage.batch)  # of all processes
+        rows = mixture.batch(step, stage.batch)  # the batch of all processes
         pixels = images.inputs(rows[share(accelerator, stage.batch)], step).to(accelerator.device)
         wanted = targets[rows].to(accelerator.device)  # (B, D)
 
@@ -148,7 +148,7 @@ def distill_images(stage: DistillImages, context: StageContext) -> dict[str, flo
 def _targets(
     stage: DistillImages, context: StageContext, mixture: FileMixture, student: AraCLIPModel
 ) -> tuple[Tensor, str]:
-    """(N, D) unit: the teacher's vectors of all pictures, and its fingerprint."""
+    """Return the teacher's unit vectors (N, D) of all pictures, and the teacher's fingerprint."""
     width = student.config.projection_dim
     if stage.image.each_branch:
         raise RecipeError("each_branch is for captions: a target is the vector of all branches. Leave it out.")
@@ -165,7 +165,7 @@ def _targets(
     cached = stage.image.train == "partial" and same_first_blocks(
         student.vision_model, teacher.vision_model, stage.image.frozen_blocks
     )
-    side = stage.image if cached else ImageSide()  # the student's cached maps are the teacher's, too
+    side = stage.image if cached else ImageSide()  # the student's cached maps also fit the teacher
     with torch.inference_mode():
         seen = LockedImages(teacher, pixels, files, stage.image.cache or context.cache, log, side)
         return seen.vectors(files).cpu().clone(), fingerprint(teacher)

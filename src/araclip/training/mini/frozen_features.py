@@ -1,15 +1,17 @@
-"""The frozen first blocks of a convolutional tower, computed once for every picture and stored on disk.
+"""Computes the output of a convolutional tower's frozen first blocks once, stores it, and trains the upper blocks fast.
 
-Their output for a view of a picture is a feature map; a training step crops a window out of it instead of cropping the
-picture. So the early blocks, which see most of the pixels and take most of the time, never run again.
+The output for a view of a picture is a feature map. A training step cuts a window out of the map instead of cropping
+the picture, so the first blocks, which take most of the time, never run again. Three things make the rest faster:
 
-A BatchNorm with fixed statistics is an affine map a channel, so it is made a part of the convolution before it (Markuš
-2018, "Fusing batch normalization and convolution in runtime"; PyTorch's `fuse_conv_bn_eval`), for training at four
-fifths of the time, and back again.
+`fuse_batchnorm`: a BatchNorm with fixed statistics is an affine map of each channel, so it is merged into the
+convolution before it (Markuš 2018, "Fusing batch normalization and convolution in runtime"; PyTorch's
+`fuse_conv_bn_eval`) and separated again after training, which takes four fifths of the time.
 
-1 × 1 convolutions are such a network's matrix products, which processors with AVX-512 bfloat16 or AMX do at twice the
-speed in bfloat16. Its depthwise convolutions are slower in it; of these PyTorch takes five to twenty times as long for
-the weights' gradient as for the forward pass, which another convolution gives as well (docs/log/2026-11.md).
+`narrow_pointwise`: processors with AVX-512 bfloat16 or AMX compute 1 × 1 convolutions, which are matrix products, twice
+as fast in bfloat16. Depthwise convolutions are slower in bfloat16.
+
+`quicken_depthwise`: PyTorch takes five to twenty times as long for the gradient of a depthwise convolution's weights as
+for its forward pass; another convolution gives the same gradient faster (docs/log/2026-11.md).
 """
 
 import copy
@@ -55,11 +57,11 @@ from araclip.training.model.unpack import only_add
 from araclip.training.recipe.stages import ImageSide
 from araclip.training.stages.pictures import EncodedImages, Pixels, encoded, eval_batches, projected
 
-BATCH = 16  # pictures a call of the graph
+BATCH = 16  # pictures in one call of the graph
 
 
 class FrozenFeatures(Scaled):
-    """uint8 pixels (B, S, S, 3) → normalised as the tower was trained → output of the shared blocks or of a tower."""
+    """Normalises uint8 pixels (B, S, S, 3) as in the tower's training, and runs the shared blocks or a whole tower."""
 
     def __init__(self, shared: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__(mean, std)
@@ -71,7 +73,10 @@ class FrozenFeatures(Scaled):
 
 
 class FrozenFeaturesGraph:
-    """Frozen blocks on ONNX Runtime, a sixth of PyTorch's time on processors without AVX-512; built when needed."""
+    """Runs frozen blocks on ONNX Runtime, in a sixth of PyTorch's time on processors without AVX-512.
+
+    The graph is built at its first use.
+    """
 
     def __init__(self, frozen: FrozenFeatures, size: int) -> None:
         self.size = size
@@ -79,12 +84,12 @@ class FrozenFeaturesGraph:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes with any weight."""
+        """Twelve hex digits: a hash of the weights."""
         return towers.fingerprint(self._frozen)
 
     @cached_property
     def session(self) -> onnxruntime.InferenceSession:
-        """pixels (B, S, S, 3) uint8 → maps (B, C, h, w) float32."""
+        """The ONNX Runtime session: pixels (B, S, S, 3) uint8 → maps (B, C, h, w) float32."""
         pixels = torch.zeros((2, self.size, self.size, 3), dtype=torch.uint8)
         batch = {"pixels": {0: torch.export.Dim("batch", min=1, max=4096)}}
         options = onnxruntime.SessionOptions()
@@ -99,13 +104,13 @@ def cached_maps(
     frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int, folder: Path, log: Log,
     degradation: float = 0.0,
 ) -> NDArray[np.float16]:  # fmt: skip
-    """(N, V, h, w, C) float16, memory-mapped from a file in `folder` that is computed once.
+    """Return the maps (N, V, h, w, C) float16, memory-mapped from a file in `folder`, which is computed if missing.
 
-    The file's name is the hash of the frozen weights and size, the pictures' names and contents, `views_each` and
-    `degradation`: where any of these changes, it is computed anew.
+    The file's name is a hash of the frozen weights, the size, the pictures' names and contents, `views_each` and
+    `degradation`, so that a change of any of them makes a new file. An unreadable picture is a DataError.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    atomic.sweep(folder)  # what a killed run left is some gigabytes
+    atomic.sweep(folder)  # a killed run may have left gigabytes
     degradation = degradation if views_each > 2 else 0.0  # the first two views are never degraded
     path = folder / f"maps-{_key(frozen, pictures, views_each, degradation)}.npy"
     if not path.exists():
@@ -123,11 +128,11 @@ def _compute(
         seed = int.from_bytes(hashlib.sha256(picture.name.encode()).digest()[:4])
         return views(open_image(picture, frozen.size), frozen.size, views_each, seed, degradation)
 
-    session = frozen.session  # before a thread decodes: PyTorch's exporter and `open_image` filter warnings
+    session = frozen.session  # built before a thread decodes: the exporter and `open_image` both set warning filters
     decoded = map_ahead(decode, pictures, 1)
     with path.open("wb") as file:  # written, not mapped: on a full disk a mapped file kills the process
         for start in range(0, len(pictures), BATCH):
-            pixels = [squares for _, squares in islice(decoded, BATCH)]  # of (V, S, S, 3)
+            pixels = [squares for _, squares in islice(decoded, BATCH)]  # each (V, S, S, 3)
             maps = session.run(None, {"pixels": np.concatenate(pixels)})[0].transpose(0, 2, 3, 1)  # (B·V, h, w, C)
             if not start:
                 shape = (len(pictures), views_each, *maps.shape[1:])
@@ -153,20 +158,20 @@ def _check_readable(pictures: Sequence[Path], size: int) -> None:
 
 
 def _key(frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int, degradation: float) -> str:
-    names = [picture.name for picture in pictures]  # a name is the seed of its views
+    names = [picture.name for picture in pictures]  # the seed of a picture's views is its name
     about = f"{frozen.fingerprint} {frozen.size} {views_each} {names} {contents_hash(pictures)}"
     about += f" {degradation}" if degradation else ""
     return hashlib.sha256(about.encode()).hexdigest()[:16]
 
 
 class FeatureMaps:
-    """Cached maps of many pictures, one file a picture folder, so that any mixture of folders can use it."""
+    """Cached maps of many pictures: one file for each picture folder, so that any mixture of folders can use it."""
 
     def __init__(
         self, frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int, folder: Path, log: Log,
         degradation: float = 0.0,
     ) -> None:  # fmt: skip
-        groups: dict[Path, dict[Path, int]] = {}  # of each folder its pictures, once also where two sets have them
+        groups: dict[Path, dict[Path, int]] = {}  # folder → its pictures, each once, and their rows
         for picture in pictures:
             group = groups.setdefault(picture.parent, {})
             group.setdefault(picture, len(group))
@@ -178,21 +183,24 @@ class FeatureMaps:
 
     @property
     def side(self) -> int:
-        """h and w of a map."""
+        """The height of a map, which is also its width."""
         return int(self._rows[0][0].shape[2])
 
     def __getitem__(self, row: int) -> NDArray[np.float16]:
-        """(V, h, w, C): the views of one picture."""
+        """Return the maps of one picture's views, (V, h, w, C)."""
         maps, position = self._rows[row]
         found: NDArray[np.float16] = maps[position]
         return found
 
     def whole(self, rows: Sequence[int], view: int = 0) -> Tensor:
-        """A view of each row, the picture as it is or (1) recoloured and mirrored: (B, C, h, w), channels last."""
+        """Return one view of each row: the picture itself (0), or mirrored and recoloured (1); (B, C, h, w)."""
         return _as_tensor([self[row][view] for row in rows])
 
     def windows(self, rows: Sequence[int], window: int, rng: Sequence[np.random.Generator]) -> Tensor:
-        """One random view and window of each row, by its generator: (B, C, window, window) float32, channels last."""
+        """Cut a random window out of a random view of each row: (B, C, window, window) float32, channels last.
+
+        `rng` has a random generator for each row.
+        """
         slack = self.side - window + 1
         crops = []
         for row, generator in zip(rows, rng, strict=True):
@@ -206,7 +214,8 @@ def _as_tensor(maps: list[NDArray[np.float16]]) -> Tensor:
     return torch.from_numpy(np.stack(maps).astype(np.float32)).permute(0, 3, 1, 2)
 
 
-# timm's names within a block of the EfficientNet and MobileNet families, and at the end of a network or branch
+# timm's names of each convolution and the BatchNorm after it: in blocks of the EfficientNet and MobileNet families, and
+# at the end of a network or branch.
 _PAIRS = {
     "DepthwiseSeparableConv": (("conv_dw", "bn1"), ("conv_pw", "bn2")),
     "InvertedResidual": (("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3")),
@@ -218,19 +227,19 @@ _HEAD = ("conv_head", "bn2")
 
 @dataclass
 class Fused:
-    """One convolution into which its BatchNorm was fused, and the two layers as they were."""
+    """A convolution into which its BatchNorm was fused, and the two original layers."""
 
     parent: nn.Module
     convolution: str
     norm: str
-    plain: nn.Conv2d  # as it was, its weight now that of the fused one
+    plain: nn.Conv2d  # the original convolution
     batch_norm: Any  # nn.BatchNorm2d, or timm's with an activation behind it
 
 
 def fuse_batchnorm(modules: Iterable[nn.Module]) -> list[Fused]:
     """Fuse the BatchNorms of a timm EfficientNet or MobileNet into the convolutions before them.
 
-    The network computes what it did in eval mode. Pass the result to `restore_batchnorm` before saving.
+    The network then computes what it computed in eval mode. Pass the result to `restore_batchnorm` before saving.
     """
     replaced = []
     for parent, convolution, norm in list(_pairs(modules)):
@@ -246,9 +255,9 @@ def fuse_batchnorm(modules: Iterable[nn.Module]) -> list[Fused]:
 
 @torch.no_grad()
 def restore_batchnorm(fused: list[Fused]) -> None:
-    """Put BatchNorm back: the same function in the layers and tensor names that timm and transformers expect.
+    """Put the BatchNorms back, so that layers and tensor names are those that timm and transformers expect.
 
-    The convolution keeps the fused weight; the BatchNorm scales by one and only adds the bias.
+    The network computes the same: the convolution keeps the fused weight, the BatchNorm only adds the bias.
     """
     for layer in fused:
         convolution, norm = getattr(layer.parent, layer.convolution), layer.batch_norm
@@ -263,26 +272,27 @@ def restore_batchnorm(fused: list[Fused]) -> None:
 def _pairs(modules: Iterable[nn.Module]) -> Iterator[tuple[nn.Module, str, str]]:
     for parent in modules:
         heads = (_HEAD,) if hasattr(parent, _HEAD[0]) else ()
-        for convolution, norm in _PAIRS.get(type(parent).__name__, heads):  # some have no head, or other norms
+        for convolution, norm in _PAIRS.get(type(parent).__name__, heads):  # some modules have no head, or other norms
             plain, batch_norm = getattr(parent, convolution), getattr(parent, norm)
             if isinstance(plain, nn.Conv2d) and isinstance(batch_norm, nn.BatchNorm2d):
                 yield parent, convolution, norm
 
 
-CACHED = 700_000  # numbers of a part whose gradient is taken at once: two such parts of float32 stay in the CPU's cache
+CACHED = 700_000  # numbers in a part whose gradient is taken at once: two such float32 parts fit into the CPU's cache
 
 
 def narrow_pointwise(module: nn.Module) -> None:
-    """Let the 1 × 1 convolutions of a module compute in bfloat16, on weights that stay in float32; in place."""
+    """Let the 1 × 1 convolutions of a module compute in bfloat16, in place; their weights stay in float32."""
     for layer in _convolutions(module):
         if layer.kernel_size == (1, 1) and layer.groups == 1:
             layer.forward = partial(_in_bfloat16, layer)  # type: ignore[method-assign]
 
 
 def quicken_depthwise(module: nn.Module) -> None:
-    """Let the depthwise convolutions of a module take the weights' gradient from a convolution; in place.
+    """Let the depthwise convolutions of a module compute their weights' gradient by a convolution, in place.
 
-    The gradient is the same but for rounding. It is for float32 on a CPU, without strides and dilation; others stay.
+    The gradient is the same except for rounding. This is done for float32 on a CPU, without strides and dilation; other
+    layers do not change.
     """
     for layer in _convolutions(module):
         depthwise = layer.groups == layer.in_channels == layer.out_channels > 1
@@ -311,19 +321,19 @@ def _depthwise(layer: nn.Conv2d, maps: Tensor) -> Tensor:
     kind = maps.device.type
     if (
         kind != "cpu"
-        or not len(maps)  # a routed branch whose kind of picture is not among these
+        or not len(maps)  # a routed branch, without pictures
         or maps.dtype != torch.float32
         or not layer.weight.requires_grad
         or torch.is_autocast_enabled(kind)
     ):
         return nn.Conv2d.forward(layer, maps)
-    function: Any = _Depthwise  # whose `apply` has types in some releases of PyTorch alone
+    function: Any = _Depthwise  # Any: `apply` is typed in some releases of PyTorch only
     found: Tensor = function.apply(maps, layer.weight, layer.bias, layer.padding)
     return found
 
 
 class _Depthwise(torch.autograd.Function):
-    """(B, C, h, w), (C, 1, k, l) → (B, C, h', w')."""
+    """A depthwise convolution with a faster gradient: (B, C, h, w), (C, 1, k, l) → (B, C, h', w')."""
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
@@ -336,7 +346,7 @@ class _Depthwise(torch.autograd.Function):
         (gradient,) = gradients
         maps, weight = ctx.saved_tensors
         needs_maps, needs_weight, needs_bias, _ = ctx.needs_input_grad
-        input_gradient: Any = conv2d_input  # which has no types
+        input_gradient: Any = conv2d_input  # it has no types
         of_maps = of_weight = None
         if needs_maps:
             of_maps = input_gradient(maps.shape, weight, gradient, 1, ctx.padding, 1, len(weight))
@@ -346,9 +356,10 @@ class _Depthwise(torch.autograd.Function):
 
 
 def _weight_gradient(maps: Tensor, gradient: Tensor, padding: tuple[int, int]) -> Tensor:
-    """(B, C, h, w), (B, C, h', w') → (C, 1, k, l): each channel's maps, convolved with its gradient, summed over rows.
+    """Return the gradient (C, 1, k, l) of a depthwise convolution's weights, of maps and their output's gradient.
 
-    All channels of some rows are the channels of one picture, whose convolution has kernels as large as the gradient.
+    It is each channel's maps (B, C, h, w) convolved with the channel's gradient (B, C, h', w'), summed over rows. The
+    channels of several rows are treated as channels of a single picture, with kernels as large as the gradient.
     """
     rows = max(1, CACHED // max(1, maps[0].numel()))
     total: Any = 0
@@ -365,7 +376,7 @@ def _weight_gradient(maps: Tensor, gradient: Tensor, padding: tuple[int, int]) -
 
 
 class BranchImages:
-    """The upper blocks of a convolutional tower learn, on windows of the frozen blocks' cached feature maps."""
+    """Images for a convolutional tower whose upper blocks learn, on windows of the frozen blocks' cached maps."""
 
     def __init__(
         self, model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], side: ImageSide, seed: int, cache: Path,
@@ -373,7 +384,7 @@ class BranchImages:
     ) -> None:  # fmt: skip
         scale_before = map_scales(model.vision_model)[0]
         if side.map_scale is not None:
-            scaled = with_map_scale(model.vision_model, side.frozen_blocks, side.map_scale)  # a new tower, on the CPU
+            scaled = with_map_scale(model.vision_model, side.frozen_blocks, side.map_scale)  # made on the CPU
             model.vision_model = scaled.to(model.logit_scale.device)
             model.config.vision_config = model.vision_model.config
         tower = model.vision_model.requires_grad_(False)
@@ -383,7 +394,7 @@ class BranchImages:
         self.model, self.seed, self.log, self.cache = model, seed, log, cache
         self._frozen = FrozenFeaturesGraph(FrozenFeatures(shared, pixels.mean, pixels.std), pixels.size)
         self.maps = FeatureMaps(self._frozen, pictures, side.views, self.cache, log, side.degradation)
-        self._cached = {tuple(pictures): self.maps}  # their first view is the picture as it is
+        self._cached = {tuple(pictures): self.maps}  # the first view is the picture itself
         self.window = max(1, round(side.window * self.maps.side))
         self._branch = _channels_last(branch).requires_grad_(True)
         self.modules: list[nn.Module] = [self._branch]
@@ -396,15 +407,15 @@ class BranchImages:
             narrow_pointwise(self._branch)
 
     def inputs(self, rows: Sequence[int], step: int) -> Tensor:
-        """(B, C, w, w): windows of the frozen blocks' feature maps."""
+        """Return windows (B, C, w, w) of these pictures' cached maps, drawn anew for this step."""
         rng = [np.random.default_rng([self.seed, step, row]) for row in rows]
         return self.maps.windows(rows, self.window, rng)
 
     def encode(self, inputs: Tensor) -> EncodedImages:
-        """One vector a picture, or where each branch has its own loss, one a picture and branch.
+        """Return one vector for each picture, or one for each picture and branch if each branch has its own loss.
 
-        The projection is linear: with K times its weights a branch's features give a vector whose mean over the
-        branches is that of all features together.
+        Because the projection is linear, a branch's vector is made with K times the branch's weights: then the mean of
+        the K vectors, before they get unit length, is the projection of all features.
         """
         features = self.features(inputs).float()
         if self._branches == 1:
@@ -415,12 +426,12 @@ class BranchImages:
         return EncodedImages(torch.stack([l2_normalize(found, dim=-1) for found in vectors], dim=1), features)
 
     def features(self, inputs: Tensor) -> Tensor:
-        """(B, W): the branches' outputs before the projection."""
+        """Return the branches' outputs (B, W) before the projection."""
         features: Tensor = self._branch(inputs.contiguous(memory_format=torch.channels_last))
         return features
 
     def learn_from(self, tower: Any) -> None:
-        """Let `initial_features` be those of another tower over the same first blocks."""
+        """Let `initial_features` return another tower's features; a RecipeError if its first blocks or width differ."""
         shared, branch = split(tower, self._frozen_blocks)
         theirs, ours = towers.image_width(tower), towers.image_width(self.model.vision_model)
         if theirs != ours:
@@ -437,14 +448,17 @@ class BranchImages:
         self._initial_branch = _channels_last(branch.to(self.model.logit_scale.device))
 
     def initial_features(self, inputs: Tensor) -> Tensor:
-        """(B, W): `features` as before the stage, from maps of the size that they had then; or see `learn_from`."""
+        """Return the features (B, W) that the branches had before the stage, at the map scale of that time.
+
+        After `learn_from`, return the other tower's features.
+        """
         with torch.no_grad():
             features: Tensor = self._initial_branch(inputs.contiguous(memory_format=torch.channels_last))
         return features
 
     @torch.inference_mode()
     def explained(self, pictures: Sequence[Path]) -> float:
-        """The share of the variance of `initial_features` that `features` explain, over whole pictures."""
+        """Return the share of the variance of `initial_features` that `features` now explain, on whole pictures."""
         maps, device = FeatureMaps(self._frozen, pictures, 1, self.cache, self.log), self.model.logit_scale.device
         self.model.eval()
         batches = [maps.whole(rows).to(device) for rows in eval_batches(len(pictures))]
@@ -453,7 +467,7 @@ class BranchImages:
         return 1 - ((now - before).square().sum() / (before - before.mean(dim=0)).square().sum()).item()
 
     def vectors(self, pictures: Sequence[Path]) -> Tensor:
-        """(N, D) of any pictures, from whole feature maps, with the current weights."""
+        """Return vectors (N, D) of any pictures, from whole feature maps, with the current weights."""
         key = tuple(pictures)
         if key not in self._cached:
             self._cached[key] = FeatureMaps(self._frozen, pictures, 1, self.cache, self.log)
@@ -474,7 +488,10 @@ def whole_features(
     model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], blocks: int, views: int, degradation: float,
     cache: Path, log: Log,
 ) -> Tensor:  # fmt: skip
-    """(N, W): the tower's outputs for whole pictures, of which `views` maps are cached."""
+    """Return the tower's outputs (N, W) for whole pictures, from cached maps of the first `blocks` blocks.
+
+    `views` and `degradation` must be those of the stage that cached the maps.
+    """
     tower, mirror = copy.deepcopy(model.vision_model).eval(), model.config.vision_mirror
     fuse_batchnorm(upper_modules(tower, blocks))
     shared, upper = split(tower, blocks)

@@ -1,35 +1,35 @@
-"""Projection heads whose scores are hubness-corrected: query-bank normalisation inside the vectors.
+"""Projection heads with a query bank, which corrects scores for hubness, or with a part for class names, or with both.
 
-In a space of many dimensions some pictures, the hubs, lie near to most texts and outrank the right picture again and
-again (Radovanović et al. 2010). Query-bank normalisation (QB-Norm, Bogolin et al. 2022) measures with a bank of texts
-how near a picture is to texts in general, its popularity, and subtracts that from its score for every query. The
-popularity is the logarithm of the inverted softmax's denominator (Smith et al. 2017), less that of an average picture:
+The query bank. In a space of many dimensions some pictures, the hubs, lie near most texts and outrank the right picture
+again and again (Radovanović et al. 2010). Query-bank normalisation (QB-Norm, Bogolin et al. 2022) measures a picture's
+popularity, which is how near it is to a bank of texts, and subtracts the popularity from the picture's score for every
+query. It is the logarithm of the inverted softmax's denominator (Smith et al. 2017), less an average picture's:
 
     popularity(v) = log(mean over the bank's texts q of exp(sharpness · v·q)) / sharpness − centre
 
-The correction is part of the vectors, in two numbers of their own, so that any index of cosines ranks by it:
+Two numbers of each vector carry the correction, so that any index of cosines ranks by corrected scores:
 
     text     t → [a t, c, 0]
     picture  v → [b v, y, r],   y = −(a b / c) · weight · popularity(v),   r fills up to unit length
 
 The cosine of the two is a b (t·v − weight · popularity(v)).
 
-Projection heads with a names part: beside the captions' vector stands one of class names, for queries by name.
-
-A classifier's knowledge is lost when its network learns captions, so the class probabilities go into the vector
-themselves: a picture's names part is the mean of its classes' directions, weighted by their probabilities (ConSE,
-Norouzi et al. 2013), and short where the classifier is unsure. A text's names part points to the directions of the
-classes that it names, and a gate, which the text tower's output opens, says how much it counts:
+The names part. It stands beside the captions' part of a vector, for queries by a class's name. A classifier's knowledge
+is lost when its network learns captions, so the class probabilities go into the vector: a picture's names part is the
+mean of its classes' directions, weighted by their probabilities (ConSE, Norouzi et al. 2013), and short if the
+classifier is unsure. A text's names part points to the directions of the classes that it names, and a gate, computed
+from the text tower's output, says how much the part counts:
 
     text     t → [v_t, g n_t, 0] / √(1 + g²),   g = weight · sigmoid(gate(h)),   |n_t| = 1
     picture  p → [v_p, n_p, r] / √2,            n_p = s |m|^(length − 1) m,  m = Σ probability · direction;  r fills up
 
-n_p is at most of length 1. With a `length` below 1 the part is less short where the classifier is unsure.
+n_p has at most length 1. With a `length` below 1 it is longer for pictures of which the classifier is unsure.
 
-s, from 0 to 1, says whether the picture is of a kind that the classifier knows: it is sure of drawings, too, and wrong.
+s, from 0 to 1, says whether the picture is of a kind that the classifier knows; for drawings, say, it would be sure and
+wrong.
 
-The cosine of the two is (v_t·v_p + g n_t·n_p) / √(2 (1 + g²)), so a query ranks pictures by the sum of both cosines,
-and any index of cosines searches such vectors. For captions the gate is nearly shut.
+The cosine of text and picture is (v_t·v_p + g n_t·n_p) / √(2 (1 + g²)), so pictures are ranked by the sum of both
+cosines, and any index of cosines can search such vectors. For captions the gate is nearly shut.
 """
 
 import math
@@ -49,11 +49,11 @@ from araclip.training.model.model import AraCLIPModel
 
 CONSTANT = 0.3  # c
 TEXT_SCALE = math.sqrt(1 - CONSTANT**2)  # a
-IMAGE_SCALE = 0.95  # b; leaves ±.31 for y, about five standard deviations of what pictures have
+IMAGE_SCALE = 0.95  # b; leaves ±.31 for y, about five standard deviations of y over pictures
 
 
 class QueryBankTextHead(nn.Module):
-    """(N, H) pooled outputs → (N, D) of unit length."""
+    """The text projection with a query bank: pooled outputs (N, H) → (N, D) of unit length."""
 
     def __init__(self, width: int, projection_dim: int) -> None:
         super().__init__()
@@ -66,13 +66,13 @@ class QueryBankTextHead(nn.Module):
 
 
 class QueryBankImageHead(nn.Module):
-    """(M, W) pooled outputs → (M, D) of unit length.
+    """The image projection with a query bank: pooled outputs (M, W) → (M, D) of unit length.
 
     Args:
         texts: number of texts in the bank.
-        sharpness: inverse temperature at which cosines with the bank are averaged: at 0 all texts count the same,
-            above 30 only the nearest.
-        weight: of the popularity that is subtracted.
+        sharpness: inverse temperature at which cosines with the bank are averaged: at 0 all texts count the same, above
+            30 only the nearest texts count.
+        weight: the popularity times this is subtracted from scores.
     """
 
     bank: Tensor
@@ -86,7 +86,7 @@ class QueryBankImageHead(nn.Module):
         self.register_buffer("centre", torch.zeros(()))
 
     def popularity(self, vectors: Tensor) -> Tensor:
-        """(M, D − 2) of unit length → (M,): how near they are to the bank's texts, less an average picture's."""
+        """Return how near unit vectors (M, D − 2) are to the bank's texts, less an average picture's nearness: (M,)."""
         similar = self.sharpness * (vectors @ self.bank.float().T)  # (M, N)
         return (torch.logsumexp(similar, dim=1) - math.log(len(self.bank))) / self.sharpness - self.centre.float()
 
@@ -99,12 +99,12 @@ class QueryBankImageHead(nn.Module):
 
 
 class NameTextHead(nn.Module):
-    """(N, H) pooled outputs → (N, D) of unit length.
+    """The text projection with a names part: pooled outputs (N, H) → (N, D) of unit length.
 
     Args:
         captions: the head of the captions' part, (N, H) → (N, D − names − 1).
-        width, hidden, names: H, of the layer between, and of the names part.
-        weight: of the names part where the gate is open.
+        width, hidden, names: H, the width of the layer between, and the width of the names part.
+        weight: weight of the names part if the gate is open.
     """
 
     def __init__(self, captions: nn.Module, width: int, hidden: int, names: int, weight: float) -> None:
@@ -116,7 +116,7 @@ class NameTextHead(nn.Module):
         self.weight = weight
 
     def named(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, names) of unit length, and the gate before the sigmoid (N, 1)."""
+        """Return the names part (N, names), of unit length, and the gate's value before the sigmoid (N, 1)."""
         between = gelu(self.hidden(pooled).float()).to(self.names.weight.dtype)  # (N, hidden)
         return l2_normalize(self.names(between).float(), dim=-1), self.gate(between).float()
 
@@ -127,19 +127,19 @@ class NameTextHead(nn.Module):
         return l2_normalize(torch.cat([captions, weight * names, torch.zeros_like(weight)], dim=1), dim=-1)
 
 
-SHORTEST = 1e-3  # length from which on a mean direction tells nothing
+SHORTEST = 1e-3  # a shorter mean direction says nothing about the class
 
 
 class NameImageHead(nn.Module):
-    """(M, W) pooled outputs → (M, D) of unit length.
+    """The image projection with a names part: pooled outputs (M, W) → (M, D) of unit length.
 
     Args:
-        captions: the head of the captions' part; it reads the first W − alone numbers.
-        features: how many numbers, the last ones, the classifier reads; 0: all.
-        alone: how many of these captions do not read: all or none.
-        classes: of the classifier; the first `exclusive` of them exclude each other (softmax), the others do not.
-        length: power to which the mean direction's length is raised. With 1 a picture whose class is in doubt has a
-            short names part, with 0 all have the same length, and a picture in doubt is found by its likeliest class.
+        captions: the head of the captions' part; it reads the first W − alone features.
+        features: the classifier reads so many features, the last ones; 0: all.
+        alone: so many of the classifier's features are not read by the captions' head; all of them or 0.
+        classes: number of classes; the first `exclusive` of them exclude each other (softmax), the others do not.
+        length: the mean direction's length is raised to this power. With 1 a picture of doubtful class has a short
+            names part. With 0 all have one length, and a picture of doubtful class is found by its likeliest class.
     """
 
     directions: Tensor
@@ -156,7 +156,7 @@ class NameImageHead(nn.Module):
         self.register_buffer("directions", torch.zeros(classes, names))
 
     def probabilities(self, own: Tensor) -> Tensor:
-        """(M, F), the numbers that the classifier reads → (M, classes)."""
+        """Return class probabilities (M, classes) for the features (M, F) that the classifier reads."""
         logits = self.classifier(own).float()
         parts = []
         if self.exclusive:
@@ -179,14 +179,14 @@ class NameImageHead(nn.Module):
 
 
 def text_projection(config: Any) -> nn.Module:
-    """The text side of a model whose configuration has a query bank, a names part or both."""
+    """Make the text projection of a model whose configuration has a query bank, a names part or both."""
     width, own = config.text_config.hidden_size, own_width(config)
     head: nn.Module = QueryBankTextHead(width, own) if config.query_bank else nn.Linear(width, own)
     return NameTextHead(head, width, config.name_hidden, config.names, config.name_weight) if config.names else head
 
 
 def visual_projection(config: Any, width: int) -> nn.Module:
-    """The picture side, of an image tower that makes `width` numbers a picture."""
+    """Make the image projection for an image tower with `width` features; a ModelMismatch if these are too few."""
     if config.names and (names_alone(config) == width or config.name_features > width):
         raise ModelMismatch(
             f"name_features={config.name_features}, but the image tower makes {width} numbers a picture, of which "
@@ -202,7 +202,7 @@ def visual_projection(config: Any, width: int) -> nn.Module:
 
 
 def plain(model: AraCLIPModel) -> AraCLIPModel:
-    """The model without names part and query bank, to be trained further; the towers are shared."""
+    """Return the model without names part and query bank, to train it further; both models share the towers."""
     return without_query_bank(without_names(model))
 
 
@@ -211,12 +211,12 @@ _HEADS = ("text_projection", "visual_projection")
 
 @torch.no_grad()
 def with_query_bank(before: AraCLIPModel, texts: Tensor, sharpness: float, weight: float) -> AraCLIPModel:
-    """The model with a query bank of the texts whose vectors are (N, D), of unit length; the towers are shared.
+    """Add a query bank of texts with these unit vectors (N, D); return a new model that shares the towers.
 
-    Two dimensions of the vectors carry the correction; the two principal axes of least variance are dropped for it.
+    Two numbers of each vector carry the correction. To make room, the two principal axes of least variance are dropped.
     """
     model = rebuilt(before, query_bank=len(texts), query_bank_sharpness=sharpness, query_bank_weight=weight)
-    _, axes = torch.linalg.eigh(texts.T @ texts)  # in the order of rising variance
+    _, axes = torch.linalg.eigh(texts.T @ texts)  # in order of rising variance
     rotation = axes[:, QUERY_BANK_AXES:].T  # (D − 2, D)
     for head in _HEADS:
         ours, theirs = getattr(model, head).linear, getattr(before, head)
@@ -228,9 +228,9 @@ def with_query_bank(before: AraCLIPModel, texts: Tensor, sharpness: float, weigh
 
 @torch.no_grad()
 def without_query_bank(model: AraCLIPModel) -> AraCLIPModel:
-    """The model before its query bank, with zeros on the two dropped axes; the towers are shared.
+    """Take the query bank off; return a new model that shares the towers, with zeros on the two dropped axes.
 
-    A model without a query bank is returned as it is.
+    A model without a query bank is returned unchanged.
     """
     if not model.config.query_bank:
         return model
@@ -244,7 +244,7 @@ def without_query_bank(model: AraCLIPModel) -> AraCLIPModel:
 
 @torch.no_grad()
 def rebuilt(model: AraCLIPModel, tower: Any = None, **changes: float) -> AraCLIPModel:
-    """The model with other settings, and with another image tower if one is given; its projections are random yet."""
+    """Make a model with other settings and the same towers (or image tower `tower`); its projections are random."""
     tower = tower or model.vision_model
     settings = {**model.config.to_dict(), **changes, "vision_config": tower.config.to_dict()}
     other = AraCLIPModel(type(model.config).from_dict(settings), model.text_model, tower)
@@ -254,12 +254,12 @@ def rebuilt(model: AraCLIPModel, tower: Any = None, **changes: float) -> AraCLIP
     return other
 
 
-ALWAYS = 20.0  # a bias whose sigmoid is 1
+ALWAYS = 20.0  # a bias with sigmoid 1
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A linear classifier of pooled features: weight (C, F), bias (C,); the first `exclusive` classes by softmax."""
+    """A linear classifier of pooled features: weight (C, F), bias (C,); the first `exclusive` share a softmax."""
 
     weight: Tensor
     bias: Tensor
@@ -271,14 +271,14 @@ def with_names(
     before: AraCLIPModel, classifier: Classifier, names: int, hidden: int, weight: float,
     tower: BranchesModel | None = None, features: int = 0, length: float = 1.0,
 ) -> AraCLIPModel:  # fmt: skip
-    """The model with a names part whose text side and directions are random yet; a query bank stays.
+    """Add a names part, whose text side and directions are still random; return a new model, which keeps a query bank.
 
-    All pictures are of a kind that the classifier knows, until its `familiar` says otherwise.
+    At first all pictures count as a kind that the classifier knows (`familiar`).
 
     Args:
         names, hidden, weight: see `NameTextHead`; length: see `NameImageHead`.
-        tower: the image tower with the classifier's own branch as its last one; None: the classifier reads `before`'s.
-        features: numbers of its last branch, if it reads that alone.
+        tower: an image tower whose last branch is the classifier's own; None: the classifier reads `before`'s tower.
+        features: number of features of the last branch, if the classifier reads that branch alone; otherwise 0.
     """
     model = rebuilt(
         before, tower, projection_dim=before.config.projection_dim + names + NAME_AXES, names=names,
@@ -296,9 +296,9 @@ def with_names(
 
 
 def tower_with(model: AraCLIPModel, other: Any, shared_blocks: int) -> tuple[BranchesModel | None, int]:
-    """A model's image tower with another one as one more branch, and how many numbers that makes a picture.
+    """Add another tower as one more branch to a model's image tower; return the new tower and the branch's width.
 
-    None where the other one is the model's last branch already, which is not computed twice.
+    The tower is None if the other tower is already the model's last branch, which need not be computed twice.
     """
     tower = joined([model.vision_model, other], shared_blocks)
     features = tower.config.hidden_size - towers.image_width(model.vision_model)
@@ -310,7 +310,7 @@ def tower_with(model: AraCLIPModel, other: Any, shared_blocks: int) -> tuple[Bra
 
 @torch.no_grad()
 def without_names(model: AraCLIPModel) -> AraCLIPModel:
-    """The model before its names part, without a branch that served it alone; one without is returned as it is."""
+    """Take the names part off, and a branch that served only it; a model without names part is returned unchanged."""
     config = model.config
     if not config.names:
         return model

@@ -1,4 +1,4 @@
-"""The stages that make one model of several: an ensemble of image towers, or the mean of all weights."""
+"""The stages `ensemble` (joins image towers) and `average` (averages weights), which make one model of several."""
 
 from collections.abc import Sequence
 
@@ -20,11 +20,11 @@ from araclip.training.stages.starting_model import StageContext
 
 
 def ensemble(stage: Ensemble, context: StageContext) -> dict[str, float]:
-    """Join the image towers of several stages above the text tower that all of them were trained with.
+    """Join the image towers of several stages with the text tower that all were trained with; return the dev recall.
 
-    Where the stage names pictures, each member's image vectors are first scaled to one mean length, that of all, so
-    that each branch has the same weight whatever its training: a member that is an ensemble itself has the weight of
-    all its branches. An expert contributes only for pictures like its own, by a gate; see `with_gate_for`.
+    If the stage names pictures, the members' image vectors are first scaled to one mean length, so that each branch has
+    the same weight however it was trained. (A member that is an ensemble has the weight of all its branches.) An expert
+    counts only for pictures like its own, by a gate; see `with_gate_for`.
     """
     accelerator = accelerator_for()
     names = [*stage.members, *([stage.expert] if stage.expert else [])]
@@ -40,7 +40,7 @@ def ensemble(stage: Ensemble, context: StageContext) -> dict[str, float]:
         files, data["pictures"] = draw_files(stage.pictures, stage.seed, stage.batch)
         seen = [pooled_features(model, pixels, files) for model in models[members]]
         lengths[members] = [_mean_length(model, found) for model, found in zip(models[members], seen, strict=True)]
-    mean_length = sum(lengths[members]) / len(stage.members)  # the head's weights keep their size, and so its lr fits
+    mean_length = sum(lengths[members]) / len(stage.members)  # keeps the size of the head's weights
     total = sum(branches[members])
     scales = [count / total * mean_length / length for count, length in zip(branches, lengths, strict=True)]
     if stage.expert:
@@ -60,7 +60,7 @@ def ensemble(stage: Ensemble, context: StageContext) -> dict[str, float]:
 
 
 def _mean_length(model: AraCLIPModel, features: Tensor) -> float:
-    """Mean length of the image vectors of (N, W) features."""
+    """Return the mean length of the image vectors that the projection makes of (N, W) features."""
     with torch.inference_mode():
         return model.visual_projection(features).norm(dim=-1).mean().item()  # type: ignore[no-any-return]
 
@@ -108,10 +108,10 @@ def _text_side(model: AraCLIPModel) -> dict[str, Tensor]:
 
 
 def with_gate_for(model: AraCLIPModel, shared_blocks: int, own: Tensor, others: Tensor) -> AraCLIPModel:
-    """The model with a gate on its image tower: near 1 for pictures like `own`, near 0 for those like `others`.
+    """Return the model with a gate on its image tower: near 1 for pictures like `own`, near 0 for those like `others`.
 
-    Both are `pooled_features` of pictures, (N, W) and (M, W). The image projection's bias becomes 0: the gate does not
-    multiply a bias.
+    Both are `pooled_features` of pictures, (N, W) and (M, W). The image projection's bias becomes 0, because the gate
+    would not multiply it.
     """
     tower = with_gate(model.vision_model, shared_blocks, *logistic(own, others))
     gated = rebuilt(model, tower)
@@ -122,10 +122,10 @@ def with_gate_for(model: AraCLIPModel, shared_blocks: int, own: Tensor, others: 
 
 
 def average(stage: Average, context: StageContext) -> dict[str, float]:
-    """Average the weights of models of one shape that were trained on from one model.
+    """Average the weights of models of equal shapes that were trained from one start; return the dev recall.
 
-    Of a model and what it became by training on other data the mean keeps most of what either knows (WiSE-FT,
-    Wortsman et al. 2022), at the cost of one. Models that were trained apart have no useful mean.
+    The mean of a model before and after training on other data keeps most of what both know (WiSE-FT, Wortsman et al.
+    2022), and costs no more than one model. Models that were trained from different starts have no useful mean.
     """
     accelerator = accelerator_for()
     members, processor = starting_model.members_of(stage.members, context, "averages")
@@ -137,7 +137,7 @@ def average(stage: Average, context: StageContext) -> dict[str, float]:
 
 
 def _mean(members: dict[str, AraCLIPModel], shares: list[float]) -> dict[str, Tensor]:
-    """The weighted mean of each tensor; whole numbers are the first member's."""
+    """Return the weighted mean of each tensor; tensors of whole numbers are the first member's."""
     (first_name, first), *others = ((name, model.state_dict()) for name, model in members.items())
     for name, other in others:
         shapes = [{key: tensor.shape for key, tensor in found.items()} for found in (first, other)]

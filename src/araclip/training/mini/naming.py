@@ -1,4 +1,4 @@
-"""The stage of the names part: a finished model gets, beside its vectors, those of a classifier's named classes."""
+"""The stage `names`: adds to a finished model's vectors a part for the named classes of a classifier."""
 
 import hashlib
 from collections.abc import Sequence
@@ -33,17 +33,17 @@ from araclip.training.stages.texts import text_features
 
 @dataclass(frozen=True)
 class NamedClasses:
-    """What `recipes/mini_names.py` makes."""
+    """A classifier and words that name its classes, as `recipes/mini_names.py` makes them."""
 
     weight: Floats  # (C, F)
     bias: Floats  # (C,)
-    exclusive: int  # the first so many classes share a softmax; each of the others has a probability of its own
-    words: dict[str, tuple[int, ...]]  # text → the classes that it names, one or more
-    others: tuple[str, ...]  # texts that name no class: for them the names part shall count nothing
+    exclusive: int  # so many of the classes, the first, share a softmax; the others have a probability each
+    words: dict[str, tuple[int, ...]]  # text → the one or more classes that it names
+    others: tuple[str, ...]  # texts that name no class; for them the names part must not count
 
     @property
     def fingerprint(self) -> str:
-        """Twelve hex digits that change with any number or text."""
+        """Twelve hex digits: a hash of all numbers and texts."""
         digest = hashlib.sha256(repr((self.exclusive, self.words, self.others)).encode())
         for array in (self.weight, self.bias):
             digest.update(np.ascontiguousarray(array).tobytes())
@@ -51,9 +51,9 @@ class NamedClasses:
 
 
 def read_named_classes(path: Path) -> NamedClasses:
-    """`<path>.npz` with `weight` and `bias`, and `<path>.json` with `exclusive`, `words` and `others`.
+    """Read `<path>.npz` with `weight` and `bias`, and `<path>.json` with `exclusive`, `words` and `others`.
 
-    Texts are normalised. A word marked `held` is left out: it is there to measure with.
+    Texts are normalised. A word marked `held` is left out, because it serves to measure. Damaged files: DataError.
     """
     layout = (
         "Named classes are a .npz with `weight` (C, F) and `bias` (C,) and a .json with `exclusive`, `words` and "
@@ -83,12 +83,12 @@ def _word(entry: Any, classes: int) -> tuple[str, tuple[int, ...]]:
 
 SHARPNESS = 16.0  # inverse temperature of the cosines between words and directions
 GATE = 1.0  # weight of the gate's loss
-INPUT_NOISE = 0.3  # of the tower's outputs, in standard deviations: there are as many words as weights in a layer
+INPUT_NOISE = 0.3  # noise on inputs, in standard deviations: there are only as many words as weights in a layer
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """What is learned: (N, H) outputs of words with the classes that each names, and (M, H) of texts that name none."""
+    """Training data: the text tower's outputs (N, H) for words, each word's classes, and (M, H) for other texts."""
 
     words: Tensor
     classes: Sequence[tuple[int, ...]]
@@ -99,9 +99,10 @@ class Lesson:
 def fit_names(
     head: NameTextHead, directions: Tensor, lesson: Lesson, steps: int, batch: int, lr: float, seed: int
 ) -> float:  # fmt: skip
-    """Teach the head and (C, names) directions, in place: words point to their classes. Gives the last steps' loss.
+    """Train the head and the directions (C, names) of the classes, in place, so that words point to their classes.
 
-    Directions are learned with the words, so that classes of one kind («كلب») come to share a part of theirs.
+    Directions are learned together with the words, so that classes of one kind («كلب») get similar directions. Return
+    the mean loss of the last tenth of the steps.
     """
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -141,7 +142,7 @@ def fit_names(
 
 
 def _targets(classes: Sequence[tuple[int, ...]], count: int) -> Tensor:
-    """(N, C): each word's probability is spread evenly over its classes."""
+    """Return targets (N, C): each word's probability, spread evenly over its classes."""
     targets = torch.zeros(len(classes), count)
     for row, numbers in enumerate(classes):
         targets[row, list(numbers)] = 1 / len(numbers)
@@ -149,7 +150,7 @@ def _targets(classes: Sequence[tuple[int, ...]], count: int) -> Tensor:
 
 
 def names(stage: Names, context: StageContext) -> dict[str, float]:
-    """Give a model a names part, see `heads`; its towers stay as they are, and so does a query bank."""
+    """Add a names part to a model, see `heads`; towers and query bank do not change. Return the dev recall."""
     accelerator = accelerator_for()
     classes = read_named_classes(stage.classes)
     mixture = PictureMixture(stage.pictures, stage.seed, languages=stage.languages)
@@ -181,8 +182,11 @@ def names(stage: Names, context: StageContext) -> dict[str, float]:
 
 
 def _learn_familiar(model: AraCLIPModel, processor: AraCLIPProcessor, stage: Names) -> str:
-    """Lets the names part count only for pictures of a kind that the classifier knows; the sets' fingerprint."""
-    pixels, read = Pixels.of(processor), model.config.name_features  # 0: the classifier reads all, and so does [-0:]
+    """Fit the part that tells familiar pictures from others, in place; return the picture sets' fingerprints.
+
+    The names part then counts only for pictures of a kind that the classifier knows.
+    """
+    pixels, read = Pixels.of(processor), model.config.name_features  # if 0, the classifier reads all, as [-0:] does
     both = (stage.familiar_pictures, stage.unfamiliar_pictures)
     kinds = [draw_files(sources, stage.seed, stage.familiar_batch) for sources in both]
     weight, bias = logistic(*(pooled_features(model, pixels, files)[:, -read:] for files, _ in kinds))

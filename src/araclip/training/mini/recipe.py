@@ -24,17 +24,17 @@ from araclip.training.recipe.stages import (
 
 @dataclass(frozen=True, config=CONFIG)
 class Ensemble(Stage):
-    """Nothing is trained: image towers that learned the space of one locked text tower become one tower."""
+    """Joins image towers that were trained with the same locked text tower into one tower; nothing is trained."""
 
     kind: Literal["ensemble"] = "ensemble"
     members: tuple[str, ...] = ()  # stages, or folders of models
-    shared_blocks: OrNone = 0  # the first blocks of their image towers, which none of them changed
-    batch: Many = 128  # pictures of either kind over which lengths and the gate are computed
-    pictures: Pictures = ()  # over a batch of these, members' vectors get one mean length
-    expert: str = ""  # one more member, which contributes only for pictures like its own: a gated branch
-    expert_pictures: Pictures = ()  # its own pictures; the gate is fitted to a batch of them against one of `pictures`
-    expert_weight: AtLeastOne = 2.0  # mean length of its vectors for its own pictures, the members' for theirs being 1
-    expert_routed: bool = False  # the expert computes only for pictures that the members' features tell to be its own
+    shared_blocks: OrNone = 0  # so many first blocks of the image towers are shared; no member has changed them
+    batch: Many = 128  # pictures (of each kind) on which lengths and the gate are computed
+    pictures: Pictures = ()  # on a batch of these, all members' vectors are scaled to one mean length
+    expert: str = ""  # one more member, a gated branch, which counts only for pictures like its own
+    expert_pictures: Pictures = ()  # the expert's own pictures; the gate learns to tell them from `pictures`
+    expert_weight: AtLeastOne = 2.0  # mean length of the expert's vectors for its own pictures; members have 1
+    expert_routed: bool = False  # true: it computes only for pictures that the members' features tell to be its own
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -54,11 +54,11 @@ class Ensemble(Stage):
 
 @dataclass(frozen=True, config=CONFIG)
 class Average(Stage):
-    """Nothing is trained: the mean of the weights of models that were trained on from one (model soups)."""
+    """Averages the weights of models that were all trained from one start (model soups); nothing is trained."""
 
     kind: Literal["average"] = "average"
-    members: tuple[str, ...] = ()  # stages, or folders of models; their layers have one shape
-    shares: tuple[Positive, ...] = ()  # of each member in the mean; without any all count alike
+    members: tuple[str, ...] = ()  # stages, or folders of models, with layers of equal shapes
+    shares: tuple[Positive, ...] = ()  # the share of each member in the mean; empty: all count alike
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -75,33 +75,33 @@ class Average(Stage):
 
 @dataclass(frozen=True, config=CONFIG)
 class QueryBank(StartingStage):
-    """Nothing is trained, and the last stage: scores become hubness-corrected (QB-Norm); see `heads`."""
+    """A last stage that corrects scores for hubness (QB-Norm), see `heads`; nothing is trained."""
 
     kind: Literal["query_bank"] = "query_bank"
-    batch: Many = 2048  # texts in the query bank, at most: some are the same
-    pictures: Pictures = ()  # whose captions and names the texts are
+    batch: Many = 2048  # at most so many texts in the query bank; equal texts count once
+    pictures: Pictures = ()  # the texts are captions and names of these pictures
     languages: Shares = field(default_factory=lambda: {"arabic": 0.5, "english": 0.5})
-    sharpness: AtLeastOne = 20.0  # inverse temperature at which a picture's scores for the texts are averaged
-    weight: Positive = 0.6  # of that average, which is subtracted; to subtract nothing leave the stage out
+    sharpness: AtLeastOne = 20.0  # inverse temperature of the average of a picture's scores for the texts
+    weight: Positive = 0.6  # the average times this is subtracted from scores
 
 
 @dataclass(frozen=True, config=CONFIG)
 class Names(StartingStage):
-    """The last stage: beside the vectors of captions stands a part of class names; see `heads`."""
+    """A last stage that gives vectors a second part for class names, beside the part for captions; see `heads`."""
 
     kind: Literal["names"] = "names"
-    classes: Folder = Path("names")  # .npz with the classifier, .json with the words; see `naming.NamedClasses`
-    vision: str = ""  # whose features it reads, joined unless the start's last branch has them; "": all of the start's
+    classes: Folder = Path("names")  # NAME.npz has the classifier, NAME.json the words; see `naming`
+    vision: str = ""  # the tower whose features the classifier reads; "": the start's
     shared_blocks: OrNone = 0  # first blocks that the two towers share
-    width: Width = 127  # of the names part
-    hidden: Width = 256  # of the layer between the text tower and the names part
-    weight: Positive = 1.0  # of the names part in the score where the gate is open
-    length: Chance = 1.0  # how much shorter the names part is of pictures whose class is in doubt; see `heads`
-    pictures: Pictures = ()  # whose captions shut the gate,
-    captions: Many = 4096  # at most so many, evenly spread
-    familiar_pictures: Pictures = ()  # of the kind that the classifier knows, such as photographs, and
-    unfamiliar_pictures: Pictures = ()  # of others, such as drawings, for which the names part counts nothing
-    familiar_batch: Many = 1024  # pictures of either kind that this is learned from
+    width: Width = 127  # width of the names part
+    hidden: Width = 256  # width of the layer between text tower and names part
+    weight: Positive = 1.0  # weight of the names part in a score if its gate is open
+    length: Chance = 1.0  # 1: a picture of doubtful class has a short names part; 0: all have one length
+    pictures: Pictures = ()  # the gate learns to be shut for these pictures' captions
+    captions: Many = 4096  # at most so many of the captions, evenly spread
+    familiar_pictures: Pictures = ()  # pictures of a kind that the classifier knows, such as photographs
+    unfamiliar_pictures: Pictures = ()  # others, such as drawings; for them the names part is to count nothing
+    familiar_batch: Many = 1024  # so many pictures of each of the two kinds are learned from
     languages: Shares = field(default_factory=lambda: {"arabic": 0.7, "english": 0.3})
     steps: Count = 1500
     batch: Many = 256
@@ -120,12 +120,15 @@ class Names(StartingStage):
 
 @dataclass(frozen=True, config=CONFIG)
 class DistillImages(LearningStage):
-    """An image tower learns a teacher's image vectors, or from smaller maps its own features or another tower's."""
+    """An image tower learns a teacher's image vectors.
+
+    Or, without a teacher: at a smaller input, it learns to reproduce its own or another tower's features.
+    """
 
     kind: Literal["distill_images"] = "distill_images"
-    teacher: str = ""  # a stage or model with the student's text tower; without one, image.map_scale is needed
-    features_of: str = ""  # without a teacher: the tower, stage or model whose features are learned; "": the start
-    mirror: bool = True  # targets are the mean of a picture's vector and its mirror image's
+    teacher: str = ""  # a stage or model with the student's text tower; "": `image.map_scale` is needed
+    features_of: str = ""  # without a teacher: whose features are learned (tower, stage, model); "": the start's
+    mirror: bool = True  # true: targets average the vectors of a picture and its mirror image
     lr_image: NotNegative = 3e-4
     image_precision: Literal["float32", "bfloat16", "pointwise"] | None = None
     pictures: Pictures = ()

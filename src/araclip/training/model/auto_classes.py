@@ -1,8 +1,8 @@
-"""AraCLIPModel, AraCLIPProcessor and AraCLIPTokenizer, registered with transformers' Auto classes.
+"""Registers AraCLIPModel, AraCLIPProcessor and AraCLIPTokenizer with transformers' Auto classes.
 
-`from araclip import AraCLIPModel`, or any of the three, imports this module, so that afterwards the Auto classes,
-pipelines, and sentence-transformers through them, load saved folders. Each class registers itself where it is defined;
-`from araclip import AraCLIPConfig` alone registers only the configuration, and works without torch.
+`from araclip import AraCLIPModel`, or one of the other two, imports this module. From then on the Auto classes,
+pipelines and sentence-transformers load saved folders. Each class registers itself in the module that defines it.
+`from araclip import AraCLIPConfig` registers only the configuration, and works without torch.
 """
 
 from araclip.training.model.model import AraCLIPModel

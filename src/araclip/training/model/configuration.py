@@ -1,4 +1,4 @@
-"""AraCLIPConfig: everything about an AraCLIP model except its weights; it works without torch."""
+"""AraCLIPConfig: all settings of an AraCLIP model, without its weights. This module works without torch."""
 
 import math
 from collections.abc import Iterable
@@ -13,19 +13,19 @@ from araclip.training import extensions
 from araclip.training.model import foreign
 
 MAX_TOKENS = 32  # 99.9 % of the captions have fewer; longer text is cut
-TEMPERATURE = 2.6592  # ln(1 / 0.07), where CLIP's training starts
-ARABERT = {"model_type": "bert", "vocab_size": 64_000}  # aubmindlab/bert-base-arabertv02; the rest is BERT's default
+TEMPERATURE = 2.6592  # ln(1 / 0.07), the value with which CLIP's training starts
+ARABERT = {"model_type": "bert", "vocab_size": 64_000}  # aubmindlab/bert-base-arabertv02; other settings are BERT's
 VIT = {"model_type": "vit"}
 
-MODULE = "modeling_araclip"  # of every saved folder; for transformers' Auto classes where araclip was not imported
-# transformers takes the value of this key for a file of weights. CLIPModel, BertModel and every class of its own, which
-# would draw random weights, thus refuse a saved folder with this sentence.
+MODULE = "modeling_araclip"  # Python file in every saved folder: transformers' Auto classes use it to import araclip
+# transformers takes the value of this key for the name of a weights file. So its own classes (CLIPModel, BertModel …),
+# which would load random weights, fail on a saved folder with this sentence as the name of the missing file.
 _NO_WEIGHTS = "transformers_weights"
 SENTENCE = (
     "this is an AraCLIP model. Load it with AraCLIPModel.from_pretrained and AraCLIPProcessor.from_pretrained of the "
     "package araclip: pip install 'araclip[train]'"
 )
-# Keys of config.json that araclip itself does not read.
+# Keys of config.json that other libraries read, but not araclip itself.
 FOR_OTHERS = {
     "auto_map": {
         "AutoConfig": f"{MODULE}.AraCLIPConfig",
@@ -40,44 +40,44 @@ Tower: TypeAlias = dict[str, Any] | PreTrainedConfig
 TEXT_POOLINGS = ("mean", "cls", "max")
 VISION_POOLINGS = ("pooler", "cls", "mean")
 VISION_PROJECTIONS = ("linear", "identity")
-# Their pooler is a dense layer that few checkpoints have; classifiers use the first token.
+# The pooler of these towers is a dense layer, which few checkpoints have; classifiers use the first token.
 _CLS_TOWERS = ("vit", "deit", "ijepa", "yolos", "vivit")
 
 
 class Named:
-    """What is saved with the names of its classes, so that no source code is copied into its folder."""
+    """Base of the classes that are saved by name: no source code is copied into a saved folder."""
 
     @classmethod
     def register_for_auto_class(cls, auto_class: Any = None) -> None:
-        """Does nothing; transformers' own would have the class's file copied."""
+        """Do nothing; transformers' own method would copy the class's source file."""
 
 
 class AraCLIPConfig(Named, PreTrainedConfig):  # type: ignore[misc]
-    """Two towers and the space they share.
+    """The settings of two towers and of the vector space they share.
 
     Args:
-        text_config: any text encoder's configuration or its dictionary with `model_type`; None is AraBERT v02's.
-        vision_config: any vision tower's, timm's through `model_type="timm_wrapper"`; None is no image tower, for
-            training on image vectors computed beforehand.
+        text_config: the configuration of any text encoder, or its dictionary with `model_type`; None: AraBERT v02's.
+        vision_config: the configuration of any vision tower, of timm's with `model_type="timm_wrapper"`; None: no image
+            tower, for training on image vectors computed beforehand.
         projection_dim: width D of the shared space.
-        text_pooling: "mean" over the tokens that are no padding, "cls" (the first token) or "max".
-        vision_pooling: "pooler" (what the tower itself pools), "cls" or "mean" over the tokens; None takes "cls" for
-            plain ViTs, "pooler" for all others.
-        vision_projection: "linear", or "identity" to keep the image space of a teacher as it is: SigLIP's pooled
-            output, CLIP's with its own projection. The tower's width must then be `projection_dim`.
-        vision_mirror: a picture's features are the mean of its own and of its mirror image's, for twice the time.
-        matryoshka_dims: prefixes of the vectors that are good vectors as well (Kusupati et al. 2022).
+        text_pooling: "mean" over the tokens except padding, "cls" (the first token) or "max".
+        vision_pooling: "pooler" (the tower's own pooled output), "cls" or "mean" over the tokens; None: "cls" for plain
+            ViTs, "pooler" for all others.
+        vision_projection: "linear", or "identity" to keep a teacher's image space unchanged: SigLIP's pooled output, or
+            CLIP's with CLIP's own projection. The tower's width must then be `projection_dim`.
+        vision_mirror: true: average the features of each picture and its mirror image, for twice the time.
+        matryoshka_dims: lengths at which a prefix of a vector is a good vector, too (Kusupati et al. 2022).
         logit_scale_init_value: log of the inverse temperature before training.
-        logit_bias_init: bias of the sigmoid loss (SigLIP starts at -10) before training; None trains with InfoNCE.
-        max_tokens: length in tokens, special ones included, at which text is cut.
+        logit_bias_init: bias of the sigmoid loss (SigLIP starts at -10) before training; None: InfoNCE, no bias.
+        max_tokens: text is cut to so many tokens, special tokens included.
         normalizer: version of `araclip.text.normalization.normalize` that the model was trained with.
-        license, training_data: of the weights, or of those they were trained from, as a model folder states them; they
-            stay with every copy.
-        kwargs: settings of heads that a family of models adds, see `extensions`, and of every configuration.
+        license, training_data: licence and training data of the weights, or of the weights they were trained from, as
+            a model folder states them; they stay with every copy.
+        kwargs: settings of heads that a model family adds, see `extensions`, and transformers' settings.
 
     Raises:
-        RecipeError: an unknown pooling or projection, a prefix wider than the vectors, a size that is not positive, a
-            query bank where there is no room for one.
+        RecipeError: an unknown pooling or projection, a prefix wider than the vectors, a size that is not positive, or
+            a query bank without room for it.
         ModelMismatch: the model was trained with another text normaliser than this release has.
     """
 
@@ -109,7 +109,7 @@ class AraCLIPConfig(Named, PreTrainedConfig):  # type: ignore[misc]
         super().__init__(**{key: value for key, value in kwargs.items() if key not in FOR_OTHERS})
         self.text_config = _tower(ARABERT if text_config is None else text_config)
         self.vision_config: Any = None if vision_config is None else _tower(vision_config)
-        if attention is not None:  # for both towers, or a dictionary of them; without it each keeps its own
+        if attention is not None:  # one for both towers, or a dictionary; None: each tower keeps its own
             self._attn_implementation = attention
         if vision_pooling is None:
             vision_pooling = usual_vision_pooling(self.vision_config)
@@ -129,13 +129,13 @@ class AraCLIPConfig(Named, PreTrainedConfig):  # type: ignore[misc]
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
-        """The configuration of a config.json; transformers 5.0 drops that file's `attn_implementation`."""
+        """Make the configuration of a config.json; keep its `attn_implementation`, which transformers 5.0 drops."""
         if (asked := config_dict.get("attn_implementation")) is not None:
             kwargs.setdefault("attn_implementation", asked)
         return super().from_dict(config_dict, **kwargs)
 
     def to_diff_dict(self) -> dict[str, Any]:
-        """What config.json holds: the settings that are not the default ones, and what is for others than araclip."""
+        """Return what config.json holds: settings that differ from the default, and keys for other libraries."""
         own: dict[str, Any] = super().to_diff_dict()
         towers = {name: own[name] | {_NO_WEIGHTS: SENTENCE} for name in self.sub_configs if own.get(name)}
         return {**own, **towers, **FOR_OTHERS}
@@ -172,7 +172,7 @@ class AraCLIPConfig(Named, PreTrainedConfig):  # type: ignore[misc]
 
 
 def usual_vision_pooling(config: PreTrainedConfig | None) -> str:
-    """ "cls" for plain ViTs, whose pooler few checkpoints carry, and what the tower itself pools for all others."""
+    """Return "cls" for plain ViTs, whose pooler few checkpoints have, and "pooler" for all others and None."""
     return "cls" if config is not None and config.model_type in _CLS_TOWERS else "pooler"
 
 

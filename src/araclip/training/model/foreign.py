@@ -1,8 +1,8 @@
-"""What the settings in a stranger's model folder may ask a library for: never code, never a file elsewhere.
+"""Checks the settings in a stranger's model folder before a library reads them: no code, no files elsewhere.
 
-transformers, timm, open_clip and sentence-transformers hand many keys of a folder's JSON files on as arguments, some of
-which import modules, load pickles or fetch code. Those files are read first, bounded, and a key that could do so is
-refused with its file and name. `trust_remote_code=False` is passed to every loader besides.
+transformers, timm, open_clip and sentence-transformers pass many keys of a folder's JSON files on as arguments; some
+of these import modules, load pickles or fetch code. So the JSON files are first read here, within bounds, and a key
+that could do such things is refused by file and name. Every loader also gets `trust_remote_code=False`.
 """
 
 import json
@@ -20,23 +20,23 @@ from araclip.errors import ModelMismatch, ModelNotFound
 from araclip.models.folder import existing_folder
 from araclip.models.tokenizer_file import check_rules, check_tokenizer
 
-MAX_BYTES = 8_000_000  # of one file of settings; a tokenizer_config.json of 10,000 added tokens has 2 MB
+MAX_BYTES = 8_000_000  # of one JSON file; a tokenizer_config.json with 10,000 added tokens has 2 MB
 MAX_DEPTH = 32
 MAX_LAYERS = 512  # the deepest published text or image towers have about 100
-MAX_WIDTH = 100_000  # numbers of a vector, tokens of a text, texts of a query bank: far more than any model has
+MAX_WIDTH = 100_000  # most numbers in a vector, tokens in a text, texts in a query bank; no model has nearly as many
 MAX_SIDE = 4096  # pixels a side of input pictures
 
 _TOKENS = ("special_tokens_map.json", "added_tokens.json")
 _FILES = ("*config.json", "modules.json", "*/*config.json", *_TOKENS, *(f"*/{name}" for name in _TOKENS))
-_INDEXES = ("*.index.json", "*/*.index.json")  # which file holds which weight
+_INDEXES = ("*.index.json", "*/*.index.json")  # these say which file holds which weight
 _ATTENTION = ("attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation")
-_PLAIN = re.compile(r"[\w.-]+")  # no colon and no slash: those name folders and repositories
+_PLAIN = re.compile(r"[\w.-]+")  # no colon or slash, which would name folders or repositories
 _COUNTS = re.compile(r"(layers|depths?|blocks|branches|groups|repeats)$")
 _SIDES = (
     "size", "image_size", "img_size", "shortest_edge", "longest_edge", "height", "crop_size", "pad_size", "patch_size",
     "max_num_patches",
 )  # fmt: skip
-_LEAST_SHARE = 0.1  # that is cut out of a picture's side: it is made so many times larger before
+_LEAST_SHARE = 0.1  # least part of a picture that a crop takes; for a smaller one the picture is enlarged much
 _TIMM_ARGUMENTS = ("model_args", "backbone_kwargs")
 _OF_TIMM = re.compile(r"pretrained|checkpoint|cache|scriptable|exportable|no_jit|features_only")  # not the network's
 
@@ -45,7 +45,7 @@ _SENTENCE_TRANSFORMERS = re.compile(
     r"(Transformer|CLIPModel|Pooling|Dense|Normalize|LayerNorm|Dropout|WeightedLayerPooling)"
 )
 _ACTIVATIONS = re.compile(r"torch\.nn\.(modules\.(activation|linear)\.)?[A-Z]\w+")
-_ARGUMENTS = {  # that sentence-transformers may pass on to transformers
+_ARGUMENTS = {  # arguments that sentence-transformers may pass on to transformers
     "model": ("dtype", "torch_dtype", "attn_implementation", "add_pooling_layer", "trust_remote_code"),
     "tokenizer": ("model_max_length", "max_length", "padding_side", "truncation_side", "use_fast", "trust_remote_code"),
     "config": ("trust_remote_code",),
@@ -56,17 +56,17 @@ Place = tuple[str, ...]  # the keys that lead to a value
 
 
 def is_size(value: object) -> bool:
-    """Whether a setting is a whole number that a model may have."""
+    """True if a setting is a whole number of at most MAX_WIDTH."""
     return isinstance(value, int) and not isinstance(value, bool) and value <= MAX_WIDTH
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a model folder whose settings ask for code, for files elsewhere, or for sizes that nothing has.
+    """Raise ModelMismatch if a model folder's settings ask for code, for files elsewhere, or for absurd sizes.
 
-    Its layout is that of transformers, timm, sentence-transformers, or open_clip with a text tower of theirs.
+    The folder has the layout of transformers, timm, sentence-transformers, or of open_clip with such a text tower.
     """
     for path in folder.iterdir():
-        if path.exists() and not (path.is_file() or path.is_dir()):  # which would be read for ever
+        if path.exists() and not (path.is_file() or path.is_dir()):  # reading it would never end
             raise ModelMismatch(f"{path} is a pipe or a device, no file. Copy the model's folder again.")
     for path in sorted({path for pattern in _FILES for path in folder.glob(pattern)}):
         content = read_settings(path)
@@ -85,12 +85,12 @@ def check_folder(folder: Path) -> None:
 
 
 def read_settings(path: Path, kind: type | None = None) -> Any:
-    """The content of a JSON file of settings, within bounds and, where one is named, of a kind such as dict."""
+    """Read a JSON file of settings within bounds; a content that is not of `kind`, such as dict, is a ModelMismatch."""
     return bounded_json.read(path, max_bytes=MAX_BYTES, max_depth=MAX_DEPTH, kind=kind, error=ModelMismatch)
 
 
 def check_settings(content: Any, where: str) -> None:
-    """Refuse settings that ask for code, files elsewhere or sizes that nothing has; messages say `where` they stand."""
+    """Raise ModelMismatch if settings ask for code, files elsewhere or absurd sizes; `where` begins the message."""
     for place, value in _leaves(content):
         key = next((part for part in reversed(place) if not part.isdigit()), "")
         fault = _fault(place, key, value)
@@ -99,7 +99,7 @@ def check_settings(content: Any, where: str) -> None:
 
 
 def refused_setting(where: str, key: str, value: Any, why: str) -> ModelMismatch:
-    """The error for a setting that is not taken."""
+    """Return the error for a refused setting; `why` follows the value in its message."""
     return ModelMismatch(
         f"{where}: {key} is {value!r:.80}, {why}. It is refused, and nothing of the folder was run. "
         "Take the key out, or name another model."
@@ -108,10 +108,10 @@ def refused_setting(where: str, key: str, value: Any, why: str) -> ModelMismatch
 
 @contextmanager
 def code_refused(location: object) -> Iterator[None]:
-    """For a `with` block in which transformers reads settings: where they ask for code of their own, that is said."""
+    """For a `with` block in which transformers reads settings: a ModelMismatch if they ask for code of their own."""
     try:
         yield
-    except ValueError as error:  # transformers has no class of its own for this
+    except ValueError as error:  # transformers has no error class for this
         if "trust_remote_code" not in str(error):
             raise
         raise ModelMismatch(
@@ -121,7 +121,7 @@ def code_refused(location: object) -> Iterator[None]:
 
 
 def _fault(place: Place, key: str, value: Any) -> str | None:
-    """Why one value is refused, if it is."""
+    """Return why one value is refused, or None if it is allowed."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if "trust_remote_code" in place and value not in (False, None):
         return "which asks to run the folder's own code"
@@ -146,7 +146,7 @@ def _fault(place: Place, key: str, value: Any) -> str | None:
 
 
 def _leaves(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
-    """Every value that holds no other, with the keys that lead to it; the depth is bounded where it was read."""
+    """Yield every number, text, truth value and null with the keys that lead there; `read_settings` limits depth."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _leaves(inner, (*place, str(key)))
@@ -158,14 +158,14 @@ def _leaves(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
 
 
 def _check_no_files(content: Any, path: Path) -> None:
-    """Special tokens are passed on as arguments too, and win over the folder's own vocabulary files."""
+    """Refuse special tokens that name a file: they are passed on as arguments and replace the folder's own files."""
     for key, value in content.items() if isinstance(content, dict) else ():
         if key.endswith("_file"):
             raise refused_setting(str(path), key, value, "no special token, but a file to read")
 
 
 def _check_index(content: Any, path: Path) -> None:
-    """Weights lie beside their index, whatever a library would make of other paths."""
+    """Refuse an index of weights unless every file that it names lies beside it."""
     table = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(table, dict):
         raise ModelMismatch(f"{path}: weight_map is {table!r:.60}, expected an object. Copy the folder again.")
@@ -208,7 +208,7 @@ def _check_arguments(content: Any, path: Path) -> None:
 
 
 def check_known(content: Any, known: Collection[str], where: str) -> None:
-    """Refuse a table that holds an unknown key."""
+    """Raise ModelMismatch if `content` is no table or holds an unknown key."""
     if not isinstance(content, dict):
         raise ModelMismatch(f"{where} is {content!r:.60}, expected an object. Copy the model's folder again.")
     for key, value in content.items():
@@ -217,13 +217,13 @@ def check_known(content: Any, known: Collection[str], where: str) -> None:
 
 
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth")
-_SPARE = 1_000_000  # numbers that a model may have and its files not, such as projections that are trained later
+_SPARE = 1_000_000  # a model may have so many numbers more than its files, such as new projections
 
 
 def check_fits(build: Callable[[], Any], folder: Path, settings: str = "config.json") -> None:
-    """Refuse settings that ask for many more numbers than the folder's files of weights have bytes.
+    """Raise ModelMismatch if settings describe a model with many more numbers than the weights files have bytes.
 
-    `build` makes the model that the file `settings` describes; here it does so without memory for the weights.
+    `build` makes the model that the file `settings` describes; it is called without memory for weights.
     """
     import torch
 
@@ -239,14 +239,14 @@ def check_fits(build: Callable[[], Any], folder: Path, settings: str = "config.j
 
 
 def _check_local(location: str | Path) -> Path | None:
-    """The folder, checked, if the location is one."""
+    """If the location is a folder, check it and return its path; otherwise return None."""
     if (folder := existing_folder(location)) is not None:
         check_folder(folder)
     return folder
 
 
 def config_at(location: str | Path) -> Any:
-    """The configuration of a model of transformers in a folder or under a hub id."""
+    """Load and check the configuration of a transformers model, from a folder or hub id."""
     from transformers import AutoConfig
 
     folder = _check_local(location)
@@ -259,7 +259,7 @@ def config_at(location: str | Path) -> Any:
 
 
 def tokenizer_at(location: str | Path, config: Any = None) -> Any:
-    """The tokenizer of a folder or hub id; a model's configuration says its kind where these do not."""
+    """Load and check the tokenizer of a folder or hub id; `config`, the model's, says its kind if the files do not."""
     from transformers import AutoTokenizer
 
     _check_local(location)
@@ -272,14 +272,14 @@ def tokenizer_at(location: str | Path, config: Any = None) -> Any:
 
 
 def check_tokens(tokenizer: Any, location: str | Path) -> None:
-    """Refuse a loaded tokenizer that could make texts endless or take for ever; from a hub or a folder."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)  # none of a tokenizer written in Python
+    """Raise an error if a loaded tokenizer has rules that could make texts endless or take for ever."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)  # a tokenizer written in Python has none
     if backend is not None:
         check_rules(json.loads(backend.to_str()), str(location))
 
 
 def image_processor_at(location: str | Path, *, pillow: bool = False) -> Any:
-    """The image processor of a folder or hub id; with `pillow`, in the form that resizes with Pillow."""
+    """Load the image processor of a folder or hub id; with `pillow`, in the form that resizes with Pillow."""
     from transformers import AutoImageProcessor
 
     _check_local(location)
@@ -289,16 +289,16 @@ def image_processor_at(location: str | Path, *, pillow: bool = False) -> Any:
 
 
 def on_pillow(processor: Any) -> Any:
-    """The form of an image processor of transformers that resizes with Pillow; as it is where it has none.
+    """Return the form of a transformers image processor that resizes with Pillow; itself if there is no such form.
 
-    Published dual encoders were evaluated so: OpenAI's code, open_clip's and transformers' until version 4 resize PIL
-    pictures. The form that transformers takes today resizes tensors of uint8, whose kernel rounds its weights to 16
-    bits, and gives other values per processor.
+    Published dual encoders were evaluated with Pillow: OpenAI's code, open_clip and transformers until version 4 resize
+    PIL pictures. Today's transformers resizes uint8 tensors; that kernel rounds its weights to 16 bits, and its results
+    depend on the processor (CPU).
     """
     import transformers
 
     name = type(processor).__name__
-    names = {f"{name}Pil", name.removesuffix("Fast")} - {name}  # of today, and of transformers 5.0
+    names = {f"{name}Pil", name.removesuffix("Fast")} - {name}  # today's name, and the name in transformers 5.0
     for other in names if hasattr(processor, "resample") else ():
         if (kind := getattr(transformers, other, None)) is not None:
             settings = {key: value for key, value in processor.to_dict().items() if key != "image_processor_type"}
@@ -307,7 +307,7 @@ def on_pillow(processor: Any) -> Any:
 
 
 def check_size(location: str | Path, build: Callable[[], Any]) -> None:
-    """`check_fits` of a location that is a folder."""
+    """Call `check_fits` if the location is a folder; do nothing for a hub id."""
     if (folder := existing_folder(location)) is not None:
         check_fits(build, folder)
 
@@ -320,11 +320,11 @@ _MODEL = (
     "init_logit_bias", "nonscalar_logit_scale",
 )  # fmt: skip
 _TOKENIZER = ("clean", "strip_sep_token", "language", "reduction_mask")
-_ENDS = ("*.safetensors", "*.bin", "*.pth")  # of files that open_clip takes for a folder's weights
+_ENDS = ("*.safetensors", "*.bin", "*.pth")  # files that open_clip takes for a folder's weights
 
 
 def model_settings(location: str) -> Mapping[str, Any]:
-    """The checked `model_cfg` of a model in open_clip's words: of its own list, `local-dir:` or `hf-hub:` PLACE."""
+    """Return the checked `model_cfg` of an open_clip model: a name of its list, `local-dir:FOLDER` or `hf-hub:ID`."""
     import open_clip
 
     if location.startswith(_DIRECTORY):
@@ -345,12 +345,12 @@ def model_settings(location: str) -> Mapping[str, Any]:
 
 
 def tokenizer_arguments(model: Mapping[str, Any]) -> dict[str, Any]:
-    """What `open_clip.get_tokenizer` must be passed, so that a tokenizer of transformers runs no code."""
+    """Return arguments for `open_clip.get_tokenizer` that keep a transformers tokenizer from running code."""
     return {"trust_remote_code": False} if model.get("text_cfg", {}).get("hf_tokenizer_name") else {}
 
 
 def _built(model: Mapping[str, Any]) -> Any:
-    """The network as `open_clip.create_model` makes it, with random weights."""
+    """Build the network as `open_clip.create_model` does, with random weights."""
     from open_clip.coca_model import CoCa
     from open_clip.model import CLIP, CustomTextCLIP
 
@@ -382,7 +382,7 @@ def _checked(path: Path) -> dict[str, Any]:
 
 
 def _check_tower(name: Any, where: str) -> None:
-    """A text tower of transformers, which open_clip builds without saying that no code is to run."""
+    """Check a transformers text tower that open_clip would build without `trust_remote_code=False`."""
     from transformers import MODEL_MAPPING, AutoConfig
 
     if not isinstance(name, str):

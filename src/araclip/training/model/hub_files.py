@@ -1,4 +1,4 @@
-"""Files of a saved model beside its weights: the model card, and the configuration for sentence-transformers."""
+"""Writes a saved model's files beside the weights (model card, settings for sentence-transformers), and uploads it."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ _SENTENCE_TRANSFORMERS = [
 
 
 class Published(Named):
-    """How a model is saved and uploaded: with its card and the files by which other libraries find its classes."""
+    """Saves and uploads a model with its card and the files by which other libraries find its classes."""
 
     config: Any
 
@@ -45,10 +45,10 @@ class Published(Named):
             upload(Path(save_directory), repository, **options)
 
     def push_to_hub(self, repo_id: str, *, max_shard_size: int | str = "50GB", **options: Any) -> Any:
-        """Upload what `save_pretrained` writes; a model card that the repository already has stays.
+        """Upload what `save_pretrained` writes; a model card that the repository already has is not replaced.
 
         Args:
-            repo_id: "owner/name"; the repository is made if it is not there.
+            repo_id: "owner/name"; the repository is created if it does not exist.
             options: `private`, `token`, `commit_message`, `commit_description`, `revision`, `create_pr`.
 
         Returns:
@@ -83,12 +83,12 @@ def write_extras(folder: Path, config: AraCLIPConfig) -> None:
 
 
 def write_module(folder: Path) -> None:
-    """Write the module that `trust_remote_code=True` runs: one import, so that a folder's code is araclip's own."""
+    """Write the module that `trust_remote_code=True` runs: a single import of araclip, and no other code."""
     atomic.write_text(folder / f"{MODULE}.py", _IMPORT)
 
 
 def model_card(config: AraCLIPConfig) -> str:
-    """README.md in Markdown, its YAML header for the hub."""
+    """Return the text of README.md: Markdown with a YAML header for the hub."""
     vision = config.vision_config is not None
     tower = _tower_name(config.vision_config) if vision else "none; image vectors are computed beforehand"
     prefixes = ", ".join(map(str, config.matryoshka_dims))
@@ -167,12 +167,12 @@ texts = model.encode(["قطة جالسة على طاولة"])  # (1, {config.pro
 
 
 def _license_header(config: AraCLIPConfig) -> str:
-    """The licence in the words of the hub, which knows some by name and takes any as `other`."""
+    """Return the licence as lines of the hub's YAML header, where any licence can stand as `other`; "" if unknown."""
     return f"license: other\nlicense_name: {json.dumps(shown(config.license))}\n" if config.license else ""
 
 
 def _stated(config: AraCLIPConfig) -> str:
-    """Licence and training data, where the weights came with them."""
+    """Return a paragraph on licence and training data; if the licence is unknown, it says what to fill in."""
     if not config.license:
         return (
             "Not filled in yet: name the data with their licences, the numbers with their protocol, and what the "
@@ -187,7 +187,7 @@ def _stated(config: AraCLIPConfig) -> str:
 
 
 def upload(folder: Path, repo_id: str, private: bool | None = None, token: Any = None, **commit: Any) -> Any:
-    """Upload a saved model to a repository, which is made if it is not there; a card that it already has stays."""
+    """Upload a saved model; create the repository if needed, and do not replace a model card that it already has."""
     hub = HfApi(token=token)
     repository = hub.create_repo(repo_id, private=private, exist_ok=True).repo_id
     has_card = hub.file_exists(repository, CARD, revision=commit.get("revision"))
@@ -197,13 +197,13 @@ def upload(folder: Path, repo_id: str, private: bool | None = None, token: Any =
 
 
 def source_of(config: Any) -> str:
-    """Where a tower came from: its hub id, or its folder's name without the folders of this machine around it."""
+    """Return where a tower came from: its hub id, or its folder's name without the path on this machine."""
     named = str(config.name_or_path or "")
     return Path(named).name if Path(named).is_absolute() else named
 
 
 def kind_of(config: Any) -> str:
-    """What a tower is, such as bert, or the name of a timm network."""
+    """Return the kind of a tower, such as bert, or the name of its timm network."""
     return str(getattr(config, "architecture", config.model_type))
 
 

@@ -22,14 +22,14 @@ from araclip.training.model.configuration import AraCLIPConfig
 
 @dataclass
 class AraCLIPOutput(ModelOutput):  # type: ignore[misc]
-    """What `AraCLIPModel` returns; N texts and M pictures; parts that were not computed are None.
+    """What `AraCLIPModel` returns for N texts and M pictures; a part that was not computed is None.
 
-    loss: scalar, where `return_loss`.
-    logits_per_image, logits_per_text: (M, N) and (N, M), scaled cosine similarities, plus the bias where there is one.
+    loss: scalar, with `return_loss`.
+    logits_per_image, logits_per_text: (M, N) and (N, M), scaled cosine similarities, plus the bias if there is one.
     text_embeds, image_embeds: (N, D) and (M, D), rows of unit length.
     text_model_output, vision_model_output: what `get_text_features` and `get_image_features` returned.
-    hidden_states, attentions: the tower's, of texts alone or pictures alone, where they were asked for; of both, they
-        are in the two outputs above.
+    hidden_states, attentions: a tower's, if they were asked for and only texts or only pictures were given; with both,
+        they are in the two outputs above.
     """
 
     loss: Tensor | None = None
@@ -43,12 +43,12 @@ class AraCLIPOutput(ModelOutput):  # type: ignore[misc]
     attentions: tuple[Tensor, ...] | None = None
 
     def to_tuple(self) -> tuple[Any, ...]:
-        """The parts that were computed, the towers' outputs as tuples as well."""
+        """Return the computed parts as a tuple; the towers' outputs are tuples, too."""
         return tuple(part.to_tuple() if isinstance(part, ModelOutput) else part for part in self.values())
 
 
 def with_features(output: Any, features: Tensor) -> BaseModelOutputWithPooling:
-    """A tower's output with the projected features (B, D) in the place of what the tower pooled, as CLIPModel does."""
+    """Return a tower's output with the projected features (B, D) as `pooler_output`, as CLIPModel does."""
     states = getattr(output, "hidden_states", None)
     return BaseModelOutputWithPooling(
         last_hidden_state=output.last_hidden_state,
@@ -59,7 +59,7 @@ def with_features(output: Any, features: Tensor) -> BaseModelOutputWithPooling:
 
 
 def first_rows(output: BaseModelOutputWithPooling, rows: int) -> BaseModelOutputWithPooling:
-    """The output for the first `rows` pictures of a batch."""
+    """Return a tower's output, cut to the first `rows` pictures of the batch."""
     return BaseModelOutputWithPooling(**{
         name: part[:rows] if isinstance(part, Tensor) else tuple(layer[:rows] for layer in part)
         for name, part in output.items()
@@ -67,24 +67,27 @@ def first_rows(output: BaseModelOutputWithPooling, rows: int) -> BaseModelOutput
 
 
 def one_towers_states(text: Any, image: Any) -> dict[str, Any]:
-    """`hidden_states` and `attentions` of the one tower's output that there is; nothing where there are two."""
+    """Return `hidden_states` and `attentions` of the only tower that ran; an empty dict if both towers ran."""
     alone = text if image is None else image if text is None else None
     return {} if alone is None else {"hidden_states": alone.hidden_states, "attentions": alone.attentions}
 
 
 def objective(model: Any, loss: str | None = None, prefixes: bool | None = None) -> Callable[..., Tensor]:
-    """A model's contrastive loss, for `AraCLIPModel` and for the stages that train one.
+    """Return a model's contrastive loss, for `AraCLIPModel` and for the stages that train it.
 
     Args:
         model: an AraCLIPModel.
-        loss: "infonce" (CLIP, Radford et al. 2021) or "sigmoid" (SigLIP, Zhai et al. 2023); None is the model's own:
-            the sigmoid loss where it has a bias.
-        prefixes: whether the loss is the mean over the Matryoshka prefixes and the full width; None is the model's own:
-            yes where it names prefixes.
+        loss: "infonce" (CLIP, Radford et al. 2021) or "sigmoid" (SigLIP, Zhai et al. 2023); None: "sigmoid" if the
+            model has a bias, else "infonce".
+        prefixes: true: average the loss over the Matryoshka prefixes and the full width; None: do so if the model names
+            prefixes.
 
     Returns:
-        A function of (text, image, same=None, owner=None), unit rows (T, D) and (I, D) → scalar; `same` and `owner` are
-        those of `losses.contrastive_loss`.
+        A function of (text, image, same=None, owner=None), unit rows (T, D) and (I, D) → scalar; `same` and `owner` as
+        in `losses.contrastive_loss`.
+
+    Raises:
+        RecipeError: the sigmoid loss for a model without bias, or prefixes for a model without Matryoshka widths.
     """
     has_bias = model.config.logit_bias_init is not None
     kind: Callable[..., Tensor] = contrastive_loss
@@ -99,17 +102,18 @@ def objective(model: Any, loss: str | None = None, prefixes: bool | None = None)
 
 
 def matryoshka_widths(model: Any) -> list[int]:
-    """The Matryoshka prefixes and the full width, rising."""
+    """Return the lengths of the Matryoshka prefixes and the full width, in rising order; a RecipeError without any."""
     if not model.config.matryoshka_dims:
         raise RecipeError("matryoshka = true, but the model has no widths for it. Set [model] matryoshka_dims.")
     return sorted({*model.config.matryoshka_dims, model.config.projection_dim})
 
 
 class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
-    """An Arabic CLIP: any text encoder and any vision tower or none, each pooled and projected.
+    """An Arabic CLIP: any text encoder and any vision tower (or none), each pooled and projected.
 
-    `AraCLIPModel(config)` has random weights and downloads nothing; `from_towers` starts from pretrained towers,
-    `from_pretrained` reads what `save_pretrained` wrote. `text_model` and `vision_model` replace the random towers.
+    `AraCLIPModel(config)` has random weights and downloads nothing. `from_towers` starts from pretrained towers,
+    `from_pretrained` reads what `save_pretrained` wrote. `text_model` and `vision_model`, if given, are used in place
+    of random towers.
 
     Raises:
         ModelMismatch: the image tower's width is not `projection_dim` although its projection is the identity.
@@ -119,7 +123,7 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
     base_model_prefix = "araclip"
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
-    _supports_sdpa = True  # each tower has its own check
+    _supports_sdpa = True  # each tower checks this itself
     _supports_flash_attn = True
     _supports_flex_attn = True
     text_model: Any
@@ -158,13 +162,14 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
         projection_dim: int | None = None,
         **config: Any,
     ) -> "AraCLIPModel":
-        """Pretrained towers under new projections.
+        """Make a model of pretrained towers and new projections.
 
         Args:
-            text, vision: hub id or folder of an encoder or of a dual encoder (its tower is taken), or a model at
-                hand; None for `vision` is no image tower.
-            projection_dim: width of the shared space; None is the image tower's own width where the projection is
-                the identity, otherwise the default of `AraCLIPConfig`, as for all of its arguments in `config`.
+            text, vision: hub id or folder of an encoder or of a dual encoder (its tower is taken), or a loaded model;
+                None for `vision`: no image tower.
+            projection_dim: width of the shared space; None: the image tower's width if the projection is the identity,
+                otherwise the default of `AraCLIPConfig`.
+            config: further arguments of `AraCLIPConfig`.
         """
         keep_space = config.get("vision_projection") == "identity"
         text_model = towers.load_text_tower(text)
@@ -180,15 +185,16 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | Path, *args: Any, output_loading_info: bool = False, **kwargs: Any
     ) -> Any:
-        """The model of a hub id or folder, as transformers loads it, but refused where weights are missing.
+        """Load the model of a hub id or folder as transformers does, but refuse a checkpoint that lacks weights.
 
-        With `output_loading_info=True` it is not refused: the report names what is missing.
+        With `output_loading_info=True` it is not refused: the report, returned as well, names the missing weights.
 
-        A bundled model's name, such as "araclip-mini", or a model folder gives the model that it was exported from, in
-        some seconds: the two are compared.
+        For a bundled model's name, such as "araclip-mini", or a model folder, the model is rebuilt from the ONNX graphs
+        and compared with them, which takes some seconds.
 
         Raises:
-            ModelMismatch: the checkpoint lacks weights, which transformers would draw at random, or see `unpack`.
+            ModelMismatch: the checkpoint lacks weights, which transformers would draw at random, or the graphs do not
+                give their model back, see `unpack`.
         """
         source: Any = pretrained_model_name_or_path
         found = None
@@ -206,7 +212,7 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """Called by transformers for weights that no checkpoint has, here the projections and the two scalars."""
+        """Initialise weights that no checkpoint has: the projections and the two scalars. Called by transformers."""
         if isinstance(module, nn.Linear):
             init.normal_(module.weight, std=module.in_features**-0.5)
             if module.bias is not None:
@@ -217,7 +223,7 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
                 init.constant_(self.logit_bias, self.config.logit_bias_init)
 
     def get_input_embeddings(self) -> nn.Module:
-        """The text tower's, for adapters and for checkpointing under frozen embeddings."""
+        """Return the text tower's embeddings, for adapters and for checkpointing under frozen embeddings."""
         embeddings: nn.Module = self.text_model.get_input_embeddings()
         return embeddings
 
@@ -235,13 +241,13 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
         inputs_embeds: Tensor | None = None,
         **tower: Any,
     ) -> BaseModelOutputWithPooling:
-        """(B, T) token ids → the text tower's output; `pooler_output` (B, D) is projected, not of unit length.
+        """Run the text tower on (B, T) token ids; `pooler_output` (B, D) is projected, not of unit length.
 
-        Without a mask all T tokens count. `tower` is what else the text tower takes: `output_hidden_states`,
-        `output_attentions`.
+        Without a mask all T tokens count. `tower`: further arguments of the text tower, such as `output_hidden_states`
+        and `output_attentions`.
 
         Raises:
-            InputError: neither ids nor word vectors.
+            InputError: neither `input_ids` nor `inputs_embeds` is given.
         """
         tokens_in = input_ids if input_ids is not None else inputs_embeds
         if tokens_in is None:
@@ -265,12 +271,12 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
         interpolate_pos_encoding: bool | None = None,
         **tower: Any,
     ) -> BaseModelOutputWithPooling:
-        """(B, 3, S, S) pixels → the image tower's output; `pooler_output` (B, D) is projected, not of unit length.
+        """Run the image tower on (B, 3, S, S) pixels; `pooler_output` (B, D) is projected, not of unit length.
 
         Args:
-            pixel_attention_mask, spatial_shapes: of a SigLIP 2 NaFlex tower, whose pixels are patches.
-            interpolate_pos_encoding: for pictures of another size than the tower was made for.
-            tower: what else the image tower takes: `output_hidden_states`, `output_attentions`.
+            pixel_attention_mask, spatial_shapes: for a SigLIP 2 NaFlex tower, which takes patches as pixels.
+            interpolate_pos_encoding: true for pictures of another size than the tower was made for.
+            tower: further arguments of the image tower, such as `output_hidden_states` and `output_attentions`.
 
         Raises:
             InputError: the model has no image tower.
@@ -303,17 +309,18 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
         interpolate_pos_encoding: bool | None = None,
         **towers: Any,
     ) -> AraCLIPOutput:
-        """Vectors of what is given, and logits where both texts and pictures are.
+        """Encode texts, pictures or both; with both, also return logits.
 
         Args:
-            return_loss: text i belongs to picture i; InfoNCE, or the sigmoid loss where the model has a bias, averaged
-                over the full width and the Matryoshka prefixes.
+            return_loss: true: return the loss, where text i belongs to picture i. It is InfoNCE, or the sigmoid loss if
+                the model has a bias, averaged over the full width and the Matryoshka prefixes.
             pixel_attention_mask, spatial_shapes, interpolate_pos_encoding: see `get_image_features`.
-            towers: for both towers: `output_hidden_states`, `output_attentions`.
+            towers: arguments for both towers: `output_hidden_states`, `output_attentions`.
 
         Raises:
-            InputError: neither text nor pixels, pixels for a model without image tower, or a loss of one side only.
-            DataError: a loss of unequal numbers of texts and pictures.
+            InputError: neither text nor pixels are given, pixels are given to a model without image tower, or a loss is
+                asked for without texts or without pictures.
+            DataError: a loss is asked for, but the numbers of texts and pictures differ.
         """
         towers["return_dict"] = True
         text_embeds = image_embeds = logits_per_text = loss = text = image = None
@@ -345,18 +352,18 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
         )
 
     def logits(self, text: Tensor, image: Tensor) -> Tensor:
-        """Unit rows (N, D) and (M, D) → (N, M) logits, a row a text."""
+        """Return the logits (N, M), one row for each text, of unit rows (N, D) and (M, D)."""
         similarities: Tensor = text @ image.T * self.logit_scale.exp()
         return similarities if self.config.logit_bias_init is None else similarities + self.logit_bias
 
     def contrastive_loss(
         self, text: Tensor, image: Tensor, *, same: Tensor | None = None, owner: Tensor | None = None
     ) -> Tensor:
-        """The model's training loss, of unit rows (T, D) and (I, D) → scalar; see `contrastive_objective`."""
+        """Return the model's training loss, a scalar, of unit rows (T, D) and (I, D); see `objective`."""
         return objective(self)(text, image, same=same, owner=owner)
 
     def _set_gradient_checkpointing(self, enable: bool = True, *args: Any, **kwargs: Any) -> None:
-        """What transformers' methods for checkpointing call; timm's networks have a switch of their own as well."""
+        """Switch gradient checkpointing, also timm's own switch. Called by transformers' methods."""
         super()._set_gradient_checkpointing(enable, *args, **kwargs)
         tower = self.vision_model
         if tower is not None and tower.config.model_type == "timm_wrapper" and tower.supports_gradient_checkpointing:

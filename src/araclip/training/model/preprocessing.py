@@ -1,4 +1,7 @@
-"""How a library prepares pictures ↔ the fields of a model folder; what these cannot say is refused by name."""
+"""Translates a library's preparation of pictures into a model folder's fields (`ImageConfig`), and back.
+
+A preparation that the fields cannot express is refused with a ModelMismatch.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +19,7 @@ Three = tuple[float, float, float]
 
 
 def of_open_clip(name: str, config: Mapping[str, Any]) -> ImageConfig:
-    """What an open_clip model is evaluated with; its tower has no name yet."""
+    """Return the preparation with which open_clip evaluates this model; the tower's name is left empty."""
     size, mode, interpolation = config["size"], config["resize_mode"], config["interpolation"]
     sides = tuple(size) if isinstance(size, Sequence) else (size, size)
     if len(set(sides)) != 1:
@@ -24,13 +27,13 @@ def of_open_clip(name: str, config: Mapping[str, Any]) -> ImageConfig:
     if mode not in ("squash", "shortest"):
         raise _not_expressed(name, f"resize_mode '{mode:.40}', which fills pictures up")
     if interpolation not in ("bicubic", "bilinear"):
-        interpolation = "bicubic"  # as open_clip does it for "random" and unknown ones
+        interpolation = "bicubic"  # as open_clip does for "random" and unknown filters
     scaling = _three(config["mean"]), _three(config["std"])
     return ImageConfig("", int(sides[0]), mode, interpolation, *scaling, "exact")
 
 
 def of_transformers(name: str, processor: Any) -> ImageConfig:
-    """What an image processor of transformers does; its tower has no name yet."""
+    """Return the preparation that a transformers image processor does; the tower's name is left empty."""
     with failures(name, "copy its preprocessor_config.json again", ModelMismatch, cannot="prepare pictures"):
         return _of_processor(name, processor)
 
@@ -64,9 +67,9 @@ def _of_processor(name: str, processor: Any) -> ImageConfig:
 
 
 def timm_image_processor(config: PreTrainedConfig) -> ViTImageProcessor:
-    """A plain image processor with the size, mean and standard deviation that a timm model was trained with.
+    """Make a plain image processor with the size, mean and standard deviation that a timm model was trained with.
 
-    Pictures are squashed to the square, not cropped, so that things at their edges can be found.
+    It squashes pictures to the square and does not crop them, so that things at their edges can be found.
     """
     import timm
 
@@ -80,13 +83,13 @@ def timm_image_processor(config: PreTrainedConfig) -> ViTImageProcessor:
 
 
 def square_processor(height: int, width: int, mean: Sequence[float], std: Sequence[float]) -> ViTImageProcessor:
-    """An image processor that squashes pictures to one size, bicubically, as those of every stage do."""
+    """Make an image processor that squashes pictures to one size with a bicubic filter, as every stage does."""
     size = {"height": height, "width": width}
     return ViTImageProcessor(size=size, resample=FILTERS["bicubic"], **_scaling(mean, std))
 
 
 def squashing_processor(published: Any, size: int | None) -> ViTImageProcessor:
-    """An image processor with the mean and deviation of a published one that squashes pictures to its square.
+    """Make an image processor that squashes pictures; mean, deviation and (if `size` is None) size are `published`'s.
 
     Training, the exported graph and transformers then all see the same pixels, and nothing is cropped away.
     """
@@ -96,7 +99,7 @@ def squashing_processor(published: Any, size: int | None) -> ViTImageProcessor:
 
 
 def image_processor_of(image: ImageConfig) -> ViTImageProcessor | CLIPImageProcessor:
-    """The image processor that does what a model folder asks for."""
+    """Make the image processor that prepares pictures as a model folder asks for."""
     square, how = {"height": image.size, "width": image.size}, _scaling(image.mean, image.std)
     how["resample"] = FILTERS[image.interpolation]
     if image.resize == "squash":
@@ -109,7 +112,7 @@ def _scaling(mean: Sequence[float], std: Sequence[float]) -> dict[str, Any]:
 
 
 def _three(values: Any) -> Three:
-    """Red, green, blue."""
+    """Return three numbers, for red, green and blue; anything else is an InputError."""
     try:
         red, green, blue = values
         return float(red), float(green), float(blue)

@@ -1,4 +1,4 @@
-"""AraCLIPProcessor: texts and pictures → the tensors that AraCLIPModel takes."""
+"""AraCLIPProcessor turns texts and pictures into the tensors that AraCLIPModel takes."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -29,21 +29,21 @@ _CONFIG = "tokenizer_config.json"
 
 
 class AraCLIPTokenizer(Named, PreTrainedTokenizerFast):  # type: ignore[misc]
-    """The tokenizer of tokenizer.json, of normalised text; text that is too long for the model is cut by default."""
+    """The tokenizer of tokenizer.json; it normalises text, and by default cuts text that is too long for the model."""
 
     model_input_names = ("input_ids", "attention_mask")
 
     def __call__(self, *args: Any, truncation: Any = None, **how: Any) -> Any:
-        """As every tokenizer of transformers, but cut to `model_max_length` where nothing is said of truncation."""
+        """Tokenize like every transformers tokenizer, but cut to `model_max_length` unless `truncation` is given."""
         return super().__call__(*args, truncation=True if truncation is None else truncation, **how)
 
     def _encode_plus(self, text: Any, text_pair: Any = None, **how: Any) -> Any:
-        """What `__call__`, `encode` and `tokenize` of transformers 5 call, for one text and for many."""
+        """Normalise and tokenize one text or many; transformers 5 calls this from `__call__`, `encode`, `tokenize`."""
         return super()._encode_plus(_normalized(text), text_pair=_normalized(text_pair), **how)
 
 
 def name_the_tokenizer(folder: Path) -> None:
-    """Let the Auto classes load a saved tokenizer as an AraCLIPTokenizer; one without tokenizer.json stays as it is."""
+    """Let the Auto classes load a saved tokenizer as AraCLIPTokenizer; without a tokenizer.json do nothing."""
     if not (folder / "tokenizer.json").is_file():
         return
     config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
@@ -63,7 +63,7 @@ def _normalized(text: Any) -> Any:
 AutoTokenizer.register(AraCLIPConfig, fast_tokenizer_class=AraCLIPTokenizer, exist_ok=True)
 
 
-_TEXT_KWARGS = {"padding": True, "truncation": True, "return_token_type_ids": False}  # types tell pairs' texts apart
+_TEXT_KWARGS = {"padding": True, "truncation": True, "return_token_type_ids": False}  # type ids are for pairs of texts
 _RESIZING = ("do_resize", "size", "resample", "do_center_crop", "crop_size", "do_pad", "input_data_format")
 
 
@@ -72,14 +72,14 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
 
     Args:
         image_processor: any transformers image processor; None for a model without image tower.
-        tokenizer: the text tower's tokenizer. Its `model_max_length` becomes `max_tokens`.
-        max_tokens: the model's; longer text is cut.
+        tokenizer: the text tower's tokenizer. Its `model_max_length` is set to `max_tokens`.
+        max_tokens: longer text is cut to so many tokens.
         normalizer: version of `araclip.normalize` that the model was trained with.
-        reduction: of large pictures, "blocks" or "exact" as in `models.folder.ImageConfig`. None: in blocks where the
-            image processor squashes, which is how models are trained here; exact where it cuts out the middle.
+        reduction: how large pictures are reduced, "blocks" or "exact" as in `models.folder.ImageConfig`. None: "blocks"
+            if the image processor squashes, which is how models are trained here; "exact" if it crops the middle.
 
     Raises:
-        InputError: no tokenizer.
+        InputError: no tokenizer is given.
         ModelMismatch: the model was trained with another text normaliser than this release has, or `reduction` is
             unknown.
     """
@@ -116,9 +116,9 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
     def from_towers(
         cls, text: str | Path, vision: str | Path | PreTrainedConfig | None = None, max_tokens: int = MAX_TOKENS
     ) -> "AraCLIPProcessor":
-        """The processor of pretrained towers: the arguments of `AraCLIPModel.from_towers`, by hub id or folder.
+        """Make the processor for pretrained towers; the arguments are as for `AraCLIPModel.from_towers`.
 
-        `vision` may also be a timm tower's configuration, which says how pictures are scaled.
+        They are hub ids or folders. `vision` may also be a timm tower's configuration, which says how pictures scale.
         """
         tokenizer = tokenizer_at(text)
         if vision is None:
@@ -135,7 +135,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, *args: Any, **kwargs: Any) -> Any:
-        """The processor of a hub id or folder of transformers, of a bundled model's name, or of a model folder.
+        """Load the processor of a hub id, a folder of transformers, a bundled model's name, or a model folder.
 
         Raises:
             ModelMismatch: the model folder is damaged.
@@ -144,7 +144,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
             return _of_model_folder(cls, model_folder.find(pretrained_model_name_or_path))
         if Path(pretrained_model_name_or_path).is_dir():
             foreign.check_folder(Path(pretrained_model_name_or_path))
-        kwargs["trust_remote_code"] = False  # the code is this one, whatever a folder brings
+        kwargs["trust_remote_code"] = False  # this class is used, whatever code a folder brings
         return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     def __call__(
@@ -158,21 +158,22 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
         """Prepare texts, pictures or both, N and M of them.
 
         Args:
-            images: one picture or several. PIL images and arrays (H, W, 3) of uint8 become squares as `encode_image`
-                of `AraCLIP.load` makes them, to the bit; whatever else the image processor takes, and all pictures
-                where a keyword says how to resize, it resizes itself.
+            images: one picture or several. PIL images and arrays (H, W, 3) of uint8 become the same squares, bit for
+                bit, as with `encode_image` of `AraCLIP.load`. The image processor itself resizes any other input, and
+                all pictures if a keyword says how to resize.
             text: one text or several, in any spelling; they are normalised here.
-            videos, audio: in the signature of every processor; this one takes none.
-            kwargs: as ProcessorMixin takes them: `return_tensors`; the tokenizer's and the image processor's own
+            videos, audio: part of every processor's signature; ignored.
+            kwargs: as for ProcessorMixin: `return_tensors`, and keywords of the tokenizer and the image processor
                 (`padding`, `truncation`, `max_length`, `do_resize`, `do_rescale` …), by name or in `text_kwargs`,
-                `images_kwargs` and `common_kwargs`. Unless they say otherwise, text is padded to the longest of the
-                batch and cut; it never has more than the model's `max_tokens`.
+                `images_kwargs` and `common_kwargs`. By default text is padded to the longest of the batch, and cut; it
+                never has more than the model's `max_tokens`.
 
         Returns:
             input_ids and attention_mask (N, T), pixel_values (M, 3, S, S).
 
         Raises:
-            ArgumentError: nothing to prepare, no text, pictures without image processor, or a keyword passed twice.
+            ArgumentError: neither text nor pictures, a text that is no string, pictures without image processor, or a
+                keyword passed twice.
             TypeError: a keyword that neither the tokenizer nor the image processor has.
         """
         if text is None and images is None:
@@ -189,11 +190,11 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
 
     @property
     def preprocessing(self) -> ImageConfig:
-        """How pictures become squares, and their scaling; what a model folder records.
+        """How pictures become squares and are scaled, in the form that a model folder records.
 
         Raises:
             InputError: there is no image processor.
-            ModelMismatch: it makes something else than squares of one size.
+            ModelMismatch: the image processor makes something else than squares of one size.
         """
         if self.image_processor is None:
             raise InputError("this processor has no image processor: its model has no image tower.")
@@ -202,7 +203,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
         return replace(found, reduction=self.reduction or usual)
 
     def squashing(self) -> "AraCLIPProcessor":
-        """This processor with pictures squashed bicubically, in blocks, which is how every stage reads them."""
+        """Return a processor that squashes pictures (bicubic, reduced in blocks), as every training stage does."""
         if self.image_processor is None:
             return self
         how = self.preprocessing
@@ -214,7 +215,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
         if not how.keys() & set(_RESIZING) and _are_pictures(images):
             try:
                 transform = self.preprocessing.transform
-            except ModelMismatch:  # squares of a crop, or no squares: the image processor alone makes them
+            except ModelMismatch:  # only the image processor itself can prepare these pictures
                 pass
             else:
                 images = [Image.fromarray(transform.pixels(open_image(one))) for one in checked_pictures(images)]
@@ -223,9 +224,10 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
         return made
 
     def _by_part(self, given: dict[str, Any]) -> dict[str, dict[str, Any]]:
-        """The keyword arguments of a call, of the tokenizer and of the image processor, as ProcessorMixin sorts them.
+        """Sort a call's keyword arguments into those of the tokenizer and of the image processor, like ProcessorMixin.
 
-        ProcessorMixin's own method ignored names beside dictionaries before transformers 5.24, and changed the latter.
+        Before transformers 5.24, ProcessorMixin's own method ignored names if dictionaries were passed too, and changed
+        these dictionaries.
         """
         known = {part: set(kind.__annotations__) for part, kind in ProcessingKwargs.__annotations__.items()
                  if hasattr(kind, "__annotations__")}  # fmt: skip
@@ -247,7 +249,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
         return sorted_out
 
     def _tokenizers_own(self, known: set[str]) -> dict[str, Any]:
-        """The keyword arguments that the tokenizer was made with, for every call of it."""
+        """Return the keyword arguments that the tokenizer was made with; they are defaults of every call."""
         made = self.tokenizer.init_kwargs
         return {key: getattr(self.tokenizer, key, made[key]) for key in known & made.keys() if made[key] is not None}
 
@@ -256,17 +258,20 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
         for entry in texts:
             if not isinstance(entry, str):
                 raise ArgumentError(f"expected a text or a list of texts, got {entry!r:.80} ({type(entry).__name__}).")
-        if not isinstance(self.tokenizer, AraCLIPTokenizer):  # which normalises itself
+        if not isinstance(self.tokenizer, AraCLIPTokenizer):  # that class normalises by itself
             texts = [normalize(entry) for entry in texts]
         longest = min(self.max_tokens, self.tokenizer.model_max_length)  # sentence-transformers lowers the latter
         tokens: Mapping[str, Any] = self.tokenizer(texts, max_length=min(longest, max_length or longest), **how)
         return tokens
 
     def save_pretrained(self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any) -> list[str]:
-        """Write the tokenizer's files, processor_config.json with the image processor inside, and `hub_files`' module.
+        """Write the tokenizer's files, processor_config.json (with the image processor) and the module of `hub_files`.
+
+        Returns:
+            The path of processor_config.json, in a list.
 
         Raises:
-            InputError: `push_to_hub` without image processor.
+            InputError: `push_to_hub` is true, but there is no image processor.
         """
         folder = Path(save_directory)
         if self.image_processor is not None:
@@ -283,14 +288,14 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
         return [str(folder / "processor_config.json")]
 
     def to_dict(self) -> dict[str, Any]:
-        """What processor_config.json holds."""
+        """Return the content of processor_config.json."""
         return {**super().to_dict(), "auto_map": {"AutoProcessor": f"{MODULE}.AraCLIPProcessor"}}
 
     @classmethod
     def _get_arguments_from_pretrained(
         cls, pretrained_model_name_or_path: str | Path, processor_dict: dict[str, Any] | None = None, **kwargs: Any
     ) -> list[Any]:
-        """ProcessorMixin's hook for reading the parts; it requires every part."""
+        """Load tokenizer and image processor, which may be missing here. ProcessorMixin's hook requires every part."""
         if (processor_dict or {}).get("image_processor") is None:
             return [None, AutoTokenizer.from_pretrained(pretrained_model_name_or_path, **kwargs)]
         parts: list[Any] = super()._get_arguments_from_pretrained(
@@ -300,7 +305,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
 
 
 def _of_model_folder(kind: type[AraCLIPProcessor], folder: Path) -> AraCLIPProcessor:
-    """The processor of a model folder that was exported from an AraCLIPModel."""
+    """Make the processor of a model folder; a ModelMismatch if it was not exported from an AraCLIPModel."""
     config = model_folder.read_config(folder)
     if config.source is not None:
         raise ModelMismatch(
@@ -316,7 +321,7 @@ def _of_model_folder(kind: type[AraCLIPProcessor], folder: Path) -> AraCLIPProce
 
 
 def _are_pictures(images: Any) -> bool:
-    """Whether these are pictures as `encode_image` takes them: PIL images, or arrays (H, W, 3) of uint8."""
+    """True if these are pictures as `encode_image` takes them: PIL images, or arrays (H, W, 3) of uint8."""
     several = images if isinstance(images, list | tuple) or getattr(images, "ndim", 0) == BATCH_DIMENSIONS else [images]
     return len(several) > 0 and all(
         isinstance(one, Image.Image)

@@ -1,4 +1,4 @@
-"""A model and its processor on disk: save, load (as it is or with plain projections), unpack from a model folder."""
+"""Saves a model with its processor, loads it (unchanged or with plain projections), unpacks it from a model folder."""
 
 import shutil
 from pathlib import Path
@@ -17,20 +17,20 @@ ModelAndProcessor = tuple[AraCLIPModel, AraCLIPProcessor]
 
 
 def load_plain(folder: Path) -> ModelAndProcessor:
-    """The model of `load_model` under plain projections, without what a family adds to them, to be trained further."""
+    """Load a saved model with plain projections, without the parts that a model family adds, to train it further."""
     model, processor = load_model(folder)
     return plain(model), processor
 
 
 def plain(model: AraCLIPModel) -> AraCLIPModel:
-    """The model under plain projections, with the same towers."""
+    """Return the model with plain projections on the same towers."""
     heads = extensions.heads_of(model.config)
     found: AraCLIPModel = heads.plain(model) if heads else model
     return found
 
 
 def load_model(folder: Path) -> ModelAndProcessor:
-    """The model and processor that `save_model` wrote, in float32."""
+    """Load the model and processor that `save_model` wrote, in float32; a folder that cannot be used: RecipeError."""
 
     with failures(f"the model in {folder}", "run the stage that made it again, or name another folder", RecipeError):
         foreign.check_folder(folder)
@@ -38,13 +38,16 @@ def load_model(folder: Path) -> ModelAndProcessor:
 
 
 def unpack(name_or_path: str | Path) -> ModelAndProcessor:
-    """The AraCLIPModel that a bundled model or a model folder was exported from, and its processor."""
+    """Rebuild the AraCLIPModel that a bundled model or a model folder was exported from; return its processor, too."""
     folder = model_folder.find(name_or_path)
     return AraCLIPModel.from_pretrained(folder), AraCLIPProcessor.from_pretrained(folder)
 
 
 def save_model(folder: Path, model: AraCLIPModel, processor: AraCLIPProcessor) -> None:
-    """A folder for transformers, sentence-transformers and `araclip export`; after a kill it is whole or missing."""
+    """Save to a folder that transformers, sentence-transformers and `araclip export` read.
+
+    If the process is killed, the folder is complete or missing. An existing folder is replaced.
+    """
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:  # safetensors and tokenizers have errors of their own for a full disk

@@ -1,4 +1,4 @@
-"""The towers: any text or vision encoder that transformers or, through it, timm knows: built, loaded, pooled."""
+"""Builds, loads and pools towers: any text or vision encoder of transformers or, through transformers, of timm."""
 
 import hashlib
 import inspect
@@ -17,7 +17,7 @@ from araclip.training import extensions
 from araclip.training.model.configuration import AraCLIPConfig, usual_vision_pooling
 from araclip.training.model.foreign import config_at
 
-# Vision towers whose own projection leads into the space of their text tower.
+# Vision towers that have a projection of their own into the space they share with their text tower.
 _PROJECTED = {
     "clip_vision_model": "CLIPVisionModelWithProjection",
     "metaclip_2_vision_model": "MetaClip2VisionModelWithProjection",
@@ -25,12 +25,12 @@ _PROJECTED = {
 
 
 def text_tower(config: PreTrainedConfig) -> PreTrainedModel:
-    """A text encoder with random weights, without pooler where it can be left out."""
+    """Make a text encoder with random weights, without a pooler if it can be left out."""
     return AutoModel.from_config(config, trust_remote_code=False, **_text_options(config))
 
 
 def image_tower(config: PreTrainedConfig, projected: bool, pooling: str) -> PreTrainedModel:
-    """A vision tower with random weights; `projected`: with the tower's own projection where it has one."""
+    """Make a vision tower with random weights; with `projected`, include the tower's own projection if it has one."""
     name = _PROJECTED.get(config.model_type) if projected else None
     if name:
         return getattr(transformers, name)(config)
@@ -38,9 +38,9 @@ def image_tower(config: PreTrainedConfig, projected: bool, pooling: str) -> PreT
 
 
 def load_text_tower(source: str | Path | PreTrainedModel) -> PreTrainedModel:
-    """The pretrained text encoder of a hub id or folder, in float32; of a dual encoder, its text tower.
+    """Load the pretrained text encoder of a hub id or folder, in float32; of a dual encoder, take the text tower.
 
-    A model at hand is returned as it is.
+    A loaded model is returned unchanged.
     """
     if isinstance(source, PreTrainedModel):
         return source
@@ -52,9 +52,9 @@ def load_text_tower(source: str | Path | PreTrainedModel) -> PreTrainedModel:
 
 
 def load_image_tower(source: str | Path | PreTrainedModel, projected: bool, pooling: str | None) -> PreTrainedModel:
-    """The pretrained vision tower of a hub id or folder, in float32; of a dual encoder, its vision tower.
+    """Load the pretrained vision tower of a hub id or folder, in float32; of a dual encoder, take the vision tower.
 
-    A model at hand is returned as it is.
+    A loaded model is returned unchanged. `projected` and `pooling` as in `image_tower`; pooling None: the usual one.
     """
     if isinstance(source, PreTrainedModel):
         return source
@@ -66,7 +66,7 @@ def load_image_tower(source: str | Path | PreTrainedModel, projected: bool, pool
         return tower
     config = getattr(whole, "vision_config", None) or whole
     if config is not whole and hasattr(config, "projection_dim"):
-        config.projection_dim = whole.projection_dim  # of the dual encoder: its vision part may repeat a default
+        config.projection_dim = whole.projection_dim  # the dual encoder's: the vision part may state a default
     name = _PROJECTED.get(config.model_type) if projected else None
     if name:
         return load_complete(getattr(transformers, name), source, config=config)
@@ -75,7 +75,10 @@ def load_image_tower(source: str | Path | PreTrainedModel, projected: bool, pool
 
 
 def load_complete(kind: Any, source: str | Path, *, name: str = "", **options: Any) -> Any:
-    """`kind.from_pretrained` in float32, refusing a checkpoint that does not fill the model; messages give its name."""
+    """Call `kind.from_pretrained` in float32; raise ModelMismatch if weights are missing or have other shapes.
+
+    Messages name the model by `name`, or by `source` if that is empty.
+    """
     model, report = kind.from_pretrained(
         source, dtype=torch.float32, output_loading_info=True, trust_remote_code=False, ignore_mismatched_sizes=True,
         **options,
@@ -86,11 +89,11 @@ def load_complete(kind: Any, source: str | Path, *, name: str = "", **options: A
 
 
 def check_shapes(misshapen: Iterable[tuple[str, Iterable[int], Iterable[int]]], source: Any) -> None:
-    """Refuse a checkpoint some of whose weights have other shapes than config.json says, and name one.
+    """Raise ModelMismatch if weights have other shapes than config.json says; the message names one.
 
     Args:
-        misshapen: `mismatched_keys` of a report of transformers (with `ignore_mismatched_sizes`, or it raises an error
-            that names none): name, shape in the checkpoint, shape in the model.
+        misshapen: `mismatched_keys` of transformers' loading report: name, shape in the checkpoint, shape in the model.
+            Load with `ignore_mismatched_sizes`; without it transformers raises an error that names no weight.
     """
     if found := sorted((name, tuple(given), tuple(expected)) for name, given, expected in misshapen):
         name, given, expected = found[0]
@@ -102,11 +105,11 @@ def check_shapes(misshapen: Iterable[tuple[str, Iterable[int], Iterable[int]]], 
 
 
 def check_complete(model: nn.Module, missing: Iterable[str], source: Any, spare: Iterable[str] = ()) -> None:
-    """Refuse a model whose weights are partly random: transformers only logs it.
+    """Raise ModelMismatch if some weights of the model are random; transformers only logs this.
 
     Args:
-        missing: names that the checkpoint did not have; buffers that are computed do not count.
-        spare: those that may be missing.
+        missing: names that the checkpoint did not have; buffers, which are computed, do not count.
+        spare: names that may be missing.
     """
     weights = {name for name, _ in model.named_parameters()}
     lost = sorted((weights & set(missing)) - set(spare))
@@ -119,7 +122,7 @@ def check_complete(model: nn.Module, missing: Iterable[str], source: Any, spare:
 
 
 def text_projection(config: AraCLIPConfig) -> nn.Module:
-    """From the text tower's width to the shared space."""
+    """Make the projection from the text tower's width to the shared space."""
     if heads := extensions.heads_of(config):
         own: nn.Module = heads.text_projection(config)
         return own
@@ -127,7 +130,7 @@ def text_projection(config: AraCLIPConfig) -> nn.Module:
 
 
 def visual_projection(config: AraCLIPConfig, width: int) -> nn.Module:
-    """From the image tower's width to the shared space."""
+    """Make the projection from the image tower's width to the shared space; a ModelMismatch if widths cannot fit."""
     if heads := extensions.heads_of(config):
         own: nn.Module = heads.visual_projection(config, width)
         return own
@@ -143,7 +146,7 @@ def visual_projection(config: AraCLIPConfig, width: int) -> nn.Module:
 
 
 def image_width(tower: PreTrainedModel) -> int:
-    """W, the width of what `pooled_image` returns."""
+    """Return W, the width of the features that `pooled_image` returns."""
     config = tower.config
     if config.model_type in _PROJECTED and hasattr(tower, "visual_projection"):
         return int(config.projection_dim)
@@ -155,7 +158,7 @@ def image_width(tower: PreTrainedModel) -> int:
 
 
 def pooled_text(tokens: Tensor, mask: Tensor, pooling: str) -> Tensor:
-    """(B, T, H) and its mask (B, T), 1 where a token is no padding → (B, H), independent of padding."""
+    """Pool tokens (B, T, H) to (B, H); `mask` (B, T) is 0 for padding, which does not change the result."""
     if pooling == "cls":
         return tokens[:, 0]
     real = mask.unsqueeze(-1)  # (B, T, 1)
@@ -167,9 +170,10 @@ def pooled_text(tokens: Tensor, mask: Tensor, pooling: str) -> Tensor:
 def image_features(
     tower: Any, pixels: Tensor, config: AraCLIPConfig, mirror: bool, **options: Any
 ) -> tuple[Any, Tensor]:
-    """(B, 3, S, S) → the tower's output and what is pooled of it (B, W).
+    """Run the tower on (B, 3, S, S); return its output and the pooled features (B, W).
 
-    With `mirror` it is the mean of the picture's and of its mirror image's; the output has 2B rows, the pictures first.
+    With `mirror` the features are the mean over the picture and its mirror image; the output then has 2B rows, first
+    the pictures, then the mirror images.
     """
     if mirror:
         if pixels.ndim != 4:
@@ -184,7 +188,7 @@ def image_features(
 
 
 def pooled_image(output: Any, pooling: str, tower: str) -> Tensor:
-    """A vision tower's output → (B, W)."""
+    """Pool a vision tower's output to (B, W); a ModelMismatch if it has no pooled output and `pooling` asks for it."""
     if getattr(output, "image_embeds", None) is not None:
         projected: Tensor = output.image_embeds
         return projected
@@ -228,12 +232,15 @@ STACKS = {"layer", "layers", "block", "blocks", "resblocks", "stages", "h"}  # n
 
 
 def parameters_by_layer(module: nn.Module | nn.Parameter) -> Iterator[tuple[str, nn.Parameter, int]]:
-    """Name, parameter and distance from the last layer, in the module's own order."""
+    """Yield each parameter's name, the parameter, and its layer's distance from the last layer, in the module's order.
+
+    Parameters before the first layer have the number of layers as distance, parameters after the last layer have 0.
+    """
     if isinstance(module, nn.Parameter):
         yield "", module, 0
         return
     prefixes, count = _stacks(module)
-    reached = False  # the list of layers; modules registered before it are its input
+    reached = False  # true once the list of layers began; modules registered before it are its input
     for name, parameter in module.named_parameters():
         if of := [prefix for prefix in prefixes if name.startswith(prefix)]:
             reached = True
@@ -243,10 +250,10 @@ def parameters_by_layer(module: nn.Module | nn.Parameter) -> Iterator[tuple[str,
 
 
 def _stacks(module: nn.Module) -> tuple[tuple[str, ...], int]:
-    """Dotted prefixes and length of the module's lists of layers.
+    """Find the module's list of layers: return its dotted prefix, as a tuple of one, and its length.
 
-    It is the largest that is not inside another one, and those of its name and length beside it: a tower of several
-    branches has one in each.
+    It is the largest list that is not inside another list. A tower of several branches has one list in each branch, of
+    the same name and length; then there is a prefix for each.
     """
     found: list[tuple[int, str, int]] = []
     outer: tuple[str, ...] = ()
@@ -268,10 +275,10 @@ def _stacks(module: nn.Module) -> tuple[tuple[str, ...], int]:
 
 
 def freeze(module: nn.Module, first_layers: int, *, embeddings: bool = False) -> int:
-    """Freeze the first layers and the modules before them, with `embeddings` these even if no layer is frozen.
+    """Freeze the first layers and all modules before them; return how many numbers stopped learning.
 
-    Only gradients stop: a BatchNorm in a frozen layer still gathers statistics unless it is in eval mode. Gives the
-    count of numbers that stopped learning.
+    With `embeddings`, the modules before the layers are frozen even if `first_layers` is 0. Only gradients stop: a
+    BatchNorm in a frozen layer still gathers statistics unless it is in eval mode.
     """
     if first_layers == 0 and not embeddings:
         return 0
@@ -288,14 +295,17 @@ def freeze(module: nn.Module, first_layers: int, *, embeddings: bool = False) ->
 
 
 def freeze_batchnorm(model: nn.Module) -> None:
-    """BatchNorm keeps its pre-trained statistics: batches here are small, and a chunk must not see its neighbours."""
+    """Put every BatchNorm into eval mode, so that it keeps its pretrained statistics.
+
+    Batches are too small for new statistics, and rows of a chunk must not influence each other.
+    """
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             layer.eval()
 
 
 def fingerprint(model: nn.Module) -> str:
-    """Twelve hex digits that change with any weight."""
+    """Return twelve hex digits: a hash of all weights and their names."""
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
         digest.update(name.encode())

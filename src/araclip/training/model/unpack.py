@@ -1,8 +1,8 @@
-"""A model folder's ONNX graphs → the AraCLIPModel that they were written from, to be trained further.
+"""Rebuilds the AraCLIPModel from which a model folder's ONNX graphs were exported, so that it can be trained further.
 
-An export writes into each graph the model's configuration and where its weights are, see `tower_graphs.write_origin`.
-Quantised weights come back as they are, so the rebuilt model gives the same vectors as the folder, which is checked;
-but for what a graph that is computed in int8 rounds on the way.
+Each graph holds the model's configuration and the places of its weights, see `tower_graphs.write_origin`. Quantised
+weights keep their rounded values, so the rebuilt model gives the same vectors as the folder. This is checked; a graph
+that computes in int8 may differ by its rounding.
 """
 
 import json
@@ -33,16 +33,17 @@ from araclip.models.folder import NOT_STATED, ModelConfig
 from araclip.training.model.configuration import AraCLIPConfig
 from araclip.training.model.processing import AraCLIPProcessor
 
-BLOCK = 32  # numbers of a table's row that share a scale where it is stored in four bits
-PRODUCTS_KEY = "araclip.int8_products"  # of a graph's metadata: matrices by the products that are computed in int8
-ORIGIN_KEY = "araclip"  # of the metadata that say what model a graph was made of, see `tower_graphs.write_origin`
-SHIFT_KEY = "araclip.first_shift"  # the first convolution's weight and bias, and what its input was shifted by
+BLOCK = 32  # in a table stored in four bits, so many numbers of a row share a scale
+# Keys of a graph's metadata, which say what was done to its weights.
+PRODUCTS_KEY = "araclip.int8_products"  # products computed in int8 → their matrices
+ORIGIN_KEY = "araclip"  # the model a graph was made of, see `tower_graphs.write_origin`
+SHIFT_KEY = "araclip.first_shift"  # names of the first convolution's weight and bias, and the shift of its input
 
 Arrays = dict[str, NDArray[Any]]
 
 
 def wide_weights(model: Any) -> Arrays:
-    """A graph's weights in the precision it was trained in, by the names they had before they were stored small."""
+    """Return a graph's weights in the precision of training, by the names they had before they were stored small."""
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     noted = {entry.key: entry.value for entry in model.metadata_props}
     for name in [*weights]:
@@ -65,13 +66,16 @@ def wide_weights(model: Any) -> Arrays:
 
 
 def from_four_bits(bytes_: NDArray[np.uint8], scale: NDArray[np.float16]) -> NDArray[np.float32]:
-    """(V, H) float32 from the four-bit values and scales of `narrowing.packed`."""
+    """Return (V, H) float32 from the four-bit values and scales that `narrowing.packed` made."""
     steps = np.concatenate([bytes_ & 15, bytes_ >> 4], axis=1).astype(np.float32) - 8
     return steps * np.repeat(scale.astype(np.float32), BLOCK, axis=1)
 
 
 def _of_convolution(name: str, weights: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-    """A weight (O, I, h, w) or bias (O,) of static-int8, each output with its scale; or a map that is added."""
+    """Return a weight (O, I, h, w) or bias (O,) in float32 that static-int8 stored with one scale for each output.
+
+    The name may also be that of a constant map that the graph adds.
+    """
     whole, values = name.removesuffix("_quantized"), weights[name].astype(np.float32)
     scale = np.asarray(weights.get(f"{whole}_scale", weights.get(f"{name}_scale")))
     zero = np.asarray(weights.get(f"{whole}_zero_point", 0), np.float32)
@@ -81,19 +85,22 @@ def _of_convolution(name: str, weights: Mapping[str, NDArray[Any]]) -> NDArray[n
 
 
 def _of_product(product: str, source: str, turned: bool, weights: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-    """A matrix of smooth-int8, whose rows were multiplied with what the channels of `source` are divided by."""
+    """Return a matrix in float32 that smooth-int8 stored.
+
+    There each row was multiplied with a factor, by which the same channel of the input `source` is divided.
+    """
     wide: NDArray[np.float32] = weights[f"{product}_steps"] * weights[f"{product}_scale"]  # (K, N)
     if (inverse := weights.get(f"{source}_smoothing")) is not None:
         wide = wide * inverse[:, None]
     return wide.T if turned else wide
 
 
-LEAST_COSINE = 0.999  # between the float32 graph and PyTorch; rounding alone stays above .999999
-LEAST_IN_INT8 = 0.9  # of a graph whose products are computed in int8; weights of something else are near 0
+LEAST_COSINE = 0.999  # least cosine between the float32 graph and PyTorch; rounding alone stays above .999999
+LEAST_IN_INT8 = 0.9  # the same for a graph that computes in int8; wrong weights give cosines near 0
 LENGTHS = 24  # probe texts in each of three scripts, from one word to more than the model takes
 CHUNK = 8  # probe texts that pass the PyTorch model at once
-LARGE = 384  # pixels a side: from here on a third of the probe pictures is enough, each takes seconds
-TOGETHER = 1_000_000  # pixels that pass a graph at once: attention needs memory for each pair of patches
+LARGE = 384  # pixels a side; from this size on a third of the probe pictures is used, because each takes seconds
+TOGETHER = 1_000_000  # pixels that pass a graph at once; attention needs memory for each pair of patches
 
 _ARABIC = ("قطة", "سوداء", "تنام", "على", "طاولة", "قُرْبَ", "النافذة", "و", "كلبٌ", "يركض", "في", "حديقة", "بيت", "كبير")
 _ENGLISH = ("a", "dog", "runs", "over", "the", "Green", "grass", "behind", "children", "playing", "football", "at",
@@ -104,10 +111,11 @@ _PICTURES = ("black", "white", "red", "gradient", "checkers", *(f"shapes {i}" fo
 
 @dataclass(frozen=True)
 class Probes:
-    """Synthetic inputs and their vectors by the PyTorch model.
+    """Synthetic texts and pictures, and the vectors that the PyTorch model gives them.
 
-    texts: 72 Arabic, English and mixed ones of one word to more than `max_tokens`. squares: (n, S, S, 3) uint8, n = 20,
-    or 7 large ones. pictures: their names. text_vectors, image_vectors: (72, D) and (n, D), rows of unit length.
+    texts: 72 Arabic, English and mixed texts, of one word to more than `max_tokens`. squares: pictures (n, S, S, 3)
+    uint8, n = 20, or 7 if they are large. pictures: the pictures' names. text_vectors, image_vectors: (72, D) and
+    (n, D), rows of unit length.
     """
 
     texts: list[str]
@@ -119,7 +127,7 @@ class Probes:
 
 @dataclass(frozen=True)
 class Closeness:
-    """Cosines (n,) of one graph's vectors to PyTorch's, and the names of the n probes."""
+    """The cosines (n,) between one graph's vectors and PyTorch's, and the n probes' names."""
 
     graph: str
     cosines: NDArray[np.float32]
@@ -127,12 +135,12 @@ class Closeness:
 
     @property
     def least(self) -> float:
-        """NaN where any is."""
+        """The least cosine; NaN if any cosine is NaN."""
         return float(self.cosines.min())
 
     @property
     def mean(self) -> float:
-        """Over the probes."""
+        """The mean cosine."""
         return float(self.cosines.mean())
 
     @property
@@ -142,9 +150,9 @@ class Closeness:
 
 
 def probes(model: Any, processor: AraCLIPProcessor, size: int, *, every: int = 1) -> Probes:
-    """Texts and pictures of `size`, with the vectors that an AraCLIPModel and its processor give for them.
+    """Make probes: texts and pictures of `size`, with the vectors that an AraCLIPModel and its processor give them.
 
-    Pictures come as squares already, so that the processor only scales their values. Of both every `every`th is taken.
+    Pictures are squares already, so the processor only scales their values. Only every `every`th probe is used.
     """
     step = every if size < LARGE else max(every, 3)
     texts, squares = probe_texts(model.config.max_tokens)[::every], probe_squares(size)[::step]
@@ -159,7 +167,7 @@ def probes(model: Any, processor: AraCLIPProcessor, size: int, *, every: int = 1
 
 
 def probe_texts(max_tokens: int) -> list[str]:
-    """72 texts: Arabic (some with tashkeel), English and both mixed, from one word to more than `max_tokens` words."""
+    """Return 72 texts, Arabic (some with tashkeel), English and mixed, of one word to more than `max_tokens` words."""
     both = [word for pair in zip(_ARABIC, _ENGLISH, strict=False) for word in pair] + ["🐈", "٣", "ڤ", "jeans؟"]
     lengths = np.linspace(1, max_tokens + 4, LENGTHS).round().astype(int)
     return [
@@ -170,7 +178,7 @@ def probe_texts(max_tokens: int) -> list[str]:
 
 
 def probe_squares(size: int) -> NDArray[np.uint8]:
-    """(20, size, size, 3): flat colours, a gradient, checkers, smooth shapes and noise, bright and dark."""
+    """Draw (20, size, size, 3): flat colours, a gradient, checkers, smooth shapes, and bright and dark noise."""
     rng = np.random.default_rng(0)
     ramp = np.linspace(0, 255, size, dtype=np.float32)
     columns, rows = np.meshgrid(np.arange(size), np.arange(size))
@@ -194,9 +202,9 @@ def probe_squares(size: int) -> NDArray[np.uint8]:
 
 
 def closeness(exported: AraCLIP, probes: Probes) -> tuple[Closeness, Closeness]:
-    """How close the vectors of a model folder, of text and pictures, come to those of PyTorch.
+    """Compare a model folder's vectors with PyTorch's: return the cosines of the text graph and of the image graph.
 
-    Each probe is encoded alone and among others; the worse cosine counts.
+    Each probe is encoded alone and together with others; the lower of the two cosines counts.
     """
     texts, squares = probes.texts, probes.squares
     some = pictures_at_once(squares.shape[1])
@@ -217,12 +225,12 @@ def closeness(exported: AraCLIP, probes: Probes) -> tuple[Closeness, Closeness]:
 
 
 def pictures_at_once(size: int) -> int:
-    """How many pictures of a side pass a graph together, so that memory stays in bounds."""
+    """Return how many pictures with this side pass a graph together, so that memory stays in bounds."""
     return max(2, TOGETHER // size**2)
 
 
 def check_parity(graphs: Sequence[Closeness], least: float = LEAST_COSINE) -> None:
-    """Refuse graphs that are not the trained model."""
+    """Raise ExportRejected if a graph has a probe whose cosine to PyTorch is below `least`."""
     for graph in graphs:
         if not graph.least >= least:  # NaN is refused too
             raise ExportRejected(
@@ -233,7 +241,7 @@ def check_parity(graphs: Sequence[Closeness], least: float = LEAST_COSINE) -> No
 
 
 def _pixels(processor: AraCLIPProcessor, squares: NDArray[np.uint8]) -> torch.Tensor:
-    """(b, S, S, 3) uint8 → (b, 3, S, S), scaled by the processor."""
+    """Scale squares with the processor: (b, S, S, 3) uint8 → (b, 3, S, S); an InputError if it resizes them."""
     own = processor.image_processor
     unchanged = {name: False for name in ("do_resize", "do_center_crop") if hasattr(own, name)}
     images = [Image.fromarray(square) for square in squares]
@@ -257,16 +265,19 @@ def _cosines(graph: str, expected: Vectors, *ways: Callable[[], Vectors]) -> NDA
     return worse
 
 
-CHECKS = 1  # raise it when unpacking changes: what was compared before is compared again
-EVERY = 4  # probes of a rebuilt model: every fourth of those that an export, which checks the tracing too, compares
+CHECKS = 1  # raise it when unpacking changes, so that folders that passed before are compared again
+EVERY = 4  # a rebuilt model is compared on every fourth probe; an export, which must check tracing too, uses all
 
 
-@torch.inference_mode(False)  # whoever calls it: what depends on a weight is found by gradients
+@torch.inference_mode(False)  # gradients are needed even if the caller is in inference mode, see `_missing_weights`
 @torch.enable_grad()
 def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
-    """The AraCLIPModel that a model folder was exported from, in float32 and eval mode.
+    """Rebuild the AraCLIPModel that a model folder was exported from, in float32 and eval mode.
 
-    `build` is the model's class; it is not imported here, since its `from_pretrained` calls this function.
+    `build` is the class AraCLIPModel, passed because that class's `from_pretrained` calls this function.
+
+    Raises:
+        ModelMismatch: the folder holds another kind of model or is damaged, or the rebuilt model gives other vectors.
     """
     exported = AraCLIP(folder)
     check_trained_here(exported.config, exported.folder)
@@ -283,7 +294,7 @@ def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
         weights |= _weights_of_graph(model, wide_weights(graph), origins[part]["moved"], merged)
     model.load_state_dict(weights, strict=False)
     known = _content(exported)
-    if is_remembered(known):  # these files gave this model before, with these libraries
+    if is_remembered(known):  # this folder passed the comparison before, with the same libraries
         return model
     if lost := _missing_weights(model, weights, size):
         raise ModelMismatch(
@@ -302,21 +313,21 @@ def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
 
 
 def _stated(config: AraCLIPConfig, exported: ModelConfig) -> AraCLIPConfig:
-    """The model's configuration with the licence and training data that the folder states, for its copies."""
+    """Add the licence and training data that the folder states to the model's configuration, for later copies."""
     if not exported.license.startswith(NOT_STATED):
         config.license, config.training_data = exported.license, list(exported.training_data)
     return config
 
 
 def _content(exported: AraCLIP) -> list[object]:
-    """All that the outcome of unpacking a folder depends on: its files, how it is read, and who computes."""
+    """Return all that the outcome of unpacking a folder depends on: its files, how they are read, the libraries."""
     files = exported.config.files
     prepared = [exported.config.text.max_tokens, exported.config.text.pad_id, exported.config.image.size]
     return ["unpack", CHECKS, araclip_version, torch.__version__, transformers.__version__, files, prepared]
 
 
 def check_trained_here(config: ModelConfig, folder: Path) -> None:
-    """Refuse a folder that `araclip pull` made of somebody else's model: no AraCLIPModel has its architecture."""
+    """Raise ModelMismatch for a folder that `araclip pull` made from another model, which is no AraCLIPModel."""
     if config.source is not None:
         theirs = shown(str(config.source.get("id", "another model")))
         raise ModelMismatch(
@@ -344,9 +355,10 @@ def _weights_of_graph(
     moved: Mapping[str, tuple[str, bool]],
     merged: Mapping[str, str],
 ) -> dict[str, Tensor]:
-    """The weights that one graph holds; `moved` is that of `write_origin`.
+    """Return the model's weights that one graph holds.
 
-    `merged` maps a convolution to the BatchNorm that the exporter merged into it.
+    `moved` maps a weight to its name in the graph and whether it is transposed there (see `write_origin`); `merged`
+    maps a convolution to the BatchNorm that the exporter merged into it.
     """
     weights: dict[str, Tensor] = {}
     for name, weight in model.state_dict().items():
@@ -364,7 +376,7 @@ def _weights_of_graph(
 
 @torch.no_grad()
 def only_add(norm: Any, bias: torch.Tensor) -> None:
-    """Make a BatchNorm scale by one and add a bias (C,), as one has that was fused into a convolution and restored."""
+    """Make a BatchNorm scale by one and add `bias` (C,): its scale is already part of the convolution before it."""
     norm.weight.fill_(1.0)
     norm.bias.copy_(bias)
     norm.running_mean.zero_()
@@ -372,7 +384,7 @@ def only_add(norm: Any, bias: torch.Tensor) -> None:
 
 
 def _missing_weights(model: Any, found: Collection[str], size: int) -> list[str]:
-    """Weights that the vectors depend on and that were not found; a mask token, for one, has no influence."""
+    """Return the weights that were not found although the vectors depend on them (unlike, say, a mask token)."""
     text = model.get_text_features(torch.zeros((1, 2), dtype=torch.long)).pooler_output
     image = model.get_image_features(torch.zeros(1, 3, size, size)).pooler_output
     names, parameters = zip(*model.named_parameters(), strict=True)
@@ -381,10 +393,10 @@ def _missing_weights(model: Any, found: Collection[str], size: int) -> list[str]
 
 
 def _norms_after_convolutions(model: Any, size: int) -> dict[str, str]:
-    """Convolution → the BatchNorm that reads its output; PyTorch's exporter makes one layer of the two."""
+    """Return convolution → the BatchNorm that reads its output; PyTorch's exporter merges the two into one layer."""
     producer: dict[int, str] = {}
     pairs: dict[str, str] = {}
-    outputs = []  # a freed output could pass its address on to another
+    outputs = []  # kept alive, because a freed tensor's id could be reused
 
     def after(name: str) -> Any:
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""A recipe: one TOML file a trained model, read into frozen dataclasses.
+"""A recipe: the TOML file that says how one model is trained. It is read into frozen dataclasses.
 
     name = "my-model"
     stages = ["linear", "distill", "finetune"]      # in this order; each is a section below
@@ -14,8 +14,8 @@
     extends = "distill"                             # the same but for the seed
     seed = 1
 
-A section's `kind` is one of `stages.KINDS`, by default its own name. A stage starts from the one
-before it in `stages`, or from what `start` names. Paths are below `data`.
+A section's `kind` is one of `stages.KINDS`; by default it is the section's name. A stage starts from the model of
+the stage before it in `stages`, or from what `start` names. Paths are relative to the folder `data`.
 """
 
 import os
@@ -37,33 +37,33 @@ extensions.load(extensions.RECIPE)
 
 Table = dict[str, Any]
 
-NAMED: Mapping[str, tuple[type, str, str]] = {  # the tables of named sets: what a set is, its path, its share
+NAMED: Mapping[str, tuple[type, str, str]] = {  # table of named sets → class of a set, keys of its path and share
     "pictures": (PictureSource, "folder", "share"),
     "sources": (Source, "path", "weight"),
 }
-_SHARES = {  # key of a stage → table
+_SHARES = {  # key of a stage → the table in NAMED that its names are looked up in
     **dict.fromkeys(("pictures", "expert_pictures", "familiar_pictures", "unfamiliar_pictures"), "pictures"),
     "sources": "sources",
 }
-_MERGED = ("dev", "image", "model", *_SHARES)  # tables that are merged key by key; all else is replaced
-CACHE = "cache"  # folder below --runs of vectors that are computed once, for all stages
+_MERGED = ("dev", "image", "model", *_SHARES)  # `extends` merges these key by key; it replaces others
+CACHE = "cache"  # folder below --runs for vectors that are computed once and shared by all stages
 MAX_NAME = 200  # bytes; file systems take 255, and temporary folders append to a name
 _FOLDER_NAME = re.compile(r"[^/\\:\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]*")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole recipe; `stages` keeps their order."""
+    """A whole recipe; `stages` holds every section by name, in the file's order."""
 
     name: str
     data: Path
     model: ModelSpec
     stages: Mapping[str, Stage]
-    order: tuple[str, ...]  # what `araclip train all` runs
-    start_of: Mapping[str, str | None]  # the stage or folder each stage starts from; None is [model]
+    order: tuple[str, ...]  # the stages that `araclip train all` runs, in this order
+    start_of: Mapping[str, str | None]  # the stage or folder each stage starts from; None: from [model]
 
     def stage(self, name: str) -> Stage:
-        """One stage by its section's name."""
+        """Return the stage with this section name; an unknown name is a RecipeError."""
         if name not in self.stages:
             raise RecipeError(f"recipe '{self.name}' has no stage '{name}'. It has: {', '.join(self.stages)}.")
         return self.stages[name]
@@ -71,7 +71,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class _Top:
-    """The keys above the sections."""
+    """The keys at the top of the file, above all sections."""
 
     name: str
     data: Path = field(default_factory=Path.cwd)
@@ -79,7 +79,7 @@ class _Top:
 
 
 def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
-    """A recipe file, with `key=value` changes applied: `distill.steps=200`, `data=/somewhere`.
+    """Read a recipe file and apply `key=value` changes: `distill.steps=200`, `data=/somewhere`.
 
     A RecipeError names up to ten mistakes, each with its key and what is allowed.
     """
@@ -91,7 +91,7 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
 
 
 def _open(path: Path, before: tuple[Path, ...]) -> TomlFile:
-    """A recipe file with the sections of the one that it extends."""
+    """Open a recipe file; if it `extends` another, add that file's sections. `before` has the files that led here."""
     file = TomlFile(path, "Give a recipe, a TOML file.")
     if (named := file.table.pop("extends", None)) is not None:
         base = path.parent / str(named)
@@ -100,7 +100,7 @@ def _open(path: Path, before: tuple[Path, ...]) -> TomlFile:
         whole = _open(base, (*before, path.resolve()))
         theirs = {key: whole.files.get(key, base) for key in whole.table}
         file.files = {key: there for key, there in theirs.items() if key not in file.table}
-        file.table = {  # a section replaces its namesake, but [model] and named sets are merged
+        file.table = {  # a section replaces the section of the same name; [model] and named sets are merged
             **whole.table,
             **{
                 key: _merged(whole.table.get(key), value) if key == "model" or key in NAMED else value
@@ -154,7 +154,7 @@ def _recipe(file: TomlFile) -> Recipe:
 
 
 def _not_a_folder(name: str) -> str | None:
-    """Why a name cannot be that of a folder below `--runs`, if it cannot."""
+    """Return why this name cannot be used for a folder below `--runs`, or None if it can."""
     if name == CACHE:
         return "is the folder of vectors that all stages share. Take another name."
     if not name or name[0] in ".-" or len(os.fsencode(name)) > MAX_NAME or not _FOLDER_NAME.fullmatch(name):
@@ -165,11 +165,11 @@ def _not_a_folder(name: str) -> str | None:
     return None
 
 
-# ------------------------------------------------------------------ changes, and what is inherited
+# ------------------------------------------------------------------ changes with --set, and `extends`
 
 
 def set_value(table: dict[str, Any], change: str) -> None:
-    """Apply one `key=value` to nested tables: `distill.steps=200`; a value that is no TOML is a text."""
+    """Apply one `key=value` to nested tables: `distill.steps=200`. A value that is not valid TOML is taken as text."""
     key, equals, text = change.partition("=")
     if not equals or not key:
         raise RecipeError(f"--set {change}: expected key=value, such as distill.steps=200.")
@@ -187,10 +187,10 @@ def set_value(table: dict[str, Any], change: str) -> None:
 
 
 def extend_sections(file: TomlFile, sections: Mapping[str, Table]) -> dict[str, Table]:
-    """Every section with the keys of the one it extends added to its own; `kind` is filled in.
+    """Return every section with the keys it inherits through `extends`, and with `kind` filled in.
 
-    A table of `_MERGED` is merged key by key, any other value of the section's own replaces that of the one it
-    extends. A `model` replaces a `start`, and the other way round: both say what a stage begins with.
+    A section's own value replaces the inherited one; only the tables in `_MERGED` are merged key by key. A `model`
+    replaces an inherited `start`, and the other way round: both say what a stage begins with.
     """
     done = {}
     for name in sections:
@@ -207,7 +207,7 @@ def extend_sections(file: TomlFile, sections: Mapping[str, Table]) -> dict[str, 
 
 
 def read_named(file: TomlFile, table: Table) -> dict[str, Table]:
-    """The tables of named sets, taken out of a recipe's `table`."""
+    """Take the tables of named sets, [pictures] and [sources], out of a recipe's `table` and return them, checked."""
     tables = {}
     for kind, (cls, path, _) in NAMED.items():
         tables[kind] = table.pop(kind, {})
@@ -222,10 +222,10 @@ def read_named(file: TomlFile, table: Table) -> dict[str, Table]:
 
 
 def expand_shares(section: Table, named: Mapping[str, Table]) -> None:
-    """Turn `pictures = {NAME = share}` into the list of sets that it stands for, also `sources = {NAME = weight}`.
+    """In `section`, replace `pictures = {NAME = share}` and `sources = {NAME = weight}` by lists of the named sets.
 
-    A name without a table is a path below `data`. Share 0 leaves a set out. {emoji = {NAME = share}} is a group of
-    picture sets.
+    A NAME that `named` does not define is a path below `data`. Share 0 leaves a set out. {emoji = {NAME = share}}
+    makes a group, "emoji", of picture sets.
     """
     for key, kind in _SHARES.items():
         if isinstance(shares := section.get(key), dict):
@@ -233,7 +233,7 @@ def expand_shares(section: Table, named: Mapping[str, Table]) -> None:
 
 
 def _chain(file: TomlFile, sections: Mapping[str, Table], name: str) -> list[str]:
-    """A section, the one it extends, the one that extends, and so on."""
+    """Return the section's name, the name of the section it extends, and so on up to one that extends none."""
     chain = [name]
     while (base := sections[chain[-1]].get("extends")) is not None:
         at = (chain[-1], "extends")

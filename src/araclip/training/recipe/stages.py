@@ -1,14 +1,14 @@
-"""The sections of a recipe as dataclasses: the model, the dev set, and one for each kind of stage.
+"""The sections of a recipe as dataclasses: one for the model, one for the dev set, one for each kind of stage.
 
 Stage                             seed, dev, sinks
 └── StartingStage                 + start, model
-    ├── Linear                    in closed form
+    ├── Linear                    solved in closed form, no steps
     └── LearningStage             + steps, learning rates, precision, checkpoints …
         ├── Captions
         ├── Distill
         └── Finetune
 
-Families of models add kinds of their own, see `extensions`.
+Model families add further kinds of stages, see `extensions`.
 """
 
 from collections.abc import Mapping
@@ -51,52 +51,53 @@ Shares = Mapping[str, NotNegative]
 
 @dataclass(frozen=True, config=CONFIG)
 class ModelSpec:
-    """Where the towers come from: hub ids, folders, earlier stages, or the names that `packaged_towers` lists."""
+    """Where the towers come from: a hub id, a folder, an earlier stage, or a name that `packaged_towers` lists."""
 
     text: str = "aubmindlab/bert-base-arabertv02"
     vision: str | None = None
     projection_dim: Width = 512
     text_pooling: str = "mean"
     vision_projection: str = "linear"
-    vision_mirror: bool = False  # a picture's features are the mean of its own and of its mirror image's
+    vision_mirror: bool = False  # true: features are averaged over the picture and its mirror image
     matryoshka_dims: tuple[Width, ...] = ()
-    max_tokens: Width = 64  # as AraCLIP; captions need half of it
-    image_size: Pixels | None = None  # pixels a side of input pictures; None is the tower's own size
-    logit_scale: Finite | None = None  # log of the first inverse temperature; None is CLIP's
-    logit_bias: Finite | None = None  # a number makes room for the sigmoid loss, whose paper starts at −10
-    vocabulary: Annotated[tuple[Path, ...], AfterValidator(below_data)] = ()  # whose words are kept; none: all
-    text_identity: bool = False  # the text projection starts as the identity
+    max_tokens: Width = 64  # as in AraCLIP; captions need half as many
+    image_size: Pixels | None = None  # side of the input pictures in pixels; None: the tower's own size
+    logit_scale: Finite | None = None  # log of the inverse temperature at the start; None: CLIP's value
+    logit_bias: Finite | None = None  # the bias at the start, which the sigmoid loss needs (SigLIP: −10); None: no bias
+    vocabulary: Annotated[tuple[Path, ...], AfterValidator(below_data)] = ()  # text files; only their words are kept
+    text_identity: bool = False  # true: the text projection starts as the identity matrix
 
 
 @dataclass(frozen=True, config=CONFIG)
 class DevSet:
-    """Pictures whose captions are the queries of dev recall while training."""
+    """The pictures on which dev recall is measured during training; their captions are the queries."""
 
     folder: Folder
     split: str | None = "dev"
     captions: tuple[str, ...] = ("caption_ar",)
-    per_picture: Count | None = 1  # captions a picture that are queries; None is all
-    images: Folder | None = None  # another folder in which its pictures may lie
+    per_picture: Count | None = 1  # how many captions of each picture are queries; None: all
+    images: Folder | None = None  # the folder of the pictures, if they do not lie in `folder`
 
 
 @dataclass(frozen=True, config=CONFIG)
 class ImageSide:
-    """What of the image tower learns.
+    """Which part of the image tower learns.
 
-    `locked`: nothing, its vectors are computed once (LiT, Zhai et al. 2022), with `frozen_blocks` from the maps that
-    stages with `partial` and the same `views` have cached. `partial`: all but the first
-    `frozen_blocks`, whose output is computed once for `views` of each picture where the tower allows it. `full`:
-    everything, on freshly augmented pictures.
+    `locked`: no part. The vectors are computed once (LiT, Zhai et al. 2022). With `frozen_blocks` they are computed
+    from feature maps that a `partial` stage with the same `views` has cached.
+    `partial`: all but the first `frozen_blocks` blocks. The output of these blocks is computed once, for `views` views
+    of each picture, if the tower allows it.
+    `full`: the whole tower, on freshly augmented pictures.
     """
 
     train: Literal["locked", "partial", "full"] = "locked"
     frozen_blocks: OrNone = 0
     views: Few = 2
-    degradation: Chance = 0.0  # that a crop is compressed, reduced or sharpened as pictures in life are; see `degraded`
-    window: Window = 0.86  # side of a training crop, as a part of the picture's
-    map_scale: Window | None = None  # side of the maps that the learning blocks see, as a part of the frozen ones'
-    each_branch: bool = False  # of a tower of several branches, each has a loss of its own; else their sum has one
-    cache: Folder | None = None  # folder of computed feature maps; None is one beside the stages, for all of them
+    degradation: Chance = 0.0  # chance that a crop is compressed, reduced or sharpened; see `degraded`
+    window: Window = 0.86  # side of a training crop, as a part of the picture's side
+    map_scale: Window | None = None  # shrinks the cached maps for the learning blocks: factor of the side
+    each_branch: bool = False  # a loss for each branch of the tower; false: one loss for the branches' sum
+    cache: Folder | None = None  # folder of computed feature maps; None: one that all stages of the run share
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -113,16 +114,16 @@ class ImageSide:
 
 @dataclass(frozen=True, config=CONFIG)
 class Stage:
-    """What every stage has."""
+    """The keys that every stage has."""
 
     kind: str = ""
     seed: int = 0
     dev: DevSet | None = None
-    sinks: tuple[str, ...] = ()  # targets of metrics besides metrics.jsonl: tensorboard, trackio
+    sinks: tuple[str, ...] = ()  # where metrics go besides metrics.jsonl: tensorboard, trackio
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The stages or models that it uses besides the one it starts from; "" is none."""
+        """The stages or models that this stage uses, besides the one it starts from; "" stands for none."""
         return ()
 
 
@@ -130,20 +131,20 @@ class Stage:
 class StartingStage(Stage):
     """A stage that starts from one model."""
 
-    start: str | None = None  # a stage, folder or bundled model; None is the stage before, or [model]
-    model: ModelSpec | None = None  # towers put together for this stage, instead of a start
+    start: str | None = None  # a stage, folder or bundled model; None: the stage before, or [model]
+    model: ModelSpec | None = None  # towers that this stage puts together, instead of `start`
 
 
 @dataclass(frozen=True, config=CONFIG)
 class Linear(StartingStage):
-    """The text head alone, in closed form."""
+    """Fits the text head alone, by solving a ridge regression; there are no training steps."""
 
     kind: Literal["linear"] = "linear"
     teacher: str = ""
     sources: Sources = ()
-    rows: Rows = 100_000  # of the mixture
-    penalty: NotNegative | None = None  # None: chosen on held-out rows
-    precision: Precision = "float32"  # of the teacher
+    rows: Rows = 100_000  # how many rows of the mixture are used
+    penalty: NotNegative | None = None  # ridge penalty; None: chosen on held-out rows
+    precision: Precision = "float32"  # precision in which the teacher computes
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -152,27 +153,27 @@ class Linear(StartingStage):
 
 @dataclass(frozen=True, config=CONFIG)
 class LearningStage(StartingStage):
-    """What every stage has that trains by gradient steps, a text tower at least."""
+    """The keys of every stage that trains by gradient steps; it trains a text tower at least."""
 
     steps: Count = 1000
     batch: Many = 128
-    chunk: Many = 32  # rows that pass a tower at once
-    grad_cache: bool = False  # activations of one chunk at a time: a second pass, but any batch fits into memory
-    gradient_checkpointing: bool = False  # activations are computed a second time instead of being held
-    dropout: Dropout | None = None  # everywhere in a text tower that learns; None is the tower's own
-    frozen_layers: OrNone = 0  # lowest text layers that are frozen, and the embeddings with them
+    chunk: Many = 32  # rows that pass a tower at the same time
+    grad_cache: bool = False  # true: any batch fits into memory, for a second pass (see `gradcache`)
+    gradient_checkpointing: bool = False  # true: activations are recomputed instead of stored
+    dropout: Dropout | None = None  # dropout in a text tower that learns; None: as in the tower's configuration
+    frozen_layers: OrNone = 0  # how many of the lowest text layers are frozen; the embeddings are frozen with them
     lr_text: NotNegative = 5e-5
     lr_head: NotNegative = 5e-4
-    layer_decay: Positive = 1.0  # factor from each layer's learning rate to that of the layer below
+    layer_decay: Positive = 1.0  # each layer learns at the rate of the layer above times this factor
     weight_decay: NotNegative = 0.05
-    warmup: Chance = 0.07  # part of the steps
-    clip: Length = 1.0  # largest length of the gradient; inf is none
-    ema: Dropout = 0.0  # decay of the averaged weights that are evaluated and saved; 0 is none
+    warmup: Chance = 0.07  # the part of the steps in which the learning rate rises
+    clip: Length = 1.0  # longer gradients are scaled down to this length; inf: never
+    ema: Dropout = 0.0  # decay of a running average of the weights, which is evaluated and saved; 0: no average
     precision: Precision = "float32"
     log_every: Count = 10
     checkpoint_every: Count = 100
-    eval_every: OrNone = 0  # steps between dev recalls; 0 measures at the end only
-    patience: OrNone = 0  # recalls without a better R@1 after which the stage ends early; 0 is never
+    eval_every: OrNone = 0  # dev recall is measured after every so many steps; 0: at the end only
+    patience: OrNone = 0  # the stage ends after so many dev recalls without a better R@1; 0: never early
 
     @model_validator(mode="after")
     def _check_patience(self) -> Self:
@@ -183,7 +184,7 @@ class LearningStage(StartingStage):
 
 @dataclass(frozen=True, config=CONFIG)
 class Captions(LearningStage):
-    """The text tower alone: captions of one picture come together; the pictures themselves need not be there."""
+    """Trains the text tower so that captions of the same picture get similar vectors; no picture files are needed."""
 
     kind: Literal["captions"] = "captions"
     pictures: Pictures = ()
@@ -193,7 +194,7 @@ class Captions(LearningStage):
 
 @dataclass(frozen=True, config=CONFIG)
 class Distill(LearningStage):
-    """Stage 1: the text tower learns a teacher's vectors from parallel text."""
+    """Stage 1: the text tower learns to reproduce a teacher's vectors, from parallel text."""
 
     kind: Literal["distill"] = "distill"
     teacher: str = ""
@@ -208,29 +209,29 @@ class Distill(LearningStage):
 
 @dataclass(frozen=True, config=CONFIG)
 class Finetune(LearningStage):
-    """Stage 2: texts and pictures; with `languages = {english = 1}` it trains a teacher."""
+    """Stage 2: trains on texts with pictures. With `languages = {english = 1}` the result can serve as a teacher."""
 
     kind: Literal["finetune"] = "finetune"
     train_text: Literal["full", "locked"] = "full"
-    train_text_head: bool = True  # false leaves the text projection as it is
+    train_text_head: bool = True  # false: the text projection does not learn
     lr_image: NotNegative = 1e-4
-    image_precision: Literal["float32", "bfloat16", "pointwise"] | None = None  # of the image tower, if not the same
+    image_precision: Literal["float32", "bfloat16", "pointwise"] | None = None  # of the image tower; None: `precision`
     pictures: Pictures = ()
     image: ImageSide = ImageSide()
     loss: Literal["infonce", "sigmoid"] = "infonce"
     matryoshka: bool = False
     languages: Shares = field(default_factory=lambda: {"arabic": 1.0})
-    captions: Few = 1  # a picture and step
-    all_captions: bool = False  # with a locked text tower: every caption of the data is a negative in every step
+    captions: Few = 1  # captions of each picture in a step
+    all_captions: bool = False  # every caption of the data is a negative in every step; needs train_text = "locked"
     noise: Chance = 0.0
-    hard_negatives: OrNone = 0  # of each picture's nearest neighbours for the starting model, how many share its batch
+    hard_negatives: OrNone = 0  # so many of each picture's nearest neighbours for the starting model join its batch
     teacher: str = ""
-    distillation: NotNegative = 0.0  # weight of the distance to the teacher's vector of an English caption
-    concepts: Folder | None = None  # class names with their positions in the image tower's feature space
+    distillation: NotNegative = 0.0  # weight of the loss to the teacher's vector of an English caption
+    concepts: Folder | None = None  # NAME of NAME.npz and NAME.json: class names and their image features
     concept_batch: OrNone = 0
     concept_weight: NotNegative = 0.0
-    anchor: NotNegative = 0.0  # weight of staying near the class probabilities of the starting tower; needs `concepts`
-    anchor_pictures: Count = 64  # of each batch
+    anchor: NotNegative = 0.0  # weight of a loss that keeps the starting tower's class probabilities; needs `concepts`
+    anchor_pictures: Count = 64  # pictures of each batch that the `anchor` loss uses
 
     @property
     def models(self) -> tuple[str, ...]:

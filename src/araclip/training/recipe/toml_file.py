@@ -1,4 +1,4 @@
-"""TOML files → frozen dataclasses by pydantic, with every mistake named by file and key."""
+"""Reads TOML files into frozen dataclasses with pydantic; each mistake is reported with its file and key."""
 
 import json
 import tomllib
@@ -12,14 +12,14 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, ValidationInfo
 
 from araclip.errors import RecipeError, first_line
 
-MAX_MISTAKES = 10  # that one message names
+MAX_MISTAKES = 10  # how many mistakes one message lists
 
 Key = tuple[str | int, ...]  # ("distill", "sources", 0, "path"): names of tables and keys, indexes in arrays
 Built = TypeVar("Built")
 
 
 def below_data(value: Any, info: ValidationInfo) -> Any:
-    """For pydantic's AfterValidator: join a path, or the paths of tuples and dataclasses, to the recipe's `data`."""
+    """Join a path, or every path in a tuple or dataclass, to the recipe's `data`; for pydantic's AfterValidator."""
     data = (info.context or {}).get("data")
     if data is None:  # made in Python, not read from a file
         return value
@@ -38,13 +38,13 @@ def _joined(value: Any, data: Path) -> Any:
 
 
 class TomlFile:
-    """A TOML file's table, and the mistakes that were found in it."""
+    """The table of a TOML file, and the mistakes found in the table so far."""
 
     def __init__(self, path: Path, expected: str) -> None:
-        """Read a file; `expected` ends the message where it cannot be read, as «Give a recipe, a TOML file.» does."""
+        """Read a file. If that fails, the RecipeError ends with `expected`, such as «Give a recipe, a TOML file.»"""
         self.path = path
         self.files: dict[str | int, Path] = {}
-        self._mistakes: dict[str, str] = {}  # what is wrong, without the section → the whole message
+        self._mistakes: dict[str, str] = {}  # message without its section → whole message
         try:
             self.table = tomllib.loads(path.read_text("utf-8-sig"))
         except (OSError, ValueError, RecursionError) as error:
@@ -52,9 +52,9 @@ class TomlFile:
             raise RecipeError(f"{path}: {why}. {expected}") from error
 
     def read(self, cls: type[Built], table: Mapping[str, Any], key: Key = (), data: Path | None = None) -> Built | None:
-        """A dataclass from the table at `key`, or None and a mistake for each wrong value.
+        """Read the table at `key` as a dataclass; record a mistake for each wrong value, and return None if any is.
 
-        Its paths that are marked by `below_data` are below `data`.
+        Paths in fields marked with `below_data` are joined to `data`.
         """
         # Read as JSON, whose types are TOML's: in strict mode its arrays become tuples and its texts paths. The adapter
         # of a tuple passes its config on to plain dataclasses, which have none.
@@ -69,25 +69,25 @@ class TomlFile:
             return None
 
     def read_all(self, cls: type[Built]) -> Built:
-        """A dataclass from the whole file."""
+        """Read the whole file as a dataclass; raise a RecipeError if it has mistakes."""
         found = self.read(cls, self.table)
         self.check()
         assert found is not None
         return found
 
     def mistake(self, key: Key, message: str) -> None:
-        """Record a mistake for `check` to raise; one that other sections inherit is recorded once."""
+        """Record a mistake for `check` to raise. A mistake that several sections inherit is recorded once."""
         section, bracket, what = message.partition("]")
         self._mistakes.setdefault(what if bracket else section, f"{self.files.get(key[0], self.path)}: {message}")
 
     def refuse(self, key: Key, message: str) -> NoReturn:
-        """Raise one RecipeError that lists all mistakes found so far."""
+        """Record a mistake and at once raise one RecipeError that lists all mistakes found so far."""
         self.mistake(key, message)
         self.check()
         raise AssertionError("there is a mistake")
 
     def check(self) -> None:
-        """Raise the recorded mistakes, if there are any."""
+        """Raise one RecipeError that lists the recorded mistakes, if there are any."""
         found = [message.removeprefix(f"{self.path}: ") for message in self._mistakes.values()]
         if len(found) == 1:
             raise RecipeError(next(iter(self._mistakes.values())))
@@ -101,7 +101,7 @@ _EXPECTED = {"int_type": "int", "float_type": "float", "string_type": "str", "bo
 
 
 def _message(cls: Any, found: Any, loc: Key, key: Key) -> str:
-    """What is wrong with one value, and what would be right."""
+    """Return a message for one of pydantic's errors: what is wrong with the value, and what would be right."""
     kind, value = found["type"], found["input"]
     whole, inside = _location(key, loc), _location(key, loc[:-1])
     if kind == "unexpected_keyword_argument":
@@ -128,7 +128,7 @@ def _message(cls: Any, found: Any, loc: Key, key: Key) -> str:
 
 
 def _location(section: Key, loc: Key) -> str:
-    """`[section] table.key[0]: `, as it would be written."""
+    """Return where a value stands, as one would write it: `[section] table.key[0]: `."""
     found = f"[{section[0]}]" if section else ""
     inner = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in (*section[1:], *loc))
     found = f"{found} {inner.removeprefix('.')}".strip()
@@ -136,7 +136,7 @@ def _location(section: Key, loc: Key) -> str:
 
 
 def _known(cls: Any, way: Iterable[str | int]) -> list[str]:
-    """The keys of the table that `way` leads to."""
+    """Return the keys of the table that `way`, a path of keys below the dataclass `cls`, leads to."""
     for part in way:
         if isinstance(part, str) and is_dataclass(cls):
             cls = _dataclass_in(get_type_hints(cls)[part])

@@ -1,7 +1,7 @@
-"""The stage of captions without pictures: InfoNCE between captions of one picture, within a language and across two.
+"""The stage `captions`: trains the text tower with InfoNCE between captions of one picture, in one or two languages.
 
-What a picture shows is what its captions have in common. Captions can be had of many more pictures than can be trained
-with themselves, so this stage needs no picture files.
+Captions of one picture have in common what the picture shows. Many more pictures have captions at hand than have files
+that can be trained with, so this stage needs no picture files.
 """
 
 import torch
@@ -22,9 +22,9 @@ from araclip.training.stages.texts import LearningTexts
 
 
 def captions(stage: Captions, context: StageContext) -> dict[str, float]:
-    """Run one stage of the text tower alone: InfoNCE between two captions of each picture of a batch.
+    """Train the text tower alone, with InfoNCE between two captions of each picture; return the dev recall at the end.
 
-    Supervised SimCSE (Gao et al. 2021), with another caption of the picture in the place of an entailed sentence.
+    This is supervised SimCSE (Gao et al. 2021) with a second caption of the picture in place of an entailed sentence.
     """
     accelerator = accelerator_for(stage.batch)
     dev = CaptionDev(stage.dev) if stage.dev else None
@@ -46,7 +46,7 @@ def captions(stage: Captions, context: StageContext) -> dict[str, float]:
         same = torch.from_numpy(batch.same[0::2] | batch.same[1::2].T).to(accelerator.device)  # (B, B)
 
         def loss(vectors: Tensor) -> Tensor:
-            vectors = gather(vectors[inverse])  # (2B, D): two of each picture, one after the other
+            vectors = gather(vectors[inverse])  # (2B, D): rows 2i and 2i + 1 are the captions of picture i
             return contrastive_loss(vectors[0::2], vectors[1::2], model.logit_scale, same=same)
 
         return {"loss": backward(stage, accelerator, step, loss, (chunks, texts.encode, stage.precision))}

@@ -1,4 +1,4 @@
-"""Dev recall while training, of captions → pictures or captions → other captions of the same picture."""
+"""Measures dev recall during training: from captions to pictures, or to other captions of the same picture."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ TextVectors = Callable[[Sequence[str]], Tensor]
 
 
 class Dev:
-    """A dev set: captions are queries, and relevant is the picture that each describes."""
+    """A dev set: each caption is a query, and the picture that it describes is the one relevant result."""
 
     def __init__(self, spec: DevSet) -> None:
         found = listed_pictures(spec.folder, (), spec.captions, spec.split, images=spec.images)
@@ -41,13 +41,16 @@ class Dev:
         return [picture.path for picture in self.pictures]
 
     def recall(self, text_vectors: TextVectors, image_vectors: Callable[[Sequence[Path]], Tensor]) -> dict[str, float]:
-        """R@1, R@5, R@10 and MRR, text → picture, of two encoders on this set."""
+        """Return R@1, R@5, R@10 and MRR of searching this set's pictures with its captions, by these two encoders."""
         with torch.inference_mode():
             return _recall_of(text_vectors(self.texts), image_vectors(self.paths), self.owner)
 
 
 class CaptionDev:
-    """A dev set without pictures: a picture's vector is the mean of its English captions', queries are the others."""
+    """A dev set without picture files: the mean vector of a picture's English captions stands for the picture.
+
+    The queries are the captions in `captions` of the dev set.
+    """
 
     def __init__(self, spec: DevSet) -> None:
         found = listed_pictures(spec.folder, ("caption_en",), spec.captions, spec.split, needs_files=False)
@@ -61,7 +64,7 @@ class CaptionDev:
         self.gallery = [(text, row) for row, p in enumerate(pictures) for text in p.english]
 
     def recall(self, text_vectors: TextVectors) -> dict[str, float]:
-        """R@1, R@5, R@10 and MRR, caption → mean vector of its picture's English captions."""
+        """Return R@1, R@5, R@10 and MRR: how well a caption finds the mean vector of its picture's English captions."""
         with torch.inference_mode():
             queries, captions = (text_vectors([text for text, _ in side]) for side in (self.queries, self.gallery))
             rows = torch.tensor([row for _, row in self.gallery], device=captions.device)
@@ -70,7 +73,10 @@ class CaptionDev:
 
 
 def locked_recall(spec: DevSet, student: ModelAndProcessor, text_vectors: TextVectors, cache: Path, log: Log) -> Recall:
-    """Dev recall for a stage whose image tower does not learn: the dev pictures pass it once, before training."""
+    """Return a function that measures dev recall, for a stage whose image tower does not learn.
+
+    The dev pictures pass the tower once, in this call.
+    """
     model, processor = student
     dev = Dev(spec)
     images = training_images(model, Pixels.of(processor), dev.paths, ImageSide(), 0, cache, log)

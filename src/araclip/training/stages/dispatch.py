@@ -1,4 +1,4 @@
-"""A recipe's stages, one or all of them in order."""
+"""Runs one stage of a recipe, or all of them in order."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -19,17 +19,17 @@ from araclip.training.stages.finetune import finetune
 from araclip.training.stages.linear import linear
 from araclip.training.stages.starting_model import StageContext, beginning
 
-# Each runs one stage, saves its model in `runs/<name>/model` and gives its dev recall. Whatever stops one, the
-# same command resumes from the last checkpoint.
+# Kind of a stage → the function that runs it, saves its model in `runs/<name>/model` and returns its dev recall. After
+# any interruption the same command resumes from the last checkpoint.
 RUN: Mapping[str, Callable[[Any, StageContext], dict[str, float]]] = {
     "captions": captions, "linear": linear, "distill": distill, "finetune": finetune,
 }  # fmt: skip
 
 
 def run_stage(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fresh: bool = False) -> dict[str, float]:
-    """Run one stage, or resume it where it was stopped; with `fresh` what an earlier run of it left is deleted.
+    """Run one stage, or resume it where it stopped; with `fresh`, delete an earlier run of the stage and begin anew.
 
-    Its dev recall, empty without a dev set, is returned and stands in `runs/<name>/result.json`.
+    Return the dev recall (empty without a dev set), which is also written to `runs/<name>/result.json`.
     """
     stage = recipe.stage(name)
     if fresh:
@@ -41,8 +41,12 @@ def run_stage(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fres
 
 
 def run_all(recipe: Recipe, runs: Path, reporter: Reporter, *, fresh: bool = False) -> dict[str, dict[str, float]]:
-    """Run the stages that `stages` lists, in order; one that has a result is not run again unless `fresh`."""
-    if fresh:  # all results now: after an interrupted run those of later stages would seem up to date
+    """Run the stages that the recipe's `stages` lists, in order; skip a stage that has a result, unless `fresh`.
+
+    Return the dev recall of each stage. A result made with another recipe, or from a model trained again since, is a
+    RunMismatch.
+    """
+    if fresh:  # delete all results first: if this run is interrupted, old results of later stages would look new
         for name in recipe.order:
             _result(runs, name).unlink(missing_ok=True)
     done = {name: _done(recipe, name, runs) for name in recipe.order if _result(runs, name).exists()}
@@ -85,7 +89,7 @@ def _done(recipe: Recipe, name: str, runs: Path) -> dict[str, float]:
 
 
 def _made_of(recipe: Recipe, name: str) -> list[str]:
-    """The stages whose models a stage uses: its start, or the towers of its `model`; and what it names besides."""
+    """Return the stages whose models this stage uses: as its start or its `model`'s towers, and as teacher and such."""
     stage = recipe.stage(name)
     named: list[str | None] = [recipe.start_of[name], *stage.models]
     if isinstance(stage, StartingStage) and (stage.model or not recipe.start_of[name]):

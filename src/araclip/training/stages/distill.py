@@ -19,10 +19,10 @@ from araclip.training.stages.texts import LearningTexts
 
 
 def distill(stage: Distill, context: StageContext) -> dict[str, float]:
-    """Run one distillation stage of a recipe.
+    """Run one distillation stage of a recipe; return the dev recall at its end.
 
-    The targets of Arabic texts are the teacher's vectors of their English originals (Multilingual-CLIP, Carlsson et al.
-    2022; AraCLIP, 2024); the loss is the recipe's weighted sum.
+    Each Arabic text learns the teacher's vector of its English original (Multilingual-CLIP, Carlsson et al. 2022;
+    AraCLIP, 2024). The loss is the weighted sum of the recipe's `losses`.
     """
     accelerator = accelerator_for(stage.batch)
     model, processor = starting_model.start_of(stage, context)
@@ -33,7 +33,7 @@ def distill(stage: Distill, context: StageContext) -> dict[str, float]:
     if stage.matryoshka:
         distance = matryoshka(distance, matryoshka_widths(model))
     texts = LearningTexts(model, processor, stage.frozen_layers, stage.dropout)
-    with accelerator.main_process_first():  # the others find on disk what it computes
+    with accelerator.main_process_first():  # the main process computes the cached vectors, the others read them
         english = mixture.teacher_texts(stage.steps * stage.batch)
         teacher = cached_teacher(stage, context, english, model.config.projection_dim, accelerator.device)
         recall = None
@@ -43,7 +43,7 @@ def distill(stage: Distill, context: StageContext) -> dict[str, float]:
         checkpoint_activations(model)
 
     def learn(step: int) -> dict[str, float]:
-        rows = mixture.batch(step, stage.batch)  # of all processes
+        rows = mixture.batch(step, stage.batch)  # the batch of all processes
         own = rows[share(accelerator, stage.batch)]
         tokens, inverse = texts.inputs([row.text for row in own], stage.chunk)
         targets = torch.from_numpy(teacher.lookup([row.english for row in rows])).to(accelerator.device)  # (B, D)

@@ -28,21 +28,21 @@ from araclip.training.stages.stage_run import checkpoint_activations, projection
 from araclip.training.stages.starting_model import StageContext, cached_teacher
 from araclip.training.stages.texts import LearningTexts, LockedTexts
 
-NEIGHBOURS = 20  # most similar pictures that a picture's hard negatives are drawn from
+NEIGHBOURS = 20  # a picture's hard negatives are drawn from so many of its most similar pictures
 
 
 def finetune(stage: Finetune, context: StageContext) -> dict[str, float]:
-    """Run one contrastive stage of a recipe.
+    """Run one contrastive stage of a recipe; return the dev recall at its end.
 
-    InfoNCE (CLIP, Radford et al. 2021) or the sigmoid loss (SigLIP, Zhai et al. 2023) between texts and pictures, with
-    the further terms to which the recipe gives weight, see `finetuning.losses`. One step is a `FinetuneStep`.
+    The loss is InfoNCE (CLIP, Radford et al. 2021) or the sigmoid loss (SigLIP, Zhai et al. 2023) between texts and
+    pictures, plus the further terms to which the recipe gives a weight, see `FinetuneLosses`. See `FinetuneStep`, too.
     """
     accelerator = accelerator_for(stage.batch)
     dev = Dev(stage.dev) if stage.dev else None
     mixture = PictureMixture(
         stage.pictures, stage.seed, languages=stage.languages, captions=stage.captions, noise=stage.noise
     )
-    mixture.batch(0, stage.batch)  # refuses too few pictures before the long computations
+    mixture.batch(0, stage.batch)  # raises for too few pictures before the long computations start
     model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)
     contrast = objective(model, stage.loss, stage.matryoshka)
@@ -52,13 +52,13 @@ def finetune(stage: Finetune, context: StageContext) -> dict[str, float]:
         "concepts": concepts.fingerprint if concepts else "",
     }  # fmt: skip
     teacher = None
-    with accelerator.main_process_first():  # the others find on disk what it computes
+    with accelerator.main_process_first():  # the main process computes the cached vectors, the others read them
         images = training_images(
             model, Pixels.of(processor), mixture.files, stage.image, stage.seed, context.cache, context.reporter.log,
             pointwise=stage.image_precision == "pointwise",
         )  # fmt: skip
         if stage.hard_negatives:
-            with torch.inference_mode():  # mined from the vectors of the starting model
+            with torch.inference_mode():  # hard negatives are found with the starting model's vectors
                 vectors = images.vectors(mixture.files).float().cpu().numpy()
             mixture.use_hard_negatives(mined(vectors, mixture.pictures, NEIGHBOURS), stage.hard_negatives)
         if stage.distillation:

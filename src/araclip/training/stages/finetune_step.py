@@ -1,4 +1,7 @@
-"""One step of a finetune stage: a batch, its vectors, the loss, its gradients. The optimizer steps in `train_loop`."""
+"""One step of a finetune stage: draws a batch, encodes it, computes the loss and the gradients.
+
+`train_loop` then applies the gradients with the optimizer.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,18 +27,18 @@ from araclip.training.teachers.teacher import TeacherCache
 
 
 class AllCaptionsLoss:
-    """Pictures against the captions of all training pictures, whose locked text tower has encoded them once."""
+    """The loss of pictures against the captions of all training pictures, encoded once by the locked text tower."""
 
     def __init__(self, model: AraCLIPModel, texts: LockedTexts, mixture: PictureMixture) -> None:
         self.model = model
         self.features = texts.all_features().to(model.logit_scale.device)  # (N, H)
-        captions: dict[Path, list[int]] = {}  # of a file, which several sets may list
+        captions: dict[Path, list[int]] = {}  # picture file → rows of all its captions; several sets may list a file
         for row, file in enumerate(mixture.files):
             captions.setdefault(file, []).extend(texts.rows[text] for text in mixture.texts_of(row))
         self.captions_of = [captions[file] for file in mixture.files]
 
     def __call__(self, pictures: Sequence[int], image: Tensor) -> Tensor:
-        """Vectors (I, D) of these rows of the mixture's pictures → scalar, see `all_captions_loss`."""
+        """Return `all_captions_loss`, a scalar; `image` (I, D) has the vectors of these `pictures` (row numbers)."""
         captions = l2_normalize(self.model.text_projection(self.features), dim=-1)  # (N, D)
         belongs = torch.zeros(len(image), len(captions), dtype=torch.bool, device=image.device)
         for i, row in enumerate(pictures):
@@ -45,13 +48,16 @@ class AllCaptionsLoss:
 
 @dataclass
 class ContrastLoss:
-    """Texts with pictures: the mean over branches, and over the batch's and all captions where there are both."""
+    """The loss between texts and pictures, averaged over the image tower's branches.
+
+    With `all_captions` it is the mean of two losses: against the batch's captions and against all captions.
+    """
 
     objective: Callable[..., Tensor]
     all_captions: AllCaptionsLoss | None = None
 
     def __call__(self, batch: Batch, text: Tensor, image: Tensor) -> Tensor:
-        """(T, D) vectors of captions and (I, K, D) of pictures, K for each picture → scalar."""
+        """Return the loss, a scalar, of caption vectors (T, D) and picture vectors (I, K, D), K for each picture."""
         same = torch.from_numpy(batch.same).to(text.device)
         owner = torch.tensor(batch.owner, device=text.device)
         values = []
@@ -65,12 +71,15 @@ class ContrastLoss:
 
 @dataclass(frozen=True)
 class TeacherLoss:
-    """The distance of captions to the teacher's vectors of the same pictures' English captions."""
+    """The loss between captions and the teacher's vectors of English captions of the same pictures."""
 
     teacher: TeacherCache
 
     def __call__(self, english: Sequence[str | None], text: Tensor) -> Tensor:
-        """(T, D) vectors of captions, with an English caption of each one's picture or None → scalar."""
+        """Return the mean cosine distance, a scalar; 0 if no caption has an English one.
+
+        `text` (T, D) are caption vectors; `english` has, for each, an English caption of the same picture, or None.
+        """
         known = [(i, caption) for i, caption in enumerate(english) if caption]
         if not known:
             return text.sum() * 0.0  # no picture of this batch has an English caption
@@ -79,33 +88,39 @@ class TeacherLoss:
 
 
 class ConceptLoss:
-    """Names of classes with the projections of the classes' features, which lie in the image tower's feature space."""
+    """The loss between class names and the classes' features, which lie in the image tower's feature space.
+
+    The features pass the model's image projection first.
+    """
 
     def __init__(self, model: AraCLIPModel, concepts: Concepts) -> None:
         self.model = model
         self.features = torch.from_numpy(concepts.features).to(model.logit_scale.device)  # (C, W)
 
     def __call__(self, classes: Sequence[int], names: Tensor) -> Tensor:
-        """(K, D) vectors of the names of these classes → scalar."""
+        """Return the loss, a scalar; `names` (K, D) has the vector of one name for each of these `classes`."""
         prototypes = l2_normalize(self.model.visual_projection(self.features), dim=-1)  # (C, D)
         targets = torch.tensor(classes, device=names.device)
         return concept_loss(names, prototypes, targets, self.model.logit_scale)
 
 
 class ForgettingLoss:
-    """How far the probabilities of a classifier (weight, bias) moved with the features, see `forgetting_loss`."""
+    """How far a classifier's probabilities moved because the features changed, see `forgetting_loss`.
+
+    `classifier` is (weight, bias).
+    """
 
     def __init__(self, classifier: tuple[Floats, Floats], device: torch.device) -> None:
         self.classifier = [torch.from_numpy(part).to(device) for part in classifier]
 
     def __call__(self, features: Tensor, before: Tensor) -> Tensor:
-        """(B, W) features of the same pictures, with the current weights and with the stage's first ones → scalar."""
+        """Return the loss, a scalar, of the same pictures' features (B, W) now and `before` the stage."""
         return forgetting_loss(linear(features, *self.classifier), linear(before, *self.classifier))
 
 
 @dataclass
 class FinetuneLosses:
-    """The terms that a stage asks for; the others are None."""
+    """The terms of a stage's loss; a term that the stage does not ask for is None."""
 
     contrast: ContrastLoss
     teacher: TeacherLoss | None = None
@@ -115,7 +130,7 @@ class FinetuneLosses:
 
 @dataclass(frozen=True)
 class FinetuneStep:
-    """A function of the step's number and the current weights: all that is drawn is drawn from (seed, step)."""
+    """One training step. It depends on the step's number and the weights alone: random draws use (seed, step)."""
 
     stage: Finetune
     accelerator: Accelerator
@@ -126,7 +141,7 @@ class FinetuneStep:
     losses: FinetuneLosses
 
     def __call__(self, step: int) -> dict[str, float]:
-        """Leave the step's gradients in `.grad`; its loss, and the terms of it where there are several."""
+        """Leave the step's gradients in `.grad`; return {"loss": …}, and each term by name if there are several."""
         stage, losses = self.stage, self.losses
 
         # The batch of all processes, and this process's part of it.
@@ -142,7 +157,7 @@ class FinetuneStep:
         anchors = slice(None, None, max(1, stage.batch // stage.anchor_pictures))  # evenly spread over the batch
         before = self._initial_features(pixels[anchors])  # (a, W)
 
-        # The vectors of this process → the loss over those of all processes.
+        # The loss over the vectors of all processes, gathered from each.
         terms: dict[str, Tensor] = {}
 
         def loss(text: Tensor, image: EncodedImages) -> Tensor:
@@ -167,13 +182,13 @@ class FinetuneStep:
         return {"loss": total, **values}
 
     def _class_names(self, step: int) -> tuple[list[str], list[int]]:
-        """Names for `losses.concepts` and their classes, of all processes."""
+        """Return class names for `losses.concepts` and each name's class, for all processes; empty without concepts."""
         if self.concepts is None:
             return [], []
         return self.concepts.draw(self.stage.concept_batch, self.stage.seed, step)
 
     def _initial_features(self, anchors: Tensor) -> Tensor:
-        """(a, W) of these pictures before the stage, for `losses.forgetting`; (a, 0) where there is none."""
+        """Return the features (a, W) that these pictures had before the stage; (a, 0) without `losses.forgetting`."""
         if self.losses.forgetting is None or not isinstance(self.images, RememberingImages):
             return anchors.new_empty(len(anchors), 0)
         return self.images.initial_features(anchors)

@@ -1,6 +1,6 @@
-"""The stage of the linear map: the text head alone, in closed form, on a frozen text tower.
+"""The stage `linear`: fits the text head in closed form, by ridge regression, on a frozen text tower.
 
-It is the baseline of every distillation, and can be its start.
+Its result is the baseline of every distillation, and a distillation can start from it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,25 +25,25 @@ Array = NDArray[np.floating]
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
-BLOCK = 16_384  # rows taken to float64 at a time: 100 MB at 768 wide
-STRENGTHS = (1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # candidates, as parts of the mean of X'X's diagonal
-MAX_HELD_OUT = 20_000  # a mean cosine over more rows moves in its fourth digit only
+BLOCK = 16_384  # rows converted to float64 at a time: 100 MB for rows of 768 numbers
+STRENGTHS = (1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # penalties to try, relative to the mean of X'X's diagonal
+MAX_HELD_OUT = 20_000  # with more rows, the mean cosine changes in its fourth digit only
 
 
 @dataclass(frozen=True)
 class LinearMap:
-    """`features @ weight.T + bias`: what a `nn.Linear(H, D)` is initialised with."""
+    """A fitted map, `features @ weight.T + bias`; a `nn.Linear(H, D)` is initialised with it."""
 
     weight: Floats = field(repr=False)  # (D, H)
     bias: Floats = field(repr=False)  # (D,)
-    penalty: float  # the ridge penalty it was solved with
-    held_out_cosine: float  # mean to the teacher on the held-out rows, of the map of this penalty without them
+    penalty: float  # the ridge penalty that the map was solved with
+    held_out_cosine: float  # mean cosine to the teacher on held-out rows, of a map fitted without these rows
 
 
 class Moments:
-    """Sums over rows of features (N, H) and targets (N, D) that ridge regression needs, in float64.
+    """Sums over rows of features (N, H) and targets (N, D), in float64, from which ridge regression is solved.
 
-    They are taken about the first block's mean, so that features far from zero lose no digits.
+    The first block's mean is subtracted from every row before summing, so that features far from zero lose no digits.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class Moments:
 
     def add(self, features: Array, targets: Array) -> None:
         """Add a block of (n, H) features and (n, D) targets."""
-        x, y = features.astype(np.float64), targets.astype(np.float64)  # copies, which are changed
+        x, y = features.astype(np.float64), targets.astype(np.float64)  # copies, because they are changed below
         if not self.rows:
             self._x0, self._y0 = x.mean(axis=0), y.mean(axis=0)
             self._x, self._y = np.zeros_like(self._x0), np.zeros_like(self._y0)
@@ -65,8 +65,8 @@ class Moments:
         self.rows += len(x)
 
     def solver(self) -> "Solver":
-        """The system with its eigenvalues, solvable for any penalty."""
-        x, y = self._x / self.rows, self._y / self.rows  # means about the first block's
+        """Return a solver that gives the map for any penalty."""
+        x, y = self._x / self.rows, self._y / self.rows  # means, relative to the first block's mean
         mean_x, mean_y = x + self._x0, y + self._y0
         xx = self._xx - self.rows * np.outer(x, x)
         xy = self._xy - self.rows * np.outer(x, y)
@@ -76,7 +76,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class Solver:
-    """X'X = V diag(λ) V', so that each penalty costs one product."""
+    """Solves the ridge regression for any penalty. With X'X = V diag(λ) V', each penalty costs one matrix product."""
 
     values: Doubles  # (H,)
     vectors: Doubles  # (H, H)
@@ -86,11 +86,14 @@ class Solver:
 
     @property
     def scale(self) -> float:
-        """Mean of X'X's diagonal; 1 where all rows are alike."""
+        """The mean of X'X's diagonal; 1 if all rows are equal."""
         return float(self.values.mean()) or 1.0
 
     def solve(self, penalty: float) -> tuple[Doubles, Doubles]:
-        """Weight (D, H) and bias (D,). Directions without spread get no weight: penalty 0 is the shortest map."""
+        """Return weight (D, H) and bias (D,).
+
+        Directions in which the features do not vary get weight 0, so that penalty 0 gives the map of least norm.
+        """
         floor = len(self.values) * np.finfo(np.float64).eps * max(self.values.max(), 0.0)
         spread = self.values > floor
         inverse = np.zeros_like(self.values)
@@ -104,20 +107,23 @@ def fit_linear_map(
 ) -> LinearMap:
     """Minimise Σ‖y − Wx − b‖² + penalty · ‖W‖² (Hoerl and Kennard 1970); the bias is not penalised.
 
-    The penalty is the candidate whose map has the highest mean cosine to the targets on a tenth of the rows, which
-    `seed` draws; the map is then solved with all rows. Rows are read `block` at a time, so memory-mapped float16
-    matrices of any length do.
+    A tenth of the rows, drawn by `seed`, is held out. The penalty whose map has the highest mean cosine to the held-out
+    targets is chosen; the map is then solved with all rows. Rows are read `block` at a time, so memory-mapped float16
+    matrices of any length can be passed.
 
     Args:
-        features, targets: (N, H) and (N, D), N ≥ 2. Equal texts on both sides of the split favour small penalties: pass
-            distinct ones.
-        penalties: candidates; by default eight, from 1e-8 to 1 of the mean of X'X's diagonal.
+        features, targets: (N, H) and (N, D), N ≥ 2. Pass distinct texts: a text on both sides of the split would favour
+            small penalties.
+        penalties: the penalties to try; by default eight, from 1e-8 to 1 times the mean of X'X's diagonal.
+
+    Raises:
+        DataError: there are fewer than two rows, or a number is not finite.
     """
     if len(features) < 2:
         raise DataError(f"{len(features)} row cannot be split in two. Give at least 2 texts, better 10 a feature.")
     count = min(max(1, round(0.1 * len(features))), MAX_HELD_OUT)
     shuffled = np.random.default_rng(seed).permutation(len(features))
-    train, held = np.sort(shuffled[count:]), np.sort(shuffled[:count])  # rising, for memory-mapped files
+    train, held = np.sort(shuffled[count:]), np.sort(shuffled[:count])  # in rising order, for memory-mapped files
     moments = Moments()
     for x, y in _blocks(features, targets, train, block):
         moments.add(x, y)
@@ -138,7 +144,7 @@ def fit_linear_map(
 
 
 def _blocks(features: Array, targets: Array, rows: NDArray[np.intp], block: int) -> Iterator[tuple[Doubles, Doubles]]:
-    """Some rows of both matrices in float64, `block` at a time."""
+    """Yield these rows of both matrices in float64, `block` rows at a time; a number that is not finite: DataError."""
     for start in range(0, len(rows), block):
         part = rows[start : start + block]
         both = [np.asarray(matrix[part], np.float64) for matrix in (features, targets)]
@@ -151,7 +157,10 @@ def _blocks(features: Array, targets: Array, rows: NDArray[np.intp], block: int)
 
 
 def linear(stage: Linear, context: StageContext) -> dict[str, float]:
-    """Fit the text projection to the teacher's vectors by ridge regression, over the first `rows` of the mixture."""
+    """Fit the text projection to the teacher's vectors by ridge regression, on the mixture's first `rows` rows.
+
+    Return the dev recall, empty without a dev set.
+    """
     accelerator = accelerator_for()
     model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)
@@ -159,7 +168,7 @@ def linear(stage: Linear, context: StageContext) -> dict[str, float]:
     rows = list({(r.text, r.english): r for r in mixture.batch(0, stage.rows)}.values())
     data = {"start": fingerprint(model), "pairs": mixture.fingerprint}
     texts = LearningTexts(model, processor, 0)
-    with accelerator.main_process_first():  # it computes what is cached, the others read that
+    with accelerator.main_process_first():  # the main process computes the cached vectors, the others read them
         english, width = [row.english for row in rows], model.config.projection_dim
         teacher = cached_teacher(stage, context, english, width, accelerator.device)
         recall = None

@@ -1,7 +1,8 @@
-"""The image vectors of a step: from a locked tower's cache, from cached feature maps, or from pixels.
+"""Makes the image vectors of a step: from a locked tower's cached outputs, from cached feature maps, or from pixels.
 
-Each kind has `inputs(rows, step)`, a function of seed, step and row that runs without a graph, and `encode(inputs)`,
-which GradCache calls twice. `vectors(pictures)`, for dev recall, leaves the model in eval mode.
+Each of the three classes has `inputs(rows, step)`, which depends on seed, step and rows alone and builds no autograd
+graph, and `encode(inputs)`, which GradCache calls twice. `vectors(pictures)`, for dev recall, leaves the model in eval
+mode.
 """
 
 import hashlib
@@ -30,33 +31,36 @@ from araclip.training.recipe.stages import ImageSide
 
 
 class EncodedImages(NamedTuple):
-    """Output of an image tower and its projection for B pictures."""
+    """What an image tower and its projection make of B pictures."""
 
-    vectors: Tensor  # (B, K, D) float32, unit; K is 1, or the number of branches where each has its own loss
+    vectors: Tensor  # (B, K, D) float32, unit; K is the number of branches if each has its own loss, or else 1
     features: Tensor  # (B, W) float32, the tower's output before the projection
 
 
 def projected(model: AraCLIPModel, features: Tensor) -> Tensor:
-    """(B, W) pooled outputs → (B, D), rows of unit length in float32, under autocast too."""
+    """Project pooled outputs: (B, W) → (B, D), rows of unit length, in float32 even under autocast."""
     vectors: Tensor = model.visual_projection(features.to(model.logit_scale.device))
     return l2_normalize(vectors.float(), dim=-1)
 
 
 def encoded(model: AraCLIPModel, features: Tensor) -> EncodedImages:
-    """(B, W) pooled outputs and one vector of each."""
+    """Project (B, W) pooled outputs: return them with one vector for each picture."""
     features = features.float()
     return EncodedImages(projected(model, features).unsqueeze(1), features)
 
 
 class Pixels:
-    """Pictures → (B, 3, S, S) float32, normalised by channel, squashed to the square (`AraCLIPProcessor.squashing`)."""
+    """Turns pictures into the tower's input: (B, 3, S, S) float32, normalised by channel.
+
+    Pictures are resized to the S × S square without keeping their proportions (`AraCLIPProcessor.squashing`).
+    """
 
     def __init__(self, size: int, mean: list[float], std: list[float]) -> None:
         self.size, self.mean, self.std = size, mean, std
 
     @classmethod
     def of(cls, processor: AraCLIPProcessor) -> "Pixels":
-        """Of the size and scaling of a model's processor."""
+        """Make it with the size, means and deviations of a model's processor; a RecipeError if it reads no pictures."""
         if processor.image_processor is None:
             raise RecipeError(
                 "this model has no image tower, and the stage or its dev set needs one. Name [model] vision."
@@ -69,11 +73,11 @@ class Pixels:
         return (values - torch.tensor(self.mean).view(1, 3, 1, 1)) / torch.tensor(self.std).view(1, 3, 1, 1)
 
     def read(self, files: Sequence[Path]) -> Tensor:
-        """Pictures as they are, without augmentation, as `squares`."""
+        """Read these files, without augmentation, as the tower's input (B, 3, S, S)."""
         return self(self.squares(files))
 
     def squares(self, files: Sequence[Path]) -> NDArray[np.uint8]:
-        """(B, S, S, 3): pictures as they are."""
+        """Read these files, without augmentation, as (B, S, S, 3) uint8; an unreadable picture is a DataError."""
         squares = []
         for _, square in decode_ahead(files, self.size, torch.get_num_threads()):
             if isinstance(square, ImageError):
@@ -82,23 +86,23 @@ class Pixels:
         return np.stack(squares)
 
 
-EVAL_BATCH = 50  # pictures that pass a tower at once without a graph
-MANY = 1000  # pictures; writing a graph takes as long as PyTorch takes for some hundreds
+EVAL_BATCH = 50  # pictures that pass a tower at once when no gradients are needed
+MANY = 1000  # from so many pictures an ONNX graph is written: that takes as long as PyTorch takes for some hundreds
 
 
 def pooled(model: AraCLIPModel, pixel_values: Tensor) -> Tensor:
-    """The tower's output before the projection: (B, 3, S, S) → (B, W).
+    """Return the tower's output before the projection: (B, 3, S, S) → (B, W).
 
-    In training mode mirror images come from augmentation only, also where the model averages over them.
+    A model with `vision_mirror` averages over mirror images in eval mode only; in training, augmentation mirrors.
     """
     pixels, mirror = pixel_values.to(model.logit_scale.device), model.config.vision_mirror and not model.training
     return towers.image_features(model.vision_model, pixels, model.config, mirror)[1]
 
 
 def pooled_features(model: AraCLIPModel, pixels: Pixels, files: Sequence[Path], log: Log | None = None) -> Tensor:
-    """(N, W): the tower's outputs for pictures as they are, without a graph; leaves the model in eval mode.
+    """Return the tower's outputs (N, W) for unaugmented pictures, without gradients; leave the model in eval mode.
 
-    Many pictures pass a convolutional tower on ONNX Runtime, several times as fast.
+    Many pictures (from `MANY`) pass a convolutional tower on ONNX Runtime, several times as fast.
     """
     tower, parts = _tower(model.eval(), pixels, len(files)), []
     with torch.inference_mode():
@@ -108,7 +112,7 @@ def pooled_features(model: AraCLIPModel, pixels: Pixels, files: Sequence[Path], 
 
 
 def eval_batches(count: int, log: Log | None = None) -> Iterator[range]:
-    """Rows of pictures that pass a tower at once without a graph; says after each thousand how far it is."""
+    """Yield ranges of at most EVAL_BATCH picture rows; log the progress after each thousand."""
     for start in range(0, count, EVAL_BATCH):
         yield range(start, min(start + EVAL_BATCH, count))
         if log and start and start % 1000 == 0:
@@ -116,7 +120,7 @@ def eval_batches(count: int, log: Log | None = None) -> Iterator[range]:
 
 
 def _tower(model: AraCLIPModel, pixels: Pixels, pictures: int) -> Callable[[NDArray[np.uint8]], Tensor]:
-    """(B, S, S, 3) → (B, W): the tower, as a graph where that is quicker and one can be written."""
+    """Return a function (B, S, S, 3) → (B, W) that runs the tower: as an ONNX graph if possible and quicker."""
     maps = extensions.load(extensions.CACHED_MAPS)
     if (
         pictures < MANY
@@ -135,7 +139,7 @@ def _tower(model: AraCLIPModel, pixels: Pixels, pictures: int) -> Callable[[NDAr
 
 
 class _Pooled(nn.Module):
-    """(B, 3, S, S) normalised → (B, W): a tower and its pooling, without a mirror image."""
+    """A tower and its pooling without mirror images, for export: (B, 3, S, S) normalised → (B, W)."""
 
     def __init__(self, model: AraCLIPModel) -> None:
         super().__init__()
@@ -149,12 +153,12 @@ _FROM_PIXELS = ImageSide()
 
 
 class LockedImages:
-    """The tower never learns: its pooled outputs are computed once and stored on disk (LiT, Zhai et al. 2022).
+    """Images for a tower that never learns: its outputs are computed once and kept on disk (LiT, Zhai et al. 2022).
 
     Args:
-        side: with `frozen_blocks`, the outputs of a convolutional tower are computed from the cached feature maps of
-            these blocks, which stages whose upper blocks learn have left. For a model that averages over mirror images
-            the second map is read, too, whose picture is mirrored and recoloured.
+        side: with `frozen_blocks`, a convolutional tower's outputs are computed from the feature maps of these blocks
+            that a stage with learning upper blocks has cached. A model that averages over mirror images also reads the
+            second map of each picture, made of the mirrored and recoloured picture.
     """
 
     def __init__(
@@ -171,15 +175,15 @@ class LockedImages:
         self._cached = {tuple(pictures): self.features}
 
     def inputs(self, rows: Sequence[int], step: int) -> Tensor:
-        """(B, W), the tower's pooled outputs."""
+        """Return the tower's stored outputs (B, W) for these training pictures."""
         return torch.from_numpy(self.features[list(rows)].astype(np.float32))
 
     def encode(self, inputs: Tensor) -> EncodedImages:
-        """One vector a picture; only the projection computes."""
+        """Return one vector for each picture; only the projection computes."""
         return encoded(self.model, inputs)
 
     def vectors(self, pictures: Sequence[Path]) -> Tensor:
-        """(N, D) of any pictures; they pass the tower at the first call only."""
+        """Return vectors (N, D) of any pictures; they pass the tower at the first call only."""
         key = tuple(pictures)
         if key not in self._cached:
             self._cached[key] = self._features(pictures)
@@ -189,7 +193,7 @@ class LockedImages:
         """Nothing to restore."""
 
     def _features(self, pictures: Sequence[Path], views: int = 1) -> NDArray[np.float16]:
-        """(N, W); a picture that two sets have passes the tower once."""
+        """Return the tower's outputs (N, W); a picture that is listed twice passes the tower once."""
         once = {picture: row for row, picture in enumerate(dict.fromkeys(pictures))}
         features = self._stored(list(once), views)
         return features if len(once) == len(pictures) else features[[once[picture] for picture in pictures]]
@@ -219,18 +223,18 @@ class LockedImages:
 
 
 class TrainingImages(Protocol):
-    """The pictures of a stage, as its steps encode them."""
+    """The pictures of a stage, and how its steps encode them."""
 
     modules: list[nn.Module]  # the parts of the image tower that learn
 
     def inputs(self, rows: Sequence[int], step: int) -> Tensor:
-        """Input of `encode` for these training pictures in this step, a row a picture."""
+        """Return the input of `encode` for these training pictures in this step, one row for each picture."""
 
     def encode(self, inputs: Tensor) -> EncodedImages:
-        """Vectors of a step's pictures, with a graph where the tower or its projection learns."""
+        """Return the vectors of a step's pictures, with gradients if the tower or its projection learns."""
 
     def vectors(self, pictures: Sequence[Path]) -> Tensor:
-        """(N, D) of any pictures, without augmentation, with the current weights."""
+        """Return vectors (N, D) of any pictures, without augmentation, with the current weights."""
 
     def close(self) -> None:
         """Restore the tower's modules and precision from before training."""
@@ -238,19 +242,19 @@ class TrainingImages(Protocol):
 
 @runtime_checkable
 class RememberingImages(Protocol):
-    """Training images that also give what the tower made of them before the stage."""
+    """Training images that can also return the tower's outputs from before the stage."""
 
     def initial_features(self, inputs: Tensor) -> Tensor:
-        """(B, W): the tower's outputs before the stage, for inputs of `TrainingImages.encode`."""
+        """Return the outputs (B, W) that the tower gave before the stage, for the same inputs as `encode`."""
 
 
 def training_images(
     model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], side: ImageSide, seed: int, cache: Path,
     log: Log, *, pointwise: bool = False,
 ) -> TrainingImages:  # fmt: skip
-    """The kind of training images that a recipe asks for; `inputs` gets rows of `pictures`.
+    """Make the kind of training images that the recipe's `side` asks for; `inputs` takes row numbers of `pictures`.
 
-    With `pointwise`, branches on cached maps learn with bfloat16 pointwise convolutions; elsewhere it changes nothing.
+    With `pointwise`, branches on cached maps compute their pointwise convolutions in bfloat16; it changes nothing else.
     """
     maps = extensions.load(extensions.CACHED_MAPS)
     cache = side.cache or cache
@@ -265,7 +269,7 @@ def training_images(
 
 
 class PixelImages:
-    """The tower, or all of it above its first blocks, learns on pictures that are augmented anew in every step."""
+    """Images for a tower that learns from pixels, wholly or in its upper blocks; they are augmented anew each step."""
 
     def __init__(
         self, model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], side: ImageSide, seed: int
@@ -278,7 +282,7 @@ class PixelImages:
         self.modules = [tower]
 
     def inputs(self, rows: Sequence[int], step: int) -> Tensor:
-        """The batch's pictures (B, 3, S, S), augmented anew for this step."""
+        """Read these training pictures, augmented anew for this step: (B, 3, S, S)."""
         size = self.pixels.size
 
         def read(row: int) -> NDArray[np.uint8]:
@@ -294,11 +298,11 @@ class PixelImages:
         return self.pixels(np.stack([square for _, square in map_ahead(read, rows, torch.get_num_threads())]))
 
     def encode(self, inputs: Tensor) -> EncodedImages:
-        """One vector a picture."""
+        """Return one vector for each picture."""
         return encoded(self.model, pooled(self.model, inputs))
 
     def vectors(self, pictures: Sequence[Path]) -> Tensor:
-        """(N, D) of any pictures, without augmentation, with the current weights."""
+        """Return vectors (N, D) of any pictures, without augmentation, with the current weights."""
         self.model.eval()
         batches = (self.pixels.read([pictures[row] for row in rows]) for rows in eval_batches(len(pictures)))
         return torch.cat([projected(self.model, pooled(self.model, values)) for values in batches])

@@ -1,4 +1,4 @@
-"""Shared by stages: the run in its folder, the saved model at its end, the parameters that learn."""
+"""What stages share: opening the run folder, saving the model at the end, listing the parameters that learn."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,13 +21,13 @@ from araclip.training.stages.texts import LearningTexts
 
 
 def checkpoint_activations(model: AraCLIPModel) -> None:
-    """Gradient checkpointing (Chen et al. 2016): activations are computed a second time instead of being held."""
-    enable = getattr(model, "activation_checkpointing_enable", None)  # its name since transformers 5.24
+    """Turn on gradient checkpointing (Chen et al. 2016): activations are recomputed instead of stored."""
+    enable = getattr(model, "activation_checkpointing_enable", None)  # the method's name since transformers 5.24
     (enable or model.gradient_checkpointing_enable)()
 
 
 def projection_parts(model: AraCLIPModel, stage: Finetune) -> list[Part]:
-    """Projections, temperature and bias, as parameters that learn, with their learning rates."""
+    """Return the projections, the temperature and the bias as parts to train, each with its learning rate."""
     model.text_projection.requires_grad_(stage.train_text_head)
     parts = [Part(model.text_projection, stage.lr_head), Part(model.logit_scale, 1e-3)]
     if isinstance(model.visual_projection, nn.Linear):
@@ -44,8 +44,8 @@ def backward(
     """Leave the gradients of a step in `.grad`, through the towers chunk by chunk where the stage asks for GradCache.
 
     Args:
-        loss: of what the towers make of all their chunks → scalar.
-        towers: of each its chunks, what encodes one of them, and the precision of that.
+        loss: takes the output of each tower for all its chunks, and returns a scalar.
+        towers: for each tower its chunks, the function that encodes one chunk, and the precision of that function.
 
     Returns:
         The loss.
@@ -69,7 +69,10 @@ def backward(
 def stage_run(
     stage: Stage, context: StageContext, data: Mapping[str, str], student: ModelAndProcessor, accelerator: Accelerator
 ) -> Iterator[Run]:
-    """The run of a stage, whose data have these fingerprints; after the `with` block the student is saved there."""
+    """Open the run of a stage for a `with` block; at the end of the block, save the student in the run's folder.
+
+    `data` has a fingerprint for each source of data; a run that was begun with others is not resumed.
+    """
     with Run.open(
         context.folder,
         to_jsonable_python(stage),
@@ -88,11 +91,11 @@ def stage_run(
 def save_untrained(
     stage: Stage, context: StageContext, data: Mapping[str, str], student: ModelAndProcessor, accelerator: Accelerator
 ) -> dict[str, float]:
-    """Measure and save the model of a stage without steps; the arguments are those of `stage_run`."""
+    """Measure and save the model of a stage without steps; return the dev recall. Arguments as for `stage_run`."""
     model, processor = student
     model.to(accelerator.device).eval()
     recall: dict[str, float] = {}
-    with accelerator.main_process_first():  # it computes the cached vectors, the others read them
+    with accelerator.main_process_first():  # the main process computes the cached vectors, the others read them
         if stage.dev:
             texts = LearningTexts(model, processor, 0)
             recall = locked_recall(stage.dev, student, texts.vectors, context.cache, context.reporter.log)()

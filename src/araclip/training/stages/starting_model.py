@@ -1,4 +1,4 @@
-"""The model a stage starts from: pretrained towers, an earlier stage's result, or a saved folder."""
+"""Loads the model that a stage starts from: pretrained towers, an earlier stage's result, or a saved folder."""
 
 import functools
 import json
@@ -31,7 +31,10 @@ from araclip.training.teachers.teacher import TeacherCache, load_teacher, teache
 
 @dataclass(frozen=True)
 class StageContext:
-    """One stage of a recipe, about to be run; `runs` has all stages' folders, `fresh` deletes an earlier run's."""
+    """One stage of a recipe that is about to run.
+
+    `runs` is the folder that holds every stage's folder; with `fresh`, an earlier run of the stage is deleted.
+    """
 
     recipe: Recipe
     name: str
@@ -46,26 +49,27 @@ class StageContext:
 
     @property
     def cache(self) -> Path:
-        """Folder of vectors that are computed once, for all stages."""
+        """The folder for vectors that are computed once and shared by all stages."""
         return self.runs / CACHE
 
     def step_progress(self) -> StepProgress | None:
-        """The display of the stage's steps, or None."""
+        """Return the display of the stage's steps, or None if nothing is displayed."""
         return self.reporter.step_progress(self.name)
 
 
-UNPACKING_S = 600.0  # as long as another process may take to unpack the same model
+UNPACKING_S = 600.0  # how long to wait for another process that is unpacking the same model
 
 
 def result_of(runs: Path, stage: str) -> Path:
-    """Where a stage leaves its model."""
+    """Return the folder in which a stage saves its model."""
     return runs / stage / "model"
 
 
 def saved_model(context: StageContext, named: str, why: str) -> Path:
-    """The folder of the model of an earlier stage, of a folder, or of a bundled or exported model, which is unpacked.
+    """Return the folder of the model that `named` means: an earlier stage, a folder, or a bundled or exported model.
 
-    `why` begins messages, such as "stage 'distill' starts from".
+    A bundled or exported model is unpacked first. If there is no model, a RecipeError begins with `why`, such as
+    "stage 'distill' starts from".
     """
     is_stage = named in context.recipe.stages
     if not is_stage and model_folder.is_ours(named):
@@ -80,7 +84,9 @@ def saved_model(context: StageContext, named: str, why: str) -> Path:
 def members_of(
     names: Sequence[str], context: StageContext, why: str
 ) -> tuple[dict[str, AraCLIPModel], AraCLIPProcessor]:
-    """The models that a stage puts together, by name and without query banks, and the first one's processor.
+    """Load the models that a stage puts together, without their query banks; return them by name.
+
+    The processor returned with them is the first model's.
 
     Args:
         names: stages, folders or bundled models, each once. why: what the stage does with them, such as "joins".
@@ -90,7 +96,7 @@ def members_of(
 
 
 def is_model(recipe: Recipe, named: str) -> bool:
-    """Whether this names an earlier stage or an exported model, not a hub id or a folder of transformers."""
+    """True if this names an earlier stage or an exported model; false for a hub id or a folder of transformers."""
     return named in recipe.stages or model_folder.is_ours(named)
 
 
@@ -105,7 +111,10 @@ def _unpacked(exported: str, cache: Path) -> Path:
 
 
 def beginning(recipe: Recipe, name: str) -> dict[str, str]:
-    """What a stage begins with where its own section does not say it, for config.json: the stage before, or [model]."""
+    """Return what a stage begins with, for config.json: the stage before it, or [model] as JSON.
+
+    Empty if the stage's own section has a `model`.
+    """
     stage = recipe.stage(name)
     if not isinstance(stage, StartingStage) or stage.model is not None:
         return {}
@@ -114,7 +123,10 @@ def beginning(recipe: Recipe, name: str) -> dict[str, str]:
 
 
 def start_of(stage: StartingStage, context: StageContext, *, as_it_is: bool = False) -> ModelAndProcessor:
-    """The model and processor that a stage starts from; `as_it_is`: with what a family adds to the projections."""
+    """Load the model and processor that a stage starts from.
+
+    With `as_it_is`, keep what a model family adds to the projections (query bank, names); otherwise leave that out.
+    """
     with failures(
         f"the model that [{context.name}] starts from", "name another, or run the stage that made it again", RecipeError
     ):
@@ -127,15 +139,15 @@ def start_of(stage: StartingStage, context: StageContext, *, as_it_is: bool = Fa
 
 
 def image_tower_of(named: str, context: StageContext) -> Any:
-    """The image tower of an earlier stage or exported model, or one from a package, a folder or a hub."""
+    """Load the image tower of an earlier stage or exported model, or one from a package, a folder or a hub."""
     if is_model(context.recipe, named):
         return load_plain(saved_model(context, named, "`vision` names"))[0].vision_model
     return _vision(ModelSpec(vision=named))[0]
 
 
 def from_spec(spec: ModelSpec, context: StageContext) -> ModelAndProcessor:
-    """Towers by name, hub id, folder, earlier stage or exported model, under projections."""
-    torch.manual_seed(0)  # for the random projections
+    """Make a model from the towers that `spec` names, with projections on top; return it with its processor."""
+    torch.manual_seed(0)  # so that the random projections are the same each time
     recipe = context.recipe
     text_from = load_plain(saved_model(context, spec.text, _TEXT_FROM)) if is_model(recipe, spec.text) else None
     text, tokenizer = (text_from[0].text_model, text_from[1].tokenizer) if text_from else _text(spec)
@@ -178,7 +190,10 @@ def _keep_projection(model: AraCLIPModel, text_from: AraCLIPModel, spec: ModelSp
 
 
 def _beside(whole: ModelAndProcessor, text: Any, spec: ModelSpec, options: dict[str, Any]) -> tuple[AraCLIPModel, Any]:
-    """A text tower with the image tower, image projection and temperature of a finished model; its image processor."""
+    """Combine a text tower with a finished model's image tower, image projection and temperature.
+
+    Return the combined model and the finished model's image processor.
+    """
     theirs, processor = whole
     if theirs.vision_model is None:
         raise RecipeError(f"[model] takes its image tower from {spec.vision}, which has none. Name another model.")
@@ -191,7 +206,7 @@ def _beside(whole: ModelAndProcessor, text: Any, spec: ModelSpec, options: dict[
 
 
 def _packaged() -> Any:
-    """Towers from packages of the Python index, by name."""
+    """Import the module that loads pretrained towers from packages of the Python index."""
     return extensions.load(extensions.PACKAGED_TOWERS)
 
 
@@ -220,7 +235,7 @@ def _vision(spec: ModelSpec) -> tuple[Any, Any]:
 
 
 def _vocabulary_texts(patterns: Sequence[Path]) -> list[str]:
-    """All texts of the parallel files that match, sorted."""
+    """Return every text, English and Arabic, of the parallel files that match these patterns, sorted, each once."""
     texts: set[str] = set()
     for pattern in patterns:
         files = sorted(pattern.parent.glob(pattern.name))
@@ -234,7 +249,10 @@ def _vocabulary_texts(patterns: Sequence[Path]) -> list[str]:
 def cached_teacher(
     stage: Linear | Distill | Finetune, context: StageContext, texts: list[str], width: int, device: torch.device
 ) -> TeacherCache:
-    """The vectors of a stage's teacher, which may be a stage or any model, for its texts; `width` is the student's."""
+    """Return the teacher's vectors of these texts, computed now or read from the cache.
+
+    The stage's `teacher` may name a stage or any model. `width` is the student's; another width is a RecipeError.
+    """
     spec = stage.teacher
     if not spec:
         raise RecipeError(f"a stage of kind {stage.kind} needs `teacher`, such as open_clip:ViT-B-16-SigLIP-512/webli.")

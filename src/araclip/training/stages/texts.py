@@ -1,4 +1,4 @@
-"""The text vectors of a step: from a tower that learns, or from a locked one whose outputs are cached."""
+"""Makes the text vectors of a step: with a text tower that learns, or from a locked text tower's cached outputs."""
 
 import hashlib
 from collections.abc import Sequence
@@ -19,15 +19,16 @@ from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.processing import AraCLIPProcessor
 from araclip.training.model.towers import fingerprint, freeze
 
-EVAL_BATCH = 64  # texts that pass the tower at once without a graph
-SHORT = 128  # tokens; longer texts take too much memory without a fused attention
+EVAL_BATCH = 64  # texts that pass the tower at once when no gradients are needed
+SHORT = 128  # tokens; longer texts take too much memory without fused attention
 Tokens = dict[str, Tensor]
 
 
 def tokenized(processor: AraCLIPProcessor, texts: Sequence[str], chunk: int) -> tuple[list[Tokens], Tensor]:
-    """Chunks of texts of similar length, for less padding, as ids and mask (b, T); and the inverse order (n,).
+    """Tokenize texts in chunks of similar length, for less padding; return the chunks and the inverse order (n,).
 
-    With the vectors of all chunks one after the other, `vectors[inverse]` is in the order of `texts`.
+    Each chunk has ids and mask, (b, T) each. If `vectors` holds the vectors of all chunks one after the other,
+    `vectors[inverse]` is in the order of `texts`.
     """
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     chunks = []
@@ -42,7 +43,10 @@ def tokenized(processor: AraCLIPProcessor, texts: Sequence[str], chunk: int) -> 
 def text_features(
     model: AraCLIPModel, processor: AraCLIPProcessor, texts: Sequence[str], *, bfloat16: bool = False
 ) -> Tensor:
-    """(n, H): the text tower's pooled output before the projection, without a graph; leaves the model in eval mode."""
+    """Return the text tower's pooled output (n, H) before the projection, without gradients.
+
+    Leaves the model in eval mode.
+    """
     device = model.logit_scale.device
     _attend_plainly(model, processor)
     chunks, inverse = tokenized(processor, texts, EVAL_BATCH)
@@ -57,9 +61,9 @@ def text_features(
 
 
 class LearningTexts:
-    """A text tower that learns, except for `frozen_layers` lowest layers, with which the embeddings go.
+    """A text tower that learns. Its lowest `frozen_layers` layers are frozen, and with them the embeddings.
 
-    `dropout` replaces the tower's own; None keeps it.
+    `dropout` replaces the tower's own dropout; None keeps it.
     """
 
     def __init__(
@@ -68,35 +72,35 @@ class LearningTexts:
         self.model, self.processor = model, processor
         if dropout is not None:
             for module in model.text_model.modules():
-                if isinstance(module, nn.Dropout):  # attention reads its chance from one, too
+                if isinstance(module, nn.Dropout):  # attention also takes its dropout from such a module
                     module.p = dropout
         freeze(model.text_model, frozen_layers)
         _attend_plainly(model, processor)
         self.modules: list[nn.Module] = [model.text_model]
 
     def inputs(self, texts: Sequence[str], chunk: int) -> tuple[list[Tokens], Tensor]:
-        """Chunks of tokens and the inverse order of their concatenation; see `tokenized`."""
+        """Return chunks of tokens and the inverse order; see `tokenized`."""
         return tokenized(self.processor, texts, chunk)
 
     def features(self, tokens: Tokens) -> Tensor:
-        """(b, D), as the projection gives them, not of unit length."""
+        """Encode one chunk: (b, D) as the projection gives them, not of unit length."""
         device = self.model.logit_scale.device
         found: Tensor = self.model.get_text_features(**{n: t.to(device) for n, t in tokens.items()}).pooler_output
         return found
 
     def encode(self, tokens: Tokens) -> Tensor:
-        """(b, D), rows of unit length in float32, under autocast too."""
+        """Encode one chunk: (b, D), rows of unit length, in float32 even under autocast."""
         return l2_normalize(self.features(tokens).float(), dim=-1)
 
     def vectors(self, texts: Sequence[str]) -> Tensor:
-        """(n, D) of any texts, with the current weights."""
+        """Return vectors (n, D) of any texts, with the current weights."""
         return _projected(self.model, text_features(self.model, self.processor, texts))
 
 
 def _attend_plainly(model: AraCLIPModel, processor: AraCLIPProcessor) -> None:
-    """Let short texts attend by plain matrix products on a CPU, where a fused attention makes a step a third slower.
+    """On a CPU, let short texts attend by plain matrix products: fused attention makes a step a third slower there.
 
-    A model's files do not keep this.
+    The setting is not saved with the model.
     """
     tower: Any = model.text_model
     fused = getattr(tower.config, "_attn_implementation", None) == "sdpa"
@@ -110,9 +114,9 @@ def _projected(model: AraCLIPModel, features: Tensor) -> Tensor:
 
 
 class LockedTexts:
-    """A text tower that never learns under a projection that does: each text passes the tower once.
+    """A text tower that never learns, below a projection that does. Each text passes the tower once.
 
-    `texts` are all that a batch may draw. The tower's outputs are stored in `cache`, for this run and later ones.
+    `texts` are all texts that a batch may draw. The tower's outputs are stored in `cache`, for this and later runs.
     """
 
     def __init__(
@@ -127,27 +131,27 @@ class LockedTexts:
         self._others: dict[tuple[str, ...], NDArray[np.float16]] = {}
 
     def inputs(self, texts: Sequence[str], chunk: int) -> tuple[list[Tensor], Tensor]:
-        """(n, H) as one chunk, since the tower has nothing to compute, and its order, which is that of `texts`."""
+        """Return the stored outputs (n, H) of these texts as a single chunk, and their unchanged order, 0 … n − 1."""
         found = self.features[[self.rows[text] for text in texts]].astype(np.float32)
         return [torch.from_numpy(found)], torch.arange(len(texts))
 
     def encode(self, features: Tensor) -> Tensor:
-        """(n, H) → (n, D), rows of unit length in float32, under autocast too."""
+        """Project the tower's outputs: (n, H) → (n, D), rows of unit length, in float32 even under autocast."""
         return _projected(self.model, features)
 
     def all_features(self) -> Tensor:
-        """(N, H): the tower's outputs for all texts, in the order of `rows`."""
+        """Return the tower's outputs (N, H) for all texts, in the order of `rows`."""
         return torch.from_numpy(self.features.astype(np.float32))
 
     def vectors(self, texts: Sequence[str]) -> Tensor:
-        """(n, D) of any texts; they pass the tower at the first call only."""
+        """Return vectors (n, D) of any texts; they pass the tower at the first call only."""
         key = tuple(texts)
         if key not in self._others:
             self._others[key] = self._features(texts)
         return self.encode(torch.from_numpy(self._others[key].astype(np.float32)))
 
     def _features(self, texts: Sequence[str]) -> NDArray[np.float16]:
-        """(n, H): the tower's outputs, computed for those texts alone that no stage with this tower has stored."""
+        """Return the tower's outputs (n, H); compute only those that no stage with this tower has stored yet."""
         path = self._path()
         stored = _stored(path) if path.exists() else None
         rows = {} if stored is None else {key: row for row, key in enumerate(stored["text"].tolist())}
@@ -166,14 +170,14 @@ class LockedTexts:
         return features
 
     def _path(self) -> Path:
-        """The file of this tower's outputs: all that they depend on, besides the text, is in its name."""
+        """Return the file of this tower's outputs. Its name is a hash of all that they depend on besides the texts."""
         digest = hashlib.sha256(fingerprint(self.model.text_model).encode())
         digest.update(repr((self.model.config.text_pooling, self.processor.max_tokens, self.bfloat16)).encode())
         return self.cache / f"texts-{digest.hexdigest()[:16]}.npy"
 
 
 def _stored(path: Path) -> NDArray[np.void]:
-    """(N,) of `text`, the first eight bytes of a text's SHA-256, and `features` (H,)."""
+    """Read stored outputs: N records of `text` (the first eight bytes of its SHA-256) and `features` (H,)."""
     with failures(path, "delete it, and start the same command again", DataError, cannot="be read"):
         found: NDArray[np.void] = np.load(path)
         return found

@@ -1,11 +1,11 @@
-"""A teacher's vectors on disk: every distinct text is encoded once, also across killed runs.
+"""Loads teachers and keeps their vectors on disk: every distinct text is encoded once, even if runs are killed.
 
     cache.json             format, teacher, its fingerprint, width, number and hash of the texts
     shard-00000.parquet    vector (fixed-size list of D float16), text; whole or not there
     shard-00001.parquet    …
 
-The shards alone decide: each carries the teacher's fingerprint and a hash of its rows, and vectors are looked up by
-text. So a killed run goes on with the texts that no whole shard has, and a changed text is a new one.
+Only the shards count: each holds the teacher's fingerprint and a hash of its rows, and vectors are looked up by text.
+So a restarted run encodes the texts that no undamaged shard has, and a changed text is a new text.
 """
 
 import hashlib
@@ -45,11 +45,11 @@ NOT_TEXT = ("visual.", "vision_model.", "visual_projection.", "logit_")  # weigh
 
 
 class Teacher(Protocol):
-    """A frozen text encoder, whose vectors are the targets of a student."""
+    """A frozen text encoder; a student learns to reproduce its vectors."""
 
     @property
     def name(self) -> str:
-        """The spec that it was loaded by, for messages."""
+        """The spec by which the teacher was loaded, for messages."""
 
     @property
     def width(self) -> int:
@@ -57,14 +57,14 @@ class Teacher(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen hex digits that change whenever a vector could: weights, tokens and kind."""
+        """Sixteen hex digits: a hash of all that the vectors depend on (weights, tokens, kind)."""
 
     def encode(self, texts: list[str]) -> NDArray[np.float32]:
         """Texts → (n, D) float32, rows of unit length, in the order given."""
 
 
 class TorchTeacher:
-    """A PyTorch text tower."""
+    """A teacher that is a text tower in PyTorch."""
 
     def __init__(self, name: str, text: TextEncoder, device: str, bfloat16: bool = False) -> None:
         self.name, self.device, self.bfloat16, self._text = name, device, bfloat16, text
@@ -77,7 +77,7 @@ class TorchTeacher:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of kind, text weights and the token ids of a few texts that show how text is prepared."""
+        """Sixteen hex digits: a hash of kind, text weights and the token ids of a few texts."""
         state = self._text.model.state_dict()
         text = {name: tensor for name, tensor in state.items() if not name.startswith(NOT_TEXT)}
         kind = f"{self._text.kind} bfloat16" if self.bfloat16 else self._text.kind
@@ -97,7 +97,7 @@ class TorchTeacher:
 
 
 class FolderTeacher:
-    """A model folder of AraCLIP on ONNX Runtime."""
+    """A teacher that is a model folder, run by ONNX Runtime."""
 
     def __init__(self, name: str, model: AraCLIP) -> None:
         self.name, self._model = name, model
@@ -109,7 +109,7 @@ class FolderTeacher:
 
     @property
     def fingerprint(self) -> str:
-        """The folder's own, which covers graphs and tokenizer, with the text normaliser's version."""
+        """Sixteen hex digits: a hash of the folder's fingerprint (graphs, tokenizer) and the normaliser's version."""
         kind = f"onnx {self._model.config.fingerprint} normalizer {NORMALIZER_VERSION}"
         return hashlib.sha256(kind.encode()).hexdigest()[:16]
 
@@ -119,14 +119,14 @@ class FolderTeacher:
 
 
 FORMAT = 1
-UNIT_TOLERANCE = 1e-2  # teachers compute in half precision, too
+UNIT_TOLERANCE = 1e-2  # lengths may differ so much from 1: some teachers compute in half precision
 
 TeacherProgress = Callable[[int, int, float, float], None]
 
 
 @dataclass(frozen=True)
 class TeacherCache:
-    """The vectors of some texts, in memory at two bytes a number; `folder` may hold those of more texts."""
+    """The teacher vectors of some texts, in memory as float16; `folder` may hold vectors of more texts."""
 
     folder: Path
     teacher: str
@@ -139,7 +139,7 @@ class TeacherCache:
         return len(self.rows)
 
     def lookup(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(n, D) float32, rows of unit length, in the order of `texts`."""
+        """Return the vectors of `texts`, (n, D) float32, unit length; a text without a vector is a DataError."""
         unknown = [text for text in texts if text not in self.rows]
         if unknown:
             raise DataError(
@@ -161,14 +161,18 @@ def teacher_vectors(
     progress: TeacherProgress | None = None,
     log: Log | None = None,
 ) -> TeacherCache:
-    """The teacher's vectors for `texts`, read from `folder` where it has them, else computed and stored there.
+    """Return the teacher's vectors of `texts`: read them from `folder`, and compute and store there what is missing.
 
     Args:
-        texts: may repeat; each distinct one is encoded once.
-        shard: texts a file; a killed run loses at most one such file.
-        batch: texts a call of the teacher, similar lengths together.
-        progress: called after each batch with texts done, texts in all, texts a second and seconds left.
-        log: called with one line for each damaged file that is made anew; by default a warning of `logging`.
+        texts: may repeat; each distinct text is encoded once.
+        shard: texts in one file; a killed run loses at most one file's work.
+        batch: texts in one call of the teacher; texts of similar length are taken together.
+        progress: called after each batch with texts done, texts in all, texts per second and seconds left.
+        log: called with one line for each damaged file, which is written anew; by default a `logging` warning.
+
+    Raises:
+        TeacherMismatch: the folder holds another teacher's vectors.
+        DataError: a text is empty, or the teacher gives a vector that is not of unit length.
     """
     distinct = list(dict.fromkeys(texts))
     for text in distinct:
@@ -192,12 +196,12 @@ def teacher_vectors(
 
 @dataclass
 class _State:
-    missing: NDArray[np.bool_]  # (N,) texts that no whole shard has
-    hashes: dict[str, tuple[int, str]]  # whole shards: number and hash of their texts
+    missing: NDArray[np.bool_]  # (N,) true for texts that no undamaged shard has
+    hashes: dict[str, tuple[int, str]]  # undamaged shard → number and hash of its texts
 
 
 def _read(cache: TeacherCache, warn: Log) -> _State:
-    """Copy what the folder has into `cache.vectors`."""
+    """Copy the vectors that the folder has into `cache.vectors`; return which texts are still missing."""
     _check_owner(cache, cache.folder / "cache.json", _read_json(cache.folder / "cache.json", warn))
     state = _State(np.ones(len(cache), bool), {})
     for path in sorted(cache.folder.glob("shard-*.parquet")):
@@ -224,9 +228,9 @@ def _fill(
     batch: int,
     progress: TeacherProgress | None,
 ) -> None:
-    for left in cache.folder.glob(".*.tmp"):  # of a killed run; we hold the lock
+    for left in cache.folder.glob(".*.tmp"):  # left by a killed run; the lock is ours
         left.unlink()
-    state = _read(cache, lambda line: None)  # again: another process may have filled it meanwhile
+    state = _read(cache, lambda line: None)  # read again: another process may have filled the folder meanwhile
     _write_json(cache, state)
     texts = list(cache.rows)
     todo = np.flatnonzero(state.missing)
@@ -284,7 +288,7 @@ def _write_shard(
 
 
 def _read_shard(cache: TeacherCache, path: Path) -> tuple[NDArray[np.float16], list[str]]:
-    """(n, D) vectors and n texts of a whole shard of this teacher."""
+    """Read a shard's vectors (n, D) and n texts; raise if it is damaged or another teacher's."""
     with pyarrow.parquet.ParquetFile(path) as file:
         table = file.read()
     about = bounded_json.parse((table.schema.metadata or {})[b"araclip"], str(path), kind=dict, error=DataError)
@@ -341,7 +345,7 @@ def _hash_texts(texts: Sequence[str]) -> str:
 
 def _hash_rows(vectors: NDArray[np.float16], table: Any) -> str:
     digest = hashlib.sha256(np.ascontiguousarray(vectors).data)
-    for column in [name for name in table.column_names if name != "vector"]:  # earlier shards have more than texts
+    for column in [name for name in table.column_names if name != "vector"]:  # earlier releases wrote more columns
         digest.update(json.dumps(table.column(column).to_pylist()).encode())
     return digest.hexdigest()
 
@@ -356,17 +360,18 @@ def _free_names(state: _State) -> Iterator[str]:
 
 
 def load_teacher(spec: str, device: str = "cpu", *, bfloat16: bool = False) -> Teacher:
-    """The teacher that `spec` names, ready to encode.
+    """Load the teacher that `spec` names.
 
     - `open_clip:ViT-B-16-SigLIP-512/webli`, or a file of weights instead of the tag;
-    - `transformers:FOLDER_OR_HUB_ID`, for CLIP, SigLIP, SigLIP 2 and their kin;
-    - `araclip:FOLDER`, for a saved AraCLIPModel or a model folder with ONNX graphs, or a bundled model's name.
+    - `transformers:FOLDER_OR_HUB_ID`, for CLIP, SigLIP, SigLIP 2 and similar models;
+    - `araclip:FOLDER`, for a saved AraCLIPModel or a model folder with ONNX graphs; also a bundled model's name.
 
-    Only a hub id or tag that is not yet on this machine is downloaded.
+    Nothing is downloaded but a hub id or tag that is not yet on this machine.
 
     Args:
-        device: of PyTorch, such as "cuda"; ONNX graphs run on the CPU.
-        bfloat16: whether a PyTorch tower computes under autocast, several times as fast where the processor knows it.
+        device: a PyTorch device, such as "cuda"; ONNX graphs run on the CPU.
+        bfloat16: true: a PyTorch tower computes in bfloat16 (autocast), several times as fast on processors that
+            support it.
     """
     kind, _, location = spec.partition(":")
     if kind not in ("open_clip", "transformers", "araclip") or not location:
@@ -375,7 +380,7 @@ def load_teacher(spec: str, device: str = "cpu", *, bfloat16: bool = False) -> T
             "transformers:FOLDER_OR_HUB_ID; araclip:FOLDER_OR_BUNDLED_NAME."
         )
     name = f"teacher {spec}"
-    unused = ["vision_model"]  # half of the memory
+    unused = ["vision_model"]  # dropped below, to save half of the memory
     if kind == "open_clip":
         text, unused = open_clip_text(name, location), ["visual"]
     elif kind == "transformers":

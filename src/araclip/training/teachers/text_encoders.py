@@ -1,6 +1,6 @@
-"""Models with the loading and preprocessing of their own libraries: open_clip, transformers, saved AraCLIPModels.
+"""Loads text encoders with their own library's preprocessing: open_clip, transformers, or saved AraCLIPModels.
 
-Each is loaded with both towers; a caller that needs one drops the other.
+Every model is loaded with both towers; a caller that needs one tower drops the other.
 """
 
 import hashlib
@@ -28,9 +28,9 @@ from araclip.training.model.foreign import (
 )
 from araclip.training.model.towers import load_complete
 
-# A fingerprint covers a tokenizer by its ids for these: case, punctuation, digits, Arabic, emoji, too many tokens
+# The ids of these texts stand for a tokenizer in a fingerprint: case, punctuation, digits, Arabic, emoji, length.
 PROBES = ["a photo of a cat", "A Dog's 2 balls, RED & blue!", "قطة جالسة على طاولة", "أَكْلٌ ٣", "🐈", "long " * 100]
-# Text towers derived from RoBERTa, whose positions start after the padding id
+# Text towers derived from RoBERTa; their positions start after the padding id, so fewer are left for tokens.
 _OFFSET = (
     "roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "altclip_text_model", "mpnet", "xmod",
     "roberta-prelayernorm", "data2vec-text", "longformer", "ibert",
@@ -43,9 +43,10 @@ Inputs = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class TextEncoder:
-    """A model and how it encodes text; `tokens`: texts → inputs, `features`: inputs → (n, D).
+    """A model and how it encodes text: `tokens` turns texts into inputs, `features` turns inputs into (n, D).
 
-    kind: of model, for fingerprints. tokenizer: what `tokens` calls. longest: how many tokens it leaves of a text.
+    kind: the kind of model, for fingerprints. tokenizer: the tokenizer that `tokens` calls. longest: texts are cut to
+    so many tokens. The last two are None for a saved AraCLIPModel.
     """
 
     kind: str
@@ -56,16 +57,16 @@ class TextEncoder:
     longest: int | None = None
 
     def encode(self, texts: list[str], device: str) -> Tensor:
-        """Texts → (n, D), on a device of PyTorch's where the model is."""
+        """Encode texts to (n, D) on `device`, where the model must be."""
         return self.features({name: tensor.to(device) for name, tensor in self.tokens(texts).items()})
 
 
 def open_clip_text(name: str, location: str) -> TextEncoder:
-    """A model of open_clip, see `open_clip_model`, and open_clip's tokenizer for it, which lower-cases and pads.
+    """Load an open_clip model, see `open_clip_model`, with its open_clip tokenizer, which lower-cases and pads.
 
-    NLLB's tokenizer begins a text with its language, and NLLB-CLIP's vector is read from that token. The default
-    is English; here texts in Arabic letters get Arabic. (open_clip's `set_language` has no effect:
-    transformers goes back to `src_lang` with every call.)
+    NLLB's tokenizer begins each text with a token for the language, and NLLB-CLIP's vector is read from that token. The
+    default is English; here texts with Arabic letters get Arabic. (open_clip's `set_language` has no effect, because
+    transformers returns to `src_lang` with every call.)
     """
     import open_clip
 
@@ -74,7 +75,7 @@ def open_clip_text(name: str, location: str) -> TextEncoder:
         own, _ = _open_clip_names(location)
         tokenizer = open_clip.get_tokenizer(own, **tokenizer_arguments(model_settings(own)))
         check_tokens(getattr(tokenizer, "tokenizer", None), location)
-    language_lock = threading.Lock()  # the language is a state of the tokenizer
+    language_lock = threading.Lock()  # the language is a state of the tokenizer, which threads share
 
     def tokens(texts: list[str]) -> Inputs:
         inner: Any = getattr(tokenizer, "tokenizer", None)
@@ -93,24 +94,28 @@ def open_clip_text(name: str, location: str) -> TextEncoder:
 
 
 def has_arabic_letters(text: str) -> bool:
-    """Whether one of its letters is Arabic."""
+    """True if the text has an Arabic letter."""
     return _ARABIC_LETTER.search(text) is not None
 
 
 def open_clip_model(name: str, location: str) -> Any:
-    """`MODEL/PRETRAINED`: a model of open_clip's list and a tag or file of weights; `local-dir:` or `hf-hub:` PLACE."""
+    """Load an open_clip model by its location.
+
+    A location is `MODEL/PRETRAINED` (a model of open_clip's list, and a tag or file of weights), `local-dir:FOLDER` or
+    `hf-hub:ID`.
+    """
     import open_clip
 
     model_name, weights = _open_clip_names(location)
     if not model_name or weights == "":
         raise ModelNotFound(f"{name}: expected open_clip:MODEL/PRETRAINED, as in open_clip:ViT-B-32/openai.")
     with failures(name, "open_clip.list_pretrained() has the names; a file of weights works too"):
-        model_settings(model_name)  # refuses what must not reach open_clip
+        model_settings(model_name)  # raises for settings that must not reach open_clip
         return open_clip.create_model(model_name, pretrained=weights, require_pretrained=True)
 
 
 def _open_clip_names(location: str) -> tuple[str, str | None]:
-    """Model and weights; no weights where the location holds both."""
+    """Split a location into model and weights; weights are None if a folder or hub id holds both."""
     if location.startswith(("local-dir:", "hf-hub:")):
         return location, None
     model, _, weights = location.partition("/")
@@ -118,10 +123,10 @@ def _open_clip_names(location: str) -> tuple[str, str | None]:
 
 
 def transformers_text(name: str, location: str) -> TextEncoder:
-    """A folder or hub id of a CLIP-like model or of its text tower alone, its projection included where it has one.
+    """Load a CLIP-like model, or a text tower alone (with its projection, if it has one), from a folder or hub id.
 
-    SigLIP's towers were trained on lower-case text padded to the full length with every position attended to, and get
-    the same here; others get their tokenizer's mask.
+    SigLIP's text towers were trained on lower-case text, padded to the full length, without a mask, and get the same
+    here; other towers get their tokenizer's mask. An image tower alone is a ModelMismatch.
     """
     import transformers
 
@@ -159,9 +164,9 @@ def transformers_text(name: str, location: str) -> TextEncoder:
 
 
 def araclip_text(name: str, folder: Path) -> TextEncoder:
-    """A folder that AraCLIPModel and AraCLIPProcessor were saved to; the processor normalises texts and cuts them.
+    """Load a saved AraCLIPModel with its processor, which normalises and cuts texts.
 
-    A query bank and a names part are taken off, as they are from every model that is trained further.
+    A query bank and a names part are left out, as with every model that is trained further.
     """
     from araclip.training.model.model import AraCLIPModel
     from araclip.training.model.processing import AraCLIPProcessor
@@ -182,8 +187,11 @@ def araclip_text(name: str, folder: Path) -> TextEncoder:
 def token_inputs(
     tokenizer: Any, longest: int, padding: bool | str = True, names: Sequence[str] = ("input_ids", "attention_mask")
 ) -> Callable[[list[str]], Inputs]:
-    """Texts → `input_ids` and `attention_mask` (n, T), padded to the longest of them, truncated to `longest` tokens."""
-    tokenizer.padding_side = "right"  # on the left it would move the positions of a text beside a longer one
+    """Return a function that turns texts into `input_ids` and `attention_mask` (n, T).
+
+    Texts are padded to the longest of them and truncated to `longest` tokens.
+    """
+    tokenizer.padding_side = "right"  # left padding would move the positions of shorter texts
 
     def tokens(texts: list[str]) -> Inputs:
         encoded = tokenizer(texts, padding=padding, truncation=True, max_length=longest, return_tensors="pt")
@@ -193,7 +201,7 @@ def token_inputs(
 
 
 def pooled(output: Any) -> Tensor:
-    """(n, D) of what a transformers model's feature method returns: a tensor, or an output that holds one."""
+    """Return the vectors (n, D) in the result of a transformers feature method: a tensor, or an output with one."""
     if isinstance(output, Tensor):
         return output
     vectors: Tensor = output.text_embeds if "text_embeds" in output else output.pooler_output
@@ -201,13 +209,13 @@ def pooled(output: Any) -> Tensor:
 
 
 def positions(config: Any) -> int:
-    """How many tokens a transformers text tower takes."""
+    """Return how many tokens a transformers text tower takes."""
     most = int(config.max_position_embeddings)
     return most - (config.pad_token_id or 0) - 1 if config.model_type in _OFFSET else most
 
 
 def fingerprint(kind: str, state: Mapping[str, Tensor], tokens: Callable[[list[str]], Inputs]) -> str:
-    """Hex digits that change whenever a vector could: kind, weights, and the ids of texts that show how text is cut."""
+    """Return hex digits, a hash of all that vectors depend on: kind, weights, and the ids of the texts in PROBES."""
     digest = hashlib.sha256(kind.encode())
     for name, tensor in sorted(state.items()):
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
