@@ -1,9 +1,10 @@
-"""Checks that a model folder is safe to open and that a device computes it right; remembers passed checks by content.
+"""Check that a model folder is safe to open, and that a device computes it right; remember what passed, by content.
 
-Each check stops one attack by a stranger's folder. `folder.read_config`: links, endless or enormous files, and fields
-out of range. `check_hash`: a file exchanged after the model was judged. `check_graph`: operators that loop, call code
-or read other files, and sizes that no stored bytes support. `check_tokenizer`: rules that take for ever on some texts,
-which no trial with examples reveals. `try_tower`: costs of memory or time that appear only at run time.
+Each check stops one kind of attack by a stranger's folder. `folder.read_config`: files that are links, endless or
+enormous, and fields out of their range. `check_hash`: a file that was exchanged after the check. `check_graph`:
+operators that loop, call code or read other files, and sizes larger than the stored bytes. `check_tokenizer`: rules
+that take for ever on some texts, which no trial with examples shows. `try_tower`: costs in memory or time that show
+only at run time.
 """
 
 import hashlib
@@ -30,27 +31,27 @@ from araclip.models.vectors import Vectors
 
 
 def is_remembered(content: Sequence[object]) -> bool:
-    """True if this content passed a check before; `content` (JSON) is all that the check's outcome depends on."""
+    """True if this content passed its check before. `content`: all that the outcome depends on, as JSON values."""
     try:
         return _marker(content).is_file()
-    except OSError:  # another user's cache
+    except OSError:  # the cache belongs to another user
         return False
 
 
 def remember(content: Sequence[object], label: str) -> None:
-    """Remember that this content passed a check; `label` is for people who look into the folder."""
+    """Remember that this content passed its check. `label` is written for people who look into the folder."""
     marker = _marker(content)
-    with suppress(OSError):  # read-only or full: it is checked again next time
+    with suppress(OSError):  # the disk is read-only or full: the content is checked again next time
         marker.parent.mkdir(parents=True, exist_ok=True)
         atomic.write_text(marker, label)
 
 
 def checked_models() -> Path:
-    """Return the folder of passed checks: $ARACLIP_CHECKED_MODELS, or one in the user's cache directory."""
+    """Return the folder that records passed checks: $ARACLIP_CHECKED_MODELS, or one in the user's cache directory."""
     named = os.environ.get("ARACLIP_CHECKED_MODELS")
     if named:
         return Path(named).expanduser().absolute()
-    import platformdirs  # here, since a bundled model needs none
+    import platformdirs  # imported here, since a bundled model does without it
 
     return platformdirs.user_cache_path("araclip") / "checked-models"
 
@@ -59,12 +60,12 @@ def _marker(content: Sequence[object]) -> Path:
     return checked_models() / hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-LEAST_COSINE = 0.999  # least cosine to ONNX Runtime's vector on the CPU; rounding alone stays above .9999
-LEAST_IN_INT8 = 0.98  # the same for int8 graphs; with OpenVINO, araclip-mini has .997 and .999 on average, least .991
+LEAST_COSINE = 0.999  # least cosine to the vector from ONNX Runtime on the CPU; rounding alone stays above .9999
+LEAST_IN_INT8 = 0.98  # the same for int8; OpenVINO has .997 and .999 on average for araclip-mini, .991 at least
 
 
 def check_device(folder: Path, config: ModelConfig, tower: TextTower | ImageTower, device: str, threads: int) -> None:
-    """Compare the vectors of an open tower with the CPU's; an InputError if they differ too much."""
+    """Compare the vectors of an open tower with those from the CPU; raise InputError if they differ too much."""
     kind = "text" if isinstance(tower, TextTower) else "image"
     library = "openvino" if device.startswith(OPENVINO) else "onnxruntime"
     needed = LEAST_IN_INT8 if config.in_int8(kind) else LEAST_COSINE
@@ -99,22 +100,22 @@ def _version(library: str) -> str:
     return "unknown"
 
 
-CHECKS = 2  # raise it when the checks change, so that folders are checked again
+CHECKS = 2  # increase this number when the checks change; then all models are checked again
 
 
 def check_model_folder(path: str | os.PathLike[str]) -> ModelConfig:
-    """Check a whole model folder that came from somebody else, and return its configuration.
+    """Check a whole model folder from somebody else, and return its configuration.
 
-    No code of the folder runs in this process. The first check takes about a second; later ones of the same files by
-    the same user take no time.
+    This runs no code of the folder in this process. It takes about a second, and no time if this user has checked the
+    same files before.
 
     Raises:
-        ModelNotFound: no such folder.
-        ModelMismatch: a file is missing, damaged, too large, a link to another place, or has another hash than
-            config.json says; a field, an operator or a tokenizer's rule is not allowed; or the trial needed too much
+        ModelNotFound: there is no such model or folder.
+        ModelMismatch: a file is missing, damaged, too large, a link out of the folder, or has another hash than
+            config.json says; a field, an operator or a tokenizer's rule is not allowed; the trial needed too much
             memory or time.
         InvalidVectors: the model's vectors are not finite or not of unit length.
-        InputError: `path` is no path.
+        InputError: `path` is neither a name nor a path.
     """
     folder = model_folder.find(path)
     config = model_folder.read_config(folder)
@@ -124,7 +125,7 @@ def check_model_folder(path: str | os.PathLike[str]) -> ModelConfig:
 
 
 def check_tower(folder: Path, config: ModelConfig, tower: str) -> None:
-    """Check the files that one tower, "text" or "image", reads; errors as for `check_model_folder`."""
+    """Check the files that one tower ("text" or "image") reads; raise errors as `check_model_folder` does."""
     if folder in bundled().values() or is_remembered(_content(config, tower)):
         return
     for part in config.parts_of(tower):
@@ -135,7 +136,7 @@ def check_tower(folder: Path, config: ModelConfig, tower: str) -> None:
 
 
 def check_written(folder: Path, config: ModelConfig) -> None:
-    """Check a folder that this process has just written: like other folders, but without hashes and trial."""
+    """Check a folder that this process wrote itself: tokenizer and graphs, but no hashes, and without a trial."""
     check_tokenizer(folder / "tokenizer.json")
     for tower in TOWERS:
         check_graph(folder / f"{tower}.onnx", _data_of(folder, config, tower))
@@ -148,7 +149,7 @@ def _data_of(folder: Path, config: ModelConfig, tower: str) -> Path | None:
 
 
 def _content(config: ModelConfig, tower: str) -> list[object]:
-    """Return all that opening and running a tower depends on."""
+    """Return all values on which the outcome of `check_tower` depends."""
     files, text = [config.files[part] for part in config.parts_of(tower)], config.text
     prepared = [text.max_tokens, text.pad_id, text.padding, text.attention_mask, text.normalizer, config.image.size]
     return [CHECKS, tower, files, config.width, prepared]

@@ -1,9 +1,9 @@
-"""Finds the devices on this machine that can run a model's graphs, and the one that a call means.
+"""The devices that can run a model's graphs: list those on this machine, and tell which one a call means.
 
 cpu              ONNX Runtime
 cuda, cuda:1     ONNX Runtime on an NVIDIA GPU (package onnxruntime-gpu in place of onnxruntime)
-openvino         OpenVINO on the CPU (extra `openvino`); openvino:GPU, openvino:NPU: on Intel's other devices
-auto             cuda if there is one, else cpu
+openvino         OpenVINO on the CPU (extra `openvino`); openvino:GPU, openvino:NPU: OpenVINO on Intel's other devices
+auto             cuda if this machine has it, else cpu
 """
 
 import os
@@ -16,28 +16,28 @@ from araclip.core.processes import usable_cores
 from araclip.errors import InputError
 
 CPU, CUDA, OPENVINO, AUTO = "cpu", "cuda", "openvino", "auto"
-VARIABLE = "ARACLIP_DEVICE"  # names the device if a call does not
-MAX_THREADS = 1024  # ONNX Runtime makes queues for each thread: gigabytes for a million
+VARIABLE = "ARACLIP_DEVICE"  # environment variable: the device for calls that name none
+MAX_THREADS = 1024  # ONNX Runtime makes queues for each thread: several gigabytes for a million threads
 
 
 def named_device(device: str | None) -> str:
-    """Return the device that a call names, or else the environment's, or else the CPU."""
+    """Return the device that a call names; if it names none, the device in $ARACLIP_DEVICE, else the CPU."""
     if device is not None and not isinstance(device, str):
         raise InputError(f"a device is a text, such as '{CPU}', got {type(device).__name__}.")
     return device or os.environ.get(VARIABLE) or CPU
 
 
 def named_threads(threads: int | None) -> int:
-    """Return the number of threads that a call means; None or 0: one for each core that this process may use."""
+    """Return the number of threads that a call asks for; None or 0 asks for one for each core this process may use."""
     if threads is None or (isinstance(threads, int) and 0 <= threads <= MAX_THREADS):
         return threads or usable_cores()
     raise InputError(f"threads is {threads!r:.40}, expected a whole number up to {MAX_THREADS}, or None for all cores.")
 
 
 def graph_device(device: str | None = None) -> str:
-    """Return the device that graphs run on; an InputError if there is no such device here."""
+    """Return the device on which graphs run; raise InputError if this machine does not have it."""
     named = named_device(device)
-    if named == CPU:  # nothing is imported
+    if named == CPU:  # found without importing a library
         return CPU
     here = available()
     if named == AUTO:
@@ -48,12 +48,12 @@ def graph_device(device: str | None = None) -> str:
 
 
 def missing(named: str, here: list[str], remedy: str) -> InputError:
-    """Return the error for a device that is not there; it lists the devices that are."""
+    """Return the error for a device that is not there; its message lists the devices in `here`."""
     return InputError(f"there is no device '{shown(named[:60])}' here; there is: {', '.join(here)}. {remedy}")
 
 
 def available() -> list[str]:
-    """Return the names of the devices on which graphs can run here; `graph_device` takes each of them."""
+    """Return the names of the devices on this machine that can run graphs; `graph_device` takes each of them."""
     gpus = _gpus() if _has_cuda_runtime() else 0
     cuda = [CUDA, *(f"{CUDA}:{number}" for number in range(gpus))] if gpus else []
     openvino = [OPENVINO, *(f"{OPENVINO}:{name}" for name in _openvino_devices())] if find_spec("openvino") else []
@@ -92,5 +92,5 @@ def _openvino_devices() -> tuple[str, ...]:
         import openvino
 
         return tuple(openvino.Core().available_devices)
-    except Exception:  # a package that does not fit this machine: its libraries raise anything
+    except Exception:  # libraries that do not fit this machine may raise any exception
         return ()

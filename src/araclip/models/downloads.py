@@ -1,8 +1,8 @@
-"""Downloads models from the Hugging Face hub: chooses files, checks the disk, resumes, and turns errors into ours.
+"""Download from the Hugging Face hub: choose a repository's files, check disk space, resume, turn errors into ours.
 
-huggingface_hub restarts a file with every run, and weights may be one file of gigabytes. So a large file whose SHA-256
-the hub knows is fetched here: resumed with a range request, compared with its hash, and put where huggingface_hub looks
-for it.
+huggingface_hub starts an interrupted file again from its beginning, and weights are one file of gigabytes. This module
+therefore downloads each large file whose SHA-256 the hub tells: it continues a part that is there with a range request,
+compares the hash, and puts the file into huggingface_hub's cache, where huggingface_hub finds it.
 """
 
 import contextlib
@@ -25,14 +25,11 @@ from araclip.core.display import Log, shown
 from araclip.errors import GalleryLocked, InputError, ModelNotFound, first_line
 from araclip.models import folder as model_folder
 
-SPARE = 200_000_000  # bytes that must stay free for other programs
+SPARE = 200_000_000  # bytes of disk that a download leaves free for other programs
 
 
 def check_space(place: Path, needed: int, what: str) -> None:
-    """Raise InputError if the disk has no room for `needed` bytes at `place`, which need not exist yet.
-
-    `what` begins the message.
-    """
+    """Raise InputError if the disk that holds `place` has no room for `needed` bytes. `place` need not exist yet."""
     there = place.absolute()
     while not there.exists():
         there = there.parent
@@ -44,14 +41,14 @@ def check_space(place: Path, needed: int, what: str) -> None:
         )
 
 
-LARGE = 10_000_000  # bytes; smaller files are not resumed
-PIECE = 1 << 20  # bytes read at a time
-TIMEOUT = 60  # seconds without a byte after which a download fails
-Progress = Callable[[str, int, int], None]  # file, bytes done, bytes in all
+LARGE = 10_000_000  # bytes; an interrupted download of a smaller file starts again from its beginning
+PIECE = 1 << 20  # bytes read from the network at once
+TIMEOUT = 60  # seconds without a byte, after which a download breaks off
+Progress = Callable[[str, int, int], None]  # takes file name, bytes done and total bytes
 
 
 class BrokenOff(ConnectionError):
-    """The connection ended before the file was complete; what has arrived is kept."""
+    """The connection ended before the file was complete. The bytes that arrived are kept."""
 
 
 def fetch(
@@ -59,12 +56,12 @@ def fetch(
 ) -> None:
     """Download a file to `blob`, which appears complete and with the right hash, or not at all.
 
-    Meanwhile the bytes lie in a hidden file beside it, which the next call continues.
+    The bytes that arrive are kept in a hidden file beside `blob`; the next call continues that file.
 
     Raises:
         BrokenOff: the network failed; the next call continues.
-        InputError: another process is downloading it.
-        ModelNotFound: the server refuses the file, or it has another hash or size than the hub says.
+        InputError: another process is downloading the same file.
+        ModelNotFound: the server refuses the file, or the hash of the file is not the one that the hub tells.
         OSError: the disk is full or read-only.
     """
     if blob.exists():
@@ -73,18 +70,18 @@ def fetch(
     part = blob.with_name(f".{sha256}.part")
     lock = part.with_suffix(".lock")
     try:
-        with atomic.single_writer(lock):  # two processes appending to one file would damage it
+        with atomic.single_writer(lock):  # two processes appending to one file would spoil it
             if not blob.exists():
                 _complete(url, blob, part, size, sha256, token, progress)
     except GalleryLocked as error:
         raise InputError(f"{url.rpartition('/')[2]} is being downloaded already: {error}") from None
-    with contextlib.suppress(OSError):  # a process that waits for it will find the file
+    with contextlib.suppress(OSError):  # a process that waits for the lock then finds the file
         lock.unlink()
 
 
 def _complete(url: str, blob: Path, part: Path, size: int, sha256: str, token: str | None, progress: Progress) -> None:
     done = part.stat().st_size if part.exists() else 0
-    if done > size:  # the bytes belong to another file
+    if done > size:  # the part belongs to another file
         part.unlink()
         done = 0
     if done < size:
@@ -101,11 +98,11 @@ def _append(url: str, part: Path, done: int, size: int, token: str | None, progr
     request = urllib.request.Request(url, headers={"User-Agent": "araclip", "Accept-Encoding": "identity"})
     if done:
         request.add_header("Range", f"bytes={done}-")
-    if token:  # not for the server of the files, to which the hub redirects
+    if token:  # not sent on to the file server to which the hub redirects
         request.add_unredirected_header("Authorization", f"Bearer {token}")
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer, part.open("ab") as file:
-            if done and answer.status != http.HTTPStatus.PARTIAL_CONTENT:  # it sends the whole file
+            if done and answer.status != http.HTTPStatus.PARTIAL_CONTENT:  # the server sends the whole file
                 file.truncate(0)
                 done = 0
             while done < size and (piece := _read(answer, min(PIECE, size - done))):
@@ -121,7 +118,7 @@ def _append(url: str, part: Path, done: int, size: int, token: str | None, progr
 
 
 def _read(answer: IO[bytes], most: int) -> bytes:
-    """Read some bytes of an answer; an OSError here is the network's, and becomes a ConnectionError."""
+    """Read at most `most` bytes of an answer; raise ConnectionError for an OSError, since the network failed."""
     try:
         return answer.read(most)
     except OSError as error:  # no route, no network, TLS that was cut off
@@ -130,20 +127,20 @@ def _read(answer: IO[bytes], most: int) -> bytes:
 
 OURS = (*model_folder.PARTS, *model_folder.DATA_FILES)
 _SMALL = (".json", ".txt", ".model", ".jinja", ".spm")
-_SKIPPED = {"onnx", "openvino", "flax", "tf", "coreml", "gguf", "runs", ".cache"}  # folders of other forms
+_SKIPPED = {"onnx", "openvino", "flax", "tf", "coreml", "gguf", "runs", ".cache"}  # folders to ignore
 HUB_TIMEOUT = 30  # seconds for the hub's answer about a repository
-Files = Mapping[str, int]  # bytes of each file of a repository
+Files = Mapping[str, int]  # the size in bytes of each file in a repository, by name
 
 
 def is_model_folder(files: Files | set[str]) -> bool:
-    """True if a repository's files are those of a finished model folder of AraCLIP, complete or not."""
+    """True if these files of a repository are an AraCLIP model folder: config.json and at least one graph."""
     return "config.json" in files and ("text.onnx" in files or "image.onnx" in files)
 
 
 def wanted(files: Files) -> list[str]:
-    """Return the files that a model needs: settings, tokenizer and one form of weights, safetensors if there are any.
+    """Return the names of a model's files: settings, tokenizer, and weights in one form, safetensors if possible.
 
-    For a finished model folder, return its parts. Weights in other forms (ONNX, TensorFlow, Flax) are left out.
+    For a finished model folder these are its own parts. Weights in other forms (ONNX, TensorFlow, Flax) are left out.
     """
     if is_model_folder(files):
         return [name for name in OURS if name in files]
@@ -157,7 +154,7 @@ def wanted(files: Files) -> list[str]:
 def _weights(names: list[str]) -> list[str]:
     tensors = [name for name in names if name.endswith(".safetensors")]
     pickles = [name for name in names if name.endswith((".bin", ".pt")) and "training_args" not in name]
-    heads = [name for name in names if name.endswith((".pickle", ".pkl"))]  # of older text encoders; never executed
+    heads = [name for name in names if name.endswith((".pickle", ".pkl"))]  # of older text encoders, never executed
     for found in (tensors, pickles):
         own = [name for name in found if PurePosixPath(name).name.startswith("open_clip")]
         if own or found:
@@ -167,7 +164,7 @@ def _weights(names: list[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A repository's files on this machine, and the licence that its page names."""
+    """A repository's files on this machine, and the licence that its page names (None: no licence known)."""
 
     folder: Path
     license: str | None = None
@@ -177,16 +174,13 @@ def download(
     repository: str, revision: str | None, *, look: Callable[[Files], None] = lambda files: None,
     log: Log = lambda line: None, progress: Progress = lambda *told: None,
 ) -> Snapshot:  # fmt: skip
-    """Download the files that a model needs, as far as they are missing here, and return their folder.
+    """Download the files in a repository that its model needs and that are not yet in the local cache.
 
-    An interrupted download is continued by the next. Without a network, the local copy is used.
+    The next call continues an interrupted download. If the hub cannot be reached, the local cache is used as it is.
 
     Args:
-        look: called with all files of the repository before the download; it may raise an error.
-        progress: called with file, bytes done and bytes in all, for large files.
-
-    Raises:
-        ModelNotFound: there is no such repository, it has no weights that can be read, or the hub cannot be reached.
+        look: called with all files of the repository before anything is downloaded; may raise an error to refuse them.
+        progress: called with file name, bytes done and total bytes while large files are downloaded.
     """
     from huggingface_hub import HfApi, constants, snapshot_download, try_to_load_from_cache
 
@@ -245,7 +239,7 @@ def _cached(repository: str, revision: str | None, why: Exception, log: Log) -> 
 
 @contextmanager
 def hub_errors(repository: str, *, doing: str = "the download of") -> Iterator[None]:
-    """Turn errors of huggingface_hub inside the `with` block into ModelNotFound, with a remedy."""
+    """Turn errors of huggingface_hub inside the block into ModelNotFound."""
     from huggingface_hub import errors
 
     try:
@@ -276,7 +270,7 @@ def hub_errors(repository: str, *, doing: str = "the download of") -> Iterator[N
 
 
 def _is_unreachable(error: BaseException) -> bool:
-    """True if the network failed or must not be used. Names are compared, as huggingface_hub changed its client."""
+    """True if the network failed or is switched off. Class names tell: huggingface_hub's client changed over time."""
     from huggingface_hub import errors
 
     names = {kind.__name__ for one in _chain(error) for kind in type(one).__mro__}
@@ -308,7 +302,7 @@ def _endpoint() -> str | None:
 
 @contextmanager
 def _bars() -> Iterator[None]:
-    """Show huggingface_hub's progress bars inside the `with` block only on a terminal."""
+    """Show huggingface_hub's progress bars inside the block only if standard error is a terminal."""
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     before = are_progress_bars_disabled()

@@ -1,4 +1,4 @@
-"""Finds models by name or path, and defines AraCLIP, which encodes texts and pictures with ONNX Runtime. No torch."""
+"""Find a model by name, path or object, and encode texts and pictures as unit vectors; AraCLIP needs no PyTorch."""
 
 import threading
 from collections.abc import Iterable
@@ -30,16 +30,16 @@ from araclip.pictures.images import open_image
 
 __all__ = ["AraCLIP", "Encoder", "ModelLike", "as_encoder", "is_known_peer"]
 
-ModelLike = str | PathLike[str] | Encoder  # a name, a path, or the model itself
+ModelLike = str | PathLike[str] | Encoder  # a name, a path, or an encoder
 
-_opening = threading.Lock()  # one for all models, because an encoder with a lock of its own could not be pickled
-PEERS = "araclip.peers.loading"  # imported by name when needed: peers build on training, which builds on this module
+_opening = threading.Lock()  # one lock for all models, since an encoder with a lock of its own could not be pickled
+PEERS = "araclip.peers.loading"  # imported only when needed: it imports training, which imports this module
 
 
 def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | None = None) -> Encoder:
-    """Load the encoder that a name or path means; return an encoder unchanged. Every `model=` argument passes here.
+    """Return the encoder for a name or path; return an encoder unchanged. Every `model=` in this package comes here.
 
-    Arguments and errors are as for `AraCLIP.load`.
+    Arguments and errors are those of `AraCLIP.load`.
     """
     if not isinstance(model, str | PathLike):
         if absent := missing_members(model):
@@ -61,29 +61,30 @@ def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | No
 
 
 def is_known_peer(text: str) -> bool:
-    """True if a text from a file, which no person has typed, may be passed to `as_encoder`.
+    """True if `as_encoder` may load the model that a file, not a person, names.
 
-    It may if it names a published model that this release knows, or a model in a folder on this machine. Such a model's
-    code is never run; its weights may be downloaded.
+    That is a published model which this release knows, or a published model in a folder on this machine. No code of the
+    model is run; the weights may be downloaded.
     """
     known: bool = import_module(PEERS).is_known(text)
     return known
 
 
 class AraCLIP(EncoderBase):
-    """A dual encoder of Arabic or English texts and of pictures, whose vectors can be compared.
+    """A dual encoder: Arabic or English text, and pictures, in one space.
 
     >>> model = AraCLIP.load()
     >>> scores = model.encode_image(["cat.jpg", "dog.jpg"]) @ model.encode_text("قطة")   # (2,) cosines
 
-    Graphs are opened when first needed, so a text query never loads the image tower. A folder that is new to this user
-    is first checked, and tried in a process with limits (`araclip.models.checks`). Each text passes
-    `araclip.normalize`; tokens past `config.text.max_tokens` are cut. Threads may share an instance.
+    Graphs are opened when first needed, so a text query never loads the image tower. A folder with content that this
+    user has not used before is first checked and tried in a process with limits (`araclip.models.checks`). Each text
+    passes `araclip.normalize`; tokens past `config.text.max_tokens` are cut off. Threads may share an instance.
 
     Args:
-        name_or_path: a bundled model's name or a model folder; `AraCLIP.load` also takes others' models.
-        threads: threads of ONNX Runtime and for decoding pictures; by default one for each core this process may use.
-        device: one of `araclip.models.devices`; by default $ARACLIP_DEVICE or the CPU.
+        name_or_path: the name of a bundled or pulled model, or the path of a model folder. `AraCLIP.load` also takes
+            models of others.
+        threads: number of threads that run graphs, and that decode pictures; by default the cores this process may use.
+        device: one of those in `araclip.models.devices`; by default $ARACLIP_DEVICE or the CPU.
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class AraCLIP(EncoderBase):
         return f"<AraCLIP {self.label}: {self.width}-wide vectors, {self.image_size} × {self.image_size} pixels>"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy or another process needs; it opens the graphs again."""
+        """Return the attributes that a copy or another process needs, without graphs: it opens them itself."""
         return {name: value for name, value in vars(self).items() if name not in ("_text_tower", "_image")}
 
     @property
@@ -118,13 +119,13 @@ class AraCLIP(EncoderBase):
 
     @property
     def origin(self) -> str:
-        """What to pass to `load` to get this model again on this machine: its name, or its folder's absolute path."""
+        """The text with which `load` finds this model again on this machine: a name, or the folder's absolute path."""
         folder = self.folder.absolute()
         return next((name for name, one in installed().items() if one == folder), str(folder))
 
     @property
     def matryoshka(self) -> tuple[int, ...]:
-        """Lengths, smaller than D, at which a vector's first numbers, scaled to unit length, are a good vector, too."""
+        """Widths below D to which a vector can be cut; the numbers kept, normalised again, are a good vector too."""
         return self.config.matryoshka
 
     @property
@@ -136,27 +137,30 @@ class AraCLIP(EncoderBase):
     def load(
         model: ModelLike = model_folder.DEFAULT_MODEL, *, threads: int | None = None, device: str | None = None
     ) -> Encoder:
-        """Load a model of ours, or any in docs/peers.md (extra `peers`); see `as_encoder`.
+        """Return a model of ours, or one that docs/peers.md lists (extra `peers`), ready to encode; see `as_encoder`.
 
         Args:
-            model: a bundled model's name or a model folder, for which nothing is downloaded; or a peer's name, such as
-                "m-clip-b16plus"; a kind and a location, such as "open_clip:ViT-B-32/laion2b_s34b_b79k" or
+            model: the name of a bundled or pulled model, or the path of a model folder, without any download. With
+                the extra `peers` also the name of a peer (a published model), such as "m-clip-b16plus"; KIND:LOCATION,
+                such as "open_clip:ViT-B-32/laion2b_s34b_b79k" or
                 "transformers:google/siglip-base-patch16-256-multilingual"; or a folder in a published layout, see
-                docs/peers.md (extra `peers`); or any object with the members of `Encoder`, which is returned as it is.
-            threads: as for `AraCLIP`.
-            device: "cpu", "cuda", "openvino" or "auto", see `araclip.models.devices`; for peers a PyTorch device, such
-                as "mps"; by default $ARACLIP_DEVICE or the CPU. Ignored if `model` is an encoder.
+                docs/peers.md. Any object with the members of `Encoder` is returned unchanged.
+            threads: number of threads that run graphs, and that decode pictures; by default the cores this process may
+                use.
+            device: "cpu", "cuda", "openvino" or "auto", see `araclip.models.devices`; for peers a device of PyTorch,
+                such as "mps"; by default $ARACLIP_DEVICE or the CPU. An encoder keeps its device.
 
         Raises:
-            ModelNotFound: there is no such name or folder, or a library cannot load the model.
+            ModelNotFound: no model has this name or path, or a library cannot load the model.
             ModelMismatch: the model's parts contradict each other (graphs and tokenizer are checked when first used).
-            InputError: `model` is neither a name, a path nor an encoder; a peer's packages are not installed; the
-                device does not exist here, or gives other vectors than the CPU; or `threads` is wrong.
+            InputError: `model` is neither a name, a path nor an encoder; the packages of a peer are not installed; the
+                device is not there (the message lists the devices that are), or gives other vectors than the CPU; or
+                `threads` is wrong.
         """
         return as_encoder(model, threads=threads, device=device)
 
     def encode_pixels(self, pixels: NDArray[np.uint8]) -> Vectors:
-        """Encode squares (n, S, S, 3) of uint8 RGB pixels, S = `image_size`, to (n, D) float32 of unit length."""
+        """Encode (n, S, S, 3) uint8 RGB pixels, S = `image_size`, as (n, D) float32 vectors of unit length."""
         return self._image.encode(checked_pixels(pixels, self.image_size))
 
     def count_tokens(self, texts: Iterable[str]) -> list[int]:
@@ -173,9 +177,10 @@ class AraCLIP(EncoderBase):
         return self.encode_pixels(np.stack(pictures))
 
     def open_text_tower(self) -> None:
-        """Begin to open the text tower in another thread, for a process that encodes only a few texts.
+        """Begin to open the text tower in a thread, so that the caller can do something else meanwhile.
 
-        `encode_text` waits for the tower, and raises the errors that occur here.
+        This is for a process that encodes few texts and ends. `encode_text` waits for the tower; if opening it fails,
+        `encode_text` raises the error.
         """
         self._few_texts = True
 

@@ -1,4 +1,4 @@
-"""The interface of encoders, and a base class that checks inputs, reads pictures and encodes in batches."""
+"""What an encoder must offer, and the base class of our encoders, which checks, reads and encodes inputs in batches."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,27 +23,25 @@ __all__ = [
 ]  # fmt: skip
 
 T = TypeVar("T")
-Picture = Openable | bytes | NDArray[np.uint8]  # bytes: an encoded picture; array: (H, W, 3) RGB
+Picture = Openable | bytes | NDArray[np.uint8]  # bytes: an encoded picture file; array: (H, W, 3) RGB
 
-TEXT_BATCH = 32  # larger batches are no faster on a CPU, and pad short texts to the longest
-IMAGE_BATCH = 16
-BATCH_DIMENSIONS = 4  # (n, H, W, 3)
-MAX_LETTERS = 16_384  # the rest of a text is not read; 32 for each token of the longest context in docs/peers.md
+TEXT_BATCH = 32  # texts; larger batches are no faster on a CPU and pad short texts to long ones
+IMAGE_BATCH = 16  # pictures
+BATCH_DIMENSIONS = 4  # of an array that holds several pictures: (n, H, W, 3)
+MAX_LETTERS = 16_384  # characters read of a text; 32 for each token of the longest context in docs/peers.md
 
 
 class Encoder(Protocol):
-    """Encodes texts and pictures, also for galleries.
-
-    Encoders are `AraCLIP`, the published models in `araclip.peers`, and any class of your own with these members.
-    """
+    """Encodes texts and pictures, also for galleries: `AraCLIP`, the published models in `araclip.peers`, or a class
+    of your own with these members."""
 
     @property
     def name(self) -> str:
-        """The model's name, such as araclip-mini."""
+        """The name of the model, such as araclip-mini."""
 
     @property
     def fingerprint(self) -> str:
-        """Hex digits that differ if vectors may differ; a gallery accepts no vectors of another fingerprint."""
+        """Hex digits that differ if vectors may differ; a gallery refuses vectors with another fingerprint."""
 
     @property
     def label(self) -> str:
@@ -51,11 +49,11 @@ class Encoder(Protocol):
 
     @property
     def license(self) -> str | None:
-        """Licence of the weights; None if it is not known."""
+        """The licence of the weights; None if it is not known."""
 
     @property
     def width(self) -> int:
-        """D, the length of a vector."""
+        """D, how many numbers a vector has."""
 
     @property
     def image_size(self) -> int:
@@ -63,38 +61,38 @@ class Encoder(Protocol):
 
     @property
     def threads(self) -> int:
-        """How many threads decode pictures."""
+        """The number of threads that decode pictures."""
 
     @overload
     def encode_text(self, texts: str, *, batch_size: int = TEXT_BATCH) -> Vector: ...
     @overload
     def encode_text(self, texts: Iterable[str], *, batch_size: int = TEXT_BATCH) -> Vectors: ...
     def encode_text(self, texts: str | Iterable[str], *, batch_size: int = TEXT_BATCH) -> Vectors:
-        """Encode one text to (D,) float32 of unit length, or several to (n, D), in the given order."""
+        """Encode a text as a (D,) float32 vector of unit length, or several texts as (n, D), in the order given."""
 
     @overload
     def encode_image(self, pictures: Picture, *, batch_size: int = IMAGE_BATCH) -> Vector: ...
     @overload
     def encode_image(self, pictures: Iterable[Picture], *, batch_size: int = IMAGE_BATCH) -> Vectors: ...
     def encode_image(self, pictures: Picture | Iterable[Picture], *, batch_size: int = IMAGE_BATCH) -> Vectors:
-        """Encode one picture to (D,) float32 of unit length, or several to (n, D), in the given order."""
+        """Encode a picture as a (D,) float32 vector of unit length, or several as (n, D), in the order given."""
 
     def encode_pixels(self, pixels: NDArray[np.uint8]) -> Vectors:
-        """Encode (n, S, S, 3) uint8 RGB, squares made by `image_transform.transform_of`, to (n, D) of unit length."""
+        """Encode (n, S, S, 3) uint8 RGB squares, made by `image_transform.transform_of`, as (n, D) unit vectors."""
 
 
 def text_vectors(model: Encoder, texts: Sequence[str]) -> Vectors:
-    """Encode n texts with any encoder and return the checked vectors (n, D); galleries use this."""
+    """Encode n texts with any encoder, as galleries do, and check that the result is (n, D) unit vectors."""
     return checked_vectors(model.encode_text(texts), len(texts), model)
 
 
 def pixel_vectors(model: Encoder, pixels: NDArray[np.uint8]) -> Vectors:
-    """Encode (n, S, S, 3) uint8 pixels with any encoder and return the checked vectors (n, D); galleries use this."""
+    """Encode (n, S, S, 3) uint8 pixels with any encoder, as galleries do; check for (n, D) unit vectors."""
     return checked_vectors(model.encode_pixels(pixels), len(pixels), model)
 
 
 def missing_members(model: object) -> list[str]:
-    """Return the names of the members of `Encoder` that an object lacks; members are not evaluated (may be costly)."""
+    """Return the names of the members of `Encoder` that an object lacks, without evaluating any (some are costly)."""
     present = {*dir(type(model)), *getattr(model, "__dict__", {})}
     return sorted(name for name in vars(Encoder) if not name.startswith("_") and name not in present)
 
@@ -102,7 +100,7 @@ def missing_members(model: object) -> list[str]:
 class EncoderBase(ABC):
     """Reads inputs lazily and encodes them in batches; a subclass encodes one batch.
 
-    A subclass adds the members of `Encoder` that are missing here. Instances may be shared between threads.
+    A subclass adds the members of `Encoder` that this class lacks. Instances may be shared between threads.
     """
 
     name: str
@@ -116,7 +114,7 @@ class EncoderBase(ABC):
     @property
     @abstractmethod
     def width(self) -> int:
-        """D, the length of a vector."""
+        """D, how many numbers a vector has."""
 
     @property
     def label(self) -> str:
@@ -125,31 +123,31 @@ class EncoderBase(ABC):
 
     @abstractmethod
     def _encode_texts(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
-        """Encode texts to (n, D), at most `batch_size` at once."""
+        """Encode n texts as (n, D) vectors, at most `batch_size` texts at once."""
 
     @abstractmethod
     def _prepared(self, picture: Openable) -> Any:
-        """Prepare one picture for the image tower; called in several threads."""
+        """Turn one picture into the image tower's input; several threads call this."""
 
     @abstractmethod
     def _encode_prepared(self, pictures: tuple[Any, ...]) -> Vectors:
-        """Encode a batch of results of `_prepared` to (n, D)."""
+        """Encode n results of `_prepared` as (n, D) vectors."""
 
     @overload
     def encode_text(self, texts: str, *, batch_size: int = TEXT_BATCH) -> Vector: ...
     @overload
     def encode_text(self, texts: Iterable[str], *, batch_size: int = TEXT_BATCH) -> Vectors: ...
     def encode_text(self, texts: str | Iterable[str], *, batch_size: int = TEXT_BATCH) -> Vectors:
-        """Encode one text to (D,) float32 of unit length, or several to (n, D), in the given order.
+        """Encode a text as a (D,) float32 vector of unit length, or several texts as (n, D), in the order given.
 
-        Texts are cut at the model's token limit and at MAX_LETTERS characters. An iterator is read only as needed,
-        never as a whole.
+        Texts are cut at the model's token limit and at MAX_LETTERS characters. An iterator is read bit by bit, as its
+        texts are needed.
 
         Raises:
             InputError: `texts` is, or holds, something that is not a string.
-            InvalidVectors: the model does not make a vector of unit length for each text.
+            InvalidVectors: the model did not return one vector of unit length for each text.
         """
-        many = _checked_size(batch_size) * 16  # enough to batch texts of similar length
+        many = _checked_size(batch_size) * 16  # enough texts to put those of similar length into one batch
         groups = batches(checked_texts(texts), many)
         vectors = self._stacked(
             checked_vectors(self._encode_texts(group, batch_size), len(group), self) for group in groups
@@ -161,14 +159,14 @@ class EncoderBase(ABC):
     @overload
     def encode_image(self, pictures: Iterable[Picture], *, batch_size: int = IMAGE_BATCH) -> Vectors: ...
     def encode_image(self, pictures: Picture | Iterable[Picture], *, batch_size: int = IMAGE_BATCH) -> Vectors:
-        """Encode one picture to (D,) float32 of unit length, or several to (n, D), in the given order.
+        """Encode a picture as a (D,) float32 vector of unit length, or several pictures as (n, D), in the order given.
 
         A picture is a path, encoded bytes, a PIL image, a binary file object or an array (H, W, 3) of uint8, RGB; an
-        array (n, H, W, 3) holds n pictures. Threads decode files a few batches ahead of the network; an iterator is
-        read only as needed.
+        array (n, H, W, 3) holds n pictures. Files are decoded by threads a few batches ahead of the network, and an
+        iterator is read as it is needed.
 
         Raises:
-            InputError: something is no picture, or an array has another shape or type.
+            InputError: `pictures` is, or holds, something that is no picture, or an array of another shape or type.
             ImageError: a picture cannot be used; the message names it.
             ModelMismatch: a peer's two towers make vectors of different widths.
             InvalidVectors: as for `encode_text`.
@@ -184,7 +182,7 @@ class EncoderBase(ABC):
 
 
 def checked_texts(texts: str | Iterable[str]) -> Iterator[str]:
-    """Yield the texts, each cut to MAX_LETTERS characters; a string is one text, anything else is an InputError."""
+    """Yield the texts one by one, each cut at MAX_LETTERS characters; a single string is one text."""
     if isinstance(texts, str):
         return iter((_text(texts),))
     if isinstance(texts, bytes) or not isinstance(texts, Iterable):
@@ -193,14 +191,14 @@ def checked_texts(texts: str | Iterable[str]) -> Iterator[str]:
 
 
 def is_one_picture(pictures: object) -> bool:
-    """True if this is meant as one picture, right or wrong, and not as several."""
+    """True if the argument is a single picture, or was meant as one, rather than several pictures."""
     if isinstance(pictures, np.ndarray):
-        return pictures.ndim != BATCH_DIMENSIONS and pictures.dtype.kind not in "UO"  # several paths in an array
+        return pictures.ndim != BATCH_DIMENSIONS and pictures.dtype.kind not in "UO"  # U, O: several paths
     return isinstance(pictures, str | bytes | PathLike | Image.Image) or hasattr(pictures, "read")
 
 
 def checked_pictures(pictures: Picture | Iterable[Picture]) -> Iterator[Openable]:
-    """Yield the pictures, see `picture_of`; what is no picture is an InputError."""
+    """Yield the pictures one by one, each as `picture_of` returns it; the argument may be a single picture."""
     if is_one_picture(pictures):
         return iter((picture_of(pictures),))
     if not isinstance(pictures, Iterable):
@@ -209,7 +207,7 @@ def checked_pictures(pictures: Picture | Iterable[Picture]) -> Iterator[Openable
 
 
 def picture_of(entry: object) -> Openable:
-    """Return a picture as `images.open_image` takes it: arrays become PIL images, bytes become file objects."""
+    """Convert a picture for `images.open_image`: an array to a PIL image, bytes to a file object; others stay."""
     if isinstance(entry, np.ndarray):
         if entry.dtype != np.uint8 or entry.ndim != 3 or entry.shape[2] != 3 or 0 in entry.shape:
             raise InputError(
@@ -226,7 +224,7 @@ def picture_of(entry: object) -> Openable:
 
 
 def checked_pixels(pixels: object, size: int) -> NDArray[np.uint8]:
-    """Return the pixels unchanged if they are (n, S, S, 3) uint8; otherwise raise InputError."""
+    """Return pixels unchanged if they are a (n, S, S, 3) uint8 array, where S is `size`; else raise InputError."""
     if isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.shape[1:] == (size, size, 3):
         return pixels
     given = f"{pixels.shape} of {pixels.dtype}" if isinstance(pixels, np.ndarray) else _described(pixels)
@@ -237,8 +235,8 @@ def checked_pixels(pixels: object, size: int) -> NDArray[np.uint8]:
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
-    """Yield tuples of `size` items (the last may be shorter); items are read only when their tuple is asked for."""
-    # itertools.batched, which Python 3.11 does not have yet
+    """Yield tuples of `size` items (the last may have fewer). Items of later tuples are not read in advance."""
+    # the same as itertools.batched, which Python 3.11 lacks
     remaining, size = iter(items), _checked_size(size)
     while batch := tuple(islice(remaining, size)):
         yield batch

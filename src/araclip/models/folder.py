@@ -1,10 +1,10 @@
-"""Reads and writes model folders; refuses missing, oversized or linked files and an invalid config.json.
+"""The model folder: its files, the fields of config.json, and the checks that they belong together.
 
     config.json      the fields of ModelConfig
-    tokenizer.json   for Hugging Face's tokenizers
-    text.onnx        input_ids and, if config.json declares it, attention_mask: (B, T) int64 → embedding (B, D)
+    tokenizer.json   Hugging Face tokenizers
+    text.onnx        input_ids and, where config.json declares it, attention_mask: (B, T) int64 → embedding (B, D)
     image.onnx       pixels (B, S, S, 3) uint8 RGB → embedding (B, D) float32, unit length
-    text.onnx.data, image.onnx.data     weights of graphs above 2 GB, if there are any
+    text.onnx.data, image.onnx.data     weights of graphs above 2 GB, where there are any
     README.md        the model card
 
 Pooling, projection, pixel scaling and L2 normalisation are inside the graphs, so no caller can get them wrong.
@@ -33,7 +33,10 @@ DEFAULT_MODEL = "araclip-mini"
 
 
 def is_ours(name_or_path: str | PathLike[str]) -> bool:
-    """True for a bundled or pulled model's name, and for a folder with one of our graphs, complete or damaged."""
+    """True if this is the name of a bundled or pulled model, or a folder that holds text.onnx or image.onnx.
+
+    A damaged folder counts too: either file is enough, even as a broken link.
+    """
     if str(name_or_path) in installed():
         return True
     folder = existing_folder(name_or_path)
@@ -41,17 +44,14 @@ def is_ours(name_or_path: str | PathLike[str]) -> bool:
 
 
 def find(name_or_path: str | PathLike[str]) -> Path:
-    """Return the folder of a model, given its name or path; a ModelNotFound if there is none.
-
-    A bundled model comes before a pulled model of the same name.
-    """
+    """Return a model's folder, given the model's name or path. A bundled model wins over a pulled one of that name."""
     if not isinstance(name_or_path, str | PathLike):
         raise InputError(
             f"a {type(name_or_path).__name__} names no model. Pass a name, such as '{DEFAULT_MODEL}', or the path of a "
             "model folder."
         )
     known = installed()
-    if str(name_or_path) in known:  # first: a folder of that name in the working directory must not matter
+    if str(name_or_path) in known:  # before paths: a folder of that name in the working directory changes nothing
         return known[str(name_or_path)]
     if (path := existing_folder(name_or_path)) is not None:
         return path
@@ -63,7 +63,10 @@ def find(name_or_path: str | PathLike[str]) -> Path:
 
 
 def existing_folder(path: str | PathLike[str]) -> Path | None:
-    """Return the folder at a path; None if there is none, or the path is impossible (empty, too long, NUL, ~nobody)."""
+    """Return the folder at a path; None if no folder is there, or if the path is empty or not valid.
+
+    Not valid are a path that is too long or holds a NUL, and the home folder of an unknown user (~nobody).
+    """
     try:
         folder = Path(path).expanduser()
         return folder if os.fspath(path) and folder.is_dir() else None
@@ -80,12 +83,12 @@ def is_text(value: object) -> bool:
 
 
 def is_printable(longest: int) -> Check:
-    """Return a check for texts of 1 to `longest` characters that a terminal shows on one line."""
+    """Return a check that accepts a text of 1 to `longest` printable characters, which keeps it on one line."""
     return lambda value: isinstance(value, str) and 0 < len(value) <= longest and value.isprintable()
 
 
 def is_rgb(value: object) -> bool:
-    """True if the value has one finite number for each of three colour channels."""
+    """True if the value is three finite numbers, one for each colour channel."""
     return (
         isinstance(value, tuple)
         and len(value) == 3
@@ -94,26 +97,26 @@ def is_rgb(value: object) -> bool:
 
 
 def whole_number(least: int, most: int) -> Check:
-    """Return a check for whole numbers from `least` to `most`."""
+    """Return a check that accepts a whole number from `least` to `most`."""
     return lambda value: isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def one_of(*known: str) -> Check:
-    """Return a check for one of these texts."""
+    """Return a check that accepts only the texts in `known`."""
     return lambda value: isinstance(value, str) and value in known
 
 
 def are_prefixes(found: object, width: int) -> bool:
-    """True if these are different numbers from 1 to `width`, in rising order."""
+    """True if the value is a tuple of whole numbers from 1 to `width`, each larger than the one before."""
     if not isinstance(found, tuple) or not all(type(number) is int for number in found):
         return False
     return list(found) == sorted(set(found)) and (not found or 1 <= found[0] <= found[-1] <= width)
 
 
 def is_short_texts(most: int, longest: int) -> Check:
-    """Return a check for None or an object of at most `most` texts, with printable names and values.
+    """Return a check that accepts None, or an object of at most `most` entries.
 
-    Names and values have at most `longest` characters.
+    Each name and each value must be a printable text of 1 to `longest` characters.
     """
     fits = is_printable(longest)
     return lambda value: (
@@ -127,11 +130,11 @@ def is_short_texts(most: int, longest: int) -> Check:
 
 
 FORMAT = 2
-NOT_STATED = "not stated"  # in place of a licence
-NO_NORMALIZER = 0  # text reaches the tokenizer as typed
+NOT_STATED = "not stated"  # the field `license` of a model whose licence is unknown
+NO_NORMALIZER = 0  # the value of `TextConfig.normalizer` where text reaches the tokenizer as it was typed
 HASHED = ("tokenizer.json", "text.onnx", "image.onnx")
-DATA_FILES = ("text.onnx.data", "image.onnx.data")  # weights of graphs that are too large for one ONNX file
-# How graphs store their weights, see `training.export.weights`.
+DATA_FILES = ("text.onnx.data", "image.onnx.data")  # weights of graphs that do not fit into one ONNX file
+# How a graph can store its weights, see `training.export.weights`
 WEIGHTS = ("int8", "compact", "float32", "smooth-int8", "smooth-compact", "static-int8", "float16")
 COMPUTED_IN_INT8 = ("smooth-int8", "smooth-compact", "static-int8")
 TOWERS = ("text", "image")
@@ -141,21 +144,21 @@ INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 REDUCTIONS = ("blocks", "exact")
 CROP_OFFSETS = ("half-even", "floor")
 
-# These two keys of config.json are for users who try to load the folder with transformers. It takes the first for a
-# kind of model and the second for a weights file, finds neither, and quotes this sentence in its error.
+# This package does not read these two keys of config.json. transformers takes the first for a kind of model and the
+# second for the name of a weights file; it knows neither, and quotes this sentence in its error, which helps the user.
 SENTENCE = (
     "this is an AraCLIP model folder. Load it with AraCLIP.load of the package araclip, or, if it was trained there, "
     "with AraCLIPModel.from_pretrained and AraCLIPProcessor.from_pretrained"
 )
 FOR_OTHERS = {"model_type": SENTENCE, "transformers_weights": SENTENCE}
 
-MAX_NAME = 200  # characters
-MAX_WIDTH = 1 << 16  # the widest published dual encoders have 1,024 to 4,096
-MAX_TOKENS = 1 << 16  # most have 32 to 512
-MAX_SIDE = 1024  # pixels; the largest published towers take 512
-MAX_FACTS = 20  # entries of `source`
-MAX_FACT = 1000  # characters of an entry
-MAX_LANGUAGES = 500
+MAX_NAME = 200  # characters in a model's name
+MAX_WIDTH = 1 << 16  # numbers in a vector; the widest published dual encoders have 1,024 to 4,096
+MAX_TOKENS = 1 << 16  # tokens in a text; most models take 32 to 512
+MAX_SIDE = 1024  # pixels on a side of the square; the largest published image towers take 512
+MAX_FACTS = 20  # entries in `ModelConfig.source`
+MAX_FACT = 1000  # characters in a name or value of `ModelConfig.source`
+MAX_LANGUAGES = 500  # entries in `ModelConfig.languages`
 
 
 @dataclass(frozen=True)
@@ -164,25 +167,26 @@ class TextConfig:
 
     tower: str
     pooling: str
-    max_tokens: int  # texts are cut to so many tokens, special tokens included
-    normalizer: int  # version of `araclip.normalize` that texts pass first; 0: tokenizer.json normalises
-    pad_id: int  # the token that fills up shorter texts of a batch
-    padding: str = "longest"  # texts are filled up to the "longest" of a batch, or to "max_length": `max_tokens`
-    attention_mask: bool = True  # true: the graph also takes a mask, 1 for a token and 0 for padding
+    max_tokens: int  # tokens beyond this number are cut off; special tokens count
+    normalizer: int  # version of `araclip.normalize` applied before the tokenizer; 0: not applied
+    pad_id: int  # the token id that fills up the shorter texts of a batch
+    padding: str = "longest"  # fill up to the "longest" text of a batch, or always to `max_tokens` ("max_length")
+    attention_mask: bool = True  # True: the graph takes this input too, 1 for a token and 0 for padding
 
 
 @dataclass(frozen=True)
 class ImageConfig:
-    """How a picture becomes pixels; `mean` and `std` are for information only, since image.onnx scales by them.
+    """How a picture becomes pixels. image.onnx scales pixels itself: `mean` and `std` are for information.
 
     Attributes:
-        size: S, the side of the square that the graph takes.
-        resize: "squash": width and height become S; "shortest": the shorter side becomes S, and the middle is cut out.
-        interpolation: one of INTERPOLATIONS, as Pillow computes it, with averaging when pictures get smaller.
-        reduction: "blocks": pixels of large pictures are first averaged in blocks, as for training our own models
-            (Pillow's reducing_gap of 2); "exact": they are not, as in the libraries of published models.
-        crop_offset: where the middle begins if an odd number of pixels is cut off: "half-even", as torchvision and
-            open_clip round, or "floor", as transformers does.
+        size: S, the side in pixels of the square picture that the graph takes.
+        resize: "squash": width and height both become S; "shortest": the shorter side becomes S, and the middle square
+            is cut out.
+        interpolation: one of INTERPOLATIONS, as Pillow computes it, which averages pixels when it shrinks a picture.
+        reduction: "blocks": large pictures are first averaged in blocks (Pillow's reducing_gap of 2), as in the
+            training of our own models; "exact": no such step, as in the libraries of published models.
+        crop_offset: how the start of the middle square is rounded if an odd number of pixels is cut off: "half-even",
+            as in torchvision and open_clip, or "floor", as in transformers.
     """
 
     tower: str
@@ -196,8 +200,8 @@ class ImageConfig:
 
     @property
     def transform(self) -> "ImageTransform":
-        """The function that turns a picture into the square."""
-        from araclip.pictures.image_transform import ImageTransform  # numpy costs a command 0.1 s
+        """Return the transform that turns a picture into the square that the graph takes."""
+        from araclip.pictures.image_transform import ImageTransform  # imports numpy: 0.1 s for each command
 
         gap = 2.0 if self.reduction == "blocks" else None
         return ImageTransform(self.size, self.resize, self.interpolation, gap, self.crop_offset)
@@ -205,28 +209,28 @@ class ImageConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """config.json of a model folder."""
+    """The fields of a model folder's config.json."""
 
     name: str
     version: str
-    width: int
+    width: int  # D, the numbers in a vector
     text: TextConfig
     image: ImageConfig
-    files: dict[str, str]  # file → SHA-256, for all files except config.json and README.md
+    files: dict[str, str]  # SHA-256 by file name, for each file but config.json and README.md
     license: str
     training_data: tuple[str, ...]
     measured: dict[str, Any] = field(default_factory=dict)
-    weights: str | None = None  # one of WEIGHTS, or "NAME + NAME" for text and image; None: not stated
+    weights: str | None = None  # one of WEIGHTS for both graphs, or "TEXT + IMAGE"; None: config.json does not say
     format: int = FORMAT
-    matryoshka: tuple[int, ...] = ()  # lengths of prefixes that are good vectors, too (Kusupati et al. 2022)
-    source: dict[str, str] | None = None  # what it was made of, such as {"id": "google/siglip2-base-patch16-256"}
-    languages: tuple[str, ...] | None = None  # the vocabulary was cut to these languages; None: not cut
+    matryoshka: tuple[int, ...] = ()  # widths to which a vector can be cut and stay good (Kusupati et al. 2022)
+    source: dict[str, str] | None = None  # the model it was made from: {"id": "google/siglip2-base-patch16-256"}
+    languages: tuple[str, ...] | None = None  # the vocabulary was cut to words of these; None: not cut
 
     @property
     def fingerprint(self) -> str:
-        """Twelve hex digits that differ between two models whose vectors may differ.
+        """Return twelve hex digits that differ between two models whose vectors may differ.
 
-        They are a hash of the hashes of the graphs and the tokenizer, and of how texts and pictures are prepared.
+        The digits hash the files of graphs and tokenizer, and the settings that prepare texts and pictures.
         """
         text, image = self.text, self.image
         prepared = [text.padding, text.attention_mask, text.normalizer, image.resize, image.interpolation]
@@ -237,26 +241,26 @@ class ModelConfig:
         return hashlib.sha256(hashes.encode()).hexdigest()[:12]
 
     def weights_of(self, tower: str) -> str:
-        """Return how the weights of "text" or "image" are stored, one of WEIGHTS."""
+        """Return how a tower's graph stores its weights: one of WEIGHTS; "float32" if config.json does not say."""
         ways = (self.weights or "float32").split(" + ")
         return ways[0] if tower == "text" else ways[-1]
 
     def in_int8(self, tower: str) -> bool:
-        """True if "text" or "image" computes products in int8; other libraries then round some numbers differently."""
+        """True if a tower multiplies in int8. Then another runtime library rounds some numbers differently."""
         return self.weights_of(tower) in COMPUTED_IN_INT8
 
     @property
     def label(self) -> str:
-        """Name and fingerprint, as messages show it: araclip-mini@3f2a91bc04de."""
+        """Return name and fingerprint as messages show them, such as araclip-mini@3f2a91bc04de."""
         return f"{self.name}@{self.fingerprint}"
 
     @property
     def data_files(self) -> tuple[str, ...]:
-        """Those of DATA_FILES that the folder has."""
+        """Return the names in DATA_FILES that this model has: the weight files beside its graphs."""
         return tuple(name for name in DATA_FILES if name in self.files)
 
     def parts_of(self, tower: str) -> tuple[str, ...]:
-        """Return the hashed files that one tower, "text" or "image", reads."""
+        """Return the names of the hashed files that one tower ("text" or "image") reads."""
         own = ("tokenizer.json",) if tower == "text" else ()
         return (*own, *(name for name in (f"{tower}.onnx", f"{tower}.onnx.data") if name in self.files))
 
@@ -264,13 +268,13 @@ class ModelConfig:
 def _is_hashes(value: object) -> bool:
     return (
         isinstance(value, dict)
-        and not value.keys() - {*HASHED, *DATA_FILES}  # a name with a path in it would be such a key
+        and not value.keys() - {*HASHED, *DATA_FILES}  # this also refuses a name with a path in it
         and all(isinstance(digest, str) and len(digest) == 64 for digest in value.values())
     )
 
 
 def _is_weights(value: object) -> bool:
-    """True for one name for both graphs, for two names for text and image, and for None (not stated)."""
+    """True if the value is one name in WEIGHTS, or two as "TEXT + IMAGE", or None (config.json does not say)."""
     if value is None:
         return True
     names = value.split(" + ") if isinstance(value, str) else []
@@ -278,14 +282,14 @@ def _is_weights(value: object) -> bool:
 
 
 def _is_languages(value: object) -> bool:
-    """True for None (the vocabulary was not cut) and for codes of languages."""
+    """True if the value is a tuple of language codes, or None (the vocabulary was not cut)."""
     fits = is_printable(20)
     return value is None or (
         isinstance(value, tuple) and 0 < len(value) <= MAX_LANGUAGES and all(fits(code) for code in value)
     )
 
 
-Field = tuple[Check, str]  # the check of a field, and its words in a message
+Field = tuple[Check, str]  # the check of a field's value, and the words in an error message for what was expected
 FIELDS: dict[str, Field] = {
     "name": (is_printable(MAX_NAME), f"a text of 1 to {MAX_NAME} printable characters"),
     "version": (is_text, "a text"),
@@ -313,18 +317,19 @@ FIELDS: dict[str, Field] = {
     "image.mean": (is_rgb, "three numbers"),
     "image.std": (is_rgb, "three numbers"),
 }
-PARTS = ("config.json", *HASHED, "README.md")  # every folder has these; some also DATA_FILES
+PARTS = ("config.json", *HASHED, "README.md")  # the files in every model folder; some folders hold DATA_FILES besides
 
-MAX_CONFIG = 1_000_000  # bytes of config.json; araclip-mini's has 3,400
-MAX_PART = (1 << 31) - 1  # bytes of a graph or tokenizer; an ONNX file cannot have more
-_HASHED_AT_ONCE = 1 << 24  # bytes
-MAX_DATA = 1 << 35  # bytes of a graph's weight file: 8 billion weights in float32
+MAX_CONFIG = 1_000_000  # bytes in config.json; that of araclip-mini has 3,400
+MAX_PART = (1 << 31) - 1  # bytes in a graph or tokenizer file: an ONNX file cannot have more
+_HASHED_AT_ONCE = 1 << 24  # bytes that `sha256` reads in one block
+MAX_DATA = 1 << 35  # bytes in one of DATA_FILES: 8 billion weights in float32
 
 
 def read_config(folder: Path) -> ModelConfig:
-    """Read and check config.json, and check that every part of the folder is there; other files are not read.
+    """Read and check config.json, and check that every file of the folder is there. No other file is read.
 
-    Anything wrong is a ModelMismatch.
+    Raises:
+        ModelMismatch: a file is missing, too large or outside the folder, or a field of config.json is wrong.
     """
     _check_parts(folder, PARTS, MAX_PART)
     path = folder / "config.json"
@@ -354,7 +359,7 @@ def read_config(folder: Path) -> ModelConfig:
 
 
 def _check_parts(folder: Path, parts: tuple[str, ...], most: int) -> None:
-    """Raise ModelMismatch unless every part is a regular file in the folder, of at most `most` bytes."""
+    """Check that every part is a regular file of at most `most` bytes inside the folder; else raise ModelMismatch."""
     missing = []
     allowed = _own_folders(folder)
     for part in parts:
@@ -383,7 +388,7 @@ def _check_parts(folder: Path, parts: tuple[str, ...], most: int) -> None:
 
 
 def _own_folders(folder: Path) -> tuple[Path, ...]:
-    """Return where parts may lie: in the folder, and in a Hugging Face cache also in blobs, to which it links."""
+    """Return the folders that may hold a part: the model folder and, in a Hugging Face cache, the folder blobs."""
     own = folder.resolve()
     return (own, own.parent.parent / "blobs") if own.parent.name == "snapshots" else (own,)
 
@@ -419,12 +424,12 @@ def _strict(kind: type[Any], raw: Any) -> Any:
 
 
 def _value(value: object) -> str:
-    """Return a value of the JSON for a message: on one line, and shortened."""
+    """Return a JSON value as an error message shows it: on one line, cut to 80 characters."""
     return shown(f"{value!r:.80}")
 
 
 def ways_of(weights: str) -> dict[str, str]:
-    """Return tower → how to store its weights; `weights` is one of `WEIGHTS` for both towers, or "TEXT + IMAGE"."""
+    """Return how each tower's weights are to be stored, read from one of `WEIGHTS` for both or "TEXT + IMAGE"."""
     parts = [part.strip() for part in weights.split("+")]
     if unknown := [part for part in parts if part not in WEIGHTS]:
         raise InputError(
@@ -436,14 +441,15 @@ def ways_of(weights: str) -> dict[str, str]:
 
 
 def megabytes(folder: Path) -> float:
-    """Return the size of a model folder's files in 10⁶ bytes."""
+    """Return the size of all files in a model folder, in units of 10⁶ bytes."""
     return sum(file.stat().st_size for file in folder.iterdir() if file.is_file()) / 1e6
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file as hex digits.
+    """Return the SHA-256 of a file's bytes, as hex digits.
 
-    The file is read in few large blocks, because after each a thread may wait 5 ms for Python's lock.
+    The file is read in few large blocks: after each block, this thread may wait up to 5 ms until a busy thread
+    gives Python's lock back.
     """
     digest = hashlib.sha256()
     with path.open("rb", buffering=0) as file:
@@ -453,7 +459,7 @@ def sha256(path: Path) -> str:
 
 
 def check_hash(folder: Path, config: ModelConfig, part: str) -> None:
-    """Compare one file with its hash in config.json; a ModelMismatch if they differ."""
+    """Compare one file with its hash in config.json; raise ModelMismatch if they differ."""
     try:
         actual = sha256(folder / part)
     except OSError as error:
@@ -466,12 +472,12 @@ def check_hash(folder: Path, config: ModelConfig, part: str) -> None:
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """Return the field `files` of config.json: file → SHA-256."""
+    """Return the SHA-256 of each file in HASHED and DATA_FILES that is there: the field `files` of config.json."""
     return {name: sha256(folder / name) for name in (*HASHED, *DATA_FILES) if (folder / name).exists()}
 
 
 def write_config(folder: Path, config: ModelConfig) -> None:
-    """Write config.json, and preprocessor_config.json for other programs."""
+    """Write config.json, and beside it the file from which transformers reads how to prepare pictures."""
     fields = {name: value for name, value in asdict(config).items() if value or name not in LEFT_OUT_EMPTY}
     text = json.dumps({"format": FORMAT, **fields, **FOR_OTHERS}, ensure_ascii=False, indent=2)
     (folder / "config.json").write_text(f"{text}\n", encoding="utf-8")
@@ -479,13 +485,13 @@ def write_config(folder: Path, config: ModelConfig) -> None:
 
 
 def write_image_processor(folder: Path, image: ImageConfig) -> None:
-    """Write preprocessor_config.json for transformers' CLIPProcessor and AutoProcessor; it is not read here."""
+    """Write preprocessor_config.json for CLIPProcessor and AutoProcessor of transformers. AraCLIP does not read it."""
     settings = json.dumps(image_processor(image), indent=2)
     (folder / IMAGE_PROCESSOR).write_text(f"{settings}\n", encoding="utf-8")
 
 
 def image_processor(image: ImageConfig) -> dict[str, Any]:
-    """Return the settings of a transformers image processor that prepares pictures as the model folder does."""
+    """Return settings with which an image processor of transformers prepares pictures as this model does."""
     from araclip.pictures.image_transform import FILTERS  # see `ImageConfig.transform`
 
     squash = image.resize == "squash"

@@ -1,7 +1,7 @@
-"""Judges an ONNX graph by its bytes, before a library opens it: which operators, how large, which other files.
+"""Check an ONNX graph by its bytes, before a library opens it: its operators, its size, the files it refers to.
 
-It reads the wire format of protocol buffers (https://protobuf.dev/programming-guides/encoding) from a memory map.
-Weights are measured, never copied. The field numbers are those of onnx.proto.
+The wire format of protocol buffers (https://protobuf.dev/programming-guides/encoding) is read from a memory map.
+Weights are only measured, never copied. The field numbers are those in onnx.proto.
 """
 
 import mmap
@@ -12,16 +12,16 @@ from pathlib import Path
 from araclip.core.display import shown
 from araclip.errors import ModelMismatch
 
-MAX_BYTES = (1 << 31) - 1  # largest protocol buffer; larger graphs keep their weights in other files
-MAX_NODES = 20_000  # araclip-mini's graphs have 628 and 862; a ViT-H written operator by operator has 4,000
-MAX_FIELDS = 500_000  # in the whole file; araclip-mini's larger graph has 18,000
+MAX_BYTES = (1 << 31) - 1  # bytes in a protocol buffer; larger graphs keep weights in another file
+MAX_NODES = 20_000  # nodes in a graph; araclip-mini has 628 and 862, a ViT-H of single operators has 4,000
+MAX_FIELDS = 500_000  # fields in the whole file; araclip-mini's larger graph has 18,000
 MAX_RANK = 32  # dimensions of a weight
-DATA_KEYS = ("location", "offset", "length")  # what an entry for a weight in another file may say
-MAX_DIGITS = 20  # of an offset or length
-MAX_TEXT = 4000  # bytes of a name; PyTorch writes the path through the modules
+DATA_KEYS = ("location", "offset", "length")  # what a graph may say about weights in another file
+MAX_DIGITS = 20  # digits in an offset or length
+MAX_TEXT = 4000  # bytes in a name; names that PyTorch writes are paths through the modules
 
-# The standard operators of dense networks. Left out are control flow (Loop, Scan, If, SequenceMap), with which the time
-# would depend on the graph's numbers; sequences, optionals and texts; random numbers; and operators no tower needs.
+# The standard operators that dense networks are made of. Left out: control flow (Loop, Scan, If, SequenceMap), which
+# makes the run time depend on numbers in the graph; sequences, optionals, texts; random numbers; what no tower needs.
 _OPERATORS = """
 Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh Attention AveragePool BatchNormalization BitShift
 BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Cast CastLike Ceil Celu Clip Compress Concat Constant ConstantOfShape Conv
@@ -38,30 +38,30 @@ Transpose Trilu Unsqueeze Upsample Where Xor
 """
 OPERATORS = frozenset(_OPERATORS.split())
 STANDARD_DOMAINS = ("", "ai.onnx")
-DOMAIN, PRODUCT = "com.microsoft", "MatMulIntegerToFloat"  # the one operator of ONNX Runtime's own that is allowed
+DOMAIN, PRODUCT = "com.microsoft", "MatMulIntegerToFloat"  # ONNX Runtime's own; no other of these is allowed
 
-_VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5  # wire types; groups (3 and 4) are not in use
+_VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5  # wire types; ONNX uses no groups (3 and 4)
 _TENSOR_DATA = (4, 5, 7, 9, 10, 11)  # float_data, int32_data, int64_data, raw_data, double_data, uint64_data
-_STRING = 8  # a data type
-_EXTERNAL = 1  # a data location
-_ELEMENTS_PER_BYTE = 4  # 2-bit integers are the smallest
+_STRING = 8  # the data type of texts
+_EXTERNAL = 1  # the data location of weights in another file
+_ELEMENTS_PER_BYTE = 4  # at most: the smallest data types are 2-bit integers
 
-Value = memoryview | int  # bytes, or a number
+Value = memoryview | int  # what a field holds: bytes, or a number
 
 
 class _Fault(Exception):
-    """Says what is wrong with the file."""
+    """The message says what is wrong with the file."""
 
 
 def check_graph(path: Path, data: Path | None = None) -> None:
-    """Check that a graph has only allowed operators, and all its weights in this file or in `data`, beside it.
+    """Check that a graph has only allowed operators, and all its weights in its own file or in `data` beside it.
 
-    Time and memory do not depend on what the graph does; a hostile file takes at most a few seconds.
+    Time and memory of the check do not depend on what the graph computes; a hostile file takes a few seconds at most.
 
     Raises:
-        ModelMismatch: the file cannot be opened or is no ONNX graph; it has too many nodes, an operator that is neither
-            in `OPERATORS` nor `PRODUCT`, functions or subgraphs, weights in other files or past the end of `data`, or
-            weights larger than the stored bytes.
+        ModelMismatch: the file cannot be opened or is no ONNX graph. Or the graph has too many nodes, an operator that
+            is neither in `OPERATORS` nor `PRODUCT`, functions or subgraphs, weights in other files or past the end of
+            `data`, or weights with more elements than the stored bytes can hold.
     """
     try:
         size = path.stat().st_size
@@ -77,14 +77,14 @@ def check_graph(path: Path, data: Path | None = None) -> None:
 
 
 class _Graph:
-    """Counts nodes and fields of one file, and the bytes that its weights have in the data file."""
+    """Checks one file, and counts its nodes, its fields and the bytes of its weights in the data file."""
 
     def __init__(self, data_name: str | None, data_bytes: int) -> None:
         self._data_name, self._data_bytes = data_name, data_bytes
         self._fields_left = MAX_FIELDS
         self._nodes = self._data_used = 0
-        self._elements: dict[str, int] = {}  # weight → number of its elements
-        self._products: list[list[str]] = []  # the inputs of each PRODUCT; "": left out
+        self._elements: dict[str, int] = {}  # number of elements by name of the weight; -1: two weights share the name
+        self._products: list[list[str]] = []  # the input names of each PRODUCT; "" for an input that is left out
 
     def check_model(self, data: memoryview) -> None:
         graphs = 0
@@ -94,7 +94,7 @@ class _Graph:
                 self._check_graph(_bytes(value))
             elif number in (20, 25):
                 raise _Fault("it has functions of its own or training information")
-        if graphs != 1:  # a parser would merge several
+        if graphs != 1:  # a parser would merge several graphs
             raise _Fault(f"it is no ONNX graph ({graphs} graphs in the file, expected one)")
         if not self._nodes:
             raise _Fault("it is no ONNX graph (no nodes)")
@@ -142,7 +142,7 @@ class _Graph:
             self._products.append(inputs)
 
     def _check_product(self, inputs: list[str]) -> None:
-        """Check that a PRODUCT has a stored matrix, a scale for each column, and one scale and zero of its input."""
+        """Check that a PRODUCT has a stored matrix, a scale for each column, and one scale and zero for its input."""
         _, *named = (*inputs, *[""] * 7)[:7]
         matrix, step, scale, zero, matrix_zero, bias = (self._elements.get(name, 0) if name else None for name in named)
         if not matrix or not scale or scale < 1 or matrix < 1 or matrix % scale:
@@ -162,13 +162,13 @@ class _Graph:
                 raise _Fault("it has sparse weights, which this release does not read")
 
     def _check_tensor(self, data: memoryview, *, beside: bool = False) -> None:
-        """Check a weight's size against its stored bytes; with `beside`, it may be stored in the data file."""
+        """Check type, shape and stored bytes of a weight. `beside`: the data file may hold the weight."""
         shape: list[int] = []
         stored, external, name = 0, False, ""
         place: dict[str, str] = {}
         seen: set[int] = set()
         for number, value in self._fields(data):
-            if number in (2, 8, 9, 14) and number in seen:  # a parser would take the last
+            if number in (2, 8, 9, 14) and number in seen:  # a parser takes the last of them
                 raise _Fault("weights of it have two types, names or contents")
             seen.add(number)
             if number == 1:
@@ -190,7 +190,7 @@ class _Graph:
                 raise _Fault("its weights are in other files; a model folder keeps them in the graph")
             stored = self._stored_beside(place)
         elements = prod(shape)
-        self._elements[name] = elements if name not in self._elements else -1  # −1: two weights have this name
+        self._elements[name] = elements if name not in self._elements else -1  # -1: two weights have this name
         if min(shape, default=0) < 0 or elements > stored * _ELEMENTS_PER_BYTE:
             raise _Fault(f"weights of it are said to have the shape {shape}, but {stored} bytes are stored")
 
@@ -199,7 +199,7 @@ class _Graph:
         return {entry.get(1, ""): entry.get(2, "")}
 
     def _stored_beside(self, place: dict[str, str]) -> int:
-        """Return how many bytes of the data file a weight takes."""
+        """Check where a weight lies in the data file, and return how many bytes it has there."""
         location = shown(place.get("location", "")[:100])
         if self._data_name is None or place.get("location") != self._data_name:
             beside = f"in {self._data_name}, beside it" if self._data_name else "in the graph"
@@ -211,7 +211,7 @@ class _Graph:
         return length
 
     def _fields(self, data: memoryview) -> Iterator[tuple[int, Value]]:
-        """Yield number and value of each field of a message."""
+        """Yield the number and the value of each field of a message."""
         at, end = 0, len(data)
         while at < end:
             self._fields_left -= 1
@@ -235,7 +235,7 @@ class _Graph:
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    """Return the variable-length number at `at`, and the place after it."""
+    """Return the number that begins at `at`, and the position after its last byte."""
     value = 0
     for shift in range(0, 70, 7):
         if at >= len(data):
@@ -249,7 +249,7 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
 
 
 def _packed(value: Value) -> Iterator[int]:
-    """Yield signed numbers, packed or alone; at most MAX_RANK + 1."""
+    """Yield a field's signed numbers, packed or a single one; at most MAX_RANK + 1 of them."""
     if isinstance(value, int):
         yield _signed(value)
         return
@@ -274,7 +274,7 @@ def _bytes(value: Value) -> memoryview:
 def _text(value: Value) -> str:
     if len(text := _bytes(value)) > MAX_TEXT:
         raise _Fault(f"a name in it has {len(text)} bytes")
-    return bytes(text).decode(errors="surrogateescape")  # keeps different bytes different
+    return bytes(text).decode(errors="surrogateescape")  # different bytes stay different names
 
 
 def _whole(text: str) -> int:

@@ -1,6 +1,7 @@
-"""Runs a model folder's towers and tokenizer on ONNX Runtime or OpenVINO, without torch. Library errors become ours.
+"""Run a model folder's tokenizer and two graphs on ONNX Runtime or OpenVINO, without PyTorch.
 
-Nothing is checked here for safety: `araclip.models.checks` must judge the folder before.
+Errors of these libraries become `ModelMismatch`. This module opens any file it is given: `araclip.models.checks`
+judges the folder first.
 """
 
 from collections import deque
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from tokenizers import Encoding
 
 
-SILENT = 4  # ONNX Runtime's level "fatal"; below it, it would also print the messages of its exceptions
+SILENT = 4  # ONNX Runtime's severity "fatal"; at a lower one it also prints what its exceptions say
 
 Inputs = Mapping[str, NDArray[np.generic]]
 
@@ -35,30 +36,29 @@ Inputs = Mapping[str, NDArray[np.generic]]
 def open_session(
     path: Path, device: str, threads: int, *, arena: bool = True, widen: bool = True, spin: bool = True
 ) -> "OnnxRuntimeSession | OpenVinoSession":
-    """Open a graph on a device of `devices.graph_device`, with so many threads on the CPU.
-
-    The other arguments are for ONNX Runtime only.
+    """Open a graph on a device that `devices.graph_device` returned, with `threads` threads on the CPU.
 
     Args:
-        arena: keep the memory of a run for the next run, which is a few percent faster for small pictures.
-        widen: convert small weights to float32 once, at opening. False: convert them in each run; then a run takes
-            twice as long, but opening a third of the time, which suits a process that encodes one or two texts.
-        spin: let threads that wait for the next operator keep their core busy. A single item is done a third sooner,
-            but other work of the process, such as decoding pictures, has to wait.
+        arena: ONNX Runtime keeps the memory of a run for the next run: a few percent faster for small pictures.
+        widen: ONNX Runtime widens small weights once, when it opens the graph. False: each run widens them and takes
+            twice as long, but the graph opens in a third of the time; for a process that encodes one text or two.
+        spin: ONNX Runtime's threads keep their core busy while they wait for the next operator. A single item is done
+            a third sooner, but other work of the process, such as decoding pictures, has to wait.
     """
     kind, _, which = device.partition(":")
     if kind == OPENVINO:
         return OpenVinoSession(path, which or "CPU", threads)
     session = OnnxRuntimeSession(path, device, threads, arena, widen, spin)
-    return_freed_memory(path.stat().st_size)  # the copy of the file: half of the memory in use after opening
+    return_freed_memory(path.stat().st_size)  # the buffer of the file: half of the memory in use after opening it
     return session
 
 
 class OnnxRuntimeSession:
-    """A graph on ONNX Runtime; several threads may run it at once.
+    """A graph on ONNX Runtime. Several threads may run it at once.
 
     Attributes:
-        inputs: each input's shape; an axis of any length is no number there. width: length of the output's last axis.
+        inputs: the shape of each input, by name; an axis that may have any length is not a number there.
+        width: the length of the output's last axis.
     """
 
     def __init__(self, path: Path, device: str, threads: int, arena: bool, widen: bool, spin: bool) -> None:
@@ -74,7 +74,7 @@ class OnnxRuntimeSession:
         providers: list[Any] = ["CPUExecutionProvider"]
         if kind == CUDA:
             providers.insert(0, ("CUDAExecutionProvider", {"device_id": int(which or 0)}))
-        known = onnxruntime.get_available_providers()  # without CUDA, ONNX Runtime silently uses the CPU
+        known = onnxruntime.get_available_providers()  # without CUDA it would use the CPU, perhaps silently
         if kind != CUDA or "CUDAExecutionProvider" in known:
             self._session = onnxruntime.InferenceSession(
                 str(path), options, providers=providers, disabled_optimizers=None if widen else ["ConstantFolding"]
@@ -92,7 +92,7 @@ class OnnxRuntimeSession:
 
 
 class OpenVinoSession:
-    """A graph on OpenVINO; on the CPU it computes in float32. Otherwise like `OnnxRuntimeSession`."""
+    """A graph on OpenVINO, with the members of `OnnxRuntimeSession`. On the CPU it computes in float32."""
 
     def __init__(self, path: Path, which: str, threads: int) -> None:
         import openvino
@@ -103,7 +103,7 @@ class OpenVinoSession:
         if which == "CPU":
             settings |= {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
         self._compiled = openvino.Core().compile_model(model, which, settings)
-        self._free: deque[Any] = deque()  # requests that no thread uses now
+        self._free: deque[Any] = deque()  # inference requests that no thread is using
         self.inputs = {port.any_name: _shape(port) for port in self._compiled.inputs}
         shape = _shape(self._compiled.outputs[0])
         self.width = shape[-1] if shape else 0
@@ -115,7 +115,7 @@ class OpenVinoSession:
         except IndexError:
             request = self._compiled.create_infer_request()
         try:
-            return np.array(request.infer(dict(inputs))[0])  # copied, because the memory belongs to the request
+            return np.array(request.infer(dict(inputs))[0])  # a copy: the next run overwrites this memory
         finally:
             self._free.append(request)
 
@@ -125,10 +125,9 @@ def _shape(port: Any) -> list[Any]:
 
 
 def floor_shifts(model: Any) -> None:
-    """Make OpenVINO's right shifts exact, in place, by clearing the bits that are shifted out.
+    """Make OpenVINO's shifts to the right exact, by clearing the bits that are shifted out.
 
-    OpenVINO computes them as division of bytes and rounds up, so that four-bit weights came out one too large (cosine
-    .994).
+    OpenVINO reads such a shift as a division of bytes and rounds up: 4-bit weights became one too large (cosine .994).
     """
     from openvino import Type, opset13
 
@@ -144,7 +143,7 @@ def floor_shifts(model: Any) -> None:
 
 
 def _constant(node: Any) -> NDArray[Any] | None:
-    """Return the value of a node whose inputs are all constant; None for any other node."""
+    """Return the value of a constant node, or compute it from constant inputs; None if the node is anything else."""
     if node.get_type_name() == "Constant":
         return np.asarray(node.data)
     values: Sequence[NDArray[Any] | None] = [_constant(port.get_node()) for port in node.input_values()]
@@ -155,15 +154,15 @@ def _constant(node: Any) -> NDArray[Any] | None:
     return np.asarray(values[0]) if node.get_type_name() in ("Convert", "Broadcast") else None
 
 
-MAX_REASON = 300  # characters of a library's message
-SMALL_GRAPH = 64_000_000  # bytes; a larger graph is "large"
-SMALL_SIDE = 224  # pixels
-SMALL_ROWS, LARGE_ROWS = 16, 4  # so many squares of SMALL_SIDE pass a small or a large graph at once
-LARGE_TEXTS = 8  # so many texts pass a large graph at once; with 32, products exceed the processor's cache
+MAX_REASON = 300  # characters of a library's message that an error of ours quotes
+SMALL_GRAPH = 64_000_000  # bytes in the files of a small tower; a tower with more is large
+SMALL_SIDE = 224  # pixels on a side of a small picture
+SMALL_ROWS, LARGE_ROWS = 16, 4  # pictures of SMALL_SIDE in one run of a small or a large graph
+LARGE_TEXTS = 8  # texts in one run of a large graph: with 32, products do not fit the processor's cache
 
 
 class TextTower:
-    """The tokenizer and the text graph; `widen` as in `open_session`."""
+    """The tokenizer and the text graph. For `widen`, see `open_session`."""
 
     def __init__(
         self, folder: Path, config: ModelConfig, threads: int, device: str = CPU, *, widen: bool = True
@@ -173,24 +172,24 @@ class TextTower:
         inputs: dict[str, list[int] | None] = dict.fromkeys(names)
         large = _stored(folder, config, "text") > SMALL_GRAPH and not device.startswith(CUDA)
         self._most = LARGE_TEXTS if large else None
-        with ThreadPoolExecutor(1, "open-graph") as beside:  # saves the first search a tenth of a second
+        with ThreadPoolExecutor(1, "open-graph") as beside:  # 0.1 s less for the first search
             graph = beside.submit(_Graph, folder, config, "text", inputs, threads, device, widen=widen)
             self.tokenizer = Tokens(folder, config)
             self._graph = graph.result()
 
     def encode(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
-        """Encode n texts to (n, D) float32 of unit length, at most `batch_size` at once."""
+        """Encode n texts as (n, D) float32 vectors of unit length, at most `batch_size` texts in one run."""
         encodings = self.tokenizer.encode(texts)
         lengths = np.array([len(e.ids) for e in encodings])
         out = np.empty((len(texts), self._config.width), np.float32)
         most = min(batch_size, self._most or batch_size)
-        for rows in batches(np.argsort(lengths, kind="stable"), most):  # like lengths together: less padding
+        for rows in batches(np.argsort(lengths, kind="stable"), most):  # texts of similar length together: less padding
             out[list(rows)] = self._graph.run(padded([encodings[row] for row in rows], self._config.text), len(rows))
         return out
 
 
 def padded(encodings: "list[Encoding]", text: TextConfig) -> dict[str, NDArray[np.int64]]:
-    """Return the text graph's inputs (B, T), padded: T is the longest text's length, or always `max_tokens`."""
+    """Return the text graph's inputs, (B, T) int64: T is the number of tokens of the longest text, or `max_tokens`."""
     longest = max(len(e.ids) for e in encodings) if text.padding == "longest" else text.max_tokens
     ids = np.full((len(encodings), longest), text.pad_id, np.int64)
     mask = np.zeros((len(encodings), longest), np.int64)
@@ -212,7 +211,7 @@ class ImageTower:
         self._graph = _Graph(folder, config, "image", pixels, threads, device, arena=arena, spin=False)
 
     def encode(self, pixels: NDArray[np.uint8]) -> Vectors:
-        """Encode (n, S, S, 3) uint8 RGB to (n, D) float32 of unit length."""
+        """Encode (n, S, S, 3) uint8 RGB pixels as (n, D) float32 vectors of unit length."""
         if len(pixels) <= self._rows:
             return self._graph.run({"pixels": pixels}, len(pixels))
         starts = range(0, len(pixels), self._rows)
@@ -220,21 +219,21 @@ class ImageTower:
 
 
 def _stored(folder: Path, config: ModelConfig, tower: str) -> int:
-    """Return the size of a tower's files in bytes."""
+    """Return the bytes that a tower's files have together."""
     return sum((folder / part).stat().st_size for part in config.parts_of(tower))
 
 
 def rows_of_a_run(size: int, stored: int) -> int:
-    """Return how many squares of this side pass an image graph of so many bytes at once.
+    """Return how many pictures of side `size` go into one run of an image graph whose files have `stored` bytes.
 
-    More squares make a large network no faster, and each takes memory: see benchmarks/indexing_memory.py.
+    More pictures make a large network no faster, and each takes memory: see benchmarks/indexing_memory.py.
     """
     rows = SMALL_ROWS if stored <= SMALL_GRAPH and size <= SMALL_SIDE else LARGE_ROWS
     return max(1, rows * SMALL_SIDE**2 // max(size, SMALL_SIDE) ** 2)
 
 
 class Tokens:
-    """The tokenizer; cuts at `config.text.max_tokens`."""
+    """The tokenizer. It cuts each text at `config.text.max_tokens` tokens."""
 
     def __init__(self, folder: Path, config: ModelConfig) -> None:
         from tokenizers import Tokenizer
@@ -248,7 +247,7 @@ class Tokens:
             self._tokenizer.no_padding()
 
     def encode(self, texts: tuple[str, ...]) -> "list[Encoding]":
-        """Normalise texts and cut them into tokens, at most `config.text.max_tokens`."""
+        """Normalise texts, if the model asks for it, and turn them into tokens."""
         prepare = normalize if self._normalizer else without_surrogates
         prepared = [prepare(text) for text in texts]
         with _reported(self._path, "used by tokenizers"):
@@ -261,7 +260,7 @@ class Tokens:
 
 
 class _Graph:
-    """One graph of a model folder; it turns named inputs into (n, D) float32."""
+    """One ONNX graph, which turns named inputs into (n, D) float32 vectors."""
 
     def __init__(
         self,
@@ -315,10 +314,10 @@ def _library(device: str) -> str:
 
 @contextmanager
 def _reported(path: Path, how: str) -> Iterator[None]:
-    """Turn a library's exception inside the `with` block into a ModelMismatch.
+    """Turn a library's exception inside the block into ModelMismatch.
 
-    tokenizers raises a bare Exception or Rust's PanicException, which is a BaseException; ONNX Runtime's exceptions
-    have no common base.
+    tokenizers raises a bare Exception, or Rust's PanicException, which is a BaseException; the exceptions of ONNX
+    Runtime have no common base class.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Lists a user's models for `araclip models`, says which one to take, and removes a model or pushes it to the hub."""
+"""The models of a user: list them for `araclip models`, recommend, remove them, and upload one to the hub."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ from araclip.models.pull import parts_of, repository_of, unknown
 from araclip.models.speed import Speed, remembered
 from araclip.peers.model_registry import BY_NAME, FIRST_CAPTION, PEERS, Peer, PublishedRecall, forbids_commerce
 
-TAKE = {  # model → what to take it for, by published figures, size and licence; docs/peers.md says why
+TAKE = {  # what each model is recommended for, by published figures, size and licence; see docs/peers.md
     "araclip-mini": "no network, an old or small machine; non-commercial",
     "siglip-i18n-b16-256": "a CPU, any use",
     "siglip2-b32-256": "a CPU, any use, as fast as possible",
@@ -35,11 +35,12 @@ TAKE = {  # model → what to take it for, by published figures, size and licenc
 
 @dataclass(frozen=True)
 class ModelRow:
-    """One model in the table; None means not known.
+    """One row in the table of `araclip models`. None: not known.
 
-    state: bundled, pulled, or available (to `araclip pull`). recall: published figures. measured: this project's
-    figures, from config.json. published_megabytes: size of the weights in float32. megabytes, weights, languages: of
-    the model's folder here.
+    state: bundled, pulled, or available (to `araclip pull`). recall: published figures. measured: figures of this
+    project, from the model's config.json. published_megabytes: size of the float32 weights. megabytes: size of the
+    model's folder on this machine. weights, languages: from the config.json in that folder. fault: why the folder
+    cannot be read.
     """
 
     name: str
@@ -64,7 +65,10 @@ class ModelRow:
 
 
 def model_rows() -> list[ModelRow]:
-    """Return bundled and pulled models, then the registry's others: recommended first, then by published recall."""
+    """Return bundled and pulled models, then the other models of the registry.
+
+    Of the latter, recommended models come first; both groups are sorted by published recall, highest first.
+    """
     here = [
         _row_here(name, folder, state)
         for state, models in (("bundled", bundled()), ("pulled", pulled()))
@@ -83,7 +87,7 @@ def model_rows() -> list[ModelRow]:
 
 
 def _mean(row: ModelRow) -> float:
-    """Return the recall by which rows are sorted, in the protocol that most models have a figure for; else 0."""
+    """Return the mean recall that only sorts rows, under the protocol for which most models have a figure; else 0."""
     return max((one.mean for one in row.recall if one.protocol == FIRST_CAPTION), default=0.0)
 
 
@@ -104,17 +108,17 @@ def _row_here(name: str, folder: Path, state: str) -> ModelRow:
 
 
 def _peer_of(name: str, config: ModelConfig) -> Peer | None:
-    """Return the registry's row of the model that a folder was made from, by source or name; None if not found."""
+    """Return the registry's entry for a folder's original model, found by source or name; None if unknown."""
     source = (config.source or {}).get("id", "")
     return BY_NAME.get(source) or next((peer for peer in PEERS if peer.hub_id == source), None) or BY_NAME.get(name)
 
 
 def galleries_of(name: str) -> list[Path]:
-    """Return the galleries that need this pulled model, because there is no other copy of it on this machine.
+    """Return the galleries that need a pulled model; none if another model on this machine has the same fingerprint.
 
-    Only galleries in the user's data directory are known.
+    Only galleries in the user's data directory are found.
     """
-    fingerprint = _fingerprint(_pulled(name))  # "" for a damaged model, which is found by its name
+    fingerprint = _fingerprint(_pulled(name))  # "" for a damaged model, whose galleries are found by its name
     if fingerprint and fingerprint in [_fingerprint(folder) for other, folder in installed().items() if other != name]:
         return []
     found = []
@@ -128,10 +132,10 @@ def galleries_of(name: str) -> list[Path]:
 
 
 def remove(name: str) -> int:
-    """Delete a pulled model and return how many bytes this freed. Galleries made with the model stay, and need it."""
+    """Delete a pulled model and return the bytes freed. Galleries made with the model stay, and still need it."""
     folder = _pulled(name)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    aside = folder.with_name(f".{name}.removed")  # renamed first, so that a half-deleted model is never found
+    aside = folder.with_name(f".{name}.removed")  # no model can have this name, so a half-deleted folder is never found
     shutil.rmtree(aside, ignore_errors=True)
     atomic.step("set aside")
     folder.rename(aside)
@@ -159,7 +163,7 @@ def _pulled(name: str) -> Path:
 
 @dataclass(frozen=True)
 class Pushed:
-    """Where a model was uploaded: its repository, page and commit."""
+    """Where a model was uploaded (repository, page and commit), and the megabytes of its files."""
 
     repository: str
     url: str
@@ -170,16 +174,17 @@ class Pushed:
 def push(
     named: str, repository: str, *, private: bool = False, message: str | None = None, log: Log = lambda line: None
 ) -> Pushed:
-    """Check a model folder and upload it to hf:ORG/NAME; the repository is created if it does not exist.
+    """Check a model folder and upload it to hf:ORG/NAME. The repository is created if it does not exist.
 
-    Only the files of a model folder are uploaded. The token is huggingface_hub's ($HF_TOKEN, or from `hf auth login`).
+    Only the files that belong to a model folder are uploaded. huggingface_hub provides the token: $HF_TOKEN, or the
+    token of `hf auth login`.
     """
     address, revision = repository_of(repository)
     if revision:
         raise InputError(f"a model is pushed to the main branch. Leave @{revision} out.")
     folder = model_folder.find(named)
     config = model_folder.read_config(folder)
-    for part in config.files:  # always compared, even if checked before, because this copy goes to others
+    for part in config.files:  # even if checked before: other people will use this copy
         model_folder.check_hash(folder, config, part)
     check_model_folder(folder)
     parts = parts_of(config)

@@ -1,6 +1,7 @@
-"""`araclip pull`: makes a model folder for this user from a published model, a repository of the hub, or a folder.
+"""`araclip pull`: turn a listed model, a repository of the Hugging Face hub or a folder into a model of this user.
 
-A finished model folder (somebody else's, or from another machine) needs no PyTorch; a published model does.
+A finished model folder, made by somebody else or on another machine, needs no PyTorch; the conversion of a published
+model needs it.
 """
 
 import re
@@ -34,11 +35,11 @@ if TYPE_CHECKING:
 
 
 LANGUAGES = ("ar", "en")
-WEIGHTS = "smooth-int8"  # the usual way to store weights
-ENGINE = "araclip.peers.pull"  # imported by name when needed: it needs PyTorch, a finished folder does not
-TRAINABLE_ENGINE = "araclip.peers.published_araclip"  # imported by name, too
-CHARACTERS = "araclip.peers.vocabulary"
-ROOM = 2.2  # disk needed, times the float32 weights: exact and small graphs exist together while they are compared
+WEIGHTS = "smooth-int8"  # how weights are stored unless the user names another way
+ENGINE = "araclip.peers.pull"  # imported only when needed: it needs PyTorch, which a finished folder does without
+TRAINABLE_ENGINE = "araclip.peers.published_araclip"  # imported only when needed, as it needs PyTorch too
+CHARACTERS = "araclip.peers.vocabulary"  # imported only when needed, too
+ROOM = 2.2  # disk space, as a multiple of the float32 weights: exact and small graphs lie there for comparison
 NEEDED = ("torch", "transformers", "onnx")
 HUB = "hf:"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
@@ -47,11 +48,15 @@ _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9
 
 @dataclass(frozen=True)
 class PullSource:
-    """What to pull.
+    """The model to pull.
 
-    given: the text as typed. name: name of the model folder, unless another is wanted. folder: a finished model folder
-    on this machine. repository, revision: on the hub, to be downloaded first. request: a published model to convert;
-    None if only the files of `repository` will tell.
+    Attributes:
+        given: the text that the user typed.
+        name: the name of the new model folder, unless the user wants another.
+        folder: a finished model folder on this machine, if it is one.
+        repository, revision: the repository of the hub to download first, if any.
+        request: the published model to convert; None for a finished folder, or while only the files of `repository`
+            can tell what it holds.
     """
 
     given: str
@@ -63,9 +68,9 @@ class PullSource:
 
 
 def pull_source(text: str) -> PullSource:
-    """Return the source that a text names, or raise ModelNotFound.
+    """Return the source that a text names.
 
-    The text is a name or hub id of the table, hf:ORG/NAME[@REVISION], ORG/NAME, KIND:LOCATION, or a folder.
+    The text is a name or hub id in the table of models, hf:ORG/NAME[@REVISION], ORG/NAME, KIND:LOCATION, or a folder.
     """
     if text in bundled():
         raise InputError(f"{text} ships with this package: use it as it is, `--model {text}`.")
@@ -77,7 +82,7 @@ def pull_source(text: str) -> PullSource:
         return _of_request(text, parse_request(text))
     if (folder := model_folder.existing_folder(text)) is not None:
         return _of_folder(text, folder)
-    if (request := parse_request(text)) is not None:  # the hub id of a row of the table
+    if (request := parse_request(text)) is not None:  # a hub id in the table of models
         return _of_request(text, request)
     if _REPOSITORY.fullmatch(text.partition("@")[0]):
         return _of_repository(text, text)
@@ -93,7 +98,7 @@ def repository_of(text: str) -> tuple[str, str | None]:
 
 
 def unknown(text: str) -> ModelNotFound:
-    """Return the error for an unknown name, with the known names nearest to it."""
+    """Return the error for a name that no model has; its message suggests the nearest names."""
     near = nearest(text)
     meant = f" Did you mean {' or '.join(near)}?" if near else ""
     return ModelNotFound(
@@ -103,7 +108,7 @@ def unknown(text: str) -> ModelNotFound:
 
 
 def model_name(name: str) -> str:
-    """Return the name if a model folder can have it; an InputError if it cannot."""
+    """Return the name if it can name a model folder and no bundled model has it; else raise InputError."""
     if not NAME.fullmatch(name):
         raise InputError(
             f"'{shown(name)}' cannot be a model's name: up to 96 letters, digits, dots, _ and -, the first a letter or "
@@ -120,7 +125,7 @@ def _of_request(text: str, request: Request | None) -> PullSource:
         return PullSource(text, peer.name, repository=peer.hub_id, request=request)
     name = _plain(request.location)
     if model_folder.existing_folder(request.location.removeprefix("local-dir:")):
-        request = replace(request, name=name)  # no paths of this machine in the folder
+        request = replace(request, name=name)  # keeps paths of this machine out of the folder
     return PullSource(text, name, request=request)
 
 
@@ -139,25 +144,25 @@ def _of_folder(text: str, folder: Path) -> PullSource:
             f"{shown(text)} holds no model that is known here: neither a model folder nor a published layout. "
             "docs/peers.md lists the layouts; a kind before the folder (open_clip:…) tells more than its files do."
         )
-    return replace(source, request=replace(request, name=source.name))  # no paths of this machine in the folder
+    return replace(source, request=replace(request, name=source.name))  # keeps paths of this machine out
 
 
 def _plain(text: str) -> str:
-    """Make a model's name of the last part of a location."""
+    """Make a model's name from the last part of a location: at most 96 characters, in lower case."""
     last = text.rstrip("/").rpartition("/")[2]
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", last).strip("-._")[:96].lower()
     return name or "model"
 
 
 def parts_of(config: ModelConfig) -> tuple[str, ...]:
-    """Return the files that belong to a model folder; others are not copied."""
+    """Return the names of the files to copy with a model folder; other files in the folder are not copied."""
     return (*PARTS, *config.data_files)
 
 
 def copy_finished(folder: Path, target: Path) -> ModelConfig:
-    """Copy a model folder to `target`, which appears complete and checked, or not at all; return its config.
+    """Copy a model folder to `target`, which appears complete and checked, or not at all. Return its config.
 
-    Every file is compared with its hash; graphs and tokenizer are judged and tried like a stranger's
+    Every file is compared with its hash, and graphs and tokenizer are checked and tried as a stranger's are
     (`araclip.models.checks`). An earlier folder at `target` is replaced.
     """
     config = model_folder.read_config(folder)
@@ -179,7 +184,10 @@ def copy_finished(folder: Path, target: Path) -> ModelConfig:
 
 @dataclass(frozen=True)
 class Pulled:
-    """A model that was pulled. named: what to pass as --model. seconds: time in all, with the download."""
+    """A model that was made ready.
+
+    named: the text that --model takes. megabytes: size of the folder. seconds: time for all steps, download included.
+    """
 
     folder: Path
     named: str
@@ -200,20 +208,20 @@ def pull(
     progress: Progress = lambda *told: None,
     converting: Callable[[], None] = lambda: None,
 ) -> Pulled:
-    """Download, convert, check and measure a model, and put its folder where it is found by name.
+    """Download, convert, check and measure a model, and put its folder where AraCLIP finds it by name.
 
     Args:
-        text: a name of the table, a hub id, hf:ORG/NAME, a kind and a location, or a folder.
-        weights: how to store a published model's weights, one of `folder.WEIGHTS`, or "TEXT + IMAGE". A tower whose
-            vectors would change too much gets float16. A finished folder is not converted.
-        languages: the vocabulary of a published model is cut to these languages; None: not cut.
-        out: folder for the model; by default `name` in the user's data directory.
-        name: the model's name; by default the table's or the repository's.
+        text: a name in the table of models, a hub id, hf:ORG/NAME, KIND:LOCATION, or a folder.
+        weights: how to store the weights of a published model: one of `folder.WEIGHTS`, or "TEXT + IMAGE". A tower
+            whose vectors this would change too much gets float16. A finished folder is copied as it is.
+        languages: the vocabulary of a published model is cut to these languages; None keeps the whole vocabulary.
+        out: folder for the model; by default the folder `name` in the user's data directory.
+        name: the model's name; by default its name in the table of models, or the repository's name.
         log: called with a line for each step.
-        progress: called with file, bytes done and bytes in all while large files are downloaded.
+        progress: called with file name, bytes done and total bytes while large files are downloaded.
         converting: called before a published model is loaded by its library; not for a finished folder.
     """
-    ways_of(weights)  # raises before gigabytes are downloaded
+    ways_of(weights)  # refuses a wrong value before gigabytes are downloaded
     begin = time.perf_counter()
     source = pull_source(text)
     named = model_name(name or source.name)
@@ -221,7 +229,7 @@ def pull(
     _check_target(target, named, out)
     if source.request is not None:
         need_pytorch(source.given)
-        if languages is not None:  # raises before gigabytes are downloaded
+        if languages is not None:  # check them before gigabytes are downloaded
             import_module(CHARACTERS).check_languages(languages)
     source = downloaded(source, log, progress)
     if source.folder is not None:
@@ -238,7 +246,10 @@ def pull(
 
 
 def _again(source: PullSource, config: ModelConfig, text: str) -> str:
-    """Return the arguments with which another machine can pull this model, too; empty for a folder on this machine."""
+    """Return the arguments of `araclip pull` that make this model again on another machine.
+
+    The text is empty if the model came from a folder on this machine.
+    """
     if source.repository is None and (source.request is None or model_folder.existing_folder(text)):
         return ""
     if source.folder is not None:
@@ -261,7 +272,10 @@ def _check_target(target: Path, name: str, out: Path | None) -> None:
 
 
 def downloaded(source: PullSource, log: Log, progress: Progress) -> PullSource:
-    """Download a source's files and return the source with them; it now says whether it is a finished folder."""
+    """Download the source's repository, if it has one, and return the source as it is then.
+
+    Only the files of a repository tell whether it holds a finished model folder or a published model.
+    """
     if source.repository is None:
         return source
 
@@ -304,7 +318,7 @@ def _converted(
 
 
 def bytes_of(request: Request) -> int:
-    """Return the size in bytes of a model's float32 weights, as far as it is known before they are read."""
+    """Return the bytes of a model's float32 weights, as far as known before they are read; 0 if unknown."""
     peer = model_registry.BY_NAME.get(request.name)
     if peer is not None and peer.megabytes is not None:
         return peer.megabytes * 1_000_000
@@ -314,7 +328,7 @@ def bytes_of(request: Request) -> int:
 
 
 def need_pytorch(given: str) -> None:
-    """Raise InputError if PyTorch or a package beside it is not installed; `given` is the model in the message."""
+    """Raise InputError if PyTorch, or another library that converts models, is not installed."""
     absent = [name for name in NEEDED if find_spec(name) is None]
     if absent:
         raise InputError(
@@ -333,12 +347,12 @@ def pull_trainable(
     progress: Progress = lambda *told: None,
     converting: Callable[[], None] = lambda: None,
 ) -> "Trainable":
-    """Download the published AraCLIP, in either layout, and save it as an AraCLIPModel in `out`.
+    """Download the published AraCLIP, in either of its layouts, and save it as an AraCLIPModel in `out`.
 
     Args:
-        text, log, progress, converting: as for `pull`.
-        out: the folder to write; it must not exist, or be empty.
-        head, image: projection and image tower for an older text encoder, see `make_trainable`.
+        text, log, progress, converting: as in `pull`.
+        out: a folder that does not exist yet or is empty.
+        head, image: the head and the image tower for an older text encoder, see `make_trainable`.
     """
     source = pull_source(text)
     if source.folder is None:

@@ -1,4 +1,4 @@
-"""Measures how fast a model is on this machine, and remembers it."""
+"""Measure how fast a model is on this machine, and remember the result."""
 
 import json
 import time
@@ -12,16 +12,16 @@ from araclip.errors import InputError
 from araclip.models.encoder_base import Encoder, usable_cores
 
 TEXTS = ("قطة على طاولة", "سيارة حمراء أمام بيت قديم", "two children play in the snow", "غروب الشمس على البحر")
-SECONDS = 4.0  # of measuring, for pictures and for texts each
-MOST = 32  # pictures or texts measured at most
+SECONDS = 4.0  # at most, to measure pictures, and again to measure texts
+MOST = 32  # pictures, or texts, to measure at most
 
 
 @dataclass(frozen=True)
 class Speed:
-    """The speed of a model here.
+    """How fast a model is.
 
-    pictures_per_second: in batches, without decoding. text_ms: milliseconds for a single text, as for a query. cores:
-    the number of cores used.
+    pictures_per_second: in batches, without decoding. text_ms: milliseconds for a call with one text, like a query.
+    cores: number of cores that the process could use.
     """
 
     pictures_per_second: float
@@ -30,7 +30,7 @@ class Speed:
 
 
 def measure(model: Encoder) -> Speed:
-    """Measure a model: encode noise pictures in batches of four, and short texts one by one, for some seconds each."""
+    """Measure a model: encode noise pictures in batches of four, then short texts one by one, for SECONDS each."""
     size = model.image_size
     noise = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), dtype=np.uint8)
     model.encode_pixels(noise[:1])  # opens the graphs
@@ -50,14 +50,14 @@ def measure(model: Encoder) -> Speed:
 
 
 def remember(fingerprint: str, speed: Speed) -> None:
-    """Store the measured speed of the model with this fingerprint."""
+    """Store the speed of the model with this fingerprint on this machine."""
     path = data_home() / "speeds" / f"{fingerprint}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic.write_text(path, json.dumps(asdict(speed)))
 
 
 def remembered(fingerprint: str) -> Speed | None:
-    """Return the stored speed of the model with this fingerprint; None if there is none."""
+    """Return the stored speed of the model with this fingerprint; None if none is stored or it cannot be read."""
     path = data_home() / "speeds" / f"{fingerprint}.json"
     try:
         found = bounded_json.read(path, max_bytes=10_000, kind=dict)

@@ -1,7 +1,7 @@
-"""Judges a tokenizer.json before the tokenizers library opens it: could it make texts huge, or take for ever?
+"""Check a tokenizer.json before the tokenizers library opens it: how much it may lengthen a text, how slow it may be.
 
-A normalizer may replace a letter by a thousand letters, and the next normalizer each of these by a thousand. A regular
-expression may try every way to split a text. Both depend on the text, so a trial with examples proves nothing.
+A normalizer may replace a letter by a thousand letters, and the next normalizer each of these by a thousand more. A
+regular expression may try every way to cut a text. Both depend on the text, so a trial with examples proves nothing.
 """
 
 import base64
@@ -17,28 +17,28 @@ from araclip.core import bounded_json
 from araclip.core.display import shortened, shown
 from araclip.errors import ModelMismatch
 
-MAX_GROWTH = 64  # all replacements together may make a text so many times longer; usual ones do not make it longer
-MAX_CHARACTER = 256  # bytes that a character map may write for one character; NFKC's longest is ﷺ with 33
-MAX_PREFIX = 1000  # characters that may be put before each text
-MAX_PATTERN = 2000  # characters of a regular expression; GPT-4o's has 350
-_ONE_CLASS = re.compile(  # a pattern of one class or letter, once or repeated, which matches at least one character
+MAX_GROWTH = 64  # how many times longer all replacements may make a text; SentencePiece swaps a space for one mark
+MAX_CHARACTER = 256  # bytes that a character map may write for one character; the longest in NFKC is ﷺ with 33
+MAX_PREFIX = 1000  # characters that a normalizer may put before each text
+MAX_PATTERN = 2000  # characters in a regular expression; that of GPT-4o has 350
+_ONE_CLASS = re.compile(  # a single class or letter, repeated or not: it matches at least one character
     r"(?:\[(?:[^\[\]\\&]|\\[^pP])+\]|[^\W_]| )(?:\+|\{[1-9]\d*,?\d*\})?"
 )
-MANY = 100  # more repetitions than this count as endless
+MANY = 100  # a repetition of more times than this counts as endless
 
 
 def check_tokenizer(path: Path) -> None:
     """Check how much longer a tokenizer.json can make a text, and that its regular expressions cannot explode.
 
     Raises:
-        ModelMismatch: the file is no JSON object, is too large or too deep, its normalizers make texts more than
-            MAX_GROWTH times longer, or a regular expression repeats a repetition.
+        ModelMismatch: the file is no JSON object, or is too large or too deep; its normalizers may make a text more
+            than MAX_GROWTH times longer; a regular expression repeats a repetition, or breaks another rule.
     """
     check_rules(bounded_json.read(path, kind=dict, error=ModelMismatch), path)
 
 
 def check_rules(raw: dict[str, Any], path: Path | str) -> None:
-    """Check the content of a tokenizer.json as `check_tokenizer` does; `path` names it in messages."""
+    """Check the content of a tokenizer.json as `check_tokenizer` does; error messages name the file `path`."""
     growth = _total_growth(raw.get("normalizer"), path)
     if growth > MAX_GROWTH:
         raise ModelMismatch(
@@ -56,7 +56,7 @@ def check_rules(raw: dict[str, Any], path: Path | str) -> None:
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:
-    """Yield all objects in a JSON value, in order, except the patterns of replacements."""
+    """Yield all objects inside a JSON value, in their order, except those under the key "pattern"."""
     waiting = [value]
     while waiting:
         value = waiting.pop()
@@ -68,10 +68,10 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _total_growth(normalizer: Any, path: Path | str) -> float:
-    """Return how many times longer all steps together can make a text.
+    """Return how many times longer all normalizer steps together can make a text.
 
-    Usually the steps' factors multiply. But of consecutive steps that each replace one character, which no earlier one
-    of them has written, every character of the text meets at most one; so only their largest factor counts.
+    The factors of the steps multiply. An exception are steps in a row that each replace one character which none of the
+    steps before it in the row has written: they replace any character at most once, so only the largest factor counts.
     """
     growth = longest = 1.0
     written: set[str] = set()
@@ -88,21 +88,21 @@ def _total_growth(normalizer: Any, path: Path | str) -> float:
 
 
 def _replaced(entry: dict[str, Any]) -> str | None:
-    """Return the single character that a step replaces; None for any other step."""
+    """Return the character that a step replaces; None if the step does not replace a single fixed character."""
     pattern = entry.get("pattern")
     replaced = pattern.get("String") if isinstance(pattern, dict) else None
     return replaced if isinstance(replaced, str) and len(replaced) == 1 else None
 
 
 def _expression(entry: dict[str, Any]) -> str | None:
-    """Return the regular expression of a step, which stands in the step or in its pattern; None if it has none."""
+    """Return the regular expression in a step or in the step's pattern; None if there is none."""
     pattern = entry.get("pattern")
     expressions = (entry.get("Regex"), pattern.get("Regex") if isinstance(pattern, dict) else None)
     return next((found for found in expressions if isinstance(found, str)), None)
 
 
 def _growth(normalizer: dict[str, Any], path: Path | str) -> float:
-    """Return how many times longer one step can make a text; 1 if it only adds a bounded number of characters."""
+    """Return how many times longer one step can make a text; 1 if it adds a bounded number of characters."""
     content, pattern = normalizer.get("content"), normalizer.get("pattern")
     if isinstance(content, str) and isinstance(pattern, dict):
         replaced = pattern.get("String")
@@ -110,7 +110,7 @@ def _growth(normalizer: dict[str, Any], path: Path | str) -> float:
             return max(1.0, len(content) / len(replaced)) if replaced else inf
         if isinstance(expression := pattern.get("Regex"), str) and _ONE_CLASS.fullmatch(expression):
             return max(1.0, len(content))
-        return 1.0 + len(content)  # a regular expression may match one letter, or none
+        return 1.0 + len(content)  # this expression may match a single letter, or the empty text
     prefix, table = normalizer.get("prepend"), normalizer.get("precompiled_charsmap")
     if isinstance(prefix, str) and len(prefix) > MAX_PREFIX:
         raise ModelMismatch(f"{path}: a normalizer puts {len(prefix)} characters before each text. Take another.")
@@ -122,21 +122,21 @@ def _growth(normalizer: dict[str, Any], path: Path | str) -> float:
 def _longest_entry(table: str) -> int:
     """Return the bytes of the longest text in SentencePiece's character map.
 
-    The map is: length of the trie, the trie, texts that end with NUL. 0 if the map is damaged.
+    The map holds the length of a trie (4 bytes), the trie, and texts that each end with NUL.
     """
     try:
         data = base64.b64decode(table)
         (length,) = struct.unpack_from("<I", data)
     except (binascii.Error, ValueError, struct.error):
-        return 0  # the library refuses it
+        return 0  # not a character map: the library refuses it
     return max(map(len, data[4 + length :].split(b"\0")))
 
 
 def _explosive(pattern: str) -> str | None:
-    """Return what could make an Oniguruma expression take more than polynomial time; None if nothing does."""
+    """Say why a regular expression of Oniguruma may take more than polynomial time; None if it cannot."""
     if len(pattern) > MAX_PATTERN:
         return f"has {len(pattern)} characters"
-    repeats = [False]  # for each open group, outermost first: true if it has an endless repetition inside
+    repeats = [False]  # one entry for each open group, outermost first: True if it holds an endless repetition
     at = 0
     while at < len(pattern):
         character, inside = pattern[at], False
@@ -163,7 +163,7 @@ def _explosive(pattern: str) -> str | None:
 
 
 def _after_escape(pattern: str, at: int) -> int:
-    r"""Return the place after an escape at `at`: \d, \p{L} or \x{61}."""
+    r"""Return the position after an escape that begins at `at`, such as \d, \p{L} or \x{61}."""
     at += 2
     if pattern[at - 1 : at] in "pPxo" and pattern[at : at + 1] == "{":
         return pattern.find("}", at) + 1 or len(pattern)
@@ -171,7 +171,7 @@ def _after_escape(pattern: str, at: int) -> int:
 
 
 def _after_class(pattern: str, at: int) -> int:
-    """Return the place after a character class at `at`: [a-z], [^]a] or [a&&[b]]."""
+    """Return the position after a class that begins at `at`, such as [a-z], [^]a] or [a&&[b]]."""
     depth = 0
     while at < len(pattern):
         if pattern[at] == "\\":
@@ -179,7 +179,7 @@ def _after_class(pattern: str, at: int) -> int:
         elif pattern[at] == "[":
             depth += 1
             at += pattern[at + 1 : at + 2] == "^"
-            at += pattern[at + 1 : at + 2] == "]"  # the first one is a character
+            at += pattern[at + 1 : at + 2] == "]"  # a "]" right after the "[" is a character of the class
         elif pattern[at] == "]":
             depth -= 1
             if not depth:
@@ -189,7 +189,7 @@ def _after_class(pattern: str, at: int) -> int:
 
 
 def _quantifier(pattern: str, at: int) -> tuple[bool, int]:
-    """Return whether the quantifiers at `at` repeat endlessly, and the place after them."""
+    """Return True if the quantifiers that begin at `at` repeat endlessly, and the position after them."""
     endless = False
     while at < len(pattern):
         if pattern[at] in "*+?":
@@ -198,7 +198,7 @@ def _quantifier(pattern: str, at: int) -> tuple[bool, int]:
         elif pattern[at] == "{" and (end := pattern.find("}", at)) > 0:
             least, comma, most = pattern[at + 1 : end].partition(",")
             if not all(part.isascii() and part.isdigit() for part in (least, most) if part) or not (least or most):
-                break  # a brace as a character
+                break  # this brace is a character, no quantifier
             most = most or ("" if comma else least)
             endless |= not most or len(most) > 3 or int(most) > MANY
             at = end + 1

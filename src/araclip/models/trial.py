@@ -1,7 +1,7 @@
-"""Tries a stranger's model folder in a process of its own, with limits, before this process opens it.
+"""Try a stranger's model folder in a separate process with limits, before this process opens the folder.
 
-Some costs of a graph or tokenizer appear only when it is opened and run: constants that are computed at opening, a
-library that aborts. The trial's process has limited memory and CPU time, and inherits no access tokens.
+The cost of a graph or tokenizer shows only when it is opened and run: a library may compute huge constants or abort.
+The separate process has limited memory and CPU time, and inherits no access tokens.
 """
 
 import os
@@ -22,23 +22,20 @@ from araclip.models.folder import ModelConfig, read_config
 from araclip.models.inference import ImageTower, TextTower
 from araclip.models.tokenizer_file import check_tokenizer
 
-# 4-bit weights take eight times the memory once they are float32, and graphs are optimised on a copy.
-MEMORY, MEMORY_PER_BYTE = 500_000_000, 20  # bytes, and per byte of the files; a tower of araclip-mini takes 370 MB
-MOST_MEMORY = 16_000_000_000  # bytes; the largest published tower has 5 GB in float32
-SHARE = 0.75  # of free memory: a trial must not make this machine swap, or end other programs
-SECONDS, BYTES_PER_SECOND = 5, 5_000_000  # CPU seconds: 5, and one more for so many bytes; araclip-mini takes 0.8 s
-WAIT = 20  # a trial may last so many times its CPU seconds, because the machine may be busy
+# 4-bit weights need eight times their memory once they are float32, and graphs are optimised on a copy.
+MEMORY, MEMORY_PER_BYTE = 500_000_000, 20  # bytes, and more for each byte of files; araclip-mini's towers need 370 MB
+MOST_MEMORY = 16_000_000_000  # bytes that any trial may use; the largest published tower has 5 GB in float32
+SHARE = 0.75  # part of the free memory that a trial may use, so that the machine need not swap or end programs
+SECONDS, BYTES_PER_SECOND = 5, 5_000_000  # CPU time: 5 s and 1 s more for each 5 MB of files; araclip-mini needs 0.8 s
+WAIT = 20  # limit on the clock, as a multiple of the CPU time: the machine may be busy
 LIBRARIES = 4_000_000_000  # bytes of address space for libraries and thread stacks, which are not memory in use
 
-LETTERS = ("ق", " ", "a ", "كلب ", "!", "\u0663", "👩", "\u200d", "\n")  # each is repeated to the longest text
+LETTERS = ("ق", " ", "a ", "كلب ", "!", "\u0663", "👩", "\u200d", "\n")  # each is repeated up to MAX_LETTERS characters
 SHORT = ("قطة على طاولة", "a dog on the grass, 2024", "")
 
 
 def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
-    """Open and run one tower, "text" or "image", in another process; raise the error that occurred there.
-
-    Too much memory or time, or a process that dies, is a ModelMismatch.
-    """
+    """Open and run one tower ("text" or "image") in a new process; raise ModelMismatch or InvalidVectors on failure."""
     size = sum((folder / part).stat().st_size for part in config.parts_of(tower))
     seconds, free = SECONDS + size // BYTES_PER_SECOND, free_memory()
     memory = memory_of_trial(size, free)
@@ -67,12 +64,12 @@ def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
 
 
 def memory_of_trial(size: int, free: int) -> int:
-    """Return how many bytes a trial may use, for a tower whose files have `size` bytes, with `free` bytes of memory."""
+    """Return the bytes that a trial may use, for tower files of `size` bytes and `free` bytes of free memory."""
     return min(MEMORY + MEMORY_PER_BYTE * size, MOST_MEMORY, max(MEMORY, int(SHARE * free)))
 
 
 def _short_of(memory: int, size: int, free: int) -> tuple[str, ...]:
-    """Return another remedy if a machine with more free memory would have allowed more; else an empty tuple."""
+    """Return another remedy for the error if a machine with more free memory would allow more; else an empty tuple."""
     if memory >= min(MEMORY + MEMORY_PER_BYTE * size, MOST_MEMORY):
         return ()
     return (f"Of this machine's memory {free / 1e6:.0f} MB are free: end other programs, or take a smaller model.",)
@@ -86,7 +83,7 @@ def _refused(
 
 
 def main() -> None:
-    """Run in the trial's process: read one question (folder, tower, memory, CPU seconds), try it, and answer."""
+    """Answer a single question, which names the folder, the tower, and the limits: bytes of memory, CPU seconds."""
     parent = Parent()
     parent.answer({"ready": True})
     if not (asked := parent.question()):
@@ -101,7 +98,7 @@ def main() -> None:
     except MemoryError:
         answer = {"error": "MemoryError"}
     parent.answer(answer)
-    os._exit(0)  # nothing is left to do, and a damaged library may hang at exit
+    os._exit(0)  # all is done, and a damaged library might hang in an orderly exit
 
 
 def _try(folder: Path, tower: str) -> None:
@@ -112,7 +109,7 @@ def _try(folder: Path, tower: str) -> None:
         long = tuple((letters * MAX_LETTERS)[:MAX_LETTERS] for letters in LETTERS)
         text.tokenizer.encode(long)
         text.encode(SHORT, batch_size=2)
-        text.encode(long[3:4], batch_size=1)  # the most tokens possible
+        text.encode(long[3:4], batch_size=1)  # a text with as many tokens as the model takes
     else:
         side = config.image.size
         pixels = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)

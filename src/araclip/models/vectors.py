@@ -1,4 +1,4 @@
-"""Types of encoders' vectors, and the check that vectors can be compared."""
+"""The types of vectors, and the check that a model's vectors can be compared."""
 
 from typing import Protocol
 
@@ -11,29 +11,30 @@ Vector = np.ndarray[tuple[int], np.dtype[np.float32]]  # (D,)
 Vectors = NDArray[np.float32]  # (n, D)
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Ids = Ints  # pictures' ids
-StoredVectors = NDArray[np.float16]  # (n, D), as galleries keep them
+Ids = Ints  # numbers of pictures in a gallery
+StoredVectors = NDArray[np.float16]  # (n, D), the type in which galleries store vectors
 
-UNIT_TOLERANCE = 0.01  # a vector's length may differ so much from 1; in bfloat16 it differs by .004
+UNIT_TOLERANCE = 0.01  # how far a vector's length may be from 1; with bfloat16 it is off by .004
 
 
 class Labelled(Protocol):
-    """What messages about vectors need to know of a model."""
+    """What `checked_vectors` needs to know about a model."""
 
     @property
     def label(self) -> str:
-        """Name and fingerprint of the model."""
+        """Name and fingerprint of the model, for error messages."""
 
     @property
     def width(self) -> int:
-        """D, the length of a vector."""
+        """D, how many numbers a vector has."""
 
 
 def checked_vectors(vectors: object, rows: int, model: Labelled) -> Vectors:
-    """Check a model's vectors (rows, D) and return them as float32; all vectors pass here before use or storage.
+    """Return a model's (rows, D) vectors as float32. All vectors pass this check before they are compared or stored.
 
     Raises:
-        InvalidVectors: another shape or type, a number that is not finite, or a length that is not 1.
+        InvalidVectors: `vectors` has another shape or type, or holds a number that is not finite or a vector whose
+            length is not 1.
     """
     if not isinstance(vectors, np.ndarray) or vectors.dtype.kind != "f" or vectors.shape != (rows, model.width):
         made = f"{vectors.shape} of {vectors.dtype}" if isinstance(vectors, np.ndarray) else type(vectors).__name__
@@ -43,7 +44,7 @@ def checked_vectors(vectors: object, rows: int, model: Labelled) -> Vectors:
         )
     checked: Vectors = vectors.astype(np.float32, copy=False)
     lengths = np.sqrt(np.einsum("ij,ij->i", checked, checked))
-    right = np.abs(lengths - 1) <= UNIT_TOLERANCE  # not so for NaN
+    right = np.abs(lengths - 1) <= UNIT_TOLERANCE  # False for NaN
     if not right.all():
         first = float(lengths[~right][0])
         wrong = f"have the length {first:.3g} in place of 1" if np.isfinite(first) else "are not finite"
