@@ -1,7 +1,8 @@
-"""Atomic replacement of files and folders, and the single-writer lock.
+"""Atomic replacement of files, replacement of folders in two renames, and the single-writer lock.
 
 A reader sees the complete old file or the complete new one, whatever happens in between: the bytes are written to a
-temporary file beside the target, flushed to the disk, and renamed to the target; then the folder is flushed.
+temporary file beside the target, flushed to the disk, and renamed to the target; then the folder is flushed. A folder
+is moved aside before the new one takes its name, so that for a moment there is none (see `write_folder`).
 
 Each point where a crash matters is marked by a call of `step`, which does nothing; tests/crash replaces it by a
 function that kills the process there.

@@ -41,7 +41,8 @@ class FolderSearch(StoreSearch):
         self._allowed = (
             None if condition == EVERYTHING else index.selected(condition, lambda: catalog.select(condition))
         )
-        self._first: tuple[list[int], list[float]] | None = None  # the index's first answer, once it was asked
+        # ids and cosines that the first search of the index found; None before that search
+        self._first: tuple[list[int], list[float]] | None = None
         self._words = WordIndex(catalog)
 
     def nearest(self) -> Iterator[tuple[int, float]]:

@@ -19,7 +19,7 @@ from araclip.errors import ModelMismatch
 
 MAX_GROWTH = 64  # how many times longer all replacements may make a text; SentencePiece swaps a space for one mark
 MAX_CHARACTER = 256  # bytes that a character map may write for one character; the longest in NFKC is ﷺ with 33
-MAX_PREFIX = 1000  # characters that a normalizer may put before each text
+MAX_PREFIX = 1000  # how many characters a normalizer may put before each text
 MAX_PATTERN = 2000  # characters in a regular expression; that of GPT-4o has 350
 _ONE_CLASS = re.compile(  # a single class or letter, repeated or not: it matches at least one character
     r"(?:\[(?:[^\[\]\\&]|\\[^pP])+\]|[^\W_]| )(?:\+|\{[1-9]\d*,?\d*\})?"

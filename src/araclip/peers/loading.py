@@ -177,7 +177,7 @@ def layout(folder: Path) -> str | None:
             if (folder / "modules.json").is_file() or heads(folder):
                 raise ModelMismatch(f"{error} Copy the model's folder again.") from None
             config = {}
-    if "format" in config:  # a damaged model folder of ours
+    if "format" in config:  # one of our own model folders, which is damaged: a whole one was found before
         return None
     model_type = config.get("model_type")
     if "transformer_cfg" in config or model_type == "araclip" or heads(folder):
@@ -191,7 +191,8 @@ def layout(folder: Path) -> str | None:
         return "altclip"
     if (folder / "modules.json").is_file():
         return "sentence-transformers"
-    return "transformers" if model_type or "auto_map" in config else None  # which asks for code, and is refused
+    # A folder with an auto_map asks for its own code; loading it by transformers refuses that and says so.
+    return "transformers" if model_type or "auto_map" in config else None
 
 
 def heads(folder: Path) -> list[Path]:

@@ -246,7 +246,7 @@ class TimedStream:
         self.allow(PARSE_SECONDS)
 
     def allow(self, seconds: float) -> None:
-        """Allow so many further seconds of processor time."""
+        """Allow `seconds` of processor time from now on; what was left of an earlier allowance is dropped."""
         self._seconds, self._end = seconds, time.thread_time() + seconds
 
     def read(self, size: int = -1) -> bytes:

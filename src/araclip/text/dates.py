@@ -473,7 +473,10 @@ def _day_before(today: date, unit: str, back: int) -> date:
 
 
 def _span(unit: str, back: int, today: date) -> tuple[str, str]:
-    """Return first and last of the year, month or day that lies so many back; for weeks, the seven days around it."""
+    """Return (first, last) of the period that lies `back` units before today, as filters write it.
+
+    A year or a month is both first and last, as ("2019", "2019"); a week is three days before and after that day.
+    """
     day = _day_before(today, unit, back)
     if unit in ("year", "month"):
         return (day.isoformat()[: len("2019" if unit == "year" else "2019-05")],) * 2

@@ -266,7 +266,7 @@ def _asks(words: Sequence[str], at: int) -> float:
 
 
 def _is_described_thing(words: Sequence[str], at: int) -> bool:
-    """True if a word that looks like an adjective in «ية» is a noun that the next word describes.
+    """True if the query's first word looks like an adjective in «ية» but is a noun, since a quality follows it.
 
     «عربية زرقا» is a blue car; the adjective "Arabic" would follow its noun.
     """

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from araclip.errors import AraCLIPError, ModelNotFound, first_line
 
-# The messages of these say what is wrong. The message of another error (a KeyError) is clear only with its type.
+# Errors whose messages say what is wrong. The message of another error (a KeyError) is clear only with its type.
 _SPEAKING = (OSError, RuntimeError, ValueError, ImportError)
 _PANIC = "PanicException"  # raised by Rust code (tokenizers, safetensors); it derives from BaseException
 

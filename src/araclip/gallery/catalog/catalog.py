@@ -719,7 +719,7 @@ class Catalog:
     # ------------------------------------------------------------------ counts
 
     def counts(self) -> tuple[int, int]:
-        """Return the number of files, and of different pictures and scenes among them."""
+        """Return two numbers: the files, and the different pictures in them; a scene of a video counts as a picture."""
         return counting.counts(self)
 
     def has_more_than(self, count: int) -> bool:

@@ -89,7 +89,7 @@ class Store(Protocol):
         """Hide pictures from results, or show them again; return the number changed."""
 
     def store_pixels(self, content: int, picture: bytes) -> None:
-        """Store the JPEG of a picture without a file."""
+        """Store the JPEG of a picture that has no file of its own, such as an upload."""
 
     def remove_files(self, paths: Iterable[str]) -> None:
         """Remove paths, and pictures that have no path left."""

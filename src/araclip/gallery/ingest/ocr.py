@@ -1,7 +1,7 @@
-"""Read the text in pictures (OCR), after the pictures were indexed; each picture is read in a separate process.
+"""Read the text in pictures (OCR) in a separate process, after the pictures were indexed.
 
-For each picture the result is stored: its text, that it shows none, or that OCR was given up. So a run that was stopped
-or killed resumes where it was.
+For each picture that can be opened the result is stored: its text, that it shows none, or that OCR was given up.
+Results are committed in groups, so a stopped run goes on where it was, and a killed one repeats its last group.
 """
 
 import io

@@ -154,7 +154,8 @@ def _fill(temporary: Path, state: dict[str, Any]) -> None:
     with temporary.open("wb") as file:  # not a path: after a full disk torch would keep that file open
         torch.save({**state, _FORMAT: FORMAT}, file)
     with temporary.open("rb+") as file:
-        file.seek(-2, io.SEEK_END)  # a zip ends in the length of its comment, here 0
+        # A seal overwrites the length of the zip's comment, here 0; the comment, a digest, follows.
+        file.seek(-2, io.SEEK_END)
         file.write(struct.pack("<H", _SEAL))
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -272,7 +272,8 @@ def restore_batchnorm(fused: list[Fused]) -> None:
 def _pairs(modules: Iterable[nn.Module]) -> Iterator[tuple[nn.Module, str, str]]:
     for parent in modules:
         heads = (_HEAD,) if hasattr(parent, _HEAD[0]) else ()
-        for convolution, norm in _PAIRS.get(type(parent).__name__, heads):  # some modules have no head, or other norms
+        # pairs without a convolution, or with another norm than batch norm, are left out
+        for convolution, norm in _PAIRS.get(type(parent).__name__, heads):
             plain, batch_norm = getattr(parent, convolution), getattr(parent, norm)
             if isinstance(plain, nn.Conv2d) and isinstance(batch_norm, nn.BatchNorm2d):
                 yield parent, convolution, norm

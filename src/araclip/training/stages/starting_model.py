@@ -235,7 +235,7 @@ def _vision(spec: ModelSpec) -> tuple[Any, Any]:
 
 
 def _vocabulary_texts(patterns: Sequence[Path]) -> list[str]:
-    """Return every text, English and Arabic, of the parallel files that match these patterns, sorted, each once."""
+    """Return the texts by which the vocabulary is pruned: all texts of the files that match `patterns`, each once."""
     texts: set[str] = set()
     for pattern in patterns:
         files = sorted(pattern.parent.glob(pattern.name))

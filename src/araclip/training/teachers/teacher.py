@@ -201,7 +201,7 @@ class _State:
 
 
 def _read(cache: TeacherCache, warn: Log) -> _State:
-    """Copy the vectors that the folder has into `cache.vectors`; return which texts are still missing."""
+    """Copy the vectors of the cache folder's shards into `cache.vectors`; return the texts that no sound shard has."""
     _check_owner(cache, cache.folder / "cache.json", _read_json(cache.folder / "cache.json", warn))
     state = _State(np.ones(len(cache), bool), {})
     for path in sorted(cache.folder.glob("shard-*.parquet")):
