@@ -323,7 +323,7 @@ def _known_set(
 
 
 def _refuse(images: Path | None, name: str) -> None:
-    """Raise InputError if a folder of pictures is given for a set that has its pictures inside."""
+    """Raise InputError if a folder of pictures is named for a set whose own folder holds its pictures."""
     if images is not None:
         raise InputError(f"'{name}' has its pictures inside. Leave out the folder of pictures (--images).")
 

@@ -119,7 +119,7 @@ def completions(
 
 
 def _words(typed: str, asked: Sequence[Word], source: WordSource) -> list[str]:
-    """Complete the last word of the typed text; return the texts, words of the most pictures first."""
+    """Return the typed text with its last word completed in several ways; words of the most pictures come first."""
     last = asked[-1]
     if not last.folded[0].isalpha():
         return []

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from araclip.text.folding import fold
-from araclip.text.latin import Change
+from araclip.text.latin import ADJECTIVE, Change
 from araclip.text.lexicon import DIALECTS, Form, Lexicon
 from araclip.text.negation import ENDS
 from araclip.text.picture_words import is_quality
@@ -46,8 +46,7 @@ _BEFORE_VERB = folded("dialects: before a verb")
 _ASKING = folded("dialects: asking")
 _MAY_ASK = folded("dialects: may ask")
 _PICTURES = folded("dialects: pictures")
-_ADJECTIVE = fold("ية")  # صورة شخصية, رسمية
-_KINDS_ADJECTIVE = folded("dialects: after pictures")
+_KINDS_OF_PICTURES = folded("dialects: after pictures")
 _OF = folded("dialects: of")
 _MAY_BE_OF = {fold("مال"): ("gf", "iq"), fold("حق"): ("gf",)}  # they also mean "money" and "right"
 _ONE = fold("واحد")
@@ -261,7 +260,7 @@ def _asks(words: Sequence[str], at: int) -> float:
         return 0.0
     word = fold(words[at])
     if word in _PICTURES:
-        return 0.0 if following.endswith(_ADJECTIVE) or following in _KINDS_ADJECTIVE else RULE
+        return 0.0 if following.endswith(ADJECTIVE) or following in _KINDS_OF_PICTURES else RULE
     return SURE if word in _ASKING or (word in _MAY_ASK and following in _PICTURES | _ASKING) else 0.0
 
 
@@ -270,7 +269,7 @@ def _is_described_thing(words: Sequence[str], at: int) -> bool:
 
     «عربية زرقا» is a blue car; the adjective "Arabic" would follow its noun.
     """
-    return at == 0 and len(words) > 1 and fold(words[0]).endswith(_ADJECTIVE) and is_quality(words[1])
+    return at == 0 and len(words) > 1 and fold(words[0]).endswith(ADJECTIVE) and is_quality(words[1])
 
 
 def _said(words: Sequence[str], at: int, target: str) -> bool:

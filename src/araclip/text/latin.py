@@ -53,6 +53,7 @@ FORM_COUNT, STANDARD_COUNT = 4, 80
 # If an Arabizi word has a standard and a dialect meaning, the dialect's gets this share; a larger one if the word looks
 # like an adjective (3arabeya: a car, or "Arabic"), because an adjective would follow its noun.
 EITHER, THING = 0.5, 0.65
+ADJECTIVE = fold("ية")  # how adjectives of nouns end, folded: عربية, شخصية
 _CONTRACTION = re.compile("[a-z]+'(?:s|t|re|ve|ll|d|m)")  # don't, man's
 
 
@@ -140,7 +141,7 @@ class Latin:
             return ((word, 1.0),)
         if not (forms := self.lexicon.find(word)):
             return ((word, 1.0),)
-        standard, part = forms[0].standard, THING if fold(word).endswith(fold("ية")) else EITHER
+        standard, part = forms[0].standard, THING if fold(word).endswith(ADJECTIVE) else EITHER
         return ((word, 1 - part), (standard, part)) if forms[0].ambiguous else ((standard, 1.0),)
 
     @cached_property

@@ -14,7 +14,6 @@ import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +34,11 @@ from araclip.gallery.catalog.records import (
     File,
     Overview,
     PictureRecord,
+    after,
     identity_of,
+    now,
     read_metadata,
+    signed,
 )
 from araclip.gallery.catalog.salvage import damaged_keys
 from araclip.gallery.catalog.schema import FILE_NAME
@@ -853,24 +855,9 @@ def _photo_row(photo: PhotoMetadata) -> tuple[Any, ...]:
     return photo.to_json(), photo.camera, photo.lens, photo.latitude, photo.longitude, photo.place
 
 
-def now() -> str:
-    """Return the current time (UTC), written as in `contents.added`."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-def signed(phash: int) -> int:
-    """Convert an unsigned 64-bit hash to a signed integer, as SQLite and PostgreSQL store it."""
-    return phash - (1 << 64) if phash >> 63 else phash
-
-
 def _json(metadata: Mapping[str, Any]) -> str:
     return json.dumps(dict(metadata), ensure_ascii=False)
 
 
 def _raw(paths: Sequence[str]) -> list[bytes]:
     return [os.fsencode(path) for path in paths]
-
-
-def after(start: bytes) -> tuple[bytes, bytes]:
-    """Return two bounds, both exclusive, between which all byte strings longer than `start` with that beginning lie."""
-    return start, start[:-1] + bytes([start[-1] + 1])

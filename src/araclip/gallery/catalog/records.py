@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +125,21 @@ class Overview:
     formats: dict[str, int]
     folders: dict[str, int]
     captured_at: tuple[str, str] | None
+
+
+# ------------------------------------------------------------------ values as both stores write them
+
+
+def now() -> str:
+    """Return the current time (UTC), written as in `contents.added`."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def signed(phash: int) -> int:
+    """Convert an unsigned 64-bit hash to a signed integer, as SQLite and PostgreSQL store it."""
+    return phash - (1 << 64) if phash >> 63 else phash
+
+
+def after(start: bytes) -> tuple[bytes, bytes]:
+    """Return two bounds, both exclusive, between which all byte strings longer than `start` with that beginning lie."""
+    return start, start[:-1] + bytes([start[-1] + 1])

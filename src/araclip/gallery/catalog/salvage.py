@@ -236,14 +236,15 @@ def _rows(path: Path, table: str, names: Sequence[str]) -> Rows:
             read(order="DESC")
             after: Any = min((each for each in rows if each > before), default=None)
             parts = deque([] if after is None else [(before, after)])
-            for _ in range(_MOST_TRIES if parts else 0):
-                bounds = parts.popleft()
-                between = f"WHERE {key} >= ? AND {key} < ?"
-                if not read(between, bounds) and not read(between, bounds, "DESC"):
-                    middle = _middle(*bounds)
-                    parts.extend([(bounds[0], middle), (middle, bounds[1])] if middle not in (None, *bounds) else [])
+            for _ in range(_MOST_TRIES):
                 if not parts:
                     break
+                first, last = parts.popleft()
+                between = f"WHERE {key} >= ? AND {key} < ?"
+                if not (read(between, (first, last)) or read(between, (first, last), "DESC")):
+                    middle = _middle(first, last)
+                    if middle not in (None, first, last):
+                        parts += ((first, middle), (middle, last))
     return rows
 
 

@@ -68,7 +68,7 @@ class WordIndex:
     # up in the texts of a few pictures that have it.
 
     def stems(self, beginnings: Iterable[str], most: int) -> list[tuple[str, int]]:
-        """Return the `most` most frequent stems with one of these beginnings, and how many pictures have each."""
+        """Return (stem, its number of pictures) for the `most` commonest stems that have one of these beginnings."""
         self._catalog.rows("CREATE VIRTUAL TABLE IF NOT EXISTS temp.vocabulary USING fts5vocab(main, words, row)")
         found: dict[str, int] = {}
         for beginning in dict.fromkeys(beginnings):

@@ -121,7 +121,7 @@ class Reencoder:
     def groups(
         self, waiting: Sequence[T], decode: Callable[[T], DecodedPicture | str], size: int
     ) -> Generator[list[tuple[T, NDArray[np.float16]]], None, None]:
-        """Yield groups of `size` pictures with their vectors (D,); a group is counted when the next one is requested.
+        """Yield groups of `size` pictures with their vectors (D,). A group is done when the next group is asked for.
 
         Callers must close the generator: its threads run `decode` ahead, and must not outlive the store after Ctrl-C.
         """

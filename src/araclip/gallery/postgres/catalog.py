@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from araclip.gallery.catalog import counting, hidden_marks
-from araclip.gallery.catalog.catalog import now, signed
 from araclip.gallery.catalog.embedded_pictures import EmbeddedPictures
 from araclip.gallery.catalog.matching import name_at, name_tokens, tokens
-from araclip.gallery.catalog.records import STORED_PREFIX, File, Overview, PictureRecord
+from araclip.gallery.catalog.records import STORED_PREFIX, File, Overview, PictureRecord, now, signed
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.postgres.database import PATIENCE, Database
 from araclip.gallery.postgres.schema import (

@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerGallery, WidthMismatch
-from araclip.gallery.catalog.catalog import after
 from araclip.gallery.catalog.full_text import Document, document
 from araclip.gallery.catalog.hidden_marks import TABLE
 from araclip.gallery.catalog.matching import date_in_names, members
-from araclip.gallery.catalog.records import Copy, File, PictureRecord
+from araclip.gallery.catalog.records import Copy, File, PictureRecord, after
 from araclip.gallery.postgres.database import LOCK, Database
 from araclip.gallery.recorded_model import RecordedModel
 from araclip.models.encoder import Encoder

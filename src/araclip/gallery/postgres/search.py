@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from araclip.gallery.catalog.catalog import signed
 from araclip.gallery.catalog.filters import ORIENTATIONS, Filters, below_any, folder_names, roots_of
 from araclip.gallery.catalog.full_text import Document, forms_of
 from araclip.gallery.catalog.matching import EARTH_M, is_glob, name_at, name_matches, tokens
+from araclip.gallery.catalog.records import signed
 from araclip.gallery.ingest.update import below as is_below
 from araclip.gallery.near_hashes import NEAR
 from araclip.gallery.postgres.catalog import PostgresCatalog
@@ -290,7 +290,7 @@ def path_passes(filters: Filters, entry: FileEntry) -> bool:
 
 
 def has_graph(database: Database, vectors: str) -> bool:
-    """True if a graph was built for the table of vectors."""
+    """True if the table `vectors` has its index for approximate search, pgvector's HNSW graph."""
     sql = "SELECT 1 FROM pg_indexes WHERE schemaname = ? AND indexname = ?"
     return bool(database.rows(sql, (database.schema, f"{vectors}_graph")))
 

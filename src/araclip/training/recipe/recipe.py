@@ -233,7 +233,7 @@ def expand_shares(section: Table, named: Mapping[str, Table]) -> None:
 
 
 def _chain(file: TomlFile, sections: Mapping[str, Table], name: str) -> list[str]:
-    """Return the section's name, the name of the section it extends, and so on up to one that extends none."""
+    """List the section's name, the name of the section it extends, and so on to a section that extends none."""
     chain = [name]
     while (base := sections[chain[-1]].get("extends")) is not None:
         at = (chain[-1], "extends")
