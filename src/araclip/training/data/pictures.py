@@ -15,7 +15,7 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from araclip.errors import DataError, InputError, RecipeError
 from araclip.evaluation.sets import CaptionedPicture, read_pictures
 from araclip.pictures.images import square
-from araclip.training.data.limits import Positive
+from araclip.training.data.limits import Count, Positive
 from araclip.training.data.noise import noisy
 from araclip.training.data.sampling import InterleavedSampler
 
@@ -28,7 +28,7 @@ class PictureSource:
     """A picture set.
 
     `share` is its part of each batch, relative to the other sets; `images` is the folder of its pictures, if they do
-    not lie in `folder`.
+    not lie in `folder`. Of a set with more than `limit` pictures, so many are used, evenly spread.
     """
 
     folder: Path
@@ -38,6 +38,7 @@ class PictureSource:
     arabic: tuple[str, ...] = ("caption_ar",)
     images: Path | None = None
     group: str = ""  # a batch draws from sets of one group only, so that its negatives are of one kind
+    limit: Count | None = None
 
 
 @dataclass(frozen=True)
@@ -242,7 +243,12 @@ def _usable(source: PictureSource, languages: tuple[str, ...], texts: int, needs
             f"{source.folder}: none of {len(found)} pictures (split {source.split}) has {counted} in "
             f"{' or '.join(languages)}. Its caption fields are taken to be {fields}; correct them or leave the set out."
         )
-    return usable
+    return _limited(usable, source.limit)
+
+
+def _limited(pictures: list[CaptionedPicture], limit: int | None) -> list[CaptionedPicture]:
+    count = min(limit or len(pictures), len(pictures))
+    return [pictures[row * len(pictures) // count] for row in range(count)]
 
 
 class FileMixture:
@@ -257,7 +263,7 @@ class FileMixture:
         rows: dict[Path, int] = {}
         self._rows: list[list[int]] = []
         for source in sources:
-            found = listed_pictures(source.folder, (), (), source.split, images=source.images)
+            found = _limited(listed_pictures(source.folder, (), (), source.split, images=source.images), source.limit)
             if not found:
                 raise DataError(f"{source.folder} has no picture (split {source.split}). Correct it or leave it out.")
             self._rows.append([rows.setdefault(picture.path, len(rows)) for picture in found])
