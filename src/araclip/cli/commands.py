@@ -21,7 +21,7 @@ from araclip.errors import AraCLIPError
 
 # isort: off
 # Importing these adds their commands to the app, in the order in which --help and docs/commands.md list them.
-from araclip.cli import indexing, embed, searching, maintenance, serve, demo, train, evaluating, models  # noqa: F401
+from araclip.cli import indexing, embed, searching, maintenance, serve, demo, train, evaluating, tagging, models  # noqa: F401
 # isort: on
 
 __all__ = ["app", "run"]

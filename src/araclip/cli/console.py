@@ -36,7 +36,7 @@ PANELS = {  # what --help lists together
         "stats", "verify", "repair", "duplicates", "remove", "hide", "compact", "backup", "restore", "export-gallery",
         "doctor",
     ),
-    "Use and measure models": ("models", "pull", "push", "classify", "evaluate", "mteb"),
+    "Use and measure models": ("models", "pull", "push", "classify", "tag", "evaluate", "mteb"),
     "Train models": ("train", "export", "unpack"),
 }  # fmt: skip
 _PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}
