@@ -1,0 +1,150 @@
+"""The page on a phone: installed, without a network, behind a path prefix, given pictures by other apps, under fingers."""
+
+import http.client
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+import pytest
+from doing import FAILED, Visit, search, shown, until
+from playwright.sync_api import Page, Route
+
+PHONE = {"width": 390, "height": 780, "has_touch": True, "is_mobile": True}
+READY = "navigator.serviceWorker.ready.then(async () => (await caches.keys()).includes('araclip-shell') && (await (await caches.open('araclip-shell')).keys()).length > 20)"
+TOO_SMALL = """() => {
+  const small = [];
+  for (const each of document.querySelectorAll('button, a, select, .pill')) {
+    const box = each.getBoundingClientRect();
+    if (!each.checkVisibility({ visibilityProperty: true, opacityProperty: true }) || !box.width || each.disabled) continue;
+    const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
+    const inside = (dx, dy) => y + dy > 0 && y + dy < innerHeight && x + dx > 0 && x + dx < innerWidth;
+    if (!inside(0, 0) || getComputedStyle(each).position === 'absolute' && box.y < 0) continue;
+    if (each.closest('[hidden], .skip') || !each.contains(document.elementFromPoint(x, y))) continue; // under something
+    const missed = [[0, -21], [0, 21], [-21, 0], [21, 0]].filter(([dx, dy]) => inside(dx, dy) && !each.contains(document.elementFromPoint(x + dx, y + dy)));
+    if (missed.length) small.push(`${each.tagName}.${each.className}#${each.id} ${Math.round(box.width)}×${Math.round(box.height)} ${each.textContent.trim().slice(0, 20)}`);
+  }
+  return small;
+}"""
+
+
+@pytest.fixture
+def prefixed(address: str) -> Iterator[str]:
+    """The server's address behind a proxy that puts it below a path."""
+    target = urlsplit(address)
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            assert self.path.startswith("/صور/".encode().decode("latin-1")) or self.path.startswith("/pictures/")
+            asked = http.client.HTTPConnection(target.hostname, target.port)
+            headers = {
+                name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")
+            }
+            asked.request(self.command, self.path.removeprefix("/pictures"), headers=headers)
+            answer = asked.getresponse()
+            self.send_response(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() not in ("connection", "transfer-encoding", "date", "server"):
+                    self.send_header(name, value)
+            self.send_header("Connection", "close")
+            self.end_headers()
+            while data := answer.read1():
+                self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/pictures/"
+    server.shutdown()
+    server.server_close()
+
+
+def share(page: Page) -> None:
+    """Send a picture to the page's share target, as Android does for an app that shares one."""
+    page.evaluate(
+        """async () => {
+          const canvas = Object.assign(document.createElement('canvas'), { width: 40, height: 40 });
+          canvas.getContext('2d').fillRect(0, 0, 40, 40);
+          const blob = await new Promise((made) => canvas.toBlob(made));
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([blob], 'shared.png', { type: 'image/png' }));
+          const form = Object.assign(document.createElement('form'), { action: 'share', method: 'post', enctype: 'multipart/form-data' });
+          const field = Object.assign(document.createElement('input'), { type: 'file', name: 'picture', files: transfer.files });
+          form.append(field);
+          document.body.append(form);
+          form.submit();
+        }"""
+    )
+
+
+@pytest.mark.parametrize("below", [False, True], ids=["at the root", "below a path"])
+def test_it_is_installed_takes_a_shared_picture_and_opens_without_a_network(
+    visit: Visit, address: str, request: pytest.FixtureRequest, below: bool
+) -> None:
+    at = request.getfixturevalue("prefixed") if below else address
+    page = visit(at=at, expecting=FAILED, **PHONE)
+    until(page, READY)
+    search(page, "أحمر")
+    assert page.evaluate("navigator.serviceWorker.ready.then(({ scope }) => scope)") == page.url.split("?")[0]
+    page.reload()  # from now on the worker answers
+    shown(page)
+    share(page)
+    page.wait_for_url("**/?*")
+    until(page, "document.querySelector('#chips img')")
+    assert shown(page)
+    assert "shared" not in page.url
+    kept = page.evaluate(
+        "caches.keys().then(async (names) => (await Promise.all(names.map(async (name) => (await (await caches.open(name)).keys()).map(({ url }) => url)))).flat())"
+    )
+    root = page.url.split("?")[0]
+    assert kept and all(url == root or "/assets/" in url for url in kept)  # no picture, no query, no answer
+    page.context.set_offline(True)
+    page.goto(root)
+    until(page, "document.querySelector('.notice .offline, .offline, .notice')")
+    page.context.set_offline(False)
+
+
+def test_the_manifest_is_one_that_chromium_installs(visit: Visit) -> None:
+    page = visit(**PHONE)
+    until(page, READY)
+    session = page.context.new_cdp_session(page)
+    about = session.send("Page.getAppManifest")
+    assert about["errors"] == [] and about["url"].endswith("/manifest.webmanifest")
+    refused = [one["errorId"] for one in session.send("Page.getInstallabilityErrors")["installabilityErrors"]]
+    assert [one for one in refused if one not in ("in-incognito", "not-in-main-frame")] == []
+
+
+@pytest.mark.parametrize("language", ["ar", "en"])
+def test_what_is_touched_is_44_pixels_high_and_wide(visit: Visit, language: str) -> None:
+    page = visit(language=language, **PHONE)
+    page.wait_for_selector(".tries a")
+    assert page.evaluate(TOO_SMALL) == []
+    search(page, "أحمر - أزرق")
+    assert page.evaluate(TOO_SMALL) == []
+    page.click("#filter-switch")
+    page.wait_for_selector("#sheet[open]")
+    page.wait_for_timeout(300)
+    assert page.evaluate(TOO_SMALL) == []
+    page.click("#sheet-done")
+    page.locator(".tile a").first.tap()
+    page.wait_for_selector("#viewer dl")
+    assert page.evaluate(TOO_SMALL) == []
+
+
+def test_an_answer_of_the_worker_is_the_servers_where_there_is_one(visit: Visit) -> None:
+    """A page that was kept is shown only where the server does not answer."""
+    page = visit(**PHONE)
+    until(page, READY)
+    seen: list[str] = []
+
+    def note(route: Route) -> None:
+        seen.append(route.request.url)
+        route.continue_()
+
+    page.context.route("**/*", note)
+    page.reload()
+    page.wait_for_selector("#theme svg")
+    assert any(url.rstrip("/").count("/") == 2 for url in seen)
