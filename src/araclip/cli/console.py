@@ -97,7 +97,7 @@ def _errors_shown() -> Iterator[None]:
 app = typer.Typer(
     cls=_Commands,
     help="Type Arabic, find pictures. اكتب بالعربية واعثر على صورك.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
