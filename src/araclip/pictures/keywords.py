@@ -91,7 +91,7 @@ def without_keywords(data: bytes, name: str) -> bytes | None:
         InputError: as for `keywords_of`.
     """
     found = _descriptions(data, name)
-    cuts = []
+    cuts: list[_Element] = []
     for tag, record in RECORDS.items():
         listed, recorded = _list(found, tag, name), _list(found, record, name)
         if recorded is None:
@@ -157,7 +157,8 @@ def _list(descriptions: list[_Element], tag: str, name: str) -> _Element | None:
 def _descriptions(data: bytes, name: str) -> list[_Element]:
     """Return the descriptions of the picture: one, or in the way of older programs one for each namespace."""
     xmp_properties(data, name)  # refuses what is no XMP, too large, too deep, or defines entities
-    waiting, found = [_tree(data)], []
+    waiting: list[_Element] = [_tree(data)]
+    found: list[_Element] = []
     while waiting and not found:
         element = waiting.pop(0)
         found = [each for each in element.inside if element.tag == f"{RDF}RDF" and each.tag == f"{RDF}Description"]

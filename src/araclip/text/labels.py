@@ -85,7 +85,8 @@ def parse_labels(text: str, name: str) -> tuple[Label, ...]:
             least = -1
         if least is not None and not 0 < least <= 1:
             raise InputError(f"{name}, line {number}: «{parts[2]:.60}» is no probability. Write one such as 0.4.")
-        found.setdefault(parts[0], Label(parts[0], *parts[1:2] or [""], *[*group, ""][:2], least))
+        english = parts[1] if parts[1:] else ""
+        found.setdefault(parts[0], Label(parts[0], english, group[0], group[1] if group[1:] else "", least))
     if len(found) < 2:
         raise InputError(f"{name} has {len(found)} labels. Write at least two, one a line, so that one can be chosen.")
     return tuple(found.values())
