@@ -3,6 +3,7 @@
 import http.client
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -38,22 +39,19 @@ def prefixed(address: str) -> Iterator[str]:
     class Proxy(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             assert self.path.startswith("/pictures/"), self.path
-            asked = http.client.HTTPConnection(target.hostname, target.port)
-            headers = {
-                name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")
-            }
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            asked.request(self.command, self.path.removeprefix("/pictures"), body or None, headers)
-            answer = asked.getresponse()
-            self.send_response(answer.status)
-            for name, value in answer.getheaders():
-                if name.lower() not in ("connection", "transfer-encoding", "date", "server"):
-                    self.send_header(name, value)
-            self.send_header("Connection", "close")
-            self.end_headers()
-            while data := answer.read1():
-                self.wfile.write(data)
-            asked.close()
+            headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
+            with closing(http.client.HTTPConnection(target.hostname or "", target.port)) as asked:
+                asked.request(self.command, self.path.removeprefix("/pictures"), body or None, headers)
+                with asked.getresponse() as answer:
+                    self.send_response(answer.status)
+                    for name, value in answer.getheaders():
+                        if name.lower() not in ("connection", "transfer-encoding", "date", "server"):
+                            self.send_header(name, value)
+                    self.send_header("Connection", "close")
+                    self.end_headers()
+                    while data := answer.read1():
+                        self.wfile.write(data)
 
         do_POST = do_GET  # noqa: N815
 
