@@ -14,7 +14,13 @@ def build() -> None:
     """Build the file."""
     from PyInstaller.__main__ import run
 
-    packages = ("araclip", "symspellpy", "snowballstemmer", "hijridate")  # their data, and what is imported by name
+    packages = (
+        "araclip",
+        "apsw",
+        "symspellpy",
+        "snowballstemmer",
+        "hijridate",
+    )  # their data, and what is imported by name
     run([
         "--noconfirm", "--onefile", "--name", "araclip", "--copy-metadata", "araclip",
         *(part for name in packages for part in ("--collect-all", name)), __file__,
