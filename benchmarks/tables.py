@@ -66,10 +66,14 @@ def markdown(table: Record, columns: Sequence[str], rows: Sequence[Sequence[str]
     here = (ROOT / table["document"]).parent
     file = Path(os.path.relpath(RESULTS, here)).as_posix()
     source = table.get("source", "Source: {file}, {command}, machine {machine}, {date}, commit {commit}.").format(
-        **{**table, "file": f"[results.jsonl]({file})", "command": f"`{table['command']}`"}
+        **{**table, "file": f"[results.jsonl]({file})", "command": _as_code(table["command"])}
     )  # fmt: skip
     head, *body = (f"| {' | '.join(cells)} |\n" for cells in (columns, *rows))
     return f"{head}|{'|'.join(table.get('align', ['---'] * len(columns)))}|\n{''.join(body)}\n{source}\n"
+
+
+def _as_code(command: str) -> str:
+    return f"`{command}`" if command.startswith(("python ", "make ")) else command
 
 
 def changes() -> Iterator[tuple[Path, str]]:
