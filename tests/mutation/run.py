@@ -2,8 +2,8 @@
 
     make mutation                 # 100 changes of each part, drawn by a seed; SAMPLE=1000 for a night
 
-Works on a copy of the last commit in build/mutation. Prints the share of changes that a test noticed, and a difference for
-each change that none noticed. docs/testing.md has the figures.
+Works on a copy of the last commit in build/mutation. Prints the share of changes that a test noticed, and the difference
+of each change that none noticed. docs/testing.md has the figures.
 """
 
 import argparse
@@ -30,10 +30,8 @@ def configuration(modules: tuple[str, ...], tests: tuple[str, ...]) -> str:
     """Cosmic Ray's file for one part."""
     sources = ", ".join(f'"src/araclip/{module}"' for module in modules)
     command = f"{sys.executable} -m pytest -x -q -n 0 -p no:cacheprovider {' '.join(f'tests/{test}' for test in tests)}"
-    return (
-        f'[cosmic-ray]\nmodule-path = [{sources}]\ntimeout = {TIMEOUT}\nexcluded-modules = []\ntest-command = "{command}"\n'
-        '[cosmic-ray.distributor]\nname = "local"\n'
-    )
+    ours = f"module-path = [{sources}]\ntimeout = {TIMEOUT}\nexcluded-modules = []"
+    return f'[cosmic-ray]\n{ours}\ntest-command = "{command}"\n[cosmic-ray.distributor]\nname = "local"\n'
 
 
 def sample(session: Path, size: int, seed: int) -> tuple[int, int]:
@@ -50,7 +48,7 @@ def sample(session: Path, size: int, seed: int) -> tuple[int, int]:
 def main() -> None:
     """Copy the last commit, change it, test it, and print what no test noticed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[*PARTS])
+    parser.add_argument("parts", nargs="*", default=[*PARTS], help=", ".join(PARTS))
     parser.add_argument("--sample", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -60,7 +58,8 @@ def main() -> None:
         shutil.rmtree(copy)
         subprocess.run(["git", "worktree", "prune"], cwd=ROOT, check=True)
     subprocess.run(["git", "worktree", "add", "-q", "--detach", str(copy), "HEAD"], cwd=ROOT, check=True)
-    environment = os.environ | {"PYTHONPATH": str(copy / "src"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join([str(copy / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = os.environ | {"PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 
     def ray(*arguments: str) -> None:
         command = [sys.executable, "-c", "from cosmic_ray.cli import main; main()", *arguments]
