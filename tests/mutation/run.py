@@ -2,8 +2,8 @@
 
     make mutation                 # 100 changes of each part, drawn by a seed; SAMPLE=1000 for a night
 
-Works on a copy of the last commit in build/mutation. Prints the share of changes that a test noticed, and the difference
-of each change that none noticed. docs/testing.md has the figures.
+Works on a copy of the last commit in build/mutation. Prints the share of changes that a test noticed, and each change
+that none noticed. docs/testing.md has the figures.
 """
 
 import argparse
@@ -26,10 +26,26 @@ PARTS = {
 TIMEOUT = 180.0  # seconds of the tests, after which a change counts as noticed
 
 
+def pytest(tests: tuple[str, ...]) -> list[str]:
+    """The command that runs a part's tests."""
+    return [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-x",
+        "-q",
+        "-n",
+        "0",
+        "-p",
+        "no:cacheprovider",
+        *(f"tests/{test}" for test in tests),
+    ]
+
+
 def configuration(modules: tuple[str, ...], tests: tuple[str, ...]) -> str:
     """Cosmic Ray's file for one part."""
     sources = ", ".join(f'"src/araclip/{module}"' for module in modules)
-    command = f"{sys.executable} -m pytest -x -q -n 0 -p no:cacheprovider {' '.join(f'tests/{test}' for test in tests)}"
+    command = " ".join(pytest(tests))
     ours = f"module-path = [{sources}]\ntimeout = {TIMEOUT}\nexcluded-modules = []"
     return f'[cosmic-ray]\n{ours}\ntest-command = "{command}"\n[cosmic-ray.distributor]\nname = "local"\n'
 
@@ -70,7 +86,7 @@ def main() -> None:
         config.write_text(configuration(*PARTS[part]), encoding="utf-8")
         ray("init", config.name, session.name)
         kept, of = sample(session, args.sample, args.seed)
-        ray("baseline", config.name)
+        subprocess.run(pytest(PARTS[part][1]), cwd=copy, env=environment, check=True, timeout=TIMEOUT)  # unchanged
         ray("exec", config.name, session.name)
         with sqlite3.connect(session) as database:
             outcomes = "SELECT test_outcome, diff FROM work_results WHERE worker_outcome = 'NORMAL'"
