@@ -75,7 +75,11 @@ def encoded(
         if file:
             np.savez(file, paths=[str(path) for path in kept], vectors=vectors)
     said = [phrases(texts[path]) for path in kept]
-    return kept, vectors, np.array([[not own.isdisjoint(each) for own in words] for each in said], bool)
+    return (
+        kept,
+        vectors,
+        np.array([[not own.isdisjoint(each) for own in words] for each in said], bool).reshape(-1, len(words)),
+    )
 
 
 def chosen(
