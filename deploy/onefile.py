@@ -8,12 +8,15 @@ as `python -P -m MODULE`, the processes that decode, arrives here as arguments.
 import multiprocessing
 import runpy
 import sys
+from pathlib import Path
 
 
 def build() -> None:
     """Build the file."""
+    import apsw
     from PyInstaller.__main__ import run
 
+    extension = Path(apsw.__file__).parent / "sqlite_extra_binaries" / "cksumvfs.*"  # PyInstaller takes lib*.so alone
     packages = (
         "araclip",
         "apsw",
@@ -23,6 +26,7 @@ def build() -> None:
     )  # their data, and what is imported by name
     run([
         "--noconfirm", "--onefile", "--name", "araclip", "--copy-metadata", "araclip",
+        "--add-binary", f"{extension}:apsw/sqlite_extra_binaries",
         *(part for name in packages for part in ("--collect-all", name)), __file__,
     ])  # fmt: skip
 
