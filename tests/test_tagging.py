@@ -154,6 +154,16 @@ def test_a_side_car_keeps_its_permissions(run: Run, folder: Path) -> None:
     assert (folder / "red.png.xmp").read_bytes() == DIGIKAM
 
 
+def test_a_linked_folder_is_tagged_and_undone_too(run: Run, folder: Path, tmp_path: Path) -> None:
+    pictures.solid(tmp_path / "elsewhere" / "red.png", COLOURS["red"])
+    (folder / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (tmp_path / "elsewhere" / "round").symlink_to(folder, target_is_directory=True)
+    run("--write")
+    assert (tmp_path / "elsewhere" / "red.png.xmp").exists()
+    run("--undo")
+    assert not list(tmp_path.rglob("*.xmp"))
+
+
 @pytest.mark.parametrize("at", ["open", "fill", "fsync", "rename", "fsync folder"])
 def test_a_crash_leaves_each_side_car_old_or_new_and_the_next_run_continues(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, at: str

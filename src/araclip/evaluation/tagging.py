@@ -92,7 +92,13 @@ def untag(folder: Path, *, skip: Log = lambda line: None) -> Iterator[tuple[Path
 
     What others wrote stays: also a keyword that was there before, and all that came later.
     """
-    for place, folders, names in os.walk(folder):
+    seen: set[tuple[int, int]] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):  # as `Walk` does, each folder once
+        here = Path(place).stat()
+        if (here.st_dev, here.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((here.st_dev, here.st_ino))
         folders.sort()
         for sidecar in (Path(place, name) for name in sorted(names) if name.lower().endswith(".xmp")):
             try:
