@@ -59,6 +59,8 @@ OTHERS = 5  # further Arabic names of a town
 MOST_LATIN = 12  # further Latin names of a town with so many people, in Arab countries and elsewhere
 LARGE_AT_HOME, LARGE = 50_000, 300_000
 LEAST = 1000  # people of a town
+PART, EDGE = 8, 1.5
+MOVED = {"292223": (25.205, 55.271)}  # Dubai: GeoNames has the middle of its area, far from where people are
 KINDS = re.compile(
     r"\b(governorate|region|province|muhafazat|wilayat|state|wilaya|gouvernorat|imarat|mintaqat|a[lnstdrz]h?|el|de|of)\b"
 )
@@ -119,14 +121,14 @@ def latin(town: dict[str, Any]) -> list[str]:
 
 
 def districts(towns: dict[str, dict[str, Any]]) -> set[str]:
-    """The towns that are parts of a larger one: they lie inside of it, and it has ten times as many people."""
-    large = [town for town in towns.values() if town["population"] >= 10 * LEAST]
+    """The towns that are parts of a larger one: they lie in it or at its edge, and it has eight times as many people."""
+    large = [town for town in towns.values() if town["population"] >= PART * LEAST]
     found = set()
     for number, town in towns.items():
         for other in large:
-            if other["population"] >= 10 * town["population"] and abs(other["latitude"] - town["latitude"]) < 0.4:
+            if other["population"] >= PART * town["population"] and abs(other["latitude"] - town["latitude"]) < 0.4:
                 here, there = ((each["latitude"], each["longitude"]) for each in (town, other))
-                if distance(*here, *there) < reach_of(other["population"]):
+                if distance(*here, *there) < EDGE * reach_of(other["population"]):
                     found.add(number)
     return found
 
@@ -147,6 +149,8 @@ for row in (args.data / "admin1CodesASCII.txt").read_text(encoding="utf-8").spli
 towns = {number: town for number, town in read("cities1000").items() if town["countrycode"] in ARAB} | read(
     "cities15000"
 )
+for number, middle in MOVED.items():
+    towns[number]["latitude"], towns[number]["longitude"] = middle
 for part in districts(towns):
     del towns[part]
 called: dict[str, dict[str, str]] = defaultdict(dict)  # country → the bare Latin name of a town → its Arabic name

@@ -214,7 +214,8 @@ def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -
     for at in range(len(found)):
         for width in range(min(MOST_WORDS, len(found) - at), 0, -1):
             whole = normal[found[at].start() : found[at + width - 1].end()]
-            attached = whole.startswith(_IN) and key(whole) not in known and not interpreter.vocabulary.count(typed[at])
+            attached = whole.startswith(_IN) and key(whole) not in known
+            attached = attached and (whole.startswith(_IN + _ARTICLE) or not interpreter.vocabulary.count(typed[at]))
             name = whole.removeprefix(_IN) if attached else whole
             lead = _IN if attached else folds[at - 1] if at else ""
             if key(name) not in known or not _is_meant(name, width, lead, len(found) == width, interpreter):

@@ -49,6 +49,7 @@ const ar = {
   weaker: 'نتائج أضعف صلة',
   allWeak: 'لا صورة تطابق البحث تمامًا؛ هذه أقرب الصور إليه.',
   order: 'ترتيب واحد: الأرجح أولًا، بما يظهر في الصورة وبما يقوله اسمها ونصها.',
+  newest: 'الأحدث أولًا',
   more: 'عرض المزيد',
   relevance: 'الصلة',
   tile: '{name}، الصلة {strength}',
@@ -80,6 +81,7 @@ const ar = {
   excluded: 'استبعدنا: {words}',
   qualityKept: 'لا يميّز النموذج الألوان والصفات بما يكفي لاستبعادها، فبقيت صور فيها «{words}»',
   noSuchDate: 'لا صور من «{words}»، فبحثنا عن الكلمات.',
+  noSuchPlace: 'لا صور مكانها «{words}»، فبحثنا عن الكلمات.',
   noSuchFolder: 'لا صور في «{words}»، فبحثنا عن الكلمات.',
   asTyped: 'التراجع عن «{text}»',
   literal: 'البحث عن الكلمات كما كُتبت',
@@ -257,6 +259,7 @@ const ar = {
   // Suggestions, near-duplicates, no match, refreshing, the sheet of filters.
   suggestions: 'اقتراحات',
   inFolder: 'مجلد',
+  places: 'الأماكن',
   byName: 'اسم ملف',
   near: {
     zero: 'لا صور مشابهة',
@@ -376,6 +379,7 @@ const en = {
   weaker: 'Weaker matches',
   allWeak: 'Nothing here fits well; these are the nearest.',
   order: 'One order: the likeliest first, by what the picture shows and by what its name and texts say.',
+  newest: 'Newest first',
   more: 'Show more',
   relevance: 'Relevance',
   tile: '{name}, relevance {strength}',
@@ -407,6 +411,7 @@ const en = {
   excluded: 'Excluded: {words}',
   qualityKept: 'The model does not tell colours and qualities well enough to leave them out: pictures with «{words}» remain',
   noSuchDate: 'No pictures of “{words}”, so the words were searched.',
+  noSuchPlace: 'No pictures were taken at “{words}”, so the words were searched.',
   noSuchFolder: 'No pictures in “{words}”, so the words were searched.',
   asTyped: 'Undo “{text}”',
   literal: 'Search the words as typed',
@@ -542,6 +547,7 @@ const en = {
   // Suggestions, near-duplicates, no match, refreshing, the sheet of filters.
   suggestions: 'Suggestions',
   inFolder: 'folder',
+  places: 'Places',
   byName: 'file name',
   near: { one: 'One more similar picture', other: '{n} more similar pictures' },
   unfolded: 'With similar pictures',
