@@ -16,6 +16,7 @@ import lzma
 import re
 import unicodedata
 from collections import defaultdict
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ LARGE_AT_HOME, LARGE = 50_000, 300_000
 LEAST = 1000  # people of a town
 PART, EDGE = 8, 1.5
 MOVED = {"292223": (25.205, 55.271)}  # Dubai: GeoNames has the middle of its area, far from where people are
+PREFIXES = ("مدينة ", "ولاية ", "والاية ", "محافظة ", "بلدية ", "مدينه ")
 KINDS = re.compile(
     r"\b(governorate|region|province|muhafazat|wilayat|state|wilaya|gouvernorat|imarat|mintaqat|a[lnstdrz]h?|el|de|of)\b"
 )
@@ -68,9 +70,18 @@ UNNAMED = {"281184"}  # Jerusalem, whose status is disputed: the table names no 
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--data", type=Path, required=True)
+parser.add_argument("--towns", default="cities15000", help="GeoNames' towns outside Arab countries")
+parser.add_argument("--out", type=Path, default=TARGET)
 args = parser.parse_args()
 
 words = default_interpreter()
+
+
+written = {}
+for row in (Path(__file__).with_suffix(".tsv")).read_text(encoding="utf-8").splitlines():
+    if not row.startswith("#"):
+        code, *named = row.split("\t")
+        written[code] = named
 
 
 def read(name: str) -> dict[str, dict[str, Any]]:
@@ -93,17 +104,19 @@ def bare(name: str) -> str:
 
 def arabic(town: dict[str, Any]) -> list[str]:
     """The Arabic names of a town, the usual one first."""
+    if own := written.get(f"{town['countrycode']} {plain(town['name'], town['countrycode'])}"):
+        return own[0].split("|")
     spelled = dict.fromkeys(normalize(each) for each in town["alternatenames"])
     names = [each for each in spelled if ARABIC.fullmatch(each)]
     at_home = town["countrycode"] in ARAB
 
-    def usual(name: str) -> tuple[bool, int, int, bool, bool, int]:
-        spaces = name.count(" ")
-        seen = words.vocabulary.counts.get(name, 0)
-        return (
-            words.is_name(name), spaces if words.is_name(name) else 0, seen, name.endswith("ة"),
-            at_home and name.startswith("ال"), -len(name),
-        )  # fmt: skip
+    def usual(name: str) -> tuple[bool, int, bool, bool, int, int, int]:
+        known, seen = words.is_name(name), words.vocabulary.counts.get(name, 0)
+        plain = not name.startswith(PREFIXES)
+        article = at_home and name.startswith("ال")
+        written = sum(map(name.count, "أإآةئ")) - name.endswith("ى")
+        length = len(name) if at_home else -len(name)
+        return known, known * name.count(" "), plain, article, 0 if at_home else seen, written, length
 
     by_key: dict[str, str] = {}
     for name in sorted(names, key=usual, reverse=True):
@@ -121,15 +134,20 @@ def latin(town: dict[str, Any]) -> list[str]:
 
 
 def districts(towns: dict[str, dict[str, Any]]) -> set[str]:
-    """The towns that are parts of a larger one: they lie in it or at its edge, and it has eight times as many people."""
-    large = [town for town in towns.values() if town["population"] >= PART * LEAST]
+    """The towns that are parts of a larger one: in it or at its edge, with an eighth of its people at most."""
+    near = defaultdict[tuple[int, int], list[dict[str, Any]]](list)  # by the cell of a degree and its neighbours
+    for town in towns.values():
+        if town["population"] >= PART * LEAST:
+            row, column = round(town["latitude"]), round(town["longitude"])
+            for cell in product((row - 1, row, row + 1), (column - 1, column, column + 1)):
+                near[cell].append(town)
     found = set()
     for number, town in towns.items():
-        for other in large:
-            if other["population"] >= PART * town["population"] and abs(other["latitude"] - town["latitude"]) < 0.4:
-                here, there = ((each["latitude"], each["longitude"]) for each in (town, other))
-                if distance(*here, *there) < EDGE * reach_of(other["population"]):
-                    found.add(number)
+        here = town["latitude"], town["longitude"]
+        for other in near[round(here[0]), round(here[1])]:
+            apart = distance(*here, other["latitude"], other["longitude"])
+            if other["population"] >= PART * town["population"] and apart < EDGE * reach_of(other["population"]):
+                found.add(number)
     return found
 
 
@@ -137,18 +155,11 @@ def line(depth: int, *fields: object) -> str:
     return "\t" * depth + "\t".join(map(str, fields))
 
 
-written = {}
-for row in (Path(__file__).with_suffix(".tsv")).read_text(encoding="utf-8").splitlines():
-    if not row.startswith("#"):
-        code, *named = row.split("\t")
-        written[code] = named
 regions = {}
 for row in (args.data / "admin1CodesASCII.txt").read_text(encoding="utf-8").splitlines():
     code, name, *_ = row.split("\t")
     regions[code] = plain(name, code[:2])
-towns = {number: town for number, town in read("cities1000").items() if town["countrycode"] in ARAB} | read(
-    "cities15000"
-)
+towns = {number: town for number, town in read("cities1000").items() if town["countrycode"] in ARAB} | read(args.towns)
 for number, middle in MOVED.items():
     towns[number]["latitude"], towns[number]["longitude"] = middle
 for part in districts(towns):
@@ -156,7 +167,8 @@ for part in districts(towns):
 called: dict[str, dict[str, str]] = defaultdict(dict)  # country → the bare Latin name of a town → its Arabic name
 for town in sorted(towns.values(), key=lambda each: -each["population"]):
     if found := arabic(town):
-        for name in (town["name"], *filter(str.isascii, town["alternatenames"])):
+        others = filter(str.isascii, town["alternatenames"]) if town["countrycode"] in ARAB else ()
+        for name in (town["name"], *others):
             called[town["countrycode"]].setdefault(bare(name), found[0])
 below: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
 for number, town in sorted(towns.items(), key=lambda each: (each[1]["latitude"], each[1]["longitude"])):
@@ -173,5 +185,5 @@ for country in sorted(below):
         region = regions.get(f"{country}.{code}", "")
         named = written.get(f"{country}.{code}", [called[country].get(bare(region), "") if region else ""])[0]
         out += [line(1, named, region), *below[country][code]]
-TARGET.write_bytes(lzma.compress("\n".join(out).encode(), preset=9 | lzma.PRESET_EXTREME))
-print(f"{len(towns):,} towns, {TARGET.stat().st_size:,} bytes")
+args.out.write_bytes(lzma.compress("\n".join(out).encode(), preset=9 | lzma.PRESET_EXTREME))
+print(f"{len(towns):,} towns, {args.out.stat().st_size:,} bytes")
