@@ -4,7 +4,7 @@
     curl -o DATA/admin1CodesASCII.txt https://download.geonames.org/export/dump/admin1CodesASCII.txt
     python recipes/places.py --data DATA        # needs babel, for the names of countries (Unicode CLDR)
 
-Towns and regions are those of GeoNames (geonames.org, CC BY 4.0): towns of 15,000 people and more, in Arab countries of
+Towns and regions are those of GeoNames (geonames.org, CC BY 4.0): towns of 5,000 people and more, in Arab countries of
 1,000 and more. GeoNames does not say which language a name is in, so the names in letters that Arabic has are taken for
 Arabic, and the one that Arabic texts use most stands first. A region has the Arabic name of the town it is named after,
 or the one in recipes/places.tsv.
@@ -70,7 +70,7 @@ UNNAMED = {"281184"}  # Jerusalem, whose status is disputed: the table names no 
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--data", type=Path, required=True)
-parser.add_argument("--towns", default="cities15000", help="GeoNames' towns outside Arab countries")
+parser.add_argument("--towns", default="cities5000", help="GeoNames' towns outside Arab countries")
 parser.add_argument("--out", type=Path, default=TARGET)
 args = parser.parse_args()
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -197,7 +198,7 @@ class Cluster:
     pictures: int
     cover: int
     box: tuple[float, float, float, float]  # south, west, north, east of the pictures (not the cell's borders)
-    name: str | None = None  # of the place at the mean position, or of the town
+    name: str | None = None  # of the place of most of them
 
 
 def clusters(
@@ -219,16 +220,22 @@ def clusters(
         )
     if not len(ids):
         return []
+    groups = named = np.array(
+        [place_at(*each) or "" for each in zip(latitudes.tolist(), longitudes.tolist(), strict=True)]
+    )
     if cell is None:
-        named = [place_at(*each) or "" for each in zip(latitudes.tolist(), longitudes.tolist(), strict=True)]
-        groups = np.array(named)
-        known = groups != ""
-        ids, latitudes, longitudes, groups = ids[known], latitudes[known], longitudes[known], groups[known]
+        known = named != ""
+        ids, latitudes, longitudes, groups = ids[known], latitudes[known], longitudes[known], named[known]
+        named = groups
     else:
         rows = np.floor((latitudes + 90) / cell).astype(np.int64)
         groups = rows * 1_000_000 + np.floor((longitudes + 180) / cell).astype(np.int64)
     _, first, inverse, counts = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
     size = len(first)
+    names: dict[int, str] = {}  # of each group, the place of most of its pictures
+    for (group, name), _ in Counter(zip(inverse.tolist(), named.tolist(), strict=True)).most_common():
+        if name:
+            names.setdefault(group, name)
     ends = [np.full(size, np.inf), np.full(size, np.inf), np.full(size, -np.inf), np.full(size, -np.inf)]
     for end, values, smaller in zip(ends, (latitudes, longitudes) * 2, (True, True, False, False), strict=True):
         (np.minimum if smaller else np.maximum).at(end, inverse, values)
@@ -238,7 +245,7 @@ def clusters(
         Cluster(
             float(means[0][at]), float(means[1][at]), int(counts[at]), int(ids[first[at]]),
             (float(ends[0][at]), float(ends[1][at]), float(ends[2][at]), float(ends[3][at])),
-            place_at(float(means[0][at]), float(means[1][at])) if cell else str(groups[first[at]]),
+            names.get(at),
         )
         for at in map(int, fullest)
     ]  # fmt: skip

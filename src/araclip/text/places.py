@@ -31,7 +31,7 @@ _WORDS = re.compile(r"[^\W_]+")
 _ARTICLE = "ال"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Area:
     """A region or a country: its names in Arabic and in English, the usual one first."""
 
@@ -39,7 +39,7 @@ class Area:
     english: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Town(Area):
     """A town: its middle in degrees, how many metres it reaches, and the areas that it lies in, the smallest first."""
 
@@ -49,9 +49,14 @@ class Town(Area):
     areas: tuple[Area, ...]
 
     def label(self, *, whole: bool = True) -> str:
-        """Return the names of town, region and country in both languages; without the town's if not `whole`."""
+        """Return the names of town, region and country in both languages; without the town's if not `whole`.
+
+        A town without a name in Arabic has its own in both.
+        """
         lines = (self, *self.areas) if whole else self.areas
         arabic = {key(each.arabic[0]): each.arabic[0] for each in reversed(lines) if each.arabic}
+        if whole and not self.arabic:
+            arabic[key(self.english[0])] = self.english[0]
         english = {key(each.english[0]): each.english[0] for each in reversed(lines) if each.english}
         parts = "، ".join(reversed(arabic.values())), ", ".join(reversed(english.values()))
         return BETWEEN.join(filter(None, parts))
