@@ -13,7 +13,7 @@ AGAIN := $(MAKE) --no-print-directory
 DATA ?= data
 WORK ?= work
 
-.PHONY: count demo docs test-docs test checked format-checked types installed packages test-browser test-ocr test-ray tesseract test-postgres postgres test-oldest test-lowest trials bench lint lint-github release-check wheel mini mini5 chromium clean
+.PHONY: count demo docs test-docs mutation test checked format-checked types installed packages test-browser test-ocr test-ray tesseract test-postgres postgres test-oldest test-lowest trials bench lint lint-github release-check wheel mini mini5 chromium clean
 demo: .venv/.demo
 	@$(BIN)/araclip demo
 
@@ -60,6 +60,12 @@ test-ocr: .venv/.ocr tesseract
 .venv/.ocr: pyproject.toml .venv/.test
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ocr]'
 	@touch $@
+
+# Which changes of the metrics and the store does no test notice? SAMPLE of each, for a night. Installs what is missing.
+SAMPLE ?= 100
+mutation: .venv/.test
+	@$(PIP) install --quiet 'cosmic-ray>=8.7'
+	@$(BIN)/python tests/mutation/run.py --sample $(SAMPLE)
 
 # Bulk embedding on a real Ray cluster of two daemons, one of which dies, and between buckets. Installs what is missing.
 test-ray: .venv/.ray
@@ -166,7 +172,7 @@ wheel: .venv/.test
 mini: .venv/.test
 	$(BIN)/python recipes/mini_data.py --data $(DATA) --out $(WORK)/data
 	$(BIN)/araclip train all recipes/mini.toml --set data=$(WORK)/data --runs $(WORK)/runs $(FLOAT32)
-	$(BIN)/araclip export $(WORK)/runs/names $(WORK)/araclip-mini --version 10 --weights 'smooth-compact + static-int8' --about recipes/mini-about.toml --dev $(DATA)/flickr8k \
+	$(BIN)/araclip export $(WORK)/runs/names $(WORK)/araclip-mini --version 11 --weights 'smooth-compact + static-int8' --about recipes/mini-about.toml --dev $(DATA)/flickr8k \
 	  --calibrate $(WORK)/data/noto --calibrate $(DATA)/more/flickr30k_subset --calibrate $(DATA)/more/coco_subset
 
 # Each precision that the recipe names, as float32.

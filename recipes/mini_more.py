@@ -4,7 +4,7 @@
 
 CLONES has a folder for each repository of `SETS`: its files, unpacked, without the history. A set whose folder is
 missing is left out, and a line of output says so. Written is DATA/more/<set> with the pictures and captions.jsonl, in
-the form that docs/training.md describes. English and Arabic names of labels stand in mini_more.tsv.
+the form that docs/training-mini-data.md describes. English and Arabic names of labels stand in mini_more.tsv.
 
 The repositories are strangers': pictures that do not decode within the package's limits are left out and counted,
 lists are read up to `LISTING` bytes, and no pickle is opened.

@@ -22,7 +22,10 @@ from araclip.core import atomic
 from araclip.text.folding import fold
 from araclip.training.data.noise import is_held
 
-LABELLED = ("scenes", "scenes15", "clothing", "flowers", "grocery", "caltech101", "sports100")
+LABELLED = (
+    *("scenes", "scenes15", "clothing", "flowers", "grocery", "sports100"),
+    *("caltech101_full", "clothing_full", "houses", "ikea", "trash"),  # of recipes/mini_more.py
+)
 OTHER_THINGS = (
     "nips17-train",
     "more/pascal_sentences",
@@ -41,7 +44,7 @@ def write_names(data: Path, out: Path, cache: FeatureCache, packages: Path) -> s
         InputError: a picture cannot be read, or npm could not fetch WordNet.
     """
     noun = nouns(packages)
-    rows = {name: [row for _, row in read_rows(out / f"{name}-train")] for name in LABELLED}
+    rows = {name: [row for _, row in read_rows(out / f"{name}-train") if "label" in row] for name in LABELLED}
     things = imagenet_things(data, noun)
     classes: dict[str, range] = {}
     for name in LABELLED:

@@ -1,4 +1,4 @@
-"""docs/evaluation.md: its examples run as they stand, and its table names every known set."""
+"""docs/evaluation.md and evaluation-sets.md: the examples run as they stand, and the table names every known set."""
 
 import json
 import re
@@ -10,7 +10,8 @@ import pictures
 from araclip import AraCLIP
 from araclip.evaluation.published_sets import KNOWN
 
-GUIDE = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[1] / "docs"
+GUIDE = "".join((DOCS / page).read_text(encoding="utf-8") for page in ("evaluation.md", "evaluation-sets.md"))
 COLOURS = {"أحمر": (255, 0, 0), "أخضر": (0, 255, 0), "أزرق": (0, 0, 255)}
 
 

@@ -148,7 +148,18 @@ def test_sure_words_of_a_table_are_joined_by_lines() -> None:
     words = ((1, 90, "one\u200f"), (1, 80, "\u200etwo"), (2, 95, "three"))
     rows = [f"5\t1\t1\t1\t{line}\t1\t0\t0\t9\t9\t{sure}\t{word}" for line, sure, word in words]
     table = [HEAD, *rows, "cut short", "4\t1\t1\t1\t2\t0\t0\t0\t9\t9\t-1\t"]
-    assert engines.lines_of("\n".join(table)) == "one two\nthree"
+    assert engines.lines_of(engines.words_of("\n".join(table))) == "one two\nthree"
+
+
+def test_numbers_are_those_that_are_surely_read_as_english() -> None:
+    def word(text: str, left: int, sure: float = 90) -> engines.Word:
+        return engines.Word(text, ("1",), (left, 10, 40, 20), sure)
+
+    read = [word("السعر", 300), word("YOV", 200), word("١١", 100), word("5566", 0), word("A4", 400)]
+    as_english = [word("3366", 2, 85), word("200", 102, 60), word("77", 700), word("A4", 400, 71)]
+    shown = engines.with_sure_numbers(read, as_english)
+    assert [found.text for found in shown] == ["السعر", "YOV", "3366", "A4"]
+    assert {found.line for found in shown} == {("1",)}
 
 
 @NEEDS_TESSERACT
@@ -158,6 +169,9 @@ def test_tesseract_reads_a_page(tmp_path: Path) -> None:
         pytest.skip("Tesseract without English")
     read = engines.find_tesseract().read((tmp_path / "page.png").read_bytes(), 60)
     assert "Electricity bill" in read and "4711" in read
+    page("السعر ٤٥٠ جنيه", "Total 4711 EGP").save(tmp_path / "digits.png")
+    read = engines.find_tesseract().read((tmp_path / "digits.png").read_bytes(), 60)
+    assert re.findall(r"\d+", read) == ["4711"]  # no other digits in the place of ٤٥٠
     with pytest.raises(OcrFailed, match=r"ended with|took more"):
         engines.find_tesseract().read(b"no picture", 60)
 

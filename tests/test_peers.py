@@ -485,7 +485,7 @@ def test_the_registry_agrees_with_open_clip_and_has_each_name_once() -> None:
 
 
 def test_every_peer_stands_in_the_docs() -> None:
-    page = (Path(__file__).parents[1] / "docs" / "peers.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[1] / "docs" / "peers-table.md").read_text(encoding="utf-8")
     for peer in model_registry.PEERS:
         size = "?" if peer.megabytes is None else f"{peer.megabytes:,}"
         row = f"| `{peer.name}` | `{peer.hub_id}` | {peer.width} | {peer.resolution} | {size} | {peer.license or '?'} |"

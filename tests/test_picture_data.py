@@ -13,7 +13,7 @@ import pictures as drawn
 from araclip import AraCLIP
 from araclip.errors import DataError, RecipeError
 from araclip.evaluation.sets import CaptionedPicture
-from araclip.training.data.pictures import Batch, PictureMixture, PictureSource, draw_files, mined
+from araclip.training.data.pictures import Batch, FileMixture, PictureMixture, PictureSource, draw_files, mined
 from toy_training import write_lines
 
 Line = dict[str, Any]
@@ -220,6 +220,13 @@ def test_files_are_drawn_from_all_groups_by_the_shares_of_their_sets(folder: Pat
     assert sorted(file.stem for file in files) == [str(number) for number in range(9)]
     files, _ = draw_files(drawn, 0, 3)
     assert sum(int(file.stem) >= 6 for file in files) == 1  # a third
+
+
+@pytest.mark.parametrize(("limit", "used"), [(1, [0]), (4, [0, 2, 5, 7]), (10, range(10)), (99, range(10))])
+def test_a_limit_takes_so_many_pictures_evenly_spread(folder: Path, limit: int, used: Sequence[int]) -> None:
+    limited = [source(folder, "limited", numbered(10), limit=limit)]
+    for mixed in (PictureMixture(limited, 0, languages={"arabic": 1.0}), FileMixture(limited, 0)):
+        assert [file.stem for file in mixed.files] == [str(number) for number in used]
 
 
 def test_a_batch_larger_than_the_smallest_group_is_refused(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""All commands, and what becomes of their errors."""
+"""Imports all commands, runs the one that the arguments name, and prints its errors."""
 
 import io
 import os

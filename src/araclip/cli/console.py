@@ -1,6 +1,6 @@
-"""The typer app of all commands: what each has in common, consoles, output for programs, and progress bars.
+"""The typer app, and what all commands share: consoles, output for programs, errors and progress bars.
 
-What strangers have named (files, models, captions, keys of a recipe) is printed through `shown`, in errors too.
+Names that strangers chose (files, models, captions, keys of a recipe) are printed through `shown`, in errors as well.
 """
 
 import errno
@@ -57,7 +57,7 @@ def _leave_out_types_of_flags(command: Any) -> None:
 
 
 class _Commands(TyperGroup):
-    """Typer's group, whose errors are safe to print, and which says that it was stopped."""
+    """Typer's command group. Its errors are safe to print, and it prints a line when a command is stopped."""
 
     def __init__(self, *, commands: Any = None, **options: Any) -> None:
         super().__init__(commands=commands, **options)
@@ -85,7 +85,7 @@ class _Commands(TyperGroup):
 
 @contextmanager
 def _errors_shown() -> Iterator[None]:
-    """Escape what errors of typer quote of the arguments."""
+    """Escape the parts of the arguments that typer quotes in its errors."""
     try:
         yield
     except Exception as error:
@@ -115,13 +115,13 @@ def stoppable(how_to_resume: "str | Callable[[], str]") -> "Iterator[None]":
 
 
 def print_stopped(how_to_resume: str) -> None:
-    """Print the line of a command that was stopped."""
+    """Print the line that says a command was stopped, and how to go on."""
     say(f"Stopped. {how_to_resume}".rstrip())
 
 
 @contextmanager
 def warnings_said() -> Iterator[None]:
-    """Print warnings of the package for the length of a `with` block, one line each."""
+    """Print the package's warnings during a `with` block, one line each."""
     handler = _Handler(logging.WARNING)
     log = logging.getLogger("araclip")
     log.addHandler(handler)
@@ -137,14 +137,14 @@ class _Handler(logging.Handler):
 
 
 class ShownFormatter(logging.Formatter):
-    """A log line without control characters; the lines of a traceback stay lines."""
+    """Formats log records without control characters; the lines of a traceback stay separate."""
 
     def format(self, record: logging.LogRecord) -> str:
         return "\n".join(map(shown, super().format(record).split("\n")))
 
 
 def explained(error: OSError) -> str:
-    """What the system refused, where, and what to do; our own errors say all this themselves."""
+    """Return what the system refused, where, and what to do. Errors of the package are returned as they are."""
     if error.strerror is None:
         return str(error)
     places = [str(place) for place in (error.filename, error.filename2) if place is not None]
@@ -170,17 +170,20 @@ _REMEDIES = {
 
 
 def progress(title: str) -> "AbstractContextManager[Callable[[float, int], None]]":
-    """A progress bar; yields `show(done, total)`, whose first call makes it appear."""
+    """Show a progress bar in a `with` block. It yields `show(done, total)`; the bar appears at the first call."""
     return drawing.progress(title, err)
 
 
 def bars() -> "AbstractContextManager[Callable[[str, float, int], None]]":
-    """Progress bars, one for each title; yields `show(title, done, total)`, whose first call makes a bar appear."""
+    """Show a progress bar for each title in a `with` block.
+
+    It yields `show(title, done, total)`; a title's bar appears at its first call.
+    """
     return drawing.bars(err)
 
 
 def refuse_idle(options: Mapping[str, object], why: str) -> None:
-    """Refuse options that would be ignored: whoever gives one expects another result than there would be.
+    """Refuse options that would have no effect here, since whoever gives one expects an effect.
 
     Args:
         options: name → its value, or whether it was given. why: the end of the sentence “… has no effect”.
@@ -192,14 +195,14 @@ def refuse_idle(options: Mapping[str, object], why: str) -> None:
 
 
 def duration(seconds: float) -> str:
-    """A length of time as a person says it: 40 s, 12 min, 3.5 h."""
+    """Return a length of time as a person says it: 40 s, 12 min, 3.5 h."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def as_json_text(value: object) -> str:
-    """One line of JSON. Letters stay; control characters, direction marks and bytes that are not UTF-8 are escaped."""
+    """Return one line of JSON. Control characters, direction marks and bytes that are not UTF-8 are escaped."""
     return json_shown(json.dumps(value, ensure_ascii=False))
 
 
@@ -209,31 +212,31 @@ def print_json(value: object) -> None:
 
 
 def say(line: str, style: str | None = None) -> None:
-    """Print one line to stderr, for people, without control characters; a terminal wraps it."""
+    """Print one line to stderr for people, without control characters; on a terminal it is wrapped."""
     err.print(shown(line), soft_wrap=True, markup=False, style=style)
 
 
 def dimly(line: str) -> None:
-    """Print a step of something long to stderr."""
+    """Print a dimmed line to stderr: what a long command does now."""
     say(line, "dim")
 
 
 def write_line(line: str) -> None:
-    """Write a line to stdout: for programs its exact bytes, on a terminal without control characters."""
+    """Write a line to stdout. A program gets the exact bytes; a terminal gets no control characters."""
     text = shown(line) if sys.stdout.isatty() else line
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape") + b"\n")
 
 
 def add_device_option(command: Any) -> None:
-    """Give a command the option, if it takes a model."""
+    """Add the option --device to a command that takes a model."""
     names = {name for parameter in command.params for name in parameter.opts}
     if "--model" in names and "--device" not in names:
         command.params.append(_device_option())
 
 
 def _use(context: typer.Context, device: str | None) -> None:
-    """Make it the device of this command, and of the processes that it starts."""
+    """Use this device in the command, and in the processes that the command starts."""
     if not device:
         return
     before = os.environ.get(VARIABLE)
@@ -263,7 +266,7 @@ def _device_option() -> Any:
 
 
 def refuse_empty_paths(command: Any) -> None:
-    """Refuse an empty text in the place of a path, which `Path` would take for the working folder."""
+    """Refuse an empty path, which `Path` would take for the working folder."""
     annotated = inspect.signature(command.callback).parameters
     for parameter in command.params:
         if parameter.name in annotated and "pathlib.Path" in str(annotated[parameter.name].annotation):

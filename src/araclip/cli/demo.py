@@ -1,4 +1,4 @@
-"""The command demo: a sample gallery, its answers, and its page."""
+"""The command `araclip demo`: builds a sample gallery, answers queries and serves the page."""
 
 import time
 from functools import partial
@@ -51,7 +51,7 @@ def demo() -> None:
 def _demo_answers(
     folder: Path, pictures: Path, samples: "list[Sample]", some: "list[Sample]", *, quiet: bool = False
 ) -> bool:
-    """Draw and index some samples, and answer the queries unless `quiet`; whether the gallery now has all."""
+    """Draw and index some samples, and answer the queries unless `quiet`; True if the gallery then has all."""
     from araclip import demo as sample
 
     with progress("Drawing the sample pictures") as show:
@@ -77,7 +77,7 @@ def _demo_answers(
 
 
 def _demo_gallery(folder: Path) -> "Gallery":
-    """The sample gallery; one of an earlier release's model is re-embedded."""
+    """Open the sample gallery; a gallery of an earlier release's model is re-embedded first."""
     from araclip.errors import WidthMismatch
     from araclip.gallery.gallery import Gallery
 
@@ -90,8 +90,8 @@ def _demo_gallery(folder: Path) -> "Gallery":
 
 
 def _serve_demo(gallery: Path, pictures: Path, query: str, missing: "list[Sample]") -> None:
-    """Serve the sample gallery until Ctrl-C, while what is missing is drawn and indexed; without a terminal, only check
-    that the server responds.
+    """Serve the sample gallery until Ctrl-C, and meanwhile draw and index the missing samples. Without a terminal, only
+    check that the server responds.
     """
     from araclip.server.run import check, serve
     from araclip.server.settings import Settings
@@ -112,7 +112,7 @@ def _serve_demo(gallery: Path, pictures: Path, query: str, missing: "list[Sample
 
 
 def _complete_demo(missing: "list[Sample]", address: str, stopped: Event) -> None:
-    """Draw samples, then have the server index them."""
+    """Draw the missing samples, then tell the server to index them."""
     from araclip.client import Client
     from araclip.demo import make_samples
     from araclip.errors import AraCLIPError

@@ -134,14 +134,14 @@ def _classify(
 
 
 def _write_row(*cells: str) -> None:
-    """A row of CSV, which a program reads: names as they are."""
+    """Write a row of CSV for programs; names are not changed."""
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(cells)
     write_line(text.getvalue())
 
 
 def _files(pictures: list[Path]) -> list[Path]:
-    """The pictures, folders replaced by the picture files below them."""
+    """Return the pictures; a folder is replaced by the picture files below it."""
     from araclip.gallery.ingest.scan import Walk
 
     files: list[Path] = []
@@ -372,7 +372,7 @@ def _of_model(show: "Callable[[str, int, int], None]", model: str, what: str, do
 
 
 def _table(title: str, summaries: "Sequence[Summary]", scores: "Sequence[Scores]") -> Table:
-    """Each number with its interval and, from the second model on, its p-value."""
+    """Make the table of all figures, with intervals and, from the second model on, p-values."""
     protocol = summaries[0].evaluated.protocol
     of = f"{protocol.dataset}, {protocol.split}" if protocol.split else protocol.dataset
     pools = f"{counted(protocol.n_queries, 'text')} ({protocol.caption_field}, {protocol.captions})"
@@ -407,7 +407,7 @@ def run_paper_suite(
     sets: Sequence[str], models: Sequence[str], *, split: str | None, caption_field: str | None, captions: str,
     cache: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Measure and print the table.
+    """Measure the models of the paper's table, and print the table.
 
     Args:
         sets: NAME=FOLDER or NAME=FOLDER,PICTURES. models: ROW=MODEL.
@@ -500,7 +500,7 @@ def robustness_of(
     cache: Path | None,
     understood: bool = False,
 ) -> "list[Robustness]":
-    """Each model's losses by `kinds`, none where there is no kind; `evaluated` are the same models' results.
+    """Return what each model loses for each of `kinds` of rewriting; `evaluated` holds the same models' results.
 
     Args:
         understood: read the texts as a search does; the losses are still those against the captions as written,
@@ -542,7 +542,7 @@ def _way(model: "Encoder", understood: bool) -> dict[str, Any]:
 
 
 def robustness_table(result: "Robustness") -> Table:
-    """One row a kind: how many texts it changes, R@10, and what it loses of R@10 and R@1, in points."""
+    """Make a table with a row for each kind: texts changed, R@10, and the points of R@10 and R@1 that are lost."""
     clean = result.losses[0]
     texts = counted(clean.queries, "text")
     table = Table(

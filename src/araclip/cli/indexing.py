@@ -1,4 +1,4 @@
-"""The commands that fill a gallery: index, watch; with the options --from, shards of `araclip embed`, and --ocr."""
+"""The commands that fill a gallery, `index` and `watch`, also from shards (--from), and that read text (--ocr)."""
 
 import shlex
 import sys
@@ -88,7 +88,7 @@ def index(
 
 
 def _opened_for_indexing(location: "Location", model: str | None) -> "BaseGallery":
-    """The gallery; where it is another model's, the error says how long encoding it again takes here."""
+    """Open the gallery. If its vectors are of another model, the error says how long encoding them again takes."""
     from araclip.errors import AraCLIPError, WidthMismatch
     from araclip.gallery.open import open_gallery, reembedding_time
 
@@ -147,7 +147,7 @@ def watch(
 
 
 def how_to_resume(location: "Location") -> str:
-    """The line printed when a command that fills the gallery is stopped."""
+    """Return the line that is printed if a command that fills the gallery is stopped."""
     if not isinstance(location, Path):  # on a server: do not wait for a count
         return "What was committed is indexed; run the same command again to resume."
     from araclip.errors import AraCLIPError
@@ -163,7 +163,7 @@ def how_to_resume(location: "Location") -> str:
 
 
 def reembed_folder(location: "Location", model: str | None, forget_missing: bool, *, quiet: bool) -> None:
-    """Encode a gallery again with a model, with a progress bar."""
+    """Encode all pictures of a gallery again with a model, with a progress bar."""
     from araclip.gallery.open import reembed_gallery
 
     with progress("Encoding again") as show:
@@ -201,7 +201,7 @@ def _print_unread(report: "Update") -> None:
 def fill_from(
     shards: str, folder: Path | None, gallery: str | None, model: str | None, *, others: bool, as_json: bool
 ) -> None:
-    """Fill the gallery that the options name, and say what was read."""
+    """Fill the gallery that the options name from shards, and print what was read."""
     from araclip.bulk.filling import encoder_of_shards, fill, shards_in
     from araclip.gallery.open import open_gallery
 
@@ -241,7 +241,7 @@ def fill_from(
 
 
 def check_ocr(location: "Location") -> None:
-    """Refuse --ocr before any work where it could only fail."""
+    """Refuse --ocr at once if no OCR engine is on this machine."""
     from araclip.gallery.locations import Address
     from araclip.pictures.ocr.engines import find
 
@@ -251,7 +251,7 @@ def check_ocr(location: "Location") -> None:
 
 
 def read_texts(gallery: "BaseGallery", *, quiet: bool) -> None:
-    """Read what OCR has not seen yet, and say how much there was."""
+    """Read the text of pictures that OCR has not seen yet, and print how many pictures had text."""
     from araclip.gallery.gallery import Gallery
 
     if not isinstance(gallery, Gallery):

@@ -133,7 +133,7 @@ def _pull_trainable(source: str, target: Path, head: Path | None, image_tower: s
 
 @contextmanager
 def _downloading() -> Iterator[Callable[[str, int, int], None]]:
-    """A block with bars for large files; takes file, bytes done and bytes in all."""
+    """Show a bar for each large file in a `with` block. It yields a function of file, bytes done and bytes in all."""
     with stoppable("What was downloaded is kept; run the same command again to continue."), bars() as show:
         yield lambda file, done, size: show(f"{file}, MB", done // 1_000_000, size // 1_000_000)
 
@@ -253,7 +253,7 @@ def _recall(row: "ModelRow", marks: dict[str, str]) -> str:
 
 
 def _own(row: "ModelRow") -> str:
-    """The recall that a bundled model's config.json says, with the word for its protocol."""
+    """Return the recall that a bundled model's config.json states, and the word for its protocol."""
     if row.state != "bundled" or not row.measured:
         return ""
     found = next(iter(row.measured.values()))["arabic"]["t2i"]

@@ -1,4 +1,4 @@
-"""Options shared by commands, their completion, and opening the gallery that they name."""
+"""Options that several commands share, their completion in the shell, and how the named gallery is opened."""
 
 import os
 import re
@@ -47,7 +47,7 @@ KINDS = {
 
 
 def completer(words: dict[str, str]) -> Callable[[str], Iterable[tuple[str, str]]]:
-    """A completion function for `words`, a mapping from word to explanation."""
+    """Return a completion function for `words`, a mapping from word to explanation."""
 
     def complete(incomplete: str) -> Iterable[tuple[str, str]]:
         return [(word, about) for word, about in words.items() if word.startswith(incomplete)]
@@ -56,14 +56,14 @@ def completer(words: dict[str, str]) -> Callable[[str], Iterable[tuple[str, str]
 
 
 def models_to_pull(incomplete: str) -> Iterable[str]:
-    """Names of the published models in the registry; the shell itself completes the paths of folders."""
+    """Return the names of the published models in the registry; the shell itself completes paths."""
     from araclip.peers.model_registry import BY_NAME
 
     return sorted(name for name in BY_NAME if name.startswith(incomplete))
 
 
 def models_here(incomplete: str) -> Iterable[str]:
-    """Names of the bundled and pulled models; the shell itself completes the paths of others."""
+    """Return the names of the bundled and pulled models; the shell itself completes paths."""
     return sorted(name for name in installed() if name.startswith(incomplete))
 
 
@@ -97,7 +97,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 
 
 def gallery_location(gallery: str | None, pictures: Path | None = None) -> "Location":
-    """The location of the named gallery, or of a picture folder's, the working folder's, or the last indexed one."""
+    """Return the location of the named gallery.
+
+    Without a name, it is the gallery of the picture folder, of the working folder, or of the folder indexed last.
+    """
     from araclip.gallery import locations
 
     if gallery is not None:
@@ -106,7 +109,7 @@ def gallery_location(gallery: str | None, pictures: Path | None = None) -> "Loca
 
 
 def remember(location: "Location") -> None:
-    """Make the gallery the one that is searched by default; it is complete without that."""
+    """Make this the gallery that is searched by default. If that fails, nothing else is lost."""
     from araclip.gallery import locations
 
     try:
@@ -121,7 +124,7 @@ def remember(location: "Location") -> None:
 def opened(
     gallery: str | None, model: str | None, *, checked: bool = True, encodes: bool = True
 ) -> "Iterator[BaseGallery]":
-    """The gallery of a command, open; `checked` as for `Gallery.open`, `encodes` as for `gallery.open.encoder_of`."""
+    """Open a command's gallery; `checked` as for `Gallery.open`, `encodes` as for `gallery.open.encoder_of`."""
     from araclip.gallery.open import encoder_of, open_gallery
 
     location = gallery_location(gallery)
@@ -131,7 +134,7 @@ def opened(
 
 
 def hidden_pictures(ctx: typer.Context, incomplete: str) -> list[str]:
-    """After --undo, paths of hidden pictures, relative if so begun; else none, and the shell completes files."""
+    """After --undo, return paths of hidden pictures, relative if the typed one is; else the shell completes files."""
     from araclip.errors import AraCLIPError
 
     if not ctx.params.get("undo"):
@@ -147,5 +150,5 @@ def hidden_pictures(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def _typed(path: str) -> str:
-    """A path as it is typed: bash inserts it as it is, other shells escape it themselves."""
+    """Return a path as it is typed: escaped for bash, which inserts it as it is; other shells escape it themselves."""
     return re.sub(r"([^\w@%+=:,./~-])", r"\\\1", path) if "bash" in os.environ.get("_ARACLIP_COMPLETE", "") else path

@@ -1,4 +1,4 @@
-"""The commands that ask a gallery: search, similar, explain."""
+"""The commands that search a gallery: search, similar, explain."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,8 +81,8 @@ _MARK = "\u2060"  # invisible; before a word that begins with a minus, so that i
 class WordsCommand(TyperCommand):
     """A command whose arguments may begin with a minus before what no option has: -كلب, '- cat'.
 
-    What begins with a minus and a Latin letter stays an option, so that a misspelt one is refused. After `--` all are
-    arguments, as ever.
+    A minus before a Latin letter still begins an option, so that a misspelt option is refused. After `--` everything is
+    an argument.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -177,7 +177,7 @@ def similar(
 
 
 def asked(query: str) -> str:
-    """A query as the title of its results, of a thousand words both ends."""
+    """Return a query as the title of its results; of a very long query the beginning and the end."""
     return shown(shortened(query, MAX_TITLE))
 
 
@@ -188,7 +188,7 @@ def _check_form(as_json: bool, paths: bool, thumbnails: bool) -> None:
 
 
 def _collapses(asked: bool | None, as_json: bool, paths: bool) -> bool:
-    """Whether near-duplicates stand behind the best of them: for people as on the page, for programs where asked."""
+    """Return True if near-duplicates are collapsed: for people by default, for programs only if asked for."""
     return not (as_json or paths) if asked is None else asked
 
 
@@ -227,7 +227,7 @@ def _show(
 
 
 def _language(interpretation: "Interpretation | None") -> Literal["ar", "en"]:
-    """The language of what is said of a search: the query's, whatever the locale; English of a picture."""
+    """Return the language of messages about a search: the query's language, or English if the query is a picture."""
     return "ar" if interpretation and interpretation.language in ("ar", "arabizi", "mixed") else "en"
 
 
@@ -238,7 +238,7 @@ def _told(key: str, language: Literal["ar", "en"], **fields: object) -> str:
 
 @contextmanager
 def _errors_in_the_language_of(query: str) -> Iterator[None]:
-    """Say in Arabic what is wrong with an Arabic query or its filters."""
+    """Raise errors about an Arabic query or its filters in Arabic."""
     try:
         yield
     except InputError as error:
@@ -278,19 +278,19 @@ def _print_hits(query: str, hits: "list[Hit]", caption: str) -> None:
 
 
 def _is_dated(hits: "list[Hit]") -> bool:
-    """Whether hits are listed by date, for the query says nothing that a picture shows: they have no score."""
+    """True if the hits are listed by date, because the query names nothing that a picture shows; they have no score."""
     return all(hit.score == 0 and hit.relevance is None for hit in hits)
 
 
 def _standing(hit: "Hit", dated: bool) -> str:
-    """What the order of the hits goes by: the day of its taking, the relevance, or the cosine where that is unknown."""
+    """Return the number or day that a hit is ordered by: the day it was taken, its relevance, or its cosine."""
     if dated:
         return (hit.captured_at or "–")[:10]
     return f"{hit.score:.3f}" if hit.relevance is None else f"{hit.strength} {hit.relevance:.2f}"
 
 
 def _print_pictures(query: str, hits: "list[Hit]", caption: str) -> None:
-    """Each hit as a picture with a line below it; a file that cannot be opened as the line alone."""
+    """Print each hit as a picture with a line below it; of a file that cannot be opened, only the line."""
     from araclip.cli import thumbnails
 
     out.print(f"«{asked(query)}»", markup=False, soft_wrap=True)
@@ -305,7 +305,7 @@ def _print_pictures(query: str, hits: "list[Hit]", caption: str) -> None:
 
 
 def _picture(hit: "Hit") -> Text:
-    """Its path (on a terminal a link), the time of a scene, its copies and near-duplicates, the texts that matched."""
+    """Return the cell of a hit: path (a link on a terminal), scene's time, copies, near-duplicates, matching texts."""
     link = PurePath(hit.file).as_uri() if PurePath(hit.file).is_absolute() else None
     text = Text(shown(hit.file), Style(link=link) if link and out.is_terminal else "")
     if hit.time is not None:
@@ -320,7 +320,7 @@ def _picture(hit: "Hit") -> Text:
 
 
 def marked(match: "Match") -> str:
-    """A text with its words in bold, as markup."""
+    """Return a text as markup, with the matching words in bold."""
     pieces, done = [f"[dim]{match.field}:[/] "], 0
     for start, end in match.marks:
         pieces += [escape(shown(match.text[done:start])), f"[bold]{escape(shown(match.text[start:end]))}[/]"]
@@ -379,7 +379,7 @@ def _print_explanation(query: str, found: "Explanation") -> None:
 
 
 def understood_lines(found: "Interpretation") -> list[str]:
-    """One line for each thing that was understood otherwise than typed, the last one saying how to prevent it."""
+    """Return a line for each part of the query that was not read as typed; the last line says how to prevent that."""
     language = _language(found)
     comma = ", " if language == "en" else "، "
     listed = {"search also": found.also, "search excluded": found.excluded, "query quality": found.qualities}

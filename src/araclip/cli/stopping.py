@@ -57,7 +57,7 @@ def on_signals() -> Iterator[None]:
 
 
 def _exiting(owner: int) -> None:
-    """The first step of the interpreter's exit; registered last, so that it comes before those of libraries.
+    """Runs first when the interpreter exits, because it is registered last.
 
     What was to be done is done: a signal changes nothing more, and Ctrl-C ends the process if it should hang.
     """
@@ -70,7 +70,7 @@ def _exiting(owner: int) -> None:
 
 
 def exit_code() -> int:
-    """The exit code after KeyboardInterrupt: 128 and the number of the signal, 130 after Ctrl-C."""
+    """Return the exit code after KeyboardInterrupt: 128 plus the number of the signal; 130 after Ctrl-C."""
     return 128 + _last
 
 

@@ -31,7 +31,7 @@ CHUNK = 4096  # bytes of base64 in one escape sequence of kitty
 
 
 def method_of(environment: Mapping[str, str]) -> str:
-    """How the terminal of this environment shows pictures: one of METHODS."""
+    """Return how this terminal shows pictures: one of METHODS."""
     if chosen := environment.get(VARIABLE):
         if chosen not in METHODS:
             raise InputError(f"${VARIABLE} is {chosen!r}. Set it to one of {', '.join(METHODS)}, or unset it.")
@@ -70,7 +70,7 @@ def _opened(path: str) -> Image.Image:
 
 
 def kitty(picture: Image.Image) -> str:
-    """The picture in kitty's graphics protocol, in pieces of CHUNK bytes."""
+    """Return the picture in kitty's graphics protocol, in pieces of CHUNK bytes."""
     data = base64.standard_b64encode(_png(picture)).decode()
     pieces = [data[start : start + CHUNK] for start in range(0, len(data), CHUNK)]
     out = []
@@ -81,14 +81,14 @@ def kitty(picture: Image.Image) -> str:
 
 
 def iterm(picture: Image.Image) -> str:
-    """The picture in iTerm2's inline images protocol."""
+    """Return the picture in iTerm2's protocol of inline images."""
     data = _png(picture)
     written = base64.standard_b64encode(data).decode()
     return f"\x1b]1337;File=inline=1;size={len(data)};height={ROWS};preserveAspectRatio=1:{written}\x07"
 
 
 def sixel(picture: Image.Image) -> str:
-    """The picture in DEC's sixel graphics: bands of six rows, each colour of a band one run of bit columns."""
+    """Return the picture as sixels (DEC): bands of six rows, and for each colour of a band one run of bit columns."""
     indexed = picture.convert("RGB").quantize(COLOURS)
     pixels = np.asarray(indexed)  # (H, W), numbers of the palette
     palette = np.array(indexed.getpalette() or [], dtype=np.int64).reshape(-1, 3) * 100 // 255
@@ -106,7 +106,7 @@ def sixel(picture: Image.Image) -> str:
 
 
 def _runs(codes: np.ndarray[tuple[int], np.dtype[np.int64]]) -> str:
-    """Letters of these codes, repetitions shortened: !5~ is five of them."""
+    """Return the letters of these codes, with repetitions shortened: !5~ stands for ~~~~~."""
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
     lengths = np.diff(np.append(starts, len(codes)))
     return "".join(
@@ -116,7 +116,7 @@ def _runs(codes: np.ndarray[tuple[int], np.dtype[np.int64]]) -> str:
 
 
 def _print_blocks(console: "Console", picture: Image.Image) -> None:
-    """Two pixels a letter: ▀ has the colour of the upper one, its background that of the lower one."""
+    """Print two pixels as one letter ▀: the letter has the upper pixel's colour, its background the lower pixel's."""
     from rich.text import Text
 
     small = picture.copy()

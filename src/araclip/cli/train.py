@@ -200,7 +200,7 @@ def _print_export(report: "Report") -> None:
 
 
 def need_training_extra(*more: str) -> None:
-    """Refuse a command if packages of training, or `more`, are not installed."""
+    """Refuse the command if the packages for training, or those in `more`, are not installed."""
     missing = [name for name in (*_NEEDED, *more) if find_spec(name) is None]
     if missing:
         raise InputError(f"training needs {', '.join(missing)}. Install the extra: pip install 'araclip[train]'.")
@@ -216,7 +216,7 @@ def quiet_libraries() -> None:
 
 
 class _StepBar:
-    """The progress bar of one stage."""
+    """Draws the progress bar of one stage."""
 
     def __init__(self, bars: "Progress", stage: str) -> None:
         self.bars, self.stage = bars, stage

@@ -20,7 +20,7 @@ LENGTHS = (1, 3, 5, 7, 9, 12)  # least word count of each group; captions have 6
 
 NO_MARKER, UNCLEAR, LATIN = "no dialect marker", "dialect, region unclear", "Latin letters"
 # Function words that one region uses and Modern Standard Arabic does not have, with letters folded by `_FOLD`. None of
-# them names anything that a picture can show. docs/evaluation.md measures them: precision is high, recall is low.
+# them names anything that a picture can show. docs/evaluation-sets.md measures them: precision is high, recall is low.
 MARKERS = {
     "Egyptian": "ده دي كده ازاي عايز عايزه عايزين عاوز عاوزه عاوزين بتاع بتاعه بتاعت بتاعته بتاعتها بتوع برضه برضو "
     "دلوقتي النهارده امبارح مفيش اوي",

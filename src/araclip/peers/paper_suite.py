@@ -133,7 +133,7 @@ def _sets(
                 pictures = load_dataset(path, images=images, split=split, caption_field=field)
             found.append(replace(pictures, name=name))
         except InputError as error:
-            how = HOW_TO_GET.get(name, "docs/evaluation.md, Picture sets")
+            how = HOW_TO_GET.get(name, "docs/evaluation-sets.md")
             missing.append(Missing(name, f"{error} Get it ({how}) and pass --set {name}=FOLDER[,PICTURES]."))
     return found, missing
 

@@ -13,7 +13,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -53,6 +53,7 @@ def recogniser() -> Path | None:
 
 LANGUAGES = ("ara", "eng")
 SURE = 40.0  # percent; words with a lower confidence are mostly noise, above all in photographs
+SURE_NUMBER = 70.0  # percent, of a word with digits that is read as English; `benchmarks/ocr.py` chose the limit
 MAX_LETTERS = 20_000  # most letters kept of a picture's text; a dense page has 5,000
 TESSERACT_KB = 2_000_000
 MISSING = (
@@ -74,8 +75,18 @@ class Tesseract:
         return f"tesseract {'+'.join(self.languages)}"
 
     def read(self, picture: bytes, seconds: float) -> str:
-        """Return the text in an encoded picture, line by line; empty if there is none."""
-        command = [self.program, "stdin", "stdout", "-l", "+".join(self.languages), "--psm", "3", "tsv"]
+        """Return the text in an encoded picture, line by line; empty if there is none.
+
+        Tesseract's Arabic takes Arabic-Indic digits for other digits or letters, and is sure of them. So a number
+        counts as it is read as English, or not at all. Pictures with digits are therefore read twice.
+        """
+        found = self._words(picture, self.languages, "3", seconds)
+        if "eng" in self.languages and any(_has_digit(word.text) for word in found):
+            found = with_sure_numbers(found, self._words(picture, ("eng",), "11", seconds))
+        return lines_of(found)[:MAX_LETTERS]
+
+    def _words(self, picture: bytes, languages: tuple[str, ...], layout: str, seconds: float) -> list["Word"]:
+        command = [self.program, "stdin", "stdout", "-l", "+".join(languages), "--psm", layout, "tsv"]
         command = with_memory(command, TESSERACT_KB)
         # one thread each, because several pictures are read at once
         environment = safe_environment() | {"OMP_THREAD_LIMIT": "1"}
@@ -90,19 +101,62 @@ class Tesseract:
         if done.returncode:
             last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
             raise OcrFailed(f"tesseract ended with {done.returncode} ({''.join(last)[:200]})")
-        return lines_of(done.stdout.decode("utf-8", "replace"))
+        return words_of(done.stdout.decode("utf-8", "replace"))
 
 
-def lines_of(table: str) -> str:
-    """Return the words with enough confidence in Tesseract's TSV table, line by line."""
-    lines: dict[tuple[str, ...], list[str]] = {}
+@dataclass(frozen=True)
+class Word:
+    """A word that Tesseract read: its line, the box around it in pixels, its confidence in percent."""
+
+    text: str
+    line: tuple[str, ...]
+    box: tuple[int, int, int, int]  # left, top, width, height
+    sure: float
+
+
+def words_of(table: str) -> list[Word]:
+    """Return the words in Tesseract's TSV table; rows that are damaged are left out."""
+    found = []
     for row in table.splitlines()[1:]:
         cells = row.split("\t")
-        if len(cells) == 12 and cells[11].strip():
+        if len(cells) == 12 and (text := undirected(cells[11]).strip()):
             with contextlib.suppress(ValueError):
-                if float(cells[10]) >= SURE:
-                    lines.setdefault(tuple(cells[1:5]), []).append(undirected(cells[11]).strip())
-    return "\n".join(" ".join(words) for words in lines.values())[:MAX_LETTERS]
+                left, top, width, height = map(int, cells[6:10])
+                found.append(Word(text, tuple(cells[1:5]), (left, top, width, height), float(cells[10])))
+    return found
+
+
+def lines_of(words: list[Word]) -> str:
+    """Return the words with enough confidence, line by line."""
+    lines: dict[tuple[str, ...], list[str]] = {}
+    for word in words:
+        if word.sure >= SURE:
+            lines.setdefault(word.line, []).append(word.text)
+    return "\n".join(" ".join(words) for words in lines.values())
+
+
+def with_sure_numbers(words: list[Word], as_english: list[Word]) -> list[Word]:
+    """Put the number that was surely read as English at the place of each word with digits; leave the others out."""
+    sure = [word for word in as_english if word.sure >= SURE_NUMBER and _has_digit(word.text)]
+    out = []
+    for word in words:
+        if not _has_digit(word.text):
+            out.append(word)
+        elif same := next((number for number in sure if _is_at(number, word)), None):
+            out.append(replace(same, line=word.line))
+            sure.remove(same)
+    return out
+
+
+def _has_digit(text: str) -> bool:
+    return any(letter.isdigit() for letter in text)
+
+
+def _is_at(one: Word, other: Word) -> bool:
+    """True if the middle of each of the two boxes lies in the other box."""
+    (left, top, width, height), (x, y, wide, high) = one.box, other.box
+    across, down = abs(2 * left + width - 2 * x - wide), abs(2 * top + height - 2 * y - high)
+    return across <= min(width, wide) and down <= min(height, high)
 
 
 @cache

@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 async def _worked(service: Service, request: Request, client: str, work: Callable[[], T]) -> T:
-    """The result of work in a thread, within the limits of searches."""
+    """Run `work` in a thread, within the limits of searches, and return its result."""
     with service.searches.entered(client):
         return await while_connected(request, service.in_thread(work))
 

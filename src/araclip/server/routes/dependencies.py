@@ -33,13 +33,13 @@ CLIENT_CLOSED = 499  # nginx's status for a client that closed the connection
 
 
 def service_of(request: Request) -> Service:
-    """The service of the request's app."""
+    """Return the service that the request's app holds."""
     service: Service = request.app.state.service
     return service
 
 
 class LimitedBody(BeforeBody):
-    """A dependency of routes whose bodies are smaller than the server's limit."""
+    """A dependency for routes that take smaller bodies than the server's limit allows."""
 
     def __init__(self, most: Callable[[Settings], int]) -> None:
         self._most = most
@@ -49,7 +49,7 @@ class LimitedBody(BeforeBody):
 
 
 class GuardedRoute(APIRoute):
-    """A route whose checks before the body are made before it is read; FastAPI reads and parses it first."""
+    """A route that makes its checks before the body is read; FastAPI by itself would read and parse the body first."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -89,7 +89,7 @@ class _BoundedRequest(Request):
 
 
 def _check_media_type(request: Request) -> None:
-    """Refuse compressed bodies, and forms that would be parsed without limits or by a codec of the client's."""
+    """Refuse compressed bodies, and forms that would be parsed without limits or by a codec that the client names."""
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise Problem("media-type", expected="no Content-Encoding")
     kind, options = parse_options_header(request.headers.get("content-type"))
@@ -107,13 +107,13 @@ TOKEN_ONLY = [Depends(LimitedBody(lambda _: 2_000))]
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI responses for problems that a route may return."""
+    """Return the OpenAPI responses for the problems that a route may answer with."""
     content = {MEDIA_TYPE: {"schema": ProblemDetails.model_json_schema()}}
     return {status: {"description": "Problem", "content": content} for status in statuses}
 
 
 def openai_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI responses for errors of a route below /v1/."""
+    """Return the OpenAPI responses for the errors of a route below /v1/."""
     return {status: {"description": "Error", "model": OpenAIErrors} for status in statuses}
 
 
@@ -125,7 +125,7 @@ ClientOf = Annotated[str, Depends(_client)]
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, which is cancelled when the client leaves. The request's body must have been read."""
+    """Return the result of `work`, which is cancelled if the client leaves. The request's body must have been read."""
     working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_disconnected(request))
     try:
         await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)

@@ -69,7 +69,7 @@ async def embeddings(service: ServiceOf, request: Request, client: ClientOf, bod
 
 
 async def _rows(service: Service, inputs: Sequence[str], client: str) -> Rows:
-    """The vectors of texts and pictures, in their order."""
+    """Return the vectors of texts and pictures, in the order of the request."""
     rows: dict[int, NDArray[np.float32]] = {}
     texts = [(index, entry) for index, entry in enumerate(inputs) if not _is_picture(entry)]
     for chunk in batches(texts, CHUNK):
@@ -96,7 +96,7 @@ def _is_picture(entry: str) -> bool:
 
 
 def _width(model: Encoder, dimensions: int | None) -> int:
-    """How many numbers of a vector are wanted; fewer than all only where the model was trained for that."""
+    """Return how many numbers of a vector are asked for; fewer than all only if the model learned such prefixes."""
     prefixes = sorted({*getattr(model, "matryoshka", ()), model.width})
     if dimensions is None or dimensions in prefixes:
         return dimensions or model.width
@@ -111,7 +111,7 @@ def _refused(field: str, reason: str) -> Problem:
 
 
 def _written(model: Encoder, texts: Sequence[str], rows: Rows, width: int, form: str | None) -> bytes:
-    """The answer as JSON. For a thread, and one vector after the other, so that the event loop gets its turns."""
+    """Return the answer as JSON: in a thread, one vector after the other, so that the event loop gets its turns."""
     counted = getattr(model, "count_tokens", None)  # models of others have no such method
     tokens = sum(counted(texts)) if counted else 0
     usage = Usage(prompt_tokens=tokens, total_tokens=tokens).model_dump_json()

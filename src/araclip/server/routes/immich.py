@@ -138,7 +138,7 @@ class _Asked(NamedTuple):
 
 
 def _asked(entries: str) -> _Asked:
-    """What the form's `entries` ask for."""
+    """Return what the form's `entries` ask for."""
     try:
         tasks = bounded_json.parse(entries.encode("utf-8", "replace"), "entries", max_bytes=MAX_ENTRIES, max_depth=6)
     except InputError as error:
@@ -158,7 +158,7 @@ def _asked(entries: str) -> _Asked:
 
 
 def _width(model: Encoder, name: str) -> int:
-    """How many numbers a vector under this name has."""
+    """Return how many numbers Immich expects in a vector of the model with this name."""
     if name in (model.name, model.label):
         return model.width
     widths = [*getattr(model, "matryoshka", ()), model.width]
@@ -196,17 +196,17 @@ def _invalid(where: str, reason: str) -> Problem:
 
 
 def immich_name(name: str) -> str:
-    """The name as Immich's list has it: without an owner, and with "__" for "::"."""
+    """Return the name as Immich's list writes it: without an owner, and with "__" for "::"."""
     return name.rpartition("/")[2].replace("::", "__")
 
 
 def stand_ins(widths: Sequence[int]) -> list[str]:
-    """The names whose vectors can be made of vectors of these widths: as wide or wider; the narrowest first."""
+    """Return the names whose vectors can be made from vectors of these widths, the narrowest first."""
     return [name for name, width in IMMICH_WIDTHS.items() if width in widths or width >= max(widths)]
 
 
 def fitted(vector: NDArray[np.float32], width: int, prefixes: Sequence[int] = ()) -> NDArray[np.float32]:
-    """A unit vector (D,) as one of `width` numbers: filled up with zeros, or one of its good prefixes.
+    """Return a unit vector (D,) as one of `width` numbers: filled up with zeros, or cut to a prefix.
 
     Args:
         prefixes: Matryoshka widths of the model.

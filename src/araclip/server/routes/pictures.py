@@ -79,7 +79,7 @@ async def _create_thumbnail(service: Service, client: str, identity: str, side: 
 async def _converted(
     service: Service, client: str, identity: str, original: Original, side: int
 ) -> tuple[bytes, bytes]:
-    """A WebP of at most `side` pixels a side, and its placeholder."""
+    """Return a WebP of at most `side` pixels a side, and its placeholder."""
     try:
         small, placeholder, *_ = await service.sandbox.thumbnail(
             lambda: _thread_for(service, original.time)(original.picture), side, client
@@ -154,7 +154,7 @@ async def _opened(service: Service, identity: str) -> Original | None:
 
 
 def _thread_for(service: Service, time: float | None) -> Callable[[Callable[[], T]], Awaitable[T]]:
-    """Where to work on a file: what a video takes would keep searches waiting in their threads."""
+    """Return the threads in which to work on a file: videos have their own, or searches would wait for them."""
     return service.in_thread if time is None else asyncio.to_thread
 
 
@@ -217,7 +217,7 @@ def _text(value: str | None) -> str | None:
 
 
 def _all_shown(value: Any) -> Any:
-    """JSON with every text, keys included, made safe to display."""
+    """Return JSON in which every text, keys included, is safe to display."""
     if isinstance(value, dict):
         return {shown(str(key)): _all_shown(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -258,7 +258,7 @@ async def upload(
 
 
 def _base_name(name: str) -> str:
-    """The base name of an uploaded file; browsers escape three characters (WHATWG, multipart/form-data)."""
+    """Return the base name of an uploaded file, with the three characters restored that browsers escape (WHATWG)."""
     for escape, letter in (("%22", '"'), ("%0D", "\r"), ("%0A", "\n")):
         name = name.replace(escape, letter)
     return PureWindowsPath(name).name  # splits at slashes and backslashes
@@ -291,7 +291,7 @@ async def delete(service: ServiceOf, identity: Identity) -> None:
 
 
 class OriginalResponse(GatedStream):
-    """An original, or a range of it, read from its file while it is sent; the file is closed however that ends."""
+    """Sends an original, or a range of it, while it is read from its file; the file is closed in every case."""
 
     def __init__(
         self,
@@ -317,7 +317,7 @@ class OriginalResponse(GatedStream):
 
 
 def range_of(request: Request, size: int, etag: str) -> tuple[int, int] | None:
-    """The start and stop of a Range header with one range; None for the whole, as for headers of any other form."""
+    """Return start and stop of a Range header with one range; None for the whole file, and for any other header."""
     found = RANGE.fullmatch(request.headers.get("range", ""))
     if found is None or request.headers.get("if-range", etag) != etag or found[1] == found[2] == "":
         return None

@@ -137,7 +137,7 @@ async def search_by_image(
 async def run_search(
     service: Service, body: SearchRequest, sent: list[bytes], client: str, *, sent_weight: float | None = None
 ) -> SearchAnswer:
-    """One page of results."""
+    """Return one page of results."""
     began = time.perf_counter()
     settings = service.settings
     if len(body.q) > settings.max_text:
@@ -187,7 +187,7 @@ async def planned(
     literal: bool,
     ignore: Collection[Part],
 ) -> tuple[QueryPlan, NDArray[np.float32]]:
-    """The plan of a query, and the vectors of its terms and kinds (n + m, D)."""
+    """Return the plan of a query, and the vectors of its terms and kinds, (n + m, D)."""
     planner = Planner(
         query, service.interpreter, lambda explicit: service.gallery.overview().folders,
         service.gallery.browsing.place_names, literal, ignore,
@@ -202,7 +202,7 @@ async def planned(
 
 
 def _parse_with_pictures(body: SearchRequest, weights: list[float]) -> ParsedQuery:
-    """The query with `like` pictures and uploaded pictures as further terms."""
+    """Return the query with the `like` pictures and the uploaded pictures as further terms."""
     others = [(picture.id, picture.weight) for picture in body.like]
     others += [(f"{SENT}{number}", weight) for number, weight in enumerate(weights)]
     terms = " ".join(f"{'-' if weight < 0 else '+'} {abs(weight):.4f}:{STORED_PREFIX}{name}" for name, weight in others)
@@ -212,7 +212,7 @@ def _parse_with_pictures(body: SearchRequest, weights: list[float]) -> ParsedQue
 async def _sent_vectors(
     service: Service, query: ParsedQuery, sent: list[bytes], client: str
 ) -> dict[str, NDArray[np.float32]]:
-    """The vectors of the uploaded pictures that the query names, by their names."""
+    """Return the vectors of the uploaded pictures, by the names that the query has for them."""
     names = [term.value.removeprefix(STORED_PREFIX) for term in query.terms if term.kind != "text"]
     rows: dict[str, NDArray[np.float32]] = {}
     for name in names:
@@ -227,7 +227,7 @@ async def _sent_vectors(
 async def _term_vectors(
     service: Service, plan: QueryPlan, sent: Mapping[str, NDArray[np.float32]], client: str
 ) -> NDArray[np.float32]:
-    """The vectors of the query's terms and kinds, (n + m, D)."""
+    """Return the vectors of the query's terms and kinds, (n + m, D)."""
     texts = await service.texts.rows(plan.texts, client)
 
     def picture(term: str) -> NDArray[np.float32]:
@@ -240,7 +240,7 @@ async def _term_vectors(
 
 
 def stored_vector(service: Service, identity: str) -> NDArray[np.float32]:
-    """The vector (D,) of a picture of the gallery; raises Problem where there is none of that id."""
+    """Return the vector (D,) of a picture of the gallery; a Problem if there is no picture with this id."""
     valid = len(identity) == 32 and set(identity) <= set("0123456789abcdef")
     record = service.gallery.store.record(identity) if valid else None
     if record is None:
@@ -392,7 +392,7 @@ async def _suggested(service: Service, client: str, typed: str, most: int) -> Su
 
 
 def _candidates(service: Service, typed: str) -> list[tuple[str, int | None]]:
-    """Queries that may complete what is typed, with the row of EVERYDAY that has their vector, or None."""
+    """Return queries that may complete what is typed; each with the row of EVERYDAY that holds its vector, or None."""
     rows = {text: row for row, text in enumerate(EVERYDAY)}
     everyday = matching(typed, [*EVERYDAY, *ARABIC_OF], MOST_SUGGESTED)
     entries = service.interpreter.lexicon.entries

@@ -58,7 +58,7 @@ class HiddenAnswer(BaseModel):
 
 
 def _records(service: Service, ids: list[str]) -> list[PictureRecord]:
-    """The pictures of these ids, each once."""
+    """Return the pictures with these ids, each once."""
     found = []
     for identity in dict.fromkeys(ids):
         record = service.gallery.store.record(identity)

@@ -31,7 +31,7 @@ async def stats(service: ServiceOf, request: Request) -> Stats:
 
 
 def _allowed(service: Service, request: Request) -> list[str]:
-    """What the caller may do with pictures beside looking at them: "hide", "paths"."""
+    """Return what the caller may do with pictures besides looking at them: "hide", "paths"."""
     may_hide = "write" in service.keys.scopes_of(request) and service.why_not_hide is None
     allowed = {"hide": may_hide, "paths": service.settings.paths_shown}
     return [name for name, holds in allowed.items() if holds]
