@@ -4,8 +4,9 @@ import { thumbnail } from './api.js';
 import { write } from './address.js';
 import * as api from './browsing-api.js';
 import { button, el, icon, plainly } from './dom.js';
-import { placed, t } from './i18n.js';
+import { t } from './i18n.js';
 import { named } from './album-names.js';
+import { placed } from './placed.js';
 import { fetched } from './toast.js';
 
 let shown = '';

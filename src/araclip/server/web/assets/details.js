@@ -2,8 +2,9 @@
 
 import * as api from './api.js';
 import { button, el, marked } from './dom.js';
-import { bytes, clock, date, isolated, number, placed, strength, t } from './i18n.js';
+import { bytes, clock, date, isolated, number, strength, t } from './i18n.js';
 import { isScene } from './movie.js';
+import { placed } from './placed.js';
 import { said } from './problems.js';
 import { toast } from './toast.js';
 

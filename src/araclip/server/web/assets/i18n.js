@@ -92,12 +92,6 @@ export function date(text) {
   return Number.isNaN(moment.getTime()) ? text : new Intl.DateTimeFormat(locale, options).format(moment);
 }
 
-/** A place in the page's language, of «القاهرة، مصر · Cairo, Egypt»; as it is, where it is written in the other one only. */
-export function placed(place) {
-  const own = place.split(' · ').filter((part) => /[\u0621-\u064a]/.test(part) === (root.lang === 'ar'));
-  return own.join(' · ') || place;
-}
-
 /** The months from `oldest` to `newest` (2023-05), in words. */
 export function months(oldest, newest) {
   if (oldest === newest) return date(newest);

@@ -4,7 +4,8 @@ import { thumbnail } from './api.js';
 import { filterTexts, write } from './address.js';
 import * as api from './browsing-api.js';
 import { button, el, plainly, setStyle, styled } from './dom.js';
-import { language, number, placed, t } from './i18n.js';
+import { language, number, t } from './i18n.js';
+import { placed } from './placed.js';
 import { fetched } from './toast.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
