@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from araclip.core.child_process import Child, ChildEnded, own_environment
 from araclip.core.display import shown
+from araclip.errors import InputError
 from araclip.gallery import locations
 from araclip.gallery.catalog import writer_lock
 from araclip.gallery.ingest.scan import checked_root, unread_line
@@ -103,6 +104,8 @@ class Indexing:
             try:
                 yield from changes([checked_root(folder) for folder in self.folders], stop=self._stop, walk=self._walk)
                 return
+            except InputError:  # a folder is missing; the update says which
+                pass
             except (OSError, RuntimeError) as error:  # more folders than the system watches
                 log.warning("the folders cannot be followed, they are indexed once: %s", shown(str(error)))
                 self._follow = False
