@@ -164,3 +164,41 @@ def read_facts(source: Path | BinaryIO) -> Facts:
     """What the header of a picture tells."""
     with opened(source, 1) as (_, facts):
         return facts
+
+
+# ------------------------------------------------------------------ photographs with a place and a date
+
+CAIRO, ALEXANDRIA, DUBAI = (30.0444, 31.2357), (31.2135, 29.8853), (25.2048, 55.2708)
+TRIPOLI_LB, TRIPOLI_LY, TYRE, MEDINA = (34.4367, 35.8497), (32.8872, 13.1913), (33.2705, 35.2038), (24.4672, 39.6111)
+AT = {
+    "cairo": CAIRO,
+    "alexandria": ALEXANDRIA,
+    "dubai": DUBAI,
+    "lebanon": TRIPOLI_LB,
+    "libya": TRIPOLI_LY,
+    "sea": (0, 0),
+}
+
+
+def taken_at(path: Path, where: tuple[float, float], when: str, colour: tuple[int, int, int]) -> None:
+    """A picture of noise with a position and a date."""
+
+    def parts(degrees: float) -> tuple[float, float, float]:
+        return float(int(abs(degrees))), 60 * (abs(degrees) % 1), 0.0
+
+    exif, gps = Image.Exif(), ExifTags.GPS
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = when
+    block = exif.get_ifd(ExifTags.IFD.GPSInfo)
+    block[gps.GPSLatitudeRef], block[gps.GPSLatitude] = "N" if where[0] >= 0 else "S", parts(where[0])
+    block[gps.GPSLongitudeRef], block[gps.GPSLongitude] = "E" if where[1] >= 0 else "W", parts(where[1])
+    noise = np.random.default_rng(len(path.name)).integers(-20, 20, (48, 64, 3))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)).save(path, exif=exif)
+
+
+def trips(root: Path) -> Path:
+    """Six photographs of four cities, a year apart, and one without a position."""
+    for number, (name, where) in enumerate(AT.items()):
+        taken_at(root / f"{name}.jpg", where, f"{2020 + number}:05:17 12:00:00", (40 * number, 90, 200 - 30 * number))
+    Image.new("RGB", (40, 40), (9, 9, 200)).save(root / "nowhere.png")
+    return root

@@ -50,7 +50,7 @@ def test_the_page_over_a_server_reads_what_the_watching_service_writes(monkeypat
         if not name.endswith("_FILE"):
             monkeypatch.setenv(name, value)
     settings = Settings.read(host="0.0.0.0")  # as in the image, with what compose sets above it
-    assert (str(settings.gallery), settings.index, settings.watch) == (place, (), False)
+    assert (str(settings.gallery), settings.index, settings.follows) == (place, (), False)
 
 
 def test_the_image_is_built_from_existing_files_and_runs_unprivileged() -> None:

@@ -132,12 +132,15 @@ def test_a_gallery_indexed_before_is_served_without_a_question(
     folder: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gallery = indexed(folder, tiny_model)
-    for here, answer in ((folder / "صيف", "y\n"), (folder.parent, None)):  # below it; elsewhere, as a service
+    for here, answer, followed in (  # below it; elsewhere, as a service
+        (folder / "صيف", "y\n", (folder,)), (folder.parent, None, ()),
+    ):  # fmt: skip
         monkeypatch.chdir(here)
         asked = Asked(monkeypatch, capsys, answer)
         assert asked.settings is not None
         assert "Index them now?" not in asked.said
-        assert (asked.settings.gallery, asked.settings.offer, asked.settings.index) == (gallery, None, ())
+        assert (asked.settings.gallery, asked.settings.offer, asked.settings.index) == (gallery, None, followed)
+        assert asked.settings.follows is bool(followed)
 
 
 def test_an_empty_folder_in_a_terminal_is_one_line_that_says_so(

@@ -507,7 +507,7 @@ def test_the_indexing_process_looks_only_at_the_paths_that_changed(
 ) -> None:
     new, missed = pictures.solid(album / "new.png", size=(77, 77)), pictures.solid(album / "missed.png", size=(78, 78))
     due = [Due(frozenset({str(new)}))]
-    monkeypatch.setattr(supervisor, "changes", lambda roots, stop: iter(due))
+    monkeypatch.setattr(supervisor, "changes", lambda roots, stop, walk: iter(due))
     assert indexed(served, album, tiny_model, follow=True)[-1] == "done"
     assert not due[0].postponed
     assert {str(new)} == {str(new), str(missed)} & served.store.files().keys()
@@ -550,7 +550,7 @@ def test_indexing_waits_for_another_writer_and_then_does_what_was_due(
     new = pictures.solid(album / "new.png", size=(77, 77))
     tries: list[Due] = []
 
-    def changes(roots: list[Path], stop: threading.Event) -> Iterator[Due]:
+    def changes(roots: list[Path], stop: threading.Event, walk: threading.Event) -> Iterator[Due]:
         with atomic.single_writer(tmp_path / "gallery" / "lock"):
             tries.append(Due(frozenset({str(new)})))
             yield tries[0]

@@ -119,6 +119,7 @@ class Client:
         like: Mapping[str, float] | Sequence[str] = (),
         pictures: Sequence[bytes | str | os.PathLike[str]] = (),
         text_weight: float = 1.0,
+        sort: str = "relevance",
         literal: bool = False,
         ignore: Sequence[str] = (),
     ) -> Results:
@@ -128,7 +129,8 @@ class Client:
         Args:
             where: Filters, or texts as `araclip search --where` takes them ("format=JPEG"); folders match by name.
             text_weight: how much words in names, metadata, captions and OCR text count, 0 (not at all) to 10.
-            literal, ignore: take the words as typed, all or some parts: words, exclusions, date, folder.
+            literal, ignore: take the words as typed, all or some parts: words, exclusions, date, folder, place.
+            sort: "date" for the pictures that fit, the newest first.
 
         Raises: InputError for a wrong `where`, ServerError where the server refuses or cannot be reached.
         """
@@ -140,7 +142,7 @@ class Client:
             "collapse": "near" if collapse or getattr(where, "collapse", False) else None,
             "like": [{"id": identity, "weight": weight} for identity, weight in weights.items()],
             "pictures": [{"data": _data_uri(picture)} for picture in pictures],
-            **{"text_weight": text_weight, "literal": literal, "ignore": list(ignore)},
+            **{"text_weight": text_weight, "sort": sort, "literal": literal, "ignore": list(ignore)},
         }
         answer = self._json("POST", "/search", request)
         return _read(Results, {**answer, "results": tuple(map(_result, answer["results"]))})

@@ -40,7 +40,7 @@ def test_an_empty_folder_says_so_and_is_looked_at_again(
 ) -> None:
     folder = tmp_path / "فارغ"
     folder.mkdir()
-    with serving(tmp_path / "gallery", tiny_model, index=(folder,)) as address:
+    with serving(tmp_path / "gallery", tiny_model, index=(folder,), watch=False) as address:
         page = visit(at=address, language=language)
         said = {"ar": "لا صور في المجلد \u2068فارغ\u2069", "en": "There are no pictures in \u2068فارغ\u2069"}[language]
         expect(page.locator(".notice h2")).to_have_text(said)

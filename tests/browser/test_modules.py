@@ -135,7 +135,7 @@ def some_state(rng: random.Random) -> dict[str, object]:
         return [{"id": text("0123456789abcdef", 1), "weight": rng.choice([1, -1])} for _ in range(rng.randint(0, 2))]
 
     keys = rng.sample(["folder", "captured", "format", "meta.album"], k=rng.randint(0, 4))
-    return {
+    state = {
         "q": text('قطة +-&=%?#«»"\\ab', 0).strip(),
         "like": pictures(),
         "pictures": pictures(),
@@ -143,11 +143,13 @@ def some_state(rng: random.Random) -> dict[str, object]:
         "strong": rng.random() < 0.5,
         "collapse": rng.random() < 0.5,
         "literal": rng.random() < 0.5,
-        "ignore": rng.sample(["words", "exclusions", "date", "folder"], k=rng.randint(0, 4)),
+        "ignore": rng.sample(["words", "exclusions", "date", "folder", "place"], k=rng.randint(0, 5)),
         "open": [text("0123456789abcdef", 1) for _ in range(rng.randint(0, 2))],
         "view": text("0123456789abcdef", 0),
         "show": "",
     }
+    is_search = state["q"] or state["like"] or state["pictures"]
+    return {**state, "sort": rng.choice(["", "date"]) if is_search else ""}
 
 
 def test_an_address_holds_the_whole_state(page: Page) -> None:

@@ -37,7 +37,7 @@ WhereOption = Annotated[
     typer.Option(
         "--where",
         "-w",
-        help="Only pictures with KEY=VALUE: folder, captured, format, camera, near, name, … Repeatable.",
+        help="Only pictures with KEY=VALUE: folder, captured, format, camera, place, near, name, … Repeatable.",
         autocompletion=completer(FILTERS),
     ),
 ]
@@ -58,6 +58,9 @@ CollapseOption = Annotated[
 TextWeightOption = Annotated[
     float,
     typer.Option("--text-weight", help="How much words in names, metadata, captions and OCR count, 0 (not) to 10."),
+]
+SortOption = Annotated[
+    str, typer.Option("--sort", help="relevance, or date: those that fit, the newest first.", show_default=False)
 ]
 LiteralOption = Annotated[
     bool, typer.Option("--literal", help="Take the words as typed: no spelling, dialects, Arabizi, dates or “without”.")
@@ -125,6 +128,7 @@ def search(
     offset: OffsetOption = 0,
     collapse: CollapseOption = None,
     text_weight: TextWeightOption = 1.0,
+    sort: SortOption = "relevance",
     literal: LiteralOption = False,
     lexicon: LexiconOption = None,
     as_json: JsonOption = False,
@@ -146,9 +150,9 @@ def search(
             found.interpreter = interpreter(lexicon)
         hits = found.search(
             text, k, where=where, threshold=threshold, offset=offset, collapse=_collapses(collapse, as_json, paths),
-            files=True, text_weight=text_weight, literal=literal,
+            files=True, text_weight=text_weight, sort=sort, literal=literal,
         )  # fmt: skip
-        _show(text, hits, found, as_json, paths, thumbnails)
+        _show(text, hits, found, as_json, paths, thumbnails, by_date=sort == "date")
 
 
 @app.command()
@@ -188,7 +192,10 @@ def _collapses(asked: bool | None, as_json: bool, paths: bool) -> bool:
     return not (as_json or paths) if asked is None else asked
 
 
-def _show(query: str, hits: "list[Hit]", gallery: "BaseGallery", as_json: bool, paths: bool, thumbnails: bool) -> None:
+def _show(
+    query: str, hits: "list[Hit]", gallery: "BaseGallery", as_json: bool, paths: bool, thumbnails: bool,
+    by_date: bool = False,
+) -> None:  # fmt: skip
     total = len(gallery)
     if not total:
         raise GalleryNotFound(
@@ -215,7 +222,7 @@ def _show(query: str, hits: "list[Hit]", gallery: "BaseGallery", as_json: bool, 
     else:
         print_hits = _print_pictures if thumbnails else _print_hits
         print_hits(query, hits, f"{len(hits)} of {counted(total, 'picture')} · {shown(str(gallery.folder))}")
-        if fits_nothing([hit.relevance for hit in hits]):
+        if fits_nothing([hit.relevance for hit in hits], by_date=by_date):
             err.print(_told("search weak", say_in))
 
 
@@ -251,6 +258,7 @@ def _as_object(hit: "Hit") -> dict[str, Any]:
         "copies": [file_of(path) for path in hit.copies],
         "relevance": relevance,
         "weak": hit.weak,
+        "captured_at": hit.captured_at,
         "matched": [asdict(match) for match in hit.matched],
     }
 

@@ -23,7 +23,12 @@ def serve(
     index: Annotated[
         list[Path] | None, typer.Option("--index", help="A folder to index while serving. Repeatable.")
     ] = None,
-    watch: Annotated[bool | None, typer.Option("--watch", help="Keep watching those folders (extra `watch`).")] = None,
+    watch: Annotated[
+        bool | None,
+        typer.Option(
+            "--watch/--no-watch", help="Follow what changes in those folders; by default if watchfiles is installed."
+        ),
+    ] = None,
     ocr: Annotated[
         bool | None,
         typer.Option("--ocr", help="Then read the text in their pictures that look like text, in the background."),
@@ -59,7 +64,7 @@ def serve(
 
     location = None if gallery is None else location_of(gallery)
     named = location or index or any(os.environ.get(f"ARACLIP_{name}") for name in ("GALLERY", "INDEX", "OFFER"))
-    index, offer = (index, None) if named else _first_run(Path.cwd())
+    index, offer = (index, None) if named else _first_run(Path.cwd(), watch=watch)
     settings = Settings.read(
         gallery=location, host=host, port=port, index=index and tuple(index), offer=offer, watch=watch, ocr=ocr,
         uploads=uploads, allowed_hosts=allow_host and tuple(allow_host), behind_proxy=behind_proxy,
@@ -74,21 +79,30 @@ def serve(
     def ready(address: str) -> None:
         served = ", ".join(map(str, settings.folders)) or str(settings.gallery)
         out.print(f"Serving {escape(shown(served))} at [bold]{address}[/]", soft_wrap=True)
+        if settings.follows and settings.index:
+            err.print("New pictures in it appear by themselves; --no-watch turns that off.")
         err.print("Stop with Ctrl-C.")
 
     run(settings, ready=ready)
 
 
-def _first_run(folder: Path) -> tuple[list[Path] | None, Path | None]:
+def _first_run(folder: Path, *, watch: bool | None) -> tuple[list[Path] | None, Path | None]:
     """What to index now, and what the page offers to index, where no gallery is named: asked for in a terminal.
 
-    Without one, the gallery indexed last is served where there is one, as services expect.
+    Without one, the gallery indexed last is served where there is one, as services expect. A folder that is indexed
+    already is brought up to date and followed, unless `watch` is False or that is not possible here.
     """
+    from importlib.util import find_spec
+
     from araclip.errors import GalleryNotFound
-    from araclip.gallery.locations import is_unindexed, latest_gallery, may_have_pictures
+    from araclip.gallery.catalog.connection import may_write
+    from araclip.gallery.catalog.schema import FILE_NAME
+    from araclip.gallery.locations import gallery_of, indexed_above, is_unindexed, latest_gallery, may_have_pictures
 
     if not is_unindexed(folder):
-        return None, None
+        can = watch if watch is not None else find_spec("watchfiles") is not None
+        above = indexed_above(folder) if can else None
+        return [above] if above and may_write(gallery_of(above) / FILE_NAME) else None, None
     latest = latest_gallery()
     if not (sys.stdin.isatty() and err.is_terminal):
         return None, None if latest else folder

@@ -47,6 +47,7 @@ from araclip.pictures.image_transform import transform_of
 from araclip.pictures.images import read_file
 from araclip.pictures.video.scenes import scene_of, stored
 from araclip.text.interpretation import Interpreter
+from araclip.text.places import spellings
 from araclip.text.resources import interpreter
 
 FEW_FILES = 100_000  # up to so many files, listing the folders' names is quick enough for every search
@@ -70,6 +71,7 @@ class BaseGallery(ABC):
     _reader: GalleryReader
     _interpreter: Interpreter | None = None
     _folders: tuple[str, dict[bool, Collection[str]]] = ("", {})  # a generation and its `_folder_names`
+    _places: tuple[str, Mapping[str, str]] = ("", {})  # a generation and its `_place_names`
 
     @abstractmethod
     def _writing(self) -> AbstractContextManager[None]:
@@ -344,6 +346,7 @@ class BaseGallery(ABC):
         collapse: bool = False,
         files: bool = False,
         text_weight: float = TEXT_WEIGHT,
+        sort: str = "relevance",
         literal: bool = False,
         ignore: Collection[Part] = (),
     ) -> Hits:
@@ -364,15 +367,17 @@ class BaseGallery(ABC):
             collapse: True to return only the best picture of each group of near-duplicates.
             files: True to let a term name a file, as in «./sofa.jpg + لون أزرق»; leave it off for untrusted queries.
             text_weight: how much words in names, metadata, captions and OCR text count, 0 (not at all) to 10.
-            literal: True to take the words as typed. Otherwise spelling, dialect, Arabizi, exclusions, dates and
-                folders are interpreted; the hits' `interpretation` says how.
-            ignore: which parts are not interpreted: any of words, exclusions, date, folder.
+            sort: "date" for the pictures that fit, the newest first: the weak hits are left out, unless nothing fits.
+                Where relevance is unknown, the 200 best are sorted.
+            literal: True to take the words as typed. Otherwise spelling, dialect, Arabizi, exclusions, dates, folders
+                and places are interpreted; the hits' `interpretation` says how.
+            ignore: which parts are not interpreted: any of words, exclusions, date, folder, place.
 
         Raises:
             InputError: the query is empty, malformed or of a wrong type, or a number or a filter is invalid.
             ImageError: a picture in the query cannot be used.
         """
-        page = Page(k, offset, self._reader.browsing.known(Filters.of(where, collapse=collapse)), threshold)
+        page = Page(k, offset, self._reader.browsing.known(Filters.of(where, collapse=collapse)), threshold, sort)
         snapshot = self._reader.latest()
         if isinstance(query, np.ndarray) and query.ndim == 1:
             return Hits(snapshot.search(self._unit(query), page, relevance=False), pictures=self.picture)
@@ -448,8 +453,8 @@ class BaseGallery(ABC):
         self, query: Query, snapshot: Snapshot, filters: Filters, *, literal: bool, ignore: Collection[Part] = ()
     ) -> tuple[QueryPlan, NDArray[np.float32]]:
         """Plan a query; return the plan and the vectors (n + m, D) of its terms and kinds. If no picture matches the
-        query's date or folder, these are read as ordinary words instead."""
-        planner = Planner(query, self.interpreter, self._folder_names, literal, ignore)
+        query's date, folder or place, these are read as ordinary words instead."""
+        planner = Planner(query, self.interpreter, self._folder_names, self._place_names, literal, ignore)
         plan = planner.plan()
         terms = self._vectors(plan)
         if again := replanned(planner, plan, terms, snapshot, filters):
@@ -467,6 +472,13 @@ class BaseGallery(ABC):
             few = explicit or self._catalog.counts()[0] <= FEW_FILES
             known[explicit] = self._catalog.overview().folders if few else ()
         return known[explicit]
+
+    def _place_names(self) -> Mapping[str, str]:
+        """Return the names of the gallery's places by their keys."""
+        generation = self._reader.snapshot.generation
+        if self._places[0] != generation:
+            self._places = generation, spellings(self._reader.browsing.values("place"))
+        return self._places[1]
 
     def similar(
         self, picture: PictureSource, k: int = 10, *, where: Where = None, offset: int = 0, collapse: bool = False

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,6 +22,7 @@ from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.photos import HIDDEN
 from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
 from araclip.text.folding import fold
+from araclip.text.places import place_at
 
 DATE_LETTERS = 19  # YYYY-MM-DDTHH:MM:SS
 MONTH_LETTERS = 7  # YYYY-MM
@@ -196,32 +198,44 @@ class Cluster:
     pictures: int
     cover: int
     box: tuple[float, float, float, float]  # south, west, north, east of the pictures (not the cell's borders)
+    name: str | None = None  # of the place of most of them
 
 
 def clusters(
-    ids: NDArray[np.int64], latitudes: NDArray[np.float64], longitudes: NDArray[np.float64], cell: float
+    ids: NDArray[np.int64], latitudes: NDArray[np.float64], longitudes: NDArray[np.float64], cell: float | None
 ) -> list[Cluster]:
     """Gather pictures in a grid with cells of `cell` degrees; return the fullest cells first, at most MAX_CLUSTERS.
 
     Args:
         ids: (n,), the newest first; the first picture in a cell is its cover.
         latitudes, longitudes: (n,), degrees.
+        cell: None to gather the pictures of each town instead; those far from any town are left out.
 
     Raises:
         InputError: `cell` is not in CELLS.
     """
-    if cell not in CELLS:
+    if cell is not None and cell not in CELLS:
         raise InputError(
             f"cells of {cell:g} degrees are not offered. Choose one of {', '.join(f'{c:g}' for c in CELLS)}."
         )
     if not len(ids):
         return []
-    rows = np.floor((latitudes + 90) / cell).astype(np.int64)
-    columns = np.floor((longitudes + 180) / cell).astype(np.int64)
-    _, first, inverse, counts = np.unique(
-        rows * 1_000_000 + columns, return_index=True, return_inverse=True, return_counts=True
+    groups = named = np.array(
+        [place_at(*each) or "" for each in zip(latitudes.tolist(), longitudes.tolist(), strict=True)]
     )
+    if cell is None:
+        known = named != ""
+        ids, latitudes, longitudes, groups = ids[known], latitudes[known], longitudes[known], named[known]
+        named = groups
+    else:
+        rows = np.floor((latitudes + 90) / cell).astype(np.int64)
+        groups = rows * 1_000_000 + np.floor((longitudes + 180) / cell).astype(np.int64)
+    _, first, inverse, counts = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
     size = len(first)
+    names: dict[int, str] = {}  # of each group, the place of most of its pictures
+    for (group, name), _ in Counter(zip(inverse.tolist(), named.tolist(), strict=True)).most_common():
+        if name:
+            names.setdefault(group, name)
     ends = [np.full(size, np.inf), np.full(size, np.inf), np.full(size, -np.inf), np.full(size, -np.inf)]
     for end, values, smaller in zip(ends, (latitudes, longitudes) * 2, (True, True, False, False), strict=True):
         (np.minimum if smaller else np.maximum).at(end, inverse, values)
@@ -231,6 +245,7 @@ def clusters(
         Cluster(
             float(means[0][at]), float(means[1][at]), int(counts[at]), int(ids[first[at]]),
             (float(ends[0][at]), float(ends[1][at]), float(ends[2][at]), float(ends[3][at])),
+            names.get(at),
         )
         for at in map(int, fullest)
     ]  # fmt: skip

@@ -161,11 +161,16 @@ def remember(gallery: Location) -> None:
         atomic.write_text(home / _LATEST, gallery.name)
 
 
+def indexed_above(folder: Path) -> Path | None:
+    """Return a folder, or the nearest folder above it, that has a gallery; None if none has."""
+    resolved = folder.resolve()
+    return next((above for above in (resolved, *resolved.parents) if is_gallery(gallery_of(above))), None)
+
+
 def gallery_above(folder: Path) -> Path | None:
     """Return the gallery of a folder, or of the nearest folder above it that has a gallery; None if none has."""
-    resolved = folder.resolve()
-    galleries = (gallery_of(above) for above in (resolved, *resolved.parents))
-    return next((gallery for gallery in galleries if is_gallery(gallery)), None)
+    above = indexed_above(folder)
+    return above and gallery_of(above)
 
 
 def latest_gallery() -> Path | None:

@@ -8,7 +8,7 @@ If a query does nothing but exclude, a general word in it ("without people") als
 woman, child …). These are called kinds; their vectors follow the vectors of the terms.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Literal, get_args
@@ -36,13 +36,14 @@ from araclip.text.latin import Change
 from araclip.text.negation import Split, split_exclusions
 from araclip.text.normalization import normalize
 from araclip.text.picture_words import is_quality, kinds_of, shows_nothing
+from araclip.text.places import split_place
 from araclip.text.script import is_arabic, words
 from araclip.text.words import Word, asked_words
 
-Part = Literal["words", "exclusions", "date", "folder"]
+Part = Literal["words", "exclusions", "date", "folder", "place"]
 PARTS: tuple[Part, ...] = get_args(Part)
 ALL: frozenset[Part] = frozenset(PARTS)
-FILTERS: frozenset[Part] = frozenset({"date", "folder"})  # these parts of a query become filters
+FILTERS: frozenset[Part] = frozenset({"date", "folder", "place"})  # these parts of a query become filters
 MAX_TEXTS = 12  # at most this many readings are encoded, over all terms of a query
 SHOWN = 0.6  # another reading is mentioned if its weight is at least this share of the likeliest reading's weight
 # The text ("picture") that stands for a query which is only a date or only excludes: it fits all pictures equally.
@@ -209,6 +210,7 @@ def plan(
     *,
     today: date,
     folders: Callable[[bool], Collection[str]] = lambda explicit: (),
+    places: Callable[[], Mapping[str, str]] = dict,
     ignore: Collection[Part] = (),
     unapplied: Sequence[DerivedFilter] = (),
 ) -> QueryPlan:
@@ -216,6 +218,7 @@ def plan(
 
     Args:
         folders: returns the names of the gallery's folders when needed; called with True if the text says "folder".
+        places: returns the names of the gallery's places when needed, by their keys (`text.places.spellings`).
         ignore: parts of the query that are taken literally.
         unapplied: filters of an earlier attempt that no picture matched; recorded in the plan as not applied.
 
@@ -231,7 +234,7 @@ def plan(
         if term.kind != "text" or term.weight < 0 or term.quoted:
             terms.append(term)
             continue
-        text, negated, derived = _taken_apart(term.value, interpreter, today, folders, ignore, filters)
+        text, negated, derived = _taken_apart(term.value, interpreter, today, folders, places, ignore, filters)
         if (excludes or negated or derived) and _only_asks(text, interpreter, ignore):
             text = ""
         filters += derived
@@ -251,13 +254,14 @@ class Planner:
     """Plans one query, in the same way for Python and HTTP. The caller encodes the plan's texts, alone or in a batch
     with the texts of other queries.
 
-    `folders` returns the names of the gallery's folders; it is called with True if the query says "folder". `literal`
-    takes all words as typed, `ignore` only some parts of the query.
+    `folders` and `places` return the names that the gallery has, as for `plan`. `literal` takes all words as typed,
+    `ignore` only some parts of the query.
     """
 
     query: Query
     interpreter: Interpreter
     folders: Callable[[bool], Collection[str]]
+    places: Callable[[], Mapping[str, str]]
     literal: bool
     ignore: Collection[Part] = ()
 
@@ -271,8 +275,9 @@ class Planner:
 
     def _plan(self, ignore: Collection[Part], unapplied: Sequence[DerivedFilter] = ()) -> QueryPlan:
         return plan(
-            self.query, self.interpreter, today=date.today(), folders=self.folders, ignore=ignore, unapplied=unapplied
-        )
+            self.query, self.interpreter, today=date.today(), folders=self.folders, places=self.places, ignore=ignore,
+            unapplied=unapplied,
+        )  # fmt: skip
 
 
 def _check_parts(ignore: object) -> None:
@@ -289,10 +294,12 @@ def _taken_apart(
     interpreter: Interpreter,
     today: date,
     folders: Callable[[bool], Collection[str]],
+    places: Callable[[], Mapping[str, str]],
     ignore: Collection[Part],
     before: list[DerivedFilter],
 ) -> tuple[str, tuple[str, ...], list[DerivedFilter]]:
-    """Split a text into the words that remain, the things it excludes, and the filters read from its date and folder.
+    """Split a text into the words that remain, the things it excludes, and the filters read from its date, folder and
+    place.
 
     `before` holds the filters of earlier terms; a part found there is not looked for again.
     """
@@ -315,7 +322,13 @@ def _taken_apart(
     if placed.folders:
         where = tuple(f"folder={name}" for name in placed.folders)
         derived.append(DerivedFilter("folder", placed.words, where, Filters(folder_name=placed.folders)))
-    return placed.text, parts.excluded, derived
+    rest = placed.text
+    if "place" not in ignore and "place" not in found and rest.strip():
+        there = split_place(rest, places(), interpreter)
+        rest = there.text
+        for name in there.folders:
+            derived.append(DerivedFilter("place", there.words, (f"place={name}",), Filters(place=name)))
+    return rest, parts.excluded, derived
 
 
 def _only_asks(text: str, interpreter: Interpreter, ignore: Collection[Part]) -> bool:
@@ -387,6 +400,8 @@ def _merged(filters: Filters, derived: Filters) -> Filters:
     if derived.folder_name is not None:
         taken = filters.folder is not None or filters.folder_name is not None
         return filters if taken else replace(filters, folder_name=derived.folder_name)
+    if derived.place is not None:
+        return filters if filters.place is not None else replace(filters, place=derived.place)
     if filters.captured_from or filters.captured_to or filters.months or filters.days:
         return filters
     return replace(

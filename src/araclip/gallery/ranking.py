@@ -15,18 +15,19 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice, takewhile
+from itertools import chain, islice, takewhile
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.core.messages import message
 from araclip.errors import InputError
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.full_text import Document
 from araclip.gallery.near_hashes import is_near
 from araclip.gallery.relevance import MIN_PICTURES, RelevanceScale
-from araclip.gallery.results import Hit
+from araclip.gallery.results import FIRST_ROW, WEAK, Hit, fits_nothing
 from araclip.gallery.text_matches import NO_MATCHES, TextMatches, TextQuery, where_found
 from araclip.models.vectors import Ids, Vectors
 from araclip.pictures.video.scenes import file_of
@@ -209,6 +210,8 @@ def kept(candidates: Iterator[Candidate], exclusion: Exclusion | None, cosines: 
         size = min(2 * size, LARGEST_CHUNK)
 
 
+SORTS = ("relevance", "date")
+UNRATED = 200  # where relevance is unknown, so many of the best pictures are sorted by date
 WHOLE = (int, np.integer)
 REAL = (*WHOLE, float, np.floating)
 _EVERY = 1 << 60  # more hits than any gallery has; sums and multiples of it still fit into servers' integers
@@ -226,7 +229,8 @@ class Page:
     offset: int
     filters: Filters
     threshold: float = 0.0
-    by_date: bool = False  # newest first, instead of by similarity
+    sort: str = SORTS[0]  # "date": what fits the query, the newest first (see `newest_first`)
+    by_date: bool = False  # everything, the newest first: the query says nothing that pictures show
     excluded: NDArray[np.float32] | None = field(default=None, compare=False)  # vectors (m, D) of what not to show
 
     def __post_init__(self) -> None:
@@ -238,6 +242,8 @@ class Page:
                 raise InputError(f"{name} is {value!r}, a {type(value).__name__}; pass {wanted}.")
             # also converts NumPy's numbers
             object.__setattr__(self, name, min(int(value), _EVERY) if whole else float(value))
+        if self.sort not in SORTS:
+            raise InputError(message("choice", name="sort", given=str(self.sort), known=", ".join(SORTS)))
         if self.k < 1:
             raise InputError(f"k is {self.k}; it must be at least 1.")
         if self.offset < 0:
@@ -351,6 +357,8 @@ def ranked(
 
         candidates = doubted(candidates, described, lower)
     left = above(kept(candidates, exclusion, search.cosines), page.threshold)
+    if page.sort == "date":
+        left = newest_first(left, search.newest())
     hits = hits_of(search.existing(left), search.phash, page, exclude)
     if page.filters.collapse:
         hits = [(content, replace(hit, near=search.near_count(content))) for content, hit in hits]
@@ -374,6 +382,21 @@ def above(candidates: Iterator[Candidate], threshold: float) -> Iterator[Candida
     """Yield candidates until the first one whose relevance is below the threshold; yield all if relevance is
     unknown."""
     return takewhile(lambda each: each.relevance is None or each.relevance >= threshold, candidates)
+
+
+def newest_first(candidates: Iterator[Candidate], newest: Iterator[int]) -> Iterator[Candidate]:
+    """Yield the candidates that fit the query, in the order of `newest`; unchanged if nothing fits.
+
+    A candidate fits unless its relevance is weak. Where relevance is unknown, the UNRATED best are taken.
+    """
+    first = list(islice(candidates, UNRATED))
+    fitting = {each.content: each for each in first}
+    if first and first[0].relevance is not None:
+        everything = chain(first, candidates)
+        if fits_nothing([each.relevance for each in first[:FIRST_ROW]]):
+            return everything
+        fitting = {each.content: each for each in above(everything, WEAK)}
+    return (fitting[content] for content in newest if content in fitting)
 
 
 def hits_of(

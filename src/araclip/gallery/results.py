@@ -22,11 +22,14 @@ def strength(relevance: float | None) -> str | None:
     return "strong" if relevance >= STRONG else "fair" if relevance >= WEAK else "weak"
 
 
-def fits_nothing(relevances: Sequence[float | None]) -> bool:
+def fits_nothing(relevances: Sequence[float | None], *, by_date: bool = False) -> bool:
     """True if the first hits' relevances say that nothing fits the query: their mean is low and none is strong.
 
-    `relevances` stand best first. False if they are unknown.
+    `relevances` stand best first. False if they are unknown. `by_date`: the hits are what fits, sorted by date; a weak
+    one among them says that nothing did.
     """
+    if by_date:
+        return any(each is not None and each < WEAK for each in relevances)
     row = [each for each in relevances[:FIRST_ROW] if each is not None]
     return bool(row) and sum(row) / len(row) < FITTING and max(row) < STRONG
 
@@ -268,7 +271,7 @@ class Suggestion:
     """A query that may be meant; from names and texts of the gallery, so a stranger's: escape it for display."""
 
     text: str
-    kind: Literal["folder", "word", "query", "file"]
+    kind: Literal["folder", "place", "word", "query", "file"]
 
 
 @dataclass(frozen=True)
@@ -299,3 +302,6 @@ class Place:
     pictures: int
     cover: str | None = field(metadata=_said("The id of the newest."))
     box: tuple[float, float, float, float] = field(metadata=_said("South, west, north, east; for `where=box=…`."))
+    name: str | None = field(
+        default=None, metadata=_said("Town, region and country, in Arabic · in English; null far from any.")
+    )

@@ -16,7 +16,13 @@ from araclip.gallery.results import Hit, Suggestion, fits_nothing
 from araclip.text.interpretation import Interpreter
 from araclip.text.words import FUNCTION_WORDS, Word, words
 
-FOLDERS, WORDS, QUERIES, FILES = 2, 4, 3, 3  # the most suggestions of each kind, so that no kind fills the list
+FOLDERS, PLACES, WORDS, QUERIES, FILES = (
+    2,
+    2,
+    4,
+    3,
+    3,
+)  # the most suggestions of each kind, so that no kind fills the list
 LEAST = 2  # names of files are suggested once so many letters are typed
 SHORTER = 3  # a stem may be shorter than the typed letters, but by less than this: «سيارة» has the stem «سيار»
 CAMERAS = frozenset(
@@ -93,7 +99,12 @@ def _split(phrase: str) -> tuple[Word, ...]:
 
 
 def completions(
-    typed: str, source: WordSource | None, folders: Mapping[str, int], queries: Iterable[str], most: int
+    typed: str,
+    source: WordSource | None,
+    folders: Mapping[str, int],
+    queries: Iterable[str],
+    most: int,
+    places: Iterable[str] = (),
 ) -> list[Suggestion]:
     """Return the best completions of the typed text, at most `most`; none if it ends with a sign or a space.
 
@@ -101,11 +112,13 @@ def completions(
         source: the words of the gallery's texts; None if its store cannot list them.
         folders: the number of pictures by name of their folder.
         queries: queries known to find something.
+        places: the names of the gallery's places.
     """
     asked = list(words(typed))
     if not asked or asked[-1].end != len(typed):
         return []
     found = [Suggestion(name, "folder") for name in matching(typed, _busiest(folders), FOLDERS)]
+    found += [Suggestion(name, "place") for name in matching(typed, places, PLACES)]
     if source:
         found += [Suggestion(text, "word") for text in _words(typed, asked, source)]
     found += [Suggestion(text, "query") for text in matching(typed, queries, QUERIES)]

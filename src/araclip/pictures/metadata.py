@@ -16,6 +16,7 @@ from typing import Any
 from xml.parsers import expat
 
 from araclip.errors import InputError
+from araclip.text.places import BETWEEN, place_at, tokens_of
 
 MAX_LETTERS = 200  # most letters of the name of a camera, lens or place
 _SPACE = re.compile(r"\s+")
@@ -45,6 +46,12 @@ class PhotoMetadata:
         if self.latitude is not None:
             missing = {name: value for name, value in missing.items() if name not in ("latitude", "longitude")}
         return replace(self, **missing)
+
+    def located(self) -> "PhotoMetadata":
+        """Return this metadata, with the town, region and country of the coordinates added to the place."""
+        there = (place_at(self.latitude, self.longitude) or "").split(BETWEEN)
+        new = [part for part in there if not tokens_of(part) <= tokens_of(self.place or "")]
+        return replace(self, place=BETWEEN.join([self.place or "", *new]).removeprefix(BETWEEN) or None)
 
     def to_json(self) -> str:
         """Write the known fields as a JSON object."""

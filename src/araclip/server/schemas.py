@@ -13,6 +13,10 @@ from araclip.gallery.text_matches import MAX_TEXT_WEIGHT
 Identity = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Weight = Annotated[float, Field(ge=-MAX_WEIGHT, le=MAX_WEIGHT, allow_inf_nan=False)]
 TextWeight = Annotated[float, Field(ge=0, le=MAX_TEXT_WEIGHT, allow_inf_nan=False)]
+Sort = Annotated[
+    Literal["relevance", "date"],
+    Field(description="date: those that fit, the newest first; the weak ones are left out, unless nothing fits."),
+]
 Where = Annotated[str, StringConstraints(max_length=300)]
 MAX_OFFSET = 10_000
 MAX_WHERE = 20
@@ -34,7 +38,7 @@ class ReadText(BaseModel):
 class DerivedFilter(BaseModel):
     """A filter that words of the query stand for; not applied where no picture of the gallery passes it."""
 
-    part: Literal["date", "folder"]
+    part: Literal["date", "folder", "place"]
     words: str
     where: list[str] = Field(description="KEY=VALUE, as the parameter `where` takes it.")
     applied: bool
@@ -77,14 +81,15 @@ class SearchRequest(_Request):
     threshold: float = Field(default=0.0, ge=0, le=1)
     collapse: Literal["near"] | None = None
     text_weight: TextWeight = TEXT_WEIGHT
+    sort: Sort = "relevance"
     literal: bool = Field(default=False, description="Take the words as they are typed.")
-    ignore: list[Part] = Field(default_factory=list, max_length=4, description="Parts taken as they are typed.")
+    ignore: list[Part] = Field(default_factory=list, max_length=5, description="Parts taken as they are typed.")
     like: list[Like] = Field(default_factory=list, max_length=MAX_TERMS)
     pictures: list[SentPicture] = Field(default_factory=list, max_length=4)
 
 
 class SearchAnswer(BaseModel):
-    """A page of results, best first."""
+    """A page of results, best first, or the newest first."""
 
     query: str
     results: list[Result]
@@ -143,7 +148,9 @@ class Details(BaseModel):
     lens: str | None = None
     latitude: float | None = Field(default=None, description="Degrees, WGS 84.")
     longitude: float | None = None
-    place: str | None = Field(default=None, description="Spot, city, region, country, as the file names them.")
+    place: str | None = Field(
+        default=None, description="As the file names it · by its coordinates, in Arabic · in English."
+    )
     hidden: bool = Field(default=False, description="Left out of results; `where=hidden=yes` finds it.")
     added: str | None
     metadata: dict[str, Any]

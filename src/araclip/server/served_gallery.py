@@ -28,6 +28,7 @@ from araclip.gallery.reference_queries import EVERYDAY
 from araclip.gallery.results import STRONG
 from araclip.models.encoder import Encoder
 from araclip.server.example_queries import SHORT
+from araclip.text.places import spellings
 
 SUGGESTED = 8  # queries
 FOLDERS = 50  # entries of a menu
@@ -217,8 +218,11 @@ class ServedBrowsing:
         """All albums."""
         return self._made("albums", lambda: Albums(self._gallery.files()))
 
-    def places(self, filters: Filters, cell: float) -> list[Cluster] | None:
-        """The pictures that pass and have a place, in a grid; None where places are not known."""
+    def places(self, filters: Filters, cell: float | None) -> list[Cluster] | None:
+        """The pictures that pass and have a place, in a grid, or by towns if `cell` is None.
+
+        None where places are not known.
+        """
         found = self._made("positions", self._gallery.positions)
         if found is None:
             return None
@@ -230,6 +234,10 @@ class ServedBrowsing:
         at = order[np.clip(np.searchsorted(ids, timeline.ids, sorter=order), 0, len(ids) - 1)]
         known = ids[at] == timeline.ids
         return clusters(timeline.ids[known], latitudes[at[known]], longitudes[at[known]], cell)
+
+    def place_names(self) -> Mapping[str, str]:
+        """The names of the places by their keys, see `text.places.spellings`."""
+        return self._made("place names", lambda: spellings(self._gallery.values("place")))
 
     def is_away(self) -> bool:
         """Whether the pictures' files cannot be found now."""

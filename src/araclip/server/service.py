@@ -95,7 +95,7 @@ class Service:
         self.refresher = Refresher(self.gallery, changed=self._changed, failed=self._not_refreshed)
         if settings.folders:
             self.indexing = Indexing(
-                self.gallery, settings.model or "", settings.folders, self.events, follow=settings.watch,
+                self.gallery, settings.model or "", settings.folders, self.events, follow=settings.follows,
                 device=settings.device, committed=self.refresher.wake, ocr=settings.ocr,
             )  # fmt: skip
         if self.indexing and settings.index:

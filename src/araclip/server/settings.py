@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     model: str | None = None  # by default the gallery's own, araclip-mini for a new one
     index: Annotated[tuple[Path, ...], NoDecode] = ()  # folders to index while serving; a:b in the environment
     offer: Path | None = None  # a folder that was never indexed, which the page offers to index
-    watch: bool = False  # keep watching those folders
+    watch: bool | None = None  # follow those folders; None: if the package watchfiles is there
     ocr: bool = False  # then read the text in their pictures that look like text
     cache: Path | None = None  # folder of the thumbnails; by default the gallery's, if it has one
 
@@ -147,6 +147,11 @@ class Settings(BaseSettings):
     def folders(self) -> tuple[Path, ...]:
         """The folders that the server may index: at once, or when a client asks for it."""
         return self.index or ((self.offer,) if self.offer else ())
+
+    @property
+    def follows(self) -> bool:
+        """Whether changes in the folders are followed."""
+        return bool(self.folders) and (find_spec("watchfiles") is not None if self.watch is None else self.watch)
 
     @property
     def tokens(self) -> dict[str, str]:

@@ -18,7 +18,7 @@ MAX_WORDS = 6  # of a folder's name
 
 @dataclass(frozen=True)
 class Placed:
-    """A text without the folder it names.
+    """A text without the folder (or the place) that it names.
 
     `words` are the removed words. `folders` are the folder's names in the gallery, several if they are spelled nearly
     alike (الإجازة, الاجازة); empty if no folder was found.

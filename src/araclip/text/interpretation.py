@@ -128,6 +128,10 @@ class Interpreter:
         """True if a word is the name of a person or a place."""
         return fold(word) in self._names
 
+    def is_english(self, word: str) -> bool:
+        """True if a word in Latin letters is a common English word."""
+        return word.casefold() in self._english()
+
     def begins_with_and(self, word: str) -> bool:
         """True if the و that a word begins with means "and", as in وقطط and unlike in واقفة.
 

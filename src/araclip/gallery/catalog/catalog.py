@@ -67,7 +67,6 @@ _RECORDS = (
     "LEFT JOIN photos ON photos.content = contents.id"
 )
 _UNREAD = f"(contents.id NOT IN (SELECT content FROM texts) OR {photos.UNREAD})"
-_DATED = "dated_by_names"  # this key of `meta` is set once dates were read from file names
 _AT_ONCE = 500  # most parameters of one SQL statement
 _LARGE = {"cache_size": -200_000, "wal_autocheckpoint": 50_000}  # 200 MB of cache (in kB) and of log (in 4 kB pages)
 
@@ -99,7 +98,8 @@ class Catalog:
             birth, generation = secrets.token_hex(8), secrets.token_hex(8)  # birth never changes, not even in copies
             identity = {"model": model, "fingerprint": fingerprint, "width": str(width), "generation": generation}
             with connection.own_errors(folder / FILE_NAME, writing=True):
-                schema.create(database, {**(about or {}), **identity, "birth": birth, _DATED: "1"})
+                derived = {name: value for name, (value, _) in photos.DERIVED.items()}
+                schema.create(database, {**(about or {}), **identity, "birth": birth, **derived})
         return cls.open(folder, model, fingerprint, width)
 
     @classmethod
@@ -372,15 +372,16 @@ class Catalog:
         )
         photos.put_embedded(self.connection, content, facts.photo)
 
-    def date_by_names(self, turn: Callable[[], AbstractContextManager[None]]) -> None:
-        """Give pictures without a date the date in their file's name, once.
+    def derive(self, turn: Callable[[], AbstractContextManager[None]]) -> None:
+        """Derive once what releases that made this gallery did not: see `photos.DERIVED`.
 
-        For galleries made by releases that did not read dates from names. `turn` locks the gallery for a commit.
+        `turn` locks the gallery for a commit.
         """
-        if not self.meta(_DATED):
-            with turn(), self.writing():
-                photos.date_by_names(self.connection)
-                self.put_meta(_DATED, "1")
+        for name, (value, _) in photos.DERIVED.items():
+            if self.meta(name) != value:
+                with turn(), self.writing():
+                    photos.derive_again(self.connection, name)
+                    self.put_meta(name, value)
 
     def store_pixels(self, content: int, picture: bytes) -> None:
         """Store the JPEG of a picture without a file."""
@@ -852,7 +853,7 @@ def _date(group: EmbeddedPictures, row: int) -> str | None:
 def _photo_row(photo: PhotoMetadata) -> tuple[Any, ...]:
     if photo is NOTHING_KNOWN:
         return "{}", None, None, None, None, None
-    return photo.to_json(), photo.camera, photo.lens, photo.latitude, photo.longitude, photo.place
+    return photo.to_json(), photo.camera, photo.lens, photo.latitude, photo.longitude, photo.located().place
 
 
 def _json(metadata: Mapping[str, Any]) -> str:

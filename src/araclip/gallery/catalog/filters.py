@@ -17,10 +17,11 @@ from araclip.core.files import as_stored
 from araclip.core.messages import message
 from araclip.core.paths import text_path, user_path
 from araclip.errors import InputError
-from araclip.gallery.catalog.matching import EARTH_M, is_glob, tokens, written
+from araclip.gallery.catalog.matching import is_glob, tokens, written
 from araclip.pictures.formats import FORMATS
 from araclip.pictures.video.formats import FORMATS as VIDEO_FORMATS
 from araclip.text.normalization import normalize
+from araclip.text.places import EARTH_M
 
 WORDS = ("camera", "lens", "place", "name")  # filters whose value is a text with words to find
 KINDS = ("picture", "video")
@@ -95,7 +96,7 @@ class Filters:
     orientation: str | None = None  # landscape, portrait or square, as the picture is seen
     camera: str | None = None  # all these words are in the camera's name; case and order make no difference
     lens: str | None = None  # all these words are in the lens's name
-    place: str | None = None  # all these words are in the names of spot, city, region and country
+    place: str | None = None  # a spot, town, region or country, in Arabic or English; or words of its names
     name: str | None = None  # the file's name has all these words, or matches a glob such as IMG_20*
     # latitude and longitude in degrees, and the greatest distance in metres
     near: tuple[float, float, float] | None = None
@@ -161,7 +162,7 @@ class Filters:
 
         folder=PATH, captured=2023 or captured=2023-05..2023-07 (an open end is fine: 2023..), month=6,7,8, day=17,
         added=…, size=100kB..2MB, format=JPEG,PNG, orientation=portrait, camera=WORDS, lens=WORDS,
-        place=WORDS, name=WORDS (or a glob: IMG_20*), near=24.7,46.7,10km (or 500m), kind=video (or picture),
+        place=NAME, name=WORDS (or a glob: IMG_20*), near=24.7,46.7,10km (or 500m), kind=video (or picture),
         scenes=all (of a video, not only the best), hidden=yes (or no, any), meta.KEY=VALUE.
         """
         fields: dict[str, Any] = {"collapse": collapse, "metadata": {}}
@@ -298,7 +299,8 @@ def _with_words(column: str, wanted: str) -> tuple[str, Values]:
     each of them once.
     """
     values = f"SELECT DISTINCT {column} FROM photos WHERE {column} IS NOT NULL"
-    passing = f"SELECT {column} FROM ({values}) WHERE has_words({column}, ?)"
+    test = "at_place" if column == "place" else "has_words"
+    passing = f"SELECT {column} FROM ({values}) WHERE {test}({column}, ?)"
     return f"id IN (SELECT content FROM photos WHERE {column} IN ({passing}))", (wanted,)
 
 

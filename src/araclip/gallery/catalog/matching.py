@@ -1,7 +1,6 @@
 """Compare what filters on camera, lens, place, file name and distance ask for: words, globs, metres. Pure."""
 
 import fnmatch
-import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -13,9 +12,9 @@ from araclip.gallery.catalog.records import STORED_PREFIX, read_metadata
 from araclip.pictures.metadata import date_in_name
 from araclip.pictures.video.scenes import file_of
 from araclip.text.folding import fold
+from araclip.text.places import distance, tokens_of, wanted
 from araclip.text.words import words
 
-EARTH_M = 6_371_008.8  # mean radius of the Earth in metres
 _GLOB = re.compile(r"[*?\[]")
 
 
@@ -33,6 +32,11 @@ def name_tokens(name: str) -> frozenset[str]:
 def has_words(text: str | None, wanted: str) -> bool:
     """True if a text has every word of `wanted`, in any order, case and spelling; False if the text is None."""
     return text is not None and tokens(wanted) <= tokens(text)
+
+
+def at_place(text: str | None, named: str) -> bool:
+    """True if a place is called as `named` says, in any language and spelling; False if the place is None."""
+    return text is not None and any(each <= tokens_of(text) for each in wanted(named))
 
 
 def is_glob(pattern: str) -> bool:
@@ -67,14 +71,6 @@ def date_in_names(files: Iterable[tuple[str, Mapping[str, Any]]]) -> str | None:
     return next(filter(None, (date_in_name(name_at(path, about)) for path, about in files)), None)
 
 
-def distance(latitude: float, longitude: float, to_latitude: float, to_longitude: float) -> float:
-    """Compute the metres between two places given in degrees, along a great circle (haversine formula)."""
-    north, south = math.radians(latitude), math.radians(to_latitude)
-    half = math.sin((south - north) / 2) ** 2
-    half += math.cos(north) * math.cos(south) * math.sin(math.radians(to_longitude - longitude) / 2) ** 2
-    return 2 * EARTH_M * math.asin(min(1.0, math.sqrt(half)))
-
-
 def written(value: object) -> str:
     """Write a value of metadata as a text to compare, in SQLite's way: 1.0, 1.0e+20, true."""
     if isinstance(value, bool):
@@ -104,6 +100,7 @@ def _name_matches(raw: bytes, metadata: str, pattern: str) -> bool:
 # Python functions that SQL conditions call: name in SQL, function, number of arguments.
 SQL_FUNCTIONS: tuple[tuple[str, Callable[..., Any], int], ...] = (
     ("has_words", has_words, 2),
+    ("at_place", at_place, 2),
     ("name_matches", _name_matches, 3),
     ("has_metadata", _has_metadata, 3),
     ("metres_between", distance, 4),

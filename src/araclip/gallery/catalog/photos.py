@@ -1,7 +1,8 @@
 """Store when, where and with what photographs were taken, as their files and side-cars say; and which are hidden.
 
 The table `photos` has a row for each picture whose file was read for this. `embedded` is what the file itself says, as
-JSON. Camera, lens, place and coordinates are the values that filters use: from the file, completed from side-cars.
+JSON. Camera, lens, place and coordinates are the values that filters use: from the file, completed from side-cars; the
+town, region and country at the coordinates are added to the place.
 `hidden` is the user's mark. If neither file nor side-car tells a date, `contents.taken` is the date in the file's name.
 The table `sidecar_photos` holds what the XMP file beside a path says, as JSON.
 """
@@ -64,6 +65,7 @@ def complete(database: Connection, content: int) -> None:
     )
     for (about,) in beside:
         photo = photo.completed(PhotoMetadata.from_json(about))
+    photo = photo.located()
     taken = photo.captured_at or _date_in_names(database, content)
     values = (photo.camera, photo.lens, photo.latitude, photo.longitude, photo.place)
     database.execute(
@@ -82,9 +84,17 @@ def _date_in_names(database: Connection, content: int) -> str | None:
     return date_in_names((os.fsdecode(raw), read_metadata(about)) for raw, about in files)
 
 
-def date_by_names(database: Connection) -> None:
-    """Give pictures without a date the date in their file's name; needed once, in galleries of earlier releases."""
-    for (content,) in database.execute("SELECT id FROM contents WHERE taken IS NULL"):
+# What earlier releases did not derive: the row of `meta` that says that it was derived, its value, and the pictures
+# that may lack it. Raise the value of places when text/data/places.txt.xz gives other names.
+DERIVED = {
+    "dated_by_names": ("1", "SELECT id FROM contents WHERE taken IS NULL"),
+    "placed_by_coordinates": ("1", "SELECT content FROM photos WHERE latitude IS NOT NULL"),
+}
+
+
+def derive_again(database: Connection, name: str) -> None:
+    """Derive what a gallery of an earlier release lacks: dates from the names of files, places from coordinates."""
+    for (content,) in database.execute(DERIVED[name][1]):
         complete(database, content)
 
 

@@ -1,6 +1,6 @@
 """The interface of a gallery's store: a catalogue in a folder, or a schema on a server."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,6 +36,9 @@ class Store(Protocol):
 
     def remember_drives(self, drives: set[str]) -> None:
         """Store the mount points seen below indexed folders."""
+
+    def derive(self, turn: Callable[[], AbstractContextManager[None]]) -> None:
+        """Derive once what earlier releases did not, such as the places of coordinates; `turn` locks the store."""
 
     def incomplete(self) -> set[str]:
         """Return the paths of pictures that lack facts or perceptual hash."""

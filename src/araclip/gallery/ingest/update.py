@@ -7,7 +7,6 @@ from pathlib import Path
 from araclip.core.display import counted
 from araclip.core.files import as_stored, lexists, openable
 from araclip.errors import EmptyFolder, ImageError, InputError
-from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import File
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import Intake, Turn
@@ -29,8 +28,7 @@ def update(
     scenes: int | None = None,
 ) -> Update:  # fmt: skip
     """Synchronise `catalog` with the folders `roots`; see `BaseGallery.update`."""
-    if isinstance(catalog, Catalog):
-        catalog.date_by_names(turn)
+    catalog.derive(turn)
     stored = catalog.files()
     walk, known = Walk(), by_file(stored)
     found: dict[str, File] = {}

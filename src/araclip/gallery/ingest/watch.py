@@ -51,10 +51,12 @@ class Due:
     postponed: bool = False
 
 
-def changes(roots: Sequence[Path], *, stop: Event | None = None, full_walk_s: float = FULL_WALK_S) -> Iterator[Due]:
+def changes(
+    roots: Sequence[Path], *, stop: Event | None = None, walk: Event | None = None, full_walk_s: float = FULL_WALK_S
+) -> Iterator[Due]:
     """Yield updates that are due, until `stop` is set or Ctrl-C.
 
-    At first and every `full_walk_s` seconds everything is due, in between only the changed paths.
+    At first, every `full_walk_s` seconds, and when `walk` is set, everything is due, in between only the changed paths.
 
     Raises:
         InputError: the package watchfiles is missing.
@@ -70,7 +72,10 @@ def changes(roots: Sequence[Path], *, stop: Event | None = None, full_walk_s: fl
         stop_event=stop, raise_interrupt=True,
     ):  # fmt: skip
         paths |= {path for _, path in changed if _matters(Path(path), roots)}
-        everything = time.monotonic() - walked > full_walk_s or len(paths) > MAX_PATHS
+        asked = walk is not None and walk.is_set()
+        everything = asked or time.monotonic() - walked > full_walk_s or len(paths) > MAX_PATHS
+        if asked and walk:
+            walk.clear()
         if everything or paths:
             due = Due(None if everything else frozenset(paths))
             yield due

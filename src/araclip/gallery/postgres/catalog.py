@@ -2,8 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ from araclip.models.vectors import Vectors
 from araclip.pictures.facts import Facts
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
 from araclip.pictures.video.scenes import MARK, belongs
+from araclip.text.places import tokens_of
 
 PAGE = 1000  # pictures that one SQL statement reads
 HIDDEN = "SELECT id FROM contents WHERE hidden"
@@ -55,6 +56,7 @@ _TAKEN = """SELECT (value->>1)::int FROM json_array_elements(?) AS value
     JOIN files ON path = decode(value->>0, 'hex')"""
 _DERIVED = "taken text, latitude float8, longitude float8, camera_words text[], lens_words text[], place_words text[], "
 _DERIVED += "words text[], letters text, shown boolean"  # columns of `contents` that are derived
+_PLACE = "@"  # before the whole place, the first of `place_words`; no filter asks for a word that begins so
 
 
 class PostgresCatalog(Store):
@@ -298,6 +300,13 @@ class PostgresCatalog(Store):
             (list(self._changed),),
         )
 
+    def derive(self, turn: Callable[[], AbstractContextManager[None]]) -> None:
+        placed = "latitude IS NOT NULL OR cardinality(place_words) > 0"
+        sql = f"SELECT id FROM contents WHERE ({placed}) AND coalesce(place_words[1], '') NOT LIKE '{_PLACE}%'"
+        if missing := self.database.rows(sql):
+            with turn(), self.writing():
+                self._changed |= {content: None for (content,) in missing}
+
     def compact(self) -> int:
         """Free the space of removed pictures, for new ones; return the number of bytes given back to the system."""
         before = self.stored_bytes
@@ -322,13 +331,14 @@ class PostgresCatalog(Store):
 
 def _derived(row: Row) -> dict[str, Any]:
     photo, words = row.photo, words_of(row)
-    names = ("camera", "lens", "place")
+    place = photo.place or ""
     return {
         "id": row.id,
         "taken": photo.captured_at,
         "latitude": photo.latitude,
         "longitude": photo.longitude,
-        **{f"{name}_words": sorted(map(storable, tokens(getattr(photo, name) or ""))) for name in names},
+        **{f"{name}_words": sorted(map(storable, tokens(getattr(photo, name) or ""))) for name in ("camera", "lens")},
+        "place_words": [storable(each) for each in (_PLACE + place, *sorted(tokens_of(place)))],
         "words": sorted({storable(word.stem) for word in words}),
         "letters": " ".join(sorted({storable(word.folded) for word in words})),
         "shown": bool(row.files),

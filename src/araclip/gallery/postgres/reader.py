@@ -87,6 +87,11 @@ class PostgresBrowsing(Browsing):
     def values(self, name: str) -> list[str]:
         if name == "folder":
             return sorted(self._catalog.overview().folders)
+        if name == "place":
+            sql = (
+                "SELECT DISTINCT substr(place_words[1], 2) FROM contents WHERE NOT hidden AND place_words[1] LIKE '@%'"
+            )
+            return sorted(value for (value,) in self._catalog.database.rows(sql) if value)
         rows = self._catalog.database.rows(
             f"SELECT DISTINCT photo::json->>'{name}' FROM contents WHERE NOT hidden UNION "
             f"SELECT DISTINCT files.photo::json->>'{name}' FROM files JOIN contents ON id = content WHERE NOT hidden"

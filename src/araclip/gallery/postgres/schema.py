@@ -234,7 +234,7 @@ class Row:
         if found.captured_at is None:
             named = date_in_names((each.file.path, each.metadata) for each in files)
             found = replace(found, captured_at=named)
-        return found
+        return found.located()
 
 
 def record_of(row: Row) -> PictureRecord:

@@ -12,7 +12,7 @@ import numpy as np
 
 from araclip.gallery.catalog.filters import ORIENTATIONS, Filters, below_any, folder_names, roots_of
 from araclip.gallery.catalog.full_text import Document, forms_of
-from araclip.gallery.catalog.matching import EARTH_M, is_glob, name_at, name_matches, tokens
+from araclip.gallery.catalog.matching import is_glob, name_at, name_matches, tokens
 from araclip.gallery.catalog.records import signed
 from araclip.gallery.ingest.update import below as is_below
 from araclip.gallery.near_hashes import NEAR
@@ -36,6 +36,7 @@ from araclip.gallery.results import Hit
 from araclip.gallery.text_matches import TextMatches, TextQuery, text_matches
 from araclip.models.vectors import Ids, Vectors
 from araclip.pictures.video.formats import FORMATS as VIDEO_FORMATS
+from araclip.text.places import EARTH_M, wanted
 from araclip.text.script import describes
 
 EXACT_UP_TO = 100_000  # up to so many passing pictures are all compared, as in a folder
@@ -222,9 +223,12 @@ def condition_of(filters: Filters | None) -> Condition:
         of_picture.append(("format = ANY(?)", (list(filters.formats),)))
     if filters.orientation:
         of_picture.append((ORIENTATIONS[filters.orientation], ()))
-    for name in ("camera", "lens", "place"):
-        if (wanted := getattr(filters, name)) is not None:
-            of_picture.append((f"{name}_words @> ?", (sorted(tokens(wanted)),)))
+    for name in ("camera", "lens"):
+        if (words := getattr(filters, name)) is not None:
+            of_picture.append((f"{name}_words @> ?", (sorted(tokens(words)),)))
+    if filters.place is not None:
+        called = tuple(sorted(each) for each in wanted(filters.place))
+        of_picture.append((" OR ".join(["place_words @> ?"] * len(called)), called))
     if filters.near is not None:
         latitude, longitude, metres = filters.near
         degrees = math.degrees(metres / EARTH_M) * 1.000001 + 1e-9  # a little more, to be safe from rounding

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from araclip.core.child_process import Child, ChildEnded, own_environment
 from araclip.core.display import shown
+from araclip.errors import InputError
 from araclip.gallery import locations
 from araclip.gallery.catalog import writer_lock
 from araclip.gallery.ingest.scan import checked_root, unread_line
@@ -53,7 +54,7 @@ class Indexing:
         self._follow = follow
         self._events = events
         self._committed = committed
-        self._stop = threading.Event()
+        self._stop, self._walk = threading.Event(), threading.Event()
         self._worker: Child | None = None
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -64,9 +65,13 @@ class Indexing:
         return self.state == "running"
 
     def start(self) -> None:
-        """Index the folders now. Does nothing if indexing has begun, or the folders are followed already."""
+        """Index the folders now. Does nothing if indexing has begun."""
         with self._starting:
-            if self._stop.is_set() or (self._thread and self._thread.is_alive() and (self._follow or self.running)):
+            if self._stop.is_set() or (self._thread and self._thread.is_alive() and self.running):
+                return
+            if self._thread and self._thread.is_alive() and self._follow:
+                self._walk.set()
+                self.state = "running"
                 return
             if self._thread:
                 self._thread.join()  # it has said how it ended
@@ -96,8 +101,14 @@ class Indexing:
     def _due(self) -> Iterator[Due]:
         """Yield one full update, or, with `follow`, an update whenever the folders change."""
         if self._follow:
-            yield from changes([checked_root(folder) for folder in self.folders], stop=self._stop)
-            return
+            try:
+                yield from changes([checked_root(folder) for folder in self.folders], stop=self._stop, walk=self._walk)
+                return
+            except InputError:  # a folder is missing; the update says which
+                pass
+            except (OSError, RuntimeError) as error:  # more folders than the system watches
+                log.warning("the folders cannot be followed, they are indexed once: %s", shown(str(error)))
+                self._follow = False
         postponed = True
         while postponed:
             due = Due()

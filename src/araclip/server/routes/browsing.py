@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Callable
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from fastapi import APIRouter, Query, Request
 
@@ -148,18 +148,22 @@ async def places(
     request: Request,
     client: ClientOf,
     cell: Annotated[float, Query(gt=0, le=90, allow_inf_nan=False, description="Degrees of a cell of the grid.")] = 4,
+    by: Annotated[Literal["cell", "town"], Query(description="town: gathered by town instead of in a grid.")] = "cell",
     where: Filter = [],  # noqa: B006
 ) -> PlacesAnswer:
-    """Where pictures were taken, gathered in a grid."""
+    """Where pictures were taken, gathered in a grid or by town."""
 
     def answer() -> PlacesAnswer:
         browsing = service.gallery.browsing
-        generation, found = browsing.generation, browsing.places(browsing.filters(where), cell)
+        generation, found = (
+            browsing.generation,
+            browsing.places(browsing.filters(where), cell if by == "cell" else None),
+        )
         covers = {record.content: record.id for record in browsing.records([each.cover for each in found or ()])}
         shown_places = [
             Place(
                 latitude=each.latitude, longitude=each.longitude, pictures=each.pictures,
-                cover=covers.get(each.cover), box=each.box,
+                cover=covers.get(each.cover), box=each.box, name=each.name,
             )
             for each in found or ()
         ]  # fmt: skip

@@ -52,6 +52,7 @@ from araclip.server.schemas import (
     NearAnswer,
     SearchAnswer,
     SearchRequest,
+    Sort,
     SuggestionsAnswer,
     Where,
 )  # fmt: skip
@@ -83,13 +84,14 @@ async def search(
     text_weight: Annotated[
         float, Query(ge=0, le=MAX_TEXT_WEIGHT, description="How much words in the pictures' texts count.")
     ] = TEXT_WEIGHT,
+    sort: Sort = "relevance",
     literal: Annotated[bool, Query(description="Take the words as they are typed.")] = False,
-    ignore: Annotated[list[Part], Query(max_length=4, description="Parts taken as they are typed.")] = [],  # noqa: B006
+    ignore: Annotated[list[Part], Query(max_length=5, description="Parts taken as they are typed.")] = [],  # noqa: B006
 ) -> SearchAnswer:
     """Search by text; best pictures first."""
     body = SearchRequest(
         q=q, k=k, offset=offset, where=where, threshold=threshold, collapse=collapse, text_weight=text_weight,
-        literal=literal, ignore=ignore,
+        sort=sort, literal=literal, ignore=ignore,
     )  # fmt: skip
     return await while_connected(request, run_search(service, body, [], client))
 
@@ -117,8 +119,9 @@ async def search_by_image(
     threshold: Annotated[float, Form(ge=0, le=1)] = 0.0,
     collapse: Annotated[Literal["near"] | None, Form()] = None,
     text_weight: Annotated[float, Form(ge=0, le=MAX_TEXT_WEIGHT)] = TEXT_WEIGHT,
+    sort: Annotated[Sort, Form()] = "relevance",
     literal: Annotated[bool, Form()] = False,
-    ignore: Annotated[list[Part], Form(max_length=4)] = [],  # noqa: B006
+    ignore: Annotated[list[Part], Form(max_length=5)] = [],  # noqa: B006
 ) -> SearchAnswer:
     """Search by an uploaded picture, combined with the text `q` if it is given."""
     data = await file.read()
@@ -126,7 +129,7 @@ async def search_by_image(
         raise Problem("too-large", limit=service.settings.max_upload)
     body = SearchRequest(
         q=q, k=k, offset=offset, where=where, threshold=threshold, collapse=collapse, text_weight=text_weight,
-        literal=literal, ignore=ignore,
+        sort=sort, literal=literal, ignore=ignore,
     )  # fmt: skip
     return await while_connected(request, run_search(service, body, [data], client, sent_weight=1.0))
 
@@ -146,7 +149,7 @@ async def run_search(
     browsing = service.gallery.browsing
     filters = await service.in_thread(lambda: browsing.filters(body.where, collapse=body.collapse is not None))
     page = Page(
-        body.k + 1, body.offset, filters, body.threshold
+        body.k + 1, body.offset, filters, body.threshold, body.sort
     )  # one more hit than k tells whether there is a next page
     pictures = await _sent_vectors(service, query, sent, client)  # before the gate, where others would wait for it
     with service.searches.entered(client):
@@ -165,7 +168,8 @@ async def run_search(
         more=more,
         passing=passing,
         away=away,
-        nothing_found=body.offset == 0 and (not results or fits_nothing([each.relevance for each in results])),
+        nothing_found=body.offset == 0
+        and (not results or fits_nothing([each.relevance for each in results], by_date=body.sort == "date")),
         took_ms=round((time.perf_counter() - began) * 1e3, 1),
         generation=snapshot.generation,
         interpretation=Interpretation.model_validate(understood.json()),
@@ -184,7 +188,10 @@ async def planned(
     ignore: Collection[Part],
 ) -> tuple[QueryPlan, NDArray[np.float32]]:
     """Return the plan of a query, and the vectors of its terms and kinds, (n + m, D)."""
-    planner = Planner(query, service.interpreter, lambda explicit: service.gallery.overview().folders, literal, ignore)
+    planner = Planner(
+        query, service.interpreter, lambda explicit: service.gallery.overview().folders,
+        service.gallery.browsing.place_names, literal, ignore,
+    )  # fmt: skip
     plan = await service.in_thread(planner.plan)
     terms = await _term_vectors(service, plan, sent, client)
     if plan.has_filters:
@@ -314,7 +321,7 @@ async def explain(
     identity: Identity,
     q: Annotated[str, Query(description="The query, as for /search.")],
     literal: Annotated[bool, Query(description="Take the words as they are typed.")] = False,
-    ignore: Annotated[list[Part], Query(max_length=4, description="Parts taken as they are typed.")] = [],  # noqa: B006
+    ignore: Annotated[list[Part], Query(max_length=5, description="Parts taken as they are typed.")] = [],  # noqa: B006
 ) -> Explanation:
     """What the score of a picture loses when the query is asked without each of its words."""
     return await while_connected(request, _explained(service, client, identity, q, literal, ignore))
@@ -412,5 +419,6 @@ def _completed(
     ]  # fmt: skip
     store = gallery.store
     source = WordIndex(store) if isinstance(store, Catalog) else None
-    found = completions(typed, source, gallery.overview().folders, finding, most)
+    places = dict.fromkeys(gallery.browsing.place_names().values())
+    found = completions(typed, source, gallery.overview().folders, finding, most, places)
     return SuggestionsAnswer(suggestions=[Suggestion(text=shown(each.text), kind=each.kind) for each in found])

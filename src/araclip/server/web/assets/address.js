@@ -1,11 +1,11 @@
 /**
  * The URL's query: the search and the picture in the viewer. Pure.
  *
- * ?q=قطة&like=ID&like=-ID&picture=KEY&where=format=PNG&strong&unfold&literal&ignore=date&open=ID&view=ID&show=albums; a minus before an id or key excludes.
+ * ?q=قطة&like=ID&like=-ID&picture=KEY&where=format=PNG&strong&unfold&sort=date&literal&ignore=date&open=ID&view=ID&show=albums; a minus before an id or key excludes.
  */
 
 /** Parts of a query's understanding that can be taken back. */
-const PARTS = ['words', 'exclusions', 'date', 'folder'];
+const PARTS = ['words', 'exclusions', 'date', 'folder', 'place'];
 
 /** The state that a URL's query holds: `like` and `pictures` are lists of { id, weight }, `where` maps a filter to its value. */
 export function read(search) {
@@ -21,6 +21,7 @@ export function read(search) {
     where: Object.fromEntries(where.filter(([key, value]) => key && value)),
     strong: params.has('strong'),
     collapse: !params.has('unfold'), // near-duplicates stand behind the best of them
+    sort: params.get('sort') === 'date' ? 'date' : '', // what fits, the newest first
     literal: params.has('literal'),
     ignore: params.getAll('ignore').filter((part) => PARTS.includes(part)),
     open: params.getAll('open').filter(Boolean), // pictures whose near-duplicates are shown beside them
@@ -38,6 +39,7 @@ export function write(state) {
   for (const filter of filterTexts(state)) params.append('where', filter);
   if (state.strong) params.append('strong', '');
   if (!state.collapse) params.append('unfold', '');
+  if (state.sort && isSearch(state)) params.append('sort', state.sort);
   if (state.literal) params.append('literal', '');
   for (const part of state.ignore ?? []) params.append('ignore', part);
   if (state.show && !isSearch(state)) params.append('show', state.show);

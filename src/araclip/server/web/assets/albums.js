@@ -6,6 +6,7 @@ import * as api from './browsing-api.js';
 import { button, el, icon, plainly } from './dom.js';
 import { t } from './i18n.js';
 import { named } from './album-names.js';
+import { placed } from './placed.js';
 import { fetched } from './toast.js';
 
 let shown = '';
@@ -18,9 +19,9 @@ export async function show(root, state, go) {
   if (shown === key) return;
   shown = key;
   const now = asked += 1;
-  let [found, parent] = [null, inside];
+  let [found, towns, parent] = [null, null, inside];
   try {
-    found = await api.folders(inside);
+    [found, towns] = await Promise.all([api.folders(inside), inside ? { places: [] } : api.towns()]);
     const [only] = found.albums; // one folder that holds all others says nothing
     if (!inside && found.albums.length === 1 && only.albums) {
       parent = only.key;
@@ -44,12 +45,14 @@ export async function show(root, state, go) {
     found.trail.flatMap(({ key: each, name }, i) => [icon('next'), i === found.trail.length - 1
       ? el('b', { 'aria-current': 'page' }, el('bdi', {}, name))
       : link('a', album(each), null, el('bdi', {}, name))]));
-  const card = ({ key: each, name, pictures, cover }) => {
-    named(each, name);
-    return el('li', {}, link('a.card', album(each), `${name}${t('comma')}${t('pictures', { n: pictures })}`,
-      cover && el('img', { alt: '', src: thumbnail(cover, 512), decoding: 'async', loading: 'lazy' }),
-      el('span', {}, el('b', {}, el('bdi', {}, name)), el('small', {}, t('pictures', { n: pictures })))));
+  const tile = (to, name, { pictures, cover }) => el('li', {}, link('a.card', to, `${name}${t('comma')}${t('pictures', { n: pictures })}`,
+    cover && el('img', { alt: '', src: thumbnail(cover, 512), decoding: 'async', loading: 'lazy' }),
+    el('span', {}, el('b', {}, el('bdi', {}, name)), el('small', {}, t('pictures', { n: pictures })))));
+  const card = (each) => {
+    named(each.key, each.name);
+    return tile(album(each.key), each.name, each);
   };
+  const town = (each) => tile({ where: { place: placed(each.name) }, show: '' }, placed(each.name), each);
   const list = el('ul', { role: 'list' }, found.albums.map(card));
   const more = found.more && button('quiet.more', 'more', null, async () => {
     more.disabled = true;
@@ -61,7 +64,8 @@ export async function show(root, state, go) {
     more.hidden = !next.more;
     list.children[there]?.firstChild.focus();
   }, t('more'));
-  root.replaceChildren(...[trail, found.albums.length && list, more, !found.albums.length && !inside && el('p.soft', {}, t('noAlbums'))].filter(Boolean));
+  const places = towns.places.length && [el('h2', {}, t('places')), el('ul', { role: 'list' }, towns.places.map(town))];
+  root.replaceChildren(...[trail, found.albums.length && list, more, ...places || [], !found.albums.length && !inside && el('p.soft', {}, t('noAlbums'))].filter(Boolean));
 }
 
 /** Ask again when it is next shown. */

@@ -37,6 +37,7 @@ export async function search(state, offset, signal) {
   const settings = { q: state.q, k: PAGE, offset };
   if (state.strong) settings.threshold = FAIR; // below, a hit is weak
   if (state.collapse) settings.collapse = 'near';
+  if (state.sort) settings.sort = state.sort;
   if (state.literal) settings.literal = true;
   if (!state.like.length && !state.pictures.length) {
     const params = new URLSearchParams(settings);

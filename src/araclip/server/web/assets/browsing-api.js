@@ -20,6 +20,9 @@ export const folders = (inside, offset = 0) => asked('folders', [], { k: 500, of
 /** { known, places, … } in cells of so many degrees. */
 export const places = (filters, cell, signal) => asked('places', filters, { cell }, signal);
 
+/** The places of all pictures by town: { places: [{ name, pictures, cover, … }] }. */
+export const towns = () => asked('places', [], { by: 'town' });
+
 /** Prepare an archive of pictures: { address, pictures, bytes }. */
 export const archive = (ids) => request('archives', { body: { ids } });
 

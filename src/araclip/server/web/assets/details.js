@@ -4,6 +4,7 @@ import * as api from './api.js';
 import { button, el, marked } from './dom.js';
 import { bytes, clock, date, isolated, number, strength, t } from './i18n.js';
 import { isScene } from './movie.js';
+import { placed } from './placed.js';
 import { said } from './problems.js';
 import { toast } from './toast.js';
 
@@ -21,7 +22,7 @@ export function details(item, asked, signal) {
     ...(item.matched ?? []).filter((match) => !told(item, match)).map((match) => [names[match.field], marked(match)]),
     [t('moment'), isScene(item) && clock(item.time)],
     [t('captured'), item.captured_at && [date(item.captured_at), item.captured_by_name && ` (${t('fromName')})`].filter(Boolean)],
-    [t('place'), item.place && el('bdi', {}, item.place)],
+    [t('place'), item.place && el('bdi', {}, placed(item.place))],
     [t('coordinates'), typeof item.latitude === 'number' && typeof item.longitude === 'number' && coordinates(item)],
     [t('camera'), item.camera && el('bdi', {}, item.camera)],
     [t('lens'), item.lens && el('bdi', {}, item.lens)],

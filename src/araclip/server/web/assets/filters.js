@@ -1,6 +1,6 @@
 /** The filter panel: native controls for the formats, folders and dates of the gallery. */
 
-import { filterCount, UNFILTERED } from './address.js';
+import { filterCount, isSearch, UNFILTERED } from './address.js';
 import { nameOf } from './album-names.js';
 import { $, button, el } from './dom.js';
 import { bytes, date, isolated, language, listed, monthName, number, t } from './i18n.js';
@@ -9,9 +9,10 @@ const ORIENTATIONS = ['landscape', 'portrait', 'square'];
 const SIZES = ['..100kB', '100kB..1MB', '1MB..']; // values of `--where size=`
 
 export class Filters {
-  /** `change` is called with { where, strong, collapse }. */
+  /** `change` is called with { where, strong, collapse } or { sort }. */
   constructor(change) {
     Object.assign(this, { form: $('filters'), change, stats: null });
+    $('sort').addEventListener('click', () => this.change({ sort: this.sort ? '' : 'date' }));
     this.form.addEventListener('submit', (event) => event.preventDefault());
     this.form.addEventListener('change', ({ target }) => { if (!unfinished(target)) this.#changed(); });
   }
@@ -44,6 +45,9 @@ export class Filters {
     const badge = $('filter-switch').querySelector('.badge');
     badge.textContent = filterCount(state) || '';
     badge.hidden = !filterCount(state);
+    this.sort = state.sort;
+    $('sort').setAttribute('aria-pressed', Boolean(state.sort));
+    $('sort').hidden = !isSearch(state);
     if (!this.stats) return;
     const { where } = state;
     const [from = '', to = ''] = where.captured?.includes('..') ? where.captured.split('..') : [where.captured, where.captured];
@@ -104,7 +108,7 @@ export function filterChips(state) {
   return out;
 }
 
-const keyLabel = (key) => (key === 'near' ? t('whereTaken') : ['album', 'folder', 'captured', 'month', 'day', 'added', 'format', 'orientation', 'size'].includes(key) ? t(key) : isolated(key.replace('meta.', '')));
+const keyLabel = (key) => (key === 'near' ? t('whereTaken') : ['album', 'folder', 'place', 'captured', 'month', 'day', 'added', 'format', 'orientation', 'size'].includes(key) ? t(key) : isolated(key.replace('meta.', '')));
 
 function valueLabel(key, value) {
   if (key === 'orientation' && ORIENTATIONS.includes(value)) return t(value);

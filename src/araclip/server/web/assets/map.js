@@ -5,6 +5,7 @@ import { filterTexts, write } from './address.js';
 import * as api from './browsing-api.js';
 import { button, el, plainly, setStyle, styled } from './dom.js';
 import { language, number, t } from './i18n.js';
+import { placed } from './placed.js';
 import { fetched } from './toast.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
@@ -117,11 +118,13 @@ class PlacesMap {
     const farthest = Math.max(...[south, north].map((latitude) => distance(...middle, latitude, east))); // the corner nearer the equator
     const near = `${middle[0].toFixed(5)},${middle[1].toFixed(5)},${Math.max(0.1, farthest + 0.05).toFixed(2)}km`;
     const to = { where: { ...this.state.where, near }, show: '' };
+    const degrees = [place.latitude, place.longitude].map((each) => number(each, { maximumFractionDigits: 2 })).join(t('comma'));
+    const name = place.name && placed(place.name);
     const item = el('li', {}, el('a', {
-      href: write({ ...this.state, ...to }), 'aria-label': `${t('pictures', { n: place.pictures })}${t('comma')}${number(place.latitude, { maximumFractionDigits: 2 })}${t('comma')}${number(place.longitude, { maximumFractionDigits: 2 })}`,
+      href: write({ ...this.state, ...to }), 'aria-label': `${t('pictures', { n: place.pictures })}${t('comma')}${name || degrees}`, title: name,
       draggable: 'false',
       onclick: plainly(() => { if (!this.moved) this.go(to); }),
-    }, place.cover && el('img', { alt: '', src: thumbnail(place.cover, 256), decoding: 'async', draggable: 'false' }), el('b', {}, number(place.pictures))));
+    }, place.cover && el('img', { alt: '', src: thumbnail(place.cover, 256), decoding: 'async', draggable: 'false' }), el('b', {}, number(place.pictures)), name && el('small', {}, el('bdi', {}, name.split(/[،,]/)[0]))));
     item.place = place;
     return item;
   }

@@ -7,7 +7,7 @@ import { recent } from './recent.js';
 
 const PAUSE_MS = 120; // without a key, before the server is asked
 const EARLIER = 3; // earlier searches beside the server's suggestions
-const ICONS = { earlier: 'clock', folder: 'folder', word: 'search', query: 'search', file: 'picture' };
+const ICONS = { earlier: 'clock', folder: 'folder', place: 'pin', word: 'search', query: 'search', file: 'picture' };
 const FOLDED = [[/[\u064b-\u065f\u0670\u0640]/g, ''], [/[أإآٱ]/g, 'ا'], [/ة/g, 'ه'], [/ى/g, 'ي'], [/ؤ/g, 'و'], [/ئ/g, 'ي']];
 
 /** Letters as they are compared: without hamzas, marks and capitals; the server folds further. */
@@ -64,7 +64,7 @@ export class Suggest {
     this.list.hidden = !options.length;
     this.input.setAttribute('aria-expanded', this.open);
     this.list.replaceChildren(...options.map(({ text, kind }, i) => el('li', { role: 'option', id: `option-${i}`, 'aria-selected': false },
-      icon(ICONS[kind]), el('bdi', {}, text), kind === 'folder' && el('small', {}, t('inFolder')), kind === 'file' && el('small', {}, t('byName')))));
+      icon(ICONS[kind]), el('bdi', {}, text), kind === 'folder' && el('small', {}, t('inFolder')), kind === 'place' && el('small', {}, t('place')), kind === 'file' && el('small', {}, t('byName')))));
     this.#activate(active ? options.findIndex(({ text }) => text === active) : -1);
   }
 

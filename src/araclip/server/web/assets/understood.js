@@ -27,7 +27,7 @@ export class Understood {
       qualities.length > 0 && el('span.note', {}, t('qualityKept', { words: listed(qualities) })),
       ...filters.map(({ part, words, where, applied }) => (applied
         ? this.#chip(state, part, filtersLabel(where))
-        : el('span.note', {}, t(part === 'date' ? 'noSuchDate' : 'noSuchFolder', { words })))),
+        : el('span.note', {}, t({ date: 'noSuchDate', folder: 'noSuchFolder', place: 'noSuchPlace' }[part], { words })))),
     ];
   }
 

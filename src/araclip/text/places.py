@@ -1,0 +1,250 @@
+"""Places: the town that coordinates lie at, how places are spelled, and the place that a query names. Pure.
+
+The table text/data/places.txt.xz has the towns of GeoNames with their regions and countries (recipes/places.py). A
+place is written «القاهرة، مصر · Cairo, Egypt»: the names of town, region and country in Arabic, then in English.
+"""
+
+import lzma
+import math
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from importlib.resources import files
+
+from araclip.text.folders import Placed
+from araclip.text.folding import fold
+from araclip.text.interpretation import Interpreter
+from araclip.text.normalization import normalize
+from araclip.text.picture_words import PICTURE_WORDS
+from araclip.text.script import is_arabic, words
+from araclip.text.word_lists import folded
+
+EARTH_M = 6_371_008.8  # mean radius of the Earth in metres
+AT, NEAR = 40_000, 200_000  # metres beyond a town's edge where a picture is named after the town, and after its region
+_ROUNDED = 2  # decimals of degrees, about a km: the pictures of a place are looked up once
+BETWEEN = " · "  # between the same place in two languages
+_NAMES = re.compile(r"\s*[,،·]\s*")
+_WORDS = re.compile(r"[^\W_]+")
+_ARTICLE = "ال"
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """A region or a country: its names in Arabic and in English, the usual one first."""
+
+    arabic: tuple[str, ...]
+    english: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Town(Area):
+    """A town: its middle in degrees, how many metres it reaches, and the areas that it lies in, the smallest first."""
+
+    latitude: float
+    longitude: float
+    reach: float
+    areas: tuple[Area, ...]
+
+    def label(self, *, whole: bool = True) -> str:
+        """Return the names of town, region and country in both languages; without the town's if not `whole`.
+
+        A town without a name in Arabic has its own in both.
+        """
+        lines = (self, *self.areas) if whole else self.areas
+        arabic = {key(each.arabic[0]): each.arabic[0] for each in reversed(lines) if each.arabic}
+        if whole and not self.arabic:
+            arabic[key(self.english[0])] = self.english[0]
+        english = {key(each.english[0]): each.english[0] for each in reversed(lines) if each.english}
+        parts = "، ".join(reversed(arabic.values())), ", ".join(reversed(english.values()))
+        return BETWEEN.join(filter(None, parts))
+
+
+@cache
+def _table() -> dict[tuple[int, int], list[Town]]:
+    """The towns by the degrees of latitude and longitude that they lie in."""
+    packed = files("araclip.text").joinpath("data", "places.txt.xz").read_bytes()
+    cells = defaultdict[tuple[int, int], list[Town]](list)
+    country = region = Area((), ())
+    for line in lzma.decompress(packed).decode().splitlines()[1:]:
+        *numbers, arabic, english = line.split("\t")
+        names = tuple(filter(None, arabic.split("|"))), tuple(filter(None, english.split("|")))
+        if not numbers:
+            country = Area(*names)
+        elif len(numbers) == 1:
+            region = Area(*names)
+        else:
+            latitude, longitude, thousands = map(float, numbers[2:])
+            town = Town(*names, latitude, longitude, reach_of(thousands * 1000), (region, country))
+            cells[math.floor(latitude), math.floor(longitude)].append(town)
+    return cells
+
+
+def reach_of(people: float) -> float:
+    """Return how many metres a town of so many people reaches around its middle: 5 km for a million."""
+    return max(1000.0, math.pow(people, 0.6) * 1.25)
+
+
+def distance(latitude: float, longitude: float, to_latitude: float, to_longitude: float) -> float:
+    """Compute the metres between two places given in degrees, along a great circle (haversine formula)."""
+    north, south = math.radians(latitude), math.radians(to_latitude)
+    half = math.sin((south - north) / 2) ** 2
+    half += math.cos(north) * math.cos(south) * math.sin(math.radians(to_longitude - longitude) / 2) ** 2
+    return 2 * EARTH_M * math.asin(min(1.0, math.sqrt(half)))
+
+
+def place_at(latitude: float | None, longitude: float | None) -> str | None:
+    """Return the place at coordinates in degrees; None far from any town, and for what no GPS says: 0° 0°, 91°, NaN.
+
+    Inside of several towns, the one counts whose middle is nearest for its size. More than AT beyond a town's edge only
+    its region and country are named, and more than NEAR beyond nothing.
+    """
+    if latitude is None or longitude is None or latitude == longitude == 0:
+        return None
+    if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):  # true for NaN, too
+        return None
+    return _place_near(round(latitude, _ROUNDED), round(longitude, _ROUNDED))
+
+
+@lru_cache(1 << 14)
+def _place_near(latitude: float, longitude: float) -> str | None:
+    inside, best, beyond = math.inf, None, math.inf
+    for town in _around(latitude, longitude):
+        away = distance(latitude, longitude, town.latitude, town.longitude)
+        if away <= town.reach and away / town.reach < inside:
+            inside, best, beyond = away / town.reach, town, 0.0
+        elif inside == math.inf and away - town.reach < beyond:
+            best, beyond = town, away - town.reach
+    if best is None or beyond > NEAR:
+        return None
+    return best.label(whole=beyond <= AT) or None
+
+
+def _around(latitude: float, longitude: float) -> Iterator[Town]:
+    table, rows = _table(), math.ceil(NEAR / 111_000)
+    columns = min(180, math.ceil(rows / max(math.cos(math.radians(latitude)), 0.01)))
+    for row in range(math.floor(latitude) - rows, math.floor(latitude) + rows + 1):
+        for column in range(math.floor(longitude) - columns, math.floor(longitude) + columns + 1):
+            yield from table.get((row, (column + 180) % 360 - 180), ())
+
+
+# ------------------------------------------------------------------ how places are spelled
+
+
+@lru_cache(1 << 12)
+def key(name: str) -> str:
+    """Return what all spellings of a name have in common: الإسكندرية and اسكندريه, بور سعيد and بورسعيد, São, Sao."""
+    return "".join(_words(name))
+
+
+def _words(name: str) -> list[str]:
+    """The words of a name, folded, without accents and the Arabic article."""
+    if not (name.isascii() or is_arabic(name)):
+        name = "".join(each for each in unicodedata.normalize("NFD", name) if not unicodedata.combining(each))
+    found = _WORDS.findall(name.lower() if name.isascii() else fold(name))
+    return [each.removeprefix(_ARTICLE) if len(each) > len(_ARTICLE) + 1 else each for each in found]
+
+
+def names_of(place: str) -> list[str]:
+    """Return the names in a place: its spot, town, region and country, in each language."""
+    return [name for name in _NAMES.split(place) if key(name)]
+
+
+def tokens_of(place: str) -> frozenset[str]:
+    """Return what `wanted` is compared with: the words of a place, and with "=" before them its whole names."""
+    return frozenset((*_words(place), *("=" + key(name) for name in names_of(place))))
+
+
+@lru_cache(64)
+def wanted(text: str) -> tuple[frozenset[str], ...]:
+    """Return the tokens that a place must have to be what a text names; all of one of the sets.
+
+    The name of a town, region or country, in any language and spelling, stands for all places that are called so, and
+    for no others: York is not New York. Of other texts, all words are looked for.
+    """
+    asked = key(text)
+    if not (same := _by_key().get(asked)):
+        return (frozenset(_words(text)),)
+    usual = {key(name) for each in same for name in (each.english[:1] or each.arabic[:1])}
+    return tuple(frozenset(("=" + name,)) for name in sorted({asked, *usual}))
+
+
+@cache
+def _by_key() -> dict[str, list[Area]]:
+    found = defaultdict[str, list[Area]](list)
+    for each in _all_areas():
+        for name in each.arabic + each.english:
+            found[key(name)].append(each)
+    return found
+
+
+def spellings(places: Iterable[str]) -> dict[str, str]:
+    """Return the names in some places by their keys, also under what else the towns and areas are called."""
+    written = {name for place in places for name in names_of(place)}
+    found = {key(name): name for name in sorted(written)}
+    for each in _all_areas() if written else ():
+        if written.issuperset((*each.arabic[:1], *each.english[:1])):
+            for names in (each.arabic, each.english):
+                found |= {key(name): names[0] for name in names if key(name) not in found}
+    return found
+
+
+@cache
+def _all_areas() -> tuple[Area, ...]:
+    towns = [town for cell in _table().values() for town in cell]
+    return (*dict.fromkeys(area for town in towns for area in town.areas), *towns)
+
+
+# ------------------------------------------------------------------ places in queries
+
+_BEFORE, _CITY = folded("places: before"), folded("places: city")
+_COMMON, _ONLY_IN = folded("places: common"), folded("places: only after in")
+_IN = "ب"  # a preposition that is written on the word: بدبي
+FREQUENT = 3  # a word that captions use so often is a thing, unless it is known as a name
+MOST_WORDS = 5  # of a place's name
+
+
+def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -> Placed:
+    """Separate the place that a text names from the rest; `known` are the names of the gallery's places by their keys.
+
+    A name that is also a common word is a place only after a word for a town («مدينة العين»), or for a few of them
+    after "in" («في صور»). Others need a word before them, «في» or «صور», or a name that no caption uses.
+    """
+    normal = normalize(text)
+    found = list(words(normal)) if known else []
+    typed = [match.group() for match in found]
+    folds = [fold(word) for word in typed]
+    for at in range(len(found)):
+        for width in range(min(MOST_WORDS, len(found) - at), 0, -1):
+            whole = normal[found[at].start() : found[at + width - 1].end()]
+            attached = whole.startswith(_IN) and key(whole) not in known
+            attached = attached and (whole.startswith(_IN + _ARTICLE) or not interpreter.vocabulary.count(typed[at]))
+            name = whole.removeprefix(_IN) if attached else whole
+            lead = _IN if attached else folds[at - 1] if at else ""
+            if key(name) not in known or not _is_meant(name, width, lead, len(found) == width, interpreter):
+                continue
+            first = at
+            while first and folds[first - 1] in _BEFORE | _CITY and not attached:
+                first -= 1
+            begin, end = found[first].start(), found[at + width - 1].end()
+            left = " ".join((normal[:begin] + " " + normal[end:]).split()).strip(" ،,.;؛")
+            return Placed(left, normal[begin:end], (known[key(name)],))
+    return Placed(text)
+
+
+def _is_meant(name: str, width: int, lead: str, alone: bool, interpreter: Interpreter) -> bool:
+    """True if a name, so many words wide, is meant as a place where the word `lead` stands before it."""
+    if lead in _CITY:
+        return True
+    folded_name, is_in = fold(name), lead in _BEFORE or lead == _IN
+    if folded_name in _COMMON or folded_name.isdigit():
+        return False
+    if width > 1:
+        return True
+    count = 0 if interpreter.is_name(name) else interpreter.vocabulary.count(name)
+    if folded_name in _ONLY_IN or not is_arabic(name):
+        bare = alone or lead in PICTURE_WORDS or not interpreter.is_english(name)
+        return is_in or (bare and folded_name not in _ONLY_IN)
+    return count < FREQUENT and (is_in or lead in PICTURE_WORDS or not count)

@@ -1,0 +1,270 @@
+"""Places: from coordinates to names, names in filters and queries, albums, pins and suggestions; results by date."""
+
+import math
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+from typer.testing import CliRunner
+
+from araclip import AraCLIP, Filters, Gallery
+from araclip.cli import app
+from araclip.client import Client
+from araclip.errors import InputError
+from araclip.gallery.open import open_gallery
+from araclip.gallery.plan import plan
+from araclip.gallery.query import parse
+from araclip.gallery.ranking import Candidate, newest_first
+from araclip.text.places import key, place_at, spellings
+from araclip.text.resources import interpreter
+from pictures import ALEXANDRIA, AT, CAIRO, DUBAI, MEDINA, TYRE, trips
+from postgres_server import needs_server
+from serving import listening, make_gallery, place_of, serving, settings_for
+
+
+@pytest.fixture(scope="module", params=["folder", pytest.param("postgres", marks=needs_server)])
+def place(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_model: Path
+) -> Iterator[Path | str]:
+    folder = tmp_path_factory.mktemp("places")
+    with place_of(request.param, folder) as place:
+        yield make_gallery(place, trips(folder / "trips"), tiny_model)
+
+
+@pytest.fixture
+def gallery(place: Path | str, tiny_model: Path) -> Iterator[Any]:
+    with open_gallery(place, model=AraCLIP(tiny_model, threads=1)) as opened:
+        yield opened
+
+
+def names(hits: Any) -> set[str]:
+    return {Path(hit.path).stem for hit in hits}
+
+
+# ------------------------------------------------------------------ coordinates
+
+
+@pytest.mark.parametrize(
+    ("where", "place"),
+    [
+        (CAIRO, "القاهرة، مصر · Cairo, Egypt"),
+        ((29.9792, 31.1342), "الجيزة، مصر · Giza, Egypt"),  # the pyramids
+        (ALEXANDRIA, "الإسكندرية، مصر · Alexandria, Egypt"),
+        ((48.8584, 2.2945), "باريس، فرنسا · Paris, Île-de-France, France"),  # not one of its districts
+        ((36.1069, -112.1129), "أريزونا، أمريكا · Arizona, United States"),  # no town near the Grand Canyon
+        ((20.0, 50.0), None),
+        ((30.0, -40.0), None),
+    ],
+)
+def test_coordinates_lie_at_the_nearest_town_for_its_size(where: tuple[float, float], place: str | None) -> None:
+    assert place_at(*where) == place
+
+
+@pytest.mark.parametrize(
+    "where", [(0, 0), (91, 31), (-91, 31), (30, 181), (math.nan, 31), (30, math.nan), (None, 31), (30, None)]
+)
+def test_what_no_gps_says_is_no_place(where: tuple[float | None, float | None]) -> None:
+    assert place_at(*where) is None
+
+
+@given(st.floats(), st.floats())
+def test_any_two_numbers_give_a_place_or_none(latitude: float, longitude: float) -> None:
+    found = place_at(latitude, longitude)
+    assert found is None or key(found)
+
+
+# ------------------------------------------------------------------ names
+
+
+@pytest.mark.parametrize("spelled", ["الإسكندرية", "الاسكندرية", "اسكندرية", "الاسكندريه", "إسكندريّة", "ALEXANDRIA"])
+def test_a_place_is_found_however_its_name_is_spelled(gallery: Any, spelled: str) -> None:
+    assert names(gallery.search("صورة", where=f"place={spelled}")) == {"alexandria"}
+
+
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        ("القاهرة", {"cairo"}),
+        ("مصر", {"cairo", "alexandria"}),
+        ("Emirates", {"dubai"}),
+        ("طرابلس", {"lebanon", "libya"}),
+        ("Tripoli", {"lebanon", "libya"}),
+        ("طرابلس، لبنان", {"lebanon"}),
+        ("Dubai, United Arab Emirates", {"dubai"}),
+    ],
+)
+def test_a_place_is_a_town_a_region_or_a_country_and_an_ambiguous_one_is_all(
+    gallery: Any, where: str, found: set[str]
+) -> None:
+    assert names(gallery.search("صورة", where=Filters(place=where))) == found
+
+
+def test_an_unknown_place_is_refused_with_the_places_there_are(gallery: Any) -> None:
+    with pytest.raises(InputError, match=r"no picture has the place 'باريس'.*دبي، الإمارات · Dubai"):
+        gallery.search("صورة", where="place=باريس")
+
+
+def test_a_gallery_of_an_earlier_release_gains_places_with_the_next_update(tmp_path: Path, tiny_model: Path) -> None:
+    trips(tmp_path / "trips")
+    with Gallery.open(tmp_path / "g", model=AraCLIP(tiny_model, threads=1), create=True) as gallery:
+        gallery.update([tmp_path / "trips"])
+        with gallery._catalog.writing():
+            gallery._catalog.change("UPDATE photos SET place = NULL")
+            gallery._catalog.change("DELETE FROM meta WHERE key = 'placed_by_coordinates'")
+        assert gallery.search("صورة", where="place=دبي") == []  # no picture has any place
+        gallery.update([tmp_path / "trips"])
+        assert names(gallery.search("صورة", where="place=دبي")) == {"dubai"}
+        assert gallery.verify() == []
+
+
+# ------------------------------------------------------------------ queries
+
+HERE = spellings(filter(None, (place_at(*each) for each in (*AT.values(), TYRE, MEDINA))))
+
+
+def read(text: str, known: dict[str, str] = HERE) -> tuple[str, list[str]]:
+    """What is left of a query, and the filters that were read from it."""
+    found = plan(parse(text), interpreter(), today=date(2026, 11, 30), places=lambda: known)
+    left = " ".join(term.value for term in found.query.terms)
+    return left, [where for each in found.interpretation.filters for where in each.where]
+
+
+@pytest.mark.parametrize(
+    ("query", "left", "filters"),
+    [
+        ("صور القاهرة", "صورة", ["place=القاهرة"]),
+        ("في دبي السنة الماضية", "صورة", ["captured=2025..2025", "place=دبي"]),
+        ("in Alexandria", "صورة", ["place=Alexandria"]),
+        ("شاطئ اسكندريه", "شاطئ", ["place=الإسكندرية"]),
+        ("قطط بالقاهرة", "قطط", ["place=القاهرة"]),
+        ("مسجد في طرابلس", "مسجد", ["place=طرابلس"]),
+        ("مطعم في مدينة صور", "مطعم", ["place=صور"]),
+        ("غروب في صور", "غروب", ["place=صور"]),
+        ("beach near Dubai 2019", "beach", ["captured=2019..2019", "place=Dubai"]),
+        ("لبنان", "صورة", ["place=لبنان"]),
+        ("صور قطط", "صور قطط", []),  # not in Tyre, which is called صور
+        ("صور", "صور", []),
+        ("ناس في المدينة", "ناس في المدينة", []),  # not in Medina
+        ("كلب بني", "كلب بني", []),
+        ("برج إيفل في باريس", "برج إيفل في باريس", []),  # no picture lies there
+        ("«صور القاهرة»", "صور القاهرة", []),
+    ],
+)
+def test_a_query_names_a_place_of_the_gallery(query: str, left: str, filters: list[str]) -> None:
+    assert read(query) == (left, filters)
+
+
+@pytest.mark.parametrize("name", ["بني", "مرسى", "نخل", "المدينة", "القصر", "Nice", "Reading", "Bath", "Orange"])
+def test_an_everyday_word_is_no_place_even_if_pictures_lie_at_one_of_that_name(name: str) -> None:
+    known = spellings([name])
+    for query in (name, f"صور {name}", f"شيء في {name}", f"a thing in {name}"):
+        assert read(query, known)[1] == []
+    assert read(f"مدينة {name}", known)[1] == [f"place={name}"]
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_taken_apart(text: str) -> None:
+    if parse_ok(text):
+        left, filters = read(text)
+        assert len(filters) <= 3 and isinstance(left, str)
+
+
+def parse_ok(text: str) -> bool:
+    try:
+        return bool(parse(text).terms)
+    except InputError:
+        return False
+
+
+def test_the_reading_is_shown_and_can_be_taken_back(gallery: Any) -> None:
+    hits = gallery.search("صور القاهرة")
+    assert names(hits) == {"cairo"}
+    assert [(each.part, each.where, each.applied) for each in hits.interpretation.filters] == [
+        ("place", ("place=القاهرة",), True)
+    ]
+    assert len(gallery.search("صور القاهرة", ignore=["place"])) == 7
+
+
+def test_a_place_whose_pictures_do_not_pass_is_searched_as_words(gallery: Any) -> None:
+    hits = gallery.search("صور القاهرة", where="captured=2025")
+    assert [each.applied for each in hits.interpretation.filters] == [False]
+
+
+# ------------------------------------------------------------------ over HTTP and on the command line
+
+
+@pytest.fixture(scope="module")
+def client(place: Path | str, tiny_model: Path) -> Iterator[TestClient]:
+    with serving(settings_for(place, tiny_model)) as client:
+        yield client
+
+
+def test_towns_are_albums_with_a_cover_and_pins_have_names(client: TestClient) -> None:
+    towns = client.get("/places", params={"by": "town"}).json()["places"]
+    assert {each["name"] for each in towns} == {place_at(*where) for where in AT.values()} - {None}
+    assert all(each["pictures"] == 1 and each["cover"] for each in towns)
+    assert {each["name"] for each in client.get("/places", params={"cell": 0.25}).json()["places"]} == {
+        each["name"] for each in towns
+    }
+
+
+def test_details_and_suggestions_name_places(client: TestClient) -> None:
+    (found,) = client.get("/search", params={"q": "صور دبي"}).json()["results"]
+    assert client.get(f"/images/{found['id']}/details").json()["place"] == place_at(*DUBAI)
+    assert {"text": "دبي", "kind": "place"} in client.get("/suggestions", params={"q": "دب"}).json()["suggestions"]
+    assert {"text": "Dubai", "kind": "place"} in client.get("/suggestions", params={"q": "dub"}).json()["suggestions"]
+
+
+def test_results_come_by_date_over_http_from_the_client_and_on_the_command_line(
+    place: Path | str, tiny_model: Path, client: TestClient
+) -> None:
+    newest = ["sea", "libya", "lebanon", "dubai", "alexandria", "cairo", "nowhere"]
+    found = client.get("/search", params={"q": "بحر", "sort": "date"}).json()
+    assert [Path(each["name"]).stem for each in found["results"]] == newest
+    pages = [
+        client.get("/search", params={"q": "بحر", "sort": "date", "k": 3, "offset": at}).json() for at in (0, 3, 6)
+    ]
+    assert [each["id"] for page in pages for each in page["results"]] == [each["id"] for each in found["results"]]
+    assert client.get("/search", params={"q": "بحر", "sort": "size"}).status_code == 422
+    with listening(settings_for(place, tiny_model)) as address, Client(address) as asked:
+        assert [Path(each.name).stem for each in asked.search("بحر", sort="date").results] == newest
+    options = ["--gallery", str(place), "--model", str(tiny_model), "--paths", "--sort"]
+    printed = CliRunner().invoke(app, ["search", "بحر", *options, "date"])
+    assert [Path(line).stem for line in printed.stdout.splitlines()] == newest
+    refused = CliRunner().invoke(app, ["search", "بحر", *options, "size"])
+    assert refused.exit_code == 1 and isinstance(refused.exception, InputError)
+
+
+# ------------------------------------------------------------------ sorting
+
+
+def candidates(*relevances: float | None) -> Iterator[Candidate]:
+    return iter([Candidate(number, 0.3, relevance, 0.0) for number, relevance in enumerate(relevances)])
+
+
+def by_date(*relevances: float | None) -> list[int]:
+    newest = iter(range(len(relevances) + 3, -1, -1))  # of a gallery in which the last indexed is the newest
+    return [each.content for each in newest_first(candidates(*relevances), newest)]
+
+
+def test_what_fits_comes_newest_first_and_what_is_weak_is_left_out() -> None:
+    assert by_date(0.9, 0.7, 0.6, 0.3, 0.2, 0.19, 0.1) == [4, 3, 2, 1, 0]
+
+
+def test_where_nothing_fits_the_order_stays() -> None:
+    assert by_date(0.21, 0.1, 0.05) == [0, 1, 2]
+
+
+def test_without_relevance_the_best_are_sorted() -> None:
+    assert by_date(*[None] * 250) == list(range(199, -1, -1))
+
+
+@given(st.lists(st.floats(0, 1), max_size=30).map(lambda each: sorted(each, reverse=True)))
+def test_sorting_by_date_never_adds_nor_repeats(relevances: list[float]) -> None:
+    found = by_date(*relevances)
+    assert len(set(found)) == len(found) and set(found) <= set(range(len(relevances)))
