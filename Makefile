@@ -13,7 +13,7 @@ AGAIN := $(MAKE) --no-print-directory
 DATA ?= data
 WORK ?= work
 
-.PHONY: count demo docs test-docs mutation test checked format-checked types installed packages test-browser test-ocr test-ray tesseract test-postgres postgres test-oldest test-lowest trials bench lint lint-github release-check wheel mini mini5 chromium clean
+.PHONY: count demo docs test-docs mutation test checked format-checked types installed packages test-browser test-ocr test-ray tesseract exiftool test-postgres postgres test-oldest test-lowest trials bench lint lint-github release-check wheel mini mini5 chromium clean
 demo: .venv/.demo
 	@$(BIN)/araclip demo
 
@@ -22,7 +22,7 @@ installed: .venv/.everything .venv/.lowest .venv/.oldest packages
 
 # One after the other: apt takes one at a time.
 packages:
-	@$(AGAIN) chromium && $(AGAIN) tesseract && $(AGAIN) postgres
+	@$(AGAIN) chromium && $(AGAIN) tesseract && $(AGAIN) postgres && $(AGAIN) exiftool
 
 # Linters and mypy run beside the tests, two processes with a thread each; what they find comes last.
 test: .venv/.test
@@ -100,6 +100,14 @@ tesseract:
 	  echo "Installing Tesseract (once) …"; \
 	  $$as_root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$as_root apt-get install -y -qq --no-install-recommends tesseract-ocr tesseract-ocr-ara >/dev/null \
 	  || { echo "Tesseract with Arabic is needed, and could not be installed. On Debian: sudo apt install tesseract-ocr tesseract-ocr-ara"; exit 1; }; \
+	}
+
+# Reads back the keywords of `araclip tag` in a test, which is skipped without it.
+exiftool:
+	@command -v exiftool > /dev/null || { \
+	  as_root=$$([ $$(id -u) = 0 ] || echo sudo -n); \
+	  DEBIAN_FRONTEND=noninteractive $$as_root apt-get install -y -qq --no-install-recommends libimage-exiftool-perl >/dev/null \
+	  || echo "exiftool could not be installed: its test is skipped."; \
 	}
 
 # The other end of the range of transformers that the model class promises to work with (`make test` has the newest).

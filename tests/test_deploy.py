@@ -124,6 +124,13 @@ def test_nginx_takes_its_configuration(tmp_path: Path) -> None:
     assert checked.returncode == 0, checked.stderr
 
 
+def test_caddy_takes_its_configuration() -> None:
+    if (caddy := shutil.which("caddy")) is None:
+        pytest.skip("caddy is not installed")
+    checked = _run(caddy, "validate", "--config", DEPLOY / "Caddyfile", "--adapter", "caddyfile")
+    assert checked.returncode == 0, checked.stderr
+
+
 # ------------------------------------------------------------------ bulk embedding: Kubernetes and Slurm
 
 

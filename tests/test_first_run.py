@@ -10,6 +10,7 @@ from rich.console import Console
 
 import pictures
 from araclip import AraCLIP, Gallery, cli
+from araclip.cli import commands
 from araclip.cli import serve as command
 from araclip.client import Client
 from araclip.errors import EmptyFolder
@@ -74,6 +75,49 @@ def test_in_a_terminal_it_asks_whether_to_index_this_folder(
     else:
         assert (asked.code, asked.settings) == (2, None)
         assert "araclip index FOLDER" in asked.said
+
+
+def typed(monkeypatch: pytest.MonkeyPatch, answer: str | None, *arguments: str) -> int:
+    """Call `araclip` in a terminal in which this is typed, or without one; return its exit code."""
+    terminal = io.StringIO(answer or "")
+    terminal.isatty = lambda: answer is not None  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stdin", terminal)
+    monkeypatch.setattr(commands, "err", Console(stderr=True, highlight=False, force_terminal=answer is not None))
+    monkeypatch.setattr(sys, "argv", ["araclip", *arguments])
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def test_without_a_command_a_terminal_is_asked_what_to_do(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    called: list[object] = []
+    monkeypatch.setattr(commands.indexing, "index", called.append)
+    monkeypatch.setattr(commands.searching, "search", called.append)
+    monkeypatch.setattr(commands.serve, "serve", lambda: called.append("serve"))
+    assert typed(monkeypatch, "1\nقطة على طاولة\n") == 0
+    assert called == [folder, ["قطة على طاولة"]]  # it was never indexed
+    said = capsys.readouterr().err
+    assert f"search the pictures in {folder}" in said and "البحث في صور" in said
+    assert typed(monkeypatch, "2\n") == typed(monkeypatch, "3\n") == 0
+    assert called[2:] == [folder, "serve"]
+    assert typed(monkeypatch, "4\n") == 0
+    assert "classify" in capsys.readouterr().out
+    assert typed(monkeypatch, "9\n") == 2
+    assert "Choose 1 to 4" in capsys.readouterr().err
+    assert typed(monkeypatch, "") == 1  # the terminal was closed
+    assert len(called) == 4
+
+
+def test_without_a_command_and_a_terminal_the_commands_are_listed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed(monkeypatch, None) == 2
+    assert "classify" in capsys.readouterr().out
+    assert typed(monkeypatch, "2\n", "--version") == 0  # an option asks nothing
 
 
 def test_without_a_terminal_the_page_offers_it(

@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ import typer
 from araclip import __version__
 from araclip.cli.console import (
     app,
+    err,
     explained,
     out,
     print_stopped,
@@ -17,11 +19,12 @@ from araclip.cli.console import (
     warnings_said,
 )
 from araclip.cli.stopping import exit_code
-from araclip.errors import AraCLIPError
+from araclip.core.messages import in_arabic, message
+from araclip.errors import AraCLIPError, InputError
 
 # isort: off
 # Importing these adds their commands to the app, in the order in which --help and docs/commands.md list them.
-from araclip.cli import indexing, embed, searching, maintenance, serve, demo, train, evaluating, models  # noqa: F401
+from araclip.cli import indexing, embed, searching, maintenance, serve, demo, train, evaluating, tagging, models  # noqa: F401
 # isort: on
 
 __all__ = ["app", "run"]
@@ -35,11 +38,38 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _root(
+    ctx: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
-    pass
+    if ctx.invoked_subcommand is None:
+        _choose(ctx)
+
+
+def _choose(ctx: typer.Context) -> None:
+    """Ask what to do with the working folder; without a terminal, print the help."""
+    if not (sys.stdin.isatty() and err.is_terminal):
+        typer.echo(ctx.get_help(), nl=False)
+        raise typer.Exit(2)
+    from araclip.gallery.locations import is_unindexed
+
+    folder = Path.cwd()
+    for place, key in enumerate(("menu search", "menu index", "menu serve", "menu help"), 1):
+        said = message(key, folder=folder)
+        say(f"{place}  {in_arabic(said)} · {said}")
+    number = typer.prompt("1–4", type=int, default=1, err=True)
+    if number not in range(1, 5):
+        raise InputError(f"{number} is none of the choices. Choose 1 to 4.")
+    if number == 4:
+        typer.echo(ctx.get_help(), nl=False)
+    if number == 3:
+        serve.serve()
+    if number == 2 or (number == 1 and is_unindexed(folder)):
+        indexing.index(folder)
+    if number == 1:
+        said = message("menu query")
+        searching.search([typer.prompt(f"{in_arabic(said)} · {said}", err=True)])
 
 
 def run() -> None:

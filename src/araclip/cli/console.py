@@ -36,7 +36,7 @@ PANELS = {  # what --help lists together
         "stats", "verify", "repair", "duplicates", "remove", "hide", "compact", "backup", "restore", "export-gallery",
         "doctor",
     ),
-    "Use and measure models": ("models", "pull", "push", "classify", "evaluate", "mteb"),
+    "Use and measure models": ("models", "pull", "push", "classify", "tag", "evaluate", "mteb"),
     "Train models": ("train", "export", "unpack"),
 }  # fmt: skip
 _PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}
@@ -97,7 +97,7 @@ def _errors_shown() -> Iterator[None]:
 app = typer.Typer(
     cls=_Commands,
     help="Type Arabic, find pictures. اكتب بالعربية واعثر على صورك.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

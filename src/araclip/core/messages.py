@@ -69,6 +69,12 @@ ENGLISH = {
     "is back.",
     "search nothing": "Nothing found. Try fewer filters, a lower --threshold or a smaller --offset.",
     "search weak": "Nothing here fits well; these are the nearest. --threshold 0.2 leaves out the weak ones.",
+    # what `araclip` without a command asks
+    "menu search": "search the pictures in {folder}",
+    "menu index": "index the pictures in {folder}, or bring the index up to date",
+    "menu serve": "serve the search page for your browser",
+    "menu help": "list all commands",
+    "menu query": "What does the picture show?",
     # pictures
     "picture package": "{name}: {format} is read by another package. {remedy}",
     "picture format": "{name}: not a {known} picture{reason}. Convert it to JPEG or PNG, or remove it.",
@@ -155,6 +161,12 @@ ARABIC = {
     "search away": "لا يوجد أي ملف من ملفات الصور في {folder}. هل فُصل القرص؟ ستظهر الصور من جديد عند عودته.",
     "search nothing": "لا نتائج. قد ينفع تقليل التصفية، أو --threshold أقل، أو --offset أصغر.",
     "search weak": "لا شيء هنا يطابق البحث تمامًا، وهذه أقرب الصور. يستبعد --threshold 0.2 الضعيفة منها.",
+    # what `araclip` without a command asks
+    "menu search": "البحث في صور {folder}",
+    "menu index": "فهرسة صور {folder}، أو تحديث الفهرس",
+    "menu serve": "تشغيل صفحة البحث للمتصفح",
+    "menu help": "كل الأوامر",
+    "menu query": "ماذا يظهر في الصورة؟",
     # pictures
     "picture package": "صيغة {format} تحتاج حزمة إضافية: {remedy}",
     "picture format": "ليست صورة من الصيغ: {known}. قد ينفع تحويلها إلى JPEG أو PNG.",

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -306,7 +306,12 @@ def label_probabilities(
     return with_other
 
 
-def readable_vectors(model: Encoder, pictures: Sequence[Path], skip: Log) -> tuple[list[Path], Vectors]:
+def readable_vectors(
+    model: Encoder,
+    pictures: Sequence[Path],
+    skip: Log,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[list[Path], Vectors]:
     """Return the pictures that can be read, and their vectors (n, D); call `skip` with a line for each of the rest."""
     kept: list[Path] = []
     vectors = [np.empty((0, model.width), np.float32)]
@@ -324,6 +329,7 @@ def readable_vectors(model: Encoder, pictures: Sequence[Path], skip: Log) -> tup
         for paths, rows in found:
             kept += paths
             vectors.append(rows)
+        progress(min(start + CHUNK, len(pictures)), len(pictures))
     return kept, np.concatenate(vectors)
 
 

@@ -160,7 +160,7 @@ def date_in_name(path: str) -> str | None:
 MAX_XMP_BYTES = 2_000_000  # a photo manager's edits with masks take some hundred kilobytes
 MAX_ELEMENTS, MAX_DEPTH = 100_000, 60
 MAX_VALUES, MAX_XMP_LETTERS = 200, 4_000  # most values of a property, and letters of a value
-_RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns# "
+RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns# "
 _PREFIXES = {
     "http://purl.org/dc/elements/1.1/": "dc",
     "http://ns.adobe.com/tiff/1.0/": "tiff",
@@ -275,7 +275,7 @@ class _Reader:
 
     def _end(self, tag: str) -> None:
         inside = self._inside()
-        if inside == 2 or (inside == 4 and tag == f"{_RDF}li"):  # a property, or a member of its list
+        if inside == 2 or (inside == 4 and tag == f"{RDF}li"):  # a property, or a member of its list
             self._add(self._open[self._root() + 2], "".join(self._text))
         self._text.clear()
         self._letters = 0
@@ -287,12 +287,12 @@ class _Reader:
             self._letters += len(text)
 
     def _root(self) -> int:
-        return self._open.index(f"{_RDF}RDF") if f"{_RDF}RDF" in self._open[:3] else -MAX_DEPTH
+        return self._open.index(f"{RDF}RDF") if f"{RDF}RDF" in self._open[:3] else -MAX_DEPTH
 
     def _inside(self) -> int:
         """Return the level below the RDF element: 1 for a description, 2 a property, 4 a list member; 0 elsewhere."""
         root = self._root()
-        if root < 0 or self._open[root + 1 : root + 2] not in ([], [f"{_RDF}Description"]):
+        if root < 0 or self._open[root + 1 : root + 2] not in ([], [f"{RDF}Description"]):
             return 0
         return len(self._open) - 1 - root
 

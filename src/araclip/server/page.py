@@ -61,7 +61,7 @@ def _page() -> tuple[dict[str, _File], str]:
 
 
 def router() -> APIRouter:
-    """`/` and `/assets/…`."""
+    """`/`, `/assets/…`, and the manifest and the service worker, whose scope is the folder of their address."""
     page_files, version = _page()
     routes = APIRouter(include_in_schema=False)
 
@@ -81,6 +81,14 @@ def router() -> APIRouter:
     @routes.get("/")
     async def index(request: Request) -> Response:
         return answer(request, "index.html")
+
+    @routes.get("/manifest.webmanifest")
+    async def manifest(request: Request) -> Response:
+        return answer(request, "manifest.webmanifest")
+
+    @routes.get("/worker.js")
+    async def worker(request: Request) -> Response:
+        return answer(request, "worker.js")
 
     @routes.get("/favicon.ico")
     async def icon(request: Request) -> Response:

@@ -1,6 +1,7 @@
-/** Query pictures: picked with the button, pasted, or dropped anywhere on the page. */
+/** Query pictures: picked with the button, pasted, dropped anywhere on the page, or shared by another app. */
 
 import { $ } from './dom.js';
+import { receiveShared } from './installed.js';
 import { pictureIn } from './pictures.js';
 import { toFront } from './toast.js';
 
@@ -8,6 +9,7 @@ const drop = $('drop');
 
 /** Call `take` with each picture file, and with null for a dropped file that is not a picture. */
 export function listenForPictures(take) {
+  receiveShared(take);
   $('pick').addEventListener('click', () => $('file').click());
   $('file').addEventListener('change', () => {
     if ($('file').files[0]) take($('file').files[0]);

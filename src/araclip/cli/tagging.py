@@ -1,0 +1,98 @@
+"""The command that writes keywords for other programs."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from araclip.cli.console import app, bars, out, print_json, refuse_idle, say, stoppable
+from araclip.cli.options import AnyModelOption, JsonOption
+from araclip.core.display import counted, shown
+from araclip.core.paths import user_path
+from araclip.errors import InputError
+from araclip.models.folder import DEFAULT_MODEL
+
+
+@app.command()
+def tag(
+    folder: Annotated[Path, typer.Argument(help="Folder of the pictures, with the folders below it.")],
+    labels: Annotated[
+        str | None,
+        typer.Option("--labels", "-l", help="everyday, the bundled list, or a file: ARABIC; ENGLISH a line."),
+    ] = None,
+    write: Annotated[bool, typer.Option("--write", help="Write the side-cars; without it, only show them.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Remove what --write wrote, and nothing else.")] = False,
+    at: Annotated[
+        float | None, typer.Option("--at", help="Least probability; by default each label's own, or .5.")
+    ] = None,
+    language: Annotated[str, typer.Option("--language", help="Names to write: ar, en or both.")] = "both",
+    short_names: Annotated[
+        bool, typer.Option("--short-names", help="Name new side-cars IMG.xmp (Lightroom) instead of IMG.jpg.xmp.")
+    ] = False,
+    model: AnyModelOption = DEFAULT_MODEL,
+    as_json: JsonOption = False,
+) -> None:
+    """Write keywords for the pictures of a folder into XMP side-cars, which photo managers read.
+
+    It first shows what it would write. Pictures are never changed, and what others wrote stays.
+    """
+    from araclip.evaluation.tagging import LANGUAGES, untag
+    from araclip.evaluation.tagging import tag as tag_pictures
+    from araclip.gallery.ingest.scan import Walk, checked_root
+    from araclip.models.encoder import as_encoder
+    from araclip.pictures.video.formats import is_video
+    from araclip.text.labels import read_labels
+
+    root = checked_root(user_path(folder))
+    refused: list[str] = []
+
+    def skip(line: str) -> None:
+        refused.append(line)
+        say(f"skipped: {line}", "yellow")
+
+    if undo:
+        idle = {"--labels": labels, "--write": write, "--at": at is not None, "--short-names": short_names}
+        refuse_idle(idle, "with --undo")
+        with stoppable("The same command continues there."):
+            removed = list(untag(root, skip=skip))
+        if as_json:
+            print_json({"changed": [str(path) for path, whole in removed if not whole],
+                        "removed": [str(path) for path, whole in removed if whole], "skipped": refused})  # fmt: skip
+        else:
+            gone = sum(whole for _, whole in removed)
+            out.print(f"Removed the keywords of {counted(len(removed), 'side-car')}, {gone:,} of them as a whole.")
+        return
+    if labels is None:
+        raise InputError("name the labels to write: --labels everyday, or a file with one a line.")
+    if language not in LANGUAGES:
+        raise InputError(f"no language '{language}'. Choose one of {', '.join(LANGUAGES)}.")
+    if at is not None and not 0 < at <= 1:
+        raise InputError(f"--at is {at}; a probability is above 0 and at most 1.")
+    with stoppable("What was written is whole; the same command continues there."), bars() as show:
+        encoder = as_encoder(model)
+        pictures = [Path(file.path) for file in Walk().pictures(root) if not is_video(file.path)]
+        tagged = []
+        for one in tag_pictures(
+            encoder, pictures, read_labels(labels), write=write, least=at, language=language, short_names=short_names,
+            skip=skip, progress=partial(show, "pictures"),
+        ):  # fmt: skip
+            tagged.append(one)
+            if not as_json:
+                name = one.picture.relative_to(root)
+                out.print(
+                    shown(f"{name}: {'، '.join(one.keywords)} → {one.sidecar.name}"), soft_wrap=True, markup=False
+                )
+    if as_json:
+        rows = [
+            {"path": str(one.picture), "sidecar": str(one.sidecar), "new": one.is_new, "keywords": one.keywords,
+             "labels": {name: round(p, 4) for name, p in one.labels.items()}}
+            for one in tagged
+        ]  # fmt: skip
+        print_json({"model": model, "written": write, "results": rows, "skipped": refused})
+        return
+    new = sum(one.is_new for one in tagged)
+    what = (
+        f"keywords of {counted(len(tagged), 'picture')}: {counted(new, 'new side-car')}, {len(tagged) - new:,} changed"
+    )
+    out.print(f"Wrote {what}." if write else f"Would write {what}. Nothing was written: add --write.", soft_wrap=True)

@@ -1,0 +1,177 @@
+"""Keywords for pictures: labels chosen by their probabilities, written into XMP side-cars, and removed again.
+
+No picture is changed. Each side-car is replaced atomically, so that a crash leaves the old one or the new one.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from stat import S_IMODE, S_ISLNK, S_IWUSR
+
+from araclip.core import atomic
+from araclip.core.display import Log
+from araclip.core.files import open_regular
+from araclip.errors import InputError
+from araclip.evaluation.zeroshot import label_probabilities, readable_vectors
+from araclip.models.encoder_base import Encoder
+from araclip.pictures.keywords import HIERARCHY, RECORD, SUBJECT, keywords_of, with_keywords, without_keywords
+from araclip.pictures.metadata import MAX_XMP_BYTES, xmp_properties
+from araclip.text.labels import Label
+
+LEAST = 0.5  # the probability from which on a label without one of its own is written
+LANGUAGES = {"ar": (True, False), "en": (False, True), "both": (True, True)}
+_BESIDE = (".xmp", ".txt", ".json")  # files of a picture's name that are no other picture
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """The keywords that a side-car gets, or has got, and the probabilities of their labels."""
+
+    picture: Path
+    sidecar: Path
+    keywords: tuple[str, ...]
+    labels: dict[str, float]
+    is_new: bool  #: whether there was no side-car before
+
+
+def tag(
+    model: Encoder,
+    pictures: Sequence[Path],
+    labels: Sequence[Label],
+    *,
+    write: bool = False,
+    least: float | None = None,
+    language: str = "both",
+    short_names: bool = False,
+    skip: Log = lambda line: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Iterator[Tagged]:
+    """Choose each picture's labels, and yield what its side-car lacks of them; with `write`, after it was written.
+
+    Args:
+        least: the least probability, where a label's own is not higher; LEAST by default.
+        language: the names that are written: ar, en or both.
+        short_names: name new side-cars IMG.xmp, as Lightroom does, instead of IMG.jpg.xmp.
+        skip: called with a line for each picture or side-car that cannot be read or written.
+
+    Raises:
+        InputError: as for `label_probabilities`.
+    """
+    kept, vectors = readable_vectors(model, pictures, skip, progress)
+    shares = label_probabilities(model, kept, [each.arabic for each in labels], other=True, image_vectors=vectors)
+    limits = [max(least or 0, each.least or (0 if least else LEAST)) for each in labels]
+    namesakes = Counter(path.with_suffix("") for path in _siblings(kept))
+    for picture, row in zip(kept, shares.tolist(), strict=True):
+        chosen = {
+            each: share
+            for each, share, limit in sorted(zip(labels, row, limits, strict=False), key=lambda found: -found[1])
+            if share >= limit and not each.competes_only
+        }
+        if not chosen:
+            continue
+        try:
+            sidecar = sidecar_of(picture, short=short_names, alone=namesakes[picture.with_suffix("")] == 1)
+            before = _read(sidecar)
+            new = with_keywords(before, _values(chosen, *LANGUAGES[language]), str(sidecar))
+            if new == before:
+                continue
+            known = keywords_of(before, str(sidecar))[SUBJECT] if before else []
+            if write:
+                _write(sidecar, new)
+        except (InputError, OSError) as error:
+            skip(_why(error))
+            continue
+        keywords = tuple(each for each in keywords_of(new, str(sidecar))[SUBJECT] if each not in known)
+        yield Tagged(picture, sidecar, keywords, {label.arabic: p for label, p in chosen.items()}, before is None)
+
+
+def untag(folder: Path, *, skip: Log = lambda line: None) -> Iterator[tuple[Path, bool]]:
+    """Remove what `tag` wrote into the side-cars below a folder; yield each, and whether it was removed as a whole.
+
+    What others wrote stays: also a keyword that was there before, and all that came later.
+    """
+    seen: set[tuple[int, int]] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):  # as `Walk` does, each folder once
+        here = Path(place).stat()
+        if (here.st_dev, here.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((here.st_dev, here.st_ino))
+        folders.sort()
+        for sidecar in (Path(place, name) for name in sorted(names) if name.lower().endswith(".xmp")):
+            try:
+                before = _read(sidecar)
+                if before is None or RECORD.encode() not in before:
+                    continue
+                new = without_keywords(before, str(sidecar))
+                if new is None:
+                    atomic.unlink(sidecar)
+                elif new != before:
+                    _write(sidecar, new)
+            except (InputError, OSError) as error:
+                skip(_why(error))
+                continue
+            yield sidecar, new is None
+
+
+def sidecar_of(picture: Path, *, short: bool, alone: bool) -> Path:
+    """Return the side-car to write: the picture's own if it has one, else a new one.
+
+    IMG.xmp may belong to another picture, such as IMG.CR2: it is taken only if no other file has its name, and if it
+    does not name another suffix itself, as Lightroom's do.
+    """
+    own, shared = picture.with_name(f"{picture.name}.xmp"), picture.with_suffix(".xmp")
+    if os.path.lexists(own) or not alone or not (short or os.path.lexists(shared)):
+        return own
+    held = _read(shared)
+    of = xmp_properties(held, str(shared)).get("photoshop:SidecarForExtension") if held else None
+    return shared if of is None or of[0].lower() == picture.suffix[1:].lower() else own
+
+
+def _siblings(pictures: Sequence[Path]) -> Iterator[Path]:
+    """Yield all files in the pictures' folders that may be pictures, of whatever format."""
+    for folder in dict.fromkeys(path.parent for path in pictures):
+        yield from (path for path in folder.iterdir() if path.suffix.lower() not in _BESIDE)
+
+
+def _values(labels: "dict[Label, float]", arabic: bool, english: bool) -> dict[str, list[str]]:
+    """Return the values of SUBJECT and HIERARCHY."""
+    flat, paths = [], []
+    for label in labels:
+        names = [(label.arabic, label.group)] * arabic + [(label.english, label.group_english)] * english
+        flat += [name for name, _ in names if name]
+        paths += [f"{group}|{name}" for name, group in names if name and group]
+    return {SUBJECT: flat, HIERARCHY: paths}
+
+
+def _read(sidecar: Path) -> bytes | None:
+    """Return a side-car's bytes; None if there is none.
+
+    Raises:
+        InputError: it is a link or read-only. OSError: it cannot be read.
+    """
+    try:
+        mode = sidecar.lstat().st_mode
+    except FileNotFoundError:
+        return None
+    if S_ISLNK(mode):
+        raise InputError(f"{sidecar}: a link, and not followed. Replace it by the file that it leads to.")
+    if not mode & S_IWUSR:
+        raise InputError(f"{sidecar}: read-only. Allow writing, or leave it as it is.")
+    with open_regular(sidecar) as file:
+        return file.read(MAX_XMP_BYTES + 1)
+
+
+def _write(sidecar: Path, content: bytes) -> None:
+    def fill(temporary: Path) -> None:
+        temporary.write_bytes(content)
+        if sidecar.exists():
+            temporary.chmod(S_IMODE(sidecar.stat().st_mode))
+
+    atomic.write(sidecar, fill)
+
+
+def _why(error: Exception) -> str:
+    return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)

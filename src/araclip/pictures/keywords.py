@@ -1,0 +1,195 @@
+"""Keywords in XMP side-cars: added, and removed again, with every other byte of the file kept. Pure.
+
+Photo managers keep a picture's keywords in dc:subject, a flat list, and in lr:hierarchicalSubject, whose values are
+paths such as animals|cat. What is added here is also recorded in the side-car itself, in a namespace of its own, so
+that `without_keywords` can remove exactly that, wherever the file was moved to. Text is inserted into the file's bytes,
+since writing a parsed tree again would lose comments, prefixes and the layout.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from xml.parsers import expat
+from xml.sax.saxutils import escape
+
+from araclip.errors import InputError
+from araclip.pictures.metadata import RDF, xmp_properties
+
+SUBJECT, HIERARCHY = (
+    "http://purl.org/dc/elements/1.1/ subject",
+    "http://ns.adobe.com/lightroom/1.0/ hierarchicalSubject",
+)
+RECORD = "urn:araclip:keywords:"
+# Each property of keywords, and the property in which the values that were added to it are recorded.
+RECORDS = {SUBJECT: f"{RECORD} subject", HIERARCHY: f"{RECORD} hierarchicalSubject"}
+_PREFIXES = {"http://purl.org/dc/elements/1.1/": "dc", "http://ns.adobe.com/lightroom/1.0/": "lr", RECORD: "araclip"}
+_EMPTY = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="AraCLIP">
+ <rdf:RDF xmlns:rdf="{RDF.strip()}">
+  <rdf:Description rdf:about="">
+  </rdf:Description>
+ </rdf:RDF>
+</x:xmpmeta>
+<?xpacket end="w"?>
+""".encode()
+_START_TAG = re.compile(rb"<(?:[^>\"']|\"[^\"]*\"|'[^']*')*>")
+_PREFIX = re.compile(rb"<([^\s:/>]+:)?")
+
+
+@dataclass
+class _Element:
+    """An element and its places in the file: its start tag is data[start:inner], its end tag data[outer:end]."""
+
+    tag: str
+    start: int
+    inner: int
+    outer: int
+    end: int
+    text: str = ""
+    inside: list["_Element"] = field(default_factory=list)
+
+
+def keywords_of(data: bytes, name: str) -> Mapping[str, list[str]]:
+    """Return the values of SUBJECT, HIERARCHY and their RECORDS in a side-car.
+
+    Raises:
+        InputError: it is no XMP, is too large, or has keywords in a form that is not a list; the message begins with
+            `name`.
+    """
+    found = _descriptions(data, name)
+    return {
+        tag: [item.text for item in listed.inside] if (listed := _list(found, tag, name)) else []
+        for pair in RECORDS.items()
+        for tag in pair
+    }
+
+
+def with_keywords(data: bytes | None, added: Mapping[str, list[str]], name: str) -> bytes:
+    """Return a side-car (None: a new one) with those of the values of SUBJECT and HIERARCHY that it lacks.
+
+    Raises:
+        InputError: as for `keywords_of`, or the side-car is not in UTF-8.
+    """
+    new = _EMPTY if data is None else data
+    expected = {tag: list(values) for tag, values in keywords_of(new, name).items()}
+    for tag, values in added.items():
+        missing = [value for value in dict.fromkeys(values) if value not in expected[tag]]
+        for each in (tag, RECORDS[tag]) if missing else ():
+            new = _appended(new, each, missing, name)
+            expected[each] += missing
+    if keywords_of(new, name) != expected:
+        raise InputError(
+            f"{name}: XMP whose layout or encoding is not known here. Save it again with your photo manager."
+        )
+    return new
+
+
+def without_keywords(data: bytes, name: str) -> bytes | None:
+    """Return a side-car without what `with_keywords` added; None if nothing else is in a side-car that it made.
+
+    Raises:
+        InputError: as for `keywords_of`.
+    """
+    found = _descriptions(data, name)
+    cuts: list[_Element] = []
+    for tag, record in RECORDS.items():
+        listed, recorded = _list(found, tag, name), _list(found, record, name)
+        if recorded is None:
+            continue
+        ours = {item.text for item in recorded.inside}
+        items = [item for item in listed.inside if item.text in ours] if listed else []
+        emptied = listed and items == listed.inside
+        cuts += filter(None, [_property(found, record), _property(found, tag) if emptied else None])
+        cuts += [] if emptied else items
+    new = data
+    for each in sorted(cuts, key=lambda each: each.start, reverse=True):
+        new = new[: each.start].rstrip() + new[each.end :]
+    return None if new == _EMPTY else new
+
+
+def _appended(data: bytes, tag: str, values: list[str], name: str) -> bytes:
+    """Insert values at the end of a property's list; without one, a new property after the others."""
+    found = _descriptions(data, name)
+    listed = _list(found, tag, name)
+    at = listed or found[0]
+    if at.inner == at.end:  # <rdf:Bag/> or <rdf:Description … />
+        end_tag = b"</" + _prefix(data, at) + at.tag.rpartition(" ")[2].encode() + b">"
+        return _appended(data[: at.inner - 2].rstrip() + b">" + end_tag + data[at.end :], tag, values, name)
+    place = at.inside[-1].end if at.inside else at.inner
+    indent = _indent(data, at.inside[0] if at.inside else at) + (b"" if at.inside else b" ")
+    rdf = _prefix(data, found[0])
+    items = b"".join(indent + b"<%bli>%b</%bli>" % (rdf, escape(value).encode(), rdf) for value in values)
+    if listed is None:
+        space, _, local = tag.rpartition(" ")
+        ours = f"{_PREFIXES[space]}:{local}".encode()
+        items = items.replace(indent, indent + b"  ")
+        opening = b'<%b xmlns:%b="%b">' % (ours, ours.partition(b":")[0], space.encode())
+        items = b"%b%b%b <%bBag>%b%b </%bBag>%b</%b>" % (indent, opening, indent, rdf, items, indent, rdf, indent, ours)
+    return data[:place] + items + data[place:]
+
+
+def _indent(data: bytes, element: _Element) -> bytes:
+    """Return the line break and the blanks before an element."""
+    before = data[: element.start]
+    return b"\n" + before[len(before.rstrip(b" \t")) :]
+
+
+def _prefix(data: bytes, element: _Element) -> bytes:
+    """Return the prefix of an element's name as the file has it, with its colon."""
+    found = _PREFIX.match(data, element.start)
+    return (found and found[1]) or b""
+
+
+def _property(descriptions: list[_Element], tag: str) -> _Element | None:
+    return next((each for description in descriptions for each in description.inside if each.tag == tag), None)
+
+
+def _list(descriptions: list[_Element], tag: str, name: str) -> _Element | None:
+    """Return the bag (or sequence) of a property's values; None if there is no such property."""
+    held = _property(descriptions, tag)
+    if held is None:
+        return None
+    if len(held.inside) != 1 or held.inside[0].tag not in (f"{RDF}Bag", f"{RDF}Seq"):
+        raise InputError(f"{name}: XMP whose keywords are no list. Save it again with your photo manager.")
+    return held.inside[0]
+
+
+def _descriptions(data: bytes, name: str) -> list[_Element]:
+    """Return the descriptions of the picture: one, or in the way of older programs one for each namespace."""
+    xmp_properties(data, name)  # refuses what is no XMP, too large, too deep, or defines entities
+    waiting: list[_Element] = [_tree(data)]
+    found: list[_Element] = []
+    while waiting and not found:
+        element = waiting.pop(0)
+        found = [each for each in element.inside if element.tag == f"{RDF}RDF" and each.tag == f"{RDF}Description"]
+        waiting += element.inside
+    if not found:
+        raise InputError(f"{name}: XMP without a description of a picture. Save it again with your photo manager.")
+    return found
+
+
+def _tree(data: bytes) -> _Element:
+    whole = _Element("", 0, 0, len(data), len(data))
+    opened = [whole]
+    parser = expat.ParserCreate(namespace_separator=" ")
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        place = parser.CurrentByteIndex
+        tag_of = _START_TAG.match(data, place)
+        element = _Element(tag, place, tag_of.end() if tag_of else place, 0, 0)
+        opened[-1].inside.append(element)
+        element.inside += [_Element(each, place, place, place, place) for each in attributes if each in RECORDS]
+        opened.append(element)
+
+    def end(tag: str) -> None:
+        element = opened.pop()
+        empty = data[element.inner - 2 : element.inner] == b"/>"
+        element.outer = element.inner if empty else parser.CurrentByteIndex
+        element.end = element.inner if empty else data.find(b">", element.outer) + 1
+
+    def characters(text: str) -> None:
+        opened[-1].text += text
+
+    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, characters
+    parser.Parse(data.rstrip(b"\0 \r\n\t"), True)
+    return whole

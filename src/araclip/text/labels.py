@@ -1,0 +1,92 @@
+"""Lists of labels for `araclip tag`: the bundled one, text/data/labels.txt, and a user's own in the same form.
+
+    [حيوانات; animals]
+    قطة; cat; 0.4  # of 69 pictures .81 are right
+
+A line has one label: its Arabic name, its English name, and the least probability from which on it is written. The last
+two may be left out, and what follows # is a remark. A line in brackets names the group of the labels below it. Labels
+below the group [-] only compete with the others and are never written. docs/commands.md describes the form for users.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from araclip.errors import InputError
+from araclip.text.normalization import normalize
+
+BUNDLED = "everyday"
+MAX_BYTES = 1_000_000
+_IDLE = "-"
+
+
+@dataclass(frozen=True)
+class Label:
+    """A label; `group` and `group_english` are "" if it has none, `least` is None if its line names no probability."""
+
+    arabic: str
+    english: str = ""
+    group: str = ""
+    group_english: str = ""
+    least: float | None = None
+
+    @property
+    def competes_only(self) -> bool:
+        """Whether the label is never written."""
+        return self.group == _IDLE
+
+
+def read_labels(named: str | os.PathLike[str]) -> tuple[Label, ...]:
+    """Read the labels of a file, or the bundled ones if `named` is "everyday".
+
+    Raises:
+        InputError: the file cannot be read or is too large, a line has another form, or there are fewer than two
+            labels.
+    """
+    if str(named) == BUNDLED:
+        return parse_labels(files("araclip.text").joinpath("data", "labels.txt").read_text(encoding="utf-8"), BUNDLED)
+    try:
+        with Path(named).expanduser().open(encoding="utf-8-sig") as file:
+            text = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{named}: cannot be read as UTF-8 text ({error}). Write one label a line.") from None
+    if len(text) > MAX_BYTES:
+        raise InputError(f"{named}: more than {MAX_BYTES:,} letters. A list of labels has one a line.")
+    return parse_labels(text, str(named))
+
+
+def parse_labels(text: str, name: str) -> tuple[Label, ...]:
+    """Parse a list of labels; of a name that comes twice, the first counts.
+
+    Args:
+        name: the file's name, for messages.
+
+    Raises:
+        InputError: as for `read_labels`.
+    """
+    group, found = [""], dict[str, Label]()
+    for number, whole in enumerate(text.splitlines(), 1):
+        line = whole.partition("#")[0]
+        if not line.strip():
+            continue
+        heading = re.fullmatch(r"\s*\[(.+)\]\s*", line)
+        parts = [normalize(part) for part in re.split("[;؛]", heading[1] if heading else line)]
+        if not parts[0] or any("|" in part for part in parts) or len(parts) > (2 if heading else 3):
+            form = "[GROUP; GROUP IN ENGLISH]" if heading else "ARABIC; ENGLISH; LEAST PROBABILITY"
+            raise InputError(f"{name}, line {number}: «{line.strip():.60}» is not written {form}, without |.")
+        if heading:
+            group = parts
+            continue
+        try:
+            least = float(parts[2]) if parts[2:] else None
+        except ValueError:
+            least = -1
+        if least is not None and not 0 < least <= 1:
+            raise InputError(f"{name}, line {number}: «{parts[2]:.60}» is no probability. Write one such as 0.4.")
+        english = parts[1] if parts[1:] else ""
+        found.setdefault(parts[0], Label(parts[0], english, group[0], group[1] if group[1:] else "", least))
+    if len(found) < 2:
+        raise InputError(f"{name} has {len(found)} labels. Write at least two, one a line, so that one can be chosen.")
+    return tuple(found.values())
