@@ -7,7 +7,7 @@
 
 `dev` is for what is reported. `choice` are 600 pictures of train (sorted by name, every tenth), on which the weight was
 chosen with araclip-mini 5, which was trained on them; araclip-mini 6 was not. Intervals are 95 %, over 2,000
-resamplings of the queries. docs/queries.md and docs/log/2026-11.md have the results.
+resamplings of the queries. docs/texts.md and docs/log/2026-11.md have the results.
 """
 
 import argparse

@@ -103,7 +103,7 @@ def test_a_query_that_means_nothing_is_refused_with_a_message_that_stands_in_the
     with pytest.raises(InputError, match=message) as refused:
         parse(text)
     assert "\n" not in str(refused.value)
-    assert message in (ROOT / "docs" / "queries.md").read_text(encoding="utf-8")
+    assert message in (ROOT / "docs" / "understanding.md").read_text(encoding="utf-8")
 
 
 TYPED = st.text(st.sampled_from(list('قطكلب ab+-−–"«»“”\\:./~2٢٫\u200f\t')) | st.characters(), max_size=30)

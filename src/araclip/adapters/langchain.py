@@ -21,7 +21,7 @@ class AraCLIPEmbeddings(Embeddings):  # type: ignore[misc,unused-ignore]
     Args:
         encoder: an `araclip.models.encoder_base.Encoder`, or a server's client.
         interpreter: reads the words of queries first, spelling, dialects and Arabizi, such as
-            `araclip.text.resources.interpreter()` (docs/queries.md). Documents are taken as they are.
+            `araclip.text.resources.interpreter()` (docs/understanding.md). Documents are taken as they are.
     """
 
     def __init__(self, encoder: Any, interpreter: Interpreter | None = None) -> None:

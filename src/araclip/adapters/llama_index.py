@@ -17,7 +17,7 @@ from araclip.text.interpretation import Interpreter
 class AraCLIPEmbedding(MultiModalEmbedding):  # type: ignore[misc,unused-ignore]
     """Texts and pictures as vectors of unit length in one space; `encoder` is an encoder or a server's client.
 
-    `interpreter` reads the words of queries first (docs/queries.md); texts of the index are taken as they are.
+    `interpreter` reads the words of queries first (docs/understanding.md); texts of the index are taken as they are.
     """
 
     _encoder: Any = PrivateAttr()

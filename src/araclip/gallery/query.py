@@ -90,7 +90,7 @@ def parse(text: str, *, files: bool = False) -> Query:
     Raises:
         InputError: the query or a term is empty, a weight is invalid, a quotation mark is left open, all terms are
             minus terms and one of them is too light to exclude, there are too many terms or letters, or a term names
-            a file although `files` is False; docs/queries.md lists the messages.
+            a file although `files` is False; docs/understanding.md lists the messages.
     """
     if not isinstance(text, str):
         raise InputError(f"a query is a text, got {type(text).__name__}. Type what the picture shows: {EXAMPLE}")

@@ -4,7 +4,7 @@
 
 A line has one word: the standard word, an English gloss (may be left out), and forms by label, with commas between
 them. A form with a question mark has another common meaning (عربية is also "Arabic"). If the word is the whole query,
-the form after `as:` is read in its place: تفاحة; apple; as: تفاح. docs/queries.md describes the format.
+the form after `as:` is read in its place: تفاحة; apple; as: تفاح. docs/understanding.md describes the format.
 """
 
 import re

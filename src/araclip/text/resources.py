@@ -28,7 +28,7 @@ def read_lexicon(path: str | os.PathLike[str]) -> Lexicon:
     place = Path(path)
     try:
         if not place.is_file():
-            raise InputError(f"{place}: no lexicon file. Check the path; docs/queries.md describes the format.")
+            raise InputError(f"{place}: no lexicon file. Check the path; docs/understanding.md describes the format.")
         if (size := place.stat().st_size) > MAX_BYTES:
             raise InputError(f"{place}: {size:,} bytes, a lexicon has at most {MAX_BYTES:,}. Split it.")
         data = place.read_bytes()

@@ -191,7 +191,7 @@ class RapidOcr:
 
     def __init__(self, model: Path) -> None:
         if not model.is_file():
-            raise InputError(f"{model}: no such file. Name a recogniser of RapidOCR (docs/queries.md).")
+            raise InputError(f"{model}: no such file. Name a recogniser of RapidOCR (docs/texts.md).")
         if find_spec("rapidocr") is None:
             raise InputError(
                 f"{model.name} needs RapidOCR, which is not installed: pip install 'araclip[ocr]'. Without that file, "
