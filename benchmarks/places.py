@@ -88,7 +88,7 @@ for what, towns in (("22 Arab countries", arab), ("elsewhere", others)):
         f"town {right['town']} of the {known} whose name the table has; {1000 * took / len(towns):.1f} ms each"
     )
 
-names = spellings(filter(None, (place_at(*where) for where in HERE.values())))
+names = spellings(tuple(filter(None, (place_at(*where) for where in HERE.values()))))
 queries = [
     line.split("\t") for line in Path(__file__).with_suffix(".tsv").read_text("utf-8").splitlines() if line[0] != "#"
 ]

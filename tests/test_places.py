@@ -124,7 +124,7 @@ def test_a_gallery_of_an_earlier_release_gains_places_with_the_next_update(tmp_p
 
 # ------------------------------------------------------------------ queries
 
-HERE = spellings(filter(None, (place_at(*each) for each in (*AT.values(), TYRE, MEDINA))))
+HERE = spellings(tuple(filter(None, (place_at(*each) for each in (*AT.values(), TYRE, MEDINA)))))
 
 
 def read(text: str, known: dict[str, str] = HERE) -> tuple[str, list[str]]:
@@ -161,7 +161,7 @@ def test_a_query_names_a_place_of_the_gallery(query: str, left: str, filters: li
 
 @pytest.mark.parametrize("name", ["بني", "مرسى", "نخل", "المدينة", "القصر", "Nice", "Reading", "Bath", "Orange"])
 def test_an_everyday_word_is_no_place_even_if_pictures_lie_at_one_of_that_name(name: str) -> None:
-    known = spellings([name])
+    known = spellings((name,))
     for query in (name, f"صور {name}", f"شيء في {name}", f"a thing in {name}"):
         assert read(query, known)[1] == []
     assert read(f"مدينة {name}", known)[1] == [f"place={name}"]

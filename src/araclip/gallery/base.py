@@ -439,7 +439,7 @@ class BaseGallery(ABC):
 
     @property
     def interpreter(self) -> Interpreter:
-        """The interpreter of query words; by default it uses the package's lexicon and the user's (docs/understanding.md)."""
+        """The interpreter of query words; by default with the package's lexicon and the user's (docs/understanding.md)."""
         if self._interpreter is None:
             self._interpreter = interpreter(home=data_home())
         return self._interpreter
@@ -477,7 +477,7 @@ class BaseGallery(ABC):
         """Return the names of the gallery's places by their keys."""
         generation = self._reader.snapshot.generation
         if self._places[0] != generation:
-            self._places = generation, spellings(self._reader.browsing.values("place"))
+            self._places = generation, spellings(tuple(self._reader.browsing.values("place")))
         return self._places[1]
 
     def similar(

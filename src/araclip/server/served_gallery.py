@@ -237,7 +237,7 @@ class ServedBrowsing:
 
     def place_names(self) -> Mapping[str, str]:
         """The names of the places by their keys, see `text.places.spellings`."""
-        return self._made("place names", lambda: spellings(self._gallery.values("place")))
+        return self._made("place names", lambda: spellings(tuple(self._gallery.values("place"))))
 
     def is_away(self) -> bool:
         """Whether the pictures' files cannot be found now."""

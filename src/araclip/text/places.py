@@ -9,7 +9,7 @@ import math
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -63,12 +63,18 @@ class Town(Area):
 
 
 @cache
+def _lines() -> list[str]:
+    """The lines of the table: a country, its regions, and after each region its towns."""
+    packed = files("araclip.text").joinpath("data", "places.txt.xz").read_bytes()
+    return lzma.decompress(packed).decode().splitlines()[1:]
+
+
+@cache
 def _table() -> dict[tuple[int, int], list[Town]]:
     """The towns by the degrees of latitude and longitude that they lie in."""
-    packed = files("araclip.text").joinpath("data", "places.txt.xz").read_bytes()
     cells = defaultdict[tuple[int, int], list[Town]](list)
     country = region = Area((), ())
-    for line in lzma.decompress(packed).decode().splitlines()[1:]:
+    for line in _lines():
         *numbers, arabic, english = line.split("\t")
         names = tuple(filter(None, arabic.split("|"))), tuple(filter(None, english.split("|")))
         if not numbers:
@@ -174,27 +180,28 @@ def wanted(text: str) -> tuple[frozenset[str], ...]:
 @cache
 def _by_key() -> dict[str, list[Area]]:
     found = defaultdict[str, list[Area]](list)
-    for each in _all_areas():
+    towns = [town for cell in _table().values() for town in cell]
+    for each in (*dict.fromkeys(area for town in towns for area in town.areas), *towns):
         for name in each.arabic + each.english:
             found[key(name)].append(each)
     return found
 
 
-def spellings(places: Iterable[str]) -> dict[str, str]:
+@lru_cache(4)  # a server asks again after each change of its gallery, which seldom adds a place
+def spellings(places: tuple[str, ...]) -> Mapping[str, str]:
     """Return the names in some places by their keys, also under what else the towns and areas are called."""
     written = {name for place in places for name in names_of(place)}
     found = {key(name): name for name in sorted(written)}
-    for each in _all_areas() if written else ():
-        if written.issuperset((*each.arabic[:1], *each.english[:1])):
-            for names in (each.arabic, each.english):
-                found |= {key(name): names[0] for name in names if key(name) not in found}
+    others = []  # the further names of each place that is written: areas first, since a town may bear an area's name
+    for line in _lines() if written else ():
+        *numbers, arabic, english = line.split("\t")
+        names = tuple(filter(None, arabic.split("|"))), tuple(filter(None, english.split("|")))
+        if written.issuperset((*names[0][:1], *names[1][:1])):
+            others.append((len(numbers) > 1, names))
+    for _, names in sorted(others, key=lambda other: other[0]):
+        for same in names:
+            found |= {key(name): same[0] for name in same if key(name) not in found}
     return found
-
-
-@cache
-def _all_areas() -> tuple[Area, ...]:
-    towns = [town for cell in _table().values() for town in cell]
-    return (*dict.fromkeys(area for town in towns for area in town.areas), *towns)
 
 
 # ------------------------------------------------------------------ places in queries

@@ -1,8 +1,8 @@
 """Reads the lists of words by which queries are understood (negations, months, numbers): text/data/grammar.txt.
 
 A section begins with its name in brackets. Commas separate its entries, whose order may matter. Bars separate the forms
-of one entry (يناير|كانون الثاني|january); an entry of a mapping is KEY=VALUE. docs/understanding.md describes the format for
-contributors.
+of one entry (يناير|كانون الثاني|january); an entry of a mapping is KEY=VALUE. docs/understanding.md describes the
+format for contributors.
 """
 
 import re
