@@ -439,7 +439,7 @@ class BaseGallery(ABC):
 
     @property
     def interpreter(self) -> Interpreter:
-        """The interpreter of query words; by default with the package's lexicon and the user's (docs/understanding.md)."""
+        """The interpreter of query words; by default with the lexicons of package and user (docs/understanding.md)."""
         if self._interpreter is None:
             self._interpreter = interpreter(home=data_home())
         return self._interpreter
