@@ -51,7 +51,7 @@ def test_the_numbers_on_the_card_and_in_the_readme_are_those_of_the_config(mini:
             row = " | ".join(f"{m[key]:.3f}" for key in ("R@1", "R@5", "R@10", "MRR"))
             assert row in card
             if direction == "t2i":
-                assert row in front
+                assert row.replace("0.", ".") in front
 
 
 @pytest.mark.parametrize(

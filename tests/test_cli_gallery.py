@@ -79,7 +79,16 @@ def test_a_query_may_name_a_picture_file_and_similar_finds_similar_ones(
     monkeypatch.chdir(folder)
     answer = json.loads(run("search", "./blue [1].gif", "--json", "-k", "1").out)
     assert answer["results"][0]["path"] == str(folder / "blue [1].gif")
-    assert set(answer["results"][0]) == {"path", "score", "rank", "copies", "relevance", "weak", "matched"}
+    assert set(answer["results"][0]) == {
+        "path",
+        "score",
+        "rank",
+        "copies",
+        "relevance",
+        "weak",
+        "captured_at",
+        "matched",
+    }
     likes = json.loads(run("similar", "grey/05.png", "--json", "-k", "2").out)["results"]
     assert str(folder / "grey" / "05.png") not in [like["path"] for like in likes]
     assert all("grey" in like["path"] for like in likes)

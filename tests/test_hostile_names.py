@@ -149,6 +149,11 @@ def test_every_command_on_a_gallery_of_hostile_names_prints_no_control_character
     shown("remove", album / f"bytes {ATTACKS['bytes']}.png", *options, "--json")
     for form in ((), ("--json",)):
         shown("classify", album / f"lines {ATTACKS['lines']}.png", "--labels", f"{HOSTILE},قطة", *form, *options[2:])
+    labels = tmp_path / f"labels {ATTACKS['colour']}.txt"
+    labels.write_text(f"قطة{ATTACKS['reversed']}; a cat{ATTACKS['colour']}\nكلب; a dog\n", encoding="utf-8")
+    for form in ((), ("--json",)):
+        shown("tag", album, "--labels", labels, "--at", "0.01", *form, *options[2:])
+    shown("tag", album, "--labels", tmp_path / HOSTILE, *options[2:], code=2)
 
 
 def test_embedding_in_bulk_prints_no_control_character(
