@@ -298,3 +298,17 @@ def test_a_list_may_have_names_alone() -> None:
         "قطة",
         "كلب",
     ]
+
+
+def test_a_list_of_labels_that_is_no_text_or_too_large_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "large.txt").write_text("قطة; cat\n" * 100_000, encoding="utf-8")
+    with pytest.raises(InputError, match="more than 1,000,000"):
+        read_labels(tmp_path / "large.txt")
+    (tmp_path / "odd.txt").write_bytes(b"\xff\xfe\x00")
+    for name in ("odd.txt", "none.txt"):
+        with pytest.raises(InputError, match=rf"{name}: cannot be read as UTF-8 text"):
+            read_labels(tmp_path / name)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(InputError, match="not a regular file"):
+            read_labels(tmp_path / "pipe")

@@ -32,7 +32,8 @@ EXCLUDED_DEVIATION = 1.0  # or a score so many standard deviations above the ter
 MIDPOINT = 0.3  # with this relative spread, a query is as likely meaningful as nonsense
 SLOPE = np.log(19) / MIDPOINT  # chosen so that nonsense gets a meaning of 0.05
 STRONG_PERCENTILE = 90  # everyday queries at this percentile are "strong": the gallery has pictures for them
-# A query's TOP best pictures and its BEST very best are looked at, but at most one in BEST_SHARE of all pictures.
+# The features look at the TOP best pictures of a query, or at the BEST best. In a small gallery they look at fewer: at
+# most one in BEST_SHARE of its pictures.
 TOP, BEST, BEST_SHARE = 20, 5, 40
 AVERAGE = np.log(WEAK / (1 - WEAK))  # the greatest log-odds of an average picture, so that it is weak for every query
 

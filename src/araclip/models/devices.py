@@ -1,4 +1,4 @@
-"""The devices that can run a model's graphs: list those on this machine, and tell which one a call means.
+"""Lists the devices of this machine that can run a model's graphs, and tells which device a call asks for.
 
 cpu              ONNX Runtime
 cuda, cuda:1     ONNX Runtime on an NVIDIA GPU (package onnxruntime-gpu in place of onnxruntime)

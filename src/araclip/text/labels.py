@@ -12,8 +12,9 @@ import os
 import re
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
 
+from araclip.core.files import open_regular
+from araclip.core.paths import user_path
 from araclip.errors import InputError
 from araclip.text.normalization import normalize
 
@@ -48,12 +49,13 @@ def read_labels(named: str | os.PathLike[str]) -> tuple[Label, ...]:
     if str(named) == BUNDLED:
         return parse_labels(files("araclip.text").joinpath("data", "labels.txt").read_text(encoding="utf-8"), BUNDLED)
     try:
-        with Path(named).expanduser().open(encoding="utf-8-sig") as file:
-            text = file.read(MAX_BYTES + 1)
+        with open_regular(user_path(named)) as file:  # a pipe would be waited for
+            read = file.read(MAX_BYTES + 1)
+        text = read.decode("utf-8-sig") if len(read) <= MAX_BYTES else ""
     except (OSError, ValueError) as error:
         raise InputError(f"{named}: cannot be read as UTF-8 text ({error}). Write one label a line.") from None
-    if len(text) > MAX_BYTES:
-        raise InputError(f"{named}: more than {MAX_BYTES:,} letters. A list of labels has one a line.")
+    if len(read) > MAX_BYTES:
+        raise InputError(f"{named}: more than {MAX_BYTES:,} bytes. A list of labels has one a line.")
     return parse_labels(text, str(named))
 
 
