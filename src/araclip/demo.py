@@ -162,7 +162,10 @@ def _hexcode(symbol: str) -> str:
 
 
 def _readable(name: str) -> str:
-    """:كرة_قدم: → كرة قدم. The emoji package replaces CLDR's quotation marks by slashes."""
+    """Return the name of an emoji as plain words: :كرة_قدم: → كرة قدم.
+
+    Slashes are removed: where CLDR has quotation marks in a name, the emoji package has slashes.
+    """
     return name.strip(":").replace("_", " ").replace("/", "")
 
 

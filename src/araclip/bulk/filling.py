@@ -37,7 +37,7 @@ REQUIRED = ("path", "vector", "sha256", "phash", "size", "mtime_ns", "has_file",
 
 @dataclass(frozen=True)
 class ShardGroup:
-    """A range of rows of a shard: so many `rows` from row `start` on, in the file at `place`."""
+    """A range of a shard's rows that is stored in one commit: `rows` rows from row `start` on, in the file `place`."""
 
     place: str
     start: int

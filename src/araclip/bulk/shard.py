@@ -29,7 +29,10 @@ Progress = Callable[[int], None]  # called with the number of pictures done
 
 @dataclass(frozen=True)
 class ShardReport:
-    """The result of embedding one shard. `skipped`: the shard had been finished before."""
+    """How many pictures of one shard were embedded and how many refused, and how long it took.
+
+    `skipped` is true if an earlier run had finished the shard.
+    """
 
     shard: int
     pictures: int

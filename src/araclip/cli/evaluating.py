@@ -236,9 +236,9 @@ def evaluate(
         list[str] | None, typer.Option("--kind", help="With --robustness, only this kind or group. Repeatable.")
     ] = None,
 ) -> None:
-    """Measure how well models find pictures by text, and text by pictures; compare them with the first.
+    """Measure how well models find pictures by text, and text by pictures; compare each with the first model.
 
-    Recall@k, MRR and nDCG over every caption and every picture of a set, with 95 % intervals and p-values.
+    Prints recall@k, MRR and nDCG over every caption and every picture of a set, with 95 % intervals and p-values.
     """
     path, images, cache, report = (place and user_path(place) for place in (path, images, cache, report))
     if suite is not None or sets:

@@ -241,7 +241,7 @@ def fill_from(
 
 
 def check_ocr(location: "Location") -> None:
-    """Refuse --ocr at once if no OCR engine is on this machine."""
+    """Raise InputError if --ocr cannot be followed: no OCR engine is here, or the gallery is in PostgreSQL."""
     from araclip.gallery.locations import Address
     from araclip.pictures.ocr.engines import find
 

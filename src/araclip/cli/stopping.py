@@ -65,7 +65,8 @@ def _exiting(owner: int) -> None:
     if os.getpid() != owner:
         return
     for number in stopping():
-        if signal.getsignal(number) in _DEFAULTS:  # Python would restore SIG_DFL, but leaves SIG_IGN as it is
+        # At exit, Python replaces its own handlers by SIG_DFL, with which a signal kills; SIG_IGN stays as it is.
+        if signal.getsignal(number) in _DEFAULTS:
             signal.signal(number, signal.SIG_DFL if number == signal.SIGINT else signal.SIG_IGN)
 
 

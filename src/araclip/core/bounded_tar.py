@@ -15,7 +15,7 @@ from araclip.errors import InputError, first_line
 MAX_MEMBER = 200_000_000  # bytes; the largest photographs of cameras have half of that
 MAX_HEADER = 1_000_000  # bytes of a name or of extended headers, which tarfile reads into memory
 MAX_MEMBERS = 10_000_000
-MAX_EXPANSION = 100  # pictures hardly shrink when compressed, captions tenfold
+MAX_EXPANSION = 100  # most unpacked bytes for each packed byte; pictures have about 1, captions about 10
 MAX_WINDOW = 100_000_000  # bytes that unpacking xz remembers: 64 MB of `xz -9`; a file may ask for 4 GB
 _XZ = b"\xfd7zXZ\0"
 _PIECE = 1 << 16

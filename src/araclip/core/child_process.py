@@ -310,7 +310,10 @@ def _end_all(idle: deque[Child], active: set[Child]) -> None:
 
 
 class Parent:
-    """The asking process, as its child sees it: behind the standard input and output, or behind one socket."""
+    """The child's end of the connection to the process that asks: receives questions and sends answers.
+
+    The connection is the standard input and output or, with `takes_files`, a socket, which also hands over open files.
+    """
 
     def __init__(self, *, takes_files: bool = False) -> None:
         self._socket = socket.socket(fileno=0) if takes_files else None

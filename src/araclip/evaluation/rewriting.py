@@ -203,7 +203,10 @@ def _rewritten(text: str, replaced: Callable[[str, Entry | None, str], str]) -> 
 
 
 def _split(word: str) -> tuple[str, Entry, str] | None:
-    """Return prefix, entry and stem of one word or two; None if the lexicon does not have them."""
+    """Split a word, or two words with one entry, into a prefix of PREFIXES and a stem that the lexicon has.
+
+    Return the prefix, the stem's entry and the stem as written; None if the lexicon has no such stem.
+    """
     words = lexicon()
     for prefix in PREFIXES:
         stem = word[len(prefix) :]

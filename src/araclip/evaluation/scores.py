@@ -211,7 +211,8 @@ def _evaluated(
     level = _count(np.equal(scores, best[:, None], out=mask))
     margin = best - scores.max(axis=1)  # infinite if every candidate is relevant
     scores[own] = values
-    level_too = np.add.reduceat((values == best[rows]).astype(np.int64), starts)  # relevant ones that tie, ≥ 1
+    # (Q,), at least 1: how many relevant candidates have the best relevant candidate's score
+    level_too = np.add.reduceat((values == best[rows]).astype(np.int64), starts)
     ranks = 1 + above + level / (1 + level_too)  # the first of level_too among level + level_too in random order
     found, top, last, tied = _top(scores, mask, max(keep, DEPTH))
     ndcg = _ndcg(values, rows, counts, top, last, tied)

@@ -229,7 +229,8 @@ class BaseGallery(ABC):
     def add_embedded(self, groups: EmbeddedGroups, *, progress: Callable[[int], None] | None = None) -> Filled:
         """Add pictures whose vectors, facts and hashes were computed elsewhere with this gallery's model.
 
-        Each group is one commit. A picture that the gallery already has gets a further path.
+        Each group of `groups` is stored in one commit. If the gallery already has a picture, only the picture's new
+        path is added.
 
         Args:
             progress: called with the number of pictures read.
@@ -497,7 +498,10 @@ class BaseGallery(ABC):
         return plan.term_vectors(text_vectors(self.model, plan.texts), lambda name: self._picture_vector(name)[0])
 
     def _picture_vector(self, picture: PictureSource) -> tuple[NDArray[np.float32], int | None]:
-        """Return a picture's vector (D,), and its number in the store (None if the gallery does not have it)."""
+        """Return the vector (D,) of a picture, and the picture's number in the store.
+
+        The number is None if the gallery does not have the picture, which is then decoded and encoded.
+        """
         if isinstance(picture, str) and (picture.startswith(STORED_PREFIX) or scene_of(picture)):
             content = self._content_of(picture)
             return self._catalog.vector(content), content

@@ -214,7 +214,10 @@ def is_unindexed(folder: Path) -> bool:
 
 
 def may_have_pictures(folder: Path, most: int = MOST_ENTRIES) -> bool:
-    """True if the folder or a folder below it has a picture, or if the first `most` entries do not tell."""
+    """True if the folder, or a folder below it, has a file with a picture's suffix.
+
+    Also true if the first `most` entries have no picture and there are more entries, which are not looked at.
+    """
     for _, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         if any(Path(name).suffix.lower() in SUFFIXES for name in names if not name.startswith(".")):

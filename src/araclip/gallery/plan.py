@@ -339,7 +339,10 @@ def _only_asks(text: str, interpreter: Interpreter, ignore: Collection[Part]) ->
 
 
 def _excludes(text: str, words: str, interpreter: Interpreter) -> bool:
-    """True if `words` are part of something that the text excludes: «رحلة دهب» in «صور بدون رحلة دهب»."""
+    """True if the phrase `words` is, or is part of, something that `text` excludes.
+
+    An example is «رحلة دهب» in «صور بدون رحلة دهب».
+    """
     return bool(words) and any(words in thing for thing in split_exclusions(text, interpreter).excluded)
 
 

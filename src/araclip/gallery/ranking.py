@@ -36,7 +36,7 @@ LIFT = 2.5  # a perfect text match of weight 1 adds this to a hit's value, to wh
 LIFT_ODDS = 7.0  # and adds this to the log-odds of relevance; orders hits as well (benchmarks/hybrid.py)
 DOUBT = 0.2  # a description without the query's words lowers a picture by this share of the best score's lead
 DOUBTED = 512  # for so many of a query's pictures, look whether they have a description; assume it for the rest
-AT_ONCE = 64  # look for the descriptions of so many pictures in one step
+AT_ONCE = 64  # number of pictures that are looked up together to see which of them have a description
 
 Relevance = Callable[[float], float] | None  # turns a cosine into a relevance; None if relevance is unknown
 

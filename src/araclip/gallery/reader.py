@@ -35,7 +35,10 @@ Catalogs = Callable[[], Catalog]  # returns the calling thread's own catalogue
 
 
 class Snapshot(ABC):
-    """One generation of a gallery, for searching; values derived from it are computed when first used."""
+    """A gallery as it was after one commit (a generation), for searching.
+
+    Values derived from the generation, such as the scale of relevance, are computed when first used.
+    """
 
     def __init__(self, generation: str, reference: Callable[[], ReferenceVectors]) -> None:
         self.generation = generation

@@ -42,7 +42,7 @@ class WordSource(Protocol):
         """Return the usual spelling of the words with each of these stems."""
 
     def names(self, beginning: str, most: int) -> list[str]:
-        """List names of files with a word that begins with these letters."""
+        """Return names of files, at most of `most` pictures, that have a word with this beginning."""
 
 
 @dataclass(frozen=True)

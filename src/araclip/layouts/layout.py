@@ -87,7 +87,7 @@ class AdaptedGraph:
         return output
 
     def constant(self, values: NDArray[Any]) -> str:
-        """Add a constant and return its name."""
+        """Add an array to the graph as an initializer; return the name under which nodes can use the array."""
         name = f"{OWN}constant_{len(self._graph.initializer)}"
         self._graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
         return name
@@ -280,7 +280,9 @@ def _tokenizer(model: AraCLIP) -> Any:
 
 TEXTS = ("قطة جالسة على طاولة", "قِطّةٌ ســوداء", "ﻻ شيء ٣", "a red car", "كلب\u200f في حديقة البيت، وأطفال يلعبون")
 PICTURES = 2
-SAME = 0.999  # cosine; only graphs that quantise while they run depend on the length of the padding
+# Least cosine of a written graph's vector to the model's own vector. The two differ only in graphs that quantise while
+# they run: there a text's vector depends a little on the length of the padding.
+SAME = 0.999
 
 
 def check_layout(model: AraCLIP, text: Path, tokenizer: Path, image: Path | None) -> None:

@@ -198,7 +198,13 @@ def is_one_picture(pictures: object) -> bool:
 
 
 def checked_pictures(pictures: Picture | Iterable[Picture]) -> Iterator[Openable]:
-    """Yield the pictures one by one, each as `picture_of` returns it; the argument may be a single picture."""
+    """Yield each picture in a form that `images.open_image` takes (see `picture_of`).
+
+    The argument may be a single picture.
+
+    Raises:
+        InputError: the argument, or one of its entries, is no picture.
+    """
     if is_one_picture(pictures):
         return iter((picture_of(pictures),))
     if not isinstance(pictures, Iterable):

@@ -359,7 +359,11 @@ def read_config(folder: Path) -> ModelConfig:
 
 
 def _check_parts(folder: Path, parts: tuple[str, ...], most: int) -> None:
-    """Check that every part is a regular file of at most `most` bytes inside the folder; else raise ModelMismatch."""
+    """Check that each file named in `parts` is a regular file of at most `most` bytes inside the model folder.
+
+    Raises:
+        ModelMismatch: a file is missing, larger, not regular, or a link that leads out of the folder.
+    """
     missing = []
     allowed = _own_folders(folder)
     for part in parts:

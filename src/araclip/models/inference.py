@@ -314,10 +314,14 @@ def _library(device: str) -> str:
 
 @contextmanager
 def _reported(path: Path, how: str) -> Iterator[None]:
-    """Turn a library's exception inside the block into ModelMismatch.
+    """Turn any exception of tokenizers or ONNX Runtime in the `with` block into ModelMismatch.
 
-    tokenizers raises a bare Exception, or Rust's PanicException, which is a BaseException; the exceptions of ONNX
-    Runtime have no common base class.
+    All exceptions are caught, because the libraries' own have no common base class: tokenizers raises a bare Exception
+    or Rust's PanicException, which is only a BaseException, and ONNX Runtime several unrelated classes.
+
+    Args:
+        path: the file that the block reads, for the message.
+        how: what the block does with the file, for the message "PATH cannot be HOW".
     """
     try:
         yield

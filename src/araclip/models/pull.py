@@ -36,9 +36,11 @@ if TYPE_CHECKING:
 
 LANGUAGES = ("ar", "en")
 WEIGHTS = "smooth-int8"  # how weights are stored unless the user names another way
-ENGINE = "araclip.peers.pull"  # imported only when needed: it needs PyTorch, which a finished folder does without
-TRAINABLE_ENGINE = "araclip.peers.published_araclip"  # imported only when needed, as it needs PyTorch too
-CHARACTERS = "araclip.peers.vocabulary"  # imported only when needed, too
+# These modules are imported only when a published model is converted, because they need PyTorch. A model folder that is
+# finished already is copied without them.
+ENGINE = "araclip.peers.pull"
+TRAINABLE_ENGINE = "araclip.peers.published_araclip"
+CHARACTERS = "araclip.peers.vocabulary"
 ROOM = 2.2  # disk space, as a multiple of the float32 weights: exact and small graphs lie there for comparison
 NEEDED = ("torch", "transformers", "onnx")
 HUB = "hf:"

@@ -38,7 +38,11 @@ def open_clip_pictures(model: Any, device: str) -> ImageTower:
 
 
 def without_tokens(output: Any) -> Tensor:
-    """Return the pooled vectors (n, D) of an open_clip image tower; CoCa returns the patches' vectors besides."""
+    """Return the pooled vectors (n, D) out of what an open_clip image tower returned.
+
+    Most towers return the pooled vectors alone. CoCa's tower returns a tuple: the pooled vectors, and the vectors of
+    the patches, which are left out.
+    """
     vectors: Tensor = output[0] if isinstance(output, tuple) else output
     return vectors
 
@@ -131,7 +135,10 @@ def _sentence_transformer(name: str, location: str, device: str) -> Any:
 
 
 def _settings_of(location: str) -> tuple[Path, str | None]:
-    """Return a folder with a model's settings and, for a hub id, the revision of these settings."""
+    """Return a folder with a model's settings, and the revision of these settings.
+
+    For a hub id, the settings are downloaded. For a local folder, the revision is None.
+    """
     if folder := existing_folder(location):
         return folder, None
     from huggingface_hub import snapshot_download

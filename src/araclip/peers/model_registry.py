@@ -110,7 +110,7 @@ class Peer:
 
     @property
     def recall(self) -> tuple[PublishedRecall, ...]:
-        """Return the published recall on Arabic, at most one figure for each protocol; empty if none was found."""
+        """Return the published recalls on Arabic, at most one for each of PROTOCOLS; empty if none was found."""
         return tuple(table[self.name] for table in (_FIRST, _ALL) if self.name in table)
 
     @property

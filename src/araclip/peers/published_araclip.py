@@ -246,7 +246,8 @@ def make_trainable(
     Args:
         source: a registry name, hub id or folder, in either published layout.
         out: folder to write; absent or empty.
-        head: the pickled head of an older text encoder, if it does not lie beside it. It is never executed.
+        head: the pickle with the projection of an older text encoder, if the file does not lie beside the encoder. Only
+            tensors are read from the pickle; no code in the pickle is executed.
         image: the image tower of an older text encoder, such as "ViT-B-16-SigLIP-512/webli" of open_clip; without it
             the result encodes texts only.
         log: takes a line as each step is done.

@@ -1,4 +1,4 @@
-"""The short ones of the everyday queries in English, for readers of the page in English."""
+"""English translations of the short queries in `gallery.reference_queries.EVERYDAY`, for the page in English."""
 
 SHORT = 18  # characters of a query on a button
 

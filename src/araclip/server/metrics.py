@@ -30,7 +30,7 @@ class Metrics:
         )
 
     def gauge(self, name: str, about: str, value: Callable[[], float]) -> None:
-        """Add a gauge that is computed when metrics are scraped."""
+        """Add the gauge `araclip_NAME`; `value` is called for its value whenever the metrics are scraped."""
         Gauge(f"araclip_{name}", about, registry=self.registry).set_function(value)
 
     def text(self) -> bytes:

@@ -274,7 +274,10 @@ class EmbeddingsRequest(BaseModel):
     @field_validator("input", mode="before")
     @classmethod
     def _texts(cls, value: Any) -> Any:
-        """Refuses with one clear reason, where a union of types would give one for each of them."""
+        """Return `value` if it is a text or a list of texts; otherwise raise an error with one clear reason.
+
+        Pydantic's own check of the union `str | list[str]` would report one error for each type of the union.
+        """
         if isinstance(value, list) and not value:
             raise PydanticCustomError("empty_input", "the list is empty. Send at least one text")
         entries = value if isinstance(value, list) else [value]

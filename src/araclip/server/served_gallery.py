@@ -192,9 +192,10 @@ class ServedBrowsing:
         return self._gallery.generation
 
     def filters(self, texts: Iterable[str], *, collapse: bool = False) -> Filters:
-        """Filters of a client, KEY=VALUE each; folders match by name, at any depth, or as `album=KEY`, never by path.
+        """Parse the filters of a client, each written as KEY=VALUE.
 
-        A path would be resolved on the disk, and so reveal where links lead.
+        A folder is given by its name, which matches at any depth, or as `album=KEY` with the key of an `Album`. A path
+        is never used, since it would be resolved on the disk, and so reveal where links lead.
         """
         given = list(texts)
         keys = [text.removeprefix(ALBUM).strip() for text in given if text.startswith(ALBUM)]

@@ -32,14 +32,15 @@ class Settings(BaseSettings):
     index: Annotated[tuple[Path, ...], NoDecode] = ()  # folders to index while serving; a:b in the environment
     offer: Path | None = None  # a folder that was never indexed, which the page offers to index
     watch: bool | None = None  # follow those folders; None: if the package watchfiles is there
-    ocr: bool = False  # then read the text in their pictures that look like text
+    ocr: bool = False  # true: after indexing, OCR reads the pictures of `index` that seem to contain text
     cache: Path | None = None  # folder of the thumbnails; by default the gallery's, if it has one
 
     lexicon: Path | None = None  # words of your own, docs/queries.md; by default lexicon.txt in the data directory
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
-    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # further host names; a,b in the environment
+    # further host names to answer to; in an environment variable they are separated by commas
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     behind_proxy: bool = False  # trust X-Forwarded-Proto and -For of a proxy on this machine
 
     token_read: SecretStr | None = None

@@ -24,7 +24,7 @@ from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
 
 Language = Literal["ar", "en", "arabizi", "mixed", "other"]
 
-MAX_WORDS = 40  # so many words are interpreted; models read about as many
+MAX_WORDS = 40  # words of a text that are interpreted, from the first on; models read about as many
 MAX_LETTERS = 60  # interpretation ends at a longer word, since all its endings would be tried one by one
 MAX_READINGS = 5  # of a text, with the text as typed
 MAX_CHOICES = 3  # of a word
@@ -56,11 +56,16 @@ class TextInterpretation:
 
 
 class Interpreter:
-    """Reads texts with a lexicon, a vocabulary and a list of English words. Immutable; shared between threads.
+    """Finds the readings of a text: what a dialect, a typo or Arabizi (Arabic in Latin letters) may stand for.
+
+    Immutable; shared between threads.
 
     Args:
-        english: returns the English words, in lower case; alone, they are never read as Arabizi.
-        names: names of people and places, folded; they are never taken for typos of other words.
+        lexicon: words of dialects and their standard Arabic.
+        vocabulary: the words of captions, with their counts.
+        english: returns the English words, in lower case. An English word is never read as Arabizi, unless Arabizi
+            words stand beside it.
+        names: names of people and places, folded. A name is never taken for a typo of another word.
     """
 
     def __init__(
@@ -185,7 +190,8 @@ class Interpreter:
         changes = self.dialects.phrase(typed, at) or self.dialects.word(typed, at)
         if not any(c.confidence >= LEAST_CONFIDENCE for c in changes) and (usual := self.spelling.usual(word)):
             changes = [usual, *changes]
-        if following and (folded := fold(word)) in NEGATIONS:  # «مش كلب» says "not"; مش is no Moroccan cat here
+        # Before another word, as in «مش كلب», مش means "not", and never the Moroccan word for a cat.
+        if following and (folded := fold(word)) in NEGATIONS:
             walks = folded == WALKING  # ماشي that excludes something was removed before
             changes = [change for change in changes if (fold(change.target) in NEGATIONS) is not walks]
         if not changes and len(word) > 1 and not self.vocabulary.knows(word) and not self._is_standard(word):

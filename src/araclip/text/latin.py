@@ -58,7 +58,7 @@ _CONTRACTION = re.compile("[a-z]+'(?:s|t|re|ve|ll|d|m)")  # don't, man's
 
 
 class Latin:
-    """Reads Latin words with a lexicon, a vocabulary and a list of English words; see `Interpreter`."""
+    """Finds the Arabic words that words in Latin letters (Arabizi) may stand for; the arguments are `Interpreter`'s."""
 
     def __init__(self, lexicon: Lexicon, vocabulary: Vocabulary, english: Callable[[], frozenset[str]]) -> None:
         self.lexicon, self.vocabulary, self._english = lexicon, vocabulary, english

@@ -52,7 +52,7 @@ def normalize(text: str) -> str:
     text = PRESENTATION_FORMS.sub(lambda glyphs: unicodedata.normalize("NFKC", glyphs.group()), text)
     text = _composed(LAYOUT.sub("", text).translate(DIGITS))
     without = STRAY_JOINER.sub("", text)
-    if without != text:  # the joiner may have stood between a letter and its mark
+    if without != text:  # compose again: a removed joiner may have stood between a letter and the letter's mark
         text = _composed(without)
     return _WHITE_SPACE.sub(" ", text).strip()
 

@@ -1,5 +1,8 @@
-"""Reads the files that `text` needs: the package's lexicon, names and word counts, SymSpell's English words, and a
-user's lexicon."""
+"""Load the word lists that the modules of `araclip.text` need.
+
+They are the package's own lexicon, names and word counts, the English words of the package SymSpell, and a user's own
+lexicon.
+"""
 
 import os
 from functools import cache

@@ -23,7 +23,7 @@ MIN_COUNT = 3  # each of two words that were typed without a space must occur so
 # not seen, none is joined wrongly (docs/log/2026-11.md).
 RARELY_TORN = 1e-3
 TORN_LEAST, TORN_SURE = 0.5, 0.95  # least and most confidence of a joined word
-UNSEEN = 0.5  # count of a half that no caption has
+UNSEEN = 0.5  # a torn word's half that is in no caption counts as if it had been seen this often
 BY_STEM = 0.1  # factor of a stem's count if the word is known only without its beginning
 ARTICLE = "ال"
 LOOSE = frozenset("وفبلكع")  # letters that people write apart before a word: ف البحر is في البحر

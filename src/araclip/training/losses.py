@@ -232,13 +232,14 @@ def weighted_sum(weights: Mapping[str, float]) -> Loss:
 
 
 def concept_loss(names: Tensor, prototypes: Tensor, classes: Tensor, log_scale: Tensor) -> Tensor:
-    """Symmetric InfoNCE between class names and class prototypes, such as the weights of a classifier.
+    """Return the symmetric InfoNCE loss between class names and class prototypes, such as a classifier's weights.
 
-    Each name is classified among all C classes, and each class of the batch among the batch's names.
+    The loss, a scalar, is the mean of two cross-entropies: that of finding each name's class among all C classes, and
+    that of finding each class's name among the K names of the batch.
 
     Args:
-        names: (K, D) unit.
-        prototypes: (C, D) unit.
+        names: (K, D), unit vectors of the names.
+        prototypes: (C, D), unit vectors of all classes.
         classes: (K,) int, the class of each name; no class twice.
         log_scale: log of the inverse temperature, a scalar.
     """

@@ -142,7 +142,11 @@ class Connection:
 
 
 class FollowingConnection(Connection):
-    """A connection for a user who may not write the catalogue; it follows what the owner commits."""
+    """A read-only connection, for a user who may not write the catalogue.
+
+    When the owner has changed the file, the connection is opened again, so that the next transaction reads what the
+    owner committed.
+    """
 
     may_write = False
 

@@ -82,7 +82,10 @@ def written(value: object) -> str:
 
 
 def members(value: Any) -> list[str]:
-    """Return the texts that a filter may match in a value of metadata: for a list one for each member, else one."""
+    """Return the texts in a value of metadata, of which a filter need match only one.
+
+    A list gives one text for each member; any other value gives one text.
+    """
     return [written(member) for member in (value if isinstance(value, list | tuple) else [value])]
 
 

@@ -249,7 +249,10 @@ def _rows(path: Path, table: str, names: Sequence[str]) -> Rows:
 
 
 def _middle(first: Key, last: Key) -> Key | None:
-    """Return a key half way between two keys; None for keys that are texts."""
+    """Return the key half way between two keys (whole numbers or bytes); None if the keys are texts.
+
+    Where rows between two keys cannot be read, both halves are tried separately.
+    """
     if isinstance(first, bytes) and isinstance(last, bytes):
         length = max(len(first), len(last)) + 1
         low, high = (int.from_bytes(each.ljust(length, b"\0")) for each in (first, last))
@@ -320,7 +323,7 @@ def _sound(tables: dict[str, Rows], doubtful: dict[str, set[Key]]) -> list[str]:
     identities = {content: identity for identity, content in by_id.items()}
     for path, row in list(files.items()):
         text = os.fsdecode(path)  # type: ignore[arg-type]
-        if text.startswith(STORED_PREFIX):  # such a path is made from its picture's hash, so each can mend the other
+        if text.startswith(STORED_PREFIX):  # the path contains the picture's hash: from either, the other is mended
             row["content"] = by_id.get(text.removeprefix(STORED_PREFIX), row["content"])
             if row["content"] in identities:
                 row["path"] = os.fsencode(STORED_PREFIX + identities[row["content"]])

@@ -72,8 +72,10 @@ class PostgresBrowsing(Browsing):
         return self._catalog.generation
 
     def timeline(self, filters: Filters) -> Timeline:
-        """Return the pictures that pass the filters; of a video only the first scene, unless they ask for every
-        scene."""
+        """Return the pictures that pass the filters, the newest first.
+
+        Of a video, only the first scene is returned, unless the filters ask for every scene.
+        """
         condition, values = condition_of(filters)
         if not filters.every_scene:
             condition += f" AND id NOT IN ({LATER_SCENES})"

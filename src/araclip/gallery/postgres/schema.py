@@ -45,8 +45,9 @@ TABLES = (
         pixels bytea, taken text COLLATE "C", latitude float8, longitude float8, camera_words text[], lens_words text[],
         place_words text[], words text[], letters text COLLATE "C" NOT NULL DEFAULT '',
         shown boolean NOT NULL DEFAULT FALSE)""",
-    # A row is a path that holds a picture. `caption`, `beside_size`, `beside_mtime_ns` and `photo` describe the path's
-    # side-car: its caption, size and time (NULL if there is none), and what else it says.
+    # A row is a path that holds a picture. The last four columns describe the side-car, a file of metadata beside the
+    # picture: `caption` is the side-car's caption, `beside_size` and `beside_mtime_ns` its size and time of change
+    # (NULL if there is no side-car), and `photo` the date, camera and place in the side-car.
     """CREATE TABLE files (path bytea PRIMARY KEY, content bigint NOT NULL REFERENCES contents ON DELETE CASCADE,
         size bigint NOT NULL, mtime_ns bigint NOT NULL, metadata text NOT NULL DEFAULT '{}', marks text[] NOT NULL,
         name_words text[] NOT NULL, caption text NOT NULL DEFAULT '', beside_size bigint, beside_mtime_ns bigint,

@@ -7,7 +7,7 @@ line of text has many such cells side by side. Pure. Measured by `benchmarks/hyb
 import numpy as np
 from numpy.typing import NDArray
 
-SIDE = 640  # pixels of the longer side of the picture that is examined
+SIDE = 640  # pixels: a picture is reduced until its longer side has about as many, then it is examined for text
 CELL = 16  # pixels of a side of a cell
 STRONG = 48  # of 255: a change from one pixel to the next but one that shows the edge of a stroke
 TRANSITIONS = 0.09  # a cell with letters has strong changes at so large a share of its pixels, at least

@@ -25,7 +25,9 @@ from araclip.pictures.limits import MAX_PIXELS
 from araclip.server.http.gates import Slots
 
 START_SECONDS = 30
-ABANDONED_SECONDS = 1  # for a picture nobody wants any more; a process that is killed costs as much to replace
+# A process that decodes a picture which nobody wants any more gets this long to end; then it is killed. To start
+# another process takes about as long.
+ABANDONED_SECONDS = 1
 MOST_JOBS = 500  # per process, which is then replaced: memory leaks of decoders do not add up
 
 Data = bytes | Callable[[], Awaitable[bytes]]

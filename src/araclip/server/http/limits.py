@@ -300,6 +300,6 @@ class _Body:
 
 
 def limit_body(request: Request, most: int) -> None:
-    """Lower the size that a request's body may have, before the body is read."""
+    """Refuse a request's body above `most` bytes, if its limit is not lower already. Call this before reading it."""
     body: _Body = request.scope[_SCOPE_BODY]
     body.limit = min(body.limit, most)

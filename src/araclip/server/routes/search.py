@@ -227,7 +227,11 @@ async def _sent_vectors(
 async def _term_vectors(
     service: Service, plan: QueryPlan, sent: Mapping[str, NDArray[np.float32]], client: str
 ) -> NDArray[np.float32]:
-    """Return the vectors of the query's terms and kinds, (n + m, D)."""
+    """Return the vectors of the plan's n terms (texts and pictures) and m kinds, (n + m, D); see `gallery.plan`.
+
+    Args:
+        sent: name of a picture that the client sent with the request → vector of the picture.
+    """
     texts = await service.texts.rows(plan.texts, client)
 
     def picture(term: str) -> NDArray[np.float32]:

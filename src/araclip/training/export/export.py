@@ -1,4 +1,7 @@
-"""Exports a trained AraCLIPModel as a model folder: ONNX graphs, tokenizer, config, card (see `models.folder`)."""
+"""Export a trained AraCLIPModel as a model folder: ONNX graphs, tokenizer, config.json and model card.
+
+`models.folder` describes the format.
+"""
 
 import gc
 import shutil

@@ -34,7 +34,7 @@ class About:
 
     license: str = NOT_STATED
     training_data: tuple[str, ...] = ()
-    notes: str = ""  # Markdown: how it was trained, limits, terms
+    notes: str = ""  # Markdown: how the model was trained, its limits, its terms of use
     text_tower: str = ""  # the towers' names on the card; "": the names of their checkpoints
     image_tower: str = ""
 

@@ -91,7 +91,7 @@ def newest(folder: Path, log: Log) -> tuple[int, dict[str, Any]] | None:
 
 
 def _state(path: Path) -> dict[str, Any]:
-    with warnings.catch_warnings(action="ignore"):  # torch warns of pickles that it does not write
+    with warnings.catch_warnings(action="ignore"):  # torch warns if the file is a pickle that torch.save did not write
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # a foreign archive makes torch raise nearly anything

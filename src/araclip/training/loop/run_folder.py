@@ -124,10 +124,13 @@ HOW = ("chunk", "gradient_checkpointing", "log_every", "checkpoint_every", "sink
 
 
 def begin(folder: Path, recipe: Mapping[str, Any], data: Mapping[str, str], *, fresh: bool, log: Log) -> dict[str, Any]:
-    """Write config.json for a new run, or compare with the config.json that is there; return its contents.
+    """Write config.json for a new run, or compare an old run's config.json with the arguments; return its contents.
 
-    With `fresh`, first delete the checkpoints, metrics, model and config that are there. If the code, the packages or
-    the number of threads changed since the run began, `log` gets a line.
+    If the code, the packages or the number of threads changed since the run began, `log` gets a line.
+
+    Args:
+        data: name of a data file → its checksum.
+        fresh: first delete the folder's checkpoints, metrics.jsonl, model and config.json.
 
     Raises:
         RunMismatch: the folder was begun with another recipe or other data, or its config.json is missing or damaged.

@@ -227,11 +227,11 @@ MAX_LOG_SCALE = 4.6052  # ln 100, CLIP's bound on the inverse temperature
 
 @dataclass
 class TrainingJob:
-    """The model of a stage, and how it is trained; `backward` leaves gradients in `.grad`."""
+    """The model of a stage, and how it is trained; `backward` adds the gradients of one step to `.grad`."""
 
     model: AraCLIPModel
     stage: LearningStage
-    parts: list[Part]  # what learns, and how fast
+    parts: list[Part]  # the parts of the model that learn, each with its learning rate
     backward: Callable[[int], dict[str, float]]  # takes a step's number, returns the values to log, "loss" among them
     dev_recall: Callable[[], dict[str, float]] | None = None  # measures the current weights; None without a dev set
 
@@ -284,7 +284,7 @@ class TrainingState:
         self._summed = 0  # how many steps are summed; not `log_every`, which may change when a run is resumed
 
     def resume(self, run: Run) -> None:
-        """Resume from the run's newest whole checkpoint, or begin at step 0."""
+        """Load the state of the run's newest undamaged checkpoint; without a checkpoint, stay at step 0."""
         found = run.resume()
         if found is None:
             self.best.remove()

@@ -431,7 +431,11 @@ class BranchImages:
         return EncodedImages(torch.stack([l2_normalize(found, dim=-1) for found in vectors], dim=1), features)
 
     def features(self, inputs: Tensor) -> Tensor:
-        """Return the branches' outputs (B, W) before the projection."""
+        """Return the pooled features (B, W) of all branches side by side, as they enter the projection.
+
+        Args:
+            inputs: windows of the frozen blocks' feature maps, of B views.
+        """
         features: Tensor = self._branch(inputs.contiguous(memory_format=torch.channels_last))
         return features
 

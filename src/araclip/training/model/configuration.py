@@ -14,7 +14,8 @@ from araclip.training.model import foreign
 
 MAX_TOKENS = 32  # 99.9 % of the captions have fewer; longer text is cut
 TEMPERATURE = 2.6592  # ln(1 / 0.07), the value with which CLIP's training starts
-ARABERT = {"model_type": "bert", "vocab_size": 64_000}  # aubmindlab/bert-base-arabertv02; other settings are BERT's
+# The size of aubmindlab/bert-base-arabertv02; every setting but the vocabulary's size is the default of BertConfig.
+ARABERT = {"model_type": "bert", "vocab_size": 64_000}
 VIT = {"model_type": "vit"}
 
 MODULE = "modeling_araclip"  # Python file in every saved folder: transformers' Auto classes use it to import araclip
@@ -57,8 +58,8 @@ class AraCLIPConfig(Named, PreTrainedConfig):  # type: ignore[misc]
 
     Args:
         text_config: the configuration of any text encoder, or its dictionary with `model_type`; None: AraBERT v02's.
-        vision_config: the configuration of any vision tower, of timm's with `model_type="timm_wrapper"`; None: no image
-            tower, for training on image vectors computed beforehand.
+        vision_config: the configuration of any vision tower, or its dictionary with `model_type` ("timm_wrapper" for a
+            tower of timm); None: no image tower, for training on image vectors computed beforehand.
         projection_dim: width D of the shared space.
         text_pooling: "mean" over the tokens except padding, "cls" (the first token) or "max".
         vision_pooling: "pooler" (the tower's own pooled output), "cls" or "mean" over the tokens; None: "cls" for plain
@@ -69,7 +70,7 @@ class AraCLIPConfig(Named, PreTrainedConfig):  # type: ignore[misc]
         matryoshka_dims: lengths at which a prefix of a vector is a good vector, too (Kusupati et al. 2022).
         logit_scale_init_value: log of the inverse temperature before training.
         logit_bias_init: bias of the sigmoid loss (SigLIP starts at -10) before training; None: InfoNCE, no bias.
-        max_tokens: text is cut to so many tokens, special tokens included.
+        max_tokens: a longer text is cut to this many tokens, special tokens included.
         normalizer: version of `araclip.text.normalization.normalize` that the model was trained with.
         license, training_data: licence and training data of the weights, or of the weights they were trained from, as
             a model folder states them; they stay with every copy.
@@ -77,7 +78,7 @@ class AraCLIPConfig(Named, PreTrainedConfig):  # type: ignore[misc]
 
     Raises:
         RecipeError: an unknown pooling or projection, a prefix wider than the vectors, a size that is not positive, or
-            a query bank without room for it.
+            a setting that a model family's heads refuse.
         ModelMismatch: the model was trained with another text normaliser than this release has.
     """
 

@@ -116,9 +116,11 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
     def from_towers(
         cls, text: str | Path, vision: str | Path | PreTrainedConfig | None = None, max_tokens: int = MAX_TOKENS
     ) -> "AraCLIPProcessor":
-        """Make the processor for pretrained towers; the arguments are as for `AraCLIPModel.from_towers`.
+        """Make the processor for pretrained towers, given as for `AraCLIPModel.from_towers`: hub ids or folders.
 
-        They are hub ids or folders. `vision` may also be a timm tower's configuration, which says how pictures scale.
+        Args:
+            vision: may also be the configuration of a timm tower, since timm's configurations say how pictures are
+                scaled; None: the processor takes texts only.
         """
         tokenizer = tokenizer_at(text)
         if vision is None:

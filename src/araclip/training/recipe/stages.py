@@ -114,7 +114,7 @@ class ImageSide:
 
 @dataclass(frozen=True, config=CONFIG)
 class Stage:
-    """The keys that every stage has."""
+    """Base class of all stages: the keys that every stage's table in a recipe may have."""
 
     kind: str = ""
     seed: int = 0

@@ -65,7 +65,7 @@ class Moments:
         self.rows += len(x)
 
     def solver(self) -> "Solver":
-        """Return a solver that gives the map for any penalty."""
+        """Return a `Solver`, which computes the linear map from features to targets for any ridge penalty."""
         x, y = self._x / self.rows, self._y / self.rows  # means, relative to the first block's mean
         mean_x, mean_y = x + self._x0, y + self._y0
         xx = self._xx - self.rows * np.outer(x, x)
