@@ -78,7 +78,7 @@ def find_leaks(
     copy is not. Captions are compared after `normalize`; short captions may be equal by chance.
 
     Args:
-        near: two pictures are copies if their hashes differ in at most so many of 64 bits.
+        near: the most bits, of 64, in which the hashes of two pictures may differ if one is a copy of the other.
     """
     training_paths, training, unread = _hashed(pictures)
     test_paths, tested, unread_too = _hashed(test.pictures)

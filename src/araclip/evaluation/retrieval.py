@@ -24,7 +24,7 @@ from araclip.models.vectors import Ints
 from araclip.text.normalization import NORMALIZER_VERSION
 
 Item = TypeVar("Item")
-UNIT_TOLERANCE = 1e-2  # a vector's length may differ so much from 1; half precision changes it by about 0.001
+UNIT_TOLERANCE = 1e-2  # most by which a vector's length may differ from 1; half precision changes it by about 0.001
 
 
 @dataclass(frozen=True)

@@ -331,7 +331,7 @@ def typo(text: str, draw: random.Random) -> str:
 
 
 def _drawn(text: str, letters: int, draw: random.Random) -> re.Match[str] | None:
-    """Return a random word of at least so many letters; None if there is none."""
+    """Return the match of a random word with at least `letters` letters; None if there is none."""
     words = [word for word in _WORD.finditer(text) if len(word.group()) >= letters]
     return draw.choice(words) if words else None
 

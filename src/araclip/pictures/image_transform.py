@@ -15,7 +15,7 @@ FILTERS = {
 }
 
 
-ELONGATED = 32  # a picture more than so many times as long as wide is cut before it is resized
+ELONGATED = 32  # a picture whose longer side is more than this many times the shorter is cut before it is resized
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class ImageTransform:
         resize: "squash" scales both width and height to `size`; "shortest" scales the shorter side to `size` and cuts
             the middle out.
         interpolation: "nearest", "bilinear", "bicubic" or "lanczos"; all but "nearest" average pixels when reducing.
-        reducing_gap: as in Pillow: first average pixels in blocks, until a side would fall below so many times `size`.
+        reducing_gap: as in Pillow: first average pixels in blocks, as long as both sides stay `reducing_gap` × `size`.
             araclip's own models are trained so. None resizes exactly, as published models' libraries do.
         crop_offset: where the middle begins if an odd number of pixels is cut off: "half-even" rounds as torchvision
             and open_clip do, "floor" as transformers does.

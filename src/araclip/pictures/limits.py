@@ -187,7 +187,7 @@ def count(stream: IO[bytes], pattern: bytes) -> int:
 
 PEAK = 1_500_000_000  # most bytes that reading pictures takes besides the model; measured by tests/trials
 PARSE_SECONDS = 3.0  # processor time allowed for a header; ordinary headers take milliseconds
-TRIM = 100_000_000  # if so many bytes were freed at once, returning them is worth a millisecond
+TRIM = 100_000_000  # more freed bytes than this are returned to the system at once, which takes a millisecond
 DECODE_SECONDS = 30.0  # processor time allowed for the pixels; 150 megapixels take 1 to 6 seconds on one core
 
 

@@ -17,8 +17,8 @@ from PIL import AvifImagePlugin, ExifTags, Image, ImageFile, JpegImagePlugin
 
 from araclip.pictures import formats
 
-THREADS = 64  # so many threads may decoders start in the sandbox
-_PROBED = 1 << 16  # a JPEG XL's size stands in so many first bytes, unless large boxes come first
+THREADS = 64  # most threads that decoders may start in the sandbox
+_PROBED = 1 << 16  # first bytes of a JPEG XL that are searched for its size; large boxes may come before the size
 
 
 @cache

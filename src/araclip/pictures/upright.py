@@ -132,7 +132,7 @@ def _eight_bit(image: Image.Image, sixteen_bit: bool) -> Image.Image:
 
 
 MAX_PROFILE = 4_000_000  # most bytes of a profile; the largest profiles for printing have 3 million
-SAME = 3  # levels of 255; sRGB profiles of different makers differ by so much
+SAME = 3  # most levels, of 255, by which sRGB profiles of different makers differ
 _KEPT = 8  # cached transforms; one for CMYK holds its profile and a table, 5 MB in the worst case
 _HEADER = 128  # bytes of a profile's header
 _CLASSES = (b"scnr", b"mntr", b"prtr", b"spac")  # scanner, monitor, printer, colour space: the kinds for pictures

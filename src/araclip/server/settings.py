@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     index: Annotated[tuple[Path, ...], NoDecode] = ()  # folders to index while serving; a:b in the environment
     offer: Path | None = None  # a folder that was never indexed, which the page offers to index
     watch: bool | None = None  # follow those folders; None: if the package watchfiles is there
-    ocr: bool = False  # true: after indexing, OCR reads the pictures of `index` that seem to contain text
+    ocr: bool = False  # true: after indexing, OCR reads the gallery's pictures that seem to contain text
     cache: Path | None = None  # folder of the thumbnails; by default the gallery's, if it has one
 
     lexicon: Path | None = None  # words of your own, docs/queries.md; by default lexicon.txt in the data directory

@@ -88,10 +88,10 @@ USUAL = mapped("arabizi: usual")
 MAX_COST = 1.3  # words that cost more are no candidates
 STEEPNESS = 6.0  # a candidate's weight falls with exp(−STEEPNESS · cost) …
 COMMONNESS = 0.45  # … and rises with this power of its count
-BUCKET = 50  # so many words of a skeleton are compared, the most common first
-SHORT_COUNT = 30  # a word of two letters is compared only if it occurs so often
-KEYS = 12  # a word has at most so many skeletons
-MOST = 3  # one Latin word is read as at most so many Arabic words
+BUCKET = 50  # most words of one skeleton that are compared, the most common first
+SHORT_COUNT = 30  # a word of two letters is compared only if it occurs in captions at least this often
+KEYS = 12  # most skeletons of a word
+MOST = 3  # most Arabic words that one Latin word may stand for
 LENGTHS = range(2, 16)
 FINAL_VOWEL = 0.6  # cost of a final ي or ى that was not typed; people nearly always type it: walad is ولد, not ولدي
 # A vowel at the beginning of a word stands for a letter, often for a ع that was typed without its 3: aroosa, asfour.

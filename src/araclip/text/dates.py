@@ -465,7 +465,7 @@ def _number(word: str) -> int:
 
 
 def _day_before(today: date, unit: str, back: int) -> date:
-    """Return the day that lies so many years, months, weeks or days before `today`."""
+    """Return the day that lies `back` units (years, months, weeks or days) before `today`."""
     if unit in ("week", "day"):
         return today - timedelta(days=back * (7 if unit == "week" else 1))
     year, month = divmod(today.year * 12 + today.month - 1 - back * (12 if unit == "year" else 1), 12)
@@ -484,7 +484,7 @@ def _span(unit: str, back: int, today: date) -> tuple[str, str]:
     return (day - timedelta(days=around)).isoformat(), (day + timedelta(days=around)).isoformat()
 
 
-TODAY_IN = 3  # "today" is a date only in a text of at most so many words; «اليوم الوطني» is another kind of day
+TODAY_IN = 3  # most words of a text in which "today" is a date; «اليوم الوطني» is another kind of day
 
 
 def relative_time(words: Years, at: int) -> tuple[int, DateFilter] | None:

@@ -17,7 +17,8 @@ from araclip.text.word_lists import folded
 SURE, ALSO_KNOWN, AMBIGUOUS, UNLIKELY = 0.92, 0.7, 0.5, 0.12
 ARTICLE_SURE = 0.7  # confidence of an unknown word of LEAST_STEM letters after عال (عالكورنيش)
 LEAST_STEM = 4
-EVIDENCE = 0.4  # a word of this dialect only adds so much to an ambiguous form; a word of n dialects adds an nth
+# How much a word that only one dialect has adds to an ambiguous form of that dialect. A word of n dialects adds an nth.
+EVIDENCE = 0.4
 RULE = 0.85  # confidence of a rule, such as of a verb whose standard form is known
 # Occurrences in captions from which a form counts as a word, as a word that models know well, and is never changed.
 OFTEN, VERY_OFTEN, NEVER = 3, 20, 1000

@@ -11,8 +11,10 @@ from araclip.text.word_lists import folded
 
 _FOLDER = folded("folders: words")
 _LEADING = folded("folders: before")
-MIN_NAME = 4  # without a word for "folder" before it, a name needs at least so many letters …
-MIN_WORDS = 2  # … and so many words or a digit, so that «قطط» means cats even if a folder has this name
+# A folder's name without a word for "folder" before it needs at least MIN_NAME letters, and MIN_WORDS words or a digit,
+# so that «قطط» means cats even if a folder has this name.
+MIN_NAME = 4
+MIN_WORDS = 2
 MAX_WORDS = 6  # of a folder's name
 
 

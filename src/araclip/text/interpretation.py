@@ -29,7 +29,7 @@ MAX_LETTERS = 60  # interpretation ends at a longer word, since all its endings 
 MAX_READINGS = 5  # of a text, with the text as typed
 MAX_CHOICES = 3  # of a word
 LEAST_WEIGHT = 0.04  # a reading needs at least this share of the likeliest reading's weight
-MAX_SUGGESTED = 12  # only a text of at most so many words gets a suggestion, which a person reads at a glance
+MAX_SUGGESTED = 12  # most words of a text that gets a suggestion, which a person should read at a glance
 
 
 @dataclass(frozen=True)

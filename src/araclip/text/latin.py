@@ -47,8 +47,8 @@ class Change:
 
 LATIN = 0.75  # confidence that a Latin word that is not English is Arabizi; it may be a name
 IN_CONTEXT = 0.93  # the same if it has a digit for a letter, or stands beside such words
-# For Arabizi, words of the lexicon count as occurring at least so often: a form for each of its labels (بنت is said
-# everywhere, بينط only in the east), and a standard word.
+# Least counts of the lexicon's words when Arabizi is read: of a dialect's form, FORM_COUNT for each of its labels (بنت
+# is said everywhere, بينط only in the east); of a standard word, STANDARD_COUNT.
 FORM_COUNT, STANDARD_COUNT = 4, 80
 # If an Arabizi word has a standard and a dialect meaning, the dialect's gets this share; a larger one if the word looks
 # like an adjective (3arabeya: a car, or "Arabic"), because an adjective would follow its noun.

@@ -89,7 +89,7 @@ def _table() -> dict[tuple[int, int], list[Town]]:
 
 
 def reach_of(people: float) -> float:
-    """Return how many metres a town of so many people reaches around its middle: 5 km for a million."""
+    """Return the radius in metres of a town with this number of people: 5 km for a million."""
     return max(1000.0, math.pow(people, 0.6) * 1.25)
 
 
@@ -209,7 +209,7 @@ def spellings(places: tuple[str, ...]) -> Mapping[str, str]:
 _BEFORE, _CITY = folded("places: before"), folded("places: city")
 _COMMON, _ONLY_IN = folded("places: common"), folded("places: only after in")
 _IN = "ب"  # a preposition that is written on the word: بدبي
-FREQUENT = 3  # a word that captions use so often is a thing, unless it is known as a name
+FREQUENT = 3  # a word with at least this count in captions is a thing, unless it is known as a name
 MOST_WORDS = 5  # of a place's name
 
 
@@ -242,7 +242,7 @@ def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -
 
 
 def _is_meant(name: str, width: int, lead: str, alone: bool, interpreter: Interpreter) -> bool:
-    """True if a name, so many words wide, is meant as a place where the word `lead` stands before it."""
+    """True if a name of `width` words means a place when the word `lead` stands before the name."""
     if lead in _CITY:
         return True
     folded_name, is_in = fold(name), lead in _BEFORE or lead == _IN

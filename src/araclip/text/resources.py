@@ -19,7 +19,7 @@ from araclip.text.vocabulary import Vocabulary
 
 VARIABLE = "ARACLIP_LEXICON"
 MAX_BYTES = 4_000_000  # largest user's lexicon
-ENGLISH = 30_000  # so many of the most common words count as English; rarer ones are more often Arabizi or names
+ENGLISH = 30_000  # how many of the most common words count as English; rarer words are more often Arabizi or names
 
 
 def read_lexicon(path: str | os.PathLike[str]) -> Lexicon:

@@ -14,10 +14,10 @@ from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
 
 USUAL, USUAL_PART, REPEATED, RUN_TOGETHER = 0.97, 0.9, 0.92, 0.85  # confidences of corrections of everyday mistakes
 SLIP = 0.6  # confidence of all corrections of a typo together
-LONG_ENOUGH = 4  # typos are corrected in words of so many letters; shorter words have too many neighbours
+LONG_ENOUGH = 4  # least letters of a word in which typos are corrected; shorter words have too many neighbours
 MAX_SLIPS = 2  # corrections of one word
-MIN_SLIP_COUNT = 10  # typos are corrected to words that occur so often; a rarer word is no likelier than an unknown one
-MIN_COUNT = 3  # each of two words that were typed without a space must occur so often
+MIN_SLIP_COUNT = 10  # least count of the word to which a typo is corrected; a rarer word is no likelier than the typo
+MIN_COUNT = 3  # least count of each of two words that were typed without a space
 # A space inside a word is this much rarer than two words side by side: a torn word is joined if the whole word is
 # likelier than its halves by more than that. Chosen on 600 pictures of train; of 1,998 captions that the vocabulary has
 # not seen, none is joined wrongly (docs/log/2026-11.md).
@@ -29,7 +29,7 @@ ARTICLE = "ال"
 LOOSE = frozenset("وفبلكع")  # letters that people write apart before a word: ف البحر is في البحر
 _RUN = re.compile(r"(.)\1+")
 _NEVER_TWICE = re.compile("([ءئؤأإآةى])(?:\\1|ء)+")  # letters that never stand side by side: شاطئئ, شاطئء, حمراءء
-SWAPPED_COUNT = 300  # exchanged letters are corrected to a word of three letters that occurs so often: كبل → كلب
+SWAPPED_COUNT = 300  # least count of a word of three letters to which exchanged letters are corrected: كبل → كلب
 # Pairs of letters that are easily confused: neighbours in sound or on the keyboard.
 _CONFUSED = frozenset(
     frozenset(pair)

@@ -7,7 +7,7 @@ from araclip.text.folding import fold
 from araclip.text.normalization import normalize
 from araclip.text.script import is_arabic, words
 
-OWN = 10  # a word in a text of the gallery counts as so many occurrences in captions
+OWN = 10  # how many occurrences in captions a word counts as, for each text of the gallery with this word
 KEPT = 0.1  # a spelling with at least this share of a word's occurrences is no mistake
 
 # Beginnings of words, the longest first: و and then; ال the; ب with; ل to; ك like.

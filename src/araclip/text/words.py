@@ -19,7 +19,7 @@ from araclip.text.folding import FOLDING_VERSION, fold
 
 WORDS_VERSION = f"{FOLDING_VERSION}.1"  # stored beside an index of stems; raise it when `words` changes its output
 MAX_LETTERS = 64  # longer words (hashes, encoded data) are cut
-_CACHED = 1 << 16  # stems of so many words are remembered; file names repeat their folders' words
+_CACHED = 1 << 16  # number of words whose stems are remembered, because file names repeat their folders' words
 
 _MARKS = "\u0300-\u036f\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u200c\u200d"  # inside a word
 _WORD = re.compile(rf"[^\W\d_](?:[{_MARKS}]*[^\W\d_])*[{_MARKS}]*|\d+")

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 SIDE = 640  # pixels: a picture is reduced until its longer side has about as many, then it is examined for text
 CELL = 16  # pixels of a side of a cell
 STRONG = 48  # of 255: a change from one pixel to the next but one that shows the edge of a stroke
-TRANSITIONS = 0.09  # a cell with letters has strong changes at so large a share of its pixels, at least
-CROWDED = 0.62  # and at most at this share: hatching and noise change everywhere
-RUN = 4  # so many cells with letters side by side are a line
-CELLS = 12  # a picture with so many cells in lines has text
+TRANSITIONS = 0.09  # least share of strong changes among the pixels of a cell with letters
+CROWDED = 0.62  # and the share that they do not reach: hatching and noise change everywhere
+RUN = 4  # least cells with letters, side by side, that are a line
+CELLS = 12  # least cells in lines of a picture that has text
 
 
 def text_cells(grey: NDArray[np.uint8]) -> int:

@@ -27,10 +27,10 @@ from araclip.pictures.video.formats import CODECS, DEMUXERS
 MAX_PIXELS = 7680 * 4320  # 8K; larger frames are refused
 MAX_STREAMS = 64
 GAP = 1.0  # the fewest seconds between two frames that are examined
-NEAR = 0.002  # so many seconds may a rounded time differ from its frame's
+NEAR = 0.002  # most seconds by which a rounded time may differ from the time of its frame
 MEASURE_S = 20.0  # seconds to read on for the length of a video that does not tell it; enough for gigabytes
-PACKETS = 2000  # give up after so many packets; phones write a key frame every second, films every ten
-BACK = (0.0, 2.0, 10.0, 60.0)  # jump so many seconds before a time, because jumps may land after it
+PACKETS = 2000  # packets after which a search is given up; phones write a key frame every second, films every ten
+BACK = (0.0, 2.0, 10.0, 60.0)  # seconds to jump to before a time, one after the other, since a jump may land too late
 _APPLE = "com.apple.quicktime."
 DATES = (f"{_APPLE}creationdate", "creation_time", "date")
 _PLACE = re.compile(r"([+-]\d{1,2}(?:\.\d{1,9})?)([+-]\d{1,3}(?:\.\d{1,9})?)(?![\d.])")  # ISO 6709, in degrees

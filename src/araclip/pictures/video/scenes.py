@@ -93,7 +93,7 @@ def clock(time: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-MOST = 4096  # the hashes of so many videos are remembered
+MOST = 4096  # number of videos whose hashes are remembered
 
 _State = tuple[int, int, int, int, int]
 _known: OrderedDict[_State, bytes] = OrderedDict()

@@ -73,7 +73,7 @@ def _different(frames: Sequence[Small], among: Sequence[int], least: float) -> l
     return picked
 
 
-LOOKED_AT = 4  # so many key frames are examined for each scene that there may be
+LOOKED_AT = 4  # key frames that are examined for each scene that a video may have
 STILL_QUALITY = 85
 
 

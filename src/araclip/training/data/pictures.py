@@ -28,7 +28,7 @@ class PictureSource:
     """A picture set.
 
     `share` is its part of each batch, relative to the other sets; `images` is the folder of its pictures, if they do
-    not lie in `folder`. Of a set with more than `limit` pictures, so many are used, evenly spread.
+    not lie in `folder`. Of a set with more than `limit` pictures, `limit` evenly spread pictures are used.
     """
 
     folder: Path
@@ -288,7 +288,7 @@ class FileMixture:
         raise AssertionError
 
 
-BLOCK = 1024  # so many pictures are compared with all others at a time
+BLOCK = 1024  # pictures that are compared with all others at a time
 
 
 def mined(vectors: NDArray[np.float32], pictures: Sequence[CaptionedPicture], count: int) -> NDArray[np.int64]:
@@ -344,7 +344,7 @@ def recolour(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 QUALITY = (60, 95)  # range of JPEG and WebP quality: messengers send 60, cameras write 95
-ENLARGED = (2.0, 4.0)  # from to: a picture that is reduced is enlarged so many times before
+ENLARGED = (2.0, 4.0)  # least and greatest factor by which a picture is enlarged before it is reduced again
 FILTERS = (
     Image.Resampling.NEAREST,
     Image.Resampling.BOX,
@@ -353,7 +353,7 @@ FILTERS = (
     Image.Resampling.LANCZOS,
 )
 GREY = 0.2  # this part of degraded pictures loses its colours
-SHARPENED = 80  # sharpening adds at most so many per cent of the difference to a blurred picture
+SHARPENED = 80  # most per cent of the difference between a picture and its blurred copy that sharpening adds
 
 
 def degraded(image: Image.Image, rng: np.random.Generator) -> Image.Image:

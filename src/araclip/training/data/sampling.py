@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from araclip.errors import RecipeError
 
-CYCLE = 10_000  # the order of sources repeats after so many slots, so shares are multiples of 1/10,000
+CYCLE = 10_000  # slots after which the order of sources repeats; so shares are multiples of 1/10,000
 
 
 class Draw(NamedTuple):

@@ -248,7 +248,7 @@ class Source:
     Attributes:
         path: a file that `read_pairs` reads; the rows of its split "train" are used.
         weight: the file's part of each batch, relative to the other sources' weights.
-        rows: use only so many pairs, evenly spread over the file; None: all.
+        rows: number of pairs that are used, evenly spread over the file; None: all.
         direction: "en-ar": the teacher reads English, the student Arabic. "en-en": both read English. "ar-ar": both
             read Arabic, for a teacher that knows Arabic; the file needs no English column.
         noise: the chance that an Arabic student text passes `noisy`.

@@ -71,7 +71,7 @@ def store(
 
 CAPTIONS = 48
 PICTURES = 8  # few, because a vision transformer at 512 pixels takes seconds for each
-CALIBRATION = 128  # static-int8 measures its ranges on so many pictures of each folder
+CALIBRATION = 128  # pictures of each folder on which static-int8 measures its ranges
 
 Probes = Sequence[Feed]  # one item each
 
@@ -130,7 +130,7 @@ def _photographs() -> list[Path]:
 
 LEAST_COSINE = 0.995  # least cosine of a probe's vector to its float32 vector
 KEPT = (0.0, 0.15, 0.3)  # shares of the products that smooth-int8 leaves in float32, tried one after the other
-_CALIBRATED_ON = 24  # smooth-int8 is calibrated on so many probes
+_CALIBRATED_ON = 24  # number of probes on which smooth-int8 is calibrated
 _CONVOLUTIONAL = 8  # a network with fewer convolutions is no convolutional one; a vision transformer has one
 
 

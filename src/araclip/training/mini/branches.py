@@ -141,10 +141,10 @@ def can_split(cnn: Any) -> bool:
 
 OTHERS = 8.0  # weight of other pictures: a gate open for them costs more than one closed for the expert's own
 PENALTY = 1e-3  # on the squared weights, for features of unit spread
-STEPS = 100  # at most so many steps of L-BFGS
+STEPS = 100  # most steps of L-BFGS
 MISSED = 1e-3  # the router may take this share of the expert's own pictures for others
 PASSED = 1e-2  # the router may let this share of other pictures pass, if it can tell the two kinds apart
-LOGIT_ROUNDING = 1e-3  # a logit may differ so much in an ONNX graph or in another batch
+LOGIT_ROUNDING = 1e-3  # most by which rounding changes a logit in an ONNX graph or in another batch
 
 
 @torch.enable_grad()

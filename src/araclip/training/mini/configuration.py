@@ -10,7 +10,7 @@ from transformers.configuration_utils import PreTrainedConfig
 from araclip.errors import RecipeError
 from araclip.training.model.foreign import MAX_WIDTH, is_size
 
-QUERY_BANK_AXES = 2  # so many numbers of a vector carry the query bank's correction
+QUERY_BANK_AXES = 2  # how many numbers of a vector carry the query bank's correction
 NAME_AXES = 1  # with a names part, one more number fills a picture's vector up to unit length
 SETTINGS: dict[str, Any] = {  # settings added to AraCLIPConfig → defaults
     "query_bank": 0,  # number of texts in the query bank that corrects scores for hubness, see `heads`; 0: no bank
@@ -18,8 +18,8 @@ SETTINGS: dict[str, Any] = {  # settings added to AraCLIPConfig → defaults
     "query_bank_weight": 0.6,
     "names": 0,  # width of the names part, see `heads`; 0: no names part
     "name_classes": 0,  # number of classes of the classifier
-    "name_exclusive": 0,  # so many of the classes, the first, share a softmax
-    "name_features": 0,  # the classifier reads so many of a picture's features, the last; 0: all
+    "name_exclusive": 0,  # how many classes, from the first on, share one softmax
+    "name_features": 0,  # how many of a picture's features the classifier reads, the last ones; 0: all
     "name_features_shared": False,  # true: the captions' head reads these features, too
     "name_hidden": 256,  # see `heads.NameTextHead`
     "name_weight": 1.0,
@@ -72,7 +72,7 @@ class BranchesConfig(PreTrainedConfig):  # type: ignore[misc]
     Args:
         architecture: timm's name of the network.
         branches: how many branches there are.
-        shared_blocks: the branches share so many first blocks of the network.
+        shared_blocks: how many first blocks of the network the branches share.
         hidden_size: number of features of a picture, of all branches together.
         gated: the numbers, from 0, of the branches that have a gate.
         routed: the numbers of the gated branches that compute only for pictures of their kind, which the features of

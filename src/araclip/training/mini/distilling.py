@@ -30,7 +30,7 @@ from araclip.training.stages.stage_run import backward, stage_run
 from araclip.training.stages.starting_model import StageContext
 from araclip.training.stages.texts import LearningTexts
 
-MEASURED = 256  # on so many pictures the features' spread is measured, and how well they are reproduced
+MEASURED = 256  # pictures on which the features' spread is measured, and how well the features are reproduced
 
 
 def distill_features(stage: DistillImages, context: StageContext) -> dict[str, float]:

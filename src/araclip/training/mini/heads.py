@@ -135,8 +135,8 @@ class NameImageHead(nn.Module):
 
     Args:
         captions: the head of the captions' part; it reads the first W − alone features.
-        features: the classifier reads so many features, the last ones; 0: all.
-        alone: so many of the classifier's features are not read by the captions' head; all of them or 0.
+        features: how many features the classifier reads, the last ones; 0: all.
+        alone: how many of the classifier's features the captions' head does not read: all of them, or 0.
         classes: number of classes; the first `exclusive` of them exclude each other (softmax), the others do not.
         length: the mean direction's length is raised to this power. With 1 a picture of doubtful class has a short
             names part. With 0 all have one length, and a picture of doubtful class is found by its likeliest class.

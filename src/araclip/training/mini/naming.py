@@ -37,7 +37,7 @@ class NamedClasses:
 
     weight: Floats  # (C, F)
     bias: Floats  # (C,)
-    exclusive: int  # so many of the classes, the first, share a softmax; the others have a probability each
+    exclusive: int  # how many classes, from the first on, share one softmax; each other class has its own probability
     words: dict[str, tuple[int, ...]]  # text → the one or more classes that it names
     others: tuple[str, ...]  # texts that name no class; for them the names part must not count
 

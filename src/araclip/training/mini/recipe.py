@@ -28,7 +28,7 @@ class Ensemble(Stage):
 
     kind: Literal["ensemble"] = "ensemble"
     members: tuple[str, ...] = ()  # stages, or folders of models
-    shared_blocks: OrNone = 0  # so many first blocks of the image towers are shared; no member has changed them
+    shared_blocks: OrNone = 0  # how many first blocks the members' image towers share; training did not change these
     batch: Many = 128  # pictures (of each kind) on which lengths and the gate are computed
     pictures: Pictures = ()  # on a batch of these, all members' vectors are scaled to one mean length
     expert: str = ""  # one more member, a gated branch, which counts only for pictures like its own
@@ -78,7 +78,7 @@ class QueryBank(StartingStage):
     """A last stage that corrects scores for hubness (QB-Norm), see `heads`; nothing is trained."""
 
     kind: Literal["query_bank"] = "query_bank"
-    batch: Many = 2048  # at most so many texts in the query bank; equal texts count once
+    batch: Many = 2048  # most texts in the query bank; equal texts count once
     pictures: Pictures = ()  # the texts are captions and names of these pictures
     languages: Shares = field(default_factory=lambda: {"arabic": 0.5, "english": 0.5})
     sharpness: AtLeastOne = 20.0  # inverse temperature of the average of a picture's scores for the texts
@@ -98,10 +98,10 @@ class Names(StartingStage):
     weight: Positive = 1.0  # weight of the names part in a score if its gate is open
     length: Chance = 1.0  # 1: a picture of doubtful class has a short names part; 0: all have one length
     pictures: Pictures = ()  # the gate learns to be shut for these pictures' captions
-    captions: Many = 4096  # at most so many of the captions, evenly spread
+    captions: Many = 4096  # most captions of `pictures` that are used; they are evenly spread
     familiar_pictures: Pictures = ()  # pictures of a kind that the classifier knows, such as photographs
     unfamiliar_pictures: Pictures = ()  # others, such as drawings; for them the names part is to count nothing
-    familiar_batch: Many = 1024  # so many pictures of each of the two kinds are learned from
+    familiar_batch: Many = 1024  # most pictures of each of these two kinds from which the names part learns
     languages: Shares = field(default_factory=lambda: {"arabic": 0.7, "english": 0.3})
     steps: Count = 1500
     batch: Many = 256

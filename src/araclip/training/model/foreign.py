@@ -217,7 +217,7 @@ def check_known(content: Any, known: Collection[str], where: str) -> None:
 
 
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth")
-_SPARE = 1_000_000  # a model may have so many numbers more than its files, such as new projections
+_SPARE = 1_000_000  # how many more weights a model may have than its files, for parts such as new projections
 
 
 def check_fits(build: Callable[[], Any], folder: Path, settings: str = "config.json") -> None:

@@ -73,7 +73,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
     Args:
         image_processor: any transformers image processor; None for a model without image tower.
         tokenizer: the text tower's tokenizer. Its `model_max_length` is set to `max_tokens`.
-        max_tokens: longer text is cut to so many tokens.
+        max_tokens: a text with more tokens is cut to this number.
         normalizer: version of `araclip.normalize` that the model was trained with.
         reduction: how large pictures are reduced, "blocks" or "exact" as in `models.folder.ImageConfig`. None: "blocks"
             if the image processor squashes, which is how models are trained here; "exact" if it crops the middle.

@@ -33,7 +33,7 @@ from araclip.models.folder import NOT_STATED, ModelConfig
 from araclip.training.model.configuration import AraCLIPConfig
 from araclip.training.model.processing import AraCLIPProcessor
 
-BLOCK = 32  # in a table stored in four bits, so many numbers of a row share a scale
+BLOCK = 32  # numbers of a row that share one scale, in a table stored in four bits
 # Keys of a graph's metadata, which say what was done to its weights.
 PRODUCTS_KEY = "araclip.int8_products"  # products computed in int8 → their matrices
 ORIGIN_KEY = "araclip"  # the model a graph was made of, see `tower_graphs.write_origin`

@@ -172,8 +172,8 @@ class LearningStage(StartingStage):
     precision: Precision = "float32"
     log_every: Count = 10
     checkpoint_every: Count = 100
-    eval_every: OrNone = 0  # dev recall is measured after every so many steps; 0: at the end only
-    patience: OrNone = 0  # the stage ends after so many dev recalls without a better R@1; 0: never early
+    eval_every: OrNone = 0  # number of steps from one measurement of dev recall to the next; 0: at the end only
+    patience: OrNone = 0  # the stage ends after this many dev recalls in a row without a better R@1; 0: never early
 
     @model_validator(mode="after")
     def _check_patience(self) -> Self:
@@ -224,7 +224,9 @@ class Finetune(LearningStage):
     captions: Few = 1  # captions of each picture in a step
     all_captions: bool = False  # every caption of the data is a negative in every step; needs train_text = "locked"
     noise: Chance = 0.0
-    hard_negatives: OrNone = 0  # so many of each picture's nearest neighbours for the starting model join its batch
+    # how many pictures join a batch as hard negatives of each picture in it, out of the picture's nearest neighbours by
+    # the starting model's vectors
+    hard_negatives: OrNone = 0
     teacher: str = ""
     distillation: NotNegative = 0.0  # weight of the loss to the teacher's vector of an English caption
     concepts: Folder | None = None  # NAME of NAME.npz and NAME.json: class names and their image features

@@ -28,7 +28,7 @@ from araclip.training.stages.stage_run import checkpoint_activations, projection
 from araclip.training.stages.starting_model import StageContext, cached_teacher
 from araclip.training.stages.texts import LearningTexts, LockedTexts
 
-NEIGHBOURS = 20  # a picture's hard negatives are drawn from so many of its most similar pictures
+NEIGHBOURS = 20  # number of a picture's most similar pictures, from which the picture's hard negatives are drawn
 
 
 def finetune(stage: Finetune, context: StageContext) -> dict[str, float]:

@@ -31,7 +31,7 @@ from araclip.training.recipe.stages import ImageSide
 
 
 class EncodedImages(NamedTuple):
-    """What an image tower and its projection make of B pictures."""
+    """The output of an image tower and its projection for B pictures."""
 
     vectors: Tensor  # (B, K, D) float32, unit; K is the number of branches if each has its own loss, or else 1
     features: Tensor  # (B, W) float32, the tower's output before the projection
@@ -87,7 +87,9 @@ class Pixels:
 
 
 EVAL_BATCH = 50  # pictures that pass a tower at once when no gradients are needed
-MANY = 1000  # from so many pictures an ONNX graph is written: that takes as long as PyTorch takes for some hundreds
+# With this many pictures or more, an ONNX graph is written to encode them. Writing the graph takes as long as PyTorch
+# takes to encode some hundreds of pictures.
+MANY = 1000
 
 
 def pooled(model: AraCLIPModel, pixel_values: Tensor) -> Tensor:

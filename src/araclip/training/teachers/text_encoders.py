@@ -45,8 +45,8 @@ Inputs = Mapping[str, Tensor]
 class TextEncoder:
     """A model and how it encodes text: `tokens` turns texts into inputs, `features` turns inputs into (n, D).
 
-    kind: the kind of model, for fingerprints. tokenizer: the tokenizer that `tokens` calls. longest: texts are cut to
-    so many tokens. The last two are None for a saved AraCLIPModel.
+    kind: the kind of model, for fingerprints. tokenizer: the tokenizer that `tokens` calls. longest: the number of
+    tokens to which texts are cut. The last two are None for a saved AraCLIPModel.
     """
 
     kind: str
