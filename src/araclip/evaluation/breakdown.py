@@ -146,7 +146,7 @@ def recall_curve(ranks: Floats, n: int) -> tuple[Ints, Floats]:
 def best_wrong(direction: Direction) -> Floats:
     """Return the cosine of each query's best irrelevant candidate: (Q,), or fewer if some queries have none."""
     wrong = direction.relevant_score.astype(np.float64) - direction.margin
-    return wrong[np.isfinite(wrong)]  # infinite if every candidate is relevant
+    return wrong[np.isfinite(wrong)]  # a query of which every candidate is relevant has an infinite margin
 
 
 def pareto(costs: Sequence[tuple[float, ...]], quality: Sequence[float]) -> list[bool]:

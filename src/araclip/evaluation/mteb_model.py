@@ -124,7 +124,7 @@ def tasks_by_name(names: Sequence[str], languages: Sequence[str]) -> "list[AbsTa
     import mteb
 
     selected = []
-    with warnings.catch_warnings(action="ignore"):  # mteb warns of a task it leaves out; we refuse instead
+    with warnings.catch_warnings(action="ignore"):  # mteb only warns if it leaves a task out; below, that is an error
         for name in names:
             try:
                 tasks = list(mteb.get_tasks(tasks=[name], languages=list(languages) or None))

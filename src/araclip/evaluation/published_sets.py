@@ -31,7 +31,7 @@ FOLDERS = ("images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr3
 class SetFiles:
     """Finds the files of a published set."""
 
-    folder: Path  #: the folder of the caption files, which lie in it or one folder below; or the caption file itself
+    folder: Path  #: the caption file, or a folder with caption files in this folder or one level below
     images: Path | None = None  #: the folder of the pictures, if they do not lie in `folder`
 
     def picture(self, name: str, where: str) -> Path:

@@ -183,7 +183,8 @@ def vectors_of(kind: str, encode: Callable[[Sequence[Item]], Vectors], items: Se
     return vectors
 
 
-_STORED = {"found": np.uint32, "level": np.uint32, "clusters": np.uint32}  # half the bytes they have in memory
+# Arrays that are stored with other types than in memory, which halves their size.
+_STORED = {"found": np.uint32, "level": np.uint32, "clusters": np.uint32}
 
 
 def read_cached(folder: Path, protocol: Protocol, log: Callable[[str], None]) -> Measured | None:

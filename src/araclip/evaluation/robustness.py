@@ -179,7 +179,7 @@ def picture_vectors(
 
     vectors = vectors_of("picture", lambda _: model.encode_image(counted()), dataset.pictures, model.width)
     if path is not None:
-        with contextlib.suppress(OSError):  # disk full or read-only: they are encoded again next time
+        with contextlib.suppress(OSError):  # disk full or read-only: the next run encodes the pictures again
             path.parent.mkdir(parents=True, exist_ok=True)
             atomic.write_checked(path, vectors.astype("<f4").tobytes())
     return vectors

@@ -73,7 +73,7 @@ class Evaluated:
     i2t: Direction
     queries: Sequence[str]  #: (Q,) the texts, in the order of `t2i.ranks`
     owner: Ints  #: (Q,) the row in `pictures` that each text describes
-    pictures: Sequence[Path]  #: (N,) files; `i2t` has those with a caption, in this order
+    pictures: Sequence[Path]  #: (N,) files; the queries of `i2t` are the pictures with a caption, in this order
     missing: int  #: how many listed pictures were left out because their file was not there
     cost: Cost
 

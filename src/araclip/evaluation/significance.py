@@ -34,7 +34,7 @@ class Comparison:
     b: float  #: mean of model b
     difference: float  #: a − b
     low: float  #: lower end of the 95 % bootstrap interval of the difference
-    high: float  #: upper end of it
+    high: float  #: upper end of this interval
     p_bootstrap: float  #: two-sided p-value by `paired_bootstrap`
     p_permutation: float  #: two-sided p-value by `paired_permutation`
 

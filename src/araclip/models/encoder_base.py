@@ -147,7 +147,7 @@ class EncoderBase(ABC):
             InputError: `texts` is, or holds, something that is not a string.
             InvalidVectors: the model did not return one vector of unit length for each text.
         """
-        many = _checked_size(batch_size) * 16  # enough texts to put those of similar length into one batch
+        many = _checked_size(batch_size) * 16  # enough texts to sort by length, so that a batch has similar lengths
         groups = batches(checked_texts(texts), many)
         vectors = self._stacked(
             checked_vectors(self._encode_texts(group, batch_size), len(group), self) for group in groups

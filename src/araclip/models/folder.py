@@ -223,8 +223,8 @@ class ModelConfig:
     weights: str | None = None  # one of WEIGHTS for both graphs, or "TEXT + IMAGE"; None: config.json does not say
     format: int = FORMAT
     matryoshka: tuple[int, ...] = ()  # widths to which a vector can be cut and stay good (Kusupati et al. 2022)
-    source: dict[str, str] | None = None  # the model it was made from: {"id": "google/siglip2-base-patch16-256"}
-    languages: tuple[str, ...] | None = None  # the vocabulary was cut to words of these; None: not cut
+    source: dict[str, str] | None = None  # the original of this model: {"id": "google/siglip2-base-patch16-256"}
+    languages: tuple[str, ...] | None = None  # the languages to whose words the vocabulary was cut; None: not cut
 
     @property
     def fingerprint(self) -> str:

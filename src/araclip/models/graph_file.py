@@ -168,7 +168,7 @@ class _Graph:
         place: dict[str, str] = {}
         seen: set[int] = set()
         for number, value in self._fields(data):
-            if number in (2, 8, 9, 14) and number in seen:  # a parser takes the last of them
+            if number in (2, 8, 9, 14) and number in seen:  # of a repeated field, a parser takes the last occurrence
                 raise _Fault("weights of it have two types, names or contents")
             seen.add(number)
             if number == 1:

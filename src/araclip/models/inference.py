@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tokenizers import Encoding
 
 
-SILENT = 4  # ONNX Runtime's severity "fatal"; at a lower one it also prints what its exceptions say
+SILENT = 4  # ONNX Runtime's log level "fatal"; at lower levels, ONNX Runtime also prints the messages of its exceptions
 
 Inputs = Mapping[str, NDArray[np.generic]]
 
@@ -74,7 +74,7 @@ class OnnxRuntimeSession:
         providers: list[Any] = ["CPUExecutionProvider"]
         if kind == CUDA:
             providers.insert(0, ("CUDAExecutionProvider", {"device_id": int(which or 0)}))
-        known = onnxruntime.get_available_providers()  # without CUDA it would use the CPU, perhaps silently
+        known = onnxruntime.get_available_providers()  # if CUDA is missing, ONNX Runtime may use the CPU silently
         if kind != CUDA or "CUDAExecutionProvider" in known:
             self._session = onnxruntime.InferenceSession(
                 str(path), options, providers=providers, disabled_optimizers=None if widen else ["ConstantFolding"]

@@ -136,7 +136,7 @@ def _explosive(pattern: str) -> str | None:
     """Say why a regular expression of Oniguruma may take more than polynomial time; None if it cannot."""
     if len(pattern) > MAX_PATTERN:
         return f"has {len(pattern)} characters"
-    repeats = [False]  # one entry for each open group, outermost first: True if it holds an endless repetition
+    repeats = [False]  # for each open group, outermost first: True if the group holds an endless repetition
     at = 0
     while at < len(pattern):
         character, inside = pattern[at], False

@@ -140,9 +140,10 @@ def nearest(text: str) -> list[str]:
 
 
 def is_known(text: str) -> bool:
-    """Whether a text names a row of the table, or a kind of model in an existing folder (with image tower or without).
+    """True if a text names a listed model, or a kind of model and an existing folder (with an image tower or without).
 
-    These may be loaded because a gallery says so. `translate:` imports a module, so only a person may name that.
+    A model that is known may be loaded because a gallery names it. With `translate:` a module is imported, so only a
+    person may name such a model.
     """
     if text in model_registry.BY_NAME:
         return True

@@ -36,7 +36,7 @@ class MultilingualCLIP(nn.Module):
 
 
 def load_mclip(request: Request) -> TorchEncoder:
-    """A folder or hub id of M-CLIP's published layout, and the image tower at `request.image`, in open_clip's words."""
+    """Load a text tower in M-CLIP's published layout, and the image tower that `request.image` names for open_clip."""
     if not request.image:
         raise ModelNotFound(
             f"{request.name} is a text tower, and its image tower is not known. Name it: {KINDS['m-clip'].way}, "

@@ -26,7 +26,7 @@ CLAIM = "as claimed by AraCLIP's description, which names no picture set; not re
 class Row:
     """A row of the claimed table. It may mean any of `models`: the first one that is ready is used, else the first."""
 
-    name: str  # as the claim has it
+    name: str  # the row's name, as in the claim
     models: tuple[str, ...]
     claimed: tuple[float, float, float]  # R@1, R@5 and MRR
 

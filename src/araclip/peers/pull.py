@@ -40,7 +40,7 @@ TEXTS = (
     "A Dog's 2 balls, RED & blue!", "قطة black على table 🐈", "🐈‍⬛ 👨‍👩‍👧 ❤️", "ﻻ إله ڤيديو چاي پيتزا",
     "…—«نعم»؛ “yes”", "café naïve", "  two  spaces\tand\na line ", "", "كلب " * 1000, "word " * 1000,
 )  # fmt: skip
-GRAPH_TEXTS = TEXTS[:9]  # those whose vectors are compared, and one that is cut
+GRAPH_TEXTS = TEXTS[:9]  # the texts whose vectors are compared, besides one text that is long enough to be cut
 _SHAPES = ((1.5, 0.95), (0.6, 1.37), (2.9, 2.1))  # width and height of pictures, in sides of the input
 
 
@@ -59,7 +59,7 @@ def expected_of(source: Source) -> Expected:
     """Encode some texts and pictures by the model's own library, each alone."""
     texts, pictures = (*GRAPH_TEXTS, TEXTS[-1]), _pictures(source.image.preprocessing.size)
     encoder = source.reference
-    resizes = encoder.image.settings  # open_clip's table: it resizes with Pillow
+    resizes = encoder.image.settings  # the table of open_clip, which resizes with Pillow
     on_pillow = isinstance(resizes, dict) or type(resizes).__name__.endswith("Pil")
     return Expected(
         texts, pictures,

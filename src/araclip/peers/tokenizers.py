@@ -130,7 +130,7 @@ def _sentence_pieces(name: str, tokenizer: Any) -> Tokenizer:
     """Make a Unigram tokenizer from a SentencePiece file; it puts the end token behind each text."""
     from sentencepiece import sentencepiece_model_pb2 as messages
 
-    parsed: Any = messages  # its classes are made when it is imported
+    parsed: Any = messages  # typed as Any, since the module makes its classes only when it is imported
     proto = parsed.ModelProto.FromString(tokenizer.sp_model.serialized_model_proto())
     if proto.trainer_spec.model_type != 1:
         raise ModelMismatch(f"{name}: its SentencePiece model is no Unigram model. Put a tokenizer.json beside it.")

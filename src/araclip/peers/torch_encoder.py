@@ -127,8 +127,10 @@ class TorchEncoder(EncoderBase):
 
     @cached_property
     def image_transform(self) -> ImageTransform:
-        """How galleries make the squares that `encode_pixels` takes: as its library does, where squares can be made so;
-        else squashed."""
+        """How galleries turn pictures into the squares that `encode_pixels` takes.
+
+        They do as the model's library does, if that gives squares of one size; otherwise they squash each picture.
+        """
         if self.image.transform is not None:
             return self.image.transform
         found, squashed = self.image.settings, ImageTransform(self._side() or 1)
@@ -151,7 +153,7 @@ class TorchEncoder(EncoderBase):
         return size
 
     def encode_pixels(self, pixels: NDArray[np.uint8]) -> Vectors:
-        """(n, S, S, 3) uint8 RGB pixels, S = `image_size` → (n, D) float32 of unit length.
+        """Encode squares of RGB pixels, (n, S, S, 3) uint8 with S = `image_size`, as vectors (n, D) of unit length.
 
         Galleries make them by `image_transform`: squashed, or cut from the middle, as the model's library does.
         """

@@ -38,7 +38,7 @@ class TextGraph(nn.Module):
         self.register_buffer("rows", None)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        ids = input_ids if self.rows is None else self.rows[input_ids]  # (B, T), as the published model numbers them
+        ids = input_ids if self.rows is None else self.rows[input_ids]  # (B, T), ids of the published model's tokens
         if self.language is not None:
             ids = self.language(ids)
         inputs = (ids,) if attention_mask is None else (ids, attention_mask)
@@ -313,7 +313,10 @@ def _whole(
     encoder: TorchEncoder, attending: Any, encode: Callable[..., Tensor], tower: str, pooling: str, *,
     siglip: bool = False,
 ) -> TextPart:  # fmt: skip
-    """Of a text tower behind a tokenizer of transformers; `siglip`: lower case, and the padding is attended to."""
+    """Return the text part of a model whose texts pass a tokenizer of transformers.
+
+    With `siglip`, texts become lower case, and the tower also attends to the padding.
+    """
     _plain_attention(attending)
     tokenizer, graph = encoder.text.tokenizer, TextGraph(encoder.text.model, encode)
     made = of_transformers(encoder.name, tokenizer, lower=siglip)

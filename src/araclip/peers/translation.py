@@ -49,17 +49,17 @@ class Translated:
         return self.encoder.image_size
 
     def encode_text(self, texts: str | Iterable[str], *, batch_size: int = TEXT_BATCH) -> Vectors:
-        """A text → (D,) float32 of unit length; several → (n, D), in the order given, each translated first."""
+        """Translate and encode texts: one text → (D,), n texts → (n, D) in the order given, float32 of unit length."""
         english = (self._translated(text) for text in checked_texts(texts))
         vectors = self.encoder.encode_text(english, batch_size=batch_size)
         return vectors[0] if isinstance(texts, str) else vectors
 
     def encode_image(self, pictures: Picture | Iterable[Picture], *, batch_size: int = IMAGE_BATCH) -> Vectors:
-        """A picture → (D,) float32 of unit length; several → (n, D), as the encoder makes them."""
+        """Encode pictures with MODEL: one picture → (D,), n pictures → (n, D), float32 of unit length."""
         return self.encoder.encode_image(pictures, batch_size=batch_size)
 
     def encode_pixels(self, pixels: NDArray[np.uint8]) -> Vectors:
-        """(n, S, S, 3) uint8 RGB pixels → (n, D) float32 of unit length, as the encoder makes them."""
+        """Encode squares of RGB pixels, (n, S, S, 3) uint8, with MODEL, as (n, D) float32 of unit length."""
         return self.encoder.encode_pixels(pixels)
 
     def _translated(self, text: str) -> str:
@@ -72,7 +72,10 @@ class Translated:
 
 
 def load_translation(request: Request) -> Translated:
-    """`MODULE:FUNCTION/MODEL`: a function that can be imported, and any model that `AraCLIP.load` takes."""
+    """Load a model that gets its texts from a translator, from the location `MODULE:FUNCTION/MODEL`.
+
+    MODULE:FUNCTION is a function that can be imported; MODEL is any model that `AraCLIP.load` takes.
+    """
     function, _, model = request.location.partition("/")
     module, _, name = function.partition(":")
     if not (module and name and model):

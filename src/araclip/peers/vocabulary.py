@@ -125,7 +125,7 @@ class CutVocabulary:
 
 
 def cut_vocabulary(tokenizer: Tokenizer, languages: tuple[str, ...]) -> CutVocabulary:
-    """Keep the pieces of these languages, see above."""
+    """Keep only the pieces of the vocabulary that texts of the given languages use; the module's head says how."""
     content = json.loads(tokenizer.to_str())
     model = content["model"]
     if model.get("type") not in _MODELS:
@@ -224,7 +224,10 @@ def _encodings(characters: Iterable[str]) -> tuple[set[bytes], set[bytes], set[b
 
 
 def _is_made_of_bytes(suffix: str, whole: set[bytes], starts: set[bytes], ends: set[bytes], piece: str) -> bool:
-    """Whether a piece's bytes can stand in a text of the characters: the end of one, whole ones, the start of one."""
+    """True if a piece's bytes can stand in a text of the given characters.
+
+    The bytes may be the end of one character, then whole characters, then the start of one character.
+    """
     bare = piece.removesuffix(suffix) if suffix else piece
     if len(bare) == 1 or any(char not in _BYTES for char in bare):
         return len(bare) == 1

@@ -87,7 +87,9 @@ def _read(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             state = load_file(path)
         else:
-            mapped = is_zipfile(path)  # weights are then read when they are used; the oldest files are no archives
+            # The weights in a zip archive can be mapped, so that each is read when it is used; the oldest files are not
+            # zip archives.
+            mapped = is_zipfile(path)
             state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except UnpicklingError as error:
         raise ModelMismatch(

@@ -36,7 +36,7 @@ MAX_OF_FORMAT = {  # lower limits for formats whose decoders take more memory or
     "JXL": 45_000_000,
     "JPEG2000": 40_000_000,
     "RAW, developed": 16_000_000,  # at half size; the sensor has 64 million
-    "BMP, run-length encoded": 25_000_000,  # Pillow decodes it in Python: 3 seconds for a file made to be slow
+    "BMP, run-length encoded": 25_000_000,  # decoded in Python by Pillow: 3 seconds for a file made to be slow
 }
 LARGE = 400_000_000  # if a picture takes more bytes than this, the free memory is checked
 MAX_SCANNED = (
@@ -241,7 +241,7 @@ class TimedStream:
     def __init__(self, stream: IO[bytes], name: str) -> None:
         self._stream, self._name = stream, name
         self.seek, self.tell = stream.seek, stream.tell
-        if hasattr(stream, "getvalue"):  # with it, Pillow passes the bytes to libtiff without a copy
+        if hasattr(stream, "getvalue"):  # Pillow uses `getvalue` to pass the bytes to libtiff without a copy
             self.getvalue = stream.getvalue
         self.allow(PARSE_SECONDS)
 

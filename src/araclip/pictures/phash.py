@@ -14,7 +14,7 @@ from araclip.errors import ImageError
 from araclip.pictures.images import decode_ahead
 
 SIZE = 32  # pixels of a side of the grey square
-CELLS = 1 << 20  # pairs compared at once; they take 9 MB
+CELLS = 1 << 20  # pairs of hashes that are compared at once, in 9 MB of memory
 
 Hashes = NDArray[np.uint64]
 

@@ -191,4 +191,4 @@ def _srgb() -> ImageCms.ImageCmsProfile:
 
 @cache
 def _has_lcms() -> bool:
-    return bool(features.check("littlecms2"))  # False only if Pillow was built without it
+    return bool(features.check("littlecms2"))  # False only if Pillow was built without LittleCMS

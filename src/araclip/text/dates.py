@@ -124,7 +124,7 @@ def _goes_on(before: str, name: str) -> bool:
     return name in _FIRST_WORDS and (before[-1:].isdigit() or before in _LAST_WORDS)
 
 
-Found = tuple[int, int]  # (number of words, the number they name)
+Found = tuple[int, int]  # (how many words name a number, that number)
 
 
 UNITS = {" ".join(form): 1 + place for place, form in numbered("numbers: 1 to 10")}
@@ -670,7 +670,7 @@ def _whole(found: DateFilter) -> DateFilter:
 
 def _joined(first: _End, last: _End) -> DateFilter | None:
     """Return the span from one end to the other; None if their order is wrong or a day does not exist."""
-    if first.month is None and first.day is not None:  # only a day: the other end has its month
+    if first.month is None and first.day is not None:  # only a day: its month is that of the other end
         if not last.filter:
             return _joined(replace(first, month=last.month), last) if last.month else None
         year_month, _, day = (last.filter.last or "").rpartition("-")

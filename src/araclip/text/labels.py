@@ -35,7 +35,7 @@ class Label:
 
     @property
     def competes_only(self) -> bool:
-        """Whether the label is never written."""
+        """True if the label only competes with other labels: a picture never gets it."""
         return self.group == _IDLE
 
 

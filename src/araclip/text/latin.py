@@ -46,7 +46,7 @@ class Change:
 
 
 LATIN = 0.75  # confidence that a Latin word that is not English is Arabizi; it may be a name
-IN_CONTEXT = 0.93  # the same if it has a digit for a letter, or stands beside such words
+IN_CONTEXT = 0.93  # the confidence if the word has a digit for a letter (7), or stands beside words that have
 # Least counts of the lexicon's words when Arabizi is read: of a dialect's form, FORM_COUNT for each of its labels (بنت
 # is said everywhere, بينط only in the east); of a standard word, STANDARD_COUNT.
 FORM_COUNT, STANDARD_COUNT = 4, 80

@@ -15,7 +15,7 @@ NORMALIZER_VERSION = 1  # stored in every model folder; raise it when normalize(
 PRESENTATION_FORMS = re.compile("[\ufb50-\ufdff\ufe70-\ufefc]+")  # ﻻ ﷲ ﷺ: letters as positional glyphs
 LAYOUT = re.compile(
     "\u0640"  # tatweel
-    "|[\u064b-\u0652\u0656-\u065f\u0670]"  # tashkeel; U+0653–0655 compose with their alef, waw or ya, so they stay
+    "|[\u064b-\u0652\u0656-\u065f\u0670]"  # tashkeel; not U+0653–0655, which compose with an alef, waw or ya
     "|[\u0610-\u061a\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u08d3-\u08e1\u08e3-\u08ff]"  # Quranic marks
     "|[\u00ad\u061c\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]"  # bidi, zero width
     "|[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]"  # control characters that are not white space

@@ -41,7 +41,7 @@ class Area:
 
 @dataclass(frozen=True, slots=True)
 class Town(Area):
-    """A town: its middle in degrees, how many metres it reaches, and the areas that it lies in, the smallest first."""
+    """A town: its middle in degrees, its radius in metres, and the areas around it, the smallest first."""
 
     latitude: float
     longitude: float

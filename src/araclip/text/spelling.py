@@ -24,7 +24,8 @@ MIN_COUNT = 3  # least count of each of two words that were typed without a spac
 RARELY_TORN = 1e-3
 TORN_LEAST, TORN_SURE = 0.5, 0.95  # least and most confidence of a joined word
 UNSEEN = 0.5  # a torn word's half that is in no caption counts as if it had been seen this often
-BY_STEM = 0.1  # factor of a stem's count if the word is known only without its beginning
+# If a word is known only without its beginning («و», «ال» …), it counts as often as its stem, times this factor.
+BY_STEM = 0.1
 ARTICLE = "ال"
 LOOSE = frozenset("وفبلكع")  # letters that people write apart before a word: ف البحر is في البحر
 _RUN = re.compile(r"(.)\1+")

@@ -14,7 +14,7 @@ _PANIC = "PanicException"  # raised by Rust code (tokenizers, safetensors); it d
 def failures(
     what: object, remedy: str, error: type[AraCLIPError] = ModelNotFound, *, cannot: str = "be loaded"
 ) -> Iterator[None]:
-    """For a `with` block in which a library reads a stranger's file: whatever it raises becomes `error`, in one line.
+    """Turn whatever a library raises in a `with` block, while it reads a stranger's file, into `error`, in one line.
 
     AraCLIP's own errors pass unchanged. A library may raise nearly anything for an unforeseen file, so every exception
     is caught; it becomes the cause (`__cause__`) of the new error. The message reads "WHAT cannot be loaded", or "WHAT

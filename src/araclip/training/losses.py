@@ -18,7 +18,9 @@ Loss = Callable[..., Tensor]
 def contrastive_loss(
     text: Tensor, image: Tensor, log_scale: Tensor, same: Tensor | None = None, owner: Tensor | None = None
 ) -> Tensor:
-    """Symmetric InfoNCE over a batch (CLIP, Radford et al. 2021), with any number of captions for each picture.
+    """Return the symmetric InfoNCE loss over a batch (CLIP, Radford et al. 2021), a scalar.
+
+    A picture may have any number of captions.
 
     Each caption makes one term in either direction: the caption's picture is classified among all pictures, and the
     caption among all captions. In the second softmax, other captions of the picture are masked, so that they are
@@ -44,7 +46,7 @@ def contrastive_loss(
 
 
 def all_captions_loss(image: Tensor, captions: Tensor, log_scale: Tensor, belongs: Tensor) -> Tensor:
-    """InfoNCE from pictures to every caption of the data, for a locked text tower (LiT with the sides swapped).
+    """Return InfoNCE from pictures to every caption of the data, for a locked text tower (LiT with the sides swapped).
 
     Each caption of a picture is a positive; the softmax runs over the captions of all pictures, in the batch or not.
     log(N / I) is subtracted, so that a random guess has the loss log I, as in `contrastive_loss`, for any N.
@@ -68,7 +70,7 @@ def sigmoid_loss(
     same: Tensor | None = None,
     owner: Tensor | None = None,
 ) -> Tensor:
-    """Binary cross-entropy of every pair (SigLIP, Zhai et al. 2023), summed over pictures and averaged over texts.
+    """Return the binary cross-entropy of all pairs (SigLIP, Zhai et al. 2023), the sum over pictures, mean over texts.
 
     Args:
         text, image, log_scale, same, owner: as for `contrastive_loss`; pairs marked in `same` are left out of the sum.
@@ -141,7 +143,7 @@ def mask_pairs(logits: Tensor, same: Tensor | None, own: Tensor) -> Tensor:
 
 
 def cosine_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean cosine distance between rows of unit length, (B, D) twice → scalar.
+    """Return the mean cosine distance between rows of unit length, (B, D) twice → scalar.
 
     CLIP-KD, Yang et al. 2024, eq. 5.
     """
@@ -149,7 +151,7 @@ def cosine_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def mse_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean squared difference of all numbers, (B, D) twice → scalar; rows are not normalised, so lengths count.
+    """Return the mean squared difference of all numbers, (B, D) twice → scalar; rows keep their lengths, which count.
 
     Multilingual-CLIP, Carlsson et al. 2022, and AraCLIP as released.
     """
@@ -167,7 +169,7 @@ def unit_mse_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def affinity_loss(student: Tensor, teacher: Tensor, temperature: float = 0.05) -> Tensor:
-    """KL divergence of similarities within the batch, teacher to student; (B, D) unit twice → scalar.
+    """Return the KL divergence of similarities within a batch, teacher to student; (B, D) unit twice → scalar.
 
     The student's vectors should rank the teacher's vectors as the teacher itself ranks them: the softmax of each row of
     `student @ teacher.T` is compared with the softmax of the row of `teacher @ teacher.T`.
@@ -180,7 +182,7 @@ def affinity_loss(student: Tensor, teacher: Tensor, temperature: float = 0.05) -
 def distillation_contrastive_loss(
     student: Tensor, teacher: Tensor, temperature: float = 0.05, same: Tensor | None = None
 ) -> Tensor:
-    """InfoNCE from student to teacher: row i of the student is classified as row i among the batch's teacher vectors.
+    """Return InfoNCE from student to teacher: each student row should find the same row among the batch's teacher rows.
 
     Contrastive representation distillation, Tian et al. 2020, with the batch as the negatives (CLIP-KD's interactive
     contrastive learning, Yang et al. 2024).
@@ -249,7 +251,9 @@ def concept_loss(names: Tensor, prototypes: Tensor, classes: Tensor, log_scale: 
 
 
 def forgetting_loss(logits: Tensor, before: Tensor) -> Tensor:
-    """KL divergence from the class probabilities before training to the present ones; logits (B, C) twice → scalar.
+    """Return the KL divergence from the class probabilities before training to the present ones, a scalar.
+
+    `logits` are the present logits (B, C), `before` those before training.
 
     Learning without forgetting, Li and Hoiem 2016, at temperature 1. `before` needs no gradient.
     """

@@ -11,7 +11,7 @@ SIDE = 640  # pixels: a picture is reduced until its longer side has about as ma
 CELL = 16  # pixels of a side of a cell
 STRONG = 48  # of 255: a change from one pixel to the next but one that shows the edge of a stroke
 TRANSITIONS = 0.09  # least share of strong changes among the pixels of a cell with letters
-CROWDED = 0.62  # and the share that they do not reach: hatching and noise change everywhere
+CROWDED = 0.62  # with this share of strong changes or more, a cell has no letters, but hatching or noise
 RUN = 4  # least cells with letters, side by side, that are a line
 CELLS = 12  # least cells in lines of a picture that has text
 

@@ -112,7 +112,7 @@ NOISES: Mapping[str, tuple[float, Noise]] = {  # name → the chance that `noisy
     "split": (0.05, split_word),
     "stretch": (0.05, stretch),
     "persian": (0.05, persian_letters),
-    "tashkeel": (0.1, add_tashkeel),  # last: the others find words by their letters
+    "tashkeel": (0.1, add_tashkeel),  # last, because the noises above find words by their letters alone
 }
 
 

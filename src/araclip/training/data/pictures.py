@@ -133,7 +133,11 @@ class PictureMixture:
         return [text for row in range(len(self.pictures)) for text in self.texts_of(row)]
 
     def use_hard_negatives(self, neighbours: NDArray[np.int64], hard: int) -> None:
-        """From now on, add to each drawn picture `hard` of its neighbours; `neighbours` is (N, K), see `mined`."""
+        """Let every later batch contain `hard` neighbours of each picture that is drawn.
+
+        Args:
+            neighbours: (N, K), the row numbers of each picture's neighbours, see `mined`.
+        """
         self._neighbours, self._hard = neighbours, min(hard, neighbours.shape[1])
 
     def batch(self, step: int, size: int) -> Batch:

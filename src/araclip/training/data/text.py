@@ -303,7 +303,7 @@ class Mixture:
 
     @property
     def sizes(self) -> list[int]:
-        """How many distinct pairs each source has, which is the number of rows in one epoch of the source."""
+        """The number of distinct pairs of each source, which is the number of rows in one epoch of the source."""
         return [len(pairs) for pairs in self._pairs]
 
     @property

@@ -21,11 +21,11 @@ Axes = int | tuple[int, ...]
 
 _WORTH_NARROWING = 1024  # elements; smaller tensors stay float32
 _SMALL_CONVOLUTION = 32_768  # elements; smaller convolutions are first layers, whose error spreads to all later ones
-_MANY_ROWS = (
-    4096  # least rows of a table that is stored in four bits: vocabularies have more, tables of positions fewer
-)
-_SHRINKS = (1.0, 0.9, 0.875, 0.8, 0.7, 0.6)  # factors of a block's range; the one with the least error is taken, since
-# clipping outliers can lower the error. With 7/8 a block that was stored in four bits before comes back unchanged.
+# Least rows of a table that is stored in four bits: tables of tokens have more, tables of positions fewer.
+_MANY_ROWS = 4096
+# Factors by which a block's range may be narrowed. The factor with the least error is used, since clipping outliers can
+# lower the error. With 7/8 a block that was stored in four bits before comes back unchanged.
+_SHRINKS = (1.0, 0.9, 0.875, 0.8, 0.7, 0.6)
 _AT_ONCE = 8192  # rows of a table converted at a time, so that its float32 numbers are not in memory several times
 _HALF_MAX = 65504.0
 _TINY = 1e-12  # scale of a column of zeros

@@ -239,7 +239,7 @@ def outputs_of(model: Any, graph: Path, names: list[str], feeds: Sequence[Feed])
     del model.graph.value_info[:]
     path = graph.with_name(MEASURING)
     try:
-        onnx.save(model, str(path))  # weights of the graph stay where they are
+        onnx.save(model, str(path))  # the graph's weights stay in their own file and are not written again
         session = opened(path)
         return [dict(zip(names, session.run(names, feed), strict=True)) for feed in feeds]
     finally:

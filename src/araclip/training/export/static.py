@@ -45,7 +45,7 @@ class Convolution:
 
     node: Any
     weight: Any  # TensorProto, (O, I / groups, h, w)
-    bias: Any  # TensorProto, (O,); None if there is no bias, or it is computed
+    bias: Any  # TensorProto, (O,); None if there is no bias, or if a node computes the bias
 
     @property
     def groups(self) -> int:

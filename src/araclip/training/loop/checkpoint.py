@@ -51,9 +51,8 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
         atomic.write(path, lambda temporary: _fill(temporary, state))
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
         tensors = [leaf for _, leaf in _leaves(state) if isinstance(leaf, Tensor)]
-        needed = sum(
-            tensor.nbytes + 512 for tensor in tensors
-        )  # the archive adds some 300 bytes to each, and aligns it
+        # For each tensor, the archive adds some 300 bytes, and further bytes that align the tensor.
+        needed = sum(tensor.nbytes + 512 for tensor in tensors)
         free = shutil.disk_usage(folder).free
         system = error if isinstance(error, OSError) else error.__context__
         if getattr(system, "errno", None) in _FULL or free < needed:

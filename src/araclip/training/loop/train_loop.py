@@ -345,7 +345,7 @@ def _optimize(job: TrainingJob, run: Run, state: TrainingState) -> dict[str, flo
     run.check_finite(values["loss"], step)
     average_gradients(state.parameters)
     length = nn.utils.clip_grad_norm_(state.parameters, stage.clip)
-    if not math.isfinite(length):  # possible with a finite loss, and it would make every weight NaN
+    if not math.isfinite(length):  # may happen although the loss is finite; a step would make every weight NaN
         raise LossDiverged(
             f"the gradient's length became {length:.3g} in step {step}. Lower the learning rate or set precision to "
             "float32, and begin anew with --fresh."

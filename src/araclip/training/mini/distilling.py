@@ -58,7 +58,7 @@ def distill_features(stage: DistillImages, context: StageContext) -> dict[str, f
             model, Pixels.of(processor), mixture.files, stage.image, stage.seed, context.cache, context.reporter.log,
             pointwise=stage.image_precision == "pointwise",
         )  # fmt: skip
-    assert isinstance(images, BranchImages)  # `training_images` makes them for a map_scale
+    assert isinstance(images, BranchImages)  # what `training_images` returns if the stage sets `map_scale`
     data = {"start": fingerprint(model), "pictures": mixture.fingerprint, "features": stage.features_of}
     if stage.features_of:
         learned = starting_model.image_tower_of(stage.features_of, context)

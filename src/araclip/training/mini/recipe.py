@@ -34,7 +34,8 @@ class Ensemble(Stage):
     expert: str = ""  # one more member, a gated branch, which counts only for pictures like its own
     expert_pictures: Pictures = ()  # the expert's own pictures; the gate learns to tell them from `pictures`
     expert_weight: AtLeastOne = 2.0  # mean length of the expert's vectors for its own pictures; members have 1
-    expert_routed: bool = False  # true: it computes only for pictures that the members' features tell to be its own
+    # true: the expert computes only for pictures like its own, as judged by the members' features
+    expert_routed: bool = False
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -100,7 +101,7 @@ class Names(StartingStage):
     pictures: Pictures = ()  # the gate learns to be shut for these pictures' captions
     captions: Many = 4096  # most captions of `pictures` that are used; they are evenly spread
     familiar_pictures: Pictures = ()  # pictures of a kind that the classifier knows, such as photographs
-    unfamiliar_pictures: Pictures = ()  # others, such as drawings; for them the names part is to count nothing
+    unfamiliar_pictures: Pictures = ()  # of other kinds, such as drawings: the names part learns not to count for these
     familiar_batch: Many = 1024  # most pictures of each of these two kinds from which the names part learns
     languages: Shares = field(default_factory=lambda: {"arabic": 0.7, "english": 0.3})
     steps: Count = 1500

@@ -108,7 +108,7 @@ def refused_setting(where: str, key: str, value: Any, why: str) -> ModelMismatch
 
 @contextmanager
 def code_refused(location: object) -> Iterator[None]:
-    """For a `with` block in which transformers reads settings: a ModelMismatch if they ask for code of their own."""
+    """Raise ModelMismatch if settings that transformers reads in a `with` block ask for code of their own to be run."""
     try:
         yield
     except ValueError as error:  # transformers has no error class for this

@@ -45,7 +45,7 @@ _SHARES = {  # key of a stage → the table in NAMED that its names are looked u
     **dict.fromkeys(("pictures", "expert_pictures", "familiar_pictures", "unfamiliar_pictures"), "pictures"),
     "sources": "sources",
 }
-_MERGED = ("dev", "image", "model", *_SHARES)  # `extends` merges these key by key; it replaces others
+_MERGED = ("dev", "image", "model", *_SHARES)  # tables that `extends` merges key by key; other values are replaced
 CACHE = "cache"  # folder below --runs for vectors that are computed once and shared by all stages
 MAX_NAME = 200  # bytes; file systems take 255, and temporary folders append to a name
 _FOLDER_NAME = re.compile(r"[^/\\:\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]*")

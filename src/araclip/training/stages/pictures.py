@@ -44,7 +44,7 @@ def projected(model: AraCLIPModel, features: Tensor) -> Tensor:
 
 
 def encoded(model: AraCLIPModel, features: Tensor) -> EncodedImages:
-    """Project (B, W) pooled outputs: return them with one vector for each picture."""
+    """Project pooled outputs (B, W); return the outputs with the vector of each picture."""
     features = features.float()
     return EncodedImages(projected(model, features).unsqueeze(1), features)
 

@@ -98,7 +98,7 @@ class LearningTexts:
 
 
 def _attend_plainly(model: AraCLIPModel, processor: AraCLIPProcessor) -> None:
-    """On a CPU, let short texts attend by plain matrix products: fused attention makes a step a third slower there.
+    """Use plain attention for short texts on a CPU, where fused attention makes a step a third slower.
 
     The setting is not saved with the model.
     """
@@ -165,7 +165,7 @@ class LockedTexts:
             stored = added if stored is None else np.concatenate([stored, added])
             self.cache.mkdir(parents=True, exist_ok=True)
             atomic.write_array(path, stored)
-        assert stored is not None  # every text is a row of it
+        assert stored is not None  # the stored outputs have a row for every text
         features: NDArray[np.float16] = stored["features"][[rows[key] for key in keys]]
         return features
 
