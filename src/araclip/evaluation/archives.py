@@ -101,7 +101,10 @@ def _samples_of_tars(tars: Sequence[Path]) -> Rows:
 
 
 def _fields(where: str, suffix: str, content: bytes, texts: int) -> dict[str, Any]:
-    """Return the fields that a member adds to its sample's line; `texts` is the sample's bytes of text so far."""
+    """Return the fields that one member of a tar adds to its sample's line of captions.jsonl.
+
+    `texts` counts the bytes of text that the sample has so far, with this member.
+    """
     if texts > MAX_LINE:
         raise InputError(
             f"{where}: {texts:,} bytes of text about one picture, at most {MAX_LINE:,} are read. Take it out of the "

@@ -35,7 +35,10 @@ class SetFiles:
     images: Path | None = None  #: the folder of the pictures, if they do not lie in `folder`
 
     def picture(self, name: str, where: str) -> Path:
-        """Return a picture's path, in the first folder that has it; `where` says in messages where the name stands."""
+        """Return the path of the picture called `name`, in the first folder that has such a file.
+
+        `where` says, for error messages, in which file and line the name stands.
+        """
         return self._files.path(name, where)
 
     @cached_property

@@ -29,7 +29,7 @@ UNIT_TOLERANCE = 1e-2  # most by which a vector's length may differ from 1; half
 
 @dataclass(frozen=True)
 class Measured:
-    """The part of an `Evaluated` that takes time to compute, and is cached."""
+    """The results that take time to compute, and are therefore cached; `Evaluated` has them and more."""
 
     t2i: Direction
     i2t: Direction

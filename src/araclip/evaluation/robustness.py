@@ -186,9 +186,10 @@ def picture_vectors(
 
 
 class UnderstoodEncoder:
-    """Encodes texts with a model and an interpreter. Dates and folders are words here: a set of captions has neither.
+    """Encodes texts with a model as a search does, by the readings that an interpreter finds.
 
-    Signs in a text are ordinary characters. `readings` and `texts` count what was encoded so far.
+    Unlike a search, dates, folders and signs in a text are ordinary words and characters here, because the texts are
+    captions. `texts` counts the texts encoded so far, `readings` their readings.
     """
 
     def __init__(self, model: Encoder, interpreter: Interpreter) -> None:

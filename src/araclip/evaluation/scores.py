@@ -16,7 +16,10 @@ from araclip.models.vectors import Floats, Ints, Vectors
 
 @dataclass(frozen=True)
 class Protocol:
-    """All that a figure depends on; two figures may stand in one table only if all fields but the model are equal."""
+    """The conditions of an evaluation, on which its figures depend.
+
+    Two figures may stand in one table only if all fields but the model's are equal.
+    """
 
     dataset: str  #: name of the data set: its folder's, or on the hub
     fingerprint: str  #: twelve hex digits: a hash of the pictures' names and sizes and of the captions
@@ -37,7 +40,7 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Direction:
-    """The results of one direction, text→image or image→text: Q queries over N candidates; any relevant one counts."""
+    """The results of one direction, text→image or image→text: Q queries over N candidates; any relevant hit counts."""
 
     ranks: Floats  #: (Q,) rank of the best relevant candidate, from 1; expected rank if candidates tie
     level: Ints  #: (Q,) how many irrelevant candidates score exactly as much as the best relevant one
@@ -54,7 +57,7 @@ class Direction:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a model costs on the machine of the run; None if it was not measured."""
+    """The size of a model and its speed on the machine of the run; None for a figure that was not measured."""
 
     megabytes: float | None  #: size of the model's files
     width: int  #: width of a vector

@@ -88,9 +88,10 @@ def tag(
 
 
 def untag(folder: Path, *, skip: Log = lambda line: None) -> Iterator[tuple[Path, bool]]:
-    """Remove what `tag` wrote into the side-cars below a folder; yield each, and whether it was removed as a whole.
+    """Remove what `tag` wrote into the side-cars below a folder.
 
-    What others wrote stays: also a keyword that was there before, and all that came later.
+    Yield each side-car changed, and whether the whole file was removed. Keywords that were there before `tag`, and
+    everything that other programs wrote, stay.
     """
     seen: set[tuple[int, int]] = set()
     for place, folders, names in os.walk(folder, followlinks=True):  # as `Walk` does, each folder once

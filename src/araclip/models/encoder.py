@@ -106,7 +106,7 @@ class AraCLIP(EncoderBase):
         return f"<AraCLIP {self.label}: {self.width}-wide vectors, {self.image_size} × {self.image_size} pixels>"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the attributes that a copy or another process needs, without graphs: it opens them itself."""
+        """Return the attributes that pickle stores, without the open graphs; a copy opens the graphs again itself."""
         return {name: value for name, value in vars(self).items() if name not in ("_text_tower", "_image")}
 
     @property

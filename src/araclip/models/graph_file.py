@@ -50,7 +50,7 @@ Value = memoryview | int  # what a field holds: bytes, or a number
 
 
 class _Fault(Exception):
-    """The message says what is wrong with the file."""
+    """A graph file is damaged or not allowed; the message says what is wrong with the file."""
 
 
 def check_graph(path: Path, data: Path | None = None) -> None:

@@ -162,7 +162,7 @@ LARGE_TEXTS = 8  # texts in one run of a large graph: with 32, products do not f
 
 
 class TextTower:
-    """The tokenizer and the text graph. For `widen`, see `open_session`."""
+    """Encodes texts with a model folder's tokenizer and text graph. For `widen`, see `open_session`."""
 
     def __init__(
         self, folder: Path, config: ModelConfig, threads: int, device: str = CPU, *, widen: bool = True
@@ -200,7 +200,7 @@ def padded(encodings: "list[Encoding]", text: TextConfig) -> dict[str, NDArray[n
 
 
 class ImageTower:
-    """The image graph."""
+    """Encodes pictures, given as pixels, with a model folder's image graph."""
 
     def __init__(self, folder: Path, config: ModelConfig, threads: int, device: str = CPU) -> None:
         size = config.image.size

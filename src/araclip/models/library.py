@@ -67,7 +67,8 @@ class ModelRow:
 def model_rows() -> list[ModelRow]:
     """Return bundled and pulled models, then the other models of the registry.
 
-    Of the latter, recommended models come first; both groups are sorted by published recall, highest first.
+    Of the other models, the recommended ones come first. Recommended models, and then all others, are sorted by
+    published recall, the highest first.
     """
     here = [
         _row_here(name, folder, state)

@@ -274,9 +274,9 @@ def _check_target(target: Path, name: str, out: Path | None) -> None:
 
 
 def downloaded(source: PullSource, log: Log, progress: Progress) -> PullSource:
-    """Download the source's repository, if it has one, and return the source as it is then.
+    """Download the source's repository, if it has one, and return the source with the downloaded folder.
 
-    Only the files of a repository tell whether it holds a finished model folder or a published model.
+    Only then is it known whether the repository holds a finished model folder or a published model.
     """
     if source.repository is None:
         return source

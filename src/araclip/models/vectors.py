@@ -18,7 +18,7 @@ UNIT_TOLERANCE = 0.01  # how far a vector's length may be from 1; with bfloat16 
 
 
 class Labelled(Protocol):
-    """What `checked_vectors` needs to know about a model."""
+    """The members of a model that `checked_vectors` needs."""
 
     @property
     def label(self) -> str:

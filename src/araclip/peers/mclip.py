@@ -1,6 +1,7 @@
 """M-CLIP: a multilingual text encoder, averaged over its tokens, and a linear layer into the space of a CLIP.
 
-The repositories hold the text tower alone (Carlsson et al. 2022); the pictures go through the CLIP it was trained for.
+The repositories hold the text tower alone (Carlsson et al. 2022). Pictures are encoded by the image tower of the CLIP
+for which the text tower was trained.
 """
 
 from typing import Any

@@ -115,7 +115,7 @@ class Peer:
 
     @property
     def spec(self) -> str:
-        """Return kind and location as one text, which `AraCLIP.load` takes as well."""
+        """Return KIND:LOCATION as one text, by which `AraCLIP.load` loads the model, as by its name."""
         return f"{self.kind}:{self.location}"
 
 

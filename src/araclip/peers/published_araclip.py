@@ -228,7 +228,7 @@ _CARD_END = "## Trained on, measured, limits, licence"
 
 @dataclass(frozen=True)
 class Trainable:
-    """What `make_trainable` wrote: the folder, D, and whether the model has an image tower."""
+    """The result of `make_trainable`: the folder written, the width D, and whether the model has an image tower."""
 
     folder: Path
     width: int

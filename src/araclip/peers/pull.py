@@ -178,7 +178,7 @@ def _no_model(source: object) -> InputError:
 
 
 def _saved_model(request: Request) -> Path | None:
-    """Return the folder of a saved AraCLIPModel, which `araclip export` takes too; its vocabulary stays whole."""
+    """Return the folder if the request names a saved AraCLIPModel, whose vocabulary is never cut; otherwise None."""
     folder = existing_folder(request.location) if request.kind == "araclip" else None
     return folder if folder is not None and is_saved(folder) else None
 
@@ -218,7 +218,10 @@ def _write(
 
 
 def _let_go(graph: torch.nn.Module, others: torch.nn.Module | None = None) -> None:
-    """Free a graph's weights except those that `others` use: PyTorch's exporter keeps what it has written."""
+    """Free the memory of a graph's weights, since PyTorch's exporter keeps every graph that it has written.
+
+    Weights that the graph `others` uses, too, are not freed.
+    """
     kept = {id(tensor) for tensor in (*others.parameters(), *others.buffers())} if others is not None else set()
     for tensor in [*graph.parameters(), *graph.buffers()]:
         if id(tensor) not in kept:

@@ -25,9 +25,10 @@ from araclip.training.teachers.text_encoders import has_arabic_letters, pooled, 
 
 
 class TextGraph(nn.Module):
-    """(B, T) ids, and the mask where the tower takes one → (B, D) of unit length, by `encode`, a function of `model`.
+    """The graph of a text tower: ids (B, T), and the mask if the tower takes one → vectors (B, D) of unit length.
 
-    `language` gives the first token of a text, where it hangs on the text's script.
+    `encode` is a function that runs `model`. `language`, if it is given, chooses the first token of each text by the
+    text's script.
     """
 
     rows: Tensor | None
@@ -45,9 +46,11 @@ class TextGraph(nn.Module):
         return l2_normalize(self.encode(*inputs).to(torch.float32), dim=-1)
 
     def cut(self, rows: NDArray[np.int64], ids: Tensor) -> None:
-        """Keep these rows (n,), by old id, of the table of tokens, which is found by the ids (1, T) of a text.
+        """Keep only some rows of the token table. From now on, the graph takes ids of the cut tokenizer.
 
-        Ids are those of the cut tokenizer from now on.
+        Args:
+            rows: (n,), the old ids of the rows to keep; their places are the new ids.
+            ids: (1, T), the old ids of any text, with which the table is found in the model.
         """
         parent, name, table = self._table(ids)
         if int(rows.max()) >= table.num_embeddings:
@@ -88,7 +91,7 @@ class TextGraph(nn.Module):
 
 
 class CutTable(nn.Module):
-    """A token table of which only the rows with the old ids `rows` (n,) are left; it takes old ids."""
+    """A token table that has kept only the rows of the ids `rows` (n,); old ids, as before, give the vectors."""
 
     positions: Tensor
 
@@ -228,9 +231,10 @@ def _open_clip_text(encoder: TorchEncoder) -> TextPart:
 
 
 class _ShortTexts:
-    """`encode_text` of open_clip's causal text transformer for texts that are not filled up to its whole length.
+    """Does what `encode_text` of open_clip's causal text transformer does, but takes texts of any length.
 
-    The transformer is a module of its own in a CustomTextCLIP; a CLIP has its parts, two of them under other names.
+    open_clip fills every text up to the transformer's length. The transformer is a module of its own in a
+    CustomTextCLIP. In a CLIP its parts are parts of the CLIP, and two have other names.
     """
 
     def __init__(self, tower: Any) -> None:

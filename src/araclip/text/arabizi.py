@@ -1,4 +1,4 @@
-"""Reads Arabizi, Arabic in Latin letters and digits (7abibi), as the Arabic words that it may stand for.
+"""Finds the Arabic words that a word in Arabizi (Arabic in Latin letters and digits, as 7abibi) may stand for.
 
 A Latin word is split into sounds. Arabic words with the same skeleton (its consonants, without those that are often
 confused or left out) are candidates; the cost of matching sounds with letters decides.

@@ -186,7 +186,7 @@ _YEAR = re.compile(r"\d{4}")
 
 
 class Years:
-    """Reads years, and names of several words, at any place of a sequence of folded words."""
+    """Finds years, and names of up to three words, that begin at a given place of a sequence of folded words."""
 
     def __init__(self, folded: Sequence[str], today: date) -> None:
         self.folded, self.today = folded, today
@@ -288,7 +288,10 @@ _LEAP_YEAR = 2000
 
 
 class Months(Years):
-    """Reads days and months at any place of a sequence of folded words. Widths and None as in `Years`."""
+    """Finds days and months that begin at a given place of a sequence of folded words.
+
+    As in `Years`, methods return how many words were read, or None if there is no date at the place.
+    """
 
     def numeric(self, at: int) -> tuple[int, DateFilter] | None:
         """Read «17/5/2019» or «2019-05»: return (width, filter), or None."""

@@ -25,7 +25,10 @@ _IDLE = "-"
 
 @dataclass(frozen=True)
 class Label:
-    """A label; `group` and `group_english` are "" if it has none, `least` is None if its line names no probability."""
+    """One label for pictures, with its group ("" if it has none) and the least probability that its line names.
+
+    `least` is None if the line names no probability.
+    """
 
     arabic: str
     english: str = ""

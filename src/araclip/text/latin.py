@@ -1,4 +1,7 @@
-"""Reads Latin words of a query as Arabizi, and defines `Change`, a change of words, which all of `text` uses."""
+"""Finds the Arabic words for a query's words in Latin letters (Arabizi).
+
+Also defines `Change`, a change of words, which all modules of `araclip.text` use.
+"""
 
 import re
 from collections import Counter

@@ -49,7 +49,10 @@ class Form:
 
 @dataclass(frozen=True)
 class Entry:
-    """One line: the standard word, its English gloss ("" if none), and (label, form, ambiguous) triples."""
+    """One line of a lexicon: a standard Arabic word, its English gloss ("" if none), and its forms in dialects.
+
+    Each form is a triple: the dialect's label, the form, and whether the form is ambiguous.
+    """
 
     standard: str
     english: str

@@ -42,7 +42,7 @@ _CONFUSED = frozenset(
 
 
 class Spelling:
-    """Finds spellings in a vocabulary."""
+    """Corrects the spelling of words: finds the words of a vocabulary for which they may be typed."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary

@@ -1,4 +1,4 @@
-"""Reads the lists of words by which queries are understood (negations, months, numbers): text/data/grammar.txt.
+"""Loads text/data/grammar.txt, the lists of words by which queries are understood (negations, months, numbers).
 
 A section begins with its name in brackets. Commas separate its entries, whose order may matter. Bars separate the forms
 of one entry (يناير|كانون الثاني|january); an entry of a mapping is KEY=VALUE. docs/understanding.md describes the

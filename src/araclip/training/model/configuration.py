@@ -46,7 +46,7 @@ _CLS_TOWERS = ("vit", "deit", "ijepa", "yolos", "vivit")
 
 
 class Named:
-    """Base of the classes that are saved by name: no source code is copied into a saved folder."""
+    """Base of the classes that a saved folder names; transformers must not copy their source code into the folder."""
 
     @classmethod
     def register_for_auto_class(cls, auto_class: Any = None) -> None:

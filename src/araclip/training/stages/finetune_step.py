@@ -105,9 +105,9 @@ class ConceptLoss:
 
 
 class ForgettingLoss:
-    """How far a classifier's probabilities moved because the features changed, see `forgetting_loss`.
+    """Computes how far a classifier's probabilities moved because the features changed, see `forgetting_loss`.
 
-    `classifier` is (weight, bias).
+    `classifier` is the pair (weight, bias) of a linear classifier of the features.
     """
 
     def __init__(self, classifier: tuple[Floats, Floats], device: torch.device) -> None:
