@@ -106,7 +106,7 @@ class Catalog:
     def open(
         cls, folder: Path, model: str | None, fingerprint: str = "", width: int = 0, *, checked: bool = True
     ) -> "Catalog":
-        """Open an existing catalogue, of any model if `model` is None; migrate a catalogue of the previous schema.
+        """Open an existing catalogue, of any model if `model` is None.
 
         Args:
             checked: False to open a catalogue with damaged rows, for repair.
@@ -119,10 +119,7 @@ class Catalog:
         catalog = cls._connected(folder)
         try:
             with catalog.own_errors():
-                if schema.check_number(catalog.connection, path):
-                    catalog.close()
-                    schema.migrate(path)
-                    catalog = cls._connected(folder)
+                schema.check_number(catalog.connection, path)
                 if checked:
                     catalog._check_seal()
                 name, print_, wide = catalog.meta("model"), catalog.meta("fingerprint"), catalog.meta("width")
@@ -215,7 +212,6 @@ class Catalog:
         known = seal.is_known(self.path)
         with connection.own_errors(self.path, writing=True):
             with connection.transaction(self.connection):
-                self.connection.execute(schema.HIDDEN_GONE)  # the first galleries of this schema lack it
                 yield
                 if words:
                     full_text.index_changed(self.connection)

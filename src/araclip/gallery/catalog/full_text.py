@@ -19,7 +19,7 @@ from araclip.text.words import WORDS_VERSION, Forms, forms, has_humps
 
 FIELDS = ("names", "metadata", "captions", "ocr")
 FOLDERS = 3  # only the names of the nearest folders count; those further up hold everything and so tell nothing
-BACKLOG = 4096  # a commit indexes at most so many pictures; more wait after a gallery was migrated or salvaged
+BACKLOG = 4096  # a commit indexes at most so many pictures; more wait after a gallery was salvaged
 _AT_ONCE = 500  # pictures in one SQL statement
 _VERSION = "words_version"  # a key of `meta`
 

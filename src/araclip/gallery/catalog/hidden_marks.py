@@ -13,9 +13,7 @@ from datetime import UTC, datetime, timedelta
 from araclip.gallery.catalog.counting import Rows
 from araclip.pictures.video.scenes import MARK, belongs, scene_of
 
-TABLE = (
-    "CREATE TABLE IF NOT EXISTS hidden_gone (path {bytes} PRIMARY KEY, hash {bytes} NOT NULL, gone_at text NOT NULL)"
-)
+TABLE = "CREATE TABLE hidden_gone (path {bytes} PRIMARY KEY, hash {bytes} NOT NULL, gone_at text NOT NULL)"
 # For so long, a new picture at the path of a hidden picture is hidden, too. Later, it may be another photograph, to
 # which the camera gave the same name.
 SUCCESSOR_WITHIN = timedelta(days=7)

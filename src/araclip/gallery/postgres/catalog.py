@@ -15,7 +15,6 @@ from araclip.gallery.catalog.records import STORED_PREFIX, File, Overview, Pictu
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.postgres.database import PATIENCE, Database
 from araclip.gallery.postgres.schema import (
-    HIDDEN_GONE,
     NEXT_GENERATION,
     PICTURE,
     Row,
@@ -194,8 +193,6 @@ class PostgresCatalog(Store):
     def writing(self) -> Iterator[None]:
         """Run a `with` block as a transaction: all changes inside become visible as a new generation, or none."""
         with self.database.transaction():
-            if not self.database.rows("SELECT to_regclass('hidden_gone')")[0][0]:  # a gallery of an earlier release
-                self.database.rows(HIDDEN_GONE)
             self._changed = {}
             yield
             self._derive()

@@ -31,9 +31,8 @@ LAYOUT = 1  # version of the tables; raise it when they change
 # number of a lost one, or readers would take it for the state that they know; so the number grows by random steps.
 NEXT_GENERATION = "generation = generation + 1 + floor(random() * 1000000)::bigint"
 PGVECTOR = (0, 8)  # halfvec came with 0.7, iterative scans with 0.8
-HIDDEN_GONE = TABLE.format(bytes="bytea")
 TABLES = (
-    HIDDEN_GONE,
+    TABLE.format(bytes="bytea"),
     """CREATE TABLE gallery (one boolean PRIMARY KEY DEFAULT TRUE CHECK (one), layout int NOT NULL, model text NOT NULL,
         fingerprint text NOT NULL, width int NOT NULL, model_origin text NOT NULL, model_source text NOT NULL,
         birth text NOT NULL, generation bigint NOT NULL DEFAULT 0, drives text NOT NULL DEFAULT '[]')""",
