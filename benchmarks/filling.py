@@ -26,7 +26,7 @@ from araclip.bulk.plan import Plan
 from araclip.bulk.shard_file import ROW_GROUP, ShardRow, ShardWriter
 from araclip.gallery.catalog.records import File
 from araclip.gallery.gallery import Gallery
-from araclip.gallery.recorded_model import RecordedModel
+from araclip.gallery.catalog.records import RecordedModel
 from araclip.models.encoder import as_encoder
 from araclip.pictures.facts import Facts
 

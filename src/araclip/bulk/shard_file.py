@@ -29,8 +29,7 @@ from araclip.bulk.places import MISSING
 from araclip.bulk.plan import Plan
 from araclip.core import bounded_json
 from araclip.errors import InputError
-from araclip.gallery.catalog.records import File, identity_of
-from araclip.gallery.recorded_model import RecordedModel
+from araclip.gallery.catalog.records import File, RecordedModel, identity_of
 from araclip.pictures.facts import Facts
 from araclip.text.normalization import SURROGATES
 

@@ -230,8 +230,7 @@ def fill_from(
     if found.missing:
         left = counted(found.missing, "shard is", "shards are")
         err.print(f"{left} not finished: run `araclip embed` again, then this.", style="yellow")
-    seconds = report.row_seconds + report.word_seconds
-    rate = report.read / seconds if seconds else 0
+    rate = report.read / report.row_seconds if report.row_seconds else 0
     out.print(
         f"{counted(report.read, 'picture')} read, {report.added:,} of them new, {rate:,.0f} a second; index in "
         f"{report.index_seconds:.1f} s. The gallery holds {pictures:,}."

@@ -4,13 +4,15 @@ A snapshot shows one generation of the gallery: its state after one commit. When
 snapshot is built while searches continue on the old one, and then replaces the old one.
 """
 
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
-from araclip.gallery.browsing import Browsing, FolderBrowsing
 from araclip.gallery.catalog.catalog import Catalog, CatalogPool
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.full_text import Document
@@ -28,9 +30,12 @@ from araclip.gallery.results import Hit, Match
 from araclip.gallery.text_matches import TextQuery, where_found
 from araclip.models.encoder import Encoder
 from araclip.models.vectors import Vectors
+from araclip.text.places import spellings
 
+KEPT = 12  # values of one generation; a timeline takes 27 bytes a picture
 SAMPLE = 4096  # pictures in the sample: enough to estimate their covariance, and that takes only milliseconds
 
+T = TypeVar("T")
 Catalogs = Callable[[], Catalog]  # returns the calling thread's own catalogue
 
 
@@ -143,6 +148,28 @@ class GalleryReader(ABC):
     def __init__(self, model: Encoder) -> None:
         self.model = model
         self._snapshot: Snapshot | None = None
+        self._made: OrderedDict[tuple[str, str], object] = OrderedDict()  # by generation and name
+        self._lock = threading.Lock()
+
+    def made(self, generation: str, name: str, make: Callable[[], T]) -> T:
+        """Return a value that is derived from a generation; it is made by the first thread that asks for it.
+
+        Of the latest generation, the KEPT values that were used last are kept.
+        """
+        key = generation, name
+        with self._lock:  # the second of two threads waits for the first one's result
+            if key not in self._made:
+                self._made = OrderedDict((old, value) for old, value in self._made.items() if old[0] == generation)
+                self._made[key] = make()
+                while len(self._made) > KEPT:
+                    self._made.popitem(last=False)
+            self._made.move_to_end(key)
+            value: T = self._made[key]  # type: ignore[assignment]
+        return value
+
+    def place_names(self, generation: str) -> Mapping[str, str]:
+        """Return the names of the gallery's places by their keys, see `text.places.spellings`."""
+        return self.made(generation, "place names", lambda: spellings(tuple(self.store.values("place"))))
 
     @property
     def snapshot(self) -> Snapshot:
@@ -189,11 +216,6 @@ class GalleryReader(ABC):
         That function raises GalleryLocked if others write for longer than `patience` seconds, and WidthMismatch if the
         gallery was re-embedded with another model.
         """
-
-    @property
-    @abstractmethod
-    def browsing(self) -> Browsing:
-        """The timeline, albums and places of the gallery; usable from any thread."""
 
     @abstractmethod
     def close(self) -> None:
@@ -257,10 +279,6 @@ class FolderReader(GalleryReader):
     def store(self) -> Catalog:
         """The catalogue, through this thread's connection."""
         return self._catalog()
-
-    @property
-    def browsing(self) -> Browsing:
-        return FolderBrowsing(self._catalog)
 
     def writer(self, patience: float) -> tuple[Store, Turn]:
         catalog = self._catalog()

@@ -117,7 +117,7 @@ def completions(
     asked = list(words(typed))
     if not asked or asked[-1].end != len(typed):
         return []
-    found = [Suggestion(name, "folder") for name in matching(typed, _busiest(folders), FOLDERS)]
+    found = [Suggestion(name, "folder") for name in matching(typed, busiest(folders), FOLDERS)]
     found += [Suggestion(name, "place") for name in matching(typed, places, PLACES)]
     if source:
         found += [Suggestion(text, "word") for text in _words(typed, asked, source)]
@@ -145,7 +145,8 @@ def _words(typed: str, asked: Sequence[Word], source: WordSource) -> list[str]:
     return [typed[: last.start] + written[stem] for stem in stems if stem in written][:WORDS]
 
 
-def _busiest(folders: Mapping[str, int]) -> list[str]:
+def busiest(folders: Mapping[str, int]) -> list[str]:
+    """Return the names of folders, those with the most pictures first."""
     return sorted(folders, key=lambda name: (-folders[name], name))
 
 

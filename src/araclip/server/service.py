@@ -189,7 +189,7 @@ class Service:
     def _prepare_timeline(self) -> None:
         """Read the dates of a gallery in a folder, so that the page's next visitor does not wait for the months."""
         if isinstance(self.settings.gallery, Path):
-            self.gallery.browsing.timeline(Filters())
+            self.gallery.timeline(Filters())
 
     def _announce(self, snapshot: Snapshot) -> None:
         self.events.publish("generation", {"generation": snapshot.generation, "pictures": snapshot.pictures})

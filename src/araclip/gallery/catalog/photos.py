@@ -16,10 +16,6 @@ from araclip.gallery.catalog.records import read_metadata
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
 
 HIDDEN = "SELECT content FROM photos WHERE hidden <> 0"  # the ids of all hidden pictures
-UNREAD = (  # a condition on a row of `contents`: the picture's file was not read for metadata yet
-    "(contents.id NOT IN (SELECT content FROM photos) OR "
-    "contents.id IN (SELECT content FROM photos WHERE embedded IS NULL))"
-)
 
 
 def put_embedded(database: Connection, content: int, photo: PhotoMetadata) -> None:
@@ -30,6 +26,13 @@ def put_embedded(database: Connection, content: int, photo: PhotoMetadata) -> No
         (content, photo.to_json()),
     )
     complete(database, content)
+
+
+def row_of(photo: PhotoMetadata) -> tuple[str | float | None, ...]:
+    """Return the values of a row of `photos` from `embedded` on, for a picture without side-cars."""
+    if photo == NOTHING_KNOWN:
+        return "{}", None, None, None, None, None
+    return photo.to_json(), photo.camera, photo.lens, photo.latitude, photo.longitude, photo.located().place
 
 
 def put_beside(database: Connection, path: str, photo: PhotoMetadata | None) -> None:

@@ -16,7 +16,7 @@ from araclip.core import atomic
 from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerGallery
 from araclip.gallery.catalog import seal
 from araclip.gallery.catalog.connection import Connection, connect, damaged, own_errors, transaction
-from araclip.gallery.catalog.hidden_marks import TABLE
+from araclip.gallery.catalog.store import HIDDEN_GONE as _HIDDEN_GONE
 
 SCHEMA = 7
 FILE_NAME = "catalog.sqlite"
@@ -52,7 +52,7 @@ _ROWS = """
     CREATE TABLE sidecar_photos (path BLOB PRIMARY KEY REFERENCES sidecars (path) ON DELETE CASCADE,
                                  about TEXT NOT NULL) STRICT, WITHOUT ROWID;
 """
-HIDDEN_GONE = TABLE.format(bytes="BLOB") + " STRICT, WITHOUT ROWID;"
+HIDDEN_GONE = _HIDDEN_GONE.format(bytes="BLOB") + " STRICT, WITHOUT ROWID;"
 # Tables, indexes and triggers that are derived from the data, in the same transaction as each change. `changes` logs
 # the vectors that were added, changed or removed. `commits` records for each generation how far that log went (-1: the
 # log no longer reaches back so far); it is never shortened, because `seal` and backups ask whether a generation belongs

@@ -27,13 +27,12 @@ from araclip.gallery.query import Query as ParsedQuery
 from araclip.gallery.query import parse, with_terms
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
-from araclip.gallery.reference_queries import EVERYDAY
+from araclip.gallery.reference_queries import ENGLISH, EVERYDAY
 from araclip.gallery.results import TEXT_WEIGHT, Hit, Match, Result, Suggestion, WordShare, fits_nothing
 from araclip.gallery.search import replanned
 from araclip.gallery.search import search as searched
 from araclip.gallery.suggestions import completions, matching
 from araclip.gallery.text_matches import MAX_TEXT_WEIGHT
-from araclip.server.example_queries import ENGLISH
 from araclip.server.http.errors import Problem
 from araclip.server.routes.dependencies import (
     ONE_PICTURE,
@@ -146,8 +145,8 @@ async def run_search(
         raise InputError(message("k", k=body.k, most=settings.max_k))
     weights = [picture.weight for picture in body.pictures] if sent_weight is None else [sent_weight] * len(sent)
     query = _parse_with_pictures(body, weights)
-    browsing = service.gallery.browsing
-    filters = await service.in_thread(lambda: browsing.filters(body.where, collapse=body.collapse is not None))
+    gallery = service.gallery
+    filters = await service.in_thread(lambda: gallery.filters(body.where, collapse=body.collapse is not None))
     page = Page(
         body.k + 1, body.offset, filters, body.threshold, body.sort
     )  # one more hit than k tells whether there is a next page
@@ -160,7 +159,7 @@ async def run_search(
         results, more, passing, understood = await service.in_thread(
             lambda: _results(service, snapshot, read, terms, page, body.text_weight)
         )
-    away = not results and not body.offset and await service.in_thread(browsing.is_away)
+    away = not results and not body.offset and await service.in_thread(gallery.is_away)
     return SearchAnswer(
         query=body.q,
         results=results,
@@ -190,7 +189,7 @@ async def planned(
     """Return the plan of a query, and the vectors of its terms and kinds, (n + m, D)."""
     planner = Planner(
         query, service.interpreter, lambda explicit: service.gallery.overview().folders,
-        service.gallery.browsing.place_names, literal, ignore,
+        service.gallery.place_names, literal, ignore,
     )  # fmt: skip
     plan = await service.in_thread(planner.plan)
     terms = await _term_vectors(service, plan, sent, client)
@@ -269,7 +268,7 @@ def _results(
     hits = hits[: page.k - 1]
     results = results_of(service, hits)
     filters = replace(read.filtered(page.filters), collapse=False)
-    passing = snapshot.pictures if filters == Filters() else len(service.gallery.browsing.timeline(filters))
+    passing = snapshot.pictures if filters == Filters() else len(service.gallery.timeline(filters))
     return results, more, passing, service.suggestions.added(read, hits, service.interpreter, service.gallery.store)
 
 
@@ -364,7 +363,7 @@ def _near(service: Service, identity: str, where: list[str]) -> list[Result]:
     record = service.gallery.store.record(identity)
     if record is None:
         raise Problem("no-picture", id=shown(identity))
-    filters = service.gallery.browsing.filters(where)
+    filters = service.gallery.filters(where)
     return results_of(service, service.gallery.snapshot.near(record.content, filters, MOST_NEAR))
 
 
@@ -419,6 +418,6 @@ def _completed(
     ]  # fmt: skip
     store = gallery.store
     source = WordIndex(store) if isinstance(store, Catalog) else None
-    places = dict.fromkeys(gallery.browsing.place_names().values())
+    places = dict.fromkeys(gallery.place_names().values())
     found = completions(typed, source, gallery.overview().folders, finding, most, places)
     return SuggestionsAnswer(suggestions=[Suggestion(text=shown(each.text), kind=each.kind) for each in found])
