@@ -50,6 +50,7 @@ def train(
     numbers. Several processes: accelerate launch -m araclip.cli train STAGE RECIPE.
     """
     need_training_extra()
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # PyTorch reads it once: tensors in huge pages (Linux)
     from araclip.training.loop.processes import leave_group
     from araclip.training.recipe.recipe import read_recipe
     from araclip.training.stages.dispatch import run_all, run_stage

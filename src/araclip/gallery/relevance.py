@@ -114,7 +114,7 @@ class RelevanceScale:
 
     def deviation(self, query: Vectors, score: float) -> float:
         """Return how far a score is above a query's (D,) average score, in standard deviations of everyday queries."""
-        return (score - float((self.sample @ query).mean())) / self._deviation
+        return (score - float(self._centre @ query)) / self._deviation
 
     def features(self, query: Vectors) -> dict[str, float]:
         """Compute the FEATURES of a query (D,), except "deviation", which depends on the hit."""
@@ -134,7 +134,7 @@ class RelevanceScale:
         for name, value in self.features(query).items():
             weight, least, greatest = FEATURES[name]
             odds += weight * min(max(value, least), greatest)
-        return min(odds, AVERAGE) - slope * float((self.sample @ query).mean()), slope
+        return min(odds, AVERAGE) - slope * float(self._centre @ query), slope
 
     def _count(self, most: int) -> int:
         """Return how many of a query's best pictures to look at: `most`, or fewer in a small gallery."""
@@ -149,6 +149,12 @@ class RelevanceScale:
         return float(((scores[rows] - mean[rows]) / deviation[rows]).mean())
 
     # ------------------------------------------------------------------ statistics of the reference queries, made once
+
+    @cached_property
+    def _centre(self) -> Vectors:
+        """The mean vector (D,) of the sample; its score with a query is the query's average score."""
+        centre: Vectors = self.sample.mean(axis=0)
+        return centre
 
     @cached_property
     def _everyday(self) -> Vectors:
@@ -188,7 +194,7 @@ class RelevanceScale:
 
     @cached_property
     def _covariance(self) -> Vectors:
-        centred = self.sample - self.sample.mean(axis=0)
+        centred = self.sample - self._centre
         products = centred.T @ centred  # np.cov would use float64, which takes twice as long
         covariance: Vectors = np.divide(products, len(centred) - 1, dtype=np.float32)
         return covariance

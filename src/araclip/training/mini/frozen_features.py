@@ -248,7 +248,10 @@ def fuse_batchnorm(modules: Iterable[nn.Module]) -> list[Fused]:
         fused = fuse_conv_bn_eval(plain.eval(), batch_norm.eval())
         fused.requires_grad_(trainable)
         setattr(parent, convolution, fused)
-        setattr(parent, norm, batch_norm.act if hasattr(batch_norm, "act") else nn.Identity())
+        activation = getattr(batch_norm, "act", nn.Identity())
+        if hasattr(activation, "inplace"):
+            activation.inplace = False  # autograd would copy the values that are overwritten
+        setattr(parent, norm, activation)
         replaced.append(Fused(parent, convolution, norm, plain, batch_norm))
     return replaced
 
