@@ -124,7 +124,7 @@ def build_catalogue(vectors: np.ndarray, texts: np.ndarray, folder: Path) -> tup
         Seconds to build the index, and to commit 1,000 more pictures and update it.
     """
     config = AraCLIP.load().config
-    catalog = Catalog.create(folder, config.name, config.fingerprint, config.width)
+    catalog = Catalog.create(folder, config)
 
     def insert(first: int, some: np.ndarray) -> None:
         with catalog.writing():

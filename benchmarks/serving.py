@@ -53,7 +53,7 @@ def make_gallery(folder: Path, pictures: int) -> Path:
     assert isinstance(model, AraCLIP)
     centres = model.encode_text(EVERYDAY)
     config = model.config
-    catalog = Catalog.create(folder / "gallery", config.name, config.fingerprint, config.width)
+    catalog = Catalog.create(folder / "gallery", config)
     files = folder / "files"
     files.mkdir()
     with catalog.writing():

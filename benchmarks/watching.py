@@ -57,7 +57,7 @@ def main() -> None:
             [*command, "watch", folder, "--gallery", gallery], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         try:
-            catalog = Catalog.open(gallery, config.name, config.fingerprint, config.width)
+            catalog = Catalog.open(gallery, config)
             last = picture(folder / "first.jpg", rng)
             until(lambda: catalog.content_of(str(last)) is not None)  # the watching process is there
             took: dict[str, list[float]] = {"added": [], "moved": [], "deleted": []}

@@ -18,7 +18,7 @@ from araclip.core.progress import progress_if_watched
 from araclip.errors import GalleryCorrupt, ImageError, InputError
 from araclip.gallery.browsing import away, known
 from araclip.gallery.catalog.filters import Filters, Where
-from araclip.gallery.catalog.records import STORED_PREFIX, EmbeddedPicture, File, RecordedModel
+from araclip.gallery.catalog.records import STORED_PREFIX, EmbeddedPicture, File
 from araclip.gallery.catalog.store import JOINED, Store
 from araclip.gallery.explanation import Explanation, texts_of_shares, word_shares
 from araclip.gallery.ingest.intake import (
@@ -108,25 +108,24 @@ class BaseGallery(ABC):
     def stats(self) -> Stats:
         """Return the gallery in numbers: files, pictures, sizes, dates, formats, recall."""
         store = self._catalog
-        with store.reading():
-            record = RecordedModel.read(store.meta)
-            files, pictures = store.counts()
-            ((stored,),) = store.rows(f"SELECT {store.stored}")
-            return Stats(
-                folder=str(store.folder),
-                model=record.label,
-                width=record.width,
-                generation=store.generation,
-                files=files,
-                pictures=pictures,
-                stored=stored,
-                file_bytes=store.file_bytes(),
-                catalogue_bytes=store.stored_bytes,
-                formats=store.formats(),
-                captured_at=store.span("taken"),
-                added=store.span("added"),
-                recall=self._recall(),
-            )
+        record = store.recorded
+        files, pictures = store.counts()
+        ((stored,),) = store.rows(f"SELECT {store.stored}")
+        return Stats(
+            folder=str(store.folder),
+            model=record.label,
+            width=record.width,
+            generation=store.generation,
+            files=files,
+            pictures=pictures,
+            stored=stored,
+            file_bytes=store.file_bytes(),
+            catalogue_bytes=store.stored_bytes,
+            formats=store.formats(),
+            captured_at=store.span("taken"),
+            added=store.span("added"),
+            recall=self._recall(),
+        )
 
     @abstractmethod
     def _recall(self) -> float | None:

@@ -98,7 +98,7 @@ class FolderSearch(StoreSearch):
         return len(self.near(content))
 
     def documents(self, ids: Sequence[int]) -> dict[int, Document]:
-        return self._words.documents(ids)
+        return self._catalog.documents(ids)
 
     def with_pictures(self, hits: Sequence[tuple[int, Hit]]) -> list[Hit]:
         found = self._catalog.records_at([hit.path for _, hit in hits])

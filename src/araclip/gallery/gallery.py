@@ -21,7 +21,7 @@ from araclip.gallery.maintenance.duplicates import apart
 from araclip.gallery.maintenance.repair import repair
 from araclip.gallery.maintenance.verify import catalogue_faults
 from araclip.gallery.reader import FolderReader
-from araclip.gallery.recorded_model import create_catalog, encoder_for, record_whereabouts, recorded_in
+from araclip.gallery.recorded_model import encoder_for, record_whereabouts, recorded_in
 from araclip.gallery.results import Fault
 from araclip.models.encoder import Encoder, ModelLike, as_encoder
 from araclip.pictures.ocr.engines import Engine, opened
@@ -70,9 +70,8 @@ class Gallery(BaseGallery):
         folder = _folder(path)
         encoder = encoder_for(model, lambda: recorded_in(folder), folder)
         if create:
-            return cls(create_catalog(folder, encoder), encoder)
-        identity = encoder.name, encoder.fingerprint, encoder.width
-        return cls(Catalog.open(folder, *identity, checked=checked), encoder)
+            return cls(Catalog.create(folder, encoder), encoder)
+        return cls(Catalog.open(folder, encoder, checked=checked), encoder)
 
     @classmethod
     def rescue(
@@ -147,9 +146,8 @@ class Gallery(BaseGallery):
         actions = list[str]()
         if self._catalog.damages():
             self.close()
-            model = self.model
-            actions = salvage(self.folder, model)
-            self._catalog = Catalog.open(self.folder, model.name, model.fingerprint, model.width, checked=False)
+            actions = salvage(self.folder, self.model)
+            self._catalog = Catalog.open(self.folder, self.model, checked=False)
         with self._writing():
             actions += repair(self._catalog, self.model, progress or (lambda done, total: None))
             self._reader.drop()

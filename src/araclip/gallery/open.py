@@ -16,7 +16,7 @@ from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.gallery.locations import Address, location_of
 from araclip.gallery.maintenance.backup import restore_backup, write_backup
 from araclip.gallery.reader import FolderReader, GalleryReader
-from araclip.gallery.recorded_model import AbsentModel, create_catalog, encoder_for, recorded_in
+from araclip.gallery.recorded_model import AbsentModel, encoder_for, recorded_in
 from araclip.models.encoder import Encoder, ModelLike
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def open_reader(location: LocationLike, model: Encoder, *, create: bool = False)
     target = location_of(location)
     if not isinstance(target, Address):
         if create:
-            create_catalog(target, model).close()
+            Catalog.create(target, model).close()
         return FolderReader.open(target, model)
     if create:
         open_gallery(target, model=model, create=True).close()

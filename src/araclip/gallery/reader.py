@@ -17,7 +17,6 @@ from araclip.gallery.catalog.catalog import Catalog, CatalogPool
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.full_text import Document
 from araclip.gallery.catalog.store import Store
-from araclip.gallery.catalog.word_index import WordIndex
 from araclip.gallery.folder_search import FolderSearch
 from araclip.gallery.index.rabitq import EXACT_UP_TO
 from araclip.gallery.index.scan_index import REBUILD_AFTER, ScanIndex
@@ -42,9 +41,10 @@ Catalogs = Callable[[], Catalog]  # returns the calling thread's own catalogue
 class Snapshot(ABC):
     """One generation of a gallery, for searching; values derived from it are computed when first used."""
 
-    def __init__(self, generation: str, reference: Callable[[], ReferenceVectors]) -> None:
+    def __init__(self, generation: str, store: Callable[[], Store], reference: Callable[[], ReferenceVectors]) -> None:
+        """`store` returns the store for the calling thread."""
         self.generation = generation
-        self._reference = reference
+        self._store, self._reference = store, reference
 
     @property
     @abstractmethod
@@ -103,17 +103,13 @@ class Snapshot(ABC):
 
     def near(self, content: int, filters: Filters, most: int) -> list[Hit]:
         """Return the near-duplicates of a picture that pass the filters, the likest first."""
-        vector = self._vector(content)
+        vector = self._store().vector(content)
         with self._searching(vector, Page(most, 0, filters)) as search:
             return search.with_pictures(near_hits(search, content, filters, most))
 
     @abstractmethod
     def _searching(self, vector: Vectors, page: Page) -> AbstractContextManager[StoreSearch]:
         """Open a search of the store, for the length of a `with` block."""
-
-    @abstractmethod
-    def _vector(self, content: int) -> Vectors:
-        """Return the vector (D,) of a picture."""
 
     def by_texts(
         self, content: int, text: TextQuery, vector: Vectors, score: float
@@ -139,7 +135,7 @@ class Snapshot(ABC):
 
     def document(self, content: int) -> Document:
         """Return a picture's texts by field name; an empty mapping if the picture was removed."""
-        return {}
+        return self._store().documents([content]).get(content, {})
 
 
 class GalleryReader(ABC):
@@ -230,15 +226,12 @@ class FolderSnapshot(Snapshot):
     """A snapshot of a gallery in a folder: one generation of its catalogue, with the index."""
 
     def __init__(self, index: ScanIndex, catalog: Catalogs, reference: Callable[[], ReferenceVectors]) -> None:
-        super().__init__(index.generation, reference)
+        super().__init__(index.generation, catalog, reference)
         self.index = index
         self._catalog = catalog
 
     def _searching(self, vector: Vectors, page: Page) -> AbstractContextManager[StoreSearch]:
         return nullcontext(FolderSearch(self._catalog(), self.index, lambda: self.hashes, vector, page))
-
-    def _vector(self, content: int) -> Vectors:
-        return self._catalog().vector(content)
 
     @cached_property
     def hashes(self) -> HashTable:
@@ -248,9 +241,6 @@ class FolderSnapshot(Snapshot):
     def prepare(self) -> None:
         super().prepare()
         _ = self.hashes
-
-    def document(self, content: int) -> Document:
-        return WordIndex(self._catalog()).documents([content]).get(content, {})
 
     @cached_property
     def pictures(self) -> int:
@@ -300,7 +290,7 @@ class FolderReader(GalleryReader):
 
     def _new_snapshot(self, before: Snapshot | None, rebuild_after: int = EXACT_UP_TO) -> FolderSnapshot:
         catalog = self._catalog()
-        catalog.check_model(self.model.name, self.model.fingerprint)
+        catalog.check_model(self.model)
         index = before.index if isinstance(before, FolderSnapshot) else None
         index = ScanIndex.of(catalog, lambda: self._reference().everyday, index, rebuild_after)
         return FolderSnapshot(index, self._catalog, self._reference)

@@ -23,17 +23,11 @@ def recorded_in(folder: Path) -> RecordedModel | None:
         return None
     try:
         with closing(Catalog.open(folder, None, checked=False)) as catalog:
-            return RecordedModel.read(catalog.meta)
+            return catalog.recorded
     except GalleryCorrupt:
         if is_begun(folder):
             return None
         raise
-
-
-def create_catalog(folder: Path, model: Encoder) -> Catalog:
-    """Open or create a catalogue as `Catalog.create` does; a new catalogue records where its model can be found."""
-    about = RecordedModel.of(model).whereabouts()
-    return Catalog.create(folder, model.name, model.fingerprint, model.width, about=about)
 
 
 def record_whereabouts(catalog: Catalog, model: Encoder) -> None:

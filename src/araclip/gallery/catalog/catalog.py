@@ -90,13 +90,10 @@ class Catalog(Store):
         return self._folder
 
     @classmethod
-    def create(
-        cls, folder: Path, model: str, fingerprint: str, width: int, *, about: Mapping[str, str] | None = None
-    ) -> "Catalog":
+    def create(cls, folder: Path, model: Encoder | RecordedModel) -> "Catalog":
         """Open the catalogue in `folder`, creating it if there is none.
 
-        Args:
-            about: further values for the `meta` table of a new catalogue.
+        A new catalogue records its model, and where that can be found.
 
         Raises:
             GalleryCorrupt, NewerGallery: the existing file cannot be used.
@@ -104,17 +101,14 @@ class Catalog(Store):
         """
         folder.mkdir(parents=True, exist_ok=True)
         with closing(schema.connected(folder / FILE_NAME, create=True)) as database:
-            birth, generation = secrets.token_hex(8), secrets.token_hex(8)  # birth never changes, not even in copies
-            identity = {"model": model, "fingerprint": fingerprint, "width": str(width), "generation": generation}
+            tokens = {name: secrets.token_hex(8) for name in ("birth", "generation")}  # birth stays, even in copies
             with connection.own_errors(folder / FILE_NAME, writing=True):
                 derived = {name: value for name, (value, _) in photos.DERIVED.items()}
-                schema.create(database, {**(about or {}), **identity, "birth": birth, **derived})
-        return cls.open(folder, model, fingerprint, width)
+                schema.create(database, RecordedModel.of(model).settings() | tokens | derived)
+        return cls.open(folder, model)
 
     @classmethod
-    def open(
-        cls, folder: Path, model: str | None, fingerprint: str = "", width: int = 0, *, checked: bool = True
-    ) -> "Catalog":
+    def open(cls, folder: Path, model: Encoder | RecordedModel | None, *, checked: bool = True) -> "Catalog":
         """Open an existing catalogue, of any model if `model` is None.
 
         Args:
@@ -131,15 +125,11 @@ class Catalog(Store):
                 schema.check_number(catalog.connection, path)
                 if checked:
                     catalog._check_seal()
-                name, print_, wide = catalog.meta("model"), catalog.meta("fingerprint"), catalog.meta("width")
-            if not (print_ and wide.isdecimal()):
+                record = catalog.recorded
+            if not (record.fingerprint and record.width):
                 raise connection.damaged(path, "it does not say what model it is of")
-            if model is not None and (print_, wide) != (fingerprint, str(width)):
-                raise WidthMismatch(
-                    f"gallery {catalog.folder} holds {wide}-wide vectors of {name}@{print_}, but {model}@{fingerprint} "
-                    f"makes {width}-wide ones. Use that model (without --model it is found by itself), index into "
-                    "another gallery with --gallery, or run `araclip index --reembed` to encode this one again."
-                )
+            if model is not None:
+                record.check(model, catalog.folder)
         except BaseException:
             catalog.close()
             raise
@@ -203,7 +193,7 @@ class Catalog(Store):
             WidthMismatch: the gallery was re-embedded with another model.
         """
         with writer_lock(self.folder, patience=patience):
-            self.check_model(model.name, model.fingerprint)
+            self.check_model(model)
             yield
 
     @contextmanager
@@ -297,12 +287,12 @@ class Catalog(Store):
                 f"gallery {self.folder} was replaced since it was opened: repaired, restored or deleted. Open it again."
             )
 
-    def check_model(self, name: str, fingerprint: str) -> None:
+    def check_model(self, model: Encoder) -> None:
         """Raise WidthMismatch if the gallery was re-embedded with another model since it was opened."""
-        if self.meta("fingerprint") != fingerprint:
+        if self.meta("fingerprint") != model.fingerprint:
             raise WidthMismatch(
-                f"gallery {self.folder} has the vectors of {self.meta('model')} now, and was opened with {name}. Open "
-                "it again, or start the server again."
+                f"gallery {self.folder} has the vectors of {self.meta('model')} now, and was opened with {model.name}. "
+                "Open it again, or start the server again."
             )
 
     # ------------------------------------------------------------------ running SQL for other modules
@@ -352,10 +342,11 @@ class Catalog(Store):
 
     def derive(self, turn: Callable[[], AbstractContextManager[None]]) -> None:
         """Derive once what releases that made this gallery did not: see `photos.DERIVED`."""
-        for name, (value, _) in photos.DERIVED.items():
+        for name, (value, lacking) in photos.DERIVED.items():
             if self.meta(name) != value:
                 with turn(), self.writing():
-                    photos.derive_again(self.connection, name)
+                    for (content,) in self.rows(lacking):
+                        photos.complete(self.connection, content)
                     self.put_meta(name, value)
 
     def store_pixels(self, content: int, picture: bytes) -> None:
@@ -447,6 +438,10 @@ class Catalog(Store):
                 f"{len(rows) * width * 2}. Run `araclip repair`, which encodes damaged ones again."
             )
         return ids, np.frombuffer(raw, "<f2").reshape(len(rows), width)
+
+    def documents(self, ids: Sequence[int]) -> dict[int, full_text.Document]:
+        with self.own_errors():
+            return dict(full_text.documents_of(self.connection, ids))
 
     def without_next_vector(self, model: Encoder) -> list[int]:
         if self.meta("next_fingerprint") != model.fingerprint:
@@ -756,8 +751,7 @@ class CatalogPool:
             catalog.close()
             catalog = None
         if catalog is None:
-            model = self._model
-            catalog = Catalog.open(self._folder, model.name, model.fingerprint, model.width)
+            catalog = Catalog.open(self._folder, self._model)
             self._local.catalog = catalog
             with self._lock:
                 self._opened.append(catalog)

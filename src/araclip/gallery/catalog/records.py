@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from araclip.core.display import shown
+from araclip.errors import WidthMismatch
 from araclip.pictures.video.scenes import AtPath
 
 if TYPE_CHECKING:  # a client imports this module, and needs the standard library only
@@ -174,7 +175,7 @@ class RecordedModel:
     source: str = ""
 
     @classmethod
-    def of(cls, model: "Encoder") -> "RecordedModel":
+    def of(cls, model: "Encoder | RecordedModel") -> "RecordedModel":
         """Return the record of an encoder."""
         origin, source = (_storable(getattr(model, name, "")) for name in ("origin", "source"))
         return cls(model.name, model.fingerprint, model.width, origin, source)
@@ -191,6 +192,15 @@ class RecordedModel:
     def label(self) -> str:
         """Name and fingerprint, as messages show the model."""
         return f"{self.name}@{self.fingerprint}"
+
+    def check(self, model: "Encoder | RecordedModel", gallery: object) -> None:
+        """Raise WidthMismatch if `model` is not this one, which `gallery` records."""
+        if (self.fingerprint, self.width) != (model.fingerprint, model.width):
+            raise WidthMismatch(
+                f"gallery {gallery} holds {self.width}-wide vectors of {self.label}, but {model.label} makes "
+                f"{model.width}-wide ones. Use that model (without --model it is found by itself), index into another "
+                "gallery with --gallery, or run `araclip index --reembed` to encode this one again."
+            )
 
     def settings(self) -> dict[str, str]:
         """Return the record by the keys under which a gallery stores it."""

@@ -15,8 +15,14 @@ import apsw
 from araclip.core import atomic
 from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerGallery
 from araclip.gallery.catalog import seal
-from araclip.gallery.catalog.connection import Connection, connect, damaged, own_errors, transaction
-from araclip.gallery.catalog.store import HIDDEN_GONE as _HIDDEN_GONE
+from araclip.gallery.catalog.connection import (
+    Connection,
+    FollowingConnection,
+    damaged,
+    may_write,
+    own_errors,
+    transaction,
+)
 
 SCHEMA = 7
 FILE_NAME = "catalog.sqlite"
@@ -52,7 +58,9 @@ _ROWS = """
     CREATE TABLE sidecar_photos (path BLOB PRIMARY KEY REFERENCES sidecars (path) ON DELETE CASCADE,
                                  about TEXT NOT NULL) STRICT, WITHOUT ROWID;
 """
-HIDDEN_GONE = _HIDDEN_GONE.format(bytes="BLOB") + " STRICT, WITHOUT ROWID;"
+# Hidden pictures that were removed, see `store`; in PostgreSQL, too.
+HIDDEN_GONE_TABLE = "CREATE TABLE hidden_gone (path {bytes} PRIMARY KEY, hash {bytes} NOT NULL, gone_at text NOT NULL)"
+HIDDEN_GONE = HIDDEN_GONE_TABLE.format(bytes="BLOB") + " STRICT, WITHOUT ROWID;"
 # Tables, indexes and triggers that are derived from the data, in the same transaction as each change. `changes` logs
 # the vectors that were added, changed or removed. `commits` records for each generation how far that log went (-1: the
 # log no longer reaches back so far); it is never shortened, because `seal` and backups ask whether a generation belongs
@@ -143,7 +151,7 @@ def connected(path: Path, *, create: bool = False) -> Connection:
             raise GalleryNotFound(f"no gallery at {path.parent}. {_restored_half(path.parent)}")
         atomic.unlink(path.parent / seal.FILE_NAME)  # a deleted catalogue may have left its seal
     with own_errors(path):
-        return connect(path, create=create)
+        return Connection(path, create=create) if may_write(path) else FollowingConnection(path)
 
 
 def replaced_name(folder: Path, number: int) -> Path:

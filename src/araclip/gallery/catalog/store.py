@@ -24,12 +24,14 @@ from numpy.typing import NDArray
 
 from araclip.errors import GalleryCorrupt
 from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.catalog.full_text import Document
 from araclip.gallery.catalog.records import (
     STORED_PREFIX,
     EmbeddedPicture,
     File,
     Overview,
     PictureRecord,
+    RecordedModel,
     after,
     read_metadata,
 )
@@ -49,7 +51,6 @@ LATER_SCENES = (  # selects the ids of all scenes but the first of each video
     f"SELECT content FROM (SELECT content, row_number() OVER (PARTITION BY {_VIDEO} ORDER BY path) AS place {_SCENES}) "
     "AS placed WHERE place > 1"
 )
-HIDDEN_GONE = "CREATE TABLE hidden_gone (path {bytes} PRIMARY KEY, hash {bytes} NOT NULL, gone_at text NOT NULL)"
 _SAME = "hash = (SELECT hash FROM contents WHERE id = ?)"
 # For so long, a new picture at the path of a hidden picture is hidden, too. Later, it may be another photograph, to
 # which the camera gave the same name.
@@ -88,6 +89,11 @@ class Store(ABC):
     @abstractmethod
     def meta(self, key: str) -> str:
         """Return a setting of the gallery, such as "model", "fingerprint" or "width"; "" if there is none."""
+
+    @property
+    def recorded(self) -> RecordedModel:
+        """What the gallery records about its model."""
+        return RecordedModel.read(self.meta)
 
     @abstractmethod
     def reading(self) -> AbstractContextManager[None]:
@@ -153,6 +159,10 @@ class Store(ABC):
     @abstractmethod
     def vectors(self) -> tuple[Ids, NDArray[np.floating[Any]]]:
         """Return the ids (n,) and vectors (n, D) of all pictures with a path, in order of the ids."""
+
+    @abstractmethod
+    def documents(self, ids: Sequence[int]) -> dict[int, Document]:
+        """Return the given pictures' texts by field; pictures without a path are left out."""
 
     # A second vector for each picture, of another model, is stored beside the first until all pictures have one.
 
@@ -305,8 +315,7 @@ class Store(ABC):
 
     def overview(self) -> Overview:
         """Count files, formats and folders in the current state of the gallery; reads every path."""
-        with self.reading():
-            return Overview(self.counts()[0], self.formats(), self._folders(), self.span("taken"))
+        return Overview(self.counts()[0], self.formats(), self._folders(), self.span("taken"))
 
     def _folders(self) -> dict[str, int]:
         """Count the files that lie in folders of each name; files of hidden pictures are not counted."""

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from araclip.core.display import counted
 from araclip.errors import GalleryError
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.records import RecordedModel
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.gallery.index.scan_index import drop_derived
@@ -70,7 +69,7 @@ def reembed_store(
     skip: Skip | None = None,
 ) -> int:
     """Re-embed a gallery whose writer's lock is held, as `reembed` does."""
-    record = RecordedModel.read(store.meta)
+    record = store.recorded
     if record.fingerprint == model.fingerprint:
         store.drop_next_vectors()
         return 0

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.catalog.full_text import Document
 from araclip.gallery.catalog.matching import name_at, name_tokens, tokens
 from araclip.gallery.catalog.records import (
     STORED_PREFIX,
     EmbeddedPicture,
     File,
+    Overview,
     PictureRecord,
     RecordedModel,
     now,
@@ -37,6 +39,7 @@ from araclip.gallery.postgres.schema import (
     row_of,
     sent,
     storable,
+    texts_of,
     vector_of,
     vectors_of,
     words_of,
@@ -96,7 +99,7 @@ class PostgresCatalog(Store):
     def state(self) -> State:
         state = read_state(self.database)
         if self._model:
-            state.check(self._model, self.folder)
+            state.model.check(self._model, self.folder)
         return state
 
     @property
@@ -154,6 +157,10 @@ class PostgresCatalog(Store):
     def sidecars(self, at: str | None = None) -> dict[str, File]:
         sql = "SELECT path, beside_size, beside_mtime_ns FROM files WHERE beside_size IS NOT NULL"
         return as_files(self.rows(sql) if at is None else self.rows(f"{sql} AND path = ?", (os.fsencode(at),)))
+
+    def overview(self) -> Overview:
+        with self.reading():
+            return super().overview()
 
     def dated(self, filters: Filters) -> tuple[Ids, list[str]]:
         condition, values = condition_of(filters)
@@ -294,6 +301,10 @@ class PostgresCatalog(Store):
             "AND NOT EXISTS (SELECT 1 FROM files WHERE content = contents.id)",
             (list(self._changed),),
         )
+
+    def documents(self, ids: Sequence[int]) -> dict[int, Document]:
+        """Return the given pictures' texts by field; a gallery on a server has no OCR texts."""
+        return {row.id: texts_of(row) for row in self.pictures("shown AND id = ANY(?)", (list(ids),))}
 
     def without_next_vector(self, model: Encoder) -> list[int]:
         drop_vectors_but(self.database, self.table, vectors_of(model.fingerprint))

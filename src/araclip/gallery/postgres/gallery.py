@@ -14,7 +14,7 @@ from araclip.gallery.postgres.catalog import PostgresCatalog
 from araclip.gallery.postgres.database import Database
 from araclip.gallery.postgres.reader import PostgresReader
 from araclip.gallery.recorded_model import encoder_for
-from araclip.gallery.results import Fault
+from araclip.gallery.results import Fault, Stats
 from araclip.models.encoder import Encoder, ModelLike
 
 
@@ -111,6 +111,10 @@ class PostgresGallery(BaseGallery):
         schema.build_graph(self._catalog.database, self._catalog.table)
 
     # ------------------------------------------------------------------ maintenance
+
+    def stats(self) -> Stats:
+        with self._catalog.reading():
+            return super().stats()
 
     def _recall(self) -> float | None:
         return 1.0 if self._exact else None

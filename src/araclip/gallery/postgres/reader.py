@@ -9,13 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 
-from araclip.gallery.catalog.full_text import Document
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import Turn
 from araclip.gallery.locations import Address, reference_home
 from araclip.gallery.postgres.catalog import PostgresCatalog
 from araclip.gallery.postgres.database import Database
-from araclip.gallery.postgres.schema import texts_of
 from araclip.gallery.postgres.search import PostgresSearch
 from araclip.gallery.ranking import Page, StoreSearch
 from araclip.gallery.reader import SAMPLE, GalleryReader, Snapshot
@@ -28,21 +26,14 @@ class PostgresSnapshot(Snapshot):
     """A snapshot of a gallery on a server."""
 
     def __init__(self, catalog: PostgresCatalog, model: Encoder, exact: bool) -> None:
-        super().__init__(catalog.generation, lambda: reference_vectors(reference_home(), model))
+        super().__init__(catalog.generation, lambda: catalog, lambda: reference_vectors(reference_home(), model))
         self._catalog, self._exact = catalog, exact
-
-    def document(self, content: int) -> Document:
-        """Return a picture's texts by field; a gallery on a server has no OCR texts."""
-        return texts_of(self._catalog.by_id(content))
 
     @contextmanager
     def _searching(self, vector: Vectors, page: Page) -> Iterator[StoreSearch]:
         """Open a search of the current generation, in one read transaction."""
         with self._catalog.database.reading():
             yield PostgresSearch(self._catalog, self._exact, lambda: self.pictures, vector, page)
-
-    def _vector(self, content: int) -> Vectors:
-        return self._catalog.vector(content)
 
     @cached_property
     def pictures(self) -> int:

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerGallery, WidthMismatch
+from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerGallery
 from araclip.gallery.catalog.full_text import Document, document
 from araclip.gallery.catalog.matching import date_in_names, members
 from araclip.gallery.catalog.records import Copy, File, PictureRecord, RecordedModel, after
-from araclip.gallery.catalog.store import HIDDEN_GONE
+from araclip.gallery.catalog.schema import HIDDEN_GONE_TABLE
 from araclip.gallery.postgres.database import LOCK, Database
 from araclip.models.encoder import Encoder
 from araclip.models.vectors import Vectors
@@ -33,7 +33,7 @@ EXACT_UP_TO = 100_000  # up to so many passing pictures are all compared, as in 
 EF_CONSTRUCTION = 200  # of the graph: takes twice as long as pgvector's 64, recall 0.99 instead of 0.965
 PGVECTOR = (0, 8)  # halfvec came with 0.7, iterative scans with 0.8
 TABLES = (
-    HIDDEN_GONE.format(bytes="bytea"),
+    HIDDEN_GONE_TABLE.format(bytes="bytea"),
     """CREATE TABLE gallery (one boolean PRIMARY KEY DEFAULT TRUE CHECK (one), layout int NOT NULL, model text NOT NULL,
         fingerprint text NOT NULL, width int NOT NULL, model_origin text NOT NULL, model_source text NOT NULL,
         birth text NOT NULL, generation bigint NOT NULL DEFAULT 0, drives text NOT NULL DEFAULT '[]')""",
@@ -77,16 +77,6 @@ class State:
     def generation(self) -> str:
         """A token of the last commit; equal tokens mean equal content."""
         return f"{self.birth}-{self.number}"
-
-    def check(self, model: Encoder, name: str) -> None:
-        """Raise WidthMismatch if `model` is not the gallery's model; `name` is the gallery's name."""
-        if (self.model.fingerprint, self.model.width) != (model.fingerprint, model.width):
-            raise WidthMismatch(
-                f"gallery {name} holds {self.model.width}-wide vectors of {self.model.label}, but "
-                f"{model.name}@{model.fingerprint} makes {model.width}-wide ones. Use that model (without --model "
-                "it is found by itself), index into another gallery, or run `araclip index --reembed` to encode "
-                "this one again."
-            )
 
 
 def vectors_of(fingerprint: str) -> str:

@@ -1,6 +1,5 @@
 """Browsing without a query: a timeline, pictures by date, folders as albums, places."""
 
-import base64
 from collections.abc import Callable
 from typing import Annotated, Literal, TypeVar
 
@@ -89,7 +88,7 @@ def listed(service: Service, records: list[PictureRecord]) -> list[Listed]:
     return [_listed(record, placeholders.get(record.id)) for record in records]
 
 
-def _listed(record: PictureRecord, placeholder: bytes | None) -> Listed:
+def _listed(record: PictureRecord, placeholder: str | None) -> Listed:
     first = record.copies[0]
     return Listed(
         id=record.id,
@@ -98,7 +97,7 @@ def _listed(record: PictureRecord, placeholder: bytes | None) -> Listed:
         width=record.width,
         height=record.height,
         captured_at=record.captured_at and shown(record.captured_at),
-        placeholder=f"data:image/webp;base64,{base64.b64encode(placeholder).decode()}" if placeholder else None,
+        placeholder=placeholder,
         copies=len(record.copies) - 1,
         time=record.time,
     )
@@ -161,11 +160,7 @@ async def places(
         )
         covers = {record.content: record.id for record in gallery.records([each.cover for each in found])}
         shown_places = [
-            Place(
-                latitude=each.latitude, longitude=each.longitude, pictures=each.pictures,
-                cover=covers.get(each.cover), box=each.box, name=each.name,
-            )
-            for each in found
+            Place(**{**vars(each), "cover": covers.get(each.cover)}) for each in found
         ]  # fmt: skip
         total = sum(each.pictures for each in found)
         return PlacesAnswer(pictures=total, places=shown_places, generation=generation)

@@ -34,6 +34,7 @@ from araclip.server.routes.dependencies import (
     ServiceOf,
     problems,
     service_of,
+    uploaded,
     while_connected,
 )
 from araclip.server.schemas import Prediction
@@ -125,9 +126,7 @@ async def predict(
             return Prediction(clip=_written(service.model, row, width))
         if image is None:
             raise _invalid("image", "a visual entry needs the file image")
-        data = await image.read()
-        if len(data) > (limit := service.settings.max_upload):
-            raise Problem("too-large", limit=limit)
+        data = await uploaded(service, image)
         row, facts = await while_connected(request, service.picture(data, client))
         return Prediction(clip=_written(service.model, row, width), imageHeight=facts.height, imageWidth=facts.width)
 

@@ -1,7 +1,6 @@
 """Search by text, by pictures of the gallery, by uploaded pictures, and by any combination; why a picture was found,
 what is like it, and what may complete a query."""
 
-import base64
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -41,6 +40,8 @@ from araclip.server.routes.dependencies import (
     GuardedRoute,
     ServiceOf,
     problems,
+    record_of,
+    uploaded,
     while_connected,
 )
 from araclip.server.schemas import (
@@ -123,9 +124,7 @@ async def search_by_image(
     ignore: Annotated[list[Part], Form(max_length=5)] = [],  # noqa: B006
 ) -> SearchAnswer:
     """Search by an uploaded picture, combined with the text `q` if it is given."""
-    data = await file.read()
-    if len(data) > service.settings.max_upload:
-        raise Problem("too-large", limit=service.settings.max_upload)
+    data = await uploaded(service, file)
     body = SearchRequest(
         q=q, k=k, offset=offset, where=where, threshold=threshold, collapse=collapse, text_weight=text_weight,
         sort=sort, literal=literal, ignore=ignore,
@@ -139,8 +138,7 @@ async def run_search(
     """Return one page of results."""
     began = time.perf_counter()
     settings = service.settings
-    if len(body.q) > settings.max_text:
-        raise InputError(message("query characters", characters=len(body.q), most=settings.max_text))
+    _check_length(service, body.q)
     if body.k > settings.max_k:
         raise InputError(message("k", k=body.k, most=settings.max_k))
     weights = [picture.weight for picture in body.pictures] if sent_weight is None else [sent_weight] * len(sent)
@@ -173,6 +171,11 @@ async def run_search(
         generation=snapshot.generation,
         interpretation=Interpretation.model_validate(understood.json()),
     )
+
+
+def _check_length(service: Service, query: str) -> None:
+    if len(query) > (most := service.settings.max_text):
+        raise InputError(message("query characters", characters=len(query), most=most))
 
 
 async def planned(
@@ -241,10 +244,9 @@ async def _term_vectors(
 def stored_vector(service: Service, identity: str) -> NDArray[np.float32]:
     """Return the vector (D,) of a picture of the gallery; a Problem if there is no picture with this id."""
     valid = len(identity) == 32 and set(identity) <= set("0123456789abcdef")
-    record = service.gallery.store.record(identity) if valid else None
-    if record is None:
+    if not valid:
         raise Problem("no-picture", id=shown(identity[:40]))
-    return service.gallery.store.vector(record.content)
+    return service.gallery.store.vector(record_of(service, identity).content)
 
 
 def _results(
@@ -284,7 +286,7 @@ def _matched(found: Match) -> Match:
     return Match(found.field, text, tuple(marks))
 
 
-def _result(picture: PictureRecord, hit: Hit, placeholder: bytes | None) -> Result:
+def _result(picture: PictureRecord, hit: Hit, placeholder: str | None) -> Result:
     copy = next(copy for copy in picture.copies if copy.path == hit.path)
     return Result(
         id=picture.id,
@@ -295,7 +297,7 @@ def _result(picture: PictureRecord, hit: Hit, placeholder: bytes | None) -> Resu
         folder=copy.folder,
         width=picture.width,
         height=picture.height,
-        placeholder=f"data:image/webp;base64,{base64.b64encode(placeholder).decode()}" if placeholder else None,
+        placeholder=placeholder,
         copies=len(hit.copies),
         near=hit.near,
         time=hit.time,
@@ -329,9 +331,7 @@ async def explain(
 async def _explained(
     service: Service, client: str, identity: str, q: str, literal: bool, ignore: list[Part]
 ) -> Explanation:
-    most = service.settings.max_text
-    if len(q) > most:
-        raise InputError(message("query characters", characters=len(q), most=most))
+    _check_length(service, q)
     query = parse(q)
     with service.searches.entered(client):
         picture = await service.in_thread(lambda: stored_vector(service, identity))
@@ -360,9 +360,7 @@ async def near(
 
 
 def _near(service: Service, identity: str, where: list[str]) -> list[Result]:
-    record = service.gallery.store.record(identity)
-    if record is None:
-        raise Problem("no-picture", id=shown(identity))
+    record = record_of(service, identity)
     filters = service.gallery.filters(where)
     return results_of(service, service.gallery.snapshot.near(record.content, filters, MOST_NEAR))
 
