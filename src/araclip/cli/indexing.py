@@ -83,6 +83,10 @@ def index(
     remember(location)
     if as_json:
         return
+    _print_how_to_search(gallery)
+
+
+def _print_how_to_search(gallery: str | None) -> None:
     command = shlex.join(["araclip", "search", *(("--gallery", gallery) if gallery else ()), "قطة على طاولة"])
     out.print(f"Search it: [bold]{escape(shown(command))}[/]", soft_wrap=True)  # to be copied
 
@@ -235,8 +239,7 @@ def fill_from(
         f"{counted(report.read, 'picture')} read, {report.added:,} of them new, {rate:,.0f} a second; index in "
         f"{report.index_seconds:.1f} s. The gallery holds {pictures:,}."
     )
-    command = shlex.join(["araclip", "search", *(("--gallery", gallery) if gallery else ()), "قطة على طاولة"])
-    out.print(f"Search it: [bold]{escape(shown(command))}[/]", soft_wrap=True)  # to be copied
+    _print_how_to_search(gallery)
 
 
 def check_ocr(location: "Location") -> None:

@@ -3,46 +3,33 @@
 import math
 import os
 from pathlib import PurePath
-from typing import Any
 
-from araclip.gallery.catalog.filters import ORIENTATIONS, Filters, below_any, folder_names, roots_of
+from araclip.gallery.catalog.filters import Filters, Part, all_of, any_of, folder_names, roots_of
 from araclip.gallery.catalog.matching import is_glob, name_at, name_matches, tokens
 from araclip.gallery.ingest.update import below as is_below
-from araclip.gallery.postgres.schema import FileEntry, Row, below, mark, marks_of
-from araclip.pictures.video.formats import FORMATS as VIDEO_FORMATS
+from araclip.gallery.postgres.schema import FileEntry, Row, mark, marks_of
 from araclip.text.places import EARTH_M, wanted
 
-Condition = tuple[str, tuple[Any, ...]]
 _METRES = f"""2 * {EARTH_M} * asin(least(1, sqrt(sin(radians(latitude - ?) / 2) ^ 2
     + cos(radians(latitude)) * cos(radians(?)) * sin(radians(longitude - ?) / 2) ^ 2)))"""  # haversine
 
 
-def condition_of(filters: Filters | None) -> Condition:
+def condition_of(filters: Filters | None) -> Part:
     """Return SQL and its values that select the pictures with a path that pass all filters; None: all with a path."""
     if filters is None:
         return "shown", ()
-    of_picture: list[Condition] = [("shown", ())]
-    of_path: list[Condition] = []
+    of_path, of_picture = filters.shared("position(?::bytea IN path) > 0")
+    of_picture.append(("shown", ()))
     if filters.hidden is not None:
         of_picture.append(("hidden" if filters.hidden else "NOT hidden", ()))
-    for name, column in (("captured", "taken"), ("added", "added")):
-        if first := getattr(filters, f"{name}_from"):
-            of_picture.append((f"{column} >= ?", (first,)))
-        if last := getattr(filters, f"{name}_to"):  # "\x7f" sorts after every character of a longer date
-            of_picture.append((f"{column} < ?", (last + "\x7f",)))
     for start, numbers in ((6, filters.months), (9, filters.days)):
         if numbers:
             of_picture.append((f"substr(taken, {start}, 2) = ANY(?)", ([f"{number:02}" for number in numbers],)))
-    if filters.formats:
-        of_picture.append(("format = ANY(?)", (list(filters.formats),)))
-    if filters.orientation:
-        of_picture.append((ORIENTATIONS[filters.orientation], ()))
     for name in ("camera", "lens"):
         if (words := getattr(filters, name)) is not None:
             of_picture.append((f"{name}_words @> ?", (sorted(tokens(words)),)))
     if filters.place is not None:
-        called = tuple(sorted(each) for each in wanted(filters.place))
-        of_picture.append((" OR ".join(["place_words @> ?"] * len(called)), called))
+        of_picture.append(any_of([("place_words @> ?", (sorted(each),)) for each in wanted(filters.place)]))
     if filters.near is not None:
         latitude, longitude, metres = filters.near
         degrees = math.degrees(metres / EARTH_M) * 1.000001 + 1e-9  # a little more, to be safe from rounding
@@ -50,32 +37,14 @@ def condition_of(filters: Filters | None) -> Condition:
         of_picture.append(
             (f"latitude BETWEEN ? AND ? AND {_METRES} <= ?", (*box, latitude, latitude, longitude, metres))
         )
-    if filters.kind:
-        video = "format = ANY(?)" if filters.kind == "video" else "format <> ALL(?)"
-        of_picture.append((video, (list(VIDEO_FORMATS),)))
     if filters.name is not None and not is_glob(filters.name):  # globs are compared after the query
         of_path.append(("name_words @> ?", (sorted(tokens(filters.name)),)))
-    for roots in (filters.folder and roots_of(filters.folder), filters.below and [filters.below]):
-        if roots:
-            ends = [below(root.rstrip(os.sep) + os.sep) for root in roots]
-            of_path.append(
-                (" OR ".join(["path >= ? AND path < ?"] * len(ends)), tuple(end for two in ends for end in two))
-            )
-    if filters.folder_name is not None:
-        of_path.append(below_any(filters.folder_name, "position(?::bytea IN path) > 0"))
-    for sign, size in ((">=", filters.min_size), ("<=", filters.max_size)):
-        if size is not None:
-            of_path.append((f"size {sign} ?", (size,)))
     if filters.metadata:
         of_path.append(("marks @> ?", ([mark(key, value) for key, value in filters.metadata.items()],)))
     if of_path:
-        sql, values = _all(of_path)
+        sql, values = all_of(of_path)
         of_picture.append((f"contents.id IN (SELECT content FROM files WHERE {sql})", values))
-    return _all(of_picture)
-
-
-def _all(parts: list[Condition]) -> Condition:
-    return " AND ".join(f"({sql})" for sql, _ in parts), tuple(value for _, values in parts for value in values)
+    return all_of(of_picture)
 
 
 def paths_of(row: Row, filters: Filters) -> list[str]:

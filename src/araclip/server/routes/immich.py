@@ -27,6 +27,7 @@ from araclip.errors import InputError, WidthMismatch
 from araclip.models.encoder import Encoder
 from araclip.server.http.errors import Problem
 from araclip.server.http.limits import BeforeBody
+from araclip.server.http.tokens import unauthorized
 from araclip.server.routes.dependencies import (
     ONE_PICTURE,
     ClientOf,
@@ -87,7 +88,7 @@ class MayPredict(BeforeBody):
             return
         scopes = service.keys.scopes_of(request) or service.keys.scopes_of_token(_password(request))
         if not scopes:
-            raise Problem("unauthorized", headers={"WWW-Authenticate": 'Bearer realm="araclip"'})
+            raise unauthorized()
 
 
 router = APIRouter(route_class=GuardedRoute, tags=["immich"])

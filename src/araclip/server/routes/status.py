@@ -12,7 +12,7 @@ from araclip.gallery.reference_queries import ENGLISH
 from araclip.gallery.suggestions import busiest
 from araclip.server.http.errors import Problem
 from araclip.server.http.limits import GatedStream
-from araclip.server.http.tokens import COOKIE
+from araclip.server.http.tokens import COOKIE, unauthorized
 from araclip.server.indexing.supervisor import State
 from araclip.server.indexing.worker import Cause
 from araclip.server.routes.dependencies import READ, TOKEN_ONLY, WRITE, ClientOf, GuardedRoute, ServiceOf, problems
@@ -78,7 +78,7 @@ async def session(service: ServiceOf, request: Request, response: Response, body
     keys = service.keys
     scopes = keys.scopes_of_token(body.token) if keys.needed else keys.scopes_of(request)
     if not scopes:
-        raise Problem("unauthorized", headers={"WWW-Authenticate": 'Bearer realm="araclip"'})
+        raise unauthorized()
     if keys.needed:
         response.set_cookie(
             COOKIE, keys.cookie(), max_age=keys.session_seconds, httponly=True, samesite="strict",
