@@ -403,7 +403,8 @@ class BranchImages:
         self._branch = _channels_last(branch).requires_grad_(True)
         self.modules: list[nn.Module] = [self._branch]
         self._branches = branches_of(tower) if side.each_branch else 1
-        self._initial_branch = copy.deepcopy(self._branch).requires_grad_(False).eval()
+        self._pointwise = pointwise
+        self._remember(self._branch)
         if side.map_scale is not None:
             set_map_scale(self._initial_branch, scale_before)
         quicken_depthwise(self._branch)
@@ -448,8 +449,14 @@ class BranchImages:
                 f"the first {self._frozen_blocks} blocks of the tower whose features are learned are not those of the "
                 f"tower that learns them ({differing} differs). Name two that were trained from one start."
             )
+        self._remember(branch)
+
+    def _remember(self, branch: nn.Module) -> None:
+        """Let `initial_features` return what this branch computes now."""
         branch = copy.deepcopy(branch).requires_grad_(False).eval()
         self._initial_branch = _channels_last(branch.to(self.model.logit_scale.device))
+        if self._pointwise:
+            narrow_pointwise(self._initial_branch)
 
     def initial_features(self, inputs: Tensor) -> Tensor:
         """Return the features (B, W) that the branches had before the stage, at the map scale of that time.
