@@ -18,6 +18,7 @@ from araclip.core.messages import message
 from araclip.core.paths import text_path, user_path
 from araclip.errors import InputError
 from araclip.gallery.catalog.matching import is_glob, tokens, written
+from araclip.gallery.catalog.records import after
 from araclip.pictures.formats import FORMATS
 from araclip.pictures.video.formats import FORMATS as VIDEO_FORMATS
 from araclip.text.normalization import normalize
@@ -300,8 +301,7 @@ def roots_of(folder: str | os.PathLike[str]) -> list[str]:
 
 
 def _below_exactly(folder: str) -> Part:
-    prefix = os.fsencode(folder).rstrip(os.sep.encode()) + os.sep.encode()
-    return "path >= ? AND path < ?", (prefix, prefix[:-1] + bytes([prefix[-1] + 1]))
+    return "path > ? AND path < ?", after(os.fsencode(folder).rstrip(os.sep.encode()) + os.sep.encode())
 
 
 def _with_words(column: str, wanted: str) -> Part:

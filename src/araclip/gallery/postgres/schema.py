@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerGallery
 from araclip.gallery.catalog.full_text import Document, document
 from araclip.gallery.catalog.matching import date_in_names, members
-from araclip.gallery.catalog.records import Copy, File, PictureRecord, RecordedModel, after
+from araclip.gallery.catalog.records import Copy, File, PictureRecord, RecordedModel
 from araclip.gallery.catalog.schema import HIDDEN_GONE_TABLE
 from araclip.gallery.postgres.database import LOCK, Database
 from araclip.models.encoder import Encoder
@@ -315,9 +315,3 @@ def sent(vector: NDArray[np.floating[Any]]) -> str:
 def storable(text: str) -> str:
     """Return a text that PostgreSQL can store: without NUL, and with "?" for bytes that are no valid text."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()
-
-
-def below(prefix: str) -> tuple[bytes, bytes]:
-    """Return two bounds for the paths that begin with `prefix`: the first possible path, and the first one after
-    all."""
-    return after(os.fsencode(prefix))
