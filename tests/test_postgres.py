@@ -437,7 +437,7 @@ def test_a_damaged_vector_is_found_and_encoded_again(address: str, model: AraCLI
         own = gallery._catalog
         content = own.content_of(str(folder / "0.png"))
         own.database.rows(
-            f"UPDATE {own.vectors} SET vector = ? WHERE content = ?", (sent(np.array([0.5] + [0] * 7)), content)
+            f"UPDATE {own.table} SET vector = ? WHERE content = ?", (sent(np.array([0.5] + [0] * 7)), content)
         )
         (fault,) = gallery.verify()
         assert (Path(fault.where).name, fault.repairable) == ("0.png", True)
