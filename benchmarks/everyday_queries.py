@@ -3,7 +3,7 @@
     python benchmarks/everyday_queries.py GALLERY --out PAGE.html [--queries FILE]
 
 Each query with its first seven hits, near-duplicates behind the best one as in the terminal, their
-relevance, and whether «no picture fits» is said. The judgement is the reader's; docs/RESULTS.md states one.
+relevance, and whether «no picture fits» is said. The judgement is the reader's; docs/log/2026-11.md states one.
 """
 
 import argparse

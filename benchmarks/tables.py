@@ -65,8 +65,8 @@ def markdown(table: Record, columns: Sequence[str], rows: Sequence[Sequence[str]
     """A table in Markdown, and a line that says where its figures come from."""
     here = (ROOT / table["document"]).parent
     file = Path(os.path.relpath(RESULTS, here)).as_posix()
-    source = table.get("source", "Source: {file}, {command}, machine {machine}, {date}, commit {commit}.").format(
-        **{**table, "file": f"[results.jsonl]({file})", "command": _as_code(table["command"])}
+    source = table.get("source", "[Source]({path}): {command}, machine {machine}, {date}, commit {commit}.").format(
+        **{**table, "path": file, "file": f"[results.jsonl]({file})", "command": _as_code(table["command"])}
     )  # fmt: skip
     head, *body = (f"| {' | '.join(cells)} |\n" for cells in (columns, *rows))
     return f"{head}|{'|'.join(table.get('align', ['---'] * len(columns)))}|\n{''.join(body)}\n{source}\n"

@@ -2,8 +2,8 @@
 
     python tests/trials/training_inputs.py [--kind NAME …] [--trials 2000] [--seed 0]
 
-Each trial runs in a process of its own, with at most 5 s of processor time and 1 GB above what was in use before; the
-table at the end is that of docs/reliability.md. Exit code 1 where a trial found a fault.
+Each trial runs in a process of its own, with at most 5 s of processor time and 1 GB above what was in use before.
+A table of all inputs ends the run. Exit code 1 where a trial found a fault.
 """
 
 import argparse

@@ -3,7 +3,7 @@
 Multi-index hashing (Norouzi, Punjani and Fleet 2012): each 64-bit hash is cut into PARTS. If two hashes differ in at
 most NEAR bits, some part of them differs in at most one bit (two bits in each of the four parts would make eight). So
 only hashes with a part that is equal or differs in one bit are compared. FAISS's IndexBinaryMultiHash does the same and
-took 14 times as long (docs/RESULTS.md).
+took 14 times as long (docs/log/2026-11.md).
 """
 
 from collections.abc import Iterator
