@@ -24,9 +24,8 @@ import numpy as np
 from araclip.bulk.filling import fill, shards_in
 from araclip.bulk.plan import Plan
 from araclip.bulk.shard_file import ROW_GROUP, ShardRow, ShardWriter
-from araclip.gallery.catalog.records import File
+from araclip.gallery.catalog.records import File, RecordedModel
 from araclip.gallery.gallery import Gallery
-from araclip.gallery.recorded_model import RecordedModel
 from araclip.models.encoder import as_encoder
 from araclip.pictures.facts import Facts
 
@@ -64,7 +63,9 @@ def _row(number: int, vector: np.ndarray, home: Path) -> ShardRow:
     facts = Facts("JPEG", 4000, 3000, date, "", "Canon EOS R5" if date else None)
     path = f"{home}/20{number % 25:02}/{number % 12 + 1:02}/IMG_{number:08}.jpg"
     digest = digest_of(number)
-    return ShardRow(File(path, 2_000_000 + number, number), digest, vector, facts, int.from_bytes(digest[:8]), True)
+    return ShardRow(
+        File(path, 2_000_000 + number, number), digest, vector, facts, int.from_bytes(digest[:8]), has_file=True
+    )
 
 
 def main() -> None:

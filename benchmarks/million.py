@@ -123,8 +123,8 @@ def build_catalogue(vectors: np.ndarray, texts: np.ndarray, folder: Path) -> tup
     Returns:
         Seconds to build the index, and to commit 1,000 more pictures and update it.
     """
-    config = AraCLIP.load().config
-    catalog = Catalog.create(folder, config.name, config.fingerprint, config.width)
+    model = AraCLIP.load()
+    catalog = Catalog.create(folder, model)
 
     def insert(first: int, some: np.ndarray) -> None:
         with catalog.writing():

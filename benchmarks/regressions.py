@@ -87,7 +87,7 @@ def of_search(model: AraCLIP, work: Path, pictures: int = 20_000) -> Iterator[Sp
     rng = np.random.default_rng(0)
     centres = model.encode_text(EVERYDAY)
     folder, files = work / "gallery", work / "files"
-    catalog = Catalog.create(folder, model.config.name, model.config.fingerprint, model.config.width)
+    catalog = Catalog.create(folder, model)
     files.mkdir()
     with catalog.writing():
         for i in range(pictures):

@@ -34,7 +34,7 @@ from scale_law import print_law
 
 from araclip import AraCLIP, open_gallery
 from araclip.bulk.filling import fill, shards_in
-from araclip.gallery.recorded_model import RecordedModel
+from araclip.gallery.catalog.records import RecordedModel
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 RESULTS = Path(__file__).with_name("scale.jsonl")

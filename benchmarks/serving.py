@@ -52,13 +52,12 @@ def make_gallery(folder: Path, pictures: int) -> Path:
     model, rng = AraCLIP.load(), np.random.default_rng(0)
     assert isinstance(model, AraCLIP)
     centres = model.encode_text(EVERYDAY)
-    config = model.config
-    catalog = Catalog.create(folder / "gallery", config.name, config.fingerprint, config.width)
+    catalog = Catalog.create(folder / "gallery", model)
     files = folder / "files"
     files.mkdir()
     with catalog.writing():
         for i in range(pictures):
-            vector = centres[i % len(centres)] + rng.normal(0, 0.04, config.width).astype(np.float32)
+            vector = centres[i % len(centres)] + rng.normal(0, 0.04, model.width).astype(np.float32)
             content = catalog.add_content(secrets.token_bytes(32), vector / np.linalg.norm(vector))
             catalog.put_facts(content, Facts("JPEG", 640, 480, None), i)
             path = files / f"{i:06}.jpg"

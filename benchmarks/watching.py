@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=2000)
     parser.add_argument("--changes", type=int, default=40)
     arguments = parser.parse_args()
-    rng, config = random.Random(0), AraCLIP.load().config
+    rng, model = random.Random(0), AraCLIP.load()
     with tempfile.TemporaryDirectory() as work:
         folder, outside, gallery = Path(work) / "صور", Path(work) / "outside", Path(work) / "gallery"
         folder.mkdir()
@@ -57,7 +57,7 @@ def main() -> None:
             [*command, "watch", folder, "--gallery", gallery], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         try:
-            catalog = Catalog.open(gallery, config.name, config.fingerprint, config.width)
+            catalog = Catalog.open(gallery, model)
             last = picture(folder / "first.jpg", rng)
             until(lambda: catalog.content_of(str(last)) is not None)  # the watching process is there
             took: dict[str, list[float]] = {"added": [], "moved": [], "deleted": []}

@@ -17,7 +17,7 @@ from araclip import AraCLIP, Gallery
 from araclip.errors import InputError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
-from araclip.gallery.catalog.records import File
+from araclip.gallery.catalog.records import File, RecordedModel
 from araclip.pictures.facts import Facts
 from pictures import read_facts
 
@@ -188,7 +188,7 @@ ROWS, RARE = 4000, 40
 @pytest.fixture(scope="module")
 def rare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalog]:
     """A catalogue of 4,000 pictures, of which every hundredth differs in all that can be filtered by."""
-    catalog = Catalog.create(tmp_path_factory.mktemp("rare"), "tiny", "0", 4)
+    catalog = Catalog.create(tmp_path_factory.mktemp("rare"), RecordedModel("tiny", "0", 4))
     with contextlib.closing(catalog):
         with catalog.writing():
             for i in range(ROWS):

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -189,7 +190,7 @@ def test_a_gallery_of_an_earlier_release_gains_camera_and_place_without_encoding
     gallery: Gallery, root: Path, tmp_path: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with gallery._catalog.writing():
-        gallery._catalog.change("DELETE FROM photos")  # as the migration leaves it
+        gallery._catalog.change("DELETE FROM photos")  # as a repair leaves it
     assert photo(gallery, root / "red.jpg").camera is None
 
     def no_encoding(*_: object) -> None:
@@ -217,9 +218,8 @@ def test_a_backup_and_an_export_hold_camera_place_and_hidden_pictures(
 ) -> None:
     gallery.hide([root / "red.jpg"])
     gallery.backup(tmp_path / "backup")
-    copy = Catalog.open(tmp_path / "backup", None)
-    assert copy.has_hidden()
-    copy.close()
+    with closing(Catalog.open(tmp_path / "backup", None)) as copy:
+        assert copy.rows(copy.hidden)
     gallery.export(tmp_path / "export")
     lines = [json.loads(line) for line in (tmp_path / "export" / "pictures.jsonl").read_text("utf-8").splitlines()]
     (red,) = [line for line in lines if line["files"][0]["path"].endswith("red.jpg")]

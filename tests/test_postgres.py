@@ -41,7 +41,7 @@ from tiny import write_tiny_model
 
 pytest.importorskip("pg8000")
 from araclip.gallery.postgres import database as databases
-from araclip.gallery.postgres import search
+from araclip.gallery.postgres import schema, search
 from araclip.gallery.postgres.database import Database
 from araclip.gallery.postgres.gallery import PostgresGallery
 from araclip.gallery.postgres.schema import FileEntry, Row, mark, marks_of, sent
@@ -253,9 +253,9 @@ def test_a_writer_waits_for_its_turn_and_not_for_ever(gallery: PostgresGallery, 
 def test_the_graph_finds_what_a_scan_finds_and_never_runs_dry(
     gallery: PostgresGallery, model: AraCLIP, root: Path, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "EXACT_UP_TO", 5)
+    monkeypatch.setattr(schema, "EXACT_UP_TO", 5)
     gallery.add([pictures.solid(root / "even" / "last.png", (9, 200, 9))])
-    assert search.has_graph(gallery._catalog.database, gallery._catalog.vectors)
+    assert schema.has_graph(gallery._catalog.database, gallery._catalog.table)
     with PostgresGallery.open(address, model=model, exact=True) as scanned:
         for where in (None, f"folder={root / 'odd'}", f"folder={root / 'even'}"):
             one, other = ([hit.path for hit in each.search("أخضر", 50, where=where)] for each in (gallery, scanned))
@@ -437,7 +437,7 @@ def test_a_damaged_vector_is_found_and_encoded_again(address: str, model: AraCLI
         own = gallery._catalog
         content = own.content_of(str(folder / "0.png"))
         own.database.rows(
-            f"UPDATE {own.vectors} SET vector = ? WHERE content = ?", (sent(np.array([0.5] + [0] * 7)), content)
+            f"UPDATE {own.table} SET vector = ? WHERE content = ?", (sent(np.array([0.5] + [0] * 7)), content)
         )
         (fault,) = gallery.verify()
         assert (Path(fault.where).name, fault.repairable) == ("0.png", True)

@@ -10,8 +10,9 @@ import pytest
 
 from araclip import AraCLIP, Gallery
 from araclip.errors import ModelNotFound, WidthMismatch
+from araclip.gallery.catalog.records import RecordedModel
 from araclip.gallery.open import encoder_of, open_gallery, reembed_gallery
-from araclip.gallery.recorded_model import RecordedModel, recorded_encoder
+from araclip.gallery.recorded_model import recorded_encoder
 from araclip.server.settings import Settings
 from postgres_server import needs_server
 from serving import place_of, serving

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import pictures
 from araclip import AraCLIP, Gallery
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.records import File
+from araclip.gallery.catalog.records import File, RecordedModel
 from araclip.gallery.index import index_file, rabitq, scan_index
 from araclip.gallery.index.scan_index import ScanIndex
 
@@ -35,7 +35,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Iterator[Catalog]:
-    opened = Catalog.create(tmp_path / "g", "tiny", "f" * 12, WIDTH)
+    opened = Catalog.create(tmp_path / "g", RecordedModel("tiny", "f" * 12, WIDTH))
     yield opened
     opened.close()
 
@@ -109,7 +109,7 @@ def test_many_pictures_get_codes_and_few_do_not(catalog: Catalog) -> None:
 def test_an_index_brought_up_to_date_answers_as_one_made_anew(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, list[int]]], seed: int
 ) -> None:
-    catalog = Catalog.create(tmp_path_factory.mktemp("g"), "tiny", "f" * 12, WIDTH)
+    catalog = Catalog.create(tmp_path_factory.mktemp("g"), RecordedModel("tiny", "f" * 12, WIDTH))
     ids = put(catalog, range(60), units(seed, 60))
     index = first = index_of(catalog)
     for at, (deed, drawn) in enumerate(steps):
@@ -273,7 +273,7 @@ def test_a_catalogue_restored_from_a_backup_is_not_answered_from_the_future(cata
     catalog.close()
     for part in backup.iterdir():
         shutil.copy(part, catalog.folder)
-    restored = Catalog.open(catalog.folder, "tiny", "f" * 12, WIDTH)
+    restored = Catalog.open(catalog.folder, RecordedModel("tiny", "f" * 12, WIDTH))
     put(restored, range(100, 103), units(2, 3))
     for before in (None, later):
         assert same(index_of(restored, before).search(TEXTS[1], 200), brute(restored, TEXTS[1]))

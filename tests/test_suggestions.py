@@ -10,11 +10,11 @@ from starlette.testclient import TestClient
 
 from araclip.gallery.gallery import Gallery
 from araclip.gallery.near_hashes import HashTable
-from araclip.gallery.reference_queries import EVERYDAY
+from araclip.gallery.reference_queries import ENGLISH, EVERYDAY
 from araclip.gallery.results import Suggestion
 from araclip.gallery.suggestions import completions, matching
 from araclip.models.encoder import AraCLIP
-from araclip.server.example_queries import ENGLISH, SHORT
+from araclip.server.served_gallery import SHORT
 from serving import problem, serving, settings_for
 
 CAPTIONS = {

@@ -230,11 +230,10 @@ def test_a_gallery_on_a_server_knows_scenes_too(address: str, folder: Path, mode
         remote.update([folder])
         assert moment(remote.search("أخضر", 1, where="kind=video")[0]) == ("رحلة.mp4", 2.0)
         assert remote.stats().files == 2 and len(remote) == 4
-        browsing = remote._reader.browsing  # what the page's home shows: a video once
-        assert len(browsing.timeline(Filters())) == len(list(browsing.files())) == 2
-        assert len(browsing.timeline(Filters(every_scene=True))) == 4
-        positions = browsing.positions()
-        assert positions is not None and len(positions[0]) == 1
+        store = remote._catalog  # what the page's home shows: a video once
+        assert len(store.dated(Filters())[0]) == len(list(store.listing())) == 2
+        assert len(store.dated(Filters(every_scene=True))[0]) == 4
+        assert len(store.positions()) == 1
         assert remote.update([folder]).unchanged == 2
         (folder / "رحلة.mp4").rename(folder / "trip.mp4")
         assert remote.update([folder]).removed == 1

@@ -6,6 +6,7 @@ file. It is found like any other picture, under its name, but cannot be shown un
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
@@ -17,14 +18,15 @@ from araclip.bulk.places import ShardFolder
 from araclip.bulk.shard_file import FACTS, ROW_GROUP, ShardHeader, read_header, read_path, read_rows
 from araclip.errors import InputError, ModelNotFound, ShardMismatch, first_line
 from araclip.gallery.base import BaseGallery
-from araclip.gallery.catalog.embedded_pictures import EMPTY, EmbeddedPictures
-from araclip.gallery.catalog.records import STORED_PREFIX, identity_of
+from araclip.gallery.catalog.records import STORED_PREFIX, EmbeddedPicture, File, identity_of
+from araclip.gallery.maintenance.verify import are_unit
 from araclip.gallery.recorded_model import AbsentModel, recorded_encoder
 from araclip.gallery.results import Filled
 from araclip.models.encoder import Encoder, as_encoder
-from araclip.models.vectors import UNIT_TOLERANCE
 from araclip.pictures.captions import MAX_LETTERS
+from araclip.pictures.facts import Facts
 from araclip.pictures.formats import FORMATS
+from araclip.pictures.images import map_ahead
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata, coordinates, iso_time, name_of
 from araclip.pictures.video.scenes import file_of
 
@@ -35,41 +37,17 @@ MAX_PATH = 4096  # the longest path that is accepted
 REQUIRED = ("path", "vector", "sha256", "phash", "size", "mtime_ns", "has_file", "format", "width", "height", "caption")
 
 
-@dataclass(frozen=True)
-class ShardGroup:
-    """A range of a shard's rows that is stored in one commit: `rows` rows from row `start` on, in the file `place`."""
+def read_group(place: str, start: int, rows: int) -> list[EmbeddedPicture]:
+    """Read and check the pictures of `rows` rows, from row `start` on, of the shard at `place`.
 
-    place: str
-    start: int
-    rows: int
-
-    def read(self) -> EmbeddedPictures:
-        """Read and check the pictures of these rows.
-
-        Raises:
-            InputError: the shard is damaged, or was not written by `araclip embed`.
-        """
-        header, batch = read_rows(self.place, self.start, self.rows, (*REQUIRED, *FACTS))
-        try:
-            return _pictures(batch, header.model.width, self.place)
-        except ValueError as error:  # a text is no UTF-8, or a path no base64
-            raise _damaged(self.place, f"a text that cannot be read ({first_line(error):.80})") from None
-
-
-class ShardGroups:
-    """All rows of some shards, in groups of about GROUP rows that follow the row groups of the files."""
-
-    def __init__(self, places: Sequence[str], headers: Sequence[ShardHeader]) -> None:
-        self._groups = [
-            ShardGroup(place, start, rows)
-            for place, header in zip(places, headers, strict=True)
-            for start, rows in parts(header.row_groups, max(1, min(GROUP, MAX_BYTES // (2 * header.model.width))))
-        ]
-        self.sizes = [group.rows for group in self._groups]
-
-    def read(self, number: int) -> EmbeddedPictures:
-        """Read the pictures of the group with this number; see `ShardGroup.read`."""
-        return self._groups[number].read()
+    Raises:
+        InputError: the shard is damaged, or was not written by `araclip embed`.
+    """
+    header, batch = read_rows(place, start, rows, (*REQUIRED, *FACTS))
+    try:
+        return _pictures(batch, header.model.width, place)
+    except ValueError as error:  # a text is no UTF-8, or a path no base64
+        raise _damaged(place, f"a text that cannot be read ({first_line(error):.80})") from None
 
 
 def parts(row_groups: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
@@ -90,7 +68,7 @@ def parts(row_groups: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
         yield start, waiting
 
 
-def _pictures(batch: Any, width: int, place: str) -> EmbeddedPictures:
+def _pictures(batch: Any, width: int, place: str) -> list[EmbeddedPicture]:
     """Check the rows of a batch and convert them to pictures; a shard may come from a stranger.
 
     Raises:
@@ -103,23 +81,22 @@ def _pictures(batch: Any, width: int, place: str) -> EmbeddedPictures:
     vectors = _vectors(batch.column("vector"), width, place)
     if not set(rows["format"]) <= {*FORMATS} or min(rows["width"] + rows["height"], default=1) < 1:
         raise _damaged(place, "formats or sizes that no picture has")
-    paths, metadata = [], []
-    is_here = cache(_is_here)
-    for raw, own, digest in zip(rows["path"], rows["has_file"], rows["sha256"], strict=True):
+    pictures = []
+    is_here, photos = cache(_is_here), _photos(batch)
+    for row, (raw, own, digest) in enumerate(zip(rows["path"], rows["has_file"], rows["sha256"], strict=True)):
         path = read_path(raw)
         if "\0" in path or not path or len(path) > MAX_PATH or file_of(path) != path or path.startswith(STORED_PREFIX):
             raise _damaged(place, f"the path {path[:80]!r}")
-        if own and is_here(os.path.dirname(path)):  # noqa: PTH120
-            paths.append(path)
-            metadata.append(EMPTY)
-        else:
-            paths.append(STORED_PREFIX + identity_of(digest))
-            metadata.append({"name": raw.rpartition("/")[2] or raw, "source": raw})
-    return EmbeddedPictures(
-        paths=paths, sizes=rows["size"], mtimes_ns=rows["mtime_ns"], digests=rows["sha256"], vectors=vectors,
-        phashes=rows["phash"], formats=rows["format"], widths=rows["width"], heights=rows["height"],
-        captions=[caption[:MAX_LETTERS] for caption in rows["caption"]], photos=_photos(batch), metadata=metadata,
-    )  # fmt: skip
+        about = {}
+        if not (own and is_here(os.path.dirname(path))):  # noqa: PTH120
+            path, about = STORED_PREFIX + identity_of(digest), {"name": raw.rpartition("/")[2] or raw, "source": raw}
+        file = File(path, rows["size"][row], rows["mtime_ns"][row])
+        facts = Facts(
+            rows["format"][row], rows["width"][row], rows["height"][row], caption=rows["caption"][row][:MAX_LETTERS],
+            **vars(photos[row]),
+        )  # fmt: skip
+        pictures.append(EmbeddedPicture(file, digest, vectors[row], facts, rows["phash"][row], about))
+    return pictures
 
 
 def _is_here(folder: str) -> bool:
@@ -131,9 +108,7 @@ def _vectors(column: Any, width: int, place: str) -> NDArray[np.float16]:
     flat = column.flatten()  # not `to_numpy`, which would import pandas if installed (a second)
     vectors = np.frombuffer(flat.buffers()[1], "<f2", len(flat), 2 * flat.offset).reshape(-1, width)  # (n, D)
     for start in range(0, len(vectors), BLOCK):
-        block = vectors[start : start + BLOCK].astype(np.float32)
-        lengths = np.sqrt(np.einsum("ij,ij->i", block, block))
-        if not bool((np.abs(lengths - 1) <= 2 * UNIT_TOLERANCE).all()):  # also true for NaN
+        if not are_unit(vectors[start : start + BLOCK]).all():
             raise _damaged(place, "vectors that are not of unit length")
     return vectors
 
@@ -253,4 +228,11 @@ def fill(gallery: BaseGallery, shards: ShardSet, *, progress: Callable[[int], No
             f"{shards.folder.place} holds vectors of {record.label}, and gallery {gallery.folder} those of "
             f"{gallery.model.label}. Fill another gallery."
         )
-    return gallery.add_embedded(ShardGroups(shards.places, shards.headers), progress=progress)
+    groups = [
+        (place, start, rows)
+        for place, header in zip(shards.places, shards.headers, strict=True)
+        for start, rows in parts(header.row_groups, max(1, min(GROUP, MAX_BYTES // (2 * header.model.width))))
+    ]
+    ahead = map_ahead(lambda group: read_group(*group), groups, threads=1, most=2)  # read while the last is committed
+    with closing(ahead):
+        return gallery.add_embedded((pictures for _, pictures in ahead), progress=progress)

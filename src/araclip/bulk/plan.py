@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from araclip.bulk.sources import SHARD_NAME, BulkSource, Part, default_shards, of_shard
 from araclip.errors import InputError, ShardMismatch
-from araclip.gallery.recorded_model import RecordedModel
+from araclip.gallery.catalog.records import RecordedModel
 from araclip.models.encoder_base import Encoder
 
 MAX_SHARDS = 99_999

@@ -174,5 +174,5 @@ def _rows(batch: list[tuple[Waiting, LoadedPicture]], model: Encoder) -> list[Sh
         facts = each.facts
         if waiting.caption:
             facts = replace(facts, caption=joined([*facts.caption.splitlines(), *waiting.caption.splitlines()]))
-        rows.append(ShardRow(loaded.file, loaded.digest, vector, facts, each.phash, waiting.has_file))
+        rows.append(ShardRow(loaded.file, loaded.digest, vector, facts, each.phash, has_file=waiting.has_file))
     return rows

@@ -23,15 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from araclip.bulk.places import MISSING
 from araclip.bulk.plan import Plan
 from araclip.core import bounded_json
 from araclip.errors import InputError
-from araclip.gallery.catalog.records import File, identity_of
-from araclip.gallery.recorded_model import RecordedModel
-from araclip.pictures.facts import Facts
+from araclip.gallery.catalog.records import EmbeddedPicture, RecordedModel, identity_of
 from araclip.text.normalization import SURROGATES
 
 _RAW = "bytes:"
@@ -47,15 +44,10 @@ OTHERS = 300  # bytes that a row's columns may take besides its texts and its ve
 REMEDY = "Delete it and embed again."
 
 
-@dataclass(frozen=True)
-class ShardRow:
-    """A row of a shard: one picture with its file, hash, vector, facts and perceptual hash."""
+@dataclass(frozen=True, kw_only=True)
+class ShardRow(EmbeddedPicture):
+    """A row of a shard: one picture. `has_file`: the picture is a file by itself."""
 
-    file: File
-    digest: bytes
-    vector: NDArray[np.float32]
-    facts: Facts
-    phash: int
     has_file: bool
 
 

@@ -83,6 +83,10 @@ def index(
     remember(location)
     if as_json:
         return
+    _print_how_to_search(gallery)
+
+
+def _print_how_to_search(gallery: str | None) -> None:
     command = shlex.join(["araclip", "search", *(("--gallery", gallery) if gallery else ()), "قطة على طاولة"])
     out.print(f"Search it: [bold]{escape(shown(command))}[/]", soft_wrap=True)  # to be copied
 
@@ -230,14 +234,12 @@ def fill_from(
     if found.missing:
         left = counted(found.missing, "shard is", "shards are")
         err.print(f"{left} not finished: run `araclip embed` again, then this.", style="yellow")
-    seconds = report.row_seconds + report.word_seconds
-    rate = report.read / seconds if seconds else 0
+    rate = report.read / report.row_seconds if report.row_seconds else 0
     out.print(
         f"{counted(report.read, 'picture')} read, {report.added:,} of them new, {rate:,.0f} a second; index in "
         f"{report.index_seconds:.1f} s. The gallery holds {pictures:,}."
     )
-    command = shlex.join(["araclip", "search", *(("--gallery", gallery) if gallery else ()), "قطة على طاولة"])
-    out.print(f"Search it: [bold]{escape(shown(command))}[/]", soft_wrap=True)  # to be copied
+    _print_how_to_search(gallery)
 
 
 def check_ocr(location: "Location") -> None:

@@ -4,9 +4,9 @@ import math
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from araclip.core.paths import data_home, text_path, user_path
 from araclip.core.progress import progress_if_watched
-from araclip.errors import ImageError, InputError
+from araclip.errors import GalleryCorrupt, ImageError, InputError
+from araclip.gallery.browsing import away, known
 from araclip.gallery.catalog.filters import Filters, Where
-from araclip.gallery.catalog.records import STORED_PREFIX, File
-from araclip.gallery.catalog.store import Store
+from araclip.gallery.catalog.records import STORED_PREFIX, EmbeddedPicture, File
+from araclip.gallery.catalog.store import JOINED, Store
 from araclip.gallery.explanation import Explanation, texts_of_shares, word_shares
 from araclip.gallery.ingest.intake import (
-    EmbeddedGroups,
     PictureSource,
     Turn,
     add_embedded,
@@ -35,6 +35,9 @@ from araclip.gallery.ingest.intake import (
 from araclip.gallery.ingest.scan import checked_root
 from araclip.gallery.ingest.update import FilesProgress, Skip, unreadable, update, update_at
 from araclip.gallery.ingest.videos import ingest_both
+from araclip.gallery.maintenance.duplicates import grouped
+from araclip.gallery.maintenance.export import write_export
+from araclip.gallery.maintenance.verify import file_faults
 from araclip.gallery.plan import Part, Planner, QueryPlan
 from araclip.gallery.query import Query, combine, parse
 from araclip.gallery.ranking import Page
@@ -47,7 +50,6 @@ from araclip.pictures.image_transform import transform_of
 from araclip.pictures.images import read_file
 from araclip.pictures.video.scenes import scene_of, stored
 from araclip.text.interpretation import Interpreter
-from araclip.text.places import spellings
 from araclip.text.resources import interpreter
 
 FEW_FILES = 100_000  # up to so many files, listing the folders' names is quick enough for every search
@@ -70,8 +72,6 @@ class BaseGallery(ABC):
     _catalog: Store
     _reader: GalleryReader
     _interpreter: Interpreter | None = None
-    _folders: tuple[str, dict[bool, Collection[str]]] = ("", {})  # a generation and its `_folder_names`
-    _places: tuple[str, Mapping[str, str]] = ("", {})  # a generation and its `_place_names`
 
     @abstractmethod
     def _writing(self) -> AbstractContextManager[None]:
@@ -86,9 +86,9 @@ class BaseGallery(ABC):
     def _finish_writing(self) -> None:
         """Update the index and whatever else searches use; called after each write."""
 
-    @abstractmethod
     def __len__(self) -> int:
         """Count the different pictures; copies of the same file count once."""
+        return self._catalog.counts()[1]
 
     @abstractmethod
     def close(self) -> None:
@@ -105,13 +105,36 @@ class BaseGallery(ABC):
 
     # ------------------------------------------------------------------ maintenance
 
-    @abstractmethod
     def stats(self) -> Stats:
         """Return the gallery in numbers: files, pictures, sizes, dates, formats, recall."""
+        store = self._catalog
+        record = store.recorded
+        files, pictures = store.counts()
+        ((stored,),) = store.rows(f"SELECT {store.stored}")
+        return Stats(
+            folder=str(store.folder),
+            model=record.label,
+            width=record.width,
+            generation=store.generation,
+            files=files,
+            pictures=pictures,
+            stored=stored,
+            file_bytes=store.file_bytes(),
+            catalogue_bytes=store.stored_bytes,
+            formats=store.formats(),
+            captured_at=store.span("taken"),
+            added=store.span("added"),
+            recall=self._recall(),
+        )
 
     @abstractmethod
+    def _recall(self) -> float | None:
+        """Return the index's recall at 10; see `Stats`."""
+
     def duplicates(self, kinds: Collection[str] = ("exact", "near")) -> list[Group]:
         """Return groups of duplicate files, one kind after another; in each group the largest picture comes first.
+
+        In a gallery in a folder, files missing on the disk and further names of the same file are left out.
 
         Args:
             kinds: exact (the same bytes), near (scaled, recompressed, in another format), semantic (another picture of
@@ -120,15 +143,35 @@ class BaseGallery(ABC):
         Raises:
             InputError: an unknown kind.
         """
+        files: dict[int, list[tuple[str, int, int]]] = {}  # by picture: path, bytes, pixels
+        for content, path, size, pixels in self._catalog.rows(
+            f"SELECT content, path, size, coalesce(CAST(width AS bigint) * height, 0) FROM {JOINED} "
+            f"WHERE substr(path, 1, {len(STORED_PREFIX)}) <> ? ORDER BY content, path",
+            (STORED_PREFIX.encode(),),
+        ):
+            files.setdefault(content, []).append((os.fsdecode(path), size, pixels))
+        there = {content: found for content, copies in files.items() if (found := self._there(copies))}
+        return grouped(there, self._catalog.phashes, self._catalog.vectors, kinds)
 
-    @abstractmethod
+    def _there(self, copies: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+        """Return the files of a picture that are compared; on a server all, because they may be on other machines."""
+        return copies
+
     def verify(self, *, contents: bool = False, progress: FilesProgress | None = None) -> list[Fault]:
-        """Return all faults of the store, the vectors, and the files on the disk. Change nothing.
+        """Return all faults of the store, the vectors, and the files as this machine sees them. Change nothing.
 
         Args:
             contents: also read every file and compare its hash; this finds damage that left size and time unchanged.
             progress: called with (files done, files in all).
         """
+        faults = list(self._store_faults())
+        with suppress(GalleryCorrupt):  # the damage is among the faults already
+            faults += file_faults(self._catalog, contents, progress or (lambda done, total: None))
+        return faults
+
+    @abstractmethod
+    def _store_faults(self) -> Iterable[Fault]:
+        """Return the faults of the store and of what is derived from it."""
 
     @abstractmethod
     def repair(self) -> list[str]:
@@ -141,7 +184,6 @@ class BaseGallery(ABC):
     def compact(self) -> int:
         """Free the space of removed pictures; return the number of bytes freed on this machine's disk."""
 
-    @abstractmethod
     def export(self, folder: str | os.PathLike[str]) -> int:
         """Export the gallery for other programs into `folder`; return the number of pictures.
 
@@ -152,6 +194,16 @@ class BaseGallery(ABC):
         Raises:
             InputError: the folder holds files that are not an export.
         """
+        store = self._catalog
+        with store.reading():
+            ids, vectors = store.vectors()
+            records = store.records(ids.tolist())
+            about = {"model": store.meta("model"), "fingerprint": store.meta("fingerprint")}
+            about["generation"] = store.generation
+        if lost := [content for content in ids.tolist() if content not in records]:
+            raise store.damaged(f"the rows of picture {lost[0]} cannot be found")
+        pictures = (records[content].described() for content in ids.tolist())
+        return write_export(user_path(folder), about, pictures, vectors.astype("<f2", copy=False))
 
     # ------------------------------------------------------------------ content
 
@@ -226,7 +278,9 @@ class BaseGallery(ABC):
             paths = ingest_both(self._catalog, self.model, turn, sources, refused, about, self.scenes)
         return Addition(tuple(paths), tuple(lines))
 
-    def add_embedded(self, groups: EmbeddedGroups, *, progress: Callable[[int], None] | None = None) -> Filled:
+    def add_embedded(
+        self, groups: Iterable[Sequence[EmbeddedPicture]], *, progress: Callable[[int], None] | None = None
+    ) -> Filled:
         """Add pictures whose vectors, facts and hashes were computed elsewhere with this gallery's model.
 
         Each group of `groups` is stored in one commit. If the gallery already has a picture, only the picture's new
@@ -295,9 +349,9 @@ class BaseGallery(ABC):
 
     def hidden(self) -> list[str]:
         """Return the paths of all hidden pictures, sorted; a video with hidden scenes is listed once, by its file."""
-        browsing = self._reader.browsing
-        contents = browsing.timeline(Filters(hidden=True, every_scene=True)).ids.tolist()
-        return sorted({copy.file for record in browsing.records(contents).values() for copy in record.copies})
+        contents, _ = self._catalog.dated(Filters(hidden=True, every_scene=True))
+        records = self._catalog.records(contents.tolist()).values()
+        return sorted({copy.file for record in records for copy in record.copies})
 
     def picture(self, path: StrPath) -> bytes:
         """Return an encoded picture: the file at `path`, the JPEG stored under `picture:…`, or a video scene as JPEG.
@@ -332,7 +386,7 @@ class BaseGallery(ABC):
         Raises:
             InputError: the path is not in the gallery.
         """
-        return self._reader.browsing.records([self._content_of(path)]).popitem()[1].described()
+        return self._catalog.records([self._content_of(path)]).popitem()[1].described()
 
     # ------------------------------------------------------------------ search
 
@@ -378,7 +432,7 @@ class BaseGallery(ABC):
             InputError: the query is empty, malformed or of a wrong type, or a number or a filter is invalid.
             ImageError: a picture in the query cannot be used.
         """
-        page = Page(k, offset, self._reader.browsing.known(Filters.of(where, collapse=collapse)), threshold, sort)
+        page = Page(k, offset, known(self._catalog, Filters.of(where, collapse=collapse)), threshold, sort)
         snapshot = self._reader.latest()
         if isinstance(query, np.ndarray) and query.ndim == 1:
             return Hits(snapshot.search(self._unit(query), page, relevance=False), pictures=self.picture)
@@ -390,7 +444,7 @@ class BaseGallery(ABC):
         hits = search(plan, terms, snapshot, page, text_weight)
         interpretation = self._suggestions.added(plan, hits, self.interpreter, self._catalog)
         found = Hits(hits, interpretation, pictures=self.picture)
-        found.away = None if hits else self._reader.browsing.away()
+        found.away = None if hits else away(self._catalog)
         return found
 
     @cached_property
@@ -455,31 +509,21 @@ class BaseGallery(ABC):
     ) -> tuple[QueryPlan, NDArray[np.float32]]:
         """Plan a query; return the plan and the vectors (n + m, D) of its terms and kinds. If no picture matches the
         query's date, folder or place, these are read as ordinary words instead."""
-        planner = Planner(query, self.interpreter, self._folder_names, self._place_names, literal, ignore)
+        reader, generation = self._reader, snapshot.generation
+
+        def folder_names(explicit: bool) -> Collection[str]:
+            """Return the names of folders; none of a large gallery, unless the query says "folder"."""
+            if not explicit and reader.made(generation, "files", lambda: self._catalog.counts()[0]) > FEW_FILES:
+                return ()
+            return reader.made(generation, "folders", lambda: self._catalog.overview().folders)
+
+        places = partial(reader.place_names, generation)
+        planner = Planner(query, self.interpreter, folder_names, places, literal, ignore)
         plan = planner.plan()
         terms = self._vectors(plan)
         if again := replanned(planner, plan, terms, snapshot, filters):
             return again, self._vectors(again)
         return plan, terms
-
-    def _folder_names(self, explicit: bool) -> Collection[str]:
-        """Return the names of the gallery's folders; nothing for a large gallery, unless `explicit` (the query says
-        "folder")."""
-        generation = self._reader.snapshot.generation
-        if self._folders[0] != generation:
-            self._folders = generation, {}
-        known = self._folders[1]
-        if explicit not in known:  # to find them, every path is read
-            few = explicit or self._catalog.counts()[0] <= FEW_FILES
-            known[explicit] = self._catalog.overview().folders if few else ()
-        return known[explicit]
-
-    def _place_names(self) -> Mapping[str, str]:
-        """Return the names of the gallery's places by their keys."""
-        generation = self._reader.snapshot.generation
-        if self._places[0] != generation:
-            self._places = generation, spellings(tuple(self._reader.browsing.values("place")))
-        return self._places[1]
 
     def similar(
         self, picture: PictureSource, k: int = 10, *, where: Where = None, offset: int = 0, collapse: bool = False
@@ -489,7 +533,7 @@ class BaseGallery(ABC):
         If the gallery has the picture itself, it is left out. The hits' relevance is None, because relevance is
         calibrated for texts only. Arguments and errors: as for `search`.
         """
-        page = Page(k, offset, self._reader.browsing.known(Filters.of(where, collapse=collapse)))
+        page = Page(k, offset, known(self._catalog, Filters.of(where, collapse=collapse)))
         vector, content = self._picture_vector(picture)
         return self._reader.latest().search(vector, page, relevance=False, exclude=content)
 

@@ -2,9 +2,8 @@
 
 import hashlib
 import os
-from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import PurePath
@@ -16,11 +15,10 @@ from araclip.core.display import shown
 from araclip.core.files import lexists
 from araclip.core.messages import message
 from araclip.errors import InputError
-from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.counting import LATER_SCENES
 from araclip.gallery.catalog.filters import Filters
-from araclip.gallery.catalog.photos import HIDDEN
-from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
+from araclip.gallery.catalog.records import STORED_PREFIX
+from araclip.gallery.catalog.store import Store
+from araclip.models.vectors import Floats, Ids
 from araclip.text.folding import fold
 from araclip.text.places import place_at
 
@@ -251,140 +249,50 @@ def clusters(
     ]  # fmt: skip
 
 
-Positions = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]
+def timeline(store: Store, filters: Filters) -> Timeline:
+    """Return the pictures of a store that pass the filters, as a timeline."""
+    return Timeline(*store.dated(filters))
 
 
-class Browsing(ABC):
-    """What a gallery shows without a query: its timeline, its albums and its places.
+def known(store: Store, filters: Filters) -> Filters:
+    """Check that the folder, camera, lens and place in the filters exist in the gallery; return the filters.
 
-    Pictures are identified by their numbers in the store.
+    If `folder` is not the path of a folder with pictures, it is taken as the name of one: at any depth, and with small
+    differences of spelling.
+
+    Raises:
+        InputError: no picture has the given value; the message lists the values that there are.
     """
-
-    @property
-    @abstractmethod
-    def generation(self) -> str:
-        """A token of the last commit; as long as it stays the same, all answers stay the same."""
-
-    @abstractmethod
-    def timeline(self, filters: Filters) -> Timeline:
-        """Return the pictures that pass the filters, as a timeline."""
-
-    @abstractmethod
-    def has(self, filters: Filters) -> bool:
-        """True if any picture passes the filters."""
-
-    @abstractmethod
-    def values(self, name: str) -> list[str]:
-        """List the values of "folder" (names), "camera", "lens" or "place" over all visible pictures; sorted."""
-
-    def known(self, filters: Filters) -> Filters:
-        """Check that the folder, camera, lens and place in the filters exist in the gallery; return the filters.
-
-        If `folder` is not the path of a folder with pictures, it is taken as the name of one: at any depth, and with
-        small differences of spelling.
-
-        Raises:
-            InputError: no picture has the given value; the message lists the values that there are.
-        """
-        for name in ("folder", "folder_name", "camera", "lens", "place"):
-            given = getattr(filters, name)
-            if given is None or isinstance(given, tuple) or self.has(Filters(**{name: given, "hidden": None})):
-                continue
-            kind = "folder" if name == "folder_name" else name
-            there = self.values(kind)
-            wanted = fold(os.fspath(given)) if isinstance(given, str | os.PathLike) else ""
-            if name == "folder" and isinstance(given, str) and self.has(Filters(folder_name=given, hidden=None)):
-                filters = replace(filters, folder=None, folder_name=given)
-            elif named := tuple(each for each in there if kind == "folder" and fold(each) == wanted):
-                filters = replace(filters, folder=None, folder_name=named)
-            elif there:
-                listed = ", ".join(there[:LISTED]) + (" …" if len(there) > LISTED else "")
-                raise InputError(message(f"value {kind}", given=shown(str(given)), known=shown(listed)))
-        return filters
-
-    @abstractmethod
-    def records(self, contents: Sequence[int]) -> dict[int, PictureRecord]:
-        """Return the given pictures with all their paths; pictures that were removed are left out."""
-
-    def away(self) -> str | None:
-        """Return the folder of the newest pictures if none of their files exists now (a drive may be unplugged).
-
-        None if a file exists, or if there are no files.
-        """
-        newest = self.timeline(Filters(hidden=None)).ids[:LOOKED_FOR].tolist()
-        files = [copy.file for each in self.records(newest).values() for copy in each.copies if not copy.stored]
-        return None if not files or any(map(lexists, files)) else os.path.commonpath(map(os.path.dirname, files))
-
-    @abstractmethod
-    def files(self) -> Iterable[tuple[str, int, str | None]]:
-        """Yield every file that is not hidden: its path, its picture's number, and its date."""
-
-    @abstractmethod
-    def positions(self) -> Positions | None:
-        """Return the numbers, latitudes and longitudes (n,) of pictures with a position; None if the store has none."""
+    for name in ("folder", "folder_name", "camera", "lens", "place"):
+        given = getattr(filters, name)
+        if given is None or isinstance(given, tuple) or store.has(Filters(**{name: given, "hidden": None})):
+            continue
+        kind = "folder" if name == "folder_name" else name
+        there = sorted(store.overview().folders) if kind == "folder" else store.values(kind)
+        wanted = fold(os.fspath(given)) if isinstance(given, str | os.PathLike) else ""
+        if name == "folder" and isinstance(given, str) and store.has(Filters(folder_name=given, hidden=None)):
+            filters = replace(filters, folder=None, folder_name=given)
+        elif named := tuple(each for each in there if kind == "folder" and fold(each) == wanted):
+            filters = replace(filters, folder=None, folder_name=named)
+        elif there:
+            listed = ", ".join(there[:LISTED]) + (" …" if len(there) > LISTED else "")
+            raise InputError(message(f"value {kind}", given=shown(str(given)), known=shown(listed)))
+    return filters
 
 
-def positions_of(rows: Sequence[tuple[int, float, float]]) -> Positions:
-    """Convert rows of (number, latitude, longitude) to three arrays."""
+def away(store: Store) -> str | None:
+    """Return the folder of the newest pictures if none of their files exists now (a drive may be unplugged).
+
+    None if a file exists, or if there are no files.
+    """
+    newest = timeline(store, Filters(hidden=None)).ids[:LOOKED_FOR].tolist()
+    files = [copy.file for each in store.records(newest).values() for copy in each.copies if not copy.stored]
+    return None if not files or any(map(lexists, files)) else os.path.commonpath(map(os.path.dirname, files))
+
+
+def positions(store: Store) -> tuple[Ids, Floats, Floats]:
+    """Return the ids, latitudes and longitudes (n,) of a store's pictures with a position."""
+    rows = store.positions()
     ids = np.fromiter((row[0] for row in rows), np.int64, len(rows))
     latitudes, longitudes = (np.fromiter((row[at] for row in rows), np.float64, len(rows)) for at in (1, 2))
     return ids, latitudes, longitudes
-
-
-class FolderBrowsing(Browsing):
-    """Browses a gallery in a folder by reading its catalogue."""
-
-    def __init__(self, catalog: Callable[[], Catalog]) -> None:
-        """`catalog` returns the calling thread's catalogue."""
-        self._catalog = catalog
-
-    @property
-    def generation(self) -> str:
-        return self._catalog().generation
-
-    def timeline(self, filters: Filters) -> Timeline:
-        """Return the pictures that pass the filters; 100,000 take about a tenth of a second."""
-        catalog = self._catalog()
-        passed = catalog.select(filters.condition(hidden_exist=catalog.has_hidden()))
-        if not filters.every_scene:
-            passed = np.setdiff1d(passed, catalog.later_scenes(), assume_unique=True)
-        # Fetching all values as two long texts is three times as fast as by rows; the index on dates has both columns.
-        ((numbers, dates),) = catalog.rows(
-            "SELECT group_concat(id), group_concat(ifnull(replace(taken, ',', ''), '')) FROM contents"
-        )
-        ids = np.fromstring(numbers or "", np.int64, sep=",")
-        known = (dates or "").split(",") if len(ids) else []
-        if len(passed) == len(ids):
-            return Timeline(ids, known)
-        wanted = np.flatnonzero(np.isin(ids, passed))
-        return Timeline(ids[wanted], [known[at] for at in wanted])
-
-    def has(self, filters: Filters) -> bool:
-        condition = filters.condition(hidden_exist=False)
-        sql = f"SELECT 1 FROM files JOIN contents ON contents.id = files.content WHERE ({condition.of_file}) "
-        values = (*condition.file_values, *condition.content_values)
-        return bool(self._catalog().rows(f"{sql} AND ({condition.of_content}) LIMIT 1", values))
-
-    def values(self, name: str) -> list[str]:
-        if name == "folder":
-            return sorted(self._catalog().overview().folders)
-        rows = self._catalog().rows(f"SELECT DISTINCT {name} FROM photos WHERE {name} IS NOT NULL AND hidden = 0")
-        return sorted(value for (value,) in rows)
-
-    def records(self, contents: Sequence[int]) -> dict[int, PictureRecord]:
-        return self._catalog().records_of(contents)
-
-    def files(self) -> Iterable[tuple[str, int, str | None]]:
-        rows = self._catalog().rows(
-            "SELECT path, content, taken FROM files JOIN contents ON contents.id = files.content "
-            f"WHERE content NOT IN ({LATER_SCENES}) AND content NOT IN ({HIDDEN}) ORDER BY path"
-        )
-        return ((os.fsdecode(raw), content, date) for raw, content, date in rows)
-
-    def positions(self) -> Positions | None:
-        """Return the positions of all photographs; damaged positions are left out."""
-        rows = self._catalog().rows(
-            "SELECT content, latitude, longitude FROM photos WHERE latitude BETWEEN -90 AND 90 "
-            f"AND longitude BETWEEN -180 AND 180 AND content NOT IN ({LATER_SCENES}) ORDER BY content"
-        )
-        return positions_of(rows)

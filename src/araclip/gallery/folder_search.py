@@ -37,7 +37,7 @@ class FolderSearch(StoreSearch):
         """`hashes` returns the table of perceptual hashes, which is made when first used."""
         self._catalog, self._index, self._hashes, self._vector = catalog, index, hashes, vector
         self._wanted = page.offset + page.k
-        self._condition = condition = page.filters.condition(hidden_exist=catalog.has_hidden())
+        self._condition = condition = catalog.condition(page.filters)
         self._allowed = (
             None if condition == EVERYTHING else index.selected(condition, lambda: catalog.select(condition))
         )
@@ -98,7 +98,7 @@ class FolderSearch(StoreSearch):
         return len(self.near(content))
 
     def documents(self, ids: Sequence[int]) -> dict[int, Document]:
-        return self._words.documents(ids)
+        return self._catalog.documents(ids)
 
     def with_pictures(self, hits: Sequence[tuple[int, Hit]]) -> list[Hit]:
         found = self._catalog.records_at([hit.path for _, hit in hits])

@@ -1,7 +1,7 @@
 """A gallery in a folder: its catalogue, index and lock."""
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
@@ -9,9 +9,7 @@ from araclip.core import atomic
 from araclip.core.paths import user_path
 from araclip.errors import GalleryCorrupt, InputError, ModelNotFound
 from araclip.gallery.base import BaseGallery
-from araclip.gallery.catalog import counting
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.catalog.salvage import salvage
 from araclip.gallery.index import scan_index
 from araclip.gallery.ingest.intake import Turn
@@ -19,13 +17,12 @@ from araclip.gallery.ingest.ocr import SECONDS, Reading, read_pictures
 from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.gallery.locations import location_of
 from araclip.gallery.maintenance.backup import write_backup
-from araclip.gallery.maintenance.duplicates import apart, grouped
-from araclip.gallery.maintenance.export import write_export
+from araclip.gallery.maintenance.duplicates import apart
 from araclip.gallery.maintenance.repair import repair
-from araclip.gallery.maintenance.verify import catalogue_faults, file_faults
+from araclip.gallery.maintenance.verify import catalogue_faults
 from araclip.gallery.reader import FolderReader
-from araclip.gallery.recorded_model import create_catalog, encoder_for, record_whereabouts, recorded_in
-from araclip.gallery.results import Fault, Group, Stats
+from araclip.gallery.recorded_model import encoder_for, record_whereabouts, recorded_in
+from araclip.gallery.results import Fault
 from araclip.models.encoder import Encoder, ModelLike, as_encoder
 from araclip.pictures.ocr.engines import Engine, opened
 
@@ -55,7 +52,7 @@ class Gallery(BaseGallery):
         create: bool = False,
         checked: bool = True,
     ) -> "Gallery":
-        """Open the gallery in folder `path`; a gallery of an older release is migrated.
+        """Open the gallery in folder `path`.
 
         Args:
             model: a name, a path or an encoder, as `AraCLIP.load` takes; by default the gallery's own model, and
@@ -73,9 +70,8 @@ class Gallery(BaseGallery):
         folder = _folder(path)
         encoder = encoder_for(model, lambda: recorded_in(folder), folder)
         if create:
-            return cls(create_catalog(folder, encoder), encoder)
-        identity = encoder.name, encoder.fingerprint, encoder.width
-        return cls(Catalog.open(folder, *identity, checked=checked), encoder)
+            return cls(Catalog.create(folder, encoder), encoder)
+        return cls(Catalog.open(folder, encoder, checked=checked), encoder)
 
     @classmethod
     def rescue(
@@ -106,48 +102,14 @@ class Gallery(BaseGallery):
         with gallery:
             return actions + gallery.repair(progress=progress)
 
-    def stats(self) -> Stats:
-        catalog = self._catalog
-        files, pictures = catalog.counts()
-        stored, first, last = catalog.rows("SELECT (SELECT count(*) FROM kept), min(added), max(added) FROM contents")[
-            0
-        ]
-        return Stats(
-            folder=str(catalog.folder),
-            model=f"{catalog.meta('model')}@{catalog.meta('fingerprint')}",
-            width=int(catalog.meta("width")),
-            generation=catalog.generation,
-            files=files,
-            pictures=pictures,
-            stored=stored,
-            file_bytes=counting.file_bytes(catalog),
-            catalogue_bytes=catalog.path.stat().st_size,
-            formats=catalog.formats(),
-            captured_at=catalog.captured_at(),
-            added=(first, last) if first else None,
-            recall=scan_index.recall(catalog),
-        )
+    def _recall(self) -> float | None:
+        return scan_index.recall(self._catalog)
 
-    def duplicates(self, kinds: Collection[str] = ("exact", "near")) -> list[Group]:
-        """Return groups of duplicate files; leave out files missing on the disk, and further names of the same file."""
-        catalog = self._catalog
-        rows = catalog.rows(
-            "SELECT content, path, size, ifnull(width * height, 0) FROM files JOIN contents ON id = content "
-            "WHERE substr(path, 1, ?) <> ? ORDER BY content, path",
-            (len(STORED_PREFIX), STORED_PREFIX.encode()),
-        )
-        files: dict[int, list[tuple[str, int, int]]] = {}  # by picture: path, bytes, pixels
-        for content, path, size, pixels in rows:
-            files.setdefault(content, []).append((os.fsdecode(path), size, pixels))
-        there = {content: found for content, copies in files.items() if (found := apart(copies))}
-        return grouped(there, catalog.phashes, catalog.vectors, kinds)
+    def _there(self, copies: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+        return apart(copies)
 
-    def verify(self, *, contents: bool = False, progress: FilesProgress | None = None) -> list[Fault]:
-        """Return all faults of the catalogue, the vectors, the index and the files."""
-        faults = list(catalogue_faults(self._catalog))
-        with suppress(GalleryCorrupt):  # the damage is among the faults already
-            faults += file_faults(self._catalog, contents, progress or (lambda done, total: None))
-        return faults
+    def _store_faults(self) -> Iterator[Fault]:
+        return catalogue_faults(self._catalog)
 
     def compact(self) -> int:
         with self._writing():
@@ -172,17 +134,6 @@ class Gallery(BaseGallery):
         """
         return write_backup(self._catalog, user_path(folder))
 
-    def export(self, folder: str | os.PathLike[str]) -> int:
-        catalog = self._catalog
-        with catalog.own_errors(), catalog.reading():
-            ids, vectors = catalog.vectors()
-            records = catalog.records_of(ids.tolist())
-        if lost := [content for content in ids.tolist() if content not in records]:
-            raise catalog.damaged(f"the rows of picture {lost[0]} cannot be found")
-        about = {key: catalog.meta(key) for key in ("model", "fingerprint", "generation")}
-        pictures = (records[content].described() for content in ids.tolist())
-        return write_export(user_path(folder), about, pictures, vectors)
-
     def repair(self, *, progress: FilesProgress | None = None) -> list[str]:
         """Fix every fault that `verify` calls repairable.
 
@@ -195,9 +146,8 @@ class Gallery(BaseGallery):
         actions = list[str]()
         if self._catalog.damages():
             self.close()
-            model = self.model
-            actions = salvage(self.folder, model)
-            self._catalog = Catalog.open(self.folder, model.name, model.fingerprint, model.width, checked=False)
+            actions = salvage(self.folder, self.model)
+            self._catalog = Catalog.open(self.folder, self.model, checked=False)
         with self._writing():
             actions += repair(self._catalog, self.model, progress or (lambda done, total: None))
             self._reader.drop()
@@ -231,9 +181,6 @@ class Gallery(BaseGallery):
         show, log = progress or (lambda done, total: None), skip or (lambda line: None)
         with opened(engine) as reader, self._ingesting() as turn:
             return read_pictures(self._catalog, reader, self.model.threads, turn, show, log, seconds)
-
-    def __len__(self) -> int:
-        return self._catalog.counts()[1]
 
     def close(self) -> None:
         self._catalog.close()

@@ -11,12 +11,12 @@ from araclip.errors import InputError, ModelNotFound
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.gallery import Gallery
-from araclip.gallery.ingest.reembed import reembed, seconds_to_encode, seconds_to_encode_noise
+from araclip.gallery.ingest.reembed import reembed, reembed_store, seconds_to_encode
 from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.gallery.locations import Address, location_of
 from araclip.gallery.maintenance.backup import restore_backup, write_backup
 from araclip.gallery.reader import FolderReader, GalleryReader
-from araclip.gallery.recorded_model import AbsentModel, create_catalog, encoder_for, recorded_in
+from araclip.gallery.recorded_model import AbsentModel, encoder_for, recorded_in
 from araclip.models.encoder import Encoder, ModelLike
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def open_reader(location: LocationLike, model: Encoder, *, create: bool = False)
     target = location_of(location)
     if not isinstance(target, Address):
         if create:
-            create_catalog(target, model).close()
+            Catalog.create(target, model).close()
         return FolderReader.open(target, model)
     if create:
         open_gallery(target, model=model, create=True).close()
@@ -141,13 +141,11 @@ def restore_gallery(backup: str | os.PathLike[str], location: LocationLike) -> P
 def reembedding_time(location: LocationLike, model: ModelLike | None) -> tuple[int, float]:
     """Return the number of pictures in a gallery, and an estimate of the seconds to encode them all with `model` here.
 
-    The estimate is measured on a few of the pictures; for a gallery on a server, on noise.
+    The estimate is measured on a few of the pictures, or on noise if none of their files is on this machine.
     """
     target, encoder = location_of(location), encoder_of(location, model)
-    if not isinstance(target, Address):
-        return seconds_to_encode(target, encoder)
-    pictures = _on_server().pictures(target)
-    return pictures, pictures * seconds_to_encode_noise(encoder)
+    with _on_server().stored(target) if isinstance(target, Address) else closing(Catalog.open(target, None)) as store:
+        return seconds_to_encode(store, encoder)
 
 
 def reembed_gallery(
@@ -162,4 +160,5 @@ def reembed_gallery(
     target, encoder = location_of(location), encoder_of(location, model)
     if not isinstance(target, Address):
         return reembed(target, encoder, forget_missing=forget_missing, progress=progress, skip=skip)
-    return _on_server().reembed(target, encoder, forget_missing=forget_missing, progress=progress, skip=skip)
+    with _on_server().stored(target) as store, store.database.locked():
+        return reembed_store(store, encoder, forget_missing=forget_missing, progress=progress, skip=skip)

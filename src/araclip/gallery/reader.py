@@ -4,18 +4,19 @@ A snapshot shows one generation of the gallery: its state after one commit. When
 snapshot is built while searches continue on the old one, and then replaces the old one.
 """
 
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
-from araclip.gallery.browsing import Browsing, FolderBrowsing
 from araclip.gallery.catalog.catalog import Catalog, CatalogPool
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.full_text import Document
 from araclip.gallery.catalog.store import Store
-from araclip.gallery.catalog.word_index import WordIndex
 from araclip.gallery.folder_search import FolderSearch
 from araclip.gallery.index.rabitq import EXACT_UP_TO
 from araclip.gallery.index.scan_index import REBUILD_AFTER, ScanIndex
@@ -28,9 +29,12 @@ from araclip.gallery.results import Hit, Match
 from araclip.gallery.text_matches import TextQuery, where_found
 from araclip.models.encoder import Encoder
 from araclip.models.vectors import Vectors
+from araclip.text.places import spellings
 
+KEPT = 12  # values of one generation; a timeline takes 27 bytes a picture
 SAMPLE = 4096  # pictures in the sample: enough to estimate their covariance, and that takes only milliseconds
 
+T = TypeVar("T")
 Catalogs = Callable[[], Catalog]  # returns the calling thread's own catalogue
 
 
@@ -40,9 +44,10 @@ class Snapshot(ABC):
     Values derived from the generation, such as the scale of relevance, are computed when first used.
     """
 
-    def __init__(self, generation: str, reference: Callable[[], ReferenceVectors]) -> None:
+    def __init__(self, generation: str, store: Callable[[], Store], reference: Callable[[], ReferenceVectors]) -> None:
+        """`store` returns the store for the calling thread."""
         self.generation = generation
-        self._reference = reference
+        self._store, self._reference = store, reference
 
     @property
     @abstractmethod
@@ -101,17 +106,13 @@ class Snapshot(ABC):
 
     def near(self, content: int, filters: Filters, most: int) -> list[Hit]:
         """Return the near-duplicates of a picture that pass the filters, the likest first."""
-        vector = self._vector(content)
+        vector = self._store().vector(content)
         with self._searching(vector, Page(most, 0, filters)) as search:
             return search.with_pictures(near_hits(search, content, filters, most))
 
     @abstractmethod
     def _searching(self, vector: Vectors, page: Page) -> AbstractContextManager[StoreSearch]:
         """Open a search of the store, for the length of a `with` block."""
-
-    @abstractmethod
-    def _vector(self, content: int) -> Vectors:
-        """Return the vector (D,) of a picture."""
 
     def by_texts(
         self, content: int, text: TextQuery, vector: Vectors, score: float
@@ -137,7 +138,7 @@ class Snapshot(ABC):
 
     def document(self, content: int) -> Document:
         """Return a picture's texts by field name; an empty mapping if the picture was removed."""
-        return {}
+        return self._store().documents([content]).get(content, {})
 
 
 class GalleryReader(ABC):
@@ -146,6 +147,28 @@ class GalleryReader(ABC):
     def __init__(self, model: Encoder) -> None:
         self.model = model
         self._snapshot: Snapshot | None = None
+        self._made: OrderedDict[tuple[str, str], object] = OrderedDict()  # by generation and name
+        self._lock = threading.Lock()
+
+    def made(self, generation: str, name: str, make: Callable[[], T]) -> T:
+        """Return a value that is derived from a generation; it is made by the first thread that asks for it.
+
+        Of the latest generation, the KEPT values that were used last are kept.
+        """
+        key = generation, name
+        with self._lock:  # the second of two threads waits for the first one's result
+            if key not in self._made:
+                self._made = OrderedDict((old, value) for old, value in self._made.items() if old[0] == generation)
+                self._made[key] = make()
+                while len(self._made) > KEPT:
+                    self._made.popitem(last=False)
+            self._made.move_to_end(key)
+            value: T = self._made[key]  # type: ignore[assignment]
+        return value
+
+    def place_names(self, generation: str) -> Mapping[str, str]:
+        """Return the names of the gallery's places by their keys, see `text.places.spellings`."""
+        return self.made(generation, "place names", lambda: spellings(tuple(self.store.values("place"))))
 
     @property
     def snapshot(self) -> Snapshot:
@@ -193,11 +216,6 @@ class GalleryReader(ABC):
         gallery was re-embedded with another model.
         """
 
-    @property
-    @abstractmethod
-    def browsing(self) -> Browsing:
-        """The timeline, albums and places of the gallery; usable from any thread."""
-
     @abstractmethod
     def close(self) -> None:
         """Close every connection."""
@@ -211,15 +229,12 @@ class FolderSnapshot(Snapshot):
     """A snapshot of a gallery in a folder: one generation of its catalogue, with the index."""
 
     def __init__(self, index: ScanIndex, catalog: Catalogs, reference: Callable[[], ReferenceVectors]) -> None:
-        super().__init__(index.generation, reference)
+        super().__init__(index.generation, catalog, reference)
         self.index = index
         self._catalog = catalog
 
     def _searching(self, vector: Vectors, page: Page) -> AbstractContextManager[StoreSearch]:
         return nullcontext(FolderSearch(self._catalog(), self.index, lambda: self.hashes, vector, page))
-
-    def _vector(self, content: int) -> Vectors:
-        return self._catalog().vector(content)
 
     @cached_property
     def hashes(self) -> HashTable:
@@ -229,9 +244,6 @@ class FolderSnapshot(Snapshot):
     def prepare(self) -> None:
         super().prepare()
         _ = self.hashes
-
-    def document(self, content: int) -> Document:
-        return WordIndex(self._catalog()).documents([content]).get(content, {})
 
     @cached_property
     def pictures(self) -> int:
@@ -261,10 +273,6 @@ class FolderReader(GalleryReader):
         """The catalogue, through this thread's connection."""
         return self._catalog()
 
-    @property
-    def browsing(self) -> Browsing:
-        return FolderBrowsing(self._catalog)
-
     def writer(self, patience: float) -> tuple[Store, Turn]:
         catalog = self._catalog()
         return catalog, lambda: catalog.turn(self.model, patience)
@@ -285,7 +293,7 @@ class FolderReader(GalleryReader):
 
     def _new_snapshot(self, before: Snapshot | None, rebuild_after: int = EXACT_UP_TO) -> FolderSnapshot:
         catalog = self._catalog()
-        catalog.check_model(self.model.name, self.model.fingerprint)
+        catalog.check_model(self.model)
         index = before.index if isinstance(before, FolderSnapshot) else None
         index = ScanIndex.of(catalog, lambda: self._reference().everyday, index, rebuild_after)
         return FolderSnapshot(index, self._catalog, self._reference)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -10,52 +9,12 @@ from araclip.core.display import shown
 from araclip.core.installed_models import installed
 from araclip.errors import AraCLIPError, GalleryCorrupt, ModelNotFound
 from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.catalog.records import RecordedModel
 from araclip.gallery.catalog.schema import is_begun, is_gallery
 from araclip.models import folder as model_folder
 from araclip.models.encoder import AraCLIP, Encoder, ModelLike, as_encoder, is_known_peer
 from araclip.models.encoder_base import usable_cores
 from araclip.models.folder import DEFAULT_MODEL
-
-ORIGIN, SOURCE = "model_origin", "model_source"  # keys beside "model", "fingerprint" and "width"
-
-
-@dataclass(frozen=True)
-class RecordedModel:
-    """What a gallery records about its model.
-
-    `name`, `fingerprint` and `width` are the encoder's. `origin` is the argument with which `AraCLIP.load` found the
-    model on the machine that wrote the gallery: a name, an absolute path, or a peer (a published model that araclip
-    knows). `source` is the argument with which `araclip pull` makes the model. Both are empty if unknown.
-    """
-
-    name: str
-    fingerprint: str
-    width: int
-    origin: str = ""
-    source: str = ""
-
-    @classmethod
-    def of(cls, model: Encoder) -> "RecordedModel":
-        """Return the record of an encoder."""
-        origin, source = (_storable(getattr(model, name, "")) for name in ("origin", "source"))
-        return cls(model.name, model.fingerprint, model.width, origin, source)
-
-    @classmethod
-    def read(cls, value: Callable[[str], str]) -> "RecordedModel":
-        """Read a gallery's record; `value` returns the gallery's value for a key, "" if there is none."""
-        width = value("width")
-        return cls(
-            value("model"), value("fingerprint"), int(width) if width.isdecimal() else 0, value(ORIGIN), value(SOURCE)
-        )
-
-    @property
-    def label(self) -> str:
-        """Name and fingerprint, as messages show the model."""
-        return f"{self.name}@{self.fingerprint}"
-
-    def whereabouts(self) -> dict[str, str]:
-        """Return origin and source by the keys under which a gallery stores them."""
-        return {ORIGIN: self.origin, SOURCE: self.source}
 
 
 def recorded_in(folder: Path) -> RecordedModel | None:
@@ -64,17 +23,11 @@ def recorded_in(folder: Path) -> RecordedModel | None:
         return None
     try:
         with closing(Catalog.open(folder, None, checked=False)) as catalog:
-            return RecordedModel.read(catalog.meta)
+            return catalog.recorded
     except GalleryCorrupt:
         if is_begun(folder):
             return None
         raise
-
-
-def create_catalog(folder: Path, model: Encoder) -> Catalog:
-    """Open or create a catalogue as `Catalog.create` does; a new catalogue records where its model can be found."""
-    about = RecordedModel.of(model).whereabouts()
-    return Catalog.create(folder, model.name, model.fingerprint, model.width, about=about)
 
 
 def record_whereabouts(catalog: Catalog, model: Encoder) -> None:
@@ -167,12 +120,6 @@ def _fingerprint(folder: Path) -> str | None:
 
 def _folder(origin: str) -> Path | None:
     return model_folder.existing_folder(origin) if Path(origin).is_absolute() else None
-
-
-def _storable(value: object) -> str:
-    """Return a text if the catalogue can store it, else ""; a path that is not valid Unicode cannot be stored."""
-    text = value if isinstance(value, str) else ""
-    return text if text.isprintable() and text.encode("utf-8", "ignore").decode() == text else ""
 
 
 class AbsentModel:

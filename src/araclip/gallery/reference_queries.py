@@ -5,6 +5,7 @@ Their vectors are cached beside the catalogue, for each model, so that a new pro
 
 import contextlib
 import hashlib
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -16,26 +17,10 @@ from araclip.models.encoder_base import Encoder, text_vectors
 VERSION = 1  # raise it when the everyday or the nonsense queries change
 NONSENSE = 64  # how many nonsense queries there are
 
-EVERYDAY = (
-    """
-قطة، كلب يجري على العشب، طفل يضحك، امرأة تحمل مظلة، رجل يركب دراجة، سيارة حمراء في الشارع
-غروب الشمس فوق البحر، جبل مغطى بالثلج، شجرة كبيرة في الحقل، بيت قديم، طعام على طاولة، فنجان قهوة، كرة قدم
-مباراة كرة سلة، طائرة في السماء، قطار، قارب في البحر، حصان يجري، طيور على غصن، زهور ملونة، مدينة في الليل
-سوق مزدحم، مسجد، جسر فوق نهر، شلال، صحراء ورمال، جمل، أطفال يلعبون في الحديقة، عائلة على الشاطئ، عروس وعريس
-حفلة عيد ميلاد، رجل عجوز جالس على مقعد، فتاة ترقص، رجل يعزف على الجيتار، مكتبة فيها كتب، حاسوب على مكتب
-هاتف محمول، ساعة يد، حذاء رياضي، ملابس معلقة، غرفة نوم، مطبخ، كرسي خشبي، نافذة مفتوحة، باب أزرق
-لوحة فنية على جدار، كتابة على لافتة، خريطة، وثيقة ورقية، صورة شاشة، رسم كرتوني، شعار شركة، فاكهة طازجة، بيتزا
-كعكة شوكولاتة، سلطة خضراء، سمكة، فراشة، أسد، فيل، قرد، دب، خروف في المرعى، بقرة، دجاجة، نحلة على زهرة
-دراجة نارية، شاحنة، حافلة في المدينة، مطار، ملعب رياضي، سباح في المسبح، متزلج على الثلج، راكب أمواج
-متسلق على صخرة، عداء في سباق، جندي، طبيب في مستشفى، معلم في الفصل، طباخ في المطعم، عامل بناء، حشد من الناس
-مظاهرة في الشارع، ألعاب نارية، قمر وسماء ونجوم، غيوم بيضاء، مطر، ثلج يتساقط، نار مشتعلة، غابة كثيفة
-بحيرة هادئة، حديقة فيها نافورة، قلعة قديمة، برج عال، ناطحات سحاب، طريق سريع، ظل على الأرض، وجه امرأة عن قرب
-يد تمسك قلما، عينان زرقاوان، شخص يقفز في الهواء، شخصان يتحدثان، ثلاثة أصدقاء، رضيع نائم، لون أحمر، خلفية بيضاء
-أبيض وأسود
-""".replace("\n", "، ")
-    .strip("، ")
-    .split("، ")
-)  # short and long queries for things, scenes, people and colours; written for this purpose
+_lines = (files("araclip") / "text" / "data" / "everyday.txt").read_text(encoding="utf-8").splitlines()
+_pairs = [line.split(" = ") for line in _lines if not line.startswith("#")]
+EVERYDAY = [arabic for arabic, *_ in _pairs]
+ENGLISH = {arabic: english[0] for arabic, *english in _pairs if english}  # of the short queries
 
 _ARABIC, _LATIN = "ابتثجحخدذرزسشصضطظعغفقكلمنهوي", "abcdefghijklmnopqrstuvwxyz"
 

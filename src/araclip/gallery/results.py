@@ -132,14 +132,12 @@ class Update:
 class Filled:
     """Result of `add_embedded`: how many pictures were read and how many were new, and how long the parts took.
 
-    `row_seconds` went into writing rows, `index_seconds` into the index, `word_seconds` into words that were written
-    apart from their rows (for pictures that the gallery knew, and on servers).
+    `row_seconds` went into writing rows and their words, `index_seconds` into the index.
     """
 
     read: int = 0
     added: int = 0
     row_seconds: float = 0.0
-    word_seconds: float = 0.0
     index_seconds: float = 0.0
 
 

@@ -2,10 +2,9 @@
 
 Letters are compared folded: a hamza, a final ة or the article may be missing in the query or in the gallery's text."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Protocol
 
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.store import Store
@@ -30,19 +29,6 @@ CAMERAS = frozenset(
 )  # words in the names that cameras and programs give; such names say nothing about the picture
 ARTICLES = ("وال", "بال", "فال", "كال", "لل", "ال", "و")
 LEFT = {"و": 4}  # it is cut off only if so many letters stay: in shorter words it is rarely "and"; 1 for all others
-
-
-class WordSource(Protocol):
-    """The words of a gallery's texts; documented in `gallery.catalog.word_index.WordIndex`."""
-
-    def stems(self, beginnings: Iterable[str], most: int) -> list[tuple[str, int]]:
-        """List stems with one of these beginnings, each with its number of pictures; the most frequent come first."""
-
-    def spellings(self, stems: Sequence[str], before: Callable[[Word], int | None]) -> dict[str, str]:
-        """Return the usual spelling of the words with each of these stems."""
-
-    def names(self, beginning: str, most: int) -> list[str]:
-        """Return names of files, at most of `most` pictures, that have a word with this beginning."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +86,7 @@ def _split(phrase: str) -> tuple[Word, ...]:
 
 def completions(
     typed: str,
-    source: WordSource | None,
+    source: WordIndex | None,
     folders: Mapping[str, int],
     queries: Iterable[str],
     most: int,
@@ -117,7 +103,7 @@ def completions(
     asked = list(words(typed))
     if not asked or asked[-1].end != len(typed):
         return []
-    found = [Suggestion(name, "folder") for name in matching(typed, _busiest(folders), FOLDERS)]
+    found = [Suggestion(name, "folder") for name in matching(typed, busiest(folders), FOLDERS)]
     found += [Suggestion(name, "place") for name in matching(typed, places, PLACES)]
     if source:
         found += [Suggestion(text, "word") for text in _words(typed, asked, source)]
@@ -131,7 +117,7 @@ def completions(
     return sorted(once.values(), key=found.index)[:most]
 
 
-def _words(typed: str, asked: Sequence[Word], source: WordSource) -> list[str]:
+def _words(typed: str, asked: Sequence[Word], source: WordIndex) -> list[str]:
     """Return the typed text with its last word completed in several ways; words of the most pictures come first."""
     last = asked[-1]
     if not last.folded[0].isalpha():
@@ -145,7 +131,8 @@ def _words(typed: str, asked: Sequence[Word], source: WordSource) -> list[str]:
     return [typed[: last.start] + written[stem] for stem in stems if stem in written][:WORDS]
 
 
-def _busiest(folders: Mapping[str, int]) -> list[str]:
+def busiest(folders: Mapping[str, int]) -> list[str]:
+    """Return the names of folders, those with the most pictures first."""
     return sorted(folders, key=lambda name: (-folders[name], name))
 
 

@@ -18,7 +18,7 @@ from araclip.core.display import shown
 from araclip.core.messages import message_of
 from araclip.errors import AraCLIPError, ImageError, InputError
 from araclip.server import page
-from araclip.server.http.errors import PREFIX, Problem, answered
+from araclip.server.http.errors import PREFIX, Problem, answer
 from araclip.server.http.limits import Bounded, CheckedHead, SafeHeaders
 from araclip.server.http.representations import Represented
 from araclip.server.metrics import Measured
@@ -84,7 +84,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     if isinstance(error, Problem):
-        return answered(request, error)
+        return answer(error, request.scope)
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
         problem = Problem("not-found")
@@ -93,7 +93,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
         problem = Problem("method", method=shown(request.method), headers={"Allow": allowed})
     else:
         problem = Problem("bad-request", reason=shown(str(error.detail)))
-    return answered(request, problem)
+    return answer(problem, request.scope)
 
 
 def _methods(request: Request) -> list[str]:
@@ -110,16 +110,16 @@ async def _invalid(request: Request, error: Exception) -> Response:
     where = ".".join(str(part) for part in fault["loc"][1:]) or str(fault["loc"][0])
     arabic = validation_in_arabic(fault["type"], fault.get("ctx", {}))
     reason = shown(fault["msg"])[:300]
-    return answered(request, Problem("invalid", where=shown(where)[:200], reason=reason, reason_ar=arabic))
+    return answer(Problem("invalid", where=shown(where)[:200], reason=reason, reason_ar=arabic), request.scope)
 
 
 async def _own_error(request: Request, error: Exception) -> Response:
     if isinstance(error, ImageError):
-        return answered(request, Problem("bad-picture", reason=message_of(error)))
+        return answer(Problem("bad-picture", reason=message_of(error)), request.scope)
     if isinstance(error, InputError):
-        return answered(request, Problem("bad-query", reason=message_of(error)))
+        return answer(Problem("bad-query", reason=message_of(error)), request.scope)
     log.error("%s", shown(str(error)))  # it may contain paths, which must not reach clients
-    return answered(request, Problem("gallery", headers={"Retry-After": "5"}))
+    return answer(Problem("gallery", headers={"Retry-After": "5"}), request.scope)
 
 
 async def _client_left(request: Request, error: Exception) -> Response:

@@ -248,7 +248,6 @@ class FoldersAnswer(BaseModel):
 class PlacesAnswer(BaseModel):
     """Pictures with a place, gathered in the cells of a grid, the fullest first."""
 
-    known: bool = Field(description="False where the gallery does not store places.")
     pictures: int = Field(description="How many have a place.")
     places: list[Place]
     generation: str

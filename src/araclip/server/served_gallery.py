@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.errors import ImageError, InputError
-from araclip.gallery.browsing import Albums, Browsing, Cluster, Timeline, clusters
+from araclip.gallery import browsing
+from araclip.gallery.browsing import Albums, Cluster, Timeline, clusters
 from araclip.gallery.catalog.connection import may_write
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.records import Overview, PictureRecord
@@ -27,12 +27,8 @@ from araclip.gallery.reader import GalleryReader, Snapshot
 from araclip.gallery.reference_queries import EVERYDAY
 from araclip.gallery.results import STRONG
 from araclip.models.encoder import Encoder
-from araclip.server.example_queries import SHORT
-from araclip.text.places import spellings
 
-SUGGESTED = 8  # queries
-FOLDERS = 50  # entries of a menu
-KEPT = 12  # timelines, 27 bytes a picture each
+SUGGESTED, SHORT = 8, 18  # queries on buttons, and the most characters of each
 ALBUM = "album="
 T = TypeVar("T")
 CHECK_SECONDS = 1.0  # between checks for another process's commits; one small query
@@ -51,21 +47,21 @@ class ServedGallery:
         """
         self.location = location
         self._left: list[GalleryReader] = []  # of models before; requests may still read through them
-        self._read(open_reader(location, model, create=create))
-        self._overview: tuple[str, Overview] | None = None  # with its generation
-        self._examples: tuple[str, tuple[str, ...]] | None = None
+        self._reader = open_reader(location, model, create=create)
         self._finding: tuple[str, dict[str, bool]] = "", {}
         self.refresh()
 
-    def _read(self, reader: GalleryReader) -> None:
-        self._reader, self.model, self.browsing = reader, reader.model, ServedBrowsing(reader.browsing)
+    @property
+    def model(self) -> Encoder:
+        """The model with which the gallery is read now."""
+        return self._reader.model
 
     def adopt(self, model: Encoder) -> None:
         """Go on with the model that the gallery was re-embedded with."""
         reader = open_reader(self.location, model)
         reader.refresh(prepared=True)
         self._left.append(self._reader)
-        self._read(reader)
+        self._reader = reader
 
     @property
     def snapshot(self) -> Snapshot:
@@ -82,20 +78,13 @@ class ServedGallery:
         return self._reader.refresh(prepared=True)
 
     def overview(self) -> Overview:
-        """Counts of the current generation, cached."""
-        store, cached = self.store, self._overview
-        generation = store.generation
-        if cached is None or cached[0] != generation:
-            cached = self._overview = generation, store.overview()
-        return cached[1]
+        """Counts of the current generation."""
+        return self._made("overview", self.store.overview)
 
     def examples(self) -> tuple[str, ...]:
-        """Queries that find something in the snapshot, cached by generation."""
-        snapshot, cached = self.snapshot, self._examples
-        if cached is None or cached[0] != snapshot.generation:
-            queries = suggestions(snapshot.reference.everyday, snapshot.sample)
-            cached = self._examples = snapshot.generation, queries
-        return cached[1]
+        """Queries that find something in the snapshot."""
+        found = self.snapshot
+        return self._made(f"examples {found.generation}", lambda: suggestions(found.reference.everyday, found.sample))
 
     def finds(self, query: str, vector: NDArray[np.float32]) -> bool:
         """Whether a query with this vector (D,) has a strong hit in a sample of the snapshot, cached by generation;
@@ -110,6 +99,67 @@ class ServedGallery:
             best = float((snapshot.sample @ vector).max()) if scale else 0.0
             known[query] = scale is not None and scale.relevance(vector)(best) >= STRONG
         return known[query]
+
+    @property
+    def generation(self) -> str:
+        """A token of the last commit."""
+        return self._reader.store.generation
+
+    def filters(self, texts: Iterable[str], *, collapse: bool = False) -> Filters:
+        """Parse the filters of a client, each written as KEY=VALUE.
+
+        A folder is given by its name, which matches at any depth, or as `album=KEY` with the key of an `Album`. A path
+        is never used, since it would be resolved on the disk, and so reveal where links lead.
+        """
+        given = list(texts)
+        keys = [text.removeprefix(ALBUM).strip() for text in given if text.startswith(ALBUM)]
+        read = Filters.read([text for text in given if not text.startswith(ALBUM)], collapse=collapse)
+        if read.folder is not None:
+            read = replace(read, folder=None, folder_name=Path(read.folder).name)
+        if len(keys) > 1:
+            raise InputError("'album' is given twice. Name one album.")
+        if keys:
+            album = self.albums().by_key.get(keys[0])
+            if album is None:
+                raise InputError(f"no album '{keys[0]:.40}'. Ask GET /folders for the albums there are.")
+            read = replace(read, below=album.path)
+        return self._made(f"known {read!r}", lambda: browsing.known(self._reader.store, read))
+
+    def timeline(self, filters: Filters) -> Timeline:
+        """The pictures that pass, the newest first."""
+        name = f"timeline {replace(filters, collapse=False)!r}"
+        return self._made(name, lambda: browsing.timeline(self._reader.store, filters))
+
+    def albums(self) -> Albums:
+        """All albums."""
+        return self._made("albums", lambda: Albums(self._reader.store.listing()))
+
+    def places(self, filters: Filters, cell: float | None) -> list[Cluster]:
+        """The pictures that pass and have a place, in a grid, or by towns if `cell` is None."""
+        ids, latitudes, longitudes = self._made("positions", lambda: browsing.positions(self._reader.store))
+        timeline = self.timeline(filters)
+        if not len(ids):
+            return []
+        order = np.argsort(ids)
+        at = order[np.clip(np.searchsorted(ids, timeline.ids, sorter=order), 0, len(ids) - 1)]
+        known = ids[at] == timeline.ids
+        return clusters(timeline.ids[known], latitudes[at[known]], longitudes[at[known]], cell)
+
+    def place_names(self) -> Mapping[str, str]:
+        """The names of the places by their keys."""
+        return self._reader.place_names(self.generation)
+
+    def is_away(self) -> bool:
+        """Whether the pictures' files cannot be found now."""
+        return browsing.away(self._reader.store) is not None
+
+    def records(self, contents: Sequence[int]) -> list[PictureRecord]:
+        """Pictures in the order given; those that are gone are left out."""
+        found = self._reader.store.records(contents)
+        return [found[int(content)] for content in contents if int(content) in found]
+
+    def _made(self, name: str, make: Callable[[], T]) -> T:
+        return self._reader.made(self.generation, name, make)
 
     def add(self, loaded: LoadedPicture, metadata: Mapping[str, str]) -> None:
         """Add an uploaded picture. When this returns, it is stored on the disk, or by the server of the gallery.
@@ -168,98 +218,6 @@ def suggestions(everyday: NDArray[np.float32], pictures: NDArray[np.float32]) ->
     best = (scores - scores.mean(axis=0)).max(axis=1)  # (E,); centred, since some pictures are near to every query
     short = [int(row) for row in np.argsort(-best) if len(EVERYDAY[row]) <= SHORT]
     return tuple(EVERYDAY[row] for row in short[:SUGGESTED])
-
-
-def busiest(folders: Mapping[str, int]) -> list[str]:
-    """Names of folders for a menu, those with the most pictures first."""
-    return sorted(folders, key=lambda name: (-folders[name], name))[:FOLDERS]
-
-
-# ------------------------------------------------------------------ browsing
-
-
-class ServedBrowsing:
-    """What browsing shows; thread-safe. Values of one generation are made once, by the first request for them."""
-
-    def __init__(self, gallery: Browsing) -> None:
-        self._gallery = gallery
-        self._kept: OrderedDict[tuple[str, str], object] = OrderedDict()
-        self._lock = threading.Lock()
-
-    @property
-    def generation(self) -> str:
-        """A token of the last commit."""
-        return self._gallery.generation
-
-    def filters(self, texts: Iterable[str], *, collapse: bool = False) -> Filters:
-        """Parse the filters of a client, each written as KEY=VALUE.
-
-        A folder is given by its name, which matches at any depth, or as `album=KEY` with the key of an `Album`. A path
-        is never used, since it would be resolved on the disk, and so reveal where links lead.
-        """
-        given = list(texts)
-        keys = [text.removeprefix(ALBUM).strip() for text in given if text.startswith(ALBUM)]
-        read = Filters.read([text for text in given if not text.startswith(ALBUM)], collapse=collapse)
-        if read.folder is not None:
-            read = replace(read, folder=None, folder_name=Path(read.folder).name)
-        if len(keys) > 1:
-            raise InputError("'album' is given twice. Name one album.")
-        if keys:
-            album = self.albums().by_key.get(keys[0])
-            if album is None:
-                raise InputError(f"no album '{keys[0]:.40}'. Ask GET /folders for the albums there are.")
-            read = replace(read, below=album.path)
-        return self._made(f"known {read!r}", lambda: self._gallery.known(read))
-
-    def timeline(self, filters: Filters) -> Timeline:
-        """The pictures that pass, the newest first."""
-        return self._made(f"timeline {replace(filters, collapse=False)!r}", lambda: self._gallery.timeline(filters))
-
-    def albums(self) -> Albums:
-        """All albums."""
-        return self._made("albums", lambda: Albums(self._gallery.files()))
-
-    def places(self, filters: Filters, cell: float | None) -> list[Cluster] | None:
-        """The pictures that pass and have a place, in a grid, or by towns if `cell` is None.
-
-        None where places are not known.
-        """
-        found = self._made("positions", self._gallery.positions)
-        if found is None:
-            return None
-        timeline = self.timeline(filters)
-        ids, latitudes, longitudes = found
-        if not len(ids):
-            return []
-        order = np.argsort(ids)
-        at = order[np.clip(np.searchsorted(ids, timeline.ids, sorter=order), 0, len(ids) - 1)]
-        known = ids[at] == timeline.ids
-        return clusters(timeline.ids[known], latitudes[at[known]], longitudes[at[known]], cell)
-
-    def place_names(self) -> Mapping[str, str]:
-        """The names of the places by their keys, see `text.places.spellings`."""
-        return self._made("place names", lambda: spellings(tuple(self._gallery.values("place"))))
-
-    def is_away(self) -> bool:
-        """Whether the pictures' files cannot be found now."""
-        return self._gallery.away() is not None
-
-    def records(self, contents: Sequence[int]) -> list[PictureRecord]:
-        """Pictures in the order given; those that are gone are left out."""
-        found = self._gallery.records([int(content) for content in contents])
-        return [found[int(content)] for content in contents if int(content) in found]
-
-    def _made(self, name: str, make: Callable[[], T]) -> T:
-        key = self.generation, name
-        with self._lock:  # the second of two requests at once waits for the first one's result
-            if key not in self._kept:
-                self._kept = OrderedDict((old, value) for old, value in self._kept.items() if old[0] == key[0])
-                self._kept[key] = make()
-                while len(self._kept) > KEPT:
-                    self._kept.popitem(last=False)
-            self._kept.move_to_end(key)
-            value: T = self._kept[key]  # type: ignore[assignment]
-        return value
 
 
 # ------------------------------------------------------------------ refreshing

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from araclip.core.messages import message
 from araclip.core.paths import data_home
-from araclip.errors import AraCLIPError, InputError, WidthMismatch
+from araclip.errors import AraCLIPError, GalleryLocked, InputError, WidthMismatch
 from araclip.gallery.catalog.connection import may_write
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.schema import FILE_NAME
@@ -154,8 +154,15 @@ class Service:
         return await self.pixels.row(loaded.decoded.pixels, client), loaded.decoded.facts
 
     async def in_writer(self, work: Callable[[], T]) -> T:
-        """Run a change of the gallery: one change at a time, and to its end even if the client disconnects."""
-        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._writer, work))
+        """Run a change of the gallery: one change at a time, and to its end even if the client disconnects.
+
+        Raises:
+            Problem: another process is writing the gallery.
+        """
+        try:
+            return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._writer, work))
+        except GalleryLocked:
+            raise Problem("busy-writing", headers={"Retry-After": "5"}) from None
 
     def announce(self) -> None:
         """Tell listeners which generation searches use."""
@@ -189,7 +196,7 @@ class Service:
     def _prepare_timeline(self) -> None:
         """Read the dates of a gallery in a folder, so that the page's next visitor does not wait for the months."""
         if isinstance(self.settings.gallery, Path):
-            self.gallery.browsing.timeline(Filters())
+            self.gallery.timeline(Filters())
 
     def _announce(self, snapshot: Snapshot) -> None:
         self.events.publish("generation", {"generation": snapshot.generation, "pictures": snapshot.pictures})

@@ -3,6 +3,7 @@
 One SQLite file, so that entries are complete, and the placeholders of a page of results are one query.
 """
 
+import base64
 import contextlib
 import logging
 import sqlite3
@@ -77,13 +78,17 @@ class Thumbnails:
         self._db.execute("DELETE FROM placeholders WHERE id NOT IN (SELECT id FROM thumbnails)")
         self._size = total
 
-    def placeholders(self, identities: Sequence[str]) -> dict[str, bytes]:
-        """Return the stored placeholders by the ids of their pictures."""
+    def placeholders(self, identities: Sequence[str]) -> dict[str, str]:
+        """Return the stored placeholders by the ids of their pictures, as data URIs."""
         marks = ", ".join("?" * len(identities))
         keys = [bytes.fromhex(identity) for identity in identities]
         with self._lock, contextlib.suppress(sqlite3.Error):
             rows = self._db.execute(f"SELECT id, picture FROM placeholders WHERE id IN ({marks})", keys).fetchall()
-            return {key.hex(): bytes(picture) for key, picture in rows if picture}
+            return {
+                key.hex(): f"data:image/webp;base64,{base64.b64encode(picture).decode()}"
+                for key, picture in rows
+                if picture
+            }
         return {}
 
     def forget(self, identity: str) -> None:

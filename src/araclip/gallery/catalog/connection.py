@@ -213,11 +213,6 @@ class FollowingConnection(Connection):
         return file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, log
 
 
-def connect(path: Path, *, create: bool = False) -> Connection:
-    """Connect to the catalogue at `path`, for reading and writing, or only reading if this user may not write it."""
-    return Connection(path, create=create) if may_write(path) else FollowingConnection(path)
-
-
 def may_write(path: Path) -> bool:
     """True if this user may write both the catalogue's folder and its file (if there is one).
 

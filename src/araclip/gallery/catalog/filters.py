@@ -18,6 +18,7 @@ from araclip.core.messages import message
 from araclip.core.paths import text_path, user_path
 from araclip.errors import InputError
 from araclip.gallery.catalog.matching import is_glob, tokens, written
+from araclip.gallery.catalog.records import after
 from araclip.pictures.formats import FORMATS
 from araclip.pictures.video.formats import FORMATS as VIDEO_FORMATS
 from araclip.text.normalization import normalize
@@ -49,7 +50,8 @@ FILTER_NAMES = (
 )
 _FORMAT_ALIASES = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF", "JP2": "JPEG2000"}
 
-Values = tuple[str | int | float | bytes, ...]
+Values = tuple[Any, ...]
+Part = tuple[str, Values]  # an SQL condition, and its values
 
 
 @dataclass(frozen=True)
@@ -220,36 +222,49 @@ class Filters:
         values |= {"hidden": "any" if self.hidden is None else "yes"} if self.hidden is not False else {}
         return [f"{key}={value}" for key, value in values.items()]
 
-    def condition(self, *, hidden_exist: bool = True) -> Condition:
-        """Return the SQL condition of all filters that are set; EVERYTHING if none is set.
+    def shared(self, contains: str) -> tuple[list[Part], list[Part]]:
+        """Return the parts of the SQL condition that SQLite and PostgreSQL have in common: on `files`, on `contents`.
 
         Args:
-            hidden_exist: False if the gallery has no hidden picture, so that none needs to be left out.
+            contains: SQL that is true if a path contains the value (one folder's name between separators).
         """
-        of_file: list[tuple[str, Values]] = []
-        of_content: list[tuple[str, Values]] = []
+        of_file: list[Part] = []
+        of_content: list[Part] = []
         if self.folder is not None:
-            of_file.append(_below(self.folder))
+            of_file.append(any_of([_below_exactly(root) for root in roots_of(self.folder)]))
         if self.folder_name is not None:
-            of_file.append(below_any(self.folder_name, "instr(path, ?) > 0"))
+            names = (os.fsencode(f"{os.sep}{name}{os.sep}") for name in folder_names(self.folder_name))
+            of_file.append(any_of([(contains, (name,)) for name in names]))
         if self.below is not None:
             of_file.append(_below_exactly(self.below))
+        for sign, size in ((">=", self.min_size), ("<=", self.max_size)):
+            if size is not None:
+                of_file.append((f"size {sign} ?", (size,)))
         for name, column in (("captured", "taken"), ("added", "added")):
             if first := getattr(self, f"{name}_from"):
                 of_content.append((f"{column} >= ?", (first,)))
             if last := getattr(self, f"{name}_to"):  # "\x7f" sorts after every character of a longer date
                 of_content.append((f"{column} < ?", (last + "\x7f",)))
-        for start, numbers in ((6, self.months), (9, self.days)):
-            if numbers:
-                marks = ", ".join("?" * len(numbers))
-                of_content.append((f"CAST(substr(taken, {start}, 2) AS INTEGER) IN ({marks})", numbers))
-        for sign, size in ((">=", self.min_size), ("<=", self.max_size)):
-            if size is not None:
-                of_file.append((f"size {sign} ?", (size,)))
         if self.formats:
             of_content.append((f"format IN ({', '.join('?' * len(self.formats))})", self.formats))
         if self.orientation:
             of_content.append((ORIENTATIONS[self.orientation], ()))
+        if self.kind:
+            marks = ", ".join("?" * len(VIDEO_FORMATS))
+            of_content.append((f"format {'IN' if self.kind == 'video' else 'NOT IN'} ({marks})", VIDEO_FORMATS))
+        return of_file, of_content
+
+    def condition(self, *, hidden_exist: bool = True) -> Condition:
+        """Return the SQL condition of all filters that are set, for SQLite; EVERYTHING if none is set.
+
+        Args:
+            hidden_exist: False if the gallery has no hidden picture, so that none needs to be left out.
+        """
+        of_file, of_content = self.shared("instr(path, ?) > 0")
+        for start, numbers in ((6, self.months), (9, self.days)):
+            if numbers:
+                marks = ", ".join("?" * len(numbers))
+                of_content.append((f"CAST(substr(taken, {start}, 2) AS INTEGER) IN ({marks})", numbers))
         for name in ("camera", "lens", "place"):
             if (wanted := getattr(self, name)) is not None:
                 of_content.append(_with_words(name, wanted))
@@ -257,22 +272,26 @@ class Filters:
             of_file.append(("name_matches(path, metadata, ?)", (self.name,)))
         if self.near is not None:
             of_content.append(_around(*self.near))
-        if self.kind:
-            marks = ", ".join("?" * len(VIDEO_FORMATS))
-            of_content.append((f"format {'IN' if self.kind == 'video' else 'NOT IN'} ({marks})", VIDEO_FORMATS))
         for key, value in self.metadata.items():
             large = value.lstrip("-").isdecimal() and abs(int(value)) > LARGEST  # SQLite would round such a number
             of_file.append(("has_metadata(metadata, ?, ?)" if large else _METADATA, (key, value)))
         hidden = None if self.hidden is False and not hidden_exist else self.hidden
-        return Condition(*_all(of_file), *_all(of_content), hidden)
+        return Condition(*all_of(of_file), *all_of(of_content), hidden)
 
 
 Where = Filters | str | Sequence[str] | None  # the type of the argument `where` of `BaseGallery.search`
 
 
-def _all(parts: list[tuple[str, Values]]) -> tuple[str, Values]:
-    sql = " AND ".join(f"({part})" for part, _ in parts) or "TRUE"
-    return sql, tuple(value for _, values in parts for value in values)
+def all_of(parts: Sequence[Part]) -> Part:
+    """Return SQL and its values that are true if all parts are."""
+    values = tuple(value for _, some in parts for value in some)
+    return " AND ".join(f"({sql})" for sql, _ in parts) or "TRUE", values
+
+
+def any_of(parts: Sequence[Part]) -> Part:
+    """Return SQL and its values that are true if any part is."""
+    values = tuple(value for _, some in parts for value in some)
+    return " OR ".join(f"({sql})" for sql, _ in parts) or "FALSE", values
 
 
 def roots_of(folder: str | os.PathLike[str]) -> list[str]:
@@ -281,18 +300,11 @@ def roots_of(folder: str | os.PathLike[str]) -> list[str]:
     return list(dict.fromkeys(str(as_stored(root)) for root in (Path(os.path.normpath(named)), named.resolve())))
 
 
-def _below(folder: str | os.PathLike[str]) -> tuple[str, Values]:
-    """Return SQL and its values that select the paths below a folder."""
-    parts = [_below_exactly(root) for root in roots_of(folder)]
-    return " OR ".join(f"({sql})" for sql, _ in parts), tuple(value for _, values in parts for value in values)
+def _below_exactly(folder: str) -> Part:
+    return "path > ? AND path < ?", after(os.fsencode(folder).rstrip(os.sep.encode()) + os.sep.encode())
 
 
-def _below_exactly(folder: str) -> tuple[str, Values]:
-    prefix = os.fsencode(folder).rstrip(os.sep.encode()) + os.sep.encode()
-    return "path >= ? AND path < ?", (prefix, prefix[:-1] + bytes([prefix[-1] + 1]))
-
-
-def _with_words(column: str, wanted: str) -> tuple[str, Values]:
+def _with_words(column: str, wanted: str) -> Part:
     """Return SQL and its values that select the pictures whose camera, lens or place has all the given words.
 
     A million pictures have only a few hundred cameras, so the SQL lists the different values from an index and compares
@@ -304,7 +316,7 @@ def _with_words(column: str, wanted: str) -> tuple[str, Values]:
     return f"id IN (SELECT content FROM photos WHERE {column} IN ({passing}))", (wanted,)
 
 
-def _around(latitude: float, longitude: float, metres: float) -> tuple[str, Values]:
+def _around(latitude: float, longitude: float, metres: float) -> Part:
     """Return SQL and its values that select the pictures taken at most `metres` from a place.
 
     An index finds the pictures between two latitudes; only their distances are computed.
@@ -457,15 +469,6 @@ def check_paths(*paths: str | os.PathLike[str] | tuple[str, ...] | None) -> None
 def folder_names(wanted: str | tuple[str, ...] | None) -> tuple[str, ...]:
     """Return the folder names of a filter as a tuple, whether it has one, several or none."""
     return wanted if isinstance(wanted, tuple) else () if wanted is None else (wanted,)
-
-
-def below_any(wanted: str | tuple[str, ...], condition: str) -> tuple[str, tuple[bytes, ...]]:
-    """Return SQL and its values that select the paths below any folder with one of the wanted names.
-
-    `condition` is SQL that is true if a path contains the value (one folder's name between separators).
-    """
-    parts = tuple(os.fsencode(f"{os.sep}{name}{os.sep}") for name in folder_names(wanted))
-    return " OR ".join([condition] * len(parts)) or "FALSE", parts
 
 
 def format_of(name: str) -> str:

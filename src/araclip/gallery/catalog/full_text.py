@@ -19,7 +19,6 @@ from araclip.text.words import WORDS_VERSION, Forms, forms, has_humps
 
 FIELDS = ("names", "metadata", "captions", "ocr")
 FOLDERS = 3  # only the names of the nearest folders count; those further up hold everything and so tell nothing
-BACKLOG = 4096  # a commit indexes at most so many pictures; more wait after a gallery was migrated or salvaged
 _AT_ONCE = 500  # pictures in one SQL statement
 _VERSION = "words_version"  # a key of `meta`
 
@@ -87,38 +86,19 @@ def _documents(database: Connection, ids: Sequence[int]) -> Iterator[tuple[int, 
 # ------------------------------------------------------------------ indexing
 
 
-def index_changed(database: Connection, most: int = BACKLOG) -> int:
-    """Index the words of about `most` pictures in `unworded`, inside a transaction; return how many were indexed."""
-    _check_version(database)
-    done = 0
-    while done < most:
-        ids = [row[0] for row in database.execute(f"SELECT content FROM unworded ORDER BY content LIMIT {_AT_ONCE}")]
-        if not ids:
-            break
-        _index(database, ids)
-        done += len(ids)
-    return done
+def index_changed(database: Connection) -> None:
+    """Index the words of the pictures in `unworded`, inside a transaction.
 
-
-def is_behind(database: Connection) -> bool:
-    """True if pictures wait for their words to be indexed, or their words were indexed by another release."""
-    waiting = database.execute("SELECT 1 FROM unworded LIMIT 1")
-    return bool(waiting) or _version(database) not in ("", WORDS_VERSION)
-
-
-def _check_version(database: Connection) -> None:
-    """If the words were indexed by another release, note all pictures to be indexed again."""
-    stored = _version(database)
-    if stored == WORDS_VERSION:
-        return
-    if stored:
-        database.execute("INSERT OR IGNORE INTO unworded SELECT DISTINCT content FROM files")
-    database.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (_VERSION, WORDS_VERSION))
-
-
-def _version(database: Connection) -> str:
+    If the words were indexed by another release, those of all pictures are indexed again.
+    """
     rows = database.execute("SELECT value FROM meta WHERE key = ?", (_VERSION,))
-    return rows[0][0] if rows else ""
+    if rows != [(WORDS_VERSION,)]:
+        if rows:
+            database.execute("INSERT OR IGNORE INTO unworded SELECT DISTINCT content FROM files")
+        database.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (_VERSION, WORDS_VERSION))
+    changed = f"SELECT content FROM unworded ORDER BY content LIMIT {_AT_ONCE}"
+    while ids := [content for (content,) in database.execute(changed)]:
+        _index(database, ids)
 
 
 def _index(database: Connection, ids: Sequence[int]) -> None:

@@ -16,10 +16,6 @@ from araclip.gallery.catalog.records import read_metadata
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
 
 HIDDEN = "SELECT content FROM photos WHERE hidden <> 0"  # the ids of all hidden pictures
-UNREAD = (  # a condition on a row of `contents`: the picture's file was not read for metadata yet
-    "(contents.id NOT IN (SELECT content FROM photos) OR "
-    "contents.id IN (SELECT content FROM photos WHERE embedded IS NULL))"
-)
 
 
 def put_embedded(database: Connection, content: int, photo: PhotoMetadata) -> None:
@@ -30,6 +26,13 @@ def put_embedded(database: Connection, content: int, photo: PhotoMetadata) -> No
         (content, photo.to_json()),
     )
     complete(database, content)
+
+
+def row_of(photo: PhotoMetadata) -> tuple[str | float | None, ...]:
+    """Return the values of a row of `photos` from `embedded` on, for a picture without side-cars."""
+    if photo == NOTHING_KNOWN:
+        return "{}", None, None, None, None, None
+    return photo.to_json(), photo.camera, photo.lens, photo.latitude, photo.longitude, photo.located().place
 
 
 def put_beside(database: Connection, path: str, photo: PhotoMetadata | None) -> None:
@@ -66,7 +69,10 @@ def complete(database: Connection, content: int) -> None:
     for (about,) in beside:
         photo = photo.completed(PhotoMetadata.from_json(about))
     photo = photo.located()
-    taken = photo.captured_at or _date_in_names(database, content)
+    taken = photo.captured_at
+    if taken is None:
+        files = database.execute("SELECT path, metadata FROM files WHERE content = ? ORDER BY path", (content,))
+        taken = date_in_names((os.fsdecode(raw), read_metadata(about)) for raw, about in files)
     values = (photo.camera, photo.lens, photo.latitude, photo.longitude, photo.place)
     database.execute(
         "UPDATE photos SET camera = ?, lens = ?, latitude = ?, longitude = ?, place = ? WHERE content = ? "
@@ -79,23 +85,12 @@ def complete(database: Connection, content: int) -> None:
     )
 
 
-def _date_in_names(database: Connection, content: int) -> str | None:
-    files = database.execute("SELECT path, metadata FROM files WHERE content = ? ORDER BY path", (content,))
-    return date_in_names((os.fsdecode(raw), read_metadata(about)) for raw, about in files)
-
-
 # What earlier releases did not derive: the row of `meta` that says that it was derived, its value, and the pictures
 # that may lack it. Raise the value of places when text/data/places.txt.xz gives other names.
 DERIVED = {
     "dated_by_names": ("1", "SELECT id FROM contents WHERE taken IS NULL"),
     "placed_by_coordinates": ("1", "SELECT content FROM photos WHERE latitude IS NOT NULL"),
 }
-
-
-def derive_again(database: Connection, name: str) -> None:
-    """Derive what a gallery of an earlier release lacks: dates from the names of files, places from coordinates."""
-    for (content,) in database.execute(DERIVED[name][1]):
-        complete(database, content)
 
 
 def set_hidden(database: Connection, contents: Iterable[int], hidden: bool) -> int:

@@ -1,15 +1,23 @@
-"""Records of files and pictures, which all stores return."""
+"""Records of files, of pictures and of the model, which all stores return."""
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from araclip.core.display import shown
+from araclip.errors import WidthMismatch
 from araclip.pictures.video.scenes import AtPath
+
+if TYPE_CHECKING:  # a client imports this module, and needs the standard library only
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from araclip.models.encoder_base import Encoder
+    from araclip.pictures.facts import Facts
 
 STORED_PREFIX = "picture:"  # the path of a picture without a file begins so; paths of files are absolute
 _LAST_NS = 2**63 - 1
@@ -43,6 +51,25 @@ class File:
     def of(cls, path: str, about: os.stat_result) -> "File":
         """Make a record from a path and its `stat` result; clip times that SQLite's 64 bits cannot hold."""
         return cls(path, about.st_size, max(-_LAST_NS, min(about.st_mtime_ns, _LAST_NS)))
+
+
+@dataclass(frozen=True)
+class EmbeddedPicture:
+    """A picture whose vector, facts and hashes were computed elsewhere; nothing is decoded again for it.
+
+    Attributes:
+        digest: the SHA-256 hash of the file's bytes.
+        vector: (D,) of unit length.
+        phash: the perceptual hash, 64 bits.
+        metadata: the metadata of the path, as `BaseGallery.add` takes it.
+    """
+
+    file: File
+    digest: bytes
+    vector: "NDArray[np.floating[Any]]"
+    facts: "Facts"
+    phash: int
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -125,6 +152,70 @@ class Overview:
     formats: dict[str, int]
     folders: dict[str, int]
     captured_at: tuple[str, str] | None
+
+
+# ------------------------------------------------------------------ the model
+
+ORIGIN, SOURCE = "model_origin", "model_source"  # keys beside "model", "fingerprint" and "width"
+
+
+@dataclass(frozen=True)
+class RecordedModel:
+    """What a gallery records about its model.
+
+    `name`, `fingerprint` and `width` are the encoder's. `origin` is the argument with which `AraCLIP.load` found the
+    model on the machine that wrote the gallery: a name, an absolute path, or a peer (a published model that araclip
+    knows). `source` is the argument with which `araclip pull` makes the model. Both are empty if unknown.
+    """
+
+    name: str
+    fingerprint: str
+    width: int
+    origin: str = ""
+    source: str = ""
+
+    @classmethod
+    def of(cls, model: "Encoder | RecordedModel") -> "RecordedModel":
+        """Return the record of an encoder."""
+        origin, source = (_storable(getattr(model, name, "")) for name in ("origin", "source"))
+        return cls(model.name, model.fingerprint, model.width, origin, source)
+
+    @classmethod
+    def read(cls, value: Callable[[str], str]) -> "RecordedModel":
+        """Read a gallery's record; `value` returns the gallery's value for a key, "" if there is none."""
+        width = value("width")
+        return cls(
+            value("model"), value("fingerprint"), int(width) if width.isdecimal() else 0, value(ORIGIN), value(SOURCE)
+        )
+
+    @property
+    def label(self) -> str:
+        """Name and fingerprint, as messages show the model."""
+        return f"{self.name}@{self.fingerprint}"
+
+    def check(self, model: "Encoder | RecordedModel", gallery: object) -> None:
+        """Raise WidthMismatch if `model` is not this one, which `gallery` records."""
+        if (self.fingerprint, self.width) != (model.fingerprint, model.width):
+            raise WidthMismatch(
+                f"gallery {gallery} holds {self.width}-wide vectors of {self.label}, but {model.label} makes "
+                f"{model.width}-wide ones. Use that model (without --model it is found by itself), index into another "
+                "gallery with --gallery, or run `araclip index --reembed` to encode this one again."
+            )
+
+    def settings(self) -> dict[str, str]:
+        """Return the record by the keys under which a gallery stores it."""
+        identity = {"model": self.name, "fingerprint": self.fingerprint, "width": str(self.width)}
+        return identity | self.whereabouts()
+
+    def whereabouts(self) -> dict[str, str]:
+        """Return origin and source by the keys under which a gallery stores them."""
+        return {ORIGIN: self.origin, SOURCE: self.source}
+
+
+def _storable(value: object) -> str:
+    """Return a text if the catalogue can store it, else ""; a path that is not valid Unicode cannot be stored."""
+    text = value if isinstance(value, str) else ""
+    return text if text.isprintable() and text.encode("utf-8", "ignore").decode() == text else ""
 
 
 # ------------------------------------------------------------------ values as both stores write them

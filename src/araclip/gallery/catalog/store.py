@@ -1,98 +1,414 @@
-"""The interface of a gallery's store: a catalogue in a folder, or a schema on a server."""
+"""A gallery's store: what a catalogue in a folder and a schema on a server have in common.
 
-from collections.abc import Callable, Iterable, Mapping
+Tables and columns that the SQL here names are the same in both; the SQL runs in SQLite and in PostgreSQL. A video
+counts as one file, however many scenes it has, although each scene has a row in `files`.
+
+A hidden picture stays hidden when its file is edited, moved, or away for a while. An editor may delete a file and write
+it anew some seconds later, and a picture may be moved to a folder that is indexed later than the old one, where it is
+then missing. So the table `hidden_gone` keeps path and hash of each hidden picture that was removed: the same picture
+is hidden again whenever it comes back, and for some days also another picture that appears at the same path.
+"""
+
+import json
+import os
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.gallery.catalog.embedded_pictures import EmbeddedPictures
-from araclip.gallery.catalog.records import File, Overview, PictureRecord
+from araclip.errors import GalleryCorrupt
+from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.catalog.full_text import Document
+from araclip.gallery.catalog.records import (
+    STORED_PREFIX,
+    EmbeddedPicture,
+    File,
+    Overview,
+    PictureRecord,
+    RecordedModel,
+    after,
+    read_metadata,
+)
+from araclip.models.encoder_base import Encoder
+from araclip.models.vectors import Ids, Vectors
 from araclip.pictures.facts import Facts
 from araclip.pictures.metadata import PhotoMetadata
+from araclip.pictures.video.formats import FORMATS
+from araclip.pictures.video.scenes import MARK, SUFFIX_BYTES, belongs, file_of, scene_of
+
+AT_ONCE = 500  # most parameters of one SQL statement
+JOINED = "files JOIN contents ON contents.id = files.content"
+_SCENES = f"FROM files JOIN contents ON id = content WHERE format IN ({', '.join(map(repr, FORMATS))})"
+_VIDEO = f"substr(path, 1, length(path) - {SUFFIX_BYTES})"
+_VIDEOS = f"(SELECT max(size) AS size {_SCENES} GROUP BY {_VIDEO}) AS videos"
+LATER_SCENES = (  # selects the ids of all scenes but the first of each video
+    f"SELECT content FROM (SELECT content, row_number() OVER (PARTITION BY {_VIDEO} ORDER BY path) AS place {_SCENES}) "
+    "AS placed WHERE place > 1"
+)
+_SAME = "hash = (SELECT hash FROM contents WHERE id = ?)"
+# For so long, a new picture at the path of a hidden picture is hidden, too. Later, it may be another photograph, to
+# which the camera gave the same name.
+SUCCESSOR_WITHIN = timedelta(days=7)
 
 
-class Store(Protocol):
-    """The methods that `Catalog` and `PostgresCatalog` have in common; `Catalog` documents them in full."""
+class Store(ABC):
+    """One gallery's store. All changes are made inside `writing()`.
+
+    Attributes:
+        hidden: SQL that selects the ids of all hidden pictures.
+        unread: an SQL condition on `contents`: the picture lacks facts, which the next update reads from its file.
+        shown: an SQL condition on `contents`: the picture has a path.
+        stored: an SQL expression: how many pictures have no file, so that the store has their pixels.
+    """
+
+    hidden: str
+    unread: str
+    shown: str
+    stored: str
 
     @property
+    @abstractmethod
     def folder(self) -> Path | str:
         """The gallery's location, for messages."""
 
     @property
+    @abstractmethod
     def generation(self) -> str:
         """A token of the last commit; equal tokens mean equal content."""
 
+    @abstractmethod
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Any]:
+        """Run an SQL statement and return its rows."""
+
+    @abstractmethod
+    def meta(self, key: str) -> str:
+        """Return a setting of the gallery, such as "model", "fingerprint" or "width"; "" if there is none."""
+
+    @property
+    def recorded(self) -> RecordedModel:
+        """What the gallery records about its model."""
+        return RecordedModel.read(self.meta)
+
+    @abstractmethod
+    def reading(self) -> AbstractContextManager[None]:
+        """Run a `with` block as a read transaction: all reads inside see the same state."""
+
+    @abstractmethod
     def writing(self) -> AbstractContextManager[None]:
         """Run a `with` block as a transaction: all changes inside are committed, or none."""
 
-    def files(self, at: str | None = None) -> dict[str, File]:
-        """Return all files by path, or only those at a path and below it."""
+    @property
+    @abstractmethod
+    def stored_bytes(self) -> int:
+        """The bytes that the store takes, without indexes that are derived from it."""
 
-    def drives(self) -> set[str]:
-        """Return the mount points seen below indexed folders."""
+    def damaged(self, what: str) -> GalleryCorrupt:
+        """Return the error to raise when a read has found damage."""
+        return GalleryCorrupt(f"{self.folder} is damaged: {what}. Run `araclip repair`.")
 
-    def remember_drives(self, drives: set[str]) -> None:
-        """Store the mount points seen below indexed folders."""
+    def rows_in(self, sql: str, values: Sequence[Any]) -> Iterator[Any]:
+        """Yield the rows of an SQL query that contains `IN ({marks})`, for any number of values.
 
-    def derive(self, turn: Callable[[], AbstractContextManager[None]]) -> None:
-        """Derive once what earlier releases did not, such as the places of coordinates; `turn` locks the store."""
+        The query is run for a few hundred values at a time.
+        """
+        for start in range(0, len(values), AT_ONCE):
+            some = values[start : start + AT_ONCE]
+            yield from self.rows(sql.format(marks=", ".join("?" * len(some))), some)
 
-    def incomplete(self) -> set[str]:
-        """Return the paths of pictures that lack facts or perceptual hash."""
+    def _first(self, sql: str, *values: Any) -> Any:
+        """Return the first value of the first row of a query; None if there is no row."""
+        found = self.rows(sql, values)
+        return found[0][0] if found else None
 
-    def counts(self) -> tuple[int, int]:
-        """Return the number of files, and of pictures."""
+    # ------------------------------------------------------------------ pictures
 
-    def digests(self) -> set[bytes]:
-        """Return the hashes of all complete pictures."""
+    @abstractmethod
+    def add_content(self, digest: bytes, vector: Vectors) -> int:
+        """Store a picture's vector, or replace it if the hash is known; return the picture's id."""
 
-    def content(self, digest: bytes) -> int | None:
-        """Return the id of the picture with this hash; None if there is none."""
-
-    def content_of(self, path: str) -> int | None:
-        """Return the id of the picture at a path; None if the path is not indexed."""
-
-    def vector(self, content: int) -> NDArray[np.float32]:
-        """Return the vector (D,) of a picture."""
-
-    def metadata_of(self, path: str) -> dict[str, Any]:
-        """Return the metadata stored with a path."""
-
-    def stored_pixels(self, content: int) -> bytes | None:
-        """Return the JPEG of a picture without a file; None if there is none."""
-
-    def record(self, identity: str) -> PictureRecord | None:
-        """Return a picture by its id (32 hex digits), with all its paths; None if there is none."""
-
-    def overview(self) -> Overview:
-        """Count files, formats and folders in the current state of the gallery."""
-
-    def add_content(self, digest: bytes, vector: NDArray[np.float32]) -> int:
-        """Store a picture's vector; return the picture's id."""
-
+    @abstractmethod
     def put_facts(self, content: int, facts: Facts, phash: int) -> None:
-        """Store the facts and the perceptual hash of a picture."""
+        """Store the facts and the perceptual hash (64 bits) of a picture."""
 
-    def put_embedded(self, group: EmbeddedPictures) -> int:
-        """Store pictures that were embedded elsewhere, replacing nothing; return how many were new."""
+    @abstractmethod
+    def put_embedded(self, pictures: Sequence[EmbeddedPicture]) -> int:
+        """Store pictures that were embedded elsewhere; return how many were new.
 
-    def put_file(self, file: File, content: int, metadata: Mapping[str, Any] | None = None) -> None:
-        """Record that a path holds a picture."""
+        Nothing in the store is replaced: a known path keeps its picture and its metadata, and a known picture keeps its
+        vector and gets a further path.
+        """
 
-    def sidecars(self, at: str | None = None) -> dict[str, File]:
-        """Return size and time of the stored side-car captions by path: all of them, or the one at a path."""
-
-    def put_sidecar(self, path: str, file: File, caption: str | None, photo: PhotoMetadata | None = None) -> None:
-        """Store the caption from a path's side-car and what else it says; None: there is no side-car."""
-
-    def set_hidden(self, contents: Iterable[int], hide: bool) -> int:
-        """Hide pictures from results, or show them again; return the number changed."""
-
+    @abstractmethod
     def store_pixels(self, content: int, picture: bytes) -> None:
         """Store the JPEG of a picture that has no file of its own, such as an upload."""
 
+    @abstractmethod
+    def stored_pixels(self, content: int) -> bytes | None:
+        """Return the JPEG of a picture without a file; None if there is none."""
+
+    @abstractmethod
+    def vector(self, content: int) -> Vectors:
+        """Return the vector (D,) of a picture."""
+
+    @abstractmethod
+    def vectors(self) -> tuple[Ids, NDArray[np.floating[Any]]]:
+        """Return the ids (n,) and vectors (n, D) of all pictures with a path, in order of the ids."""
+
+    @abstractmethod
+    def documents(self, ids: Sequence[int]) -> dict[int, Document]:
+        """Return the given pictures' texts by field; pictures without a path are left out."""
+
+    # A second vector for each picture, of another model, is stored beside the first until all pictures have one.
+
+    @abstractmethod
+    def without_next_vector(self, model: Encoder) -> list[int]:
+        """Return the ids of pictures without a second vector of this model; delete second vectors of other models."""
+
+    @abstractmethod
+    def put_next_vectors(self, vectors: Iterable[tuple[int, NDArray[np.float16]]]) -> None:
+        """Store second vectors (D,) by the ids of their pictures, in a transaction of its own."""
+
+    @abstractmethod
+    def switch_model(self, model: Encoder) -> None:
+        """Replace the vectors by the second vectors, which are of this model; remove pictures that have none."""
+
+    @abstractmethod
+    def drop_next_vectors(self) -> None:
+        """Delete all second vectors, if there are any."""
+
+    @abstractmethod
+    def derive(self, turn: Callable[[], AbstractContextManager[None]]) -> None:
+        """Derive once what earlier releases did not, such as the places of coordinates; `turn` locks the store."""
+
+    def content(self, digest: bytes) -> int | None:
+        """Return the id of the picture with this hash; None if there is none."""
+        content: int | None = self._first("SELECT id FROM contents WHERE hash = ?", digest)
+        return content
+
+    def digests(self) -> set[bytes]:
+        """Return the hashes of all complete pictures."""
+        return {digest for (digest,) in self.rows(f"SELECT hash FROM contents WHERE NOT ({self.unread})")}
+
+    def incomplete(self) -> set[str]:
+        """Return the paths of pictures that lack facts, which the next update reads from their files."""
+        return {os.fsdecode(raw) for (raw,) in self.rows(f"SELECT path FROM {JOINED} WHERE {self.unread}")}
+
+    def phashes(self) -> tuple[Ids, NDArray[np.uint64]]:
+        """Return the ids (n,), ascending, and perceptual hashes (n,) of all pictures with a path; 0: not known."""
+        sql = "SELECT id, coalesce(phash, 0) FROM contents WHERE id IN (SELECT content FROM files) ORDER BY id"
+        known = np.array(self.rows(sql), np.int64).reshape(-1, 2)
+        return known[:, 0], known[:, 1].astype(np.uint64)  # both stores have signed integers
+
+    # ------------------------------------------------------------------ paths
+
+    @abstractmethod
+    def put_file(self, file: File, content: int, metadata: Mapping[str, Any] | None = None) -> None:
+        """Record that `file` holds picture `content`. The path keeps its metadata unless new metadata is given."""
+
+    @abstractmethod
     def remove_files(self, paths: Iterable[str]) -> None:
-        """Remove paths, and pictures that have no path left."""
+        """Remove paths, and pictures that have no path left. Another copy of a picture inherits the path's metadata."""
+
+    @abstractmethod
+    def sidecars(self, at: str | None = None) -> dict[str, File]:
+        """Return size and time of the stored side-car captions by path: all of them, or the one at a path."""
+
+    @abstractmethod
+    def put_sidecar(self, path: str, file: File, caption: str | None, photo: PhotoMetadata | None = None) -> None:
+        """Store the caption from a path's side-car and what else the side-car says; None: there is no side-car."""
+
+    def files(self, at: str | None = None) -> dict[str, File]:
+        """Return the indexed files by path. A scene of a video counts as a file with its own path.
+
+        Args:
+            at: return only the file at this path, its scenes, and the files below it; None returns all files.
+        """
+        sql, values = "SELECT path, size, mtime_ns FROM files", tuple[bytes, ...]()
+        if at is not None:
+            raw = os.fsencode(at)
+            inside = raw.rstrip(os.sep.encode()) + os.sep.encode()
+            sql += " WHERE path = ? OR (path > ? AND path < ?) OR (path > ? AND path < ?)"
+            values = (raw, *after(inside), *after(raw + MARK.encode()))
+        files = as_files(self.rows(sql, values))
+        return files if at is None else {path: file for path, file in files.items() if belongs(path, at)}
+
+    def content_of(self, path: str) -> int | None:
+        """Return the id of the picture at a path; None if the path is not indexed."""
+        content: int | None = self._first("SELECT content FROM files WHERE path = ?", os.fsencode(path))
+        return content
+
+    def known_paths(self, content: int) -> list[str]:
+        """Return the paths of a picture, sorted by bytes."""
+        rows = self.rows("SELECT path FROM files WHERE content = ? ORDER BY path", (content,))
+        return [os.fsdecode(raw) for (raw,) in rows]
+
+    def metadata_of(self, path: str) -> dict[str, Any]:
+        """Return the metadata stored with a path; empty if there is none."""
+        return read_metadata(self._first("SELECT metadata FROM files WHERE path = ?", os.fsencode(path)) or "{}")
+
+    def drives(self) -> set[str]:
+        """Return the mount points that were seen below indexed folders."""
+        try:
+            found = json.loads(self.meta("drives") or "[]")
+        except (ValueError, RecursionError):  # a stranger may have written anything into their gallery
+            return set()
+        return {each for each in found if isinstance(each, str)} if isinstance(found, list) else set()
+
+    @abstractmethod
+    def remember_drives(self, drives: set[str]) -> None:
+        """Store the mount points below indexed folders, in a separate transaction."""
+
+    # ------------------------------------------------------------------ records and counts
+
+    @abstractmethod
+    def _records(self, condition: str, values: Sequence[Any]) -> list[PictureRecord]:
+        """Return the pictures whose rows in `contents` pass an SQL condition, each with all its paths."""
+
+    def record(self, identity: str) -> PictureRecord | None:
+        """Return a picture by its id (see `identity_of`), with all its paths; None if there is none."""
+        first = bytes.fromhex(identity)
+        return next(iter(self._records("hash BETWEEN ? AND ?", (first, first + b"\xff" * 16))), None)
+
+    def records(self, contents: Sequence[int]) -> dict[int, PictureRecord]:
+        """Return pictures by their ids in this store, with all their paths; unknown ids are left out."""
+        found: dict[int, PictureRecord] = {}
+        for start in range(0, len(contents), AT_ONCE):
+            some = [int(content) for content in contents[start : start + AT_ONCE]]
+            marks = ", ".join("?" * len(some))
+            found |= {record.content: record for record in self._records(f"contents.id IN ({marks})", some)}
+        return found
+
+    def counts(self) -> tuple[int, int]:
+        """Return two numbers: the files, and the different pictures in them; a scene of a video counts as a picture."""
+        ((files, pictures),) = self.rows(
+            f"SELECT count(*) - (SELECT count(*) {_SCENES}) + (SELECT count(*) FROM {_VIDEOS}), "
+            "count(DISTINCT content) FROM files"
+        )
+        return files, pictures
+
+    def file_bytes(self) -> int:
+        """Return the total size of all files in bytes."""
+        ((total,),) = self.rows(
+            f"SELECT coalesce(sum(size), 0) - (SELECT coalesce(sum(size), 0) {_SCENES}) "
+            f"+ (SELECT coalesce(sum(size), 0) FROM {_VIDEOS}) FROM files"
+        )
+        return int(total)
+
+    def formats(self) -> dict[str, int]:
+        """Count the pictures of each format; the most frequent format comes first."""
+        rows = self.rows(
+            "SELECT coalesce(format, 'not known') AS kind, count(*) AS n FROM contents "
+            f"WHERE {self.shown} GROUP BY 1 ORDER BY n DESC, kind"
+        )
+        return dict(rows)
+
+    def span(self, column: str) -> tuple[str, str] | None:
+        """Return the first and the last value of a column of dates, "taken" or "added"; None if there is none."""
+        ((first, last),) = self.rows(f"SELECT min({column}), max({column}) FROM contents WHERE {self.shown}")
+        return (first, last) if first else None
+
+    def overview(self) -> Overview:
+        """Count files, formats and folders in the current state of the gallery; reads every path."""
+        return Overview(self.counts()[0], self.formats(), self._folders(), self.span("taken"))
+
+    def _folders(self) -> dict[str, int]:
+        """Count the files that lie in folders of each name; files of hidden pictures are not counted."""
+        prefix, mark, before = STORED_PREFIX.encode(), MARK.encode(), b""
+        found: Counter[str] = Counter()
+        for (raw,) in self.rows(f"SELECT path FROM files WHERE content NOT IN ({self.hidden}) ORDER BY path"):
+            path = os.fsencode(file_of(os.fsdecode(raw))) if mark in raw else raw
+            if path != before and not raw.startswith(prefix):
+                found[os.fsdecode(os.path.basename(os.path.dirname(path)))] += 1  # noqa: PTH119, PTH120  (may not be UTF-8)
+            before = path
+        return dict(found)
+
+    # ------------------------------------------------------------------ browsing without a query
+
+    @abstractmethod
+    def dated(self, filters: Filters) -> tuple[Ids, Sequence[str]]:
+        """Return the ids (n,) of the pictures that pass the filters, with their dates, "" if not known.
+
+        Of a video only the first scene is returned, unless the filters ask for every scene.
+        """
+
+    @abstractmethod
+    def has(self, filters: Filters) -> bool:
+        """True if any picture passes the filters."""
+
+    @abstractmethod
+    def values(self, name: str) -> list[str]:
+        """List the values of "camera", "lens" or "place" over all visible pictures; sorted."""
+
+    @abstractmethod
+    def positions(self) -> Sequence[Any]:
+        """Return the id, latitude and longitude of each picture with a position, in order of the ids."""
+
+    def listing(self) -> Iterator[tuple[str, int, str | None]]:
+        """Yield every file that is not hidden: its path, its picture's id, and its date."""
+        for raw, content, date in self.rows(
+            f"SELECT path, content, taken FROM {JOINED} "
+            f"WHERE content NOT IN ({LATER_SCENES}) AND content NOT IN ({self.hidden}) ORDER BY path"
+        ):
+            yield os.fsdecode(raw), content, date
+
+    # ------------------------------------------------------------------ hidden pictures
+
+    @abstractmethod
+    def _hide(self, contents: Sequence[int], hide: bool) -> int:
+        """Mark pictures as hidden, or as not hidden; return the number changed."""
+
+    def set_hidden(self, contents: Iterable[int], hide: bool) -> int:
+        """Hide pictures from results, or show them again; return the number changed. A scene stands for its video."""
+        whole = dict.fromkeys(contents)
+        for content in list(whole):
+            for scene in filter(None, map(scene_of, self.known_paths(content))):
+                start = os.fsencode(scene.video + MARK)
+                sql = "SELECT content, path FROM files WHERE path > ? AND path < ?"
+                rows = self.rows(sql, (start, start + b":"))
+                whole |= {each: None for each, path in rows if belongs(os.fsdecode(path), scene.video)}
+        for content in whole:  # forget that they were removed as hidden, because the user hides or shows them now
+            self.rows(f"DELETE FROM hidden_gone WHERE {_SAME}", (content,))
+        return self._hide(list(whole), hide)
+
+    def _note_hidden_gone(self, raw: bytes) -> None:
+        """If the picture at a path is hidden, remember path and picture; called before the path is removed."""
+        self.rows(
+            "INSERT INTO hidden_gone (path, hash, gone_at) SELECT path, hash, ? FROM files JOIN contents "
+            f"ON id = content WHERE path = ? AND content IN ({self.hidden}) "
+            "ON CONFLICT (path) DO UPDATE SET hash = excluded.hash, gone_at = excluded.gone_at",
+            (_text(datetime.now(UTC)), raw),
+        )
+
+    def _hide_again(self, raw: bytes, content: int) -> None:
+        """Hide a picture that is about to be recorded at a path, if it must be hidden; forget what was remembered.
+
+        It must be hidden if the path holds another hidden picture, or held it shortly before; or if the same picture
+        was hidden when it was removed. For a scene, all scenes of its video count.
+        """
+        scene = scene_of(os.fsdecode(raw))
+        first, last = (raw, raw) if scene is None else (os.fsencode(scene.video + end) for end in (MARK, f"{MARK}:"))
+        before = self.rows(
+            f"SELECT path FROM files WHERE path BETWEEN ? AND ? AND content <> ? AND content IN ({self.hidden}) "
+            "UNION ALL SELECT path FROM hidden_gone WHERE path BETWEEN ? AND ? AND gone_at > ?",
+            (first, last, content, first, last, _text(datetime.now(UTC) - SUCCESSOR_WITHIN)),
+        )
+        if any(scene is None or belongs(os.fsdecode(path), scene.video) for (path,) in before) or self.rows(
+            f"SELECT 1 FROM hidden_gone WHERE {_SAME}", (content,)
+        ):
+            self._hide([content], True)
+        self.rows(f"DELETE FROM hidden_gone WHERE path = ? OR {_SAME}", (raw, content))
+
+
+def as_files(rows: Iterable[Sequence[Any]]) -> dict[str, File]:
+    """Make files by path from rows of (path as bytes, size, time of change)."""
+    return {(path := os.fsdecode(raw)): File(path, size, changed) for raw, size, changed in rows}
+
+
+def _text(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S")

@@ -7,7 +7,6 @@ from itertools import chain
 import numpy as np
 
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.full_text import Document, documents_of
 from araclip.gallery.catalog.photos import HIDDEN
 from araclip.models.vectors import Ids
 from araclip.text.normalization import normalize
@@ -52,15 +51,10 @@ class WordIndex:
         rows = self._catalog.rows_in(sql, ids)
         return {content for content, texts in rows if texts and describes(texts, in_arabic=in_arabic)}
 
-    def documents(self, ids: Sequence[int]) -> dict[int, Document]:
-        """Return the given pictures' texts by field; pictures without a path are left out."""
-        with self._catalog.own_errors():
-            return dict(documents_of(self._catalog.connection, ids))
-
     def newest_texts(self) -> list[str]:
         """Return the names, metadata, captions and OCR texts of the MAX_NEWEST pictures that were added last."""
         rows = self._catalog.rows("SELECT id FROM contents ORDER BY id DESC LIMIT ?", (MAX_NEWEST,))
-        documents = self.documents([content for (content,) in rows])
+        documents = self._catalog.documents([content for (content,) in rows])
         return [text for document in documents.values() for texts in document.values() for text in texts]
 
     # To complete a word that is being typed, its beginning is looked up among the stems in FTS5's own table of terms,
@@ -86,7 +80,7 @@ class WordIndex:
             before: returns how many letters to cut from a word's beginning; None if the word does not count.
         """
         examples = {stem: self._first(_quoted(stem), EXAMPLES) for stem in stems}
-        documents = self.documents(sorted(set(chain(*examples.values()))))
+        documents = self._catalog.documents(sorted(set(chain(*examples.values()))))
         written: dict[str, Counter[str]] = {stem: Counter() for stem in stems}
         for document in documents.values():
             for field, texts in document.items():
@@ -99,7 +93,7 @@ class WordIndex:
     def names(self, beginning: str, most: int) -> list[str]:
         """Return names of files, without suffix, that have a word with this beginning (or whose folders have one)."""
         ids = self._first(f"names : {_quoted(beginning)} *", most)
-        return [names[0] for each in self.documents(ids).values() if (names := each.get("names"))]
+        return [names[0] for each in self._catalog.documents(ids).values() if (names := each.get("names"))]
 
     def _first(self, asked: str, most: int) -> list[int]:
         """Return the ids of at most `most` pictures that match an FTS5 query and are not hidden."""

@@ -12,12 +12,12 @@ import math
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from io import BufferedReader
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,7 @@ from araclip.core.files import openable
 from araclip.core.paths import text_path, user_path
 from araclip.errors import ImageError, ImageTooLarge, InputError, UnreadableImage
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.embedded_pictures import EmbeddedPictures
-from araclip.gallery.catalog.records import STORED_PREFIX, File
+from araclip.gallery.catalog.records import STORED_PREFIX, EmbeddedPicture, File
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.results import Filled
 from araclip.models.encoder_base import Encoder, picture_of, pixel_vectors
@@ -451,39 +450,16 @@ class Intake:
             return None
 
 
-WORDED = 16_384  # the words of so many pictures are indexed in one commit, in half a second
-
-
-class EmbeddedGroups(Protocol):
-    """Pictures that were embedded elsewhere, in groups; each group becomes one commit."""
-
-    @property
-    def sizes(self) -> Sequence[int]:
-        """The number of pictures in each group; at least one."""
-
-    def read(self, number: int) -> EmbeddedPictures:
-        """Read the pictures of the group with this number."""
-
-
-def add_embedded(catalog: Store, groups: EmbeddedGroups, turn: Turn, progress: Callable[[int], None]) -> Filled:
-    """Commit each group while the next group is read; see `BaseGallery.add_embedded`."""
+def add_embedded(
+    store: Store, groups: Iterable[Sequence[EmbeddedPicture]], turn: Turn, progress: Callable[[int], None]
+) -> Filled:
+    """Commit each group; see `BaseGallery.add_embedded`."""
     report, begin = Filled(), time.perf_counter()
-    with catalog.large_writes() if isinstance(catalog, Catalog) else nullcontext():
-        for size, new in zip(groups.sizes, _added(catalog, groups, turn), strict=True):
-            report.read += size
-            report.added += new
+    with store.large_writes() if isinstance(store, Catalog) else nullcontext():
+        for group in groups:
+            with turn(), store.writing():
+                report.added += store.put_embedded(group)
+            report.read += len(group)
             progress(report.read)
-        report.row_seconds, begin = time.perf_counter() - begin, time.perf_counter()
-        waiting = True
-        while waiting and isinstance(catalog, Catalog):
-            with turn():
-                waiting = catalog.index_words(WORDED)
-        report.word_seconds = time.perf_counter() - begin
+    report.row_seconds = time.perf_counter() - begin
     return report
-
-
-def _added(catalog: Store, groups: EmbeddedGroups, turn: Turn) -> Iterator[int]:
-    for _, group in map_ahead(groups.read, range(len(groups.sizes)), threads=1, most=2):
-        with turn(), catalog.writing():
-            new = catalog.put_embedded(group)
-        yield new

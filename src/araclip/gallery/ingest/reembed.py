@@ -4,10 +4,10 @@ The new vectors are stored beside the old ones, which they replace in one transa
 with the old model continue. A run that was stopped or killed resumes.
 """
 
-import os
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from araclip.core.display import counted
 from araclip.errors import GalleryError
 from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.catalog.store import Store
 from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.gallery.index.scan_index import drop_derived
 from araclip.gallery.ingest.intake import COMMIT_EVERY, ENCODE_BATCH, DecodedPicture, decode_again
 from araclip.gallery.ingest.update import FilesProgress, Skip
-from araclip.gallery.recorded_model import RecordedModel
 from araclip.models.encoder_base import Encoder, pixel_vectors
 from araclip.pictures.image_transform import transform_of
 from araclip.pictures.images import map_ahead
@@ -52,63 +52,42 @@ def reembed(
         GalleryLocked: another process is writing this gallery.
         OSError: the disk is full or read-only.
     """
-    catalog = Catalog.open(folder, None)
-    try:
-        with writer_lock(folder):
-            if catalog.meta("fingerprint") == model.fingerprint:
-                if catalog.meta("next_fingerprint"):
-                    _give_up(catalog)
-                return 0
-            _begin(catalog, model)
-            encoded, missing = _encode(
-                catalog, model, progress or (lambda done, total: None), skip or (lambda line: None)
-            )
-            if missing and not forget_missing:
-                raise GalleryError(
-                    f"{counted(missing, 'picture')} of {folder} cannot be encoded now, so it keeps the vectors of "
-                    f"{catalog.meta('model')}@{catalog.meta('fingerprint')}. Reconnect the drive or run `araclip "
-                    "index` with that model first, then try again (the new vectors are kept), or forget them with "
-                    "--forget-missing."
-                )
-            _switch(catalog, model)
+    with closing(Catalog.open(folder, None)) as catalog, writer_lock(folder):
+        before = catalog.meta("fingerprint")
+        encoded = reembed_store(catalog, model, forget_missing=forget_missing, progress=progress, skip=skip)
+        if catalog.meta("fingerprint") != before:
             drop_derived(folder)
-            catalog.checkpoint()
-            return encoded
-    finally:
-        catalog.close()
+    return encoded
 
 
-def _begin(catalog: Catalog, model: Encoder) -> None:
-    """Keep the new vectors of an interrupted run with this model; delete those of a run with another model."""
-    if catalog.meta("next_fingerprint") != model.fingerprint:
-        with catalog.writing(visible=False):
-            catalog.change("DELETE FROM next_vectors")
-            catalog.put_meta("next_fingerprint", model.fingerprint)
-
-
-def _give_up(catalog: Catalog) -> None:
-    """Delete the new vectors of an interrupted run with another model, because the gallery keeps its own model."""
-    with catalog.writing(visible=False):
-        catalog.change("DELETE FROM next_vectors")
-        catalog.change("DELETE FROM meta WHERE key = 'next_fingerprint'")
-    catalog.checkpoint()
-
-
-def _encode(catalog: Catalog, model: Encoder, progress: FilesProgress, skip: Skip) -> tuple[int, int]:
-    """Fill the table next_vectors; return how many pictures were encoded, and how many cannot be encoded."""
-    (total,) = catalog.rows("SELECT count(*) FROM contents")[0]
-    waiting = [row[0] for row in catalog.rows(
-        "SELECT id FROM contents WHERE id NOT IN (SELECT content FROM next_vectors) ORDER BY id"
-    )]  # fmt: skip
-    reencoder = Reencoder(model, total, progress, skip)
-    with closing(
-        reencoder.groups(waiting, lambda content: decoded_again(catalog, content, model), COMMIT_EVERY)
-    ) as groups:
+def reembed_store(
+    store: Store,
+    model: Encoder,
+    *,
+    forget_missing: bool = False,
+    progress: FilesProgress | None = None,
+    skip: Skip | None = None,
+) -> int:
+    """Re-embed a gallery whose writer's lock is held, as `reembed` does."""
+    record = store.recorded
+    if record.fingerprint == model.fingerprint:
+        store.drop_next_vectors()
+        return 0
+    waiting = store.without_next_vector(model)
+    ((total,),) = store.rows("SELECT count(*) FROM contents")
+    reencoder = Reencoder(model, total, progress or (lambda done, total: None), skip or (lambda line: None))
+    decode = partial(decoded_again, store, model=model)
+    with closing(reencoder.groups(waiting, decode, COMMIT_EVERY)) as groups:
         for group in groups:
-            with catalog.writing(visible=False):
-                for row in ((content, vector.tobytes()) for content, vector in group):
-                    catalog.change("INSERT INTO next_vectors (content, vector) VALUES (?, ?)", row)
-    return reencoder.encoded, reencoder.missing
+            store.put_next_vectors(group)
+    if reencoder.missing and not forget_missing:
+        raise GalleryError(
+            f"{counted(reencoder.missing, 'picture')} of {store.folder} cannot be encoded now, so it keeps the vectors "
+            f"of {record.label}. Reconnect the drive or run `araclip index` with that model first, then try again (the "
+            "new vectors are kept), or forget them with --forget-missing."
+        )
+    store.switch_model(model)
+    return reencoder.encoded
 
 
 class Reencoder:
@@ -150,48 +129,33 @@ class Reencoder:
                 self._progress(done, self._total)
 
 
-def decoded_again(catalog: Catalog, content: int, model: Encoder) -> DecodedPicture | str:
+def decoded_again(store: Store, content: int, *, model: Encoder) -> DecodedPicture | str:
     """Decode a picture again, from a file that still holds it or from its stored pixels; or return why that fails."""
-    (digest,) = catalog.rows("SELECT hash FROM contents WHERE id = ?", (content,))[0]
-    paths = [os.fsdecode(raw) for (raw,) in catalog.rows("SELECT path FROM files WHERE content = ?", (content,))]
-    decoded = decode_again(paths, digest, lambda: catalog.stored_pixels(content), transform_of(model))
+    ((digest,),) = store.rows("SELECT hash FROM contents WHERE id = ?", (content,))
+    paths = store.known_paths(content)
+    decoded = decode_again(paths, digest, lambda: store.stored_pixels(content), transform_of(model))
     if isinstance(decoded, str):
         return f"{paths[0] if paths else f'picture {content}'}: cannot be encoded again ({decoded})."
     return decoded
-
-
-def _switch(catalog: Catalog, model: Encoder) -> None:
-    with catalog.writing():
-        missing = catalog.rows("SELECT path FROM files WHERE content NOT IN (SELECT content FROM next_vectors)")
-        catalog.remove_files([os.fsdecode(raw) for (raw,) in missing])
-        catalog.change("UPDATE contents SET vector = (SELECT vector FROM next_vectors WHERE content = contents.id)")
-        identity = {"model": model.name, "fingerprint": model.fingerprint, "width": str(model.width)}
-        for key, value in identity.items():
-            catalog.change("UPDATE meta SET value = ? WHERE key = ?", (value, key))
-        for key, value in RecordedModel.of(model).whereabouts().items():
-            catalog.put_meta(key, value)
-        catalog.change("DELETE FROM next_vectors")
-        catalog.change("DELETE FROM meta WHERE key = 'next_fingerprint'")
 
 
 SAMPLE = 16  # pictures to measure; a model that encodes three pictures a second needs five seconds for them
 MOST_SECONDS = 10.0
 
 
-def seconds_to_encode(folder: Path, model: Encoder) -> tuple[int, float]:
+def seconds_to_encode(store: Store, model: Encoder) -> tuple[int, float]:
     """Return the number of pictures in a gallery, and an estimate of the seconds to decode and encode them all here.
 
     Up to SAMPLE pictures, evenly spread, are decoded and encoded, for MOST_SECONDS at most; if none can be read, noise
     is encoded instead.
     """
-    with closing(Catalog.open(folder, None)) as catalog:
-        ids = [row[0] for row in catalog.rows("SELECT id FROM contents ORDER BY id")]
-        chosen = [ids[i] for i in sorted({len(ids) * k // SAMPLE for k in range(SAMPLE)})] if ids else []
-        return len(ids), len(ids) * _seconds_each(catalog, chosen, model)
+    ids = [row[0] for row in store.rows("SELECT id FROM contents ORDER BY id")]
+    chosen = [ids[i] for i in sorted({len(ids) * k // SAMPLE for k in range(SAMPLE)})] if ids else []
+    return len(ids), len(ids) * _seconds_each(store, chosen, model)
 
 
-def seconds_to_encode_noise(model: Encoder) -> float:
-    """Measure the seconds to encode one picture here, without decoding; for galleries whose files are elsewhere."""
+def _seconds_to_encode_noise(model: Encoder) -> float:
+    """Measure the seconds to encode one picture here, without decoding."""
     size = model.image_size
     noise = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), dtype=np.uint8)
     pixel_vectors(model, noise[:1])  # loads the model
@@ -202,11 +166,11 @@ def seconds_to_encode_noise(model: Encoder) -> float:
     return (time.perf_counter() - begin) / done
 
 
-def _seconds_each(catalog: Catalog, chosen: list[int], model: Encoder) -> float:
+def _seconds_each(store: Store, chosen: list[int], model: Encoder) -> float:
     size = model.image_size
     pixel_vectors(model, np.zeros((1, size, size, 3), np.uint8))  # loads the model, which a long run does only once
     begin, done, waiting = time.perf_counter(), 0, []
-    with closing(map_ahead(lambda content: decoded_again(catalog, content, model), chosen, model.threads)) as ahead:
+    with closing(map_ahead(partial(decoded_again, store, model=model), chosen, model.threads)) as ahead:
         for _, decoded in ahead:
             if isinstance(decoded, str):  # this picture cannot be read now
                 continue
@@ -220,4 +184,4 @@ def _seconds_each(catalog: Catalog, chosen: list[int], model: Encoder) -> float:
     if waiting:
         pixel_vectors(model, np.stack(waiting))
         done += len(waiting)
-    return (time.perf_counter() - begin) / done if done else seconds_to_encode_noise(model)
+    return (time.perf_counter() - begin) / done if done else _seconds_to_encode_noise(model)

@@ -9,6 +9,7 @@ import numpy as np
 from araclip.core.display import counted
 from araclip.errors import ImageError
 from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.catalog.store import Store
 from araclip.gallery.index import scan_index
 from araclip.gallery.ingest.intake import DecodedPicture, decode_again
 from araclip.gallery.ingest.update import FilesProgress
@@ -31,7 +32,10 @@ def repair(catalog: Catalog, model: Encoder, progress: FilesProgress) -> list[st
     bad = set(bad_vectors(catalog))
     waiting = sorted({*bad, *doubtful(catalog)})
     for done, content in enumerate(waiting, 1):
-        actions += _encode_again(catalog, model, content, content in bad)
+        if content not in bad:
+            with catalog.writing():
+                _mend_hash(catalog, content)
+        actions += encode_again(catalog, model, content, bad=content in bad)
         progress(done, len(waiting))
     with catalog.writing():
         catalog.change(
@@ -42,25 +46,23 @@ def repair(catalog: Catalog, model: Encoder, progress: FilesProgress) -> list[st
     return actions
 
 
-def _encode_again(catalog: Catalog, model: Encoder, content: int, bad: bool) -> list[str]:
+def encode_again(store: Store, model: Encoder, content: int, *, bad: bool = True) -> list[str]:
     """Encode a picture again whose vector is damaged (`bad`) or doubtful; return a line about it unless it was
     sound."""
-    paths = catalog.paths_of([content])[content]
-    with catalog.writing():
-        if not bad:
-            _mend_hash(catalog, content)
-    ((digest,),) = catalog.rows("SELECT hash FROM contents WHERE id = ?", (content,))
-    decoded = decode_again(paths, digest, partial(catalog.stored_pixels, content), transform_of(model))
-    with catalog.writing():
-        catalog.change("DELETE FROM doubtful WHERE content = ?", (content,))
+    paths = store.known_paths(content)
+    ((digest,),) = store.rows("SELECT hash FROM contents WHERE id = ?", (content,))
+    decoded = decode_again(paths, digest, partial(store.stored_pixels, content), transform_of(model))
+    with store.writing():
+        if isinstance(store, Catalog):
+            store.change("DELETE FROM doubtful WHERE content = ?", (content,))
         if not isinstance(decoded, str):
-            renewed = _renew(catalog, content, decoded, model, bad)
+            renewed = _renew(store, content, digest, decoded, model, bad)
             return [f"{paths[0] if paths else f'picture {content}'}: encoded again."] if renewed else []
         if bad:
-            catalog.remove_files(paths)
+            store.remove_files(paths)
             return [f"{', '.join(paths)}: forgotten, since it cannot be encoded again now."]
         # makes the next update read its files again
-        catalog.change("UPDATE files SET mtime_ns = -1 WHERE content = ?", (content,))
+        store.rows("UPDATE files SET mtime_ns = -1 WHERE content = ?", (content,))
         return []
 
 
@@ -85,18 +87,17 @@ def _mend_hash(catalog: Catalog, content: int) -> None:
         return
 
 
-def _renew(catalog: Catalog, content: int, decoded: DecodedPicture, model: Encoder, bad: bool) -> bool:
+def _renew(store: Store, content: int, digest: bytes, decoded: DecodedPicture, model: Encoder, bad: bool) -> bool:
     """Store a picture's new vector and facts; return False if the stored vector was sound and is kept.
 
     If the pixels come from the smaller stored JPEG, the new vector differs slightly; a nearly equal old one is kept.
     """
-    vector = pixel_vectors(model, decoded.pixels[None])[0].astype("<f2")
+    vector = pixel_vectors(model, decoded.pixels[None])[0]
     if not bad:
-        ((raw,),) = catalog.rows("SELECT vector FROM contents WHERE id = ?", (content,))
-        stored = np.frombuffer(raw, "<f2").astype(np.float32)
-        alike = float(stored @ vector.astype(np.float32)) >= _STORED_ALIKE if catalog.stored_pixels(content) else False
-        if alike or raw == vector.tobytes():
+        stored, rounded = store.vector(content), vector.astype(np.float16).astype(np.float32)
+        alike = store.stored_pixels(content) is not None and float(stored @ rounded) >= _STORED_ALIKE
+        if alike or (stored == rounded).all():
             return False
-    catalog.change("UPDATE contents SET vector = ? WHERE id = ?", (vector.tobytes(), content))
-    catalog.put_facts(content, decoded.facts, decoded.phash)
+    store.add_content(digest, vector)
+    store.put_facts(content, decoded.facts, decoded.phash)
     return True

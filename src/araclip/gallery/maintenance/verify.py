@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,26 +13,31 @@ from araclip.core.files import openable
 from araclip.errors import GalleryCorrupt, ImageError
 from araclip.gallery.catalog.catalog import PARTS, Catalog
 from araclip.gallery.catalog.records import STORED_PREFIX, File
+from araclip.gallery.catalog.store import JOINED, Store
 from araclip.gallery.index import scan_index
 from araclip.gallery.ingest.update import FilesProgress
 from araclip.gallery.results import Fault
+from araclip.models.vectors import UNIT_TOLERANCE
 from araclip.pictures.images import open_file, open_image
 from araclip.pictures.video import scenes
 from araclip.pictures.video.scenes import Scene, file_hash, file_of, scene_digest, scene_of
 
-_OUT_OF_LENGTH = 0.02  # float16 rounding moves the length of a unit vector by less than 0.002
+
+def are_unit(vectors: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+    """Tell for each vector (n, D) that was stored in float16 whether it has length 1; False for NaN."""
+    exact = vectors.astype(np.float32)
+    right: NDArray[np.bool_] = np.abs(np.sqrt(np.einsum("nd,nd->n", exact, exact)) - 1) <= 2 * UNIT_TOLERANCE
+    return right
 
 
-def is_unit(vector: NDArray[np.float32]) -> bool:
-    """True if a stored vector has length 1, up to rounding; False for NaN."""
-    return bool(abs(float(np.linalg.norm(vector)) - 1) <= _OUT_OF_LENGTH)
-
-
-def bad_vectors(catalog: Catalog) -> list[int]:
+def bad_vectors(store: Store) -> list[int]:
     """Return the ids of the pictures whose vector has a wrong width, or is not of length 1."""
-    width, bad = int(catalog.meta("width")), []
-    for content, raw in catalog.rows("SELECT id, vector FROM contents ORDER BY id"):
-        if raw is None or len(raw) != 2 * width or not is_unit(np.frombuffer(raw, "<f2").astype(np.float32)):
+    if not isinstance(store, Catalog):  # a server keeps the width itself
+        ids, vectors = store.vectors()
+        return [int(content) for content in ids[~are_unit(vectors)]]
+    width, bad = int(store.meta("width")), []
+    for content, raw in store.rows("SELECT id, vector FROM contents ORDER BY id"):
+        if raw is None or len(raw) != 2 * width or not are_unit(np.frombuffer(raw, "<f2")[None]).all():
             bad.append(content)
     return bad
 
@@ -114,18 +120,16 @@ def _name_of(catalog: Catalog, key: object) -> str:
     return paths[0] if paths else f"{catalog.path}, {f'picture {key}' if isinstance(key, int) else key}"
 
 
-def file_faults(catalog: Catalog, contents: bool, progress: FilesProgress) -> Iterator[Fault]:
+def file_faults(store: Store, contents: bool, progress: FilesProgress) -> Iterator[Fault]:
     """Yield the faults of files on the disk and of stored pixels; compare files' contents as well if `contents`."""
-    rows = catalog.rows(
-        "SELECT path, size, mtime_ns, hash, content FROM files JOIN contents ON id = content ORDER BY path"
-    )
+    rows = store.rows(f"SELECT path, size, mtime_ns, hash, content FROM {JOINED} ORDER BY path")
     if contents:
         scenes.forget_hashes()
     told: set[str] = set()
     for done, (raw, size, mtime, digest, content) in enumerate(rows, 1):
         path = os.fsdecode(raw)
         if path.startswith(STORED_PREFIX):
-            yield from stored_fault(path, catalog.stored_pixels(content))
+            yield from stored_fault(path, store.stored_pixels(content))
         else:
             for fault in file_fault(File(path, size, mtime), digest if contents else None):
                 if str(fault) not in told:  # report a video's fault once, not for each scene

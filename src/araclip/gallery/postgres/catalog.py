@@ -7,40 +7,50 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from araclip.gallery.catalog import counting, hidden_marks
-from araclip.gallery.catalog.embedded_pictures import EmbeddedPictures
+from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.catalog.full_text import Document
 from araclip.gallery.catalog.matching import name_at, name_tokens, tokens
-from araclip.gallery.catalog.records import STORED_PREFIX, File, Overview, PictureRecord, now, signed
-from araclip.gallery.catalog.store import Store
+from araclip.gallery.catalog.records import (
+    STORED_PREFIX,
+    EmbeddedPicture,
+    File,
+    Overview,
+    PictureRecord,
+    RecordedModel,
+    now,
+    signed,
+)
+from araclip.gallery.catalog.store import JOINED, LATER_SCENES, Store, as_files
+from araclip.gallery.postgres.conditions import condition_of
 from araclip.gallery.postgres.database import PATIENCE, Database
 from araclip.gallery.postgres.schema import (
-    HIDDEN_GONE,
     NEXT_GENERATION,
     PICTURE,
     Row,
     State,
-    below,
+    build_graph,
+    create_vectors,
+    drop_vectors_but,
     marks_of,
     read_state,
     record_of,
     row_of,
     sent,
     storable,
+    texts_of,
     vector_of,
     vectors_of,
     words_of,
 )
-from araclip.gallery.recorded_model import RecordedModel
 from araclip.models.encoder import Encoder
-from araclip.models.vectors import Vectors
+from araclip.models.vectors import Ids, Vectors
 from araclip.pictures.facts import Facts
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
-from araclip.pictures.video.scenes import MARK, belongs
 from araclip.text.places import tokens_of
 
 PAGE = 1000  # pictures that one SQL statement reads
-HIDDEN = "SELECT id FROM contents WHERE hidden"
 PUT_AT_ONCE = 1000  # pictures that one SQL statement stores; it takes about 4 MB with vectors of 384 numbers
 _CONTENTS = """INSERT INTO contents (hash, added, format, width, height, phash, caption, photo)
     SELECT decode(hash, 'hex'), ?, format, width, height, phash, caption, photo FROM json_to_recordset(?)
@@ -62,19 +72,34 @@ _PLACE = "@"  # before the whole place, the first of `place_words`; no filter as
 class PostgresCatalog(Store):
     """The catalogue of one gallery. All changes are made inside `writing()`, which must be inside `turn()`."""
 
+    hidden = "SELECT id FROM contents WHERE hidden"
+    unread = "format IS NULL"
+    shown = "shown"
+    stored = "(SELECT count(*) FROM contents WHERE pixels IS NOT NULL)"
+
     def __init__(self, database: Database, model: Encoder | None) -> None:
         self.database = database
         self._model = model
+        self._next = ""  # the fingerprint of the model of second vectors
         self._changed: dict[int, None] = {}  # pictures whose derived columns must be updated before the commit
 
     @property
     def folder(self) -> str:
         return self.database.name
 
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[list[Any]]:
+        return self.database.rows(sql, values)
+
+    def meta(self, key: str) -> str:
+        return str(self._first(f"SELECT {key} FROM gallery"))
+
+    def reading(self) -> AbstractContextManager[None]:
+        return self.database.reading()
+
     def state(self) -> State:
         state = read_state(self.database)
         if self._model:
-            state.check(self._model, self.folder)
+            state.model.check(self._model, self.folder)
         return state
 
     @property
@@ -86,100 +111,86 @@ class PostgresCatalog(Store):
         return self.state().model
 
     @property
-    def vectors(self) -> str:
+    def table(self) -> str:
+        """The name of the table with the vectors of the gallery's model."""
         return vectors_of(self.recorded.fingerprint)
 
     @property
     def stored_bytes(self) -> int:
-        """The bytes that the schema takes on the server, with its indexes."""
         sql = "SELECT sum(pg_total_relation_size(format('%I.%I', schemaname, tablename)::regclass)) FROM pg_tables "
         return int(self.database.rows(f"{sql} WHERE schemaname = ?", (self.database.schema,))[0][0] or 0)
 
-    def rows(self, condition: str = "shown", values: Sequence[Any] = ()) -> Iterator[Row]:
+    def pictures(self, condition: str = "shown", values: Sequence[Any] = ()) -> Iterator[Row]:
         sql = f"SELECT {PICTURE} FROM contents WHERE id > ? AND ({condition}) ORDER BY id LIMIT {PAGE}"
         last = 0
         while found := self.database.rows(sql, (last, *values)):
             yield from map(row_of, found)
             last = found[-1][0]
 
-    def rows_with_vectors(self) -> tuple[list[Row], Vectors]:
-        """Return all pictures in the order of indexing, and their vectors (n, D)."""
-        with self.database.reading():
-            vectors = self.vectors_where("shown ORDER BY content")
-            return list(self.rows()), vectors
+    def vectors(self) -> tuple[Ids, Vectors]:
+        return self.vectors_where("shown ORDER BY id")
 
-    def vectors_where(self, condition: str, values: Sequence[Any] = ()) -> Vectors:
-        """Return the vectors (n, D) of the pictures that pass an SQL condition; it may end in ORDER BY."""
-        join = f"{self.vectors} JOIN contents ON id = content"
-        found = self.database.rows(f"SELECT halfvec_send(vector) FROM {join} WHERE {condition}", values)
-        return np.stack([vector_of(sent) for (sent,) in found]) if found else np.zeros((0, self.recorded.width), "f4")
+    def vectors_where(self, condition: str, values: Sequence[Any] = ()) -> tuple[Ids, Vectors]:
+        """Return the ids (n,) and vectors (n, D) of the pictures that pass an SQL condition, which may end in ORDER
+        BY."""
+        join = f"{self.table} JOIN contents ON id = content"
+        found = self.database.rows(f"SELECT id, halfvec_send(vector) FROM {join} WHERE {condition}", values)
+        vectors = [vector_of(sent) for _, sent in found]
+        ids = np.array([content for content, _ in found], np.int64)
+        return ids, np.stack(vectors) if vectors else np.zeros((0, self.recorded.width), np.float32)
 
     def by_id(self, content: int) -> Row:
-        (row,) = self.rows("id = ?", (content,))
+        (row,) = self.pictures("id = ?", (content,))
         return row
 
-    def content(self, digest: bytes) -> int | None:
-        found: int | None = self._first("SELECT id FROM contents WHERE hash = ?", digest)
-        return found
-
-    def content_of(self, path: str) -> int | None:
-        found: int | None = self._first("SELECT content FROM files WHERE path = ?", os.fsencode(path))
-        return found
-
-    def record(self, identity: str) -> PictureRecord | None:
-        first = bytes.fromhex(identity)
-        rows = self.rows("shown AND hash BETWEEN ? AND ?", (first, first + b"\xff" * 16))
-        return next(map(record_of, list(rows)), None)
-
-    def metadata_of(self, path: str) -> dict[str, Any]:
-        found = self._first("SELECT metadata FROM files WHERE path = ?", os.fsencode(path))
-        return dict(json.loads(found or "{}"))
+    def _records(self, condition: str, values: Sequence[Any]) -> list[PictureRecord]:
+        return list(map(record_of, self.pictures(f"shown AND ({condition})", values)))
 
     def vector(self, content: int) -> Vectors:
-        (found,) = self.vectors_where("id = ?", (content,))
-        vector: Vectors = found
-        return vector
+        _, (vector,) = self.vectors_where("id = ?", (content,))
+        return np.asarray(vector)
 
     def stored_pixels(self, content: int) -> bytes | None:
         found: bytes | None = self._first("SELECT pixels FROM contents WHERE id = ?", content)
         return found
 
-    def files(self, at: str | None = None) -> dict[str, File]:
-        sql, values = "SELECT path, size, mtime_ns FROM files", list[bytes]()
-        if at is not None:
-            sql += " WHERE path = ? OR path >= ? AND path < ? OR path >= ? AND path < ?"
-            values = [os.fsencode(at), *below(f"{at}{os.sep}"), *below(f"{at}{MARK}")]
-        found = self.database.rows(sql, values)
-        files = {(path := os.fsdecode(raw)): File(path, size, changed) for raw, size, changed in found}
-        return files if at is None else {path: file for path, file in files.items() if belongs(path, at)}
-
     def sidecars(self, at: str | None = None) -> dict[str, File]:
         sql = "SELECT path, beside_size, beside_mtime_ns FROM files WHERE beside_size IS NOT NULL"
-        found = self.database.rows(*((sql,) if at is None else (f"{sql} AND path = ?", (os.fsencode(at),))))
-        return {(path := os.fsdecode(raw)): File(path, size, changed) for raw, size, changed in found}
-
-    def drives(self) -> set[str]:
-        return set(json.loads(self._first("SELECT drives FROM gallery") or "[]"))
-
-    def counts(self) -> tuple[int, int]:
-        return counting.counts(self.database)
-
-    def digests(self) -> set[bytes]:
-        return {digest for (digest,) in self.database.rows("SELECT hash FROM contents WHERE format IS NOT NULL")}
-
-    def incomplete(self) -> set[str]:
-        sql = "SELECT path FROM files JOIN contents ON id = content WHERE format IS NULL"
-        return {os.fsdecode(raw) for (raw,) in self.database.rows(sql)}
+        return as_files(self.rows(sql) if at is None else self.rows(f"{sql} AND path = ?", (os.fsencode(at),)))
 
     def overview(self) -> Overview:
-        with self.database.reading():
-            formats = self.database.rows(
-                "SELECT coalesce(format, 'not known') AS kind, count(*) AS n FROM contents WHERE shown GROUP BY 1 "
-                "ORDER BY n DESC, kind"
+        with self.reading():
+            return super().overview()
+
+    def dated(self, filters: Filters) -> tuple[Ids, list[str]]:
+        condition, values = condition_of(filters)
+        if not filters.every_scene:
+            condition += f" AND id NOT IN ({LATER_SCENES})"
+        rows = self.rows(f"SELECT id, coalesce(taken, '') FROM contents WHERE {condition}", values)
+        return np.array([number for number, _ in rows], np.int64), [date for _, date in rows]
+
+    def has(self, filters: Filters) -> bool:
+        condition, values = condition_of(filters)
+        return bool(self.rows(f"SELECT 1 FROM contents WHERE {condition} LIMIT 1", values))
+
+    def values(self, name: str) -> list[str]:
+        if name == "place":
+            rows = self.rows(
+                "SELECT DISTINCT substr(place_words[1], 2) FROM contents "
+                f"WHERE NOT hidden AND place_words[1] LIKE '{_PLACE}%'"
             )
-            ((first, last),) = self.database.rows("SELECT min(taken), max(taken) FROM contents WHERE shown")
-            ends = (first, last) if first else None
-            return Overview(self.counts()[0], dict(formats), counting.folders(self.database, HIDDEN), ends)
+        else:
+            rows = self.rows(
+                f"SELECT DISTINCT photo::json->>'{name}' FROM contents WHERE NOT hidden UNION "
+                f"SELECT DISTINCT files.photo::json->>'{name}' FROM {JOINED} WHERE NOT hidden"
+            )
+        return sorted(value for (value,) in rows if value)
+
+    def positions(self) -> list[list[Any]]:
+        return self.rows(
+            "SELECT id, latitude, longitude FROM contents WHERE shown AND latitude IS NOT NULL "
+            f"AND id NOT IN ({LATER_SCENES}) ORDER BY id"
+        )
 
     # ------------------------------------------------------------------ changes
 
@@ -194,8 +205,6 @@ class PostgresCatalog(Store):
     def writing(self) -> Iterator[None]:
         """Run a `with` block as a transaction: all changes inside become visible as a new generation, or none."""
         with self.database.transaction():
-            if not self.database.rows("SELECT to_regclass('hidden_gone')")[0][0]:  # a gallery of an earlier release
-                self.database.rows(HIDDEN_GONE)
             self._changed = {}
             yield
             self._derive()
@@ -210,21 +219,20 @@ class PostgresCatalog(Store):
             "RETURNING id",
             digest, now(),
         )  # fmt: skip
-        self.put_vector(self.vectors, content, vector)
+        self.put_vector(self.table, content, vector)
         return content
 
-    def put_vector(self, table: str, content: int, vector: Vectors) -> None:
+    def put_vector(self, table: str, content: int, vector: NDArray[np.floating[Any]]) -> None:
         """Store a picture's vector in the table of a model."""
         self.database.rows(
             f"INSERT INTO {table} VALUES (?, ?) ON CONFLICT (content) DO UPDATE SET vector = excluded.vector",
             (content, sent(vector)),
         )
 
-    def put_embedded(self, group: EmbeddedPictures) -> int:
+    def put_embedded(self, pictures: Sequence[EmbeddedPicture]) -> int:
         added = 0
-        for start in range(0, len(group), PUT_AT_ONCE):
-            rows = range(start, min(start + PUT_AT_ONCE, len(group)))
-            new, contents = _put(self.database, self.vectors, group, rows)
+        for start in range(0, len(pictures), PUT_AT_ONCE):
+            new, contents = _put(self.database, self.table, pictures[start : start + PUT_AT_ONCE])
             added += new
             self._changed |= dict.fromkeys(contents)
         self.database.rows(  # pictures that were hidden when they were removed are hidden again
@@ -241,12 +249,9 @@ class PostgresCatalog(Store):
         )
 
     def put_file(self, file: File, content: int, metadata: Mapping[str, Any] | None = None) -> None:
-        """Record that `file` holds picture `content`. The path keeps its metadata unless new metadata is given."""
         raw, about = os.fsencode(file.path), dict(metadata or {})
         before = self.content_of(file.path)
-        if hidden_marks.inherits(self.database, HIDDEN, raw, content):
-            self.database.rows("UPDATE contents SET hidden = TRUE WHERE id = ?", (content,))
-        hidden_marks.came_back(self.database, raw, content)
+        self._hide_again(raw, content)
         kept = "" if metadata is None else (
             ", metadata = excluded.metadata, marks = excluded.marks, name_words = excluded.name_words"
         )  # fmt: skip
@@ -268,19 +273,16 @@ class PostgresCatalog(Store):
         )
         self._changed |= {content: None for (content,) in found}
 
-    def set_hidden(self, contents: Iterable[int], hide: bool) -> int:
-        ids = counting.with_their_videos(self.database, contents)
-        hidden_marks.shown(self.database, ids)
+    def _hide(self, contents: Sequence[int], hide: bool) -> int:
         sql = "UPDATE contents SET hidden = ? WHERE id = ANY(?) AND hidden <> ? RETURNING id"
-        return len(self.database.rows(sql, (hide, ids, hide)))
+        return len(self.rows(sql, (hide, contents, hide)))
 
     def store_pixels(self, content: int, picture: bytes) -> None:
         self.database.rows("UPDATE contents SET pixels = ? WHERE id = ?", (picture, content))
 
     def remove_files(self, paths: Iterable[str]) -> None:
-        """Remove paths, and pictures that have no path left. Another copy of a picture inherits the path's metadata."""
         for path in paths:
-            hidden_marks.note_gone(self.database, HIDDEN, os.fsencode(path))
+            self._note_hidden_gone(os.fsencode(path))
             sql = "DELETE FROM files WHERE path = ? RETURNING content, metadata, marks"
             for content, metadata, marks in self.database.rows(sql, (os.fsencode(path),)):
                 self._changed[content] = None
@@ -300,6 +302,37 @@ class PostgresCatalog(Store):
             (list(self._changed),),
         )
 
+    def documents(self, ids: Sequence[int]) -> dict[int, Document]:
+        """Return the given pictures' texts by field; a gallery on a server has no OCR texts."""
+        return {row.id: texts_of(row) for row in self.pictures("shown AND id = ANY(?)", (list(ids),))}
+
+    def without_next_vector(self, model: Encoder) -> list[int]:
+        drop_vectors_but(self.database, self.table, vectors_of(model.fingerprint))
+        table = create_vectors(self.database, model)
+        self._next = model.fingerprint
+        rows = self.rows(f"SELECT id FROM contents WHERE shown AND id NOT IN (SELECT content FROM {table}) ORDER BY id")
+        return [content for (content,) in rows]
+
+    def put_next_vectors(self, vectors: Iterable[tuple[int, NDArray[np.float16]]]) -> None:
+        with self.database.transaction():
+            for content, vector in vectors:
+                self.put_vector(vectors_of(self._next), content, vector)
+
+    def switch_model(self, model: Encoder) -> None:
+        old, new, record = self.table, vectors_of(model.fingerprint), RecordedModel.of(model)
+        build_graph(self.database, new)
+        with self.database.transaction():
+            self.rows(f"DELETE FROM contents WHERE id NOT IN (SELECT content FROM {new})")
+            self.rows(
+                "UPDATE gallery SET model = ?, fingerprint = ?, width = ?, model_origin = ?, model_source = ?, "
+                + NEXT_GENERATION,
+                (record.name, record.fingerprint, record.width, record.origin, record.source),
+            )
+            self.rows(f"DROP TABLE {old}")
+
+    def drop_next_vectors(self) -> None:
+        drop_vectors_but(self.database, self.table)
+
     def derive(self, turn: Callable[[], AbstractContextManager[None]]) -> None:
         placed = "latitude IS NOT NULL OR cardinality(place_words) > 0"
         sql = f"SELECT id FROM contents WHERE ({placed}) AND coalesce(place_words[1], '') NOT LIKE '{_PLACE}%'"
@@ -310,23 +343,19 @@ class PostgresCatalog(Store):
     def compact(self) -> int:
         """Free the space of removed pictures, for new ones; return the number of bytes given back to the system."""
         before = self.stored_bytes
-        for table in ("contents", "files", self.vectors):
+        for table in ("contents", "files", self.table):
             self.database.rows(f"VACUUM (ANALYZE) {table}")
         return max(0, before - self.stored_bytes)
 
     def _derive(self) -> None:
         """Update the derived columns of changed pictures, which filters and searches use."""
-        changed = [_derived(row) for row in self.rows("id = ANY(?)", (list(self._changed),))]
+        changed = [_derived(row) for row in self.pictures("id = ANY(?)", (list(self._changed),))]
         columns = ", ".join(f"{name} = new.{name}" for name in (part.split()[0] for part in _DERIVED.split(", ")))
         self.database.rows(
             f"UPDATE contents SET {columns} FROM json_to_recordset(?) AS new (id bigint, {_DERIVED}) "
             "WHERE contents.id = new.id",
             (json.dumps(changed),),
         )
-
-    def _first(self, sql: str, *values: Any) -> Any:
-        found = self.database.rows(sql, values)
-        return found[0][0] if found else None
 
 
 def _derived(row: Row) -> dict[str, Any]:
@@ -348,44 +377,44 @@ def _derived(row: Row) -> dict[str, Any]:
 # ------------------------------------------------------------------ pictures that were embedded elsewhere
 
 
-def _put(database: Database, vectors: str, group: EmbeddedPictures, rows: range) -> tuple[int, list[int]]:
-    """Store some rows of a group, inside a transaction; known paths stay as they are.
+def _put(database: Database, vectors: str, group: Sequence[EmbeddedPicture]) -> tuple[int, list[int]]:
+    """Store some pictures, inside a transaction; known paths stay as they are.
 
     `vectors` names the table for the vectors.
 
     Returns:
         How many pictures were new, and the ids of the pictures that have a new path.
     """
-    paths = {group.paths[row]: row for row in reversed(rows)}  # if a path comes twice, the first row counts
+    paths = {group[row].file.path: row for row in reversed(range(len(group)))}  # of a path that comes twice, the first
     asked = json.dumps([[os.fsencode(path).hex(), row] for path, row in paths.items()])
     taken = {int(row) for (row,) in database.rows(_TAKEN, (asked,))}
-    new = [row for row in sorted(paths.values()) if row not in taken]
-    pictures = json.dumps(list({group.digests[row]: _picture(group, row) for row in reversed(new)}.values()))
+    new = [group[row] for row in sorted(paths.values()) if row not in taken]
+    pictures = json.dumps(list({each.digest: _picture(each) for each in reversed(new)}.values()))
     added = database.rows(_CONTENTS, (now(), pictures))
     database.rows(_VECTORS.format(table=vectors), (pictures,))
-    files = database.rows(_FILES, (json.dumps([_file(group, row) for row in new]),))
+    files = database.rows(_FILES, (json.dumps(list(map(_file, new))),))
     return len(added), [content for (content,) in files]
 
 
-def _picture(group: EmbeddedPictures, row: int) -> dict[str, Any]:
-    facts = group.facts(row)
+def _picture(picture: EmbeddedPicture) -> dict[str, Any]:
+    facts = picture.facts
     return {
-        "hash": group.digests[row].hex(),
+        "hash": picture.digest.hex(),
         "format": facts.format,
         "width": facts.width,
         "height": facts.height,
-        "phash": signed(group.phashes[row]),
+        "phash": signed(picture.phash),
         "caption": storable(facts.caption),
         "photo": facts.photo.to_json(),
-        "vector": sent(group.vectors[row]),
+        "vector": sent(picture.vector),
     }
 
 
-def _file(group: EmbeddedPictures, row: int) -> dict[str, Any]:
-    file, about = group.file(row), dict(group.metadata[row])
+def _file(picture: EmbeddedPicture) -> dict[str, Any]:
+    file, about = picture.file, dict(picture.metadata)
     return {
         "path": os.fsencode(file.path).hex(),
-        "hash": group.digests[row].hex(),
+        "hash": picture.digest.hex(),
         "size": file.size,
         "mtime_ns": file.mtime_ns,
         "metadata": json.dumps(about),

@@ -1,30 +1,22 @@
 """Search a gallery in PostgreSQL. Filters become SQL. If few pictures pass the filters, all of these are compared;
 otherwise pgvector's graph (HNSW) finds the nearest ones."""
 
-import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import PurePath
-from typing import Any
 
 import numpy as np
 
-from araclip.gallery.catalog.filters import ORIENTATIONS, Filters, below_any, folder_names, roots_of
+from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.full_text import Document, forms_of
-from araclip.gallery.catalog.matching import is_glob, name_at, name_matches, tokens
+from araclip.gallery.catalog.matching import is_glob
 from araclip.gallery.catalog.records import signed
-from araclip.gallery.ingest.update import below as is_below
 from araclip.gallery.near_hashes import NEAR
+from araclip.gallery.postgres import schema
 from araclip.gallery.postgres.catalog import PostgresCatalog
-from araclip.gallery.postgres.database import Database
+from araclip.gallery.postgres.conditions import condition_of, path_passes, paths_of
 from araclip.gallery.postgres.schema import (
     PICTURE,
-    FileEntry,
     Row,
-    below,
-    mark,
-    marks_of,
     record_of,
     row_of,
     sent,
@@ -35,17 +27,10 @@ from araclip.gallery.ranking import Candidate, Page, StoreSearch
 from araclip.gallery.results import Hit
 from araclip.gallery.text_matches import TextMatches, TextQuery, text_matches
 from araclip.models.vectors import Ids, Vectors
-from araclip.pictures.video.formats import FORMATS as VIDEO_FORMATS
-from araclip.text.places import EARTH_M, wanted
 from araclip.text.script import describes
 
-EXACT_UP_TO = 100_000  # up to so many passing pictures are all compared, as in a folder
 EF_SEARCH = 400  # candidates that a search of the graph keeps
-EF_CONSTRUCTION = 200  # the same for building it: takes twice as long as pgvector's 64, recall 0.99 instead of 0.965
 PART = 3  # the fewest letters of a part of a word that is looked for
-Condition = tuple[str, tuple[Any, ...]]
-_METRES = f"""2 * {EARTH_M} * asin(least(1, sqrt(sin(radians(latitude - ?) / 2) ^ 2
-    + cos(radians(latitude)) * cos(radians(?)) * sin(radians(longitude - ?) / 2) ^ 2)))"""  # haversine
 
 
 class PostgresSearch(StoreSearch):
@@ -58,8 +43,8 @@ class PostgresSearch(StoreSearch):
         self, catalog: PostgresCatalog, exact: bool, pictures: Callable[[], int], vector: Vectors, page: Page
     ) -> None:
         """`pictures` returns the number of pictures in the gallery."""
-        self._catalog, self._database, self._vectors = catalog, catalog.database, catalog.vectors
-        self._exact = exact or not has_graph(catalog.database, self._vectors)
+        self._catalog, self._database, self._vectors = catalog, catalog.database, catalog.table
+        self._exact = exact or not schema.has_graph(catalog.database, self._vectors)
         self._pictures, self._vector, self._filters, self._wanted = pictures, vector, page.filters, page.offset + page.k
         self._rows: dict[int, Row] = {}  # pictures that were fetched already
 
@@ -172,7 +157,7 @@ class PostgresSearch(StoreSearch):
     def _few(self) -> bool:
         condition, values = condition_of(self._filters)
         sql = f"SELECT count(*) FROM (SELECT 1 FROM contents WHERE {condition} LIMIT ?) AS passing"
-        return bool(self._database.rows(sql, (*values, EXACT_UP_TO + 1))[0][0] <= EXACT_UP_TO)
+        return bool(self._database.rows(sql, (*values, schema.EXACT_UP_TO + 1))[0][0] <= schema.EXACT_UP_TO)
 
     def _query(
         self, limit: int, filters: Filters | None, exact: bool, among: Sequence[int] | None = None
@@ -198,115 +183,3 @@ def _description(row: Row) -> str:
     """Return the stems of a picture's metadata and captions, as a folder's catalogue stores them."""
     _, metadata, captions, _ = forms_of(texts_of(row))[0]
     return f"{metadata} {captions}"
-
-
-# ------------------------------------------------------------------ filters
-
-
-def condition_of(filters: Filters | None) -> Condition:
-    """Return SQL and its values that select the pictures with a path that pass all filters; None: all with a path."""
-    if filters is None:
-        return "shown", ()
-    of_picture: list[Condition] = [("shown", ())]
-    of_path: list[Condition] = []
-    if filters.hidden is not None:
-        of_picture.append(("hidden" if filters.hidden else "NOT hidden", ()))
-    for name, column in (("captured", "taken"), ("added", "added")):
-        if first := getattr(filters, f"{name}_from"):
-            of_picture.append((f"{column} >= ?", (first,)))
-        if last := getattr(filters, f"{name}_to"):  # "\x7f" sorts after every character of a longer date
-            of_picture.append((f"{column} < ?", (last + "\x7f",)))
-    for start, numbers in ((6, filters.months), (9, filters.days)):
-        if numbers:
-            of_picture.append((f"substr(taken, {start}, 2) = ANY(?)", ([f"{number:02}" for number in numbers],)))
-    if filters.formats:
-        of_picture.append(("format = ANY(?)", (list(filters.formats),)))
-    if filters.orientation:
-        of_picture.append((ORIENTATIONS[filters.orientation], ()))
-    for name in ("camera", "lens"):
-        if (words := getattr(filters, name)) is not None:
-            of_picture.append((f"{name}_words @> ?", (sorted(tokens(words)),)))
-    if filters.place is not None:
-        called = tuple(sorted(each) for each in wanted(filters.place))
-        of_picture.append((" OR ".join(["place_words @> ?"] * len(called)), called))
-    if filters.near is not None:
-        latitude, longitude, metres = filters.near
-        degrees = math.degrees(metres / EARTH_M) * 1.000001 + 1e-9  # a little more, to be safe from rounding
-        box = (latitude - degrees, latitude + degrees)
-        of_picture.append(
-            (f"latitude BETWEEN ? AND ? AND {_METRES} <= ?", (*box, latitude, latitude, longitude, metres))
-        )
-    if filters.kind:
-        video = "format = ANY(?)" if filters.kind == "video" else "format <> ALL(?)"
-        of_picture.append((video, (list(VIDEO_FORMATS),)))
-    if filters.name is not None and not is_glob(filters.name):  # globs are compared after the query
-        of_path.append(("name_words @> ?", (sorted(tokens(filters.name)),)))
-    for roots in (filters.folder and roots_of(filters.folder), filters.below and [filters.below]):
-        if roots:
-            ends = [below(root.rstrip(os.sep) + os.sep) for root in roots]
-            of_path.append(
-                (" OR ".join(["path >= ? AND path < ?"] * len(ends)), tuple(end for two in ends for end in two))
-            )
-    if filters.folder_name is not None:
-        of_path.append(below_any(filters.folder_name, "position(?::bytea IN path) > 0"))
-    for sign, size in ((">=", filters.min_size), ("<=", filters.max_size)):
-        if size is not None:
-            of_path.append((f"size {sign} ?", (size,)))
-    if filters.metadata:
-        of_path.append(("marks @> ?", ([mark(key, value) for key, value in filters.metadata.items()],)))
-    if of_path:
-        sql, values = _all(of_path)
-        of_picture.append((f"contents.id IN (SELECT content FROM files WHERE {sql})", values))
-    return _all(of_picture)
-
-
-def _all(parts: list[Condition]) -> Condition:
-    return " AND ".join(f"({sql})" for sql, _ in parts), tuple(value for _, values in parts for value in values)
-
-
-def paths_of(row: Row, filters: Filters) -> list[str]:
-    """Return the paths of a picture; paths that pass the filters come first, and each part is sorted by bytes.
-
-    Whether the files exist is not checked, because they may be on another machine.
-    """
-    entries = sorted(row.files, key=lambda entry: (not path_passes(filters, entry), os.fsencode(entry.file.path)))
-    return [each.file.path for each in entries]
-
-
-def path_passes(filters: Filters, entry: FileEntry) -> bool:
-    """True if a path itself passes the filters: the conditions that `condition_of` puts on `files`, and a glob."""
-    path, size = entry.file.path, entry.file.size
-    if filters.name is not None and not name_matches(name_at(path, dict(entry.metadata)), filters.name):
-        return False
-    if filters.folder is not None and not any(is_below(path, root) for root in roots_of(filters.folder)):
-        return False
-    if filters.below is not None and not is_below(path, filters.below):
-        return False
-    if filters.folder_name is not None and not {*folder_names(filters.folder_name)} & {*PurePath(path).parent.parts}:
-        return False
-    if size < (filters.min_size or 0) or (filters.max_size is not None and size > filters.max_size):
-        return False
-    marks = set(marks_of(entry.metadata))
-    return all(mark(key, value) in marks for key, value in filters.metadata.items())
-
-
-# ------------------------------------------------------------------ the graph
-
-
-def has_graph(database: Database, vectors: str) -> bool:
-    """True if the table `vectors` has its index for approximate search, pgvector's HNSW graph."""
-    sql = "SELECT 1 FROM pg_indexes WHERE schemaname = ? AND indexname = ?"
-    return bool(database.rows(sql, (database.schema, f"{vectors}_graph")))
-
-
-def build_graph(database: Database, vectors: str) -> None:
-    """Build the graph if it is missing and there are many pictures; takes minutes for a million. Later writes update
-    it.
-    """
-    ((pictures,),) = database.rows(f"SELECT count(*) FROM {vectors}")
-    if pictures > EXACT_UP_TO and not has_graph(database, vectors):
-        database.rows(
-            f"CREATE INDEX {vectors}_graph ON {vectors} USING hnsw (vector halfvec_ip_ops) "
-            f"WITH (ef_construction = {EF_CONSTRUCTION})"
-        )
-        database.rows(f"ANALYZE {vectors}")

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
@@ -207,11 +206,6 @@ def answer(problem: Problem, scope: Scope) -> Response:
         body = error_object(problem.kind, problem.status_code, body["detail"], None if param is None else str(param))
         media_type = JSONResponse.media_type
     return JSONResponse(body, problem.status_code, {**headers, **(problem.headers or {})}, media_type=media_type)
-
-
-def answered(request: Request, problem: Problem) -> Response:
-    """Make the response to a request that has a problem."""
-    return answer(problem, request.scope)
 
 
 # ------------------------------------------------------------------ OpenAI's shape

@@ -73,6 +73,11 @@ class Keys:
         return frozenset()
 
 
+def unauthorized() -> Problem:
+    """Return the problem of a request without a valid token."""
+    return Problem("unauthorized", headers={"WWW-Authenticate": 'Bearer realm="araclip"'})
+
+
 class Requires(BeforeBody):
     """A dependency of routes that refuses requests without a scope."""
 
@@ -83,7 +88,7 @@ class Requires(BeforeBody):
         keys: Keys = request.app.state.keys
         held = keys.scopes_of(request)
         if not held:
-            raise Problem("unauthorized", headers={"WWW-Authenticate": 'Bearer realm="araclip"'})
+            raise unauthorized()
         if self._scope not in held:
             raise Problem(
                 "forbidden",

@@ -19,14 +19,12 @@ from typing import Any, Literal
 from araclip.core.child_process import Parent
 from araclip.core.processes import step_back
 from araclip.errors import AraCLIPError, EmptyFolder, GalleryCorrupt, GalleryLocked, ModelError, WidthMismatch
-from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog import writer_lock
 from araclip.gallery.gallery import Gallery
 from araclip.gallery.ingest.watch import update_as_far_as_possible
-from araclip.gallery.locations import Address, Location, location_of
+from araclip.gallery.locations import Location, location_of
 from araclip.gallery.open import encoder_of, open_gallery
-from araclip.gallery.recorded_model import create_catalog
-from araclip.models.encoder_base import Encoder, usable_cores
+from araclip.models.encoder_base import usable_cores
 
 # Why indexing has stopped, as a word that a client puts into its reader's language. The message itself names paths and
 # stays in the server's log: whoever may only read pictures need not know them.
@@ -84,17 +82,11 @@ def _update(
         server.tell({"skipped": line})
 
     logging.getLogger("araclip").addHandler(_ToServer(server))
-    with _opened(place, encoder) as gallery:
+    with open_gallery(place, model=encoder, create=True) as gallery:
         update = update_as_far_as_possible(gallery, paths, folders, progress=progress, skip=skip)
         if ocr and isinstance(gallery, Gallery):
             gallery.ocr(progress=progress, skip=skip)
     return {**asdict(update), "skipped": len(update.skipped)}
-
-
-def _opened(place: Location, encoder: Encoder) -> BaseGallery:
-    if isinstance(place, Address):
-        return open_gallery(place, model=encoder, create=True)
-    return Gallery(create_catalog(place, encoder), encoder)
 
 
 class _ToServer(logging.Handler):

@@ -1,6 +1,5 @@
 """Browsing without a query: a timeline, pictures by date, folders as albums, places."""
 
-import base64
 from collections.abc import Callable
 from typing import Annotated, Literal, TypeVar
 
@@ -46,8 +45,8 @@ async def timeline(
     """How many pictures were taken in each month."""
 
     def answer() -> TimelineAnswer:
-        browsing = service.gallery.browsing
-        generation, found = browsing.generation, browsing.timeline(browsing.filters(where))
+        gallery = service.gallery
+        generation, found = gallery.generation, gallery.timeline(gallery.filters(where))
         months = [Month(month=each.month or None, pictures=each.pictures) for each in found.months]
         return TimelineAnswer(pictures=len(found), months=months, generation=generation)
 
@@ -71,10 +70,10 @@ async def pictures(
         raise InputError("offset and cursor both say where to begin. Pass one of them.")
 
     def answer() -> PicturesAnswer:
-        browsing = service.gallery.browsing
-        generation, found = browsing.generation, browsing.timeline(browsing.filters(where))
+        gallery = service.gallery
+        generation, found = gallery.generation, gallery.timeline(gallery.filters(where))
         start = offset if cursor is None else found.position(cursor)
-        records = browsing.records(found.ids[start : start + k].tolist())
+        records = gallery.records(found.ids[start : start + k].tolist())
         return PicturesAnswer(
             results=listed(service, records), offset=start, pictures=len(found), next=found.cursor_at(start + k),
             generation=generation,
@@ -89,7 +88,7 @@ def listed(service: Service, records: list[PictureRecord]) -> list[Listed]:
     return [_listed(record, placeholders.get(record.id)) for record in records]
 
 
-def _listed(record: PictureRecord, placeholder: bytes | None) -> Listed:
+def _listed(record: PictureRecord, placeholder: str | None) -> Listed:
     first = record.copies[0]
     return Listed(
         id=record.id,
@@ -98,7 +97,7 @@ def _listed(record: PictureRecord, placeholder: bytes | None) -> Listed:
         width=record.width,
         height=record.height,
         captured_at=record.captured_at and shown(record.captured_at),
-        placeholder=f"data:image/webp;base64,{base64.b64encode(placeholder).decode()}" if placeholder else None,
+        placeholder=placeholder,
         copies=len(record.copies) - 1,
         time=record.time,
     )
@@ -116,14 +115,14 @@ async def folders(
     """Folders as albums: those in an album, or at the top."""
 
     def answer() -> FoldersAnswer:
-        browsing = service.gallery.browsing
-        generation, albums = browsing.generation, browsing.albums()
+        gallery = service.gallery
+        generation, albums = gallery.generation, gallery.albums()
         asked = None if inside is None else albums.by_key.get(inside)
         if inside is not None and asked is None:
             raise InputError(f"no album '{shown(inside):.40}'. Ask GET /folders for the albums there are.")
         below = asked.albums if asked else albums.top
         some = below[offset : offset + k]
-        covers = {record.content: record.id for record in browsing.records([each.cover for each in some])}
+        covers = {record.content: record.id for record in gallery.records([each.cover for each in some])}
         return FoldersAnswer(
             trail=[AlbumName(key=each.key, name=each.name) for each in asked.trail] if asked else [],
             pictures=asked.own if asked else 0,
@@ -154,20 +153,16 @@ async def places(
     """Where pictures were taken, gathered in a grid or by town."""
 
     def answer() -> PlacesAnswer:
-        browsing = service.gallery.browsing
+        gallery = service.gallery
         generation, found = (
-            browsing.generation,
-            browsing.places(browsing.filters(where), cell if by == "cell" else None),
+            gallery.generation,
+            gallery.places(gallery.filters(where), cell if by == "cell" else None),
         )
-        covers = {record.content: record.id for record in browsing.records([each.cover for each in found or ()])}
+        covers = {record.content: record.id for record in gallery.records([each.cover for each in found])}
         shown_places = [
-            Place(
-                latitude=each.latitude, longitude=each.longitude, pictures=each.pictures,
-                cover=covers.get(each.cover), box=each.box, name=each.name,
-            )
-            for each in found or ()
+            Place(**{**vars(each), "cover": covers.get(each.cover)}) for each in found
         ]  # fmt: skip
-        total = sum(each.pictures for each in found or ())
-        return PlacesAnswer(known=found is not None, pictures=total, places=shown_places, generation=generation)
+        total = sum(each.pictures for each in found)
+        return PlacesAnswer(pictures=total, places=shown_places, generation=generation)
 
     return await _worked(service, request, client, answer)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Request, Response, UploadFile
 from fastapi.routing import APIRoute
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData
@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from araclip.core import bounded_json
 from araclip.core.display import shown
 from araclip.errors import InputError
+from araclip.gallery.catalog.records import PictureRecord
 from araclip.server.http.errors import MEDIA_TYPE, Problem
 from araclip.server.http.limits import BeforeBody, limit_body
 from araclip.server.http.tokens import Requires
@@ -97,6 +98,22 @@ def _check_media_type(request: Request) -> None:
         raise Problem("media-type", expected="Content-Type multipart/form-data or application/json")
     if options.get(b"charset", b"utf-8").lower() != b"utf-8":
         raise Problem("media-type", expected="the charset UTF-8")
+
+
+def record_of(service: Service, identity: str) -> PictureRecord:
+    """Return a picture of the gallery; a Problem if there is no picture with this id. For a thread."""
+    record = service.gallery.store.record(identity)
+    if record is None:
+        raise Problem("no-picture", id=shown(identity))
+    return record
+
+
+async def uploaded(service: Service, file: UploadFile) -> bytes:
+    """Return the bytes of an uploaded file; a Problem if there are more than the server takes."""
+    data = await file.read()
+    if len(data) > service.settings.max_upload:
+        raise Problem("too-large", limit=service.settings.max_upload)
+    return data
 
 
 ServiceOf = Annotated[Service, Depends(service_of)]

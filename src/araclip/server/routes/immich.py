@@ -27,6 +27,7 @@ from araclip.errors import InputError, WidthMismatch
 from araclip.models.encoder import Encoder
 from araclip.server.http.errors import Problem
 from araclip.server.http.limits import BeforeBody
+from araclip.server.http.tokens import unauthorized
 from araclip.server.routes.dependencies import (
     ONE_PICTURE,
     ClientOf,
@@ -34,6 +35,7 @@ from araclip.server.routes.dependencies import (
     ServiceOf,
     problems,
     service_of,
+    uploaded,
     while_connected,
 )
 from araclip.server.schemas import Prediction
@@ -86,7 +88,7 @@ class MayPredict(BeforeBody):
             return
         scopes = service.keys.scopes_of(request) or service.keys.scopes_of_token(_password(request))
         if not scopes:
-            raise Problem("unauthorized", headers={"WWW-Authenticate": 'Bearer realm="araclip"'})
+            raise unauthorized()
 
 
 router = APIRouter(route_class=GuardedRoute, tags=["immich"])
@@ -125,9 +127,7 @@ async def predict(
             return Prediction(clip=_written(service.model, row, width))
         if image is None:
             raise _invalid("image", "a visual entry needs the file image")
-        data = await image.read()
-        if len(data) > (limit := service.settings.max_upload):
-            raise Problem("too-large", limit=limit)
+        data = await uploaded(service, image)
         row, facts = await while_connected(request, service.picture(data, client))
         return Prediction(clip=_written(service.model, row, width), imageHeight=facts.height, imageWidth=facts.width)
 

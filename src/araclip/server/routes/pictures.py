@@ -12,7 +12,6 @@ from fastapi import APIRouter, File, Query, Request, Response, UploadFile
 from starlette.types import Receive, Scope, Send
 
 from araclip.core.display import shown, shown_lines, undirected
-from araclip.errors import GalleryLocked
 from araclip.gallery.catalog.records import STORED_PREFIX, Copy, identity_of
 from araclip.gallery.results import Added
 from araclip.pictures.image_transform import transform_of
@@ -28,6 +27,8 @@ from araclip.server.routes.dependencies import (
     GuardedRoute,
     ServiceOf,
     problems,
+    record_of,
+    uploaded,
     while_connected,
 )
 from araclip.server.schemas import Details, Identity, PictureText, SameFile
@@ -40,7 +41,6 @@ IMMUTABLE = "private, max-age=31536000, immutable"  # an id is a hash of the con
 UNTIL_INDEXED = "private, no-cache"
 ISOLATED = {"Content-Security-Policy": "default-src 'none'; sandbox"}  # a picture opened as a document runs no scripts
 SHOWN_SIDE = 4096  # pixels of a picture that is converted to be shown
-RETRY_SECONDS = "5"
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
@@ -147,9 +147,7 @@ async def _original(service: Service, identity: str) -> Original:
 
 
 async def _opened(service: Service, identity: str) -> Original | None:
-    picture = await service.in_thread(lambda: service.gallery.store.record(identity))
-    if picture is None:
-        return None
+    picture = await service.in_thread(lambda: record_of(service, identity))
     return await _thread_for(service, picture.time)(lambda: open_original(service.gallery.store, picture))
 
 
@@ -166,16 +164,11 @@ def _close_unused(opening: asyncio.Future[Original | None]) -> None:
 @router.get("/images/{identity}/details", dependencies=READ, responses=problems(401, 403, 404, 422))
 async def details(service: ServiceOf, identity: Identity) -> Details:
     """The details of a picture."""
-    found = await service.in_thread(lambda: _details(service, identity))
-    if found is None:
-        raise Problem("no-picture", id=identity)
-    return found
+    return await service.in_thread(lambda: _details(service, identity))
 
 
-def _details(service: Service, identity: str) -> Details | None:
-    picture = service.gallery.store.record(identity)
-    if picture is None:
-        return None
+def _details(service: Service, identity: str) -> Details:
+    picture = record_of(service, identity)
     first, *others = picture.copies
     return Details(
         id=picture.id,
@@ -239,17 +232,12 @@ async def upload(
     """
     if not service.settings.uploads:
         raise Problem("uploads-off")
-    data = await file.read()
-    if len(data) > service.settings.max_upload:
-        raise Problem("too-large", limit=service.settings.max_upload)
+    data = await uploaded(service, file)
     decoding = service.sandbox.read(data, transform_of(service.model), service.settings.max_pixels, client)
     loaded = await while_connected(request, decoding)
     assert loaded.decoded is not None
     name = shown(_base_name(file.filename or ""))[:200]
-    try:
-        await service.in_writer(lambda: service.gallery.add(loaded, {"name": name} if name else {}))
-    except GalleryLocked:
-        raise Problem("busy-writing", headers={"Retry-After": RETRY_SECONDS}) from None
+    await service.in_writer(lambda: service.gallery.add(loaded, {"name": name} if name else {}))
     service.refresher.wake()
     identity = identity_of(loaded.digest)
     response.headers["Location"] = f"/images/{identity}"
@@ -270,20 +258,11 @@ async def delete(service: ServiceOf, identity: Identity) -> None:
     if not service.settings.uploads:
         raise Problem("uploads-off")
 
-    def removed() -> bool:
-        record = service.gallery.store.record(identity)
-        if record is None:
-            return False
-        service.gallery.forget(record)
+    def remove() -> None:
+        service.gallery.forget(record_of(service, identity))
         service.thumbnails.forget(identity)
-        return True
 
-    try:
-        done = await service.in_writer(removed)
-    except GalleryLocked:
-        raise Problem("busy-writing", headers={"Retry-After": RETRY_SECONDS}) from None
-    if not done:
-        raise Problem("no-picture", id=identity)
+    await service.in_writer(remove)
     service.refresher.wake()
 
 

@@ -1,7 +1,6 @@
 """Search by text, by pictures of the gallery, by uploaded pictures, and by any combination; why a picture was found,
 what is like it, and what may complete a query."""
 
-import base64
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -27,13 +26,12 @@ from araclip.gallery.query import Query as ParsedQuery
 from araclip.gallery.query import parse, with_terms
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
-from araclip.gallery.reference_queries import EVERYDAY
+from araclip.gallery.reference_queries import ENGLISH, EVERYDAY
 from araclip.gallery.results import TEXT_WEIGHT, Hit, Match, Result, Suggestion, WordShare, fits_nothing
 from araclip.gallery.search import replanned
 from araclip.gallery.search import search as searched
 from araclip.gallery.suggestions import completions, matching
 from araclip.gallery.text_matches import MAX_TEXT_WEIGHT
-from araclip.server.example_queries import ENGLISH
 from araclip.server.http.errors import Problem
 from araclip.server.routes.dependencies import (
     ONE_PICTURE,
@@ -42,6 +40,8 @@ from araclip.server.routes.dependencies import (
     GuardedRoute,
     ServiceOf,
     problems,
+    record_of,
+    uploaded,
     while_connected,
 )
 from araclip.server.schemas import (
@@ -124,9 +124,7 @@ async def search_by_image(
     ignore: Annotated[list[Part], Form(max_length=5)] = [],  # noqa: B006
 ) -> SearchAnswer:
     """Search by an uploaded picture, combined with the text `q` if it is given."""
-    data = await file.read()
-    if len(data) > service.settings.max_upload:
-        raise Problem("too-large", limit=service.settings.max_upload)
+    data = await uploaded(service, file)
     body = SearchRequest(
         q=q, k=k, offset=offset, where=where, threshold=threshold, collapse=collapse, text_weight=text_weight,
         sort=sort, literal=literal, ignore=ignore,
@@ -140,14 +138,13 @@ async def run_search(
     """Return one page of results."""
     began = time.perf_counter()
     settings = service.settings
-    if len(body.q) > settings.max_text:
-        raise InputError(message("query characters", characters=len(body.q), most=settings.max_text))
+    _check_length(service, body.q)
     if body.k > settings.max_k:
         raise InputError(message("k", k=body.k, most=settings.max_k))
     weights = [picture.weight for picture in body.pictures] if sent_weight is None else [sent_weight] * len(sent)
     query = _parse_with_pictures(body, weights)
-    browsing = service.gallery.browsing
-    filters = await service.in_thread(lambda: browsing.filters(body.where, collapse=body.collapse is not None))
+    gallery = service.gallery
+    filters = await service.in_thread(lambda: gallery.filters(body.where, collapse=body.collapse is not None))
     page = Page(
         body.k + 1, body.offset, filters, body.threshold, body.sort
     )  # one more hit than k tells whether there is a next page
@@ -160,7 +157,7 @@ async def run_search(
         results, more, passing, understood = await service.in_thread(
             lambda: _results(service, snapshot, read, terms, page, body.text_weight)
         )
-    away = not results and not body.offset and await service.in_thread(browsing.is_away)
+    away = not results and not body.offset and await service.in_thread(gallery.is_away)
     return SearchAnswer(
         query=body.q,
         results=results,
@@ -174,6 +171,11 @@ async def run_search(
         generation=snapshot.generation,
         interpretation=Interpretation.model_validate(understood.json()),
     )
+
+
+def _check_length(service: Service, query: str) -> None:
+    if len(query) > (most := service.settings.max_text):
+        raise InputError(message("query characters", characters=len(query), most=most))
 
 
 async def planned(
@@ -190,7 +192,7 @@ async def planned(
     """Return the plan of a query, and the vectors of its terms and kinds, (n + m, D)."""
     planner = Planner(
         query, service.interpreter, lambda explicit: service.gallery.overview().folders,
-        service.gallery.browsing.place_names, literal, ignore,
+        service.gallery.place_names, literal, ignore,
     )  # fmt: skip
     plan = await service.in_thread(planner.plan)
     terms = await _term_vectors(service, plan, sent, client)
@@ -246,10 +248,9 @@ async def _term_vectors(
 def stored_vector(service: Service, identity: str) -> NDArray[np.float32]:
     """Return the vector (D,) of a picture of the gallery; a Problem if there is no picture with this id."""
     valid = len(identity) == 32 and set(identity) <= set("0123456789abcdef")
-    record = service.gallery.store.record(identity) if valid else None
-    if record is None:
+    if not valid:
         raise Problem("no-picture", id=shown(identity[:40]))
-    return service.gallery.store.vector(record.content)
+    return service.gallery.store.vector(record_of(service, identity).content)
 
 
 def _results(
@@ -273,7 +274,7 @@ def _results(
     hits = hits[: page.k - 1]
     results = results_of(service, hits)
     filters = replace(read.filtered(page.filters), collapse=False)
-    passing = snapshot.pictures if filters == Filters() else len(service.gallery.browsing.timeline(filters))
+    passing = snapshot.pictures if filters == Filters() else len(service.gallery.timeline(filters))
     return results, more, passing, service.suggestions.added(read, hits, service.interpreter, service.gallery.store)
 
 
@@ -289,7 +290,7 @@ def _matched(found: Match) -> Match:
     return Match(found.field, text, tuple(marks))
 
 
-def _result(picture: PictureRecord, hit: Hit, placeholder: bytes | None) -> Result:
+def _result(picture: PictureRecord, hit: Hit, placeholder: str | None) -> Result:
     copy = next(copy for copy in picture.copies if copy.path == hit.path)
     return Result(
         id=picture.id,
@@ -300,7 +301,7 @@ def _result(picture: PictureRecord, hit: Hit, placeholder: bytes | None) -> Resu
         folder=copy.folder,
         width=picture.width,
         height=picture.height,
-        placeholder=f"data:image/webp;base64,{base64.b64encode(placeholder).decode()}" if placeholder else None,
+        placeholder=placeholder,
         copies=len(hit.copies),
         near=hit.near,
         time=hit.time,
@@ -334,9 +335,7 @@ async def explain(
 async def _explained(
     service: Service, client: str, identity: str, q: str, literal: bool, ignore: list[Part]
 ) -> Explanation:
-    most = service.settings.max_text
-    if len(q) > most:
-        raise InputError(message("query characters", characters=len(q), most=most))
+    _check_length(service, q)
     query = parse(q)
     with service.searches.entered(client):
         picture = await service.in_thread(lambda: stored_vector(service, identity))
@@ -365,10 +364,8 @@ async def near(
 
 
 def _near(service: Service, identity: str, where: list[str]) -> list[Result]:
-    record = service.gallery.store.record(identity)
-    if record is None:
-        raise Problem("no-picture", id=shown(identity))
-    filters = service.gallery.browsing.filters(where)
+    record = record_of(service, identity)
+    filters = service.gallery.filters(where)
     return results_of(service, service.gallery.snapshot.near(record.content, filters, MOST_NEAR))
 
 
@@ -423,6 +420,6 @@ def _completed(
     ]  # fmt: skip
     store = gallery.store
     source = WordIndex(store) if isinstance(store, Catalog) else None
-    places = dict.fromkeys(gallery.browsing.place_names().values())
+    places = dict.fromkeys(gallery.place_names().values())
     found = completions(typed, source, gallery.overview().folders, finding, most, places)
     return SuggestionsAnswer(suggestions=[Suggestion(text=shown(each.text), kind=each.kind) for each in found])

@@ -9,14 +9,12 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from araclip.core.display import shown
-from araclip.errors import GalleryLocked
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.server.archives import MAX_PICTURES, zipped
 from araclip.server.http.errors import Problem
 from araclip.server.http.limits import GatedStream
 from araclip.server.originals import open_original
-from araclip.server.routes.dependencies import READ, WRITE, ClientOf, GuardedRoute, ServiceOf, problems
-from araclip.server.routes.pictures import RETRY_SECONDS
+from araclip.server.routes.dependencies import READ, WRITE, ClientOf, GuardedRoute, ServiceOf, problems, record_of
 from araclip.server.schemas import Identity
 from araclip.server.service import Service
 
@@ -59,13 +57,7 @@ class HiddenAnswer(BaseModel):
 
 def _records(service: Service, ids: list[str]) -> list[PictureRecord]:
     """Return the pictures with these ids, each once."""
-    found = []
-    for identity in dict.fromkeys(ids):
-        record = service.gallery.store.record(identity)
-        if record is None:
-            raise Problem("no-picture", id=identity)
-        found.append(record)
-    return found
+    return [record_of(service, identity) for identity in dict.fromkeys(ids)]
 
 
 @router.post("/archives", status_code=201, dependencies=READ, responses=problems(401, 403, 404, 413, 422, 429, 503))
@@ -120,10 +112,7 @@ async def set_hidden(service: ServiceOf, body: HiddenRequest) -> HiddenAnswer:
         contents = [record.content for record in _records(service, body.ids)]
         return service.gallery.hide(contents, body.hidden)
 
-    try:
-        changed = await service.in_writer(work)
-    except GalleryLocked:
-        raise Problem("busy-writing", headers={"Retry-After": RETRY_SECONDS}) from None
+    changed = await service.in_writer(work)
     if await service.in_thread(service.gallery.refresh):  # the next search does not show them any more
         service.announce()
     return HiddenAnswer(changed=changed)

@@ -8,19 +8,20 @@ from pydantic import BaseModel, Field
 
 from araclip.core.display import shown
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.server.example_queries import ENGLISH
+from araclip.gallery.reference_queries import ENGLISH
+from araclip.gallery.suggestions import busiest
 from araclip.server.http.errors import Problem
 from araclip.server.http.limits import GatedStream
-from araclip.server.http.tokens import COOKIE
+from araclip.server.http.tokens import COOKIE, unauthorized
 from araclip.server.indexing.supervisor import State
 from araclip.server.indexing.worker import Cause
 from araclip.server.routes.dependencies import READ, TOKEN_ONLY, WRITE, ClientOf, GuardedRoute, ServiceOf, problems
 from araclip.server.schemas import Health, Session, SessionRequest, Stats
-from araclip.server.served_gallery import busiest
 from araclip.server.service import Service
 
 router = APIRouter(route_class=GuardedRoute, tags=["status"])
 NEWEST = 24  # pictures
+FOLDERS = 50  # entries of a menu
 
 
 @router.get("/stats", dependencies=READ, responses=problems(401, 403))
@@ -47,7 +48,7 @@ def _stats(service: Service, writable: bool, can: list[str]) -> Stats:
         model=gallery.model.label,
         width=gallery.model.width,
         formats=numbers.formats,
-        folders=[shown(name) for name in busiest(numbers.folders)],
+        folders=[shown(name) for name in busiest(numbers.folders)[:FOLDERS]],
         captured_at=list(numbers.captured_at) if numbers.captured_at else None,
         generation=snapshot.generation,
         uploads=service.settings.uploads,
@@ -77,7 +78,7 @@ async def session(service: ServiceOf, request: Request, response: Response, body
     keys = service.keys
     scopes = keys.scopes_of_token(body.token) if keys.needed else keys.scopes_of(request)
     if not scopes:
-        raise Problem("unauthorized", headers={"WWW-Authenticate": 'Bearer realm="araclip"'})
+        raise unauthorized()
     if keys.needed:
         response.set_cookie(
             COOKIE, keys.cookie(), max_age=keys.session_seconds, httponly=True, samesite="strict",

@@ -93,7 +93,7 @@ class PlacesMap {
       if (problem.name !== 'AbortError') { this.key = null; this.notice.textContent = problem.detail || problem.title; }
       return;
     }
-    this.notice.textContent = !found.known ? t('placesUnknown') : found.places.length ? t('pictures', { n: found.pictures }) : t('noPlaces');
+    this.notice.textContent = found.places.length ? t('pictures', { n: found.pictures }) : t('noPlaces');
     this.groups.replaceChildren(...found.places.map((place) => this.#group(place)));
     if (this.first && found.places.length) this.#fit(found.places);
     this.first = false;

@@ -347,7 +347,6 @@ const ar = {
   whereTaken: 'المكان',
   nearby: 'حول {place}',
   noPlaces: 'لا صور هنا يُعرف مكان التقاطها.',
-  placesUnknown: 'لا يحفظ هذا المعرض أماكن الصور.',
   mapSource: 'السواحل: Natural Earth',
 };
 
@@ -586,7 +585,6 @@ const en = {
   whereTaken: 'Place',
   nearby: 'around {place}',
   noPlaces: 'No picture here says where it was taken.',
-  placesUnknown: 'This gallery does not store where pictures were taken.',
   mapSource: 'Coasts: Natural Earth',
 };
 

@@ -1,0 +1,73 @@
+"""The SQL that filters become in PostgreSQL, and the same conditions on a path that was fetched."""
+
+import math
+import os
+from pathlib import PurePath
+
+from araclip.gallery.catalog.filters import Filters, Part, all_of, any_of, folder_names, roots_of
+from araclip.gallery.catalog.matching import is_glob, name_at, name_matches, tokens
+from araclip.gallery.ingest.update import below as is_below
+from araclip.gallery.postgres.schema import FileEntry, Row, mark, marks_of
+from araclip.text.places import EARTH_M, wanted
+
+_METRES = f"""2 * {EARTH_M} * asin(least(1, sqrt(sin(radians(latitude - ?) / 2) ^ 2
+    + cos(radians(latitude)) * cos(radians(?)) * sin(radians(longitude - ?) / 2) ^ 2)))"""  # haversine
+
+
+def condition_of(filters: Filters | None) -> Part:
+    """Return SQL and its values that select the pictures with a path that pass all filters; None: all with a path."""
+    if filters is None:
+        return "shown", ()
+    of_path, of_picture = filters.shared("position(?::bytea IN path) > 0")
+    of_picture.append(("shown", ()))
+    if filters.hidden is not None:
+        of_picture.append(("hidden" if filters.hidden else "NOT hidden", ()))
+    for start, numbers in ((6, filters.months), (9, filters.days)):
+        if numbers:
+            of_picture.append((f"substr(taken, {start}, 2) = ANY(?)", ([f"{number:02}" for number in numbers],)))
+    for name in ("camera", "lens"):
+        if (words := getattr(filters, name)) is not None:
+            of_picture.append((f"{name}_words @> ?", (sorted(tokens(words)),)))
+    if filters.place is not None:
+        of_picture.append(any_of([("place_words @> ?", (sorted(each),)) for each in wanted(filters.place)]))
+    if filters.near is not None:
+        latitude, longitude, metres = filters.near
+        degrees = math.degrees(metres / EARTH_M) * 1.000001 + 1e-9  # a little more, to be safe from rounding
+        box = (latitude - degrees, latitude + degrees)
+        of_picture.append(
+            (f"latitude BETWEEN ? AND ? AND {_METRES} <= ?", (*box, latitude, latitude, longitude, metres))
+        )
+    if filters.name is not None and not is_glob(filters.name):  # globs are compared after the query
+        of_path.append(("name_words @> ?", (sorted(tokens(filters.name)),)))
+    if filters.metadata:
+        of_path.append(("marks @> ?", ([mark(key, value) for key, value in filters.metadata.items()],)))
+    if of_path:
+        sql, values = all_of(of_path)
+        of_picture.append((f"contents.id IN (SELECT content FROM files WHERE {sql})", values))
+    return all_of(of_picture)
+
+
+def paths_of(row: Row, filters: Filters) -> list[str]:
+    """Return the paths of a picture; paths that pass the filters come first, and each part is sorted by bytes.
+
+    Whether the files exist is not checked, because they may be on another machine.
+    """
+    entries = sorted(row.files, key=lambda entry: (not path_passes(filters, entry), os.fsencode(entry.file.path)))
+    return [each.file.path for each in entries]
+
+
+def path_passes(filters: Filters, entry: FileEntry) -> bool:
+    """True if a path itself passes the filters: the conditions that `condition_of` puts on `files`, and a glob."""
+    path, size = entry.file.path, entry.file.size
+    if filters.name is not None and not name_matches(name_at(path, dict(entry.metadata)), filters.name):
+        return False
+    if filters.folder is not None and not any(is_below(path, root) for root in roots_of(filters.folder)):
+        return False
+    if filters.below is not None and not is_below(path, filters.below):
+        return False
+    if filters.folder_name is not None and not {*folder_names(filters.folder_name)} & {*PurePath(path).parent.parts}:
+        return False
+    if size < (filters.min_size or 0) or (filters.max_size is not None and size > filters.max_size):
+        return False
+    marks = set(marks_of(entry.metadata))
+    return all(mark(key, value) in marks for key, value in filters.metadata.items())
