@@ -13,8 +13,10 @@ from araclip.models.encoder_base import usable_cores
 from araclip.pictures.phash import Hashes, hashes, nearest
 from araclip.text.normalization import normalize
 
-NEAR = 6  # bits of 64; docs/evaluation.md says how often copies, and how often different pictures, are this close
-EXAMPLES = 10  # of each kind in the printed report
+# Most bits, of 64, in which the hashes of two copies differ. docs/evaluation.md says how often copies, and how often
+# different pictures, are this close.
+NEAR = 6
+EXAMPLES = 10  # most pictures, and most captions, that the printed report shows as examples
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from araclip.evaluation.sets import (
     texts_of,
 )
 
-MAX_FILE, MAX_NODES = 500_000_000, 40_000_000  # of a JSON list; Karpathy's for COCO has 144 MB, 16 million nodes
+# Most bytes and most values of a JSON list of captions. Karpathy's list for COCO has 144 MB and 16 million values.
+MAX_FILE, MAX_NODES = 500_000_000, 40_000_000
 FOLDERS = ("images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr30k-images", "train2014", "val2014", "")
 
 

@@ -21,7 +21,7 @@ DIALECTS = ("Egyptian", "Levantine", "Gulf", "Iraqi", "Moroccan")
 ARABIZI = "arabizi"
 COLUMNS = ("kind", "standard", ARABIZI, *DIALECTS)
 UNCHANGED = "-"
-ONE_IN = 3  # one of three families of words is held out
+ONE_IN = 3  # one of this many families of words is held out
 
 # Words of one letter, and the article, that are written together with the next word; the empty prefix comes first.
 PREFIXES = ("", "و", "ف", "ب", "ل", "ك", "ال", "وال", "بال", "فال", "كال", "لل", "ولل", "وب", "ول")
@@ -245,7 +245,8 @@ _ARABIC = re.compile("[\u0621-\u063a\u0641-\u064a]")
 _SEATS = str.maketrans("أإآؤئ", "اااوي")
 _PERSIAN = str.maketrans("كيى", "کیی")
 _VOWELS = "\u064e\u064f\u0650\u0652"  # fatha, damma, kasra, sukun
-_ROWS = ("ضصثقفغعهخحجد", "شسيبلاتنمكط", "ئءؤرىةوزظ", "qwertyuiop", "asdfghjkl", "zxcvbnm")  # of the keyboard
+# The rows of letters on an Arabic and on an English keyboard.
+_ROWS = ("ضصثقفغعهخحجد", "شسيبلاتنمكط", "ئءؤرىةوزظ", "qwertyuiop", "asdfghjkl", "zxcvbnm")
 _BESIDE = {letter: row[max(i - 1, 0) : i] + row[i + 1 : i + 2] for row in _ROWS for i, letter in enumerate(row)}
 
 

@@ -17,7 +17,7 @@ from araclip.errors import InputError
 
 CPU, CUDA, OPENVINO, AUTO = "cpu", "cuda", "openvino", "auto"
 VARIABLE = "ARACLIP_DEVICE"  # environment variable: the device for calls that name none
-MAX_THREADS = 1024  # ONNX Runtime makes queues for each thread: several gigabytes for a million threads
+MAX_THREADS = 1024  # ONNX Runtime makes queues for each thread, which would be several gigabytes for a million threads
 
 
 def named_device(device: str | None) -> str:

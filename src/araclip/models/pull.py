@@ -41,7 +41,9 @@ WEIGHTS = "smooth-int8"  # how weights are stored unless the user names another 
 ENGINE = "araclip.peers.pull"
 TRAINABLE_ENGINE = "araclip.peers.published_araclip"
 CHARACTERS = "araclip.peers.vocabulary"
-ROOM = 2.2  # disk space, as a multiple of the float32 weights: exact and small graphs lie there for comparison
+# Disk space that a conversion needs, as a multiple of the float32 weights: the exact graphs and the small graphs lie
+# side by side while they are compared.
+ROOM = 2.2
 NEEDED = ("torch", "transformers", "onnx")
 HUB = "hf:"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")

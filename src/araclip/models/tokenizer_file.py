@@ -24,7 +24,7 @@ MAX_PATTERN = 2000  # characters in a regular expression; that of GPT-4o has 350
 _ONE_CLASS = re.compile(  # a single class or letter, repeated or not: it matches at least one character
     r"(?:\[(?:[^\[\]\\&]|\\[^pP])+\]|[^\W_]| )(?:\+|\{[1-9]\d*,?\d*\})?"
 )
-MANY = 100  # a repetition of more times than this counts as endless
+MANY = 100  # a part of a pattern that may be repeated more often than this counts as repeated endlessly
 
 
 def check_tokenizer(path: Path) -> None:

@@ -21,7 +21,7 @@ from araclip.peers import model_registry
 from araclip.training.failures import failures
 
 MAX_SETTINGS = 8_000_000  # bytes of a config.json
-HEADS = ("*.pickle", "*.pkl")  # how the head of an older text encoder is stored
+HEADS = ("*.pickle", "*.pkl")  # names of files that may hold the head of an older text encoder
 
 
 @dataclass(frozen=True)

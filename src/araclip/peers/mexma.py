@@ -24,9 +24,9 @@ from araclip.training.model import foreign
 from araclip.training.model.foreign import image_processor_at, tokenizer_at
 from araclip.training.teachers.text_encoders import TextEncoder, positions, token_inputs
 
-HEADS = 16  # of both published towers
+HEADS = 16  # number of attention heads in both published towers
 WORDS, PATCHES = "embeddings.word_embeddings.weight", "embeddings.patch_embedding.weight"
-_PROJECTION = "text_projector."  # ours
+_PROJECTION = "text_projector."  # beginning of our names for the text projection's weights
 _SPARE = ("logit_", ".position_ids", f"{_PROJECTION}bias")
 
 

@@ -53,7 +53,7 @@ IMAGE_MODEL = "ViT-B-16-SigLIP-512"
 TOKENIZER = "Arabic-Clip/bert-base-arabertv2-ViT-B-16-SigLIP-512-epoch-155-trained-2M"
 HALF = [0.5, 0.5, 0.5]  # mean and deviation of the pixels
 _TEXT, _HEAD, _IMAGE = "text_model.transformer.", "text_model.clip_head.", "clip_model."
-_NAMES = (  # ours → theirs
+_NAMES = (  # beginning of our name of a weight → beginning of the published name
     ("text_model.", _TEXT),
     ("text_projection.", _HEAD),
     ("vision_model.timm_model.", f"{_IMAGE}visual.trunk."),

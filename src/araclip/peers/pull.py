@@ -33,8 +33,8 @@ from araclip.training.export.model_card import About
 from araclip.training.export.tower_graphs import BATCH, TOKENS, write_tower
 from araclip.training.export.weights import check_pictures, store_towers
 
-LEAST_COSINE = 0.9999  # of a float32 graph to PyTorch; rounding alone stays above .999999
-LEAST_RESIZED = 0.999  # of pictures that are resized, where the library has no form that does so with Pillow
+LEAST_COSINE = 0.9999  # least cosine of a float32 graph's vector to PyTorch's; rounding alone stays above .999999
+LEAST_RESIZED = 0.999  # the least cosine for a resized picture if the model's library does not resize with Pillow
 TEXTS = (
     "قطة جالسة على طاولة", "قِطَّةٌ سوداءُ تنامُ قُربَ النّافذةِ", "كتـــاب", "٣ كلاب و 2 قطط، في بيت؟", "a cat",
     "A Dog's 2 balls, RED & blue!", "قطة black على table 🐈", "🐈‍⬛ 👨‍👩‍👧 ❤️", "ﻻ إله ڤيديو چاي پيتزا",
@@ -127,7 +127,7 @@ def _ids(ids: Any) -> str:
     return f"{[int(id_) for id_ in ids[:8]]}{' …' if len(ids) > 8 else ''} ({len(ids)})"
 
 
-LANGUAGES = ("ar", "en")  # that the vocabulary is cut to where nothing else is said
+LANGUAGES = ("ar", "en")  # languages to whose words the vocabulary is cut unless the caller names others
 REMEDY = "AraCLIP.load takes the model as it is, with PyTorch"  # where a tower cannot be written
 
 

@@ -33,7 +33,7 @@ _COMMON: Ranges = (  # letters and marks that belong to no script
     (0xFE00, 0xFE0F), (0xFE20, 0xFE2F), (0xE0100, 0xE01EF),
 )  # fmt: skip
 _MATHEMATICAL: Ranges = ((0x1D400, 0x1D7FF),)  # 𝓗𝓮𝓵𝓵𝓸
-_EMOJI: Ranges = ((0x1F000, 0x1FAFF),)  # newer ones are unknown to an older Python's tables
+_EMOJI: Ranges = ((0x1F000, 0x1FAFF),)  # listed here, since the tables of an older Python lack newer emoji
 _SCRIPTS: dict[str, Ranges] = {
     "Arabic": (
         (0x0600, 0x06FF), (0x0750, 0x077F), (0x0870, 0x08FF), (0xFB50, 0xFDFF), (0xFE70, 0xFEFC), (0x1EE00, 0x1EEFF),
@@ -75,7 +75,7 @@ LANGUAGES: dict[str, tuple[str, ...]] = {  # code → scripts
     "ml": ("Malayalam",), "th": ("Thai",), "ka": ("Georgian",), "hy": ("Armenian",), "am": ("Ethiopic",),
     "zgh": ("Tifinagh",), "ko": ("Hangul",), "ja": ("kana", "Han"), "zh": ("Han",),
 }  # fmt: skip
-_LAST = 0x323B0  # letters end before; behind are marks without glyphs (E0100) and private use
+_LAST = 0x323B0  # no letter has this code or a higher one; above are marks without glyphs (E0100) and private use
 
 
 def check_languages(languages: Iterable[str]) -> tuple[str, ...]:

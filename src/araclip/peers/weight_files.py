@@ -133,7 +133,7 @@ def check_fit(
         )
 
 
-MAX_BYTES = 256_000_000  # a hundred times the published one
+MAX_BYTES = 256_000_000  # most bytes of a pickled head; the published head has a hundredth of that
 FLOATS = ("f2", "f4", "f8")
 
 

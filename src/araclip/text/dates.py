@@ -76,7 +76,7 @@ NUMERIC = re.compile(
     r"(?![\d/-]|\.\w)"
 )
 _CHUNK = re.compile(r"\S+")
-_OF_IT = re.compile("['\u2019]s$")  # yesterday's photos
+_OF_IT = re.compile("['\u2019]s$")  # the English genitive, as in "yesterday's photos"
 _FILE_NAME = re.compile(r"_\d|\d_|\d\.[A-Za-z]")  # IMG_2019, 2015.jpg: numbers in file names are no years
 # The و or ل before a month that goes on a span, after another month or a number: «ويوليو», «لمارس».
 _JOINED = re.compile("[ول](?=..)")
@@ -405,7 +405,7 @@ class Months(Years):
         return width + year[0], DateFilter(named, named, tuple(dict.fromkeys(months)))
 
 
-MOST = 99  # years, months, weeks or days back
+MOST = 99  # most years, months, weeks or days that a date lies back
 Ago = tuple[int, str, str]  # (number of words, first, last); the latter are days, months or years
 
 

@@ -26,8 +26,8 @@ Language = Literal["ar", "en", "arabizi", "mixed", "other"]
 
 MAX_WORDS = 40  # words of a text that are interpreted, from the first on; models read about as many
 MAX_LETTERS = 60  # interpretation ends at a longer word, since all its endings would be tried one by one
-MAX_READINGS = 5  # of a text, with the text as typed
-MAX_CHOICES = 3  # of a word
+MAX_READINGS = 5  # most readings of a text, with the text as typed
+MAX_CHOICES = 3  # most changes of one word that readings are made with
 LEAST_WEIGHT = 0.04  # a reading needs at least this share of the likeliest reading's weight
 MAX_SUGGESTED = 12  # most words of a text that gets a suggestion, which a person should read at a glance
 

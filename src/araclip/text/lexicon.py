@@ -29,8 +29,8 @@ LABELS = {  # label → what it stands for
 }
 DIALECTS = ("eg", "lv", "gf", "iq", "ma")
 MAX_LINES = 50_000
-MAX_LETTERS = 2_000  # in a line
-MAX_WORDS = 4  # in a form
+MAX_LETTERS = 2_000  # most characters in a line
+MAX_WORDS = 4  # most words in a form
 _COMMA = re.compile("[,،]")
 _SEMICOLON = re.compile("[;؛]")
 

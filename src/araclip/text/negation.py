@@ -43,7 +43,7 @@ _HOW_ONE_WALKS = folded("negation: walking")
 _MANNER = re.compile("[بل]...")  # بسرعة, لوحده
 # Words that end an excluded thing: «بدون سيارات في الشارع» excludes cars, but not the street.
 ENDS = folded("negation: ends")
-MAX_THING = 3  # words of an excluded thing
+MAX_THING = 3  # most words of an excluded thing
 # Clothes and the like: «رجل بلا قميص» describes how a man looks and excludes no thing.
 _WORN = folded("negation: worn")
 _PLACE = re.compile("(?:بال|فال).{3}")  # words that say where: بالشارع, فالبحر

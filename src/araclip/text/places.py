@@ -24,7 +24,7 @@ from araclip.text.word_lists import folded
 
 EARTH_M = 6_371_008.8  # mean radius of the Earth in metres
 AT, NEAR = 40_000, 200_000  # metres beyond a town's edge where a picture is named after the town, and after its region
-_ROUNDED = 2  # decimals of degrees, about a km: the pictures of a place are looked up once
+_ROUNDED = 2  # decimals to which degrees are rounded, about a km, so that pictures side by side share one look-up
 BETWEEN = " · "  # written between the Arabic and the English name of a place
 _NAMES = re.compile(r"\s*[,،·]\s*")
 _WORDS = re.compile(r"[^\W_]+")

@@ -15,7 +15,7 @@ from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
 USUAL, USUAL_PART, REPEATED, RUN_TOGETHER = 0.97, 0.9, 0.92, 0.85  # confidences of corrections of everyday mistakes
 SLIP = 0.6  # confidence of all corrections of a typo together
 LONG_ENOUGH = 4  # least letters of a word in which typos are corrected; shorter words have too many neighbours
-MAX_SLIPS = 2  # corrections of one word
+MAX_SLIPS = 2  # most corrections of one word
 MIN_SLIP_COUNT = 10  # least count of the word to which a typo is corrected; a rarer word is no likelier than the typo
 MIN_COUNT = 3  # least count of each of two words that were typed without a space
 # A space inside a word is this much rarer than two words side by side: a torn word is joined if the whole word is

@@ -21,7 +21,8 @@ WORDS_VERSION = f"{FOLDING_VERSION}.1"  # stored beside an index of stems; raise
 MAX_LETTERS = 64  # longer words (hashes, encoded data) are cut
 _CACHED = 1 << 16  # number of words whose stems are remembered, because file names repeat their folders' words
 
-_MARKS = "\u0300-\u036f\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u200c\u200d"  # inside a word
+# Marks and joiners that may stand inside a word.
+_MARKS = "\u0300-\u036f\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u200c\u200d"
 _WORD = re.compile(rf"[^\W\d_](?:[{_MARKS}]*[^\W\d_])*[{_MARKS}]*|\d+")
 _HUMP = re.compile("(?<=[a-z])(?=[A-Z])")  # the place inside CamelCase, which occurs in file names
 _ARTICLE = re.compile("(?:و(?=.{4}))?(?:(?:بال|كال|فال|لل|ال)(?=.{2}))?")

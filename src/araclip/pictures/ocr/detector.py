@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 SIDE = 640  # pixels: a picture is reduced until its longer side has about as many, then it is examined for text
 CELL = 16  # pixels of a side of a cell
-STRONG = 48  # of 255: a change from one pixel to the next but one that shows the edge of a stroke
+STRONG = 48  # grey levels, of 255: pixels two apart that differ by more are at the edge of a stroke
 TRANSITIONS = 0.09  # least share of strong changes among the pixels of a cell with letters
 CROWDED = 0.62  # with this share of strong changes or more, a cell has no letters, but hatching or noise
 RUN = 4  # least cells with letters, side by side, that are a line

@@ -53,7 +53,9 @@ def recogniser() -> Path | None:
 
 LANGUAGES = ("ara", "eng")
 SURE = 40.0  # percent; words with a lower confidence are mostly noise, above all in photographs
-SURE_NUMBER = 70.0  # percent, of a word with digits that is read as English; `benchmarks/ocr.py` chose the limit
+# Least confidence, in percent, at which a word with digits that is read as English is kept; `benchmarks/ocr.py` chose
+# the limit.
+SURE_NUMBER = 70.0
 MAX_LETTERS = 20_000  # most letters kept of a picture's text; a dense page has 5,000
 TESSERACT_KB = 2_000_000
 MISSING = (

@@ -17,7 +17,7 @@ SUFFIXES = {  # suffix → name of the format, as filters and the API spell it
     ".wmv": "WMV", ".flv": "FLV", ".ogv": "OGV",
 }  # fmt: skip
 FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
-DEMUXERS = ("mov", "matroska", "webm", "avi", "mpeg", "mpegts", "asf", "flv", "ogg")  # as FFmpeg names them
+DEMUXERS = ("mov", "matroska", "webm", "avi", "mpeg", "mpegts", "asf", "flv", "ogg")  # FFmpeg's names of containers
 CODECS = (
     "h264", "hevc", "mpeg4", "vp8", "vp9", "libdav1d", "mjpeg", "mpeg2video", "mpeg1video", "h263", "msmpeg4v2",
     "msmpeg4", "wmv1", "wmv2", "wmv3", "vc1", "theora", "prores", "dvvideo", "flv",

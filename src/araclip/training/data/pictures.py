@@ -356,7 +356,7 @@ FILTERS = (
     Image.Resampling.BICUBIC,
     Image.Resampling.LANCZOS,
 )
-GREY = 0.2  # this part of degraded pictures loses its colours
+GREY = 0.2  # chance that a degraded picture loses its colours
 SHARPENED = 80  # most per cent of the difference between a picture and its blurred copy that sharpening adds
 
 

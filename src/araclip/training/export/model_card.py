@@ -21,7 +21,7 @@ _STORED = {
     "(SmoothQuant)",
     "static-int8": "int8, convolutions computed in int8 with measured ranges",
 }
-_SQUARES = {  # by `ImageConfig.resize`
+_SQUARES = {  # value of `ImageConfig.resize` → how the card says that a picture becomes a square
     "squash": "squashed to {side} × {side}",
     "shortest": "scaled until the shorter side is {side}, and {side} × {side} cut out of the middle",
 }

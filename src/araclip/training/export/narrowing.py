@@ -19,8 +19,9 @@ from araclip.training.model.unpack import BLOCK
 
 Axes = int | tuple[int, ...]
 
-_WORTH_NARROWING = 1024  # elements; smaller tensors stay float32
-_SMALL_CONVOLUTION = 32_768  # elements; smaller convolutions are first layers, whose error spreads to all later ones
+_WORTH_NARROWING = 1024  # a tensor with fewer elements stays float32
+# A convolution with fewer elements stays exact: it is one of the first layers, whose error spreads to all later layers.
+_SMALL_CONVOLUTION = 32_768
 # Least rows of a table that is stored in four bits: tables of tokens have more, tables of positions fewer.
 _MANY_ROWS = 4096
 # Factors by which a block's range may be narrowed. The factor with the least error is used, since clipping outliers can

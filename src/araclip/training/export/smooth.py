@@ -83,7 +83,7 @@ def convolution_scales(weight: NDArray[np.float32], groups: int) -> NDArray[np.f
 SMOOTHING = (
     0.65  # this part of the channels' differences moves to the matrix; 0.5 and 0.8 were worse (docs/log/2026-11.md)
 )
-_LEAST = 1e-5  # in place of 0, for a channel that is always zero
+_LEAST = 1e-5  # takes the place of 0 as the range of a channel that is always zero
 _CONSTANTS = {
     "int8_last_axis": np.array([-1]), "int8_least": np.float32(1e-9), "int8_step": np.float32(1 / 127),
     "int8_zero": np.uint8(128),

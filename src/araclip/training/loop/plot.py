@@ -23,7 +23,7 @@ COLOURS = (
 )  # Okabe and Ito 2008: distinct to colour-blind readers, too
 LINES = ("-", "--", ":", "-.")
 LABEL_GAP = 0.045  # least distance of labels, as a part of the highest recall: a line's height at 450 pixels
-WINDOW = 0.05  # the loss is smoothed over this part of the run
+WINDOW = 0.05  # length of the window that smooths the loss, as a share of the run
 
 Points = list[tuple[int, float]]
 

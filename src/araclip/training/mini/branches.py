@@ -140,7 +140,7 @@ def can_split(cnn: Any) -> bool:
 
 
 OTHERS = 8.0  # weight of other pictures: a gate open for them costs more than one closed for the expert's own
-PENALTY = 1e-3  # on the squared weights, for features of unit spread
+PENALTY = 1e-3  # factor of the squared weights in the loss, for features of unit spread
 STEPS = 100  # most steps of L-BFGS
 MISSED = 1e-3  # the router may take this share of the expert's own pictures for others
 PASSED = 1e-2  # the router may let this share of other pictures pass, if it can tell the two kinds apart

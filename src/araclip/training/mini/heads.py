@@ -254,7 +254,7 @@ def rebuilt(model: AraCLIPModel, tower: Any = None, **changes: float) -> AraCLIP
     return other
 
 
-ALWAYS = 20.0  # a bias with sigmoid 1
+ALWAYS = 20.0  # a bias so large that the sigmoid is 1
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from araclip.training.model.processing import AraCLIPProcessor
 BLOCK = 32  # numbers of a row that share one scale, in a table stored in four bits
 # Keys of a graph's metadata, which say what was done to its weights.
 PRODUCTS_KEY = "araclip.int8_products"  # products computed in int8 → their matrices
-ORIGIN_KEY = "araclip"  # the model a graph was made of, see `tower_graphs.write_origin`
+ORIGIN_KEY = "araclip"  # key for the model of which a graph was made, see `tower_graphs.write_origin`
 SHIFT_KEY = "araclip.first_shift"  # names of the first convolution's weight and bias, and the shift of its input
 
 Arrays = dict[str, NDArray[Any]]
