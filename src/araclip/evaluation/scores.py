@@ -255,7 +255,7 @@ def _top(scores: Vectors, mask: NDArray[np.bool_], keep: int) -> tuple[Ints, Vec
 
 
 def _ndcg(values: Vectors, rows: Ints, counts: Ints, top: Vectors, last: Vectors, tied: Ints) -> Floats:
-    """Return nDCG@10 (b,); a relevant candidate gains the mean discount of the ranks that it ties for."""
+    """Return nDCG@10 of b queries, (b,). Of tied candidates, each gains the mean discount of the ranks they share."""
     near = values >= last[rows]  # nothing beyond rank 10 has a gain
     values, rows = values[near], rows[near]
     ten = top[rows, :DEPTH]  # (f, 10)

@@ -246,7 +246,7 @@ class ModelConfig:
         return ways[0] if tower == "text" else ways[-1]
 
     def in_int8(self, tower: str) -> bool:
-        """True if a tower multiplies in int8. Then another runtime library rounds some numbers differently."""
+        """True if a tower multiplies in int8, so that another runtime library may round some numbers differently."""
         return self.weights_of(tower) in COMPUTED_IN_INT8
 
     @property

@@ -88,7 +88,7 @@ def model_rows() -> list[ModelRow]:
 
 
 def _mean(row: ModelRow) -> float:
-    """Return the mean recall that only sorts rows, under the protocol for which most models have a figure; else 0."""
+    """Return the mean recall by which rows are sorted: that of the protocol FIRST_CAPTION; 0 if none is published."""
     return max((one.mean for one in row.recall if one.protocol == FIRST_CAPTION), default=0.0)
 
 

@@ -69,7 +69,10 @@ def memory_of_trial(size: int, free: int) -> int:
 
 
 def _short_of(memory: int, size: int, free: int) -> tuple[str, ...]:
-    """Return another remedy for the error if a machine with more free memory would allow more; else an empty tuple."""
+    """Return a further remedy, for the error, if the trial may use more memory on a machine where more is free.
+
+    Otherwise return an empty tuple.
+    """
     if memory >= min(MEMORY + MEMORY_PER_BYTE * size, MOST_MEMORY):
         return ()
     return (f"Of this machine's memory {free / 1e6:.0f} MB are free: end other programs, or take a smaller model.",)

@@ -24,7 +24,10 @@ CLAIM = "as claimed by AraCLIP's description, which names no picture set; not re
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the claimed table. It may mean any of `models`: the first one that is ready is used, else the first."""
+    """A row of the claimed table, which may mean any of `models`.
+
+    Of these, the first that is a finished model folder is measured. If none is, the first is loaded with PyTorch.
+    """
 
     name: str  # the row's name, as in the claim
     models: tuple[str, ...]
@@ -67,7 +70,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class PaperTable:
-    """All results, by set, and what is missing."""
+    """All results, by set, and the models and sets that are missing."""
 
     sets: tuple[PictureSet, ...]
     measured: tuple[Measured, ...]

@@ -47,11 +47,13 @@ _ENCODE = "tokenizer, settings and weights must belong together: copy the folder
 
 @dataclass(frozen=True)
 class ImageTower:
-    """`prepare` takes an upright RGB picture, in one of several threads; `encode`: n of its results → (n, D).
+    """An image tower, and how pictures are prepared for it.
 
-    inputs: the tensors that the network gets of one picture, where `prepare` does not return them.
-    settings: its library's, behind `prepare`: an image processor of transformers or the table of open_clip.
-    transform: how `prepare` makes squares, where that is ours; else `settings` say it.
+    prepare: turns an upright RGB picture into an input of `encode`; called in several threads.
+    encode: turns n inputs into vectors (n, D).
+    inputs: returns the tensors that the network gets of one picture, if `prepare` does not return them.
+    settings: the library's settings that `prepare` follows: transformers' image processor or open_clip's table.
+    transform: how `prepare` makes squares, if our own code does that; None: `settings` say how.
     """
 
     model: Any

@@ -139,7 +139,7 @@ def cut_vocabulary(tokenizer: Tokenizer, languages: tuple[str, ...]) -> CutVocab
     always |= {id_ for id_ in (model.get("unk_id"), pieces.get(model.get("unk_token"))) if id_ is not None}
     if model["type"] == "Unigram" and model["vocab"]:
         scores = [score for _, score in model["vocab"]]
-        always.add(int(np.argmin(scores)))  # the price of an unknown character hangs on the lowest score
+        always.add(int(np.argmin(scores)))  # a Unigram model derives the cost of an unknown character from it
     kept = sorted(always | {id_ for piece, id_ in pieces.items() if keeps(piece)})
     new = {old: position for position, old in enumerate(kept)}
     _renumber(content, new)

@@ -227,7 +227,7 @@ def square(image: Image.Image, size: int) -> NDArray[np.uint8]:
 def squares_ahead(size: int) -> int:
     """Return how many decoded squares with `size` pixels a side may wait for the encoder.
 
-    They take as much memory as AHEAD squares of 224 pixels.
+    These squares take as much memory together as AHEAD squares of 224 pixels.
     """
     return max(4, AHEAD * 224**2 // max(size, 224) ** 2)
 

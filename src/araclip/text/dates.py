@@ -571,7 +571,7 @@ class _End:
         return self.filter is not None and len(self.filter.first or "") == 4
 
     def of(self, year: int) -> str | None:
-        """Return this end in a year; None if it has no month or the month has no such day."""
+        """Return this end of a span as a date in `year`; None if the month is not known, or has no such day."""
         if self.month is None or (self.day or 1) > calendar.monthrange(year, self.month)[1]:
             return None
         return f"{year}-{self.month:02}" + (f"-{self.day:02}" if self.day else "")

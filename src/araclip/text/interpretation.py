@@ -140,7 +140,8 @@ class Interpreter:
     def begins_with_and(self, word: str) -> bool:
         """True if the و that a word begins with means "and", as in وقطط and unlike in واقفة.
 
-        It does if the word is more frequent without it. With unknown words it does, except in participles.
+        The و means "and" if the word is more frequent without the و. Before unknown words it means "and", too, except
+        in participles.
         """
         rest, standard = word[1:], self.lexicon.standard
         if not word.startswith("و") or len(rest) < MIN_STEM or fold(word) in standard or self.is_name(word):

@@ -155,7 +155,7 @@ def _thing_of(folded: list[str], at: int) -> int:
 def _end_of_things(folded: list[str], first: int, known: KnownWords) -> int:
     """Return where the excluded things that begin at `first` end.
 
-    They end before a preposition, a verb or a negation, or after a few words.
+    The things end before a preposition, a verb or a negation, or after a few words.
     """
     width = 0
     for at in range(first, len(folded)):

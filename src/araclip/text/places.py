@@ -102,10 +102,11 @@ def distance(latitude: float, longitude: float, to_latitude: float, to_longitude
 
 
 def place_at(latitude: float | None, longitude: float | None) -> str | None:
-    """Return the place at coordinates in degrees; None far from any town, and for what no GPS says: 0° 0°, 91°, NaN.
+    """Return the place at coordinates in degrees.
 
-    Inside of several towns, the one counts whose middle is nearest for its size. More than AT beyond a town's edge only
-    its region and country are named, and more than NEAR beyond nothing.
+    Inside of several towns, the place is the town whose middle is nearest, relative to the town's size. At more than
+    AT metres from a town's edge, the place is the town's region and country only. None is returned at more than NEAR
+    metres from any town, and for coordinates that no GPS gives (0° 0°, 91°, NaN).
     """
     if latitude is None or longitude is None or latitude == longitude == 0:
         return None

@@ -41,9 +41,9 @@ class Engine(Protocol):
 
 
 def recogniser() -> Path | None:
-    """Return the recogniser's file: the one that $ARACLIP_OCR_MODEL names, else `ocr.onnx` in the data folder.
+    """Return the path of the recogniser, the model that reads letters.
 
-    None if neither is there.
+    The path is $ARACLIP_OCR_MODEL if that is set, or else `ocr.onnx` in the data folder; None if that file is missing.
     """
     if named := os.environ.get(VARIABLE):
         return user_path(named)

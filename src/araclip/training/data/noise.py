@@ -184,7 +184,10 @@ def _rewritten(
 
 
 def _parted(word: str, known: Mapping[str, object]) -> tuple[str, str]:
-    """Split a word into prefix and rest if the rest is known and the word is not; else return an empty prefix."""
+    """Split a word that is not known into a prefix of _PREFIXES and a known rest.
+
+    Otherwise return an empty prefix and the word.
+    """
     if fold(word) not in known:
         for prefix in _PREFIXES:
             if word.startswith(prefix) and fold(word[len(prefix) :]) in known:

@@ -1,4 +1,4 @@
-"""Writes and reads checkpoints. They are written atomically, a damaged one is recognised, and the last two are kept.
+"""Write and read checkpoints: a file is written atomically, a damaged file is recognised, the last two are kept.
 
 A checkpoint `step-000123.pt` is the zip that torch.save writes, plus a zip comment that holds the SHA-256 of all bytes
 before the comment. torch.load reads it like any other file.
@@ -34,7 +34,7 @@ _PLAIN = (int, float, bool, str, bytes, type(None))  # what torch.load takes bes
 
 
 def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
-    """Write the checkpoint of `step`, the number of steps done; keep it and the one before it, and delete all others.
+    """Write the checkpoint of `step`, the number of steps done; of the older checkpoints, keep only the newest.
 
     Checkpoints of later steps and temporary files of killed runs are deleted, too, since a run that resumed from an
     earlier step writes them anew. One process saves at a time. `state` holds tensors, numbers, strings, None, and

@@ -31,7 +31,7 @@ class StepProgress(Protocol):
     """Displays the steps of one stage."""
 
     def update(self, step: int, total: int, rows_per_second: float, values: dict[str, float]) -> None:
-        """Called after each step: `step` of `total` are done; `values` has the step's numbers, such as "loss"."""
+        """Show that `step` of `total` steps are done; `values` has numbers of the last step, such as "loss"."""
 
 
 class Reporter(Protocol):
@@ -89,7 +89,10 @@ class TensorBoard:
 
 
 class Trackio:
-    """Sends rows to trackio, for `trackio show`. The run is named like its folder, the project like the one above."""
+    """Sends rows to trackio, for `trackio show`.
+
+    The run gets the name of its folder, and the project the name of the folder above.
+    """
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         self._trackio = _needed("trackio", TRACKIO)

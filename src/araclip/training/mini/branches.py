@@ -86,7 +86,7 @@ class SharedBlocks(nn.Module):
 
 
 class Branch(nn.Module):
-    """The blocks after the shared ones, and the pooling: (B, C, h, w) → (B, W).
+    """The blocks after the shared blocks, and the pooling: maps (B, C, h, w) → features (B, W).
 
     Its layers are the network's own layers, not copies.
     """
