@@ -218,7 +218,7 @@ def _open_clip_text(encoder: TorchEncoder) -> TextPart:
     else:
         pooling = getattr(own, "pool_type", None) or own.text_pool_type
         extra = getattr(own, "cls_emb", None) is not None or getattr(own, "use_pad_mask", False)
-        # With a causal mask, no token up to the end token attends to the padding behind it. The padding can be left out.
+        # With a causal mask, no token up to the end token attends to the padding behind it: no padding is needed.
         fixed = own.attn_mask is None or extra or pooling not in ("argmax", "eos")
         pad_id = getattr(getattr(tokenizer, "tokenizer", None), "pad_token_id", 0) or 0
         tower = "open_clip text transformer"

@@ -26,8 +26,8 @@ class ImageTransform:
         resize: "squash" scales both width and height to `size`; "shortest" scales the shorter side to `size` and cuts
             the middle out.
         interpolation: "nearest", "bilinear", "bicubic" or "lanczos"; all but "nearest" average pixels when reducing.
-        reducing_gap: as in Pillow: first average pixels in blocks, as long as both sides stay `reducing_gap` × `size`.
-            araclip's own models are trained so. None resizes exactly, as published models' libraries do.
+        reducing_gap: as in Pillow: first average pixels in blocks, which leaves both sides at least `reducing_gap` ×
+            `size` long; then resize. araclip's own models are trained so. None resizes exactly, as published models' libraries do.
         crop_offset: where the middle begins if an odd number of pixels is cut off: "half-even" rounds as torchvision
             and open_clip do, "floor" as transformers does.
     """

@@ -132,7 +132,7 @@ def begin(folder: Path, recipe: Mapping[str, Any], data: Mapping[str, str], *, f
     If the code, the packages or the number of threads changed since the run began, `log` gets a line.
 
     Args:
-        data: name of a data file → its checksum.
+        data: each source of data → its fingerprint; and under "begins with" the stage or model the run starts from.
         fresh: first delete the folder's checkpoints, metrics.jsonl, model and config.json.
 
     Raises:
