@@ -27,7 +27,8 @@ class ImageTransform:
             the middle out.
         interpolation: "nearest", "bilinear", "bicubic" or "lanczos"; all but "nearest" average pixels when reducing.
         reducing_gap: as in Pillow: first average pixels in blocks, which leaves both sides at least `reducing_gap` ×
-            `size` long; then resize. araclip's own models are trained so. None resizes exactly, as published models' libraries do.
+            `size` long; then resize. araclip's own models are trained so. None resizes exactly, as the libraries of
+            published models do.
         crop_offset: where the middle begins if an odd number of pixels is cut off: "half-even" rounds as torchvision
             and open_clip do, "floor" as transformers does.
     """
