@@ -90,11 +90,26 @@ class Connection:
         try:
             self._db.reserve_bytes("main", CHECKSUM_BYTES)  # has no effect on an existing file
             self.execute("PRAGMA foreign_keys = ON")
-            self.execute("PRAGMA journal_mode = WAL")
+            self._use_log()
             self.execute("PRAGMA synchronous = FULL")  # so that a committed picture survives a power cut
         except apsw.Error:
             self._db.close()
             raise
+
+    def _use_log(self) -> None:
+        """Switch the file to a write-ahead log.
+
+        While other processes create the same file, SQLite says at once that it is busy, without its timeout.
+        """
+        end = time.monotonic() + BUSY_MS / 1000
+        while True:
+            try:
+                self.execute("PRAGMA journal_mode = WAL")
+                return
+            except apsw.BusyError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.01)
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """Run one SQL statement; return its rows.
