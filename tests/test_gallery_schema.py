@@ -1,4 +1,4 @@
-"""Galleries of other releases: those of this schema open, newer and older ones are refused."""
+"""Galleries of other releases: older ones are migrated whole or not at all, newer ones refused."""
 
 import shutil
 from contextlib import closing
@@ -9,7 +9,7 @@ import pytest
 from araclip import AraCLIP, Gallery
 from araclip.errors import GalleryCorrupt, GalleryError, NewerGallery
 from araclip.gallery import recorded_model
-from araclip.gallery.catalog import schema
+from araclip.gallery.catalog import connection, schema
 from araclip.gallery.catalog.filters import Filters
 from catalog_file import edited, value
 
@@ -20,10 +20,15 @@ def moved(golden: Path, place: Path, model: AraCLIP) -> Path:
     """A copy of a golden gallery whose paths lead to its copied pictures, made by the model at hand."""
     shutil.copytree(golden, place)
     with closing(edited(place)) as database:
+        triggers = database.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
+        for name, _ in triggers:  # those of schema 6 call a function that is gone
+            database.execute(f"DROP TRIGGER {name}")
         for (path,) in database.execute("SELECT path FROM files").fetchall():
             here = path.replace(b"/golden", bytes(place / "pictures"))
             database.execute("UPDATE files SET path = ? WHERE path = ?", (here, path))
         database.execute("UPDATE meta SET value = ? WHERE key = 'fingerprint'", (model.config.fingerprint,))
+        for _, trigger in triggers:
+            database.execute(trigger)
     return place
 
 
@@ -32,7 +37,7 @@ def number(place: Path) -> int:
 
 
 @pytest.mark.parametrize("golden", GOLDEN, ids=lambda path: path.name)
-def test_a_gallery_of_an_earlier_release_opens_is_searched_and_brought_up_to_date(
+def test_a_gallery_of_every_earlier_schema_opens_is_searched_and_brought_up_to_date(
     golden: Path, tmp_path: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = moved(golden, tmp_path / "old", model)
@@ -53,8 +58,35 @@ def test_a_gallery_of_an_earlier_release_opens_is_searched_and_brought_up_to_dat
         assert gallery.verify(contents=True) == []
 
 
-def test_the_schema_has_its_golden_gallery() -> None:
-    assert [path.name for path in GOLDEN] == [f"gallery-{schema.SCHEMA}"]
+def test_every_schema_that_is_migrated_has_its_golden_gallery() -> None:
+    assert [path.name for path in GOLDEN] == [f"gallery-{n}" for n in range(schema.MIGRATED, schema.SCHEMA)]
+
+
+def test_a_migration_that_fails_half_way_leaves_the_gallery_as_it_was(
+    tmp_path: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = moved(GOLDEN[0], tmp_path / "old", model)
+    with monkeypatch.context() as broken:
+        broken.setattr(schema, "_DERIVED", schema._DERIVED + "INSERT INTO nowhere VALUES (1);")
+        with pytest.raises(GalleryError, match="nowhere"):
+            Gallery.open(place, model=model)
+    assert number(place) == schema.MIGRATED
+    with Gallery.open(place, model=model) as gallery:
+        assert len(gallery) == 3
+
+
+def test_a_gallery_that_another_program_has_open_is_migrated_when_that_is_closed(
+    tmp_path: Path, model: AraCLIP
+) -> None:
+    place = moved(GOLDEN[0], tmp_path / "old", model)
+    with closing(edited(place)) as other:
+        other.execute("PRAGMA journal_mode = WAL")
+        other.execute("BEGIN; SELECT * FROM meta")
+        with pytest.raises(GalleryError, match=r"open in another program.*Close"):
+            Gallery.open(place, model=model)
+    with Gallery.open(place, model=model) as gallery:
+        assert len(gallery) == 3
+        assert [fault for fault in gallery.verify() if fault.repairable] == []
 
 
 def test_a_gallery_from_before_the_first_release_is_refused_and_left_alone(tmp_path: Path, model: AraCLIP) -> None:
@@ -64,6 +96,15 @@ def test_a_gallery_from_before_the_first_release_is_refused_and_left_alone(tmp_p
     with pytest.raises(GalleryError, match="schema 5, of a time before the first release"):
         Gallery.open(place, model=model)
     assert number(place) == 5
+
+
+def test_an_older_gallery_in_a_read_only_folder_says_how_to_migrate_it(
+    tmp_path: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = moved(GOLDEN[0], tmp_path / "old", model)
+    monkeypatch.setattr(connection.os, "access", lambda path, mode: False)  # root may write anywhere
+    with pytest.raises(GalleryError, match=r"schema 6 and must become 7.*cannot be written.*copy the gallery folder"):
+        Gallery.open(place, model=model)
 
 
 def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path, model: AraCLIP) -> None:

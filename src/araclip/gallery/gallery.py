@@ -52,7 +52,7 @@ class Gallery(BaseGallery):
         create: bool = False,
         checked: bool = True,
     ) -> "Gallery":
-        """Open the gallery in folder `path`.
+        """Open the gallery in folder `path`; a gallery of an older release is migrated.
 
         Args:
             model: a name, a path or an encoder, as `AraCLIP.load` takes; by default the gallery's own model, and

@@ -109,7 +109,7 @@ class Catalog(Store):
 
     @classmethod
     def open(cls, folder: Path, model: Encoder | RecordedModel | None, *, checked: bool = True) -> "Catalog":
-        """Open an existing catalogue, of any model if `model` is None.
+        """Open an existing catalogue, of any model if `model` is None; migrate a catalogue of the previous schema.
 
         Args:
             checked: False to open a catalogue with damaged rows, for repair.
@@ -122,7 +122,10 @@ class Catalog(Store):
         catalog = cls._connected(folder)
         try:
             with catalog.own_errors():
-                schema.check_number(catalog.connection, path)
+                if schema.check_number(catalog.connection, path):
+                    catalog.close()
+                    schema.migrate(path)
+                    catalog = cls._connected(folder)
                 if checked:
                     catalog._check_seal()
                 record = catalog.recorded
@@ -210,6 +213,7 @@ class Catalog(Store):
         known = seal.is_known(self.path)
         with connection.own_errors(self.path, writing=True):
             with connection.transaction(self.connection):
+                self.connection.execute(schema.HIDDEN_GONE)  # the first galleries of this schema lack it
                 yield
                 full_text.index_changed(self.connection)
                 generation = secrets.token_hex(8) if visible else self.meta("generation")

@@ -99,15 +99,16 @@ def _unchecked(path: Path) -> apsw.Connection:
 def _read(source: Path) -> tuple[dict[str, Rows], dict[str, set[Key]]]:
     """Read a catalogue file; return the rows of each table, and the keys of the rows on damaged pages."""
     with _unreadable(source), own_errors(source, writing=True), _temporary(source) as copy:
-        with (
-            closing(_unchecked(source)) as database,
-            closing(opened(copy, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, checksums=False)) as target,
-            target.backup("main", database, "main") as copying,
-        ):
-            copying.step()
-        layout = schema.columns()
+        with closing(_unchecked(source)) as database:
+            number = int(next(database.execute("PRAGMA user_version"))[0])
+            with (
+                closing(opened(copy, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, checksums=False)) as target,
+                target.backup("main", database, "main") as copying,
+            ):
+                copying.step()
+        layout = schema.stored_columns(number)
         _write_schema(copy, layout, _root_pages(copy, layout))
-        tables = {table: _rows(copy, table) for table in layout}
+        tables = {table: _rows(copy, table, names) for table, names in layout.items()}
         return tables, {table: set(_doubtful(copy, table, KEYS[table], list(rows))) for table, rows in tables.items()}
 
 
@@ -202,7 +203,7 @@ def _table_of(name: bytes, sql: bytes, layout: Mapping[str, Sequence[str]]) -> s
     return None
 
 
-def _rows(path: Path, table: str) -> Rows:
+def _rows(path: Path, table: str, names: Sequence[str]) -> Rows:
     """Read all readable rows of a table, by their keys.
 
     Rows are read from the table's beginning to the first damage, then from its end backwards, then in between, by

@@ -1,4 +1,4 @@
-"""Create the catalogue's tables, and refuse catalogues of other schemas.
+"""Create the catalogue's tables, and migrate galleries of the previous schema.
 
 `PRAGMA user_version` holds the number of the schema. Names of tables and columns are part of the file format:
 `contents.taken` is what the code calls `captured_at` (the date on which a picture was taken), and the table `kept`
@@ -6,6 +6,7 @@ holds the stored pixels of pictures without a file.
 """
 
 import re
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
@@ -23,8 +24,10 @@ from araclip.gallery.catalog.connection import (
     own_errors,
     transaction,
 )
+from araclip.gallery.catalog.writer_lock import writer_lock
 
 SCHEMA = 7
+MIGRATED = 6  # the previous schema, in which each row had a checksum; galleries with it are migrated
 FILE_NAME = "catalog.sqlite"
 DAMAGED_NAME = f"{FILE_NAME}.damaged"  # where `salvage` moves a damaged file
 # The names of files that a gallery writes into its own folder; `atomic.write` adds hidden temporary files.
@@ -59,8 +62,10 @@ _ROWS = """
                                  about TEXT NOT NULL) STRICT, WITHOUT ROWID;
 """
 # Hidden pictures that were removed, see `store`; in PostgreSQL, too.
-HIDDEN_GONE_TABLE = "CREATE TABLE hidden_gone (path {bytes} PRIMARY KEY, hash {bytes} NOT NULL, gone_at text NOT NULL)"
-HIDDEN_GONE = HIDDEN_GONE_TABLE.format(bytes="BLOB") + " STRICT, WITHOUT ROWID;"
+HIDDEN_GONE_TABLE = (
+    "CREATE TABLE IF NOT EXISTS hidden_gone (path {bytes} PRIMARY KEY, hash {bytes} NOT NULL, gone_at text NOT NULL)"
+)
+HIDDEN_GONE = HIDDEN_GONE_TABLE.format(bytes="BLOB") + " STRICT, WITHOUT ROWID"
 # Tables, indexes and triggers that are derived from the data, in the same transaction as each change. `changes` logs
 # the vectors that were added, changed or removed. `commits` records for each generation how far that log went (-1: the
 # log no longer reaches back so far); it is never shortened, because `seal` and backups ask whether a generation belongs
@@ -123,6 +128,21 @@ KEYS = {
     "meta": "key", "contents": "id", "files": "path", "kept": "content", "next_vectors": "content", "texts": "content",
     "sidecars": "path", "photos": "content", "sidecar_photos": "path", "hidden_gone": "path",
 }  # fmt: skip
+# The checksum columns that the previous schema had at the end of its rows.
+_CHECKSUMS_BEFORE = {
+    "meta": ("crc",), "contents": ("vector_crc", "facts_crc"), "files": ("crc", "metadata_crc"), "kept": ("crc",),
+    "next_vectors": ("crc",), "texts": ("caption_crc", "ocr_crc"), "sidecars": ("crc",),
+    "photos": ("photo_crc", "hidden_crc"), "sidecar_photos": ("crc",), "hidden_gone": (),
+}  # fmt: skip
+
+
+def _unworded_triggers() -> Iterator[str]:
+    for number, (event, content) in enumerate(_UNWORDED_BY.items()):
+        yield (
+            f"CREATE TRIGGER words_{number} AFTER {event} WHEN {content} IS NOT NULL "
+            f"AND NOT EXISTS (SELECT 1 FROM unworded WHERE content = {content}) "
+            f"BEGIN INSERT INTO unworded VALUES ({content}); END"
+        )
 
 
 def is_gallery(folder: Path) -> bool:
@@ -171,28 +191,33 @@ def create(database: Connection, meta: dict[str, str]) -> None:
     """Create the tables in an empty file, in one transaction; do nothing if there are tables."""
     with transaction(database):  # if two processes create it at once, the second finds the tables
         if not _has_tables(database):
-            database.execute(f"{_ROWS} {HIDDEN_GONE} {_DERIVED}")
-            database.execute(f"PRAGMA user_version = {SCHEMA}")
-            for number, (event, content) in enumerate(_UNWORDED_BY.items()):
-                database.execute(
-                    f"CREATE TRIGGER words_{number} AFTER {event} WHEN {content} IS NOT NULL "
-                    f"AND NOT EXISTS (SELECT 1 FROM unworded WHERE content = {content}) "
-                    f"BEGIN INSERT INTO unworded VALUES ({content}); END"
-                )
+            _create_rows(database)
+            _create_derived(database)
             for key, value in meta.items():
                 database.execute("INSERT INTO meta (key, value) VALUES (?, ?)", (key, value))
             database.execute("INSERT INTO commits VALUES (?, 0)", (meta["generation"],))
 
 
-def check_number(database: Connection, path: Path) -> None:
-    """Refuse a catalogue file that this release cannot use.
+def _create_rows(database: Connection) -> None:
+    database.execute(f"{_ROWS} {HIDDEN_GONE}")
+    database.execute(f"PRAGMA user_version = {SCHEMA}")
+
+
+def _create_derived(database: Connection) -> None:
+    database.execute(_DERIVED)
+    for trigger in _unworded_triggers():
+        database.execute(trigger)
+
+
+def check_number(database: Connection, path: Path) -> bool:
+    """True if a catalogue file must be migrated before it is used.
 
     Raises:
         NewerGallery: a later release made the file.
         GalleryCorrupt: the file has no tables, or is damaged.
-        GalleryError: the file has a schema of a time before the first release.
+        GalleryError: the file must be migrated but its folder is read-only, or is older than the first release.
     """
-    ((number,),) = database.execute("PRAGMA user_version")
+    number = number_of(database)
     if number > SCHEMA:
         raise NewerGallery(
             f"{path} has schema {number}, this release knows up to {SCHEMA}. Upgrade araclip to use this gallery."
@@ -201,10 +226,84 @@ def check_number(database: Connection, path: Path) -> None:
         raise GalleryCorrupt(f"{path} is empty or unfinished (schema {number}). Run `araclip index` again.")
     if number == 0:
         raise damaged(path, "malformed: it has no schema any more")
-    if number < SCHEMA:
+    if number < MIGRATED:
         raise GalleryError(
-            f"{path} has schema {number}, of a time before the first release. Index its folder into a new gallery."
+            f"{path} has schema {number}, of a time before the first release. Index its folder into a new gallery, or "
+            "open it once with a release that reads it."
         )
+    if number == MIGRATED and not database.may_write:
+        raise GalleryError(
+            f"{path} has schema {number} and must become {SCHEMA}, but cannot be written. Open it once, for example "
+            "with `araclip stats`, from an account that may write there, or copy the gallery folder."
+        )
+    return number == MIGRATED
+
+
+def migrate(path: Path) -> None:
+    """Replace a catalogue of the previous schema by one of today's schema with the same rows, in one step.
+
+    Raises:
+        GalleryCorrupt: the catalogue is damaged; nothing changes.
+        GalleryError: another program has the catalogue open.
+        GalleryLocked: another process is writing the gallery.
+        OSError: the disk is full; nothing changes.
+    """
+    with writer_lock(path.parent), own_errors(path, writing=True):
+        with closing(Connection(path)) as old:
+            if number_of(old) != MIGRATED:  # another process has migrated it meanwhile
+                return
+            if (lines := old.execute("PRAGMA integrity_check(1)")) != [("ok",)]:
+                raise damaged(path, lines[0][0])
+            try:
+                old.execute("PRAGMA journal_mode = DELETE")  # copies the log into the file; needs the file alone
+            except apsw.BusyError as error:
+                raise GalleryError(
+                    f"{path} is of an earlier version and is open in another program. Close that program, then try "
+                    "again."
+                ) from error
+        # No flush is needed, because SQLite has already flushed the file.
+        atomic.write(path, lambda temporary: _write_migrated(temporary, path), flush=False)
+        atomic.unlink(path.parent / seal.FILE_NAME)
+
+
+def _write_migrated(path: Path, before: Path) -> None:
+    with closing(Connection(path, create=True)) as database:
+        # a killed run leaves only a temporary file, which nobody opens
+        database.execute("PRAGMA journal_mode = MEMORY")
+        database.execute("ATTACH ? AS before", (before.absolute().as_uri(),))
+        with transaction(database):
+            _create_rows(database)
+            for table, names in columns().items():
+                if table == "hidden_gone":  # the previous schema does not have this table
+                    continue
+                listed = ", ".join(names)
+                database.execute(f"INSERT INTO main.{table} ({listed}) SELECT {listed} FROM before.{table}")
+            _create_derived(database)
+            database.execute("INSERT INTO changes SELECT number, content FROM before.changes ORDER BY number")
+            database.execute("INSERT INTO commits SELECT generation, number FROM before.commits")
+            database.execute(  # the current generation belongs to the history even if nothing was committed yet
+                "INSERT OR IGNORE INTO commits SELECT value, (SELECT ifnull(max(number), 0) FROM changes) FROM meta "
+                "WHERE key = 'generation'"
+            )
+            database.execute("INSERT INTO loose SELECT content FROM before.loose")
+            database.execute("INSERT INTO unworded SELECT content FROM before.unworded")
+            for table, listed in (("words", "rowid, names, metadata, captions, ocr"), ("parts", "rowid, folded")):
+                database.execute(f"INSERT INTO main.{table} ({listed}) SELECT {listed} FROM before.{table}")
+            database.execute(  # the ids of removed pictures are not used again
+                "UPDATE sqlite_sequence SET seq = max(seq, (SELECT ifnull(max(content), 0) FROM changes)) "
+                "WHERE name = 'contents'"
+            )
+            database.execute(
+                "UPDATE sqlite_sequence SET seq = "
+                "max(seq, ifnull((SELECT seq FROM before.sqlite_sequence WHERE name = 'changes'), 0)) "
+                "WHERE name = 'changes'"
+            )
+        database.execute("DETACH before")
+
+
+def number_of(database: Connection) -> int:
+    """Return the number of the schema that a file says it has."""
+    return int(database.execute("PRAGMA user_version")[0][0])
 
 
 def _is_begun(database: Connection, folder: Path) -> bool:
@@ -221,3 +320,10 @@ def columns() -> dict[str, tuple[str, ...]]:
     with closing(apsw.Connection(":memory:")) as database:
         database.execute(f"{_ROWS} {HIDDEN_GONE}")
         return {table: tuple(row[1] for row in database.execute(f"PRAGMA table_info({table})")) for table in KEYS}
+
+
+def stored_columns(number: int) -> dict[str, tuple[str, ...]]:
+    """Return the columns of each table in the schema with this number, in their order on the disk."""
+    if number != MIGRATED:
+        return columns()
+    return {table: names + _CHECKSUMS_BEFORE[table] for table, names in columns().items()}

@@ -26,6 +26,7 @@ from araclip.gallery.catalog.store import JOINED, LATER_SCENES, Store, as_files
 from araclip.gallery.postgres.conditions import condition_of
 from araclip.gallery.postgres.database import PATIENCE, Database
 from araclip.gallery.postgres.schema import (
+    HIDDEN_GONE,
     NEXT_GENERATION,
     PICTURE,
     Row,
@@ -205,6 +206,8 @@ class PostgresCatalog(Store):
     def writing(self) -> Iterator[None]:
         """Run a `with` block as a transaction: all changes inside become visible as a new generation, or none."""
         with self.database.transaction():
+            if not self.database.rows("SELECT to_regclass('hidden_gone')")[0][0]:  # a gallery of an earlier release
+                self.database.rows(HIDDEN_GONE)
             self._changed = {}
             yield
             self._derive()

@@ -32,8 +32,9 @@ NEXT_GENERATION = "generation = generation + 1 + floor(random() * 1000000)::bigi
 EXACT_UP_TO = 100_000  # up to so many passing pictures are all compared, as in a folder; more use the graph
 EF_CONSTRUCTION = 200  # of the graph: takes twice as long as pgvector's 64, recall 0.99 instead of 0.965
 PGVECTOR = (0, 8)  # halfvec came with 0.7, iterative scans with 0.8
+HIDDEN_GONE = HIDDEN_GONE_TABLE.format(bytes="bytea")
 TABLES = (
-    HIDDEN_GONE_TABLE.format(bytes="bytea"),
+    HIDDEN_GONE,
     """CREATE TABLE gallery (one boolean PRIMARY KEY DEFAULT TRUE CHECK (one), layout int NOT NULL, model text NOT NULL,
         fingerprint text NOT NULL, width int NOT NULL, model_origin text NOT NULL, model_source text NOT NULL,
         birth text NOT NULL, generation bigint NOT NULL DEFAULT 0, drives text NOT NULL DEFAULT '[]')""",
