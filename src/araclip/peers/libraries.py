@@ -38,7 +38,7 @@ def open_clip_pictures(model: Any, device: str) -> ImageTower:
 
 
 def without_tokens(output: Any) -> Tensor:
-    """Return the pooled vectors (n, D) out of what an open_clip image tower returned.
+    """Take the pooled vectors (n, D) from the output of an open_clip image tower.
 
     Most towers return the pooled vectors alone. CoCa's tower returns a tuple: the pooled vectors, and the vectors of
     the patches, which are left out.

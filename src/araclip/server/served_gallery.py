@@ -53,7 +53,7 @@ class ServedGallery:
 
     @property
     def model(self) -> Encoder:
-        """The model with which the gallery is read now."""
+        """The model of the gallery's vectors; another one after the gallery was re-embedded."""
         return self._reader.model
 
     def adopt(self, model: Encoder) -> None:

@@ -455,7 +455,7 @@ class Catalog(Store):
         sql = "SELECT id FROM contents WHERE id NOT IN (SELECT content FROM next_vectors) ORDER BY id"
         return [content for (content,) in self.rows(sql)]
 
-    def put_next_vectors(self, vectors: Iterable[tuple[int, NDArray[np.float16]]]) -> None:
+    def put_next_vectors(self, model: Encoder, vectors: Iterable[tuple[int, NDArray[np.float16]]]) -> None:
         with self.writing(visible=False):
             rows = ((content, vector.tobytes()) for content, vector in vectors)
             self.connection.change_each("INSERT INTO next_vectors (content, vector) VALUES (?, ?)", rows)
@@ -635,7 +635,7 @@ class Catalog(Store):
     # ------------------------------------------------------------------ browsing
 
     def dated(self, filters: Filters) -> tuple[Ids, Sequence[str]]:
-        """Return the pictures that pass the filters, with their dates; 100,000 take about a tenth of a second."""
+        """Return the ids and dates of the pictures that pass the filters; this takes .1 s for 100,000 pictures."""
         passed = self.select(self.condition(filters))
         if not filters.every_scene:
             later = self._numbers(f"SELECT group_concat(content) FROM ({LATER_SCENES})")

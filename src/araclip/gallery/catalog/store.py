@@ -171,8 +171,8 @@ class Store(ABC):
         """Return the ids of pictures without a second vector of this model; delete second vectors of other models."""
 
     @abstractmethod
-    def put_next_vectors(self, vectors: Iterable[tuple[int, NDArray[np.float16]]]) -> None:
-        """Store second vectors (D,) by the ids of their pictures, in a transaction of its own."""
+    def put_next_vectors(self, model: Encoder, vectors: Iterable[tuple[int, NDArray[np.float16]]]) -> None:
+        """Store second vectors (D,) of this model, each with the id of its picture, in one transaction."""
 
     @abstractmethod
     def switch_model(self, model: Encoder) -> None:
@@ -406,7 +406,7 @@ class Store(ABC):
 
 
 def as_files(rows: Iterable[Sequence[Any]]) -> dict[str, File]:
-    """Make files by path from rows of (path as bytes, size, time of change)."""
+    """Convert rows of (path as bytes, size, time of change) to files, by their paths."""
     return {(path := os.fsdecode(raw)): File(path, size, changed) for raw, size, changed in rows}
 
 

@@ -79,7 +79,7 @@ def reembed_store(
     decode = partial(decoded_again, store, model=model)
     with closing(reencoder.groups(waiting, decode, COMMIT_EVERY)) as groups:
         for group in groups:
-            store.put_next_vectors(group)
+            store.put_next_vectors(model, group)
     if reencoder.missing and not forget_missing:
         raise GalleryError(
             f"{counted(reencoder.missing, 'picture')} of {store.folder} cannot be encoded now, so it keeps the vectors "

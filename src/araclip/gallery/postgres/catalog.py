@@ -81,7 +81,6 @@ class PostgresCatalog(Store):
     def __init__(self, database: Database, model: Encoder | None) -> None:
         self.database = database
         self._model = model
-        self._next = ""  # the fingerprint of the model of second vectors
         self._changed: dict[int, None] = {}  # pictures whose derived columns must be updated before the commit
 
     @property
@@ -312,14 +311,13 @@ class PostgresCatalog(Store):
     def without_next_vector(self, model: Encoder) -> list[int]:
         drop_vectors_but(self.database, self.table, vectors_of(model.fingerprint))
         table = create_vectors(self.database, model)
-        self._next = model.fingerprint
         rows = self.rows(f"SELECT id FROM contents WHERE shown AND id NOT IN (SELECT content FROM {table}) ORDER BY id")
         return [content for (content,) in rows]
 
-    def put_next_vectors(self, vectors: Iterable[tuple[int, NDArray[np.float16]]]) -> None:
+    def put_next_vectors(self, model: Encoder, vectors: Iterable[tuple[int, NDArray[np.float16]]]) -> None:
         with self.database.transaction():
             for content, vector in vectors:
-                self.put_vector(vectors_of(self._next), content, vector)
+                self.put_vector(vectors_of(model.fingerprint), content, vector)
 
     def switch_model(self, model: Encoder) -> None:
         old, new, record = self.table, vectors_of(model.fingerprint), RecordedModel.of(model)

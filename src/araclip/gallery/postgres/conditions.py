@@ -1,4 +1,4 @@
-"""The SQL that filters become in PostgreSQL, and the same conditions on a path that was fetched."""
+"""Filters in PostgreSQL: their SQL conditions, and the same conditions in Python for one path of a picture."""
 
 import math
 import os
