@@ -153,6 +153,9 @@ def read(text: str, known: dict[str, str] = HERE) -> tuple[str, list[str]]:
         ("كلب بني", "كلب بني", []),
         ("برج إيفل في باريس", "برج إيفل في باريس", []),  # no picture lies there
         ("«صور القاهرة»", "صور القاهرة", []),
+        ("علم لبنان", "علم لبنان", []),  # a flag, wherever it was photographed
+        ("flag of Lebanon", "flag of Lebanon", []),
+        ("خريطة في القاهرة", "خريطة", ["place=القاهرة"]),
     ],
 )
 def test_a_query_names_a_place_of_the_gallery(query: str, left: str, filters: list[str]) -> None:

@@ -15,6 +15,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
 
 from araclip.server.http.errors import Problem
 from araclip.server.http.representations import accepts_gzip, is_known
@@ -89,6 +90,13 @@ def router() -> APIRouter:
     @routes.get("/worker.js")
     async def worker(request: Request) -> Response:
         return answer(request, "worker.js")
+
+    @routes.post("/share")
+    async def share(request: Request) -> Response:
+        """Open the page for a picture that another app shares while the browser has dropped the service worker."""
+        async for _ in request.stream():  # a browser whose upload is cut off shows its own error, not the page
+            pass
+        return RedirectResponse("./?shared", 303)
 
     @routes.get("/favicon.ico")
     async def icon(request: Request) -> Response:

@@ -208,6 +208,7 @@ def spellings(places: tuple[str, ...]) -> Mapping[str, str]:
 # ------------------------------------------------------------------ places in queries
 
 _BEFORE, _CITY = folded("places: before"), folded("places: city")
+_THINGS, _OF = folded("places: things"), ("of", "the")
 _COMMON, _ONLY_IN = folded("places: common"), folded("places: only after in")
 _IN = "ب"  # a preposition that is written on the word: بدبي
 FREQUENT = 3  # a word with at least this count in captions is a thing, unless it is known as a name
@@ -231,6 +232,8 @@ def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -
             attached = attached and (whole.startswith(_IN + _ARTICLE) or not interpreter.vocabulary.count(typed[at]))
             name = whole.removeprefix(_IN) if attached else whole
             lead = _IN if attached else folds[at - 1] if at else ""
+            if not attached and next((word for word in reversed(folds[:at]) if word not in _OF), "") in _THINGS:
+                continue
             if key(name) not in known or not _is_meant(name, width, lead, len(found) == width, interpreter):
                 continue
             first = at

@@ -1,16 +1,21 @@
 /** What an installed page needs: the service worker, where the browser has one (https, or this machine), and shared pictures. */
 
+import { t } from './i18n.js';
+import { toast } from './toast.js';
+
 const wasShared = location.search === '?shared';
 if (wasShared) history.replaceState(null, '', './');
 
 const workers = navigator.serviceWorker;
 if (workers) addEventListener('load', () => workers.register('worker.js').then(keep).catch(() => {})); // without it, the page works as ever
 
-/** Call `take` with the picture that another app shared with the page; it is null if the worker has ended meanwhile. */
+/** Call `take` with the picture that another app shared with the page. If the worker that kept it has ended, ask for it once more. */
 export function receiveShared(take) {
-  if (!wasShared || !workers?.controller) return;
+  if (!wasShared) return;
+  const received = ({ data } = {}) => (data ? take(data) : toast(t('shareAgain')));
+  if (!workers?.controller) return received();
   const { port1, port2 } = new MessageChannel();
-  port1.onmessage = ({ data }) => take(data);
+  port1.onmessage = received;
   workers.controller.postMessage('shared', [port2]);
 }
 
