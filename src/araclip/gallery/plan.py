@@ -70,7 +70,7 @@ class Interpretation:
     """How a query was understood. If its words were taken as typed, `literal` is true and the rest is empty."""
 
     language: str = "other"
-    readings: tuple[Reading, ...] = ()  # of terms with several readings, or with one that differs from what was typed
+    readings: tuple[Reading, ...] = ()  # of terms with several readings, or whose reading is not the typed text
     excluded: tuple[str, ...] = ()
     qualities: tuple[str, ...] = ()  # colours and the like after "not": no model sees them well, so nothing is left out
     filters: tuple[DerivedFilter, ...] = ()
@@ -110,7 +110,7 @@ class Interpretation:
 
 @dataclass(frozen=True)
 class QueryPlan:
-    """What a query asks for: its terms, the readings of each term (none for a picture), and how it was understood."""
+    """A planned query: its terms, the readings of each term (no reading for a picture), and how it was understood."""
 
     query: Query
     readings: tuple[tuple[Reading, ...], ...]
@@ -413,7 +413,8 @@ def _merged(filters: Filters, derived: Filters) -> Filters:
 
 
 def _as_typed(change: Change) -> tuple[str, Word] | None:
-    """For one Latin word read as one Arabic word: return the Arabic stem and the Latin word; None for other changes."""
+    """If a change reads one Latin word as one Arabic word, return the Arabic stem and the Latin word; otherwise
+    None."""
     typed, meant = asked_words(change.source), asked_words(change.target)
     latin = change.kind == "arabizi" and len(typed) == len(meant) == 1
     return (meant[0].stem, typed[0]) if latin else None
@@ -422,7 +423,8 @@ def _as_typed(change: Change) -> tuple[str, Word] | None:
 def _to_find(typed: str, reading: Reading) -> str:
     if reading.changes and _is_latin(typed):
         return reading.text
-    left_out = {change.source for change in reading.changes if not change.target}  # «صور» in «عايز صور قطط»
+    # words that only ask for pictures, such as «صور»
+    left_out = {change.source for change in reading.changes if not change.target}
     kept = [word for word in typed.split() if normalize(word) not in left_out]
     return " ".join(kept) if left_out and kept else typed
 

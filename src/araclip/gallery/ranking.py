@@ -32,10 +32,13 @@ from araclip.gallery.text_matches import NO_MATCHES, TextMatches, TextQuery, whe
 from araclip.models.vectors import Ids, Vectors
 from araclip.pictures.video.scenes import file_of
 
-LIFT = 2.5  # a perfect text match of weight 1 adds this to a hit's value, to which the vector alone gives 0 to 1
-LIFT_ODDS = 7.0  # and adds this to the log-odds of relevance; orders hits as well (benchmarks/hybrid.py)
-DOUBT = 0.2  # a description without the query's words lowers a picture by this share of the best score's lead
-DOUBTED = 512  # for so many of a query's pictures, look whether they have a description; assume it for the rest
+# The score from the vector alone is 0 to 1; a perfect text match of weight 1 adds LIFT to it.
+LIFT = 2.5
+# A perfect text match also adds LIFT_ODDS to the log-odds of relevance, which orders hits (benchmarks/hybrid.py).
+LIFT_ODDS = 7.0
+# A picture whose description lacks the query's words loses this share of the best score's distance from the average.
+DOUBT = 0.2
+DOUBTED = 512  # only for this many candidates descriptions are looked up; the others are assumed to have one
 AT_ONCE = 64  # number of pictures that are looked up together to see which of them have a description
 
 Relevance = Callable[[float], float] | None  # turns a cosine into a relevance; None if relevance is unknown
@@ -53,7 +56,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Hybrid:
-    """A search in pictures' texts, done together with the search by vector.
+    """A search for words in pictures' texts, done together with the search by vector.
 
     `query` says what to look for, `meaning` (0…1) how likely the vector means something in this gallery, `average` is
     the cosine between the vector and the gallery's average picture.
@@ -65,17 +68,19 @@ class Hybrid:
 
     @property
     def doubt(self) -> float:
-        """How far a description lowers a picture, as a share of the distance from average to best cosine."""
+        """The amount by which a description lowers a picture, as a share of the distance from the average to the
+        best cosine."""
         return DOUBT * min(self.query.weight, 1.0)
 
     def lowered(self, score: float, best: float) -> float:
-        """Return the lowered cosine for a picture with a description: if it were meant, the words would stand there."""
+        """Return the lowered cosine of a picture whose description lacks the query's words, and so speaks against
+        it."""
         return score - self.doubt * max(best - self.average, 0.0)
 
     def lifted(self, relevance: float, strength: float, surely: float) -> float:
-        """Raise a picture's relevance if its texts match (`strength` above 0), to at least what the texts alone say.
+        """Return a picture's relevance, raised if its texts match (`strength` above 0).
 
-        `surely` is the relevance by the texts alone. Without a match, the relevance stays the same.
+        A raised relevance is at least `surely`, the relevance by the texts alone, times the weight of texts.
         """
         if not strength:
             return relevance
@@ -148,18 +153,21 @@ def doubted(
     yield from (each for _, each in sorted(held))
 
 
-FIRST_HITS = 30  # each hit is compared with the query's first hits: does it show the excluded thing more than they do?
-ABOVE = 1.0  # yes, from so many standard deviations above their average on; both numbers chosen on judged pairs
-LARGEST_CHUNK = 4096  # at most so many candidates in one step; steps grow, for galleries full of the excluded thing
+FIRST_HITS = 30  # an excluded thing is judged by comparing a picture with this many first hits of the query
+# A picture is dropped if its cosine is this many standard deviations above those hits' average (tuned on judged pairs).
+ABOVE = 1.0
+# Candidates are examined in growing steps of at most this many, because nearly all may show the excluded thing.
+LARGEST_CHUNK = 4096
 
 Cosines = Callable[[Sequence[int], Vectors], Vectors]
 
 
 @dataclass(frozen=True)
 class Exclusion:
-    """Excluded terms: their unit vectors (m, D), and for each the cosine (m,) from which a picture shows the thing.
+    """Excluded terms: their unit vectors (m, D), and the cosine of each (m,) from which on a picture shows the excluded
+    thing.
 
-    `relative`: a picture is also left out if its cosine stands ABOVE standard deviations over that of the first hits.
+    `relative`: True to lower the limits by the query's first hits, see `beside`.
     """
 
     vectors: Vectors
@@ -167,9 +175,11 @@ class Exclusion:
     relative: bool = False
 
     def beside(self, first: Vectors) -> "Exclusion":
-        """Return the exclusion to use after the first hits: limits are lowered if these hits hardly show the terms.
+        """Return the exclusion for the hits after the first ones; its limits are lower if the first hits hardly show
+        the terms.
 
-        `first` (n, m): the cosines of the query's first hits with the excluded terms.
+        `first` (n, m): the cosines of the query's first hits with the excluded terms. A limit is at most ABOVE standard
+        deviations above the average of these cosines.
         """
         if not self.relative or len(first) < MIN_PICTURES:
             return self
@@ -211,7 +221,7 @@ def kept(candidates: Iterator[Candidate], exclusion: Exclusion | None, cosines: 
 
 
 SORTS = ("relevance", "date")
-UNRATED = 200  # where relevance is unknown, so many of the best pictures are sorted by date
+UNRATED = 200  # if relevance is unknown, this many of the best pictures are sorted by date
 WHOLE = (int, np.integer)
 REAL = (*WHOLE, float, np.floating)
 _EVERY = 1 << 60  # more hits than any gallery has; sums and multiples of it still fit into servers' integers
@@ -255,7 +265,7 @@ class Page:
 class StoreSearch(ABC):
     """One search of a store for a unit vector (D,), among the pictures that pass a page's filters.
 
-    It gives the ranking all that the ranking needs to know. Pictures are named by the store's numbers.
+    Its methods answer all that ranking asks of a store. Pictures are identified by the store's ids.
     """
 
     @abstractmethod
@@ -385,7 +395,7 @@ def above(candidates: Iterator[Candidate], threshold: float) -> Iterator[Candida
 
 
 def newest_first(candidates: Iterator[Candidate], newest: Iterator[int]) -> Iterator[Candidate]:
-    """Yield the candidates that fit the query, in the order of `newest`; unchanged if nothing fits.
+    """Yield the candidates that fit the query, in the order of `newest`; if nothing fits, yield all in their own order.
 
     A candidate fits unless its relevance is weak. Where relevance is unknown, the UNRATED best are taken.
     """

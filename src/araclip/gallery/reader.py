@@ -31,8 +31,9 @@ from araclip.models.encoder import Encoder
 from araclip.models.vectors import Vectors
 from araclip.text.places import spellings
 
-KEPT = 12  # values of one generation; a timeline takes 27 bytes a picture
-SAMPLE = 4096  # pictures in the sample: enough to estimate their covariance, and that takes only milliseconds
+# most derived values of a generation that are kept, such as a timeline (27 bytes for each picture)
+KEPT = 12
+SAMPLE = 4096  # pictures in a sample: enough to estimate the covariance of vectors within milliseconds
 
 T = TypeVar("T")
 Catalogs = Callable[[], Catalog]  # returns the calling thread's own catalogue
@@ -45,7 +46,8 @@ class Snapshot(ABC):
     """
 
     def __init__(self, generation: str, store: Callable[[], Store], reference: Callable[[], ReferenceVectors]) -> None:
-        """`store` returns the store for the calling thread."""
+        """Prepare a snapshot of `generation`. `store` returns the calling thread's store, `reference` the reference
+        vectors."""
         self.generation = generation
         self._store, self._reference = store, reference
 
@@ -117,11 +119,11 @@ class Snapshot(ABC):
     def by_texts(
         self, content: int, text: TextQuery, vector: Vectors, score: float
     ) -> tuple[tuple[Match, ...], Callable[[Callable[[float], float]], float]]:
-        """Say how a picture's texts answer a query; `vector` (D,) is the query's, `score` the picture's cosine.
+        """Tell how a picture's texts match a query; `vector` (D,) is the query's, `score` the picture's cosine with it.
 
         Returns:
-            The texts in which words of the query stand; and a function that takes the query's relevance function (of a
-            cosine) and returns the relevance that a search gives this picture, texts included.
+            The texts in which words of the query occur; and a function that computes the relevance which a search gives
+            this picture, from the query's function of cosine to relevance (`RelevanceScale.relevance` makes it).
         """
         hybrid = self.hybrid(vector, text)
         with self._searching(vector, Page(1, 0, Filters(hidden=None))) as search:
@@ -142,7 +144,7 @@ class Snapshot(ABC):
 
 
 class GalleryReader(ABC):
-    """Holds the current snapshot of a gallery and the store that the snapshot reads."""
+    """Gives access to a gallery: holds the current snapshot, and builds a new one when the gallery has changed."""
 
     def __init__(self, model: Encoder) -> None:
         self.model = model
@@ -151,9 +153,9 @@ class GalleryReader(ABC):
         self._lock = threading.Lock()
 
     def made(self, generation: str, name: str, make: Callable[[], T]) -> T:
-        """Return a value that is derived from a generation; it is made by the first thread that asks for it.
+        """Return the value called `name` that is derived from a generation: from the cache, or else from `make()`.
 
-        Of the latest generation, the KEPT values that were used last are kept.
+        Only values of one generation are cached; of these, the KEPT values that were used last.
         """
         key = generation, name
         with self._lock:  # the second of two threads waits for the first one's result

@@ -84,9 +84,10 @@ def recorded_encoder(
     for folder in (*(folder for _, folder in named), _folder(record.origin)):
         if folder is not None and _fingerprint(folder) == record.fingerprint:
             return AraCLIP(folder, threads=threads, device=device)
-    if record.name in here:  # of another release; opening the gallery reports the difference
+    if record.name in here:  # a model of this name from another release; opening the gallery reports it
         return AraCLIP(record.name, threads=threads, device=device)
-    for peer in () if record.source else (record.origin, record.name):  # a pulled model has other vectors than its peer
+    # A record with a source was made by a pulled model, whose vectors differ from the published model's.
+    for peer in () if record.source else (record.origin, record.name):
         if is_known_peer(peer):
             return as_encoder(peer, threads=threads, device=device)
     raise _not_here(record, gallery)
@@ -114,7 +115,7 @@ def _not_here(record: RecordedModel, gallery: object) -> ModelNotFound:
 def _fingerprint(folder: Path) -> str | None:
     try:
         return model_folder.read_config(folder).fingerprint
-    except AraCLIPError:  # damaged, or made by another release: not the recorded model
+    except AraCLIPError:  # a damaged folder, or one of another release, is not the recorded model
         return None
 
 

@@ -9,7 +9,8 @@ from typing import Literal
 from araclip.gallery.catalog.records import Copy, PictureRecord
 from araclip.pictures.video.scenes import AtPath
 
-STRONG, WEAK = 0.5, 0.2  # relevance: from STRONG on a hit is strong (more likely right than not), below WEAK it is weak
+# Relevance at least STRONG: a strong hit, more likely right than not. Below WEAK: a weak hit.
+STRONG, WEAK = 0.5, 0.2
 # If the mean relevance of the first FIRST_ROW hits is below FITTING, no hit fits the query; chosen on judged pairs.
 FIRST_ROW, FITTING = 5, 0.22
 TEXT_WEIGHT = 1.0  # how much words in a picture's texts count beside the picture itself; see docs/log/2026-11.md
@@ -25,8 +26,8 @@ def strength(relevance: float | None) -> str | None:
 def fits_nothing(relevances: Sequence[float | None], *, by_date: bool = False) -> bool:
     """True if the first hits' relevances say that nothing fits the query: their mean is low and none is strong.
 
-    `relevances` stand best first. False if they are unknown. `by_date`: the hits are what fits, sorted by date; a weak
-    one among them says that nothing did.
+    `relevances` is ordered best first. The answer is False if they are unknown. `by_date`: True for hits sorted by
+    date, which are only the fitting ones; a weak hit among them says that nothing fitted.
     """
     if by_date:
         return any(each is not None and each < WEAK for each in relevances)
@@ -36,10 +37,11 @@ def fits_nothing(relevances: Sequence[float | None], *, by_date: bool = False) -
 
 @dataclass(frozen=True)
 class Match:
-    """A text of a picture in which words of the query stand.
+    """A text of a picture that contains words of the query.
 
-    `field`: name (of a file or folder), metadata, caption, or ocr (letters in the picture). `text`: one line of it;
-    `marks`: start and end of each word found there, in characters. The text is a stranger's: escape it for display.
+    `field`: name (of a file or folder), metadata, caption, or ocr (letters in the picture). `text`: one line of the
+    text; `marks`: start and end of each word found in `text`, in characters. The text is untrusted: escape it for
+    display.
     """
 
     field: str
@@ -51,15 +53,13 @@ class Match:
 class Hit(AtPath):
     """One picture found: `score` is its cosine (−1…1), `rank` counts from 1, `copies` are paths of identical files.
 
-    `matched` says in which of the picture's texts the query's words stand; because of such a match, a hit may stand
-    before hits with a higher score.
-    `relevance` is the probability that the picture shows what the query says (see `gallery.relevance`); None if the
-    query contains a picture, or the gallery has too few pictures.
-    `near` counts the near-duplicates that were left out in favour of this hit, if near-duplicates are collapsed.
-    `path` begins with `picture:` if the gallery stores the pixels itself (`Gallery.picture` returns their bytes). The
-    path of a scene in a video ends with its time, `clip.mp4#t=00083.200`: `file` and `time` are the parts of the path.
-    `picture` is what the gallery knows about the picture; `captured_at`, `width`, `height`, `bytes` and `folder` are
-    taken from it.
+    `matched` lists the picture's texts that contain words of the query; a hit with such texts may come before hits with
+    a higher score. `relevance` is the probability that the picture shows what the query says (see `gallery.relevance`);
+    None if the query contains a picture, or the gallery has too few pictures. `near` counts the near-duplicates that
+    were left out in favour of this hit, if near-duplicates are collapsed. `path` begins with `picture:` if the gallery
+    stores the pixels itself (`Gallery.picture` returns their bytes). The path of a scene in a video ends with its time,
+    `clip.mp4#t=00083.200`: `file` and `time` are the parts of the path. `picture` is what the gallery knows about the
+    picture; `captured_at`, `width`, `height`, `bytes` and `folder` are taken from it.
     """
 
     path: str
@@ -130,9 +130,9 @@ class Update:
 
 @dataclass
 class Filled:
-    """Result of `add_embedded`: how many pictures were read and how many were new, and how long the parts took.
+    """Result of `add_embedded`: how many pictures were read, and how many of them were new.
 
-    `row_seconds` went into writing rows and their words, `index_seconds` into the index.
+    `row_seconds` is the time for writing rows and their words, `index_seconds` the time for the index.
     """
 
     read: int = 0
@@ -143,7 +143,10 @@ class Filled:
 
 @dataclass(frozen=True)
 class Addition:
-    """Result of `add`: the path of each picture in the given order, None if it was skipped; and why it was skipped."""
+    """Result of `add`: the path of each picture in the given order, None for a skipped picture.
+
+    `skipped` has a line for each skipped picture that says why.
+    """
 
     paths: tuple[str | None, ...]
     skipped: tuple[str, ...] = ()
@@ -266,7 +269,8 @@ class WordShare:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A query that may be meant; from names and texts of the gallery, so a stranger's: escape it for display."""
+    """A suggested query. Its text comes from names and texts of the gallery, so it is untrusted: escape it for
+    display."""
 
     text: str
     kind: Literal["folder", "place", "word", "query", "file"]

@@ -22,13 +22,15 @@ FOLDERS, PLACES, WORDS, QUERIES, FILES = (
     3,
     3,
 )  # the most suggestions of each kind, so that no kind fills the list
-LEAST = 2  # names of files are suggested once so many letters are typed
-SHORTER = 3  # a stem may be shorter than the typed letters, but by less than this: «سيارة» has the stem «سيار»
+LEAST = 2  # letters to type before names of files are suggested
+# A stem may be up to SHORTER - 1 letters shorter than the typed letters: «سيارة» has the stem «سيار».
+SHORTER = 3
 CAMERAS = frozenset(
     ("img", "dsc", "dscf", "dscn", "pxl", "vid", "scan", "screenshot", "whatsapp", "jpg", "jpeg", "png")
 )  # words in the names that cameras and programs give; such names say nothing about the picture
 ARTICLES = ("وال", "بال", "فال", "كال", "لل", "ال", "و")
-LEFT = {"و": 4}  # it is cut off only if so many letters stay: in shorter words it is rarely "and"; 1 for all others
+# An article is cut off only if this many letters remain (1 if not listed): in shorter words, و rarely means "and".
+LEFT = {"و": 4}
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,8 @@ def _words(typed: str, asked: Sequence[Word], source: WordIndex) -> list[str]:
         return []
     beginning = Beginning(last.folded)
     stems = [stem for stem, _ in source.stems(beginnings(last), 4 * WORDS)]
-    if len(last.folded) > SHORTER:  # the stem of a word that is typed to its end may be shorter
+    # The last word may be complete; then its stem may be shorter than the typed letters.
+    if len(last.folded) > SHORTER:
         stems += [last.folded[:-cut] for cut in range(1, SHORTER) if last.folded[:-cut] not in stems]
     stems = [stem for stem in stems if stem not in CAMERAS and len(stem) > 1][: 2 * WORDS]
     written = source.spellings(stems, lambda word: None if word.folded in FUNCTION_WORDS else beginning.fits(word))

@@ -91,7 +91,7 @@ class Connection:
             self._db.reserve_bytes("main", CHECKSUM_BYTES)  # has no effect on an existing file
             self.execute("PRAGMA foreign_keys = ON")
             self._use_log()
-            self.execute("PRAGMA synchronous = FULL")  # so that a committed picture survives a power cut
+            self.execute("PRAGMA synchronous = FULL")  # FULL: a committed picture survives a power cut
         except apsw.Error:
             self._db.close()
             raise
@@ -212,7 +212,7 @@ class FollowingConnection(Connection):
         self._reading = False
         self._immutable = not (self._log.exists() and self._log.stat().st_size)
         self._opened_at = self._state()
-        # a new shared memory file would belong to this user
+        # readonly_shm: SQLite must not create a shared memory file, which would belong to this user.
         mode = "immutable=1" if self._immutable else "mode=ro&readonly_shm=1"
         self._db = opened(self._path, apsw.SQLITE_OPEN_READONLY, mode)
 
@@ -249,7 +249,7 @@ def transaction(database: Connection, kind: str = "IMMEDIATE") -> Iterator[None]
             yield
             database.execute("COMMIT")
         except BaseException:
-            with contextlib.suppress(apsw.Error):  # on a full disk, SQLite has already rolled it back
+            with contextlib.suppress(apsw.Error):  # SQLite has already rolled back if the disk is full
                 database.execute("ROLLBACK")
             raise
 
@@ -262,7 +262,7 @@ def snapshot(database: Connection) -> Iterator[None]:
         try:
             yield
         finally:
-            if database.in_transaction:  # on a damaged page, SQLite has already ended it
+            if database.in_transaction:  # SQLite ends a transaction that reads a damaged page
                 database.execute("ROLLBACK")
 
 

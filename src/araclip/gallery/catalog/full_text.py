@@ -19,10 +19,10 @@ from araclip.text.words import WORDS_VERSION, Forms, forms, has_humps
 
 FIELDS = ("names", "metadata", "captions", "ocr")
 FOLDERS = 3  # only the names of the nearest folders count; those further up hold everything and so tell nothing
-_AT_ONCE = 500  # pictures in one SQL statement
+_AT_ONCE = 500  # number of pictures read by one SQL statement
 _VERSION = "words_version"  # a key of `meta`
 
-Document = dict[str, list[str]]  # a picture's texts by field, without repetition
+Document = dict[str, list[str]]  # field name → different texts of one picture
 
 
 # ------------------------------------------------------------------ the texts of a picture
@@ -114,7 +114,11 @@ def _index(database: Connection, ids: Sequence[int]) -> None:
 
 
 def forms_of(about: Document) -> tuple[list[str], str]:
-    """Return the stems of a picture's texts, one text for each field, and the folded words of all fields, each once."""
+    """Convert a picture's texts to what is indexed: for each field, a text of its stems; and one text of all folded
+    words.
+
+    No folded word is repeated.
+    """
     stems, folded = [], dict[str, None]()
     for field in FIELDS:
         of_field = []

@@ -40,8 +40,8 @@ from araclip.pictures.video.decoder import pictures_at, still
 from araclip.pictures.video.scenes import Scene, file_hash, scene_digest, scene_of, stored
 from araclip.text.normalization import SURROGATES
 
-MAX_BYTES = 1_000_000_000  # the largest picture allowed takes 900 MB as uncompressed 16-bit
-WHOLE = 64_000_000  # a file of at most so many bytes is read into memory once
+MAX_BYTES = 1_000_000_000  # most bytes of a file; the largest allowed picture has 900 MB as uncompressed 16-bit
+WHOLE = 64_000_000  # most bytes of a file that is read into memory as a whole
 STORED_SIDE = 1024  # pixels of the longer side: enough for a preview and for every model; about 200 kB as JPEG
 STORED_QUALITY = 90
 
@@ -133,7 +133,7 @@ def _from_bytes(
 
 
 def _whole(stream: BufferedReader, size: int) -> bytes:
-    """Read all bytes of a file whose size is, or was a moment ago, `size`. Asking for much more costs 0.1 ms."""
+    """Read all bytes of a file of about `size` bytes. Asking for exactly one byte more than `size` is 0.1 ms faster."""
     data = stream.read(size + 1)
     return data + stream.read(WHOLE) if len(data) > size else data
 
@@ -215,8 +215,8 @@ def index_path(path: str | os.PathLike[str]) -> str:
 def index_paths(path: str | os.PathLike[str]) -> list[str]:
     """Return the paths under which a gallery may have a file or folder that a user named, the likeliest first.
 
-    These are: the path as it stands (files below a linked folder are indexed so), the path of `index_path`, and for a
-    link to a folder, the path of that folder.
+    They are: the path as given, made absolute (files below a linked folder are indexed under it); the path of
+    `index_path`; and if the path leads to a folder, that folder's real path.
     """
     text = text_path(path)
     if text.startswith(STORED_PREFIX):
@@ -267,7 +267,8 @@ def decode_again(
     fails.
     """
     reason = "its file changed since it was indexed"
-    for path in sorted(paths, key=lambda path: path.startswith(STORED_PREFIX)):  # files first, then the smaller JPEG
+    # try the files before the stored JPEG, which is smaller
+    for path in sorted(paths, key=lambda path: path.startswith(STORED_PREFIX)):
         try:
             if scene := scene_of(path):
                 if decoded := decode_scene(scene, digest, transform):
@@ -299,8 +300,8 @@ def scene_jpeg(scene: Scene) -> bytes:
 
 ENCODE_BATCH = 16
 FIRST_COMMIT = 16  # pictures in a run's first commit, so that users see them soon; each later commit may double it
-COMMIT_EVERY = 128  # pictures in a commit: a killed run loses at most these, about two seconds of work
-LINK_EVERY = 8  # a commit may have so many times more files whose pictures are known, because these cost little
+COMMIT_EVERY = 128  # most new pictures in a commit: a killed run loses their encoding, about two seconds of work
+LINK_EVERY = 8  # a commit may hold this many times more files if their pictures are known: they cost little
 
 Refused = Callable[[int, OSError | ImageError], None]  # called with the number of a refused source, and the error
 Turn = Callable[[], AbstractContextManager[None]]  # returns a context manager that holds the writer's lock for a commit
@@ -316,9 +317,9 @@ class _Waiting:
 
 
 def commit_every(size: int) -> int:
-    """Return how many new pictures a commit takes, if the model's squares have `size` pixels a side.
+    """Return the number of new pictures in a commit, for a model whose square inputs have `size` pixels a side.
 
-    They take as much memory as COMMIT_EVERY squares of 224 pixels.
+    It is chosen so that the pictures take as much memory as COMMIT_EVERY squares of 224 pixels.
     """
     return max(ENCODE_BATCH, COMMIT_EVERY * 224**2 // max(size, 224) ** 2)
 
@@ -326,8 +327,8 @@ def commit_every(size: int) -> int:
 class Intake:
     """Ingests the pictures of one run. `committed` counts the sources whose pictures were committed.
 
-    `few`: True if there are only a few pictures. Then each hash is looked up at its commit, instead of reading all
-    known hashes beforehand. Known pictures are decoded needlessly, but that costs less than reading a million hashes.
+    `few`: True if the run has only a few pictures. Then the gallery's hashes are not read beforehand: each hash is
+    looked up at its commit. Known pictures are decoded needlessly, but that costs less than reading a million hashes.
     """
 
     def __init__(self, catalog: Store, model: Encoder, turn: Turn, *, few: bool = False) -> None:
@@ -398,7 +399,7 @@ class Intake:
         try:
             return read_source(source, known, self._transform)
         except (OSError, ImageError) as error:
-            return error.with_traceback(None)  # the traceback's frames would keep the file's bytes
+            return error.with_traceback(None)  # drop the traceback: its frames hold the file's bytes
 
     def _commit(self, group: list[_Waiting], refused: Refused) -> None:
         """Encode new pictures and commit the group; read a picture again if another process has removed it
@@ -435,7 +436,7 @@ class Intake:
                 if loaded.stored_pixels:
                     self._catalog.store_pixels(content, loaded.stored_pixels)
                 self._catalog.put_file(loaded.file, content, each.metadata)
-        if "_known" in vars(self):  # the property was used, so its set exists
+        if "_known" in vars(self):  # if the set of known hashes was loaded, add the new ones
             self._known.update(decoded)
         self.committed += len(group) - len(lost)
         return lost

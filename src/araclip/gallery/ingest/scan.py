@@ -69,8 +69,8 @@ class Walk:
     def pictures(self, root: Path | str) -> Iterator[File]:
         """Yield the picture files below `root`, recognised by their suffix, in a stable order.
 
-        Hidden files and folders are skipped. Symbolic links are followed, after all other folders; a folder is entered
-        only once, by its own path if that lies below `root`.
+        Hidden files and folders are skipped. Symbolic links are followed after all other folders. Each folder is
+        entered only once: under its own path if that is below `root`, else under the path of a link.
         """
         seen: set[tuple[int, int]] = set()
         waiting: list[tuple[str, int | None]] = [(str(root), None)]
