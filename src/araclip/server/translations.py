@@ -1,4 +1,5 @@
-"""The Arabic of pydantic's messages, and of our own that it carries, by their types. Pure."""
+"""Translate pydantic's validation errors, and our own that pydantic carries, into Arabic, by the errors' types.
+Pure."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Status: statistics, events, health, metrics, a browser's session; the folders that a server indexes, or offers to."""
+"""Routes about the server: statistics, events, health, metrics, a browser's session, and the indexing of folders."""
 
 import asyncio
 
@@ -88,21 +88,21 @@ async def session(service: ServiceOf, request: Request, response: Response, body
     return Session(scopes=sorted(scopes), expires_in=keys.session_seconds)
 
 
-@router.head("/healthz", include_in_schema=False)  # what watches servers asks so, too
+@router.head("/healthz", include_in_schema=False)  # monitoring programs send HEAD requests, too
 @router.get("/healthz")
 async def health() -> Health:
-    """Whether the server is alive."""
+    """Tell that the server is alive."""
     return Health(status="ok")
 
 
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses=problems(503))
 async def readiness(service: ServiceOf) -> Health:
-    """Whether searches are answered: not before the server has started, while it stops, or while the gallery cannot be
-    read."""
+    """Tell that searches are answered: the server has started, is not stopping, and can read the gallery."""
     if not service.ready:
         raise Problem("starting", headers={"Retry-After": "2"})
-    await asyncio.to_thread(lambda: service.gallery.store.generation)  # not in the queue of searches, which may be long
+    # in a thread that does not wait for queued searches
+    await asyncio.to_thread(lambda: service.gallery.store.generation)
     return Health(status="ready")
 
 
@@ -113,7 +113,7 @@ async def readiness(service: ServiceOf) -> Health:
     responses={200: {"content": {"text/plain": {}}}, **problems(401, 403)},
 )
 async def metrics(service: ServiceOf) -> Response:
-    """Prometheus metrics."""
+    """Return metrics in the format of Prometheus."""
     return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -133,14 +133,15 @@ class Indexed(BaseModel):
 
 @router.get("/index", dependencies=READ, responses=problems(401, 403))
 async def index_state(service: ServiceOf, request: Request) -> Indexed:
-    """The folders that the server indexes or offers to, how far that is, and the pictures that came last."""
+    """Return the folders that the server indexes or offers to index, the progress of indexing, and the newest
+    pictures."""
     allowed = "write" in service.keys.scopes_of(request)
     return await service.in_thread(lambda: _indexed(service, allowed))
 
 
 @router.post("/index", status_code=202, dependencies=WRITE, responses=problems(401, 403, 409))
 async def index_now(service: ServiceOf) -> Indexed:
-    """Index the folders that the server was started for, now; where that has begun, it goes on."""
+    """Index the server's folders now. If they are already being indexed, that goes on."""
     if service.indexing is None:
         raise Problem("nothing-to-index")
     await service.in_thread(service.indexing.start)
