@@ -41,7 +41,7 @@ each class.
 import re
 from typing import ClassVar
 
-_SEQUENCE = re.compile(  # that a terminal obeys (ECMA-48): colours and cursor, titles and links, single commands
+_SEQUENCE = re.compile(  # escape sequences of terminals (ECMA-48): colours, cursor, titles, links, single commands
     r"(\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
     r"|(\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(\x07|\x1b\\|\x9c)?"
     r"|\x1b[ -/]*[0-~]?"
@@ -50,16 +50,16 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of a library's error, for a message of ours; the error's type where it has no text.
+    """Return the first line of a library's error, for our own message; the error's type if it has no text.
 
-    Sequences that a terminal obeys, such as the colours of PyTorch's exporter, are left out.
+    Terminals' escape sequences, such as the colours of PyTorch's exporter, are removed.
     """
     lines = _SEQUENCE.sub("", str(error)).splitlines()
     return next(filter(None, (_CONTROL.sub(" ", line).strip() for line in lines)), type(error).__name__)
 
 
 class AraCLIPError(Exception):
-    """Root of all errors raised by AraCLIP. `page`: where the documentation says when it comes and what to do."""
+    """Base class of all errors raised by AraCLIP. `page`: where the documentation explains the error and what to do."""
 
     page: ClassVar[str] = "docs/errors.md#aracliperror"
 
@@ -73,7 +73,7 @@ class InputError(AraCLIPError):
 
 
 class ArgumentError(InputError, ValueError):
-    """Arguments of a call that other libraries know, whose users expect a ValueError."""
+    """Invalid arguments of a function like those of other libraries, whose users expect a ValueError."""
 
 
 class EmptyFolder(InputError):

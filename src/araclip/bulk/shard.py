@@ -89,7 +89,8 @@ def embed_shard(
             writer.abandon()
             raise
         rows = writer.rows
-        _write_refused(task, out, refused)  # before the shard, whose file means that all is done
+        # Write this list before the shard's own file, which says that the shard is finished.
+        _write_refused(task, out, refused)
 
     out.write(task.plan.file_name(task.shard), fill)
     return ShardReport(task.shard, rows, len(refused), time.monotonic() - begin)
@@ -147,16 +148,16 @@ def _loaded(waiting: Waiting, transform: ImageTransform) -> LoadedPicture | OSEr
     try:
         return read_source(waiting.fetched(), set(), transform)
     except (OSError, ImageError) as error:
-        return error.with_traceback(None)  # the traceback's frames would keep the file's bytes
+        return error.with_traceback(None)  # drop the traceback: its frames hold the file's bytes
     finally:
         waiting.release()
 
 
 def _why(waiting: Waiting, error: OSError | ImageError) -> str:
-    """Say why a picture is left out.
+    """Return the reason why a picture is left out.
 
     Raises:
-        SourceError: the disk fails or a permission is missing, so that the picture itself may be sound.
+        SourceError: the disk fails or a permission is missing; the picture itself may be sound.
     """
     if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
         raise SourceError(

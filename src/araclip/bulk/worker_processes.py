@@ -22,7 +22,7 @@ from araclip.models.encoder import as_encoder
 
 
 def run_processes(tasks: Sequence[ShardTask], model: str, device: str | None, out: str, jobs: int) -> Iterator[Outcome]:
-    """Embed shards in `jobs` processes, each of which loads the model; yield outcomes as they come."""
+    """Embed shards in `jobs` processes, each of which loads the model; yield each shard's outcome when it is done."""
     jobs = min(jobs, len(tasks))
     given = json.dumps({"model": model, "device": device, "out": out, "threads": max(1, usable_cores() // jobs)})
 

@@ -1,1 +1,2 @@
-"""What every room stands on: files and processes where systems differ, bounded readers, child processes, display."""
+"""The base of all other packages: files and processes on each system, bounded readers, child processes, safe
+display."""
