@@ -82,8 +82,7 @@ def run() -> None:
             with warnings_said():
                 app()
         finally:
-            # Flush here, because nobody can catch an error of the flush at the interpreter's exit.
-            sys.stdout.flush()
+            sys.stdout.flush()  # Flush here, because nobody can catch an error of the flush at the interpreter's exit.
     except BrokenPipeError:  # the reader has closed the pipe, as in `araclip search … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # further output goes nowhere
         raise SystemExit(0) from None

@@ -371,8 +371,7 @@ def _print_explanation(query: str, found: "Explanation") -> None:
     table.add_column("share", justify="right")
     for each in found.words:
         table.add_row(escape(shown(each.word)), f"{each.share:+.3f}", style="dim" if each.share <= 0 else None)
-    # The table has two narrow columns, so the score and the texts are printed below it.
-    out.print(table)
+    out.print(table)  # The table has two narrow columns, so the score and the texts are printed below it.
     what = f"score {found.score:.3f}, relevance {relevance}; share: what the score loses without the word"
     out.print(what, markup=False, style="dim")
     for line in understood_lines(found.interpretation):

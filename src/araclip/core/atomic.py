@@ -51,8 +51,7 @@ def write(path: Path, fill: Callable[[Path], None], *, flush: bool = True) -> No
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     step("open")
-    # The default permissions; a file of mkstemp would be unreadable for other users.
-    temporary.touch(exist_ok=False)
+    temporary.touch(exist_ok=False)  # The default permissions; a file of mkstemp would be unreadable for other users.
     try:
         step("fill")
         fill(temporary)

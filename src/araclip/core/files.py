@@ -128,8 +128,7 @@ def _folded(name: str) -> str:
     return _composed(name).casefold()
 
 
-# The byte to lock on Windows, far behind the text: other processes cannot read a locked byte.
-LOCK_AT = 1 << 30
+LOCK_AT = 1 << 30  # The byte to lock on Windows, far behind the text: other processes cannot read a locked byte.
 
 
 def try_lock(file: IO[bytes]) -> bool:

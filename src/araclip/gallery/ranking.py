@@ -32,8 +32,7 @@ from araclip.gallery.text_matches import NO_MATCHES, TextMatches, TextQuery, whe
 from araclip.models.vectors import Ids, Vectors
 from araclip.pictures.video.scenes import file_of
 
-# The score from the vector alone is 0 to 1; a perfect text match of weight 1 adds LIFT to it.
-LIFT = 2.5
+LIFT = 2.5  # The score from the vector alone is 0 to 1; a perfect text match of weight 1 adds LIFT to it.
 # A perfect text match also adds LIFT_ODDS to the log-odds of relevance, which orders hits (benchmarks/hybrid.py).
 LIFT_ODDS = 7.0
 # A picture whose description lacks the query's words loses this share of the best score's distance from the average.

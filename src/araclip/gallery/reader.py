@@ -31,8 +31,7 @@ from araclip.models.encoder import Encoder
 from araclip.models.vectors import Vectors
 from araclip.text.places import spellings
 
-# most derived values of a generation that are kept, such as a timeline (27 bytes for each picture)
-KEPT = 12
+KEPT = 12  # most derived values of a generation that are kept, such as a timeline (27 bytes for each picture)
 SAMPLE = 4096  # pictures in a sample: enough to estimate the covariance of vectors within milliseconds
 
 T = TypeVar("T")

@@ -23,8 +23,7 @@ FOLDERS, PLACES, WORDS, QUERIES, FILES = (
     3,
 )  # the most suggestions of each kind, so that no kind fills the list
 LEAST = 2  # letters to type before names of files are suggested
-# A stem may be up to SHORTER - 1 letters shorter than the typed letters: «سيارة» has the stem «سيار».
-SHORTER = 3
+SHORTER = 3  # A stem may be up to SHORTER - 1 letters shorter than the typed letters: «سيارة» has the stem «سيار».
 CAMERAS = frozenset(
     ("img", "dsc", "dscf", "dscn", "pxl", "vid", "scan", "screenshot", "whatsapp", "jpg", "jpeg", "png")
 )  # words in the names that cameras and programs give; such names say nothing about the picture

@@ -43,8 +43,7 @@ from araclip.text.resources import interpreter
 
 log = logging.getLogger("araclip.server")
 T = TypeVar("T")
-# Larger batches are not faster (docs/log/2026-11.md), and a text may have to wait for two of them.
-TEXT_BATCH = 16
+TEXT_BATCH = 16  # Larger batches are not faster (docs/log/2026-11.md), and a text may have to wait for two of them.
 IMAGE_BATCH = 8
 PIECE = 1 << 20  # characters of base64 decoded at a time; a multiple of 4
 

@@ -17,8 +17,7 @@ log = logging.getLogger("araclip.server")
 VERSION = 2  # increase it when thumbnails change; stored ones are then dropped
 FILE_NAME = "thumbnails.sqlite"
 TOUCH_SECONDS = 3600  # the time of last use is updated at most once in this time, to save writes
-# pages of 4 kB that the cache may have in memory, if its file cannot be used
-IN_MEMORY_PAGES = 2_000
+IN_MEMORY_PAGES = 2_000  # pages of 4 kB that the cache may have in memory, if its file cannot be used
 KEEP = 0.8  # after an eviction, this share of the limit is still used
 
 _TABLES = """

@@ -67,8 +67,7 @@ _TAKEN = """SELECT (value->>1)::int FROM json_array_elements(?) AS value
     JOIN files ON path = decode(value->>0, 'hex')"""
 _DERIVED = "taken text, latitude float8, longitude float8, camera_words text[], lens_words text[], place_words text[], "
 _DERIVED += "words text[], letters text, shown boolean"  # columns of `contents` that are derived
-# `place_words` begins with the whole place behind this sign; filters cannot ask for a word with it.
-_PLACE = "@"
+_PLACE = "@"  # `place_words` begins with the whole place behind this sign; filters cannot ask for a word with it.
 
 
 class PostgresCatalog(Store):

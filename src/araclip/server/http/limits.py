@@ -40,8 +40,7 @@ MAX_HEADERS = 16_384  # most bytes of a request's first line and headers togethe
 CROWDED = "araclip.crowded"  # the key that marks the scope of a request beyond the limit of connections
 
 log = logging.getLogger("araclip.server")
-# All bodies together may hold the bytes of this many bodies of the largest size.
-BODIES_AT_ONCE = 8
+BODIES_AT_ONCE = 8  # All bodies together may hold the bytes of this many bodies of the largest size.
 # Bodies of up to this share of the largest size are always accepted; otherwise a few large ones could keep out the
 # rest.
 SMALL = 1 / 40

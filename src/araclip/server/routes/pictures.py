@@ -65,8 +65,7 @@ async def thumbnail(
         return Response(status_code=304, headers=headers)
     side = int(size)
     small = await service.in_thread(lambda: service.thumbnails.get(identity, side))
-    # Decoding is cancelled when the client leaves: one that scrolls on cancels its requests.
-    if small is None:
+    if small is None:  # Decoding is cancelled when the client leaves: one that scrolls on cancels its requests.
         small = await while_connected(request, _create_thumbnail(service, client, identity, side))
     return Response(small, headers=headers, media_type="image/webp")
 
