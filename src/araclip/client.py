@@ -123,8 +123,7 @@ class Client:
         literal: bool = False,
         ignore: Sequence[str] = (),
     ) -> Results:
-        """Return the k pictures nearest to a query, which combines a text, pictures of the gallery, and uploaded
-        pictures.
+        """Return the k pictures nearest to a query of text, pictures of the gallery, and uploaded pictures.
 
         Args:
             like: ids of pictures of the gallery, or ids with weights.
@@ -132,8 +131,8 @@ class Client:
             where: Filters, or texts as `araclip search --where` takes them ("format=JPEG"); folders match by name.
             text_weight: how much words in names, metadata, captions and OCR text count, 0 (not at all) to 10.
             sort: "date" to return the pictures that fit, the newest first.
-            literal: True to take all words as typed. ignore: parts of the query that are not interpreted: words,
-                exclusions, date, folder, place.
+            literal: True to take all words as typed.
+            ignore: parts of the query that are not interpreted: words, exclusions, date, folder, place.
 
         Raises:
             InputError: `where` is invalid.
@@ -242,7 +241,7 @@ class Client:
             asked["cursor"] = answer["next"]
 
     def folders(self, inside: str | None = None) -> list[Album]:
-        """Return the top albums by name, or the albums inside the album with the key `inside`."""
+        """Return the top albums, sorted by name, or the albums inside the album with the key `inside`."""
         found: list[Album] = []
         while True:
             asked = {"k": PAGE, "offset": len(found)} | ({"in": inside} if inside else {})
@@ -298,7 +297,7 @@ class Client:
 
     @contextmanager
     def _streamed(self, path: str) -> Iterator[http.client.HTTPResponse]:
-        """Send a GET request whose response is read bit by bit, over a connection of its own."""
+        """Send a GET request whose response is read piece by piece, over a connection of its own."""
         connection = self._connect()
         try:
             connection.request("GET", self._parts.path.rstrip("/") + path, headers=self._headers)
@@ -338,8 +337,7 @@ class Client:
                 data: bytes = response.read()
             except BaseException as error:
                 connection.close()
-                # the server had closed the idle connection: try a new one
-                if reused and isinstance(error, ConnectionError):
+                if reused and isinstance(error, ConnectionError):  # the server had closed the idle one
                     continue
                 if isinstance(error, OSError | http.client.HTTPException):
                     raise self._unreachable(error) from error
@@ -411,7 +409,7 @@ def _error(status: int, body: bytes, retry_after: str | None) -> ServerError:
         problem = json.loads(body)
         error = problem.get("error")  # OpenAI's shape, below /v1/
         message = str(error["message"]) if error else f"{problem['title']}: {problem['detail']}"
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # an error page of a proxy
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # not JSON, such as a proxy's error page
         message = body[:200].decode("utf-8", "replace")
     seconds = float(retry_after) if retry_after and retry_after.isdigit() else None
     return ServerError(message, status=status, retry_after=seconds)

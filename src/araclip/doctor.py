@@ -101,7 +101,7 @@ def accelerators() -> Iterator[Finding]:
 
 
 def _gpus() -> list[str]:
-    """Return for each GPU its name, memory, compute capability, and the CUDA release of the driver; empty without a
+    """Return name, memory and compute capability of each GPU, with the driver's CUDA release; empty without a
     driver."""
     try:
         driver = nvidia_driver()
@@ -156,8 +156,7 @@ def _trial(device: str) -> Finding:
             rates.append(TRIED / (time.perf_counter() - begun))
     except AraCLIPError as error:  # AraCLIP.load has compared the device's vectors with the CPU's
         remedy = f"Install CUDA's libraries beside it: {FOR_CUDA}; nvidia-smi must answer too."
-        # other errors may name a folder
-        fact = shown(str(error)) if isinstance(error, InputError) else type(error).__name__
+        fact = shown(str(error)) if isinstance(error, InputError) else type(error).__name__  # others may name a folder
         return Finding(about, fact, "fault", remedy)
     return Finding(about, f"the CPU's vectors, {rates[1]:,.0f} pictures a second; the CPU {rates[0]:,.0f}")
 
@@ -179,8 +178,7 @@ QUICKLY_READ = 1_000_000_000  # bytes; a model of this size is hashed in two sec
 
 
 def examine(gallery: locations.Location | None = None) -> list[Finding]:
-    """Return all findings. The gallery examined is `gallery`, or that of the working folder, or the one indexed
-    last."""
+    """Return all findings. By default, the gallery is that of the working folder or the one indexed last."""
     findings = [*_machine(), *_packages(), *accelerators(), *_ocr(), *_data_folder(), *_models()]
     return findings + _guarded("gallery", lambda: list(_gallery(gallery)))
 
@@ -229,7 +227,7 @@ def _packages() -> Iterator[Finding]:
 def _requirements() -> list[str]:
     try:
         return metadata.requires("araclip") or []
-    except metadata.PackageNotFoundError:  # run from its source, not installed
+    except metadata.PackageNotFoundError:  # araclip runs from its source, without being installed
         return []
 
 

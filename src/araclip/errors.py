@@ -77,7 +77,8 @@ class ArgumentError(InputError, ValueError):
 
 
 class EmptyFolder(InputError):
-    """The folder to index holds no pictures, and held none before. `unread`: its files in formats not read, by kind."""
+    """The folder to index holds no pictures, and held none before. `unread`: kind → its files in unsupported
+    formats."""
 
     def __init__(self, message: str, *, unread: dict[str, int] | None = None) -> None:
         super().__init__(message)
@@ -89,11 +90,11 @@ class ImageError(AraCLIPError):
 
 
 class UnsupportedFormat(ImageError):
-    """The file is no picture of an allowed format."""
+    """The file is not a picture of an allowed format."""
 
 
 class ImageTooLarge(ImageError):
-    """The picture has more pixels than the cap."""
+    """The picture has more pixels than are allowed."""
 
 
 class UnreadableImage(ImageError):
@@ -109,7 +110,7 @@ class ModelError(AraCLIPError):
 
 
 class ModelNotFound(ModelError):
-    """Neither a bundled model nor a model folder."""
+    """The name is neither a bundled model's nor a model folder's."""
 
 
 class ModelMismatch(ModelError):
@@ -157,7 +158,7 @@ class SourceError(BulkError):
 
 
 class ShardMismatch(BulkError):
-    """Shards of another source, model or number lie in the folder."""
+    """The folder holds shards of another source or model, or of another number of shards."""
 
 
 class ShardFailed(BulkError):
@@ -165,7 +166,7 @@ class ShardFailed(BulkError):
 
 
 class ServerError(AraCLIPError):
-    """A server refused, or cannot be reached (then `status` is None); `retry_after`: seconds it asks to wait."""
+    """A server refused a request, or cannot be reached (`status` is None). `retry_after`: seconds it asks to wait."""
 
     def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)

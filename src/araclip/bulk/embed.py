@@ -19,8 +19,7 @@ Told = Callable[[ShardReport, int], None]
 
 @dataclass
 class BulkReport:
-    """The result of a run: a report for each shard that the run had to make; `notes` say what the source was read
-    without."""
+    """The result of a run: a report for each of its shards, and notes about what was left out of the source."""
 
     plan: Plan
     shards: list[ShardReport] = field(default_factory=list)
@@ -49,8 +48,7 @@ def embed(
     device: str | None = None,
     told: Told = lambda report, asked: None,
 ) -> BulkReport:
-    """Embed the pictures of a source into parquet shards (`bulk.shard_file`); no shard is left half written or made
-    twice.
+    """Embed the pictures of a source into parquet shards (`bulk.shard_file`), each of them complete and made once.
 
     A finished shard is skipped; a shard whose run was killed is done again. Pictures that cannot be used are listed in
     a file beside their shard.

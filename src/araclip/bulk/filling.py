@@ -69,7 +69,7 @@ def parts(row_groups: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
 
 
 def _pictures(batch: Any, width: int, place: str) -> list[EmbeddedPicture]:
-    """Check the rows of a batch and convert them to pictures; a shard may come from a stranger.
+    """Check the rows of a batch and convert them to pictures; a shard may come from an untrusted source.
 
     Raises:
         InputError: a value is missing or invalid.

@@ -85,7 +85,7 @@ def source_errors(place: str) -> Iterator[None]:
         yield
     except (AraCLIPError, ImportError):
         raise
-    except Exception as error:  # each library has exception classes of its own
+    except Exception as error:  # the libraries' own exceptions have no common base class
         why = "there is no such file" if isinstance(error, FileNotFoundError) else f"{first_line(error):.200}"
         raise SourceError(
             f"{place} cannot be read ({why}). Check the name, the rights and the network, then run the same command "
@@ -207,8 +207,7 @@ class ShardFolder:
             return sorted(str(each).rpartition("/")[2] for each in system.ls(path, detail=False))
 
     def write(self, name: str, fill: Callable[[Path], None]) -> None:
-        """Write a file so that it is either complete or absent: call `fill(temporary_path)`, then rename or upload
-        it."""
+        """Write a file completely or not at all: call `fill(temporary_path)`, then rename or upload the file."""
         if self.is_local:
             atomic.write(Path(self.place) / name, fill)
             return

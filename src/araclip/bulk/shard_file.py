@@ -83,13 +83,12 @@ def schema_of(width: int) -> Any:
 
 
 def _leaves(schema: Any) -> list[str]:
-    """Return the columns' names as parquet has them, to set each one's compression: vectors, as good as random, get
-    none."""
+    """Return the columns by parquet's names, to choose their compression: vectors, as good as random, get none."""
     return ["vector.list.element" if name == "vector" else name for name in schema.names]
 
 
 class _NoShard(InputError):
-    """The header of a file is not that of a shard."""
+    """The header of a file does not describe a shard."""
 
 
 class ShardWriter:

@@ -113,12 +113,10 @@ def of_shard(parts: Sequence[Part], shard: int, shards: int) -> list[Part]:
 MAX_FOOTER = 64_000_000  # most bytes of a footer; with 10,000 row groups it has about 20 MB
 MAX_GROUP = 4_000_000_000  # most bytes that a row group may unpack to; in data sets it is some hundred MB
 MAX_PICTURE = 200_000_000  # most bytes of a picture in a row
-# Rows read at once. Several rows could share one entry of a dictionary, and each would unpack it to hundreds of MB.
-ROWS = 1
+ROWS = 1  # more rows could share one dictionary entry, and each unpack it to hundreds of MB
 PICTURES = ("image", "picture", "img", "photo", "jpg", "jpeg", "png", "webp", "bytes", "image_bytes", "content")
 CAPTIONS = ("caption", "text", "title", "description", "alt_text", "caption_ar", "txt")
-# a row: name, bytes (None if unusable), caption, and the reason why there are no bytes
-Row = tuple[str, bytes | None, str, str]
+Row = tuple[str, bytes | None, str, str]  # (name, bytes or None if unusable, caption, why there are no bytes)
 
 
 def groups_of(place: str) -> list[tuple[int, int, int]]:
@@ -285,9 +283,8 @@ class Waiting:
 
 
 def pictures_of(parts: Sequence[Part], refused: Refused) -> Iterator[Waiting]:
-    """Yield the pictures in the given parts of a source, in order; call `refused` for what is damaged, and leave it
-    out.
-    """
+    """Yield the pictures in the given parts of a source, in order; leave out damaged ones, and call `refused` for
+    them."""
     budget = ByteBudget(AHEAD_BYTES)
     for part in parts:
         if part.kind == TAR:
@@ -326,8 +323,7 @@ def _of_tar(part: Part, refused: Refused, budget: ByteBudget) -> Iterator[Waitin
                     key = mine
                 path = inside(part.place, name)
                 if f".{suffix.lower().rpartition('.')[2]}" in SUFFIXES:
-                    # Pass on the last picture first: the memory that it holds may be needed for this one.
-                    yield from finished()
+                    yield from finished()  # its picture holds memory that the next picture may need
                     held = _held(budget, member.size)
                     data = member.read()
                     source = PictureBytes(File(path, len(data), 0), data)
@@ -380,8 +376,7 @@ ZST = ".tar.zst"
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ZST)
 LISTS = (".txt", ".lst")
 MAX_LIST = 2_000_000_000  # most bytes of a list: some ten million paths
-# keys of a file's version in s3fs, gcsfs and huggingface_hub
-_VERSIONS = ("ETag", "etag", "blob_id", "md5Hash", "xet_hash")
+_VERSIONS = ("ETag", "etag", "blob_id", "md5Hash", "xet_hash")  # keys of a file's version in the libraries' facts
 
 
 @dataclass(frozen=True)
@@ -513,7 +508,7 @@ def _of_files(files: Iterable[tuple[str, int, str]], notes: list[str], *, listed
     others = shards = 0
     for place, size, version in files:
         lower = place.lower()
-        # raise, because the shard would look finished without it
+        # Left out of its shard, this file would be missing, although the shard looks finished.
         if lower.endswith(ZST) and sys.version_info < (3, 14):
             raise InputError(
                 f"{place}: Python unpacks {ZST} from 3.14 on. Pack it as .tar, or leave it out of the source."

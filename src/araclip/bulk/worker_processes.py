@@ -37,7 +37,7 @@ def run_processes(tasks: Sequence[ShardTask], model: str, device: str | None, ou
             with pool.child() as child:
                 if stopped.is_set():
                     child.kill()
-                answer, _ = child.ask({}, [pickle.dumps(task)])  # pickle is safe: parent and child are both araclip's
+                answer, _ = child.ask({}, [pickle.dumps(task)])  # pickle is safe here: both processes are araclip's
         except ChildEnded as error:
             how = error.how or str(error)
             return task.shard, f"its process ended with {how} (SIGKILL: out of memory? Take fewer --jobs)."

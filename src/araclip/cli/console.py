@@ -144,8 +144,7 @@ class ShownFormatter(logging.Formatter):
 
 
 def explained(error: OSError) -> str:
-    """Return a message for an error of the system: the place, the reason, and what to do. Other errors keep their
-    text."""
+    """Return a message for a system error: the place, the reason, and what to do. Other errors keep their text."""
     if error.strerror is None:
         return str(error)
     places = [str(place) for place in (error.filename, error.filename2) if place is not None]

@@ -59,7 +59,8 @@ def _demo_answers(
     known = {str(each.path): each for each in samples}
     with _demo_gallery(folder) as gallery:
         index_folder(gallery, pictures)
-        left = sum(not each.path.is_file() for each in samples)  # some drawings are equal: a gallery counts them once
+        # counts files, because the gallery counts equal drawings once
+        left = sum(not each.path.is_file() for each in samples)
         if quiet:
             return left <= 0
         follow = f"; {left:,} more {'follows' if left == 1 else 'follow'}" if left > 0 else ""

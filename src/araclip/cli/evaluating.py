@@ -326,8 +326,7 @@ def mteb(
     table = Table(title=escape(shown(f"{model} on mteb")), title_justify="left")
     for name in ("task", "split", "subset"):
         table.add_column(name)
-    # tasks that are not retrieval have other columns
-    columns = dict.fromkeys(name for score in scores for name in score.values)
+    columns = dict.fromkeys(name for score in scores for name in score.values)  # other tasks have other columns
     for name in columns:
         table.add_column(name, justify="right")
     for score in scores:

@@ -1,5 +1,4 @@
-"""The commands that fill a gallery, `index` and `watch`; also from shards (--from), and with reading text by OCR
-(--ocr)."""
+"""The commands that fill a gallery, `index` and `watch`, also from shards (--from) and with OCR (--ocr)."""
 
 import shlex
 import sys
@@ -76,8 +75,7 @@ def index(
             reembed_folder(location, model, forget_missing, quiet=as_json)
         with _opened_for_indexing(location, model) as opened:
             opened.scenes = scenes
-            # the model runs in PyTorch (`araclip.peers`), without a converted model folder
-            if hasattr(opened.model, "request"):
+            if hasattr(opened.model, "request"):  # runs in PyTorch, without a converted model folder
                 err.print(_TO_PULL, soft_wrap=True)
             index_folder(opened, root, as_json)
             if ocr:

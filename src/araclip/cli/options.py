@@ -149,7 +149,7 @@ def hidden_pictures(ctx: typer.Context, incomplete: str) -> list[str]:
     try:
         with opened(ctx.params.get("gallery"), None, encodes=False) as gallery:
             hidden = gallery.hidden()
-    except (AraCLIPError, OSError):  # there is nothing to complete, and nowhere to say why
+    except (AraCLIPError, OSError):  # nothing can be completed, and an error cannot be shown
         return []
     below = f"{Path.cwd()}{os.sep}"
     named = hidden if Path(incomplete).is_absolute() else [path.removeprefix(below) for path in hidden]
@@ -157,6 +157,5 @@ def hidden_pictures(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def _typed(path: str) -> str:
-    """Return a path as a user would type it: with escapes in bash, which inserts completions unchanged, else as it
-    is."""
+    """Return a path as a user would type it: escaped for bash, which inserts completions as they are."""
     return re.sub(r"([^\w@%+=:,./~-])", r"\\\1", path) if "bash" in os.environ.get("_ARACLIP_COMPLETE", "") else path

@@ -75,8 +75,7 @@ ThumbnailsOption = Annotated[
 PathsOption = Annotated[bool, typer.Option("--paths", help="Print paths only, one a line, best first.")]
 
 
-# This invisible character before a word that begins with a minus keeps click from reading the word as an option.
-_MARK = "\u2060"
+_MARK = "\u2060"  # invisible; put before a word such as -كلب, so that click does not take the word for an option
 
 
 class WordsCommand(TyperCommand):
@@ -371,7 +370,7 @@ def _print_explanation(query: str, found: "Explanation") -> None:
     table.add_column("share", justify="right")
     for each in found.words:
         table.add_row(escape(shown(each.word)), f"{each.share:+.3f}", style="dim" if each.share <= 0 else None)
-    out.print(table)  # The table has two narrow columns, so the score and the texts are printed below it.
+    out.print(table)  # The table has two narrow columns; the lines below it say what they mean.
     what = f"score {found.score:.3f}, relevance {relevance}; share: what the score loses without the word"
     out.print(what, markup=False, style="dim")
     for line in understood_lines(found.interpretation):

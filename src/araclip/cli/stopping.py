@@ -1,6 +1,6 @@
 """Ctrl-C, SIGTERM, SIGHUP and on Windows Ctrl-Break: each ends a command in the same orderly way.
 
-Imports nothing that takes time.
+Imports only modules that load fast.
 """
 
 import atexit
@@ -14,7 +14,8 @@ from types import FrameType
 
 from araclip.core.processes import stopping
 
-_DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)  # not SIG_IGN: `nohup`, and jobs in the background of a shell
+# without SIG_IGN, which nohup and a shell's background jobs set
+_DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
 _IMPORTS = "<frozen importlib._bootstrap>"
 _last = signal.SIGINT
 

@@ -1,2 +1,1 @@
-"""The base of all other packages: files and processes on each system, bounded readers, child processes, safe
-display."""
+"""The base of all other packages: files, processes, bounded readers, child processes, display of untrusted text."""

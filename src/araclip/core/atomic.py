@@ -37,8 +37,7 @@ _WAIT = "Wait for it to end, then try again."
 
 
 def step(name: str) -> None:
-    """Mark a point where tests simulate a crash; `name` is the next action ("rename") or a finished one
-    ("committed")."""
+    """Mark a point where tests simulate a crash; `name` is the next action, or a finished one in the past tense."""
 
 
 def write(path: Path, fill: Callable[[Path], None], *, flush: bool = True) -> None:

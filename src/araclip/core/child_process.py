@@ -1,5 +1,4 @@
-"""Child processes: a module of this package is started, asked with a deadline, replaced when it dies, and ended
-cleanly.
+"""Child processes: start a module of this package, ask it with a deadline, replace it when it dies, and end it.
 
 A message is four bytes of length, a JSON object of that length, and the blobs whose sizes the object lists. Nothing is
 pickled: a process that decodes untrusted files must not be able to run code in the process that reads its output. A
@@ -26,8 +25,7 @@ from araclip.core.processes import status_name
 
 MAX_HEAD = 100_000  # most bytes of a message's JSON object
 MOST_BYTES = 500_000_000  # most bytes of all blobs of an answer
-# A child that has closed its output may take this long to end by itself, because its exit code tells why it ended.
-END_SECONDS = 1.0
+END_SECONDS = 1.0  # seconds that a child may take to end after it has closed its output: its exit code tells why
 PASSED_ENVIRONMENT = (
     "PATH", "PYTHONPATH", "PYTHONHOME", "LANG", "LC_ALL", "SYSTEMROOT", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "TMPDIR",
     "TESSDATA_PREFIX",
@@ -129,7 +127,8 @@ class Child:
             TimeoutError: the child is not ready in time.
             ChildEnded: the child ends before it is ready.
         """
-        command = [sys.executable or "python", "-P", "-m", module, *arguments]  # -P: nothing of the working folder
+        # -P: import no module from the working folder
+        command = [sys.executable or "python", "-P", "-m", module, *arguments]
         command = with_memory(command, memory_kb) if memory_kb else command
         env = safe_environment() if environment is None else environment
         self.jobs, self._owner, self._killed, self._late = 0, os.getpid(), False, False
@@ -165,8 +164,7 @@ class Child:
         self, about: Mapping[str, Any], blobs: Sequence[bytes] = (), *, seconds: float | None = None,
         file: IO[bytes] | None = None, progress: Callable[[dict[str, Any]], None] = lambda said: None,
     ) -> Reply:  # fmt: skip
-        """Send a question and wait for the answer. After any error the child is killed, because a late answer would
-        confuse.
+        """Send a question and wait for its answer. After an error the child is killed: it might still answer late.
 
         Args:
             seconds: the longest wait; None for as long as it takes.
@@ -273,7 +271,7 @@ class Pool:
 
     @contextmanager
     def child(self) -> Iterator[Child]:
-        """Lend a child that waits, or a new one, for the length of a `with` block."""
+        """Lend an idle child, or a new one, for the length of a `with` block."""
         child = self._idle_child() or self._start()
         self._active.add(child)
         try:

@@ -28,8 +28,7 @@ def shown_with_marks(text: str, marks: Iterable[tuple[int, int]]) -> tuple[str, 
 def undirected(text: str) -> str:
     """Remove the direction marks that Tesseract puts around numbers and Latin words in prose (captions, OCR).
 
-    Marks that reorder whole words (embeddings, overrides) are kept, so that they are escaped when shown: they can
-    deceive.
+    Marks that reorder whole words (embeddings, overrides) can deceive; they are kept, to be escaped when shown.
     """
     return text.translate(_HARMLESS)
 

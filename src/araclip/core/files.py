@@ -1,4 +1,4 @@
-"""Files where systems differ: opened, flushed, replaced, named and locked."""
+"""Open, flush, replace, name and lock files in the way that each operating system needs."""
 
 import contextlib
 import errno
@@ -13,8 +13,7 @@ from typing import IO, BinaryIO
 
 from araclip.core import system
 
-# Renaming is tried for this time: Windows refuses while another process, often a virus scanner, has the target open.
-PATIENCE_S = 2.0
+PATIENCE_S = 2.0  # seconds of tries: Windows refuses while another process, often a virus scanner, has the file open
 _PAUSE_S = 0.01
 # With O_NONBLOCK, opening a pipe does not block. A flag that the system lacks counts as 0.
 _TO_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -93,9 +92,8 @@ def as_stored(path: Path) -> Path:
     """Return an absolute path spelled as its folders list it, so that each picture has one path only.
 
     On macOS and Windows «Photos» and «photos» are one folder. macOS also takes «أ» composed (U+0623) and decomposed
-    (U+0627 U+0654) for one letter; its disks hold both forms, and a keyboard types the first. On other systems an
-    existing path is returned as it is; for a path that does not exist, entries that differ only in composition are
-    tried.
+    (U+0627 U+0654) for one letter; its disks hold both, and a keyboard types the first. Elsewhere, an existing path is
+    returned as it is; for a missing one, entries that differ only in composition are tried.
     """
     fold = _folded if system.folds_names() else _composed
     if fold is _composed and lexists(str(path)):

@@ -45,11 +45,12 @@ def _malloc_trim() -> Callable[[int], int] | None:
 def keep_freed_memory() -> bool:
     """Let glibc keep freed memory for later tensors instead of returning it to the system.
 
-    By default every large tensor is mapped anew and unmapped again, and the kernel clears its pages each time, a good
-    part of a training step on a CPU (`benchmarks/page_faults.py`). The process then keeps its peak size.
+    By default every large tensor is mapped anew and unmapped again, and the kernel clears its pages each time, which
+    takes a good part of a training step on a CPU (`benchmarks/page_faults.py`). With this, the process keeps its peak
+    size.
 
     Returns:
-        Whether the C library accepted it; elsewhere than on glibc nothing is changed.
+        True if the C library is glibc and accepted it; otherwise nothing is changed.
     """
     library = _glibc()
     if library is None:

@@ -95,8 +95,7 @@ def limit(wanted: Mapping[str, int]) -> None:
 
 
 def with_memory(command: list[str], kilobytes: int) -> list[str]:
-    """Return a command that runs `command` with at most `kilobytes` of address space; `command` itself if there is no
-    shell."""
+    """Return a command that runs `command` with at most `kilobytes` of address space; without a shell, `command`."""
     if system.windows():
         return [sys.executable, "-P", "-m", "araclip.core.limits", str(kilobytes), *command]
     shell = shutil.which("sh")
@@ -127,7 +126,7 @@ class _Basic(ctypes.Structure):
 
 
 class Limits(ctypes.Structure):
-    """JOBOBJECT_EXTENDED_LIMIT_INFORMATION."""
+    """Windows' JOBOBJECT_EXTENDED_LIMIT_INFORMATION."""
 
     _fields_ = (
         ("basic", _Basic),
@@ -160,7 +159,7 @@ class Job:
             end_children: True to end this process's children when it ends.
         """
         basic = self._limits.basic
-        basic.flags |= DIE_ON_UNHANDLED_EXCEPTION  # no window that waits for somebody to close it
+        basic.flags |= DIE_ON_UNHANDLED_EXCEPTION  # a crash opens no error window that waits for a user
         if memory:
             basic.flags |= PROCESS_MEMORY
             self._limits.process_memory = memory

@@ -32,8 +32,7 @@ def progress_if_watched(title: str) -> "Iterator[Callable[[float, int], None]]":
 
 @contextmanager
 def bars(console: "Console | None" = None) -> "Iterator[Callable[[str, float, int], None]]":
-    """Draw progress bars in a `with` block, which gets `show(title, done, total)`; a title's first call draws its
-    bar."""
+    """Draw progress bars in a `with` block, which gets `show(title, done, total)`; it draws a bar when first called."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -157,8 +157,7 @@ class BaseGallery(ABC):
         return grouped(there, self._catalog.phashes, self._catalog.vectors, kinds)
 
     def _there(self, copies: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
-        """Return the files that `duplicates` compares. On a server, return all files, because they may be on other
-        machines."""
+        """Return the files that `duplicates` compares; on a server all, because files may be on other machines."""
         return copies
 
     def verify(self, *, contents: bool = False, progress: FilesProgress | None = None) -> list[Fault]:
@@ -518,8 +517,7 @@ class BaseGallery(ABC):
         reader, generation = self._reader, snapshot.generation
 
         def folder_names(explicit: bool) -> Collection[str]:
-            """Return the names of all folders; nothing in a large gallery, unless the query contains the word
-            "folder"."""
+            """Return the names of all folders; in a large gallery, only if the query says "folder"."""
             if not explicit and reader.made(generation, "files", lambda: self._catalog.counts()[0]) > FEW_FILES:
                 return ()
             return reader.made(generation, "folders", lambda: self._catalog.overview().folders)
@@ -549,9 +547,9 @@ class BaseGallery(ABC):
         return plan.term_vectors(text_vectors(self.model, plan.texts), lambda name: self._picture_vector(name)[0])
 
     def _picture_vector(self, picture: PictureSource) -> tuple[NDArray[np.float32], int | None]:
-        """Return the vector (D,) of a picture, and the picture's number in the store.
+        """Return the vector (D,) of a picture, and the picture's id in the store.
 
-        The number is None if the gallery does not have the picture, which is then decoded and encoded.
+        The id is None if the gallery does not have the picture, which is then decoded and encoded.
         """
         if isinstance(picture, str) and (picture.startswith(STORED_PREFIX) or scene_of(picture)):
             content = self._content_of(picture)

@@ -35,10 +35,11 @@ class Month:
 
 
 class Timeline:
-    """Pictures, the newest first: `ids` (n,) are the store's numbers, `dates` (n,) texts, empty if not known."""
+    """Pictures, the newest first: `ids` (n,) are the store's ids, `dates` (n,) the dates as texts, "" if unknown."""
 
     def __init__(self, ids: NDArray[np.int64], dates: Sequence[str]) -> None:
-        """Sort the given ids by their dates, which are written as in `images.Facts.captured_at`, empty if unknown."""
+        """Sort the given ids by their dates, which are texts as in `pictures.facts.Facts.captured_at`, "" if
+        unknown."""
         known = np.array(dates, f"S{DATE_LETTERS}") if len(dates) else np.empty(0, f"S{DATE_LETTERS}")
         order = np.lexsort((ids, known))[::-1]  # newest first; pictures without a date come last
         self.ids: NDArray[np.int64] = ids[order]
@@ -80,8 +81,7 @@ class Timeline:
 
 
 KEY_DIGITS = 16
-# levels of folders that can be albums; a picture in a deeper folder counts for its ancestor at this level
-MAX_DEPTH = 64
+MAX_DEPTH = 64  # levels of folders that are albums; deeper pictures count for the folder at this level
 
 
 @dataclass
@@ -94,10 +94,9 @@ class Album:
     albums: list["Album"] = field(default_factory=list)
     pictures: int = 0
     own: int = 0  # how many pictures lie directly in the folder
-    cover: int = 0  # the store's number of the newest picture
+    cover: int = 0  # the store's id of the newest picture
     newest: str = ""  # the date of the newest picture
-    # ids of the pictures in the album; emptied after they were counted
-    held: set[int] = field(default_factory=set, repr=False)
+    held: set[int] = field(default_factory=set, repr=False)  # ids of the pictures; emptied after counting
 
     @property
     def name(self) -> str:
@@ -120,7 +119,7 @@ class Albums:
     """All albums of a gallery: `top` lists the albums without a parent, `by_key` finds every album by its key."""
 
     def __init__(self, files: Iterable[tuple[str, int, str | None]]) -> None:
-        """Build the albums from all files: the path of each, its picture's number in the store, and its date."""
+        """Build the albums from all files: the path of each, its picture's id in the store, and its date."""
         folders: dict[str, Album] = {}
         for path, content, date in files:
             folder = os.path.dirname(path)  # noqa: PTH120  (100,000 of them, and not every path is UTF-8)

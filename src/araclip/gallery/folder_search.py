@@ -34,8 +34,7 @@ class FolderSearch(StoreSearch):
         vector: NDArray[np.float32],
         page: Page,
     ) -> None:
-        """Prepare a search for `vector` (D,). `hashes` is called to get the perceptual hashes when they are first
-        needed."""
+        """Prepare a search for `vector` (D,). `hashes` returns the perceptual hashes, when they are needed."""
         self._catalog, self._index, self._hashes, self._vector = catalog, index, hashes, vector
         self._wanted = page.offset + page.k
         self._condition = condition = catalog.condition(page.filters)

@@ -120,8 +120,7 @@ class QueryPlan:
 
     @property
     def texts(self) -> list[str]:
-        """List the texts to encode: each term's readings, then the kinds. `term_vectors` takes vectors in this
-        order."""
+        """List the texts to encode: each term's readings, then the kinds. `term_vectors` needs this order."""
         return [reading.text for readings in self.readings for reading in readings] + [*self.kinds]
 
     def own(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -413,8 +412,7 @@ def _merged(filters: Filters, derived: Filters) -> Filters:
 
 
 def _as_typed(change: Change) -> tuple[str, Word] | None:
-    """If a change reads one Latin word as one Arabic word, return the Arabic stem and the Latin word; otherwise
-    None."""
+    """For one Latin word read as one Arabic word, return the Arabic stem and the Latin word; otherwise None."""
     typed, meant = asked_words(change.source), asked_words(change.target)
     latin = change.kind == "arabizi" and len(typed) == len(meant) == 1
     return (meant[0].stem, typed[0]) if latin else None
@@ -423,8 +421,7 @@ def _as_typed(change: Change) -> tuple[str, Word] | None:
 def _to_find(typed: str, reading: Reading) -> str:
     if reading.changes and _is_latin(typed):
         return reading.text
-    # words that only ask for pictures, such as «صور»
-    left_out = {change.source for change in reading.changes if not change.target}
+    left_out = {change.source for change in reading.changes if not change.target}  # such as «صور», which only asks
     kept = [word for word in typed.split() if normalize(word) not in left_out]
     return " ".join(kept) if left_out and kept else typed
 

@@ -1,12 +1,12 @@
 """Rank pictures for a query's vector: return a page of the best ones that pass the filters and exist, in stable order.
 
 Hits are ordered by their relevance: how surely the picture shows what the query says. Relevance rises if words of the
-query stand in the picture's texts, and falls if the picture has a description without these words. If relevance is
+query occur in the picture's texts, and falls if the picture has a description without these words. If relevance is
 unknown, hits are ordered by their value: their cosine on the scale of the gallery, raised and lowered in the same way.
 
 After ranking, pictures that show an excluded thing are left out: those for which the excluded text has a strong
 relevance (`gallery.relevance`), or a cosine at least a standard deviation above its average over the first hits.
-A query that only excludes has no ranked hits to compare with; the average over the whole gallery is taken instead.
+A query that only excludes has no ranked hits to compare with; `RelevanceScale.excluded_cosine` is its limit instead.
 Measured by benchmarks/exclusion.py.
 """
 
@@ -33,10 +33,8 @@ from araclip.models.vectors import Ids, Vectors
 from araclip.pictures.video.scenes import file_of
 
 LIFT = 2.5  # The score from the vector alone is 0 to 1; a perfect text match of weight 1 adds LIFT to it.
-# A perfect text match also adds LIFT_ODDS to the log-odds of relevance, which orders hits (benchmarks/hybrid.py).
-LIFT_ODDS = 7.0
-# A picture whose description lacks the query's words loses this share of the best score's distance from the average.
-DOUBT = 0.2
+LIFT_ODDS = 7.0  # a perfect text match adds this to the log-odds of relevance, which orders hits (benchmarks/hybrid.py)
+DOUBT = 0.2  # a description without the query's words costs this share of the best cosine's lead over the average
 DOUBTED = 512  # only for this many candidates descriptions are looked up; the others are assumed to have one
 AT_ONCE = 64  # number of pictures that are looked up together to see which of them have a description
 
@@ -67,13 +65,11 @@ class Hybrid:
 
     @property
     def doubt(self) -> float:
-        """The amount by which a description lowers a picture, as a share of the distance from the average to the
-        best cosine."""
+        """How much a description lowers a cosine, as a share of the best cosine's distance from the average."""
         return DOUBT * min(self.query.weight, 1.0)
 
     def lowered(self, score: float, best: float) -> float:
-        """Return the lowered cosine of a picture whose description lacks the query's words, and so speaks against
-        it."""
+        """Return the lowered cosine of a picture whose description lacks the query's words."""
         return score - self.doubt * max(best - self.average, 0.0)
 
     def lifted(self, relevance: float, strength: float, surely: float) -> float:
@@ -153,18 +149,15 @@ def doubted(
 
 
 FIRST_HITS = 30  # an excluded thing is judged by comparing a picture with this many first hits of the query
-# A picture is dropped if its cosine is this many standard deviations above those hits' average (tuned on judged pairs).
-ABOVE = 1.0
-# Candidates are examined in growing steps of at most this many, because nearly all may show the excluded thing.
-LARGEST_CHUNK = 4096
+ABOVE = 1.0  # standard deviations above their average from which a picture is dropped (tuned on judged pairs)
+LARGEST_CHUNK = 4096  # most candidates in one of the growing steps; nearly all may show the excluded thing
 
 Cosines = Callable[[Sequence[int], Vectors], Vectors]
 
 
 @dataclass(frozen=True)
 class Exclusion:
-    """Excluded terms: their unit vectors (m, D), and the cosine of each (m,) from which on a picture shows the excluded
-    thing.
+    """Excluded terms: their unit vectors (m, D), and for each the least cosine (m,) of a picture that shows the thing.
 
     `relative`: True to lower the limits by the query's first hits, see `beside`.
     """
@@ -174,8 +167,7 @@ class Exclusion:
     relative: bool = False
 
     def beside(self, first: Vectors) -> "Exclusion":
-        """Return the exclusion for the hits after the first ones; its limits are lower if the first hits hardly show
-        the terms.
+        """Return the exclusion for the hits after the first ones: limits are lower if these hardly show the terms.
 
         `first` (n, m): the cosines of the query's first hits with the excluded terms. A limit is at most ABOVE standard
         deviations above the average of these cosines.
@@ -293,8 +285,7 @@ class StoreSearch(ABC):
 
     @abstractmethod
     def described(self, ids: Sequence[int], *, in_arabic: bool) -> set[int]:
-        """Return which of the given pictures have a caption or metadata in Arabic letters (or else in other
-        letters)."""
+        """Return which of the given pictures have a caption or metadata in Arabic letters (or else in others)."""
 
     @abstractmethod
     def existing(self, candidates: Iterable[Candidate]) -> Iterator[tuple[Candidate, list[str]]]:
@@ -334,7 +325,7 @@ def ranked(
 
     Args:
         scale: turns cosines into relevance; None if relevance is unknown.
-        exclude: the number of a picture to leave out.
+        exclude: the store's id of a picture to leave out.
         hybrid: a search in pictures' texts that raises or lowers hits; None to rank by the vector alone.
         exclusion: what no hit may show.
     """
@@ -380,7 +371,8 @@ def ranked(
 
 
 def near_hits(search: StoreSearch, content: int, filters: Filters, most: int) -> list[tuple[int, Hit]]:
-    """Return a picture's near-duplicates that pass the filters, the likest first; `search` is for its own vector."""
+    """Return a picture's near-duplicates that pass the filters, the likest first; `search` is for the picture's
+    vector."""
     ids, scores = search.scores(np.array(sorted(search.near(content)), np.int64))
     candidates = (Candidate(each, score, None, 0.0) for each, score in zip(ids, scores, strict=True))
     found = search.existing(sorted(candidates, key=lambda each: (-each.score, each.content)))
@@ -388,8 +380,7 @@ def near_hits(search: StoreSearch, content: int, filters: Filters, most: int) ->
 
 
 def above(candidates: Iterator[Candidate], threshold: float) -> Iterator[Candidate]:
-    """Yield candidates until the first one whose relevance is below the threshold; yield all if relevance is
-    unknown."""
+    """Yield candidates until the first whose relevance is below the threshold; all if relevance is unknown."""
     return takewhile(lambda each: each.relevance is None or each.relevance >= threshold, candidates)
 
 

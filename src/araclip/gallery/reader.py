@@ -45,7 +45,7 @@ class Snapshot(ABC):
     """
 
     def __init__(self, generation: str, store: Callable[[], Store], reference: Callable[[], ReferenceVectors]) -> None:
-        """Prepare a snapshot of `generation`. `store` returns the calling thread's store, `reference` the reference
+        """Prepare a snapshot of `generation`. `store` returns this thread's store, `reference` the reference
         vectors."""
         self.generation = generation
         self._store, self._reference = store, reference
@@ -279,8 +279,7 @@ class FolderReader(GalleryReader):
         return catalog, lambda: catalog.turn(self.model, patience)
 
     def finish_writing(self) -> None:
-        """Bring the gallery up to date after a write: build and save the index, truncate the change log, prepare a
-        snapshot."""
+        """After a write, build and save the index, truncate the change log, and prepare a snapshot."""
         catalog = self._catalog()
         snapshot = self._snapshot
         if not isinstance(snapshot, FolderSnapshot) or snapshot.generation != catalog.generation:

@@ -51,8 +51,7 @@ def encoder_for(
     threads: int | None = None,
     device: str | None = None,
 ) -> Encoder:
-    """Return the encoder to open a gallery with: `model` if given, else the gallery's own, or the default for a new
-    one.
+    """Return the encoder to open a gallery with: `model` if given, else the gallery's own, or the default.
 
     Args:
         model: as `as_encoder` takes it; None if the user named no model.

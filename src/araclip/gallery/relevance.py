@@ -72,8 +72,10 @@ class RelevanceScale:
     # ------------------------------------------------------------------ the query as a whole
 
     def spread(self, queries: Vectors) -> Vectors:
-        """Return for each query (n, D) the standard deviation over the pictures (n,) of its score minus the score of
-        the average everyday query."""
+        """Return the standard deviation of each query's scores minus the average everyday query's scores.
+
+        Queries are (n, D); the deviation is over the pictures; the result is (n,).
+        """
         apart = queries - self.reference.everyday.mean(axis=0)
         variances = np.einsum("nd,nd->n", apart @ self._covariance, apart)
         spreads: Vectors = np.sqrt(np.maximum(variances, 0))
@@ -144,8 +146,11 @@ class RelevanceScale:
         return min(most, max(1, len(self.sample) // BEST_SHARE))
 
     def _above(self, scores: Vectors) -> float:
-        """Return how far a query's best scores are above what nonsense scores for the same pictures, in standard
-        deviations of nonsense. `scores` (n,): the query's scores for all pictures of the sample."""
+        """Return how far a query's best scores exceed the nonsense queries' scores for these pictures.
+
+        The unit is the standard deviation of nonsense. `scores` (n,): the query's scores for all pictures of the
+        sample.
+        """
         count = self._count(TOP)
         rows = np.argpartition(scores, -count)[-count:]
         mean, deviation = self._nonsense

@@ -36,11 +36,10 @@ def fits_nothing(relevances: Sequence[float | None], *, by_date: bool = False) -
 
 @dataclass(frozen=True)
 class Match:
-    """A text of a picture that contains words of the query.
+    """A text of a picture that contains words of the query. It is untrusted: escape it for display.
 
     `field`: name (of a file or folder), metadata, caption, or ocr (letters in the picture). `text`: one line of the
-    text; `marks`: start and end of each word found in `text`, in characters. The text is untrusted: escape it for
-    display.
+    text. `marks`: start and end of each word found in `text`, in characters.
     """
 
     field: str
@@ -52,13 +51,14 @@ class Match:
 class Hit(AtPath):
     """One picture found: `score` is its cosine (−1…1), `rank` counts from 1, `copies` are paths of identical files.
 
-    `matched` lists the picture's texts that contain words of the query; a hit with such texts may come before hits with
-    a higher score. `relevance` is the probability that the picture shows what the query says (see `gallery.relevance`);
-    None if the query contains a picture, or the gallery has too few pictures. `near` counts the near-duplicates that
-    were left out in favour of this hit, if near-duplicates are collapsed. `path` begins with `picture:` if the gallery
-    stores the pixels itself (`Gallery.picture` returns their bytes). The path of a scene in a video ends with its time,
-    `clip.mp4#t=00083.200`: `file` and `time` are the parts of the path. `picture` is what the gallery knows about the
-    picture; `captured_at`, `width`, `height`, `bytes` and `folder` are taken from it.
+    `matched` lists the picture's texts that contain words of the query; such a hit may precede hits of a higher score.
+    `relevance` is the probability that the picture shows what the query says (see `gallery.relevance`); None if the
+    query contains a picture, or the gallery has too few pictures.
+    `near` counts the near-duplicates that were left out in favour of this hit, if near-duplicates are collapsed.
+    `path` begins with `picture:` if the gallery stores the pixels itself (`Gallery.picture` returns their bytes). The
+    path of a scene in a video ends with its time, `clip.mp4#t=00083.200`: `file` and `time` are the parts of the path.
+    `picture` is what the gallery knows about the picture; `captured_at`, `width`, `height`, `bytes` and `folder` are
+    taken from it.
     """
 
     path: str
@@ -192,8 +192,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Group:
-    """A group of duplicates. `kind`: "exact" (the same bytes), "near" (the same picture) or "semantic" (the same
-    scene).
+    """A group of duplicates. `kind`: "exact" (same bytes), "near" (same picture) or "semantic" (same scene).
 
     The largest picture comes first; `spare_bytes` is the disk space that the other pictures take.
     """
@@ -268,8 +267,7 @@ class WordShare:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A suggested query. Its text comes from names and texts of the gallery, so it is untrusted: escape it for
-    display."""
+    """A suggested query, made from names and texts of the gallery: it is untrusted, so escape it for display."""
 
     text: str
     kind: Literal["folder", "place", "word", "query", "file"]

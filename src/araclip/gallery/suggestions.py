@@ -28,8 +28,7 @@ CAMERAS = frozenset(
     ("img", "dsc", "dscf", "dscn", "pxl", "vid", "scan", "screenshot", "whatsapp", "jpg", "jpeg", "png")
 )  # words in the names that cameras and programs give; such names say nothing about the picture
 ARTICLES = ("وال", "بال", "فال", "كال", "لل", "ال", "و")
-# An article is cut off only if this many letters remain (1 if not listed): in shorter words, و rarely means "and".
-LEFT = {"و": 4}
+LEFT = {"و": 4}  # letters that must remain without the article (else 1): in a shorter word, و is rarely "and"
 
 
 @dataclass(frozen=True)
@@ -125,8 +124,7 @@ def _words(typed: str, asked: Sequence[Word], source: WordIndex) -> list[str]:
         return []
     beginning = Beginning(last.folded)
     stems = [stem for stem, _ in source.stems(beginnings(last), 4 * WORDS)]
-    # The last word may be complete; then its stem may be shorter than the typed letters.
-    if len(last.folded) > SHORTER:
+    if len(last.folded) > SHORTER:  # the last word may be complete, and its stem shorter
         stems += [last.folded[:-cut] for cut in range(1, SHORTER) if last.folded[:-cut] not in stems]
     stems = [stem for stem in stems if stem not in CAMERAS and len(stem) > 1][: 2 * WORDS]
     written = source.spellings(stems, lambda word: None if word.folded in FUNCTION_WORDS else beginning.fits(word))
@@ -139,8 +137,7 @@ def busiest(folders: Mapping[str, int]) -> list[str]:
 
 
 def _is_telling(name: str) -> bool:
-    """True if a file's name has a meaningful word, unlike the names that cameras and programs give (IMG_2041,
-    20230517_183000, 1F3CA-200D)."""
+    """True if a file's name has a meaningful word, unlike cameras' and programs' names (IMG_2041, 1F3CA-200D)."""
     return any(
         word.folded[0].isalpha() and (len(word.folded) > 2 or not word.folded.isascii()) and word.folded not in CAMERAS
         for word in words(name)

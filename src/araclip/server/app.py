@@ -1,5 +1,4 @@
-"""Build the server's ASGI application from its settings; its OpenAPI description states the limits of these
-settings."""
+"""Build the server's ASGI application from its settings, whose limits its OpenAPI description states."""
 
 import contextlib
 import logging
@@ -148,8 +147,7 @@ def _completed(schema: dict[str, Any], service: Service) -> dict[str, Any]:
             for parameter in operation.get("parameters", ()):
                 _bound(parameter["name"], parameter["schema"], service)
                 if parameter["name"] == "q":
-                    # unlike the body of POST /search, which may have pictures instead
-                    parameter["schema"]["minLength"] = 1
+                    parameter["schema"]["minLength"] = 1  # POST /search may have pictures instead
             statuses = ANY_ROUTE + (WITH_BODY if "requestBody" in operation else ())
             errors = dict.fromkeys(statuses, OPENAI_ERROR) if path.startswith(PREFIX) else problems(*statuses)
             for code, response in errors.items():

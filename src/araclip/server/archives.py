@@ -52,8 +52,7 @@ class Archives:
 
     def prepare(self, records: Sequence[PictureRecord]) -> tuple[str, int]:
         """Store a list of pictures to download; return the archive's key and how many bytes the pictures have."""
-        # each video once, not for each scene
-        sizes = {record.copies[0].file: record.copies[0].size for record in records}
+        sizes = {record.copies[0].file: record.copies[0].size for record in records}  # a video counts once
         size = sum(sizes.values())
         if size > self._most_bytes:
             raise Problem("large-archive", size=_megabytes(size), limit=_megabytes(self._most_bytes))
@@ -106,7 +105,7 @@ async def zipped(
                     file.write(piece)
                     yield sent.taken()
     if missing:
-        # with a byte order mark, which Windows Notepad needs
+        # for Windows Notepad: with byte order mark
         text = "".join(f"{name}\r\n" for name in missing).encode("utf-8-sig")
         with archive.open(Known(names.free(MISSING), "", crc32(text), len(text)), "w") as file:
             file.write(text)
@@ -138,8 +137,7 @@ class Known(ZipInfo):
 
 
 class Sent:
-    """A file object to which `ZipFile` writes an archive; `taken` removes the bytes written so far, so that they can be
-    sent.
+    """A file object to which `ZipFile` writes an archive; `taken` removes the bytes written so far, to send them.
 
     After writing a file, `ZipFile` goes back to write its header once more, with the checksum. For `Known` files, the
     second header equals the first, so it is dropped.
@@ -182,8 +180,7 @@ class Names:
         self._taken: set[str] = set()
 
     def free(self, name: str) -> str:
-        """Return `name`, with a number if it is taken; case is ignored, as on Windows and macOS. The name counts as
-        taken now."""
+        """Return `name`, with a number if it is taken (case is ignored, as on Windows and macOS), and take it."""
         stem, dot, suffix = _writable(name).rpartition(".")
         if not dot or len(suffix) > 10 or not stem:
             stem, dot, suffix = f"{stem}{dot}{suffix}", "", ""

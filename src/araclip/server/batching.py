@@ -25,8 +25,7 @@ class _Asked(Generic[Item]):
 
 
 class Batcher(Generic[Item]):
-    """Encodes single items from concurrent callers in batches: one thread calls `encode(items)`, which returns a row
-    for each."""
+    """Encodes single items of concurrent callers in batches: one thread calls `encode(items)`."""
 
     def __init__(self, encode: Callable[[Sequence[Item]], Vector], *, most: int, name: str) -> None:
         self.batches = 0
@@ -48,8 +47,7 @@ class Batcher(Generic[Item]):
     async def _run(self) -> None:
         try:
             while taken := self._next():
-                # leave out items whose client has left
-                if batch := [asked for asked in taken if not asked.vector.done()]:
+                if batch := [asked for asked in taken if not asked.vector.done()]:  # without clients that have left
                     await self._encode_batch(batch)
         finally:
             self._running = None
@@ -110,6 +108,5 @@ class TextVectorCache:
         return vector
 
     def forget(self) -> None:
-        """Empty the cache, because the model has changed. Vectors that the old model is still computing are not
-        stored."""
+        """Empty the cache, because the model has changed. Vectors still being computed are not stored."""
         self._cache = OrderedDict()

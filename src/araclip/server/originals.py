@@ -98,8 +98,7 @@ class Original:
         return self._crc
 
     def read(self, start: int, length: int) -> bytes:
-        """Return at most `length` bytes from position `start` on; raise Aborted if the file has changed since it was
-        opened."""
+        """Return at most `length` bytes from `start` on; raise Aborted if the file has changed since it was opened."""
         length = min(length, self.size - start)
         self._stream.seek(start)
         data = self._stream.read(length)
@@ -160,8 +159,7 @@ def _opened(path: str, media_type: str, time: float | None) -> Original:
 
 
 def _state(stream: IO[bytes]) -> tuple[int, ...] | None:
-    """Return size and time of change of an open file, which differ after a write but not after a rename; None in
-    memory."""
+    """Return size and time of change of an open file, which stay the same if it is renamed; None in memory."""
     if isinstance(stream, io.BytesIO):
         return None
     about = os.fstat(stream.fileno())

@@ -61,8 +61,10 @@ def _page() -> tuple[dict[str, _File], str]:
 
 
 def router() -> APIRouter:
-    """Make the routes of the page: `/`, its assets, and the manifest and service worker at the top, as their scope
-    demands."""
+    """Make the routes of the page, its assets, its manifest and its service worker.
+
+    The manifest and the worker are at the top, because their scope is the folder of their address.
+    """
     page_files, version = _page()
     routes = APIRouter(include_in_schema=False)
 
@@ -72,8 +74,7 @@ def router() -> APIRouter:
             raise Problem("not-found")
         headers = {"Cache-Control": _KEPT} if kept else {"Cache-Control": "no-cache", "ETag": file.etag}
         headers["Vary"] = "Accept-Encoding"
-        # Set as a header, so that no charset is added: all scripts and styles are UTF-8.
-        headers["Content-Type"] = file.media_type
+        headers["Content-Type"] = file.media_type  # no charset is added here: all files are UTF-8
         if not kept and is_known(request, file.etag):
             return Response(status_code=304, headers=headers)
         if accepts_gzip(request.headers):

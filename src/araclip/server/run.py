@@ -1,4 +1,4 @@
-"""Running a server: uvicorn with additional time limits and graceful shutdown."""
+"""Run a server: uvicorn with additional time limits and graceful shutdown."""
 
 import asyncio
 import contextlib
@@ -26,8 +26,7 @@ from araclip.server.http.errors import Problem, answer
 from araclip.server.http.limits import CROWDED, MAX_HEADERS, RAW_HEADERS
 from araclip.server.settings import Settings
 
-# After a request that is not HTTP, this much is still read and dropped before the connection is closed.
-LINGER_SECONDS, LINGER_BYTES = 2, 1_000_000
+LINGER_SECONDS, LINGER_BYTES = 2, 1_000_000  # seconds and bytes for reading on after a request that is not HTTP
 
 
 class Serving(uvicorn.Server):

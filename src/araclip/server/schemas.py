@@ -45,8 +45,7 @@ class DerivedFilter(BaseModel):
 
 
 class Interpretation(BaseModel):
-    """How the words of the query were understood; the request's `literal` and `ignore` prevent that, for all or some
-    parts."""
+    """How the query's words were understood; the request's `literal` and `ignore` prevent that for all or some."""
 
     language: str = Field(description="ar, en, arabizi, mixed or other.")
     literal: bool
@@ -254,8 +253,7 @@ class PlacesAnswer(BaseModel):
     generation: str
 
 
-# ------------------------------------------------------------------ requests and answers of OpenAI's and Immich's
-# clients
+# ------------------------------------------------------------------ for clients of OpenAI's API and for Immich
 
 
 class EmbeddingsRequest(BaseModel):

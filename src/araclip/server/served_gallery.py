@@ -87,8 +87,7 @@ class ServedGallery:
         return self._made(f"examples {found.generation}", lambda: suggestions(found.reference.everyday, found.sample))
 
     def finds(self, query: str, vector: NDArray[np.float32]) -> bool:
-        """True if a query with this vector (D,) has a strong hit in a sample of the snapshot; cached for each
-        generation.
+        """True if a query with this vector (D,) has a strong hit in a sample of the snapshot; cached by generation.
 
         False in a gallery with too few pictures to judge scores.
         """
@@ -137,8 +136,7 @@ class ServedGallery:
         return self._made("albums", lambda: Albums(self._reader.store.listing()))
 
     def places(self, filters: Filters, cell: float | None) -> list[Cluster]:
-        """Group the pictures that pass the filters and have a position: by cells of `cell` degrees, or by town if
-        None."""
+        """Group the pictures that pass the filters and have a position, by cells of `cell` degrees; None: by town."""
         ids, latitudes, longitudes = self._made("positions", lambda: browsing.positions(self._reader.store))
         timeline = self.timeline(filters)
         if not len(ids):
@@ -218,8 +216,7 @@ def suggestions(everyday: NDArray[np.float32], pictures: NDArray[np.float32]) ->
     if not len(pictures):
         return ()
     scores = everyday @ pictures.T  # (E, n)
-    # (E,); minus each picture's mean score, because some pictures are near to every query
-    best = (scores - scores.mean(axis=0)).max(axis=1)
+    best = (scores - scores.mean(axis=0)).max(axis=1)  # ^ (E,); centred, because some pictures are near to every query
     short = [int(row) for row in np.argsort(-best) if len(EVERYDAY[row]) <= SHORT]
     return tuple(EVERYDAY[row] for row in short[:SUGGESTED])
 
@@ -265,7 +262,7 @@ class Refresher:
                 if self._gallery.refresh():
                     self._changed(self._gallery.snapshot)
                 self._failure = ""
-            except Exception as error:  # may be transient; the old snapshot stays in use
+            except Exception as error:  # perhaps only for now; the old snapshot stays in use
                 if self._failure != str(error):
                     self._failed(error)
                 self._failure = str(error)

@@ -111,15 +111,13 @@ class Service:
         self.ready = True
 
     def _interpret_both_scripts(self) -> None:
-        """Load the tables that queries in Arabic and Latin letters need (0.1 s), so that no user has to wait for
-        them."""
+        """Load the tables for queries in Arabic and Latin letters (0.1 s), so that no user has to wait for them."""
         for query in ("2otta", "قطه سودا"):
             self.interpreter.interpret(query)
 
     @property
     def why_not_hide(self) -> tuple[str, str] | None:
-        """Return the reason, in English and in Arabic, why this gallery's pictures cannot be hidden; None if they
-        can."""
+        """Return in English and Arabic why this gallery's pictures cannot be hidden; None if they can."""
         if isinstance(self.settings.gallery, Path) and not may_write(self.settings.gallery / FILE_NAME):
             return "The gallery's folder cannot be written.", "مجلد المعرض لا يُكتب فيه."
         return None

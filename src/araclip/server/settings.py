@@ -23,7 +23,7 @@ MAX_ARCHIVE = 3_900 * MB  # a ZIP archive without extensions holds less than 4 G
 
 
 class Settings(BaseSettings):
-    """All settings. Sizes are bytes, times seconds."""
+    """All settings of a server. Sizes are in bytes, times in seconds."""
 
     model_config = SettingsConfigDict(env_prefix="ARACLIP_", frozen=True, env_ignore_empty=True, extra="ignore")
 
@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     header_seconds: float = Field(default=10, gt=0)
     body_seconds: float = Field(default=60, gt=0)
     idle_seconds: float = Field(default=15, ge=1)  # keep-alive between requests
-    send_seconds: float = Field(default=60, gt=0)  # to send one chunk of a response
+    send_seconds: float = Field(default=60, gt=0)  # seconds to send one chunk of a response
     drain_seconds: float = Field(default=20, ge=1)
     events_seconds: float = Field(default=3600, gt=0)  # length of one /events stream
     device: str | None = None  # where the model runs, one of `araclip.models.devices`; by default the CPU
@@ -130,8 +130,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def read(cls, **given: object) -> Self:
-        """Take each setting from the given options (None: not given), else from the environment, else from the
-        defaults.
+        """Take each setting from the given options (None: not given), the environment, or the defaults.
 
         Raises:
             InputError: a setting is invalid or unsafe.

@@ -45,8 +45,7 @@ class Thumbnails:
     def get(self, identity: str, side: int) -> bytes | None:
         """Return a stored thumbnail; None if there is none."""
         key, now = bytes.fromhex(identity), int(time.time())
-        # on an error, such as a damaged file, the cache counts as empty
-        with self._lock, contextlib.suppress(sqlite3.Error):
+        with self._lock, contextlib.suppress(sqlite3.Error):  # on an error, nothing is found
             row = self._db.execute(
                 "SELECT picture, used FROM thumbnails WHERE id = ? AND side = ?", (key, side)
             ).fetchone()
@@ -60,8 +59,7 @@ class Thumbnails:
     def put(self, identity: str, side: int, picture: bytes, placeholder: bytes) -> None:
         """Store a thumbnail; evicts the least recently used ones beyond the limit."""
         key, now = bytes.fromhex(identity), int(time.time())
-        # an error, such as a full disk, does not fail the request
-        with self._lock, contextlib.suppress(sqlite3.Error), self._db:
+        with self._lock, contextlib.suppress(sqlite3.Error), self._db:  # a full disk is no fault of the request
             self._db.execute("BEGIN")
             self._db.execute("INSERT OR REPLACE INTO thumbnails VALUES (?, ?, ?, ?)", (key, side, picture, now))
             self._db.execute("INSERT OR REPLACE INTO placeholders VALUES (?, ?)", (key, placeholder))

@@ -1,5 +1,4 @@
-"""Translate pydantic's validation errors, and our own that pydantic carries, into Arabic, by the errors' types.
-Pure."""
+"""Translate validation errors of pydantic, and our own that it carries, into Arabic, by their types. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -36,5 +35,5 @@ _VALIDATION = {  # pydantic's error types, with the fields of their context
 
 
 def validation_in_arabic(kind: str, context: Mapping[str, Any]) -> str:
-    """The Arabic description of a pydantic error type."""
+    """Return the Arabic description of a pydantic error type."""
     return _VALIDATION.get(kind, "القيمة غير صالحة").format_map(context)

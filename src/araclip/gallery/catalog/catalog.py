@@ -55,8 +55,7 @@ PARTS = {  # how a report names a damaged row of each table
     "photos": "camera, lens and place", "sidecar_photos": "side-car metadata",
     "hidden_gone": "mark of a removed picture",
 }  # fmt: skip
-# SQL: the date in a file's metadata (JSON)
-_TOLD = "CASE WHEN json_valid({0}) THEN json_extract({0}, '$.captured_at') END"
+_TOLD = "CASE WHEN json_valid({0}) THEN json_extract({0}, '$.captured_at') END"  # SQL: the date in a file's JSON
 _RECORDS = (
     "SELECT files.content, hash, format, contents.width, height, taken, added, camera, lens, latitude, longitude, "
     "place, ifnull(hidden, 0) <> 0, "
@@ -65,8 +64,7 @@ _RECORDS = (
     f"path, size, metadata FROM {JOINED} "
     "LEFT JOIN photos ON photos.content = contents.id"
 )
-# 200 MB: the page cache in kB, the log in pages of 4 kB
-_LARGE = {"cache_size": -200_000, "wal_autocheckpoint": 50_000}
+_LARGE = {"cache_size": -200_000, "wal_autocheckpoint": 50_000}  # 200 MB each: cache in kB, log in 4-kB pages
 
 
 class Catalog(Store):
@@ -348,8 +346,7 @@ class Catalog(Store):
         photos.put_embedded(self.connection, content, facts.photo)
 
     def derive(self, turn: Callable[[], AbstractContextManager[None]]) -> None:
-        """Compute the values that an earlier release did not derive when it filled this gallery; see
-        `photos.DERIVED`."""
+        """Compute the values that the release which filled this gallery did not derive; see `photos.DERIVED`."""
         for name, (value, lacking) in photos.DERIVED.items():
             if self.meta(name) != value:
                 with turn(), self.writing():
@@ -378,7 +375,7 @@ class Catalog(Store):
             if path not in taken:
                 paths.setdefault(path, picture)
         last = self._first("SELECT seq FROM sqlite_sequence WHERE name = 'contents'") or 0
-        new: dict[int, EmbeddedPicture] = {}  # new pictures by the ids that they get
+        new: dict[int, EmbeddedPicture] = {}  # new pictures by the ids that they will have
         for picture in paths.values():
             if picture.digest not in known:
                 known[picture.digest] = last + 1 + len(new)
@@ -429,8 +426,7 @@ class Catalog(Store):
         return self._as_vectors(list(self.rows_in(sql, ids.tolist())))
 
     def vector_blocks(self) -> Iterator[tuple[Ids, StoredVectors]]:
-        """Yield the ids and vectors of all pictures in blocks, in order of the ids; including pictures without a
-        path."""
+        """Yield the ids and vectors of all pictures, also those without a path, in blocks, in order of the ids."""
         last, sql = -1, f"SELECT id, vector FROM contents WHERE id > ? ORDER BY id LIMIT {BLOCK}"
         while rows := self.rows(sql, (last,)):
             yield self._as_vectors(rows)
@@ -521,8 +517,7 @@ class Catalog(Store):
         self.change("DELETE FROM loose")
 
     def paths_of(self, contents: Sequence[int], condition: Condition = EVERYTHING) -> dict[int, list[str]]:
-        """Return the paths of each picture: first the paths that pass the condition, then the others; both sorted by
-        bytes.
+        """Return the paths of each picture: paths that pass the condition, then the others, both sorted by bytes.
 
         `contents` may hold a few hundred ids.
         """
@@ -575,8 +570,7 @@ class Catalog(Store):
         return list(paths.items())
 
     def put_ocr(self, content: int, text: str, by: str) -> None:
-        """Store the text that OCR found in a picture. `by` names the OCR engine, or says why the picture has no
-        text."""
+        """Store the text that OCR found in a picture. `by` names the engine, or says why there is no text."""
         self.change(
             "INSERT INTO texts (content, ocr, ocr_by) SELECT ?, ?, ? WHERE EXISTS "
             "(SELECT 1 FROM contents WHERE id = ?) "
@@ -641,8 +635,7 @@ class Catalog(Store):
     # ------------------------------------------------------------------ browsing
 
     def dated(self, filters: Filters) -> tuple[Ids, Sequence[str]]:
-        """Return the ids (n,) of the pictures that pass the filters, and their dates; takes 0.1 s for 100,000
-        pictures."""
+        """Return the ids (n,) and dates of the pictures that pass the filters; takes 0.1 s for 100,000 pictures."""
         passed = self.select(self.condition(filters))
         if not filters.every_scene:
             later = self._numbers(f"SELECT group_concat(content) FROM ({LATER_SCENES})")
@@ -675,8 +668,7 @@ class Catalog(Store):
         )
 
     def condition(self, filters: Filters) -> Condition:
-        """Return the filters' SQL condition. If the gallery has no hidden pictures, the condition does not exclude
-        them."""
+        """Return the filters' SQL condition; it need not exclude hidden pictures if the gallery has none."""
         return filters.condition(hidden_exist=bool(self.rows(f"{HIDDEN} LIMIT 1")))
 
     def _hide(self, contents: Sequence[int], hide: bool) -> int:
@@ -745,8 +737,7 @@ class Catalog(Store):
 
 
 class CatalogPool:
-    """Gives each thread its own catalogue connection, because SQLite runs the statements of one connection one by
-    one."""
+    """Gives each thread its own catalogue connection, because a connection runs only one statement at a time."""
 
     def __init__(self, folder: Path, model: Encoder) -> None:
         self._folder, self._model = folder.absolute(), model

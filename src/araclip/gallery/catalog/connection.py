@@ -99,7 +99,7 @@ class Connection:
     def _use_log(self) -> None:
         """Switch the file to a write-ahead log.
 
-        While other processes create the same file, SQLite says at once that it is busy, without its timeout.
+        While other processes create the same file, SQLite reports at once that it is busy, so this is tried again.
         """
         end = time.monotonic() + BUSY_MS / 1000
         while True:

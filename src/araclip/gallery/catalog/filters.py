@@ -56,8 +56,7 @@ Part = tuple[str, Values]  # an SQL condition, and the values of its parameters
 
 @dataclass(frozen=True)
 class Condition:
-    """Two SQL conditions that must both hold: one on a row of `files`, the other on the row of `contents` for its
-    picture.
+    """Two SQL conditions that must both hold: on a row of `files`, and on its picture's row of `contents`.
 
     They are kept apart so that SQLite can use an index of each table. A condition on an unknown fact is NULL, which
     does not pass. `hidden`: True for only hidden pictures, False for only visible ones, None for both.
@@ -224,8 +223,7 @@ class Filters:
         return [f"{key}={value}" for key, value in values.items()]
 
     def shared(self, contains: str) -> tuple[list[Part], list[Part]]:
-        """Return the SQL conditions that are the same in SQLite and PostgreSQL: a list on `files`, and a list on
-        `contents`.
+        """Return the SQL conditions that SQLite and PostgreSQL share: a list on `files`, and a list on `contents`.
 
         Args:
             contains: SQL that is true if a path contains the value (one folder's name between separators).

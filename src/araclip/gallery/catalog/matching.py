@@ -45,8 +45,7 @@ def is_glob(pattern: str) -> bool:
 
 
 def name_matches(name: str, pattern: str) -> bool:
-    """True if a file's name matches a pattern: has all words of a list, or matches a glob with or without its
-    suffix."""
+    """True if a file's name has all words of a pattern, or matches a glob (with or without its suffix)."""
     if not is_glob(pattern):
         return tokens(pattern) <= name_tokens(name)
     expression = _expression(pattern)

@@ -19,7 +19,7 @@ HIDDEN = "SELECT content FROM photos WHERE hidden <> 0"  # the ids of all hidden
 
 
 def put_embedded(database: Connection, content: int, photo: PhotoMetadata) -> None:
-    """Store what a picture's file says, even if that is nothing, to record that the file was read for it."""
+    """Store what a picture's file says; also if it says nothing, to record that the file was read."""
     database.execute(
         "INSERT INTO photos (content, embedded) VALUES (?, ?) "
         "ON CONFLICT (content) DO UPDATE SET embedded = excluded.embedded",
@@ -29,8 +29,7 @@ def put_embedded(database: Connection, content: int, photo: PhotoMetadata) -> No
 
 
 def row_of(photo: PhotoMetadata) -> tuple[str | float | None, ...]:
-    """Return the values for a row of `photos`, beginning with the column `embedded`; for a picture without
-    side-cars."""
+    """Return the values for a row of `photos` from the column `embedded` on, for a picture without side-cars."""
     if photo == NOTHING_KNOWN:
         return "{}", None, None, None, None, None
     return photo.to_json(), photo.camera, photo.lens, photo.latitude, photo.longitude, photo.located().place

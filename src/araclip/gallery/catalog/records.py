@@ -130,8 +130,7 @@ class PictureRecord:
         return identity_of(self.digest)
 
     def described(self) -> dict[str, Any]:
-        """Return everything known about the picture, for other programs. A scene is listed with its video's path and
-        its time in seconds."""
+        """Return everything known about the picture. A scene has its video's path and its time in seconds."""
         about = {name: value for name, value in vars(self).items() if name not in ("content", "digest", "copies")}
         times = [{"time": copy.time} if copy.time is not None else {} for copy in self.copies]
         files = [

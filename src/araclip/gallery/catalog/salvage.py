@@ -63,8 +63,7 @@ def salvage(folder: Path, model: Encoder | None = None) -> list[str]:
     if not is_gallery(folder):
         raise GalleryNotFound(f"no gallery at {folder}. Make one with `araclip index FOLDER`.")
     with writer_lock(folder):
-        # a killed repair has already renamed the damaged file
-        source = path if path.is_file() else path.with_name(DAMAGED_NAME)
+        source = path if path.is_file() else path.with_name(DAMAGED_NAME)  # a killed repair has moved it
         tables, doubtful = _read(source)
         meta = _meta(source, tables, doubtful, model)
         lines = _sound(tables, doubtful)
@@ -81,8 +80,7 @@ def salvage(folder: Path, model: Encoder | None = None) -> list[str]:
 
 
 def damaged_keys(path: Path) -> Iterator[tuple[str, Key]]:
-    """Yield the table and the key of each row that is stored on a damaged page; leave out tables that cannot be
-    listed."""
+    """Yield table and key of each row on a damaged page; leave out tables that cannot be listed."""
     for table, key in KEYS.items():
         with contextlib.suppress(apsw.Error, UnicodeDecodeError), closing(_unchecked(path)) as database:
             keys: list[Any] = [row[0] for row in database.execute(f"SELECT {key} FROM {table} ORDER BY 1").fetchall()]
@@ -194,8 +192,7 @@ def _write_schema(copy: Path, layout: Mapping[str, Sequence[str]], root_pages: M
 
 
 def _table_of(name: bytes, sql: bytes, layout: Mapping[str, Sequence[str]]) -> str | None:
-    """Return the table that a row of the schema defines, judged by the name or by the definition; None if neither
-    fits."""
+    """Return the table that a row of the schema defines, by its name or its definition; None if neither fits."""
     for table in layout:
         if name == table.encode() or sql.replace(b'"', b" ").split(b"(")[0].split() == [
             b"CREATE",
@@ -383,8 +380,7 @@ def _write(path: Path, meta: dict[str, str], tables: dict[str, Rows], doubtful: 
                         database.execute(
                             f"INSERT INTO {table} ({', '.join(row)}) VALUES ({_marks(row)})", [*row.values()]
                         )
-                    # the row is damaged: a wrong type, or a key twice
-                    except (apsw.ConstraintError, apsw.MismatchError):
+                    except (apsw.ConstraintError, apsw.MismatchError):  # a damaged row: wrong type, or double key
                         refused.add(row[KEYS[table]])
             for content in doubtful & tables["contents"].keys() - refused:
                 database.execute("INSERT INTO doubtful VALUES (?)", (content,))

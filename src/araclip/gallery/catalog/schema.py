@@ -255,8 +255,7 @@ def migrate(path: Path) -> None:
             if (lines := old.execute("PRAGMA integrity_check(1)")) != [("ok",)]:
                 raise damaged(path, lines[0][0])
             try:
-                # copies the log into the file; fails if another program has it open
-                old.execute("PRAGMA journal_mode = DELETE")
+                old.execute("PRAGMA journal_mode = DELETE")  # copies the log into the file; fails if the file is in use
             except apsw.BusyError as error:
                 raise GalleryError(
                     f"{path} is of an earlier version and is open in another program. Close that program, then try "
@@ -282,7 +281,7 @@ def _write_migrated(path: Path, before: Path) -> None:
             _create_derived(database)
             database.execute("INSERT INTO changes SELECT number, content FROM before.changes ORDER BY number")
             database.execute("INSERT INTO commits SELECT generation, number FROM before.commits")
-            # Add the current generation to the history, in case that nothing was committed yet.
+            # Add the current generation to the history, in case nothing was committed yet.
             database.execute(
                 "INSERT OR IGNORE INTO commits SELECT value, (SELECT ifnull(max(number), 0) FROM changes) FROM meta "
                 "WHERE key = 'generation'"

@@ -184,8 +184,7 @@ class Store(ABC):
 
     @abstractmethod
     def derive(self, turn: Callable[[], AbstractContextManager[None]]) -> None:
-        """Compute values that earlier releases did not derive, such as place names from coordinates; `turn` locks
-        the store."""
+        """Compute values that earlier releases did not derive, such as place names; `turn` locks the store."""
 
     def content(self, digest: bytes) -> int | None:
         """Return the id of the picture with this hash; None if there is none."""
@@ -368,8 +367,7 @@ class Store(ABC):
         """Mark pictures as hidden, or as not hidden; return the number changed."""
 
     def set_hidden(self, contents: Iterable[int], hide: bool) -> int:
-        """Hide pictures from results, or show them again; return the number changed. With one scene, its whole video
-        changes."""
+        """Hide pictures, or show them again; return the number changed. A scene changes with its whole video."""
         whole = dict.fromkeys(contents)
         for content in list(whole):
             for scene in filter(None, map(scene_of, self.known_paths(content))):
@@ -391,8 +389,7 @@ class Store(ABC):
         )
 
     def _hide_again(self, raw: bytes, content: int) -> None:
-        """Hide the picture that is about to be recorded at a path, if it must be hidden; then forget the mark of
-        removal.
+        """Hide the picture that is about to be recorded at a path, if it must be hidden; forget its removal.
 
         It must be hidden if another hidden picture is or was shortly before at this path, or if the same picture was
         hidden when it was removed. For a scene, all scenes of its video count.

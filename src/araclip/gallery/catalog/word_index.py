@@ -115,9 +115,7 @@ class WordIndex:
 
 
 def _best(spelled: Counter[str]) -> str:
-    """Return the most frequent spelling; among equals the one with more hamzas and dots, since people tend to omit
-    them.
-    """
+    """Return the most frequent spelling; of equals the one with more hamzas and dots, which people tend to omit."""
     return max(spelled, key=lambda form: (spelled[form], sum(letter in "أإآؤئةى" for letter in form)))
 
 

@@ -63,8 +63,7 @@ class Exact:
             return NOTHING_FOUND
         only = None if rows is None else _only(rows, len(self.ids))
         count = min(k, most)
-        # FAISS returns equal scores in any order. Fetch all results equal to the last one, so that pages agree.
-        while True:
+        while True:  # FAISS returns equal scores in any order: fetch all equal to the last, so that pages agree
             with one_thread():
                 scores, best = self._scan.search(query[None, :], count + (count < most), params=only)
             last = count + (count < most) - 1

@@ -38,8 +38,7 @@ RECALL_AT = 10  # the k of recall@k
 DEPTH_PERCENTILE = 99.5
 DEPTH_FACTOR = 2  # the sufficient depth is multiplied by this
 MIN_DEPTH, MAX_DEPTH = 1024, 32_768
-# The best `depth` / TRUSTED_PART of the candidates that were compared exactly count as the nearest of all vectors.
-TRUSTED_PART = 8
+TRUSTED_PART = 8  # this part of the `depth` results that are compared exactly counts as the nearest of all vectors
 TIE = 1e-5  # smaller differences of estimates are ties: FAISS rounds equal codes differently, by their place in a block
 EXTRA = 64  # candidates fetched beyond `depth`, to see where the last ties end
 
@@ -153,9 +152,7 @@ class _Scan:
         ]
 
     def search(self, query: Vectors, k: int) -> tuple[Ids, Scores, float]:
-        """Return at least k rows and their estimates, best first; and a bound: no row with a better estimate is
-        missing.
-        """
+        """Return at least k rows and estimates, best first; and a bound above which no row's estimate is missing."""
         rotated = (query @ self._rotation)[None]
 
         def scan(shard: "faiss.IndexRaBitQFastScan") -> tuple[Scores, Ids]:

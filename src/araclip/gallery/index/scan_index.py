@@ -30,8 +30,7 @@ from araclip.gallery.index.rabitq import EXACT_UP_TO, Coded
 from araclip.models.vectors import Ids, Vectors
 
 REBUILD_AFTER = 32_768  # a new base after this many changes; scanning them beside it costs milliseconds
-# The file of vectors is rewritten when 1/50 of them has changed, not for each new picture in a watched folder.
-REWRITE_PART = 50
+REWRITE_PART = 50  # the file is rewritten if 1/50 of the vectors has changed, not for each new picture
 CACHED_FILTERS = 8  # filters whose ids are cached for the next page of the same search
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio; its multiples are spread evenly (Knuth, 6.4)
 
@@ -76,8 +75,7 @@ class ScanIndex:
     def of(
         cls, catalog: Catalog, texts: Texts, before: "ScanIndex | None" = None, rebuild_after: int = EXACT_UP_TO
     ) -> "ScanIndex":
-        """Return the index of the catalogue's current generation: `before` or a file brought up to date, or a new
-        index.
+        """Return the index of the current generation: `before` or a file, brought up to date, or a new index.
 
         Args:
             texts: returns vectors of texts, (n, D), on which new codes are measured.
@@ -122,8 +120,7 @@ class ScanIndex:
         return cls(frozen.generation, Exact(*_together(frozen.vector_blocks(), _width(frozen))))
 
     def _updated_to(self, frozen: Catalog, rebuild_after: int) -> "ScanIndex | None":
-        """Return this index brought up to the generation of `frozen`; None if its history differs, or too much
-        changed."""
+        """Return this index updated to the generation of `frozen`; None if its history differs or too much changed."""
         if frozen.generation == self.generation:
             return self
         new = frozen.changed_since(self.generation)

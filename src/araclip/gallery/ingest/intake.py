@@ -62,9 +62,7 @@ Source = File | PictureBytes | bytes | Image.Image
 
 @dataclass(frozen=True)
 class DecodedPicture:
-    """A decoded picture: the model's input (S, S, 3) uint8 RGB, the facts in the header, and the 64-bit perceptual
-    hash.
-    """
+    """A decoded picture: model input (S, S, 3) uint8 RGB, facts of the header, and 64-bit perceptual hash."""
 
     pixels: NDArray[np.uint8]
     facts: Facts
@@ -203,8 +201,8 @@ def several(items: Iterable[T], method: str, kind: str) -> Iterable[T]:
 
 
 def index_path(path: str | os.PathLike[str]) -> str:
-    """Return the path under which `update` indexes a file: its folder's links are resolved, a link to the file is
-    not."""
+    """Return the path under which `update` indexes a file: links to its folders are resolved, a link to the file is
+    kept."""
     text = text_path(path)
     if text.startswith(STORED_PREFIX):
         return text
@@ -263,9 +261,7 @@ def _checked_metadata(metadata: object) -> Mapping[str, Any]:
 def decode_again(
     paths: Iterable[str], digest: bytes, stored_pixels: Callable[[], bytes | None], transform: ImageTransform
 ) -> DecodedPicture | str:
-    """Decode a known picture again, from a file that still holds it or from its stored pixels; or return why that
-    fails.
-    """
+    """Decode a known picture again, from its files or its stored JPEG; return the reason if that is not possible."""
     reason = "its file changed since it was indexed"
     # try the files before the stored JPEG, which is smaller
     for path in sorted(paths, key=lambda path: path.startswith(STORED_PREFIX)):
@@ -317,9 +313,9 @@ class _Waiting:
 
 
 def commit_every(size: int) -> int:
-    """Return the number of new pictures in a commit, for a model whose square inputs have `size` pixels a side.
+    """Return the most new pictures in a commit, for a model whose square inputs have `size` pixels a side.
 
-    It is chosen so that the pictures take as much memory as COMMIT_EVERY squares of 224 pixels.
+    They take as much memory as COMMIT_EVERY squares of 224 pixels.
     """
     return max(ENCODE_BATCH, COMMIT_EVERY * 224**2 // max(size, 224) ** 2)
 
@@ -402,15 +398,14 @@ class Intake:
             return error.with_traceback(None)  # drop the traceback: its frames hold the file's bytes
 
     def _commit(self, group: list[_Waiting], refused: Refused) -> None:
-        """Encode new pictures and commit the group; read a picture again if another process has removed it
-        meanwhile."""
+        """Encode new pictures and commit the group; read a picture again if it was removed meanwhile."""
         while group:
             group = [read for each in self._committed(group) if (read := self._read_again(each, refused))]
 
     def _committed(self, group: list[_Waiting]) -> list[_Waiting]:
         """Commit the group; return the pictures that were not committed, because they must be decoded first.
 
-        They were not decoded since the gallery knew them, but have been removed meanwhile.
+        They were not decoded, because the gallery knew them; but another process has removed them meanwhile.
         """
         decoded = {each.loaded.digest: each.loaded.decoded for each in group if each.loaded.decoded}
         new = [digest for digest in decoded if self._catalog.content(digest) is None]

@@ -15,8 +15,7 @@ _METRES = f"""2 * {EARTH_M} * asin(least(1, sqrt(sin(radians(latitude - ?) / 2) 
 
 
 def condition_of(filters: Filters | None) -> Part:
-    """Return SQL and its values that select the pictures that have a path and pass all filters; None means no
-    filters."""
+    """Return SQL and its values that select the pictures with a path that pass all filters (None: no filters)."""
     if filters is None:
         return "shown", ()
     of_path, of_picture = filters.shared("position(?::bytea IN path) > 0")

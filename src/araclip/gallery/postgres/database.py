@@ -22,13 +22,11 @@ from araclip.gallery.locations import PASSWORD, Address
 CONNECT_SECONDS = 10.0
 TIMEOUT = 60.0  # seconds that a reader waits for a statement
 PATIENCE = 60.0  # seconds to wait for another writer's commit
-# A statement is tried at most five times, with pauses of about 0.2, 0.4, 0.8 and 1.6 s: enough for a server's restart.
-TRIES = 5
+TRIES = 5  # with pauses of 0.2, 0.4, 0.8 and 1.6 s between the tries: enough for a server's restart
 PAUSE = 0.2
 IDLE = 8  # idle connections that are kept open
 LOCK = 0x617261  # the first of the two numbers that name araclip's advisory locks
-# SQLSTATEs, or their classes, after which a statement is tried again
-_BUSY = ("08", "53300", "57P01", "57P02", "57P03", "40001", "40P01")
+_BUSY = ("08", "53300", "57P01", "57P02", "57P03", "40001", "40P01")  # SQLSTATEs, or classes, to try again
 _FULL = "53100"  # SQLSTATE: the disk is full
 _READS_ONLY = "25006"  # SQLSTATE: the server is a replica, or set to read only
 _LOGIN = ("28000", "28P01")

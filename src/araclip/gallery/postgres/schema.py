@@ -30,7 +30,7 @@ LAYOUT = 1  # version of the tables; raise it when they change
 # a lost commit, readers would miss the change; so the number grows by random steps.
 NEXT_GENERATION = "generation = generation + 1 + floor(random() * 1000000)::bigint"
 EXACT_UP_TO = 100_000  # if at most this many pictures pass the filters, all are compared; otherwise the graph is used
-# pgvector's parameter of graph building; 200 takes twice as long as its default 64: recall 0.99 instead of 0.965.
+# parameter of building the graph: twice as slow as pgvector's 64, but recall 0.99 instead of 0.965
 EF_CONSTRUCTION = 200
 PGVECTOR = (0, 8)  # least version of pgvector: halfvec needs 0.7, iterative scans need 0.8
 HIDDEN_GONE = HIDDEN_GONE_TABLE.format(bytes="bytea")
@@ -195,9 +195,7 @@ def has_graph(database: Database, vectors: str) -> bool:
 
 
 def build_graph(database: Database, vectors: str) -> None:
-    """Build the graph if it is missing and there are many pictures; takes minutes for a million. Later writes update
-    it.
-    """
+    """Build the graph if it is missing and there are many pictures: minutes for a million. Later writes update it."""
     ((pictures,),) = database.rows(f"SELECT count(*) FROM {vectors}")
     if pictures > EXACT_UP_TO and not has_graph(database, vectors):
         database.rows(

@@ -68,8 +68,7 @@ class Sandbox:
         return self._slots.inside
 
     async def thumbnail(self, data: Data, side: int, client: str = "") -> tuple[bytes, bytes, int, int]:
-        """Return an upright WebP of at most `side` pixels a side, its placeholder (may be empty), its width and its
-        height.
+        """Return an upright WebP of at most `side` pixels a side, its placeholder (may be empty), width and height.
 
         Args:
             data: the picture's bytes, or a function that reads them when the picture's turn has come: so pictures that

@@ -25,8 +25,7 @@ SERVER_ERROR, TOO_MANY = 500, 429
 
 
 class Kind(NamedTuple):
-    """A kind of problem: its HTTP status, and its title and detail in English and Arabic. A detail has fields to
-    fill in."""
+    """A kind of problem: HTTP status, and title and detail in English and Arabic; a detail may have fields."""
 
     status: int
     title: str
@@ -167,8 +166,7 @@ class Problem(HTTPException):
         if language == "ar":
             said = fields.get("reason", "")
             reason = str(fields.get("reason_ar") or in_arabic(said))
-            # the reason is only in English: an Arabic answer leaves it out
-            if reason == said and not ARABIC.search(said):
+            if reason == said and not ARABIC.search(said):  # only in English: not for an Arabic answer
                 reason = UNTRANSLATED
             title, detail = kind.title_ar, kind.detail_ar
         else:
@@ -200,8 +198,7 @@ def language_of(accepted: str) -> str:
 
 
 def answer(problem: Problem, scope: Scope) -> Response:
-    """Return the response for a problem. The request's path decides the form, its Accept-Language header the
-    language."""
+    """Return the response for a problem: the path decides its form, the header Accept-Language its language."""
     language = language_of(Headers(scope=scope).get("accept-language", ""))
     headers = {"Content-Language": language, "Vary": "Accept-Language", "Cache-Control": "no-store"}
     body, media_type = problem.body(language), MEDIA_TYPE

@@ -24,8 +24,7 @@ class Gate:
         self._of: Counter[str] = Counter()
 
     def enter(self, client: str) -> None:
-        """Take a place; the caller must call `leave` later. Raise a Problem ("busy") if no place is free for this
-        client."""
+        """Take a place, to `leave` later; raise a Problem ("busy") if none is free for this client."""
         if self.inside >= self._most or self._of[client] >= self._of_client:
             raise _busy()
         self.inside += 1

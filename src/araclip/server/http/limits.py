@@ -41,8 +41,7 @@ CROWDED = "araclip.crowded"  # the key that marks the scope of a request beyond 
 
 log = logging.getLogger("araclip.server")
 BODIES_AT_ONCE = 8  # All bodies together may hold the bytes of this many bodies of the largest size.
-# Bodies of up to this share of the largest size are always accepted; otherwise a few large ones could keep out the
-# rest.
+# ^ Bodies of up to this share of the largest size are always accepted, so that large ones cannot keep out all others.
 SMALL = 1 / 40
 DRAINED_BYTES = 200_000_000  # most bytes of a refused body that are read and dropped before the connection is closed
 SILENCE_SECONDS = 5
@@ -131,8 +130,7 @@ class CheckedHead:
         if _head_bytes(scope) > MAX_HEADERS:
             return Problem("long-headers", headers={"Connection": "close"}, limit=MAX_HEADERS)
         headers = Headers(scope=scope)
-        # proxy and server could disagree where the body ends
-        if "transfer-encoding" in headers and "content-length" in headers:
+        if "transfer-encoding" in headers and "content-length" in headers:  # their reader decides where it ends
             return Problem("bad-request", headers={"Connection": "close"}, reason=message("two lengths"))
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._is_known(_without_port(hosts[0])):
@@ -171,24 +169,20 @@ def _without_port(host: str) -> str:
 
 
 class Aborted(Exception):
-    """A response cannot be completed, because the client does not read it, or because the file that is sent has
-    changed."""
+    """A response cannot be completed: the client does not read it, or the file that is sent has changed."""
 
 
 class BeforeBody:
-    """Base class of route dependencies that are called before any byte of the body is read; see
-    `routes.dependencies`."""
+    """Base class of route dependencies that are called before the body is read; see `routes.dependencies`."""
 
     def __call__(self, request: Request) -> None:
         raise NotImplementedError
 
 
 class Bounded:
-    """Limits the size and time of each request body, the bytes of all bodies together, and the time of each response
-    chunk.
+    """Limits size and time of each request body, the bytes of all bodies together, and the time to send each chunk.
 
-    No byte of a body is read, and its size is not checked, before the application asks for it: a token is checked
-    first.
+    Before the application asks for a body, none of it is read and its size is not checked: a token is checked first.
     """
 
     def __init__(self, app: ASGIApp, *, max_body: int, body_seconds: float, send_seconds: float) -> None:
@@ -259,8 +253,7 @@ class _Body:
 
     @property
     def will_not_come(self) -> bool:
-        """True if the client waits for "100 Continue" before it sends the body (Expect: 100-continue), and nobody
-        asked for it."""
+        """True if the client waits for "100 Continue" before it sends the body, and has not got it."""
         return self._expects and not self._asked and not self._complete
 
     @property

@@ -1,5 +1,4 @@
-"""Authorization: bearer tokens with scopes, and a session cookie for requests that a browser makes by itself (images,
-events).
+"""Authorization: bearer tokens with scopes, and a session cookie for a browser's own requests (images, events).
 
 Without tokens, which is allowed on loopback only, every request has all scopes.
 """

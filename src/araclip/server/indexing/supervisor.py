@@ -150,8 +150,7 @@ class Indexing:
             log.warning("the gallery could not be made the default one: %s", shown(str(error)))
 
     def _last_word(self, due: Due) -> dict[str, Any]:
-        """Run the worker for an update; return its last message, or one with "error" and "cause" if the worker has
-        died."""
+        """Run the worker for an update; return its last message, or an "error" with its "cause" if it died."""
 
         def progress(said: dict[str, Any]) -> None:
             if "found" in said:

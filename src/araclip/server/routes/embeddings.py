@@ -96,8 +96,7 @@ def _is_picture(entry: str) -> bool:
 
 
 def _width(model: Encoder, dimensions: int | None) -> int:
-    """Return the wanted length of the vectors; a shorter one than the model's must be a Matryoshka prefix of the
-    model."""
+    """Return the wanted length of the vectors: the model's width, or a shorter Matryoshka prefix of the model."""
     prefixes = sorted({*getattr(model, "matryoshka", ()), model.width})
     if dimensions is None or dimensions in prefixes:
         return dimensions or model.width
@@ -112,8 +111,7 @@ def _refused(field: str, reason: str) -> Problem:
 
 
 def _written(model: Encoder, texts: Sequence[str], rows: Rows, width: int, form: str | None) -> bytes:
-    """Write the answer as JSON, one vector at a time, so that the event loop gets its turns while this runs in a
-    thread."""
+    """Write the answer as JSON, vector by vector: called in a thread, so that the event loop gets its turns."""
     counted = getattr(model, "count_tokens", None)  # only our own models can count tokens
     tokens = sum(counted(texts)) if counted else 0
     usage = Usage(prompt_tokens=tokens, total_tokens=tokens).model_dump_json()
@@ -123,7 +121,7 @@ def _written(model: Encoder, texts: Sequence[str], rows: Rows, width: int, form:
 
 def _entries(rows: Rows, width: int, form: str | None) -> Iterator[str]:
     for index, row in enumerate(rows):
-        # rescale the prefix to length 1
+        # a prefix is rescaled to length 1
         vector = row if width == len(row) else row[:width] / np.linalg.norm(row[:width])
         packed = base64.b64encode(vector.astype("<f4").tobytes()).decode() if form == "base64" else vector.tolist()
         yield Embedding(index=index, embedding=packed).model_dump_json()

@@ -1,5 +1,4 @@
-"""Answer the calls of an Immich server to its machine-learning service, so that Immich searches with this server's
-model.
+"""Answer an Immich server's calls to its machine-learning service, so that it searches with this server's model.
 
 Immich and OpenCloud send `POST /predict`, a form with `entries` (which task, which model) and `text` or `image`, and
 expect the vector as a JSON array in a string. Only the task "clip" is answered. Immich knows a fixed list of models and
@@ -201,8 +200,7 @@ def immich_name(name: str) -> str:
 
 
 def stand_ins(widths: Sequence[int]) -> list[str]:
-    """Return the names of Immich's models under which a model with vectors of these widths can answer; the narrowest
-    first."""
+    """Return Immich's model names under which a model with vectors of these widths can answer, the narrowest first."""
     return [name for name, width in IMMICH_WIDTHS.items() if width in widths or width >= max(widths)]
 
 

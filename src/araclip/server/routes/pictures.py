@@ -154,8 +154,8 @@ async def _opened(service: Service, identity: str) -> Original | None:
 
 
 def _thread_for(service: Service, time: float | None) -> Callable[[Callable[[], T]], Awaitable[T]]:
-    """Return a function that runs work in a thread; videos get threads of their own, because searches would wait for
-    them."""
+    """Return a function that runs work in a thread; videos have threads of their own, so that searches need not
+    wait."""
     return service.in_thread if time is None else asyncio.to_thread
 
 
@@ -166,7 +166,7 @@ def _close_unused(opening: asyncio.Future[Original | None]) -> None:
 
 @router.get("/images/{identity}/details", dependencies=READ, responses=problems(401, 403, 404, 422))
 async def details(service: ServiceOf, identity: Identity) -> Details:
-    """The details of a picture."""
+    """Return the details of a picture."""
     return await service.in_thread(lambda: _details(service, identity))
 
 

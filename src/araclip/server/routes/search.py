@@ -136,7 +136,7 @@ async def search_by_image(
 async def run_search(
     service: Service, body: SearchRequest, sent: list[bytes], client: str, *, sent_weight: float | None = None
 ) -> SearchAnswer:
-    """Return one page of results."""
+    """Run a search request; return one page of results."""
     began = time.perf_counter()
     settings = service.settings
     _check_length(service, body.q)
@@ -360,8 +360,7 @@ async def near(
     identity: Identity,
     where: Annotated[list[Where], Query(max_length=MAX_WHERE, description="KEY=VALUE, as for /search.")] = [],  # noqa: B006
 ) -> NearAnswer:
-    """Return at most 200 near-duplicates of a picture (scaled, recompressed, cropped a little), without the picture
-    itself."""
+    """Return at most 200 near-duplicates of a picture (scaled, recompressed, cropped a little), without itself."""
     with service.searches.entered(client):
         return NearAnswer(results=await service.in_thread(lambda: _near(service, identity, where)))
 
@@ -396,8 +395,7 @@ async def _suggested(service: Service, client: str, typed: str, most: int) -> Su
 
 
 def _candidates(service: Service, typed: str) -> list[tuple[str, int | None]]:
-    """Return queries that may complete the typed text, each with the row of its vector in EVERYDAY; None if not
-    there."""
+    """Return queries that may complete the typed text, each with its row in EVERYDAY (None if it has none)."""
     rows = {text: row for row, text in enumerate(EVERYDAY)}
     everyday = matching(typed, [*EVERYDAY, *ARABIC_OF], MOST_SUGGESTED)
     entries = service.interpreter.lexicon.entries

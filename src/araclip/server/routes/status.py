@@ -26,7 +26,7 @@ FOLDERS = 50  # entries of a menu
 
 @router.get("/stats", dependencies=READ, responses=problems(401, 403))
 async def stats(service: ServiceOf, request: Request) -> Stats:
-    """Statistics of the gallery, and the caller's rights."""
+    """Return statistics of the gallery, and what the caller may do."""
     writable = service.settings.uploads and "write" in service.keys.scopes_of(request)
     return await service.in_thread(lambda: _stats(service, writable, _allowed(service, request)))
 
@@ -66,7 +66,7 @@ def _stats(service: Service, writable: bool, can: list[str]) -> Stats:
     responses={200: {"content": {"text/event-stream": {}}}, **problems(401, 403, 429)},
 )
 async def events(service: ServiceOf, client: ClientOf) -> StreamingResponse:
-    """Server-sent events: `indexing` (state, done, found, message) and `generation` (generation, pictures)."""
+    """Send events: `indexing` (state, done, found, message) and `generation` (generation, pictures)."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     stream = service.events.stream(service.settings.events_seconds)
     return GatedStream(stream, service.events.gate, client, headers=headers, media_type="text/event-stream")
@@ -101,7 +101,7 @@ async def readiness(service: ServiceOf) -> Health:
     """Tell that searches are answered: the server has started, is not stopping, and can read the gallery."""
     if not service.ready:
         raise Problem("starting", headers={"Retry-After": "2"})
-    # in a thread that does not wait for queued searches
+    # not in the threads of searches, which may be busy
     await asyncio.to_thread(lambda: service.gallery.store.generation)
     return Health(status="ready")
 
@@ -133,8 +133,7 @@ class Indexed(BaseModel):
 
 @router.get("/index", dependencies=READ, responses=problems(401, 403))
 async def index_state(service: ServiceOf, request: Request) -> Indexed:
-    """Return the folders that the server indexes or offers to index, the progress of indexing, and the newest
-    pictures."""
+    """Return the folders that the server indexes or offers to index, the progress, and the newest pictures."""
     allowed = "write" in service.keys.scopes_of(request)
     return await service.in_thread(lambda: _indexed(service, allowed))
 
