@@ -337,7 +337,7 @@ class Client:
                 data: bytes = response.read()
             except BaseException as error:
                 connection.close()
-                if reused and isinstance(error, ConnectionError):  # the server had closed the idle one
+                if reused and isinstance(error, ConnectionError):  # the server had closed this idle connection
                     continue
                 if isinstance(error, OSError | http.client.HTTPException):
                     raise self._unreachable(error) from error

@@ -1,12 +1,12 @@
-"""Every error AraCLIP raises on purpose. One root, so that `except AraCLIPError` is enough.
+"""All errors that AraCLIP raises on purpose. They have one base class, so that `except AraCLIPError` is enough.
 
 AraCLIPError
 ├── InputError              a request cannot be carried out: empty query, no such folder, k out of range
-│   ├── ArgumentError       arguments for which libraries raise ValueError; it is one
+│   ├── ArgumentError       arguments for which other libraries raise ValueError; a subclass of it
 │   └── EmptyFolder         a folder to index holds no pictures
 ├── ImageError              one picture cannot be used; an indexing run skips it
 │   ├── UnsupportedFormat   not one of the formats on the allow-list
-│   ├── ImageTooLarge       more pixels than the cap
+│   ├── ImageTooLarge       more pixels than are allowed
 │   └── UnreadableImage     damaged, cut short, or not a picture at all
 ├── ModelError              a model folder cannot be used
 │   ├── ModelNotFound       no bundled model and no folder of that name
@@ -21,7 +21,7 @@ AraCLIPError
 │   └── GalleryUnreachable  the server of a remote gallery does not answer
 ├── BulkError               a bulk run cannot start or go on; finished shards stay
 │   ├── SourceError         a source cannot be read now: network, rights; the shard is not finished
-│   ├── ShardMismatch       shards of another source, model or number lie in the folder
+│   ├── ShardMismatch       the folder holds shards of another source or model, or of another number of shards
 │   └── ShardFailed         some shards of a run were not finished; each is named with its reason
 ├── OcrFailed               OCR of a picture was given up; the picture is indexed without its text
 ├── ServerError             a server refused a request of `araclip.client`, or cannot be reached

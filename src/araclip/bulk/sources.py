@@ -233,7 +233,7 @@ def _check_footer(stream: IO[bytes], place: str) -> None:
 
 
 AHEAD_BYTES = 150_000_000  # most bytes of pictures from tars and parquet files that wait in memory to be decoded
-MAX_NAME = 1000  # characters of a name inside a file that are kept
+MAX_NAME = 1000  # most characters that are kept of a name inside a file
 MAX_CAPTIONS = 16  # most captions of a sample in a tar; usual are one or two, but a name can be repeated without end
 
 Refused = Callable[[str, str], None]  # called with a path, and why it is left out
@@ -323,7 +323,7 @@ def _of_tar(part: Part, refused: Refused, budget: ByteBudget) -> Iterator[Waitin
                     key = mine
                 path = inside(part.place, name)
                 if f".{suffix.lower().rpartition('.')[2]}" in SUFFIXES:
-                    yield from finished()  # its picture holds memory that the next picture may need
+                    yield from finished()  # frees the memory of the last picture, which this one may need
                     held = _held(budget, member.size)
                     data = member.read()
                     source = PictureBytes(File(path, len(data), 0), data)
@@ -376,7 +376,7 @@ ZST = ".tar.zst"
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ZST)
 LISTS = (".txt", ".lst")
 MAX_LIST = 2_000_000_000  # most bytes of a list: some ten million paths
-_VERSIONS = ("ETag", "etag", "blob_id", "md5Hash", "xet_hash")  # keys of a file's version in the libraries' facts
+_VERSIONS = ("ETag", "etag", "blob_id", "md5Hash", "xet_hash")  # the libraries' keys of a file's version
 
 
 @dataclass(frozen=True)
@@ -508,7 +508,7 @@ def _of_files(files: Iterable[tuple[str, int, str]], notes: list[str], *, listed
     others = shards = 0
     for place, size, version in files:
         lower = place.lower()
-        # Left out of its shard, this file would be missing, although the shard looks finished.
+        # Raise an error instead of leaving the file out, because its shard would look finished.
         if lower.endswith(ZST) and sys.version_info < (3, 14):
             raise InputError(
                 f"{place}: Python unpacks {ZST} from 3.14 on. Pack it as .tar, or leave it out of the source."

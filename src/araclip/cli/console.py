@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-PANELS = {  # what --help lists together
+PANELS = {  # heading in --help → the commands below it
     "Find": ("search", "similar", "explain", "serve", "demo"),
     "Fill a gallery": ("index", "watch", "embed"),
     "Keep a gallery": (
@@ -67,7 +67,7 @@ class _Commands(TyperGroup):
             refuse_empty_paths(command)
             command.rich_help_panel = _PANEL_OF.get(command.name or "")  # type: ignore[attr-defined]
             _leave_out_types_of_flags(command)
-            if command.help:  # typer would break its lines where the docstring does
+            if command.help:  # a line break in a docstring is no line break in --help
                 command.help = re.sub(r"(?<!\n)\n(?!\n)", " ", cleandoc(command.help))
 
     def make_context(self, *args: Any, **options: Any) -> Any:
@@ -78,7 +78,7 @@ class _Commands(TyperGroup):
         try:
             with _errors_shown():
                 return super().invoke(ctx)
-        except KeyboardInterrupt:  # typer would end without a line, and with one code for all signals
+        except KeyboardInterrupt:  # typer would print no line, and use one exit code for all signals
             print_stopped("")
             raise typer.Exit(exit_code()) from None
 

@@ -326,7 +326,7 @@ def mteb(
     table = Table(title=escape(shown(f"{model} on mteb")), title_justify="left")
     for name in ("task", "split", "subset"):
         table.add_column(name)
-    columns = dict.fromkeys(name for score in scores for name in score.values)  # other tasks have other columns
+    columns = dict.fromkeys(name for score in scores for name in score.values)  # they depend on the kind of task
     for name in columns:
         table.add_column(name, justify="right")
     for score in scores:

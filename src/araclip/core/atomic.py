@@ -138,7 +138,7 @@ def write_folder(path: Path, fill: Callable[[Path], None], *, flush: bool = True
     _flush_folder(path.parent)
     step("remove the old")
     for left_over in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}.*"):
-        with contextlib.suppress(OSError):  # another process may remove it too
+        with contextlib.suppress(OSError):  # another process may remove these, too
             if left_over.suffix == ".old" or (left_over.suffix == ".tmp" and _is_left_over(left_over)):
                 shutil.rmtree(left_over, ignore_errors=True)
 

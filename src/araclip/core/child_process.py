@@ -288,7 +288,7 @@ class Pool:
     def _idle_child(self) -> Child | None:
         with suppress(IndexError):
             while not (child := self.idle.pop()).alive:
-                child.end()  # it died while idle
+                child.end()  # the child died while it was idle
             return child
         return None
 

@@ -473,7 +473,7 @@ class BaseGallery(ABC):
         terms = plan.own(vectors)
         path = stored(text_path(picture))
         content = self._catalog.content_of(path)
-        if content is None:  # a relative path or a copy may still hold a picture of the gallery
+        if content is None:  # the picture may be in the gallery under another path
             vector, content = self._picture_vector(user_path(path))
         else:
             vector = self._catalog.vector(content)

@@ -93,7 +93,7 @@ class Album:
     parent: "Album | None" = field(default=None, repr=False)
     albums: list["Album"] = field(default_factory=list)
     pictures: int = 0
-    own: int = 0  # how many pictures lie directly in the folder
+    own: int = 0  # number of pictures in the folder itself
     cover: int = 0  # the store's id of the newest picture
     newest: str = ""  # the date of the newest picture
     held: set[int] = field(default_factory=set, repr=False)  # ids of the pictures; emptied after counting

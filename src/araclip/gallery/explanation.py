@@ -55,7 +55,7 @@ def word_shares(
     """
     whole = terms.copy()
     for row, words in _spoken(read):
-        whole[row] = vector_of[" ".join(words)]  # without other readings, a difference comes from the left-out word
+        whole[row] = vector_of[" ".join(words)]  # one reading alone, so that only the left-out word makes a difference
     score = _cosine(whole, read, picture)
     shares = []
     for row, word, shorter in _left_out(read):

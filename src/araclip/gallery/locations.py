@@ -156,7 +156,7 @@ def gallery_of(folder: Path) -> Path:
 
 
 def remember(gallery: Location) -> None:
-    """Make `gallery` the one searched by default, if it lies in the default place; other galleries must be named."""
+    """Make `gallery` the one searched by default, if it is in the default place; other galleries must be named."""
     home = data_home() / "galleries"
     if isinstance(gallery, Path) and gallery.parent == home:
         atomic.write_text(home / _LATEST, gallery.name)

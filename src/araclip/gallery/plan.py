@@ -70,7 +70,7 @@ class Interpretation:
     """How a query was understood. If its words were taken as typed, `literal` is true and the rest is empty."""
 
     language: str = "other"
-    readings: tuple[Reading, ...] = ()  # of terms with several readings, or whose reading is not the typed text
+    readings: tuple[Reading, ...] = ()  # for terms with several readings, or with one that differs from the typed text
     excluded: tuple[str, ...] = ()
     qualities: tuple[str, ...] = ()  # colours and the like after "not": no model sees them well, so nothing is left out
     filters: tuple[DerivedFilter, ...] = ()
@@ -421,7 +421,7 @@ def _as_typed(change: Change) -> tuple[str, Word] | None:
 def _to_find(typed: str, reading: Reading) -> str:
     if reading.changes and _is_latin(typed):
         return reading.text
-    left_out = {change.source for change in reading.changes if not change.target}  # such as «صور», which only asks
+    left_out = {change.source for change in reading.changes if not change.target}  # words such as «صور» that only ask
     kept = [word for word in typed.split() if normalize(word) not in left_out]
     return " ".join(kept) if left_out and kept else typed
 

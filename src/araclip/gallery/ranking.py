@@ -149,7 +149,7 @@ def doubted(
 
 
 FIRST_HITS = 30  # an excluded thing is judged by comparing a picture with this many first hits of the query
-ABOVE = 1.0  # standard deviations above their average from which a picture is dropped (tuned on judged pairs)
+ABOVE = 1.0  # a picture is dropped this many standard deviations above those hits' average (tuned on judged pairs)
 LARGEST_CHUNK = 4096  # most candidates in one of the growing steps; nearly all may show the excluded thing
 
 Cosines = Callable[[Sequence[int], Vectors], Vectors]
@@ -177,7 +177,7 @@ class Exclusion:
         return replace(self, limits=np.minimum(self.limits, first.mean(axis=0) + ABOVE * first.std(axis=0)))
 
     def drops(self, cosines: Vectors) -> NDArray[np.bool_]:
-        """From the cosines (n, m) of n pictures with the terms, tell for each picture (n,) whether it is left out."""
+        """Return for each of n pictures whether it is left out (n,), from its cosines with the terms (n, m)."""
         dropped: NDArray[np.bool_] = np.any(cosines >= self.limits, axis=1)
         return dropped
 
@@ -230,8 +230,8 @@ class Page:
     offset: int
     filters: Filters
     threshold: float = 0.0
-    sort: str = SORTS[0]  # "date": what fits the query, the newest first (see `newest_first`)
-    by_date: bool = False  # everything, the newest first: the query says nothing that pictures show
+    sort: str = SORTS[0]  # "date": only pictures that fit, the newest first (see `newest_first`)
+    by_date: bool = False  # True: all pictures, the newest first, because the query says nothing that pictures show
     excluded: NDArray[np.float32] | None = field(default=None, compare=False)  # vectors (m, D) of what not to show
 
     def __post_init__(self) -> None:
@@ -371,8 +371,7 @@ def ranked(
 
 
 def near_hits(search: StoreSearch, content: int, filters: Filters, most: int) -> list[tuple[int, Hit]]:
-    """Return a picture's near-duplicates that pass the filters, the likest first; `search` is for the picture's
-    vector."""
+    """Return a picture's near-duplicates that pass the filters, most similar first; `search` is for its vector."""
     ids, scores = search.scores(np.array(sorted(search.near(content)), np.int64))
     candidates = (Candidate(each, score, None, 0.0) for each, score in zip(ids, scores, strict=True))
     found = search.existing(sorted(candidates, key=lambda each: (-each.score, each.content)))

@@ -106,7 +106,7 @@ class Snapshot(ABC):
             )
 
     def near(self, content: int, filters: Filters, most: int) -> list[Hit]:
-        """Return the near-duplicates of a picture that pass the filters, the likest first."""
+        """Return the near-duplicates of a picture that pass the filters, the most similar first."""
         vector = self._store().vector(content)
         with self._searching(vector, Page(most, 0, filters)) as search:
             return search.with_pictures(near_hits(search, content, filters, most))

@@ -72,8 +72,8 @@ def recorded_encoder(
 ) -> Encoder:
     """Load the model that a gallery records: a bundled, pulled or recorded model folder, or a known published model.
 
-    A gallery may come from a stranger, so its record is not trusted: only a model folder with the recorded fingerprint
-    is loaded, or a published model that araclip knows under this name.
+    The record of an untrusted gallery may say anything, so only a model folder with the recorded fingerprint is loaded,
+    or a published model that araclip knows under this name.
 
     Raises:
         ModelNotFound: the model is not on this machine; the message says how to get it.

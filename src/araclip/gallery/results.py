@@ -92,7 +92,7 @@ class Hit(AtPath):
 
     @property
     def folder(self) -> str:
-        """The name of the folder that the file at `path` lies in; empty if there is no file."""
+        """The name of the folder of the file at `path`; empty if there is no file."""
         return self._copy.folder if self._copy else ""
 
     @property

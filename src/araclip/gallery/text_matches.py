@@ -180,7 +180,7 @@ def rarity(pictures_with: int, pictures: int) -> float:
 
 
 def _with_all(index: TextIndex, asked: Sequence[Word], ids: Ids, most: int) -> NDArray[np.bool_]:
-    """Tell for each picture in `ids` whether its texts have all the given words."""
+    """Return for each picture in `ids` whether its texts have all the given words."""
     there = np.ones(len(ids), bool)
     for found in index.with_stems([word.stem for word in asked], most):
         there &= np.isin(ids, found, assume_unique=True)

@@ -130,7 +130,7 @@ class Known(ZipInfo):
         self._known = crc, size
 
     def FileHeader(self, zip64: bool | None = None) -> bytes:  # noqa: N802  (zipfile's name)
-        """Return the header that stands before the file's bytes."""
+        """Return the header that precedes the file's bytes."""
         self.CRC, self.file_size = self._known
         self.compress_size, self.flag_bits = self.file_size, _UTF8
         return super().FileHeader(zip64)

@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     max_body: int = Field(default=40 * MB, ge=1)
     max_archive: int = Field(default=2_000 * MB, ge=1, le=MAX_ARCHIVE)  # bytes of all pictures in an archive
     max_upload: int = Field(default=25 * MB, ge=1)
-    max_pixels: int = Field(default=50 * MB, ge=1)  # of an uploaded picture
+    max_pixels: int = Field(default=50 * MB, ge=1)  # pixels of an uploaded picture
     max_connections: int = Field(default=512, ge=1)
     header_seconds: float = Field(default=10, gt=0)
     body_seconds: float = Field(default=60, gt=0)
@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     decode_memory: int = Field(default=2_000 * MB, ge=500 * MB)
     decoders: int = Field(default=2, ge=1)
     search_threads: int = Field(default=4, ge=1)
-    max_searches: int = Field(default=128, ge=1)  # concurrent, waiting ones included
+    max_searches: int = Field(default=128, ge=1)  # concurrent searches, waiting ones included
     max_pictures: int = Field(default=64, ge=1)  # concurrent decoding jobs, waiting ones included
     max_request_pictures: int = Field(default=16, ge=1)  # most pictures in a request to /v1/embeddings
     wait_seconds: float = Field(default=30, gt=0)  # longest wait of a picture for decoding

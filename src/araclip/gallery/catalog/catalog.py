@@ -506,7 +506,7 @@ class Catalog(Store):
                     self.change(
                         "UPDATE files SET metadata = ? WHERE content = ? AND metadata = '{}'", (metadata, content)
                     )
-                if told:  # the picture may have another path left
+                if told:  # the picture may still have another path
                     photos.complete(self.connection, content)
                 if raw.startswith(STORED_PREFIX.encode()):
                     self.change("DELETE FROM kept WHERE content = ?", (content,))

@@ -1,17 +1,18 @@
 """Connect to a catalogue file through apsw, whose SQLite checks every page that it reads; run transactions on it.
 
-The checksum of a page stands in its last 8 bytes. SQLite's own `cksumvfs` writes it with the page and compares it at
-each read, so damage makes the read fail (https://www.sqlite.org/cksumvfs.html) and never gives a wrong answer. apsw
-brings the same recent SQLite with full-text search to every platform. No other SQLite in this process may open the
-file: closing its descriptor would drop the locks of all connections (https://www.sqlite.org/howtocorrupt.html).
+The checksum of a page is in its last 8 bytes. SQLite's own `cksumvfs` writes it with the page and compares it at each
+read, so damage makes the read fail (https://www.sqlite.org/cksumvfs.html) and never gives a wrong answer. apsw brings
+the same recent SQLite with full-text search to every platform. No other SQLite in this process may open the file:
+closing its descriptor would drop the locks of all connections (https://www.sqlite.org/howtocorrupt.html).
 
 To read a database with a write-ahead log, SQLite needs a shared memory file. A user who may not write the folder can
 use that file but not create it. While the log is empty, such a user's connection therefore opens the catalogue as
-"immutable", which ignores the log and would mix pages of two moments once the owner writes. `FollowingConnection`
-notices such a write, because it changes sizes and times of the files, and then reads again.
+"immutable": SQLite then ignores the log, and would mix pages of two states if the owner wrote meanwhile.
+`FollowingConnection` notices such a write by the files' sizes and times, and then reads again.
 
-Threads may share a connection: a statement has it to itself until its rows are fetched, and a transaction until its end
-(`alone`). Otherwise another thread could see uncommitted changes, or begin a transaction inside this one.
+Threads may share a connection: each statement has the connection to itself until its rows are fetched, and each
+transaction until its end (`alone`). Otherwise another thread could see uncommitted changes, or begin a transaction
+inside this one.
 """
 
 import contextlib
@@ -32,7 +33,7 @@ from araclip.gallery.catalog import matching
 
 CHECKED_VFS = "cksmvfs"  # SQLite's name of its checksum layer
 CHECKSUM_BYTES = 8  # bytes at the end of each page that hold its checksum
-BUSY_MS = 10_000  # how long a statement waits for another connection's commit
+BUSY_MS = 10_000  # ms that a statement waits for another connection's commit
 DAMAGED_PAGE = 8202  # SQLITE_IOERR_DATA: the checksum of a page does not match
 _CHANGED = "its owner is writing it"
 _TRIES = 20
@@ -320,7 +321,7 @@ def is_damage(error: Exception) -> bool:
 
 
 def reason_of(error: Exception) -> str:
-    """Say in words what is damaged."""
+    """Return in words what is damaged."""
     if isinstance(error, UnicodeDecodeError):
         return f"{error.reason} in a text or a name"
     if isinstance(error, apsw.IOError):

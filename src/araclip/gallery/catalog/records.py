@@ -29,7 +29,7 @@ def identity_of(digest: bytes) -> str:
 
 
 def read_metadata(text: str) -> dict[str, Any]:
-    """Parse the metadata stored with a path; empty if it is no JSON object, as in a gallery that a stranger made."""
+    """Parse the metadata stored with a path; empty if it is no JSON object, as in an untrusted gallery."""
     if text == "{}":  # faster than parsing: nearly all paths have no metadata
         return {}
     try:
@@ -92,7 +92,7 @@ class Copy(AtPath):
 
     @property
     def folder(self) -> str:
-        """The name of the folder that the file lies in, for display; empty if there is no file."""
+        """The name of the file's folder, for display; empty if there is no file."""
         return "" if self.stored else shown(Path(self.file).parent.name)
 
 

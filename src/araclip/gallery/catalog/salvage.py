@@ -1,7 +1,7 @@
 """Find the damaged rows of a catalogue, and recover all readable rows into a new catalogue.
 
 SQLite refuses a page that does not match its checksum, although most of the page's rows may be intact. So recovery
-reads a copy of the file without comparing checksums, and then finds out which of the rows stand on damaged pages. These
+reads a copy of the file without comparing checksums, and then finds out which of the rows are on damaged pages. These
 rows are called doubtful: `repair` encodes doubtful pictures again, and the next update reads doubtful paths and texts
 again. The schema in the file is not trusted: the layout of the tables is known, and an empty schema with this layout
 replaces the schema of the copy before the copy is read.

@@ -259,7 +259,7 @@ class Store(ABC):
         """Return the mount points that were seen below indexed folders."""
         try:
             found = json.loads(self.meta("drives") or "[]")
-        except (ValueError, RecursionError):  # a stranger may have written anything into their gallery
+        except (ValueError, RecursionError):  # the gallery may be untrusted and hold anything here
             return set()
         return {each for each in found if isinstance(each, str)} if isinstance(found, list) else set()
 
@@ -321,7 +321,7 @@ class Store(ABC):
         return Overview(self.counts()[0], self.formats(), self._folders(), self.span("taken"))
 
     def _folders(self) -> dict[str, int]:
-        """Count the files that lie in folders of each name; files of hidden pictures are not counted."""
+        """Count the files in folders of each name; files of hidden pictures are not counted."""
         prefix, mark, before = STORED_PREFIX.encode(), MARK.encode(), b""
         found: Counter[str] = Counter()
         for (raw,) in self.rows(f"SELECT path FROM files WHERE content NOT IN ({self.hidden}) ORDER BY path"):

@@ -23,7 +23,7 @@ from araclip.pictures.ocr.detector import SIDE, looks_like_text
 from araclip.pictures.ocr.engines import Engine
 from araclip.pictures.video.scenes import scene_of
 
-SECONDS = 60.0  # allowed for one picture; a dense page takes about 5 on one core
+SECONDS = 60.0  # seconds allowed for one picture; a dense page takes about 5 on one core
 LONG_SIDE = 2400  # pixels of the longer side given to OCR; letters of 20 pixels and more are read best
 SHORT_SIDE = 1000  # a picture with a smaller longer side is enlarged, to at most twice its size
 COMMIT_EVERY, COMMIT_SECONDS = 64, 10.0  # texts are committed after this many pictures or seconds

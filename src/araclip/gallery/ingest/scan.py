@@ -154,7 +154,7 @@ class Walk:
 
 
 def why_unreadable(error: OSError) -> str:
-    """Say why a file or folder could not be read, and what to do if a permission is missing."""
+    """Return why a file or folder could not be read, and what to do if a permission is missing."""
     why = error.strerror or type(error).__name__
     return f"{why}; give this user permission, or move it elsewhere" if isinstance(error, PermissionError) else why
 

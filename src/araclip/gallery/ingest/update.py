@@ -175,7 +175,7 @@ def _is_written(file: File) -> bool:
 
 
 def below(path: str, folder: str) -> bool:
-    """True if a path lies in a folder, at any depth; both are absolute."""
+    """True if a path is in a folder, at any depth; both are absolute."""
     return path.startswith(folder if folder.endswith(os.sep) else folder + os.sep)
 
 

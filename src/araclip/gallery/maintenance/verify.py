@@ -24,7 +24,7 @@ from araclip.pictures.video.scenes import Scene, file_hash, file_of, scene_diges
 
 
 def are_unit(vectors: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
-    """Tell for each vector (n, D) that was stored in float16 whether it has length 1; False for NaN."""
+    """Return for each vector (n, D) that was stored in float16 whether it has length 1 (n,); False for NaN."""
     exact = vectors.astype(np.float32)
     right: NDArray[np.bool_] = np.abs(np.sqrt(np.einsum("nd,nd->n", exact, exact)) - 1) <= 2 * UNIT_TOLERANCE
     return right

@@ -41,7 +41,7 @@ CROWDED = "araclip.crowded"  # the key that marks the scope of a request beyond 
 
 log = logging.getLogger("araclip.server")
 BODIES_AT_ONCE = 8  # All bodies together may hold the bytes of this many bodies of the largest size.
-# ^ Bodies of up to this share of the largest size are always accepted, so that large ones cannot keep out all others.
+# Bodies of up to this share of the largest size are always accepted, so that large ones cannot keep out all others.
 SMALL = 1 / 40
 DRAINED_BYTES = 200_000_000  # most bytes of a refused body that are read and dropped before the connection is closed
 SILENCE_SECONDS = 5
@@ -130,7 +130,7 @@ class CheckedHead:
         if _head_bytes(scope) > MAX_HEADERS:
             return Problem("long-headers", headers={"Connection": "close"}, limit=MAX_HEADERS)
         headers = Headers(scope=scope)
-        if "transfer-encoding" in headers and "content-length" in headers:  # their reader decides where it ends
+        if "transfer-encoding" in headers and "content-length" in headers:  # the body's end would be ambiguous
             return Problem("bad-request", headers={"Connection": "close"}, reason=message("two lengths"))
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._is_known(_without_port(hosts[0])):

@@ -44,7 +44,7 @@ class Indexing:
         self.unread: dict[str, int] = {}  # kind → files that the last update could not read
         self._environment = own_environment() | ({VARIABLE: device} if device else {})
         if isinstance(gallery.location, Address) and gallery.location.password:
-            self._environment[PASSWORD] = gallery.location.password  # others can read arguments
+            self._environment[PASSWORD] = gallery.location.password  # not an argument, which others could read
         self._arguments = [
             "--patience", str(writer_lock.PATIENCE_S), *(["--ocr"] if ocr else []),
             "--", str(gallery.location), model, *map(str, folders),

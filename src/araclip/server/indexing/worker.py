@@ -32,7 +32,7 @@ from araclip.models.encoder_base import usable_cores
 Cause = Literal["full", "denied", "missing", "damaged", "model", "killed", "other"]
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
-PROGRESS_SECONDS = 0.5  # between lines of progress
+PROGRESS_SECONDS = 0.5  # seconds between messages of progress
 # The server and other programs come first. The lowest priority (19, or SCHED_IDLE) would get no time at all on a busy
 # machine, and a process that is stopped while it holds the writer's lock makes all others wait.
 NICENESS = 10

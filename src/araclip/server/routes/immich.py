@@ -95,7 +95,7 @@ router = APIRouter(route_class=GuardedRoute, tags=["immich"])
 
 @router.get("/ping", response_class=PlainTextResponse)
 async def ping() -> PlainTextResponse:
-    """Tell Immich that the server is alive."""
+    """Answer that the server is alive, in Immich's way."""
     return PlainTextResponse("pong")
 
 

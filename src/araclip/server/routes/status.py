@@ -91,14 +91,14 @@ async def session(service: ServiceOf, request: Request, response: Response, body
 @router.head("/healthz", include_in_schema=False)  # monitoring programs send HEAD requests, too
 @router.get("/healthz")
 async def health() -> Health:
-    """Tell that the server is alive."""
+    """Answer that the server is alive."""
     return Health(status="ok")
 
 
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses=problems(503))
 async def readiness(service: ServiceOf) -> Health:
-    """Tell that searches are answered: the server has started, is not stopping, and can read the gallery."""
+    """Answer that searches work: the server has started, is not stopping, and can read the gallery."""
     if not service.ready:
         raise Problem("starting", headers={"Retry-After": "2"})
     # not in the threads of searches, which may be busy
