@@ -42,7 +42,7 @@ _HEADER_BYTES = 100  # a SQLite file begins with a header of this length, follow
 _MOST_TRIES = 20_000  # most reads between two damaged places (a second); halving paths could go on for ever
 _AT_ONCE = 256  # rows whose pages are checked together
 _KEY_TYPES: dict[str, type] = {"key": str, "id": int, "content": int, "path": bytes}
-# doubtful rows of these tables are dropped; the next update or OCR run makes them again
+# Doubtful rows of these tables are dropped, because they can be made again.
 _READ_AGAIN = ("texts", "sidecars", "sidecar_photos", "next_vectors")
 
 
