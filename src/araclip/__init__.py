@@ -8,12 +8,13 @@
 ...     gallery.update(["~/Pictures"])
 ...     hits = gallery.search("غروب الشمس فوق البحر", k=5)
 
-- AraCLIP: a model that encodes texts and pictures; `AraCLIP.load` takes the models of others too.
-- Gallery, open_gallery: pictures in a folder, or on a server as well; Hit is what a search finds, Filters narrow it.
-- Client: the same over HTTP, for a server that `araclip serve` runs.
-- AraCLIPModel, AraCLIPProcessor, AraCLIPTokenizer, AraCLIPConfig: the PyTorch model that is trained, as a transformers
-  user expects it.
-- AraCLIPError: the root of all errors. normalize: the form of Arabic text that models read.
+- AraCLIP: a model that encodes texts and pictures; `AraCLIP.load` also loads models of other projects.
+- Gallery: a searchable index of pictures in a folder. open_gallery opens a gallery in a folder or on a server.
+- Hit: a picture that a search found. Filters: conditions that the found pictures must fulfil.
+- Client: searches over HTTP in a gallery that `araclip serve` serves.
+- AraCLIPModel, AraCLIPProcessor, AraCLIPTokenizer, AraCLIPConfig: the PyTorch model for training, with the interface of
+  transformers.
+- AraCLIPError: the base class of all errors. normalize: writes Arabic text in the form that the models are trained on.
 
 Names are imported when first used: `import araclip` alone loads neither NumPy nor ONNX Runtime nor torch nor
 transformers. transformers' `AutoModel` and `AutoProcessor`, and sentence-transformers, load saved AraCLIP models after
@@ -51,7 +52,7 @@ _HOME = {
     "normalize": "araclip.text.normalization",
     "open_gallery": "araclip.gallery.open",
 }
-_RENAMED = {"AraclipError": ("AraCLIPError", "0.3")}  # old name: new one, first release without the old
+_RENAMED = {"AraclipError": ("AraCLIPError", "0.3")}  # old name: (new name, first release without the old name)
 __all__ = [
     "AraCLIP",
     "AraCLIPConfig",

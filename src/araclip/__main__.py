@@ -1,4 +1,4 @@
-"""`python -m araclip`: the command line where no script `araclip` is on the path."""
+"""`python -m araclip`: runs the command line if the script `araclip` is not on the path."""
 
 from araclip.cli import main
 

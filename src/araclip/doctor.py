@@ -1,8 +1,8 @@
-"""What `araclip doctor` finds: what a report of a fault needs, and nothing of a user's pictures, queries or folders.
+"""`araclip doctor`: find the facts that a bug report needs, without a user's pictures, queries or folders.
 
-Each line is a fact with a mark: fine, worth a look, or broken. Paths are left out: where a folder matters, it is named
-by its purpose. A GPU that lies idle is mostly one of four things: the build of ONNX Runtime for the CPU, two builds
-that overwrite each other's files, CUDA's libraries missing, PyTorch's build for the CPU. Each has its line.
+Each line is a fact with a mark: fine, worth a look, or broken. Paths are left out: where a folder matters, its purpose
+is named. An unused GPU mostly has one of four causes: the build of ONNX Runtime for the CPU, two builds that overwrite
+each other's files, missing CUDA libraries, PyTorch's build for the CPU. There is a line for each cause.
 """
 
 import ctypes
@@ -42,7 +42,7 @@ Mark = Literal["ok", "note", "fault"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One fact of an installation: what it is about, the fact, how it is, and what to do where it is not fine."""
+    """One fact about an installation: its subject, the fact, its mark, and what to do unless it is fine."""
 
     about: str
     fact: str
@@ -51,7 +51,7 @@ class Finding:
 
 
 def block(findings: list[Finding]) -> str:
-    """The findings as lines to paste into a report."""
+    """Return the findings as lines to paste into a bug report."""
     marks: dict[Mark, str] = {"ok": " ", "note": "·", "fault": "!"}
     width = max(len(finding.about) for finding in findings)
     lines = [f"{marks[each.mark]} {each.about:<{width}}  {shown(each.fact)}" for each in findings]
@@ -62,7 +62,7 @@ def block(findings: list[Finding]) -> str:
 
 
 def version(name: str) -> str | None:
-    """The version of an installed package; None where it is not installed."""
+    """Return the version of an installed package; None if it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -73,11 +73,11 @@ BUILDS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime
 FOR_CUDA = "pip uninstall onnxruntime && pip install 'onnxruntime-gpu[cuda,cudnn]'"
 TRIED = 64  # pictures of the trial
 NAME_LENGTH = 256
-COMPUTE_CAPABILITY = (75, 76)  # CUdevice_attribute: its major and minor number
+COMPUTE_CAPABILITY = (75, 76)  # CUdevice_attribute of the compute capability: major, minor
 
 
 def accelerators() -> Iterator[Finding]:
-    """Findings about GPUs: which are there, and whether ONNX Runtime and PyTorch can compute on them."""
+    """Yield findings about GPUs: which ones there are, and whether ONNX Runtime and PyTorch can compute on them."""
     gpus = _gpus()
     yield Finding("gpu", "; ".join(gpus) or "no NVIDIA GPU and driver; the CPU computes")
     import onnxruntime
@@ -101,14 +101,15 @@ def accelerators() -> Iterator[Finding]:
 
 
 def _gpus() -> list[str]:
-    """Names of the GPUs, with memory and compute capability, and the CUDA release of the driver."""
+    """Return name, memory and compute capability of each GPU, with the driver's CUDA release; empty without a
+    driver."""
     try:
         driver = nvidia_driver()
         count, release = gpus_of(driver), ctypes.c_int(0)
         driver.cuDriverGetVersion(ctypes.byref(release))
         cuda = f"driver for CUDA {release.value // 1000}.{release.value % 1000 // 10}"
         return [f"{_gpu(driver, number)}, {cuda}" for number in range(count)]
-    except (OSError, AttributeError):  # no driver, or one without these functions
+    except (OSError, AttributeError):  # the driver is missing, or lacks these functions
         return []
 
 
@@ -128,7 +129,7 @@ def _gpu(driver: ctypes.CDLL, number: int) -> str:
 
 
 def _builds(gpu: bool, cuda: bool) -> Finding:
-    """Which builds of ONNX Runtime are installed: all are the module `onnxruntime`, so only one may be."""
+    """Find the installed builds of ONNX Runtime. More than one is a fault, because all are the module `onnxruntime`."""
     there = [f"{name} {release}" for name in BUILDS if (release := version(name))]
     if len(there) > 1:
         every = " ".join(build.partition(" ")[0] for build in there)
@@ -140,7 +141,7 @@ def _builds(gpu: bool, cuda: bool) -> Finding:
 
 
 def _trial(device: str) -> Finding:
-    """Whether the bundled model's pictures give the CPU's vectors on a device, and how fast both are."""
+    """Test that the bundled model gives the same vectors on a device as on the CPU, and measure the speed of both."""
     about = f"trial on {device}"
     folder = next(iter(bundled().values()))
     side = read_config(folder).image.size
@@ -153,7 +154,7 @@ def _trial(device: str) -> Finding:
             begun = time.perf_counter()
             model.encode_image(list(pictures))
             rates.append(TRIED / (time.perf_counter() - begun))
-    except AraCLIPError as error:  # loading compares the device's vectors with the CPU's
+    except AraCLIPError as error:  # AraCLIP.load has compared the device's vectors with the CPU's
         remedy = f"Install CUDA's libraries beside it: {FOR_CUDA}; nvidia-smi must answer too."
         fact = shown(str(error)) if isinstance(error, InputError) else type(error).__name__  # others may name a folder
         return Finding(about, fact, "fault", remedy)
@@ -161,7 +162,7 @@ def _trial(device: str) -> Finding:
 
 
 def _torch() -> tuple[str, str | None] | None:
-    """PyTorch's version and the CUDA release it was built for, without importing it."""
+    """Return PyTorch's version and the CUDA release it was built for (None: for the CPU), without importing it."""
     try:
         place = metadata.distribution("torch").locate_file("torch/version.py")
         text = Path(str(place)).read_text(encoding="utf-8")
@@ -171,19 +172,19 @@ def _torch() -> tuple[str, str | None] | None:
     return version("torch") or "unknown", built[1] if built else None
 
 
-LITTLE_SPACE = 1_000_000_000  # bytes; a gallery of 100,000 pictures takes about a tenth
+LITTLE_SPACE = 1_000_000_000  # bytes of free disk space; 100,000 pictures take about a tenth
 LITTLE_MEMORY = 1_000_000_000
-QUICKLY_READ = 1_000_000_000  # bytes of a model, whose hashes take two seconds then
+QUICKLY_READ = 1_000_000_000  # bytes; a model of this size is hashed in two seconds
 
 
 def examine(gallery: locations.Location | None = None) -> list[Finding]:
-    """All findings; a gallery of a folder is read, by default that of the working folder or the one indexed last."""
+    """Return all findings. By default, the gallery is that of the working folder or the one indexed last."""
     findings = [*_machine(), *_packages(), *accelerators(), *_ocr(), *_data_folder(), *_models()]
     return findings + _guarded("gallery", lambda: list(_gallery(gallery)))
 
 
 def _guarded(about: str, look: Callable[[], list[Finding]]) -> list[Finding]:
-    """What a look finds; an error of ours or of the system is a finding of its own, without its paths."""
+    """Return the findings of `look`, or one finding with the name of the error if `look` raises; paths are left out."""
     try:
         return look()
     except GalleryNotFound:
@@ -208,8 +209,8 @@ def _machine() -> Iterator[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
-    """Versions of what AraCLIP needs, and which extras are installed whole."""
-    needed: dict[str, list[str]] = {}  # "" for the core, else the extra
+    """Yield the versions of the packages that AraCLIP needs, and the extras whose packages are all installed."""
+    needed: dict[str, list[str]] = {}  # extra, or "" for AraCLIP itself → its packages
     for line in _requirements():
         name = re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0]
         extra = re.search(r"extra == ['\"]([\w-]+)['\"]", line)
@@ -226,7 +227,7 @@ def _packages() -> Iterator[Finding]:
 def _requirements() -> list[str]:
     try:
         return metadata.requires("araclip") or []
-    except metadata.PackageNotFoundError:  # run from its source, not installed
+    except metadata.PackageNotFoundError:  # araclip runs from its source, without being installed
         return []
 
 

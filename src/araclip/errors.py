@@ -1,12 +1,12 @@
-"""Every error AraCLIP raises on purpose. One root, so that `except AraCLIPError` is enough.
+"""All errors that AraCLIP raises on purpose. They have one base class, so that `except AraCLIPError` is enough.
 
 AraCLIPError
 ├── InputError              a request cannot be carried out: empty query, no such folder, k out of range
-│   ├── ArgumentError       arguments for which libraries raise ValueError; it is one
+│   ├── ArgumentError       arguments for which other libraries raise ValueError; a subclass of it
 │   └── EmptyFolder         a folder to index holds no pictures
 ├── ImageError              one picture cannot be used; an indexing run skips it
 │   ├── UnsupportedFormat   not one of the formats on the allow-list
-│   ├── ImageTooLarge       more pixels than the cap
+│   ├── ImageTooLarge       more pixels than are allowed
 │   └── UnreadableImage     damaged, cut short, or not a picture at all
 ├── ModelError              a model folder cannot be used
 │   ├── ModelNotFound       no bundled model and no folder of that name
@@ -21,7 +21,7 @@ AraCLIPError
 │   └── GalleryUnreachable  the server of a remote gallery does not answer
 ├── BulkError               a bulk run cannot start or go on; finished shards stay
 │   ├── SourceError         a source cannot be read now: network, rights; the shard is not finished
-│   ├── ShardMismatch       shards of another source, model or number lie in the folder
+│   ├── ShardMismatch       the folder holds shards of another source or model, or of another number of shards
 │   └── ShardFailed         some shards of a run were not finished; each is named with its reason
 ├── OcrFailed               OCR of a picture was given up; the picture is indexed without its text
 ├── ServerError             a server refused a request of `araclip.client`, or cannot be reached
@@ -41,7 +41,7 @@ each class.
 import re
 from typing import ClassVar
 
-_SEQUENCE = re.compile(  # that a terminal obeys (ECMA-48): colours and cursor, titles and links, single commands
+_SEQUENCE = re.compile(  # escape sequences of terminals (ECMA-48): colours, cursor, titles, links, single commands
     r"(\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
     r"|(\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(\x07|\x1b\\|\x9c)?"
     r"|\x1b[ -/]*[0-~]?"
@@ -50,16 +50,16 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of a library's error, for a message of ours; the error's type where it has no text.
+    """Return the first line of a library's error, for our own message; the error's type if it has no text.
 
-    Sequences that a terminal obeys, such as the colours of PyTorch's exporter, are left out.
+    Terminals' escape sequences, such as the colours of PyTorch's exporter, are removed.
     """
     lines = _SEQUENCE.sub("", str(error)).splitlines()
     return next(filter(None, (_CONTROL.sub(" ", line).strip() for line in lines)), type(error).__name__)
 
 
 class AraCLIPError(Exception):
-    """Root of all errors raised by AraCLIP. `page`: where the documentation says when it comes and what to do."""
+    """Base class of all errors raised by AraCLIP. `page`: where the documentation explains the error and what to do."""
 
     page: ClassVar[str] = "docs/errors.md#aracliperror"
 
@@ -73,11 +73,11 @@ class InputError(AraCLIPError):
 
 
 class ArgumentError(InputError, ValueError):
-    """Arguments of a call that other libraries know, whose users expect a ValueError."""
+    """Invalid arguments of a function like those of other libraries, whose users expect a ValueError."""
 
 
 class EmptyFolder(InputError):
-    """The folder to index holds no pictures, and held none before. `unread`: its files in formats not read, by kind."""
+    """The folder to index holds no pictures, and held none before. `unread`: kind → number of unreadable files."""
 
     def __init__(self, message: str, *, unread: dict[str, int] | None = None) -> None:
         super().__init__(message)
@@ -89,11 +89,11 @@ class ImageError(AraCLIPError):
 
 
 class UnsupportedFormat(ImageError):
-    """The file is no picture of an allowed format."""
+    """The file is not a picture of an allowed format."""
 
 
 class ImageTooLarge(ImageError):
-    """The picture has more pixels than the cap."""
+    """The picture has more pixels than are allowed."""
 
 
 class UnreadableImage(ImageError):
@@ -109,7 +109,7 @@ class ModelError(AraCLIPError):
 
 
 class ModelNotFound(ModelError):
-    """Neither a bundled model nor a model folder."""
+    """The name is neither a bundled model's nor a model folder's."""
 
 
 class ModelMismatch(ModelError):
@@ -157,7 +157,7 @@ class SourceError(BulkError):
 
 
 class ShardMismatch(BulkError):
-    """Shards of another source, model or number lie in the folder."""
+    """The folder holds shards of another source or model, or of another number of shards."""
 
 
 class ShardFailed(BulkError):
@@ -165,7 +165,7 @@ class ShardFailed(BulkError):
 
 
 class ServerError(AraCLIPError):
-    """A server refused, or cannot be reached (then `status` is None); `retry_after`: seconds it asks to wait."""
+    """A server refused a request, or cannot be reached (`status` is None). `retry_after`: seconds it asks to wait."""
 
     def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)

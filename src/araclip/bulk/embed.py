@@ -19,8 +19,7 @@ Told = Callable[[ShardReport, int], None]
 
 @dataclass
 class BulkReport:
-    """The result of a run: reports on the shards it was asked for, and notes on what the source has besides
-    pictures."""
+    """The result of a run: a report for each of its shards, and notes about what was left out of the source."""
 
     plan: Plan
     shards: list[ShardReport] = field(default_factory=list)
@@ -49,7 +48,7 @@ def embed(
     device: str | None = None,
     told: Told = lambda report, asked: None,
 ) -> BulkReport:
-    """Embed the pictures of a source into parquet shards (`bulk.shard_file`); each shard is written completely, once.
+    """Embed the pictures of a source into parquet shards (`bulk.shard_file`), each of them complete and made once.
 
     A finished shard is skipped; a shard whose run was killed is done again. Pictures that cannot be used are listed in
     a file beside their shard.
@@ -61,11 +60,10 @@ def embed(
         shard: "i/n" to make only shard i of n, for an array of jobs that share a source and a folder.
         shards: the number of shards, if all are made; by default as many as the folder has, or as the source's size
             suggests.
-        jobs: the number of processes on this machine; with Ray the most workers (0: as many as the cluster has room
-            for).
+        jobs: the number of processes on this machine; with Ray the most workers (0: as many as the cluster has cores).
         engine: "processes" or "ray" (extra `ray`).
         device: as for `AraCLIP.load`.
-        told: called with the report of each shard, and with the number of shards asked for.
+        told: called after each shard with its report and the number of shards of this run.
 
     Raises:
         InputError: the source does not exist or holds nothing; `shard` is invalid; a package is missing.
@@ -81,7 +79,7 @@ def embed(
     if shard is not None and shards not in (None, count):
         raise InputError(f"--shard {shard} and --shards {shards} contradict each other. Leave --shards out.")
     encoder = as_encoder(DEFAULT_MODEL if model is None else model, device=device)
-    schema_of(encoder.width)  # raises before the work if a package is missing
+    schema_of(encoder.width)  # raises InputError now if pyarrow is missing
     folder, listed = ShardFolder(out), list_source(source)
     plan = plan_of(listed, encoder, folder.names(), folder.place, count)
     folder.make()

@@ -31,8 +31,8 @@ from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata, coordinates,
 from araclip.pictures.video.scenes import file_of
 
 GROUP = ROW_GROUP  # pictures in a commit: half a second of work, 16 MB with vectors of 512 numbers
-MAX_BYTES = 64_000_000  # most bytes of vectors in a commit
-BLOCK = 512  # the lengths of so many vectors are computed at once, because they stay in the processor's cache
+MAX_BYTES = 64_000_000  # most bytes of vectors in a commit, for models with long vectors
+BLOCK = 512  # vectors whose lengths are computed at once: they fit into the processor's cache
 MAX_PATH = 4096  # the longest path that is accepted
 REQUIRED = ("path", "vector", "sha256", "phash", "size", "mtime_ns", "has_file", "format", "width", "height", "caption")
 
@@ -46,12 +46,12 @@ def read_group(place: str, start: int, rows: int) -> list[EmbeddedPicture]:
     header, batch = read_rows(place, start, rows, (*REQUIRED, *FACTS))
     try:
         return _pictures(batch, header.model.width, place)
-    except ValueError as error:  # a text is no UTF-8, or a path no base64
+    except ValueError as error:  # text that is not UTF-8, or a path that is not base64
         raise _damaged(place, f"a text that cannot be read ({first_line(error):.80})") from None
 
 
 def parts(row_groups: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
-    """Group the rows of a file; yield the first row and the number of rows of each group.
+    """Divide the rows of a file into groups; yield the first row and the number of rows of each group.
 
     Small row groups are joined into groups of at most `most` rows; row groups of more than twice `most` are split.
     """
@@ -69,7 +69,7 @@ def parts(row_groups: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
 
 
 def _pictures(batch: Any, width: int, place: str) -> list[EmbeddedPicture]:
-    """Check the rows of a batch and convert them to pictures; a shard may come from a stranger.
+    """Check the rows of a batch and convert them to pictures; a shard may come from an untrusted source.
 
     Raises:
         InputError: a value is missing or invalid.
@@ -100,7 +100,7 @@ def _pictures(batch: Any, width: int, place: str) -> list[EmbeddedPicture]:
 
 
 def _is_here(folder: str) -> bool:
-    """True if a folder is on this machine."""
+    """True if a folder exists on this machine."""
     return os.path.isabs(folder) and os.path.isdir(folder)  # noqa: PTH112, PTH117
 
 
@@ -144,7 +144,7 @@ def _damaged(place: str, what: str) -> InputError:
 
 @dataclass(frozen=True)
 class ShardSet:
-    """The finished shards of a folder, all of one model."""
+    """The finished shards in a folder; all have the same model, source and number of shards."""
 
     folder: ShardFolder
     names: tuple[str, ...]
@@ -171,7 +171,7 @@ def shards_in(out: str | os.PathLike[str]) -> ShardSet:
 
     Raises:
         InputError: there are none, or one is damaged.
-        ShardMismatch: they are of several models or sources, or of several cuts of a source.
+        ShardMismatch: the shards differ in their model, their source, or the number of shards of their run.
     """
     folder = ShardFolder(out)
     names = tuple(name for name in folder.names() if name.endswith(".parquet") and not name.startswith("."))
@@ -233,6 +233,7 @@ def fill(gallery: BaseGallery, shards: ShardSet, *, progress: Callable[[int], No
         for place, header in zip(shards.places, shards.headers, strict=True)
         for start, rows in parts(header.row_groups, max(1, min(GROUP, MAX_BYTES // (2 * header.model.width))))
     ]
-    ahead = map_ahead(lambda group: read_group(*group), groups, threads=1, most=2)  # read while the last is committed
+    # The thread reads the next group while the gallery commits the last one.
+    ahead = map_ahead(lambda group: read_group(*group), groups, threads=1, most=2)
     with closing(ahead):
         return gallery.add_embedded((pictures for _, pictures in ahead), progress=progress)

@@ -19,12 +19,12 @@ from araclip.errors import AraCLIPError, InputError, SourceError, first_line
 from araclip.gallery.locations import URL, without_secret
 from araclip.pictures.images import open_file
 
-PROTOCOLS = {  # each protocol, and the extra that is needed to read it
+PROTOCOLS = {  # protocol of a URL → the extra that must be installed to read it
     "file": "bulk", "memory": "bulk", "s3": "s3", "gs": "gs", "hf": "bulk", "https": "https",
 }  # fmt: skip
 MISSING = "Bulk embedding needs the packages pyarrow and fsspec. Run: pip install 'araclip[bulk]'"
 BLOCK = 8_000_000  # bytes fetched at once when a file is read as a stream
-# matches an access point of S3, or a host or bucket with or without port
+# A valid host of a URL: an S3 access point, or a host or bucket with or without port.
 _HOST = re.compile(r"arn:.*|(\[[^]]*\]|[^:]*)(:\d*)?")
 
 
@@ -53,7 +53,7 @@ def place_of(named: str | os.PathLike[str]) -> str:
 
 
 def _has_password(host: str) -> bool:
-    """True if the part of a URL before its first slash holds a password, perhaps one cut off by a slash in it."""
+    """True if the part of a URL before its first slash holds a password, even one that contains the slash."""
     user, at, _ = host.partition("@")
     return ":" in user if at else not _HOST.fullmatch(host)
 
@@ -85,7 +85,7 @@ def source_errors(place: str) -> Iterator[None]:
         yield
     except (AraCLIPError, ImportError):
         raise
-    except Exception as error:  # each library has exception classes of its own
+    except Exception as error:  # the libraries' own exceptions have no common base class
         why = "there is no such file" if isinstance(error, FileNotFoundError) else f"{first_line(error):.200}"
         raise SourceError(
             f"{place} cannot be read ({why}). Check the name, the rights and the network, then run the same command "
@@ -133,16 +133,16 @@ def _range(system: Any, path: str, most: int) -> bytes:
 
 
 def _beginning(system: Any, path: str, most: int) -> bytes:
-    """Read at most `most` bytes as they arrive; a server may not tell the size, ignore a range, or send without end."""
+    """Read at most `most` bytes as a stream: a server may send no size, ignore a range, or send without end."""
     found = io.BytesIO()
-    with system.open(path, "rb", block_size=0, size=1) as stream:  # block_size 0: as a stream of any size
+    with system.open(path, "rb", block_size=0, size=1) as stream:  # block_size=0 opens a stream of unknown size
         while found.tell() < most and (piece := stream.read(most - found.tell())):
             found.write(piece)
     return found.getvalue()
 
 
 class _Watched:
-    """A stream that raises SourceError if reading fails; other errors would be taken for damage of the file."""
+    """A stream that raises SourceError if reading fails; callers take other errors for a damaged file."""
 
     def __init__(self, stream: IO[bytes], place: str) -> None:
         self._stream, self._place = stream, place
@@ -207,8 +207,7 @@ class ShardFolder:
             return sorted(str(each).rpartition("/")[2] for each in system.ls(path, detail=False))
 
     def write(self, name: str, fill: Callable[[Path], None]) -> None:
-        """Write a file so that it is either complete or absent: call `fill(temporary_path)`, then rename or upload
-        it."""
+        """Write a file completely or not at all: call `fill(temporary_path)`, then rename or upload the file."""
         if self.is_local:
             atomic.write(Path(self.place) / name, fill)
             return

@@ -1,4 +1,4 @@
-"""Plan a bulk run: how many shards there are, how their files are named, and whether the folder fits the plan."""
+"""Plan a bulk run: choose the number and the names of the shards, and check the shards that the folder already has."""
 
 import re
 from collections.abc import Iterable
@@ -14,11 +14,11 @@ MAX_SHARDS = 99_999
 
 @dataclass(frozen=True)
 class Plan:
-    """What all shards of a run have in common; two runs with equal plans write the same files.
+    """The properties that all shards of a run share; two runs with equal plans write the same files.
 
     Attributes:
         source: the name of the source, for people.
-        fingerprint: the fingerprint of what the source holds.
+        fingerprint: hex digits that change when the source's content changes (`sources.fingerprint_of`).
         model: the model that encodes.
         shards: the number of shards.
     """
@@ -39,7 +39,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class ShardTask:
-    """One shard to embed, in whatever process gets the task."""
+    """The task to embed one shard; it can be sent to another process."""
 
     plan: Plan
     shard: int

@@ -36,7 +36,7 @@ def embed_rows(batch: dict[str, Any], *, model: str, device: str | None, out: st
         task: ShardTask = pickle.loads(packed)  # pickled by `run_on_ray` in this run
         try:
             outcome = outcome_of(task, _encoder(model, device), ShardFolder(out))
-        except AraCLIPError as error:  # the model is not on this worker's machine
+        except AraCLIPError as error:  # for example, the worker's machine does not have the model
             outcome = task.shard, str(error)
         if isinstance(outcome, ShardReport):
             row: tuple[Any, ...] = (outcome.pictures, outcome.refused, outcome.seconds, outcome.skipped, "")
@@ -59,7 +59,7 @@ def run_on_ray(tasks: Sequence[ShardTask], model: str, device: str | None, out: 
     except ImportError:
         raise InputError(MISSING) from None
     if not ray.is_initialized():
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster started here must not report its use
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # turns off Ray's usage reports
         ray.init()
     ray.data.DataContext.get_current().enable_progress_bars = False
     rows = ray.data.from_items([{"task": pickle.dumps(task)} for task in tasks], override_num_blocks=len(tasks))

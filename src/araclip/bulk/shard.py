@@ -29,7 +29,7 @@ Progress = Callable[[int], None]  # called with the number of pictures done
 
 @dataclass(frozen=True)
 class ShardReport:
-    """How many pictures of one shard were embedded and how many refused, and how long it took.
+    """The result of a shard: how many of its pictures were embedded, how many were refused, and the time it took.
 
     `skipped` is true if an earlier run had finished the shard.
     """
@@ -41,7 +41,8 @@ class ShardReport:
     skipped: bool = False
 
 
-Outcome = ShardReport | tuple[int, str]  # a shard's report, or its number and why it was not finished
+# the outcome of a shard: its report, or its number and the reason why it failed
+Outcome = ShardReport | tuple[int, str]
 
 
 def finished(task: ShardTask, out: ShardFolder) -> ShardReport | None:
@@ -89,7 +90,7 @@ def embed_shard(
             writer.abandon()
             raise
         rows = writer.rows
-        _write_refused(task, out, refused)  # before the shard, whose file means that all is done
+        _write_refused(task, out, refused)  # written before the shard's own file, which says that all is done
 
     out.write(task.plan.file_name(task.shard), fill)
     return ShardReport(task.shard, rows, len(refused), time.monotonic() - begin)
@@ -106,7 +107,7 @@ def outcome_of(task: ShardTask, model: Encoder, out: ShardFolder) -> Outcome:
 def _write_refused(task: ShardTask, out: ShardFolder, refused: list[tuple[str, str]]) -> None:
     name = task.plan.refused_name(task.shard)
     if not refused:
-        out.remove(name)  # a killed run may have left a list
+        out.remove(name)  # delete a list that a killed run has left
         return
     lines = (json.dumps({"path": path, "reason": reason}) + "\n" for path, reason in refused)
     text = "".join(lines).encode()
@@ -147,16 +148,16 @@ def _loaded(waiting: Waiting, transform: ImageTransform) -> LoadedPicture | OSEr
     try:
         return read_source(waiting.fetched(), set(), transform)
     except (OSError, ImageError) as error:
-        return error.with_traceback(None)  # the traceback's frames would keep the file's bytes
+        return error.with_traceback(None)  # drop the traceback: its frames hold the file's bytes
     finally:
         waiting.release()
 
 
 def _why(waiting: Waiting, error: OSError | ImageError) -> str:
-    """Say why a picture is left out.
+    """Return the reason why a picture is left out.
 
     Raises:
-        SourceError: the disk fails or a permission is missing, so that the picture itself may be sound.
+        SourceError: the disk fails or a permission is missing; the picture itself may be sound.
     """
     if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
         raise SourceError(

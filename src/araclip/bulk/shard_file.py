@@ -40,13 +40,13 @@ FACTS = ("captured_at", "camera", "lens", "latitude", "longitude", "place")
 TEXTS = ("path", "format", "captured_at", "camera", "lens", "place", "caption")
 MAX_TEXT = 16_384  # most bytes of one text: captions have at most 4,000 letters, paths 4,096
 MAX_TEXTS = 600_000_000  # most bytes of all texts in a row group; 16,384 longest captions take 270 MB, paths 70 MB
-OTHERS = 300  # bytes that a row's columns may take besides its texts and its vector
+OTHERS = 300  # most bytes in a row besides texts and vector
 REMEDY = "Delete it and embed again."
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardRow(EmbeddedPicture):
-    """A row of a shard: one picture. `has_file`: the picture is a file by itself."""
+    """A row of a shard: one picture. `has_file`: True for a file of its own, False inside a tar or parquet file."""
 
     has_file: bool
 
@@ -71,7 +71,7 @@ def schema_of(width: int) -> Any:
         import pyarrow as pa
     except ImportError:
         raise InputError(MISSING) from None
-    # not nullable: halves the time of reading
+    # Reading takes half the time if the numbers of a vector are not nullable.
     vector = pa.list_(pa.field("element", pa.float16(), nullable=False), width)
     texts = {name: pa.string() for name in ("captured_at", "camera", "lens", "place")}
     return pa.schema({
@@ -83,13 +83,12 @@ def schema_of(width: int) -> Any:
 
 
 def _leaves(schema: Any) -> list[str]:
-    """Return the columns as parquet names them. Vectors are not compressed, because they are as good as random
-    bytes."""
+    """Return the columns by parquet's names, to choose their compression: vectors, as good as random, get none."""
     return ["vector.list.element" if name == "vector" else name for name in schema.names]
 
 
 class _NoShard(InputError):
-    """The header of a file is not that of a shard."""
+    """The header of a file does not describe a shard."""
 
 
 class ShardWriter:
@@ -99,7 +98,7 @@ class ShardWriter:
         from pyarrow import OSFile, parquet
 
         self._path, self._schema = path, schema_of(plan.model.width)
-        self._file = OSFile(os.fsencode(path), mode="w")  # as bytes, because pyarrow takes no text that is not UTF-8
+        self._file = OSFile(os.fsencode(path), mode="w")  # bytes, because pyarrow refuses a path that is not UTF-8
         self._writer = parquet.ParquetWriter(
             self._file, self._schema, write_page_checksum=True, store_schema=True,
             compression={name: "none" if name.startswith("vector") else "zstd" for name in _leaves(self._schema)},
@@ -109,7 +108,7 @@ class ShardWriter:
 
     def write(self, rows: Sequence[ShardRow]) -> None:
         """Add rows; they are written when a row group is full."""
-        os.utime(self._path)  # else `atomic.sweep` in another run may take the file for an abandoned one
+        os.utime(self._path)  # the file stays young: another run's `atomic.sweep` deletes old temporary files
         self._waiting += rows
         self.rows += len(rows)
         if len(self._waiting) >= ROW_GROUP:
@@ -188,14 +187,14 @@ def read_rows(place: str, start: int, rows: int, columns: Sequence[str]) -> tupl
 
 
 def _touched(row_groups: Sequence[int], start: int, rows: int) -> tuple[list[int], int]:
-    """Return the row groups that hold the wanted rows, and how many rows of the first group come before these."""
+    """Return the row groups that hold the wanted rows, and how many rows precede these in the first row group."""
     ends = list(itertools.accumulate(row_groups))
     first, last = bisect.bisect_right(ends, start), bisect.bisect_left(ends, start + rows)
     return list(range(first, last + 1)), start - (ends[first] - row_groups[first])
 
 
 def _with_dictionaries(schema: Any) -> Any:
-    """Return the schema that pyarrow gives when it reads texts as dictionaries, in which each text stands once."""
+    """Return the schema of a file whose texts pyarrow reads as dictionaries, which hold each different text once."""
     import pyarrow as pa
 
     each_once = pa.dictionary(pa.int32(), pa.string())
@@ -247,7 +246,7 @@ def _header(file: Any, place: str) -> ShardHeader:
     try:
         about = bounded_json.parse(
             raw, "what it says about itself", max_bytes=MAX_HEADER, kind=dict, error=_NoShard, lone_surrogates=True
-        )  # because the source's path need not be UTF-8
+        )  # `lone_surrogates`: the source's path need not be UTF-8
         if (form := _field(about, "format", int)) != FORMAT:
             raise InputError(f"{place} has the form {form}, this release reads {FORMAT}. Upgrade araclip.")
         texts = (
@@ -271,7 +270,7 @@ def _header(file: Any, place: str) -> ShardHeader:
 
 def _field(about: dict[str, Any], name: str, kind: type) -> Any:
     value = about.get(name)
-    # `type`, because isinstance takes True for a number
+    # isinstance would accept True as a number.
     if type(value) is not kind or (name != "source" and SURROGATES.search(str(value))):
         raise _NoShard(f"its {name} is {value!r:.40}")
     return value

@@ -43,23 +43,23 @@ from araclip.pictures.limits import ByteBudget
 from araclip.pictures.video.formats import is_video
 
 PICTURE, TAR, PARQUET = "picture", "tar", "parquet"
-PER_PICTURE = 50_000  # decoding and encoding a picture takes as long as reading so many bytes
-SHARD_NAME = re.compile(r"([0-9a-f]{12})-([0-9a-f]{4,64})-(\d{5})-of-(\d{5})\.parquet")  # name of a shard's file
+PER_PICTURE = 50_000  # reading this many bytes takes as long as decoding and encoding a picture
+SHARD_NAME = re.compile(r"([0-9a-f]{12})-([0-9a-f]{4,64})-(\d{5})-of-(\d{5})\.parquet")  # file name of a shard
 SHARD_WEIGHT = 1_000_000_000  # a shard's weight by default: about 7,000 pictures of 100 kB, minutes of work
 
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of a source that is read by one shard alone: a picture, a tar, or a row group of a parquet file.
+    """The smallest piece of a source that goes into one shard: a picture, a tar, or a row group of a parquet file.
 
     Attributes:
         kind: PICTURE, TAR or PARQUET.
         place: path or URL of the file.
-        size: bytes; 0 if not known.
+        size: its bytes; 0 if not known.
         version: what an object store says about the content (ETag, hash); empty on a disk.
         group: for a parquet file, the number of the row group.
-        rows: how many rows the row group has.
-        start: how many rows come before it in the file.
+        rows: the number of rows in the row group.
+        start: the number of rows before the row group in the file.
         mtime_ns: for a picture on this machine, the time of change.
     """
 
@@ -101,7 +101,8 @@ def of_shard(parts: Sequence[Part], shard: int, shards: int) -> list[Part]:
     """
     total, before, chosen = sum(part.weight for part in parts), 0, []
     for part in parts:
-        # twice the middle, to compute with whole numbers only: exact on every machine
+        # Twice the middle of the part's range of weights, so that whole numbers suffice, with the same result on every
+        # machine.
         middle = 2 * before + part.weight
         if min(shards - 1, middle * shards // (2 * total)) == shard:
             chosen.append(part)
@@ -112,10 +113,10 @@ def of_shard(parts: Sequence[Part], shard: int, shards: int) -> list[Part]:
 MAX_FOOTER = 64_000_000  # most bytes of a footer; with 10,000 row groups it has about 20 MB
 MAX_GROUP = 4_000_000_000  # most bytes that a row group may unpack to; in data sets it is some hundred MB
 MAX_PICTURE = 200_000_000  # most bytes of a picture in a row
-ROWS = 1  # rows read at once; more could share one dictionary entry and each unpack it to hundreds of megabytes
+ROWS = 1  # more rows could share one dictionary entry, and each unpack it to hundreds of MB
 PICTURES = ("image", "picture", "img", "photo", "jpg", "jpeg", "png", "webp", "bytes", "image_bytes", "content")
 CAPTIONS = ("caption", "text", "title", "description", "alt_text", "caption_ar", "txt")
-Row = tuple[str, bytes | None, str, str]  # name, bytes (None: unusable), caption, and why there are no bytes
+Row = tuple[str, bytes | None, str, str]  # (name, bytes or None if unusable, caption, why there are no bytes)
 
 
 def groups_of(place: str) -> list[tuple[int, int, int]]:
@@ -195,7 +196,7 @@ def parquet_file(
 
     Args:
         checksums: True to compare the pages' checksums, which some other programs write wrongly.
-        texts: columns to read as dictionaries, in which each text stands once, however many rows have it.
+        texts: columns to read as dictionaries, which hold each different text once.
         remedy: what to do about a damaged file; it ends the message.
     """
     try:
@@ -231,8 +232,8 @@ def _check_footer(stream: IO[bytes], place: str) -> None:
         raise InputError(f"{place}: a footer of {footer:,} bytes, at most {MAX_FOOTER:,} are read. Fetch it again.")
 
 
-AHEAD_BYTES = 150_000_000  # most bytes of pictures from tars and rows that are read and not yet decoded
-MAX_NAME = 1000  # so many characters of a name inside a file are kept
+AHEAD_BYTES = 150_000_000  # most bytes of pictures from tars and parquet files that wait in memory to be decoded
+MAX_NAME = 1000  # most characters that are kept of a name inside a file
 MAX_CAPTIONS = 16  # most captions of a sample in a tar; usual are one or two, but a name can be repeated without end
 
 Refused = Callable[[str, str], None]  # called with a path, and why it is left out
@@ -246,7 +247,7 @@ class Waiting:
         source: the picture as `read_source` takes it; None if the file is elsewhere and must be fetched.
         caption: the caption beside the picture.
         has_file: True if `file.path` is a picture file that a gallery on the same machine can open.
-        held: the share of memory that the picture holds.
+        held: a reservation in the budget of memory, which `release` gives back; None if nothing is reserved.
     """
 
     file: File
@@ -282,9 +283,8 @@ class Waiting:
 
 
 def pictures_of(parts: Sequence[Part], refused: Refused) -> Iterator[Waiting]:
-    """Yield the pictures in the given parts of a source, in order; call `refused` for what is damaged, and leave it
-    out.
-    """
+    """Yield the pictures in the given parts of a source, in order; leave out damaged ones, and call `refused` for
+    them."""
     budget = ByteBudget(AHEAD_BYTES)
     for part in parts:
         if part.kind == TAR:
@@ -299,7 +299,7 @@ def pictures_of(parts: Sequence[Part], refused: Refused) -> Iterator[Waiting]:
 
 
 def _of_tar(part: Part, refused: Refused, budget: ByteBudget) -> Iterator[Waiting]:
-    """Yield the pictures of a tar. Texts whose name differs only in the suffix are captions (WebDataset's samples)."""
+    """Yield the pictures of a tar. Texts with a picture's name and another suffix are its captions (WebDataset)."""
     sample: list[Waiting] = []
     captions: list[str] = []
     key = ""
@@ -323,7 +323,7 @@ def _of_tar(part: Part, refused: Refused, budget: ByteBudget) -> Iterator[Waitin
                     key = mine
                 path = inside(part.place, name)
                 if f".{suffix.lower().rpartition('.')[2]}" in SUFFIXES:
-                    yield from finished()  # first, because its picture holds memory that the next one may need
+                    yield from finished()  # frees the memory of the last picture, which this one may need
                     held = _held(budget, member.size)
                     data = member.read()
                     source = PictureBytes(File(path, len(data), 0), data)
@@ -367,7 +367,7 @@ def _held(budget: ByteBudget, size: int) -> AbstractContextManager[object]:
 
 
 def inside(place: str, name: str) -> str:
-    """Return the path of a picture inside a tar or parquet file; parts such as ".." are dropped from its name."""
+    """Return the path of a picture inside a tar or parquet file; ".", ".." and empty parts of its name are dropped."""
     safe = [piece for piece in name.replace("\0", "").replace("\\", "/").split("/") if piece not in ("", ".", "..")]
     return f"{place}/{'/'.join(safe)[:MAX_NAME] or 'unnamed'}"
 
@@ -376,7 +376,7 @@ ZST = ".tar.zst"
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ZST)
 LISTS = (".txt", ".lst")
 MAX_LIST = 2_000_000_000  # most bytes of a list: some ten million paths
-_VERSIONS = ("ETag", "etag", "blob_id", "md5Hash", "xet_hash")  # names for it in s3fs, gcsfs and the Hugging Face hub
+_VERSIONS = ("ETag", "etag", "blob_id", "md5Hash", "xet_hash")  # the libraries' keys of a file's version
 
 
 @dataclass(frozen=True)
@@ -437,7 +437,7 @@ def _local(name: str, notes: list[str]) -> Iterator[Part]:
             notes.append(f"{file.path}: a video, not read in bulk. `araclip index` reads it.")
         else:
             yield Part(PICTURE, file.path, file.size, mtime_ns=file.mtime_ns)
-    if walk.unreadable:  # raise, because a shard without these files would look finished
+    if walk.unreadable:  # do not leave these files out: their shard would look finished
         path, why = next(iter(walk.unreadable.items()))
         raise SourceError(f"{path} cannot be read ({why}). Make it readable, or leave it out of the source.")
     notes += walk.special.values()
@@ -472,8 +472,7 @@ def _remote(name: str, notes: list[str]) -> list[Part]:
 
 
 def _found(system: Any, path: str) -> list[tuple[str, dict[str, Any]]]:
-    """List the files that match a pattern, or lie below a folder, or the one file; each with what the store says of
-    it."""
+    """List the files that match a pattern or are below a folder (or the file itself), each with the store's facts."""
     found = system.glob(path, detail=True) if "*" in path else system.find(path, detail=True)
     return [(each, about) for each, about in found.items() if about.get("type", "file") == "file"]
 
@@ -509,7 +508,7 @@ def _of_files(files: Iterable[tuple[str, int, str]], notes: list[str], *, listed
     others = shards = 0
     for place, size, version in files:
         lower = place.lower()
-        # raise, because the shard would look finished without it
+        # Raise an error instead of leaving the file out, because its shard would look finished.
         if lower.endswith(ZST) and sys.version_info < (3, 14):
             raise InputError(
                 f"{place}: Python unpacks {ZST} from 3.14 on. Pack it as .tar, or leave it out of the source."

@@ -22,7 +22,7 @@ from araclip.models.encoder import as_encoder
 
 
 def run_processes(tasks: Sequence[ShardTask], model: str, device: str | None, out: str, jobs: int) -> Iterator[Outcome]:
-    """Embed shards in `jobs` processes, each of which loads the model; yield outcomes as they come."""
+    """Embed shards in `jobs` processes, each of which loads the model; yield each shard's outcome when it is done."""
     jobs = min(jobs, len(tasks))
     given = json.dumps({"model": model, "device": device, "out": out, "threads": max(1, usable_cores() // jobs)})
 
@@ -37,7 +37,7 @@ def run_processes(tasks: Sequence[ShardTask], model: str, device: str | None, ou
             with pool.child() as child:
                 if stopped.is_set():
                     child.kill()
-                answer, _ = child.ask({}, [pickle.dumps(task)])  # pickle is safe: parent and child are both araclip's
+                answer, _ = child.ask({}, [pickle.dumps(task)])  # pickle is safe here: both processes are araclip's
         except ChildEnded as error:
             how = error.how or str(error)
             return task.shard, f"its process ended with {how} (SIGKILL: out of memory? Take fewer --jobs)."

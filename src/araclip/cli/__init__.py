@@ -1,4 +1,4 @@
-"""The command line: each command parses, calls one function, prints."""
+"""The command line: each command parses its arguments, calls one function, and prints the result."""
 
 from typing import Any
 
@@ -12,7 +12,8 @@ def main() -> None:
     line, and exit code 130, 143 and 129.
     """
     with stopping.on_signals():
-        from araclip.cli.commands import run  # imports for a third of a second, in which Ctrl-C must not end in frames
+        # These imports take a third of a second; Ctrl-C during them must not print a traceback.
+        from araclip.cli.commands import run
 
         run()
 

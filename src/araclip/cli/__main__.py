@@ -1,4 +1,4 @@
-"""`python -m araclip.cli`."""
+"""`python -m araclip.cli`: runs the command line."""
 
 from araclip.cli import main
 

@@ -75,16 +75,16 @@ def _choose(ctx: typer.Context) -> None:
 def run() -> None:
     """Run the command that the arguments name; an expected error becomes one line on stderr and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # in a legacy code page, Arabic is escaped instead of an error
+        if isinstance(stream, io.TextIOWrapper):  # escapes Arabic that a legacy code page cannot write
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
             with warnings_said():
                 app()
         finally:
-            sys.stdout.flush()  # now, since errors at interpreter exit cannot be caught
-    except BrokenPipeError:  # `araclip search … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # discards the rest of the output
+            sys.stdout.flush()  # Flush here, because nobody can catch an error of the flush at the interpreter's exit.
+    except BrokenPipeError:  # the reader has closed the pipe, as in `araclip search … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # further output goes nowhere
         raise SystemExit(0) from None
     except KeyboardInterrupt:
         print_stopped("")

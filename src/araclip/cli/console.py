@@ -1,6 +1,6 @@
 """The typer app, and what all commands share: consoles, output for programs, errors and progress bars.
 
-Names that strangers chose (files, models, captions, keys of a recipe) are printed through `shown`, in errors as well.
+Untrusted names (of files, models, captions, keys of a recipe) are printed through `shown`, in errors as well.
 """
 
 import errno
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-PANELS = {  # what --help lists together
+PANELS = {  # heading in --help → the commands below it
     "Find": ("search", "similar", "explain", "serve", "demo"),
     "Fill a gallery": ("index", "watch", "embed"),
     "Keep a gallery": (
@@ -67,7 +67,7 @@ class _Commands(TyperGroup):
             refuse_empty_paths(command)
             command.rich_help_panel = _PANEL_OF.get(command.name or "")  # type: ignore[attr-defined]
             _leave_out_types_of_flags(command)
-            if command.help:  # typer would break its lines where the docstring does
+            if command.help:  # a line break in a docstring is no line break in --help
                 command.help = re.sub(r"(?<!\n)\n(?!\n)", " ", cleandoc(command.help))
 
     def make_context(self, *args: Any, **options: Any) -> Any:
@@ -78,14 +78,14 @@ class _Commands(TyperGroup):
         try:
             with _errors_shown():
                 return super().invoke(ctx)
-        except KeyboardInterrupt:  # typer would end without a line, and with one code for all signals
+        except KeyboardInterrupt:  # typer would print no line, and use one exit code for all signals
             print_stopped("")
             raise typer.Exit(exit_code()) from None
 
 
 @contextmanager
 def _errors_shown() -> Iterator[None]:
-    """Escape the parts of the arguments that typer quotes in its errors."""
+    """Escape the untrusted text that typer quotes in its errors, such as a wrong argument."""
     try:
         yield
     except Exception as error:
@@ -144,7 +144,7 @@ class ShownFormatter(logging.Formatter):
 
 
 def explained(error: OSError) -> str:
-    """Return what the system refused, where, and what to do. Errors of the package are returned as they are."""
+    """Return a message for a system error: the place, the reason, and what to do. Other errors keep their text."""
     if error.strerror is None:
         return str(error)
     places = [str(place) for place in (error.filename, error.filename2) if place is not None]
@@ -183,10 +183,10 @@ def bars() -> "AbstractContextManager[Callable[[str, float, int], None]]":
 
 
 def refuse_idle(options: Mapping[str, object], why: str) -> None:
-    """Refuse options that would have no effect here, since whoever gives one expects an effect.
+    """Raise InputError if options were given that have no effect here, because the user expects an effect.
 
     Args:
-        options: name → its value, or whether it was given. why: the end of the sentence “… has no effect”.
+        options: name → its value, or True if it was given. why: the end of the sentence “… has no effect”.
     """
     idle = [name for name, value in options.items() if value]
     if idle:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from araclip.gallery.results import Hit
 
 
-DRAWN = 64  # samples at a time: Ctrl-C waits for no more
+DRAWN = 64  # samples drawn at a time: Ctrl-C waits until these are done
 
 
 @app.command()
@@ -51,7 +51,7 @@ def demo() -> None:
 def _demo_answers(
     folder: Path, pictures: Path, samples: "list[Sample]", some: "list[Sample]", *, quiet: bool = False
 ) -> bool:
-    """Draw and index some samples, and answer the queries unless `quiet`; True if the gallery then has all."""
+    """Draw and index some samples, and answer the queries unless `quiet`; return True if no sample is missing then."""
     from araclip import demo as sample
 
     with progress("Drawing the sample pictures") as show:
@@ -59,7 +59,8 @@ def _demo_answers(
     known = {str(each.path): each for each in samples}
     with _demo_gallery(folder) as gallery:
         index_folder(gallery, pictures)
-        left = sum(not each.path.is_file() for each in samples)  # some drawings are equal: a gallery counts them once
+        # counts files, because the gallery counts equal drawings once
+        left = sum(not each.path.is_file() for each in samples)
         if quiet:
             return left <= 0
         follow = f"; {left:,} more {'follows' if left == 1 else 'follow'}" if left > 0 else ""
@@ -90,8 +91,9 @@ def _demo_gallery(folder: Path) -> "Gallery":
 
 
 def _serve_demo(gallery: Path, pictures: Path, query: str, missing: "list[Sample]") -> None:
-    """Serve the sample gallery until Ctrl-C, and meanwhile draw and index the missing samples. Without a terminal, only
-    check that the server responds.
+    """Serve the sample gallery until Ctrl-C; meanwhile, draw the missing samples and let the server index them.
+
+    Without a terminal, only check that the server responds.
     """
     from araclip.server.run import check, serve
     from araclip.server.settings import Settings
@@ -131,6 +133,6 @@ def _complete_demo(missing: "list[Sample]", address: str, stopped: Event) -> Non
 
 
 def _described(hit: "Hit", samples: "dict[str, Sample]") -> str:
-    sample = samples.get(hit.path)  # None for a picture added to the folder
+    sample = samples.get(hit.path)  # None for a picture that the user added
     name = f"{sample.emoji or '📷'}  {escape(sample.arabic)}  " if sample else ""
     return f"{hit.score:.2f}  {name}[dim]{escape(shown(Path(hit.path).name))}[/]"

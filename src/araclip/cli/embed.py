@@ -1,4 +1,4 @@
-"""The command `araclip embed`: pictures → shards of vectors, one machine or many."""
+"""The command `araclip embed`, which embeds pictures into shards of vectors, on one machine or on many."""
 
 from dataclasses import asdict
 from typing import Annotated, Any

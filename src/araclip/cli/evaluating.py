@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 MOST = 3  # labels that are printed for a picture
 LABEL_FIELD = "label"
-OTHER_NAME = "أخرى"  # of “other”, in every form of output
+OTHER_NAME = "أخرى"  # name of the label “other”, in every output
 
 
 @app.command()
@@ -102,7 +102,7 @@ def _classify(
     if k < 1:
         raise InputError(f"k is {k}, expected a positive whole number.")
     names, encoder, vectors = read_labels(labels), as_encoder(model), None
-    if len(names) > 1 and any(path.is_dir() for path in pictures):  # of a folder, files that are damaged are skipped
+    if len(names) > 1 and any(path.is_dir() for path in pictures):  # skip damaged files in folders
         pictures, vectors = readable_vectors(encoder, _files(pictures), _skipped)
         if not pictures:
             raise InputError("none of the pictures can be read. Check the folder.")
@@ -269,10 +269,11 @@ def evaluate(
         check_ready(report)
     chosen = kinds_by_name(kinds or ()) if robustness or kinds or understood else ()
     pictures = load_dataset(dataset, path=path, images=images, split=split, caption_field=caption_field)
-    pictures.queries(captions)  # refused now, not after minutes
+    pictures.queries(captions)  # raises errors now, before minutes of work
     training = []
     for name in train_data or ():
-        place, files = (path, images) if name == dataset else (None, None)  # the same set lies at the same place
+        # If the training set is another split of `dataset`, it has the same path and pictures.
+        place, files = (path, images) if name == dataset else (None, None)
         training.append(load_dataset(name, path=place, images=files, split="train", caption_field=caption_field))
     if missing := sum(one.missing for one in training):
         lost = counted(missing, "training picture is", "training pictures are")
@@ -325,7 +326,7 @@ def mteb(
     table = Table(title=escape(shown(f"{model} on mteb")), title_justify="left")
     for name in ("task", "split", "subset"):
         table.add_column(name)
-    columns = dict.fromkeys(name for score in scores for name in score.values)  # others of tasks that are no retrieval
+    columns = dict.fromkeys(name for score in scores for name in score.values)  # they depend on the kind of task
     for name in columns:
         table.add_column(name, justify="right")
     for score in scores:
@@ -395,7 +396,8 @@ def _table(title: str, summaries: "Sequence[Summary]", scores: "Sequence[Scores]
 def _cell(scores: "Scores", name: str) -> str:
     from araclip.evaluation.significance import p_text
 
-    ends = "–".join(f"{end:.3f}".removeprefix("0") for end in scores.ci95[name])  # leaves room for names in 80 columns
+    # Without the leading zeros, so that the table fits into 80 columns together with the names.
+    ends = "–".join(f"{end:.3f}".removeprefix("0") for end in scores.ci95[name])
     p = f"\n[dim]{p_text(scores.p[name])}[/]" if name in scores.p else ""
     return f"{scores.values[name]:.3f}\n[dim]{ends}[/]{p}"
 
@@ -503,8 +505,8 @@ def robustness_of(
     """Return what each model loses for each of `kinds` of rewriting; `evaluated` holds the same models' results.
 
     Args:
-        understood: read the texts as a search does; the losses are still those against the captions as written,
-        literal.
+        understood: True to interpret the rewritten texts as a search does. The losses are still measured against the
+            results for the captions as written, without interpretation.
     """
     from araclip.evaluation.robustness import measure
     from araclip.models.encoder import AraCLIP

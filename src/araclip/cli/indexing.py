@@ -1,4 +1,4 @@
-"""The commands that fill a gallery, `index` and `watch`, also from shards (--from), and that read text (--ocr)."""
+"""The commands that fill a gallery, `index` and `watch`, also from shards (--from) and with OCR (--ocr)."""
 
 import shlex
 import sys
@@ -75,7 +75,7 @@ def index(
             reembed_folder(location, model, forget_missing, quiet=as_json)
         with _opened_for_indexing(location, model) as opened:
             opened.scenes = scenes
-            if hasattr(opened.model, "request"):  # of `araclip.peers`: another model than the folder made of it
+            if hasattr(opened.model, "request"):  # runs in PyTorch, without a converted model folder
                 err.print(_TO_PULL, soft_wrap=True)
             index_folder(opened, root, as_json)
             if ocr:
@@ -101,7 +101,7 @@ def _opened_for_indexing(location: "Location", model: str | None) -> "BaseGaller
     except WidthMismatch as error:
         try:
             pictures, seconds = reembedding_time(location, model)
-        except (AraCLIPError, OSError):  # the first error is the one that counts
+        except (AraCLIPError, OSError):  # report the WidthMismatch, not this error
             raise error from None
         rate = f"{pictures / seconds:,.1f} pictures a second, measured now" if pictures else "it holds no picture"
         raise WidthMismatch(
@@ -151,8 +151,8 @@ def watch(
 
 
 def how_to_resume(location: "Location") -> str:
-    """Return the line that is printed if a command that fills the gallery is stopped."""
-    if not isinstance(location, Path):  # on a server: do not wait for a count
+    """Return what a stopped command that fills the gallery prints: how much is indexed, and how to resume."""
+    if not isinstance(location, Path):  # a server might take long to count
         return "What was committed is indexed; run the same command again to resume."
     from araclip.errors import AraCLIPError
     from araclip.gallery.catalog.catalog import Catalog
@@ -162,7 +162,7 @@ def how_to_resume(location: "Location") -> str:
             remember(location)
             indexed = counted(catalog.counts()[1], "picture is", "pictures are")
             return f"{indexed} indexed; run the same command again to resume."
-    except AraCLIPError:  # stopped before the gallery was created
+    except AraCLIPError:  # there is no gallery yet
         return "Nothing is indexed yet; run the same command again."
 
 

@@ -248,9 +248,9 @@ def export_gallery(
 
 @app.command()
 def doctor(gallery: GalleryOption = None, as_json: JsonOption = False) -> None:
-    """Print what a report of a fault needs: versions, devices, extras, models, the gallery's health, free space.
+    """Print the facts that a bug report needs: versions, devices, extras, models, the gallery's health, free space.
 
-    No path, no query and no name of a picture is in it. Exit code 1 if something is broken.
+    No path, query or name of a picture is printed. Exit code 1 if something is broken.
     """
     from araclip.doctor import block, examine
     from araclip.gallery.locations import location_of

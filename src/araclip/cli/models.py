@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from araclip.models.library import ModelRow
     from araclip.models.pull import Pulled
 
-WEIGHTS, LANGUAGES = "smooth-int8", "ar,en"  # unless others are named
-WIDE = 100  # columns of a terminal that has room for all of `araclip models`; below, licences would be cut in pieces
+WEIGHTS, LANGUAGES = "smooth-int8", "ar,en"  # defaults of `araclip pull`
+WIDE = 100  # least columns of a terminal for the full table of `araclip models`; in fewer, licences would be broken
 NameOption = Annotated[str | None, typer.Option("--name", help="Name of the model here; by default its own.")]
 
 
@@ -253,7 +253,7 @@ def _recall(row: "ModelRow", marks: dict[str, str]) -> str:
 
 
 def _own(row: "ModelRow") -> str:
-    """Return the recall that a bundled model's config.json states, and the word for its protocol."""
+    """Return the recall that a bundled model's config.json states, marked as "own": measured by our own protocol."""
     if row.state != "bundled" or not row.measured:
         return ""
     found = next(iter(row.measured.values()))["arabic"]["t2i"]

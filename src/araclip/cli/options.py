@@ -47,7 +47,7 @@ KINDS = {
 
 
 def completer(words: dict[str, str]) -> Callable[[str], Iterable[tuple[str, str]]]:
-    """Return a completion function for `words`, a mapping from word to explanation."""
+    """Return a function that completes a typed beginning to one of `words`, a mapping from word to explanation."""
 
     def complete(incomplete: str) -> Iterable[tuple[str, str]]:
         return [(word, about) for word, about in words.items() if word.startswith(incomplete)]
@@ -68,7 +68,7 @@ def models_here(incomplete: str) -> Iterable[str]:
 
 
 _GALLERY = "A folder, or postgresql://USER@HOST/DATABASE; by default"
-NewGalleryOption = Annotated[  # of commands that make a gallery where there is none
+NewGalleryOption = Annotated[  # for commands that create a missing gallery
     str | None, typer.Option("--gallery", "-g", help=f"{_GALLERY} a folder in your user data directory.")
 ]
 GalleryOption = Annotated[
@@ -85,7 +85,7 @@ ModelOption = Annotated[
         autocompletion=models_here,
     ),
 ]
-AnyModelOption = Annotated[  # of commands without a gallery
+AnyModelOption = Annotated[  # for commands that use no gallery
     str,
     typer.Option(
         "--model",
@@ -99,7 +99,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 def gallery_location(gallery: str | None, pictures: Path | None = None) -> "Location":
     """Return the location of the named gallery.
 
-    Without a name, it is the gallery of the picture folder, of the working folder, or of the folder indexed last.
+    Without a name, it is the gallery of the folder `pictures`; without both, the gallery of the working folder (or of a
+    folder above), or the gallery of the folder that was indexed last.
     """
     from araclip.gallery import locations
 
@@ -109,7 +110,7 @@ def gallery_location(gallery: str | None, pictures: Path | None = None) -> "Loca
 
 
 def remember(location: "Location") -> None:
-    """Make this the gallery that is searched by default. If that fails, nothing else is lost."""
+    """Make this gallery the default for searches. If that fails, nothing else is lost."""
     from araclip.gallery import locations
 
     try:
@@ -124,7 +125,10 @@ def remember(location: "Location") -> None:
 def opened(
     gallery: str | None, model: str | None, *, checked: bool = True, encodes: bool = True
 ) -> "Iterator[BaseGallery]":
-    """Open a command's gallery; `checked` as for `Gallery.open`, `encodes` as for `gallery.open.encoder_of`."""
+    """Open the gallery that a command's options name, in a `with` block.
+
+    `checked` is as for `Gallery.open`, `encodes` as for `gallery.open.encoder_of`.
+    """
     from araclip.gallery.open import encoder_of, open_gallery
 
     location = gallery_location(gallery)
@@ -134,7 +138,10 @@ def opened(
 
 
 def hidden_pictures(ctx: typer.Context, incomplete: str) -> list[str]:
-    """After --undo, return paths of hidden pictures, relative if the typed one is; else the shell completes files."""
+    """Complete the path of a hidden picture after --undo; return nothing otherwise, so that the shell completes files.
+
+    Paths in the working folder are relative, unless the typed path is absolute.
+    """
     from araclip.errors import AraCLIPError
 
     if not ctx.params.get("undo"):
@@ -142,7 +149,7 @@ def hidden_pictures(ctx: typer.Context, incomplete: str) -> list[str]:
     try:
         with opened(ctx.params.get("gallery"), None, encodes=False) as gallery:
             hidden = gallery.hidden()
-    except (AraCLIPError, OSError):  # there is nothing to complete, and nowhere to say why
+    except (AraCLIPError, OSError):  # nothing can be completed, and an error cannot be shown
         return []
     below = f"{Path.cwd()}{os.sep}"
     named = hidden if Path(incomplete).is_absolute() else [path.removeprefix(below) for path in hidden]
@@ -150,5 +157,5 @@ def hidden_pictures(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def _typed(path: str) -> str:
-    """Return a path as it is typed: escaped for bash, which inserts it as it is; other shells escape it themselves."""
+    """Return a path as a user would type it: escaped for bash, which inserts completions as they are."""
     return re.sub(r"([^\w@%+=:,./~-])", r"\\\1", path) if "bash" in os.environ.get("_ARACLIP_COMPLETE", "") else path

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from araclip.gallery.results import Hit, Match
 
 
-MAX_TITLE = 200  # letters of a query above its results: two or three lines
+MAX_TITLE = 200  # most letters of the query that are printed above its results
 
 CountOption = Annotated[int, typer.Option("-k", help="How many pictures to find.")]
 WhereOption = Annotated[
@@ -75,11 +75,11 @@ ThumbnailsOption = Annotated[
 PathsOption = Annotated[bool, typer.Option("--paths", help="Print paths only, one a line, best first.")]
 
 
-_MARK = "\u2060"  # invisible; before a word that begins with a minus, so that it is read as no option
+_MARK = "\u2060"  # invisible; put before a word such as -كلب, so that click does not take the word for an option
 
 
 class WordsCommand(TyperCommand):
-    """A command whose arguments may begin with a minus before what no option has: -كلب, '- cat'.
+    """A command whose arguments may begin with a minus if no option can begin so: -كلب, '- cat'.
 
     A minus before a Latin letter still begins an option, so that a misspelt option is refused. After `--` everything is
     an argument.
@@ -143,7 +143,8 @@ def search(
         from araclip.models.encoder import AraCLIP
 
         if isinstance(found.model, AraCLIP):
-            found.model.open_text_tower()  # a quarter of the whole time, while the query is read
+            # Opens the model in the background while the query is read; this takes a quarter of the whole time.
+            found.model.open_text_tower()
         if lexicon:
             from araclip.text.resources import interpreter
 
@@ -177,7 +178,7 @@ def similar(
 
 
 def asked(query: str) -> str:
-    """Return a query as the title of its results; of a very long query the beginning and the end."""
+    """Return a query as the title of its results; a very long query is shortened in the middle."""
     return shown(shortened(query, MAX_TITLE))
 
 
@@ -269,7 +270,7 @@ def _print_hits(query: str, hits: "list[Hit]", caption: str) -> None:
     )
     dated = _is_dated(hits)
     table.add_column("", justify="right", style="dim")
-    rated = any(hit.relevance is not None for hit in hits)  # one number, by which the hits stand in their order
+    rated = any(hit.relevance is not None for hit in hits)  # True: show the relevance, by which the hits are ordered
     table.add_column("taken" if dated else "relevance" if rated else "score", justify="left" if dated else "right")
     table.add_column("picture", overflow="fold")
     for hit in hits:
@@ -283,14 +284,14 @@ def _is_dated(hits: "list[Hit]") -> bool:
 
 
 def _standing(hit: "Hit", dated: bool) -> str:
-    """Return the number or day that a hit is ordered by: the day it was taken, its relevance, or its cosine."""
+    """Return the value by which a hit is ordered, as text: the day it was taken, its relevance, or its cosine."""
     if dated:
         return (hit.captured_at or "–")[:10]
     return f"{hit.score:.3f}" if hit.relevance is None else f"{hit.strength} {hit.relevance:.2f}"
 
 
 def _print_pictures(query: str, hits: "list[Hit]", caption: str) -> None:
-    """Print each hit as a picture with a line below it; of a file that cannot be opened, only the line."""
+    """Print each hit as a picture with a line below it; if a file cannot be opened, print only the line."""
     from araclip.cli import thumbnails
 
     out.print(f"«{asked(query)}»", markup=False, soft_wrap=True)
@@ -369,7 +370,7 @@ def _print_explanation(query: str, found: "Explanation") -> None:
     table.add_column("share", justify="right")
     for each in found.words:
         table.add_row(escape(shown(each.word)), f"{each.share:+.3f}", style="dim" if each.share <= 0 else None)
-    out.print(table)  # narrow, so what is said of it stands around it
+    out.print(table)  # The table has two narrow columns; the lines below it say what they mean.
     what = f"score {found.score:.3f}, relevance {relevance}; share: what the score loses without the word"
     out.print(what, markup=False, style="dim")
     for line in understood_lines(found.interpretation):

@@ -72,7 +72,7 @@ def serve(
     )  # fmt: skip
     handler = logging.StreamHandler()
     handler.setFormatter(ShownFormatter("%(levelname)s %(name)s: %(message)s"))
-    logging.getLogger("araclip").handlers.clear()  # of `console.warnings_said`: a server has one log
+    logging.getLogger("araclip").handlers.clear()  # remove the handler of `console.warnings_said`: a server has one log
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("araclip").setLevel(logging.INFO)  # other libraries log every request
 
@@ -87,10 +87,11 @@ def serve(
 
 
 def _first_run(folder: Path, *, watch: bool | None) -> tuple[list[Path] | None, Path | None]:
-    """What to index now, and what the page offers to index, where no gallery is named: asked for in a terminal.
+    """Choose what to do if no gallery is named: return the folders to index now, and the folder that the page offers to
+    index.
 
-    Without one, the gallery indexed last is served where there is one, as services expect. A folder that is indexed
-    already is brought up to date and followed, unless `watch` is False or that is not possible here.
+    On a terminal, the user is asked. Otherwise the gallery indexed last is served if there is one, as services expect.
+    A folder that is already indexed is updated and followed, unless `watch` is False or that is not possible here.
     """
     from importlib.util import find_spec
 

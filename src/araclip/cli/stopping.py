@@ -1,6 +1,6 @@
 """Ctrl-C, SIGTERM, SIGHUP and on Windows Ctrl-Break: each ends a command in the same orderly way.
 
-Imports nothing that takes time.
+Imports only modules that load fast.
 """
 
 import atexit
@@ -14,7 +14,8 @@ from types import FrameType
 
 from araclip.core.processes import stopping
 
-_DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)  # not SIG_IGN: `nohup`, and jobs in the background of a shell
+# without SIG_IGN, which nohup and a shell's background jobs set
+_DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
 _IMPORTS = "<frozen importlib._bootstrap>"
 _last = signal.SIGINT
 
@@ -23,9 +24,9 @@ _last = signal.SIGINT
 def on_signals() -> Iterator[None]:
     """Raise KeyboardInterrupt in the main thread on each of the signals, for the length of a `with` block.
 
-    In the middle of an import the process ends at once, since libraries in C may turn the exception into one of their
-    own, or lose it. Nothing is lost then either: what is written is written in transactions. While the interpreter
-    exits, which takes a third of a second, the command is over and ends as it would.
+    During an import, the process ends at once instead, because a C library might replace or lose the exception. No data
+    is lost, since writes are transactions. While the interpreter exits, which takes a third of a second, signals change
+    nothing: the command has already succeeded.
     """
     before = {}
     if threading.current_thread() is threading.main_thread():
@@ -35,7 +36,7 @@ def on_signals() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         global _last  # noqa: PLW0603  (a handler has no other way to tell)
         _last = signal.Signals(number)
-        if os.getpid() != owner and number != signal.SIGINT:  # a forked child ends as it would without a handler
+        if os.getpid() != owner and number != signal.SIGINT:  # let a forked child die, as without this handler
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         if _importing(frame):
@@ -57,11 +58,11 @@ def on_signals() -> Iterator[None]:
 
 
 def _exiting(owner: int) -> None:
-    """Runs first when the interpreter exits, because it is registered last.
+    """Let signals no longer interrupt: called at the interpreter's exit, before other exit functions.
 
-    What was to be done is done: a signal changes nothing more, and Ctrl-C ends the process if it should hang.
+    The command is done. Only Ctrl-C still ends the process, in case it hangs.
     """
-    gc.freeze()  # the search for cycles among all that was imported would take a fifth of a second, and find no use
+    gc.freeze()  # saves the last search for garbage, a fifth of a second
     if os.getpid() != owner:
         return
     for number in stopping():

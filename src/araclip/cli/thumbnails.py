@@ -1,7 +1,7 @@
 """Small pictures in a terminal: the protocols of kitty and iTerm2, sixel, or coloured half blocks anywhere else.
 
-The first three send pixels in escape sequences, which a terminal that does not know them would print as letters; they
-are used where the environment names a terminal that does. ARACLIP_TERMINAL_PICTURES names one of METHODS instead.
+The first three send pixels in escape sequences, which other terminals would print as letters. They are used only if the
+environment names a terminal that supports them. ARACLIP_TERMINAL_PICTURES can name one of METHODS instead.
 """
 
 import base64
@@ -25,8 +25,8 @@ VARIABLE = "ARACLIP_TERMINAL_PICTURES"
 METHODS = ("kitty", "iterm", "sixel", "blocks")
 ROWS = 8  # lines of the terminal
 COLUMNS = 24
-SIDE = 160  # pixels: 8 lines of 20
-COLOURS = 128  # of sixel; terminals have 256 at most
+SIDE = 160  # pixels of the longer side: 8 lines of about 20 pixels
+COLOURS = 128  # colours of a sixel picture; terminals have 256 at most
 CHUNK = 4096  # bytes of base64 in one escape sequence of kitty
 
 
@@ -37,7 +37,7 @@ def method_of(environment: Mapping[str, str]) -> str:
             raise InputError(f"${VARIABLE} is {chosen!r}. Set it to one of {', '.join(METHODS)}, or unset it.")
         return chosen
     terminal, program = environment.get("TERM", ""), environment.get("TERM_PROGRAM", "")
-    if environment.get("TMUX") or terminal.startswith(("screen", "tmux")):  # they do not pass pictures on
+    if environment.get("TMUX") or terminal.startswith(("screen", "tmux")):  # tmux and screen drop pictures
         return "blocks"
     if terminal in ("xterm-kitty", "xterm-ghostty") or "KITTY_WINDOW_ID" in environment:
         return "kitty"
@@ -90,7 +90,7 @@ def iterm(picture: Image.Image) -> str:
 def sixel(picture: Image.Image) -> str:
     """Return the picture as sixels (DEC): bands of six rows, and for each colour of a band one run of bit columns."""
     indexed = picture.convert("RGB").quantize(COLOURS)
-    pixels = np.asarray(indexed)  # (H, W), numbers of the palette
+    pixels = np.asarray(indexed)  # (H, W), indices into the palette
     palette = np.array(indexed.getpalette() or [], dtype=np.int64).reshape(-1, 3) * 100 // 255
     used = np.unique(pixels)
     out = [f'\x1bPq"1;1;{picture.width};{picture.height}']
@@ -106,7 +106,7 @@ def sixel(picture: Image.Image) -> str:
 
 
 def _runs(codes: np.ndarray[tuple[int], np.dtype[np.int64]]) -> str:
-    """Return the letters of these codes, with repetitions shortened: !5~ stands for ~~~~~."""
+    """Return the characters with these codes, with sixel's short form of repetitions: !5~ instead of ~~~~~."""
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
     lengths = np.diff(np.append(starts, len(codes)))
     return "".join(
@@ -132,7 +132,7 @@ def _print_blocks(console: "Console", picture: Image.Image) -> None:
 
 def _png(picture: Image.Image) -> bytes:
     written = io.BytesIO()
-    bare = Image.new("RGB", picture.size)  # Pillow would carry metadata over
+    bare = Image.new("RGB", picture.size)  # a new picture, because Pillow would save the old one's metadata
     bare.paste(picture)
     bare.save(written, "PNG")
     return written.getvalue()

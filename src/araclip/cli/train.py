@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from araclip.training.export.export import Report
 
-VERSION, WEIGHTS = "1", "int8"  # of an export, unless others are named
-RUN_FILES = ("model", "metrics.jsonl", "plot.png")  # there is no plot of a stage that takes no steps
+VERSION, WEIGHTS = "1", "int8"  # defaults of `araclip export`
+RUN_FILES = ("model", "metrics.jsonl", "plot.png")  # a stage without training steps has no plot.png
 
 
 @app.command()
@@ -50,7 +50,8 @@ def train(
     numbers. Several processes: accelerate launch -m araclip.cli train STAGE RECIPE.
     """
     need_training_extra()
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # PyTorch reads it once: tensors in huge pages (Linux)
+    # Tensors in huge pages (Linux). PyTorch reads this variable only once, so set it before the import.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     from araclip.training.loop.processes import leave_group
     from araclip.training.recipe.recipe import read_recipe
     from araclip.training.stages.dispatch import run_all, run_stage

@@ -1,1 +1,1 @@
-"""What every room stands on: files and processes where systems differ, bounded readers, child processes, display."""
+"""The base of all other packages: files, processes, bounded readers, child processes, display of untrusted text."""

@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-LEFT_OVER_S = 3600  # a temporary file that was not written for so long belongs to a dead process
-NOTICE_S = 2.0  # a longer wait for a lock is told to the user; a commit takes less
+LEFT_OVER_S = 3600  # a temporary file that was last written this long ago belongs to a dead process
+NOTICE_S = 2.0  # seconds; the user is told of a longer wait for a lock (a commit takes less)
 _WAIT = "Wait for it to end, then try again."
 
 
 def step(name: str) -> None:
-    """Mark a crash point for tests; `name` is the next action, or, in the past tense, what is on the disk now."""
+    """Mark a point where tests simulate a crash; `name` is the next action, or a finished one in the past tense."""
 
 
 def write(path: Path, fill: Callable[[Path], None], *, flush: bool = True) -> None:
@@ -50,7 +50,7 @@ def write(path: Path, fill: Callable[[Path], None], *, flush: bool = True) -> No
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     step("open")
-    temporary.touch(exist_ok=False)  # with default permissions; mkstemp's would make it unreadable for other users
+    temporary.touch(exist_ok=False)  # The default permissions; a file of mkstemp would be unreadable for other users.
     try:
         step("fill")
         fill(temporary)
@@ -67,7 +67,8 @@ def write(path: Path, fill: Callable[[Path], None], *, flush: bool = True) -> No
 def complete(part: Path, path: Path) -> None:
     """Replace `path` by `part`, a finished file in the same folder: fsync → rename → fsync of the folder.
 
-    For files that several processes write bit by bit, one after the other."""
+    For files that several processes write in turn, piece by piece.
+    """
     _flush(part)
     step("rename")
     replace(part, path)
@@ -137,15 +138,15 @@ def write_folder(path: Path, fill: Callable[[Path], None], *, flush: bool = True
     _flush_folder(path.parent)
     step("remove the old")
     for left_over in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}.*"):
-        with contextlib.suppress(OSError):  # another process may remove it too
+        with contextlib.suppress(OSError):  # another process may remove these, too
             if left_over.suffix == ".old" or (left_over.suffix == ".tmp" and _is_left_over(left_over)):
                 shutil.rmtree(left_over, ignore_errors=True)
 
 
 def scratch_folder(filling: Path) -> "tempfile.TemporaryDirectory[str]":
-    """Return a second temporary folder for the `fill` of `write_folder`, beside the folder that `fill` gets.
+    """Return a second temporary folder for the `fill` of `write_folder`, beside its folder `filling`.
 
-    What a killed process leaves in it is removed together with that folder.
+    If the process is killed, both temporary folders are removed together later.
     """
     return tempfile.TemporaryDirectory(prefix=f"{filling.stem}.", suffix=filling.suffix, dir=filling.parent)
 
@@ -221,16 +222,16 @@ def single_writer(lock: Path, *, patience: float = 0.0, waiting: Log = lambda li
     """Hold an exclusive lock for the length of a `with` block.
 
     The operating system releases the lock when its owner dies, so a killed run never blocks the next one; the process
-    id and host in the file are for the message only. Whoever waits holds the first place of a queue, a second lock
-    beside the first, which every other waiting process must pass: a process that releases the lock and wants it again
-    at once comes after the one that waits.
+    id and host in the file are for the message only. Waiting processes queue fairly: the first in the queue holds a
+    second lock beside the first one, and every other process must wait for that. So a process that releases the lock
+    and wants it again at once comes after the process that has waited.
 
     Args:
-        patience: seconds to wait while another process holds it.
+        patience: seconds to wait while another process holds the lock.
         waiting: called once with a line that names the other process, after NOTICE_S of waiting.
 
     Raises:
-        GalleryLocked: another process holds it; the message names it.
+        GalleryLocked: another process holds the lock; the message names it.
         OSError: the file cannot be written.
     """
     with contextlib.ExitStack() as opened:
@@ -241,7 +242,7 @@ def single_writer(lock: Path, *, patience: float = 0.0, waiting: Log = lambda li
             raise GalleryLocked(f"{lock.parent} is being written by {_owner(file)}. {_WAIT}")
         try:
             file.truncate(0)
-            with contextlib.suppress(OSError):  # a full disk, which the next write will report
+            with contextlib.suppress(OSError):  # if the disk is full, the next write reports it
                 file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
             yield
         finally:

@@ -1,4 +1,4 @@
-"""JSON of strangers (a request, a model folder, a data set): bytes, depth and nodes are bounded before it is parsed.
+"""Parse untrusted JSON (a request, a model folder, a data set) after checking its bytes, its depth and its nodes.
 
 The standard library's parser builds whatever it is given: 39 MB of `{"0": 1, "1": 1, …` become 5 GB, and a hundred
 thousand brackets end in RecursionError. The text is therefore measured first, in time linear in its length.
@@ -13,11 +13,12 @@ from typing import Any
 from araclip.core.files import open_regular
 from araclip.errors import AraCLIPError, InputError, first_line
 
-MAX_BYTES = 64_000_000  # a tokenizer.json of 250,000 entries (multilingual E5) has 17 MB
-MAX_DEPTH = 64  # configurations have less than 10
-MAX_NODES = 4_000_000  # that tokenizer.json has 750,000; a node costs about 100 bytes when parsed
+MAX_BYTES = 64_000_000  # most bytes; multilingual E5's tokenizer.json with 250,000 entries has 17 MB
+MAX_DEPTH = 64  # levels of nesting; configurations have fewer than 10
+MAX_NODES = 4_000_000  # most values and keys; E5's tokenizer.json has 750,000, each about 100 bytes when parsed
 
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)  # an unclosed one ends with the text
+# A string without a closing quote extends to the end of the text.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _KINDS: dict[type, str] = {dict: "an object {…}", list: "a list […]", str: "a text"}
 _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
@@ -38,10 +39,10 @@ def parse(
     """Parse a JSON text in UTF-8 and return its value.
 
     Args:
-        name: what it is, for messages: a file, a file and a line, "the request's body".
-        max_nodes: values and keys together.
-        kind: what the value must be, such as dict.
-        lone_surrogates: accept texts that are no Unicode. File names that are not UTF-8 are such texts in Python.
+        name: the name of the text in messages, such as a file, a line of a file, or "the request's body".
+        max_nodes: the most values and keys together.
+        kind: the type that the value must have, such as dict.
+        lone_surrogates: accept lone surrogates, which stand in Python for the bytes of file names that are not UTF-8.
 
     Raises:
         `error`: the text is too long, too deep, has too many nodes or is not JSON, or the value is of another kind.
@@ -90,12 +91,12 @@ def read(
 
 
 def _too_much(data: bytes, max_depth: int, max_nodes: int) -> str | None:
-    """Name what the text has too much of: depth or nodes; None if it is within bounds.
+    """Say which limit a text exceeds, that of depth or that of nodes; None if it exceeds neither.
 
-    Cheap upper bounds by bytes.count are tried first; only where they do not decide are the strings cut out.
+    Cheap upper bounds by bytes.count are tried first; strings are removed only if these bounds do not decide.
     """
     too_many = f"more than {max_nodes} values and keys"
-    unescaped_quotes = data.count(b'"') - data.count(b'\\"')  # at most as many as there are
+    unescaped_quotes = data.count(b'"') - data.count(b'\\"')  # a lower bound
     if unescaped_quotes > 2 * max_nodes + 1:
         return too_many
     if _nodes(data) > max_nodes or _openings(data) > max_depth:
@@ -116,5 +117,5 @@ def _openings(data: bytes) -> int:
 
 
 def _nodes(data: bytes) -> int:
-    """An upper bound on values and keys: each but the first follows one of these characters."""
+    """Return an upper bound on values and keys: all but the first follow a comma, a colon or a bracket."""
     return 1 + data.count(b",") + data.count(b":") + _openings(data)

@@ -1,4 +1,4 @@
-"""Tar archives of strangers, read as a stream: members are bounded before anything of them is read, and none is
+"""Read untrusted tar archives as a stream: the size of each member is checked before the member is read, and nothing is
 extracted to the disk.
 """
 
@@ -12,11 +12,11 @@ from typing import IO, Any, cast
 
 from araclip.errors import InputError, first_line
 
-MAX_MEMBER = 200_000_000  # bytes; the largest photographs of cameras have half of that
-MAX_HEADER = 1_000_000  # bytes of a name or of extended headers, which tarfile reads into memory
+MAX_MEMBER = 200_000_000  # most bytes of a member; the largest photographs of cameras have half of that
+MAX_HEADER = 1_000_000  # most bytes of a long name or extended header, which tarfile reads into memory
 MAX_MEMBERS = 10_000_000
 MAX_EXPANSION = 100  # most unpacked bytes for each packed byte; pictures have about 1, captions about 10
-MAX_WINDOW = 100_000_000  # bytes that unpacking xz remembers: 64 MB of `xz -9`; a file may ask for 4 GB
+MAX_WINDOW = 100_000_000  # most bytes of xz's dictionary: `xz -9` needs 64 MB, but a file may ask for 4 GB
 _XZ = b"\xfd7zXZ\0"
 _PIECE = 1 << 16
 _HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE,
@@ -25,13 +25,13 @@ _DAMAGED = (OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError, Val
 
 
 class _DamagedHeader(tarfile.ReadError):
-    """Behind the first header."""
+    """A header after the first one is damaged."""
 
 
 class _Bounded(tarfile.TarInfo):
-    """A tar member whose size is checked before any of it is read, also a long name or header, which is a member, too.
+    """A tar member whose size is checked before it is read; long names and extended headers are members, too.
 
-    A damaged header is an error after the first member, too, where tarfile takes it for the archive's end.
+    A damaged header after the first member raises an error; tarfile would take it for the end of the archive.
     """
 
     @classmethod
@@ -48,7 +48,7 @@ class _Bounded(tarfile.TarInfo):
         _check_size(self, MAX_HEADER if self.type in _HEADERS else MAX_MEMBER)
         found = super()._proc_member(tar)  # type: ignore[misc]
         if header and found is not None:
-            _check_size(found, MAX_MEMBER)  # the size that the headers give: of a sparse file, that of its holes too
+            _check_size(found, MAX_MEMBER)  # a sparse file's size includes its holes
         return found
 
 
@@ -58,7 +58,7 @@ def is_tar(path: Path) -> bool:
         with tarfile.open(path, "r|*", tarinfo=_Bounded):
             return True
     except (InputError, _DamagedHeader):
-        return True  # of an absurd size, or damaged, which reading it reports
+        return True  # a tar, but too large or damaged: reading it raises the error
     except _DAMAGED:
         return False
 
@@ -85,7 +85,7 @@ class _Unpacked:
             return self._raw(size)
         found = b""
         while len(found) < size:
-            if self._xz.eof:  # several may follow each other, with zeros between
+            if self._xz.eof:  # another xz stream may follow, after zeros
                 self._head, self._xz, self._between = self._xz.unused_data, _unpacker(), True
             packed = self._raw(_PIECE) if self._xz.needs_input else b""
             if not packed and self._xz.needs_input:
@@ -141,7 +141,7 @@ def member_files(stream: IO[bytes], where: str, size: int) -> Iterator[Member]:
                     f"{where}: {member.name!r:.80} is beyond {MAX_MEMBERS:,} members, or expands the archive to "
                     f"more than {MAX_EXPANSION} times its size. It is no archive of pictures; nothing was kept."
                 )
-            file = tar.extractfile(member) if member.isreg() else None  # no links, which lead elsewhere
+            file = tar.extractfile(member) if member.isreg() else None  # links, which could lead elsewhere, give None
             if file is not None:
                 yield Member(member.name, member.size, file, where)
 

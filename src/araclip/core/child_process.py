@@ -1,9 +1,9 @@
-"""Child processes: a module of ours that is started, asked with a deadline, replaced when it dies, and ended cleanly.
+"""Child processes: start a module of this package, ask it with a deadline, replace it when it dies, and end it.
 
 A message is four bytes of length, a JSON object of that length, and the blobs whose sizes the object lists. Nothing is
-pickled: the output of a process that decodes what strangers send must not be able to run code in the one that reads it.
-A child says first that it is ready (or what it lacks); then it answers one question after the other. It ends with its
-input, that is with its parent.
+pickled: a process that decodes untrusted files must not be able to run code in the process that reads its output. A
+child first sends that it is ready (or what it lacks), then answers one question after the other. It ends when its input
+is closed, as happens when its parent ends.
 """
 
 import json
@@ -23,18 +23,18 @@ from weakref import finalize
 from araclip.core.limits import with_memory
 from araclip.core.processes import status_name
 
-MAX_HEAD = 100_000  # bytes of a message's JSON object
-MOST_BYTES = 500_000_000  # bytes of all blobs of an answer
-END_SECONDS = 1.0  # a child that has closed its output gets so long to end by itself, since its exit code tells why
+MAX_HEAD = 100_000  # most bytes of a message's JSON object
+MOST_BYTES = 500_000_000  # most bytes of all blobs of an answer
+END_SECONDS = 1.0  # seconds that a child may take to end after it has closed its output: its exit code tells why
 PASSED_ENVIRONMENT = (
     "PATH", "PYTHONPATH", "PYTHONHOME", "LANG", "LC_ALL", "SYSTEMROOT", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "TMPDIR",
     "TESSDATA_PREFIX",
 )  # fmt: skip
-TOKENS = "ARACLIP_TOKEN"  # no child is given a variable whose name begins so
-# A thread's arena counts as memory.
+TOKENS = "ARACLIP_TOKEN"  # no child gets environment variables with this prefix
+# One thread, because each further thread's malloc arena counts towards the memory limit.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
-MORE = "more"  # the key of a message that is no answer yet
+MORE = "more"  # the key that marks a message as progress, not as the answer
 
 Reply = tuple[dict[str, Any], list[bytes]]
 
@@ -43,14 +43,14 @@ class ChildEnded(OSError):
     """A child process has ended, or its answer is not a message.
 
     Attributes:
-        how: how it ended: the name of a signal, such as SIGXCPU (too much processor time), or the exit code.
+        how: the signal that ended the process, such as SIGXCPU (too much processor time), or its exit code.
     """
 
     how = ""
 
 
 def safe_environment() -> dict[str, str]:
-    """Return the environment for a process that opens strangers' files: no tokens or passwords, and one thread."""
+    """Return the environment for a process that opens untrusted files: no tokens or passwords, and one thread."""
     return {name: os.environ[name] for name in PASSED_ENVIRONMENT if name in os.environ} | _ONE_THREAD
 
 
@@ -61,7 +61,7 @@ def own_environment() -> dict[str, str]:
 
 
 def send(stream: BinaryIO, about: Mapping[str, Any], blobs: Sequence[bytes] = ()) -> None:
-    """Write one message."""
+    """Write one message: the object `about`, then the blobs."""
     head = json.dumps({**about, "blobs": [len(blob) for blob in blobs]}).encode()
     stream.write(struct.pack(">I", len(head)) + head)
     for blob in blobs:
@@ -76,7 +76,7 @@ def receive(stream: BinaryIO, most: int | None = None) -> Reply | None:
         most: bytes of all blobs; None for messages of a process that is trusted.
 
     Raises:
-        ValueError: it is cut short or not of this form, or has larger blobs.
+        ValueError: the message is incomplete or malformed, or its blobs are too large.
     """
     length = stream.read(4)
     if len(length) < 4:
@@ -100,11 +100,11 @@ def receive(stream: BinaryIO, most: int | None = None) -> Reply | None:
 
 
 class Child:
-    """A process of `python -P -m MODULE ARGUMENTS`, ready to be asked.
+    """A process of `python -P -m MODULE ARGUMENTS`, ready for questions.
 
     Attributes:
         ready: the first message of the child.
-        jobs: how many questions the child was asked.
+        jobs: the number of questions that the child was asked.
     """
 
     def __init__(
@@ -112,20 +112,23 @@ class Child:
         environment: Mapping[str, str] | None = None, stderr: int | IO[bytes] | None = subprocess.DEVNULL,
         apart: bool = False,
     ) -> None:  # fmt: skip
-        """Start it, and wait until it is ready.
+        """Start the child, and wait until it is ready.
 
         Args:
             seconds: the longest wait; None for as long as it takes.
-            memory_kb: of address space, set before it begins; a child may restrict itself further once it has loaded.
-            takes_files: questions may hand over an open file (`core.system.hands_over_files`).
-            environment: what it is given in place of `safe_environment()`.
-            stderr: where it writes errors: nowhere, a file, or with None where this process does.
-            apart: a terminal's Ctrl-C does not reach it; for children that this process ends when it is stopped.
+            memory_kb: limit of its address space from its start; the child may restrict itself further after loading.
+            takes_files: True if questions may come with an open file (`core.system.hands_over_files`).
+            environment: the child's environment variables, by default `safe_environment()`.
+            stderr: where the child writes errors: nowhere, a file, or (None) this process's stderr.
+            apart: True to keep a terminal's Ctrl-C from the child; this process must then end it.
 
         Raises:
-            OSError: it cannot be started; TimeoutError: it is late; ChildEnded: it ends.
+            OSError: the child cannot be started.
+            TimeoutError: the child is not ready in time.
+            ChildEnded: the child ends before it is ready.
         """
-        command = [sys.executable or "python", "-P", "-m", module, *arguments]  # -P: nothing of the working folder
+        # -P: import no module from the working folder
+        command = [sys.executable or "python", "-P", "-m", module, *arguments]
         command = with_memory(command, memory_kb) if memory_kb else command
         env = safe_environment() if environment is None else environment
         self.jobs, self._owner, self._killed, self._late = 0, os.getpid(), False, False
@@ -161,16 +164,16 @@ class Child:
         self, about: Mapping[str, Any], blobs: Sequence[bytes] = (), *, seconds: float | None = None,
         file: IO[bytes] | None = None, progress: Callable[[dict[str, Any]], None] = lambda said: None,
     ) -> Reply:  # fmt: skip
-        """Send a question and wait for the answer. After an error the child is killed: its messages are out of step.
+        """Send a question and wait for its answer. After an error the child is killed: it might still answer late.
 
         Args:
             seconds: the longest wait; None for as long as it takes.
             file: an open file that the child gets from its beginning.
-            progress: is told what the child tells before its answer.
+            progress: called with each message that the child sends before its answer.
 
         Raises:
-            TimeoutError: it is late.
-            ChildEnded: it has ended, or answers nonsense.
+            TimeoutError: there is no answer in time.
+            ChildEnded: the child has ended, or its answer is not a message.
         """
         self.jobs += 1
         with self._until(seconds):
@@ -206,7 +209,7 @@ class Child:
 
     @contextmanager
     def _until(self, seconds: float | None) -> Iterator[None]:
-        """Kill the child after `seconds`, which ends the wait for its answer, and after any error in the block."""
+        """Kill the child if the `with` block takes longer than `seconds` (which ends the block's wait) or raises."""
         timer = threading.Timer(seconds or 0, self._end_late)
         timer.daemon = True
         if seconds is not None:
@@ -233,7 +236,7 @@ class Child:
         """Stop the child, and close its streams in this process."""
         self.kill()
         for stream in (self._to, self._from):
-            with suppress(OSError, ValueError):  # unsent data may be lost: nobody reads them
+            with suppress(OSError, ValueError):  # closing may fail to send the last data, which nobody reads
                 stream.close()
         if self._socket is not None:
             self._socket.close()
@@ -248,19 +251,19 @@ class Child:
 
 
 class Pool:
-    """Keeps children of one kind for the next question, for all threads; the children end with this process.
+    """Keeps idle children of one kind for the next question of any thread; the children end with this process.
 
     It needs no lock, since single operations of sets and deques are atomic: a lock could be held while another thread
     forks.
 
     Args:
-        start: makes a child.
-        keep: how many may wait.
-        most_jobs: after so many questions a child is replaced, so that memory which decoders leak does not add up.
+        start: starts a child.
+        keep: the most children that are kept idle.
+        most_jobs: a child is replaced after this many questions, so that memory leaks of decoders do not add up.
     """
 
     def __init__(self, start: Callable[[], Child], *, keep: int, most_jobs: float = math.inf) -> None:
-        self.replaced = 0  # children that died of a question, or had answered `most_jobs`
+        self.replaced = 0  # children that died, or had answered `most_jobs` questions
         self.idle: deque[Child] = deque()
         self._active: set[Child] = set()
         self._start, self._keep, self._most_jobs = start, keep, most_jobs
@@ -268,7 +271,7 @@ class Pool:
 
     @contextmanager
     def child(self) -> Iterator[Child]:
-        """Lend a child that waits, or a new one, for the length of a `with` block."""
+        """Lend an idle child, or a new one, for the length of a `with` block."""
         child = self._idle_child() or self._start()
         self._active.add(child)
         try:
@@ -285,7 +288,7 @@ class Pool:
     def _idle_child(self) -> Child | None:
         with suppress(IndexError):
             while not (child := self.idle.pop()).alive:
-                child.end()  # it died while idle
+                child.end()  # the child died while it was idle
             return child
         return None
 
@@ -310,9 +313,9 @@ def _end_all(idle: deque[Child], active: set[Child]) -> None:
 
 
 class Parent:
-    """The child's end of the connection to the process that asks: receives questions and sends answers.
+    """The connection to the parent process, used in a child process: receives questions and sends answers.
 
-    The connection is the standard input and output or, with `takes_files`, a socket, which also hands over open files.
+    The connection is the standard input and output or, with `takes_files`, a socket, which also passes open files.
     """
 
     def __init__(self, *, takes_files: bool = False) -> None:
@@ -321,7 +324,7 @@ class Parent:
             self._from = self._to = cast(BinaryIO, self._socket.makefile("rwb"))
         else:
             self._from, self._to = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-            os.dup2(2, 1)  # libraries that print would spoil the answers
+            os.dup2(2, 1)  # what libraries print goes to stderr, not among the answers
 
     def answer(self, about: Mapping[str, Any], blobs: Sequence[bytes] = ()) -> None:
         """Send the answer to a question; also the first message, which says that this process is ready."""

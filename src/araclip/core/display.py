@@ -6,8 +6,8 @@ from itertools import accumulate
 Log = Callable[[str], None]  # called with one line for each step of a long task
 Progress = Callable[[float], None]  # called with the share of a task that is done, 0 to 1
 
-_HARMLESS = dict.fromkeys(map(ord, "\u061c\u200e\u200f"))  # direction marks that turn no other letter
-JOINERS = "\u200c\u200d"  # needed by Persian and emoji; other invisible marks are escaped
+_HARMLESS = dict.fromkeys(map(ord, "\u061c\u200e\u200f"))  # direction marks that do not reorder text
+JOINERS = "\u200c\u200d"  # invisible, but not escaped: Persian and emoji need them
 
 
 def shown(text: str) -> str:
@@ -18,7 +18,7 @@ def shown(text: str) -> str:
 
 
 def shown_with_marks(text: str, marks: Iterable[tuple[int, int]]) -> tuple[str, list[tuple[int, int]]]:
-    """As `shown`; also return `marks` (start and end of places, in characters) as they lie in the escaped text."""
+    """Escape a text as `shown` does; also return `marks` (start and end, in characters) moved to the escaped text."""
     if text.isprintable():
         return text, list(marks)
     begins = [0, *accumulate(len(shown(character)) for character in text)]
@@ -26,9 +26,9 @@ def shown_with_marks(text: str, marks: Iterable[tuple[int, int]]) -> tuple[str, 
 
 
 def undirected(text: str) -> str:
-    """Remove from prose (captions, OCR) the direction marks that Tesseract puts around numbers and Latin words.
+    """Remove the direction marks that Tesseract puts around numbers and Latin words in prose (captions, OCR).
 
-    Marks that turn whole words around (embeddings, overrides) stay, to be escaped when shown: they can deceive.
+    Marks that reorder whole words (embeddings, overrides) can deceive; they are kept, to be escaped when shown.
     """
     return text.translate(_HARMLESS)
 
@@ -39,7 +39,7 @@ def shown_lines(text: str) -> str:
 
 
 def json_shown(text: str) -> str:
-    """Escape in a JSON text what `shown` escapes, as JSON does: it is valid UTF-8, and parsing gives the same value."""
+    """Escape the characters that `shown` escapes, but in JSON's way: parsing the returned text gives the same value."""
     return "".join(c if c.isprintable() or c in JOINERS else _json_escape(c) for c in text)
 
 

@@ -1,4 +1,4 @@
-"""Files where systems differ: opened, flushed, replaced, named and locked."""
+"""Open, flush, replace, name and lock files in the way that each operating system needs."""
 
 import contextlib
 import errno
@@ -13,9 +13,9 @@ from typing import IO, BinaryIO
 
 from araclip.core import system
 
-PATIENCE_S = 2.0  # Windows refuses to replace a file while another process, often a virus scanner, has it open
+PATIENCE_S = 2.0  # seconds of tries: Windows refuses while another process, often a virus scanner, has the file open
 _PAUSE_S = 0.01
-# A flag that a system lacks is 0. Without O_NONBLOCK, opening a pipe in place of a file would block for ever.
+# With O_NONBLOCK, opening a pipe does not block. A flag that the system lacks counts as 0.
 _TO_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -28,7 +28,7 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a regular file to read.
 
     Raises:
-        OSError: the file cannot be opened, or is a pipe or a device; neither is waited for.
+        OSError: the file cannot be opened, or is a pipe or a device; opening these does not block.
     """
     stream = open(open_to_read(path), "rb")  # noqa: SIM115  (it is returned)
     if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
@@ -55,7 +55,7 @@ def replace(source: Path, target: Path) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Flush a folder's entries to the disk. Windows cannot open a folder for that; NTFS journals its entries."""
+    """Flush a folder's entries to the disk. Does nothing on Windows, which cannot do it; NTFS journals the entries."""
     if system.windows():
         return
     opened = os.open(folder, os.O_RDONLY)
@@ -66,11 +66,11 @@ def flush_folder(folder: Path) -> None:
 
 
 def flush_content(descriptor: int) -> None:
-    """Flush a file's bytes to the disk; its metadata too only on systems that cannot flush the bytes alone."""
+    """Flush a file's bytes to the disk, and its metadata only if the system cannot flush the bytes alone."""
     getattr(os, "fdatasync", os.fsync)(descriptor)
 
 
-LONG = 248  # letters of a folder's path that Windows allows by default; a file's path may have 260
+LONG = 248  # most letters of a folder's path on Windows without a prefix (files: 260)
 _LONG_PATH = "\\\\?\\"
 _LONG_SHARE = "\\\\?\\UNC"
 
@@ -79,7 +79,7 @@ def openable(path: str) -> str:
     r"""Return the path in the form to open: a long path on Windows gets the prefix \\?\; others stay as they are."""
     if not system.windows() or len(path) < LONG or path.startswith(_LONG_PATH) or not ntpath.isabs(path):
         return path
-    plain = ntpath.normpath(path)  # such a path is not looked at: no /, no .. may be in it
+    plain = ntpath.normpath(path)  # Windows does not normalise a path with the prefix
     return _LONG_SHARE + plain[1:] if plain.startswith("\\\\") else _LONG_PATH + plain
 
 
@@ -91,9 +91,9 @@ def lexists(path: str) -> bool:
 def as_stored(path: Path) -> Path:
     """Return an absolute path spelled as its folders list it, so that each picture has one path only.
 
-    On macOS and Windows «Photos» and «photos» are one folder. macOS takes «أ» composed (U+0623) and decomposed (U+0627
-    U+0654) for one letter; disks that come from there hold both, and a keyboard types the first. Elsewhere a path that
-    exists stays as it is, and of one that does not, names in the other composition are tried.
+    On macOS and Windows «Photos» and «photos» are one folder. macOS also takes «أ» composed (U+0623) and decomposed
+    (U+0627 U+0654) for one letter; its disks hold both, and a keyboard types the first. Elsewhere, an existing path is
+    returned as it is; for a missing one, entries that differ only in composition are tried.
     """
     fold = _folded if system.folds_names() else _composed
     if fold is _composed and lexists(str(path)):
@@ -108,7 +108,7 @@ def as_stored(path: Path) -> Path:
 
 
 def _listed(folder: Path, name: str, fold: Callable[[str], str]) -> str | None:
-    """Return the folder's entry that equals `name` after `fold`; None if none or several do, or nothing can be read."""
+    """Return the entry of a folder that equals `name` after `fold`; None if no entry or several do, or on an error."""
     names: list[str] = []
     with contextlib.suppress(OSError):
         names = os.listdir(openable(str(folder)))  # noqa: PTH208  (names that are not UTF-8 stay text)
@@ -126,7 +126,7 @@ def _folded(name: str) -> str:
     return _composed(name).casefold()
 
 
-LOCK_AT = 1 << 30  # the byte that is locked on Windows: far behind the text, since others cannot read a locked byte
+LOCK_AT = 1 << 30  # The byte to lock on Windows, far behind the text: other processes cannot read a locked byte.
 
 
 def try_lock(file: IO[bytes]) -> bool:

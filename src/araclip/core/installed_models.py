@@ -5,7 +5,7 @@ from pathlib import Path
 
 from araclip.core.paths import is_there, models_home
 
-NOTE, MAX_NOTE = ".pulled-from", 1000  # a note beside the model's files; no part of the model
+NOTE, MAX_NOTE = ".pulled-from", 1000  # file beside a pulled model that says how it was pulled; its most bytes
 
 
 def bundled() -> dict[str, Path]:
@@ -40,6 +40,6 @@ def pulled_from(folder: Path) -> str:
 def _models_in(home: Path) -> dict[str, Path]:
     try:
         entries = sorted(home.iterdir())
-    except OSError:  # it does not exist, or may not be read: no model is there for this user
+    except OSError:  # the folder does not exist, or this user may not read it
         return {}
     return {entry.name: entry for entry in entries if entry.name[0] != "." and is_there(entry / "config.json")}

@@ -1,4 +1,4 @@
-"""Libraries of the system by their names: glibc's allocator and its settings, NVIDIA's driver."""
+"""System libraries, called through ctypes: glibc's settings of memory allocation, and NVIDIA's driver."""
 
 import ctypes
 from collections.abc import Callable
@@ -9,8 +9,8 @@ from araclip.core import system
 
 # glibc's mallopt parameters, <malloc.h>
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
-_NEVER = -1  # for the trim threshold: nothing at the top of the heap is given back
-_GROWTH = 256 * 2**20  # bytes the heap grows by
+_NEVER = -1  # as trim threshold: freed memory at the heap's top is never given back
+_GROWTH = 256 * 2**20  # bytes by which the heap grows at a time
 
 
 def _glibc() -> Any:
@@ -22,8 +22,8 @@ def _glibc() -> Any:
 def use_one_malloc_arena() -> bool:
     """Let all threads of this process share one malloc arena. True if the C library is glibc and accepted that.
 
-    glibc creates an arena for each thread, and each keeps its peak size: a tenth more memory in ten minutes of queries
-    (docs/log/2026-11.md). Arenas that exist already stay.
+    Otherwise glibc creates an arena for each thread, and each keeps its peak size: 10 % more memory after ten minutes
+    of queries (docs/log/2026-11.md). Arenas that exist already stay.
     """
     library = _glibc()
     return library is not None and library.mallopt(_ARENA_MAX, 1) == 1
@@ -45,11 +45,12 @@ def _malloc_trim() -> Callable[[int], int] | None:
 def keep_freed_memory() -> bool:
     """Let glibc keep freed memory for later tensors instead of returning it to the system.
 
-    By default every large tensor is mapped anew and unmapped again, and the kernel clears its pages each time, a good
-    part of a training step on a CPU (`benchmarks/page_faults.py`). The process then keeps its peak size.
+    By default every large tensor is mapped anew and unmapped again, and the kernel clears its pages each time, which
+    takes a good part of a training step on a CPU (`benchmarks/page_faults.py`). With this, the process keeps its peak
+    size.
 
     Returns:
-        Whether the C library accepted it; elsewhere than on glibc nothing is changed.
+        True if the C library is glibc and accepted it; otherwise nothing is changed.
     """
     library = _glibc()
     if library is None:
@@ -60,7 +61,7 @@ def keep_freed_memory() -> bool:
 
 
 def nvidia_driver() -> ctypes.CDLL:
-    """NVIDIA's driver."""
+    """Load the library of NVIDIA's driver; OSError if it is not installed."""
     return ctypes.CDLL("nvcuda.dll" if system.windows() else "libcuda.so.1")
 
 

@@ -1,8 +1,8 @@
-"""Limits that the system enforces on a process: memory, time of the processor, files and threads.
+"""Limits that the system enforces on a process: memory, processor time, files and threads.
 
-Linux and macOS have resource limits. Windows has jobs, which limit memory, time and the number of processes, of a
-process and its children: memory is what each of them commits, time is that of user mode since it has begun; Windows
-looks at it about once a second, and ends a process that is past it. Another program runs in a job by
+On Linux and macOS these are resource limits. On Windows they are limits of a "job", which holds a process and its
+children: memory that each process commits, user-mode time since each began, and the number of processes. Windows checks
+the time about once a second, and ends a process that has exceeded it. To run another program in a job, call
 
     python -m araclip.core.limits KILOBYTES PROGRAM [ARGUMENT …]
 
@@ -24,18 +24,18 @@ from typing import Any, cast
 from araclip.core import system
 from araclip.core.processes import step_back
 
-# A shell sets the limits: after a fork, locks of Python's threads may stay held for ever.
+# A shell sets the limit, not a function between fork and exec: Python's locks may stay held for ever after a fork.
 _LIMITED = 'ulimit -v "$0" 2>/dev/null; exec "$@"'
 
 
 def restrict(memory: int, files: int = 16, threads: int = 0) -> None:
-    """Restrict this process to what decoding needs, as far as the system can enforce it.
+    """Restrict this process to what decoding needs, as far as the system can enforce it, and lower its priority.
 
     Args:
-        memory: bytes of its address space.
-        files: how many it may have open.
-        threads: how many it may start. The system counts those of all processes of the user together, so the limit lies
-            this far above what the user has now.
+        memory: most bytes of its address space.
+        files: most files that it may have open.
+        threads: most threads that it may start. The system counts the threads of all processes of the user together, so
+            the limit is this number above the user's present threads.
 
     On Windows the process may commit `memory` bytes and start no process; files and threads have no limit.
 
@@ -51,7 +51,7 @@ def restrict(memory: int, files: int = 16, threads: int = 0) -> None:
     most = _tasks_of_this_user() + threads if threads else 0
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no writes to files; pipes are not affected
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no file can be written; pipes still can
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     if hasattr(resource, "RLIMIT_NPROC"):
         resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
@@ -59,7 +59,7 @@ def restrict(memory: int, files: int = 16, threads: int = 0) -> None:
 
 def _tasks_of_this_user() -> int:
     """Count the threads of all processes of this user; 0 if they cannot be counted."""
-    import psutil  # imported here: it takes 30 ms, and no other command needs it
+    import psutil  # imported only here, because the import takes 30 ms
 
     total, user = 0, os.getuid()
     for process in psutil.process_iter():
@@ -90,13 +90,12 @@ def limit(wanted: Mapping[str, int]) -> None:
     import resource
 
     for name, value in wanted.items():
-        with suppress(ValueError, OSError, AttributeError):  # a lower limit is in force, or the system has none
+        with suppress(ValueError, OSError, AttributeError):  # a lower limit is in force, or the system lacks this one
             resource.setrlimit(getattr(resource, name), (value, value))
 
 
 def with_memory(command: list[str], kilobytes: int) -> list[str]:
-    """Return a command that runs `command` with at most `kilobytes` of address space; `command` itself if there is no
-    shell."""
+    """Return a command that runs `command` with at most `kilobytes` of address space; without a shell, `command`."""
     if system.windows():
         return [sys.executable, "-P", "-m", "araclip.core.limits", str(kilobytes), *command]
     shell = shutil.which("sh")
@@ -107,11 +106,11 @@ EXTENDED_LIMITS = 9  # JobObjectExtendedLimitInformation, <winnt.h>
 # JOB_OBJECT_LIMIT_…
 PROCESS_TIME, ACTIVE_PROCESS, PROCESS_MEMORY = 0x2, 0x8, 0x100
 DIE_ON_UNHANDLED_EXCEPTION, KILL_ON_JOB_CLOSE = 0x400, 0x2000
-TICKS = 10_000_000  # a second, in units of 100 ns
+TICKS = 10_000_000  # units of 100 ns in a second
 
 
 class _Basic(ctypes.Structure):
-    """JOBOBJECT_BASIC_LIMIT_INFORMATION; widths are Windows', whose long has 32 bits."""
+    """Windows' JOBOBJECT_BASIC_LIMIT_INFORMATION; its `long` fields have 32 bits on every platform."""
 
     _fields_ = (
         ("process_time", ctypes.c_int64),
@@ -127,7 +126,7 @@ class _Basic(ctypes.Structure):
 
 
 class Limits(ctypes.Structure):
-    """JOBOBJECT_EXTENDED_LIMIT_INFORMATION."""
+    """Windows' JOBOBJECT_EXTENDED_LIMIT_INFORMATION."""
 
     _fields_ = (
         ("basic", _Basic),
@@ -154,13 +153,13 @@ class Job:
         """Set limits of the job; limits that are not given stay as they are.
 
         Args:
-            memory: bytes that a process may commit.
-            seconds: further time of the processor that this process may take; a child of it may take as much in all.
-            processes: how many there may be in the job, this one included.
-            end_children: they end with this process.
+            memory: most bytes that each process may commit.
+            seconds: further processor time that this process may take; a child may take as much in all.
+            processes: most processes in the job, this one included.
+            end_children: True to end this process's children when it ends.
         """
         basic = self._limits.basic
-        basic.flags |= DIE_ON_UNHANDLED_EXCEPTION  # no window that waits for somebody to close it
+        basic.flags |= DIE_ON_UNHANDLED_EXCEPTION  # a crash opens no error window that waits for a user
         if memory:
             basic.flags |= PROCESS_MEMORY
             self._limits.process_memory = memory

@@ -1,7 +1,6 @@
-"""What people are told when a query, a filter, a picture or a request cannot be used: in English and in Arabic, by the
-same keys. Pure.
+"""Messages to people about queries, filters, pictures and requests, in English and Arabic, with the same keys. Pure.
 
-An error carries the English text, which keeps its key and its fields; `in_arabic` says the same in Arabic.
+An error carries the English text, which keeps its key and its fields; `in_arabic` translates it.
 """
 
 from collections.abc import Mapping
@@ -54,7 +53,7 @@ ENGLISH = {
     "value lens": "no picture has the lens '{given:.80}'. There are: {known}.",
     "value place": "no picture has the place '{given:.80}'. There are: {known}.",
     "format": "no picture format '{given:.80}'. Choose among {known}.",
-    # what a search is told
+    # messages about how a search was understood
     "search also": "also searched for: {words}",
     "search excluded": "left out: {words}",
     "search date": "date «{words}»: {where}",
@@ -69,7 +68,7 @@ ENGLISH = {
     "is back.",
     "search nothing": "Nothing found. Try fewer filters, a lower --threshold or a smaller --offset.",
     "search weak": "Nothing here fits well; these are the nearest. --threshold 0.2 leaves out the weak ones.",
-    # what `araclip` without a command asks
+    # the menu of `araclip` without a command
     "menu search": "search the pictures in {folder}",
     "menu index": "index the pictures in {folder}, or bring the index up to date",
     "menu serve": "serve the search page for your browser",
@@ -147,7 +146,7 @@ ARABIC = {
     "value lens": "لا صورة بالعدسة '{given:.80}'. الموجود: {known}.",
     "value place": "لا صورة في المكان '{given:.80}'. الموجود: {known}.",
     "format": "لا توجد صيغة صور '{given:.80}'. الممكن: {known}.",
-    # what a search is told
+    # messages about how a search was understood
     "search also": "بحثنا أيضًا عن: {words}",
     "search excluded": "استبعدنا: {words}",
     "search date": "التاريخ «{words}»: {where}",
@@ -161,7 +160,7 @@ ARABIC = {
     "search away": "لا يوجد أي ملف من ملفات الصور في {folder}. هل فُصل القرص؟ ستظهر الصور من جديد عند عودته.",
     "search nothing": "لا نتائج. قد ينفع تقليل التصفية، أو --threshold أقل، أو --offset أصغر.",
     "search weak": "لا شيء هنا يطابق البحث تمامًا، وهذه أقرب الصور. يستبعد --threshold 0.2 الضعيفة منها.",
-    # what `araclip` without a command asks
+    # the menu of `araclip` without a command
     "menu search": "البحث في صور {folder}",
     "menu index": "فهرسة صور {folder}، أو تحديث الفهرس",
     "menu serve": "تشغيل صفحة البحث للمتصفح",
@@ -226,8 +225,8 @@ def sent(error: AraCLIPError) -> dict[str, object]:
 def received(about: Mapping[str, Any]) -> str:
     """Return the message that another process made with `sent`.
 
-    The other process decodes strangers' files and may send anything: what is not a message of ENGLISH becomes a plain
-    text.
+    The other process decodes untrusted files and may send anything: without a known key and its fields, the message is
+    returned as plain text.
     """
     try:
         return message(about["key"], **about["fields"])

@@ -9,7 +9,7 @@ from araclip.errors import InputError
 
 
 def text_path(named: str | os.PathLike[str], what: str = "path") -> str:
-    """A path as text, unchanged; `what` it is, for the message.
+    """Return a path as text, unchanged; `what` names the path in messages.
 
     Raises:
         InputError: neither a text nor a path object, or a text that no file can have as its path.
@@ -28,13 +28,13 @@ def text_path(named: str | os.PathLike[str], what: str = "path") -> str:
 
 
 def user_path(named: str | os.PathLike[str], what: str = "path") -> Path:
-    """A path with ~ and ~user replaced by the home folder.
+    """Return a path with ~ and ~user replaced by the home folder.
 
     Raises:
         InputError: as for `text_path`, the path is empty, or there is no such user.
     """
     text = text_path(named, what)
-    if not text:  # of a variable that is not set; it would be the working folder, and all below it
+    if not text:  # Perhaps a shell variable that is not set. Path("") would be the working folder.
         raise InputError("a path is empty. Name a file or a folder; the working folder is «.».")
     path = Path(text)
     try:
@@ -46,14 +46,16 @@ def user_path(named: str | os.PathLike[str], what: str = "path") -> Path:
 
 
 def data_home() -> Path:
-    """The folder for all of AraCLIP's data: $ARACLIP_DATA, or the platform's user data directory."""
+    """Return the folder for all of AraCLIP's data: $ARACLIP_DATA, or the platform's user data directory."""
     named = os.environ.get("ARACLIP_DATA")
     return user_path(named).absolute() if named else platformdirs.user_data_path("araclip")
 
 
 def is_there(path: Path) -> bool:
-    """Whether a file of that name can be seen: not where its folder belongs to another user and is closed to this one,
-    where `Path.is_file` raises (Python 3.11 to 3.13)."""
+    """True if a file exists and this user may look into its folder.
+
+    In Python 3.11 to 3.13, `Path.is_file` raises PermissionError for a folder that is closed to this user.
+    """
     try:
         return path.is_file()
     except PermissionError:
@@ -61,5 +63,5 @@ def is_there(path: Path) -> bool:
 
 
 def models_home() -> Path:
-    """The folder of the models that `araclip pull` made, one folder each."""
+    """Return the folder in which `araclip pull` makes a folder for each model."""
     return data_home() / "models"

@@ -1,6 +1,6 @@
-"""Processes: how many cores they may use, how they step back, how they ended, which signals stop them.
+"""Processes: usable cores, priority, exit status, and the signals that stop them.
 
-Imports nothing that takes time: commands install their signals first.
+Imports only modules that load fast, because commands install their signal handlers first.
 """
 
 import os
@@ -9,43 +9,43 @@ from contextlib import suppress
 
 
 def usable_cores() -> int:
-    """Cores this process may run on (containers and taskset narrow it below the machine's count)."""
+    """Return the number of cores this process may run on; taskset and a container's CPU set can lower it."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def one_blas_thread() -> None:
-    """Let NumPy's BLAS compute in the thread that calls it, here and in processes started from here.
+    """Let NumPy's BLAS compute in the thread that calls it, in this process and in processes started from it.
 
-    For a process whose requests are its threads: their products wait for each other's helpers, and an eighth of a
-    millisecond becomes ten. To be called before NumPy is imported. OPENBLAS_NUM_THREADS and VECLIB_MAXIMUM_THREADS of
-    the environment go first, OMP_NUM_THREADS does not.
+    For a server that handles each request in a thread: if products of several requests share BLAS's helper threads, one
+    of 0.12 ms takes 10 ms. Call this before NumPy is imported. OPENBLAS_NUM_THREADS and VECLIB_MAXIMUM_THREADS in the
+    environment take precedence, OMP_NUM_THREADS does not.
     """
     for library in ("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
         os.environ.setdefault(library, "1")
 
 
 def step_back(niceness: int) -> None:
-    """Let other processes go first: 1 to 19, the more the later; Windows has one such class."""
+    """Lower this process's priority by `niceness`, 1 to 19. Windows has only one such step."""
     if hasattr(os, "nice"):
         os.nice(niceness)
     else:
-        import psutil  # 30 ms that nobody else waits for
+        import psutil  # imported only here, because the import takes 30 ms
 
         with suppress(psutil.Error, OSError):
             psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)  # type: ignore[attr-defined,unused-ignore]
 
 
 def status_name(code: int) -> str:
-    """How a process ended: the signal's name, such as SIGXCPU (too much time), or its exit code."""
+    """Return how a process ended: the signal's name, such as SIGXCPU (too much time), or its exit code."""
     with suppress(ValueError):
         return signal.Signals(-code).name
     return str(code)
 
 
-HANGUP = getattr(signal, "SIGHUP", None)  # a terminal that is closed; Windows has none
-BREAK = getattr(signal, "SIGBREAK", None)  # Ctrl-Break, and a console that is closed; Windows only
+HANGUP = getattr(signal, "SIGHUP", None)  # sent when a terminal is closed; None on Windows
+BREAK = getattr(signal, "SIGBREAK", None)  # Windows only: sent by Ctrl-Break and when a console is closed
 
 
 def stopping() -> tuple[signal.Signals, ...]:
-    """The signals of this system that end a command in an orderly way: Ctrl-C, and requests of other programs."""
+    """Return this system's signals that end a command in an orderly way, such as SIGINT (Ctrl-C) and SIGTERM."""
     return tuple(each for each in (signal.SIGINT, signal.SIGTERM, HANGUP, BREAK) if each is not None)

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress(title: str, console: "Console | None" = None) -> "Iterator[Callable[[float, int], None]]":
-    """A progress bar; yields `show(done, total)`, whose first call makes it appear."""
+    """Draw a progress bar in a `with` block, which gets `show(done, total)`; the bar appears at the first call."""
     with bars(console) as show:
         yield partial(show, title)
 
 
 @contextmanager
 def progress_if_watched(title: str) -> "Iterator[Callable[[float, int], None]]":
-    """As `progress` on a terminal and in a notebook; elsewhere, where nobody would see it, nothing."""
+    """Draw a progress bar like `progress`, but only on a terminal or in a notebook; elsewhere `show` does nothing."""
     if sys.stderr.isatty() or "ipykernel" in sys.modules:
         with progress(title) as show:
             yield show
@@ -32,7 +32,7 @@ def progress_if_watched(title: str) -> "Iterator[Callable[[float, int], None]]":
 
 @contextmanager
 def bars(console: "Console | None" = None) -> "Iterator[Callable[[str, float, int], None]]":
-    """Progress bars, one for each title; yields `show(title, done, total)`, whose first call makes a bar appear."""
+    """Draw progress bars in a `with` block, which gets `show(title, done, total)`; it draws a bar when first called."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -45,7 +45,7 @@ def bars(console: "Console | None" = None) -> "Iterator[Callable[[str, float, in
     def show(title: str, done: float, total: int) -> None:
         if title not in tasks:
             tasks[title] = drawn.add_task(shown(title), total=total)
-        drawn.start()  # only now, so that what is refused draws no bar
+        drawn.start()  # not before, so that a refused request draws no bar
         drawn.update(tasks[title], completed=done, total=total)
 
     try:

@@ -1,4 +1,4 @@
-"""Which system this is, the memory that is free, and what only some systems' sockets can do.
+"""Tell which operating system this is and how much memory is free, and use socket options that only some systems have.
 
 Functions, not constants, tell which system it is: tests replace them, and type checkers read `sys.platform` only.
 """
@@ -10,17 +10,17 @@ from pathlib import Path
 
 
 def windows() -> bool:
-    """Whether this is Windows."""
+    """True on Windows."""
     return sys.platform == "win32"
 
 
 def linux() -> bool:
-    """Whether this is Linux."""
+    """True on Linux."""
     return sys.platform.startswith("linux")
 
 
 def folds_names() -> bool:
-    """Whether «A» and «a», or both spellings of «أ» (U+0623; U+0627 U+0654), are usually one file name here."""
+    """True if «A» and «a», or both forms of «أ» (U+0623; U+0627 U+0654), are usually one file name here."""
     return sys.platform in ("darwin", "win32")
 
 
@@ -28,13 +28,13 @@ _CGROUP, _GROUP_OF_PROCESS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def free_memory() -> int:
-    """Bytes that this process can still allocate: of the machine, or of its container if that has a lower limit."""
-    import psutil  # a search needs none of it: 30 ms
+    """Return how many bytes this process can still allocate: free memory of the machine, or of a container if less."""
+    import psutil  # imported only here, because it takes 30 ms and a search does not need it
 
     free = int(psutil.virtual_memory().available)
     with contextlib.suppress(
         OSError, ValueError, IndexError, KeyError
-    ):  # not Linux, no cgroups v2, or no limit ("max")
+    ):  # the system is not Linux, has no cgroups v2, or sets no limit
         group = _CGROUP / _GROUP_OF_PROCESS.read_text().split("::")[1].strip().lstrip("/")
         reclaimable = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())["inactive_file"]
         used = int((group / "memory.current").read_text()) - int(reclaimable)
@@ -43,14 +43,15 @@ def free_memory() -> int:
 
 
 def hands_over_files() -> bool:
-    """Whether a process can hand an open file to another one over a socket; Windows has no such sockets."""
+    """True if a process can pass an open file to another process over a socket; False on Windows."""
     return not windows()
 
 
 def notice_end(line: socket.socket, *, idle: int, between: int, times: int) -> None:
-    """Ask the other machine after `idle` seconds of silence, then every `between`, and give up after so many times.
+    """Let a socket notice that the other machine is gone (TCP keep-alive).
 
-    Where the system has no such settings, it asks in its own time, often after two hours.
+    After `idle` seconds of silence, probes are sent every `between` seconds; the connection is dropped after `times`
+    probes without an answer. A system without these settings uses its own, and often begins after two hours.
     """
     line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in (("TCP_KEEPIDLE", idle), ("TCP_KEEPINTVL", between), ("TCP_KEEPCNT", times)):
@@ -59,6 +60,6 @@ def notice_end(line: socket.socket, *, idle: int, between: int, times: int) -> N
 
 
 def drop_silent(line: socket.socket, seconds: float) -> None:
-    """Drop a connection that does not take what it is sent, where the system can do so by itself (Linux)."""
+    """Drop a connection whose other end does not accept sent data for `seconds`; only Linux can do this."""
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))

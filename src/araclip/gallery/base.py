@@ -52,7 +52,7 @@ from araclip.pictures.video.scenes import scene_of, stored
 from araclip.text.interpretation import Interpreter
 from araclip.text.resources import interpreter
 
-FEW_FILES = 100_000  # up to so many files, listing the folders' names is quick enough for every search
+FEW_FILES = 100_000  # with at most this many files, every search may list the names of the folders: listing is fast
 StrPath = str | os.PathLike[str]
 
 
@@ -79,12 +79,15 @@ class BaseGallery(ABC):
 
     @abstractmethod
     def _ingesting(self) -> AbstractContextManager[Turn]:
-        """Begin a run of several commits; each commit is made inside the context manager that the yielded function
-        returns. At the end of the run, `_finish_writing` is called."""
+        """Run several commits in a `with` block, as one ingestion run.
+
+        The block gets a function whose context manager holds the writer's lock; each commit runs inside that context
+        manager. `_finish_writing` is called when the block ends.
+        """
 
     @abstractmethod
     def _finish_writing(self) -> None:
-        """Update the index and whatever else searches use; called after each write."""
+        """Update the data that searches use, such as the index; called after each write."""
 
     def __len__(self) -> int:
         """Count the different pictures; copies of the same file count once."""
@@ -143,7 +146,7 @@ class BaseGallery(ABC):
         Raises:
             InputError: an unknown kind.
         """
-        files: dict[int, list[tuple[str, int, int]]] = {}  # by picture: path, bytes, pixels
+        files: dict[int, list[tuple[str, int, int]]] = {}  # files of each picture: (path, size in bytes, pixels)
         for content, path, size, pixels in self._catalog.rows(
             f"SELECT content, path, size, coalesce(CAST(width AS bigint) * height, 0) FROM {JOINED} "
             f"WHERE substr(path, 1, {len(STORED_PREFIX)}) <> ? ORDER BY content, path",
@@ -154,7 +157,7 @@ class BaseGallery(ABC):
         return grouped(there, self._catalog.phashes, self._catalog.vectors, kinds)
 
     def _there(self, copies: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
-        """Return the files of a picture that are compared; on a server all, because they may be on other machines."""
+        """Return the files that `duplicates` compares; on a server all, because files may be on other machines."""
         return copies
 
     def verify(self, *, contents: bool = False, progress: FilesProgress | None = None) -> list[Fault]:
@@ -165,7 +168,7 @@ class BaseGallery(ABC):
             progress: called with (files done, files in all).
         """
         faults = list(self._store_faults())
-        with suppress(GalleryCorrupt):  # the damage is among the faults already
+        with suppress(GalleryCorrupt):  # `_store_faults` has already reported any damage
             faults += file_faults(self._catalog, contents, progress or (lambda done, total: None))
         return faults
 
@@ -470,7 +473,7 @@ class BaseGallery(ABC):
         terms = plan.own(vectors)
         path = stored(text_path(picture))
         content = self._catalog.content_of(path)
-        if content is None:  # a relative path or a copy may still hold a picture of the gallery
+        if content is None:  # the picture may be in the gallery under another path
             vector, content = self._picture_vector(user_path(path))
         else:
             vector = self._catalog.vector(content)
@@ -507,12 +510,14 @@ class BaseGallery(ABC):
     def _planned(
         self, query: Query, snapshot: Snapshot, filters: Filters, *, literal: bool, ignore: Collection[Part] = ()
     ) -> tuple[QueryPlan, NDArray[np.float32]]:
-        """Plan a query; return the plan and the vectors (n + m, D) of its terms and kinds. If no picture matches the
-        query's date, folder or place, these are read as ordinary words instead."""
+        """Plan a query; return the plan and the vectors of its terms and of its kinds (see `gallery.plan`), (n + m, D).
+
+        If no picture matches the query's date, folder or place, these are read as ordinary words instead.
+        """
         reader, generation = self._reader, snapshot.generation
 
         def folder_names(explicit: bool) -> Collection[str]:
-            """Return the names of folders; none of a large gallery, unless the query says "folder"."""
+            """Return the names of all folders; in a large gallery, only if the query says "folder"."""
             if not explicit and reader.made(generation, "files", lambda: self._catalog.counts()[0]) > FEW_FILES:
                 return ()
             return reader.made(generation, "folders", lambda: self._catalog.overview().folders)
@@ -538,19 +543,19 @@ class BaseGallery(ABC):
         return self._reader.latest().search(vector, page, relevance=False, exclude=content)
 
     def _vectors(self, plan: QueryPlan) -> NDArray[np.float32]:
-        """Return the vectors of the plan's terms and kinds, (n + m, D); all texts are encoded in one batch."""
+        """Return the vectors of the plan's terms and kinds, (n + m, D). All texts are encoded in one batch."""
         return plan.term_vectors(text_vectors(self.model, plan.texts), lambda name: self._picture_vector(name)[0])
 
     def _picture_vector(self, picture: PictureSource) -> tuple[NDArray[np.float32], int | None]:
-        """Return the vector (D,) of a picture, and the picture's number in the store.
+        """Return the vector (D,) of a picture, and the picture's id in the store.
 
-        The number is None if the gallery does not have the picture, which is then decoded and encoded.
+        The id is None if the gallery does not have the picture, which is then decoded and encoded.
         """
         if isinstance(picture, str) and (picture.startswith(STORED_PREFIX) or scene_of(picture)):
             content = self._content_of(picture)
             return self._catalog.vector(content), content
         loaded = read_source(source_of(picture), set(), transform_of(self.model))
-        assert loaded.decoded is not None  # always decoded, because the set of known hashes is empty
+        assert loaded.decoded is not None  # `known` is empty here, so `read_source` always decodes
         return pixel_vectors(self.model, loaded.decoded.pixels[None])[0], self._catalog.content(loaded.digest)
 
     def _unit(self, vector: NDArray[Any]) -> NDArray[np.float32]:

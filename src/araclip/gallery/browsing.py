@@ -35,12 +35,13 @@ class Month:
 
 
 class Timeline:
-    """Pictures, the newest first: `ids` (n,) are the store's numbers, `dates` (n,) texts, empty if not known."""
+    """Pictures, the newest first: `ids` (n,) are the store's ids, `dates` (n,) the dates as texts, "" if unknown."""
 
     def __init__(self, ids: NDArray[np.int64], dates: Sequence[str]) -> None:
-        """Sort the given ids by their dates, which are written as in `images.Facts.captured_at`, empty if unknown."""
+        """Sort the given ids by their dates, which are texts as in `pictures.facts.Facts.captured_at`, "" if
+        unknown."""
         known = np.array(dates, f"S{DATE_LETTERS}") if len(dates) else np.empty(0, f"S{DATE_LETTERS}")
-        order = np.lexsort((ids, known))[::-1]  # an empty date sorts below all others
+        order = np.lexsort((ids, known))[::-1]  # newest first; pictures without a date come last
         self.ids: NDArray[np.int64] = ids[order]
         self.dates: NDArray[np.bytes_] = known[order]
 
@@ -80,7 +81,7 @@ class Timeline:
 
 
 KEY_DIGITS = 16
-MAX_DEPTH = 64  # levels of folders; pictures in a deeper folder count for the folder above it at this depth
+MAX_DEPTH = 64  # levels of folders that are albums; deeper pictures count for the folder at this level
 
 
 @dataclass
@@ -92,10 +93,10 @@ class Album:
     parent: "Album | None" = field(default=None, repr=False)
     albums: list["Album"] = field(default_factory=list)
     pictures: int = 0
-    own: int = 0  # how many pictures lie directly in the folder
-    cover: int = 0  # the store's number of the newest picture
+    own: int = 0  # number of pictures in the folder itself
+    cover: int = 0  # the store's id of the newest picture
     newest: str = ""  # the date of the newest picture
-    held: set[int] = field(default_factory=set, repr=False)  # the pictures' numbers; emptied after counting
+    held: set[int] = field(default_factory=set, repr=False)  # ids of the pictures; emptied after counting
 
     @property
     def name(self) -> str:
@@ -118,7 +119,7 @@ class Albums:
     """All albums of a gallery: `top` lists the albums without a parent, `by_key` finds every album by its key."""
 
     def __init__(self, files: Iterable[tuple[str, int, str | None]]) -> None:
-        """Build the albums from all files: the path of each, its picture's number in the store, and its date."""
+        """Build the albums from all files: the path of each, its picture's id in the store, and its date."""
         folders: dict[str, Album] = {}
         for path, content, date in files:
             folder = os.path.dirname(path)  # noqa: PTH120  (100,000 of them, and not every path is UTF-8)
@@ -148,11 +149,12 @@ def _with_parents(folders: dict[str, Album], path: str) -> Album:
 def _summed(top: list[Album]) -> list[Album]:
     """Count the pictures of all albums and return the new top albums.
 
-    An album that holds nothing but one other album is replaced by that album; so is a single album at the top that
-    holds no pictures itself.
+    An album without own pictures and with a single child album is replaced by that child. If only one top album without
+    own pictures is left, its children become the top albums.
     """
     joined = sorted((_joined(album) for album in top), key=lambda album: album.path)
-    while len(joined) == 1 and not joined[0].own and joined[0].albums:  # the folder that all others lie in is no album
+    # A folder that contains all other albums, and no pictures itself, is not shown as an album.
+    while len(joined) == 1 and not joined[0].own and joined[0].albums:
         joined = joined[0].albums
     for album in joined:
         album.parent, album.held = None, set()
@@ -181,8 +183,8 @@ def _all(albums: Iterable[Album]) -> Iterable[Album]:
         yield from _all(album.albums)
 
 
-LOOKED_FOR = 50  # look for so many pictures' files to see whether a drive is there
-LISTED = 20  # a message names at most so many values
+LOOKED_FOR = 50  # to detect an unplugged drive, the files of at most this many pictures are looked for
+LISTED = 20  # an error message lists at most this many valid values
 MAX_CLUSTERS = 2_000
 CELLS = (16.0, 8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01)  # the sizes of map cells, in degrees
 
@@ -196,7 +198,7 @@ class Cluster:
     pictures: int
     cover: int
     box: tuple[float, float, float, float]  # south, west, north, east of the pictures (not the cell's borders)
-    name: str | None = None  # of the place of most of them
+    name: str | None = None  # name of the place where most of the pictures were taken
 
 
 def clusters(
@@ -230,7 +232,7 @@ def clusters(
         groups = rows * 1_000_000 + np.floor((longitudes + 180) / cell).astype(np.int64)
     _, first, inverse, counts = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
     size = len(first)
-    names: dict[int, str] = {}  # of each group, the place of most of its pictures
+    names: dict[int, str] = {}  # group number → name of the place where most of its pictures were taken
     for (group, name), _ in Counter(zip(inverse.tolist(), named.tolist(), strict=True)).most_common():
         if name:
             names.setdefault(group, name)

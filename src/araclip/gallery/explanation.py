@@ -35,7 +35,7 @@ class Explanation:
 
 
 def texts_of_shares(read: QueryPlan) -> list[str]:
-    """List the texts whose vectors `word_shares` needs: each text of the query, whole and without each of its words."""
+    """List the texts that `word_shares` needs as vectors: each text of the query, whole and without each word."""
     whole = (" ".join(words) for _, words in _spoken(read))
     return list(dict.fromkeys(text for text in (*whole, *(shorter for *_, shorter in _left_out(read))) if text))
 
@@ -55,7 +55,7 @@ def word_shares(
     """
     whole = terms.copy()
     for row, words in _spoken(read):
-        whole[row] = vector_of[" ".join(words)]  # the likeliest reading alone, so that only the left-out word differs
+        whole[row] = vector_of[" ".join(words)]  # one reading alone, so that only the left-out word makes a difference
     score = _cosine(whole, read, picture)
     shares = []
     for row, word, shorter in _left_out(read):
@@ -66,7 +66,7 @@ def word_shares(
 
 
 def _spoken(read: QueryPlan) -> list[tuple[int, list[str]]]:
-    """List the text terms that take part in the score: the row of each in the query, and its words."""
+    """For each text term that takes part in the score, return its row in the query and its words."""
     if read.only_filters:
         return []
     out = excluding_terms(read.query)

@@ -20,7 +20,7 @@ from araclip.gallery.results import Hit
 from araclip.gallery.text_matches import TextMatches, TextQuery, text_matches
 from araclip.pictures.video.scenes import file_of
 
-PATHS_AT_ONCE = 200  # one SQL statement looks up the paths of so many candidates
+PATHS_AT_ONCE = 200  # most candidates whose paths one SQL statement looks up
 
 
 class FolderSearch(StoreSearch):
@@ -34,7 +34,7 @@ class FolderSearch(StoreSearch):
         vector: NDArray[np.float32],
         page: Page,
     ) -> None:
-        """`hashes` returns the table of perceptual hashes, which is made when first used."""
+        """Prepare a search for `vector` (D,). `hashes` returns the perceptual hashes, when they are needed."""
         self._catalog, self._index, self._hashes, self._vector = catalog, index, hashes, vector
         self._wanted = page.offset + page.k
         self._condition = condition = catalog.condition(page.filters)
@@ -49,7 +49,7 @@ class FolderSearch(StoreSearch):
         (ids, scores), done = self._found(), 0
         while len(ids) > done:
             yield from list(zip(ids, scores, strict=True))[done:]
-            done = len(ids)  # more hits are needed to replace files missing on the disk
+            done = len(ids)  # the caller wants more: files of some hits are missing on the disk
             ids, scores = self._index.search(self._vector, 2 * done, self._allowed)
 
     def newest(self) -> Iterator[int]:
@@ -69,7 +69,7 @@ class FolderSearch(StoreSearch):
 
     def cosines(self, ids: Sequence[int], terms: NDArray[np.float32]) -> NDArray[np.float32]:
         row_of = {content: row for row, content in enumerate(ids)}
-        found = np.full((len(ids), len(terms)), -1, np.float32)  # -1: this generation lacks the picture
+        found = np.full((len(ids), len(terms)), -1, np.float32)  # -1 stays for pictures that the index does not have
         for column, term in enumerate(terms):
             known, scores = self._index.search(term, len(ids), np.sort(np.array(ids, np.int64)))
             found[[row_of[content] for content in known], column] = scores

@@ -211,7 +211,7 @@ class Gallery(BaseGallery):
             ) from error
 
     def _finish_writing(self) -> None:
-        with suppress(ModelNotFound):  # the first search that has the model makes what searches need
+        with suppress(ModelNotFound):  # without the model, the index is built by the first search that has it
             self._reader.finish_writing()
 
 

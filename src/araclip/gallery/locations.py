@@ -16,15 +16,15 @@ from araclip.errors import GalleryError, GalleryNotFound, InputError
 from araclip.gallery.catalog.schema import is_gallery
 from araclip.pictures.formats import SUFFIXES
 
-PASSWORD = "PGPASSWORD"  # libpq's name; a variable, because other users can read arguments
+PASSWORD = "PGPASSWORD"  # libpq's variable; other users could read the password among a program's arguments
 PORT = 5432
 SCHEMA = "araclip"
 SSL_MODES = ("prefer", "disable", "require", "verify-full")  # as libpq names them
 EXAMPLE = "Write postgresql://USER@HOST/DATABASE, and the password into $PGPASSWORD."
-URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")  # a protocol of two letters or more: C: is a drive
+URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")  # two letters or more: C:// is a Windows drive, not a protocol
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,40}")
 _USER = re.compile(r"//[^/?#]*@")
-_SECRET = re.compile(r"//.*@", re.DOTALL)  # up to the last @: an unescaped password may contain / and #
+_SECRET = re.compile(r"//.*@", re.DOTALL)  # greedy up to the last @, because an unescaped password may contain / and #
 _PASSWORD_OPTION = re.compile(r"(?<=password=)[^&]+", re.IGNORECASE)
 
 
@@ -34,8 +34,8 @@ class Address:
 
     For example postgresql://user:password@host:5432/database?schema=araclip&sslmode=require.
 
-    The password may stand in $PGPASSWORD instead. `host` may be a folder with the server's socket
-    (postgresql:///database?host=/run/postgresql). `str` gives the address without any secret.
+    If the address has no password, $PGPASSWORD is used. `host` may be a folder with the server's socket
+    (postgresql:///database?host=/run/postgresql). `str` gives the address without the password.
     """
 
     text: str
@@ -58,7 +58,7 @@ class Address:
         try:
             parts = urlsplit(text)
             host, port = parts.hostname or "", parts.port or PORT
-        except ValueError:  # brackets without an IPv6 address in them, or a port that is no number
+        except ValueError:  # the brackets hold no IPv6 address, or the port is no number
             signs = " In a password, / ? # are written %2F %3F %23." if text.startswith("postgres") else ""
             raise InputError(f"'{shown}' has an invalid port or host.{signs} {EXAMPLE}") from None
         if parts.scheme not in ("postgresql", "postgres"):
@@ -69,7 +69,8 @@ class Address:
         options = dict(parse_qsl(parts.query))
         database, schema = unquote(parts.path.strip("/")), options.pop("schema", SCHEMA)
         ssl, host = options.pop("sslmode", SSL_MODES[0]), options.pop("host", host)
-        if "@" in parts.path + parts.fragment:  # an unescaped password with / or #: its end is in the path
+        # A / or # in a password was not escaped, so that urlsplit took the password's end for the path.
+        if "@" in parts.path + parts.fragment:
             raise InputError(f"'{shown}' has a password with signs that an address cannot have. {EXAMPLE}")
         if not host or not database or "/" in database:
             raise InputError(f"'{shown}' names no host or no database. {EXAMPLE}")
@@ -108,7 +109,7 @@ def _own_name() -> str:
     """Return the name of this process's user; "" if the system knows only its number, as in some containers."""
     try:
         return getuser()
-    except (KeyError, OSError, ImportError):  # raised before Python 3.13; since 3.13; on Windows
+    except (KeyError, OSError, ImportError):  # KeyError before Python 3.13, OSError since, ImportError on Windows
         return ""
 
 
@@ -144,9 +145,9 @@ def reference_home() -> Path:
 
 
 def gallery_of(folder: Path) -> Path:
-    """Return where the gallery of a picture folder is kept.
+    """Return the path at which the gallery of a picture folder is kept.
 
-    The gallery's name joins the folder's name, for people, and a hash of its path, so that no two are the same.
+    The gallery's name is the folder's name, for people, and a hash of the folder's path, which makes it unique.
     """
     resolved = as_stored(folder.resolve())
     key = hashlib.sha256(os.fsencode(resolved)).hexdigest()[:10]
@@ -155,7 +156,7 @@ def gallery_of(folder: Path) -> Path:
 
 
 def remember(gallery: Location) -> None:
-    """Make `gallery` the one searched by default, if it lies in the default place; other galleries must be named."""
+    """Make `gallery` the one searched by default, if it is in the default place; other galleries must be named."""
     home = data_home() / "galleries"
     if isinstance(gallery, Path) and gallery.parent == home:
         atomic.write_text(home / _LATEST, gallery.name)
@@ -192,7 +193,7 @@ def gallery_here(folder: Path) -> Path:
     raise GalleryNotFound("no pictures are indexed yet. Index a folder first: `araclip index FOLDER`.")
 
 
-MOST_ENTRIES = 20_000  # look at so many folder entries to find a picture; takes less than a second on a disk
+MOST_ENTRIES = 20_000  # most folder entries that are examined to find a picture: less than a second on a disk
 
 
 def is_unindexed(folder: Path) -> bool:

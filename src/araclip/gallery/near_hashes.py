@@ -1,9 +1,9 @@
 """Find pairs of near hashes among a million perceptual hashes, without comparing every pair. Pure.
 
 Multi-index hashing (Norouzi, Punjani and Fleet 2012): each 64-bit hash is cut into PARTS. If two hashes differ in at
-most NEAR bits, some part of them differs in at most one bit (two bits in each of the four parts would make eight). So
-only hashes with a part that is equal or differs in one bit are compared. FAISS's IndexBinaryMultiHash does the same and
-took 14 times as long (docs/log/2026-11.md).
+most NEAR bits, some part of them differs in at most one bit: if each of the four parts differed in two bits, the hashes
+would differ in eight. So only hashes with a part that is equal or differs in one bit are compared. FAISS's
+IndexBinaryMultiHash does the same and took 14 times as long (docs/log/2026-11.md).
 """
 
 from collections.abc import Iterator
@@ -80,7 +80,7 @@ def _pairs(hashes: Hashes) -> set[tuple[int, int]]:
         for flip in (0, *(1 << bit for bit in range(BITS))):
             begins, ends = starts[keys ^ flip], starts[(keys ^ flip) + 1]
             if flip:
-                ends = np.where(keys ^ flip > keys, ends, begins)  # visits each pair of buckets once
+                ends = np.where(keys ^ flip > keys, ends, begins)  # compare each pair of buckets only once
             else:
                 begins = np.arange(1, len(keys) + 1)  # later rows of the same bucket
             for one, other in _candidates(begins, ends):

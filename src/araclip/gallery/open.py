@@ -102,7 +102,7 @@ def open_reader(location: LocationLike, model: Encoder, *, create: bool = False)
 def repair_gallery(
     location: LocationLike, *, model: ModelLike | None = None, progress: FilesProgress | None = None
 ) -> list[str]:
-    """Repair a gallery (in a folder, even one that cannot be opened); return one line for each action."""
+    """Repair a gallery, also one in a folder that cannot be opened; return one line for each action."""
     target = location_of(location)
     if not isinstance(target, Address):
         return Gallery.rescue(target, model=model, progress=progress)

@@ -70,7 +70,7 @@ class Interpretation:
     """How a query was understood. If its words were taken as typed, `literal` is true and the rest is empty."""
 
     language: str = "other"
-    readings: tuple[Reading, ...] = ()  # of terms with several readings, or with one that differs from what was typed
+    readings: tuple[Reading, ...] = ()  # for terms with several readings, or with one that differs from the typed text
     excluded: tuple[str, ...] = ()
     qualities: tuple[str, ...] = ()  # colours and the like after "not": no model sees them well, so nothing is left out
     filters: tuple[DerivedFilter, ...] = ()
@@ -110,7 +110,7 @@ class Interpretation:
 
 @dataclass(frozen=True)
 class QueryPlan:
-    """What a query asks for: its terms, the readings of each term (none for a picture), and how it was understood."""
+    """A planned query: its terms, the readings of each term (no reading for a picture), and how it was understood."""
 
     query: Query
     readings: tuple[tuple[Reading, ...], ...]
@@ -120,8 +120,7 @@ class QueryPlan:
 
     @property
     def texts(self) -> list[str]:
-        """List the texts to encode: each term's readings, then the kinds. `term_vectors` takes vectors in this
-        order."""
+        """List the texts to encode: each term's readings, then the kinds. `term_vectors` needs this order."""
         return [reading.text for readings in self.readings for reading in readings] + [*self.kinds]
 
     def own(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -413,7 +412,7 @@ def _merged(filters: Filters, derived: Filters) -> Filters:
 
 
 def _as_typed(change: Change) -> tuple[str, Word] | None:
-    """For one Latin word read as one Arabic word: return the Arabic stem and the Latin word; None for other changes."""
+    """For one Latin word read as one Arabic word, return the Arabic stem and the Latin word; otherwise None."""
     typed, meant = asked_words(change.source), asked_words(change.target)
     latin = change.kind == "arabizi" and len(typed) == len(meant) == 1
     return (meant[0].stem, typed[0]) if latin else None
@@ -422,7 +421,7 @@ def _as_typed(change: Change) -> tuple[str, Word] | None:
 def _to_find(typed: str, reading: Reading) -> str:
     if reading.changes and _is_latin(typed):
         return reading.text
-    left_out = {change.source for change in reading.changes if not change.target}  # «صور» in «عايز صور قطط»
+    left_out = {change.source for change in reading.changes if not change.target}  # words such as «صور» that only ask
     kept = [word for word in typed.split() if normalize(word) not in left_out]
     return " ".join(kept) if left_out and kept else typed
 

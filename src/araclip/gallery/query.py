@@ -85,7 +85,7 @@ def parse(text: str, *, files: bool = False) -> Query:
 
     Args:
         files: True to let a term name a picture file on this machine. Off by default, so that a service never
-            opens files that strangers name.
+            opens files that its clients name.
 
     Raises:
         InputError: the query or a term is empty, a weight is invalid, a quotation mark is left open, all terms are

@@ -1,12 +1,12 @@
 """Rank pictures for a query's vector: return a page of the best ones that pass the filters and exist, in stable order.
 
 Hits are ordered by their relevance: how surely the picture shows what the query says. Relevance rises if words of the
-query stand in the picture's texts, and falls if the picture has a description without these words. If relevance is
+query occur in the picture's texts, and falls if the picture has a description without these words. If relevance is
 unknown, hits are ordered by their value: their cosine on the scale of the gallery, raised and lowered in the same way.
 
 After ranking, pictures that show an excluded thing are left out: those for which the excluded text has a strong
 relevance (`gallery.relevance`), or a cosine at least a standard deviation above its average over the first hits.
-A query that only excludes has no ranked hits to compare with; the average over the whole gallery is taken instead.
+A query that only excludes has no ranked hits to compare with; `RelevanceScale.excluded_cosine` is its limit instead.
 Measured by benchmarks/exclusion.py.
 """
 
@@ -32,10 +32,10 @@ from araclip.gallery.text_matches import NO_MATCHES, TextMatches, TextQuery, whe
 from araclip.models.vectors import Ids, Vectors
 from araclip.pictures.video.scenes import file_of
 
-LIFT = 2.5  # a perfect text match of weight 1 adds this to a hit's value, to which the vector alone gives 0 to 1
-LIFT_ODDS = 7.0  # and adds this to the log-odds of relevance; orders hits as well (benchmarks/hybrid.py)
-DOUBT = 0.2  # a description without the query's words lowers a picture by this share of the best score's lead
-DOUBTED = 512  # for so many of a query's pictures, look whether they have a description; assume it for the rest
+LIFT = 2.5  # The score from the vector alone is 0 to 1; a perfect text match of weight 1 adds LIFT to it.
+LIFT_ODDS = 7.0  # a perfect text match adds this to the log-odds of relevance, which orders hits (benchmarks/hybrid.py)
+DOUBT = 0.2  # a description without the query's words costs this share of the best cosine's lead over the average
+DOUBTED = 512  # only for this many candidates descriptions are looked up; the others are assumed to have one
 AT_ONCE = 64  # number of pictures that are looked up together to see which of them have a description
 
 Relevance = Callable[[float], float] | None  # turns a cosine into a relevance; None if relevance is unknown
@@ -53,7 +53,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Hybrid:
-    """A search in pictures' texts, done together with the search by vector.
+    """A search for words in pictures' texts, done together with the search by vector.
 
     `query` says what to look for, `meaning` (0…1) how likely the vector means something in this gallery, `average` is
     the cosine between the vector and the gallery's average picture.
@@ -65,17 +65,17 @@ class Hybrid:
 
     @property
     def doubt(self) -> float:
-        """How far a description lowers a picture, as a share of the distance from average to best cosine."""
+        """How much a description lowers a cosine, as a share of the best cosine's distance from the average."""
         return DOUBT * min(self.query.weight, 1.0)
 
     def lowered(self, score: float, best: float) -> float:
-        """Return the lowered cosine for a picture with a description: if it were meant, the words would stand there."""
+        """Return the lowered cosine of a picture whose description lacks the query's words."""
         return score - self.doubt * max(best - self.average, 0.0)
 
     def lifted(self, relevance: float, strength: float, surely: float) -> float:
-        """Raise a picture's relevance if its texts match (`strength` above 0), to at least what the texts alone say.
+        """Return a picture's relevance, raised if its texts match (`strength` above 0).
 
-        `surely` is the relevance by the texts alone. Without a match, the relevance stays the same.
+        A raised relevance is at least `surely`, the relevance by the texts alone, times the weight of texts.
         """
         if not strength:
             return relevance
@@ -148,18 +148,18 @@ def doubted(
     yield from (each for _, each in sorted(held))
 
 
-FIRST_HITS = 30  # each hit is compared with the query's first hits: does it show the excluded thing more than they do?
-ABOVE = 1.0  # yes, from so many standard deviations above their average on; both numbers chosen on judged pairs
-LARGEST_CHUNK = 4096  # at most so many candidates in one step; steps grow, for galleries full of the excluded thing
+FIRST_HITS = 30  # an excluded thing is judged by comparing a picture with this many first hits of the query
+ABOVE = 1.0  # a picture is dropped this many standard deviations above those hits' average (tuned on judged pairs)
+LARGEST_CHUNK = 4096  # most candidates in one of the growing steps; nearly all may show the excluded thing
 
 Cosines = Callable[[Sequence[int], Vectors], Vectors]
 
 
 @dataclass(frozen=True)
 class Exclusion:
-    """Excluded terms: their unit vectors (m, D), and for each the cosine (m,) from which a picture shows the thing.
+    """Excluded terms: their unit vectors (m, D), and for each the least cosine (m,) of a picture that shows the thing.
 
-    `relative`: a picture is also left out if its cosine stands ABOVE standard deviations over that of the first hits.
+    `relative`: True to lower the limits by the query's first hits, see `beside`.
     """
 
     vectors: Vectors
@@ -167,16 +167,17 @@ class Exclusion:
     relative: bool = False
 
     def beside(self, first: Vectors) -> "Exclusion":
-        """Return the exclusion to use after the first hits: limits are lowered if these hits hardly show the terms.
+        """Return the exclusion for the hits after the first ones: limits are lower if these hardly show the terms.
 
-        `first` (n, m): the cosines of the query's first hits with the excluded terms.
+        `first` (n, m): the cosines of the query's first hits with the excluded terms. A limit is at most ABOVE standard
+        deviations above the average of these cosines.
         """
         if not self.relative or len(first) < MIN_PICTURES:
             return self
         return replace(self, limits=np.minimum(self.limits, first.mean(axis=0) + ABOVE * first.std(axis=0)))
 
     def drops(self, cosines: Vectors) -> NDArray[np.bool_]:
-        """From the cosines (n, m) of n pictures with the terms, tell for each picture (n,) whether it is left out."""
+        """Return for each of n pictures whether it is left out (n,), from its cosines with the terms (n, m)."""
         dropped: NDArray[np.bool_] = np.any(cosines >= self.limits, axis=1)
         return dropped
 
@@ -211,7 +212,7 @@ def kept(candidates: Iterator[Candidate], exclusion: Exclusion | None, cosines: 
 
 
 SORTS = ("relevance", "date")
-UNRATED = 200  # where relevance is unknown, so many of the best pictures are sorted by date
+UNRATED = 200  # if relevance is unknown, this many of the best pictures are sorted by date
 WHOLE = (int, np.integer)
 REAL = (*WHOLE, float, np.floating)
 _EVERY = 1 << 60  # more hits than any gallery has; sums and multiples of it still fit into servers' integers
@@ -229,8 +230,8 @@ class Page:
     offset: int
     filters: Filters
     threshold: float = 0.0
-    sort: str = SORTS[0]  # "date": what fits the query, the newest first (see `newest_first`)
-    by_date: bool = False  # everything, the newest first: the query says nothing that pictures show
+    sort: str = SORTS[0]  # "date": only pictures that fit, the newest first (see `newest_first`)
+    by_date: bool = False  # True: all pictures, the newest first, because the query says nothing that pictures show
     excluded: NDArray[np.float32] | None = field(default=None, compare=False)  # vectors (m, D) of what not to show
 
     def __post_init__(self) -> None:
@@ -255,7 +256,7 @@ class Page:
 class StoreSearch(ABC):
     """One search of a store for a unit vector (D,), among the pictures that pass a page's filters.
 
-    It gives the ranking all that the ranking needs to know. Pictures are named by the store's numbers.
+    Its methods answer all that ranking asks of a store. Pictures are identified by the store's ids.
     """
 
     @abstractmethod
@@ -284,8 +285,7 @@ class StoreSearch(ABC):
 
     @abstractmethod
     def described(self, ids: Sequence[int], *, in_arabic: bool) -> set[int]:
-        """Return which of the given pictures have a caption or metadata in Arabic letters (or else in other
-        letters)."""
+        """Return which of the given pictures have a caption or metadata in Arabic letters (or else in others)."""
 
     @abstractmethod
     def existing(self, candidates: Iterable[Candidate]) -> Iterator[tuple[Candidate, list[str]]]:
@@ -325,7 +325,7 @@ def ranked(
 
     Args:
         scale: turns cosines into relevance; None if relevance is unknown.
-        exclude: the number of a picture to leave out.
+        exclude: the store's id of a picture to leave out.
         hybrid: a search in pictures' texts that raises or lowers hits; None to rank by the vector alone.
         exclusion: what no hit may show.
     """
@@ -371,7 +371,7 @@ def ranked(
 
 
 def near_hits(search: StoreSearch, content: int, filters: Filters, most: int) -> list[tuple[int, Hit]]:
-    """Return a picture's near-duplicates that pass the filters, the likest first; `search` is for its own vector."""
+    """Return a picture's near-duplicates that pass the filters, most similar first; `search` is for its vector."""
     ids, scores = search.scores(np.array(sorted(search.near(content)), np.int64))
     candidates = (Candidate(each, score, None, 0.0) for each, score in zip(ids, scores, strict=True))
     found = search.existing(sorted(candidates, key=lambda each: (-each.score, each.content)))
@@ -379,13 +379,12 @@ def near_hits(search: StoreSearch, content: int, filters: Filters, most: int) ->
 
 
 def above(candidates: Iterator[Candidate], threshold: float) -> Iterator[Candidate]:
-    """Yield candidates until the first one whose relevance is below the threshold; yield all if relevance is
-    unknown."""
+    """Yield candidates until the first whose relevance is below the threshold; all if relevance is unknown."""
     return takewhile(lambda each: each.relevance is None or each.relevance >= threshold, candidates)
 
 
 def newest_first(candidates: Iterator[Candidate], newest: Iterator[int]) -> Iterator[Candidate]:
-    """Yield the candidates that fit the query, in the order of `newest`; unchanged if nothing fits.
+    """Yield the candidates that fit the query, in the order of `newest`; if nothing fits, yield all in their own order.
 
     A candidate fits unless its relevance is weak. Where relevance is unknown, the UNRATED best are taken.
     """

@@ -31,8 +31,8 @@ from araclip.models.encoder import Encoder
 from araclip.models.vectors import Vectors
 from araclip.text.places import spellings
 
-KEPT = 12  # values of one generation; a timeline takes 27 bytes a picture
-SAMPLE = 4096  # pictures in the sample: enough to estimate their covariance, and that takes only milliseconds
+KEPT = 12  # most derived values of a generation that are kept, such as a timeline (27 bytes for each picture)
+SAMPLE = 4096  # pictures in a sample: enough to estimate the covariance of vectors within milliseconds
 
 T = TypeVar("T")
 Catalogs = Callable[[], Catalog]  # returns the calling thread's own catalogue
@@ -45,7 +45,8 @@ class Snapshot(ABC):
     """
 
     def __init__(self, generation: str, store: Callable[[], Store], reference: Callable[[], ReferenceVectors]) -> None:
-        """`store` returns the store for the calling thread."""
+        """Prepare a snapshot of `generation`. `store` returns this thread's store, `reference` the reference
+        vectors."""
         self.generation = generation
         self._store, self._reference = store, reference
 
@@ -105,7 +106,7 @@ class Snapshot(ABC):
             )
 
     def near(self, content: int, filters: Filters, most: int) -> list[Hit]:
-        """Return the near-duplicates of a picture that pass the filters, the likest first."""
+        """Return the near-duplicates of a picture that pass the filters, the most similar first."""
         vector = self._store().vector(content)
         with self._searching(vector, Page(most, 0, filters)) as search:
             return search.with_pictures(near_hits(search, content, filters, most))
@@ -117,11 +118,11 @@ class Snapshot(ABC):
     def by_texts(
         self, content: int, text: TextQuery, vector: Vectors, score: float
     ) -> tuple[tuple[Match, ...], Callable[[Callable[[float], float]], float]]:
-        """Say how a picture's texts answer a query; `vector` (D,) is the query's, `score` the picture's cosine.
+        """Tell how a picture's texts match a query; `vector` (D,) is the query's, `score` the picture's cosine with it.
 
         Returns:
-            The texts in which words of the query stand; and a function that takes the query's relevance function (of a
-            cosine) and returns the relevance that a search gives this picture, texts included.
+            The texts in which words of the query occur; and a function that computes the relevance which a search gives
+            this picture, from the query's function of cosine to relevance (`RelevanceScale.relevance` makes it).
         """
         hybrid = self.hybrid(vector, text)
         with self._searching(vector, Page(1, 0, Filters(hidden=None))) as search:
@@ -142,7 +143,7 @@ class Snapshot(ABC):
 
 
 class GalleryReader(ABC):
-    """Holds the current snapshot of a gallery and the store that the snapshot reads."""
+    """Gives access to a gallery: holds the current snapshot, and builds a new one when the gallery has changed."""
 
     def __init__(self, model: Encoder) -> None:
         self.model = model
@@ -151,9 +152,9 @@ class GalleryReader(ABC):
         self._lock = threading.Lock()
 
     def made(self, generation: str, name: str, make: Callable[[], T]) -> T:
-        """Return a value that is derived from a generation; it is made by the first thread that asks for it.
+        """Return the value called `name` that is derived from a generation: from the cache, or else from `make()`.
 
-        Of the latest generation, the KEPT values that were used last are kept.
+        Only values of one generation are cached; of these, the KEPT values that were used last.
         """
         key = generation, name
         with self._lock:  # the second of two threads waits for the first one's result
@@ -278,8 +279,7 @@ class FolderReader(GalleryReader):
         return catalog, lambda: catalog.turn(self.model, patience)
 
     def finish_writing(self) -> None:
-        """Bring the gallery up to date after a write: build and save the index, truncate the change log, prepare a
-        snapshot."""
+        """After a write, build and save the index, truncate the change log, and prepare a snapshot."""
         catalog = self._catalog()
         snapshot = self._snapshot
         if not isinstance(snapshot, FolderSnapshot) or snapshot.generation != catalog.generation:

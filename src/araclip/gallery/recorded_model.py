@@ -51,8 +51,7 @@ def encoder_for(
     threads: int | None = None,
     device: str | None = None,
 ) -> Encoder:
-    """Return the encoder to open a gallery with: `model` if given, else the gallery's own, or the default for a new
-    one.
+    """Return the encoder to open a gallery with: `model` if given, else the gallery's own, or the default.
 
     Args:
         model: as `as_encoder` takes it; None if the user named no model.
@@ -73,8 +72,8 @@ def recorded_encoder(
 ) -> Encoder:
     """Load the model that a gallery records: a bundled, pulled or recorded model folder, or a known published model.
 
-    A gallery may come from a stranger, so its record is not trusted: only a model folder with the recorded fingerprint
-    is loaded, or a published model that araclip knows under this name.
+    The record of an untrusted gallery may say anything, so only a model folder with the recorded fingerprint is loaded,
+    or a published model that araclip knows under this name.
 
     Raises:
         ModelNotFound: the model is not on this machine; the message says how to get it.
@@ -84,9 +83,10 @@ def recorded_encoder(
     for folder in (*(folder for _, folder in named), _folder(record.origin)):
         if folder is not None and _fingerprint(folder) == record.fingerprint:
             return AraCLIP(folder, threads=threads, device=device)
-    if record.name in here:  # of another release; opening the gallery reports the difference
+    if record.name in here:  # a model of this name from another release; opening the gallery reports it
         return AraCLIP(record.name, threads=threads, device=device)
-    for peer in () if record.source else (record.origin, record.name):  # a pulled model has other vectors than its peer
+    # A record with a source was made by a pulled model, whose vectors differ from the published model's.
+    for peer in () if record.source else (record.origin, record.name):
         if is_known_peer(peer):
             return as_encoder(peer, threads=threads, device=device)
     raise _not_here(record, gallery)
@@ -114,7 +114,7 @@ def _not_here(record: RecordedModel, gallery: object) -> ModelNotFound:
 def _fingerprint(folder: Path) -> str | None:
     try:
         return model_folder.read_config(folder).fingerprint
-    except AraCLIPError:  # damaged, or made by another release: not the recorded model
+    except AraCLIPError:  # a damaged folder, or one of another release, is not the recorded model
         return None
 
 

@@ -14,7 +14,7 @@ from araclip.core import atomic
 from araclip.gallery.relevance import ReferenceVectors
 from araclip.models.encoder_base import Encoder, text_vectors
 
-VERSION = 1  # raise it when the everyday or the nonsense queries change
+VERSION = 1  # version of the cache; increase it when the everyday or nonsense queries change
 NONSENSE = 64  # how many nonsense queries there are
 
 _lines = (files("araclip") / "text" / "data" / "everyday.txt").read_text(encoding="utf-8").splitlines()
@@ -45,7 +45,7 @@ def reference_vectors(folder: Path, model: Encoder) -> ReferenceVectors:
         vectors = np.frombuffer(stored, "<f4").reshape(-1, model.width)
         return ReferenceVectors(vectors[: len(EVERYDAY)], vectors[len(EVERYDAY) :])
     vectors = text_vectors(model, [*EVERYDAY, *nonsense_queries()])
-    with contextlib.suppress(OSError):  # read-only or full disk: the next process needs a second to encode again
+    with contextlib.suppress(OSError):  # the disk is read-only or full: the next process encodes again, in a second
         atomic.write_checked(path, vectors.astype("<f4").tobytes())
         for stale in folder.glob("background-*"):
             if stale != path:

@@ -5,11 +5,12 @@ is a logistic function (Platt 1999) of four features. Each compares the query's 
 queries (everyday and nonsense) on the gallery's own pictures. So the function adapts to each gallery and each model,
 without labels:
 
-- how far the hit stands above the query's average score, in standard deviations of everyday queries;
-- how far the query's best pictures score above what nonsense scores for the same pictures, as a share of what strong
-  everyday queries reach: if nothing in the gallery fits, the best pictures are those that are near to any text;
-- how the query's best scores compare with the best scores of everyday queries;
-- how near the query is to its nearest everyday query: a text that the model never learned is near to none.
+- "deviation": how far the hit is above the query's average score, in standard deviations of everyday queries;
+- "above nonsense": how far the scores of the query's best pictures are above the scores of nonsense queries for these
+  pictures, as a share of the value that strong everyday queries reach. It is small if nothing in the gallery fits: then
+  the best pictures are merely near to every text;
+- "best": how the query's best scores compare with the best scores of everyday queries;
+- "familiar": how near the query is to its nearest everyday query: a text that the model never learned is near to none.
 
 Relevance rises with the score, so it keeps the order of hits. The constants were fitted by `benchmarks/relevance.py
 --fit` on half of the hand-judged pairs of query and picture (benchmarks/judged.jsonl); the same script reports the
@@ -26,16 +27,18 @@ from araclip.gallery.results import STRONG, WEAK
 from araclip.models.vectors import Vectors
 
 MIN_PICTURES = 10  # with fewer pictures, the statistics of scores say nothing
-# A query that only excludes leaves out a picture for which an excluded term has this relevance,
+# A query that only excludes leaves out a picture whose relevance for an excluded term is at least EXCLUDED, or whose
+# score is EXCLUDED_DEVIATION standard deviations above the term's average (most pictures may show the excluded thing).
 EXCLUDED = 0.2
-EXCLUDED_DEVIATION = 1.0  # or a score so many standard deviations above the term's average (most pictures may show it)
-MIDPOINT = 0.3  # with this relative spread, a query is as likely meaningful as nonsense
+EXCLUDED_DEVIATION = 1.0
+MIDPOINT = 0.3  # the relative spread at which a query is as likely meaningful as nonsense
 SLOPE = np.log(19) / MIDPOINT  # chosen so that nonsense gets a meaning of 0.05
 STRONG_PERCENTILE = 90  # everyday queries at this percentile are "strong": the gallery has pictures for them
-# The features look at the TOP best pictures of a query, or at the BEST best. In a small gallery they look at fewer: at
+# Most features use only the scores of the TOP or BEST best pictures of a query. In a small gallery they use fewer: at
 # most one in BEST_SHARE of its pictures.
 TOP, BEST, BEST_SHARE = 20, 5, 40
-AVERAGE = np.log(WEAK / (1 - WEAK))  # the greatest log-odds of an average picture, so that it is weak for every query
+# The log-odds of an average picture are limited to this value, so that it is weak for every query.
+AVERAGE = np.log(WEAK / (1 - WEAK))
 
 # (weight, least value, greatest value) of each feature. The first feature, the score's deviation, is not bounded.
 FEATURES: dict[str, tuple[float, float, float]] = {
@@ -69,8 +72,10 @@ class RelevanceScale:
     # ------------------------------------------------------------------ the query as a whole
 
     def spread(self, queries: Vectors) -> Vectors:
-        """Return for each query (n, D) the standard deviation over the pictures (n,) of its score minus the score of
-        the average everyday query."""
+        """Return the standard deviation of each query's scores minus the average everyday query's scores.
+
+        Queries are (n, D); the deviation is over the pictures; the result is (n,).
+        """
         apart = queries - self.reference.everyday.mean(axis=0)
         variances = np.einsum("nd,nd->n", apart @ self._covariance, apart)
         spreads: Vectors = np.sqrt(np.maximum(variances, 0))
@@ -141,8 +146,11 @@ class RelevanceScale:
         return min(most, max(1, len(self.sample) // BEST_SHARE))
 
     def _above(self, scores: Vectors) -> float:
-        """Return how far a query's best scores are above what nonsense scores for the same pictures, in standard
-        deviations of nonsense. `scores` (n,): the query's scores for all pictures of the sample."""
+        """Return how far a query's best scores exceed the nonsense queries' scores for these pictures.
+
+        The unit is the standard deviation of nonsense. `scores` (n,): the query's scores for all pictures of the
+        sample.
+        """
         count = self._count(TOP)
         rows = np.argpartition(scores, -count)[-count:]
         mean, deviation = self._nonsense
@@ -175,7 +183,7 @@ class RelevanceScale:
 
     @cached_property
     def _usual_above(self) -> float:
-        """The value of `_above` that strong everyday queries have."""
+        """The value of `_above` for strong everyday queries: their STRONG_PERCENTILE-th percentile."""
         return max(_percentile([self._above(scores) for scores in self._everyday]), 1e-6)
 
     @cached_property

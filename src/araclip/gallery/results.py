@@ -9,7 +9,7 @@ from typing import Literal
 from araclip.gallery.catalog.records import Copy, PictureRecord
 from araclip.pictures.video.scenes import AtPath
 
-STRONG, WEAK = 0.5, 0.2  # relevance: from STRONG on a hit is strong (more likely right than not), below WEAK it is weak
+STRONG, WEAK = 0.5, 0.2  # Relevance at least STRONG: a strong hit, more likely right than not. Below WEAK: a weak hit.
 # If the mean relevance of the first FIRST_ROW hits is below FITTING, no hit fits the query; chosen on judged pairs.
 FIRST_ROW, FITTING = 5, 0.22
 TEXT_WEIGHT = 1.0  # how much words in a picture's texts count beside the picture itself; see docs/log/2026-11.md
@@ -25,8 +25,8 @@ def strength(relevance: float | None) -> str | None:
 def fits_nothing(relevances: Sequence[float | None], *, by_date: bool = False) -> bool:
     """True if the first hits' relevances say that nothing fits the query: their mean is low and none is strong.
 
-    `relevances` stand best first. False if they are unknown. `by_date`: the hits are what fits, sorted by date; a weak
-    one among them says that nothing did.
+    `relevances` is ordered best first. The answer is False if they are unknown. `by_date`: True for hits sorted by
+    date, which are only the fitting ones; a weak hit among them says that nothing fitted.
     """
     if by_date:
         return any(each is not None and each < WEAK for each in relevances)
@@ -36,10 +36,10 @@ def fits_nothing(relevances: Sequence[float | None], *, by_date: bool = False) -
 
 @dataclass(frozen=True)
 class Match:
-    """A text of a picture in which words of the query stand.
+    """A text of a picture that contains words of the query. It is untrusted: escape it for display.
 
-    `field`: name (of a file or folder), metadata, caption, or ocr (letters in the picture). `text`: one line of it;
-    `marks`: start and end of each word found there, in characters. The text is a stranger's: escape it for display.
+    `field`: name (of a file or folder), metadata, caption, or ocr (letters in the picture). `text`: one line of the
+    text. `marks`: start and end of each word found in `text`, in characters.
     """
 
     field: str
@@ -51,8 +51,7 @@ class Match:
 class Hit(AtPath):
     """One picture found: `score` is its cosine (−1…1), `rank` counts from 1, `copies` are paths of identical files.
 
-    `matched` says in which of the picture's texts the query's words stand; because of such a match, a hit may stand
-    before hits with a higher score.
+    `matched` lists the picture's texts that contain words of the query; such a hit may precede hits of a higher score.
     `relevance` is the probability that the picture shows what the query says (see `gallery.relevance`); None if the
     query contains a picture, or the gallery has too few pictures.
     `near` counts the near-duplicates that were left out in favour of this hit, if near-duplicates are collapsed.
@@ -93,7 +92,7 @@ class Hit(AtPath):
 
     @property
     def folder(self) -> str:
-        """The name of the folder that the file at `path` lies in; empty if there is no file."""
+        """The name of the folder of the file at `path`; empty if there is no file."""
         return self._copy.folder if self._copy else ""
 
     @property
@@ -130,9 +129,9 @@ class Update:
 
 @dataclass
 class Filled:
-    """Result of `add_embedded`: how many pictures were read and how many were new, and how long the parts took.
+    """Result of `add_embedded`: how many pictures were read, and how many of them were new.
 
-    `row_seconds` went into writing rows and their words, `index_seconds` into the index.
+    `row_seconds` is the time for writing rows and their words, `index_seconds` the time for the index.
     """
 
     read: int = 0
@@ -143,7 +142,10 @@ class Filled:
 
 @dataclass(frozen=True)
 class Addition:
-    """Result of `add`: the path of each picture in the given order, None if it was skipped; and why it was skipped."""
+    """Result of `add`: the path of each picture in the given order, None for a skipped picture.
+
+    `skipped` has a line for each skipped picture that says why.
+    """
 
     paths: tuple[str | None, ...]
     skipped: tuple[str, ...] = ()
@@ -190,8 +192,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Group:
-    """A group of duplicates. `kind`: "exact" (the same bytes), "near" (the same picture) or "semantic" (the same
-    scene).
+    """A group of duplicates. `kind`: "exact" (same bytes), "near" (same picture) or "semantic" (same scene).
 
     The largest picture comes first; `spare_bytes` is the disk space that the other pictures take.
     """
@@ -266,7 +267,7 @@ class WordShare:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A query that may be meant; from names and texts of the gallery, so a stranger's: escape it for display."""
+    """A suggested query, made from names and texts of the gallery: it is untrusted, so escape it for display."""
 
     text: str
     kind: Literal["folder", "place", "word", "query", "file"]

@@ -19,7 +19,7 @@ from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import Hit
 from araclip.pictures.images import opened
 
-IN_NOTEBOOK, THUMBNAIL = 30, 160  # most hits a notebook shows; longer side in pixels
+IN_NOTEBOOK, THUMBNAIL = 30, 160  # most hits that a notebook shows; a thumbnail's longer side in pixels
 
 
 class Hits(list[Hit]):
@@ -77,8 +77,10 @@ class Hits(list[Hit]):
 def replanned(
     planner: Planner, plan: QueryPlan, terms: NDArray[np.float32], snapshot: Snapshot, filters: Filters
 ) -> QueryPlan | None:
-    """If no picture matches the plan's date or folder (and the caller's filters), return a plan that reads them as
-    ordinary words instead; else return None. `terms`: the vectors of the plan's terms and kinds (n + m, D).
+    """Return a plan that reads the query's date and folder as ordinary words, if no picture matches them as filters.
+
+    Returns None if a picture passes these filters and the caller's `filters`, or if the plan has no filters of its own.
+    `terms`: the vectors of the plan's terms and kinds (n + m, D).
     """
     if not plan.has_filters or snapshot.search(terms[0], Page(1, 0, plan.filtered(filters)), relevance=False):
         return None

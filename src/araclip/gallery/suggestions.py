@@ -22,13 +22,13 @@ FOLDERS, PLACES, WORDS, QUERIES, FILES = (
     3,
     3,
 )  # the most suggestions of each kind, so that no kind fills the list
-LEAST = 2  # names of files are suggested once so many letters are typed
-SHORTER = 3  # a stem may be shorter than the typed letters, but by less than this: «سيارة» has the stem «سيار»
+LEAST = 2  # letters to type before names of files are suggested
+SHORTER = 3  # A stem may be up to SHORTER - 1 letters shorter than the typed letters: «سيارة» has the stem «سيار».
 CAMERAS = frozenset(
     ("img", "dsc", "dscf", "dscn", "pxl", "vid", "scan", "screenshot", "whatsapp", "jpg", "jpeg", "png")
 )  # words in the names that cameras and programs give; such names say nothing about the picture
 ARTICLES = ("وال", "بال", "فال", "كال", "لل", "ال", "و")
-LEFT = {"و": 4}  # it is cut off only if so many letters stay: in shorter words it is rarely "and"; 1 for all others
+LEFT = {"و": 4}  # letters that must remain without the article (else 1): in a shorter word, و is rarely "and"
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _words(typed: str, asked: Sequence[Word], source: WordIndex) -> list[str]:
         return []
     beginning = Beginning(last.folded)
     stems = [stem for stem, _ in source.stems(beginnings(last), 4 * WORDS)]
-    if len(last.folded) > SHORTER:  # the stem of a word that is typed to its end may be shorter
+    if len(last.folded) > SHORTER:  # the last word may be complete, and its stem shorter
         stems += [last.folded[:-cut] for cut in range(1, SHORTER) if last.folded[:-cut] not in stems]
     stems = [stem for stem in stems if stem not in CAMERAS and len(stem) > 1][: 2 * WORDS]
     written = source.spellings(stems, lambda word: None if word.folded in FUNCTION_WORDS else beginning.fits(word))
@@ -137,8 +137,7 @@ def busiest(folders: Mapping[str, int]) -> list[str]:
 
 
 def _is_telling(name: str) -> bool:
-    """True if a file's name has a meaningful word, unlike the names that cameras and programs give (IMG_2041,
-    20230517_183000, 1F3CA-200D)."""
+    """True if a file's name has a meaningful word, unlike cameras' and programs' names (IMG_2041, 1F3CA-200D)."""
     return any(
         word.folded[0].isalpha() and (len(word.folded) > 2 or not word.folded.isascii()) and word.folded not in CAMERAS
         for word in words(name)

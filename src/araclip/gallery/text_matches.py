@@ -26,12 +26,12 @@ PART = 0.5  # a word found inside a longer word counts as half a word
 # Relevance by texts alone is SURELY * strength, at most the coverage. With 1.9, finding half of a query's words, or its
 # only word inside a longer one («فيل» in «الفيلم»), is not enough for a strong hit.
 SURELY = 1.9
-FEW = 10  # if so many pictures have the whole word, it is not looked for inside longer words
+FEW = 10  # a word is looked for inside longer words only if fewer pictures than this have it whole
 COMMON = 0.1  # a word tells nothing and is ignored if more than this share of the pictures, and more than MANY, have it
 MANY = 10_000
-MOST = 2_000  # at most so many pictures are raised because of their texts
-AT_ONCE = 10_000  # most ids in one request (some 100 kB) that asks a server which of the pictures pass the filters
-MAX_WORDS = 64  # look for so many words of a query, with up to two index look-ups each; a model reads few more
+MOST = 2_000  # most pictures whose rank is raised because of their texts
+AT_ONCE = 10_000  # most ids (some 100 kB) in one request that asks a server which pictures pass the filters
+MAX_WORDS = 64  # most words of a query that are looked for, in up to two index look-ups each; a model reads few more
 BEFORE, AFTER = 40, 80  # letters that a snippet shows before and after the first word found
 FIELDS = {"names": "name", "metadata": "metadata", "captions": "caption", "ocr": "ocr"}
 
@@ -115,7 +115,7 @@ class TextMatches:
                 strongest matches first, until MOST pictures have passed.
         """
         if len(self.ids) <= MOST:
-            return self  # few enough: the caller leaves out pictures that do not pass
+            return self  # no need to ask: the caller leaves out pictures that do not pass
         strongest = self.ids[np.lexsort((self.ids, -self.strength))]
         allowed: list[int] = []
         for start in range(0, len(strongest), AT_ONCE):
@@ -151,7 +151,8 @@ def text_matches(index: TextIndex, query: TextQuery, pictures: int) -> TextMatch
         wholes.append(whole)
     rare = [word.folded for word, whole in zip(query.words, wholes, strict=True) if len(whole) < FEW]
     with_part = dict(zip(rare, index.with_parts(rare, most), strict=True))
-    counted: list[tuple[float, Ids, Ids]] = []  # a word's rarity, pictures with it whole, pictures with it as a part
+    # For each word: its rarity, the pictures with it as a whole word, and those with it inside a longer word.
+    counted: list[tuple[float, Ids, Ids]] = []
     for word, whole in zip(query.words, wholes, strict=True):
         part = np.setdiff1d(with_part.get(word.folded, whole[:0]), whole, assume_unique=True)
         if len(whole) <= most:
@@ -160,7 +161,7 @@ def text_matches(index: TextIndex, query: TextQuery, pictures: int) -> TextMatch
     if not total:
         return NO_MATCHES
     every = np.sort(np.concatenate([each for _, *found in counted for each in found]))
-    ids = every[np.diff(every, prepend=-1) > 0]  # each once; np.unique would import numpy.ma, 20 ms
+    ids = every[np.diff(every, prepend=-1) > 0]  # each id once (np.unique would import numpy.ma, 20 ms)
     strength, coverage = np.zeros(len(ids)), np.zeros(len(ids))
     for weight, whole, part in counted:
         there = np.isin(ids, whole, assume_unique=True) + PART * np.isin(ids, part, assume_unique=True)
@@ -179,7 +180,7 @@ def rarity(pictures_with: int, pictures: int) -> float:
 
 
 def _with_all(index: TextIndex, asked: Sequence[Word], ids: Ids, most: int) -> NDArray[np.bool_]:
-    """Tell for each picture in `ids` whether its texts have all the given words."""
+    """Return for each picture in `ids` whether its texts have all the given words."""
     there = np.ones(len(ids), bool)
     for found in index.with_stems([word.stem for word in asked], most):
         there &= np.isin(ids, found, assume_unique=True)

@@ -1,4 +1,4 @@
-"""The application: settings in, an ASGI app out; its OpenAPI description has the limits of these settings."""
+"""Build the server's ASGI application from its settings, whose limits its OpenAPI description states."""
 
 import contextlib
 import logging
@@ -54,7 +54,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=__version__,
         description="Type Arabic, find pictures.",
         lifespan=lifespan,
-        docs_url=None,  # their pages load scripts from another host
+        docs_url=None,  # FastAPI's pages of documentation load scripts from another host
         redoc_url=None,
         redirect_slashes=False,
     )
@@ -69,9 +69,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(AraCLIPError, _own_error)
-    app.add_exception_handler(OSError, _own_error)  # a full disk, an unreadable file
+    app.add_exception_handler(OSError, _own_error)  # such as a full disk or an unreadable file
     app.add_exception_handler(ClientDisconnect, _client_left)
-    # The last one added handles a request first.
+    # A request passes the middleware in reverse order: the one added last handles it first.
     app.add_middleware(
         Bounded, max_body=settings.max_body, body_seconds=settings.body_seconds, send_seconds=settings.send_seconds
     )
@@ -118,7 +118,7 @@ async def _own_error(request: Request, error: Exception) -> Response:
         return answer(Problem("bad-picture", reason=message_of(error)), request.scope)
     if isinstance(error, InputError):
         return answer(Problem("bad-query", reason=message_of(error)), request.scope)
-    log.error("%s", shown(str(error)))  # it may contain paths, which must not reach clients
+    log.error("%s", shown(str(error)))  # only logged: the text may contain paths, which clients must not see
     return answer(Problem("gallery", headers={"Retry-After": "5"}), request.scope)
 
 
@@ -147,7 +147,7 @@ def _completed(schema: dict[str, Any], service: Service) -> dict[str, Any]:
             for parameter in operation.get("parameters", ()):
                 _bound(parameter["name"], parameter["schema"], service)
                 if parameter["name"] == "q":
-                    parameter["schema"]["minLength"] = 1  # in a body it may be empty, beside pictures
+                    parameter["schema"]["minLength"] = 1  # POST /search may have pictures instead
             statuses = ANY_ROUTE + (WITH_BODY if "requestBody" in operation else ())
             errors = dict.fromkeys(statuses, OPENAI_ERROR) if path.startswith(PREFIX) else problems(*statuses)
             for code, response in errors.items():
@@ -161,7 +161,7 @@ def _completed(schema: dict[str, Any], service: Service) -> dict[str, Any]:
 
 def _bound(name: str, field: dict[str, Any], service: Service) -> None:
     if name == "k":
-        field.setdefault("maximum", service.settings.max_k)  # others are the routes' own
+        field.setdefault("maximum", service.settings.max_k)  # routes with another limit have set it themselves
     elif name == "q":
         field["maxLength"] = service.settings.max_text
     elif name == "dimensions":

@@ -24,9 +24,9 @@ from araclip.server.originals import Original
 
 MAX_PICTURES = 1_000
 KEPT = 200  # prepared archives, each a list of ids
-SECONDS = 600  # from preparing to the start of the download
+SECONDS = 600  # a download must start within this time after its archive was prepared
 MISSING = "not-included.txt"
-MAX_NAME = 180  # bytes of UTF-8, with its suffix; file systems take 255, and unpackers add a folder
+MAX_NAME = 180  # bytes of UTF-8 with the suffix; file systems allow 255, and unpacking may append to a name
 _UTF8 = 0x800
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069]')
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
@@ -39,7 +39,9 @@ Opener = Callable[[PictureRecord], Original | None]
 class Archives:
     """Archives that were prepared and may be downloaded for a while; thread-safe.
 
-    Two steps, since a browser saves what a link gives while it arrives, and a link has no room for a thousand ids.
+    A download takes two requests: a browser can save the answer to a GET request while it arrives, but the address of
+    such a request is too short for a thousand ids. So a POST request sends the ids first, and gets a key for the
+    address.
     """
 
     def __init__(self, *, most_bytes: int, now: Callable[[], float] = time.monotonic) -> None:
@@ -50,7 +52,7 @@ class Archives:
 
     def prepare(self, records: Sequence[PictureRecord]) -> tuple[str, int]:
         """Store a list of pictures to download; return the archive's key and how many bytes the pictures have."""
-        sizes = {record.copies[0].file: record.copies[0].size for record in records}  # a video once, not for each scene
+        sizes = {record.copies[0].file: record.copies[0].size for record in records}  # a video counts once
         size = sum(sizes.values())
         if size > self._most_bytes:
             raise Problem("large-archive", size=_megabytes(size), limit=_megabytes(self._most_bytes))
@@ -74,7 +76,13 @@ async def zipped(
     records: Sequence[PictureRecord], opened: Opener, in_thread: InThread[bytes], opening: InThread[Original | None],
     most_bytes: int,
 ) -> AsyncIterator[bytes]:  # fmt: skip
-    """Yield the bytes of a ZIP archive. Pictures that are gone or changed are left out and named in a text file."""
+    """Yield the bytes of a ZIP archive. Pictures that are gone or changed are left out and named in a text file.
+
+    Args:
+        opened: opens the original of a picture; returns None if no file holds the picture any more.
+        in_thread, opening: run a function in a thread: reading pieces, or opening and hashing a file.
+        most_bytes: most bytes of the archive.
+    """
     names, missing, videos, sent = Names(), list[str](), set[str](), Sent()
     archive = ZipFile(sent, "w")  # type: ignore[call-overload]
     for record in records:
@@ -85,7 +93,7 @@ async def zipped(
             missing.append(record.copies[0].name)
             continue
         with original:
-            if original.time is not None and original.path in videos:  # another scene of the same video
+            if original.time is not None and original.path in videos:  # another scene has already added this video
                 continue
             if await opening(lambda original=original: _summed(original)) is None:  # type: ignore[misc]
                 missing.append(record.copies[0].name)
@@ -97,7 +105,8 @@ async def zipped(
                     file.write(piece)
                     yield sent.taken()
     if missing:
-        text = "".join(f"{name}\r\n" for name in missing).encode("utf-8-sig")  # Windows' editor wants the mark
+        # for Windows Notepad: with byte order mark
+        text = "".join(f"{name}\r\n" for name in missing).encode("utf-8-sig")
         with archive.open(Known(names.free(MISSING), "", crc32(text), len(text)), "w") as file:
             file.write(text)
     archive.close()
@@ -107,8 +116,8 @@ async def zipped(
 class Known(ZipInfo):
     """A file of an archive whose CRC-32 and size are known before its bytes are written.
 
-    They stand in front of the bytes, and names are UTF-8 with their flag set: so Windows Explorer, macOS, unzip and
-    readers that stream all take it. Archives stay below 4 GB, and need no ZIP64.
+    CRC and size are written in front of the file's bytes, and the name is marked as UTF-8: so Windows Explorer, macOS,
+    unzip and programs that unpack a stream can all read the archive. Archives stay below 4 GB, and need no ZIP64.
     """
 
     def __init__(self, name: str, date: str, crc: int, size: int) -> None:
@@ -117,20 +126,21 @@ class Known(ZipInfo):
         except ValueError:
             at = datetime.min
         super().__init__(name, at.timetuple()[:6] if 1980 <= at.year <= 2107 else (1980, 1, 1, 0, 0, 0))
-        self.create_system, self.external_attr = 3, 0o100644 << 16  # Unix: its file mode counts
+        self.create_system, self.external_attr = 3, 0o100644 << 16  # made on Unix, with permissions rw-r--r--
         self._known = crc, size
 
     def FileHeader(self, zip64: bool | None = None) -> bytes:  # noqa: N802  (zipfile's name)
-        """Return the header that stands before the file's bytes."""
+        """Return the header that precedes the file's bytes."""
         self.CRC, self.file_size = self._known
         self.compress_size, self.flag_bits = self.file_size, _UTF8
         return super().FileHeader(zip64)
 
 
 class Sent:
-    """A file that `ZipFile` writes front to back, whose bytes are taken away as they come.
+    """A file object to which `ZipFile` writes an archive; `taken` removes the bytes written so far, to send them.
 
-    `ZipFile` goes back to write a file's head once more when its sum is known: of `Known` files the head is the same.
+    After writing a file, `ZipFile` goes back to write its header once more, with the checksum. For `Known` files, the
+    second header equals the first, so it is dropped.
     """
 
     def __init__(self) -> None:
@@ -155,7 +165,7 @@ class Sent:
         return len(data)
 
     def flush(self) -> None:
-        """Do nothing: no byte is held back."""
+        """Do nothing, because `write` holds back no bytes."""
 
     def taken(self) -> bytes:
         """Return the bytes that were written since the last call."""
@@ -170,7 +180,7 @@ class Names:
         self._taken: set[str] = set()
 
     def free(self, name: str) -> str:
-        """Return `name`, with a number if it is taken. Windows and macOS do not tell A from a."""
+        """Return `name`, with a number if it is taken (case is ignored, as on Windows and macOS), and take it."""
         stem, dot, suffix = _writable(name).rpartition(".")
         if not dot or len(suffix) > 10 or not stem:
             stem, dot, suffix = f"{stem}{dot}{suffix}", "", ""
@@ -183,7 +193,7 @@ class Names:
 
 
 def _writable(name: str) -> str:
-    """Return a name without characters that Windows refuses, in composed form (NFC), as most systems store it."""
+    """Return a name that Windows accepts, in composed Unicode (NFC), which most systems use for names."""
     text = unicodedata.normalize("NFC", name.encode("utf-8", "replace").decode())
     text = _FORBIDDEN.sub("_", text).strip().rstrip(". ") or "picture"
     return f"_{text}" if _DEVICES.fullmatch(text) else text
@@ -195,8 +205,9 @@ def _cut(stem: str, ending: str) -> str:
 
 
 def _summed(original: Original) -> Original | None:
-    """An original whose checksum is known, or None if its file is written meanwhile. For a thread: of a video, all
-    bytes are read for it.
+    """Compute the checksum of an original, and return the original; None if its file is being changed.
+
+    To be called in a thread, because all bytes of a video are read.
     """
     try:
         _ = original.crc

@@ -1,7 +1,7 @@
 """Micro-batching: items that arrive while the encoder is busy form the next batch.
 
-No item waits for a batch to fill: an idle encoder encodes an item at once. Under load batches grow, and with them the
-throughput. Clients take turns at the places of the next batch.
+No item waits for a batch to fill: an idle encoder encodes an item at once. Under load, batches grow, and with them the
+throughput. A batch takes items from all clients in turn.
 """
 
 import asyncio
@@ -25,14 +25,14 @@ class _Asked(Generic[Item]):
 
 
 class Batcher(Generic[Item]):
-    """Computes rows of `encode(items)` in one thread, in batches across concurrent callers."""
+    """Encodes single items of concurrent callers in batches: one thread calls `encode(items)`."""
 
     def __init__(self, encode: Callable[[Sequence[Item]], Vector], *, most: int, name: str) -> None:
         self.batches = 0
         self.items = 0
         self._encode = encode
         self._most = most
-        self._waiting: dict[str, deque[_Asked[Item]]] = {}  # by client, in the order of their turns
+        self._waiting: dict[str, deque[_Asked[Item]]] = {}  # client → its waiting items; the first client is next
         self._running: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
 
@@ -47,7 +47,7 @@ class Batcher(Generic[Item]):
     async def _run(self) -> None:
         try:
             while taken := self._next():
-                if batch := [asked for asked in taken if not asked.vector.done()]:  # a client may have left
+                if batch := [asked for asked in taken if not asked.vector.done()]:  # without clients that have left
                     await self._encode_batch(batch)
         finally:
             self._running = None
@@ -69,7 +69,7 @@ class Batcher(Generic[Item]):
         loop = asyncio.get_running_loop()
         try:
             vectors = await loop.run_in_executor(self._thread, self._encode, [asked.item for asked in batch])
-        except Exception as error:  # passed on to every caller
+        except Exception as error:  # every caller of the batch gets this error
             for asked in batch:
                 if not asked.vector.done():
                     asked.vector.set_exception(error)
@@ -108,5 +108,5 @@ class TextVectorCache:
         return vector
 
     def forget(self) -> None:
-        """Empty the cache, since the model has changed. Texts that the earlier model still encodes are not stored."""
+        """Empty the cache, because the model has changed. Vectors still being computed are not stored."""
         self._cache = OrderedDict()

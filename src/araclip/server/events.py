@@ -7,8 +7,8 @@ from typing import Any
 
 from araclip.server.http.gates import Gate
 
-HEARTBEAT_SECONDS = 15  # below the minute after which proxies close idle connections
-BEHIND = 32  # queued events of a slow client; then the oldest are dropped, since only the latest state counts
+HEARTBEAT_SECONDS = 15  # proxies close connections that are idle for a minute
+BEHIND = 32  # most queued events of a slow client; the oldest are dropped, because only the latest state matters
 
 
 class Events:

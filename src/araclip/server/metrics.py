@@ -30,7 +30,7 @@ class Metrics:
         )
 
     def gauge(self, name: str, about: str, value: Callable[[], float]) -> None:
-        """Add the gauge `araclip_NAME`; `value` is called for its value whenever the metrics are scraped."""
+        """Add a gauge with the name `araclip_NAME`. `value` is called whenever the metrics are scraped."""
         Gauge(f"araclip_{name}", about, registry=self.registry).set_function(value)
 
     def text(self) -> bytes:
@@ -39,7 +39,7 @@ class Metrics:
 
 
 class Measured:
-    """Counts and times every request, labelled by its route's template: URLs with ids would create a series each."""
+    """Counts and times every request by its route's template: each URL with an id would make a new series."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self._app = app
@@ -63,5 +63,5 @@ class Measured:
             route = getattr(scope.get("route"), "path", "other")
             method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "DELETE") else "other"
             self._metrics.requests.labels(method, route, str(status)).inc()
-            if route != "/events":  # its duration is that of the stream
+            if route != "/events":  # a stream of events lasts as long as its client listens
                 self._metrics.seconds.labels(route).observe(time.perf_counter() - began)

@@ -1,4 +1,4 @@
-"""The original bytes of a picture; of a scene, those of its video.
+"""Open the original file of a picture, and read its bytes; for a scene, those of its video.
 
 A path may lead to another file by now, for example through a link put in its place. So the file is opened once, hashed,
 and sent through the same descriptor only if the hash is the picture's: no path or link can make the server send a file
@@ -26,7 +26,7 @@ from araclip.pictures.video.scenes import file_hash, scene_digest
 from araclip.server.http.limits import Aborted
 
 MAX_BYTES = 300_000_000  # larger pictures are not sent; videos are sent whatever their size, and read in ranges
-PIECE = 1 << 18  # what a client that does not read keeps in memory
+PIECE = 1 << 18  # bytes read at a time: the memory that a slow client takes
 MAX_SENT = 128  # originals that are sent at a time: each holds a file open
 TYPES = {
     "JPEG": "image/jpeg",
@@ -42,15 +42,16 @@ TYPES = {
     "RAW": "image/x-dcraw",
 }
 CONVERTED = frozenset(kind for name, kind in TYPES.items() if name not in SHOWN_BY_BROWSERS)  # before they are shown
-STILL_SIDE = 1600  # pixels: of the largest preview
+STILL_SIDE = 1600  # pixels of the longer side of a scene's JPEG: the size of the largest preview
 OTHER_TYPE = "application/octet-stream"
 Reading = Callable[[Callable[[], bytes]], Awaitable[bytes]]
 
 
 class Original:
-    """A picture's bytes in a file that is open, their number, media type and path; of a scene, `time` is in seconds.
+    """The bytes of a picture in an open file, with their number (`size`), media type and path.
 
-    `name` is what it is saved as: that of its file, or the one that it was uploaded with; not made safe to display.
+    `time` is the time of a scene in seconds; None for a picture. `name` is the name to save the bytes under: the file's
+    name or the name with which it was uploaded; it is not made safe to display.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class Original:
         self._stream.close()
 
     def digest(self) -> bytes:
-        """The SHA-256 of the bytes."""
+        """Return the SHA-256 of the bytes; for a scene, the digest of the scene."""
         if self.time is not None:
             return scene_digest(file_hash(cast(BinaryIO, self._stream), self.path), self.time)
         found, crc = hashlib.sha256(), 0
@@ -90,14 +91,14 @@ class Original:
     @property
     def crc(self) -> int:
         """The CRC-32 of the bytes, found together with `digest`."""
-        if self._crc is None:  # of a video, whose scenes have digests of their own
+        if self._crc is None:  # for scenes, `digest` computes no CRC
             self._crc = 0
             for start in range(0, self.size, PIECE):
                 self._crc = zlib.crc32(self.read(start, PIECE), self._crc)
         return self._crc
 
     def read(self, start: int, length: int) -> bytes:
-        """Bytes from `start`, at most `length`."""
+        """Return at most `length` bytes from `start` on; raise Aborted if the file has changed since it was opened."""
         length = min(length, self.size - start)
         self._stream.seek(start)
         data = self._stream.read(length)
@@ -106,7 +107,7 @@ class Original:
         return data
 
     def picture(self) -> bytes:
-        """The picture as an encoded file: all bytes, or the scene as JPEG."""
+        """Return an encoded picture: all bytes of the file or, for a scene, the scene as JPEG."""
         if self.time is None:
             return self.read(0, self.size)
         if _state(self._stream) != self._state:
@@ -114,15 +115,15 @@ class Original:
         return still(self._stream, self.path, self.time, STILL_SIDE)
 
     async def pieces(self, start: int, stop: int, reading: Reading) -> AsyncIterator[bytes]:
-        """Bytes `start` to `stop`; `reading` runs a function in a thread."""
+        """Yield the bytes from `start` to `stop` in pieces; `reading` runs a function in a thread."""
         for at in range(start, stop, PIECE):
             yield await reading(lambda at=at: self.read(at, min(PIECE, stop - at)))  # type: ignore[misc]
 
 
 def open_original(store: Store, picture: PictureRecord) -> Original | None:
-    """The bytes of a picture; None if no file holds it any more.
+    """Open the file of a picture, or the JPEG that the store has for a picture without a file.
 
-    For a picture without a file, the stored JPEG. A video is hashed at its first use, which takes a second a gigabyte.
+    Return None if no file holds the picture any more. A video is hashed when first opened: a second for each gigabyte.
     """
     return _from_files(picture) or _stored(store, picture)
 
@@ -158,7 +159,7 @@ def _opened(path: str, media_type: str, time: float | None) -> Original:
 
 
 def _state(stream: IO[bytes]) -> tuple[int, ...] | None:
-    """What differs after the file was written, and not after it was renamed; None for bytes in memory."""
+    """Return size and time of change of an open file, which stay the same if it is renamed; None in memory."""
     if isinstance(stream, io.BytesIO):
         return None
     about = os.fstat(stream.fileno())

@@ -1,9 +1,9 @@
-"""The page: its files are read into memory at start, so that no request can name a path on the disk.
+"""Serve the web page. Its files are read into memory at start, so that no request can name a path on the disk.
 
-In the page's HTML each asset has an address with the version of all of them, under which browsers keep it without
-asking again: forty modules, each asked for, are a third of the time until a page shows pictures. Without a version, or
-with another one (a page that was open while the server was upgraded), the present file is answered, to be asked for
-each time.
+The page's HTML names each asset by an address that contains the version of all assets. Browsers keep such a file
+without asking again: requests for forty modules would take a third of the time until the page shows pictures. An
+address with no version or another one (of a page that was open while the server was upgraded) gets the present file,
+which the browser checks at each use.
 """
 
 import gzip
@@ -34,7 +34,7 @@ class _File:
 
 
 def _contents(folder: Traversable, prefix: str = "") -> dict[str, bytes]:
-    """The files below a folder, by their path in it."""
+    """Return the contents of the files below a folder, by their paths in the folder."""
     found: dict[str, bytes] = {}
     for entry in folder.iterdir() if folder.is_dir() else ():
         if entry.is_dir():
@@ -51,7 +51,7 @@ def _file(name: str, data: bytes) -> _File:
 
 
 def _page() -> tuple[dict[str, _File], str]:
-    """The files by name, with the version in the addresses of the HTML's assets; and that version."""
+    """Read the page's files; return them by name, and the version of the assets, which the HTML's addresses contain."""
     contents = _contents(files("araclip.server") / "web")
     assets = b"".join(name.encode() + data for name, data in sorted(contents.items()) if name.startswith(_ASSETS))
     version = f"{hashlib.sha256(assets).hexdigest()[:12]}/"
@@ -62,7 +62,10 @@ def _page() -> tuple[dict[str, _File], str]:
 
 
 def router() -> APIRouter:
-    """`/`, `/assets/…`, and the manifest and the service worker, whose scope is the folder of their address."""
+    """Make the routes of the page, its assets, its manifest and its service worker.
+
+    The manifest and the worker are at the top, because their scope is the folder of their address.
+    """
     page_files, version = _page()
     routes = APIRouter(include_in_schema=False)
 
@@ -72,7 +75,7 @@ def router() -> APIRouter:
             raise Problem("not-found")
         headers = {"Cache-Control": _KEPT} if kept else {"Cache-Control": "no-cache", "ETag": file.etag}
         headers["Vary"] = "Accept-Encoding"
-        headers["Content-Type"] = file.media_type  # as a header it gets no charset: all scripts and styles are UTF-8
+        headers["Content-Type"] = file.media_type  # no charset is added here: all files are UTF-8
         if not kept and is_known(request, file.etag):
             return Response(status_code=304, headers=headers)
         if accepts_gzip(request.headers):

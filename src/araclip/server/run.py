@@ -1,4 +1,4 @@
-"""Running a server: uvicorn with additional time limits and graceful shutdown."""
+"""Run a server: uvicorn with additional time limits and graceful shutdown."""
 
 import asyncio
 import contextlib
@@ -26,11 +26,11 @@ from araclip.server.http.errors import Problem, answer
 from araclip.server.http.limits import CROWDED, MAX_HEADERS, RAW_HEADERS
 from araclip.server.settings import Settings
 
-LINGER_SECONDS, LINGER_BYTES = 2, 1_000_000  # read and dropped after what is no HTTP
+LINGER_SECONDS, LINGER_BYTES = 2, 1_000_000  # seconds and bytes for reading on after a request that is not HTTP
 
 
 class Serving(uvicorn.Server):
-    """A uvicorn server that reports its address when ready, and ends event streams first on shutdown."""
+    """A uvicorn server that reports its address when it is ready. On shutdown, it first ends the streams of events."""
 
     def __init__(self, settings: Settings, *, ready: Callable[[str], None] = lambda address: None) -> None:
         self.app = create_app(settings)
@@ -56,13 +56,16 @@ class Serving(uvicorn.Server):
         )
 
     async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The application; it refuses requests above the limit of connections (uvicorn's answer lacks our headers)."""
+        """Call the application; mark the request if there are too many connections.
+
+        The application refuses a marked request; uvicorn's own refusal would lack our headers.
+        """
         if len(self.server_state.connections) > self._settings.max_connections:
             scope[CROWDED] = True
         await self.app(scope, receive, send)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then report the address."""
+        """Start the server, then report its address."""
         await super().startup(sockets=sockets)
         if self.started and sockets:
             host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
@@ -70,7 +73,7 @@ class Serving(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """SIGHUP, of a terminal that is closed, stops the server as SIGTERM does."""
+        """Let SIGHUP, which a closed terminal sends, stop the server as SIGTERM does."""
         with super().capture_signals():
             if HANGUP is None or threading.current_thread() is not threading.main_thread():
                 yield
@@ -90,10 +93,10 @@ class Serving(uvicorn.Server):
 
 
 class _TimedProtocol(H11Protocol):
-    """Closes connections whose headers do not arrive in time, which uvicorn does not, and answers what is no HTTP.
+    """uvicorn's HTTP protocol, which also closes connections whose headers are late, and answers what is not HTTP.
 
-    Headers have `header_seconds` from the connection's start, or from their first byte where the connection was used
-    before. Between requests it may be idle for uvicorn's `timeout_keep_alive`.
+    Headers must arrive within `header_seconds` of the connection's start or, on a connection that was already used, of
+    their first byte. Between requests, a connection may be idle for uvicorn's `timeout_keep_alive`.
     """
 
     header_seconds: float
@@ -105,10 +108,10 @@ class _TimedProtocol(H11Protocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         line = transport.get_extra_info("socket")
-        # asyncio sets this only on sockets created with an explicit protocol. Without it, the end of a response waits
-        # 40 ms for the client's delayed acknowledgement.
+        # asyncio sets TCP_NODELAY only on sockets that were created with an explicit protocol. Without it, the end of a
+        # response waits 40 ms for the client's delayed acknowledgement.
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        drop_silent(line, self.send_seconds)  # even if no task is waiting
+        drop_silent(line, self.send_seconds)  # for a client that stops reading while no task waits for it
         self._expect_headers()
 
     def data_received(self, data: bytes) -> None:
@@ -124,7 +127,7 @@ class _TimedProtocol(H11Protocol):
             self._stop_waiting()
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()  # begins the next request, if it is here
+        super().on_response_complete()  # begins the next request, if it has already arrived
         if not self.transport.is_closing() and not self._answering and self.conn.trailing_data[0]:
             self._expect_headers()
 
@@ -137,8 +140,8 @@ class _TimedProtocol(H11Protocol):
             self._give_up()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP; called while h11's error is handled, which knows the status."""
-        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # in the middle of a response
+        """Refuse what is not HTTP. uvicorn calls this while it handles h11's error, which tells the status."""
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # a response has already begun
             self.transport.close()
             return
         long = getattr(sys.exc_info()[1], "error_status_hint", 400) == 431
@@ -151,7 +154,8 @@ class _TimedProtocol(H11Protocol):
             h11.EndOfMessage(),
         ):
             self.transport.write(self.conn.send(event) or b"")
-        # Closed with bytes unread, the connection would be reset, and the client would not get the answer.
+        # Closing now, with unread bytes, would reset the connection, and the client would not get the answer. So
+        # linger.
         self._refused = True
         self._stop_waiting()
         self.transport.write_eof()
@@ -168,7 +172,7 @@ class _TimedProtocol(H11Protocol):
     def _give_up(self) -> None:
         if self.transport.get_write_buffer_size() == 0:
             self.transport.close()
-        else:  # the last response is not fully read, and close() would wait for that without limit
+        else:  # close() would wait for ever for a client that does not read
             self._stop_waiting()
             self._deadline = self.loop.call_later(self.send_seconds, self.transport.abort)
 
@@ -191,7 +195,11 @@ def serve(settings: Settings, *, ready: Callable[[str], None] = lambda address: 
 
 
 def check(settings: Settings, query: str) -> Results:
-    """Start a server, send it one query over HTTP, stop it."""
+    """Start a server, send it one query over HTTP, stop it; return the results.
+
+    Raises:
+        ServerError: the server refused the query, or stopped before it answered.
+    """
     answers: list[Results | ServerError] = []
 
     def ask(address: str) -> None:

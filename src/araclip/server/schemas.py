@@ -36,7 +36,7 @@ class ReadText(BaseModel):
 
 
 class DerivedFilter(BaseModel):
-    """A filter that words of the query stand for; not applied where no picture of the gallery passes it."""
+    """A filter read from words of the query; `applied` is false if no picture of the gallery passes it."""
 
     part: Literal["date", "folder", "place"]
     words: str
@@ -45,7 +45,7 @@ class DerivedFilter(BaseModel):
 
 
 class Interpretation(BaseModel):
-    """How the words of the query were understood; `literal=true` takes them as typed, `ignore` some of them."""
+    """How the query's words were understood; the request's `literal` and `ignore` prevent that for all or some."""
 
     language: str = Field(description="ar, en, arabizi, mixed or other.")
     literal: bool
@@ -89,7 +89,7 @@ class SearchRequest(_Request):
 
 
 class SearchAnswer(BaseModel):
-    """A page of results, best first, or the newest first."""
+    """A page of results; best first, or newest first with `sort=date`."""
 
     query: str
     results: list[Result]
@@ -104,7 +104,7 @@ class SearchAnswer(BaseModel):
 
 
 class PictureText(BaseModel):
-    """A text of a picture; it is a stranger's, escape it for display."""
+    """A text of a picture. It is untrusted: escape it for display."""
 
     field: str = Field(description="captions (embedded in the file or beside it) or ocr (letters in the picture).")
     text: str
@@ -119,7 +119,7 @@ class SameFile(BaseModel):
 
 
 class NearAnswer(BaseModel):
-    """The near-duplicates of a picture, those most like it first."""
+    """The near-duplicates of a picture, the most similar first."""
 
     results: list[Result]
 
@@ -219,7 +219,7 @@ class TimelineAnswer(BaseModel):
 
 
 class PicturesAnswer(BaseModel):
-    """A part of the pictures that pass, the newest first."""
+    """A page of the pictures that pass the filters, the newest first."""
 
     results: list[Listed]
     offset: int
@@ -229,14 +229,14 @@ class PicturesAnswer(BaseModel):
 
 
 class AlbumName(BaseModel):
-    """An album above others."""
+    """The key and the name of an album."""
 
     key: str
     name: str
 
 
 class FoldersAnswer(BaseModel):
-    """The albums in an album, or at the top, by name."""
+    """The albums inside one album, or the albums at the top, sorted by name."""
 
     trail: list[AlbumName] = Field(description="The album asked for, after those above it; empty at the top.")
     pictures: int = Field(description="Directly in the album asked for.")
@@ -246,20 +246,20 @@ class FoldersAnswer(BaseModel):
 
 
 class PlacesAnswer(BaseModel):
-    """Pictures with a place, gathered in the cells of a grid, the fullest first."""
+    """Pictures with a known place, grouped by cells of a grid or by town, the largest group first."""
 
     pictures: int = Field(description="How many have a place.")
     places: list[Place]
     generation: str
 
 
-# ------------------------------------------------------------------ what OpenAI's and Immich's clients speak
+# ------------------------------------------------------------------ for clients of OpenAI's API and for Immich
 
 
 class EmbeddingsRequest(BaseModel):
-    """Texts, and pictures as data URIs, in the form of OpenAI's embeddings API; fields that are unknown are ignored.
+    """Texts, and pictures as data URIs, in the form of OpenAI's embeddings API; unknown fields are ignored.
 
-    `model` may name any model: the server has one, and the answer names it.
+    `model` may name any model: the server has only one, and its answer names that one.
     """
 
     input: NonEmpty | Annotated[list[NonEmpty], Field(min_length=1, max_length=MAX_INPUTS)]
@@ -348,7 +348,7 @@ class Prediction(BaseModel):
 
 
 class OpenAIError(BaseModel):
-    """An error as OpenAI's clients read it."""
+    """An error in the form of OpenAI's API."""
 
     message: str
     type: str
@@ -357,6 +357,6 @@ class OpenAIError(BaseModel):
 
 
 class OpenAIErrors(BaseModel):
-    """The body of an answer below /v1/ that is an error."""
+    """The body of an error response below /v1/."""
 
     error: OpenAIError

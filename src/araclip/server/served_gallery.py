@@ -1,4 +1,4 @@
-"""The gallery of a server: its reader, and what the page shows of it."""
+"""The gallery that a server serves: its reader, and cached data for the page, such as timeline, albums and examples."""
 
 import threading
 import time
@@ -28,12 +28,12 @@ from araclip.gallery.reference_queries import EVERYDAY
 from araclip.gallery.results import STRONG
 from araclip.models.encoder import Encoder
 
-SUGGESTED, SHORT = 8, 18  # queries on buttons, and the most characters of each
+SUGGESTED, SHORT = 8, 18  # the number of example queries on the page's buttons; the most characters of each
 ALBUM = "album="
 T = TypeVar("T")
-CHECK_SECONDS = 1.0  # between checks for another process's commits; one small query
+CHECK_SECONDS = 1.0  # pause between checks for commits of other processes; a check is one small query
 MAX_PAUSE_SECONDS = 30.0
-PATIENCE_S = 5.0  # for other writers, whose commits take less than a second; the client waits too
+PATIENCE_S = 5.0  # seconds to wait for other writers, whose commits take less than one; a client waits
 
 
 class ServedGallery:
@@ -43,17 +43,17 @@ class ServedGallery:
         """Open the gallery at a location.
 
         Args:
-            create: create it if it does not exist.
+            create: create the gallery if it does not exist.
         """
         self.location = location
-        self._left: list[GalleryReader] = []  # of models before; requests may still read through them
+        self._left: list[GalleryReader] = []  # readers with earlier models, which requests may still use
         self._reader = open_reader(location, model, create=create)
         self._finding: tuple[str, dict[str, bool]] = "", {}
         self.refresh()
 
     @property
     def model(self) -> Encoder:
-        """The model of the gallery's vectors; another one after the gallery was re-embedded."""
+        """The model of the gallery's vectors; it changes when the gallery is re-embedded."""
         return self._reader.model
 
     def adopt(self, model: Encoder) -> None:
@@ -74,21 +74,22 @@ class ServedGallery:
         return self._reader.store
 
     def refresh(self) -> bool:
-        """Switch to a new snapshot, if the gallery has changed; returns whether it did."""
+        """Switch to a new snapshot if the gallery has changed; return True if it has."""
         return self._reader.refresh(prepared=True)
 
     def overview(self) -> Overview:
-        """Counts of the current generation."""
+        """Return counts of the current generation: files, formats, folders, dates."""
         return self._made("overview", self.store.overview)
 
     def examples(self) -> tuple[str, ...]:
-        """Queries that find something in the snapshot."""
+        """Return example queries that find something in the snapshot."""
         found = self.snapshot
         return self._made(f"examples {found.generation}", lambda: suggestions(found.reference.everyday, found.sample))
 
     def finds(self, query: str, vector: NDArray[np.float32]) -> bool:
-        """Whether a query with this vector (D,) has a strong hit in a sample of the snapshot, cached by generation;
-        False in a gallery of a few pictures, whose scores say nothing.
+        """True if a query with this vector (D,) has a strong hit in a sample of the snapshot; cached by generation.
+
+        False in a gallery with too few pictures to judge scores.
         """
         snapshot, (generation, known) = self.snapshot, self._finding
         if generation != snapshot.generation:
@@ -126,7 +127,7 @@ class ServedGallery:
         return self._made(f"known {read!r}", lambda: browsing.known(self._reader.store, read))
 
     def timeline(self, filters: Filters) -> Timeline:
-        """The pictures that pass, the newest first."""
+        """Return the pictures that pass the filters, the newest first."""
         name = f"timeline {replace(filters, collapse=False)!r}"
         return self._made(name, lambda: browsing.timeline(self._reader.store, filters))
 
@@ -135,7 +136,7 @@ class ServedGallery:
         return self._made("albums", lambda: Albums(self._reader.store.listing()))
 
     def places(self, filters: Filters, cell: float | None) -> list[Cluster]:
-        """The pictures that pass and have a place, in a grid, or by towns if `cell` is None."""
+        """Group the pictures that pass the filters and have a position, by cells of `cell` degrees; None: by town."""
         ids, latitudes, longitudes = self._made("positions", lambda: browsing.positions(self._reader.store))
         timeline = self.timeline(filters)
         if not len(ids):
@@ -150,11 +151,11 @@ class ServedGallery:
         return self._reader.place_names(self.generation)
 
     def is_away(self) -> bool:
-        """Whether the pictures' files cannot be found now."""
+        """True if the files of the newest pictures cannot be found now, as when a drive is unplugged."""
         return browsing.away(self._reader.store) is not None
 
     def records(self, contents: Sequence[int]) -> list[PictureRecord]:
-        """Pictures in the order given; those that are gone are left out."""
+        """Return pictures in the order of the given ids; pictures that are gone are left out."""
         found = self._reader.store.records(contents)
         return [found[int(content)] for content in contents if int(content) in found]
 
@@ -165,7 +166,7 @@ class ServedGallery:
         """Add an uploaded picture. When this returns, it is stored on the disk, or by the server of the gallery.
 
         Raises:
-            GalleryLocked: another process is writing, and not in turns.
+            GalleryLocked: another process holds the writer's lock for longer than PATIENCE_S.
             WidthMismatch: the gallery was re-embedded with another model.
             OSError: the disk is full or read-only.
         """
@@ -195,7 +196,7 @@ class ServedGallery:
 
 
 def check_writable(gallery: Location, folders: Iterable[Path]) -> None:
-    """Refuse to index folders, or to take uploads, where that could only fail."""
+    """Raise InputError if a folder to index does not exist, or if the gallery cannot be written."""
     for folder in folders:
         checked_root(folder)
     if isinstance(gallery, Path) and gallery.exists() and not may_write(gallery / FILE_NAME):
@@ -206,7 +207,7 @@ def check_writable(gallery: Location, folders: Iterable[Path]) -> None:
 
 
 def suggestions(everyday: NDArray[np.float32], pictures: NDArray[np.float32]) -> tuple[str, ...]:
-    """Everyday queries, short enough for a button, that suit some picture better than other queries do.
+    """Return everyday queries, short enough for a button, that fit some picture better than other queries do.
 
     Args:
         everyday: vectors of EVERYDAY, (E, D).
@@ -215,7 +216,7 @@ def suggestions(everyday: NDArray[np.float32], pictures: NDArray[np.float32]) ->
     if not len(pictures):
         return ()
     scores = everyday @ pictures.T  # (E, n)
-    best = (scores - scores.mean(axis=0)).max(axis=1)  # (E,); centred, since some pictures are near to every query
+    best = (scores - scores.mean(axis=0)).max(axis=1)  # (E,); centred, because some pictures are near to every query
     short = [int(row) for row in np.argsort(-best) if len(EVERYDAY[row]) <= SHORT]
     return tuple(EVERYDAY[row] for row in short[:SUGGESTED])
 
@@ -236,7 +237,7 @@ class Refresher:
         self._gallery = gallery
         self._changed = changed
         self._failed = failed
-        self._failure = ""  # the last one; it may last for hours, and is said once
+        self._failure = ""  # the last failure; it may last for hours, but is reported only once
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="refresh", daemon=True)
@@ -261,7 +262,7 @@ class Refresher:
                 if self._gallery.refresh():
                     self._changed(self._gallery.snapshot)
                 self._failure = ""
-            except Exception as error:  # may be transient; the old snapshot stays in use
+            except Exception as error:  # perhaps only for now; the old snapshot stays in use
                 if self._failure != str(error):
                     self._failed(error)
                 self._failure = str(error)

@@ -43,9 +43,9 @@ from araclip.text.resources import interpreter
 
 log = logging.getLogger("araclip.server")
 T = TypeVar("T")
-TEXT_BATCH = 16  # larger ones gain nothing (docs/log/2026-11.md), and a text waits for up to two of them
+TEXT_BATCH = 16  # Larger batches are not faster (docs/log/2026-11.md), and a text may have to wait for two of them.
 IMAGE_BATCH = 8
-PIECE = 1 << 20  # characters of base64; a multiple of 4
+PIECE = 1 << 20  # characters of base64 decoded at a time; a multiple of 4
 
 
 class Service:
@@ -82,7 +82,10 @@ class Service:
         self._add_gauges()
 
     async def start(self) -> None:
-        """Start what needs an event loop, and encode one text, so that the first query finds the ONNX session open."""
+        """Start the components that need an event loop.
+
+        One text is encoded, so that the first query need not wait until ONNX Runtime has opened the model.
+        """
         settings = self.settings
         self.events.start()
         self.sandbox = Sandbox(
@@ -108,13 +111,13 @@ class Service:
         self.ready = True
 
     def _interpret_both_scripts(self) -> None:
-        """Make the tables of the interpreter, a tenth of a second, before somebody waits for them."""
+        """Load the tables for queries in Arabic and Latin letters (0.1 s), so that no user has to wait for them."""
         for query in ("2otta", "قطه سودا"):
             self.interpreter.interpret(query)
 
     @property
     def why_not_hide(self) -> tuple[str, str] | None:
-        """Say in both languages why pictures of this gallery cannot be hidden here; None if they can."""
+        """Return in English and Arabic why this gallery's pictures cannot be hidden; None if they can."""
         if isinstance(self.settings.gallery, Path) and not may_write(self.settings.gallery / FILE_NAME):
             return "The gallery's folder cannot be written.", "مجلد المعرض لا يُكتب فيه."
         return None
@@ -170,7 +173,7 @@ class Service:
 
     def _encoder(self, model: str | None) -> Encoder:
         """Load the model with this name; None loads the model that the gallery was made with."""
-        threads = max(1, usable_cores() // 2)  # leaves cores for other threads
+        threads = max(1, usable_cores() // 2)  # half of the cores, to leave some for other threads
         return encoder_of(self.settings.gallery, model, threads=threads, device=self.settings.device)
 
     def _not_refreshed(self, error: Exception) -> None:
@@ -181,7 +184,7 @@ class Service:
         try:
             model = self._encoder(None)
             self.gallery.adopt(model)
-        except AraCLIPError as why:  # that model is not on this machine, for example
+        except AraCLIPError as why:  # for example, the new model is not on this machine
             log.error("%s", why)
             return
         self.model = model
@@ -194,7 +197,7 @@ class Service:
         self._prepare_timeline()
 
     def _prepare_timeline(self) -> None:
-        """Read the dates of a gallery in a folder, so that the page's next visitor does not wait for the months."""
+        """Compute the timeline of a gallery in a folder now, so that the page's next visitor does not wait for it."""
         if isinstance(self.settings.gallery, Path):
             self.gallery.timeline(Filters())
 
@@ -229,7 +232,7 @@ def decode_data_uri(data_uri: str, most: int) -> bytes:
     try:
         pieces = [
             base64.b64decode(body[start : start + PIECE], validate=True) for start in range(0, len(body), PIECE)
-        ]  # one after the other: each holds the interpreter's lock, which the event loop needs as well
+        ]  # in pieces: decoding holds the GIL, which the event loop needs, too
     except (binascii.Error, ValueError):
         raise InputError(message("base64")) from None
     return b"".join(pieces)

@@ -1,4 +1,4 @@
-"""Settings of a server: options of `araclip serve`, then the environment (ARACLIP_PORT, ARACLIP_TOKEN_READ, …)."""
+"""Settings of a server, from the options of `araclip serve` or else from environment variables (ARACLIP_PORT, …)."""
 
 import hashlib
 import ipaddress
@@ -16,22 +16,22 @@ from araclip.gallery import locations
 from araclip.gallery.locations import Address, location_of
 from araclip.pictures.ocr.engines import find as find_ocr
 
-MIN_TOKEN = 16  # characters; `openssl rand -hex 32` makes 64
+MIN_TOKEN = 16  # least characters of a token; `openssl rand -hex 32` makes 64
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 MB = 1_000_000
-MAX_ARCHIVE = 3_900 * MB  # below what a ZIP archive without extensions can hold
+MAX_ARCHIVE = 3_900 * MB  # a ZIP archive without extensions holds less than 4 GB
 
 
 class Settings(BaseSettings):
-    """All settings. Sizes are bytes, times seconds."""
+    """All settings of a server. Sizes are in bytes, times in seconds."""
 
     model_config = SettingsConfigDict(env_prefix="ARACLIP_", frozen=True, env_ignore_empty=True, extra="ignore")
 
     gallery: Path | Address  # an address such as postgresql://USER@HOST/DATABASE
     model: str | None = None  # by default the gallery's own, araclip-mini for a new one
     index: Annotated[tuple[Path, ...], NoDecode] = ()  # folders to index while serving; a:b in the environment
-    offer: Path | None = None  # a folder that was never indexed, which the page offers to index
-    watch: bool | None = None  # follow those folders; None: if the package watchfiles is there
+    offer: Path | None = None  # a folder without a gallery, which the page offers to index
+    watch: bool | None = None  # follow changes in those folders; None: if watchfiles is installed
     ocr: bool = False  # true: after indexing, OCR reads the gallery's pictures that seem to contain text
     cache: Path | None = None  # folder of the thumbnails; by default the gallery's, if it has one
 
@@ -56,14 +56,14 @@ class Settings(BaseSettings):
     max_k: int = Field(default=200, ge=1)
     max_text: int = Field(default=1000, ge=1)  # characters of a query, or of one text to embed
     max_body: int = Field(default=40 * MB, ge=1)
-    max_archive: int = Field(default=2_000 * MB, ge=1, le=MAX_ARCHIVE)  # of the pictures of one archive
+    max_archive: int = Field(default=2_000 * MB, ge=1, le=MAX_ARCHIVE)  # bytes of all pictures in an archive
     max_upload: int = Field(default=25 * MB, ge=1)
-    max_pixels: int = Field(default=50 * MB, ge=1)  # of an uploaded picture
+    max_pixels: int = Field(default=50 * MB, ge=1)  # pixels of an uploaded picture
     max_connections: int = Field(default=512, ge=1)
     header_seconds: float = Field(default=10, gt=0)
     body_seconds: float = Field(default=60, gt=0)
     idle_seconds: float = Field(default=15, ge=1)  # keep-alive between requests
-    send_seconds: float = Field(default=60, gt=0)  # for each chunk of a response
+    send_seconds: float = Field(default=60, gt=0)  # seconds to send one chunk of a response
     drain_seconds: float = Field(default=20, ge=1)
     events_seconds: float = Field(default=3600, gt=0)  # length of one /events stream
     device: str | None = None  # where the model runs, one of `araclip.models.devices`; by default the CPU
@@ -71,10 +71,10 @@ class Settings(BaseSettings):
     decode_memory: int = Field(default=2_000 * MB, ge=500 * MB)
     decoders: int = Field(default=2, ge=1)
     search_threads: int = Field(default=4, ge=1)
-    max_searches: int = Field(default=128, ge=1)  # concurrent, waiting ones included
+    max_searches: int = Field(default=128, ge=1)  # concurrent searches, waiting ones included
     max_pictures: int = Field(default=64, ge=1)  # concurrent decoding jobs, waiting ones included
-    max_request_pictures: int = Field(default=16, ge=1)  # of one request to /v1/embeddings
-    wait_seconds: float = Field(default=30, gt=0)  # of a picture for a decoding process
+    max_request_pictures: int = Field(default=16, ge=1)  # most pictures in a request to /v1/embeddings
+    wait_seconds: float = Field(default=30, gt=0)  # longest wait of a picture for decoding
     thumbnails_bytes: int = Field(default=512 * MB, ge=MB)
 
     @field_validator("gallery", mode="before")
@@ -105,7 +105,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
-        tokens = self.tokens  # read and checked on every address
+        tokens = self.tokens  # tokens are checked on loopback addresses, too
         if not self.is_local and not tokens:
             raise ValueError(
                 f"{self.host} is reachable from other machines, and there is no token. Set ARACLIP_TOKEN_READ (and "
@@ -130,7 +130,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def read(cls, **given: object) -> Self:
-        """Settings from options (None: not given), then from the environment, then the defaults.
+        """Take each setting from the given options (None: not given), the environment, or the defaults.
 
         Raises:
             InputError: a setting is invalid or unsafe.
@@ -151,12 +151,12 @@ class Settings(BaseSettings):
 
     @property
     def follows(self) -> bool:
-        """Whether changes in the folders are followed."""
+        """True if changes in the folders are followed."""
         return bool(self.folders) and (find_spec("watchfiles") is not None if self.watch is None else self.watch)
 
     @property
     def tokens(self) -> dict[str, str]:
-        """The token of each scope that has one."""
+        """Return the configured tokens by their scope, "read" or "write"."""
         found = {
             "read": _token("read", self.token_read, self.token_read_file),
             "write": _token("write", self.token_write, self.token_write_file),
@@ -173,7 +173,7 @@ class Settings(BaseSettings):
 
     @property
     def is_local(self) -> bool:
-        """Whether the address is reachable from this machine only."""
+        """True if only this machine can reach the address."""
         if self.host == "localhost":
             return True
         try:
@@ -183,13 +183,13 @@ class Settings(BaseSettings):
 
     @property
     def hosts(self) -> frozenset[str]:
-        """Accepted values of the Host header, without a port."""
+        """The values of the Host header that are accepted, without a port."""
         own = f"[{self.host}]" if ":" in self.host else self.host
         return frozenset(name.lower() for name in (*LOOPBACK_NAMES, own, *self.allowed_hosts))
 
     @property
     def paths_shown(self) -> bool:
-        """Whether responses may contain paths."""
+        """True if responses may contain paths."""
         return self.is_local and not self.behind_proxy if self.show_paths is None else self.show_paths
 
 

@@ -1,6 +1,6 @@
-"""A disk cache of thumbnails and placeholders: bounded, and safe to delete at any time.
+"""A disk cache of thumbnails and placeholders; its size is limited, and it may be deleted at any time.
 
-One SQLite file, so that entries are complete, and the placeholders of a page of results are one query.
+It is one SQLite file, so that every entry is complete, and one query finds the placeholders of a page of results.
 """
 
 import base64
@@ -14,11 +14,11 @@ from pathlib import Path
 
 log = logging.getLogger("araclip.server")
 
-VERSION = 2  # raise it when thumbnails change; old ones are dropped
+VERSION = 2  # increase it when thumbnails change; stored ones are then dropped
 FILE_NAME = "thumbnails.sqlite"
-TOUCH_SECONDS = 3600  # resolution of the time of last use, to save writes
-IN_MEMORY_PAGES = 2_000  # of 4 kB, where the file cannot be had; what does not fit is not kept
-KEEP = 0.8  # share of the limit that remains after an eviction
+TOUCH_SECONDS = 3600  # the time of last use is updated at most once in this time, to save writes
+IN_MEMORY_PAGES = 2_000  # pages of 4 kB that the cache may have in memory, if its file cannot be used
+KEEP = 0.8  # after an eviction, this share of the limit is still used
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS thumbnails (id BLOB NOT NULL, side INTEGER NOT NULL, picture BLOB NOT NULL,
@@ -45,7 +45,7 @@ class Thumbnails:
     def get(self, identity: str, side: int) -> bytes | None:
         """Return a stored thumbnail; None if there is none."""
         key, now = bytes.fromhex(identity), int(time.time())
-        with self._lock, contextlib.suppress(sqlite3.Error):  # a damaged cache counts as empty
+        with self._lock, contextlib.suppress(sqlite3.Error):  # on an error, nothing is found
             row = self._db.execute(
                 "SELECT picture, used FROM thumbnails WHERE id = ? AND side = ?", (key, side)
             ).fetchone()
@@ -59,7 +59,7 @@ class Thumbnails:
     def put(self, identity: str, side: int, picture: bytes, placeholder: bytes) -> None:
         """Store a thumbnail; evicts the least recently used ones beyond the limit."""
         key, now = bytes.fromhex(identity), int(time.time())
-        with self._lock, contextlib.suppress(sqlite3.Error), self._db:  # a full disk must not fail the request
+        with self._lock, contextlib.suppress(sqlite3.Error), self._db:  # a full disk is no fault of the request
             self._db.execute("BEGIN")
             self._db.execute("INSERT OR REPLACE INTO thumbnails VALUES (?, ?, ?, ?)", (key, side, picture, now))
             self._db.execute("INSERT OR REPLACE INTO placeholders VALUES (?, ?)", (key, placeholder))
@@ -108,7 +108,7 @@ class Thumbnails:
 def _opened(path: Path) -> sqlite3.Connection:
     with contextlib.suppress(sqlite3.Error):
         return _connected(path)
-    with contextlib.suppress(sqlite3.Error, OSError):  # damaged, or a full disk: start with an empty cache
+    with contextlib.suppress(sqlite3.Error, OSError):  # damaged file or full disk: begin with an empty cache
         for part in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
             part.unlink(missing_ok=True)
         return _connected(path)
@@ -124,7 +124,7 @@ def _connected(path: Path | str) -> sqlite3.Connection:
         if database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
             database.executescript("DROP TABLE IF EXISTS thumbnails; DROP TABLE IF EXISTS placeholders;")
         database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = OFF")  # a power cut may lose thumbnails
+        database.execute("PRAGMA synchronous = OFF")  # do not wait for the disk: losing thumbnails is harmless
         database.executescript(f"{_TABLES} PRAGMA user_version = {VERSION};")
         database.execute("SELECT count(*) FROM thumbnails").fetchone()
     except BaseException:

@@ -1,4 +1,4 @@
-"""The Arabic of pydantic's messages, and of our own that it carries, by their types. Pure."""
+"""Translate validation errors of pydantic, and our own that it carries, into Arabic, by their types. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -35,5 +35,5 @@ _VALIDATION = {  # pydantic's error types, with the fields of their context
 
 
 def validation_in_arabic(kind: str, context: Mapping[str, Any]) -> str:
-    """The Arabic description of a pydantic error type."""
+    """Return the Arabic description of a pydantic error type."""
     return _VALIDATION.get(kind, "القيمة غير صالحة").format_map(context)

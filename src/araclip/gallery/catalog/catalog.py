@@ -55,7 +55,7 @@ PARTS = {  # how a report names a damaged row of each table
     "photos": "camera, lens and place", "sidecar_photos": "side-car metadata",
     "hidden_gone": "mark of a removed picture",
 }  # fmt: skip
-_TOLD = "CASE WHEN json_valid({0}) THEN json_extract({0}, '$.captured_at') END"  # the date in a file's own metadata
+_TOLD = "CASE WHEN json_valid({0}) THEN json_extract({0}, '$.captured_at') END"  # SQL: the date in a file's JSON
 _RECORDS = (
     "SELECT files.content, hash, format, contents.width, height, taken, added, camera, lens, latitude, longitude, "
     "place, ifnull(hidden, 0) <> 0, "
@@ -64,7 +64,7 @@ _RECORDS = (
     f"path, size, metadata FROM {JOINED} "
     "LEFT JOIN photos ON photos.content = contents.id"
 )
-_LARGE = {"cache_size": -200_000, "wal_autocheckpoint": 50_000}  # 200 MB of cache (in kB) and of log (in 4 kB pages)
+_LARGE = {"cache_size": -200_000, "wal_autocheckpoint": 50_000}  # 200 MB each: cache in kB, log in 4-kB pages
 
 
 class Catalog(Store):
@@ -80,7 +80,7 @@ class Catalog(Store):
     stored = "(SELECT count(*) FROM kept)"
 
     def __init__(self, folder: Path, database: Connection) -> None:
-        self._folder = folder.absolute()  # stays right if the working directory changes
+        self._folder = folder.absolute()  # an absolute path stays valid if the working folder changes
         self.path = self.folder / FILE_NAME
         self.connection = database
         self._file = seal.file_id(self.path)
@@ -93,7 +93,7 @@ class Catalog(Store):
     def create(cls, folder: Path, model: Encoder | RecordedModel) -> "Catalog":
         """Open the catalogue in `folder`, creating it if there is none.
 
-        A new catalogue records its model, and where that can be found.
+        A new catalogue records the model's name and fingerprint, and from where the model can be loaded.
 
         Raises:
             GalleryCorrupt, NewerGallery: the existing file cannot be used.
@@ -101,7 +101,8 @@ class Catalog(Store):
         """
         folder.mkdir(parents=True, exist_ok=True)
         with closing(schema.connected(folder / FILE_NAME, create=True)) as database:
-            tokens = {name: secrets.token_hex(8) for name in ("birth", "generation")}  # birth stays, even in copies
+            # The token "birth" never changes, and copies of the catalogue keep it; each commit replaces "generation".
+            tokens = {name: secrets.token_hex(8) for name in ("birth", "generation")}
             with connection.own_errors(folder / FILE_NAME, writing=True):
                 derived = {name: value for name, (value, _) in photos.DERIVED.items()}
                 schema.create(database, RecordedModel.of(model).settings() | tokens | derived)
@@ -213,7 +214,7 @@ class Catalog(Store):
         known = seal.is_known(self.path)
         with connection.own_errors(self.path, writing=True):
             with connection.transaction(self.connection):
-                self.connection.execute(schema.HIDDEN_GONE)  # the first galleries of this schema lack it
+                self.connection.execute(schema.HIDDEN_GONE)  # creates a table that older galleries of this schema lack
                 yield
                 full_text.index_changed(self.connection)
                 generation = secrets.token_hex(8) if visible else self.meta("generation")
@@ -247,7 +248,7 @@ class Catalog(Store):
 
     def copy_to(self, path: Path) -> None:
         """Copy the last commit into a new SQLite file, even while others write."""
-        self.rows("SELECT 1")  # raises if this catalogue is closed
+        self.rows("SELECT 1")  # raises an error if this catalogue is closed
         with connection.own_errors(path, writing=True):
             self.connection.copy_to(path)
 
@@ -345,7 +346,7 @@ class Catalog(Store):
         photos.put_embedded(self.connection, content, facts.photo)
 
     def derive(self, turn: Callable[[], AbstractContextManager[None]]) -> None:
-        """Derive once what releases that made this gallery did not: see `photos.DERIVED`."""
+        """Compute the values that the release which filled this gallery did not derive; see `photos.DERIVED`."""
         for name, (value, lacking) in photos.DERIVED.items():
             if self.meta(name) != value:
                 with turn(), self.writing():
@@ -369,12 +370,12 @@ class Catalog(Store):
         taken = {path for (path,) in self.rows_in("SELECT path FROM files WHERE path IN ({marks})", raw)}
         digests = [picture.digest for picture in pictures]
         known = dict(self.rows_in("SELECT hash, id FROM contents WHERE hash IN ({marks})", digests))
-        paths: dict[bytes, EmbeddedPicture] = {}  # the first picture of each new path
+        paths: dict[bytes, EmbeddedPicture] = {}  # for each new path, the first picture that has it
         for path, picture in zip(raw, pictures, strict=True):
             if path not in taken:
                 paths.setdefault(path, picture)
         last = self._first("SELECT seq FROM sqlite_sequence WHERE name = 'contents'") or 0
-        new: dict[int, EmbeddedPicture] = {}  # by the id that the picture gets
+        new: dict[int, EmbeddedPicture] = {}  # new pictures by the ids that they will have
         for picture in paths.values():
             if picture.digest not in known:
                 known[picture.digest] = last + 1 + len(new)
@@ -425,8 +426,7 @@ class Catalog(Store):
         return self._as_vectors(list(self.rows_in(sql, ids.tolist())))
 
     def vector_blocks(self) -> Iterator[tuple[Ids, StoredVectors]]:
-        """Yield the ids and vectors of all pictures in blocks, in order of the ids; including pictures without a
-        path."""
+        """Yield the ids and vectors of all pictures, also those without a path, in blocks, in order of the ids."""
         last, sql = -1, f"SELECT id, vector FROM contents WHERE id > ? ORDER BY id LIMIT {BLOCK}"
         while rows := self.rows(sql, (last,)):
             yield self._as_vectors(rows)
@@ -502,11 +502,11 @@ class Catalog(Store):
             for content, metadata in self.connection.execute(
                 "DELETE FROM files WHERE path = ? RETURNING content, metadata", (raw,)
             ):
-                if metadata != "{}":  # pass it on to a copy, so that a renamed file keeps its metadata
+                if metadata != "{}":  # another copy inherits the metadata: a renamed file keeps it
                     self.change(
                         "UPDATE files SET metadata = ? WHERE content = ? AND metadata = '{}'", (metadata, content)
                     )
-                if told:  # the picture may have another path left
+                if told:  # the picture may still have another path
                     photos.complete(self.connection, content)
                 if raw.startswith(STORED_PREFIX.encode()):
                     self.change("DELETE FROM kept WHERE content = ?", (content,))
@@ -517,7 +517,7 @@ class Catalog(Store):
         self.change("DELETE FROM loose")
 
     def paths_of(self, contents: Sequence[int], condition: Condition = EVERYTHING) -> dict[int, list[str]]:
-        """Return the paths of each picture; paths that pass the condition come first, each part sorted by bytes.
+        """Return the paths of each picture: paths that pass the condition, then the others, both sorted by bytes.
 
         `contents` may hold a few hundred ids.
         """
@@ -570,7 +570,7 @@ class Catalog(Store):
         return list(paths.items())
 
     def put_ocr(self, content: int, text: str, by: str) -> None:
-        """Store the text that OCR has read in a picture, and which engine read it; or in `by`, why there is none."""
+        """Store the text that OCR found in a picture. `by` names the engine, or says why there is no text."""
         self.change(
             "INSERT INTO texts (content, ocr, ocr_by) SELECT ?, ?, ? WHERE EXISTS "
             "(SELECT 1 FROM contents WHERE id = ?) "
@@ -635,7 +635,7 @@ class Catalog(Store):
     # ------------------------------------------------------------------ browsing
 
     def dated(self, filters: Filters) -> tuple[Ids, Sequence[str]]:
-        """Return the ids and dates of the pictures that pass the filters; this takes .1 s for 100,000 pictures."""
+        """Return the ids (n,) and dates of the pictures that pass the filters; takes 0.1 s for 100,000 pictures."""
         passed = self.select(self.condition(filters))
         if not filters.every_scene:
             later = self._numbers(f"SELECT group_concat(content) FROM ({LATER_SCENES})")
@@ -668,7 +668,7 @@ class Catalog(Store):
         )
 
     def condition(self, filters: Filters) -> Condition:
-        """Return the SQL condition of filters; hidden pictures are not looked for if there are none."""
+        """Return the filters' SQL condition; it need not exclude hidden pictures if the gallery has none."""
         return filters.condition(hidden_exist=bool(self.rows(f"{HIDDEN} LIMIT 1")))
 
     def _hide(self, contents: Sequence[int], hide: bool) -> int:
@@ -731,13 +731,13 @@ class Catalog(Store):
         return lines
 
     def damaged_rows(self) -> Iterator[tuple[str, Any]]:
-        """Yield table and key of each row that stands on a damaged page."""
+        """Yield the table and the key of each row that is stored on a damaged page."""
         with self.own_errors():
             yield from damaged_keys(self.path)
 
 
 class CatalogPool:
-    """Gives each thread its own catalogue connection, because SQLite runs only one statement at a time on each."""
+    """Gives each thread its own catalogue connection, because a connection runs only one statement at a time."""
 
     def __init__(self, folder: Path, model: Encoder) -> None:
         self._folder, self._model = folder.absolute(), model

@@ -1,17 +1,18 @@
 """Connect to a catalogue file through apsw, whose SQLite checks every page that it reads; run transactions on it.
 
-The checksum of a page stands in its last 8 bytes. SQLite's own `cksumvfs` writes it with the page and compares it at
-each read, so damage makes the read fail (https://www.sqlite.org/cksumvfs.html) and never gives a wrong answer. apsw
-brings the same recent SQLite with full-text search to every platform. No other SQLite in this process may open the
-file: closing its descriptor would drop the locks of all connections (https://www.sqlite.org/howtocorrupt.html).
+The checksum of a page is in its last 8 bytes. SQLite's own `cksumvfs` writes it with the page and compares it at each
+read, so damage makes the read fail (https://www.sqlite.org/cksumvfs.html) and never gives a wrong answer. apsw brings
+the same recent SQLite with full-text search to every platform. No other SQLite in this process may open the file:
+closing its descriptor would drop the locks of all connections (https://www.sqlite.org/howtocorrupt.html).
 
 To read a database with a write-ahead log, SQLite needs a shared memory file. A user who may not write the folder can
 use that file but not create it. While the log is empty, such a user's connection therefore opens the catalogue as
-"immutable", which ignores the log and would mix pages of two moments once the owner writes. `FollowingConnection`
-notices such a write, because it changes sizes and times of the files, and then reads again.
+"immutable": SQLite then ignores the log, and would mix pages of two states if the owner wrote meanwhile.
+`FollowingConnection` notices such a write by the files' sizes and times, and then reads again.
 
-Threads may share a connection: a statement has it to itself until its rows are fetched, and a transaction until its end
-(`alone`). Otherwise another thread could see uncommitted changes, or begin a transaction inside this one.
+Threads may share a connection: each statement has the connection to itself until its rows are fetched, and each
+transaction until its end (`alone`). Otherwise another thread could see uncommitted changes, or begin a transaction
+inside this one.
 """
 
 import contextlib
@@ -32,7 +33,7 @@ from araclip.gallery.catalog import matching
 
 CHECKED_VFS = "cksmvfs"  # SQLite's name of its checksum layer
 CHECKSUM_BYTES = 8  # bytes at the end of each page that hold its checksum
-BUSY_MS = 10_000  # how long a statement waits for another connection's commit
+BUSY_MS = 10_000  # ms that a statement waits for another connection's commit
 DAMAGED_PAGE = 8202  # SQLITE_IOERR_DATA: the checksum of a page does not match
 _CHANGED = "its owner is writing it"
 _TRIES = 20
@@ -91,7 +92,7 @@ class Connection:
             self._db.reserve_bytes("main", CHECKSUM_BYTES)  # has no effect on an existing file
             self.execute("PRAGMA foreign_keys = ON")
             self._use_log()
-            self.execute("PRAGMA synchronous = FULL")  # so that a committed picture survives a power cut
+            self.execute("PRAGMA synchronous = FULL")  # FULL: a committed picture survives a power cut
         except apsw.Error:
             self._db.close()
             raise
@@ -99,7 +100,7 @@ class Connection:
     def _use_log(self) -> None:
         """Switch the file to a write-ahead log.
 
-        While other processes create the same file, SQLite says at once that it is busy, without its timeout.
+        While other processes create the same file, SQLite reports at once that it is busy, so this is tried again.
         """
         end = time.monotonic() + BUSY_MS / 1000
         while True:
@@ -212,7 +213,7 @@ class FollowingConnection(Connection):
         self._reading = False
         self._immutable = not (self._log.exists() and self._log.stat().st_size)
         self._opened_at = self._state()
-        # a new shared memory file would belong to this user
+        # readonly_shm: SQLite must not create a shared memory file, which would belong to this user.
         mode = "immutable=1" if self._immutable else "mode=ro&readonly_shm=1"
         self._db = opened(self._path, apsw.SQLITE_OPEN_READONLY, mode)
 
@@ -249,7 +250,7 @@ def transaction(database: Connection, kind: str = "IMMEDIATE") -> Iterator[None]
             yield
             database.execute("COMMIT")
         except BaseException:
-            with contextlib.suppress(apsw.Error):  # on a full disk, SQLite has already rolled it back
+            with contextlib.suppress(apsw.Error):  # SQLite has already rolled back if the disk is full
                 database.execute("ROLLBACK")
             raise
 
@@ -262,7 +263,7 @@ def snapshot(database: Connection) -> Iterator[None]:
         try:
             yield
         finally:
-            if database.in_transaction:  # on a damaged page, SQLite has already ended it
+            if database.in_transaction:  # SQLite ends a transaction that reads a damaged page
                 database.execute("ROLLBACK")
 
 
@@ -320,7 +321,7 @@ def is_damage(error: Exception) -> bool:
 
 
 def reason_of(error: Exception) -> str:
-    """Say in words what is damaged."""
+    """Return in words what is damaged."""
     if isinstance(error, UnicodeDecodeError):
         return f"{error.reason} in a text or a name"
     if isinstance(error, apsw.IOError):

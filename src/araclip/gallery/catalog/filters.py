@@ -28,7 +28,7 @@ WORDS = ("camera", "lens", "place", "name")  # filters whose value is a text wit
 KINDS = ("picture", "video")
 ORIENTATIONS = {"landscape": "width > height", "portrait": "width < height", "square": "width = height"}
 # A list matches if one of its members matches; true and false are compared as the words "true" and "false". A whole
-# number too large for SQLite, which would store it as a fraction, matches nothing here; `has_metadata` compares these.
+# number that is too large for SQLite's integers never matches in this SQL; `has_metadata` compares such numbers.
 _METADATA = """files.metadata <> '{}' AND EXISTS (SELECT 1 FROM json_each(files.metadata) AS pair,
     json_each(CASE pair.type || typeof(pair.value) WHEN 'arraytext' THEN pair.value WHEN 'integerreal' THEN '[]'
         ELSE '[' || json_quote(
@@ -51,15 +51,15 @@ FILTER_NAMES = (
 _FORMAT_ALIASES = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF", "JP2": "JPEG2000"}
 
 Values = tuple[Any, ...]
-Part = tuple[str, Values]  # an SQL condition, and its values
+Part = tuple[str, Values]  # an SQL condition, and the values of its parameters
 
 
 @dataclass(frozen=True)
 class Condition:
-    """Two SQL conditions that must both hold: one on a row of `files`, one on its row of `contents`.
+    """Two SQL conditions that must both hold: on a row of `files`, and on its picture's row of `contents`.
 
-    They are separate so that each can be answered from an index of its table. A condition on an unknown fact is NULL,
-    which does not pass. `hidden`: True for only hidden pictures, False for only visible ones, None for both.
+    They are kept apart so that SQLite can use an index of each table. A condition on an unknown fact is NULL, which
+    does not pass. `hidden`: True for only hidden pictures, False for only visible ones, None for both.
     """
 
     of_file: str = "TRUE"
@@ -85,7 +85,7 @@ class Filters:
 
     folder: str | os.PathLike[str] | None = None  # this folder and all below it
     folder_name: str | tuple[str, ...] | None = None  # below any folder with this name (or one of these)
-    below: str | None = None  # like `folder`, but by the exact path: links are not resolved on the disk
+    below: str | None = None  # like `folder`, but only this exact path: links are not resolved
     captured_from: str | None = None
     captured_to: str | None = None
     months: tuple[int, ...] = ()  # taken in one of these months (1 to 12), in any year
@@ -223,7 +223,7 @@ class Filters:
         return [f"{key}={value}" for key, value in values.items()]
 
     def shared(self, contains: str) -> tuple[list[Part], list[Part]]:
-        """Return the parts of the SQL condition that SQLite and PostgreSQL have in common: on `files`, on `contents`.
+        """Return the SQL conditions that SQLite and PostgreSQL share: a list on `files`, and a list on `contents`.
 
         Args:
             contains: SQL that is true if a path contains the value (one folder's name between separators).
@@ -243,7 +243,7 @@ class Filters:
         for name, column in (("captured", "taken"), ("added", "added")):
             if first := getattr(self, f"{name}_from"):
                 of_content.append((f"{column} >= ?", (first,)))
-            if last := getattr(self, f"{name}_to"):  # "\x7f" sorts after every character of a longer date
+            if last := getattr(self, f"{name}_to"):  # includes longer dates: "\x7f" sorts after their next character
                 of_content.append((f"{column} < ?", (last + "\x7f",)))
         if self.formats:
             of_content.append((f"format IN ({', '.join('?' * len(self.formats))})", self.formats))
@@ -273,7 +273,7 @@ class Filters:
         if self.near is not None:
             of_content.append(_around(*self.near))
         for key, value in self.metadata.items():
-            large = value.lstrip("-").isdecimal() and abs(int(value)) > LARGEST  # SQLite would round such a number
+            large = value.lstrip("-").isdecimal() and abs(int(value)) > LARGEST  # SQLite would round this number
             of_file.append(("has_metadata(metadata, ?, ?)" if large else _METADATA, (key, value)))
         hidden = None if self.hidden is False and not hidden_exist else self.hidden
         return Condition(*all_of(of_file), *all_of(of_content), hidden)
@@ -321,7 +321,7 @@ def _around(latitude: float, longitude: float, metres: float) -> Part:
 
     An index finds the pictures between two latitudes; only their distances are computed.
     """
-    degrees = math.degrees(metres / EARTH_M) * 1.000001 + 1e-9  # a little more, to be safe from rounding
+    degrees = math.degrees(metres / EARTH_M) * 1.000001 + 1e-9  # slightly larger, because of rounding errors
     return (
         "id IN (SELECT content FROM photos WHERE latitude BETWEEN ? AND ? "
         "AND metres_between(latitude, longitude, ?, ?) <= ?)",

@@ -19,18 +19,17 @@ from araclip.text.words import WORDS_VERSION, Forms, forms, has_humps
 
 FIELDS = ("names", "metadata", "captions", "ocr")
 FOLDERS = 3  # only the names of the nearest folders count; those further up hold everything and so tell nothing
-_AT_ONCE = 500  # pictures in one SQL statement
+_AT_ONCE = 500  # number of pictures read by one SQL statement
 _VERSION = "words_version"  # a key of `meta`
 
-Document = dict[str, list[str]]  # a picture's texts by field, without repetition
+Document = dict[str, list[str]]  # field name → different texts of one picture
 
 
 # ------------------------------------------------------------------ the texts of a picture
 
 
 def document(paths: Sequence[tuple[str, Mapping[str, object], str, str, str]]) -> Document:
-    """Collect the texts of one picture from its paths: (path, metadata, side-car caption, embedded caption, OCR
-    text)."""
+    """Collect a picture's texts from its paths: (path, metadata, side-car caption, embedded caption, OCR text)."""
     found: Document = {field: [] for field in FIELDS}
     for path, about, sidecar, embedded, seen in paths:
         if not path.startswith(STORED_PREFIX):
@@ -89,7 +88,7 @@ def _documents(database: Connection, ids: Sequence[int]) -> Iterator[tuple[int, 
 def index_changed(database: Connection) -> None:
     """Index the words of the pictures in `unworded`, inside a transaction.
 
-    If the words were indexed by another release, those of all pictures are indexed again.
+    If another release made the index, the words of all pictures are indexed again.
     """
     rows = database.execute("SELECT value FROM meta WHERE key = ?", (_VERSION,))
     if rows != [(WORDS_VERSION,)]:
@@ -114,7 +113,7 @@ def _index(database: Connection, ids: Sequence[int]) -> None:
 
 
 def forms_of(about: Document) -> tuple[list[str], str]:
-    """Return the stems of a picture's texts, one text for each field, and the folded words of all fields, each once."""
+    """Return for each field a text of its stems; and one text of all folded words, without repetition."""
     stems, folded = [], dict[str, None]()
     for field in FIELDS:
         of_field = []

@@ -1,4 +1,4 @@
-"""Compare what filters on camera, lens, place, file name and distance ask for: words, globs, metres. Pure."""
+"""Compare a picture's camera, lens, place, file name and position with the values that filters ask for. Pure."""
 
 import fnmatch
 import os
@@ -45,9 +45,7 @@ def is_glob(pattern: str) -> bool:
 
 
 def name_matches(name: str, pattern: str) -> bool:
-    """True if a file's name matches a pattern: has all its words, or as a whole matches a glob (with or without
-    suffix).
-    """
+    """True if a file's name has all words of a pattern, or matches a glob (with or without its suffix)."""
     if not is_glob(pattern):
         return tokens(pattern) <= name_tokens(name)
     expression = _expression(pattern)

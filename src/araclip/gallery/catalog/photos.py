@@ -1,8 +1,8 @@
-"""Store when, where and with what photographs were taken, as their files and side-cars say; and which are hidden.
+"""Store when, where and with what photographs were taken, and which pictures are hidden.
 
-The table `photos` has a row for each picture whose file was read for this. `embedded` is what the file itself says, as
-JSON. Camera, lens, place and coordinates are the values that filters use: from the file, completed from side-cars; the
-town, region and country at the coordinates are added to the place.
+The table `photos` has a row for each picture whose file was read for metadata. `embedded` is what the file itself says,
+as JSON. Camera, lens, place and coordinates are the values that filters use: from the file, completed from side-cars;
+the town, region and country at the coordinates are added to the place.
 `hidden` is the user's mark. If neither file nor side-car tells a date, `contents.taken` is the date in the file's name.
 The table `sidecar_photos` holds what the XMP file beside a path says, as JSON.
 """
@@ -19,7 +19,7 @@ HIDDEN = "SELECT content FROM photos WHERE hidden <> 0"  # the ids of all hidden
 
 
 def put_embedded(database: Connection, content: int, photo: PhotoMetadata) -> None:
-    """Store what a picture's file says, even if that is nothing, to record that the file was read for it."""
+    """Store what a picture's file says; also if it says nothing, to record that the file was read."""
     database.execute(
         "INSERT INTO photos (content, embedded) VALUES (?, ?) "
         "ON CONFLICT (content) DO UPDATE SET embedded = excluded.embedded",
@@ -29,7 +29,7 @@ def put_embedded(database: Connection, content: int, photo: PhotoMetadata) -> No
 
 
 def row_of(photo: PhotoMetadata) -> tuple[str | float | None, ...]:
-    """Return the values of a row of `photos` from `embedded` on, for a picture without side-cars."""
+    """Return the values for a row of `photos` from the column `embedded` on, for a picture without side-cars."""
     if photo == NOTHING_KNOWN:
         return "{}", None, None, None, None, None
     return photo.to_json(), photo.camera, photo.lens, photo.latitude, photo.longitude, photo.located().place
@@ -59,7 +59,7 @@ def complete(database: Connection, content: int) -> None:
     """Derive a picture's date, camera, lens and place from its file, then from its side-cars in order of the paths."""
     rows = database.execute("SELECT embedded FROM photos WHERE content = ?", (content,))
     if not rows or rows[0][0] is None:
-        return  # the next update will read the picture's file
+        return  # the picture's file was not read for metadata yet; the next update reads it
     photo = PhotoMetadata.from_json(rows[0][0])
     beside = database.execute(
         "SELECT about FROM sidecar_photos JOIN files ON files.path = sidecar_photos.path WHERE files.content = ? "
@@ -85,8 +85,8 @@ def complete(database: Connection, content: int) -> None:
     )
 
 
-# What earlier releases did not derive: the row of `meta` that says that it was derived, its value, and the pictures
-# that may lack it. Raise the value of places when text/data/places.txt.xz gives other names.
+# Values that earlier releases did not derive: key in `meta` → (its value once they are derived, SQL for the ids of the
+# pictures that may lack them). Increase the value of places when text/data/places.txt.xz gives other names.
 DERIVED = {
     "dated_by_names": ("1", "SELECT id FROM contents WHERE taken IS NULL"),
     "placed_by_coordinates": ("1", "SELECT content FROM photos WHERE latitude IS NOT NULL"),

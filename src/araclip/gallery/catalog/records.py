@@ -12,14 +12,14 @@ from araclip.core.display import shown
 from araclip.errors import WidthMismatch
 from araclip.pictures.video.scenes import AtPath
 
-if TYPE_CHECKING:  # a client imports this module, and needs the standard library only
+if TYPE_CHECKING:  # `araclip.client` imports this module without NumPy
     import numpy as np
     from numpy.typing import NDArray
 
     from araclip.models.encoder_base import Encoder
     from araclip.pictures.facts import Facts
 
-STORED_PREFIX = "picture:"  # the path of a picture without a file begins so; paths of files are absolute
+STORED_PREFIX = "picture:"  # prefix of the path of a picture without a file; paths of files are absolute
 _LAST_NS = 2**63 - 1
 
 
@@ -29,8 +29,8 @@ def identity_of(digest: bytes) -> str:
 
 
 def read_metadata(text: str) -> dict[str, Any]:
-    """Parse the metadata stored with a path; empty if it is no JSON object, as in a gallery that a stranger made."""
-    if text == "{}":  # nearly all paths have this
+    """Parse the metadata stored with a path; empty if it is no JSON object, as in an untrusted gallery."""
+    if text == "{}":  # faster than parsing: nearly all paths have no metadata
         return {}
     try:
         about = json.loads(text)
@@ -92,7 +92,7 @@ class Copy(AtPath):
 
     @property
     def folder(self) -> str:
-        """The name of the folder that the file lies in, for display; empty if there is no file."""
+        """The name of the file's folder, for display; empty if there is no file."""
         return "" if self.stored else shown(Path(self.file).parent.name)
 
 
@@ -130,8 +130,7 @@ class PictureRecord:
         return identity_of(self.digest)
 
     def described(self) -> dict[str, Any]:
-        """Return everything known about the picture, for other programs. A scene is listed with its video's path and
-        its time in seconds."""
+        """Return everything known about the picture. A scene has its video's path and its time in seconds."""
         about = {name: value for name, value in vars(self).items() if name not in ("content", "digest", "copies")}
         times = [{"time": copy.time} if copy.time is not None else {} for copy in self.copies]
         files = [
@@ -143,9 +142,9 @@ class PictureRecord:
 
 @dataclass(frozen=True)
 class Overview:
-    """Counts of one generation: files, pictures by format, files by name of their folder; first and last date taken.
+    """Counts of one generation: of files, of the pictures of each format, of the files in folders of each name.
 
-    `captured_at` is None if no picture has a date.
+    `captured_at` is the first and the last date on which a picture was taken; None if no picture has a date.
     """
 
     files: int
@@ -156,7 +155,7 @@ class Overview:
 
 # ------------------------------------------------------------------ the model
 
-ORIGIN, SOURCE = "model_origin", "model_source"  # keys beside "model", "fingerprint" and "width"
+ORIGIN, SOURCE = "model_origin", "model_source"  # further keys of the record, beside "model", "fingerprint", "width"
 
 
 @dataclass(frozen=True)
@@ -194,7 +193,7 @@ class RecordedModel:
         return f"{self.name}@{self.fingerprint}"
 
     def check(self, model: "Encoder | RecordedModel", gallery: object) -> None:
-        """Raise WidthMismatch if `model` is not this one, which `gallery` records."""
+        """Raise WidthMismatch if `model` is another model than this record of `gallery` names."""
         if (self.fingerprint, self.width) != (model.fingerprint, model.width):
             raise WidthMismatch(
                 f"gallery {gallery} holds {self.width}-wide vectors of {self.label}, but {model.label} makes "
@@ -232,5 +231,5 @@ def signed(phash: int) -> int:
 
 
 def after(start: bytes) -> tuple[bytes, bytes]:
-    """Return two bounds, both exclusive, between which all byte strings longer than `start` with that beginning lie."""
+    """Return two bounds for a range query: the byte strings between them, without the bounds, begin with `start`."""
     return start, start[:-1] + bytes([start[-1] + 1])

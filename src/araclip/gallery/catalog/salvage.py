@@ -1,7 +1,7 @@
 """Find the damaged rows of a catalogue, and recover all readable rows into a new catalogue.
 
 SQLite refuses a page that does not match its checksum, although most of the page's rows may be intact. So recovery
-reads a copy of the file without comparing checksums, and then finds out which of the rows stand on damaged pages. These
+reads a copy of the file without comparing checksums, and then finds out which of the rows are on damaged pages. These
 rows are called doubtful: `repair` encodes doubtful pictures again, and the next update reads doubtful paths and texts
 again. The schema in the file is not trusted: the layout of the tables is known, and an empty schema with this layout
 replaces the schema of the copy before the copy is read.
@@ -37,12 +37,12 @@ Key = int | bytes | str
 Rows = dict[Key, dict[str, Any]]  # the rows of a table by their keys
 
 _NEEDED = ("model", "fingerprint", "width")  # values of `meta` without which a gallery cannot be opened
-_MOST_DEFINITIONS = 500  # read at most so many rows of the schema (tables, indexes, triggers)
+_MOST_DEFINITIONS = 500  # most rows of the schema (tables, indexes, triggers) that are read
 _HEADER_BYTES = 100  # a SQLite file begins with a header of this length, followed by the schema's first page
-_MOST_TRIES = 20_000  # try so often to read rows between two damaged places (a second); halving paths never ends
-_AT_ONCE = 256  # check the pages of so many rows together
+_MOST_TRIES = 20_000  # most reads between two damaged places (a second); halving paths could go on for ever
+_AT_ONCE = 256  # rows whose pages are checked together
 _KEY_TYPES: dict[str, type] = {"key": str, "id": int, "content": int, "path": bytes}
-# doubtful rows here are dropped, and made again later
+# Doubtful rows of these tables are dropped, because they can be made again.
 _READ_AGAIN = ("texts", "sidecars", "sidecar_photos", "next_vectors")
 
 
@@ -63,14 +63,15 @@ def salvage(folder: Path, model: Encoder | None = None) -> list[str]:
     if not is_gallery(folder):
         raise GalleryNotFound(f"no gallery at {folder}. Make one with `araclip index FOLDER`.")
     with writer_lock(folder):
-        source = path if path.is_file() else path.with_name(DAMAGED_NAME)  # a killed run has moved the file already
+        source = path if path.is_file() else path.with_name(DAMAGED_NAME)  # a killed repair has moved it
         tables, doubtful = _read(source)
         meta = _meta(source, tables, doubtful, model)
         lines = _sound(tables, doubtful)
 
         def fill(temporary: Path) -> None:
             _write(temporary, meta, tables, doubtful["contents"])
-            atomic.unlink(folder / seal.FILE_NAME)  # before the new file: after a kill, an old seal would contradict it
+            # Delete the old seal first: if the process is killed now, that seal would not match the new file.
+            atomic.unlink(folder / seal.FILE_NAME)
             if source == path:
                 _set_aside(path)
 
@@ -79,7 +80,7 @@ def salvage(folder: Path, model: Encoder | None = None) -> list[str]:
 
 
 def damaged_keys(path: Path) -> Iterator[tuple[str, Key]]:
-    """Yield table and key of each row that stands on a damaged page; tables that cannot be listed are left out."""
+    """Yield table and key of each row on a damaged page; leave out tables that cannot be listed."""
     for table, key in KEYS.items():
         with contextlib.suppress(apsw.Error, UnicodeDecodeError), closing(_unchecked(path)) as database:
             keys: list[Any] = [row[0] for row in database.execute(f"SELECT {key} FROM {table} ORDER BY 1").fetchall()]
@@ -191,8 +192,7 @@ def _write_schema(copy: Path, layout: Mapping[str, Sequence[str]], root_pages: M
 
 
 def _table_of(name: bytes, sql: bytes, layout: Mapping[str, Sequence[str]]) -> str | None:
-    """Return the table that a row of the schema defines, judged by the name or by the definition; None if neither
-    fits."""
+    """Return the table that a row of the schema defines, by its name or its definition; None if neither fits."""
     for table in layout:
         if name == table.encode() or sql.replace(b'"', b" ").split(b"(")[0].split() == [
             b"CREATE",
@@ -224,7 +224,7 @@ def _rows(path: Path, table: str, names: Sequence[str]) -> Rows:
                     name: raw.decode("utf-8", "replace") if kind == "text" else raw
                     for name, raw, kind in zip(wanted, values[::2], values[1::2], strict=True)
                 }
-                if isinstance(row[key], kind_of_key):  # else the page belongs to another table
+                if isinstance(row[key], kind_of_key):  # another type: the page belongs to another table
                     rows[row[key]] = row
         except apsw.Error:
             return False
@@ -323,13 +323,14 @@ def _sound(tables: dict[str, Rows], doubtful: dict[str, set[Key]]) -> list[str]:
     identities = {content: identity for identity, content in by_id.items()}
     for path, row in list(files.items()):
         text = os.fsdecode(path)  # type: ignore[arg-type]
-        if text.startswith(STORED_PREFIX):  # the path contains the picture's hash: from either, the other is mended
+        # This path contains the picture's hash, so the path can be restored from the picture's row, and the reverse.
+        if text.startswith(STORED_PREFIX):
             row["content"] = by_id.get(text.removeprefix(STORED_PREFIX), row["content"])
             if row["content"] in identities:
                 row["path"] = os.fsencode(STORED_PREFIX + identities[row["content"]])
                 files[row["path"]] = files.pop(path)
         elif path in doubtful["files"]:
-            row["mtime_ns"] = -1  # the next update reads its file again
+            row["mtime_ns"] = -1  # makes the next update read the file again
         if row["content"] not in contents or not isinstance(row["size"], int) or not isinstance(row["mtime_ns"], int):
             del files[row["path"]]
         elif not _is_json(row["metadata"]):
@@ -368,7 +369,7 @@ def _is_json(text: Any) -> bool:
 
 def _write(path: Path, meta: dict[str, str], tables: dict[str, Rows], doubtful: set[Key]) -> None:
     with closing(Connection(path, create=True)) as database:
-        # a killed run leaves only a temporary file, which nobody opens
+        # No journal on the disk is needed: after a kill, the file stays an unused temporary file.
         database.execute("PRAGMA journal_mode = MEMORY")
         schema.create(database, meta)
         refused = set[Key]()
@@ -379,7 +380,7 @@ def _write(path: Path, meta: dict[str, str], tables: dict[str, Rows], doubtful: 
                         database.execute(
                             f"INSERT INTO {table} ({', '.join(row)}) VALUES ({_marks(row)})", [*row.values()]
                         )
-                    except (apsw.ConstraintError, apsw.MismatchError):  # a damaged row: wrong type, or a key twice
+                    except (apsw.ConstraintError, apsw.MismatchError):  # a damaged row: wrong type, or double key
                         refused.add(row[KEYS[table]])
             for content in doubtful & tables["contents"].keys() - refused:
                 database.execute("INSERT INTO doubtful VALUES (?)", (content,))

@@ -61,18 +61,18 @@ _ROWS = """
     CREATE TABLE sidecar_photos (path BLOB PRIMARY KEY REFERENCES sidecars (path) ON DELETE CASCADE,
                                  about TEXT NOT NULL) STRICT, WITHOUT ROWID;
 """
-# Hidden pictures that were removed, see `store`; in PostgreSQL, too.
+# The table of hidden pictures that were removed (see `store`), for SQLite and for PostgreSQL.
 HIDDEN_GONE_TABLE = (
     "CREATE TABLE IF NOT EXISTS hidden_gone (path {bytes} PRIMARY KEY, hash {bytes} NOT NULL, gone_at text NOT NULL)"
 )
 HIDDEN_GONE = HIDDEN_GONE_TABLE.format(bytes="BLOB") + " STRICT, WITHOUT ROWID"
 # Tables, indexes and triggers that are derived from the data, in the same transaction as each change. `changes` logs
-# the vectors that were added, changed or removed. `commits` records for each generation how far that log went (-1: the
-# log no longer reaches back so far); it is never shortened, because `seal` and backups ask whether a generation belongs
-# to this history. `loose` lists pictures that may have lost their last path. `unworded` lists pictures whose texts have
-# changed since `words` (stems) and `parts` (trigrams) were made. `doubtful` lists pictures that a repair has read from
-# damaged pages and that must be encoded again. The triggers use WHEN NOT EXISTS, because INSERT OR IGNORE in a trigger
-# is overruled by the conflict clause of the upsert that fires it.
+# the vectors that were added, changed or removed. `commits` records for each generation the number of its last change
+# (-1: `changes` no longer reaches back to it); `commits` is never shortened, because `seal` and backups ask whether a
+# generation belongs to this history. `loose` lists pictures that may have lost their last path. `unworded` lists the
+# pictures whose texts have changed since `words` (stems) and `parts` (trigrams) were made. `doubtful` lists pictures
+# that a repair has read from damaged pages and that must be encoded again. The triggers use WHEN NOT EXISTS, because
+# INSERT OR IGNORE in a trigger is overruled by the conflict clause of the upsert that fires it.
 _DERIVED = """
     CREATE TABLE changes  (number INTEGER PRIMARY KEY AUTOINCREMENT, content INTEGER NOT NULL) STRICT;
     CREATE TABLE commits  (generation TEXT PRIMARY KEY, number INTEGER NOT NULL) STRICT, WITHOUT ROWID;
@@ -110,7 +110,7 @@ _DERIVED = """
         BEGIN INSERT INTO loose VALUES (old.content); END;
 """
 _BESIDE = "(SELECT content FROM files WHERE path = {}.path)"
-_UNWORDED_BY = {  # change of a row → the picture whose texts are changed by it
+_UNWORDED_BY = {  # for each change of a row, SQL for the id of the picture whose texts change
     "INSERT ON files": "new.content",
     "DELETE ON files": "old.content",
     "UPDATE OF path, content, metadata ON files": "new.content",
@@ -123,7 +123,7 @@ _UNWORDED_BY = {  # change of a row → the picture whose texts are changed by i
     "DELETE ON sidecars": _BESIDE.format("old"),
 }
 
-# The tables that hold data, with their keys; a table stands after the tables that it refers to.
+# The tables that hold data, with their keys. A table follows the tables that it refers to.
 KEYS = {
     "meta": "key", "contents": "id", "files": "path", "kept": "content", "next_vectors": "content", "texts": "content",
     "sidecars": "path", "photos": "content", "sidecar_photos": "path", "hidden_gone": "path",
@@ -189,7 +189,7 @@ def _restored_half(folder: Path) -> str:
 
 def create(database: Connection, meta: dict[str, str]) -> None:
     """Create the tables in an empty file, in one transaction; do nothing if there are tables."""
-    with transaction(database):  # if two processes create it at once, the second finds the tables
+    with transaction(database):  # two processes may create the file at once: the second finds the tables
         if not _has_tables(database):
             _create_rows(database)
             _create_derived(database)
@@ -250,12 +250,12 @@ def migrate(path: Path) -> None:
     """
     with writer_lock(path.parent), own_errors(path, writing=True):
         with closing(Connection(path)) as old:
-            if number_of(old) != MIGRATED:  # another process has migrated it meanwhile
+            if number_of(old) != MIGRATED:  # another process has already migrated the catalogue
                 return
             if (lines := old.execute("PRAGMA integrity_check(1)")) != [("ok",)]:
                 raise damaged(path, lines[0][0])
             try:
-                old.execute("PRAGMA journal_mode = DELETE")  # copies the log into the file; needs the file alone
+                old.execute("PRAGMA journal_mode = DELETE")  # copies the log into the file; fails if the file is in use
             except apsw.BusyError as error:
                 raise GalleryError(
                     f"{path} is of an earlier version and is open in another program. Close that program, then try "
@@ -268,7 +268,7 @@ def migrate(path: Path) -> None:
 
 def _write_migrated(path: Path, before: Path) -> None:
     with closing(Connection(path, create=True)) as database:
-        # a killed run leaves only a temporary file, which nobody opens
+        # No journal on the disk is needed: after a kill, the file stays an unused temporary file.
         database.execute("PRAGMA journal_mode = MEMORY")
         database.execute("ATTACH ? AS before", (before.absolute().as_uri(),))
         with transaction(database):
@@ -281,7 +281,8 @@ def _write_migrated(path: Path, before: Path) -> None:
             _create_derived(database)
             database.execute("INSERT INTO changes SELECT number, content FROM before.changes ORDER BY number")
             database.execute("INSERT INTO commits SELECT generation, number FROM before.commits")
-            database.execute(  # the current generation belongs to the history even if nothing was committed yet
+            # Add the current generation to the history, in case nothing was committed yet.
+            database.execute(
                 "INSERT OR IGNORE INTO commits SELECT value, (SELECT ifnull(max(number), 0) FROM changes) FROM meta "
                 "WHERE key = 'generation'"
             )

@@ -31,7 +31,10 @@ FileState = tuple[int, int, int, int]  # device, inode, bytes, time of change in
 
 @dataclass(frozen=True)
 class Seal:
-    """The generation of the last commit, and the file's state after it; None if the file was not checked yet."""
+    """The seal: the generation of the last commit, and the file's state after that commit.
+
+    `file` is None if the catalogue file must be checked before its state can be trusted.
+    """
 
     generation: str
     file: FileState | None = None
@@ -73,7 +76,7 @@ def write(path: Path, generation: str, *, known: bool) -> None:
     """Write the seal of the catalogue at `path`, after a write to the catalogue; if that fails, the old seal stays.
 
     Args:
-        known: True if the file, before this write, was as the last write had left it; then its state now is sound.
+        known: True if the catalogue was known to be sound before its last write; then its new state is sealed.
     """
     text = json.dumps({"generation": generation, "file": state_of(path) if known else None}).encode()
     with contextlib.suppress(OSError):

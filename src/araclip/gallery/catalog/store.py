@@ -42,7 +42,7 @@ from araclip.pictures.metadata import PhotoMetadata
 from araclip.pictures.video.formats import FORMATS
 from araclip.pictures.video.scenes import MARK, SUFFIX_BYTES, belongs, file_of, scene_of
 
-AT_ONCE = 500  # most parameters of one SQL statement
+AT_ONCE = 500  # most parameters that one SQL statement gets
 JOINED = "files JOIN contents ON contents.id = files.content"
 _SCENES = f"FROM files JOIN contents ON id = content WHERE format IN ({', '.join(map(repr, FORMATS))})"
 _VIDEO = f"substr(path, 1, length(path) - {SUFFIX_BYTES})"
@@ -52,8 +52,8 @@ LATER_SCENES = (  # selects the ids of all scenes but the first of each video
     "AS placed WHERE place > 1"
 )
 _SAME = "hash = (SELECT hash FROM contents WHERE id = ?)"
-# For so long, a new picture at the path of a hidden picture is hidden, too. Later, it may be another photograph, to
-# which the camera gave the same name.
+# A new picture that appears at the path of a removed hidden picture within this time is hidden, too. Later, it may be
+# another photograph, to which the camera gave the same name.
 SUCCESSOR_WITHIN = timedelta(days=7)
 
 
@@ -184,7 +184,7 @@ class Store(ABC):
 
     @abstractmethod
     def derive(self, turn: Callable[[], AbstractContextManager[None]]) -> None:
-        """Derive once what earlier releases did not, such as the places of coordinates; `turn` locks the store."""
+        """Compute values that earlier releases did not derive, such as place names; `turn` locks the store."""
 
     def content(self, digest: bytes) -> int | None:
         """Return the id of the picture with this hash; None if there is none."""
@@ -203,7 +203,7 @@ class Store(ABC):
         """Return the ids (n,), ascending, and perceptual hashes (n,) of all pictures with a path; 0: not known."""
         sql = "SELECT id, coalesce(phash, 0) FROM contents WHERE id IN (SELECT content FROM files) ORDER BY id"
         known = np.array(self.rows(sql), np.int64).reshape(-1, 2)
-        return known[:, 0], known[:, 1].astype(np.uint64)  # both stores have signed integers
+        return known[:, 0], known[:, 1].astype(np.uint64)  # stored as signed integers
 
     # ------------------------------------------------------------------ paths
 
@@ -221,7 +221,10 @@ class Store(ABC):
 
     @abstractmethod
     def put_sidecar(self, path: str, file: File, caption: str | None, photo: PhotoMetadata | None = None) -> None:
-        """Store the caption from a path's side-car and what else the side-car says; None: there is no side-car."""
+        """Store the caption and the metadata from the side-car of the picture at a path.
+
+        `caption` is None if there is no side-car any more. `photo` is None if the side-car has no metadata.
+        """
 
     def files(self, at: str | None = None) -> dict[str, File]:
         """Return the indexed files by path. A scene of a video counts as a file with its own path.
@@ -256,7 +259,7 @@ class Store(ABC):
         """Return the mount points that were seen below indexed folders."""
         try:
             found = json.loads(self.meta("drives") or "[]")
-        except (ValueError, RecursionError):  # a stranger may have written anything into their gallery
+        except (ValueError, RecursionError):  # the gallery may be untrusted and hold anything here
             return set()
         return {each for each in found if isinstance(each, str)} if isinstance(found, list) else set()
 
@@ -318,7 +321,7 @@ class Store(ABC):
         return Overview(self.counts()[0], self.formats(), self._folders(), self.span("taken"))
 
     def _folders(self) -> dict[str, int]:
-        """Count the files that lie in folders of each name; files of hidden pictures are not counted."""
+        """Count the files in folders of each name; files of hidden pictures are not counted."""
         prefix, mark, before = STORED_PREFIX.encode(), MARK.encode(), b""
         found: Counter[str] = Counter()
         for (raw,) in self.rows(f"SELECT path FROM files WHERE content NOT IN ({self.hidden}) ORDER BY path"):
@@ -364,7 +367,7 @@ class Store(ABC):
         """Mark pictures as hidden, or as not hidden; return the number changed."""
 
     def set_hidden(self, contents: Iterable[int], hide: bool) -> int:
-        """Hide pictures from results, or show them again; return the number changed. A scene stands for its video."""
+        """Hide pictures, or show them again; return the number changed. A scene changes with its whole video."""
         whole = dict.fromkeys(contents)
         for content in list(whole):
             for scene in filter(None, map(scene_of, self.known_paths(content))):
@@ -372,7 +375,7 @@ class Store(ABC):
                 sql = "SELECT content, path FROM files WHERE path > ? AND path < ?"
                 rows = self.rows(sql, (start, start + b":"))
                 whole |= {each: None for each, path in rows if belongs(os.fsdecode(path), scene.video)}
-        for content in whole:  # forget that they were removed as hidden, because the user hides or shows them now
+        for content in whole:  # the user's choice replaces the mark that a removed picture was hidden
             self.rows(f"DELETE FROM hidden_gone WHERE {_SAME}", (content,))
         return self._hide(list(whole), hide)
 
@@ -386,10 +389,10 @@ class Store(ABC):
         )
 
     def _hide_again(self, raw: bytes, content: int) -> None:
-        """Hide a picture that is about to be recorded at a path, if it must be hidden; forget what was remembered.
+        """Hide the picture that is about to be recorded at a path, if it must be hidden; forget its removal.
 
-        It must be hidden if the path holds another hidden picture, or held it shortly before; or if the same picture
-        was hidden when it was removed. For a scene, all scenes of its video count.
+        It must be hidden if another hidden picture is or was shortly before at this path, or if the same picture was
+        hidden when it was removed. For a scene, all scenes of its video count.
         """
         scene = scene_of(os.fsdecode(raw))
         first, last = (raw, raw) if scene is None else (os.fsencode(scene.video + end) for end in (MARK, f"{MARK}:"))

@@ -13,11 +13,11 @@ from araclip.text.normalization import normalize
 from araclip.text.script import describes
 from araclip.text.words import Word, words
 
-PART = 3  # letters of a trigram; the index cannot find shorter parts of words
-SCANNED = 20_000  # most stems read for one beginning; a gallery of 100,000 captioned pictures has fewer stems in all
-EXAMPLES = 6  # a word's spelling is looked up in the texts of so many pictures
-LETTERS = 2_000  # so many letters of each text are read for that
-MAX_NEWEST = 5_000  # the gallery's own words are taken from the texts of so many pictures, added last
+PART = 3  # letters in a trigram; parts of words with fewer letters are not found
+SCANNED = 20_000  # most stems that are read to complete one word; 100,000 captioned pictures have fewer stems in all
+EXAMPLES = 6  # pictures in whose texts the usual spelling of a word is looked up
+LETTERS = 2_000  # only this many letters of each text are searched for the spelling
+MAX_NEWEST = 5_000  # the gallery's own words are collected from the texts of this many newest pictures
 _LAST = "\U0010ffff"
 
 
@@ -36,9 +36,9 @@ class WordIndex:
         return self._ids(sql, [(_quoted(stem), most + 1) for stem in stems])
 
     def with_parts(self, folded: Sequence[str], most: int) -> list[Ids]:
-        """For each folded text, return the ids of pictures with a word that contains it, like `with_stems`.
+        """For each folded text, return the ids of pictures with a word that contains the text; at most `most` + 1 ids.
 
-        None are found for a text of fewer than PART letters.
+        For a text of fewer than PART letters, no id is returned.
         """
         long = [text for text in folded if len(text) >= PART and " " not in text]
         sql = "SELECT rowid FROM parts WHERE parts MATCH ? AND instr(folded, ?) > 0 LIMIT ?"
@@ -74,10 +74,10 @@ class WordIndex:
         return sorted(found.items(), key=lambda each: (-each[1], each[0]))[:most]
 
     def spellings(self, stems: Sequence[str], before: Callable[[Word], int | None]) -> dict[str, str]:
-        """Return for each stem the most frequent spelling of its words, in a few of the pictures that have them.
+        """Return for each stem the most frequent spelling of its words, counted in a few pictures that have the stem.
 
         Args:
-            before: returns how many letters to cut from a word's beginning; None if the word does not count.
+            before: returns how many letters to cut off the beginning of a word; None to leave out the word.
         """
         examples = {stem: self._first(_quoted(stem), EXAMPLES) for stem in stems}
         documents = self._catalog.documents(sorted(set(chain(*examples.values()))))
@@ -103,9 +103,9 @@ class WordIndex:
         return [content for (content,) in rows]
 
     def _ids(self, sql: str, values: Sequence[tuple[str | int, ...]]) -> list[Ids]:
-        """Run a query for ids once for each row of values, in one SQL statement; return the sorted ids for each.
+        """Run a query for ids with each row of values, all in one SQL statement; return the sorted ids for each row.
 
-        The ids are fetched as one joined text, because that is quicker than rows.
+        SQL joins the ids to one text, because fetching a text is faster than fetching rows.
         """
         if not values:
             return []
@@ -115,9 +115,7 @@ class WordIndex:
 
 
 def _best(spelled: Counter[str]) -> str:
-    """Return the most frequent spelling; among equals the one with more hamzas and dots, since people tend to omit
-    them.
-    """
+    """Return the most frequent spelling; of equals the one with more hamzas and dots, which people tend to omit."""
     return max(spelled, key=lambda form: (spelled[form], sum(letter in "أإآؤئةى" for letter in form)))
 
 

@@ -63,7 +63,7 @@ class Exact:
             return NOTHING_FOUND
         only = None if rows is None else _only(rows, len(self.ids))
         count = min(k, most)
-        while True:  # FAISS orders ties arbitrarily: fetch all ties with the last, so that pages are consistent
+        while True:  # FAISS returns equal scores in any order: fetch all equal to the last, so that pages agree
             with one_thread():
                 scores, best = self._scan.search(query[None, :], count + (count < most), params=only)
             last = count + (count < most) - 1
@@ -85,7 +85,7 @@ def one_thread() -> Iterator[None]:
     """
     import faiss
 
-    before = faiss.omp_get_max_threads()  # this number is kept for each thread
+    before = faiss.omp_get_max_threads()  # FAISS has a number of threads for each calling thread
     faiss.omp_set_num_threads(1)
     try:
         yield
@@ -94,7 +94,7 @@ def one_thread() -> Iterator[None]:
 
 
 def positions(ids: Ids, wanted: Ids) -> Ids:
-    """Return the positions in `ids` of those members of `wanted` that it has; all three in ascending order."""
+    """Return the positions in `ids` of the ids that `wanted` and `ids` have in common. All arrays are ascending."""
     at = np.searchsorted(ids, wanted)
     at = at[at < len(ids)]
     rows: Ids = at[ids[at] == wanted[: len(at)]]
@@ -106,6 +106,6 @@ def _only(rows: Ids, count: int) -> "faiss.SearchParameters":
 
     bits = np.zeros(count, bool)
     bits[rows] = True
-    # The types are ignored because FAISS's type stubs lack this argument and this keyword, which its wrappers add.
+    # FAISS's type stubs lack the array argument of IDSelectorBitmap and the keyword `sel`, which FAISS's wrappers add.
     selector = faiss.IDSelectorBitmap(np.packbits(bits, bitorder="little"))  # type: ignore[call-arg,arg-type,unused-ignore]
     return faiss.SearchParameters(sel=selector)  # type: ignore[call-arg,unused-ignore]

@@ -1,6 +1,6 @@
 """Read and write the file of a scan index: vectors, their ids and, for large galleries, short codes of the vectors.
 
-The file is derived from the catalogue; a damaged one is made again, never repaired. Its parts are:
+The file is derived from the catalogue; a damaged file is replaced by a new one, never repaired. Its parts are:
 
     header, padded to 4096 bytes | vectors, n × D float16 | ids, n × int64 | codes
 
@@ -98,7 +98,7 @@ def is_sound(file: IndexFile) -> bool:
 
 
 def _mapped(path: Path, rows: int, width: int) -> StoredVectors:
-    if not rows:  # an empty range cannot be mapped
+    if not rows:  # np.memmap cannot map an empty range
         return np.empty((0, width), np.float16)
     return np.memmap(path, "<f2", "r", HEADER, (rows, width))
 

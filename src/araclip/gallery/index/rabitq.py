@@ -29,15 +29,16 @@ if TYPE_CHECKING:
 
 Mask = NDArray[np.bool_]
 
-EXACT_UP_TO = 100_000  # up to so many vectors (102 MB at 512 dimensions), comparing all takes a few milliseconds
+EXACT_UP_TO = 100_000  # most vectors that are all compared: 102 MB with 512 dimensions, a few milliseconds
 SHARDS = 4  # parts of the codes that are scanned in parallel
 BLOCK = 16_384  # vectors decoded at once: 25 MB
 TRAINED_ON = 65_536  # vectors in the sample from which the mean is computed
 RECALL_AT = 10  # the k of recall@k
-DEPTH_PERCENTILE = 99.5  # a depth is enough if it reaches so many per cent of the choosing texts' ten nearest vectors
-DEPTH_FACTOR = 2  # the depth that is used is so many times the depth that is enough
+# A depth suffices if it includes this percentage of the true ten nearest vectors, over the texts that choose the depth.
+DEPTH_PERCENTILE = 99.5
+DEPTH_FACTOR = 2  # the sufficient depth is multiplied by this
 MIN_DEPTH, MAX_DEPTH = 1024, 32_768
-TRUSTED_PART = 8  # only the best `depth` / TRUSTED_PART candidates are taken to be the best of all vectors
+TRUSTED_PART = 8  # the best eighth of the `depth` exactly compared candidates counts as the nearest of all vectors
 TIE = 1e-5  # smaller differences of estimates are ties: FAISS rounds equal codes differently, by their place in a block
 EXTRA = 64  # candidates fetched beyond `depth`, to see where the last ties end
 
@@ -127,7 +128,7 @@ class _Scan:
                 shard.add(vectors[start : min(start + BLOCK, int(some[-1]) + 1)].astype(np.float32) @ rotation)
             return shard
 
-        # each thread holds two blocks in float32
+        # Few threads, because each of them holds two blocks in float32.
         with ThreadPoolExecutor(min(SHARDS, usable_cores()), "encode") as pool:
             return cls(list(pool.map(encode, np.array_split(np.arange(len(vectors)), SHARDS))), rotation)
 
@@ -151,9 +152,7 @@ class _Scan:
         ]
 
     def search(self, query: Vectors, k: int) -> tuple[Ids, Scores, float]:
-        """Return at least k rows and their estimates, best first; and a bound: no row with a better estimate is
-        missing.
-        """
+        """Return at least k rows and estimates, best first; and a bound above which no row's estimate is missing."""
         rotated = (query @ self._rotation)[None]
 
         def scan(shard: "faiss.IndexRaBitQFastScan") -> tuple[Scores, Ids]:

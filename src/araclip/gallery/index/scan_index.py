@@ -29,9 +29,9 @@ from araclip.gallery.index.exact import Exact, positions
 from araclip.gallery.index.rabitq import EXACT_UP_TO, Coded
 from araclip.models.vectors import Ids, Vectors
 
-REBUILD_AFTER = 32_768  # changes; so many pictures beside the base cost a query a few milliseconds
-REWRITE_PART = 50  # large enough that watching a folder does not rewrite all vectors for each new picture
-CACHED_FILTERS = 8  # the ids of so many filters are cached, for the next page of the same search
+REBUILD_AFTER = 32_768  # a new base after this many changes; scanning them beside it costs milliseconds
+REWRITE_PART = 50  # the file is rewritten if 1/50 of the vectors has changed, not for each new picture
+CACHED_FILTERS = 8  # filters whose ids are cached for the next page of the same search
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio; its multiples are spread evenly (Knuth, 6.4)
 
 Texts = Callable[[], Vectors]
@@ -69,18 +69,18 @@ class ScanIndex:
             self._shown = np.ones(len(base.codes.ids), bool)
             self._shown[hidden] = False
         self._selected: dict[Condition, Ids] = {}
-        self._cache_lock = threading.Lock()  # a server searches one index from many threads
+        self._cache_lock = threading.Lock()  # needed because a server searches one index from many threads
 
     @classmethod
     def of(
         cls, catalog: Catalog, texts: Texts, before: "ScanIndex | None" = None, rebuild_after: int = EXACT_UP_TO
     ) -> "ScanIndex":
-        """Return the index of the catalogue's current generation: `before` or a file brought up to date, or a new one.
+        """Return the index of the current generation: `before` or a file, brought up to date, or a new index.
 
         Args:
             texts: returns vectors of texts, (n, D), on which new codes are measured.
             before: the index of an earlier generation.
-            rebuild_after: a new base is built after more than so many changes.
+            rebuild_after: build a new base if there are more changes than this number.
         """
         with catalog.frozen() as frozen:
             if before and (updated := before._updated_to(frozen, rebuild_after)):
@@ -111,17 +111,16 @@ class ScanIndex:
     @classmethod
     def _build(cls, frozen: Catalog, texts: Texts) -> "ScanIndex":
         path = _path(frozen)
-        with contextlib.suppress(OSError):  # if the disk is read-only or full, scan exactly (below)
+        with contextlib.suppress(OSError):  # the disk is read-only or full: the exact index below is used
             rabitq.write(path, _width(frozen), frozen.vector_blocks(), texts())
             _remove_older(frozen, path)
             if file := index_file.read(path):
                 return cls(frozen.generation, _nothing(frozen), Base(frozen.generation, path, Coded(file)))
-        # slow searches, but correct ones
+        # An exact scan needs no file: searches are slow, but correct.
         return cls(frozen.generation, Exact(*_together(frozen.vector_blocks(), _width(frozen))))
 
     def _updated_to(self, frozen: Catalog, rebuild_after: int) -> "ScanIndex | None":
-        """Return this index brought up to the generation of `frozen`; None if its history differs, or too much
-        changed."""
+        """Return this index updated to the generation of `frozen`; None if its history differs or too much changed."""
         if frozen.generation == self.generation:
             return self
         new = frozen.changed_since(self.generation)
@@ -147,7 +146,7 @@ class ScanIndex:
         changed = catalog.changed_since(self._written) if self._written else None
         if changed is not None and len(changed) <= len(self._rest) // REWRITE_PART:
             return
-        with contextlib.suppress(OSError):  # read-only or full disk: the next process needs half a second
+        with contextlib.suppress(OSError):  # read-only or full disk: the next process builds the index again
             path = catalog.folder / f"scan-{self.generation}.faiss"
             index_file.write(path, self._rest.width, [(self._rest.ids, self._rest.vectors)])
             self._written = self.generation
@@ -186,7 +185,7 @@ class ScanIndex:
         return [hit[1] for hit in best], [hit[2] for hit in best]
 
     def selected(self, condition: Condition, select: Callable[[], Ids]) -> Ids:
-        """Return the ids of the pictures that pass a filter; `select` finds them, and its result is cached."""
+        """Return the ids of the pictures that pass a filter, from the cache or else from `select()`."""
         ids = self._selected.get(condition)
         if ids is None:
             ids = select()
@@ -233,7 +232,7 @@ def damaged(catalog: Catalog) -> Iterator[Path]:
 
 
 def _drawn(ids: Ids, step: int) -> NDArray[np.bool_]:
-    """Draw about one in `step` of some ids, by a hash of each; return a mask. Other ids do not change what is drawn."""
+    """Return a mask that selects about one in `step` of the ids. A hash of each id alone decides, not the other ids."""
     hashes: NDArray[np.uint64] = ids.astype(np.uint64) * _GOLDEN
     return hashes <= np.uint64((2**64 - 1) // step)
 

@@ -40,8 +40,8 @@ from araclip.pictures.video.decoder import pictures_at, still
 from araclip.pictures.video.scenes import Scene, file_hash, scene_digest, scene_of, stored
 from araclip.text.normalization import SURROGATES
 
-MAX_BYTES = 1_000_000_000  # the largest picture allowed takes 900 MB as uncompressed 16-bit
-WHOLE = 64_000_000  # a file of at most so many bytes is read into memory once
+MAX_BYTES = 1_000_000_000  # most bytes of a file; the largest allowed picture has 900 MB as uncompressed 16-bit
+WHOLE = 64_000_000  # most bytes of a file that is read into memory as a whole
 STORED_SIDE = 1024  # pixels of the longer side: enough for a preview and for every model; about 200 kB as JPEG
 STORED_QUALITY = 90
 
@@ -62,9 +62,7 @@ Source = File | PictureBytes | bytes | Image.Image
 
 @dataclass(frozen=True)
 class DecodedPicture:
-    """A decoded picture: the model's input (S, S, 3) uint8 RGB, the facts in the header, and the 64-bit perceptual
-    hash.
-    """
+    """A decoded picture: model input (S, S, 3) uint8 RGB, facts of the header, and 64-bit perceptual hash."""
 
     pixels: NDArray[np.uint8]
     facts: Facts
@@ -133,7 +131,7 @@ def _from_bytes(
 
 
 def _whole(stream: BufferedReader, size: int) -> bytes:
-    """Read all bytes of a file whose size is, or was a moment ago, `size`. Asking for much more costs 0.1 ms."""
+    """Read all bytes of a file of about `size` bytes. Asking for exactly one byte more than `size` is 0.1 ms faster."""
     data = stream.read(size + 1)
     return data + stream.read(WHOLE) if len(data) > size else data
 
@@ -203,8 +201,8 @@ def several(items: Iterable[T], method: str, kind: str) -> Iterable[T]:
 
 
 def index_path(path: str | os.PathLike[str]) -> str:
-    """Return the path under which `update` indexes a file: its folder's links are resolved, a link to the file is
-    not."""
+    """Return the path under which `update` indexes a file: links to its folders are resolved, a link to the file is
+    kept."""
     text = text_path(path)
     if text.startswith(STORED_PREFIX):
         return text
@@ -215,8 +213,8 @@ def index_path(path: str | os.PathLike[str]) -> str:
 def index_paths(path: str | os.PathLike[str]) -> list[str]:
     """Return the paths under which a gallery may have a file or folder that a user named, the likeliest first.
 
-    These are: the path as it stands (files below a linked folder are indexed so), the path of `index_path`, and for a
-    link to a folder, the path of that folder.
+    They are: the path as given, made absolute (files below a linked folder are indexed under it); the path of
+    `index_path`; and if the path leads to a folder, that folder's real path.
     """
     text = text_path(path)
     if text.startswith(STORED_PREFIX):
@@ -263,11 +261,10 @@ def _checked_metadata(metadata: object) -> Mapping[str, Any]:
 def decode_again(
     paths: Iterable[str], digest: bytes, stored_pixels: Callable[[], bytes | None], transform: ImageTransform
 ) -> DecodedPicture | str:
-    """Decode a known picture again, from a file that still holds it or from its stored pixels; or return why that
-    fails.
-    """
+    """Decode a known picture again, from its files or its stored JPEG; return the reason if that is not possible."""
     reason = "its file changed since it was indexed"
-    for path in sorted(paths, key=lambda path: path.startswith(STORED_PREFIX)):  # files first, then the smaller JPEG
+    # try the files before the stored JPEG, which is smaller
+    for path in sorted(paths, key=lambda path: path.startswith(STORED_PREFIX)):
         try:
             if scene := scene_of(path):
                 if decoded := decode_scene(scene, digest, transform):
@@ -299,8 +296,8 @@ def scene_jpeg(scene: Scene) -> bytes:
 
 ENCODE_BATCH = 16
 FIRST_COMMIT = 16  # pictures in a run's first commit, so that users see them soon; each later commit may double it
-COMMIT_EVERY = 128  # pictures in a commit: a killed run loses at most these, about two seconds of work
-LINK_EVERY = 8  # a commit may have so many times more files whose pictures are known, because these cost little
+COMMIT_EVERY = 128  # most new pictures in a commit: a killed run loses their encoding, about two seconds of work
+LINK_EVERY = 8  # a commit may hold this many times more files if their pictures are known: they cost little
 
 Refused = Callable[[int, OSError | ImageError], None]  # called with the number of a refused source, and the error
 Turn = Callable[[], AbstractContextManager[None]]  # returns a context manager that holds the writer's lock for a commit
@@ -316,7 +313,7 @@ class _Waiting:
 
 
 def commit_every(size: int) -> int:
-    """Return how many new pictures a commit takes, if the model's squares have `size` pixels a side.
+    """Return the most new pictures in a commit, for a model whose square inputs have `size` pixels a side.
 
     They take as much memory as COMMIT_EVERY squares of 224 pixels.
     """
@@ -326,8 +323,8 @@ def commit_every(size: int) -> int:
 class Intake:
     """Ingests the pictures of one run. `committed` counts the sources whose pictures were committed.
 
-    `few`: True if there are only a few pictures. Then each hash is looked up at its commit, instead of reading all
-    known hashes beforehand. Known pictures are decoded needlessly, but that costs less than reading a million hashes.
+    `few`: True if the run has only a few pictures. Then the gallery's hashes are not read beforehand: each hash is
+    looked up at its commit. Known pictures are decoded needlessly, but that costs less than reading a million hashes.
     """
 
     def __init__(self, catalog: Store, model: Encoder, turn: Turn, *, few: bool = False) -> None:
@@ -398,18 +395,17 @@ class Intake:
         try:
             return read_source(source, known, self._transform)
         except (OSError, ImageError) as error:
-            return error.with_traceback(None)  # the traceback's frames would keep the file's bytes
+            return error.with_traceback(None)  # drop the traceback: its frames hold the file's bytes
 
     def _commit(self, group: list[_Waiting], refused: Refused) -> None:
-        """Encode new pictures and commit the group; read a picture again if another process has removed it
-        meanwhile."""
+        """Encode new pictures and commit the group; read a picture again if it was removed meanwhile."""
         while group:
             group = [read for each in self._committed(group) if (read := self._read_again(each, refused))]
 
     def _committed(self, group: list[_Waiting]) -> list[_Waiting]:
         """Commit the group; return the pictures that were not committed, because they must be decoded first.
 
-        They were not decoded since the gallery knew them, but have been removed meanwhile.
+        They were not decoded, because the gallery knew them; but another process has removed them meanwhile.
         """
         decoded = {each.loaded.digest: each.loaded.decoded for each in group if each.loaded.decoded}
         new = [digest for digest in decoded if self._catalog.content(digest) is None]
@@ -435,7 +431,7 @@ class Intake:
                 if loaded.stored_pixels:
                     self._catalog.store_pixels(content, loaded.stored_pixels)
                 self._catalog.put_file(loaded.file, content, each.metadata)
-        if "_known" in vars(self):  # the property was used, so its set exists
+        if "_known" in vars(self):  # if the set of known hashes was loaded, add the new ones
             self._known.update(decoded)
         self.committed += len(group) - len(lost)
         return lost

@@ -23,10 +23,10 @@ from araclip.pictures.ocr.detector import SIDE, looks_like_text
 from araclip.pictures.ocr.engines import Engine
 from araclip.pictures.video.scenes import scene_of
 
-SECONDS = 60.0  # allowed for one picture; a dense page takes about 5 on one core
+SECONDS = 60.0  # seconds allowed for one picture; a dense page takes about 5 on one core
 LONG_SIDE = 2400  # pixels of the longer side given to OCR; letters of 20 pixels and more are read best
 SHORT_SIDE = 1000  # a picture with a smaller longer side is enlarged, to at most twice its size
-COMMIT_EVERY, COMMIT_SECONDS = 64, 10.0  # a kill can cost the work on so many pictures, or of so many seconds
+COMMIT_EVERY, COMMIT_SECONDS = 64, 10.0  # texts are committed after this many pictures or seconds
 NO_TEXT = "no text"  # stored in place of the engine's name if a picture shows no text
 
 
@@ -41,7 +41,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What OCR found in a picture; `by` is None if the picture could not be opened now."""
+    """The result of OCR for one picture; `by` names the engine, and is None if the picture could not be opened now."""
 
     by: str | None
     text: str = ""

@@ -168,7 +168,7 @@ def _seconds_to_encode_noise(model: Encoder) -> float:
 
 def _seconds_each(store: Store, chosen: list[int], model: Encoder) -> float:
     size = model.image_size
-    pixel_vectors(model, np.zeros((1, size, size, 3), np.uint8))  # loads the model, which a long run does only once
+    pixel_vectors(model, np.zeros((1, size, size, 3), np.uint8))  # load the model before the clock starts
     begin, done, waiting = time.perf_counter(), 0, []
     with closing(map_ahead(partial(decoded_again, store, model=model), chosen, model.threads)) as ahead:
         for _, decoded in ahead:

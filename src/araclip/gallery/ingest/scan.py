@@ -26,8 +26,7 @@ _REMEDIES = {extra.shown: extra.remedy for extra in EXTRAS.values()} | {VIDEO: V
 
 
 def unread_kind(name: str) -> str | None:
-    """Return the kind of a picture or video that cannot be read on this machine, by its suffix; None for other
-    files."""
+    """Return the kind of a picture or video that cannot be read here, by its suffix; None for other files."""
     if is_video(name):
         return None if can_read() else VIDEO
     suffix = name[name.rfind(".") :].lower() if "." in name else ""
@@ -69,8 +68,8 @@ class Walk:
     def pictures(self, root: Path | str) -> Iterator[File]:
         """Yield the picture files below `root`, recognised by their suffix, in a stable order.
 
-        Hidden files and folders are skipped. Symbolic links are followed, after all other folders; a folder is entered
-        only once, by its own path if that lies below `root`.
+        Hidden files and folders are skipped. Symbolic links are followed after all other folders. Each folder is
+        entered only once: under its own path if that is below `root`, else under the path of a link.
         """
         seen: set[tuple[int, int]] = set()
         waiting: list[tuple[str, int | None]] = [(str(root), None)]
@@ -155,7 +154,7 @@ class Walk:
 
 
 def why_unreadable(error: OSError) -> str:
-    """Say why a file or folder could not be read, and what to do if a permission is missing."""
+    """Return why a file or folder could not be read, and what to do if a permission is missing."""
     why = error.strerror or type(error).__name__
     return f"{why}; give this user permission, or move it elsewhere" if isinstance(error, PermissionError) else why
 

@@ -50,12 +50,15 @@ def pictures_beside(path: str) -> Iterable[str]:
 
 
 def synchronise(catalog: Store, found: Found, at: Collection[str], turn: Turn, skip: Log, *, few: bool = False) -> int:
-    """Store captions of new and changed side-cars, and remove captions whose side-cars are gone; return how many.
+    """Store the captions of new and changed side-cars, and remove captions whose side-cars are gone.
 
     Args:
         found: the side-cars that exist now.
         at: the paths of the pictures to synchronise.
         few: True to look stored captions up path by path, instead of reading all.
+
+    Returns:
+        The number of pictures whose side-cars have changed.
     """
     known = {key: file for path in at for key, file in catalog.sidecars(path).items()} if few else catalog.sidecars()
     changed: list[tuple[str, File, str | None, PhotoMetadata]] = []

@@ -63,7 +63,7 @@ def update_at(
     for path in sorted(changed):
         root = next((str(root) for root in roots if below(path, str(root))), None)
         if root is None or Path(path).parent.resolve() != Path(path).parent or Path(path).is_symlink():
-            return None  # a root itself, or a path behind a link, where files may have several paths
+            return None  # `path` is a root, or is reached through a link: one file may have several paths
         if any(part.startswith(".") for part in Path(path).relative_to(root).parts):
             continue
         found |= {file.path: file for file in walk.at(path)}
@@ -74,7 +74,7 @@ def update_at(
         return None  # the gallery would become empty; a drive may be unplugged
     if any(not lexists(str(root)) for root in roots) or walk.drives:
         return None
-    if any(map(is_video, found)):  # a moved video's scenes may be known under another path
+    if any(map(is_video, found)):  # a video may have moved: compare it with all known scenes
         stored = catalog.files()
     videos = VideoIntake(catalog, model, turn, stored, scenes)
     return _reconcile(
@@ -175,7 +175,7 @@ def _is_written(file: File) -> bool:
 
 
 def below(path: str, folder: str) -> bool:
-    """True if a path lies in a folder, at any depth; both are absolute."""
+    """True if a path is in a folder, at any depth; both are absolute."""
     return path.startswith(folder if folder.endswith(os.sep) else folder + os.sep)
 
 

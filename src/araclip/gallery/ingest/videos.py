@@ -29,7 +29,7 @@ from araclip.pictures.video.formats import is_video, scenes_wanted
 from araclip.pictures.video.scenes import Scene, file_hash, file_of, scene_digest, scene_of, scene_path
 
 MAX_BYTES = 50_000_000_000  # the largest video file that is read
-FEW = 16  # if at most so many picture files are added at once, their hashes are looked up one by one
+FEW = 16  # with at most this many picture files, hashes are looked up one by one instead of all read
 AHEAD = 2  # videos decoded at a time; their scenes wait in memory (60 scenes of 224 pixels take 9 MB)
 
 Times = tuple[float, ...]
@@ -85,7 +85,7 @@ class VideoIntake:
         self._catalog, self._model, self._turn = catalog, model, turn
         self._most = scenes_wanted(scenes)
         self._transform: ImageTransform = transform_of(model)
-        self._known: dict[int, list[Times]] = {}  # the times of each known video's scenes, by the size of its file
+        self._known: dict[int, list[Times]] = {}  # file size → the times of the scenes, for each known video
         self._digests = set[bytes]()  # all known hashes; held here because threads cannot share the connection
         for paths in scene_paths(stored).values():
             times = tuple(cast(Scene, scene_of(path)).time for path in sorted(paths))
@@ -109,7 +109,7 @@ class VideoIntake:
                 if isinstance(read, _Read):
                     try:
                         self._commit(read, metadata[number] if metadata else None)
-                    except ImageError as late:  # OSError (the store's disk is full, say) ends the run
+                    except ImageError as late:  # an OSError, such as a full disk of the store, ends the run
                         error = late
                 if error is not None:
                     refused(number, error)

@@ -42,7 +42,7 @@ class Updatable(Protocol):
 
 @dataclass
 class Due:
-    """An update that is due: of `paths`, or of everything below the folders if `paths` is None.
+    """An update that is due: of the changed `paths`, or of all watched folders if `paths` is None.
 
     The consumer sets `postponed` if it cannot update now; then the update is repeated later, together with new changes.
     """
@@ -56,7 +56,8 @@ def changes(
 ) -> Iterator[Due]:
     """Yield updates that are due, until `stop` is set or Ctrl-C.
 
-    At first, every `full_walk_s` seconds, and when `walk` is set, everything is due, in between only the changed paths.
+    An update of all folders is due at first, every `full_walk_s` seconds, and when `walk` is set. In between, updates
+    of the changed paths are due.
 
     Raises:
         InputError: the package watchfiles is missing.
@@ -67,7 +68,7 @@ def changes(
         raise InputError("watching needs the package watchfiles. Run: pip install 'araclip[watch]'") from error
     walked = -math.inf  # time of the last full walk
     paths: set[str] = set()  # paths that have changed since they were last scanned
-    for changed in watchfiles.watch(  # yields at once on the first timeout, with the watch already active
+    for changed in watchfiles.watch(  # yields for the first time after WAKE_MS, when the watch is active
         *roots, watch_filter=None, debounce=GATHER_MS, step=QUIET_MS, rust_timeout=WAKE_MS, yield_on_timeout=True,
         stop_event=stop, raise_interrupt=True,
     ):  # fmt: skip

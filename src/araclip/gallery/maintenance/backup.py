@@ -24,8 +24,8 @@ from araclip.gallery.catalog.writer_lock import writer_lock
 class Replaced:
     """The gallery that a restored backup would replace.
 
-    `pictures`: how many pictures it has; None if it cannot be read. `missing`: how many of its paths the backup lacks.
-    `last`: when a picture was last added to it, in UTC.
+    `pictures` is the number of its pictures; None if it cannot be read. `missing` counts its paths that the backup
+    lacks. `last` is the time in UTC at which its newest picture was added; "" if there is none.
     """
 
     pictures: int | None = None
@@ -100,7 +100,8 @@ def _replace(folder: Path, catalog: Catalog, before: Callable[[], object]) -> in
 
     def fill(temporary: Path) -> None:
         catalog.copy_to(temporary / FILE_NAME)
-        with closing(Catalog.open(temporary, None)) as copy:  # checks the whole file, because it has no seal; seals it
+        # The copy has no seal yet, so that opening it checks the whole file and writes a seal.
+        with closing(Catalog.open(temporary, None)) as copy:
             pictures.append(copy.counts()[1])
         before()
 

@@ -24,7 +24,7 @@ from araclip.pictures.video.scenes import Scene, file_hash, file_of, scene_diges
 
 
 def are_unit(vectors: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
-    """Tell for each vector (n, D) that was stored in float16 whether it has length 1; False for NaN."""
+    """Return for each vector (n, D) that was stored in float16 whether it has length 1 (n,); False for NaN."""
     exact = vectors.astype(np.float32)
     right: NDArray[np.bool_] = np.abs(np.sqrt(np.einsum("nd,nd->n", exact, exact)) - 1) <= 2 * UNIT_TOLERANCE
     return right
@@ -32,7 +32,7 @@ def are_unit(vectors: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
 
 def bad_vectors(store: Store) -> list[int]:
     """Return the ids of the pictures whose vector has a wrong width, or is not of length 1."""
-    if not isinstance(store, Catalog):  # a server keeps the width itself
+    if not isinstance(store, Catalog):  # PostgreSQL itself enforces the width
         ids, vectors = store.vectors()
         return [int(content) for content in ids[~are_unit(vectors)]]
     width, bad = int(store.meta("width")), []
@@ -89,7 +89,7 @@ def catalogue_faults(catalog: Catalog) -> Iterator[Fault]:
     remedy = "Run `araclip repair`, which recovers what can be read."
     damaged = set[int | bytes]()
     found = catalog.damages()
-    if found:  # only then, find out which rows are damaged
+    if found:  # finding the damaged rows takes long, and is needed only now
         for table, key in catalog.damaged_rows():
             if isinstance(key, int | bytes):
                 damaged.add(key)

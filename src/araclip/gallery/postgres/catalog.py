@@ -67,7 +67,7 @@ _TAKEN = """SELECT (value->>1)::int FROM json_array_elements(?) AS value
     JOIN files ON path = decode(value->>0, 'hex')"""
 _DERIVED = "taken text, latitude float8, longitude float8, camera_words text[], lens_words text[], place_words text[], "
 _DERIVED += "words text[], letters text, shown boolean"  # columns of `contents` that are derived
-_PLACE = "@"  # before the whole place, the first of `place_words`; no filter asks for a word that begins so
+_PLACE = "@"  # `place_words` begins with the whole place behind this sign; filters cannot ask for a word with it.
 
 
 class PostgresCatalog(Store):
@@ -131,8 +131,7 @@ class PostgresCatalog(Store):
         return self.vectors_where("shown ORDER BY id")
 
     def vectors_where(self, condition: str, values: Sequence[Any] = ()) -> tuple[Ids, Vectors]:
-        """Return the ids (n,) and vectors (n, D) of the pictures that pass an SQL condition, which may end in ORDER
-        BY."""
+        """Return the ids (n,) and vectors (n, D) of pictures that pass an SQL condition (with ORDER BY or not)."""
         join = f"{self.table} JOIN contents ON id = content"
         found = self.database.rows(f"SELECT id, halfvec_send(vector) FROM {join} WHERE {condition}", values)
         vectors = [vector_of(sent) for _, sent in found]
@@ -205,7 +204,7 @@ class PostgresCatalog(Store):
     def writing(self) -> Iterator[None]:
         """Run a `with` block as a transaction: all changes inside become visible as a new generation, or none."""
         with self.database.transaction():
-            if not self.database.rows("SELECT to_regclass('hidden_gone')")[0][0]:  # a gallery of an earlier release
+            if not self.database.rows("SELECT to_regclass('hidden_gone')")[0][0]:  # made by an earlier release
                 self.database.rows(HIDDEN_GONE)
             self._changed = {}
             yield
@@ -288,7 +287,7 @@ class PostgresCatalog(Store):
             sql = "DELETE FROM files WHERE path = ? RETURNING content, metadata, marks"
             for content, metadata, marks in self.database.rows(sql, (os.fsencode(path),)):
                 self._changed[content] = None
-                if metadata != "{}":  # pass it on to a copy, so that a renamed file keeps its metadata
+                if metadata != "{}":  # another copy inherits the metadata: a renamed file keeps it
                     sql = (
                         "UPDATE files SET metadata = ?, marks = ? WHERE content = ? AND metadata = '{}' RETURNING path"
                     )
@@ -386,7 +385,8 @@ def _put(database: Database, vectors: str, group: Sequence[EmbeddedPicture]) -> 
     Returns:
         How many pictures were new, and the ids of the pictures that have a new path.
     """
-    paths = {group[row].file.path: row for row in reversed(range(len(group)))}  # of a path that comes twice, the first
+    # If a path comes twice, the first picture with it counts.
+    paths = {group[row].file.path: row for row in reversed(range(len(group)))}
     asked = json.dumps([[os.fsencode(path).hex(), row] for path, row in paths.items()])
     taken = {int(row) for (row,) in database.rows(_TAKEN, (asked,))}
     new = [group[row] for row in sorted(paths.values()) if row not in taken]

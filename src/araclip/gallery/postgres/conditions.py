@@ -15,7 +15,7 @@ _METRES = f"""2 * {EARTH_M} * asin(least(1, sqrt(sin(radians(latitude - ?) / 2) 
 
 
 def condition_of(filters: Filters | None) -> Part:
-    """Return SQL and its values that select the pictures with a path that pass all filters; None: all with a path."""
+    """Return SQL and its values that select the pictures with a path that pass all filters (None: no filters)."""
     if filters is None:
         return "shown", ()
     of_path, of_picture = filters.shared("position(?::bytea IN path) > 0")
@@ -32,7 +32,7 @@ def condition_of(filters: Filters | None) -> Part:
         of_picture.append(any_of([("place_words @> ?", (sorted(each),)) for each in wanted(filters.place)]))
     if filters.near is not None:
         latitude, longitude, metres = filters.near
-        degrees = math.degrees(metres / EARTH_M) * 1.000001 + 1e-9  # a little more, to be safe from rounding
+        degrees = math.degrees(metres / EARTH_M) * 1.000001 + 1e-9  # slightly larger, because of rounding errors
         box = (latitude - degrees, latitude + degrees)
         of_picture.append(
             (f"latitude BETWEEN ? AND ? AND {_METRES} <= ?", (*box, latitude, latitude, longitude, metres))

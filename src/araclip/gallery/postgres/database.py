@@ -22,15 +22,15 @@ from araclip.gallery.locations import PASSWORD, Address
 CONNECT_SECONDS = 10.0
 TIMEOUT = 60.0  # seconds that a reader waits for a statement
 PATIENCE = 60.0  # seconds to wait for another writer's commit
-TRIES = 5  # with pauses of about 0.2, 0.4, 0.8 and 1.6 seconds: enough for a restart of the server
+TRIES = 5  # with pauses of 0.2, 0.4, 0.8 and 1.6 s between the tries: enough for a server's restart
 PAUSE = 0.2
 IDLE = 8  # idle connections that are kept open
 LOCK = 0x617261  # the first of the two numbers that name araclip's advisory locks
-_BUSY = ("08", "53300", "57P01", "57P02", "57P03", "40001", "40P01")  # SQLSTATEs (or classes) worth another try
+_BUSY = ("08", "53300", "57P01", "57P02", "57P03", "40001", "40P01")  # SQLSTATEs, or classes, to try again
 _FULL = "53100"  # SQLSTATE: the disk is full
 _READS_ONLY = "25006"  # SQLSTATE: the server is a replica, or set to read only
 _LOGIN = ("28000", "28P01")
-_jitter = random.Random()  # a separate generator, because callers may have seeded the module's
+_jitter = random.Random()  # independent of the seed that callers may have given to the module `random`
 
 
 class Broken(Exception):
@@ -199,7 +199,7 @@ class Database:
             raise Broken(_words(error)) from None
         try:
             self._run(connection, "SELECT set_config('search_path', ?, false)", (f'"{self.schema}", public',))
-            self._run(connection, "SET jit = off")  # compiling takes longer than most of our statements
+            self._run(connection, "SET jit = off")  # JIT compilation takes longer than most of our statements
         except BaseException:
             _close(connection)
             raise

@@ -26,12 +26,13 @@ from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
 from araclip.text.words import Word, words
 
 LAYOUT = 1  # version of the tables; raise it when they change
-# A replica that becomes the primary, or a restored backup, may lack the last commits. The next commit must not get the
-# number of a lost one, or readers would take it for the state that they know; so the number grows by random steps.
+# A replica that becomes the primary, or a restored backup, may lack the last commits. If a new commit got the number of
+# a lost commit, readers would miss the change; so the number grows by random steps.
 NEXT_GENERATION = "generation = generation + 1 + floor(random() * 1000000)::bigint"
-EXACT_UP_TO = 100_000  # up to so many passing pictures are all compared, as in a folder; more use the graph
-EF_CONSTRUCTION = 200  # of the graph: takes twice as long as pgvector's 64, recall 0.99 instead of 0.965
-PGVECTOR = (0, 8)  # halfvec came with 0.7, iterative scans with 0.8
+EXACT_UP_TO = 100_000  # if at most this many pictures pass the filters, all are compared; otherwise the graph is used
+# parameter of building the graph: twice as slow as pgvector's 64, but recall 0.99 instead of 0.965
+EF_CONSTRUCTION = 200
+PGVECTOR = (0, 8)  # least version of pgvector: halfvec needs 0.7, iterative scans need 0.8
 HIDDEN_GONE = HIDDEN_GONE_TABLE.format(bytes="bytea")
 TABLES = (
     HIDDEN_GONE,
@@ -160,7 +161,7 @@ def create_vectors(database: Database, model: Encoder) -> str:
         f"CREATE TABLE IF NOT EXISTS {name} (content bigint PRIMARY KEY REFERENCES contents ON DELETE CASCADE, "
         f"vector halfvec({model.width}) NOT NULL)"
     )
-    # so that a scan need not look up each vector elsewhere
+    # PLAIN stores the vectors inside the rows, so that a scan need not look up each vector in another table.
     database.rows(f"ALTER TABLE {name} ALTER vector SET STORAGE PLAIN")
     return name
 
@@ -194,9 +195,7 @@ def has_graph(database: Database, vectors: str) -> bool:
 
 
 def build_graph(database: Database, vectors: str) -> None:
-    """Build the graph if it is missing and there are many pictures; takes minutes for a million. Later writes update
-    it.
-    """
+    """Build the graph if it is missing and there are many pictures: minutes for a million. Later writes update it."""
     ((pictures,),) = database.rows(f"SELECT count(*) FROM {vectors}")
     if pictures > EXACT_UP_TO and not has_graph(database, vectors):
         database.rows(
@@ -237,9 +236,9 @@ class Row:
 
     @property
     def photo(self) -> PhotoMetadata:
-        """Date, camera, lens and place, from the picture's file, then from the side-cars of its paths.
+        """Combine date, camera, lens and place from the picture's file and then, where unknown, from its side-cars.
 
-        If neither tells a date, the date in the file's name is taken.
+        If no file tells a date, the date in the name of a file is taken.
         """
         found = self.facts.photo if self.facts else NOTHING_KNOWN
         files = sorted(self.files, key=lambda each: os.fsencode(each.file.path))

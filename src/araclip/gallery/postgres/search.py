@@ -30,7 +30,7 @@ from araclip.models.vectors import Ids, Vectors
 from araclip.text.script import describes
 
 EF_SEARCH = 400  # candidates that a search of the graph keeps
-PART = 3  # the fewest letters of a part of a word that is looked for
+PART = 3  # least letters of a part of a word that is looked for
 
 
 class PostgresSearch(StoreSearch):
@@ -42,7 +42,7 @@ class PostgresSearch(StoreSearch):
     def __init__(
         self, catalog: PostgresCatalog, exact: bool, pictures: Callable[[], int], vector: Vectors, page: Page
     ) -> None:
-        """`pictures` returns the number of pictures in the gallery."""
+        """Prepare a search for `vector` (D,). `pictures` returns the number of pictures in the gallery."""
         self._catalog, self._database, self._vectors = catalog, catalog.database, catalog.table
         self._exact = exact or not schema.has_graph(catalog.database, self._vectors)
         self._pictures, self._vector, self._filters, self._wanted = pictures, vector, page.filters, page.offset + page.k
@@ -121,9 +121,7 @@ class PostgresSearch(StoreSearch):
         return [replace(hit, picture=record_of(self._row(content))) for content, hit in hits]
 
     def with_stems(self, stems: Sequence[str], most: int) -> list[Ids]:
-        """For each stem, return the ids of pictures with a word of this stem in any text, ascending; at most `most` +
-        1.
-        """
+        """For each stem, return ids of pictures with a word of this stem in any text, ascending; at most `most` + 1."""
         return [self._ids("words @> ?", [stem], most) for stem in stems]
 
     def with_parts(self, folded: Sequence[str], most: int) -> list[Ids]:

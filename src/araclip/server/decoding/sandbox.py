@@ -1,7 +1,7 @@
 """Decoding untrusted pictures in separate processes with limits, so that they cannot harm the server.
 
-A client has a few of the processes at a time, see `http.gates`. When a request is cancelled, what it has in the queue
-is not decoded, and what is being decoded is given up after a short while.
+One client can use only a few of the processes at a time, see `http.gates`. When a request is cancelled, its pictures in
+the queue are not decoded, and the decoding of its current picture is stopped after a short while.
 """
 
 import asyncio
@@ -25,10 +25,10 @@ from araclip.pictures.limits import MAX_PIXELS
 from araclip.server.http.gates import Slots
 
 START_SECONDS = 30
-# A process that decodes a picture which nobody wants any more gets this long to end; then it is killed. To start
-# another process takes about as long.
+# When a client has left, decoding of its picture may go on for this time; then the process is killed. Starting another
+# process takes about as long.
 ABANDONED_SECONDS = 1
-MOST_JOBS = 500  # per process, which is then replaced: memory leaks of decoders do not add up
+MOST_JOBS = 500  # a process is replaced after this many pictures, so that memory leaks of decoders do not add up
 
 Data = bytes | Callable[[], Awaitable[bytes]]
 
@@ -39,7 +39,13 @@ class Sandbox:
     def __init__(
         self, *, processes: int, memory: int, seconds: float, max_waiting: int, wait_seconds: float = 30
     ) -> None:
-        """`seconds` to decode a picture, after at most `wait_seconds` in the queue; `max_waiting` pictures at once."""
+        """Prepare a pool of at most `processes` processes with `memory` bytes each.
+
+        Args:
+            seconds: the longest time to decode a picture.
+            max_waiting: the most pictures that are decoded or wait at a time.
+            wait_seconds: the longest time that a picture waits in the queue.
+        """
         self._seconds = seconds
         self._slots = Slots(processes, most=max_waiting, seconds=wait_seconds)
         self._threads = ThreadPoolExecutor(processes, thread_name_prefix="decoding")
@@ -53,19 +59,20 @@ class Sandbox:
 
     @property
     def restarts(self) -> int:
-        """How many decoding processes were replaced."""
+        """The number of decoding processes that were replaced."""
         return self._children.replaced
 
     @property
     def inside(self) -> int:
-        """How many pictures are being decoded or wait."""
+        """The number of pictures that are being decoded or wait."""
         return self._slots.inside
 
     async def thumbnail(self, data: Data, side: int, client: str = "") -> tuple[bytes, bytes, int, int]:
-        """An upright WebP of at most `side` pixels a side, its placeholder (may be empty), width and height.
+        """Return an upright WebP of at most `side` pixels a side, its placeholder (may be empty), width and height.
 
         Args:
-            data: the picture, or what reads it when its turn has come: pictures that wait hold no memory.
+            data: the picture's bytes, or a function that reads them when the picture's turn has come: so pictures that
+                wait hold no memory.
 
         Raises:
             ImageError: the picture cannot be used.
@@ -75,7 +82,7 @@ class Sandbox:
         return small, placeholder, int(about["width"]), int(about["height"])
 
     async def read(self, data: bytes, transform: ImageTransform, max_pixels: int, client: str = "") -> LoadedPicture:
-        """An uploaded picture read for the catalogue: hash, model input, facts, and the JPEG to store."""
+        """Read an uploaded picture for the catalogue: compute its hash, model input, facts, and the JPEG to store."""
         about, (pixels, stored) = await self._job("read", data, asdict(transform), max_pixels, client)
         square = np.frombuffer(pixels, np.uint8).reshape(transform.size, transform.size, 3)
         file = File(str(about["path"]), int(about["bytes"]), 0)
@@ -106,7 +113,7 @@ class Sandbox:
     def _ended(self, task: "asyncio.Task[Reply]") -> None:
         self._jobs.discard(task)
         if not task.cancelled():
-            task.exception()  # seen, also where nobody waits for it any more
+            task.exception()  # mark as retrieved, or asyncio logs an error that nobody awaits
 
     async def _decode(self, about: dict[str, Any], data: Data) -> Reply:
         picture = data if isinstance(data, bytes) else await data()
@@ -135,7 +142,7 @@ class Sandbox:
             raise
 
     async def close(self) -> None:
-        """End all jobs and processes."""
+        """Cancel all decoding, and end the threads and processes."""
         for task in self._jobs:
             task.cancel()
         if self._jobs:

@@ -22,21 +22,21 @@ from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import open_image
 
 PLACEHOLDER_SIDE = 8  # pixels; shown blurred until the thumbnail has loaded
-PLACEHOLDER_BYTES = 130  # as a data URI, less than 200
+PLACEHOLDER_BYTES = 130  # most bytes; as a data URI, this is less than 200 characters
 THUMBNAIL_QUALITY = 80
 
 
 def thumbnail(data: bytes, side: int) -> Reply:
     """Make an upright WebP thumbnail without metadata; return the thumbnail and its placeholder."""
-    image = open_image(io.BytesIO(data), side // 2)  # scaled decoding of a JPEG stays at or above `side`
+    image = open_image(io.BytesIO(data), side // 2)  # a JPEG decoded at reduced scale still has `side` pixels or more
     image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return {"width": image.width, "height": image.height}, [_webp(image, THUMBNAIL_QUALITY), _placeholder(image)]
 
 
 def read(data: bytes, transform: dict[str, Any]) -> Reply:
-    """An uploaded picture read for the catalogue: see `gallery.ingest.intake.LoadedPicture`."""
+    """Read an uploaded picture for the catalogue; return a `gallery.ingest.intake.LoadedPicture` as a reply."""
     loaded = read_source(data, set(), ImageTransform(**transform))
-    assert loaded.decoded is not None  # no hash is known here
+    assert loaded.decoded is not None  # it is decoded because the set of known hashes is empty
     assert loaded.stored_pixels is not None  # always of bytes
     about = {
         "path": loaded.file.path,
@@ -50,7 +50,7 @@ def read(data: bytes, transform: dict[str, Any]) -> Reply:
 
 def _webp(image: Image.Image, quality: int) -> bytes:
     written = io.BytesIO()
-    clean = Image.frombytes("RGB", image.size, image.tobytes())  # a new image, without metadata and profile
+    clean = Image.frombytes("RGB", image.size, image.tobytes())  # a copy without metadata and colour profile
     clean.save(written, "WEBP", quality=quality, method=4)
     return written.getvalue()
 
@@ -76,7 +76,7 @@ def main() -> None:
     parent.answer({"ready": True})
     while (asked := parent.question()) is not None:
         about, (data,) = asked
-        limits.MAX_PIXELS = about["max_pixels"]  # the limit of this job, in this process
+        limits.MAX_PIXELS = about["max_pixels"]  # the pixel limit for this picture; this process has one job at a time
         allow_processor(about["seconds"])
         try:
             answer, blobs = JOBS[about["job"]](data, about["target"])

@@ -1,4 +1,7 @@
-"""Errors over HTTP: problem details (RFC 9457) in Arabic or English, as the client prefers; OpenAI's below /v1/."""
+"""Answer errors over HTTP in Arabic or English, as the client prefers.
+
+The form is problem details (RFC 9457); below /v1/, it is the error object of OpenAI's API.
+"""
 
 import re
 from collections.abc import Mapping
@@ -22,7 +25,7 @@ SERVER_ERROR, TOO_MANY = 500, 429
 
 
 class Kind(NamedTuple):
-    """A kind of problem: its status, and its title and detail in both languages; details have named fields."""
+    """A kind of problem: HTTP status, and title and detail in English and Arabic; a detail may have fields."""
 
     status: int
     title: str
@@ -163,7 +166,7 @@ class Problem(HTTPException):
         if language == "ar":
             said = fields.get("reason", "")
             reason = str(fields.get("reason_ar") or in_arabic(said))
-            if reason == said and not ARABIC.search(said):  # not translated: no English in an Arabic answer
+            if reason == said and not ARABIC.search(said):  # only in English: not for an Arabic answer
                 reason = UNTRANSLATED
             title, detail = kind.title_ar, kind.detail_ar
         else:
@@ -195,9 +198,7 @@ def language_of(accepted: str) -> str:
 
 
 def answer(problem: Problem, scope: Scope) -> Response:
-    """The response for a problem to the request of this ASGI scope: its path decides the shape, its headers the
-    language.
-    """
+    """Return the response for a problem: the path decides its form, the header Accept-Language its language."""
     language = language_of(Headers(scope=scope).get("accept-language", ""))
     headers = {"Content-Language": language, "Vary": "Accept-Language", "Cache-Control": "no-store"}
     body, media_type = problem.body(language), MEDIA_TYPE
@@ -212,11 +213,13 @@ def answer(problem: Problem, scope: Scope) -> Response:
 
 
 def error_object(kind: str, status: int, message: str, param: str | None) -> dict[str, Any]:
-    """{"error": {"message", "type", "param", "code"}}; `type` follows the status, `code` is a fixed word.
+    """Return an error in the form of OpenAI's API: {"error": {"message", "type", "param", "code"}}.
+
+    `type` depends on the status; `code` is a fixed word for each kind.
 
     Args:
         kind: a kind of problem, see `KINDS`.
-        param: the field of the request that is at fault, if it is one.
+        param: the field of the request that is at fault; None if no single field is.
     """
     if status >= SERVER_ERROR:
         group = "server_error"

@@ -1,6 +1,6 @@
-"""Limits on what is processed at a time, with a cap for each client, so that none can starve the others.
+"""Limit how much is processed at a time, in all and for each client, so that no client can starve the others.
 
-A client is an address; without further knowledge many requests from one address are one client.
+A client is identified by its address: all requests from one address count as one client.
 """
 
 import asyncio
@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 from araclip.server.http.errors import Problem
 
-CLIENTS_SHARE = 3 / 4  # of a gate's places: the others are left for other clients
+CLIENTS_SHARE = 3 / 4  # a client may take this share of a gate's places; the others stay free for other clients
 
 
 class Gate:
-    """Admits a limited number of jobs at a time. One client may have at most three quarters of the places."""
+    """Admits a limited number of jobs at a time. One client may take at most CLIENTS_SHARE of the places."""
 
     def __init__(self, most: int) -> None:
         self.inside = 0
@@ -24,7 +24,7 @@ class Gate:
         self._of: Counter[str] = Counter()
 
     def enter(self, client: str) -> None:
-        """Take a place; the caller must `leave` it."""
+        """Take a place, to `leave` later; raise a Problem ("busy") if none is free for this client."""
         if self.inside >= self._most or self._of[client] >= self._of_client:
             raise _busy()
         self.inside += 1
@@ -47,12 +47,14 @@ class Gate:
 
 
 class Slots:
-    """So many jobs at a time. Others wait, those that came first go first; of one client no more wait in line than
-    there are slots, so that whoever comes next waits for a few jobs of each other client, however many these have.
+    """Lets a limited number of jobs run at a time; other jobs wait, first come, first served.
+
+    Of one client, at most as many jobs as there are slots compete for the slots at a time, and its further jobs wait
+    behind them. So a new client waits for only a few jobs of each other client, however many jobs they have.
 
     Args:
-        slots: jobs at a time.
-        most: jobs that run or wait.
+        slots: jobs that may run at a time.
+        most: jobs that may run or wait.
         seconds: the longest wait.
     """
 

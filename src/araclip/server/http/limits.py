@@ -1,4 +1,4 @@
-"""Limits on requests by their heads, host names, bodies and time, and the headers of responses, as ASGI middleware."""
+"""ASGI middleware that limits requests (headers, host names, bodies, time) and adds security headers to responses."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ HEADERS = {
         "font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",  # for browsers that do not know frame-ancestors
+    "x-frame-options": "DENY",  # for browsers that do not support frame-ancestors
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
@@ -32,22 +32,24 @@ HEADERS = {
 }
 RAW_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 NO_DOCUMENTS = (b"text/javascript", b"text/css")  # media types that a browser never opens as a page
-# Such a file is sent with these headers alone: the others concern pages only, and would add 0.6 kB to each file.
+# The security headers of a file of these types. The other headers concern pages only, and would add 0.6 kB to each
+# file.
 FOR_NO_DOCUMENTS = (b"x-content-type-options", b"cross-origin-resource-policy")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-MAX_HEADERS = 16_384  # bytes of a request's first line and headers
-CROWDED = "araclip.crowded"  # set in the scope of a request that comes when there are too many connections
+MAX_HEADERS = 16_384  # most bytes of a request's first line and headers together
+CROWDED = "araclip.crowded"  # the key that marks the scope of a request beyond the limit of connections
 
 log = logging.getLogger("araclip.server")
-BODIES_AT_ONCE = 8  # bodies of the largest size whose bytes may be held at a time
-SMALL = 1 / 40  # of the largest size: such bodies are taken even then, or a few large ones would keep everybody out
-DRAINED_BYTES = 200_000_000  # of a body that is not wanted, before the connection is closed
+BODIES_AT_ONCE = 8  # All bodies together may hold the bytes of this many bodies of the largest size.
+# Bodies of up to this share of the largest size are always accepted, so that large ones cannot keep out all others.
+SMALL = 1 / 40
+DRAINED_BYTES = 200_000_000  # most bytes of a refused body that are read and dropped before the connection is closed
 SILENCE_SECONDS = 5
 _SCOPE_BODY = "araclip.body"
 
 
 class GatedStream(StreamingResponse):
-    """A streamed response that enters a gate before it starts, and leaves it however it ends."""
+    """A streamed response that enters a gate when it starts, and leaves the gate when it ends, also after an error."""
 
     def __init__(self, content: AsyncIterator[bytes], gate: Gate, client: str, **options: Any) -> None:
         super().__init__(content, **options)
@@ -64,9 +66,9 @@ class GatedStream(StreamingResponse):
 
 
 class SafeHeaders:
-    """Adds security headers to every response, unless they are set already; a fault of the server is one of them.
+    """Adds security headers to every response, also to that for an internal error, unless they are already set.
 
-    Scripts and styles get those that are not for pages alone.
+    Responses with scripts and styles get only FOR_NO_DOCUMENTS.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -94,7 +96,8 @@ class SafeHeaders:
 
         try:
             await self._app(scope, receive, safe)
-        except Exception:  # Starlette's own handler stands outside and would answer without these headers
+        # Starlette's handler of internal errors is outside this middleware, so its response would lack the headers
+        except Exception:
             if started:
                 raise
             log.exception("A request ended in an error of the server.")
@@ -102,15 +105,15 @@ class SafeHeaders:
 
 
 class CheckedHead:
-    """Refuses requests by their heads: too long, with two lengths (RFC 9112, 6.1), for other host names, or changing
-    requests from other sites.
+    """Refuses requests because of their headers.
 
-    A host name stops DNS rebinding, by which another site's page could read a server on this machine; a site,
-    cross-site request forgery.
+    It refuses headers that are too long, two lengths of the body (RFC 9112, 6.1), unknown host names, and changing
+    requests from other sites. Checking host names prevents DNS rebinding, by which another site's page could read a
+    server on this machine; checking the site prevents cross-site request forgery.
     """
 
     def __init__(self, app: ASGIApp, *, hosts: Collection[str], addresses: bool) -> None:
-        """`addresses`: whether any IP address is accepted as host; DNS rebinding needs a name."""
+        """Wrap `app`. With `addresses`, any IP address is accepted as host, because DNS rebinding needs a name."""
         self._app = app
         self._hosts = hosts
         self._addresses = addresses
@@ -127,7 +130,7 @@ class CheckedHead:
         if _head_bytes(scope) > MAX_HEADERS:
             return Problem("long-headers", headers={"Connection": "close"}, limit=MAX_HEADERS)
         headers = Headers(scope=scope)
-        if "transfer-encoding" in headers and "content-length" in headers:  # where it ends depends on the reader
+        if "transfer-encoding" in headers and "content-length" in headers:  # the body's end would be ambiguous
             return Problem("bad-request", headers={"Connection": "close"}, reason=message("two lengths"))
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._is_known(_without_port(hosts[0])):
@@ -166,20 +169,20 @@ def _without_port(host: str) -> str:
 
 
 class Aborted(Exception):
-    """A response cannot be completed: its client does not read it, or the file that is sent has changed."""
+    """A response cannot be completed: the client does not read it, or the file that is sent has changed."""
 
 
 class BeforeBody:
-    """A dependency of a route that is checked before any byte of the body is read; see `routes.dependencies`."""
+    """Base class of route dependencies that are called before the body is read; see `routes.dependencies`."""
 
     def __call__(self, request: Request) -> None:
         raise NotImplementedError
 
 
 class Bounded:
-    """Limits size and time of request bodies, the bytes of all of them together, and the time of each response chunk.
+    """Limits size and time of each request body, the bytes of all bodies together, and the time to send each chunk.
 
-    Nothing of a body is read, and its size not looked at, before the application asks for it: a token is checked first.
+    Before the application asks for a body, none of it is read and its size is not checked: a token is checked first.
     """
 
     def __init__(self, app: ASGIApp, *, max_body: int, body_seconds: float, send_seconds: float) -> None:
@@ -205,16 +208,17 @@ class Bounded:
 
         async def bounded_send(message: Message) -> None:
             if message["type"] == "http.response.start" and body.will_not_come:
-                # Whether the client sends the body all the same is unknown, so the next request has no known beginning.
+                # The client may still send the body, so nobody knows where the next request would begin: close the
+                # connection.
                 message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
             if message["type"] == "http.response.body" and not message.get("more_body", False) and body.is_coming:
-                await timed_send({**message, "more_body": True})  # complete for the client, which knows its length
+                await timed_send({**message, "more_body": True})  # the client has all bytes, as Content-Length says
                 await body.drain()
                 message = {"type": "http.response.body", "body": b"", "more_body": False}
             await timed_send(message)
 
         try:
-            with contextlib.suppress(Aborted):  # the response stays incomplete, and uvicorn closes the connection
+            with contextlib.suppress(Aborted):  # uvicorn closes the connection, because the response is incomplete
                 await self._app(scope, body.receive, bounded_send)
         finally:
             self._held.count -= body.count
@@ -226,7 +230,7 @@ class _Held:
     def __init__(self, most: int, small: int) -> None:
         self.count = 0
         self.most = most
-        self.small = small  # bytes of a body that are always taken
+        self.small = small  # bodies of up to this many bytes are always accepted
 
 
 class _Body:
@@ -249,7 +253,7 @@ class _Body:
 
     @property
     def will_not_come(self) -> bool:
-        """True if the client waits for a permission to send the body (Expect: 100-continue) that it never got."""
+        """True if the client waits for "100 Continue" before it sends the body, and has not got it."""
         return self._expects and not self._asked and not self._complete
 
     @property
@@ -259,7 +263,7 @@ class _Body:
 
     async def receive(self) -> Message:
         """Return the next message, as `receive` of ASGI does."""
-        if self._complete:  # the next message is the disconnect, which has no deadline
+        if self._complete:  # wait for the disconnect message, which has no deadline
             return await self._receive()
         if max(self._claimed, self.count) > self.limit:
             raise self._too_large()
@@ -285,9 +289,9 @@ class _Body:
         return Problem("too-large", headers={"Connection": "close"}, limit=self.limit)
 
     async def drain(self) -> None:
-        """Receive and drop what is left, within limits.
+        """Receive and drop the rest of the body, within limits of bytes and time.
 
-        When a connection is closed with bytes unread, the client gets a reset in place of its response.
+        If the connection were closed with unread bytes, the client would get a reset instead of its response.
         """
         left = DRAINED_BYTES
         with contextlib.suppress(TimeoutError):
@@ -300,6 +304,6 @@ class _Body:
 
 
 def limit_body(request: Request, most: int) -> None:
-    """Refuse a request's body above `most` bytes, if its limit is not lower already. Call this before reading it."""
+    """Lower the limit of a request's body to `most` bytes, if it is higher. Call this before the body is read."""
     body: _Body = request.scope[_SCOPE_BODY]
     body.limit = min(body.limit, most)

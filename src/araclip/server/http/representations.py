@@ -1,4 +1,4 @@
-"""The form of an answer: nothing new (If-None-Match), compressed (Accept-Encoding), or its head alone (HEAD)."""
+"""Choose the form of an answer: 304 for a known version (If-None-Match), gzip (Accept-Encoding), no body (HEAD)."""
 
 import gzip
 import re
@@ -7,15 +7,17 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-WORTH_COMPRESSING = 1000  # bytes of JSON: less fits into one packet anyway
-LEVEL = 5  # of gzip: an answer of 200 hits takes 1 ms and a seventh of its bytes
+WORTH_COMPRESSING = 1000  # bytes; a shorter JSON text fits into one packet anyway
+LEVEL = 5  # gzip's level: compresses an answer of 200 hits to a seventh in 1 ms
 HEAD_ONLY = "araclip.head"  # set in the scope of a HEAD request, which is answered as GET without the body
 _TAG = re.compile(r'(?:W/)?"([^"]*)"')
 
 
 def is_known(request: Request, etag: str) -> bool:
-    """Whether a client has the representation with this entity tag already: If-None-Match names it, alone, in a list,
-    weak or strong, or is `*` (RFC 9110, 13.1.2)."""
+    """True if the client already has the representation with this entity tag (RFC 9110, 13.1.2).
+
+    If-None-Match then is `*`, or lists the tag, as a weak or a strong one.
+    """
     asked = ",".join(request.headers.getlist("if-none-match")).strip()
     return asked == "*" or etag.removeprefix("W/").strip('"') in _TAG.findall(asked)
 
@@ -46,7 +48,7 @@ class Represented:
         if head:
             scope = {**scope, "method": "GET", HEAD_ONLY: True}
         packs = accepts_gzip(Headers(scope=scope))
-        waiting: Message = {}  # the start of JSON, until its body comes
+        waiting: Message = {}  # the message that starts a JSON response, kept until its body comes
 
         async def represented(message: Message) -> None:
             nonlocal waiting
@@ -68,7 +70,7 @@ class Represented:
 
 
 def _packed(start: Message, message: Message) -> Message:
-    """Compress the body of a response and say so in its headers, if the body is whole and long enough."""
+    """Compress the body of a response, and set its headers accordingly; leave streamed and short bodies as they are."""
     body = message.get("body", b"")
     if message.get("more_body", False) or len(body) < WORTH_COMPRESSING:
         return message

@@ -1,6 +1,6 @@
 """Authorization: bearer tokens with scopes, and a session cookie for a browser's own requests (images, events).
 
-Without tokens (on loopback only) every request has all scopes.
+Without tokens, which is allowed on loopback only, every request has all scopes.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """Indexing while serving: a thread of the server starts worker processes and publishes their progress.
 
-The folders are those of `--index`, indexed at once, or one that was never indexed, when a client asks for it.
+Folders of `--index` are indexed at once; a folder that the page only offers to index is indexed when a client asks.
 """
 
 import logging
@@ -24,15 +24,15 @@ from araclip.server.served_gallery import ServedGallery
 
 log = logging.getLogger("araclip.server")
 State = Literal["offered", "running", "done", "empty", "failed"]
-START_SECONDS = 120.0  # libraries, on a busy machine
-RETRY_SECONDS = 5.0  # after another process has written for longer than the worker waits for its turn
+START_SECONDS = 120.0  # for the worker to import its libraries on a busy machine
+RETRY_SECONDS = 5.0  # pause after the worker has waited in vain for another writer
 
 
 class Indexing:
     """Updates a gallery with folders, once or, with `follow`, after every change.
 
-    With `ocr`, the text in pictures is read after each update; its progress is announced as the update's was.
-    `state` is "offered" before the first update, "empty" after one of a folder without pictures.
+    With `ocr`, the text in pictures is read after each update, and the progress of that is published, too.
+    `state` is "offered" before the first update, and "empty" after an update that found no pictures.
     """
 
     def __init__(
@@ -41,10 +41,10 @@ class Indexing:
     ) -> None:  # fmt: skip
         self.state: State = "offered"
         self.cause: Cause | None = None  # of "failed"
-        self.unread: dict[str, int] = {}  # files in formats that are not read, of the last update that ended
+        self.unread: dict[str, int] = {}  # kind → files that the last update could not read
         self._environment = own_environment() | ({VARIABLE: device} if device else {})
         if isinstance(gallery.location, Address) and gallery.location.password:
-            self._environment[PASSWORD] = gallery.location.password  # others can read arguments
+            self._environment[PASSWORD] = gallery.location.password  # not an argument, which others could read
         self._arguments = [
             "--patience", str(writer_lock.PATIENCE_S), *(["--ocr"] if ocr else []),
             "--", str(gallery.location), model, *map(str, folders),
@@ -74,8 +74,8 @@ class Indexing:
                 self.state = "running"
                 return
             if self._thread:
-                self._thread.join()  # it has said how it ended
-            self.state = "running"  # now, so that the client who asked for it sees it begun
+                self._thread.join()  # its state already says how it ended
+            self.state = "running"  # set now, so that the client's answer says "running"
             self._thread = threading.Thread(target=self._run, name="indexing", daemon=True)
             self._thread.start()
 
@@ -83,7 +83,7 @@ class Indexing:
         """Kill the worker and wait for the thread; what was committed is kept."""
         self._stop.set()
         if (worker := self._worker) is not None:
-            worker.kill()  # safe: it commits in transactions
+            worker.kill()  # safe: the worker writes in transactions
         with self._starting:
             if self._thread:
                 self._thread.join()
@@ -94,7 +94,7 @@ class Indexing:
                 if self._stop.is_set():
                     return
                 self._update(due)
-        except Exception:  # the server continues without indexing
+        except Exception:  # log the error: the server must go on without indexing
             log.exception("indexing ended")
             self._announce("failed", message="indexing ended; see the server's log", cause="other")
 
@@ -106,7 +106,7 @@ class Indexing:
                 return
             except InputError:  # a folder is missing; the update says which
                 pass
-            except (OSError, RuntimeError) as error:  # more folders than the system watches
+            except (OSError, RuntimeError) as error:  # such as more folders than the system can watch
                 log.warning("the folders cannot be followed, they are indexed once: %s", shown(str(error)))
                 self._follow = False
         postponed = True
@@ -143,14 +143,14 @@ class Indexing:
             self._stop.wait(RETRY_SECONDS)
 
     def _remember(self) -> None:
-        """Make the gallery the one searched by default, as `araclip index` does."""
+        """Make this gallery the default for searches, as `araclip index` does."""
         try:
             locations.remember(self._gallery)
         except OSError as error:
             log.warning("the gallery could not be made the default one: %s", shown(str(error)))
 
     def _last_word(self, due: Due) -> dict[str, Any]:
-        """Return the worker's answer, or raise the error that its death means."""
+        """Run the worker for an update; return its last message, or an "error" with its "cause" if it died."""
 
         def progress(said: dict[str, Any]) -> None:
             if "found" in said:
@@ -164,11 +164,11 @@ class Indexing:
                 "araclip.server.indexing.worker", *self._arguments,
                 seconds=START_SECONDS, environment=self._environment, stderr=None, apart=True,
             ) as self._worker:  # fmt: skip
-                if self._stop.is_set():  # `close` may have been called before the process started
+                if self._stop.is_set():  # `close` was called while the process started
                     return {}
                 return self._worker.ask({"paths": due.paths and sorted(due.paths)}, progress=progress)[0]
         except ChildEnded as error:
-            cause = "killed" if error.how.startswith("SIG") else "other"  # most often the system is out of memory
+            cause = "killed" if error.how.startswith("SIG") else "other"  # a signal: mostly the system, out of memory
             return {"error": f"the indexing process ended with {error.how or error}", "cause": cause}
         finally:
             self._worker = None

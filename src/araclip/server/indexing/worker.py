@@ -1,8 +1,9 @@
 """The process that indexes folders for a server, at a low priority.
 
-It is asked once (`core.child_process`), with {"paths"}: null for a full update, or a list. It tells {"done", "found"}
-(with --ocr then again, of pictures whose text is looked for) and {"skipped"}, a line to log, and answers {"report"},
-{"locked"}, {"empty", "unread"} or {"error", "cause"}. It takes turns with other writers, as `araclip index` does.
+The server sends one question (`core.child_process`): {"paths"}, a list of changed paths, or null for a full update. The
+process sends {"done", "found"} as progress (with --ocr, a second time for reading text), and {"skipped"} with a line to
+log; then its answer: {"report"}, {"locked"}, {"empty", "unread"} or {"error", "cause"}. It takes turns with other
+writers, as `araclip index` does.
 """
 
 import argparse
@@ -26,14 +27,14 @@ from araclip.gallery.locations import Location, location_of
 from araclip.gallery.open import encoder_of, open_gallery
 from araclip.models.encoder_base import usable_cores
 
-# Why indexing has stopped, as a word that a client puts into its reader's language. The message itself names paths and
-# stays in the server's log: whoever may only read pictures need not know them.
+# Why indexing has stopped: a word that clients translate for their users. The error's own message names paths, so it
+# stays in the server's log: not everyone who may see pictures may know paths.
 Cause = Literal["full", "denied", "missing", "damaged", "model", "killed", "other"]
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
-PROGRESS_SECONDS = 0.5  # between lines of progress
-# The server and other programs come first. The lowest priority (19, or SCHED_IDLE) gets nothing at all on a machine
-# that is busy for hours, and everybody waits for a process that is stopped while it holds a lock.
+PROGRESS_SECONDS = 0.5  # seconds between messages of progress
+# The server and other programs come first. The lowest priority (19, or SCHED_IDLE) would get no time at all on a busy
+# machine, and a process that is stopped while it holds the writer's lock makes all others wait.
 NICENESS = 10
 
 
@@ -99,18 +100,18 @@ class _ToServer(logging.Handler):
 
 
 def _end_with_server() -> None:
-    # Not sys.stdin.buffer.read(): a thread inside it holds the buffer's lock, and Python, which needs that lock when it
-    # exits, would abort the process.
+    # sys.stdin.buffer.read() would hold the buffer's lock in this thread. Python needs that lock when it exits, and
+    # would abort the process.
     while os.read(0, 4096):
         pass
-    os._exit(0)  # what is committed is kept; the rest is repeated
+    os._exit(0)  # committed work is kept; the next run repeats the rest
 
 
 def cause_of(error: Exception, folders: Sequence[str]) -> Cause:
-    """The cause of an error of the process that indexes these folders.
+    """Return the cause of an error that ended the indexing of these folders.
 
-    "full": the disk; "denied": no permission; "missing": a folder is gone; "damaged": the gallery's file; "model": it
-    cannot be opened, or is not the gallery's.
+    "full": the disk is full; "denied": a permission is missing; "missing": a folder is gone; "damaged": the gallery's
+    file is damaged; "model": the model cannot be opened, or is not the gallery's; "other": anything else.
     """
     if isinstance(error, OSError) and error.errno in _FULL:
         return "full"

@@ -1,4 +1,4 @@
-"""Browsing without a query: a timeline, pictures by date, folders as albums, places."""
+"""Routes to browse without a query: a timeline, pictures by date, folders as albums, places."""
 
 from collections.abc import Callable
 from typing import Annotated, Literal, TypeVar
@@ -24,7 +24,7 @@ from araclip.server.service import Service
 
 router = APIRouter(route_class=GuardedRoute, tags=["browsing"], dependencies=READ)
 ANSWERS = problems(400, 401, 403, 422, 429, 503)
-MOST = 500  # pictures, or albums, of an answer
+MOST = 500  # most pictures or albums in an answer
 LAST = 1 << 40
 Filter = Annotated[
     list[Where], Query(max_length=MAX_WHERE, description="KEY=VALUE as for /search; album=KEY too.")
@@ -42,7 +42,7 @@ async def _worked(service: Service, request: Request, client: str, work: Callabl
 async def timeline(
     service: ServiceOf, request: Request, client: ClientOf, where: Filter = []  # noqa: B006
 ) -> TimelineAnswer:  # fmt: skip
-    """How many pictures were taken in each month."""
+    """Count the pictures taken in each month."""
 
     def answer() -> TimelineAnswer:
         gallery = service.gallery
@@ -65,7 +65,7 @@ async def pictures(
         str | None, Query(max_length=60, description="`next` of an answer; pages by it never skip a picture.")
     ] = None,
 ) -> PicturesAnswer:
-    """Pictures by the date they were taken, the newest first; those without a date come last."""
+    """List pictures by the date they were taken, the newest first; pictures without a date come last."""
     if cursor is not None and offset:
         raise InputError("offset and cursor both say where to begin. Pass one of them.")
 
@@ -83,7 +83,7 @@ async def pictures(
 
 
 def listed(service: Service, records: list[PictureRecord]) -> list[Listed]:
-    """Pictures as a list shows them."""
+    """Describe pictures for a list, with their placeholders."""
     placeholders = service.thumbnails.placeholders([record.id for record in records])
     return [_listed(record, placeholders.get(record.id)) for record in records]
 
@@ -112,7 +112,7 @@ async def folders(
     k: Annotated[int, Query(ge=1, le=MOST)] = 200,
     offset: Annotated[int, Query(ge=0, le=LAST)] = 0,
 ) -> FoldersAnswer:
-    """Folders as albums: those in an album, or at the top."""
+    """List folders as albums: those inside one album, or those at the top."""
 
     def answer() -> FoldersAnswer:
         gallery = service.gallery
@@ -150,7 +150,7 @@ async def places(
     by: Annotated[Literal["cell", "town"], Query(description="town: gathered by town instead of in a grid.")] = "cell",
     where: Filter = [],  # noqa: B006
 ) -> PlacesAnswer:
-    """Where pictures were taken, gathered in a grid or by town."""
+    """Count where pictures were taken, in the cells of a grid or by town."""
 
     def answer() -> PlacesAnswer:
         gallery = service.gallery

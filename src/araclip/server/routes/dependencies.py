@@ -22,13 +22,13 @@ from araclip.server.schemas import OpenAIErrors, ProblemDetails
 from araclip.server.service import Service
 from araclip.server.settings import Settings
 
-FORM_FIELDS = 64  # where may be given 20 times
+FORM_FIELDS = 64  # enough for the parameter `where`, which may be given 20 times
 FORM_FIELD_BYTES = 16_384
-FORM_BYTES = (1 + FORM_FIELDS) * FORM_FIELD_BYTES  # of a form beside its file
+FORM_BYTES = (1 + FORM_FIELDS) * FORM_FIELD_BYTES  # most bytes of a form besides its uploaded file
 JSON_DEPTH = 8
 JSON_NODES = 100_000
 NO_JSON = "المحتوى ليس JSON صحيحًا، أو فيه من القيم والمستويات أكثر مما يُقبل"
-SMALL_JSON = 16_384  # bytes; longer bodies are parsed in a thread
+SMALL_JSON = 16_384  # bytes; a longer JSON body is parsed in a thread
 T = TypeVar("T")
 CLIENT_CLOSED = 499  # nginx's status for a client that closed the connection
 
@@ -86,11 +86,11 @@ class _BoundedRequest(Request):
     async def _get_form(self, **_: Any) -> FormData:
         return await super()._get_form(
             max_files=2, max_fields=FORM_FIELDS, max_part_size=FORM_FIELD_BYTES
-        )  # of two files named `file` the last one counts
+        )  # two files, because the field `file` may come twice: the last counts
 
 
 def _check_media_type(request: Request) -> None:
-    """Refuse compressed bodies, and forms that would be parsed without limits or by a codec that the client names."""
+    """Refuse compressed bodies, URL-encoded forms (parsed without limits), and other charsets than UTF-8."""
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise Problem("media-type", expected="no Content-Encoding")
     kind, options = parse_options_header(request.headers.get("content-type"))
@@ -101,7 +101,7 @@ def _check_media_type(request: Request) -> None:
 
 
 def record_of(service: Service, identity: str) -> PictureRecord:
-    """Return a picture of the gallery; a Problem if there is no picture with this id. For a thread."""
+    """Return a picture by its id; raise a Problem if the gallery has no such picture. To be called in a thread."""
     record = service.gallery.store.record(identity)
     if record is None:
         raise Problem("no-picture", id=shown(identity))
@@ -109,7 +109,7 @@ def record_of(service: Service, identity: str) -> PictureRecord:
 
 
 async def uploaded(service: Service, file: UploadFile) -> bytes:
-    """Return the bytes of an uploaded file; a Problem if there are more than the server takes."""
+    """Return the bytes of an uploaded file; raise a Problem if there are more than the server takes."""
     data = await file.read()
     if len(data) > service.settings.max_upload:
         raise Problem("too-large", limit=service.settings.max_upload)

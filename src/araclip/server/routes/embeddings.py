@@ -19,19 +19,19 @@ from araclip.server.schemas import Embedding, EmbeddingsAnswer, EmbeddingsReques
 from araclip.server.service import Service, decode_data_uri
 
 router = APIRouter(route_class=GuardedRoute, tags=["embeddings"], dependencies=READ)
-CHUNK = 16  # texts of a request in the queue at once, so that searches are not delayed
+CHUNK = 16  # most texts of one request that are queued at once, so that searches need not wait
 Rows = Sequence[NDArray[np.float32]]
 
 
 @router.get("/v1/models", responses=openai_errors(401, 403))
 async def models(service: ServiceOf) -> Models:
-    """The models of this server: one."""
+    """List the models of this server; there is exactly one."""
     return Models(data=[_model(service)])
 
 
 @router.get("/v1/models/{identity:path}", responses=openai_errors(401, 403, 404))
 async def model(service: ServiceOf, identity: str) -> Model:
-    """The server's model, by its name with or without its fingerprint."""
+    """Return the server's model, if it is named, with or without its fingerprint."""
     found = _model(service)
     if identity not in (found.id, service.model.name):
         raise Problem("no-model", id=shown(identity)[:200], known=found.id)
@@ -48,7 +48,7 @@ def _model(service: Service) -> Model:
     responses=openai_errors(400, 401, 403, 408, 413, 415, 422, 429),
 )
 async def embeddings(service: ServiceOf, request: Request, client: ClientOf, body: EmbeddingsRequest) -> Response:
-    """The unit vectors of texts, and of pictures given as data URIs, in one space."""
+    """Encode texts, and pictures given as data URIs, into unit vectors of one space."""
     inputs = [body.input] if isinstance(body.input, str) else body.input
     width = _width(service.model, body.dimensions)
     texts = [entry for entry in inputs if not _is_picture(entry)]
@@ -96,7 +96,7 @@ def _is_picture(entry: str) -> bool:
 
 
 def _width(model: Encoder, dimensions: int | None) -> int:
-    """Return how many numbers of a vector are asked for; fewer than all only if the model learned such prefixes."""
+    """Return the wanted length of the vectors: the model's width, or a shorter Matryoshka prefix of the model."""
     prefixes = sorted({*getattr(model, "matryoshka", ()), model.width})
     if dimensions is None or dimensions in prefixes:
         return dimensions or model.width
@@ -111,8 +111,8 @@ def _refused(field: str, reason: str) -> Problem:
 
 
 def _written(model: Encoder, texts: Sequence[str], rows: Rows, width: int, form: str | None) -> bytes:
-    """Return the answer as JSON: in a thread, one vector after the other, so that the event loop gets its turns."""
-    counted = getattr(model, "count_tokens", None)  # models of others have no such method
+    """Write the answer as JSON, vector by vector: called in a thread, so that the event loop gets its turns."""
+    counted = getattr(model, "count_tokens", None)  # only our own models can count tokens
     tokens = sum(counted(texts)) if counted else 0
     usage = Usage(prompt_tokens=tokens, total_tokens=tokens).model_dump_json()
     data = ",".join(_entries(rows, width, form))
@@ -121,6 +121,7 @@ def _written(model: Encoder, texts: Sequence[str], rows: Rows, width: int, form:
 
 def _entries(rows: Rows, width: int, form: str | None) -> Iterator[str]:
     for index, row in enumerate(rows):
-        vector = row if width == len(row) else row[:width] / np.linalg.norm(row[:width])  # a prefix has no unit length
+        # a prefix is rescaled to length 1
+        vector = row if width == len(row) else row[:width] / np.linalg.norm(row[:width])
         packed = base64.b64encode(vector.astype("<f4").tobytes()).decode() if form == "base64" else vector.tolist()
         yield Embedding(index=index, embedding=packed).model_dump_json()

@@ -1,13 +1,12 @@
-"""The calls of an Immich server to its machine-learning service, so that it searches with this server's model.
+"""Answer an Immich server's calls to its machine-learning service, so that it searches with this server's model.
 
 Immich and OpenCloud send `POST /predict`, a form with `entries` (which task, which model) and `text` or `image`, and
-take the vector as a JSON array in a string. Only the task "clip" has a model here, which takes the place of one that
-Immich knows: Immich compares the name of the model in its settings with a list of its own, and creates its table of
-vectors in the width that the list says. Vectors that are narrower than the name asks for are filled up with zeros,
-which changes no cosine and no distance.
+expect the vector as a JSON array in a string. Only the task "clip" is answered. Immich knows a fixed list of models and
+the width of each; its settings must name one of them, and this server's model answers under that name. If the named
+model's vectors are wider, zeros are appended to ours, which changes no cosine and no distance.
 
 The names are from server/src/constants.ts and machine-learning/immich_ml/models/constants.py of
-github.com/immich-app/immich, release 2; OpenCloud asks for one of them too.
+github.com/immich-app/immich, release 2; OpenCloud asks for one of these models, too.
 """
 
 import base64
@@ -79,7 +78,7 @@ IMMICH_WIDTHS = {name: width for width, names in _BY_WIDTH.items() for name in n
 class MayPredict(BeforeBody):
     """A dependency that asks for a token with the scope "read", unless the server's setting says that none is needed.
 
-    Beside "Bearer TOKEN" it takes "Basic" with the token as password, which clients make of http://any:TOKEN@host.
+    Beside "Bearer TOKEN", it accepts "Basic" with the token as password, which clients send for http://any:TOKEN@host.
     """
 
     def __call__(self, request: Request) -> None:
@@ -96,7 +95,7 @@ router = APIRouter(route_class=GuardedRoute, tags=["immich"])
 
 @router.get("/ping", response_class=PlainTextResponse)
 async def ping() -> PlainTextResponse:
-    """Whether the server is alive, as Immich asks."""
+    """Answer that the server is alive, in Immich's way."""
     return PlainTextResponse("pong")
 
 
@@ -114,7 +113,7 @@ async def predict(
     text: Annotated[str | None, Form()] = None,
     image: Annotated[UploadFile | None, File()] = None,
 ) -> Prediction:
-    """The vector of a text or a picture, for Immich and OpenCloud."""
+    """Return the vector of a text or a picture, for Immich and OpenCloud."""
     asked = _asked(entries)
     width = _width(service.model, asked.model)
     with service.embeddings.entered(client):
@@ -175,7 +174,7 @@ def _written(model: Encoder, row: NDArray[np.float32], width: int) -> str:
         vector = fitted(row, width, getattr(model, "matryoshka", ()))
     except WidthMismatch as error:  # pragma: no cover  (refused by its name before)
         raise _invalid("entries", str(error)) from None
-    return f"[{','.join(map(str, vector))}]"  # the shortest decimals that are these float32
+    return f"[{','.join(map(str, vector))}]"  # writes each float32 with the fewest decimals
 
 
 def _password(request: Request) -> str:
@@ -201,7 +200,7 @@ def immich_name(name: str) -> str:
 
 
 def stand_ins(widths: Sequence[int]) -> list[str]:
-    """Return the names whose vectors can be made from vectors of these widths, the narrowest first."""
+    """Return Immich's model names under which a model with vectors of these widths can answer, the narrowest first."""
     return [name for name, width in IMMICH_WIDTHS.items() if width in widths or width >= max(widths)]
 
 

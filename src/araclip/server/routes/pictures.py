@@ -39,8 +39,9 @@ T = TypeVar("T")
 router = APIRouter(route_class=GuardedRoute, tags=["pictures"])
 IMMUTABLE = "private, max-age=31536000, immutable"  # an id is a hash of the content, which never changes
 UNTIL_INDEXED = "private, no-cache"
-ISOLATED = {"Content-Security-Policy": "default-src 'none'; sandbox"}  # a picture opened as a document runs no scripts
-SHOWN_SIDE = 4096  # pixels of a picture that is converted to be shown
+# If a browser opens a picture as a document, such as an SVG, no script in it runs.
+ISOLATED = {"Content-Security-Policy": "default-src 'none'; sandbox"}
+SHOWN_SIDE = 4096  # most pixels a side of a picture that is converted so that browsers can show it
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
@@ -57,14 +58,14 @@ async def thumbnail(
     identity: Identity,
     size: Annotated[Literal["256", "512", "1600"], Query()] = "256",
 ) -> Response:
-    """The picture upright, of at most `size` pixels a side, as WebP without any metadata."""
+    """Return the picture upright, of at most `size` pixels a side, as WebP without any metadata."""
     etag = f'"{identity}-{size}-{VERSION}"'
     headers = {"ETag": etag, "Cache-Control": IMMUTABLE, **ISOLATED}
     if is_known(request, etag):
         return Response(status_code=304, headers=headers)
     side = int(size)
     small = await service.in_thread(lambda: service.thumbnails.get(identity, side))
-    if small is None:  # a client that has scrolled on has cancelled its requests
+    if small is None:  # Decoding is cancelled when the client leaves: one that scrolls on cancels its requests.
         small = await while_connected(request, _create_thumbnail(service, client, identity, side))
     return Response(small, headers=headers, media_type="image/webp")
 
@@ -106,7 +107,7 @@ async def image(
     identity: Identity,
     download: Annotated[bool, Query()] = False,
 ) -> Response:
-    """The original bytes of a picture; of a scene in a video, those of the video.
+    """Return the original bytes of a picture; for a scene, the bytes of its video.
 
     Formats that browsers do not show (TIFF, HEIC, JPEG XL, JPEG 2000, RAW) are converted to WebP of at most 4,096
     pixels a side, unless `download` asks for the file.
@@ -117,7 +118,8 @@ async def image(
         return Response(status_code=304, headers=headers)
     with contextlib.ExitStack() as stack:
         original = stack.enter_context(await _original(service, identity))
-        if original.path.startswith(STORED_PREFIX):  # a preview, which gives way to the file when that is indexed
+        # The stored JPEG is sent only until the picture's file is indexed here, so it has an ETag of its own.
+        if original.path.startswith(STORED_PREFIX):
             etag = f'"{identity}-stored"'
             headers |= {"ETag": etag, "Cache-Control": UNTIL_INDEXED}
             if is_known(request, etag):
@@ -129,7 +131,7 @@ async def image(
         part = range_of(request, original.size, etag)
         stack.pop_all()  # closed by the response
     kind = "attachment" if download else "inline"
-    name = quote(shown(original.name), safe="")  # RFC 8187; percent signs let no header be injected
+    name = quote(shown(original.name), safe="")  # RFC 8187; percent-encoding prevents the injection of headers
     headers["Content-Disposition"] = f"{kind}; filename*=UTF-8''{name}"
     return OriginalResponse(service, client, original, part, headers)
 
@@ -138,7 +140,7 @@ async def _original(service: Service, identity: str) -> Original:
     opening = asyncio.ensure_future(_opened(service, identity))
     try:
         original = await asyncio.shield(opening)
-    except asyncio.CancelledError:  # the client has left; the thread goes on
+    except asyncio.CancelledError:  # the client has left, but the thread still opens the file
         opening.add_done_callback(_close_unused)
         raise
     if original is None:
@@ -152,7 +154,8 @@ async def _opened(service: Service, identity: str) -> Original | None:
 
 
 def _thread_for(service: Service, time: float | None) -> Callable[[Callable[[], T]], Awaitable[T]]:
-    """Return the threads in which to work on a file: videos have their own, or searches would wait for them."""
+    """Return a function that runs work in a thread; videos have threads of their own, so that searches need not
+    wait."""
     return service.in_thread if time is None else asyncio.to_thread
 
 
@@ -163,7 +166,7 @@ def _close_unused(opening: asyncio.Future[Original | None]) -> None:
 
 @router.get("/images/{identity}/details", dependencies=READ, responses=problems(401, 403, 404, 422))
 async def details(service: ServiceOf, identity: Identity) -> Details:
-    """The details of a picture."""
+    """Return the details of a picture."""
     return await service.in_thread(lambda: _details(service, identity))
 
 
@@ -249,12 +252,12 @@ def _base_name(name: str) -> str:
     """Return the base name of an uploaded file, with the three characters restored that browsers escape (WHATWG)."""
     for escape, letter in (("%22", '"'), ("%0D", "\r"), ("%0A", "\n")):
         name = name.replace(escape, letter)
-    return PureWindowsPath(name).name  # splits at slashes and backslashes
+    return PureWindowsPath(name).name  # Windows' rules split at slashes and at backslashes
 
 
 @router.delete("/images/{identity}", status_code=204, dependencies=WRITE, responses=problems(401, 403, 404, 409, 422))
 async def delete(service: ServiceOf, identity: Identity) -> None:
-    """Remove a picture; of a scene, its video. Its file stays on the disk, and indexing its folder adds it again."""
+    """Remove a picture, or the whole video of a scene. The file stays; indexing its folder adds the picture again."""
     if not service.settings.uploads:
         raise Problem("uploads-off")
 

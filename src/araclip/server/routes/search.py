@@ -1,5 +1,6 @@
-"""Search by text, by pictures of the gallery, by uploaded pictures, and by any combination; why a picture was found,
-what is like it, and what may complete a query."""
+"""Routes to search by text, by pictures of the gallery, by uploaded pictures, and by any combination of these; to
+explain why a picture was found; to list its near-duplicates; and to suggest completions of a query.
+"""
 
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -62,9 +63,9 @@ router = APIRouter(route_class=GuardedRoute, tags=["search"], dependencies=READ)
 ANSWERS = problems(400, 401, 403, 404, 422, 429, 503)
 SENT = "sent-"  # picture:sent-0 in the query is the first uploaded picture of the request
 MOST_NEAR = 200  # near-duplicates of one picture
-MAX_TYPED = 200  # characters; longer queries are no beginnings
+MAX_TYPED = 200  # characters; a longer text is not completed
 MOST_SUGGESTED = 20
-WORDS = 3  # of the lexicon that are encoded for one answer, to see whether they find something
+WORDS = 3  # words of the lexicon that are encoded for one answer, to suggest only those that find something
 ARABIC_OF = {english: arabic for arabic, english in ENGLISH.items()}
 
 
@@ -135,7 +136,7 @@ async def search_by_image(
 async def run_search(
     service: Service, body: SearchRequest, sent: list[bytes], client: str, *, sent_weight: float | None = None
 ) -> SearchAnswer:
-    """Return one page of results."""
+    """Run a search request; return one page of results."""
     began = time.perf_counter()
     settings = service.settings
     _check_length(service, body.q)
@@ -148,7 +149,8 @@ async def run_search(
     page = Page(
         body.k + 1, body.offset, filters, body.threshold, body.sort
     )  # one more hit than k tells whether there is a next page
-    pictures = await _sent_vectors(service, query, sent, client)  # before the gate, where others would wait for it
+    # Decode before entering the gate: others would wait for a place meanwhile.
+    pictures = await _sent_vectors(service, query, sent, client)
     with service.searches.entered(client):
         snapshot = service.gallery.snapshot
         read, terms = await planned(
@@ -204,7 +206,7 @@ async def planned(
 
 
 def _parse_with_pictures(body: SearchRequest, weights: list[float]) -> ParsedQuery:
-    """Return the query with the `like` pictures and the uploaded pictures as further terms."""
+    """Parse the query; add the pictures of `like` and the uploaded pictures as further terms, with their weights."""
     others = [(picture.id, picture.weight) for picture in body.like]
     others += [(f"{SENT}{number}", weight) for number, weight in enumerate(weights)]
     terms = " ".join(f"{'-' if weight < 0 else '+'} {abs(weight):.4f}:{STORED_PREFIX}{name}" for name, weight in others)
@@ -261,10 +263,10 @@ def _results(
     page: Page,
     text_weight: float,
 ) -> tuple[list[Result], bool, int, Understood]:
-    """The results of a page of k + 1 hits without the last one, whether there was one, how many pictures pass the
-    filters, and how the query was read.
+    """Search for a page of k + 1 hits, and return four values about it.
 
-    A picture of the gallery that is the whole query is excluded from its results.
+    They are the results without the last hit; True if there was such a hit; the number of pictures that pass the
+    filters; and how the query was read. If the query is just a picture of the gallery, this picture is left out.
     """
     query = read.query
     only_picture = "" if query.of_texts or len(query.terms) > 1 else query.terms[0].value.removeprefix(STORED_PREFIX)
@@ -279,7 +281,7 @@ def _results(
 
 
 def results_of(service: Service, hits: Sequence[Hit]) -> list[Result]:
-    """Hits as clients get them."""
+    """Convert hits to results for clients, with their placeholders."""
     pictures = [hit.picture for hit in hits if hit.picture]
     placeholders = service.thumbnails.placeholders([picture.id for picture in pictures])
     return [_result(each, hit, placeholders.get(each.id)) for each, hit in zip(pictures, hits, strict=True)]
@@ -328,7 +330,7 @@ async def explain(
     literal: Annotated[bool, Query(description="Take the words as they are typed.")] = False,
     ignore: Annotated[list[Part], Query(max_length=5, description="Parts taken as they are typed.")] = [],  # noqa: B006
 ) -> Explanation:
-    """What the score of a picture loses when the query is asked without each of its words."""
+    """Return for each word of the query what the picture's score loses when the query is asked without that word."""
     return await while_connected(request, _explained(service, client, identity, q, literal, ignore))
 
 
@@ -358,7 +360,7 @@ async def near(
     identity: Identity,
     where: Annotated[list[Where], Query(max_length=MAX_WHERE, description="KEY=VALUE, as for /search.")] = [],  # noqa: B006
 ) -> NearAnswer:
-    """The near-duplicates of a picture (scaled, recompressed, cropped a little), itself left out; at most 200."""
+    """Return at most 200 near-duplicates of a picture (scaled, recompressed, cropped a little), without itself."""
     with service.searches.entered(client):
         return NearAnswer(results=await service.in_thread(lambda: _near(service, identity, where)))
 
@@ -380,7 +382,7 @@ async def suggestions(
     q: Annotated[str, Query(max_length=MAX_TYPED, description="What is typed so far.")],
     k: Annotated[int, Query(ge=1, le=MOST_SUGGESTED)] = 8,
 ) -> SuggestionsAnswer:
-    """Queries that begin with what is typed; nothing is asked of another host, and nothing typed is stored."""
+    """Suggest queries that begin with the typed text. Nothing is sent to another host, and nothing typed is stored."""
     with service.searches.entered(client):
         return await while_connected(request, _suggested(service, client, q, k))
 
@@ -393,7 +395,7 @@ async def _suggested(service: Service, client: str, typed: str, most: int) -> Su
 
 
 def _candidates(service: Service, typed: str) -> list[tuple[str, int | None]]:
-    """Return queries that may complete what is typed; each with the row of EVERYDAY that holds its vector, or None."""
+    """Return queries that may complete the typed text, each with its row in EVERYDAY (None if it has none)."""
     rows = {text: row for row, text in enumerate(EVERYDAY)}
     everyday = matching(typed, [*EVERYDAY, *ARABIC_OF], MOST_SUGGESTED)
     entries = service.interpreter.lexicon.entries
@@ -413,7 +415,7 @@ def _completed(
 ) -> SuggestionsAnswer:
     gallery = service.gallery
     vectors = gallery.snapshot.reference.everyday
-    examples = gallery.examples() if gallery.snapshot.scale else ()  # those that the page shows
+    examples = gallery.examples() if gallery.snapshot.scale else ()  # the queries that the page shows as examples
     finding = [
         text for text, row in known
         if ARABIC_OF.get(text, text) in examples or gallery.finds(text, encoded[text] if row is None else vectors[row])

@@ -1,4 +1,4 @@
-"""Several pictures at once: as one archive, their paths, hidden or shown again."""
+"""Routes for several pictures at once: download them as one archive, get their paths, hide them or show them again."""
 
 import asyncio
 from typing import Annotated
@@ -38,19 +38,19 @@ class Prepared(BaseModel):
 
 
 class Paths(BaseModel):
-    """Where pictures lie, in the order asked for; ids without a file are left out."""
+    """The paths of pictures on the server, in the order asked for; pictures without a file are left out."""
 
     paths: list[str]
 
 
 class HiddenRequest(Selection):
-    """Pictures to hide, or to show again."""
+    """Pictures to hide, or with `hidden` false to show again."""
 
     hidden: bool = True
 
 
 class HiddenAnswer(BaseModel):
-    """How many pictures are hidden now that were not, or the reverse."""
+    """The number of pictures that were changed: hidden, or shown again."""
 
     changed: int
 
@@ -72,13 +72,13 @@ async def prepare_archive(service: ServiceOf, client: ClientOf, body: Selection)
 @router.get(
     "/archives/{key}",
     dependencies=READ,
-    response_class=StreamingResponse,  # GatedStream has no status of its own that OpenAPI could state
+    response_class=StreamingResponse,  # for OpenAPI only: GatedStream has no status code of its own
     responses={200: {"content": {"application/zip": {}}}, **problems(401, 403, 404, 422, 429)},
 )
 async def archive(
     service: ServiceOf, request: Request, client: ClientOf, key: Annotated[str, Path(max_length=64)]
 ) -> GatedStream:
-    """The archive: each file as it is, without compression, read while it is sent."""
+    """Download a prepared archive. The files are not changed or compressed, and are read while the archive is sent."""
     records = service.archives.pictures(key)
     stream = zipped(
         records, lambda record: open_original(service.gallery.store, record), service.in_thread,
@@ -93,7 +93,7 @@ async def archive(
 
 @router.post("/paths", dependencies=READ, responses=problems(401, 403, 404, 422, 429, 503))
 async def paths(service: ServiceOf, client: ClientOf, body: Selection) -> Paths:
-    """Where pictures lie; only where the server shows paths."""
+    """Return the paths of pictures on the server, if the server shows paths."""
     if not service.settings.paths_shown:
         raise Problem("no-paths")
     with service.searches.entered(client):
@@ -113,6 +113,6 @@ async def set_hidden(service: ServiceOf, body: HiddenRequest) -> HiddenAnswer:
         return service.gallery.hide(contents, body.hidden)
 
     changed = await service.in_writer(work)
-    if await service.in_thread(service.gallery.refresh):  # the next search does not show them any more
+    if await service.in_thread(service.gallery.refresh):  # so that the next search does not return hidden pictures
         service.announce()
     return HiddenAnswer(changed=changed)

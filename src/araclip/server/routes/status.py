@@ -1,4 +1,4 @@
-"""Status: statistics, events, health, metrics, a browser's session; the folders that a server indexes, or offers to."""
+"""Routes about the server: statistics, events, health, metrics, a browser's session, and the indexing of folders."""
 
 import asyncio
 
@@ -26,7 +26,7 @@ FOLDERS = 50  # entries of a menu
 
 @router.get("/stats", dependencies=READ, responses=problems(401, 403))
 async def stats(service: ServiceOf, request: Request) -> Stats:
-    """Statistics of the gallery, and the caller's rights."""
+    """Return statistics of the gallery, and what the caller may do."""
     writable = service.settings.uploads and "write" in service.keys.scopes_of(request)
     return await service.in_thread(lambda: _stats(service, writable, _allowed(service, request)))
 
@@ -66,7 +66,7 @@ def _stats(service: Service, writable: bool, can: list[str]) -> Stats:
     responses={200: {"content": {"text/event-stream": {}}}, **problems(401, 403, 429)},
 )
 async def events(service: ServiceOf, client: ClientOf) -> StreamingResponse:
-    """Server-sent events: `indexing` (state, done, found, message) and `generation` (generation, pictures)."""
+    """Send events: `indexing` (state, done, found, message) and `generation` (generation, pictures)."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     stream = service.events.stream(service.settings.events_seconds)
     return GatedStream(stream, service.events.gate, client, headers=headers, media_type="text/event-stream")
@@ -88,21 +88,21 @@ async def session(service: ServiceOf, request: Request, response: Response, body
     return Session(scopes=sorted(scopes), expires_in=keys.session_seconds)
 
 
-@router.head("/healthz", include_in_schema=False)  # what watches servers asks so, too
+@router.head("/healthz", include_in_schema=False)  # monitoring programs send HEAD requests, too
 @router.get("/healthz")
 async def health() -> Health:
-    """Whether the server is alive."""
+    """Answer that the server is alive."""
     return Health(status="ok")
 
 
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses=problems(503))
 async def readiness(service: ServiceOf) -> Health:
-    """Whether searches are answered: not before the server has started, while it stops, or while the gallery cannot be
-    read."""
+    """Answer that searches work: the server has started, is not stopping, and can read the gallery."""
     if not service.ready:
         raise Problem("starting", headers={"Retry-After": "2"})
-    await asyncio.to_thread(lambda: service.gallery.store.generation)  # not in the queue of searches, which may be long
+    # not in the threads of searches, which may be busy
+    await asyncio.to_thread(lambda: service.gallery.store.generation)
     return Health(status="ready")
 
 
@@ -113,7 +113,7 @@ async def readiness(service: ServiceOf) -> Health:
     responses={200: {"content": {"text/plain": {}}}, **problems(401, 403)},
 )
 async def metrics(service: ServiceOf) -> Response:
-    """Prometheus metrics."""
+    """Return metrics in the format of Prometheus."""
     return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -133,14 +133,14 @@ class Indexed(BaseModel):
 
 @router.get("/index", dependencies=READ, responses=problems(401, 403))
 async def index_state(service: ServiceOf, request: Request) -> Indexed:
-    """The folders that the server indexes or offers to, how far that is, and the pictures that came last."""
+    """Return the folders that the server indexes or offers to index, the progress, and the newest pictures."""
     allowed = "write" in service.keys.scopes_of(request)
     return await service.in_thread(lambda: _indexed(service, allowed))
 
 
 @router.post("/index", status_code=202, dependencies=WRITE, responses=problems(401, 403, 409))
 async def index_now(service: ServiceOf) -> Indexed:
-    """Index the folders that the server was started for, now; where that has begun, it goes on."""
+    """Index the server's folders now. If they are already being indexed, that goes on."""
     if service.indexing is None:
         raise Problem("nothing-to-index")
     await service.in_thread(service.indexing.start)
