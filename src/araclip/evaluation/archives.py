@@ -14,7 +14,8 @@ from araclip.evaluation.sets import LISTING, MAX_LINE, PictureFiles
 from araclip.pictures.formats import SUFFIXES
 
 NO_DATASETS = "The package 'datasets' is not installed. Run pip install 'araclip[hub]'."
-Rows = Iterable[tuple[bytes | None, str, Mapping[str, Any]]]  # picture, its name, the fields of its line
+# for each sample: the picture's bytes, its file name, and its fields in captions.jsonl
+Rows = Iterable[tuple[bytes | None, str, Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ def _unpacked(folder: Path, identity: str, rows: Callable[[], Rows]) -> Path:
         with (part / LISTING).open("w", encoding="utf-8", errors="replace") as listing:  # lone surrogates
             for number, (picture, name, fields) in enumerate(rows()):
                 suffix = PurePosixPath(name).suffix.lower()
-                image = f"images/{number:08}{suffix if suffix in SUFFIXES else ''}"  # never the archive's own path
+                # the name in the archive is not used as a path
+                image = f"images/{number:08}{suffix if suffix in SUFFIXES else ''}"
                 if picture is not None:
                     (part / image).write_bytes(picture)
                 listing.write(json.dumps({**fields, "image": image}, ensure_ascii=False) + "\n")
@@ -177,7 +179,7 @@ def _samples_of_hub(rows: Any, hub: Hub) -> Rows:
 
 
 def _whole(rows: Any, hub: Hub) -> Iterator[dict[str, Any]]:
-    """Yield the rows; a row that `datasets` cannot read is an InputError."""
+    """Yield the rows of a Hugging Face dataset; a row that `datasets` cannot read is an InputError."""
     try:
         yield from rows
     except InputError:

@@ -24,7 +24,8 @@ from araclip.evaluation.scores import Direction
 WIDTH = 4.4  # inches: 317 points, so that 8-point text stays readable on a page 400 pixels wide
 LONGEST_NAME = 34
 INK, FAINT = "#101010", "#8c8c8c"
-SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b28600", "#1f9fd5")  # close to Okabe and Ito's (2008)
+# similar to the colours of Okabe and Ito (2008)
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b28600", "#1f9fd5")
 _OF_PAGE = {  # colour in the drawing → variable of the page's style sheet
     INK: "var(--ink)",
     FAINT: "var(--faint)",
@@ -116,10 +117,11 @@ def with_intervals(rows_of: Mapping[str, Sequence[Row]], title: str) -> str:
             at = rows + (i - (len(rows_of) - 1) / 2) * spread
             middle = np.array([share for _, _, share, _ in shares])
             reach = np.array([[share - low, high - share] for _, _, share, (low, high) in shares]).T.clip(0)
-            mark = MARKERS[(i + i // len(SERIES)) % len(MARKERS)]  # where colours repeat, marks differ
+            # models beyond the sixth reuse colours, with other marks
+            mark = MARKERS[(i + i // len(SERIES)) % len(MARKERS)]
             drawn = axes.errorbar(
                 middle, at, xerr=reach, fmt=mark, color=_colour(i), markersize=4.5, linewidth=1.4, clip_on=False
-            )  # whole dots at 100 %, too
+            )  # a mark at 100 % is not cut off at the edge of the plot
             marks.append(drawn.lines[0])
         axes.set_yticks(rows, names)
         axes.set_ylim(len(names) - 0.4, -0.6)

@@ -67,7 +67,8 @@ class Examples:
 
 
 def examples(models: Sequence[Evaluated]) -> list[Examples]:
-    """Return the worst and the best queries of text→image, two bad for one good, for as many models as CASES allows."""
+    """Return the worst and the best text→image queries, twice as many worst ones; only as many models as CASES allows.
+    """
     reported = models[: CASES // 2]
     share = CASES // len(reported)
     strong = max(1, share // 3)
@@ -188,7 +189,7 @@ def render(
     }
     page = _environment().from_string((here / "report.html").read_text(encoding="utf-8"))
     return page.render(
-        style=Markup((here / "report.css").read_text(encoding="utf-8")),  # our own file, so it is not escaped
+        style=Markup((here / "report.css").read_text(encoding="utf-8")),  # the package's own file, so it is not escaped
         version=__version__,
         protocol=protocol,
         models=models,
@@ -348,7 +349,7 @@ def _costs(models: Sequence[Summary]) -> dict[str, Any]:
         cost = model.evaluated.cost
         if cost.megabytes is not None and cost.text_ms is not None and cost.image_ms is not None:
             known[i] = (cost.megabytes, cost.text_ms + cost.image_ms)
-    if len(known) < 2:  # a single model is trivially optimal
+    if len(known) < 2:  # with a single model, which is trivially optimal, nothing is marked
         known = {}
     optimal = dict(zip(known, breakdown.pareto(list(known.values()), [recall[i] for i in known]), strict=True))
     rows = [

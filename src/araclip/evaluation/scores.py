@@ -201,7 +201,7 @@ def _distinct(gallery: Vectors) -> tuple[Vectors, Ints]:
 def _evaluated(
     scores: Vectors, mask: NDArray[np.bool_], own: tuple[Ints, Ints], counts: Ints, keep: int
 ) -> tuple[NDArray[np.generic], ...]:
-    """Compute a Direction's arrays for some queries: ranks, level, nDCG@10, found, scores, relevant score, margin.
+    """Compute a Direction's arrays for some queries: ranks, ties, nDCG@10, found, scores, relevant score, margin.
 
     scores: (b, N), unchanged at the end. own: (f,) rows and columns of the relevant candidates, ordered by row. counts:
     (b,) how many relevant candidates a row has.
@@ -216,7 +216,8 @@ def _evaluated(
     scores[own] = values
     # (Q,), at least 1: how many relevant candidates have the best relevant candidate's score
     level_too = np.add.reduceat((values == best[rows]).astype(np.int64), starts)
-    ranks = 1 + above + level / (1 + level_too)  # the first of level_too among level + level_too in random order
+    # expected rank of the first of level_too relevant candidates among level + level_too ties
+    ranks = 1 + above + level / (1 + level_too)
     found, top, last, tied = _top(scores, mask, max(keep, DEPTH))
     ndcg = _ndcg(values, rows, counts, top, last, tied)
     return ranks, level, ndcg, found[:, :keep], top[:, :keep], best, margin

@@ -206,7 +206,7 @@ class Classified:
 
     @property
     def mean_per_class(self) -> float:
-        """The share of rightly classified pictures of a class, averaged over the classes that have pictures."""
+        """The share of a class's pictures that are classified rightly, averaged over the classes that have pictures."""
         right = np.bincount(self.labels, self.ranks <= 1)
         count = np.bincount(self.labels)
         return float((right[count > 0] / count[count > 0]).mean())

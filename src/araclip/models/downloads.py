@@ -81,7 +81,7 @@ def fetch(
 
 def _complete(url: str, blob: Path, part: Path, size: int, sha256: str, token: str | None, progress: Progress) -> None:
     done = part.stat().st_size if part.exists() else 0
-    if done > size:  # the part belongs to another file
+    if done > size:  # too long to be a part of this file
         part.unlink()
         done = 0
     if done < size:
@@ -98,7 +98,7 @@ def _append(url: str, part: Path, done: int, size: int, token: str | None, progr
     request = urllib.request.Request(url, headers={"User-Agent": "araclip", "Accept-Encoding": "identity"})
     if done:
         request.add_header("Range", f"bytes={done}-")
-    if token:  # not sent on to the file server to which the hub redirects
+    if token:  # only for the hub, not for the file server to which the hub redirects
         request.add_unredirected_header("Authorization", f"Bearer {token}")
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer, part.open("ab") as file:
@@ -140,7 +140,8 @@ def is_model_folder(files: Files | set[str]) -> bool:
 def wanted(files: Files) -> list[str]:
     """Return the names of a model's files: settings, tokenizer, and weights in one form, safetensors if possible.
 
-    For a finished model folder these are its own parts. Weights in other forms (ONNX, TensorFlow, Flax) are left out.
+    Of a finished model folder, all its parts are wanted. Of other models, weights in other forms (ONNX, TensorFlow,
+    Flax) are left out.
     """
     if is_model_folder(files):
         return [name for name in OURS if name in files]
@@ -154,7 +155,7 @@ def wanted(files: Files) -> list[str]:
 def _weights(names: list[str]) -> list[str]:
     tensors = [name for name in names if name.endswith(".safetensors")]
     pickles = [name for name in names if name.endswith((".bin", ".pt")) and "training_args" not in name]
-    heads = [name for name in names if name.endswith((".pickle", ".pkl"))]  # of older text encoders, never executed
+    heads = [name for name in names if name.endswith((".pickle", ".pkl"))]  # of older text encoders; never unpickled
     for found in (tensors, pickles):
         own = [name for name in found if PurePosixPath(name).name.startswith("open_clip")]
         if own or found:

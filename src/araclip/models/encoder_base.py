@@ -27,7 +27,7 @@ Picture = Openable | bytes | NDArray[np.uint8]  # bytes: an encoded picture file
 
 TEXT_BATCH = 32  # texts; larger batches are no faster on a CPU and pad short texts to long ones
 IMAGE_BATCH = 16  # pictures that are encoded at once
-BATCH_DIMENSIONS = 4  # of an array that holds several pictures: (n, H, W, 3)
+BATCH_DIMENSIONS = 4  # number of axes of an array of several pictures: (n, H, W, 3)
 MAX_LETTERS = 16_384  # characters read of a text; 32 for each token of the longest context in docs/peers.md
 
 

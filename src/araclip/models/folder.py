@@ -51,7 +51,7 @@ def find(name_or_path: str | PathLike[str]) -> Path:
             "model folder."
         )
     known = installed()
-    if str(name_or_path) in known:  # before paths: a folder of that name in the working directory changes nothing
+    if str(name_or_path) in known:  # before paths, so that a folder with a model's name cannot take its place
         return known[str(name_or_path)]
     if (path := existing_folder(name_or_path)) is not None:
         return path
@@ -107,7 +107,7 @@ def one_of(*known: str) -> Check:
 
 
 def are_prefixes(found: object, width: int) -> bool:
-    """True if the value is a tuple of whole numbers from 1 to `width`, each larger than the one before."""
+    """True if the value is a tuple of Matryoshka prefixes: whole numbers from 1 to `width`, in rising order."""
     if not isinstance(found, tuple) or not all(type(number) is int for number in found):
         return False
     return list(found) == sorted(set(found)) and (not found or 1 <= found[0] <= found[-1] <= width)

@@ -38,7 +38,7 @@ Transpose Trilu Unsqueeze Upsample Where Xor
 """
 OPERATORS = frozenset(_OPERATORS.split())
 STANDARD_DOMAINS = ("", "ai.onnx")
-DOMAIN, PRODUCT = "com.microsoft", "MatMulIntegerToFloat"  # ONNX Runtime's own; no other of these is allowed
+DOMAIN, PRODUCT = "com.microsoft", "MatMulIntegerToFloat"  # the only operator of ONNX Runtime's own that is allowed
 
 _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5  # wire types; ONNX uses no groups (3 and 4)
 _TENSOR_DATA = (4, 5, 7, 9, 10, 11)  # float_data, int32_data, int64_data, raw_data, double_data, uint64_data
@@ -274,7 +274,7 @@ def _bytes(value: Value) -> memoryview:
 def _text(value: Value) -> str:
     if len(text := _bytes(value)) > MAX_TEXT:
         raise _Fault(f"a name in it has {len(text)} bytes")
-    return bytes(text).decode(errors="surrogateescape")  # different bytes stay different names
+    return bytes(text).decode(errors="surrogateescape")  # keeps different bytes different
 
 
 def _whole(text: str) -> int:

@@ -49,7 +49,7 @@ def open_session(
     if kind == OPENVINO:
         return OpenVinoSession(path, which or "CPU", threads)
     session = OnnxRuntimeSession(path, device, threads, arena, widen, spin)
-    return_freed_memory(path.stat().st_size)  # the buffer of the file: half of the memory in use after opening it
+    return_freed_memory(path.stat().st_size)  # frees the file's buffer: half of the memory in use now
     return session
 
 
@@ -172,7 +172,7 @@ class TextTower:
         inputs: dict[str, list[int] | None] = dict.fromkeys(names)
         large = _stored(folder, config, "text") > SMALL_GRAPH and not device.startswith(CUDA)
         self._most = LARGE_TEXTS if large else None
-        with ThreadPoolExecutor(1, "open-graph") as beside:  # 0.1 s less for the first search
+        with ThreadPoolExecutor(1, "open-graph") as beside:  # opens the graph beside the tokenizer, which saves 0.1 s
             graph = beside.submit(_Graph, folder, config, "text", inputs, threads, device, widen=widen)
             self.tokenizer = Tokens(folder, config)
             self._graph = graph.result()

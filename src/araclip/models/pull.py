@@ -148,7 +148,7 @@ def _of_folder(text: str, folder: Path) -> PullSource:
             f"{shown(text)} holds no model that is known here: neither a model folder nor a published layout. "
             "docs/peers.md lists the layouts; a kind before the folder (open_clip:…) tells more than its files do."
         )
-    return replace(source, request=replace(request, name=source.name))  # keeps paths of this machine out
+    return replace(source, request=replace(request, name=source.name))  # no path of this machine gets into the folder
 
 
 def _plain(text: str) -> str:

@@ -22,7 +22,7 @@ from araclip.models.folder import ModelConfig, read_config
 from araclip.models.inference import ImageTower, TextTower
 from araclip.models.tokenizer_file import check_tokenizer
 
-# 4-bit weights need eight times their memory once they are float32, and graphs are optimised on a copy.
+# 4-bit weights become float32, which takes eight times the memory, and graphs are optimised on a copy.
 MEMORY, MEMORY_PER_BYTE = 500_000_000, 20  # bytes, and more for each byte of files; araclip-mini's towers need 370 MB
 MOST_MEMORY = 16_000_000_000  # bytes that any trial may use; the largest published tower has 5 GB in float32
 SHARE = 0.75  # part of the free memory that a trial may use, so that the machine need not swap or end programs
@@ -30,7 +30,7 @@ SECONDS, BYTES_PER_SECOND = 5, 5_000_000  # CPU time: 5 s and 1 s more for each 
 WAIT = 20  # limit on the clock, as a multiple of the CPU time: the machine may be busy
 LIBRARIES = 4_000_000_000  # bytes of address space for libraries and thread stacks, which are not memory in use
 
-LETTERS = ("ق", " ", "a ", "كلب ", "!", "\u0663", "👩", "\u200d", "\n")  # each is repeated up to MAX_LETTERS characters
+LETTERS = ("ق", " ", "a ", "كلب ", "!", "\u0663", "👩", "\u200d", "\n")  # each, repeated, is a long text to try
 SHORT = ("قطة على طاولة", "a dog on the grass, 2024", "")
 
 
@@ -86,7 +86,7 @@ def _refused(
 
 
 def main() -> None:
-    """Answer a single question, which names the folder, the tower, and the limits: bytes of memory, CPU seconds."""
+    """Run one trial for the parent process, which sends the folder, the tower and the limits (bytes, CPU seconds)."""
     parent = Parent()
     parent.answer({"ready": True})
     if not (asked := parent.question()):

@@ -1,4 +1,4 @@
-"""From a name to an encoder: which peer is meant, which library loads it, and whether that is installed.
+"""Loads a published model by name: finds which model is meant and which library loads it, and checks its packages.
 
 Importing this module imports no torch.
 """
@@ -178,7 +178,7 @@ def layout(folder: Path) -> str | None:
             if (folder / "modules.json").is_file() or heads(folder):
                 raise ModelMismatch(f"{error} Copy the model's folder again.") from None
             config = {}
-    if "format" in config:  # one of our own model folders, which is damaged: a whole one was found before
+    if "format" in config:  # a damaged model folder of AraCLIP; an intact one is found before
         return None
     model_type = config.get("model_type")
     if "transformer_cfg" in config or model_type == "araclip" or heads(folder):
@@ -192,7 +192,7 @@ def layout(folder: Path) -> str | None:
         return "altclip"
     if (folder / "modules.json").is_file():
         return "sentence-transformers"
-    # A folder with an auto_map asks for its own code; loading it by transformers refuses that and says so.
+    # A folder with an auto_map wants its own code to be run; transformers' loader refuses this with a clear message.
     return "transformers" if model_type or "auto_map" in config else None
 
 

@@ -17,7 +17,7 @@ SIDECAR_BYTES = 64_000
 _XMP_BYTES = 200_000
 _IPTC = ((2, 5), (2, 105), (2, 120), (2, 25))  # object name, headline, caption, keywords
 _XP = ("XPTitle", "XPSubject", "XPComment", "XPKeywords")  # EXIF tags of Windows Explorer, in UTF-16
-_CHUNKS = ("Title", "Description", "Caption", "Comment", "Keywords", "Subject")  # PNG's text chunks, in any case
+_CHUNKS = ("Title", "Description", "Caption", "Comment", "Keywords", "Subject")  # PNG text keys; case does not matter
 _ITEM = re.compile(r"<rdf:li[^>]{0,200}>([^<]{1,4000})</rdf:li>")
 _KEYS = frozenset({
     "title", "headline", "description", "caption", "captions", "alt", "alt_text", "text", "keywords", "tags", "labels",
@@ -41,7 +41,7 @@ def joined(texts: Iterable[str]) -> str:
     """Join captions, each once and on a separate line, to at most MAX_LETTERS letters."""
     lines = (_SPACE.sub(" ", text[: 4 * MAX_LETTERS].replace("\0", " ")).strip() for text in texts)
     whole = "\n".join(dict.fromkeys(line for line in lines if line))[:MAX_LETTERS]
-    return whole.encode("utf-8", "replace").decode()  # lone surrogates cannot be stored
+    return whole.encode("utf-8", "replace").decode()  # lone surrogates, which cannot be stored, become ?
 
 
 def _exif(image: Image.Image) -> Iterator[str]:

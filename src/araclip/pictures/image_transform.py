@@ -37,7 +37,7 @@ class ImageTransform:
     resize: str = "squash"
     interpolation: str = "bicubic"
     reducing_gap: float | None = 2.0
-    crop_offset: str = field(default="half-even", repr=False)  # stored labels contain the `repr` of earlier releases
+    crop_offset: str = field(default="half-even", repr=False)  # labels on disk hold the `repr` without this field
 
     @property
     def distorts(self) -> bool:

@@ -1,8 +1,8 @@
-"""Keywords in XMP side-cars: added, and removed again, with every other byte of the file kept. Pure.
+"""Adds keywords to XMP side-cars, and removes them again; keeps every other byte of the file. Pure.
 
 Photo managers keep a picture's keywords in dc:subject, a flat list, and in lr:hierarchicalSubject, whose values are
-paths such as animals|cat. What is added here is also recorded in the side-car itself, in a namespace of its own, so
-that `without_keywords` can remove exactly that, wherever the file was moved to. Text is inserted into the file's bytes,
+paths such as animals|cat. Added keywords are also recorded in the side-car itself, in a namespace of its own, so that
+`without_keywords` can remove exactly these, wherever the file was moved to. Text is inserted into the file's bytes,
 since writing a parsed tree again would lose comments, prefixes and the layout.
 """
 
@@ -65,7 +65,7 @@ def keywords_of(data: bytes, name: str) -> Mapping[str, list[str]]:
 
 
 def with_keywords(data: bytes | None, added: Mapping[str, list[str]], name: str) -> bytes:
-    """Return a side-car (None: a new one) with those of the values of SUBJECT and HIERARCHY that it lacks.
+    """Add values of SUBJECT and HIERARCHY that a side-car lacks; return its bytes. `data` None: make a new side-car.
 
     Raises:
         InputError: as for `keywords_of`, or the side-car is not in UTF-8.
@@ -85,7 +85,8 @@ def with_keywords(data: bytes | None, added: Mapping[str, list[str]], name: str)
 
 
 def without_keywords(data: bytes, name: str) -> bytes | None:
-    """Return a side-car without what `with_keywords` added; None if nothing else is in a side-car that it made.
+    """Return a side-car without the values that `with_keywords` added; None if it made the file and nothing else is in
+    it.
 
     Raises:
         InputError: as for `keywords_of`.

@@ -35,7 +35,7 @@ MAX_OF_FORMAT = {  # lower limits for formats whose decoders take more memory or
     "AVIF": 65_000_000,
     "JXL": 45_000_000,
     "JPEG2000": 40_000_000,
-    "RAW, developed": 16_000_000,  # at half size; the sensor has 64 million
+    "RAW, developed": 16_000_000,  # pixels at half size, of a sensor with 64 million
     "BMP, run-length encoded": 25_000_000,  # decoded in Python by Pillow: 3 seconds for a file made to be slow
 }
 LARGE = 400_000_000  # if a picture takes more bytes than this, the free memory is checked
@@ -44,10 +44,11 @@ MAX_SCANNED = (
 )
 USABLE = 0.5  # the share of the free memory that one picture may take
 FULL_BYTES = 17  # most bytes for each pixel at the peak (WebP, or 16-bit grey); measured by tests/fuzz/peaks.py
-# The same for decoders that take more. JPEG 2000 was measured by tests/fuzz/peaks.py, the others by hand (docs/log).
+# Like FULL_BYTES, for decoders that take more. JPEG 2000 was measured by tests/fuzz/peaks.py, the others by hand
+# (docs/log).
 BYTES_OF_FORMAT = {
     "JXL": 25,
-    "JPEG2000": 28,  # 32 bits for each channel, twice
+    "JPEG2000": 28,  # twice 32 bits for each channel
     "RAW, developed": 40,  # for each pixel at half size, which stands for four of the sensor's pixels
 }
 COEFFICIENTS = 6  # bytes for each pixel: libjpeg holds all coefficients of a progressive JPEG, even to decode it scaled
@@ -56,7 +57,7 @@ STRIP_BYTES = 40_000_000  # memory of the strips in which `upright` reduces a pi
 JPEGS = ("JPEG", "MPO")  # MPO: a JPEG followed by further pictures
 # bytes a pixel takes in Pillow; else 4
 _STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
-_RLE = (1, 2)  # the numbers of run-length compression in a BMP
+_RLE = (1, 2)  # the codes of run-length compression in a BMP header
 _CHUNK = 1 << 20
 
 

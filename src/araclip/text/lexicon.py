@@ -37,7 +37,7 @@ _SEMICOLON = re.compile("[;؛]")
 
 @dataclass(frozen=True)
 class Form:
-    """The reading of a form: the standard word it stands for, the form's labels, and whether it is ambiguous.
+    """What a form means: its standard word, the labels of the dialects that use it, and whether it is ambiguous.
 
     An ambiguous form has another common meaning.
     """
@@ -69,7 +69,9 @@ class Lexicon:
         return len(self.entries)
 
     def joined(self, other: "Lexicon") -> "Lexicon":
-        """Return a lexicon with another one's entries, too; these come first if both have a form."""
+        """Return a lexicon that also has the entries of `other`; if both have a form, the meaning in `other` comes
+        first.
+        """
         return Lexicon((*other.entries, *self.entries))
 
     @cached_property

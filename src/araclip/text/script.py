@@ -45,7 +45,7 @@ def is_latin(word: str) -> bool:
     return bool(_LATIN.search(word))
 
 
-DESCRIPTION = 3  # words of one script make a description
+DESCRIPTION = 3  # least words of one script that count as a description
 
 
 def describes(texts: str, *, in_arabic: bool) -> bool:

@@ -51,7 +51,7 @@ _arabic, _english = _stemmer("arabic"), _stemmer("english")
 FUNCTION_WORDS = frozenset(fold(
     "في من على إلى عن مع و أو ثم هو هي هذا هذه ذلك تلك التي الذي الذين ما لا لم لن أن كان كانت قد كل بين عند إلا "
     "a an and are at by for from in is it of on or the this that to was with"
-).split())  # folded; a text is found by its other words  # fmt: skip
+).split())  # folded; not searched for if a query has other words  # fmt: skip
 
 
 Forms = list[tuple[str, str]]  # folded word and stem
@@ -101,7 +101,7 @@ def asked_words(text: str) -> list[Word]:
 
 
 def _forms(word: str) -> tuple[str, str]:
-    """Return the folded word and its stem. ASCII numbers are both; they are not remembered, as each occurs once."""
+    """Return the folded word and its stem. An ASCII number is its own stem and is not cached, as most occur once."""
     return (word, word) if word.isascii() and word.isdigit() else _letter_forms(word)
 
 

@@ -1,4 +1,4 @@
-"""The paths and hashes of the scenes of a video. In a gallery, each scene is a separate picture.
+"""Makes the paths and hashes of the scenes of a video. In a gallery, each scene is a separate picture.
 
 The path of a scene is the video's path and the scene's time in seconds, as a W3C media fragment: `clip.mp4#t=83.2`. The
 catalogue stores the time with five digits before the point and three after it (`clip.mp4#t=00083.200`), so that the

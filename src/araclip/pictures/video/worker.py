@@ -57,7 +57,7 @@ def chosen(frames: Sequence[Small], most: int) -> list[int]:
     worth = [number for number, frame in enumerate(frames) if not is_plain(frame)] or list(range(len(frames)))
     low = high = DIFFERENT
     if len(_different(frames, worth, low)) > most:
-        high = 256.0  # more than any difference, so that only one frame would be left
+        high = 256.0  # no two frames differ so much, so only the first would be left
         while high - low > 0.5:  # search the least difference that leaves no more than `most` frames
             middle = (low + high) / 2
             low, high = (middle, high) if len(_different(frames, worth, middle)) > most else (low, middle)
