@@ -1,4 +1,6 @@
-"""Concepts: the classes of an image classifier, each with its names and its position in the classifier's features."""
+"""Reads concepts: the classes of an image classifier, with names, and vectors in the space of the image tower's
+features.
+"""
 
 import hashlib
 import random
@@ -29,7 +31,7 @@ Floats = NDArray[np.float32]
 
 @contextmanager
 def class_files(path: Path, layout: str) -> Iterator[tuple[dict[str, Floats], dict[str, Any]]]:
-    """Read the arrays of `<path>.npz` and the object in `<path>.json`, for a `with` block.
+    """Read the arrays of `<path>.npz` and the object in `<path>.json`; a context manager for a `with` block.
 
     An error in reading or inside the block becomes a DataError that ends with `layout`, which says what the two files
     must hold.
@@ -94,7 +96,7 @@ def read_concepts(path: Path, languages: tuple[str, ...], width: int) -> Concept
     """Read concepts from `<path>.npz` and `<path>.json`, as recipes/mini_data.py writes them.
 
     The .npz holds `features`, and the classifier's `weight` and `bias` if they are known. The .json holds each class's
-    names as `names_en` and `names_ar`. Features that do not have `width` numbers, as the image tower's do, and files
+    names as `names_en` and `names_ar`. Features of another width than `width` (the image tower's), and files
     that do not fit together are a DataError.
     """
     layout = "Concepts are a .npz with `features` (C, W) and a .json with C lists of names a language."

@@ -20,7 +20,7 @@ from araclip.training.data.noise import noisy
 from araclip.training.data.sampling import InterleavedSampler
 
 LANGUAGES = ("arabic", "english")
-SPARE = 10**9  # slots from this number on replace pictures that a batch drew twice
+SPARE = 10**9  # if a batch draws a picture twice, slots from this number on replace it
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Batch:
     texts: list[str]  # (T,) captions that the student reads
     english: list[str | None]  # (T,) an English caption of each text's picture; None if it has none
     owner: list[int]  # (T,) position in `rows` of each text's picture
-    same: NDArray[np.bool_]  # (T, I) true if the text is a caption of the picture: no negatives
+    same: NDArray[np.bool_]  # (T, I) true if the text is also a caption of the picture, so that the pair is no negative
 
 
 class PictureMixture:
@@ -161,7 +161,7 @@ class PictureMixture:
 
     def _rows(self, step: int, size: int) -> list[int]:
         seeds = -(-size // (1 + self._hard))
-        group, _, earlier = self._groups.draw(step)  # this batch's group, and how many batches it had before
+        group, _, earlier = self._groups.draw(step)  # this batch's group, and its number of earlier batches
         own = range(earlier * seeds, (earlier + 1) * seeds)
         rows: dict[int, int] = {}  # first row of a picture's file → the row that was drawn
         for slot in chain(own, count(SPARE + earlier * size)):

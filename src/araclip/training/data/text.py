@@ -66,7 +66,7 @@ def read_pairs(path: Path, split: str = "train", *, arabic_only: bool = False) -
         has_rows = False
         for where, row in rows:
             belongs = row.get("split", "train")
-            if isinstance(belongs, str) and belongs != split:  # a split that is no text is reported by `_pair`
+            if isinstance(belongs, str) and belongs != split:  # `_pair` raises for a split that is no text
                 continue
             pair = _pair(where, row, name, arabic_only)
             if pair.arabic and (pair.english or arabic_only):
@@ -191,7 +191,7 @@ def _tsv(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
     positions = {ours: header.index(theirs) for ours, theirs in columns.items()}
     needed = 1 + max(positions[ours] for ours in ("english", "arabic", "split") if ours in positions)
     for where, line in lines:
-        cells = line.split("\t") if len(header) > 1 else [line]  # in a single column, a tab belongs to the text
+        cells = line.split("\t") if len(header) > 1 else [line]  # with one column, a tab belongs to the text
         if not needed <= len(cells) <= len(header):
             expected = f"{needed} to {len(header)}" if needed < len(header) else str(needed)
             _malformed(where, f"{len(cells)} cells, expected {expected} ({', '.join(header)})")
@@ -220,7 +220,7 @@ def _parquet(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
         with parquet_file(str(path)) as file:
             columns = _columns(path, file.schema_arrow.names, arabic_only)
             texts = [name for name in columns.values() if str(file.schema_arrow.field(name).type).endswith("string")]
-        with parquet_file(str(path), texts=texts) as file:  # reads each distinct text once (dictionaries)
+        with parquet_file(str(path), texts=texts) as file:  # as dictionaries: reads each distinct text once
             groups = map(file.metadata.row_group, range(file.num_row_groups))
             if any(group.total_byte_size > left for group in groups):  # unpacked sizes, checked before any row is read
                 _too_large(f"{path}, row 1")
@@ -238,7 +238,7 @@ def _parquet(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
         raise DataError(str(error)) from error
 
 
-Direction = Literal["en-ar", "en-en", "ar-ar"]  # the language that the teacher reads, then the student's
+Direction = Literal["en-ar", "en-en", "ar-ar"]  # language of the teacher, language of the student
 
 
 @dataclass(frozen=True)
@@ -254,10 +254,10 @@ class Source:
         noise: the chance that an Arabic student text passes `noisy`.
         dialects: the chance that words of an Arabic student text are replaced by a dialect's, see `noise.in_dialect`.
         mixed: the chance that one word of an Arabic student text is replaced by its English translation.
-        templates: a JSON list of templates, texts with a slot {} or {c}, for a file of short labels. Half of the rows
-            put the label into a template, half use the bare label, as queries do. In the student's language.
-        teacher_template: with `templates`, the text around the label that the teacher reads, since English CLIPs
-            expect one; a single one, so that each label costs one teacher vector. "{}" gives the bare label.
+        templates: a JSON list of templates in the student's language, texts with a slot {} or {c}, for a file of short
+            labels. Half of the rows put the label into a template, half use the bare label, as queries do.
+        teacher_template: with `templates`, the only template for the teacher, so that each label costs one teacher
+            vector. English CLIPs expect a text around a label; "{}" gives the bare label.
     """
 
     path: Path

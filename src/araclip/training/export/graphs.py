@@ -52,9 +52,9 @@ def trace_graph(
         (last,) = graph.outputs
         made = [value for node in graph for value in node.outputs]
         for value in [*made, *graph.initializers.values()]:
-            if value is not last and value.name == output:  # torch calls every table look-up "embedding"
+            if value is not last and value.name == output:  # such as table look-ups, which torch calls "embedding"
                 value.name = f"{output}_inside"
-        for noted in (graph, *graph, *made):  # stack traces, with the paths of this machine
+        for noted in (graph, *graph, *made):  # removes stack traces, which name paths of this machine
             noted.metadata_props.clear()
         program.save(str(path), external_data=True)
     if not outside:
@@ -170,7 +170,7 @@ def write_graph(model: Any, folder: Path, target: Path, *, outside: bool | None 
     _move_outside(tensors, folder, target.with_name(target.name + DATA))
     onnx.save(model, str(target))
     if not outside:
-        take_in(target)  # copies block by block, so that a large model is in memory once
+        take_in(target)  # block by block, so that a large model is in memory only once
 
 
 def _move_outside(tensors: Any, folder: Path, data: Path) -> None:

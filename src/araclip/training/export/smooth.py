@@ -90,7 +90,7 @@ _CONSTANTS = {
 }  # fmt: skip
 
 Array = NDArray[np.float32]
-Largest = Mapping[str, Array]  # input of a product → for each channel (K,) its largest |value| / largest of its row
+Largest = Mapping[str, Array]  # input of a product → (K,) each channel's largest |value| relative to its row's largest
 
 
 def compute_in_int8(model: Any, folder: Path | None, largest: Largest, keep: Collection[str] = ()) -> None:
@@ -104,7 +104,7 @@ def compute_in_int8(model: Any, folder: Path | None, largest: Largest, keep: Col
     instead: dict[str, list[Any]] = {}
     weights = [numpy_helper.from_array(np.asarray(value), name) for name, value in _CONSTANTS.items()]
     for source, group in groupby(found, key=_source):
-        siblings = list(group)  # such as queries, keys and values, which read the same input
+        siblings = list(group)  # products that read the same input, such as queries, keys and values
         smooth = None
         if source in largest:
             smooth = smoothing(largest[source], [product.matrix(folder) for product in siblings])

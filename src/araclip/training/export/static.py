@@ -146,7 +146,7 @@ def take_bytes(model: Any) -> bool:
     value = turned = "pixels"
     factor, offset = 1.0, 0.0
     while True:
-        readers = [node for node, _ in uses[value] if steps or node.op_type != "Shape"]  # its shape is the same
+        readers = [node for node, _ in uses[value] if steps or node.op_type != "Shape"]  # the shape does not change
         if len(readers) != 1:
             return False
         (node,) = readers

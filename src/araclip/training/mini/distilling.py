@@ -1,8 +1,8 @@
-"""The stage `distill_images`: an image tower learns another tower's vectors, or features.
+"""The stage `distill_images`: an image tower learns another tower's vectors or features.
 
-To learn features means: from smaller maps of its first blocks, the tower learns to reproduce its own earlier features,
-or the features of another tower with the same first blocks. So a classifier that reads the pooled features also works
-with the smaller and faster tower.
+To learn features: the tower reads smaller maps of its first blocks, and learns to reproduce its own earlier features or
+those of another tower with the same first blocks. So a classifier that reads the pooled features also works with the
+smaller and faster tower.
 """
 
 import copy
@@ -34,12 +34,12 @@ MEASURED = 256  # pictures on which the features' spread is measured, and how we
 
 
 def distill_features(stage: DistillImages, context: StageContext) -> dict[str, float]:
-    """Run a stage without teacher: FitNets' regression of features (Romero et al. 2015), each divided by its spread.
+    """Run a stage without teacher: regression of features (FitNets, Romero et al. 2015), each divided by its spread.
 
     Student and teacher see the same window of a picture; the teacher sees it at full size.
 
     Returns:
-        {}: there is no dev recall, because texts have no part in this. The share of the features' variance that the new
+        {}: there is no dev recall, because no text tower is involved. The share of the features' variance that the new
         features explain is logged, measured on the dev set's pictures or else on training pictures.
     """
     if stage.image.map_scale is None:
@@ -50,15 +50,15 @@ def distill_features(stage: DistillImages, context: StageContext) -> dict[str, f
         )
     accelerator = accelerator_for(stage.batch)
     mixture = FileMixture(stage.pictures, stage.seed)
-    mixture.batch(0, stage.batch)  # refuses too few pictures before the long computations
+    mixture.batch(0, stage.batch)  # raises for too few pictures before the long computations
     model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)
-    with accelerator.main_process_first():  # the others find on disk what it computes
+    with accelerator.main_process_first():  # the main process computes the caches, the others read them
         images = training_images(
             model, Pixels.of(processor), mixture.files, stage.image, stage.seed, context.cache, context.reporter.log,
             pointwise=stage.image_precision == "pointwise",
         )  # fmt: skip
-    assert isinstance(images, BranchImages)  # what `training_images` returns if the stage sets `map_scale`
+    assert isinstance(images, BranchImages)  # `training_images` returns this class if `map_scale` is set
     data = {"start": fingerprint(model), "pictures": mixture.fingerprint, "features": stage.features_of}
     if stage.features_of:
         learned = starting_model.image_tower_of(stage.features_of, context)
@@ -106,10 +106,10 @@ def distill_images(stage: DistillImages, context: StageContext) -> dict[str, flo
     accelerator = accelerator_for(stage.batch)
     dev = Dev(stage.dev) if stage.dev else None
     mixture = FileMixture(stage.pictures, stage.seed)
-    mixture.batch(0, stage.batch)  # refuses too few pictures before the long computations
+    mixture.batch(0, stage.batch)  # raises for too few pictures before the long computations
     model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)
-    with accelerator.main_process_first():  # the others find on disk what it computes
+    with accelerator.main_process_first():  # the main process computes the caches, the others read them
         targets, teacher = _targets(stage, context, mixture, model)
         images = training_images(
             model, Pixels.of(processor), mixture.files, stage.image, stage.seed, context.cache, context.reporter.log,

@@ -86,7 +86,7 @@ def read_e5(path: Path) -> tuple[BertConfig, dict[str, Tensor]]:
     at += 28 + 4 + 4  # seven sizes, eps, block size
     pieces, *_ = struct.unpack_from("<5i", raw, at)
     (text_bytes,) = struct.unpack_from("<Q", raw, at + 20)
-    at += 20 + 8 + 4 * (pieces + 1) + 4 * pieces + text_bytes + 4  # offsets, scores, the pieces' text, one i32
+    at += 20 + 8 + 4 * (pieces + 1) + 4 * pieces + text_bytes + 4  # skips offsets, scores, pieces and an i32
     (charsmap_bytes,) = struct.unpack_from("<I", raw, at)
     at += 4 + charsmap_bytes
     (count,) = struct.unpack_from("<i", raw, at)
@@ -171,7 +171,7 @@ def load_efficientnet_lite2() -> nn.Module:
     model: nn.Module = timm.create_model("tf_efficientnet_lite2")
     ours = model.state_dict()
     theirs = [(name, tensor) for name, tensor in published.items() if not name.endswith("num_batches_tracked")]
-    names = [name for name in ours if not name.endswith("num_batches_tracked")]  # both lists run stem → blocks → head
+    names = [name for name in ours if not name.endswith("num_batches_tracked")]  # both in the order stem, blocks, head
     if [tuple(t.shape) for _, t in theirs] != [tuple(ours[n].shape) for n in names]:
         raise ModelMismatch(f"{path}: its {len(theirs)} tensors do not line up with timm's {len(names)}.")
     model.load_state_dict({name: tensor for name, (_, tensor) in zip(names, theirs, strict=True)}, strict=False)

@@ -28,9 +28,9 @@ MAX_SIDE = 4096  # pixels a side of input pictures
 
 _TOKENS = ("special_tokens_map.json", "added_tokens.json")
 _FILES = ("*config.json", "modules.json", "*/*config.json", *_TOKENS, *(f"*/{name}" for name in _TOKENS))
-_INDEXES = ("*.index.json", "*/*.index.json")  # these say which file holds which weight
+_INDEXES = ("*.index.json", "*/*.index.json")  # files that tell which weights file holds which weight
 _ATTENTION = ("attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation")
-_PLAIN = re.compile(r"[\w.-]+")  # no colon or slash, which would name folders or repositories
+_PLAIN = re.compile(r"[\w.-]+")  # a name without colon or slash, which is no folder or repository
 _COUNTS = re.compile(r"(layers|depths?|blocks|branches|groups|repeats)$")
 _SIDES = (
     "size", "image_size", "img_size", "shortest_edge", "longest_edge", "height", "crop_size", "pad_size", "patch_size",
@@ -66,7 +66,7 @@ def check_folder(folder: Path) -> None:
     The folder has the layout of transformers, timm, sentence-transformers, or of open_clip with such a text tower.
     """
     for path in folder.iterdir():
-        if path.exists() and not (path.is_file() or path.is_dir()):  # reading it would never end
+        if path.exists() and not (path.is_file() or path.is_dir()):  # reading a pipe would never end
             raise ModelMismatch(f"{path} is a pipe or a device, no file. Copy the model's folder again.")
     for path in sorted({path for pattern in _FILES for path in folder.glob(pattern)}):
         content = read_settings(path)
@@ -329,7 +329,7 @@ def model_settings(location: str) -> Mapping[str, Any]:
 
     if location.startswith(_DIRECTORY):
         folder = user_path(location.removeprefix(_DIRECTORY))
-        if not any(next(folder.glob(end), None) for end in _ENDS):  # open_clip would draw them at random
+        if not any(next(folder.glob(end), None) for end in _ENDS):  # open_clip would draw missing weights at random
             raise ModelNotFound(
                 f"{folder} cannot be loaded (no weights, {', '.join(_ENDS)}). Remedy: copy the model's folder again."
             )
@@ -382,7 +382,8 @@ def _checked(path: Path) -> dict[str, Any]:
 
 
 def _check_tower(name: Any, where: str) -> None:
-    """Check a transformers text tower that open_clip would build without `trust_remote_code=False`."""
+    """Raise ModelMismatch if a transformers text tower asks for code, because open_clip would let transformers run it.
+    """
     from transformers import MODEL_MAPPING, AutoConfig
 
     if not isinstance(name, str):

@@ -30,7 +30,10 @@ def text_tower(config: PreTrainedConfig) -> PreTrainedModel:
 
 
 def image_tower(config: PreTrainedConfig, projected: bool, pooling: str) -> PreTrainedModel:
-    """Make a vision tower with random weights; with `projected`, include the tower's own projection if it has one."""
+    """Make a vision tower with random weights; with `projected`, with its own projection if such a tower has one.
+
+    The tower has a pooler only if `pooling` is "pooler" or the pooler cannot be left out.
+    """
     name = _PROJECTED.get(config.model_type) if projected else None
     if name:
         return getattr(transformers, name)(config)
@@ -66,7 +69,7 @@ def load_image_tower(source: str | Path | PreTrainedModel, projected: bool, pool
         return tower
     config = getattr(whole, "vision_config", None) or whole
     if config is not whole and hasattr(config, "projection_dim"):
-        config.projection_dim = whole.projection_dim  # the dual encoder's: the vision part may state a default
+        config.projection_dim = whole.projection_dim  # not a default that the vision part may state
     name = _PROJECTED.get(config.model_type) if projected else None
     if name:
         return load_complete(getattr(transformers, name), source, config=config)
@@ -240,7 +243,7 @@ def parameters_by_layer(module: nn.Module | nn.Parameter) -> Iterator[tuple[str,
         yield "", module, 0
         return
     prefixes, count = _stacks(module)
-    reached = False  # true once the list of layers began; modules registered before it are its input
+    reached = False  # true from the first parameter of a layer on; parameters before it are the layers' input
     for name, parameter in module.named_parameters():
         if of := [prefix for prefix in prefixes if name.startswith(prefix)]:
             reached = True
@@ -250,10 +253,10 @@ def parameters_by_layer(module: nn.Module | nn.Parameter) -> Iterator[tuple[str,
 
 
 def _stacks(module: nn.Module) -> tuple[tuple[str, ...], int]:
-    """Find the module's list of layers: return its dotted prefix, as a tuple of one, and its length.
+    """Find the module's list of layers: return prefixes of its parameters' names, and the number of layers.
 
-    It is the largest list that is not inside another list. A tower of several branches has one list in each branch, of
-    the same name and length; then there is a prefix for each.
+    The list of layers is the largest list that is not inside another list; it has one prefix. A tower of several
+    branches has a list in each branch, of the same name and length, and so a prefix for each branch.
     """
     found: list[tuple[int, str, int]] = []
     outer: tuple[str, ...] = ()

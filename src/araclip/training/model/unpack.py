@@ -96,10 +96,11 @@ def _of_product(product: str, source: str, turned: bool, weights: Mapping[str, N
 
 
 LEAST_COSINE = 0.999  # least cosine between the float32 graph and PyTorch; rounding alone stays above .999999
-LEAST_IN_INT8 = 0.9  # the same for a graph that computes in int8; wrong weights give cosines near 0
+LEAST_IN_INT8 = 0.9  # least cosine between a graph that computes in int8 and PyTorch; wrong weights give cosines near 0
 LENGTHS = 24  # probe texts in each of three scripts, from one word to more than the model takes
 CHUNK = 8  # probe texts that pass the PyTorch model at once
-LARGE = 384  # pixels a side; from this size on a third of the probe pictures is used, because each takes seconds
+# pixels a side: of pictures this large or larger only a third of the probes is used, because each takes seconds
+LARGE = 384
 TOGETHER = 1_000_000  # pixels that pass a graph at once; attention needs memory for each pair of patches
 
 _ARABIC = ("قطة", "سوداء", "تنام", "على", "طاولة", "قُرْبَ", "النافذة", "و", "كلبٌ", "يركض", "في", "حديقة", "بيت", "كبير")

@@ -1,4 +1,4 @@
-"""A recipe: the TOML file that says how one model is trained. It is read into frozen dataclasses.
+"""Reads a recipe, the TOML file that says how one model is trained, into frozen dataclasses.
 
     name = "my-model"
     stages = ["linear", "distill", "finetune"]      # in this order; each is a section below
@@ -37,11 +37,12 @@ extensions.load(extensions.RECIPE)
 
 Table = dict[str, Any]
 
-NAMED: Mapping[str, tuple[type, str, str]] = {  # table of named sets → class of a set, keys of its path and share
+# table of named sets → (class of its sets, key of a set's path, key of its share)
+NAMED: Mapping[str, tuple[type, str, str]] = {
     "pictures": (PictureSource, "folder", "share"),
     "sources": (Source, "path", "weight"),
 }
-_SHARES = {  # key of a stage → the table in NAMED that its names are looked up in
+_SHARES = {  # key of a stage that lists named sets → their table in NAMED
     **dict.fromkeys(("pictures", "expert_pictures", "familiar_pictures", "unfamiliar_pictures"), "pictures"),
     "sources": "sources",
 }
@@ -91,7 +92,9 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
 
 
 def _open(path: Path, before: tuple[Path, ...]) -> TomlFile:
-    """Open a recipe file; if it `extends` another, add that file's sections. `before` has the files that led here."""
+    """Open a recipe file; if it `extends` another, add that file's sections. `before` has the files that extend this
+    one.
+    """
     file = TomlFile(path, "Give a recipe, a TOML file.")
     if (named := file.table.pop("extends", None)) is not None:
         base = path.parent / str(named)

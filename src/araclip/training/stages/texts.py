@@ -72,7 +72,7 @@ class LearningTexts:
         self.model, self.processor = model, processor
         if dropout is not None:
             for module in model.text_model.modules():
-                if isinstance(module, nn.Dropout):  # attention also takes its dropout from such a module
+                if isinstance(module, nn.Dropout):  # some attention layers read their dropout rate from it
                     module.p = dropout
         freeze(model.text_model, frozen_layers)
         _attend_plainly(model, processor)
