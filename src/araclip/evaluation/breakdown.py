@@ -116,8 +116,7 @@ def recall_of(direction: Direction, groups: Sequence[Group], cutoffs: Sequence[i
 
 
 def worst(direction: Direction, count: int) -> list[int]:
-    """Return the rows of the queries whose right picture has the worst rank, worst first; at most one for each picture.
-    """
+    """Return the rows of the queries whose right picture has the worst rank, worst first; at most one a picture."""
     return _one_a_picture(np.lexsort((direction.margin, -direction.ranks)), direction.clusters, count)
 
 
@@ -147,12 +146,12 @@ def recall_curve(ranks: Floats, n: int) -> tuple[Ints, Floats]:
 def best_wrong(direction: Direction) -> Floats:
     """Return the cosine of each query's best irrelevant candidate: (Q,), or fewer if some queries have none."""
     wrong = direction.relevant_score.astype(np.float64) - direction.margin
-    return wrong[np.isfinite(wrong)]  # a query of which every candidate is relevant has an infinite margin
+    return wrong[np.isfinite(wrong)]  # leaves out queries without an irrelevant candidate, whose margin is infinite
 
 
 def pareto(costs: Sequence[tuple[float, ...]], quality: Sequence[float]) -> list[bool]:
     """Return for each model whether it is Pareto-optimal: no other is as good in everything and better in something."""
-    points = [(*cost, -good) for cost, good in zip(costs, quality, strict=True)]  # less is better in all
+    points = [(*cost, -good) for cost, good in zip(costs, quality, strict=True)]  # in all of these, less is better
 
     def dominated(point: tuple[float, ...]) -> bool:
         return any(other != point and all(a <= b for a, b in zip(other, point, strict=True)) for other in points)

@@ -21,7 +21,7 @@ from araclip.core.display import shortened, shown
 from araclip.evaluation.breakdown import recall_curve
 from araclip.evaluation.scores import Direction
 
-WIDTH = 4.4  # inches: 317 points, so that 8-point text stays readable on a page 400 pixels wide
+WIDTH = 4.4  # width of a chart in inches: 317 points, so that 8-point text stays readable on a page 400 pixels wide
 LONGEST_NAME = 34
 INK, FAINT = "#101010", "#8c8c8c"
 # similar to the colours of Okabe and Ito (2008)
@@ -46,7 +46,7 @@ _STYLE = {
     "grid.alpha": 0.25,
     "grid.linewidth": 0.6,
     "text.color": INK,
-    "text.parse_math": False,  # a model may be called "$x$"
+    "text.parse_math": False,  # a model's name may hold "$", which begins no formula
     "xtick.color": FAINT,
     "xtick.labelcolor": INK,
     "ytick.color": FAINT,
@@ -193,7 +193,7 @@ def _legend(figure: Figure, marks: Sequence[Artist], names: Sequence[str]) -> No
         return
     legend = figure.legend(marks, [str(i) for i in range(len(names))], loc="outside lower left", labelspacing=0.35)
     for text, name in zip(legend.get_texts(), names, strict=True):
-        text.set_text(name)  # not as a label: matplotlib drops labels that begin with "_"
+        text.set_text(name)  # not as a label, since matplotlib drops labels that begin with "_"
 
 
 def _legend_height(names: int) -> float:
@@ -215,7 +215,7 @@ def _svg(draw: Callable[[Figure], None], width: float, height: float, salt: str)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r' (?:width|height)="[\d.]+pt"', "", text, count=2)
     mark = re.sub(r"\W+", "-", salt)
-    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{mark}-", text)  # several drawings share a page
+    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{mark}-", text)  # makes ids unique among the drawings of a page
     for colour, variable in _OF_PAGE.items():
         text = text.replace(colour, variable)
     return text

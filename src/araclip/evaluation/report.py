@@ -67,8 +67,7 @@ class Examples:
 
 
 def examples(models: Sequence[Evaluated]) -> list[Examples]:
-    """Return the worst and the best text→image queries, twice as many worst ones; only as many models as CASES allows.
-    """
+    """Return each model's worst and best text→image queries, more worst than best; CASES limits their number."""
     reported = models[: CASES // 2]
     share = CASES // len(reported)
     strong = max(1, share // 3)
@@ -105,7 +104,7 @@ def thumbnail(path: Path) -> str | None:
     except ImageError:
         return None
     opened.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC)
-    bare = Image.new("RGB", opened.size)  # Pillow would copy EXIF, comments and colour profiles
+    bare = Image.new("RGB", opened.size)  # a new image, as Pillow would copy EXIF, comments and colour profiles
     bare.paste(opened)
     written = io.BytesIO()
     bare.save(written, "JPEG", quality=QUALITY, optimize=True)
@@ -251,7 +250,7 @@ def _between(ends: tuple[float, float], percent: bool = True) -> str:
 def _chart(svg: str, label: str) -> dict[str, Any]:
     from markupsafe import Markup
 
-    return {"svg": Markup(svg), "label": label}  # matplotlib's own markup: text in it is outlines
+    return {"svg": Markup(svg), "label": label}  # not escaped: matplotlib's own markup, with text as outlines
 
 
 def _curves(models: Sequence[Summary], protocol: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -239,14 +239,15 @@ def _top(scores: Vectors, mask: NDArray[np.bool_], keep: int) -> tuple[Ints, Vec
     width = scores.shape[1]
     keep = min(keep, width)
     least = np.partition(scores, width - keep, axis=1)[:, width - keep]  # (b,)
-    flat = np.flatnonzero(np.greater_equal(scores, least[:, None], out=mask))  # by row, then by column
+    # flat indexes, sorted by row, then by column
+    flat = np.flatnonzero(np.greater_equal(scores, least[:, None], out=mask))
     rows, columns = np.divmod(flat, width)
     values = scores.reshape(-1)[flat]
     at_end = values == least[rows]
     tie_number = np.cumsum(at_end)
     first = np.searchsorted(rows, np.arange(len(scores)))
-    tie_number -= (tie_number[first] - at_end[first])[rows]  # 1, 2, … among the row's ties for the last rank
-    needed = np.flatnonzero(~at_end | (tie_number <= keep))  # more ties are not needed, and there may be thousands
+    tie_number -= (tie_number[first] - at_end[first])[rows]  # number of each tie for its row's last rank: 1, 2, …
+    needed = np.flatnonzero(~at_end | (tie_number <= keep))  # drops ties beyond the last rank; there may be thousands
     order = needed[np.lexsort((columns[needed], -values[needed], rows[needed]))]
     positions = np.searchsorted(rows[order], np.arange(len(scores)))[:, None] + np.arange(keep)
     found, top = columns[order][positions], values[order][positions]

@@ -21,7 +21,7 @@ from araclip.errors import InputError
 from araclip.models.vectors import Ints
 from araclip.text.normalization import normalize
 
-MAX_NAME = 4096  # bytes of a path, as the system allows
+MAX_NAME = 4096  # most bytes of a path that the system allows
 
 
 class PictureFiles:
@@ -71,7 +71,7 @@ def _is_encodable(name: str) -> bool:
 
 
 LISTING = "captions.jsonl"
-MAX_LINE = 4_000_000  # bytes; a picture's captions in all languages have some thousands
+MAX_LINE = 4_000_000  # most bytes of a line; a picture's captions in all languages have some thousands
 Row = Mapping[str, Any]
 
 
@@ -244,7 +244,7 @@ def json_lines(path: Path) -> Iterator[tuple[str, Row]]:
 def bounded_lines(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield location (file and line) and bytes of each line; a line of more than MAX_LINE bytes is an InputError."""
     try:
-        if not path.is_file():  # reading a pipe would never end
+        if not path.is_file():  # a pipe is refused, since reading it would never end
             raise InputError(f"{path} is no file. Check the path.")
         lines = path.open("rb")
     except OSError as error:

@@ -33,7 +33,7 @@ class Tagged:
     sidecar: Path
     keywords: tuple[str, ...]
     labels: dict[str, float]
-    is_new: bool  #: whether there was no side-car before
+    is_new: bool  #: true if there was no side-car before
 
 
 def tag(

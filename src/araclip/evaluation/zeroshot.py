@@ -319,7 +319,7 @@ def readable_vectors(
         chunk = list(pictures[start : start + CHUNK])
         try:
             found = [(chunk, model.encode_image(chunk))]
-        except (ImageError, OSError):  # encode one by one, to leave out only the unreadable
+        except (ImageError, OSError):  # encodes one by one, to leave out unreadable pictures only
             found = []
             for path in chunk:
                 try:

@@ -55,7 +55,7 @@ class AdaptedGraph:
     def __init__(self, source: Path) -> None:
         self._source = source
         self._model: Any = onnx.load(str(source), load_external_data=False)
-        del self._model.metadata_props[:]  # for training only; may be larger than the graph
+        del self._model.metadata_props[:]  # drops metadata for training, which may be larger than the graph
         self._graph = self._model.graph
         self._place = self._made = 0
 
@@ -77,7 +77,7 @@ class AdaptedGraph:
         self._rename(replaced, inside)
         kept = [value for value in self._graph.input if value.name != inside]
         del self._graph.input[:]
-        self._rename(name, f"{OWN}other_{name}")  # if another value has the new input's name already
+        self._rename(name, f"{OWN}other_{name}")  # if another value has this name, it is renamed
         self._graph.input.extend([*kept, helper.make_tensor_value_info(name, kind, axes)])
         return name, inside
 
@@ -393,7 +393,7 @@ def write_transformers_js(model: AraCLIP, out: Path) -> None:
     image.name_output("image_embeds")
     for graph, name in ((text, "text_model"), (image, "vision_model")):
         plain = graph.save(out / "onnx" / f"{name}.onnx", f"{name}.onnx_data")
-        if suffix and not model.config.data_files:  # not if the graph names a file of weights, which has one name only
+        if suffix and not model.config.data_files:  # a graph with a separate file of weights cannot have a second name
             link_or_copy(plain, plain.with_name(f"{name}{suffix}.onnx"))
 
 

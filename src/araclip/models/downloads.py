@@ -44,7 +44,7 @@ def check_space(place: Path, needed: int, what: str) -> None:
 LARGE = 10_000_000  # bytes; an interrupted download of a smaller file starts again from its beginning
 PIECE = 1 << 20  # bytes read from the network at once
 TIMEOUT = 60  # seconds without a byte, after which a download breaks off
-Progress = Callable[[str, int, int], None]  # takes file name, bytes done and total bytes
+Progress = Callable[[str, int, int], None]  # called with file name, bytes done and total bytes
 
 
 class BrokenOff(ConnectionError):
@@ -75,7 +75,7 @@ def fetch(
                 _complete(url, blob, part, size, sha256, token, progress)
     except GalleryLocked as error:
         raise InputError(f"{url.rpartition('/')[2]} is being downloaded already: {error}") from None
-    with contextlib.suppress(OSError):  # a process that waits for the lock then finds the file
+    with contextlib.suppress(OSError):  # a process that waits for the lock finds the finished file
         lock.unlink()
 
 
@@ -102,7 +102,7 @@ def _append(url: str, part: Path, done: int, size: int, token: str | None, progr
         request.add_unredirected_header("Authorization", f"Bearer {token}")
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer, part.open("ab") as file:
-            if done and answer.status != http.HTTPStatus.PARTIAL_CONTENT:  # the server sends the whole file
+            if done and answer.status != http.HTTPStatus.PARTIAL_CONTENT:  # the server ignores the range and sends all
                 file.truncate(0)
                 done = 0
             while done < size and (piece := _read(answer, min(PIECE, size - done))):

@@ -25,10 +25,10 @@ __all__ = [
 T = TypeVar("T")
 Picture = Openable | bytes | NDArray[np.uint8]  # bytes: an encoded picture file; array: (H, W, 3) RGB
 
-TEXT_BATCH = 32  # texts; larger batches are no faster on a CPU and pad short texts to long ones
+TEXT_BATCH = 32  # texts in a batch; larger batches are no faster on a CPU and pad short texts to long ones
 IMAGE_BATCH = 16  # pictures that are encoded at once
 BATCH_DIMENSIONS = 4  # number of axes of an array of several pictures: (n, H, W, 3)
-MAX_LETTERS = 16_384  # characters read of a text; 32 for each token of the longest context in docs/peers.md
+MAX_LETTERS = 16_384  # most characters read of a text: 32 for each token of the longest context in docs/peers.md
 
 
 class Encoder(Protocol):

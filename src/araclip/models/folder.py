@@ -152,12 +152,12 @@ SENTENCE = (
 )
 FOR_OTHERS = {"model_type": SENTENCE, "transformers_weights": SENTENCE}
 
-MAX_NAME = 200  # characters in a model's name
-MAX_WIDTH = 1 << 16  # numbers in a vector; the widest published dual encoders have 1,024 to 4,096
-MAX_TOKENS = 1 << 16  # tokens in a text; most models take 32 to 512
-MAX_SIDE = 1024  # pixels on a side of the square; the largest published image towers take 512
+MAX_NAME = 200  # most characters in a model's name
+MAX_WIDTH = 1 << 16  # most numbers in a vector; the widest published dual encoders have 1,024 to 4,096
+MAX_TOKENS = 1 << 16  # most tokens in a text; most models take 32 to 512
+MAX_SIDE = 1024  # most pixels on a side of the square; the largest published image towers take 512
 MAX_FACTS = 20  # entries in `ModelConfig.source`
-MAX_FACT = 1000  # characters in a name or value of `ModelConfig.source`
+MAX_FACT = 1000  # most characters in a name or value of `ModelConfig.source`
 MAX_LANGUAGES = 500  # entries in `ModelConfig.languages`
 
 
@@ -201,7 +201,8 @@ class ImageConfig:
     @property
     def transform(self) -> "ImageTransform":
         """Return the transform that turns a picture into the square that the graph takes."""
-        from araclip.pictures.image_transform import ImageTransform  # imports numpy: 0.1 s for each command
+        # imported here, since numpy would cost each command 0.1 s
+        from araclip.pictures.image_transform import ImageTransform
 
         gap = 2.0 if self.reduction == "blocks" else None
         return ImageTransform(self.size, self.resize, self.interpolation, gap, self.crop_offset)
@@ -319,10 +320,10 @@ FIELDS: dict[str, Field] = {
 }
 PARTS = ("config.json", *HASHED, "README.md")  # the files in every model folder; some folders hold DATA_FILES besides
 
-MAX_CONFIG = 1_000_000  # bytes in config.json; that of araclip-mini has 3,400
-MAX_PART = (1 << 31) - 1  # bytes in a graph or tokenizer file: an ONNX file cannot have more
+MAX_CONFIG = 1_000_000  # most bytes in config.json; that of araclip-mini has 3,400
+MAX_PART = (1 << 31) - 1  # most bytes in a graph or tokenizer file: an ONNX file cannot have more
 _HASHED_AT_ONCE = 1 << 24  # bytes that `sha256` reads in one block
-MAX_DATA = 1 << 35  # bytes in one of DATA_FILES: 8 billion weights in float32
+MAX_DATA = 1 << 35  # most bytes in one of DATA_FILES: 8 billion weights in float32
 
 
 def read_config(folder: Path) -> ModelConfig:

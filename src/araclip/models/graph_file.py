@@ -12,13 +12,13 @@ from pathlib import Path
 from araclip.core.display import shown
 from araclip.errors import ModelMismatch
 
-MAX_BYTES = (1 << 31) - 1  # bytes in a protocol buffer; larger graphs keep weights in another file
-MAX_NODES = 20_000  # nodes in a graph; araclip-mini has 628 and 862, a ViT-H of single operators has 4,000
-MAX_FIELDS = 500_000  # fields in the whole file; araclip-mini's larger graph has 18,000
+MAX_BYTES = (1 << 31) - 1  # most bytes in a protocol buffer; larger graphs keep weights in another file
+MAX_NODES = 20_000  # most nodes in a graph; araclip-mini has 628 and 862, a ViT-H of single operators has 4,000
+MAX_FIELDS = 500_000  # most fields in the whole file; araclip-mini's larger graph has 18,000
 MAX_RANK = 32  # dimensions of a weight
-DATA_KEYS = ("location", "offset", "length")  # what a graph may say about weights in another file
-MAX_DIGITS = 20  # digits in an offset or length
-MAX_TEXT = 4000  # bytes in a name; names that PyTorch writes are paths through the modules
+DATA_KEYS = ("location", "offset", "length")  # the facts that a graph may state about weights in another file
+MAX_DIGITS = 20  # most digits in an offset or length
+MAX_TEXT = 4000  # most bytes in a name; names that PyTorch writes are paths through the modules
 
 # The standard operators that dense networks are made of. Left out: control flow (Loop, Scan, If, SequenceMap), which
 # makes the run time depend on numbers in the graph; sequences, optionals, texts; random numbers; what no tower needs.
@@ -44,7 +44,7 @@ _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5  # wire types; ONNX uses
 _TENSOR_DATA = (4, 5, 7, 9, 10, 11)  # float_data, int32_data, int64_data, raw_data, double_data, uint64_data
 _STRING = 8  # the data type of texts
 _EXTERNAL = 1  # the data location of weights in another file
-_ELEMENTS_PER_BYTE = 4  # at most: the smallest data types are 2-bit integers
+_ELEMENTS_PER_BYTE = 4  # most elements in a byte: the smallest data types are 2-bit integers
 
 Value = memoryview | int  # what a field holds: bytes, or a number
 
@@ -68,7 +68,7 @@ def check_graph(path: Path, data: Path | None = None) -> None:
         if not 0 < size <= MAX_BYTES:
             raise _Fault("the file is empty" if not size else f"{size} bytes are more than a graph can have")
         with path.open("rb") as file:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # closed when its last view is gone
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # closes itself when its last view is gone
         _Graph(data.name if data else None, data.stat().st_size if data else 0).check_model(memoryview(mapped))
     except OSError as error:
         raise ModelMismatch(f"{path} cannot be opened ({error.strerror}). Copy the folder again.") from None
@@ -94,7 +94,7 @@ class _Graph:
                 self._check_graph(_bytes(value))
             elif number in (20, 25):
                 raise _Fault("it has functions of its own or training information")
-        if graphs != 1:  # a parser would merge several graphs
+        if graphs != 1:  # several are refused, since a parser would merge them
             raise _Fault(f"it is no ONNX graph ({graphs} graphs in the file, expected one)")
         if not self._nodes:
             raise _Fault("it is no ONNX graph (no nodes)")

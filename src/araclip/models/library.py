@@ -185,7 +185,7 @@ def push(
         raise InputError(f"a model is pushed to the main branch. Leave @{revision} out.")
     folder = model_folder.find(named)
     config = model_folder.read_config(folder)
-    for part in config.files:  # even if checked before: other people will use this copy
+    for part in config.files:  # all hashes are checked again, since other people will use this copy
         model_folder.check_hash(folder, config, part)
     check_model_folder(folder)
     parts = parts_of(config)

@@ -233,7 +233,7 @@ def pull(
     _check_target(target, named, out)
     if source.request is not None:
         need_pytorch(source.given)
-        if languages is not None:  # check them before gigabytes are downloaded
+        if languages is not None:  # checks the codes before gigabytes are downloaded
             import_module(CHARACTERS).check_languages(languages)
     source = downloaded(source, log, progress)
     if source.folder is not None:

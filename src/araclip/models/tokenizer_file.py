@@ -110,7 +110,7 @@ def _growth(normalizer: dict[str, Any], path: Path | str) -> float:
             return max(1.0, len(content) / len(replaced)) if replaced else inf
         if isinstance(expression := pattern.get("Regex"), str) and _ONE_CLASS.fullmatch(expression):
             return max(1.0, len(content))
-        return 1.0 + len(content)  # this expression may match a single letter, or the empty text
+        return 1.0 + len(content)  # the expression may match each letter, or the empty text between letters
     prefix, table = normalizer.get("prepend"), normalizer.get("precompiled_charsmap")
     if isinstance(prefix, str) and len(prefix) > MAX_PREFIX:
         raise ModelMismatch(f"{path}: a normalizer puts {len(prefix)} characters before each text. Take another.")

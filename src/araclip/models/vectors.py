@@ -11,7 +11,7 @@ Vector = np.ndarray[tuple[int], np.dtype[np.float32]]  # (D,)
 Vectors = NDArray[np.float32]  # (n, D)
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Ids = Ints  # numbers of pictures in a gallery
+Ids = Ints  # ids of pictures in a gallery
 StoredVectors = NDArray[np.float16]  # (n, D), the type in which galleries store vectors
 
 UNIT_TOLERANCE = 0.01  # how far a vector's length may be from 1; with bfloat16 it is off by .004

@@ -220,7 +220,7 @@ PEERS = (
         1152, 512, "MIT", 3955, MEXMA_PAGE,
     ),
     _metaclip2("metaclip2-mt5-s16", "mt5-worldwide-s16", 384, 557),
-    _metaclip2("metaclip2-mt5-m16", "mt5-worldwide-m16", 512, 818),  # the size follows from its configuration
+    _metaclip2("metaclip2-mt5-m16", "mt5-worldwide-m16", 512, 818),  # megabytes computed from the configuration
     _metaclip2("metaclip2-mt5-b32", "mt5-worldwide-b32", 512, 1016),
     _metaclip2("metaclip2-s16", "worldwide-s16", 384, 1558),  # as above
     _metaclip2("metaclip2-m16", "worldwide-m16", 512, 2152),  # as above

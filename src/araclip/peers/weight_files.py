@@ -193,7 +193,7 @@ def _latin1(text: str, _: str) -> bytes:
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _DType,
-    ("_codecs", "encode"): _latin1,  # how protocol 2 stores bytes
+    ("_codecs", "encode"): _latin1,  # pickle protocol 2 stores bytes by a call of this
     **{
         (f"numpy.{core}.{module}", name): stand_in
         for core in ("core", "_core")  # NumPy's module names before and since version 2

@@ -164,7 +164,7 @@ def _our_errors(name: str) -> Iterator[None]:
             reason = "; ".join(" ".join(text.split())[:200] for text in (str(error) or type(error).__name__, *said))
             raise UnreadableImage(message("picture damaged", name=name, reason=reason)) from error.with_traceback(
                 None
-            )  # the traceback's frames hold pixels
+            )  # without the traceback, whose frames hold pixels
 
 
 def open_file(path: str | PathLike[str]) -> BufferedReader:
@@ -203,7 +203,7 @@ def not_a_file(path: str, mode: int) -> UnreadableImage:
 @contextmanager
 def _stream(source: str | PathLike[str] | IO[bytes], name: str) -> Iterator[IO[bytes]]:
     with open_file(source) if isinstance(source, str | PathLike) else nullcontext(source) as stream:
-        stream.seek(0)  # after hashing, the stream is at its end
+        stream.seek(0)  # rewinds the stream, which is at its end after hashing
         if not stream.read(1):
             raise UnsupportedFormat(f"{name}: an empty file (0 bytes). Restore it from a copy, or remove it.")
         stream.seek(0)
@@ -263,6 +263,6 @@ def decode_ahead(
         try:
             return square(open_image(source, size), size)
         except ImageError as error:
-            return error.with_traceback(None)  # the traceback's frames hold the source
+            return error.with_traceback(None)  # without the traceback, whose frames hold the source
 
     return map_ahead(decode, sources, threads)

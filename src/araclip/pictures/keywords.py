@@ -113,7 +113,7 @@ def _appended(data: bytes, tag: str, values: list[str], name: str) -> bytes:
     found = _descriptions(data, name)
     listed = _list(found, tag, name)
     at = listed or found[0]
-    if at.inner == at.end:  # <rdf:Bag/> or <rdf:Description … />
+    if at.inner == at.end:  # an element without content: <rdf:Bag/> or <rdf:Description … />
         end_tag = b"</" + _prefix(data, at) + at.tag.rpartition(" ")[2].encode() + b">"
         return _appended(data[: at.inner - 2].rstrip() + b">" + end_tag + data[at.end :], tag, values, name)
     place = at.inside[-1].end if at.inside else at.inner

@@ -152,12 +152,12 @@ def date_in_name(path: str) -> str | None:
         hours = int(hour or 0)
         if half and 1 <= hours <= 12:
             hours = hours % 12 + (12 if half in "Pp" else 0)
-        with suppress(ValueError):  # 31 February, or 25 o'clock
+        with suppress(ValueError):  # no such date or time: 31 February, or 25 o'clock
             return datetime(int(year), int(month), int(day), hours, int(minute or 0), int(second or 0)).isoformat()
     return None
 
 
-MAX_XMP_BYTES = 2_000_000  # a photo manager's edits with masks take some hundred kilobytes
+MAX_XMP_BYTES = 2_000_000  # most bytes of an XMP packet; edits with masks take some hundred kilobytes
 MAX_ELEMENTS, MAX_DEPTH = 100_000, 60
 MAX_VALUES, MAX_XMP_LETTERS = 200, 4_000  # most values of a property, and letters of a value
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns# "

@@ -86,8 +86,8 @@ USUAL = mapped("arabizi: usual")
 
 
 MAX_COST = 1.3  # words that cost more are no candidates
-STEEPNESS = 6.0  # a candidate's weight falls with exp(−STEEPNESS · cost) …
-COMMONNESS = 0.45  # … and rises with this power of its count
+STEEPNESS = 6.0  # a candidate's weight falls with exp(−STEEPNESS · cost)
+COMMONNESS = 0.45  # a candidate's weight rises with this power of its count
 BUCKET = 50  # most words of one skeleton that are compared, the most common first
 SHORT_COUNT = 30  # a word of two letters is compared only if it occurs in captions at least this often
 KEYS = 12  # most skeletons of a word
@@ -148,7 +148,7 @@ class Arabizi:
         }
         best = sorted(weights, key=lambda candidate: -weights[candidate])[:MOST]
         total = sum(weights[candidate] for candidate in best)
-        sure = math.exp(-2 * max(min(rated.values()) - 0.3, 0.0))  # lower if even the nearest word is far
+        sure = math.exp(-2 * max(min(rated.values()) - 0.3, 0.0))  # confidence is lower if even the nearest word is far
         return tuple((candidate, sure * weights[candidate] / total) for candidate in best)
 
     @cached_property

@@ -228,8 +228,7 @@ class Years:
         return None
 
     def year_told(self, at: int) -> tuple[int, int] | None:
-        """Read «2019», «السنة الماضية», «هالسنة», "last year" or "of 2019" at a place: return (width, year), or None.
-        """
+        """Read «2019», «السنة الماضية», «هالسنة», "last year" or "of 2019" at a place: return (width, year) or None."""
         if self.word(at) == "of" and (year := self.year_told(at + 1)):
             return 1 + year[0], year[1]
         if year := self.gregorian(at):
@@ -338,7 +337,8 @@ class Months(Years):
         return 1 + joint + last[0], last[1], days, not joint
 
     def day_named(self, at: int) -> tuple[int, int, int] | None:
-        """Read «17 مايو», «17 من مايو», "17th of june", "june 17", «سبعتاشر مايو»: return (width, month, day), or None.
+        """Read «17 مايو», «17 من مايو», "17th of june", "june 17", «سبعتاشر مايو»: return (width, month, day) or
+        None.
         """
         if name := self.named(at, names.MONTHS):
             width, day = 1, self._day(at + len(name))
@@ -361,7 +361,8 @@ class Months(Years):
         return (before,) in names.BEFORE_ITS_DAY or (end > first + 1 and (self.word(end),) in names.AFTER_ITS_DAY)
 
     def month(self, at: int) -> tuple[int, DateFilter] | None:
-        """Read «مايو 2019», «مايو الماضي», "last may", «في مايو», «مارس وأبريل 2020»: return (width, filter), or None.
+        """Read «مايو 2019», «مايو الماضي», "last may", «في مايو», «مارس وأبريل 2020»: return (width, filter) or
+        None.
         """
         if (lead := self.qualifier(at, names.LAST)) and (name := self.named(at + lead, names.MONTHS)):
             return lead + len(name), self._last(names.MONTHS[name])
@@ -461,8 +462,7 @@ def long_ago(folded: Sequence[str], at: int, today: date) -> Ago | None:
 
 
 def last_several(words: Years, at: int) -> tuple[int, DateFilter] | None:
-    """Read «السنوات الأربع الماضية», «التلات أيام اللي فاتت»: return (width, filter), or None. The filter ends today.
-    """
+    """Read «السنوات الأربع الماضية», «التلات أيام اللي فاتت»: return (width, filter up to today), or None."""
     pair = [words.word(place).removeprefix("ال") for place in (at, at + 1)]
     width = words.qualifier(at + 2, LAST)
     for number, unit in (pair, reversed(pair)):

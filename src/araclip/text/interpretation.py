@@ -122,8 +122,7 @@ class Interpreter:
         return "".join((*parts, normal[end:])) if changed else None
 
     def knows_all(self, text: str) -> bool:
-        """True if every Arabic word of a text is in the vocabulary or the lexicon, perhaps with a prefix or an ending.
-        """
+        """True if every Arabic word of a text is in the vocabulary or the lexicon, perhaps with prefix or ending."""
         return all(self._knows(match.group()) for match in words(normalize(text)))
 
     def _knows(self, word: str) -> bool:

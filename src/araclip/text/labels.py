@@ -52,7 +52,7 @@ def read_labels(named: str | os.PathLike[str]) -> tuple[Label, ...]:
     if str(named) == BUNDLED:
         return parse_labels(files("araclip.text").joinpath("data", "labels.txt").read_text(encoding="utf-8"), BUNDLED)
     try:
-        with open_regular(user_path(named)) as file:  # a pipe would be waited for
+        with open_regular(user_path(named)) as file:  # refuses a pipe, which would be waited for
             read = file.read(MAX_BYTES + 1)
         text = read.decode("utf-8-sig") if len(read) <= MAX_BYTES else ""
     except (OSError, ValueError) as error:

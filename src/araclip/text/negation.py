@@ -126,7 +126,7 @@ def _separated(text: str, known: KnownWords, beside: bool) -> Split:
     found = list(words(normal))
     folded = [fold(match.group()) for match in found]
     kept, excluded, negations = [], [], []
-    at, end, left_out = 0, 0, -1  # the end of the last thing that «مش» and the like exclude
+    at, end, left_out = 0, 0, -1  # left_out: where the last thing that «مش» and the like exclude ends
     while at < len(found):
         phrase = _without_at(folded, at)
         thing = None if phrase or not (at or beside) else _thing_after(folded, at, known, again=at == left_out)

@@ -29,7 +29,8 @@ STRAY_JOINER = re.compile(
 # NFC sorts the marks of a letter in quadratic time, so their number is limited, as in Unicode's Stream-Safe Text
 # Format. No writing system comes near the limit, so models trained before it read the same, and the version stays.
 MAX_MARKS = 30
-# Fewer than 10 characters cannot exceed it: no mark decomposes into more than 2, no letter contains more than 3.
+# Runs of fewer than 10 characters cannot exceed MAX_MARKS: no mark decomposes into more than 2, no letter contains more
+# than 3.
 _MAYBE_MARKS = re.compile(r"[^\w\s\x00-\x7f]{10,}")  # matches marks, pictographs and punctuation
 _WHITE_SPACE = re.compile(r"\s+")
 DIGITS = str.maketrans("٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹٪٫٬", "01234567890123456789%.,")

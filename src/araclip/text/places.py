@@ -162,8 +162,7 @@ def names_of(place: str) -> list[str]:
 
 
 def tokens_of(place: str) -> frozenset[str]:
-    """Return the tokens of a place for `wanted`: each word of its names, and each whole name as "=" and the name's key.
-    """
+    """Return the tokens of a place for `wanted`: each word of its names, and each whole name as "=" and its key."""
     return frozenset((*_words(place), *("=" + key(name) for name in names_of(place))))
 
 

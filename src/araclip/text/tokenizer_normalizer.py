@@ -24,7 +24,8 @@ def prepend_normalizer(tokenizer: str) -> str:
     parsed = json.loads(tokenizer)
     theirs = parsed.get("normalizer")
     steps = theirs["normalizers"] if theirs and theirs["type"] == "Sequence" else [theirs] if theirs else []
-    ours = (_without(LAYOUT), _without(STRAY_JOINER))  # other steps may vary with Python's Unicode version
+    # these two tell that the steps are there; others vary with Python's Unicode version
+    ours = (_without(LAYOUT), _without(STRAY_JOINER))
     if all(step in steps for step in ours):
         return tokenizer
     parsed["normalizer"] = {"type": "Sequence", "normalizers": [*written_out(), *steps]}

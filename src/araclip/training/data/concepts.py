@@ -20,7 +20,7 @@ from araclip.core import bounded_json
 from araclip.errors import DataError, InputError
 from araclip.text.normalization import normalize
 
-MAX_ARRAY = 500_000_000  # bytes; 20,000 classes of 2,048 numbers have 164 MB
+MAX_ARRAY = 500_000_000  # most bytes of an array; 20,000 classes of 2,048 numbers have 164 MB
 _DAMAGE = (  # what NumPy, zipfile and reading the arrays and the JSON raise for a damaged file
     DataError, InputError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, NotImplementedError,
     RuntimeError, struct.error, zlib.error, BadZipFile,

@@ -17,7 +17,7 @@ from araclip.text.normalization import normalize
 from araclip.text.resources import default_interpreter
 from araclip.text.script import words
 
-LETTER = "[\u0621-\u063a\u0641-\u064a\u0671-\u06d3\u0750-\u077f]"  # also چ پ ڤ گ and others
+LETTER = "[\u0621-\u063a\u0641-\u064a\u0671-\u06d3\u0750-\u077f]"  # any Arabic letter, also چ پ ڤ گ
 _WORD = re.compile(f"{LETTER}+")
 _GAP = re.compile(f"(?<={LETTER}{LETTER}) (?={LETTER}{LETTER})")
 _BARE = str.maketrans("أإآٱؤئ", "اااا\u0648\u064a")  # a letter with hamza → the letter without it

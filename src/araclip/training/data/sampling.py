@@ -33,7 +33,7 @@ class InterleavedSampler:
     def __init__(self, sizes: Sequence[int], weights: Sequence[float], seed: int) -> None:
         self.sizes, self.seed = tuple(sizes), seed
         self._pattern, self._earlier = _pattern(weights)
-        self._order = lru_cache(maxsize=2 * len(self.sizes))(self._shuffled)  # a batch may span two epochs
+        self._order = lru_cache(maxsize=2 * len(self.sizes))(self._shuffled)  # keeps two epochs' orders for each source
 
     @property
     def shares(self) -> list[float]:
@@ -67,7 +67,7 @@ def _pattern(weights: Sequence[float]) -> tuple[NDArray[np.int64], NDArray[np.in
             f"weight {weights[int(quota.argmin())]} of {sum(weights)} is less than one row in {CYCLE}. Raise it."
         )
     sources = np.repeat(np.arange(len(weights)), quota)
-    spread = np.concatenate([(np.arange(n) + 0.5) / n for n in quota])  # each source's slots evenly over the cycle
+    spread = np.concatenate([(np.arange(n) + 0.5) / n for n in quota])  # spreads a source's slots evenly over the cycle
     sources = sources[np.argsort(spread, kind="stable")]
     earlier = np.zeros((CYCLE + 1, len(weights)), np.int64)
     np.cumsum(np.eye(len(weights), dtype=np.int64)[sources], axis=0, out=earlier[1:])

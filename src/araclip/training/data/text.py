@@ -24,8 +24,8 @@ from araclip.training.data.noise import in_dialect, noisy, with_english
 from araclip.training.data.sampling import InterleavedSampler
 
 SUFFIXES = (".tsv", ".tsv.xz", ".jsonl", ".parquet")
-MAX_LINE = 1_000_000  # bytes of a row; captions have some hundreds, whole articles some ten thousand
-MAX_EXPANSION = 200  # unpacked size over file size, at most; xz shrinks parallel text fivefold
+MAX_LINE = 1_000_000  # most bytes of a row; captions have some hundreds, whole articles some ten thousand
+MAX_EXPANSION = 200  # most unpacked bytes for each byte of a file; xz shrinks parallel text fivefold
 PARQUET_ROWS = 1024  # rows of a parquet file that are read at a time
 _ENGLISH = ("english", "en", "eng", "caption_en")
 _ARABIC = ("arabic", "ar", "ara", "caption_ar")

@@ -27,7 +27,7 @@ from araclip.models.encoder_base import usable_cores
 
 OPSET = 18
 MAX_BYTES = 2_000_000_000  # one ONNX file is one protobuf message, which can have at most 2 GiB
-DATA = ".data"  # a graph's weights file has the graph's name and this
+DATA = ".data"  # suffix of the file with a graph's weights, after the graph's name
 
 
 def trace_graph(
@@ -132,7 +132,7 @@ def quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-_ALIGNED = 4096  # bytes; ONNX Runtime can map weights that begin at a page
+_ALIGNED = 4096  # bytes of a page; ONNX Runtime can map weights that begin at a page
 _WORTH_MOVING = 1024  # bytes; smaller weights stay in the graph, where shapes are read from
 
 
@@ -203,7 +203,7 @@ def megabytes(path: Path) -> float:
     return (path.stat().st_size + (beside.stat().st_size if beside.is_file() else 0)) / 1e6
 
 
-Uses = list[tuple[Any, int]]  # nodes that read a value, each with the number of the input
+Uses = list[tuple[Any, int]]  # (node, number of its input) for each node that reads a value
 MIN_ELEMENTS = 1024  # smaller matrices are not converted
 
 

@@ -38,7 +38,7 @@ from araclip.training.export.narrowing import quantized
 from araclip.training.model.unpack import PRODUCTS_KEY
 
 LARGEST_PAIR = 127  # most of two neighbours together before rounding, which adds ½ to each; 255 · 128 fits 16 bits
-_TINY = 1e-12  # scale of a column of zeros
+_TINY = 1e-12  # serves as the scale of a column of zeros
 
 
 def int8_steps(matrix: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:

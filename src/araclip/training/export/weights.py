@@ -70,7 +70,7 @@ def store(
 
 
 CAPTIONS = 48
-PICTURES = 8  # few, because a vision transformer at 512 pixels takes seconds for each
+PICTURES = 8  # probe pictures of each folder; few, because a vision transformer at 512 pixels takes seconds for each
 CALIBRATION = 128  # pictures of each folder on which static-int8 measures its ranges
 
 Probes = Sequence[Feed]  # one item each
@@ -96,7 +96,8 @@ def _squares(model: AraCLIP, folders: Sequence[Path], count: int) -> NDArray[np.
     """Read or draw the probe pictures: (n, S, S, 3) uint8."""
     if folders:
         chosen = []
-        for found in map(_pictures_in, folders):  # evenly spread; all if there are fewer
+        # takes pictures evenly spread over a folder, or all if there are fewer
+        for found in map(_pictures_in, folders):
             chosen += [found[round(place)] for place in np.linspace(0, len(found) - 1, min(count, len(found)))]
     elif found := _photographs():
         chosen = found[:count]

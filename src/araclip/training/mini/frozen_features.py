@@ -250,7 +250,7 @@ def fuse_batchnorm(modules: Iterable[nn.Module]) -> list[Fused]:
         setattr(parent, convolution, fused)
         activation = getattr(batch_norm, "act", nn.Identity())
         if hasattr(activation, "inplace"):
-            activation.inplace = False  # autograd would copy the values that are overwritten
+            activation.inplace = False  # not in place, since autograd would copy the values that are overwritten
         setattr(parent, norm, activation)
         replaced.append(Fused(parent, convolution, norm, plain, batch_norm))
     return replaced

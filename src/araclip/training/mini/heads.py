@@ -216,7 +216,7 @@ def with_query_bank(before: AraCLIPModel, texts: Tensor, sharpness: float, weigh
     Two numbers of each vector carry the correction. To make room, the two principal axes of least variance are dropped.
     """
     model = rebuilt(before, query_bank=len(texts), query_bank_sharpness=sharpness, query_bank_weight=weight)
-    _, axes = torch.linalg.eigh(texts.T @ texts)  # in order of rising variance
+    _, axes = torch.linalg.eigh(texts.T @ texts)  # principal axes, in order of rising variance
     rotation = axes[:, QUERY_BANK_AXES:].T  # (D − 2, D)
     for head in _HEADS:
         ours, theirs = getattr(model, head).linear, getattr(before, head)

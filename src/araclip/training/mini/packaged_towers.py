@@ -83,7 +83,7 @@ def read_e5(path: Path) -> tuple[BertConfig, dict[str, Tensor]]:
     at = 8  # magic, version
     hidden, layers, heads, ffn, vocabulary, positions, types = struct.unpack_from("<7i", raw, at)
     (eps,) = struct.unpack_from("<f", raw, at + 28)
-    at += 28 + 4 + 4  # seven sizes, eps, block size
+    at += 28 + 4 + 4  # skips seven sizes, eps and the block size
     pieces, *_ = struct.unpack_from("<5i", raw, at)
     (text_bytes,) = struct.unpack_from("<Q", raw, at + 20)
     at += 20 + 8 + 4 * (pieces + 1) + 4 * pieces + text_bytes + 4  # skips offsets, scores, pieces and an i32
@@ -142,11 +142,11 @@ def prune_vocabulary(model: BertModel, tokenizer: Tokenizer, texts: Iterable[str
     vocabulary = layout["model"]["vocab"]
     used = {0, 1, 2, 3}  # <s>, <pad>, </s>, <unk>
     batch = list(texts)
-    for start in range(0, len(batch), 10_000):  # some MB of encodings at a time
+    for start in range(0, len(batch), 10_000):  # in parts, so that only some MB of encodings are in memory
         for encoding in tokenizer.encode_batch_fast(batch[start : start + 10_000]):
             used.update(encoding.ids)
     used |= {i for i, (piece, _) in enumerate(vocabulary) if len(piece.strip("▁")) <= 1 and _is_in_blocks(piece)}
-    kept = sorted(i for i in used if i < len(vocabulary) - 1)  # the last row is <mask>
+    kept = sorted(i for i in used if i < len(vocabulary) - 1)  # without the last row, <mask>
     layout["model"]["vocab"] = [vocabulary[i] for i in kept]
     layout["added_tokens"] = [token for token in layout["added_tokens"] if token["id"] in (0, 1, 2, 3)]
     rows = model.embeddings.word_embeddings.weight.data[kept]

@@ -80,10 +80,10 @@ class QueryBank(StartingStage):
 
     kind: Literal["query_bank"] = "query_bank"
     batch: Many = 2048  # most texts in the query bank; equal texts count once
-    pictures: Pictures = ()  # the texts are captions and names of these pictures
+    pictures: Pictures = ()  # pictures whose captions and names are the texts of the bank
     languages: Shares = field(default_factory=lambda: {"arabic": 0.5, "english": 0.5})
-    sharpness: AtLeastOne = 20.0  # inverse temperature of the average of a picture's scores for the texts
-    weight: Positive = 0.6  # the average times this is subtracted from scores
+    sharpness: AtLeastOne = 20.0  # inverse temperature at which a picture's scores for the bank's texts are averaged
+    weight: Positive = 0.6  # factor of this average when it is subtracted from scores
 
 
 @dataclass(frozen=True, config=CONFIG)

@@ -24,7 +24,7 @@ MAX_BYTES = 8_000_000  # most bytes of one JSON file; a tokenizer_config.json wi
 MAX_DEPTH = 32
 MAX_LAYERS = 512  # most layers of a tower; the deepest published towers have about 100
 MAX_WIDTH = 100_000  # most numbers in a vector, tokens in a text, texts in a query bank; no model has nearly as many
-MAX_SIDE = 4096  # pixels a side of input pictures
+MAX_SIDE = 4096  # most pixels a side of input pictures
 
 _TOKENS = ("special_tokens_map.json", "added_tokens.json")
 _FILES = ("*config.json", "modules.json", "*/*config.json", *_TOKENS, *(f"*/{name}" for name in _TOKENS))
@@ -36,7 +36,7 @@ _SIDES = (
     "size", "image_size", "img_size", "shortest_edge", "longest_edge", "height", "crop_size", "pad_size", "patch_size",
     "max_num_patches",
 )  # fmt: skip
-_LEAST_SHARE = 0.1  # least part of a picture that a crop takes; for a smaller one the picture is enlarged much
+_LEAST_SHARE = 0.1  # least part of a picture that a crop takes; a smaller part would be enlarged too much
 _TIMM_ARGUMENTS = ("model_args", "backbone_kwargs")
 _OF_TIMM = re.compile(r"pretrained|checkpoint|cache|scriptable|exportable|no_jit|features_only")  # not the network's
 
@@ -66,7 +66,8 @@ def check_folder(folder: Path) -> None:
     The folder has the layout of transformers, timm, sentence-transformers, or of open_clip with such a text tower.
     """
     for path in folder.iterdir():
-        if path.exists() and not (path.is_file() or path.is_dir()):  # reading a pipe would never end
+        # a pipe is refused, since reading it would never end
+        if path.exists() and not (path.is_file() or path.is_dir()):
             raise ModelMismatch(f"{path} is a pipe or a device, no file. Copy the model's folder again.")
     for path in sorted({path for pattern in _FILES for path in folder.glob(pattern)}):
         content = read_settings(path)
@@ -251,7 +252,7 @@ def config_at(location: str | Path) -> Any:
 
     folder = _check_local(location)
     if folder is not None and not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"{folder} has no config.json")  # transformers 5.0 guesses by the folder's name
+        raise FileNotFoundError(f"{folder} has no config.json")  # transformers 5.0 would guess by the folder's name
     with code_refused(location):
         config = AutoConfig.from_pretrained(location, trust_remote_code=False)
     check_settings(config.to_dict(), f"{location}: config.json")
@@ -382,8 +383,7 @@ def _checked(path: Path) -> dict[str, Any]:
 
 
 def _check_tower(name: Any, where: str) -> None:
-    """Raise ModelMismatch if a transformers text tower asks for code, because open_clip would let transformers run it.
-    """
+    """Raise ModelMismatch if a transformers text tower asks for code, which open_clip would let transformers run."""
     from transformers import MODEL_MAPPING, AutoConfig
 
     if not isinstance(name, str):

@@ -266,7 +266,7 @@ def _cosines(graph: str, expected: Vectors, *ways: Callable[[], Vectors]) -> NDA
     return worse
 
 
-CHECKS = 1  # raise it when unpacking changes, so that folders that passed before are compared again
+CHECKS = 1  # increase it when unpacking changes, so that folders that passed before are compared again
 EVERY = 4  # a rebuilt model is compared on every fourth probe; an export, which must check tracing too, uses all
 
 

@@ -48,7 +48,7 @@ _SHARES = {  # key of a stage that lists named sets → their table in NAMED
 }
 _MERGED = ("dev", "image", "model", *_SHARES)  # tables that `extends` merges key by key; other values are replaced
 CACHE = "cache"  # folder below --runs for vectors that are computed once and shared by all stages
-MAX_NAME = 200  # bytes; file systems take 255, and temporary folders append to a name
+MAX_NAME = 200  # most bytes of a name; file systems take 255, and temporary folders append to a name
 _FOLDER_NAME = re.compile(r"[^/\\:\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]*")
 
 

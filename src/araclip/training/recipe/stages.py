@@ -95,7 +95,7 @@ class ImageSide:
     views: Few = 2
     degradation: Chance = 0.0  # chance that a crop is compressed, reduced or sharpened; see `degraded`
     window: Window = 0.86  # side of a training crop, as a part of the picture's side
-    map_scale: Window | None = None  # shrinks the cached maps for the learning blocks: factor of the side
+    map_scale: Window | None = None  # factor by which the side of the cached maps is shrunk for the learning blocks
     each_branch: bool = False  # a loss for each branch of the tower; false: one loss for the branches' sum
     cache: Folder | None = None  # folder of computed feature maps; None: one that all stages of the run share
 

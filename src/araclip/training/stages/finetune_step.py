@@ -173,7 +173,7 @@ class FinetuneStep:
                 terms["anchor"] = stage.anchor * losses.forgetting(gather(image.features[anchors]), gather(before))
             return torch.stack(list(terms.values())).sum()
 
-        # Backward, through the towers chunk by chunk where the stage asks for GradCache.
+        # The backward pass, chunk by chunk through the towers if the stage asks for GradCache.
         total = backward(
             stage, self.accelerator, step, loss, (tokens, self.texts.encode, stage.precision),
             (torch.split(pixels, stage.chunk), self.images.encode, stage.image_precision or stage.precision),

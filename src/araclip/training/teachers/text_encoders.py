@@ -28,7 +28,7 @@ from araclip.training.model.foreign import (
 )
 from araclip.training.model.towers import load_complete
 
-# The ids of these texts stand for a tokenizer in a fingerprint: case, punctuation, digits, Arabic, emoji, length.
+# Texts whose ids identify a tokenizer in a fingerprint: case, punctuation, digits, Arabic, emoji, length.
 PROBES = ["a photo of a cat", "A Dog's 2 balls, RED & blue!", "قطة جالسة على طاولة", "أَكْلٌ ٣", "🐈", "long " * 100]
 # Text towers derived from RoBERTa; their positions start after the padding id, so fewer are left for tokens.
 _OFFSET = (
