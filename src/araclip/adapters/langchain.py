@@ -35,8 +35,8 @@ class AraCLIPEmbeddings(Embeddings):  # type: ignore[misc,unused-ignore]
         return query_vector(self.embed_documents, text, self.interpreter)
 
     def embed_images(self, pictures: Sequence[Any]) -> list[list[float]]:
-        """Return a vector for each picture: a path, or anything else that the encoder takes. Chroma and others call
-        this.
+        """Return a vector for each picture (a path, or what the encoder takes); stores such as Chroma call this
+        method.
         """
         return _lists(self.encoder.encode_image(pictures))
 

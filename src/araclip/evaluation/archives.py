@@ -148,7 +148,7 @@ def _hub_rows(hub: Hub) -> Any:
 
 
 def _text_columns(rows: Any) -> list[str]:
-    """Return the columns of texts or lists of texts; reading others might decode files or fetch addresses."""
+    """Return the names of the columns that hold texts or lists of texts; others may hold files or addresses."""
     import datasets
 
     def is_text(feature: Any) -> bool:
@@ -200,7 +200,7 @@ def _files_of(hub: Hub) -> PictureFiles:
 
 
 def _picture(value: Any, files: PictureFiles, where: str) -> tuple[bytes | None, str]:
-    """Return content and name of a picture column's cell, which is {"bytes", "path"}, a path, or empty (None, "")."""
+    """Return content and name of the picture in a cell: {"bytes", "path"}, a path, or empty, which gives (None, "")."""
     cell = {"path": value} if isinstance(value, str) else value or {}
     content, name = (cell.get("bytes"), cell.get("path") or "") if isinstance(cell, dict) else (value, "")
     if not isinstance(content, bytes | None) or not isinstance(name, str):

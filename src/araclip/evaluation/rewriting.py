@@ -81,7 +81,9 @@ def _word(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 
 def _verb(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return the present forms of a verb, each with its dialects' forms: بيلعب, عم يلعب, قاعد يلعب, ديلعب, كيلعب."""
+    """Return the forms in the dialects and in Arabizi of each present form of a verb: بيلعب, عم يلعب, قاعد يلعب, ديلعب,
+    كيلعب.
+    """
     forms: dict[str, dict[str, str]] = {form: _latin(words[ARABIZI], form, standard) for form in _present(standard)}
     for dialect in DIALECTS:
         he, *rest = words[dialect].split(" ")
@@ -95,7 +97,7 @@ def _verb(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 
 def _participle(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return the forms of a verb for which dialects use an active participle: لابس, لابسة, لابسين."""
+    """Return the same as `_verb` for a verb for which dialects use an active participle: لابس, لابسة, لابسين."""
     forms: dict[str, dict[str, str]] = {form: _latin(words[ARABIZI], form, standard) for form in _present(standard)}
     for dialect in DIALECTS:
         for form, written in forms.items():
@@ -120,7 +122,7 @@ def _is_plural(form: str, standard: str) -> bool:
 
 
 def _latin(he: str, form: str, standard: str) -> dict[str, str]:
-    """Return the Arabizi of a verb form, made from the verb's Arabizi for "he": yel3ab → tel3ab, yel3abo; empty if
+    """Return the Arabizi of a verb form, made from that of the "he" form: yel3ab → tel3ab, yel3abo; empty if
     unknown.
     """
     if he == UNCHANGED:

@@ -48,9 +48,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class Robustness:
-    """A model's losses on one picture set, unchanged captions first; `way` names how texts were encoded, such as
-    literal.
-    """
+    """A model's losses on one picture set, unchanged captions first; `way` names how texts were encoded ("literal")."""
 
     model: str
     dataset: str

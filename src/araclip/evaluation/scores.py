@@ -147,7 +147,9 @@ def _check(queries: Vectors, gallery: Vectors, relevant: Sequence[Sequence[int]]
 
 
 def _pairs(relevant: Sequence[Sequence[int]], candidates: int) -> tuple[Ints, Ints, Ints]:
-    """Return query and candidate (F,) of every relevant pair, sorted, each once, and each query's count (Q,)."""
+    """Return the relevant pairs, sorted and each once: queries (F,), candidates (F,), and the pairs of each query
+    (Q,).
+    """
     lengths = np.fromiter(map(len, relevant), np.int64, len(relevant))
     if not lengths.all():
         query = int(np.argmin(lengths))

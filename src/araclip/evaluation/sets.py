@@ -199,7 +199,7 @@ def read_pictures(
 
 
 def files_of(folder: Path, images: Path | None) -> PictureFiles:
-    """Return how names in a folder's captions.jsonl become paths: in the folder, or else in `images`, if given."""
+    """Return the PictureFiles of a captions.jsonl: names are looked up in the folder, then in `images`, if given."""
     return PictureFiles(folder) if images is None else PictureFiles(folder, images)
 
 

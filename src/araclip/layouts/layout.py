@@ -69,8 +69,8 @@ class AdaptedGraph:
         return [value.name for value in self._graph.input]
 
     def put_before(self, replaced: str, name: str, kind: int, axes: Axes) -> tuple[str, str]:
-        """Replace an input by a new one; return the new input's name, and the old name, now a value that `compute` must
-        make.
+        """Replace an input; return the new input's name and the old input's, a value that `compute` must make from now
+        on.
         """
         self._made += 1
         inside = f"{OWN}inside_{replaced}_{self._made}"
@@ -82,9 +82,7 @@ class AdaptedGraph:
         return name, inside
 
     def compute(self, operator: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
-        """Insert an operator after those inserted since `begin`, before the rest of the graph; return its output's
-        name.
-        """
+        """Insert an operator after those inserted since `begin`, before the rest of the graph; return its output."""
         self._made += 1
         output = output or f"{OWN}value_{self._made}"
         self._graph.node.insert(self._place, helper.make_node(operator, inputs, [output], **attributes))
@@ -208,9 +206,7 @@ def take_floats(graph: AdaptedGraph, name: str, size: int) -> None:
 
 
 def write_tokenizer(model: AraCLIP, out: Path) -> None:
-    """Write tokenizer.json, tokenizer_config.json and special_tokens_map.json; AutoTokenizer then gives the model's
-    ids.
-    """
+    """Write the three files of a tokenizer with which AutoTokenizer gives the model's ids."""
     out.mkdir(parents=True, exist_ok=True)
     text = (model.folder / "tokenizer.json").read_text(encoding="utf-8")
     written = text if model.config.text.normalizer == NO_NORMALIZER else prepend_normalizer(text)
@@ -293,9 +289,7 @@ SAME = 0.999
 
 
 def check_layout(model: AraCLIP, text: Path, tokenizer: Path, image: Path | None) -> None:
-    """Compare a layout's vectors with the model's own; raise ExportRejected if they differ. Ids are from its
-    tokenizer.json.
-    """
+    """Compare a layout's vectors, for ids from its tokenizer.json, with the model's; ExportRejected if they differ."""
     expected = model.encode_text(TEXTS)
     _compare("text", expected, _texts(model, text, tokenizer))
     if image is not None:

@@ -50,9 +50,7 @@ class AraCLIPModule(InputModule):  # type: ignore[misc,unused-ignore]
         return self.encoder.width
 
     def preprocess(self, inputs: Sequence[Any], prompt: str | None = None, **kwargs: Any) -> dict[str, Any]:
-        """Sort inputs into texts and pictures: PIL images, picture paths and {"image": …} are pictures, other strings
-        texts.
-        """
+        """Sort inputs into pictures (PIL images, picture paths, {"image": …}) and texts (all other strings)."""
         texts: dict[int, str] = {}
         pictures: dict[int, Any] = {}
         for row, given in enumerate(inputs):

@@ -61,10 +61,10 @@ def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | No
 
 
 def is_known_peer(text: str) -> bool:
-    """True if `as_encoder` may load the model that a file, not a person, names.
+    """True if `as_encoder` may load this model although a file named it, not a person.
 
-    That is a published model which this release knows, or a published model in a folder on this machine. No code of the
-    model is run; the weights may be downloaded.
+    Only published models qualify that this release knows, or that lie in a folder on this machine. None of their code
+    is run; their weights may be downloaded.
     """
     known: bool = import_module(PEERS).is_known(text)
     return known

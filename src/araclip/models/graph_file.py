@@ -249,7 +249,7 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
 
 
 def _packed(value: Value) -> Iterator[int]:
-    """Yield a field's signed numbers, packed or a single one; at most MAX_RANK + 1 of them."""
+    """Yield the signed numbers of a field, which holds one number or several packed ones; at most MAX_RANK + 1."""
     if isinstance(value, int):
         yield _signed(value)
         return

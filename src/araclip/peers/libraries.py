@@ -79,7 +79,7 @@ def _named(texts: list[str]) -> list[dict[str, str]]:
 
 
 class _Sentences(TextEncoder):
-    """Encodes texts by the library's own `encode`."""
+    """Encodes texts by sentence-transformers' own `encode`."""
 
     def encode(self, texts: list[str], device: str) -> Tensor:
         return _encoded(self.model, _named(texts))

@@ -74,7 +74,7 @@ _EXTRAS = {"sentence_transformers": "sentence-transformers"}
 def load_peer(name_or_path: str | PathLike[str], threads: int, device: str) -> Encoder | None:
     """Load the encoder that a text names: a peer's name, KIND:LOCATION, or a folder in a published layout.
 
-    Returns None for any other text.
+    Returns None for any other text. A package that is not installed is an InputError.
     """
     request = parse_request(fspath(name_or_path))
     return None if request is None else load_request(request, threads, device)
@@ -125,7 +125,7 @@ def parse_request(text: str) -> Request | None:
 
 
 def _at_home(location: str) -> str:
-    """Replace ~ in a location: shells replace it only at the beginning of a word."""
+    """Replace ~ at the beginning of a location, since shells replace it only at the beginning of a word."""
     before = "local-dir:" if location.startswith("local-dir:") else ""
     path = location.removeprefix(before)
     folder = existing_folder(path) if path.startswith("~") else None
@@ -142,8 +142,7 @@ def nearest(text: str) -> list[str]:
 def is_known(text: str) -> bool:
     """True if a text names a listed model, or a kind of model and an existing folder (with an image tower or without).
 
-    A model that is known may be loaded because a gallery names it. With `translate:` a module is imported, so only a
-    person may name such a model.
+    A gallery may name a known model. `translate:` imports a module, so only a person may name such a model.
     """
     if text in model_registry.BY_NAME:
         return True

@@ -40,13 +40,13 @@ class MexmaSigLIP(nn.Module):
         self.vision_model = SiglipVisionModel(vision)
 
     def get_text_features(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """(B, T) → (B, D), not of unit length."""
+        """Encode texts: (B, T) → (B, D), not of unit length."""
         tokens = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (B, T, H)
         projected: Tensor = self.text_projector(tokens[:, 0])
         return projected
 
     def get_image_features(self, pixel_values: Tensor) -> Tensor:
-        """(B, 3, S, S) → (B, D), not of unit length."""
+        """Encode pictures: (B, 3, S, S) → (B, D), not of unit length."""
         pooled: Tensor = self.vision_model(pixel_values=pixel_values).pooler_output
         return pooled
 

@@ -64,9 +64,7 @@ _SPARE = (f"{_IMAGE}text.", f"{_TEXT}pooler.", ".position_ids")
 
 @dataclass(frozen=True)
 class PublishedAraCLIP:
-    """A published checkpoint as an AraCLIPModel, its tokenizer, and the side of its input pictures (None: no image
-    tower).
-    """
+    """A published checkpoint as an AraCLIPModel, its tokenizer, and the side of its pictures (None: no image tower)."""
 
     model: AraCLIPModel
     tokenizer: Any

@@ -138,8 +138,7 @@ def make_model_folder(
     source: str | Request, out: Path, *, weights: str = "float32", languages: tuple[str, ...] | None = LANGUAGES,
     name: str | None = None, pictures: Path | None = None, threads: int = 1, log: Log = lambda line: None,
 ) -> Path:  # fmt: skip
-    """Load a published model with its own library and write it as a model folder, which appears after all checks
-    passed.
+    """Load a published model with its own library and write it as a model folder, complete once all checks pass.
 
     Args:
         source: what `AraCLIP.load` takes: a peer's name, a hub id, a kind and location, or a folder.

@@ -93,9 +93,7 @@ class TextGraph(nn.Module):
 
 
 class CutTable(nn.Module):
-    """A token table that keeps only the rows of the ids `rows` (n,). It is still called with old ids and gives their
-    vectors.
-    """
+    """A token table that keeps only the rows of the ids `rows` (n,); it still takes the old ids of these rows."""
 
     positions: Tensor
 
@@ -199,7 +197,7 @@ class Source:
 
 
 def source_of(encoder: TorchEncoder) -> Source:
-    """Return the parts of a published model."""
+    """Take a published model apart: return its towers, its tokenizer and the encoder for comparison as a Source."""
     request, name = encoder.request, encoder.name
     text = _TEXT[request.kind](encoder)
     text.graph.takes_mask = text.mask

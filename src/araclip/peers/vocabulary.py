@@ -124,7 +124,7 @@ class CutVocabulary:
 
 
 def cut_vocabulary(tokenizer: Tokenizer, languages: tuple[str, ...]) -> CutVocabulary:
-    """Keep only the pieces of the vocabulary that texts of the given languages use; the module's head says how."""
+    """Keep only the pieces of the vocabulary that texts of the given languages use; see the module's docstring."""
     content = json.loads(tokenizer.to_str())
     model = content["model"]
     if model.get("type") not in _MODELS:
@@ -200,7 +200,7 @@ def _is_byte_level(content: Mapping[str, Any]) -> bool:
 
 
 def _bytes_by_character() -> dict[str, int]:
-    """Return the alphabet in which byte-level tokenizers write bytes (GPT-2's)."""
+    """Return character → byte: the alphabet in which byte-level tokenizers, such as GPT-2's, write bytes."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     assert len(ByteLevel.alphabet()) == 256
@@ -215,7 +215,7 @@ def _text_of_bytes(piece: str) -> str:
 
 
 def _encodings(characters: Iterable[str]) -> tuple[set[bytes], set[bytes], set[bytes]]:
-    """Return the UTF-8 bytes of characters: the whole sequences, and their beginnings and ends."""
+    """Return the UTF-8 bytes of characters as three sets: whole characters, their beginnings, their ends."""
     whole = {char.encode("utf-8", "surrogatepass") for char in characters}
     starts = {code[:length] for code in whole for length in range(1, len(code))}
     ends = {code[-length:] for code in whole for length in range(1, len(code))}

@@ -72,8 +72,8 @@ class TakesSquares(Protocol):
 def transform_of(model: TakesSquares) -> ImageTransform:
     """Return the transform that makes the squares for an encoder's `encode_pixels`.
 
-    It is the encoder's attribute `image_transform` if it has one (`Encoder` does not require it); otherwise pictures
-    are squashed to `image_size`.
+    That is the encoder's attribute `image_transform`, which `Encoder` does not require. Without it, pictures are
+    squashed to `image_size`.
     """
     own = getattr(model, "image_transform", None)
     return own if isinstance(own, ImageTransform) else ImageTransform(model.image_size)

@@ -227,7 +227,7 @@ def square(image: Image.Image, size: int) -> NDArray[np.uint8]:
 def squares_ahead(size: int) -> int:
     """Return how many decoded squares with `size` pixels a side may wait for the encoder.
 
-    These squares take as much memory together as AHEAD squares of 224 pixels.
+    Above 224 pixels fewer squares may wait, so that they take no more memory, but never less than 4.
     """
     return max(4, AHEAD * 224**2 // max(size, 224) ** 2)
 

@@ -85,8 +85,7 @@ def with_keywords(data: bytes | None, added: Mapping[str, list[str]], name: str)
 
 
 def without_keywords(data: bytes, name: str) -> bytes | None:
-    """Return a side-car without the values that `with_keywords` added; None if it made the file and nothing else is in
-    it.
+    """Return a side-car without what `with_keywords` added; None if nothing else is in it, so that it can be deleted.
 
     Raises:
         InputError: as for `keywords_of`.
@@ -156,7 +155,7 @@ def _list(descriptions: list[_Element], tag: str, name: str) -> _Element | None:
 
 
 def _descriptions(data: bytes, name: str) -> list[_Element]:
-    """Return the descriptions of the picture: one, or in the way of older programs one for each namespace."""
+    """Return the elements that describe the picture: one, or one for each namespace, as older programs write them."""
     xmp_properties(data, name)  # refuses what is no XMP, too large, too deep, or defines entities
     waiting: list[_Element] = [_tree(data)]
     found: list[_Element] = []

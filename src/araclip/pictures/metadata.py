@@ -40,7 +40,9 @@ class PhotoMetadata:
     place: str | None = None
 
     def completed(self, other: "PhotoMetadata") -> "PhotoMetadata":
-        """Return this metadata, with fields that are not known filled in from `other`; coordinates only as a pair."""
+        """Return this metadata, with fields that are not known filled in from `other`; coordinates are taken as a
+        pair.
+        """
         known = {each.name: getattr(self, each.name) for each in fields(self)}
         missing = {name: getattr(other, name) for name, value in known.items() if value is None}
         if self.latitude is not None:
@@ -97,8 +99,7 @@ def place_of(*names: object) -> str | None:
 
 
 def coordinates(latitude: float | None, longitude: float | None) -> tuple[float, float] | None:
-    """Round a position in degrees to about a centimetre; None if it is incomplete, not on Earth, or 0° 0° (no GPS
-    fix)."""
+    """Round degrees to about a centimetre; None if one is missing or not on Earth, or for 0° 0° (no GPS fix)."""
     if latitude is None or longitude is None or latitude == longitude == 0:
         return None
     if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):  # true for NaN, too

@@ -45,7 +45,7 @@ def readable_formats() -> tuple[str, ...]:
 
 
 def threads() -> int:
-    """Return how many threads a decoder must be allowed to start: libde265 and libjxl end the process if none."""
+    """Return how many threads decoders must be allowed to start: with none, libde265 and libjxl end the process."""
     return THREADS if {"HEIF", "JXL", "RAW"} & set(readable_formats()) else 0
 
 
@@ -113,8 +113,7 @@ def accepts(prefix: bytes) -> bool:
 
 
 class RawImageFile(ImageFile.ImageFile):
-    """A RAW file: read as its embedded JPEG preview, or else developed from the sensor's data by `load`, at half
-    size."""
+    """A RAW file: its embedded JPEG preview, or else the sensor's data, which `load` develops at half size."""
 
     format = "RAW"
     format_description = "camera RAW"

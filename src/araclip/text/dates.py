@@ -168,7 +168,7 @@ def year_in_words(folded: Sequence[str], at: int, told: bool) -> Found | None:
 
 
 def _and_number(folded: Sequence[str], at: int) -> Found | None:
-    """Return the number after "and", written together with it (وعشرين) or apart; None if there is none."""
+    """Return what `number_in_words` finds after "and", joined to the number (وعشرين) or apart; None if nothing."""
     if at < len(folded) and folded[at] == "و":
         found = number_in_words(folded, at + 1)
         return (found[0] + 1, found[1]) if found else None
@@ -337,9 +337,7 @@ class Months(Years):
         return 1 + joint + last[0], last[1], days, not joint
 
     def day_named(self, at: int) -> tuple[int, int, int] | None:
-        """Read «17 مايو», «17 من مايو», "17th of june", "june 17", «سبعتاشر مايو»: return (width, month, day) or
-        None.
-        """
+        """Read «17 مايو», «17 من مايو», "june 17", «سبعتاشر مايو»: return (width, month, day), or None."""
         if name := self.named(at, names.MONTHS):
             width, day = 1, self._day(at + len(name))
         else:
@@ -361,9 +359,7 @@ class Months(Years):
         return (before,) in names.BEFORE_ITS_DAY or (end > first + 1 and (self.word(end),) in names.AFTER_ITS_DAY)
 
     def month(self, at: int) -> tuple[int, DateFilter] | None:
-        """Read «مايو 2019», «مايو الماضي», "last may", «في مايو», «مارس وأبريل 2020»: return (width, filter) or
-        None.
-        """
+        """Read «مايو 2019», «مايو الماضي», "last may", «في مايو», «مارس وأبريل 2020»: (width, filter), or None."""
         if (lead := self.qualifier(at, names.LAST)) and (name := self.named(at + lead, names.MONTHS)):
             return lead + len(name), self._last(names.MONTHS[name])
         if (found := self.month_named(at)) is None:
@@ -850,8 +846,8 @@ class _Reader(Months):
         return None
 
     def _season_year(self, at: int) -> tuple[int, int, int] | None:
-        """Read the year after a season, «2021», «21», «2018-2019», «السنة الماضية»: return (width, first year, last
-        year), or None.
+        """Read the year after a season, «2021», «2018-2019», «السنة الماضية»: (width, first year, last year), or
+        None.
         """
         year = self.year_told(at)
         # this year's season, «صيف هالسنة», is read by another rule

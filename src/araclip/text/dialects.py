@@ -78,9 +78,7 @@ class Dialects:
         return []
 
     def word(self, words: Sequence[str], at: int) -> list[Change]:
-        """Return what the word at a place may be in standard Arabic, the likeliest first; empty if it is standard or
-        unknown.
-        """
+        """Return what the word at a place may be in standard Arabic, likeliest first; empty if standard or unknown."""
         word = words[at]
         if sure := _asks(words, at):
             return [Change(word, "", "dialect", sure)]
@@ -129,8 +127,8 @@ class Dialects:
         return self.vocabulary.spelling(word) or self.vocabulary.spelling_of_parts(word) or word
 
     def _composed(self, word: str) -> list[Change]:
-        """Return what a word may be if a part of it is known: a beginning with its stem, an inflection, a present-tense
-        verb.
+        """Return what a word may be if its beginning is known, or if it is an inflection or a verb in the present
+        tense.
         """
         for typed, standard in _BEGINNINGS:
             stem = word.removeprefix(typed)
@@ -280,7 +278,7 @@ def _is_described_thing(words: Sequence[str], at: int) -> bool:
 
 
 def _said(words: Sequence[str], at: int, target: str) -> bool:
-    """True if the words around a place are the standard phrase `target` already: جواز becomes جواز سفر, but not before
+    """True if the words around a place already are the phrase `target`: جواز سفر stays, a lone جواز becomes جواز
     سفر.
     """
     phrase = fold(target).split()

@@ -69,9 +69,7 @@ class Lexicon:
         return len(self.entries)
 
     def joined(self, other: "Lexicon") -> "Lexicon":
-        """Return a lexicon that also has the entries of `other`; if both have a form, the meaning in `other` comes
-        first.
-        """
+        """Return a lexicon that also has `other`'s entries; if both have a form, the meaning in `other` comes first."""
         return Lexicon((*other.entries, *self.entries))
 
     @cached_property

@@ -50,8 +50,7 @@ class Town(Area):
     areas: tuple[Area, ...]
 
     def label(self, *, whole: bool = True) -> str:
-        """Return the names of town, region and country, first in Arabic, then in English; if not `whole`, not the
-        town's.
+        """Return the names of town (if `whole`), region and country, first in Arabic, then in English.
 
         If a town has no Arabic name, its English name stands in both lists.
         """
@@ -73,7 +72,7 @@ def _lines() -> list[str]:
 
 @cache
 def _table() -> dict[tuple[int, int], list[Town]]:
-    """The towns by the degrees of latitude and longitude that they lie in."""
+    """Return (whole degree of latitude, whole degree of longitude) → the towns there."""
     cells = defaultdict[tuple[int, int], list[Town]](list)
     country = region = Area((), ())
     for line in _lines():

@@ -98,9 +98,7 @@ class Spelling:
         return self.vocabulary.spelling(found[0].term) if found and found[0].count >= MIN_COUNT else None
 
     def _known(self, word: str) -> str | None:
-        """Return the usual spelling of a word that occurs often enough, perhaps without its beginning; None if no such
-        word is known.
-        """
+        """Return the usual spelling of a word that occurs often enough, perhaps without its beginning, or None."""
         if self.vocabulary.count(word) >= MIN_COUNT:
             return self.vocabulary.spelling(word)
         for prefix, stem in split_proclitics(word):

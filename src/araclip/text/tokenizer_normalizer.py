@@ -60,8 +60,8 @@ def _presentation_forms() -> list[Normalizer]:
 def _bounded_marks() -> tuple[list[Normalizer], list[Normalizer]]:
     """Return steps that remove all marks of a letter after the first MAX_MARKS, and steps that must come before them.
 
-    Marks that are part of a letter count. The steps before split characters that are several marks, which NFC never
-    produces.
+    Marks that are part of a letter count, too. The steps that come before split characters that consist of several
+    marks; NFC never composes such characters.
     """
     own: dict[int, list[str]] = {}  # letters by the number of marks in them
     marks, several = [], []

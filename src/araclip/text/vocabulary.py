@@ -41,7 +41,7 @@ class Vocabulary:
     def extended(self, texts: Iterable[str], *, most: int = 50_000) -> "Vocabulary":
         """Return a vocabulary with the words of further texts (a gallery's captions, names), at most `most` new words.
 
-        Such a word counts like one that captions use often, because it is known to be in the gallery.
+        Each of these words counts like one that captions use often, because it is known to be in the gallery.
         """
         counts = dict(self.counts)
         room = len(counts) + most

@@ -58,7 +58,7 @@ Forms = list[tuple[str, str]]  # folded word and stem
 
 
 class Word(NamedTuple):
-    """A word: its place, text[start:end], its folded form and its stem."""
+    """A word: its position text[start:end], its folded form and its stem."""
 
     start: int
     end: int

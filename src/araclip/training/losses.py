@@ -30,8 +30,8 @@ def contrastive_loss(
         text: (T, D) unit.
         image: (I, D) unit.
         log_scale: log of the inverse temperature, a scalar.
-        same: (T, I) bool, true if a text must not be a negative of a picture: because the picture is in the batch
-            twice, or another picture has the same text. A text's own picture is never masked.
+        same: (T, I) bool, true if a text must not be a negative of a picture, because the picture is the text's own
+            picture once more, or has the same text. A text's own picture is never masked.
         owner: (T,) int, the row in `image` of each text's picture; by default text i belongs to picture i.
 
     Raises:

@@ -43,7 +43,8 @@ class Engine(Protocol):
 def recogniser() -> Path | None:
     """Return the path of the recogniser, the model that reads letters.
 
-    The path is $ARACLIP_OCR_MODEL if that is set, or else `ocr.onnx` in the data folder; None if that file is missing.
+    The path is $ARACLIP_OCR_MODEL if that is set, or else `ocr.onnx` in the data folder; None if there is no
+    `ocr.onnx`.
     """
     if named := os.environ.get(VARIABLE):
         return user_path(named)

@@ -35,8 +35,7 @@ stop_all = CHILDREN.stop  # stops all decoding, in all threads; the calls there 
 
 @dataclass(frozen=True)
 class DecodedScenes:
-    """n pictures of one video: times in seconds, squares (n, S, S, 3) uint8, perceptual hashes; and the video's
-    facts."""
+    """Pictures of one video: times in seconds (n), squares (n, S, S, 3) uint8, perceptual hashes, the video's facts."""
 
     times: tuple[float, ...]
     pixels: NDArray[np.uint8]

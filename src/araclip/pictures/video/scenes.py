@@ -51,9 +51,10 @@ def file_of(path: str) -> str:
 
 
 def belongs(path: str, at: str) -> bool:
-    """True if a path that begins with `at` is that file, lies below it, or is one of its scenes.
+    """True if a path is `at` itself, lies below it, or is one of its scenes.
 
-    False for another file whose name only begins like a scene's path: `clip.mp4#t=1 copy.jpg`.
+    `path` must be `at`, or begin with `at` and a slash or #t=. False for another file whose name only begins like a
+    scene's path: `clip.mp4#t=1 copy.jpg`.
     """
     return not path.startswith(at + MARK) or file_of(path) == at
 

@@ -52,8 +52,7 @@ def is_plain(frame: Small) -> bool:
 
 
 def chosen(frames: Sequence[Small], most: int) -> list[int]:
-    """Return the indexes of the frames that begin a scene, in order: at most `most`, at least one if there are
-    frames."""
+    """Return the indexes of the frames that begin a scene, in order: at most `most`, at least one of any frames."""
     worth = [number for number, frame in enumerate(frames) if not is_plain(frame)] or list(range(len(frames)))
     low = high = DIFFERENT
     if len(_different(frames, worth, low)) > most:
@@ -78,7 +77,7 @@ STILL_QUALITY = 85
 
 
 def scenes(video: Video, target: dict[str, Any], tell: Progress) -> Reply:
-    """Find the scenes of a video; return for them what `pictures` returns."""
+    """Find the scenes of a video and decode them as `pictures` does; return its reply."""
     until = time.monotonic() + float(target["seconds"])
     most = int(target["most"])
     times, small = list[float](), list[Small]()

@@ -62,7 +62,9 @@ def trace_graph(
 
 
 def take_in(path: Path) -> None:
-    """Move a graph's weights from the file beside it into the graph, and delete that file; do nothing if too large."""
+    """Move a graph's weights from the file beside it into the graph, and delete that file; not if it would be too
+    large.
+    """
     model = onnx.load(str(path), load_external_data=False)
     data = path.with_name(f"{path.name}{DATA}")
     moved = [tensor for tensor in model.graph.initializer if tensor.data_location == TensorProto.EXTERNAL]
@@ -232,7 +234,7 @@ class Product:
 
 
 def uses_of(graph: Any) -> dict[str, Uses]:
-    """Return, for each weight or value, the nodes that read it."""
+    """Return, for each weight or value, the nodes that read it, each with the number of the input."""
     uses: dict[str, Uses] = defaultdict(list)
     for node in graph.node:
         for position, name in enumerate(node.input):

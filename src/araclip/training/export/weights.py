@@ -77,13 +77,13 @@ Probes = Sequence[Feed]  # one item each
 
 
 def text_probes(folder: Path, config: ModelConfig) -> Probes:
-    """Return captions as inputs of a model folder's text graph, each alone."""
+    """Return probes for a model folder's text graph: captions as inputs of the graph, one caption each."""
     captions = (*EVERYDAY[:CAPTIONS], *(what for what, _ in PHOTOGRAPHS.values()))
     return [padded([one], config.text) for one in Tokens(folder, config).encode(captions)]
 
 
 def image_probes(model: AraCLIP, pictures: Sequence[Path] = (), count: int = PICTURES) -> Probes:
-    """Return pictures as inputs of a model's image graph, each alone.
+    """Return probes for a model's image graph: pictures as inputs of the graph, one picture each.
 
     Args:
         pictures: folders; `count` pictures of each are taken, evenly spread. Without folders, photographs of the extra
@@ -183,7 +183,7 @@ def store_near(
 ) -> str:
     """Store a tower so that every probe's vector stays near the float32 vector; return the way that was taken.
 
-    Tried are `way`, `way` with more and more products in float32, and at last float16.
+    First `way` is tried, then `way` with more and more products in float32, at last float16.
     """
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as beside:
         exact = Path(beside) / "float32.onnx"

@@ -18,8 +18,8 @@ TIMEOUT = timedelta(days=2)  # the first process may compute cached vectors for 
 def accelerator_for(batch: int = 0) -> Accelerator:
     """Return the processes and devices of this run, as `accelerate launch` or the environment sets them.
 
-    `batch` is the number of rows of a step, which the processes share evenly, or else a RecipeError is raised; 0 for a
-    stage without steps.
+    `batch` is the number of rows of a step, or 0 for a stage without steps. If processes cannot share these rows
+    evenly, a RecipeError is raised.
     """
     keep_freed_memory()
     # `autocast` sets the precision: accelerate has one for the whole process, but stages of a recipe may differ.

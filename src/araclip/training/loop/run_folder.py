@@ -45,11 +45,11 @@ class Reporter(Protocol):
         return None
 
     def teacher_progress(self, done: int, total: int, per_second: float, seconds_left: float) -> None:
-        """Called while teacher vectors are computed: `done` of `total` texts have one."""
+        """Show that `done` of `total` texts have a teacher vector; called while the vectors are computed."""
 
 
 class SilentReporter(Reporter):
-    """Shows nothing."""
+    """A reporter that shows nothing."""
 
 
 TRACKIO = "--no-deps trackio gradio-client orjson brotli websockets"  # trackio asks for Pillow < 13, but runs with 13
@@ -393,9 +393,7 @@ class Pace:
         self._ticks: deque[tuple[int, int, float]] = deque(maxlen=window + 1)  # steps done, rows done, seconds
 
     def tick(self, step: int, rows: int, now: float) -> None:
-        """Record that `step` steps are done at time `now` (seconds), the last of them with `rows` rows. Call it at step
-        0, too.
-        """
+        """Record that step `step` ended at `now` (seconds) and had `rows` rows; call it at step 0, too."""
         before = self._ticks[-1][1] if self._ticks else 0
         self._ticks.append((step, before + rows, now))
 

@@ -147,7 +147,7 @@ class Ema:
         return {"updates": self.updates, "means": list(self._means)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore from a checkpoint."""
+        """Restore the average from a checkpoint."""
         self.updates = state["updates"]
         _copy(state["means"], self._means)
 
@@ -165,9 +165,7 @@ def _copy(sources: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
 
 
 class BestWeights:
-    """Keeps the weights with the best dev R@1 on disk, and counts later recalls that are no better; not with patience
-    0.
-    """
+    """Keeps the weights with the best dev R@1 on disk and counts later, worse recalls; idle if `patience` is 0."""
 
     def __init__(self, run: Run, parameters: list[nn.Parameter], patience: int) -> None:
         self.path, self.is_main = run.folder / "best.pt", run.is_main
@@ -219,7 +217,7 @@ class BestWeights:
         return {"recall": self.recall, "waited": self.waited}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore from a checkpoint."""
+        """Restore the best recall, and the number of recalls since, from a checkpoint."""
         self.recall = {str(name): float(value) for name, value in state["recall"].items()}
         self.waited = int(state["waited"])
 

@@ -178,8 +178,7 @@ def logistic(own: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def router(own: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """Return weight (W,) and bias () of a logit that is above 0 for nearly all of `own` (N, W) and few of `others` (M,
-    W).
+    """Return weight (W,) and bias () of a logit above 0 for nearly all of `own` (N, W) and few of `others` (M, W).
 
     At most a share MISSED of `own` is below 0. If the logits of the two kinds do not overlap, 0 lies midway between
     them, to suit unseen pictures of both kinds.
@@ -239,9 +238,11 @@ class BranchesModel(PreTrainedModel):  # type: ignore[misc]
 
 
 def joined(towers: Sequence[Any], shared_blocks: int) -> BranchesModel:
-    """Make one tower with the branches of all these towers. Each is transformers' wrapper of the same timm
-    architecture, or itself a joined tower. Their shared blocks must be equal, except for the rounding of an exported
-    model, or a RecipeError is raised; the first tower's blocks are used.
+    """Make one tower with the branches of all these towers.
+
+    Each tower is transformers' wrapper of the same timm architecture, or itself a joined tower. Their shared blocks
+    must be equal, except for the rounding of an exported model, or a RecipeError is raised; the first tower's blocks
+    are used.
     """
     kinds = [getattr(tower.config, "architecture", tower.config.model_type) for tower in towers]
     if len(set(kinds)) > 1 or not all(map(is_splittable, towers)):

@@ -20,8 +20,7 @@ from araclip.training.stages.starting_model import StageContext
 
 
 def ensemble(stage: Ensemble, context: StageContext) -> dict[str, float]:
-    """Join the image towers of several stages, all trained with the same text tower, into one model; return the dev
-    recall.
+    """Join the image towers of several stages with the text tower of their training; return the dev recall.
 
     If the stage names pictures, the members' image vectors are first scaled to one mean length, so that each branch has
     the same weight however it was trained. (A member that is an ensemble has the weight of all its branches.) An expert

@@ -174,9 +174,7 @@ class AraCLIPConfig(Named, PreTrainedConfig):  # type: ignore[misc]
 
 
 def usual_vision_pooling(config: PreTrainedConfig | None) -> str:
-    """Return "cls" for plain ViTs, whose pooler few checkpoints have; "pooler" for other towers and without a tower
-    (None).
-    """
+    """Return "cls" for plain ViTs, whose pooler few checkpoints have, else "pooler", also without a tower (None)."""
     return "cls" if config is not None and config.model_type in _CLS_TOWERS else "pooler"
 
 

@@ -63,7 +63,8 @@ def is_size(value: object) -> bool:
 def check_folder(folder: Path) -> None:
     """Raise ModelMismatch if a model folder's settings ask for code, for files elsewhere, or for absurd sizes.
 
-    The folder has the layout of transformers, timm, sentence-transformers, or of open_clip with such a text tower.
+    The folder has the layout of transformers, timm, sentence-transformers, or of open_clip with a text tower of
+    transformers.
     """
     for path in folder.iterdir():
         # a pipe is refused, since reading it would never end

@@ -114,9 +114,9 @@ _PICTURES = ("black", "white", "red", "gradient", "checkers", *(f"shapes {i}" fo
 class Probes:
     """Synthetic texts and pictures, and the vectors that the PyTorch model gives them.
 
-    texts: 72 Arabic, English and mixed texts, of one word to more than `max_tokens`. squares: pictures (n, S, S, 3)
-    uint8, n = 20, or 7 if they are large. pictures: the pictures' names. text_vectors, image_vectors: (72, D) and
-    (n, D), rows of unit length.
+    texts: 72 Arabic, English and mixed texts (all numbers here are for `every` = 1), of one word to more than
+    `max_tokens`. squares: pictures (n, S, S, 3) uint8, n = 20, or 7 if they are large. pictures: the pictures' names.
+    text_vectors, image_vectors: (72, D) and (n, D), rows of unit length.
     """
 
     texts: list[str]

@@ -92,9 +92,7 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
 
 
 def _open(path: Path, before: tuple[Path, ...]) -> TomlFile:
-    """Open a recipe file; if it `extends` another, add that file's sections. `before` has the files that extend this
-    one.
-    """
+    """Open a recipe file and add the sections of the file it `extends`; `before` has the files that extend it."""
     file = TomlFile(path, "Give a recipe, a TOML file.")
     if (named := file.table.pop("extends", None)) is not None:
         base = path.parent / str(named)

@@ -60,9 +60,7 @@ class Pixels:
 
     @classmethod
     def of(cls, processor: AraCLIPProcessor) -> "Pixels":
-        """Make a Pixels with a processor's size, means and deviations; a RecipeError if the processor reads no
-        pictures.
-        """
+        """Make a Pixels with a processor's size, means and deviations; a RecipeError if it reads no pictures."""
         if processor.image_processor is None:
             raise RecipeError(
                 "this model has no image tower, and the stage or its dev set needs one. Name [model] vision."

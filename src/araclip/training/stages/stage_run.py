@@ -71,7 +71,7 @@ def stage_run(
 ) -> Iterator[Run]:
     """Open the run of a stage for a `with` block; at the end of the block, save the student in the run's folder.
 
-    `data` has a fingerprint for each source of data; a run that was begun with others is not resumed.
+    `data` has a fingerprint for each source of data; a run that was begun with other data is not resumed.
     """
     with Run.open(
         context.folder,

@@ -84,9 +84,9 @@ def saved_model(context: StageContext, named: str, why: str) -> Path:
 def members_of(
     names: Sequence[str], context: StageContext, why: str
 ) -> tuple[dict[str, AraCLIPModel], AraCLIPProcessor]:
-    """Load the models that a stage puts together, without their query banks; return them by name.
+    """Load the models that a stage puts together, without query banks and names parts; return them by name.
 
-    The processor returned with them is the first model's.
+    The processor returned with them is the first model's, set to squash pictures.
 
     Args:
         names: stages, folders or bundled models, each once. why: what the stage does with them, such as "joins".
