@@ -1,5 +1,4 @@
-"""Lets LangChain use AraCLIP as its embeddings: any LangChain vector store then holds pictures and answers Arabic
-queries.
+"""Lets LangChain use AraCLIP as its embeddings, so that its vector stores hold pictures and answer Arabic queries.
 
 >>> from araclip import AraCLIP
 >>> from araclip.adapters.langchain import AraCLIPEmbeddings

@@ -1,4 +1,4 @@
-"""Keywords for pictures: labels chosen by their probabilities, written into XMP side-cars, and removed again.
+"""Tags pictures: chooses labels by their probabilities, writes them into XMP side-cars, and removes them again.
 
 No picture is changed. Each side-car is replaced atomically, so that a crash leaves the old one or the new one.
 """

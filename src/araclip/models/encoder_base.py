@@ -1,4 +1,4 @@
-"""What an encoder must offer, and the base class of our encoders, which checks, reads and encodes inputs in batches."""
+"""Defines what an encoder must offer (`Encoder`), and a base class that checks, reads and encodes inputs in batches."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""The model folder: its files, the fields of config.json, and the checks that they belong together.
+"""Defines the model folder: its files, the fields of config.json, and the checks that they belong together.
 
     config.json      the fields of ModelConfig
     tokenizer.json   Hugging Face tokenizers

@@ -1,4 +1,4 @@
-"""The models of a user: list them for `araclip models`, recommend, remove them, and upload one to the hub."""
+"""Manages a user's models: lists them for `araclip models`, recommends, removes, and uploads one to the hub."""
 
 import os
 import shutil

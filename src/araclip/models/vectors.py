@@ -1,4 +1,4 @@
-"""The types of vectors, and the check that a model's vectors can be compared."""
+"""Defines the types of vectors, and checks that a model's vectors can be compared."""
 
 from typing import Protocol
 

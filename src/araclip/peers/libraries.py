@@ -1,4 +1,4 @@
-"""Peers that a library loads: open_clip, transformers (AltCLIP and others), sentence-transformers."""
+"""Loads published models with a library: open_clip, transformers (AltCLIP and others), sentence-transformers."""
 
 from pathlib import Path
 from typing import Any

@@ -1,6 +1,4 @@
-"""Takes a published model, loaded by its own library, apart: into two towers that can become ONNX graphs, and a
-tokenizer.
-"""
+"""Splits a published model, loaded by its own library, into two towers for ONNX graphs and a tokenizer."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

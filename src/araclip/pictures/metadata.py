@@ -1,4 +1,4 @@
-"""Date, camera, lens and place of a photograph; and a reader of XMP, which holds these and captions.
+"""Reads date, camera, lens and place of a photograph, and XMP, a format that holds these and captions.
 
 XMP is the metadata of photo managers (digiKam, Lightroom, darktable): a packet in a picture, or a file beside it. It is
 XML from strangers, so bytes, elements and depth are limited, and a document type is refused (without one, XML cannot

@@ -1,4 +1,4 @@
-"""The lexicon: everyday words in standard Arabic, with their forms in the dialects. Pure.
+"""Reads the lexicon: everyday words in standard Arabic, with their forms in the dialects. Pure.
 
     سيارة; car; eg: عربية?; lv: سيارة; gf: موتر; ma: طوموبيل, كرهبة; sy: مركبة; pl: سيارات
 

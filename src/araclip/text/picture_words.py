@@ -1,5 +1,5 @@
-"""Recognises words that only ask for pictures («كل الصور») and words for qualities («أحمر»); names the kinds of a
-general word. Pure.
+"""Knows which words only ask for pictures («كل الصور») or name qualities («أحمر»), and the kinds of a general word.
+Pure.
 
 A text tower places a general word («ناس», people) near pictures of crowds, not near a picture of one man. So if a query
 only excludes such a word, its kinds (man, woman, child …) are excluded as well. Animals were tried and left out:

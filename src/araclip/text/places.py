@@ -1,4 +1,4 @@
-"""Places: the town that coordinates lie at, how places are spelled, and the place that a query names. Pure.
+"""Finds the town at coordinates, and the place that a query names, in any of its spellings. Pure.
 
 The table text/data/places.txt.xz has the towns of GeoNames with their regions and countries (recipes/places.py). A
 place is written «القاهرة، مصر · Cairo, Egypt»: the names of town, region and country in Arabic, then in English.

@@ -1,4 +1,6 @@
-"""The vocabulary: words of captions with their counts, with which a query's words are compared. Immutable, pure."""
+"""Holds the vocabulary, with which a query's words are compared: words of captions and their counts. Immutable,
+pure.
+"""
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property

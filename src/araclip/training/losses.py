@@ -1,4 +1,4 @@
-"""Losses: contrastive losses, losses between a student's and a teacher's vectors, and losses for class names."""
+"""Computes losses: contrastive, between a student's and a teacher's vectors, and for class names."""
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence

@@ -1,6 +1,4 @@
-"""Reads concepts: the classes of an image classifier, with names, and vectors in the space of the image tower's
-features.
-"""
+"""Reads concepts: the classes of an image classifier, their names, and their vectors in the image tower's features."""
 
 import hashlib
 import random

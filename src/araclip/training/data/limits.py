@@ -1,4 +1,4 @@
-"""Types of the values in a recipe, each with its limits; a message about a wrong value names them."""
+"""Defines the types of the values in a recipe, each with its limits, which the message about a wrong value names."""
 
 import math
 from collections.abc import Callable

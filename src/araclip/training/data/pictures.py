@@ -1,4 +1,4 @@
-"""Pictures and captions for training: mixes picture sets into batches without duplicates, and augments pictures."""
+"""Mixes picture sets with captions into training batches without duplicates, and augments pictures."""
 
 import hashlib
 import random

@@ -1,4 +1,4 @@
-"""Parallel text: reads pairs of English and Arabic from files, and mixes files into batches in fixed shares.
+"""Reads parallel text (pairs of English and Arabic) from files, and mixes files into batches in fixed shares.
 
 A row that cannot be read is a DataError that names file and line: skipping the row would lose data silently, and
 taking a row of another split would leak silently.

@@ -1,4 +1,4 @@
-"""The processes and devices of a run: says which process takes which rows of a batch, and in which precision."""
+"""Sets up the processes and devices of a run: which process takes which rows of a batch, and in which precision."""
 
 from contextlib import AbstractContextManager
 from datetime import timedelta

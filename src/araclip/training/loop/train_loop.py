@@ -1,5 +1,4 @@
-"""Trains every stage that learns, in a loop of steps, logged rows, dev recalls and checkpoints; it can be killed and
-resumed.
+"""Trains the stages that learn: a loop of steps, logs, dev recalls and checkpoints that can be killed and resumed.
 
 The batch, augmentation, dropout and learning rate of a step depend on (seed, step) alone. A checkpoint holds all other
 state, `TrainingState`. So a resumed run ends with the same weights, bit for bit.

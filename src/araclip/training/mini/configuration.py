@@ -1,4 +1,6 @@
-"""The configuration of an image tower with several branches, and the heads' settings. It does not import torch."""
+"""Defines the configuration of an image tower with several branches, and the heads' settings. It does not import
+torch.
+"""
 
 import math
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""The kinds of stages that araclip-mini adds to recipes."""
+"""Defines the kinds of stages that araclip-mini adds to recipes."""
 
 from dataclasses import field
 from pathlib import Path
