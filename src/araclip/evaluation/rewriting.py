@@ -81,9 +81,7 @@ def _word(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 
 def _verb(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return the forms in the dialects and in Arabizi of each present form of a verb: بيلعب, عم يلعب, قاعد يلعب, ديلعب,
-    كيلعب.
-    """
+    """Return the forms in dialects and Arabizi of each present form of a verb: بيلعب, عم يلعب, قاعد يلعب, ديلعب."""
     forms: dict[str, dict[str, str]] = {form: _latin(words[ARABIZI], form, standard) for form in _present(standard)}
     for dialect in DIALECTS:
         he, *rest = words[dialect].split(" ")
@@ -122,9 +120,7 @@ def _is_plural(form: str, standard: str) -> bool:
 
 
 def _latin(he: str, form: str, standard: str) -> dict[str, str]:
-    """Return the Arabizi of a verb form, made from that of the "he" form: yel3ab → tel3ab, yel3abo; empty if
-    unknown.
-    """
+    """Return the Arabizi of a verb form, made from that for "he": yel3ab → tel3ab, yel3abo; empty if unknown."""
     if he == UNCHANGED:
         return {}
     verb = he if form.startswith("ي") else f"t{he[1:]}"

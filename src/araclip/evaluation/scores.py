@@ -147,9 +147,7 @@ def _check(queries: Vectors, gallery: Vectors, relevant: Sequence[Sequence[int]]
 
 
 def _pairs(relevant: Sequence[Sequence[int]], candidates: int) -> tuple[Ints, Ints, Ints]:
-    """Return the relevant pairs, sorted and each once: queries (F,), candidates (F,), and the pairs of each query
-    (Q,).
-    """
+    """Return the relevant pairs, sorted, each once: queries (F,), candidates (F,), and counts by query (Q,)."""
     lengths = np.fromiter(map(len, relevant), np.int64, len(relevant))
     if not lengths.all():
         query = int(np.argmin(lengths))

@@ -69,9 +69,7 @@ class AdaptedGraph:
         return [value.name for value in self._graph.input]
 
     def put_before(self, replaced: str, name: str, kind: int, axes: Axes) -> tuple[str, str]:
-        """Replace an input; return the new input's name and the old input's, a value that `compute` must make from now
-        on.
-        """
+        """Replace an input; return the new input's name and the old input's, now a value that `compute` must make."""
         self._made += 1
         inside = f"{OWN}inside_{replaced}_{self._made}"
         self._rename(replaced, inside)

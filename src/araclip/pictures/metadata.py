@@ -40,9 +40,7 @@ class PhotoMetadata:
     place: str | None = None
 
     def completed(self, other: "PhotoMetadata") -> "PhotoMetadata":
-        """Return this metadata, with fields that are not known filled in from `other`; coordinates are taken as a
-        pair.
-        """
+        """Return this metadata with unknown fields filled in from `other`; both coordinates come from one."""
         known = {each.name: getattr(self, each.name) for each in fields(self)}
         missing = {name: getattr(other, name) for name, value in known.items() if value is None}
         if self.latitude is not None:

@@ -846,9 +846,7 @@ class _Reader(Months):
         return None
 
     def _season_year(self, at: int) -> tuple[int, int, int] | None:
-        """Read the year after a season, «2021», «2018-2019», «السنة الماضية»: (width, first year, last year), or
-        None.
-        """
+        """Read the year after a season, «2018-2019» or «السنة الماضية»: (width, first year, last year), or None."""
         year = self.year_told(at)
         # this year's season, «صيف هالسنة», is read by another rule
         if year and (year[1] < self.today.year or self.gregorian(at)):

@@ -127,9 +127,7 @@ class Dialects:
         return self.vocabulary.spelling(word) or self.vocabulary.spelling_of_parts(word) or word
 
     def _composed(self, word: str) -> list[Change]:
-        """Return what a word may be if its beginning is known, or if it is an inflection or a verb in the present
-        tense.
-        """
+        """Return what a word may be if its beginning is known, or if it is an inflection or a present-tense verb."""
         for typed, standard in _BEGINNINGS:
             stem = word.removeprefix(typed)
             if stem != word and len(stem) >= MIN_STEM - 1 and (found := self._definite(word, stem, standard)):
@@ -278,9 +276,7 @@ def _is_described_thing(words: Sequence[str], at: int) -> bool:
 
 
 def _said(words: Sequence[str], at: int, target: str) -> bool:
-    """True if the words around a place already are the phrase `target`: جواز سفر stays, a lone جواز becomes جواز
-    سفر.
-    """
+    """True if the words around a place already are the phrase `target`: جواز سفر stays, only جواز is changed."""
     phrase = fold(target).split()
     starts = range(max(0, at - len(phrase) + 1), at + 1)
     return len(phrase) > 1 and any([*map(fold, words[start : start + len(phrase)])] == phrase for start in starts)

@@ -1,6 +1,4 @@
-"""Holds the vocabulary, with which a query's words are compared: words of captions and their counts. Immutable,
-pure.
-"""
+"""Holds the words of captions and their counts, with which a query's words are compared. Immutable, pure."""
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property

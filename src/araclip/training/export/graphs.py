@@ -62,9 +62,7 @@ def trace_graph(
 
 
 def take_in(path: Path) -> None:
-    """Move a graph's weights from the file beside it into the graph, and delete that file; not if it would be too
-    large.
-    """
+    """Move the weights in the file beside a graph into the graph and delete the file, if they are not too large."""
     model = onnx.load(str(path), load_external_data=False)
     data = path.with_name(f"{path.name}{DATA}")
     moved = [tensor for tensor in model.graph.initializer if tensor.data_location == TensorProto.EXTERNAL]

@@ -1,6 +1,4 @@
-"""Defines the configuration of an image tower with several branches, and the heads' settings. It does not import
-torch.
-"""
+"""Defines the configuration of an image tower with branches, and the heads' settings, without importing torch."""
 
 import math
 from collections.abc import Iterable
