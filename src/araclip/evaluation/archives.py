@@ -84,7 +84,7 @@ def _samples_of_tars(tars: Sequence[Path]) -> Rows:
     for path in tars:
         key, picture, picture_name = "", None, ""
         fields: dict[str, Any] = {}
-        texts = 0  # bytes of text in this sample
+        texts = 0  # bytes of text that this sample has so far
         for member, content in members_of(path):
             sample, suffix = sample_of(member)
             if not sample:

@@ -56,7 +56,8 @@ _STYLE = {
 }
 
 Named = Sequence[tuple[str, Direction]]  # (name in the legend, results) of each model
-Row = tuple[str, int, float, tuple[float, float]]  # name of a group, its number of queries, share, interval
+# (name of a group, its number of queries, share, interval of the share)
+Row = tuple[str, int, float, tuple[float, float]]
 
 
 def recall_curves(named: Named, n: int, title: str, candidates: str) -> str:

@@ -186,7 +186,7 @@ class Source:
     fields: tuple[str, ...] = (CAPTION_FIELD,)  #: caption fields; the first is the default
     splits: tuple[str, ...] | None = None  #: the splits that exist; None: those that the files have
     hub: Hub | None = None  #: a copy with pictures on the hub, if one is known; its caption column is the first field
-    license: str | None = None  #: licence of the captions, if known
+    license: str | None = None  #: licence of the captions; None: not known
     note: str = ""  #: what a reader of figures on this set should know
 
 

@@ -115,9 +115,10 @@ NEEDED = ("matplotlib", "jinja2")
 SHAPES_ARABIC = (3, 11)  # the first version of matplotlib that joins and orders Arabic letters
 COLUMNS = ("R@1", "R@5", "R@10", "MRR", "nDCG@10")
 CUTOFFS = (1, 5, 10)
-CHART_K = 10  # the k of the charts: groups are small, and R@10 is seldom 0
+CHART_K = 10  # charts show R@10, which is seldom 0 even in small groups
 
-GroupTables = dict[str, dict[str, list[tuple[GroupRecall, ...]]]]  # title → model → group → entry for each k
+# title of a table → model → group → an entry for each k
+GroupTables = dict[str, dict[str, list[tuple[GroupRecall, ...]]]]
 
 _ARABIC = re.compile("[\u0600-\u06ff\u0750-\u077f\u08a0-\u08ff\ufb50-\ufdff\ufe70-\ufefc]")
 

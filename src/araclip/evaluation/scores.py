@@ -84,7 +84,7 @@ class Evaluated:
         return f"<Evaluated {self.protocol.model} on {self.protocol.dataset}: text to image {self.t2i}>"
 
 
-DEPTH = 10  # the 10 of nDCG@10 and MRR@10
+DEPTH = 10  # nDCG and MRR look at this many candidates
 BLOCK = 48 << 20  # bytes of scores computed at once: enough rows to make the matrix product efficient
 SLICE = 4 << 20  # bytes of scores ranked at once: they are read six times and should stay in the processor's cache
 
@@ -212,9 +212,9 @@ def _evaluated(
     scores[own] = -np.inf
     above = _count(np.greater(scores, best[:, None], out=mask))
     level = _count(np.equal(scores, best[:, None], out=mask))
-    margin = best - scores.max(axis=1)  # infinite if every candidate is relevant
+    margin = best - scores.max(axis=1)  # the margin is infinite if every candidate is relevant
     scores[own] = values
-    # (Q,), at least 1: how many relevant candidates have the best relevant candidate's score
+    # (Q,) how many relevant candidates tie with the best relevant one, itself included
     level_too = np.add.reduceat((values == best[rows]).astype(np.int64), starts)
     # expected rank of the first of level_too relevant candidates among level + level_too ties
     ranks = 1 + above + level / (1 + level_too)
@@ -258,7 +258,7 @@ def _top(scores: Vectors, mask: NDArray[np.bool_], keep: int) -> tuple[Ints, Vec
 
 def _ndcg(values: Vectors, rows: Ints, counts: Ints, top: Vectors, last: Vectors, tied: Ints) -> Floats:
     """Return nDCG@10 of b queries, (b,). Of tied candidates, each gains the mean discount of the ranks they share."""
-    near = values >= last[rows]  # nothing beyond rank 10 has a gain
+    near = values >= last[rows]  # a candidate beyond rank 10 has no gain
     values, rows = values[near], rows[near]
     ten = top[rows, :DEPTH]  # (f, 10)
     above = (ten > values[:, None]).sum(axis=1)
@@ -269,7 +269,7 @@ def _ndcg(values: Vectors, rows: Ints, counts: Ints, top: Vectors, last: Vectors
 
 
 METRICS = ("R@1", "R@5", "R@10", "MRR", "MRR@10", "nDCG@10")
-CELLS = 1 << 22  # resamples × clusters drawn at once: 32 MB
+CELLS = 1 << 22  # how many (resample, cluster) pairs are drawn at once: 32 MB
 
 
 def ranks(

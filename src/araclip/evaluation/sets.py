@@ -37,7 +37,7 @@ class PictureFiles:
         self.folders = folders
         self.roots = [os.path.realpath(root) for root in roots or folders]
         self.remedy = remedy or "Move it there, or name the folder that holds it (--images, in a recipe `images`)."
-        self._real: dict[str, str] = {}  # parent folder → its real path; many pictures share one
+        self._real: dict[str, str] = {}  # cache: folder → its path without links; many pictures share a folder
 
     def path(self, name: str, where: str) -> Path:
         """Return the path of a picture that a set names; `where` says in messages where the name stands.

@@ -177,7 +177,7 @@ def _json(path: Path) -> Any:
 
 
 SCALE = 30.0  # factor of cosines before the softmax; measured on araclip-mini, see benchmarks/label_probabilities.py
-CHUNK = 64  # pictures encoded together, if some may be unreadable
+CHUNK = 64  # number of pictures encoded together, if some may be unreadable
 OTHER = (2.27, -4.3, -0.57)  # weights in `none_of`: best label's distance, constant, logarithm of the labels' number
 TEMPLATES = ("{}", "صورة {}", "صورة فوتوغرافية: {}", "لقطة مقرّبة: {}", "رسم {}")
 

@@ -51,7 +51,7 @@ def checked_models() -> Path:
     named = os.environ.get("ARACLIP_CHECKED_MODELS")
     if named:
         return Path(named).expanduser().absolute()
-    import platformdirs  # imported here, since loading a bundled model does not need platformdirs
+    import platformdirs  # imported only here, as loading a bundled model does without platformdirs
 
     return platformdirs.user_cache_path("araclip") / "checked-models"
 

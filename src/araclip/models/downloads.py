@@ -43,7 +43,7 @@ def check_space(place: Path, needed: int, what: str) -> None:
 
 LARGE = 10_000_000  # bytes; an interrupted download of a smaller file starts again from its beginning
 PIECE = 1 << 20  # bytes read from the network at once
-TIMEOUT = 60  # seconds without a byte, after which a download breaks off
+TIMEOUT = 60  # a download breaks off after this many seconds without a byte
 Progress = Callable[[str, int, int], None]  # called with file name, bytes done and total bytes
 
 
@@ -121,14 +121,14 @@ def _read(answer: IO[bytes], most: int) -> bytes:
     """Read at most `most` bytes of an answer; raise ConnectionError for an OSError, since the network failed."""
     try:
         return answer.read(most)
-    except OSError as error:  # no route, no network, TLS that was cut off
+    except OSError as error:  # such as no route, no network, or a broken TLS connection
         raise ConnectionError(str(error)) from error
 
 
 OURS = (*model_folder.PARTS, *model_folder.DATA_FILES)
 _SMALL = (".json", ".txt", ".model", ".jinja", ".spm")
 _SKIPPED = {"onnx", "openvino", "flax", "tf", "coreml", "gguf", "runs", ".cache"}  # folders to ignore
-HUB_TIMEOUT = 30  # seconds for the hub's answer about a repository
+HUB_TIMEOUT = 30  # most seconds to wait for the hub's answer about a repository
 Files = Mapping[str, int]  # the size in bytes of each file in a repository, by name
 
 

@@ -30,10 +30,11 @@ from araclip.pictures.images import open_image
 
 __all__ = ["AraCLIP", "Encoder", "ModelLike", "as_encoder", "is_known_peer"]
 
-ModelLike = str | PathLike[str] | Encoder  # a name, a path, or an encoder
+ModelLike = str | PathLike[str] | Encoder  # a model's name or path, or an encoder
 
 _opening = threading.Lock()  # one lock for all models, since an encoder with a lock of its own could not be pickled
-PEERS = "araclip.peers.loading"  # imported only when needed: it imports training, which imports this module
+# module that is imported only when needed, as it imports this module by way of `training`
+PEERS = "araclip.peers.loading"
 
 
 def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | None = None) -> Encoder:

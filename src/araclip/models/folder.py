@@ -133,7 +133,7 @@ FORMAT = 2
 NOT_STATED = "not stated"  # the field `license` of a model whose licence is unknown
 NO_NORMALIZER = 0  # the value of `TextConfig.normalizer` where text reaches the tokenizer as it was typed
 HASHED = ("tokenizer.json", "text.onnx", "image.onnx")
-DATA_FILES = ("text.onnx.data", "image.onnx.data")  # weights of graphs that do not fit into one ONNX file
+DATA_FILES = ("text.onnx.data", "image.onnx.data")  # files for the weights of graphs that do not fit into one ONNX file
 # How a graph can store its weights, see `training.export.weights`
 WEIGHTS = ("int8", "compact", "float32", "smooth-int8", "smooth-compact", "static-int8", "float16")
 COMPUTED_IN_INT8 = ("smooth-int8", "smooth-compact", "static-int8")
@@ -269,7 +269,7 @@ class ModelConfig:
 def _is_hashes(value: object) -> bool:
     return (
         isinstance(value, dict)
-        and not value.keys() - {*HASHED, *DATA_FILES}  # this also refuses a name with a path in it
+        and not value.keys() - {*HASHED, *DATA_FILES}  # a name with a path in it is refused, too
         and all(isinstance(digest, str) and len(digest) == 64 for digest in value.values())
     )
 
@@ -322,7 +322,7 @@ PARTS = ("config.json", *HASHED, "README.md")  # the files in every model folder
 
 MAX_CONFIG = 1_000_000  # most bytes in config.json; that of araclip-mini has 3,400
 MAX_PART = (1 << 31) - 1  # most bytes in a graph or tokenizer file: an ONNX file cannot have more
-_HASHED_AT_ONCE = 1 << 24  # bytes that `sha256` reads in one block
+_HASHED_AT_ONCE = 1 << 24  # number of bytes that `sha256` reads at once
 MAX_DATA = 1 << 35  # most bytes in one of DATA_FILES: 8 billion weights in float32
 
 

@@ -40,10 +40,11 @@ OPERATORS = frozenset(_OPERATORS.split())
 STANDARD_DOMAINS = ("", "ai.onnx")
 DOMAIN, PRODUCT = "com.microsoft", "MatMulIntegerToFloat"  # the only operator of ONNX Runtime's own that is allowed
 
-_VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5  # wire types; ONNX uses no groups (3 and 4)
-_TENSOR_DATA = (4, 5, 7, 9, 10, 11)  # float_data, int32_data, int64_data, raw_data, double_data, uint64_data
-_STRING = 8  # the data type of texts
-_EXTERNAL = 1  # the data location of weights in another file
+_VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5  # wire types of fields; ONNX has no groups (types 3 and 4)
+# field numbers of float_data, int32_data, int64_data, raw_data, double_data and uint64_data
+_TENSOR_DATA = (4, 5, 7, 9, 10, 11)
+_STRING = 8  # number of the data type of texts
+_EXTERNAL = 1  # number of the data location "in another file"
 _ELEMENTS_PER_BYTE = 4  # most elements in a byte: the smallest data types are 2-bit integers
 
 Value = memoryview | int  # what a field holds: bytes, or a number
@@ -168,7 +169,8 @@ class _Graph:
         place: dict[str, str] = {}
         seen: set[int] = set()
         for number, value in self._fields(data):
-            if number in (2, 8, 9, 14) and number in seen:  # of a repeated field, a parser takes the last occurrence
+            # a repeated field is refused, since a parser takes only the last occurrence
+            if number in (2, 8, 9, 14) and number in seen:
                 raise _Fault("weights of it have two types, names or contents")
             seen.add(number)
             if number == 1:
@@ -190,7 +192,7 @@ class _Graph:
                 raise _Fault("its weights are in other files; a model folder keeps them in the graph")
             stored = self._stored_beside(place)
         elements = prod(shape)
-        self._elements[name] = elements if name not in self._elements else -1  # -1: two weights have this name
+        self._elements[name] = elements if name not in self._elements else -1  # -1 marks a name that two weights have
         if min(shape, default=0) < 0 or elements > stored * _ELEMENTS_PER_BYTE:
             raise _Fault(f"weights of it are said to have the shape {shape}, but {stored} bytes are stored")
 

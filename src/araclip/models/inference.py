@@ -103,7 +103,7 @@ class OpenVinoSession:
         if which == "CPU":
             settings |= {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
         self._compiled = openvino.Core().compile_model(model, which, settings)
-        self._free: deque[Any] = deque()  # inference requests that no thread is using
+        self._free: deque[Any] = deque()  # free inference requests, which no thread is using
         self.inputs = {port.any_name: _shape(port) for port in self._compiled.inputs}
         shape = _shape(self._compiled.outputs[0])
         self.width = shape[-1] if shape else 0
@@ -115,7 +115,7 @@ class OpenVinoSession:
         except IndexError:
             request = self._compiled.create_infer_request()
         try:
-            return np.array(request.infer(dict(inputs))[0])  # a copy: the next run overwrites this memory
+            return np.array(request.infer(dict(inputs))[0])  # a copy, since the next run overwrites this memory
         finally:
             self._free.append(request)
 

@@ -21,7 +21,7 @@ from araclip.models.pull import parts_of, repository_of, unknown
 from araclip.models.speed import Speed, remembered
 from araclip.peers.model_registry import BY_NAME, FIRST_CAPTION, PEERS, Peer, PublishedRecall, forbids_commerce
 
-TAKE = {  # what each model is recommended for, by published figures, size and licence; see docs/peers.md
+TAKE = {  # name of a model → what it is recommended for, by published figures, size and licence; see docs/peers.md
     "araclip-mini": "no network, an old or small machine; non-commercial",
     "siglip-i18n-b16-256": "a CPU, any use",
     "siglip2-b32-256": "a CPU, any use, as fast as possible",

@@ -128,7 +128,7 @@ def _longest_entry(table: str) -> int:
         data = base64.b64decode(table)
         (length,) = struct.unpack_from("<I", data)
     except (binascii.Error, ValueError, struct.error):
-        return 0  # not a character map: the library refuses it
+        return 0  # this is no character map, and the library refuses it
     return max(map(len, data[4 + length :].split(b"\0")))
 
 

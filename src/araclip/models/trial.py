@@ -101,7 +101,7 @@ def main() -> None:
     except MemoryError:
         answer = {"error": "MemoryError"}
     parent.answer(answer)
-    os._exit(0)  # all is done, and a damaged library might hang in an orderly exit
+    os._exit(0)  # ends at once, because a damaged library might hang in an orderly exit
 
 
 def _try(folder: Path, tower: str) -> None:
@@ -112,7 +112,7 @@ def _try(folder: Path, tower: str) -> None:
         long = tuple((letters * MAX_LETTERS)[:MAX_LETTERS] for letters in LETTERS)
         text.tokenizer.encode(long)
         text.encode(SHORT, batch_size=2)
-        text.encode(long[3:4], batch_size=1)  # a text with as many tokens as the model takes
+        text.encode(long[3:4], batch_size=1)  # encodes a text of as many tokens as the model takes
     else:
         side = config.image.size
         pixels = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)

@@ -12,7 +12,7 @@ Vectors = NDArray[np.float32]  # (n, D)
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Ids = Ints  # ids of pictures in a gallery
-StoredVectors = NDArray[np.float16]  # (n, D), the type in which galleries store vectors
+StoredVectors = NDArray[np.float16]  # vectors (n, D) in the type in which galleries store them
 
 UNIT_TOLERANCE = 0.01  # how far a vector's length may be from 1; with bfloat16 it is off by .004
 

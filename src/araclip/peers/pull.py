@@ -105,7 +105,7 @@ def check_vectors(
 ) -> float:
     """Return the least cosine between a graph's vectors and the library's; refuse a graph below `least`."""
     cosines = (found * expected).sum(axis=1)
-    worst = int(np.argmin(cosines))  # a NaN counts as least
+    worst = int(np.argmin(cosines))  # argmin takes a NaN for the least cosine
     if not cosines[worst] >= least:
         raise ExportRejected(
             f"{graph} is not the published model: on {probes[worst]!r:.60} its vector has cosine {cosines[worst]:.5f} "

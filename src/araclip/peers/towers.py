@@ -39,7 +39,7 @@ class TextGraph(nn.Module):
         self.register_buffer("rows", None)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        ids = input_ids if self.rows is None else self.rows[input_ids]  # (B, T), ids of the published model's tokens
+        ids = input_ids if self.rows is None else self.rows[input_ids]  # (B, T), converted to the published model's ids
         if self.language is not None:
             ids = self.language(ids)
         inputs = (ids,) if attention_mask is None else (ids, attention_mask)
@@ -363,7 +363,7 @@ def _open_clip_image(name: str, encoder: TorchEncoder) -> ImagePart:
     visual = encoder.image.model
     how = preprocessing.of_open_clip(name, encoder.image.settings)
     trunk: Any = getattr(visual, "trunk", None)  # a network of timm
-    own = "ResNet" if hasattr(visual, "attnpool") else "ViT"  # a ResNet of open_clip, such as RN50
+    own = "ResNet" if hasattr(visual, "attnpool") else "ViT"  # only open_clip's ResNets, such as RN50, have an attnpool
     tower = str(trunk.default_cfg.get("architecture", "timm")) if trunk is not None else f"open_clip {own}"
     graph = ImageGraph(visual, lambda pixels: without_tokens(visual(pixels)), how.mean, how.std)
     return ImagePart(graph, tower, how)

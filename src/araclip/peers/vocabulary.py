@@ -111,7 +111,7 @@ def _is_bare(char: str) -> bool:
     return category[0] in "NPSZ" or category in ("Cc", "Cf")
 
 
-SPACE = "▁"  # how SentencePiece writes a space
+SPACE = "▁"  # the character by which SentencePiece writes a space
 _MODELS = ("BPE", "Unigram", "WordPiece", "WordLevel")
 
 

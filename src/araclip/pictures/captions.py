@@ -15,7 +15,7 @@ from araclip.pictures.metadata import CAPTIONS
 MAX_LETTERS = 4_000  # most letters of all captions of a picture; 99 % of captions have fewer than 500
 SIDECAR_BYTES = 64_000
 _XMP_BYTES = 200_000
-_IPTC = ((2, 5), (2, 105), (2, 120), (2, 25))  # object name, headline, caption, keywords
+_IPTC = ((2, 5), (2, 105), (2, 120), (2, 25))  # IPTC fields: object name, headline, caption, keywords
 _XP = ("XPTitle", "XPSubject", "XPComment", "XPKeywords")  # EXIF tags of Windows Explorer, in UTF-16
 _CHUNKS = ("Title", "Description", "Caption", "Comment", "Keywords", "Subject")  # PNG text keys; case does not matter
 _ITEM = re.compile(r"<rdf:li[^>]{0,200}>([^<]{1,4000})</rdf:li>")
@@ -85,7 +85,7 @@ def _png(image: Image.Image) -> Iterator[str]:
     wanted = {name.lower() for name in _CHUNKS}
     for key, value in image.info.items():
         if isinstance(key, str) and key.lower() in wanted and not _is_software(value):
-            if isinstance(value, bytes):  # the comment of a JPEG or GIF
+            if isinstance(value, bytes):  # a JPEG's or GIF's comment is bytes
                 yield _decoded(value)
             elif isinstance(value, str):
                 yield _utf8(value)

@@ -46,7 +46,7 @@ from araclip.pictures.limits import (
 from araclip.pictures.pillow_messages import PILLOW_MESSAGES, silence_libtiff
 from araclip.pictures.upright import factors_for, upright_rgb
 
-READ = tuple(formats.ALWAYS)  # formats that need no extra
+READ = tuple(formats.ALWAYS)  # formats that Pillow reads without an extra of araclip
 LATE_FACTS = ("PNG", "JXL")  # in these formats, EXIF may follow the pixels
 AHEAD = 32  # decoded squares that may wait for the encoder: 5 MB at 224 pixels
 
@@ -110,7 +110,7 @@ def _decoded(source: Openable, size: int | None, name: str, distort: bool) -> It
         factors = factors_for(*image.size, size, distort=distort)
         reduced = image.width * image.height // (factors[0] * factors[1])
         needed = bytes_to_decode(image, decoder_bytes, reduced)
-        if size is not None:  # without `size`, a picture beyond the budget is decoded alone
+        if size is not None:  # (without `size`, a picture beyond the budget is decoded while no other is)
             check_budget(image, needed, DECODING.total, name)
         with DECODING.hold(needed):
             check_free_memory(image, needed, name)
@@ -119,7 +119,7 @@ def _decoded(source: Openable, size: int | None, name: str, distort: bool) -> It
                 upright = upright_rgb(image, factors, name)
                 found = upright, early or facts_of(image, shown)
             finally:
-                if upright is not image:  # free the memory before the budget, even if a traceback holds the image
+                if upright is not image:  # frees the pixels before the budget, even if a traceback holds the image
                     vars(image).clear()
                     return_freed_memory(needed)
             yield found
@@ -160,7 +160,7 @@ def _our_errors(name: str) -> Iterator[None]:
             raise ImageTooLarge(message("picture bomb", name=name, megapixels=size, most=MAX_PIXELS / 1e6)) from None
         except MemoryError:
             raise ImageTooLarge(message("picture no memory", name=name)) from None
-        except Exception as error:  # Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error, …
+        except Exception as error:  # any, as Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error …
             reason = "; ".join(" ".join(text.split())[:200] for text in (str(error) or type(error).__name__, *said))
             raise UnreadableImage(message("picture damaged", name=name, reason=reason)) from error.with_traceback(
                 None
@@ -177,7 +177,8 @@ def open_file(path: str | PathLike[str]) -> BufferedReader:
     try:
         descriptor = open_to_read(path)
     except OSError as error:
-        if error.errno in (errno.ENXIO, getattr(errno, "EOPNOTSUPP", None)):  # the path is a socket
+        # these errors mean that the path is a socket
+        if error.errno in (errno.ENXIO, getattr(errno, "EOPNOTSUPP", None)):
             raise not_a_file(fspath(path), stat.S_IFSOCK) from None
         raise
     mode = os.fstat(descriptor).st_mode

@@ -222,9 +222,9 @@ class ByteBudget:
                 self._changed.notify_all()
 
 
-READING = ByteBudget(190_000_000)  # shared by all threads that read files into memory
-PARSING = ByteBudget(60_000_000)  # for unpacked headers: texts, profiles, directories
-DECODING = ByteBudget(1_150_000_000)  # for pixels; allocators and finished pictures take the rest of PEAK
+READING = ByteBudget(190_000_000)  # budget of all threads for reading files into memory
+PARSING = ByteBudget(60_000_000)  # budget for unpacked headers: texts, profiles, directories
+DECODING = ByteBudget(1_150_000_000)  # budget for pixels; allocators and finished pictures take the rest of PEAK
 
 
 def return_freed_memory(freed: int) -> None:

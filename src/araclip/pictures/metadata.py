@@ -77,7 +77,7 @@ def name_of(text: object) -> str | None:
         text = text[: 4 * MAX_LETTERS].decode("utf-8", "replace")
     if not isinstance(text, str):
         return None
-    text = text[: 4 * MAX_LETTERS].partition("\0")[0]  # cameras leave old bytes after a NUL
+    text = text[: 4 * MAX_LETTERS].partition("\0")[0]  # the rest is dropped, as cameras leave old bytes after a NUL
     clean = "".join(" " if unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") else letter for letter in text)
     return _SPACE.sub(" ", clean).strip()[:MAX_LETTERS].strip() or None
 
@@ -274,7 +274,7 @@ class _Reader:
 
     def _end(self, tag: str) -> None:
         inside = self._inside()
-        if inside == 2 or (inside == 4 and tag == f"{RDF}li"):  # a property, or a member of its list
+        if inside == 2 or (inside == 4 and tag == f"{RDF}li"):  # this element is a property, or a member of its list
             self._add(self._open[self._root() + 2], "".join(self._text))
         self._text.clear()
         self._letters = 0

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from araclip.errors import ImageError
 from araclip.pictures.images import decode_ahead
 
-SIZE = 32  # pixels of a side of the grey square
+SIZE = 32  # side of the grey square in pixels
 CELLS = 1 << 20  # pairs of hashes that are compared at once, in 9 MB of memory
 
 Hashes = NDArray[np.uint64]

@@ -90,7 +90,7 @@ STEEPNESS = 6.0  # a candidate's weight falls with exp(−STEEPNESS · cost)
 COMMONNESS = 0.45  # a candidate's weight rises with this power of its count
 BUCKET = 50  # most words of one skeleton that are compared, the most common first
 SHORT_COUNT = 30  # a word of two letters is compared only if it occurs in captions at least this often
-KEYS = 12  # most skeletons of a word
+KEYS = 12  # most skeletons that are made of one word
 MOST = 3  # most Arabic words that one Latin word may stand for
 LENGTHS = range(2, 16)
 FINAL_VOWEL = 0.6  # cost of a final ي or ى that was not typed; people nearly always type it: walad is ولد, not ولدي
@@ -203,7 +203,7 @@ def _costs(sounds: list[str], words: Iterable[str]) -> dict[str, float]:
     vowel_first = bool(sounds) and sounds[0] in INITIAL_VOWELS
     if vowel_first:
         skipped[0] = INITIAL_VOWEL
-    matches: dict[str, list[float]] = {}  # letter → the cost of each sound
+    matches: dict[str, list[float]] = {}  # Arabic letter → the cost of matching each sound with it
     rows = [[0.0]]
     for skip in skipped:
         rows[0].append(rows[0][-1] + skip)

@@ -14,7 +14,7 @@ from araclip.text.picture_words import shows_nothing
 from araclip.text.script import words
 from araclip.text.word_lists import numbered
 
-HIJRI_YEARS = range(1343, 1501)  # the years in Umm al-Qura's tables
+HIJRI_YEARS = range(1343, 1501)  # Hijri years in Umm al-Qura's tables
 
 
 def hijri_days(year: int, first: tuple[int, int], last: tuple[int, int]) -> tuple[date, date]:
@@ -180,7 +180,7 @@ def _after_and(word: str) -> str | None:
     return word[1:] if word.startswith("و") and len(word) > 2 else None
 
 
-FIRST_YEAR = 1840  # earlier years have no photographs
+FIRST_YEAR = 1840  # earlier years are no dates of photographs
 GENERAL = fold("العام")  # "general", or "the year"
 _YEAR = re.compile(r"\d{4}")
 
@@ -372,7 +372,7 @@ class Months(Years):
         if qualified := self.qualifier(at + width, names.LAST):
             return width + qualified, self._last(month)
         first = at - 1 if at and self.word(at - 1) in _OF else at
-        # a day that `day_month` left unread, as part of a name
+        # includes a day before the month that `day_month` did not read, as it is part of a name
         first = first - 1 if first and self._day(first - 1) else at
         return (width, DateFilter(months=(month,))) if told and not self._is_name(first, at + width) else None
 

@@ -150,7 +150,8 @@ class Dialects:
             labels = tuple(label for label in form.labels if label in DIALECTS)
             ambiguous = own or (form.ambiguous and not telling)
             doubtful = form.ambiguous and bool(changes) and not changes[0].ambiguous  # شجر: trees, or zucchini
-            if own or doubtful or (count >= OFTEN and not labels):  # captions use the form itself as a word
+            # if captions use the form itself, it is unlikely to stand for another word
+            if own or doubtful or (count >= OFTEN and not labels):
                 confidence = UNLIKELY
             else:
                 confidence = AMBIGUOUS if ambiguous else ALSO_KNOWN if count >= OFTEN else SURE

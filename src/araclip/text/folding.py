@@ -44,7 +44,8 @@ def fold(text: str) -> str:
     Raises:
         InputError: `text` is not a string.
     """
-    if isinstance(text, str) and _PLAIN.fullmatch(text):  # nothing that `normalize` or lower case could change
+    # fast path: plain letters, which `normalize` and lower case do not change
+    if isinstance(text, str) and _PLAIN.fullmatch(text):
         folded = text.translate(_LETTERS)
         return _FINAL_HAMZA.sub("", folded) if "ء" in folded else folded
     text = normalize(normalize(text).casefold())

@@ -44,7 +44,7 @@ def written_out() -> list[Normalizer]:
         *several,
         *composed,
         _without(STRAY_JOINER),
-        *composed,  # the joiner may have stood between a letter and its mark
+        *composed,  # composes again: a removed joiner may have stood between a letter and its mark
         _replace(f"[{_class(character for character in _all_characters() if character.isspace())}]+", " "),
         {"type": "Strip", "strip_left": True, "strip_right": True},
     ]

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from araclip.text.folding import FOLDING_VERSION, fold
 
 WORDS_VERSION = f"{FOLDING_VERSION}.1"  # stored beside an index of stems; raise it when `words` changes its output
-MAX_LETTERS = 64  # longer words (hashes, encoded data) are cut
+MAX_LETTERS = 64  # words longer than this (hashes, encoded data) are cut
 _CACHED = 1 << 16  # number of words whose stems are remembered, because file names repeat their folders' words
 
 # Marks and joiners that may stand inside a word.

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIDE = 640  # pixels: a picture is reduced until its longer side has about as many, then it is examined for text
-CELL = 16  # pixels of a side of a cell
+CELL = 16  # side in pixels of a square cell of the picture
 STRONG = 48  # grey levels, of 255: pixels two apart that differ by more are at the edge of a stroke
 TRANSITIONS = 0.09  # least share of strong changes among the pixels of a cell with letters
 CROWDED = 0.62  # with this share of strong changes or more, a cell has no letters, but hatching or noise
-RUN = 4  # least cells with letters, side by side, that are a line
-CELLS = 12  # least cells in lines of a picture that has text
+RUN = 4  # this many cells with letters side by side, or more, are a line
+CELLS = 12  # a picture has text if at least this many cells are in lines
 
 
 def text_cells(grey: NDArray[np.uint8]) -> int:

@@ -24,7 +24,7 @@ from araclip.pictures.captions import joined
 from araclip.pictures.metadata import PhotoMetadata, camera_of, coordinates
 from araclip.pictures.video.formats import CODECS, DEMUXERS
 
-MAX_PIXELS = 7680 * 4320  # 8K; larger frames are refused
+MAX_PIXELS = 7680 * 4320  # frames larger than 8K are refused
 MAX_STREAMS = 64
 GAP = 1.0  # the fewest seconds between two frames that are examined
 NEAR = 0.002  # most seconds by which a rounded time may differ from the time of its frame

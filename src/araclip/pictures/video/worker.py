@@ -34,7 +34,7 @@ from araclip.pictures.phash import SIZE, phash
 from araclip.pictures.video.frames import Video
 from araclip.pictures.video.scenes import LATEST
 
-SIDE = 32  # pixels of a side of the scaled-down frames that are compared
+SIDE = 32  # side in pixels of the scaled-down frames that are compared
 DIFFERENT = 24.0  # least mean difference of two scenes over pixels and colours, of 255; see docs/log/2026-11.md
 PLAIN = 6.0  # a frame shows one colour only if its pixels' standard deviation is less (in grey levels)
 
@@ -72,7 +72,7 @@ def _different(frames: Sequence[Small], among: Sequence[int], least: float) -> l
     return picked
 
 
-LOOKED_AT = 4  # key frames that are examined for each scene that a video may have
+LOOKED_AT = 4  # how many key frames are examined for each scene that a video may have
 STILL_QUALITY = 85
 
 
@@ -124,7 +124,7 @@ def main() -> None:
     parent = Parent(takes_files=True)
     _load_all()
     av.logging.set_level(av.logging.PANIC)
-    lowest = os.dup(0)  # the lowest free descriptor; only the video's file may use it
+    lowest = os.dup(0)  # the lowest free file descriptor; only the video's file may use it
     os.close(lowest)
     restrict(int(sys.argv[1]), files=lowest + 1)
     parent.answer({"ready": True})

@@ -63,7 +63,7 @@ def _read_arrays(path: Path) -> dict[str, Floats]:
 class Concepts:
     """The classes that have a name in the stage's languages."""
 
-    features: Floats  # (C, W), in the space of the image tower's pooled output
+    features: Floats  # (C, W), each class's vector in the space of the image tower's pooled output
     names: list[tuple[str, ...]]  # for each class its names, normalised, at least one
     classifier: tuple[Floats, Floats] | None  # weight (all classes, W) and bias (all classes,); None if not known
 

@@ -161,7 +161,8 @@ class PictureMixture:
 
     def _rows(self, step: int, size: int) -> list[int]:
         seeds = -(-size // (1 + self._hard))
-        group, _, earlier = self._groups.draw(step)  # this batch's group, and its number of earlier batches
+        # the group that this batch draws from, and how many earlier batches drew from it
+        group, _, earlier = self._groups.draw(step)
         own = range(earlier * seeds, (earlier + 1) * seeds)
         rows: dict[int, int] = {}  # first row of a picture's file → the row that was drawn
         for slot in chain(own, count(SPARE + earlier * size)):
@@ -292,7 +293,7 @@ class FileMixture:
         raise AssertionError
 
 
-BLOCK = 1024  # pictures that are compared with all others at a time
+BLOCK = 1024  # number of pictures that are compared with all others at once
 
 
 def mined(vectors: NDArray[np.float32], pictures: Sequence[CaptionedPicture], count: int) -> NDArray[np.int64]:

@@ -60,7 +60,8 @@ def _pattern(weights: Sequence[float]) -> tuple[NDArray[np.int64], NDArray[np.in
     if wrong:
         raise RecipeError(f"a source has weight {wrong[0]}, expected a positive number. Leave it out for none.")
     exact = np.array(weights, np.float64) / sum(weights) * CYCLE
-    quota = np.floor(exact).astype(np.int64)  # the slots that rounding leaves go to the largest remainders
+    # rounded down; the remaining slots go to the sources with the largest remainders
+    quota = np.floor(exact).astype(np.int64)
     quota[np.argsort(quota - exact, kind="stable")[: CYCLE - quota.sum()]] += 1
     if quota.min() < 1:
         raise RecipeError(

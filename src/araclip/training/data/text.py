@@ -26,7 +26,7 @@ from araclip.training.data.sampling import InterleavedSampler
 SUFFIXES = (".tsv", ".tsv.xz", ".jsonl", ".parquet")
 MAX_LINE = 1_000_000  # most bytes of a row; captions have some hundreds, whole articles some ten thousand
 MAX_EXPANSION = 200  # most unpacked bytes for each byte of a file; xz shrinks parallel text fivefold
-PARQUET_ROWS = 1024  # rows of a parquet file that are read at a time
+PARQUET_ROWS = 1024  # number of rows of a parquet file that are read at once
 _ENGLISH = ("english", "en", "eng", "caption_en")
 _ARABIC = ("arabic", "ar", "ara", "caption_ar")
 _ARABIC_LETTER = re.compile("[\u0621-\u064a]")
@@ -222,7 +222,8 @@ def _parquet(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
             texts = [name for name in columns.values() if str(file.schema_arrow.field(name).type).endswith("string")]
         with parquet_file(str(path), texts=texts) as file:  # as dictionaries: reads each distinct text once
             groups = map(file.metadata.row_group, range(file.num_row_groups))
-            if any(group.total_byte_size > left for group in groups):  # unpacked sizes, checked before any row is read
+            # a file that unpacks to too much is refused before any row is read
+            if any(group.total_byte_size > left for group in groups):
                 _too_large(f"{path}, row 1")
             for batch in file.iter_batches(PARQUET_ROWS, columns=list(columns.values())):
                 for column in batch.columns:

@@ -112,7 +112,7 @@ class DevPictures:
 
     name: str
     pictures: list[CaptionedPicture]
-    languages: tuple[str, ...]  # `check_recall` compares recall in the first
+    languages: tuple[str, ...]  # languages with captions; `check_recall` compares recall in the first one
 
     @classmethod
     def read(cls, spec: DevSet) -> "DevPictures":
@@ -344,9 +344,10 @@ def _config(
         max_tokens=min(processor.max_tokens, config.max_tokens), normalizer=NO_NORMALIZER, pad_id=pad or 0,
     )  # fmt: skip
     image = replace(how, tower=about.image_tower or _tower_name(config.vision_config))
-    prefixes = () if config.query_bank or config.names else config.matryoshka_dims  # both change the axes
+    # with a query bank or a names part, prefixes are no good vectors
+    prefixes = () if config.query_bank or config.names else config.matryoshka_dims
     stated = about.license, about.training_data
-    if stated == (About().license, ()) and config.license:  # keep the licence of the weights
+    if stated == (About().license, ()) and config.license:  # if none is given, the licence of the weights is kept
         stated = config.license, tuple(config.training_data)
     return ModelConfig(
         name=name, version=version, width=config.projection_dim, text=text, image=image, files={},

@@ -37,7 +37,8 @@ from araclip.training.export.graphs import (
 from araclip.training.export.narrowing import quantized
 from araclip.training.model.unpack import PRODUCTS_KEY
 
-LARGEST_PAIR = 127  # most of two neighbours together before rounding, which adds ½ to each; 255 · 128 fits 16 bits
+# most that two neighbouring weights add up to; rounding adds at most ½ to each, and 255 · 128 fits 16 bits
+LARGEST_PAIR = 127
 _TINY = 1e-12  # serves as the scale of a column of zeros
 
 
@@ -72,7 +73,8 @@ def convolution_scales(weight: NDArray[np.float32], groups: int) -> NDArray[np.f
     if weight.shape[1] == 1 and groups == len(weight) > 1:
         return quantized(weight, (1, 2, 3))[1].ravel()
     at_places = weight.transpose(2, 3, 1, 0)  # (h, w, I, O)
-    odd = [(0, 0), (0, 0), (0, at_places.shape[2] % 2), (0, 0)]  # some kernels pad the inputs of each place
+    # an odd number of inputs is padded with zeros, as some kernels do
+    odd = [(0, 0), (0, 0), (0, at_places.shape[2] % 2), (0, 0)]
     scales = [
         safe_scales(at_places.reshape(-1, len(weight))),
         safe_scales(np.pad(at_places, odd).reshape(-1, len(weight))),

@@ -146,7 +146,7 @@ def take_bytes(model: Any) -> bool:
     value = turned = "pixels"
     factor, offset = 1.0, 0.0
     while True:
-        readers = [node for node, _ in uses[value] if steps or node.op_type != "Shape"]  # of bytes, it is the same
+        readers = [node for node, _ in uses[value] if steps or node.op_type != "Shape"]  # bytes have the same shape
         if len(readers) != 1:
             return False
         (node,) = readers

@@ -36,7 +36,7 @@ from araclip.training.export.static import convolutions
 from araclip.training.model.unpack import probe_squares
 
 SMOOTH = ("smooth-int8", "smooth-compact")
-CALIBRATED = (*SMOOTH, "static-int8")  # ways that use calibration inputs
+CALIBRATED = (*SMOOTH, "static-int8")  # ways to store weights that use calibration inputs
 
 
 def store(
@@ -129,7 +129,7 @@ def _photographs() -> list[Path]:
     return [path for name in PHOTOGRAPHS if (path := wheel / name).is_file()]
 
 
-LEAST_COSINE = 0.995  # least cosine of a probe's vector to its float32 vector
+LEAST_COSINE = 0.995  # least cosine between a probe's vectors from the stored graph and the float32 graph
 KEPT = (0.0, 0.15, 0.3)  # shares of the products that smooth-int8 leaves in float32, tried one after the other
 _CALIBRATED_ON = 24  # number of probes on which smooth-int8 is calibrated
 _CONVOLUTIONAL = 8  # a network with fewer convolutions is no convolutional one; a vision transformer has one

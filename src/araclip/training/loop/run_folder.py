@@ -230,7 +230,8 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str,
     }
 
 
-TIME_FIELDS = frozenset({"time", "rows_per_second"})  # fields that differ between two runs of one recipe
+# fields that depend on the time, so that they differ between two runs of one recipe
+TIME_FIELDS = frozenset({"time", "rows_per_second"})
 _MEMORY = ("not enough memory", "DefaultCPUAllocator", "out of memory", "Cannot allocate memory")
 
 Metrics = list[dict[str, Any]]
@@ -390,7 +391,8 @@ class Pace:
     """Measures rows per second over the last steps, from the times that the caller passes to `tick`."""
 
     def __init__(self, window: int = 50) -> None:
-        self._ticks: deque[tuple[int, int, float]] = deque(maxlen=window + 1)  # steps done, rows done, seconds
+        # (steps done, rows done, seconds) for each recorded step
+        self._ticks: deque[tuple[int, int, float]] = deque(maxlen=window + 1)
 
     def tick(self, step: int, rows: int, now: float) -> None:
         """Record that step `step` ended at `now` (seconds) and had `rows` rows; call it at step 0, too."""

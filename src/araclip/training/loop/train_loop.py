@@ -33,7 +33,7 @@ class Part:
 
     module: nn.Module | nn.Parameter
     lr: float  # peak learning rate of the last layer
-    layer_decay: float = 1.0  # each layer learns at the next layer's rate times this; 1: one rate for all
+    layer_decay: float = 1.0  # each layer's learning rate is the next layer's times this; 1: one rate for all layers
 
 
 def parameter_groups(parts: Sequence[Part], weight_decay: float) -> list[dict[str, Any]]:
@@ -53,7 +53,8 @@ def parameter_groups(parts: Sequence[Part], weight_decay: float) -> list[dict[st
     groups: list[dict[str, Any]] = []
     seen: set[int] = set()
     for part in parts:
-        by_rate: dict[tuple[float, float], dict[str, Any]] = {}  # (learning rate, weight decay) → group
+        # (learning rate, weight decay) → group of parameters with both
+        by_rate: dict[tuple[float, float], dict[str, Any]] = {}
         for name, parameter, distance in _distances(part):
             if not parameter.requires_grad:
                 continue

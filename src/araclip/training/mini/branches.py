@@ -144,7 +144,7 @@ def can_split(cnn: Any) -> bool:
 
 # weight of other pictures' loss: an open gate for them harms more than a closed gate for the expert's pictures
 OTHERS = 8.0
-PENALTY = 1e-3  # factor of the squared weights in the loss, for features of unit spread
+PENALTY = 1e-3  # factor of the squared weights in the gate's loss, for features of unit spread
 STEPS = 100  # most steps of L-BFGS
 MISSED = 1e-3  # the router may leave out this share of the expert's own pictures
 PASSED = 1e-2  # the router may let this share of other pictures pass, if it can tell the two kinds apart

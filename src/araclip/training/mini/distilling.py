@@ -30,7 +30,7 @@ from araclip.training.stages.stage_run import backward, stage_run
 from araclip.training.stages.starting_model import StageContext
 from araclip.training.stages.texts import LearningTexts
 
-MEASURED = 256  # pictures on which the features' spread is measured, and how well the features are reproduced
+MEASURED = 256  # number of pictures on which the spread of features and their reproduction are measured
 
 
 def distill_features(stage: DistillImages, context: StageContext) -> dict[str, float]:
@@ -122,7 +122,7 @@ def distill_images(stage: DistillImages, context: StageContext) -> dict[str, flo
     precision = stage.image_precision or stage.precision
 
     def learn(step: int) -> dict[str, float]:
-        rows = mixture.batch(step, stage.batch)  # the batch of all processes
+        rows = mixture.batch(step, stage.batch)  # rows of the batch of all processes together
         pixels = images.inputs(rows[share(accelerator, stage.batch)], step).to(accelerator.device)
         wanted = targets[rows].to(accelerator.device)  # (B, D)
 

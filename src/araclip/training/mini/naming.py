@@ -82,7 +82,7 @@ def _word(entry: Any, classes: int) -> tuple[str, tuple[int, ...]]:
 
 
 SHARPNESS = 16.0  # inverse temperature of the cosines between words and directions
-GATE = 1.0  # weight of the gate's loss
+GATE = 1.0  # weight of the gate's loss in the sum of losses
 # noise on inputs, in standard deviations, against overfitting: words are as few as weights in a layer
 INPUT_NOISE = 0.3
 

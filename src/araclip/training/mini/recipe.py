@@ -33,7 +33,8 @@ class Ensemble(Stage):
     pictures: Pictures = ()  # if given, all members' vectors are scaled to one mean length on these pictures
     expert: str = ""  # one more member, a gated branch, which counts only for pictures like its own
     expert_pictures: Pictures = ()  # the expert's own pictures; the gate learns to tell them from `pictures`
-    expert_weight: AtLeastOne = 2.0  # mean length of the expert's vectors for its own pictures; members have 1
+    # mean length of the expert's vectors of its own pictures; the members' vectors have 1
+    expert_weight: AtLeastOne = 2.0
     # true: the expert computes only for pictures like its own, as judged by the members' features
     expert_routed: bool = False
 
@@ -93,7 +94,7 @@ class Names(StartingStage):
     kind: Literal["names"] = "names"
     classes: Folder = Path("names")  # NAME.npz has the classifier, NAME.json the words; see `naming`
     vision: str = ""  # the tower whose features the classifier reads; "": the tower of `start`
-    shared_blocks: OrNone = 0  # first blocks that the two towers share
+    shared_blocks: OrNone = 0  # how many first blocks the two towers share
     width: Width = 127  # width of the names part
     hidden: Width = 256  # width of the layer between text tower and names part
     weight: Positive = 1.0  # weight of the names part in a score if its gate is open

@@ -52,7 +52,7 @@ _ARGUMENTS = {  # arguments that sentence-transformers may pass on to transforme
 }
 _ARGUMENTS["processor"] = _ARGUMENTS["tokenizer"]
 
-Place = tuple[str, ...]  # the keys that lead to a value
+Place = tuple[str, ...]  # path of keys that leads to a value
 
 
 def is_size(value: object) -> bool:
@@ -113,7 +113,7 @@ def code_refused(location: object) -> Iterator[None]:
     """Raise ModelMismatch if settings that transformers reads in a `with` block ask for code of their own to be run."""
     try:
         yield
-    except ValueError as error:  # transformers has no error class for this
+    except ValueError as error:  # transformers raises a plain ValueError for this
         if "trust_remote_code" not in str(error):
             raise
         raise ModelMismatch(
@@ -253,7 +253,8 @@ def config_at(location: str | Path) -> Any:
 
     folder = _check_local(location)
     if folder is not None and not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"{folder} has no config.json")  # transformers 5.0 would guess by the folder's name
+        # transformers 5.0 would guess the kind by the folder's name
+        raise FileNotFoundError(f"{folder} has no config.json")
     with code_refused(location):
         config = AutoConfig.from_pretrained(location, trust_remote_code=False)
     check_settings(config.to_dict(), f"{location}: config.json")

@@ -146,7 +146,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
             return _of_model_folder(cls, model_folder.find(pretrained_model_name_or_path))
         if Path(pretrained_model_name_or_path).is_dir():
             foreign.check_folder(Path(pretrained_model_name_or_path))
-        kwargs["trust_remote_code"] = False  # this class is used, whatever code a folder brings
+        kwargs["trust_remote_code"] = False  # code that a folder brings is never used
         return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     def __call__(
@@ -217,7 +217,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
         if not how.keys() & set(_RESIZING) and _are_pictures(images):
             try:
                 transform = self.preprocessing.transform
-            except ModelMismatch:  # only the image processor itself can prepare these pictures
+            except ModelMismatch:  # only the image processor itself can prepare pictures in this way
                 pass
             else:
                 images = [Image.fromarray(transform.pixels(open_image(one))) for one in checked_pictures(images)]

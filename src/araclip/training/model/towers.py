@@ -203,7 +203,7 @@ def pooled_image(output: Any, pooling: str, tower: str) -> Tensor:
                 "for a timm tower do_pooling=True."
             )
         return pooled.flatten(1)  # convolutional towers pool to (B, W, 1, 1)
-    tokens: Tensor = output.last_hidden_state  # (B, T, W), or (B, W, h, w) of a convolutional tower
+    tokens: Tensor = output.last_hidden_state  # (B, T, W); a convolutional tower gives (B, W, h, w)
     if tokens.ndim == 4:
         tokens = tokens.flatten(2).transpose(1, 2)
     return tokens[:, 0] if pooling == "cls" else tokens.mean(dim=1)
@@ -231,7 +231,8 @@ def _without_pooler(config: PreTrainedConfig, drop_pooler: bool) -> dict[str, An
     return {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(model.__init__).parameters else {}
 
 
-STACKS = {"layer", "layers", "block", "blocks", "resblocks", "stages", "h"}  # names of the list of layers in encoders
+# names that encoders give their list of layers
+STACKS = {"layer", "layers", "block", "blocks", "resblocks", "stages", "h"}
 
 
 def parameters_by_layer(module: nn.Module | nn.Parameter) -> Iterator[tuple[str, nn.Parameter, int]]:

@@ -259,7 +259,7 @@ def _pixels(processor: AraCLIPProcessor, squares: NDArray[np.uint8]) -> torch.Te
 def _cosines(graph: str, expected: Vectors, *ways: Callable[[], Vectors]) -> NDArray[np.float32]:
     try:
         found = [way() for way in ways]
-    except Exception as error:  # ONNX Runtime's errors have no common root
+    except Exception as error:  # any, since ONNX Runtime's errors have no common base class
         raise ExportRejected(f"{graph} cannot be run on the probes ({first_line(error)}). Report the tower.") from error
     each = np.stack([(vectors * expected).sum(axis=1) for vectors in found])  # (ways, n)
     worse: NDArray[np.float32] = each.min(axis=0)  # NaN where any is
@@ -397,7 +397,7 @@ def _norms_after_convolutions(model: Any, size: int) -> dict[str, str]:
     """Return convolution → the BatchNorm that reads its output; PyTorch's exporter merges the two into one layer."""
     producer: dict[int, str] = {}
     pairs: dict[str, str] = {}
-    outputs = []  # kept alive, because a freed tensor's id could be reused
+    outputs = []  # keeps outputs alive, because a freed tensor's id could be reused
 
     def after(name: str) -> Any:
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:

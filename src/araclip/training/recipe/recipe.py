@@ -61,7 +61,7 @@ class Recipe:
     model: ModelSpec
     stages: Mapping[str, Stage]
     order: tuple[str, ...]  # the stages that `araclip train all` runs, in this order
-    start_of: Mapping[str, str | None]  # the stage or folder each stage starts from; None: from [model]
+    start_of: Mapping[str, str | None]  # name of a stage → the stage or folder that it starts from; None: [model]
 
     def stage(self, name: str) -> Stage:
         """Return the stage with this section name; an unknown name is a RecipeError."""

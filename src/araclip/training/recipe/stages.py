@@ -131,7 +131,7 @@ class Stage:
 class StartingStage(Stage):
     """A stage that starts from one model."""
 
-    start: str | None = None  # a stage, folder or bundled model; None: the stage before, or [model]
+    start: str | None = None  # a stage, folder or bundled model to start from; None: the stage before, or [model]
     model: ModelSpec | None = None  # towers that this stage puts together, instead of `start`
 
 

@@ -57,7 +57,7 @@ class StageContext:
         return self.reporter.step_progress(self.name)
 
 
-UNPACKING_S = 600.0  # how long to wait for another process that is unpacking the same model
+UNPACKING_S = 600.0  # most seconds to wait for another process that is unpacking the same model
 
 
 def result_of(runs: Path, stage: str) -> Path:
@@ -105,7 +105,7 @@ def _unpacked(exported: str, cache: Path) -> Path:
     if not (folder / "config.json").is_file():
         cache.mkdir(parents=True, exist_ok=True)
         with atomic.single_writer(cache / f".{folder.name}.lock", patience=UNPACKING_S):
-            if not (folder / "config.json").is_file():  # another process may have made it meanwhile
+            if not (folder / "config.json").is_file():  # not if another process has unpacked it meanwhile
                 save_model(folder, *unpack(exported))
     return folder
 

@@ -20,7 +20,7 @@ from araclip.training.model.processing import AraCLIPProcessor
 from araclip.training.model.towers import fingerprint, freeze
 
 EVAL_BATCH = 64  # texts that pass the tower at once when no gradients are needed
-SHORT = 128  # tokens; longer texts take too much memory without fused attention
+SHORT = 128  # most tokens; longer texts take too much memory without fused attention
 Tokens = dict[str, Tensor]
 
 

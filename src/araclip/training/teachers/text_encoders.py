@@ -134,7 +134,7 @@ def transformers_text(name: str, location: str) -> TextEncoder:
     with failures(name, remedy):
         config = config_at(location)
         saved_as = (config.architectures or [""])[0]
-        # a text tower alone, whose projection AutoModel would drop
+        # a text tower saved alone is loaded by its own class, since AutoModel would drop the projection
         alone = saved_as.endswith(("TextModel", "TextModelWithProjection"))
         loader = getattr(transformers, saved_as) if alone else transformers.AutoModel
         kind = loader if alone else transformers.MODEL_MAPPING[type(config)]
