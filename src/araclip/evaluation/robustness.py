@@ -33,7 +33,7 @@ TextEncoder = Callable[[Sequence[str]], Vectors]
 
 @dataclass(frozen=True)
 class Loss:
-    """The loss by one kind of rewriting."""
+    """The recall that a model loses by one kind of rewriting."""
 
     kind: str  # name in `rewriting.KINDS`; `CLEAN` for unchanged captions, whose losses are 0
     group: str

@@ -126,7 +126,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Summary:
-    """One row of the table: a model's figures text→image and image→text."""
+    """One row of an evaluation's table: a model's figures for text→image and image→text."""
 
     evaluated: Evaluated
     t2i: Scores

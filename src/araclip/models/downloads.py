@@ -75,7 +75,7 @@ def fetch(
                 _complete(url, blob, part, size, sha256, token, progress)
     except GalleryLocked as error:
         raise InputError(f"{url.rpartition('/')[2]} is being downloaded already: {error}") from None
-    with contextlib.suppress(OSError):  # a process that waits for the lock finds the finished file
+    with contextlib.suppress(OSError):  # the lock may go: a process that waits for it finds the finished file
         lock.unlink()
 
 

@@ -375,7 +375,8 @@ def _check_parts(folder: Path, parts: tuple[str, ...], most: int) -> None:
         except FileNotFoundError:
             missing.append(part)
             continue
-        except (OSError, RuntimeError) as error:  # a link that leads to itself, or a folder that may not be read
+        # raised for a link that leads to itself, or a folder that may not be read
+        except (OSError, RuntimeError) as error:
             raise ModelMismatch(f"{path} cannot be read ({error}). Copy the folder again.") from None
         if elsewhere:
             raise ModelMismatch(

@@ -183,7 +183,8 @@ class TextTower:
         lengths = np.array([len(e.ids) for e in encodings])
         out = np.empty((len(texts), self._config.width), np.float32)
         most = min(batch_size, self._most or batch_size)
-        for rows in batches(np.argsort(lengths, kind="stable"), most):  # texts of similar length together: less padding
+        # batches of texts of similar length need less padding
+        for rows in batches(np.argsort(lengths, kind="stable"), most):
             out[list(rows)] = self._graph.run(padded([encodings[row] for row in rows], self._config.text), len(rows))
         return out
 

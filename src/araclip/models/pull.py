@@ -86,7 +86,7 @@ def pull_source(text: str) -> PullSource:
         return _of_request(text, parse_request(text))
     if (folder := model_folder.existing_folder(text)) is not None:
         return _of_folder(text, folder)
-    if (request := parse_request(text)) is not None:  # a hub id in the table of models
+    if (request := parse_request(text)) is not None:  # the text is a hub id in the table of models
         return _of_request(text, request)
     if _REPOSITORY.fullmatch(text.partition("@")[0]):
         return _of_repository(text, text)

@@ -288,7 +288,8 @@ def _check(folder: Path, expected: Expected) -> None:
     found = np.stack([encode_image(picture) for picture in expected.pictures])
     names = [f"a picture of {picture.width} × {picture.height}" for picture in expected.pictures]
     wanted = expected.image_vectors
-    check_vectors(found[:1], wanted[:1], names, "image.onnx")  # a square of the right size: not resized
+    # the first picture is a square of the input's size, which nothing resizes
+    check_vectors(found[:1], wanted[:1], names, "image.onnx")
     check_vectors(found[1:], wanted[1:], names[1:], "image.onnx", expected.least_resized)
 
 

@@ -180,7 +180,8 @@ class TorchEncoder(EncoderBase):
     def _encode_texts(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
         texts = tuple(map(without_surrogates, texts))
         out = np.empty((len(texts), self.width), np.float32)
-        order = np.argsort([len(text) for text in texts], kind="stable")  # similar lengths together: less padding
+        # batches of texts of similar length need less padding
+        order = np.argsort([len(text) for text in texts], kind="stable")
         for rows in batches(order, batch_size):
             out[list(rows)] = self._vectors(self._text_features, [texts[row] for row in rows])
         return out

@@ -28,7 +28,8 @@ class Translated:
         self.translator = name or getattr(translate, "__name__", type(translate).__name__)
         self.name, self.label = f"{self.translator}+{encoder.name}", f"{self.translator}+{encoder.label}"
         self.fingerprint = hashlib.sha256(self.label.encode()).hexdigest()[:12]  # texts have other vectors
-        self.license, self.threads = encoder.license, encoder.threads  # the translator's licence is not known here
+        # the licence is the encoder's: the translator's is not known here
+        self.license, self.threads = encoder.license, encoder.threads
 
     def __repr__(self) -> str:
         return f"<Translated by {self.translator}: {self.encoder!r}>"

@@ -35,6 +35,7 @@ Factors = tuple[int, int]
 
 def factors_for(width: int, height: int, size: int | None, *, distort: bool = False) -> Factors:
     """Return the whole numbers by which `upright_rgb` divides width and height, so that no side falls below 2 × `size`.
+    `size` None: no reduction.
 
     With `distort`, a picture that would stay large, because one side is short, is reduced along its long side alone.
     """

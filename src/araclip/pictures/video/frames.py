@@ -104,7 +104,7 @@ class Video:
         Needed for videos that browsers have recorded, because these do not tell their length.
         """
         last, until = 0.0, time.monotonic() + MEASURE_S
-        with suppress(av.FFmpegError):  # the rest of the video is damaged
+        with suppress(av.FFmpegError):  # an error means that the rest of the video is damaged
             for packet in self._container.demux(self._stream):
                 last = max(last, self._time(packet.pts)) if packet.pts is not None else last
                 if time.monotonic() > until:
@@ -157,7 +157,7 @@ class Video:
                     if frame.pts is not None and isinstance(frame, VideoFrame):
                         yield self._time(frame.pts), frame
         except av.FFmpegError:
-            return  # the rest of the video is damaged; the frames before are used
+            return  # the rest of the video is damaged; the frames before the damage are used
 
     def _time(self, pts: int) -> float:
         return round(float((pts - self._start) * self._base), 3)

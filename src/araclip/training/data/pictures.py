@@ -323,7 +323,7 @@ def contents_hash(pictures: Iterable[Path]) -> str:
 
 
 SMALLEST = 0.6  # least side of a crop, as a part of the picture's: smaller crops lose what captions mention
-JITTER = 0.3  # brightness, contrast and colour change by at most this part
+JITTER = 0.3  # most relative change of brightness, contrast and colour
 
 
 def augment(image: Image.Image, size: int, rng: np.random.Generator, degradation: float = 0.0) -> NDArray[np.uint8]:

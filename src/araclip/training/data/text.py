@@ -220,7 +220,8 @@ def _parquet(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
         with parquet_file(str(path)) as file:
             columns = _columns(path, file.schema_arrow.names, arabic_only)
             texts = [name for name in columns.values() if str(file.schema_arrow.field(name).type).endswith("string")]
-        with parquet_file(str(path), texts=texts) as file:  # as dictionaries: reads each distinct text once
+        # text columns as dictionaries, in which each distinct text is read once
+        with parquet_file(str(path), texts=texts) as file:
             groups = map(file.metadata.row_group, range(file.num_row_groups))
             # a file that unpacks to too much is refused before any row is read
             if any(group.total_byte_size > left for group in groups):

@@ -187,7 +187,8 @@ def store_near(
     """
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as beside:
         exact = Path(beside) / "float32.onnx"
-        write_graph(read_graph(graph), graph.parent, exact, outside=True)  # weights in a file are memory-mapped
+        # weights in a file of their own can be memory-mapped
+        write_graph(read_graph(graph), graph.parent, exact, outside=True)
         before = _vectors(exact, feeds, threads)
         calibration = feeds[:: max(1, len(feeds) // _CALIBRATED_ON)]
         largest = largest_by_channel(exact, calibration) if way in SMOOTH else {}

@@ -233,7 +233,8 @@ class TrainingJob:
     model: AraCLIPModel
     stage: LearningStage
     parts: list[Part]  # the parts of the model that learn, each with its learning rate
-    backward: Callable[[int], dict[str, float]]  # takes a step's number, returns the values to log, "loss" among them
+    # runs a step's backward pass: takes the step's number, returns the values to log, "loss" among them
+    backward: Callable[[int], dict[str, float]]
     dev_recall: Callable[[], dict[str, float]] | None = None  # measures the current weights; None without a dev set
 
 

@@ -130,7 +130,8 @@ class Branches(nn.ModuleList):
                 found.append(torch.where(passes, branch(maps), 0.0))
             else:
                 own = torch.nonzero(passes[:, 0])[:, 0]  # rows
-                if torch.compiler.is_exporting():  # batch_norm is not traced with 0 rows; the graph takes 0 rows
+                # batch_norm cannot be traced with 0 rows; the written graph takes 0 rows, too
+                if torch.compiler.is_exporting():
                     check: Any = torch._check  # Any: not all releases of PyTorch type it
                     check(own.shape[0] > 0)
                 found.append(torch.zeros_like(found[0]).index_put((own,), branch(maps[own])))

@@ -165,7 +165,8 @@ def _targets(
     cached = stage.image.train == "partial" and same_first_blocks(
         student.vision_model, teacher.vision_model, stage.image.frozen_blocks
     )
-    side = stage.image if cached else ImageSide()  # the student's cached maps also fit the teacher
+    # if the first blocks are equal, the student's cached maps also fit the teacher
+    side = stage.image if cached else ImageSide()
     with torch.inference_mode():
         seen = LockedImages(teacher, pixels, files, stage.image.cache or context.cache, log, side)
         return seen.vectors(files).cpu().clone(), fingerprint(teacher)

@@ -187,7 +187,8 @@ def _learn_familiar(model: AraCLIPModel, processor: AraCLIPProcessor, stage: Nam
 
     The names part then counts only for pictures of a kind that the classifier knows.
     """
-    pixels, read = Pixels.of(processor), model.config.name_features  # 0: the classifier reads all, and [-0:] is all
+    # with 0 the classifier reads all features, and [:, -0:] is all of them
+    pixels, read = Pixels.of(processor), model.config.name_features
     both = (stage.familiar_pictures, stage.unfamiliar_pictures)
     kinds = [draw_files(sources, stage.seed, stage.familiar_batch) for sources in both]
     weight, bias = logistic(*(pooled_features(model, pixels, files)[:, -read:] for files, _ in kinds))

@@ -276,7 +276,7 @@ def tokenizer_at(location: str | Path, config: Any = None) -> Any:
 
 def check_tokens(tokenizer: Any, location: str | Path) -> None:
     """Raise an error if a loaded tokenizer has rules that could make texts endless or take for ever."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)  # a tokenizer written in Python has none
+    backend = getattr(tokenizer, "backend_tokenizer", None)  # None for a tokenizer that is written in Python
     if backend is not None:
         check_rules(json.loads(backend.to_str()), str(location))
 
@@ -301,7 +301,8 @@ def on_pillow(processor: Any) -> Any:
     import transformers
 
     name = type(processor).__name__
-    names = {f"{name}Pil", name.removesuffix("Fast")} - {name}  # today's name, and the name in transformers 5.0
+    # the class's name today, and its name in transformers 5.0
+    names = {f"{name}Pil", name.removesuffix("Fast")} - {name}
     for other in names if hasattr(processor, "resample") else ():
         if (kind := getattr(transformers, other, None)) is not None:
             settings = {key: value for key, value in processor.to_dict().items() if key != "image_processor_type"}

@@ -207,7 +207,7 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
             model.config.name_or_path = found.config.name_or_path
         if output_loading_info:
             return model, report
-        # only the sigmoid loss has a bias
+        # A checkpoint that was not trained with the sigmoid loss has no bias.
         towers.check_complete(model, report["missing_keys"], source, spare=("logit_bias",))
         return model
 

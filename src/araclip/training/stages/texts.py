@@ -165,7 +165,7 @@ class LockedTexts:
             stored = added if stored is None else np.concatenate([stored, added])
             self.cache.mkdir(parents=True, exist_ok=True)
             atomic.write_array(path, stored)
-        assert stored is not None  # the stored outputs have a row for every text
+        assert stored is not None  # not None, since every text has a stored row by now
         features: NDArray[np.float16] = stored["features"][[rows[key] for key in keys]]
         return features
 

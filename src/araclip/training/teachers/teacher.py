@@ -147,7 +147,7 @@ class TeacherCache:
                 f"{unknown[0]!r:.80}. Pass all texts to teacher_vectors; it computes only the new ones."
             )
         found = self.vectors[[self.rows[text] for text in texts]].astype(np.float32)  # (n, D)
-        found /= np.linalg.norm(found, axis=1, keepdims=True)  # float16 changed the lengths by 0.1 %
+        found /= np.linalg.norm(found, axis=1, keepdims=True)  # unit length again, as float16 changes it by 0.1 %
         return found
 
 
