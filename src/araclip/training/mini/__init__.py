@@ -7,15 +7,15 @@
     frozen_features   caches the shared blocks' output, and trains the blocks above quickly
     joining, naming, query_bank, distilling     the added stages
 
-Glossary, in these modules:
+Glossary: the field's word, with ours in brackets where it differs.
 
-    backbone stages      → shared blocks: the first blocks of the image network, frozen; all branches read their output
-    ensemble member      → branch: the blocks after the shared blocks and the pooling, of one fine-tuned network
-    cached feature maps  → frozen features: the shared blocks' output, computed once for each picture and stored
-    gate (mixture of experts) → gate: a factor from 0 to 1 for a branch's features, or for the names part of a text
-    expert               → expert: a gated branch for one kind of pictures, such as drawings; it adds nothing elsewhere
-    QB-Norm's queries    → query bank: texts that tell which pictures lie near everything, to subtract this from scores
-    class-probability embedding (ConSE) → names part: further numbers of a vector, for queries by a class's name
+    frozen backbone (shared blocks)        the first blocks of the image network, which all branches share
+    ensemble member (branch)               the blocks after the shared blocks, with pooling, of one fine-tuned network
+    cached feature maps (frozen features)  the shared blocks' output, computed once for each picture and stored
+    gate                                   a factor from 0 to 1, for a branch's features or for a text's names part
+    expert                                 a gated branch for one kind of pictures, such as drawings
+    query bank (of QB-Norm)                texts that tell which pictures lie near most texts, to correct their scores
+    ConSE embedding (names part)           further numbers of a vector, for queries by the name of a class
 
 The rest of `training` reaches these modules by name only, see `extensions`. Large towers on a GPU need none of them.
 """
