@@ -1,1 +1,1 @@
-"""AraCLIP as a component of other frameworks, one module a framework; a module imports only its own framework."""
+"""Components for other frameworks (LangChain, LlamaIndex). Each module serves one framework and imports no other."""

@@ -1,8 +1,8 @@
-"""AraCLIP as LangChain embeddings: any vector store of theirs, filled with pictures and queried in Arabic.
+"""Lets LangChain use AraCLIP as its embeddings, so that its vector stores hold pictures and answer Arabic queries.
 
 >>> from araclip import AraCLIP
 >>> from araclip.adapters.langchain import AraCLIPEmbeddings
->>> embeddings = AraCLIPEmbeddings(AraCLIP.load())          # or araclip.client.Client("http://…"): a server's
+>>> embeddings = AraCLIPEmbeddings(AraCLIP.load())          # or a server: araclip.client.Client("http://…")
 >>> store = InMemoryVectorStore(embeddings)
 """
 
@@ -16,12 +16,12 @@ from araclip.text.interpretation import Interpreter
 
 
 class AraCLIPEmbeddings(Embeddings):  # type: ignore[misc,unused-ignore]
-    """Texts and pictures as vectors of unit length in one space.
+    """Embeds texts and pictures as vectors of unit length in one space.
 
     Args:
-        encoder: an `araclip.models.encoder_base.Encoder`, or a server's client.
-        interpreter: reads the words of queries first, spelling, dialects and Arabizi, such as
-            `araclip.text.resources.interpreter()` (docs/understanding.md). Documents are taken as they are.
+        encoder: an `araclip.models.encoder_base.Encoder`, or the client of a server.
+        interpreter: corrects spelling, dialect words and Arabizi in queries before they are encoded, such as
+            `araclip.text.resources.interpreter()` (docs/understanding.md). Documents are encoded as they are.
     """
 
     def __init__(self, encoder: Any, interpreter: Interpreter | None = None) -> None:
@@ -34,7 +34,7 @@ class AraCLIPEmbeddings(Embeddings):  # type: ignore[misc,unused-ignore]
         return query_vector(self.embed_documents, text, self.interpreter)
 
     def embed_images(self, pictures: Sequence[Any]) -> list[list[float]]:
-        """One vector a picture: paths, or what else the encoder takes. Stores such as Chroma call this method."""
+        """Return a vector for each picture (a path, or what the encoder takes); stores such as Chroma call this."""
         return _lists(self.encoder.encode_image(pictures))
 
     embed_image = embed_images

@@ -1,8 +1,8 @@
-"""AraCLIP as a LlamaIndex multi-modal embedding: texts and pictures of an index in one space.
+"""Lets LlamaIndex use AraCLIP as its multi-modal embedding: texts and pictures of an index get vectors in one space.
 
 >>> from araclip import AraCLIP
 >>> from araclip.adapters.llama_index import AraCLIPEmbedding
->>> embedding = AraCLIPEmbedding(AraCLIP.load())            # or araclip.client.Client("http://…"): a server's
+>>> embedding = AraCLIPEmbedding(AraCLIP.load())            # or a server: araclip.client.Client("http://…")
 """
 
 from typing import Any
@@ -15,9 +15,10 @@ from araclip.text.interpretation import Interpreter
 
 
 class AraCLIPEmbedding(MultiModalEmbedding):  # type: ignore[misc,unused-ignore]
-    """Texts and pictures as vectors of unit length in one space; `encoder` is an encoder or a server's client.
+    """Embeds texts and pictures as unit vectors in one space; `encoder` is an encoder or the client of a server.
 
-    `interpreter` reads the words of queries first (docs/understanding.md); texts of the index are taken as they are.
+    `interpreter` corrects spelling and dialect words in queries before they are encoded (docs/understanding.md). Texts
+    of the index are encoded as they are.
     """
 
     _encoder: Any = PrivateAttr()

@@ -1,4 +1,4 @@
-"""The vector of a query whose words are understood, for the adapters."""
+"""Encodes a query by the readings that an interpreter finds, for the adapters."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,10 @@ from araclip.text.interpretation import Interpreter
 def query_vector(
     encode: Callable[[list[str]], list[list[float]]], text: str, interpreter: Interpreter | None
 ) -> list[float]:
-    """The unit vector of a text: its readings' vectors, weighted by confidence; of the text alone without a reader."""
+    """Return the unit vector of a text: the mean of its readings' vectors, weighted by confidence.
+
+    Without an interpreter, return the vector of the text itself.
+    """
     readings = interpreter.interpret(text).readings if interpreter else ()
     if len(readings) < 2:
         return encode([readings[0].text if readings else text])[0]

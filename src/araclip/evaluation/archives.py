@@ -14,7 +14,8 @@ from araclip.evaluation.sets import LISTING, MAX_LINE, PictureFiles
 from araclip.pictures.formats import SUFFIXES
 
 NO_DATASETS = "The package 'datasets' is not installed. Run pip install 'araclip[hub]'."
-Rows = Iterable[tuple[bytes | None, str, Mapping[str, Any]]]  # picture, its name, the fields of its line
+# for each sample: the picture's bytes, its file name, and its fields in captions.jsonl
+Rows = Iterable[tuple[bytes | None, str, Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ def _unpacked(folder: Path, identity: str, rows: Callable[[], Rows]) -> Path:
         with (part / LISTING).open("w", encoding="utf-8", errors="replace") as listing:  # lone surrogates
             for number, (picture, name, fields) in enumerate(rows()):
                 suffix = PurePosixPath(name).suffix.lower()
-                image = f"images/{number:08}{suffix if suffix in SUFFIXES else ''}"  # never the archive's own path
+                # the name in the archive is not used as a path
+                image = f"images/{number:08}{suffix if suffix in SUFFIXES else ''}"
                 if picture is not None:
                     (part / image).write_bytes(picture)
                 listing.write(json.dumps({**fields, "image": image}, ensure_ascii=False) + "\n")
@@ -82,7 +84,7 @@ def _samples_of_tars(tars: Sequence[Path]) -> Rows:
     for path in tars:
         key, picture, picture_name = "", None, ""
         fields: dict[str, Any] = {}
-        texts = 0  # bytes of text in this sample
+        texts = 0  # bytes of text that this sample has so far
         for member, content in members_of(path):
             sample, suffix = sample_of(member)
             if not sample:
@@ -146,7 +148,7 @@ def _hub_rows(hub: Hub) -> Any:
 
 
 def _text_columns(rows: Any) -> list[str]:
-    """Return the columns of texts or lists of texts; reading others might decode files or fetch addresses."""
+    """Return the names of the columns that hold texts or lists of texts; others may hold files or addresses."""
     import datasets
 
     def is_text(feature: Any) -> bool:
@@ -177,7 +179,7 @@ def _samples_of_hub(rows: Any, hub: Hub) -> Rows:
 
 
 def _whole(rows: Any, hub: Hub) -> Iterator[dict[str, Any]]:
-    """Yield the rows; a row that `datasets` cannot read is an InputError."""
+    """Yield the rows of a Hugging Face dataset; a row that `datasets` cannot read is an InputError."""
     try:
         yield from rows
     except InputError:
@@ -198,7 +200,7 @@ def _files_of(hub: Hub) -> PictureFiles:
 
 
 def _picture(value: Any, files: PictureFiles, where: str) -> tuple[bytes | None, str]:
-    """Return content and name of a picture column's cell, which is {"bytes", "path"}, a path, or empty (None, "")."""
+    """Return content and name of the picture in a cell: {"bytes", "path"}, a path, or empty, which gives (None, "")."""
     cell = {"path": value} if isinstance(value, str) else value or {}
     content, name = (cell.get("bytes"), cell.get("path") or "") if isinstance(cell, dict) else (value, "")
     if not isinstance(content, bytes | None) or not isinstance(name, str):

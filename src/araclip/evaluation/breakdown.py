@@ -64,7 +64,7 @@ def by_length(queries: Sequence[str]) -> list[Group]:
     groups = []
     for first, after in pairwise((*LENGTHS, None)):
         name = f"{first} words or more" if after is None else f"{first}–{after - 1} words"
-        low = 0 if first == LENGTHS[0] else first  # so that an empty text is in a group, too
+        low = 0 if first == LENGTHS[0] else first  # an empty text belongs to the first group
         groups.append(Group(name, np.flatnonzero((words >= low) & (words < (after or np.inf)))))
     return [group for group in groups if len(group.rows)]
 
@@ -116,12 +116,12 @@ def recall_of(direction: Direction, groups: Sequence[Group], cutoffs: Sequence[i
 
 
 def worst(direction: Direction, count: int) -> list[int]:
-    """Return the rows of the queries whose picture ranks lowest, the worst first; at most one for each picture."""
+    """Return the rows of the queries whose right picture has the worst rank, worst first; at most one a picture."""
     return _one_a_picture(np.lexsort((direction.margin, -direction.ranks)), direction.clusters, count)
 
 
 def best(direction: Direction, count: int) -> list[int]:
-    """Return the rows of the queries whose picture leads by most, the best first; at most one for each picture."""
+    """Return the rows of the best-ranked queries, the largest margin first; at most one for each picture."""
     return _one_a_picture(np.lexsort((-direction.margin, direction.ranks)), direction.clusters, count)
 
 
@@ -146,12 +146,12 @@ def recall_curve(ranks: Floats, n: int) -> tuple[Ints, Floats]:
 def best_wrong(direction: Direction) -> Floats:
     """Return the cosine of each query's best irrelevant candidate: (Q,), or fewer if some queries have none."""
     wrong = direction.relevant_score.astype(np.float64) - direction.margin
-    return wrong[np.isfinite(wrong)]  # a query of which every candidate is relevant has an infinite margin
+    return wrong[np.isfinite(wrong)]  # leaves out queries without an irrelevant candidate, whose margin is infinite
 
 
 def pareto(costs: Sequence[tuple[float, ...]], quality: Sequence[float]) -> list[bool]:
     """Return for each model whether it is Pareto-optimal: no other is as good in everything and better in something."""
-    points = [(*cost, -good) for cost, good in zip(costs, quality, strict=True)]  # less is better in all
+    points = [(*cost, -good) for cost, good in zip(costs, quality, strict=True)]  # in all of these, less is better
 
     def dominated(point: tuple[float, ...]) -> bool:
         return any(other != point and all(a <= b for a, b in zip(other, point, strict=True)) for other in points)

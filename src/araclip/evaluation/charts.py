@@ -21,10 +21,11 @@ from araclip.core.display import shortened, shown
 from araclip.evaluation.breakdown import recall_curve
 from araclip.evaluation.scores import Direction
 
-WIDTH = 4.4  # inches: 317 points, so that 8-point text stays readable on a page 400 pixels wide
+WIDTH = 4.4  # width of a chart in inches: 317 points, so that 8-point text stays readable on a page 400 pixels wide
 LONGEST_NAME = 34
 INK, FAINT = "#101010", "#8c8c8c"
-SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b28600", "#1f9fd5")  # close to Okabe and Ito's (2008)
+# similar to the colours of Okabe and Ito (2008)
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b28600", "#1f9fd5")
 _OF_PAGE = {  # colour in the drawing → variable of the page's style sheet
     INK: "var(--ink)",
     FAINT: "var(--faint)",
@@ -45,7 +46,7 @@ _STYLE = {
     "grid.alpha": 0.25,
     "grid.linewidth": 0.6,
     "text.color": INK,
-    "text.parse_math": False,  # a model may be called "$x$"
+    "text.parse_math": False,  # a model's name may hold "$", which begins no formula
     "xtick.color": FAINT,
     "xtick.labelcolor": INK,
     "ytick.color": FAINT,
@@ -55,7 +56,8 @@ _STYLE = {
 }
 
 Named = Sequence[tuple[str, Direction]]  # (name in the legend, results) of each model
-Row = tuple[str, int, float, tuple[float, float]]  # name of a group, its number of queries, share, interval
+# (name of a group, its number of queries, share, interval of the share)
+Row = tuple[str, int, float, tuple[float, float]]
 
 
 def recall_curves(named: Named, n: int, title: str, candidates: str) -> str:
@@ -116,10 +118,11 @@ def with_intervals(rows_of: Mapping[str, Sequence[Row]], title: str) -> str:
             at = rows + (i - (len(rows_of) - 1) / 2) * spread
             middle = np.array([share for _, _, share, _ in shares])
             reach = np.array([[share - low, high - share] for _, _, share, (low, high) in shares]).T.clip(0)
-            mark = MARKERS[(i + i // len(SERIES)) % len(MARKERS)]  # where colours repeat, marks differ
+            # models beyond the sixth reuse colours, with other marks
+            mark = MARKERS[(i + i // len(SERIES)) % len(MARKERS)]
             drawn = axes.errorbar(
                 middle, at, xerr=reach, fmt=mark, color=_colour(i), markersize=4.5, linewidth=1.4, clip_on=False
-            )  # whole dots at 100 %, too
+            )  # a mark at 100 % is not cut off at the edge of the plot
             marks.append(drawn.lines[0])
         axes.set_yticks(rows, names)
         axes.set_ylim(len(names) - 0.4, -0.6)
@@ -191,7 +194,7 @@ def _legend(figure: Figure, marks: Sequence[Artist], names: Sequence[str]) -> No
         return
     legend = figure.legend(marks, [str(i) for i in range(len(names))], loc="outside lower left", labelspacing=0.35)
     for text, name in zip(legend.get_texts(), names, strict=True):
-        text.set_text(name)  # not as a label: matplotlib drops labels that begin with "_"
+        text.set_text(name)  # not as a label, since matplotlib drops labels that begin with "_"
 
 
 def _legend_height(names: int) -> float:
@@ -213,7 +216,7 @@ def _svg(draw: Callable[[Figure], None], width: float, height: float, salt: str)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r' (?:width|height)="[\d.]+pt"', "", text, count=2)
     mark = re.sub(r"\W+", "-", salt)
-    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{mark}-", text)  # several drawings share a page
+    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{mark}-", text)  # makes ids unique among the drawings of a page
     for colour, variable in _OF_PAGE.items():
         text = text.replace(colour, variable)
     return text

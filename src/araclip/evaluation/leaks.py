@@ -16,7 +16,7 @@ from araclip.text.normalization import normalize
 # Most bits, of 64, in which the hashes of two copies differ. docs/evaluation.md says how often copies, and how often
 # different pictures, are this close.
 NEAR = 6
-EXAMPLES = 10  # most pictures, and most captions, that the printed report shows as examples
+EXAMPLES = 10  # most examples of pictures, and of captions, in the printed report
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Leaks:
         }
 
     def lines(self) -> list[str]:
-        """Return the report as lines: counts, each with up to ten examples."""
+        """Return the report as lines: the counts, each followed by up to ten examples."""
         lines = [
             f"{len(self.pictures):,} of {counted(self.n_pictures, 'test picture')} "
             f"{'has' if len(self.pictures) == self.n_pictures == 1 else 'have'} a near copy among "
@@ -84,7 +84,7 @@ def find_leaks(
     """
     training_paths, training, unread = _hashed(pictures)
     test_paths, tested, unread_too = _hashed(test.pictures)
-    textured = np.flatnonzero(tested)  # the hash of a picture of one colour is always 0
+    textured = np.flatnonzero(tested)  # a picture of one colour, whose hash is always 0, is not compared
     copies = []
     if len(training) and len(textured):
         rows, distances = nearest(tested[textured], training)

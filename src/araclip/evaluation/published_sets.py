@@ -82,7 +82,7 @@ def flickr(files: SetFiles, split: str | None, patterns: tuple[str, ...]) -> Row
     of_split = None
     if split is not None:
         names = _lines(files.file(f"Flickr_8k.{glob.escape(split)}Images.txt", f"{glob.escape(split)}.txt"))
-        of_split = {Path(name).stem for _, name in names}  # compared without suffix, which Flickr30k's lists lack
+        of_split = {Path(name).stem for _, name in names}  # without suffixes, since Flickr30k's lists have none
     file_of: dict[str, Path] = {}
     for where, line in _lines(files.captions(*patterns)):
         name, tab, caption = line.partition("\t")
@@ -91,7 +91,7 @@ def flickr(files: SetFiles, split: str | None, patterns: tuple[str, ...]) -> Row
         name = name.partition("#")[0]
         if of_split is None or Path(name).stem in of_split:
             if name not in file_of:
-                file_of[name] = files.picture(name, where)  # looked up once for each picture
+                file_of[name] = files.picture(name, where)  # each file is looked up only once
             yield file_of[name], [caption]
 
 
@@ -184,9 +184,9 @@ class Source:
     title: str  #: the set's name in print
     read: Callable[[SetFiles, str | None], Rows] | None  #: reads its files; None: only the hub's copy can be read
     fields: tuple[str, ...] = (CAPTION_FIELD,)  #: caption fields; the first is the default
-    splits: tuple[str, ...] | None = None  #: the known splits; None: the files decide
+    splits: tuple[str, ...] | None = None  #: the splits that exist; None: those that the files have
     hub: Hub | None = None  #: a copy with pictures on the hub, if one is known; its caption column is the first field
-    license: str | None = None  #: licence of the captions, if known
+    license: str | None = None  #: licence of the captions; None: not known
     note: str = ""  #: what a reader of figures on this set should know
 
 

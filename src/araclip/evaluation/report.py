@@ -67,7 +67,7 @@ class Examples:
 
 
 def examples(models: Sequence[Evaluated]) -> list[Examples]:
-    """Return the worst and the best queries of text→image, two bad for one good, for as many models as CASES allows."""
+    """Return each model's worst and best text→image queries, more worst than best; CASES limits their number."""
     reported = models[: CASES // 2]
     share = CASES // len(reported)
     strong = max(1, share // 3)
@@ -104,7 +104,7 @@ def thumbnail(path: Path) -> str | None:
     except ImageError:
         return None
     opened.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC)
-    bare = Image.new("RGB", opened.size)  # Pillow would copy EXIF, comments and colour profiles
+    bare = Image.new("RGB", opened.size)  # a new image, as Pillow would copy EXIF, comments and colour profiles
     bare.paste(opened)
     written = io.BytesIO()
     bare.save(written, "JPEG", quality=QUALITY, optimize=True)
@@ -115,9 +115,10 @@ NEEDED = ("matplotlib", "jinja2")
 SHAPES_ARABIC = (3, 11)  # the first version of matplotlib that joins and orders Arabic letters
 COLUMNS = ("R@1", "R@5", "R@10", "MRR", "nDCG@10")
 CUTOFFS = (1, 5, 10)
-CHART_K = 10  # the k of the charts: groups are small, and R@10 is seldom 0
+CHART_K = 10  # charts show R@10, which is seldom 0 even in small groups
 
-GroupTables = dict[str, dict[str, list[tuple[GroupRecall, ...]]]]  # title → model → group → entry for each k
+# title of a table → model → group → an entry for each k
+GroupTables = dict[str, dict[str, list[tuple[GroupRecall, ...]]]]
 
 _ARABIC = re.compile("[\u0600-\u06ff\u0750-\u077f\u08a0-\u08ff\ufb50-\ufdff\ufe70-\ufefc]")
 
@@ -188,7 +189,7 @@ def render(
     }
     page = _environment().from_string((here / "report.html").read_text(encoding="utf-8"))
     return page.render(
-        style=Markup((here / "report.css").read_text(encoding="utf-8")),  # our own file, so it is not escaped
+        style=Markup((here / "report.css").read_text(encoding="utf-8")),  # the package's own file, so it is not escaped
         version=__version__,
         protocol=protocol,
         models=models,
@@ -250,7 +251,7 @@ def _between(ends: tuple[float, float], percent: bool = True) -> str:
 def _chart(svg: str, label: str) -> dict[str, Any]:
     from markupsafe import Markup
 
-    return {"svg": Markup(svg), "label": label}  # matplotlib's own markup: text in it is outlines
+    return {"svg": Markup(svg), "label": label}  # not escaped: matplotlib's own markup, with text as outlines
 
 
 def _curves(models: Sequence[Summary], protocol: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -348,7 +349,7 @@ def _costs(models: Sequence[Summary]) -> dict[str, Any]:
         cost = model.evaluated.cost
         if cost.megabytes is not None and cost.text_ms is not None and cost.image_ms is not None:
             known[i] = (cost.megabytes, cost.text_ms + cost.image_ms)
-    if len(known) < 2:  # a single model is trivially optimal
+    if len(known) < 2:  # with a single model, which is trivially optimal, nothing is marked
         known = {}
     optimal = dict(zip(known, breakdown.pareto(list(known.values()), [recall[i] for i in known]), strict=True))
     rows = [

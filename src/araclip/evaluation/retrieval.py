@@ -183,7 +183,7 @@ def vectors_of(kind: str, encode: Callable[[Sequence[Item]], Vectors], items: Se
     return vectors
 
 
-# Arrays that are stored with other types than in memory, which halves their size.
+# Arrays that are stored with smaller types than in memory, which halves the size of a file.
 _STORED = {"found": np.uint32, "level": np.uint32, "clusters": np.uint32}
 
 
@@ -205,7 +205,7 @@ def read_cached(folder: Path, protocol: Protocol, log: Callable[[str], None]) ->
 
 
 def write_cached(folder: Path, protocol: Protocol, measured: Measured) -> None:
-    """Store the results of this protocol, without times, which hold for one run on one machine only."""
+    """Store the results of this protocol, but not the encoding times, which hold for one run on one machine only."""
     folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {
         f"{way}.{name}": array.astype(_STORED.get(name, array.dtype))

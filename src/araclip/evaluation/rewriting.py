@@ -21,11 +21,11 @@ DIALECTS = ("Egyptian", "Levantine", "Gulf", "Iraqi", "Moroccan")
 ARABIZI = "arabizi"
 COLUMNS = ("kind", "standard", ARABIZI, *DIALECTS)
 UNCHANGED = "-"
-ONE_IN = 3  # one of this many families of words is held out
+ONE_IN = 3  # one of three families of words (words that share a root) is held out
 
 # Words of one letter, and the article, that are written together with the next word; the empty prefix comes first.
 PREFIXES = ("", "و", "ف", "ب", "ل", "ك", "ال", "وال", "بال", "فال", "كال", "لل", "ولل", "وب", "ول")
-_PRESENT = {  # dialect → what it puts before a verb in the present: for "he" and "they", and for "she"
+_PRESENT = {  # dialect → what comes before a verb in the present tense: (for "he" and "they", for "she")
     "Egyptian": ("ب", "بت"),
     "Levantine": ("عم ", "عم ت"),
     "Gulf": ("قاعد ", "قاعدة ت"),
@@ -37,7 +37,7 @@ _WEAK = re.compile("[اأإآىيوةءئؤ]")
 
 @dataclass(frozen=True)
 class Entry:
-    """A form of a standard word: `forms` has it in each dialect that differs and in Latin letters."""
+    """The other forms of a standard word; `forms` maps a dialect that differs, or ARABIZI, to the word's form there."""
 
     forms: Mapping[str, str]
     held_out: bool
@@ -81,7 +81,7 @@ def _word(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 
 def _verb(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return the present forms of a verb, each with its dialects' forms: بيلعب, عم يلعب, قاعد يلعب, ديلعب, كيلعب."""
+    """Return the forms in dialects and Arabizi of each present form of a verb: بيلعب, عم يلعب, قاعد يلعب, ديلعب."""
     forms: dict[str, dict[str, str]] = {form: _latin(words[ARABIZI], form, standard) for form in _present(standard)}
     for dialect in DIALECTS:
         he, *rest = words[dialect].split(" ")
@@ -95,7 +95,7 @@ def _verb(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 
 def _participle(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return the forms of a verb for which dialects use an active participle: لابس, لابسة, لابسين."""
+    """Return the same as `_verb` for a verb for which dialects use an active participle: لابس, لابسة, لابسين."""
     forms: dict[str, dict[str, str]] = {form: _latin(words[ARABIZI], form, standard) for form in _present(standard)}
     for dialect in DIALECTS:
         for form, written in forms.items():
@@ -120,7 +120,7 @@ def _is_plural(form: str, standard: str) -> bool:
 
 
 def _latin(he: str, form: str, standard: str) -> dict[str, str]:
-    """Return a verb form in Latin letters, from that for "he": yel3ab → tel3ab, yel3abo; empty if there is none."""
+    """Return the Arabizi of a verb form, made from that for "he": yel3ab → tel3ab, yel3abo; empty if unknown."""
     if he == UNCHANGED:
         return {}
     verb = he if form.startswith("ي") else f"t{he[1:]}"
@@ -142,7 +142,7 @@ _HABITS = (
     _SHARED,
     {**_SHARED, "ج": "j", "خ": "5", "ق": "q", "ث": "th", "ذ": "th", "ص": "9", "ط": "6", "غ": "3'"},
 )
-_RESPELT = (("kh", "5"), ("gh", "3'"), ("g", "j"))  # from the lexicon's spelling to the second habit
+_RESPELT = (("kh", "5"), ("gh", "3'"), ("g", "j"))  # (how the lexicon writes a sound, how the second habit writes it)
 
 
 def in_dialect(text: str, dialect: str, *, only_held_out: bool = False) -> str:

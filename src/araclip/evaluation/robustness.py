@@ -33,7 +33,7 @@ TextEncoder = Callable[[Sequence[str]], Vectors]
 
 @dataclass(frozen=True)
 class Loss:
-    """The loss by one kind of rewriting."""
+    """The recall that a model loses by one kind of rewriting."""
 
     kind: str  # name in `rewriting.KINDS`; `CLEAN` for unchanged captions, whose losses are 0
     group: str
@@ -48,7 +48,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class Robustness:
-    """A model's losses on one picture set, first for unchanged captions; `way` says how texts became vectors."""
+    """A model's losses on one picture set, unchanged captions first; `way` names how texts were encoded ("literal")."""
 
     model: str
     dataset: str
@@ -101,7 +101,7 @@ def measure(
     encode_some = encode or model.encode_text
 
     def find(name: str, texts: Sequence[str], owner: Ints) -> Floats:
-        """Return the rank of each text's own picture; equal texts are encoded once."""
+        """Return the rank of each text's own picture among all pictures; equal texts are encoded once."""
 
         def encoded(distinct: Sequence[str]) -> Vectors:
             parts = []
@@ -186,10 +186,10 @@ def picture_vectors(
 
 
 class UnderstoodEncoder:
-    """Encodes texts with a model as a search does, by the readings that an interpreter finds.
+    """Encodes texts as a search does: each text's vector is the weighted sum of the readings that an interpreter finds.
 
-    Unlike a search, dates, folders and signs in a text are ordinary words and characters here, because the texts are
-    captions. `texts` counts the texts encoded so far, `readings` their readings.
+    Unlike in a search, dates, folders and operators in a text are ordinary words and characters here, because the texts
+    are captions. `texts` counts the texts encoded so far, `readings` the distinct readings.
     """
 
     def __init__(self, model: Encoder, interpreter: Interpreter) -> None:

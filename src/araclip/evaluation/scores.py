@@ -84,7 +84,7 @@ class Evaluated:
         return f"<Evaluated {self.protocol.model} on {self.protocol.dataset}: text to image {self.t2i}>"
 
 
-DEPTH = 10  # the 10 of nDCG@10 and MRR@10
+DEPTH = 10  # nDCG and MRR look at this many candidates
 BLOCK = 48 << 20  # bytes of scores computed at once: enough rows to make the matrix product efficient
 SLICE = 4 << 20  # bytes of scores ranked at once: they are read six times and should stay in the processor's cache
 
@@ -147,7 +147,7 @@ def _check(queries: Vectors, gallery: Vectors, relevant: Sequence[Sequence[int]]
 
 
 def _pairs(relevant: Sequence[Sequence[int]], candidates: int) -> tuple[Ints, Ints, Ints]:
-    """Return query and candidate (F,) of every relevant pair, sorted, each once, and each query's count (Q,)."""
+    """Return the relevant pairs, sorted, each once: queries (F,), candidates (F,), and counts by query (Q,)."""
     lengths = np.fromiter(map(len, relevant), np.int64, len(relevant))
     if not lengths.all():
         query = int(np.argmin(lengths))
@@ -201,7 +201,7 @@ def _distinct(gallery: Vectors) -> tuple[Vectors, Ints]:
 def _evaluated(
     scores: Vectors, mask: NDArray[np.bool_], own: tuple[Ints, Ints], counts: Ints, keep: int
 ) -> tuple[NDArray[np.generic], ...]:
-    """Compute a Direction's arrays for some queries: ranks, level, nDCG@10, found, scores, relevant score, margin.
+    """Compute a Direction's arrays for some queries: ranks, ties, nDCG@10, found, scores, relevant score, margin.
 
     scores: (b, N), unchanged at the end. own: (f,) rows and columns of the relevant candidates, ordered by row. counts:
     (b,) how many relevant candidates a row has.
@@ -212,11 +212,12 @@ def _evaluated(
     scores[own] = -np.inf
     above = _count(np.greater(scores, best[:, None], out=mask))
     level = _count(np.equal(scores, best[:, None], out=mask))
-    margin = best - scores.max(axis=1)  # infinite if every candidate is relevant
+    margin = best - scores.max(axis=1)  # the margin is infinite if every candidate is relevant
     scores[own] = values
-    # (Q,), at least 1: how many relevant candidates have the best relevant candidate's score
+    # (Q,) how many relevant candidates tie with the best relevant one, itself included
     level_too = np.add.reduceat((values == best[rows]).astype(np.int64), starts)
-    ranks = 1 + above + level / (1 + level_too)  # the first of level_too among level + level_too in random order
+    # expected rank of the first of level_too relevant candidates among level + level_too ties
+    ranks = 1 + above + level / (1 + level_too)
     found, top, last, tied = _top(scores, mask, max(keep, DEPTH))
     ndcg = _ndcg(values, rows, counts, top, last, tied)
     return ranks, level, ndcg, found[:, :keep], top[:, :keep], best, margin
@@ -238,14 +239,15 @@ def _top(scores: Vectors, mask: NDArray[np.bool_], keep: int) -> tuple[Ints, Vec
     width = scores.shape[1]
     keep = min(keep, width)
     least = np.partition(scores, width - keep, axis=1)[:, width - keep]  # (b,)
-    flat = np.flatnonzero(np.greater_equal(scores, least[:, None], out=mask))  # by row, then by column
+    # flat indexes, sorted by row, then by column
+    flat = np.flatnonzero(np.greater_equal(scores, least[:, None], out=mask))
     rows, columns = np.divmod(flat, width)
     values = scores.reshape(-1)[flat]
     at_end = values == least[rows]
     tie_number = np.cumsum(at_end)
     first = np.searchsorted(rows, np.arange(len(scores)))
-    tie_number -= (tie_number[first] - at_end[first])[rows]  # 1, 2, … among the row's ties for the last rank
-    needed = np.flatnonzero(~at_end | (tie_number <= keep))  # more ties are not needed, and there may be thousands
+    tie_number -= (tie_number[first] - at_end[first])[rows]  # number of each tie for its row's last rank: 1, 2, …
+    needed = np.flatnonzero(~at_end | (tie_number <= keep))  # drops ties beyond the last rank; there may be thousands
     order = needed[np.lexsort((columns[needed], -values[needed], rows[needed]))]
     positions = np.searchsorted(rows[order], np.arange(len(scores)))[:, None] + np.arange(keep)
     found, top = columns[order][positions], values[order][positions]
@@ -256,7 +258,7 @@ def _top(scores: Vectors, mask: NDArray[np.bool_], keep: int) -> tuple[Ints, Vec
 
 def _ndcg(values: Vectors, rows: Ints, counts: Ints, top: Vectors, last: Vectors, tied: Ints) -> Floats:
     """Return nDCG@10 of b queries, (b,). Of tied candidates, each gains the mean discount of the ranks they share."""
-    near = values >= last[rows]  # nothing beyond rank 10 has a gain
+    near = values >= last[rows]  # a candidate beyond rank 10 has no gain
     values, rows = values[near], rows[near]
     ten = top[rows, :DEPTH]  # (f, 10)
     above = (ten > values[:, None]).sum(axis=1)
@@ -267,7 +269,7 @@ def _ndcg(values: Vectors, rows: Ints, counts: Ints, top: Vectors, last: Vectors
 
 
 METRICS = ("R@1", "R@5", "R@10", "MRR", "MRR@10", "nDCG@10")
-CELLS = 1 << 22  # resamples × clusters drawn at once: 32 MB
+CELLS = 1 << 22  # how many (resample, cluster) pairs are drawn at once: 32 MB
 
 
 def ranks(

@@ -21,7 +21,7 @@ from araclip.errors import InputError
 from araclip.models.vectors import Ints
 from araclip.text.normalization import normalize
 
-MAX_NAME = 4096  # bytes of a path, as the system allows
+MAX_NAME = 4096  # most bytes of a path that the system allows
 
 
 class PictureFiles:
@@ -37,7 +37,7 @@ class PictureFiles:
         self.folders = folders
         self.roots = [os.path.realpath(root) for root in roots or folders]
         self.remedy = remedy or "Move it there, or name the folder that holds it (--images, in a recipe `images`)."
-        self._real: dict[str, str] = {}  # parent folder → its real path; many pictures share one
+        self._real: dict[str, str] = {}  # cache: folder → its path without links; many pictures share a folder
 
     def path(self, name: str, where: str) -> Path:
         """Return the path of a picture that a set names; `where` says in messages where the name stands.
@@ -71,7 +71,7 @@ def _is_encodable(name: str) -> bool:
 
 
 LISTING = "captions.jsonl"
-MAX_LINE = 4_000_000  # bytes; a picture's captions in all languages have some thousands
+MAX_LINE = 4_000_000  # most bytes of a line; a picture's captions in all languages have some thousands
 Row = Mapping[str, Any]
 
 
@@ -199,7 +199,7 @@ def read_pictures(
 
 
 def files_of(folder: Path, images: Path | None) -> PictureFiles:
-    """Return how names in a folder's captions.jsonl become paths: in the folder, or else in `images`, if given."""
+    """Return the PictureFiles of a captions.jsonl: names are looked up in the folder, then in `images`, if given."""
     return PictureFiles(folder) if images is None else PictureFiles(folder, images)
 
 
@@ -244,7 +244,7 @@ def json_lines(path: Path) -> Iterator[tuple[str, Row]]:
 def bounded_lines(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield location (file and line) and bytes of each line; a line of more than MAX_LINE bytes is an InputError."""
     try:
-        if not path.is_file():  # reading a pipe would never end
+        if not path.is_file():  # a pipe is refused, since reading it would never end
             raise InputError(f"{path} is no file. Check the path.")
         lines = path.open("rb")
     except OSError as error:

@@ -111,7 +111,7 @@ def _differences(a: Floats, b: Floats) -> Floats:
 
 
 def _share(values: Floats, at_least: float) -> float:
-    # The observed difference counts as one of the possible ones, so p is never 0. Equal sums may differ by rounding.
+    # The observed difference counts as one of the permutations, so p is never 0. The tolerance allows for rounding.
     return float((1 + (values >= at_least - 1e-12).sum()) / (1 + len(values)))
 
 
@@ -126,7 +126,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Summary:
-    """One row of the table: a model's figures text→image and image→text."""
+    """One row of an evaluation's table: a model's figures for text→image and image→text."""
 
     evaluated: Evaluated
     t2i: Scores
@@ -149,7 +149,7 @@ def shared_protocol(models: Sequence[Evaluated]) -> dict[str, Any]:
     """Return the protocol that all models share: an `id` and every field but the model.
 
     Raises:
-        InputError: their protocols differ; the message names the first field that does.
+        InputError: there is no model, or protocols differ; the message names a model and a field that differ.
     """
     if not models:
         raise InputError("there is no model to report on. Evaluate one first.")

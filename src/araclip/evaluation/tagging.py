@@ -1,4 +1,4 @@
-"""Keywords for pictures: labels chosen by their probabilities, written into XMP side-cars, and removed again.
+"""Tags pictures: chooses labels by their probabilities, writes them into XMP side-cars, and removes them again.
 
 No picture is changed. Each side-car is replaced atomically, so that a crash leaves the old one or the new one.
 """
@@ -20,20 +20,20 @@ from araclip.pictures.keywords import HIERARCHY, RECORD, SUBJECT, keywords_of, w
 from araclip.pictures.metadata import MAX_XMP_BYTES, xmp_properties
 from araclip.text.labels import Label
 
-LEAST = 0.5  # the probability from which on a label without one of its own is written
+LEAST = 0.5  # a label without a least probability of its own is written from this probability on
 LANGUAGES = {"ar": (True, False), "en": (False, True), "both": (True, True)}
-_BESIDE = (".xmp", ".txt", ".json")  # files of a picture's name that are no other picture
+_BESIDE = (".xmp", ".txt", ".json")  # suffixes of files that lie beside a picture and are not pictures
 
 
 @dataclass(frozen=True)
 class Tagged:
-    """The keywords that a side-car gets, or has got, and the probabilities of their labels."""
+    """The keywords to be added to a picture's side-car, or already added, and the probabilities of their labels."""
 
     picture: Path
     sidecar: Path
     keywords: tuple[str, ...]
     labels: dict[str, float]
-    is_new: bool  #: whether there was no side-car before
+    is_new: bool  #: true if there was no side-car before
 
 
 def tag(
@@ -48,10 +48,10 @@ def tag(
     skip: Log = lambda line: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Tagged]:
-    """Choose each picture's labels, and yield what its side-car lacks of them; with `write`, after it was written.
+    """Choose each picture's labels, and yield the keywords that its side-car lacks; with `write`, add them to it first.
 
     Args:
-        least: the least probability, where a label's own is not higher; LEAST by default.
+        least: the least probability; a label's own counts if it is higher. None: each label's own, or else LEAST.
         language: the names that are written: ar, en or both.
         short_names: name new side-cars IMG.xmp, as Lightroom does, instead of IMG.jpg.xmp.
         skip: called with a line for each picture or side-car that cannot be read or written.
@@ -94,7 +94,7 @@ def untag(folder: Path, *, skip: Log = lambda line: None) -> Iterator[tuple[Path
     everything that other programs wrote, stay.
     """
     seen: set[tuple[int, int]] = set()
-    for place, folders, names in os.walk(folder, followlinks=True):  # as `Walk` does, each folder once
+    for place, folders, names in os.walk(folder, followlinks=True):  # links are followed, each folder is visited once
         here = Path(place).stat()
         if (here.st_dev, here.st_ino) in seen:
             folders.clear()
@@ -118,10 +118,10 @@ def untag(folder: Path, *, skip: Log = lambda line: None) -> Iterator[tuple[Path
 
 
 def sidecar_of(picture: Path, *, short: bool, alone: bool) -> Path:
-    """Return the side-car to write: the picture's own if it has one, else a new one.
+    """Return the path of the side-car to write: the existing one, or else a new one.
 
-    IMG.xmp may belong to another picture, such as IMG.CR2: it is taken only if no other file has its name, and if it
-    does not name another suffix itself, as Lightroom's do.
+    IMG.xmp may belong to another picture, such as IMG.CR2. So it is used only if no other picture has this name
+    (`alone`), and if it does not say itself that it belongs to a file with another suffix, as Lightroom's side-cars do.
     """
     own, shared = picture.with_name(f"{picture.name}.xmp"), picture.with_suffix(".xmp")
     if os.path.lexists(own) or not alone or not (short or os.path.lexists(shared)):
@@ -138,7 +138,7 @@ def _siblings(pictures: Sequence[Path]) -> Iterator[Path]:
 
 
 def _values(labels: "dict[Label, float]", arabic: bool, english: bool) -> dict[str, list[str]]:
-    """Return the values of SUBJECT and HIERARCHY."""
+    """Return the keywords for a side-car: under SUBJECT the labels' names, under HIERARCHY the paths GROUP|NAME."""
     flat, paths = [], []
     for label in labels:
         names = [(label.arabic, label.group)] * arabic + [(label.english, label.group_english)] * english

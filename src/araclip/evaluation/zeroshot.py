@@ -177,7 +177,7 @@ def _json(path: Path) -> Any:
 
 
 SCALE = 30.0  # factor of cosines before the softmax; measured on araclip-mini, see benchmarks/label_probabilities.py
-CHUNK = 64  # pictures encoded together, if some may be unreadable
+CHUNK = 64  # number of pictures encoded together, if some may be unreadable
 OTHER = (2.27, -4.3, -0.57)  # weights in `none_of`: best label's distance, constant, logarithm of the labels' number
 TEMPLATES = ("{}", "صورة {}", "صورة فوتوغرافية: {}", "لقطة مقرّبة: {}", "رسم {}")
 
@@ -206,7 +206,7 @@ class Classified:
 
     @property
     def mean_per_class(self) -> float:
-        """The share of rightly classified pictures of a class, averaged over the classes that have pictures."""
+        """The share of a class's pictures that are classified rightly, averaged over the classes that have pictures."""
         right = np.bincount(self.labels, self.ranks <= 1)
         count = np.bincount(self.labels)
         return float((right[count > 0] / count[count > 0]).mean())
@@ -319,7 +319,7 @@ def readable_vectors(
         chunk = list(pictures[start : start + CHUNK])
         try:
             found = [(chunk, model.encode_image(chunk))]
-        except (ImageError, OSError):  # encode one by one, to leave out only the unreadable
+        except (ImageError, OSError):  # encodes one by one, to leave out unreadable pictures only
             found = []
             for path in chunk:
                 try:

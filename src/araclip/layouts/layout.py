@@ -1,20 +1,21 @@
-"""A model folder → the folder that transformers.js or sentence-transformers reads.
+"""Writes a model folder in the layout that transformers.js or sentence-transformers reads.
 
-A graph gets the inputs and outputs that the other program expects: a few operators are put before and after, and it
-still computes what it computed; its weights stay as they are. The tokenizer normalises text itself, and names its
-padding. What was written is tried as its readers use it: texts and pictures must get the model's own vectors.
+A graph gets the inputs and outputs that the other program expects: a few operators are put before and after it, and
+its weights stay as they are. The tokenizer gets the steps of `araclip.normalize` and names its padding token. At the
+end the written files are used as their readers will use them; texts and pictures must get the model's own vectors.
 
-transformers.js: CLIPTextModelWithProjection and CLIPVisionModelWithProjection of the folder, AutoTokenizer,
-AutoProcessor. A graph's file is named by how its weights are stored; it stands under the plain name too, which Node
-loads by default.
+transformers.js reads the folder with CLIPTextModelWithProjection, CLIPVisionModelWithProjection, AutoTokenizer and
+AutoProcessor. A graph's file name tells how its weights are stored (`_quantized`); a second file under the plain name
+is what Node loads by default.
 
-sentence-transformers: the whole model folder as one module of texts and pictures; its text graph for others.
+sentence-transformers reads the whole model folder as one module for texts and pictures. Other libraries read the
+text graph beside it:
 
-    modules.json            the module `sentence_transformers_module.AraCLIPModule`; sentence-transformers asks for
-                            trust_remote_code=True before it imports a class that is not its own, here araclip's
+    modules.json            names `sentence_transformers_module.AraCLIPModule`; sentence-transformers imports a class
+                            of another package, such as this one, only with trust_remote_code=True
     0_AraCLIP/              the model folder
-    onnx/model.onnx         input_ids, attention_mask → embedding: fastembed and ONNX Runtime
-    tokenizer.json, …       AutoTokenizer; config.json: what fastembed reads
+    onnx/model.onnx         input_ids, attention_mask → embedding, for fastembed and ONNX Runtime
+    tokenizer.json, …       for AutoTokenizer; config.json is for fastembed
 """
 
 import json
@@ -42,9 +43,9 @@ from araclip.models.folder import NO_NORMALIZER, PARTS, TextConfig, image_proces
 from araclip.models.vectors import Vectors
 from araclip.text.tokenizer_normalizer import prepend_normalizer
 
-OWN = "layout_"  # begins the names of what is added
+OWN = "layout_"  # beginning of the names of all nodes and values that this module adds
 IDS, MASK, PIXELS = "input_ids", "attention_mask", "pixels"
-BATCH, TOKENS = "batch", "tokens"  # axes whose length is free
+BATCH, TOKENS = "batch", "tokens"  # names of the axes that may have any length
 Axes = list[str | int]
 
 
@@ -54,12 +55,12 @@ class AdaptedGraph:
     def __init__(self, source: Path) -> None:
         self._source = source
         self._model: Any = onnx.load(str(source), load_external_data=False)
-        del self._model.metadata_props[:]  # what the graph was made of, for training; larger than some graphs
+        del self._model.metadata_props[:]  # drops metadata for training, which may be larger than the graph
         self._graph = self._model.graph
         self._place = self._made = 0
 
     def begin(self) -> None:
-        """From here on `compute` adds operators before everything that is in the graph now."""
+        """Let `compute` put its next operators before everything that is in the graph now."""
         self._place = 0
 
     @property
@@ -68,18 +69,18 @@ class AdaptedGraph:
         return [value.name for value in self._graph.input]
 
     def put_before(self, replaced: str, name: str, kind: int, axes: Axes) -> tuple[str, str]:
-        """Replace an input by a new one. The old input becomes a value that `compute` must make; return both names."""
+        """Replace an input; return the new input's name and the old input's, now a value that `compute` must make."""
         self._made += 1
         inside = f"{OWN}inside_{replaced}_{self._made}"
         self._rename(replaced, inside)
         kept = [value for value in self._graph.input if value.name != inside]
         del self._graph.input[:]
-        self._rename(name, f"{OWN}other_{name}")  # of a value that has the new input's name already
+        self._rename(name, f"{OWN}other_{name}")  # if another value has this name, it is renamed
         self._graph.input.extend([*kept, helper.make_tensor_value_info(name, kind, axes)])
         return name, inside
 
     def compute(self, operator: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
-        """Put an operator after those put there since `begin`, before the rest of the graph; its output's name."""
+        """Insert an operator after those inserted since `begin`, before the rest of the graph; return its output."""
         self._made += 1
         output = output or f"{OWN}value_{self._made}"
         self._graph.node.insert(self._place, helper.make_node(operator, inputs, [output], **attributes))
@@ -143,7 +144,7 @@ def copy_model_folder(model: AraCLIP, target: Path) -> None:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Give a file a second name: a hard link where the file system allows it, else a copy."""
+    """Make `target` a hard link to a file, or a copy where the file system has no hard links."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source.resolve(), target)
@@ -155,9 +156,9 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def pad_ids(graph: AdaptedGraph, text: TextConfig) -> None:
-    """Where a model reads texts of one length only, have the graph itself fill shorter ones up to it.
+    """If a model reads texts of one length only, let the graph itself pad shorter texts to that length.
 
-    A client that pads to the longest text of a batch, as most do, then gets the right vectors.
+    Most clients pad texts only to the longest text of a batch; they get the right vectors then, too.
     """
     if text.padding != "max_length":
         return
@@ -172,9 +173,9 @@ def pad_ids(graph: AdaptedGraph, text: TextConfig) -> None:
 
 
 def end_texts(graph: AdaptedGraph, text: TextConfig, end_id: int) -> None:
-    """Cut what follows `max_tokens` tokens, and have a text of that many end as the tokenizer ends texts.
+    """Let the graph cut texts at `max_tokens` tokens, and end a text of that length with the end token.
 
-    transformers.js cuts off the end token with what is too long, and models that are read there would be lost.
+    transformers.js cuts a long text together with its end token, and some towers read their vector from that token.
     """
     graph.begin()
     starts, ends, axes = (graph.constant(np.array([value], np.int64)) for value in (0, text.max_tokens, 1))
@@ -203,9 +204,7 @@ def take_floats(graph: AdaptedGraph, name: str, size: int) -> None:
 
 
 def write_tokenizer(model: AraCLIP, out: Path) -> None:
-    """Write tokenizer.json, tokenizer_config.json and special_tokens_map.json, from which AutoTokenizer and others read
-    text as the model does.
-    """
+    """Write the three files of a tokenizer with which AutoTokenizer gives the model's ids."""
     out.mkdir(parents=True, exist_ok=True)
     text = (model.folder / "tokenizer.json").read_text(encoding="utf-8")
     written = text if model.config.text.normalizer == NO_NORMALIZER else prepend_normalizer(text)
@@ -225,10 +224,10 @@ def write_tokenizer(model: AraCLIP, out: Path) -> None:
 
 
 def padding(model: AraCLIP) -> tuple[int, str]:
-    """The id and the token that other programs fill texts up with: the model's own.
+    """Return id and text of the token with which other programs pad texts: the model's own padding token.
 
-    transformers cuts a padding token out of texts, so that an ordinary piece ("!" of open_clip's CLIP) cannot be one;
-    where the tower reads nothing behind the end of a text, the token that ends it takes that place.
+    The exception is a model whose padding is an ordinary piece, such as "!" of open_clip's CLIP, because transformers
+    removes padding tokens from texts. If the tower ignores all that follows the end of a text, the end token is used.
     """
     tokenizer, text = _tokenizer(model), model.config.text
     id_ = text.pad_id
@@ -251,8 +250,10 @@ def end_of_texts(model: AraCLIP) -> int | None:
 
 
 def _for_javascript(tokenizer: str) -> str:
-    r"""Patterns that begin with \A or end with \z, which JavaScript does not know, with ^ and $: where such a step
-    follows one that makes white space single spaces, there is one line and they mean the same."""
+    r"""Replace \A and \z in a tokenizer's patterns by ^ and $, since JavaScript does not know \A and \z.
+
+    A step before these patterns turns line breaks into spaces, so both mean the same.
+    """
     found = json.loads(tokenizer)
     waiting = [found.get("normalizer"), found.get("pre_tokenizer")]
     changed = False
@@ -286,7 +287,7 @@ SAME = 0.999
 
 
 def check_layout(model: AraCLIP, text: Path, tokenizer: Path, image: Path | None) -> None:
-    """Compare the vectors of a layout's graphs, for ids made by its tokenizer.json, with the model's own vectors."""
+    """Compare a layout's vectors, for ids from its tokenizer.json, with the model's; ExportRejected if they differ."""
     expected = model.encode_text(TEXTS)
     _compare("text", expected, _texts(model, text, tokenizer))
     if image is not None:
@@ -362,13 +363,15 @@ def write_sentence_transformers(model: AraCLIP, out: Path) -> None:
     graph.save(out / "onnx" / "model.onnx")
 
 
-SUFFIXES = {"float32": "", "float16": "_fp16"}  # by how weights of texts are stored; others are 8 bits
+# how a text graph stores its weights → end of the file name; others: _quantized
+SUFFIXES = {"float32": "", "float16": "_fp16"}
 
 
 def write_transformers_js(model: AraCLIP, out: Path) -> None:
     """Write a model folder in the layout of transformers.js."""
     write_json(out / "config.json", _config(model))
-    unscaled = replace(model.config.image, mean=(0.0,) * 3, std=(1.0,) * 3)  # bytes over 255: the graph scales further
+    # the processor gives pixels / 255; the graph does the rest
+    unscaled = replace(model.config.image, mean=(0.0,) * 3, std=(1.0,) * 3)
     write_json(out / "preprocessor_config.json", {**image_processor(unscaled), "do_normalize": False})
     write_tokenizer(model, out)
     suffix = SUFFIXES.get((model.config.weights or "").partition(" + ")[0], "_quantized")
@@ -382,7 +385,7 @@ def write_transformers_js(model: AraCLIP, out: Path) -> None:
     image.name_output("image_embeds")
     for graph, name in ((text, "text_model"), (image, "vision_model")):
         plain = graph.save(out / "onnx" / f"{name}.onnx", f"{name}.onnx_data")
-        if suffix and not model.config.data_files:  # a graph names the file of its weights, so it has one name only
+        if suffix and not model.config.data_files:  # a graph with a separate file of weights cannot have a second name
             link_or_copy(plain, plain.with_name(f"{name}{suffix}.onnx"))
 
 
@@ -409,13 +412,15 @@ LAYOUTS = ("transformers.js", "sentence-transformers")
 
 
 def write_layout(source: str | Path, out: Path, layout: str, *, log: Log = lambda line: None) -> Path:
-    """Write a model folder in another layout; it appears whole, once its graphs gave the model's own vectors;
-    returns its path.
+    """Write a model folder in another layout; `out` appears only after its vectors were compared. Return its path.
 
     Args:
         source: a model folder, or a bundled or pulled model's name.
         out: a new or empty folder.
         layout: one of LAYOUTS.
+
+    Raises:
+        InputError: the layout is unknown, or `out` is not empty. ExportRejected: the layout gives other vectors.
     """
     if layout not in LAYOUTS:
         raise InputError(f"no layout '{layout}'. Choose one of {', '.join(LAYOUTS)}.")
@@ -425,7 +430,7 @@ def write_layout(source: str | Path, out: Path, layout: str, *, log: Log = lambd
     model = AraCLIP(source)
     for part in (*model_folder.HASHED, *model.config.data_files):
         model_folder.check_hash(model.folder, model.config, part)
-    model.encode_text("قطة")  # judges the folder before its graphs are read here
+    model.encode_text("قطة")  # checks the folder before this module reads its graphs
     out.parent.mkdir(parents=True, exist_ok=True)
 
     def fill(folder: Path) -> None:

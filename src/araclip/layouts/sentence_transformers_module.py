@@ -1,9 +1,9 @@
-"""A model of this project as a module of sentence-transformers 6: texts and pictures, on ONNX Runtime.
+"""Makes a model of this project a module of sentence-transformers 6, for texts and pictures, on ONNX Runtime.
 
 >>> from sentence_transformers import SentenceTransformer
 >>> from araclip.layouts.sentence_transformers_module import AraCLIPModule
 >>> model = SentenceTransformer(modules=[AraCLIPModule("araclip-mini")])
->>> model.encode(["cat.jpg"]) @ model.encode("قطة على طاولة")           # (1,) cosine; pictures are paths or PIL's
+>>> model.encode(["cat.jpg"]) @ model.encode("قطة على طاولة")           # (1,) cosine; pictures are paths or PIL images
 
 A folder that `araclip export --layout sentence-transformers` wrote names this class.
 """
@@ -27,10 +27,10 @@ TEXTS, PICTURES = "texts", "pictures"
 
 
 class AraCLIPModule(InputModule):  # type: ignore[misc,unused-ignore]
-    """Texts and pictures → vectors of unit length in one space; nothing of it can be trained.
+    """Encodes texts and pictures as vectors of unit length in one space; it cannot be trained.
 
     Args:
-        model: what `AraCLIP.load` takes.
+        model: a model's name, path or encoder, as for `AraCLIP.load`.
     """
 
     def __init__(self, model: ModelLike = model_folder.DEFAULT_MODEL) -> None:
@@ -43,14 +43,14 @@ class AraCLIPModule(InputModule):  # type: ignore[misc,unused-ignore]
 
     @property
     def max_seq_length(self) -> int | None:
-        """Tokens after which a text is cut."""
+        """The number of tokens at which texts are cut; None if it is not known."""
         return self.encoder.config.text.max_tokens if isinstance(self.encoder, AraCLIP) else None
 
     def get_embedding_dimension(self) -> int:
         return self.encoder.width
 
     def preprocess(self, inputs: Sequence[Any], prompt: str | None = None, **kwargs: Any) -> dict[str, Any]:
-        """Texts and pictures, sorted out: PIL pictures, paths of files, {"image": …}; a string is else a text."""
+        """Sort inputs into pictures (PIL images, picture paths, {"image": …}) and texts (all other strings)."""
         texts: dict[int, str] = {}
         pictures: dict[int, Any] = {}
         for row, given in enumerate(inputs):
@@ -79,7 +79,7 @@ class AraCLIPModule(InputModule):  # type: ignore[misc,unused-ignore]
 
     @classmethod
     def load(cls, model_name_or_path: str, subfolder: str = "", **kwargs: Any) -> "AraCLIPModule":
-        """The module of a saved model, a folder or a hub id."""
+        """Load the module from a saved model: a folder or a hub id."""
         names = ("token", "cache_folder", "revision", "local_files_only")
         found = cls.load_dir_path(model_name_or_path, subfolder, **{name: kwargs.get(name) for name in names})
         return cls(str(found))

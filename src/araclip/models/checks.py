@@ -1,4 +1,4 @@
-"""Check that a model folder is safe to open, and that a device computes it right; remember what passed, by content.
+"""Check that a model folder is safe to open, and that a device computes the right vectors; remember passed checks.
 
 Each check stops one kind of attack by a stranger's folder. `folder.read_config`: files that are links, endless or
 enormous, and fields out of their range. `check_hash`: a file that was exchanged after the check. `check_graph`:
@@ -34,7 +34,7 @@ def is_remembered(content: Sequence[object]) -> bool:
     """True if this content passed its check before. `content`: all that the outcome depends on, as JSON values."""
     try:
         return _marker(content).is_file()
-    except OSError:  # the cache belongs to another user
+    except OSError:  # if the cache belongs to another user, nothing counts as checked
         return False
 
 
@@ -51,7 +51,7 @@ def checked_models() -> Path:
     named = os.environ.get("ARACLIP_CHECKED_MODELS")
     if named:
         return Path(named).expanduser().absolute()
-    import platformdirs  # imported here, since loading a bundled model does not need platformdirs
+    import platformdirs  # imported only here, as loading a bundled model does without platformdirs
 
     return platformdirs.user_cache_path("araclip") / "checked-models"
 

@@ -37,7 +37,7 @@ def named_threads(threads: int | None) -> int:
 def graph_device(device: str | None = None) -> str:
     """Return the device on which graphs run; raise InputError if this machine does not have it."""
     named = named_device(device)
-    if named == CPU:  # found without importing a library
+    if named == CPU:  # needs no library to be imported
         return CPU
     here = available()
     if named == AUTO:

@@ -43,8 +43,8 @@ def check_space(place: Path, needed: int, what: str) -> None:
 
 LARGE = 10_000_000  # bytes; an interrupted download of a smaller file starts again from its beginning
 PIECE = 1 << 20  # bytes read from the network at once
-TIMEOUT = 60  # seconds without a byte, after which a download breaks off
-Progress = Callable[[str, int, int], None]  # takes file name, bytes done and total bytes
+TIMEOUT = 60  # a download breaks off after this many seconds without a byte
+Progress = Callable[[str, int, int], None]  # called with file name, bytes done and total bytes
 
 
 class BrokenOff(ConnectionError):
@@ -75,13 +75,13 @@ def fetch(
                 _complete(url, blob, part, size, sha256, token, progress)
     except GalleryLocked as error:
         raise InputError(f"{url.rpartition('/')[2]} is being downloaded already: {error}") from None
-    with contextlib.suppress(OSError):  # a process that waits for the lock then finds the file
+    with contextlib.suppress(OSError):  # the lock may go: a process that waits for it finds the finished file
         lock.unlink()
 
 
 def _complete(url: str, blob: Path, part: Path, size: int, sha256: str, token: str | None, progress: Progress) -> None:
     done = part.stat().st_size if part.exists() else 0
-    if done > size:  # the part belongs to another file
+    if done > size:  # too long to be a part of this file
         part.unlink()
         done = 0
     if done < size:
@@ -98,11 +98,11 @@ def _append(url: str, part: Path, done: int, size: int, token: str | None, progr
     request = urllib.request.Request(url, headers={"User-Agent": "araclip", "Accept-Encoding": "identity"})
     if done:
         request.add_header("Range", f"bytes={done}-")
-    if token:  # not sent on to the file server to which the hub redirects
+    if token:  # only for the hub, not for the file server to which the hub redirects
         request.add_unredirected_header("Authorization", f"Bearer {token}")
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer, part.open("ab") as file:
-            if done and answer.status != http.HTTPStatus.PARTIAL_CONTENT:  # the server sends the whole file
+            if done and answer.status != http.HTTPStatus.PARTIAL_CONTENT:  # the server ignores the range and sends all
                 file.truncate(0)
                 done = 0
             while done < size and (piece := _read(answer, min(PIECE, size - done))):
@@ -121,14 +121,14 @@ def _read(answer: IO[bytes], most: int) -> bytes:
     """Read at most `most` bytes of an answer; raise ConnectionError for an OSError, since the network failed."""
     try:
         return answer.read(most)
-    except OSError as error:  # no route, no network, TLS that was cut off
+    except OSError as error:  # such as no route, no network, or a broken TLS connection
         raise ConnectionError(str(error)) from error
 
 
 OURS = (*model_folder.PARTS, *model_folder.DATA_FILES)
 _SMALL = (".json", ".txt", ".model", ".jinja", ".spm")
 _SKIPPED = {"onnx", "openvino", "flax", "tf", "coreml", "gguf", "runs", ".cache"}  # folders to ignore
-HUB_TIMEOUT = 30  # seconds for the hub's answer about a repository
+HUB_TIMEOUT = 30  # most seconds to wait for the hub's answer about a repository
 Files = Mapping[str, int]  # the size in bytes of each file in a repository, by name
 
 
@@ -140,7 +140,8 @@ def is_model_folder(files: Files | set[str]) -> bool:
 def wanted(files: Files) -> list[str]:
     """Return the names of a model's files: settings, tokenizer, and weights in one form, safetensors if possible.
 
-    For a finished model folder these are its own parts. Weights in other forms (ONNX, TensorFlow, Flax) are left out.
+    Of a finished model folder, all its parts are wanted. Of other models, weights in other forms (ONNX, TensorFlow,
+    Flax) are left out.
     """
     if is_model_folder(files):
         return [name for name in OURS if name in files]
@@ -154,7 +155,7 @@ def wanted(files: Files) -> list[str]:
 def _weights(names: list[str]) -> list[str]:
     tensors = [name for name in names if name.endswith(".safetensors")]
     pickles = [name for name in names if name.endswith((".bin", ".pt")) and "training_args" not in name]
-    heads = [name for name in names if name.endswith((".pickle", ".pkl"))]  # of older text encoders, never executed
+    heads = [name for name in names if name.endswith((".pickle", ".pkl"))]  # of older text encoders; never unpickled
     for found in (tensors, pickles):
         own = [name for name in found if PurePosixPath(name).name.startswith("open_clip")]
         if own or found:

@@ -30,10 +30,11 @@ from araclip.pictures.images import open_image
 
 __all__ = ["AraCLIP", "Encoder", "ModelLike", "as_encoder", "is_known_peer"]
 
-ModelLike = str | PathLike[str] | Encoder  # a name, a path, or an encoder
+ModelLike = str | PathLike[str] | Encoder  # a model's name or path, or an encoder
 
 _opening = threading.Lock()  # one lock for all models, since an encoder with a lock of its own could not be pickled
-PEERS = "araclip.peers.loading"  # imported only when needed: it imports training, which imports this module
+# module that is imported only when needed, as it imports this module by way of `training`
+PEERS = "araclip.peers.loading"
 
 
 def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | None = None) -> Encoder:
@@ -61,10 +62,10 @@ def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | No
 
 
 def is_known_peer(text: str) -> bool:
-    """True if `as_encoder` may load the model that a file, not a person, names.
+    """True if `as_encoder` may load this model although a file named it, not a person.
 
-    That is a published model which this release knows, or a published model in a folder on this machine. No code of the
-    model is run; the weights may be downloaded.
+    Only published models qualify that this release knows, or that lie in a folder on this machine. None of their code
+    is run; their weights may be downloaded.
     """
     known: bool = import_module(PEERS).is_known(text)
     return known

@@ -1,4 +1,4 @@
-"""What an encoder must offer, and the base class of our encoders, which checks, reads and encodes inputs in batches."""
+"""Defines what an encoder must offer (`Encoder`), and a base class that checks, reads and encodes inputs in batches."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,12 +23,12 @@ __all__ = [
 ]  # fmt: skip
 
 T = TypeVar("T")
-Picture = Openable | bytes | NDArray[np.uint8]  # bytes: an encoded picture file; array: (H, W, 3) RGB
+Picture = Openable | bytes | NDArray[np.uint8]  # a picture: bytes are an encoded file, an array is (H, W, 3) RGB
 
-TEXT_BATCH = 32  # texts; larger batches are no faster on a CPU and pad short texts to long ones
-IMAGE_BATCH = 16  # pictures that are encoded at once
-BATCH_DIMENSIONS = 4  # of an array that holds several pictures: (n, H, W, 3)
-MAX_LETTERS = 16_384  # characters read of a text; 32 for each token of the longest context in docs/peers.md
+TEXT_BATCH = 32  # texts in a batch; larger batches are no faster on a CPU and pad short texts to long ones
+IMAGE_BATCH = 16  # number of pictures that are encoded at once
+BATCH_DIMENSIONS = 4  # number of axes of an array of several pictures: (n, H, W, 3)
+MAX_LETTERS = 16_384  # most characters read of a text: 32 for each token of the longest context in docs/peers.md
 
 
 class Encoder(Protocol):

@@ -1,4 +1,4 @@
-"""The model folder: its files, the fields of config.json, and the checks that they belong together.
+"""Defines the model folder: its files, the fields of config.json, and the checks that they belong together.
 
     config.json      the fields of ModelConfig
     tokenizer.json   Hugging Face tokenizers
@@ -51,7 +51,7 @@ def find(name_or_path: str | PathLike[str]) -> Path:
             "model folder."
         )
     known = installed()
-    if str(name_or_path) in known:  # before paths: a folder of that name in the working directory changes nothing
+    if str(name_or_path) in known:  # before paths, so that a folder with a model's name cannot take its place
         return known[str(name_or_path)]
     if (path := existing_folder(name_or_path)) is not None:
         return path
@@ -107,7 +107,7 @@ def one_of(*known: str) -> Check:
 
 
 def are_prefixes(found: object, width: int) -> bool:
-    """True if the value is a tuple of whole numbers from 1 to `width`, each larger than the one before."""
+    """True if the value is a tuple of Matryoshka prefixes: whole numbers from 1 to `width`, in rising order."""
     if not isinstance(found, tuple) or not all(type(number) is int for number in found):
         return False
     return list(found) == sorted(set(found)) and (not found or 1 <= found[0] <= found[-1] <= width)
@@ -133,7 +133,7 @@ FORMAT = 2
 NOT_STATED = "not stated"  # the field `license` of a model whose licence is unknown
 NO_NORMALIZER = 0  # the value of `TextConfig.normalizer` where text reaches the tokenizer as it was typed
 HASHED = ("tokenizer.json", "text.onnx", "image.onnx")
-DATA_FILES = ("text.onnx.data", "image.onnx.data")  # weights of graphs that do not fit into one ONNX file
+DATA_FILES = ("text.onnx.data", "image.onnx.data")  # files for the weights of graphs that do not fit into one ONNX file
 # How a graph can store its weights, see `training.export.weights`
 WEIGHTS = ("int8", "compact", "float32", "smooth-int8", "smooth-compact", "static-int8", "float16")
 COMPUTED_IN_INT8 = ("smooth-int8", "smooth-compact", "static-int8")
@@ -152,12 +152,12 @@ SENTENCE = (
 )
 FOR_OTHERS = {"model_type": SENTENCE, "transformers_weights": SENTENCE}
 
-MAX_NAME = 200  # characters in a model's name
-MAX_WIDTH = 1 << 16  # numbers in a vector; the widest published dual encoders have 1,024 to 4,096
-MAX_TOKENS = 1 << 16  # tokens in a text; most models take 32 to 512
-MAX_SIDE = 1024  # pixels on a side of the square; the largest published image towers take 512
+MAX_NAME = 200  # most characters in a model's name
+MAX_WIDTH = 1 << 16  # most numbers in a vector; the widest published dual encoders have 1,024 to 4,096
+MAX_TOKENS = 1 << 16  # most tokens in a text; most models take 32 to 512
+MAX_SIDE = 1024  # most pixels on a side of the square; the largest published image towers take 512
 MAX_FACTS = 20  # entries in `ModelConfig.source`
-MAX_FACT = 1000  # characters in a name or value of `ModelConfig.source`
+MAX_FACT = 1000  # most characters in a name or value of `ModelConfig.source`
 MAX_LANGUAGES = 500  # entries in `ModelConfig.languages`
 
 
@@ -201,7 +201,8 @@ class ImageConfig:
     @property
     def transform(self) -> "ImageTransform":
         """Return the transform that turns a picture into the square that the graph takes."""
-        from araclip.pictures.image_transform import ImageTransform  # imports numpy: 0.1 s for each command
+        # imported here, since numpy would cost each command 0.1 s
+        from araclip.pictures.image_transform import ImageTransform
 
         gap = 2.0 if self.reduction == "blocks" else None
         return ImageTransform(self.size, self.resize, self.interpolation, gap, self.crop_offset)
@@ -268,7 +269,7 @@ class ModelConfig:
 def _is_hashes(value: object) -> bool:
     return (
         isinstance(value, dict)
-        and not value.keys() - {*HASHED, *DATA_FILES}  # this also refuses a name with a path in it
+        and not value.keys() - {*HASHED, *DATA_FILES}  # a name with a path in it is refused, too
         and all(isinstance(digest, str) and len(digest) == 64 for digest in value.values())
     )
 
@@ -319,10 +320,10 @@ FIELDS: dict[str, Field] = {
 }
 PARTS = ("config.json", *HASHED, "README.md")  # the files in every model folder; some folders hold DATA_FILES besides
 
-MAX_CONFIG = 1_000_000  # bytes in config.json; that of araclip-mini has 3,400
-MAX_PART = (1 << 31) - 1  # bytes in a graph or tokenizer file: an ONNX file cannot have more
-_HASHED_AT_ONCE = 1 << 24  # bytes that `sha256` reads in one block
-MAX_DATA = 1 << 35  # bytes in one of DATA_FILES: 8 billion weights in float32
+MAX_CONFIG = 1_000_000  # most bytes in config.json; that of araclip-mini has 3,400
+MAX_PART = (1 << 31) - 1  # most bytes in a graph or tokenizer file: an ONNX file cannot have more
+_HASHED_AT_ONCE = 1 << 24  # number of bytes that `sha256` reads at once
+MAX_DATA = 1 << 35  # most bytes in one of DATA_FILES: 8 billion weights in float32
 
 
 def read_config(folder: Path) -> ModelConfig:
@@ -374,7 +375,8 @@ def _check_parts(folder: Path, parts: tuple[str, ...], most: int) -> None:
         except FileNotFoundError:
             missing.append(part)
             continue
-        except (OSError, RuntimeError) as error:  # a link that leads to itself, or a folder that may not be read
+        # raised for a link that leads to itself, or a folder that may not be read
+        except (OSError, RuntimeError) as error:
             raise ModelMismatch(f"{path} cannot be read ({error}). Copy the folder again.") from None
         if elsewhere:
             raise ModelMismatch(

@@ -12,13 +12,13 @@ from pathlib import Path
 from araclip.core.display import shown
 from araclip.errors import ModelMismatch
 
-MAX_BYTES = (1 << 31) - 1  # bytes in a protocol buffer; larger graphs keep weights in another file
-MAX_NODES = 20_000  # nodes in a graph; araclip-mini has 628 and 862, a ViT-H of single operators has 4,000
-MAX_FIELDS = 500_000  # fields in the whole file; araclip-mini's larger graph has 18,000
+MAX_BYTES = (1 << 31) - 1  # most bytes in a protocol buffer; larger graphs keep weights in another file
+MAX_NODES = 20_000  # most nodes in a graph; araclip-mini has 628 and 862, a ViT-H of single operators has 4,000
+MAX_FIELDS = 500_000  # most fields in the whole file; araclip-mini's larger graph has 18,000
 MAX_RANK = 32  # dimensions of a weight
-DATA_KEYS = ("location", "offset", "length")  # what a graph may say about weights in another file
-MAX_DIGITS = 20  # digits in an offset or length
-MAX_TEXT = 4000  # bytes in a name; names that PyTorch writes are paths through the modules
+DATA_KEYS = ("location", "offset", "length")  # the facts that a graph may state about weights in another file
+MAX_DIGITS = 20  # most digits in an offset or length
+MAX_TEXT = 4000  # most bytes in a name; names that PyTorch writes are paths through the modules
 
 # The standard operators that dense networks are made of. Left out: control flow (Loop, Scan, If, SequenceMap), which
 # makes the run time depend on numbers in the graph; sequences, optionals, texts; random numbers; what no tower needs.
@@ -38,13 +38,14 @@ Transpose Trilu Unsqueeze Upsample Where Xor
 """
 OPERATORS = frozenset(_OPERATORS.split())
 STANDARD_DOMAINS = ("", "ai.onnx")
-DOMAIN, PRODUCT = "com.microsoft", "MatMulIntegerToFloat"  # ONNX Runtime's own; no other of these is allowed
+DOMAIN, PRODUCT = "com.microsoft", "MatMulIntegerToFloat"  # the only operator of ONNX Runtime's own that is allowed
 
-_VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5  # wire types; ONNX uses no groups (3 and 4)
-_TENSOR_DATA = (4, 5, 7, 9, 10, 11)  # float_data, int32_data, int64_data, raw_data, double_data, uint64_data
-_STRING = 8  # the data type of texts
-_EXTERNAL = 1  # the data location of weights in another file
-_ELEMENTS_PER_BYTE = 4  # at most: the smallest data types are 2-bit integers
+_VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5  # wire types of fields; ONNX has no groups (types 3 and 4)
+# field numbers of float_data, int32_data, int64_data, raw_data, double_data and uint64_data
+_TENSOR_DATA = (4, 5, 7, 9, 10, 11)
+_STRING = 8  # number of the data type of texts
+_EXTERNAL = 1  # number of the data location "in another file"
+_ELEMENTS_PER_BYTE = 4  # most elements in a byte: the smallest data types are 2-bit integers
 
 Value = memoryview | int  # what a field holds: bytes, or a number
 
@@ -68,7 +69,7 @@ def check_graph(path: Path, data: Path | None = None) -> None:
         if not 0 < size <= MAX_BYTES:
             raise _Fault("the file is empty" if not size else f"{size} bytes are more than a graph can have")
         with path.open("rb") as file:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # closed when its last view is gone
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # closes itself when its last view is gone
         _Graph(data.name if data else None, data.stat().st_size if data else 0).check_model(memoryview(mapped))
     except OSError as error:
         raise ModelMismatch(f"{path} cannot be opened ({error.strerror}). Copy the folder again.") from None
@@ -94,7 +95,7 @@ class _Graph:
                 self._check_graph(_bytes(value))
             elif number in (20, 25):
                 raise _Fault("it has functions of its own or training information")
-        if graphs != 1:  # a parser would merge several graphs
+        if graphs != 1:  # several are refused, since a parser would merge them
             raise _Fault(f"it is no ONNX graph ({graphs} graphs in the file, expected one)")
         if not self._nodes:
             raise _Fault("it is no ONNX graph (no nodes)")
@@ -168,7 +169,8 @@ class _Graph:
         place: dict[str, str] = {}
         seen: set[int] = set()
         for number, value in self._fields(data):
-            if number in (2, 8, 9, 14) and number in seen:  # of a repeated field, a parser takes the last occurrence
+            # a repeated field is refused, since a parser takes only the last occurrence
+            if number in (2, 8, 9, 14) and number in seen:
                 raise _Fault("weights of it have two types, names or contents")
             seen.add(number)
             if number == 1:
@@ -190,7 +192,7 @@ class _Graph:
                 raise _Fault("its weights are in other files; a model folder keeps them in the graph")
             stored = self._stored_beside(place)
         elements = prod(shape)
-        self._elements[name] = elements if name not in self._elements else -1  # -1: two weights have this name
+        self._elements[name] = elements if name not in self._elements else -1  # -1 marks a name that two weights have
         if min(shape, default=0) < 0 or elements > stored * _ELEMENTS_PER_BYTE:
             raise _Fault(f"weights of it are said to have the shape {shape}, but {stored} bytes are stored")
 
@@ -249,7 +251,7 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
 
 
 def _packed(value: Value) -> Iterator[int]:
-    """Yield a field's signed numbers, packed or a single one; at most MAX_RANK + 1 of them."""
+    """Yield the signed numbers of a field, which holds one number or several packed ones; at most MAX_RANK + 1."""
     if isinstance(value, int):
         yield _signed(value)
         return
@@ -274,7 +276,7 @@ def _bytes(value: Value) -> memoryview:
 def _text(value: Value) -> str:
     if len(text := _bytes(value)) > MAX_TEXT:
         raise _Fault(f"a name in it has {len(text)} bytes")
-    return bytes(text).decode(errors="surrogateescape")  # different bytes stay different names
+    return bytes(text).decode(errors="surrogateescape")  # keeps different bytes different
 
 
 def _whole(text: str) -> int:

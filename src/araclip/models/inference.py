@@ -49,7 +49,7 @@ def open_session(
     if kind == OPENVINO:
         return OpenVinoSession(path, which or "CPU", threads)
     session = OnnxRuntimeSession(path, device, threads, arena, widen, spin)
-    return_freed_memory(path.stat().st_size)  # the buffer of the file: half of the memory in use after opening it
+    return_freed_memory(path.stat().st_size)  # frees the file's buffer: half of the memory in use now
     return session
 
 
@@ -103,7 +103,7 @@ class OpenVinoSession:
         if which == "CPU":
             settings |= {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
         self._compiled = openvino.Core().compile_model(model, which, settings)
-        self._free: deque[Any] = deque()  # inference requests that no thread is using
+        self._free: deque[Any] = deque()  # free inference requests, which no thread is using
         self.inputs = {port.any_name: _shape(port) for port in self._compiled.inputs}
         shape = _shape(self._compiled.outputs[0])
         self.width = shape[-1] if shape else 0
@@ -115,7 +115,7 @@ class OpenVinoSession:
         except IndexError:
             request = self._compiled.create_infer_request()
         try:
-            return np.array(request.infer(dict(inputs))[0])  # a copy: the next run overwrites this memory
+            return np.array(request.infer(dict(inputs))[0])  # a copy, since the next run overwrites this memory
         finally:
             self._free.append(request)
 
@@ -172,7 +172,7 @@ class TextTower:
         inputs: dict[str, list[int] | None] = dict.fromkeys(names)
         large = _stored(folder, config, "text") > SMALL_GRAPH and not device.startswith(CUDA)
         self._most = LARGE_TEXTS if large else None
-        with ThreadPoolExecutor(1, "open-graph") as beside:  # 0.1 s less for the first search
+        with ThreadPoolExecutor(1, "open-graph") as beside:  # opens the graph beside the tokenizer, which saves 0.1 s
             graph = beside.submit(_Graph, folder, config, "text", inputs, threads, device, widen=widen)
             self.tokenizer = Tokens(folder, config)
             self._graph = graph.result()
@@ -183,7 +183,8 @@ class TextTower:
         lengths = np.array([len(e.ids) for e in encodings])
         out = np.empty((len(texts), self._config.width), np.float32)
         most = min(batch_size, self._most or batch_size)
-        for rows in batches(np.argsort(lengths, kind="stable"), most):  # texts of similar length together: less padding
+        # batches of texts of similar length need less padding
+        for rows in batches(np.argsort(lengths, kind="stable"), most):
             out[list(rows)] = self._graph.run(padded([encodings[row] for row in rows], self._config.text), len(rows))
         return out
 

@@ -1,4 +1,4 @@
-"""The models of a user: list them for `araclip models`, recommend, remove them, and upload one to the hub."""
+"""Manages a user's models: lists them for `araclip models`, recommends, removes, and uploads one to the hub."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ from araclip.models.pull import parts_of, repository_of, unknown
 from araclip.models.speed import Speed, remembered
 from araclip.peers.model_registry import BY_NAME, FIRST_CAPTION, PEERS, Peer, PublishedRecall, forbids_commerce
 
-TAKE = {  # what each model is recommended for, by published figures, size and licence; see docs/peers.md
+TAKE = {  # name of a model → what it is recommended for, by published figures, size and licence; see docs/peers.md
     "araclip-mini": "no network, an old or small machine; non-commercial",
     "siglip-i18n-b16-256": "a CPU, any use",
     "siglip2-b32-256": "a CPU, any use, as fast as possible",
@@ -185,7 +185,7 @@ def push(
         raise InputError(f"a model is pushed to the main branch. Leave @{revision} out.")
     folder = model_folder.find(named)
     config = model_folder.read_config(folder)
-    for part in config.files:  # even if checked before: other people will use this copy
+    for part in config.files:  # all hashes are checked again, since other people will use this copy
         model_folder.check_hash(folder, config, part)
     check_model_folder(folder)
     parts = parts_of(config)

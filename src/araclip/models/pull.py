@@ -86,7 +86,7 @@ def pull_source(text: str) -> PullSource:
         return _of_request(text, parse_request(text))
     if (folder := model_folder.existing_folder(text)) is not None:
         return _of_folder(text, folder)
-    if (request := parse_request(text)) is not None:  # a hub id in the table of models
+    if (request := parse_request(text)) is not None:  # the text is a hub id in the table of models
         return _of_request(text, request)
     if _REPOSITORY.fullmatch(text.partition("@")[0]):
         return _of_repository(text, text)
@@ -148,7 +148,7 @@ def _of_folder(text: str, folder: Path) -> PullSource:
             f"{shown(text)} holds no model that is known here: neither a model folder nor a published layout. "
             "docs/peers.md lists the layouts; a kind before the folder (open_clip:…) tells more than its files do."
         )
-    return replace(source, request=replace(request, name=source.name))  # keeps paths of this machine out
+    return replace(source, request=replace(request, name=source.name))  # no path of this machine gets into the folder
 
 
 def _plain(text: str) -> str:
@@ -233,7 +233,7 @@ def pull(
     _check_target(target, named, out)
     if source.request is not None:
         need_pytorch(source.given)
-        if languages is not None:  # check them before gigabytes are downloaded
+        if languages is not None:  # checks the codes before gigabytes are downloaded
             import_module(CHARACTERS).check_languages(languages)
     source = downloaded(source, log, progress)
     if source.folder is not None:

@@ -12,8 +12,8 @@ from araclip.errors import InputError
 from araclip.models.encoder_base import Encoder, usable_cores
 
 TEXTS = ("قطة على طاولة", "سيارة حمراء أمام بيت قديم", "two children play in the snow", "غروب الشمس على البحر")
-SECONDS = 4.0  # at most, to measure pictures, and again to measure texts
-MOST = 32  # pictures, or texts, to measure at most
+SECONDS = 4.0  # most time for pictures; texts get as much
+MOST = 32  # most pictures, and most texts, that are measured
 
 
 @dataclass(frozen=True)

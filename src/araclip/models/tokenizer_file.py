@@ -110,7 +110,7 @@ def _growth(normalizer: dict[str, Any], path: Path | str) -> float:
             return max(1.0, len(content) / len(replaced)) if replaced else inf
         if isinstance(expression := pattern.get("Regex"), str) and _ONE_CLASS.fullmatch(expression):
             return max(1.0, len(content))
-        return 1.0 + len(content)  # this expression may match a single letter, or the empty text
+        return 1.0 + len(content)  # the expression may match each letter, or the empty text between letters
     prefix, table = normalizer.get("prepend"), normalizer.get("precompiled_charsmap")
     if isinstance(prefix, str) and len(prefix) > MAX_PREFIX:
         raise ModelMismatch(f"{path}: a normalizer puts {len(prefix)} characters before each text. Take another.")
@@ -128,7 +128,7 @@ def _longest_entry(table: str) -> int:
         data = base64.b64decode(table)
         (length,) = struct.unpack_from("<I", data)
     except (binascii.Error, ValueError, struct.error):
-        return 0  # not a character map: the library refuses it
+        return 0  # this is no character map, and the library refuses it
     return max(map(len, data[4 + length :].split(b"\0")))
 
 

@@ -22,7 +22,7 @@ from araclip.models.folder import ModelConfig, read_config
 from araclip.models.inference import ImageTower, TextTower
 from araclip.models.tokenizer_file import check_tokenizer
 
-# 4-bit weights need eight times their memory once they are float32, and graphs are optimised on a copy.
+# 4-bit weights become float32, which takes eight times the memory, and graphs are optimised on a copy.
 MEMORY, MEMORY_PER_BYTE = 500_000_000, 20  # bytes, and more for each byte of files; araclip-mini's towers need 370 MB
 MOST_MEMORY = 16_000_000_000  # bytes that any trial may use; the largest published tower has 5 GB in float32
 SHARE = 0.75  # part of the free memory that a trial may use, so that the machine need not swap or end programs
@@ -30,7 +30,7 @@ SECONDS, BYTES_PER_SECOND = 5, 5_000_000  # CPU time: 5 s and 1 s more for each 
 WAIT = 20  # limit on the clock, as a multiple of the CPU time: the machine may be busy
 LIBRARIES = 4_000_000_000  # bytes of address space for libraries and thread stacks, which are not memory in use
 
-LETTERS = ("ق", " ", "a ", "كلب ", "!", "\u0663", "👩", "\u200d", "\n")  # each is repeated up to MAX_LETTERS characters
+LETTERS = ("ق", " ", "a ", "كلب ", "!", "\u0663", "👩", "\u200d", "\n")  # each, repeated, is a long text to try
 SHORT = ("قطة على طاولة", "a dog on the grass, 2024", "")
 
 
@@ -86,7 +86,7 @@ def _refused(
 
 
 def main() -> None:
-    """Answer a single question, which names the folder, the tower, and the limits: bytes of memory, CPU seconds."""
+    """Run one trial for the parent process, which sends the folder, the tower and the limits (bytes, CPU seconds)."""
     parent = Parent()
     parent.answer({"ready": True})
     if not (asked := parent.question()):
@@ -101,7 +101,7 @@ def main() -> None:
     except MemoryError:
         answer = {"error": "MemoryError"}
     parent.answer(answer)
-    os._exit(0)  # all is done, and a damaged library might hang in an orderly exit
+    os._exit(0)  # ends at once, because a damaged library might hang in an orderly exit
 
 
 def _try(folder: Path, tower: str) -> None:
@@ -112,7 +112,7 @@ def _try(folder: Path, tower: str) -> None:
         long = tuple((letters * MAX_LETTERS)[:MAX_LETTERS] for letters in LETTERS)
         text.tokenizer.encode(long)
         text.encode(SHORT, batch_size=2)
-        text.encode(long[3:4], batch_size=1)  # a text with as many tokens as the model takes
+        text.encode(long[3:4], batch_size=1)  # encodes a text of as many tokens as the model takes
     else:
         side = config.image.size
         pixels = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""The types of vectors, and the check that a model's vectors can be compared."""
+"""Defines the types of vectors, and checks that a model's vectors can be compared."""
 
 from typing import Protocol
 
@@ -11,8 +11,8 @@ Vector = np.ndarray[tuple[int], np.dtype[np.float32]]  # (D,)
 Vectors = NDArray[np.float32]  # (n, D)
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Ids = Ints  # numbers of pictures in a gallery
-StoredVectors = NDArray[np.float16]  # (n, D), the type in which galleries store vectors
+Ids = Ints  # ids of pictures in a gallery
+StoredVectors = NDArray[np.float16]  # vectors (n, D) in the type in which galleries store them
 
 UNIT_TOLERANCE = 0.01  # how far a vector's length may be from 1; with bfloat16 it is off by .004
 

@@ -1,4 +1,4 @@
-"""Peers that a library loads: open_clip, transformers (AltCLIP and others), sentence-transformers."""
+"""Loads published models with a library: open_clip, transformers (AltCLIP and others), sentence-transformers."""
 
 from pathlib import Path
 from typing import Any
@@ -74,12 +74,12 @@ def load_transformers(request: Request) -> TorchEncoder:
 
 
 def _named(texts: list[str]) -> list[dict[str, str]]:
-    # a bare text that is the path of a picture, or an address that ends like one, would be opened as a picture
+    # As a dict, because a bare text that is a picture's path or address would be opened as a picture.
     return [{"text": entry} for entry in texts]
 
 
 class _Sentences(TextEncoder):
-    """Encodes texts by the library's own `encode`."""
+    """Encodes texts by sentence-transformers' own `encode`."""
 
     def encode(self, texts: list[str], device: str) -> Tensor:
         return _encoded(self.model, _named(texts))
@@ -90,7 +90,7 @@ def load_sentence_transformers(request: Request) -> TorchEncoder:
     text = _sentence_transformer(request.name, request.location, request.device)
     image = _sentence_transformer(request.name, request.image, request.device) if request.image else text
 
-    prompt = text.prompts.get(text.default_prompt_name) or None  # `encode` puts it before every text
+    prompt = text.prompts.get(text.default_prompt_name) or None  # sentence-transformers puts it before every text
 
     def tokens(texts: list[str]) -> Inputs:
         made = text.preprocess(_named(texts), prompt=prompt)
@@ -130,7 +130,7 @@ def _sentence_transformer(name: str, location: str, device: str) -> Any:
         if hasattr(part.processor, "image_processor"):
             part.processor.image_processor = on_pillow(part.processor.image_processor)
         else:
-            part.processor = on_pillow(part.processor)  # a tokenizer stays as it is
+            part.processor = on_pillow(part.processor)  # a tokenizer is not changed by this
     return model
 
 

@@ -1,4 +1,4 @@
-"""From a name to an encoder: which peer is meant, which library loads it, and whether that is installed.
+"""Loads a published model by name: finds which model is meant and which library loads it, and checks its packages.
 
 Importing this module imports no torch.
 """
@@ -74,7 +74,7 @@ _EXTRAS = {"sentence_transformers": "sentence-transformers"}
 def load_peer(name_or_path: str | PathLike[str], threads: int, device: str) -> Encoder | None:
     """Load the encoder that a text names: a peer's name, KIND:LOCATION, or a folder in a published layout.
 
-    Returns None for any other text.
+    Returns None for any other text. A package that is not installed is an InputError.
     """
     request = parse_request(fspath(name_or_path))
     return None if request is None else load_request(request, threads, device)
@@ -125,7 +125,7 @@ def parse_request(text: str) -> Request | None:
 
 
 def _at_home(location: str) -> str:
-    """Replace ~ in a location: shells replace it only at the beginning of a word."""
+    """Replace ~ at the beginning of a location, since shells replace it only at the beginning of a word."""
     before = "local-dir:" if location.startswith("local-dir:") else ""
     path = location.removeprefix(before)
     folder = existing_folder(path) if path.startswith("~") else None
@@ -142,8 +142,7 @@ def nearest(text: str) -> list[str]:
 def is_known(text: str) -> bool:
     """True if a text names a listed model, or a kind of model and an existing folder (with an image tower or without).
 
-    A model that is known may be loaded because a gallery names it. With `translate:` a module is imported, so only a
-    person may name such a model.
+    A gallery may name a known model. `translate:` imports a module, so only a person may name such a model.
     """
     if text in model_registry.BY_NAME:
         return True
@@ -178,7 +177,7 @@ def layout(folder: Path) -> str | None:
             if (folder / "modules.json").is_file() or heads(folder):
                 raise ModelMismatch(f"{error} Copy the model's folder again.") from None
             config = {}
-    if "format" in config:  # one of our own model folders, which is damaged: a whole one was found before
+    if "format" in config:  # a damaged model folder of AraCLIP; an intact one is found before
         return None
     model_type = config.get("model_type")
     if "transformer_cfg" in config or model_type == "araclip" or heads(folder):
@@ -192,7 +191,7 @@ def layout(folder: Path) -> str | None:
         return "altclip"
     if (folder / "modules.json").is_file():
         return "sentence-transformers"
-    # A folder with an auto_map asks for its own code; loading it by transformers refuses that and says so.
+    # A folder with an auto_map wants its own code to be run; transformers' loader refuses this with a clear message.
     return "transformers" if model_type or "auto_map" in config else None
 
 

@@ -1,4 +1,4 @@
-"""M-CLIP: a multilingual text encoder, averaged over its tokens, and a linear layer into the space of a CLIP.
+"""Loads M-CLIP: a multilingual text encoder, mean pooling over tokens, and a linear layer into the space of a CLIP.
 
 The repositories hold the text tower alone (Carlsson et al. 2022). Pictures are encoded by the image tower of the CLIP
 for which the text tower was trained.
@@ -23,7 +23,7 @@ FIELDS = ("modelBase", "transformerDimensions", "numDims")
 
 
 class MultilingualCLIP(nn.Module):
-    """M-CLIP's text tower: ids and mask (B, T) → (B, D). Its parts are named as in the published weights."""
+    """M-CLIP's text tower: ids and mask (B, T) → (B, D). Its layers are named as in the published weights."""
 
     def __init__(self, transformer: Any, width: int, projection_dim: int) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ def text_encoder(name: str, location: str) -> TextEncoder:
         longest = positions(tower)
     state = read_state(folder)
     with failures(folder / "config.json", "copy the model's folder again", ModelMismatch):
-        with torch.device("meta"):  # names and shapes, before memory is asked for
+        with torch.device("meta"):  # only names and shapes: no memory for weights yet
             empty = MultilingualCLIP(towers.text_tower(tower), config["transformerDimensions"], config["numDims"])
         check_fit(state, empty.state_dict(), folder, ("transformer.pooler.", ".position_ids"))
         model = MultilingualCLIP(towers.text_tower(tower), config["transformerDimensions"], config["numDims"])

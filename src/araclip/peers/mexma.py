@@ -1,10 +1,9 @@
-"""MEXMA-SigLIP 2 (visheratin/mexma-siglip2) as classes of this package; the repository's own code is never run.
+"""Loads MEXMA-SigLIP 2 (visheratin/mexma-siglip2) into classes of this package, without running the repository's code.
 
-Text: MEXMA, an XLM-RoBERTa-large, read at its first token, and a linear layer into the space of the pictures.
-Pictures: the image tower of SigLIP 2 so400m/16 at 512 pixels, pooled by its attention head. The repository's
-config.json states no sizes, so they are read off the tensors; both towers have 16 heads. How its code names the parts
-was not to be seen where this was written: each tower is found by the names that transformers gives its tensors,
-whatever stands before them, and the linear layer is the one matrix that is left.
+The text tower is MEXMA, an XLM-RoBERTa-large: its first token passes a linear layer into the space of the pictures.
+The image tower is that of SigLIP 2 so400m/16 at 512 pixels, with attention pooling. The repository's config.json
+states no sizes, so they are read from the shapes of the tensors; both towers have 16 heads. The towers are found by
+the tensor names that transformers uses, after any prefix. The linear layer is the one matrix that is left.
 """
 
 from collections.abc import Mapping
@@ -26,7 +25,7 @@ from araclip.training.teachers.text_encoders import TextEncoder, positions, toke
 
 HEADS = 16  # number of attention heads in both published towers
 WORDS, PATCHES = "embeddings.word_embeddings.weight", "embeddings.patch_embedding.weight"
-_PROJECTION = "text_projector."  # beginning of our names for the text projection's weights
+_PROJECTION = "text_projector."  # prefix of the text projection's weights in MexmaSigLIP
 _SPARE = ("logit_", ".position_ids", f"{_PROJECTION}bias")
 
 
@@ -41,13 +40,13 @@ class MexmaSigLIP(nn.Module):
         self.vision_model = SiglipVisionModel(vision)
 
     def get_text_features(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """(B, T) → (B, D), not of unit length."""
+        """Encode texts: (B, T) → (B, D), not of unit length."""
         tokens = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (B, T, H)
         projected: Tensor = self.text_projector(tokens[:, 0])
         return projected
 
     def get_image_features(self, pixel_values: Tensor) -> Tensor:
-        """(B, 3, S, S) → (B, D), not of unit length."""
+        """Encode pictures: (B, 3, S, S) → (B, D), not of unit length."""
         pooled: Tensor = self.vision_model(pixel_values=pixel_values).pooler_output
         return pooled
 
@@ -82,7 +81,7 @@ def read_model(folder: Path) -> MexmaSigLIP:
     built = failures(folder, "copy the folder again", ModelMismatch, cannot="be built")
     with built:
         text, vision = _text_config(state), _vision_config(state)
-        with torch.device("meta"):  # names and shapes, before memory is asked for
+        with torch.device("meta"):  # only names and shapes: no memory for weights yet
             empty = MexmaSigLIP(text, vision, f"{_PROJECTION}bias" in state).state_dict()
     optional = [name for name in state if name.startswith("text_model.pooler.")]
     check_fit(state, empty, folder, (*_SPARE, *optional))

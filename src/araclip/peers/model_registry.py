@@ -1,11 +1,11 @@
-"""The published models that AraCLIP is compared with: name, location, and what is known of each.
+"""Lists the published models that AraCLIP is compared with: name, location, size, licence and published recall.
 
-Widths and resolutions are those of open_clip's configurations and of the checkpoints' own; sizes are of the weights
-that are loaded, both towers in float32. Licences are those that the weights' own pages state. None is not known.
+Widths and resolutions are those in open_clip's configurations or in the checkpoints. Sizes are of the loaded weights,
+both towers in float32. Licences are those on the pages of the weights. None stands for a value that is not known.
 
 Recall on Arabic is as published, with its protocol and source; none of it was measured by this project. Two protocols
-ask the same 3,600 pictures of Crossmodal-3600 different questions, so their figures cannot be compared: English SigLIP
-finds 0.06 % by the one and 22 % by the other.
+use the same 3,600 pictures of Crossmodal-3600 with different queries, so their figures cannot be compared: English
+SigLIP has a recall of 0.06 % under one protocol and 22 % under the other.
 """
 
 import re
@@ -25,7 +25,7 @@ MTEB = "https://github.com/embeddings-benchmark/results"
 
 @dataclass(frozen=True)
 class PublishedRecall:
-    """Published text → picture recall in percent: at 1, 5 and 10, or only their mean if no more was published."""
+    """Published text → picture recall in percent: at 1, 5 and 10 in `at`; None if only their `mean` was published."""
 
     protocol: str
     mean: float
@@ -61,7 +61,7 @@ _FIRST: dict[str, PublishedRecall] = {
     "siglip2-gopt-256": _mean(67.28),
     "siglip2-gopt-384": _mean(67.56),
 }
-_ALL: dict[str, PublishedRecall] = {  # of Babel-ImageNet as in benchmarks/published_recall.json
+_ALL: dict[str, PublishedRecall] = {  # Babel-ImageNet's, as in benchmarks/published_recall.json
     "nllb-clip-large-siglip": _at(ALL_CAPTIONS, 55.0, 80.5, 87.7, BABEL),
     "nllb-clip-base-siglip": _at(ALL_CAPTIONS, 53.0, 78.6, 86.8, BABEL),
     "m-clip-b16plus": _at(ALL_CAPTIONS, 51.1, 78.3, 86.2, BABEL),
@@ -91,10 +91,10 @@ XLMR_PAGE = "LAION, https://huggingface.co/laion/{}"
 class Peer:
     """One published model.
 
-    name: what `AraCLIP.load` and --model take. kind, location: how and from where it is loaded, see docs/peers.md.
-    hub_id: repository of its weights. width: of its vectors. resolution: pixels a side of its input pictures.
-    megabytes: of the weights loaded. source: paper or page. image: `location` of the image tower, where the weights at
-    `location` are a text tower alone.
+    name: what `AraCLIP.load` and --model take. kind, location: how and from where the model is loaded, see
+    docs/peers.md. hub_id: repository of the weights. width: numbers in a vector. resolution: side of the input pictures
+    in pixels. megabytes: size of the loaded weights. source: paper or page. image: location of the image tower, if the
+    weights at `location` are a text tower alone.
     """
 
     name: str
@@ -115,7 +115,7 @@ class Peer:
 
     @property
     def spec(self) -> str:
-        """Return KIND:LOCATION as one text, by which `AraCLIP.load` loads the model, as by its name."""
+        """KIND:LOCATION as one text; `AraCLIP.load` loads the model by this text as well as by its name."""
         return f"{self.kind}:{self.location}"
 
 
@@ -149,7 +149,7 @@ _XLMR_H = "CLIP-ViT-H-14-frozen-xlm-roberta-large-laion5B-s13B-b90k"
 _SBERT = "sentence-transformers/clip-ViT-B-32"
 _NON_COMMERCIAL, _GOOGLE_LICENSE = "CC-BY-NC-4.0", "Apache-2.0"
 _SIGLIP512 = "ViT-B-16-SigLIP-512/webli"
-_VIT_L = "ViT-L-14-quickgelu/openai"  # open_clip's names with OpenAI's activation; without it vectors are a little off
+_VIT_L = "ViT-L-14-quickgelu/openai"  # quickgelu is OpenAI's activation; with another, vectors differ a little
 _VIT_B = "ViT-B-32-quickgelu/openai"
 
 PEERS = (
@@ -220,7 +220,7 @@ PEERS = (
         1152, 512, "MIT", 3955, MEXMA_PAGE,
     ),
     _metaclip2("metaclip2-mt5-s16", "mt5-worldwide-s16", 384, 557),
-    _metaclip2("metaclip2-mt5-m16", "mt5-worldwide-m16", 512, 818),  # the size follows from its configuration
+    _metaclip2("metaclip2-mt5-m16", "mt5-worldwide-m16", 512, 818),  # megabytes computed from the configuration
     _metaclip2("metaclip2-mt5-b32", "mt5-worldwide-b32", 512, 1016),
     _metaclip2("metaclip2-s16", "worldwide-s16", 384, 1558),  # as above
     _metaclip2("metaclip2-m16", "worldwide-m16", 512, 2152),  # as above
@@ -254,7 +254,7 @@ def forbids_commerce(license: str | None) -> bool:
 
 
 def image_of(kind: str, location: str) -> str | None:
-    """Return the image tower for the text tower at `location`, a hub id or a folder named like the repository."""
+    """Return the image tower for the text tower at `location`, a hub id or a folder of this name; None if unknown."""
     name = location.rstrip("/").rpartition("/")[2]
     alike = (peer for peer in PEERS if peer.kind == kind and peer.hub_id.rpartition("/")[2] == name)
     return next((peer.image for peer in alike), None)

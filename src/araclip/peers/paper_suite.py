@@ -1,7 +1,7 @@
-"""The table of the AraCLIP paper's description, measured anew: mCLIP, AltCLIP and AraCLIP on Arabic picture sets.
+"""Measures the models in the AraCLIP paper's table (mCLIP, AltCLIP, AraCLIP) again, on Arabic picture sets.
 
-What was claimed stands beside what is measured. The claim names no picture set, no checkpoint and no protocol, and
-nobody has reproduced it; so the two are never the same figure, and the claim is none of this project's results.
+The table shows the paper's claim beside each measured figure. The two cannot be expected to agree, because the claim
+names no picture set, no checkpoint and no protocol, and nobody has reproduced it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,9 +24,9 @@ CLAIM = "as claimed by AraCLIP's description, which names no picture set; not re
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the claimed table, which may mean any of `models`.
+    """A row of the paper's table. The paper does not say which model it is, so `models` lists the candidates.
 
-    Of these, the first that is a finished model folder is measured. If none is, the first is loaded with PyTorch.
+    The first candidate that is a finished model folder is measured; if none is, the first one is loaded with PyTorch.
     """
 
     name: str  # the row's name, as in the claim
@@ -52,7 +52,7 @@ HOW_TO_GET = {
 
 @dataclass(frozen=True)
 class Missing:
-    """A model or a set that could not be used, the reason, and how to get it."""
+    """Names a model or a set that could not be used, the reason, and how to get it."""
 
     what: str
     why: str
@@ -87,14 +87,17 @@ def paper_table(
     split: str | None = None, caption_field: str | None = None, captions: str = "all", cache: Path | None = None,
     log: Log | None = None, progress: Progress = lambda model, what, done, total: None,
 ) -> PaperTable:  # fmt: skip
-    """Measure each row on each set; what is not at hand is named, with the way to get it.
+    """Measure each row of the table on each set. Models and sets that are not on this machine are listed as missing.
 
     Args:
-        places: the sets' folders, and their pictures' where they lie elsewhere: names of `KNOWN` that are read as they
-            were published, or any name for a folder that `load_dataset` takes.
-        models: what to take for a row, by its name; anything that `AraCLIP.load` takes.
+        places: name of a set → (its folder, the folder of its pictures or None if they lie in the first). A name in
+            `KNOWN` is read as it was published; any other name is for a folder that `load_dataset` takes.
+        models: name of a row → the model to measure for it; anything that `AraCLIP.load` takes.
         split, caption_field: as for `load_dataset`; the test split of published sets by default.
         captions, cache, log: as for `retrieval.evaluate`. progress: (row, kind, done, total).
+
+    Raises:
+        InputError: `models` has an unknown row, or there is no set or no model to measure.
     """
     chosen = dict(models or {})
     if unknown := chosen.keys() - {row.name for row in ROWS}:
@@ -115,7 +118,7 @@ def paper_table(
                 progress=lambda what, done, total, row=row: progress(row.name, what, done, total),  # type: ignore[misc]
             )  # fmt: skip
             measured.append(Measured(row, name, loaded, done))
-        del encoder  # gigabytes, before the next one
+        del encoder  # frees gigabytes before the next model is loaded
     if not measured:
         raise InputError(f"none of the models {_names()} can be used. {_said(missing)}")
     return PaperTable(tuple(sets), tuple(measured), tuple(missing))

@@ -1,10 +1,10 @@
-"""AraCLIP as published, in both of its layouts, read into our AraCLIPModel.
+"""Reads AraCLIP as published, in either of its two layouts, into our AraCLIPModel.
 
 `Arabic-Clip/araclip` holds one state dict: `text_model.transformer.` (BERT), `text_model.clip_head.` (a linear layer)
-and `clip_model.` (open_clip's ViT-B-16-SigLIP-512, of which `text.`, the English tower, is not used). The older
-repositories hold the BERT alone, the head beside it as a pickle, and leave the image tower to open_clip.
-Text: mean of the last hidden state over the mask → head. Picture: squashed to the square, mean = deviation = 0.5.
-`make_trainable` saves it as an AraCLIPModel, which trains and can be exported.
+and `clip_model.` (open_clip's ViT-B-16-SigLIP-512; its English tower `text.` is not used). The older repositories
+hold only the BERT, with the head beside it as a pickle; their image tower comes from open_clip. Text: the mean of the
+last hidden states passes the head. Picture: squashed to a square, scaled with mean and deviation 0.5.
+`make_trainable` saves the model as an AraCLIPModel, which can be trained further and exported.
 """
 
 from collections.abc import Callable, Mapping
@@ -64,7 +64,7 @@ _SPARE = (f"{_IMAGE}text.", f"{_TEXT}pooler.", ".position_ids")
 
 @dataclass(frozen=True)
 class PublishedAraCLIP:
-    """A published checkpoint: as our model, with its tokenizer and the side of its input pictures, if it has any."""
+    """A published checkpoint as an AraCLIPModel, its tokenizer, and the side of its pictures (None: no image tower)."""
 
     model: AraCLIPModel
     tokenizer: Any
@@ -77,12 +77,12 @@ class PublishedAraCLIP:
 
 
 def read_published(name: str, folder: Path, head: Path | None = None, image: str | None = None) -> PublishedAraCLIP:
-    """The checkpoint in a folder, in either layout.
+    """Read the checkpoint in a folder, in either layout.
 
     Args:
-        name: of the model, for messages.
-        head: the pickled head of an older text encoder, if it does not lie beside it.
-        image: the image tower of an older text encoder, in open_clip's words; None reads the text tower alone.
+        name: the model's name in messages.
+        head: the pickled head of an older text encoder, if the pickle does not lie beside the encoder.
+        image: open_clip's name of the image tower for an older text encoder; None reads the text tower alone.
     """
     foreign.check_folder(folder)
     raw = read_json(folder / "config.json")
@@ -139,13 +139,14 @@ def _config(folder: Path, text: Any, width: int, has_images: bool) -> AraCLIPCon
             },
             projection_dim=width, vision_projection="identity", logit_bias_init=-10.0 if has_images else None,
         )  # fmt: skip
-        config.max_tokens = positions(config.text_config)  # the published code does not truncate, and fails beyond
+        # the published code does not truncate and fails on longer texts
+        config.max_tokens = positions(config.text_config)
     return config
 
 
 def _load_weights(config: AraCLIPConfig, state: Mapping[str, Tensor], folder: Path) -> AraCLIPModel:
     built = failures(folder / "config.json", "copy the folder again", ModelMismatch, cannot="be built")
-    with built, torch.device("meta"):  # names and shapes, before memory is asked for
+    with built, torch.device("meta"):  # only names and shapes: no memory for weights yet
         empty = AraCLIPModel(config).state_dict()
     has_images = config.vision_config is not None
     theirs = {
@@ -157,7 +158,8 @@ def _load_weights(config: AraCLIPConfig, state: Mapping[str, Tensor], folder: Pa
     with failures(folder / "config.json", "copy the folder again", ModelMismatch, cannot="be built"):
         model = AraCLIPModel(config)
         found = {ours: state[name].float() for ours, name in theirs.items()}
-        model.load_state_dict({**model.state_dict(), **found}, assign=True)  # a safetensors file stays mapped, not read
+        # assign: a safetensors file stays mapped, not read
+        model.load_state_dict({**model.state_dict(), **found}, assign=True)
     model.eval()
     return model
 
@@ -208,7 +210,7 @@ def _saved_model(name: str, folder: Path, device: str) -> tuple[TextEncoder, Ima
     if processor.image_processor is None:
         return text, None
 
-    processor.image_processor = on_pillow(processor.image_processor)  # for what no square of ours expresses
+    processor.image_processor = on_pillow(processor.image_processor)  # it prepares pictures if no `transform` can
     transform = None
     with suppress(ModelMismatch):
         transform = processor.preprocessing.transform
@@ -287,7 +289,7 @@ def _save(folder: Path, published: PublishedAraCLIP, source: str) -> None:
 
 
 def _about(source: str) -> About:
-    named = folder.name if (folder := existing_folder(source)) else source  # no paths of this machine on a card
+    named = folder.name if (folder := existing_folder(source)) else source  # the card names no path of this machine
     return About(
         license="not stated by its authors; ask them before you use the weights for more than research",
         training_data=(

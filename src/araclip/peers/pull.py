@@ -1,4 +1,4 @@
-"""Any published dual encoder → an ordinary model folder, which needs PyTorch to be made and none to be used.
+"""Converts any published dual encoder into an ordinary model folder. Only the conversion needs PyTorch.
 
 Tokenizer and graphs are compared with the model's own library: ids, and vectors one by one.
 """
@@ -41,12 +41,15 @@ TEXTS = (
     "…—«نعم»؛ “yes”", "café naïve", "  two  spaces\tand\na line ", "", "كلب " * 1000, "word " * 1000,
 )  # fmt: skip
 GRAPH_TEXTS = TEXTS[:9]  # the texts whose vectors are compared, besides one text that is long enough to be cut
-_SHAPES = ((1.5, 0.95), (0.6, 1.37), (2.9, 2.1))  # width and height of pictures, in sides of the input
+_SHAPES = ((1.5, 0.95), (0.6, 1.37), (2.9, 2.1))  # width and height of pictures, as multiples of the input's side
 
 
 @dataclass(frozen=True)
 class Expected:
-    """Probes and their vectors by the model's own library; `least_resized` is the least cosine for resized pictures."""
+    """Test texts and pictures with their vectors by the model's own library.
+
+    `least_resized` is the least cosine that a graph's vector of a resized picture must have.
+    """
 
     texts: tuple[str, ...]
     pictures: tuple[Image.Image, ...]
@@ -59,7 +62,7 @@ def expected_of(source: Source) -> Expected:
     """Encode some texts and pictures by the model's own library, each alone."""
     texts, pictures = (*GRAPH_TEXTS, TEXTS[-1]), _pictures(source.image.preprocessing.size)
     encoder = source.reference
-    resizes = encoder.image.settings  # the table of open_clip, which resizes with Pillow
+    resizes = encoder.image.settings  # open_clip's are a table; it resizes with Pillow
     on_pillow = isinstance(resizes, dict) or type(resizes).__name__.endswith("Pil")
     return Expected(
         texts, pictures,
@@ -76,7 +79,7 @@ def check_ids(source: Source) -> None:
         inputs = source.reference.text.tokens([probe])
         theirs = next(inputs[key] for key in ("input_ids", "text") if key in inputs).numpy()[0][: text.max_tokens]
         ours = padded(text.tokenizer, probe, text.max_tokens, text.pad_id)[0][: len(theirs)]
-        if text.graph.language is not None:  # the graph puts the language there
+        if text.graph.language is not None:  # the graph itself sets the token of the language
             ours, theirs = ours[1:], theirs[1:]
         if len(ours) != len(theirs) or (ours != theirs).any():
             raise ModelMismatch(
@@ -102,7 +105,7 @@ def check_vectors(
 ) -> float:
     """Return the least cosine between a graph's vectors and the library's; refuse a graph below `least`."""
     cosines = (found * expected).sum(axis=1)
-    worst = int(np.argmin(cosines))  # NumPy's argmin puts NaN first
+    worst = int(np.argmin(cosines))  # argmin takes a NaN for the least cosine
     if not cosines[worst] >= least:
         raise ExportRejected(
             f"{graph} is not the published model: on {probes[worst]!r:.60} its vector has cosine {cosines[worst]:.5f} "
@@ -128,28 +131,28 @@ def _ids(ids: Any) -> str:
 
 
 LANGUAGES = ("ar", "en")  # languages to whose words the vocabulary is cut unless the caller names others
-REMEDY = "AraCLIP.load takes the model as it is, with PyTorch"  # where a tower cannot be written
+REMEDY = "AraCLIP.load takes the model as it is, with PyTorch"  # advice if a tower cannot be written
 
 
 def make_model_folder(
     source: str | Request, out: Path, *, weights: str = "float32", languages: tuple[str, ...] | None = LANGUAGES,
     name: str | None = None, pictures: Path | None = None, threads: int = 1, log: Log = lambda line: None,
 ) -> Path:  # fmt: skip
-    """Load a published model with its own library and write it as a model folder, whole once all checks have passed.
+    """Load a published model with its own library and write it as a model folder, complete once all checks pass.
 
     Args:
         source: what `AraCLIP.load` takes: a peer's name, a hub id, a kind and location, or a folder.
-        out: the model folder to write; an earlier one is replaced.
-        weights: how they are stored, see `store_towers`, which keeps the vectors.
+        out: the model folder to write; an earlier folder is replaced.
+        weights: how weights are stored; if this changes vectors too much, float16 is used, see `store_towers`.
         pictures: a folder of pictures to measure on; by default photographs of the demo extra.
-        languages: the vocabulary is cut to their scripts, see `vocabulary`; None keeps all of it, as is always done
-            with a saved AraCLIPModel.
-        name: of the model; by default the source's.
-        threads: of PyTorch while it is loaded and checked.
+        languages: the vocabulary is cut to the scripts of these languages, see `vocabulary`; None keeps all of it. The
+            vocabulary of a saved AraCLIPModel is never cut.
+        name: the new model's name; by default the source's name.
+        threads: number of threads of PyTorch.
         log: called with a line as each step is done.
     """
     folders = (pictures,) if pictures else ()
-    model_folder.ways_of(weights)  # what is unknown or missing is refused before anything is loaded
+    model_folder.ways_of(weights)  # a wrong argument is refused before anything is loaded
     check_pictures(folders)
     languages = check_languages(languages) if languages is not None else None
     request = source if isinstance(source, Request) else parse_request(source)
@@ -246,7 +249,7 @@ def write_text_graph(text: TextPart, path: Path) -> None:
     """Write text.onnx in float32: `input_ids` (and `attention_mask`) (B, T) int64 → `embedding` (B, D)."""
     length = text.max_tokens if text.fixed else min(7, max(2, text.max_tokens))
     probe = padded(text.tokenizer, "a b c d e f g h", length, text.pad_id)
-    ids = torch.from_numpy(probe).repeat(3, 1)  # an axis of length 1 would be taken for a constant
+    ids = torch.from_numpy(probe).repeat(3, 1)  # an axis of length 1 would be exported as a constant
     axes: dict[int, Any] = {0: BATCH} if text.fixed else {0: BATCH, 1: TOKENS}
     names = ("input_ids", "attention_mask")[: 1 + text.mask]
     inputs = (ids, torch.ones_like(ids))[: 1 + text.mask]
@@ -285,7 +288,8 @@ def _check(folder: Path, expected: Expected) -> None:
     found = np.stack([encode_image(picture) for picture in expected.pictures])
     names = [f"a picture of {picture.width} × {picture.height}" for picture in expected.pictures]
     wanted = expected.image_vectors
-    check_vectors(found[:1], wanted[:1], names, "image.onnx")  # a square, which nothing resizes
+    # the first picture is a square of the input's size, which nothing resizes
+    check_vectors(found[:1], wanted[:1], names, "image.onnx")
     check_vectors(found[1:], wanted[1:], names[1:], "image.onnx", expected.least_resized)
 
 

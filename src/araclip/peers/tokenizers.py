@@ -1,9 +1,9 @@
-"""The tokenizer of a published model as a tokenizer of Hugging Face's library, all that happens to texts inside.
+"""Converts the tokenizer of a published model to Hugging Face's library, with all steps that clean texts before it.
 
-open_clip has CLIP's byte-pair tokenizer in Python only. Its cleaning begins with ftfy and HTML entities. Of those, what
-changes text that people write stands here: straight quotes, ligatures, canonical composition, control characters, the
-usual entities. The repair of text that was decoded in a wrong encoding, the widths of East Asian forms and rare
-entities do not: they cannot be written so.
+open_clip has CLIP's byte-pair tokenizer in Python only. Its cleaning begins with ftfy and HTML entities. Of these two
+steps, the parts that matter for text that people type are converted: straight quotes, ligatures, canonical composition,
+control characters, common entities. Text that was decoded in a wrong encoding, the widths of East Asian forms and rare
+entities are not handled, because a tokenizer.json cannot express these rules.
 """
 
 import json
@@ -21,7 +21,7 @@ _SPACES = "\\t\\n\\x0b\\x0c\\r\\x1c-\\x20\\u0085\\u00a0\\u1680\\u2000-\\u200a\\u
 _CONTROLS = "\\x00-\\x08\\x0b\\x0e-\\x1f\\x7f\\u206a-\\u206f\\ufeff\\ufff9-\\ufffc"  # as ftfy removes them
 _PUNCTUATION = re.escape("!\"#$%&'()*+,-./:;<=>?@[\\]^`{|}~")  # Python's string.punctuation without the underscore
 _QUOTES = {**dict.fromkeys("\u02bc\u2018\u2019\u201a\u201b", "'"), **dict.fromkeys("\u201c\u201d\u201e\u201f", '"')}
-_LIGATURES = {"ﬁ": "fi", "ﬂ": "fl"}  # each may double a text, and `models.tokenizer_file` bounds that
+_LIGATURES = {"ﬁ": "fi", "ﬂ": "fl"}  # only two: a ligature doubles its length, which `models.tokenizer_file` limits
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'", "&apos;": "'", "&nbsp;": " ", "&amp;": "&"}
 
 Step = normalizers.Normalizer
@@ -101,7 +101,7 @@ def of_open_clip(name: str, tokenizer: Any) -> Tokenizer:
             "folder cannot express. AraCLIP.load takes the model as it is, with PyTorch."
         )
     if hasattr(tokenizer.tokenizer, "src_lang"):
-        tokenizer.tokenizer.src_lang = "arb_Arab"  # `towers.Language` puts English before other texts
+        tokenizer.tokenizer.src_lang = "arb_Arab"  # `towers.Language` changes it to English for other texts
     made = of_transformers(name, tokenizer.tokenizer)
     if tokenizer.strip_sep_token:
         made = _without(made, tokenizer.tokenizer.sep_token_id)
@@ -154,7 +154,7 @@ def _sentence_pieces(name: str, tokenizer: Any) -> Tokenizer:
 
 
 def _without(tokenizer: Tokenizer, id_: int) -> Tokenizer:
-    """Make the post-processor write 0 in place of this id, as open_clip's `strip_sep_token` does."""
+    """Make the post-processor write 0 in place of the token `id_`, because open_clip's `strip_sep_token` does so."""
     content = json.loads(tokenizer.to_str())
 
     def replace(part: Any) -> None:

@@ -1,4 +1,4 @@
-"""A published dual encoder on PyTorch as an Encoder, and the devices that PyTorch has on this machine."""
+"""Wraps a published dual encoder on PyTorch as an Encoder, and finds the devices that PyTorch has on this machine."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -88,7 +88,7 @@ def prepared_by(processor: Any) -> Callable[[Image.Image], Inputs]:
 
 
 class TorchEncoder(EncoderBase):
-    """A text tower and an image tower into one space, each with the preprocessing of its own library.
+    """Encodes with a text tower and an image tower into one space, each with the preprocessing of its own library.
 
     Texts are not normalised first: only our models were trained on the output of `araclip.normalize`.
     Instances may be shared between threads.
@@ -100,7 +100,7 @@ class TorchEncoder(EncoderBase):
         for model in (text.model, image.model):
             model.eval().requires_grad_(False).to(request.device)
 
-    def __repr__(self) -> str:  # without width and fingerprint, which need a forward pass and a hash of all weights
+    def __repr__(self) -> str:  # leaves out width and fingerprint, which need a forward pass and a hash of all weights
         return f"<TorchEncoder {self.name}: {self.request.kind}:{self.request.location} on {self.request.device}>"
 
     @property
@@ -114,7 +114,7 @@ class TorchEncoder(EncoderBase):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Twelve hex digits over weights, token ids and how pictures are cut; not over settings of layers."""
+        """Twelve hex digits: a hash of weights, token ids and how pictures are cut, but not of layers' settings."""
         parts = {"": self.text.model}
         if self.image.model not in list(self.text.model.modules()):
             parts["image "] = self.image.model
@@ -122,7 +122,7 @@ class TorchEncoder(EncoderBase):
         with failures(self.name, _ENCODE, ModelMismatch, cannot="encode"):
             digest = fingerprint(self.text.kind, state, self.text.tokens)[:12]
         ours = self.image.transform is not None and self.image.transform.reducing_gap is None
-        if self.image_transform.distorts and not ours:  # earlier releases squashed every picture of a gallery
+        if self.image_transform.distorts and not ours:  # as in earlier releases, which squashed every picture
             return digest
         offset = "" if self.image_transform.crop_offset == "half-even" else f" {self.image_transform.crop_offset}"
         return hashlib.sha256(f"{digest} {self.image_transform}{offset}".encode()).hexdigest()[:12]
@@ -131,7 +131,7 @@ class TorchEncoder(EncoderBase):
     def image_transform(self) -> ImageTransform:
         """How galleries turn pictures into the squares that `encode_pixels` takes.
 
-        They do as the model's library does, if that gives squares of one size; otherwise they squash each picture.
+        As the model's library does, if that makes squares of one size; otherwise by squashing each picture.
         """
         if self.image.transform is not None:
             return self.image.transform
@@ -157,7 +157,7 @@ class TorchEncoder(EncoderBase):
     def encode_pixels(self, pixels: NDArray[np.uint8]) -> Vectors:
         """Encode squares of RGB pixels, (n, S, S, 3) uint8 with S = `image_size`, as vectors (n, D) of unit length.
 
-        Galleries make them by `image_transform`: squashed, or cut from the middle, as the model's library does.
+        Galleries make these squares with `image_transform`.
         """
         squares = checked_pixels(pixels, self.image_size)
         groups = batches((self._prepare(Image.fromarray(square)) for square in squares), IMAGE_BATCH)
@@ -180,7 +180,8 @@ class TorchEncoder(EncoderBase):
     def _encode_texts(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
         texts = tuple(map(without_surrogates, texts))
         out = np.empty((len(texts), self.width), np.float32)
-        order = np.argsort([len(text) for text in texts], kind="stable")  # similar lengths together: less padding
+        # batches of texts of similar length need less padding
+        order = np.argsort([len(text) for text in texts], kind="stable")
         for rows in batches(order, batch_size):
             out[list(rows)] = self._vectors(self._text_features, [texts[row] for row in rows])
         return out

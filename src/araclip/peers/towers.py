@@ -1,4 +1,4 @@
-"""A published model, loaded by its own library, as the parts of a model folder: towers for ONNX, tokenizer."""
+"""Splits a published model, loaded by its own library, into two towers for ONNX graphs and a tokenizer."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class TextGraph(nn.Module):
         self.register_buffer("rows", None)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        ids = input_ids if self.rows is None else self.rows[input_ids]  # (B, T), ids of the published model's tokens
+        ids = input_ids if self.rows is None else self.rows[input_ids]  # (B, T), converted to the published model's ids
         if self.language is not None:
             ids = self.language(ids)
         inputs = (ids,) if attention_mask is None else (ids, attention_mask)
@@ -91,7 +91,7 @@ class TextGraph(nn.Module):
 
 
 class CutTable(nn.Module):
-    """A token table that has kept only the rows of the ids `rows` (n,); old ids, as before, give the vectors."""
+    """A token table that keeps only the rows of the ids `rows` (n,); it still takes the old ids of these rows."""
 
     positions: Tensor
 
@@ -115,7 +115,7 @@ class CutTable(nn.Module):
 
 
 class Language(nn.Module):
-    """The first token of a text by its script: `arabic` where one of its tokens has Arabic letters, `other` elsewhere.
+    """Sets the first token of each text by script: `arabic` if any other token has Arabic letters, else `other`.
 
     The tokenizer writes `arabic` before every text. NLLB's encoder is read at this token. `pieces` (V,) is true for the
     ids of pieces with Arabic letters.
@@ -135,7 +135,10 @@ class Language(nn.Module):
 
 
 class ImageGraph(Scaled):
-    """uint8 (B, S, S, 3) → (B, D) of unit length: scaling by each channel's mean and std, then `encode`, of `model`."""
+    """The graph of an image tower: uint8 (B, S, S, 3) → (B, D) of unit length.
+
+    Pixels are scaled by each channel's mean and std; then `encode`, a function that runs `model`, is called.
+    """
 
     def __init__(
         self, model: nn.Module, encode: Callable[[Tensor], Tensor], mean: Sequence[float], std: Sequence[float]
@@ -156,9 +159,9 @@ class ImageGraph(Scaled):
 
 @dataclass
 class TextPart:
-    """The text tower: its graph's module, its tokenizer, and how ids are made ready.
+    """The text tower of a model folder: the module for its graph, its tokenizer, and how ids are padded and cut.
 
-    fixed: texts are filled up to `max_tokens` tokens, since the tower attends to the padding as well.
+    fixed: texts are padded to `max_tokens` tokens, since the tower attends to the padding as well.
     mask: the graph takes an attention mask.
     """
 
@@ -192,7 +195,7 @@ class Source:
 
 
 def source_of(encoder: TorchEncoder) -> Source:
-    """Return the parts of a published model."""
+    """Take a published model apart: return its towers, its tokenizer and the encoder for comparison as a Source."""
     request, name = encoder.request, encoder.name
     text = _TEXT[request.kind](encoder)
     text.graph.takes_mask = text.mask
@@ -208,7 +211,7 @@ def _open_clip_text(encoder: TorchEncoder) -> TextPart:
     made = of_open_clip(name, tokenizer)
     own = getattr(model, "text", model)
     encode: Callable[..., Tensor] = model.encode_text
-    if hasattr(own, "pooler"):  # a text tower of transformers: what is no padding is attended to
+    if hasattr(own, "pooler"):  # a text tower of transformers, which masks padding
         pooling, pad_id, fixed = (
             type(own.pooler).__name__.lower().removesuffix("pooler"),
             own.config.pad_token_id,
@@ -218,7 +221,7 @@ def _open_clip_text(encoder: TorchEncoder) -> TextPart:
     else:
         pooling = getattr(own, "pool_type", None) or own.text_pool_type
         extra = getattr(own, "cls_emb", None) is not None or getattr(own, "use_pad_mask", False)
-        # With a causal mask, no token up to the end token attends to the padding behind it: no padding is needed.
+        # With a causal mask, tokens up to the end token do not attend to later padding, so texts need no padding.
         fixed = own.attn_mask is None or extra or pooling not in ("argmax", "eos")
         pad_id = getattr(getattr(tokenizer, "tokenizer", None), "pad_token_id", 0) or 0
         tower = "open_clip text transformer"
@@ -290,7 +293,8 @@ def _sentence_transformers_text(encoder: TorchEncoder) -> TextPart:
         features = {name: value for name, value in example.items() if not isinstance(value, Tensor)}
         features |= {"input_ids": input_ids, "attention_mask": attention_mask}
         for module in model:
-            if "token_embeddings" in features:  # texts are padded on the right; looking for their first token is an If
+            # as padding is on the right; the library's own search for the first token would become an If node
+            if "token_embeddings" in features:
                 features.setdefault("cls_token_embeddings", features["token_embeddings"][:, 0])
             features = module(features)
         vectors: Tensor = features["sentence_embedding"]
@@ -317,7 +321,7 @@ def _whole(
     encoder: TorchEncoder, attending: Any, encode: Callable[..., Tensor], tower: str, pooling: str, *,
     siglip: bool = False,
 ) -> TextPart:  # fmt: skip
-    """Return the text part of a model whose texts pass a tokenizer of transformers.
+    """Return the TextPart of a model whose texts pass a tokenizer of transformers.
 
     With `siglip`, texts become lower case, and the tower also attends to the padding.
     """
@@ -359,7 +363,7 @@ def _open_clip_image(name: str, encoder: TorchEncoder) -> ImagePart:
     visual = encoder.image.model
     how = preprocessing.of_open_clip(name, encoder.image.settings)
     trunk: Any = getattr(visual, "trunk", None)  # a network of timm
-    own = "ResNet" if hasattr(visual, "attnpool") else "ViT"  # with attention pooling, as RN50
+    own = "ResNet" if hasattr(visual, "attnpool") else "ViT"  # only open_clip's ResNets, such as RN50, have an attnpool
     tower = str(trunk.default_cfg.get("architecture", "timm")) if trunk is not None else f"open_clip {own}"
     graph = ImageGraph(visual, lambda pixels: without_tokens(visual(pixels)), how.mean, how.std)
     return ImagePart(graph, tower, how)

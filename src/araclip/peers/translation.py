@@ -1,4 +1,4 @@
-"""The baseline without an Arabic model: the query is translated into English for an English model."""
+"""A baseline without an Arabic model: translates queries into English and encodes them with an English model."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -17,10 +17,10 @@ Translate = Callable[[str], str]
 
 
 class Translated:
-    """An encoder whose texts are translated first; pictures go to the encoder as they are.
+    """Translates texts before an encoder encodes them; pictures go to the encoder as they are.
 
     Args:
-        translate: a function from text to text. name: for labels; by default the function's own.
+        translate: a function from text to text. name: the translator's name in labels; by default the function's name.
     """
 
     def __init__(self, encoder: Encoder, translate: Translate, name: str | None = None) -> None:
@@ -28,7 +28,8 @@ class Translated:
         self.translator = name or getattr(translate, "__name__", type(translate).__name__)
         self.name, self.label = f"{self.translator}+{encoder.name}", f"{self.translator}+{encoder.label}"
         self.fingerprint = hashlib.sha256(self.label.encode()).hexdigest()[:12]  # texts have other vectors
-        self.license, self.threads = encoder.license, encoder.threads  # the translator's licence is not known here
+        # the licence is the encoder's: the translator's is not known here
+        self.license, self.threads = encoder.license, encoder.threads
 
     def __repr__(self) -> str:
         return f"<Translated by {self.translator}: {self.encoder!r}>"
@@ -55,11 +56,11 @@ class Translated:
         return vectors[0] if isinstance(texts, str) else vectors
 
     def encode_image(self, pictures: Picture | Iterable[Picture], *, batch_size: int = IMAGE_BATCH) -> Vectors:
-        """Encode pictures with MODEL: one picture → (D,), n pictures → (n, D), float32 of unit length."""
+        """Encode pictures with the encoder: one picture → (D,), n pictures → (n, D), float32 of unit length."""
         return self.encoder.encode_image(pictures, batch_size=batch_size)
 
     def encode_pixels(self, pixels: NDArray[np.uint8]) -> Vectors:
-        """Encode squares of RGB pixels, (n, S, S, 3) uint8, with MODEL, as (n, D) float32 of unit length."""
+        """Encode squares of RGB pixels, (n, S, S, 3) uint8, with the encoder, as (n, D) float32 of unit length."""
         return self.encoder.encode_pixels(pixels)
 
     def _translated(self, text: str) -> str:

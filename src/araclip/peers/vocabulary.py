@@ -1,15 +1,14 @@
-"""A tokenizer cut to the pieces that text in some languages uses, its ids renumbered; text in them is cut as before.
+"""Cuts a tokenizer's vocabulary to the pieces that texts in some languages use, and renumbers the ids.
 
-A piece stays if all of its characters can stand in such a text once the tokenizer's normaliser has seen it: so a
-lower-casing tokenizer loses its capitals too. Every piece that such a text could be cut into at any step is made of
-the same characters, so nothing that competes for it is lost: the best path of a Unigram model, the merges of a
-byte-pair model (with both parts of each, since they are parts of the same text) and the longest matches of WordPiece
-are those of the whole vocabulary. Special tokens, single bytes and the unknown token always stay, so text in other
-languages falls into bytes, or becomes unknown.
+Texts in these languages are tokenized as before. A piece stays if all of its characters can occur in such a text after
+the tokenizer's normaliser; a lower-casing tokenizer therefore loses its capitals, too. At every step of tokenizing such
+a text, all candidate pieces consist of the text's own characters, so all candidates are still there: the best path of a
+Unigram model, the merges of a byte-pair model and the longest matches of WordPiece do not change. Special tokens,
+single bytes and the unknown token always stay, so text in other languages becomes bytes or unknown tokens.
 
-Which characters text in a language is made of is decided by script, not by a corpus: all digits, punctuation, symbols,
-emoji, spaces and invisible marks of every script stay; of letters and their marks those of the languages' scripts.
-English has the ASCII and Latin-1 letters (café, naïve).
+The characters of a language are decided by script, not by a corpus: digits, punctuation, symbols, emoji, spaces and
+invisible marks of every script stay; letters and their marks stay only in the languages' scripts. English has the ASCII
+and Latin-1 letters (café, naïve).
 """
 
 import json
@@ -33,7 +32,7 @@ _COMMON: Ranges = (  # letters and marks that belong to no script
     (0xFE00, 0xFE0F), (0xFE20, 0xFE2F), (0xE0100, 0xE01EF),
 )  # fmt: skip
 _MATHEMATICAL: Ranges = ((0x1D400, 0x1D7FF),)  # 𝓗𝓮𝓵𝓵𝓸
-_EMOJI: Ranges = ((0x1F000, 0x1FAFF),)  # listed here, since the tables of an older Python lack newer emoji
+_EMOJI: Ranges = ((0x1F000, 0x1FAFF),)  # as a range, since an older Python does not know newer emoji
 _SCRIPTS: dict[str, Ranges] = {
     "Arabic": (
         (0x0600, 0x06FF), (0x0750, 0x077F), (0x0870, 0x08FF), (0xFB50, 0xFDFF), (0xFE70, 0xFEFC), (0x1EE00, 0x1EEFF),
@@ -75,7 +74,7 @@ LANGUAGES: dict[str, tuple[str, ...]] = {  # code → scripts
     "ml": ("Malayalam",), "th": ("Thai",), "ka": ("Georgian",), "hy": ("Armenian",), "am": ("Ethiopic",),
     "zgh": ("Tifinagh",), "ko": ("Hangul",), "ja": ("kana", "Han"), "zh": ("Han",),
 }  # fmt: skip
-_LAST = 0x323B0  # no letter has this code or a higher one; above are marks without glyphs (E0100) and private use
+_LAST = 0x323B0  # all letters are below it; above it are marks without glyphs (E0100) and private use
 
 
 def check_languages(languages: Iterable[str]) -> tuple[str, ...]:
@@ -112,20 +111,20 @@ def _is_bare(char: str) -> bool:
     return category[0] in "NPSZ" or category in ("Cc", "Cf")
 
 
-SPACE = "▁"  # how SentencePiece writes a space
+SPACE = "▁"  # the character by which SentencePiece writes a space
 _MODELS = ("BPE", "Unigram", "WordPiece", "WordLevel")
 
 
 @dataclass(frozen=True)
 class CutVocabulary:
-    """A tokenizer with fewer pieces; `rows` (n,) int64, rising: the old id of each new one."""
+    """A tokenizer with fewer pieces; `rows` (n,) int64, in rising order, holds the old id of each new id."""
 
     tokenizer: Tokenizer
     rows: NDArray[np.int64]
 
 
 def cut_vocabulary(tokenizer: Tokenizer, languages: tuple[str, ...]) -> CutVocabulary:
-    """Keep only the pieces of the vocabulary that texts of the given languages use; the module's head says how."""
+    """Keep only the pieces of the vocabulary that texts of the given languages use; see the module's docstring."""
     content = json.loads(tokenizer.to_str())
     model = content["model"]
     if model.get("type") not in _MODELS:
@@ -139,7 +138,7 @@ def cut_vocabulary(tokenizer: Tokenizer, languages: tuple[str, ...]) -> CutVocab
     always |= {id_ for id_ in (model.get("unk_id"), pieces.get(model.get("unk_token"))) if id_ is not None}
     if model["type"] == "Unigram" and model["vocab"]:
         scores = [score for _, score in model["vocab"]]
-        always.add(int(np.argmin(scores)))  # a Unigram model derives the cost of an unknown character from it
+        always.add(int(np.argmin(scores)))  # the cost of unknown characters depends on the lowest score
     kept = sorted(always | {id_ for piece, id_ in pieces.items() if keeps(piece)})
     new = {old: position for position, old in enumerate(kept)}
     _renumber(content, new)
@@ -182,7 +181,7 @@ def _rule(tokenizer: Tokenizer, content: Mapping[str, Any], characters: Iterable
 
 
 def _after_normaliser(tokenizer: Tokenizer, characters: Iterable[str]) -> set[str]:
-    """Return what the normaliser makes of each character between two letters, and of these letters."""
+    """Return all characters that the normaliser makes of these characters, each put between two letters "a"."""
     normalizer = tokenizer.normalizer
     if normalizer is None:
         return set(characters)
@@ -201,7 +200,7 @@ def _is_byte_level(content: Mapping[str, Any]) -> bool:
 
 
 def _bytes_by_character() -> dict[str, int]:
-    """Return the alphabet in which byte-level tokenizers write bytes (GPT-2's)."""
+    """Return character → byte: the alphabet in which byte-level tokenizers, such as GPT-2's, write bytes."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     assert len(ByteLevel.alphabet()) == 256
@@ -216,7 +215,7 @@ def _text_of_bytes(piece: str) -> str:
 
 
 def _encodings(characters: Iterable[str]) -> tuple[set[bytes], set[bytes], set[bytes]]:
-    """Return the UTF-8 bytes of characters: the whole sequences, and their beginnings and ends."""
+    """Return the UTF-8 bytes of characters as three sets: whole characters, their beginnings, their ends."""
     whole = {char.encode("utf-8", "surrogatepass") for char in characters}
     starts = {code[:length] for code in whole for length in range(1, len(code))}
     ends = {code[-length:] for code in whole for length in range(1, len(code))}

@@ -1,8 +1,8 @@
-"""Published weights, read without executing pickles, and checked against a model by name and shape.
+"""Reads published weights without executing pickles, and checks their names and shapes against a model.
 
 The head of an older text encoder is a pickle of Keras' weights of a dense layer: a list of two NumPy arrays, weight
-(in, out) and bias (out,). A pickle is a program; of this one only the opcodes that build lists run, and stand-ins for
-NumPy's functions record their arguments. The arrays are then made from their bytes here.
+(in, out) and bias (out,). Unpickling runs a program. Here only the opcodes that build lists are run, and stand-ins for
+NumPy's functions record their arguments. The arrays are then made from their bytes.
 """
 
 import io
@@ -37,7 +37,7 @@ def folder_of(name: str, location: str) -> Path:
 
     try:
         folder = Path(snapshot_download(location, allow_patterns=_SMALL))
-        for weights in WEIGHTS:  # repositories often hold both, of gigabytes each
+        for weights in WEIGHTS:  # one form is enough; each has gigabytes
             snapshot_download(location, allow_patterns=[weights, f"{weights}.index.json", weights.replace(".", "-*.")])
             if any(folder.glob(weights.replace(".", "*."))):
                 break
@@ -193,10 +193,10 @@ def _latin1(text: str, _: str) -> bytes:
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _DType,
-    ("_codecs", "encode"): _latin1,  # how protocol 2 stores bytes
+    ("_codecs", "encode"): _latin1,  # pickle protocol 2 stores bytes by a call of this
     **{
         (f"numpy.{core}.{module}", name): stand_in
-        for core in ("core", "_core")  # before and since NumPy 2
+        for core in ("core", "_core")  # NumPy's module names before and since version 2
         for module, name, stand_in in (
             ("multiarray", "_reconstruct", _reconstruct), ("numeric", "_frombuffer", _from_buffer),
         )

@@ -1,1 +1,1 @@
-"""Pictures: opened within limits, made the square that a model asks for, their facts and captions read; videos, OCR."""
+"""Opens pictures within limits, resizes them for models, reads their facts, captions and text (OCR); decodes videos."""

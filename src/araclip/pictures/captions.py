@@ -15,9 +15,9 @@ from araclip.pictures.metadata import CAPTIONS
 MAX_LETTERS = 4_000  # most letters of all captions of a picture; 99 % of captions have fewer than 500
 SIDECAR_BYTES = 64_000
 _XMP_BYTES = 200_000
-_IPTC = ((2, 5), (2, 105), (2, 120), (2, 25))  # object name, headline, caption, keywords
+_IPTC = ((2, 5), (2, 105), (2, 120), (2, 25))  # IPTC fields: object name, headline, caption, keywords
 _XP = ("XPTitle", "XPSubject", "XPComment", "XPKeywords")  # EXIF tags of Windows Explorer, in UTF-16
-_CHUNKS = ("Title", "Description", "Caption", "Comment", "Keywords", "Subject")  # PNG's text chunks, in any case
+_CHUNKS = ("Title", "Description", "Caption", "Comment", "Keywords", "Subject")  # PNG text keys; case does not matter
 _ITEM = re.compile(r"<rdf:li[^>]{0,200}>([^<]{1,4000})</rdf:li>")
 _KEYS = frozenset({
     "title", "headline", "description", "caption", "captions", "alt", "alt_text", "text", "keywords", "tags", "labels",
@@ -41,7 +41,7 @@ def joined(texts: Iterable[str]) -> str:
     """Join captions, each once and on a separate line, to at most MAX_LETTERS letters."""
     lines = (_SPACE.sub(" ", text[: 4 * MAX_LETTERS].replace("\0", " ")).strip() for text in texts)
     whole = "\n".join(dict.fromkeys(line for line in lines if line))[:MAX_LETTERS]
-    return whole.encode("utf-8", "replace").decode()  # lone surrogates cannot be stored
+    return whole.encode("utf-8", "replace").decode()  # lone surrogates, which cannot be stored, become ?
 
 
 def _exif(image: Image.Image) -> Iterator[str]:
@@ -85,7 +85,7 @@ def _png(image: Image.Image) -> Iterator[str]:
     wanted = {name.lower() for name in _CHUNKS}
     for key, value in image.info.items():
         if isinstance(key, str) and key.lower() in wanted and not _is_software(value):
-            if isinstance(value, bytes):  # the comment of a JPEG or GIF
+            if isinstance(value, bytes):  # a JPEG's or GIF's comment is bytes
                 yield _decoded(value)
             elif isinstance(value, str):
                 yield _utf8(value)

@@ -64,7 +64,7 @@ def facts_of(image: Image.Image, size: tuple[int, int]) -> Facts:
     )  # fmt: skip
 
 
-_PLACE = ((2, 92), (2, 90), (2, 95), (2, 101))  # IPTC's sublocation, city, state, country
+_PLACE = ((2, 92), (2, 90), (2, 95), (2, 101))  # IPTC fields of a place: sublocation, city, state, country
 
 
 def embedded_metadata(image: Image.Image) -> PhotoMetadata:

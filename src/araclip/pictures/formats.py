@@ -60,7 +60,7 @@ NOT_READ: Mapping[str, tuple[str, ...]] = {
     "PNM": (".pnm", ".ppm", ".pgm", ".pbm", ".pam"),
     "DjVu": (".djvu", ".djv"),
 }  # fmt: skip
-FORMATS = (*ALWAYS, *EXTRAS)  # names as Pillow has them, and as the catalogue stores them
+FORMATS = (*ALWAYS, *EXTRAS)  # all formats, by Pillow's names, which the catalogue stores
 SUFFIXES = frozenset(
     suffix
     for suffixes in (*ALWAYS.values(), *(extra.suffixes for extra in EXTRAS.values() if extra.installed))

@@ -37,7 +37,7 @@ class ImageTransform:
     resize: str = "squash"
     interpolation: str = "bicubic"
     reducing_gap: float | None = 2.0
-    crop_offset: str = field(default="half-even", repr=False)  # stored labels contain the `repr` of earlier releases
+    crop_offset: str = field(default="half-even", repr=False)  # labels on disk hold the `repr` without this field
 
     @property
     def distorts(self) -> bool:
@@ -53,7 +53,7 @@ class ImageTransform:
         if max(size) <= ELONGATED * self.size:
             whole = image.resize(size, filter_, reducing_gap=gap)
             cut = whole.crop((*corner, corner[0] + self.size, corner[1] + self.size))
-        else:  # the same result up to rounding, without first making a very long resized picture
+        else:  # resizes the middle only: the same result up to rounding, without a very long resized picture
             across, down = image.width / size[0], image.height / size[1]
             right, bottom = (corner[0] + self.size) * across, (corner[1] + self.size) * down
             box = (corner[0] * across, corner[1] * down, min(right, image.width), min(bottom, image.height))
@@ -72,8 +72,8 @@ class TakesSquares(Protocol):
 def transform_of(model: TakesSquares) -> ImageTransform:
     """Return the transform that makes the squares for an encoder's `encode_pixels`.
 
-    It is the encoder's attribute `image_transform` if it has one (`Encoder` does not require it); otherwise pictures
-    are squashed to `image_size`.
+    That is the encoder's attribute `image_transform`, which `Encoder` does not require. Without it, pictures are
+    squashed to `image_size`.
     """
     own = getattr(model, "image_transform", None)
     return own if isinstance(own, ImageTransform) else ImageTransform(model.image_size)

@@ -46,7 +46,7 @@ from araclip.pictures.limits import (
 from araclip.pictures.pillow_messages import PILLOW_MESSAGES, silence_libtiff
 from araclip.pictures.upright import factors_for, upright_rgb
 
-READ = tuple(formats.ALWAYS)  # formats that need no extra
+READ = tuple(formats.ALWAYS)  # formats that Pillow reads without an extra of araclip
 LATE_FACTS = ("PNG", "JXL")  # in these formats, EXIF may follow the pixels
 AHEAD = 32  # decoded squares that may wait for the encoder: 5 MB at 224 pixels
 
@@ -110,7 +110,7 @@ def _decoded(source: Openable, size: int | None, name: str, distort: bool) -> It
         factors = factors_for(*image.size, size, distort=distort)
         reduced = image.width * image.height // (factors[0] * factors[1])
         needed = bytes_to_decode(image, decoder_bytes, reduced)
-        if size is not None:  # without `size`, a picture beyond the budget is decoded alone
+        if size is not None:  # (without `size`, a picture beyond the budget is decoded while no other is)
             check_budget(image, needed, DECODING.total, name)
         with DECODING.hold(needed):
             check_free_memory(image, needed, name)
@@ -119,7 +119,7 @@ def _decoded(source: Openable, size: int | None, name: str, distort: bool) -> It
                 upright = upright_rgb(image, factors, name)
                 found = upright, early or facts_of(image, shown)
             finally:
-                if upright is not image:  # free the memory before the budget, even if a traceback holds the image
+                if upright is not image:  # frees the pixels before the budget, even if a traceback holds the image
                     vars(image).clear()
                     return_freed_memory(needed)
             yield found
@@ -160,11 +160,11 @@ def _our_errors(name: str) -> Iterator[None]:
             raise ImageTooLarge(message("picture bomb", name=name, megapixels=size, most=MAX_PIXELS / 1e6)) from None
         except MemoryError:
             raise ImageTooLarge(message("picture no memory", name=name)) from None
-        except Exception as error:  # Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error, …
+        except Exception as error:  # any, as Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error …
             reason = "; ".join(" ".join(text.split())[:200] for text in (str(error) or type(error).__name__, *said))
             raise UnreadableImage(message("picture damaged", name=name, reason=reason)) from error.with_traceback(
                 None
-            )  # the traceback's frames hold pixels
+            )  # without the traceback, whose frames hold pixels
 
 
 def open_file(path: str | PathLike[str]) -> BufferedReader:
@@ -177,7 +177,8 @@ def open_file(path: str | PathLike[str]) -> BufferedReader:
     try:
         descriptor = open_to_read(path)
     except OSError as error:
-        if error.errno in (errno.ENXIO, getattr(errno, "EOPNOTSUPP", None)):  # the path is a socket
+        # these errors mean that the path is a socket
+        if error.errno in (errno.ENXIO, getattr(errno, "EOPNOTSUPP", None)):
             raise not_a_file(fspath(path), stat.S_IFSOCK) from None
         raise
     mode = os.fstat(descriptor).st_mode
@@ -203,7 +204,7 @@ def not_a_file(path: str, mode: int) -> UnreadableImage:
 @contextmanager
 def _stream(source: str | PathLike[str] | IO[bytes], name: str) -> Iterator[IO[bytes]]:
     with open_file(source) if isinstance(source, str | PathLike) else nullcontext(source) as stream:
-        stream.seek(0)  # after hashing, the stream is at its end
+        stream.seek(0)  # rewinds the stream, which is at its end after hashing
         if not stream.read(1):
             raise UnsupportedFormat(f"{name}: an empty file (0 bytes). Restore it from a copy, or remove it.")
         stream.seek(0)
@@ -227,7 +228,7 @@ def square(image: Image.Image, size: int) -> NDArray[np.uint8]:
 def squares_ahead(size: int) -> int:
     """Return how many decoded squares with `size` pixels a side may wait for the encoder.
 
-    These squares take as much memory together as AHEAD squares of 224 pixels.
+    Above 224 pixels fewer squares may wait, so that they take no more memory, but never less than 4.
     """
     return max(4, AHEAD * 224**2 // max(size, 224) ** 2)
 
@@ -263,6 +264,6 @@ def decode_ahead(
         try:
             return square(open_image(source, size), size)
         except ImageError as error:
-            return error.with_traceback(None)  # the traceback's frames hold the source
+            return error.with_traceback(None)  # without the traceback, whose frames hold the source
 
     return map_ahead(decode, sources, threads)

@@ -1,8 +1,8 @@
-"""Keywords in XMP side-cars: added, and removed again, with every other byte of the file kept. Pure.
+"""Adds keywords to XMP side-cars, and removes them again; keeps every other byte of the file. Pure.
 
 Photo managers keep a picture's keywords in dc:subject, a flat list, and in lr:hierarchicalSubject, whose values are
-paths such as animals|cat. What is added here is also recorded in the side-car itself, in a namespace of its own, so
-that `without_keywords` can remove exactly that, wherever the file was moved to. Text is inserted into the file's bytes,
+paths such as animals|cat. Added keywords are also recorded in the side-car itself, in a namespace of its own, so that
+`without_keywords` can remove exactly these, wherever the file was moved to. Text is inserted into the file's bytes,
 since writing a parsed tree again would lose comments, prefixes and the layout.
 """
 
@@ -65,7 +65,7 @@ def keywords_of(data: bytes, name: str) -> Mapping[str, list[str]]:
 
 
 def with_keywords(data: bytes | None, added: Mapping[str, list[str]], name: str) -> bytes:
-    """Return a side-car (None: a new one) with those of the values of SUBJECT and HIERARCHY that it lacks.
+    """Add values of SUBJECT and HIERARCHY that a side-car lacks; return its bytes. `data` None: make a new side-car.
 
     Raises:
         InputError: as for `keywords_of`, or the side-car is not in UTF-8.
@@ -85,7 +85,7 @@ def with_keywords(data: bytes | None, added: Mapping[str, list[str]], name: str)
 
 
 def without_keywords(data: bytes, name: str) -> bytes | None:
-    """Return a side-car without what `with_keywords` added; None if nothing else is in a side-car that it made.
+    """Return a side-car without what `with_keywords` added; None if nothing else is in it, so that it can be deleted.
 
     Raises:
         InputError: as for `keywords_of`.
@@ -112,7 +112,7 @@ def _appended(data: bytes, tag: str, values: list[str], name: str) -> bytes:
     found = _descriptions(data, name)
     listed = _list(found, tag, name)
     at = listed or found[0]
-    if at.inner == at.end:  # <rdf:Bag/> or <rdf:Description … />
+    if at.inner == at.end:  # an element without content: <rdf:Bag/> or <rdf:Description … />
         end_tag = b"</" + _prefix(data, at) + at.tag.rpartition(" ")[2].encode() + b">"
         return _appended(data[: at.inner - 2].rstrip() + b">" + end_tag + data[at.end :], tag, values, name)
     place = at.inside[-1].end if at.inside else at.inner
@@ -155,7 +155,7 @@ def _list(descriptions: list[_Element], tag: str, name: str) -> _Element | None:
 
 
 def _descriptions(data: bytes, name: str) -> list[_Element]:
-    """Return the descriptions of the picture: one, or in the way of older programs one for each namespace."""
+    """Return the elements that describe the picture: one, or one for each namespace, as older programs write them."""
     xmp_properties(data, name)  # refuses what is no XMP, too large, too deep, or defines entities
     waiting: list[_Element] = [_tree(data)]
     found: list[_Element] = []

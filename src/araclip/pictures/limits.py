@@ -28,35 +28,37 @@ from araclip.core.messages import message
 from araclip.core.system import free_memory
 from araclip.errors import ImageTooLarge, UnreadableImage
 
-MAX_PIXELS = 150_000_000  # the largest consumer cameras (100–150 MP) still fit
+MAX_PIXELS = 150_000_000  # most pixels of a picture: the largest consumer cameras (100–150 MP) still fit
 MAX_OF_FORMAT = {  # lower limits for formats whose decoders take more memory or time for a pixel
     "WEBP": 65_000_000,  # libwebp keeps two canvases: 17 bytes a pixel
     "HEIF": 65_000_000,
     "AVIF": 65_000_000,
     "JXL": 45_000_000,
     "JPEG2000": 40_000_000,
-    "RAW, developed": 16_000_000,  # at half size; the sensor has 64 million
+    "RAW, developed": 16_000_000,  # pixels at half size, of a sensor with 64 million
     "BMP, run-length encoded": 25_000_000,  # decoded in Python by Pillow: 3 seconds for a file made to be slow
 }
 LARGE = 400_000_000  # if a picture takes more bytes than this, the free memory is checked
 MAX_SCANNED = (
-    3_000_000_000  # pixels times passes of a JPEG; a hostile one takes at most 6 s, and 150 MP in 20 passes are allowed
+    # most pixels times passes of a JPEG: a hostile one takes at most 6 s; 150 MP in 20 passes are allowed
+    3_000_000_000
 )
 USABLE = 0.5  # the share of the free memory that one picture may take
 FULL_BYTES = 17  # most bytes for each pixel at the peak (WebP, or 16-bit grey); measured by tests/fuzz/peaks.py
-# The same for decoders that take more. JPEG 2000 was measured by tests/fuzz/peaks.py, the others by hand (docs/log).
+# Like FULL_BYTES, for decoders that take more. JPEG 2000 was measured by tests/fuzz/peaks.py, the others by hand
+# (docs/log).
 BYTES_OF_FORMAT = {
     "JXL": 25,
-    "JPEG2000": 28,  # 32 bits for each channel, twice
+    "JPEG2000": 28,  # twice 32 bits for each channel
     "RAW, developed": 40,  # for each pixel at half size, which stands for four of the sensor's pixels
 }
 COEFFICIENTS = 6  # bytes for each pixel: libjpeg holds all coefficients of a progressive JPEG, even to decode it scaled
 ROW_BYTES = 8  # Pillow's pointer to each row; counts for a picture that is very high and narrow
 STRIP_BYTES = 40_000_000  # memory of the strips in which `upright` reduces a picture
 JPEGS = ("JPEG", "MPO")  # MPO: a JPEG followed by further pictures
-# bytes a pixel takes in Pillow; else 4
+# bytes of a pixel in Pillow, by mode; other modes take 4
 _STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
-_RLE = (1, 2)  # the numbers of run-length compression in a BMP
+_RLE = (1, 2)  # the codes of run-length compression in a BMP header
 _CHUNK = 1 << 20
 
 
@@ -220,9 +222,9 @@ class ByteBudget:
                 self._changed.notify_all()
 
 
-READING = ByteBudget(190_000_000)  # shared by all threads that read files into memory
-PARSING = ByteBudget(60_000_000)  # for unpacked headers: texts, profiles, directories
-DECODING = ByteBudget(1_150_000_000)  # for pixels; allocators and finished pictures take the rest of PEAK
+READING = ByteBudget(190_000_000)  # budget of all threads for reading files into memory
+PARSING = ByteBudget(60_000_000)  # budget for unpacked headers: texts, profiles, directories
+DECODING = ByteBudget(1_150_000_000)  # budget for pixels; allocators and finished pictures take the rest of PEAK
 
 
 def return_freed_memory(freed: int) -> None:
@@ -256,14 +258,14 @@ class TimedStream:
         return self._stream.read(size)
 
 
-MAX_EXIF = 64  # EXIF segments of a JPEG; Pillow joins them, in time quadratic in their number
-MAX_SEGMENTS = 10_000  # segments of a JPEG before its first scan; cameras write less than 100
-MAX_CHUNKS = 200_000  # chunks of a PNG; 150 megapixels in chunks of 8 kB are 55,000
-MAX_METADATA = 40_000_000  # bytes of texts, profiles and segments, unpacked
-MAX_ENTRIES = 65_535  # entries of a TIFF's directory; the classic format cannot have more
-MAX_NUMBERS = 1_000_000  # numbers in a TIFF's directories; a strip for each of 65,535 rows needs 131,070
-NUMBER_BYTES = 40  # bytes that one such number takes in a Python list
-INFLATED = 1_100_000  # bytes to which one compressed text is unpacked; Pillow itself stops at a megabyte
+MAX_EXIF = 64  # most EXIF segments of a JPEG; Pillow joins them, in time quadratic in their number
+MAX_SEGMENTS = 10_000  # most segments of a JPEG before its first scan; cameras write less than 100
+MAX_CHUNKS = 200_000  # most chunks of a PNG; 150 megapixels in chunks of 8 kB are 55,000
+MAX_METADATA = 40_000_000  # most bytes of texts, profiles and segments, unpacked
+MAX_ENTRIES = 65_535  # most entries of a TIFF's directory; the classic format cannot have more
+MAX_NUMBERS = 1_000_000  # most numbers in a TIFF's directories; a strip for each of 65,535 rows needs 131,070
+NUMBER_BYTES = 40  # bytes that a number takes in a Python list
+INFLATED = 1_100_000  # most bytes to which one compressed text is unpacked; Pillow itself stops at a megabyte
 
 _HEAD, _SCAN = 1 << 18, 0xDA
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd9\xff]")  # a JPEG marker that is followed by a length
@@ -292,7 +294,7 @@ def unpacked_bytes(stream: IO[bytes], name: str) -> int:
 
 
 def _jpeg(stream: IO[bytes], name: str) -> int:
-    for limit in (_HEAD, MAX_METADATA):  # nearly always _HEAD bytes are enough
+    for limit in (_HEAD, MAX_METADATA):  # the first _HEAD bytes are nearly always enough
         stream.seek(0)
         head = stream.read(limit)
         segments = exif = size = 0
@@ -347,7 +349,7 @@ def _inflated(kind: bytes, content: bytes) -> int:
         rest = b"\0" + rest[2:].split(b"\0", 2)[-1]
     try:
         return len(zlib.decompressobj().decompress(memoryview(rest)[1:], INFLATED))
-    except zlib.error:  # Pillow ignores such a text
+    except zlib.error:  # Pillow ignores a text that cannot be unpacked
         return 0
 
 

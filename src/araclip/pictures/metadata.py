@@ -1,4 +1,4 @@
-"""Date, camera, lens and place of a photograph; and a reader of XMP, which holds these and captions.
+"""Reads date, camera, lens and place of a photograph, and XMP, a format that holds these and captions.
 
 XMP is the metadata of photo managers (digiKam, Lightroom, darktable): a packet in a picture, or a file beside it. It is
 XML from strangers, so bytes, elements and depth are limited, and a document type is refused (without one, XML cannot
@@ -40,7 +40,7 @@ class PhotoMetadata:
     place: str | None = None
 
     def completed(self, other: "PhotoMetadata") -> "PhotoMetadata":
-        """Return this metadata, with fields that are not known filled in from `other`; coordinates only as a pair."""
+        """Return this metadata with unknown fields filled in from `other`; both coordinates come from one."""
         known = {each.name: getattr(self, each.name) for each in fields(self)}
         missing = {name: getattr(other, name) for name, value in known.items() if value is None}
         if self.latitude is not None:
@@ -77,7 +77,7 @@ def name_of(text: object) -> str | None:
         text = text[: 4 * MAX_LETTERS].decode("utf-8", "replace")
     if not isinstance(text, str):
         return None
-    text = text[: 4 * MAX_LETTERS].partition("\0")[0]  # cameras leave old bytes after a NUL
+    text = text[: 4 * MAX_LETTERS].partition("\0")[0]  # the rest is dropped, as cameras leave old bytes after a NUL
     clean = "".join(" " if unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") else letter for letter in text)
     return _SPACE.sub(" ", clean).strip()[:MAX_LETTERS].strip() or None
 
@@ -97,8 +97,7 @@ def place_of(*names: object) -> str | None:
 
 
 def coordinates(latitude: float | None, longitude: float | None) -> tuple[float, float] | None:
-    """Round a position in degrees to about a centimetre; None if it is incomplete, not on Earth, or 0° 0° (no GPS
-    fix)."""
+    """Round degrees to about a centimetre; None if one is missing or not on Earth, or for 0° 0° (no GPS fix)."""
     if latitude is None or longitude is None or latitude == longitude == 0:
         return None
     if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):  # true for NaN, too
@@ -123,7 +122,7 @@ def exif_time(text: object) -> str | None:
     """Convert an EXIF date, YYYY:MM:DD HH:MM:SS, to ISO 8601; None if it is no valid date."""
     try:
         return datetime.strptime(str(text).strip("\0 ")[:19], "%Y:%m:%d %H:%M:%S").isoformat()
-    except ValueError:  # cameras whose clock is not set write 0000:00:00 00:00:00
+    except ValueError:  # such as 0000:00:00 00:00:00 of a camera whose clock is not set
         return None
 
 
@@ -152,12 +151,12 @@ def date_in_name(path: str) -> str | None:
         hours = int(hour or 0)
         if half and 1 <= hours <= 12:
             hours = hours % 12 + (12 if half in "Pp" else 0)
-        with suppress(ValueError):  # 31 February, or 25 o'clock
+        with suppress(ValueError):  # no such date or time: 31 February, or 25 o'clock
             return datetime(int(year), int(month), int(day), hours, int(minute or 0), int(second or 0)).isoformat()
     return None
 
 
-MAX_XMP_BYTES = 2_000_000  # a photo manager's edits with masks take some hundred kilobytes
+MAX_XMP_BYTES = 2_000_000  # most bytes of an XMP packet; edits with masks take some hundred kilobytes
 MAX_ELEMENTS, MAX_DEPTH = 100_000, 60
 MAX_VALUES, MAX_XMP_LETTERS = 200, 4_000  # most values of a property, and letters of a value
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns# "
@@ -275,7 +274,7 @@ class _Reader:
 
     def _end(self, tag: str) -> None:
         inside = self._inside()
-        if inside == 2 or (inside == 4 and tag == f"{RDF}li"):  # a property, or a member of its list
+        if inside == 2 or (inside == 4 and tag == f"{RDF}li"):  # this element is a property, or a member of its list
             self._add(self._open[self._root() + 2], "".join(self._text))
         self._text.clear()
         self._letters = 0

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from araclip.errors import ImageError
 from araclip.pictures.images import decode_ahead
 
-SIZE = 32  # pixels of a side of the grey square
+SIZE = 32  # side of the grey square in pixels
 CELLS = 1 << 20  # pairs of hashes that are compared at once, in 9 MB of memory
 
 Hashes = NDArray[np.uint64]
@@ -30,7 +30,7 @@ def phash(squares: NDArray[np.uint8]) -> Hashes:
     low = waves.reshape(-1, 9, 9)[:, :8, :8].reshape(len(squares), -1).copy()  # (n, 64)
     low[:, 0] = waves[:, -1]  # replace the mean brightness, which says nothing, by the ninth diagonal frequency
     bits = low > np.median(low, axis=1, keepdims=True)
-    bits[np.abs(low).max(axis=1) < SIZE * SIZE / 4] = False  # below a quarter of a grey level: one colour
+    bits[np.abs(low).max(axis=1) < SIZE * SIZE / 4] = False  # waves below a quarter of a grey level: one colour, hash 0
     words: Hashes = (bits * _BITS).sum(axis=1, dtype=np.uint64)
     return words
 

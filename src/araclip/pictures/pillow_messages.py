@@ -66,7 +66,8 @@ class PillowMessages(logging.Handler):
     ) -> None:
         if Path(filename).parent != _PILLOW:
             self._show(message, category, filename, lineno, file, line)
-        elif not issubclass(category, Image.DecompressionBombWarning):  # Pillow's own size limit is not used
+        # this warning is ignored, as Pillow's own size limit is not used
+        elif not issubclass(category, Image.DecompressionBombWarning):
             self._note(str(message))
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -45,7 +45,7 @@ def readable_formats() -> tuple[str, ...]:
 
 
 def threads() -> int:
-    """Return how many threads a decoder must be allowed to start: libde265 and libjxl end the process if none."""
+    """Return how many threads decoders must be allowed to start: with none, libde265 and libjxl end the process."""
     return THREADS if {"HEIF", "JXL", "RAW"} & set(readable_formats()) else 0
 
 
@@ -70,7 +70,7 @@ class JxlImageFile(ImageFile.ImageFile):
         head = self.fp.read(_PROBED)
         try:
             about = pylibjxl.probe(head)
-        except Exception:  # pylibjxl raises errors of its own, RuntimeError and ValueError
+        except Exception:  # of any kind; the head may be too short
             self.fp.seek(0)
             try:
                 about = pylibjxl.probe(self.fp.read())
@@ -102,9 +102,9 @@ _JXL_BLOCKS = {"exif": "exif", "xmp": "xmp", "icc_profile": "icc"}
 _TIFF = (b"II*\0", b"MM\0*")
 _OTHERS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILM", b"FOVb", b"\0MRM")  # ORF, RW2, RAF, X3F, MRW
 _ORDERS: dict[str, Literal["little", "big"]] = {"<": "little", ">": "big"}
-_ENTRIES = 512  # most entries of the first directory that are read; cameras write a few dozen
+_ENTRIES = 512  # most entries that are read of a TIFF's first directory; cameras write a few dozen
 _SMALLEST = 500  # pixels of the longer side; a smaller preview is only a thumbnail, and the sensor's data are used
-_TURNED = {3: 3, 5: 8, 6: 6}  # LibRaw's number for a rotation → EXIF's
+_TURNED = {3: 3, 5: 8, 6: 6}  # LibRaw's number for a rotation → EXIF's number
 
 
 def accepts(prefix: bytes) -> bool:
@@ -113,8 +113,7 @@ def accepts(prefix: bytes) -> bool:
 
 
 class RawImageFile(ImageFile.ImageFile):
-    """A RAW file: read as its embedded JPEG preview, or else developed from the sensor's data by `load`, at half
-    size."""
+    """A RAW file: its embedded JPEG preview, or else the sensor's data, which `load` develops at half size."""
 
     format = "RAW"
     format_description = "camera RAW"
@@ -134,7 +133,7 @@ class RawImageFile(ImageFile.ImageFile):
         self._size = self._preview.size if self._preview else (-(-full[0] // 2), -(-full[1] // 2))
         orientation = _TURNED.get(sizes.flip, 1)
         if orientation in (6, 8) and (self._size[0] < self._size[1]) != (full[0] < full[1]):
-            orientation = 1  # the camera has already turned the preview upright
+            orientation = 1  # no turn, as the camera has already turned the preview upright
             full = full[::-1]
         self.info |= {"full_size": full, "developed": self._preview is None}
         self._raw_exif = _exif(self._data, self._preview)

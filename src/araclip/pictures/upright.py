@@ -18,7 +18,7 @@ from araclip.core.messages import message
 from araclip.errors import UnreadableImage
 
 ELONGATED = 16_000_000  # pixels; a picture that has more after reduction is about a hundred times as long as wide
-STRIP = 4_000_000  # pixels that are converted and reduced at once
+STRIP = 4_000_000  # number of pixels that are converted and reduced at once
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -35,6 +35,7 @@ Factors = tuple[int, int]
 
 def factors_for(width: int, height: int, size: int | None, *, distort: bool = False) -> Factors:
     """Return the whole numbers by which `upright_rgb` divides width and height, so that no side falls below 2 × `size`.
+    `size` None: no reduction.
 
     With `distort`, a picture that would stay large, because one side is short, is reduced along its long side alone.
     """
@@ -77,13 +78,13 @@ def _turn_of(image: Image.Image) -> Image.Transpose | None:
 def _turned(image: Image.Image, turn: Image.Transpose) -> Image.Image:
     image = image.transpose(turn)
     for block in ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"):
-        image.info.pop(block, None)  # else a reader would apply the orientation again
+        image.info.pop(block, None)  # otherwise a reader would turn the picture again
     return image
 
 
 def _averageable(image: Image.Image) -> Image.Image:
     """Convert an image to a mode whose values can be averaged: no palette, not bilevel, not packed 16 bits."""
-    if image.mode.startswith("I;16"):  # first, because with transparency Pillow would clip 16 bits to 8: all white
+    if image.mode.startswith("I;16"):  # before RGBA, for which Pillow would clip 16 bits to 8 and make all white
         return image.convert("I")
     if image.mode in ("P", "PA") or "transparency" in image.info:
         return image.convert("RGBA")
@@ -124,7 +125,7 @@ def _eight_bit(image: Image.Image, sixteen_bit: bool) -> Image.Image:
         low, high = 0.0, max(65535.0, high)
     elif low >= 0 and high <= 1:
         low, high = 0.0, 1.0
-    with np.errstate(all="ignore"):  # infinities become 0 or 255, NaN 0
+    with np.errstate(all="ignore"):  # without warnings: infinities become 0 or 255, NaN becomes 0
         grey -= low
         grey *= 255.0 / max(high - low, 1e-12)
         np.nan_to_num(grey, copy=False)
@@ -134,10 +135,10 @@ def _eight_bit(image: Image.Image, sixteen_bit: bool) -> Image.Image:
 MAX_PROFILE = 4_000_000  # most bytes of a profile; the largest profiles for printing have 3 million
 SAME = 3  # most levels, of 255, by which sRGB profiles of different makers differ
 _KEPT = 8  # cached transforms; one for CMYK holds its profile and a table, 5 MB in the worst case
-_HEADER = 128  # bytes of a profile's header
+_HEADER = 128  # number of bytes in an ICC profile's header
 _CLASSES = (b"scnr", b"mntr", b"prtr", b"spac")  # scanner, monitor, printer, colour space: the kinds for pictures
 _SPACES = {"RGB": b"RGB ", "RGBA": b"RGB ", "CMYK": b"CMYK", "L": b"GRAY"}  # mode → colour space of the profile
-_PROGRAMS = b"mpet"  # a tag with any number of elements to compute one after another; no picture needs it
+_PROGRAMS = b"mpet"  # ICC tag that may list any number of computations, so it is refused; no picture needs it
 
 
 def to_srgb(image: Image.Image, profile: object) -> Image.Image:
@@ -154,7 +155,7 @@ def to_srgb(image: Image.Image, profile: object) -> Image.Image:
         return image
     converted = ImageCms.applyTransform(image, transform)
     assert converted is not None
-    converted.info.clear()  # drop the sRGB profile that was attached
+    converted.info.clear()  # drops the sRGB profile that was attached to the converted picture
     return converted
 
 

@@ -81,22 +81,22 @@ VERB_PREFIXES = ("b", "bi", "k", "ka")
 WORDS = mapped("arabizi: function words")
 # Words for "sitting"; before a verb they only say that the action goes on: walad ga3ed yel3ab.
 SITTING = frozenset(listed("arabizi: sitting"))
-# Everyday words that would otherwise be read as another word: otta is not أتى, 7elwa not حلوى.
+# Everyday words that would otherwise be taken for another word: otta is قطة, not أتى; 7elwa is جميلة, not حلوى.
 USUAL = mapped("arabizi: usual")
 
 
 MAX_COST = 1.3  # words that cost more are no candidates
-STEEPNESS = 6.0  # a candidate's weight falls with exp(−STEEPNESS · cost) …
-COMMONNESS = 0.45  # … and rises with this power of its count
+STEEPNESS = 6.0  # a candidate's weight falls with exp(−STEEPNESS · cost)
+COMMONNESS = 0.45  # a candidate's weight rises with this power of its count
 BUCKET = 50  # most words of one skeleton that are compared, the most common first
 SHORT_COUNT = 30  # a word of two letters is compared only if it occurs in captions at least this often
-KEYS = 12  # most skeletons of a word
+KEYS = 12  # most skeletons that are made of one word
 MOST = 3  # most Arabic words that one Latin word may stand for
 LENGTHS = range(2, 16)
 FINAL_VOWEL = 0.6  # cost of a final ي or ى that was not typed; people nearly always type it: walad is ولد, not ولدي
 # A vowel at the beginning of a word stands for a letter, often for a ع that was typed without its 3: aroosa, asfour.
 INITIAL_VOWELS = ("a", "e", "i", "o")
-INITIAL_VOWEL, INITIAL_AYN = 0.25, 0.2  # cost of skipping this vowel; cost of reading it as ع
+INITIAL_VOWEL, INITIAL_AYN = 0.25, 0.2  # cost of skipping such a vowel; cost of reading it as ع
 _DOUBLED = re.compile(r"([b-df-hj-np-tv-z2356789])\1+")
 _SOUND = re.compile("|".join(map(re.escape, sorted(SOUNDS, key=len, reverse=True))))
 # A digit beside a letter stands for an Arabic letter (2otta, so8ayyar), but not in names: mp3, 4k, ps5, img2019.
@@ -148,7 +148,7 @@ class Arabizi:
         }
         best = sorted(weights, key=lambda candidate: -weights[candidate])[:MOST]
         total = sum(weights[candidate] for candidate in best)
-        sure = math.exp(-2 * max(min(rated.values()) - 0.3, 0.0))  # lower if even the nearest word is far
+        sure = math.exp(-2 * max(min(rated.values()) - 0.3, 0.0))  # confidence is lower if even the nearest word is far
         return tuple((candidate, sure * weights[candidate] / total) for candidate in best)
 
     @cached_property
@@ -203,7 +203,7 @@ def _costs(sounds: list[str], words: Iterable[str]) -> dict[str, float]:
     vowel_first = bool(sounds) and sounds[0] in INITIAL_VOWELS
     if vowel_first:
         skipped[0] = INITIAL_VOWEL
-    matches: dict[str, list[float]] = {}  # letter → the cost of each sound
+    matches: dict[str, list[float]] = {}  # Arabic letter → the cost of matching each sound with it
     rows = [[0.0]]
     for skip in skipped:
         rows[0].append(rows[0][-1] + skip)

@@ -14,7 +14,7 @@ _FEASTS = {
 }
 
 
-_GREGORIAN_FEASTS = {  # first and last day, each (how many years before the named year, month, day)
+_GREGORIAN_FEASTS = {  # name → first and last day, each as (years before the named year, month, day)
     "رأس السنة|ليلة رأس السنة|رأس السنة الميلادية|new year|new years": ((1, 12, 31), (0, 1, 1)),
     "الكريسماس|كريسماس|عيد الميلاد المجيد|christmas": ((0, 12, 24), (0, 12, 25)),
     "عيد الحب|الفالنتاين|valentines|valentine": ((0, 2, 14), (0, 2, 14)),

@@ -14,7 +14,7 @@ from araclip.text.picture_words import shows_nothing
 from araclip.text.script import words
 from araclip.text.word_lists import numbered
 
-HIJRI_YEARS = range(1343, 1501)  # the years in Umm al-Qura's tables
+HIJRI_YEARS = range(1343, 1501)  # Hijri years in Umm al-Qura's tables
 
 
 def hijri_days(year: int, first: tuple[int, int], last: tuple[int, int]) -> tuple[date, date]:
@@ -33,10 +33,10 @@ def hijri_days(year: int, first: tuple[int, int], last: tuple[int, int]) -> tupl
 
 @dataclass(frozen=True)
 class DateFilter:
-    """A date as `Filters` takes it: a span of days, months, or days of months.
+    """A date as `Filters` takes it: a span of days, certain months, or certain days of months.
 
-    `first` and `last` are a day, month or year each, both included. `months` are months of any year, or of the span's
-    years; `days` are days of these months.
+    `first` and `last` are a day, month or year each, both included. `months` are months of any year or, with a span, of
+    its years. `days` are days of these months.
     """
 
     first: str | None = None
@@ -77,8 +77,8 @@ NUMERIC = re.compile(
 )
 _CHUNK = re.compile(r"\S+")
 _OF_IT = re.compile("['\u2019]s$")  # the English genitive, as in "yesterday's photos"
-_FILE_NAME = re.compile(r"_\d|\d_|\d\.[A-Za-z]")  # IMG_2019, 2015.jpg: numbers in file names are no years
-# The و or ل before a month that goes on a span, after another month or a number: «ويوليو», «لمارس».
+_FILE_NAME = re.compile(r"_\d|\d_|\d\.[A-Za-z]")  # numbers in file names are no years: IMG_2019, 2015.jpg
+# A و or ل before a month continues a list or a span after another month or a number: «ويوليو», «لمارس».
 _JOINED = re.compile("[ول](?=..)")
 _FIRST_WORDS = frozenset(name[0] for name in (*MONTHS, *MONTH_WORDS, *SEASONS))
 _LAST_WORDS = frozenset(name[-1] for name in MONTHS)
@@ -124,7 +124,7 @@ def _goes_on(before: str, name: str) -> bool:
     return name in _FIRST_WORDS and (before[-1:].isdigit() or before in _LAST_WORDS)
 
 
-Found = tuple[int, int]  # (how many words name a number, that number)
+Found = tuple[int, int]  # (how many words name a number, the number)
 
 
 UNITS = {" ".join(form): 1 + place for place, form in numbered("numbers: 1 to 10")}
@@ -135,7 +135,7 @@ _THOUSAND, _NINE_HUNDRED = fold("ألف"), frozenset(map(fold, ("تسعمائة"
 
 
 def number_in_words(folded: Sequence[str], at: int) -> Found | None:
-    """Return the number from 1 to 99 that folded words name at a place; None if they name none."""
+    """Return how many words from index `at` on name a number from 1 to 99, and the number; None if they name none."""
     if at >= len(folded):
         return None
     word, following = folded[at], folded[at + 1] if at + 1 < len(folded) else ""
@@ -149,7 +149,7 @@ def number_in_words(folded: Sequence[str], at: int) -> Found | None:
 
 
 def year_in_words(folded: Sequence[str], at: int, told: bool) -> Found | None:
-    """Return the year, 1900 to 2099, that folded words name at a place; None if they name none.
+    """Return how many words from index `at` on name a year from 1900 to 2099, and the year; None if they name none.
 
     Args:
         told: true if a word for "year" stands before, so that «ألفين» alone is a year.
@@ -168,7 +168,7 @@ def year_in_words(folded: Sequence[str], at: int, told: bool) -> Found | None:
 
 
 def _and_number(folded: Sequence[str], at: int) -> Found | None:
-    """Return the number after "and", written together with it (وعشرين) or apart; None if there is none."""
+    """Return what `number_in_words` finds after "and", joined to the number (وعشرين) or apart; None if nothing."""
     if at < len(folded) and folded[at] == "و":
         found = number_in_words(folded, at + 1)
         return (found[0] + 1, found[1]) if found else None
@@ -180,13 +180,13 @@ def _after_and(word: str) -> str | None:
     return word[1:] if word.startswith("و") and len(word) > 2 else None
 
 
-FIRST_YEAR = 1840  # earlier years have no photographs
+FIRST_YEAR = 1840  # earlier years are no dates of photographs
 GENERAL = fold("العام")  # "general", or "the year"
 _YEAR = re.compile(r"\d{4}")
 
 
 class Years:
-    """Finds years, and names of up to three words, that begin at a given place of a sequence of folded words."""
+    """Finds years and names of up to three words in a sequence of folded words. A "place" is the index of a word."""
 
     def __init__(self, folded: Sequence[str], today: date) -> None:
         self.folded, self.today = folded, today
@@ -228,7 +228,7 @@ class Years:
         return None
 
     def year_told(self, at: int) -> tuple[int, int] | None:
-        """Read a Gregorian year, or «السنة الماضية», «هالسنة», "last year", "of 2019": (width, year), or None."""
+        """Read «2019», «السنة الماضية», «هالسنة», "last year" or "of 2019" at a place: return (width, year) or None."""
         if self.word(at) == "of" and (year := self.year_told(at + 1)):
             return 1 + year[0], year[1]
         if year := self.gregorian(at):
@@ -283,12 +283,12 @@ class Years:
 
 
 _DAY = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?")
-_OF = frozenset((fold("من"), "of"))  # 17 من مايو, 17th of May
+_OF = frozenset((fold("من"), "of"))  # words between day and month: «17 من مايو», "17th of May"
 _LEAP_YEAR = 2000
 
 
 class Months(Years):
-    """Finds days and months that begin at a given place of a sequence of folded words.
+    """Finds days and months at a given place of a sequence of folded words.
 
     As in `Years`, methods return how many words were read, or None if there is no date at the place.
     """
@@ -337,7 +337,7 @@ class Months(Years):
         return 1 + joint + last[0], last[1], days, not joint
 
     def day_named(self, at: int) -> tuple[int, int, int] | None:
-        """Read «17 مايو», «17 من مايو», "17th of june", "june 17", «سبعتاشر مايو»: (width, month, day), or None."""
+        """Read «17 مايو», «17 من مايو», "june 17", «سبعتاشر مايو»: return (width, month, day), or None."""
         if name := self.named(at, names.MONTHS):
             width, day = 1, self._day(at + len(name))
         else:
@@ -372,20 +372,22 @@ class Months(Years):
         if qualified := self.qualifier(at + width, names.LAST):
             return width + qualified, self._last(month)
         first = at - 1 if at and self.word(at - 1) in _OF else at
-        first = first - 1 if first and self._day(first - 1) else at  # a day that `day_month` left as part of a name
+        # includes a day before the month that `day_month` did not read, as it is part of a name
+        first = first - 1 if first and self._day(first - 1) else at
         return (width, DateFilter(months=(month,))) if told and not self._is_name(first, at + width) else None
 
     def month_named(self, at: int) -> tuple[int, int, bool] | None:
         """Read «مايو», «شهر مايو», «شهر 5», «شهر خمسة»: return (width, month, whether it needs no year), or None."""
         if name := self.named(at, names.MONTHS):
             before = self.word(at - 1) if at else ""
-            told = (before,) in names.MONTH_WORDS or (before, name) in names.TOLD_BY_IN  # «في مارس» is no verb
+            # after «في», مارس is the month, not the verb
+            told = (before,) in names.MONTH_WORDS or (before, name) in names.TOLD_BY_IN
             return len(name), names.MONTHS[name], told or name not in names.AMBIGUOUS
         if self.named(at, names.MONTH_WORDS):
             word = self.word(at + 1)
             number = (1, int(word)) if re.fullmatch(r"\d{1,2}", word) else number_in_words(self.folded, at + 1)
             if number and 1 <= number[1] <= 12:
-                return 1 + number[0], number[1], word.isdigit() or number[1] > 2  # «شهر واحد» is how long
+                return 1 + number[0], number[1], word.isdigit() or number[1] > 2  # «شهر واحد» may be a duration
         return None
 
     def _last(self, month: int) -> DateFilter:
@@ -406,7 +408,7 @@ class Months(Years):
 
 
 MOST = 99  # most years, months, weeks or days that a date lies back
-Ago = tuple[int, str, str]  # (number of words, first, last); the latter are days, months or years
+Ago = tuple[int, str, str]  # (number of words, first, last); first and last are days, months or years
 
 
 def _folded(words: str) -> frozenset[str]:
@@ -428,7 +430,9 @@ _NUMBERS = {
     )
     for word in _folded(words)
 } | {"two": 2, "one": 1, "a": 1, "an": 1}  # fmt: skip
-_BEFORE, _SINCE, _FROM = fold("قبل"), fold("منذ"), fold("من")  # «من سنتين» in Egypt; «من سنة» may begin a span of years
+# Words for "ago": «قبل سنتين», «منذ سنتين», in Egypt «من سنتين». «من سنة» is not read so, as it may begin a span of
+# years.
+_BEFORE, _SINCE, _FROM = fold("قبل"), fold("منذ"), fold("من")
 # Words that may follow «قبل سنة» ("a year ago"). Before any other word it is no time ago: «قبل يوم العيد», «قبل شهر
 # رمضان», «منذ سنة ١٤٤٠».
 _AFTER_ONE = _folded("|في|على|من|مع|عند|بين|فوق|تحت|أمام|بجانب")
@@ -553,7 +557,8 @@ def _last(name: tuple[str, ...], today: date) -> DateFilter:
     return days((last - timedelta(days=length - 1), last))
 
 
-Read = Callable[[int], tuple[int, DateFilter] | None]  # reads other dates that may be an end: place → (width, filter)
+# place → (width, filter): reads any other date that may be an end of a span
+Read = Callable[[int], tuple[int, DateFilter] | None]
 
 
 @dataclass(frozen=True)
@@ -588,7 +593,7 @@ def between(words: Months, at: int, read: Read) -> tuple[int, DateFilter] | None
     place = at + len(lead) + first.width + len(middle)
     last = _end(words, place, read)
     if not last or (middle in names.AND and lead not in names.BETWEEN and not (lead and first.is_year)):
-        return None  # «مايو ويوليو» are two months
+        return None  # «مايو ويوليو» alone are two months, no span
     found = _joined(first, last)
     return (place + last.width - at, found) if found else None
 
@@ -598,7 +603,7 @@ def limit(words: Months, at: int, read: Read) -> tuple[int, DateFilter] | None:
 
     Limits are «قبل 2015», «حتى مايو 2019», «بعد 17/5/2019», «قبل رمضان 1444», «منذ الصيف الماضي».
     """
-    if words.named(at, names.YESTERDAYS):  # «قبل أمس» is a day
+    if words.named(at, names.YESTERDAYS):  # «قبل أمس» is a day, not a limit
         return None
     for known in (names.BEFORE, names.UNTIL, names.AFTER):
         lead = words.named(at, known)
@@ -673,7 +678,7 @@ def _whole(found: DateFilter) -> DateFilter:
 
 def _joined(first: _End, last: _End) -> DateFilter | None:
     """Return the span from one end to the other; None if their order is wrong or a day does not exist."""
-    if first.month is None and first.day is not None:  # only a day: its month is that of the other end
+    if first.month is None and first.day is not None:  # a day without a month is in the month of the other end
         if not last.filter:
             return _joined(replace(first, month=last.month), last) if last.month else None
         year_month, _, day = (last.filter.last or "").rpartition("-")
@@ -744,7 +749,8 @@ def split_date(text: str, today: date) -> Dated:
     at, width, named = place
     first, last = found[at].start, found[at + width - 1].end
     before = list(words(normal[:first]))
-    absorbed = names.LEADING | (names.WEEKDAYS.keys() if named.is_day else set())  # «يوم الجمعة 17 مايو 2019»
+    # a weekday before the date is part of it: «يوم الجمعة 17 مايو 2019»
+    absorbed = names.LEADING | (names.WEEKDAYS.keys() if named.is_day else set())
     while before and (fold(before[-1].group()),) in absorbed:
         first = before.pop().start()
     left = " ".join((normal[:first] + " " + normal[last:]).split()).strip(" ،,.;؛")
@@ -840,9 +846,10 @@ class _Reader(Months):
         return None
 
     def _season_year(self, at: int) -> tuple[int, int, int] | None:
-        """Read the year after a season, «2021», «21», «2018-2019», «السنة الماضية»: (width, first, last), or None."""
+        """Read the year after a season, «2018-2019» or «السنة الماضية»: (width, first year, last year), or None."""
         year = self.year_told(at)
-        if year and (year[1] < self.today.year or self.gregorian(at)):  # «صيف هالسنة» is read elsewhere
+        # this year's season, «صيف هالسنة», is read by another rule
+        if year and (year[1] < self.today.year or self.gregorian(at)):
             following = self.gregorian(at + year[0])
             joined = following if following and following[1] == year[1] + 1 else (0, year[1])
             return year[0] + joined[0], year[1], joined[1]

@@ -17,10 +17,12 @@ from araclip.text.word_lists import folded
 SURE, ALSO_KNOWN, AMBIGUOUS, UNLIKELY = 0.92, 0.7, 0.5, 0.12
 ARTICLE_SURE = 0.7  # confidence of an unknown word of LEAST_STEM letters after عال (عالكورنيش)
 LEAST_STEM = 4
-# How much a word that only one dialect has adds to an ambiguous form of that dialect. A word of n dialects adds an nth.
+# How much a certain word of one dialect adds to the confidence of an ambiguous form of the same dialect. A word that n
+# dialects share adds an n-th of this.
 EVIDENCE = 0.4
 RULE = 0.85  # confidence of a rule, such as of a verb whose standard form is known
-# Occurrences in captions from which a form counts as a word, as a word that models know well, and is never changed.
+# Least counts of a form in captions: OFTEN, to be a word of its own; VERY_OFTEN, to be a word that models know well;
+# NEVER, to be left unchanged.
 OFTEN, VERY_OFTEN, NEVER = 3, 20, 1000
 
 # (beginning of a noun in a dialect, beginning in standard Arabic)
@@ -40,7 +42,7 @@ _VERBS = (
 _LETTERS = (str.maketrans("گچپڤ", "قكبف"), str.maketrans("گچپڤ", "كجبف"))
 _FOREIGN = frozenset("گچپڤ")
 _PLURALS = ("وا", "و")
-# Particles before a verb, which the standard sentence leaves out; and below, _OF: words for "of" between two nouns.
+# Particles before a verb, which the standard sentence leaves out.
 _BEFORE_VERB = folded("dialects: before a verb")
 # Words that only ask for pictures: «عايز صورة كلب», «بدي صور البحر», «وريني القطط». Some do so only before a word for
 # "picture" (_MAY_ASK): in the Gulf «أبي صور البحر» asks, but «أبي وأمي» are one's parents.
@@ -49,9 +51,9 @@ _MAY_ASK = folded("dialects: may ask")
 _PICTURES = folded("dialects: pictures")
 _KINDS_OF_PICTURES = folded("dialects: after pictures")
 _OF = folded("dialects: of")
-_MAY_BE_OF = {fold("مال"): ("gf", "iq"), fold("حق"): ("gf",)}  # "of"; but مال also means "money", and حق "right"
+_MAY_BE_OF = {fold("مال"): ("gf", "iq"), fold("حق"): ("gf",)}  # in these dialects "of"; elsewhere "money" and "right"
 _ONE = fold("واحد")
-_PRESENT = re.compile("[يتن].{3}|ب[يتن].{2}")  # a verb of the present tense: يلعب; in Lebanon عم بيلعب
+_PRESENT = re.compile("[يتن].{3}|ب[يتن].{2}")  # a verb in the present tense: يلعب; in Lebanon بيلعب after عم
 _AFTER_NOUN = frozenset(map(fold, ("ده", "دي", "دا", "دول")))
 
 
@@ -69,14 +71,14 @@ class Dialects:
         """
         for width in range(min(self.lexicon.longest, len(words) - at), 1, -1):
             if all(self.vocabulary.count(word) >= VERY_OFTEN for word in words[at : at + width]):
-                continue  # كلب صغير is standard already
+                continue  # words that captions use very often stay: «كلب صغير» is standard
             typed = " ".join(words[at : at + width])
             if found := self._of(typed, typed, "", self.lexicon.find(typed)):
                 return [replace(change, width=width) for change in found]
         return []
 
     def word(self, words: Sequence[str], at: int) -> list[Change]:
-        """Return what the word at a place may be in standard Arabic, the likeliest first; empty if nothing else."""
+        """Return what the word at a place may be in standard Arabic, likeliest first; empty if standard or unknown."""
         word = words[at]
         if sure := _asks(words, at):
             return [Change(word, "", "dialect", sure)]
@@ -125,7 +127,7 @@ class Dialects:
         return self.vocabulary.spelling(word) or self.vocabulary.spelling_of_parts(word) or word
 
     def _composed(self, word: str) -> list[Change]:
-        """Return what a word may be of which a part is known: its beginning, an inflection, a present-tense verb."""
+        """Return what a word may be if its beginning is known, or if it is an inflection or a present-tense verb."""
         for typed, standard in _BEGINNINGS:
             stem = word.removeprefix(typed)
             if stem != word and len(stem) >= MIN_STEM - 1 and (found := self._definite(word, stem, standard)):
@@ -136,7 +138,7 @@ class Dialects:
         return self._inflected(word) or self._verb(word)
 
     def _of(self, typed: str, stem: str, prefix: str, forms: Iterable[Form]) -> list[Change]:
-        telling = not _FOREIGN.isdisjoint(stem)  # چلب can only be the dialect's dog
+        telling = not _FOREIGN.isdisjoint(stem)  # a letter such as چ is dialect: چلب is only "dog"
         count = 0 if telling else self.vocabulary.count(stem)
         own = count >= VERY_OFTEN or (fold(stem) in self.lexicon.standard and not telling)
         changes: list[Change] = []
@@ -148,7 +150,8 @@ class Dialects:
             labels = tuple(label for label in form.labels if label in DIALECTS)
             ambiguous = own or (form.ambiguous and not telling)
             doubtful = form.ambiguous and bool(changes) and not changes[0].ambiguous  # شجر: trees, or zucchini
-            if own or doubtful or (count >= OFTEN and not labels):  # captions use the word itself
+            # if captions use the form itself, it is unlikely to stand for another word
+            if own or doubtful or (count >= OFTEN and not labels):
                 confidence = UNLIKELY
             else:
                 confidence = AMBIGUOUS if ambiguous else ALSO_KNOWN if count >= OFTEN else SURE
@@ -179,7 +182,7 @@ class Dialects:
         following = words[at + 1] if at + 1 < len(words) else ""
         if folded in _BEFORE_VERB and _PRESENT.match(following):
             return Change(words[at], "", "dialect", RULE)
-        if folded == _ONE and following.startswith("ال"):  # واحد الراجل is a man in Morocco
+        if folded == _ONE and following.startswith("ال"):  # in Morocco, «واحد الراجل» is just "a man"
             return Change(words[at], "", "dialect", RULE, ("ma",))
         if folded in _MAY_BE_OF and at and following and fold(following) not in ENDS:
             possessed = following.startswith("ال") or fold(following) in self._names  # كتاب حق الولد
@@ -254,7 +257,7 @@ def _asks(words: Sequence[str], at: int) -> float:
     """Return the confidence that a word only asks for pictures of what follows; 0 if it does not.
 
     All words before it must ask, too, and a word must follow. «صورة كلب» asks for a dog, but «صورة عائلية» names a kind
-    of picture. A leading «صورة» costs captions a point of R@10.
+    of picture. If a leading «صورة» stayed in queries, R@10 would be a point lower.
     """
     following = fold(words[at + 1]) if at + 1 < len(words) else ""
     if not following or not all(fold(before) in _ASKING or fold(before) in _MAY_ASK for before in words[:at]):
@@ -274,7 +277,7 @@ def _is_described_thing(words: Sequence[str], at: int) -> bool:
 
 
 def _said(words: Sequence[str], at: int, target: str) -> bool:
-    """True if the words around a place are the standard phrase already: جواز becomes جواز سفر, but not before سفر."""
+    """True if the words around a place already are the phrase `target`: جواز سفر stays, only جواز is changed."""
     phrase = fold(target).split()
     starts = range(max(0, at - len(phrase) + 1), at + 1)
     return len(phrase) > 1 and any([*map(fold, words[start : start + len(phrase)])] == phrase for start in starts)

@@ -73,6 +73,6 @@ def _telling(key: str, width: int) -> bool:
     )
 
 
-@lru_cache(maxsize=1 << 14)  # the same folders are compared with every query
+@lru_cache(maxsize=1 << 14)  # cached, since all folders are compared with every query
 def _key(name: str) -> str:
     return " ".join(fold(match.group()) for match in words(normalize(name[:200])))

@@ -28,8 +28,9 @@ _LETTERS = str.maketrans(
     }
 )
 _PLAIN = re.compile("[\u0621-\u063a\u0641-\u064a]+(?: [\u0621-\u063a\u0641-\u064a]+)*")
-_HAMZA_ABOVE = re.compile("[\u0653-\u0655]")  # what is left of marks that do not compose with their letter
-# سماء = سما, شاطىء = شاطئ = شاطي; a word of three letters keeps it: ماء is not ما.
+_HAMZA_ABOVE = re.compile("[\u0653-\u0655]")  # marks that could not be composed with their letter
+# A final ء is dropped after three letters or more: سماء = سما, شاطىء = شاطئ = شاطي. A shorter word keeps it: ماء is not
+# ما.
 _FINAL_HAMZA = re.compile(r"(?<=[\u0621-\u064a]{3})ء+(?![^\W\d_])")
 
 
@@ -43,7 +44,8 @@ def fold(text: str) -> str:
     Raises:
         InputError: `text` is not a string.
     """
-    if isinstance(text, str) and _PLAIN.fullmatch(text):  # nothing that `normalize` or lower case could change
+    # fast path: plain letters, which `normalize` and lower case do not change
+    if isinstance(text, str) and _PLAIN.fullmatch(text):
         folded = text.translate(_LETTERS)
         return _FINAL_HAMZA.sub("", folded) if "ء" in folded else folded
     text = normalize(normalize(text).casefold())

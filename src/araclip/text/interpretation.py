@@ -122,7 +122,7 @@ class Interpreter:
         return "".join((*parts, normal[end:])) if changed else None
 
     def knows_all(self, text: str) -> bool:
-        """True if every Arabic word of a text is known."""
+        """True if every Arabic word of a text is in the vocabulary or the lexicon, perhaps with prefix or ending."""
         return all(self._knows(match.group()) for match in words(normalize(text)))
 
     def _knows(self, word: str) -> bool:
@@ -176,7 +176,7 @@ class Interpreter:
         return [(at, changes) for (at, _), changes in zip(slots, likely, strict=True) if changes]
 
     def _name(self, typed: Sequence[str], at: int) -> int:
-        """Return the number of words of the name of several words that begins at a place; 0 if none does."""
+        """Return how many words, two or more, are the name that begins at a place; 0 if no such name begins there."""
         for width in range(min(self._longest_name, len(typed) - at), 1, -1):
             first, *others = typed[at : at + width]
             for stem in (first, *(stem for _, stem in split_proclitics(first))):
@@ -193,7 +193,7 @@ class Interpreter:
             changes = [usual, *changes]
         # Before another word, as in «مش كلب», مش means "not", and never the Moroccan word for a cat.
         if following and (folded := fold(word)) in NEGATIONS:
-            walks = folded == WALKING  # ماشي that excludes something was removed before
+            walks = folded == WALKING  # an excluding ماشي was removed before; this one walks
             changes = [change for change in changes if (fold(change.target) in NEGATIONS) is not walks]
         if not changes and len(word) > 1 and not self.vocabulary.knows(word) and not self._is_standard(word):
             changes = self.spelling.repaired(word)
@@ -253,7 +253,7 @@ _MARKS = re.compile(f"(?<!\\S)[«\"“”'(]+|(?<!{_ENDS}){_ENDS}++(?!\\S)")
 
 
 def _first(found: Iterable[re.Match[str]]) -> list[re.Match[str]]:
-    """Return the words that are interpreted: the first MAX_WORDS, and none from a word over MAX_LETTERS on."""
+    """Return the words to interpret: the first MAX_WORDS, but only up to a word of more than MAX_LETTERS letters."""
     return list(takewhile(lambda match: len(match.group()) <= MAX_LETTERS, islice(found, MAX_WORDS)))
 
 

@@ -1,9 +1,9 @@
-"""Lists of labels for `araclip tag`: the bundled one, text/data/labels.txt, and a user's own in the same form.
+"""Reads lists of labels for `araclip tag`: the bundled text/data/labels.txt, or a user's own list in the same form.
 
     [حيوانات; animals]
     قطة; cat; 0.4  # of 69 pictures .81 are right
 
-A line has one label: its Arabic name, its English name, and the least probability from which on it is written. The last
+A line has one label: its Arabic name, its English name, and the least probability at which it is written. The last
 two may be left out, and what follows # is a remark. A line in brackets names the group of the labels below it. Labels
 below the group [-] only compete with the others and are never written. docs/commands.md describes the form for users.
 """
@@ -52,7 +52,7 @@ def read_labels(named: str | os.PathLike[str]) -> tuple[Label, ...]:
     if str(named) == BUNDLED:
         return parse_labels(files("araclip.text").joinpath("data", "labels.txt").read_text(encoding="utf-8"), BUNDLED)
     try:
-        with open_regular(user_path(named)) as file:  # a pipe would be waited for
+        with open_regular(user_path(named)) as file:  # refuses a pipe, which would be waited for
             read = file.read(MAX_BYTES + 1)
         text = read.decode("utf-8-sig") if len(read) <= MAX_BYTES else ""
     except (OSError, ValueError) as error:

@@ -50,11 +50,11 @@ class Change:
 
 LATIN = 0.75  # confidence that a Latin word that is not English is Arabizi; it may be a name
 IN_CONTEXT = 0.93  # the confidence if the word has a digit for a letter (7), or stands beside words that have
-# Least counts of the lexicon's words when Arabizi is read: of a dialect's form, FORM_COUNT for each of its labels (بنت
-# is said everywhere, بينط only in the east); of a standard word, STANDARD_COUNT.
+# Least counts with which the lexicon's words are compared when Arabizi is read. A standard word has STANDARD_COUNT; a
+# dialect's form has FORM_COUNT for each of its labels: بنت, said everywhere, counts more than بينط, said in the east.
 FORM_COUNT, STANDARD_COUNT = 4, 80
-# If an Arabizi word has a standard and a dialect meaning, the dialect's gets this share; a larger one if the word looks
-# like an adjective (3arabeya: a car, or "Arabic"), because an adjective would follow its noun.
+# If an Arabizi word has a standard and a dialect meaning, the dialect's gets the share EITHER; or THING if the word
+# looks like an adjective (3arabeya: a car, or "Arabic"), because an adjective would follow its noun.
 EITHER, THING = 0.5, 0.65
 ADJECTIVE = fold("ية")  # how adjectives of nouns end, folded: عربية, شخصية
 _CONTRACTION = re.compile("[a-z]+'(?:s|t|re|ve|ll|d|m)")  # don't, man's
@@ -123,7 +123,8 @@ class Latin:
                 options += [(prefix + target, share * 0.9) for target, share in self._index.read(stem)]
         for typed in VERB_PREFIXES:
             stem = word.removeprefix(typed)
-            if stem != word and len(stem) > 3 and stem[0] in "yt":  # by2fz, kayl3ab: without the dialect's prefix
+            # a verb is read without the dialect's prefix: by2fz, kayl3ab
+            if stem != word and len(stem) > 3 and stem[0] in "yt":
                 options += [(target, share * 0.9) for target, share in self._index.read(stem) if target[0] in "يت"]
         return sorted(options, key=lambda option: -option[1])[:MOST]
 

@@ -1,4 +1,4 @@
-"""The lexicon: everyday words in standard Arabic, with their forms in the dialects. Pure.
+"""Reads the lexicon: everyday words in standard Arabic, with their forms in the dialects. Pure.
 
     سيارة; car; eg: عربية?; lv: سيارة; gf: موتر; ma: طوموبيل, كرهبة; sy: مركبة; pl: سيارات
 
@@ -37,7 +37,7 @@ _SEMICOLON = re.compile("[;؛]")
 
 @dataclass(frozen=True)
 class Form:
-    """The reading of a form: the standard word it stands for, the form's labels, and whether it is ambiguous.
+    """What a form means: its standard word, the labels of the dialects that use it, and whether it is ambiguous.
 
     An ambiguous form has another common meaning.
     """
@@ -69,7 +69,7 @@ class Lexicon:
         return len(self.entries)
 
     def joined(self, other: "Lexicon") -> "Lexicon":
-        """Return a lexicon with another one's entries, too; these come first if both have a form."""
+        """Return a lexicon that also has `other`'s entries; if both have a form, the meaning in `other` comes first."""
         return Lexicon((*other.entries, *self.entries))
 
     @cached_property
@@ -79,7 +79,7 @@ class Lexicon:
         for entry in self.entries:
             for label, text, ambiguous in entry.forms:
                 if label in ("pl", ALONE) or (fold(text) in self.headwords and not ambiguous):
-                    continue  # a standard word stands for itself
+                    continue  # not needed: a standard word stands for itself
                 known = found.setdefault(fold(text), {})
                 before = known.get(entry.standard)
                 labels = (*before.labels, label) if before else (label,)

@@ -34,11 +34,11 @@ _BY_FIRST = {phrase[0]: tuple(each for each in _WITHOUT if each[0] == phrase[0])
 _AT_ALL = folded("negation: at all")  # words such as "at all", which add nothing
 _BIDOUN = re.compile("b[aeiou]?d(?:o|u|ou|oo)n")  # بدون in Latin letters
 NEGATIONS = folded("negation: not")
-WALKING = fold("ماشي")  # "not" in Morocco, and walking in the east
-_MO = fold("مو")  # "not" in the Levant and the Gulf, and a given name: مو صلاح
+WALKING = fold("ماشي")  # means "not" in Morocco, and "walking" in the east
+_MO = fold("مو")  # means "not" in the Levant and the Gulf, but is also a name: مو صلاح
 # Words between a negation and the excluded thing: "not a cat", «ليس أي كلب».
 _ARTICLES = folded("negation: articles")
-_ONLY = folded("negation: only")  # "not only cats" excludes no cats
+_ONLY = folded("negation: only")  # words after which "not" excludes nothing: "not only cats"
 _HOW_ONE_WALKS = folded("negation: walking")
 _MANNER = re.compile("[بل]...")  # بسرعة, لوحده
 # Words that end an excluded thing: «بدون سيارات في الشارع» excludes cars, but not the street.
@@ -46,9 +46,9 @@ ENDS = folded("negation: ends")
 MAX_THING = 3  # most words of an excluded thing
 # Clothes and the like: «رجل بلا قميص» describes how a man looks and excludes no thing.
 _WORN = folded("negation: worn")
-_PLACE = re.compile("(?:بال|فال).{3}")  # words that say where: بالشارع, فالبحر
+_PLACE = re.compile("(?:بال|فال).{3}")  # words that say where, with a preposition in front: بالشارع, فالبحر
 _AND = folded("negation: and")
-_NOR = folded("negation: nor")  # "nor", which goes on after an excluded thing: «لا قطط ولا كلاب»
+_NOR = folded("negation: nor")  # "nor", which excludes one more thing: «لا قطط ولا كلاب»
 _WEARING = folded("negation: wearing")
 # Things and qualities that look like verbs of the present tense, which in Egypt and the Levant may begin with ب.
 _THINGS = folded("negation: things")
@@ -59,13 +59,15 @@ _NO = folded("negation: no")
 # follows.
 _HOW_FAR = folded("negation: not far")
 _BEFORE_VERB = frozenset(listed("negation: before a verb"))
-_SIGNS = frozenset(listed("negation: signs"))  # "a no skiing sign" shows a sign
+_SIGNS = frozenset(listed("negation: signs"))  # words for signs: "a no skiing sign" shows a sign and excludes nothing
 _THAT = folded("negation: that")  # words before a verb, «دون أن يبتسم», «من غير ما يضحك»: no thing is excluded
-# Words after which ما means "some" («شيء ما في فمه», «شخص ما في قارب»); and "nothing except paint" shows the paint.
+# _SOME: words after which ما means "some" («شيء ما في فمه»). _NOTHING and _EXCEPT: "nothing except paint" shows the
+# paint.
 _SOME = folded("negation: some")
 _NOTHING = folded("negation: nothing")
 _EXCEPT = phrases("negation: except")
-_WHAT_IS_IN = tuple(fold("ما في").split())  # «ما في الصورة» asks for what is there; «ما في ناس» excludes people
+# Before a definite word these words ask («ما في الصورة»), otherwise they exclude («ما في ناس» excludes people).
+_WHAT_IS_IN = tuple(fold("ما في").split())
 # Fixed phrases with «بلا» and «دون» that exclude nothing visible.
 _FIXED = folded("negation: fixed phrases")
 
@@ -124,7 +126,7 @@ def _separated(text: str, known: KnownWords, beside: bool) -> Split:
     found = list(words(normal))
     folded = [fold(match.group()) for match in found]
     kept, excluded, negations = [], [], []
-    at, end, left_out = 0, 0, -1  # the end of the last thing that «مش» and the like exclude
+    at, end, left_out = 0, 0, -1  # left_out: where the last thing that «مش» and the like exclude ends
     while at < len(found):
         phrase = _without_at(folded, at)
         thing = None if phrase or not (at or beside) else _thing_after(folded, at, known, again=at == left_out)
@@ -183,10 +185,10 @@ def _says_otherwise(folded: list[str], at: int, phrase: tuple[str, ...], first: 
 
 
 def _thing_after(folded: list[str], at: int, known: KnownWords, *, again: bool) -> tuple[int, int] | None:
-    """Return where the thing or quality that a negation at a place excludes begins and ends.
+    """Return where the thing or quality that the negation at a place excludes begins and ends.
 
-    None if there is no negation, or if no thing follows but a verb, a preposition or a name. `again`: an excluded thing
-    ends right before, so that "nor" counts, too.
+    None if there is no negation, or if a verb, a preposition or a name follows. `again`: true if an excluded thing ends
+    right before, so that "nor" counts as a negation, too.
     """
     negation, first = folded[at], at + 1
     if negation not in NEGATIONS and not (again and negation in _NOR):

@@ -12,7 +12,7 @@ from araclip.errors import InputError
 
 NORMALIZER_VERSION = 1  # stored in every model folder; raise it when normalize() changes its output
 
-PRESENTATION_FORMS = re.compile("[\ufb50-\ufdff\ufe70-\ufefc]+")  # ﻻ ﷲ ﷺ: letters as positional glyphs
+PRESENTATION_FORMS = re.compile("[\ufb50-\ufdff\ufe70-\ufefc]+")  # Arabic letters coded as glyphs, such as ﻻ ﷲ ﷺ
 LAYOUT = re.compile(
     "\u0640"  # tatweel
     "|[\u064b-\u0652\u0656-\u065f\u0670]"  # tashkeel; not U+0653–0655, which compose with an alef, waw or ya
@@ -20,7 +20,8 @@ LAYOUT = re.compile(
     "|[\u00ad\u061c\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]"  # bidi, zero width
     "|[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]"  # control characters that are not white space
 )
-SURROGATES = re.compile("[\ud800-\udfff]")  # from undecodable file names; no tokenizer accepts them
+# lone surrogates come from undecodable file names; no tokenizer accepts them
+SURROGATES = re.compile("[\ud800-\udfff]")
 # A zero-width joiner belongs to an emoji (👩‍🚀) if pictographs stand on both sides; elsewhere it is layout.
 STRAY_JOINER = re.compile(
     "(?<![\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])\u200d|\u200d(?![\u2190-\u2bff\U0001f000-\U0001faff])"
@@ -28,8 +29,9 @@ STRAY_JOINER = re.compile(
 # NFC sorts the marks of a letter in quadratic time, so their number is limited, as in Unicode's Stream-Safe Text
 # Format. No writing system comes near the limit, so models trained before it read the same, and the version stays.
 MAX_MARKS = 30
-# Fewer than 10 characters cannot exceed it: no mark decomposes into more than 2, no letter contains more than 3.
-_MAYBE_MARKS = re.compile(r"[^\w\s\x00-\x7f]{10,}")  # every mark is among these, beside pictographs and punctuation
+# Runs of fewer than 10 characters cannot exceed MAX_MARKS: no mark decomposes into more than 2, no letter contains more
+# than 3.
+_MAYBE_MARKS = re.compile(r"[^\w\s\x00-\x7f]{10,}")  # matches marks, pictographs and punctuation
 _WHITE_SPACE = re.compile(r"\s+")
 DIGITS = str.maketrans("٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹٪٫٬", "01234567890123456789%.,")
 
@@ -46,7 +48,7 @@ def normalize(text: str) -> str:
     """
     if not isinstance(text, str):
         raise InputError(f"normalize takes a string, got {type(text).__name__}: {text!r:.80}. Pass one text.")
-    if text.isascii() and text.isprintable():  # nothing but spaces can change: a quarter of the lexicon's words
+    if text.isascii() and text.isprintable():  # fast path for ASCII, in which only spaces can change
         return " ".join(text.split())
     text = without_surrogates(text)
     text = PRESENTATION_FORMS.sub(lambda glyphs: unicodedata.normalize("NFKC", glyphs.group()), text)

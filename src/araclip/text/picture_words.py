@@ -1,4 +1,5 @@
-"""Knows words that only ask for pictures («كل الصور»), words for qualities («أحمر»), and kinds of general words. Pure.
+"""Knows which words only ask for pictures («كل الصور») or name qualities («أحمر»), and the kinds of a general word.
+Pure.
 
 A text tower places a general word («ناس», people) near pictures of crowds, not near a picture of one man. So if a query
 only excludes such a word, its kinds (man, woman, child …) are excluded as well. Animals were tried and left out:

@@ -1,4 +1,4 @@
-"""Places: the town that coordinates lie at, how places are spelled, and the place that a query names. Pure.
+"""Finds the town at coordinates, and the place that a query names, in any of its spellings. Pure.
 
 The table text/data/places.txt.xz has the towns of GeoNames with their regions and countries (recipes/places.py). A
 place is written «القاهرة، مصر · Cairo, Egypt»: the names of town, region and country in Arabic, then in English.
@@ -23,7 +23,8 @@ from araclip.text.script import is_arabic, words
 from araclip.text.word_lists import folded
 
 EARTH_M = 6_371_008.8  # mean radius of the Earth in metres
-AT, NEAR = 40_000, 200_000  # metres beyond a town's edge where a picture is named after the town, and after its region
+# Up to AT metres from a town's edge a picture gets the town's name, up to NEAR metres only the region's.
+AT, NEAR = 40_000, 200_000
 _ROUNDED = 2  # decimals to which degrees are rounded, about a km, so that pictures side by side share one look-up
 BETWEEN = " · "  # written between the Arabic and the English name of a place
 _NAMES = re.compile(r"\s*[,،·]\s*")
@@ -49,9 +50,9 @@ class Town(Area):
     areas: tuple[Area, ...]
 
     def label(self, *, whole: bool = True) -> str:
-        """Return the names of town, region and country in both languages; without the town's if not `whole`.
+        """Return the names of town (if `whole`), region and country, first in Arabic, then in English.
 
-        A town without a name in Arabic has its own in both.
+        If a town has no Arabic name, its English name stands in both lists.
         """
         lines = (self, *self.areas) if whole else self.areas
         arabic = {key(each.arabic[0]): each.arabic[0] for each in reversed(lines) if each.arabic}
@@ -71,7 +72,7 @@ def _lines() -> list[str]:
 
 @cache
 def _table() -> dict[tuple[int, int], list[Town]]:
-    """The towns by the degrees of latitude and longitude that they lie in."""
+    """Return (whole degree of latitude, whole degree of longitude) → the towns there."""
     cells = defaultdict[tuple[int, int], list[Town]](list)
     country = region = Area((), ())
     for line in _lines():
@@ -160,16 +161,16 @@ def names_of(place: str) -> list[str]:
 
 
 def tokens_of(place: str) -> frozenset[str]:
-    """Return what `wanted` is compared with: the words of a place, and with "=" before them its whole names."""
+    """Return the tokens of a place for `wanted`: each word of its names, and each whole name as "=" and its key."""
     return frozenset((*_words(place), *("=" + key(name) for name in names_of(place))))
 
 
 @lru_cache(64)
 def wanted(text: str) -> tuple[frozenset[str], ...]:
-    """Return the tokens that a place must have to be what a text names; all of one of the sets.
+    """Return sets of tokens: a text means the places that have all tokens of one of these sets.
 
-    The name of a town, region or country, in any language and spelling, stands for all places that are called so, and
-    for no others: York is not New York. Of other texts, all words are looked for.
+    The name of a town, region or country, in any language and spelling, means all places of exactly this name: York is
+    not New York. If the text is no such name, a place must have all of its words.
     """
     asked = key(text)
     if not (same := _by_key().get(asked)):
@@ -188,12 +189,12 @@ def _by_key() -> dict[str, list[Area]]:
     return found
 
 
-@lru_cache(4)  # a server asks again after each change of its gallery, which seldom adds a place
+@lru_cache(4)  # cached: a server asks after each change of its gallery
 def spellings(places: tuple[str, ...]) -> Mapping[str, str]:
-    """Return the names in some places by their keys, also under what else the towns and areas are called."""
+    """Return key → name for the names in some places; further names of these towns and areas lead to the usual name."""
     written = {name for place in places for name in names_of(place)}
     found = {key(name): name for name in sorted(written)}
-    others = []  # the further names of each place that is written: areas first, since a town may bear an area's name
+    others = []  # (is it a town, its names); an area's names win over a town's
     for line in _lines() if written else ():
         *numbers, arabic, english = line.split("\t")
         names = tuple(filter(None, arabic.split("|"))), tuple(filter(None, english.split("|")))
@@ -218,8 +219,9 @@ MOST_WORDS = 5  # of a place's name
 def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -> Placed:
     """Separate the place that a text names from the rest; `known` are the names of the gallery's places by their keys.
 
-    A name that is also a common word is a place only after a word for a town («مدينة العين»), or for a few of them
-    after "in" («في صور»). Others need a word before them, «في» or «صور», or a name that no caption uses.
+    After a word for a town («مدينة العين») any name is a place. Elsewhere a common word is none, or only after "in"
+    («في صور»). Names of several words are places. Another single word is a place after "in" or a word for "picture", or
+    if no caption uses it (in Latin letters: if it is no English word, or the whole text).
     """
     normal = normalize(text)
     found = list(words(normal)) if known else []

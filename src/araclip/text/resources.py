@@ -76,7 +76,7 @@ def _vocabulary() -> Vocabulary:
 
 
 def _names() -> frozenset[str]:
-    """Read the names of people, places, months and feasts, folded; in the file, names of several words have commas."""
+    """Read the names of people, places, months and feasts, folded; commas or, without commas, spaces separate them."""
     lines = (line for line in _data("names.txt").splitlines() if not line.startswith("#"))
     named = (fold(name.strip()) for line in lines for name in line.split("،" if "،" in line else None))
     calendar = (word for name in (*MONTHS, *HIJRI_MONTHS, *FEASTS, *GREGORIAN_FEASTS) for word in name)

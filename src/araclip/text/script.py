@@ -15,10 +15,7 @@ _WORD = re.compile(f"[{ARABIC_LETTERS}]+|[A-Za-z0-9\u00c0-\u024f]+(?:['\u2019][A
 
 
 def script_of(text: str) -> Script:
-    """Return the script of a text's letters; "other" if it has neither Arabic nor Latin letters but others.
-
-    A text without letters is "other", too.
-    """
+    """Return the script of a text's letters; "other" if they are neither Arabic nor Latin, or if there are none."""
     arabic, latin, other = (bool(letters.search(text)) for letters in (_ARABIC, _LATIN, _OTHER))
     if arabic and latin:
         return "mixed"
@@ -45,7 +42,7 @@ def is_latin(word: str) -> bool:
     return bool(_LATIN.search(word))
 
 
-DESCRIPTION = 3  # words of one script make a description
+DESCRIPTION = 3  # least words of one script that count as a description
 
 
 def describes(texts: str, *, in_arabic: bool) -> bool:

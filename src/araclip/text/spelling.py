@@ -1,7 +1,8 @@
 """Corrects spelling variants and typos of Arabic words, by a vocabulary. Pure.
 
-Tried are, the surest first: the usual spelling of a known word (hamza, ة/ه, ى/ي, Persian letters); letters typed
-several times; two words without a space; a word with a space in it; one letter missing, added, exchanged or wrong.
+These corrections are tried, the surest first: the usual spelling of a known word (hamza, ة/ه, ى/ي, Persian letters);
+letters typed several times; two words without a space; a word with a space in it; one letter missing, added, exchanged
+or wrong.
 """
 
 import re
@@ -53,7 +54,8 @@ class Spelling:
         spelled, confidence = self.vocabulary.spelling(once), USUAL
         if spelled is None:
             spelled, confidence = self.vocabulary.spelling_of_parts(once), USUAL_PART
-        if spelled is None or spelled == word or _hamzas(spelled) < _hamzas(once):  # إناء is not a slip of أنا
+        # fewer hamzas are no correction: إناء is not أنا
+        if spelled is None or spelled == word or _hamzas(spelled) < _hamzas(once):
             return None
         return Change(word, spelled, "spelling", confidence)
 
@@ -96,7 +98,7 @@ class Spelling:
         return self.vocabulary.spelling(found[0].term) if found and found[0].count >= MIN_COUNT else None
 
     def _known(self, word: str) -> str | None:
-        """Return the usual spelling of a word that occurs often enough, perhaps without its beginning; None if not."""
+        """Return the usual spelling of a word that occurs often enough, perhaps without its beginning, or None."""
         if self.vocabulary.count(word) >= MIN_COUNT:
             return self.vocabulary.spelling(word)
         for prefix, stem in split_proclitics(word):
@@ -155,7 +157,7 @@ class Spelling:
                 if len(stem) >= LONG_ENOUGH and prefix in ("ال", "وال", "بال", "و", "لل"):
                     for change in self._slips(stem):
                         if prefix.endswith(("ال", "لل")) and change.target.startswith("ي"):
-                            continue  # mostly a verb, which has no article
+                            continue  # the found word is mostly a verb, which has no article
                         yield Change(word, prefix + change.target, "typo", change.confidence * 0.9)
                     return
 

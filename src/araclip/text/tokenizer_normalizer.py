@@ -24,7 +24,8 @@ def prepend_normalizer(tokenizer: str) -> str:
     parsed = json.loads(tokenizer)
     theirs = parsed.get("normalizer")
     steps = theirs["normalizers"] if theirs and theirs["type"] == "Sequence" else [theirs] if theirs else []
-    ours = (_without(LAYOUT), _without(STRAY_JOINER))  # other steps may vary with Python's Unicode version
+    # these two tell that the steps are there; others vary with Python's Unicode version
+    ours = (_without(LAYOUT), _without(STRAY_JOINER))
     if all(step in steps for step in ours):
         return tokenizer
     parsed["normalizer"] = {"type": "Sequence", "normalizers": [*written_out(), *steps]}
@@ -43,7 +44,7 @@ def written_out() -> list[Normalizer]:
         *several,
         *composed,
         _without(STRAY_JOINER),
-        *composed,  # the joiner may have stood between a letter and its mark
+        *composed,  # composes again: a removed joiner may have stood between a letter and its mark
         _replace(f"[{_class(character for character in _all_characters() if character.isspace())}]+", " "),
         {"type": "Strip", "strip_left": True, "strip_right": True},
     ]
@@ -59,8 +60,8 @@ def _presentation_forms() -> list[Normalizer]:
 def _bounded_marks() -> tuple[list[Normalizer], list[Normalizer]]:
     """Return steps that remove all marks of a letter after the first MAX_MARKS, and steps that must come before them.
 
-    Marks that are part of a letter count. The steps before split characters that are several marks, which NFC never
-    produces.
+    Marks that are part of a letter count, too. The steps that come before split characters that consist of several
+    marks; NFC never composes such characters.
     """
     own: dict[int, list[str]] = {}  # letters by the number of marks in them
     marks, several = [], []

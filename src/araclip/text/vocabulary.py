@@ -1,4 +1,4 @@
-"""The vocabulary: words of captions with their counts, with which a query's words are compared. Immutable, pure."""
+"""Holds the words of captions and their counts, with which a query's words are compared. Immutable, pure."""
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -13,7 +13,7 @@ KEPT = 0.1  # a spelling with at least this share of a word's occurrences is no 
 # Beginnings of words, the longest first: و and then; ال the; ب with; ل to; ك like.
 PROCLITICS = ("وبال", "وكال", "فبال", "وال", "فال", "بال", "كال", "ولل", "لل", "ال", "و", "ف", "ب", "ل", "ك")
 ENDINGS = ("يه", "هما", "كما", "هم", "هن", "ها", "نا", "كم", "ات", "ان", "ين", "ون", "وا", "ه", "ي", "ا", "ك", "ت", "ن")
-MIN_STEM = 3  # letters that must be left of a word
+MIN_STEM = 3  # least letters of a stem
 
 
 class Vocabulary:
@@ -41,7 +41,7 @@ class Vocabulary:
     def extended(self, texts: Iterable[str], *, most: int = 50_000) -> "Vocabulary":
         """Return a vocabulary with the words of further texts (a gallery's captions, names), at most `most` new words.
 
-        Such a word counts like one that captions use often, because it is known to be in the gallery.
+        Each of these words counts like one that captions use often, because it is known to be in the gallery.
         """
         counts = dict(self.counts)
         room = len(counts) + most
@@ -57,7 +57,7 @@ class Vocabulary:
         rare = {word: OWN for word in everyday if " " not in word and self.counts.get(word, 0) < OWN}
         known = Vocabulary({})
         known.counts = self.counts | rare
-        known._spellings = self._spellings | {  # only these words are sorted: all would take each process 30 ms
+        known._spellings = self._spellings | {  # sorting all spellings, not only the new ones, would take 30 ms
             key: sorted({*self._spellings.get(key, ()), *spelled}, key=known._usual_first)
             for key, spelled in Vocabulary(rare)._spellings.items()
         }

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from araclip.text.folding import FOLDING_VERSION, fold
 
 WORDS_VERSION = f"{FOLDING_VERSION}.1"  # stored beside an index of stems; raise it when `words` changes its output
-MAX_LETTERS = 64  # longer words (hashes, encoded data) are cut
+MAX_LETTERS = 64  # words longer than this (hashes, encoded data) are cut
 _CACHED = 1 << 16  # number of words whose stems are remembered, because file names repeat their folders' words
 
 # Marks and joiners that may stand inside a word.
@@ -51,14 +51,14 @@ _arabic, _english = _stemmer("arabic"), _stemmer("english")
 FUNCTION_WORDS = frozenset(fold(
     "في من على إلى عن مع و أو ثم هو هي هذا هذه ذلك تلك التي الذي الذين ما لا لم لن أن كان كانت قد كل بين عند إلا "
     "a an and are at by for from in is it of on or the this that to was with"
-).split())  # folded; a text is found by its other words  # fmt: skip
+).split())  # folded; not searched for if a query has other words  # fmt: skip
 
 
 Forms = list[tuple[str, str]]  # folded word and stem
 
 
 class Word(NamedTuple):
-    """A word: its place, text[start:end], its folded form and its stem."""
+    """A word: its position text[start:end], its folded form and its stem."""
 
     start: int
     end: int
@@ -101,7 +101,7 @@ def asked_words(text: str) -> list[Word]:
 
 
 def _forms(word: str) -> tuple[str, str]:
-    """Return the folded word and its stem. ASCII numbers are both; they are not remembered, as each occurs once."""
+    """Return the folded word and its stem. An ASCII number is its own stem and is not cached, as most occur once."""
     return (word, word) if word.isascii() and word.isdigit() else _letter_forms(word)
 
 

@@ -7,11 +7,11 @@ from importlib import import_module
 from typing import Any
 
 _MINI = "araclip.training.mini"
-CONFIGURATION = f"{_MINI}.configuration"  # registers the towers' configurations; defines and checks the heads' settings
+CONFIGURATION = f"{_MINI}.configuration"  # registers towers' configurations when imported; defines heads' settings
 TOWERS = f"{_MINI}.branches"  # registers towers with transformers
 HEADS = dict.fromkeys(("query_bank", "names"), f"{_MINI}.heads")  # setting of AraCLIPConfig → module of its projections
-CACHED_MAPS = f"{_MINI}.frozen_features"  # trains on cached feature maps: the output of frozen blocks
-PACKAGED_TOWERS = f"{_MINI}.packaged_towers"  # pretrained towers, found by their package's name
+CACHED_MAPS = f"{_MINI}.frozen_features"  # trains on feature maps, the cached output of frozen blocks
+PACKAGED_TOWERS = f"{_MINI}.packaged_towers"  # loads pretrained towers out of Python packages
 RECIPE = f"{_MINI}.recipe"  # adds to `recipe.stages.KINDS`
 STAGES = {  # kind of a stage → module and function that run it
     "ensemble": (f"{_MINI}.joining", "ensemble"),

@@ -1,4 +1,4 @@
-"""Losses: contrastive losses, losses between a student's and a teacher's vectors, and losses for class names."""
+"""Computes losses: contrastive, between a student's and a teacher's vectors, and for class names."""
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -30,8 +30,8 @@ def contrastive_loss(
         text: (T, D) unit.
         image: (I, D) unit.
         log_scale: log of the inverse temperature, a scalar.
-        same: (T, I) bool, true if text and picture must not count as negatives: the picture is there twice, or has
-            the same text. A text's own picture is never masked.
+        same: (T, I) bool, true if a text must not be a negative of a picture, because the picture is the text's own
+            picture once more, or has the same text. A text's own picture is never masked.
         owner: (T,) int, the row in `image` of each text's picture; by default text i belongs to picture i.
 
     Raises:
@@ -99,8 +99,8 @@ def matryoshka(loss: Loss, dims: Sequence[int]) -> Loss:
     """Return a loss that averages `loss` over prefixes: both vectors cut to d numbers and scaled to unit length again.
 
     Matryoshka representation learning, Kusupati et al. 2022, with equal weights. The full width counts only if `dims`
-    has it. A teacher must have useful prefixes, too: trained the same way, or rotated to its principal components. With
-    other teachers, use this for contrastive losses only.
+    has it. To distil with it, the teacher's prefixes must be useful, too: trained with this loss, or rotated to
+    principal components. With other teachers, use it for contrastive losses only.
 
     Args:
         loss: takes two (·, D) matrices first; further arguments are passed on.

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIDE = 640  # pixels: a picture is reduced until its longer side has about as many, then it is examined for text
-CELL = 16  # pixels of a side of a cell
+CELL = 16  # side in pixels of a square cell of the picture
 STRONG = 48  # grey levels, of 255: pixels two apart that differ by more are at the edge of a stroke
 TRANSITIONS = 0.09  # least share of strong changes among the pixels of a cell with letters
 CROWDED = 0.62  # with this share of strong changes or more, a cell has no letters, but hatching or noise
-RUN = 4  # least cells with letters, side by side, that are a line
-CELLS = 12  # least cells in lines of a picture that has text
+RUN = 4  # this many cells with letters side by side, or more, are a line
+CELLS = 12  # a picture has text if at least this many cells are in lines
 
 
 def text_cells(grey: NDArray[np.uint8]) -> int:
@@ -30,7 +30,7 @@ def text_cells(grey: NDArray[np.uint8]) -> int:
     low, high = tiles.min(axis=(1, 3)), tiles.max(axis=(1, 3))
     middle = (low + high)[:, None, :, None] / 2
     spread = np.maximum(high - low, 1)[:, None, :, None]
-    between = (np.abs(tiles - middle) < spread / 6).mean(axis=(1, 3))  # pixels neither ink nor paper: few in letters
+    between = (np.abs(tiles - middle) < spread / 6).mean(axis=(1, 3))  # share of medium grey, low in letters
     letters = (share > TRANSITIONS) & (share < CROWDED) & (high - low > 2 * STRONG) & (between < 0.22)
     padded = np.pad(letters, ((0, 0), (1, 1)))
     starts = np.argwhere(padded[:, 1:] & ~padded[:, :-1])

@@ -26,7 +26,7 @@ from araclip.core.paths import data_home, is_there, user_path
 from araclip.errors import InputError, OcrFailed
 
 VARIABLE = "ARACLIP_OCR_MODEL"
-MODEL = "ocr.onnx"  # the recogniser's name in the data folder, if the variable names no file
+MODEL = "ocr.onnx"  # the recogniser's name in the data folder, if $ARACLIP_OCR_MODEL names none
 
 
 class Engine(Protocol):
@@ -43,7 +43,8 @@ class Engine(Protocol):
 def recogniser() -> Path | None:
     """Return the path of the recogniser, the model that reads letters.
 
-    The path is $ARACLIP_OCR_MODEL if that is set, or else `ocr.onnx` in the data folder; None if that file is missing.
+    The path is $ARACLIP_OCR_MODEL if that is set, or else `ocr.onnx` in the data folder; None if there is no
+    `ocr.onnx`.
     """
     if named := os.environ.get(VARIABLE):
         return user_path(named)
@@ -178,7 +179,7 @@ def find_tesseract() -> Tesseract:
 
 
 RAPIDOCR_KB = 4_000_000  # address space, enough for two models, OpenCV and the largest picture
-START_SECONDS = 120.0  # allowed for loading libraries and models, on a busy machine
+START_SECONDS = 120.0  # time for loading libraries and models, on a busy machine
 
 
 class RapidOcr:

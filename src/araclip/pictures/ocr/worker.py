@@ -29,7 +29,7 @@ def main() -> None:
     parent = Parent()
     try:
         read = reader(model)
-    except Exception as error:  # the model file may be anything: answer with one line
+    except Exception as error:  # the model file may be anything, so any error becomes a one-line answer
         parent.answer({"error": f"{type(error).__name__}: {error}"[:300]})
         return
     parent.answer({"ready": True})

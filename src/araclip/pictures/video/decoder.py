@@ -19,9 +19,9 @@ from araclip.pictures.facts import Facts
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.video.formats import REMEDY, SCENES, SUFFIXES, can_read, suffix_of
 
-SECONDS = 90.0  # allowed for finding the scenes of one video; then the scenes found so far are used
-LATE_SECONDS = 60.0  # a process that has not answered this long after its time is ended
-STILL_SECONDS = 20.0  # allowed for decoding one picture
+SECONDS = 90.0  # time to find the scenes of one video; then the scenes found so far are used
+LATE_SECONDS = 60.0  # a process whose answer is this late is ended
+STILL_SECONDS = 20.0  # time to decode one picture
 MEMORY = 2_000_000_000  # bytes of address space: enough for eight 8K frames with 10 bits, and the libraries
 MOST_JOBS = 100  # jobs after which a process is replaced
 PROCESSES = 2  # most processes that are kept for the next video
@@ -35,8 +35,7 @@ stop_all = CHILDREN.stop  # stops all decoding, in all threads; the calls there 
 
 @dataclass(frozen=True)
 class DecodedScenes:
-    """n pictures of one video: times in seconds, squares (n, S, S, 3) uint8, perceptual hashes; and the video's
-    facts."""
+    """Pictures of one video: times in seconds (n), squares (n, S, S, 3) uint8, perceptual hashes, the video's facts."""
 
     times: tuple[float, ...]
     pixels: NDArray[np.uint8]

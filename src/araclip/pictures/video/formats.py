@@ -57,7 +57,5 @@ def suffix_of(path: str) -> str:
 
 @cache
 def can_read() -> bool:
-    """True if videos are read on this machine: PyAV is installed (extra `video`), and processes can hand over open
-    files.
-    """
+    """True if this machine reads videos: PyAV is installed (extra `video`), and processes can pass on open files."""
     return hands_over_files() and importlib.util.find_spec("av") is not None

@@ -24,13 +24,14 @@ from araclip.pictures.captions import joined
 from araclip.pictures.metadata import PhotoMetadata, camera_of, coordinates
 from araclip.pictures.video.formats import CODECS, DEMUXERS
 
-MAX_PIXELS = 7680 * 4320  # 8K; larger frames are refused
+MAX_PIXELS = 7680 * 4320  # frames larger than 8K are refused
 MAX_STREAMS = 64
 GAP = 1.0  # the fewest seconds between two frames that are examined
 NEAR = 0.002  # most seconds by which a rounded time may differ from the time of its frame
 MEASURE_S = 20.0  # seconds for reading a video whose header does not tell its length; enough for gigabytes
 PACKETS = 2000  # packets after which a search is given up; phones write a key frame every second, films every ten
-BACK = (0.0, 2.0, 10.0, 60.0)  # seconds to jump to before a time, one after the other, since a jump may land too late
+# how many seconds before a time to jump to, tried in this order, since a jump may land too late
+BACK = (0.0, 2.0, 10.0, 60.0)
 _APPLE = "com.apple.quicktime."
 DATES = (f"{_APPLE}creationdate", "creation_time", "date")
 _PLACE = re.compile(r"([+-]\d{1,2}(?:\.\d{1,9})?)([+-]\d{1,3}(?:\.\d{1,9})?)(?![\d.])")  # ISO 6709, in degrees
@@ -103,7 +104,7 @@ class Video:
         Needed for videos that browsers have recorded, because these do not tell their length.
         """
         last, until = 0.0, time.monotonic() + MEASURE_S
-        with suppress(av.FFmpegError):  # the rest of the video is damaged
+        with suppress(av.FFmpegError):  # an error means that the rest of the video is damaged
             for packet in self._container.demux(self._stream):
                 last = max(last, self._time(packet.pts)) if packet.pts is not None else last
                 if time.monotonic() > until:
@@ -156,7 +157,7 @@ class Video:
                     if frame.pts is not None and isinstance(frame, VideoFrame):
                         yield self._time(frame.pts), frame
         except av.FFmpegError:
-            return  # the rest of the video is damaged; the frames before are used
+            return  # the rest of the video is damaged; the frames before the damage are used
 
     def _time(self, pts: int) -> float:
         return round(float((pts - self._start) * self._base), 3)

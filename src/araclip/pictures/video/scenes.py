@@ -1,4 +1,4 @@
-"""The paths and hashes of the scenes of a video. In a gallery, each scene is a separate picture.
+"""Makes the paths and hashes of the scenes of a video. In a gallery, each scene is a separate picture.
 
 The path of a scene is the video's path and the scene's time in seconds, as a W3C media fragment: `clip.mp4#t=83.2`. The
 catalogue stores the time with five digits before the point and three after it (`clip.mp4#t=00083.200`), so that the
@@ -51,9 +51,10 @@ def file_of(path: str) -> str:
 
 
 def belongs(path: str, at: str) -> bool:
-    """True if a path that begins with `at` is that file, lies below it, or is one of its scenes.
+    """True if a path is `at` itself, lies below it, or is one of its scenes.
 
-    False for another file whose name only begins like a scene's path: `clip.mp4#t=1 copy.jpg`.
+    `path` must be `at`, or begin with `at` and a slash or #t=. False for another file whose name only begins like a
+    scene's path: `clip.mp4#t=1 copy.jpg`.
     """
     return not path.startswith(at + MARK) or file_of(path) == at
 

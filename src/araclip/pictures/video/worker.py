@@ -34,7 +34,7 @@ from araclip.pictures.phash import SIZE, phash
 from araclip.pictures.video.frames import Video
 from araclip.pictures.video.scenes import LATEST
 
-SIDE = 32  # pixels of a side of the scaled-down frames that are compared
+SIDE = 32  # side in pixels of the scaled-down frames that are compared
 DIFFERENT = 24.0  # least mean difference of two scenes over pixels and colours, of 255; see docs/log/2026-11.md
 PLAIN = 6.0  # a frame shows one colour only if its pixels' standard deviation is less (in grey levels)
 
@@ -52,12 +52,11 @@ def is_plain(frame: Small) -> bool:
 
 
 def chosen(frames: Sequence[Small], most: int) -> list[int]:
-    """Return the indexes of the frames that begin a scene, in order: at most `most`, at least one if there are
-    frames."""
+    """Return the indexes of the frames that begin a scene, in order: at most `most`, at least one of any frames."""
     worth = [number for number, frame in enumerate(frames) if not is_plain(frame)] or list(range(len(frames)))
     low = high = DIFFERENT
     if len(_different(frames, worth, low)) > most:
-        high = 256.0  # more than any difference, so that only one frame would be left
+        high = 256.0  # no two frames differ so much, so only the first would be left
         while high - low > 0.5:  # search the least difference that leaves no more than `most` frames
             middle = (low + high) / 2
             low, high = (middle, high) if len(_different(frames, worth, middle)) > most else (low, middle)
@@ -73,12 +72,12 @@ def _different(frames: Sequence[Small], among: Sequence[int], least: float) -> l
     return picked
 
 
-LOOKED_AT = 4  # key frames that are examined for each scene that a video may have
+LOOKED_AT = 4  # how many key frames are examined for each scene that a video may have
 STILL_QUALITY = 85
 
 
 def scenes(video: Video, target: dict[str, Any], tell: Progress) -> Reply:
-    """Find the scenes of a video; return for them what `pictures` returns."""
+    """Find the scenes of a video and decode them as `pictures` does; return its reply."""
     until = time.monotonic() + float(target["seconds"])
     most = int(target["most"])
     times, small = list[float](), list[Small]()
@@ -125,7 +124,7 @@ def main() -> None:
     parent = Parent(takes_files=True)
     _load_all()
     av.logging.set_level(av.logging.PANIC)
-    lowest = os.dup(0)  # the lowest free descriptor; only the video's file may use it
+    lowest = os.dup(0)  # the lowest free file descriptor; only the video's file may use it
     os.close(lowest)
     restrict(int(sys.argv[1]), files=lowest + 1)
     parent.answer({"ready": True})

@@ -1,4 +1,4 @@
-"""Concepts: the classes of an image classifier, each with its names and its position in the classifier's features."""
+"""Reads concepts: the classes of an image classifier, their names, and their vectors in the image tower's features."""
 
 import hashlib
 import random
@@ -18,7 +18,7 @@ from araclip.core import bounded_json
 from araclip.errors import DataError, InputError
 from araclip.text.normalization import normalize
 
-MAX_ARRAY = 500_000_000  # bytes; 20,000 classes of 2,048 numbers have 164 MB
+MAX_ARRAY = 500_000_000  # most bytes of an array; 20,000 classes of 2,048 numbers have 164 MB
 _DAMAGE = (  # what NumPy, zipfile and reading the arrays and the JSON raise for a damaged file
     DataError, InputError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, NotImplementedError,
     RuntimeError, struct.error, zlib.error, BadZipFile,
@@ -29,7 +29,7 @@ Floats = NDArray[np.float32]
 
 @contextmanager
 def class_files(path: Path, layout: str) -> Iterator[tuple[dict[str, Floats], dict[str, Any]]]:
-    """Read the arrays of `<path>.npz` and the object in `<path>.json`, for a `with` block.
+    """Read the arrays of `<path>.npz` and the object in `<path>.json`; a context manager for a `with` block.
 
     An error in reading or inside the block becomes a DataError that ends with `layout`, which says what the two files
     must hold.
@@ -63,7 +63,7 @@ def _read_arrays(path: Path) -> dict[str, Floats]:
 class Concepts:
     """The classes that have a name in the stage's languages."""
 
-    features: Floats  # (C, W), in the space of the image tower's pooled output
+    features: Floats  # (C, W), each class's vector in the space of the image tower's pooled output
     names: list[tuple[str, ...]]  # for each class its names, normalised, at least one
     classifier: tuple[Floats, Floats] | None  # weight (all classes, W) and bias (all classes,); None if not known
 
@@ -94,7 +94,7 @@ def read_concepts(path: Path, languages: tuple[str, ...], width: int) -> Concept
     """Read concepts from `<path>.npz` and `<path>.json`, as recipes/mini_data.py writes them.
 
     The .npz holds `features`, and the classifier's `weight` and `bias` if they are known. The .json holds each class's
-    names as `names_en` and `names_ar`. Features that do not have `width` numbers, as the image tower's do, and files
+    names as `names_en` and `names_ar`. Features of another width than `width` (the image tower's), and files
     that do not fit together are a DataError.
     """
     layout = "Concepts are a .npz with `features` (C, W) and a .json with C lists of names a language."

@@ -1,4 +1,4 @@
-"""Types of the values in a recipe, each with its limits; a message about a wrong value names them."""
+"""Defines the types of the values in a recipe, each with its limits, which the message about a wrong value names."""
 
 import math
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
-SLOTS = ("{}", "{c}")  # where a template takes a label; it has one of the two
+SLOTS = ("{}", "{c}")  # placeholders for a label; a template has one of the two
 
 
 def limited(allowed: Callable[[Any], bool], expected: str) -> AfterValidator:

@@ -17,7 +17,7 @@ from araclip.text.normalization import normalize
 from araclip.text.resources import default_interpreter
 from araclip.text.script import words
 
-LETTER = "[\u0621-\u063a\u0641-\u064a\u0671-\u06d3\u0750-\u077f]"  # with چ پ ڤ گ and others of the script
+LETTER = "[\u0621-\u063a\u0641-\u064a\u0671-\u06d3\u0750-\u077f]"  # any Arabic letter, also چ پ ڤ گ
 _WORD = re.compile(f"{LETTER}+")
 _GAP = re.compile(f"(?<={LETTER}{LETTER}) (?={LETTER}{LETTER})")
 _BARE = str.maketrans("أإآٱؤئ", "اااا\u0648\u064a")  # a letter with hamza → the letter without it
@@ -104,7 +104,7 @@ def persian_letters(text: str, rng: random.Random) -> str:
 
 
 NOISES: Mapping[str, tuple[float, Noise]] = {  # name → the chance that `noisy` applies it, and its function
-    "hamza": (0.5, drop_hamza),  # half of all typists leave it out everywhere
+    "hamza": (0.5, drop_hamza),  # half of all typists leave hamzas out
     "ha": (0.3, swap_final_ha),
     "ya": (0.3, swap_final_ya),
     "space": (0.1, drop_space),
@@ -177,7 +177,7 @@ def _rewritten(
     for match in words(text):
         prefix, stem = _parted(match.group(), known)
         found = other(fold(stem))
-        if found is not None and not (prefix and fold(prefix + found) in _held()):  # ال + هوا would be a held form
+        if found is not None and not (prefix and fold(prefix + found) in _held()):  # ال + هوا would be a form held back
             out += [text[at : match.start()], prefix if prefixed else "", found]
             at = match.end()
     return "".join([*out, text[at:]])

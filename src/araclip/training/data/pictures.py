@@ -1,4 +1,4 @@
-"""Pictures and captions for training: mixes picture sets into batches without duplicates, and augments pictures."""
+"""Mixes picture sets with captions into training batches without duplicates, and augments pictures."""
 
 import hashlib
 import random
@@ -20,7 +20,7 @@ from araclip.training.data.noise import noisy
 from araclip.training.data.sampling import InterleavedSampler
 
 LANGUAGES = ("arabic", "english")
-SPARE = 10**9  # slots from this number on replace pictures that a batch drew twice
+SPARE = 10**9  # if a batch draws a picture twice, slots from this number on replace it
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Batch:
     texts: list[str]  # (T,) captions that the student reads
     english: list[str | None]  # (T,) an English caption of each text's picture; None if it has none
     owner: list[int]  # (T,) position in `rows` of each text's picture
-    same: NDArray[np.bool_]  # (T, I) true if the text is a caption of the picture: no negatives
+    same: NDArray[np.bool_]  # (T, I) true if the text is also a caption of the picture, so that the pair is no negative
 
 
 class PictureMixture:
@@ -161,7 +161,8 @@ class PictureMixture:
 
     def _rows(self, step: int, size: int) -> list[int]:
         seeds = -(-size // (1 + self._hard))
-        group, _, earlier = self._groups.draw(step)  # this batch's group, and how many batches it had before
+        # the group that this batch draws from, and how many earlier batches drew from it
+        group, _, earlier = self._groups.draw(step)
         own = range(earlier * seeds, (earlier + 1) * seeds)
         rows: dict[int, int] = {}  # first row of a picture's file → the row that was drawn
         for slot in chain(own, count(SPARE + earlier * size)):
@@ -292,7 +293,7 @@ class FileMixture:
         raise AssertionError
 
 
-BLOCK = 1024  # pictures that are compared with all others at a time
+BLOCK = 1024  # number of pictures that are compared with all others at once
 
 
 def mined(vectors: NDArray[np.float32], pictures: Sequence[CaptionedPicture], count: int) -> NDArray[np.int64]:
@@ -322,7 +323,7 @@ def contents_hash(pictures: Iterable[Path]) -> str:
 
 
 SMALLEST = 0.6  # least side of a crop, as a part of the picture's: smaller crops lose what captions mention
-JITTER = 0.3  # brightness, contrast and colour change by at most this part
+JITTER = 0.3  # most relative change of brightness, contrast and colour
 
 
 def augment(image: Image.Image, size: int, rng: np.random.Generator, degradation: float = 0.0) -> NDArray[np.uint8]:

@@ -33,7 +33,7 @@ class InterleavedSampler:
     def __init__(self, sizes: Sequence[int], weights: Sequence[float], seed: int) -> None:
         self.sizes, self.seed = tuple(sizes), seed
         self._pattern, self._earlier = _pattern(weights)
-        self._order = lru_cache(maxsize=2 * len(self.sizes))(self._shuffled)  # a batch may span two epochs
+        self._order = lru_cache(maxsize=2 * len(self.sizes))(self._shuffled)  # keeps two epochs' orders for each source
 
     @property
     def shares(self) -> list[float]:
@@ -60,14 +60,15 @@ def _pattern(weights: Sequence[float]) -> tuple[NDArray[np.int64], NDArray[np.in
     if wrong:
         raise RecipeError(f"a source has weight {wrong[0]}, expected a positive number. Leave it out for none.")
     exact = np.array(weights, np.float64) / sum(weights) * CYCLE
-    quota = np.floor(exact).astype(np.int64)  # the slots that rounding leaves go to the largest remainders
+    # rounded down; the remaining slots go to the sources with the largest remainders
+    quota = np.floor(exact).astype(np.int64)
     quota[np.argsort(quota - exact, kind="stable")[: CYCLE - quota.sum()]] += 1
     if quota.min() < 1:
         raise RecipeError(
             f"weight {weights[int(quota.argmin())]} of {sum(weights)} is less than one row in {CYCLE}. Raise it."
         )
     sources = np.repeat(np.arange(len(weights)), quota)
-    spread = np.concatenate([(np.arange(n) + 0.5) / n for n in quota])  # each source's slots evenly over the cycle
+    spread = np.concatenate([(np.arange(n) + 0.5) / n for n in quota])  # spreads a source's slots evenly over the cycle
     sources = sources[np.argsort(spread, kind="stable")]
     earlier = np.zeros((CYCLE + 1, len(weights)), np.int64)
     np.cumsum(np.eye(len(weights), dtype=np.int64)[sources], axis=0, out=earlier[1:])

@@ -1,4 +1,4 @@
-"""Parallel text: reads pairs of English and Arabic from files, and mixes files into batches in fixed shares.
+"""Reads parallel text (pairs of English and Arabic) from files, and mixes files into batches in fixed shares.
 
 A row that cannot be read is a DataError that names file and line: skipping the row would lose data silently, and
 taking a row of another split would leak silently.
@@ -24,9 +24,9 @@ from araclip.training.data.noise import in_dialect, noisy, with_english
 from araclip.training.data.sampling import InterleavedSampler
 
 SUFFIXES = (".tsv", ".tsv.xz", ".jsonl", ".parquet")
-MAX_LINE = 1_000_000  # bytes of a row; captions have some hundreds, whole articles some ten thousand
-MAX_EXPANSION = 200  # unpacked size over file size, at most; xz shrinks parallel text fivefold
-PARQUET_ROWS = 1024  # rows of a parquet file that are read at a time
+MAX_LINE = 1_000_000  # most bytes of a row; captions have some hundreds, whole articles some ten thousand
+MAX_EXPANSION = 200  # most unpacked bytes for each byte of a file; xz shrinks parallel text fivefold
+PARQUET_ROWS = 1024  # number of rows of a parquet file that are read at once
 _ENGLISH = ("english", "en", "eng", "caption_en")
 _ARABIC = ("arabic", "ar", "ara", "caption_ar")
 _ARABIC_LETTER = re.compile("[\u0621-\u064a]")
@@ -66,7 +66,7 @@ def read_pairs(path: Path, split: str = "train", *, arabic_only: bool = False) -
         has_rows = False
         for where, row in rows:
             belongs = row.get("split", "train")
-            if isinstance(belongs, str) and belongs != split:  # a split that is no text is reported by `_pair`
+            if isinstance(belongs, str) and belongs != split:  # `_pair` raises for a split that is no text
                 continue
             pair = _pair(where, row, name, arabic_only)
             if pair.arabic and (pair.english or arabic_only):
@@ -191,7 +191,7 @@ def _tsv(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
     positions = {ours: header.index(theirs) for ours, theirs in columns.items()}
     needed = 1 + max(positions[ours] for ours in ("english", "arabic", "split") if ours in positions)
     for where, line in lines:
-        cells = line.split("\t") if len(header) > 1 else [line]  # in a single column, a tab belongs to the text
+        cells = line.split("\t") if len(header) > 1 else [line]  # with one column, a tab belongs to the text
         if not needed <= len(cells) <= len(header):
             expected = f"{needed} to {len(header)}" if needed < len(header) else str(needed)
             _malformed(where, f"{len(cells)} cells, expected {expected} ({', '.join(header)})")
@@ -220,9 +220,11 @@ def _parquet(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
         with parquet_file(str(path)) as file:
             columns = _columns(path, file.schema_arrow.names, arabic_only)
             texts = [name for name in columns.values() if str(file.schema_arrow.field(name).type).endswith("string")]
-        with parquet_file(str(path), texts=texts) as file:  # reads each distinct text once (dictionaries)
+        # text columns as dictionaries, in which each distinct text is read once
+        with parquet_file(str(path), texts=texts) as file:
             groups = map(file.metadata.row_group, range(file.num_row_groups))
-            if any(group.total_byte_size > left for group in groups):  # unpacked sizes, checked before any row is read
+            # a file that unpacks to too much is refused before any row is read
+            if any(group.total_byte_size > left for group in groups):
                 _too_large(f"{path}, row 1")
             for batch in file.iter_batches(PARQUET_ROWS, columns=list(columns.values())):
                 for column in batch.columns:
@@ -238,7 +240,7 @@ def _parquet(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
         raise DataError(str(error)) from error
 
 
-Direction = Literal["en-ar", "en-en", "ar-ar"]  # the language that the teacher reads, then the student's
+Direction = Literal["en-ar", "en-en", "ar-ar"]  # language of the teacher, language of the student
 
 
 @dataclass(frozen=True)
@@ -254,10 +256,10 @@ class Source:
         noise: the chance that an Arabic student text passes `noisy`.
         dialects: the chance that words of an Arabic student text are replaced by a dialect's, see `noise.in_dialect`.
         mixed: the chance that one word of an Arabic student text is replaced by its English translation.
-        templates: a JSON list of templates, texts with a slot {} or {c}, for a file of short labels. Half of the rows
-            put the label into a template, half use the bare label, as queries do. In the student's language.
-        teacher_template: with `templates`, the text around the label that the teacher reads, since English CLIPs
-            expect one; a single one, so that each label costs one teacher vector. "{}" gives the bare label.
+        templates: a JSON list of templates in the student's language, texts with a slot {} or {c}, for a file of short
+            labels. Half of the rows put the label into a template, half use the bare label, as queries do.
+        teacher_template: with `templates`, the only template for the teacher, so that each label costs one teacher
+            vector. English CLIPs expect a text around a label; "{}" gives the bare label.
     """
 
     path: Path

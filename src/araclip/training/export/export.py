@@ -54,8 +54,8 @@ TEXT = "قطة سوداء تنام على طاولة قرب النافذة"  # a
 class GraphSize:
     """Size, speed and accuracy of one graph of an exported folder.
 
-    Megabytes are 10⁶ bytes, in float32 and as stored. Milliseconds are for one item, alone and in a batch of `batch`.
-    Cosines compare with the PyTorch model: the least of the float32 graph, the least and the mean of the stored graph.
+    Megabytes are 10⁶ bytes. Milliseconds are for one item, alone or in a batch of `batch`. Cosines are to the vectors
+    of the PyTorch model: the least with the float32 graph, the least and the mean with the stored graph.
     """
 
     name: str
@@ -112,7 +112,7 @@ class DevPictures:
 
     name: str
     pictures: list[CaptionedPicture]
-    languages: tuple[str, ...]  # `check_recall` compares recall in the first
+    languages: tuple[str, ...]  # languages with captions; `check_recall` compares recall in the first one
 
     @classmethod
     def read(cls, spec: DevSet) -> "DevPictures":
@@ -243,11 +243,11 @@ def export(
             log("image tower traced")
             expected = probes(model, processor, how.size)
             del model, processor
-            gc.collect()  # frees the model before its graphs are loaded
+            gc.collect()  # frees the PyTorch model before its graphs are loaded
             hashed(full, replace(draft, weights="float32"))
             before = closeness(AraCLIP(full), expected)
             check_parity(before)
-            exact = AraCLIP(full)  # opened anew, so that the measured graphs are closed
+            exact = AraCLIP(full)  # a new encoder, so that the measured graphs are closed
             log("the float32 graphs give the vectors of the trained model")
             shutil.copyfile(full / "tokenizer.json", stored / "tokenizer.json")
             pictures = calibrate or [dev.pictures[0].path.parent for dev in sets[:1]]
@@ -344,9 +344,10 @@ def _config(
         max_tokens=min(processor.max_tokens, config.max_tokens), normalizer=NO_NORMALIZER, pad_id=pad or 0,
     )  # fmt: skip
     image = replace(how, tower=about.image_tower or _tower_name(config.vision_config))
-    prefixes = () if config.query_bank or config.names else config.matryoshka_dims  # a query bank rotates the axes
+    # with a query bank or a names part, prefixes are no good vectors
+    prefixes = () if config.query_bank or config.names else config.matryoshka_dims
     stated = about.license, about.training_data
-    if stated == (About().license, ()) and config.license:  # the weights came with a licence
+    if stated == (About().license, ()) and config.license:  # if none is given, the licence of the weights is kept
         stated = config.license, tuple(config.training_data)
     return ModelConfig(
         name=name, version=version, width=config.projection_dim, text=text, image=image, files={},

@@ -27,7 +27,7 @@ from araclip.models.encoder_base import usable_cores
 
 OPSET = 18
 MAX_BYTES = 2_000_000_000  # one ONNX file is one protobuf message, which can have at most 2 GiB
-DATA = ".data"  # a graph's weights file has the graph's name and this
+DATA = ".data"  # suffix of the file with a graph's weights, after the graph's name
 
 
 def trace_graph(
@@ -52,9 +52,9 @@ def trace_graph(
         (last,) = graph.outputs
         made = [value for node in graph for value in node.outputs]
         for value in [*made, *graph.initializers.values()]:
-            if value is not last and value.name == output:  # torch calls every table look-up "embedding"
+            if value is not last and value.name == output:  # such as table look-ups, which torch calls "embedding"
                 value.name = f"{output}_inside"
-        for noted in (graph, *graph, *made):  # stack traces, with the paths of this machine
+        for noted in (graph, *graph, *made):  # removes stack traces, which name paths of this machine
             noted.metadata_props.clear()
         program.save(str(path), external_data=True)
     if not outside:
@@ -62,7 +62,7 @@ def trace_graph(
 
 
 def take_in(path: Path) -> None:
-    """Move a graph's weights from the file beside it into the graph, and delete that file; do nothing if too large."""
+    """Move the weights in the file beside a graph into the graph and delete the file, if they are not too large."""
     model = onnx.load(str(path), load_external_data=False)
     data = path.with_name(f"{path.name}{DATA}")
     moved = [tensor for tensor in model.graph.initializer if tensor.data_location == TensorProto.EXTERNAL]
@@ -132,7 +132,7 @@ def quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-_ALIGNED = 4096  # bytes; ONNX Runtime can map weights that begin at a page
+_ALIGNED = 4096  # bytes of a page; ONNX Runtime can map weights that begin at a page
 _WORTH_MOVING = 1024  # bytes; smaller weights stay in the graph, where shapes are read from
 
 
@@ -170,7 +170,7 @@ def write_graph(model: Any, folder: Path, target: Path, *, outside: bool | None 
     _move_outside(tensors, folder, target.with_name(target.name + DATA))
     onnx.save(model, str(target))
     if not outside:
-        take_in(target)  # copies block by block, so that a large model is in memory once
+        take_in(target)  # block by block, so that a large model is in memory only once
 
 
 def _move_outside(tensors: Any, folder: Path, data: Path) -> None:
@@ -203,7 +203,7 @@ def megabytes(path: Path) -> float:
     return (path.stat().st_size + (beside.stat().st_size if beside.is_file() else 0)) / 1e6
 
 
-Uses = list[tuple[Any, int]]  # nodes that read a value, each with the number of the input
+Uses = list[tuple[Any, int]]  # (node, number of its input) for each node that reads a value
 MIN_ELEMENTS = 1024  # smaller matrices are not converted
 
 
@@ -232,7 +232,7 @@ class Product:
 
 
 def uses_of(graph: Any) -> dict[str, Uses]:
-    """Return, for each weight or value, the nodes that read it."""
+    """Return, for each weight or value, the nodes that read it, each with the number of the input."""
     uses: dict[str, Uses] = defaultdict(list)
     for node in graph.node:
         for position, name in enumerate(node.input):

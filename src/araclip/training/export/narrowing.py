@@ -1,10 +1,10 @@
 """Stores weights in few bits while the graph still computes in float32; `unpack.wide_weights` reads them back.
 
-Matrices become int8 with a scale for each column, convolutions over all channels int8 with a scale for each output
-channel, embedding tables int8 with a scale for each row. Other large weights (small and depthwise convolutions,
-position maps) become float16. ONNX Runtime converts them to float32 once, when it opens the graph; a table's rows are
-converted when they are looked up. Tables of many rows (vocabularies) can have four bits, with a scale for every 32
-numbers of a row, which is half the size (docs/log/2026-11.md).
+Int8 with scales: matrices (a scale for each column), convolutions over all channels (a scale for each output channel)
+and embedding tables (a scale for each row). Other large weights (small and depthwise convolutions, position maps)
+become float16. ONNX Runtime converts them to float32 once, when it opens the graph; a table's rows are converted when
+they are looked up. Tables of many rows (vocabularies) can have four bits, with a scale for every 32 numbers of a row,
+which is half the size (docs/log/2026-11.md).
 """
 
 from pathlib import Path
@@ -29,7 +29,7 @@ _MANY_ROWS = 4096
 _SHRINKS = (1.0, 0.9, 0.875, 0.8, 0.7, 0.6)
 _AT_ONCE = 8192  # rows of a table converted at a time, so that its float32 numbers are not in memory several times
 _HALF_MAX = 65504.0
-_TINY = 1e-12  # scale of a column of zeros
+_TINY = 1e-12  # serves as the scale of a column of zeros
 
 
 def narrow(graph: Any, *, compact: bool = False, half: bool = False, folder: Path | None = None) -> None:

@@ -37,8 +37,9 @@ from araclip.training.export.graphs import (
 from araclip.training.export.narrowing import quantized
 from araclip.training.model.unpack import PRODUCTS_KEY
 
-LARGEST_PAIR = 127  # most of two neighbours together before rounding, which adds ½ to each; 255 · 128 fits 16 bits
-_TINY = 1e-12  # scale of a column of zeros
+# most that two neighbouring weights add up to; rounding adds at most ½ to each, and 255 · 128 fits 16 bits
+LARGEST_PAIR = 127
+_TINY = 1e-12  # serves as the scale of a column of zeros
 
 
 def int8_steps(matrix: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
@@ -72,7 +73,8 @@ def convolution_scales(weight: NDArray[np.float32], groups: int) -> NDArray[np.f
     if weight.shape[1] == 1 and groups == len(weight) > 1:
         return quantized(weight, (1, 2, 3))[1].ravel()
     at_places = weight.transpose(2, 3, 1, 0)  # (h, w, I, O)
-    odd = [(0, 0), (0, 0), (0, at_places.shape[2] % 2), (0, 0)]  # some kernels pad the inputs of each place
+    # an odd number of inputs is padded with zeros, as some kernels do
+    odd = [(0, 0), (0, 0), (0, at_places.shape[2] % 2), (0, 0)]
     scales = [
         safe_scales(at_places.reshape(-1, len(weight))),
         safe_scales(np.pad(at_places, odd).reshape(-1, len(weight))),
@@ -90,7 +92,7 @@ _CONSTANTS = {
 }  # fmt: skip
 
 Array = NDArray[np.float32]
-Largest = Mapping[str, Array]  # input of a product → for each channel (K,) its largest |value| / largest of its row
+Largest = Mapping[str, Array]  # input of a product → (K,) each channel's largest |value| relative to its row's largest
 
 
 def compute_in_int8(model: Any, folder: Path | None, largest: Largest, keep: Collection[str] = ()) -> None:
@@ -104,7 +106,7 @@ def compute_in_int8(model: Any, folder: Path | None, largest: Largest, keep: Col
     instead: dict[str, list[Any]] = {}
     weights = [numpy_helper.from_array(np.asarray(value), name) for name, value in _CONSTANTS.items()]
     for source, group in groupby(found, key=_source):
-        siblings = list(group)  # such as queries, keys and values, which read the same input
+        siblings = list(group)  # products that read the same input, such as queries, keys and values
         smooth = None
         if source in largest:
             smooth = smoothing(largest[source], [product.matrix(folder) for product in siblings])

@@ -120,7 +120,7 @@ def input_means(graph: Path, feeds: Sequence[Feed]) -> dict[str, NDArray[np.floa
     asked = [f"{source}_{what}" for source in sources for what in ("mean", "least")]
     for made in outputs_of(model, graph, asked, feeds):
         for source in sources:
-            if np.isfinite(made[f"{source}_least"]):  # not finite without any picture
+            if np.isfinite(made[f"{source}_least"]):  # not finite if no picture reached the input
                 found[source].append(made[f"{source}_mean"])
     if missed := next((source for source, means in found.items() if not means), None):
         raise InputError(
@@ -146,7 +146,7 @@ def take_bytes(model: Any) -> bool:
     value = turned = "pixels"
     factor, offset = 1.0, 0.0
     while True:
-        readers = [node for node, _ in uses[value] if steps or node.op_type != "Shape"]  # its shape is the same
+        readers = [node for node, _ in uses[value] if steps or node.op_type != "Shape"]  # bytes have the same shape
         if len(readers) != 1:
             return False
         (node,) = readers

@@ -89,7 +89,8 @@ def _write_own(graph: nn.Module, tower: Any, inputs: tuple[Tensor, ...], path: P
     kind = tower.config.model_type
     if kind not in ("timm_wrapper", "araclip_branches"):
         tower.set_attn_implementation("eager")  # plain MatMul and Softmax, which ONNX Runtime optimises best
-    write_tower(graph, kind, inputs, path, axes, "otherwise take another tower")  # `write_origin` takes its weights in
+    # `write_origin` moves its weights into the graph
+    write_tower(graph, kind, inputs, path, axes, "otherwise take another tower")
 
 
 def write_tower(
@@ -101,7 +102,7 @@ def write_tower(
     """
     try:
         trace_graph(graph, inputs, path, axes, OUTPUT, outside=True)
-    except Exception as error:  # errors of the exporter's stages and of the tower have no common root
+    except Exception as error:  # all, since errors of the exporter and of the tower have no common base class
         raise ExportRejected(
             f"{path.name}: PyTorch {torch.__version__} cannot write the tower '{tower}' as ONNX ({first_line(error)}). "
             f"A newer torch or transformers may; {remedy}."

@@ -36,7 +36,7 @@ from araclip.training.export.static import convolutions
 from araclip.training.model.unpack import probe_squares
 
 SMOOTH = ("smooth-int8", "smooth-compact")
-CALIBRATED = (*SMOOTH, "static-int8")  # ways that use calibration inputs
+CALIBRATED = (*SMOOTH, "static-int8")  # ways to store weights that use calibration inputs
 
 
 def store(
@@ -70,20 +70,20 @@ def store(
 
 
 CAPTIONS = 48
-PICTURES = 8  # few, because a vision transformer at 512 pixels takes seconds for each
+PICTURES = 8  # probe pictures of each folder; few, because a vision transformer at 512 pixels takes seconds for each
 CALIBRATION = 128  # pictures of each folder on which static-int8 measures its ranges
 
 Probes = Sequence[Feed]  # one item each
 
 
 def text_probes(folder: Path, config: ModelConfig) -> Probes:
-    """Return captions as inputs of a model folder's text graph, each alone."""
+    """Return probes for a model folder's text graph: captions as inputs of the graph, one caption each."""
     captions = (*EVERYDAY[:CAPTIONS], *(what for what, _ in PHOTOGRAPHS.values()))
     return [padded([one], config.text) for one in Tokens(folder, config).encode(captions)]
 
 
 def image_probes(model: AraCLIP, pictures: Sequence[Path] = (), count: int = PICTURES) -> Probes:
-    """Return pictures as inputs of a model's image graph, each alone.
+    """Return probes for a model's image graph: pictures as inputs of the graph, one picture each.
 
     Args:
         pictures: folders; `count` pictures of each are taken, evenly spread. Without folders, photographs of the extra
@@ -96,7 +96,8 @@ def _squares(model: AraCLIP, folders: Sequence[Path], count: int) -> NDArray[np.
     """Read or draw the probe pictures: (n, S, S, 3) uint8."""
     if folders:
         chosen = []
-        for found in map(_pictures_in, folders):  # evenly spread; all if there are fewer
+        # takes pictures evenly spread over a folder, or all if there are fewer
+        for found in map(_pictures_in, folders):
             chosen += [found[round(place)] for place in np.linspace(0, len(found) - 1, min(count, len(found)))]
     elif found := _photographs():
         chosen = found[:count]
@@ -128,7 +129,7 @@ def _photographs() -> list[Path]:
     return [path for name in PHOTOGRAPHS if (path := wheel / name).is_file()]
 
 
-LEAST_COSINE = 0.995  # least cosine of a probe's vector to its float32 vector
+LEAST_COSINE = 0.995  # least cosine between a probe's vectors from the stored graph and the float32 graph
 KEPT = (0.0, 0.15, 0.3)  # shares of the products that smooth-int8 leaves in float32, tried one after the other
 _CALIBRATED_ON = 24  # number of probes on which smooth-int8 is calibrated
 _CONVOLUTIONAL = 8  # a network with fewer convolutions is no convolutional one; a vision transformer has one
@@ -182,11 +183,12 @@ def store_near(
 ) -> str:
     """Store a tower so that every probe's vector stays near the float32 vector; return the way that was taken.
 
-    Tried are `way`, `way` with more and more products in float32, and at last float16.
+    First `way` is tried, then `way` with more and more products in float32, at last float16.
     """
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as beside:
         exact = Path(beside) / "float32.onnx"
-        write_graph(read_graph(graph), graph.parent, exact, outside=True)  # weights in a file are memory-mapped
+        # weights in a file of their own can be memory-mapped
+        write_graph(read_graph(graph), graph.parent, exact, outside=True)
         before = _vectors(exact, feeds, threads)
         calibration = feeds[:: max(1, len(feeds) // _CALIBRATED_ON)]
         largest = largest_by_channel(exact, calibration) if way in SMOOTH else {}

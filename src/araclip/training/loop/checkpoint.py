@@ -23,7 +23,7 @@ from araclip.core import atomic
 from araclip.core.display import Log
 from araclip.errors import RunMismatch, TrainingError, first_line
 
-FORMAT = 1  # raise it when older releases cannot resume from a checkpoint, and say in docs/upgrading.md what to do
+FORMAT = 1  # increase it when older releases cannot resume from a checkpoint, and say in docs/upgrading.md what to do
 _FORMAT = "checkpoint_format"  # the key of FORMAT in the file
 STORED = 2  # checkpoints kept: the newest, and the one before in case a disk error damages the newest
 _NAME = re.compile(r"step-(\d{6,})\.pt")
@@ -62,7 +62,7 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
                 "resumes from the last one."
             ) from error
         if isinstance(system, OSError) and system is not error:
-            raise system from error  # such as a limit of file sizes
+            raise system from error  # another error of the system, such as a limit of file sizes
         raise
     _tidy(folder, step)
     return path
@@ -153,7 +153,7 @@ def _fill(temporary: Path, state: dict[str, Any]) -> None:
     with temporary.open("wb") as file:  # not a path: after a full disk torch would keep that file open
         torch.save({**state, _FORMAT: FORMAT}, file)
     with temporary.open("rb+") as file:
-        # A seal overwrites the length of the zip's comment, here 0; the comment, a digest, follows.
+        # The seal overwrites the length of the zip's comment, which is 0, and appends the comment: a digest.
         file.seek(-2, io.SEEK_END)
         file.write(struct.pack("<H", _SEAL))
         file.seek(0)

@@ -41,12 +41,12 @@ def cached_backward(
     Args:
         inputs: for each tower its chunks, of any sizes.
         encode: for each tower the function that takes a chunk of b rows and returns (b, D), or a NamedTuple of tensors
-            whose first dimension is b; a gradient is cached for each tensor that the loss uses. For autocast, the
-            function enters it itself.
+            whose first dimension is b; a gradient is cached for each tensor that the loss uses. If autocast is wanted,
+            `encode` itself enters it.
         loss_fn: takes for each tower the output of `encode` for all rows, and returns a scalar. Parameters inside
             `loss_fn` (temperature, bias) get their gradients too.
-        backward: called once, on the loss: `Tensor.backward` or `accelerator.backward`. The latter's scaling of the
-            loss reaches all gradients.
+        backward: called once, on the loss: `Tensor.backward` or `accelerator.backward`. If accelerate scales the loss,
+            all gradients are scaled.
         no_sync: makes a context in which DistributedDataParallel does not synchronise gradients, because that expects
             one backward pass in a step and this function makes many.
         seed: the seed of this step; different in each process if processes are to draw different dropout.
@@ -173,7 +173,7 @@ def gather(tensor: Tensor) -> Tensor:
     """
     if not is_distributed():
         return tensor
-    function: Any = _Gather  # Any: `apply` is typed in some releases of PyTorch only
+    function: Any = _Gather  # Any: not all releases of PyTorch type `apply`
     gathered: Tensor = function.apply(tensor)
     return gathered
 

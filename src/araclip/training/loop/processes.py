@@ -1,4 +1,4 @@
-"""The processes and devices of a run: says which process takes which rows of a batch, and in which precision."""
+"""Sets up the processes and devices of a run: which process takes which rows of a batch, and in which precision."""
 
 from contextlib import AbstractContextManager
 from datetime import timedelta
@@ -12,14 +12,14 @@ from araclip.core.libraries import keep_freed_memory
 from araclip.errors import RecipeError
 from araclip.training.loop.gradcache import is_distributed
 
-TIMEOUT = timedelta(days=2)  # the first process may compute cached vectors for hours while the others wait for it
+TIMEOUT = timedelta(days=2)  # long, since processes may wait for hours while the first one computes cached vectors
 
 
 def accelerator_for(batch: int = 0) -> Accelerator:
     """Return the processes and devices of this run, as `accelerate launch` or the environment sets them.
 
-    `batch` is the number of rows of a step, which the processes share evenly, or else a RecipeError is raised; 0 for a
-    stage without steps.
+    `batch` is the number of rows of a step, or 0 for a stage without steps. If processes cannot share these rows
+    evenly, a RecipeError is raised.
     """
     keep_freed_memory()
     # `autocast` sets the precision: accelerate has one for the whole process, but stages of a recipe may differ.

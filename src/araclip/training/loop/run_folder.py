@@ -1,4 +1,4 @@
-"""The folder of a run: recipe and data (config.json), measurements (metrics.jsonl), checkpoints (step-*.pt)."""
+"""Keeps the folder of a run: recipe and data (config.json), measurements (metrics.jsonl), checkpoints (step-*.pt)."""
 
 import contextlib
 import json
@@ -45,14 +45,14 @@ class Reporter(Protocol):
         return None
 
     def teacher_progress(self, done: int, total: int, per_second: float, seconds_left: float) -> None:
-        """Called while teacher vectors are computed: `done` of `total` texts have one."""
+        """Show that `done` of `total` texts have a teacher vector; called while the vectors are computed."""
 
 
 class SilentReporter(Reporter):
-    """Shows nothing."""
+    """A reporter that shows nothing."""
 
 
-TRACKIO = "--no-deps trackio gradio-client orjson brotli websockets"  # it requires Pillow < 13, but runs with 13
+TRACKIO = "--no-deps trackio gradio-client orjson brotli websockets"  # trackio asks for Pillow < 13, but runs with 13
 
 
 class Sink(Protocol):
@@ -62,7 +62,7 @@ class Sink(Protocol):
         """Take one row; values that are not numbers may be dropped."""
 
     def close(self) -> None:
-        """Flush what is still buffered."""
+        """Write out the rows that are still buffered."""
 
 
 class TensorBoard:
@@ -121,8 +121,9 @@ def _needed(module: str, packages: str) -> Any:
         ) from error
 
 
-SHOWN = 8  # differing keys named in a message
-# Keys of a stage that decide how it computes and what it reports; what it learns changes by no more than rounding.
+SHOWN = 8  # most differing keys that a message names
+# Keys of a stage that a resumed run may change: they change how it computes and reports, not what it learns, except for
+# rounding.
 HOW = ("chunk", "gradient_checkpointing", "log_every", "checkpoint_every", "sinks")
 
 
@@ -142,7 +143,7 @@ def begin(folder: Path, recipe: Mapping[str, Any], data: Mapping[str, str], *, f
     if fresh:  # checkpoints first: after a kill in between, the new recipe must not resume from them
         checkpoint.remove_all(folder)
         (folder / "metrics.jsonl").unlink(missing_ok=True)
-        shutil.rmtree(folder / "model", ignore_errors=True)  # or a later stage could start from the old model
+        shutil.rmtree(folder / "model", ignore_errors=True)  # otherwise a later stage could start from the old model
         path.unlink(missing_ok=True)
     config = _config(recipe, data)
     if not path.exists():
@@ -229,7 +230,8 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str,
     }
 
 
-TIME_FIELDS = frozenset({"time", "rows_per_second"})  # fields that differ between two runs of one recipe
+# fields that depend on the time, so that they differ between two runs of one recipe
+TIME_FIELDS = frozenset({"time", "rows_per_second"})
 _MEMORY = ("not enough memory", "DefaultCPUAllocator", "out of memory", "Cannot allocate memory")
 
 Metrics = list[dict[str, Any]]
@@ -262,7 +264,7 @@ class Run:
         sinks: Sequence[str] = (),
         is_main: bool = True,
     ) -> Iterator["Run"]:
-        """Begin or resume the run in `folder`; for a `with` block.
+        """Begin or resume the run in `folder`; a context manager for a `with` block.
 
         Args:
             recipe: the stage with every default filled in; values are of JSON's types, paths or tuples.
@@ -336,7 +338,7 @@ class Run:
     def metrics(self) -> Metrics:
         """Return the rows of metrics.jsonl, oldest first, without a last row that a kill cut short."""
         path = self.folder / "metrics.jsonl"
-        lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []  # a complete row ends in a line feed
+        lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []  # a row without line feed was cut short
         return [_row(line, f"{path} line {number}") for number, line in enumerate(lines, 1)]
 
     def checkpoint(self, step: int, state: dict[str, Any]) -> None:
@@ -386,13 +388,14 @@ class Run:
 
 
 class Pace:
-    """Measures rows per second over the last steps; the caller passes the time."""
+    """Measures rows per second over the last steps, from the times that the caller passes to `tick`."""
 
     def __init__(self, window: int = 50) -> None:
-        self._ticks: deque[tuple[int, int, float]] = deque(maxlen=window + 1)  # steps done, rows done, seconds
+        # (steps done, rows done, seconds) for each recorded step
+        self._ticks: deque[tuple[int, int, float]] = deque(maxlen=window + 1)
 
     def tick(self, step: int, rows: int, now: float) -> None:
-        """Record that `step` steps are done at `now` (seconds), the last with `rows` rows; call it at step 0, too."""
+        """Record that step `step` ended at `now` (seconds) and had `rows` rows; call it at step 0, too."""
         before = self._ticks[-1][1] if self._ticks else 0
         self._ticks.append((step, before + rows, now))
 
@@ -418,6 +421,6 @@ def _row(line: bytes, where: str) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if hasattr(value, "item"):  # scalars of torch and NumPy
+    if hasattr(value, "item"):  # a scalar of torch or NumPy
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""The loop of every stage that learns: step → log → dev recall → checkpoint. It can be killed and resumed at any point.
+"""Trains the stages that learn: a loop of steps, logs, dev recalls and checkpoints that can be killed and resumed.
 
 The batch, augmentation, dropout and learning rate of a step depend on (seed, step) alone. A checkpoint holds all other
 state, `TrainingState`. So a resumed run ends with the same weights, bit for bit.
@@ -33,7 +33,7 @@ class Part:
 
     module: nn.Module | nn.Parameter
     lr: float  # peak learning rate of the last layer
-    layer_decay: float = 1.0  # each layer learns at the next layer's rate times this; 1: one rate for all
+    layer_decay: float = 1.0  # each layer's learning rate is the next layer's times this; 1: one rate for all layers
 
 
 def parameter_groups(parts: Sequence[Part], weight_decay: float) -> list[dict[str, Any]]:
@@ -53,7 +53,8 @@ def parameter_groups(parts: Sequence[Part], weight_decay: float) -> list[dict[st
     groups: list[dict[str, Any]] = []
     seen: set[int] = set()
     for part in parts:
-        by_rate: dict[tuple[float, float], dict[str, Any]] = {}  # (learning rate, weight decay) → group
+        # (learning rate, weight decay) → group of parameters with both
+        by_rate: dict[tuple[float, float], dict[str, Any]] = {}
         for name, parameter, distance in _distances(part):
             if not parameter.requires_grad:
                 continue
@@ -107,7 +108,7 @@ class Ema:
 
     (Polyak and Juditsky 1992.) After n updates the decay is min(decay, (1 + n) / (10 + n)), so that the start is soon
     forgotten. The average is in float32 even for bfloat16 weights, where small steps would be rounded away. torch's
-    `AveragedModel` does neither, and also copies parameters that do not learn.
+    `AveragedModel` has neither this decay nor float32 averages, and also copies parameters that do not learn.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], decay: float) -> None:
@@ -120,7 +121,7 @@ class Ema:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take the current weights into the average; call this once after every optimizer step."""
+        """Update the average with the current weights; call this once after every optimizer step."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
         for mean, parameter in zip(self._means, self._parameters, strict=True):
@@ -142,11 +143,11 @@ class Ema:
             _copy(own, self._parameters)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state for a checkpoint; its tensors are the live ones, not copies."""
+        """Return the state for a checkpoint. Its tensors are not copies, so later updates change them."""
         return {"updates": self.updates, "means": list(self._means)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore from a checkpoint."""
+        """Restore the average from a checkpoint."""
         self.updates = state["updates"]
         _copy(state["means"], self._means)
 
@@ -155,7 +156,7 @@ class Ema:
 def _copy(sources: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
     """Copy stored weights into the weights that learn; a ValueError if their number or shapes differ."""
     theirs, ours = ([tuple(tensor.shape) for tensor in side] for side in (sources, targets))
-    if theirs != ours:  # a tensor of one number would be spread over a whole matrix
+    if theirs != ours:  # copy_ would spread a single number over a whole matrix
         differing = (f"{a} where the model has {b}" for a, b in zip(theirs, ours, strict=False) if a != b)
         first = next(differing, "another number of them")
         raise ValueError(f"it has {len(theirs)} weights, the model learns {len(ours)}: {first}")
@@ -164,7 +165,7 @@ def _copy(sources: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
 
 
 class BestWeights:
-    """Keeps the weights with the best dev R@1 on disk, and counts the recalls since; does nothing with patience 0."""
+    """Keeps the weights with the best dev R@1 on disk and counts later, worse recalls; idle if `patience` is 0."""
 
     def __init__(self, run: Run, parameters: list[nn.Parameter], patience: int) -> None:
         self.path, self.is_main = run.folder / "best.pt", run.is_main
@@ -200,14 +201,14 @@ class BestWeights:
 
     def restore(self) -> dict[str, float]:
         """Copy the best weights into the model and return their recall."""
-        if self.is_main:  # the only process whose weights are used from here on
+        if self.is_main:  # from here on, only the main process's weights are used
             with failures(self.path, "begin the stage anew with --fresh", RunMismatch, cannot="be used"):
                 stored = torch.load(self.path, map_location="cpu", weights_only=True)
                 _copy(stored, self.parameters)
         return self.recall
 
     def remove(self) -> None:
-        """Delete what an earlier run left on disk."""
+        """Delete the file of best weights that an earlier run left."""
         if self.is_main:
             self.path.unlink(missing_ok=True)
 
@@ -216,7 +217,7 @@ class BestWeights:
         return {"recall": self.recall, "waited": self.waited}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore from a checkpoint."""
+        """Restore the best recall, and the number of recalls since, from a checkpoint."""
         self.recall = {str(name): float(value) for name, value in state["recall"].items()}
         self.waited = int(state["waited"])
 
@@ -232,18 +233,20 @@ class TrainingJob:
     model: AraCLIPModel
     stage: LearningStage
     parts: list[Part]  # the parts of the model that learn, each with its learning rate
-    backward: Callable[[int], dict[str, float]]  # takes a step's number, returns the values to log, "loss" among them
+    # runs a step's backward pass: takes the step's number, returns the values to log, "loss" among them
+    backward: Callable[[int], dict[str, float]]
     dev_recall: Callable[[], dict[str, float]] | None = None  # measures the current weights; None without a dev set
 
 
 def train_loop(job: TrainingJob, run: Run, progress: StepProgress | None) -> dict[str, float]:
     """Train from the last checkpoint to the end; return the final weights' dev recall, empty without a dev set.
 
-    The model ends with its last weights. With `ema`: with their running average. With `patience`: with whichever of
-    these, at one of the dev recalls, had the best R@1.
+    The final weights are the last weights or, with `ema`, their running average. With `patience` they are those
+    (weights or averages) that had the best R@1 at a dev recall.
     """
     stage, model = job.stage, job.model
-    max_log_scale = max(MAX_LOG_SCALE, model.logit_scale.item())  # SigLIP starts above CLIP's bound
+    # SigLIP starts above CLIP's bound and keeps its start as the bound
+    max_log_scale = max(MAX_LOG_SCALE, model.logit_scale.item())
     state = TrainingState(job, run)
     state.resume(run)
     pace = Pace()
@@ -281,7 +284,7 @@ class TrainingState:
         self.ema = Ema(self.parameters, job.stage.ema) if job.stage.ema else None
         self.best = BestWeights(run, self.parameters, patience=job.stage.patience)
         self._sums: dict[str, float] = {}  # sums of the steps' values since the last logged row
-        self._summed = 0  # how many steps are summed; not `log_every`, which may change when a run is resumed
+        self._summed = 0  # number of steps in the sums; `log_every` may change when a run is resumed
 
     def resume(self, run: Run) -> None:
         """Load the state of the run's newest undamaged checkpoint; without a checkpoint, stay at step 0."""
@@ -307,7 +310,7 @@ class TrainingState:
         return means
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state for a checkpoint, without the step, which is in its name; its tensors are the live ones."""
+        """Return the state for a checkpoint. Its tensors are not copies; the step is in the checkpoint's name."""
         return {
             "weights": [p.detach() for p in self.parameters],
             "optimizer": self.optimizer.state_dict(),
@@ -323,7 +326,7 @@ class TrainingState:
             raise ValueError("a weight is NaN or infinite")
         _copy(state["weights"], self.parameters)
         self.optimizer.load_state_dict(state["optimizer"])
-        for learned, moments in self.optimizer.state.items():  # torch does not check their shapes
+        for learned, moments in self.optimizer.state.items():  # torch does not compare the shapes
             if any(m.dim() and m.shape != learned.shape for m in moments.values() if isinstance(m, Tensor)):
                 raise ValueError("the optimizer's averages are those of other weights")
         if self.ema:
@@ -336,7 +339,7 @@ class TrainingState:
 def _optimize(job: TrainingJob, run: Run, state: TrainingState) -> dict[str, float]:
     """Run one step: gradients, then the optimizer. Return the step's values."""
     stage, step = job.stage, state.step
-    warmup = min(round(stage.warmup * stage.steps), stage.steps - 1)  # the last step is never a warm-up step
+    warmup = min(round(stage.warmup * stage.steps), stage.steps - 1)  # at least one step is no warm-up step
     set_lr(state.optimizer, cosine_schedule(step, stage.steps, warmup))
     job.model.train()
     freeze_batchnorm(job.model)
@@ -345,7 +348,7 @@ def _optimize(job: TrainingJob, run: Run, state: TrainingState) -> dict[str, flo
     run.check_finite(values["loss"], step)
     average_gradients(state.parameters)
     length = nn.utils.clip_grad_norm_(state.parameters, stage.clip)
-    if not math.isfinite(length):  # may happen although the loss is finite; a step would make every weight NaN
+    if not math.isfinite(length):  # possible with a finite loss; a step would make every weight NaN
         raise LossDiverged(
             f"the gradient's length became {length:.3g} in step {step}. Lower the learning rate or set precision to "
             "float32, and begin anew with --fresh."

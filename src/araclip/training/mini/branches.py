@@ -1,6 +1,6 @@
-"""An image tower with frozen first blocks, computed once, and several branches after them.
+"""An image tower whose first blocks are frozen and shared by several branches.
 
-Each branch is a small network; together they are an ensemble that costs little more than a single network.
+A branch is the rest of a small network; together the branches are an ensemble that costs little more than one network.
 
 The branches come from networks that were fine-tuned separately from one pretrained network with its first blocks
 frozen. So they share these blocks, and a picture passes them once. Separately trained networks make different errors,
@@ -10,10 +10,11 @@ projection of all branches' concatenated features is such a sum.
 A gated branch counts only for pictures like those it was trained on: its features are multiplied by a number between 0
 and 1 that is computed from them, like a gate of a mixture of experts (Jacobs et al. 1991).
 
-A gated branch may also be routed: it computes only for pictures of its kind, as the features of the branches before it
-decide, and gives 0 for all others, which then cost no time (conditional computation, Shazeer et al. 2017).
+A gated branch may also be routed: a router reads the features of the branches before it and decides for each picture.
+The branch computes only for pictures of its kind; its features of other pictures are 0 and cost no time (conditional
+computation, Shazeer et al. 2017).
 
-A branch may read the shared blocks' maps made smaller (`map_scale`); its time falls with their area.
+A branch may read the shared blocks' maps at a smaller scale (`map_scale`); its time falls with their area.
 
 The gate is a logistic regression. It is written here because the extra `train` does not install scikit-learn, whose
 LogisticRegression gives nearly the same numbers for the same sample weights and penalty.
@@ -34,7 +35,8 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from araclip.errors import InputError, RecipeError
 from araclip.training.mini.configuration import BranchesConfig
 
-ROUNDING = 0.005  # maps that differ less (relatively) count as equal; int8 weights make .0011 in EfficientNet-Lite2
+# maps with a smaller relative difference count as equal; int8 weights cause .0011 in EfficientNet-Lite2
+ROUNDING = 0.005
 
 
 def first_difference(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> str | None:
@@ -123,12 +125,14 @@ class Branches(nn.ModuleList):
                 continue
             passes = branch.router(torch.cat(found, dim=1)) > 0  # (B, 1)
             if torch.compiler.is_compiling() and not torch.onnx.is_in_onnx_export():
-                # torch.compile and torch.export want one graph for all data: the branch computes for every picture
+                # torch.compile and torch.export need one graph for all data, so here the branch computes for every
+                # picture
                 found.append(torch.where(passes, branch(maps), 0.0))
             else:
                 own = torch.nonzero(passes[:, 0])[:, 0]  # rows
-                if torch.compiler.is_exporting():  # for tracing batch_norm; the graph also takes 0 rows
-                    check: Any = torch._check  # Any: typed in some releases of PyTorch only
+                # batch_norm cannot be traced with 0 rows; the written graph takes 0 rows, too
+                if torch.compiler.is_exporting():
+                    check: Any = torch._check  # Any: not all releases of PyTorch type it
                     check(own.shape[0] > 0)
                 found.append(torch.zeros_like(found[0]).index_put((own,), branch(maps[own])))
         return torch.cat(found, dim=1)
@@ -139,10 +143,11 @@ def can_split(cnn: Any) -> bool:
     return all(hasattr(cnn, part) for part in ("conv_stem", "bn1", "blocks", "conv_head", "bn2"))
 
 
-OTHERS = 8.0  # weight of other pictures: a gate open for them costs more than one closed for the expert's own
-PENALTY = 1e-3  # factor of the squared weights in the loss, for features of unit spread
+# weight of other pictures' loss: an open gate for them harms more than a closed gate for the expert's pictures
+OTHERS = 8.0
+PENALTY = 1e-3  # factor of the squared weights in the gate's loss, for features of unit spread
 STEPS = 100  # most steps of L-BFGS
-MISSED = 1e-3  # the router may take this share of the expert's own pictures for others
+MISSED = 1e-3  # the router may leave out this share of the expert's own pictures
 PASSED = 1e-2  # the router may let this share of other pictures pass, if it can tell the two kinds apart
 LOGIT_ROUNDING = 1e-3  # most by which rounding changes a logit in an ONNX graph or in another batch
 
@@ -174,9 +179,10 @@ def logistic(own: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def router(own: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """Return weight (W,) and bias () of a logit above 0 for all but a share MISSED of `own` (N, W) and few `others`.
+    """Return weight (W,) and bias () of a logit above 0 for nearly all of `own` (N, W) and few of `others` (M, W).
 
-    If the logits of the two kinds do not overlap, 0 lies midway between them, to suit unseen pictures of both kinds.
+    At most a share MISSED of `own` is below 0. If the logits of the two kinds do not overlap, 0 lies midway between
+    them, to suit unseen pictures of both kinds.
     """
     weight, bias = logistic(own, others)
     lowest = torch.quantile(own @ weight + bias, MISSED, interpolation="lower")
@@ -223,7 +229,7 @@ class BranchesModel(PreTrainedModel):  # type: ignore[misc]
             )
         maps = self.shared(pixel_values)  # (B, C, h, w)
         wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
-        states = (maps,) if wanted else None  # the only state that belongs to no single branch
+        states = (maps,) if wanted else None  # the only hidden state that is not of a single branch
         return BaseModelOutputWithPooling(
             last_hidden_state=maps, pooler_output=self.branches(maps), hidden_states=states
         )
@@ -235,8 +241,9 @@ class BranchesModel(PreTrainedModel):  # type: ignore[misc]
 def joined(towers: Sequence[Any], shared_blocks: int) -> BranchesModel:
     """Make one tower with the branches of all these towers.
 
-    They are transformers' wrappers of one timm architecture, or joined towers. Their shared blocks must be equal,
-    except for the rounding of an exported model, or a RecipeError is raised; the first tower's blocks are used.
+    Each tower is transformers' wrapper of the same timm architecture, or itself a joined tower. Their shared blocks
+    must be equal, except for the rounding of an exported model, or a RecipeError is raised; the first tower's blocks
+    are used.
     """
     kinds = [getattr(tower.config, "architecture", tower.config.model_type) for tower in towers]
     if len(set(kinds)) > 1 or not all(map(is_splittable, towers)):
@@ -266,7 +273,7 @@ def joined(towers: Sequence[Any], shared_blocks: int) -> BranchesModel:
 
 
 def _assembled(config: BranchesConfig, shared: nn.Module, branches: Iterable[nn.Module]) -> BranchesModel:
-    """Make a tower with copies of these layers."""
+    """Make a tower with copies of the weights of the shared blocks and of the branches."""
     model = BranchesModel(config)
     model.shared.load_state_dict(shared.state_dict())
     for ours, theirs in zip(model.branches, branches, strict=True):
@@ -364,7 +371,7 @@ def same_first_blocks(tower: Any, other: Any, blocks: int) -> bool:
 
 
 def upper_modules(tower: Any, blocks: int) -> Iterator[nn.Module]:
-    """Yield every module of a tower that belongs to its upper part after `split`, and the module that holds them."""
+    """Yield every module of a tower's upper part after `split`, and the modules that contain them."""
     if isinstance(tower, BranchesModel):
         yield from tower.branches.modules()
     else:

@@ -1,8 +1,8 @@
-"""The stage `distill_images`: an image tower learns another tower's vectors, or features.
+"""The stage `distill_images`: an image tower learns another tower's vectors or features.
 
-To learn features means: from smaller maps of its first blocks, the tower learns to reproduce its own earlier features,
-or the features of another tower with the same first blocks. So a classifier that reads the pooled features also works
-with the smaller and faster tower.
+To learn features: the tower reads smaller maps of its first blocks, and learns to reproduce its own earlier features or
+those of another tower with the same first blocks. So a classifier that reads the pooled features also works with the
+smaller and faster tower.
 """
 
 import copy
@@ -30,16 +30,16 @@ from araclip.training.stages.stage_run import backward, stage_run
 from araclip.training.stages.starting_model import StageContext
 from araclip.training.stages.texts import LearningTexts
 
-MEASURED = 256  # pictures on which the features' spread is measured, and how well the features are reproduced
+MEASURED = 256  # number of pictures on which the spread of features and their reproduction are measured
 
 
 def distill_features(stage: DistillImages, context: StageContext) -> dict[str, float]:
-    """Run a stage without teacher: FitNets' regression of features (Romero et al. 2015), each divided by its spread.
+    """Run a stage without teacher: regression of features (FitNets, Romero et al. 2015), each divided by its spread.
 
     Student and teacher see the same window of a picture; the teacher sees it at full size.
 
     Returns:
-        {}: there is no dev recall, because texts have no part in this. The share of the features' variance that the new
+        {}: there is no dev recall, because no text tower is involved. The share of the features' variance that the new
         features explain is logged, measured on the dev set's pictures or else on training pictures.
     """
     if stage.image.map_scale is None:
@@ -50,15 +50,15 @@ def distill_features(stage: DistillImages, context: StageContext) -> dict[str, f
         )
     accelerator = accelerator_for(stage.batch)
     mixture = FileMixture(stage.pictures, stage.seed)
-    mixture.batch(0, stage.batch)  # refuses too few pictures before the long computations
+    mixture.batch(0, stage.batch)  # raises for too few pictures before the long computations
     model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)
-    with accelerator.main_process_first():  # the others find on disk what it computes
+    with accelerator.main_process_first():  # the main process computes the caches, the others read them
         images = training_images(
             model, Pixels.of(processor), mixture.files, stage.image, stage.seed, context.cache, context.reporter.log,
             pointwise=stage.image_precision == "pointwise",
         )  # fmt: skip
-    assert isinstance(images, BranchImages)  # what `training_images` returns if the stage sets `map_scale`
+    assert isinstance(images, BranchImages)  # `training_images` returns this class if `map_scale` is set
     data = {"start": fingerprint(model), "pictures": mixture.fingerprint, "features": stage.features_of}
     if stage.features_of:
         learned = starting_model.image_tower_of(stage.features_of, context)
@@ -106,10 +106,10 @@ def distill_images(stage: DistillImages, context: StageContext) -> dict[str, flo
     accelerator = accelerator_for(stage.batch)
     dev = Dev(stage.dev) if stage.dev else None
     mixture = FileMixture(stage.pictures, stage.seed)
-    mixture.batch(0, stage.batch)  # refuses too few pictures before the long computations
+    mixture.batch(0, stage.batch)  # raises for too few pictures before the long computations
     model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)
-    with accelerator.main_process_first():  # the others find on disk what it computes
+    with accelerator.main_process_first():  # the main process computes the caches, the others read them
         targets, teacher = _targets(stage, context, mixture, model)
         images = training_images(
             model, Pixels.of(processor), mixture.files, stage.image, stage.seed, context.cache, context.reporter.log,
@@ -122,7 +122,7 @@ def distill_images(stage: DistillImages, context: StageContext) -> dict[str, flo
     precision = stage.image_precision or stage.precision
 
     def learn(step: int) -> dict[str, float]:
-        rows = mixture.batch(step, stage.batch)  # the batch of all processes
+        rows = mixture.batch(step, stage.batch)  # rows of the batch of all processes together
         pixels = images.inputs(rows[share(accelerator, stage.batch)], step).to(accelerator.device)
         wanted = targets[rows].to(accelerator.device)  # (B, D)
 
@@ -165,7 +165,8 @@ def _targets(
     cached = stage.image.train == "partial" and same_first_blocks(
         student.vision_model, teacher.vision_model, stage.image.frozen_blocks
     )
-    side = stage.image if cached else ImageSide()  # the student's cached maps also fit the teacher
+    # if the first blocks are equal, the student's cached maps also fit the teacher
+    side = stage.image if cached else ImageSide()
     with torch.inference_mode():
         seen = LockedImages(teacher, pixels, files, stage.image.cache or context.cache, log, side)
         return seen.vectors(files).cpu().clone(), fingerprint(teacher)

@@ -110,7 +110,7 @@ def cached_maps(
     `degradation`, so that a change of any of them makes a new file. An unreadable picture is a DataError.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    atomic.sweep(folder)  # a killed run may have left gigabytes
+    atomic.sweep(folder)  # deletes gigabytes that a killed run may have left
     degradation = degradation if views_each > 2 else 0.0  # the first two views are never degraded
     path = folder / f"maps-{_key(frozen, pictures, views_each, degradation)}.npy"
     if not path.exists():
@@ -128,9 +128,9 @@ def _compute(
         seed = int.from_bytes(hashlib.sha256(picture.name.encode()).digest()[:4])
         return views(open_image(picture, frozen.size), frozen.size, views_each, seed, degradation)
 
-    session = frozen.session  # built before a thread decodes: the exporter and `open_image` both set warning filters
+    session = frozen.session  # built first: the exporter and `open_image`, in a thread, both set warning filters
     decoded = map_ahead(decode, pictures, 1)
-    with path.open("wb") as file:  # written, not mapped: on a full disk a mapped file kills the process
+    with path.open("wb") as file:  # not memory-mapped: on a full disk, writing to a mapped file kills the process
         for start in range(0, len(pictures), BATCH):
             pixels = [squares for _, squares in islice(decoded, BATCH)]  # each (V, S, S, 3)
             maps = session.run(None, {"pixels": np.concatenate(pixels)})[0].transpose(0, 2, 3, 1)  # (B·V, h, w, C)
@@ -250,7 +250,7 @@ def fuse_batchnorm(modules: Iterable[nn.Module]) -> list[Fused]:
         setattr(parent, convolution, fused)
         activation = getattr(batch_norm, "act", nn.Identity())
         if hasattr(activation, "inplace"):
-            activation.inplace = False  # autograd would copy the values that are overwritten
+            activation.inplace = False  # not in place, since autograd would copy the values that are overwritten
         setattr(parent, norm, activation)
         replaced.append(Fused(parent, convolution, norm, plain, batch_norm))
     return replaced
@@ -265,7 +265,7 @@ def restore_batchnorm(fused: list[Fused]) -> None:
     for layer in fused:
         convolution, norm = getattr(layer.parent, layer.convolution), layer.batch_norm
         layer.plain.weight.copy_(convolution.weight)
-        if layer.plain.bias is not None:  # part of the fused bias, which goes to the BatchNorm
+        if layer.plain.bias is not None:  # the fused bias, which goes to the BatchNorm, contains it
             layer.plain.bias.zero_()
         only_add(norm, convolution.bias)
         setattr(layer.parent, layer.convolution, layer.plain)
@@ -301,7 +301,7 @@ def quicken_depthwise(module: nn.Module) -> None:
     for layer in _convolutions(module):
         depthwise = layer.groups == layer.in_channels == layer.out_channels > 1
         plain = type(layer) is nn.Conv2d and layer.padding_mode == "zeros" and isinstance(layer.padding, tuple)
-        if depthwise and plain and layer.stride == layer.dilation == (1, 1):  # timm's own pad in their `forward`
+        if depthwise and plain and layer.stride == layer.dilation == (1, 1):  # timm's subclasses pad in `forward`
             layer.forward = partial(_depthwise, layer)  # type: ignore[method-assign]
 
 
@@ -325,13 +325,13 @@ def _depthwise(layer: nn.Conv2d, maps: Tensor) -> Tensor:
     kind = maps.device.type
     if (
         kind != "cpu"
-        or not len(maps)  # a routed branch, without pictures
+        or not len(maps)  # no picture passes a routed branch
         or maps.dtype != torch.float32
         or not layer.weight.requires_grad
         or torch.is_autocast_enabled(kind)
     ):
         return nn.Conv2d.forward(layer, maps)
-    function: Any = _Depthwise  # Any: `apply` is typed in some releases of PyTorch only
+    function: Any = _Depthwise  # Any: not all releases of PyTorch type `apply`
     found: Tensor = function.apply(maps, layer.weight, layer.bias, layer.padding)
     return found
 
@@ -380,7 +380,7 @@ def _weight_gradient(maps: Tensor, gradient: Tensor, padding: tuple[int, int]) -
 
 
 class BranchImages:
-    """Images for a convolutional tower whose upper blocks learn, on windows of the frozen blocks' cached maps."""
+    """Training images for a tower whose upper blocks learn from windows of the frozen blocks' cached maps."""
 
     def __init__(
         self, model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], side: ImageSide, seed: int, cache: Path,
@@ -519,6 +519,6 @@ def whole_features(
     return torch.cat(parts)
 
 
-def _channels_last(module: Any) -> nn.Module:  # Any: not all releases of PyTorch declare `memory_format`
+def _channels_last(module: Any) -> nn.Module:  # Any: not all releases of PyTorch type `memory_format`
     moved: nn.Module = module.to(memory_format=torch.channels_last)
     return moved

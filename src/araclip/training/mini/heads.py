@@ -1,9 +1,9 @@
-"""Projection heads with a query bank, which corrects scores for hubness, or with a part for class names, or with both.
+"""Projection heads with a query bank (corrects scores for hubness), a names part (for class names), or both.
 
 The query bank. In a space of many dimensions some pictures, the hubs, lie near most texts and outrank the right picture
 again and again (Radovanović et al. 2010). Query-bank normalisation (QB-Norm, Bogolin et al. 2022) measures a picture's
 popularity, which is how near it is to a bank of texts, and subtracts the popularity from the picture's score for every
-query. It is the logarithm of the inverted softmax's denominator (Smith et al. 2017), less an average picture's:
+query. Popularity is the logarithm of the inverted softmax's denominator (Smith et al. 2017), less an average picture's:
 
     popularity(v) = log(mean over the bank's texts q of exp(sharpness · v·q)) / sharpness − centre
 
@@ -14,19 +14,19 @@ Two numbers of each vector carry the correction, so that any index of cosines ra
 
 The cosine of the two is a b (t·v − weight · popularity(v)).
 
-The names part. It stands beside the captions' part of a vector, for queries by a class's name. A classifier's knowledge
-is lost when its network learns captions, so the class probabilities go into the vector: a picture's names part is the
-mean of its classes' directions, weighted by their probabilities (ConSE, Norouzi et al. 2013), and short if the
-classifier is unsure. A text's names part points to the directions of the classes that it names, and a gate, computed
-from the text tower's output, says how much the part counts:
+The names part of a vector stands beside the captions' part and serves queries by a class's name. A classifier's
+knowledge is lost when its network learns captions, so the class probabilities go into the vector: a picture's names
+part is the mean of its classes' directions, weighted by their probabilities (ConSE, Norouzi et al. 2013), and short if
+the classifier is unsure. A text's names part points to the directions of the classes that it names, and a gate,
+computed from the text tower's output, says how much the part counts:
 
     text     t → [v_t, g n_t, 0] / √(1 + g²),   g = weight · sigmoid(gate(h)),   |n_t| = 1
     picture  p → [v_p, n_p, r] / √2,            n_p = s |m|^(length − 1) m,  m = Σ probability · direction;  r fills up
 
 n_p has at most length 1. With a `length` below 1 it is longer for pictures of which the classifier is unsure.
 
-s, from 0 to 1, says whether the picture is of a kind that the classifier knows; for drawings, say, it would be sure and
-wrong.
+s, from 0 to 1, says whether the picture is of a kind that the classifier knows; of other kinds, such as drawings, the
+classifier would be sure and wrong.
 
 The cosine of text and picture is (v_t·v_p + g n_t·n_p) / √(2 (1 + g²)), so pictures are ranked by the sum of both
 cosines, and any index of cosines can search such vectors. For captions the gate is nearly shut.
@@ -49,7 +49,7 @@ from araclip.training.model.model import AraCLIPModel
 
 CONSTANT = 0.3  # c
 TEXT_SCALE = math.sqrt(1 - CONSTANT**2)  # a
-IMAGE_SCALE = 0.95  # b; leaves ±.31 for y, about five standard deviations of y over pictures
+IMAGE_SCALE = 0.95  # b; y is then at most ±.31, about five standard deviations of y over pictures
 
 
 class QueryBankTextHead(nn.Module):
@@ -216,7 +216,7 @@ def with_query_bank(before: AraCLIPModel, texts: Tensor, sharpness: float, weigh
     Two numbers of each vector carry the correction. To make room, the two principal axes of least variance are dropped.
     """
     model = rebuilt(before, query_bank=len(texts), query_bank_sharpness=sharpness, query_bank_weight=weight)
-    _, axes = torch.linalg.eigh(texts.T @ texts)  # in order of rising variance
+    _, axes = torch.linalg.eigh(texts.T @ texts)  # principal axes, in order of rising variance
     rotation = axes[:, QUERY_BANK_AXES:].T  # (D − 2, D)
     for head in _HEADS:
         ours, theirs = getattr(model, head).linear, getattr(before, head)
@@ -248,7 +248,7 @@ def rebuilt(model: AraCLIPModel, tower: Any = None, **changes: float) -> AraCLIP
     tower = tower or model.vision_model
     settings = {**model.config.to_dict(), **changes, "vision_config": tower.config.to_dict()}
     other = AraCLIPModel(type(model.config).from_dict(settings), model.text_model, tower)
-    for scalar in ("logit_scale", "logit_bias"):  # the bias is there with the sigmoid loss alone
+    for scalar in ("logit_scale", "logit_bias"):  # only the sigmoid loss has a bias
         if hasattr(model, scalar):
             getattr(other, scalar).copy_(getattr(model, scalar))
     return other
@@ -271,13 +271,15 @@ def with_names(
     before: AraCLIPModel, classifier: Classifier, names: int, hidden: int, weight: float,
     tower: BranchesModel | None = None, features: int = 0, length: float = 1.0,
 ) -> AraCLIPModel:  # fmt: skip
-    """Add a names part, whose text side and directions are still random; return a new model, which keeps a query bank.
+    """Add a names part to a model; return a new model, which keeps the query bank if there is one.
 
-    At first all pictures count as a kind that the classifier knows (`familiar`).
+    The names part's text side and directions are random at first, and all pictures count as of a kind that the
+    classifier knows (`familiar`).
 
     Args:
         names, hidden, weight: see `NameTextHead`; length: see `NameImageHead`.
-        tower: an image tower whose last branch is the classifier's own; None: the classifier reads `before`'s tower.
+        tower: an image tower whose last branch is the classifier's network; None: the classifier reads `before`'s
+            tower.
         features: number of features of the last branch, if the classifier reads that branch alone; otherwise 0.
     """
     model = rebuilt(

@@ -20,11 +20,11 @@ from araclip.training.stages.starting_model import StageContext
 
 
 def ensemble(stage: Ensemble, context: StageContext) -> dict[str, float]:
-    """Join the image towers of several stages with the text tower that all were trained with; return the dev recall.
+    """Join the image towers of several stages with the text tower of their training; return the dev recall.
 
     If the stage names pictures, the members' image vectors are first scaled to one mean length, so that each branch has
     the same weight however it was trained. (A member that is an ensemble has the weight of all its branches.) An expert
-    counts only for pictures like its own, by a gate; see `with_gate_for`.
+    gets a gate, by which it counts only for pictures like its own; see `with_gate_for`.
     """
     accelerator = accelerator_for()
     names = [*stage.members, *([stage.expert] if stage.expert else [])]
@@ -40,7 +40,7 @@ def ensemble(stage: Ensemble, context: StageContext) -> dict[str, float]:
         files, data["pictures"] = draw_files(stage.pictures, stage.seed, stage.batch)
         seen = [pooled_features(model, pixels, files) for model in models[members]]
         lengths[members] = [_mean_length(model, found) for model, found in zip(models[members], seen, strict=True)]
-    mean_length = sum(lengths[members]) / len(stage.members)  # keeps the size of the head's weights
+    mean_length = sum(lengths[members]) / len(stage.members)  # by which the head's weights keep their size
     total = sum(branches[members])
     scales = [count / total * mean_length / length for count, length in zip(branches, lengths, strict=True)]
     if stage.expert:
@@ -90,7 +90,7 @@ def _joined(members: Sequence[AraCLIPModel], shared_blocks: int, scales: Sequenc
         )
         model.visual_projection.weight.copy_(torch.cat(weights, dim=1))
         model.visual_projection.bias.copy_(torch.stack(biases).sum(dim=0))
-        for learned in ("logit_scale", "logit_bias"):  # the bias is there with the sigmoid loss alone
+        for learned in ("logit_scale", "logit_bias"):  # only the sigmoid loss has a bias
             if hasattr(model, learned):
                 found = [getattr(member, learned) for member in members if hasattr(member, learned)]
                 getattr(model, learned).copy_(torch.stack(found).mean())

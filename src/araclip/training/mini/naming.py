@@ -82,8 +82,9 @@ def _word(entry: Any, classes: int) -> tuple[str, tuple[int, ...]]:
 
 
 SHARPNESS = 16.0  # inverse temperature of the cosines between words and directions
-GATE = 1.0  # weight of the gate's loss
-INPUT_NOISE = 0.3  # noise on inputs, in standard deviations: there are only as many words as weights in a layer
+GATE = 1.0  # weight of the gate's loss in the sum of losses
+# noise on inputs, in standard deviations, against overfitting: words are as few as weights in a layer
+INPUT_NOISE = 0.3
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,8 @@ def _learn_familiar(model: AraCLIPModel, processor: AraCLIPProcessor, stage: Nam
 
     The names part then counts only for pictures of a kind that the classifier knows.
     """
-    pixels, read = Pixels.of(processor), model.config.name_features  # if 0, the classifier reads all, as [-0:] does
+    # with 0 the classifier reads all features, and [:, -0:] is all of them
+    pixels, read = Pixels.of(processor), model.config.name_features
     both = (stage.familiar_pictures, stage.unfamiliar_pictures)
     kinds = [draw_files(sources, stage.seed, stage.familiar_batch) for sources in both]
     weight, bias = logistic(*(pooled_features(model, pixels, files)[:, -read:] for files, _ in kinds))

@@ -34,7 +34,7 @@ from araclip.errors import ModelMismatch, RecipeError
 
 BLOCK = 32  # weights in a q4_0 block
 BLOCK_BYTES = 2 + BLOCK // 2  # one fp16 scale, then two weights in each byte
-_CHARACTER_BLOCKS = (  # Latin, Arabic, Arabic supplement, punctuation and symbols, pictographs: (first, end)
+_CHARACTER_BLOCKS = (  # (first, end): Latin, Arabic, Arabic supplement, punctuation and symbols, pictographs
     (0, 0x250),
     (0x600, 0x700),
     (0x750, 0x780),
@@ -83,10 +83,10 @@ def read_e5(path: Path) -> tuple[BertConfig, dict[str, Tensor]]:
     at = 8  # magic, version
     hidden, layers, heads, ffn, vocabulary, positions, types = struct.unpack_from("<7i", raw, at)
     (eps,) = struct.unpack_from("<f", raw, at + 28)
-    at += 28 + 4 + 4  # seven sizes, eps, block size
+    at += 28 + 4 + 4  # skips seven sizes, eps and the block size
     pieces, *_ = struct.unpack_from("<5i", raw, at)
     (text_bytes,) = struct.unpack_from("<Q", raw, at + 20)
-    at += 20 + 8 + 4 * (pieces + 1) + 4 * pieces + text_bytes + 4  # offsets, scores, the pieces' text, one i32
+    at += 20 + 8 + 4 * (pieces + 1) + 4 * pieces + text_bytes + 4  # skips offsets, scores, pieces and an i32
     (charsmap_bytes,) = struct.unpack_from("<I", raw, at)
     at += 4 + charsmap_bytes
     (count,) = struct.unpack_from("<i", raw, at)
@@ -142,11 +142,11 @@ def prune_vocabulary(model: BertModel, tokenizer: Tokenizer, texts: Iterable[str
     vocabulary = layout["model"]["vocab"]
     used = {0, 1, 2, 3}  # <s>, <pad>, </s>, <unk>
     batch = list(texts)
-    for start in range(0, len(batch), 10_000):  # some MB of encodings at a time
+    for start in range(0, len(batch), 10_000):  # in parts, so that only some MB of encodings are in memory
         for encoding in tokenizer.encode_batch_fast(batch[start : start + 10_000]):
             used.update(encoding.ids)
     used |= {i for i, (piece, _) in enumerate(vocabulary) if len(piece.strip("▁")) <= 1 and _is_in_blocks(piece)}
-    kept = sorted(i for i in used if i < len(vocabulary) - 1)  # the last row is <mask>
+    kept = sorted(i for i in used if i < len(vocabulary) - 1)  # without the last row, <mask>
     layout["model"]["vocab"] = [vocabulary[i] for i in kept]
     layout["added_tokens"] = [token for token in layout["added_tokens"] if token["id"] in (0, 1, 2, 3)]
     rows = model.embeddings.word_embeddings.weight.data[kept]
@@ -171,7 +171,7 @@ def load_efficientnet_lite2() -> nn.Module:
     model: nn.Module = timm.create_model("tf_efficientnet_lite2")
     ours = model.state_dict()
     theirs = [(name, tensor) for name, tensor in published.items() if not name.endswith("num_batches_tracked")]
-    names = [name for name in ours if not name.endswith("num_batches_tracked")]  # both lists run stem → blocks → head
+    names = [name for name in ours if not name.endswith("num_batches_tracked")]  # both in the order stem, blocks, head
     if [tuple(t.shape) for _, t in theirs] != [tuple(ours[n].shape) for n in names]:
         raise ModelMismatch(f"{path}: its {len(theirs)} tensors do not line up with timm's {len(names)}.")
     model.load_state_dict({name: tensor for name, (_, tensor) in zip(names, theirs, strict=True)}, strict=False)

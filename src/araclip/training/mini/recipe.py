@@ -1,4 +1,4 @@
-"""The kinds of stages that araclip-mini adds to recipes."""
+"""Defines the kinds of stages that araclip-mini adds to recipes."""
 
 from dataclasses import field
 from pathlib import Path
@@ -29,11 +29,12 @@ class Ensemble(Stage):
     kind: Literal["ensemble"] = "ensemble"
     members: tuple[str, ...] = ()  # stages, or folders of models
     shared_blocks: OrNone = 0  # how many first blocks the members' image towers share; training did not change these
-    batch: Many = 128  # pictures (of each kind) on which lengths and the gate are computed
-    pictures: Pictures = ()  # on a batch of these, all members' vectors are scaled to one mean length
+    batch: Many = 128  # pictures of each kind on which vector lengths and the gate are computed
+    pictures: Pictures = ()  # if given, all members' vectors are scaled to one mean length on these pictures
     expert: str = ""  # one more member, a gated branch, which counts only for pictures like its own
     expert_pictures: Pictures = ()  # the expert's own pictures; the gate learns to tell them from `pictures`
-    expert_weight: AtLeastOne = 2.0  # mean length of the expert's vectors for its own pictures; members have 1
+    # mean length of the expert's vectors of its own pictures; the members' vectors have 1
+    expert_weight: AtLeastOne = 2.0
     # true: the expert computes only for pictures like its own, as judged by the members' features
     expert_routed: bool = False
 
@@ -80,10 +81,10 @@ class QueryBank(StartingStage):
 
     kind: Literal["query_bank"] = "query_bank"
     batch: Many = 2048  # most texts in the query bank; equal texts count once
-    pictures: Pictures = ()  # the texts are captions and names of these pictures
+    pictures: Pictures = ()  # pictures whose captions and names are the texts of the bank
     languages: Shares = field(default_factory=lambda: {"arabic": 0.5, "english": 0.5})
-    sharpness: AtLeastOne = 20.0  # inverse temperature of the average of a picture's scores for the texts
-    weight: Positive = 0.6  # the average times this is subtracted from scores
+    sharpness: AtLeastOne = 20.0  # inverse temperature at which a picture's scores for the bank's texts are averaged
+    weight: Positive = 0.6  # factor of this average when it is subtracted from scores
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -92,8 +93,8 @@ class Names(StartingStage):
 
     kind: Literal["names"] = "names"
     classes: Folder = Path("names")  # NAME.npz has the classifier, NAME.json the words; see `naming`
-    vision: str = ""  # the tower whose features the classifier reads; "": the start's
-    shared_blocks: OrNone = 0  # first blocks that the two towers share
+    vision: str = ""  # the tower whose features the classifier reads; "": the tower of `start`
+    shared_blocks: OrNone = 0  # how many first blocks the two towers share
     width: Width = 127  # width of the names part
     hidden: Width = 256  # width of the layer between text tower and names part
     weight: Positive = 1.0  # weight of the names part in a score if its gate is open
@@ -101,8 +102,8 @@ class Names(StartingStage):
     pictures: Pictures = ()  # the gate learns to be shut for these pictures' captions
     captions: Many = 4096  # most captions of `pictures` that are used; they are evenly spread
     familiar_pictures: Pictures = ()  # pictures of a kind that the classifier knows, such as photographs
-    unfamiliar_pictures: Pictures = ()  # of other kinds, such as drawings: the names part learns not to count for these
-    familiar_batch: Many = 1024  # most pictures of each of these two kinds from which the names part learns
+    unfamiliar_pictures: Pictures = ()  # other pictures, such as drawings, for which the names part learns to count 0
+    familiar_batch: Many = 1024  # most familiar, and most unfamiliar, pictures that are used
     languages: Shares = field(default_factory=lambda: {"arabic": 0.7, "english": 0.3})
     steps: Count = 1500
     batch: Many = 256
@@ -121,14 +122,14 @@ class Names(StartingStage):
 
 @dataclass(frozen=True, config=CONFIG)
 class DistillImages(LearningStage):
-    """An image tower learns a teacher's image vectors.
+    """Trains an image tower to reproduce a teacher's image vectors.
 
-    Or, without a teacher: at a smaller input, it learns to reproduce its own or another tower's features.
+    Without a teacher, it reads smaller feature maps and learns its own earlier features, or another tower's.
     """
 
     kind: Literal["distill_images"] = "distill_images"
-    teacher: str = ""  # a stage or model with the student's text tower; "": `image.map_scale` is needed
-    features_of: str = ""  # without a teacher: whose features are learned (tower, stage, model); "": the start's
+    teacher: str = ""  # a stage or model with the student's text tower; "": none, which needs `image.map_scale`
+    features_of: str = ""  # without a teacher: the tower, stage or model whose features are learned; "": `start`
     mirror: bool = True  # true: targets average the vectors of a picture and its mirror image
     lr_image: NotNegative = 3e-4
     image_precision: Literal["float32", "bfloat16", "pointwise"] | None = None

@@ -12,15 +12,16 @@ from araclip.text.normalization import NORMALIZER_VERSION
 from araclip.training import extensions
 from araclip.training.model import foreign
 
-MAX_TOKENS = 32  # 99.9 % of the captions have fewer; longer text is cut
+MAX_TOKENS = 32  # most tokens of a text; 99.9 % of the captions have fewer
 TEMPERATURE = 2.6592  # ln(1 / 0.07), the value with which CLIP's training starts
 # The size of aubmindlab/bert-base-arabertv02; every setting but the vocabulary's size is the default of BertConfig.
 ARABERT = {"model_type": "bert", "vocab_size": 64_000}
 VIT = {"model_type": "vit"}
 
 MODULE = "modeling_araclip"  # Python file in every saved folder: transformers' Auto classes use it to import araclip
-# transformers takes the value of this key for the name of a weights file. So its own classes (CLIPModel, BertModel …),
-# which would load random weights, fail on a saved folder with this sentence as the name of the missing file.
+# transformers takes the value of this key for the name of a weights file. If one of its own classes (CLIPModel,
+# BertModel …) loads a saved folder, it fails with SENTENCE as the name of the missing file, instead of drawing random
+# weights.
 _NO_WEIGHTS = "transformers_weights"
 SENTENCE = (
     "this is an AraCLIP model. Load it with AraCLIPModel.from_pretrained and AraCLIPProcessor.from_pretrained of the "
@@ -41,7 +42,7 @@ Tower: TypeAlias = dict[str, Any] | PreTrainedConfig
 TEXT_POOLINGS = ("mean", "cls", "max")
 VISION_POOLINGS = ("pooler", "cls", "mean")
 VISION_PROJECTIONS = ("linear", "identity")
-# The pooler of these towers is a dense layer, which few checkpoints have; classifiers use the first token.
+# These towers' pooler is a dense layer that few checkpoints have, so the first token is used, as in classifiers.
 _CLS_TOWERS = ("vit", "deit", "ijepa", "yolos", "vivit")
 
 
@@ -110,7 +111,7 @@ class AraCLIPConfig(Named, PreTrainedConfig):  # type: ignore[misc]
         super().__init__(**{key: value for key, value in kwargs.items() if key not in FOR_OTHERS})
         self.text_config = _tower(ARABERT if text_config is None else text_config)
         self.vision_config: Any = None if vision_config is None else _tower(vision_config)
-        if attention is not None:  # one for both towers, or a dictionary; None: each tower keeps its own
+        if attention is not None:  # one kind for both towers, or a dictionary; None: each tower keeps its own
             self._attn_implementation = attention
         if vision_pooling is None:
             vision_pooling = usual_vision_pooling(self.vision_config)
@@ -173,7 +174,7 @@ class AraCLIPConfig(Named, PreTrainedConfig):  # type: ignore[misc]
 
 
 def usual_vision_pooling(config: PreTrainedConfig | None) -> str:
-    """Return "cls" for plain ViTs, whose pooler few checkpoints have, and "pooler" for all others and None."""
+    """Return "cls" for plain ViTs, whose pooler few checkpoints have, else "pooler", also without a tower (None)."""
     return "cls" if config is not None and config.model_type in _CLS_TOWERS else "pooler"
 
 

@@ -24,19 +24,19 @@ MAX_BYTES = 8_000_000  # most bytes of one JSON file; a tokenizer_config.json wi
 MAX_DEPTH = 32
 MAX_LAYERS = 512  # most layers of a tower; the deepest published towers have about 100
 MAX_WIDTH = 100_000  # most numbers in a vector, tokens in a text, texts in a query bank; no model has nearly as many
-MAX_SIDE = 4096  # pixels a side of input pictures
+MAX_SIDE = 4096  # most pixels a side of input pictures
 
 _TOKENS = ("special_tokens_map.json", "added_tokens.json")
 _FILES = ("*config.json", "modules.json", "*/*config.json", *_TOKENS, *(f"*/{name}" for name in _TOKENS))
-_INDEXES = ("*.index.json", "*/*.index.json")  # these say which file holds which weight
+_INDEXES = ("*.index.json", "*/*.index.json")  # files that tell which weights file holds which weight
 _ATTENTION = ("attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation")
-_PLAIN = re.compile(r"[\w.-]+")  # no colon or slash, which would name folders or repositories
+_PLAIN = re.compile(r"[\w.-]+")  # a name without colon or slash, which is no folder or repository
 _COUNTS = re.compile(r"(layers|depths?|blocks|branches|groups|repeats)$")
 _SIDES = (
     "size", "image_size", "img_size", "shortest_edge", "longest_edge", "height", "crop_size", "pad_size", "patch_size",
     "max_num_patches",
 )  # fmt: skip
-_LEAST_SHARE = 0.1  # least part of a picture that a crop takes; for a smaller one the picture is enlarged much
+_LEAST_SHARE = 0.1  # least part of a picture that a crop takes; a smaller part would be enlarged too much
 _TIMM_ARGUMENTS = ("model_args", "backbone_kwargs")
 _OF_TIMM = re.compile(r"pretrained|checkpoint|cache|scriptable|exportable|no_jit|features_only")  # not the network's
 
@@ -52,7 +52,7 @@ _ARGUMENTS = {  # arguments that sentence-transformers may pass on to transforme
 }
 _ARGUMENTS["processor"] = _ARGUMENTS["tokenizer"]
 
-Place = tuple[str, ...]  # the keys that lead to a value
+Place = tuple[str, ...]  # path of keys that leads to a value
 
 
 def is_size(value: object) -> bool:
@@ -63,10 +63,12 @@ def is_size(value: object) -> bool:
 def check_folder(folder: Path) -> None:
     """Raise ModelMismatch if a model folder's settings ask for code, for files elsewhere, or for absurd sizes.
 
-    The folder has the layout of transformers, timm, sentence-transformers, or of open_clip with such a text tower.
+    The folder has the layout of transformers, timm, sentence-transformers, or of open_clip with a text tower of
+    transformers.
     """
     for path in folder.iterdir():
-        if path.exists() and not (path.is_file() or path.is_dir()):  # reading it would never end
+        # a pipe is refused, since reading it would never end
+        if path.exists() and not (path.is_file() or path.is_dir()):
             raise ModelMismatch(f"{path} is a pipe or a device, no file. Copy the model's folder again.")
     for path in sorted({path for pattern in _FILES for path in folder.glob(pattern)}):
         content = read_settings(path)
@@ -111,7 +113,7 @@ def code_refused(location: object) -> Iterator[None]:
     """Raise ModelMismatch if settings that transformers reads in a `with` block ask for code of their own to be run."""
     try:
         yield
-    except ValueError as error:  # transformers has no error class for this
+    except ValueError as error:  # transformers raises a plain ValueError for this
         if "trust_remote_code" not in str(error):
             raise
         raise ModelMismatch(
@@ -251,7 +253,8 @@ def config_at(location: str | Path) -> Any:
 
     folder = _check_local(location)
     if folder is not None and not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"{folder} has no config.json")  # transformers 5.0 guesses by the folder's name
+        # transformers 5.0 would guess the kind by the folder's name
+        raise FileNotFoundError(f"{folder} has no config.json")
     with code_refused(location):
         config = AutoConfig.from_pretrained(location, trust_remote_code=False)
     check_settings(config.to_dict(), f"{location}: config.json")
@@ -273,7 +276,7 @@ def tokenizer_at(location: str | Path, config: Any = None) -> Any:
 
 def check_tokens(tokenizer: Any, location: str | Path) -> None:
     """Raise an error if a loaded tokenizer has rules that could make texts endless or take for ever."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)  # a tokenizer written in Python has none
+    backend = getattr(tokenizer, "backend_tokenizer", None)  # None for a tokenizer that is written in Python
     if backend is not None:
         check_rules(json.loads(backend.to_str()), str(location))
 
@@ -298,7 +301,8 @@ def on_pillow(processor: Any) -> Any:
     import transformers
 
     name = type(processor).__name__
-    names = {f"{name}Pil", name.removesuffix("Fast")} - {name}  # today's name, and the name in transformers 5.0
+    # the class's name today, and its name in transformers 5.0
+    names = {f"{name}Pil", name.removesuffix("Fast")} - {name}
     for other in names if hasattr(processor, "resample") else ():
         if (kind := getattr(transformers, other, None)) is not None:
             settings = {key: value for key, value in processor.to_dict().items() if key != "image_processor_type"}
@@ -329,7 +333,7 @@ def model_settings(location: str) -> Mapping[str, Any]:
 
     if location.startswith(_DIRECTORY):
         folder = user_path(location.removeprefix(_DIRECTORY))
-        if not any(next(folder.glob(end), None) for end in _ENDS):  # open_clip would draw them at random
+        if not any(next(folder.glob(end), None) for end in _ENDS):  # open_clip would draw missing weights at random
             raise ModelNotFound(
                 f"{folder} cannot be loaded (no weights, {', '.join(_ENDS)}). Remedy: copy the model's folder again."
             )
@@ -382,7 +386,7 @@ def _checked(path: Path) -> dict[str, Any]:
 
 
 def _check_tower(name: Any, where: str) -> None:
-    """Check a transformers text tower that open_clip would build without `trust_remote_code=False`."""
+    """Raise ModelMismatch if a transformers text tower asks for code, which open_clip would let transformers run."""
     from transformers import MODEL_MAPPING, AutoConfig
 
     if not isinstance(name, str):

@@ -33,8 +33,8 @@ class Published(Named):
     ) -> None:
         """Write safetensors, config.json, a model card, and what other libraries need to load the folder.
 
-        An existing README.md is not overwritten. `push_to_hub=True` uploads the folder as `push_to_hub` does, to
-        `repo_id` or the folder's name.
+        An existing README.md is not overwritten. `push_to_hub=True` also uploads the folder, to the repository
+        `repo_id`, by default named like the folder.
         """
         repository = kwargs.pop("repo_id", Path(save_directory).name)
         options = {name: kwargs.pop(name) for name in UPLOAD if name in kwargs} if push_to_hub else {}

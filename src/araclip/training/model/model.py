@@ -28,8 +28,8 @@ class AraCLIPOutput(ModelOutput):  # type: ignore[misc]
     logits_per_image, logits_per_text: (M, N) and (N, M), scaled cosine similarities, plus the bias if there is one.
     text_embeds, image_embeds: (N, D) and (M, D), rows of unit length.
     text_model_output, vision_model_output: what `get_text_features` and `get_image_features` returned.
-    hidden_states, attentions: a tower's, if they were asked for and only texts or only pictures were given; with both,
-        they are in the two outputs above.
+    hidden_states, attentions: those of the only tower that ran, if they were asked for. If both towers ran, they are in
+    the two outputs above.
     """
 
     loss: Tensor | None = None
@@ -123,7 +123,7 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
     base_model_prefix = "araclip"
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
-    _supports_sdpa = True  # each tower checks this itself
+    _supports_sdpa = True  # each tower checks itself which kinds of attention it supports
     _supports_flash_attn = True
     _supports_flex_attn = True
     text_model: Any
@@ -207,7 +207,8 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
             model.config.name_or_path = found.config.name_or_path
         if output_loading_info:
             return model, report
-        towers.check_complete(model, report["missing_keys"], source, spare=("logit_bias",))  # new to the sigmoid loss
+        # A checkpoint that was not trained with the sigmoid loss has no bias.
+        towers.check_complete(model, report["missing_keys"], source, spare=("logit_bias",))
         return model
 
     @torch.no_grad()

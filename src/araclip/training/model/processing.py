@@ -146,7 +146,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
             return _of_model_folder(cls, model_folder.find(pretrained_model_name_or_path))
         if Path(pretrained_model_name_or_path).is_dir():
             foreign.check_folder(Path(pretrained_model_name_or_path))
-        kwargs["trust_remote_code"] = False  # this class is used, whatever code a folder brings
+        kwargs["trust_remote_code"] = False  # code that a folder brings is never used
         return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     def __call__(
@@ -217,7 +217,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
         if not how.keys() & set(_RESIZING) and _are_pictures(images):
             try:
                 transform = self.preprocessing.transform
-            except ModelMismatch:  # only the image processor itself can prepare these pictures
+            except ModelMismatch:  # only the image processor itself can prepare pictures in this way
                 pass
             else:
                 images = [Image.fromarray(transform.pixels(open_image(one))) for one in checked_pictures(images)]
@@ -260,7 +260,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
         for entry in texts:
             if not isinstance(entry, str):
                 raise ArgumentError(f"expected a text or a list of texts, got {entry!r:.80} ({type(entry).__name__}).")
-        if not isinstance(self.tokenizer, AraCLIPTokenizer):  # that class normalises by itself
+        if not isinstance(self.tokenizer, AraCLIPTokenizer):  # AraCLIPTokenizer normalises by itself
             texts = [normalize(entry) for entry in texts]
         longest = min(self.max_tokens, self.tokenizer.model_max_length)  # sentence-transformers lowers the latter
         tokens: Mapping[str, Any] = self.tokenizer(texts, max_length=min(longest, max_length or longest), **how)
@@ -297,7 +297,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
     def _get_arguments_from_pretrained(
         cls, pretrained_model_name_or_path: str | Path, processor_dict: dict[str, Any] | None = None, **kwargs: Any
     ) -> list[Any]:
-        """Load tokenizer and image processor, which may be missing here. ProcessorMixin's hook requires every part."""
+        """Load tokenizer and image processor; the latter may be None, which ProcessorMixin's own method forbids."""
         if (processor_dict or {}).get("image_processor") is None:
             return [None, AutoTokenizer.from_pretrained(pretrained_model_name_or_path, **kwargs)]
         parts: list[Any] = super()._get_arguments_from_pretrained(

@@ -50,7 +50,7 @@ def save_model(folder: Path, model: AraCLIPModel, processor: AraCLIPProcessor) -
     """
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    try:  # safetensors and tokenizers have errors of their own for a full disk
+    try:  # errors of safetensors and tokenizers, as on a full disk, become one of araclip's
         with failures(folder, "make room, then start the same command again", TrainingError, cannot="be written"):
             model.save_pretrained(part)
             processor.save_pretrained(part)

@@ -30,7 +30,10 @@ def text_tower(config: PreTrainedConfig) -> PreTrainedModel:
 
 
 def image_tower(config: PreTrainedConfig, projected: bool, pooling: str) -> PreTrainedModel:
-    """Make a vision tower with random weights; with `projected`, include the tower's own projection if it has one."""
+    """Make a vision tower with random weights; with `projected`, with its own projection if such a tower has one.
+
+    The tower has a pooler only if `pooling` is "pooler" or the pooler cannot be left out.
+    """
     name = _PROJECTED.get(config.model_type) if projected else None
     if name:
         return getattr(transformers, name)(config)
@@ -66,7 +69,7 @@ def load_image_tower(source: str | Path | PreTrainedModel, projected: bool, pool
         return tower
     config = getattr(whole, "vision_config", None) or whole
     if config is not whole and hasattr(config, "projection_dim"):
-        config.projection_dim = whole.projection_dim  # the dual encoder's: the vision part may state a default
+        config.projection_dim = whole.projection_dim  # not a default that the vision part may state
     name = _PROJECTED.get(config.model_type) if projected else None
     if name:
         return load_complete(getattr(transformers, name), source, config=config)
@@ -200,7 +203,7 @@ def pooled_image(output: Any, pooling: str, tower: str) -> Tensor:
                 "for a timm tower do_pooling=True."
             )
         return pooled.flatten(1)  # convolutional towers pool to (B, W, 1, 1)
-    tokens: Tensor = output.last_hidden_state  # (B, T, W), or (B, W, h, w) of a convolutional tower
+    tokens: Tensor = output.last_hidden_state  # (B, T, W); a convolutional tower gives (B, W, h, w)
     if tokens.ndim == 4:
         tokens = tokens.flatten(2).transpose(1, 2)
     return tokens[:, 0] if pooling == "cls" else tokens.mean(dim=1)
@@ -228,7 +231,8 @@ def _without_pooler(config: PreTrainedConfig, drop_pooler: bool) -> dict[str, An
     return {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(model.__init__).parameters else {}
 
 
-STACKS = {"layer", "layers", "block", "blocks", "resblocks", "stages", "h"}  # names of the list of layers in encoders
+# names that encoders give their list of layers
+STACKS = {"layer", "layers", "block", "blocks", "resblocks", "stages", "h"}
 
 
 def parameters_by_layer(module: nn.Module | nn.Parameter) -> Iterator[tuple[str, nn.Parameter, int]]:
@@ -240,7 +244,7 @@ def parameters_by_layer(module: nn.Module | nn.Parameter) -> Iterator[tuple[str,
         yield "", module, 0
         return
     prefixes, count = _stacks(module)
-    reached = False  # true once the list of layers began; modules registered before it are its input
+    reached = False  # true from the first parameter of a layer on; parameters before it are the layers' input
     for name, parameter in module.named_parameters():
         if of := [prefix for prefix in prefixes if name.startswith(prefix)]:
             reached = True
@@ -250,10 +254,10 @@ def parameters_by_layer(module: nn.Module | nn.Parameter) -> Iterator[tuple[str,
 
 
 def _stacks(module: nn.Module) -> tuple[tuple[str, ...], int]:
-    """Find the module's list of layers: return its dotted prefix, as a tuple of one, and its length.
+    """Find the module's list of layers: return prefixes of its parameters' names, and the number of layers.
 
-    It is the largest list that is not inside another list. A tower of several branches has one list in each branch, of
-    the same name and length; then there is a prefix for each.
+    The list of layers is the largest list that is not inside another list; it has one prefix. A tower of several
+    branches has a list in each branch, of the same name and length, and so a prefix for each branch.
     """
     found: list[tuple[int, str, int]] = []
     outer: tuple[str, ...] = ()

@@ -96,10 +96,11 @@ def _of_product(product: str, source: str, turned: bool, weights: Mapping[str, N
 
 
 LEAST_COSINE = 0.999  # least cosine between the float32 graph and PyTorch; rounding alone stays above .999999
-LEAST_IN_INT8 = 0.9  # the same for a graph that computes in int8; wrong weights give cosines near 0
+LEAST_IN_INT8 = 0.9  # least cosine between a graph that computes in int8 and PyTorch; wrong weights give cosines near 0
 LENGTHS = 24  # probe texts in each of three scripts, from one word to more than the model takes
 CHUNK = 8  # probe texts that pass the PyTorch model at once
-LARGE = 384  # pixels a side; from this size on a third of the probe pictures is used, because each takes seconds
+# pixels a side: of pictures this large or larger only a third of the probes is used, because each takes seconds
+LARGE = 384
 TOGETHER = 1_000_000  # pixels that pass a graph at once; attention needs memory for each pair of patches
 
 _ARABIC = ("قطة", "سوداء", "تنام", "على", "طاولة", "قُرْبَ", "النافذة", "و", "كلبٌ", "يركض", "في", "حديقة", "بيت", "كبير")
@@ -113,9 +114,9 @@ _PICTURES = ("black", "white", "red", "gradient", "checkers", *(f"shapes {i}" fo
 class Probes:
     """Synthetic texts and pictures, and the vectors that the PyTorch model gives them.
 
-    texts: 72 Arabic, English and mixed texts, of one word to more than `max_tokens`. squares: pictures (n, S, S, 3)
-    uint8, n = 20, or 7 if they are large. pictures: the pictures' names. text_vectors, image_vectors: (72, D) and
-    (n, D), rows of unit length.
+    texts: 72 Arabic, English and mixed texts (all numbers here are for `every` = 1), of one word to more than
+    `max_tokens`. squares: pictures (n, S, S, 3) uint8, n = 20, or 7 if they are large. pictures: the pictures' names.
+    text_vectors, image_vectors: (72, D) and (n, D), rows of unit length.
     """
 
     texts: list[str]
@@ -258,14 +259,14 @@ def _pixels(processor: AraCLIPProcessor, squares: NDArray[np.uint8]) -> torch.Te
 def _cosines(graph: str, expected: Vectors, *ways: Callable[[], Vectors]) -> NDArray[np.float32]:
     try:
         found = [way() for way in ways]
-    except Exception as error:  # ONNX Runtime's errors have no common root
+    except Exception as error:  # any, since ONNX Runtime's errors have no common base class
         raise ExportRejected(f"{graph} cannot be run on the probes ({first_line(error)}). Report the tower.") from error
     each = np.stack([(vectors * expected).sum(axis=1) for vectors in found])  # (ways, n)
     worse: NDArray[np.float32] = each.min(axis=0)  # NaN where any is
     return worse
 
 
-CHECKS = 1  # raise it when unpacking changes, so that folders that passed before are compared again
+CHECKS = 1  # increase it when unpacking changes, so that folders that passed before are compared again
 EVERY = 4  # a rebuilt model is compared on every fourth probe; an export, which must check tracing too, uses all
 
 
@@ -396,7 +397,7 @@ def _norms_after_convolutions(model: Any, size: int) -> dict[str, str]:
     """Return convolution → the BatchNorm that reads its output; PyTorch's exporter merges the two into one layer."""
     producer: dict[int, str] = {}
     pairs: dict[str, str] = {}
-    outputs = []  # kept alive, because a freed tensor's id could be reused
+    outputs = []  # keeps outputs alive, because a freed tensor's id could be reused
 
     def after(name: str) -> Any:
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:

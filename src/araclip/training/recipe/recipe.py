@@ -1,4 +1,4 @@
-"""A recipe: the TOML file that says how one model is trained. It is read into frozen dataclasses.
+"""Reads a recipe, the TOML file that says how one model is trained, into frozen dataclasses.
 
     name = "my-model"
     stages = ["linear", "distill", "finetune"]      # in this order; each is a section below
@@ -37,17 +37,18 @@ extensions.load(extensions.RECIPE)
 
 Table = dict[str, Any]
 
-NAMED: Mapping[str, tuple[type, str, str]] = {  # table of named sets → class of a set, keys of its path and share
+# table of named sets → (class of its sets, key of a set's path, key of its share)
+NAMED: Mapping[str, tuple[type, str, str]] = {
     "pictures": (PictureSource, "folder", "share"),
     "sources": (Source, "path", "weight"),
 }
-_SHARES = {  # key of a stage → the table in NAMED that its names are looked up in
+_SHARES = {  # key of a stage that lists named sets → their table in NAMED
     **dict.fromkeys(("pictures", "expert_pictures", "familiar_pictures", "unfamiliar_pictures"), "pictures"),
     "sources": "sources",
 }
 _MERGED = ("dev", "image", "model", *_SHARES)  # tables that `extends` merges key by key; other values are replaced
 CACHE = "cache"  # folder below --runs for vectors that are computed once and shared by all stages
-MAX_NAME = 200  # bytes; file systems take 255, and temporary folders append to a name
+MAX_NAME = 200  # most bytes of a name; file systems take 255, and temporary folders append to a name
 _FOLDER_NAME = re.compile(r"[^/\\:\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]*")
 
 
@@ -60,7 +61,7 @@ class Recipe:
     model: ModelSpec
     stages: Mapping[str, Stage]
     order: tuple[str, ...]  # the stages that `araclip train all` runs, in this order
-    start_of: Mapping[str, str | None]  # the stage or folder each stage starts from; None: from [model]
+    start_of: Mapping[str, str | None]  # name of a stage → the stage or folder that it starts from; None: [model]
 
     def stage(self, name: str) -> Stage:
         """Return the stage with this section name; an unknown name is a RecipeError."""
@@ -91,7 +92,7 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
 
 
 def _open(path: Path, before: tuple[Path, ...]) -> TomlFile:
-    """Open a recipe file; if it `extends` another, add that file's sections. `before` has the files that led here."""
+    """Open a recipe file and add the sections of the file it `extends`; `before` has the files that extend it."""
     file = TomlFile(path, "Give a recipe, a TOML file.")
     if (named := file.table.pop("extends", None)) is not None:
         base = path.parent / str(named)

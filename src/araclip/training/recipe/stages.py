@@ -60,11 +60,11 @@ class ModelSpec:
     vision_projection: str = "linear"
     vision_mirror: bool = False  # true: features are averaged over the picture and its mirror image
     matryoshka_dims: tuple[Width, ...] = ()
-    max_tokens: Width = 64  # as in AraCLIP; captions need half as many
+    max_tokens: Width = 64  # as in AraCLIP; captions need only 32
     image_size: Pixels | None = None  # side of the input pictures in pixels; None: the tower's own size
     logit_scale: Finite | None = None  # log of the inverse temperature at the start; None: CLIP's value
     logit_bias: Finite | None = None  # the bias at the start, which the sigmoid loss needs (SigLIP: −10); None: no bias
-    vocabulary: Annotated[tuple[Path, ...], AfterValidator(below_data)] = ()  # text files; only their words are kept
+    vocabulary: Annotated[tuple[Path, ...], AfterValidator(below_data)] = ()  # text files: only their words are kept
     text_identity: bool = False  # true: the text projection starts as the identity matrix
 
 
@@ -95,7 +95,7 @@ class ImageSide:
     views: Few = 2
     degradation: Chance = 0.0  # chance that a crop is compressed, reduced or sharpened; see `degraded`
     window: Window = 0.86  # side of a training crop, as a part of the picture's side
-    map_scale: Window | None = None  # shrinks the cached maps for the learning blocks: factor of the side
+    map_scale: Window | None = None  # factor by which the side of the cached maps is shrunk for the learning blocks
     each_branch: bool = False  # a loss for each branch of the tower; false: one loss for the branches' sum
     cache: Folder | None = None  # folder of computed feature maps; None: one that all stages of the run share
 
@@ -131,7 +131,7 @@ class Stage:
 class StartingStage(Stage):
     """A stage that starts from one model."""
 
-    start: str | None = None  # a stage, folder or bundled model; None: the stage before, or [model]
+    start: str | None = None  # a stage, folder or bundled model to start from; None: the stage before, or [model]
     model: ModelSpec | None = None  # towers that this stage puts together, instead of `start`
 
 
@@ -158,7 +158,7 @@ class LearningStage(StartingStage):
     steps: Count = 1000
     batch: Many = 128
     chunk: Many = 32  # rows that pass a tower at the same time
-    grad_cache: bool = False  # true: any batch fits into memory, for a second pass (see `gradcache`)
+    grad_cache: bool = False  # true: less memory for any batch, by a second pass (see `gradcache`)
     gradient_checkpointing: bool = False  # true: activations are recomputed instead of stored
     dropout: Dropout | None = None  # dropout in a text tower that learns; None: as in the tower's configuration
     frozen_layers: OrNone = 0  # how many of the lowest text layers are frozen; the embeddings are frozen with them
@@ -215,7 +215,7 @@ class Finetune(LearningStage):
     train_text: Literal["full", "locked"] = "full"
     train_text_head: bool = True  # false: the text projection does not learn
     lr_image: NotNegative = 1e-4
-    image_precision: Literal["float32", "bfloat16", "pointwise"] | None = None  # of the image tower; None: `precision`
+    image_precision: Literal["float32", "bfloat16", "pointwise"] | None = None  # the image tower's; None: `precision`
     pictures: Pictures = ()
     image: ImageSide = ImageSide()
     loss: Literal["infonce", "sigmoid"] = "infonce"

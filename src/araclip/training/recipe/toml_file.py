@@ -14,14 +14,14 @@ from araclip.errors import RecipeError, first_line
 
 MAX_MISTAKES = 10  # how many mistakes one message lists
 
-Key = tuple[str | int, ...]  # ("distill", "sources", 0, "path"): names of tables and keys, indexes in arrays
+Key = tuple[str | int, ...]  # keys and indexes that lead to a value: ("distill", "sources", 0, "path")
 Built = TypeVar("Built")
 
 
 def below_data(value: Any, info: ValidationInfo) -> Any:
     """Join a path, or every path in a tuple or dataclass, to the recipe's `data`; for pydantic's AfterValidator."""
     data = (info.context or {}).get("data")
-    if data is None:  # made in Python, not read from a file
+    if data is None:  # a dataclass made in Python, not read from a file
         return value
     return _joined(value, data)
 
@@ -56,8 +56,8 @@ class TomlFile:
 
         Paths in fields marked with `below_data` are joined to `data`.
         """
-        # Read as JSON, whose types are TOML's: in strict mode its arrays become tuples and its texts paths. The adapter
-        # of a tuple passes its config on to plain dataclasses, which have none.
+        # The table is validated as JSON, whose types are TOML's: in strict mode, JSON arrays become tuples and texts
+        # paths. The adapter is of a tuple, because it passes its config on to plain dataclasses, which have none.
         whole: Any = tuple[cls]  # type: ignore[valid-type]
         adapter: TypeAdapter[tuple[Built]] = TypeAdapter(whole, config=ConfigDict(extra="forbid"))
         try:

@@ -1,7 +1,7 @@
 """The stage `captions`: trains the text tower with InfoNCE between captions of one picture, in one or two languages.
 
-Captions of one picture have in common what the picture shows. Many more pictures have captions at hand than have files
-that can be trained with, so this stage needs no picture files.
+Captions of one picture have in common what the picture shows. For many pictures only the captions are available and not
+the files, so this stage needs no picture files.
 """
 
 import torch
@@ -31,7 +31,7 @@ def captions(stage: Captions, context: StageContext) -> dict[str, float]:
     mixture = PictureMixture(
         stage.pictures, stage.seed, languages=stage.languages, captions=2, noise=stage.noise, needs_files=False
     )
-    mixture.batch(0, stage.batch)  # refuses too few pictures before the model is loaded
+    mixture.batch(0, stage.batch)  # raises for too few pictures before the model is loaded
     model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)
     data = {"start": fingerprint(model), "captions": mixture.fingerprint}

@@ -90,7 +90,7 @@ def _done(recipe: Recipe, name: str, runs: Path) -> dict[str, float]:
 
 
 def _made_of(recipe: Recipe, name: str) -> list[str]:
-    """Return the stages whose models this stage uses: as its start or its `model`'s towers, and as teacher and such."""
+    """Return the stages whose models this stage uses: as its start, as towers of its `model`, or as a teacher."""
     stage = recipe.stage(name)
     named: list[str | None] = [recipe.start_of[name], *stage.models]
     if isinstance(stage, StartingStage) and (stage.model or not recipe.start_of[name]):

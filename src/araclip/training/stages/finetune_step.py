@@ -144,7 +144,7 @@ class FinetuneStep:
         """Leave the step's gradients in `.grad`; return {"loss": …}, and each term by name if there are several."""
         stage, losses = self.stage, self.losses
 
-        # The batch of all processes, and this process's part of it.
+        # Draws the batch of all processes, and takes this process's part.
         batch = self.mixture.batch(step, stage.batch)
         names, classes = self._class_names(step)
         own = share(self.accelerator, stage.batch)
@@ -157,7 +157,7 @@ class FinetuneStep:
         anchors = slice(None, None, max(1, stage.batch // stage.anchor_pictures))  # evenly spread over the batch
         before = self._initial_features(pixels[anchors])  # (a, W)
 
-        # The loss over the vectors of all processes, gathered from each.
+        # The loss is taken over the vectors of all processes, gathered from each.
         terms: dict[str, Tensor] = {}
 
         def loss(text: Tensor, image: EncodedImages) -> Tensor:
@@ -173,7 +173,7 @@ class FinetuneStep:
                 terms["anchor"] = stage.anchor * losses.forgetting(gather(image.features[anchors]), gather(before))
             return torch.stack(list(terms.values())).sum()
 
-        # Backward, through the towers chunk by chunk where the stage asks for GradCache.
+        # The backward pass goes chunk by chunk through the towers if the stage asks for GradCache.
         total = backward(
             stage, self.accelerator, step, loss, (tokens, self.texts.encode, stage.precision),
             (torch.split(pixels, stage.chunk), self.images.encode, stage.image_precision or stage.precision),

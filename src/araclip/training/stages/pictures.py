@@ -60,7 +60,7 @@ class Pixels:
 
     @classmethod
     def of(cls, processor: AraCLIPProcessor) -> "Pixels":
-        """Make it with the size, means and deviations of a model's processor; a RecipeError if it reads no pictures."""
+        """Make a Pixels with a processor's size, means and deviations; a RecipeError if it reads no pictures."""
         if processor.image_processor is None:
             raise RecipeError(
                 "this model has no image tower, and the stage or its dev set needs one. Name [model] vision."
@@ -158,9 +158,9 @@ class LockedImages:
     """Images for a tower that never learns: its outputs are computed once and kept on disk (LiT, Zhai et al. 2022).
 
     Args:
-        side: with `frozen_blocks`, a convolutional tower's outputs are computed from the feature maps of these blocks
-            that a stage with learning upper blocks has cached. A model that averages over mirror images also reads the
-            second map of each picture, made of the mirrored and recoloured picture.
+        side: if `frozen_blocks` is set, a convolutional tower's outputs are computed from the feature maps of these
+            blocks, which an earlier stage has cached. A model that averages over mirror images also reads each
+            picture's second map, that of the mirrored and recoloured picture.
     """
 
     def __init__(
@@ -192,7 +192,7 @@ class LockedImages:
         return projected(self.model, torch.from_numpy(self._cached[key].astype(np.float32)))
 
     def close(self) -> None:
-        """Nothing to restore."""
+        """Do nothing, as there is nothing to restore."""
 
     def _features(self, pictures: Sequence[Path], views: int = 1) -> NDArray[np.float16]:
         """Return the tower's outputs (N, W); a picture that is listed twice passes the tower once."""
@@ -310,4 +310,4 @@ class PixelImages:
         return torch.cat([projected(self.model, pooled(self.model, values)) for values in batches])
 
     def close(self) -> None:
-        """Nothing to restore."""
+        """Do nothing, as there is nothing to restore."""

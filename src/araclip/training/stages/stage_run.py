@@ -1,4 +1,4 @@
-"""What stages share: opening the run folder, saving the model at the end, listing the parameters that learn."""
+"""Steps that stages share: opening the run folder, saving the model at the end, listing the parameters that learn."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ from araclip.training.stages.texts import LearningTexts
 
 def checkpoint_activations(model: AraCLIPModel) -> None:
     """Turn on gradient checkpointing (Chen et al. 2016): activations are recomputed instead of stored."""
-    enable = getattr(model, "activation_checkpointing_enable", None)  # the method's name since transformers 5.24
+    enable = getattr(model, "activation_checkpointing_enable", None)  # renamed in transformers 5.24
     (enable or model.gradient_checkpointing_enable)()
 
 
@@ -71,7 +71,7 @@ def stage_run(
 ) -> Iterator[Run]:
     """Open the run of a stage for a `with` block; at the end of the block, save the student in the run's folder.
 
-    `data` has a fingerprint for each source of data; a run that was begun with others is not resumed.
+    `data` has a fingerprint for each source of data; a run that was begun with other data is not resumed.
     """
     with Run.open(
         context.folder,

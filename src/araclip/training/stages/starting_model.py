@@ -57,7 +57,7 @@ class StageContext:
         return self.reporter.step_progress(self.name)
 
 
-UNPACKING_S = 600.0  # how long to wait for another process that is unpacking the same model
+UNPACKING_S = 600.0  # most seconds to wait for another process that is unpacking the same model
 
 
 def result_of(runs: Path, stage: str) -> Path:
@@ -84,9 +84,9 @@ def saved_model(context: StageContext, named: str, why: str) -> Path:
 def members_of(
     names: Sequence[str], context: StageContext, why: str
 ) -> tuple[dict[str, AraCLIPModel], AraCLIPProcessor]:
-    """Load the models that a stage puts together, without their query banks; return them by name.
+    """Load the models that a stage puts together, without query banks and names parts; return them by name.
 
-    The processor returned with them is the first model's.
+    The processor returned with them is the first model's, set to squash pictures.
 
     Args:
         names: stages, folders or bundled models, each once. why: what the stage does with them, such as "joins".
@@ -105,7 +105,7 @@ def _unpacked(exported: str, cache: Path) -> Path:
     if not (folder / "config.json").is_file():
         cache.mkdir(parents=True, exist_ok=True)
         with atomic.single_writer(cache / f".{folder.name}.lock", patience=UNPACKING_S):
-            if not (folder / "config.json").is_file():  # another process may have made it meanwhile
+            if not (folder / "config.json").is_file():  # not if another process has unpacked it meanwhile
                 save_model(folder, *unpack(exported))
     return folder
 

@@ -20,7 +20,7 @@ from araclip.training.model.processing import AraCLIPProcessor
 from araclip.training.model.towers import fingerprint, freeze
 
 EVAL_BATCH = 64  # texts that pass the tower at once when no gradients are needed
-SHORT = 128  # tokens; longer texts take too much memory without fused attention
+SHORT = 128  # most tokens; longer texts take too much memory without fused attention
 Tokens = dict[str, Tensor]
 
 
@@ -72,7 +72,7 @@ class LearningTexts:
         self.model, self.processor = model, processor
         if dropout is not None:
             for module in model.text_model.modules():
-                if isinstance(module, nn.Dropout):  # attention also takes its dropout from such a module
+                if isinstance(module, nn.Dropout):  # some attention layers read their dropout rate from it
                     module.p = dropout
         freeze(model.text_model, frozen_layers)
         _attend_plainly(model, processor)
@@ -165,7 +165,7 @@ class LockedTexts:
             stored = added if stored is None else np.concatenate([stored, added])
             self.cache.mkdir(parents=True, exist_ok=True)
             atomic.write_array(path, stored)
-        assert stored is not None  # the stored outputs have a row for every text
+        assert stored is not None  # not None, since every text has a stored row by now
         features: NDArray[np.float16] = stored["features"][[rows[key] for key in keys]]
         return features
 

@@ -1,7 +1,7 @@
 """Loads teachers and keeps their vectors on disk: every distinct text is encoded once, even if runs are killed.
 
     cache.json             format, teacher, its fingerprint, width, number and hash of the texts
-    shard-00000.parquet    vector (fixed-size list of D float16), text; whole or not there
+    shard-00000.parquet    vector (fixed-size list of D float16), text; complete or missing
     shard-00001.parquet    …
 
 Only the shards count: each holds the teacher's fingerprint and a hash of its rows, and vectors are looked up by text.
@@ -60,7 +60,7 @@ class Teacher(Protocol):
         """Sixteen hex digits: a hash of all that the vectors depend on (weights, tokens, kind)."""
 
     def encode(self, texts: list[str]) -> NDArray[np.float32]:
-        """Texts → (n, D) float32, rows of unit length, in the order given."""
+        """Encode texts as (n, D) float32, rows of unit length, in the order given."""
 
 
 class TorchTeacher:
@@ -86,7 +86,7 @@ class TorchTeacher:
 
     @torch.inference_mode()
     def encode(self, texts: list[str]) -> NDArray[np.float32]:
-        """Texts → (n, D) float32, rows of unit length, in the order given."""
+        """Encode texts as (n, D) float32, rows of unit length, in the order given."""
         if not texts:
             return np.empty((0, self.width), np.float32)
         narrow = torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.bfloat16)
@@ -114,7 +114,7 @@ class FolderTeacher:
         return hashlib.sha256(kind.encode()).hexdigest()[:16]
 
     def encode(self, texts: list[str]) -> NDArray[np.float32]:
-        """Texts → (n, D) float32, rows of unit length, in the order given."""
+        """Encode texts as (n, D) float32, rows of unit length, in the order given."""
         return self._model.encode_text(texts)
 
 
@@ -147,7 +147,7 @@ class TeacherCache:
                 f"{unknown[0]!r:.80}. Pass all texts to teacher_vectors; it computes only the new ones."
             )
         found = self.vectors[[self.rows[text] for text in texts]].astype(np.float32)  # (n, D)
-        found /= np.linalg.norm(found, axis=1, keepdims=True)  # float16 changes lengths by 0.1 %
+        found /= np.linalg.norm(found, axis=1, keepdims=True)  # unit length again, as float16 changes it by 0.1 %
         return found
 
 
@@ -228,7 +228,7 @@ def _fill(
     batch: int,
     progress: TeacherProgress | None,
 ) -> None:
-    for left in cache.folder.glob(".*.tmp"):  # left by a killed run; the lock is ours
+    for left in cache.folder.glob(".*.tmp"):  # a killed run left these; the lock is ours
         left.unlink()
     state = _read(cache, lambda line: None)  # read again: another process may have filled the folder meanwhile
     _write_json(cache, state)
@@ -345,7 +345,8 @@ def _hash_texts(texts: Sequence[str]) -> str:
 
 def _hash_rows(vectors: NDArray[np.float16], table: Any) -> str:
     digest = hashlib.sha256(np.ascontiguousarray(vectors).data)
-    for column in [name for name in table.column_names if name != "vector"]:  # earlier releases wrote more columns
+    # hashes all columns, since earlier releases wrote more of them
+    for column in [name for name in table.column_names if name != "vector"]:
         digest.update(json.dumps(table.column(column).to_pylist()).encode())
     return digest.hexdigest()
 
@@ -380,7 +381,7 @@ def load_teacher(spec: str, device: str = "cpu", *, bfloat16: bool = False) -> T
             "transformers:FOLDER_OR_HUB_ID; araclip:FOLDER_OR_BUNDLED_NAME."
         )
     name = f"teacher {spec}"
-    unused = ["vision_model"]  # dropped below, to save half of the memory
+    unused = ["vision_model"]  # the tower that is dropped below, for half of the memory
     if kind == "open_clip":
         text, unused = open_clip_text(name, location), ["visual"]
     elif kind == "transformers":

@@ -28,7 +28,7 @@ from araclip.training.model.foreign import (
 )
 from araclip.training.model.towers import load_complete
 
-# The ids of these texts stand for a tokenizer in a fingerprint: case, punctuation, digits, Arabic, emoji, length.
+# Texts whose ids identify a tokenizer in a fingerprint: case, punctuation, digits, Arabic, emoji, length.
 PROBES = ["a photo of a cat", "A Dog's 2 balls, RED & blue!", "قطة جالسة على طاولة", "أَكْلٌ ٣", "🐈", "long " * 100]
 # Text towers derived from RoBERTa; their positions start after the padding id, so fewer are left for tokens.
 _OFFSET = (
@@ -75,7 +75,7 @@ def open_clip_text(name: str, location: str) -> TextEncoder:
         own, _ = _open_clip_names(location)
         tokenizer = open_clip.get_tokenizer(own, **tokenizer_arguments(model_settings(own)))
         check_tokens(getattr(tokenizer, "tokenizer", None), location)
-    language_lock = threading.Lock()  # the language is a state of the tokenizer, which threads share
+    language_lock = threading.Lock()  # threads share the tokenizer, which holds the language as state
 
     def tokens(texts: list[str]) -> Inputs:
         inner: Any = getattr(tokenizer, "tokenizer", None)
@@ -110,7 +110,7 @@ def open_clip_model(name: str, location: str) -> Any:
     if not model_name or weights == "":
         raise ModelNotFound(f"{name}: expected open_clip:MODEL/PRETRAINED, as in open_clip:ViT-B-32/openai.")
     with failures(name, "open_clip.list_pretrained() has the names; a file of weights works too"):
-        model_settings(model_name)  # raises for settings that must not reach open_clip
+        model_settings(model_name)  # raises for settings that open_clip must not get
         return open_clip.create_model(model_name, pretrained=weights, require_pretrained=True)
 
 
@@ -134,7 +134,8 @@ def transformers_text(name: str, location: str) -> TextEncoder:
     with failures(name, remedy):
         config = config_at(location)
         saved_as = (config.architectures or [""])[0]
-        alone = saved_as.endswith(("TextModel", "TextModelWithProjection"))  # AutoModel would drop a projection
+        # a text tower saved alone is loaded by its own class, since AutoModel would drop the projection
+        alone = saved_as.endswith(("TextModel", "TextModelWithProjection"))
         loader = getattr(transformers, saved_as) if alone else transformers.AutoModel
         kind = loader if alone else transformers.MODEL_MAPPING[type(config)]
         if not hasattr(kind, "get_text_features") and getattr(kind, "main_input_name", "") == "pixel_values":
