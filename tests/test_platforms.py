@@ -352,11 +352,36 @@ def test_a_process_steps_back_and_counts_its_cores_where_calls_for_it_are_missin
     asked: list[object] = []
     monkeypatch.delattr(os, "nice", raising=False)
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(processes, "CGROUP", Path("/nowhere"))
     monkeypatch.setattr(psutil, "BELOW_NORMAL_PRIORITY_CLASS", 16384, raising=False)
     monkeypatch.setattr(psutil.Process, "nice", lambda self, value=None: asked.append(value))
     processes.step_back(10)
     assert asked == [16384]
     assert processes.usable_cores() == os.cpu_count()
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"cpu.max": "150000 100000\n"}, 2),
+        ({"cpu.max": "20000 100000\n"}, 1),
+        ({"cpu.max": "max 100000\n"}, 16),
+        ({"cpu.max": "6400000 100000\n"}, 16),
+        ({"cpu.max": "nonsense"}, 16),
+        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 16),
+        ({}, 16),
+    ],
+)
+def test_a_containers_quota_bounds_the_usable_cores(
+    files: dict[str, str], cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpu").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(processes, "CGROUP", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
+    assert processes.usable_cores() == cores
 
 
 def test_how_a_process_ended_is_a_signal_or_a_number() -> None:

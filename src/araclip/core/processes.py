@@ -3,14 +3,32 @@
 Imports only modules that load fast, because commands install their signal handlers first.
 """
 
+import math
 import os
 import signal
 from contextlib import suppress
+from pathlib import Path
+
+CGROUP = Path("/sys/fs/cgroup")  # Linux: the limits of the container that this process runs in
 
 
 def usable_cores() -> int:
-    """Return the number of cores this process may run on; taskset and a container's CPU set can lower it."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the number of cores this process may keep busy.
+
+    A CPU set (taskset, `docker run --cpuset-cpus`) and a container's CPU quota (`docker run --cpus`) can lower it.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(cores, _quota())))
+
+
+def _quota() -> float:
+    """Return how many seconds of CPU time the container gets in a second; infinity without a limit."""
+    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):  # cgroup versions 2 and 1
+        with suppress(OSError, ValueError, ZeroDivisionError):  # ValueError: "max", which is no limit
+            quota, period = " ".join((CGROUP / name).read_text() for name in names).split()
+            if int(quota) > 0:
+                return int(quota) / int(period)
+    return math.inf
 
 
 def one_blas_thread() -> None:
