@@ -110,7 +110,7 @@ def _decoded(source: Openable, size: int | None, name: str, distort: bool) -> It
         factors = factors_for(*image.size, size, distort=distort)
         reduced = image.width * image.height // (factors[0] * factors[1])
         needed = bytes_to_decode(image, decoder_bytes, reduced)
-        if size is not None:  # (without `size`, a picture beyond the budget is decoded while no other is)
+        if size is not None:  # without `size`, a picture beyond the budget waits until no other is decoded
             check_budget(image, needed, DECODING.total, name)
         with DECODING.hold(needed):
             check_free_memory(image, needed, name)
@@ -160,7 +160,7 @@ def _our_errors(name: str) -> Iterator[None]:
             raise ImageTooLarge(message("picture bomb", name=name, megapixels=size, most=MAX_PIXELS / 1e6)) from None
         except MemoryError:
             raise ImageTooLarge(message("picture no memory", name=name)) from None
-        except Exception as error:  # any, as Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error …
+        except Exception as error:  # any: Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error …
             reason = "; ".join(" ".join(text.split())[:200] for text in (str(error) or type(error).__name__, *said))
             raise UnreadableImage(message("picture damaged", name=name, reason=reason)) from error.with_traceback(
                 None

@@ -245,7 +245,10 @@ def _costs(sounds: list[str], words: Iterable[str]) -> dict[str, float]:
 
 
 def _next_row(row: list[float], costs: list[float], skip: float, skipped: list[float]) -> tuple[list[float], float]:
-    """Return the row for one more letter, and its least entry; entry i is the cost of matching the first i sounds."""
+    """Return the costs for one more letter, and their least; entry i is the cost of matching the first i sounds.
+
+    costs: of matching the letter with each sound. skip: of skipping the letter. skipped: of skipping each sound.
+    """
     diagonal = row[0]
     left = least = diagonal + skip
     new = [left]
@@ -262,7 +265,10 @@ def _next_row(row: list[float], costs: list[float], skip: float, skipped: list[f
 
 
 def _begin_alike(one: str, other: str, most: int) -> int:
-    """Return how many first letters two words share; a word's last letter does not count, as its costs differ."""
+    """Return how many first letters two words share, at most `most`.
+
+    The last letter of either word does not count, since a letter at the end has other costs.
+    """
     most = min(most, len(one) - 1, len(other) - 1)
     for at in range(most):
         if one[at] != other[at]:

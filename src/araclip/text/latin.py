@@ -67,7 +67,10 @@ class Latin:
         self.lexicon, self.vocabulary, self._english = lexicon, vocabulary, english
 
     def read(self, typed: Sequence[str]) -> dict[int, list[Change]]:
-        """Return place → what the Latin word may be in Arabic; English words are read only among Arabizi words."""
+        """Return place of a word in Latin letters → the Arabic words that it may be.
+
+        English words are read as Arabizi only if Arabizi words stand beside them.
+        """
         places = [at for at, word in enumerate(typed) if is_latin(word) and not word.isdigit()]
         if not places:
             return {}
@@ -106,7 +109,10 @@ class Latin:
         return {at: changes for at, changes in found.items() if changes}
 
     def _may_be_arabic(self, word: str, lower: str) -> bool:
-        """True if a word without digits for letters is not English and does not look like a name (iPhone, mp3)."""
+        """True if a word in Latin letters may be Arabizi, though it has no digit for a letter.
+
+        It must not be English (`lower` is the word in lower case), and not look like a name (iPhone, mp3).
+        """
         known = lower in self._english() or lower in WORDS or lower in PREFIXES or _CONTRACTION.fullmatch(lower)
         return not known and len(lower) > 2 and lower.replace("'", "").isalpha() and word[1:] == lower[1:]
 

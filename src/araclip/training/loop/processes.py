@@ -34,7 +34,10 @@ def accelerator_for(batch: int = 0) -> Accelerator:
 
 
 def check_even(count: int, what: str, accelerator: Accelerator) -> None:
-    """Raise a RecipeError if processes cannot share a batch equally: the loss would differ from a single process's."""
+    """Raise a RecipeError if processes cannot share a batch equally: the loss would differ from a single process's.
+
+    `count` is the size of the batch, and `what` the word for its rows in the message.
+    """
     if count % accelerator.num_processes:
         raise RecipeError(
             f"a batch of {count} {what} cannot be shared by {accelerator.num_processes} processes. "

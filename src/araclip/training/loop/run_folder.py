@@ -140,10 +140,10 @@ def begin(folder: Path, recipe: Mapping[str, Any], data: Mapping[str, str], *, f
         RunMismatch: the folder was begun with another recipe or other data, or its config.json is missing or damaged.
     """
     path = folder / "config.json"
-    if fresh:  # checkpoints first: after a kill in between, the new recipe must not resume from them
+    if fresh:  # deletes checkpoints first: if killed in between, the new recipe must not resume from them
         checkpoint.remove_all(folder)
         (folder / "metrics.jsonl").unlink(missing_ok=True)
-        shutil.rmtree(folder / "model", ignore_errors=True)  # otherwise a later stage could start from the old model
+        shutil.rmtree(folder / "model", ignore_errors=True)  # else a later stage could start from the old model
         path.unlink(missing_ok=True)
     config = _config(recipe, data)
     if not path.exists():

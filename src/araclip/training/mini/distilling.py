@@ -58,7 +58,8 @@ def distill_features(stage: DistillImages, context: StageContext) -> dict[str, f
             model, Pixels.of(processor), mixture.files, stage.image, stage.seed, context.cache, context.reporter.log,
             pointwise=stage.image_precision == "pointwise",
         )  # fmt: skip
-    assert isinstance(images, BranchImages)  # `training_images` returns this class if `map_scale` is set
+    # The stage demands `map_scale`, and with it `training_images` returns this class.
+    assert isinstance(images, BranchImages)
     data = {"start": fingerprint(model), "pictures": mixture.fingerprint, "features": stage.features_of}
     if stage.features_of:
         learned = starting_model.image_tower_of(stage.features_of, context)
