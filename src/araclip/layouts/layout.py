@@ -351,7 +351,7 @@ MODULE = "araclip.layouts.sentence_transformers_module.AraCLIPModule"
 
 
 def write_sentence_transformers(model: AraCLIP, out: Path) -> None:
-    """Write a model folder in the layout of sentence-transformers."""
+    """Write a model folder in the layout of sentence-transformers, so that sentence-transformers can load it."""
     copy_model_folder(model, out / FOLDER)
     write_json(out / "modules.json", [{"idx": 0, "name": "0", "path": FOLDER, "type": MODULE}])
     write_json(
@@ -381,7 +381,7 @@ SUFFIXES = {"float32": "", "float16": "_fp16"}
 
 
 def write_transformers_js(model: AraCLIP, out: Path) -> None:
-    """Write a model folder in the layout of transformers.js."""
+    """Write a model folder in the layout of transformers.js, so that transformers.js can load it."""
     write_json(out / "config.json", _config(model))
     # the processor gives pixels / 255; the graph does the rest
     unscaled = replace(model.config.image, mean=(0.0,) * 3, std=(1.0,) * 3)

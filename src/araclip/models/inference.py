@@ -115,7 +115,7 @@ class OpenVinoSession:
         except IndexError:
             request = self._compiled.create_infer_request()
         try:
-            return np.array(request.infer(dict(inputs))[0])  # a copy, since the next run overwrites this memory
+            return np.array(request.infer(dict(inputs))[0])  # the output is copied, since the next run overwrites it
         finally:
             self._free.append(request)
 

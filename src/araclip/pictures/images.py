@@ -164,7 +164,7 @@ def _our_errors(name: str) -> Iterator[None]:
             reason = "; ".join(" ".join(text.split())[:200] for text in (str(error) or type(error).__name__, *said))
             raise UnreadableImage(message("picture damaged", name=name, reason=reason)) from error.with_traceback(
                 None
-            )  # without the traceback, whose frames hold pixels
+            )  # raised without its traceback, whose frames hold pixels
 
 
 def open_file(path: str | PathLike[str]) -> BufferedReader:
@@ -264,6 +264,6 @@ def decode_ahead(
         try:
             return square(open_image(source, size), size)
         except ImageError as error:
-            return error.with_traceback(None)  # without the traceback, whose frames hold the source
+            return error.with_traceback(None)  # without its traceback, whose frames hold the source
 
     return map_ahead(decode, sources, threads)

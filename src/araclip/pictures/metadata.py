@@ -122,7 +122,7 @@ def exif_time(text: object) -> str | None:
     """Convert an EXIF date, YYYY:MM:DD HH:MM:SS, to ISO 8601; None if it is no valid date."""
     try:
         return datetime.strptime(str(text).strip("\0 ")[:19], "%Y:%m:%d %H:%M:%S").isoformat()
-    except ValueError:  # such as 0000:00:00 00:00:00 of a camera whose clock is not set
+    except ValueError:  # no date, such as 0000:00:00 00:00:00 of a camera whose clock is not set
         return None
 
 

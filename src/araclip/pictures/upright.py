@@ -78,13 +78,13 @@ def _turn_of(image: Image.Image) -> Image.Transpose | None:
 def _turned(image: Image.Image, turn: Image.Transpose) -> Image.Image:
     image = image.transpose(turn)
     for block in ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"):
-        image.info.pop(block, None)  # or a reader would turn the picture a second time
+        image.info.pop(block, None)  # dropped, or a reader would turn the picture again
     return image
 
 
 def _averageable(image: Image.Image) -> Image.Image:
     """Convert an image to a mode whose values can be averaged: no palette, not bilevel, not packed 16 bits."""
-    if image.mode.startswith("I;16"):  # comes before RGBA, for which Pillow would clip 16 bits to 8: all white
+    if image.mode.startswith("I;16"):  # comes first: Pillow would clip 16 bits to 8 for RGBA, and make all white
         return image.convert("I")
     if image.mode in ("P", "PA") or "transparency" in image.info:
         return image.convert("RGBA")

@@ -389,7 +389,7 @@ class Months(Years):
             word = self.word(at + 1)
             number = (1, int(word)) if re.fullmatch(r"\d{1,2}", word) else number_in_words(self.folded, at + 1)
             if number and 1 <= number[1] <= 12:
-                return 1 + number[0], number[1], word.isdigit() or number[1] > 2  # «شهر واحد» may be a duration
+                return 1 + number[0], number[1], word.isdigit() or number[1] > 2  # «شهر واحد» may mean "one month"
         return None
 
     def _last(self, month: int) -> DateFilter:
@@ -562,7 +562,7 @@ def _last(name: tuple[str, ...], today: date) -> DateFilter:
     return days((last - timedelta(days=length - 1), last))
 
 
-# place → (width, filter): reads any other date that may be an end of a span
+# place → (words read, date filter): reads any other date that may be an end of a span
 Read = Callable[[int], tuple[int, DateFilter] | None]
 
 
@@ -728,12 +728,12 @@ def last_day(text: str) -> date:
     return date(year, month, day or calendar.monthrange(year, month)[1])
 
 
-Rule = Callable[[int], tuple[int, DateFilter] | None]  # place → (width, filter)
+Rule = Callable[[int], tuple[int, DateFilter] | None]  # place → (words read, date filter)
 
 
 @dataclass(frozen=True)
 class Dated:
-    """A text without its date; `words` named the date, `filter` is the date. None: no date was found."""
+    """A text without its date; `words` are the words that named the date, `filter` is the date; None: no date found."""
 
     text: str
     words: str = ""

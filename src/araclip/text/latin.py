@@ -89,13 +89,13 @@ class Latin:
         joined = {at for at in english if lower.get(at - 1) in ARTICLES}  # ghroub el shams
         context = any(map(has_digits, lower.values())) or (len(certain | joined) >= 2 and len(certain) >= len(english))
         found: dict[int, list[Change]] = {}
-        for at in sorted(certain, reverse=True):  # backwards: a word before a verb depends on the verb
+        for at in sorted(certain, reverse=True):  # goes backwards: a word before a verb depends on the verb
             sure = IN_CONTEXT if context else LATIN * (0.6 if typed[at][0].isupper() else 1.0)
             found[at] = self._arabizi(typed[at], read[at], sure)
             if lower[at] in SITTING and any(change.target[0] in "يت" for change in found.get(at + 1, ())):
                 found[at] = [Change(typed[at], "", "arabizi", IN_CONTEXT)]
         if context:
-            for at in reversed(places):  # backwards: a prefix depends on the word after it
+            for at in reversed(places):  # goes backwards: a prefix depends on the word after it
                 if at in found:
                     continue
                 if lower[at] in WORDS:

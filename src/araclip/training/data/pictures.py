@@ -299,7 +299,7 @@ BLOCK = 1024  # number of pictures that are compared with all others at once
 def mined(vectors: NDArray[np.float32], pictures: Sequence[CaptionedPicture], count: int) -> NDArray[np.int64]:
     """Return (N, K): for each picture the rows of its K = min(count, N − 1) nearest others, by inner product.
 
-    A picture that shares a text or the file is no negative: it comes last among the 2·K nearest.
+    Pictures that share a text or the file are no negatives: they are taken only if the 2·K nearest have too few others.
     """
     texts = [{picture.path, *picture.english, *picture.arabic} for picture in pictures]
     count = min(count, len(vectors) - 1)

@@ -41,7 +41,7 @@ class InterleavedSampler:
         return [float(quota) / CYCLE for quota in self._earlier[-1]]
 
     def draw(self, slot: int) -> Draw:
-        """Return the source and row of a slot, a number from 0."""
+        """Return what slot number `slot` of the stream holds: a source and one of its rows. Slots count from 0."""
         cycle, offset = divmod(slot, CYCLE)
         source = int(self._pattern[offset])
         earlier = cycle * int(self._earlier[-1, source]) + int(self._earlier[offset, source])

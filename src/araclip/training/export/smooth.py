@@ -207,7 +207,7 @@ def largest_by_channel(graph: Path, feeds: Sequence[Feed]) -> Largest:
 def errors_of_products(graph: Path, feeds: Sequence[Feed], largest: Largest) -> dict[str, float]:
     """Return, for each product, the mean squared error of its int8 form, relative to the product's mean square.
 
-    The int8 form reads the float32 graph's inputs.
+    Each int8 product reads the input that it has in the float32 graph, so errors of earlier products do not count.
     """
     exact, small = read_graph(graph), read_graph(graph)
     names = [product.name for product in products(exact.graph)]

@@ -146,7 +146,7 @@ def take_bytes(model: Any) -> bool:
     value = turned = "pixels"
     factor, offset = 1.0, 0.0
     while True:
-        # The shape of the pixels, which is also the shape of their bytes, may be read elsewhere.
+        # Nodes that read the pixels' shape do not count: the bytes have the same shape.
         readers = [node for node, _ in uses[value] if steps or node.op_type != "Shape"]
         if len(readers) != 1:
             return False

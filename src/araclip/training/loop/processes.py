@@ -12,7 +12,7 @@ from araclip.core.libraries import keep_freed_memory
 from araclip.errors import RecipeError
 from araclip.training.loop.gradcache import is_distributed
 
-TIMEOUT = timedelta(days=2)  # long, since processes may wait for hours while the first one computes cached vectors
+TIMEOUT = timedelta(days=2)  # how long a process waits for the others: the first may compute vectors for hours
 
 
 def accelerator_for(batch: int = 0) -> Accelerator:

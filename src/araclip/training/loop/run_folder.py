@@ -52,7 +52,8 @@ class SilentReporter(Reporter):
     """A reporter that shows nothing."""
 
 
-TRACKIO = "--no-deps trackio gradio-client orjson brotli websockets"  # trackio asks for Pillow < 13, but runs with 13
+# Installed without its dependencies: trackio asks for Pillow < 13, but runs with 13.
+TRACKIO = "--no-deps trackio gradio-client orjson brotli websockets"
 
 
 class Sink(Protocol):
@@ -401,7 +402,7 @@ class Pace:
 
     @property
     def rows_per_second(self) -> float:
-        """Rows per second over the window; 0 before the second tick."""
+        """Rows per second over the last recorded steps; 0 before the second `tick`."""
         (_, first, began), (_, last, now) = (self._ticks[0], self._ticks[-1]) if self._ticks else [(0, 0, 0.0)] * 2
         return (last - first) / (now - began) if now > began else 0.0
 

@@ -50,7 +50,7 @@ def distill_features(stage: DistillImages, context: StageContext) -> dict[str, f
         )
     accelerator = accelerator_for(stage.batch)
     mixture = FileMixture(stage.pictures, stage.seed)
-    mixture.batch(0, stage.batch)  # raises for too few pictures before the long computations
+    mixture.batch(0, stage.batch)  # refuses too few pictures now, before the long computations
     model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)
     with accelerator.main_process_first():  # the main process computes the caches, the others read them
@@ -107,7 +107,7 @@ def distill_images(stage: DistillImages, context: StageContext) -> dict[str, flo
     accelerator = accelerator_for(stage.batch)
     dev = Dev(stage.dev) if stage.dev else None
     mixture = FileMixture(stage.pictures, stage.seed)
-    mixture.batch(0, stage.batch)  # raises for too few pictures before the long computations
+    mixture.batch(0, stage.batch)  # refuses too few pictures now, before the long computations
     model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)
     with accelerator.main_process_first():  # the main process computes the caches, the others read them

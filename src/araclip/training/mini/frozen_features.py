@@ -251,7 +251,7 @@ def fuse_batchnorm(modules: Iterable[nn.Module]) -> list[Fused]:
         setattr(parent, convolution, fused)
         activation = getattr(batch_norm, "act", nn.Identity())
         if hasattr(activation, "inplace"):
-            activation.inplace = False  # not in place, since autograd would copy the values that are overwritten
+            activation.inplace = False  # no activation in place: autograd would copy the values that are overwritten
         setattr(parent, norm, activation)
         replaced.append(Fused(parent, convolution, norm, plain, batch_norm))
     return replaced
@@ -327,7 +327,7 @@ def _depthwise(layer: nn.Conv2d, maps: Tensor) -> Tensor:
     kind = maps.device.type
     if (
         kind != "cpu"
-        or not len(maps)  # no picture passes a routed branch
+        or not len(maps)  # a routed branch may get no picture
         or maps.dtype != torch.float32
         or not layer.weight.requires_grad
         or torch.is_autocast_enabled(kind)

@@ -116,7 +116,7 @@ def code_refused(location: object) -> Iterator[None]:
     """
     try:
         yield
-    except ValueError as error:  # transformers raises a plain ValueError for this
+    except ValueError as error:  # what transformers raises if code is asked for
         if "trust_remote_code" not in str(error):
             raise
         raise ModelMismatch(
@@ -339,7 +339,8 @@ def model_settings(location: str) -> Mapping[str, Any]:
 
     if location.startswith(_DIRECTORY):
         folder = user_path(location.removeprefix(_DIRECTORY))
-        if not any(next(folder.glob(end), None) for end in _ENDS):  # else open_clip would draw the weights at random
+        # refused, since open_clip would draw weights at random
+        if not any(next(folder.glob(end), None) for end in _ENDS):
             raise ModelNotFound(
                 f"{folder} cannot be loaded (no weights, {', '.join(_ENDS)}). Remedy: copy the model's folder again."
             )

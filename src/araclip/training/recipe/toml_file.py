@@ -21,7 +21,7 @@ Built = TypeVar("Built")
 def below_data(value: Any, info: ValidationInfo) -> Any:
     """Join a path, or every path in a tuple or dataclass, to the recipe's `data`; for pydantic's AfterValidator."""
     data = (info.context or {}).get("data")
-    if data is None:  # a dataclass made in Python, not read from a file
+    if data is None:  # no file: the dataclass was made in Python
         return value
     return _joined(value, data)
 
