@@ -52,7 +52,8 @@ class SetFiles:
         return self.folder if self.folder.is_file() else self.file(*patterns)
 
     def file(self, *patterns: str) -> Path:
-        """Return the only file that matches the first pattern with a match; none or several are an InputError."""
+        """Return the file that matches the first of the patterns that fit any file; none or several are an
+        InputError."""
         for pattern in patterns:
             matches = sorted(self._root.glob(pattern)) or sorted(self._root.glob(f"*/{pattern}"))
             if len(matches) > 1:

@@ -96,7 +96,7 @@ LENGTHS = range(2, 16)
 FINAL_VOWEL = 0.6  # cost of a final ي or ى that was not typed; people nearly always type it: walad is ولد, not ولدي
 # A vowel at the beginning of a word stands for a letter, often for a ع that was typed without its 3: aroosa, asfour.
 INITIAL_VOWELS = ("a", "e", "i", "o")
-INITIAL_VOWEL, INITIAL_AYN = 0.25, 0.2  # cost of skipping such a vowel; cost of reading it as ع
+INITIAL_VOWEL, INITIAL_AYN = 0.25, 0.2  # cost of skipping a word's first vowel; cost of reading it as ع
 _DOUBLED = re.compile(r"([b-df-hj-np-tv-z2356789])\1+")
 _SOUND = re.compile("|".join(map(re.escape, sorted(SOUNDS, key=len, reverse=True))))
 # A digit beside a letter stands for an Arabic letter (2otta, so8ayyar), but not in names: mp3, 4k, ps5, img2019.

@@ -194,7 +194,8 @@ class FeatureMaps:
         return found
 
     def whole(self, rows: Sequence[int], view: int = 0) -> Tensor:
-        """Return one view of each row: the picture itself (0), or mirrored and recoloured (1); (B, C, h, w)."""
+        """Return one view of the pictures in `rows`: the pictures themselves (0), or mirrored and recoloured (1);
+        (B, C, h, w)."""
         return _as_tensor([self[row][view] for row in rows])
 
     def windows(self, rows: Sequence[int], window: int, rng: Sequence[np.random.Generator]) -> Tensor:
@@ -266,7 +267,7 @@ def restore_batchnorm(fused: list[Fused]) -> None:
     for layer in fused:
         convolution, norm = getattr(layer.parent, layer.convolution), layer.batch_norm
         layer.plain.weight.copy_(convolution.weight)
-        if layer.plain.bias is not None:  # the fused bias, which the BatchNorm gets, contains this bias
+        if layer.plain.bias is not None:  # the bias is now part of the fused bias, which the BatchNorm gets
             layer.plain.bias.zero_()
         only_add(norm, convolution.bias)
         setattr(layer.parent, layer.convolution, layer.plain)

@@ -105,7 +105,8 @@ def _unpacked(exported: str, cache: Path) -> Path:
     if not (folder / "config.json").is_file():
         cache.mkdir(parents=True, exist_ok=True)
         with atomic.single_writer(cache / f".{folder.name}.lock", patience=UNPACKING_S):
-            if not (folder / "config.json").is_file():  # another process may have made it
+            # Another process may have unpacked the model meanwhile.
+            if not (folder / "config.json").is_file():
                 save_model(folder, *unpack(exported))
     return folder
 
