@@ -97,7 +97,7 @@ def test_the_camera_the_lens_and_the_place_of_a_photograph_are_read(tmp_path: Pa
 
 
 @pytest.mark.parametrize("blank", ["0000:00:00 00:00:00", "    :  :     :  :  ", "not set", "2097:02:03 04:05:06"])
-def test_where_the_date_of_taking_is_blank_or_in_the_future_that_of_digitizing_counts(
+def test_where_the_date_of_taking_is_blank_or_to_come_that_of_digitizing_counts(
     tmp_path: Path, blank: str
 ) -> None:
     block = exif()
