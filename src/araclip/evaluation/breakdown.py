@@ -116,12 +116,13 @@ def recall_of(direction: Direction, groups: Sequence[Group], cutoffs: Sequence[i
 
 
 def worst(direction: Direction, count: int) -> list[int]:
-    """Return the rows of the queries whose right picture has the worst rank, worst first; at most one a picture."""
+    """Return the rows of the `count` queries whose right picture ranks worst, worst first; at most one a picture."""
     return _one_a_picture(np.lexsort((direction.margin, -direction.ranks)), direction.clusters, count)
 
 
 def best(direction: Direction, count: int) -> list[int]:
-    """Return the rows of the best-ranked queries, the largest margin first; at most one for each picture."""
+    """Return the rows of the `count` best queries, by their right picture's rank, then margin; at most one a
+    picture."""
     return _one_a_picture(np.lexsort((-direction.margin, direction.ranks)), direction.clusters, count)
 
 

@@ -227,7 +227,7 @@ def _bare(word: str) -> tuple[str, None, str]:
 
 
 def _letter_by_letter(word: str, habit: int, draw: random.Random) -> str:
-    """Write a word in Latin letters: consonants by the habit, and a guessed short vowel between two consonants."""
+    """Write a word in Latin letters: consonants by one of two habits, and guessed vowels between two consonants."""
     out, after_consonant = "", False
     for i, letter in enumerate(word):
         if letter in "وي" and i and (after_consonant or i + 1 == len(word)):  # a long vowel

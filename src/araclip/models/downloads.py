@@ -242,7 +242,7 @@ def _cached(repository: str, revision: str | None, why: Exception, log: Log) -> 
 
 @contextmanager
 def hub_errors(repository: str, *, doing: str = "the download of") -> Iterator[None]:
-    """Turn errors of huggingface_hub inside the block into ModelNotFound."""
+    """Turn errors of huggingface_hub in a `with` block into ModelNotFound."""
     from huggingface_hub import errors
 
     try:
@@ -305,7 +305,7 @@ def _endpoint() -> str | None:
 
 @contextmanager
 def _bars() -> Iterator[None]:
-    """Show huggingface_hub's progress bars inside the block only if standard error is a terminal."""
+    """Make a `with` block in which huggingface_hub's progress bars are shown only if standard error is a terminal."""
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     before = are_progress_bars_disabled()

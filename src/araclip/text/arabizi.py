@@ -176,7 +176,7 @@ def _sounds(word: str) -> list[str]:
 
 
 def _keys(classes: Iterable[tuple[str, ...]]) -> list[str]:
-    """Return the skeletons of a word, at most KEYS: a class for each letter, with equal neighbours once."""
+    """Return the skeletons that a word may have, at most KEYS: the classes of its letters, each run of a class once."""
     options = [options for options in classes if options != ("",)]
     while math.prod(len(choice) for choice in options) > KEYS:
         widest = max(range(len(options)), key=lambda place: len(options[place]))

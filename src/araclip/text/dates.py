@@ -249,7 +249,7 @@ class Years:
         return None
 
     def qualifier(self, at: int, known: Collection[tuple[str, ...]]) -> int:
-        """Return the width of the longest of the `known` names at a place; 0 if there is none."""
+        """Return the number of words in the longest of the `known` names at a place; 0 if there is none."""
         name = self.named(at, known)
         return len(name) if name else 0
 

@@ -247,7 +247,7 @@ def quantise_static(graph: Path, target: Path, feeds: Sequence[Feed]) -> None:
 def _correct_bias(convolution: Convolution, scales: NDArray[np.float32], means: NDArray[np.float32]) -> None:
     """Subtract from the bias the mean error that rounding weights to multiples of `scales` (O,) causes.
 
-    `means` (I,) is the mean input.
+    `means` (I,) is the mean of each input channel.
     """
     if convolution.bias is None:
         return

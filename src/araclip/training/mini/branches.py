@@ -42,7 +42,7 @@ ROUNDING = 0.005
 def first_difference(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> str | None:
     """Return the name of the first tensor in which two state dictionaries differ; None if they are equal.
 
-    If they have different names, return "their layers".
+    If the dictionaries do not have the same names, return "their layers".
     """
     if one.keys() != other.keys():
         return "their layers"

@@ -124,7 +124,7 @@ class Names(StartingStage):
 class DistillImages(LearningStage):
     """Trains an image tower to reproduce a teacher's image vectors.
 
-    Without a teacher, it reads smaller feature maps and learns its own earlier features, or another tower's.
+    Without a teacher, the tower reads smaller feature maps and learns its own earlier features, or another tower's.
     """
 
     kind: Literal["distill_images"] = "distill_images"

@@ -193,7 +193,8 @@ def _keep_projection(model: AraCLIPModel, text_from: AraCLIPModel, spec: ModelSp
 def _beside(whole: ModelAndProcessor, text: Any, spec: ModelSpec, options: dict[str, Any]) -> tuple[AraCLIPModel, Any]:
     """Combine a text tower with a finished model's image tower, image projection and temperature.
 
-    Return the combined model and the finished model's image processor.
+    Return the combined model and the finished model's image processor. `options` are further settings of the model;
+    `spec` may state another temperature and another size of pictures.
     """
     theirs, processor = whole
     if theirs.vision_model is None:
