@@ -19,8 +19,8 @@ import traced
 from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, open_gallery
 from araclip.errors import ExportRejected, InputError, ModelMismatch
 from araclip.peers import conversion, tokenizers
-from araclip.peers.loading import load_request, parse_request
 from araclip.peers.conversion import make_model_folder
+from araclip.peers.loading import load_request, parse_request
 from araclip.peers.tokenizers import padded
 from araclip.peers.towers import Source, source_of
 from araclip.peers.vocabulary import characters_of, cut_vocabulary
