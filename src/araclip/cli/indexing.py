@@ -206,7 +206,7 @@ def fill_from(
     shards: str, folder: Path | None, gallery: str | None, model: str | None, *, others: bool, as_json: bool
 ) -> None:
     """Fill the gallery that the options name from shards, and print what was read."""
-    from araclip.bulk.filling import encoder_of_shards, fill, shards_in
+    from araclip.bulk.ingest import encoder_of_shards, fill, shards_in
     from araclip.gallery.open import open_gallery
 
     if folder is not None or others:
