@@ -121,8 +121,7 @@ def worst(direction: Direction, count: int) -> list[int]:
 
 
 def best(direction: Direction, count: int) -> list[int]:
-    """Return the rows of the `count` best queries, by their right picture's rank, then margin; at most one a
-    picture."""
+    """Return the rows of the `count` best queries, by the right picture's rank, then margin; at most one a picture."""
     return _one_a_picture(np.lexsort((-direction.margin, direction.ranks)), direction.clusters, count)
 
 
