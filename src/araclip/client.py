@@ -126,9 +126,12 @@ class Client:
         """Return the k pictures nearest to a query of text, pictures of the gallery, and uploaded pictures.
 
         Args:
-            like: ids of pictures of the gallery, or ids with weights.
-            pictures: paths or bytes of pictures, which are uploaded with the query.
+            offset: how many of the best pictures to skip.
             where: Filters, or texts as `araclip search --where` takes them ("format=JPEG"); folders match by name.
+            threshold: the least relevance of a result, 0 to 1.
+            collapse: True to return only the best picture of each group of near-duplicates.
+            like: ids of pictures of the gallery to add to the query, or a mapping from such ids to their weights.
+            pictures: paths or bytes of pictures, which are uploaded with the query.
             text_weight: how much words in names, metadata, captions and OCR text count, 0 (not at all) to 10.
             sort: "date" to return the pictures that fit, the newest first.
             literal: True to take all words as typed.
@@ -212,7 +215,10 @@ class Client:
         return self._json("GET", "/index")
 
     def events(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the server's events, ("indexing" or "generation", data), until the server ends the stream."""
+        """Yield the server's events until the server ends the stream, each as (kind, data).
+
+        The kind "indexing" tells the progress of indexing, "generation" that the content of the gallery has changed.
+        """
         with self._streamed("/events") as response:
             kind = ""
             for line in response:
@@ -337,7 +343,8 @@ class Client:
                 data: bytes = response.read()
             except BaseException as error:
                 connection.close()
-                if reused and isinstance(error, ConnectionError):  # the server had closed this idle connection
+                # try again: the server had closed this idle connection
+                if reused and isinstance(error, ConnectionError):
                     continue
                 if isinstance(error, OSError | http.client.HTTPException):
                     raise self._unreachable(error) from error

@@ -97,7 +97,7 @@ def sample_pictures(folder: Path, progress: Callable[[int, int], None], *, limit
 
 
 def make_samples(samples: Sequence[Sample], progress: Callable[[int, int], None]) -> None:
-    """Create some of the sample pictures; arguments and errors are those of `sample_pictures`."""
+    """Create those of the given samples that do not exist; `progress` and errors are as for `sample_pictures`."""
     missing = [sample for sample in samples if not sample.path.is_file()]
     done = len(samples) - len(missing)
     progress(done, len(samples))
@@ -110,7 +110,7 @@ def make_samples(samples: Sequence[Sample], progress: Callable[[int, int], None]
                     done += 1
                     progress(done, len(samples))
             except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C must not wait for all of them
+                pool.shutdown(wait=False, cancel_futures=True)  # after Ctrl-C, the remaining pictures are not made
                 raise
 
 
@@ -137,7 +137,7 @@ def _photographs(folder: Path) -> list[Sample]:
     return [
         Sample(folder / name, arabic, "", credit)
         for name, (arabic, credit) in PHOTOGRAPHS.items()
-        if (wheel / name).is_file()  # scikit-image sometimes removes pictures from its wheel
+        if (wheel / name).is_file()  # leave it out: scikit-image sometimes removes pictures from its wheel
     ]
 
 

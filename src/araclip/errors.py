@@ -165,7 +165,10 @@ class ShardFailed(BulkError):
 
 
 class ServerError(AraCLIPError):
-    """A server refused a request, or cannot be reached (`status` is None). `retry_after`: seconds it asks to wait."""
+    """A server refused a request, or cannot be reached.
+
+    `status` is the HTTP status of the refusal, None if there is none; `retry_after` the seconds that it asks to wait.
+    """
 
     def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)

@@ -46,7 +46,7 @@ def read_group(place: str, start: int, rows: int) -> list[EmbeddedPicture]:
     header, batch = read_rows(place, start, rows, (*REQUIRED, *FACTS))
     try:
         return _pictures(batch, header.model.width, place)
-    except ValueError as error:  # text that is not UTF-8, or a path that is not base64
+    except ValueError as error:  # a text is not UTF-8, or a path is not valid base64
         raise _damaged(place, f"a text that cannot be read ({first_line(error):.80})") from None
 
 
@@ -215,7 +215,7 @@ def fill(gallery: BaseGallery, shards: ShardSet, *, progress: Callable[[int], No
     """Fill a gallery from shards; nothing that the gallery holds already is replaced.
 
     Args:
-        progress: called with the number of pictures read.
+        progress: called after each commit with the number of pictures read so far.
 
     Raises:
         ShardMismatch: the gallery was made with another model than the shards.

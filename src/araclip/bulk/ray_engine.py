@@ -36,7 +36,7 @@ def embed_rows(batch: dict[str, Any], *, model: str, device: str | None, out: st
         task: ShardTask = pickle.loads(packed)  # pickled by `run_on_ray` in this run
         try:
             outcome = outcome_of(task, _encoder(model, device), ShardFolder(out))
-        except AraCLIPError as error:  # for example, the worker's machine does not have the model
+        except AraCLIPError as error:  # the shard failed, for example because this machine does not have the model
             outcome = task.shard, str(error)
         if isinstance(outcome, ShardReport):
             row: tuple[Any, ...] = (outcome.pictures, outcome.refused, outcome.seconds, outcome.skipped, "")

@@ -133,6 +133,6 @@ def _complete_demo(missing: "list[Sample]", address: str, stopped: Event) -> Non
 
 
 def _described(hit: "Hit", samples: "dict[str, Sample]") -> str:
-    sample = samples.get(hit.path)  # None for a picture that the user added
+    sample = samples.get(hit.path)  # None if the user added the picture, so that it is no sample
     name = f"{sample.emoji or '📷'}  {escape(sample.arabic)}  " if sample else ""
     return f"{hit.score:.2f}  {name}[dim]{escape(shown(Path(hit.path).name))}[/]"

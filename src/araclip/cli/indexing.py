@@ -101,7 +101,7 @@ def _opened_for_indexing(location: "Location", model: str | None) -> "BaseGaller
     except WidthMismatch as error:
         try:
             pictures, seconds = reembedding_time(location, model)
-        except (AraCLIPError, OSError):  # report the WidthMismatch, not this error
+        except (AraCLIPError, OSError):  # report the WidthMismatch, not the error of measuring the time
             raise error from None
         rate = f"{pictures / seconds:,.1f} pictures a second, measured now" if pictures else "it holds no picture"
         raise WidthMismatch(
@@ -152,7 +152,7 @@ def watch(
 
 def how_to_resume(location: "Location") -> str:
     """Return what a stopped command that fills the gallery prints: how much is indexed, and how to resume."""
-    if not isinstance(location, Path):  # a server might take long to count
+    if not isinstance(location, Path):  # do not count a gallery on a server, because that may take long
         return "What was committed is indexed; run the same command again to resume."
     from araclip.errors import AraCLIPError
     from araclip.gallery.catalog.catalog import Catalog
@@ -205,7 +205,11 @@ def _print_unread(report: "Update") -> None:
 def fill_from(
     shards: str, folder: Path | None, gallery: str | None, model: str | None, *, others: bool, as_json: bool
 ) -> None:
-    """Fill the gallery that the options name from shards, and print what was read."""
+    """Fill the gallery that the options name from shards, and print what was read.
+
+    Args:
+        others: True if options were given that --from excludes, such as --ocr; then InputError is raised.
+    """
     from araclip.bulk.filling import encoder_of_shards, fill, shards_in
     from araclip.gallery.open import open_gallery
 

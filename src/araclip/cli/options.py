@@ -127,7 +127,9 @@ def opened(
 ) -> "Iterator[BaseGallery]":
     """Open the gallery that a command's options name, in a `with` block.
 
-    `checked` is as for `Gallery.open`, `encodes` as for `gallery.open.encoder_of`.
+    Args:
+        checked: False to open a gallery with damaged rows, for `verify` or `repair`.
+        encodes: False if nothing will be encoded; then the gallery's own model need not be on this machine.
     """
     from araclip.gallery.open import encoder_of, open_gallery
 

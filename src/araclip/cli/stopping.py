@@ -14,7 +14,8 @@ from types import FrameType
 
 from araclip.core.processes import stopping
 
-# without SIG_IGN, which nohup and a shell's background jobs set
+# The handlers that are replaced. A signal that is ignored (SIG_IGN, set by nohup and by a shell's background jobs)
+# stays ignored.
 _DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
 _IMPORTS = "<frozen importlib._bootstrap>"
 _last = signal.SIGINT
@@ -62,7 +63,7 @@ def _exiting(owner: int) -> None:
 
     The command is done. Only Ctrl-C still ends the process, in case it hangs.
     """
-    gc.freeze()  # saves the last search for garbage, a fifth of a second
+    gc.freeze()  # skips the last garbage collection, which takes a fifth of a second
     if os.getpid() != owner:
         return
     for number in stopping():

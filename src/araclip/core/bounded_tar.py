@@ -58,7 +58,7 @@ def is_tar(path: Path) -> bool:
         with tarfile.open(path, "r|*", tarinfo=_Bounded):
             return True
     except (InputError, _DamagedHeader):
-        return True  # a tar, but too large or damaged: reading it raises the error
+        return True  # a tar, but too large or damaged: reading its members raises the error
     except _DAMAGED:
         return False
 

@@ -15,7 +15,7 @@ from araclip.core import system
 
 PATIENCE_S = 2.0  # seconds of tries: Windows refuses while another process, often a virus scanner, has the file open
 _PAUSE_S = 0.01
-# With O_NONBLOCK, opening a pipe does not block. A flag that the system lacks counts as 0.
+# With O_NONBLOCK, opening a pipe does not block. A flag that this operating system lacks counts as 0.
 _TO_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 

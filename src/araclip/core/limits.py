@@ -95,7 +95,10 @@ def limit(wanted: Mapping[str, int]) -> None:
 
 
 def with_memory(command: list[str], kilobytes: int) -> list[str]:
-    """Return a command that runs `command` with at most `kilobytes` of address space; without a shell, `command`."""
+    """Return a command that runs `command` with at most `kilobytes` of address space.
+
+    Returns `command` itself, without a limit, if the system has no shell to set the limit.
+    """
     if system.windows():
         return [sys.executable, "-P", "-m", "araclip.core.limits", str(kilobytes), *command]
     shell = shutil.which("sh")
@@ -142,7 +145,7 @@ class Job:
     """The job of this process. Its handle stays open until the process ends."""
 
     def __init__(self) -> None:
-        """Make a job and put this process into it; jobs nest, so that it may be in another one already."""
+        """Make a Windows job object and put this process into it; the process may be in other jobs at the same time."""
         self._kernel = _kernel()
         self._limits = Limits()
         self._handle = self._kernel.CreateJobObjectW(None, None)

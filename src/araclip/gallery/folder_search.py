@@ -49,7 +49,8 @@ class FolderSearch(StoreSearch):
         (ids, scores), done = self._found(), 0
         while len(ids) > done:
             yield from list(zip(ids, scores, strict=True))[done:]
-            done = len(ids)  # the caller wants more: files of some hits are missing on the disk
+            # if the caller still wants more (files of some hits are missing on the disk), search for twice as many
+            done = len(ids)
             ids, scores = self._index.search(self._vector, 2 * done, self._allowed)
 
     def newest(self) -> Iterator[int]:

@@ -44,8 +44,9 @@ Part = Literal["words", "exclusions", "date", "folder", "place"]
 PARTS: tuple[Part, ...] = get_args(Part)
 ALL: frozenset[Part] = frozenset(PARTS)
 FILTERS: frozenset[Part] = frozenset({"date", "folder", "place"})  # these parts of a query become filters
-MAX_TEXTS = 12  # at most this many readings are encoded, over all terms of a query
-SHOWN = 0.6  # another reading is mentioned if its weight is at least this share of the likeliest reading's weight
+MAX_TEXTS = 12  # most readings (texts that a term may stand for) that are encoded for one query
+# other readings of a term are mentioned if their weight is at least this share of the likeliest reading's weight
+SHOWN = 0.6
 # The text ("picture") that stands for a query which is only a date or only excludes: it fits all pictures equally.
 NEUTRAL = "صورة"
 
@@ -110,7 +111,11 @@ class Interpretation:
 
 @dataclass(frozen=True)
 class QueryPlan:
-    """A planned query: its terms, the readings of each term (no reading for a picture), and how it was understood."""
+    """A planned query: its terms, the readings of each term, its kinds, and how it was understood.
+
+    Readings are the texts that a term may stand for, such as the Arabic words for a word in Latin letters; a picture
+    has none. Kinds are the particular things (man, woman) that an excluded general word ("people") stands for.
+    """
 
     query: Query
     readings: tuple[tuple[Reading, ...], ...]
@@ -124,13 +129,14 @@ class QueryPlan:
         return [reading.text for readings in self.readings for reading in readings] + [*self.kinds]
 
     def own(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the terms' vectors (n, D) from the vectors of terms and kinds (n + m, D)."""
+        """Return the vectors (n, D) of the n terms: the first rows of the vectors (n + m, D) of n terms and m kinds."""
         return vectors[: len(self.query.terms)]
 
     def term_vectors(
         self, texts: Iterable[NDArray[np.float32]], picture: Callable[[str], NDArray[np.float32]]
     ) -> NDArray[np.float32]:
-        """Return the vectors of the terms and kinds, (n + m, D). The readings of a term are averaged by their weights.
+        """Return the vectors (n + m, D) of the n terms and m kinds. The readings of a term are averaged by their
+        weights.
 
         Args:
             texts: the vectors of `self.texts`, in the same order.
@@ -148,11 +154,17 @@ class QueryPlan:
         return np.stack([*rows, *rest])
 
     def vector(self, vectors: NDArray[np.float32], *, subtract: bool = False) -> NDArray[np.float32]:
-        """Compute the query's unit vector (D,) from the vectors of terms and kinds (n + m, D); see `combine`."""
+        """Compute the query's unit vector (D,) from the vectors (n + m, D) of its n terms and m kinds.
+
+        With `subtract`, excluding terms push the query's vector away; otherwise they have no effect on it (`combine`).
+        """
         return combine(self.own(vectors), self.query, subtract=subtract)
 
     def excluded_terms(self, vectors: NDArray[np.float32]) -> NDArray[np.float32] | None:
-        """Return the vectors of what no hit may show, out of those of terms and kinds (n + m, D); None if nothing."""
+        """Return the vectors of everything that no hit may show; None if the query excludes nothing.
+
+        `vectors` (n + m, D) are those of the query's n terms and m kinds.
+        """
         return excluded_vectors(self.query, vectors)
 
     @property
@@ -216,6 +228,7 @@ def plan(
     """Understand a query's text terms.
 
     Args:
+        today: the date to which words such as «أمس» ("yesterday") refer.
         folders: returns the names of the gallery's folders when needed; called with True if the text says "folder".
         places: returns the names of the gallery's places when needed, by their keys (`text.places.spellings`).
         ignore: parts of the query that are taken literally.
@@ -307,7 +320,7 @@ def _taken_apart(
     placed = Placed(text)
     if named:  # look for folders first: in «مجلد دهب 2019», the year is part of a folder's name
         placed = split_folder(text, folders)
-        # a folder may be called «صيف 2019», but the date is meant
+        # «صيف 2019» may also be the name of a folder: take it as a date
         when = dates and split_date(placed.words, today).only_date
         if when or (negates and _excludes(text, placed.words, interpreter)):
             placed = Placed(text)

@@ -74,7 +74,10 @@ class Snapshot(ABC):
         _ = self.pictures, self.scale
 
     def hybrid(self, vector: Vectors, text: TextQuery | None) -> Hybrid | None:
-        """Return the text search that accompanies a search for a unit vector (D,); None without `text` or pictures."""
+        """Return what a search for a unit vector (D,) needs to look for `text` in the pictures' texts as well.
+
+        None if there is no text to look for, or the gallery is empty.
+        """
         if text is None or not len(self.sample):
             return None
         meaning = self.scale.meaning(vector) if self.scale else 1.0

@@ -72,9 +72,9 @@ class RelevanceScale:
     # ------------------------------------------------------------------ the query as a whole
 
     def spread(self, queries: Vectors) -> Vectors:
-        """Return the standard deviation of each query's scores minus the average everyday query's scores.
+        """Return for each query (n, D) how much its scores vary over the pictures, as standard deviations (n,).
 
-        Queries are (n, D); the deviation is over the pictures; the result is (n,).
+        From the score of each picture, the picture's average score with everyday queries is subtracted first.
         """
         apart = queries - self.reference.everyday.mean(axis=0)
         variances = np.einsum("nd,nd->n", apart @ self._covariance, apart)

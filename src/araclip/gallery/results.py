@@ -259,7 +259,7 @@ class Added:
 
 @dataclass(frozen=True)
 class WordShare:
-    """A word of the query as it was read."""
+    """A word of the query, and what it adds to a picture's score."""
 
     word: str
     share: float = field(metadata=_said("The cosine that the picture loses without it; below 0: it would gain."))

@@ -93,7 +93,8 @@ async def zipped(
             missing.append(record.copies[0].name)
             continue
         with original:
-            if original.time is not None and original.path in videos:  # another scene has already added this video
+            # the video is in the archive already, because of another of its scenes
+            if original.time is not None and original.path in videos:
                 continue
             if await opening(lambda original=original: _summed(original)) is None:  # type: ignore[misc]
                 missing.append(record.copies[0].name)

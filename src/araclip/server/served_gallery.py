@@ -262,7 +262,7 @@ class Refresher:
                 if self._gallery.refresh():
                     self._changed(self._gallery.snapshot)
                 self._failure = ""
-            except Exception as error:  # perhaps only for now; the old snapshot stays in use
+            except Exception as error:  # the error may be temporary: report it, and go on with the old snapshot
                 if self._failure != str(error):
                     self._failed(error)
                 self._failure = str(error)

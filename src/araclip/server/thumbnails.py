@@ -45,7 +45,7 @@ class Thumbnails:
     def get(self, identity: str, side: int) -> bytes | None:
         """Return a stored thumbnail; None if there is none."""
         key, now = bytes.fromhex(identity), int(time.time())
-        with self._lock, contextlib.suppress(sqlite3.Error):  # on an error, nothing is found
+        with self._lock, contextlib.suppress(sqlite3.Error):  # an error of the cache counts as "not found"
             row = self._db.execute(
                 "SELECT picture, used FROM thumbnails WHERE id = ? AND side = ?", (key, side)
             ).fetchone()
@@ -59,7 +59,8 @@ class Thumbnails:
     def put(self, identity: str, side: int, picture: bytes, placeholder: bytes) -> None:
         """Store a thumbnail; evicts the least recently used ones beyond the limit."""
         key, now = bytes.fromhex(identity), int(time.time())
-        with self._lock, contextlib.suppress(sqlite3.Error), self._db:  # a full disk is no fault of the request
+        # ignore errors such as a full disk: the thumbnail was made, and is sent without being stored
+        with self._lock, contextlib.suppress(sqlite3.Error), self._db:
             self._db.execute("BEGIN")
             self._db.execute("INSERT OR REPLACE INTO thumbnails VALUES (?, ?, ?, ?)", (key, side, picture, now))
             self._db.execute("INSERT OR REPLACE INTO placeholders VALUES (?, ?)", (key, placeholder))

@@ -321,7 +321,7 @@ def is_damage(error: Exception) -> bool:
 
 
 def reason_of(error: Exception) -> str:
-    """Return in words what is damaged."""
+    """Return in words what is damaged, from the error that SQLite or Python raised."""
     if isinstance(error, UnicodeDecodeError):
         return f"{error.reason} in a text or a name"
     if isinstance(error, apsw.IOError):

@@ -197,7 +197,8 @@ class Filters:
         return cls(**fields)
 
     def texts(self) -> list[str]:
-        """Write the filters as texts that `read` can parse; `folder_name`, `below` and `collapse` have no such text."""
+        """Write the filters as texts that `read` can parse; `folder_name`, `below` and `collapse` are left out (no
+        text)."""
         values = {f"meta.{key}": value for key, value in self.metadata.items()}
         for key, first, last in (
             ("captured", self.captured_from, self.captured_to),

@@ -142,7 +142,7 @@ class PictureRecord:
 
 @dataclass(frozen=True)
 class Overview:
-    """Counts of one generation: of files, of the pictures of each format, of the files in folders of each name.
+    """Counts of a gallery after one commit: of files, of pictures by format, of files by the name of their folder.
 
     `captured_at` is the first and the last date on which a picture was taken; None if no picture has a date.
     """

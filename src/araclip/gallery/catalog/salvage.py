@@ -39,7 +39,7 @@ Rows = dict[Key, dict[str, Any]]  # the rows of a table by their keys
 _NEEDED = ("model", "fingerprint", "width")  # values of `meta` without which a gallery cannot be opened
 _MOST_DEFINITIONS = 500  # most rows of the schema (tables, indexes, triggers) that are read
 _HEADER_BYTES = 100  # a SQLite file begins with a header of this length, followed by the schema's first page
-_MOST_TRIES = 20_000  # most reads between two damaged places (a second); halving paths could go on for ever
+_MOST_TRIES = 20_000  # most reads between two damaged places, about a second; ranges of paths could be halved for ever
 _AT_ONCE = 256  # rows whose pages are checked together
 _KEY_TYPES: dict[str, type] = {"key": str, "id": int, "content": int, "path": bytes}
 # Doubtful rows of these tables are dropped, because they can be made again.
@@ -63,7 +63,8 @@ def salvage(folder: Path, model: Encoder | None = None) -> list[str]:
     if not is_gallery(folder):
         raise GalleryNotFound(f"no gallery at {folder}. Make one with `araclip index FOLDER`.")
     with writer_lock(folder):
-        source = path if path.is_file() else path.with_name(DAMAGED_NAME)  # a killed repair has moved it
+        # if a killed repair has moved the damaged file aside, read it there
+        source = path if path.is_file() else path.with_name(DAMAGED_NAME)
         tables, doubtful = _read(source)
         meta = _meta(source, tables, doubtful, model)
         lines = _sound(tables, doubtful)
@@ -147,7 +148,7 @@ def _root_pages(copy: Path, layout: Mapping[str, Sequence[str]]) -> dict[str, in
     """
     found: dict[str, int] = {}
     with closing(_unchecked(copy)) as database:
-        database.execute("PRAGMA writable_schema = ON")  # read on despite errors in the schema's text
+        database.execute("PRAGMA writable_schema = ON")  # keeps SQLite from stopping at errors in the schema's text
         for row in range(1, _MOST_DEFINITIONS):
             with contextlib.suppress(apsw.Error, UnicodeDecodeError):
                 rows: list[tuple[Any, ...]] = database.execute(
@@ -224,7 +225,7 @@ def _rows(path: Path, table: str, names: Sequence[str]) -> Rows:
                     name: raw.decode("utf-8", "replace") if kind == "text" else raw
                     for name, raw, kind in zip(wanted, values[::2], values[1::2], strict=True)
                 }
-                if isinstance(row[key], kind_of_key):  # another type: the page belongs to another table
+                if isinstance(row[key], kind_of_key):  # skip a key of another type: its page belongs to another table
                     rows[row[key]] = row
         except apsw.Error:
             return False
@@ -291,9 +292,10 @@ def _doubtful(path: Path, table: str, key: str, keys: Sequence[Key]) -> Iterator
 def _meta(
     source: Path, tables: dict[str, Rows], doubtful: dict[str, set[Key]], model: Encoder | None
 ) -> dict[str, str]:
-    """Choose the values of `meta` for the new catalogue: all certain ones, the needed ones, and a new generation.
+    """Choose the values of `meta` for the new catalogue, with a new token for its generation.
 
-    If the old catalogue no longer says its model and the caller names it, all pictures become doubtful.
+    Values on damaged pages are dropped, except those without which no gallery can be opened. If the old catalogue no
+    longer says its model and the caller names it, all pictures become doubtful.
 
     Raises:
         GalleryCorrupt: no picture can be read, or the model is unknown.
@@ -323,7 +325,8 @@ def _sound(tables: dict[str, Rows], doubtful: dict[str, set[Key]]) -> list[str]:
     identities = {content: identity for identity, content in by_id.items()}
     for path, row in list(files.items()):
         text = os.fsdecode(path)  # type: ignore[arg-type]
-        # This path contains the picture's hash, so the path can be restored from the picture's row, and the reverse.
+        # The path of a stored picture contains the picture's hash, so either of path and picture can be restored from
+        # the other.
         if text.startswith(STORED_PREFIX):
             row["content"] = by_id.get(text.removeprefix(STORED_PREFIX), row["content"])
             if row["content"] in identities:
@@ -380,7 +383,8 @@ def _write(path: Path, meta: dict[str, str], tables: dict[str, Rows], doubtful: 
                         database.execute(
                             f"INSERT INTO {table} ({', '.join(row)}) VALUES ({_marks(row)})", [*row.values()]
                         )
-                    except (apsw.ConstraintError, apsw.MismatchError):  # a damaged row: wrong type, or double key
+                    # leave out a damaged row: a value has a wrong type, or a key comes twice
+                    except (apsw.ConstraintError, apsw.MismatchError):
                         refused.add(row[KEYS[table]])
             for content in doubtful & tables["contents"].keys() - refused:
                 database.execute("INSERT INTO doubtful VALUES (?)", (content,))

@@ -111,7 +111,8 @@ class ScanIndex:
     @classmethod
     def _build(cls, frozen: Catalog, texts: Texts) -> "ScanIndex":
         path = _path(frozen)
-        with contextlib.suppress(OSError):  # the disk is read-only or full: the exact index below is used
+        # if the file cannot be written (read-only or full disk), the exact index below is used
+        with contextlib.suppress(OSError):
             rabitq.write(path, _width(frozen), frozen.vector_blocks(), texts())
             _remove_older(frozen, path)
             if file := index_file.read(path):
@@ -120,7 +121,10 @@ class ScanIndex:
         return cls(frozen.generation, Exact(*_together(frozen.vector_blocks(), _width(frozen))))
 
     def _updated_to(self, frozen: Catalog, rebuild_after: int) -> "ScanIndex | None":
-        """Return this index updated to the generation of `frozen`; None if its history differs or too much changed."""
+        """Return this index updated to the state of the catalogue `frozen`, from its log of changes.
+
+        None if it must be built anew: the log does not reach back, the base's file is gone, or too much has changed.
+        """
         if frozen.generation == self.generation:
             return self
         new = frozen.changed_since(self.generation)
@@ -146,7 +150,8 @@ class ScanIndex:
         changed = catalog.changed_since(self._written) if self._written else None
         if changed is not None and len(changed) <= len(self._rest) // REWRITE_PART:
             return
-        with contextlib.suppress(OSError):  # read-only or full disk: the next process builds the index again
+        # if the file cannot be written (read-only or full disk), the next process builds the index again
+        with contextlib.suppress(OSError):
             path = catalog.folder / f"scan-{self.generation}.faiss"
             index_file.write(path, self._rest.width, [(self._rest.ids, self._rest.vectors)])
             self._written = self.generation

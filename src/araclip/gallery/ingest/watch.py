@@ -95,7 +95,7 @@ def _matters(path: Path, roots: Iterable[Path]) -> bool:
         return False
     if not OF_A_GALLERY.fullmatch(path.name):
         return True
-    with suppress(OSError):  # the folder may be unreadable for this user
+    with suppress(OSError):  # a folder that this user may not read counts as no gallery
         return not is_gallery(path.parent)
     return True
 

@@ -89,7 +89,7 @@ def catalogue_faults(catalog: Catalog) -> Iterator[Fault]:
     remedy = "Run `araclip repair`, which recovers what can be read."
     damaged = set[int | bytes]()
     found = catalog.damages()
-    if found:  # finding the damaged rows takes long, and is needed only now
+    if found:  # look for the damaged rows only if there is damage, because that takes long
         for table, key in catalog.damaged_rows():
             if isinstance(key, int | bytes):
                 damaged.add(key)

@@ -281,7 +281,7 @@ def marks_of(metadata: Mapping[str, Any]) -> list[str]:
 
 
 def mark(key: str, text: str) -> str:
-    """Join a key and a value into one text."""
+    """Join a key and a value of metadata into one text, in which filters look for both together."""
     return json.dumps([key, text], ensure_ascii=False)
 
 

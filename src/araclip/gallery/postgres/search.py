@@ -42,7 +42,12 @@ class PostgresSearch(StoreSearch):
     def __init__(
         self, catalog: PostgresCatalog, exact: bool, pictures: Callable[[], int], vector: Vectors, page: Page
     ) -> None:
-        """Prepare a search for `vector` (D,). `pictures` returns the number of pictures in the gallery."""
+        """Prepare a search for `vector` (D,).
+
+        Args:
+            exact: True to compare all pictures that pass the filters, without the graph.
+            pictures: returns the number of pictures in the gallery.
+        """
         self._catalog, self._database, self._vectors = catalog, catalog.database, catalog.table
         self._exact = exact or not schema.has_graph(catalog.database, self._vectors)
         self._pictures, self._vector, self._filters, self._wanted = pictures, vector, page.filters, page.offset + page.k

@@ -76,7 +76,8 @@ def main() -> None:
     parent.answer({"ready": True})
     while (asked := parent.question()) is not None:
         about, (data,) = asked
-        limits.MAX_PIXELS = about["max_pixels"]  # the pixel limit for this picture; this process has one job at a time
+        # a global limit of pixels, set for this picture: the process has one job at a time
+        limits.MAX_PIXELS = about["max_pixels"]
         allow_processor(about["seconds"])
         try:
             answer, blobs = JOBS[about["job"]](data, about["target"])

@@ -140,7 +140,8 @@ async def _original(service: Service, identity: str) -> Original:
     opening = asyncio.ensure_future(_opened(service, identity))
     try:
         original = await asyncio.shield(opening)
-    except asyncio.CancelledError:  # the client has left, but the thread still opens the file
+    # The client has left, but a thread still opens the file: close the file when it is open.
+    except asyncio.CancelledError:
         opening.add_done_callback(_close_unused)
         raise
     if original is None:

@@ -136,7 +136,12 @@ async def search_by_image(
 async def run_search(
     service: Service, body: SearchRequest, sent: list[bytes], client: str, *, sent_weight: float | None = None
 ) -> SearchAnswer:
-    """Run a search request; return one page of results."""
+    """Run a search request; return one page of results.
+
+    Args:
+        sent: the bytes of the uploaded pictures.
+        sent_weight: the weight of each uploaded picture; None to take the weights in `body.pictures`.
+    """
     began = time.perf_counter()
     settings = service.settings
     _check_length(service, body.q)
@@ -191,7 +196,10 @@ async def planned(
     literal: bool,
     ignore: Collection[Part],
 ) -> tuple[QueryPlan, NDArray[np.float32]]:
-    """Return the plan of a query, and the vectors of its terms and kinds, (n + m, D)."""
+    """Return the plan of a query, and the vectors (n + m, D) of its n terms and m kinds (see `gallery.plan.QueryPlan`).
+
+    `sent` holds the vectors of the uploaded pictures, by the names that the query has for them.
+    """
     planner = Planner(
         query, service.interpreter, lambda explicit: service.gallery.overview().folders,
         service.gallery.place_names, literal, ignore,
@@ -231,7 +239,8 @@ async def _sent_vectors(
 async def _term_vectors(
     service: Service, plan: QueryPlan, sent: Mapping[str, NDArray[np.float32]], client: str
 ) -> NDArray[np.float32]:
-    """Return the vectors of the plan's n terms (texts and pictures) and m kinds, (n + m, D); see `gallery.plan`.
+    """Return the vectors (n + m, D) of the plan's n terms (texts and pictures) and m kinds (see
+    `gallery.plan.QueryPlan`).
 
     Args:
         sent: name of a picture that the client sent with the request → vector of the picture.
