@@ -416,7 +416,8 @@ def _error(status: int, body: bytes, retry_after: str | None) -> ServerError:
         problem = json.loads(body)
         error = problem.get("error")  # OpenAI's shape, below /v1/
         message = str(error["message"]) if error else f"{problem['title']}: {problem['detail']}"
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # not JSON, such as a proxy's error page
+    # a body that is not JSON, such as a proxy's error page, is quoted
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         message = body[:200].decode("utf-8", "replace")
     seconds = float(retry_after) if retry_after and retry_after.isdigit() else None
     return ServerError(message, status=status, retry_after=seconds)

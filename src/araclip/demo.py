@@ -137,7 +137,7 @@ def _photographs(folder: Path) -> list[Sample]:
     return [
         Sample(folder / name, arabic, "", credit)
         for name, (arabic, credit) in PHOTOGRAPHS.items()
-        if (wheel / name).is_file()  # leave it out: scikit-image sometimes removes pictures from its wheel
+        if (wheel / name).is_file()  # scikit-image sometimes removes pictures from its wheel: leave these out
     ]
 
 

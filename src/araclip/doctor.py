@@ -173,7 +173,7 @@ def _torch() -> tuple[str, str | None] | None:
     return version("torch") or "unknown", built[1] if built else None
 
 
-LITTLE_SPACE = 1_000_000_000  # least free disk space (bytes) without a warning; 100,000 pictures take about a tenth
+LITTLE_SPACE = 1_000_000_000  # least free disk space (bytes) that needs no note; 100,000 pictures take about a tenth
 LITTLE_MEMORY = 1_000_000_000
 QUICKLY_READ = 1_000_000_000  # most bytes of a model whose files are hashed and compared with its config: two seconds
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from araclip.core.paths import is_there, models_home
 
-NOTE, MAX_NOTE = ".pulled-from", 1000  # file beside a pulled model that says how it was pulled; its most bytes
+# name and most bytes of the file beside a pulled model that says how the model was pulled
+NOTE, MAX_NOTE = ".pulled-from", 1000
 
 
 def bundled() -> dict[str, Path]:

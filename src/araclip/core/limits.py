@@ -90,7 +90,8 @@ def limit(wanted: Mapping[str, int]) -> None:
     import resource
 
     for name, value in wanted.items():
-        with suppress(ValueError, OSError, AttributeError):  # a lower limit is in force, or the system lacks this one
+        # not set, because a lower limit is in force, or the system lacks this limit
+        with suppress(ValueError, OSError, AttributeError):
             resource.setrlimit(getattr(resource, name), (value, value))
 
 
@@ -142,7 +143,7 @@ class Limits(ctypes.Structure):
 
 
 class Job:
-    """The job of this process. Its handle stays open until the process ends."""
+    """The Windows job object that limits this process. Its handle stays open until the process ends."""
 
     def __init__(self) -> None:
         """Make a Windows job object and put this process into it; the process may be in other jobs at the same time."""
@@ -184,7 +185,7 @@ class Job:
 
 @cache
 def own_job() -> Job:
-    """Return the job of this process; it is made at the first call."""
+    """Return the Windows job object of this process; it is made at the first call."""
     return Job()
 
 

@@ -34,9 +34,9 @@ def _quota() -> float:
 def one_blas_thread() -> None:
     """Let NumPy's BLAS compute in the thread that calls it, in this process and in processes started from it.
 
-    For a server that handles each request in a thread: if products of several requests share BLAS's helper threads, one
-    of 0.12 ms takes 10 ms. Call this before NumPy is imported. OPENBLAS_NUM_THREADS and VECLIB_MAXIMUM_THREADS in the
-    environment take precedence, OMP_NUM_THREADS does not.
+    For a server that handles each request in a thread: if products of several requests share BLAS's helper threads, a
+    product of 0.12 ms takes 10 ms. Call this before NumPy is imported. OPENBLAS_NUM_THREADS and VECLIB_MAXIMUM_THREADS
+    in the environment take precedence, OMP_NUM_THREADS does not.
     """
     for library in ("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
         os.environ.setdefault(library, "1")

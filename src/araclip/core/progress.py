@@ -32,8 +32,10 @@ def progress_if_watched(title: str) -> "Iterator[Callable[[float, int], None]]":
 
 @contextmanager
 def bars(console: "Console | None" = None) -> "Iterator[Callable[[str, float, int], None]]":
-    """Draw progress bars in a `with` block, which gets `show(title, done, total)`; each title's first call draws a
-    bar."""
+    """Draw a progress bar for each title, in a `with` block that gets `show(title, done, total)`.
+
+    A title's bar appears at the first call with that title.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -291,7 +291,7 @@ class BaseGallery(ABC):
         path is added.
 
         Args:
-            progress: called with the number of pictures read.
+            progress: called after each commit with the number of pictures read so far.
         """
         with self._ingesting() as turn:
             report = add_embedded(self._catalog, groups, turn, progress or (lambda done: None))
@@ -474,7 +474,7 @@ class BaseGallery(ABC):
         terms = plan.own(vectors)
         path = stored(text_path(picture))
         content = self._catalog.content_of(path)
-        # not indexed under this path, but the same picture may be under another: look for its bytes
+        # the path is not indexed, but the picture may be in the gallery under another path
         if content is None:
             vector, content = self._picture_vector(user_path(path))
         else:

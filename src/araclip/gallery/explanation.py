@@ -75,7 +75,10 @@ def _spoken(read: QueryPlan) -> list[tuple[int, list[str]]]:
 
 
 def _left_out(read: QueryPlan) -> Iterator[tuple[int, str, str]]:
-    """For each word, yield the row of its term, the word, and the term's text without it; at most MAX_WORDS words."""
+    """For each word, yield the number of its term in the query, the word, and the term's text without the word.
+
+    At most MAX_WORDS words are yielded.
+    """
     every = ((row, words, at) for row, words in _spoken(read) for at in range(len(words)))
     for row, words, at in islice(every, MAX_WORDS):
         yield row, words[at], " ".join(words[:at] + words[at + 1 :])

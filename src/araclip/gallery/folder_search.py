@@ -24,7 +24,7 @@ PATHS_AT_ONCE = 200  # most candidates whose paths one SQL statement looks up
 
 
 class FolderSearch(StoreSearch):
-    """One search of one generation of a gallery; the index and the perceptual hashes are in memory."""
+    """One search of a gallery in the state after one commit; the index and the perceptual hashes are in memory."""
 
     def __init__(
         self,

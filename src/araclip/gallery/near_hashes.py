@@ -82,7 +82,7 @@ def _pairs(hashes: Hashes) -> set[tuple[int, int]]:
             if flip:
                 ends = np.where(keys ^ flip > keys, ends, begins)  # compare each pair of buckets only once
             else:
-                begins = np.arange(1, len(keys) + 1)  # later rows of the same bucket
+                begins = np.arange(1, len(keys) + 1)  # in the same bucket, pair a row only with the rows after it
             for one, other in _candidates(begins, ends):
                 close = np.bitwise_count(sorted_[one] ^ sorted_[other]) <= NEAR
                 near.update(zip(order[one[close]].tolist(), order[other[close]].tolist(), strict=True))

@@ -71,7 +71,8 @@ class Interpretation:
     """How a query was understood. If its words were taken as typed, `literal` is true and the rest is empty."""
 
     language: str = "other"
-    readings: tuple[Reading, ...] = ()  # for terms with several readings, or with one that differs from the typed text
+    # what was searched for each term that has several readings, or a reading unlike the typed text
+    readings: tuple[Reading, ...] = ()
     excluded: tuple[str, ...] = ()
     qualities: tuple[str, ...] = ()  # colours and the like after "not": no model sees them well, so nothing is left out
     filters: tuple[DerivedFilter, ...] = ()
@@ -129,7 +130,12 @@ class QueryPlan:
         return [reading.text for readings in self.readings for reading in readings] + [*self.kinds]
 
     def own(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the vectors (n, D) of the n terms: the first rows of the vectors (n + m, D) of n terms and m kinds."""
+        """Return the vectors (n + m, D) of the n terms and m kinds; a term's readings are averaged by their weights.
+
+        Args:
+            texts: the vectors of `self.texts`, in the same order.
+            picture: returns the vector of a picture, given the name that the query uses.
+        """
         return vectors[: len(self.query.terms)]
 
     def term_vectors(
@@ -434,7 +440,8 @@ def _as_typed(change: Change) -> tuple[str, Word] | None:
 def _to_find(typed: str, reading: Reading) -> str:
     if reading.changes and _is_latin(typed):
         return reading.text
-    left_out = {change.source for change in reading.changes if not change.target}  # words such as «صور» that only ask
+    # words that only ask for pictures, such as «صور»
+    left_out = {change.source for change in reading.changes if not change.target}
     kept = [word for word in typed.split() if normalize(word) not in left_out]
     return " ".join(kept) if left_out and kept else typed
 

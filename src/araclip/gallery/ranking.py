@@ -127,11 +127,11 @@ def doubted(
     described: Callable[[Sequence[int]], set[int]],
     lower: Callable[[Candidate], Candidate],
 ) -> Iterator[Candidate]:
-    """Lower the candidates that have a description, and yield all candidates sorted by `order` again.
+    """Lower the rating of candidates that have a description, and yield all candidates sorted by `order` again.
 
     Args:
         candidates: sorted by `order`.
-        described: returns which of the given pictures have a description.
+        described: returns which of the given pictures have a description: a caption or metadata.
         lower: returns a candidate with a lower rating (or the same).
     """
     held: list[tuple[tuple[float, float, float, int], Candidate]] = []  # lowered candidates, until their turn has come
@@ -152,7 +152,8 @@ def doubted(
 
 
 FIRST_HITS = 30  # an excluded thing is judged by comparing a picture with this many first hits of the query
-ABOVE = 1.0  # a picture is dropped this many standard deviations above those hits' average (tuned on judged pairs)
+# a picture is dropped this many standard deviations above the first hits' average cosine (tuned on judged pairs)
+ABOVE = 1.0
 # most candidates that are compared with the excluded terms in one step; each step takes twice as many as the last
 LARGEST_CHUNK = 4096
 
@@ -191,7 +192,9 @@ class Exclusion:
 
 
 def exclusion_of(terms: Vectors, scale: RelevanceScale | None, *, alone: bool) -> Exclusion | None:
-    """Make the exclusion of the given terms (m, D); None if the gallery has too few pictures for a scale.
+    """Return the exclusion for the vectors of excluded terms (m, D): for each, the least cosine of a picture to drop.
+
+    None if `scale` is None: the gallery has too few pictures to judge cosines.
 
     Args:
         alone: True if the query does nothing but exclude.
@@ -203,7 +206,7 @@ def exclusion_of(terms: Vectors, scale: RelevanceScale | None, *, alone: bool) -
 
 
 def kept(candidates: Iterator[Candidate], exclusion: Exclusion | None, cosines: Cosines) -> Iterator[Candidate]:
-    """Yield the candidates that the exclusion does not drop, in the given order.
+    """Yield the candidates that show nothing that `exclusion` excludes, in the given order; all if it is None.
 
     `cosines` returns (n, m) for the ids of n pictures and m vectors (m, D).
     """

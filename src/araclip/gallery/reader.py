@@ -157,7 +157,7 @@ class GalleryReader(ABC):
     def made(self, generation: str, name: str, make: Callable[[], T]) -> T:
         """Return the value called `name` that is derived from a generation: from the cache, or else from `make()`.
 
-        Only values of one generation are cached; of these, the KEPT values that were used last.
+        A generation is the token of a commit. Only values of one generation are cached: the KEPT values used last.
         """
         key = generation, name
         with self._lock:  # the second of two threads waits for the first one's result

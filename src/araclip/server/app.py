@@ -69,7 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(AraCLIPError, _own_error)
-    app.add_exception_handler(OSError, _own_error)  # such as a full disk or an unreadable file
+    app.add_exception_handler(OSError, _own_error)  # an error of the system, such as a full disk or an unreadable file
     app.add_exception_handler(ClientDisconnect, _client_left)
     # A request passes the middleware in reverse order: the one added last handles it first.
     app.add_middleware(

@@ -78,7 +78,7 @@ class ServedGallery:
         return self._reader.refresh(prepared=True)
 
     def overview(self) -> Overview:
-        """Return counts of the current generation: files, formats, folders, dates."""
+        """Return counts of the gallery as it is now: files, formats, folders, dates."""
         return self._made("overview", self.store.overview)
 
     def examples(self) -> tuple[str, ...]:
@@ -87,9 +87,9 @@ class ServedGallery:
         return self._made(f"examples {found.generation}", lambda: suggestions(found.reference.everyday, found.sample))
 
     def finds(self, query: str, vector: NDArray[np.float32]) -> bool:
-        """True if a query with this vector (D,) has a strong hit in a sample of the snapshot; cached by generation.
+        """True if a query with this vector (D,) has a strong hit in a sample of the snapshot.
 
-        False in a gallery with too few pictures to judge scores.
+        False in a gallery with too few pictures to judge scores. The answer is cached until the gallery changes.
         """
         snapshot, (generation, known) = self.snapshot, self._finding
         if generation != snapshot.generation:

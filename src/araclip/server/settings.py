@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     model: str | None = None  # by default the gallery's own, araclip-mini for a new one
     index: Annotated[tuple[Path, ...], NoDecode] = ()  # folders to index while serving; a:b in the environment
     offer: Path | None = None  # a folder without a gallery, which the page offers to index
-    watch: bool | None = None  # follow changes in those folders; None: if watchfiles is installed
+    watch: bool | None = None  # follow changes in the folders to index; None: only if watchfiles is installed
     ocr: bool = False  # true: after indexing, OCR reads the gallery's pictures that seem to contain text
     cache: Path | None = None  # folder of the thumbnails; by default the gallery's, if it has one
 

@@ -1,6 +1,7 @@
 """A disk cache of thumbnails and placeholders; its size is limited, and it may be deleted at any time.
 
-It is one SQLite file, so that every entry is complete, and one query finds the placeholders of a page of results.
+A placeholder is a tiny preview that the page shows until the thumbnail has loaded. The cache is one SQLite file, so
+that every entry is complete, and one query finds the placeholders of a page of results.
 """
 
 import base64

@@ -691,14 +691,18 @@ class Catalog(Store):
     # unknown if the log lacks it: after a backup was restored, the catalogue recreated, or the log shortened.
 
     def change_number(self, generation: str) -> int | None:
-        """Return the number that the last change had at a generation; None if the generation is unknown."""
+        """Return the number, in the log of changes, of the last change up to the commit `generation`.
+
+        None if the log does not reach back to that commit.
+        """
         rows = self.rows("SELECT number FROM commits WHERE generation = ? AND number >= 0", (generation,))
         return rows[0][0] if rows else None
 
     def changed_since(self, generation: str) -> Ids | None:
-        """Return the ids of pictures whose vectors were added, changed or removed since a generation, ascending.
+        """Return the ids of pictures whose vector was added, changed or removed after the commit `generation`;
+        ascending.
 
-        None if the generation is unknown.
+        None if the log of changes does not reach back to that commit.
         """
         number = self.change_number(generation)
         if number is None:
@@ -707,7 +711,7 @@ class Catalog(Store):
         return np.fromiter((row[0] for row in rows), np.int64, len(rows))
 
     def forget_changes_before(self, generation: str) -> None:
-        """Shorten the log to what has changed since a generation. The caller holds the writer's lock."""
+        """Drop from the log all changes up to the commit `generation`. The caller holds the writer's lock."""
         if number := self.change_number(generation):
             with self.writing(visible=False):
                 self.change("DELETE FROM changes WHERE number <= ?", (number,))

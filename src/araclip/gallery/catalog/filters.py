@@ -27,8 +27,9 @@ from araclip.text.places import EARTH_M
 WORDS = ("camera", "lens", "place", "name")  # filters whose value is a text with words to find
 KINDS = ("picture", "video")
 ORIENTATIONS = {"landscape": "width > height", "portrait": "width < height", "square": "width = height"}
-# A list matches if one of its members matches; true and false are compared as the words "true" and "false". A whole
-# number that is too large for SQLite's integers never matches in this SQL; `has_metadata` compares such numbers.
+# SQL that compares a value of a picture's metadata with the wanted text. A list matches if one of its members matches;
+# true and false are compared as words. A whole number too large for SQLite's integers never matches in SQL:
+# `has_metadata` compares such numbers.
 _METADATA = """files.metadata <> '{}' AND EXISTS (SELECT 1 FROM json_each(files.metadata) AS pair,
     json_each(CASE pair.type || typeof(pair.value) WHEN 'arraytext' THEN pair.value WHEN 'integerreal' THEN '[]'
         ELSE '[' || json_quote(
@@ -84,7 +85,8 @@ class Filters:
     """
 
     folder: str | os.PathLike[str] | None = None  # this folder and all below it
-    folder_name: str | tuple[str, ...] | None = None  # below any folder with this name (or one of these)
+    # in or below any folder with this name, or with one of these names
+    folder_name: str | tuple[str, ...] | None = None
     below: str | None = None  # like `folder`, but only this exact path: links are not resolved
     captured_from: str | None = None
     captured_to: str | None = None

@@ -42,7 +42,7 @@ _HEADER_BYTES = 100  # a SQLite file begins with a header of this length, follow
 _MOST_TRIES = 20_000  # most reads between two damaged places, about a second; ranges of paths could be halved for ever
 _AT_ONCE = 256  # rows whose pages are checked together
 _KEY_TYPES: dict[str, type] = {"key": str, "id": int, "content": int, "path": bytes}
-# Doubtful rows of these tables are dropped, because they can be made again.
+# Tables whose doubtful rows are dropped, because the rows can be made again.
 _READ_AGAIN = ("texts", "sidecars", "sidecar_photos", "next_vectors")
 
 
@@ -168,7 +168,7 @@ def _root_pages(copy: Path, layout: Mapping[str, Sequence[str]]) -> dict[str, in
 
 
 def _write_schema(copy: Path, layout: Mapping[str, Sequence[str]], root_pages: Mapping[str, int]) -> None:
-    """Replace the schema in a copy of a catalogue by definitions of the known tables, whatever it was."""
+    """Replace the schema in a copy of a catalogue, whatever that schema is, by definitions of the known tables."""
     with _temporary(copy) as path:
         with (
             closing(_unchecked(copy)) as database,

@@ -73,8 +73,7 @@ def read(folder: Path) -> Seal | None:
 
 
 def write(path: Path, generation: str, *, known: bool) -> None:
-    """Write the seal of the catalogue at `path`, after a commit with the token `generation`; on an error, the old one
-    stays.
+    """Write the seal of the catalogue at `path`, after a commit with the token `generation`; errors leave the old seal.
 
     Args:
         known: True if the catalogue file was known to be sound before the commit; then the seal records the file's

@@ -39,7 +39,7 @@ Texts = Callable[[], Vectors]
 
 @dataclass(frozen=True)
 class Base:
-    """The codes of all pictures of one generation, and the path of their file."""
+    """The codes of all pictures of one generation (state after a commit), and the path of their file."""
 
     generation: str
     path: Path
@@ -47,7 +47,10 @@ class Base:
 
 
 class ScanIndex:
-    """Finds the pictures of one generation of a catalogue whose vectors have the largest inner product with a query."""
+    """Finds the pictures whose vectors have the largest inner product with a query.
+
+    An index is of one generation of the catalogue: its state after one commit, named by a random token.
+    """
 
     def __init__(
         self, generation: str, rest: Exact, base: Base | None = None, changed: Ids | None = None, written: str = ""
@@ -75,11 +78,11 @@ class ScanIndex:
     def of(
         cls, catalog: Catalog, texts: Texts, before: "ScanIndex | None" = None, rebuild_after: int = EXACT_UP_TO
     ) -> "ScanIndex":
-        """Return the index of the current generation: `before` or a file, brought up to date, or a new index.
+        """Return the index of the catalogue's last commit: `before` or a file, brought up to date, or a new index.
 
         Args:
             texts: returns vectors of texts, (n, D), on which new codes are measured.
-            before: the index of an earlier generation.
+            before: the index of an earlier commit; None if there is none.
             rebuild_after: build a new base if there are more changes than this number.
         """
         with catalog.frozen() as frozen:

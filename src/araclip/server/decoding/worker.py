@@ -27,7 +27,7 @@ THUMBNAIL_QUALITY = 80
 
 
 def thumbnail(data: bytes, side: int) -> Reply:
-    """Make an upright WebP thumbnail without metadata; return the thumbnail and its placeholder."""
+    """Make an upright WebP thumbnail without metadata; return it and its placeholder, a tiny blurred preview."""
     image = open_image(io.BytesIO(data), side // 2)  # a JPEG decoded at reduced scale still has `side` pixels or more
     image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return {"width": image.width, "height": image.height}, [_webp(image, THUMBNAIL_QUALITY), _placeholder(image)]

@@ -32,8 +32,8 @@ HEADERS = {
 }
 RAW_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 NO_DOCUMENTS = (b"text/javascript", b"text/css")  # media types that a browser never opens as a page
-# The security headers of a file of these types. The other headers concern pages only, and would add 0.6 kB to each
-# file.
+# The security headers of files with these media types. All other security headers concern pages only, and would add
+# 0.6 kB to each file.
 FOR_NO_DOCUMENTS = (b"x-content-type-options", b"cross-origin-resource-policy")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 MAX_HEADERS = 16_384  # most bytes of a request's first line and headers together

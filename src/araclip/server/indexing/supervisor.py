@@ -24,7 +24,7 @@ from araclip.server.served_gallery import ServedGallery
 
 log = logging.getLogger("araclip.server")
 State = Literal["offered", "running", "done", "empty", "failed"]
-START_SECONDS = 120.0  # for the worker to import its libraries on a busy machine
+START_SECONDS = 120.0  # seconds for the worker to import its libraries on a busy machine
 RETRY_SECONDS = 5.0  # pause after the worker has waited in vain for another writer
 
 

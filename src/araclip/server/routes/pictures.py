@@ -65,7 +65,7 @@ async def thumbnail(
         return Response(status_code=304, headers=headers)
     side = int(size)
     small = await service.in_thread(lambda: service.thumbnails.get(identity, side))
-    if small is None:  # Decoding is cancelled when the client leaves: one that scrolls on cancels its requests.
+    if small is None:  # Decoding is cancelled when the client leaves: a page that is scrolled on cancels its requests.
         small = await while_connected(request, _create_thumbnail(service, client, identity, side))
     return Response(small, headers=headers, media_type="image/webp")
 
@@ -80,7 +80,7 @@ async def _create_thumbnail(service: Service, client: str, identity: str, side: 
 async def _converted(
     service: Service, client: str, identity: str, original: Original, side: int
 ) -> tuple[bytes, bytes]:
-    """Return a WebP of at most `side` pixels a side, and its placeholder."""
+    """Return a WebP of at most `side` pixels a side, and its placeholder (a tiny preview)."""
     try:
         small, placeholder, *_ = await service.sandbox.thumbnail(
             lambda: _thread_for(service, original.time)(original.picture), side, client

@@ -154,7 +154,7 @@ async def run_search(
     page = Page(
         body.k + 1, body.offset, filters, body.threshold, body.sort
     )  # one more hit than k tells whether there is a next page
-    # Decode before entering the gate: others would wait for a place meanwhile.
+    # Decode before entering the gate, so that no other request waits for the gate because of the decoding.
     pictures = await _sent_vectors(service, query, sent, client)
     with service.searches.entered(client):
         snapshot = service.gallery.snapshot
@@ -404,7 +404,7 @@ async def _suggested(service: Service, client: str, typed: str, most: int) -> Su
 
 
 def _candidates(service: Service, typed: str) -> list[tuple[str, int | None]]:
-    """Return queries that may complete the typed text, each with its row in EVERYDAY (None if it has none)."""
+    """Return queries that may complete the typed text, each with its row in the list EVERYDAY, or None without one."""
     rows = {text: row for row, text in enumerate(EVERYDAY)}
     everyday = matching(typed, [*EVERYDAY, *ARABIC_OF], MOST_SUGGESTED)
     entries = service.interpreter.lexicon.entries
