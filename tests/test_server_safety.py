@@ -218,6 +218,8 @@ def test_own_names_are_answered_with_any_port(open_server: TestClient, host: str
         {"Origin": "http://127.0.0.1:9999"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": "null"},
+        {"Sec-Fetch-Site": "same-origin", "Origin": "http://evil.example"},
     ],
 )
 def test_another_sites_page_can_change_and_read_nothing(open_server: TestClient, headers: dict[str, str]) -> None:
@@ -233,6 +235,8 @@ def test_another_sites_page_can_change_and_read_nothing(open_server: TestClient,
 
 def test_the_servers_own_page_may_change_things(open_server: TestClient) -> None:
     own = {"Origin": "http://127.0.0.1:8000", "Sec-Fetch-Site": "same-origin"}
+    form = {"Origin": "null", "Sec-Fetch-Site": "same-origin"}  # of a page that sends no referrer
+    assert open_server.post("/share", headers=form, follow_redirects=False).headers["location"] == "./?shared"
     assert open_server.post("/search", json={"q": "x"}, headers=own).status_code == 200
 
 

@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import datetime
 from fractions import Fraction
 from functools import cached_property
 from typing import IO, Any
@@ -21,7 +20,7 @@ from PIL import Image
 
 from araclip.errors import ImageTooLarge, UnreadableImage
 from araclip.pictures.captions import joined
-from araclip.pictures.metadata import PhotoMetadata, camera_of, coordinates
+from araclip.pictures.metadata import PhotoMetadata, camera_of, coordinates, iso_time
 from araclip.pictures.video.formats import CODECS, DEMUXERS
 
 MAX_PIXELS = 7680 * 4320  # frames larger than 8K are refused
@@ -186,11 +185,8 @@ class Video:
 
 
 def _time(text: str) -> str | None:
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return when.replace(tzinfo=None, microsecond=0).isoformat() if when.year > 1970 else None
+    when = iso_time(text)
+    return when if when and when >= "1971" else None  # 1904 and 1970 are what a container has without a date
 
 
 def _refuse(url: str, flags: int, options: Any) -> IO[bytes]:
