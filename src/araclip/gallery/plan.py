@@ -130,19 +130,13 @@ class QueryPlan:
         return [reading.text for readings in self.readings for reading in readings] + [*self.kinds]
 
     def own(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the vectors (n + m, D) of the n terms and m kinds; a term's readings are averaged by their weights.
-
-        Args:
-            texts: the vectors of `self.texts`, in the same order.
-            picture: returns the vector of a picture, given the name that the query uses.
-        """
+        """Return the vectors (n, D) of the n terms: the first rows of the vectors (n + m, D) of n terms and m kinds."""
         return vectors[: len(self.query.terms)]
 
     def term_vectors(
         self, texts: Iterable[NDArray[np.float32]], picture: Callable[[str], NDArray[np.float32]]
     ) -> NDArray[np.float32]:
-        """Return the vectors (n + m, D) of the n terms and m kinds. The readings of a term are averaged by their
-        weights.
+        """Return the vectors (n + m, D) of the n terms and m kinds; a term's readings are averaged by their weights.
 
         Args:
             texts: the vectors of `self.texts`, in the same order.

@@ -199,8 +199,10 @@ class Filters:
         return cls(**fields)
 
     def texts(self) -> list[str]:
-        """Write the filters as texts that `read` can parse; `folder_name`, `below` and `collapse` are left out (no
-        text)."""
+        """Write the filters as texts that `read` can parse.
+
+        `folder_name`, `below` and `collapse`, for which there is no text, are left out.
+        """
         values = {f"meta.{key}": value for key, value in self.metadata.items()}
         for key, first, last in (
             ("captured", self.captured_from, self.captured_to),

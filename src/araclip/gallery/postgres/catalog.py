@@ -203,8 +203,7 @@ class PostgresCatalog(Store):
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Run a `with` block as a transaction: all changes inside become visible together (a new generation), or
-        none."""
+        """Run a `with` block as a transaction: all changes inside become visible as one new generation, or none."""
         with self.database.transaction():
             # a gallery that an earlier release made lacks this table
             if not self.database.rows("SELECT to_regclass('hidden_gone')")[0][0]:

@@ -239,8 +239,7 @@ async def _sent_vectors(
 async def _term_vectors(
     service: Service, plan: QueryPlan, sent: Mapping[str, NDArray[np.float32]], client: str
 ) -> NDArray[np.float32]:
-    """Return the vectors (n + m, D) of the plan's n terms (texts and pictures) and m kinds (see
-    `gallery.plan.QueryPlan`).
+    """Return the vectors (n + m, D) of the plan's n terms (texts and pictures) and m kinds (see `QueryPlan`).
 
     Args:
         sent: name of a picture that the client sent with the request → vector of the picture.
