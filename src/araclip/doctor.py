@@ -154,7 +154,7 @@ def _trial(device: str) -> Finding:
             begun = time.perf_counter()
             model.encode_image(list(pictures))
             rates.append(TRIED / (time.perf_counter() - begun))
-    except AraCLIPError as error:  # AraCLIP.load has compared the device's vectors with the CPU's
+    except AraCLIPError as error:  # AraCLIP.load raises it if the device's vectors differ from the CPU's
         remedy = f"Install CUDA's libraries beside it: {FOR_CUDA}; nvidia-smi must answer too."
         # The messages of other errors may contain the name of a folder, so only the type of such an error is shown.
         fact = shown(str(error)) if isinstance(error, InputError) else type(error).__name__
@@ -228,7 +228,8 @@ def _packages() -> Iterator[Finding]:
 def _requirements() -> list[str]:
     try:
         return metadata.requires("araclip") or []
-    except metadata.PackageNotFoundError:  # araclip runs from its source, without being installed
+    # no requirements are known if araclip runs from its source, without being installed
+    except metadata.PackageNotFoundError:
         return []
 
 

@@ -105,7 +105,7 @@ def _is_here(folder: str) -> bool:
 
 
 def _vectors(column: Any, width: int, place: str) -> NDArray[np.float16]:
-    flat = column.flatten()  # not `to_numpy`, which would import pandas if installed (a second)
+    flat = column.flatten()  # not by `to_numpy`, which takes a second to import pandas if pandas is installed
     vectors = np.frombuffer(flat.buffers()[1], "<f2", len(flat), 2 * flat.offset).reshape(-1, width)  # (n, D)
     for start in range(0, len(vectors), BLOCK):
         if not are_unit(vectors[start : start + BLOCK]).all():

@@ -272,7 +272,7 @@ def _header(file: Any, place: str) -> ShardHeader:
 
 def _field(about: dict[str, Any], name: str, kind: type) -> Any:
     value = about.get(name)
-    # isinstance would accept True as a number.
+    # The exact type is compared, because isinstance would accept True as a number.
     if type(value) is not kind or (name != "source" and SURROGATES.search(str(value))):
         raise _NoShard(f"its {name} is {value!r:.40}")
     return value

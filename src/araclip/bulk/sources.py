@@ -215,7 +215,7 @@ def parquet_file(
             )  # fmt: skip
         except (AraCLIPError, GeneratorExit):
             raise
-        except Exception as error:  # a damaged file makes pyarrow raise nearly anything
+        except Exception as error:  # any exception, because pyarrow raises nearly anything for a damaged file
             if isinstance(error.__context__, SourceError):
                 raise error.__context__ from None
             raise InputError(f"{place} is damaged ({first_line(error):.200}). {remedy}") from None
@@ -332,7 +332,7 @@ def _of_tar(part: Part, refused: Refused, budget: ByteBudget) -> Iterator[Waitin
                 elif suffix.lower() in ("txt", "json", "caption") and len(captions) < MAX_CAPTIONS:
                     captions.append(_caption(member.read(SIDECAR_BYTES + 1), path, refused))
             yield from finished()
-    except InputError as error:  # the tar is damaged: the rest of it is lost
+    except InputError as error:  # the tar is damaged: keep the pictures before the damage, the rest is lost
         yield from finished()
         refused(part.place, str(error))
 

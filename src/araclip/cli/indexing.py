@@ -75,7 +75,8 @@ def index(
             reembed_folder(location, model, forget_missing, quiet=as_json)
         with _opened_for_indexing(location, model) as opened:
             opened.scenes = scenes
-            if hasattr(opened.model, "request"):  # runs in PyTorch, without a converted model folder
+            # true for a published model that runs in PyTorch, not converted into a model folder
+            if hasattr(opened.model, "request"):
                 err.print(_TO_PULL, soft_wrap=True)
             index_folder(opened, root, as_json)
             if ocr:

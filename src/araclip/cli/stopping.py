@@ -37,7 +37,8 @@ def on_signals() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         global _last  # noqa: PLW0603  (a handler has no other way to tell)
         _last = signal.Signals(number)
-        if os.getpid() != owner and number != signal.SIGINT:  # let a forked child die, as without this handler
+        # a forked child ends at once, as it would without this handler
+        if os.getpid() != owner and number != signal.SIGINT:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         if _importing(frame):

@@ -94,7 +94,7 @@ def write_array(path: Path, array: "NDArray[Any]") -> None:
     import numpy as np
 
     def fill(temporary: Path) -> None:
-        with temporary.open("wb") as file:  # np.save would append .npy to a path
+        with temporary.open("wb") as file:  # an open file, because np.save would append .npy to a path
             np.save(file, array)
 
     write(path, fill)
@@ -208,7 +208,7 @@ def unlink(path: Path) -> None:
 
 def _flush(file: Path) -> None:
     step("fsync")
-    with file.open("rb+") as written:  # Windows flushes only what is open for writing
+    with file.open("rb+") as written:  # opened for writing, because Windows flushes no other files
         os.fsync(written.fileno())
 
 

@@ -48,7 +48,7 @@ class _Bounded(tarfile.TarInfo):
         _check_size(self, MAX_HEADER if self.type in _HEADERS else MAX_MEMBER)
         found = super()._proc_member(tar)  # type: ignore[misc]
         if header and found is not None:
-            _check_size(found, MAX_MEMBER)  # a sparse file's size includes its holes
+            _check_size(found, MAX_MEMBER)  # checked again, because a sparse file's size includes its holes
         return found
 
 

@@ -236,7 +236,7 @@ class Child:
         """Stop the child, and close its streams in this process."""
         self.kill()
         for stream in (self._to, self._from):
-            with suppress(OSError, ValueError):  # closing may fail to send the last data, which nobody reads
+            with suppress(OSError, ValueError):  # no error if closing fails to send the last data, which nobody reads
                 stream.close()
         if self._socket is not None:
             self._socket.close()

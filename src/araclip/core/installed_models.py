@@ -41,6 +41,6 @@ def pulled_from(folder: Path) -> str:
 def _models_in(home: Path) -> dict[str, Path]:
     try:
         entries = sorted(home.iterdir())
-    except OSError:  # the folder does not exist, or this user may not read it
+    except OSError:  # no models: the folder does not exist, or this user may not read it
         return {}
     return {entry.name: entry for entry in entries if entry.name[0] != "." and is_there(entry / "config.json")}

@@ -51,7 +51,7 @@ def restrict(memory: int, files: int = 16, threads: int = 0) -> None:
     most = _tasks_of_this_user() + threads if threads else 0
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no file can be written; pipes still can
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # writing a file is forbidden; writing to a pipe is not
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     if hasattr(resource, "RLIMIT_NPROC"):
         resource.setrlimit(resource.RLIMIT_NPROC, (most, most))

@@ -63,7 +63,7 @@ def near_pairs(hashes: Hashes) -> Iterator[tuple[int, int]]:
     known, first, which = np.unique(hashes, return_index=True, return_inverse=True)
     for row in np.flatnonzero((first[which] != np.arange(len(hashes))) & (hashes != 0)).tolist():
         yield int(first[which[row]]), row
-    nonzero = np.flatnonzero(known)  # pictures of one colour have hash 0
+    nonzero = np.flatnonzero(known)  # leave out pictures of one colour, which have hash 0
     for one, other in _pairs(known[nonzero]):
         low, high = sorted((int(first[nonzero[one]]), int(first[nonzero[other]])))
         yield low, high

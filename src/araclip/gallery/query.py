@@ -94,7 +94,7 @@ def parse(text: str, *, files: bool = False) -> Query:
     """
     if not isinstance(text, str):
         raise InputError(f"a query is a text, got {type(text).__name__}. Type what the picture shows: {EXAMPLE}")
-    if len(text) > MAX_LETTERS:  # checked first, because parsing looks at each letter
+    if len(text) > MAX_LETTERS:  # The length is checked first, because parsing looks at each letter.
         raise InputError(message("query letters", letters=len(text), most=MAX_LETTERS))
     parts = _split(text)
     terms = tuple(_term(characters, sign, text, files) for sign, characters in parts)

@@ -115,7 +115,7 @@ def _not_here(record: RecordedModel, gallery: object) -> ModelNotFound:
 def _fingerprint(folder: Path) -> str | None:
     try:
         return model_folder.read_config(folder).fingerprint
-    except AraCLIPError:  # a damaged folder, or one of another release, is not the recorded model
+    except AraCLIPError:  # a damaged folder, or a folder of another release, does not hold the recorded model
         return None
 
 

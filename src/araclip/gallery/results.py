@@ -234,7 +234,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Listed:
-    """A picture of a list."""
+    """A picture in a list, such as an album or a month."""
 
     id: str
     name: str

@@ -69,7 +69,7 @@ class Hits(list[Hit]):
                 small = image.convert("RGB")
                 small.thumbnail((THUMBNAIL, THUMBNAIL))
                 small.save(written, "JPEG", quality=80)
-        except (OSError, AraCLIPError):  # the picture's file was removed or moved
+        except (OSError, AraCLIPError):  # no thumbnail: the picture's file was removed or moved
             return ""
         return f'<img src="data:image/jpeg;base64,{b64encode(written.getvalue()).decode()}">'
 

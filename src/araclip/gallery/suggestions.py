@@ -149,7 +149,7 @@ class Suggestions:
     """Corrects queries («هل تقصد»: "did you mean"), using the words of captions and of one gallery's texts."""
 
     def __init__(self) -> None:
-        # The interpreter, the generation, and the extended interpreter that was made from both.
+        # a cache: the interpreter, the generation, and the extended interpreter that was made from these two
         self._reader: tuple[Interpreter, str, Interpreter] | None = None
 
     def added(self, read: QueryPlan, hits: Sequence[Hit], interpreter: Interpreter, store: Store) -> Interpretation:

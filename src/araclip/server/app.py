@@ -54,7 +54,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=__version__,
         description="Type Arabic, find pictures.",
         lifespan=lifespan,
-        docs_url=None,  # FastAPI's pages of documentation load scripts from another host
+        docs_url=None,  # turned off: FastAPI's pages of documentation load scripts from another host
         redoc_url=None,
         redirect_slashes=False,
     )

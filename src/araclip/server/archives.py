@@ -127,7 +127,7 @@ class Known(ZipInfo):
         except ValueError:
             at = datetime.min
         super().__init__(name, at.timetuple()[:6] if 1980 <= at.year <= 2107 else (1980, 1, 1, 0, 0, 0))
-        self.create_system, self.external_attr = 3, 0o100644 << 16  # made on Unix, with permissions rw-r--r--
+        self.create_system, self.external_attr = 3, 0o100644 << 16  # permissions rw-r--r--, as for a file made on Unix
         self._known = crc, size
 
     def FileHeader(self, zip64: bool | None = None) -> bytes:  # noqa: N802  (zipfile's name)

@@ -173,7 +173,7 @@ class _TimedProtocol(H11Protocol):
     def _give_up(self) -> None:
         if self.transport.get_write_buffer_size() == 0:
             self.transport.close()
-        else:  # close() would wait for ever for a client that does not read
+        else:  # close() would wait for ever for a client that does not read: abort after a while
             self._stop_waiting()
             self._deadline = self.loop.call_later(self.send_seconds, self.transport.abort)
 

@@ -105,7 +105,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
-        tokens = self.tokens  # tokens are checked on loopback addresses, too
+        tokens = self.tokens  # Tokens are checked also if the server listens on a loopback address only.
         if not self.is_local and not tokens:
             raise ValueError(
                 f"{self.host} is reachable from other machines, and there is no token. Set ARACLIP_TOKEN_READ (and "

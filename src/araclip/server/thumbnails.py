@@ -110,7 +110,8 @@ class Thumbnails:
 def _opened(path: Path) -> sqlite3.Connection:
     with contextlib.suppress(sqlite3.Error):
         return _connected(path)
-    with contextlib.suppress(sqlite3.Error, OSError):  # damaged file or full disk: begin with an empty cache
+    # if the file is damaged or the disk is full, begin with an empty cache
+    with contextlib.suppress(sqlite3.Error, OSError):
         for part in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
             part.unlink(missing_ok=True)
         return _connected(path)

@@ -263,7 +263,7 @@ class Catalog(Store):
     def frozen(self) -> Iterator["Catalog"]:
         """Yield a consistent view of the catalogue: a second connection inside one read transaction."""
         with closing(self._connected(self.folder)) as frozen, frozen.reading():
-            _ = frozen.generation  # SQLite starts the read transaction with the first SELECT
+            _ = frozen.generation  # any SELECT, because SQLite starts the read transaction with the first
             yield frozen
 
     @property
@@ -759,7 +759,8 @@ class CatalogPool:
     def catalog(self) -> Catalog:
         """Return the catalogue through this thread's connection; open it again if the file was replaced."""
         catalog: Catalog | None = getattr(self._local, "catalog", None)
-        if catalog is not None and not catalog.is_current:  # after a repair or restore, the old file no longer changes
+        # open the catalogue again: after a repair or restore, the old file no longer changes
+        if catalog is not None and not catalog.is_current:
             self._local.catalog = None
             with self._lock:
                 self._opened.remove(catalog)

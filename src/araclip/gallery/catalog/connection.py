@@ -250,7 +250,7 @@ def transaction(database: Connection, kind: str = "IMMEDIATE") -> Iterator[None]
             yield
             database.execute("COMMIT")
         except BaseException:
-            with contextlib.suppress(apsw.Error):  # SQLite has already rolled back if the disk is full
+            with contextlib.suppress(apsw.Error):  # if the disk is full, SQLite has already rolled back
                 database.execute("ROLLBACK")
             raise
 
@@ -263,7 +263,7 @@ def snapshot(database: Connection) -> Iterator[None]:
         try:
             yield
         finally:
-            if database.in_transaction:  # SQLite ends a transaction that reads a damaged page
+            if database.in_transaction:  # SQLite has already ended the transaction if it read a damaged page
                 database.execute("ROLLBACK")
 
 

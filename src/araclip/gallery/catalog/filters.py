@@ -278,7 +278,8 @@ class Filters:
         if self.near is not None:
             of_content.append(_around(*self.near))
         for key, value in self.metadata.items():
-            large = value.lstrip("-").isdecimal() and abs(int(value)) > LARGEST  # SQLite would round this number
+            # compare in Python, because SQLite would round this number
+            large = value.lstrip("-").isdecimal() and abs(int(value)) > LARGEST
             of_file.append(("has_metadata(metadata, ?, ?)" if large else _METADATA, (key, value)))
         hidden = None if self.hidden is False and not hidden_exist else self.hidden
         return Condition(*all_of(of_file), *all_of(of_content), hidden)
@@ -326,7 +327,8 @@ def _around(latitude: float, longitude: float, metres: float) -> Part:
 
     An index finds the pictures between two latitudes; only their distances are computed.
     """
-    degrees = math.degrees(metres / EARTH_M) * 1.000001 + 1e-9  # slightly larger, because of rounding errors
+    # a slightly larger range of latitudes, because of rounding errors
+    degrees = math.degrees(metres / EARTH_M) * 1.000001 + 1e-9
     return (
         "id IN (SELECT content FROM photos WHERE latitude BETWEEN ? AND ? "
         "AND metres_between(latitude, longitude, ?, ?) <= ?)",

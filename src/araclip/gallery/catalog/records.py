@@ -12,7 +12,7 @@ from araclip.core.display import shown
 from araclip.errors import WidthMismatch
 from araclip.pictures.video.scenes import AtPath
 
-if TYPE_CHECKING:  # `araclip.client` imports this module without NumPy
+if TYPE_CHECKING:  # NumPy is imported for type checks only, because `araclip.client` imports this module without NumPy
     import numpy as np
     from numpy.typing import NDArray
 
@@ -30,7 +30,7 @@ def identity_of(digest: bytes) -> str:
 
 def read_metadata(text: str) -> dict[str, Any]:
     """Parse the metadata stored with a path; empty if it is no JSON object, as in an untrusted gallery."""
-    if text == "{}":  # faster than parsing: nearly all paths have no metadata
+    if text == "{}":  # "{}" is not parsed, to be faster: nearly all paths have no metadata
         return {}
     try:
         about = json.loads(text)

@@ -76,7 +76,7 @@ def salvage(folder: Path, model: Encoder | None = None) -> list[str]:
             if source == path:
                 _set_aside(path)
 
-        atomic.write(path, fill, flush=False)  # SQLite has already flushed the file
+        atomic.write(path, fill, flush=False)  # no flush is needed: SQLite has already flushed the file
     return lines
 
 
@@ -212,7 +212,7 @@ def _rows(path: Path, table: str, names: Sequence[str]) -> Rows:
     """
     key, wanted, rows = KEYS[table], schema.columns()[table], Rows()
     kind_of_key = _KEY_TYPES[key]
-    listed = ", ".join(  # damaged text need not be UTF-8
+    listed = ", ".join(  # read texts as bytes, because damaged text need not be UTF-8
         f"CASE typeof({name}) WHEN 'text' THEN CAST({name} AS BLOB) ELSE {name} END, typeof({name})" for name in wanted
     )
 
@@ -333,7 +333,7 @@ def _sound(tables: dict[str, Rows], doubtful: dict[str, set[Key]]) -> list[str]:
                 row["path"] = os.fsencode(STORED_PREFIX + identities[row["content"]])
                 files[row["path"]] = files.pop(path)
         elif path in doubtful["files"]:
-            row["mtime_ns"] = -1  # makes the next update read the file again
+            row["mtime_ns"] = -1  # a time that no file has, so that the next update reads the file again
         if row["content"] not in contents or not isinstance(row["size"], int) or not isinstance(row["mtime_ns"], int):
             del files[row["path"]]
         elif not _is_json(row["metadata"]):
@@ -403,7 +403,7 @@ def _set_aside(path: Path) -> None:
     number = 1
     while (aside := path.with_name(DAMAGED_NAME + (f"-{number}" if number > 1 else ""))).exists():
         number += 1
-    log = path.with_name(f"{path.name}-wal")  # SQLite would take a log that stayed for the new file's log
+    log = path.with_name(f"{path.name}-wal")  # Move the log as well: SQLite would take it for the log of the new file.
     if log.is_file():
         atomic.step("set the log aside")
         log.replace(aside.with_name(f"{aside.name}-wal"))

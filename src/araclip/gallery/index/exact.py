@@ -85,7 +85,8 @@ def one_thread() -> Iterator[None]:
     """
     import faiss
 
-    before = faiss.omp_get_max_threads()  # FAISS has a number of threads for each calling thread
+    # The number is set for each search, because FAISS keeps a number of threads for each calling thread.
+    before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
     try:
         yield

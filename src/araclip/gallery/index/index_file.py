@@ -98,7 +98,7 @@ def is_sound(file: IndexFile) -> bool:
 
 
 def _mapped(path: Path, rows: int, width: int) -> StoredVectors:
-    if not rows:  # np.memmap cannot map an empty range
+    if not rows:  # an empty array, because np.memmap cannot map an empty range
         return np.empty((0, width), np.float16)
     return np.memmap(path, "<f2", "r", HEADER, (rows, width))
 

@@ -72,7 +72,7 @@ class ScanIndex:
             self._shown = np.ones(len(base.codes.ids), bool)
             self._shown[hidden] = False
         self._selected: dict[Condition, Ids] = {}
-        self._cache_lock = threading.Lock()  # needed because a server searches one index from many threads
+        self._cache_lock = threading.Lock()  # a lock, because a server searches one index from many threads
 
     @classmethod
     def of(
@@ -147,7 +147,8 @@ class ScanIndex:
         return ScanIndex(frozen.generation, rest, self.base, changed, self._written)
 
     def save(self, catalog: Catalog) -> None:
-        """Write the file of vectors if the existing file is too old; do nothing for an index with a base."""
+        """Write the file of vectors if the existing file is too old; do nothing if there is a base (a large
+        gallery)."""
         if self.base:
             return
         changed = catalog.changed_since(self._written) if self._written else None
@@ -211,7 +212,8 @@ class ScanIndex:
             codes = self.base.codes
             rows = np.flatnonzero(_drawn(codes.ids, step) & (True if self._shown is None else self._shown))
             vectors = np.concatenate([codes.vectors[rows].astype(np.float32), vectors])
-        sound: Vectors = vectors[np.isfinite(vectors).all(axis=1)]  # damaged vectors are reported by `verify`
+        # damaged vectors are left out here; `verify` reports them
+        sound: Vectors = vectors[np.isfinite(vectors).all(axis=1)]
         return sound
 
 

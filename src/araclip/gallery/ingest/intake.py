@@ -97,7 +97,8 @@ def read_source(source: Source, known: set[bytes], transform: ImageTransform) ->
     if isinstance(source, PictureBytes):
         return _from_bytes(source.file, io.BytesIO(source.data), known, transform)
     with open_file(source.path) as stream:
-        file = File.of(source.path, os.fstat(stream.fileno()))  # the file may have changed since the walk
+        # size and time as they are now, because the file may have changed since the walk
+        file = File.of(source.path, os.fstat(stream.fileno()))
         if file.size > MAX_BYTES:
             raise ImageTooLarge(
                 f"{file.path}: {file.size / 1e9:.1f} GB, the limit is {MAX_BYTES / 1e9:.0f} GB. Save a smaller copy."

@@ -131,7 +131,7 @@ def _reconcile(
 
     def refused(number: int, error: OSError | ImageError) -> None:
         path = changed[number].path
-        if isinstance(error, FileNotFoundError):  # the file vanished since the walk
+        if isinstance(error, FileNotFoundError):  # a file that has vanished since the walk counts as gone
             gone.append(path)
         elif isinstance(error, ImageError) and path in known and _is_written(changed[number]):
             skipped(f"{error} It is still being written; what was indexed there is kept.")

@@ -200,7 +200,8 @@ class Database:
             raise Broken(_words(error)) from None
         try:
             self._run(connection, "SELECT set_config('search_path', ?, false)", (f'"{self.schema}", public',))
-            self._run(connection, "SET jit = off")  # JIT compilation takes longer than most of our statements
+            # turned off, because JIT compilation takes longer than most of our statements
+            self._run(connection, "SET jit = off")
         except BaseException:
             _close(connection)
             raise
@@ -282,7 +283,7 @@ def _socket(address: Address, timeout: float | None) -> socket.socket:
 def _close(connection: CoreConnection | None) -> None:
     if connection is None:
         return
-    stream = connection._sock  # pg8000 would leave this stream, and so the socket, open
+    stream = connection._sock  # closed here, because pg8000 would leave this stream, and so the socket, open
     with suppress(InterfaceError, OSError, struct.error):
         connection.close()
     if stream:

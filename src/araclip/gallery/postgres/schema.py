@@ -131,7 +131,8 @@ def create(database: Database, model: Encoder) -> None:
     """
     record = RecordedModel.of(model)
     with database.locked(), database.transaction():
-        database.rows("SELECT pg_advisory_xact_lock(?, 0)", (LOCK,))  # extensions belong to the whole database
+        # lock the whole database, because the extensions that are created belong to the whole database
+        database.rows("SELECT pg_advisory_xact_lock(?, 0)", (LOCK,))
         if exists(database):
             return
         for extension in ("vector", "pg_trgm"):

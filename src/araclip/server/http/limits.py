@@ -130,7 +130,8 @@ class CheckedHead:
         if _head_bytes(scope) > MAX_HEADERS:
             return Problem("long-headers", headers={"Connection": "close"}, limit=MAX_HEADERS)
         headers = Headers(scope=scope)
-        if "transfer-encoding" in headers and "content-length" in headers:  # the body's end would be ambiguous
+        # refused, because it would be ambiguous where the body ends
+        if "transfer-encoding" in headers and "content-length" in headers:
             return Problem("bad-request", headers={"Connection": "close"}, reason=message("two lengths"))
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._is_known(_without_port(hosts[0])):
@@ -214,7 +215,8 @@ class Bounded:
                 # connection.
                 message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
             if message["type"] == "http.response.body" and not message.get("more_body", False) and body.is_coming:
-                await timed_send({**message, "more_body": True})  # the client has all bytes, as Content-Length says
+                # not ended before the body is drained; the client has all bytes that Content-Length announced
+                await timed_send({**message, "more_body": True})
                 await body.drain()
                 message = {"type": "http.response.body", "body": b"", "more_body": False}
             await timed_send(message)

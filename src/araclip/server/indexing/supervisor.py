@@ -84,7 +84,7 @@ class Indexing:
         """Kill the worker and wait for the thread; what was committed is kept."""
         self._stop.set()
         if (worker := self._worker) is not None:
-            worker.kill()  # safe: the worker writes in transactions
+            worker.kill()  # killing is safe, because the worker writes in transactions
         with self._starting:
             if self._thread:
                 self._thread.join()
@@ -166,7 +166,7 @@ class Indexing:
                 "araclip.server.indexing.worker", *self._arguments,
                 seconds=START_SECONDS, environment=self._environment, stderr=None, apart=True,
             ) as self._worker:  # fmt: skip
-                if self._stop.is_set():  # `close` was called while the process started
+                if self._stop.is_set():  # `close` was called while the process started: ask nothing
                     return {}
                 return self._worker.ask({"paths": due.paths and sorted(due.paths)}, progress=progress)[0]
         except ChildEnded as error:

@@ -37,7 +37,8 @@ from araclip.server.thumbnails import VERSION
 
 T = TypeVar("T")
 router = APIRouter(route_class=GuardedRoute, tags=["pictures"])
-IMMUTABLE = "private, max-age=31536000, immutable"  # an id is a hash of the content, which never changes
+# Browsers may keep the answer for ever, because an id is a hash of the content.
+IMMUTABLE = "private, max-age=31536000, immutable"
 UNTIL_INDEXED = "private, no-cache"
 # If a browser opens a picture as a document, such as an SVG, no script in it runs.
 ISOLATED = {"Content-Security-Policy": "default-src 'none'; sandbox"}
@@ -253,7 +254,7 @@ def _base_name(name: str) -> str:
     """Return the base name of an uploaded file, with the three characters restored that browsers escape (WHATWG)."""
     for escape, letter in (("%22", '"'), ("%0D", "\r"), ("%0A", "\n")):
         name = name.replace(escape, letter)
-    return PureWindowsPath(name).name  # Windows' rules split at slashes and at backslashes
+    return PureWindowsPath(name).name  # split at slashes and at backslashes, as Windows does
 
 
 @router.delete("/images/{identity}", status_code=204, dependencies=WRITE, responses=problems(401, 403, 404, 409, 422))
