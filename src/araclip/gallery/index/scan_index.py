@@ -147,8 +147,7 @@ class ScanIndex:
         return ScanIndex(frozen.generation, rest, self.base, changed, self._written)
 
     def save(self, catalog: Catalog) -> None:
-        """Write the file of vectors if the existing file is too old; do nothing if there is a base (a large
-        gallery)."""
+        """Write the file of vectors if the existing file is too old; do nothing in a large gallery (with a base)."""
         if self.base:
             return
         changed = catalog.changed_since(self._written) if self._written else None
