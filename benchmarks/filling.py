@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from araclip.bulk.filling import fill, shards_in
+from araclip.bulk.ingest import fill, shards_in
 from araclip.bulk.plan import Plan
 from araclip.bulk.shard_file import ROW_GROUP, ShardRow, ShardWriter
 from araclip.gallery.catalog.records import File, RecordedModel

@@ -144,7 +144,7 @@ def published(name: str, patch: int, work: Path, count: int, rounds: int) -> Non
     from sentence_transformers import SentenceTransformer
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizerFast
 
-    from araclip.peers.pull import make_model_folder
+    from araclip.peers.conversion import make_model_folder
 
     torch.set_num_threads(usable_cores())
     torch.manual_seed(0)

@@ -84,7 +84,7 @@ def search(model: Any) -> dict[str, Any]:
 
 def convert(spec: str, out: Path, weights: str, threads: int) -> dict[str, Any]:
     from araclip.models import folder as model_folder
-    from araclip.peers.pull import make_model_folder
+    from araclip.peers.conversion import make_model_folder
 
     make_model_folder(spec, out, weights=weights, threads=threads, log=lambda line: print(line, file=sys.stderr))
     config = model_folder.read_config(out)

@@ -33,7 +33,7 @@ from million import memory
 from scale_law import print_law
 
 from araclip import AraCLIP, open_gallery
-from araclip.bulk.filling import fill, shards_in
+from araclip.bulk.ingest import fill, shards_in
 from araclip.gallery.catalog.records import RecordedModel
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))

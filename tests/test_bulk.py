@@ -30,10 +30,10 @@ from pyarrow import parquet
 
 import pictures
 from araclip import AraCLIP
-from araclip.bulk import filling, places, sources
+from araclip.bulk import ingest, places, sources
 from araclip.bulk import shard as shard_module
 from araclip.bulk.embed import embed
-from araclip.bulk.filling import fill, shards_in
+from araclip.bulk.ingest import fill, shards_in
 from araclip.bulk.places import ShardFolder
 from araclip.bulk.plan import parse_shard, plan_of, tasks_of
 from araclip.bulk.shard import embed_shard
@@ -719,7 +719,7 @@ def test_pictures_that_others_add_meanwhile_take_no_ids_from_those_of_shards(
 
 @given(st.lists(st.integers(1, 60_000), max_size=30), st.integers(1, 20_000))
 def test_groups_hold_each_row_once_and_stay_small(row_groups: list[int], most: int) -> None:
-    parts = list(itertools.islice(filling.parts(row_groups, most), 100))
+    parts = list(itertools.islice(ingest.parts(row_groups, most), 100))
     starts = [0, *itertools.accumulate(rows for _, rows in parts)]
     assert [start for start, _ in parts] == starts[:-1]
     assert len(parts) == 100 or starts[-1] == sum(row_groups)

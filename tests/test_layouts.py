@@ -23,7 +23,7 @@ from araclip.errors import ExportRejected, InputError
 from araclip.layouts.layout import LAYOUTS, write_layout
 from araclip.layouts.sentence_transformers_module import AraCLIPModule
 from araclip.models.folder import NO_NORMALIZER
-from araclip.peers.pull import make_model_folder
+from araclip.peers.conversion import make_model_folder
 
 pytestmark = pytest.mark.usefixtures("seeded", "traced_once", "traced_quickly")
 

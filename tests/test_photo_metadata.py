@@ -97,9 +97,7 @@ def test_the_camera_the_lens_and_the_place_of_a_photograph_are_read(tmp_path: Pa
 
 
 @pytest.mark.parametrize("blank", ["0000:00:00 00:00:00", "    :  :     :  :  ", "not set", "2097:02:03 04:05:06"])
-def test_where_the_date_of_taking_is_blank_or_to_come_that_of_digitizing_counts(
-    tmp_path: Path, blank: str
-) -> None:
+def test_where_the_date_of_taking_is_blank_or_to_come_that_of_digitizing_counts(tmp_path: Path, blank: str) -> None:
     block = exif()
     taken = block.get_ifd(ExifTags.IFD.Exif)
     taken[ExifTags.Base.DateTimeOriginal], taken[ExifTags.Base.DateTimeDigitized] = blank, "2019:02:03 04:05:06"

@@ -18,9 +18,9 @@ import tiny_published
 import traced
 from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, open_gallery
 from araclip.errors import ExportRejected, InputError, ModelMismatch
-from araclip.peers import pull, tokenizers
+from araclip.peers import conversion, tokenizers
+from araclip.peers.conversion import make_model_folder
 from araclip.peers.loading import load_request, parse_request
-from araclip.peers.pull import make_model_folder
 from araclip.peers.tokenizers import padded
 from araclip.peers.towers import Source, source_of
 from araclip.peers.vocabulary import characters_of, cut_vocabulary
@@ -87,7 +87,7 @@ def test_every_layout_keeps_the_ids_and_vectors_of_its_library_whole_and_cut(lay
     request = parse_request(written(layout, tmp_path / layout))
     assert request is not None
     source = source_of(load_request(request))  # type: ignore[arg-type]
-    pull.check_ids(source)
+    conversion.check_ids(source)
     wanted = np.stack([source.reference.encode_text(text) for text in TEXTS])
     np.testing.assert_allclose(vectors(source, TEXTS), wanted, **CLOSE)
     text = source.text
@@ -150,8 +150,8 @@ def test_a_text_tower_that_is_read_at_its_first_token_is_pulled(tmp_path: Path) 
 def test_pictures_that_pillow_resizes_are_compared_as_strictly_as_squares(tmp_path: Path) -> None:
     request = parse_request(written("clip", tmp_path / "clip"))
     assert request is not None
-    expected = pull.expected_of(source_of(load_request(request)))  # type: ignore[arg-type]
-    assert expected.least_resized == pull.LEAST_COSINE
+    expected = conversion.expected_of(source_of(load_request(request)))  # type: ignore[arg-type]
+    assert expected.least_resized == conversion.LEAST_COSINE
 
 
 def test_a_tower_that_cannot_be_written_says_why_without_the_exporters_colours(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_tower_that_cannot_be_written_says_why_without_the_exporters_colours(t
     with pytest.raises(
         ExportRejected, match=r"cannot write the tower 'clip_text_model' as ONNX \(.{20,}\)\."
     ) as refused:
-        pull.write_text_graph(text, tmp_path / "text.onnx")
+        conversion.write_text_graph(text, tmp_path / "text.onnx")
     assert "\x1b" in str(refused.value.__cause__) and str(refused.value).isprintable()
 
 

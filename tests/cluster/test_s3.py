@@ -9,7 +9,7 @@ from moto.server import ThreadedMotoServer
 
 import pictures
 from araclip.bulk.embed import embed
-from araclip.bulk.filling import shards_in
+from araclip.bulk.ingest import shards_in
 from araclip.errors import ShardMismatch, SourceError
 
 

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from araclip import AraCLIP, Gallery
 from araclip.bulk.embed import embed
-from araclip.bulk.filling import fill, shards_in
+from araclip.bulk.ingest import fill, shards_in
 from araclip.errors import InputError
 from araclip.gallery.open import restore_gallery
 from crash.story import pictures_bytes

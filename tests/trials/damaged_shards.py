@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 from araclip.bulk.embed import embed
-from araclip.bulk.filling import FACTS, REQUIRED
+from araclip.bulk.ingest import FACTS, REQUIRED
 from araclip.bulk.shard_file import read_header, read_rows
 from araclip.errors import InputError
 

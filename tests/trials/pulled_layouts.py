@@ -24,7 +24,7 @@ from transformers import CLIPImageProcessor, SiglipImageProcessor
 
 from araclip import AraCLIP
 from araclip.errors import AraCLIPError
-from araclip.peers.pull import make_model_folder
+from araclip.peers.conversion import make_model_folder
 from araclip.pictures.image_transform import ImageTransform
 from araclip.training.model.foreign import on_pillow
 from test_pull import BOTH, LAYOUTS, TEXTS, written

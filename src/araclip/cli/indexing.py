@@ -211,7 +211,7 @@ def fill_from(
     Args:
         others: True if options were given that --from excludes, such as --ocr; then InputError is raised.
     """
-    from araclip.bulk.filling import encoder_of_shards, fill, shards_in
+    from araclip.bulk.ingest import encoder_of_shards, fill, shards_in
     from araclip.gallery.open import open_gallery
 
     if folder is not None or others:

@@ -38,7 +38,7 @@ LANGUAGES = ("ar", "en")
 WEIGHTS = "smooth-int8"  # how weights are stored unless the user names another way
 # These modules are imported only when a published model is converted, because they need PyTorch. A model folder that is
 # finished already is copied without them.
-ENGINE = "araclip.peers.pull"
+ENGINE = "araclip.peers.conversion"
 TRAINABLE_ENGINE = "araclip.peers.published_araclip"
 CHARACTERS = "araclip.peers.vocabulary"
 # Disk space that a conversion needs, as a multiple of the float32 weights: the exact graphs and the small graphs lie
