@@ -49,7 +49,7 @@ class FiltersLike(Protocol):
 
     @property
     def collapse(self) -> bool:
-        """True to return only the best picture of each group of near-duplicates."""
+        """True if a search returns only the best picture of each group of near-duplicates."""
 
     def texts(self) -> list[str]:
         """Return the filters as texts KEY=VALUE."""
@@ -182,7 +182,7 @@ class Client:
         return self._request("GET", f"/thumbnails/{quote(identity, safe='')}?{urlencode({'size': size})}")
 
     def details(self, identity: str) -> dict[str, Any]:
-        """Return the details of a picture."""
+        """Return the details of a picture, such as size, date, camera, place and files."""
         return self._json("GET", f"{_image(identity)}/details")
 
     def add(self, picture: bytes | str | os.PathLike[str], *, name: str | None = None) -> Added:
@@ -203,7 +203,7 @@ class Client:
         self._request("DELETE", _image(identity))
 
     def stats(self) -> dict[str, Any]:
-        """Return statistics of the gallery."""
+        """Return statistics of the gallery, such as the numbers of pictures and files."""
         return self._json("GET", "/stats")
 
     def index(self) -> dict[str, Any]:
@@ -372,7 +372,7 @@ class NotOurs(ServerError):
 
 
 class Answered(dict[str, Any]):
-    """The JSON object that a server answered."""
+    """The JSON object that a server answered. Reading a missing field raises NotOurs."""
 
     def __missing__(self, name: str) -> Any:
         raise NotOurs(f"the server's answer has no field '{name}'")

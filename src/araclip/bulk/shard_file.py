@@ -54,7 +54,7 @@ class ShardRow(EmbeddedPicture):
 
 @dataclass(frozen=True)
 class ShardHeader:
-    """The header of a shard: what its file says about itself."""
+    """The header of a shard: what the file's metadata say about the shard and the plan that it belongs to."""
 
     source: str
     fingerprint: str
@@ -291,5 +291,5 @@ def stored_path(path: str) -> str:
 
 
 def read_path(text: str) -> str:
-    """Return the path that `stored_path` wrote as this text."""
+    """Return the original path, given the text that `stored_path` made of it."""
     return os.fsdecode(base64.b64decode(text[len(_RAW) :])) if text.startswith(_RAW) else text

@@ -23,7 +23,7 @@ _last = signal.SIGINT
 
 @contextmanager
 def on_signals() -> Iterator[None]:
-    """Raise KeyboardInterrupt in the main thread on each of the signals, for the length of a `with` block.
+    """Raise KeyboardInterrupt in the main thread on Ctrl-C, SIGTERM, SIGHUP and Ctrl-Break, in a `with` block.
 
     During an import, the process ends at once instead, because a C library might replace or lose the exception. No data
     is lost, since writes are transactions. While the interpreter exits, which takes a third of a second, signals change

@@ -25,7 +25,7 @@ _DAMAGED = (OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError, Val
 
 
 class _DamagedHeader(tarfile.ReadError):
-    """A header after the first one is damaged."""
+    """The header of a tar member after the first one is damaged."""
 
 
 class _Bounded(tarfile.TarInfo):
@@ -80,7 +80,7 @@ class _Unpacked:
         self._between = False
 
     def read(self, size: int) -> bytes:
-        """Read `size` bytes; fewer only at the end."""
+        """Return `size` unpacked bytes; fewer only at the end."""
         if self._xz is None:
             return self._raw(size)
         found = b""

@@ -144,7 +144,7 @@ def try_lock(file: IO[bytes]) -> bool:
 
 
 def unlock(file: IO[bytes]) -> None:
-    """Release the lock of `try_lock`."""
+    """Release the lock that `try_lock` has acquired."""
     if system.windows():
         _lock_byte(file, lock=False)
     else:

@@ -204,7 +204,7 @@ def _must(done: object) -> None:
 
 
 def main() -> int:
-    """Limit this process and its children, then start the program."""
+    """Run as a program: limit this process and its children, then start the program that the arguments name."""
     kilobytes, *command = sys.argv[1:]
     own_job().limit(memory=int(kilobytes) * 1024, end_children=True)
     return subprocess.run(command, stdin=sys.stdin, stdout=sys.stdout, stderr=sys.stderr, check=False).returncode

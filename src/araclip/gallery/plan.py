@@ -197,7 +197,7 @@ class QueryPlan:
 
     @property
     def has_filters(self) -> bool:
-        """True if words of the query became filters."""
+        """True if words of the query became filters by date, folder or place."""
         return any(derived.applied for derived in self.interpretation.filters)
 
 

@@ -312,7 +312,7 @@ class StoreSearch(ABC):
 
     @abstractmethod
     def documents(self, ids: Sequence[int]) -> dict[int, Document]:
-        """Return each picture's texts by field name."""
+        """Return each picture's texts by field: names, metadata, captions, OCR."""
 
     @abstractmethod
     def with_pictures(self, hits: Sequence[tuple[int, Hit]]) -> list[Hit]:

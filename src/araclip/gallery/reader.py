@@ -230,7 +230,7 @@ class GalleryReader(ABC):
 
 
 class FolderSnapshot(Snapshot):
-    """A snapshot of a gallery in a folder: one generation of its catalogue, with the index."""
+    """A snapshot of a gallery in a folder: the catalogue's state after one commit, with the index."""
 
     def __init__(self, index: ScanIndex, catalog: Catalogs, reference: Callable[[], ReferenceVectors]) -> None:
         super().__init__(index.generation, catalog, reference)

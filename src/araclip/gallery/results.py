@@ -249,7 +249,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Added:
-    """A picture that was added."""
+    """A picture that was added to the gallery over HTTP."""
 
     id: str
     name: str

@@ -64,7 +64,7 @@ class Archives:
         return key, size
 
     def pictures(self, key: str) -> tuple[PictureRecord, ...]:
-        """Return the pictures of a prepared archive."""
+        """Return the pictures of the archive with this key; raise a Problem if there is none, or its time is over."""
         with self._lock:
             until, records = self._prepared.get(key, (0.0, ()))
         if self._now() > until:
@@ -149,11 +149,11 @@ class Sent:
         self._new = bytearray()
 
     def tell(self) -> int:
-        """Return the position of the next byte."""
+        """Return the position in the archive at which the next byte is written."""
         return self._at
 
     def seek(self, at: int) -> int:
-        """Set the position of the next byte."""
+        """Set the position in the archive at which the next byte is written."""
         self._at = at
         return at
 

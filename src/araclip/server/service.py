@@ -142,7 +142,7 @@ class Service:
         self.gallery.close()
 
     async def in_thread(self, work: Callable[[], T]) -> T:
-        """Run blocking work in the thread pool."""
+        """Run blocking work in the thread pool, and return its result."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def picture_row(self, data: bytes, client: str) -> NDArray[np.float32]:

@@ -151,7 +151,7 @@ class Settings(BaseSettings):
 
     @property
     def follows(self) -> bool:
-        """True if changes in the folders are followed."""
+        """True if the gallery is updated when files in the folders change."""
         return bool(self.folders) and (find_spec("watchfiles") is not None if self.watch is None else self.watch)
 
     @property
@@ -173,7 +173,7 @@ class Settings(BaseSettings):
 
     @property
     def is_local(self) -> bool:
-        """True if only this machine can reach the address."""
+        """True if only this machine can reach the address on which the server listens."""
         if self.host == "localhost":
             return True
         try:

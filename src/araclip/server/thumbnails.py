@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS placeholders (id BLOB PRIMARY KEY, picture BLOB NOT N
 
 
 class Thumbnails:
-    """Thumbnails by id and size; thread-safe."""
+    """A cache of thumbnails, by the id of the picture and the size of the thumbnail; thread-safe."""
 
     def __init__(self, folder: Path, *, most_bytes: int) -> None:
         self._most = most_bytes
@@ -40,7 +40,7 @@ class Thumbnails:
 
     @property
     def size(self) -> int:
-        """Return how many bytes all thumbnails have."""
+        """Return how many bytes all thumbnails in the cache have."""
         return self._size
 
     def get(self, identity: str, side: int) -> bytes | None:

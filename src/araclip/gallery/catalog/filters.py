@@ -289,13 +289,13 @@ Where = Filters | str | Sequence[str] | None  # the type of the argument `where`
 
 
 def all_of(parts: Sequence[Part]) -> Part:
-    """Return SQL and its values that are true if all parts are."""
+    """Return an SQL condition, with its values, that is true if all given conditions are true."""
     values = tuple(value for _, some in parts for value in some)
     return " AND ".join(f"({sql})" for sql, _ in parts) or "TRUE", values
 
 
 def any_of(parts: Sequence[Part]) -> Part:
-    """Return SQL and its values that are true if any part is."""
+    """Return an SQL condition, with its values, that is true if any given condition is true."""
     values = tuple(value for _, some in parts for value in some)
     return " OR ".join(f"({sql})" for sql, _ in parts) or "FALSE", values
 

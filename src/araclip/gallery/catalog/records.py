@@ -175,7 +175,7 @@ class RecordedModel:
 
     @classmethod
     def of(cls, model: "Encoder | RecordedModel") -> "RecordedModel":
-        """Return the record of an encoder."""
+        """Return what a gallery records about an encoder."""
         origin, source = (_storable(getattr(model, name, "")) for name in ("origin", "source"))
         return cls(model.name, model.fingerprint, model.width, origin, source)
 
@@ -189,7 +189,7 @@ class RecordedModel:
 
     @property
     def label(self) -> str:
-        """Name and fingerprint, as messages show the model."""
+        """The name and the fingerprint, as messages show the model."""
         return f"{self.name}@{self.fingerprint}"
 
     def check(self, model: "Encoder | RecordedModel", gallery: object) -> None:
@@ -202,12 +202,12 @@ class RecordedModel:
             )
 
     def settings(self) -> dict[str, str]:
-        """Return the record by the keys under which a gallery stores it."""
+        """Return the record as a mapping from the keys under which a gallery stores it."""
         identity = {"model": self.name, "fingerprint": self.fingerprint, "width": str(self.width)}
         return identity | self.whereabouts()
 
     def whereabouts(self) -> dict[str, str]:
-        """Return origin and source by the keys under which a gallery stores them."""
+        """Return `origin` and `source` as a mapping from the keys under which a gallery stores them."""
         return {ORIGIN: self.origin, SOURCE: self.source}
 
 

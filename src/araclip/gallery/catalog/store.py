@@ -134,7 +134,7 @@ class Store(ABC):
 
     @abstractmethod
     def put_facts(self, content: int, facts: Facts, phash: int) -> None:
-        """Store the facts and the perceptual hash (64 bits) of a picture."""
+        """Store the facts (format, size, date …) and the perceptual hash (64 bits) of a picture."""
 
     @abstractmethod
     def put_embedded(self, pictures: Sequence[EmbeddedPicture]) -> int:

@@ -104,7 +104,7 @@ def _mapped(path: Path, rows: int, width: int) -> StoredVectors:
 
 
 def _sizes(about: dict[str, Any]) -> tuple[int, int, int, int]:
-    """Return the sizes of header, vectors, ids and codes in bytes."""
+    """Return the sizes in bytes of an index file's header, vectors, ids and codes, as the header `about` says."""
     return HEADER, 2 * about["rows"] * about["width"], 8 * about["rows"], about["codes"]
 
 

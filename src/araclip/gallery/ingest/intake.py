@@ -453,7 +453,7 @@ class Intake:
 def add_embedded(
     store: Store, groups: Iterable[Sequence[EmbeddedPicture]], turn: Turn, progress: Callable[[int], None]
 ) -> Filled:
-    """Commit each group; see `BaseGallery.add_embedded`."""
+    """Commit each group of pictures that were embedded elsewhere; see `BaseGallery.add_embedded`."""
     report, begin = Filled(), time.perf_counter()
     with store.large_writes() if isinstance(store, Catalog) else nullcontext():
         for group in groups:

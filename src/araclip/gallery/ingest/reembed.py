@@ -155,7 +155,7 @@ def seconds_to_encode(store: Store, model: Encoder) -> tuple[int, float]:
 
 
 def _seconds_to_encode_noise(model: Encoder) -> float:
-    """Measure the seconds to encode one picture here, without decoding."""
+    """Measure the seconds to encode one picture (of noise) here, without decoding."""
     size = model.image_size
     noise = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), dtype=np.uint8)
     pixel_vectors(model, noise[:1])  # loads the model

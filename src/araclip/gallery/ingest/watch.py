@@ -34,10 +34,10 @@ class Updatable(Protocol):
     def update(
         self, folders: Iterable[str | PathLike[str]], *, progress: FilesProgress | None = None, skip: Skip
     ) -> Update:
-        """Synchronise with folders."""
+        """Synchronise the gallery with folders."""
 
     def update_at(self, paths: Iterable[str], folders: Iterable[str | PathLike[str]], *, skip: Skip) -> Update:
-        """Synchronise with some paths in these folders."""
+        """Synchronise the gallery with some paths in these folders."""
 
 
 @dataclass

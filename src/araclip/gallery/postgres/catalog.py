@@ -113,7 +113,7 @@ class PostgresCatalog(Store):
 
     @property
     def table(self) -> str:
-        """The name of the table with the vectors of the gallery's model."""
+        """The name of the table that holds the vectors of the gallery's model."""
         return vectors_of(self.recorded.fingerprint)
 
     @property

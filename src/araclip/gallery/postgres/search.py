@@ -36,7 +36,7 @@ PART = 3  # least letters of a part of a word that is looked for
 class PostgresSearch(StoreSearch):
     """One search, inside one read transaction.
 
-    If `exact` is False, the graph answers when more than EXACT_UP_TO pictures pass the filters.
+    If `exact` is False, pgvector's graph (HNSW) answers when more than EXACT_UP_TO pictures pass the filters.
     """
 
     def __init__(

@@ -69,7 +69,7 @@ async def embeddings(service: ServiceOf, request: Request, client: ClientOf, bod
 
 
 async def _rows(service: Service, inputs: Sequence[str], client: str) -> Rows:
-    """Return the vectors of texts and pictures, in the order of the request."""
+    """Return the vectors of `inputs` (texts, and pictures as data URIs), in order."""
     rows: dict[int, NDArray[np.float32]] = {}
     texts = [(index, entry) for index, entry in enumerate(inputs) if not _is_picture(entry)]
     for chunk in batches(texts, CHUNK):

@@ -289,7 +289,7 @@ def _results(
 
 
 def results_of(service: Service, hits: Sequence[Hit]) -> list[Result]:
-    """Convert hits to results for clients, with their placeholders."""
+    """Convert hits to results for clients, each with its placeholder (a tiny preview) if one is stored."""
     pictures = [hit.picture for hit in hits if hit.picture]
     placeholders = service.thumbnails.placeholders([picture.id for picture in pictures])
     return [_result(each, hit, placeholders.get(each.id)) for each, hit in zip(pictures, hits, strict=True)]
