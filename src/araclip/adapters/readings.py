@@ -1,4 +1,4 @@
-"""Encodes a query by the readings that an interpreter finds, for the adapters."""
+"""Encodes a query for the adapters by its readings: texts that an interpreter finds it may mean, each with a weight."""
 
 from collections.abc import Callable
 
@@ -8,9 +8,9 @@ from araclip.text.interpretation import Interpreter
 def query_vector(
     encode: Callable[[list[str]], list[list[float]]], text: str, interpreter: Interpreter | None
 ) -> list[float]:
-    """Return the unit vector of a text: the mean of its readings' vectors, weighted by confidence.
+    """Return the unit vector of a query: the mean of its readings' vectors, weighted by the readings' weights.
 
-    Without an interpreter, return the vector of the text itself.
+    Without an interpreter, return the vector of the text itself. `encode` turns texts into vectors.
     """
     readings = interpreter.interpret(text).readings if interpreter else ()
     if len(readings) < 2:

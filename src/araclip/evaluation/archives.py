@@ -32,9 +32,9 @@ class Hub:
 def unpack_tars(tars: Sequence[Path], folder: Path) -> Path:
     """Unpack WebDataset shards to `folder/<fingerprint>` with captions.jsonl and images/, and return that folder.
 
-    If the folder exists already, it is not written again. Members whose names agree up to the first dot form a sample:
-    a picture (.jpg, .png, …), a .txt (becomes the field "txt") and a .json (an object whose fields are copied). A
-    sample without picture is listed and counts as missing.
+    The fingerprint is a hash of the shards' names, sizes and times; if its folder exists already, nothing is written.
+    Members whose names agree up to the first dot form a sample: a picture (.jpg, .png, …), a .txt (becomes the field
+    "txt") and a .json (an object whose fields are copied). A sample without picture is listed and counts as missing.
     """
     try:
         identity = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in tars]
@@ -46,8 +46,8 @@ def unpack_tars(tars: Sequence[Path], folder: Path) -> Path:
 def unpack_hub(hub: Hub, folder: Path) -> Path:
     """Unpack a Hugging Face dataset to `folder/<fingerprint>` with captions.jsonl and images/, and return that folder.
 
-    If the folder exists already, it is not written again. Text columns become fields of the lines. Pictures are copied
-    as they are stored, not encoded again.
+    The fingerprint is a hash of the data set's id, split and content; if its folder exists already, nothing is written.
+    Text columns become fields of the lines. Pictures are copied as they are stored, not encoded again.
     """
     rows = _hub_rows(hub)
     if hub.image not in rows.column_names:
@@ -103,9 +103,10 @@ def _samples_of_tars(tars: Sequence[Path]) -> Rows:
 
 
 def _fields(where: str, suffix: str, content: bytes, texts: int) -> dict[str, Any]:
-    """Return the fields that one member of a tar adds to its sample's line of captions.jsonl.
+    """Return the fields that a text or JSON member of a tar adds to its sample's line of captions.jsonl.
 
-    `texts` counts the bytes of text that the sample has so far, with this member.
+    `texts` is the number of bytes of text in the sample so far, with this member; more than MAX_LINE, or a malformed
+    `content`, is an InputError that begins with `where`.
     """
     if texts > MAX_LINE:
         raise InputError(
@@ -189,7 +190,10 @@ def _whole(rows: Any, hub: Hub) -> Iterator[dict[str, Any]]:
 
 
 def _files_of(hub: Hub) -> PictureFiles:
-    """Return where pictures that are named by path may lie: in the set's folder, or where `datasets` unpacked it."""
+    """Return the lookup for a data set's pictures that are stored as paths, not bytes.
+
+    Such files lie in the set's folder, or where `datasets` unpacked them.
+    """
     import datasets
     from huggingface_hub import constants
 
@@ -200,7 +204,10 @@ def _files_of(hub: Hub) -> PictureFiles:
 
 
 def _picture(value: Any, files: PictureFiles, where: str) -> tuple[bytes | None, str]:
-    """Return content and name of the picture in a cell: {"bytes", "path"}, a path, or empty, which gives (None, "")."""
+    """Return content and name of the picture in a cell: {"bytes", "path"}, a path, or empty, which gives (None, "").
+
+    An unusable cell is an InputError that begins with `where`.
+    """
     cell = {"path": value} if isinstance(value, str) else value or {}
     content, name = (cell.get("bytes"), cell.get("path") or "") if isinstance(cell, dict) else (value, "")
     if not isinstance(content, bytes | None) or not isinstance(name, str):

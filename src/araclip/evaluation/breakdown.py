@@ -37,7 +37,7 @@ _ARABIC_WORD = re.compile("[\u0621-\u064a\u0671-\u06d3]+")
 
 @dataclass(frozen=True)
 class Group:
-    """A named group of queries: the name says what they have in common, `rows` which queries they are."""
+    """A group of queries, such as all long ones: `rows` holds their positions in the list of queries."""
 
     name: str
     rows: Ints
@@ -116,12 +116,12 @@ def recall_of(direction: Direction, groups: Sequence[Group], cutoffs: Sequence[i
 
 
 def worst(direction: Direction, count: int) -> list[int]:
-    """Return the rows of the queries whose right picture has the worst rank, worst first; at most one a picture."""
+    """Return the rows of the `count` queries whose right picture ranks worst, worst first; at most one a picture."""
     return _one_a_picture(np.lexsort((direction.margin, -direction.ranks)), direction.clusters, count)
 
 
 def best(direction: Direction, count: int) -> list[int]:
-    """Return the rows of the best-ranked queries, the largest margin first; at most one for each picture."""
+    """Return the rows of the `count` best queries, by the right picture's rank, then margin; at most one a picture."""
     return _one_a_picture(np.lexsort((-direction.margin, direction.ranks)), direction.clusters, count)
 
 
@@ -150,7 +150,10 @@ def best_wrong(direction: Direction) -> Floats:
 
 
 def pareto(costs: Sequence[tuple[float, ...]], quality: Sequence[float]) -> list[bool]:
-    """Return for each model whether it is Pareto-optimal: no other is as good in everything and better in something."""
+    """Return for each model whether it is Pareto-optimal.
+
+    A model is not, if another model is as good in quality and in every cost, and better in one of these.
+    """
     points = [(*cost, -good) for cost, good in zip(costs, quality, strict=True)]  # in all of these, less is better
 
     def dominated(point: tuple[float, ...]) -> bool:

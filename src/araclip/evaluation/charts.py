@@ -46,7 +46,7 @@ _STYLE = {
     "grid.alpha": 0.25,
     "grid.linewidth": 0.6,
     "text.color": INK,
-    "text.parse_math": False,  # a model's name may hold "$", which begins no formula
+    "text.parse_math": False,  # no formulas: a "$" in a model's name is drawn as "$"
     "xtick.color": FAINT,
     "xtick.labelcolor": INK,
     "ytick.color": FAINT,
@@ -83,7 +83,10 @@ def recall_curves(named: Named, n: int, title: str, candidates: str) -> str:
 
 
 def score_distribution(name: str, right: NDArray[np.floating], wrong: NDArray[np.floating], index: int) -> str:
-    """Draw histograms over queries: cosines of the right picture (Q,) and of the best wrong picture (Q,) or fewer."""
+    """Draw histograms over queries: cosines of the right picture (Q,) and of the best wrong picture (Q,) or fewer.
+
+    `index` is the model's number in the report, which decides its colour.
+    """
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -101,7 +104,7 @@ def score_distribution(name: str, right: NDArray[np.floating], wrong: NDArray[np
 
 
 def with_intervals(rows_of: Mapping[str, Sequence[Row]], title: str) -> str:
-    """Draw shares with intervals: a row for each group, a mark for each model.
+    """Draw recall or another share with its interval: a row for each group of queries, a mark for each model.
 
     The axis begins at 0, or at the lowest interval if that is below 0.
     """
@@ -194,7 +197,7 @@ def _legend(figure: Figure, marks: Sequence[Artist], names: Sequence[str]) -> No
         return
     legend = figure.legend(marks, [str(i) for i in range(len(names))], loc="outside lower left", labelspacing=0.35)
     for text, name in zip(legend.get_texts(), names, strict=True):
-        text.set_text(name)  # not as a label, since matplotlib drops labels that begin with "_"
+        text.set_text(name)  # written now, not as the label: matplotlib drops labels that begin with "_"
 
 
 def _legend_height(names: int) -> float:
@@ -202,7 +205,10 @@ def _legend_height(names: int) -> float:
 
 
 def _svg(draw: Callable[[Figure], None], width: float, height: float, salt: str) -> str:
-    """Draw an `<svg>` element for an HTML page: without fixed size, with ids of its own and the page's colours."""
+    """Draw an `<svg>` element for an HTML page: without fixed size and in the page's colours.
+
+    Its ids begin with `salt`, so that several drawings on a page have no id in common.
+    """
     with mpl.rc_context({**_STYLE, "svg.hashsalt": salt}):
         figure = Figure(figsize=(width, height), layout="constrained")
         figure.patch.set_visible(False)

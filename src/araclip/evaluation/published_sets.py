@@ -52,7 +52,8 @@ class SetFiles:
         return self.folder if self.folder.is_file() else self.file(*patterns)
 
     def file(self, *patterns: str) -> Path:
-        """Return the only file that matches the first pattern with a match; none or several are an InputError."""
+        """Return the file that matches the first of the patterns that fit any file; none or several are an
+        InputError."""
         for pattern in patterns:
             matches = sorted(self._root.glob(pattern)) or sorted(self._root.glob(f"*/{pattern}"))
             if len(matches) > 1:
@@ -82,7 +83,8 @@ def flickr(files: SetFiles, split: str | None, patterns: tuple[str, ...]) -> Row
     of_split = None
     if split is not None:
         names = _lines(files.file(f"Flickr_8k.{glob.escape(split)}Images.txt", f"{glob.escape(split)}.txt"))
-        of_split = {Path(name).stem for _, name in names}  # without suffixes, since Flickr30k's lists have none
+        # file names without suffixes, since Flickr30k's lists have none
+        of_split = {Path(name).stem for _, name in names}
     file_of: dict[str, Path] = {}
     for where, line in _lines(files.captions(*patterns)):
         name, tab, caption = line.partition("\t")
@@ -182,7 +184,7 @@ class Source:
     """A published picture set with Arabic captions."""
 
     title: str  #: the set's name in print
-    read: Callable[[SetFiles, str | None], Rows] | None  #: reads its files; None: only the hub's copy can be read
+    read: Callable[[SetFiles, str | None], Rows] | None  #: reads the set's files; None: only the hub's copy is read
     fields: tuple[str, ...] = (CAPTION_FIELD,)  #: caption fields; the first is the default
     splits: tuple[str, ...] | None = None  #: the splits that exist; None: those that the files have
     hub: Hub | None = None  #: a copy with pictures on the hub, if one is known; its caption column is the first field
@@ -327,7 +329,7 @@ def _known_set(
 
 
 def _refuse(images: Path | None, name: str) -> None:
-    """Raise InputError if a folder of pictures is named for a set whose own folder holds its pictures."""
+    """Raise InputError if the caller named a folder of pictures for a set that holds its pictures itself."""
     if images is not None:
         raise InputError(f"'{name}' has its pictures inside. Leave out the folder of pictures (--images).")
 

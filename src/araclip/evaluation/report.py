@@ -104,7 +104,7 @@ def thumbnail(path: Path) -> str | None:
     except ImageError:
         return None
     opened.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC)
-    bare = Image.new("RGB", opened.size)  # a new image, as Pillow would copy EXIF, comments and colour profiles
+    bare = Image.new("RGB", opened.size)  # a new image, as Pillow would save EXIF, comments and profiles of the old
     bare.paste(opened)
     written = io.BytesIO()
     bare.save(written, "JPEG", quality=QUALITY, optimize=True)
@@ -117,7 +117,7 @@ COLUMNS = ("R@1", "R@5", "R@10", "MRR", "nDCG@10")
 CUTOFFS = (1, 5, 10)
 CHART_K = 10  # charts show R@10, which is seldom 0 even in small groups
 
-# title of a table → model → group → an entry for each k
+# title of a table → model → group of queries → one entry for each k
 GroupTables = dict[str, dict[str, list[tuple[GroupRecall, ...]]]]
 
 _ARABIC = re.compile("[\u0600-\u06ff\u0750-\u077f\u08a0-\u08ff\ufb50-\ufdff\ufe70-\ufefc]")

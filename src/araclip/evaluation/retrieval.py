@@ -29,7 +29,7 @@ UNIT_TOLERANCE = 1e-2  # most by which a vector's length may differ from 1; half
 
 @dataclass(frozen=True)
 class Measured:
-    """The results that take time to compute, and are therefore cached; `Evaluated` has them and more."""
+    """The part of an evaluation's results that takes time to compute, and is therefore cached: rankings and costs."""
 
     t2i: Direction
     i2t: Direction
@@ -164,9 +164,10 @@ def label_of(model: Encoder, label: str | None) -> str:
 
 
 def vectors_of(kind: str, encode: Callable[[Sequence[Item]], Vectors], items: Sequence[Item], width: int) -> Vectors:
-    """Encode items and check the result, (n, D) float32 of unit length: a broken encoder must not get a score.
+    """Encode texts or pictures, and check that the vectors are (n, D) float32 of unit length.
 
-    A wrong shape or length is a ModelMismatch.
+    A wrong shape (D is not `width`) or length is a ModelMismatch: a broken encoder must not get a score. `kind`, "text"
+    or "picture", is for the message.
     """
     vectors = np.asarray(encode(items), np.float32)
     if vectors.shape != (len(items), width):

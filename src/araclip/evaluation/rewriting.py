@@ -95,7 +95,7 @@ def _verb(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 
 def _participle(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return the same as `_verb` for a verb for which dialects use an active participle: لابس, لابسة, لابسين."""
+    """Return what `_verb` does, for a verb in whose place dialects use an active participle: لابس, لابسة, لابسين."""
     forms: dict[str, dict[str, str]] = {form: _latin(words[ARABIZI], form, standard) for form in _present(standard)}
     for dialect in DIALECTS:
         for form, written in forms.items():
@@ -120,7 +120,10 @@ def _is_plural(form: str, standard: str) -> bool:
 
 
 def _latin(he: str, form: str, standard: str) -> dict[str, str]:
-    """Return the Arabizi of a verb form, made from that for "he": yel3ab → tel3ab, yel3abo; empty if unknown."""
+    """Return the Arabizi of a verb's form, made from `he`, the Arabizi of its form for "he": yel3ab → tel3ab, yel3abo.
+
+    Empty if the Arabizi is not known (`he` is UNCHANGED).
+    """
     if he == UNCHANGED:
         return {}
     verb = he if form.startswith("ي") else f"t{he[1:]}"
@@ -131,7 +134,8 @@ _ARABIC_WORD = re.compile("[\u0621-\u063a\u0641-\u064a\u0671-\u06d3]+")
 _ARTICLE = {"ال": "el ", "وال": "w el ", "بال": "bel ", "فال": "fel ", "كال": "kal ", "لل": "lel ", "ولل": "w lel "}
 _JOINED = {"": "", "و": "w ", "ف": "f", "ب": "b", "ل": "l", "ك": "k", "وب": "w b", "ول": "w l", **_ARTICLE}
 
-# Two habits of writing Arabic in Latin letters: Egypt's, and that of the Levant and the Gulf. A caption uses one.
+# Two habits of writing Arabic in Latin letters: Egypt's, and that of the Levant and the Gulf. Each caption is written
+# in only one of them.
 _SHARED = {
     **dict.fromkeys("اأآ", "a"), "إ": "e", "ى": "a", "ة": "a", "ء": "2", "ؤ": "2", "ئ": "2", "ب": "b", "ت": "t",
     "ج": "g", "ح": "7", "خ": "kh", "د": "d", "ذ": "z", "ر": "r", "ز": "z", "س": "s", "ش": "sh", "ص": "s", "ض": "d",
@@ -181,7 +185,7 @@ def in_latin_letters(text: str, draw: random.Random, *, only_held_out: bool = Fa
 def _rewritten(text: str, replaced: Callable[[str, Entry | None, str], str]) -> str:
     """Replace each word, or two words that the lexicon has together, by the result of `replaced`.
 
-    `replaced` takes prefix, entry (None for an unknown word) and stem.
+    `replaced` takes the prefixes written together with the word, its entry (None for an unknown word) and its stem.
     """
     out, at = [], 0
     words = list(_ARABIC_WORD.finditer(text))
@@ -223,7 +227,7 @@ def _bare(word: str) -> tuple[str, None, str]:
 
 
 def _letter_by_letter(word: str, habit: int, draw: random.Random) -> str:
-    """Write a word in Latin letters: consonants by the habit, and a guessed short vowel between two consonants."""
+    """Write a word in Latin letters: consonants by one of two habits, and guessed vowels between two consonants."""
     out, after_consonant = "", False
     for i, letter in enumerate(word):
         if letter in "وي" and i and (after_consonant or i + 1 == len(word)):  # a long vowel

@@ -101,7 +101,10 @@ def measure(
     encode_some = encode or model.encode_text
 
     def find(name: str, texts: Sequence[str], owner: Ints) -> Floats:
-        """Return the rank of each text's own picture among all pictures; equal texts are encoded once."""
+        """Return the rank of each text's own picture among all pictures; equal texts are encoded once.
+
+        `name`, the kind of rewriting, is passed to `progress`.
+        """
 
         def encoded(distinct: Sequence[str]) -> Vectors:
             parts = []

@@ -164,7 +164,7 @@ def _pairs(relevant: Sequence[Sequence[int]], candidates: int) -> tuple[Ints, In
 
 
 def _blocks(queries: Vectors, gallery: Vectors) -> Iterator[tuple[int, Vectors, NDArray[np.bool_]]]:
-    """Yield the score matrix in slices: first row, scores (b, N), and an empty mask (b, N).
+    """Yield the score matrix in slices: first row, scores (b, N), and a mask (b, N) as working space for comparisons.
 
     The next slice overwrites both arrays.
     """
@@ -203,8 +203,8 @@ def _evaluated(
 ) -> tuple[NDArray[np.generic], ...]:
     """Compute a Direction's arrays for some queries: ranks, ties, nDCG@10, found, scores, relevant score, margin.
 
-    scores: (b, N), unchanged at the end. own: (f,) rows and columns of the relevant candidates, ordered by row. counts:
-    (b,) how many relevant candidates a row has.
+    scores: (b, N), unchanged at the end. mask: (b, N), working space. own: (f,) rows and columns of the relevant
+    candidates, ordered by row. counts: (b,) how many relevant candidates a row has.
     """
     rows, starts = own[0], np.cumsum(counts) - counts
     values = scores[own]  # (f,)
@@ -246,7 +246,7 @@ def _top(scores: Vectors, mask: NDArray[np.bool_], keep: int) -> tuple[Ints, Vec
     at_end = values == least[rows]
     tie_number = np.cumsum(at_end)
     first = np.searchsorted(rows, np.arange(len(scores)))
-    tie_number -= (tie_number[first] - at_end[first])[rows]  # number of each tie for its row's last rank: 1, 2, …
+    tie_number -= (tie_number[first] - at_end[first])[rows]  # numbers a row's ties for its last rank: 1, 2, …
     needed = np.flatnonzero(~at_end | (tie_number <= keep))  # drops ties beyond the last rank; there may be thousands
     order = needed[np.lexsort((columns[needed], -values[needed], rows[needed]))]
     positions = np.searchsorted(rows[order], np.arange(len(scores)))[:, None] + np.arange(keep)
@@ -257,7 +257,11 @@ def _top(scores: Vectors, mask: NDArray[np.bool_], keep: int) -> tuple[Ints, Vec
 
 
 def _ndcg(values: Vectors, rows: Ints, counts: Ints, top: Vectors, last: Vectors, tied: Ints) -> Floats:
-    """Return nDCG@10 of b queries, (b,). Of tied candidates, each gains the mean discount of the ranks they share."""
+    """Return nDCG@10 of b queries, (b,). Of tied candidates, each gains the mean discount of the ranks they share.
+
+    values, rows: (f,) scores of the relevant candidates, and their queries. counts: (b,) relevant candidates of each
+    query. top, last, tied: the second to fourth result of `_top`.
+    """
     near = values >= last[rows]  # a candidate beyond rank 10 has no gain
     values, rows = values[near], rows[near]
     ten = top[rows, :DEPTH]  # (f, 10)

@@ -77,7 +77,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class CaptionedPicture:
-    """One picture and its captions in both languages."""
+    """One picture and its captions in English and in Arabic."""
 
     path: Path
     english: tuple[str, ...]

@@ -27,7 +27,7 @@ _BESIDE = (".xmp", ".txt", ".json")  # suffixes of files that lie beside a pictu
 
 @dataclass(frozen=True)
 class Tagged:
-    """The keywords to be added to a picture's side-car, or already added, and the probabilities of their labels."""
+    """The keywords that `tag` adds, or without `write` would add, to a picture's side-car, and their probabilities."""
 
     picture: Path
     sidecar: Path
@@ -51,7 +51,8 @@ def tag(
     """Choose each picture's labels, and yield the keywords that its side-car lacks; with `write`, add them to it first.
 
     Args:
-        least: the least probability; a label's own counts if it is higher. None: each label's own, or else LEAST.
+        least: a label is chosen from this probability on, or from the label's own least probability if that is higher.
+            None: from the label's own, or LEAST if it has none.
         language: the names that are written: ar, en or both.
         short_names: name new side-cars IMG.xmp, as Lightroom does, instead of IMG.jpg.xmp.
         skip: called with a line for each picture or side-car that cannot be read or written.
@@ -118,7 +119,7 @@ def untag(folder: Path, *, skip: Log = lambda line: None) -> Iterator[tuple[Path
 
 
 def sidecar_of(picture: Path, *, short: bool, alone: bool) -> Path:
-    """Return the path of the side-car to write: the existing one, or else a new one.
+    """Return the path of the side-car to write: the existing one, or else a new one, named IMG.xmp if `short`.
 
     IMG.xmp may belong to another picture, such as IMG.CR2. So it is used only if no other picture has this name
     (`alone`), and if it does not say itself that it belongs to a file with another suffix, as Lightroom's side-cars do.
@@ -132,7 +133,7 @@ def sidecar_of(picture: Path, *, short: bool, alone: bool) -> Path:
 
 
 def _siblings(pictures: Sequence[Path]) -> Iterator[Path]:
-    """Yield all files in the pictures' folders that may be pictures, of whatever format."""
+    """Yield all files in the folders of these pictures that may be pictures, of whatever format."""
     for folder in dict.fromkeys(path.parent for path in pictures):
         yield from (path for path in folder.iterdir() if path.suffix.lower() not in _BESIDE)
 

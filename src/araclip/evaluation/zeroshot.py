@@ -178,7 +178,8 @@ def _json(path: Path) -> Any:
 
 SCALE = 30.0  # factor of cosines before the softmax; measured on araclip-mini, see benchmarks/label_probabilities.py
 CHUNK = 64  # number of pictures encoded together, if some may be unreadable
-OTHER = (2.27, -4.3, -0.57)  # weights in `none_of`: best label's distance, constant, logarithm of the labels' number
+# weights in `none_of`: of the best label's distance, of 1, and of the logarithm of the number of labels
+OTHER = (2.27, -4.3, -0.57)
 TEMPLATES = ("{}", "صورة {}", "صورة فوتوغرافية: {}", "لقطة مقرّبة: {}", "رسم {}")
 
 
@@ -319,7 +320,7 @@ def readable_vectors(
         chunk = list(pictures[start : start + CHUNK])
         try:
             found = [(chunk, model.encode_image(chunk))]
-        except (ImageError, OSError):  # encodes one by one, to leave out unreadable pictures only
+        except (ImageError, OSError):  # tries the pictures one by one, to leave out only the bad ones
             found = []
             for path in chunk:
                 try:

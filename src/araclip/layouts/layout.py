@@ -69,7 +69,10 @@ class AdaptedGraph:
         return [value.name for value in self._graph.input]
 
     def put_before(self, replaced: str, name: str, kind: int, axes: Axes) -> tuple[str, str]:
-        """Replace an input; return the new input's name and the old input's, now a value that `compute` must make."""
+        """Replace the input `replaced` by an input `name` of another type (`kind`, of TensorProto) or shape (`axes`).
+
+        Return the new input's name, and the name under which the graph reads the old input, which `compute` must make.
+        """
         self._made += 1
         inside = f"{OWN}inside_{replaced}_{self._made}"
         self._rename(replaced, inside)
@@ -103,7 +106,10 @@ class AdaptedGraph:
         output.name = name
 
     def save(self, path: Path, data: str | None = None) -> Path:
-        """Write the graph; weights that lay in a file beside the graph are written to a file named `data`."""
+        """Write the graph to `path`, and weights that lay in a file beside the old graph to the file `data` beside it.
+
+        `data` None: the file is named like the graph, plus .data.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
         data = data or f"{path.name}.data"
         beside = self._source.with_name(f"{self._source.name}.data")
@@ -287,7 +293,14 @@ SAME = 0.999
 
 
 def check_layout(model: AraCLIP, text: Path, tokenizer: Path, image: Path | None) -> None:
-    """Compare a layout's vectors, for ids from its tokenizer.json, with the model's; ExportRejected if they differ."""
+    """Check that a layout (a model's files in the form that another library reads) gives the model's vectors.
+
+    Args:
+        text, tokenizer, image: the layout's text graph, tokenizer.json and image graph; None: no image graph.
+
+    Raises:
+        ExportRejected: a text or a picture gets another vector from the layout's files than from the model.
+    """
     expected = model.encode_text(TEXTS)
     _compare("text", expected, _texts(model, text, tokenizer))
     if image is not None:
@@ -338,7 +351,7 @@ MODULE = "araclip.layouts.sentence_transformers_module.AraCLIPModule"
 
 
 def write_sentence_transformers(model: AraCLIP, out: Path) -> None:
-    """Write a model folder in the layout of sentence-transformers."""
+    """Write a model folder in the layout of sentence-transformers, so that sentence-transformers can load it."""
     copy_model_folder(model, out / FOLDER)
     write_json(out / "modules.json", [{"idx": 0, "name": "0", "path": FOLDER, "type": MODULE}])
     write_json(
@@ -363,12 +376,12 @@ def write_sentence_transformers(model: AraCLIP, out: Path) -> None:
     graph.save(out / "onnx" / "model.onnx")
 
 
-# how a text graph stores its weights → end of the file name; others: _quantized
+# how a text graph stores its weights → the end of its file name in transformers.js; all other ways: _quantized
 SUFFIXES = {"float32": "", "float16": "_fp16"}
 
 
 def write_transformers_js(model: AraCLIP, out: Path) -> None:
-    """Write a model folder in the layout of transformers.js."""
+    """Write a model folder in the layout of transformers.js, so that transformers.js can load it."""
     write_json(out / "config.json", _config(model))
     # the processor gives pixels / 255; the graph does the rest
     unscaled = replace(model.config.image, mean=(0.0,) * 3, std=(1.0,) * 3)
@@ -385,7 +398,8 @@ def write_transformers_js(model: AraCLIP, out: Path) -> None:
     image.name_output("image_embeds")
     for graph, name in ((text, "text_model"), (image, "vision_model")):
         plain = graph.save(out / "onnx" / f"{name}.onnx", f"{name}.onnx_data")
-        if suffix and not model.config.data_files:  # a graph with a separate file of weights cannot have a second name
+        # A graph with separate weights gets no second name: transformers.js makes the weights' name from the graph's.
+        if suffix and not model.config.data_files:
             link_or_copy(plain, plain.with_name(f"{name}{suffix}.onnx"))
 
 
@@ -412,7 +426,9 @@ LAYOUTS = ("transformers.js", "sentence-transformers")
 
 
 def write_layout(source: str | Path, out: Path, layout: str, *, log: Log = lambda line: None) -> Path:
-    """Write a model folder in another layout; `out` appears only after its vectors were compared. Return its path.
+    """Write a model folder in the form that another library reads (a layout), and return the path of the new folder.
+
+    The new folder appears only once its vectors were compared with the model's.
 
     Args:
         source: a model folder, or a bundled or pulled model's name.
@@ -430,7 +446,7 @@ def write_layout(source: str | Path, out: Path, layout: str, *, log: Log = lambd
     model = AraCLIP(source)
     for part in (*model_folder.HASHED, *model.config.data_files):
         model_folder.check_hash(model.folder, model.config, part)
-    model.encode_text("قطة")  # checks the folder before this module reads its graphs
+    model.encode_text("قطة")  # encoding checks the folder before this module reads its graphs
     out.parent.mkdir(parents=True, exist_ok=True)
 
     def fill(folder: Path) -> None:

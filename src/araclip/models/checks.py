@@ -31,7 +31,10 @@ from araclip.models.vectors import Vectors
 
 
 def is_remembered(content: Sequence[object]) -> bool:
-    """True if this content passed its check before. `content`: all that the outcome depends on, as JSON values."""
+    """True if a folder with this content passed a check before.
+
+    `content`: all values on which the check's outcome depends, as JSON values.
+    """
     try:
         return _marker(content).is_file()
     except OSError:  # if the cache belongs to another user, nothing counts as checked
@@ -39,7 +42,7 @@ def is_remembered(content: Sequence[object]) -> bool:
 
 
 def remember(content: Sequence[object], label: str) -> None:
-    """Remember that this content passed its check. `label` is written for people who look into the folder."""
+    """Remember that a folder with this content passed its check. `label` is written for people who read the record."""
     marker = _marker(content)
     with suppress(OSError):  # the disk is read-only or full: the content is checked again next time
         marker.parent.mkdir(parents=True, exist_ok=True)
@@ -151,7 +154,7 @@ def _data_of(folder: Path, config: ModelConfig, tower: str) -> Path | None:
 
 
 def _content(config: ModelConfig, tower: str) -> list[object]:
-    """Return all values on which the outcome of `check_tower` depends."""
+    """Return all that the outcome of `check_tower` depends on: file hashes, and how texts and pictures are prepared."""
     files, text = [config.files[part] for part in config.parts_of(tower)], config.text
     prepared = [text.max_tokens, text.pad_id, text.padding, text.attention_mask, text.normalizer, config.image.size]
     return [CHECKS, tower, files, config.width, prepared]

@@ -37,7 +37,7 @@ def named_threads(threads: int | None) -> int:
 def graph_device(device: str | None = None) -> str:
     """Return the device on which graphs run; raise InputError if this machine does not have it."""
     named = named_device(device)
-    if named == CPU:  # needs no library to be imported
+    if named == CPU:  # every machine has a CPU, so no library is imported to look
         return CPU
     here = available()
     if named == AUTO:
@@ -48,7 +48,7 @@ def graph_device(device: str | None = None) -> str:
 
 
 def missing(named: str, here: list[str], remedy: str) -> InputError:
-    """Return the error for a device that is not there; its message lists the devices in `here`."""
+    """Return the error for a device that this machine lacks; its message lists those `here`, then the remedy."""
     return InputError(f"there is no device '{shown(named[:60])}' here; there is: {', '.join(here)}. {remedy}")
 
 

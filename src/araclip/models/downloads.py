@@ -70,18 +70,18 @@ def fetch(
     part = blob.with_name(f".{sha256}.part")
     lock = part.with_suffix(".lock")
     try:
-        with atomic.single_writer(lock):  # two processes appending to one file would spoil it
+        with atomic.single_writer(lock):  # only one process at a time may append to a file
             if not blob.exists():
                 _complete(url, blob, part, size, sha256, token, progress)
     except GalleryLocked as error:
         raise InputError(f"{url.rpartition('/')[2]} is being downloaded already: {error}") from None
-    with contextlib.suppress(OSError):  # the lock may go: a process that waits for it finds the finished file
+    with contextlib.suppress(OSError):  # the lock may be removed: a process that waits for it finds the finished file
         lock.unlink()
 
 
 def _complete(url: str, blob: Path, part: Path, size: int, sha256: str, token: str | None, progress: Progress) -> None:
     done = part.stat().st_size if part.exists() else 0
-    if done > size:  # too long to be a part of this file
+    if done > size:  # too long to be a part of this file, so it is dropped
         part.unlink()
         done = 0
     if done < size:
@@ -98,11 +98,12 @@ def _append(url: str, part: Path, done: int, size: int, token: str | None, progr
     request = urllib.request.Request(url, headers={"User-Agent": "araclip", "Accept-Encoding": "identity"})
     if done:
         request.add_header("Range", f"bytes={done}-")
-    if token:  # only for the hub, not for the file server to which the hub redirects
+    if token:  # the token is for the hub, not for the file server it redirects to
         request.add_unredirected_header("Authorization", f"Bearer {token}")
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer, part.open("ab") as file:
-            if done and answer.status != http.HTTPStatus.PARTIAL_CONTENT:  # the server ignores the range and sends all
+            # A server that ignores the range sends the whole file, so the part that is here is emptied.
+            if done and answer.status != http.HTTPStatus.PARTIAL_CONTENT:
                 file.truncate(0)
                 done = 0
             while done < size and (piece := _read(answer, min(PIECE, size - done))):
@@ -155,7 +156,8 @@ def wanted(files: Files) -> list[str]:
 def _weights(names: list[str]) -> list[str]:
     tensors = [name for name in names if name.endswith(".safetensors")]
     pickles = [name for name in names if name.endswith((".bin", ".pt")) and "training_args" not in name]
-    heads = [name for name in names if name.endswith((".pickle", ".pkl"))]  # of older text encoders; never unpickled
+    # Older text encoders have their head in a pickle, which is never unpickled.
+    heads = [name for name in names if name.endswith((".pickle", ".pkl"))]
     for found in (tensors, pickles):
         own = [name for name in found if PurePosixPath(name).name.startswith("open_clip")]
         if own or found:
@@ -240,7 +242,7 @@ def _cached(repository: str, revision: str | None, why: Exception, log: Log) -> 
 
 @contextmanager
 def hub_errors(repository: str, *, doing: str = "the download of") -> Iterator[None]:
-    """Turn errors of huggingface_hub inside the block into ModelNotFound."""
+    """Turn errors of huggingface_hub in a `with` block into ModelNotFound."""
     from huggingface_hub import errors
 
     try:
@@ -303,7 +305,7 @@ def _endpoint() -> str | None:
 
 @contextmanager
 def _bars() -> Iterator[None]:
-    """Show huggingface_hub's progress bars inside the block only if standard error is a terminal."""
+    """Make a `with` block in which huggingface_hub's progress bars are shown only if standard error is a terminal."""
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     before = are_progress_bars_disabled()

@@ -33,7 +33,7 @@ __all__ = ["AraCLIP", "Encoder", "ModelLike", "as_encoder", "is_known_peer"]
 ModelLike = str | PathLike[str] | Encoder  # a model's name or path, or an encoder
 
 _opening = threading.Lock()  # one lock for all models, since an encoder with a lock of its own could not be pickled
-# module that is imported only when needed, as it imports this module by way of `training`
+# module of published models; imported only when needed, because it imports this module in turn, by way of `training`
 PEERS = "araclip.peers.loading"
 
 
@@ -62,9 +62,9 @@ def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | No
 
 
 def is_known_peer(text: str) -> bool:
-    """True if `as_encoder` may load this model although a file named it, not a person.
+    """True if `as_encoder` may load this model when a stored file names it, not a person.
 
-    Only published models qualify that this release knows, or that lie in a folder on this machine. None of their code
+    That holds for published models that this release knows, or that lie in a folder on this machine. None of their code
     is run; their weights may be downloaded.
     """
     known: bool = import_module(PEERS).is_known(text)
@@ -193,7 +193,7 @@ class AraCLIP(EncoderBase):
 
     @property
     def _text(self) -> TextTower:
-        with _opening:  # since Python 3.12 a cached property may be computed twice
+        with _opening:  # since Python 3.12, threads may compute a cached property twice
             return self._text_tower
 
     @cached_property

@@ -51,7 +51,7 @@ def find(name_or_path: str | PathLike[str]) -> Path:
             "model folder."
         )
     known = installed()
-    if str(name_or_path) in known:  # before paths, so that a folder with a model's name cannot take its place
+    if str(name_or_path) in known:  # names come before paths: a folder of that name cannot take a model's place
         return known[str(name_or_path)]
     if (path := existing_folder(name_or_path)) is not None:
         return path
@@ -394,7 +394,7 @@ def _check_parts(folder: Path, parts: tuple[str, ...], most: int) -> None:
 
 
 def _own_folders(folder: Path) -> tuple[Path, ...]:
-    """Return the folders that may hold a part: the model folder and, in a Hugging Face cache, the folder blobs."""
+    """Return the folders in which a model's files may lie: its own and, in a Hugging Face cache, the folder blobs."""
     own = folder.resolve()
     return (own, own.parent.parent / "blobs") if own.parent.name == "snapshots" else (own,)
 

@@ -69,7 +69,8 @@ def check_graph(path: Path, data: Path | None = None) -> None:
         if not 0 < size <= MAX_BYTES:
             raise _Fault("the file is empty" if not size else f"{size} bytes are more than a graph can have")
         with path.open("rb") as file:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # closes itself when its last view is gone
+            # the map is closed when its last view is gone
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         _Graph(data.name if data else None, data.stat().st_size if data else 0).check_model(memoryview(mapped))
     except OSError as error:
         raise ModelMismatch(f"{path} cannot be opened ({error.strerror}). Copy the folder again.") from None
@@ -95,7 +96,7 @@ class _Graph:
                 self._check_graph(_bytes(value))
             elif number in (20, 25):
                 raise _Fault("it has functions of its own or training information")
-        if graphs != 1:  # several are refused, since a parser would merge them
+        if graphs != 1:  # two graphs are refused, since a parser would merge them
             raise _Fault(f"it is no ONNX graph ({graphs} graphs in the file, expected one)")
         if not self._nodes:
             raise _Fault("it is no ONNX graph (no nodes)")
@@ -143,7 +144,10 @@ class _Graph:
             self._products.append(inputs)
 
     def _check_product(self, inputs: list[str]) -> None:
-        """Check that a PRODUCT has a stored matrix, a scale for each column, and one scale and zero for its input."""
+        """Check the operator PRODUCT, an int8 matrix product: its matrix must be stored, with a scale for each column.
+
+        Its other input must have one scale and one zero.
+        """
         _, *named = (*inputs, *[""] * 7)[:7]
         matrix, step, scale, zero, matrix_zero, bias = (self._elements.get(name, 0) if name else None for name in named)
         if not matrix or not scale or scale < 1 or matrix < 1 or matrix % scale:
@@ -201,7 +205,10 @@ class _Graph:
         return {entry.get(1, ""): entry.get(2, "")}
 
     def _stored_beside(self, place: dict[str, str]) -> int:
-        """Check where a weight lies in the data file, and return how many bytes it has there."""
+        """Check where a weight lies in the data file, and return how many bytes it has there.
+
+        `place`: the DATA_KEYS that the graph states for this weight.
+        """
         location = shown(place.get("location", "")[:100])
         if self._data_name is None or place.get("location") != self._data_name:
             beside = f"in {self._data_name}, beside it" if self._data_name else "in the graph"

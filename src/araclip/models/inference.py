@@ -115,7 +115,7 @@ class OpenVinoSession:
         except IndexError:
             request = self._compiled.create_infer_request()
         try:
-            return np.array(request.infer(dict(inputs))[0])  # a copy, since the next run overwrites this memory
+            return np.array(request.infer(dict(inputs))[0])  # the output is copied, since the next run overwrites it
         finally:
             self._free.append(request)
 
@@ -190,7 +190,10 @@ class TextTower:
 
 
 def padded(encodings: "list[Encoding]", text: TextConfig) -> dict[str, NDArray[np.int64]]:
-    """Return the text graph's inputs, (B, T) int64: T is the number of tokens of the longest text, or `max_tokens`."""
+    """Return the text graph's inputs, (B, T) int64, for B tokenized texts.
+
+    T is the number of tokens of the longest text, or `max_tokens` if the model pads every text to that length.
+    """
     longest = max(len(e.ids) for e in encodings) if text.padding == "longest" else text.max_tokens
     ids = np.full((len(encodings), longest), text.pad_id, np.int64)
     mask = np.zeros((len(encodings), longest), np.int64)

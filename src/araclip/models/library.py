@@ -109,15 +109,19 @@ def _row_here(name: str, folder: Path, state: str) -> ModelRow:
 
 
 def _peer_of(name: str, config: ModelConfig) -> Peer | None:
-    """Return the registry's entry for a folder's original model, found by source or name; None if unknown."""
+    """Return the registry's entry for the published model that a folder was made from; None if the model is not there.
+
+    The entry is found by the folder's source or by its name.
+    """
     source = (config.source or {}).get("id", "")
     return BY_NAME.get(source) or next((peer for peer in PEERS if peer.hub_id == source), None) or BY_NAME.get(name)
 
 
 def galleries_of(name: str) -> list[Path]:
-    """Return the galleries that need a pulled model; none if another model on this machine has the same fingerprint.
+    """Return the galleries whose vectors a pulled model made, and which need the model to be searched.
 
-    Only galleries in the user's data directory are found.
+    Empty if another model on this machine has the same fingerprint. Only galleries in the user's data directory are
+    found.
     """
     fingerprint = _fingerprint(_pulled(name))  # "" for a damaged model, whose galleries are found by its name
     if fingerprint and fingerprint in [_fingerprint(folder) for other, folder in installed().items() if other != name]:

@@ -23,14 +23,15 @@ from araclip.models.inference import ImageTower, TextTower
 from araclip.models.tokenizer_file import check_tokenizer
 
 # 4-bit weights become float32, which takes eight times the memory, and graphs are optimised on a copy.
-MEMORY, MEMORY_PER_BYTE = 500_000_000, 20  # bytes, and more for each byte of files; araclip-mini's towers need 370 MB
+# bytes of memory for any folder, and for each byte of its files; araclip-mini's towers need 370 MB
+MEMORY, MEMORY_PER_BYTE = 500_000_000, 20
 MOST_MEMORY = 16_000_000_000  # bytes that any trial may use; the largest published tower has 5 GB in float32
 SHARE = 0.75  # part of the free memory that a trial may use, so that the machine need not swap or end programs
 SECONDS, BYTES_PER_SECOND = 5, 5_000_000  # CPU time: 5 s and 1 s more for each 5 MB of files; araclip-mini needs 0.8 s
 WAIT = 20  # limit on the clock, as a multiple of the CPU time: the machine may be busy
 LIBRARIES = 4_000_000_000  # bytes of address space for libraries and thread stacks, which are not memory in use
 
-LETTERS = ("ق", " ", "a ", "كلب ", "!", "\u0663", "👩", "\u200d", "\n")  # each, repeated, is a long text to try
+LETTERS = ("ق", " ", "a ", "كلب ", "!", "\u0663", "👩", "\u200d", "\n")  # each of these, repeated, is a long text
 SHORT = ("قطة على طاولة", "a dog on the grass, 2024", "")
 
 
@@ -69,7 +70,7 @@ def memory_of_trial(size: int, free: int) -> int:
 
 
 def _short_of(memory: int, size: int, free: int) -> tuple[str, ...]:
-    """Return a further remedy, for the error, if the trial may use more memory on a machine where more is free.
+    """Return the advice to free memory, for the error's message, if a machine with more free memory would allow more.
 
     Otherwise return an empty tuple.
     """

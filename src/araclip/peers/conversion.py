@@ -62,7 +62,7 @@ def expected_of(source: Source) -> Expected:
     """Encode some texts and pictures by the model's own library, each alone."""
     texts, pictures = (*GRAPH_TEXTS, TEXTS[-1]), _pictures(source.image.preprocessing.size)
     encoder = source.reference
-    resizes = encoder.image.settings  # open_clip's are a table; it resizes with Pillow
+    resizes = encoder.image.settings  # a dict for open_clip, which resizes with Pillow
     on_pillow = isinstance(resizes, dict) or type(resizes).__name__.endswith("Pil")
     return Expected(
         texts, pictures,
@@ -79,7 +79,7 @@ def check_ids(source: Source) -> None:
         inputs = source.reference.text.tokens([probe])
         theirs = next(inputs[key] for key in ("input_ids", "text") if key in inputs).numpy()[0][: text.max_tokens]
         ours = padded(text.tokenizer, probe, text.max_tokens, text.pad_id)[0][: len(theirs)]
-        if text.graph.language is not None:  # the graph itself sets the token of the language
+        if text.graph.language is not None:  # skips the token of the language, which the graph sets
             ours, theirs = ours[1:], theirs[1:]
         if len(ours) != len(theirs) or (ours != theirs).any():
             raise ModelMismatch(
@@ -90,7 +90,10 @@ def check_ids(source: Source) -> None:
 
 
 def check_cut(whole: Tokenizer, cut: Tokenizer, rows: Sequence[int] | Any, probes: Sequence[str]) -> None:
-    """Refuse a cut vocabulary that tokenizes a text in its languages otherwise than the whole vocabulary."""
+    """Refuse a cut vocabulary that tokenizes one of the texts `probes` otherwise than the whole vocabulary.
+
+    `rows`: the old id of each new id.
+    """
     for probe in probes:
         before, after = whole.encode(probe).ids, [int(rows[id_]) for id_ in cut.encode(probe).ids]
         if before != after:
@@ -103,7 +106,10 @@ def check_cut(whole: Tokenizer, cut: Tokenizer, rows: Sequence[int] | Any, probe
 def check_vectors(
     found: Vectors, expected: Vectors, probes: Sequence[object], graph: str, least: float = LEAST_COSINE
 ) -> float:
-    """Return the least cosine between a graph's vectors and the library's; refuse a graph below `least`."""
+    """Return the least cosine between a graph's vectors and the library's; refuse a graph below `least`.
+
+    `probes` (the items encoded) and `graph` (the file's name) are for the message.
+    """
     cosines = (found * expected).sum(axis=1)
     worst = int(np.argmin(cosines))  # argmin takes a NaN for the least cosine
     if not cosines[worst] >= least:

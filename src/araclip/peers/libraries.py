@@ -90,7 +90,8 @@ def load_sentence_transformers(request: Request) -> TorchEncoder:
     text = _sentence_transformer(request.name, request.location, request.device)
     image = _sentence_transformer(request.name, request.image, request.device) if request.image else text
 
-    prompt = text.prompts.get(text.default_prompt_name) or None  # sentence-transformers puts it before every text
+    # the text that sentence-transformers puts before every text
+    prompt = text.prompts.get(text.default_prompt_name) or None
 
     def tokens(texts: list[str]) -> Inputs:
         made = text.preprocess(_named(texts), prompt=prompt)
@@ -130,7 +131,7 @@ def _sentence_transformer(name: str, location: str, device: str) -> Any:
         if hasattr(part.processor, "image_processor"):
             part.processor.image_processor = on_pillow(part.processor.image_processor)
         else:
-            part.processor = on_pillow(part.processor)  # a tokenizer is not changed by this
+            part.processor = on_pillow(part.processor)  # a tokenizer stays as it is
     return model
 
 

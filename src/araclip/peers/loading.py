@@ -140,9 +140,10 @@ def nearest(text: str) -> list[str]:
 
 
 def is_known(text: str) -> bool:
-    """True if a text names a listed model, or a kind of model and an existing folder (with an image tower or without).
+    """True if a gallery may name this model: a name in the registry, or KIND:LOCATION that runs no code.
 
-    A gallery may name a known model. `translate:` imports a module, so only a person may name such a model.
+    The location, and that of the image tower if the text has one, must be in the registry or an existing folder.
+    `translate:` imports a module, so only a person may name such a model.
     """
     if text in model_registry.BY_NAME:
         return True
@@ -155,7 +156,7 @@ def is_known(text: str) -> bool:
 
 
 def origin_of(request: Request) -> str:
-    """Return the text that `parse_request` reads as the same request, from any working folder."""
+    """Return a text from which `parse_request` makes this request again, whatever the working folder."""
     if request.name in model_registry.BY_NAME:
         return request.name
     image = f"+{IMAGE_TOWERS[request.kind]}:{request.image}" if request.image and request.kind in IMAGE_TOWERS else ""

@@ -49,7 +49,7 @@ def load_mclip(request: Request) -> TorchEncoder:
 
 
 def text_encoder(name: str, location: str) -> TextEncoder:
-    """Load the text tower with its head and tokenizer."""
+    """Load M-CLIP's text tower, with its head and its tokenizer, from a folder or hub id (`location`)."""
     folder = folder_of(name, location)
     foreign.check_folder(folder)
     config = read_json(folder / "config.json")

@@ -24,7 +24,7 @@ CLAIM = "as claimed by AraCLIP's description, which names no picture set; not re
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the paper's table. The paper does not say which model it is, so `models` lists the candidates.
+    """A row of the paper's table. The paper does not say which checkpoint it is, so `models` lists the candidates.
 
     The first candidate that is a finished model folder is measured; if none is, the first one is loaded with PyTorch.
     """
@@ -77,7 +77,7 @@ class PaperTable:
     missing: tuple[Missing, ...]
 
     def of(self, pictures: PictureSet, row: Row) -> Measured | None:
-        """Return the result of a row on one of the sets."""
+        """Return the result of a row on one of the sets; None if it was not measured."""
         mine = (one for one in self.measured if one.row == row)
         return next((one for one in mine if one.evaluated.protocol.dataset == pictures.name), None)
 
@@ -145,7 +145,7 @@ def _sets(
 
 
 def _model(row: Row, wanted: str | None) -> tuple[str, str, Encoder]:
-    """Load the model of a row; return its name, how it was loaded, and the model."""
+    """Load the model `wanted` for a row, or else one of the row's candidates; return name, way of loading, model."""
     names = (wanted,) if wanted else row.models
     ready = next((name for name in names if model_folder.is_ours(name)), None)
     name = ready or names[0]

@@ -158,7 +158,7 @@ def _load_weights(config: AraCLIPConfig, state: Mapping[str, Tensor], folder: Pa
     with failures(folder / "config.json", "copy the folder again", ModelMismatch, cannot="be built"):
         model = AraCLIPModel(config)
         found = {ours: state[name].float() for ours, name in theirs.items()}
-        # assign: a safetensors file stays mapped, not read
+        # assign=True: the weights of a safetensors file stay memory-mapped and are not copied
         model.load_state_dict({**model.state_dict(), **found}, assign=True)
     model.eval()
     return model
@@ -210,7 +210,7 @@ def _saved_model(name: str, folder: Path, device: str) -> tuple[TextEncoder, Ima
     if processor.image_processor is None:
         return text, None
 
-    processor.image_processor = on_pillow(processor.image_processor)  # it prepares pictures if no `transform` can
+    processor.image_processor = on_pillow(processor.image_processor)  # serves if no `transform` can
     transform = None
     with suppress(ModelMismatch):
         transform = processor.preprocessing.transform

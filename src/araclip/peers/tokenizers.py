@@ -21,7 +21,7 @@ _SPACES = "\\t\\n\\x0b\\x0c\\r\\x1c-\\x20\\u0085\\u00a0\\u1680\\u2000-\\u200a\\u
 _CONTROLS = "\\x00-\\x08\\x0b\\x0e-\\x1f\\x7f\\u206a-\\u206f\\ufeff\\ufff9-\\ufffc"  # as ftfy removes them
 _PUNCTUATION = re.escape("!\"#$%&'()*+,-./:;<=>?@[\\]^`{|}~")  # Python's string.punctuation without the underscore
 _QUOTES = {**dict.fromkeys("\u02bc\u2018\u2019\u201a\u201b", "'"), **dict.fromkeys("\u201c\u201d\u201e\u201f", '"')}
-_LIGATURES = {"ﬁ": "fi", "ﬂ": "fl"}  # only two: a ligature doubles its length, which `models.tokenizer_file` limits
+_LIGATURES = {"ﬁ": "fi", "ﬂ": "fl"}  # only two ligatures: each gets longer, which `models.tokenizer_file` limits
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'", "&apos;": "'", "&nbsp;": " ", "&amp;": "&"}
 
 Step = normalizers.Normalizer
@@ -101,7 +101,7 @@ def of_open_clip(name: str, tokenizer: Any) -> Tokenizer:
             "folder cannot express. AraCLIP.load takes the model as it is, with PyTorch."
         )
     if hasattr(tokenizer.tokenizer, "src_lang"):
-        tokenizer.tokenizer.src_lang = "arb_Arab"  # `towers.Language` changes it to English for other texts
+        tokenizer.tokenizer.src_lang = "arb_Arab"  # `towers.Language` sets English for other texts
     made = of_transformers(name, tokenizer.tokenizer)
     if tokenizer.strip_sep_token:
         made = _without(made, tokenizer.tokenizer.sep_token_id)
@@ -154,7 +154,7 @@ def _sentence_pieces(name: str, tokenizer: Any) -> Tokenizer:
 
 
 def _without(tokenizer: Tokenizer, id_: int) -> Tokenizer:
-    """Make the post-processor write 0 in place of the token `id_`, because open_clip's `strip_sep_token` does so."""
+    """Let a tokenizer write 0 in place of the special token `id_`, as open_clip does with `strip_sep_token`."""
     content = json.loads(tokenizer.to_str())
 
     def replace(part: Any) -> None:

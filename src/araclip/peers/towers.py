@@ -62,7 +62,8 @@ class TextGraph(nn.Module):
         self.rows = torch.from_numpy(rows)
 
     def _table(self, ids: Tensor) -> tuple[nn.Module, str, nn.Embedding]:
-        """Return the embedding layer that is given the ids themselves, and the module that holds the layer."""
+        """Find the embedding layer that receives token ids unchanged; return its parent module, its name there, the
+        layer."""
         given: list[nn.Module] = []
         found = [module for module in self.model.modules() if isinstance(module, nn.Embedding)]
 
@@ -91,7 +92,7 @@ class TextGraph(nn.Module):
 
 
 class CutTable(nn.Module):
-    """A token table that keeps only the rows of the ids `rows` (n,); it still takes the old ids of these rows."""
+    """A token table with fewer rows, those of the ids `rows` (n,); it is still called with these old ids."""
 
     positions: Tensor
 
@@ -211,7 +212,7 @@ def _open_clip_text(encoder: TorchEncoder) -> TextPart:
     made = of_open_clip(name, tokenizer)
     own = getattr(model, "text", model)
     encode: Callable[..., Tensor] = model.encode_text
-    if hasattr(own, "pooler"):  # a text tower of transformers, which masks padding
+    if hasattr(own, "pooler"):  # the text tower is one of transformers, which masks padding
         pooling, pad_id, fixed = (
             type(own.pooler).__name__.lower().removesuffix("pooler"),
             own.config.pad_token_id,
@@ -236,8 +237,9 @@ def _open_clip_text(encoder: TorchEncoder) -> TextPart:
 class _ShortTexts:
     """Does what `encode_text` of open_clip's causal text transformer does, but takes texts of any length.
 
-    open_clip fills every text up to the transformer's length. The transformer is a module of its own in a
-    CustomTextCLIP. In a CLIP its parts are parts of the CLIP, and two have other names.
+    open_clip fills every text up to the transformer's length. In a CustomTextCLIP the transformer is a module of its
+    own. In a CLIP the transformer's layers and settings are attributes of the CLIP itself, two of them under other
+    names.
     """
 
     def __init__(self, tower: Any) -> None:
@@ -293,7 +295,8 @@ def _sentence_transformers_text(encoder: TorchEncoder) -> TextPart:
         features = {name: value for name, value in example.items() if not isinstance(value, Tensor)}
         features |= {"input_ids": input_ids, "attention_mask": attention_mask}
         for module in model:
-            # as padding is on the right; the library's own search for the first token would become an If node
+            # padding is on the right, so the first token is at 0; the library's own search for it would become an If
+            # node
             if "token_embeddings" in features:
                 features.setdefault("cls_token_embeddings", features["token_embeddings"][:, 0])
             features = module(features)
@@ -323,7 +326,11 @@ def _whole(
 ) -> TextPart:  # fmt: skip
     """Return the TextPart of a model whose texts pass a tokenizer of transformers.
 
-    With `siglip`, texts become lower case, and the tower also attends to the padding.
+    Args:
+        attending: the module whose attention is replaced by plain attention.
+        encode: turns ids, and the mask if the graph takes one, into vectors.
+        tower, pooling: names of tower and pooling, as config.json states them.
+        siglip: texts become lower case, and the tower also attends to the padding.
     """
     _plain_attention(attending)
     tokenizer, graph = encoder.text.tokenizer, TextGraph(encoder.text.model, encode)

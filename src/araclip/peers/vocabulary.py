@@ -74,7 +74,7 @@ LANGUAGES: dict[str, tuple[str, ...]] = {  # code → scripts
     "ml": ("Malayalam",), "th": ("Thai",), "ka": ("Georgian",), "hy": ("Armenian",), "am": ("Ethiopic",),
     "zgh": ("Tifinagh",), "ko": ("Hangul",), "ja": ("kana", "Han"), "zh": ("Han",),
 }  # fmt: skip
-_LAST = 0x323B0  # all letters are below it; above it are marks without glyphs (E0100) and private use
+_LAST = 0x323B0  # all letters lie below; above lie marks without glyphs (E0100) and private use
 
 
 def check_languages(languages: Iterable[str]) -> tuple[str, ...]:
@@ -138,7 +138,7 @@ def cut_vocabulary(tokenizer: Tokenizer, languages: tuple[str, ...]) -> CutVocab
     always |= {id_ for id_ in (model.get("unk_id"), pieces.get(model.get("unk_token"))) if id_ is not None}
     if model["type"] == "Unigram" and model["vocab"]:
         scores = [score for _, score in model["vocab"]]
-        always.add(int(np.argmin(scores)))  # the cost of unknown characters depends on the lowest score
+        always.add(int(np.argmin(scores)))  # keeps the lowest score, which sets the cost of unknown characters
     kept = sorted(always | {id_ for piece, id_ in pieces.items() if keeps(piece)})
     new = {old: position for position, old in enumerate(kept)}
     _renumber(content, new)

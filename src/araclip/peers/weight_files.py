@@ -106,9 +106,10 @@ def _read(path: Path) -> dict[str, Tensor]:
 def check_fit(
     tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: Path, optional: Collection[str]
 ) -> None:
-    """Refuse a checkpoint whose tensors are not those that a model has, by name and shape.
+    """Refuse a checkpoint whose tensors are not those of the model (`expected`), by name and shape.
 
-    `optional` are beginnings and ends of names that may be missing or unused.
+    `optional`: beginnings and ends of names that the checkpoint may have beyond the model's. `source` is for the
+    message.
     """
     ends = tuple(optional)
     missing = sorted(set(expected) - set(tensors))
@@ -193,7 +194,7 @@ def _latin1(text: str, _: str) -> bytes:
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _DType,
-    ("_codecs", "encode"): _latin1,  # pickle protocol 2 stores bytes by a call of this
+    ("_codecs", "encode"): _latin1,  # pickle protocol 2 stores bytes as a call of this function
     **{
         (f"numpy.{core}.{module}", name): stand_in
         for core in ("core", "_core")  # NumPy's module names before and since version 2

@@ -127,7 +127,10 @@ def sidecar_caption(data: bytes, name: str) -> str:
 
 
 def _said(value: Any, *, known: bool = False) -> Iterator[str]:
-    """Yield the texts below known keys, such as those of Google Takeout, COCO and gallery-dl."""
+    """Yield all texts under known keys of a JSON value, such as the keys of Google Takeout, COCO and gallery-dl.
+
+    `known`: true if the value itself is under such a key.
+    """
     if isinstance(value, str):
         if known:
             yield value

@@ -91,7 +91,7 @@ def exif_metadata(main: Any, taken: Any, gps: Any) -> PhotoMetadata:
         degrees(_parts(gps.get(ExifTags.GPS.GPSLongitude)), gps.get(ExifTags.GPS.GPSLongitudeRef)),
     )
     return PhotoMetadata(
-        captured_at=exif_time(original) or exif_time(digitized),  # `original` may be blanks or zeros
+        captured_at=exif_time(original) or exif_time(digitized),  # blanks or zeros in `original` count as no date
         camera=camera_of(main.get(ExifTags.Base.Make), main.get(ExifTags.Base.Model)),
         lens=name_of(taken.get(ExifTags.Base.LensModel)),
         latitude=here[0] if here else None,

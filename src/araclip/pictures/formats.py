@@ -66,7 +66,8 @@ SUFFIXES = frozenset(
     for suffixes in (*ALWAYS.values(), *(extra.suffixes for extra in EXTRAS.values() if extra.installed))
     for suffix in suffixes
 )  # the suffixes of files that are read on this machine
-SHOWN_BY_BROWSERS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")  # other formats are converted before they are shown
+# formats that browsers show; others are converted first
+SHOWN_BY_BROWSERS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")
 
 
 def kind_of(head: bytes, name: str) -> Extra | None:

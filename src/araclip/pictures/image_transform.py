@@ -37,7 +37,7 @@ class ImageTransform:
     resize: str = "squash"
     interpolation: str = "bicubic"
     reducing_gap: float | None = 2.0
-    crop_offset: str = field(default="half-even", repr=False)  # labels on disk hold the `repr` without this field
+    crop_offset: str = field(default="half-even", repr=False)  # the `repr`, a part of labels on disk, leaves this out
 
     @property
     def distorts(self) -> bool:
@@ -53,7 +53,7 @@ class ImageTransform:
         if max(size) <= ELONGATED * self.size:
             whole = image.resize(size, filter_, reducing_gap=gap)
             cut = whole.crop((*corner, corner[0] + self.size, corner[1] + self.size))
-        else:  # resizes the middle only: the same result up to rounding, without a very long resized picture
+        else:  # scales the middle only: the same result up to rounding, without a very long scaled picture
             across, down = image.width / size[0], image.height / size[1]
             right, bottom = (corner[0] + self.size) * across, (corner[1] + self.size) * down
             box = (corner[0] * across, corner[1] * down, min(right, image.width), min(bottom, image.height))

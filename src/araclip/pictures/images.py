@@ -110,7 +110,7 @@ def _decoded(source: Openable, size: int | None, name: str, distort: bool) -> It
         factors = factors_for(*image.size, size, distort=distort)
         reduced = image.width * image.height // (factors[0] * factors[1])
         needed = bytes_to_decode(image, decoder_bytes, reduced)
-        if size is not None:  # (without `size`, a picture beyond the budget is decoded while no other is)
+        if size is not None:  # without `size`, a picture beyond the budget waits until no other is decoded
             check_budget(image, needed, DECODING.total, name)
         with DECODING.hold(needed):
             check_free_memory(image, needed, name)
@@ -160,11 +160,11 @@ def _our_errors(name: str) -> Iterator[None]:
             raise ImageTooLarge(message("picture bomb", name=name, megapixels=size, most=MAX_PIXELS / 1e6)) from None
         except MemoryError:
             raise ImageTooLarge(message("picture no memory", name=name)) from None
-        except Exception as error:  # any, as Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error …
+        except Exception as error:  # any: Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error …
             reason = "; ".join(" ".join(text.split())[:200] for text in (str(error) or type(error).__name__, *said))
             raise UnreadableImage(message("picture damaged", name=name, reason=reason)) from error.with_traceback(
                 None
-            )  # without the traceback, whose frames hold pixels
+            )  # raised without its traceback, whose frames hold pixels
 
 
 def open_file(path: str | PathLike[str]) -> BufferedReader:
@@ -264,6 +264,6 @@ def decode_ahead(
         try:
             return square(open_image(source, size), size)
         except ImageError as error:
-            return error.with_traceback(None)  # without the traceback, whose frames hold the source
+            return error.with_traceback(None)  # without its traceback, whose frames hold the source
 
     return map_ahead(decode, sources, threads)

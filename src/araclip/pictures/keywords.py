@@ -65,7 +65,9 @@ def keywords_of(data: bytes, name: str) -> Mapping[str, list[str]]:
 
 
 def with_keywords(data: bytes | None, added: Mapping[str, list[str]], name: str) -> bytes:
-    """Add values of SUBJECT and HIERARCHY that a side-car lacks; return its bytes. `data` None: make a new side-car.
+    """Add to a side-car the values of `added` (SUBJECT or HIERARCHY → values) that it lacks; return its new bytes.
+
+    `data` None: make a new side-car. `name` begins error messages.
 
     Raises:
         InputError: as for `keywords_of`, or the side-car is not in UTF-8.
@@ -85,7 +87,7 @@ def with_keywords(data: bytes | None, added: Mapping[str, list[str]], name: str)
 
 
 def without_keywords(data: bytes, name: str) -> bytes | None:
-    """Return a side-car without what `with_keywords` added; None if nothing else is in it, so that it can be deleted.
+    """Remove what `with_keywords` added to a side-car; return the new bytes, or None if nothing is left to keep.
 
     Raises:
         InputError: as for `keywords_of`.

@@ -35,7 +35,7 @@ MAX_OF_FORMAT = {  # lower limits for formats whose decoders take more memory or
     "AVIF": 65_000_000,
     "JXL": 45_000_000,
     "JPEG2000": 40_000_000,
-    "RAW, developed": 16_000_000,  # pixels at half size, of a sensor with 64 million
+    "RAW, developed": 16_000_000,  # pixels of the picture at half size; the sensor has 64 million
     "BMP, run-length encoded": 25_000_000,  # decoded in Python by Pillow: 3 seconds for a file made to be slow
 }
 LARGE = 400_000_000  # if a picture takes more bytes than this, the free memory is checked
@@ -349,7 +349,7 @@ def _inflated(kind: bytes, content: bytes) -> int:
         rest = b"\0" + rest[2:].split(b"\0", 2)[-1]
     try:
         return len(zlib.decompressobj().decompress(memoryview(rest)[1:], INFLATED))
-    except zlib.error:  # Pillow ignores a text that cannot be unpacked
+    except zlib.error:  # counts as 0 bytes, since Pillow ignores such a text
         return 0
 
 

@@ -40,7 +40,7 @@ class PhotoMetadata:
     place: str | None = None
 
     def completed(self, other: "PhotoMetadata") -> "PhotoMetadata":
-        """Return this metadata with unknown fields filled in from `other`; both coordinates come from one."""
+        """Return this metadata with unknown fields filled in from `other`; coordinates are taken over as a pair."""
         known = {each.name: getattr(self, each.name) for each in fields(self)}
         missing = {name: getattr(other, name) for name, value in known.items() if value is None}
         if self.latitude is not None:
@@ -83,7 +83,7 @@ def name_of(text: object) -> str | None:
 
 
 def camera_of(make: object, model: object) -> str | None:
-    """Join the names of a camera's maker and model, without repeating the maker: Canon EOS R5, Apple iPhone 14."""
+    """Join the names of a camera's maker and model, the maker only once: Apple iPhone 14; None without names."""
     maker, own = name_of(make), name_of(model)
     if not maker or not own:
         return own or maker
@@ -91,7 +91,7 @@ def camera_of(make: object, model: object) -> str | None:
 
 
 def place_of(*names: object) -> str | None:
-    """Join names of a place, given from the nearest to the widest, each once: Souq Waqif, Doha, Qatar."""
+    """Join names of a place, given from the nearest to the widest, each once: Souq Waqif, Doha; None without names."""
     known = dict.fromkeys(name for name in map(name_of, names) if name)
     return name_of(", ".join(known))
 
@@ -125,7 +125,7 @@ def exif_time(text: object) -> str | None:
     """Convert an EXIF date, YYYY:MM:DD HH:MM:SS, to ISO 8601; None if it is invalid or in the future."""
     try:
         return _past(datetime.strptime(str(text).strip("\0 ")[:19], "%Y:%m:%d %H:%M:%S"))
-    except ValueError:  # such as 0000:00:00 00:00:00 of a camera whose clock is not set
+    except ValueError:  # no date, such as 0000:00:00 00:00:00 of a camera whose clock is not set
         return None
 
 

@@ -96,7 +96,7 @@ LENGTHS = range(2, 16)
 FINAL_VOWEL = 0.6  # cost of a final ي or ى that was not typed; people nearly always type it: walad is ولد, not ولدي
 # A vowel at the beginning of a word stands for a letter, often for a ع that was typed without its 3: aroosa, asfour.
 INITIAL_VOWELS = ("a", "e", "i", "o")
-INITIAL_VOWEL, INITIAL_AYN = 0.25, 0.2  # cost of skipping such a vowel; cost of reading it as ع
+INITIAL_VOWEL, INITIAL_AYN = 0.25, 0.2  # cost of skipping a word's first vowel; cost of reading it as ع
 _DOUBLED = re.compile(r"([b-df-hj-np-tv-z2356789])\1+")
 _SOUND = re.compile("|".join(map(re.escape, sorted(SOUNDS, key=len, reverse=True))))
 # A digit beside a letter stands for an Arabic letter (2otta, so8ayyar), but not in names: mp3, 4k, ps5, img2019.
@@ -176,7 +176,7 @@ def _sounds(word: str) -> list[str]:
 
 
 def _keys(classes: Iterable[tuple[str, ...]]) -> list[str]:
-    """Return the skeletons of a word, at most KEYS: a class for each letter, with equal neighbours once."""
+    """Return the skeletons that a word may have, at most KEYS: the classes of its letters, each run of a class once."""
     options = [options for options in classes if options != ("",)]
     while math.prod(len(choice) for choice in options) > KEYS:
         widest = max(range(len(options)), key=lambda place: len(options[place]))
@@ -245,7 +245,10 @@ def _costs(sounds: list[str], words: Iterable[str]) -> dict[str, float]:
 
 
 def _next_row(row: list[float], costs: list[float], skip: float, skipped: list[float]) -> tuple[list[float], float]:
-    """Return the row for one more letter, and its least entry; entry i is the cost of matching the first i sounds."""
+    """Return the costs for one more letter, and their least; entry i is the cost of matching the first i sounds.
+
+    costs: of matching the letter with each sound. skip: of skipping the letter. skipped: of skipping each sound.
+    """
     diagonal = row[0]
     left = least = diagonal + skip
     new = [left]
@@ -262,7 +265,10 @@ def _next_row(row: list[float], costs: list[float], skip: float, skipped: list[f
 
 
 def _begin_alike(one: str, other: str, most: int) -> int:
-    """Return how many first letters two words share; a word's last letter does not count, as its costs differ."""
+    """Return how many first letters two words share, at most `most`.
+
+    The last letter of either word does not count, since a letter at the end has other costs.
+    """
     most = min(most, len(one) - 1, len(other) - 1)
     for at in range(most):
         if one[at] != other[at]:

@@ -214,9 +214,9 @@ class Years:
         return self.word(at) == GENERAL and before.startswith("ال") and not before.endswith("ه")
 
     def gregorian(self, at: int) -> tuple[int, int] | None:
-        """Read «2019», «عام 2019», «٢٠١٩م», «سنة ألفين وعشرين» at a place: return (width, year), or None.
+        """Read «2019», «عام 2019», «٢٠١٩م», «سنة ألفين وعشرين» at a place: return (words read, year), or None.
 
-        Here and below, the width is the number of words read.
+        Here and below, "words read" is a number of words, and None means that there is no such thing at the place.
         """
         skipped = 1 if self.named(at, names.YEAR_WORDS) and not self.is_general(at) else 0
         word = self.word(at + skipped)
@@ -228,7 +228,7 @@ class Years:
         return None
 
     def year_told(self, at: int) -> tuple[int, int] | None:
-        """Read «2019», «السنة الماضية», «هالسنة», "last year" or "of 2019" at a place: return (width, year) or None."""
+        """Read «2019», «السنة الماضية», «هالسنة», "last year", "of 2019": return (words read, year), or None."""
         if self.word(at) == "of" and (year := self.year_told(at + 1)):
             return 1 + year[0], year[1]
         if year := self.gregorian(at):
@@ -242,26 +242,27 @@ class Years:
         return None
 
     def hijri(self, at: int) -> tuple[int, int] | None:
-        """Read a Hijri year, «1441» or «1441 هـ», at a place: return (width, year), or None."""
+        """Read a Hijri year, «1441» or «1441 هـ», at a place: return (words read, year), or None."""
         word = self.word(at)
         if _YEAR.fullmatch(word) and int(word) in HIJRI_YEARS:
             return (2 if self.named(at + 1, names.HIJRI_MARKS) else 1), int(word)
         return None
 
     def qualifier(self, at: int, known: Collection[tuple[str, ...]]) -> int:
-        """Return the width of the longest of the `known` names at a place; 0 if there is none."""
+        """Return the number of words in the longest of the `known` names at a place; 0 if there is none."""
         name = self.named(at, known)
         return len(name) if name else 0
 
     def hijri_year(self, at: int) -> tuple[int, DateFilter] | None:
-        """Read a whole Hijri year, «1441 هـ» or «سنة 1441»: return (width, filter), or None."""
+        """Read a whole Hijri year, «1441 هـ» or «سنة 1441»: return (words read, date filter), or None."""
         skipped = 1 if self.named(at, names.YEAR_WORDS) else 0
         if (year := self.hijri(at + skipped)) and skipped + year[0] > 1:
             return skipped + year[0], days(hijri_days(year[1], (1, 1), (12, 30)))
         return None
 
     def hijri_span(self, at: int, month: int, first: int = 1, last: int = 30) -> tuple[int, DateFilter] | None:
-        """Read what follows a Hijri month (a Hijri or Gregorian year, or "last"): return (width, filter), or None.
+        """Read what follows a Hijri month (a year of either calendar, "last"): return (words read, date filter), or
+        None.
 
         The filter has the days from `first` to `last` of the month.
         """
@@ -294,7 +295,7 @@ class Months(Years):
     """
 
     def numeric(self, at: int) -> tuple[int, DateFilter] | None:
-        """Read «17/5/2019» or «2019-05»: return (width, filter), or None."""
+        """Read «17/5/2019» or «2019-05» at a place: return (words read, date filter), or None."""
         match = NUMERIC.fullmatch(self.word(at))
         if not match:
             return None
@@ -310,7 +311,7 @@ class Months(Years):
         return (1, one(f"{year}-{month:02}-{day:02}")) if known else None
 
     def day_month(self, at: int) -> tuple[int, DateFilter] | None:
-        """Read «17 مايو 2019», "june 17, 2019", «5-10 مايو», «17 و18 مايو»: return (width, filter), or None."""
+        """Read «17 مايو 2019», "june 17, 2019", «17 و18 مايو»: return (words read, date filter), or None."""
         if (found := self._days_named(at)) is None:
             return None
         width, month, days, span = found
@@ -326,7 +327,7 @@ class Months(Years):
         return None if self._is_name(at, at + width) else (width, DateFilter(months=(month,), days=days))
 
     def _days_named(self, at: int) -> tuple[int, int, tuple[int, ...], bool] | None:
-        """Read one or several days of a month: return (width, month, days, whether they are a span), or None."""
+        """Read one or several days of a month: return (words read, month, days, whether they are a span), or None."""
         if one_day := self.day_named(at):
             return *one_day[:2], one_day[2:], True
         joint = self.qualifier(at + 1, names.AND)
@@ -337,7 +338,7 @@ class Months(Years):
         return 1 + joint + last[0], last[1], days, not joint
 
     def day_named(self, at: int) -> tuple[int, int, int] | None:
-        """Read «17 مايو», «17 من مايو», "june 17", «سبعتاشر مايو»: return (width, month, day), or None."""
+        """Read «17 مايو», «17 من مايو», "june 17", «سبعتاشر مايو»: return (words read, month, day), or None."""
         if name := self.named(at, names.MONTHS):
             width, day = 1, self._day(at + len(name))
         else:
@@ -359,7 +360,7 @@ class Months(Years):
         return (before,) in names.BEFORE_ITS_DAY or (end > first + 1 and (self.word(end),) in names.AFTER_ITS_DAY)
 
     def month(self, at: int) -> tuple[int, DateFilter] | None:
-        """Read «مايو 2019», «مايو الماضي», "last may", «في مايو», «مارس وأبريل 2020»: (width, filter), or None."""
+        """Read «مايو 2019», «مايو الماضي», "last may", «مارس وأبريل»: return (words read, date filter), or None."""
         if (lead := self.qualifier(at, names.LAST)) and (name := self.named(at + lead, names.MONTHS)):
             return lead + len(name), self._last(names.MONTHS[name])
         if (found := self.month_named(at)) is None:
@@ -372,12 +373,13 @@ class Months(Years):
         if qualified := self.qualifier(at + width, names.LAST):
             return width + qualified, self._last(month)
         first = at - 1 if at and self.word(at - 1) in _OF else at
-        # includes a day before the month that `day_month` did not read, as it is part of a name
+        # `day_month` leaves a day out if it is part of a name, «ميدان 25 يناير»; then the month after it is no date
+        # either.
         first = first - 1 if first and self._day(first - 1) else at
         return (width, DateFilter(months=(month,))) if told and not self._is_name(first, at + width) else None
 
     def month_named(self, at: int) -> tuple[int, int, bool] | None:
-        """Read «مايو», «شهر مايو», «شهر 5», «شهر خمسة»: return (width, month, whether it needs no year), or None."""
+        """Read «مايو», «شهر مايو», «شهر 5»: return (words read, month, true if it needs no year), or None."""
         if name := self.named(at, names.MONTHS):
             before = self.word(at - 1) if at else ""
             # after «في», مارس is the month, not the verb
@@ -387,7 +389,7 @@ class Months(Years):
             word = self.word(at + 1)
             number = (1, int(word)) if re.fullmatch(r"\d{1,2}", word) else number_in_words(self.folded, at + 1)
             if number and 1 <= number[1] <= 12:
-                return 1 + number[0], number[1], word.isdigit() or number[1] > 2  # «شهر واحد» may be a duration
+                return 1 + number[0], number[1], word.isdigit() or number[1] > 2  # «شهر واحد» may mean "one month"
         return None
 
     def _last(self, month: int) -> DateFilter:
@@ -395,7 +397,7 @@ class Months(Years):
         return one(f"{self.today.year - (self.today.month <= month)}-{month:02}")
 
     def _months_after(self, at: int, first: int) -> tuple[int, DateFilter] | None:
-        """Read the months that follow a first one: «يناير وفبراير ومارس 2019». Return (width, filter), or None."""
+        """Read the months after a first one: «يناير وفبراير ومارس 2019». Return (words read, date filter), or None."""
         months, width = [first], 0
         while self.named(at + width, names.AND) and (name := self.named(at + width + 1, names.MONTHS)):
             months.append(names.MONTHS[name])
@@ -458,7 +460,7 @@ def long_ago(folded: Sequence[str], at: int, today: date) -> Ago | None:
 
 
 def last_several(words: Years, at: int) -> tuple[int, DateFilter] | None:
-    """Read «السنوات الأربع الماضية», «التلات أيام اللي فاتت»: return (width, filter up to today), or None."""
+    """Read «السنوات الأربع الماضية», «التلات أيام اللي فاتت»: return (words read, date filter up to today), or None."""
     pair = [words.word(place).removeprefix("ال") for place in (at, at + 1)]
     width = words.qualifier(at + 2, LAST)
     for number, unit in (pair, reversed(pair)):
@@ -495,7 +497,10 @@ TODAY_IN = 3  # most words of a text in which "today" is a date; «اليوم ا
 
 
 def relative_time(words: Years, at: int) -> tuple[int, DateFilter] | None:
-    """Read a time relative to today (yesterday, last month, the 90s): return (number of words, filter), or None."""
+    """Read a time relative to today (yesterday, last month, the 90s) that begins at word `at`.
+
+    Return (number of words, date filter); None if no such time begins there.
+    """
     folded, today = words.folded, words.today
     if found := long_ago(folded, at, today):
         return found[0], DateFilter(*found[1:])
@@ -542,7 +547,7 @@ def _week(today: date, back: int) -> DateFilter:
 
 
 def last_weekday(words: Years, at: int) -> tuple[int, DateFilter] | None:
-    """Read the last weekday or weekend («الجمعة الماضية»): return (number of words, filter), or None."""
+    """Read the last weekday or weekend («الجمعة الماضية») at a place: return (words read, date filter), or None."""
     if (name := words.named(at, WEEKDAYS)) and (last := words.named(at + len(name), LAST)):
         several = name in NUMBERS_TOO and last in LAST_FEMININE
         return None if several else (len(name) + len(last), _last(name, words.today))
@@ -557,7 +562,7 @@ def _last(name: tuple[str, ...], today: date) -> DateFilter:
     return days((last - timedelta(days=length - 1), last))
 
 
-# place → (width, filter): reads any other date that may be an end of a span
+# place → (words read, date filter): reads any other date that may be an end of a span
 Read = Callable[[int], tuple[int, DateFilter] | None]
 
 
@@ -583,7 +588,7 @@ class _End:
 
 
 def between(words: Months, at: int, read: Read) -> tuple[int, DateFilter] | None:
-    """Read «من … إلى …», «بين … و…», «… إلى …» at a place: return (number of words, filter), or None."""
+    """Read «من … إلى …», «بين … و…», «… إلى …» at a place: return (words read, date filter), or None."""
     lead = words.named(at, names.FROM) or ()
     bare = words.named(at + len(lead) + 1, names.TO) and _bare_day(words, at + len(lead))
     first = bare or _end(words, at + len(lead), read)
@@ -599,7 +604,7 @@ def between(words: Months, at: int, read: Read) -> tuple[int, DateFilter] | None
 
 
 def limit(words: Months, at: int, read: Read) -> tuple[int, DateFilter] | None:
-    """Read a limit at a place: return (number of words, filter), or None.
+    """Read a limit before or after a date at a place: return (words read, date filter), or None if there is no limit.
 
     Limits are «قبل 2015», «حتى مايو 2019», «بعد 17/5/2019», «قبل رمضان 1444», «منذ الصيف الماضي».
     """
@@ -678,7 +683,8 @@ def _whole(found: DateFilter) -> DateFilter:
 
 def _joined(first: _End, last: _End) -> DateFilter | None:
     """Return the span from one end to the other; None if their order is wrong or a day does not exist."""
-    if first.month is None and first.day is not None:  # a day without a month is in the month of the other end
+    # The end without a month is in the month of the other end: «من 5 إلى 10 مايو».
+    if first.month is None and first.day is not None:
         if not last.filter:
             return _joined(replace(first, month=last.month), last) if last.month else None
         year_month, _, day = (last.filter.last or "").rpartition("-")
@@ -722,12 +728,12 @@ def last_day(text: str) -> date:
     return date(year, month, day or calendar.monthrange(year, month)[1])
 
 
-Rule = Callable[[int], tuple[int, DateFilter] | None]  # place → (width, filter)
+Rule = Callable[[int], tuple[int, DateFilter] | None]  # place → (words read, date filter)
 
 
 @dataclass(frozen=True)
 class Dated:
-    """A text without its date; `words` named the date, `filter` is the date. None: no date was found."""
+    """A text without its date; `words` are the words that named the date, `filter` is the date; None: no date found."""
 
     text: str
     words: str = ""
@@ -846,7 +852,7 @@ class _Reader(Months):
         return None
 
     def _season_year(self, at: int) -> tuple[int, int, int] | None:
-        """Read the year after a season, «2018-2019» or «السنة الماضية»: (width, first year, last year), or None."""
+        """Read a season's year, «2018-2019» or «السنة الماضية»: return (words read, first year, last year), or None."""
         year = self.year_told(at)
         # this year's season, «صيف هالسنة», is read by another rule
         if year and (year[1] < self.today.year or self.gregorian(at)):

@@ -51,7 +51,7 @@ _MAY_ASK = folded("dialects: may ask")
 _PICTURES = folded("dialects: pictures")
 _KINDS_OF_PICTURES = folded("dialects: after pictures")
 _OF = folded("dialects: of")
-_MAY_BE_OF = {fold("مال"): ("gf", "iq"), fold("حق"): ("gf",)}  # in these dialects "of"; elsewhere "money" and "right"
+_MAY_BE_OF = {fold("مال"): ("gf", "iq"), fold("حق"): ("gf",)}  # "of" in these dialects, else "money", "right"
 _ONE = fold("واحد")
 _PRESENT = re.compile("[يتن].{3}|ب[يتن].{2}")  # a verb in the present tense: يلعب; in Lebanon بيلعب after عم
 _AFTER_NOUN = frozenset(map(fold, ("ده", "دي", "دا", "دول")))
@@ -97,7 +97,7 @@ class Dialects:
         return self._composed(word)
 
     def _after_of(self, word: str) -> str:
-        """Return the thing that a picture shows, without its ل: «صورة لكلب», «صور للبحر».
+        """Return what stands after "picture of", without the ل that means "of": «صورة لكلب» → كلب, «صور للبحر» → البحر.
 
         Empty if the ل belongs to the word, as in لبنان.
         """
@@ -138,7 +138,7 @@ class Dialects:
         return self._inflected(word) or self._verb(word)
 
     def _of(self, typed: str, stem: str, prefix: str, forms: Iterable[Form]) -> list[Change]:
-        telling = not _FOREIGN.isdisjoint(stem)  # a letter such as چ is dialect: چلب is only "dog"
+        telling = not _FOREIGN.isdisjoint(stem)  # a letter such as چ marks dialect: چلب is only "dog"
         count = 0 if telling else self.vocabulary.count(stem)
         own = count >= VERY_OFTEN or (fold(stem) in self.lexicon.standard and not telling)
         changes: list[Change] = []
@@ -277,7 +277,7 @@ def _is_described_thing(words: Sequence[str], at: int) -> bool:
 
 
 def _said(words: Sequence[str], at: int, target: str) -> bool:
-    """True if the words around a place already are the phrase `target`: جواز سفر stays, only جواز is changed."""
+    """True if the word at `at` is already part of the phrase `target`: in جواز سفر, جواز is not changed to جواز سفر."""
     phrase = fold(target).split()
     starts = range(max(0, at - len(phrase) + 1), at + 1)
     return len(phrase) > 1 and any([*map(fold, words[start : start + len(phrase)])] == phrase for start in starts)

@@ -157,7 +157,8 @@ class Interpreter:
     # ------------------------------------------------------------------ words
 
     def _slots(self, typed: Sequence[str]) -> list[tuple[int, list[Change]]]:
-        """Return (place of the first word, changes) for each word or group of words that may stand for another."""
+        """Find words, or groups of words, that may stand for others: return (place of the first word, changes) for
+        each."""
         if len(typed) == 1 and (alone := self.lexicon.alone.get(fold(typed[0]))):
             return [(0, [Change(typed[0], alone, "dialect", SURE)])]
         latin = self.latin.read(typed)
@@ -193,7 +194,7 @@ class Interpreter:
             changes = [usual, *changes]
         # Before another word, as in «مش كلب», مش means "not", and never the Moroccan word for a cat.
         if following and (folded := fold(word)) in NEGATIONS:
-            walks = folded == WALKING  # an excluding ماشي was removed before; this one walks
+            walks = folded == WALKING  # ماشي for "not" was removed before; this one means "walking"
             changes = [change for change in changes if (fold(change.target) in NEGATIONS) is not walks]
         if not changes and len(word) > 1 and not self.vocabulary.knows(word) and not self._is_standard(word):
             changes = self.spelling.repaired(word)
@@ -217,7 +218,10 @@ class Interpreter:
     def _readings(
         self, text: str, spans: Sequence[tuple[int, int]], slots: Sequence[tuple[int, list[Change]]]
     ) -> tuple[Reading, ...]:
-        """Return the likeliest combinations of the words' choices, found by beam search over the slots."""
+        """Return the likeliest readings of a text, by beam search: each reading takes one change of each slot, or none.
+
+        `spans` are the words' places in the text; `slots` is the result of `_slots`.
+        """
         beam: list[tuple[float, tuple[Change | None, ...]]] = [(1.0, ())]
         for _, changes in slots:
             stays = max(1.0 - sum(change.confidence for change in changes), 0.02)

@@ -67,7 +67,10 @@ class Latin:
         self.lexicon, self.vocabulary, self._english = lexicon, vocabulary, english
 
     def read(self, typed: Sequence[str]) -> dict[int, list[Change]]:
-        """Return place → what the Latin word may be in Arabic; English words are read only among Arabizi words."""
+        """Return place of a word in Latin letters → the Arabic words that it may be.
+
+        English words are read as Arabizi only if Arabizi words stand beside them.
+        """
         places = [at for at, word in enumerate(typed) if is_latin(word) and not word.isdigit()]
         if not places:
             return {}
@@ -86,13 +89,13 @@ class Latin:
         joined = {at for at in english if lower.get(at - 1) in ARTICLES}  # ghroub el shams
         context = any(map(has_digits, lower.values())) or (len(certain | joined) >= 2 and len(certain) >= len(english))
         found: dict[int, list[Change]] = {}
-        for at in sorted(certain, reverse=True):  # backwards: a word before a verb depends on the verb
+        for at in sorted(certain, reverse=True):  # goes backwards: a word before a verb depends on the verb
             sure = IN_CONTEXT if context else LATIN * (0.6 if typed[at][0].isupper() else 1.0)
             found[at] = self._arabizi(typed[at], read[at], sure)
             if lower[at] in SITTING and any(change.target[0] in "يت" for change in found.get(at + 1, ())):
                 found[at] = [Change(typed[at], "", "arabizi", IN_CONTEXT)]
         if context:
-            for at in reversed(places):  # backwards: a prefix depends on the word after it
+            for at in reversed(places):  # goes backwards: a prefix depends on the word after it
                 if at in found:
                     continue
                 if lower[at] in WORDS:
@@ -106,7 +109,10 @@ class Latin:
         return {at: changes for at, changes in found.items() if changes}
 
     def _may_be_arabic(self, word: str, lower: str) -> bool:
-        """True if a word without digits for letters is not English and does not look like a name (iPhone, mp3)."""
+        """True if a word in Latin letters may be Arabizi, though it has no digit for a letter.
+
+        It must not be English (`lower` is the word in lower case), and not look like a name (iPhone, mp3).
+        """
         known = lower in self._english() or lower in WORDS or lower in PREFIXES or _CONTRACTION.fullmatch(lower)
         return not known and len(lower) > 2 and lower.replace("'", "").isalpha() and word[1:] == lower[1:]
 

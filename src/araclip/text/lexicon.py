@@ -79,7 +79,7 @@ class Lexicon:
         for entry in self.entries:
             for label, text, ambiguous in entry.forms:
                 if label in ("pl", ALONE) or (fold(text) in self.headwords and not ambiguous):
-                    continue  # not needed: a standard word stands for itself
+                    continue  # left out: a standard word stands for itself
                 known = found.setdefault(fold(text), {})
                 before = known.get(entry.standard)
                 labels = (*before.labels, label) if before else (label,)

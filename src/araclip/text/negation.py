@@ -121,7 +121,7 @@ def split_exclusions(text: str, known: KnownWords, *, beside: bool = False) -> S
 
 
 def _separated(text: str, known: KnownWords, beside: bool) -> Split:
-    """Separate what a text excludes, even if nothing else is left."""
+    """Split a text into what it shows and what it excludes; the first may be empty."""
     normal = normalize(text)
     found = list(words(normal))
     folded = [fold(match.group()) for match in found]

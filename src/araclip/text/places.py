@@ -248,7 +248,10 @@ def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -
 
 
 def _is_meant(name: str, width: int, lead: str, alone: bool, interpreter: Interpreter) -> bool:
-    """True if a name of `width` words means a place when the word `lead` stands before the name."""
+    """True if the `name` of a place, `width` words of a query, means the place here.
+
+    `lead` is the word before the name ("in", "picture", …), "" if there is none; `alone`: the name is the whole query.
+    """
     if lead in _CITY:
         return True
     folded_name, is_in = fold(name), lead in _BEFORE or lead == _IN

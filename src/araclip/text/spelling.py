@@ -68,7 +68,7 @@ class Spelling:
         return list(self._slips(word))
 
     def torn(self, word: str, following: str) -> Change | None:
-        """Join two words that are halves of one (أب يض → أبيض); None if two words are likelier."""
+        """Join `word` and the next word if they are halves of one (أب يض → أبيض); None if two words are likelier."""
         if word == ARTICLE:
             whole = self._known(word + following) or (word + following if self.vocabulary.knows(following) else None)
             return Change(f"{word} {following}", whole, "spelling", USUAL, width=2) if whole else None
@@ -157,7 +157,7 @@ class Spelling:
                 if len(stem) >= LONG_ENOUGH and prefix in ("ال", "وال", "بال", "و", "لل"):
                     for change in self._slips(stem):
                         if prefix.endswith(("ال", "لل")) and change.target.startswith("ي"):
-                            continue  # the found word is mostly a verb, which has no article
+                            continue  # the word found is probably a verb, which takes no article
                         yield Change(word, prefix + change.target, "typo", change.confidence * 0.9)
                     return
 

@@ -57,7 +57,7 @@ class Vocabulary:
         rare = {word: OWN for word in everyday if " " not in word and self.counts.get(word, 0) < OWN}
         known = Vocabulary({})
         known.counts = self.counts | rare
-        known._spellings = self._spellings | {  # sorting all spellings, not only the new ones, would take 30 ms
+        known._spellings = self._spellings | {  # sorts only the new spellings; all would take 30 ms
             key: sorted({*self._spellings.get(key, ()), *spelled}, key=known._usual_first)
             for key, spelled in Vocabulary(rare)._spellings.items()
         }

@@ -23,7 +23,7 @@ STAGES = {  # kind of a stage → module and function that run it
 
 
 def load(module: str) -> Any:
-    """Import a family's module by one of the names above."""
+    """Import a module of a model family by its full name, such as `CACHED_MAPS` or another constant of this module."""
     return import_module(module)
 
 

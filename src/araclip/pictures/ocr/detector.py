@@ -30,7 +30,8 @@ def text_cells(grey: NDArray[np.uint8]) -> int:
     low, high = tiles.min(axis=(1, 3)), tiles.max(axis=(1, 3))
     middle = (low + high)[:, None, :, None] / 2
     spread = np.maximum(high - low, 1)[:, None, :, None]
-    between = (np.abs(tiles - middle) < spread / 6).mean(axis=(1, 3))  # share of medium grey, low in letters
+    # the share of medium grey, which is low for letters
+    between = (np.abs(tiles - middle) < spread / 6).mean(axis=(1, 3))
     letters = (share > TRANSITIONS) & (share < CROWDED) & (high - low > 2 * STRONG) & (between < 0.22)
     padded = np.pad(letters, ((0, 0), (1, 1)))
     starts = np.argwhere(padded[:, 1:] & ~padded[:, :-1])

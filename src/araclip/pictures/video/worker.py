@@ -56,7 +56,7 @@ def chosen(frames: Sequence[Small], most: int) -> list[int]:
     worth = [number for number, frame in enumerate(frames) if not is_plain(frame)] or list(range(len(frames)))
     low = high = DIFFERENT
     if len(_different(frames, worth, low)) > most:
-        high = 256.0  # no two frames differ so much, so only the first would be left
+        high = 256.0  # no two frames differ by more, so only the first would be left
         while high - low > 0.5:  # search the least difference that leaves no more than `most` frames
             middle = (low + high) / 2
             low, high = (middle, high) if len(_different(frames, worth, middle)) > most else (low, middle)
@@ -77,7 +77,10 @@ STILL_QUALITY = 85
 
 
 def scenes(video: Video, target: dict[str, Any], tell: Progress) -> Reply:
-    """Find the scenes of a video and decode them as `pictures` does; return its reply."""
+    """Find the scenes of a video and decode them; return what `pictures` returns.
+
+    `target`: the job's settings: `most` scenes, within so many `seconds`. `tell` is called with the share of work done.
+    """
     until = time.monotonic() + float(target["seconds"])
     most = int(target["most"])
     times, small = list[float](), list[Small]()
@@ -91,7 +94,7 @@ def scenes(video: Video, target: dict[str, Any], tell: Progress) -> Reply:
 
 
 def pictures(video: Video, target: dict[str, Any], tell: Progress) -> Reply:
-    """Decode the scenes at the given times; return times, perceptual hashes, the video's facts, and the squares."""
+    """Decode the scenes at `target["times"]`; return times, perceptual hashes, the video's facts, and squares."""
     transform, times = ImageTransform(**target["transform"]), target["times"]
     width, height = video.size()
     facts = Facts(target["format"], width, height, caption=video.caption(), **asdict(video.about()))
@@ -108,7 +111,7 @@ def pictures(video: Video, target: dict[str, Any], tell: Progress) -> Reply:
 
 
 def still(video: Video, target: dict[str, Any], tell: Progress) -> Reply:
-    """Return the scene at a time, as JPEG."""
+    """Return the scene at `target["time"]` as JPEG, at most `target["side"]` pixels a side."""
     written = io.BytesIO()
     video.upright(video.at(float(target["time"])), int(target["side"])).save(written, "JPEG", quality=STILL_QUALITY)
     return {}, [written.getvalue()]

@@ -94,8 +94,8 @@ def read_concepts(path: Path, languages: tuple[str, ...], width: int) -> Concept
     """Read concepts from `<path>.npz` and `<path>.json`, as recipes/mini_data.py writes them.
 
     The .npz holds `features`, and the classifier's `weight` and `bias` if they are known. The .json holds each class's
-    names as `names_en` and `names_ar`. Features of another width than `width` (the image tower's), and files
-    that do not fit together are a DataError.
+    names as `names_en` and `names_ar`; only names in `languages` are kept. Features of another width than `width` (the
+    image tower's), and files that do not fit together are a DataError.
     """
     layout = "Concepts are a .npz with `features` (C, W) and a .json with C lists of names a language."
     with class_files(path, layout) as (arrays, listing):

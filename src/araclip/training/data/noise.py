@@ -73,7 +73,7 @@ def slip(text: str, rng: random.Random) -> str:
     if not words:
         return text
     word = rng.choice(words)
-    at = rng.randrange(word.start() + 1, word.end() - 2)  # never the first letter nor the last
+    at = rng.randrange(word.start() + 1, word.end() - 2)  # neither the first letter nor the last changes
     letter, following = text[at], text[at + 1]
     return text[:at] + rng.choice([following, letter * 2 + following, following + letter]) + text[at + 2 :]
 
@@ -112,7 +112,7 @@ NOISES: Mapping[str, tuple[float, Noise]] = {  # name → the chance that `noisy
     "split": (0.05, split_word),
     "stretch": (0.05, stretch),
     "persian": (0.05, persian_letters),
-    "tashkeel": (0.1, add_tashkeel),  # last, because the noises above find words by their letters alone
+    "tashkeel": (0.1, add_tashkeel),  # last, since the noises above would not find words with vowel marks
 }
 
 
@@ -143,12 +143,15 @@ Forms = Mapping[str, Mapping[str, tuple[str, ...]]]
 
 
 def is_held(text: str) -> bool:
-    """True if a form is held back from training: a fifth of all forms, chosen by a hash of the folded spelling."""
+    """True if this dialect form is kept out of training, to test whether students understand unseen forms.
+
+    A fifth of all forms are kept out, chosen by a hash of the folded spelling.
+    """
     return zlib.crc32(fold(text).encode()) % HELD_EVERY == 0
 
 
 def in_dialect(text: str, rng: random.Random) -> str:
-    """Replace every word that has a form in one dialect (or a synonym): سيارة في الشارع → عربية في الشارع."""
+    """Draw a dialect (or synonyms) and replace every word that has a form there: سيارة في الشارع → عربية في الشارع."""
     forms = _forms()[rng.choice((*DIALECTS, SYNONYMS))]
     return _rewritten(text, lambda word: rng.choice(forms[word]) if word in forms else None)
 
@@ -177,7 +180,8 @@ def _rewritten(
     for match in words(text):
         prefix, stem = _parted(match.group(), known)
         found = other(fold(stem))
-        if found is not None and not (prefix and fold(prefix + found) in _held()):  # ال + هوا would be a form held back
+        # The word stays if prefix and form together are a form held back, such as ال + هوا.
+        if found is not None and not (prefix and fold(prefix + found) in _held()):
             out += [text[at : match.start()], prefix if prefixed else "", found]
             at = match.end()
     return "".join([*out, text[at:]])
@@ -197,9 +201,9 @@ def _parted(word: str, known: Mapping[str, object]) -> tuple[str, str]:
 
 @cache
 def _forms() -> Forms:
-    """Return dialect (or SYNONYMS) → folded standard word → its forms there.
+    """Return dialect (or SYNONYMS) → folded standard word → its forms in that dialect, for `in_dialect`.
 
-    Left out are forms that have another common meaning and those that `is_held` keeps back, and standard words of
+    Left out are forms that have another common meaning, forms kept out of training (`is_held`), and standard words of
     several words.
     """
     found: dict[str, dict[str, list[str]]] = {label: {} for label in (*DIALECTS, SYNONYMS)}
@@ -212,7 +216,7 @@ def _forms() -> Forms:
 
 @cache
 def _held() -> frozenset[str]:
-    """Return all forms that `is_held` keeps back, folded."""
+    """Return the lexicon's forms that training never uses (see `is_held`), folded."""
     entries = default_interpreter().lexicon.entries
     return frozenset(fold(form) for entry in entries for _, form, _ in entry.forms if is_held(form))
 

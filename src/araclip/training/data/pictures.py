@@ -92,7 +92,7 @@ class PictureMixture:
         groups: dict[str, list[int]] = {}
         for which, source in enumerate(sources):
             groups.setdefault(source.group, []).append(which)
-        self._members = list(groups.values())  # for each group the numbers of its sources
+        self._members = list(groups.values())  # for each group, its sources' numbers
         shares = [[sources[which].share for which in members] for members in self._members]
         self._groups = InterleavedSampler([1] * len(groups), [sum(of_group) for of_group in shares], seed)
         self._sources = [
@@ -281,7 +281,7 @@ class FileMixture:
         return hashlib.sha256(repr([path.name for path in self.files]).encode()).hexdigest()[:12]
 
     def batch(self, step: int, size: int) -> list[int]:
-        """Return the rows of `files` for one step, none twice."""
+        """Return the rows of `files` for one step: `size` different rows, the same for the same seed, step and size."""
         if size > len(self.files):
             raise DataError(f"a batch of {size} pictures, but there are only {len(self.files)}. Ask for fewer.")
         rows: dict[int, None] = {}
@@ -299,7 +299,7 @@ BLOCK = 1024  # number of pictures that are compared with all others at once
 def mined(vectors: NDArray[np.float32], pictures: Sequence[CaptionedPicture], count: int) -> NDArray[np.int64]:
     """Return (N, K): for each picture the rows of its K = min(count, N − 1) nearest others, by inner product.
 
-    A picture that shares a text or the file is no negative: it comes last among the 2·K nearest.
+    Pictures that share a text or the file are no negatives: they are taken only if the 2·K nearest have too few others.
     """
     texts = [{picture.path, *picture.english, *picture.arabic} for picture in pictures]
     count = min(count, len(vectors) - 1)

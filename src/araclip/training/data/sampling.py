@@ -33,7 +33,7 @@ class InterleavedSampler:
     def __init__(self, sizes: Sequence[int], weights: Sequence[float], seed: int) -> None:
         self.sizes, self.seed = tuple(sizes), seed
         self._pattern, self._earlier = _pattern(weights)
-        self._order = lru_cache(maxsize=2 * len(self.sizes))(self._shuffled)  # keeps two epochs' orders for each source
+        self._order = lru_cache(maxsize=2 * len(self.sizes))(self._shuffled)  # caches two epochs' orders of each source
 
     @property
     def shares(self) -> list[float]:
@@ -41,7 +41,7 @@ class InterleavedSampler:
         return [float(quota) / CYCLE for quota in self._earlier[-1]]
 
     def draw(self, slot: int) -> Draw:
-        """Return the source and row of a slot, a number from 0."""
+        """Return what slot number `slot` of the stream holds: a source and one of its rows. Slots count from 0."""
         cycle, offset = divmod(slot, CYCLE)
         source = int(self._pattern[offset])
         earlier = cycle * int(self._earlier[-1, source]) + int(self._earlier[offset, source])
@@ -60,7 +60,7 @@ def _pattern(weights: Sequence[float]) -> tuple[NDArray[np.int64], NDArray[np.in
     if wrong:
         raise RecipeError(f"a source has weight {wrong[0]}, expected a positive number. Leave it out for none.")
     exact = np.array(weights, np.float64) / sum(weights) * CYCLE
-    # rounded down; the remaining slots go to the sources with the largest remainders
+    # slots of each source, rounded down; the remaining slots go to the sources with the largest remainders
     quota = np.floor(exact).astype(np.int64)
     quota[np.argsort(quota - exact, kind="stable")[: CYCLE - quota.sum()]] += 1
     if quota.min() < 1:

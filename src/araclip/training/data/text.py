@@ -66,7 +66,7 @@ def read_pairs(path: Path, split: str = "train", *, arabic_only: bool = False) -
         has_rows = False
         for where, row in rows:
             belongs = row.get("split", "train")
-            if isinstance(belongs, str) and belongs != split:  # `_pair` raises for a split that is no text
+            if isinstance(belongs, str) and belongs != split:  # `_pair` refuses a split that is no text
                 continue
             pair = _pair(where, row, name, arabic_only)
             if pair.arabic and (pair.english or arabic_only):
@@ -126,7 +126,7 @@ def _malformed(where: str, what: str) -> NoReturn:
 
 
 def _find_columns(names: Sequence[str]) -> dict[str, str]:
-    """Return our name of a column → its name in the file; if several fit, the first in `_ENGLISH` or `_ARABIC`."""
+    """Return our name of a column → its name in the file; of several, the first in `_ENGLISH` or `_ARABIC` counts."""
     known = {"english": _ENGLISH, "arabic": _ARABIC, "source": ("source",), "license": ("license", "licence")}
     theirs = {name.strip().lower(): name for name in names}
     found = {
@@ -220,7 +220,7 @@ def _parquet(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
         with parquet_file(str(path)) as file:
             columns = _columns(path, file.schema_arrow.names, arabic_only)
             texts = [name for name in columns.values() if str(file.schema_arrow.field(name).type).endswith("string")]
-        # text columns as dictionaries, in which each distinct text is read once
+        # text columns are read as dictionaries, so that each distinct text is decoded only once
         with parquet_file(str(path), texts=texts) as file:
             groups = map(file.metadata.row_group, range(file.num_row_groups))
             # a file that unpacks to too much is refused before any row is read
@@ -324,7 +324,10 @@ class Mixture:
         return hashlib.sha256(repr(self._templates).encode()).hexdigest()[:12]
 
     def teacher_texts(self, rows: int | None = None) -> list[str]:
-        """Return every distinct text that the teacher has to encode, for the first `rows` rows; None: for all pairs."""
+        """Return every distinct text that the teacher encodes: English, or Arabic in direction "ar-ar".
+
+        `rows`: only the texts of the stream's first `rows` rows; None: the texts of all pairs.
+        """
         if rows is not None and rows < sum(self.sizes):
             return list(dict.fromkeys(self._row(slot).english for slot in range(rows)))
         return list(

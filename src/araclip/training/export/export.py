@@ -70,9 +70,10 @@ class GraphSize:
 
 
 def graph_sizes(full: Path, small: AraCLIP, probes: Probes, before: Sequence[Closeness]) -> tuple[GraphSize, ...]:
-    """Measure the two stored graphs: size, speed and closeness to PyTorch; `before` is the float32 graphs' closeness.
+    """Measure the two graphs in the folder of `small`: size, speed, and how close their vectors are to PyTorch's.
 
-    `full` is the folder of the float32 graphs.
+    `full` is the folder of the float32 graphs, and `before` their closeness. `probes` has test items and PyTorch's
+    vectors.
     """
     pictures = min(IMAGE_BATCH, pictures_at_once(probes.squares.shape[1]))
     squares = np.resize(probes.squares, (pictures, *probes.squares.shape[1:]))
@@ -247,7 +248,7 @@ def export(
             hashed(full, replace(draft, weights="float32"))
             before = closeness(AraCLIP(full), expected)
             check_parity(before)
-            exact = AraCLIP(full)  # a new encoder, so that the measured graphs are closed
+            exact = AraCLIP(full)  # opened anew, which closes the graphs that were measured
             log("the float32 graphs give the vectors of the trained model")
             shutil.copyfile(full / "tokenizer.json", stored / "tokenizer.json")
             pictures = calibrate or [dev.pictures[0].path.parent for dev in sets[:1]]
@@ -344,10 +345,11 @@ def _config(
         max_tokens=min(processor.max_tokens, config.max_tokens), normalizer=NO_NORMALIZER, pad_id=pad or 0,
     )  # fmt: skip
     image = replace(how, tower=about.image_tower or _tower_name(config.vision_config))
-    # with a query bank or a names part, prefixes are no good vectors
+    # with a query bank or a names part, a vector cannot be cut to a prefix, so no widths for it are stated
     prefixes = () if config.query_bank or config.names else config.matryoshka_dims
     stated = about.license, about.training_data
-    if stated == (About().license, ()) and config.license:  # if none is given, the licence of the weights is kept
+    # If the caller states neither licence nor training data, those of the weights are kept.
+    if stated == (About().license, ()) and config.license:
         stated = config.license, tuple(config.training_data)
     return ModelConfig(
         name=name, version=version, width=config.projection_dim, text=text, image=image, files={},

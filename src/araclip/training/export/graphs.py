@@ -204,7 +204,7 @@ def megabytes(path: Path) -> float:
 
 
 Uses = list[tuple[Any, int]]  # (node, number of its input) for each node that reads a value
-MIN_ELEMENTS = 1024  # smaller matrices are not converted
+MIN_ELEMENTS = 1024  # a matrix with fewer elements is not converted
 
 
 @dataclass(frozen=True)
@@ -302,7 +302,7 @@ def order_gelu(graph: Any) -> int:
 
 
 def _reads_erf_of(made: dict[str, Any], name: str, x: str) -> bool:
-    """True if the value `name` is a sum of which one part is erf(x / something)."""
+    """True if `name` is a sum of which one part is erf(x / something); `made`: value → the node that makes it."""
     add = made.get(name)
     erf = next((made[i] for i in (add.input if add else ()) if i in made and made[i].op_type == "Erf"), None)
     if add is None or add.op_type != "Add" or erf is None:

@@ -138,7 +138,10 @@ def _source(product: Product) -> str:
 
 
 def _quantised_rows(source: str, smoothed: bool) -> list[Any]:
-    """Return nodes that divide each row of `source` (…, K) by its largest number and convert the result to uint8."""
+    """Return nodes that divide each row of `source` (…, K) by its largest number and convert the result to uint8.
+
+    `smoothed`: the channels are first multiplied with their factors.
+    """
     nodes = [helper.make_node("Mul", [source, f"{source}_smoothing"], [f"{source}_smoothed"])] if smoothed else []
     rows = f"{source}_smoothed" if smoothed else source
     return [
@@ -204,7 +207,7 @@ def largest_by_channel(graph: Path, feeds: Sequence[Feed]) -> Largest:
 def errors_of_products(graph: Path, feeds: Sequence[Feed], largest: Largest) -> dict[str, float]:
     """Return, for each product, the mean squared error of its int8 form, relative to the product's mean square.
 
-    The int8 form reads the float32 graph's inputs.
+    Each int8 product reads the input that it has in the float32 graph, so errors of earlier products do not count.
     """
     exact, small = read_graph(graph), read_graph(graph)
     names = [product.name for product in products(exact.graph)]
@@ -215,7 +218,7 @@ def errors_of_products(graph: Path, feeds: Sequence[Feed], largest: Largest) -> 
     mine = {name: f"{name}_int8" for name in names}
     for node in small.graph.node:
         outputs = [mine.get(name, name) for name in node.output]
-        if not known.issuperset(outputs):  # the nodes that `compute_in_int8` made; all read float32 inputs
+        if not known.issuperset(outputs):  # adds the nodes made by `compute_in_int8`; all read float32 values
             node.output[:] = outputs
             exact.graph.node.append(node)
     exact.graph.initializer.extend(t for t in small.graph.initializer if t.name not in known)

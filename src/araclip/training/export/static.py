@@ -90,7 +90,7 @@ def separate_biases(graph: Any) -> None:
 
 
 def between_convolutions(graph: Any) -> list[str]:
-    """Return the names of the convolutions, their activations and the nodes between them, without a head's nodes."""
+    """Return the names of the nodes to convert to int8: convolutions, activations, and nodes between them; no heads."""
     makers = {output: node for node in graph.node for output in node.output}
     found = {each.node.name: each.node for each in convolutions(graph)}
     made = {output for node in found.values() for output in node.output}
@@ -120,7 +120,7 @@ def input_means(graph: Path, feeds: Sequence[Feed]) -> dict[str, NDArray[np.floa
     asked = [f"{source}_{what}" for source in sources for what in ("mean", "least")]
     for made in outputs_of(model, graph, asked, feeds):
         for source in sources:
-            if np.isfinite(made[f"{source}_least"]):  # not finite if no picture reached the input
+            if np.isfinite(made[f"{source}_least"]):  # infinite if no picture reached the input
                 found[source].append(made[f"{source}_mean"])
     if missed := next((source for source, means in found.items() if not means), None):
         raise InputError(
@@ -146,7 +146,8 @@ def take_bytes(model: Any) -> bool:
     value = turned = "pixels"
     factor, offset = 1.0, 0.0
     while True:
-        readers = [node for node, _ in uses[value] if steps or node.op_type != "Shape"]  # bytes have the same shape
+        # Nodes that read the pixels' shape do not count: the bytes have the same shape.
+        readers = [node for node, _ in uses[value] if steps or node.op_type != "Shape"]
         if len(readers) != 1:
             return False
         (node,) = readers
@@ -246,7 +247,7 @@ def quantise_static(graph: Path, target: Path, feeds: Sequence[Feed]) -> None:
 def _correct_bias(convolution: Convolution, scales: NDArray[np.float32], means: NDArray[np.float32]) -> None:
     """Subtract from the bias the mean error that rounding weights to multiples of `scales` (O,) causes.
 
-    `means` (I,) is the mean input.
+    `means` (I,) is the mean of each input channel.
     """
     if convolution.bias is None:
         return

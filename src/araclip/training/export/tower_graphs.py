@@ -102,7 +102,7 @@ def write_tower(
     """
     try:
         trace_graph(graph, inputs, path, axes, OUTPUT, outside=True)
-    except Exception as error:  # all, since errors of the exporter and of the tower have no common base class
+    except Exception as error:  # any: errors of the exporter and of the tower have no common base class
         raise ExportRejected(
             f"{path.name}: PyTorch {torch.__version__} cannot write the tower '{tower}' as ONNX ({first_line(error)}). "
             f"A newer torch or transformers may; {remedy}."

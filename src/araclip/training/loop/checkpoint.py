@@ -150,7 +150,8 @@ def _leaves(value: Any, name: str = "state") -> Iterator[tuple[str, Any]]:
 
 
 def _fill(temporary: Path, state: dict[str, Any]) -> None:
-    with temporary.open("wb") as file:  # not a path: after a full disk torch would keep that file open
+    # torch gets an open file: given a path, it would keep the file open after a full disk.
+    with temporary.open("wb") as file:
         torch.save({**state, _FORMAT: FORMAT}, file)
     with temporary.open("rb+") as file:
         # The seal overwrites the length of the zip's comment, which is 0, and appends the comment: a digest.

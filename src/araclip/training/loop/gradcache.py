@@ -173,7 +173,7 @@ def gather(tensor: Tensor) -> Tensor:
     """
     if not is_distributed():
         return tensor
-    function: Any = _Gather  # Any: not all releases of PyTorch type `apply`
+    function: Any = _Gather  # typed Any: not all releases of PyTorch type `apply`
     gathered: Tensor = function.apply(tensor)
     return gathered
 

@@ -12,7 +12,7 @@ from araclip.core.libraries import keep_freed_memory
 from araclip.errors import RecipeError
 from araclip.training.loop.gradcache import is_distributed
 
-TIMEOUT = timedelta(days=2)  # long, since processes may wait for hours while the first one computes cached vectors
+TIMEOUT = timedelta(days=2)  # how long a process waits for the others: the first may compute vectors for hours
 
 
 def accelerator_for(batch: int = 0) -> Accelerator:
@@ -34,7 +34,10 @@ def accelerator_for(batch: int = 0) -> Accelerator:
 
 
 def check_even(count: int, what: str, accelerator: Accelerator) -> None:
-    """Raise a RecipeError if processes cannot share a batch equally: the loss would differ from a single process's."""
+    """Raise a RecipeError if processes cannot share a batch equally: the loss would differ from a single process's.
+
+    `count` is the size of the batch, and `what` the word for its rows in the message.
+    """
     if count % accelerator.num_processes:
         raise RecipeError(
             f"a batch of {count} {what} cannot be shared by {accelerator.num_processes} processes. "

@@ -52,7 +52,8 @@ class SilentReporter(Reporter):
     """A reporter that shows nothing."""
 
 
-TRACKIO = "--no-deps trackio gradio-client orjson brotli websockets"  # trackio asks for Pillow < 13, but runs with 13
+# Installed without its dependencies: trackio asks for Pillow < 13, but runs with 13.
+TRACKIO = "--no-deps trackio gradio-client orjson brotli websockets"
 
 
 class Sink(Protocol):
@@ -140,10 +141,10 @@ def begin(folder: Path, recipe: Mapping[str, Any], data: Mapping[str, str], *, f
         RunMismatch: the folder was begun with another recipe or other data, or its config.json is missing or damaged.
     """
     path = folder / "config.json"
-    if fresh:  # checkpoints first: after a kill in between, the new recipe must not resume from them
+    if fresh:  # deletes checkpoints first: if killed in between, the new recipe must not resume from them
         checkpoint.remove_all(folder)
         (folder / "metrics.jsonl").unlink(missing_ok=True)
-        shutil.rmtree(folder / "model", ignore_errors=True)  # otherwise a later stage could start from the old model
+        shutil.rmtree(folder / "model", ignore_errors=True)  # else a later stage could start from the old model
         path.unlink(missing_ok=True)
     config = _config(recipe, data)
     if not path.exists():
@@ -401,7 +402,7 @@ class Pace:
 
     @property
     def rows_per_second(self) -> float:
-        """Rows per second over the window; 0 before the second tick."""
+        """Rows per second over the last recorded steps; 0 before the second `tick`."""
         (_, first, began), (_, last, now) = (self._ticks[0], self._ticks[-1]) if self._ticks else [(0, 0, 0.0)] * 2
         return (last - first) / (now - began) if now > began else 0.0
 

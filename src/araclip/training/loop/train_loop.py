@@ -32,7 +32,7 @@ class Part:
     """A tower, a head or a single parameter, and the rate at which it learns."""
 
     module: nn.Module | nn.Parameter
-    lr: float  # peak learning rate of the last layer
+    lr: float  # peak learning rate: of the last layer, or of all layers if `layer_decay` is 1
     layer_decay: float = 1.0  # each layer's learning rate is the next layer's times this; 1: one rate for all layers
 
 
@@ -73,7 +73,10 @@ def parameter_groups(parts: Sequence[Part], weight_decay: float) -> list[dict[st
 
 
 def _distances(part: Part) -> Iterator[tuple[str, nn.Parameter, int]]:
-    """Yield each parameter with its name and its layer's distance from the last layer; 0 if all learn at one rate."""
+    """Yield each parameter with its name and its layer's distance from the last layer, which lowers its learning rate.
+
+    The distance is 0 for all parameters if the part's layers learn at one rate.
+    """
     if part.layer_decay == 1.0 and isinstance(part.module, nn.Module):
         return ((name, parameter, 0) for name, parameter in part.module.named_parameters())
     return parameters_by_layer(part.module)
@@ -326,7 +329,7 @@ class TrainingState:
             raise ValueError("a weight is NaN or infinite")
         _copy(state["weights"], self.parameters)
         self.optimizer.load_state_dict(state["optimizer"])
-        for learned, moments in self.optimizer.state.items():  # torch does not compare the shapes
+        for learned, moments in self.optimizer.state.items():  # checks the shapes, which torch does not compare
             if any(m.dim() and m.shape != learned.shape for m in moments.values() if isinstance(m, Tensor)):
                 raise ValueError("the optimizer's averages are those of other weights")
         if self.ema:
@@ -348,7 +351,7 @@ def _optimize(job: TrainingJob, run: Run, state: TrainingState) -> dict[str, flo
     run.check_finite(values["loss"], step)
     average_gradients(state.parameters)
     length = nn.utils.clip_grad_norm_(state.parameters, stage.clip)
-    if not math.isfinite(length):  # possible with a finite loss; a step would make every weight NaN
+    if not math.isfinite(length):  # the loss may be finite and a gradient not: a step would make every weight NaN
         raise LossDiverged(
             f"the gradient's length became {length:.3g} in step {step}. Lower the learning rate or set precision to "
             "float32, and begin anew with --fresh."

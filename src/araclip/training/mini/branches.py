@@ -42,7 +42,7 @@ ROUNDING = 0.005
 def first_difference(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> str | None:
     """Return the name of the first tensor in which two state dictionaries differ; None if they are equal.
 
-    If they have different names, return "their layers".
+    If the dictionaries do not have the same names, return "their layers".
     """
     if one.keys() != other.keys():
         return "their layers"
@@ -50,7 +50,7 @@ def first_difference(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> 
 
 
 def differing_weight(first: nn.Module, other: nn.Module) -> str | None:
-    """Return the name of a tensor in which two towers' first blocks differ; None if they compute the same.
+    """Compare two towers' first blocks: return the name of a tensor that differs; None if both compute the same.
 
     Usually weights are equal. A tower that was unpacked from an exported model has rounded weights; so if weights
     differ, the blocks' maps of a noise picture are compared. The towers may lie on different devices.
@@ -130,9 +130,9 @@ class Branches(nn.ModuleList):
                 found.append(torch.where(passes, branch(maps), 0.0))
             else:
                 own = torch.nonzero(passes[:, 0])[:, 0]  # rows
-                # batch_norm cannot be traced with 0 rows; the written graph takes 0 rows, too
+                # batch_norm cannot be traced with 0 rows; the graph written nevertheless takes 0 rows
                 if torch.compiler.is_exporting():
-                    check: Any = torch._check  # Any: not all releases of PyTorch type it
+                    check: Any = torch._check  # typed Any: not all releases of PyTorch type `_check`
                     check(own.shape[0] > 0)
                 found.append(torch.zeros_like(found[0]).index_put((own,), branch(maps[own])))
         return torch.cat(found, dim=1)
@@ -143,7 +143,8 @@ def can_split(cnn: Any) -> bool:
     return all(hasattr(cnn, part) for part in ("conv_stem", "bn1", "blocks", "conv_head", "bn2"))
 
 
-# weight of other pictures' loss: an open gate for them harms more than a closed gate for the expert's pictures
+# How much the loss of all other pictures together counts, relative to the loss of all the expert's own pictures: an
+# open gate harms other pictures more than a closed gate harms the expert's.
 OTHERS = 8.0
 PENALTY = 1e-3  # factor of the squared weights in the gate's loss, for features of unit spread
 STEPS = 100  # most steps of L-BFGS
@@ -154,9 +155,9 @@ LOGIT_ROUNDING = 1e-3  # most by which rounding changes a logit in an ONNX graph
 
 @torch.enable_grad()
 def logistic(own: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """Fit a logistic regression of `own` (N, W) against `others` (M, W), which count `OTHERS` times as much.
+    """Fit a logistic regression that tells rows of `own` (N, W) from rows of `others` (M, W).
 
-    Return weight (W,) and bias ().
+    All `others` together count `OTHERS` times as much as all of `own` together. Return weight (W,) and bias ().
     """
     rows = torch.cat([own, others]).double()
     targets = torch.cat([torch.ones(len(own)), torch.zeros(len(others))]).double()
@@ -273,7 +274,7 @@ def joined(towers: Sequence[Any], shared_blocks: int) -> BranchesModel:
 
 
 def _assembled(config: BranchesConfig, shared: nn.Module, branches: Iterable[nn.Module]) -> BranchesModel:
-    """Make a tower with copies of the weights of the shared blocks and of the branches."""
+    """Make a tower with these shared blocks and branches, whose weights are copied."""
     model = BranchesModel(config)
     model.shared.load_state_dict(shared.state_dict())
     for ours, theirs in zip(model.branches, branches, strict=True):

@@ -92,7 +92,7 @@ class BranchesConfig(PreTrainedConfig):  # type: ignore[misc]
         self.branches, self.shared_blocks = branches, shared_blocks
         self.hidden_size, self.gated, self.routed = hidden_size, sorted(gated), sorted(routed)
         self.map_scales = list(map_scales) or [1.0] * self.branches
-        self.num_attention_heads = 1  # unused, but CLIPModel divides by it before it refuses a saved folder
+        self.num_attention_heads = 1  # no meaning here, but CLIPModel divides by it before it refuses a saved folder
 
 
 AutoConfig.register("araclip_branches", BranchesConfig, exist_ok=True)

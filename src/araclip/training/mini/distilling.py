@@ -50,7 +50,7 @@ def distill_features(stage: DistillImages, context: StageContext) -> dict[str, f
         )
     accelerator = accelerator_for(stage.batch)
     mixture = FileMixture(stage.pictures, stage.seed)
-    mixture.batch(0, stage.batch)  # raises for too few pictures before the long computations
+    mixture.batch(0, stage.batch)  # refuses too few pictures now, before the long computations
     model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)
     with accelerator.main_process_first():  # the main process computes the caches, the others read them
@@ -58,7 +58,8 @@ def distill_features(stage: DistillImages, context: StageContext) -> dict[str, f
             model, Pixels.of(processor), mixture.files, stage.image, stage.seed, context.cache, context.reporter.log,
             pointwise=stage.image_precision == "pointwise",
         )  # fmt: skip
-    assert isinstance(images, BranchImages)  # `training_images` returns this class if `map_scale` is set
+    # The stage demands `map_scale`, and with it `training_images` returns this class.
+    assert isinstance(images, BranchImages)
     data = {"start": fingerprint(model), "pictures": mixture.fingerprint, "features": stage.features_of}
     if stage.features_of:
         learned = starting_model.image_tower_of(stage.features_of, context)
@@ -106,7 +107,7 @@ def distill_images(stage: DistillImages, context: StageContext) -> dict[str, flo
     accelerator = accelerator_for(stage.batch)
     dev = Dev(stage.dev) if stage.dev else None
     mixture = FileMixture(stage.pictures, stage.seed)
-    mixture.batch(0, stage.batch)  # raises for too few pictures before the long computations
+    mixture.batch(0, stage.batch)  # refuses too few pictures now, before the long computations
     model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)
     with accelerator.main_process_first():  # the main process computes the caches, the others read them

@@ -128,9 +128,10 @@ def _compute(
         seed = int.from_bytes(hashlib.sha256(picture.name.encode()).digest()[:4])
         return views(open_image(picture, frozen.size), frozen.size, views_each, seed, degradation)
 
-    session = frozen.session  # built first: the exporter and `open_image`, in a thread, both set warning filters
+    # The graph is built before a thread runs `open_image`, since both change Python's warning filters.
+    session = frozen.session
     decoded = map_ahead(decode, pictures, 1)
-    with path.open("wb") as file:  # not memory-mapped: on a full disk, writing to a mapped file kills the process
+    with path.open("wb") as file:  # a plain file: on a full disk, writing to a memory-mapped file kills the process
         for start in range(0, len(pictures), BATCH):
             pixels = [squares for _, squares in islice(decoded, BATCH)]  # each (V, S, S, 3)
             maps = session.run(None, {"pixels": np.concatenate(pixels)})[0].transpose(0, 2, 3, 1)  # (B·V, h, w, C)
@@ -193,7 +194,8 @@ class FeatureMaps:
         return found
 
     def whole(self, rows: Sequence[int], view: int = 0) -> Tensor:
-        """Return one view of each row: the picture itself (0), or mirrored and recoloured (1); (B, C, h, w)."""
+        """Return one view of the pictures in `rows`: the pictures themselves (0), or mirrored and recoloured (1);
+        (B, C, h, w)."""
         return _as_tensor([self[row][view] for row in rows])
 
     def windows(self, rows: Sequence[int], window: int, rng: Sequence[np.random.Generator]) -> Tensor:
@@ -250,7 +252,7 @@ def fuse_batchnorm(modules: Iterable[nn.Module]) -> list[Fused]:
         setattr(parent, convolution, fused)
         activation = getattr(batch_norm, "act", nn.Identity())
         if hasattr(activation, "inplace"):
-            activation.inplace = False  # not in place, since autograd would copy the values that are overwritten
+            activation.inplace = False  # no activation in place: autograd would copy the values that are overwritten
         setattr(parent, norm, activation)
         replaced.append(Fused(parent, convolution, norm, plain, batch_norm))
     return replaced
@@ -265,7 +267,7 @@ def restore_batchnorm(fused: list[Fused]) -> None:
     for layer in fused:
         convolution, norm = getattr(layer.parent, layer.convolution), layer.batch_norm
         layer.plain.weight.copy_(convolution.weight)
-        if layer.plain.bias is not None:  # the fused bias, which goes to the BatchNorm, contains it
+        if layer.plain.bias is not None:  # the bias is now part of the fused bias, which the BatchNorm gets
             layer.plain.bias.zero_()
         only_add(norm, convolution.bias)
         setattr(layer.parent, layer.convolution, layer.plain)
@@ -301,7 +303,8 @@ def quicken_depthwise(module: nn.Module) -> None:
     for layer in _convolutions(module):
         depthwise = layer.groups == layer.in_channels == layer.out_channels > 1
         plain = type(layer) is nn.Conv2d and layer.padding_mode == "zeros" and isinstance(layer.padding, tuple)
-        if depthwise and plain and layer.stride == layer.dilation == (1, 1):  # timm's subclasses pad in `forward`
+        # Only plain layers: timm's subclasses pad in their own `forward`, which is replaced here.
+        if depthwise and plain and layer.stride == layer.dilation == (1, 1):
             layer.forward = partial(_depthwise, layer)  # type: ignore[method-assign]
 
 
@@ -325,13 +328,13 @@ def _depthwise(layer: nn.Conv2d, maps: Tensor) -> Tensor:
     kind = maps.device.type
     if (
         kind != "cpu"
-        or not len(maps)  # no picture passes a routed branch
+        or not len(maps)  # a routed branch may get no picture
         or maps.dtype != torch.float32
         or not layer.weight.requires_grad
         or torch.is_autocast_enabled(kind)
     ):
         return nn.Conv2d.forward(layer, maps)
-    function: Any = _Depthwise  # Any: not all releases of PyTorch type `apply`
+    function: Any = _Depthwise  # typed Any: not all releases of PyTorch type `apply`
     found: Tensor = function.apply(maps, layer.weight, layer.bias, layer.padding)
     return found
 
@@ -398,7 +401,8 @@ class BranchImages:
         self.model, self.seed, self.log, self.cache = model, seed, log, cache
         self._frozen = FrozenFeaturesGraph(FrozenFeatures(shared, pixels.mean, pixels.std), pixels.size)
         self.maps = FeatureMaps(self._frozen, pictures, side.views, self.cache, log, side.degradation)
-        self._cached = {tuple(pictures): self.maps}  # the first view is the picture itself
+        # `vectors` of the training pictures reads the first view of these maps, which is the picture itself.
+        self._cached = {tuple(pictures): self.maps}
         self.window = max(1, round(side.window * self.maps.side))
         self._branch = _channels_last(branch).requires_grad_(True)
         self.modules: list[nn.Module] = [self._branch]
@@ -519,6 +523,6 @@ def whole_features(
     return torch.cat(parts)
 
 
-def _channels_last(module: Any) -> nn.Module:  # Any: not all releases of PyTorch type `memory_format`
+def _channels_last(module: Any) -> nn.Module:  # typed Any: not all releases of PyTorch type `memory_format`
     moved: nn.Module = module.to(memory_format=torch.channels_last)
     return moved

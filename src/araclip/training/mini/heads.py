@@ -49,7 +49,8 @@ from araclip.training.model.model import AraCLIPModel
 
 CONSTANT = 0.3  # c
 TEXT_SCALE = math.sqrt(1 - CONSTANT**2)  # a
-IMAGE_SCALE = 0.95  # b; y is then at most ±.31, about five standard deviations of y over pictures
+# b of the module's docstring; y is then at most ±.31, about five standard deviations of y over pictures
+IMAGE_SCALE = 0.95
 
 
 class QueryBankTextHead(nn.Module):
@@ -228,8 +229,9 @@ def with_query_bank(before: AraCLIPModel, texts: Tensor, sharpness: float, weigh
 
 @torch.no_grad()
 def without_query_bank(model: AraCLIPModel) -> AraCLIPModel:
-    """Take the query bank off; return a new model that shares the towers, with zeros on the two dropped axes.
+    """Take the query bank off; return a new model that shares the towers.
 
+    Its vectors keep their width: they are 0 on the two axes that made room for the query bank.
     A model without a query bank is returned unchanged.
     """
     if not model.config.query_bank:

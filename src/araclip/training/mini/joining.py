@@ -40,7 +40,8 @@ def ensemble(stage: Ensemble, context: StageContext) -> dict[str, float]:
         files, data["pictures"] = draw_files(stage.pictures, stage.seed, stage.batch)
         seen = [pooled_features(model, pixels, files) for model in models[members]]
         lengths[members] = [_mean_length(model, found) for model, found in zip(models[members], seen, strict=True)]
-    mean_length = sum(lengths[members]) / len(stage.members)  # by which the head's weights keep their size
+    # the members' vectors get this mean length, so that the head's weights keep their size
+    mean_length = sum(lengths[members]) / len(stage.members)
     total = sum(branches[members])
     scales = [count / total * mean_length / length for count, length in zip(branches, lengths, strict=True)]
     if stage.expert:

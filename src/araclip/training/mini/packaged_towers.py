@@ -142,7 +142,7 @@ def prune_vocabulary(model: BertModel, tokenizer: Tokenizer, texts: Iterable[str
     vocabulary = layout["model"]["vocab"]
     used = {0, 1, 2, 3}  # <s>, <pad>, </s>, <unk>
     batch = list(texts)
-    for start in range(0, len(batch), 10_000):  # in parts, so that only some MB of encodings are in memory
+    for start in range(0, len(batch), 10_000):  # in parts, to hold only some MB of encodings in memory
         for encoding in tokenizer.encode_batch_fast(batch[start : start + 10_000]):
             used.update(encoding.ids)
     used |= {i for i, (piece, _) in enumerate(vocabulary) if len(piece.strip("▁")) <= 1 and _is_in_blocks(piece)}
@@ -171,7 +171,8 @@ def load_efficientnet_lite2() -> nn.Module:
     model: nn.Module = timm.create_model("tf_efficientnet_lite2")
     ours = model.state_dict()
     theirs = [(name, tensor) for name, tensor in published.items() if not name.endswith("num_batches_tracked")]
-    names = [name for name in ours if not name.endswith("num_batches_tracked")]  # both in the order stem, blocks, head
+    # both lists have the order stem, blocks, head
+    names = [name for name in ours if not name.endswith("num_batches_tracked")]
     if [tuple(t.shape) for _, t in theirs] != [tuple(ours[n].shape) for n in names]:
         raise ModelMismatch(f"{path}: its {len(theirs)} tensors do not line up with timm's {len(names)}.")
     model.load_state_dict({name: tensor for name, (_, tensor) in zip(names, theirs, strict=True)}, strict=False)

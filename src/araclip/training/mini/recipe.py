@@ -103,7 +103,7 @@ class Names(StartingStage):
     captions: Many = 4096  # most captions of `pictures` that are used; they are evenly spread
     familiar_pictures: Pictures = ()  # pictures of a kind that the classifier knows, such as photographs
     unfamiliar_pictures: Pictures = ()  # other pictures, such as drawings, for which the names part learns to count 0
-    familiar_batch: Many = 1024  # most familiar, and most unfamiliar, pictures that are used
+    familiar_batch: Many = 1024  # at most so many familiar pictures are used, and as many unfamiliar ones
     languages: Shares = field(default_factory=lambda: {"arabic": 0.7, "english": 0.3})
     steps: Count = 1500
     batch: Many = 256
@@ -124,7 +124,7 @@ class Names(StartingStage):
 class DistillImages(LearningStage):
     """Trains an image tower to reproduce a teacher's image vectors.
 
-    Without a teacher, it reads smaller feature maps and learns its own earlier features, or another tower's.
+    Without a teacher, the tower reads smaller feature maps and learns its own earlier features, or another tower's.
     """
 
     kind: Literal["distill_images"] = "distill_images"

@@ -111,7 +111,7 @@ class AraCLIPConfig(Named, PreTrainedConfig):  # type: ignore[misc]
         super().__init__(**{key: value for key, value in kwargs.items() if key not in FOR_OTHERS})
         self.text_config = _tower(ARABERT if text_config is None else text_config)
         self.vision_config: Any = None if vision_config is None else _tower(vision_config)
-        if attention is not None:  # one kind for both towers, or a dictionary; None: each tower keeps its own
+        if attention is not None:  # the kind of attention for both towers, or for each by name; None: the towers' own
             self._attn_implementation = attention
         if vision_pooling is None:
             vision_pooling = usual_vision_pooling(self.vision_config)

@@ -110,10 +110,13 @@ def refused_setting(where: str, key: str, value: Any, why: str) -> ModelMismatch
 
 @contextmanager
 def code_refused(location: object) -> Iterator[None]:
-    """Raise ModelMismatch if settings that transformers reads in a `with` block ask for code of their own to be run."""
+    """Raise ModelMismatch if transformers, in a `with` block, refuses settings because they ask to run their own code.
+
+    `location`, the model's folder or hub id, is for the message.
+    """
     try:
         yield
-    except ValueError as error:  # transformers raises a plain ValueError for this
+    except ValueError as error:  # what transformers raises if code is asked for
         if "trust_remote_code" not in str(error):
             raise
         raise ModelMismatch(
@@ -123,7 +126,10 @@ def code_refused(location: object) -> Iterator[None]:
 
 
 def _fault(place: Place, key: str, value: Any) -> str | None:
-    """Return why one value is refused, or None if it is allowed."""
+    """Return why the value of a setting is refused, or None if it is allowed.
+
+    `key` is the setting's name, `place` the path of keys that leads there, with `key`.
+    """
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if "trust_remote_code" in place and value not in (False, None):
         return "which asks to run the folder's own code"
@@ -253,7 +259,7 @@ def config_at(location: str | Path) -> Any:
 
     folder = _check_local(location)
     if folder is not None and not (folder / "config.json").is_file():
-        # transformers 5.0 would guess the kind by the folder's name
+        # without config.json, transformers 5.0 would guess the kind of model by the folder's name
         raise FileNotFoundError(f"{folder} has no config.json")
     with code_refused(location):
         config = AutoConfig.from_pretrained(location, trust_remote_code=False)
@@ -262,7 +268,7 @@ def config_at(location: str | Path) -> Any:
 
 
 def tokenizer_at(location: str | Path, config: Any = None) -> Any:
-    """Load and check the tokenizer of a folder or hub id; `config`, the model's, says its kind if the files do not."""
+    """Load and check the tokenizer of a folder or hub id; the model's `config` says its kind if its files do not."""
     from transformers import AutoTokenizer
 
     _check_local(location)
@@ -333,7 +339,8 @@ def model_settings(location: str) -> Mapping[str, Any]:
 
     if location.startswith(_DIRECTORY):
         folder = user_path(location.removeprefix(_DIRECTORY))
-        if not any(next(folder.glob(end), None) for end in _ENDS):  # open_clip would draw missing weights at random
+        # refused, since open_clip would draw weights at random
+        if not any(next(folder.glob(end), None) for end in _ENDS):
             raise ModelNotFound(
                 f"{folder} cannot be loaded (no weights, {', '.join(_ENDS)}). Remedy: copy the model's folder again."
             )

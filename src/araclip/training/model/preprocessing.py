@@ -27,7 +27,7 @@ def of_open_clip(name: str, config: Mapping[str, Any]) -> ImageConfig:
     if mode not in ("squash", "shortest"):
         raise _not_expressed(name, f"resize_mode '{mode:.40}', which fills pictures up")
     if interpolation not in ("bicubic", "bilinear"):
-        interpolation = "bicubic"  # as open_clip does if the filter is "random" or unknown
+        interpolation = "bicubic"  # open_clip takes this filter, too, if the name is "random" or unknown
     scaling = _three(config["mean"]), _three(config["std"])
     return ImageConfig("", int(sides[0]), mode, interpolation, *scaling, "exact")
 

@@ -217,7 +217,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
         if not how.keys() & set(_RESIZING) and _are_pictures(images):
             try:
                 transform = self.preprocessing.transform
-            except ModelMismatch:  # only the image processor itself can prepare pictures in this way
+            except ModelMismatch:  # this preparation is left to the image processor itself
                 pass
             else:
                 images = [Image.fromarray(transform.pixels(open_image(one))) for one in checked_pictures(images)]
@@ -251,7 +251,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
         return sorted_out
 
     def _tokenizers_own(self, known: set[str]) -> dict[str, Any]:
-        """Return the keyword arguments that the tokenizer was made with; they are defaults of every call."""
+        """Return those arguments in `known` with which the tokenizer was made; they are defaults of every call."""
         made = self.tokenizer.init_kwargs
         return {key: getattr(self.tokenizer, key, made[key]) for key in known & made.keys() if made[key] is not None}
 

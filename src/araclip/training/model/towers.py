@@ -69,7 +69,8 @@ def load_image_tower(source: str | Path | PreTrainedModel, projected: bool, pool
         return tower
     config = getattr(whole, "vision_config", None) or whole
     if config is not whole and hasattr(config, "projection_dim"):
-        config.projection_dim = whole.projection_dim  # not a default that the vision part may state
+        # The whole model's width counts; the configuration of the vision part may state a default.
+        config.projection_dim = whole.projection_dim
     name = _PROJECTED.get(config.model_type) if projected else None
     if name:
         return load_complete(getattr(transformers, name), source, config=config)

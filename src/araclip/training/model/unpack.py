@@ -37,7 +37,8 @@ BLOCK = 32  # numbers of a row that share one scale, in a table stored in four b
 # Keys of a graph's metadata, which say what was done to its weights.
 PRODUCTS_KEY = "araclip.int8_products"  # products computed in int8 → their matrices
 ORIGIN_KEY = "araclip"  # key for the model of which a graph was made, see `tower_graphs.write_origin`
-SHIFT_KEY = "araclip.first_shift"  # names of the first convolution's weight and bias, and the shift of its input
+# names of the first convolution's weight and bias, and the shift of its input in `static.take_bytes`
+SHIFT_KEY = "araclip.first_shift"
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -72,9 +73,9 @@ def from_four_bits(bytes_: NDArray[np.uint8], scale: NDArray[np.float16]) -> NDA
 
 
 def _of_convolution(name: str, weights: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-    """Return a weight (O, I, h, w) or bias (O,) in float32 that static-int8 stored with one scale for each output.
+    """Return in float32 what static-int8 stored with scales: a convolution's weight (O, I, h, w) or bias (O,).
 
-    The name may also be that of a constant map that the graph adds.
+    `name` may also be that of a constant, such as a map of positions, which the graph adds to a value.
     """
     whole, values = name.removesuffix("_quantized"), weights[name].astype(np.float32)
     scale = np.asarray(weights.get(f"{whole}_scale", weights.get(f"{name}_scale")))
@@ -85,9 +86,10 @@ def _of_convolution(name: str, weights: Mapping[str, NDArray[Any]]) -> NDArray[n
 
 
 def _of_product(product: str, source: str, turned: bool, weights: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-    """Return a matrix in float32 that smooth-int8 stored.
+    """Return in float32 a matrix that smooth-int8 stored; transposed, if `turned`.
 
-    There each row was multiplied with a factor, by which the same channel of the input `source` is divided.
+    Smoothing had multiplied each row of the matrix with a factor, by which the same channel of the input `source` is
+    divided; this is undone.
     """
     wide: NDArray[np.float32] = weights[f"{product}_steps"] * weights[f"{product}_scale"]  # (K, N)
     if (inverse := weights.get(f"{source}_smoothing")) is not None:
@@ -295,7 +297,7 @@ def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
         weights |= _weights_of_graph(model, wide_weights(graph), origins[part]["moved"], merged)
     model.load_state_dict(weights, strict=False)
     known = _content(exported)
-    if is_remembered(known):  # this folder passed the comparison before, with the same libraries
+    if is_remembered(known):  # this folder has passed the comparison below before
         return model
     if lost := _missing_weights(model, weights, size):
         raise ModelMismatch(
@@ -385,7 +387,7 @@ def only_add(norm: Any, bias: torch.Tensor) -> None:
 
 
 def _missing_weights(model: Any, found: Collection[str], size: int) -> list[str]:
-    """Return the weights that were not found although the vectors depend on them (unlike, say, a mask token)."""
+    """Return the names of weights not in `found` on which the vectors depend (unlike, say, on a mask token)."""
     text = model.get_text_features(torch.zeros((1, 2), dtype=torch.long)).pooler_output
     image = model.get_image_features(torch.zeros(1, 3, size, size)).pooler_output
     names, parameters = zip(*model.named_parameters(), strict=True)

@@ -92,7 +92,10 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
 
 
 def _open(path: Path, before: tuple[Path, ...]) -> TomlFile:
-    """Open a recipe file and add the sections of the file it `extends`; `before` has the files that extend it."""
+    """Open a recipe file and add the sections of the file it `extends`.
+
+    `before` has the files that lead here by `extends`; to extend one of these again is a RecipeError.
+    """
     file = TomlFile(path, "Give a recipe, a TOML file.")
     if (named := file.table.pop("extends", None)) is not None:
         base = path.parent / str(named)

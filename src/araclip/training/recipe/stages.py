@@ -60,11 +60,12 @@ class ModelSpec:
     vision_projection: str = "linear"
     vision_mirror: bool = False  # true: features are averaged over the picture and its mirror image
     matryoshka_dims: tuple[Width, ...] = ()
-    max_tokens: Width = 64  # as in AraCLIP; captions need only 32
+    max_tokens: Width = 64  # most tokens of a text; 64 as in AraCLIP, but 32 suffice for captions
     image_size: Pixels | None = None  # side of the input pictures in pixels; None: the tower's own size
     logit_scale: Finite | None = None  # log of the inverse temperature at the start; None: CLIP's value
     logit_bias: Finite | None = None  # the bias at the start, which the sigmoid loss needs (SigLIP: −10); None: no bias
-    vocabulary: Annotated[tuple[Path, ...], AfterValidator(below_data)] = ()  # text files: only their words are kept
+    # Text files: the vocabulary keeps only the pieces that their texts use; (): all pieces.
+    vocabulary: Annotated[tuple[Path, ...], AfterValidator(below_data)] = ()
     text_identity: bool = False  # true: the text projection starts as the identity matrix
 
 
@@ -215,7 +216,7 @@ class Finetune(LearningStage):
     train_text: Literal["full", "locked"] = "full"
     train_text_head: bool = True  # false: the text projection does not learn
     lr_image: NotNegative = 1e-4
-    image_precision: Literal["float32", "bfloat16", "pointwise"] | None = None  # the image tower's; None: `precision`
+    image_precision: Literal["float32", "bfloat16", "pointwise"] | None = None  # of the image tower; None: `precision`
     pictures: Pictures = ()
     image: ImageSide = ImageSide()
     loss: Literal["infonce", "sigmoid"] = "infonce"

@@ -21,7 +21,7 @@ Built = TypeVar("Built")
 def below_data(value: Any, info: ValidationInfo) -> Any:
     """Join a path, or every path in a tuple or dataclass, to the recipe's `data`; for pydantic's AfterValidator."""
     data = (info.context or {}).get("data")
-    if data is None:  # a dataclass made in Python, not read from a file
+    if data is None:  # no file: the dataclass was made in Python
         return value
     return _joined(value, data)
 
@@ -128,7 +128,7 @@ def _message(cls: Any, found: Any, loc: Key, key: Key) -> str:
 
 
 def _location(section: Key, loc: Key) -> str:
-    """Return where a value stands, as one would write it: `[section] table.key[0]: `."""
+    """Return where a value stands, as a person would write it: `[section] table.key[0]: `."""
     found = f"[{section[0]}]" if section else ""
     inner = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in (*section[1:], *loc))
     found = f"{found} {inner.removeprefix('.')}".strip()

@@ -31,7 +31,7 @@ def captions(stage: Captions, context: StageContext) -> dict[str, float]:
     mixture = PictureMixture(
         stage.pictures, stage.seed, languages=stage.languages, captions=2, noise=stage.noise, needs_files=False
     )
-    mixture.batch(0, stage.batch)  # raises for too few pictures before the model is loaded
+    mixture.batch(0, stage.batch)  # refuses too few pictures now, before the model is loaded
     model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)
     data = {"start": fingerprint(model), "captions": mixture.fingerprint}

@@ -41,7 +41,7 @@ class Dev:
         return [picture.path for picture in self.pictures]
 
     def recall(self, text_vectors: TextVectors, image_vectors: Callable[[Sequence[Path]], Tensor]) -> dict[str, float]:
-        """Return R@1, R@5, R@10 and MRR of this set's captions, searching its pictures; the functions encode them."""
+        """Return R@1, R@5, R@10 and MRR of captions searching pictures; the two functions encode captions and files."""
         with torch.inference_mode():
             return _recall_of(text_vectors(self.texts), image_vectors(self.paths), self.owner)
 

@@ -42,7 +42,7 @@ def finetune(stage: Finetune, context: StageContext) -> dict[str, float]:
     mixture = PictureMixture(
         stage.pictures, stage.seed, languages=stage.languages, captions=stage.captions, noise=stage.noise
     )
-    mixture.batch(0, stage.batch)  # raises for too few pictures before the long computations start
+    mixture.batch(0, stage.batch)  # refuses too few pictures now, before the long computations
     model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)
     contrast = objective(model, stage.loss, stage.matryoshka)

@@ -154,7 +154,8 @@ class FinetuneStep:
         # The towers' inputs.
         tokens, inverse = self.texts.inputs(own_captions + own_names, stage.chunk)
         pixels = self.images.inputs(batch.rows[own], step).to(self.accelerator.device)
-        anchors = slice(None, None, max(1, stage.batch // stage.anchor_pictures))  # evenly spread over the batch
+        # the anchor pictures, evenly spread over the batch
+        anchors = slice(None, None, max(1, stage.batch // stage.anchor_pictures))
         before = self._initial_features(pixels[anchors])  # (a, W)
 
         # The loss is taken over the vectors of all processes, gathered from each.

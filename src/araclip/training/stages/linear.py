@@ -27,7 +27,7 @@ Doubles = NDArray[np.float64]
 
 BLOCK = 16_384  # rows converted to float64 at a time: 100 MB for rows of 768 numbers
 STRENGTHS = (1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # penalties to try, relative to the mean of X'X's diagonal
-MAX_HELD_OUT = 20_000  # with more rows, the mean cosine changes in its fourth digit only
+MAX_HELD_OUT = 20_000  # most rows held out; with more, the mean cosine changes in its fourth digit only
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Moments:
 
     def add(self, features: Array, targets: Array) -> None:
         """Add a block of (n, H) features and (n, D) targets."""
-        x, y = features.astype(np.float64), targets.astype(np.float64)  # copies, because they are changed below
+        x, y = features.astype(np.float64), targets.astype(np.float64)  # copies of the rows, which change below
         if not self.rows:
             self._x0, self._y0 = x.mean(axis=0), y.mean(axis=0)
             self._x, self._y = np.zeros_like(self._x0), np.zeros_like(self._y0)
@@ -123,7 +123,7 @@ def fit_linear_map(
         raise DataError(f"{len(features)} row cannot be split in two. Give at least 2 texts, better 10 a feature.")
     count = min(max(1, round(0.1 * len(features))), MAX_HELD_OUT)
     shuffled = np.random.default_rng(seed).permutation(len(features))
-    train, held = np.sort(shuffled[count:]), np.sort(shuffled[:count])  # in rising order, for memory-mapped files
+    train, held = np.sort(shuffled[count:]), np.sort(shuffled[:count])  # sorted, to read files from front to back
     moments = Moments()
     for x, y in _blocks(features, targets, train, block):
         moments.add(x, y)

@@ -195,7 +195,10 @@ class LockedImages:
         """Do nothing, as there is nothing to restore."""
 
     def _features(self, pictures: Sequence[Path], views: int = 1) -> NDArray[np.float16]:
-        """Return the tower's outputs (N, W); a picture that is listed twice passes the tower once."""
+        """Return the tower's outputs (N, W); a picture that is listed twice passes the tower once.
+
+        `views`: how many views of each picture an earlier stage has cached, if the outputs come from its maps.
+        """
         once = {picture: row for row, picture in enumerate(dict.fromkeys(pictures))}
         features = self._stored(list(once), views)
         return features if len(once) == len(pictures) else features[[once[picture] for picture in pictures]]

@@ -91,7 +91,7 @@ def stage_run(
 def save_untrained(
     stage: Stage, context: StageContext, data: Mapping[str, str], student: ModelAndProcessor, accelerator: Accelerator
 ) -> dict[str, float]:
-    """Measure and save the model of a stage without steps; return the dev recall. Arguments as for `stage_run`."""
+    """Measure and save the model of a stage that trains nothing; return dev recall. Arguments as for `stage_run`."""
     model, processor = student
     model.to(accelerator.device).eval()
     recall: dict[str, float] = {}

@@ -105,7 +105,8 @@ def _unpacked(exported: str, cache: Path) -> Path:
     if not (folder / "config.json").is_file():
         cache.mkdir(parents=True, exist_ok=True)
         with atomic.single_writer(cache / f".{folder.name}.lock", patience=UNPACKING_S):
-            if not (folder / "config.json").is_file():  # not if another process has unpacked it meanwhile
+            # Another process may have unpacked the model meanwhile.
+            if not (folder / "config.json").is_file():
                 save_model(folder, *unpack(exported))
     return folder
 
@@ -147,7 +148,7 @@ def image_tower_of(named: str, context: StageContext) -> Any:
 
 def from_spec(spec: ModelSpec, context: StageContext) -> ModelAndProcessor:
     """Make a model from the towers that `spec` names, with projections on top; return it with its processor."""
-    torch.manual_seed(0)  # so that the random projections are the same each time
+    torch.manual_seed(0)  # makes the random projections the same each time
     recipe = context.recipe
     text_from = load_plain(saved_model(context, spec.text, _TEXT_FROM)) if is_model(recipe, spec.text) else None
     text, tokenizer = (text_from[0].text_model, text_from[1].tokenizer) if text_from else _text(spec)
@@ -192,7 +193,8 @@ def _keep_projection(model: AraCLIPModel, text_from: AraCLIPModel, spec: ModelSp
 def _beside(whole: ModelAndProcessor, text: Any, spec: ModelSpec, options: dict[str, Any]) -> tuple[AraCLIPModel, Any]:
     """Combine a text tower with a finished model's image tower, image projection and temperature.
 
-    Return the combined model and the finished model's image processor.
+    Return the combined model and the finished model's image processor. `options` are further settings of the model;
+    `spec` may state another temperature and another size of pictures.
     """
     theirs, processor = whole
     if theirs.vision_model is None:

@@ -20,7 +20,7 @@ from araclip.training.model.processing import AraCLIPProcessor
 from araclip.training.model.towers import fingerprint, freeze
 
 EVAL_BATCH = 64  # texts that pass the tower at once when no gradients are needed
-SHORT = 128  # most tokens; longer texts take too much memory without fused attention
+SHORT = 128  # most tokens for plain attention; longer texts take too much memory without fused attention
 Tokens = dict[str, Tensor]
 
 
@@ -45,7 +45,7 @@ def text_features(
 ) -> Tensor:
     """Return the text tower's pooled output (n, H) before the projection, without gradients.
 
-    Leaves the model in eval mode.
+    Leaves the model in eval mode. `bfloat16`: the tower computes in bfloat16.
     """
     device = model.logit_scale.device
     _attend_plainly(model, processor)
@@ -72,7 +72,8 @@ class LearningTexts:
         self.model, self.processor = model, processor
         if dropout is not None:
             for module in model.text_model.modules():
-                if isinstance(module, nn.Dropout):  # some attention layers read their dropout rate from it
+                # Some attention layers read their dropout rate from the dropout layer in them.
+                if isinstance(module, nn.Dropout):
                     module.p = dropout
         freeze(model.text_model, frozen_layers)
         _attend_plainly(model, processor)

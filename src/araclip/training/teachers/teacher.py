@@ -228,7 +228,7 @@ def _fill(
     batch: int,
     progress: TeacherProgress | None,
 ) -> None:
-    for left in cache.folder.glob(".*.tmp"):  # a killed run left these; the lock is ours
+    for left in cache.folder.glob(".*.tmp"):  # temporary files of killed runs; no other run holds the lock
         left.unlink()
     state = _read(cache, lambda line: None)  # read again: another process may have filled the folder meanwhile
     _write_json(cache, state)
@@ -345,7 +345,7 @@ def _hash_texts(texts: Sequence[str]) -> str:
 
 def _hash_rows(vectors: NDArray[np.float16], table: Any) -> str:
     digest = hashlib.sha256(np.ascontiguousarray(vectors).data)
-    # hashes all columns, since earlier releases wrote more of them
+    # all columns are hashed, since earlier releases wrote more columns
     for column in [name for name in table.column_names if name != "vector"]:
         digest.update(json.dumps(table.column(column).to_pylist()).encode())
     return digest.hexdigest()
@@ -381,7 +381,8 @@ def load_teacher(spec: str, device: str = "cpu", *, bfloat16: bool = False) -> T
             "transformers:FOLDER_OR_HUB_ID; araclip:FOLDER_OR_BUNDLED_NAME."
         )
     name = f"teacher {spec}"
-    unused = ["vision_model"]  # the tower that is dropped below, for half of the memory
+    # The tower that encodes no texts is dropped below, which halves the memory.
+    unused = ["vision_model"]
     if kind == "open_clip":
         text, unused = open_clip_text(name, location), ["visual"]
     elif kind == "transformers":

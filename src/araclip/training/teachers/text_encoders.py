@@ -188,9 +188,9 @@ def araclip_text(name: str, folder: Path) -> TextEncoder:
 def token_inputs(
     tokenizer: Any, longest: int, padding: bool | str = True, names: Sequence[str] = ("input_ids", "attention_mask")
 ) -> Callable[[list[str]], Inputs]:
-    """Return a function that turns texts into `input_ids` and `attention_mask` (n, T).
+    """Return a function that turns texts into the tensors `names`: `input_ids` and `attention_mask` (n, T) by default.
 
-    Texts are padded to the longest of them and truncated to `longest` tokens.
+    Texts are truncated to `longest` tokens and padded as `padding` says, by default to the longest of them.
     """
     tokenizer.padding_side = "right"  # left padding would move the positions of shorter texts
 
