@@ -153,18 +153,20 @@ def watch(
 
 def how_to_resume(location: "Location") -> str:
     """Return what a stopped command that fills the gallery prints: how much is indexed, and how to resume."""
-    if not isinstance(location, Path):  # do not count a gallery on a server, because that may take long
-        return "What was committed is indexed; run the same command again to resume."
-    from araclip.errors import AraCLIPError
+    from araclip.errors import AraCLIPError, GalleryNotFound
     from araclip.gallery.catalog.catalog import Catalog
 
+    indexed = "What was committed is"
     try:
-        with closing(Catalog.open(location, None)) as catalog:
-            remember(location)
-            indexed = counted(catalog.counts()[1], "picture is", "pictures are")
-            return f"{indexed} indexed; run the same command again to resume."
-    except AraCLIPError:  # there is no gallery yet
+        if isinstance(location, Path):  # do not count a gallery on a server, because that may take long
+            with closing(Catalog.open(location, None)) as catalog:
+                remember(location)
+                indexed = counted(catalog.counts()[1], "picture is", "pictures are")
+    except GalleryNotFound:
         return "Nothing is indexed yet; run the same command again."
+    except AraCLIPError:  # a damaged or newer gallery, which the next run tells of
+        pass
+    return f"{indexed} indexed; run the same command again to resume."
 
 
 def reembed_folder(location: "Location", model: str | None, forget_missing: bool, *, quiet: bool) -> None:
