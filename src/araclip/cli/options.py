@@ -110,7 +110,7 @@ def gallery_location(gallery: str | None, pictures: Path | None = None) -> "Loca
 
 
 def remember(location: "Location") -> None:
-    """Make this gallery the default for searches. If that fails, nothing else is lost."""
+    """Make this gallery the default for searches, if it is in the default place; if that fails, only say so."""
     from araclip.gallery import locations
 
     try:

@@ -204,7 +204,10 @@ def _must(done: object) -> None:
 
 
 def main() -> int:
-    """Run as a program: limit this process and its children, then start the program that the arguments name."""
+    """Run as a program, on Windows: limit the memory of this process and its children, and run a command.
+
+    The arguments are the limit in kilobytes and the command. Return the command's exit code.
+    """
     kilobytes, *command = sys.argv[1:]
     own_job().limit(memory=int(kilobytes) * 1024, end_children=True)
     return subprocess.run(command, stdin=sys.stdin, stdout=sys.stdout, stderr=sys.stderr, check=False).returncode

@@ -122,7 +122,9 @@ class QueryPlan:
     readings: tuple[tuple[Reading, ...], ...]
     interpretation: Interpretation
     only_filters: bool = False  # the query gives a date, a folder or exclusions, but says nothing that pictures show
-    kinds: tuple[str, ...] = ()  # if the query only excludes: the things that its general words ("people") stand for
+    kinds: tuple[
+        str, ...
+    ] = ()  # if the query only excludes: the things (man, woman) that its general words ("people") exclude
 
     @property
     def texts(self) -> list[str]:

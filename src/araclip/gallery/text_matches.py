@@ -78,7 +78,7 @@ class TextQuery:
             )
         found = tuple(asked_words(" ".join(wanted)))[:MAX_WORDS]
         minus = tuple(filter(None, (tuple(asked_words(text)) for text in unwanted)))
-        # Count whole terms, because all words of a minus term must match.
+        # Leave out whole minus terms: all words of a term must match, so a shortened term would exclude more pictures.
         short = sum(total <= MAX_WORDS for total in accumulate(map(len, minus)))
         return cls(found, minus[:short], float(weight)) if found and weight else None
 

@@ -23,7 +23,7 @@ from araclip.server.http.limits import Aborted
 from araclip.server.originals import Original
 
 MAX_PICTURES = 1_000
-KEPT = 200  # prepared archives, each a list of ids
+KEPT = 200  # how many lists of pictures are kept
 SECONDS = 600  # a download must start within this time after its archive was prepared
 MISSING = "not-included.txt"
 MAX_NAME = 180  # bytes of UTF-8 with the suffix; file systems allow 255, and unpacking may append to a name
@@ -37,11 +37,11 @@ Opener = Callable[[PictureRecord], Original | None]
 
 
 class Archives:
-    """Archives that were prepared and may be downloaded for a while; thread-safe.
+    """Keeps lists of pictures that may be downloaded as a ZIP archive, each under a key, for a while; thread-safe.
 
     A download takes two requests: a browser can save the answer to a GET request while it arrives, but the address of
     such a request is too short for a thousand ids. So a POST request sends the ids first, and gets a key for the
-    address.
+    address. The archive itself is made while it is sent.
     """
 
     def __init__(self, *, most_bytes: int, now: Callable[[], float] = time.monotonic) -> None:

@@ -320,7 +320,10 @@ class Store(ABC):
         return (first, last) if first else None
 
     def overview(self) -> Overview:
-        """Count files, formats and folders in the current state of the gallery; reads every path."""
+        """Count the files, the pictures of each format, and the files in folders of each name; find the span of dates.
+
+        Reads every path.
+        """
         return Overview(self.counts()[0], self.formats(), self._folders(), self.span("taken"))
 
     def _folders(self) -> dict[str, int]:
