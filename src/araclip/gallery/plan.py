@@ -122,9 +122,7 @@ class QueryPlan:
     readings: tuple[tuple[Reading, ...], ...]
     interpretation: Interpretation
     only_filters: bool = False  # the query gives a date, a folder or exclusions, but says nothing that pictures show
-    kinds: tuple[
-        str, ...
-    ] = ()  # if the query only excludes: the things (man, woman) that its general words ("people") exclude
+    kinds: tuple[str, ...] = ()  # if the query only excludes: the things (man, woman) that its words ("people") exclude
 
     @property
     def texts(self) -> list[str]:

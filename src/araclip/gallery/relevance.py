@@ -82,7 +82,7 @@ class RelevanceScale:
         return spreads
 
     def relative_spread(self, queries: Vectors) -> Vectors:
-        """Return the `spread` of each query (n, D) → (n,), scaled so that nonsense has 0 and strong everyday queries 1."""
+        """Return the `spread` of each query (n, D) → (n,), scaled: nonsense has 0, strong everyday queries have 1."""
         nonsense, strong = self._spreads
         relative: Vectors = (self.spread(queries) - nonsense) / max(strong - nonsense, 1e-6)
         return relative
