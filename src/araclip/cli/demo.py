@@ -51,7 +51,10 @@ def demo() -> None:
 def _demo_answers(
     folder: Path, pictures: Path, samples: "list[Sample]", some: "list[Sample]", *, quiet: bool = False
 ) -> bool:
-    """Draw and index some samples, and answer the queries unless `quiet`; return True if no sample is missing then."""
+    """Make the pictures of `some` that are missing, index the folder `pictures`, and answer the queries unless `quiet`.
+
+    Return True if the files of all `samples` exist then.
+    """
     from araclip import demo as sample
 
     with progress("Drawing the sample pictures") as show:

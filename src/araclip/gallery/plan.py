@@ -126,7 +126,7 @@ class QueryPlan:
 
     @property
     def texts(self) -> list[str]:
-        """List the texts to encode: each term's readings, then the kinds. `term_vectors` needs this order."""
+        """List the texts to encode, in the order that `term_vectors` needs: each term's readings, then `kinds`."""
         return [reading.text for readings in self.readings for reading in readings] + [*self.kinds]
 
     def own(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -193,7 +193,10 @@ def _write_schema(copy: Path, layout: Mapping[str, Sequence[str]], root_pages: M
 
 
 def _table_of(name: bytes, sql: bytes, layout: Mapping[str, Sequence[str]]) -> str | None:
-    """Return the table that a row of the schema defines, by its name or its definition; None if neither fits."""
+    """Return the table of `layout` that a row of SQLite's schema defines; None if it defines none of them.
+
+    The row tells the table by its name, or by the name after CREATE TABLE in its SQL.
+    """
     for table in layout:
         if name == table.encode() or sql.replace(b'"', b" ").split(b"(")[0].split() == [
             b"CREATE",
