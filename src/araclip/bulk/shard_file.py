@@ -6,7 +6,8 @@
 | path | string | path or URL; for a picture inside a tar or parquet file, that file's path and the name inside |
 | vector | fixed-size list of float16 | the vector, of unit length |
 | sha256, phash | 32 bytes, uint64 | hash of the file's bytes; perceptual hash |
-| size, mtime_ns, has_file | int64, int64, bool | of the file; has_file: the picture is a file by itself |
+| size, mtime_ns | int64 | the file's size in bytes and time of change |
+| has_file | bool | true if the picture is a file by itself, false if it is inside a tar or parquet file |
 | format, width, height | string, int32, int32 | format, and size of the upright picture |
 | captured_at, camera, lens, latitude, longitude, place | | as in the catalogue; null if not known |
 | caption | string | captions in the picture and beside it |
@@ -53,7 +54,7 @@ class ShardRow(EmbeddedPicture):
 
 @dataclass(frozen=True)
 class ShardHeader:
-    """The header of a shard: what its file says about itself."""
+    """The header of a shard: what the file's metadata say about the shard and the plan that it belongs to."""
 
     source: str
     fingerprint: str
@@ -83,7 +84,7 @@ def schema_of(width: int) -> Any:
 
 
 def _leaves(schema: Any) -> list[str]:
-    """Return the columns by parquet's names, to choose their compression: vectors, as good as random, get none."""
+    """Return the columns' names in parquet, to choose their compression; a vector column is named by its elements."""
     return ["vector.list.element" if name == "vector" else name for name in schema.names]
 
 
@@ -108,7 +109,8 @@ class ShardWriter:
 
     def write(self, rows: Sequence[ShardRow]) -> None:
         """Add rows; they are written when a row group is full."""
-        os.utime(self._path)  # the file stays young: another run's `atomic.sweep` deletes old temporary files
+        # makes the file look new, because another run's `atomic.sweep` deletes old temporary files
+        os.utime(self._path)
         self._waiting += rows
         self.rows += len(rows)
         if len(self._waiting) >= ROW_GROUP:
@@ -194,7 +196,7 @@ def _touched(row_groups: Sequence[int], start: int, rows: int) -> tuple[list[int
 
 
 def _with_dictionaries(schema: Any) -> Any:
-    """Return the schema of a file whose texts pyarrow reads as dictionaries, which hold each different text once."""
+    """Return a shard's schema with dictionary-encoded texts: pyarrow then reads each different text only once."""
     import pyarrow as pa
 
     each_once = pa.dictionary(pa.int32(), pa.string())
@@ -246,7 +248,7 @@ def _header(file: Any, place: str) -> ShardHeader:
     try:
         about = bounded_json.parse(
             raw, "what it says about itself", max_bytes=MAX_HEADER, kind=dict, error=_NoShard, lone_surrogates=True
-        )  # `lone_surrogates`: the source's path need not be UTF-8
+        )  # `lone_surrogates`: the name of the source in the header may be a path that is not UTF-8
         if (form := _field(about, "format", int)) != FORMAT:
             raise InputError(f"{place} has the form {form}, this release reads {FORMAT}. Upgrade araclip.")
         texts = (
@@ -270,7 +272,7 @@ def _header(file: Any, place: str) -> ShardHeader:
 
 def _field(about: dict[str, Any], name: str, kind: type) -> Any:
     value = about.get(name)
-    # isinstance would accept True as a number.
+    # The exact type is compared, because isinstance would accept True as a number.
     if type(value) is not kind or (name != "source" and SURROGATES.search(str(value))):
         raise _NoShard(f"its {name} is {value!r:.40}")
     return value
@@ -289,5 +291,5 @@ def stored_path(path: str) -> str:
 
 
 def read_path(text: str) -> str:
-    """Return the path that `stored_path` wrote as this text."""
+    """Return the original path, given the text that `stored_path` made of it."""
     return os.fsdecode(base64.b64decode(text[len(_RAW) :])) if text.startswith(_RAW) else text

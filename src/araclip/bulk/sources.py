@@ -74,7 +74,7 @@ class Part:
 
     @property
     def weight(self) -> int:
-        """An estimate of the work that the part makes, in bytes."""
+        """An estimate of the work that the part makes, as a number of bytes to read."""
         return self.size + PER_PICTURE * max(1, self.rows)
 
 
@@ -101,7 +101,7 @@ def of_shard(parts: Sequence[Part], shard: int, shards: int) -> list[Part]:
     """
     total, before, chosen = sum(part.weight for part in parts), 0, []
     for part in parts:
-        # Twice the middle of the part's range of weights, so that whole numbers suffice, with the same result on every
+        # The middle of the part on the scale of weights, times two: whole numbers give the same result on every
         # machine.
         middle = 2 * before + part.weight
         if min(shards - 1, middle * shards // (2 * total)) == shard:
@@ -113,10 +113,11 @@ def of_shard(parts: Sequence[Part], shard: int, shards: int) -> list[Part]:
 MAX_FOOTER = 64_000_000  # most bytes of a footer; with 10,000 row groups it has about 20 MB
 MAX_GROUP = 4_000_000_000  # most bytes that a row group may unpack to; in data sets it is some hundred MB
 MAX_PICTURE = 200_000_000  # most bytes of a picture in a row
-ROWS = 1  # more rows could share one dictionary entry, and each unpack it to hundreds of MB
+ROWS = 1  # rows read at a time; several rows could share one dictionary entry, and each unpack it to hundreds of MB
 PICTURES = ("image", "picture", "img", "photo", "jpg", "jpeg", "png", "webp", "bytes", "image_bytes", "content")
 CAPTIONS = ("caption", "text", "title", "description", "alt_text", "caption_ar", "txt")
-Row = tuple[str, bytes | None, str, str]  # (name, bytes or None if unusable, caption, why there are no bytes)
+# a picture in a parquet file: (name, bytes or None if unusable, caption, why there are no bytes)
+Row = tuple[str, bytes | None, str, str]
 
 
 def groups_of(place: str) -> list[tuple[int, int, int]]:
@@ -214,7 +215,7 @@ def parquet_file(
             )  # fmt: skip
         except (AraCLIPError, GeneratorExit):
             raise
-        except Exception as error:  # a damaged file makes pyarrow raise nearly anything
+        except Exception as error:  # any exception, because pyarrow raises nearly anything for a damaged file
             if isinstance(error.__context__, SourceError):
                 raise error.__context__ from None
             raise InputError(f"{place} is damaged ({first_line(error):.200}). {remedy}") from None
@@ -331,7 +332,7 @@ def _of_tar(part: Part, refused: Refused, budget: ByteBudget) -> Iterator[Waitin
                 elif suffix.lower() in ("txt", "json", "caption") and len(captions) < MAX_CAPTIONS:
                     captions.append(_caption(member.read(SIDECAR_BYTES + 1), path, refused))
             yield from finished()
-    except InputError as error:  # the tar is damaged: the rest of it is lost
+    except InputError as error:  # the tar is damaged: keep the pictures before the damage, the rest is lost
         yield from finished()
         refused(part.place, str(error))
 
@@ -376,7 +377,8 @@ ZST = ".tar.zst"
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ZST)
 LISTS = (".txt", ".lst")
 MAX_LIST = 2_000_000_000  # most bytes of a list: some ten million paths
-_VERSIONS = ("ETag", "etag", "blob_id", "md5Hash", "xet_hash")  # the libraries' keys of a file's version
+# the keys under which fsspec's libraries tell the version of a file in an object store
+_VERSIONS = ("ETag", "etag", "blob_id", "md5Hash", "xet_hash")
 
 
 @dataclass(frozen=True)
@@ -472,7 +474,7 @@ def _remote(name: str, notes: list[str]) -> list[Part]:
 
 
 def _found(system: Any, path: str) -> list[tuple[str, dict[str, Any]]]:
-    """List the files that match a pattern or are below a folder (or the file itself), each with the store's facts."""
+    """List the files that match a pattern or are below a folder, or the file itself, each with its store's metadata."""
     found = system.glob(path, detail=True) if "*" in path else system.find(path, detail=True)
     return [(each, about) for each, about in found.items() if about.get("type", "file") == "file"]
 

@@ -23,7 +23,7 @@ from araclip.core.messages import in_arabic, message
 from araclip.errors import AraCLIPError, InputError
 
 # isort: off
-# Importing these adds their commands to the app, in the order in which --help and docs/commands.md list them.
+# Importing these modules adds their commands to the app, in the order in which --help and docs/commands.md list them.
 from araclip.cli import indexing, embed, searching, maintenance, serve, demo, train, evaluating, tagging, models  # noqa: F401
 # isort: on
 

@@ -51,7 +51,10 @@ def demo() -> None:
 def _demo_answers(
     folder: Path, pictures: Path, samples: "list[Sample]", some: "list[Sample]", *, quiet: bool = False
 ) -> bool:
-    """Draw and index some samples, and answer the queries unless `quiet`; return True if no sample is missing then."""
+    """Make the pictures of `some` that are missing, index the folder `pictures`, and answer the queries unless `quiet`.
+
+    Return True if the files of all `samples` exist then.
+    """
     from araclip import demo as sample
 
     with progress("Drawing the sample pictures") as show:
@@ -133,6 +136,6 @@ def _complete_demo(missing: "list[Sample]", address: str, stopped: Event) -> Non
 
 
 def _described(hit: "Hit", samples: "dict[str, Sample]") -> str:
-    sample = samples.get(hit.path)  # None for a picture that the user added
+    sample = samples.get(hit.path)  # None if the user added the picture, so that it is no sample
     name = f"{sample.emoji or '📷'}  {escape(sample.arabic)}  " if sample else ""
     return f"{hit.score:.2f}  {name}[dim]{escape(shown(Path(hit.path).name))}[/]"

@@ -102,7 +102,8 @@ def _classify(
     if k < 1:
         raise InputError(f"k is {k}, expected a positive whole number.")
     names, encoder, vectors = read_labels(labels), as_encoder(model), None
-    if len(names) > 1 and any(path.is_dir() for path in pictures):  # skip damaged files in folders
+    # a damaged file in a folder is skipped, not an error
+    if len(names) > 1 and any(path.is_dir() for path in pictures):
         pictures, vectors = readable_vectors(encoder, _files(pictures), _skipped)
         if not pictures:
             raise InputError("none of the pictures can be read. Check the folder.")
@@ -269,10 +270,10 @@ def evaluate(
         check_ready(report)
     chosen = kinds_by_name(kinds or ()) if robustness or kinds or understood else ()
     pictures = load_dataset(dataset, path=path, images=images, split=split, caption_field=caption_field)
-    pictures.queries(captions)  # raises errors now, before minutes of work
+    pictures.queries(captions)  # raises an error about the captions now, before minutes of encoding
     training = []
     for name in train_data or ():
-        # If the training set is another split of `dataset`, it has the same path and pictures.
+        # `--train-data` with the name of `--dataset` means its split "train": take --path and --images for it as well.
         place, files = (path, images) if name == dataset else (None, None)
         training.append(load_dataset(name, path=place, images=files, split="train", caption_field=caption_field))
     if missing := sum(one.missing for one in training):
@@ -326,7 +327,7 @@ def mteb(
     table = Table(title=escape(shown(f"{model} on mteb")), title_justify="left")
     for name in ("task", "split", "subset"):
         table.add_column(name)
-    columns = dict.fromkeys(name for score in scores for name in score.values)  # they depend on the kind of task
+    columns = dict.fromkeys(name for score in scores for name in score.values)  # each kind of task has other measures
     for name in columns:
         table.add_column(name, justify="right")
     for score in scores:
@@ -502,11 +503,12 @@ def robustness_of(
     cache: Path | None,
     understood: bool = False,
 ) -> "list[Robustness]":
-    """Return what each model loses for each of `kinds` of rewriting; `evaluated` holds the same models' results.
+    """Return how much recall each model loses for each kind of rewriting (misspelling, dialect, …) of the captions.
 
     Args:
-        understood: True to interpret the rewritten texts as a search does. The losses are still measured against the
-            results for the captions as written, without interpretation.
+        evaluated: the models' results for the captions as written, in the order of `models`.
+        understood: True to interpret the rewritten texts as a search does. The losses are still measured against
+            `evaluated`, without interpretation.
     """
     from araclip.evaluation.robustness import measure
     from araclip.models.encoder import AraCLIP

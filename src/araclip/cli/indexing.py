@@ -75,7 +75,8 @@ def index(
             reembed_folder(location, model, forget_missing, quiet=as_json)
         with _opened_for_indexing(location, model) as opened:
             opened.scenes = scenes
-            if hasattr(opened.model, "request"):  # runs in PyTorch, without a converted model folder
+            # true for a published model that runs in PyTorch, not converted into a model folder
+            if hasattr(opened.model, "request"):
                 err.print(_TO_PULL, soft_wrap=True)
             index_folder(opened, root, as_json)
             if ocr:
@@ -101,7 +102,7 @@ def _opened_for_indexing(location: "Location", model: str | None) -> "BaseGaller
     except WidthMismatch as error:
         try:
             pictures, seconds = reembedding_time(location, model)
-        except (AraCLIPError, OSError):  # report the WidthMismatch, not this error
+        except (AraCLIPError, OSError):  # report the WidthMismatch, not the error of measuring the time
             raise error from None
         rate = f"{pictures / seconds:,.1f} pictures a second, measured now" if pictures else "it holds no picture"
         raise WidthMismatch(
@@ -152,18 +153,20 @@ def watch(
 
 def how_to_resume(location: "Location") -> str:
     """Return what a stopped command that fills the gallery prints: how much is indexed, and how to resume."""
-    if not isinstance(location, Path):  # a server might take long to count
-        return "What was committed is indexed; run the same command again to resume."
-    from araclip.errors import AraCLIPError
+    from araclip.errors import AraCLIPError, GalleryNotFound
     from araclip.gallery.catalog.catalog import Catalog
 
+    indexed = "What was committed is"
     try:
-        with closing(Catalog.open(location, None)) as catalog:
-            remember(location)
-            indexed = counted(catalog.counts()[1], "picture is", "pictures are")
-            return f"{indexed} indexed; run the same command again to resume."
-    except AraCLIPError:  # there is no gallery yet
+        if isinstance(location, Path):  # do not count a gallery on a server, because that may take long
+            with closing(Catalog.open(location, None)) as catalog:
+                remember(location)
+                indexed = counted(catalog.counts()[1], "picture is", "pictures are")
+    except GalleryNotFound:
         return "Nothing is indexed yet; run the same command again."
+    except AraCLIPError:  # a damaged or newer gallery, which the next run tells of
+        pass
+    return f"{indexed} indexed; run the same command again to resume."
 
 
 def reembed_folder(location: "Location", model: str | None, forget_missing: bool, *, quiet: bool) -> None:
@@ -205,7 +208,11 @@ def _print_unread(report: "Update") -> None:
 def fill_from(
     shards: str, folder: Path | None, gallery: str | None, model: str | None, *, others: bool, as_json: bool
 ) -> None:
-    """Fill the gallery that the options name from shards, and print what was read."""
+    """Fill the gallery that the options name from shards, and print what was read.
+
+    Args:
+        others: True if options were given that --from excludes, such as --ocr; then InputError is raised.
+    """
     from araclip.bulk.ingest import encoder_of_shards, fill, shards_in
     from araclip.gallery.open import open_gallery
 

@@ -110,7 +110,7 @@ def gallery_location(gallery: str | None, pictures: Path | None = None) -> "Loca
 
 
 def remember(location: "Location") -> None:
-    """Make this gallery the default for searches. If that fails, nothing else is lost."""
+    """Make this gallery the default for searches, if it is in the default place; if that fails, only say so."""
     from araclip.gallery import locations
 
     try:
@@ -127,7 +127,9 @@ def opened(
 ) -> "Iterator[BaseGallery]":
     """Open the gallery that a command's options name, in a `with` block.
 
-    `checked` is as for `Gallery.open`, `encodes` as for `gallery.open.encoder_of`.
+    Args:
+        checked: False to open a gallery with damaged rows, for `verify` or `repair`.
+        encodes: False if nothing will be encoded; then the gallery's own model need not be on this machine.
     """
     from araclip.gallery.open import encoder_of, open_gallery
 
@@ -149,7 +151,7 @@ def hidden_pictures(ctx: typer.Context, incomplete: str) -> list[str]:
     try:
         with opened(ctx.params.get("gallery"), None, encodes=False) as gallery:
             hidden = gallery.hidden()
-    except (AraCLIPError, OSError):  # nothing can be completed, and an error cannot be shown
+    except (AraCLIPError, OSError):  # complete nothing: the shell has no place to show an error
         return []
     below = f"{Path.cwd()}{os.sep}"
     named = hidden if Path(incomplete).is_absolute() else [path.removeprefix(below) for path in hidden]

@@ -272,7 +272,7 @@ def _print_hits(query: str, hits: "list[Hit]", caption: str) -> None:
     )
     dated = _is_dated(hits)
     table.add_column("", justify="right", style="dim")
-    rated = any(hit.relevance is not None for hit in hits)  # True: show the relevance, by which the hits are ordered
+    rated = any(hit.relevance is not None for hit in hits)  # True: the hits are ordered by their relevance, so show it
     table.add_column("taken" if dated else "relevance" if rated else "score", justify="left" if dated else "right")
     table.add_column("picture", overflow="fold")
     for hit in hits:

@@ -75,7 +75,8 @@ def serve(
     handler.setFormatter(ShownFormatter("%(levelname)s %(name)s: %(message)s"))
     logging.getLogger("araclip").handlers.clear()  # remove the handler of `console.warnings_said`: a server has one log
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("araclip").setLevel(logging.INFO)  # other libraries log every request
+    # INFO for araclip alone, because other libraries would log every request
+    logging.getLogger("araclip").setLevel(logging.INFO)
 
     def ready(address: str) -> None:
         served = ", ".join(map(str, settings.folders)) or str(settings.gallery)

@@ -14,7 +14,8 @@ from types import FrameType
 
 from araclip.core.processes import stopping
 
-# without SIG_IGN, which nohup and a shell's background jobs set
+# The handlers that are replaced. A signal that is ignored (SIG_IGN, set by nohup and by a shell's background jobs)
+# stays ignored.
 _DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
 _IMPORTS = "<frozen importlib._bootstrap>"
 _last = signal.SIGINT
@@ -22,7 +23,7 @@ _last = signal.SIGINT
 
 @contextmanager
 def on_signals() -> Iterator[None]:
-    """Raise KeyboardInterrupt in the main thread on each of the signals, for the length of a `with` block.
+    """Raise KeyboardInterrupt in the main thread on Ctrl-C, SIGTERM, SIGHUP and Ctrl-Break, in a `with` block.
 
     During an import, the process ends at once instead, because a C library might replace or lose the exception. No data
     is lost, since writes are transactions. While the interpreter exits, which takes a third of a second, signals change
@@ -36,7 +37,8 @@ def on_signals() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         global _last  # noqa: PLW0603  (a handler has no other way to tell)
         _last = signal.Signals(number)
-        if os.getpid() != owner and number != signal.SIGINT:  # let a forked child die, as without this handler
+        # a forked child ends at once, as it would without this handler
+        if os.getpid() != owner and number != signal.SIGINT:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         if _importing(frame):
@@ -62,7 +64,7 @@ def _exiting(owner: int) -> None:
 
     The command is done. Only Ctrl-C still ends the process, in case it hangs.
     """
-    gc.freeze()  # saves the last search for garbage, a fifth of a second
+    gc.freeze()  # skips the last garbage collection, which takes a fifth of a second
     if os.getpid() != owner:
         return
     for number in stopping():

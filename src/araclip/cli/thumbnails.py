@@ -37,7 +37,8 @@ def method_of(environment: Mapping[str, str]) -> str:
             raise InputError(f"${VARIABLE} is {chosen!r}. Set it to one of {', '.join(METHODS)}, or unset it.")
         return chosen
     terminal, program = environment.get("TERM", ""), environment.get("TERM_PROGRAM", "")
-    if environment.get("TMUX") or terminal.startswith(("screen", "tmux")):  # tmux and screen drop pictures
+    # only blocks, because tmux and screen drop pictures
+    if environment.get("TMUX") or terminal.startswith(("screen", "tmux")):
         return "blocks"
     if terminal in ("xterm-kitty", "xterm-ghostty") or "KITTY_WINDOW_ID" in environment:
         return "kitty"

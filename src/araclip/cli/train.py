@@ -218,7 +218,7 @@ def quiet_libraries() -> None:
 
 
 class _StepBar:
-    """Draws the progress bar of one stage."""
+    """Draws the progress bar of one training stage."""
 
     def __init__(self, bars: "Progress", stage: str) -> None:
         self.bars, self.stage = bars, stage

@@ -94,7 +94,7 @@ def write_array(path: Path, array: "NDArray[Any]") -> None:
     import numpy as np
 
     def fill(temporary: Path) -> None:
-        with temporary.open("wb") as file:  # np.save would append .npy to a path
+        with temporary.open("wb") as file:  # an open file, because np.save would append .npy to a path
             np.save(file, array)
 
     write(path, fill)
@@ -110,7 +110,7 @@ def write_folder(path: Path, fill: Callable[[Path], None], *, flush: bool = True
     Args:
         flush: False if `fill` flushes its files itself.
     """
-    path = path.resolve()  # a link is followed, not replaced
+    path = path.resolve()  # if `path` is a link, its target is replaced, not the link
     mark = f".{path.name}.{secrets.token_hex(4)}"
     temporary, old = path.with_name(f"{mark}.tmp"), path.with_name(f"{mark}.old")
     step("mkdir")
@@ -138,15 +138,15 @@ def write_folder(path: Path, fill: Callable[[Path], None], *, flush: bool = True
     _flush_folder(path.parent)
     step("remove the old")
     for left_over in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}.*"):
-        with contextlib.suppress(OSError):  # another process may remove these, too
+        with contextlib.suppress(OSError):  # no error if another process removes the same folder
             if left_over.suffix == ".old" or (left_over.suffix == ".tmp" and _is_left_over(left_over)):
                 shutil.rmtree(left_over, ignore_errors=True)
 
 
 def scratch_folder(filling: Path) -> "tempfile.TemporaryDirectory[str]":
-    """Return a second temporary folder for the `fill` of `write_folder`, beside its folder `filling`.
+    """Return a second temporary folder for the `fill` of `write_folder`, beside the folder `filling` that it fills.
 
-    If the process is killed, both temporary folders are removed together later.
+    If the process is killed, a later `write_folder` removes both temporary folders.
     """
     return tempfile.TemporaryDirectory(prefix=f"{filling.stem}.", suffix=filling.suffix, dir=filling.parent)
 
@@ -208,7 +208,7 @@ def unlink(path: Path) -> None:
 
 def _flush(file: Path) -> None:
     step("fsync")
-    with file.open("rb+") as written:  # Windows flushes only what is open for writing
+    with file.open("rb+") as written:  # opened for writing, because Windows flushes no other files
         os.fsync(written.fileno())
 
 
@@ -242,7 +242,8 @@ def single_writer(lock: Path, *, patience: float = 0.0, waiting: Log = lambda li
             raise GalleryLocked(f"{lock.parent} is being written by {_owner(file)}. {_WAIT}")
         try:
             file.truncate(0)
-            with contextlib.suppress(OSError):  # if the disk is full, the next write reports it
+            # the owner's name may be missing: on a full disk, the next write reports the error
+            with contextlib.suppress(OSError):
                 file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
             yield
         finally:

@@ -25,7 +25,7 @@ _DAMAGED = (OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError, Val
 
 
 class _DamagedHeader(tarfile.ReadError):
-    """A header after the first one is damaged."""
+    """The header of a tar member after the first one is damaged."""
 
 
 class _Bounded(tarfile.TarInfo):
@@ -48,7 +48,7 @@ class _Bounded(tarfile.TarInfo):
         _check_size(self, MAX_HEADER if self.type in _HEADERS else MAX_MEMBER)
         found = super()._proc_member(tar)  # type: ignore[misc]
         if header and found is not None:
-            _check_size(found, MAX_MEMBER)  # a sparse file's size includes its holes
+            _check_size(found, MAX_MEMBER)  # checked again, because a sparse file's size includes its holes
         return found
 
 
@@ -58,7 +58,7 @@ def is_tar(path: Path) -> bool:
         with tarfile.open(path, "r|*", tarinfo=_Bounded):
             return True
     except (InputError, _DamagedHeader):
-        return True  # a tar, but too large or damaged: reading it raises the error
+        return True  # a tar, but too large or damaged: reading its members raises the error
     except _DAMAGED:
         return False
 
@@ -80,7 +80,7 @@ class _Unpacked:
         self._between = False
 
     def read(self, size: int) -> bytes:
-        """Read `size` bytes; fewer only at the end."""
+        """Return `size` unpacked bytes; fewer only at the end."""
         if self._xz is None:
             return self._raw(size)
         found = b""

@@ -116,7 +116,7 @@ class Child:
 
         Args:
             seconds: the longest wait; None for as long as it takes.
-            memory_kb: limit of its address space from its start; the child may restrict itself further after loading.
+            memory_kb: limit of the child's address space from its start; it may restrict itself further after loading.
             takes_files: True if questions may come with an open file (`core.system.hands_over_files`).
             environment: the child's environment variables, by default `safe_environment()`.
             stderr: where the child writes errors: nowhere, a file, or (None) this process's stderr.
@@ -236,7 +236,7 @@ class Child:
         """Stop the child, and close its streams in this process."""
         self.kill()
         for stream in (self._to, self._from):
-            with suppress(OSError, ValueError):  # closing may fail to send the last data, which nobody reads
+            with suppress(OSError, ValueError):  # no error if closing fails to send the last data, which nobody reads
                 stream.close()
         if self._socket is not None:
             self._socket.close()

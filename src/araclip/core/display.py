@@ -34,7 +34,7 @@ def undirected(text: str) -> str:
 
 
 def shown_lines(text: str) -> str:
-    """As `shown`, with line breaks kept."""
+    """Escape a text as `shown` does, but keep its line breaks."""
     return "\n".join(shown(line) for line in text.splitlines())
 
 

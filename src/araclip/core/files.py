@@ -15,7 +15,7 @@ from araclip.core import system
 
 PATIENCE_S = 2.0  # seconds of tries: Windows refuses while another process, often a virus scanner, has the file open
 _PAUSE_S = 0.01
-# With O_NONBLOCK, opening a pipe does not block. A flag that the system lacks counts as 0.
+# With O_NONBLOCK, opening a pipe does not block. A flag that this operating system lacks counts as 0.
 _TO_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -79,7 +79,7 @@ def openable(path: str) -> str:
     r"""Return the path in the form to open: a long path on Windows gets the prefix \\?\; others stay as they are."""
     if not system.windows() or len(path) < LONG or path.startswith(_LONG_PATH) or not ntpath.isabs(path):
         return path
-    plain = ntpath.normpath(path)  # Windows does not normalise a path with the prefix
+    plain = ntpath.normpath(path)  # normalised here, because Windows does not normalise a path with the prefix
     return _LONG_SHARE + plain[1:] if plain.startswith("\\\\") else _LONG_PATH + plain
 
 
@@ -144,7 +144,7 @@ def try_lock(file: IO[bytes]) -> bool:
 
 
 def unlock(file: IO[bytes]) -> None:
-    """Release the lock of `try_lock`."""
+    """Release the lock that `try_lock` has acquired."""
     if system.windows():
         _lock_byte(file, lock=False)
     else:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from araclip.core.paths import is_there, models_home
 
-NOTE, MAX_NOTE = ".pulled-from", 1000  # file beside a pulled model that says how it was pulled; its most bytes
+# name and most bytes of the file beside a pulled model that says how the model was pulled
+NOTE, MAX_NOTE = ".pulled-from", 1000
 
 
 def bundled() -> dict[str, Path]:
@@ -40,6 +41,6 @@ def pulled_from(folder: Path) -> str:
 def _models_in(home: Path) -> dict[str, Path]:
     try:
         entries = sorted(home.iterdir())
-    except OSError:  # the folder does not exist, or this user may not read it
+    except OSError:  # no models: the folder does not exist, or this user may not read it
         return {}
     return {entry.name: entry for entry in entries if entry.name[0] != "." and is_there(entry / "config.json")}

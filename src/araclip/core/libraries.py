@@ -46,11 +46,11 @@ def keep_freed_memory() -> bool:
     """Let glibc keep freed memory for later tensors instead of returning it to the system.
 
     By default every large tensor is mapped anew and unmapped again, and the kernel clears its pages each time, which
-    takes a good part of a training step on a CPU (`benchmarks/page_faults.py`). With this, the process keeps its peak
-    size.
+    takes a good part of a training step on a CPU (`benchmarks/page_faults.py`). With this setting, the process keeps
+    its peak size.
 
     Returns:
-        True if the C library is glibc and accepted it; otherwise nothing is changed.
+        True if the C library is glibc and accepted the setting; otherwise nothing is changed.
     """
     library = _glibc()
     if library is None:

@@ -51,7 +51,7 @@ def restrict(memory: int, files: int = 16, threads: int = 0) -> None:
     most = _tasks_of_this_user() + threads if threads else 0
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no file can be written; pipes still can
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # writing a file is forbidden; writing to a pipe is not
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     if hasattr(resource, "RLIMIT_NPROC"):
         resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
@@ -90,12 +90,16 @@ def limit(wanted: Mapping[str, int]) -> None:
     import resource
 
     for name, value in wanted.items():
-        with suppress(ValueError, OSError, AttributeError):  # a lower limit is in force, or the system lacks this one
+        # not set, because a lower limit is in force, or the system lacks this limit
+        with suppress(ValueError, OSError, AttributeError):
             resource.setrlimit(getattr(resource, name), (value, value))
 
 
 def with_memory(command: list[str], kilobytes: int) -> list[str]:
-    """Return a command that runs `command` with at most `kilobytes` of address space; without a shell, `command`."""
+    """Return a command that runs `command` with at most `kilobytes` of address space.
+
+    Returns `command` itself, without a limit, if the system has no shell to set the limit.
+    """
     if system.windows():
         return [sys.executable, "-P", "-m", "araclip.core.limits", str(kilobytes), *command]
     shell = shutil.which("sh")
@@ -139,10 +143,10 @@ class Limits(ctypes.Structure):
 
 
 class Job:
-    """The job of this process. Its handle stays open until the process ends."""
+    """The Windows job object that limits this process. Its handle stays open until the process ends."""
 
     def __init__(self) -> None:
-        """Make a job and put this process into it; jobs nest, so that it may be in another one already."""
+        """Make a Windows job object and put this process into it; the process may be in other jobs at the same time."""
         self._kernel = _kernel()
         self._limits = Limits()
         self._handle = self._kernel.CreateJobObjectW(None, None)
@@ -181,7 +185,7 @@ class Job:
 
 @cache
 def own_job() -> Job:
-    """Return the job of this process; it is made at the first call."""
+    """Return the Windows job object of this process; it is made at the first call."""
     return Job()
 
 
@@ -200,7 +204,10 @@ def _must(done: object) -> None:
 
 
 def main() -> int:
-    """Limit this process and its children, then start the program."""
+    """Run as a program, on Windows: limit the memory of this process and its children, and run a command.
+
+    The arguments are the limit in kilobytes and the command. Return the command's exit code.
+    """
     kilobytes, *command = sys.argv[1:]
     own_job().limit(memory=int(kilobytes) * 1024, end_children=True)
     return subprocess.run(command, stdin=sys.stdin, stdout=sys.stdout, stderr=sys.stderr, check=False).returncode

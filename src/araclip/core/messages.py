@@ -204,7 +204,7 @@ class Message(str):
 
 
 def message(key: str, /, **fields: object) -> Message:
-    """Return the text of ENGLISH with this key, its fields filled in."""
+    """Return the English text with this key, its fields filled in."""
     text = Message(ENGLISH[key].format(**fields))
     text.key, text.fields = key, fields
     return text

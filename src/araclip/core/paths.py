@@ -34,7 +34,7 @@ def user_path(named: str | os.PathLike[str], what: str = "path") -> Path:
         InputError: as for `text_path`, the path is empty, or there is no such user.
     """
     text = text_path(named, what)
-    if not text:  # Perhaps a shell variable that is not set. Path("") would be the working folder.
+    if not text:  # Refuse an empty path, perhaps of an unset shell variable: Path("") would be the working folder.
         raise InputError("a path is empty. Name a file or a folder; the working folder is «.».")
     path = Path(text)
     try:

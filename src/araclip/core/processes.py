@@ -24,7 +24,7 @@ def usable_cores() -> int:
 def _quota() -> float:
     """Return how many seconds of CPU time the container gets in a second; infinity without a limit."""
     for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):  # cgroup versions 2 and 1
-        with suppress(OSError, ValueError, ZeroDivisionError):  # ValueError: "max", which is no limit
+        with suppress(OSError, ValueError, ZeroDivisionError):  # ValueError: the quota is "max", which means no limit
             quota, period = " ".join((CGROUP / name).read_text() for name in names).split()
             if int(quota) > 0:
                 return int(quota) / int(period)
@@ -34,9 +34,9 @@ def _quota() -> float:
 def one_blas_thread() -> None:
     """Let NumPy's BLAS compute in the thread that calls it, in this process and in processes started from it.
 
-    For a server that handles each request in a thread: if products of several requests share BLAS's helper threads, one
-    of 0.12 ms takes 10 ms. Call this before NumPy is imported. OPENBLAS_NUM_THREADS and VECLIB_MAXIMUM_THREADS in the
-    environment take precedence, OMP_NUM_THREADS does not.
+    For a server that handles each request in a thread: if products of several requests share BLAS's helper threads, a
+    product of 0.12 ms takes 10 ms. Call this before NumPy is imported. OPENBLAS_NUM_THREADS and VECLIB_MAXIMUM_THREADS
+    in the environment take precedence, OMP_NUM_THREADS does not.
     """
     for library in ("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
         os.environ.setdefault(library, "1")

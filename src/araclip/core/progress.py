@@ -32,7 +32,10 @@ def progress_if_watched(title: str) -> "Iterator[Callable[[float, int], None]]":
 
 @contextmanager
 def bars(console: "Console | None" = None) -> "Iterator[Callable[[str, float, int], None]]":
-    """Draw progress bars in a `with` block, which gets `show(title, done, total)`; it draws a bar when first called."""
+    """Draw a progress bar for each title, in a `with` block that gets `show(title, done, total)`.
+
+    A title's bar appears at the first call with that title.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -45,7 +48,7 @@ def bars(console: "Console | None" = None) -> "Iterator[Callable[[str, float, in
     def show(title: str, done: float, total: int) -> None:
         if title not in tasks:
             tasks[title] = drawn.add_task(shown(title), total=total)
-        drawn.start()  # not before, so that a refused request draws no bar
+        drawn.start()  # not earlier: if a request is refused before it begins, no bar is drawn
         drawn.update(tasks[title], completed=done, total=total)
 
     try:

@@ -34,7 +34,7 @@ def free_memory() -> int:
     free = int(psutil.virtual_memory().available)
     with contextlib.suppress(
         OSError, ValueError, IndexError, KeyError
-    ):  # the system is not Linux, has no cgroups v2, or sets no limit
+    ):  # no limit of a container is known: the system is not Linux, has no cgroups v2, or sets no limit
         group = _CGROUP / _GROUP_OF_PROCESS.read_text().split("::")[1].strip().lstrip("/")
         reclaimable = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())["inactive_file"]
         used = int((group / "memory.current").read_text()) - int(reclaimable)

@@ -55,7 +55,7 @@ class MTEBModel:
         return cosines
 
     def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Vectors:
-        """Return the cosines of (n, D) and (n, D), row by row, as (n,)."""
+        """Return the cosines of unit vectors (n, D) and (n, D), row by row, as (n,)."""
         products = np.atleast_2d(np.asarray(embeddings1) * np.asarray(embeddings2))
         cosines: Vectors = products.sum(axis=-1, dtype=np.float32)
         return cosines

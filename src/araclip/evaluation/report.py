@@ -50,7 +50,7 @@ class Thumbnail:
 
 @dataclass(frozen=True)
 class Example:
-    """A query, the picture that it describes, and the best of the other pictures."""
+    """A query, the picture that it describes, and the OTHERS pictures that rank best besides it."""
 
     query: str
     right: Thumbnail

@@ -52,7 +52,8 @@ from araclip.pictures.video.scenes import scene_of, stored
 from araclip.text.interpretation import Interpreter
 from araclip.text.resources import interpreter
 
-FEW_FILES = 100_000  # with at most this many files, every search may list the names of the folders: listing is fast
+# in a gallery with more files, folders are listed only for a query that says "folder", because listing takes long
+FEW_FILES = 100_000
 StrPath = str | os.PathLike[str]
 
 
@@ -132,7 +133,7 @@ class BaseGallery(ABC):
 
     @abstractmethod
     def _recall(self) -> float | None:
-        """Return the index's recall at 10; see `Stats`."""
+        """Return the index's recall at 10 for text queries; None if it is not known (see `Stats`)."""
 
     def duplicates(self, kinds: Collection[str] = ("exact", "near")) -> list[Group]:
         """Return groups of duplicate files, one kind after another; in each group the largest picture comes first.
@@ -168,13 +169,13 @@ class BaseGallery(ABC):
             progress: called with (files done, files in all).
         """
         faults = list(self._store_faults())
-        with suppress(GalleryCorrupt):  # `_store_faults` has already reported any damage
+        with suppress(GalleryCorrupt):  # stop checking at damage, which `_store_faults` has already reported
             faults += file_faults(self._catalog, contents, progress or (lambda done, total: None))
         return faults
 
     @abstractmethod
     def _store_faults(self) -> Iterable[Fault]:
-        """Return the faults of the store and of what is derived from it."""
+        """Return the faults of the store and of the data derived from it, such as the index."""
 
     @abstractmethod
     def repair(self) -> list[str]:
@@ -290,7 +291,7 @@ class BaseGallery(ABC):
         path is added.
 
         Args:
-            progress: called with the number of pictures read.
+            progress: called after each commit with the number of pictures read so far.
         """
         with self._ingesting() as turn:
             report = add_embedded(self._catalog, groups, turn, progress or (lambda done: None))
@@ -342,7 +343,7 @@ class BaseGallery(ABC):
         """Return the indexed file that a path names, or all indexed files below a folder, by their paths.
 
         Raises:
-            InputError: the gallery has neither; the message ends with `then` (what happens to the other paths).
+            InputError: the gallery has neither. `then` ends the message: what happens to the other paths.
         """
         paths = index_paths(path)
         found = next(filter(None, map(self._catalog.files, paths)), None)
@@ -473,7 +474,8 @@ class BaseGallery(ABC):
         terms = plan.own(vectors)
         path = stored(text_path(picture))
         content = self._catalog.content_of(path)
-        if content is None:  # the picture may be in the gallery under another path
+        # the path is not indexed, but the picture may be in the gallery under another path
+        if content is None:
             vector, content = self._picture_vector(user_path(path))
         else:
             vector = self._catalog.vector(content)
@@ -510,14 +512,14 @@ class BaseGallery(ABC):
     def _planned(
         self, query: Query, snapshot: Snapshot, filters: Filters, *, literal: bool, ignore: Collection[Part] = ()
     ) -> tuple[QueryPlan, NDArray[np.float32]]:
-        """Plan a query; return the plan and the vectors of its terms and of its kinds (see `gallery.plan`), (n + m, D).
+        """Plan a query; return the plan, and the vectors (n + m, D) of its n terms and m kinds (see `QueryPlan`).
 
         If no picture matches the query's date, folder or place, these are read as ordinary words instead.
         """
         reader, generation = self._reader, snapshot.generation
 
         def folder_names(explicit: bool) -> Collection[str]:
-            """Return the names of all folders; in a large gallery, only if the query says "folder"."""
+            """Return the names of all folders; in a large gallery, only if the query says "folder" (`explicit`)."""
             if not explicit and reader.made(generation, "files", lambda: self._catalog.counts()[0]) > FEW_FILES:
                 return ()
             return reader.made(generation, "folders", lambda: self._catalog.overview().folders)
@@ -555,7 +557,7 @@ class BaseGallery(ABC):
             content = self._content_of(picture)
             return self._catalog.vector(content), content
         loaded = read_source(source_of(picture), set(), transform_of(self.model))
-        assert loaded.decoded is not None  # `known` is empty here, so `read_source` always decodes
+        assert loaded.decoded is not None  # no hash is given as known, so `read_source` always decodes the picture
         return pixel_vectors(self.model, loaded.decoded.pixels[None])[0], self._catalog.content(loaded.digest)
 
     def _unit(self, vector: NDArray[Any]) -> NDArray[np.float32]:

@@ -45,8 +45,8 @@ def word_shares(
 ) -> tuple[WordShare, ...]:
     """Return the share of each word, in the order of the query.
 
-    The words are those of each term's likeliest reading. For a term of one word, the whole term is left out; if it is
-    the only term, its word's share is the whole cosine.
+    If a term may stand for several texts, the words are those of the likeliest text. For a term of one word, the whole
+    term is left out; if it is the only term, its word's share is the whole cosine.
 
     Args:
         terms: the vectors of the query's terms, (n, D).
@@ -55,7 +55,8 @@ def word_shares(
     """
     whole = terms.copy()
     for row, words in _spoken(read):
-        whole[row] = vector_of[" ".join(words)]  # one reading alone, so that only the left-out word makes a difference
+        # The likeliest text alone instead of an average of texts, so that only the left-out word makes a difference.
+        whole[row] = vector_of[" ".join(words)]
     score = _cosine(whole, read, picture)
     shares = []
     for row, word, shorter in _left_out(read):
@@ -66,7 +67,7 @@ def word_shares(
 
 
 def _spoken(read: QueryPlan) -> list[tuple[int, list[str]]]:
-    """For each text term that takes part in the score, return its row in the query and its words."""
+    """For each text term that takes part in the score, return its number among the query's terms, and its words."""
     if read.only_filters:
         return []
     out = excluding_terms(read.query)
@@ -74,7 +75,10 @@ def _spoken(read: QueryPlan) -> list[tuple[int, list[str]]]:
 
 
 def _left_out(read: QueryPlan) -> Iterator[tuple[int, str, str]]:
-    """For each word, yield the row of its term, the word, and the term's text without it; at most MAX_WORDS words."""
+    """For each word, yield the number of its term in the query, the word, and the term's text without the word.
+
+    At most MAX_WORDS words are yielded.
+    """
     every = ((row, words, at) for row, words in _spoken(read) for at in range(len(words)))
     for row, words, at in islice(every, MAX_WORDS):
         yield row, words[at], " ".join(words[:at] + words[at + 1 :])

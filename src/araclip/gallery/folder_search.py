@@ -24,7 +24,7 @@ PATHS_AT_ONCE = 200  # most candidates whose paths one SQL statement looks up
 
 
 class FolderSearch(StoreSearch):
-    """One search of one generation of a gallery; the index and the perceptual hashes are in memory."""
+    """One search of a gallery in the state after one commit; the index and the perceptual hashes are in memory."""
 
     def __init__(
         self,
@@ -49,7 +49,8 @@ class FolderSearch(StoreSearch):
         (ids, scores), done = self._found(), 0
         while len(ids) > done:
             yield from list(zip(ids, scores, strict=True))[done:]
-            done = len(ids)  # the caller wants more: files of some hits are missing on the disk
+            # if the caller still wants more (files of some hits are missing on the disk), search for twice as many
+            done = len(ids)
             ids, scores = self._index.search(self._vector, 2 * done, self._allowed)
 
     def newest(self) -> Iterator[int]:
@@ -69,7 +70,8 @@ class FolderSearch(StoreSearch):
 
     def cosines(self, ids: Sequence[int], terms: NDArray[np.float32]) -> NDArray[np.float32]:
         row_of = {content: row for row, content in enumerate(ids)}
-        found = np.full((len(ids), len(terms)), -1, np.float32)  # -1 stays for pictures that the index does not have
+        # cosines; -1 stays for pictures that the index does not have
+        found = np.full((len(ids), len(terms)), -1, np.float32)
         for column, term in enumerate(terms):
             known, scores = self._index.search(term, len(ids), np.sort(np.array(ids, np.int64)))
             found[[row_of[content] for content in known], column] = scores

@@ -211,7 +211,8 @@ class Gallery(BaseGallery):
             ) from error
 
     def _finish_writing(self) -> None:
-        with suppress(ModelNotFound):  # without the model, the index is built by the first search that has it
+        # without the gallery's model on this machine, the index is left to the first search that has the model
+        with suppress(ModelNotFound):
             self._reader.finish_writing()
 
 

@@ -58,7 +58,7 @@ class Address:
         try:
             parts = urlsplit(text)
             host, port = parts.hostname or "", parts.port or PORT
-        except ValueError:  # the brackets hold no IPv6 address, or the port is no number
+        except ValueError:  # raised for brackets without an IPv6 address, and for a port that is no number
             signs = " In a password, / ? # are written %2F %3F %23." if text.startswith("postgres") else ""
             raise InputError(f"'{shown}' has an invalid port or host.{signs} {EXAMPLE}") from None
         if parts.scheme not in ("postgresql", "postgres"):

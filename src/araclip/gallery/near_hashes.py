@@ -63,7 +63,7 @@ def near_pairs(hashes: Hashes) -> Iterator[tuple[int, int]]:
     known, first, which = np.unique(hashes, return_index=True, return_inverse=True)
     for row in np.flatnonzero((first[which] != np.arange(len(hashes))) & (hashes != 0)).tolist():
         yield int(first[which[row]]), row
-    nonzero = np.flatnonzero(known)  # pictures of one colour have hash 0
+    nonzero = np.flatnonzero(known)  # leave out pictures of one colour, which have hash 0
     for one, other in _pairs(known[nonzero]):
         low, high = sorted((int(first[nonzero[one]]), int(first[nonzero[other]])))
         yield low, high
@@ -82,7 +82,7 @@ def _pairs(hashes: Hashes) -> set[tuple[int, int]]:
             if flip:
                 ends = np.where(keys ^ flip > keys, ends, begins)  # compare each pair of buckets only once
             else:
-                begins = np.arange(1, len(keys) + 1)  # later rows of the same bucket
+                begins = np.arange(1, len(keys) + 1)  # in the same bucket, pair a row only with the rows after it
             for one, other in _candidates(begins, ends):
                 close = np.bitwise_count(sorted_[one] ^ sorted_[other]) <= NEAR
                 near.update(zip(order[one[close]].tolist(), order[other[close]].tolist(), strict=True))

@@ -106,7 +106,7 @@ def repair_gallery(
     target = location_of(location)
     if not isinstance(target, Address):
         return Gallery.rescue(target, model=model, progress=progress)
-    with open_gallery(target, model=model) as gallery:  # on a server there is no file to recover rows from
+    with open_gallery(target, model=model) as gallery:  # no rescue on a server: there is no file to recover rows from
         return gallery.repair()
 
 

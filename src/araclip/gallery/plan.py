@@ -44,8 +44,9 @@ Part = Literal["words", "exclusions", "date", "folder", "place"]
 PARTS: tuple[Part, ...] = get_args(Part)
 ALL: frozenset[Part] = frozenset(PARTS)
 FILTERS: frozenset[Part] = frozenset({"date", "folder", "place"})  # these parts of a query become filters
-MAX_TEXTS = 12  # at most this many readings are encoded, over all terms of a query
-SHOWN = 0.6  # another reading is mentioned if its weight is at least this share of the likeliest reading's weight
+MAX_TEXTS = 12  # most readings (texts that a term may stand for) that are encoded for one query
+# other readings of a term are mentioned if their weight is at least this share of the likeliest reading's weight
+SHOWN = 0.6
 # The text ("picture") that stands for a query which is only a date or only excludes: it fits all pictures equally.
 NEUTRAL = "صورة"
 
@@ -70,7 +71,8 @@ class Interpretation:
     """How a query was understood. If its words were taken as typed, `literal` is true and the rest is empty."""
 
     language: str = "other"
-    readings: tuple[Reading, ...] = ()  # for terms with several readings, or with one that differs from the typed text
+    # what was searched for each term that has several readings, or a reading unlike the typed text
+    readings: tuple[Reading, ...] = ()
     excluded: tuple[str, ...] = ()
     qualities: tuple[str, ...] = ()  # colours and the like after "not": no model sees them well, so nothing is left out
     filters: tuple[DerivedFilter, ...] = ()
@@ -110,27 +112,31 @@ class Interpretation:
 
 @dataclass(frozen=True)
 class QueryPlan:
-    """A planned query: its terms, the readings of each term (no reading for a picture), and how it was understood."""
+    """A planned query: its terms, the readings of each term, its kinds, and how it was understood.
+
+    Readings are the texts that a term may stand for, such as the Arabic words for a word in Latin letters; a picture
+    has none. Kinds are the particular things (man, woman) that an excluded general word ("people") stands for.
+    """
 
     query: Query
     readings: tuple[tuple[Reading, ...], ...]
     interpretation: Interpretation
     only_filters: bool = False  # the query gives a date, a folder or exclusions, but says nothing that pictures show
-    kinds: tuple[str, ...] = ()  # if the query only excludes: the things that its general words ("people") stand for
+    kinds: tuple[str, ...] = ()  # if the query only excludes: the things (man, woman) that its words ("people") exclude
 
     @property
     def texts(self) -> list[str]:
-        """List the texts to encode: each term's readings, then the kinds. `term_vectors` needs this order."""
+        """List the texts to encode, in the order that `term_vectors` needs: each term's readings, then `kinds`."""
         return [reading.text for readings in self.readings for reading in readings] + [*self.kinds]
 
     def own(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the terms' vectors (n, D) from the vectors of terms and kinds (n + m, D)."""
+        """Return the vectors (n, D) of the n terms: the first rows of the vectors (n + m, D) of n terms and m kinds."""
         return vectors[: len(self.query.terms)]
 
     def term_vectors(
         self, texts: Iterable[NDArray[np.float32]], picture: Callable[[str], NDArray[np.float32]]
     ) -> NDArray[np.float32]:
-        """Return the vectors of the terms and kinds, (n + m, D). The readings of a term are averaged by their weights.
+        """Return the vectors (n + m, D) of the n terms and m kinds; a term's readings are averaged by their weights.
 
         Args:
             texts: the vectors of `self.texts`, in the same order.
@@ -148,11 +154,17 @@ class QueryPlan:
         return np.stack([*rows, *rest])
 
     def vector(self, vectors: NDArray[np.float32], *, subtract: bool = False) -> NDArray[np.float32]:
-        """Compute the query's unit vector (D,) from the vectors of terms and kinds (n + m, D); see `combine`."""
+        """Compute the query's unit vector (D,) from the vectors (n + m, D) of its n terms and m kinds.
+
+        With `subtract`, excluding terms push the query's vector away; otherwise they have no effect on it (`combine`).
+        """
         return combine(self.own(vectors), self.query, subtract=subtract)
 
     def excluded_terms(self, vectors: NDArray[np.float32]) -> NDArray[np.float32] | None:
-        """Return the vectors of what no hit may show, out of those of terms and kinds (n + m, D); None if nothing."""
+        """Return the vectors of everything that no hit may show; None if the query excludes nothing.
+
+        `vectors` (n + m, D) are those of the query's n terms and m kinds.
+        """
         return excluded_vectors(self.query, vectors)
 
     @property
@@ -185,7 +197,7 @@ class QueryPlan:
 
     @property
     def has_filters(self) -> bool:
-        """True if words of the query became filters."""
+        """True if words of the query became filters by date, folder or place."""
         return any(derived.applied for derived in self.interpretation.filters)
 
 
@@ -216,6 +228,7 @@ def plan(
     """Understand a query's text terms.
 
     Args:
+        today: the date to which words such as «أمس» ("yesterday") refer.
         folders: returns the names of the gallery's folders when needed; called with True if the text says "folder".
         places: returns the names of the gallery's places when needed, by their keys (`text.places.spellings`).
         ignore: parts of the query that are taken literally.
@@ -307,7 +320,7 @@ def _taken_apart(
     placed = Placed(text)
     if named:  # look for folders first: in «مجلد دهب 2019», the year is part of a folder's name
         placed = split_folder(text, folders)
-        # a folder may be called «صيف 2019», but the date is meant
+        # «صيف 2019» may also be the name of a folder: take it as a date
         when = dates and split_date(placed.words, today).only_date
         if when or (negates and _excludes(text, placed.words, interpreter)):
             placed = Placed(text)
@@ -421,7 +434,8 @@ def _as_typed(change: Change) -> tuple[str, Word] | None:
 def _to_find(typed: str, reading: Reading) -> str:
     if reading.changes and _is_latin(typed):
         return reading.text
-    left_out = {change.source for change in reading.changes if not change.target}  # words such as «صور» that only ask
+    # words that only ask for pictures, such as «صور»
+    left_out = {change.source for change in reading.changes if not change.target}
     kept = [word for word in typed.split() if normalize(word) not in left_out]
     return " ".join(kept) if left_out and kept else typed
 

@@ -94,7 +94,7 @@ def parse(text: str, *, files: bool = False) -> Query:
     """
     if not isinstance(text, str):
         raise InputError(f"a query is a text, got {type(text).__name__}. Type what the picture shows: {EXAMPLE}")
-    if len(text) > MAX_LETTERS:  # checked first, because parsing looks at each letter
+    if len(text) > MAX_LETTERS:  # The length is checked first, because parsing looks at each letter.
         raise InputError(message("query letters", letters=len(text), most=MAX_LETTERS))
     parts = _split(text)
     terms = tuple(_term(characters, sign, text, files) for sign, characters in parts)
@@ -145,7 +145,7 @@ def _split(text: str) -> list[tuple[float, list[_Character]]]:
     if closing:
         raise InputError(message("query quotation", query=text.strip(), closing=closing))
     if _plain(parts[0][1]) == "" and len(parts) > 1:
-        del parts[0]  # the query begins with a sign
+        del parts[0]  # the query begins with a sign, so nothing stands before it
     return parts
 
 
@@ -251,12 +251,15 @@ def excluding_terms(query: Query) -> list[int]:
 
 
 def combine(vectors: NDArray[np.float32], query: Query, *, subtract: bool = False) -> NDArray[np.float32]:
-    """Combine the terms' unit vectors (n, D) into the query's unit vector (D,): their weighted sum.
+    """Return the query's unit vector (D,): the weighted sum of its terms' unit vectors (n, D), scaled to length 1.
 
-    Excluding terms take no part in the sum: they decide which hits are left out, and the other terms rank the rest.
-    With `subtract`, excluding terms push the vector away instead, as a lighter minus does; it is meant for galleries
-    with too few pictures to decide which hits to leave out. A minus counts half, and so does a picture beside text.
-    Centring texts and pictures first, to close the modality gap, was measured and did not help; docs/log/2026-11.md.
+    A term after a minus counts half, and so does a picture beside text. Excluding terms (`excluding_terms`) are left
+    out of the sum, because they decide which hits are dropped, not how the others rank. Centring texts and pictures
+    first, to close the modality gap, was measured and did not help; docs/log/2026-11.md.
+
+    Args:
+        subtract: True to add excluding terms to the sum with negative weight, for a gallery with too few pictures to
+            decide which hits to drop.
 
     Raises:
         InputError: the terms cancel each other out.

@@ -43,7 +43,10 @@ Relevance = Callable[[float], float] | None  # turns a cosine into a relevance; 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A picture that may become a hit: id, cosine, relevance (None: unknown), and the value that orders it."""
+    """A picture that may become a hit: its id, cosine and relevance (None: unknown).
+
+    Hits are ordered by relevance; those with the same or an unknown relevance are ordered by `value`.
+    """
 
     content: int
     score: float
@@ -89,7 +92,7 @@ class Hybrid:
 
 
 def rated(score: float, best: float, relevance: Relevance, hybrid: Hybrid | None, content: int) -> Candidate:
-    """Rate a picture whose texts do not match the query."""
+    """Return the candidate for a picture whose texts do not match the query; its cosine gives relevance and value."""
     value = hybrid.value(score, best) if hybrid else score
     return Candidate(content, score, relevance(score) if relevance else None, value)
 
@@ -124,11 +127,11 @@ def doubted(
     described: Callable[[Sequence[int]], set[int]],
     lower: Callable[[Candidate], Candidate],
 ) -> Iterator[Candidate]:
-    """Lower the candidates that have a description, and yield all candidates sorted by `order` again.
+    """Lower the rating of candidates that have a description, and yield all candidates sorted by `order` again.
 
     Args:
         candidates: sorted by `order`.
-        described: returns which of the given pictures have a description.
+        described: returns which of the given pictures have a description: a caption or metadata.
         lower: returns a candidate with a lower rating (or the same).
     """
     held: list[tuple[tuple[float, float, float, int], Candidate]] = []  # lowered candidates, until their turn has come
@@ -149,8 +152,10 @@ def doubted(
 
 
 FIRST_HITS = 30  # an excluded thing is judged by comparing a picture with this many first hits of the query
-ABOVE = 1.0  # a picture is dropped this many standard deviations above those hits' average (tuned on judged pairs)
-LARGEST_CHUNK = 4096  # most candidates in one of the growing steps; nearly all may show the excluded thing
+# a picture is dropped this many standard deviations above the first hits' average cosine (tuned on judged pairs)
+ABOVE = 1.0
+# most candidates that are compared with the excluded terms in one step; each step takes twice as many as the last
+LARGEST_CHUNK = 4096
 
 Cosines = Callable[[Sequence[int], Vectors], Vectors]
 
@@ -167,23 +172,29 @@ class Exclusion:
     relative: bool = False
 
     def beside(self, first: Vectors) -> "Exclusion":
-        """Return the exclusion for the hits after the first ones: limits are lower if these hardly show the terms.
+        """Return the exclusion with its limits adapted to the first hits of the query.
 
-        `first` (n, m): the cosines of the query's first hits with the excluded terms. A limit is at most ABOVE standard
-        deviations above the average of these cosines.
+        `first` (n, m): the cosines of these hits with the excluded terms. A limit is lowered to ABOVE standard
+        deviations above the average of these cosines if that is less. Nothing changes if `relative` is False, or with
+        few hits.
         """
         if not self.relative or len(first) < MIN_PICTURES:
             return self
         return replace(self, limits=np.minimum(self.limits, first.mean(axis=0) + ABOVE * first.std(axis=0)))
 
     def drops(self, cosines: Vectors) -> NDArray[np.bool_]:
-        """Return for each of n pictures whether it is left out (n,), from its cosines with the terms (n, m)."""
+        """Return a mask (n,) of pictures to leave out, from their `cosines` (n, m) with the excluded terms.
+
+        A picture is left out if its cosine with one of the terms reaches the limit of that term.
+        """
         dropped: NDArray[np.bool_] = np.any(cosines >= self.limits, axis=1)
         return dropped
 
 
 def exclusion_of(terms: Vectors, scale: RelevanceScale | None, *, alone: bool) -> Exclusion | None:
-    """Make the exclusion of the given terms (m, D); None if the gallery has too few pictures for a scale.
+    """Return the exclusion for the vectors of excluded terms (m, D): for each, the least cosine of a picture to drop.
+
+    None if `scale` is None: the gallery has too few pictures to judge cosines.
 
     Args:
         alone: True if the query does nothing but exclude.
@@ -195,7 +206,7 @@ def exclusion_of(terms: Vectors, scale: RelevanceScale | None, *, alone: bool) -
 
 
 def kept(candidates: Iterator[Candidate], exclusion: Exclusion | None, cosines: Cosines) -> Iterator[Candidate]:
-    """Yield the candidates that the exclusion does not drop, in the given order.
+    """Yield the candidates that show nothing that `exclusion` excludes, in the given order; all if it is None.
 
     `cosines` returns (n, m) for the ids of n pictures and m vectors (m, D).
     """
@@ -301,7 +312,7 @@ class StoreSearch(ABC):
 
     @abstractmethod
     def documents(self, ids: Sequence[int]) -> dict[int, Document]:
-        """Return each picture's texts by field name."""
+        """Return each picture's texts by field: names, metadata, captions, OCR."""
 
     @abstractmethod
     def with_pictures(self, hits: Sequence[tuple[int, Hit]]) -> list[Hit]:
@@ -371,7 +382,10 @@ def ranked(
 
 
 def near_hits(search: StoreSearch, content: int, filters: Filters, most: int) -> list[tuple[int, Hit]]:
-    """Return a picture's near-duplicates that pass the filters, most similar first; `search` is for its vector."""
+    """Return the near-duplicates of a picture that pass the filters, most similar first.
+
+    `search` must be a search for the vector of that picture.
+    """
     ids, scores = search.scores(np.array(sorted(search.near(content)), np.int64))
     candidates = (Candidate(each, score, None, 0.0) for each, score in zip(ids, scores, strict=True))
     found = search.existing(sorted(candidates, key=lambda each: (-each.score, each.content)))

@@ -74,7 +74,10 @@ class Snapshot(ABC):
         _ = self.pictures, self.scale
 
     def hybrid(self, vector: Vectors, text: TextQuery | None) -> Hybrid | None:
-        """Return the text search that accompanies a search for a unit vector (D,); None without `text` or pictures."""
+        """Return what a search for a unit vector (D,) needs to look for `text` in the pictures' texts as well.
+
+        None if there is no text to look for, or the gallery is empty.
+        """
         if text is None or not len(self.sample):
             return None
         meaning = self.scale.meaning(vector) if self.scale else 1.0
@@ -154,10 +157,10 @@ class GalleryReader(ABC):
     def made(self, generation: str, name: str, make: Callable[[], T]) -> T:
         """Return the value called `name` that is derived from a generation: from the cache, or else from `make()`.
 
-        Only values of one generation are cached; of these, the KEPT values that were used last.
+        A generation is the token of a commit. Only values of one generation are cached: the KEPT values used last.
         """
         key = generation, name
-        with self._lock:  # the second of two threads waits for the first one's result
+        with self._lock:  # if two threads ask for the same value, the second waits for the first one's result
             if key not in self._made:
                 self._made = OrderedDict((old, value) for old, value in self._made.items() if old[0] == generation)
                 self._made[key] = make()
@@ -227,7 +230,7 @@ class GalleryReader(ABC):
 
 
 class FolderSnapshot(Snapshot):
-    """A snapshot of a gallery in a folder: one generation of its catalogue, with the index."""
+    """A snapshot of a gallery in a folder: the catalogue's state after one commit, with the index."""
 
     def __init__(self, index: ScanIndex, catalog: Catalogs, reference: Callable[[], ReferenceVectors]) -> None:
         super().__init__(index.generation, catalog, reference)

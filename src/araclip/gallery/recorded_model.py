@@ -83,7 +83,7 @@ def recorded_encoder(
     for folder in (*(folder for _, folder in named), _folder(record.origin)):
         if folder is not None and _fingerprint(folder) == record.fingerprint:
             return AraCLIP(folder, threads=threads, device=device)
-    if record.name in here:  # a model of this name from another release; opening the gallery reports it
+    if record.name in here:  # another release's model of the same name: opening the gallery reports the difference
         return AraCLIP(record.name, threads=threads, device=device)
     # A record with a source was made by a pulled model, whose vectors differ from the published model's.
     for peer in () if record.source else (record.origin, record.name):
@@ -94,7 +94,8 @@ def recorded_encoder(
 
 def _not_here(record: RecordedModel, gallery: object) -> ModelNotFound:
     was = f" It was {shown(record.origin)}." if record.origin and record.origin != record.name else ""
-    by_hand = ":" in record.origin and not Path(record.origin).is_absolute()  # "KIND:LOCATION" of a foreign model
+    # the gallery was made with a foreign model, which was named as KIND:LOCATION
+    by_hand = ":" in record.origin and not Path(record.origin).is_absolute()
     if record.source:
         get = (
             f"Get it with `araclip pull {shown(record.source)}`, or copy its model folder here and name that "
@@ -114,7 +115,7 @@ def _not_here(record: RecordedModel, gallery: object) -> ModelNotFound:
 def _fingerprint(folder: Path) -> str | None:
     try:
         return model_folder.read_config(folder).fingerprint
-    except AraCLIPError:  # a damaged folder, or one of another release, is not the recorded model
+    except AraCLIPError:  # a damaged folder, or a folder of another release, does not hold the recorded model
         return None
 
 

@@ -45,7 +45,8 @@ def reference_vectors(folder: Path, model: Encoder) -> ReferenceVectors:
         vectors = np.frombuffer(stored, "<f4").reshape(-1, model.width)
         return ReferenceVectors(vectors[: len(EVERYDAY)], vectors[len(EVERYDAY) :])
     vectors = text_vectors(model, [*EVERYDAY, *nonsense_queries()])
-    with contextlib.suppress(OSError):  # the disk is read-only or full: the next process encodes again, in a second
+    # on a read-only or full disk, the next process encodes the queries again, in a second
+    with contextlib.suppress(OSError):
         atomic.write_checked(path, vectors.astype("<f4").tobytes())
         for stale in folder.glob("background-*"):
             if stale != path:

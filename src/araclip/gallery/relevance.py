@@ -72,9 +72,9 @@ class RelevanceScale:
     # ------------------------------------------------------------------ the query as a whole
 
     def spread(self, queries: Vectors) -> Vectors:
-        """Return the standard deviation of each query's scores minus the average everyday query's scores.
+        """Return for each query (n, D) how much its scores vary over the pictures, as standard deviations (n,).
 
-        Queries are (n, D); the deviation is over the pictures; the result is (n,).
+        From the score of each picture, the picture's average score with everyday queries is subtracted first.
         """
         apart = queries - self.reference.everyday.mean(axis=0)
         variances = np.einsum("nd,nd->n", apart @ self._covariance, apart)
@@ -82,7 +82,7 @@ class RelevanceScale:
         return spreads
 
     def relative_spread(self, queries: Vectors) -> Vectors:
-        """Return the spreads (n,) of queries (n, D), scaled so that nonsense has 0 and strong everyday queries 1."""
+        """Return the `spread` of each query (n, D) → (n,), scaled: nonsense has 0, strong everyday queries have 1."""
         nonsense, strong = self._spreads
         relative: Vectors = (self.spread(queries) - nonsense) / max(strong - nonsense, 1e-6)
         return relative

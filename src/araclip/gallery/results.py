@@ -234,7 +234,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Listed:
-    """A picture of a list."""
+    """A picture in a list, such as an album or a month."""
 
     id: str
     name: str
@@ -249,7 +249,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Added:
-    """A picture that was added."""
+    """A picture that was added to the gallery over HTTP."""
 
     id: str
     name: str
@@ -259,7 +259,7 @@ class Added:
 
 @dataclass(frozen=True)
 class WordShare:
-    """A word of the query as it was read."""
+    """A word of the query, and what it adds to a picture's score."""
 
     word: str
     share: float = field(metadata=_said("The cosine that the picture loses without it; below 0: it would gain."))

@@ -69,7 +69,7 @@ class Hits(list[Hit]):
                 small = image.convert("RGB")
                 small.thumbnail((THUMBNAIL, THUMBNAIL))
                 small.save(written, "JPEG", quality=80)
-        except (OSError, AraCLIPError):  # the picture's file was removed or moved
+        except (OSError, AraCLIPError):  # no thumbnail: the picture's file was removed or moved
             return ""
         return f'<img src="data:image/jpeg;base64,{b64encode(written.getvalue()).decode()}">'
 
@@ -80,7 +80,7 @@ def replanned(
     """Return a plan that reads the query's date and folder as ordinary words, if no picture matches them as filters.
 
     Returns None if a picture passes these filters and the caller's `filters`, or if the plan has no filters of its own.
-    `terms`: the vectors of the plan's terms and kinds (n + m, D).
+    `terms`: the vectors (n + m, D) of the plan's n terms and m kinds (see `QueryPlan`).
     """
     if not plan.has_filters or snapshot.search(terms[0], Page(1, 0, plan.filtered(filters)), relevance=False):
         return None
@@ -95,12 +95,13 @@ def search(
     text_weight: float,
     exclude: int | None = None,
 ) -> list[Hit]:
-    """Return one page of hits for a plan and the vectors (n + m, D) of its terms and kinds (see `gallery.plan`).
+    """Return one page of hits for a plan and the vectors (n + m, D) of its n terms and m kinds (see `QueryPlan`).
 
     If the query is only a date, or only excludes things, the hits are ordered by date. In a gallery with too few
     pictures to decide which ones show an excluded thing, they are ordered by their distance from it instead.
 
     Args:
+        text_weight: how much words in the pictures' texts count, 0 (not at all) to 10.
         exclude: the store's id of a picture to leave out.
     """
     excluded = plan.excluded_terms(terms)

@@ -28,7 +28,8 @@ CAMERAS = frozenset(
     ("img", "dsc", "dscf", "dscn", "pxl", "vid", "scan", "screenshot", "whatsapp", "jpg", "jpeg", "png")
 )  # words in the names that cameras and programs give; such names say nothing about the picture
 ARTICLES = ("وال", "بال", "فال", "كال", "لل", "ال", "و")
-LEFT = {"و": 4}  # letters that must remain without the article (else 1): in a shorter word, و is rarely "and"
+# letters that must remain when this article is cut off (1 for others): in a shorter word, و is rarely "and"
+LEFT = {"و": 4}
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def _words(typed: str, asked: Sequence[Word], source: WordIndex) -> list[str]:
         return []
     beginning = Beginning(last.folded)
     stems = [stem for stem, _ in source.stems(beginnings(last), 4 * WORDS)]
-    if len(last.folded) > SHORTER:  # the last word may be complete, and its stem shorter
+    if len(last.folded) > SHORTER:  # if the last word is complete, its stem may be shorter than the typed letters
         stems += [last.folded[:-cut] for cut in range(1, SHORTER) if last.folded[:-cut] not in stems]
     stems = [stem for stem in stems if stem not in CAMERAS and len(stem) > 1][: 2 * WORDS]
     written = source.spellings(stems, lambda word: None if word.folded in FUNCTION_WORDS else beginning.fits(word))
@@ -148,7 +149,7 @@ class Suggestions:
     """Corrects queries («هل تقصد»: "did you mean"), using the words of captions and of one gallery's texts."""
 
     def __init__(self) -> None:
-        # The interpreter, the generation, and the extended interpreter that was made from both.
+        # a cache: the interpreter, the generation, and the extended interpreter that was made from these two
         self._reader: tuple[Interpreter, str, Interpreter] | None = None
 
     def added(self, read: QueryPlan, hits: Sequence[Hit], interpreter: Interpreter, store: Store) -> Interpretation:

@@ -37,7 +37,7 @@ FIELDS = {"names": "name", "metadata": "metadata", "captions": "caption", "ocr":
 
 
 class TextIndex(Protocol):
-    """An index of the words of texts; documented in `gallery.catalog.word_index.WordIndex`."""
+    """An index of the words in pictures' texts; its methods are explained in `gallery.catalog.word_index.WordIndex`."""
 
     def with_stems(self, stems: Sequence[str], most: int) -> list[Ids]:
         """For each stem, return the ids of the pictures whose texts have a word with that stem."""
@@ -78,7 +78,7 @@ class TextQuery:
             )
         found = tuple(asked_words(" ".join(wanted)))[:MAX_WORDS]
         minus = tuple(filter(None, (tuple(asked_words(text)) for text in unwanted)))
-        # Count whole terms, because all words of a minus term must match.
+        # Leave out whole minus terms: all words of a term must match, so a shortened term would exclude more pictures.
         short = sum(total <= MAX_WORDS for total in accumulate(map(len, minus)))
         return cls(found, minus[:short], float(weight)) if found and weight else None
 
@@ -90,9 +90,10 @@ class TextQuery:
 
 @dataclass(frozen=True)
 class TextMatches:
-    """The pictures whose texts match a query: their ids (n,) ascending, strength and coverage (n,) in 0…1.
+    """The pictures whose texts match a query: their ids (n,) ascending, with strength and coverage (n,) in 0…1.
 
-    `answered`: True if any picture's texts match, even a picture that the filters leave out.
+    The head of this module defines strength and coverage. `answered`: True if any picture's texts match, even a picture
+    that the filters leave out.
     """
 
     ids: Ids

@@ -54,7 +54,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=__version__,
         description="Type Arabic, find pictures.",
         lifespan=lifespan,
-        docs_url=None,  # FastAPI's pages of documentation load scripts from another host
+        docs_url=None,  # turned off: FastAPI's pages of documentation load scripts from another host
         redoc_url=None,
         redirect_slashes=False,
     )
@@ -69,7 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(AraCLIPError, _own_error)
-    app.add_exception_handler(OSError, _own_error)  # such as a full disk or an unreadable file
+    app.add_exception_handler(OSError, _own_error)  # an error of the system, such as a full disk or an unreadable file
     app.add_exception_handler(ClientDisconnect, _client_left)
     # A request passes the middleware in reverse order: the one added last handles it first.
     app.add_middleware(
@@ -147,7 +147,8 @@ def _completed(schema: dict[str, Any], service: Service) -> dict[str, Any]:
             for parameter in operation.get("parameters", ()):
                 _bound(parameter["name"], parameter["schema"], service)
                 if parameter["name"] == "q":
-                    parameter["schema"]["minLength"] = 1  # POST /search may have pictures instead
+                    # `q` is required for GET /search; POST /search may have pictures instead
+                    parameter["schema"]["minLength"] = 1
             statuses = ANY_ROUTE + (WITH_BODY if "requestBody" in operation else ())
             errors = dict.fromkeys(statuses, OPENAI_ERROR) if path.startswith(PREFIX) else problems(*statuses)
             for code, response in errors.items():
@@ -161,7 +162,7 @@ def _completed(schema: dict[str, Any], service: Service) -> dict[str, Any]:
 
 def _bound(name: str, field: dict[str, Any], service: Service) -> None:
     if name == "k":
-        field.setdefault("maximum", service.settings.max_k)  # routes with another limit have set it themselves
+        field.setdefault("maximum", service.settings.max_k)  # routes whose `k` has another limit have stated it already
     elif name == "q":
         field["maxLength"] = service.settings.max_text
     elif name == "dimensions":

@@ -23,7 +23,7 @@ from araclip.server.http.limits import Aborted
 from araclip.server.originals import Original
 
 MAX_PICTURES = 1_000
-KEPT = 200  # prepared archives, each a list of ids
+KEPT = 200  # how many lists of pictures are kept
 SECONDS = 600  # a download must start within this time after its archive was prepared
 MISSING = "not-included.txt"
 MAX_NAME = 180  # bytes of UTF-8 with the suffix; file systems allow 255, and unpacking may append to a name
@@ -37,11 +37,11 @@ Opener = Callable[[PictureRecord], Original | None]
 
 
 class Archives:
-    """Archives that were prepared and may be downloaded for a while; thread-safe.
+    """Keeps lists of pictures that may be downloaded as a ZIP archive, each under a key, for a while; thread-safe.
 
     A download takes two requests: a browser can save the answer to a GET request while it arrives, but the address of
     such a request is too short for a thousand ids. So a POST request sends the ids first, and gets a key for the
-    address.
+    address. The archive itself is made while it is sent.
     """
 
     def __init__(self, *, most_bytes: int, now: Callable[[], float] = time.monotonic) -> None:
@@ -64,7 +64,7 @@ class Archives:
         return key, size
 
     def pictures(self, key: str) -> tuple[PictureRecord, ...]:
-        """Return the pictures of a prepared archive."""
+        """Return the pictures of the archive with this key; raise a Problem if there is none, or its time is over."""
         with self._lock:
             until, records = self._prepared.get(key, (0.0, ()))
         if self._now() > until:
@@ -93,7 +93,8 @@ async def zipped(
             missing.append(record.copies[0].name)
             continue
         with original:
-            if original.time is not None and original.path in videos:  # another scene has already added this video
+            # the video is in the archive already, because of another of its scenes
+            if original.time is not None and original.path in videos:
                 continue
             if await opening(lambda original=original: _summed(original)) is None:  # type: ignore[misc]
                 missing.append(record.copies[0].name)
@@ -126,7 +127,7 @@ class Known(ZipInfo):
         except ValueError:
             at = datetime.min
         super().__init__(name, at.timetuple()[:6] if 1980 <= at.year <= 2107 else (1980, 1, 1, 0, 0, 0))
-        self.create_system, self.external_attr = 3, 0o100644 << 16  # made on Unix, with permissions rw-r--r--
+        self.create_system, self.external_attr = 3, 0o100644 << 16  # permissions rw-r--r--, as for a file made on Unix
         self._known = crc, size
 
     def FileHeader(self, zip64: bool | None = None) -> bytes:  # noqa: N802  (zipfile's name)
@@ -148,11 +149,11 @@ class Sent:
         self._new = bytearray()
 
     def tell(self) -> int:
-        """Return the position of the next byte."""
+        """Return the position in the archive at which the next byte is written."""
         return self._at
 
     def seek(self, at: int) -> int:
-        """Set the position of the next byte."""
+        """Set the position in the archive at which the next byte is written."""
         self._at = at
         return at
 

@@ -47,7 +47,8 @@ class Batcher(Generic[Item]):
     async def _run(self) -> None:
         try:
             while taken := self._next():
-                if batch := [asked for asked in taken if not asked.vector.done()]:  # without clients that have left
+                # leave out the items of clients that have left
+                if batch := [asked for asked in taken if not asked.vector.done()]:
                     await self._encode_batch(batch)
         finally:
             self._running = None

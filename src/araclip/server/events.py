@@ -1,4 +1,4 @@
-"""Server-sent events: the progress of indexing, and new generations of the gallery."""
+"""Server-sent events: the progress of indexing, and each change of the gallery (event "generation")."""
 
 import asyncio
 import json

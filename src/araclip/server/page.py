@@ -97,7 +97,8 @@ def router() -> APIRouter:
     @routes.post("/share")
     async def share(request: Request) -> Response:
         """Open the page for a picture that another app shares while the browser has dropped the service worker."""
-        async for _ in request.stream():  # a browser whose upload is cut off shows its own error, not the page
+        # read the whole upload: a browser whose upload is cut off would show an error instead of the page
+        async for _ in request.stream():
             pass
         return RedirectResponse("./?shared", 303)
 

@@ -111,7 +111,8 @@ class _TimedProtocol(H11Protocol):
         # asyncio sets TCP_NODELAY only on sockets that were created with an explicit protocol. Without it, the end of a
         # response waits 40 ms for the client's delayed acknowledgement.
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        drop_silent(line, self.send_seconds)  # for a client that stops reading while no task waits for it
+        # drops a client that stops reading, also while no task of the server waits for it
+        drop_silent(line, self.send_seconds)
         self._expect_headers()
 
     def data_received(self, data: bytes) -> None:
@@ -127,7 +128,7 @@ class _TimedProtocol(H11Protocol):
             self._stop_waiting()
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()  # begins the next request, if it has already arrived
+        super().on_response_complete()  # if the client's next request has already arrived, this begins to answer it
         if not self.transport.is_closing() and not self._answering and self.conn.trailing_data[0]:
             self._expect_headers()
 
@@ -141,7 +142,7 @@ class _TimedProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is not HTTP. uvicorn calls this while it handles h11's error, which tells the status."""
-        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # a response has already begun
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # no second response can follow one that has begun
             self.transport.close()
             return
         long = getattr(sys.exc_info()[1], "error_status_hint", 400) == 431
@@ -172,7 +173,7 @@ class _TimedProtocol(H11Protocol):
     def _give_up(self) -> None:
         if self.transport.get_write_buffer_size() == 0:
             self.transport.close()
-        else:  # close() would wait for ever for a client that does not read
+        else:  # close() would wait for ever for a client that does not read: abort after a while
             self._stop_waiting()
             self._deadline = self.loop.call_later(self.send_seconds, self.transport.abort)
 

@@ -57,7 +57,7 @@ class ServedGallery:
         return self._reader.model
 
     def adopt(self, model: Encoder) -> None:
-        """Go on with the model that the gallery was re-embedded with."""
+        """Search from now on with `model`, with which the gallery was re-embedded."""
         reader = open_reader(self.location, model)
         reader.refresh(prepared=True)
         self._left.append(self._reader)
@@ -65,7 +65,7 @@ class ServedGallery:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The snapshot that searches use."""
+        """The snapshot (the gallery after one commit) that searches use."""
         return self._reader.snapshot
 
     @property
@@ -78,18 +78,18 @@ class ServedGallery:
         return self._reader.refresh(prepared=True)
 
     def overview(self) -> Overview:
-        """Return counts of the current generation: files, formats, folders, dates."""
+        """Return counts of the gallery as it is now: files, formats, folders, dates."""
         return self._made("overview", self.store.overview)
 
     def examples(self) -> tuple[str, ...]:
-        """Return example queries that find something in the snapshot."""
+        """Return example queries that find something in the gallery."""
         found = self.snapshot
         return self._made(f"examples {found.generation}", lambda: suggestions(found.reference.everyday, found.sample))
 
     def finds(self, query: str, vector: NDArray[np.float32]) -> bool:
-        """True if a query with this vector (D,) has a strong hit in a sample of the snapshot; cached by generation.
+        """True if a query with this vector (D,) has a strong hit in a sample of the snapshot.
 
-        False in a gallery with too few pictures to judge scores.
+        False in a gallery with too few pictures to judge scores. The answer is cached until the gallery changes.
         """
         snapshot, (generation, known) = self.snapshot, self._finding
         if generation != snapshot.generation:
@@ -103,7 +103,7 @@ class ServedGallery:
 
     @property
     def generation(self) -> str:
-        """A token of the last commit."""
+        """A token of the gallery's last commit; equal tokens mean equal content."""
         return self._reader.store.generation
 
     def filters(self, texts: Iterable[str], *, collapse: bool = False) -> Filters:
@@ -132,7 +132,7 @@ class ServedGallery:
         return self._made(name, lambda: browsing.timeline(self._reader.store, filters))
 
     def albums(self) -> Albums:
-        """All albums."""
+        """All albums of the gallery: its folders with pictures."""
         return self._made("albums", lambda: Albums(self._reader.store.listing()))
 
     def places(self, filters: Filters, cell: float | None) -> list[Cluster]:
@@ -147,7 +147,7 @@ class ServedGallery:
         return clusters(timeline.ids[known], latitudes[at[known]], longitudes[at[known]], cell)
 
     def place_names(self) -> Mapping[str, str]:
-        """The names of the places by their keys."""
+        """The names of the places where pictures were taken, by their keys (`text.places.spellings`)."""
         return self._reader.place_names(self.generation)
 
     def is_away(self) -> bool:
@@ -244,7 +244,7 @@ class Refresher:
         self._thread.start()
 
     def wake(self) -> None:
-        """Check for a new generation now."""
+        """Check now whether the gallery has changed."""
         self._wake.set()
 
     def stop(self) -> None:
@@ -262,7 +262,7 @@ class Refresher:
                 if self._gallery.refresh():
                     self._changed(self._gallery.snapshot)
                 self._failure = ""
-            except Exception as error:  # perhaps only for now; the old snapshot stays in use
+            except Exception as error:  # the error may be temporary: report it, and go on with the old snapshot
                 if self._failure != str(error):
                     self._failed(error)
                 self._failure = str(error)

@@ -142,7 +142,7 @@ class Service:
         self.gallery.close()
 
     async def in_thread(self, work: Callable[[], T]) -> T:
-        """Run blocking work in the thread pool."""
+        """Run blocking work in the thread pool, and return its result."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def picture_row(self, data: bytes, client: str) -> NDArray[np.float32]:
@@ -168,7 +168,7 @@ class Service:
             raise Problem("busy-writing", headers={"Retry-After": "5"}) from None
 
     def announce(self) -> None:
-        """Tell listeners which generation searches use."""
+        """Send the listeners of events the generation (the token of the last commit) that searches now see."""
         self._announce(self.gallery.snapshot)
 
     def _encoder(self, model: str | None) -> Encoder:
@@ -184,7 +184,8 @@ class Service:
         try:
             model = self._encoder(None)
             self.gallery.adopt(model)
-        except AraCLIPError as why:  # for example, the new model is not on this machine
+        # the old model stays in use, for example because the new one is not on this machine
+        except AraCLIPError as why:
             log.error("%s", why)
             return
         self.model = model

@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     model: str | None = None  # by default the gallery's own, araclip-mini for a new one
     index: Annotated[tuple[Path, ...], NoDecode] = ()  # folders to index while serving; a:b in the environment
     offer: Path | None = None  # a folder without a gallery, which the page offers to index
-    watch: bool | None = None  # follow changes in those folders; None: if watchfiles is installed
+    watch: bool | None = None  # follow changes in the folders to index; None: only if watchfiles is installed
     ocr: bool = False  # true: after indexing, OCR reads the gallery's pictures that seem to contain text
     cache: Path | None = None  # folder of the thumbnails; by default the gallery's, if it has one
 
@@ -105,7 +105,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
-        tokens = self.tokens  # tokens are checked on loopback addresses, too
+        tokens = self.tokens  # Tokens are checked also if the server listens on a loopback address only.
         if not self.is_local and not tokens:
             raise ValueError(
                 f"{self.host} is reachable from other machines, and there is no token. Set ARACLIP_TOKEN_READ (and "
@@ -151,7 +151,7 @@ class Settings(BaseSettings):
 
     @property
     def follows(self) -> bool:
-        """True if changes in the folders are followed."""
+        """True if the gallery is updated when files in the folders change."""
         return bool(self.folders) and (find_spec("watchfiles") is not None if self.watch is None else self.watch)
 
     @property
@@ -173,7 +173,7 @@ class Settings(BaseSettings):
 
     @property
     def is_local(self) -> bool:
-        """True if only this machine can reach the address."""
+        """True if only this machine can reach the address on which the server listens."""
         if self.host == "localhost":
             return True
         try:

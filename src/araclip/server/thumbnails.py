@@ -1,6 +1,7 @@
 """A disk cache of thumbnails and placeholders; its size is limited, and it may be deleted at any time.
 
-It is one SQLite file, so that every entry is complete, and one query finds the placeholders of a page of results.
+A placeholder is a tiny preview that the page shows until the thumbnail has loaded. The cache is one SQLite file, so
+that every entry is complete, and one query finds the placeholders of a page of results.
 """
 
 import base64
@@ -28,7 +29,7 @@ CREATE TABLE IF NOT EXISTS placeholders (id BLOB PRIMARY KEY, picture BLOB NOT N
 
 
 class Thumbnails:
-    """Thumbnails by id and size; thread-safe."""
+    """A cache of thumbnails, by the id of the picture and the size of the thumbnail; thread-safe."""
 
     def __init__(self, folder: Path, *, most_bytes: int) -> None:
         self._most = most_bytes
@@ -39,13 +40,13 @@ class Thumbnails:
 
     @property
     def size(self) -> int:
-        """Return how many bytes all thumbnails have."""
+        """Return how many bytes all thumbnails in the cache have."""
         return self._size
 
     def get(self, identity: str, side: int) -> bytes | None:
         """Return a stored thumbnail; None if there is none."""
         key, now = bytes.fromhex(identity), int(time.time())
-        with self._lock, contextlib.suppress(sqlite3.Error):  # on an error, nothing is found
+        with self._lock, contextlib.suppress(sqlite3.Error):  # an error of the cache counts as "not found"
             row = self._db.execute(
                 "SELECT picture, used FROM thumbnails WHERE id = ? AND side = ?", (key, side)
             ).fetchone()
@@ -59,7 +60,8 @@ class Thumbnails:
     def put(self, identity: str, side: int, picture: bytes, placeholder: bytes) -> None:
         """Store a thumbnail; evicts the least recently used ones beyond the limit."""
         key, now = bytes.fromhex(identity), int(time.time())
-        with self._lock, contextlib.suppress(sqlite3.Error), self._db:  # a full disk is no fault of the request
+        # ignore errors such as a full disk: the thumbnail was made, and is sent without being stored
+        with self._lock, contextlib.suppress(sqlite3.Error), self._db:
             self._db.execute("BEGIN")
             self._db.execute("INSERT OR REPLACE INTO thumbnails VALUES (?, ?, ?, ?)", (key, side, picture, now))
             self._db.execute("INSERT OR REPLACE INTO placeholders VALUES (?, ?)", (key, placeholder))
@@ -108,7 +110,8 @@ class Thumbnails:
 def _opened(path: Path) -> sqlite3.Connection:
     with contextlib.suppress(sqlite3.Error):
         return _connected(path)
-    with contextlib.suppress(sqlite3.Error, OSError):  # damaged file or full disk: begin with an empty cache
+    # if the file is damaged or the disk is full, begin with an empty cache
+    with contextlib.suppress(sqlite3.Error, OSError):
         for part in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
             part.unlink(missing_ok=True)
         return _connected(path)

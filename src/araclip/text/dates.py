@@ -562,7 +562,8 @@ def _last(name: tuple[str, ...], today: date) -> DateFilter:
     return days((last - timedelta(days=length - 1), last))
 
 
-# place → (words read, date filter): reads any other date that may be an end of a span
+# Reads any other date that may be an end of a span: gets a place (the index of a word), and returns how many words it
+# read and their filter, or None.
 Read = Callable[[int], tuple[int, DateFilter] | None]
 
 
@@ -728,7 +729,7 @@ def last_day(text: str) -> date:
     return date(year, month, day or calendar.monthrange(year, month)[1])
 
 
-Rule = Callable[[int], tuple[int, DateFilter] | None]  # place → (words read, date filter)
+Rule = Callable[[int], tuple[int, DateFilter] | None]  # like `Read`, for any date
 
 
 @dataclass(frozen=True)

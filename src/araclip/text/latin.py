@@ -54,7 +54,7 @@ IN_CONTEXT = 0.93  # the confidence if the word has a digit for a letter (7), or
 # dialect's form has FORM_COUNT for each of its labels: بنت, said everywhere, counts more than بينط, said in the east.
 FORM_COUNT, STANDARD_COUNT = 4, 80
 # If an Arabizi word has a standard and a dialect meaning, the dialect's gets the share EITHER; or THING if the word
-# looks like an adjective (3arabeya: a car, or "Arabic"), because an adjective would follow its noun.
+# looks like an adjective (3arabeya: a car, or "Arabic"), which is less likely here, since adjectives follow a noun.
 EITHER, THING = 0.5, 0.65
 ADJECTIVE = fold("ية")  # how adjectives of nouns end, folded: عربية, شخصية
 _CONTRACTION = re.compile("[a-z]+'(?:s|t|re|ve|ll|d|m)")  # don't, man's

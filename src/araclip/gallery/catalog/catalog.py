@@ -80,7 +80,7 @@ class Catalog(Store):
     stored = "(SELECT count(*) FROM kept)"
 
     def __init__(self, folder: Path, database: Connection) -> None:
-        self._folder = folder.absolute()  # an absolute path stays valid if the working folder changes
+        self._folder = folder.absolute()  # made absolute, so that the path stays valid if the working folder changes
         self.path = self.folder / FILE_NAME
         self.connection = database
         self._file = seal.file_id(self.path)
@@ -144,7 +144,9 @@ class Catalog(Store):
         return cls(folder, schema.connected(folder / FILE_NAME))
 
     def _check_seal(self) -> None:
-        """Compare the catalogue with its seal; if the file is not as the seal says, check the whole file.
+        """Compare the catalogue with its seal, a file that records the last commit (see `seal`).
+
+        If the catalogue file is not in the state that the seal records, the whole file is checked.
 
         Raises:
             GalleryCorrupt: commits are lost, or the file is damaged.
@@ -160,7 +162,7 @@ class Catalog(Store):
             self.check()
 
     def check(self) -> None:
-        """Check the whole file, and seal it if it is sound.
+        """Check the whole file; if it is sound, record its state in the seal, so that opening it again needs no check.
 
         Raises:
             GalleryCorrupt: the file is damaged.
@@ -175,7 +177,7 @@ class Catalog(Store):
             seal.write(self.path, self.meta("generation"), known=True)
 
     def knows(self, generation: str) -> bool:
-        """True if this catalogue's history contains a generation."""
+        """True if this catalogue's history contains the commit with this token (`generation`)."""
         return bool(self.rows("SELECT 1 FROM commits WHERE generation = ?", (generation,)))
 
     def own_errors(self) -> AbstractContextManager[None]:
@@ -248,7 +250,7 @@ class Catalog(Store):
 
     def copy_to(self, path: Path) -> None:
         """Copy the last commit into a new SQLite file, even while others write."""
-        self.rows("SELECT 1")  # raises an error if this catalogue is closed
+        self.rows("SELECT 1")  # if this catalogue is closed, raise an error before a file is made
         with connection.own_errors(path, writing=True):
             self.connection.copy_to(path)
 
@@ -261,7 +263,7 @@ class Catalog(Store):
     def frozen(self) -> Iterator["Catalog"]:
         """Yield a consistent view of the catalogue: a second connection inside one read transaction."""
         with closing(self._connected(self.folder)) as frozen, frozen.reading():
-            _ = frozen.generation  # SQLite starts the read transaction with the first SELECT
+            _ = frozen.generation  # any SELECT, because SQLite starts the read transaction with the first
             yield frozen
 
     @property
@@ -346,7 +348,10 @@ class Catalog(Store):
         photos.put_embedded(self.connection, content, facts.photo)
 
     def derive(self, turn: Callable[[], AbstractContextManager[None]]) -> None:
-        """Compute the values that the release which filled this gallery did not derive; see `photos.DERIVED`."""
+        """Compute the values that an earlier release left out when it filled this gallery (`photos.DERIVED`).
+
+        `turn` returns a context manager that holds the writer's lock.
+        """
         for name, (value, lacking) in photos.DERIVED.items():
             if self.meta(name) != value:
                 with turn(), self.writing():
@@ -502,11 +507,13 @@ class Catalog(Store):
             for content, metadata in self.connection.execute(
                 "DELETE FROM files WHERE path = ? RETURNING content, metadata", (raw,)
             ):
-                if metadata != "{}":  # another copy inherits the metadata: a renamed file keeps it
+                # another copy of the picture inherits the path's metadata: a renamed file keeps it
+                if metadata != "{}":
                     self.change(
                         "UPDATE files SET metadata = ? WHERE content = ? AND metadata = '{}'", (metadata, content)
                     )
-                if told:  # the picture may still have another path
+                # the picture may have another path: derive its facts again, without the removed name and side-car
+                if told:
                     photos.complete(self.connection, content)
                 if raw.startswith(STORED_PREFIX.encode()):
                     self.change("DELETE FROM kept WHERE content = ?", (content,))
@@ -532,9 +539,9 @@ class Catalog(Store):
         return paths
 
     def check_loose(self, content: int) -> None:
-        """Raise GalleryCorrupt if a picture of the current generation has no paths because of damage.
+        """Raise GalleryCorrupt for a picture without paths, unless it is listed in `loose`.
 
-        A picture that lost its last path in the usual way is listed in `loose`.
+        A picture that lost its last path because its files were removed is listed there; otherwise, rows are damaged.
         """
         if not self.rows("SELECT 1 FROM loose WHERE content = ?", (content,)):
             raise self.damaged(f"the rows of picture {content} cannot be found")
@@ -684,14 +691,18 @@ class Catalog(Store):
     # unknown if the log lacks it: after a backup was restored, the catalogue recreated, or the log shortened.
 
     def change_number(self, generation: str) -> int | None:
-        """Return the number that the last change had at a generation; None if the generation is unknown."""
+        """Return the number, in the log of changes, of the last change up to the commit `generation`.
+
+        None if the log does not reach back to that commit.
+        """
         rows = self.rows("SELECT number FROM commits WHERE generation = ? AND number >= 0", (generation,))
         return rows[0][0] if rows else None
 
     def changed_since(self, generation: str) -> Ids | None:
-        """Return the ids of pictures whose vectors were added, changed or removed since a generation, ascending.
+        """Return the ids of pictures whose vector was added, changed or removed after the commit `generation`;
+        ascending.
 
-        None if the generation is unknown.
+        None if the log of changes does not reach back to that commit.
         """
         number = self.change_number(generation)
         if number is None:
@@ -700,7 +711,7 @@ class Catalog(Store):
         return np.fromiter((row[0] for row in rows), np.int64, len(rows))
 
     def forget_changes_before(self, generation: str) -> None:
-        """Shorten the log to what has changed since a generation. The caller holds the writer's lock."""
+        """Drop from the log all changes up to the commit `generation`. The caller holds the writer's lock."""
         if number := self.change_number(generation):
             with self.writing(visible=False):
                 self.change("DELETE FROM changes WHERE number <= ?", (number,))
@@ -748,7 +759,8 @@ class CatalogPool:
     def catalog(self) -> Catalog:
         """Return the catalogue through this thread's connection; open it again if the file was replaced."""
         catalog: Catalog | None = getattr(self._local, "catalog", None)
-        if catalog is not None and not catalog.is_current:  # after a repair or restore, the old file no longer changes
+        # open the catalogue again: after a repair or restore, the old file no longer changes
+        if catalog is not None and not catalog.is_current:
             self._local.catalog = None
             with self._lock:
                 self._opened.remove(catalog)

@@ -250,7 +250,7 @@ def transaction(database: Connection, kind: str = "IMMEDIATE") -> Iterator[None]
             yield
             database.execute("COMMIT")
         except BaseException:
-            with contextlib.suppress(apsw.Error):  # SQLite has already rolled back if the disk is full
+            with contextlib.suppress(apsw.Error):  # if the disk is full, SQLite has already rolled back
                 database.execute("ROLLBACK")
             raise
 
@@ -263,7 +263,7 @@ def snapshot(database: Connection) -> Iterator[None]:
         try:
             yield
         finally:
-            if database.in_transaction:  # SQLite ends a transaction that reads a damaged page
+            if database.in_transaction:  # SQLite has already ended the transaction if it read a damaged page
                 database.execute("ROLLBACK")
 
 
@@ -321,7 +321,7 @@ def is_damage(error: Exception) -> bool:
 
 
 def reason_of(error: Exception) -> str:
-    """Return in words what is damaged."""
+    """Return in words what is damaged, from the error that SQLite or Python raised."""
     if isinstance(error, UnicodeDecodeError):
         return f"{error.reason} in a text or a name"
     if isinstance(error, apsw.IOError):

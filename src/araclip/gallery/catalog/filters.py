@@ -27,8 +27,9 @@ from araclip.text.places import EARTH_M
 WORDS = ("camera", "lens", "place", "name")  # filters whose value is a text with words to find
 KINDS = ("picture", "video")
 ORIENTATIONS = {"landscape": "width > height", "portrait": "width < height", "square": "width = height"}
-# A list matches if one of its members matches; true and false are compared as the words "true" and "false". A whole
-# number that is too large for SQLite's integers never matches in this SQL; `has_metadata` compares such numbers.
+# SQL that compares a value of a picture's metadata with the wanted text. A list matches if one of its members matches;
+# true and false are compared as words. A whole number too large for SQLite's integers never matches in SQL:
+# `has_metadata` compares such numbers.
 _METADATA = """files.metadata <> '{}' AND EXISTS (SELECT 1 FROM json_each(files.metadata) AS pair,
     json_each(CASE pair.type || typeof(pair.value) WHEN 'arraytext' THEN pair.value WHEN 'integerreal' THEN '[]'
         ELSE '[' || json_quote(
@@ -84,7 +85,8 @@ class Filters:
     """
 
     folder: str | os.PathLike[str] | None = None  # this folder and all below it
-    folder_name: str | tuple[str, ...] | None = None  # below any folder with this name (or one of these)
+    # in or below any folder with this name, or with one of these names
+    folder_name: str | tuple[str, ...] | None = None
     below: str | None = None  # like `folder`, but only this exact path: links are not resolved
     captured_from: str | None = None
     captured_to: str | None = None
@@ -197,7 +199,10 @@ class Filters:
         return cls(**fields)
 
     def texts(self) -> list[str]:
-        """Write the filters as texts that `read` can parse; `folder_name`, `below` and `collapse` have no such text."""
+        """Write the filters as texts that `read` can parse.
+
+        `folder_name`, `below` and `collapse`, for which there is no text, are left out.
+        """
         values = {f"meta.{key}": value for key, value in self.metadata.items()}
         for key, first, last in (
             ("captured", self.captured_from, self.captured_to),
@@ -273,7 +278,8 @@ class Filters:
         if self.near is not None:
             of_content.append(_around(*self.near))
         for key, value in self.metadata.items():
-            large = value.lstrip("-").isdecimal() and abs(int(value)) > LARGEST  # SQLite would round this number
+            # compare in Python, because SQLite would round this number
+            large = value.lstrip("-").isdecimal() and abs(int(value)) > LARGEST
             of_file.append(("has_metadata(metadata, ?, ?)" if large else _METADATA, (key, value)))
         hidden = None if self.hidden is False and not hidden_exist else self.hidden
         return Condition(*all_of(of_file), *all_of(of_content), hidden)
@@ -283,13 +289,13 @@ Where = Filters | str | Sequence[str] | None  # the type of the argument `where`
 
 
 def all_of(parts: Sequence[Part]) -> Part:
-    """Return SQL and its values that are true if all parts are."""
+    """Return an SQL condition, with its values, that is true if all given conditions are true."""
     values = tuple(value for _, some in parts for value in some)
     return " AND ".join(f"({sql})" for sql, _ in parts) or "TRUE", values
 
 
 def any_of(parts: Sequence[Part]) -> Part:
-    """Return SQL and its values that are true if any part is."""
+    """Return an SQL condition, with its values, that is true if any given condition is true."""
     values = tuple(value for _, some in parts for value in some)
     return " OR ".join(f"({sql})" for sql, _ in parts) or "FALSE", values
 
@@ -321,7 +327,8 @@ def _around(latitude: float, longitude: float, metres: float) -> Part:
 
     An index finds the pictures between two latitudes; only their distances are computed.
     """
-    degrees = math.degrees(metres / EARTH_M) * 1.000001 + 1e-9  # slightly larger, because of rounding errors
+    # a slightly larger range of latitudes, because of rounding errors
+    degrees = math.degrees(metres / EARTH_M) * 1.000001 + 1e-9
     return (
         "id IN (SELECT content FROM photos WHERE latitude BETWEEN ? AND ? "
         "AND metres_between(latitude, longitude, ?, ?) <= ?)",

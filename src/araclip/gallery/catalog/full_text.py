@@ -18,7 +18,8 @@ from araclip.pictures.video.scenes import file_of
 from araclip.text.words import WORDS_VERSION, Forms, forms, has_humps
 
 FIELDS = ("names", "metadata", "captions", "ocr")
-FOLDERS = 3  # only the names of the nearest folders count; those further up hold everything and so tell nothing
+# only the names of the nearest folders count: folders further up hold everything, so their names tell nothing
+FOLDERS = 3
 _AT_ONCE = 500  # number of pictures read by one SQL statement
 _VERSION = "words_version"  # a key of `meta`
 
@@ -113,7 +114,7 @@ def _index(database: Connection, ids: Sequence[int]) -> None:
 
 
 def forms_of(about: Document) -> tuple[list[str], str]:
-    """Return for each field a text of its stems; and one text of all folded words, without repetition."""
+    """Return for each field of a picture's texts the stems as one text; and one text of all folded words, each once."""
     stems, folded = [], dict[str, None]()
     for field in FIELDS:
         of_field = []

@@ -59,7 +59,7 @@ def complete(database: Connection, content: int) -> None:
     """Derive a picture's date, camera, lens and place from its file, then from its side-cars in order of the paths."""
     rows = database.execute("SELECT embedded FROM photos WHERE content = ?", (content,))
     if not rows or rows[0][0] is None:
-        return  # the picture's file was not read for metadata yet; the next update reads it
+        return  # nothing to derive: the next update reads the picture's file for metadata
     photo = PhotoMetadata.from_json(rows[0][0])
     beside = database.execute(
         "SELECT about FROM sidecar_photos JOIN files ON files.path = sidecar_photos.path WHERE files.content = ? "

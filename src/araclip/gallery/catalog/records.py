@@ -12,7 +12,7 @@ from araclip.core.display import shown
 from araclip.errors import WidthMismatch
 from araclip.pictures.video.scenes import AtPath
 
-if TYPE_CHECKING:  # `araclip.client` imports this module without NumPy
+if TYPE_CHECKING:  # NumPy is imported for type checks only, because `araclip.client` imports this module without NumPy
     import numpy as np
     from numpy.typing import NDArray
 
@@ -30,7 +30,7 @@ def identity_of(digest: bytes) -> str:
 
 def read_metadata(text: str) -> dict[str, Any]:
     """Parse the metadata stored with a path; empty if it is no JSON object, as in an untrusted gallery."""
-    if text == "{}":  # faster than parsing: nearly all paths have no metadata
+    if text == "{}":  # "{}" is not parsed, to be faster: nearly all paths have no metadata
         return {}
     try:
         about = json.loads(text)
@@ -142,7 +142,7 @@ class PictureRecord:
 
 @dataclass(frozen=True)
 class Overview:
-    """Counts of one generation: of files, of the pictures of each format, of the files in folders of each name.
+    """Counts of a gallery after one commit: of files, of pictures by format, of files by the name of their folder.
 
     `captured_at` is the first and the last date on which a picture was taken; None if no picture has a date.
     """
@@ -175,7 +175,7 @@ class RecordedModel:
 
     @classmethod
     def of(cls, model: "Encoder | RecordedModel") -> "RecordedModel":
-        """Return the record of an encoder."""
+        """Return what a gallery records about an encoder."""
         origin, source = (_storable(getattr(model, name, "")) for name in ("origin", "source"))
         return cls(model.name, model.fingerprint, model.width, origin, source)
 
@@ -189,7 +189,7 @@ class RecordedModel:
 
     @property
     def label(self) -> str:
-        """Name and fingerprint, as messages show the model."""
+        """The name and the fingerprint, as messages show the model."""
         return f"{self.name}@{self.fingerprint}"
 
     def check(self, model: "Encoder | RecordedModel", gallery: object) -> None:
@@ -202,12 +202,12 @@ class RecordedModel:
             )
 
     def settings(self) -> dict[str, str]:
-        """Return the record by the keys under which a gallery stores it."""
+        """Return the record as a mapping from the keys under which a gallery stores it."""
         identity = {"model": self.name, "fingerprint": self.fingerprint, "width": str(self.width)}
         return identity | self.whereabouts()
 
     def whereabouts(self) -> dict[str, str]:
-        """Return origin and source by the keys under which a gallery stores them."""
+        """Return `origin` and `source` as a mapping from the keys under which a gallery stores them."""
         return {ORIGIN: self.origin, SOURCE: self.source}
 
 

@@ -39,10 +39,10 @@ Rows = dict[Key, dict[str, Any]]  # the rows of a table by their keys
 _NEEDED = ("model", "fingerprint", "width")  # values of `meta` without which a gallery cannot be opened
 _MOST_DEFINITIONS = 500  # most rows of the schema (tables, indexes, triggers) that are read
 _HEADER_BYTES = 100  # a SQLite file begins with a header of this length, followed by the schema's first page
-_MOST_TRIES = 20_000  # most reads between two damaged places (a second); halving paths could go on for ever
+_MOST_TRIES = 20_000  # most reads between two damaged places, about a second; ranges of paths could be halved for ever
 _AT_ONCE = 256  # rows whose pages are checked together
 _KEY_TYPES: dict[str, type] = {"key": str, "id": int, "content": int, "path": bytes}
-# Doubtful rows of these tables are dropped, because they can be made again.
+# Tables whose doubtful rows are dropped, because the rows can be made again.
 _READ_AGAIN = ("texts", "sidecars", "sidecar_photos", "next_vectors")
 
 
@@ -63,7 +63,8 @@ def salvage(folder: Path, model: Encoder | None = None) -> list[str]:
     if not is_gallery(folder):
         raise GalleryNotFound(f"no gallery at {folder}. Make one with `araclip index FOLDER`.")
     with writer_lock(folder):
-        source = path if path.is_file() else path.with_name(DAMAGED_NAME)  # a killed repair has moved it
+        # if a killed repair has moved the damaged file aside, read it there
+        source = path if path.is_file() else path.with_name(DAMAGED_NAME)
         tables, doubtful = _read(source)
         meta = _meta(source, tables, doubtful, model)
         lines = _sound(tables, doubtful)
@@ -75,7 +76,7 @@ def salvage(folder: Path, model: Encoder | None = None) -> list[str]:
             if source == path:
                 _set_aside(path)
 
-        atomic.write(path, fill, flush=False)  # SQLite has already flushed the file
+        atomic.write(path, fill, flush=False)  # no flush is needed: SQLite has already flushed the file
     return lines
 
 
@@ -147,7 +148,7 @@ def _root_pages(copy: Path, layout: Mapping[str, Sequence[str]]) -> dict[str, in
     """
     found: dict[str, int] = {}
     with closing(_unchecked(copy)) as database:
-        database.execute("PRAGMA writable_schema = ON")  # read on despite errors in the schema's text
+        database.execute("PRAGMA writable_schema = ON")  # keeps SQLite from stopping at errors in the schema's text
         for row in range(1, _MOST_DEFINITIONS):
             with contextlib.suppress(apsw.Error, UnicodeDecodeError):
                 rows: list[tuple[Any, ...]] = database.execute(
@@ -167,7 +168,7 @@ def _root_pages(copy: Path, layout: Mapping[str, Sequence[str]]) -> dict[str, in
 
 
 def _write_schema(copy: Path, layout: Mapping[str, Sequence[str]], root_pages: Mapping[str, int]) -> None:
-    """Replace the schema in a copy of a catalogue by definitions of the known tables, whatever it was."""
+    """Replace the schema in a copy of a catalogue, whatever that schema is, by definitions of the known tables."""
     with _temporary(copy) as path:
         with (
             closing(_unchecked(copy)) as database,
@@ -192,7 +193,10 @@ def _write_schema(copy: Path, layout: Mapping[str, Sequence[str]], root_pages: M
 
 
 def _table_of(name: bytes, sql: bytes, layout: Mapping[str, Sequence[str]]) -> str | None:
-    """Return the table that a row of the schema defines, by its name or its definition; None if neither fits."""
+    """Return the table of `layout` that a row of SQLite's schema defines; None if it defines none of them.
+
+    The row tells the table by its name, or by the name after CREATE TABLE in its SQL.
+    """
     for table in layout:
         if name == table.encode() or sql.replace(b'"', b" ").split(b"(")[0].split() == [
             b"CREATE",
@@ -211,7 +215,7 @@ def _rows(path: Path, table: str, names: Sequence[str]) -> Rows:
     """
     key, wanted, rows = KEYS[table], schema.columns()[table], Rows()
     kind_of_key = _KEY_TYPES[key]
-    listed = ", ".join(  # damaged text need not be UTF-8
+    listed = ", ".join(  # read texts as bytes, because damaged text need not be UTF-8
         f"CASE typeof({name}) WHEN 'text' THEN CAST({name} AS BLOB) ELSE {name} END, typeof({name})" for name in wanted
     )
 
@@ -224,7 +228,7 @@ def _rows(path: Path, table: str, names: Sequence[str]) -> Rows:
                     name: raw.decode("utf-8", "replace") if kind == "text" else raw
                     for name, raw, kind in zip(wanted, values[::2], values[1::2], strict=True)
                 }
-                if isinstance(row[key], kind_of_key):  # another type: the page belongs to another table
+                if isinstance(row[key], kind_of_key):  # skip a key of another type: its page belongs to another table
                     rows[row[key]] = row
         except apsw.Error:
             return False
@@ -291,9 +295,10 @@ def _doubtful(path: Path, table: str, key: str, keys: Sequence[Key]) -> Iterator
 def _meta(
     source: Path, tables: dict[str, Rows], doubtful: dict[str, set[Key]], model: Encoder | None
 ) -> dict[str, str]:
-    """Choose the values of `meta` for the new catalogue: all certain ones, the needed ones, and a new generation.
+    """Choose the values of `meta` for the new catalogue, with a new token for its generation.
 
-    If the old catalogue no longer says its model and the caller names it, all pictures become doubtful.
+    Values on damaged pages are dropped, except those without which no gallery can be opened. If the old catalogue no
+    longer says its model and the caller names it, all pictures become doubtful.
 
     Raises:
         GalleryCorrupt: no picture can be read, or the model is unknown.
@@ -323,14 +328,15 @@ def _sound(tables: dict[str, Rows], doubtful: dict[str, set[Key]]) -> list[str]:
     identities = {content: identity for identity, content in by_id.items()}
     for path, row in list(files.items()):
         text = os.fsdecode(path)  # type: ignore[arg-type]
-        # This path contains the picture's hash, so the path can be restored from the picture's row, and the reverse.
+        # The path of a stored picture contains the picture's hash, so either of path and picture can be restored from
+        # the other.
         if text.startswith(STORED_PREFIX):
             row["content"] = by_id.get(text.removeprefix(STORED_PREFIX), row["content"])
             if row["content"] in identities:
                 row["path"] = os.fsencode(STORED_PREFIX + identities[row["content"]])
                 files[row["path"]] = files.pop(path)
         elif path in doubtful["files"]:
-            row["mtime_ns"] = -1  # makes the next update read the file again
+            row["mtime_ns"] = -1  # a time that no file has, so that the next update reads the file again
         if row["content"] not in contents or not isinstance(row["size"], int) or not isinstance(row["mtime_ns"], int):
             del files[row["path"]]
         elif not _is_json(row["metadata"]):
@@ -380,7 +386,8 @@ def _write(path: Path, meta: dict[str, str], tables: dict[str, Rows], doubtful: 
                         database.execute(
                             f"INSERT INTO {table} ({', '.join(row)}) VALUES ({_marks(row)})", [*row.values()]
                         )
-                    except (apsw.ConstraintError, apsw.MismatchError):  # a damaged row: wrong type, or double key
+                    # leave out a damaged row: a value has a wrong type, or a key comes twice
+                    except (apsw.ConstraintError, apsw.MismatchError):
                         refused.add(row[KEYS[table]])
             for content in doubtful & tables["contents"].keys() - refused:
                 database.execute("INSERT INTO doubtful VALUES (?)", (content,))
@@ -399,7 +406,7 @@ def _set_aside(path: Path) -> None:
     number = 1
     while (aside := path.with_name(DAMAGED_NAME + (f"-{number}" if number > 1 else ""))).exists():
         number += 1
-    log = path.with_name(f"{path.name}-wal")  # SQLite would take a log that stayed for the new file's log
+    log = path.with_name(f"{path.name}-wal")  # Move the log as well: SQLite would take it for the log of the new file.
     if log.is_file():
         atomic.step("set the log aside")
         log.replace(aside.with_name(f"{aside.name}-wal"))

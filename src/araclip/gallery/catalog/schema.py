@@ -169,7 +169,7 @@ def connected(path: Path, *, create: bool = False) -> Connection:
             raise GalleryCorrupt(f"{path} is missing: a repair was stopped half way. Run `araclip repair` again.")
         if not create:
             raise GalleryNotFound(f"no gallery at {path.parent}. {_restored_half(path.parent)}")
-        atomic.unlink(path.parent / seal.FILE_NAME)  # a deleted catalogue may have left its seal
+        atomic.unlink(path.parent / seal.FILE_NAME)  # delete the seal that a deleted catalogue may have left
     with own_errors(path):
         return Connection(path, create=create) if may_write(path) else FollowingConnection(path)
 
@@ -250,7 +250,7 @@ def migrate(path: Path) -> None:
     """
     with writer_lock(path.parent), own_errors(path, writing=True):
         with closing(Connection(path)) as old:
-            if number_of(old) != MIGRATED:  # another process has already migrated the catalogue
+            if number_of(old) != MIGRATED:  # nothing to do: another process has already migrated the catalogue
                 return
             if (lines := old.execute("PRAGMA integrity_check(1)")) != [("ok",)]:
                 raise damaged(path, lines[0][0])
@@ -274,7 +274,7 @@ def _write_migrated(path: Path, before: Path) -> None:
         with transaction(database):
             _create_rows(database)
             for table, names in columns().items():
-                if table == "hidden_gone":  # the previous schema does not have this table
+                if table == "hidden_gone":  # the previous schema lacks this table: nothing to copy
                     continue
                 listed = ", ".join(names)
                 database.execute(f"INSERT INTO main.{table} ({listed}) SELECT {listed} FROM before.{table}")
@@ -290,7 +290,7 @@ def _write_migrated(path: Path, before: Path) -> None:
             database.execute("INSERT INTO unworded SELECT content FROM before.unworded")
             for table, listed in (("words", "rowid, names, metadata, captions, ocr"), ("parts", "rowid, folded")):
                 database.execute(f"INSERT INTO main.{table} ({listed}) SELECT {listed} FROM before.{table}")
-            database.execute(  # the ids of removed pictures are not used again
+            database.execute(  # keep the counter of ids, so that the ids of removed pictures are not used again
                 "UPDATE sqlite_sequence SET seq = max(seq, (SELECT ifnull(max(content), 0) FROM changes)) "
                 "WHERE name = 'contents'"
             )

@@ -73,10 +73,11 @@ def read(folder: Path) -> Seal | None:
 
 
 def write(path: Path, generation: str, *, known: bool) -> None:
-    """Write the seal of the catalogue at `path`, after a write to the catalogue; if that fails, the old seal stays.
+    """Write the seal of the catalogue at `path`, after a commit with the token `generation`; errors leave the old seal.
 
     Args:
-        known: True if the catalogue was known to be sound before its last write; then its new state is sealed.
+        known: True if the catalogue file was known to be sound before the commit; then the seal records the file's
+            state. Otherwise the seal records only the generation, and the next opening checks the whole file.
     """
     text = json.dumps({"generation": generation, "file": state_of(path) if known else None}).encode()
     with contextlib.suppress(OSError):

@@ -134,7 +134,7 @@ class Store(ABC):
 
     @abstractmethod
     def put_facts(self, content: int, facts: Facts, phash: int) -> None:
-        """Store the facts and the perceptual hash (64 bits) of a picture."""
+        """Store the facts (format, size, date …) and the perceptual hash (64 bits) of a picture."""
 
     @abstractmethod
     def put_embedded(self, pictures: Sequence[EmbeddedPicture]) -> int:
@@ -184,7 +184,10 @@ class Store(ABC):
 
     @abstractmethod
     def derive(self, turn: Callable[[], AbstractContextManager[None]]) -> None:
-        """Compute values that earlier releases did not derive, such as place names; `turn` locks the store."""
+        """Compute values that earlier releases did not derive, such as place names.
+
+        `turn` returns a context manager that holds the writer's lock.
+        """
 
     def content(self, digest: bytes) -> int | None:
         """Return the id of the picture with this hash; None if there is none."""
@@ -317,7 +320,10 @@ class Store(ABC):
         return (first, last) if first else None
 
     def overview(self) -> Overview:
-        """Count files, formats and folders in the current state of the gallery; reads every path."""
+        """Count the files, the pictures of each format, and the files in folders of each name; find the span of dates.
+
+        Reads every path.
+        """
         return Overview(self.counts()[0], self.formats(), self._folders(), self.span("taken"))
 
     def _folders(self) -> dict[str, int]:
@@ -391,8 +397,8 @@ class Store(ABC):
     def _hide_again(self, raw: bytes, content: int) -> None:
         """Hide the picture that is about to be recorded at a path, if it must be hidden; forget its removal.
 
-        It must be hidden if another hidden picture is or was shortly before at this path, or if the same picture was
-        hidden when it was removed. For a scene, all scenes of its video count.
+        It must be hidden if another hidden picture has this path or had it until shortly before, or if the same picture
+        was hidden when it was removed. For a scene, all scenes of its video count.
         """
         scene = scene_of(os.fsdecode(raw))
         first, last = (raw, raw) if scene is None else (os.fsencode(scene.video + end) for end in (MARK, f"{MARK}:"))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from araclip.core import atomic
 
-PATIENCE_S = 60.0  # a commit takes less than a second; a longer wait is worth an error
+PATIENCE_S = 60.0  # a commit takes less than a second, so after a longer wait an error is raised
 
 log = logging.getLogger("araclip")
 

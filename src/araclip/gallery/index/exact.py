@@ -22,7 +22,7 @@ NOTHING_FOUND: Found = (np.empty(0, np.int64), np.empty(0, np.float32))
 
 
 class Exact:
-    """Searches vectors with ids exactly. A score depends only on query and vector, not on the vectors beside it."""
+    """Searches vectors with ids exactly. A score depends only on query and vector, not on the other vectors."""
 
     def __init__(self, ids: Ids, vectors: NDArray[np.float16]) -> None:
         """Make an index of vectors (n, D) with ids (n,) in ascending order."""
@@ -85,7 +85,8 @@ def one_thread() -> Iterator[None]:
     """
     import faiss
 
-    before = faiss.omp_get_max_threads()  # FAISS has a number of threads for each calling thread
+    # The number is set for each search, because FAISS keeps a number of threads for each calling thread.
+    before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
     try:
         yield

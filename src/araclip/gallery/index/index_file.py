@@ -98,13 +98,13 @@ def is_sound(file: IndexFile) -> bool:
 
 
 def _mapped(path: Path, rows: int, width: int) -> StoredVectors:
-    if not rows:  # np.memmap cannot map an empty range
+    if not rows:  # an empty array, because np.memmap cannot map an empty range
         return np.empty((0, width), np.float16)
     return np.memmap(path, "<f2", "r", HEADER, (rows, width))
 
 
 def _sizes(about: dict[str, Any]) -> tuple[int, int, int, int]:
-    """Return the sizes of header, vectors, ids and codes in bytes."""
+    """Return the sizes in bytes of an index file's header, vectors, ids and codes, as the header `about` says."""
     return HEADER, 2 * about["rows"] * about["width"], 8 * about["rows"], about["codes"]
 
 

@@ -38,7 +38,9 @@ RECALL_AT = 10  # the k of recall@k
 DEPTH_PERCENTILE = 99.5
 DEPTH_FACTOR = 2  # the sufficient depth is multiplied by this
 MIN_DEPTH, MAX_DEPTH = 1024, 32_768
-TRUSTED_PART = 8  # the best eighth of the `depth` exactly compared candidates counts as the nearest of all vectors
+# Only the best eighth of the `depth` exactly compared candidates is taken for the nearest vectors; if more are wanted,
+# all vectors are compared.
+TRUSTED_PART = 8
 TIE = 1e-5  # smaller differences of estimates are ties: FAISS rounds equal codes differently, by their place in a block
 EXTRA = 64  # candidates fetched beyond `depth`, to see where the last ties end
 

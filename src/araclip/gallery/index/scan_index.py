@@ -39,7 +39,7 @@ Texts = Callable[[], Vectors]
 
 @dataclass(frozen=True)
 class Base:
-    """The codes of all pictures of one generation, and the path of their file."""
+    """The codes of all pictures of one generation (state after a commit), and the path of their file."""
 
     generation: str
     path: Path
@@ -47,7 +47,10 @@ class Base:
 
 
 class ScanIndex:
-    """Finds the pictures of one generation of a catalogue whose vectors have the largest inner product with a query."""
+    """Finds the pictures whose vectors have the largest inner product with a query.
+
+    An index is of one generation of the catalogue: its state after one commit, named by a random token.
+    """
 
     def __init__(
         self, generation: str, rest: Exact, base: Base | None = None, changed: Ids | None = None, written: str = ""
@@ -69,17 +72,17 @@ class ScanIndex:
             self._shown = np.ones(len(base.codes.ids), bool)
             self._shown[hidden] = False
         self._selected: dict[Condition, Ids] = {}
-        self._cache_lock = threading.Lock()  # needed because a server searches one index from many threads
+        self._cache_lock = threading.Lock()  # a lock, because a server searches one index from many threads
 
     @classmethod
     def of(
         cls, catalog: Catalog, texts: Texts, before: "ScanIndex | None" = None, rebuild_after: int = EXACT_UP_TO
     ) -> "ScanIndex":
-        """Return the index of the current generation: `before` or a file, brought up to date, or a new index.
+        """Return the index of the catalogue's last commit: `before` or a file, brought up to date, or a new index.
 
         Args:
             texts: returns vectors of texts, (n, D), on which new codes are measured.
-            before: the index of an earlier generation.
+            before: the index of an earlier commit; None if there is none.
             rebuild_after: build a new base if there are more changes than this number.
         """
         with catalog.frozen() as frozen:
@@ -111,7 +114,8 @@ class ScanIndex:
     @classmethod
     def _build(cls, frozen: Catalog, texts: Texts) -> "ScanIndex":
         path = _path(frozen)
-        with contextlib.suppress(OSError):  # the disk is read-only or full: the exact index below is used
+        # if the file cannot be written (read-only or full disk), the exact index below is used
+        with contextlib.suppress(OSError):
             rabitq.write(path, _width(frozen), frozen.vector_blocks(), texts())
             _remove_older(frozen, path)
             if file := index_file.read(path):
@@ -120,7 +124,10 @@ class ScanIndex:
         return cls(frozen.generation, Exact(*_together(frozen.vector_blocks(), _width(frozen))))
 
     def _updated_to(self, frozen: Catalog, rebuild_after: int) -> "ScanIndex | None":
-        """Return this index updated to the generation of `frozen`; None if its history differs or too much changed."""
+        """Return this index updated to the state of the catalogue `frozen`, from its log of changes.
+
+        None if it must be built anew: the log does not reach back, the base's file is gone, or too much has changed.
+        """
         if frozen.generation == self.generation:
             return self
         new = frozen.changed_since(self.generation)
@@ -140,13 +147,14 @@ class ScanIndex:
         return ScanIndex(frozen.generation, rest, self.base, changed, self._written)
 
     def save(self, catalog: Catalog) -> None:
-        """Write the file of vectors if the existing file is too old; do nothing for an index with a base."""
+        """Write the file of vectors if the existing file is too old; do nothing in a large gallery (with a base)."""
         if self.base:
             return
         changed = catalog.changed_since(self._written) if self._written else None
         if changed is not None and len(changed) <= len(self._rest) // REWRITE_PART:
             return
-        with contextlib.suppress(OSError):  # read-only or full disk: the next process builds the index again
+        # if the file cannot be written (read-only or full disk), the next process builds the index again
+        with contextlib.suppress(OSError):
             path = catalog.folder / f"scan-{self.generation}.faiss"
             index_file.write(path, self._rest.width, [(self._rest.ids, self._rest.vectors)])
             self._written = self.generation
@@ -203,7 +211,8 @@ class ScanIndex:
             codes = self.base.codes
             rows = np.flatnonzero(_drawn(codes.ids, step) & (True if self._shown is None else self._shown))
             vectors = np.concatenate([codes.vectors[rows].astype(np.float32), vectors])
-        sound: Vectors = vectors[np.isfinite(vectors).all(axis=1)]  # damaged vectors are reported by `verify`
+        # damaged vectors are left out here; `verify` reports them
+        sound: Vectors = vectors[np.isfinite(vectors).all(axis=1)]
         return sound
 
 

@@ -91,7 +91,7 @@ def reembed_store(
 
 
 class Reencoder:
-    """Encodes known pictures with another model; counts the pictures `encoded`, and `missing` ones, which cannot be."""
+    """Encodes known pictures with another model; counts `encoded` pictures and `missing`, which cannot be decoded."""
 
     def __init__(self, model: Encoder, total: int, progress: FilesProgress, skip: Skip) -> None:
         self.encoded = self.missing = 0
@@ -155,7 +155,7 @@ def seconds_to_encode(store: Store, model: Encoder) -> tuple[int, float]:
 
 
 def _seconds_to_encode_noise(model: Encoder) -> float:
-    """Measure the seconds to encode one picture here, without decoding."""
+    """Measure the seconds to encode one picture (of noise) here, without decoding."""
     size = model.image_size
     noise = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), dtype=np.uint8)
     pixel_vectors(model, noise[:1])  # loads the model
@@ -172,7 +172,7 @@ def _seconds_each(store: Store, chosen: list[int], model: Encoder) -> float:
     begin, done, waiting = time.perf_counter(), 0, []
     with closing(map_ahead(partial(decoded_again, store, model=model), chosen, model.threads)) as ahead:
         for _, decoded in ahead:
-            if isinstance(decoded, str):  # this picture cannot be read now
+            if isinstance(decoded, str):  # leave out a picture that cannot be read now
                 continue
             waiting.append(decoded.pixels)
             if len(waiting) == min(ENCODE_BATCH, 4):

@@ -63,7 +63,8 @@ def update_at(
     for path in sorted(changed):
         root = next((str(root) for root in roots if below(path, str(root))), None)
         if root is None or Path(path).parent.resolve() != Path(path).parent or Path(path).is_symlink():
-            return None  # `path` is a root, or is reached through a link: one file may have several paths
+            # walk all: `path` is a root, or is reached through a link, so that a file may have several paths
+            return None
         if any(part.startswith(".") for part in Path(path).relative_to(root).parts):
             continue
         found |= {file.path: file for file in walk.at(path)}
@@ -71,10 +72,10 @@ def update_at(
     known = by_file(stored)
     walk.note_unmounted(catalog.drives())
     if known and not found and len(known) == catalog.counts()[0]:
-        return None  # the gallery would become empty; a drive may be unplugged
+        return None  # walk all: the gallery would become empty, perhaps because a drive is unplugged
     if any(not lexists(str(root)) for root in roots) or walk.drives:
         return None
-    if any(map(is_video, found)):  # a video may have moved: compare it with all known scenes
+    if any(map(is_video, found)):  # a video may be a known one that was moved, so load the paths of all known scenes
         stored = catalog.files()
     videos = VideoIntake(catalog, model, turn, stored, scenes)
     return _reconcile(
@@ -130,7 +131,7 @@ def _reconcile(
 
     def refused(number: int, error: OSError | ImageError) -> None:
         path = changed[number].path
-        if isinstance(error, FileNotFoundError):  # the file vanished since the walk
+        if isinstance(error, FileNotFoundError):  # a file that has vanished since the walk counts as gone
             gone.append(path)
         elif isinstance(error, ImageError) and path in known and _is_written(changed[number]):
             skipped(f"{error} It is still being written; what was indexed there is kept.")

@@ -140,7 +140,8 @@ class VideoIntake:
     def _read(self, number: int, file: File, progress: "_Progress") -> "_Read | OSError | ImageError":
         try:
             with open_file(file.path) as stream:
-                file = File.of(file.path, os.fstat(stream.fileno()))  # the file may have changed since the walk
+                # size and time as they are now, because the file may have changed since the walk
+                file = File.of(file.path, os.fstat(stream.fileno()))
                 if file.size > MAX_BYTES:
                     most = f"the limit is {MAX_BYTES / 1e9:.0f} GB"
                     raise ImageTooLarge(f"{file.path}: {file.size / 1e9:.0f} GB, {most}. Save a smaller copy.")

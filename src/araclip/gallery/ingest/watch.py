@@ -34,10 +34,10 @@ class Updatable(Protocol):
     def update(
         self, folders: Iterable[str | PathLike[str]], *, progress: FilesProgress | None = None, skip: Skip
     ) -> Update:
-        """Synchronise with folders."""
+        """Synchronise the gallery with folders."""
 
     def update_at(self, paths: Iterable[str], folders: Iterable[str | PathLike[str]], *, skip: Skip) -> Update:
-        """Synchronise with some paths in these folders."""
+        """Synchronise the gallery with some paths in these folders."""
 
 
 @dataclass
@@ -95,7 +95,7 @@ def _matters(path: Path, roots: Iterable[Path]) -> bool:
         return False
     if not OF_A_GALLERY.fullmatch(path.name):
         return True
-    with suppress(OSError):  # the folder may be unreadable for this user
+    with suppress(OSError):  # a folder that this user may not read counts as no gallery
         return not is_gallery(path.parent)
     return True
 

@@ -106,7 +106,7 @@ def _replace(folder: Path, catalog: Catalog, before: Callable[[], object]) -> in
         before()
 
     folder.parent.mkdir(parents=True, exist_ok=True)
-    atomic.write_folder(folder, fill, flush=False)  # SQLite has already flushed the file
+    atomic.write_folder(folder, fill, flush=False)  # no flush is needed: SQLite has already flushed the file
     return pictures[0]
 
 

@@ -141,7 +141,8 @@ def apart(copies: Iterable[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
             if os.path.lexists(path):  # a broken link is kept; a file that is gone is not
                 found[path] = copy
             continue
-        file = (about.st_dev, about.st_ino) if about.st_ino else path  # path if there is no inode
+        # a file is recognised by device and inode, or by its path if the file system has no inodes
+        file = (about.st_dev, about.st_ino) if about.st_ino else path
         if file not in found or (_is_link(found[file][0]) and not _is_link(copy[0])):
             found[file] = copy
     return list(found.values())

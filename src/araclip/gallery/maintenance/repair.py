@@ -60,7 +60,7 @@ def encode_again(store: Store, model: Encoder, content: int, *, bad: bool = True
         if bad:
             store.remove_files(paths)
             return [f"{', '.join(paths)}: forgotten, since it cannot be encoded again now."]
-        # makes the next update read its files again
+        # a time that no file has, so that the next update reads the picture's files again
         store.rows("UPDATE files SET mtime_ns = -1 WHERE content = ?", (content,))
         return []
 
@@ -79,7 +79,7 @@ def _mend_hash(catalog: Catalog, content: int) -> None:
                     digest = scene_digest(file_hash(stream, scene.video), scene.time)
                 else:
                     digest = hashlib.file_digest(stream, "sha256").digest()
-        except (OSError, ValueError, ImageError):  # ValueError: a damaged path with a NUL
+        except (OSError, ValueError, ImageError):  # ValueError: a damaged path contains a NUL
             continue
         if catalog.content(digest) is None:
             catalog.change("UPDATE contents SET hash = ? WHERE id = ?", (digest, content))

@@ -32,7 +32,7 @@ def are_unit(vectors: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
 
 def bad_vectors(store: Store) -> list[int]:
     """Return the ids of the pictures whose vector has a wrong width, or is not of length 1."""
-    if not isinstance(store, Catalog):  # PostgreSQL itself enforces the width
+    if not isinstance(store, Catalog):  # only the length is checked, because PostgreSQL itself enforces the width
         ids, vectors = store.vectors()
         return [int(content) for content in ids[~are_unit(vectors)]]
     width, bad = int(store.meta("width")), []
@@ -89,13 +89,13 @@ def catalogue_faults(catalog: Catalog) -> Iterator[Fault]:
     remedy = "Run `araclip repair`, which recovers what can be read."
     damaged = set[int | bytes]()
     found = catalog.damages()
-    if found:  # finding the damaged rows takes long, and is needed only now
+    if found:  # look for the damaged rows only if there is damage, because that takes long
         for table, key in catalog.damaged_rows():
             if isinstance(key, int | bytes):
                 damaged.add(key)
             yield Fault(_name_of(catalog, key), f"its {PARTS[table]} is damaged", remedy, True)
         yield from (Fault(str(catalog.path), line, remedy, True) for line in found)
-        return  # further checks would read the damaged pages
+        return  # stop here, because further checks would read the damaged pages
     for content in sorted({*bad_vectors(catalog), *doubtful(catalog)}):
         yield Fault(_name_of(catalog, content), "its vector is damaged", remedy, True)
     for index in scan_index.damaged(catalog):

@@ -67,7 +67,8 @@ _TAKEN = """SELECT (value->>1)::int FROM json_array_elements(?) AS value
     JOIN files ON path = decode(value->>0, 'hex')"""
 _DERIVED = "taken text, latitude float8, longitude float8, camera_words text[], lens_words text[], place_words text[], "
 _DERIVED += "words text[], letters text, shown boolean"  # columns of `contents` that are derived
-_PLACE = "@"  # `place_words` begins with the whole place behind this sign; filters cannot ask for a word with it.
+# The first entry of `place_words` is this sign and the whole place. No filter matches it, for words have no such sign.
+_PLACE = "@"
 
 
 class PostgresCatalog(Store):
@@ -112,7 +113,7 @@ class PostgresCatalog(Store):
 
     @property
     def table(self) -> str:
-        """The name of the table with the vectors of the gallery's model."""
+        """The name of the table that holds the vectors of the gallery's model."""
         return vectors_of(self.recorded.fingerprint)
 
     @property
@@ -202,9 +203,10 @@ class PostgresCatalog(Store):
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Run a `with` block as a transaction: all changes inside become visible as a new generation, or none."""
+        """Run a `with` block as a transaction: all changes inside become visible as one new generation, or none."""
         with self.database.transaction():
-            if not self.database.rows("SELECT to_regclass('hidden_gone')")[0][0]:  # made by an earlier release
+            # a gallery that an earlier release made lacks this table
+            if not self.database.rows("SELECT to_regclass('hidden_gone')")[0][0]:
                 self.database.rows(HIDDEN_GONE)
             self._changed = {}
             yield

@@ -32,7 +32,8 @@ def condition_of(filters: Filters | None) -> Part:
         of_picture.append(any_of([("place_words @> ?", (sorted(each),)) for each in wanted(filters.place)]))
     if filters.near is not None:
         latitude, longitude, metres = filters.near
-        degrees = math.degrees(metres / EARTH_M) * 1.000001 + 1e-9  # slightly larger, because of rounding errors
+        # a slightly larger range of latitudes, because of rounding errors
+        degrees = math.degrees(metres / EARTH_M) * 1.000001 + 1e-9
         box = (latitude - degrees, latitude + degrees)
         of_picture.append(
             (f"latitude BETWEEN ? AND ? AND {_METRES} <= ?", (*box, latitude, latitude, longitude, metres))

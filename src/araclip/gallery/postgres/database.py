@@ -26,7 +26,8 @@ TRIES = 5  # with pauses of 0.2, 0.4, 0.8 and 1.6 s between the tries: enough fo
 PAUSE = 0.2
 IDLE = 8  # idle connections that are kept open
 LOCK = 0x617261  # the first of the two numbers that name araclip's advisory locks
-_BUSY = ("08", "53300", "57P01", "57P02", "57P03", "40001", "40P01")  # SQLSTATEs, or classes, to try again
+# after these SQLSTATE codes (two characters: all codes of a class), a statement is tried again
+_BUSY = ("08", "53300", "57P01", "57P02", "57P03", "40001", "40P01")
 _FULL = "53100"  # SQLSTATE: the disk is full
 _READS_ONLY = "25006"  # SQLSTATE: the server is a replica, or set to read only
 _LOGIN = ("28000", "28P01")
@@ -199,7 +200,8 @@ class Database:
             raise Broken(_words(error)) from None
         try:
             self._run(connection, "SELECT set_config('search_path', ?, false)", (f'"{self.schema}", public',))
-            self._run(connection, "SET jit = off")  # JIT compilation takes longer than most of our statements
+            # turned off, because JIT compilation takes longer than most of our statements
+            self._run(connection, "SET jit = off")
         except BaseException:
             _close(connection)
             raise
@@ -281,7 +283,7 @@ def _socket(address: Address, timeout: float | None) -> socket.socket:
 def _close(connection: CoreConnection | None) -> None:
     if connection is None:
         return
-    stream = connection._sock  # pg8000 would leave this stream, and so the socket, open
+    stream = connection._sock  # closed here, because pg8000 would leave this stream, and so the socket, open
     with suppress(InterfaceError, OSError, struct.error):
         connection.close()
     if stream:

@@ -125,7 +125,7 @@ class PostgresGallery(BaseGallery):
             yield Fault(path, "its vector is damaged", "Run `araclip repair`, which encodes it again.", True)
 
     def repair(self) -> list[str]:
-        """Encode pictures with damaged vectors again, or remove them."""
+        """Encode pictures with damaged vectors again, or remove those that cannot be read; return a line for each."""
         with self._writing():
             bad = bad_vectors(self._catalog)
             return [line for content in bad for line in encode_again(self._catalog, self.model, content)]

@@ -31,7 +31,7 @@ class PostgresSnapshot(Snapshot):
 
     @contextmanager
     def _searching(self, vector: Vectors, page: Page) -> Iterator[StoreSearch]:
-        """Open a search of the current generation, in one read transaction."""
+        """Open a search of the gallery after the last commit, in one read transaction."""
         with self._catalog.database.reading():
             yield PostgresSearch(self._catalog, self._exact, lambda: self.pictures, vector, page)
 

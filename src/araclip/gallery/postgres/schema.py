@@ -83,12 +83,12 @@ class State:
 
 
 def vectors_of(fingerprint: str) -> str:
-    """Return the name of the table with a model's vectors."""
+    """Return the name of the table that holds the vectors of the model with this fingerprint."""
     return f"vectors_{hashlib.sha256(fingerprint.encode()).hexdigest()[:16]}"
 
 
 def exists(database: Database) -> bool:
-    """True if the schema holds any tables: a gallery's, or others."""
+    """True if the database schema holds any tables, of a gallery or of another program."""
     return bool(database.rows("SELECT 1 FROM pg_tables WHERE schemaname = ?", (database.schema,)))
 
 
@@ -131,7 +131,8 @@ def create(database: Database, model: Encoder) -> None:
     """
     record = RecordedModel.of(model)
     with database.locked(), database.transaction():
-        database.rows("SELECT pg_advisory_xact_lock(?, 0)", (LOCK,))  # extensions belong to the whole database
+        # lock the whole database, because the extensions that are created belong to the whole database
+        database.rows("SELECT pg_advisory_xact_lock(?, 0)", (LOCK,))
         if exists(database):
             return
         for extension in ("vector", "pg_trgm"):
@@ -264,7 +265,7 @@ def record_of(row: Row) -> PictureRecord:
 
 
 def texts_of(row: Row) -> Document:
-    """Return a picture's texts by field."""
+    """Return a picture's texts by field: names, metadata and captions."""
     embedded = row.facts.caption if row.facts else ""
     return document([(each.file.path, each.metadata, each.caption, embedded, "") for each in row.files])
 
@@ -281,12 +282,12 @@ def marks_of(metadata: Mapping[str, Any]) -> list[str]:
 
 
 def mark(key: str, text: str) -> str:
-    """Join a key and a value into one text."""
+    """Join a key and a value of metadata into one text, in which filters look for both together."""
     return json.dumps([key, text], ensure_ascii=False)
 
 
 def row_of(values: Sequence[Any]) -> Row:
-    """Convert the values of the columns PICTURE to a picture."""
+    """Make a `Row` from the values of the columns that PICTURE lists."""
     content, digest, added, kind, width, height, caption, photo, phash, hidden, files = values
     about = asdict(PhotoMetadata.from_json(photo))
     facts = Facts(kind, width, height, caption=caption, **about) if kind else None

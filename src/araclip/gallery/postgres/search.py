@@ -36,13 +36,18 @@ PART = 3  # least letters of a part of a word that is looked for
 class PostgresSearch(StoreSearch):
     """One search, inside one read transaction.
 
-    If `exact` is False, the graph answers when more than EXACT_UP_TO pictures pass the filters.
+    If `exact` is False, pgvector's graph (HNSW) answers when more than EXACT_UP_TO pictures pass the filters.
     """
 
     def __init__(
         self, catalog: PostgresCatalog, exact: bool, pictures: Callable[[], int], vector: Vectors, page: Page
     ) -> None:
-        """Prepare a search for `vector` (D,). `pictures` returns the number of pictures in the gallery."""
+        """Prepare a search for `vector` (D,).
+
+        Args:
+            exact: True to compare all pictures that pass the filters, without the graph.
+            pictures: returns the number of pictures in the gallery.
+        """
         self._catalog, self._database, self._vectors = catalog, catalog.database, catalog.table
         self._exact = exact or not schema.has_graph(catalog.database, self._vectors)
         self._pictures, self._vector, self._filters, self._wanted = pictures, vector, page.filters, page.offset + page.k

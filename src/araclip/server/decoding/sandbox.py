@@ -68,7 +68,9 @@ class Sandbox:
         return self._slots.inside
 
     async def thumbnail(self, data: Data, side: int, client: str = "") -> tuple[bytes, bytes, int, int]:
-        """Return an upright WebP of at most `side` pixels a side, its placeholder (may be empty), width and height.
+        """Return an upright WebP of at most `side` pixels a side, its placeholder, width and height.
+
+        The placeholder is a tiny WebP that the page shows until the thumbnail has loaded; it may be empty.
 
         Args:
             data: the picture's bytes, or a function that reads them when the picture's turn has come: so pictures that

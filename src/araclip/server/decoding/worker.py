@@ -27,7 +27,7 @@ THUMBNAIL_QUALITY = 80
 
 
 def thumbnail(data: bytes, side: int) -> Reply:
-    """Make an upright WebP thumbnail without metadata; return the thumbnail and its placeholder."""
+    """Make an upright WebP thumbnail without metadata; return it and its placeholder, a tiny blurred preview."""
     image = open_image(io.BytesIO(data), side // 2)  # a JPEG decoded at reduced scale still has `side` pixels or more
     image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return {"width": image.width, "height": image.height}, [_webp(image, THUMBNAIL_QUALITY), _placeholder(image)]
@@ -76,7 +76,8 @@ def main() -> None:
     parent.answer({"ready": True})
     while (asked := parent.question()) is not None:
         about, (data,) = asked
-        limits.MAX_PIXELS = about["max_pixels"]  # the pixel limit for this picture; this process has one job at a time
+        # a global limit of pixels, set for this picture: the process has one job at a time
+        limits.MAX_PIXELS = about["max_pixels"]
         allow_processor(about["seconds"])
         try:
             answer, blobs = JOBS[about["job"]](data, about["target"])

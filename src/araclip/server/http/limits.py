@@ -32,8 +32,8 @@ HEADERS = {
 }
 RAW_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 NO_DOCUMENTS = (b"text/javascript", b"text/css")  # media types that a browser never opens as a page
-# The security headers of a file of these types. The other headers concern pages only, and would add 0.6 kB to each
-# file.
+# The security headers of files with these media types. All other security headers concern pages only, and would add
+# 0.6 kB to each file.
 FOR_NO_DOCUMENTS = (b"x-content-type-options", b"cross-origin-resource-policy")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 MAX_HEADERS = 16_384  # most bytes of a request's first line and headers together
@@ -130,7 +130,8 @@ class CheckedHead:
         if _head_bytes(scope) > MAX_HEADERS:
             return Problem("long-headers", headers={"Connection": "close"}, limit=MAX_HEADERS)
         headers = Headers(scope=scope)
-        if "transfer-encoding" in headers and "content-length" in headers:  # the body's end would be ambiguous
+        # refused, because it would be ambiguous where the body ends
+        if "transfer-encoding" in headers and "content-length" in headers:
             return Problem("bad-request", headers={"Connection": "close"}, reason=message("two lengths"))
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._is_known(_without_port(hosts[0])):
@@ -214,7 +215,8 @@ class Bounded:
                 # connection.
                 message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
             if message["type"] == "http.response.body" and not message.get("more_body", False) and body.is_coming:
-                await timed_send({**message, "more_body": True})  # the client has all bytes, as Content-Length says
+                # not ended before the body is drained; the client has all bytes that Content-Length announced
+                await timed_send({**message, "more_body": True})
                 await body.drain()
                 message = {"type": "http.response.body", "body": b"", "more_body": False}
             await timed_send(message)

@@ -24,7 +24,7 @@ from araclip.server.served_gallery import ServedGallery
 
 log = logging.getLogger("araclip.server")
 State = Literal["offered", "running", "done", "empty", "failed"]
-START_SECONDS = 120.0  # for the worker to import its libraries on a busy machine
+START_SECONDS = 120.0  # seconds for the worker to import its libraries on a busy machine
 RETRY_SECONDS = 5.0  # pause after the worker has waited in vain for another writer
 
 
@@ -44,7 +44,8 @@ class Indexing:
         self.unread: dict[str, int] = {}  # kind → files that the last update could not read
         self._environment = own_environment() | ({VARIABLE: device} if device else {})
         if isinstance(gallery.location, Address) and gallery.location.password:
-            self._environment[PASSWORD] = gallery.location.password  # not an argument, which others could read
+            # passed in the environment, because other users could read it among the arguments
+            self._environment[PASSWORD] = gallery.location.password
         self._arguments = [
             "--patience", str(writer_lock.PATIENCE_S), *(["--ocr"] if ocr else []),
             "--", str(gallery.location), model, *map(str, folders),
@@ -65,7 +66,7 @@ class Indexing:
         return self.state == "running"
 
     def start(self) -> None:
-        """Index the folders now. Does nothing if indexing has begun."""
+        """Index the folders now. Does nothing while they are being indexed."""
         with self._starting:
             if self._stop.is_set() or (self._thread and self._thread.is_alive() and self.running):
                 return
@@ -74,7 +75,7 @@ class Indexing:
                 self.state = "running"
                 return
             if self._thread:
-                self._thread.join()  # its state already says how it ended
+                self._thread.join()  # an earlier thread has ended its work, as `state` says: wait until it is gone
             self.state = "running"  # set now, so that the client's answer says "running"
             self._thread = threading.Thread(target=self._run, name="indexing", daemon=True)
             self._thread.start()
@@ -83,7 +84,7 @@ class Indexing:
         """Kill the worker and wait for the thread; what was committed is kept."""
         self._stop.set()
         if (worker := self._worker) is not None:
-            worker.kill()  # safe: the worker writes in transactions
+            worker.kill()  # killing is safe, because the worker writes in transactions
         with self._starting:
             if self._thread:
                 self._thread.join()
@@ -104,9 +105,10 @@ class Indexing:
             try:
                 yield from changes([checked_root(folder) for folder in self.folders], stop=self._stop, walk=self._walk)
                 return
-            except InputError:  # a folder is missing; the update says which
+            except InputError:  # a folder is missing: yield the full update below, whose error says which
                 pass
-            except (OSError, RuntimeError) as error:  # such as more folders than the system can watch
+            # the folders cannot be watched, for example because there are too many
+            except (OSError, RuntimeError) as error:
                 log.warning("the folders cannot be followed, they are indexed once: %s", shown(str(error)))
                 self._follow = False
         postponed = True
@@ -164,11 +166,12 @@ class Indexing:
                 "araclip.server.indexing.worker", *self._arguments,
                 seconds=START_SECONDS, environment=self._environment, stderr=None, apart=True,
             ) as self._worker:  # fmt: skip
-                if self._stop.is_set():  # `close` was called while the process started
+                if self._stop.is_set():  # `close` was called while the process started: ask nothing
                     return {}
                 return self._worker.ask({"paths": due.paths and sorted(due.paths)}, progress=progress)[0]
         except ChildEnded as error:
-            cause = "killed" if error.how.startswith("SIG") else "other"  # a signal: mostly the system, out of memory
+            # a signal ended the worker, mostly because the system was out of memory
+            cause = "killed" if error.how.startswith("SIG") else "other"
             return {"error": f"the indexing process ended with {error.how or error}", "cause": cause}
         finally:
             self._worker = None

@@ -83,7 +83,7 @@ async def pictures(
 
 
 def listed(service: Service, records: list[PictureRecord]) -> list[Listed]:
-    """Describe pictures for a list, with their placeholders."""
+    """Describe pictures for a list, each with its placeholder (a tiny preview) if one is stored."""
     placeholders = service.thumbnails.placeholders([record.id for record in records])
     return [_listed(record, placeholders.get(record.id)) for record in records]
 

@@ -22,7 +22,7 @@ from araclip.server.schemas import OpenAIErrors, ProblemDetails
 from araclip.server.service import Service
 from araclip.server.settings import Settings
 
-FORM_FIELDS = 64  # enough for the parameter `where`, which may be given 20 times
+FORM_FIELDS = 64  # most fields of a form: enough for `where`, which may be given 20 times
 FORM_FIELD_BYTES = 16_384
 FORM_BYTES = (1 + FORM_FIELDS) * FORM_FIELD_BYTES  # most bytes of a form besides its uploaded file
 JSON_DEPTH = 8

@@ -69,7 +69,7 @@ async def embeddings(service: ServiceOf, request: Request, client: ClientOf, bod
 
 
 async def _rows(service: Service, inputs: Sequence[str], client: str) -> Rows:
-    """Return the vectors of texts and pictures, in the order of the request."""
+    """Return the vectors of `inputs` (texts, and pictures as data URIs), in order."""
     rows: dict[int, NDArray[np.float32]] = {}
     texts = [(index, entry) for index, entry in enumerate(inputs) if not _is_picture(entry)]
     for chunk in batches(texts, CHUNK):
@@ -112,7 +112,7 @@ def _refused(field: str, reason: str) -> Problem:
 
 def _written(model: Encoder, texts: Sequence[str], rows: Rows, width: int, form: str | None) -> bytes:
     """Write the answer as JSON, vector by vector: called in a thread, so that the event loop gets its turns."""
-    counted = getattr(model, "count_tokens", None)  # only our own models can count tokens
+    counted = getattr(model, "count_tokens", None)  # None for models of other projects, which cannot count tokens
     tokens = sum(counted(texts)) if counted else 0
     usage = Usage(prompt_tokens=tokens, total_tokens=tokens).model_dump_json()
     data = ",".join(_entries(rows, width, form))

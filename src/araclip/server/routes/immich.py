@@ -137,7 +137,7 @@ class _Asked(NamedTuple):
 
 
 def _asked(entries: str) -> _Asked:
-    """Return what the form's `entries` ask for."""
+    """Parse the form's `entries`: the model that Immich names, and whether a text or a picture is to be encoded."""
     try:
         tasks = bounded_json.parse(entries.encode("utf-8", "replace"), "entries", max_bytes=MAX_ENTRIES, max_depth=6)
     except InputError as error:

@@ -37,7 +37,8 @@ from araclip.server.thumbnails import VERSION
 
 T = TypeVar("T")
 router = APIRouter(route_class=GuardedRoute, tags=["pictures"])
-IMMUTABLE = "private, max-age=31536000, immutable"  # an id is a hash of the content, which never changes
+# Browsers may keep the answer for ever, because an id is a hash of the content.
+IMMUTABLE = "private, max-age=31536000, immutable"
 UNTIL_INDEXED = "private, no-cache"
 # If a browser opens a picture as a document, such as an SVG, no script in it runs.
 ISOLATED = {"Content-Security-Policy": "default-src 'none'; sandbox"}
@@ -65,7 +66,7 @@ async def thumbnail(
         return Response(status_code=304, headers=headers)
     side = int(size)
     small = await service.in_thread(lambda: service.thumbnails.get(identity, side))
-    if small is None:  # Decoding is cancelled when the client leaves: one that scrolls on cancels its requests.
+    if small is None:  # Decoding is cancelled when the client leaves: a page that is scrolled on cancels its requests.
         small = await while_connected(request, _create_thumbnail(service, client, identity, side))
     return Response(small, headers=headers, media_type="image/webp")
 
@@ -80,7 +81,7 @@ async def _create_thumbnail(service: Service, client: str, identity: str, side: 
 async def _converted(
     service: Service, client: str, identity: str, original: Original, side: int
 ) -> tuple[bytes, bytes]:
-    """Return a WebP of at most `side` pixels a side, and its placeholder."""
+    """Return a WebP of at most `side` pixels a side, and its placeholder (a tiny preview)."""
     try:
         small, placeholder, *_ = await service.sandbox.thumbnail(
             lambda: _thread_for(service, original.time)(original.picture), side, client
@@ -140,7 +141,8 @@ async def _original(service: Service, identity: str) -> Original:
     opening = asyncio.ensure_future(_opened(service, identity))
     try:
         original = await asyncio.shield(opening)
-    except asyncio.CancelledError:  # the client has left, but the thread still opens the file
+    # The client has left, but a thread still opens the file: close the file when it is open.
+    except asyncio.CancelledError:
         opening.add_done_callback(_close_unused)
         raise
     if original is None:
@@ -252,7 +254,7 @@ def _base_name(name: str) -> str:
     """Return the base name of an uploaded file, with the three characters restored that browsers escape (WHATWG)."""
     for escape, letter in (("%22", '"'), ("%0D", "\r"), ("%0A", "\n")):
         name = name.replace(escape, letter)
-    return PureWindowsPath(name).name  # Windows' rules split at slashes and at backslashes
+    return PureWindowsPath(name).name  # split at slashes and at backslashes, as Windows does
 
 
 @router.delete("/images/{identity}", status_code=204, dependencies=WRITE, responses=problems(401, 403, 404, 409, 422))

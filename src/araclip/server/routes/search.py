@@ -136,7 +136,12 @@ async def search_by_image(
 async def run_search(
     service: Service, body: SearchRequest, sent: list[bytes], client: str, *, sent_weight: float | None = None
 ) -> SearchAnswer:
-    """Run a search request; return one page of results."""
+    """Run a search request; return one page of results.
+
+    Args:
+        sent: the bytes of the uploaded pictures.
+        sent_weight: the weight of each uploaded picture; None to take the weights in `body.pictures`.
+    """
     began = time.perf_counter()
     settings = service.settings
     _check_length(service, body.q)
@@ -149,7 +154,7 @@ async def run_search(
     page = Page(
         body.k + 1, body.offset, filters, body.threshold, body.sort
     )  # one more hit than k tells whether there is a next page
-    # Decode before entering the gate: others would wait for a place meanwhile.
+    # Decode before entering the gate, so that no other request waits for the gate because of the decoding.
     pictures = await _sent_vectors(service, query, sent, client)
     with service.searches.entered(client):
         snapshot = service.gallery.snapshot
@@ -191,7 +196,10 @@ async def planned(
     literal: bool,
     ignore: Collection[Part],
 ) -> tuple[QueryPlan, NDArray[np.float32]]:
-    """Return the plan of a query, and the vectors of its terms and kinds, (n + m, D)."""
+    """Return the plan of a query, and the vectors (n + m, D) of its n terms and m kinds (see `gallery.plan.QueryPlan`).
+
+    `sent` holds the vectors of the uploaded pictures, by the names that the query has for them.
+    """
     planner = Planner(
         query, service.interpreter, lambda explicit: service.gallery.overview().folders,
         service.gallery.place_names, literal, ignore,
@@ -231,7 +239,7 @@ async def _sent_vectors(
 async def _term_vectors(
     service: Service, plan: QueryPlan, sent: Mapping[str, NDArray[np.float32]], client: str
 ) -> NDArray[np.float32]:
-    """Return the vectors of the plan's n terms (texts and pictures) and m kinds, (n + m, D); see `gallery.plan`.
+    """Return the vectors (n + m, D) of the plan's n terms (texts and pictures) and m kinds (see `QueryPlan`).
 
     Args:
         sent: name of a picture that the client sent with the request → vector of the picture.
@@ -281,7 +289,7 @@ def _results(
 
 
 def results_of(service: Service, hits: Sequence[Hit]) -> list[Result]:
-    """Convert hits to results for clients, with their placeholders."""
+    """Convert hits to results for clients, each with its placeholder (a tiny preview) if one is stored."""
     pictures = [hit.picture for hit in hits if hit.picture]
     placeholders = service.thumbnails.placeholders([picture.id for picture in pictures])
     return [_result(each, hit, placeholders.get(each.id)) for each, hit in zip(pictures, hits, strict=True)]
@@ -395,7 +403,7 @@ async def _suggested(service: Service, client: str, typed: str, most: int) -> Su
 
 
 def _candidates(service: Service, typed: str) -> list[tuple[str, int | None]]:
-    """Return queries that may complete the typed text, each with its row in EVERYDAY (None if it has none)."""
+    """Return queries that may complete the typed text, each with its row in the list EVERYDAY, or None without one."""
     rows = {text: row for row, text in enumerate(EVERYDAY)}
     everyday = matching(typed, [*EVERYDAY, *ARABIC_OF], MOST_SUGGESTED)
     entries = service.interpreter.lexicon.entries

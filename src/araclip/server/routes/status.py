@@ -101,7 +101,7 @@ async def readiness(service: ServiceOf) -> Health:
     """Answer that searches work: the server has started, is not stopping, and can read the gallery."""
     if not service.ready:
         raise Problem("starting", headers={"Retry-After": "2"})
-    # not in the threads of searches, which may be busy
+    # in a thread of asyncio, because the threads of searches may be busy
     await asyncio.to_thread(lambda: service.gallery.store.generation)
     return Health(status="ready")
 

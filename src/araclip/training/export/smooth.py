@@ -138,9 +138,9 @@ def _source(product: Product) -> str:
 
 
 def _quantised_rows(source: str, smoothed: bool) -> list[Any]:
-    """Return nodes that divide each row of `source` (…, K) by its largest number and convert the result to uint8.
+    """Return nodes that quantise `source` (…, K): each row, divided by its largest absolute value, becomes uint8.
 
-    `smoothed`: the channels are first multiplied with their factors.
+    The zero point is 128. `smoothed`: the channels are first multiplied with their factors.
     """
     nodes = [helper.make_node("Mul", [source, f"{source}_smoothing"], [f"{source}_smoothed"])] if smoothed else []
     rows = f"{source}_smoothed" if smoothed else source

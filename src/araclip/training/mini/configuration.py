@@ -1,4 +1,6 @@
-"""Defines the configuration of an image tower with branches, and the heads' settings, without importing torch."""
+"""Defines settings without importing torch: of an image tower of several networks over shared first blocks, and of the
+projection heads with a query bank or a names part.
+"""
 
 import math
 from collections.abc import Iterable

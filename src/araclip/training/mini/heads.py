@@ -275,8 +275,9 @@ def with_names(
 ) -> AraCLIPModel:  # fmt: skip
     """Add a names part to a model; return a new model, which keeps the query bank if there is one.
 
-    The names part's text side and directions are random at first, and all pictures count as of a kind that the
-    classifier knows (`familiar`).
+    The names part serves queries by a class's name (see the module). Until `fit_names` trains it, its text side is
+    random, its classes' directions are zero, and all pictures count as of a kind that the classifier knows
+    (`familiar`).
 
     Args:
         names, hidden, weight: see `NameTextHead`; length: see `NameImageHead`.

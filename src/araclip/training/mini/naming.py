@@ -83,13 +83,17 @@ def _word(entry: Any, classes: int) -> tuple[str, tuple[int, ...]]:
 
 SHARPNESS = 16.0  # inverse temperature of the cosines between words and directions
 GATE = 1.0  # weight of the gate's loss in the sum of losses
-# noise on inputs, in standard deviations, against overfitting: words are as few as weights in a layer
+# noise against overfitting, in standard deviations of each input number: there are few words for so many weights
 INPUT_NOISE = 0.3
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """Training data: the text tower's outputs (N, H) for words, each word's classes, and (M, H) for other texts."""
+    """What the names part learns from.
+
+    `words` are the text tower's outputs (N, H) for words that name classes, `classes` each word's classes, and `others`
+    the outputs (M, H) for texts that name no class, for which the gate learns to shut.
+    """
 
     words: Tensor
     classes: Sequence[tuple[int, ...]]
