@@ -109,7 +109,7 @@ def test_a_search_is_told_of_in_the_language_of_its_query(
     assert "left out: snow" in english and not re.search("[ء-ي]", english)
     assert "استبعدنا: ثلج" in arabic and "left out" not in arabic
     assert "بحثنا أيضًا عن: قطة" in arabizi and "also searched" not in arabizi
-    for query, said in (("dog", "no picture has the folder"), ("كلب", "لا صورة في مجلد")):
+    for query, said in (("dog", "no picture has the folder"), ("كلب", "لا صورة في المجلد")):
         refused = run("search", query, "-w", "folder=nowhere")
         assert refused.code == 2 and said in refused.err
 

@@ -165,7 +165,7 @@ def test_the_keyboard_stays_in_the_filters_when_they_are_reset(visit: Visit) -> 
 
 def test_a_folder_that_no_picture_lies_in_is_said_with_those_there_are(visit: Visit) -> None:
     page = visit("?q=أحمر&where=folder%3Dx", expecting="400")
-    expect(page.get_by_role("alert")).to_contain_text("لا صورة في مجلد")
+    expect(page.get_by_role("alert")).to_contain_text("لا صورة في المجلد")
 
 
 def test_a_browser_that_speaks_english_gets_the_page_in_english_until_another_language_is_chosen(visit: Visit) -> None:

@@ -112,7 +112,7 @@ def test_it_is_installed_takes_a_shared_picture_and_opens_without_a_network(
 def test_a_picture_that_no_worker_took_is_asked_for_once_more(visit: Visit) -> None:
     page = visit(service_workers="block", expecting="registration blocked", **PHONE)
     share(page)
-    page.wait_for_selector("text=شاركها مرة أخرى")
+    page.wait_for_selector("text=تلزم مشاركتها من جديد")
     assert page.url.endswith("/")
 
 

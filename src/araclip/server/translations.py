@@ -29,7 +29,7 @@ _VALIDATION = {  # pydantic's error types, with the fields of their context
     "empty_text": "العنصر {number} نص فارغ",
     "no_text": "العنصر {number} ليس نصًا",
     "token_ids": "لا تُقبل أرقام الرموز، فلكل نموذج رموزه. تُرسل النصوص نفسها",
-    "too_many_inputs": "في القائمة {count} عنصرًا، وأقصى عدد {most}. تُرسل في عدة طلبات",
+    "too_many_inputs": "عناصر القائمة {count}، والحد الأقصى {most}. تُرسل في عدة طلبات",
     "value_error": "القيمة غير صالحة",
 }
 

@@ -97,7 +97,7 @@ KINDS = {
     ),
     "nothing-to-index": Kind(
         409, "There is no folder to index", "Start the server with --index FOLDER.",
-        "لا مجلد لفهرسته", "شغّل الخادم بالخيار --index FOLDER.",
+        "لا مجلد لفهرسته", "يلزم تشغيل الخادم بالخيار --index FOLDER.",
     ),
     "too-large": Kind(
         413, "Too large", "The request has more than {limit} bytes.", "حجم كبير جدًا", "يزيد الطلب على {limit} بايت."
@@ -108,7 +108,7 @@ KINDS = {
     ),
     "no-archive": Kind(
         404, "No such archive", "It was prepared too long ago, or never. Ask for it again with POST /archives.",
-        "لا يوجد هذا الملف", "مضى وقت طويل على إعداده. يمكن طلبه من جديد.",
+        "لا يوجد هذا الملف", "مضى وقت طويل على إعداده، أو لم يُعدّ قط. يمكن طلبه من جديد.",
     ),
     "read-only": Kind(
         403, "This gallery is only read", "{reason}", "لا يُكتب في هذا المعرض", "{reason}",
