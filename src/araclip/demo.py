@@ -19,7 +19,7 @@ from araclip.text.folding import fold
 
 SIZE = 256  # pixels a side, about 7 kB; larger than the model's input, so that nothing is enlarged
 FIRST = 240  # pictures that are indexed before the first answer: an eighth of all
-THREADS = 8  # more than cores, because a thread spends half of its time waiting for its file to reach the disk
+THREADS = 8  # threads that make pictures; more than cores, because each waits half of the time for the disk
 
 SKIN_TONES = frozenset(map(chr, range(0x1F3FB, 0x1F400)))
 # The character that selects an emoji's coloured form; OpenMoji's file names of single-symbol emoji leave it out.

@@ -1,4 +1,4 @@
-"""The command that writes keywords for other programs."""
+"""The command `araclip tag`, which writes keywords of pictures for other programs."""
 
 from functools import partial
 from pathlib import Path

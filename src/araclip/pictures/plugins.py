@@ -70,7 +70,7 @@ class JxlImageFile(ImageFile.ImageFile):
         head = self.fp.read(_PROBED)
         try:
             about = pylibjxl.probe(head)
-        except Exception:  # of any kind; the head may be too short, so the whole file is tried
+        except Exception:  # any error: the first bytes may be too few, so the whole file is tried
             self.fp.seek(0)
             try:
                 about = pylibjxl.probe(self.fp.read())

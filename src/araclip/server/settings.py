@@ -28,7 +28,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ARACLIP_", frozen=True, env_ignore_empty=True, extra="ignore")
 
     gallery: Path | Address  # an address such as postgresql://USER@HOST/DATABASE
-    model: str | None = None  # by default the gallery's own, araclip-mini for a new one
+    model: str | None = None  # by default the gallery's own model, and araclip-mini for a new gallery
     index: Annotated[tuple[Path, ...], NoDecode] = ()  # folders to index while serving; a:b in the environment
     offer: Path | None = None  # a folder without a gallery, which the page offers to index
     watch: bool | None = None  # follow changes in the folders to index; None: only if watchfiles is installed

@@ -22,7 +22,7 @@ LAYOUT = re.compile(
 )
 # lone surrogates come from undecodable file names; no tokenizer accepts them
 SURROGATES = re.compile("[\ud800-\udfff]")
-# A zero-width joiner belongs to an emoji (👩‍🚀) if pictographs stand on both sides; elsewhere it is layout.
+# A zero-width joiner belongs to an emoji (👩‍🚀) if pictographs stand on both sides; elsewhere it is removed.
 STRAY_JOINER = re.compile(
     "(?<![\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])\u200d|\u200d(?![\u2190-\u2bff\U0001f000-\U0001faff])"
 )

@@ -101,7 +101,7 @@ class Database:
             if reads_only == "on":
                 raise self._reads_only()
             yield
-        _close(connection)  # frees the lock as well
+        _close(connection)  # closing the connection frees the lock
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -123,7 +123,7 @@ JOBS: dict[str, Callable[[Video, dict[str, Any], Progress], Reply]] = {
 
 
 def main() -> None:
-    """Process jobs until the socket is closed."""
+    """Decode the videos that the parent process sends, until it closes the socket."""
     parent = Parent(takes_files=True)
     _load_all()
     av.logging.set_level(av.logging.PANIC)

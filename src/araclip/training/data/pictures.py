@@ -20,7 +20,7 @@ from araclip.training.data.noise import noisy
 from araclip.training.data.sampling import InterleavedSampler
 
 LANGUAGES = ("arabic", "english")
-SPARE = 10**9  # if a batch draws a picture twice, slots from this number on replace it
+SPARE = 10**9  # slots from this number on fill a batch in which a picture was drawn twice
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class PictureSource:
     english: tuple[str, ...] = ("caption_en",)
     arabic: tuple[str, ...] = ("caption_ar",)
     images: Path | None = None
-    group: str = ""  # a batch draws from sets of one group only, so that its negatives are of one kind
+    group: str = ""  # a batch has pictures of one group's sets only, so that its negatives are of one kind
     limit: Count | None = None
 
 

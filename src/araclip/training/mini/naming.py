@@ -83,7 +83,7 @@ def _word(entry: Any, classes: int) -> tuple[str, tuple[int, ...]]:
 
 SHARPNESS = 16.0  # inverse temperature of the cosines between words and directions
 GATE = 1.0  # weight of the gate's loss in the sum of losses
-# noise against overfitting, in standard deviations of each input number: there are few words for so many weights
+# noise against overfitting, in standard deviations of each input number: words are few, weights many
 INPUT_NOISE = 0.3
 
 

@@ -154,7 +154,7 @@ class FinetuneStep:
         # The towers' inputs.
         tokens, inverse = self.texts.inputs(own_captions + own_names, stage.chunk)
         pixels = self.images.inputs(batch.rows[own], step).to(self.accelerator.device)
-        # the anchor pictures, evenly spread over the batch
+        # the pictures of the loss against forgetting, evenly spread over the batch
         anchors = slice(None, None, max(1, stage.batch // stage.anchor_pictures))
         before = self._initial_features(pixels[anchors])  # (a, W)
 
