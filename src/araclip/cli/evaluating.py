@@ -135,7 +135,7 @@ def _classify(
 
 
 def _write_row(*cells: str) -> None:
-    """Write a row of CSV for programs; names are not changed."""
+    """Write a row of CSV for programs, with names as they are, not escaped for a terminal."""
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(cells)
     write_line(text.getvalue())

@@ -45,7 +45,7 @@ class Group:
 
 @dataclass(frozen=True)
 class GroupRecall:
-    """Recall@k of one group, and its 95 % interval by picture."""
+    """Recall@k of one group, and its 95 % bootstrap interval, for which pictures are resampled."""
 
     group: str
     k: int

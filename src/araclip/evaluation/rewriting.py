@@ -221,7 +221,7 @@ def _split(word: str) -> tuple[str, Entry, str] | None:
 
 
 def _bare(word: str) -> tuple[str, None, str]:
-    """Split an article off an unknown word, if at least three letters stay: return prefix, None and stem."""
+    """Split an article off an unknown word, if three letters or more stay: return prefix, None (no entry) and stem."""
     prefix = next((p for p in _ARTICLE if word.startswith(p) and len(word) >= len(p) + 3), "")
     return prefix, None, word[len(prefix) :]
 

@@ -68,7 +68,7 @@ class Hybrid:
 
     @property
     def doubt(self) -> float:
-        """How much a description lowers a cosine, as a share of the best cosine's distance from the average."""
+        """The share of the best cosine's lead over the average that a description without the query's words costs."""
         return DOUBT * min(self.query.weight, 1.0)
 
     def lowered(self, score: float, best: float) -> float:

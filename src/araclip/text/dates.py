@@ -768,7 +768,7 @@ class _Reader(Months):
     """Finds the first date, by trying every rule at every word."""
 
     def find(self) -> tuple[int, int, DateFilter] | None:
-        """Return (place, number of words, filter) of the first date; None if there is none."""
+        """Return (index of the first word, number of words, filter) of the first date; None if there is none."""
         rules: tuple[Rule, ...] = (self._limit, self._without_months, self.month, self._relative_or_year)
         if any((word,) in names.TO for word in self.folded):
             rules = (self._between, *rules)

@@ -69,7 +69,7 @@ def _composed(text: str) -> str:
 
 
 def _bounded(run: re.Match[str]) -> str:
-    """Return the run with at most MAX_MARKS marks on each letter, counted in decomposed form."""
+    """Return a matched run of characters with at most MAX_MARKS marks on each letter, counted in decomposed form."""
     letter = unicodedata.normalize("NFD", run.string[max(run.start() - 1, 0) : run.start()])
     marks = sum(unicodedata.combining(character) > 0 for character in letter)
     decomposed = "".join(unicodedata.normalize("NFD", character) for character in run.group())

@@ -259,7 +259,7 @@ class Store(ABC):
         return read_metadata(self._first("SELECT metadata FROM files WHERE path = ?", os.fsencode(path)) or "{}")
 
     def drives(self) -> set[str]:
-        """Return the mount points that were seen below indexed folders."""
+        """Return the mount points seen below indexed folders; a mount point that is gone means an unplugged drive."""
         try:
             found = json.loads(self.meta("drives") or "[]")
         except (ValueError, RecursionError):  # the gallery may be untrusted and hold anything here

@@ -314,7 +314,7 @@ def mined(vectors: NDArray[np.float32], pictures: Sequence[CaptionedPicture], co
 
 
 def contents_hash(pictures: Iterable[Path]) -> str:
-    """Return a SHA-256, as hex digits, of these files' contents in order; names and places do not matter."""
+    """Return a SHA-256, as hex digits, of these files' contents in order; their names and folders do not matter."""
     digest = hashlib.sha256()
     for picture in pictures:
         with picture.open("rb") as file:
