@@ -154,7 +154,7 @@ def pareto(costs: Sequence[tuple[float, ...]], quality: Sequence[float]) -> list
 
     A model is not, if another model is as good in quality and in every cost, and better in one of these.
     """
-    points = [(*cost, -good) for cost, good in zip(costs, quality, strict=True)]  # of all numbers, less is better
+    points = [(*cost, -good) for cost, good in zip(costs, quality, strict=True)]  # costs and −quality: less is better
 
     def dominated(point: tuple[float, ...]) -> bool:
         return any(other != point and all(a <= b for a, b in zip(other, point, strict=True)) for other in points)

@@ -340,7 +340,7 @@ def ranked(
         hybrid: a search in pictures' texts that raises or lowers hits; None to rank by the vector alone.
         exclusion: what no hit may show.
     """
-    if page.by_date:  # these hits have neither score nor relevance
+    if page.by_date:  # hits that are only ordered by date have neither score nor relevance
         newest = (Candidate(content, 0.0, None, 0.0) for content in search.newest())
         return hits_of(search.existing(kept(newest, exclusion, search.cosines)), search.phash, page, exclude)
     matches = search.matches(hybrid.query) if hybrid else NO_MATCHES

@@ -105,7 +105,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Run a `with` block as a transaction: all statements inside are committed, or none. Needs `locked`."""
+        """Run a `with` block as a transaction: all statements are committed, or none. Call this inside `locked`."""
         self.rows("BEGIN")
         with self._ended(self._thread.connection):
             yield
