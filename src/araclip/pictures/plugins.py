@@ -80,7 +80,7 @@ class JxlImageFile(ImageFile.ImageFile):
         self._mode = "RGBA" if about["has_alpha"] else "RGB"
 
     def load(self) -> Any:
-        """Decode pixels and metadata, once."""
+        """Decode pixels and metadata at the first call; later calls change nothing."""
         if self.fp is not None:
             import pylibjxl
 

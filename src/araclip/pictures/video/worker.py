@@ -52,7 +52,7 @@ def is_plain(frame: Small) -> bool:
 
 
 def chosen(frames: Sequence[Small], most: int) -> list[int]:
-    """Return the indexes of the frames that begin a scene, in order: at most `most`; at least one, unless there are no frames."""
+    """Return the indexes of the frames that begin a scene, in order: at most `most`; none only if `frames` is empty."""
     worth = [number for number, frame in enumerate(frames) if not is_plain(frame)] or list(range(len(frames)))
     low = high = DIFFERENT
     if len(_different(frames, worth, low)) > most:
