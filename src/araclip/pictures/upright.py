@@ -78,7 +78,7 @@ def _turn_of(image: Image.Image) -> Image.Transpose | None:
 def _turned(image: Image.Image, turn: Image.Transpose) -> Image.Image:
     image = image.transpose(turn)
     for block in ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"):
-        image.info.pop(block, None)  # drop the orientation, or a reader would turn the picture again
+        image.info.pop(block, None)  # it may tell the orientation: a reader would turn the picture again
     return image
 
 

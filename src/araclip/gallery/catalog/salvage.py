@@ -39,7 +39,7 @@ Rows = dict[Key, dict[str, Any]]  # the rows of a table by their keys
 _NEEDED = ("model", "fingerprint", "width")  # values of `meta` without which a gallery cannot be opened
 _MOST_DEFINITIONS = 500  # most rows of the schema (tables, indexes, triggers) that are read
 _HEADER_BYTES = 100  # a SQLite file begins with a header of this length, followed by the schema's first page
-_MOST_TRIES = 20_000  # most reads while halving ranges of keys, about a second; ranges of paths never end
+_MOST_TRIES = 20_000  # most reads while halving ranges of keys, about a second; halving ranges of paths might never end
 _AT_ONCE = 256  # rows whose pages are checked together
 _KEY_TYPES: dict[str, type] = {"key": str, "id": int, "content": int, "path": bytes}
 # Tables whose doubtful rows are dropped, because the rows can be made again.

@@ -231,7 +231,7 @@ def ungrouped(sources: Sequence[PictureSource]) -> list[PictureSource]:
 
 
 def draw_files(sources: Sequence[PictureSource], seed: int, count: int) -> tuple[list[Path], str]:
-    """Draw `count` picture files at random, by the sources' shares; return them and the sets' fingerprint."""
+    """Draw `count` picture files of all groups at random, by the sources' shares; return them and a fingerprint."""
     mixture = PictureMixture(ungrouped(sources), seed, languages=dict.fromkeys(LANGUAGES, 1.0))
     return [mixture.pictures[row].path for row in mixture.batch(0, count).rows], mixture.fingerprint
 

@@ -154,7 +154,7 @@ def _fill(temporary: Path, state: dict[str, Any]) -> None:
     with temporary.open("wb") as file:
         torch.save({**state, _FORMAT: FORMAT}, file)
     with temporary.open("rb+") as file:
-        # Make the digest of the file the zip's comment: overwrite the comment's length, which is 0, and append it.
+        # Make the file's digest the zip's comment: overwrite the comment's length, which is 0, and append the comment.
         file.seek(-2, io.SEEK_END)
         file.write(struct.pack("<H", _SEAL))
         file.seek(0)
