@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     idle_seconds: float = Field(default=15, ge=1)  # keep-alive between requests
     send_seconds: float = Field(default=60, gt=0)  # seconds to send one chunk of a response
     drain_seconds: float = Field(default=20, ge=1)
-    events_seconds: float = Field(default=3600, gt=0)  # length of one /events stream
+    events_seconds: float = Field(default=3600, gt=0)  # seconds after which an /events stream is ended
     device: str | None = None  # where the model runs, one of `araclip.models.devices`; by default the CPU
     decode_seconds: float = Field(default=10, gt=0)  # of one picture
     decode_memory: int = Field(default=2_000 * MB, ge=500 * MB)

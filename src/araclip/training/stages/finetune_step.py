@@ -82,7 +82,7 @@ class TeacherLoss:
         """
         known = [(i, caption) for i, caption in enumerate(english) if caption]
         if not known:
-            return text.sum() * 0.0  # no picture of this batch has an English caption
+            return text.sum() * 0.0  # 0, with a gradient: no picture of this batch has an English caption
         targets = torch.from_numpy(self.teacher.lookup([caption for _, caption in known])).to(text.device)
         return cosine_loss(text[[i for i, _ in known]], targets)
 
