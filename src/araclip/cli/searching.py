@@ -67,7 +67,9 @@ LiteralOption = Annotated[
 ]
 LexiconOption = Annotated[
     Path | None,
-    typer.Option("--lexicon", help="Your own words, one a line, such as كشري = وجبة; else $ARACLIP_LEXICON."),
+    typer.Option(
+        "--lexicon", help="Your own words, one a line, such as «سيارة; car; eg: عربية»; else $ARACLIP_LEXICON."
+    ),
 ]
 ThumbnailsOption = Annotated[
     bool, typer.Option("--thumbnails", help="Show the pictures in the terminal (kitty, iTerm2, sixel, else blocks).")

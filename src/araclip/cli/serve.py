@@ -49,7 +49,8 @@ def serve(
         Path | None, typer.Option("--cache", help="Folder for thumbnails; by default the gallery's own, if it is one.")
     ] = None,
     lexicon: Annotated[
-        Path | None, typer.Option("--lexicon", help="Words of your own for queries, one a line, such as كشري = وجبة.")
+        Path | None,
+        typer.Option("--lexicon", help="Words of your own for queries, one a line, such as «سيارة; car; eg: عربية»."),
     ] = None,
     model: ModelOption = None,
 ) -> None:

@@ -35,7 +35,7 @@ class Settings(BaseSettings):
     ocr: bool = False  # true: after indexing, OCR reads the gallery's pictures that seem to contain text
     cache: Path | None = None  # folder of the thumbnails; by default the gallery's, if it has one
 
-    lexicon: Path | None = None  # words of your own, docs/queries.md; by default lexicon.txt in the data directory
+    lexicon: Path | None = None  # docs/understanding.md; by default lexicon.txt in the data directory
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
