@@ -52,8 +52,8 @@ CREDITS: tuple[str, ...] = (
     *(f"Photograph {name}: {credit}. From scikit-image." for name, (_, credit) in PHOTOGRAPHS.items()),
 )
 
-# Ten of the 48 queries of benchmarks/demo_queries.py. For each of them, as for 26 of the 48, the first hit is right.
-# Queries that a photograph answers come first.
+# Ten of the 26 queries whose first hit is right, among the 48 of benchmarks/demo_queries.py. Queries that a photograph
+# answers come first.
 QUERIES: tuple[str, ...] = (
     "وجه قطة",
     "فنجان قهوة",

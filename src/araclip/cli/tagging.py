@@ -35,7 +35,7 @@ def tag(
 ) -> None:
     """Write keywords for the pictures of a folder into XMP side-cars, which photo managers read.
 
-    It first shows what it would write. Pictures are never changed, and what others wrote stays.
+    Without --write it only shows what it would write. Pictures are never changed, and what others wrote stays.
     """
     from araclip.evaluation.tagging import LANGUAGES, untag
     from araclip.evaluation.tagging import tag as tag_pictures

@@ -156,7 +156,8 @@ class QueryPlan:
     def vector(self, vectors: NDArray[np.float32], *, subtract: bool = False) -> NDArray[np.float32]:
         """Compute the query's unit vector (D,) from the vectors (n + m, D) of its n terms and m kinds.
 
-        With `subtract`, excluding terms push the query's vector away; otherwise they have no effect on it (`combine`).
+        The kinds have no effect on it. With `subtract`, excluding terms push the vector away; otherwise they have no
+        effect either (`combine`).
         """
         return combine(self.own(vectors), self.query, subtract=subtract)
 

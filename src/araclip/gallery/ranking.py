@@ -68,7 +68,7 @@ class Hybrid:
 
     @property
     def doubt(self) -> float:
-        """The share of the best cosine's lead over the average that a description without the query's words costs."""
+        """How much cosine a description without the query's words costs: a share of the best one's lead (`lowered`)."""
         return DOUBT * min(self.query.weight, 1.0)
 
     def lowered(self, score: float, best: float) -> float:

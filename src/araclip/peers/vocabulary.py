@@ -124,7 +124,10 @@ class CutVocabulary:
 
 
 def cut_vocabulary(tokenizer: Tokenizer, languages: tuple[str, ...]) -> CutVocabulary:
-    """Keep only the pieces of the vocabulary that texts of the given languages use; see the module's docstring."""
+    """Keep the pieces written in the scripts of the given languages, and special tokens; renumber the ids.
+
+    The model's embeddings are not cut: `rows` tells which to keep.
+    """
     content = json.loads(tokenizer.to_str())
     model = content["model"]
     if model.get("type") not in _MODELS:

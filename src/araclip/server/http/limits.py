@@ -215,7 +215,7 @@ class Bounded:
                 # connection.
                 message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
             if message["type"] == "http.response.body" and not message.get("more_body", False) and body.is_coming:
-                # not ended before the body is drained; the client has all bytes that Content-Length announced
+                # end the answer after the request's body is drained; the client has all that Content-Length announced
                 await timed_send({**message, "more_body": True})
                 await body.drain()
                 message = {"type": "http.response.body", "body": b"", "more_body": False}

@@ -155,7 +155,7 @@ def _targets(classes: Sequence[tuple[int, ...]], count: int) -> Tensor:
 
 
 def names(stage: Names, context: StageContext) -> dict[str, float]:
-    """Add a names part to a model, see `heads`; towers and query bank do not change. Return the dev recall."""
+    """Add a part for class names to a model's vectors (see `heads`) and train it alone; return the dev recall."""
     accelerator = accelerator_for()
     classes = read_named_classes(stage.classes)
     mixture = PictureMixture(stage.pictures, stage.seed, languages=stage.languages)
