@@ -19,7 +19,7 @@ from araclip.text.folding import fold
 
 SIZE = 256  # pixels a side, about 7 kB; larger than the model's input, so that nothing is enlarged
 FIRST = 240  # pictures that are indexed before the first answer: an eighth of all
-THREADS = 8  # more than cores, because a thread spends half of its time waiting for its file to reach the disk
+THREADS = 8  # threads that make pictures; more than cores, because each waits half of the time for the disk
 
 SKIN_TONES = frozenset(map(chr, range(0x1F3FB, 0x1F400)))
 # The character that selects an emoji's coloured form; OpenMoji's file names of single-symbol emoji leave it out.
@@ -52,8 +52,8 @@ CREDITS: tuple[str, ...] = (
     *(f"Photograph {name}: {credit}. From scikit-image." for name, (_, credit) in PHOTOGRAPHS.items()),
 )
 
-# Ten of the 48 queries of benchmarks/demo_queries.py. For each of them, as for 26 of the 48, the first hit is right.
-# Queries that a photograph answers come first.
+# Ten of the 26 queries whose first hit is right, among the 48 of benchmarks/demo_queries.py. Queries that a photograph
+# answers come first.
 QUERIES: tuple[str, ...] = (
     "وجه قطة",
     "فنجان قهوة",
@@ -119,7 +119,7 @@ def first_samples(samples: Sequence[Sample]) -> list[Sample]:
 
     The rest are other drawings, evenly spread, so that the queries have to find their pictures among others.
     """
-    asked = [set(fold(query).split()) for query in (*QUERIES, "شمسية")]  # CLDR's name of the umbrella
+    asked = [set(fold(query).split()) for query in (*QUERIES, "شمسية")]  # CLDR's name of a مظلة
     named = {each.path for each in samples if not each.emoji or any(q <= set(fold(each.arabic).split()) for q in asked)}
     others = [each for each in samples if each.path not in named]
     room = max(0, FIRST - len(named))

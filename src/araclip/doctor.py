@@ -42,7 +42,7 @@ Mark = Literal["ok", "note", "fault"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One fact about an installation: its subject, the fact, its mark, and what to do unless it is fine."""
+    """One fact about an installation: its subject, the fact, fine or not (`mark`), and what to do if it is not."""
 
     about: str
     fact: str

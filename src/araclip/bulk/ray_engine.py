@@ -33,7 +33,7 @@ def embed_rows(batch: dict[str, Any], *, model: str, device: str | None, out: st
     """
     found: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     for packed in batch["task"]:
-        task: ShardTask = pickle.loads(packed)  # safe, because `run_on_ray` has pickled it in this run
+        task: ShardTask = pickle.loads(packed)  # unpickling is safe, because `run_on_ray` has pickled it in this run
         try:
             outcome = outcome_of(task, _encoder(model, device), ShardFolder(out))
         except AraCLIPError as error:  # the shard failed, for example because this machine does not have the model

@@ -74,7 +74,7 @@ class Part:
 
     @property
     def weight(self) -> int:
-        """An estimate of the work that the part makes, as a number of bytes to read."""
+        """An estimate of the work that the part makes, in bytes: its size and a fixed number for each picture."""
         return self.size + PER_PICTURE * max(1, self.rows)
 
 

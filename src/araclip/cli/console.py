@@ -67,7 +67,7 @@ class _Commands(TyperGroup):
             refuse_empty_paths(command)
             command.rich_help_panel = _PANEL_OF.get(command.name or "")  # type: ignore[attr-defined]
             _leave_out_types_of_flags(command)
-            if command.help:  # a line break in a docstring is no line break in --help
+            if command.help:  # join the lines of a docstring: --help breaks lines itself
                 command.help = re.sub(r"(?<!\n)\n(?!\n)", " ", cleandoc(command.help))
 
     def make_context(self, *args: Any, **options: Any) -> Any:
@@ -236,7 +236,7 @@ def add_device_option(command: Any) -> None:
 
 
 def _use(context: typer.Context, device: str | None) -> None:
-    """Use this device in the command, and in the processes that the command starts."""
+    """Set $ARACLIP_DEVICE while the command runs, for it and the processes that it starts; None changes nothing."""
     if not device:
         return
     before = os.environ.get(VARIABLE)

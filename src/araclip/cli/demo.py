@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from araclip.gallery.results import Hit
 
 
-DRAWN = 64  # samples drawn at a time: Ctrl-C waits until these are done
+DRAWN = 64  # pictures of samples that are made at a time: Ctrl-C waits until these are done
 
 
 @app.command()
@@ -94,7 +94,7 @@ def _demo_gallery(folder: Path) -> "Gallery":
 
 
 def _serve_demo(gallery: Path, pictures: Path, query: str, missing: "list[Sample]") -> None:
-    """Serve the sample gallery until Ctrl-C; meanwhile, draw the missing samples and let the server index them.
+    """Serve the sample gallery until Ctrl-C; meanwhile, make the missing pictures and let the server index them.
 
     Without a terminal, only check that the server responds.
     """
@@ -117,7 +117,7 @@ def _serve_demo(gallery: Path, pictures: Path, query: str, missing: "list[Sample
 
 
 def _complete_demo(missing: "list[Sample]", address: str, stopped: Event) -> None:
-    """Draw the missing samples, then tell the server to index them."""
+    """Make the pictures of the missing samples, then tell the server to index them."""
     from araclip.client import Client
     from araclip.demo import make_samples
     from araclip.errors import AraCLIPError

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 MOST = 3  # labels that are printed for a picture
 LABEL_FIELD = "label"
-OTHER_NAME = "أخرى"  # name of the label “other”, in every output
+OTHER_NAME = "أخرى"  # the name that every output gives to the label of --other: none of the labels is right
 
 
 @app.command()
@@ -135,7 +135,7 @@ def _classify(
 
 
 def _write_row(*cells: str) -> None:
-    """Write a row of CSV for programs; names are not changed."""
+    """Write a row of CSV for programs, with names as they are, not escaped for a terminal."""
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(cells)
     write_line(text.getvalue())
@@ -327,7 +327,7 @@ def mteb(
     table = Table(title=escape(shown(f"{model} on mteb")), title_justify="left")
     for name in ("task", "split", "subset"):
         table.add_column(name)
-    columns = dict.fromkeys(name for score in scores for name in score.values)  # each kind of task has other measures
+    columns = dict.fromkeys(name for score in scores for name in score.values)  # tasks differ in their measures
     for name in columns:
         table.add_column(name, justify="right")
     for score in scores:

@@ -151,7 +151,7 @@ def hidden_pictures(ctx: typer.Context, incomplete: str) -> list[str]:
     try:
         with opened(ctx.params.get("gallery"), None, encodes=False) as gallery:
             hidden = gallery.hidden()
-    except (AraCLIPError, OSError):  # complete nothing: the shell has no place to show an error
+    except (AraCLIPError, OSError):  # offer no completion: the shell cannot show an error
         return []
     below = f"{Path.cwd()}{os.sep}"
     named = hidden if Path(incomplete).is_absolute() else [path.removeprefix(below) for path in hidden]

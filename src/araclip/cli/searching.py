@@ -77,7 +77,7 @@ ThumbnailsOption = Annotated[
 PathsOption = Annotated[bool, typer.Option("--paths", help="Print paths only, one a line, best first.")]
 
 
-_MARK = "\u2060"  # invisible; put before a word such as -كلب, so that click does not take the word for an option
+_MARK = "\u2060"  # invisible; put before a word such as -كلب, which click would otherwise take for an option
 
 
 class WordsCommand(TyperCommand):

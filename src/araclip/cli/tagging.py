@@ -1,4 +1,4 @@
-"""The command that writes keywords for other programs."""
+"""The command `araclip tag`, which writes keywords of pictures for other programs."""
 
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,7 @@ def tag(
 ) -> None:
     """Write keywords for the pictures of a folder into XMP side-cars, which photo managers read.
 
-    It first shows what it would write. Pictures are never changed, and what others wrote stays.
+    Without --write it only shows what it would write. Pictures are never changed, and what others wrote stays.
     """
     from araclip.evaluation.tagging import LANGUAGES, untag
     from araclip.evaluation.tagging import tag as tag_pictures

@@ -45,7 +45,7 @@ class Group:
 
 @dataclass(frozen=True)
 class GroupRecall:
-    """Recall@k of one group, and its 95 % interval by picture."""
+    """Recall@k of one group, and its 95 % bootstrap interval, for which pictures are resampled."""
 
     group: str
     k: int
@@ -154,7 +154,7 @@ def pareto(costs: Sequence[tuple[float, ...]], quality: Sequence[float]) -> list
 
     A model is not, if another model is as good in quality and in every cost, and better in one of these.
     """
-    points = [(*cost, -good) for cost, good in zip(costs, quality, strict=True)]  # in all of these, less is better
+    points = [(*cost, -good) for cost, good in zip(costs, quality, strict=True)]  # costs and −quality: less is better
 
     def dominated(point: tuple[float, ...]) -> bool:
         return any(other != point and all(a <= b for a, b in zip(other, point, strict=True)) for other in points)

@@ -121,11 +121,11 @@ def with_intervals(rows_of: Mapping[str, Sequence[Row]], title: str) -> str:
             at = rows + (i - (len(rows_of) - 1) / 2) * spread
             middle = np.array([share for _, _, share, _ in shares])
             reach = np.array([[share - low, high - share] for _, _, share, (low, high) in shares]).T.clip(0)
-            # models beyond the sixth reuse colours, with other marks
+            # models beyond the sixth reuse colours, with other markers
             mark = MARKERS[(i + i // len(SERIES)) % len(MARKERS)]
             drawn = axes.errorbar(
                 middle, at, xerr=reach, fmt=mark, color=_colour(i), markersize=4.5, linewidth=1.4, clip_on=False
-            )  # a mark at 100 % is not cut off at the edge of the plot
+            )  # without clipping, a marker at 100 % is not cut off at the edge of the plot
             marks.append(drawn.lines[0])
         axes.set_yticks(rows, names)
         axes.set_ylim(len(names) - 0.4, -0.6)

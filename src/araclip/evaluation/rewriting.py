@@ -21,7 +21,7 @@ DIALECTS = ("Egyptian", "Levantine", "Gulf", "Iraqi", "Moroccan")
 ARABIZI = "arabizi"
 COLUMNS = ("kind", "standard", ARABIZI, *DIALECTS)
 UNCHANGED = "-"
-ONE_IN = 3  # one of three families of words (words that share a root) is held out
+ONE_IN = 3  # one of three families of words (words that share a root) is held out: its figures are reported separately
 
 # Words of one letter, and the article, that are written together with the next word; the empty prefix comes first.
 PREFIXES = ("", "و", "ف", "ب", "ل", "ك", "ال", "وال", "بال", "فال", "كال", "لل", "ولل", "وب", "ول")
@@ -146,7 +146,7 @@ _HABITS = (
     _SHARED,
     {**_SHARED, "ج": "j", "خ": "5", "ق": "q", "ث": "th", "ذ": "th", "ص": "9", "ط": "6", "غ": "3'"},
 )
-_RESPELT = (("kh", "5"), ("gh", "3'"), ("g", "j"))  # (how the lexicon writes a sound, how the second habit writes it)
+_RESPELT = (("kh", "5"), ("gh", "3'"), ("g", "j"))  # (a sound in the lexicon, in the Levant and the Gulf)
 
 
 def in_dialect(text: str, dialect: str, *, only_held_out: bool = False) -> str:
@@ -221,7 +221,7 @@ def _split(word: str) -> tuple[str, Entry, str] | None:
 
 
 def _bare(word: str) -> tuple[str, None, str]:
-    """Split an article off an unknown word, if at least three letters stay: return prefix, None and stem."""
+    """Split an article off an unknown word, if three letters or more stay: return prefix, None (no entry) and stem."""
     prefix = next((p for p in _ARTICLE if word.startswith(p) and len(word) >= len(p) + 3), "")
     return prefix, None, word[len(prefix) :]
 

@@ -120,7 +120,7 @@ class Scores:
     """The figures of one model in one direction."""
 
     values: dict[str, float]  #: see `scores.measures`
-    ci95: dict[str, tuple[float, float]]  #: metric → 95 % bootstrap interval of its mean, by picture
+    ci95: dict[str, tuple[float, float]]  #: metric → 95 % bootstrap interval of its mean, pictures resampled
     p: dict[str, float]  #: metric → two-sided p-value against the first model; empty for the first model
 
 

@@ -178,7 +178,7 @@ def _json(path: Path) -> Any:
 
 SCALE = 30.0  # factor of cosines before the softmax; measured on araclip-mini, see benchmarks/label_probabilities.py
 CHUNK = 64  # number of pictures encoded together, if some may be unreadable
-# weights in `none_of`: of the best label's distance, of 1, and of the logarithm of the number of labels
+# weights in `none_of`: of the best label's distance, a constant, and of the logarithm of the number of labels
 OTHER = (2.27, -4.3, -0.57)
 TEMPLATES = ("{}", "صورة {}", "صورة فوتوغرافية: {}", "لقطة مقرّبة: {}", "رسم {}")
 

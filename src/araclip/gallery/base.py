@@ -519,7 +519,7 @@ class BaseGallery(ABC):
         reader, generation = self._reader, snapshot.generation
 
         def folder_names(explicit: bool) -> Collection[str]:
-            """Return the names of all folders; in a large gallery, only if the query says "folder" (`explicit`)."""
+            """Return the names of all folders; none in a large gallery, unless the query says "folder" (`explicit`)."""
             if not explicit and reader.made(generation, "files", lambda: self._catalog.counts()[0]) > FEW_FILES:
                 return ()
             return reader.made(generation, "folders", lambda: self._catalog.overview().folders)
@@ -545,7 +545,7 @@ class BaseGallery(ABC):
         return self._reader.latest().search(vector, page, relevance=False, exclude=content)
 
     def _vectors(self, plan: QueryPlan) -> NDArray[np.float32]:
-        """Return the vectors of the plan's terms and kinds, (n + m, D). All texts are encoded in one batch."""
+        """Return the vectors (n + m, D) of the plan's n terms and m kinds (see `QueryPlan`), encoded in one batch."""
         return plan.term_vectors(text_vectors(self.model, plan.texts), lambda name: self._picture_vector(name)[0])
 
     def _picture_vector(self, picture: PictureSource) -> tuple[NDArray[np.float32], int | None]:

@@ -43,7 +43,7 @@ from araclip.text.words import Word, asked_words
 Part = Literal["words", "exclusions", "date", "folder", "place"]
 PARTS: tuple[Part, ...] = get_args(Part)
 ALL: frozenset[Part] = frozenset(PARTS)
-FILTERS: frozenset[Part] = frozenset({"date", "folder", "place"})  # these parts of a query become filters
+FILTERS: frozenset[Part] = frozenset({"date", "folder", "place"})  # dates, folders and places in a query become filters
 MAX_TEXTS = 12  # most readings (texts that a term may stand for) that are encoded for one query
 # other readings of a term are mentioned if their weight is at least this share of the likeliest reading's weight
 SHOWN = 0.6
@@ -156,7 +156,8 @@ class QueryPlan:
     def vector(self, vectors: NDArray[np.float32], *, subtract: bool = False) -> NDArray[np.float32]:
         """Compute the query's unit vector (D,) from the vectors (n + m, D) of its n terms and m kinds.
 
-        With `subtract`, excluding terms push the query's vector away; otherwise they have no effect on it (`combine`).
+        The kinds have no effect on it. With `subtract`, excluding terms push the vector away; otherwise they have no
+        effect either (`combine`).
         """
         return combine(self.own(vectors), self.query, subtract=subtract)
 

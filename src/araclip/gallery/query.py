@@ -22,7 +22,7 @@ from araclip.text.normalization import normalize
 
 MAX_TERMS = 16
 MIN_WEIGHT, MAX_WEIGHT = 0.01, 100.0
-MINUS = 0.5  # a minus counts half as much as a plus; see docs/log/2026-11.md, benchmarks/composition.py
+MINUS = 0.5  # a term after a minus counts half of one after a plus; docs/log/2026-11.md, benchmarks/composition.py
 # A picture beside text counts half: its cosines to pictures are higher than a text's, so it would outweigh the text.
 PICTURE_BESIDE_TEXT = 0.5
 

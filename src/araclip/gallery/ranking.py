@@ -68,7 +68,7 @@ class Hybrid:
 
     @property
     def doubt(self) -> float:
-        """How much a description lowers a cosine, as a share of the best cosine's distance from the average."""
+        """How much cosine a description without the query's words costs: a share of the best one's lead (`lowered`)."""
         return DOUBT * min(self.query.weight, 1.0)
 
     def lowered(self, score: float, best: float) -> float:
@@ -340,7 +340,7 @@ def ranked(
         hybrid: a search in pictures' texts that raises or lowers hits; None to rank by the vector alone.
         exclusion: what no hit may show.
     """
-    if page.by_date:  # these hits have neither score nor relevance
+    if page.by_date:  # hits that are only ordered by date have neither score nor relevance
         newest = (Candidate(content, 0.0, None, 0.0) for content in search.newest())
         return hits_of(search.existing(kept(newest, exclusion, search.cosines)), search.phash, page, exclude)
     matches = search.matches(hybrid.query) if hybrid else NO_MATCHES

@@ -143,7 +143,7 @@ def _with_branches(graph: Any) -> Iterator[Any]:
 
 
 def copy_model_folder(model: AraCLIP, target: Path) -> None:
-    """Copy the files of a model folder."""
+    """Copy the files of a model's folder into the folder `target`."""
     target.mkdir(parents=True, exist_ok=True)
     for part in (*PARTS, *model.config.data_files):
         shutil.copyfile(model.folder / part, target / part)
@@ -383,7 +383,7 @@ SUFFIXES = {"float32": "", "float16": "_fp16"}
 def write_transformers_js(model: AraCLIP, out: Path) -> None:
     """Write a model folder in the layout of transformers.js, so that transformers.js can load it."""
     write_json(out / "config.json", _config(model))
-    # the processor gives pixels / 255; the graph does the rest
+    # the processor only divides pixels by 255; the graph subtracts the mean and divides by the deviation
     unscaled = replace(model.config.image, mean=(0.0,) * 3, std=(1.0,) * 3)
     write_json(out / "preprocessor_config.json", {**image_processor(unscaled), "do_normalize": False})
     write_tokenizer(model, out)

@@ -81,7 +81,7 @@ def fetch(
 
 def _complete(url: str, blob: Path, part: Path, size: int, sha256: str, token: str | None, progress: Progress) -> None:
     done = part.stat().st_size if part.exists() else 0
-    if done > size:  # too long to be a part of this file, so it is dropped
+    if done > size:  # longer than the whole file, so these bytes are of another file: drop them
         part.unlink()
         done = 0
     if done < size:
@@ -122,7 +122,7 @@ def _read(answer: IO[bytes], most: int) -> bytes:
     """Read at most `most` bytes of an answer; raise ConnectionError for an OSError, since the network failed."""
     try:
         return answer.read(most)
-    except OSError as error:  # such as no route, no network, or a broken TLS connection
+    except OSError as error:  # no route, no network, or a broken TLS connection, for example
         raise ConnectionError(str(error)) from error
 
 

@@ -193,7 +193,7 @@ class AraCLIP(EncoderBase):
 
     @property
     def _text(self) -> TextTower:
-        with _opening:  # since Python 3.12, threads may compute a cached property twice
+        with _opening:  # since Python 3.12, two threads could otherwise open the tower twice
             return self._text_tower
 
     @cached_property

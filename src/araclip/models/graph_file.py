@@ -38,7 +38,7 @@ Transpose Trilu Unsqueeze Upsample Where Xor
 """
 OPERATORS = frozenset(_OPERATORS.split())
 STANDARD_DOMAINS = ("", "ai.onnx")
-DOMAIN, PRODUCT = "com.microsoft", "MatMulIntegerToFloat"  # the only operator of ONNX Runtime's own that is allowed
+DOMAIN, PRODUCT = "com.microsoft", "MatMulIntegerToFloat"  # the only allowed operator outside the ONNX standard
 
 _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5  # wire types of fields; ONNX has no groups (types 3 and 4)
 # field numbers of float_data, int32_data, int64_data, raw_data, double_data and uint64_data

@@ -23,7 +23,7 @@ from araclip.models.inference import ImageTower, TextTower
 from araclip.models.tokenizer_file import check_tokenizer
 
 # 4-bit weights become float32, which takes eight times the memory, and graphs are optimised on a copy.
-# bytes of memory for any folder, and for each byte of its files; araclip-mini's towers need 370 MB
+# So a trial gets MEMORY bytes, and MEMORY_PER_BYTE for each byte of the files; araclip-mini's towers need 370 MB.
 MEMORY, MEMORY_PER_BYTE = 500_000_000, 20
 MOST_MEMORY = 16_000_000_000  # bytes that any trial may use; the largest published tower has 5 GB in float32
 SHARE = 0.75  # part of the free memory that a trial may use, so that the machine need not swap or end programs

@@ -62,7 +62,7 @@ def expected_of(source: Source) -> Expected:
     """Encode some texts and pictures by the model's own library, each alone."""
     texts, pictures = (*GRAPH_TEXTS, TEXTS[-1]), _pictures(source.image.preprocessing.size)
     encoder = source.reference
-    resizes = encoder.image.settings  # a dict for open_clip, which resizes with Pillow
+    resizes = encoder.image.settings  # a dict for an open_clip model; open_clip resizes with Pillow
     on_pillow = isinstance(resizes, dict) or type(resizes).__name__.endswith("Pil")
     return Expected(
         texts, pictures,

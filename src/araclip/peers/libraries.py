@@ -131,7 +131,7 @@ def _sentence_transformer(name: str, location: str, device: str) -> Any:
         if hasattr(part.processor, "image_processor"):
             part.processor.image_processor = on_pillow(part.processor.image_processor)
         else:
-            part.processor = on_pillow(part.processor)  # a tokenizer stays as it is
+            part.processor = on_pillow(part.processor)  # `on_pillow` returns a tokenizer unchanged
     return model
 
 

@@ -70,7 +70,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class PaperTable:
-    """All results, by set, and the models and sets that are missing."""
+    """What was measured here for the paper's table: results by set, and the models and sets that are missing."""
 
     sets: tuple[PictureSet, ...]
     measured: tuple[Measured, ...]

@@ -210,7 +210,7 @@ def _saved_model(name: str, folder: Path, device: str) -> tuple[TextEncoder, Ima
     if processor.image_processor is None:
         return text, None
 
-    processor.image_processor = on_pillow(processor.image_processor)  # serves if no `transform` can
+    processor.image_processor = on_pillow(processor.image_processor)  # prepares pictures if our own `transform` cannot
     transform = None
     with suppress(ModelMismatch):
         transform = processor.preprocessing.transform

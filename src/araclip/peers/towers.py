@@ -111,7 +111,7 @@ class CutTable(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """The rows that are left."""
+        """The rows of the token table that were kept, (n, H)."""
         return self.table.weight
 
 

@@ -32,7 +32,7 @@ _COMMON: Ranges = (  # letters and marks that belong to no script
     (0xFE00, 0xFE0F), (0xFE20, 0xFE2F), (0xE0100, 0xE01EF),
 )  # fmt: skip
 _MATHEMATICAL: Ranges = ((0x1D400, 0x1D7FF),)  # 𝓗𝓮𝓵𝓵𝓸
-_EMOJI: Ranges = ((0x1F000, 0x1FAFF),)  # as a range, since an older Python does not know newer emoji
+_EMOJI: Ranges = ((0x1F000, 0x1FAFF),)  # a range, because the tables of an older Python lack newer emoji
 _SCRIPTS: dict[str, Ranges] = {
     "Arabic": (
         (0x0600, 0x06FF), (0x0750, 0x077F), (0x0870, 0x08FF), (0xFB50, 0xFDFF), (0xFE70, 0xFEFC), (0x1EE00, 0x1EEFF),
@@ -124,7 +124,10 @@ class CutVocabulary:
 
 
 def cut_vocabulary(tokenizer: Tokenizer, languages: tuple[str, ...]) -> CutVocabulary:
-    """Keep only the pieces of the vocabulary that texts of the given languages use; see the module's docstring."""
+    """Keep the pieces written in the scripts of the given languages, and special tokens; renumber the ids.
+
+    The model's embeddings are not cut: `rows` tells which to keep.
+    """
     content = json.loads(tokenizer.to_str())
     model = content["model"]
     if model.get("type") not in _MODELS:

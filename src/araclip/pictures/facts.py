@@ -45,7 +45,7 @@ class Facts:
 
     @property
     def photo(self) -> PhotoMetadata:
-        """Date, camera, lens and place."""
+        """The date, camera, lens and place among these facts."""
         return PhotoMetadata(self.captured_at, self.camera, self.lens, self.latitude, self.longitude, self.place)
 
 

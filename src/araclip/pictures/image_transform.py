@@ -37,7 +37,7 @@ class ImageTransform:
     resize: str = "squash"
     interpolation: str = "bicubic"
     reducing_gap: float | None = 2.0
-    crop_offset: str = field(default="half-even", repr=False)  # the `repr`, a part of labels on disk, leaves this out
+    crop_offset: str = field(default="half-even", repr=False)  # labels on disk contain the `repr` without it
 
     @property
     def distorts(self) -> bool:

@@ -3,7 +3,7 @@
 Photo managers keep a picture's keywords in dc:subject, a flat list, and in lr:hierarchicalSubject, whose values are
 paths such as animals|cat. Added keywords are also recorded in the side-car itself, in a namespace of its own, so that
 `without_keywords` can remove exactly these, wherever the file was moved to. Text is inserted into the file's bytes,
-since writing a parsed tree again would lose comments, prefixes and the layout.
+since writing a parsed tree again would lose comments, prefixes and line breaks.
 """
 
 import re
@@ -38,7 +38,7 @@ _PREFIX = re.compile(rb"<([^\s:/>]+:)?")
 
 @dataclass
 class _Element:
-    """An element and its places in the file: its start tag is data[start:inner], its end tag data[outer:end]."""
+    """An XML element and its positions in the file: its start tag is data[start:inner], its end tag data[outer:end]."""
 
     tag: str
     start: int

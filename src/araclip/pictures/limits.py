@@ -35,7 +35,7 @@ MAX_OF_FORMAT = {  # lower limits for formats whose decoders take more memory or
     "AVIF": 65_000_000,
     "JXL": 45_000_000,
     "JPEG2000": 40_000_000,
-    "RAW, developed": 16_000_000,  # pixels of the picture at half size; the sensor has 64 million
+    "RAW, developed": 16_000_000,  # pixels after halving both sides, as RAW is developed; the sensor has 64 million
     "BMP, run-length encoded": 25_000_000,  # decoded in Python by Pillow: 3 seconds for a file made to be slow
 }
 LARGE = 400_000_000  # if a picture takes more bytes than this, the free memory is checked
@@ -49,7 +49,7 @@ FULL_BYTES = 17  # most bytes for each pixel at the peak (WebP, or 16-bit grey);
 # (docs/log).
 BYTES_OF_FORMAT = {
     "JXL": 25,
-    "JPEG2000": 28,  # twice 32 bits for each channel
+    "JPEG2000": 28,  # two copies with 32 bits for each channel
     "RAW, developed": 40,  # for each pixel at half size, which stands for four of the sensor's pixels
 }
 COEFFICIENTS = 6  # bytes for each pixel: libjpeg holds all coefficients of a progressive JPEG, even to decode it scaled

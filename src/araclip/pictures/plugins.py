@@ -70,7 +70,7 @@ class JxlImageFile(ImageFile.ImageFile):
         head = self.fp.read(_PROBED)
         try:
             about = pylibjxl.probe(head)
-        except Exception:  # of any kind; the head may be too short, so the whole file is tried
+        except Exception:  # any error: the first bytes may be too few, so the whole file is tried
             self.fp.seek(0)
             try:
                 about = pylibjxl.probe(self.fp.read())
@@ -80,7 +80,7 @@ class JxlImageFile(ImageFile.ImageFile):
         self._mode = "RGBA" if about["has_alpha"] else "RGB"
 
     def load(self) -> Any:
-        """Decode pixels and metadata, once."""
+        """Decode pixels and metadata at the first call; later calls change nothing."""
         if self.fp is not None:
             import pylibjxl
 
@@ -100,7 +100,7 @@ _JXL_BLOCKS = {"exif": "exif", "xmp": "xmp", "icc_profile": "icc"}
 
 
 _TIFF = (b"II*\0", b"MM\0*")
-_OTHERS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILM", b"FOVb", b"\0MRM")  # ORF, RW2, RAF, X3F, MRW
+_OTHERS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILM", b"FOVb", b"\0MRM")  # in ORF, RW2, RAF, X3F, MRW files
 _ORDERS: dict[str, Literal["little", "big"]] = {"<": "little", ">": "big"}
 _ENTRIES = 512  # most entries that are read of a TIFF's first directory; cameras write a few dozen
 _SMALLEST = 500  # pixels of the longer side; a smaller preview is only a thumbnail, and the sensor's data are used

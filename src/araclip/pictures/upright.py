@@ -17,7 +17,7 @@ from PIL import ExifTags, Image, ImageCms, features
 from araclip.core.messages import message
 from araclip.errors import UnreadableImage
 
-ELONGATED = 16_000_000  # pixels; a picture that has more after reduction is about a hundred times as long as wide
+ELONGATED = 16_000_000  # pixels; a picture with more after reduction is 20 times as long as wide, or more
 STRIP = 4_000_000  # number of pixels that are converted and reduced at once
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -78,7 +78,7 @@ def _turn_of(image: Image.Image) -> Image.Transpose | None:
 def _turned(image: Image.Image, turn: Image.Transpose) -> Image.Image:
     image = image.transpose(turn)
     for block in ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"):
-        image.info.pop(block, None)  # dropped, or a reader would turn the picture again
+        image.info.pop(block, None)  # it may tell the orientation: a reader would turn the picture again
     return image
 
 

@@ -76,7 +76,7 @@ async def zipped(
     records: Sequence[PictureRecord], opened: Opener, in_thread: InThread[bytes], opening: InThread[Original | None],
     most_bytes: int,
 ) -> AsyncIterator[bytes]:  # fmt: skip
-    """Yield the bytes of a ZIP archive. Pictures that are gone or changed are left out and named in a text file.
+    """Yield the bytes of a ZIP archive. Pictures left out (gone, changed, too much) are named in a text file.
 
     Args:
         opened: opens the original of a picture; returns None if no file holds the picture any more.

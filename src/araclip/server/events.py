@@ -7,7 +7,7 @@ from typing import Any
 
 from araclip.server.http.gates import Gate
 
-HEARTBEAT_SECONDS = 15  # proxies close connections that are idle for a minute
+HEARTBEAT_SECONDS = 15  # pause between heartbeats; without them, proxies close a connection that is idle for a minute
 BEHIND = 32  # most queued events of a slow client; the oldest are dropped, because only the latest state matters
 
 

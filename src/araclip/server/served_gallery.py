@@ -216,7 +216,7 @@ def suggestions(everyday: NDArray[np.float32], pictures: NDArray[np.float32]) ->
     if not len(pictures):
         return ()
     scores = everyday @ pictures.T  # (E, n)
-    best = (scores - scores.mean(axis=0)).max(axis=1)  # (E,); centred, because some pictures are near to every query
+    best = (scores - scores.mean(axis=0)).max(axis=1)  # (E,); centred: some pictures score high for every query
     short = [int(row) for row in np.argsort(-best) if len(EVERYDAY[row]) <= SHORT]
     return tuple(EVERYDAY[row] for row in short[:SUGGESTED])
 

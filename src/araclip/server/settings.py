@@ -28,7 +28,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ARACLIP_", frozen=True, env_ignore_empty=True, extra="ignore")
 
     gallery: Path | Address  # an address such as postgresql://USER@HOST/DATABASE
-    model: str | None = None  # by default the gallery's own, araclip-mini for a new one
+    model: str | None = None  # by default the gallery's own model, and araclip-mini for a new gallery
     index: Annotated[tuple[Path, ...], NoDecode] = ()  # folders to index while serving; a:b in the environment
     offer: Path | None = None  # a folder without a gallery, which the page offers to index
     watch: bool | None = None  # follow changes in the folders to index; None: only if watchfiles is installed
@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     idle_seconds: float = Field(default=15, ge=1)  # keep-alive between requests
     send_seconds: float = Field(default=60, gt=0)  # seconds to send one chunk of a response
     drain_seconds: float = Field(default=20, ge=1)
-    events_seconds: float = Field(default=3600, gt=0)  # length of one /events stream
+    events_seconds: float = Field(default=3600, gt=0)  # seconds after which an /events stream is ended
     device: str | None = None  # where the model runs, one of `araclip.models.devices`; by default the CPU
     decode_seconds: float = Field(default=10, gt=0)  # of one picture
     decode_memory: int = Field(default=2_000 * MB, ge=500 * MB)

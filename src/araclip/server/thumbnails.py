@@ -15,7 +15,7 @@ from pathlib import Path
 
 log = logging.getLogger("araclip.server")
 
-VERSION = 2  # increase it when thumbnails change; stored ones are then dropped
+VERSION = 2  # increase it when thumbnails change; stored thumbnails are then dropped
 FILE_NAME = "thumbnails.sqlite"
 TOUCH_SECONDS = 3600  # the time of last use is updated at most once in this time, to save writes
 IN_MEMORY_PAGES = 2_000  # pages of 4 kB that the cache may have in memory, if its file cannot be used
@@ -58,7 +58,7 @@ class Thumbnails:
         return None
 
     def put(self, identity: str, side: int, picture: bytes, placeholder: bytes) -> None:
-        """Store a thumbnail; evicts the least recently used ones beyond the limit."""
+        """Store a thumbnail and its placeholder; beyond the size limit, evict the least recently used thumbnails."""
         key, now = bytes.fromhex(identity), int(time.time())
         # ignore errors such as a full disk: the thumbnail was made, and is sent without being stored
         with self._lock, contextlib.suppress(sqlite3.Error), self._db:

@@ -86,7 +86,7 @@ _LAST_WORDS = frozenset(name[-1] for name in MONTHS)
 
 @dataclass(frozen=True)
 class Token:
-    """A folded word and its place in the text."""
+    """A folded word and its position in the text."""
 
     folded: str
     start: int
@@ -186,17 +186,17 @@ _YEAR = re.compile(r"\d{4}")
 
 
 class Years:
-    """Finds years and names of up to three words in a sequence of folded words. A "place" is the index of a word."""
+    """Finds years and names of up to three words in a sequence of folded words; `at` is the index of a word."""
 
     def __init__(self, folded: Sequence[str], today: date) -> None:
         self.folded, self.today = folded, today
 
     def word(self, at: int) -> str:
-        """Return the folded word at a place; empty after the last word."""
+        """Return the folded word at index `at`; empty after the last word."""
         return self.folded[at] if at < len(self.folded) else ""
 
     def named(self, at: int, known: Collection[tuple[str, ...]]) -> tuple[str, ...] | None:
-        """Return the longest of the `known` names that begins at a place, at most three words; None if none does."""
+        """Return the longest of the `known` names that begins at word `at`, at most three words; None if none does."""
         for width in (3, 2, 1):
             name = tuple(self.folded[at : at + width])
             if len(name) == width and name in known:
@@ -204,19 +204,19 @@ class Years:
         return None
 
     def this_one(self, at: int) -> tuple[str, ...] | None:
-        """Return the word after «هـ» ("this") at a place, with its article: هالصيف → الصيف; None without «هـ»."""
+        """Return the word after «هـ» ("this") at word `at`, with its article: هالصيف → الصيف; None without «هـ»."""
         word = self.word(at)
         return (word.removeprefix("ه"),) if word.startswith("هال") else None
 
     def is_general(self, at: int) -> bool:
-        """True if «العام» at a place may mean "general": after a definite masculine word, as in «المدير العام»."""
+        """True if «العام» as word `at` may mean "general": after a definite masculine word, as in «المدير العام»."""
         before = self.word(at - 1) if at else ""
         return self.word(at) == GENERAL and before.startswith("ال") and not before.endswith("ه")
 
     def gregorian(self, at: int) -> tuple[int, int] | None:
-        """Read «2019», «عام 2019», «٢٠١٩م», «سنة ألفين وعشرين» at a place: return (words read, year), or None.
+        """Read «2019», «عام 2019», «٢٠١٩م», «سنة ألفين وعشرين» from word `at` on: return (words read, year), or None.
 
-        Here and below, "words read" is a number of words, and None means that there is no such thing at the place.
+        Here and below, "words read" is a number of words, and None means that no such thing begins there.
         """
         skipped = 1 if self.named(at, names.YEAR_WORDS) and not self.is_general(at) else 0
         word = self.word(at + skipped)
@@ -242,14 +242,14 @@ class Years:
         return None
 
     def hijri(self, at: int) -> tuple[int, int] | None:
-        """Read a Hijri year, «1441» or «1441 هـ», at a place: return (words read, year), or None."""
+        """Read a Hijri year, «1441» or «1441 هـ», from word `at` on: return (words read, year), or None."""
         word = self.word(at)
         if _YEAR.fullmatch(word) and int(word) in HIJRI_YEARS:
             return (2 if self.named(at + 1, names.HIJRI_MARKS) else 1), int(word)
         return None
 
     def qualifier(self, at: int, known: Collection[tuple[str, ...]]) -> int:
-        """Return the number of words in the longest of the `known` names at a place; 0 if there is none."""
+        """Return the number of words in the longest of the `known` names that begins at word `at`; 0 without one."""
         name = self.named(at, known)
         return len(name) if name else 0
 
@@ -289,13 +289,13 @@ _LEAP_YEAR = 2000
 
 
 class Months(Years):
-    """Finds days and months at a given place of a sequence of folded words.
+    """Finds days and months that begin at a given word of a sequence of folded words.
 
-    As in `Years`, methods return how many words were read, or None if there is no date at the place.
+    As in `Years`, methods return how many words were read, or None if no date begins there.
     """
 
     def numeric(self, at: int) -> tuple[int, DateFilter] | None:
-        """Read «17/5/2019» or «2019-05» at a place: return (words read, date filter), or None."""
+        """Read «17/5/2019» or «2019-05» as word `at`: return (words read, date filter), or None."""
         match = NUMERIC.fullmatch(self.word(at))
         if not match:
             return None
@@ -547,7 +547,7 @@ def _week(today: date, back: int) -> DateFilter:
 
 
 def last_weekday(words: Years, at: int) -> tuple[int, DateFilter] | None:
-    """Read the last weekday or weekend («الجمعة الماضية») at a place: return (words read, date filter), or None."""
+    """Read the last weekday or weekend («الجمعة الماضية») from word `at` on: (words read, date filter), or None."""
     if (name := words.named(at, WEEKDAYS)) and (last := words.named(at + len(name), LAST)):
         several = name in NUMBERS_TOO and last in LAST_FEMININE
         return None if several else (len(name) + len(last), _last(name, words.today))
@@ -562,7 +562,7 @@ def _last(name: tuple[str, ...], today: date) -> DateFilter:
     return days((last - timedelta(days=length - 1), last))
 
 
-# Reads any other date that may be an end of a span: gets a place (the index of a word), and returns how many words it
+# Reads any other date that may be an end of a span: gets the index of a word, and returns how many words it
 # read and their filter, or None.
 Read = Callable[[int], tuple[int, DateFilter] | None]
 
@@ -589,7 +589,7 @@ class _End:
 
 
 def between(words: Months, at: int, read: Read) -> tuple[int, DateFilter] | None:
-    """Read «من … إلى …», «بين … و…», «… إلى …» at a place: return (words read, date filter), or None."""
+    """Read «من … إلى …», «بين … و…», «… إلى …» from word `at` on: return (words read, date filter), or None."""
     lead = words.named(at, names.FROM) or ()
     bare = words.named(at + len(lead) + 1, names.TO) and _bare_day(words, at + len(lead))
     first = bare or _end(words, at + len(lead), read)
@@ -605,7 +605,7 @@ def between(words: Months, at: int, read: Read) -> tuple[int, DateFilter] | None
 
 
 def limit(words: Months, at: int, read: Read) -> tuple[int, DateFilter] | None:
-    """Read a limit before or after a date at a place: return (words read, date filter), or None if there is no limit.
+    """Read a limit before or after a date, from word `at` on: return (words read, date filter), or None.
 
     Limits are «قبل 2015», «حتى مايو 2019», «بعد 17/5/2019», «قبل رمضان 1444», «منذ الصيف الماضي».
     """
@@ -646,7 +646,7 @@ def _begun(day: str, words: Months) -> bool:
 
 
 def _end(words: Months, at: int, read: Read) -> _End | None:
-    """Read a date at a place as an end of a span; None if there is none."""
+    """Read the date that begins at word `at` as an end of a span; None if there is none."""
     for skipped in dict.fromkeys((words.qualifier(at, names.OF_AN_END), 0)):
         if end := _named_end(words, at + skipped, read):
             return replace(end, width=end.width + skipped)
@@ -729,7 +729,7 @@ def last_day(text: str) -> date:
     return date(year, month, day or calendar.monthrange(year, month)[1])
 
 
-Rule = Callable[[int], tuple[int, DateFilter] | None]  # like `Read`, for any date
+Rule = Callable[[int], tuple[int, DateFilter] | None]  # index of a word → words read and filter of the date there
 
 
 @dataclass(frozen=True)
@@ -768,7 +768,7 @@ class _Reader(Months):
     """Finds the first date, by trying every rule at every word."""
 
     def find(self) -> tuple[int, int, DateFilter] | None:
-        """Return (place, number of words, filter) of the first date; None if there is none."""
+        """Return (index of the first word, number of words, filter) of the first date; None if there is none."""
         rules: tuple[Rule, ...] = (self._limit, self._without_months, self.month, self._relative_or_year)
         if any((word,) in names.TO for word in self.folded):
             rules = (self._between, *rules)
@@ -777,7 +777,7 @@ class _Reader(Months):
                 return at, *result
         return None
 
-    # ------------------------------------------------------------------ rules: place → (width, filter)
+    # ------------------------------------------------------------------ rules: index of a word → (words read, filter)
     def _between(self, at: int) -> tuple[int, DateFilter] | None:
         return between(self, at, self._whole_date)
 
@@ -880,7 +880,7 @@ class _Reader(Months):
 
 
 def _first(rules: Sequence[Rule], at: int) -> tuple[int, DateFilter] | None:
-    """Return the result of the first rule that reads a date at a place; None if none does."""
+    """Return the result of the first rule that reads a date from word `at` on; None if none does."""
     return next((found for rule in rules if (found := rule(at)) is not None), None)
 
 

@@ -78,7 +78,7 @@ class Dialects:
         return []
 
     def word(self, words: Sequence[str], at: int) -> list[Change]:
-        """Return what the word at a place may be in standard Arabic, likeliest first; empty if standard or unknown."""
+        """Return what the word at `at` may be in standard Arabic, likeliest first; empty if standard or unknown."""
         word = words[at]
         if sure := _asks(words, at):
             return [Change(word, "", "dialect", sure)]

@@ -38,7 +38,7 @@ def fold(text: str) -> str:
     """Return `text` as text search compares it: normalised, in lower case, with variants of letters made equal.
 
     أ إ آ ٱ → ا, ى ئ ی → ي, ة ۀ → ه, ؤ → و, ک گ → ك, پ → ب, چ → ج, ڤ → ف, ژ → ز. A ء that ends a word is removed if
-    three letters or more stand before it. Tashkeel, tatweel, digits and layout change as in `normalize`.
+    three letters or more stand before it. Tashkeel, tatweel, digits and white space change as in `normalize`.
     `fold(fold(t)) == fold(t)`.
 
     Raises:

@@ -157,7 +157,7 @@ class Interpreter:
     # ------------------------------------------------------------------ words
 
     def _slots(self, typed: Sequence[str]) -> list[tuple[int, list[Change]]]:
-        """Find words, or groups of words, that may stand for others: return (place of the first word, changes) for
+        """Find words, or groups of words, that may stand for others: return (index of the first word, changes) for
         each."""
         if len(typed) == 1 and (alone := self.lexicon.alone.get(fold(typed[0]))):
             return [(0, [Change(typed[0], alone, "dialect", SURE)])]
@@ -177,7 +177,7 @@ class Interpreter:
         return [(at, changes) for (at, _), changes in zip(slots, likely, strict=True) if changes]
 
     def _name(self, typed: Sequence[str], at: int) -> int:
-        """Return how many words, two or more, are the name that begins at a place; 0 if no such name begins there."""
+        """Return how many words, two or more, are the name that begins at word `at`; 0 if no such name begins there."""
         for width in range(min(self._longest_name, len(typed) - at), 1, -1):
             first, *others = typed[at : at + width]
             for stem in (first, *(stem for _, stem in split_proclitics(first))):
@@ -220,7 +220,7 @@ class Interpreter:
     ) -> tuple[Reading, ...]:
         """Return the likeliest readings of a text, by beam search: each reading takes one change of each slot, or none.
 
-        `spans` are the words' places in the text; `slots` is the result of `_slots`.
+        `spans` are the words' positions in the text (start, end); `slots` is the result of `_slots`.
         """
         beam: list[tuple[float, tuple[Change | None, ...]]] = [(1.0, ())]
         for _, changes in slots:

@@ -67,7 +67,7 @@ class Latin:
         self.lexicon, self.vocabulary, self._english = lexicon, vocabulary, english
 
     def read(self, typed: Sequence[str]) -> dict[int, list[Change]]:
-        """Return place of a word in Latin letters → the Arabic words that it may be.
+        """Return index of a word in Latin letters → the Arabic words that it may be.
 
         English words are read as Arabizi only if Arabizi words stand beside them.
         """

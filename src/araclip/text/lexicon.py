@@ -17,7 +17,7 @@ from araclip.text.folding import fold
 from araclip.text.normalization import normalize
 
 ALONE = "as"
-LABELS = {  # label → what it stands for
+LABELS = {  # label of a form in the lexicon → what the label means
     "eg": "Egyptian",
     "lv": "Levantine",
     "gf": "Gulf",

@@ -92,7 +92,7 @@ class Split:
 
 
 def _without_at(folded: list[str], at: int) -> tuple[str, ...] | None:
-    """Return the longest phrase of _WITHOUT at a place, perhaps after و («ومفيش ناس»); None if there is none."""
+    """Return the longest phrase of _WITHOUT from word `at` on, perhaps after و («ومفيش ناس»); None if there is none."""
     word = folded[at]
     beginning = (*_BY_FIRST.get(word, ()), *_BY_FIRST.get(word.removeprefix("و"), ()))
     found = (phrase for phrase in beginning if tuple(folded[at + 1 : at + len(phrase)]) == phrase[1:])
@@ -185,7 +185,7 @@ def _says_otherwise(folded: list[str], at: int, phrase: tuple[str, ...], first: 
 
 
 def _thing_after(folded: list[str], at: int, known: KnownWords, *, again: bool) -> tuple[int, int] | None:
-    """Return where the thing or quality that the negation at a place excludes begins and ends.
+    """Return where the thing or quality that the negation at index `at` excludes begins and ends.
 
     None if there is no negation, or if a verb, a preposition or a name follows. `again`: true if an excluded thing ends
     right before, so that "nor" counts as a negation, too.

@@ -22,7 +22,7 @@ LAYOUT = re.compile(
 )
 # lone surrogates come from undecodable file names; no tokenizer accepts them
 SURROGATES = re.compile("[\ud800-\udfff]")
-# A zero-width joiner belongs to an emoji (👩‍🚀) if pictographs stand on both sides; elsewhere it is layout.
+# A zero-width joiner belongs to an emoji (👩‍🚀) if pictographs stand on both sides; elsewhere it is removed.
 STRAY_JOINER = re.compile(
     "(?<![\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])\u200d|\u200d(?![\u2190-\u2bff\U0001f000-\U0001faff])"
 )
@@ -69,7 +69,7 @@ def _composed(text: str) -> str:
 
 
 def _bounded(run: re.Match[str]) -> str:
-    """Return the run with at most MAX_MARKS marks on each letter, counted in decomposed form."""
+    """Return a matched run of characters with at most MAX_MARKS marks on each letter, counted in decomposed form."""
     letter = unicodedata.normalize("NFD", run.string[max(run.start() - 1, 0) : run.start()])
     marks = sum(unicodedata.combining(character) > 0 for character in letter)
     decomposed = "".join(unicodedata.normalize("NFD", character) for character in run.group())

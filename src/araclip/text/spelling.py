@@ -170,7 +170,7 @@ class Spelling:
 
     @cached_property
     def _symspell(self) -> "SymSpell":  # type: ignore[name-defined]  # noqa: F821
-        """SymSpell's index of the folded vocabulary, built when the first slip is looked for."""
+        """SymSpell's index of the folded vocabulary, built when the first typo is looked up."""
         from symspellpy import SymSpell
 
         index = SymSpell(max_dictionary_edit_distance=2, prefix_length=6)

@@ -63,7 +63,7 @@ def _bounded_marks() -> tuple[list[Normalizer], list[Normalizer]]:
     Marks that are part of a letter count, too. The steps that come before split characters that consist of several
     marks; NFC never composes such characters.
     """
-    own: dict[int, list[str]] = {}  # letters by the number of marks in them
+    own: dict[int, list[str]] = {}  # number of marks → the letters that contain so many
     marks, several = [], []
     for character in _all_characters():
         parts = unicodedata.normalize("NFD", character)

@@ -53,7 +53,7 @@ class Vocabulary:
         return Vocabulary(counts)
 
     def knowing(self, everyday: Iterable[str]) -> "Vocabulary":
-        """Return a vocabulary with everyday words, which then count at least OWN."""
+        """Return a vocabulary in which everyday words count at least like one that captions use OWN times."""
         rare = {word: OWN for word in everyday if " " not in word and self.counts.get(word, 0) < OWN}
         known = Vocabulary({})
         known.counts = self.counts | rare

@@ -27,17 +27,17 @@ def _sections() -> dict[str, tuple[str, ...]]:
 
 
 def listed(name: str) -> tuple[str, ...]:
-    """Return the entries of a section as written, in order."""
+    """Return the entries of a section of grammar.txt as written, in order."""
     return _sections()[name]
 
 
 def folded(name: str) -> frozenset[str]:
-    """Return the entries of a section, folded."""
+    """Return the entries of a section of grammar.txt, folded."""
     return frozenset(map(fold, listed(name)))
 
 
 def mapped(name: str) -> dict[str, str]:
-    """Return the entries KEY=VALUE of a section as a mapping."""
+    """Return the entries KEY=VALUE of a section of grammar.txt as a mapping."""
     return {key: value for key, _, value in (entry.partition("=") for entry in listed(name))}
 
 

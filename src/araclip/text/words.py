@@ -24,7 +24,7 @@ _CACHED = 1 << 16  # number of words whose stems are remembered, because file na
 # Marks and joiners that may stand inside a word.
 _MARKS = "\u0300-\u036f\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u200c\u200d"
 _WORD = re.compile(rf"[^\W\d_](?:[{_MARKS}]*[^\W\d_])*[{_MARKS}]*|\d+")
-_HUMP = re.compile("(?<=[a-z])(?=[A-Z])")  # the place inside CamelCase, which occurs in file names
+_HUMP = re.compile("(?<=[a-z])(?=[A-Z])")  # the position between the words of CamelCase, which occurs in file names
 _ARTICLE = re.compile("(?:و(?=.{4}))?(?:(?:بال|كال|فال|لل|ال)(?=.{2}))?")
 _FEMININE = re.compile("(?<=.{3})(?:ه|ات)$")
 _ARABIC = re.compile("[\u0621-\u064a]+")
@@ -82,7 +82,7 @@ def words(text: str, *, names: bool = False) -> Iterator[Word]:
 
 
 def forms(text: str, *, names: bool = False) -> Forms:
-    """Return folded form and stem of each word, without places; the same as `words` in a third of the time."""
+    """Return folded form and stem of each word, without positions; the same as `words` in a third of the time."""
     parts = _WORD.findall(text)
     if names:
         parts = [part for word in parts for part in _HUMP.split(word)]

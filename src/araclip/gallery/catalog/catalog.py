@@ -539,7 +539,7 @@ class Catalog(Store):
         return paths
 
     def check_loose(self, content: int) -> None:
-        """Raise GalleryCorrupt for a picture without paths, unless it is listed in `loose`.
+        """Raise GalleryCorrupt unless this picture, for which the caller found no path, is listed in `loose`.
 
         A picture that lost its last path because its files were removed is listed there; otherwise, rows are damaged.
         """

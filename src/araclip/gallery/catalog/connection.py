@@ -89,7 +89,7 @@ class Connection:
         flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
         self._db = opened(path, flags)
         try:
-            self._db.reserve_bytes("main", CHECKSUM_BYTES)  # has no effect on an existing file
+            self._db.reserve_bytes("main", CHECKSUM_BYTES)  # room for checksums, in a new file only
             self.execute("PRAGMA foreign_keys = ON")
             self._use_log()
             self.execute("PRAGMA synchronous = FULL")  # FULL: a committed picture survives a power cut

@@ -398,7 +398,7 @@ def near_of(given: object) -> tuple[float, float, float]:
 
 
 def near_text(near: tuple[float, float, float]) -> str:
-    """Write a place and a distance as the text that `near_of` parses."""
+    """Write latitude, longitude and a distance in metres as the text that `near_of` parses."""
     latitude, longitude, metres = (f"{part:.7f}".rstrip("0").rstrip(".") for part in near)
     return f"{latitude},{longitude},{metres}m"
 

@@ -18,7 +18,7 @@ from araclip.pictures.video.scenes import file_of
 from araclip.text.words import WORDS_VERSION, Forms, forms, has_humps
 
 FIELDS = ("names", "metadata", "captions", "ocr")
-# only the names of the nearest folders count: folders further up hold everything, so their names tell nothing
+# how many folders above a file give their names to its texts; folders further up hold everything, so tell nothing
 FOLDERS = 3
 _AT_ONCE = 500  # number of pictures read by one SQL statement
 _VERSION = "words_version"  # a key of `meta`

@@ -15,7 +15,7 @@ from araclip.gallery.catalog.matching import date_in_names
 from araclip.gallery.catalog.records import read_metadata
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
 
-HIDDEN = "SELECT content FROM photos WHERE hidden <> 0"  # the ids of all hidden pictures
+HIDDEN = "SELECT content FROM photos WHERE hidden <> 0"  # SQL for the ids of all hidden pictures
 
 
 def put_embedded(database: Connection, content: int, photo: PhotoMetadata) -> None:

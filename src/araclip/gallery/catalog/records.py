@@ -212,7 +212,7 @@ class RecordedModel:
 
 
 def _storable(value: object) -> str:
-    """Return a text if the catalogue can store it, else ""; a path that is not valid Unicode cannot be stored."""
+    """Return a text if it is valid Unicode without control characters, else ""."""
     text = value if isinstance(value, str) else ""
     return text if text.isprintable() and text.encode("utf-8", "ignore").decode() == text else ""
 

@@ -39,7 +39,7 @@ Rows = dict[Key, dict[str, Any]]  # the rows of a table by their keys
 _NEEDED = ("model", "fingerprint", "width")  # values of `meta` without which a gallery cannot be opened
 _MOST_DEFINITIONS = 500  # most rows of the schema (tables, indexes, triggers) that are read
 _HEADER_BYTES = 100  # a SQLite file begins with a header of this length, followed by the schema's first page
-_MOST_TRIES = 20_000  # most reads between two damaged places, about a second; ranges of paths could be halved for ever
+_MOST_TRIES = 20_000  # most reads while halving ranges of keys, about a second; halving ranges of paths might never end
 _AT_ONCE = 256  # rows whose pages are checked together
 _KEY_TYPES: dict[str, type] = {"key": str, "id": int, "content": int, "path": bytes}
 # Tables whose doubtful rows are dropped, because the rows can be made again.
@@ -141,7 +141,7 @@ def _lost(source: Path) -> GalleryCorrupt:
 
 
 def _root_pages(copy: Path, layout: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """Return the number of each table's first page, as the readable rows of the schema say.
+    """Return the number of the first page of each table in `layout` (table → columns), by the schema's readable rows.
 
     Damage may have hit a table's name, its definition, or the whole row. If no readable row names a table, its first
     page is taken from a new, empty catalogue, provided that all other tables begin at the same pages in both.
@@ -168,7 +168,7 @@ def _root_pages(copy: Path, layout: Mapping[str, Sequence[str]]) -> dict[str, in
 
 
 def _write_schema(copy: Path, layout: Mapping[str, Sequence[str]], root_pages: Mapping[str, int]) -> None:
-    """Replace the schema in a copy of a catalogue, whatever that schema is, by definitions of the known tables."""
+    """Replace the schema in a copy of a catalogue, whatever it is, by definitions of the tables in `layout`."""
     with _temporary(copy) as path:
         with (
             closing(_unchecked(copy)) as database,
@@ -193,7 +193,7 @@ def _write_schema(copy: Path, layout: Mapping[str, Sequence[str]], root_pages: M
 
 
 def _table_of(name: bytes, sql: bytes, layout: Mapping[str, Sequence[str]]) -> str | None:
-    """Return the table of `layout` that a row of SQLite's schema defines; None if it defines none of them.
+    """Return which table of `layout` (table → columns) a row of SQLite's schema defines; None if none of them.
 
     The row tells the table by its name, or by the name after CREATE TABLE in its SQL.
     """

@@ -169,7 +169,7 @@ def connected(path: Path, *, create: bool = False) -> Connection:
             raise GalleryCorrupt(f"{path} is missing: a repair was stopped half way. Run `araclip repair` again.")
         if not create:
             raise GalleryNotFound(f"no gallery at {path.parent}. {_restored_half(path.parent)}")
-        atomic.unlink(path.parent / seal.FILE_NAME)  # delete the seal that a deleted catalogue may have left
+        atomic.unlink(path.parent / seal.FILE_NAME)  # delete the seal file (see `seal`) of a catalogue that was deleted
     with own_errors(path):
         return Connection(path, create=create) if may_write(path) else FollowingConnection(path)
 

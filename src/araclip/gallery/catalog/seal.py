@@ -53,13 +53,13 @@ def state_of(path: Path) -> FileState:
 
 
 def is_known(path: Path) -> bool:
-    """True if the catalogue file is as araclip's last write left it."""
+    """True if the catalogue file is as araclip's last write left it, so that it need not be checked."""
     sealed = read(path.parent)
     return sealed is not None and sealed.file == state_of(path)
 
 
 def read(folder: Path) -> Seal | None:
-    """Read the seal in a gallery's folder; None if there is none, or it is damaged."""
+    """Read the file that records a gallery's last commit (its seal); None if it is missing or damaged."""
     try:
         with open_regular(folder / FILE_NAME) as file:
             text, _, crc = file.read(2 * _LENGTH).strip().rpartition(b" ")

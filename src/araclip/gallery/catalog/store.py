@@ -164,23 +164,23 @@ class Store(ABC):
     def documents(self, ids: Sequence[int]) -> dict[int, Document]:
         """Return the given pictures' texts by field; pictures without a path are left out."""
 
-    # A second vector for each picture, of another model, is stored beside the first until all pictures have one.
+    # Re-embedding stores a new model's vector of each picture beside the old one, until all pictures have both.
 
     @abstractmethod
     def without_next_vector(self, model: Encoder) -> list[int]:
-        """Return the ids of pictures without a second vector of this model; delete second vectors of other models."""
+        """Return the ids of pictures that `model` has not re-embedded yet; delete the new vectors of other models."""
 
     @abstractmethod
     def put_next_vectors(self, model: Encoder, vectors: Iterable[tuple[int, NDArray[np.float16]]]) -> None:
-        """Store second vectors (D,) of this model, each with the id of its picture, in one transaction."""
+        """Store vectors (D,) of the new model beside the old ones, each with its picture's id, in one transaction."""
 
     @abstractmethod
     def switch_model(self, model: Encoder) -> None:
-        """Replace the vectors by the second vectors, which are of this model; remove pictures that have none."""
+        """Replace all vectors by those of the new model; remove pictures that it has not re-embedded."""
 
     @abstractmethod
     def drop_next_vectors(self) -> None:
-        """Delete all second vectors, if there are any."""
+        """Delete the vectors that an unfinished re-embedding has stored, if there are any."""
 
     @abstractmethod
     def derive(self, turn: Callable[[], AbstractContextManager[None]]) -> None:
@@ -195,7 +195,7 @@ class Store(ABC):
         return content
 
     def digests(self) -> set[bytes]:
-        """Return the hashes of all complete pictures."""
+        """Return the hashes of all pictures whose facts (format, size, date …) are stored."""
         return {digest for (digest,) in self.rows(f"SELECT hash FROM contents WHERE NOT ({self.unread})")}
 
     def incomplete(self) -> set[str]:
@@ -259,7 +259,7 @@ class Store(ABC):
         return read_metadata(self._first("SELECT metadata FROM files WHERE path = ?", os.fsencode(path)) or "{}")
 
     def drives(self) -> set[str]:
-        """Return the mount points that were seen below indexed folders."""
+        """Return the mount points seen below indexed folders; a mount point that is gone means an unplugged drive."""
         try:
             found = json.loads(self.meta("drives") or "[]")
         except (ValueError, RecursionError):  # the gallery may be untrusted and hold anything here

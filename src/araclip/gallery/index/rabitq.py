@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 Mask = NDArray[np.bool_]
 
 EXACT_UP_TO = 100_000  # most vectors that are all compared: 102 MB with 512 dimensions, a few milliseconds
-SHARDS = 4  # parts of the codes that are scanned in parallel
+SHARDS = 4  # number of parts of the codes, which are scanned in parallel
 BLOCK = 16_384  # vectors decoded at once: 25 MB
 TRAINED_ON = 65_536  # vectors in the sample from which the mean is computed
 RECALL_AT = 10  # the k of recall@k
 # A depth suffices if it includes this percentage of the true ten nearest vectors, over the texts that choose the depth.
 DEPTH_PERCENTILE = 99.5
-DEPTH_FACTOR = 2  # the sufficient depth is multiplied by this
+DEPTH_FACTOR = 2  # `depth` is the least sufficient depth times this
 MIN_DEPTH, MAX_DEPTH = 1024, 32_768
 # Only the best eighth of the `depth` exactly compared candidates is taken for the nearest vectors; if more are wanted,
 # all vectors are compared.
@@ -56,8 +56,8 @@ class Coded:
     def search(self, query: Vectors, k: int, allowed: Ids | None, shown: Mask | None) -> Found:
         """Return ids and cosines of the k vectors nearest to a unit vector (D,), best first, ties by id.
 
-        The first hits do not depend on k, so pages are consistent. If k goes beyond the trusted part of the depth, or
-        few ids are allowed, all allowed vectors are compared exactly.
+        The first hits do not depend on k, so pages are consistent. If k is more than an eighth of `depth`, or few ids
+        are allowed, all allowed vectors are compared exactly.
 
         Args:
             allowed: the only ids that may be found, in ascending order.
@@ -187,7 +187,7 @@ def write(path: Path, width: int, blocks: Iterator[tuple[Ids, StoredVectors]], t
 
 
 def _measured(vectors: StoredVectors, scan: _Scan, texts: Vectors) -> dict[str, Any]:
-    """Choose the depth with every second text, and measure the recall at that depth with the other texts."""
+    """Choose how many candidates to re-rank (the depth) by every second text; measure the recall by the other texts."""
     nearest = best_rows(vectors, texts, min(RECALL_AT, len(vectors)))
     reached = np.stack([_depths(scan, text, rows) for text, rows in zip(texts, nearest, strict=True)])
     enough = np.percentile(reached[::2], DEPTH_PERCENTILE) * DEPTH_FACTOR

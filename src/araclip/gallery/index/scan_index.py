@@ -29,7 +29,7 @@ from araclip.gallery.index.exact import Exact, positions
 from araclip.gallery.index.rabitq import EXACT_UP_TO, Coded
 from araclip.models.vectors import Ids, Vectors
 
-REBUILD_AFTER = 32_768  # a new base after this many changes; scanning them beside it costs milliseconds
+REBUILD_AFTER = 32_768  # new codes (a base) are made after so many changes; an exact scan of these takes milliseconds
 REWRITE_PART = 50  # the file is rewritten if 1/50 of the vectors has changed, not for each new picture
 CACHED_FILTERS = 8  # filters whose ids are cached for the next page of the same search
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio; its multiples are spread evenly (Knuth, 6.4)

@@ -86,7 +86,7 @@ def grouped(
     """Return the groups of duplicates of the wanted kinds.
 
     Args:
-        files: the files (path, bytes, pixels) of each picture, by its id.
+        files: the files of each picture (path, size in bytes, number of pixels), by its id.
         hashes, vectors: functions that return ids (n,) in ascending order with their perceptual hashes (n,), or with
             their vectors (n, D). They are called only if needed. A picture that is added or removed between the two
             calls is left out.

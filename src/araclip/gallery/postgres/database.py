@@ -101,11 +101,11 @@ class Database:
             if reads_only == "on":
                 raise self._reads_only()
             yield
-        _close(connection)  # frees the lock as well
+        _close(connection)  # closing the connection frees the lock
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Run a `with` block as a transaction: all statements inside are committed, or none. Needs `locked`."""
+        """Run a `with` block as a transaction: all statements are committed, or none. Call this inside `locked`."""
         self.rows("BEGIN")
         with self._ended(self._thread.connection):
             yield

@@ -22,7 +22,7 @@ CHARACTERS = "character"  # the key in the recogniser's metadata that lists the 
 
 
 def main() -> None:
-    """Read pictures until the input ends."""
+    """Answer each picture from standard input with its text, until the input ends."""
     parser = argparse.ArgumentParser()
     parser.add_argument("model", type=Path)
     model = parser.parse_args().model

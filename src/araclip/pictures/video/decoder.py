@@ -19,9 +19,9 @@ from araclip.pictures.facts import Facts
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.video.formats import REMEDY, SCENES, SUFFIXES, can_read, suffix_of
 
-SECONDS = 90.0  # time to find the scenes of one video; then the scenes found so far are used
+SECONDS = 90.0  # most time to find the scenes of one video; then the scenes found so far are used
 LATE_SECONDS = 60.0  # a process whose answer is this late is ended
-STILL_SECONDS = 20.0  # time to decode one picture
+STILL_SECONDS = 20.0  # most time to decode one picture
 MEMORY = 2_000_000_000  # bytes of address space: enough for eight 8K frames with 10 bits, and the libraries
 MOST_JOBS = 100  # jobs after which a process is replaced
 PROCESSES = 2  # most processes that are kept for the next video

@@ -52,7 +52,7 @@ def is_plain(frame: Small) -> bool:
 
 
 def chosen(frames: Sequence[Small], most: int) -> list[int]:
-    """Return the indexes of the frames that begin a scene, in order: at most `most`, at least one of any frames."""
+    """Return the indexes of the frames that begin a scene, in order: at most `most`; none only if `frames` is empty."""
     worth = [number for number, frame in enumerate(frames) if not is_plain(frame)] or list(range(len(frames)))
     low = high = DIFFERENT
     if len(_different(frames, worth, low)) > most:
@@ -123,7 +123,7 @@ JOBS: dict[str, Callable[[Video, dict[str, Any], Progress], Reply]] = {
 
 
 def main() -> None:
-    """Process jobs until the socket is closed."""
+    """Decode the videos that the parent process sends, until it closes the socket."""
     parent = Parent(takes_files=True)
     _load_all()
     av.logging.set_level(av.logging.PANIC)

@@ -115,7 +115,7 @@ class Sandbox:
     def _ended(self, task: "asyncio.Task[Reply]") -> None:
         self._jobs.discard(task)
         if not task.cancelled():
-            task.exception()  # mark as retrieved, or asyncio logs an error that nobody awaits
+            task.exception()  # marks the error as retrieved; asyncio would log an error that nobody awaits
 
     async def _decode(self, about: dict[str, Any], data: Data) -> Reply:
         picture = data if isinstance(data, bytes) else await data()

@@ -68,7 +68,7 @@ JOBS: dict[str, Callable[[bytes, Any], Reply]] = {"thumbnail": thumbnail, "read"
 
 
 def main() -> None:
-    """Process jobs until the server closes the pipe."""
+    """Decode the pictures that the server sends, until it closes the pipe."""
     parent = Parent()
     Image.init()  # loads all plugins while files may still be opened
     plugins.load()

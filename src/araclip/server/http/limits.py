@@ -37,7 +37,7 @@ NO_DOCUMENTS = (b"text/javascript", b"text/css")  # media types that a browser n
 FOR_NO_DOCUMENTS = (b"x-content-type-options", b"cross-origin-resource-policy")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 MAX_HEADERS = 16_384  # most bytes of a request's first line and headers together
-CROWDED = "araclip.crowded"  # the key that marks the scope of a request beyond the limit of connections
+CROWDED = "araclip.crowded"  # key in the ASGI scope of a request that is refused because there are too many connections
 
 log = logging.getLogger("araclip.server")
 BODIES_AT_ONCE = 8  # All bodies together may hold the bytes of this many bodies of the largest size.
@@ -215,7 +215,7 @@ class Bounded:
                 # connection.
                 message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
             if message["type"] == "http.response.body" and not message.get("more_body", False) and body.is_coming:
-                # not ended before the body is drained; the client has all bytes that Content-Length announced
+                # end the answer after the request's body is drained; the client has all that Content-Length announced
                 await timed_send({**message, "more_body": True})
                 await body.drain()
                 message = {"type": "http.response.body", "body": b"", "more_body": False}
@@ -229,7 +229,7 @@ class Bounded:
 
 
 class _Held:
-    """Counts the bytes of all bodies that are being received or used."""
+    """Counts the bytes of all request bodies that are being received or used."""
 
     def __init__(self, most: int, small: int) -> None:
         self.count = 0

@@ -113,6 +113,6 @@ async def set_hidden(service: ServiceOf, body: HiddenRequest) -> HiddenAnswer:
         return service.gallery.hide(contents, body.hidden)
 
     changed = await service.in_writer(work)
-    if await service.in_thread(service.gallery.refresh):  # so that the next search does not return hidden pictures
+    if await service.in_thread(service.gallery.refresh):  # or the next search would use the old state
         service.announce()
     return HiddenAnswer(changed=changed)

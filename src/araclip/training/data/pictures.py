@@ -20,7 +20,7 @@ from araclip.training.data.noise import noisy
 from araclip.training.data.sampling import InterleavedSampler
 
 LANGUAGES = ("arabic", "english")
-SPARE = 10**9  # if a batch draws a picture twice, slots from this number on replace it
+SPARE = 10**9  # slots from this number on fill a batch in which a picture was drawn twice
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class PictureSource:
     english: tuple[str, ...] = ("caption_en",)
     arabic: tuple[str, ...] = ("caption_ar",)
     images: Path | None = None
-    group: str = ""  # a batch draws from sets of one group only, so that its negatives are of one kind
+    group: str = ""  # a batch has pictures of one group's sets only, so that its negatives are of one kind
     limit: Count | None = None
 
 
@@ -231,7 +231,7 @@ def ungrouped(sources: Sequence[PictureSource]) -> list[PictureSource]:
 
 
 def draw_files(sources: Sequence[PictureSource], seed: int, count: int) -> tuple[list[Path], str]:
-    """Draw `count` picture files by the sources' shares, from all groups; return them and the sets' fingerprint."""
+    """Draw `count` picture files of all groups at random, by the sources' shares; return them and a fingerprint."""
     mixture = PictureMixture(ungrouped(sources), seed, languages=dict.fromkeys(LANGUAGES, 1.0))
     return [mixture.pictures[row].path for row in mixture.batch(0, count).rows], mixture.fingerprint
 
@@ -314,7 +314,7 @@ def mined(vectors: NDArray[np.float32], pictures: Sequence[CaptionedPicture], co
 
 
 def contents_hash(pictures: Iterable[Path]) -> str:
-    """Return a SHA-256, as hex digits, of these files' contents in order; names and places do not matter."""
+    """Return a SHA-256, as hex digits, of these files' contents in order; their names and folders do not matter."""
     digest = hashlib.sha256()
     for picture in pictures:
         with picture.open("rb") as file:

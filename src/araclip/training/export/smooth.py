@@ -67,8 +67,8 @@ def safe_scales(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
 def convolution_scales(weight: NDArray[np.float32], groups: int) -> NDArray[np.float32]:
     """Return the scales (O,) for a convolution's weight (O, I / groups, h, w).
 
-    Its sums run over places and, at each place, over inputs. A depthwise convolution (one output for each input) is
-    computed in 32 bits from the start, so its weights may use all eight bits.
+    Its sums run over the kernel's positions and, at each position, over inputs. A depthwise convolution (one output
+    for each input) is computed in 32 bits from the start, so its weights may use all eight bits.
     """
     if weight.shape[1] == 1 and groups == len(weight) > 1:
         return quantized(weight, (1, 2, 3))[1].ravel()

@@ -106,7 +106,7 @@ def between_convolutions(graph: Any) -> list[str]:
 
 
 def input_means(graph: Path, feeds: Sequence[Feed]) -> dict[str, NDArray[np.float32]]:
-    """Return, for each convolution's input, the mean of each channel (I,) over all pictures and places.
+    """Return, for each convolution's input, the mean of each channel (I,) over all pictures and positions.
 
     An input that no picture reaches is an InputError.
     """

@@ -93,7 +93,7 @@ def image_probes(model: AraCLIP, pictures: Sequence[Path] = (), count: int = PIC
 
 
 def _squares(model: AraCLIP, folders: Sequence[Path], count: int) -> NDArray[np.uint8]:
-    """Return the probe pictures (n, S, S, 3) uint8: of `folders`, or else of the extra `demo`, or else drawn ones."""
+    """Return the probe pictures (n, S, S, 3) uint8: of `folders`, or else of the extra `demo`, or else synthetic."""
     if folders:
         chosen = []
         # takes pictures evenly spread over a folder, or all if there are fewer

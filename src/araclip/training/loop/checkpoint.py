@@ -24,7 +24,7 @@ from araclip.core.display import Log
 from araclip.errors import RunMismatch, TrainingError, first_line
 
 FORMAT = 1  # increase it when older releases cannot resume from a checkpoint, and say in docs/upgrading.md what to do
-_FORMAT = "checkpoint_format"  # the key of FORMAT in the file
+_FORMAT = "checkpoint_format"  # the key under which a checkpoint holds FORMAT
 STORED = 2  # checkpoints kept: the newest, and the one before in case a disk error damages the newest
 _NAME = re.compile(r"step-(\d{6,})\.pt")
 _MARK = b"sha256:"
@@ -154,7 +154,7 @@ def _fill(temporary: Path, state: dict[str, Any]) -> None:
     with temporary.open("wb") as file:
         torch.save({**state, _FORMAT: FORMAT}, file)
     with temporary.open("rb+") as file:
-        # The seal overwrites the length of the zip's comment, which is 0, and appends the comment: a digest.
+        # Make the file's digest the zip's comment: overwrite the comment's length, which is 0, and append the comment.
         file.seek(-2, io.SEEK_END)
         file.write(struct.pack("<H", _SEAL))
         file.seek(0)

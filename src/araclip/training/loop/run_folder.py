@@ -57,10 +57,10 @@ TRACKIO = "--no-deps trackio gradio-client orjson brotli websockets"
 
 
 class Sink(Protocol):
-    """Takes the rows that `Run.log` writes."""
+    """A further place for the rows of metrics that `Run.log` writes, such as TensorBoard."""
 
     def log(self, step: int, values: Mapping[str, Any]) -> None:
-        """Take one row; values that are not numbers may be dropped."""
+        """Take one row of metrics; values that are not numbers may be dropped."""
 
     def close(self) -> None:
         """Write out the rows that are still buffered."""

@@ -381,7 +381,7 @@ def upper_modules(tower: Any, blocks: int) -> Iterator[nn.Module]:
 
 
 def map_scales(tower: Any) -> list[float]:
-    """Return the map scale of each branch; [1.0] for a plain network."""
+    """Return the map scale of each branch; [1.0] for a network without branches."""
     return list(tower.config.map_scales) if isinstance(tower, BranchesModel) else [1.0]
 
 

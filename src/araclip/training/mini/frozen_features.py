@@ -133,7 +133,7 @@ def _compute(
     decoded = map_ahead(decode, pictures, 1)
     with path.open("wb") as file:  # a plain file: on a full disk, writing to a memory-mapped file kills the process
         for start in range(0, len(pictures), BATCH):
-            pixels = [squares for _, squares in islice(decoded, BATCH)]  # each (V, S, S, 3)
+            pixels = [squares for _, squares in islice(decoded, BATCH)]  # B arrays, (V, S, S, 3) each
             maps = session.run(None, {"pixels": np.concatenate(pixels)})[0].transpose(0, 2, 3, 1)  # (B·V, h, w, C)
             if not start:
                 shape = (len(pictures), views_each, *maps.shape[1:])

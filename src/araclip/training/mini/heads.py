@@ -250,7 +250,7 @@ def rebuilt(model: AraCLIPModel, tower: Any = None, **changes: float) -> AraCLIP
     tower = tower or model.vision_model
     settings = {**model.config.to_dict(), **changes, "vision_config": tower.config.to_dict()}
     other = AraCLIPModel(type(model.config).from_dict(settings), model.text_model, tower)
-    for scalar in ("logit_scale", "logit_bias"):  # only the sigmoid loss has a bias
+    for scalar in ("logit_scale", "logit_bias"):  # a model without the sigmoid loss has no bias
         if hasattr(model, scalar):
             getattr(other, scalar).copy_(getattr(model, scalar))
     return other

@@ -83,7 +83,7 @@ def _word(entry: Any, classes: int) -> tuple[str, tuple[int, ...]]:
 
 SHARPNESS = 16.0  # inverse temperature of the cosines between words and directions
 GATE = 1.0  # weight of the gate's loss in the sum of losses
-# noise against overfitting, in standard deviations of each input number: there are few words for so many weights
+# noise against overfitting, in standard deviations of each input number: words are few, weights many
 INPUT_NOISE = 0.3
 
 
@@ -155,7 +155,7 @@ def _targets(classes: Sequence[tuple[int, ...]], count: int) -> Tensor:
 
 
 def names(stage: Names, context: StageContext) -> dict[str, float]:
-    """Add a names part to a model, see `heads`; towers and query bank do not change. Return the dev recall."""
+    """Add a part for class names to a model's vectors (see `heads`) and train it alone; return the dev recall."""
     accelerator = accelerator_for()
     classes = read_named_classes(stage.classes)
     mixture = PictureMixture(stage.pictures, stage.seed, languages=stage.languages)

@@ -146,7 +146,7 @@ def prune_vocabulary(model: BertModel, tokenizer: Tokenizer, texts: Iterable[str
         for encoding in tokenizer.encode_batch_fast(batch[start : start + 10_000]):
             used.update(encoding.ids)
     used |= {i for i, (piece, _) in enumerate(vocabulary) if len(piece.strip("▁")) <= 1 and _is_in_blocks(piece)}
-    kept = sorted(i for i in used if i < len(vocabulary) - 1)  # without the last row, <mask>
+    kept = sorted(i for i in used if i < len(vocabulary) - 1)  # all but the last row, that of <mask>
     layout["model"]["vocab"] = [vocabulary[i] for i in kept]
     layout["added_tokens"] = [token for token in layout["added_tokens"] if token["id"] in (0, 1, 2, 3)]
     rows = model.embeddings.word_embeddings.weight.data[kept]

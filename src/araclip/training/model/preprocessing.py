@@ -62,7 +62,7 @@ def _of_processor(name: str, processor: Any) -> ImageConfig:
     scaled = getattr(processor, "do_normalize", True)
     mean = [value / per_value for value in (processor.image_mean if scaled else [0.0] * 3)]
     std = [value / per_value for value in (processor.image_std if scaled else [1.0] * 3)]
-    offset = "floor" if resize == "shortest" else "half-even"  # of a squashed picture nothing is cut off
+    offset = "floor" if resize == "shortest" else "half-even"  # the default for squashing, which cuts nothing off
     return ImageConfig("", side, resize, _NAMES[resample], _three(mean), _three(std), "exact", offset)
 
 

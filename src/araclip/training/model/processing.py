@@ -217,7 +217,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
         if not how.keys() & set(_RESIZING) and _are_pictures(images):
             try:
                 transform = self.preprocessing.transform
-            except ModelMismatch:  # this preparation is left to the image processor itself
+            except ModelMismatch:  # no ImageTransform does the same: the image processor itself resizes and crops
                 pass
             else:
                 images = [Image.fromarray(transform.pixels(open_image(one))) for one in checked_pictures(images)]

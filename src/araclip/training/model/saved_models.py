@@ -23,7 +23,7 @@ def load_plain(folder: Path) -> ModelAndProcessor:
 
 
 def plain(model: AraCLIPModel) -> AraCLIPModel:
-    """Return the model with plain projections on the same towers."""
+    """Return the model without the parts that a model family adds to its projections, on the same towers."""
     heads = extensions.heads_of(model.config)
     found: AraCLIPModel = heads.plain(model) if heads else model
     return found

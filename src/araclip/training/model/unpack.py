@@ -181,7 +181,7 @@ def probe_texts(max_tokens: int) -> list[str]:
 
 
 def probe_squares(size: int) -> NDArray[np.uint8]:
-    """Draw twenty test pictures (20, size, size, 3): flat, gradient, checkers, smooth shapes, bright and dark noise."""
+    """Make twenty test pictures (20, size, size, 3): flat, gradient, checkers, smooth shapes, bright and dark noise."""
     rng = np.random.default_rng(0)
     ramp = np.linspace(0, 255, size, dtype=np.float32)
     columns, rows = np.meshgrid(np.arange(size), np.arange(size))

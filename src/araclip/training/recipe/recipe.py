@@ -37,7 +37,7 @@ extensions.load(extensions.RECIPE)
 
 Table = dict[str, Any]
 
-# table of named sets → (class of its sets, key of a set's path, key of its share)
+# table of a recipe that names sets of data → (class of a set, the set's key for its path, its key for its share)
 NAMED: Mapping[str, tuple[type, str, str]] = {
     "pictures": (PictureSource, "folder", "share"),
     "sources": (Source, "path", "weight"),

@@ -43,7 +43,7 @@ def distill(stage: Distill, context: StageContext) -> dict[str, float]:
         checkpoint_activations(model)
 
     def learn(step: int) -> dict[str, float]:
-        rows = mixture.batch(step, stage.batch)  # the batch of all processes
+        rows = mixture.batch(step, stage.batch)  # the rows of all processes; this process takes `own`
         own = rows[share(accelerator, stage.batch)]
         tokens, inverse = texts.inputs([row.text for row in own], stage.chunk)
         targets = torch.from_numpy(teacher.lookup([row.english for row in rows])).to(accelerator.device)  # (B, D)

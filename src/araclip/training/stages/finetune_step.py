@@ -82,7 +82,7 @@ class TeacherLoss:
         """
         known = [(i, caption) for i, caption in enumerate(english) if caption]
         if not known:
-            return text.sum() * 0.0  # no picture of this batch has an English caption
+            return text.sum() * 0.0  # 0, with a gradient: no picture of this batch has an English caption
         targets = torch.from_numpy(self.teacher.lookup([caption for _, caption in known])).to(text.device)
         return cosine_loss(text[[i for i, _ in known]], targets)
 
@@ -154,7 +154,7 @@ class FinetuneStep:
         # The towers' inputs.
         tokens, inverse = self.texts.inputs(own_captions + own_names, stage.chunk)
         pixels = self.images.inputs(batch.rows[own], step).to(self.accelerator.device)
-        # the anchor pictures, evenly spread over the batch
+        # the pictures of the loss against forgetting, evenly spread over the batch
         anchors = slice(None, None, max(1, stage.batch // stage.anchor_pictures))
         before = self._initial_features(pixels[anchors])  # (a, W)
 

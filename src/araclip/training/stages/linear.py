@@ -123,7 +123,7 @@ def fit_linear_map(
         raise DataError(f"{len(features)} row cannot be split in two. Give at least 2 texts, better 10 a feature.")
     count = min(max(1, round(0.1 * len(features))), MAX_HELD_OUT)
     shuffled = np.random.default_rng(seed).permutation(len(features))
-    train, held = np.sort(shuffled[count:]), np.sort(shuffled[:count])  # sorted, to read files from front to back
+    train, held = np.sort(shuffled[count:]), np.sort(shuffled[:count])  # in order, to read files from front to back
     moments = Moments()
     for x, y in _blocks(features, targets, train, block):
         moments.add(x, y)

@@ -228,7 +228,7 @@ def _fill(
     batch: int,
     progress: TeacherProgress | None,
 ) -> None:
-    for left in cache.folder.glob(".*.tmp"):  # temporary files of killed runs; no other run holds the lock
+    for left in cache.folder.glob(".*.tmp"):  # left by killed runs, since this run alone holds the lock
         left.unlink()
     state = _read(cache, lambda line: None)  # read again: another process may have filled the folder meanwhile
     _write_json(cache, state)
