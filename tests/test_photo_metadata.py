@@ -96,8 +96,8 @@ def test_the_camera_the_lens_and_the_place_of_a_photograph_are_read(tmp_path: Pa
         assert read_facts(tmp_path / f"a.{suffix}").photo == RIYADH, suffix
 
 
-@pytest.mark.parametrize("blank", ["0000:00:00 00:00:00", "    :  :     :  :  ", "not set", "2097:02:03 04:05:06"])
-def test_where_the_date_of_taking_is_blank_or_to_come_that_of_digitizing_counts(tmp_path: Path, blank: str) -> None:
+@pytest.mark.parametrize("blank", ["0000:00:00 00:00:00", "    :  :     :  :  ", "not set"])
+def test_where_the_date_of_taking_is_blank_that_of_digitizing_counts(tmp_path: Path, blank: str) -> None:
     block = exif()
     taken = block.get_ifd(ExifTags.IFD.Exif)
     taken[ExifTags.Base.DateTimeOriginal], taken[ExifTags.Base.DateTimeDigitized] = blank, "2019:02:03 04:05:06"
@@ -272,7 +272,6 @@ def test_a_hidden_picture_stays_hidden_when_its_file_is_edited_or_moved(gallery:
         ("photo_2024-01-10_12-34-56 (2).jpg", "2024-01-10T12:34:56"),
         ("صورة ٢٠٢٤.05.06 2024.05.06.png", "2024-05-06T00:00:00"),
         ("20240231_101010.jpg", None),
-        ("IMG_20970110_101010.jpg", None),  # the camera's clock was wrong
         ("IMG_20241301_101010.jpg", None),
         ("DSC01234.jpg", None),
         ("12024013112345.jpg", None),

@@ -154,7 +154,9 @@ def read(text: str, known: dict[str, str] = HERE) -> tuple[str, list[str]]:
         ("برج إيفل في باريس", "برج إيفل في باريس", []),  # no picture lies there
         ("«صور القاهرة»", "صور القاهرة", []),
         ("علم لبنان", "علم لبنان", []),  # a flag, wherever it was photographed
-        ("flag of Lebanon", "flag of Lebanon", []),
+        ("flag of the Republic of Lebanon", "flag of the Republic of Lebanon", []),
+        ("علم جمهورية مصر العربية", "علم جمهورية مصر العربية", []),
+        ("flag of Lebanon in Alexandria", "flag of Lebanon", ["place=Alexandria"]),
         ("خريطة في القاهرة", "خريطة", ["place=القاهرة"]),
     ],
 )

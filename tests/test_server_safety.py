@@ -220,6 +220,7 @@ def test_own_names_are_answered_with_any_port(open_server: TestClient, host: str
         {"Sec-Fetch-Site": "same-site"},
         {"Sec-Fetch-Site": "cross-site", "Origin": "null"},
         {"Sec-Fetch-Site": "same-origin", "Origin": "http://evil.example"},
+        {"Sec-Fetch-Site": "none", "Origin": "null"},
     ],
 )
 def test_another_sites_page_can_change_and_read_nothing(open_server: TestClient, headers: dict[str, str]) -> None:

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from xml.parsers import expat
 
@@ -118,31 +118,20 @@ def degrees(parts: Iterable[object], reference: object) -> float | None:
         return None
 
 
-_CLOCK_IS_SET = datetime(2026, 11, 1)  # this machine's clock may be unset, too: then dates before this day are believed
-
-
 def exif_time(text: object) -> str | None:
-    """Convert an EXIF date, YYYY:MM:DD HH:MM:SS, to ISO 8601; None if it is invalid or in the future."""
+    """Convert an EXIF date, YYYY:MM:DD HH:MM:SS, to ISO 8601; None if it is no valid date."""
     try:
-        return _past(datetime.strptime(str(text).strip("\0 ")[:19], "%Y:%m:%d %H:%M:%S"))
-    except ValueError:  # no date, such as 0000:00:00 00:00:00 of a camera whose clock is not set
+        return datetime.strptime(str(text).strip("\0 ")[:19], "%Y:%m:%d %H:%M:%S").isoformat()
+    except ValueError:  # cameras whose clock is not set write 0000:00:00 00:00:00
         return None
 
 
 def iso_time(text: object) -> str | None:
-    """Convert an ISO 8601 date, with or without time and zone, to the time that the clock showed.
-
-    None if it is invalid or in the future.
-    """
+    """Convert an ISO 8601 date, with or without time and zone, to the time that the clock showed; None if invalid."""
     try:
-        return _past(datetime.fromisoformat(str(text).strip()[:40]).replace(tzinfo=None, microsecond=0))
+        return datetime.fromisoformat(str(text).strip()[:40]).replace(tzinfo=None, microsecond=0).isoformat()
     except ValueError:
         return None
-
-
-def _past(when: datetime) -> str | None:
-    """Return a date in ISO 8601; None if the camera's clock was set to the future, whatever the time zone."""
-    return None if when > max(datetime.now(), _CLOCK_IS_SET) + timedelta(days=2) else when.isoformat()
 
 
 # The digits of a date, with or without a sign between its parts, perhaps followed by a time: IMG_20240131_175959,
@@ -163,8 +152,7 @@ def date_in_name(path: str) -> str | None:
         if half and 1 <= hours <= 12:
             hours = hours % 12 + (12 if half in "Pp" else 0)
         with suppress(ValueError):  # no such date or time: 31 February, or 25 o'clock
-            if past := _past(datetime(int(year), int(month), int(day), hours, int(minute or 0), int(second or 0))):
-                return past
+            return datetime(int(year), int(month), int(day), hours, int(minute or 0), int(second or 0)).isoformat()
     return None
 
 

@@ -209,7 +209,7 @@ def spellings(places: tuple[str, ...]) -> Mapping[str, str]:
 # ------------------------------------------------------------------ places in queries
 
 _BEFORE, _CITY = folded("places: before"), folded("places: city")
-_THINGS, _OF = folded("places: things"), ("of", "the")
+_THINGS = folded("places: things")
 _COMMON, _ONLY_IN = folded("places: common"), folded("places: only after in")
 _IN = "ب"  # a preposition that is written on the word: بدبي
 FREQUENT = 3  # a word with at least this count in captions is a thing, unless it is known as a name
@@ -227,16 +227,20 @@ def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -
     found = list(words(normal)) if known else []
     typed = [match.group() for match in found]
     folds = [fold(word) for word in typed]
+    owner = False  # whether the names that follow say whose thing is looked for
     for at in range(len(found)):
+        owner = folds[at] in _THINGS or (owner and folds[at] not in _BEFORE - {"of"})
         for width in range(min(MOST_WORDS, len(found) - at), 0, -1):
             whole = normal[found[at].start() : found[at + width - 1].end()]
             attached = whole.startswith(_IN) and key(whole) not in known
             attached = attached and (whole.startswith(_IN + _ARTICLE) or not interpreter.vocabulary.count(typed[at]))
             name = whole.removeprefix(_IN) if attached else whole
             lead = _IN if attached else folds[at - 1] if at else ""
-            if not attached and next((word for word in reversed(folds[:at]) if word not in _OF), "") in _THINGS:
-                continue
-            if key(name) not in known or not _is_meant(name, width, lead, len(found) == width, interpreter):
+            if (
+                (owner and not attached)
+                or key(name) not in known
+                or not _is_meant(name, width, lead, len(found) == width, interpreter)
+            ):
                 continue
             first = at
             while first and folds[first - 1] in _BEFORE | _CITY and not attached:

@@ -29,17 +29,11 @@ RUN: Mapping[str, Callable[[Any, StageContext], dict[str, float]]] = {
 def run_stage(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fresh: bool = False) -> dict[str, float]:
     """Run one stage, or resume it where it stopped; with `fresh`, delete an earlier run of the stage and begin anew.
 
-    Return the dev recall (empty without a dev set), which is also written to `runs/<name>/result.json`. A stage that
-    has a result is not run again; a result made with another recipe, or from a model trained again since, is a
-    RunMismatch.
+    Return the dev recall (empty without a dev set), which is also written to `runs/<name>/result.json`.
     """
     stage = recipe.stage(name)
     if fresh:
         _result(runs, name).unlink(missing_ok=True)
-    elif _result(runs, name).exists():
-        done = _done(recipe, name, runs)
-        reporter.log(f"{name} is done ({_result(runs, name)}); --fresh does it again")
-        return done
     run = RUN.get(stage.kind) or extensions.stage(stage.kind)
     recall: dict[str, float] = run(stage, StageContext(recipe, name, runs, reporter, fresh))
     atomic.write_text(_result(runs, name), json.dumps(recall, indent=2) + "\n")
@@ -47,16 +41,21 @@ def run_stage(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fres
 
 
 def run_all(recipe: Recipe, runs: Path, reporter: Reporter, *, fresh: bool = False) -> dict[str, dict[str, float]]:
-    """Run the stages that the recipe's `stages` lists, in order, as `run_stage` does, and return the recall of each.
+    """Run the stages that the recipe's `stages` lists, in order; skip a stage that has a result, unless `fresh`.
 
-    All results are checked before the first stage runs.
+    Return the dev recall of each stage. A result made with another recipe, or from a model trained again since, is a
+    RunMismatch.
     """
-    for name in recipe.order:
-        if fresh:  # delete all results first: if this run is interrupted, old results of later stages would look new
+    if fresh:  # delete all results first: if this run is interrupted, old results of later stages would look new
+        for name in recipe.order:
             _result(runs, name).unlink(missing_ok=True)
-        elif _result(runs, name).exists():
-            _done(recipe, name, runs)
-    return {name: run_stage(recipe, name, runs, reporter, fresh=fresh) for name in recipe.order}
+    done = {name: _done(recipe, name, runs) for name in recipe.order if _result(runs, name).exists()}
+    for name in done:
+        reporter.log(f"{name} is done ({_result(runs, name)}); --fresh does it again")
+    return {
+        name: done[name] if name in done else run_stage(recipe, name, runs, reporter, fresh=fresh)
+        for name in recipe.order
+    }
 
 
 def _result(runs: Path, name: str) -> Path:
