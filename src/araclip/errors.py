@@ -59,7 +59,7 @@ def first_line(error: BaseException) -> str:
 
 
 class AraCLIPError(Exception):
-    """Base class of all errors raised by AraCLIP. `page`: where the documentation explains the error and what to do."""
+    """Base class of AraCLIP's own errors; the system's stay OSError. `page`: where docs/ explains the class."""
 
     page: ClassVar[str] = "docs/errors.md#aracliperror"
 

@@ -284,8 +284,11 @@ class Waiting:
 
 
 def pictures_of(parts: Sequence[Part], refused: Refused) -> Iterator[Waiting]:
-    """Yield the pictures in the given parts of a source, in order; leave out damaged ones, and call `refused` for
-    them."""
+    """Yield the pictures in the given parts of a source, in order, not decoded yet.
+
+    `refused` is called for what cannot be read from a tar or parquet file: a picture, the rest of the file, or only a
+    caption, whose picture is yielded nevertheless.
+    """
     budget = ByteBudget(AHEAD_BYTES)
     for part in parts:
         if part.kind == TAR:

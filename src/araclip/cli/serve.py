@@ -92,8 +92,12 @@ def _first_run(folder: Path, *, watch: bool | None) -> tuple[list[Path] | None, 
     """Choose what to do if no gallery is named: return the folders to index now, and the folder that the page offers to
     index.
 
-    On a terminal, the user is asked. Otherwise the gallery indexed last is served if there is one, as services expect.
-    A folder that is already indexed is updated and followed, unless `watch` is False or that is not possible here.
+    On a terminal, the user is asked, if there are pictures. Otherwise the gallery indexed last is served if there is
+    one, as services expect. A folder that is already indexed is updated and followed, unless `watch` is False or that
+    is not possible here.
+
+    Raises:
+        GalleryNotFound: on a terminal, if there are neither pictures nor a gallery indexed last.
     """
     from importlib.util import find_spec
 

@@ -26,8 +26,8 @@ def on_signals() -> Iterator[None]:
     """Raise KeyboardInterrupt in the main thread on Ctrl-C, SIGTERM, SIGHUP and Ctrl-Break, in a `with` block.
 
     During an import, the process ends at once instead, because a C library might replace or lose the exception. No data
-    is lost, since writes are transactions. While the interpreter exits, which takes a third of a second, signals change
-    nothing: the command has already succeeded.
+    is lost, since writes are transactions. While the interpreter exits, which takes a third of a second, only Ctrl-C
+    still has an effect: the command is done.
     """
     before = {}
     if threading.current_thread() is threading.main_thread():

@@ -70,13 +70,13 @@ def send(stream: BinaryIO, about: Mapping[str, Any], blobs: Sequence[bytes] = ()
 
 
 def receive(stream: BinaryIO, most: int | None = None) -> Reply | None:
-    """Read one message; None at the end of the input.
+    """Read one message; None at the end of the input, even if that is within the four bytes of the length.
 
     Args:
-        most: bytes of all blobs; None for messages of a process that is trusted.
+        most: bytes of all blobs; None, for messages of a process that is trusted: no limit, nor for the object.
 
     Raises:
-        ValueError: the message is incomplete or malformed, or its blobs are too large.
+        ValueError: the message is incomplete or malformed, or its object or blobs are too large.
     """
     length = stream.read(4)
     if len(length) < 4:

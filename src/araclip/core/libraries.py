@@ -50,7 +50,7 @@ def keep_freed_memory() -> bool:
     its peak size.
 
     Returns:
-        True if the C library is glibc and accepted the setting; otherwise nothing is changed.
+        True if the C library is glibc and accepted all settings, among them a single malloc arena for all threads.
     """
     library = _glibc()
     if library is None:

@@ -27,7 +27,10 @@ _BESIDE = (".xmp", ".txt", ".json")  # suffixes of files that lie beside a pictu
 
 @dataclass(frozen=True)
 class Tagged:
-    """The keywords that `tag` adds, or without `write` would add, to a picture's side-car, and their probabilities."""
+    """The keywords that `tag` adds, or without `write` would add, to a picture's side-car.
+
+    `labels`: all labels chosen, also those that the side-car had: Arabic name → probability.
+    """
 
     picture: Path
     sidecar: Path

@@ -129,6 +129,8 @@ def doubted(
 ) -> Iterator[Candidate]:
     """Lower the rating of candidates that have a description, and yield all candidates sorted by `order` again.
 
+    Only the first DOUBTED are looked up; the others count as described.
+
     Args:
         candidates: sorted by `order`.
         described: returns which of the given pictures have a description: a caption or metadata.

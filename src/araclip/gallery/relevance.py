@@ -183,7 +183,7 @@ class RelevanceScale:
 
     @cached_property
     def _usual_above(self) -> float:
-        """The value of `_above` for strong everyday queries: their STRONG_PERCENTILE-th percentile."""
+        """The value of `_above` for strong queries: its STRONG_PERCENTILE-th percentile over the everyday queries."""
         return max(_percentile([self._above(scores) for scores in self._everyday]), 1e-6)
 
     @cached_property

@@ -131,7 +131,7 @@ class Update:
 class Filled:
     """Result of `add_embedded`: how many pictures were read, and how many of them were new.
 
-    `row_seconds` is the time for writing rows and their words, `index_seconds` the time for the index.
+    `row_seconds` is the time for reading the groups and writing rows and words, `index_seconds` that for the index.
     """
 
     read: int = 0

@@ -150,7 +150,7 @@ def copy_model_folder(model: AraCLIP, target: Path) -> None:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Make `target` a hard link to a file, or a copy where the file system has no hard links."""
+    """Make `target` a hard link to a file, or a copy if no link can be made; `target` must not exist."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source.resolve(), target)

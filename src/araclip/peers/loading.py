@@ -125,7 +125,7 @@ def parse_request(text: str) -> Request | None:
 
 
 def _at_home(location: str) -> str:
-    """Replace ~ at the beginning of a location, since shells replace it only at the beginning of a word."""
+    """Replace ~ at the beginning of an existing folder's path, since shells replace it only where a word begins."""
     before = "local-dir:" if location.startswith("local-dir:") else ""
     path = location.removeprefix(before)
     folder = existing_folder(path) if path.startswith("~") else None

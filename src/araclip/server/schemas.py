@@ -246,7 +246,7 @@ class FoldersAnswer(BaseModel):
 
 
 class PlacesAnswer(BaseModel):
-    """Pictures with a known place, grouped by cells of a grid or by town, the largest group first."""
+    """Pictures with a known place, grouped by cells of a grid or by town; at most 2,000 groups, the largest first."""
 
     pictures: int = Field(description="How many have a place.")
     places: list[Place]

@@ -36,7 +36,7 @@ class DateFilter:
     """A date as `Filters` takes it: a span of days, certain months, or certain days of months.
 
     `first` and `last` are a day, month or year each, both included. `months` are months of any year or, with a span, of
-    its years. `days` are days of these months.
+    its years. `days` are days of these months or, without months, of the span.
     """
 
     first: str | None = None

@@ -99,7 +99,7 @@ class Dialects:
     def _after_of(self, word: str) -> str:
         """Return what stands after "picture of", without the ل that means "of": «صورة لكلب» → كلب, «صور للبحر» → البحر.
 
-        Empty if the ل belongs to the word, as in لبنان.
+        Empty if there is no such ل: the word begins with another letter, or the ل belongs to it, as in لبنان.
         """
         if not word.startswith("ل"):
             return ""

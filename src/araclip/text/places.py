@@ -169,8 +169,8 @@ def tokens_of(place: str) -> frozenset[str]:
 def wanted(text: str) -> tuple[frozenset[str], ...]:
     """Return sets of tokens: a text means the places that have all tokens of one of these sets.
 
-    The name of a town, region or country, in any language and spelling, means all places of exactly this name: York is
-    not New York. If the text is no such name, a place must have all of its words.
+    The name of a town, region or country, in Arabic or English and any spelling, means all places of exactly this name:
+    York is not New York. If the text is no such name, a place must have all of its words.
     """
     asked = key(text)
     if not (same := _by_key().get(asked)):

@@ -8,7 +8,8 @@ closing its descriptor would drop the locks of all connections (https://www.sqli
 To read a database with a write-ahead log, SQLite needs a shared memory file. A user who may not write the folder can
 use that file but not create it. While the log is empty, such a user's connection therefore opens the catalogue as
 "immutable": SQLite then ignores the log, and would mix pages of two states if the owner wrote meanwhile.
-`FollowingConnection` notices such a write by the files' sizes and times, and then reads again.
+`FollowingConnection` notices such a write by the files' sizes and times, and then reads again, or, inside a
+transaction, raises OwnerBusy.
 
 Threads may share a connection: each statement has the connection to itself until its rows are fetched, and each
 transaction until its end (`alone`). Otherwise another thread could see uncommitted changes, or begin a transaction

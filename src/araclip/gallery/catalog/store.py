@@ -397,8 +397,8 @@ class Store(ABC):
     def _hide_again(self, raw: bytes, content: int) -> None:
         """Hide the picture that is about to be recorded at a path, if it must be hidden; forget its removal.
 
-        It must be hidden if another hidden picture has this path or had it until shortly before, or if the same picture
-        was hidden when it was removed. For a scene, all scenes of its video count.
+        It must be hidden if another hidden picture has this path or had it within SUCCESSOR_WITHIN, or if the same
+        picture was hidden when it was removed. For a scene, all scenes of its video count.
         """
         scene = scene_of(os.fsdecode(raw))
         first, last = (raw, raw) if scene is None else (os.fsencode(scene.video + end) for end in (MARK, f"{MARK}:"))

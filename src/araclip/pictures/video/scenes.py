@@ -2,8 +2,8 @@
 
 The path of a scene is the video's path and the scene's time in seconds, as a W3C media fragment: `clip.mp4#t=83.2`. The
 catalogue stores the time with five digits before the point and three after it (`clip.mp4#t=00083.200`), so that the
-scenes of a video are in order when paths are sorted; users may write the time in any way. A file whose own name looks
-like a scene's path is refused, so that it cannot be taken for a scene.
+scenes of a video are in order when paths are sorted; users may write other numbers of digits, up to six. A file whose
+own name looks like a scene's path is refused, so that it cannot be taken for a scene.
 
 The hash of a scene is made from the video's hash and the scene's time, so it tells in which bytes the scene was found.
 The hash of a video is computed once and remembered until its file changes, because a video can have gigabytes and each

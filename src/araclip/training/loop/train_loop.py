@@ -168,7 +168,7 @@ def _copy(sources: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
 
 
 class BestWeights:
-    """Keeps the weights with the best dev R@1 on disk and counts later, worse recalls; idle if `patience` is 0."""
+    """Keeps the weights with the best dev R@1 on disk, and counts the later recalls; idle if `patience` is 0."""
 
     def __init__(self, run: Run, parameters: list[nn.Parameter], patience: int) -> None:
         self.path, self.is_main = run.folder / "best.pt", run.is_main
