@@ -1,6 +1,8 @@
 """Child processes, as their users ask them: deadlines, deaths, replacements, forks and what is left behind."""
 
+import io
 import os
+import struct
 import subprocess
 import sys
 import threading
@@ -11,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from araclip.core.child_process import Child, ChildEnded, Pool, own_environment, safe_environment
+from araclip.core.child_process import Child, ChildEnded, Pool, own_environment, receive, safe_environment
+from araclip.errors import ImageTooLarge, UnreadableImage, image_error
 
 CHILD = """
 import os, sys, time
@@ -78,6 +81,23 @@ def test_a_child_that_dies_or_talks_nonsense_is_told_with_its_end_and_replaced(p
         child.ask({"job": job}, seconds=60)
     assert (caught.value.how, pool.replaced, len(pool.idle)) == (how, 1, 0)
     assert pid(pool)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"[]", b"{}", b'{"blobs": [null]}', b'{"blobs": [Infinity]}', b'{"blobs": 3}', b'{"blobs": [-1]}', b"[" * 90_000,
+     b'{"blobs": [5]}', b"\xff"],
+    ids=range(9),
+)  # fmt: skip
+def test_a_malformed_message_is_a_value_error(head: bytes) -> None:
+    with pytest.raises(ValueError):
+        receive(io.BytesIO(struct.pack(">I", len(head)) + head), most=1_000)
+
+
+@pytest.mark.parametrize("named", ["first_line", "Exception", "AraCLIPError", "__doc__", None, ["ImageTooLarge"]])
+def test_a_child_can_name_no_other_error_than_those_of_pictures(named: object) -> None:
+    assert image_error(named) is UnreadableImage
+    assert image_error("ImageTooLarge") is ImageTooLarge
 
 
 def test_a_late_child_is_killed_and_what_it_told_before_is_known(pool: Pool) -> None:

@@ -100,6 +100,12 @@ class UnreadableImage(ImageError):
     """The picture is damaged, cut short or cannot be opened."""
 
 
+def image_error(name: object) -> type[ImageError]:
+    """Return the ImageError that a decoding process names; UnreadableImage if it names anything else."""
+    named = globals().get(str(name))
+    return named if isinstance(named, type) and issubclass(named, ImageError) else UnreadableImage
+
+
 class OcrFailed(AraCLIPError):
     """OCR of a picture was given up: it took too long or too much memory, or the program failed."""
 

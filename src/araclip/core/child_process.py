@@ -84,10 +84,11 @@ def receive(stream: BinaryIO, most: int | None = None) -> Reply | None:
     (size,) = struct.unpack(">I", length)
     if most is not None and size > MAX_HEAD:
         raise ValueError(f"a head of {size} bytes")
-    about = json.loads(stream.read(size))
-    if not isinstance(about, dict) or not isinstance(about.get("blobs"), list):
-        raise ValueError("no list of blobs")
-    sizes = [int(each) for each in about["blobs"]]
+    try:
+        about = json.loads(stream.read(size))
+        sizes = [int(each) for each in about["blobs"]]
+    except (LookupError, TypeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"no object with a list of blobs ({type(error).__name__})") from error
     if most is not None and not (min(sizes, default=0) >= 0 and sum(sizes) <= most):
         raise ValueError(f"blobs of {sizes} bytes")
     blobs = [stream.read(each) for each in sizes]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from araclip import errors
 from araclip.core.child_process import Child, ChildEnded, Pool, Reply
 from araclip.core.display import Progress
-from araclip.errors import ImageError, ImageTooLarge, UnreadableImage
+from araclip.errors import ImageTooLarge, UnreadableImage
 from araclip.pictures.facts import Facts
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.video.formats import REMEDY, SCENES, SUFFIXES, can_read, suffix_of
@@ -118,6 +118,5 @@ def _ask(
                 f"{name}: it could not be decoded within the memory and time it may take. Convert it to MP4."
             ) from None
     if "error" in answer:
-        kind = getattr(errors, str(answer["error"]), UnreadableImage)
-        raise (kind if issubclass(kind, ImageError) else UnreadableImage)(f"{name}: {answer['message']}")
+        raise errors.image_error(answer["error"])(f"{name}: {answer['message']}")
     return answer, blobs

@@ -16,7 +16,7 @@ import numpy as np
 from araclip import errors
 from araclip.core.child_process import Child, ChildEnded, Pool, Reply
 from araclip.core.messages import message, received
-from araclip.errors import ImageError, ImageTooLarge, UnreadableImage
+from araclip.errors import ImageTooLarge, UnreadableImage
 from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest.intake import DecodedPicture, LoadedPicture
 from araclip.pictures.facts import Facts
@@ -108,8 +108,7 @@ class Sandbox:
             asyncio.get_running_loop().call_later(ABANDONED_SECONDS, task.cancel)
             raise
         if "error" in answer:
-            kind = getattr(errors, str(answer["error"]), UnreadableImage)
-            raise (kind if issubclass(kind, ImageError) else UnreadableImage)(received(answer))
+            raise errors.image_error(answer["error"])(received(answer))
         return answer, blobs
 
     def _ended(self, task: "asyncio.Task[Reply]") -> None:
