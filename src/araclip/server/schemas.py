@@ -248,7 +248,7 @@ class FoldersAnswer(BaseModel):
 class PlacesAnswer(BaseModel):
     """Pictures with a known place, grouped by cells of a grid or by town; at most 2,000 groups, the largest first."""
 
-    pictures: int = Field(description="How many have a place.")
+    pictures: int = Field(description="How many pictures these groups have together.")
     places: list[Place]
     generation: str
 
