@@ -11,9 +11,10 @@ import { fetched, toast } from './toast.js';
  * `changed` is called when pictures were hidden or shown again, `play` with pictures for a slideshow.
  */
 export function chosenPictures({ grid, browse, rights, state, changed, play }) {
-  const selection = new Selection(async (items, full) => {
+  const selection = new Selection(async (full) => {
     const bar = await fetched(import('./selection-bar.js'));
     if (!bar) return;
+    const items = [...selection.items.values()]; // those of now: calls that wait for the first import end in any order
     const ids = items.map(({ id }) => id);
     const hidden = state().where.hidden === 'yes';
     bar.selectionBar(items, [

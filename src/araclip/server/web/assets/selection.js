@@ -8,7 +8,7 @@ const HOLD_MS = 450;
 const ARROWS = ['ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown', 'Home', 'End'];
 
 export class Selection {
-  /** `changed` is called with the pictures that are chosen, and with true where more were asked for than can be. */
+  /** `changed` is called when `items`, the chosen pictures, change; with true where more were asked for than can be. */
   constructor(changed) {
     Object.assign(this, { changed, items: new Map(), views: [], anchor: -1, before: null });
     document.addEventListener('keydown', (event) => this.#everywhere(event));
@@ -69,7 +69,7 @@ export class Selection {
   #redraw(full = false) {
     for (const { root } of this.views) for (const tile of root.querySelectorAll('.tile[data-id]')) this.#show(tile);
     document.body.toggleAttribute('data-choosing', this.items.size > 0);
-    this.changed([...this.items.values()], full);
+    this.changed(full);
   }
 
   #toggle(view, id) {
