@@ -25,7 +25,7 @@ _DAMAGED = (OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError, Val
 
 
 class _DamagedHeader(tarfile.ReadError):
-    """The header of a tar member after the first one is damaged."""
+    """In a tar archive, the header of a member that is not the first is damaged."""
 
 
 class _Bounded(tarfile.TarInfo):

@@ -41,7 +41,8 @@ STANDARD_DOMAINS = ("", "ai.onnx")
 DOMAIN, PRODUCT = "com.microsoft", "MatMulIntegerToFloat"  # the only allowed operator outside the ONNX standard
 
 _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5  # wire types of fields; ONNX has no groups (types 3 and 4)
-# field numbers of float_data, int32_data, int64_data, raw_data, double_data and uint64_data
+# Numbers of the fields of an ONNX tensor that hold its values: float_data, int32_data, int64_data, raw_data,
+# double_data and uint64_data.
 _TENSOR_DATA = (4, 5, 7, 9, 10, 11)
 _STRING = 8  # number of the data type of texts
 _EXTERNAL = 1  # number of the data location "in another file"

@@ -209,7 +209,7 @@ def spellings(places: tuple[str, ...]) -> Mapping[str, str]:
 # ------------------------------------------------------------------ places in queries
 
 _BEFORE, _CITY = folded("places: before"), folded("places: city")
-_THINGS = folded("places: things")
+_THINGS, _LOCATIVE = folded("places: things"), _BEFORE - {"of"}
 _COMMON, _ONLY_IN = folded("places: common"), folded("places: only after in")
 _IN = "ب"  # a preposition that is written on the word: بدبي
 FREQUENT = 3  # a word with at least this count in captions is a thing, unless it is known as a name
@@ -229,7 +229,7 @@ def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -
     folds = [fold(word) for word in typed]
     owner = False  # whether the names that follow say whose thing is looked for
     for at in range(len(found)):
-        owner = folds[at] in _THINGS or (owner and folds[at] not in _BEFORE - {"of"})
+        owner = folds[at] in _THINGS or (owner and folds[at] not in _LOCATIVE)
         for width in range(min(MOST_WORDS, len(found) - at), 0, -1):
             whole = normal[found[at].start() : found[at + width - 1].end()]
             attached = whole.startswith(_IN) and key(whole) not in known

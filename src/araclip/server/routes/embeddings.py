@@ -31,7 +31,7 @@ async def models(service: ServiceOf) -> Models:
 
 @router.get("/v1/models/{identity:path}", responses=openai_errors(401, 403, 404))
 async def model(service: ServiceOf, identity: str) -> Model:
-    """Return the server's model, if it is named, with or without its fingerprint."""
+    """Return the server's model if `identity` is its name, alone or followed by its fingerprint."""
     found = _model(service)
     if identity not in (found.id, service.model.name):
         raise Problem("no-model", id=shown(identity)[:200], known=found.id)
