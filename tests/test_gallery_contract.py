@@ -98,6 +98,18 @@ def test_update_takes_in_what_is_new_and_forgets_what_vanished(gallery: BaseGall
     assert gallery.update([folder]).added == 0
 
 
+def test_vectors_are_given_for_files_that_did_not_change(gallery: BaseGallery, folder: Path, model: AraCLIP) -> None:
+    gallery.update([folder])
+    (folder / "turned.jpg").unlink()
+    pictures.solid(folder / "green.png", (0, 250, 10), (50, 50))
+    found = gallery.vectors(folder)
+    assert len(found) == 21 and str(folder / "رحلة 🏖️" / "copy.png") in found
+    assert not {str(folder / "turned.jpg"), str(folder / "green.png")} & found.keys()
+    np.testing.assert_allclose([*found.values()], model.encode_image([*found]), atol=1e-3)
+    assert [*gallery.vectors(folder / "may.jpg")] == [str(folder / "may.jpg")]
+    assert gallery.vectors(folder / "ti") == {}
+
+
 def test_files_that_change_places_are_found_under_their_new_names(
     gallery: BaseGallery, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

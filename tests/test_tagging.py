@@ -5,18 +5,21 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 import pictures
+from araclip import AraCLIP, Gallery
 from araclip.core import atomic
 from araclip.errors import InputError
+from araclip.gallery.locations import gallery_of
+from araclip.models.encoder_base import Vectors
 from araclip.pictures.keywords import HIERARCHY, SUBJECT, keywords_of, with_keywords, without_keywords
 from araclip.text.labels import parse_labels, read_labels
 from command_line import caller
-from tiny import ARABIC, COLOURS
+from tiny import ARABIC, COLOURS, write_tiny_model
 
 Run = Callable[..., tuple[int, str, str]]
 ADDED = {SUBJECT: ["قطة", "cat & mouse"], HIERARCHY: ["حيوانات|قطة"]}
@@ -50,6 +53,7 @@ BARE = f"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF {RDF}>
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tiny_model: Path, tmp_path: Path) -> Run:
     """Tags the folder `pictures`, with a list of the colours in a group."""
+    monkeypatch.setenv("ARACLIP_DATA", str(tmp_path / "home"))
     call = caller(monkeypatch, capsys, "tag")
     lines = ["[ألوان; colours]", *(f"{ARABIC[name]}; {name}" for name in COLOURS)]
     (tmp_path / "labels.txt").write_text("\ufeff" + "\n".join(lines), "utf-8")
@@ -95,6 +99,44 @@ def test_json_names_side_cars_keywords_and_probabilities(run: Run, folder: Path)
     red = next(one for one in made["results"] if one["path"].endswith("red.png"))
     assert (red["sidecar"], red["new"], red["keywords"]) == (str(folder / "red.png.xmp"), True, [ARABIC["red"]])
     assert red["labels"][ARABIC["red"]] > 0.5 and made["written"] is False
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_indexed_pictures_are_not_encoded_again(
+    run: Run, folder: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    model = AraCLIP.load(tiny_model)
+    with Gallery.open(tmp_path / "gallery" if named else gallery_of(folder), model=model, create=True) as gallery:
+        gallery.update([folder])
+    os.utime(folder / "red.png", (1, 1))
+    pictures.solid(folder / "new.png", COLOURS["green"])
+    (folder / "damaged.png").write_bytes(b"no picture")
+    missing = run("--json", "--gallery", tmp_path / "none")
+    assert missing[0] == 2 and "none" in missing[2]  # a gallery that was named must be there
+    encoded: list[str] = []
+
+    def encode(model: AraCLIP, given: Sequence[Path]) -> Vectors:
+        encoded.extend(path.name for path in given)
+        return encode_image(model, given)
+
+    encode_image = AraCLIP.encode_image
+    monkeypatch.setattr(AraCLIP, "encode_image", encode)
+    _, out, err = run("--json", *(["--gallery", tmp_path / "gallery"] if named else []))
+    found = json.loads(out)["results"]
+    assert {*encoded} == {"red.png", "new.png", "damaged.png"} and "damaged.png" in err
+    assert [Path(each["path"]).name for each in found] == sorted([*(f"{name}.png" for name in COLOURS), "new.png"])
+    assert all(ARABIC[name] in str(found) for name in COLOURS)
+
+
+def test_a_folders_gallery_of_another_model_is_not_used_and_a_named_one_is_refused(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    other = write_tiny_model(tmp_path / "other", width=12, name="other")
+    with Gallery.open(gallery_of(folder), model=other, create=True) as gallery:
+        gallery.update([folder])
+    assert "red.png.xmp" in run()[1]
+    code, _, err = run("--gallery", gallery_of(folder))
+    assert code == 2 and "holds" in err
 
 
 def test_the_side_car_of_another_picture_is_left_alone(run: Run, folder: Path) -> None:

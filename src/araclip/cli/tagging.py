@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,8 +10,11 @@ from araclip.cli.console import app, bars, out, print_json, refuse_idle, say, st
 from araclip.cli.options import AnyModelOption, JsonOption
 from araclip.core.display import counted, shown
 from araclip.core.paths import user_path
-from araclip.errors import InputError
+from araclip.errors import GalleryError, InputError
 from araclip.models.folder import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from araclip.models.encoder_base import Encoder, Vectors
 
 
 @app.command()
@@ -30,12 +33,19 @@ def tag(
     short_names: Annotated[
         bool, typer.Option("--short-names", help="Name new side-cars IMG.xmp (Lightroom) instead of IMG.jpg.xmp.")
     ] = False,
+    gallery: Annotated[
+        str | None,
+        typer.Option(
+            "--gallery", "-g", help="Gallery with the pictures' vectors; by default the folder's or an ancestor's."
+        ),
+    ] = None,
     model: AnyModelOption = DEFAULT_MODEL,
     as_json: JsonOption = False,
 ) -> None:
     """Write keywords for the pictures of a folder into XMP side-cars, which photo managers read.
 
     Without --write it only shows what it would write. Pictures are never changed, and what others wrote stays.
+    Pictures that a gallery of the same model holds are not encoded again.
     """
     from araclip.evaluation.tagging import LANGUAGES, untag
     from araclip.evaluation.tagging import tag as tag_pictures
@@ -52,7 +62,10 @@ def tag(
         say(f"skipped: {line}", "yellow")
 
     if undo:
-        idle = {"--labels": labels, "--write": write, "--at": at is not None, "--short-names": short_names}
+        idle = {
+            "--labels": labels, "--write": write, "--at": at is not None, "--short-names": short_names,
+            "--gallery": gallery,
+        }  # fmt: skip
         refuse_idle(idle, "with --undo")
         with stoppable("The same command continues there."):
             removed = list(untag(root, skip=skip))
@@ -75,7 +88,7 @@ def tag(
         tagged = []
         for one in tag_pictures(
             encoder, pictures, read_labels(labels), write=write, least=at, language=language, short_names=short_names,
-            skip=skip, progress=partial(show, "pictures"),
+            vectors=_indexed(root, gallery, encoder), skip=skip, progress=partial(show, "pictures"),
         ):  # fmt: skip
             tagged.append(one)
             if not as_json:
@@ -96,3 +109,19 @@ def tag(
         f"keywords of {counted(len(tagged), 'picture')}: {counted(new, 'new side-car')}, {len(tagged) - new:,} changed"
     )
     out.print(f"Wrote {what}." if write else f"Would write {what}. Nothing was written: add --write.", soft_wrap=True)
+
+
+def _indexed(folder: Path, gallery: str | None, model: "Encoder") -> "dict[str, Vectors]":
+    """Return the vectors below `folder` from the named gallery, or from the folder's if it is one of this model."""
+    from araclip.gallery.locations import gallery_above
+    from araclip.gallery.open import open_gallery
+
+    location = gallery or gallery_above(folder)
+    try:
+        if location:
+            with open_gallery(location, model=model) as opened:
+                return opened.vectors(folder)
+    except GalleryError:  # a gallery that nobody named: of another model, or damaged; then all pictures are encoded
+        if gallery:
+            raise
+    return {}

@@ -5,7 +5,7 @@ No picture is changed. Each side-car is replaced atomically, so that a crash lea
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_IMODE, S_ISLNK, S_IWUSR
@@ -15,7 +15,7 @@ from araclip.core.display import Log
 from araclip.core.files import open_regular
 from araclip.errors import InputError
 from araclip.evaluation.zeroshot import label_probabilities, readable_vectors
-from araclip.models.encoder_base import Encoder
+from araclip.models.encoder_base import Encoder, Vectors
 from araclip.pictures.keywords import HIERARCHY, RECORD, SUBJECT, keywords_of, with_keywords, without_keywords
 from araclip.pictures.metadata import MAX_XMP_BYTES, xmp_properties
 from araclip.text.labels import Label
@@ -48,6 +48,7 @@ def tag(
     least: float | None = None,
     language: str = "both",
     short_names: bool = False,
+    vectors: Mapping[str, Vectors] | None = None,
     skip: Log = lambda line: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Tagged]:
@@ -58,13 +59,15 @@ def tag(
             None: from the label's own, or LEAST if it has none.
         language: the names that are written: ar, en or both.
         short_names: name new side-cars IMG.xmp, as Lightroom does, instead of IMG.jpg.xmp.
+        vectors: the model's vectors (D,) by path, such as `BaseGallery.vectors` returns; pictures that have one are not
+            encoded.
         skip: called with a line for each picture or side-car that cannot be read or written.
 
     Raises:
         InputError: as for `label_probabilities`.
     """
-    kept, vectors = readable_vectors(model, pictures, skip, progress)
-    shares = label_probabilities(model, kept, [each.arabic for each in labels], other=True, image_vectors=vectors)
+    kept, found = readable_vectors(model, pictures, skip, progress, vectors)
+    shares = label_probabilities(model, kept, [each.arabic for each in labels], other=True, image_vectors=found)
     limits = [max(least or 0, each.least or (0 if least else LEAST)) for each in labels]
     namesakes = Counter(path.with_suffix("") for path in _siblings(kept))
     for picture, row in zip(kept, shares.tolist(), strict=True):

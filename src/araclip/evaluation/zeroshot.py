@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -312,26 +312,29 @@ def readable_vectors(
     pictures: Sequence[Path],
     skip: Log,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    known: Mapping[str, Vectors] | None = None,
 ) -> tuple[list[Path], Vectors]:
-    """Return the pictures that can be read, and their vectors (n, D); call `skip` with a line for each of the rest."""
-    kept: list[Path] = []
-    vectors = [np.empty((0, model.width), np.float32)]
-    for start in range(0, len(pictures), CHUNK):
-        chunk = list(pictures[start : start + CHUNK])
+    """Return the pictures that can be read, and their vectors (n, D); call `skip` with a line for each of the rest.
+
+    Args:
+        known: vectors (D,) by path; their pictures are not read.
+    """
+    vectors = {path: known[str(path)] for path in pictures if str(path) in known} if known else {}
+    unknown = [path for path in pictures if path not in vectors]
+    progress(len(pictures) - len(unknown), len(pictures))
+    for start in range(0, len(unknown), CHUNK):
+        chunk = unknown[start : start + CHUNK]
         try:
-            found = [(chunk, model.encode_image(chunk))]
+            vectors.update(zip(chunk, model.encode_image(chunk), strict=True))
         except (ImageError, OSError):  # tries the pictures one by one, to leave out only the bad ones
-            found = []
             for path in chunk:
                 try:
-                    found.append(([path], model.encode_image([path])))
+                    vectors[path] = model.encode_image([path])[0]
                 except (ImageError, OSError) as error:
                     skip(f"{path}: {error}" if isinstance(error, OSError) else str(error))
-        for paths, rows in found:
-            kept += paths
-            vectors.append(rows)
-        progress(min(start + CHUNK, len(pictures)), len(pictures))
-    return kept, np.concatenate(vectors)
+        progress(len(pictures) - max(0, len(unknown) - start - CHUNK), len(pictures))
+    kept = [path for path in pictures if path in vectors]
+    return kept, np.array([vectors[path] for path in kept], np.float32).reshape(len(kept), model.width)
 
 
 def none_of(labels: Vectors, everyday: Vectors) -> Vectors:

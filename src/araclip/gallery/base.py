@@ -37,7 +37,7 @@ from araclip.gallery.ingest.update import FilesProgress, Skip, unreadable, updat
 from araclip.gallery.ingest.videos import ingest_both
 from araclip.gallery.maintenance.duplicates import grouped
 from araclip.gallery.maintenance.export import write_export
-from araclip.gallery.maintenance.verify import file_faults
+from araclip.gallery.maintenance.verify import file_fault, file_faults
 from araclip.gallery.plan import Part, Planner, QueryPlan
 from araclip.gallery.query import Query, combine, parse
 from araclip.gallery.ranking import Page
@@ -391,6 +391,20 @@ class BaseGallery(ABC):
             InputError: the path is not in the gallery.
         """
         return self._catalog.records([self._content_of(path)]).popitem()[1].described()
+
+    def vectors(self, folder: StrPath) -> dict[str, NDArray[np.float32]]:
+        """Return the unit vectors (D,) of the file at `folder`, or of all indexed files below it, by their paths.
+
+        Files that are gone or have changed since they were indexed are left out. A scene has the path that hits show.
+        """
+        files = self._catalog.files(stored(text_path(folder)))
+        unchanged = [path for path, file in files.items() if not any(file_fault(file, None))]
+        contents = {path: self._catalog.content_of(path) for path in unchanged}
+        ids, vectors = self._catalog.vectors()
+        rows: dict[int | None, int] = {content: row for row, content in enumerate(ids.tolist())}
+        return {
+            path: vectors[rows[content]].astype(np.float32) for path, content in contents.items() if content in rows
+        }
 
     # ------------------------------------------------------------------ search
 
