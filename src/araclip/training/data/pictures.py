@@ -3,7 +3,7 @@
 import hashlib
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import BytesIO
 from itertools import chain, count
 from pathlib import Path
@@ -225,15 +225,10 @@ def listed_pictures(
     return found
 
 
-def ungrouped(sources: Sequence[PictureSource]) -> list[PictureSource]:
-    """Return the sources without their groups, so that one batch can hold pictures of all of them."""
-    return [replace(source, group="") for source in sources]
-
-
 def draw_files(sources: Sequence[PictureSource], seed: int, count: int) -> tuple[list[Path], str]:
-    """Draw `count` picture files of all groups at random, by the sources' shares; return them and a fingerprint."""
-    mixture = PictureMixture(ungrouped(sources), seed, languages=dict.fromkeys(LANGUAGES, 1.0))
-    return [mixture.pictures[row].path for row in mixture.batch(0, count).rows], mixture.fingerprint
+    """Draw `count` picture files by the sources' shares; return them and the fingerprint of `FileMixture`."""
+    mixture = FileMixture(sources, seed)
+    return [mixture.files[row] for row in mixture.batch(0, count)], mixture.fingerprint
 
 
 def _usable(source: PictureSource, languages: tuple[str, ...], texts: int, needs_files: bool) -> list[CaptionedPicture]:
