@@ -421,6 +421,14 @@ def swap_graphs(folder: Path) -> None:
     tiny.rehash(folder)
 
 
+def test_the_folder_of_a_stage_is_told_apart_from_a_broken_copy(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    for folder in (tmp_path, tmp_path / "model"):
+        (folder / "config.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(ModelMismatch, match=r"is a stage of a training run, no model folder. Name .*/model, or export"):
+        AraCLIP(tmp_path)
+
+
 @pytest.mark.parametrize("part", model_folder.PARTS)
 def test_a_missing_part_is_named(copy: Path, part: str) -> None:
     (copy / part).unlink()

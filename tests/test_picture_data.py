@@ -222,6 +222,17 @@ def test_files_are_drawn_from_all_groups_by_the_shares_of_their_sets_also_withou
     assert sum(int(file.stem) >= 6 for file in files) == 1  # a third
 
 
+def test_pictures_of_other_splits_are_learned_from_only_if_the_split_is_named(folder: Path) -> None:
+    lines = [{**line, "split": split} for line, split in zip(numbered(3), ("train", "dev", "test"), strict=True)]
+    listed = [*lines, {"image": 3, "caption_ar": ["نص"]}]
+    for split, used in ((None, ["0", "3"]), ("dev", ["1"])):
+        sources = [source(folder, "split", listed, split=split)]
+        for mixed in (PictureMixture(sources, 0, languages={"arabic": 1.0}), FileMixture(sources, 0)):
+            assert [file.stem for file in mixed.files] == used
+    with pytest.raises(DataError, match=r"\(split held\)"):
+        FileMixture([source(folder, "split", listed, split="held")], 0)
+
+
 @pytest.mark.parametrize(("limit", "used"), [(1, [0]), (4, [0, 2, 5, 7]), (10, range(10)), (99, range(10))])
 def test_a_limit_takes_so_many_pictures_evenly_spread(folder: Path, limit: int, used: Sequence[int]) -> None:
     limited = [source(folder, "limited", numbered(10), limit=limit)]

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from araclip import AraCLIP, Filters, Gallery
 from araclip.cli import app
+from araclip.cli.searching import understood_lines
 from araclip.client import Client
 from araclip.errors import InputError
 from araclip.gallery.open import open_gallery
@@ -153,6 +154,9 @@ def read(text: str, known: dict[str, str] = HERE) -> tuple[str, list[str]]:
         ("كلب بني", "كلب بني", []),
         ("برج إيفل في باريس", "برج إيفل في باريس", []),  # no picture lies there
         ("«صور القاهرة»", "صور القاهرة", []),
+        ("صور خارج القاهرة", "صور خارج القاهرة", []),
+        ("photos outside Alexandria", "photos outside Alexandria", []),
+        ("cats not in Cairo", "cats not in Cairo", []),
         ("علم لبنان", "علم لبنان", []),  # a flag, wherever it was photographed
         ("flag of the Republic of Lebanon", "flag of the Republic of Lebanon", []),
         ("علم جمهورية مصر العربية", "علم جمهورية مصر العربية", []),
@@ -195,9 +199,20 @@ def test_the_reading_is_shown_and_can_be_taken_back(gallery: Any) -> None:
     assert len(gallery.search("صور القاهرة", ignore=["place"])) == 7
 
 
+@pytest.mark.parametrize("query", ["قطط ما عدا القاهرة", "قطط ليست في القاهرة", "قطط بدون يونيو", "cats without june"])
+def test_no_filter_stands_for_an_excluded_place_or_date_and_the_answer_says_that_they_remain(query: str) -> None:
+    found = plan(parse(query), interpreter(), today=date(2026, 11, 30), places=lambda: HERE)
+    interpretation = found.interpretation
+    assert (interpretation.filters, interpretation.excluded, len(interpretation.qualities)) == ((), (), 1)
+    assert [term.weight for term in found.query.terms] == [1.0]
+
+
 def test_a_place_whose_pictures_do_not_pass_is_searched_as_words(gallery: Any) -> None:
     hits = gallery.search("صور القاهرة", where="captured=2025")
     assert [each.applied for each in hits.interpretation.filters] == [False]
+    hits = gallery.search("قطط في القاهرة سنة 1999")
+    assert [each.applied for each in hits.interpretation.filters] == [False, False]
+    assert any("القاهرة» مع بقية الشروط: لا صور" in line for line in understood_lines(hits.interpretation))
 
 
 # ------------------------------------------------------------------ over HTTP and on the command line

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from araclip.errors import LossDiverged, RecipeError, RunMismatch, TrainingError
+from araclip.errors import DataError, LossDiverged, RecipeError, RunMismatch, TrainingError
 from araclip.training.stages.dispatch import run_all, run_stage
 from toy_stages import CHANCE, dev_recall, refused, section, student
 from toy_training import Notes, recipe, rows
@@ -95,6 +95,29 @@ def test_a_fresh_run_that_fails_leaves_no_old_result_that_could_pass_for_its_own
 def test_stages_of_different_precision_run_in_one_process(world: Path, runs: Path) -> None:
     read = recipe(world, *section("distill", steps=2, precision="bfloat16"), *section("finetune", steps=2))
     assert list(run_all(read, runs, Notes())) == ["teacher", "linear", "distill", "finetune"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"max_tokens": 64}, r"\[model\] max_tokens = 64 cannot be used .*Remedy: lower it"),
+        ({"vision": '"{world}/vit"', "image_size": 64}, r"\[model\] image_size = 64 cannot be used .*: leave it out"),
+    ],
+)
+def test_sizes_that_a_tower_cannot_take_are_refused_before_the_first_step(
+    world: Path, runs: Path, changes: dict[str, object], said: str
+) -> None:
+    spec = {key: value.format(world=world) if isinstance(value, str) else value for key, value in changes.items()}
+    refused(recipe(world, f"distill.model={student(world, **spec)}"), "distill", runs, said)
+
+
+def test_fresh_keeps_a_result_until_the_new_run_begins(world: Path, runs: Path) -> None:
+    run_stage(recipe(world, f"distill.model={student(world)}", *section("distill", steps=1)), "distill", runs, Notes())
+    changes = section("distill", steps=1, sources="[{path='none.tsv'}]")
+    wrong = recipe(world, f"distill.model={student(world)}", *changes)
+    with pytest.raises(DataError, match=r"none\.tsv"):
+        run_stage(wrong, "distill", runs, Notes(), fresh=True)
+    assert {"result.json", "model"} <= {path.name for path in (runs / "distill").iterdir()}
 
 
 def test_a_stage_that_is_not_there_is_named(world: Path, runs: Path) -> None:

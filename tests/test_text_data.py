@@ -85,7 +85,7 @@ def test_cells_after_the_last_needed_one_may_be_missing(tmp_path: Path) -> None:
 
 
 def test_rows_without_text_after_normalisation_are_skipped(tmp_path: Path) -> None:
-    path = tsv(tmp_path / "a.tsv", "en\tar", " \tقطة", "cat\t\u0651", "dog\tكلب")
+    path = tsv(tmp_path / "a.tsv", "en\tar", " \tقطة", "cat\t\u0651", "", "dog\tكلب", "")
     assert [pair.english for pair in read_pairs(path)] == ["dog"]
 
 

@@ -387,8 +387,9 @@ def understood_lines(found: "Interpretation") -> list[str]:
     comma = ", " if language == "en" else "، "
     listed = {"search also": found.also, "search excluded": found.excluded, "query quality": found.qualities}
     lines = [_told(key, language, words=comma.join(words)) for key, words in listed.items() if words]
+    failed = "none" if sum(not each.applied for each in found.filters) == 1 else "together"
     for each in found.filters:
-        key = f"search {each.part}" if each.applied else f"search {each.part} none"
+        key = f"search {each.part}" if each.applied else f"search {each.part} {failed}"
         lines.append(_told(key, language, words=each.words, where=" ".join(each.where)))
     if lines:
         lines[-1] += "  " + _told("search literal", language)

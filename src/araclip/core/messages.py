@@ -27,8 +27,8 @@ ENGLISH = {
     "query weight": "weight {weight} is out of range; it goes from {least} to {most:.0f}. If it is text, write \\ "
     "before the colon.",
     "query cancels": "the terms of the query cancel each other out. Leave one out, or give them weights.",
-    "query quality": "the model does not tell colours and qualities well enough to leave them out: pictures with "
-    "«{words}» remain",
+    "query quality": "the model does not tell colours, qualities, places and dates well enough to leave them out: "
+    "pictures with «{words}» remain",
     "k": "k is {k}, the most is {most}. Ask for pages with offset.",
     # filters
     "filter form": "'{given:.80}' is no filter; write KEY=VALUE, for example captured=2023..2024.",
@@ -62,6 +62,9 @@ ENGLISH = {
     "search date none": "no picture has the date «{words}», so it was searched for as words",
     "search folder none": "no picture of the folder «{words}» passes, so it was searched for as words",
     "search place none": "no picture was taken at «{words}», so it was searched for as words",
+    "search date together": "no picture has the date «{words}» and the rest, so it was searched for as words",
+    "search folder together": "no picture is in the folder «{words}» with the rest, so it was searched for as words",
+    "search place together": "no picture was taken at «{words}» with the rest, so it was searched for as words",
     "search literal": "(--literal searches for the words as typed)",
     "search suggestion": "did you mean: {text}",
     "search away": "Not one picture file can be found in {folder}. Is a drive unplugged? They are found again when it "
@@ -122,7 +125,7 @@ ARABIC = {
     "عن النص.",
     "query weight": "الوزن {weight} خارج المدى؛ المدى من {least} إلى {most:.0f}. إن لم يكن وزنًا تُكتب \\ قبل النقطتين.",
     "query cancels": "أجزاء البحث يلغي بعضها بعضًا. يلزم حذف واحد منها، أو إعطاؤها أوزانًا.",
-    "query quality": "لا يميّز النموذج الألوان والصفات بما يكفي لاستبعادها، فبقيت صور فيها «{words}»",
+    "query quality": "لا يميّز النموذج الألوان والصفات والأماكن والتواريخ بما يكفي لاستبعادها، فبقيت صور فيها «{words}»",
     "k": "العدد k هو {k}، وأقصاه {most}. تُطلب صفحات متتالية بـ offset.",
     # filters
     "filter form": "ليست تصفية: '{given:.80}'؛ الشكل KEY=VALUE، مثل captured=2023..2024.",
@@ -155,6 +158,9 @@ ARABIC = {
     "search date none": "التاريخ «{words}»: لا صور، فبحثنا عن الكلمات",
     "search folder none": "المجلد «{words}»: لا صور، فبحثنا عن الكلمات",
     "search place none": "المكان «{words}»: لا صور، فبحثنا عن الكلمات",
+    "search date together": "التاريخ «{words}» مع بقية الشروط: لا صور، فبحثنا عن الكلمات",
+    "search folder together": "المجلد «{words}» مع بقية الشروط: لا صور، فبحثنا عن الكلمات",
+    "search place together": "المكان «{words}» مع بقية الشروط: لا صور، فبحثنا عن الكلمات",
     "search literal": "(الخيار --literal يبحث عن الكلمات كما كُتبت)",
     "search suggestion": "هل تقصد: {text}",
     "search away": "لا يوجد أي ملف من ملفات الصور في {folder}. هل فُصل القرص؟ ستظهر الصور من جديد عند عودته.",

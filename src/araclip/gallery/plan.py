@@ -74,7 +74,8 @@ class Interpretation:
     # what was searched for each term that has several readings, or a reading unlike the typed text
     readings: tuple[Reading, ...] = ()
     excluded: tuple[str, ...] = ()
-    qualities: tuple[str, ...] = ()  # colours and the like after "not": no model sees them well, so nothing is left out
+    # colours, dates, places and the like after "not": no model sees them well, so nothing is left out
+    qualities: tuple[str, ...] = ()
     filters: tuple[DerivedFilter, ...] = ()
     suggestion: str | None = None  # if little was found: the query with corrected spelling
     literal: bool = False
@@ -254,7 +255,12 @@ def plan(
         excluded += [Term("text", thing, -1.0) for thing in negated]
         terms.append(replace(term, value=text))
     shown, only_filters = _showing_something(Query(tuple(each for each in terms if each.kind != "text" or each.value)))
-    qualities = [] if only_filters else [term.value for term in excluded if is_quality(term.value)]
+
+    def is_unseen(thing: str) -> bool:
+        dated = split_date(thing, today).only_date
+        return is_quality(thing) or dated or bool(split_place(thing, places(), interpreter).folders)
+
+    qualities = [] if only_filters else [term.value for term in excluded if is_unseen(term.value)]
     excluded = [term for term in excluded if term.value not in qualities]
     room = MAX_TERMS - len(shown.terms)
     new = Query((*shown.terms, *excluded[: max(room, 0)]))
@@ -327,6 +333,8 @@ def _taken_apart(
             placed = Placed(text)
     # dates before exclusions: «بدون كلاب صيف 2019» excludes dogs, not a summer
     dated = split_date(placed.text, today) if dates else Dated(placed.text)
+    if dated.filter and negates and dated.words in split_exclusions(placed.text, interpreter).excluded:
+        dated = Dated(placed.text)  # «بدون يونيو»
     beside = bool(placed.folders) or dated.filter is not None
     parts = split_exclusions(dated.text, interpreter, beside=beside) if negates else Split(dated.text, (), ())
     rest = parts.text
@@ -387,7 +395,7 @@ def _read(
             readings = _kept(read.readings, most)
             all_readings.append(readings)
             language = read.language if language == "other" else language
-            if read.changes:
+            if read.changes and term.weight > 0:
                 shown += [reading for reading in readings if reading.changes]
     interpretation = Interpretation(
         language=language,

@@ -387,6 +387,11 @@ def _check_parts(folder: Path, parts: tuple[str, ...], most: int) -> None:
             raise ModelMismatch(f"{path} is no regular file. Copy the folder again.")
         if found.st_size > most:
             raise ModelMismatch(f"{path} has {found.st_size} bytes, the most is {most}. Export the model again.")
+    if missing and (folder / "model" / "config.json").is_file():
+        raise ModelMismatch(
+            f"{folder} is a stage of a training run, no model folder. Name the model that it has saved, "
+            f"{folder / 'model'}, or export it: `araclip export {folder} FOLDER`."
+        )
     if missing:
         raise ModelMismatch(
             f"{folder}: {', '.join(missing)} missing; a model folder holds {', '.join(PARTS)}. Copy the folder again."

@@ -1,7 +1,7 @@
 """Data: names of months, seasons, feasts and times in Arabic (of all regions) and English, folded."""
 
 from araclip.text.folding import fold
-from araclip.text.word_lists import forms, listed, phrases
+from araclip.text.word_lists import forms, listed, numbered, phrases
 
 _MONTHS = listed("dates: months")
 _HIJRI = listed("dates: Hijri months")
@@ -60,10 +60,14 @@ MONTH_WORDS = phrases("dates: month")
 WEEK_WORDS = phrases("dates: week")
 GREGORIAN_MARKS = phrases("dates: Gregorian")
 HIJRI_MARKS = phrases("dates: Hijri")
-TODAY = phrases("dates: today")
+TODAY, NOW, RECENT = phrases("dates: today"), phrases("dates: now"), phrases("dates: up to today")
+# «الأول», «الخامس عشر», … → the day of a month
+BY_ORDER = {form: 1 + place for place, form in numbered("numbers: days by order")}
+PARTS_OF_A_MONTH = phrases("dates: parts of a month")
 _YESTERDAYS = {
     "أمس|امبارح|إمبارح|مبارح|البارحة|البارح|أمبارح|الليلة الماضية|ليلة أمس|ليلة البارحة|yesterday|last night": 1,
-    "أول أمس|أول امبارح|أول إمبارح|أول مبارح|أول البارحة|أول البارح|أمس الأول|قبل أمس|day before yesterday": 2,
+    "أول أمس|أول امبارح|أول إمبارح|أول مبارح|أول البارحة|أول البارح|أمس الأول|قبل أمس|قبل الأمس|أول الأمس|"
+    "day before yesterday": 2,
 }
 YESTERDAYS = {name: back for names, back in _YESTERDAYS.items() for name in forms(names)}
 BEFORE, AFTER = frozenset(forms("قبل|before")), frozenset(forms("بعد|منذ|من بعد|since|after"))

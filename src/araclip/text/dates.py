@@ -80,8 +80,8 @@ _OF_IT = re.compile("['\u2019]s$")  # the English genitive, as in "yesterday's p
 _FILE_NAME = re.compile(r"_\d|\d_|\d\.[A-Za-z]")  # numbers in file names are no years: IMG_2019, 2015.jpg
 # A و or ل before a month continues a list or a span after another month or a number: «ويوليو», «لمارس».
 _JOINED = re.compile("[ول](?=..)")
-_FIRST_WORDS = frozenset(name[0] for name in (*MONTHS, *MONTH_WORDS, *SEASONS))
-_LAST_WORDS = frozenset(name[-1] for name in MONTHS)
+_FIRST_WORDS = frozenset(name[0] for name in (*MONTHS, *MONTH_WORDS, *SEASONS, *names.YESTERDAYS, *names.TODAY))
+_LAST_WORDS = frozenset(name[-1] for name in (*MONTHS, *names.YESTERDAYS))
 
 
 @dataclass(frozen=True)
@@ -275,12 +275,14 @@ class Years:
                     if span.first and span.first.startswith(str(gregorian[1])):
                         return gregorian[0], span
         if width := self.qualifier(at, names.LAST):
-            for hijri in range(self.today.year - 577, self.today.year - 581, -1):
-                if hijri in HIJRI_YEARS:
-                    span = days(hijri_days(hijri, (month, first), (month, last)))
-                    if span.last and span.last < self.today.isoformat():
-                        return width, span
+            return width, self.last_hijri(month, first, last)
         return None
+
+    def last_hijri(self, month: int, first: int = 1, last: int = 30) -> DateFilter:
+        """Return the filter for these days of the last Hijri month with this number in which they are over."""
+        years = (year for year in range(self.today.year - 577, self.today.year - 581, -1) if year in HIJRI_YEARS)
+        spans = (days(hijri_days(year, (month, first), (month, last))) for year in years)
+        return next(span for span in spans if (span.last or "") < self.today.isoformat())
 
 
 _DAY = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?")
@@ -342,13 +344,20 @@ class Months(Years):
         if name := self.named(at, names.MONTHS):
             width, day = 1, self._day(at + len(name))
         else:
-            in_words = number_in_words(self.folded, at) or (0, 0)
+            in_words = self._by_order(at) or number_in_words(self.folded, at) or (0, 0)
             width, day = (1, self._day(at)) if self._day(at) else in_words
             width += self.word(at + width) in _OF
             name = self.named(at + width, names.MONTHS)
-            if day == in_words[1] and (day < 3 or name in names.AMBIGUOUS):  # «كلب واحد مايو 2019»
+            # «كلب واحد مايو 2019», and not «الأول من مايو»
+            if day == in_words[1] and (day < 3 or name in names.AMBIGUOUS) and not self._by_order(at):
                 return None
         return (width + len(name), names.MONTHS[name], day) if name and 1 <= day <= 31 else None
+
+    def _by_order(self, at: int) -> tuple[int, int] | None:
+        """Read «الأول», «الخامس عشر»: return (words read, day), or None, as in «الأسبوع الأول»."""
+        name = self.named(at, names.BY_ORDER)
+        of_part = at > 0 and (self.word(at - 1),) in names.PARTS_OF_A_MONTH - names.TODAY
+        return (len(name), names.BY_ORDER[name]) if name and not of_part else None
 
     def _day(self, at: int) -> int:
         number = _DAY.fullmatch(self.word(at))
@@ -454,19 +463,33 @@ def long_ago(folded: Sequence[str], at: int, today: date) -> Ago | None:
         return (width + (not lead), *_span(unit, number, today))
     if lead and word in _TWO:
         return (width - 1, *_span(_TWO[word], 2, today))
-    if lead and folded[at] != _FROM and word in _ONE and following in _AFTER_ONE:
+    if lead and word in _ONE and following in _AFTER_ONE and (folded[at] != _FROM or _ONE[word] in ("month", "week")):
         return (width - 1, *_span(_ONE[word], 1, today))
     return None
 
 
 def last_several(words: Years, at: int) -> tuple[int, DateFilter] | None:
-    """Read «السنوات الأربع الماضية», «التلات أيام اللي فاتت»: return (words read, date filter up to today), or None."""
+    """Read «السنوات الأربع الماضية», «آخر ٣ أشهر»: return (words read, date filter up to today), or None."""
+    if (lead := words.qualifier(at, names.RECENT)) and (unit := _recent(words, at + lead)):
+        return lead + unit[0], days((_day_before(words.today, unit[1], unit[2]), words.today))
     pair = [words.word(place).removeprefix("ال") for place in (at, at + 1)]
     width = words.qualifier(at + 2, LAST)
     for number, unit in (pair, reversed(pair)):
         if width and unit in _SEVERAL and 1 <= _number(number) <= MOST:
             return 2 + width, days((_day_before(words.today, _SEVERAL[unit], _number(number)), words.today))
     return None
+
+
+def _recent(words: Years, at: int) -> tuple[int, str, int] | None:
+    """Read what follows «آخر» or "past", such as «شهرين»: return (words read, unit, how many), or None."""
+    word, following = words.word(at), words.word(at + 1)
+    if following in _SEVERAL and 1 <= (number := _number(word)) <= MOST:
+        return 2, _SEVERAL[following], number
+    if word in _TWO:
+        return 1, _TWO[word], 2
+    # "last week" is the week before this one, and «آخر يوم» the end of something
+    single = word in _ONE and _ONE[word] != "day" and following in _AFTER_ONE and words.word(at - 1) != "last"
+    return (1, _ONE[word], 1) if single else None
 
 
 def _number(word: str) -> int:
@@ -654,7 +677,7 @@ def _end(words: Months, at: int, read: Read) -> _End | None:
 
 
 def _named_end(words: Months, at: int, read: Read) -> _End | None:
-    if name := words.named(at, names.TODAY):
+    if name := words.named(at, names.TODAY | names.NOW):
         return _End(len(name), one(words.today.isoformat()))
     if day := words.day_named(at):
         end = _End(day[0], month=day[1], day=day[2])
@@ -717,6 +740,23 @@ def _joined(first: _End, last: _End) -> DateFilter | None:
     return DateFilter(begins, ends) if ordered else None
 
 
+def together(first: DateFilter, second: DateFilter) -> DateFilter | None:
+    """Return the filter for two dates joined by "and"; None if there is a gap that no filter can leave out.
+
+    Joined are spans that touch («يونيو 2023 ويوليو 2023»), and the same months of years that touch.
+    """
+    if first.days or second.days or first.months != second.months or not (first.last and second.first):
+        return None
+    early, late = sorted((first, second), key=lambda each: (each.first or "").ljust(10, "-"))
+    if not (early.first and early.last and late.first and late.last):
+        return None
+    touches = last_day(early.last) + timedelta(days=1) >= first_day(late.first)
+    if not touches or (first.months and len(early.first) != 4):
+        return None
+    last = max(early.last, late.last, key=last_day)
+    return DateFilter(early.first, last, first.months)
+
+
 def first_day(text: str) -> date:
     """Return the first day of a year, month or day."""
     return date.fromisoformat(f"{text}-01-01"[:10])
@@ -774,7 +814,12 @@ class _Reader(Months):
             rules = (self._between, *rules)
         for at in range(len(self.folded)):
             if result := _first(rules, at):
-                return at, *result
+                width, found = result
+                while (joint := self.qualifier(at + width, names.AND)) and (other := _first(rules, at + width + joint)):
+                    if (both := together(found, other[1])) is None:
+                        break
+                    width, found = width + joint + other[0], both
+                return at, width, found
         return None
 
     # ------------------------------------------------------------------ rules: index of a word → (words read, filter)
@@ -815,6 +860,9 @@ class _Reader(Months):
         name = self.named(at, names.HIJRI_MONTHS)
         if name and (found := self.hijri_span(at + len(name), names.HIJRI_MONTHS[name])):
             return len(name) + found[0], found[1]
+        lead = self.qualifier(at, LAST)
+        if lead and (name := self.named(at + lead, names.HIJRI_MONTHS)):  # last Ramadan
+            return lead + len(name), self.last_hijri(names.HIJRI_MONTHS[name])
         word, name = self.folded[at], self.named(at + 1, names.HIJRI_MONTHS)
         day = int(word) if name and re.fullmatch(r"\d{1,2}", word) else 0  # 15 رمضان 1444
         if name and 1 <= day <= 30:
@@ -869,6 +917,9 @@ class _Reader(Months):
     def _year(self, at: int) -> tuple[int, DateFilter] | None:
         if not (year := self.gregorian(at)):
             return None
+        season = self.named(at + year[0], SEASONS)  # 2023 summer
+        if season and season[0].isascii() and not self.gregorian(at + year[0] + 1):
+            return year[0] + 1, DateFilter(str(year[1]), str(year[1]), SEASONS[season])
         last = self.gregorian(at + year[0])  # 2018-2019
         if last and last[1] > year[1]:
             return year[0] + last[0], DateFilter(str(year[1]), str(last[1]))

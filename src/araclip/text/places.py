@@ -210,6 +210,7 @@ def spellings(places: tuple[str, ...]) -> Mapping[str, str]:
 
 _BEFORE, _CITY = folded("places: before"), folded("places: city")
 _THINGS, _LOCATIVE = folded("places: things"), _BEFORE - {"of"}
+_OUTSIDE = folded("places: outside")
 _COMMON, _ONLY_IN = folded("places: common"), folded("places: only after in")
 _IN = "ب"  # a preposition that is written on the word: بدبي
 FREQUENT = 3  # a word with at least this count in captions is a thing, unless it is known as a name
@@ -245,6 +246,8 @@ def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -
             first = at
             while first and folds[first - 1] in _BEFORE | _CITY and not attached:
                 first -= 1
+            if first and folds[first - 1] in _OUTSIDE:  # no filter can leave out a place
+                continue
             begin, end = found[first].start(), found[at + width - 1].end()
             left = " ".join((normal[:begin] + " " + normal[end:]).split()).strip(" ،,.;؛")
             return Placed(left, normal[begin:end], (known[key(name)],))

@@ -32,6 +32,7 @@ Many = Annotated[
 ]
 Few = Annotated[int, limited(lambda value: 1 <= value <= 1000, "1 or more, at most 1,000, of each picture")]
 OrNone = Annotated[int, limited(lambda value: 0 <= value <= 10**6, "0 or more")]
+Seed = Annotated[int, limited(lambda value: 0 <= value < 2**32, "a whole number from 0 to 4,294,967,295")]
 Rows = Annotated[int, limited(lambda value: 1 <= value <= 10**8, "1 or more")]
 Positive = Annotated[float, limited(lambda value: 0 < value < math.inf, "a positive number")]
 Length = Annotated[float, limited(lambda value: value > 0, "a positive number, or inf")]

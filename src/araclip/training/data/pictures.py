@@ -28,7 +28,8 @@ class PictureSource:
     """A picture set.
 
     `share` is its part of each batch, relative to the other sets; `images` is the folder of its pictures, if they do
-    not lie in `folder`. Of a set with more than `limit` pictures, `limit` evenly spread pictures are used.
+    not lie in `folder`. Of a set with more than `limit` pictures, `limit` evenly spread pictures are used. Without a
+    `split`, the pictures of the split "train" are used, to which pictures without a split belong.
     """
 
     folder: Path
@@ -234,13 +235,14 @@ def draw_files(sources: Sequence[PictureSource], seed: int, count: int) -> tuple
 def _usable(source: PictureSource, languages: tuple[str, ...], texts: int, needs_files: bool) -> list[CaptionedPicture]:
     fields = {name: getattr(source, name) for name in LANGUAGES}
     found = listed_pictures(
-        source.folder, fields["english"], fields["arabic"], source.split, images=source.images, needs_files=needs_files
-    )
+        source.folder, fields["english"], fields["arabic"], source.split or "train", images=source.images,
+        needs_files=needs_files,
+    )  # fmt: skip
     usable = [p for p in found if sum(len(set(getattr(p, language))) for language in languages) >= texts]
     if not usable:
         counted = "a text" if texts == 1 else f"{texts} texts"
         raise DataError(
-            f"{source.folder}: none of {len(found)} pictures (split {source.split}) has {counted} in "
+            f"{source.folder}: none of {len(found)} pictures (split {source.split or 'train'}) has {counted} in "
             f"{' or '.join(languages)}. Its caption fields are taken to be {fields}; correct them or leave the set out."
         )
     return _limited(usable, source.limit)
@@ -263,9 +265,10 @@ class FileMixture:
         rows: dict[Path, int] = {}
         self._rows: list[list[int]] = []
         for source in sources:
-            found = _limited(listed_pictures(source.folder, (), (), source.split, images=source.images), source.limit)
+            split = source.split or "train"
+            found = _limited(listed_pictures(source.folder, (), (), split, images=source.images), source.limit)
             if not found:
-                raise DataError(f"{source.folder} has no picture (split {source.split}). Correct it or leave it out.")
+                raise DataError(f"{source.folder} has no picture (split {split}). Correct it or leave it out.")
             self._rows.append([rows.setdefault(picture.path, len(rows)) for picture in found])
         self.files = list(rows)
         self._sampler = InterleavedSampler(list(map(len, self._rows)), [source.share for source in sources], seed)

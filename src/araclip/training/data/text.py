@@ -191,6 +191,8 @@ def _tsv(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
     positions = {ours: header.index(theirs) for ours, theirs in columns.items()}
     needed = 1 + max(positions[ours] for ours in ("english", "arabic", "split") if ours in positions)
     for where, line in lines:
+        if not line.strip():
+            continue
         cells = line.split("\t") if len(header) > 1 else [line]  # with one column, a tab belongs to the text
         if not needed <= len(cells) <= len(header):
             expected = f"{needed} to {len(header)}" if needed < len(header) else str(needed)

@@ -135,7 +135,7 @@ def begin(folder: Path, recipe: Mapping[str, Any], data: Mapping[str, str], *, f
 
     Args:
         data: each source of data → its fingerprint; and under "begins with" the stage or model the run starts from.
-        fresh: first delete the folder's checkpoints, metrics.jsonl, model and config.json.
+        fresh: first delete the folder's checkpoints, metrics.jsonl, result.json, model and config.json.
 
     Raises:
         RunMismatch: the folder was begun with another recipe or other data, or its config.json is missing or damaged.
@@ -143,7 +143,8 @@ def begin(folder: Path, recipe: Mapping[str, Any], data: Mapping[str, str], *, f
     path = folder / "config.json"
     if fresh:  # deletes checkpoints first: if killed in between, the new recipe must not resume from them
         checkpoint.remove_all(folder)
-        (folder / "metrics.jsonl").unlink(missing_ok=True)
+        for name in ("metrics.jsonl", "result.json"):
+            (folder / name).unlink(missing_ok=True)
         shutil.rmtree(folder / "model", ignore_errors=True)  # else a later stage could start from the old model
         path.unlink(missing_ok=True)
     config = _config(recipe, data)

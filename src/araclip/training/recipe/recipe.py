@@ -85,8 +85,12 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     A RecipeError names up to ten mistakes, each with its key and what is allowed.
     """
     file = _open(path, ())
+    there = _sections(file.table)
     for change in changes:
         set_value(file.table, change)
+    made = {name for name in _sections(file.table) if "kind" not in file.table[name]} - {*there, "model", *NAMED}
+    if made:
+        raise RecipeError(f"--set: the recipe has no section '{min(made)}'. It has: {', '.join(there)}.")
     file.table.setdefault("name", path.stem)
     return _recipe(file)
 
@@ -118,7 +122,7 @@ def _recipe(file: TomlFile) -> Recipe:
     table = file.table
     named = read_named(file, table)
     model = table.pop("model", {})
-    raw = {name: table.pop(name) for name in [key for key, value in table.items() if isinstance(value, dict)]}
+    raw = {name: table.pop(name) for name in _sections(table)}
     for key in [key for key in table if key not in _Top.__dataclass_fields__]:
         known = ("name", "data", "model", "stages", *NAMED)
         file.mistake((key,), f"unknown key '{key}'. Known are {', '.join(known)} and the stages.")
@@ -188,6 +192,10 @@ def set_value(table: dict[str, Any], change: str) -> None:
             raise RecipeError(f"--set {change}: '{part}' is no section of the recipe.")
         table = inner
     table[last] = value
+
+
+def _sections(table: Mapping[str, Any]) -> list[str]:
+    return [key for key, value in table.items() if isinstance(value, dict)]
 
 
 def extend_sections(file: TomlFile, sections: Mapping[str, Table]) -> dict[str, Table]:

@@ -31,6 +31,7 @@ from araclip.training.data.limits import (
     OrNone,
     Positive,
     Rows,
+    Seed,
     Window,
     limited,
 )
@@ -106,6 +107,8 @@ class ImageSide:
             raise ValueError(
                 "degradation needs views = 3 or more: only crops are degraded, the third view and further."
             )
+        if self.frozen_blocks and self.train == "full":
+            raise ValueError('frozen_blocks needs train = "partial" or "locked": "full" trains every block.')
         if self.each_branch and self.train != "partial":
             raise ValueError('each_branch needs train = "partial".')
         if self.map_scale is not None and self.train != "partial":
@@ -118,7 +121,7 @@ class Stage:
     """Base class of all stages: the keys that every stage's table in a recipe may have."""
 
     kind: str = ""
-    seed: int = 0
+    seed: Seed = 0
     dev: DevSet | None = None
     sinks: tuple[str, ...] = ()  # where metrics go besides metrics.jsonl: tensorboard, trackio
 

@@ -32,8 +32,6 @@ def run_stage(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fres
     Return the dev recall (empty without a dev set), which is also written to `runs/<name>/result.json`.
     """
     stage = recipe.stage(name)
-    if fresh:
-        _result(runs, name).unlink(missing_ok=True)
     run = RUN.get(stage.kind) or extensions.stage(stage.kind)
     recall: dict[str, float] = run(stage, StageContext(recipe, name, runs, reporter, fresh))
     atomic.write_text(_result(runs, name), json.dumps(recall, indent=2) + "\n")

@@ -173,7 +173,25 @@ def from_spec(spec: ModelSpec, context: StageContext) -> ModelAndProcessor:
         with torch.no_grad():
             nn.init.eye_(model.text_projection.weight)
             model.text_projection.bias.zero_()
-    return model, AraCLIPProcessor(image_processor, tokenizer, max_tokens=model.config.max_tokens)
+    processor = AraCLIPProcessor(image_processor, tokenizer, max_tokens=model.config.max_tokens)
+    _check_sizes(model, processor)
+    return model, processor
+
+
+@torch.no_grad()
+def _check_sizes(model: AraCLIPModel, processor: AraCLIPProcessor) -> None:
+    """Encode the longest text and a picture, so that a size the towers cannot take is a RecipeError at the start."""
+    training, device, tokens = model.training, model.logit_scale.device, processor.max_tokens
+    model.eval()
+    with failures(f"[model] max_tokens = {tokens}", "lower it, or name another tower", RecipeError, cannot="be used"):
+        ids = torch.full((1, tokens), processor.tokenizer.unk_token_id or 0, device=device)
+        model.get_text_features(input_ids=ids, attention_mask=torch.ones_like(ids))
+    if processor.image_processor is not None and model.vision_model is not None:
+        size = processor.preprocessing.size
+        remedy = "leave it out, or name another tower"
+        with failures(f"[model] image_size = {size}", remedy, RecipeError, cannot="be used"):
+            model.get_image_features(pixel_values=torch.zeros(1, 3, size, size, device=device))
+    model.train(training)
 
 
 _TEXT_FROM = "[model] takes its text tower from"

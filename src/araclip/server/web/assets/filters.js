@@ -43,7 +43,7 @@ export class Filters {
   /** Set the controls to the state. */
   sync(state) {
     const badge = $('filter-switch').querySelector('.badge');
-    badge.textContent = filterCount(state) || '';
+    badge.textContent = filterCount(state) ? number(filterCount(state)) : '';
     badge.hidden = !filterCount(state);
     this.sort = state.sort;
     $('sort').setAttribute('aria-pressed', Boolean(state.sort));

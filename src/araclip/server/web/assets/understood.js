@@ -21,13 +21,15 @@ export class Understood {
   }
 
   #parts(state, { also, excluded, qualities, filters }) {
+    const failed = filters.filter(({ applied }) => !applied);
     return [
       also.length > 0 && this.#chip(state, 'words', t('also', { words: listed(also) })),
       excluded.length > 0 && this.#chip(state, 'exclusions', t('excluded', { words: listed(excluded) })),
       qualities.length > 0 && el('span.note', {}, t('qualityKept', { words: listed(qualities) })),
-      ...filters.map(({ part, words, where, applied }) => (applied
-        ? this.#chip(state, part, filtersLabel(where))
-        : el('span.note', {}, t({ date: 'noSuchDate', folder: 'noSuchFolder', place: 'noSuchPlace' }[part], { words })))),
+      ...filters.filter(({ applied }) => applied).map(({ part, where }) => this.#chip(state, part, filtersLabel(where))),
+      failed.length > 1 && el('span.note', {}, t('noneTogether', { words: listed(failed.map(({ words }) => `«${words}»`)) })),
+      ...(failed.length === 1 ? failed : []).map(({ part, words }) =>
+        el('span.note', {}, t({ date: 'noSuchDate', folder: 'noSuchFolder', place: 'noSuchPlace' }[part], { words }))),
     ];
   }
 
