@@ -114,7 +114,6 @@ def test_every_recipe_of_ours_can_be_read(path: Path) -> None:
         ("stepz=7", r"unknown key 'stepz'. Known are name, data, model, stages, pictures, sources and the stages"),
         ("distil.steps=7", r"--set: the recipe has no section 'distil'. It has: model, linear, distill, more, spare"),
         ("distill.seed=-1", r"\[distill\]: seed is -1, expected a whole number from 0 to 4,294,967,295"),
-        ("more.image={train='full', frozen_blocks=2}", 'frozen_blocks needs train = "partial" or "locked"'),
         ("distill.steps=many", r"\[distill\] steps: 'many' is a str, expected int"),
         ("distill.steps=7.5", r"\[distill\] steps: 7.5 is a float, expected int"),
         ("distill.steps=true", r"\[distill\] steps: True is a bool, expected int"),

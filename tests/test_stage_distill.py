@@ -9,6 +9,7 @@ import torch
 from araclip.errors import DataError, RecipeError
 from araclip.training.model.saved_models import load_model
 from araclip.training.stages import starting_model
+from araclip.training.stages import texts as texts_of_stages
 from araclip.training.stages.dispatch import run_stage
 from araclip.training.stages.starting_model import StageContext
 from araclip.training.stages.texts import LearningTexts
@@ -50,11 +51,12 @@ def test_a_stage_may_do_without_the_dropout_its_tower_was_made_with(world: Path,
     assert torch.equal(found[2], found[3])
 
 
-@pytest.mark.parametrize(("max_tokens", "attention"), [(12, "eager"), (200, "sdpa")])
+@pytest.mark.parametrize(("short", "attention"), [(12, "eager"), (11, "sdpa")])
 def test_short_texts_attend_by_plain_products_which_the_saved_model_does_not_keep(
-    world: Path, runs: Path, max_tokens: int, attention: str
+    world: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, short: int, attention: str
 ) -> None:
-    spec = student(world, "still-bert", max_tokens=max_tokens)
+    monkeypatch.setattr(texts_of_stages, "SHORT", short)
+    spec = student(world, "still-bert", max_tokens=12)
     read = recipe(world, f"distill.model={spec}", *section("distill", steps=1, sources='[{path = "pairs.tsv"}]'))
     stage, context = read.stage("distill"), StageContext(read, "distill", runs)
     model, processor = starting_model.start_of(stage, context)

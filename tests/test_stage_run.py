@@ -101,7 +101,7 @@ def test_stages_of_different_precision_run_in_one_process(world: Path, runs: Pat
     ("changes", "said"),
     [
         ({"max_tokens": 64}, r"\[model\] max_tokens = 64 cannot be used .*Remedy: lower it"),
-        ({"vision": '"{world}/vit"', "image_size": 64}, r"\[model\] image_size = 64 cannot be used .*: leave it out"),
+        ({"vision": "{world}/vit", "image_size": 64}, r"\[model\] image_size = 64 cannot be used .*: leave it out"),
     ],
 )
 def test_sizes_that_a_tower_cannot_take_are_refused_before_the_first_step(

@@ -107,8 +107,6 @@ class ImageSide:
             raise ValueError(
                 "degradation needs views = 3 or more: only crops are degraded, the third view and further."
             )
-        if self.frozen_blocks and self.train == "full":
-            raise ValueError('frozen_blocks needs train = "partial" or "locked": "full" trains every block.')
         if self.each_branch and self.train != "partial":
             raise ValueError('each_branch needs train = "partial".')
         if self.map_scale is not None and self.train != "partial":
