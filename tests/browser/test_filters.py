@@ -35,7 +35,7 @@ def test_a_filter_narrows_the_results_and_shows_as_a_chip(visit: Visit, name: st
     until(page, "where => new URLSearchParams(location.search).get('where') === where", arg=f"{name}={value}")
     said = page.locator(".chip.filter > span")
     expect(said).to_have_text(chip)
-    expect(page.locator(".badge")).to_have_text("1")
+    expect(page.locator(".badge")).to_have_text("١")
     page.locator(".chip.filter button").click()
     expect(page.locator(".chip.filter")).to_have_count(0)
     expect(control).not_to_be_checked()

@@ -470,8 +470,8 @@ def long_ago(folded: Sequence[str], at: int, today: date) -> Ago | None:
 
 def last_several(words: Years, at: int) -> tuple[int, DateFilter] | None:
     """Read «السنوات الأربع الماضية», «آخر ٣ أشهر»: return (words read, date filter up to today), or None."""
-    if (lead := words.qualifier(at, names.RECENT)) and (unit := _recent(words, at + lead)):
-        return lead + unit[0], days((_day_before(words.today, unit[1], unit[2]), words.today))
+    if (lead := words.qualifier(at, names.RECENT)) and (recent := _recent(words, at + lead)):
+        return lead + recent[0], days((_day_before(words.today, recent[1], recent[2]), words.today))
     pair = [words.word(place).removeprefix("ال") for place in (at, at + 1)]
     width = words.qualifier(at + 2, LAST)
     for number, unit in (pair, reversed(pair)):
