@@ -112,7 +112,11 @@ def tag(
 
 
 def _indexed(folder: Path, gallery: str | None, model: "Encoder") -> "dict[str, Vectors]":
-    """Return the vectors below `folder` from the named gallery, or from the folder's if it is one of this model."""
+    """Return the vectors (D,) of the pictures below `folder`, by path, from the named gallery.
+
+    Without a name, they come from the gallery of the folder or its nearest ancestor; empty if there is none, or if it
+    cannot be read or has another model.
+    """
     from araclip.gallery.locations import gallery_above
     from araclip.gallery.open import open_gallery
 
@@ -121,7 +125,7 @@ def _indexed(folder: Path, gallery: str | None, model: "Encoder") -> "dict[str, 
         if location:
             with open_gallery(location, model=model) as opened:
                 return opened.vectors(folder)
-    except GalleryError:  # a gallery that nobody named: of another model, or damaged; then all pictures are encoded
+    except (GalleryError, OSError):
         if gallery:
             raise
     return {}

@@ -74,7 +74,7 @@ class Interpretation:
     # what was searched for each term that has several readings, or a reading unlike the typed text
     readings: tuple[Reading, ...] = ()
     excluded: tuple[str, ...] = ()
-    # colours, dates, places and the like after "not": no model sees them well, so nothing is left out
+    # colours, dates and places after "not": the model does not see them well enough, so no picture is left out
     qualities: tuple[str, ...] = ()
     filters: tuple[DerivedFilter, ...] = ()
     suggestion: str | None = None  # if little was found: the query with corrected spelling
@@ -257,10 +257,11 @@ def plan(
     shown, only_filters = _showing_something(Query(tuple(each for each in terms if each.kind != "text" or each.value)))
 
     def is_unseen(thing: str) -> bool:
-        dated = split_date(thing, today).only_date
-        return is_quality(thing) or dated or bool(split_place(thing, places(), interpreter).folders)
+        if split_date(thing, today).only_date or split_place(thing, places(), interpreter).folders:
+            return True
+        return is_quality(thing) and not only_filters
 
-    qualities = [] if only_filters else [term.value for term in excluded if is_unseen(term.value)]
+    qualities = [term.value for term in excluded if is_unseen(term.value)]
     excluded = [term for term in excluded if term.value not in qualities]
     room = MAX_TERMS - len(shown.terms)
     new = Query((*shown.terms, *excluded[: max(room, 0)]))

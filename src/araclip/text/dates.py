@@ -275,14 +275,18 @@ class Years:
                     if span.first and span.first.startswith(str(gregorian[1])):
                         return gregorian[0], span
         if width := self.qualifier(at, names.LAST):
-            return width, self.last_hijri(month, first, last)
+            found = self.last_hijri(month, first, last)
+            return (width, found) if found else None
         return None
 
-    def last_hijri(self, month: int, first: int = 1, last: int = 30) -> DateFilter:
-        """Return the filter for these days of the last Hijri month with this number in which they are over."""
+    def last_hijri(self, month: int, first: int = 1, last: int = 30) -> DateFilter | None:
+        """Return the filter for certain days of a Hijri month, in the latest year in which the days are over.
+
+        None if today lies outside of Umm al-Qura's tables.
+        """
         years = (year for year in range(self.today.year - 577, self.today.year - 581, -1) if year in HIJRI_YEARS)
         spans = (days(hijri_days(year, (month, first), (month, last))) for year in years)
-        return next(span for span in spans if (span.last or "") < self.today.isoformat())
+        return next((span for span in spans if span.last and span.last < self.today.isoformat()), None)
 
 
 _DAY = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?")
@@ -348,7 +352,7 @@ class Months(Years):
             width, day = (1, self._day(at)) if self._day(at) else in_words
             width += self.word(at + width) in _OF
             name = self.named(at + width, names.MONTHS)
-            # «كلب واحد مايو 2019», and not «الأول من مايو»
+            # no day is named in «كلب واحد مايو 2019»; a day is in «الأول من مايو»
             if day == in_words[1] and (day < 3 or name in names.AMBIGUOUS) and not self._by_order(at):
                 return None
         return (width + len(name), names.MONTHS[name], day) if name and 1 <= day <= 31 else None
@@ -356,7 +360,7 @@ class Months(Years):
     def _by_order(self, at: int) -> tuple[int, int] | None:
         """Read «الأول», «الخامس عشر»: return (words read, day), or None, as in «الأسبوع الأول»."""
         name = self.named(at, names.BY_ORDER)
-        of_part = at > 0 and (self.word(at - 1),) in names.PARTS_OF_A_MONTH - names.TODAY
+        of_part = at > 0 and (self.word(at - 1),) in names.PARTS_OF_A_MONTH
         return (len(name), names.BY_ORDER[name]) if name and not of_part else None
 
     def _day(self, at: int) -> int:
@@ -487,7 +491,7 @@ def _recent(words: Years, at: int) -> tuple[int, str, int] | None:
         return 2, _SEVERAL[following], number
     if word in _TWO:
         return 1, _TWO[word], 2
-    # "last week" is the week before this one, and «آخر يوم» the end of something
+    # "last week" is the week before this one; «آخر يوم» is the last day of something, such as school
     single = word in _ONE and _ONE[word] != "day" and following in _AFTER_ONE and words.word(at - 1) != "last"
     return (1, _ONE[word], 1) if single else None
 
@@ -862,7 +866,8 @@ class _Reader(Months):
             return len(name) + found[0], found[1]
         lead = self.qualifier(at, LAST)
         if lead and (name := self.named(at + lead, names.HIJRI_MONTHS)):  # last Ramadan
-            return lead + len(name), self.last_hijri(names.HIJRI_MONTHS[name])
+            latest = self.last_hijri(names.HIJRI_MONTHS[name])
+            return (lead + len(name), latest) if latest else None
         word, name = self.folded[at], self.named(at + 1, names.HIJRI_MONTHS)
         day = int(word) if name and re.fullmatch(r"\d{1,2}", word) else 0  # 15 رمضان 1444
         if name and 1 <= day <= 30:

@@ -41,6 +41,11 @@ class PictureSource:
     group: str = ""  # a batch has pictures of one group's sets only, so that its negatives are of one kind
     limit: Count | None = None
 
+    @property
+    def used_split(self) -> str:
+        """The split whose pictures are used."""
+        return self.split or "train"
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -235,14 +240,14 @@ def draw_files(sources: Sequence[PictureSource], seed: int, count: int) -> tuple
 def _usable(source: PictureSource, languages: tuple[str, ...], texts: int, needs_files: bool) -> list[CaptionedPicture]:
     fields = {name: getattr(source, name) for name in LANGUAGES}
     found = listed_pictures(
-        source.folder, fields["english"], fields["arabic"], source.split or "train", images=source.images,
+        source.folder, fields["english"], fields["arabic"], source.used_split, images=source.images,
         needs_files=needs_files,
     )  # fmt: skip
     usable = [p for p in found if sum(len(set(getattr(p, language))) for language in languages) >= texts]
     if not usable:
         counted = "a text" if texts == 1 else f"{texts} texts"
         raise DataError(
-            f"{source.folder}: none of {len(found)} pictures (split {source.split or 'train'}) has {counted} in "
+            f"{source.folder}: none of {len(found)} pictures (split {source.used_split}) has {counted} in "
             f"{' or '.join(languages)}. Its caption fields are taken to be {fields}; correct them or leave the set out."
         )
     return _limited(usable, source.limit)
@@ -265,7 +270,7 @@ class FileMixture:
         rows: dict[Path, int] = {}
         self._rows: list[list[int]] = []
         for source in sources:
-            split = source.split or "train"
+            split = source.used_split
             found = _limited(listed_pictures(source.folder, (), (), split, images=source.images), source.limit)
             if not found:
                 raise DataError(f"{source.folder} has no picture (split {split}). Correct it or leave it out.")
