@@ -20,7 +20,7 @@ from araclip.errors import InputError
 from araclip.gallery.open import open_gallery
 from araclip.gallery.plan import plan
 from araclip.gallery.query import parse
-from araclip.gallery.ranking import Candidate, newest_first
+from araclip.gallery.ranking import Candidate, dated_first
 from araclip.text.places import key, place_at, spellings
 from araclip.text.resources import interpreter
 from pictures import ALEXANDRIA, AT, CAIRO, DUBAI, MEDINA, TYRE, trips
@@ -97,6 +97,7 @@ def test_a_place_is_found_however_its_name_is_spelled(gallery: Any, spelled: str
         ("Tripoli", {"lebanon", "libya"}),
         ("طرابلس، لبنان", {"lebanon"}),
         ("Dubai, United Arab Emirates", {"dubai"}),
+        ("القاهرة | Dubai", {"cairo", "dubai"}),
     ],
 )
 def test_a_place_is_a_town_a_region_or_a_country_and_an_ambiguous_one_is_all(
@@ -162,6 +163,11 @@ def read(text: str, known: dict[str, str] = HERE) -> tuple[str, list[str]]:
         ("علم جمهورية مصر العربية", "علم جمهورية مصر العربية", []),
         ("flag of Lebanon in Alexandria", "flag of Lebanon", ["place=Alexandria"]),
         ("خريطة في القاهرة", "خريطة", ["place=القاهرة"]),
+        ("صور القاهرة ودبي", "صورة", ["place=القاهرة | دبي"]),
+        ("beach in Alexandria or Dubai", "beach", ["place=Alexandria | Dubai"]),
+        ("مسجد في دبي والقاهرة والإسكندرية", "مسجد", ["place=دبي | القاهرة | الإسكندرية"]),
+        ("صور طرابلس لبنان", "صورة", ["place=طرابلس، لبنان"]),
+        ("القاهرة وقطط", "وقطط", ["place=القاهرة"]),
     ],
 )
 def test_a_query_names_a_place_of_the_gallery(query: str, left: str, filters: list[str]) -> None:
@@ -211,6 +217,38 @@ def test_no_filter_stands_for_an_excluded_place_or_date_and_the_answer_says_that
     assert [term.weight for term in found.query.terms] == [1.0]
 
 
+@pytest.mark.parametrize(
+    ("query", "left", "filters"),
+    [
+        ("أحدث الصور", "صورة", ["sort=date"]),
+        ("آخر صور القطط", "صور القطط", ["sort=date"]),
+        ("أقدم صورة في القاهرة", "صورة", ["sort=oldest", "place=القاهرة"]),
+        ("most recent photos of cats", "photos of cats", ["sort=date"]),
+        ("صورة آخر النهار", "صورة آخر النهار", []),
+        ("أحدث سيارة", "أحدث سيارة", []),
+        ("فيديوهات البحر", "البحر", ["kind=video"]),
+        ("عايز فيديوهات فيها قطط", "عايز قطط", ["kind=video"]),
+        ("أحدث الفيديوهات", "صورة", ["sort=date", "kind=video"]),
+        ("cat videos", "cat", ["kind=video"]),
+        ("صور وفيديوهات القطط", "صور وفيديوهات القطط", []),
+        ("كاميرا فيديو", "كاميرا فيديو", []),
+        ("video game", "video game", []),
+    ],
+)
+def test_a_query_asks_for_videos_or_for_the_newest(query: str, left: str, filters: list[str]) -> None:
+    assert read(query) == (left, filters)
+
+
+def test_the_newest_and_the_oldest_come_first_and_where_no_videos_are_the_words_are_searched(gallery: Any) -> None:
+    newest = ["sea", "libya", "lebanon", "dubai", "alexandria", "cairo"]
+    assert [Path(hit.path).stem for hit in gallery.search("أحدث الصور", 6)] == newest
+    assert [Path(hit.path).stem for hit in gallery.search("أقدم الصور", 6)] == newest[::-1]
+    assert len(gallery.search("أحدث الصور", ignore=["order"])) == 7
+    hits = gallery.search("فيديوهات القاهرة")
+    assert [(each.part, each.applied) for each in hits.interpretation.filters] == [("kind", False), ("place", False)]
+    assert any("مع بقية الشروط: لا فيديو" in line for line in understood_lines(hits.interpretation))
+
+
 def test_a_place_whose_pictures_do_not_pass_is_searched_as_words(gallery: Any) -> None:
     hits = gallery.search("صور القاهرة", where="captured=2025")
     assert [each.applied for each in hits.interpretation.filters] == [False]
@@ -254,6 +292,8 @@ def test_results_come_by_date_over_http_from_the_client_and_on_the_command_line(
         client.get("/search", params={"q": "بحر", "sort": "date", "k": 3, "offset": at}).json() for at in (0, 3, 6)
     ]
     assert [each["id"] for page in pages for each in page["results"]] == [each["id"] for each in found["results"]]
+    oldest = client.get("/search", params={"q": "بحر", "sort": "oldest"}).json()["results"]
+    assert [Path(each["name"]).stem for each in oldest] == [*newest[-2::-1], "nowhere"]
     assert client.get("/search", params={"q": "بحر", "sort": "size"}).status_code == 422
     with listening(settings_for(place, tiny_model)) as address, Client(address) as asked:
         assert [Path(each.name).stem for each in asked.search("بحر", sort="date").results] == newest
@@ -273,7 +313,7 @@ def candidates(*relevances: float | None) -> Iterator[Candidate]:
 
 def by_date(*relevances: float | None) -> list[int]:
     newest = iter(range(len(relevances) + 3, -1, -1))  # of a gallery in which the last indexed is the newest
-    return [each.content for each in newest_first(candidates(*relevances), newest)]
+    return [each.content for each in dated_first(candidates(*relevances), newest)]
 
 
 def test_what_fits_comes_newest_first_and_what_is_weak_is_left_out() -> None:

@@ -133,7 +133,7 @@ class Client:
             like: ids of pictures of the gallery to add to the query, or a mapping from such ids to their weights.
             pictures: paths or bytes of pictures, which are uploaded with the query.
             text_weight: how much words in names, metadata, captions and OCR text count, 0 (not at all) to 10.
-            sort: "date" to return the pictures that fit, the newest first.
+            sort: "date" to return the pictures that fit, the newest first; "oldest" for the oldest first.
             literal: True to take all words as typed.
             ignore: parts of the query that are not interpreted: words, exclusions, date, folder, place.
 

@@ -60,7 +60,8 @@ TextWeightOption = Annotated[
     typer.Option("--text-weight", help="How much words in names, metadata, captions and OCR count, 0 (not) to 10."),
 ]
 SortOption = Annotated[
-    str, typer.Option("--sort", help="relevance, or date: those that fit, the newest first.", show_default=False)
+    str,
+    typer.Option("--sort", help="relevance, date (those that fit, the newest first) or oldest.", show_default=False),
 ]
 LiteralOption = Annotated[
     bool, typer.Option("--literal", help="Take the words as typed: no spelling, dialects, Arabizi, dates or “without”.")
@@ -155,7 +156,7 @@ def search(
             text, k, where=where, threshold=threshold, offset=offset, collapse=_collapses(collapse, as_json, paths),
             files=True, text_weight=text_weight, sort=sort, literal=literal,
         )  # fmt: skip
-        _show(text, hits, found, as_json, paths, thumbnails, by_date=sort == "date")
+        _show(text, hits, found, as_json, paths, thumbnails, sort=sort)
 
 
 @app.command()
@@ -197,7 +198,7 @@ def _collapses(asked: bool | None, as_json: bool, paths: bool) -> bool:
 
 def _show(
     query: str, hits: "list[Hit]", gallery: "BaseGallery", as_json: bool, paths: bool, thumbnails: bool,
-    by_date: bool = False,
+    sort: str = "relevance",
 ) -> None:  # fmt: skip
     total = len(gallery)
     if not total:
@@ -225,7 +226,8 @@ def _show(
     else:
         print_hits = _print_pictures if thumbnails else _print_hits
         print_hits(query, hits, f"{len(hits)} of {counted(total, 'picture')} · {shown(str(gallery.folder))}")
-        if fits_nothing([hit.relevance for hit in hits], by_date=by_date):
+        sort = (interpretation and interpretation.sort) or sort
+        if fits_nothing([hit.relevance for hit in hits], by_date=sort != "relevance"):
             err.print(_told("search weak", say_in))
 
 

@@ -53,8 +53,8 @@ class FolderSearch(StoreSearch):
             done = len(ids)
             ids, scores = self._index.search(self._vector, 2 * done, self._allowed)
 
-    def newest(self) -> Iterator[int]:
-        return iter(self._catalog.newest_first(self._condition))
+    def dated(self, *, oldest: bool) -> Iterator[int]:
+        return iter(self._catalog.by_date(self._condition, oldest=oldest))
 
     def best_score(self) -> float:
         scores = self._found()[1] if self._allowed is None else self._index.search(self._vector, 1)[1]

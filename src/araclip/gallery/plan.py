@@ -35,15 +35,15 @@ from araclip.text.interpretation import MAX_READINGS, Interpreter, Reading
 from araclip.text.latin import Change
 from araclip.text.negation import Split, split_exclusions
 from araclip.text.normalization import normalize
-from araclip.text.picture_words import is_quality, kinds_of, shows_nothing
+from araclip.text.picture_words import is_quality, kinds_of, shows_nothing, split_order, split_videos
 from araclip.text.places import split_place
 from araclip.text.script import is_arabic, words
 from araclip.text.words import Word, asked_words
 
-Part = Literal["words", "exclusions", "date", "folder", "place"]
+Part = Literal["words", "exclusions", "date", "folder", "place", "kind", "order"]
 PARTS: tuple[Part, ...] = get_args(Part)
 ALL: frozenset[Part] = frozenset(PARTS)
-FILTERS: frozenset[Part] = frozenset({"date", "folder", "place"})  # dates, folders and places in a query become filters
+FILTERS: frozenset[Part] = frozenset({"date", "folder", "place", "kind"})  # parts of a query that become filters
 MAX_TEXTS = 12  # most readings (texts that a term may stand for) that are encoded for one query
 # other readings of a term are mentioned if their weight is at least this share of the likeliest reading's weight
 SHOWN = 0.6
@@ -53,9 +53,10 @@ NEUTRAL = "صورة"
 
 @dataclass(frozen=True)
 class DerivedFilter:
-    """A filter read from words of the query («صيف 2019»).
+    """A filter read from words of the query («صيف 2019»), or the order that they ask for («أحدث الصور»).
 
-    `where` holds the filter as texts for `Filters.read`; several folder names mean "in any of them".
+    `where` holds the filter as texts for `Filters.read`; several folder names mean "in any of them". An order is
+    written as sort=date or sort=oldest, and its `filters` are empty.
     `applied` is False if no picture matched, so that the words were searched as ordinary words instead.
     """
 
@@ -79,6 +80,12 @@ class Interpretation:
     filters: tuple[DerivedFilter, ...] = ()
     suggestion: str | None = None  # if little was found: the query with corrected spelling
     literal: bool = False
+
+    @property
+    def sort(self) -> str | None:
+        """The order that the query's words ask for, "date" or "oldest" (see `Page`); None if they ask for none."""
+        orders = (derived.where[0] for derived in self.filters if derived.part == "order")
+        return next((order.removeprefix("sort=") for order in orders), None)
 
     @property
     def also(self) -> tuple[str, ...]:
@@ -199,8 +206,8 @@ class QueryPlan:
 
     @property
     def has_filters(self) -> bool:
-        """True if words of the query became filters by date, folder or place."""
-        return any(derived.applied for derived in self.interpretation.filters)
+        """True if words of the query became filters."""
+        return any(derived.applied and derived.part in FILTERS for derived in self.interpretation.filters)
 
 
 def literal_plan(query: Query) -> QueryPlan:
@@ -291,7 +298,8 @@ class Planner:
 
     def without_filters(self, plan: QueryPlan) -> QueryPlan:
         """Plan again, reading the words that became filters in an earlier plan as ordinary words."""
-        return self._plan({*self.ignore, *FILTERS}, plan.interpretation.filters)
+        unapplied = [each for each in plan.interpretation.filters if each.part in FILTERS]
+        return self._plan({*self.ignore, *FILTERS}, unapplied)
 
     def _plan(self, ignore: Collection[Part], unapplied: Sequence[DerivedFilter] = ()) -> QueryPlan:
         return plan(
@@ -318,13 +326,19 @@ def _taken_apart(
     ignore: Collection[Part],
     before: list[DerivedFilter],
 ) -> tuple[str, tuple[str, ...], list[DerivedFilter]]:
-    """Split a text into the words that remain, the things it excludes, and the filters read from its date, folder and
-    place.
+    """Split a text into the words that remain, the things it excludes, and the filters and the order that it names.
 
     `before` holds the filters of earlier terms; a part found there is not looked for again.
     """
-    found = {each.part for each in before}
-    dates, named, negates = (part not in ignore and part not in found for part in ("date", "folder", "exclusions"))
+    found = {*(each.part for each in before), *ignore}
+    dates, named, negates = (part not in found for part in ("date", "folder", "exclusions"))
+    asked: list[DerivedFilter] = []
+    if "order" not in found:
+        text, removed, order = split_order(text)
+        asked += [DerivedFilter("order", removed, (f"sort={order}",), Filters())] if order else []
+    if "kind" not in found:
+        text, removed = split_videos(text)
+        asked += [DerivedFilter("kind", removed, ("kind=video",), Filters(kind="video"))] if removed else []
     placed = Placed(text)
     if named:  # look for folders first: in «مجلد دهب 2019», the year is part of a folder's name
         placed = split_folder(text, folders)
@@ -340,12 +354,12 @@ def _taken_apart(
     parts = split_exclusions(dated.text, interpreter, beside=beside) if negates else Split(dated.text, (), ())
     rest = parts.text
     placed = split_folder(rest, folders) if named and not placed.folders else replace(placed, text=rest)
-    derived = [] if dated.filter is None else [_of_date(dated.words, dated.filter)]
+    derived = asked if dated.filter is None else [*asked, _of_date(dated.words, dated.filter)]
     if placed.folders:
         where = tuple(f"folder={name}" for name in placed.folders)
         derived.append(DerivedFilter("folder", placed.words, where, Filters(folder_name=placed.folders)))
     rest = placed.text
-    if "place" not in ignore and "place" not in found and rest.strip():
+    if "place" not in found and rest.strip():
         there = split_place(rest, places(), interpreter)
         rest = there.text
         for name in there.folders:
@@ -427,6 +441,8 @@ def _merged(filters: Filters, derived: Filters) -> Filters:
         return filters if taken else replace(filters, folder_name=derived.folder_name)
     if derived.place is not None:
         return filters if filters.place is not None else replace(filters, place=derived.place)
+    if derived.kind is not None:
+        return filters if filters.kind is not None else replace(filters, kind=derived.kind)
     if filters.captured_from or filters.captured_to or filters.months or filters.days:
         return filters
     return replace(

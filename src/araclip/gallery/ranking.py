@@ -224,7 +224,7 @@ def kept(candidates: Iterator[Candidate], exclusion: Exclusion | None, cosines: 
         size = min(2 * size, LARGEST_CHUNK)
 
 
-SORTS = ("relevance", "date")
+SORTS = ("relevance", "date", "oldest")
 UNRATED = 200  # if relevance is unknown, this many of the best pictures are sorted by date
 WHOLE = (int, np.integer)
 REAL = (*WHOLE, float, np.floating)
@@ -243,8 +243,8 @@ class Page:
     offset: int
     filters: Filters
     threshold: float = 0.0
-    sort: str = SORTS[0]  # "date": only pictures that fit, the newest first (see `newest_first`)
-    by_date: bool = False  # True: all pictures, the newest first, because the query says nothing that pictures show
+    sort: str = SORTS[0]  # "date": only pictures that fit, the newest first, "oldest": the oldest (see `dated_first`)
+    by_date: bool = False  # True: all pictures by date, because the query says nothing that pictures show
     excluded: NDArray[np.float32] | None = field(default=None, compare=False)  # vectors (m, D) of what not to show
 
     def __post_init__(self) -> None:
@@ -277,8 +277,8 @@ class StoreSearch(ABC):
         """Yield every picture that passes the filters, with its cosine: best first, ties in the order of indexing."""
 
     @abstractmethod
-    def newest(self) -> Iterator[int]:
-        """Yield every picture that passes the filters, the newest first; pictures without a date come last."""
+    def dated(self, *, oldest: bool) -> Iterator[int]:
+        """Yield every picture that passes the filters, the newest or the `oldest` first; those without a date last."""
 
     @abstractmethod
     def best_score(self) -> float:
@@ -343,8 +343,8 @@ def ranked(
         exclusion: what no hit may show.
     """
     if page.by_date:  # hits that are only ordered by date have neither score nor relevance
-        newest = (Candidate(content, 0.0, None, 0.0) for content in search.newest())
-        return hits_of(search.existing(kept(newest, exclusion, search.cosines)), search.phash, page, exclude)
+        dated = (Candidate(content, 0.0, None, 0.0) for content in search.dated(oldest=page.sort == "oldest"))
+        return hits_of(search.existing(kept(dated, exclusion, search.cosines)), search.phash, page, exclude)
     matches = search.matches(hybrid.query) if hybrid else NO_MATCHES
     best = search.best_score() if hybrid else 0.0
     relevance = scale.relevance(vector) if scale else None
@@ -370,8 +370,8 @@ def ranked(
 
         candidates = doubted(candidates, described, lower)
     left = above(kept(candidates, exclusion, search.cosines), page.threshold)
-    if page.sort == "date":
-        left = newest_first(left, search.newest())
+    if page.sort != SORTS[0]:
+        left = dated_first(left, search.dated(oldest=page.sort == "oldest"))
     hits = hits_of(search.existing(left), search.phash, page, exclude)
     if page.filters.collapse:
         hits = [(content, replace(hit, near=search.near_count(content))) for content, hit in hits]
@@ -399,8 +399,8 @@ def above(candidates: Iterator[Candidate], threshold: float) -> Iterator[Candida
     return takewhile(lambda each: each.relevance is None or each.relevance >= threshold, candidates)
 
 
-def newest_first(candidates: Iterator[Candidate], newest: Iterator[int]) -> Iterator[Candidate]:
-    """Yield the candidates that fit the query, in the order of `newest`; if nothing fits, yield all in their own order.
+def dated_first(candidates: Iterator[Candidate], dated: Iterator[int]) -> Iterator[Candidate]:
+    """Yield the candidates that fit the query, in the order of `dated`; if nothing fits, yield all in their own order.
 
     A candidate fits unless its relevance is weak. Where relevance is unknown, the UNRATED best are taken.
     """
@@ -411,7 +411,7 @@ def newest_first(candidates: Iterator[Candidate], newest: Iterator[int]) -> Iter
         if fits_nothing([each.relevance for each in first[:FIRST_ROW]]):
             return everything
         fitting = {each.content: each for each in above(everything, WEAK)}
-    return (fitting[content] for content in newest if content in fitting)
+    return (fitting[content] for content in dated if content in fitting)
 
 
 def hits_of(

@@ -97,7 +97,7 @@ def search(
 ) -> list[Hit]:
     """Return one page of hits for a plan and the vectors (n + m, D) of its n terms and m kinds (see `QueryPlan`).
 
-    If the query is only a date, or only excludes things, the hits are ordered by date. In a gallery with too few
+    If the query is only a date, an order or exclusions, the hits are ordered by date. In a gallery with too few
     pictures to decide which ones show an excluded thing, they are ordered by their distance from it instead.
 
     Args:
@@ -105,10 +105,12 @@ def search(
         exclude: the store's id of a picture to leave out.
     """
     excluded = plan.excluded_terms(terms)
-    dated = plan.has_filters if excluded is None else snapshot.scale is not None
+    asks = plan.has_filters or plan.interpretation.sort is not None
+    dated = asks if excluded is None else snapshot.scale is not None
     asked = replace(
         page,
         filters=plan.filtered(page.filters),
+        sort=plan.interpretation.sort or page.sort,
         by_date=plan.only_filters and dated,
         excluded=excluded,
     )

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 from pydantic_core import PydanticCustomError
 
-from araclip.gallery.plan import Part
+from araclip.gallery.plan import PARTS, Part
 from araclip.gallery.query import MAX_TERMS, MAX_WEIGHT
 from araclip.gallery.results import TEXT_WEIGHT, Album, Listed, Month, Place, Result, Suggestion
 from araclip.gallery.text_matches import MAX_TEXT_WEIGHT
@@ -14,8 +14,11 @@ Identity = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Weight = Annotated[float, Field(ge=-MAX_WEIGHT, le=MAX_WEIGHT, allow_inf_nan=False)]
 TextWeight = Annotated[float, Field(ge=0, le=MAX_TEXT_WEIGHT, allow_inf_nan=False)]
 Sort = Annotated[
-    Literal["relevance", "date"],
-    Field(description="date: those that fit, the newest first; the weak ones are left out, unless nothing fits."),
+    Literal["relevance", "date", "oldest"],
+    Field(
+        description="date: those that fit, the newest first (oldest: the oldest); the weak ones are left out, unless "
+        "nothing fits."
+    ),
 ]
 Where = Annotated[str, StringConstraints(max_length=300)]
 MAX_OFFSET = 10_000
@@ -38,9 +41,11 @@ class ReadText(BaseModel):
 class DerivedFilter(BaseModel):
     """A filter read from words of the query; `applied` is false if no picture of the gallery passes it."""
 
-    part: Literal["date", "folder", "place"]
+    part: Literal["date", "folder", "place", "kind", "order"]
     words: str
-    where: list[str] = Field(description="KEY=VALUE, as the parameter `where` takes it.")
+    where: list[str] = Field(
+        description="KEY=VALUE, as the parameter `where` takes it; an order is sort=date or oldest."
+    )
     applied: bool
 
 
@@ -83,13 +88,15 @@ class SearchRequest(_Request):
     text_weight: TextWeight = TEXT_WEIGHT
     sort: Sort = "relevance"
     literal: bool = Field(default=False, description="Take the words as they are typed.")
-    ignore: list[Part] = Field(default_factory=list, max_length=5, description="Parts taken as they are typed.")
+    ignore: list[Part] = Field(
+        default_factory=list, max_length=len(PARTS), description="Parts taken as they are typed."
+    )
     like: list[Like] = Field(default_factory=list, max_length=MAX_TERMS)
     pictures: list[SentPicture] = Field(default_factory=list, max_length=4)
 
 
 class SearchAnswer(BaseModel):
-    """A page of results; best first, or newest first with `sort=date`."""
+    """A page of results; best first, or by date with `sort`."""
 
     query: str
     results: list[Result]

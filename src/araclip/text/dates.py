@@ -813,7 +813,9 @@ class _Reader(Months):
 
     def find(self) -> tuple[int, int, DateFilter] | None:
         """Return (index of the first word, number of words, filter) of the first date; None if there is none."""
-        rules: tuple[Rule, ...] = (self._limit, self._without_months, self.month, self._relative_or_year)
+        rules: tuple[Rule, ...] = (
+            self._limit, self._third, self._without_months, self.month, self._relative_or_year,
+        )  # fmt: skip
         if any((word,) in names.TO for word in self.folded):
             rules = (self._between, *rules)
         for at in range(len(self.folded)):
@@ -832,6 +834,19 @@ class _Reader(Months):
 
     def _limit(self, at: int) -> tuple[int, DateFilter] | None:
         return limit(self, at, self._whole_date)
+
+    def _third(self, at: int) -> tuple[int, DateFilter] | None:
+        """Read «أواخر 2023», «منتصف مايو», "early last year": return (words read, date filter), or None."""
+        if (name := self.named(at, names.THIRDS)) is None:
+            return None
+        third, width = names.THIRDS[name], len(name)
+        if year := self.year_told(at + width):
+            return width + year[0], DateFilter(f"{year[1]}-{4 * third + 1:02}", f"{year[1]}-{4 * third + 4:02}")
+        month = self.month(at + width)
+        if month is None or len(month[1].months) > 1:
+            return None
+        days = tuple(range(10 * third + 1, 32 if third == 2 else 10 * third + 11))
+        return width + month[0], replace(month[1], days=days)
 
     def _whole_date(self, at: int) -> tuple[int, DateFilter] | None:
         return self._without_months(at) or self._relative_or_year(at)

@@ -1,5 +1,6 @@
 """Knows which words only ask for pictures («كل الصور») or name qualities («أحمر»), and the kinds of a general word.
-Pure.
+
+It also finds words that ask for videos («فيديوهات البحر»), or for the newest or oldest pictures («أحدث الصور»). Pure.
 
 A text tower places a general word («ناس», people) near pictures of crowds, not near a picture of one man. So if a query
 only excludes such a word, its kinds (man, woman, child …) are excluded as well. Animals were tried and left out:
@@ -7,11 +8,13 @@ only excludes such a word, its kinds (man, woman, child …) are excluded as wel
 """
 
 import unicodedata
+from collections.abc import Collection, Sequence
+from re import Match
 
 from araclip.text.folding import fold
 from araclip.text.normalization import normalize
 from araclip.text.script import words
-from araclip.text.word_lists import folded, listed
+from araclip.text.word_lists import Phrase, folded, listed, phrases
 
 PICTURE_WORDS = folded("pictures: asking")
 
@@ -21,6 +24,54 @@ def shows_nothing(text: str) -> bool:
     if any(unicodedata.category(letter) == "So" for letter in text):
         return False
     return all(fold(match.group()) in PICTURE_WORDS for match in words(normalize(text)))
+
+
+_ASKING = PICTURE_WORDS | folded("dialects: asking")
+_VIDEOS, _ABOUT, _NOUNS = phrases("pictures: videos"), folded("pictures: about"), folded("pictures: nouns")
+_ORDERS = {"date": phrases("pictures: newest"), "oldest": phrases("pictures: oldest")}
+_BEFORE_ITS_NOUN = fold("آخر")  # «آخر الصور» are the newest, «صور آخر» nothing of the kind
+_AND = "و"
+
+
+def split_videos(text: str) -> tuple[str, str]:
+    """Separate a word for videos, before what they show or at an English end, from the rest: (rest, removed words)."""
+    normal = normalize(text)
+    found = list(words(normal))
+    folds = [fold(match.group()) for match in found]
+    at = next((at for at, word in enumerate(folds) if word not in _ASKING), len(folds))
+    width = _width(folds, at, _VIDEOS)
+    if not width and len(folds) > 1 and folds[-1] == "videos" and folds[-2] != "and":
+        at, width = len(folds) - 1, 1
+    after = folds[at + width] if at + width < len(folds) else ""
+    if not width or after.removeprefix(_AND) in _NOUNS or after == "and":  # «فيديوهات وصور», videos and photos
+        return text, ""
+    end = at + width + (after in _ABOUT)
+    return _without(normal, found, at, end), normal[found[at].start() : found[at + width - 1].end()]
+
+
+def split_order(text: str) -> tuple[str, str, str]:
+    """Separate «أحدث» or «أقدم» beside a word for pictures from the rest: (rest, removed words, "date" or "oldest")."""
+    normal = normalize(text)
+    found = list(words(normal))
+    folds = [fold(match.group()) for match in found]
+    for at in range(len(folds)):
+        for order, known in _ORDERS.items():
+            width = _width(folds, at, known)
+            end = at + width
+            before = at > 0 and folds[at - 1] in _NOUNS and folds[at] != _BEFORE_ITS_NOUN
+            if width and (before or (end < len(folds) and folds[end] in _NOUNS)):
+                return _without(normal, found, at, end), normal[found[at].start() : found[end - 1].end()], order
+    return text, "", ""
+
+
+def _width(folds: Sequence[str], at: int, known: Collection[Phrase]) -> int:
+    """Return how many words, at most two, are the longest known phrase at index `at`; 0 if there is none."""
+    return next((len(name) for width in (2, 1) if (name := tuple(folds[at : at + width])) in known), 0)
+
+
+def _without(normal: str, found: Sequence[Match[str]], first: int, end: int) -> str:
+    """Return a text without its words from index `first` up to, but not including, `end`."""
+    return " ".join((normal[: found[first].start()] + " " + normal[found[end - 1].end() :]).split())
 
 
 _QUALITIES = folded("qualities")

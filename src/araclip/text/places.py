@@ -9,10 +9,11 @@ import math
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
+from re import Match
 
 from araclip.text.folders import Placed
 from araclip.text.folding import fold
@@ -27,6 +28,7 @@ EARTH_M = 6_371_008.8  # mean radius of the Earth in metres
 AT, NEAR = 40_000, 200_000
 _ROUNDED = 2  # decimals to which degrees are rounded, about a km, so that pictures side by side share one look-up
 BETWEEN = " · "  # written between the Arabic and the English name of a place
+EITHER = " | "  # written between places of which a picture may be in any
 _NAMES = re.compile(r"\s*[,،·]\s*")
 _WORDS = re.compile(r"[^\W_]+")
 _ARTICLE = "ال"
@@ -169,9 +171,14 @@ def tokens_of(place: str) -> frozenset[str]:
 def wanted(text: str) -> tuple[frozenset[str], ...]:
     """Return sets of tokens: a text means the places that have all tokens of one of these sets.
 
-    The name of a town, region or country, in Arabic or English and any spelling, means all places of exactly this name:
-    York is not New York. If the text is no such name, a place must have all of its words.
+    Several places stand between bars («القاهرة | دبي»). The name of a town, region or country, in Arabic or English and
+    any spelling, means all places of exactly this name: York is not New York. If the text is no such name, a place must
+    have all of its words.
     """
+    return tuple(each for part in text.split(EITHER.strip()) if key(part) for each in _wanted(part))
+
+
+def _wanted(text: str) -> tuple[frozenset[str], ...]:
     asked = key(text)
     if not (same := _by_key().get(asked)):
         return (frozenset(_words(text)),)
@@ -213,6 +220,7 @@ _THINGS, _LOCATIVE = folded("places: things"), _BEFORE - {"of"}
 _OUTSIDE = folded("places: outside")
 _COMMON, _ONLY_IN = folded("places: common"), folded("places: only after in")
 _IN = "ب"  # a preposition that is written on the word: بدبي
+_AND, _AND_ATTACHED = folded("negation: and") - {"w", "wala", "nor"}, "و"
 FREQUENT = 3  # a word with at least this count in captions is a thing, unless it is known as a name
 MOST_WORDS = 5  # of a place's name
 
@@ -248,10 +256,41 @@ def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -
                 first -= 1
             if first and folds[first - 1] in _OUTSIDE:  # no filter can leave out a place
                 continue
-            begin, end = found[first].start(), found[at + width - 1].end()
+            named, last = known[key(name)], at + width
+            while more := _goes_on(normal, found, last, known, interpreter):
+                last, named = more[0], named + (EITHER if more[2] else "، ") + more[1]
+                if not more[2]:  # «طرابلس لبنان» is one place, and the filter looks for the words of both names
+                    break
+            begin, end = found[first].start(), found[last - 1].end()
             left = " ".join((normal[:begin] + " " + normal[end:]).split()).strip(" ،,.;؛")
-            return Placed(left, normal[begin:end], (known[key(name)],))
+            return Placed(left, normal[begin:end], (named,))
     return Placed(text)
+
+
+def _goes_on(
+    normal: str, found: Sequence[Match[str]], at: int, known: Mapping[str, str], interpreter: Interpreter
+) -> tuple[int, str, bool] | None:
+    """Read a further place from word `at` on, right after a place: «ودبي», "and Dubai", or the country around it.
+
+    Return (index of the word after it, its name, whether it is another place), or None.
+    """
+    apart = at < len(found) and fold(found[at].group()) in _AND
+    begin = at + apart
+    for width in range(min(MOST_WORDS, len(found) - begin), 0, -1):
+        whole = normal[found[begin].start() : found[begin + width - 1].end()]
+        attached = not apart and whole.startswith(_AND_ATTACHED) and key(whole) not in known
+        name = whole.removeprefix(_AND_ATTACHED) if attached else whole
+        if key(name) not in known or not _is_meant(name, width, _IN, False, interpreter):
+            continue
+        if apart or attached:
+            return begin + width, known[key(name)], True
+        before = normal[: found[at].start()].split()
+        around = _by_key().get(key(name), ())
+        inner = (" ".join(before[-n:]) for n in range(min(MOST_WORDS, len(before)), 0, -1))
+        towns = next((each for each in map(_by_key().get, map(key, inner)) if each), ())
+        if any(area in around for town in towns if isinstance(town, Town) for area in town.areas):
+            return begin + width, known[key(name)], False
+    return None
 
 
 def _is_meant(name: str, width: int, lead: str, alone: bool, interpreter: Interpreter) -> bool:

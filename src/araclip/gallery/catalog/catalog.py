@@ -623,10 +623,10 @@ class Catalog(Store):
         hidden = self._numbers(f"SELECT group_concat(content) FROM ({HIDDEN})")
         return np.intersect1d(passed, hidden) if condition.hidden else np.setdiff1d(passed, hidden)
 
-    def newest_first(self, condition: Condition) -> list[int]:
-        """Return the ids of the pictures that pass, the latest taken first; pictures without a date come last."""
+    def by_date(self, condition: Condition, *, oldest: bool) -> list[int]:
+        """Return the ids of the pictures that pass, the newest or `oldest` first; those without a date last."""
         passed = set(self.select(condition).tolist())
-        rows = self.rows("SELECT id FROM contents ORDER BY taken IS NULL, taken DESC, id")
+        rows = self.rows(f"SELECT id FROM contents ORDER BY taken IS NULL, taken {'ASC' if oldest else 'DESC'}, id")
         return [content for (content,) in rows if content in passed]
 
     def _numbers(self, sql: str, values: Sequence[Any] = ()) -> Ids:

@@ -64,11 +64,12 @@ class PostgresSearch(StoreSearch):
                 return
             done, limit = limit, 3 * limit
 
-    def newest(self) -> Iterator[int]:
-        """Yield the pictures that pass the filters, the newest first, fetched in growing batches."""
+    def dated(self, *, oldest: bool) -> Iterator[int]:
+        """Yield the pictures that pass the filters, the newest or the `oldest` first, fetched in growing batches."""
         condition, values = condition_of(self._filters)
         done, limit = 0, 64
-        sql = f"SELECT {PICTURE} FROM contents WHERE {condition} ORDER BY taken DESC NULLS LAST, contents.id LIMIT ?"
+        order = f"taken {'ASC' if oldest else 'DESC'} NULLS LAST, contents.id"
+        sql = f"SELECT {PICTURE} FROM contents WHERE {condition} ORDER BY {order} LIMIT ?"
         while True:
             found = self._database.rows(sql, (*values, limit))
             yield from (self._noted(row_of(each)) for each in found[done:])

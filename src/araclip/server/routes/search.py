@@ -21,8 +21,8 @@ from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
 from araclip.gallery.catalog.word_index import WordIndex
 from araclip.gallery.explanation import texts_of_shares, word_shares
+from araclip.gallery.plan import PARTS, Part, Planner, QueryPlan
 from araclip.gallery.plan import Interpretation as Understood
-from araclip.gallery.plan import Part, Planner, QueryPlan
 from araclip.gallery.query import Query as ParsedQuery
 from araclip.gallery.query import parse, with_terms
 from araclip.gallery.ranking import Page
@@ -87,7 +87,7 @@ async def search(
     ] = TEXT_WEIGHT,
     sort: Sort = "relevance",
     literal: Annotated[bool, Query(description="Take the words as they are typed.")] = False,
-    ignore: Annotated[list[Part], Query(max_length=5, description="Parts taken as they are typed.")] = [],  # noqa: B006
+    ignore: Annotated[list[Part], Query(max_length=len(PARTS), description="Parts taken as they are typed.")] = [],  # noqa: B006
 ) -> SearchAnswer:
     """Search by text; best pictures first."""
     body = SearchRequest(
@@ -122,7 +122,7 @@ async def search_by_image(
     text_weight: Annotated[float, Form(ge=0, le=MAX_TEXT_WEIGHT)] = TEXT_WEIGHT,
     sort: Annotated[Sort, Form()] = "relevance",
     literal: Annotated[bool, Form()] = False,
-    ignore: Annotated[list[Part], Form(max_length=5)] = [],  # noqa: B006
+    ignore: Annotated[list[Part], Form(max_length=len(PARTS))] = [],  # noqa: B006
 ) -> SearchAnswer:
     """Search by an uploaded picture, combined with the text `q` if it is given."""
     data = await uploaded(service, file)
@@ -173,7 +173,10 @@ async def run_search(
         passing=passing,
         away=away,
         nothing_found=body.offset == 0
-        and (not results or fits_nothing([each.relevance for each in results], by_date=body.sort == "date")),
+        and (
+            not results
+            or fits_nothing([each.relevance for each in results], by_date=(understood.sort or body.sort) != "relevance")
+        ),
         took_ms=round((time.perf_counter() - began) * 1e3, 1),
         generation=snapshot.generation,
         interpretation=Interpretation.model_validate(understood.json()),
@@ -336,7 +339,7 @@ async def explain(
     identity: Identity,
     q: Annotated[str, Query(description="The query, as for /search.")],
     literal: Annotated[bool, Query(description="Take the words as they are typed.")] = False,
-    ignore: Annotated[list[Part], Query(max_length=5, description="Parts taken as they are typed.")] = [],  # noqa: B006
+    ignore: Annotated[list[Part], Query(max_length=len(PARTS), description="Parts taken as they are typed.")] = [],  # noqa: B006
 ) -> Explanation:
     """Return for each word of the query what the picture's score loses when the query is asked without that word."""
     return await while_connected(request, _explained(service, client, identity, q, literal, ignore))

@@ -5,7 +5,7 @@
  */
 
 /** Parts of a query's understanding that can be taken back. */
-const PARTS = ['words', 'exclusions', 'date', 'folder', 'place'];
+const PARTS = ['words', 'exclusions', 'date', 'folder', 'place', 'kind', 'order'];
 
 /** The state that a URL's query holds: `like` and `pictures` are lists of { id, weight }, `where` maps a filter to its value. */
 export function read(search) {

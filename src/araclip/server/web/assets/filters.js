@@ -95,7 +95,11 @@ export class Filters {
 }
 
 /** A filter in words. */
-export const filterLabel = (key, value) => (key === 'hidden' ? t('hiddenOnes') : `${keyLabel(key)}: ${valueLabel(key, value)}`);
+export function filterLabel(key, value) {
+  if (key === 'sort') return t(value === 'oldest' ? 'oldest' : 'newest');
+  const whole = { hidden: 'hiddenOnes', 'kind=video': 'videosOnly' };
+  return whole[key] || whole[`${key}=${value}`] ? t(whole[key] ?? whole[`${key}=${value}`]) : `${keyLabel(key)}: ${valueLabel(key, value)}`;
+}
 
 /** Chips of the active filters: [{ label, rest }]. */
 export function filterChips(state) {

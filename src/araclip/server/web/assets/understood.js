@@ -29,7 +29,7 @@ export class Understood {
       ...filters.filter(({ applied }) => applied).map(({ part, where }) => this.#chip(state, part, filtersLabel(where))),
       failed.length > 1 && el('span.note', {}, t('noneTogether', { words: listed(failed.map(({ words }) => `«${words}»`)) })),
       ...(failed.length === 1 ? failed : []).map(({ part, words }) =>
-        el('span.note', {}, t({ date: 'noSuchDate', folder: 'noSuchFolder', place: 'noSuchPlace' }[part], { words }))),
+        el('span.note', {}, t({ date: 'noSuchDate', folder: 'noSuchFolder', place: 'noSuchPlace', kind: 'noSuchKind' }[part], { words }))),
     ];
   }
 
