@@ -221,9 +221,11 @@ def test_a_face_asks_for_nothing(reader: Interpreter) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["بيروت", "سمير", "لندن", "الغردقة", "رانيا", "ولبنان", "ماشا الله", "ماشاءالله", "انشالله"]
-)
-def test_names_of_people_and_places_are_no_slips(reader: Interpreter, name: str) -> None:
+    "name",
+    ["بيروت", "سمير", "لندن", "الغردقة", "رانيا", "ولبنان", "ماشا الله", "ماشاءالله", "انشالله", "مرسيدس", "تسلا", "برياني",
+     "الكعبة", "الحج", "عمرة", "ضباب", "كوالا", "صبار", "التوأم", "سحور", "مصحف", "دبكة", "ناطحة سحاب", "سكة حديد"],
+)  # fmt: skip
+def test_names_and_everyday_words_are_no_slips(reader: Interpreter, name: str) -> None:
     assert [reading.text for reading in reader.interpret(name).readings] == [name]
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice, takewhile
 from typing import Literal
 
-from araclip.text.dialects import SURE, Dialects, with_evidence
+from araclip.text.dialects import SURE, VERY_OFTEN, Dialects, with_evidence
 from araclip.text.folding import fold
 from araclip.text.latin import LEAST_CONFIDENCE, Change, Latin
 from araclip.text.lexicon import Lexicon
@@ -65,7 +65,7 @@ class Interpreter:
         vocabulary: the words of captions, with their counts.
         english: returns the English words, in lower case. An English word is never read as Arabizi, unless Arabizi
             words stand beside it.
-        names: names of people and places, folded. A name is never taken for a typo of another word.
+        names: names and everyday words that captions lack. None is taken for a typo of another word.
     """
 
     def __init__(
@@ -75,10 +75,11 @@ class Interpreter:
         english: Callable[[], frozenset[str]],
         names: frozenset[str] = frozenset(),
     ) -> None:
-        self.lexicon, self.vocabulary, self._english, self._names = lexicon, vocabulary, english, names
+        self.lexicon, self.vocabulary, self._english, self._as_written = lexicon, vocabulary, english, names
+        self._names = frozenset(map(fold, names))
         self._longest_name = max((name.count(" ") + 1 for name in names), default=1)
         self.spelling = Spelling(vocabulary.knowing(e.standard for e in lexicon.entries))
-        self.dialects = Dialects(lexicon, vocabulary, names)
+        self.dialects = Dialects(lexicon, vocabulary, self._names)
         self.latin = Latin(lexicon, vocabulary, english)
 
     def extended(self, texts: Iterable[str] = (), lexicon: Lexicon | None = None) -> "Interpreter":
@@ -88,7 +89,7 @@ class Interpreter:
         """
         vocabulary = self.vocabulary.extended(texts)
         joined = self.lexicon.joined(lexicon) if lexicon else self.lexicon
-        return Interpreter(joined, vocabulary, self._english, self._names)
+        return Interpreter(joined, vocabulary, self._english, self._as_written)
 
     def interpret(self, text: str) -> TextInterpretation:
         """Return the readings of one text, in time linear in its length, and in a few milliseconds at most."""
@@ -191,7 +192,9 @@ class Interpreter:
             return [whole]
         changes = self.dialects.phrase(typed, at) or self.dialects.word(typed, at)
         if not any(c.confidence >= LEAST_CONFIDENCE for c in changes) and (usual := self.spelling.usual(word)):
-            changes = [usual, *changes]
+            # a name as it is written, such as عمرة, is not عمره; but علي is far more often على than a name
+            named = word in self._as_written and self.vocabulary.count(usual.target) < VERY_OFTEN
+            changes = changes if named else [usual, *changes]
         # Before another word, as in «مش كلب», مش means "not", and never the Moroccan word for a cat.
         if following and (folded := fold(word)) in NEGATIONS:
             walks = folded == WALKING  # ماشي for "not" was removed before; this one means "walking"

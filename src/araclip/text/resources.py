@@ -12,7 +12,6 @@ from pathlib import Path
 from araclip.core.paths import is_there
 from araclip.errors import InputError
 from araclip.text.calendar_words import FEASTS, GREGORIAN_FEASTS, HIJRI_MONTHS, MONTHS
-from araclip.text.folding import fold
 from araclip.text.interpretation import Interpreter
 from araclip.text.lexicon import Lexicon, parse_lexicon
 from araclip.text.vocabulary import Vocabulary
@@ -76,9 +75,10 @@ def _vocabulary() -> Vocabulary:
 
 
 def _names() -> frozenset[str]:
-    """Read the names of people, places, months and feasts, folded; commas or, without commas, spaces separate them."""
+    """Read names and everyday words as written, and names of months and feasts, folded; commas or, without commas,
+    spaces separate them."""
     lines = (line for line in _data("names.txt").splitlines() if not line.startswith("#"))
-    named = (fold(name.strip()) for line in lines for name in line.split("،" if "،" in line else None))
+    named = (name.strip() for line in lines for name in line.split("،" if "،" in line else None))
     calendar = (word for name in (*MONTHS, *HIJRI_MONTHS, *FEASTS, *GREGORIAN_FEASTS) for word in name)
     return frozenset((*named, *calendar))
 
