@@ -13,7 +13,7 @@ AGAIN := $(MAKE) --no-print-directory
 DATA ?= data
 WORK ?= work
 
-.PHONY: count demo docs test-docs mutation test checked format-checked types installed packages test-browser test-ocr test-ray tesseract exiftool test-postgres postgres test-oldest test-lowest trials bench lint lint-github release-check wheel mini mini5 chromium clean
+.PHONY: count demo docs test-docs mutation test checked format-checked types installed packages test-browser test-ocr test-ray tesseract exiftool test-postgres postgres test-oldest test-lowest trials bench lint lint-github release-check wheel mini chromium clean
 demo: .venv/.demo
 	@$(BIN)/araclip demo
 
@@ -176,7 +176,7 @@ wheel: .venv/.test
 	@$(BIN)/python -m build --wheel --outdir dist
 
 # araclip-mini from its data, hours on two cores (npm fetches the emoji); stop it whenever you like, it goes on where it was.
-# bfloat16 is left out on processors that do not compute with it. `make mini5` makes version 5, by the recipe before.
+# bfloat16 is left out on processors that do not compute with it.
 mini: .venv/.test
 	$(BIN)/python recipes/mini_data.py --data $(DATA) --out $(WORK)/data
 	$(BIN)/araclip train all recipes/mini.toml --set data=$(WORK)/data --runs $(WORK)/runs $(FLOAT32)
@@ -186,11 +186,6 @@ mini: .venv/.test
 # Each precision that the recipe names, as float32.
 FLOAT32 := $(if $(shell grep -lE 'avx512_bf16|amx_bf16' /proc/cpuinfo 2>/dev/null),,$(shell awk -F'[][]' \
 	'/^\[/ {stage = $$2} /^(image_)?precision = / {sub(/ .*/, ""); print "--set", stage "." $$0 "=float32"}' recipes/mini.toml))
-
-mini5: .venv/.test
-	$(BIN)/python recipes/mini_data.py --data $(DATA) --out $(WORK)/data
-	$(BIN)/araclip train all recipes/mini5.toml --set data=$(WORK)/data --runs $(WORK)/runs5
-	$(BIN)/araclip export $(WORK)/runs5/query_bank $(WORK)/araclip-mini-5 --version 5 --weights compact --about recipes/mini5-about.toml
 
 # Chromium without its windows, which takes half the time of the processor; a Chromium that is there does as well.
 CHROMIUM ?=
