@@ -379,7 +379,8 @@ def ranked(
         return hits
     documents = search.documents([content for content, _ in hits if content in known])
     return [
-        (content, replace(hit, matched=where_found(documents.get(content, {}), hybrid.query))) for content, hit in hits
+        (content, replace(hit, matched=where_found(documents[content], hybrid.query)) if content in documents else hit)
+        for content, hit in hits
     ]
 
 

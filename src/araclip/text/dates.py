@@ -794,7 +794,8 @@ def split_date(text: str, today: date) -> Dated:
     """Separate the first date in a text from the rest."""
     normal = normalize(text)
     found = tokens(normal)
-    place = _Reader([token.folded for token in found], today).find()
+    folded = [token.folded for token in found]
+    place = _Reader(folded, today).find() if any(map(_may_be_dated, folded)) else None
     if place is None:
         return Dated(text)
     at, width, named = place
@@ -806,6 +807,26 @@ def split_date(text: str, today: date) -> Dated:
         first = before.pop().start()
     left = " ".join((normal[:first] + " " + normal[last:]).split()).strip(" ،,.;؛")
     return Dated(left, normal[first:last], named)
+
+
+def _may_be_dated(word: str) -> bool:
+    """True if a folded word may be part of a date; a text without such a word is not tried rule by rule."""
+    bare = word.removeprefix("ه").removeprefix("ال")
+    return word in _DATED or bare in _DATED or any(map(str.isdigit, word))
+
+
+# The words of all names of days, months, years and feasts, with and without the article: a date has one, or a digit.
+_DATED = {_TWO_THOUSAND, _THOUSAND, _TWENTY, *_ONE, *_TWO, *_SEVERAL} | {
+    word.removeprefix(article)
+    for named in (
+        names.MONTHS, names.HIJRI_MONTHS, names.SEASONS, names.FEASTS, names.GREGORIAN_FEASTS, names.EITHER_FEAST,
+        WEEKDAYS, names.YEAR_WORDS, MONTH_WORDS, names.WEEK_WORDS, names.THIS_YEAR, names.TODAY, names.NOW,
+        names.YESTERDAYS, names.DECADES,
+    )
+    for name in named
+    for word in name
+    for article in ("", "ال")
+}  # fmt: skip
 
 
 class _Reader(Months):
@@ -821,8 +842,10 @@ class _Reader(Months):
         for at in range(len(self.folded)):
             if result := _first(rules, at):
                 width, found = result
-                while (joint := self.qualifier(at + width, names.AND)) and (other := _first(rules, at + width + joint)):
-                    if (both := together(found, other[1])) is None:
+                while joint := self.qualifier(at + width, names.AND):
+                    after = at + width + joint
+                    other = _first(rules, after) if after < len(self.folded) else None  # «2019 و»
+                    if other is None or (both := together(found, other[1])) is None:
                         break
                     width, found = width + joint + other[0], both
                 return at, width, found

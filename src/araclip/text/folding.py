@@ -7,8 +7,9 @@ consonants.
 """
 
 import re
+from functools import lru_cache
 
-from araclip.text.normalization import normalize
+from araclip.text.normalization import SHORT, normalize
 
 FOLDING_VERSION = 1  # stored beside folded text; raise it when fold() changes its output
 
@@ -44,6 +45,10 @@ def fold(text: str) -> str:
     Raises:
         InputError: `text` is not a string.
     """
+    return _cached(text) if isinstance(text, str) and len(text) <= SHORT else _folded(text)
+
+
+def _folded(text: str) -> str:
     # fast path: plain letters, which `normalize` and lower case do not change
     if isinstance(text, str) and _PLAIN.fullmatch(text):
         folded = text.translate(_LETTERS)
@@ -51,3 +56,6 @@ def fold(text: str) -> str:
     text = normalize(normalize(text).casefold())
     text = _HAMZA_ABOVE.sub("", text).translate(_LETTERS)
     return normalize(_FINAL_HAMZA.sub("", text))
+
+
+_cached = lru_cache(1 << 12)(_folded)

@@ -7,6 +7,7 @@ text instead. ڤ چ پ گ and emoji are kept.
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from araclip.errors import InputError
 
@@ -32,6 +33,7 @@ MAX_MARKS = 30
 # Runs of fewer than 10 characters cannot exceed MAX_MARKS: no mark decomposes into more than 2, no letter contains more
 # than 3.
 _MAYBE_MARKS = re.compile(r"[^\w\s\x00-\x7f]{10,}")  # matches marks, pictographs and punctuation
+SHORT = 100  # letters of a text whose normal form is remembered: a query's words are asked for many times
 _WHITE_SPACE = re.compile(r"\s+")
 DIGITS = str.maketrans("٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹٪٫٬", "01234567890123456789%.,")
 
@@ -48,6 +50,10 @@ def normalize(text: str) -> str:
     """
     if not isinstance(text, str):
         raise InputError(f"normalize takes a string, got {type(text).__name__}: {text!r:.80}. Pass one text.")
+    return _cached(text) if len(text) <= SHORT else _normalized(text)
+
+
+def _normalized(text: str) -> str:
     if text.isascii() and text.isprintable():  # fast path for ASCII, in which only spaces can change
         return " ".join(text.split())
     text = without_surrogates(text)
@@ -57,6 +63,9 @@ def normalize(text: str) -> str:
     if without != text:  # compose again: a removed joiner may have stood between a letter and the letter's mark
         text = _composed(without)
     return _WHITE_SPACE.sub(" ", text).strip()
+
+
+_cached = lru_cache(1 << 12)(_normalized)
 
 
 def without_surrogates(text: str) -> str:
