@@ -231,12 +231,6 @@ def listed_pictures(
     return found
 
 
-def draw_files(sources: Sequence[PictureSource], seed: int, count: int) -> tuple[list[Path], str]:
-    """Draw `count` picture files by the sources' shares; return them and the fingerprint of `FileMixture`."""
-    mixture = FileMixture(sources, seed)
-    return [mixture.files[row] for row in mixture.batch(0, count)], mixture.fingerprint
-
-
 def _usable(source: PictureSource, languages: tuple[str, ...], texts: int, needs_files: bool) -> list[CaptionedPicture]:
     fields = {name: getattr(source, name) for name in LANGUAGES}
     found = listed_pictures(
@@ -282,6 +276,10 @@ class FileMixture:
     def fingerprint(self) -> str:
         """Twelve hex digits: a hash of the pictures' names, in order."""
         return hashlib.sha256(repr([path.name for path in self.files]).encode()).hexdigest()[:12]
+
+    def draw(self, count: int) -> list[Path]:
+        """Return `count` different files, drawn by the sources' shares."""
+        return [self.files[row] for row in self.batch(0, count)]
 
     def batch(self, step: int, size: int) -> list[int]:
         """Return the rows of `files` for one step: `size` different rows, the same for the same seed, step and size."""

@@ -1,13 +1,15 @@
 """Defines the kinds of stages that araclip-mini adds to recipes."""
 
-from dataclasses import field
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
+from araclip.training import extensions
 from araclip.training.data.limits import AtLeastOne, Chance, Count, Many, NotNegative, OrNone, Positive
+from araclip.training.data.pictures import FileMixture, PictureMixture
 from araclip.training.recipe.stages import (
     CONFIG,
     KINDS,
@@ -41,6 +43,9 @@ class Ensemble(Stage):
     @property
     def models(self) -> tuple[str, ...]:
         return (*self.members, self.expert)
+
+    def mixtures(self) -> tuple[FileMixture, ...]:
+        return tuple(FileMixture(sets, self.seed) for sets in (self.pictures, self.expert_pictures) if sets)
 
     @model_validator(mode="after")
     def _check_members(self) -> Self:
@@ -86,6 +91,10 @@ class QueryBank(StartingStage):
     sharpness: AtLeastOne = 20.0  # inverse temperature at which a picture's scores for the bank's texts are averaged
     weight: Positive = 0.6  # factor of this average when it is subtracted from scores
 
+    def mixtures(self) -> tuple[PictureMixture]:
+        ungrouped = [replace(source, group="") for source in self.pictures]  # one batch has pictures of all groups
+        return (PictureMixture(ungrouped, self.seed, languages=self.languages),)
+
 
 @dataclass(frozen=True, config=CONFIG)
 class Names(StartingStage):
@@ -112,6 +121,14 @@ class Names(StartingStage):
     @property
     def models(self) -> tuple[str, ...]:
         return (self.vision,)
+
+    def mixtures(self) -> tuple[PictureMixture, *tuple[FileMixture, ...]]:
+        kinds = (FileMixture(sets, self.seed) for sets in (self.familiar_pictures, self.unfamiliar_pictures) if sets)
+        return (PictureMixture(self.pictures, self.seed, languages=self.languages), *kinds)
+
+    def fingerprints(self) -> list[str]:
+        naming = extensions.load(extensions.STAGES[self.kind][0])
+        return [*super().fingerprints(), naming.read_named_classes(self.classes).fingerprint]
 
     @model_validator(mode="after")
     def _check_kinds(self) -> Self:
@@ -140,6 +157,9 @@ class DistillImages(LearningStage):
     @property
     def models(self) -> tuple[str, ...]:
         return (self.teacher, self.features_of)
+
+    def mixtures(self) -> tuple[FileMixture]:
+        return (FileMixture(self.pictures, self.seed),)
 
 
 KINDS.update({stage.kind: stage for stage in (Ensemble, QueryBank, Names, DistillImages, Average)})

@@ -19,6 +19,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, ConfigDict, model_validator
 from pydantic.dataclasses import dataclass
 
+from araclip.training.data.concepts import read_concepts
 from araclip.training.data.limits import (
     Chance,
     Count,
@@ -35,8 +36,8 @@ from araclip.training.data.limits import (
     Window,
     limited,
 )
-from araclip.training.data.pictures import PictureSource
-from araclip.training.data.text import Source
+from araclip.training.data.pictures import FileMixture, PictureMixture, PictureSource
+from araclip.training.data.text import Mixture, Source
 from araclip.training.model.foreign import MAX_SIDE, MAX_WIDTH
 from araclip.training.recipe.toml_file import below_data
 
@@ -128,6 +129,14 @@ class Stage:
         """The stages or models that this stage uses, besides the one it starts from; "" stands for none."""
         return ()
 
+    def mixtures(self) -> tuple[PictureMixture | FileMixture | Mixture, ...]:
+        """Read the pictures, captions and texts that this stage learns from; a fault in them is a DataError."""
+        return ()
+
+    def fingerprints(self) -> list[str]:
+        """Read all data that this stage learns from, and return the hashes that the run's config.json holds of it."""
+        return [mixture.fingerprint for mixture in self.mixtures()]
+
 
 @dataclass(frozen=True, config=CONFIG)
 class StartingStage(Stage):
@@ -151,6 +160,9 @@ class Linear(StartingStage):
     @property
     def models(self) -> tuple[str, ...]:
         return (self.teacher,)
+
+    def mixtures(self) -> tuple[Mixture]:
+        return (Mixture(self.sources, self.seed),)
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -193,6 +205,12 @@ class Captions(LearningStage):
     languages: Shares = field(default_factory=lambda: {"arabic": 0.5, "english": 0.5})
     noise: Chance = 0.0
 
+    def mixtures(self) -> tuple[PictureMixture]:
+        mixture = PictureMixture(
+            self.pictures, self.seed, languages=self.languages, captions=2, noise=self.noise, needs_files=False
+        )
+        return (mixture,)
+
 
 @dataclass(frozen=True, config=CONFIG)
 class Distill(LearningStage):
@@ -207,6 +225,12 @@ class Distill(LearningStage):
     @property
     def models(self) -> tuple[str, ...]:
         return (self.teacher,)
+
+    def mixtures(self) -> tuple[Mixture]:
+        return (Mixture(self.sources, self.seed),)
+
+    def fingerprints(self) -> list[str]:
+        return [found for mixture in self.mixtures() for found in (mixture.fingerprint, mixture.templates_fingerprint)]
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -240,6 +264,16 @@ class Finetune(LearningStage):
     @property
     def models(self) -> tuple[str, ...]:
         return (self.teacher,)
+
+    def mixtures(self) -> tuple[PictureMixture]:
+        mixture = PictureMixture(
+            self.pictures, self.seed, languages=self.languages, captions=self.captions, noise=self.noise
+        )
+        return (mixture,)
+
+    def fingerprints(self) -> list[str]:
+        concepts = [read_concepts(self.concepts, tuple(self.languages)).fingerprint] if self.concepts else []
+        return [*super().fingerprints(), *concepts]
 
     @model_validator(mode="after")
     def _check(self) -> Self:

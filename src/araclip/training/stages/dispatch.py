@@ -11,8 +11,9 @@ from araclip.core import atomic, bounded_json
 from araclip.errors import RunMismatch
 from araclip.training import extensions
 from araclip.training.loop.run_folder import HOW, Reporter, without_nulls
+from araclip.training.recipe.files import files_of
 from araclip.training.recipe.recipe import Recipe
-from araclip.training.recipe.stages import StartingStage
+from araclip.training.recipe.stages import Stage, StartingStage
 from araclip.training.stages.captions import captions
 from araclip.training.stages.distill import distill
 from araclip.training.stages.finetune import finetune
@@ -33,7 +34,9 @@ def run_stage(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fres
     """
     stage = recipe.stage(name)
     run = RUN.get(stage.kind) or extensions.stage(stage.kind)
+    stamps = _stamps(stage)  # as they are before the stage reads its files
     recall: dict[str, float] = run(stage, StageContext(recipe, name, runs, reporter, fresh))
+    atomic.write_text(runs / name / STAMPS, json.dumps(stamps, ensure_ascii=False, indent=2) + "\n")
     atomic.write_text(_result(runs, name), json.dumps(recall, indent=2) + "\n")
     return recall
 
@@ -41,8 +44,8 @@ def run_stage(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fres
 def run_all(recipe: Recipe, runs: Path, reporter: Reporter, *, fresh: bool = False) -> dict[str, dict[str, float]]:
     """Run the stages that the recipe's `stages` lists, in order; skip a stage that has a result, unless `fresh`.
 
-    Return the dev recall of each stage. A result made with another recipe, or from a model trained again since, is a
-    RunMismatch.
+    Return the dev recall of each stage. A result made with another recipe or other data, or from a model trained again
+    since, is a RunMismatch.
     """
     if fresh:  # delete all results first: if this run is interrupted, old results of later stages would look new
         for name in recipe.order:
@@ -79,11 +82,36 @@ def _done(recipe: Recipe, name: str, runs: Path) -> dict[str, float]:
             f"{name} is done, but by another recipe: {key} was {before.get(key)}, now {now.get(key)}, and "
             f"{len(differing) - 1} more keys. {again}"
         )
+    if changed := _changed(recipe.stage(name), runs / name, " ".join(map(str, began.values()))):
+        raise RunMismatch(f"{name} is done, but with other data: {changed} changed since. {again}")
     for start in _made_of(recipe, name):
         first = _result(runs, start)
         if not first.exists() or first.stat().st_mtime_ns > result.stat().st_mtime_ns:
             raise RunMismatch(f"{name} is done, but stage {start}, from which it starts, was trained again. {again}")
     return recall
+
+
+STAMPS = "files.json"  # file of a run's folder: each file that the stage read → its size and time of change
+
+
+def _stamps(stage: Stage) -> dict[str, list[int] | None]:
+    """Return size and time of change (in nanoseconds) of each file that a stage reads; None for a missing file."""
+    found = {str(path): path.stat() if path.exists() else None for _, path in files_of(stage)}
+    return {path: [about.st_size, about.st_mtime_ns] if about else None for path, about in found.items()}
+
+
+def _changed(stage: Stage, folder: Path, fingerprints: str) -> str:
+    """Return the files of a finished stage that changed so that the stage would learn from other data; "" if none did.
+
+    The data is read only if a file has another size or time than before. It is not compared if a file is gone.
+    """
+    now = _stamps(stage)
+    stored = folder / STAMPS  # earlier releases wrote no such file
+    before = bounded_json.read(stored, kind=dict, error=RunMismatch) if stored.exists() else {}
+    changed = [path for path, stamp in now.items() if stamp != before.get(path)]
+    if not changed or None in now.values() or all(found in fingerprints for found in stage.fingerprints()):
+        return ""
+    return ", ".join(changed)
 
 
 def _made_of(recipe: Recipe, name: str) -> list[str]:
