@@ -28,6 +28,7 @@ from araclip.training.recipe.stages import (
 class Ensemble(Stage):
     """Joins image towers that were trained with the same locked text tower into one tower; nothing is trained."""
 
+    MODELS = ("members", "expert")
     kind: Literal["ensemble"] = "ensemble"
     members: tuple[str, ...] = ()  # stages, or folders of models
     shared_blocks: OrNone = 0  # how many first blocks the members' image towers share; training did not change these
@@ -39,10 +40,6 @@ class Ensemble(Stage):
     expert_weight: AtLeastOne = 2.0
     # true: the expert computes only for pictures like its own, as judged by the members' features
     expert_routed: bool = False
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        return (*self.members, self.expert)
 
     def mixtures(self) -> tuple[FileMixture, ...]:
         return tuple(FileMixture(sets, self.seed) for sets in (self.pictures, self.expert_pictures) if sets)
@@ -63,13 +60,10 @@ class Ensemble(Stage):
 class Average(Stage):
     """Averages the weights of models that were all trained from one start (model soups); nothing is trained."""
 
+    MODELS = ("members",)
     kind: Literal["average"] = "average"
     members: tuple[str, ...] = ()  # stages, or folders of models, with layers of equal shapes
     shares: tuple[Positive, ...] = ()  # the share of each member in the mean; empty: all count alike
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        return self.members
 
     @model_validator(mode="after")
     def _check_members(self) -> Self:
@@ -100,6 +94,7 @@ class QueryBank(StartingStage):
 class Names(StartingStage):
     """A last stage that gives vectors a second part for class names, beside the part for captions; see `heads`."""
 
+    MODELS = ("vision",)
     kind: Literal["names"] = "names"
     classes: Folder = Path("names")  # NAME.npz has the classifier, NAME.json the words; see `naming`
     vision: str = ""  # the tower whose features the classifier reads; "": the tower of `start`
@@ -117,10 +112,6 @@ class Names(StartingStage):
     steps: Count = 1500
     batch: Many = 256
     lr: Positive = 2e-3
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        return (self.vision,)
 
     def mixtures(self) -> tuple[PictureMixture, *tuple[FileMixture, ...]]:
         kinds = (FileMixture(sets, self.seed) for sets in (self.familiar_pictures, self.unfamiliar_pictures) if sets)
@@ -144,6 +135,7 @@ class DistillImages(LearningStage):
     Without a teacher, the tower reads smaller feature maps and learns its own earlier features, or another tower's.
     """
 
+    MODELS = ("teacher", "features_of")
     kind: Literal["distill_images"] = "distill_images"
     teacher: str = ""  # a stage or model with the student's text tower; "": none, which needs `image.map_scale`
     features_of: str = ""  # without a teacher: the tower, stage or model whose features are learned; "": `start`
@@ -153,10 +145,6 @@ class DistillImages(LearningStage):
     pictures: Pictures = ()
     image: ImageSide = ImageSide(train="full")
     losses: Shares = field(default_factory=lambda: {"cosine": 1.0, "affinity": 0.5})
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        return (self.teacher, self.features_of)
 
     def mixtures(self) -> tuple[FileMixture]:
         return (FileMixture(self.pictures, self.seed),)

@@ -29,3 +29,12 @@ def files_of(section: Any, key: str = "") -> Iterator[tuple[str, Path]]:
             yield from ((key, path) for path in sorted(section.parent.glob(section.name)) or [section])
         else:
             yield key, section
+
+
+def stamp(path: Path) -> list[int] | None:
+    """Return size and time of change (in nanoseconds) of a file or folder; None if it is missing or out of reach."""
+    try:
+        about = path.stat()
+    except (OSError, ValueError):
+        return None
+    return [about.st_size, about.st_mtime_ns]

@@ -14,7 +14,7 @@ Model families add further kinds of stages, see `extensions`.
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, model_validator
 from pydantic.dataclasses import dataclass
@@ -119,15 +119,12 @@ class ImageSide:
 class Stage:
     """Base class of all stages: the keys that every stage's table in a recipe may have."""
 
+    MODELS: ClassVar[tuple[str, ...]] = ()  # keys that name stages or models, besides `start` and `model`
+
     kind: str = ""
     seed: Seed = 0
     dev: DevSet | None = None
     sinks: tuple[str, ...] = ()  # where metrics go besides metrics.jsonl: tensorboard, trackio
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """The stages or models that this stage uses, besides the one it starts from; "" stands for none."""
-        return ()
 
     def mixtures(self) -> tuple[PictureMixture | FileMixture | Mixture, ...]:
         """Read the pictures, captions and texts that this stage learns from; a fault in them is a DataError."""
@@ -150,16 +147,13 @@ class StartingStage(Stage):
 class Linear(StartingStage):
     """Fits the text head alone, by solving a ridge regression; there are no training steps."""
 
+    MODELS = ("teacher",)
     kind: Literal["linear"] = "linear"
     teacher: str = ""
     sources: Sources = ()
     rows: Rows = 100_000  # how many rows of the mixture are used
     penalty: NotNegative | None = None  # ridge penalty; None: chosen on held-out rows
     precision: Precision = "float32"  # precision in which the teacher computes
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        return (self.teacher,)
 
     def mixtures(self) -> tuple[Mixture]:
         return (Mixture(self.sources, self.seed),)
@@ -216,15 +210,12 @@ class Captions(LearningStage):
 class Distill(LearningStage):
     """Stage 1: the text tower learns to reproduce a teacher's vectors, from parallel text."""
 
+    MODELS = ("teacher",)
     kind: Literal["distill"] = "distill"
     teacher: str = ""
     sources: Sources = ()
     losses: Shares = field(default_factory=lambda: {"cosine": 1.0, "affinity": 0.5})
     matryoshka: bool = False
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        return (self.teacher,)
 
     def mixtures(self) -> tuple[Mixture]:
         return (Mixture(self.sources, self.seed),)
@@ -237,6 +228,7 @@ class Distill(LearningStage):
 class Finetune(LearningStage):
     """Stage 2: trains on texts with pictures. With `languages = {english = 1}` the result can serve as a teacher."""
 
+    MODELS = ("teacher",)
     kind: Literal["finetune"] = "finetune"
     train_text: Literal["full", "locked"] = "full"
     train_text_head: bool = True  # false: the text projection does not learn
@@ -260,10 +252,6 @@ class Finetune(LearningStage):
     concept_weight: NotNegative = 0.0
     anchor: NotNegative = 0.0  # weight of a loss that keeps the starting tower's class probabilities; needs `concepts`
     anchor_pictures: Count = 64  # pictures of each batch that the `anchor` loss uses
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        return (self.teacher,)
 
     def mixtures(self) -> tuple[PictureMixture]:
         mixture = PictureMixture(

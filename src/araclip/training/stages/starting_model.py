@@ -123,6 +123,19 @@ def beginning(recipe: Recipe, name: str) -> dict[str, str]:
     return {"begins with": recipe.start_of[name] or towers}
 
 
+def models_of(recipe: Recipe, name: str) -> list[tuple[str, str]]:
+    """Return key and name of each model that a stage uses: its start, or the towers it begins with, and others."""
+    stage, start = recipe.stage(name), recipe.start_of[name]
+    named: list[tuple[str, str | None]] = [("start", start)]
+    if isinstance(stage, StartingStage) and (stage.model or not start):
+        key, towers = ("model", stage.model) if stage.model else ("[model]", recipe.model)
+        named = [(f"{key} text", towers.text), (f"{key} vision", towers.vision)]
+    for key in stage.MODELS:
+        value = getattr(stage, key)
+        named += [(key, model) for model in ([value] if isinstance(value, str) else value)]
+    return [(key, model) for key, model in named if model]
+
+
 def start_of(stage: StartingStage, context: StageContext, *, as_it_is: bool = False) -> ModelAndProcessor:
     """Load the model and processor that a stage starts from.
 
@@ -228,6 +241,11 @@ def _beside(whole: ModelAndProcessor, text: Any, spec: ModelSpec, options: dict[
 def _packaged() -> Any:
     """Import the module that loads pretrained towers from packages of the Python index."""
     return extensions.load(extensions.PACKAGED_TOWERS)
+
+
+def packaged_names() -> list[str]:
+    """Return the names of the towers that come in packages of the Python index."""
+    return [*_packaged().TEXT_TOWERS, *_packaged().IMAGE_TOWERS]
 
 
 def _text(spec: ModelSpec) -> tuple[Any, Any]:
