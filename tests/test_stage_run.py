@@ -184,3 +184,30 @@ def test_a_loss_that_diverges_ends_the_run_and_no_spoilt_checkpoint_is_left(
         state = torch.load(path, weights_only=True)
         assert all(weight.isfinite().all() for weight in state["weights"])
     assert not (runs / stage / "model").exists()
+
+
+def test_a_stage_says_at_its_start_how_much_each_source_has_to_learn_from(world: Path, runs: Path) -> None:
+    sources = "[{path='pairs.tsv'}, {path='pairs.tsv', rows=5, direction='en-en'}]"
+    pictures = "[{folder='shapes', split='train'}, {folder='shapes', split='dev'}]"
+    spec = {"steps": 1, "model": student(world)}
+    read = recipe(
+        world, *section("distill", sources=sources, **spec), *section("captions", steps=1, pictures=pictures),
+        *section("finetune", pictures=pictures, languages="{arabic = 2, english = 1}", image="{train='full'}", **spec),
+        *section("tower", kind="'distill_images'", teacher="teacher", start="teacher", steps=1, batch=8),
+        *section("tower", pictures=pictures),
+    )  # fmt: skip
+    said = {}
+    for stage in ("distill", "captions", "finetune", "tower"):
+        notes = Notes()
+        run_stage(read, stage, runs, notes)
+        said[stage] = [line for line in notes.lines if " learns from " in line]
+    of_shapes = [
+        "{0} learns from shapes (train): 48 pictures, 96 captions in Arabic, 48 captions in English",
+        "{0} learns from shapes (dev): 12 pictures, 24 captions in Arabic, 12 captions in English",
+    ]
+    assert said == {
+        "distill": ["distill learns from pairs.tsv (en-ar): 24 rows", "distill learns from pairs.tsv (en-en): 5 rows"],
+        "captions": [line.format("captions") for line in of_shapes],
+        "finetune": [line.format("finetune") for line in of_shapes],
+        "tower": ["tower learns from shapes (train): 48 pictures", "tower learns from shapes (dev): 12 pictures"],
+    }

@@ -311,6 +311,14 @@ class Mixture:
         return [len(pairs) for pairs in self._pairs]
 
     @property
+    def about(self) -> list[str]:
+        """A line for each source with the number of its distinct pairs."""
+        return [
+            f"{source.path.name} ({source.direction}): {size:,} rows"
+            for source, size in zip(self.sources, self.sizes, strict=True)
+        ]
+
+    @property
     def shares(self) -> list[float]:
         """The share of each source in the stream, from 0 to 1; the shares add up to 1."""
         return self._sampler.shares

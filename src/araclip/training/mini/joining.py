@@ -35,7 +35,7 @@ def ensemble(stage: Ensemble, context: StageContext) -> dict[str, float]:
     branches = [float(getattr(model.vision_model.config, "branches", 1)) for model in models]
     lengths = [1.0] * len(models)
     members = slice(len(stage.members))
-    mixtures = stage.mixtures()
+    mixtures = context.told(stage.mixtures())
     if stage.pictures:
         files, data["pictures"] = mixtures[0].draw(stage.batch), mixtures[0].fingerprint
         seen = [pooled_features(model, pixels, files) for model in models[members]]

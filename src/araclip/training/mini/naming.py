@@ -157,7 +157,7 @@ def names(stage: Names, context: StageContext) -> dict[str, float]:
     """Add a part for class names to a model's vectors (see `heads`) and train it alone; return the dev recall."""
     accelerator = accelerator_for()
     classes = read_named_classes(stage.classes)
-    mixture, *kinds = stage.mixtures()
+    mixture, *kinds = context.told(stage.mixtures())
     distinct = list(dict.fromkeys(mixture.texts))
     captions = distinct[:: -(-len(distinct) // stage.captions)]  # evenly spread
     before, processor = starting_model.start_of(stage, context, as_it_is=True)

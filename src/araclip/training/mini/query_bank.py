@@ -24,7 +24,7 @@ def query_bank(stage: QueryBank, context: StageContext) -> dict[str, float]:
     Nothing is trained. `heads` says what the bank does.
     """
     accelerator = accelerator_for()
-    (mixture,) = stage.mixtures()
+    (mixture,) = context.told(stage.mixtures())
     batch = mixture.batch(0, stage.batch)
     texts = list(dict.fromkeys(batch.texts))
     before, processor = starting_model.start_of(stage, context)

@@ -27,7 +27,7 @@ def captions(stage: Captions, context: StageContext) -> dict[str, float]:
     """
     accelerator = accelerator_for(stage.batch)
     dev = CaptionDev(stage.dev) if stage.dev else None
-    (mixture,) = stage.mixtures()
+    (mixture,) = context.told(stage.mixtures())
     mixture.batch(0, stage.batch)  # refuses too few pictures now, before the model is loaded
     model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)

@@ -26,7 +26,7 @@ def distill(stage: Distill, context: StageContext) -> dict[str, float]:
     accelerator = accelerator_for(stage.batch)
     model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)
-    (mixture,) = stage.mixtures()
+    (mixture,) = context.told(stage.mixtures())
     data = {"start": fingerprint(model), "pairs": mixture.fingerprint, "templates": mixture.templates_fingerprint}
     distance = weighted_sum(stage.losses)
     if stage.matryoshka:

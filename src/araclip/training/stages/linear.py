@@ -163,7 +163,7 @@ def linear(stage: Linear, context: StageContext) -> dict[str, float]:
     accelerator = accelerator_for()
     model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)
-    (mixture,) = stage.mixtures()
+    (mixture,) = context.told(stage.mixtures())
     rows = list({(r.text, r.english): r for r in mixture.batch(0, stage.rows)}.values())
     data = {"start": fingerprint(model), "pairs": mixture.fingerprint}
     texts = LearningTexts(model, processor, 0)
