@@ -615,6 +615,16 @@ def test_a_locked_tower_reads_the_maps_that_a_learning_one_has_cached(
     assert torch.allclose(images.vectors(pictures[:3]), in_steps, atol=1e-2)
 
 
+def test_frozen_blocks_of_a_tower_that_learns_wholly_are_said_to_freeze_nothing(
+    pictures: list[Path], tmp_path: Path
+) -> None:
+    said: list[str] = []
+    made = model("vit")
+    training_images(made, PIXELS, pictures, ImageSide("full", frozen_blocks=3), 3, tmp_path / "cache", said.append)
+    assert said == ['image.frozen_blocks = 3 freezes nothing with train = "full": the whole tower learns.']
+    assert all(parameter.requires_grad for parameter in made.vision_model.parameters())
+
+
 def test_features_of_a_tower_of_another_size_or_start_are_refused(pictures: list[Path], tmp_path: Path) -> None:
     made, other = model("timm efficientnet"), model("timm efficientnet")
     side = ImageSide("partial", frozen_blocks=1)

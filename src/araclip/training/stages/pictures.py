@@ -263,6 +263,8 @@ def training_images(
     """
     maps = extensions.load(extensions.CACHED_MAPS)
     cache = side.cache or cache
+    if side.train == "full" and side.frozen_blocks:
+        log(f'image.frozen_blocks = {side.frozen_blocks} freezes nothing with train = "full": the whole tower learns.')
     if side.train == "locked":
         return LockedImages(model, pixels, pictures, cache, log, side)
     if side.train == "partial" and (
