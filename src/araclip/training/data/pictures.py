@@ -332,8 +332,11 @@ def contents_hash(pictures: Iterable[Path]) -> str:
     """Return a SHA-256, as hex digits, of these files' contents in order; their names and folders do not matter."""
     digest = hashlib.sha256()
     for picture in pictures:
-        with picture.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        try:
+            with picture.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            raise DataError(f"{picture} cannot be read ({error.strerror}). Restore the file.") from error
     return digest.hexdigest()
 
 
